@@ -1,0 +1,2 @@
+//! The program: everything it does stands in the library.
+fn main() {}

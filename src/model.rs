@@ -1,0 +1,157 @@
+//! Values that cross floors. Each is made in one place and is right from then on.
+
+use http::HeaderMap;
+use std::{fmt, net::IpAddr, sync::Arc};
+
+/// What is known of the request that a gateway asks about.
+///
+/// The server makes it, and only for a peer that [`crate::net::trust`] has admitted: whoever reads it may believe its headers.
+#[derive(Debug)]
+pub struct RequestFacts {
+    /// The address of the gateway's TCP connection.
+    pub peer: IpAddr,
+    /// All headers of the auth request, names and bytes exactly as they came.
+    pub headers: HeaderMap,
+}
+
+/// The name of a native user: 1–507 printable ASCII bytes, as both the cluster and HTTP Basic can carry it.
+///
+/// Case is kept: `Alice` and `alice` are two users in Elasticsearch.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Username(Box<str>);
+
+impl Username {
+    /// Elasticsearch limits a document id to 512 bytes and prefixes it with `user-`.
+    pub const MAX_BYTES: usize = 507;
+
+    /// Takes the text of an identity header or a claim.
+    ///
+    /// # Errors
+    /// Says which rule the value breaks. The value itself is not in the error: it may be an attacker's.
+    pub fn parse(text: &str) -> Result<Self, InvalidUsername> {
+        use InvalidUsername as E;
+        match text {
+            "" => Err(E::Empty),
+            _ if text.len() > Self::MAX_BYTES => Err(E::TooLong),
+            _ if text.trim() != text => Err(E::OuterSpace),
+            // `:` ends the name in Basic, `,` joins names in the user API and in repeated headers.
+            _ if text.contains([':', ',']) => Err(E::Separator),
+            _ if !text.bytes().all(|b| (b' '..=b'~').contains(&b)) => Err(E::NotPrintableAscii),
+            // A path of dot segments is rewritten by HTTP clients before it is sent.
+            "." | ".." => Err(E::DotSegment),
+            _ => Ok(Self(text.into())),
+        }
+    }
+
+    /// The name as the cluster keeps it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Username({:?})", self.0)
+    }
+}
+
+/// Why a text is not a user name. One variant a rule, so that a log line and a test can tell them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum InvalidUsername {
+    #[error("the user name is empty")]
+    Empty,
+    #[error("the user name is longer than {} bytes", Username::MAX_BYTES)]
+    TooLong,
+    #[error("the user name begins or ends with white space")]
+    OuterSpace,
+    #[error("the user name contains ':' or ','")]
+    Separator,
+    #[error("the user name contains a character outside printable ASCII")]
+    NotPrintableAscii,
+    #[error("the user name is a dot segment")]
+    DotSegment,
+}
+
+/// A group as the identity source names it: not empty, no outer white space, any other UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Group(Box<str>);
+
+impl Group {
+    /// Takes one group name; outer white space is dropped, and nothing is left of an empty one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.into()))
+    }
+
+    /// The name as it came.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A role of the cluster, shared between all users that have it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Role(Arc<str>);
+
+impl Role {
+    /// Takes the name of a role: 1–507 printable ASCII bytes with no outer white space, as Elasticsearch demands.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=507).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b));
+        (fits && text.trim() == text).then(|| Self(text.into()))
+    }
+
+    /// The name as the cluster knows it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_the_cluster_takes_is_kept_byte_for_byte() {
+        for name in ["alice", "Alice", "a.b@example.org", "a/b", "a b", "%2e%2e", &"x".repeat(507)] {
+            assert_eq!(Username::parse(name).map(|u| u.as_str().to_owned()), Ok(name.to_owned()));
+        }
+    }
+
+    #[test]
+    fn each_rule_has_its_own_refusal() {
+        use InvalidUsername as E;
+        let long = "x".repeat(508);
+        for (value, why) in [
+            ("", E::Empty),
+            (long.as_str(), E::TooLong),
+            (" alice", E::OuterSpace),
+            ("alice,bob", E::Separator),
+            ("alice:bob", E::Separator),
+            ("zo\u{eb}", E::NotPrintableAscii),
+            ("al\u{7f}ice", E::NotPrintableAscii),
+            (".", E::DotSegment),
+            ("..", E::DotSegment),
+        ] {
+            assert_eq!(Username::parse(value), Err(why), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_trimmed_and_never_empty() {
+        assert_eq!(Group::parse(" ops team\t").map(|g| g.as_str().to_owned()).as_deref(), Some("ops team"));
+        assert_eq!(Group::parse(" \t"), None);
+    }
+
+    #[test]
+    fn a_role_that_the_cluster_would_refuse_is_not_a_role() {
+        for bad in ["", " viewer", "viewer ", "vi\u{e9}wer", &"x".repeat(508)] {
+            assert_eq!(Role::parse(bad), None, "{bad:?}");
+        }
+    }
+}

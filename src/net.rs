@@ -1,0 +1,4 @@
+//! Bytes and sockets: TLS and the question which peers are believed.
+
+pub mod tls;
+pub mod trust;

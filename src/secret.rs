@@ -1,0 +1,158 @@
+//! Secrets have types: nothing here prints, serialises or compares in variable time, and each use is one greppable call.
+
+pub use secrecy::{ExposeSecret, SecretString};
+
+use aws_lc_rs::{constant_time, digest, rand};
+use std::fmt;
+use zeroize::ZeroizeOnDrop;
+
+/// The key from which every credential is derived: 256 bits, as 64 hex digits in `secret_key`.
+#[derive(Clone, ZeroizeOnDrop)]
+pub struct SecretKey([u8; 32]);
+
+impl SecretKey {
+    /// Takes 64 hex digits.
+    ///
+    /// # Errors
+    /// Says what is wrong without repeating the value.
+    pub fn parse(text: &str) -> Result<Self, InvalidKey> {
+        if text.len() != 64 {
+            return Err(InvalidKey::Length);
+        }
+        let mut bytes = [0_u8; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            *byte = pair.iter().try_fold(0_u8, |high, digit| Some((high << 4) | hex_value(*digit)?)).ok_or(InvalidKey::NotHex)?;
+        }
+        if is_sample(&bytes) { Err(InvalidKey::Sample) } else { Ok(Self(bytes)) }
+    }
+
+    /// A new key from the system's random source.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn random() -> Result<Self, NoRandomness> {
+        let mut bytes = [0_u8; 32];
+        rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
+        Ok(Self(bytes))
+    }
+
+    /// The raw key, for derivation alone.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The form in which `secret_key` takes it. The caller is about to show a secret.
+    #[must_use]
+    pub fn expose_hex(&self) -> String {
+        use fmt::Write as _;
+        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _infallible = write!(text, "{byte:02x}");
+            text
+        })
+    }
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// Keys that stand in public guides and examples: all digits alike, or a short pattern over and over. Everybody knows them.
+fn is_sample(bytes: &[u8; 32]) -> bool {
+    (1..=8).filter(|period| 32 % period == 0).any(|period| bytes.chunks_exact(period).all(|chunk| bytes.starts_with(chunk)))
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(***)")
+    }
+}
+
+/// Why a text is not a usable key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum InvalidKey {
+    #[error("a key has exactly 64 hex digits; make one with `elastauth generate-key`")]
+    Length,
+    #[error("a key consists of hex digits only; make one with `elastauth generate-key`")]
+    NotHex,
+    #[error("this key is a published sample that anybody can look up; make one with `elastauth generate-key`")]
+    Sample,
+}
+
+/// The system gave no random bytes.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the system's random source gave nothing")]
+pub struct NoRandomness;
+
+/// A key that a gateway shows in `X-Elastauth-Key`. Only its digest is kept.
+#[derive(Clone)]
+pub struct GatewayKey([u8; 32]);
+
+impl GatewayKey {
+    /// Shorter keys can be guessed over the network within the life of a deployment.
+    pub const MIN_BYTES: usize = 16;
+
+    /// Takes a key of at least [`Self::MIN_BYTES`] visible ASCII characters, which every gateway can put into a header.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() >= Self::MIN_BYTES && text.bytes().all(|b| b.is_ascii_graphic())).then(|| Self(digest_of(text.as_bytes())))
+    }
+
+    /// Whether `shown` is this key; takes the same time for every wrong one.
+    #[must_use]
+    pub fn matches(&self, shown: &[u8]) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &digest_of(shown)).is_ok()
+    }
+}
+
+fn digest_of(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}
+
+impl fmt::Debug for GatewayKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GatewayKey(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_the_way_through_its_text() {
+        let key = SecretKey::random().unwrap();
+        assert_eq!(SecretKey::parse(&key.expose_hex()).unwrap().expose(), key.expose());
+        assert_eq!(format!("{key:?}"), "SecretKey(***)");
+    }
+
+    #[test]
+    fn what_is_not_a_key_is_refused_by_name() {
+        for (text, why) in [
+            (String::new(), InvalidKey::Length),
+            ("ab".repeat(31), InvalidKey::Length),
+            ("zz".repeat(32), InvalidKey::NotHex),
+            ("é".repeat(32), InvalidKey::NotHex),
+            ("0123456789abcdef".repeat(4), InvalidKey::Sample),
+            ("0123456789ABCDEF".repeat(4), InvalidKey::Sample),
+            ("0".repeat(64), InvalidKey::Sample),
+            ("a".repeat(64), InvalidKey::Sample),
+            ("deadbeef".repeat(8), InvalidKey::Sample),
+        ] {
+            assert_eq!(SecretKey::parse(&text).err(), Some(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_key_matches_itself_alone() {
+        let key = GatewayKey::parse("a-long-enough-key").unwrap();
+        assert!(key.matches(b"a-long-enough-key"));
+        assert!(!key.matches(b"a-long-enough-kez"));
+        assert!(!key.matches(b""));
+        assert!(GatewayKey::parse("short").is_none());
+        assert_eq!(format!("{key:?}"), "GatewayKey(***)");
+    }
+}

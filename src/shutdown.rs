@@ -1,0 +1,64 @@
+//! The end of the program: what must be finished is tracked here, and everybody hears of the end at once.
+
+use std::{future::Future, time::Duration};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// The tracked spawner. Clones share one end.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    ending: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Tasks {
+    /// Runs `work` on its own task; the program waits for it before it ends.
+    pub fn spawn<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        // Nobody joins it: what `work` has to say it says through its own channel.
+        drop(self.tracker.spawn(work));
+    }
+
+    /// Says that the end has begun. Tasks that wait on [`Self::ending`] finish what they have in hand.
+    pub fn end(&self) {
+        self.ending.cancel();
+        self.tracker.close();
+    }
+
+    /// Resolves when the end has begun.
+    pub async fn ending(&self) {
+        self.ending.cancelled().await;
+    }
+
+    /// Whether the end has begun.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_cancelled()
+    }
+
+    /// Waits for all tasks, at most `patience`; says whether all have finished.
+    pub async fn drained(&self, patience: Duration) -> bool {
+        tokio::time::timeout(patience, self.tracker.wait()).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_what_is_in_hand() {
+        let tasks = Tasks::default();
+        let (done, mut finished) = tokio::sync::oneshot::channel();
+        tasks.spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let _nobody_left = done.send(());
+        });
+        tasks.end();
+        assert!(tasks.is_ending());
+        assert!(!tasks.drained(Duration::from_millis(10)).await);
+        assert!(tasks.drained(Duration::from_secs(2)).await);
+        assert!(finished.try_recv().is_ok());
+    }
+}
