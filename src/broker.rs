@@ -1,5 +1,7 @@
-//! placeholder
-use crate::secret::SecretKey;
+//! From roles to a credential that works.
+
+use crate::{model::Username, roles::Entitled, secret::SecretKey};
+use http::HeaderValue;
 use std::time::Duration;
 
 /// Settings of this floor.
@@ -47,4 +49,69 @@ pub enum Adopt {
     ElastauthGo,
     /// Any native user that is not reserved.
     Any,
+}
+
+/// A login that works now. Made by [`Broker::credential`] alone.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    authorization: HeaderValue,
+}
+
+impl Credential {
+    /// The value of `Authorization`, marked sensitive.
+    #[must_use]
+    pub fn authorization(&self) -> &HeaderValue {
+        &self.authorization
+    }
+}
+
+/// Why there is no credential.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// The name belongs to the cluster itself or to elastauth's own account.
+    #[error("the name is reserved: {0}")]
+    ReservedName(&'static str),
+    /// An administrator has disabled the user in the cluster.
+    #[error("the user is disabled in the cluster")]
+    Disabled,
+    /// The cluster has a user of that name that elastauth has not written.
+    #[error("the cluster has a user of that name which elastauth has not written; `users.adopt` decides whether it may be taken over")]
+    Foreign,
+    /// The user was written too often within a minute.
+    #[error("the user's groups change too often: the limit of writes a minute is reached; two sessions of one user with different groups?")]
+    WriteBudget,
+    /// The cluster refused elastauth's own account.
+    #[error("the cluster refuses elastauth's own account; look at its credentials and privileges")]
+    ServiceAccount,
+    /// The cluster could not be asked, or its answer could not be used.
+    #[error("the cluster did not do its part: {0}")]
+    Cluster(std::sync::Arc<str>),
+    /// It takes longer than a gateway waits; the work goes on and the next request may find it done.
+    #[error("the cluster did not answer in time")]
+    Late,
+    /// Too many requests wait for the cluster.
+    #[error("too many requests wait for the cluster")]
+    Busy,
+    /// The program is ending and begins nothing new.
+    #[error("the program is ending")]
+    Ending,
+    /// The work on the user ended without a result: a bug.
+    #[error("the work on the user ended without a result")]
+    Crashed,
+}
+
+/// Makes the cluster agree.
+#[derive(Debug)]
+pub struct Broker {}
+
+impl Broker {
+    /// The login of an entitled identity, after the cluster was made to agree.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    #[expect(clippy::unused_async, reason = "placeholder")]
+    pub async fn credential(&self, entitled: &Entitled) -> Result<Credential, BrokerError> {
+        let _user: &Username = entitled.identity().user();
+        Err(BrokerError::Busy)
+    }
 }

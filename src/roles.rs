@@ -1,5 +1,10 @@
-//! placeholder
-use crate::model::{Group, Role};
+//! From an identity to the roles that it has. Pure functions of the configuration and the identity.
+
+use crate::{
+    identity::Identity,
+    model::{Group, Role},
+};
+use std::collections::HashMap;
 
 /// Settings of this floor.
 #[derive(Debug, Clone, Default)]
@@ -22,4 +27,262 @@ pub enum DefaultRolesApply {
     Always,
     /// Only users whom no mapping matched.
     Unmapped,
+}
+
+/// An identity with its roles: at least one, sorted, each once. Made by [`Mapping::entitle`] alone.
+#[derive(Debug, Clone)]
+pub struct Entitled {
+    identity: Identity,
+    roles: RoleSet,
+}
+
+impl Entitled {
+    /// Who.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// May do what.
+    #[must_use]
+    pub fn roles(&self) -> &RoleSet {
+        &self.roles
+    }
+
+    /// Gives the identity back when the roles have done their work.
+    #[must_use]
+    pub fn into_identity(self) -> Identity {
+        self.identity
+    }
+}
+
+/// Roles: at least one, sorted, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleSet(Vec<Role>);
+
+impl RoleSet {
+    /// The roles in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Role> {
+        self.0.iter()
+    }
+}
+
+/// Why an identity has no roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotEntitled {
+    /// `allowed_groups` is set and none of the groups is in it.
+    #[error("none of the user's groups is in `allowed_groups`")]
+    GroupNotAllowed,
+    /// Neither a mapping nor a default gives a role.
+    #[error("neither `group_mappings` nor `default_roles` gives this user a role")]
+    NoRole,
+}
+
+/// The configuration, made ready to be asked: a look-up a group, however many mappings there are.
+#[derive(Debug)]
+pub struct Mapping {
+    default_roles: Vec<Role>,
+    apply: DefaultRolesApply,
+    mappings: Table<Vec<Role>>,
+    allowed: Option<Table<()>>,
+}
+
+impl Mapping {
+    /// Prepares the configuration.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            default_roles: config.default_roles,
+            apply: config.default_roles_apply,
+            mappings: Table::new(config.group_mappings),
+            allowed: config.allowed_groups.map(|groups| Table::new(groups.into_iter().map(|group| (group, ())).collect())),
+        }
+    }
+
+    /// Gives an identity its roles.
+    ///
+    /// # Errors
+    /// When its groups may not enter, or nothing gives it a role.
+    pub fn entitle(&self, identity: Identity) -> Result<Entitled, NotEntitled> {
+        if let Some(allowed) = &self.allowed {
+            let enters = identity.groups().iter().any(|group| allowed.matching(group.as_str()).next().is_some());
+            if !enters {
+                return Err(NotEntitled::GroupNotAllowed);
+            }
+        }
+        let mut roles: Vec<Role> =
+            identity.groups().iter().flat_map(|group| self.mappings.matching(group.as_str())).flatten().cloned().collect();
+        if roles.is_empty() || self.apply == DefaultRolesApply::Always {
+            roles.extend(self.default_roles.iter().cloned());
+        }
+        if roles.is_empty() {
+            return Err(NotEntitled::NoRole);
+        }
+        roles.sort_unstable();
+        roles.dedup();
+        Ok(Entitled { identity, roles: RoleSet(roles) })
+    }
+}
+
+/// Values by group pattern. Letters compare without regard to ASCII case; other letters compare as they are, because there is no one way to
+/// fold them and a wrong guess gives rights.
+#[derive(Debug)]
+struct Table<V> {
+    exact: HashMap<Box<str>, Vec<V>>,
+    wildcards: Vec<(Box<str>, V)>,
+}
+
+impl<V> Table<V> {
+    fn new(entries: Vec<(Group, V)>) -> Self {
+        let mut table = Self { exact: HashMap::new(), wildcards: Vec::new() };
+        for (pattern, value) in entries {
+            let pattern = pattern.as_str().to_ascii_lowercase().into_boxed_str();
+            if pattern.contains('*') {
+                table.wildcards.push((pattern, value));
+            } else {
+                table.exact.entry(pattern).or_default().push(value);
+            }
+        }
+        table
+    }
+
+    fn matching(&self, group: &str) -> impl Iterator<Item = &V> {
+        let group = group.to_ascii_lowercase();
+        let exact = self.exact.get(group.as_str()).into_iter().flatten();
+        exact.chain(self.wildcards.iter().filter(move |(pattern, _)| fits(pattern, &group)).map(|(_, value)| value))
+    }
+}
+
+/// Whether `pattern` covers all of `text`; each `*` stands for any text, also none. Linear in both for one `*`, never exponential: on a
+/// mismatch only the last `*` takes one byte more.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
+    let mut last = None;
+    for piece in pieces {
+        if let Some(between) = last.replace(piece) {
+            match rest.find(between) {
+                Some(at) => rest = rest.get(at + between.len()..).unwrap_or_default(),
+                None => return false,
+            }
+        }
+    }
+    last.map_or(rest.is_empty(), |tail| rest.ends_with(tail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{identity, model::RequestFacts};
+    use http::{HeaderMap, HeaderValue};
+
+    fn identity(groups: &str) -> Identity {
+        let mut headers = HeaderMap::new();
+        headers.insert("remote-user", HeaderValue::from_static("alice"));
+        headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
+        let config = identity::Config { providers: vec![identity::ProviderConfig::Headers(identity::headers::Config::default())] };
+        identity::identify(&config, &RequestFacts { peer: [127, 0, 0, 1].into(), headers }).unwrap().unwrap()
+    }
+
+    fn roles(names: &[&str]) -> Vec<Role> {
+        names.iter().map(|name| Role::parse(name).unwrap()).collect()
+    }
+
+    fn mapping(pairs: &[(&str, &[&str])]) -> Vec<(Group, Vec<Role>)> {
+        pairs.iter().map(|(group, names)| (Group::parse(group).unwrap(), roles(names))).collect()
+    }
+
+    fn given(config: &Config, groups: &str) -> Result<Vec<String>, NotEntitled> {
+        let entitled = Mapping::new(config.clone()).entitle(identity(groups))?;
+        Ok(entitled.roles().iter().map(|role| role.as_str().to_owned()).collect())
+    }
+
+    #[test]
+    fn default_roles_go_to_everybody_beside_the_mapped_ones() {
+        let config = Config {
+            default_roles: roles(&["viewer"]),
+            group_mappings: mapping(&[("admins", &["superuser", "viewer"]), ("dev", &["editor"])]),
+            ..Config::default()
+        };
+        assert_eq!(given(&config, "").unwrap(), ["viewer"]);
+        assert_eq!(given(&config, "dev").unwrap(), ["editor", "viewer"]);
+        assert_eq!(given(&config, "dev,admins,unknown").unwrap(), ["editor", "superuser", "viewer"]);
+    }
+
+    #[test]
+    fn unmapped_means_only_those_whom_no_mapping_matched() {
+        let config = Config {
+            default_roles: roles(&["viewer"]),
+            default_roles_apply: DefaultRolesApply::Unmapped,
+            group_mappings: mapping(&[("dev", &["editor"])]),
+            ..Config::default()
+        };
+        assert_eq!(given(&config, "dev").unwrap(), ["editor"]);
+        assert_eq!(given(&config, "other").unwrap(), ["viewer"]);
+    }
+
+    #[test]
+    fn ascii_case_does_not_count_and_other_letters_do() {
+        let config = Config { group_mappings: mapping(&[("Éditeurs", &["editor"]), ("OPS", &["ops"])]), ..Config::default() };
+        assert_eq!(given(&config, "ops").unwrap(), ["ops"]);
+        assert_eq!(given(&config, "oPs").unwrap(), ["ops"]);
+        assert_eq!(Mapping::new(config.clone()).mappings.matching("Éditeurs").count(), 1);
+        assert_eq!(Mapping::new(config).mappings.matching("éditeurs").count(), 0);
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_any_text() {
+        for (pattern, group, expected) in [
+            ("*", "anything", true),
+            ("team-*", "team-a", true),
+            ("team-*", "team-", true),
+            ("team-*", "steam-a", false),
+            ("*-admins", "kibana-admins", true),
+            ("*-admins", "kibana-admins-not", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "ac", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("ab*ba", "aba", false),
+            ("**", "", true),
+            ("/org/*/admins", "/org/team-a/admins", true),
+        ] {
+            assert_eq!(fits(pattern, group), expected, "{pattern} {group}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_is_answered_at_once() {
+        let pattern = "*a".repeat(500) + "b";
+        assert!(!fits(&pattern, &"a".repeat(60_000)));
+    }
+
+    #[test]
+    fn only_allowed_groups_enter() {
+        let config =
+            Config { default_roles: roles(&["viewer"]), allowed_groups: Some(vec![Group::parse("es-*").unwrap()]), ..Config::default() };
+        assert_eq!(given(&config, "ES-users").unwrap(), ["viewer"]);
+        assert_eq!(given(&config, "users"), Err(NotEntitled::GroupNotAllowed));
+        assert_eq!(given(&config, ""), Err(NotEntitled::GroupNotAllowed));
+    }
+
+    #[test]
+    fn no_role_is_no_entry() {
+        let config = Config { group_mappings: mapping(&[("dev", &["editor"])]), ..Config::default() };
+        assert_eq!(given(&config, "other"), Err(NotEntitled::NoRole));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn fewer_groups_never_give_more_roles(all in proptest::collection::vec("[a-c]{1,2}", 0..6), keep in 0_usize..6) {
+            let config = Config {
+                default_roles: roles(&["viewer"]),
+                group_mappings: mapping(&[("a*", &["one"]), ("b", &["two", "three"]), ("*c", &["four"])]),
+                ..Config::default()
+            };
+            let some = all.iter().take(keep).cloned().collect::<Vec<_>>().join(",");
+            let more = given(&config, &all.join(",")).unwrap();
+            proptest::prop_assert!(given(&config, &some).unwrap().iter().all(|role| more.contains(role)));
+        }
+    }
 }

@@ -1,5 +1,11 @@
-//! placeholder
-use http::HeaderName;
+//! Identity headers that an authentication service in front has set.
+//!
+//! How gateways deliver them is measured, not guessed: the bytes are UTF-8 or worse, a repeated header arrives twice or joined by a comma,
+//! "no groups" is a header that is present and empty, and an absent one can be a client's doing.
+
+use super::{Attempt, Field, Identity, Rejected};
+use crate::model::{Group, RequestFacts, Username};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Names of the identity headers, and whether the groups may be missing.
 #[derive(Debug, Clone)]
@@ -14,4 +20,156 @@ pub struct Config {
     pub name: HeaderName,
     /// Refuse a request without the groups header (present and empty is fine): some gateways let a client make it vanish.
     pub groups_required: bool,
+}
+
+/// The names that Authelia uses.
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            user: HeaderName::from_static("remote-user"),
+            groups: HeaderName::from_static("remote-groups"),
+            email: HeaderName::from_static("remote-email"),
+            name: HeaderName::from_static("remote-name"),
+            groups_required: false,
+        }
+    }
+}
+
+/// Reads the identity headers. An empty user header is an absent one: Authelia's bypass rules and some gateways send it so.
+pub(super) fn attempt(config: &Config, facts: &RequestFacts) -> Attempt {
+    match read(config, &facts.headers) {
+        Ok(None) => Attempt::NotRequested,
+        Ok(Some(identity)) => Attempt::Identified(identity),
+        Err(why) => Attempt::Rejected(why),
+    }
+}
+
+fn read(config: &Config, headers: &HeaderMap) -> Result<Option<Identity>, Rejected> {
+    let Some(name) = single(headers, &config.user, Field::User)? else { return Ok(None) };
+    if name.contains(',') {
+        return Err(Rejected::Joined);
+    }
+    let user = Username::parse(name).map_err(Rejected::Name)?;
+    if config.groups_required && !headers.contains_key(&config.groups) {
+        return Err(Rejected::GroupsMissing);
+    }
+    Ok(Some(Identity {
+        user,
+        groups: groups(headers, &config.groups)?,
+        email: single(headers, &config.email, Field::Email)?.map(Box::from),
+        full_name: single(headers, &config.name, Field::FullName)?.map(Box::from),
+    }))
+}
+
+/// The value of a header that may stand once; `None` where it is absent or blank.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName, field: Field) -> Result<Option<&'a str>, Rejected> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Rejected::Repeated(field));
+    }
+    let text = utf8(value, field)?.trim();
+    Ok((!text.is_empty()).then_some(text))
+}
+
+/// All groups of all values of the header, each once: some gateways repeat the header where others join it.
+fn groups(headers: &HeaderMap, name: &HeaderName) -> Result<Vec<Group>, Rejected> {
+    let mut found: Vec<Group> = Vec::new();
+    for value in headers.get_all(name) {
+        found.extend(utf8(value, Field::Groups)?.split(',').filter_map(Group::parse));
+    }
+    // Sorted, so that the order in which a provider happens to name them changes nothing downstream.
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}
+
+fn utf8(value: &HeaderValue, field: Field) -> Result<&str, Rejected> {
+    std::str::from_utf8(value.as_bytes()).map_err(|_| Rejected::NotUtf8(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::InvalidUsername;
+
+    fn asked(headers: &[(&'static str, &[u8])]) -> Attempt {
+        asked_with(&Config::default(), headers)
+    }
+
+    fn asked_with(config: &Config, headers: &[(&'static str, &[u8])]) -> Attempt {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
+        }
+        attempt(config, &RequestFacts { peer: [127, 0, 0, 1].into(), headers: map })
+    }
+
+    fn identified(headers: &[(&'static str, &[u8])]) -> Identity {
+        let Attempt::Identified(identity) = asked(headers) else { panic!("not identified") };
+        identity
+    }
+
+    #[test]
+    fn four_headers_are_an_identity() {
+        let identity = identified(&[
+            ("remote-user", b"alice"),
+            ("remote-groups", b"ops, dev ,\"c,d\""),
+            ("remote-email", b"alice@example.org"),
+            ("remote-name", "Zo\u{eb} Ångström".as_bytes()),
+        ]);
+        assert_eq!(identity.user().as_str(), "alice");
+        assert_eq!(identity.groups().iter().map(Group::as_str).collect::<Vec<_>>(), ["\"c", "d\"", "dev", "ops"]);
+        assert_eq!(identity.email(), Some("alice@example.org"));
+        assert_eq!(identity.full_name(), Some("Zo\u{eb} Ångström"));
+    }
+
+    #[test]
+    fn present_but_empty_is_nothing() {
+        let identity = identified(&[("remote-user", b"alice"), ("remote-groups", b""), ("remote-email", b" "), ("remote-name", b"")]);
+        assert_eq!((identity.groups().len(), identity.email(), identity.full_name()), (0, None, None));
+        assert_eq!(asked(&[("remote-user", b""), ("remote-groups", b"admins")]), Attempt::NotRequested);
+        assert_eq!(asked(&[]), Attempt::NotRequested);
+    }
+
+    #[test]
+    fn the_underscore_form_is_another_header() {
+        assert_eq!(asked(&[("remote_user", b"alice")]), Attempt::NotRequested);
+    }
+
+    #[test]
+    fn two_names_are_no_name() {
+        assert_eq!(asked(&[("remote-user", b"alice"), ("remote-user", b"mallory")]), Attempt::Rejected(Rejected::Repeated(Field::User)));
+        assert_eq!(asked(&[("remote-user", b"alice"), ("remote-user", b"alice")]), Attempt::Rejected(Rejected::Repeated(Field::User)));
+        assert_eq!(asked(&[("remote-user", b"alice,mallory")]), Attempt::Rejected(Rejected::Joined));
+    }
+
+    #[test]
+    fn repeated_groups_are_one_list() {
+        let identity = identified(&[("remote-user", b"alice"), ("remote-groups", b"a,b"), ("remote-groups", b"b, c")]);
+        assert_eq!(identity.groups().iter().map(Group::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
+        assert_eq!(asked(&[("remote-user", b"al\xffce")]), Attempt::Rejected(Rejected::NotUtf8(Field::User)));
+        assert_eq!(
+            asked(&[("remote-user", b"alice"), ("remote-groups", b"\xe9quipe")]),
+            Attempt::Rejected(Rejected::NotUtf8(Field::Groups))
+        );
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_a_user_says_why() {
+        assert_eq!(asked(&[("remote-user", b"..")]), Attempt::Rejected(Rejected::Name(InvalidUsername::DotSegment)));
+        assert_eq!(asked(&[("remote-user", b"a:b")]), Attempt::Rejected(Rejected::Name(InvalidUsername::Separator)));
+        assert_eq!(asked(&[("remote-user", &[b'x'; 8192])]), Attempt::Rejected(Rejected::Name(InvalidUsername::TooLong)));
+    }
+
+    #[test]
+    fn where_groups_are_required_a_missing_header_is_refused_and_an_empty_one_is_not() {
+        let config = Config { groups_required: true, ..Config::default() };
+        assert_eq!(asked_with(&config, &[("remote-user", b"alice")]), Attempt::Rejected(Rejected::GroupsMissing));
+        assert!(matches!(asked_with(&config, &[("remote-user", b"alice"), ("remote-groups", b"")]), Attempt::Identified(_)));
+    }
 }
