@@ -1,1 +1,84 @@
-//! placeholder
+//! The composition root: which part gets which. No decisions.
+
+use crate::{
+    broker::Broker,
+    clock::Clock,
+    cluster::Cluster,
+    config::Config,
+    flow::Flow,
+    ledger::Ledger,
+    net::{tls::TlsError, trust::Trust},
+    roles::Mapping,
+    secret::NoRandomness,
+    server::{ServeError, Server, Service},
+    shutdown::Tasks,
+};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use tracing::{info, warn};
+
+/// How long the end waits for requests in hand and for writes in the air. A write has 10 s; what is longer is the cluster's own affair.
+const DRAIN: Duration = Duration::from_secs(12);
+
+/// A running elastauth.
+#[derive(Debug)]
+pub struct App {
+    server: Server,
+    tasks: Tasks,
+}
+
+/// Why the program cannot start. Outside parties are never a reason: start-up does not wait for any.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A certificate or key file towards the cluster.
+    #[error("TLS towards the cluster cannot be set up")]
+    ClusterTls(#[source] TlsError),
+    /// No key can be made.
+    #[error("no key can be made")]
+    Key(#[source] NoRandomness),
+    /// The listener.
+    #[error("cannot listen")]
+    Listen(#[source] ServeError),
+}
+
+impl App {
+    /// Puts the parts together and listens. Nothing is asked of anybody yet.
+    ///
+    /// # Errors
+    /// When a file cannot be used or the address is taken.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let (clock, tasks) = (Clock::System, Tasks::default());
+        let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
+        let broker = Broker::new(config.broker, cluster.clone(), Ledger::new(&config.ledger), clock.clone(), tasks.clone())
+            .map_err(StartError::Key)?;
+        let service = Service::new(
+            Flow::new(config.identity.clone(), Mapping::new(config.roles), broker),
+            Trust::new(config.trust),
+            &config.identity,
+            cluster,
+            clock,
+        );
+        let server = Server::bind(&config.server, Arc::new(service)).await.map_err(StartError::Listen)?;
+        Ok(Self { server, tasks })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Serves until `end` resolves, then finishes what is in hand: requests first, and every write to the cluster that has begun.
+    pub async fn run_until(self, end: impl Future<Output = ()>) {
+        let Self { server, tasks } = self;
+        info!(listen = %server.local_addr(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
+        tokio::select! {
+            () = server.run(tasks.clone()) => {}
+            () = end => {}
+        }
+        info!("ending: no new connections, finishing what is in hand");
+        tasks.end();
+        if !tasks.drained(DRAIN).await {
+            warn!("some work did not finish in time and is given up");
+        }
+    }
+}

@@ -1,8 +1,39 @@
-//! From roles to a credential that works.
+//! From roles to a credential that works: a known user is answered from memory, anybody else after the cluster was made to agree.
 
-use crate::{model::Username, roles::Entitled, secret::SecretKey};
+mod budget;
+mod derive;
+mod document;
+mod doubt;
+mod ensure;
+mod flights;
+mod names;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    cluster::Cluster,
+    ledger::{Entry, Ledger},
+    model::{Fingerprint, Username},
+    roles::Entitled,
+    secret::{NoRandomness, SecretKey},
+    shutdown::Tasks,
+};
+use derive::{Deriver, Rotation};
+use document::Document;
+use ensure::Ensure;
+use flights::{Flights, Landing};
 use http::HeaderValue;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
+
+/// How long a request waits for its user. Gateways begin to give up after 2 s, and Caddy never does: we answer before.
+const PATIENCE: Duration = Duration::from_millis(1_800);
+/// How long a doubtful user is believed after a check: at most one call a second for each.
+const DOUBTFUL_FOR: Duration = Duration::from_secs(1);
+/// Requests that wait at the boundary of two passwords. Each costs a timer and its connection.
+const HELD: usize = 4_096;
 
 /// Settings of this floor.
 #[derive(Debug, Clone)]
@@ -92,9 +123,6 @@ pub enum BrokerError {
     /// Too many requests wait for the cluster.
     #[error("too many requests wait for the cluster")]
     Busy,
-    /// The program is ending and begins nothing new.
-    #[error("the program is ending")]
-    Ending,
     /// The work on the user ended without a result: a bug.
     #[error("the work on the user ended without a result")]
     Crashed,
@@ -102,16 +130,97 @@ pub enum BrokerError {
 
 /// Makes the cluster agree.
 #[derive(Debug)]
-pub struct Broker {}
+pub struct Broker {
+    ensure: Arc<Ensure>,
+    flights: Flights,
+    rotation: Rotation,
+    held: Semaphore,
+    expiration: Duration,
+    service_account: Option<Box<str>>,
+    dry_run: bool,
+}
 
 impl Broker {
-    /// The login of an entitled identity, after the cluster was made to agree.
+    /// Takes the seats: the cluster to talk to, the ledger of what it has agreed to, and who runs the work.
     ///
     /// # Errors
-    /// See [`BrokerError`].
-    #[expect(clippy::unused_async, reason = "placeholder")]
+    /// When a key must be made and the system has no randomness.
+    pub fn new(config: Config, cluster: Cluster, ledger: Ledger, clock: Clock, tasks: Tasks) -> Result<Self, NoRandomness> {
+        let key = config.secret_key.clone().map_or_else(SecretKey::random, Ok)?;
+        let deriver = Deriver::new(&key, &config.cluster_name);
+        Ok(Self {
+            flights: Flights::new(tasks, clock.clone()),
+            ensure: Arc::new(Ensure::new(cluster, ledger, deriver, clock, &config)),
+            rotation: Rotation::new(config.rotation, config.grace),
+            held: Semaphore::new(HELD),
+            expiration: config.expiration,
+            service_account: config.service_account.map(Box::from),
+            dry_run: config.dry_run,
+        })
+    }
+
+    /// The login of an entitled identity. A known user is answered without waiting; otherwise the cluster is made to agree first.
+    ///
+    /// # Errors
+    /// See [`BrokerError`]; [`BrokerError::Late`] after 1.8 s, while the work goes on.
     pub async fn credential(&self, entitled: &Entitled) -> Result<Credential, BrokerError> {
-        let _user: &Username = entitled.identity().user();
-        Err(BrokerError::Busy)
+        let user = entitled.identity().user();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = self.ensure.clock.now();
+            let turn = self.rotation.turn(user, now);
+            if let Some(wait) = turn.hold {
+                self.hold(wait, deadline).await?;
+                continue;
+            }
+            let fingerprint = self.ensure.deriver.fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
+            if self.known(user, now) == Some(fingerprint) {
+                return Ok(self.login(user, turn.epoch));
+            }
+            names::permit(user, self.service_account.as_deref()).map_err(BrokerError::ReservedName)?;
+            if self.dry_run {
+                return Ok(self.login(user, turn.epoch));
+            }
+            let flight = self.flights.join(user, fingerprint, || {
+                let (ensure, document) = (Arc::clone(&self.ensure), Document::new(entitled, fingerprint, turn.epoch));
+                async move { ensure.fly(&document).await }
+            });
+            match timeout_at(deadline, flight).await.map_err(|_| BrokerError::Late)? {
+                Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn.epoch) => return Ok(self.login(user, turn.epoch)),
+                Landing::Same(Err(error)) => return Err(error),
+                // Another session's flight has landed, or what this one made stands no more: look again.
+                Landing::Same(Ok(())) | Landing::Other => {}
+            }
+        }
+    }
+
+    /// The fingerprint with which this user stands in the cluster, as far as that is still believed.
+    fn known(&self, user: &Username, now: Timestamp) -> Option<Fingerprint> {
+        let Some(Entry::Stands { fingerprint, seen }) = self.ensure.ledger.recall(user) else { return None };
+        let believed = if self.ensure.doubts.about(user, now) { DOUBTFUL_FOR } else { self.expiration };
+        // An entry from the future (a clock set back) has no age and is not believed.
+        now.since(seen).filter(|age| *age < believed).map(|_| fingerprint)
+    }
+
+    /// Whether a flight that has just landed may be answered on: the same password period, and nobody has begun to write the user since. A ledger
+    /// that has already forgotten the entry says nothing against it.
+    fn still_holds(&self, user: &Username, fingerprint: Fingerprint, epoch: u64) -> bool {
+        let turn = self.rotation.turn(user, self.ensure.clock.now());
+        let stands = match self.ensure.ledger.recall(user) {
+            None => true,
+            Some(Entry::InFlux) => false,
+            Some(Entry::Stands { fingerprint: theirs, .. }) => theirs == fingerprint,
+        };
+        stands && turn.epoch == epoch && turn.hold.is_none()
+    }
+
+    /// Waits out the boundary of two passwords, within the request's own deadline and in bounded company.
+    async fn hold(&self, wait: Duration, deadline: Instant) -> Result<(), BrokerError> {
+        let _place = self.held.try_acquire().map_err(|_| BrokerError::Busy)?;
+        timeout_at(deadline, sleep(wait)).await.map_err(|_| BrokerError::Late)
+    }
+
+    fn login(&self, user: &Username, epoch: u64) -> Credential {
+        Credential { authorization: self.ensure.deriver.password(user, epoch).authorization(user) }
     }
 }

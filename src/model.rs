@@ -1,5 +1,6 @@
 //! Values that cross floors. Each is made in one place and is right from then on.
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -109,6 +110,23 @@ impl Role {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// A keyed digest of all that one write puts into a user: two equal ones stand for the same user document and the same password.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 16]);
+
+/// 22 characters of base64url, as the user's metadata carry it. Not a secret: without the key nothing follows from it.
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
     }
 }
 

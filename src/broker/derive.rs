@@ -1,0 +1,273 @@
+//! Credentials are derived, not drawn: the same key, cluster, user and epoch give the same password on every replica and after every restart.
+
+use crate::{
+    clock::Timestamp,
+    identity::Identity,
+    model::{Fingerprint, Username},
+    roles::RoleSet,
+    secret::SecretKey,
+};
+use aws_lc_rs::{
+    digest,
+    hmac::{self, HMAC_SHA256},
+    pbkdf2,
+};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
+use http::HeaderValue;
+use std::{fmt, num::NonZeroU32, time::Duration};
+use zeroize::Zeroizing;
+
+/// The extraction salt of HKDF (RFC 5869); a new scheme would take a new label.
+const LABEL: &[u8] = b"elastauth/v1";
+/// Upper and lower case, a digit and a symbol: what class-based password rules ask for.
+const PREFIX: &str = "Ea1-";
+/// A slow hash protects passwords that can be guessed; 256 bits cannot. The smallest count that Elasticsearch takes.
+const ROUNDS: NonZeroU32 = NonZeroU32::new(1_000).expect("not zero");
+
+/// Makes passwords and fingerprints of one cluster.
+pub(super) struct Deriver {
+    /// The pseudo-random key of HKDF, ready for use: its inner and outer state are computed once.
+    prk: hmac::Key,
+    fingerprints: hmac::Key,
+    cluster: Box<str>,
+}
+
+impl Deriver {
+    pub(super) fn new(key: &SecretKey, cluster: &str) -> Self {
+        let prk = hmac::Key::new(HMAC_SHA256, hmac::sign(&hmac::Key::new(HMAC_SHA256, LABEL), key.expose()).as_ref());
+        let fingerprints = hmac::Key::new(HMAC_SHA256, &*expand(&prk, &[b"fingerprint", cluster.as_bytes()]));
+        Self { prk, fingerprints, cluster: cluster.into() }
+    }
+
+    /// The password of this user in this epoch: 47 printable ASCII characters that carry 256 bits.
+    pub(super) fn password(&self, user: &Username, epoch: u64) -> Password {
+        let secret = expand(&self.prk, &[b"password", self.cluster.as_bytes(), user.as_str().as_bytes(), &epoch.to_be_bytes()]);
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 43));
+        text.push_str(PREFIX);
+        BASE64_URL_SAFE_NO_PAD.encode_string(*secret, &mut text);
+        Password(text)
+    }
+
+    /// `password` as the cluster may store it: `{PBKDF2}1000$salt$hash`, HMAC-SHA512, 32 bytes each. The salt is derived too, so that a repeated
+    /// write is the same write. Takes about a millisecond.
+    pub(super) fn hash(&self, user: &Username, epoch: u64, password: &Password) -> Zeroizing<String> {
+        let salt = expand(&self.prk, &[b"salt", self.cluster.as_bytes(), user.as_str().as_bytes(), &epoch.to_be_bytes()]);
+        let mut key = Zeroizing::new([0_u8; 32]);
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, ROUNDS, &*salt, password.expose().as_bytes(), &mut *key);
+        Zeroizing::new(format!("{{PBKDF2}}{ROUNDS}${}${}", BASE64_STANDARD.encode(*salt), BASE64_STANDARD.encode(*key)))
+    }
+
+    /// Covers everything that a write puts into the user, its password included: both depend on the key, the epoch and the name.
+    pub(super) fn fingerprint(&self, identity: &Identity, roles: &RoleSet, epoch: u64) -> Fingerprint {
+        let mut context = hmac::Context::with_key(&self.fingerprints);
+        let mut buffer = Vec::with_capacity(256);
+        piece(&mut buffer, identity.user().as_str().as_bytes());
+        piece(&mut buffer, &epoch.to_be_bytes());
+        for role in roles.iter() {
+            piece(&mut buffer, role.as_str().as_bytes());
+        }
+        // A list ends where the next piece is empty: neither a role nor a group ever is.
+        piece(&mut buffer, b"");
+        for group in identity.groups() {
+            piece(&mut buffer, group.as_str().as_bytes());
+        }
+        piece(&mut buffer, b"");
+        piece(&mut buffer, identity.email().unwrap_or_default().as_bytes());
+        piece(&mut buffer, identity.full_name().unwrap_or_default().as_bytes());
+        context.update(&buffer);
+        let tag = context.sign();
+        let mut short = [0; 16];
+        short.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        Fingerprint(short)
+    }
+}
+
+impl fmt::Debug for Deriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deriver").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+/// HKDF-Expand for one block, which is all that 32 bytes need: `HMAC(prk, info || 1)`.
+fn expand(prk: &hmac::Key, pieces: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let mut info = Vec::with_capacity(128);
+    for bytes in pieces {
+        piece(&mut info, bytes);
+    }
+    info.push(1);
+    let mut out = Zeroizing::new([0; 32]);
+    out.iter_mut().zip(hmac::sign(prk, &info).as_ref()).for_each(|(to, from)| *to = *from);
+    out
+}
+
+/// Each piece with its length before it, so that no two lists of pieces read the same.
+fn piece(buffer: &mut Vec<u8>, bytes: &[u8]) {
+    // Names and headers are far below 4 GiB.
+    buffer.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    buffer.extend_from_slice(bytes);
+}
+
+/// A derived password; zeroized when dropped.
+pub(super) struct Password(Zeroizing<String>);
+
+impl Password {
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The value of `Authorization` for HTTP Basic (RFC 7617), marked sensitive.
+    pub(super) fn authorization(&self, user: &Username) -> HeaderValue {
+        let mut login = Zeroizing::new(String::with_capacity(user.as_str().len() + 1 + self.0.len()));
+        login.push_str(user.as_str());
+        login.push(':');
+        login.push_str(&self.0);
+        let mut text = String::with_capacity(6 + login.len().div_ceil(3) * 4);
+        text.push_str("Basic ");
+        BASE64_STANDARD.encode_string(login.as_bytes(), &mut text);
+        let mut value = HeaderValue::try_from(text).unwrap_or_else(|_| unreachable!("base64 is a legal header value"));
+        value.set_sensitive(true);
+        value
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(***)")
+    }
+}
+
+/// When passwords change.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rotation {
+    /// Milliseconds; zero is never.
+    period: u64,
+    grace: Duration,
+}
+
+/// Where a user stands in the rotation at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// Counts the user's rotation periods since 1970.
+    pub(super) epoch: u64,
+    /// How long nobody may be answered, because answers with the old password may still be on their way.
+    pub(super) hold: Option<Duration>,
+}
+
+impl Rotation {
+    pub(super) fn new(period: Duration, grace: Duration) -> Self {
+        Self { period: u64::try_from(period.as_millis()).unwrap_or(u64::MAX), grace }
+    }
+
+    /// Every replica gives the same answer: the offset is a hash of the name, the rest is the time of day.
+    pub(super) fn turn(&self, user: &Username, now: Timestamp) -> Turn {
+        if self.period == 0 {
+            return Turn { epoch: 0, hold: None };
+        }
+        let name = digest::digest(&digest::SHA256, user.as_str().as_bytes());
+        let offset = name.as_ref().iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)) % self.period;
+        let shifted = now.0.saturating_add(offset);
+        let into = Duration::from_millis(shifted % self.period);
+        Turn { epoch: shifted / self.period, hold: self.grace.checked_sub(into).filter(|left| !left.is_zero()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::hkdf;
+
+    fn key(byte: u8) -> SecretKey {
+        SecretKey::parse(&format!("{byte:02x}{}", "0123456789abcdef".repeat(4).get(2..).unwrap())).unwrap()
+    }
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    #[test]
+    fn a_password_is_the_same_wherever_it_is_derived_and_fits_every_rule() {
+        let password = Deriver::new(&key(7), "default").password(&user("alice"), 20_000);
+        assert_eq!(password.expose(), Deriver::new(&key(7), "default").password(&user("alice"), 20_000).expose());
+        assert_eq!(password.expose().len(), 47);
+        assert!(password.expose().bytes().all(|b| b.is_ascii_graphic()));
+        assert!(password.expose().starts_with("Ea1-"));
+    }
+
+    #[test]
+    fn key_cluster_user_and_epoch_each_change_it() {
+        let passwords = [
+            Deriver::new(&key(7), "default").password(&user("alice"), 1),
+            Deriver::new(&key(8), "default").password(&user("alice"), 1),
+            Deriver::new(&key(7), "other").password(&user("alice"), 1),
+            Deriver::new(&key(7), "default").password(&user("Alice"), 1),
+            Deriver::new(&key(7), "default").password(&user("alice"), 2),
+        ];
+        let different: std::collections::HashSet<&str> = passwords.iter().map(Password::expose).collect();
+        assert_eq!(different.len(), passwords.len());
+    }
+
+    /// The derivation is HKDF by the book: the library's own gives the same bytes.
+    #[test]
+    fn the_derivation_is_hkdf() {
+        let mut info = Vec::new();
+        for bytes in [&b"password"[..], b"default", b"alice", &3_u64.to_be_bytes()] {
+            piece(&mut info, bytes);
+        }
+        let mut expected = [0; 32];
+        let info = [info.as_slice()];
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, LABEL).extract(key(7).expose());
+        prk.expand(&info, hkdf::HKDF_SHA256).unwrap().fill(&mut expected).unwrap();
+        let password = Deriver::new(&key(7), "default").password(&user("alice"), 3);
+        assert_eq!(password.expose().strip_prefix(PREFIX), Some(BASE64_URL_SAFE_NO_PAD.encode(expected).as_str()));
+    }
+
+    #[test]
+    fn the_hash_is_of_the_form_that_the_cluster_takes_and_always_the_same() {
+        let deriver = Deriver::new(&key(7), "default");
+        let password = deriver.password(&user("alice"), 1);
+        let hash = deriver.hash(&user("alice"), 1, &password);
+        assert_eq!(*hash, *deriver.hash(&user("alice"), 1, &password));
+        let parts: Vec<&str> = hash.split('$').collect();
+        let [head, salt, key] = parts.as_slice() else { panic!("three parts") };
+        assert_eq!(*head, "{PBKDF2}1000");
+        let (salt, key) = (BASE64_STANDARD.decode(salt).unwrap(), BASE64_STANDARD.decode(key).unwrap());
+        assert_eq!((salt.len(), key.len()), (32, 32));
+        assert!(pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA512, ROUNDS, &salt, password.expose().as_bytes(), &key).is_ok());
+    }
+
+    #[test]
+    fn nothing_here_shows_a_secret() {
+        let deriver = Deriver::new(&key(7), "default");
+        let password = deriver.password(&user("alice"), 1);
+        let shown = format!("{deriver:?} {password:?} {:?}", password.authorization(&user("alice")));
+        assert!(!shown.contains(password.expose()) && !shown.contains("Basic"), "{shown}");
+    }
+
+    #[test]
+    fn a_turn_holds_for_the_grace_and_then_no_more() {
+        let rotation = Rotation::new(Duration::from_secs(10), Duration::from_millis(500));
+        let (mut holds, mut epochs) = (Vec::new(), std::collections::BTreeSet::new());
+        for ms in 0..20_000 {
+            let turn = rotation.turn(&user("alice"), Timestamp(1_700_000_000_000 + ms));
+            epochs.insert(turn.epoch);
+            holds.extend(turn.hold);
+        }
+        assert_eq!(epochs.len(), 3, "two boundaries in twenty seconds");
+        assert_eq!(holds.len(), 1_000);
+        assert_eq!((holds.iter().min(), holds.iter().max()), (Some(&Duration::from_millis(1)), Some(&Duration::from_millis(500))));
+    }
+
+    #[test]
+    fn users_turn_at_different_times_and_never_where_rotation_is_off() {
+        let rotation = Rotation::new(Duration::from_secs(86_400), Duration::from_millis(500));
+        let offsets: std::collections::HashSet<u64> = (0..100)
+            .map(|n| (0..24).find(|h| rotation.turn(&user(&format!("u{n}")), Timestamp(h * 3_600_000)).epoch == 1).unwrap_or(24))
+            .collect();
+        assert!(offsets.len() > 10, "{offsets:?}");
+        let never = Rotation::new(Duration::ZERO, Duration::from_millis(500));
+        assert_eq!(never.turn(&user("alice"), Timestamp(u64::MAX)), Turn { epoch: 0, hold: None });
+    }
+}

@@ -1,0 +1,148 @@
+//! The user document: what elastauth writes, and whose work it is that stands in the cluster.
+
+use super::Adopt;
+use crate::{
+    cluster::{NewUser, Password, User},
+    identity::Identity,
+    model::{Fingerprint, Group},
+    roles::{Entitled, RoleSet},
+};
+use serde_json::{Map, Value, json};
+
+/// The key in a user's metadata that says whose user it is. The Go program wrote `groups` beside it, and so do we.
+const MARKER: &str = "elastauth";
+
+/// Everything about a user in the cluster but the password.
+#[derive(Debug, Clone)]
+pub(super) struct Document {
+    identity: Identity,
+    roles: RoleSet,
+    fingerprint: Fingerprint,
+    epoch: u64,
+}
+
+impl Document {
+    pub(super) fn new(entitled: &Entitled, fingerprint: Fingerprint, epoch: u64) -> Self {
+        Self { identity: entitled.identity().clone(), roles: entitled.roles().clone(), fingerprint, epoch }
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub(super) fn roles(&self) -> &RoleSet {
+        &self.roles
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The body of a write. The whole user, always: what is left out, the cluster sets to its default.
+    pub(super) fn body<'a>(&'a self, password: Password<'a>) -> NewUser<'a> {
+        NewUser {
+            password,
+            roles: self.roles.iter().map(crate::model::Role::as_str).collect(),
+            full_name: self.identity.full_name(),
+            email: self.identity.email(),
+            metadata: self.metadata(),
+        }
+    }
+
+    /// Whether this very document stands in the cluster, and not one that somebody has edited since: an edit keeps the metadata.
+    pub(super) fn stands_as(&self, user: &User) -> bool {
+        let same_roles = {
+            let mut theirs: Vec<&str> = user.roles.iter().map(String::as_str).collect();
+            theirs.sort_unstable();
+            theirs.dedup();
+            theirs.into_iter().eq(self.roles.iter().map(crate::model::Role::as_str))
+        };
+        same_roles
+            && user.enabled
+            && user.full_name.as_deref() == self.identity.full_name()
+            && user.email.as_deref() == self.identity.email()
+            && user.metadata == self.metadata()
+    }
+
+    fn metadata(&self) -> Map<String, Value> {
+        let groups: Vec<&str> = self.identity.groups().iter().map(Group::as_str).collect();
+        let mark = json!({ "fingerprint": self.fingerprint.to_string(), "epoch": self.epoch });
+        Map::from_iter([("groups".to_owned(), json!(groups)), (MARKER.to_owned(), mark)])
+    }
+}
+
+/// Whose user it is that stands in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Ours, of this epoch where the marker says so.
+    Elastauth {
+        /// The rotation period in which it was written.
+        epoch: Option<u64>,
+    },
+    /// Somebody else's, which the configuration lets us take over.
+    Adoptable,
+    /// Somebody else's.
+    Foreign,
+    /// The cluster's own.
+    Reserved,
+}
+
+/// Reads the owner from a user's metadata.
+pub(super) fn owner(user: &User, adopt: Adopt) -> Owner {
+    if user.metadata.get("_reserved") == Some(&Value::Bool(true)) {
+        return Owner::Reserved;
+    }
+    if let Some(Value::Object(mark)) = user.metadata.get(MARKER) {
+        return Owner::Elastauth { epoch: mark.get("epoch").and_then(Value::as_u64) };
+    }
+    let written_by_go = user.metadata.len() == 1 && user.metadata.contains_key("groups");
+    match adopt {
+        Adopt::Any => Owner::Adoptable,
+        Adopt::ElastauthGo if written_by_go => Owner::Adoptable,
+        Adopt::ElastauthGo | Adopt::Never => Owner::Foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(metadata: &Value) -> User {
+        User {
+            username: "alice".to_owned(),
+            roles: vec![],
+            full_name: None,
+            email: None,
+            metadata: metadata.as_object().cloned().unwrap_or_default(),
+            enabled: true,
+        }
+    }
+
+    #[test]
+    fn the_marker_says_that_a_user_is_ours() {
+        let ours = json!({ "groups": [], "elastauth": { "fingerprint": "x", "epoch": 3 } });
+        for adopt in [Adopt::Never, Adopt::ElastauthGo, Adopt::Any] {
+            assert_eq!(owner(&user(&ours), adopt), Owner::Elastauth { epoch: Some(3) });
+        }
+    }
+
+    #[test]
+    fn a_user_of_the_go_program_has_groups_and_nothing_else() {
+        let go = json!({ "groups": ["dev"] });
+        assert_eq!(owner(&user(&go), Adopt::ElastauthGo), Owner::Adoptable);
+        assert_eq!(owner(&user(&go), Adopt::Never), Owner::Foreign);
+        for other in [json!({}), json!({ "groups": [], "team": "x" }), json!({ "elastauth": "a text" })] {
+            assert_eq!(owner(&user(&other), Adopt::ElastauthGo), Owner::Foreign, "{other}");
+            assert_eq!(owner(&user(&other), Adopt::Any), Owner::Adoptable, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_reserved_user_is_nobodys_whatever_the_setting() {
+        assert_eq!(owner(&user(&json!({ "_reserved": true })), Adopt::Any), Owner::Reserved);
+    }
+}

@@ -1,0 +1,222 @@
+//! One flight: make the cluster agree that this user stands with this document and this password.
+//!
+//! The order is fixed: ask as the user, else read, else write. Asking as the user costs no privilege and settles the usual case with one call;
+//! reading before writing is what respects an administrator who has disabled the user, and users that are not ours.
+
+use super::{
+    Adopt, BrokerError,
+    budget::Budget,
+    derive::{Deriver, Password},
+    document::{Document, Owner, owner},
+    doubt::Doubts,
+};
+use crate::{
+    clock::Clock,
+    cluster::{self, CallError, Cluster, Fate, User, Whoami},
+    ledger::{Entry, Ledger},
+    model::Username,
+};
+use http::StatusCode;
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
+use tracing::{error, info, warn};
+
+/// Flights that talk to the cluster at once. Enough to hide its latency, too few to crowd out its other work.
+const CONVERSATIONS: usize = 64;
+/// Writes at once. A cluster that hashes slowly has few threads for it; more only wait there instead of here.
+const WRITES: usize = 16;
+
+/// Everything that a flight needs.
+#[derive(Debug)]
+pub(super) struct Ensure {
+    pub(super) cluster: Cluster,
+    pub(super) ledger: Ledger,
+    pub(super) doubts: Doubts,
+    pub(super) deriver: Deriver,
+    pub(super) clock: Clock,
+    adopt: Adopt,
+    budget: Budget,
+    conversations: Semaphore,
+    writes: Semaphore,
+    /// Whether passwords go as a cheap hash. Set to false for good by a cluster that refuses one and takes the password.
+    hashed: AtomicBool,
+}
+
+impl Ensure {
+    pub(super) fn new(cluster: Cluster, ledger: Ledger, deriver: Deriver, clock: Clock, config: &super::Config) -> Self {
+        Self {
+            cluster,
+            ledger,
+            deriver,
+            clock,
+            doubts: Doubts::default(),
+            adopt: config.adopt,
+            budget: Budget::new(config.writes_per_minute),
+            conversations: Semaphore::new(CONVERSATIONS),
+            writes: Semaphore::new(WRITES),
+            hashed: AtomicBool::new(config.hash == super::HashMode::Auto),
+        }
+    }
+
+    /// One flight. Afterwards the ledger knows what stands.
+    pub(super) async fn fly(&self, document: &Document) -> Result<(), BrokerError> {
+        let _turn = turn(&self.conversations).await?;
+        let user = document.identity().user();
+        let password = self.deriver.password(user, document.epoch());
+        let ours = match self.ask(document, &password).await? {
+            Answer::Stands => {
+                self.note(document);
+                return Ok(());
+            }
+            Answer::LogsIn => true,
+            Answer::Refused => false,
+        };
+        let reason = match self.cluster.read_user(user).await.map_err(|error| failed("read the user", user, &error))? {
+            None => Reason::Absent,
+            Some(found) => self.judge(document, &found, ours)?,
+        };
+        self.write(document, &password, reason).await
+    }
+
+    /// Asks as the user whether the login works and what stands there.
+    async fn ask(&self, document: &Document, password: &Password) -> Result<Answer, BrokerError> {
+        let user = document.identity().user();
+        let login = password.authorization(user);
+        match self.cluster.authenticate(&login).await.map_err(|error| failed("ask as the user", user, &error))? {
+            // Another realm or another name (anonymous access) says nothing about the native user.
+            Whoami::Is { user: found, realm } if realm == "native" && found.username == user.as_str() => {
+                Ok(if document.stands_as(&found) { Answer::Stands } else { Answer::LogsIn })
+            }
+            Whoami::Is { .. } | Whoami::Refused => Ok(Answer::Refused),
+        }
+    }
+
+    /// May the user that stands in the cluster be written, and why.
+    fn judge(&self, document: &Document, found: &User, ours: bool) -> Result<Reason, BrokerError> {
+        let user = document.identity().user();
+        let mut owner = owner(found, self.adopt);
+        if ours && matches!(owner, Owner::Foreign | Owner::Adoptable) {
+            // A login that only our key can make proves whose user it is, whatever became of its metadata.
+            owner = Owner::Elastauth { epoch: None };
+        }
+        if owner == Owner::Reserved {
+            return Err(BrokerError::ReservedName("a built-in user of the cluster"));
+        }
+        if !found.enabled {
+            return Err(BrokerError::Disabled);
+        }
+        match owner {
+            Owner::Elastauth { epoch } if epoch == Some(document.epoch()) => {
+                let within = self.budget.take(user, self.clock.now());
+                if within { Ok(Reason::Changed) } else { Err(BrokerError::WriteBudget) }
+            }
+            Owner::Elastauth { .. } => Ok(Reason::Rotated),
+            Owner::Adoptable => Ok(Reason::Adopted),
+            Owner::Foreign | Owner::Reserved => Err(BrokerError::Foreign),
+        }
+    }
+
+    async fn write(&self, document: &Document, password: &Password, reason: Reason) -> Result<(), BrokerError> {
+        let _turn = turn(&self.writes).await?;
+        let user = document.identity().user();
+        // From here on nobody may be answered on the strength of what stood before.
+        self.ledger.record(user, Entry::InFlux);
+        let mut outcome = if self.hashed.load(Ordering::Relaxed) {
+            let hash = self.deriver.hash(user, document.epoch(), password);
+            self.cluster.write_user(user, &document.body(cluster::Password::Hash(&hash))).await
+        } else {
+            self.cluster.write_user(user, &document.body(cluster::Password::Clear(password.expose()))).await
+        };
+        if outcome.as_ref().is_err_and(refuses_the_hash) && self.hashed.load(Ordering::Relaxed) {
+            outcome = self.cluster.write_user(user, &document.body(cluster::Password::Clear(password.expose()))).await;
+            if outcome.is_ok() && self.hashed.swap(false, Ordering::Relaxed) {
+                warn!("the cluster refuses hashed passwords; from now on it gets the password and hashes itself, which makes first logins slow");
+            }
+        }
+        match outcome {
+            Ok(()) => {
+                self.note(document);
+                let roles = document.roles().iter().map(crate::model::Role::as_str).collect::<Vec<_>>().join(",");
+                info!(user = ?user.as_str(), roles, reason = reason.text(), "user written to the cluster");
+                Ok(())
+            }
+            Err(error) => {
+                if error.fate() == Fate::Unknown {
+                    self.doubts.begin(user, self.clock.now());
+                }
+                Err(failed("write the user", user, &error))
+            }
+        }
+    }
+
+    fn note(&self, document: &Document) {
+        let entry = Entry::Stands { fingerprint: document.fingerprint(), seen: self.clock.now() };
+        self.ledger.record(document.identity().user(), entry);
+    }
+}
+
+/// Queues for a place, in the order of coming. Whoever queues longer than a request waits gives up: nobody is waiting for it any more.
+async fn turn(places: &Semaphore) -> Result<SemaphorePermit<'_>, BrokerError> {
+    match timeout(super::PATIENCE, places.acquire()).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(_)) | Err(_) => Err(BrokerError::Busy),
+    }
+}
+
+/// What asking as the user gave.
+enum Answer {
+    /// The login works and the very document stands.
+    Stands,
+    /// The login works, and something else stands.
+    LogsIn,
+    /// The login does not work: no such user, another password, disabled, or the security index is away. All look alike.
+    Refused,
+}
+
+/// Why a user is written.
+#[derive(Clone, Copy)]
+enum Reason {
+    Absent,
+    Changed,
+    Rotated,
+    Adopted,
+}
+
+impl Reason {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Absent => "first login",
+            Self::Changed => "changed",
+            Self::Rotated => "new password period",
+            Self::Adopted => "taken over",
+        }
+    }
+}
+
+/// Whether a cluster that answers so may take the same user with the password in clear. Older versions call it a validation error.
+fn refuses_the_hash(error: &CallError) -> bool {
+    error.status() == Some(StatusCode::BAD_REQUEST)
+        && matches!(error.error_type(), Some("illegal_argument_exception" | "validation_exception" | "parse_exception"))
+}
+
+/// Says once what failed, with all that is known, and gives the waiting requests its short form.
+fn failed(step: &str, user: &Username, error: &CallError) -> BrokerError {
+    let mut text = format!("cannot {step}: {error}");
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let _infallible = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
+        error!(user = ?user.as_str(), "{text}; check elasticsearch.username, .password or .api_key and the privileges to read and write users");
+        BrokerError::ServiceAccount
+    } else {
+        BrokerError::Cluster(text.into())
+    }
+}
