@@ -159,9 +159,11 @@ pub fn server(config: &ServerConfig) -> Result<rustls::ServerConfig, TlsError> {
         }
     };
     let IdentityFiles { cert, key } = &config.identity;
-    let mut server = builder
-        .with_single_cert(pem::certificates(cert)?, pem::key(key)?)
-        .map_err(|source| TlsError::Identity { cert: cert.clone(), key: key.clone(), source })?;
+    let mut server = builder.with_single_cert(pem::certificates(cert)?, pem::key(key)?).map_err(|source| TlsError::Identity {
+        cert: cert.clone(),
+        key: key.clone(),
+        source,
+    })?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(server)
 }
