@@ -7,6 +7,8 @@ mod call;
 mod departure;
 mod error;
 mod nodes;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use error::{CallError, Fate, Loss, Source, Unsent};

@@ -356,6 +356,28 @@ mod tests {
     }
 
     #[test]
+    fn coming_and_going_are_each_logged_once_with_the_cause() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).with_ansi(false).without_time().finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let (nodes, time) = nodes(1);
+            let turns: Vec<Turn<'_>> = (0..5).map(|_| ask(&nodes, Purpose::Read)).collect();
+            for turn in turns {
+                turn.failed(&Gone);
+            }
+            pass(&time, Duration::from_secs(5));
+            ask(&nodes, Purpose::Read).failed(&Gone);
+            let turns: Vec<Turn<'_>> = (0..5).map(|_| ask(&nodes, Purpose::Read)).collect();
+            turns.into_iter().for_each(Turn::went_well);
+        });
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        let lines: Vec<&str> = log.lines().map(str::trim).collect();
+        assert_eq!(lines.len(), 2, "{log}");
+        assert!(lines[0].starts_with("WARN") && lines[0].contains("node=http://es0:9200 reason=gone ejected_ms="), "{log}");
+        assert!(lines[1].starts_with("INFO") && lines[1].contains("cluster node is back"), "{log}");
+    }
+
+    #[test]
     fn a_clock_set_back_ends_an_ejection() {
         let (nodes, time) = nodes(2);
         eject(&nodes, 0);
