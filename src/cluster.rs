@@ -1,16 +1,49 @@
-//! placeholder
-use crate::{net::tls, secret::SecretString};
-use http::Uri;
+//! The security API of an Elasticsearch cluster: who is this, read a user, write a user.
+//!
+//! Every call has a deadline over connecting, head and body. Answers are judged by status and `error.type` alone, and a 200 counts only
+//! with a body that says what was asked for. Reads go from node to node; a write goes to a second node only where the first cannot have it.
+
+mod call;
+mod departure;
+mod error;
+mod nodes;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use error::{CallError, Fate, Loss, Source, Unsent};
+pub use wire::{NewUser, Password, User, Whoami};
+
+use crate::{
+    clock::Clock,
+    model::Username,
+    net::tls,
+    secret::{ExposeSecret as _, SecretString},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use call::{Ask, Caller, Timeouts};
+use http::{HeaderValue, Method, Uri, uri::Scheme};
+use nodes::{Node, Nodes};
+use std::{fmt, sync::Arc};
+use zeroize::Zeroizing;
 
 /// Settings of this floor.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
-    /// Base URLs of the cluster's nodes, `http` or `https`, at least one; a path is a prefix.
+    /// Base URLs of the cluster's nodes, `http` or `https`, at least one; a path is a prefix. User information in them is never sent.
     pub hosts: Vec<Uri>,
     /// As whom elastauth itself calls.
     pub account: Account,
     /// TLS towards the nodes.
     pub tls: tls::ClientConfig,
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<Node> = self.hosts.iter().map(Node::new).collect();
+        f.debug_struct("Config").field("hosts", &hosts).field("account", &self.account).field("tls", &self.tls).finish()
+    }
 }
 
 /// The service account.
@@ -25,4 +58,114 @@ pub enum Account {
     },
     /// An API key in its encoded form (`base64(id:key)`).
     ApiKey(SecretString),
+}
+
+impl Account {
+    /// `None` where a key holds bytes that no header can carry.
+    fn authorization(&self) -> Option<HeaderValue> {
+        let text = Zeroizing::new(match self {
+            Self::Basic { username, password } => {
+                let pair = Zeroizing::new(format!("{username}:{}", password.expose_secret()));
+                format!("Basic {}", STANDARD.encode(pair.as_bytes()))
+            }
+            Self::ApiKey(key) => format!("ApiKey {}", key.expose_secret()),
+        });
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+/// A client of the security API. Clones share connections and what is known of the nodes.
+#[derive(Debug, Clone)]
+pub struct Cluster {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    caller: Caller,
+    /// Nothing where the account cannot be put into a header; every call as the account then says so.
+    account: Option<HeaderValue>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("nodes", self.caller.nodes()).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn account(&self) -> Result<&HeaderValue, CallError> {
+        self.account.as_ref().ok_or_else(call::unsendable)
+    }
+}
+
+impl Cluster {
+    /// Sets the client up. Nothing is connected yet: a cluster that is down at start is not an error.
+    ///
+    /// # Errors
+    /// When a host is `https` and TLS cannot be set up. With plain `http` alone no TLS file is looked at.
+    pub fn new(config: Config, clock: Clock) -> Result<Self, tls::TlsError> {
+        Self::with(config, clock, Timeouts::default())
+    }
+
+    fn with(config: Config, clock: Clock, timeouts: Timeouts) -> Result<Self, tls::TlsError> {
+        let Config { hosts, account, tls } = config;
+        let connector = if hosts.iter().any(|host| host.scheme() == Some(&Scheme::HTTPS)) {
+            if tls.danger_skip_verify {
+                tracing::warn!(
+                    "certificates of the cluster are NOT verified (elasticsearch.tls.insecure_skip_verify): \
+                     whoever sits between elastauth and the cluster can take the service account"
+                );
+            }
+            tls::client(&tls)?
+        } else {
+            tls::client_without_trust()?
+        };
+        let nodes = Nodes::new(hosts.iter().map(Node::new).collect(), clock);
+        let caller = Caller::new(nodes, connector, timeouts);
+        Ok(Self { inner: Arc::new(Inner { caller, account: account.authorization() }) })
+    }
+
+    /// Asks the cluster who the bearer of `authorization` is.
+    ///
+    /// # Errors
+    /// Everything but 200 and 401.
+    pub async fn authenticate(&self, authorization: &HeaderValue) -> Result<Whoami, CallError> {
+        self.inner.caller.read(&get("/_security/_authenticate", authorization), wire::Answer::whoami).await
+    }
+
+    /// Reads a user, as the service account; `None` where the cluster says that there is none.
+    ///
+    /// A 404 counts as absent only with the cluster's own empty object in it, not with a gateway's page.
+    ///
+    /// # Errors
+    /// When no node gives a usable answer.
+    pub async fn read_user(&self, name: &Username) -> Result<Option<User>, CallError> {
+        self.inner.caller.read(&get(&wire::user_path(name), self.inner.account()?), |answer| answer.user(name)).await
+    }
+
+    /// Writes a whole user, as the service account. When it returns well the user can log in on every node.
+    ///
+    /// # Errors
+    /// [`CallError::fate`] says whether the write may have happened, or may happen yet.
+    pub async fn write_user(&self, name: &Username, user: &NewUser<'_>) -> Result<(), CallError> {
+        // A login reads the user by its id, which sees what is not refreshed: only lists lag, and a refresh would cost every write dearly.
+        let path = format!("{}?refresh=false", wire::user_path(name));
+        let body = Bytes::from(wire::body_of(user));
+        let ask = Ask { method: Method::PUT, path: &path, authorization: self.inner.account()?, body };
+        self.inner.caller.write(&ask, wire::Answer::written).await
+    }
+
+    /// Whether the cluster answers and takes the service account; for readiness.
+    ///
+    /// # Errors
+    /// What stands in the way; a refused account is a status of 401.
+    pub async fn check(&self) -> Result<(), CallError> {
+        self.inner.caller.read(&get("/_security/_authenticate", self.inner.account()?), wire::Answer::accepted).await
+    }
+}
+
+fn get<'a>(path: &'a str, authorization: &'a HeaderValue) -> Ask<'a> {
+    Ask { method: Method::GET, path, authorization, body: Bytes::new() }
 }

@@ -1,0 +1,244 @@
+//! How a request gets to a node and an answer back: deadlines, bounds, failover.
+
+use super::{
+    departure::{Departure, Outgoing},
+    error::{CallError, Loss, Source, Unsent},
+    nodes::{Node, Nodes, Purpose, Turn},
+    wire::{Answer, Unfit},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
+};
+
+/// The largest answer that is read. A user's document has a few kilobytes; whoever keeps 256 in its metadata is not ours.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// Status line and headers. Elasticsearch sends a few hundred bytes.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Reads on their way at once. Elasticsearch checks one credential a thread and core, so more would only wait over there.
+const MAX_READS: usize = 128;
+/// Writes on their way at once, apart from the reads: without a master each hangs for the whole of its deadline.
+const MAX_WRITES: usize = 64;
+/// Connections kept to each node; beyond it they are closed after use.
+const MAX_IDLE: usize = 32;
+/// Less than the 60 s after which common load balancers close a connection, which would lose a request that is sent just then.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How long each thing may take.
+#[derive(Debug, Clone)]
+pub(super) struct Timeouts {
+    /// TCP alone. In a data centre it takes a millisecond; one lost packet is repeated after 200 ms or, for the first, after a second.
+    pub(super) connect: Duration,
+    /// Until a write's body has left: TCP, TLS and a free connection. Then it may still go elsewhere.
+    pub(super) departure: Duration,
+    /// One attempt of a read where there is another node to ask. Requests wait at a gateway for it, and a healthy node takes 2 to 20 ms.
+    pub(super) attempt: Duration,
+    /// A read with all its attempts, and the one attempt of a single host.
+    pub(super) read: Duration,
+    /// A write from the first attempt to the whole answer. The first one on a fresh cluster creates the security index and takes
+    /// seconds; and a write given up leaves its user doubtful, so patience is cheaper than a second try.
+    pub(super) write: Duration,
+    /// Until there is room for one more call. Beyond it the cluster is drowning, and shedding load is the kinder answer.
+    pub(super) room: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(700),
+            departure: Duration::from_millis(1_500),
+            attempt: Duration::from_secs(1),
+            read: Duration::from_secs(3),
+            write: Duration::from_secs(10),
+            room: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The way to the nodes.
+#[derive(Debug)]
+pub(super) struct Caller {
+    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
+    nodes: Nodes,
+    timeouts: Timeouts,
+    reads: Semaphore,
+    writes: Semaphore,
+}
+
+/// What is asked of any node.
+#[derive(Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    /// Below the node's prefix, with the query.
+    pub(super) path: &'a str,
+    /// As whom.
+    pub(super) authorization: &'a HeaderValue,
+    /// JSON, or nothing.
+    pub(super) body: Bytes,
+}
+
+impl Caller {
+    pub(super) fn new(nodes: Nodes, tls: rustls::ClientConfig, timeouts: Timeouts) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(timeouts.connect));
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
+            // A kept connection that turns out to be closed before a request was written to it gives the request back, and it goes out
+            // on another. That is safe for writes too: not a byte of them was sent.
+            .retry_canceled_requests(true)
+            .build(connector);
+        Self { client, nodes, timeouts, reads: Semaphore::new(MAX_READS), writes: Semaphore::new(MAX_WRITES) }
+    }
+
+    pub(super) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// Asks one node after the other, each at most once, until one gives an answer that `understand` can use.
+    pub(super) async fn read<T>(&self, ask: &Ask<'_>, understand: impl Fn(&Answer) -> Result<T, Unfit>) -> Result<T, CallError> {
+        let end = Instant::now() + self.timeouts.read;
+        let _room = self.room(&self.reads).await?;
+        let attempt = if self.nodes.len() > 1 { self.timeouts.attempt } else { self.timeouts.read };
+        let mut round = self.nodes.round();
+        let mut last = None;
+        while let Some(turn) = self.nodes.next(&mut round, Purpose::Read) {
+            let deadline = end.min(Instant::now() + attempt);
+            match self.attempt(turn, ask, deadline, deadline, &understand).await {
+                Err(error) if error.is_worth_another_node() && Instant::now() < end => last = Some(error),
+                done => return done,
+            }
+        }
+        Err(last.unwrap_or_else(unsendable))
+    }
+
+    /// Asks one node. Another one only where the first cannot have got the request: never are two hosts told to write.
+    pub(super) async fn write<T>(&self, ask: &Ask<'_>, understand: impl Fn(&Answer) -> Result<T, Unfit>) -> Result<T, CallError> {
+        let _room = self.room(&self.writes).await?;
+        // Counted from here: a write that had to wait for room gets no less time to be answered.
+        let deadline = Instant::now() + self.timeouts.write;
+        let mut round = self.nodes.round();
+        let mut last = None;
+        while let Some(turn) = self.nodes.next(&mut round, Purpose::Write) {
+            let departure = deadline.min(Instant::now() + self.timeouts.departure);
+            match self.attempt(turn, ask, departure, deadline, &understand).await {
+                Err(error) if error.is_not_sent() && Instant::now() < deadline => last = Some(error),
+                done => return done,
+            }
+        }
+        Err(last.unwrap_or_else(unsendable))
+    }
+
+    async fn room<'a>(&self, room: &'a Semaphore) -> Result<SemaphorePermit<'a>, CallError> {
+        let permit = tokio::time::timeout(self.timeouts.room, room.acquire()).await;
+        permit.ok().and_then(Result::ok).ok_or_else(|| CallError::not_sent(&"the cluster".into(), Unsent::Busy, None))
+    }
+
+    /// One request to one node, and what it tells about the node.
+    async fn attempt<T>(
+        &self,
+        turn: Turn<'_>,
+        ask: &Ask<'_>,
+        departure: Instant,
+        deadline: Instant,
+        understand: impl Fn(&Answer) -> Result<T, Unfit>,
+    ) -> Result<T, CallError> {
+        let name = &turn.node.name;
+        let result = match self.exchange(turn.node, ask, departure, deadline).await {
+            Err(error) => Err(error),
+            Ok((answer, source)) => understand(&answer).map_err(|unfit| match unfit {
+                Unfit::Status => CallError::answered(name, answer.status, answer.error_type()),
+                Unfit::Lost(loss) => CallError::lost(name, loss, source),
+            }),
+        };
+        match &result {
+            Err(error) if error.tells_against_node() => turn.failed(error),
+            Ok(_) | Err(_) => turn.went_well(),
+        }
+        result
+    }
+
+    async fn exchange(
+        &self,
+        node: &Node,
+        ask: &Ask<'_>,
+        departure: Instant,
+        deadline: Instant,
+    ) -> Result<(Answer, Option<Source>), CallError> {
+        let name = &node.name;
+        let (request, sent) = request(node, ask).map_err(|error| CallError::not_sent(name, Unsent::Unsendable, Some(Arc::new(error))))?;
+        let mut response = pin!(self.client.request(request));
+        let response = match timeout_at(departure, &mut response).await {
+            Ok(response) => response,
+            Err(_) if ask.has_left(&sent) => {
+                timeout_at(deadline, response).await.map_err(|_| CallError::lost(name, Loss::TimedOut, None))?
+            }
+            Err(_) => return Err(CallError::not_sent(name, Unsent::ConnectTimeout, None)),
+        };
+        let response = response.map_err(|error| {
+            if error.is_connect() || !ask.has_left(&sent) {
+                CallError::not_sent(name, Unsent::Connect, Some(Arc::new(error)))
+            } else {
+                CallError::lost(name, Loss::Cut, Some(Arc::new(error)))
+            }
+        })?;
+        let (head, body) = response.into_parts();
+        let (body, source) = match whole(body, deadline).await {
+            Ok(body) => (Ok(body), None),
+            Err((loss, source)) => (Err(loss), source),
+        };
+        Ok((Answer { status: head.status, body }, source))
+    }
+}
+
+impl Ask<'_> {
+    /// Whether the node may have the request. From this question on it either has, or never will.
+    fn has_left(&self, sent: &Departure) -> bool {
+        // A read has no body to go by and may be repeated anyway.
+        self.body.is_empty() || !sent.recall()
+    }
+}
+
+fn request(node: &Node, ask: &Ask<'_>) -> Result<(Request<Outgoing>, Departure), http::Error> {
+    let (body, departure) = Outgoing::new(ask.body.clone());
+    let mut request = Request::builder().method(ask.method.clone()).uri(node.uri(ask.path)?).body(body)?;
+    let headers: &mut HeaderMap = request.headers_mut();
+    let mut authorization = ask.authorization.clone();
+    authorization.set_sensitive(true);
+    headers.insert(header::AUTHORIZATION, authorization);
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("elastauth/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    if !ask.body.is_empty() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Ok((request, departure))
+}
+
+async fn whole(body: Incoming, deadline: Instant) -> Result<Bytes, (Loss, Option<Source>)> {
+    match timeout_at(deadline, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+        Err(_) => Err((Loss::TimedOut, None)),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err((Loss::TooBig, None)),
+        Ok(Err(error)) => Err((Loss::Cut, Some(Arc::from(error)))),
+    }
+}
+
+/// No host is configured at all, or an account that no header can carry. Both are the configuration's faults, and checked there first.
+pub(super) fn unsendable() -> CallError {
+    CallError::not_sent(&"the cluster".into(), Unsent::Unsendable, None)
+}
