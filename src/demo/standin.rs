@@ -1,0 +1,215 @@
+//! A stand-in for the security API of Elasticsearch, on a real socket: for the demonstration, and for tests that want bad weather.
+//!
+//! It follows what was measured on a real 9.5.3: validation with the right `error.type`s, whole-document overwrite, hashes that are really
+//! verified, the 401 that says nothing. It is no model of a cluster's speed, and it keeps everything in memory. Nothing outside of `demo`
+//! and the tests knows of it.
+
+mod answer;
+mod api;
+mod body;
+mod calls;
+mod fault;
+mod node;
+mod route;
+#[cfg(test)]
+mod tests;
+mod users;
+
+pub use calls::{By, Call};
+pub use fault::{Endpoint, Fault, Misbehaviour};
+pub use users::StoredUser;
+
+use crate::shutdown::Tasks;
+use aws_lc_rs::rand;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, HeaderValue, header};
+use node::Node;
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::net::TcpListener;
+use tokio_rustls::{TlsAcceptor, rustls};
+
+/// The name of the service account: a native user with the role `superuser`, who may therefore be overwritten like any other.
+pub const SERVICE_USER: &str = "elastauth";
+
+/// A running stand-in: one node of a cluster, and the cluster's users. Clones are the same node.
+#[derive(Debug, Clone)]
+pub struct StandIn {
+    addr: SocketAddr,
+    scheme: &'static str,
+    node: Arc<Node>,
+}
+
+impl StandIn {
+    /// A cluster of one node on a free port of the loopback address.
+    ///
+    /// # Errors
+    /// When the system gives no port, or no randomness for the service account's secrets.
+    pub async fn start(tasks: &Tasks) -> io::Result<Self> {
+        Self::listen(Cluster::new()?, None, tasks).await
+    }
+
+    /// The same over TLS.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_tls(tasks: &Tasks, config: Arc<rustls::ServerConfig>) -> io::Result<Self> {
+        Self::listen(Cluster::new()?, Some(config.into()), tasks).await
+    }
+
+    /// One more node of the same cluster: the same users and accounts, its own address, calls and faults.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_node(&self) -> io::Result<Self> {
+        Self::listen(Arc::clone(&self.node.cluster), None, &self.node.tasks).await
+    }
+
+    async fn listen(cluster: Arc<Cluster>, tls: Option<TlsAcceptor>, tasks: &Tasks) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let (addr, scheme) = (listener.local_addr()?, if tls.is_some() { "https" } else { "http" });
+        let node = Arc::new(Node {
+            cluster,
+            calls: Mutex::default(),
+            faults: Mutex::default(),
+            stopped: tokio_util::sync::CancellationToken::new(),
+            tasks: tasks.clone(),
+        });
+        tasks.spawn(node::accept(listener, tls, Arc::clone(&node)));
+        Ok(Self { addr, scheme, node })
+    }
+
+    /// Its base URL, such as `http://127.0.0.1:40123`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.addr)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The password of [`SERVICE_USER`], drawn at the start.
+    #[must_use]
+    pub fn service_password(&self) -> &str {
+        &self.node.cluster.service_password
+    }
+
+    /// The service account's API key in its encoded form.
+    #[must_use]
+    pub fn api_key(&self) -> &str {
+        &self.node.cluster.api_key
+    }
+
+    /// Every call that reached this node, in the order of arrival; the latest 20,000.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.node.calls.held().list()
+    }
+
+    /// The calls from this number on; with [`Self::count`] taken before, what an action caused.
+    #[must_use]
+    pub fn calls_since(&self, number: u64) -> Vec<Call> {
+        self.node.calls.held().since(number)
+    }
+
+    /// How many calls have reached this node since its start.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.node.calls.held().count()
+    }
+
+    /// Empties the record of calls; [`Self::count`] goes on.
+    pub fn forget_calls(&self) {
+        self.node.calls.held().forget();
+    }
+
+    /// A user as the cluster keeps it now.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<StoredUser> {
+        self.node.cluster.users.held().get(name).map(|user| (**user).clone())
+    }
+
+    /// Puts a user there, as an administrator might have done; no rules are checked.
+    pub fn set_user(&self, user: StoredUser) {
+        self.node.cluster.users.held().put(user);
+    }
+
+    /// Switches a user on or off, as an administrator does; `false` where there is no such user.
+    #[must_use]
+    pub fn set_enabled(&self, name: &str, enabled: bool) -> bool {
+        self.node.cluster.set_enabled(name, enabled)
+    }
+
+    /// Removes a user; `false` where there is none.
+    #[must_use]
+    pub fn remove_user(&self, name: &str) -> bool {
+        self.node.cluster.users.held().delete(name)
+    }
+
+    /// Lets this node misbehave from the next call on. The first fault set that fits a call hits it.
+    pub fn fault(&self, fault: Fault) {
+        self.node.faults.held().add(fault);
+    }
+
+    /// Good weather again. Calls that hang already go on hanging.
+    pub fn clear_faults(&self) {
+        self.node.faults.held().clear();
+    }
+
+    /// Whether the cluster takes this value of `Authorization`. Asked directly: it is no call, and no fault hits it.
+    #[must_use]
+    pub fn accepts(&self, authorization: &HeaderValue) -> bool {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization.clone())]);
+        self.node.cluster.identify(&headers, "/").is_ok()
+    }
+
+    /// Closes the listener and all connections of this node: from now on nobody answers at its address.
+    pub fn stop(&self) {
+        self.node.stopped.cancel();
+    }
+}
+
+/// What all nodes share.
+struct Cluster {
+    users: Mutex<users::Users>,
+    service_password: String,
+    api_key: String,
+}
+
+impl Cluster {
+    fn new() -> io::Result<Arc<Self>> {
+        let (service_password, secret) = (drawn()?, drawn()?);
+        let mut users = users::Users::default();
+        users.put(StoredUser { roles: vec!["superuser".to_owned()], ..StoredUser::new(SERVICE_USER, &service_password) });
+        Ok(Arc::new(Self { users: Mutex::new(users), service_password, api_key: STANDARD.encode(format!("standin:{secret}")) }))
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("users", &self.users).finish_non_exhaustive()
+    }
+}
+
+fn drawn() -> io::Result<String> {
+    let mut bytes = [0_u8; 24];
+    rand::fill(&mut bytes).map_err(|_| io::Error::other("the system's random source gave nothing"))?;
+    Ok(STANDARD.encode(bytes))
+}
+
+/// A lock whose holder crashed is taken over: each change under it is one step.
+trait Lock<T> {
+    fn held(&self) -> MutexGuard<'_, T>;
+}
+
+impl<T> Lock<T> for Mutex<T> {
+    fn held(&self) -> MutexGuard<'_, T> {
+        self.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

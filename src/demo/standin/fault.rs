@@ -1,0 +1,141 @@
+//! Bad weather: what a test can make the stand-in do instead of answering well.
+
+use super::answer::Answer;
+use http::StatusCode;
+use std::time::Duration;
+
+/// One kind of misbehaviour at one kind of call, for ever or for a number of calls.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    at: Endpoint,
+    what: Misbehaviour,
+    left: Option<u32>,
+}
+
+/// Which calls a fault hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `_authenticate` by anybody but the service account.
+    Authenticate,
+    /// `_authenticate` by the service account: a readiness check.
+    Check,
+    /// `GET /_security/user/{name}`.
+    Read,
+    /// `PUT` or `POST /_security/user/{name}`.
+    Write,
+    /// Every call there is.
+    Any,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misbehaviour {
+    /// This status with the envelope that a real cluster sends with it; nothing is applied.
+    Status(StatusCode),
+    /// Applied, then 500: clearing the caches failed after the write.
+    AppliedThen500,
+    /// Never answers, applies nothing.
+    Hang,
+    /// Answers well, but this much later. The next fault of the list applies as well.
+    Delay(Duration),
+    /// Closes the connection; nothing is applied.
+    CloseBefore,
+    /// Applies, then closes the connection without an answer.
+    CloseAfter,
+    /// 200 with a page, as from a proxy in between; nothing is applied.
+    Html,
+    /// Applies, and cuts its answer in the middle of the body.
+    HalfBody,
+    /// Applies, and answers with a body that never ends.
+    EndlessBody,
+    /// Never answers, and applies after this time even if the caller hung up: a cluster that was without a master for a while.
+    LateWrite(Duration),
+    /// Refuses every `password_hash` (400 `illegal_argument_exception`), as older versions do. Hits only calls that carry one.
+    HashRefused,
+    /// `.security` is not there: native users get 401, the service account 503, an API key 401.
+    SecurityUnavailable,
+}
+
+impl Fault {
+    /// A fault that lasts until it is cleared.
+    #[must_use]
+    pub fn new(at: Endpoint, what: Misbehaviour) -> Self {
+        Self { at, what, left: None }
+    }
+
+    /// The same for the next `count` calls only.
+    #[must_use]
+    pub fn times(self, count: u32) -> Self {
+        Self { left: Some(count), ..self }
+    }
+}
+
+/// The faults in force, in the order in which they were set.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+/// What a call meets.
+#[derive(Debug, Default)]
+pub(super) struct Weather {
+    pub(super) delay: Duration,
+    pub(super) fault: Option<Misbehaviour>,
+}
+
+impl Faults {
+    /// More would be a test that never clears.
+    const MAX: usize = 256;
+
+    pub(super) fn add(&mut self, fault: Fault) {
+        if self.0.len() < Self::MAX {
+            self.0.push(fault);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The first fault that hits this call, and every delay before it. Counts them down.
+    pub(super) fn meet(&mut self, at: Option<Endpoint>, carries_hash: bool) -> Weather {
+        let mut weather = Weather::default();
+        for fault in &mut self.0 {
+            let hits = (fault.at == Endpoint::Any || Some(fault.at) == at)
+                && fault.left != Some(0)
+                && (fault.what != Misbehaviour::HashRefused || carries_hash);
+            if !hits {
+                continue;
+            }
+            if let Some(left) = &mut fault.left {
+                *left -= 1;
+            }
+            if let Misbehaviour::Delay(by) = fault.what {
+                weather.delay += by;
+            } else {
+                weather.fault = Some(fault.what);
+                break;
+            }
+        }
+        self.0.retain(|fault| fault.left != Some(0));
+        weather
+    }
+}
+
+/// The envelope that a real cluster sends with this status.
+pub(super) fn envelope(status: StatusCode, caller: &str, path: &str) -> Answer {
+    let (error_type, reason) = match status.as_u16() {
+        401 => return Answer::unauthenticated(&format!("unable to authenticate user [{caller}] for REST request [{path}]")),
+        403 => (
+            "security_exception",
+            format!("action [cluster:admin/xpack/security/user] is unauthorized for user [{caller}] with effective roles []"),
+        ),
+        409 => ("version_conflict_engine_exception", "[user]: version conflict, required seqNo [1], primary term [1]".to_owned()),
+        429 => (
+            "es_rejected_execution_exception",
+            "rejected execution of coordinating operation [coordinating_and_primary_bytes=0]".to_owned(),
+        ),
+        503 => ("unavailable_shards_exception", "at least one primary shard for the index [.security-7] is unavailable".to_owned()),
+        // The class `ElasticsearchException` itself has this name on the wire.
+        _ => ("exception", "clearing the cache failed. please clear the realm cache manually".to_owned()),
+    };
+    Answer::error(status, error_type, &reason)
+}
