@@ -1,2 +1,38 @@
-//! placeholder
-fn main() {}
+//! The project's chores. `cargo xtask` lists them.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person at the terminal")]
+
+mod floors;
+mod parts;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask test [--quick]   all checks and tests, with the real gateway and the real cluster; --quick without them
+cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
+cargo xtask floors           check that modules import downwards only and that files stay small";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test"] => test::run(test::Extent::Full),
+        ["test", "--quick"] => test::run(test::Extent::Quick),
+        ["parts"] => parts::fetch(),
+        ["parts", "--check"] => parts::check(),
+        ["floors"] => floors::run(),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("xtask: {fault:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

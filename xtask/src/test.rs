@@ -1,0 +1,125 @@
+//! All that has to be green, in the order in which it fails fastest. The tests come last, so that their result ends the output.
+
+use crate::{floors, parts, shell};
+use anyhow::Context;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How much is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Everything, real gateway and real cluster included.
+    Full,
+    /// What needs neither network nor parts.
+    Quick,
+}
+
+struct Step {
+    name: &'static str,
+    run: fn() -> anyhow::Result<()>,
+    /// What helps when it fails.
+    remedy: &'static str,
+}
+
+const STEPS_FULL: &[Step] = &[
+    FORMAT,
+    FLOORS,
+    Step {
+        name: "parts",
+        run: parts::fetch,
+        remedy: "the message above says what could not be fetched; `cargo xtask parts` tries just this again",
+    },
+    Step { name: "lints", run: || clippy(&["--all-features"]), remedy: LINTS_REMEDY },
+    Step { name: "licences and bans", run: deny, remedy: "deny.toml says what is allowed and why" },
+    Step { name: "docs", run: docs, remedy: "`cargo doc --no-deps --open` shows the page" },
+    Step {
+        name: "tests",
+        run: || tests(&["--features", "real-parts"]),
+        remedy: "`cargo test --features real-parts --test real_traefik -- name` runs one alone",
+    },
+];
+
+const STEPS_QUICK: &[Step] = &[
+    FORMAT,
+    FLOORS,
+    Step { name: "lints", run: || clippy(&[]), remedy: LINTS_REMEDY },
+    Step { name: "tests", run: || tests(&[]), remedy: "`cargo test -- name` runs one alone" },
+];
+
+const FORMAT: Step = Step { name: "format", run: || cargo(&["fmt", "--all", "--check"]), remedy: "`cargo fmt --all` mends it" };
+const FLOORS: Step = Step { name: "floors", run: floors::run, remedy: "ARCHITECTURE.md says who may know whom" };
+const LINTS_REMEDY: &str = "mend it, or say at the place why the lint is wrong there: #[expect(lint, reason = \"...\")]";
+
+/// Runs the steps, one line each with its time, and stops at the first that fails.
+pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
+    let steps = if extent == Extent::Full { STEPS_FULL } else { STEPS_QUICK };
+    let mut times = Vec::new();
+    for step in steps {
+        println!("== {}", step.name);
+        let begun = now();
+        (step.run)().with_context(|| format!("step `{}` failed; {}", step.name, step.remedy))?;
+        times.push((step.name, begun.elapsed()));
+        println!("== {}: ok, {}", step.name, seconds(begun.elapsed()));
+    }
+    let total = times.iter().map(|(_, time)| *time).sum();
+    let list: Vec<String> = times.iter().map(|(name, time)| format!("{name} {}", seconds(*time))).collect();
+    println!("== all ok, {} ({})", seconds(total), list.join(", "));
+    Ok(())
+}
+
+fn clippy(features: &[&str]) -> anyhow::Result<()> {
+    cargo(&[&["clippy", "--workspace", "--all-targets"], features, &["--", "-D", "warnings"]].concat())
+}
+
+fn tests(features: &[&str]) -> anyhow::Result<()> {
+    cargo(&[&["test", "--workspace"], features].concat())
+}
+
+fn docs() -> anyhow::Result<()> {
+    shell::run(shell::command("cargo", &["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Pinned, as a newer one may know new complaints.
+const CARGO_DENY: &str = "cargo-deny@0.20.2";
+
+fn deny() -> anyhow::Result<()> {
+    let tools = shell::root().join("target/tools");
+    let program = tools.join("bin/cargo-deny");
+    let wanted = CARGO_DENY.replace('@', " ");
+    let there = Command::new(&program).arg("--version").output().is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim() == wanted);
+    if !there {
+        // A debug build: it takes half of the time to make and checks as well.
+        println!("building {CARGO_DENY} once, about two minutes");
+        let mut install = shell::command("cargo", &["install", "--quiet", "--locked", "--debug", "--force", CARGO_DENY, "--root"]);
+        shell::run(install.arg(&tools).env("CARGO_TARGET_DIR", tools.join("build")))?;
+        let _ = std::fs::remove_dir_all(tools.join("build"));
+    }
+    shell::run(&mut shell::command(
+        &program.to_string_lossy(),
+        &["--all-features", "--workspace", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"],
+    ))?;
+    // The advisory database is a git repository that not every machine reaches. Only that is forgiven.
+    let advisories = shell::command(&program.to_string_lossy(), &["--all-features", "--workspace", "check", "advisories"]).output()?;
+    let said = String::from_utf8_lossy(&advisories.stderr);
+    match advisories.status.success() {
+        true => println!("advisories ok"),
+        false if said.contains("failed to fetch advisory database") => {
+            println!("note: the advisory database is out of reach; advisories were not checked")
+        }
+        false => anyhow::bail!("{said}"),
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    shell::run(&mut shell::command("cargo", arguments))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the ban is for the program, which is tested with a set clock; this only times a chore")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
