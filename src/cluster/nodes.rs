@@ -359,6 +359,9 @@ mod tests {
     fn coming_and_going_are_each_logged_once_with_the_cause() {
         let log = tempfile::NamedTempFile::new().unwrap();
         let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).with_ansi(false).without_time().finish();
+        // While there is just one subscriber, `tracing` lets the thread that meets an event first decide for all whether anybody
+        // listens, and tests beside this one listen to nothing. With a second one it asks both.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         tracing::subscriber::with_default(subscriber, || {
             let (nodes, time) = nodes(1);
             let turns: Vec<Turn<'_>> = (0..5).map(|_| ask(&nodes, Purpose::Read)).collect();
