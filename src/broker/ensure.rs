@@ -136,7 +136,9 @@ impl Ensure {
         if outcome.as_ref().is_err_and(refuses_the_hash) && self.hashed.load(Ordering::Relaxed) {
             outcome = self.cluster.write_user(user, &document.body(cluster::Password::Clear(password.expose()))).await;
             if outcome.is_ok() && self.hashed.swap(false, Ordering::Relaxed) {
-                warn!("the cluster refuses hashed passwords; from now on it gets the password and hashes itself, which makes first logins slow");
+                warn!(
+                    "the cluster refuses hashed passwords; from now on it gets the password and hashes itself, which makes first logins slow"
+                );
             }
         }
         match outcome {
