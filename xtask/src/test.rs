@@ -101,12 +101,12 @@ fn deny() -> anyhow::Result<()> {
     // The advisory database is a git repository that not every machine reaches. Only that is forgiven.
     let advisories = shell::command(&program.to_string_lossy(), &["--all-features", "--workspace", "check", "advisories"]).output()?;
     let said = String::from_utf8_lossy(&advisories.stderr);
-    match advisories.status.success() {
-        true => println!("advisories ok"),
-        false if said.contains("failed to fetch advisory database") => {
-            println!("note: the advisory database is out of reach; advisories were not checked")
-        }
-        false => anyhow::bail!("{said}"),
+    if advisories.status.success() {
+        println!("advisories ok");
+    } else if said.contains("failed to fetch advisory database") {
+        println!("note: the advisory database is out of reach; advisories were not checked");
+    } else {
+        anyhow::bail!("{said}");
     }
     Ok(())
 }

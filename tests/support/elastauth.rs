@@ -1,0 +1,54 @@
+//! The program under test, as it is shipped.
+
+use super::http::Server;
+use super::process::{Process, command};
+use std::process::ExitStatus;
+use std::time::Duration;
+use tempfile::TempDir;
+
+#[derive(Debug)]
+pub(crate) struct Elastauth {
+    process: Process,
+    server: Server,
+    _home: TempDir,
+}
+
+impl Elastauth {
+    /// Starts it with this configuration and waits until it is alive at `server`; `/etc/elastauth/` becomes the folder that gets `files`.
+    pub(crate) async fn start(server: Server, config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().expect("a folder for elastauth");
+        let etc = format!("{}/", home.path().display());
+        let path = home.path().join("config.yml");
+        std::fs::write(&path, config.replace("/etc/elastauth/", &etc)).expect("the configuration");
+        for (name, content) in files {
+            std::fs::write(home.path().join(name), content).expect("a file for elastauth");
+        }
+        let mut program = command(env!("CARGO_BIN_EXE_elastauth"));
+        program.arg("--config").arg(&path).current_dir(home.path()).envs(environment.iter().copied());
+        let mut process = Process::start("elastauth", &mut program);
+        let alive = async |_: &Process| {
+            let answer = server.try_ask(http::Method::GET, "/elastauth/live", &[], None).await.ok()?;
+            answer.status.is_success().then_some(())
+        };
+        process.wait_for("its first sign of life", Duration::from_secs(10), alive).await;
+        Self { process, server, _home: home }
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// SIGTERM; it has to drain and end.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.process.terminate(Duration::from_secs(15)).await
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+}

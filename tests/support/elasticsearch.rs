@@ -1,0 +1,118 @@
+//! A real Elasticsearch node, one for all tests of a binary where possible.
+
+use super::http::{Answer, Server, basic};
+use super::process::{Process, command, folder};
+use super::{part, tls::Authority};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// The password of `elastic`.
+const PASSWORD: &str = "elastic-of-the-tests";
+
+/// What a service account needs and no more, as the guide says.
+const MINIMAL: [&str; 2] = ["cluster:admin/xpack/security/user/put", "cluster:admin/xpack/security/user/get"];
+
+#[derive(Debug)]
+pub(crate) struct Elasticsearch {
+    server: Server,
+    port: u16,
+    scheme: &'static str,
+    /// The node ends with its stdin, so it ends with us even when nobody drops this: a static is never dropped.
+    _process: Process,
+}
+
+impl Elasticsearch {
+    /// The node that the tests of this binary share. Each test uses names of its own.
+    pub(crate) async fn shared() -> &'static Self {
+        static NODE: OnceCell<Elasticsearch> = OnceCell::const_new();
+        NODE.get_or_init(|| Self::start(None)).await
+    }
+
+    /// A node of its own, with TLS where a CA is given.
+    pub(crate) async fn start(authority: Option<&Authority>) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let home = folder().join(format!("node-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+        let mut run = command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/elasticsearch/run.sh"));
+        run.arg(part("elasticsearch")).arg(&home).stdin(Stdio::piped());
+        run.env("JAVA", part("java/bin/java")).env("ELASTIC_PASSWORD", PASSWORD).env("KIT_EPHEMERAL", "1").env("ES_JIT_LEVEL", "1");
+        if let Some(authority) = authority {
+            let signed = authority.sign();
+            std::fs::create_dir_all(home.join("config")).expect("the node's config folder");
+            std::fs::write(home.join("config/http.crt"), signed.certificate).expect("the node's certificate");
+            std::fs::write(home.join("config/http.key"), signed.key).expect("the node's key");
+            run.args(["xpack.security.http.ssl.enabled=true", "xpack.security.http.ssl.certificate=http.crt", "xpack.security.http.ssl.key=http.key"]);
+        }
+        let mut process = Process::start("elasticsearch", &mut run);
+        let listening = async |process: &Process| {
+            let log = process.log();
+            log.lines().find_map(|line| line.strip_prefix("node started, http on port "))?.parse().ok()
+        };
+        let port: u16 = process.wait_for("its port", Duration::from_secs(120), listening).await;
+        let server = Server::plain(port);
+        let server = if let Some(authority) = authority { server.with_tls(authority.client()) } else { server };
+        let admin = basic("elastic", PASSWORD);
+        let secured = async |_: &Process| {
+            let path = "/_cluster/health/.security?wait_for_status=yellow&timeout=3s";
+            let answer = server.try_ask(Method::GET, path, &[("authorization", &admin)], None).await.ok()?;
+            (answer.status == StatusCode::OK).then_some(())
+        };
+        process.wait_for("its security index", Duration::from_secs(60), secured).await;
+        Self { server, port, scheme: if authority.is_some() { "https" } else { "http" }, _process: process }
+    }
+
+    /// Its base URL.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    /// `Authorization` of the administrator.
+    pub(crate) fn admin(&self) -> String {
+        basic("elastic", PASSWORD)
+    }
+
+    /// Does something as the administrator and expects it to work.
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Value {
+        let answer = self.server.ask(Method::PUT, path, &[("authorization", &self.admin())], Some(body)).await;
+        assert!(answer.status.is_success(), "PUT {path}: {} {}", answer.status, answer.text());
+        answer.json()
+    }
+
+    /// A native user as the administrator sees it; `path_name` is percent-encoded by the caller.
+    pub(crate) async fn user(&self, path_name: &str) -> Option<Value> {
+        let answer = self.server.get(&format!("/_security/user/{path_name}"), &[("authorization", &self.admin())]).await;
+        match answer.status {
+            StatusCode::OK => answer.json().as_object().and_then(|users| users.values().next().cloned()),
+            StatusCode::NOT_FOUND => None,
+            status => panic!("reading {path_name}: {status} {}", answer.text()),
+        }
+    }
+
+    /// Switches a user off, as an administrator does.
+    pub(crate) async fn disable(&self, path_name: &str) {
+        self.put(&format!("/_security/user/{path_name}/_disable"), &json!({})).await;
+    }
+
+    /// Who a login is.
+    pub(crate) async fn authenticate(&self, authorization: &str) -> Answer {
+        self.server.get("/_security/_authenticate", &[("authorization", authorization)]).await
+    }
+
+    /// Makes a service account with the minimal role; returns its password.
+    pub(crate) async fn service_account(&self, name: &str) -> String {
+        let password = format!("password-of-{name}");
+        self.put("/_security/role/elastauth", &json!({ "cluster": MINIMAL })).await;
+        self.put(&format!("/_security/user/{name}"), &json!({ "password": password, "roles": ["elastauth"] })).await;
+        password
+    }
+
+    /// Makes an API key with the minimal rights; returns its encoded form.
+    pub(crate) async fn api_key(&self, name: &str) -> String {
+        let body = json!({ "name": name, "role_descriptors": { "elastauth": { "cluster": MINIMAL } } });
+        self.put("/_security/api_key", &body).await["encoded"].as_str().expect("an encoded key").to_owned()
+    }
+}

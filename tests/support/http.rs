@@ -1,0 +1,131 @@
+//! A plain HTTP/1.1 client that sends what it is told: no redirects, no retries, no normalised paths, one connection a request.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use serde_json::Value;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpSocket;
+
+/// Longer than any time limit under test but Traefik's own 30 s, which no test waits for.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A server, and how we connect to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
+    source: IpAddr,
+    host: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Server {
+    pub(crate) fn plain(port: u16) -> Self {
+        Self { address: (Ipv4Addr::LOCALHOST, port).into(), tls: None, source: Ipv4Addr::LOCALHOST.into(), host: None }
+    }
+
+    pub(crate) fn with_tls(self, config: Arc<ClientConfig>) -> Self {
+        Self { tls: Some(config), ..self }
+    }
+
+    /// Connects from another loopback address.
+    pub(crate) fn from(&self, source: Ipv4Addr) -> Self {
+        Self { source: source.into(), ..self.clone() }
+    }
+
+    /// Sends another `Host` than the address.
+    pub(crate) fn host(self, host: &str) -> Self {
+        Self { host: Some(host.to_owned()), ..self }
+    }
+
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.ask(Method::GET, path, headers, None).await
+    }
+
+    /// # Panics
+    /// Where no whole answer comes in time.
+    pub(crate) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+        self.try_ask(method.clone(), path, headers, body).await.unwrap_or_else(|fault| panic!("{method} {path} at {}: {fault}", self.address))
+    }
+
+    pub(crate) async fn try_ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let host = self.host.clone().unwrap_or_else(|| self.address.to_string());
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, host);
+        for (name, value) in headers {
+            request = request.header(*name, value.as_bytes());
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::new(body.map(|json| Bytes::from(json.to_string())).unwrap_or_default()))?;
+        tokio::time::timeout(DEADLINE, async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(SocketAddr::new(self.source, 0))?;
+            let stream = socket.connect(self.address).await?;
+            match &self.tls {
+                None => exchange(stream, request).await,
+                Some(config) => {
+                    let name = ServerName::from(self.address.ip());
+                    exchange(tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await?, request).await
+                }
+            }
+        })
+        .await?
+    }
+}
+
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let body = body.collect().await?.to_bytes();
+    connection.abort();
+    Ok(Answer { status: head.status, headers: head.headers, body })
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|fault| panic!("not JSON ({fault}), {}: {}", self.status, self.text()))
+    }
+
+    /// The one value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next()?;
+        assert!(values.next().is_none(), "more than one {name}");
+        Some(first.to_str().expect("a printable header"))
+    }
+}
+
+/// The value of `Authorization` for a name and a password.
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
+}

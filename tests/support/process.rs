@@ -1,0 +1,104 @@
+//! A child process with its output in a file. It ends when the value is dropped.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How often a condition is looked at. Waits are level-triggered: what was missed once is seen the next time.
+pub(crate) const POLL: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it; `name` is for messages and for the file of its output, which is kept for a look after a failure.
+    pub(crate) fn start(name: &'static str, command: &mut Command) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let log = folder().join(format!("{name}-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let out = File::create(&log).expect("a log file");
+        let err = out.try_clone().expect("a second handle of the log");
+        let child = command.stdout(out).stderr(err).spawn().unwrap_or_else(|fault| panic!("{name} does not start: {fault}"));
+        Self { name, child, log }
+    }
+
+    /// All it has written so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// Waits until `ready` has a value.
+    ///
+    /// # Panics
+    /// With the end of the log, when the process ends before or the time is over.
+    pub(crate) async fn wait_for<T>(&mut self, what: &str, bound: Duration, mut ready: impl AsyncFnMut(&Self) -> Option<T>) -> T {
+        let until = Instant::now() + bound;
+        loop {
+            if let Some(value) = ready(self).await {
+                return value;
+            }
+            let ended = self.child.try_wait().expect("the state of a child");
+            let late = Instant::now() >= until;
+            if ended.is_some() || late {
+                let why = ended.map_or_else(|| format!("was not there within {bound:?}"), |status| format!("did not come: the program ended, {status}"));
+                panic!("{}: {what} {why}; its last words:\n{}", self.name, last_lines(&self.log(), 25));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Asks it to end, and waits for that.
+    pub(crate) async fn terminate(&mut self, bound: Duration) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        // The shell's own `kill`: sending a signal by ourselves would need unsafe code.
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{} could not be asked to end", self.name);
+        let until = Instant::now() + bound;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the state of a child") {
+                return status;
+            }
+            assert!(Instant::now() < until, "{} did not end within {bound:?}:\n{}", self.name, last_lines(&self.log(), 25));
+            sleep(POLL).await;
+        }
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        self.kill();
+    }
+}
+
+/// Cargo's folder for the files of this test binary.
+pub(crate) fn folder() -> PathBuf {
+    let own = std::env::current_exe().ok().and_then(|path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(own.unwrap_or_default());
+    std::fs::create_dir_all(&folder).expect("a folder for the files of tests");
+    folder
+}
+
+/// A command that inherits nothing that could configure elastauth by accident.
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?)))).stdin(Stdio::null());
+    command
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}

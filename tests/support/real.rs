@@ -1,0 +1,32 @@
+//! Real programs for tests: Elasticsearch, Traefik and elastauth itself, each on a free port of the loopback address.
+//!
+//! What a test starts ends with the test, by its own process handle. A missing part is a failure, never a skip.
+
+#![allow(dead_code, reason = "each test binary uses its own share")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on should stop")]
+#![allow(clippy::disallowed_methods, reason = "the bans are for the program; a test waits for other programs by the real clock")]
+
+pub(crate) mod authelia;
+pub(crate) mod elastauth;
+pub(crate) mod elasticsearch;
+pub(crate) mod guide;
+pub(crate) mod http;
+pub(crate) mod process;
+pub(crate) mod relay;
+pub(crate) mod tls;
+pub(crate) mod traefik;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+
+/// A port that nobody listens on at the moment. Only for programs that cannot be told to choose one themselves.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
+}
+
+/// A file that `cargo xtask parts` makes.
+pub(crate) fn part(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts").join(name);
+    assert!(path.exists(), "{} is missing; `cargo xtask parts` fetches it", path.display());
+    path
+}

@@ -1,0 +1,45 @@
+//! A CA for one test, and what it signs.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, both PEM.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut about = CertificateParams::new(Vec::<String>::new()).expect("parameters of a CA");
+        about.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        about.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self(CertifiedIssuer::self_signed(about, KeyPair::generate().expect("a key")).expect("a CA"))
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for 127.0.0.1 and `localhost`.
+    pub(crate) fn sign(&self) -> Signed {
+        let key = KeyPair::generate().expect("a key");
+        let about = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("parameters of a certificate");
+        let certificate = about.signed_by(&key, &self.0).expect("a certificate");
+        Signed { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    /// A client that believes this CA and nobody else.
+    pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(self.0.der().to_vec())).expect("our own CA");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("protocol versions");
+        Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+    }
+}
