@@ -14,9 +14,8 @@ use std::{convert::Infallible, error::Error, future::ready};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let address = std::env::args().nth(1).ok_or("usage: bare_hyper ADDRESS")?;
     let listener = tokio::net::TcpListener::bind(address).await?;
-    eprintln!("listening on {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person at the terminal")]
 
+mod bench;
 mod floors;
 mod parts;
 mod shell;
@@ -12,7 +13,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask test [--quick]   all checks and tests, with the real gateway and the real cluster; --quick without them
 cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
-cargo xtask floors           check that modules import downwards only and that files stay small";
+cargo xtask floors           check that modules import downwards only and that files stay small
+cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, first, build";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         ["parts"] => parts::fetch(),
         ["parts", "--check"] => parts::check(),
         ["floors"] => floors::run(),
+        ["bench", names @ ..] => bench::run(names),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -1,0 +1,172 @@
+//! The programs under measurement: started on a free port, watched through /proc, killed at the end.
+
+use crate::{bench::now, shell};
+use anyhow::{Context, bail};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// A child that ends with us.
+pub(super) struct Running {
+    child: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Running {
+    /// Starts `program` and waits until `path` is answered, at most 20 s.
+    pub(super) fn start(program: &mut Command, address: SocketAddr, path: &str) -> anyhow::Result<Self> {
+        let child =
+            program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("the program does not start")?;
+        let mut running = Self { child, address };
+        let until = now() + Duration::from_secs(20);
+        while request(address, path, "").is_err() {
+            if let Some(status) = running.child.try_wait()? {
+                bail!("the program ended with {status}");
+            }
+            if now() > until {
+                bail!("no answer from {address}");
+            }
+            #[expect(clippy::disallowed_methods, reason = "nobody else runs on this thread")]
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(running)
+    }
+
+    /// Processor time of the process so far, user and system.
+    pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Fields 14 and 15 of proc(5), counted from after the name in brackets, in ticks of 10 ms.
+        let after = stat.rsplit_once(')').context("/proc/PID/stat")?.1;
+        let ticks: u64 = after.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// Resident memory.
+    pub(super) fn resident_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        line.split_whitespace().next().context("a number")?.parse().context("a number")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// elastauth in front of some cluster.
+pub(super) struct Elastauth {
+    running: Running,
+    _home: Folder,
+}
+
+impl Elastauth {
+    /// Starts it with the usual roles and whatever `more` adds to the configuration.
+    pub(super) fn start(cluster: &str, more: &str) -> anyhow::Result<Self> {
+        Self::start_as(cluster, "elastauth", "bench-password", more)
+    }
+
+    /// The same, with a service account of one's own.
+    pub(super) fn start_as(cluster: &str, username: &str, password: &str, more: &str) -> anyhow::Result<Self> {
+        let address = free_address()?;
+        let home = Folder::new()?;
+        let config = home.0.join("config.yml");
+        let text = format!(
+            "listen: {address}\nlog_level: warn\nsecret_key: {}\nelasticsearch:\n  hosts: [{cluster}]\n  username: {username}\n  password: {password}\n\
+             default_roles: [viewer]\ngroup_mappings:\n  dev: [editor]\n  ops: [monitoring_user]\n{more}",
+            "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a"
+        );
+        std::fs::write(&config, text)?;
+        let mut program = Command::new(built("elastauth"));
+        program.arg("--config").arg(&config).current_dir(&home.0);
+        Ok(Self { running: Running::start(&mut program, address, "/elastauth/live")?, _home: home })
+    }
+}
+
+impl std::ops::Deref for Elastauth {
+    type Target = Running;
+    fn deref(&self) -> &Running {
+        &self.running
+    }
+}
+
+/// One of the two helpers of the benchmark.
+pub(super) fn example(name: &str) -> anyhow::Result<Running> {
+    let address = free_address()?;
+    Running::start(Command::new(built(&format!("examples/{name}"))).arg(address.to_string()), address, "/")
+}
+
+fn built(name: &str) -> PathBuf {
+    shell::root().join("target/release").join(name)
+}
+
+pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// A folder of its own, gone at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> anyhow::Result<Self> {
+        let path = shell::root().join(format!("target/bench-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// One request over a new connection; the status.
+pub(super) fn request(address: SocketAddr, path: &str, headers: &str) -> anyhow::Result<u16> {
+    Connection::open(address)?.ask(path, headers)
+}
+
+/// A kept connection that asks one thing after the other.
+pub(super) struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub(super) fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// Asks with these header lines (each ends with CRLF) and reads the whole answer; the status.
+    pub(super) fn ask(&mut self, path: &str, headers: &str) -> anyhow::Result<u16> {
+        self.ask_for(path, headers).map(|(status, _)| status)
+    }
+
+    /// The same, with the value of `Authorization` of the answer.
+    pub(super) fn ask_for(&mut self, path: &str, headers: &str) -> anyhow::Result<(u16, Option<String>)> {
+        self.0.get_mut().write_all(format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n").as_bytes())?;
+        let (mut line, mut status, mut length, mut login) = (String::new(), None, 0, None);
+        loop {
+            line.clear();
+            anyhow::ensure!(self.0.read_line(&mut line)? > 0, "the connection ended");
+            let text = line.trim_end();
+            if text.is_empty() {
+                break;
+            }
+            match text.split_once(':') {
+                _ if status.is_none() => status = text.split(' ').nth(1).and_then(|code| code.parse().ok()),
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse()?,
+                Some((name, value)) if name.eq_ignore_ascii_case("authorization") => login = Some(value.trim().to_owned()),
+                _ => {}
+            }
+        }
+        std::io::copy(&mut std::io::Read::take(&mut self.0, length), &mut std::io::sink())?;
+        Ok((status.context("a status line")?, login))
+    }
+}
