@@ -78,7 +78,9 @@ fn answer(sessions: &Sessions, request: &Request<Incoming>) -> Response<Full<Byt
         return response;
     };
     // All four, empty where unknown: that is how Authelia does it.
-    for (name, value) in [("remote-user", &person.name), ("remote-groups", &person.groups), ("remote-name", &person.name), ("remote-email", &String::new())] {
+    for (name, value) in
+        [("remote-user", &person.name), ("remote-groups", &person.groups), ("remote-name", &person.name), ("remote-email", &String::new())]
+    {
         response.headers_mut().insert(name, value.parse().expect("a header value"));
     }
     response

@@ -45,23 +45,26 @@ impl Elasticsearch {
             std::fs::create_dir_all(home.join("config")).expect("the node's config folder");
             std::fs::write(home.join("config/http.crt"), signed.certificate).expect("the node's certificate");
             std::fs::write(home.join("config/http.key"), signed.key).expect("the node's key");
-            run.args(["xpack.security.http.ssl.enabled=true", "xpack.security.http.ssl.certificate=http.crt", "xpack.security.http.ssl.key=http.key"]);
+            run.args([
+                "xpack.security.http.ssl.enabled=true",
+                "xpack.security.http.ssl.certificate=http.crt",
+                "xpack.security.http.ssl.key=http.key",
+            ]);
         }
         let mut process = Process::start("elasticsearch", &mut run);
         let listening = async |process: &Process| {
             let log = process.log();
             log.lines().find_map(|line| line.strip_prefix("node started, http on port "))?.parse().ok()
         };
-        let port: u16 = process.wait_for("its port", Duration::from_secs(120), listening).await;
+        let port: u16 = process.wait_for("its port", Duration::from_mins(2), listening).await;
         let server = Server::plain(port);
         let server = if let Some(authority) = authority { server.with_tls(authority.client()) } else { server };
-        let admin = basic("elastic", PASSWORD);
         let secured = async |_: &Process| {
             let path = "/_cluster/health/.security?wait_for_status=yellow&timeout=3s";
-            let answer = server.try_ask(Method::GET, path, &[("authorization", &admin)], None).await.ok()?;
+            let answer = server.try_ask(Method::GET, path, &[("authorization", &admin())], None).await.ok()?;
             (answer.status == StatusCode::OK).then_some(())
         };
-        process.wait_for("its security index", Duration::from_secs(60), secured).await;
+        process.wait_for("its security index", Duration::from_mins(1), secured).await;
         Self { server, port, scheme: if authority.is_some() { "https" } else { "http" }, _process: process }
     }
 
@@ -70,26 +73,28 @@ impl Elasticsearch {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
-    /// `Authorization` of the administrator.
-    pub(crate) fn admin(&self) -> String {
-        basic("elastic", PASSWORD)
-    }
-
     /// Does something as the administrator and expects it to work.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Value {
-        let answer = self.server.ask(Method::PUT, path, &[("authorization", &self.admin())], Some(body)).await;
+        let answer = self.server.ask(Method::PUT, path, &[("authorization", &admin())], Some(body)).await;
         assert!(answer.status.is_success(), "PUT {path}: {} {}", answer.status, answer.text());
         answer.json()
     }
 
     /// A native user as the administrator sees it; `path_name` is percent-encoded by the caller.
     pub(crate) async fn user(&self, path_name: &str) -> Option<Value> {
-        let answer = self.server.get(&format!("/_security/user/{path_name}"), &[("authorization", &self.admin())]).await;
+        let answer = self.server.get(&format!("/_security/user/{path_name}"), &[("authorization", &admin())]).await;
         match answer.status {
             StatusCode::OK => answer.json().as_object().and_then(|users| users.values().next().cloned()),
             StatusCode::NOT_FOUND => None,
             status => panic!("reading {path_name}: {status} {}", answer.text()),
         }
+    }
+
+    /// A document of the security index as it is stored, hash included.
+    pub(crate) async fn document(&self, id: &str) -> Value {
+        let answer = self.server.get(&format!("/.security/_doc/{id}"), &[("authorization", &admin())]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
     }
 
     /// Switches a user off, as an administrator does.
@@ -115,4 +120,9 @@ impl Elasticsearch {
         let body = json!({ "name": name, "role_descriptors": { "elastauth": { "cluster": MINIMAL } } });
         self.put("/_security/api_key", &body).await["encoded"].as_str().expect("an encoded key").to_owned()
     }
+}
+
+/// `Authorization` of the administrator.
+pub(crate) fn admin() -> String {
+    basic("elastic", PASSWORD)
 }

@@ -59,7 +59,9 @@ impl Server {
     /// # Panics
     /// Where no whole answer comes in time.
     pub(crate) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
-        self.try_ask(method.clone(), path, headers, body).await.unwrap_or_else(|fault| panic!("{method} {path} at {}: {fault}", self.address))
+        self.try_ask(method.clone(), path, headers, body)
+            .await
+            .unwrap_or_else(|fault| panic!("{method} {path} at {}: {fault}", self.address))
     }
 
     pub(crate) async fn try_ask(

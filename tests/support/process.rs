@@ -46,7 +46,10 @@ impl Process {
             let ended = self.child.try_wait().expect("the state of a child");
             let late = Instant::now() >= until;
             if ended.is_some() || late {
-                let why = ended.map_or_else(|| format!("was not there within {bound:?}"), |status| format!("did not come: the program ended, {status}"));
+                let why = ended.map_or_else(
+                    || format!("was not there within {bound:?}"),
+                    |status| format!("did not come: the program ended, {status}"),
+                );
                 panic!("{}: {what} {why}; its last words:\n{}", self.name, last_lines(&self.log(), 25));
             }
             sleep(POLL).await;
@@ -94,7 +97,10 @@ pub(crate) fn folder() -> PathBuf {
 /// A command that inherits nothing that could configure elastauth by accident.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?)))).stdin(Stdio::null());
+    command
+        .env_clear()
+        .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .stdin(Stdio::null());
     command
 }
 

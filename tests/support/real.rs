@@ -3,7 +3,13 @@
 //! What a test starts ends with the test, by its own process handle. A missing part is a failure, never a skip.
 
 #![allow(dead_code, reason = "each test binary uses its own share")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
 #![allow(clippy::disallowed_methods, reason = "the bans are for the program; a test waits for other programs by the real clock")]
 
 pub(crate) mod authelia;
@@ -18,6 +24,7 @@ pub(crate) mod traefik;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 
 /// A port that nobody listens on at the moment. Only for programs that cannot be told to choose one themselves.
 pub(crate) fn free_port() -> u16 {
@@ -29,4 +36,21 @@ pub(crate) fn part(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts").join(name);
     assert!(path.exists(), "{} is missing; `cargo xtask parts` fetches it", path.display());
     path
+}
+
+/// Drives all of them at once, on this thread.
+pub(crate) async fn all_at_once<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut open: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut waiting = false;
+        for (future, output) in open.iter_mut().filter(|(_, output)| output.is_none()) {
+            match future.as_mut().poll(context) {
+                Poll::Ready(value) => *output = Some(value),
+                Poll::Pending => waiting = true,
+            }
+        }
+        if waiting { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    open.into_iter().filter_map(|(_, output)| output).collect()
 }
