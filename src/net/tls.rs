@@ -1,5 +1,21 @@
-//! placeholder
-use std::path::PathBuf;
+//! TLS from PEM files, as a client and as a server.
+//!
+//! The crypto provider (aws-lc-rs) is handed to rustls each time: nothing depends on a process-wide default that a library could set.
+
+mod danger;
+mod pem;
+
+use rustls::{
+    RootCertStore,
+    client::WantsClientCert,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{VerifierBuilderError, WebPkiClientVerifier},
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// TLS as a client.
 #[derive(Debug, Clone, Default)]
@@ -28,4 +44,262 @@ pub struct IdentityFiles {
     pub cert: PathBuf,
     /// The key: PKCS#8, PKCS#1 or SEC1.
     pub key: PathBuf,
+}
+
+/// Why TLS cannot be set up. One variant a failed step, with the file it failed on; never a line of the file, which may be a key's.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The file is missing, or this process may not read it.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file has a `BEGIN` without its `END`, or what stands between is not Base64.
+    #[error("{} is damaged: not well-formed PEM", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was read and holds no certificate.
+    #[error("{} holds no PEM certificate", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was read and holds no key that is not encrypted.
+    #[error("{} holds no unencrypted PEM private key (PKCS#8, PKCS#1 or SEC1)", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate in the file cannot serve as a CA.
+    #[error("a certificate in {} cannot be used as a CA", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// What rustls says.
+        source: rustls::Error,
+    },
+    /// No `ca_cert` is set, and the system has no certificates that could be used instead.
+    #[error("the system's certificate store is empty; set a CA file")]
+    NoSystemCa {
+        /// The first thing that went wrong while it was read, if anything did.
+        source: Option<rustls_native_certs::Error>,
+    },
+    /// Certificate and key do not belong together, or the key is of a kind that is not supported.
+    #[error("the certificate {} and the key {} cannot be used together", cert.display(), key.display())]
+    Identity {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What rustls says.
+        source: rustls::Error,
+    },
+    /// No check of client certificates can be made from the CA file.
+    #[error("clients cannot be checked with the CAs in {}", path.display())]
+    ClientCa {
+        /// The CA file.
+        path: PathBuf,
+        /// What rustls says.
+        source: VerifierBuilderError,
+    },
+    /// The crypto provider does not support the protocol versions. A build fault.
+    #[error("the crypto provider lacks TLS 1.2 and 1.3")]
+    Versions(#[source] rustls::Error),
+}
+
+/// TLS as a client: who is believed, and what is shown. ALPN is left to the caller.
+///
+/// # Errors
+/// Names the step and the file. Without `ca_cert` an empty system store is one: every handshake would fail later, and nobody would know why.
+pub fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsError> {
+    let provider = provider();
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Versions)?;
+    if config.danger_skip_verify {
+        let verifier = danger::BelieveAnyone::new(&provider);
+        return shown(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), config.identity.as_ref());
+    }
+    let roots = config.ca_cert.as_deref().map_or_else(system_roots, roots_of)?;
+    shown(builder.with_root_certificates(roots), config.identity.as_ref())
+}
+
+/// A client that believes nobody: every handshake fails. For a connector that will only ever be asked for plain `http`, and so must
+/// not fail at start for want of certificates.
+pub(crate) fn client_without_trust() -> Result<rustls::ClientConfig, TlsError> {
+    Ok(rustls::ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Versions)?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
+}
+
+/// TLS as a server, HTTP/2 before HTTP/1.1.
+///
+/// # Errors
+/// Names the step and the file.
+pub fn server(config: &ServerConfig) -> Result<rustls::ServerConfig, TlsError> {
+    let provider = provider();
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Versions)?;
+    let builder = match &config.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            // A client without a certificate is refused: this verifier asks for one and lets nobody off.
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots_of(path)?), provider)
+                .build()
+                .map_err(|source| TlsError::ClientCa { path: path.clone(), source })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let IdentityFiles { cert, key } = &config.identity;
+    let mut server = builder
+        .with_single_cert(pem::certificates(cert)?, pem::key(key)?)
+        .map_err(|source| TlsError::Identity { cert: cert.clone(), key: key.clone(), source })?;
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(server)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn shown(
+    builder: rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert>,
+    identity: Option<&IdentityFiles>,
+) -> Result<rustls::ClientConfig, TlsError> {
+    match identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some(IdentityFiles { cert, key }) => builder
+            .with_client_auth_cert(pem::certificates(cert)?, pem::key(key)?)
+            .map_err(|source| TlsError::Identity { cert: cert.clone(), key: key.clone(), source }),
+    }
+}
+
+/// All certificates of one file. One that cannot be used is an error here: the operator has named the file and means each of them.
+fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in pem::certificates(path)? {
+        roots.add(certificate).map_err(|source| TlsError::Ca { path: path.to_owned(), source })?;
+    }
+    Ok(roots)
+}
+
+/// The system's certificates. Odd ones among them are passed over: nobody chose them for us.
+fn system_roots() -> Result<RootCertStore, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (_used, _passed_over) = roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() { Err(TlsError::NoSystemCa { source: found.errors.into_iter().next() }) } else { Ok(roots) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    struct Files {
+        folder: tempfile::TempDir,
+    }
+
+    impl Files {
+        fn new() -> Self {
+            Self { folder: tempfile::tempdir().unwrap() }
+        }
+
+        fn put(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        }
+
+        fn identity(&self, name: &str) -> IdentityFiles {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            IdentityFiles {
+                cert: self.put(&format!("{name}.crt"), &made.cert.pem()),
+                key: self.put(&format!("{name}.key"), &made.signing_key.serialize_pem()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_offers_http_2_before_http_1() {
+        let files = Files::new();
+        let server = server(&ServerConfig { identity: files.identity("a.test"), client_ca: None }).unwrap();
+        assert_eq!(server.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    }
+
+    #[test]
+    fn a_client_offers_no_protocol_of_its_own() {
+        let files = Files::new();
+        let identity = files.identity("a.test");
+        let config = ClientConfig { ca_cert: Some(identity.cert.clone()), identity: Some(identity), danger_skip_verify: false };
+        assert!(client(&config).unwrap().alpn_protocols.is_empty());
+    }
+
+    #[test]
+    fn each_failed_step_is_named_with_its_file() {
+        let files = Files::new();
+        let (one, other) = (files.identity("a.test"), files.identity("b.test"));
+        let missing = files.folder.path().join("missing.pem");
+        let with_ca = |path: &Path| client(&ClientConfig { ca_cert: Some(path.to_owned()), ..ClientConfig::default() }).unwrap_err();
+
+        let error = with_ca(&missing);
+        assert!(matches!(&error, TlsError::Read { path, .. } if *path == missing), "{error:?}");
+        assert!(error.to_string().contains("missing.pem") && error.source().is_some());
+
+        let text = files.put("text.pem", "this is not PEM");
+        assert!(matches!(with_ca(&text), TlsError::NoCertificate { path } if path == text));
+        assert!(matches!(with_ca(&one.key), TlsError::NoCertificate { .. }));
+
+        let cut = files.put("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+        assert!(matches!(with_ca(&cut), TlsError::Damaged { path } if path == cut));
+
+        let junk = files.put("junk.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        assert!(matches!(with_ca(&junk), TlsError::Ca { path, .. } if path == junk));
+
+        let mixed = IdentityFiles { cert: one.cert.clone(), key: other.key.clone() };
+        let error = server(&ServerConfig { identity: mixed, client_ca: None }).unwrap_err();
+        assert!(matches!(error, TlsError::Identity { .. }), "{error:?}");
+
+        let keyless = IdentityFiles { cert: one.cert.clone(), key: one.cert.clone() };
+        let error = server(&ServerConfig { identity: keyless, client_ca: None }).unwrap_err();
+        assert!(matches!(&error, TlsError::NoKey { path } if *path == one.cert), "{error:?}");
+    }
+
+    #[test]
+    fn no_error_repeats_what_stands_in_a_key_file() {
+        let files = Files::new();
+        let one = files.identity("a.test");
+        for (name, text) in [
+            ("a", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n"),
+            ("b", "-----BEGIN PRIVATE KEY c2VjcmV0\n"),
+            ("c", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0!!\n-----END PRIVATE KEY-----\n"),
+            ("d", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"),
+        ] {
+            let identity = IdentityFiles { cert: one.cert.clone(), key: files.put(name, text) };
+            let error = server(&ServerConfig { identity, client_ca: None }).unwrap_err();
+            let mut said = format!("{error} {error:?}");
+            let mut next = error.source();
+            while let Some(source) = next {
+                said.push_str(&source.to_string());
+                next = source.source();
+            }
+            assert!(!said.contains("c2VjcmV0") && !said.contains("secret") && !said.contains("99, 50, 86"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_client_ca_without_certificates_is_refused() {
+        let files = Files::new();
+        let empty = files.put("empty.pem", "");
+        let error = server(&ServerConfig { identity: files.identity("a.test"), client_ca: Some(empty) }).unwrap_err();
+        assert!(matches!(error, TlsError::NoCertificate { .. }), "{error:?}");
+    }
 }
