@@ -1,1 +1,275 @@
-//! placeholder
+//! The one table from outcome to answer, and the answers themselves.
+//!
+//! Each line follows from what gateways do with an answer: any 2xx lets the request through, any header of a refusal may reach the client as it is, and nginx knows
+//! no refusal but 401 and 403. docs/STATUS-CODES.md explains each line to operators; a test holds the two together.
+
+mod grant;
+mod page;
+mod refusal;
+
+pub use grant::{IdentityHeaders, grant};
+pub use refusal::{Form, Refusal, refuse};
+
+use crate::{broker::BrokerError, flow::AuthError, identity::Rejected, net::trust::Distrust, roles::NotEntitled};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::Full;
+use tracing::Level;
+
+/// An answer: whole in memory, or empty.
+pub type Response = http::Response<Full<Bytes>>;
+
+/// Which protocol the gateway speaks, by the endpoint it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Traefik, Caddy and `HAProxy`: a refusal goes to the client as it is.
+    ForwardAuth,
+    /// Envoy: the same, and the client's own method and path are those of the question.
+    ExtAuthz,
+    /// nginx: passes on 401 and 403 without their body and makes everything else its own 500.
+    AuthRequest,
+}
+
+/// Every way a question can end without a login. A new one does not compile until it has its line in [`Outcome::line`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "docs/STATUS-CODES.md explains each to operators")]
+pub enum Outcome {
+    UntrustedPeer,
+    GatewayKey,
+    NobodyAsks,
+    Malformed,
+    ImpossibleName,
+    GroupNotAllowed,
+    NoRole,
+    ReservedName,
+    Disabled,
+    ForeignUser,
+    WriteBudget,
+    ServiceAccount,
+    Cluster,
+    Late,
+    Busy,
+    Ending,
+    Overdue,
+    Bug,
+}
+
+/// What is answered and logged for an outcome. Both texts are for the client, and say nothing of whoever asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Line {
+    /// The status for every protocol but [`Protocol::AuthRequest`].
+    pub status: StatusCode,
+    /// The status for [`Protocol::AuthRequest`].
+    pub auth_request: StatusCode,
+    /// For programs. Several outcomes may share one: the difference is for the log alone.
+    pub code: &'static str,
+    /// What happened.
+    pub message: &'static str,
+    /// What a person can do about it; shown on the page.
+    pub advice: &'static str,
+    /// Seconds of `Retry-After`.
+    pub retry_after: Option<u8>,
+    /// With which severity the refusal is logged.
+    pub level: Level,
+}
+
+impl Outcome {
+    /// How many outcomes there are.
+    pub const COUNT: usize = Self::Bug as usize + 1;
+
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::UntrustedPeer,
+        Self::GatewayKey,
+        Self::NobodyAsks,
+        Self::Malformed,
+        Self::ImpossibleName,
+        Self::GroupNotAllowed,
+        Self::NoRole,
+        Self::ReservedName,
+        Self::Disabled,
+        Self::ForeignUser,
+        Self::WriteBudget,
+        Self::ServiceAccount,
+        Self::Cluster,
+        Self::Late,
+        Self::Busy,
+        Self::Ending,
+        Self::Overdue,
+        Self::Bug,
+    ];
+
+    /// The table.
+    ///
+    /// Levels: `INFO` for what users do, `WARN` for what a gateway or an administrator should look at, `ERROR` for what keeps everybody out.
+    #[must_use]
+    pub const fn line(self) -> Line {
+        match self {
+            // A stranger hears what anybody hears who is not logged in: not even that the address is the reason.
+            Self::UntrustedPeer => not_authenticated(Level::WARN),
+            Self::GatewayKey => Line {
+                code: "gateway_key",
+                message: "The gateway did not show its key.",
+                advice: "The service is set up wrongly. Tell the people who run it.",
+                ..not_allowed(Level::WARN)
+            },
+            Self::NobodyAsks => not_authenticated(Level::INFO),
+            Self::Malformed => Line {
+                status: StatusCode::BAD_REQUEST,
+                auth_request: StatusCode::FORBIDDEN,
+                code: "malformed_identity",
+                message: "The identity in the request is malformed.",
+                advice: "Sign in again. If that does not help, tell the people who run this service.",
+                retry_after: None,
+                level: Level::WARN,
+            },
+            Self::ImpossibleName | Self::ReservedName | Self::ForeignUser => not_allowed(Level::WARN),
+            Self::GroupNotAllowed | Self::NoRole | Self::Disabled => not_allowed(Level::INFO),
+            // The budget is counted over a minute: a place in it comes free after seconds, not at once.
+            Self::WriteBudget => unavailable(2, Level::WARN),
+            Self::ServiceAccount | Self::Cluster => unavailable(2, Level::ERROR),
+            Self::Late | Self::Busy | Self::Overdue => unavailable(1, Level::WARN),
+            // The next try reaches another replica.
+            Self::Ending => unavailable(1, Level::INFO),
+            Self::Bug => Line {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                auth_request: StatusCode::INTERNAL_SERVER_ERROR,
+                code: "internal",
+                message: "Something went wrong inside the service.",
+                advice: "This is not your fault. Tell the people who run this service, with the request id below.",
+                retry_after: None,
+                level: Level::ERROR,
+            },
+        }
+    }
+
+    /// The status in a protocol.
+    #[must_use]
+    pub const fn status(self, protocol: Protocol) -> StatusCode {
+        match protocol {
+            Protocol::ForwardAuth | Protocol::ExtAuthz => self.line().status,
+            Protocol::AuthRequest => self.line().auth_request,
+        }
+    }
+}
+
+const fn not_authenticated(level: Level) -> Line {
+    Line {
+        status: StatusCode::UNAUTHORIZED,
+        auth_request: StatusCode::UNAUTHORIZED,
+        code: "not_authenticated",
+        message: "You are not signed in.",
+        advice: "Sign in where you usually do, then open this page again.",
+        retry_after: None,
+        level,
+    }
+}
+
+const fn not_allowed(level: Level) -> Line {
+    Line {
+        status: StatusCode::FORBIDDEN,
+        auth_request: StatusCode::FORBIDDEN,
+        code: "user_not_allowed",
+        message: "You are signed in, but this user may not enter.",
+        advice: "If you should have access, ask the people who run this service and give them the request id below.",
+        retry_after: None,
+        level,
+    }
+}
+
+const fn unavailable(retry_after: u8, level: Level) -> Line {
+    Line {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        auth_request: StatusCode::SERVICE_UNAVAILABLE,
+        code: "unavailable",
+        message: "The service cannot answer just now.",
+        advice: "Nothing is wrong with your account. Try again in a moment.",
+        retry_after: Some(retry_after),
+        level,
+    }
+}
+
+impl From<Distrust> for Outcome {
+    fn from(why: Distrust) -> Self {
+        match why {
+            Distrust::Peer => Self::UntrustedPeer,
+            Distrust::KeyMissing | Distrust::KeyWrong | Distrust::KeyRepeated => Self::GatewayKey,
+        }
+    }
+}
+
+impl From<&AuthError> for Outcome {
+    fn from(why: &AuthError) -> Self {
+        match why {
+            AuthError::NobodyAsks => Self::NobodyAsks,
+            AuthError::Identity(Rejected::Repeated(_) | Rejected::Joined | Rejected::NotUtf8(_) | Rejected::GroupsMissing) => {
+                Self::Malformed
+            }
+            AuthError::Identity(Rejected::Name(_)) => Self::ImpossibleName,
+            AuthError::Roles(NotEntitled::GroupNotAllowed) => Self::GroupNotAllowed,
+            AuthError::Roles(NotEntitled::NoRole) => Self::NoRole,
+            AuthError::Broker(why) => match why {
+                BrokerError::ReservedName(_) => Self::ReservedName,
+                BrokerError::Disabled => Self::Disabled,
+                BrokerError::Foreign => Self::ForeignUser,
+                BrokerError::WriteBudget => Self::WriteBudget,
+                BrokerError::ServiceAccount => Self::ServiceAccount,
+                BrokerError::Cluster(_) => Self::Cluster,
+                BrokerError::Late => Self::Late,
+                BrokerError::Busy => Self::Busy,
+                BrokerError::Ending => Self::Ending,
+                BrokerError::Crashed => Self::Bug,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_outcomes_is_complete() {
+        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, place);
+        }
+    }
+
+    #[test]
+    fn no_refusal_is_a_grant_and_nginx_gets_what_it_can_pass_on() {
+        for outcome in Outcome::ALL {
+            for protocol in [Protocol::ForwardAuth, Protocol::ExtAuthz, Protocol::AuthRequest] {
+                let status = outcome.status(protocol);
+                assert!(status.is_client_error() || status.is_server_error(), "{outcome:?}");
+                assert_eq!(status == StatusCode::SERVICE_UNAVAILABLE, outcome.line().retry_after.is_some(), "{outcome:?}");
+            }
+            let nginx = outcome.status(Protocol::AuthRequest);
+            assert!(nginx.is_server_error() || [401, 403].contains(&nginx.as_u16()), "{outcome:?}");
+        }
+    }
+
+    /// One line a row, as `docs/STATUS-CODES.md` has it.
+    fn row(outcome: Outcome) -> String {
+        let line = outcome.line();
+        let retry = line.retry_after.map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s"));
+        format!(
+            "| `{outcome:?}` | {} | {} | `{}` | {retry} | {} |",
+            line.status.as_u16(),
+            line.auth_request.as_u16(),
+            line.code,
+            line.level.as_str().to_lowercase()
+        )
+    }
+
+    #[test]
+    fn the_document_has_the_table_line_for_line() {
+        let document = include_str!("../docs/STATUS-CODES.md");
+        let written: Vec<&str> =
+            document.lines().filter(|line| line.starts_with("| `")).filter(|line| line.matches('|').count() >= 7).collect();
+        assert_eq!(written.len(), Outcome::COUNT);
+        for (written, outcome) in written.into_iter().zip(Outcome::ALL) {
+            assert!(written.starts_with(&row(outcome)), "expected\n{}\nfound\n{written}", row(outcome));
+            assert!(document.contains(outcome.line().message), "{outcome:?}");
+        }
+    }
+}

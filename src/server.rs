@@ -1,6 +1,30 @@
-//! placeholder
-use crate::net::tls;
-use std::net::SocketAddr;
+//! The listener and what stands behind it: questions of gateways, and health.
+//!
+//! A raw service with no router in front: a question may have any method, path and query, and costs nothing but its decision.
+
+mod accept;
+mod connection;
+mod decision;
+mod health;
+mod log;
+
+pub use health::Check;
+
+use crate::{
+    clock::{Clock, Timestamp},
+    flow::Flow,
+    net::{
+        tls::{self, TlsError},
+        trust::Trust,
+    },
+    respond::{IdentityHeaders, Protocol, Response},
+    shutdown::Tasks,
+};
+use connection::Connection;
+use health::{Endpoint, Readiness};
+use hyper::body::Incoming;
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
 
 /// Settings of this floor.
 #[derive(Debug, Clone)]
@@ -10,3 +34,159 @@ pub struct Config {
     /// TLS; plain HTTP where absent.
     pub tls: Option<tls::ServerConfig>,
 }
+
+/// What the server asks, and what its answers need.
+#[derive(Debug)]
+pub struct Service {
+    flow: Flow,
+    trust: Trust,
+    identity_headers: IdentityHeaders,
+    readiness: Readiness,
+    clock: Clock,
+    started: Timestamp,
+    lines: log::Lines,
+}
+
+impl Service {
+    /// Puts it together; now is when the service has started.
+    #[must_use]
+    pub fn new(flow: Flow, trust: Trust, identity_headers: IdentityHeaders, check: Check, clock: Clock) -> Self {
+        let started = clock.now();
+        Self { flow, trust, identity_headers, readiness: Readiness::new(check), clock, started, lines: log::Lines::default() }
+    }
+}
+
+/// A listener that is bound and not yet served.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    service: Arc<Service>,
+    limits: Limits,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Certificates or keys could not be used.
+    #[error("TLS cannot be set up for the listener")]
+    Tls(#[source] TlsError),
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Server {
+    /// Binds the listener. Whoever connects from now on waits until [`Self::run`].
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    #[expect(clippy::unused_async, reason = "binding needs the runtime, and waits where it is done by name")]
+    pub async fn bind(config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
+        let tls = config.tls.as_ref().map(tls::server).transpose().map_err(ServeError::Tls)?;
+        let tls = tls.map(Arc::new);
+        let (listener, addr) = accept::listen(config.listen).map_err(|source| ServeError::Listen { addr: config.listen, source })?;
+        Ok(Self { listener, addr, tls, service, limits: Limits::default() })
+    }
+
+    /// Where it listens; with port 0 in the settings, on which port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `tasks` end; then takes no more connections and lets each finish what it has in hand. Connections are tasks of `tasks`: whoever waits
+    /// for those has waited for all answers.
+    pub async fn run(self, tasks: Tasks) {
+        accept::run(self, tasks).await;
+    }
+}
+
+/// Bounds of the listener. They are not settings: each follows from how gateways behave, and tests make them short.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Open connections of peers in `trusted_proxies`. A busy gateway keeps hundreds; each costs some 10 KB here.
+    connections: usize,
+    /// Open connections of all other peers together: probes and mistakes. They cannot take the gateways' places.
+    strangers: usize,
+    /// A TLS handshake: two round trips and a signature.
+    handshake: Duration,
+    /// The first request of a connection, and the rest of any that has begun.
+    header: Duration,
+    /// A connection without a request. Longer than gateways keep theirs (Envoy: one hour), because Envoy does not retry on another where one is cut.
+    idle: Duration,
+    /// A decision. Gateways begin to give up after 2 s (`HAProxy`); Caddy never does.
+    decision: Duration,
+    /// The rest of a connection that has been told to end: a decision, and the time to write its answer.
+    leaving: Duration,
+    /// Gateways pass on what clients send, and hyper's own limit of 100 turns that into a 431 for the user. nginx and Traefik take more than this
+    /// from a client, but each slot costs every request a little.
+    headers: usize,
+    /// All headers of a request together. Envoy takes 60 KB from a client, nginx 32 KB, `HAProxy` 15 KB.
+    header_bytes: u32,
+    /// Requests at once on one HTTP/2 connection. Traefik has only one connection and queues what exceeds this.
+    streams: u32,
+    /// How often HTTP/2 asks a silent peer whether it is there, and how long it waits for the answer: a gateway that lost power frees its place.
+    ping: Duration,
+    pong: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            strangers: 500,
+            handshake: Duration::from_secs(5),
+            header: Duration::from_secs(10),
+            idle: Duration::from_mins(75),
+            decision: Duration::from_secs(2),
+            leaving: Duration::from_secs(5),
+            headers: 500,
+            header_bytes: 64 * 1024,
+            streams: 1_000,
+            ping: Duration::from_mins(1),
+            pong: Duration::from_secs(20),
+        }
+    }
+}
+
+/// What a path is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Health(Endpoint),
+    Decision(Protocol),
+}
+
+/// Everything but health is a question: Caddy and Envoy put the client's own path and query behind the configured one.
+fn place(path: &str) -> Place {
+    match path {
+        "/elastauth/health" => Place::Health(Endpoint::Health),
+        "/elastauth/live" => Place::Health(Endpoint::Live),
+        "/elastauth/ready" => Place::Health(Endpoint::Ready),
+        "/elastauth/auth-request" => Place::Decision(Protocol::AuthRequest),
+        _ => match path.strip_prefix("/elastauth/ext-authz") {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => Place::Decision(Protocol::ExtAuthz),
+            _ => Place::Decision(Protocol::ForwardAuth),
+        },
+    }
+}
+
+/// Answers one request. It cannot fail: a failure is an answer too.
+async fn answer(connection: Arc<Connection>, request: http::Request<Incoming>) -> Result<Response, Infallible> {
+    connection.pulse.called(request.version());
+    // The body is held and never read: some gateways announce one that does not come.
+    let (request, _body) = request.into_parts();
+    Ok(match place(request.uri.path()) {
+        Place::Decision(protocol) => decision::decide(&connection, request, protocol).await,
+        Place::Health(endpoint) => health::answer(&connection, &request, endpoint).await,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,15 @@
-//! placeholder
+//! Which peers are believed.
+//!
+//! Nothing in an auth request shows whether the gateway has deleted the client's own identity headers, and no gateway signs what it sends. So what is believed is a
+//! connection: its TCP peer address, and where gateways share a network with others, a key that the gateway shows.
+
 use crate::secret::GatewayKey;
-use ipnet::IpNet;
+use http::{HeaderMap, HeaderName};
+use ipnet::{IpNet, Ipv4Net};
+use std::net::IpAddr;
+
+/// In which header a gateway shows its key. All gateways can set a header over the client's.
+pub const KEY_HEADER: HeaderName = HeaderName::from_static("x-elastauth-key");
 
 /// Who is believed.
 #[derive(Debug, Clone)]
@@ -9,4 +18,161 @@ pub struct Config {
     pub proxies: Vec<IpNet>,
     /// Where not empty, a gateway must also show one of these.
     pub gateway_keys: Vec<GatewayKey>,
+}
+
+/// Tells believed peers from others.
+#[derive(Debug)]
+pub struct Trust {
+    proxies: Vec<IpNet>,
+    keys: Vec<GatewayKey>,
+}
+
+/// Proof that a peer is believed. [`Trust::admit`] alone makes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrustedPeer {
+    ip: IpAddr,
+}
+
+impl TrustedPeer {
+    /// The peer's address; an IPv4 address is never in its IPv6 form.
+    #[must_use]
+    pub fn ip(self) -> IpAddr {
+        self.ip
+    }
+}
+
+/// Why a peer is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Distrust {
+    /// It connects from outside `trusted_proxies`.
+    #[error("the peer is not in `trusted_proxies`")]
+    Peer,
+    /// `gateway_keys` is set and the request shows no key.
+    #[error("the request has no x-elastauth-key header and `gateway_keys` is set")]
+    KeyMissing,
+    /// The key is none of `gateway_keys`.
+    #[error("the key in x-elastauth-key is none of `gateway_keys`")]
+    KeyWrong,
+    /// Two keys: one of them may be the client's.
+    #[error("the x-elastauth-key header stands more than once; the gateway must replace the client's own")]
+    KeyRepeated,
+}
+
+impl Trust {
+    /// Takes the networks and keys. A network of IPv4 addresses in their IPv6 form means those IPv4 addresses.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { proxies: config.proxies.into_iter().map(unmapped).collect(), keys: config.gateway_keys }
+    }
+
+    /// Whether a peer connects from where gateways do. It says nothing yet about what the peer sends: that needs [`Self::admit`].
+    #[must_use]
+    pub fn knows(&self, peer: IpAddr) -> bool {
+        // A listener on `::` reports IPv4 peers as `::ffff:a.b.c.d`.
+        let peer = peer.to_canonical();
+        self.proxies.iter().any(|network| network.contains(&peer))
+    }
+
+    /// Decides whether the headers of a request may be believed.
+    ///
+    /// # Errors
+    /// Why not. The address is judged first, so that a stranger cannot try keys.
+    pub fn admit(&self, peer: IpAddr, headers: &HeaderMap) -> Result<TrustedPeer, Distrust> {
+        if !self.knows(peer) {
+            return Err(Distrust::Peer);
+        }
+        if !self.keys.is_empty() {
+            let mut shown = headers.get_all(KEY_HEADER).iter();
+            let key = shown.next().ok_or(Distrust::KeyMissing)?;
+            if shown.next().is_some() {
+                return Err(Distrust::KeyRepeated);
+            }
+            // Every key is compared: the time must not tell which of them, or how many, came close.
+            if !self.keys.iter().fold(false, |found, known| found | known.matches(key.as_bytes())) {
+                return Err(Distrust::KeyWrong);
+            }
+        }
+        Ok(TrustedPeer { ip: peer.to_canonical() })
+    }
+}
+
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8` in other clothes; peers are compared in their IPv4 form.
+fn unmapped(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else { return network };
+    v6.addr()
+        .to_ipv4_mapped()
+        .zip(v6.prefix_len().checked_sub(96))
+        .and_then(|(address, length)| Ipv4Net::new(address, length).ok())
+        .map_or(network, IpNet::V4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    const KEY: &str = "correct-horse-battery";
+    const NEXT_KEY: &str = "staple-correct-horse";
+
+    fn trust(proxies: &[&str], keys: &[&str]) -> Trust {
+        Trust::new(Config {
+            proxies: proxies.iter().map(|p| p.parse().unwrap()).collect(),
+            gateway_keys: keys.iter().map(|k| GatewayKey::parse(k).unwrap()).collect(),
+        })
+    }
+
+    fn shown(keys: &[&'static str]) -> HeaderMap {
+        keys.iter().map(|key| (KEY_HEADER, HeaderValue::from_static(key))).fold(HeaderMap::new(), |mut map, (name, value)| {
+            map.append(name, value);
+            map
+        })
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_peer_is_believed_by_its_address() {
+        let trust = trust(&["10.1.0.0/16", "fd00::/8"], &[]);
+        for (peer, believed) in [("10.1.2.3", true), ("10.2.2.3", false), ("fd12::1", true), ("fe80::1", false), ("127.0.0.1", false)] {
+            assert_eq!(trust.admit(ip(peer), &HeaderMap::new()).is_ok(), believed, "{peer}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_peer_of_an_ipv6_listener_is_an_ipv4_peer() {
+        let by_v4 = trust(&["10.0.0.0/8"], &[]);
+        assert_eq!(by_v4.admit(ip("::ffff:10.1.2.3"), &HeaderMap::new()).map(TrustedPeer::ip), Ok(ip("10.1.2.3")));
+        let by_mapped = trust(&["::ffff:10.0.0.0/104"], &[]);
+        assert!(by_mapped.knows(ip("10.1.2.3")) && by_mapped.knows(ip("::ffff:10.1.2.3")) && !by_mapped.knows(ip("11.1.2.3")));
+    }
+
+    #[test]
+    fn a_network_of_all_ipv6_addresses_does_not_let_ipv4_in() {
+        assert_eq!(trust(&["::/0"], &[]).admit(ip("::ffff:10.1.2.3"), &HeaderMap::new()), Err(Distrust::Peer));
+    }
+
+    #[test]
+    fn with_no_networks_nobody_is_believed() {
+        assert_eq!(trust(&[], &[]).admit(ip("127.0.0.1"), &HeaderMap::new()), Err(Distrust::Peer));
+    }
+
+    #[test]
+    fn where_keys_are_set_exactly_one_must_be_shown() {
+        let trust = trust(&["127.0.0.0/8"], &[KEY, NEXT_KEY]);
+        let admit = |keys: &[&'static str]| trust.admit(ip("127.0.0.1"), &shown(keys)).map(|_| ());
+        assert_eq!(admit(&[KEY]), Ok(()));
+        assert_eq!(admit(&[NEXT_KEY]), Ok(()));
+        assert_eq!(admit(&[]), Err(Distrust::KeyMissing));
+        assert_eq!(admit(&[""]), Err(Distrust::KeyWrong));
+        assert_eq!(admit(&["correct-horse-batter"]), Err(Distrust::KeyWrong));
+        assert_eq!(admit(&[KEY, KEY]), Err(Distrust::KeyRepeated));
+    }
+
+    #[test]
+    fn a_key_does_not_help_a_stranger() {
+        let trust = trust(&["10.0.0.0/8"], &[KEY]);
+        assert_eq!(trust.admit(ip("127.0.0.1"), &shown(&[KEY])), Err(Distrust::Peer));
+    }
 }

@@ -1,0 +1,169 @@
+//! The answer that lets a request through.
+
+use super::Response;
+use crate::{
+    flow::Grant,
+    identity::{Identity, headers},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, CACHE_CONTROL},
+};
+use http_body_util::Full;
+
+/// nginx reads the headers of an answer into 4 KB (`proxy_buffer_size`) and makes a 500 of more. A little is left for what a proxy between adds.
+const MAX_BYTES: usize = 4_000;
+
+/// The status line, the headers whose size does not change, and those that the HTTP layer adds (`date`, `content-length`), with some room.
+const FIXED_BYTES: usize = 256;
+
+/// Tells Envoy to take this header from the client's request: with it, a client whose user has `run_as` could act as somebody else.
+const REMOVE: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-envoy-auth-headers-to-remove"), HeaderValue::from_static("es-security-runas-user"));
+
+/// Under which names a grant tells the gateway who it is.
+#[derive(Debug, Clone)]
+pub struct IdentityHeaders {
+    /// Carries the user name.
+    pub user: HeaderName,
+    /// Carries the groups, separated by commas.
+    pub groups: HeaderName,
+    /// Carries the mail address.
+    pub email: HeaderName,
+    /// Carries the full name.
+    pub name: HeaderName,
+}
+
+/// A grant answers under the names under which the question came.
+impl From<&headers::Config> for IdentityHeaders {
+    fn from(config: &headers::Config) -> Self {
+        Self { user: config.user.clone(), groups: config.groups.clone(), email: config.email.clone(), name: config.name.clone() }
+    }
+}
+
+/// 200 with the login and the identity, and an empty body: behind a body, Caddy and nginx open a new connection for every question.
+#[must_use]
+pub fn grant(grant: &Grant, names: &IdentityHeaders) -> Response {
+    let mut response = Response::new(Full::default());
+    *response.headers_mut() = headers(grant.credential().authorization(), grant.identity(), names);
+    response
+}
+
+fn headers(authorization: &HeaderValue, identity: &Identity, names: &IdentityHeaders) -> HeaderMap {
+    // Eight come from here, two from the HTTP layer.
+    let mut headers = HeaderMap::with_capacity(10);
+    let names_bytes =
+        [&names.user, &names.groups, &names.email, &names.name].into_iter().map(|name| name.as_str().len() + ": \r\n".len()).sum::<usize>();
+    let mut room = MAX_BYTES.saturating_sub(FIXED_BYTES + names_bytes + authorization.len());
+    let mut put = |name: &HeaderName, value: HeaderValue| {
+        let value = if value.len() <= room { value } else { HeaderValue::from_static("") };
+        room -= value.len();
+        headers.insert(name, value);
+    };
+    // All four always: Envoy and HAProxy leave the client's own in place where ours is lacking. What does not fit is left empty as a whole, groups
+    // first: half a list of groups would be a lie, and no header but `Authorization` is needed for the login to work.
+    put(&names.user, text(identity.user().as_str()));
+    put(&names.email, text(identity.email().unwrap_or_default()));
+    put(&names.name, text(identity.full_name().unwrap_or_default()));
+    put(&names.groups, groups(identity));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REMOVE.0, REMOVE.1);
+    // Last, and by `insert`: whatever the names above are, there is exactly one.
+    headers.insert(AUTHORIZATION, authorization.clone());
+    headers
+}
+
+fn groups(identity: &Identity) -> HeaderValue {
+    match identity.groups() {
+        [] => HeaderValue::from_static(""),
+        [one] => text(one.as_str()),
+        [first, others @ ..] => {
+            let mut joined = first.as_str().to_owned();
+            for group in others {
+                joined.push(',');
+                joined.push_str(group.as_str());
+            }
+            text(&joined)
+        }
+    }
+}
+
+/// What cannot stand in a header (a control character of a claim) is left empty.
+fn text(value: &str) -> HeaderValue {
+    if value.is_empty() {
+        return HeaderValue::from_static("");
+    }
+    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        identity::{self, ProviderConfig},
+        model::RequestFacts,
+    };
+
+    const LOGIN: HeaderValue = HeaderValue::from_static("Basic YWxpY2U6RWExLXNlY3JldA==");
+
+    fn answered(asked: &[(&'static str, &[u8])]) -> HeaderMap {
+        let config = headers::Config::default();
+        let names = IdentityHeaders::from(&config);
+        let asked = asked.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())).collect();
+        let facts = RequestFacts { peer: [127, 0, 0, 1].into(), headers: asked };
+        let identity = identity::identify(&identity::Config { providers: vec![ProviderConfig::Headers(config)] }, &facts).unwrap().unwrap();
+        headers(&LOGIN, &identity, &names)
+    }
+
+    fn size(headers: &HeaderMap) -> usize {
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+            + "HTTP/1.1 200 OK\r\ncontent-length: 0\r\ndate: Tue, 24 Nov 2026 04:42:19 GMT\r\n\r\n".len()
+    }
+
+    #[test]
+    fn a_grant_says_all_that_is_known() {
+        let answer = answered(&[
+            ("remote-user", b"alice"),
+            ("remote-groups", b"ops, dev"),
+            ("remote-email", b"alice@example.org"),
+            ("remote-name", "Zo\u{eb}".as_bytes()),
+        ]);
+        assert_eq!(answer["remote-user"], "alice");
+        assert_eq!(answer["remote-groups"], "dev,ops");
+        assert_eq!(answer["remote-email"], "alice@example.org");
+        assert_eq!(answer["remote-name"].as_bytes(), "Zo\u{eb}".as_bytes());
+        assert_eq!(answer["cache-control"], "no-store");
+        assert_eq!(answer["x-envoy-auth-headers-to-remove"], "es-security-runas-user");
+        assert_eq!(answer.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), [&LOGIN]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_there_and_empty() {
+        let answer = answered(&[("remote-user", b"alice")]);
+        for name in ["remote-groups", "remote-email", "remote-name"] {
+            assert_eq!(answer.get_all(name).iter().collect::<Vec<_>>(), [""], "{name}");
+        }
+    }
+
+    #[test]
+    fn groups_that_nginx_cannot_take_are_left_out_and_the_login_stays() {
+        let many = (0..400).map(|n| format!("group-{n:04}")).collect::<Vec<_>>().join(",");
+        let answer = answered(&[("remote-user", b"alice"), ("remote-groups", many.as_bytes()), ("remote-email", b"a@example.org")]);
+        assert_eq!(
+            (&answer["remote-groups"], &answer["remote-email"], &answer[AUTHORIZATION]),
+            (&HeaderValue::from_static(""), &HeaderValue::from_static("a@example.org"), &LOGIN)
+        );
+        assert!(size(&answer) < 4096);
+    }
+
+    #[test]
+    fn no_identity_makes_the_answer_longer_than_four_kilobytes() {
+        for bytes in [0, 100, 1_000, 3_000, 3_400, 3_500, 3_600, 3_700, 5_000, 60_000] {
+            let long = vec![b'x'; bytes];
+            let answer =
+                answered(&[("remote-user", &[b'u'; 507]), ("remote-groups", &long), ("remote-email", &long), ("remote-name", &long)]);
+            assert!(size(&answer) < 4096, "{bytes}");
+            assert_eq!(answer["remote-user"].len(), 507);
+        }
+    }
+}

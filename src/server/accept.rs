@@ -1,0 +1,134 @@
+//! The accept loop. Nothing that a peer or the system does ends it but the end of the program.
+
+use super::{
+    Limits, Server,
+    connection::{self, Connection, Drain, Pulse},
+    log::Throttle,
+};
+use crate::shutdown::Tasks;
+use hyper::rt::Executor;
+use hyper_util::{rt::TokioTimer, server::conn::auto};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::sleep,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Waits between two tries when the system gives no connection (no file descriptors, no memory): doubled up to the longest.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) http: auto::Builder<Spawner>,
+    pub(super) drain: Drain,
+    pub(super) handshakes: Throttle,
+}
+
+/// Binds, with the address that came of it.
+pub(super) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    // By std: tokio's own bind looks names up first, and here is no name.
+    let listener = std::net::TcpListener::bind(addr)?;
+    listener.set_nonblocking(true)?;
+    let addr = listener.local_addr()?;
+    Ok((TcpListener::from_std(listener)?, addr))
+}
+
+/// Takes connections until the end begins.
+pub(super) async fn run(server: Server, tasks: Tasks) {
+    let Server { listener, tls, service, limits, .. } = server;
+    let shared = Arc::new(Shared { http: builder(&limits, &tasks), drain: Drain::default(), handshakes: Throttle::default() });
+    let gateways = Arc::new(Semaphore::new(limits.connections));
+    let strangers = Arc::new(Semaphore::new(limits.strangers));
+    let full = Throttle::default();
+    let tls = tls.map(TlsAcceptor::from);
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let accepted = tokio::select! {
+            () = tasks.ending() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                tracing::error!(%error, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "cannot accept connections");
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+        };
+        pause = SHORTEST_PAUSE;
+        let peer = peer.ip().to_canonical();
+        let known = service.trust.knows(peer);
+        // Closed at once rather than left in the queue: a gateway that sees that can try elsewhere, one that waits cannot.
+        let Ok(permit) = Arc::clone(if known { &gateways } else { &strangers }).try_acquire_owned() else {
+            if let Some(suppressed) = full.admit() {
+                tracing::warn!(%peer, known, suppressed = (suppressed > 0).then_some(suppressed), "too many connections; closed a new one");
+            }
+            continue;
+        };
+        without_delay(&stream);
+        let connection =
+            Arc::new(Connection { peer, known, limits, service: Arc::clone(&service), tasks: tasks.clone(), pulse: Pulse::default() });
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
+        tasks.spawn(async move {
+            connection::serve(stream, tls, connection, &shared).await;
+            drop(permit);
+        });
+    }
+    // The listener goes first, so that new connections are refused and not queued.
+    drop(listener);
+    shared.drain.begin();
+}
+
+/// Such an error says something about a connection that is gone, not about the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+    )
+}
+
+/// An answer is one small packet; without this it may wait for the acknowledgement of the one before.
+fn without_delay(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+}
+
+fn builder(limits: &Limits, tasks: &Tasks) -> auto::Builder<Spawner> {
+    let mut builder = auto::Builder::new(Spawner(tasks.clone()));
+    builder
+        .http1()
+        // hyper's time for headers runs while a kept connection rests, and costs a timer a request. `connection::Watch` stands in for it.
+        .header_read_timeout(None)
+        .max_headers(limits.headers)
+        .max_buf_size(limits.header_bytes as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits.header_bytes)
+        .max_concurrent_streams(limits.streams)
+        // No body is ever read: the smallest windows that need no negotiation.
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535)
+        .keep_alive_interval(limits.ping)
+        .keep_alive_timeout(limits.pong);
+    builder
+}
+
+/// Runs the requests of HTTP/2 connections as tracked tasks.
+#[derive(Clone)]
+pub(super) struct Spawner(Tasks);
+
+impl<F> Executor<F> for Spawner
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, work: F) {
+        self.0.spawn(work);
+    }
+}

@@ -1,0 +1,228 @@
+//! A gateway's question and its answer.
+
+use super::{
+    Connection,
+    log::{self, Refused},
+};
+use crate::{
+    flow::{AuthError, Grant},
+    model::{RequestFacts, Username},
+    net::trust::Distrust,
+    respond::{self, Form, Outcome, Protocol, Refusal, Response},
+};
+use aws_lc_rs::rand;
+use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
+use std::{
+    error::Error,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+};
+use tokio::time::timeout;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+
+/// Bounds on what a line of the log repeats of a request; with the escapes it stays a few KB.
+const MOST_METHOD_BYTES: usize = 32;
+const MOST_HOST_BYTES: usize = 255;
+const MOST_URI_BYTES: usize = 512;
+/// The longest request id that is taken over. A UUID has 36; tracing headers stay below it.
+const MOST_REQUEST_ID_BYTES: usize = 128;
+
+/// Answers a question. Method, path and query of the question decide nothing, and its body is not looked at: in front of some gateways the client writes them.
+pub(super) async fn decide(connection: &Connection, request: Parts, protocol: Protocol) -> Response {
+    let service = &connection.service;
+    let peer = match service.trust.admit(connection.peer, &request.headers) {
+        Ok(peer) => peer,
+        Err(why) => return stranger(connection, why, protocol),
+    };
+    let Parts { method, uri, headers, .. } = request;
+    let facts = RequestFacts { peer: peer.ip(), headers };
+    let deadline = connection.limits.decision;
+    let (user, why) = match caught(timeout(deadline, service.flow.decide(&facts))).await {
+        Ok(Ok(Ok(grant))) => return granted(connection, &grant),
+        Ok(Ok(Err(refused))) => (refused.user, Why::Refused(refused.why)),
+        Ok(Err(_elapsed)) => (None, Why::Overdue),
+        Err(Crashed) => (None, Why::Crashed),
+    };
+    refuse(connection, &facts, &Asked::of(&facts.headers, protocol, &method, &uri), user.as_ref(), &why, protocol)
+}
+
+fn granted(connection: &Connection, grant: &Grant) -> Response {
+    tracing::debug!(user = grant.identity().user().as_str(), peer = %connection.peer, "granted");
+    respond::grant(grant, &connection.service.identity_headers)
+}
+
+/// Why a believed peer gets no login.
+#[derive(Debug, thiserror::Error)]
+enum Why {
+    #[error(transparent)]
+    Refused(AuthError),
+    #[error("the decision took too long")]
+    Overdue,
+    #[error("the decision crashed")]
+    Crashed,
+}
+
+impl Why {
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refused(why) => Outcome::from(why),
+            Self::Overdue => Outcome::Overdue,
+            Self::Crashed => Outcome::Bug,
+        }
+    }
+}
+
+fn refuse(
+    connection: &Connection,
+    facts: &RequestFacts,
+    asked: &Asked,
+    user: Option<&Username>,
+    why: &Why,
+    protocol: Protocol,
+) -> Response {
+    let request_id = taken_over(&facts.headers).unwrap_or_else(random_id);
+    let turned_away = TurnedAway {
+        outcome: why.outcome(),
+        protocol,
+        form: Form::wanted(&facts.headers),
+        request_id: &request_id,
+        user: user.map(Username::as_str),
+        asked: Some(asked),
+        error: why,
+    };
+    turn_away(connection, &turned_away)
+}
+
+/// A peer that is not believed is answered before anything that it sends is looked at.
+fn stranger(connection: &Connection, why: Distrust, protocol: Protocol) -> Response {
+    let turned_away = TurnedAway {
+        outcome: Outcome::from(why),
+        protocol,
+        form: Form::Json,
+        request_id: &random_id(),
+        user: None,
+        asked: None,
+        error: &why,
+    };
+    turn_away(connection, &turned_away)
+}
+
+struct TurnedAway<'a> {
+    outcome: Outcome,
+    protocol: Protocol,
+    form: Form,
+    request_id: &'a str,
+    user: Option<&'a str>,
+    asked: Option<&'a Asked>,
+    error: &'a (dyn Error + 'static),
+}
+
+/// The one place where a refusal is logged and answered.
+fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
+    let &TurnedAway { outcome, protocol, form, request_id, user, asked, error } = away;
+    let status = outcome.status(protocol).as_u16();
+    connection.service.lines.refused(&Refused { outcome, status, peer: connection.peer, user, request_id, asked, error });
+    respond::refuse(&Refusal { outcome, protocol, form, request_id, now: connection.service.clock.now() })
+}
+
+/// What the client asked of the gateway, as far as a believed gateway tells. For the log alone.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) method: Option<String>,
+    pub(super) host: Option<String>,
+    /// Without its query, which may hold a token.
+    pub(super) uri: Option<String>,
+}
+
+impl Asked {
+    fn of(headers: &HeaderMap, protocol: Protocol, method: &Method, uri: &Uri) -> Self {
+        // Envoy sends no X-Forwarded-Method and -Uri of its own: there the question's are the client's.
+        let own = protocol == Protocol::ExtAuthz;
+        let path = headers.get(FORWARDED_URI).map(http::HeaderValue::as_bytes).or_else(|| own.then_some(uri.path().as_bytes()));
+        Self {
+            method: log::excerpt(headers, &FORWARDED_METHOD, MOST_METHOD_BYTES)
+                .or_else(|| own.then(|| log::bounded(method.as_str().as_bytes(), MOST_METHOD_BYTES))),
+            host: log::excerpt(headers, &FORWARDED_HOST, MOST_HOST_BYTES),
+            uri: path.and_then(|path| path.split(|byte| *byte == b'?').next()).map(|path| log::bounded(path, MOST_URI_BYTES)),
+        }
+    }
+}
+
+fn taken_over(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.as_bytes();
+    let fits = (1..=MOST_REQUEST_ID_BYTES).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+    fits.then(|| String::from_utf8_lossy(id).into_owned())
+}
+
+/// Sixteen hex digits. A system without randomness gives zeros: the id only finds a line in a log.
+fn random_id() -> String {
+    let mut bytes = [0_u8; 8];
+    let _zeros_are_good_enough = rand::fill(&mut bytes);
+    format!("{:016x}", u64::from_be_bytes(bytes))
+}
+
+/// The work has panicked.
+struct Crashed;
+
+/// Turns a panic of `work` into a value, so that the gateway gets a 500 and not a cut connection. The panic itself is written by the process's hook.
+async fn caught<F: Future>(work: F) -> Result<F::Output, Crashed> {
+    let mut work = pin!(work);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        // `work` is not polled again.
+        Err(_panic) => Poll::Ready(Err(Crashed)),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(pairs: &[(&HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| ((*name).clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_value() {
+        assert!(caught(async { panic!("a test's panic") }).await.is_err());
+        assert_eq!(caught(async { 1 }).await.ok(), Some(1));
+    }
+
+    #[test]
+    fn the_query_of_what_was_asked_is_left_out_and_the_rest_bounded() {
+        let long = "/".repeat(10_000);
+        let asked =
+            |uri: &str| Asked::of(&headers(&[(&FORWARDED_URI, uri)]), Protocol::ForwardAuth, &Method::GET, &Uri::from_static("/elastauth"));
+        assert_eq!(asked("/app?token=secret").uri.as_deref(), Some("/app"));
+        assert_eq!(asked(&long).uri.map(|uri| uri.len()), Some(MOST_URI_BYTES));
+    }
+
+    #[test]
+    fn envoys_question_itself_tells_what_was_asked() {
+        let uri = Uri::from_static("/elastauth/ext-authz/app?x=1");
+        let asked = Asked::of(&HeaderMap::new(), Protocol::ExtAuthz, &Method::DELETE, &uri);
+        assert_eq!((asked.method.as_deref(), asked.uri.as_deref()), (Some("DELETE"), Some("/elastauth/ext-authz/app")));
+        let asked = Asked::of(&HeaderMap::new(), Protocol::ForwardAuth, &Method::DELETE, &uri);
+        assert_eq!((asked.method, asked.uri), (None, None));
+    }
+
+    #[test]
+    fn a_request_id_is_taken_over_if_it_is_one() {
+        let taken = |id: &str| taken_over(&headers(&[(&REQUEST_ID, id)]));
+        assert_eq!(taken("0af7651916cd43dd"), Some("0af7651916cd43dd".to_owned()));
+        for bad in ["", "a b", &"x".repeat(129)] {
+            assert_eq!(taken(bad), None);
+        }
+        let (one, other) = (random_id(), random_id());
+        assert!(one.len() == 16 && one != other);
+    }
+}

@@ -1,0 +1,141 @@
+//! The one line a refusal writes, and the limit to how many.
+
+use super::decision::Asked;
+use crate::respond::Outcome;
+use http::{HeaderMap, HeaderName};
+use std::{
+    error::Error,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+use tracing::Level;
+
+/// So many lines of one kind are written in a second. Enough to see what goes on; more would let anybody who can reach the port fill the disk.
+const LINES_PER_SECOND: u32 = 10;
+
+/// Lets a few lines of one kind through in each second and counts the others.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    since: Option<Instant>,
+    written: u32,
+    suppressed: u64,
+}
+
+impl Throttle {
+    /// `None`: write nothing. Otherwise how many lines were left out since the last one that was written.
+    pub(super) fn admit(&self) -> Option<u64> {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if window.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
+            window.since = Some(now);
+            window.written = 0;
+        }
+        if window.written == LINES_PER_SECOND {
+            window.suppressed = window.suppressed.saturating_add(1);
+            return None;
+        }
+        window.written += 1;
+        Some(std::mem::take(&mut window.suppressed))
+    }
+}
+
+/// One throttle an outcome, so that a flood of strangers does not hide a refusal of another kind.
+#[derive(Debug, Default)]
+pub(super) struct Lines([Throttle; Outcome::COUNT]);
+
+/// What a refusal's line tells.
+#[derive(Debug)]
+pub(super) struct Refused<'a> {
+    pub(super) outcome: Outcome,
+    pub(super) status: u16,
+    pub(super) peer: IpAddr,
+    pub(super) user: Option<&'a str>,
+    pub(super) request_id: &'a str,
+    /// `None` for a peer that is not believed: nothing that it sends gets into the log.
+    pub(super) asked: Option<&'a Asked>,
+    pub(super) error: &'a (dyn Error + 'static),
+}
+
+macro_rules! line {
+    ($level:expr, $($field:tt)*) => {
+        match $level {
+            Level::ERROR => tracing::error!($($field)*),
+            Level::WARN => tracing::warn!($($field)*),
+            Level::INFO => tracing::info!($($field)*),
+            _ => tracing::debug!($($field)*),
+        }
+    };
+}
+
+impl Lines {
+    /// Writes the line, unless there were too many like it. Texts are escaped by the writer of the log.
+    pub(super) fn refused(&self, refused: &Refused<'_>) {
+        let Some(suppressed) = self.0.get(refused.outcome as usize).and_then(Throttle::admit) else { return };
+        let line = refused.outcome.line();
+        let asked = refused.asked;
+        line!(
+            line.level,
+            code = line.code,
+            outcome = ?refused.outcome,
+            status = refused.status,
+            user = refused.user,
+            peer = %refused.peer,
+            method = asked.and_then(|asked| asked.method.as_deref()),
+            host = asked.and_then(|asked| asked.host.as_deref()),
+            uri = asked.and_then(|asked| asked.uri.as_deref()),
+            request_id = refused.request_id,
+            error = chain(refused.error),
+            suppressed = (suppressed > 0).then_some(suppressed),
+            "refused"
+        );
+    }
+}
+
+/// An error and what it came from, outermost first.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The text of a header for the log: at most `most` bytes of it, lossy. `None` where it is absent.
+pub(super) fn excerpt(headers: &HeaderMap, name: &HeaderName, most: usize) -> Option<String> {
+    headers.get(name).map(|value| bounded(value.as_bytes(), most))
+}
+
+/// At most `most` bytes, lossy.
+pub(super) fn bounded(bytes: &[u8], most: usize) -> String {
+    String::from_utf8_lossy(bytes.get(..most).unwrap_or(bytes)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_writes_ten_lines_a_second_and_says_what_it_left_out() {
+        let throttle = Throttle::default();
+        let written = (0..1_000).filter_map(|_| throttle.admit()).collect::<Vec<_>>();
+        assert_eq!(written, [0; 10]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!((throttle.admit(), throttle.admit()), (Some(990), Some(0)));
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] std::fmt::Error);
+        assert_eq!(chain(&Outer(std::fmt::Error)), format!("outer: {}", std::fmt::Error));
+    }
+}

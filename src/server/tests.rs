@@ -1,0 +1,137 @@
+//! The server on real sockets. Its broker refuses everybody, so a well-formed question ends in 503; answers that grant are tested where they are made.
+
+mod http1;
+mod multiplexed;
+mod over_time;
+
+use super::{Check, Config, Limits, Server, Service};
+use crate::{
+    broker::Broker,
+    clock::Clock,
+    flow::Flow,
+    identity::{self, ProviderConfig, headers},
+    net::{
+        tls,
+        trust::{self, Trust},
+    },
+    respond::IdentityHeaders,
+    roles::{self, Mapping},
+    secret::GatewayKey,
+    shutdown::Tasks,
+};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// No answer takes this long, on the slowest machine.
+const LONG: Duration = Duration::from_secs(10);
+
+/// What a test wants differently.
+struct Setup {
+    proxies: &'static str,
+    keys: &'static [&'static str],
+    limits: Limits,
+    tls: Option<tls::ServerConfig>,
+    check: Check,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { proxies: "127.0.0.0/8", keys: &[], limits: Limits::default(), tls: None, check: Arc::new(|| Box::pin(async { Ok(()) })) }
+    }
+}
+
+/// A server that runs until it is dropped.
+struct Running {
+    addr: SocketAddr,
+    tasks: Tasks,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.end();
+    }
+}
+
+impl Setup {
+    async fn start(self) -> Running {
+        let trust = Trust::new(trust::Config {
+            proxies: vec![self.proxies.parse().unwrap()],
+            gateway_keys: self.keys.iter().map(|key| GatewayKey::parse(key).unwrap()).collect(),
+        });
+        let names = headers::Config::default();
+        let identity_headers = IdentityHeaders::from(&names);
+        let flow = Flow::new(
+            identity::Config { providers: vec![ProviderConfig::Headers(names)] },
+            Mapping::new(roles::Config { default_roles: vec![crate::model::Role::parse("viewer").unwrap()], ..roles::Config::default() }),
+            Broker {},
+        );
+        let service = Arc::new(Service::new(flow, trust, identity_headers, self.check, Clock::System));
+        let config = Config { listen: ([127, 0, 0, 1], 0).into(), tls: self.tls };
+        let mut server = Server::bind(&config, service).await.unwrap();
+        server.limits = self.limits;
+        let (addr, tasks) = (server.local_addr(), Tasks::default());
+        let ending = tasks.clone();
+        tasks.spawn(async move { server.run(ending).await });
+        Running { addr, tasks }
+    }
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.addr).await.unwrap()
+    }
+
+    /// Sends `bytes` on a connection of its own and reads one answer.
+    async fn ask(&self, bytes: &str) -> Answer {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        Answer::read(&mut stream).await
+    }
+}
+
+/// An answer of HTTP/1.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Self {
+        timeout(LONG, Self::read_patiently(stream)).await.expect("an answer in time")
+    }
+
+    async fn read_patiently(stream: &mut (impl AsyncRead + Unpin)) -> Self {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let byte = stream.read_u8().await.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&head)));
+            head.push(byte);
+        }
+        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        let mut answer = Self { status, head, body: String::new() };
+        let mut body = vec![0; answer.header("content-length").map_or(0, |length| length.parse().unwrap())];
+        stream.read_exact(&mut body).await.unwrap();
+        answer.body = String::from_utf8(body).unwrap();
+        answer
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+}
+
+/// Whether the other side has closed, within the time that a test waits for anything.
+async fn closes(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    timeout(LONG, stream.read_to_end(&mut rest)).await.is_ok()
+}

@@ -1,0 +1,143 @@
+//! Slow peers, too many peers, and the end.
+
+use super::*;
+use tokio::sync::Semaphore;
+
+const ALICE: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n\r\n";
+const READY: &[u8] = b"GET /elastauth/ready HTTP/1.1\r\nhost: a\r\n\r\n";
+const SHORT: Duration = Duration::from_millis(100);
+
+fn short_headers() -> Limits {
+    Limits { header: SHORT, ..Limits::default() }
+}
+
+/// Whether the other side keeps the connection for several times the short limit.
+async fn stays(stream: &mut TcpStream) -> bool {
+    timeout(SHORT * 5, stream.read_u8()).await.is_err()
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_request_is_closed() {
+    let server = Setup { limits: short_headers(), ..Setup::default() }.start().await;
+    for begun in ["", "GET", "GET / HTTP/1.1\r\nhost: a\r\nx: ", "PRI * HTTP/2.0\r\n"] {
+        let mut stream = server.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        assert!(closes(&mut stream).await, "{begun:?}");
+    }
+}
+
+#[tokio::test]
+async fn drops_of_a_header_do_not_win_time() {
+    let server = Setup { limits: short_headers(), ..Setup::default() }.start().await;
+    let mut stream = server.connect().await;
+    let (mut read, mut write) = stream.split();
+    let dripping = async {
+        write.write_all(b"GET / HTTP/1.1\r\nx: ").await.unwrap();
+        while write.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(SHORT / 10).await;
+        }
+    };
+    let closed = async { timeout(LONG, read.read_to_end(&mut Vec::new())).await.is_ok() };
+    tokio::select! {
+        () = dripping => {}
+        closed = closed => assert!(closed),
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_rests_but_does_not_dawdle() {
+    let server = Setup { limits: short_headers(), ..Setup::default() }.start().await;
+    let mut stream = server.connect().await;
+    for _ in 0..2 {
+        stream.write_all(ALICE).await.unwrap();
+        assert_eq!(Answer::read(&mut stream).await.status, 503);
+        assert!(stays(&mut stream).await);
+    }
+    stream.write_all(b"GET / HT").await.unwrap();
+    assert!(closes(&mut stream).await);
+}
+
+#[tokio::test]
+async fn a_late_body_is_not_taken_for_a_slow_header() {
+    let server = Setup { limits: short_headers(), ..Setup::default() }.start().await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
+    assert_eq!(Answer::read(&mut stream).await.status, 503);
+    assert!(stays(&mut stream).await);
+}
+
+#[tokio::test]
+async fn a_rested_connection_is_closed_in_the_end() {
+    let server = Setup { limits: Limits { idle: SHORT, ..Limits::default() }, ..Setup::default() }.start().await;
+    let mut stream = server.connect().await;
+    stream.write_all(ALICE).await.unwrap();
+    assert_eq!(Answer::read(&mut stream).await.status, 503);
+    assert!(closes(&mut stream).await);
+}
+
+#[tokio::test]
+async fn a_stranger_keeps_no_connection() {
+    let server = Setup { proxies: "10.0.0.0/8", limits: short_headers(), ..Setup::default() }.start().await;
+    let mut stream = server.connect().await;
+    stream.write_all(ALICE).await.unwrap();
+    assert_eq!(Answer::read(&mut stream).await.status, 401);
+    assert!(closes(&mut stream).await);
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_closed_and_the_others_go_on() {
+    let server = Setup { limits: Limits { connections: 2, strangers: 0, ..Limits::default() }, ..Setup::default() }.start().await;
+    let (mut one, mut other) = (server.connect().await, server.connect().await);
+    for stream in [&mut one, &mut other] {
+        stream.write_all(ALICE).await.unwrap();
+        assert_eq!(Answer::read(stream).await.status, 503);
+    }
+    assert!(closes(&mut server.connect().await).await);
+    one.write_all(ALICE).await.unwrap();
+    assert_eq!(Answer::read(&mut one).await.status, 503);
+    drop(other);
+    // The place comes free when the server has seen the other go.
+    let freed = async {
+        loop {
+            let mut stream = server.connect().await;
+            let written = stream.write_all(ALICE).await;
+            if written.is_ok() && stream.read_u8().await.is_ok() {
+                break;
+            }
+        }
+    };
+    assert!(timeout(LONG, freed).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_end_waits_for_the_request_in_hand() {
+    let gate = Arc::new(Semaphore::new(0));
+    let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
+    let check: Check = {
+        let gate = Arc::clone(&gate);
+        Arc::new(move || {
+            let (gate, asked) = (Arc::clone(&gate), asked.clone());
+            Box::pin(async move {
+                asked.send(()).unwrap();
+                let _opened = gate.acquire().await.unwrap();
+                Ok(())
+            })
+        })
+    };
+    let server = Setup { check, ..Setup::default() }.start().await;
+    let (mut resting, mut busy) = (server.connect().await, server.connect().await);
+    resting.write_all(ALICE).await.unwrap();
+    assert_eq!(Answer::read(&mut resting).await.status, 503);
+    busy.write_all(READY).await.unwrap();
+    is_asked.recv().await.unwrap();
+
+    server.tasks.end();
+    assert!(closes(&mut resting).await, "who rests is closed at once");
+    assert!(TcpStream::connect(server.addr).await.is_err(), "nobody new gets in");
+    assert!(!server.tasks.drained(SHORT).await, "the end waits");
+    gate.add_permits(1);
+    let answer = Answer::read(&mut busy).await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(closes(&mut busy).await);
+    assert!(server.tasks.drained(LONG).await);
+}
