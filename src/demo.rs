@@ -8,6 +8,8 @@ mod people;
 mod settings;
 mod site;
 pub mod standin;
+#[cfg(test)]
+mod tests;
 mod tour;
 
 use crate::shutdown::Tasks;

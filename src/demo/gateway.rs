@@ -168,7 +168,7 @@ impl Gateway {
                 by: match &call.by {
                     super::standin::By::ServiceAccount => "the service account".to_owned(),
                     super::standin::By::User(name) => name.clone(),
-                    super::standin::By::Nobody => "a login that is not there yet".to_owned(),
+                    super::standin::By::Nobody => "a login that the cluster refuses".to_owned(),
                 },
                 ms: call.took.map(ms),
             })
@@ -185,7 +185,9 @@ impl Gateway {
         if let Some(accept) = kept.get(header::ACCEPT) {
             headers.insert(header::ACCEPT, accept.clone());
         }
-        for (name, value) in [("x-forwarded-method", visit.method.as_str()), ("x-forwarded-uri", &visit.target), ("x-forwarded-proto", "http")] {
+        for (name, value) in
+            [("x-forwarded-method", visit.method.as_str()), ("x-forwarded-uri", &visit.target), ("x-forwarded-proto", "http")]
+        {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }

@@ -37,15 +37,9 @@ impl Default for Directory {
                 about: "keeps the lights on",
                 groups: vec!["admins"],
             },
-            Person { login: "linus", name: "Linus Pauling", email: "linus@example.org", about: "has no group yet", groups: vec![] },
+            Person { login: "linus", name: "Linus Pauling", email: "linus@example.org", about: "is new here", groups: vec![] },
             // A reserved name of the cluster: whoever signs up with it must not become it.
-            Person {
-                login: "elastic",
-                name: "Eve",
-                email: "eve@example.org",
-                about: "signed up under a reserved name",
-                groups: vec!["admins"],
-            },
+            Person { login: "elastic", name: "Eve", email: "eve@example.org", about: "wants a reserved name", groups: vec!["admins"] },
         ]))
     }
 }

@@ -81,7 +81,7 @@ impl Site {
         }
         Ok(match path.strip_prefix("/demo/api/") {
             Some("state") if head.method == Method::GET => data(&self.state()),
-            Some("ask") if post => data(&self.asked(param(query, "who")).await),
+            Some("ask") if post => data(&self.asked(param(query, "who"), param(query, "claim")).await),
             Some(rest) if post => self.changed(rest, query),
             Some(_) => plain(StatusCode::NOT_FOUND, "no such call"),
             None if path == "/" => page(),
@@ -110,10 +110,13 @@ impl Site {
         (answer.status, answer.content_type, answer.body)
     }
 
-    /// The page's way of asking: the same trip, told step by step.
-    async fn asked(&self, who: Option<String>) -> Value {
+    /// The page's way of asking: the same trip, told step by step. A `claim` is what a browser would send that wants to cheat.
+    async fn asked(&self, who: Option<String>, claim: Option<String>) -> Value {
         let target = "/_security/_authenticate".to_owned();
-        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]);
+        let mut headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]);
+        if let Some(claim) = claim.and_then(|claim| claim.parse().ok()) {
+            headers.insert("remote-user", claim);
+        }
         let trip = self.gateway.trip(Visit { who, target, headers, ..Visit::default() }).await;
         let told = json!({ "trip": &trip, "state": self.state() });
         self.tell(News::Trip(Box::new(trip)));

@@ -1,11 +1,6 @@
 //! The story in the terminal: an invitation with commands to paste, what happens as it happens, and the tour that takes itself.
 
-use super::{
-    DemoError, Stage,
-    gateway::Trip,
-    settings::EXPIRATION,
-    site::News,
-};
+use super::{DemoError, Stage, gateway::Trip, settings::EXPIRATION, site::News};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -81,7 +76,8 @@ fn tell_trip(trip: &Trip, out: Out<'_>) -> Result<(), DemoError> {
     let status = decision.status.map_or("no answer".to_owned(), |status| status.to_string());
     let message = decision.message.as_deref().map_or(String::new(), |message| format!(": {message}"));
     for call in &trip.cluster_calls {
-        writeln!(out, "   elastauth  asks the cluster: {} (as {})", call.line, call.by)?;
+        let took = call.ms.map_or(String::new(), |ms| format!(", {ms:.1} ms"));
+        writeln!(out, "   elastauth  asks the cluster: {} (as {}{took})", call.line, call.by)?;
     }
     if trip.cluster_calls.is_empty() && decision.status == Some(200) {
         writeln!(out, "   elastauth  remembers: no call to the cluster")?;
@@ -150,7 +146,10 @@ impl Tour<'_> {
     async fn disabled(&mut self) -> Result<(), DemoError> {
         self.begin("An administrator disables Ada in the cluster, and it stays that way")?;
         let seconds = EXPIRATION.as_secs();
-        writeln!(self.out, "   (The cluster refuses her at once. elastauth believes what it saw for {seconds} s here, an hour by default.)")?;
+        writeln!(
+            self.out,
+            "   (The cluster refuses her at once. elastauth believes what it saw for {seconds} s here, an hour by default.)"
+        )?;
         self.post("/demo/api/cluster/ada?enabled=false").await?;
         let at_once = self.visit(Some("ada"), None).await?;
         self.tell(&at_once)?;
@@ -171,6 +170,7 @@ impl Tour<'_> {
     async fn strangers(&mut self) -> Result<(), DemoError> {
         self.begin("Nobody has signed in; then somebody claims to be Grace; then a reserved name")?;
         for (who, claim, status) in [(None, None, 401), (None, Some("grace"), 401), (Some("elastic"), None, 403)] {
+            writeln!(self.out, "   browser    {}", who.map_or("sends no cookie".to_owned(), |who| format!("is signed in as {who}")))?;
             let seen = self.visit(who, claim).await?;
             self.tell(&seen)?;
             self.expect(&seen, status, None)?;
@@ -203,7 +203,10 @@ impl Tour<'_> {
             return Err(self.failed(format!("{asked} requests made calls: {}", lines.join(", "))));
         }
         let each = took.as_secs_f64() * 1_000.0 / f64::from(asked.max(1));
-        writeln!(self.out, "   elastauth  answered {asked} requests with 0 calls to the cluster ({each:.2} ms each, one after the other)\n")?;
+        writeln!(
+            self.out,
+            "   elastauth  answered {asked} requests with 0 calls to the cluster ({each:.2} ms each, one after the other)\n"
+        )?;
         Ok(())
     }
 
@@ -252,7 +255,8 @@ impl Tour<'_> {
         let mut request = Request::new(Empty::new());
         let headers = request.headers_mut();
         headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
-        for (name, value) in [(header::COOKIE, who.map(|who| format!("who={who}"))), (REMOTE_USER, claim.map(str::to_owned))] {
+        let cookie = who.map(|who| format!("who={who}"));
+        for (name, value) in [(header::COOKIE, cookie), (REMOTE_USER, claim.map(str::to_owned))] {
             if let Some(value) = value.and_then(|value| value.parse().ok()) {
                 headers.insert(name, value);
             }
