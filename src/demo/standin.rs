@@ -186,7 +186,7 @@ impl Cluster {
     fn new() -> io::Result<Arc<Self>> {
         let (service_password, secret) = (drawn()?, drawn()?);
         let mut users = users::Users::default();
-        users.put(StoredUser { roles: vec!["superuser".to_owned()], ..StoredUser::new(SERVICE_USER, &service_password) });
+        users.put(StoredUser::new(SERVICE_USER, &service_password).with_roles(&["superuser"]));
         Ok(Arc::new(Self { users: Mutex::new(users), service_password, api_key: STANDARD.encode(format!("standin:{secret}")) }))
     }
 }

@@ -38,6 +38,12 @@ impl StoredUser {
         }
     }
 
+    /// The same user with these roles.
+    #[must_use]
+    pub fn with_roles(self, roles: &[&str]) -> Self {
+        Self { roles: roles.iter().map(|role| (*role).to_owned()).collect(), ..self }
+    }
+
     /// As `GET /_security/user/{name}` and, with the realm added, `_authenticate` show it.
     pub(super) fn shown(&self) -> Value {
         json!({

@@ -1,0 +1,80 @@
+//! How elastauth is set up for the demonstration: what a configuration file would say, in code.
+
+use super::{DemoError, standin};
+use crate::{
+    broker, cluster, identity, ledger,
+    model::{Group, Role},
+    net::{tls, trust},
+    roles,
+    secret::SecretString,
+    server,
+};
+use http::HeaderName;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+/// Which group gives which roles of the cluster.
+pub(super) const MAPPINGS: [(&str, &[&str]); 3] =
+    [("analysts", &["viewer"]), ("editors", &["editor"]), ("admins", &["kibana_admin", "monitoring_user"])];
+
+/// How long elastauth believes what it has seen. One hour by default; here so short that a person sees what comes after it.
+pub(super) const EXPIRATION: Duration = Duration::from_secs(2);
+
+/// The settings of each component.
+#[derive(Debug)]
+#[expect(dead_code, reason = "read once `start_elastauth` fills the app's configuration with it")]
+pub(super) struct Settings {
+    pub(super) server: server::Config,
+    pub(super) trust: trust::Config,
+    pub(super) identity: identity::Config,
+    pub(super) roles: roles::Config,
+    pub(super) broker: broker::Config,
+    pub(super) cluster: cluster::Config,
+    pub(super) ledger: ledger::Config,
+}
+
+/// elastauth on a free port of the loopback address, in front of this stand-in.
+pub(super) fn of(standin: &standin::StandIn) -> Result<Settings, DemoError> {
+    let header = HeaderName::from_static;
+    let headers = identity::headers::Config {
+        user: header("remote-user"),
+        groups: header("remote-groups"),
+        email: header("remote-email"),
+        name: header("remote-name"),
+        groups_required: true,
+    };
+    let account =
+        cluster::Account::Basic { username: standin::SERVICE_USER.to_owned(), password: SecretString::from(standin.service_password()) };
+    let loopback = ["127.0.0.0/8", "::1/128"].into_iter().filter_map(|network| network.parse().ok()).collect();
+    let mapped = |(group, roles): &(&str, &[&str])| {
+        Group::parse(group).map(|group| (group, roles.iter().filter_map(|role| Role::parse(role)).collect()))
+    };
+    Ok(Settings {
+        server: server::Config { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None },
+        trust: trust::Config { proxies: loopback, gateway_keys: Vec::new() },
+        identity: identity::Config { providers: vec![identity::ProviderConfig::Headers(headers)] },
+        roles: roles::Config { group_mappings: MAPPINGS.iter().filter_map(mapped).collect(), ..roles::Config::default() },
+        broker: broker::Config {
+            // Drawn at the start: nothing of a demonstration needs to be the same tomorrow.
+            secret_key: None,
+            cluster_name: "demo".to_owned(),
+            service_account: Some(standin::SERVICE_USER.to_owned()),
+            rotation: Duration::from_hours(24),
+            grace: Duration::from_millis(500),
+            expiration: EXPIRATION,
+            hash: broker::HashMode::Auto,
+            adopt: broker::Adopt::Never,
+            // People click: ten a minute would be reached by toggling groups.
+            writes_per_minute: 120,
+            dry_run: false,
+        },
+        cluster: cluster::Config {
+            hosts: vec![standin.url().parse().map_err(|_| DemoError::Address)?],
+            account,
+            tls: tls::ClientConfig::default(),
+        },
+        ledger: ledger::Config { capacity: 1_000 },
+    })
+}
