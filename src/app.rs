@@ -3,14 +3,16 @@
 use crate::{
     broker::Broker,
     clock::Clock,
-    cluster::Cluster,
+    cluster::{CallError, Cluster},
     config::Config,
     flow::Flow,
+    identity::{headers, ProviderConfig},
     ledger::Ledger,
     net::{tls::TlsError, trust::Trust},
+    respond::IdentityHeaders,
     roles::Mapping,
     secret::NoRandomness,
-    server::{ServeError, Server, Service},
+    server::{Check, ServeError, Server, Service},
     shutdown::Tasks,
 };
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -36,7 +38,7 @@ pub enum StartError {
     #[error("no key can be made")]
     Key(#[source] NoRandomness),
     /// The listener.
-    #[error("cannot listen")]
+    #[error("the listener cannot be set up")]
     Listen(#[source] ServeError),
 }
 
@@ -48,13 +50,15 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
-        let broker = Broker::new(config.broker, cluster.clone(), Ledger::new(&config.ledger), clock.clone(), tasks.clone())
-            .map_err(StartError::Key)?;
+        let ledger = Ledger::new(&config.ledger);
+        let answered_under = config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
+        let broker =
+            Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
         let service = Service::new(
-            Flow::new(config.identity.clone(), Mapping::new(config.roles), broker),
+            Flow::new(config.identity, Mapping::new(config.roles), broker),
             Trust::new(config.trust),
-            &config.identity,
-            cluster,
+            IdentityHeaders::from(&answered_under),
+            check(cluster),
             clock,
         );
         let server = Server::bind(&config.server, Arc::new(service)).await.map_err(StartError::Listen)?;
@@ -71,14 +75,26 @@ impl App {
     pub async fn run_until(self, end: impl Future<Output = ()>) {
         let Self { server, tasks } = self;
         info!(listen = %server.local_addr(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
-        tokio::select! {
-            () = server.run(tasks.clone()) => {}
-            () = end => {}
-        }
+        tasks.spawn(server.run(tasks.clone()));
+        end.await;
         info!("ending: no new connections, finishing what is in hand");
         tasks.end();
         if !tasks.drained(DRAIN).await {
             warn!("some work did not finish in time and is given up");
         }
     }
+}
+
+/// What readiness asks of the cluster. Its text goes to trusted peers and names no address.
+fn check(cluster: Cluster) -> Check {
+    Arc::new(move || {
+        let cluster = cluster.clone();
+        Box::pin(async move {
+            cluster.check().await.map_err(|error| match error {
+                CallError::NotSent { why, .. } => why.to_string(),
+                CallError::Lost { why, .. } => why.to_string(),
+                CallError::Status { status, .. } => format!("it answers elastauth's own account with {status}"),
+            })
+        })
+    })
 }

@@ -49,7 +49,6 @@ pub enum Outcome {
     Cluster,
     Late,
     Busy,
-    Ending,
     Overdue,
     Bug,
 }
@@ -94,7 +93,6 @@ impl Outcome {
         Self::Cluster,
         Self::Late,
         Self::Busy,
-        Self::Ending,
         Self::Overdue,
         Self::Bug,
     ];
@@ -130,7 +128,6 @@ impl Outcome {
             Self::ServiceAccount | Self::Cluster => unavailable(2, Level::ERROR),
             Self::Late | Self::Busy | Self::Overdue => unavailable(1, Level::WARN),
             // The next try reaches another replica.
-            Self::Ending => unavailable(1, Level::INFO),
             Self::Bug => Line {
                 status: StatusCode::INTERNAL_SERVER_ERROR,
                 auth_request: StatusCode::INTERNAL_SERVER_ERROR,
@@ -217,7 +214,6 @@ impl From<&AuthError> for Outcome {
                 BrokerError::Cluster(_) => Self::Cluster,
                 BrokerError::Late => Self::Late,
                 BrokerError::Busy => Self::Busy,
-                BrokerError::Ending => Self::Ending,
                 BrokerError::Crashed => Self::Bug,
             },
         }

@@ -47,7 +47,10 @@ async fn each_protocol_hears_what_its_gateway_can_pass_on() {
         assert_eq!((answer.status, !answer.body.is_empty()), (status, has_body), "{path}");
     }
     let nginx = server.ask("GET /elastauth/auth-request HTTP/1.0\r\nconnection: close\r\n\r\n").await;
-    assert_eq!((nginx.status, nginx.header("www-authenticate"), nginx.header("content-length")), (401, Some("sso realm=\"elastauth\""), Some("0")));
+    assert_eq!(
+        (nginx.status, nginx.header("www-authenticate"), nginx.header("content-length")),
+        (401, Some("sso realm=\"elastauth\""), Some("0"))
+    );
 }
 
 #[tokio::test]
@@ -184,7 +187,10 @@ async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
     for (server, told) in [(&gateway, true), (&stranger, false)] {
         let ready = server.ask(&get("/elastauth/ready")).await;
         let body = ready.json();
-        assert_eq!((ready.status, &body["status"], &body["checks"]["elasticsearch"]["status"]), (503, &"NOT_READY".into(), &"ERROR".into()));
+        assert_eq!(
+            (ready.status, &body["status"], &body["checks"]["elasticsearch"]["status"]),
+            (503, &"NOT_READY".into(), &"ERROR".into())
+        );
         assert_eq!(body["checks"]["elasticsearch"].get("error").is_some(), told);
     }
 

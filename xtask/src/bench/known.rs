@@ -8,7 +8,7 @@ use crate::shell;
 use anyhow::{Context, ensure};
 use std::{net::SocketAddr, process::Command, time::Duration};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 const USERS: usize = 1_000_000;
 
 /// What a gateway sends along: the identity and the usual company.
