@@ -128,7 +128,8 @@ fn generate_key() -> Result<(), Failed> {
 }
 
 fn demo(once: bool, listen: Option<&str>) -> Result<(), Failed> {
-    let listen = listen.map(str::parse).transpose().map_err(|_| Failed("--listen of the demo is an address such as 127.0.0.1:8080".to_owned()))?;
+    let listen =
+        listen.map(str::parse).transpose().map_err(|_| Failed("--listen of the demo is an address such as 127.0.0.1:8080".to_owned()))?;
     telemetry::init(telemetry::Config { level: telemetry::Level::Error, ..telemetry::Config::default() })
         .map_err(|error| failed("the log cannot be set up", &error))?;
     runtime()?.block_on(demo::run(Options { once, listen })).map_err(|error| failed("the demonstration ended early", &error))

@@ -6,7 +6,7 @@
 use super::{
     Adopt, BrokerError,
     budget::Budget,
-    derive::{Deriver, Password},
+    derive::{Derivers, Password},
     document::{Document, Owner, owner},
     doubt::Doubts,
 };
@@ -38,7 +38,7 @@ pub(super) struct Ensure {
     pub(super) cluster: Cluster,
     pub(super) ledger: Ledger,
     pub(super) doubts: Doubts,
-    pub(super) deriver: Deriver,
+    pub(super) derivers: Derivers,
     pub(super) clock: Clock,
     adopt: Adopt,
     budget: Budget,
@@ -49,11 +49,11 @@ pub(super) struct Ensure {
 }
 
 impl Ensure {
-    pub(super) fn new(cluster: Cluster, ledger: Ledger, deriver: Deriver, clock: Clock, config: &super::Config) -> Self {
+    pub(super) fn new(cluster: Cluster, ledger: Ledger, derivers: Derivers, clock: Clock, config: &super::Config) -> Self {
         Self {
             cluster,
             ledger,
-            deriver,
+            derivers,
             clock,
             doubts: Doubts::default(),
             adopt: config.adopt,
@@ -68,7 +68,7 @@ impl Ensure {
     pub(super) async fn fly(&self, document: &Document) -> Result<(), BrokerError> {
         let _turn = turn(&self.conversations).await?;
         let user = document.identity().user();
-        let password = self.deriver.password(user, document.epoch());
+        let password = self.derivers.of(document.key()).password(user, document.epoch());
         let ours = match self.ask(document, &password).await? {
             Answer::Stands => {
                 self.note(document);
@@ -103,7 +103,7 @@ impl Ensure {
         let mut owner = owner(found, self.adopt);
         if ours && matches!(owner, Owner::Foreign | Owner::Adoptable) {
             // A login that only our key can make proves whose user it is, whatever became of its metadata.
-            owner = Owner::Elastauth { epoch: None };
+            owner = Owner::Elastauth { epoch: None, key_id: None };
         }
         if owner == Owner::Reserved {
             return Err(BrokerError::ReservedName("a built-in user of the cluster"));
@@ -112,7 +112,9 @@ impl Ensure {
             return Err(BrokerError::Disabled);
         }
         match owner {
-            Owner::Elastauth { epoch } if epoch == Some(document.epoch()) => {
+            // Of the other key of this deployment: the first write under this one is as much by nature as that of a new period.
+            Owner::Elastauth { key_id: Some(id), .. } if *id != *document.key_id() && self.derivers.know(&id) => Ok(Reason::Rotated),
+            Owner::Elastauth { epoch, .. } if epoch == Some(document.epoch()) => {
                 let within = self.budget.take(user, self.clock.now());
                 if within { Ok(Reason::Changed) } else { Err(BrokerError::WriteBudget) }
             }
@@ -128,7 +130,7 @@ impl Ensure {
         // From here on nobody may be answered on the strength of what stood before.
         self.ledger.record(user, Entry::InFlux);
         let mut outcome = if self.hashed.load(Ordering::Relaxed) {
-            let hash = self.deriver.hash(user, document.epoch(), password);
+            let hash = self.derivers.of(document.key()).hash(user, document.epoch(), password);
             self.cluster.write_user(user, &document.body(cluster::Password::Hash(&hash))).await
         } else {
             self.cluster.write_user(user, &document.body(cluster::Password::Clear(password.expose()))).await
