@@ -9,6 +9,7 @@ mod flights;
 mod names;
 mod rotation;
 
+pub use ensure::{Next, Plan, Reason};
 pub use rotation::{InvalidWindow, Window};
 
 use crate::{
@@ -203,8 +204,7 @@ impl Broker {
                 return Ok(self.login(user, turn));
             }
             let flight = self.flights.join(user, fingerprint, || {
-                let (ensure, document) =
-                    (Arc::clone(&self.ensure), Document::new(entitled, fingerprint, turn, self.ensure.derivers.of(turn.key).key_id()));
+                let (ensure, document) = (Arc::clone(&self.ensure), self.document(entitled, turn));
                 async move { ensure.fly(&document).await }
             });
             match timeout_at(deadline, flight).await.map_err(|_| BrokerError::Late)? {
@@ -214,6 +214,30 @@ impl Broker {
                 Landing::Same(Ok(())) | Landing::Other => {}
             }
         }
+    }
+
+    /// What the next request of this identity would find in the cluster and do there. It asks, and changes nothing.
+    ///
+    /// # Errors
+    /// When the name may not be written at all, or the cluster cannot be asked.
+    pub async fn foresee(&self, entitled: &Entitled) -> Result<Plan, BrokerError> {
+        let user = entitled.identity().user();
+        names::permit(user, self.service_account.as_deref()).map_err(BrokerError::ReservedName)?;
+        let (_password, plan) = self.ensure.plan(&self.document(entitled, self.rotation.turn(user, self.ensure.clock.now()))).await?;
+        Ok(plan)
+    }
+
+    /// The user that a write would put into the cluster at this moment, without its password.
+    #[must_use]
+    pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
+        let turn = self.rotation.turn(entitled.identity().user(), self.ensure.clock.now());
+        self.document(entitled, turn).without_password()
+    }
+
+    fn document(&self, entitled: &Entitled, turn: Turn) -> Document {
+        let deriver = self.ensure.derivers.of(turn.key);
+        let fingerprint = deriver.fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
+        Document::new(entitled, fingerprint, turn, deriver.key_id())
     }
 
     /// The fingerprint with which this user stands in the cluster, as far as that is still believed.

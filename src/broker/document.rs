@@ -65,6 +65,14 @@ impl Document {
         }
     }
 
+    /// The same for a person to read, without any password.
+    pub(super) fn without_password(&self) -> Value {
+        let roles: Vec<&str> = self.roles.iter().map(crate::model::Role::as_str).collect();
+        json!({
+            "roles": roles, "full_name": self.identity.full_name(), "email": self.identity.email(), "metadata": self.metadata(), "enabled": true,
+        })
+    }
+
     /// Whether this very document stands in the cluster, and not one that somebody has edited since: an edit keeps the metadata.
     pub(super) fn stands_as(&self, user: &User) -> bool {
         let same_roles = {

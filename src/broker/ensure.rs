@@ -67,21 +67,34 @@ impl Ensure {
     /// One flight. Afterwards the ledger knows what stands.
     pub(super) async fn fly(&self, document: &Document) -> Result<(), BrokerError> {
         let _turn = turn(&self.conversations).await?;
+        let (password, plan) = self.plan(document).await?;
+        match plan.next? {
+            Next::Stands => {
+                self.note(document);
+                Ok(())
+            }
+            Next::Write(Reason::Changed) if !self.budget.take(document.identity().user(), self.clock.now()) => {
+                Err(BrokerError::WriteBudget)
+            }
+            Next::Write(reason) => self.write(document, &password, reason).await,
+        }
+    }
+
+    /// Looks at what stands in the cluster and says what has to happen. It changes nothing.
+    pub(super) async fn plan(&self, document: &Document) -> Result<(Password, Plan), BrokerError> {
         let user = document.identity().user();
         let password = self.derivers.of(document.key()).password(user, document.epoch());
         let ours = match self.ask(document, &password).await? {
-            Answer::Stands => {
-                self.note(document);
-                return Ok(());
-            }
+            Answer::Stands(found) => return Ok((password, Plan { found: Some(*found), next: Ok(Next::Stands) })),
             Answer::LogsIn => true,
             Answer::Refused => false,
         };
-        let reason = match self.cluster.read_user(user).await.map_err(|error| failed("read the user", user, &error))? {
-            None => Reason::Absent,
-            Some(found) => self.judge(document, &found, ours)?,
+        let found = self.cluster.read_user(user).await.map_err(|error| failed("read the user", user, &error))?;
+        let next = match &found {
+            None => Ok(Next::Write(Reason::Absent)),
+            Some(found) => self.judge(document, found, ours).map(Next::Write),
         };
-        self.write(document, &password, reason).await
+        Ok((password, Plan { found, next }))
     }
 
     /// Asks as the user whether the login works and what stands there.
@@ -91,7 +104,7 @@ impl Ensure {
         match self.cluster.authenticate(&login).await.map_err(|error| failed("ask as the user", user, &error))? {
             // Another realm or another name (anonymous access) says nothing about the native user.
             Whoami::Is { user: found, realm } if realm == "native" && found.username == user.as_str() => {
-                Ok(if document.stands_as(&found) { Answer::Stands } else { Answer::LogsIn })
+                Ok(if document.stands_as(&found) { Answer::Stands(Box::new(found)) } else { Answer::LogsIn })
             }
             Whoami::Is { .. } | Whoami::Refused => Ok(Answer::Refused),
         }
@@ -114,10 +127,7 @@ impl Ensure {
         match owner {
             // Of the other key of this deployment: the first write under this one is as much by nature as that of a new period.
             Owner::Elastauth { key_id: Some(id), .. } if *id != *document.key_id() && self.derivers.know(&id) => Ok(Reason::Rotated),
-            Owner::Elastauth { epoch, .. } if epoch == Some(document.epoch()) => {
-                let within = self.budget.take(user, self.clock.now());
-                if within { Ok(Reason::Changed) } else { Err(BrokerError::WriteBudget) }
-            }
+            Owner::Elastauth { epoch, .. } if epoch == Some(document.epoch()) => Ok(Reason::Changed),
             Owner::Elastauth { .. } => Ok(Reason::Rotated),
             Owner::Adoptable => Ok(Reason::Adopted),
             Owner::Foreign | Owner::Reserved => Err(BrokerError::Foreign),
@@ -176,24 +186,48 @@ async fn turn(places: &Semaphore) -> Result<SemaphorePermit<'_>, BrokerError> {
 /// What asking as the user gave.
 enum Answer {
     /// The login works and the very document stands.
-    Stands,
+    Stands(Box<User>),
     /// The login works, and something else stands.
     LogsIn,
     /// The login does not work: no such user, another password, disabled, or the security index is away. All look alike.
     Refused,
 }
 
+/// What was found in the cluster, and what follows from it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The user as it stands now, if there is one.
+    pub found: Option<User>,
+    /// What the next request does.
+    pub next: Result<Next, BrokerError>,
+}
+
+/// What has to happen before a user may be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: the user stands as it should.
+    Stands,
+    /// The whole user is written.
+    Write(Reason),
+}
+
 /// Why a user is written.
-#[derive(Clone, Copy)]
-enum Reason {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The cluster has no user of that name.
     Absent,
+    /// Roles, groups, names or mail are others than those of this request.
     Changed,
+    /// The user stands with the password of another period or key.
     Rotated,
+    /// The user was somebody else's and is taken over.
     Adopted,
 }
 
 impl Reason {
-    fn text(self) -> &'static str {
+    /// A word for a log line.
+    #[must_use]
+    pub fn text(self) -> &'static str {
         match self {
             Self::Absent => "first login",
             Self::Changed => "changed",
