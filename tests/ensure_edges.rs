@@ -73,7 +73,8 @@ async fn replicas_of_different_clocks_do_not_write_a_user_without_limit() {
         let _bounded = ask(&ahead, "alice", groups).await;
     }
     let writes = house.calls().iter().filter(|call| call.starts_with("PUT")).count();
-    assert!(writes <= 24, "{writes} writes");
+    // One first login, ten of each replica against the other, and what the one that is ahead answers to those.
+    assert!(writes <= 31, "{writes} writes");
 }
 
 #[tokio::test]

@@ -101,9 +101,9 @@ impl Ensure {
     fn judge(&self, document: &Document, found: &User, ours: bool) -> Result<Reason, BrokerError> {
         let user = document.identity().user();
         let mut owner = owner(found, self.adopt);
-        if ours && matches!(owner, Owner::Foreign | Owner::Adoptable) {
-            // A login that only our key can make proves whose user it is, whatever became of its metadata.
-            owner = Owner::Elastauth { epoch: None };
+        if ours && owner != Owner::Reserved {
+            // A login that only our key can make proves whose user it is and of which period, whatever became of its metadata.
+            owner = Owner::Elastauth { epoch: Some(document.epoch()) };
         }
         if owner == Owner::Reserved {
             return Err(BrokerError::ReservedName("a built-in user of the cluster"));
@@ -112,7 +112,8 @@ impl Ensure {
             return Err(BrokerError::Disabled);
         }
         match owner {
-            Owner::Elastauth { epoch } if epoch == Some(document.epoch()) => {
+            // A later period than ours belongs to a replica with another clock or other settings: that is pulling too.
+            Owner::Elastauth { epoch } if epoch >= Some(document.epoch()) => {
                 let within = self.budget.take(user, self.clock.now());
                 if within { Ok(Reason::Changed) } else { Err(BrokerError::WriteBudget) }
             }
