@@ -77,7 +77,10 @@ impl Ensure {
             Answer::LogsIn => true,
             Answer::Refused => false,
         };
-        let reason = match self.cluster.read_user(user).await.map_err(|error| failed("read the user", user, &error))? {
+        // The place among the writes is taken before the user is read: between the last look and the write there must be no queue, in which an
+        // administrator's switch would go unseen.
+        let _turn = turn(&self.writes).await?;
+        let reason = match self.cluster.read_user(user).await.map_err(|error| refused_or_failed("read the user", user, &error))? {
             None => Reason::Absent,
             Some(found) => self.judge(document, &found, ours)?,
         };
@@ -88,7 +91,7 @@ impl Ensure {
     async fn ask(&self, document: &Document, password: &Password) -> Result<Answer, BrokerError> {
         let user = document.identity().user();
         let login = password.authorization(user);
-        match self.cluster.authenticate(&login).await.map_err(|error| failed("ask as the user", user, &error))? {
+        match self.cluster.authenticate(&login).await.map_err(|error| failed("ask as the user", &error))? {
             // Another realm or another name (anonymous access) says nothing about the native user.
             Whoami::Is { user: found, realm } if realm == "native" && found.username == user.as_str() => {
                 Ok(if document.stands_as(&found) { Answer::Stands } else { Answer::LogsIn })
@@ -124,7 +127,6 @@ impl Ensure {
     }
 
     async fn write(&self, document: &Document, password: &Password, reason: Reason) -> Result<(), BrokerError> {
-        let _turn = turn(&self.writes).await?;
         let user = document.identity().user();
         // From here on nobody may be answered on the strength of what stood before.
         self.ledger.record(user, Entry::InFlux);
@@ -153,7 +155,7 @@ impl Ensure {
                 if error.fate() == Fate::Unknown {
                     self.doubts.begin(user, self.clock.now());
                 }
-                Err(failed("write the user", user, &error))
+                Err(refused_or_failed("write the user", user, &error))
             }
         }
     }
@@ -208,18 +210,28 @@ fn refuses_the_hash(error: &CallError) -> bool {
         && matches!(error.error_type(), Some("illegal_argument_exception" | "validation_exception" | "parse_exception"))
 }
 
-/// Says once what failed, with all that is known, and gives the waiting requests its short form.
-fn failed(step: &str, user: &Username, error: &CallError) -> BrokerError {
+/// The same for a call of the service account, whose refusal is a matter of its own.
+fn refused_or_failed(step: &str, user: &Username, error: &CallError) -> BrokerError {
+    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
+        let text = told(step, error);
+        error!(user = ?user.as_str(), "{text}; check elasticsearch.username, .password or .api_key and the privileges to read and write users");
+        BrokerError::ServiceAccount
+    } else {
+        failed(step, error)
+    }
+}
+
+/// What failed, with all that is known; whoever waits for the flight says it in its own line.
+fn failed(step: &str, error: &CallError) -> BrokerError {
+    BrokerError::Cluster(told(step, error).into())
+}
+
+fn told(step: &str, error: &CallError) -> String {
     let mut text = format!("cannot {step}: {error}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let _infallible = write!(text, ": {cause}");
         source = cause.source();
     }
-    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
-        error!(user = ?user.as_str(), "{text}; check elasticsearch.username, .password or .api_key and the privileges to read and write users");
-        BrokerError::ServiceAccount
-    } else {
-        BrokerError::Cluster(text.into())
-    }
+    text
 }
