@@ -223,8 +223,7 @@ impl Broker {
     pub async fn foresee(&self, entitled: &Entitled) -> Result<Plan, BrokerError> {
         let user = entitled.identity().user();
         names::permit(user, self.service_account.as_deref()).map_err(BrokerError::ReservedName)?;
-        let (_password, plan) = self.ensure.plan(&self.document(entitled, self.rotation.turn(user, self.ensure.clock.now()))).await?;
-        Ok(plan)
+        self.ensure.foresee(&self.document(entitled, self.rotation.turn(user, self.ensure.clock.now()))).await
     }
 
     /// The user that a write would put into the cluster at this moment, without its password.

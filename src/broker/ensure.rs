@@ -67,41 +67,55 @@ impl Ensure {
     /// One flight. Afterwards the ledger knows what stands.
     pub(super) async fn fly(&self, document: &Document) -> Result<(), BrokerError> {
         let _turn = turn(&self.conversations).await?;
-        let (password, plan) = self.plan(document).await?;
-        match plan.next? {
-            Next::Stands => {
-                self.note(document);
-                Ok(())
-            }
-            Next::Write(Reason::Changed) if !self.budget.take(document.identity().user(), self.clock.now()) => {
-                Err(BrokerError::WriteBudget)
-            }
-            Next::Write(reason) => self.write(document, &password, reason).await,
-        }
-    }
-
-    /// Looks at what stands in the cluster and says what has to happen. It changes nothing.
-    pub(super) async fn plan(&self, document: &Document) -> Result<(Password, Plan), BrokerError> {
         let user = document.identity().user();
-        let password = self.derivers.of(document.key()).password(user, document.epoch());
+        let password = self.password(document);
         let ours = match self.ask(document, &password).await? {
-            Answer::Stands(found) => return Ok((password, Plan { found: Some(*found), next: Ok(Next::Stands) })),
+            Answer::Stands(_) => {
+                self.note(document);
+                return Ok(());
+            }
             Answer::LogsIn => true,
             Answer::Refused => false,
         };
-        let found = self.cluster.read_user(user).await.map_err(|error| failed("read the user", user, &error))?;
-        let next = match &found {
-            None => Ok(Next::Write(Reason::Absent)),
-            Some(found) => self.judge(document, found, ours).map(Next::Write),
+        // The place among the writes is taken before the user is read: between the last look and the write there must be no queue, in which an
+        // administrator's switch would go unseen.
+        let _turn = turn(&self.writes).await?;
+        let (_found, reason) = self.look(document, ours).await?;
+        let reason = reason?;
+        if reason == Reason::Changed && !self.budget.take(user, self.clock.now()) {
+            return Err(BrokerError::WriteBudget);
+        }
+        self.write(document, &password, reason).await
+    }
+
+    /// What a flight would find and do. It asks, and changes nothing.
+    pub(super) async fn foresee(&self, document: &Document) -> Result<Plan, BrokerError> {
+        let ours = match self.ask(document, &self.password(document)).await? {
+            Answer::Stands(found) => return Ok(Plan { found: Some(*found), next: Ok(Next::Stands) }),
+            Answer::LogsIn => true,
+            Answer::Refused => false,
         };
-        Ok((password, Plan { found, next }))
+        let (found, reason) = self.look(document, ours).await?;
+        Ok(Plan { found, next: reason.map(Next::Write) })
+    }
+
+    fn password(&self, document: &Document) -> Password {
+        self.derivers.of(document.key()).password(document.identity().user(), document.epoch())
+    }
+
+    /// Reads the user, and judges whether and why it may be written.
+    async fn look(&self, document: &Document, ours: bool) -> Result<(Option<User>, Result<Reason, BrokerError>), BrokerError> {
+        let user = document.identity().user();
+        let found = self.cluster.read_user(user).await.map_err(|error| refused_or_failed("read the user", user, &error))?;
+        let reason = found.as_ref().map_or(Ok(Reason::Absent), |found| self.judge(document, found, ours));
+        Ok((found, reason))
     }
 
     /// Asks as the user whether the login works and what stands there.
     async fn ask(&self, document: &Document, password: &Password) -> Result<Answer, BrokerError> {
         let user = document.identity().user();
         let login = password.authorization(user);
-        match self.cluster.authenticate(&login).await.map_err(|error| failed("ask as the user", user, &error))? {
+        match self.cluster.authenticate(&login).await.map_err(|error| failed("ask as the user", &error))? {
             // Another realm or another name (anonymous access) says nothing about the native user.
             Whoami::Is { user: found, realm } if realm == "native" && found.username == user.as_str() => {
                 Ok(if document.stands_as(&found) { Answer::Stands(Box::new(found)) } else { Answer::LogsIn })
@@ -112,11 +126,10 @@ impl Ensure {
 
     /// May the user that stands in the cluster be written, and why.
     fn judge(&self, document: &Document, found: &User, ours: bool) -> Result<Reason, BrokerError> {
-        let user = document.identity().user();
         let mut owner = owner(found, self.adopt);
-        if ours && matches!(owner, Owner::Foreign | Owner::Adoptable) {
-            // A login that only our key can make proves whose user it is, whatever became of its metadata.
-            owner = Owner::Elastauth { epoch: None, key_id: None };
+        if ours && owner != Owner::Reserved {
+            // A login that only our key can make proves whose user it is and of which period, whatever became of its metadata.
+            owner = Owner::Elastauth { epoch: Some(document.epoch()), key_id: None };
         }
         if owner == Owner::Reserved {
             return Err(BrokerError::ReservedName("a built-in user of the cluster"));
@@ -127,7 +140,8 @@ impl Ensure {
         match owner {
             // Of the other key of this deployment: the first write under this one is as much by nature as that of a new period.
             Owner::Elastauth { key_id: Some(id), .. } if *id != *document.key_id() && self.derivers.know(&id) => Ok(Reason::Rotated),
-            Owner::Elastauth { epoch, .. } if epoch == Some(document.epoch()) => Ok(Reason::Changed),
+            // A later period than ours belongs to a replica with another clock or other settings: that is pulling too.
+            Owner::Elastauth { epoch, .. } if epoch >= Some(document.epoch()) => Ok(Reason::Changed),
             Owner::Elastauth { .. } => Ok(Reason::Rotated),
             Owner::Adoptable => Ok(Reason::Adopted),
             Owner::Foreign | Owner::Reserved => Err(BrokerError::Foreign),
@@ -135,7 +149,6 @@ impl Ensure {
     }
 
     async fn write(&self, document: &Document, password: &Password, reason: Reason) -> Result<(), BrokerError> {
-        let _turn = turn(&self.writes).await?;
         let user = document.identity().user();
         // From here on nobody may be answered on the strength of what stood before.
         self.ledger.record(user, Entry::InFlux);
@@ -164,7 +177,7 @@ impl Ensure {
                 if error.fate() == Fate::Unknown {
                     self.doubts.begin(user, self.clock.now());
                 }
-                Err(failed("write the user", user, &error))
+                Err(refused_or_failed("write the user", user, &error))
             }
         }
     }
@@ -243,18 +256,28 @@ fn refuses_the_hash(error: &CallError) -> bool {
         && matches!(error.error_type(), Some("illegal_argument_exception" | "validation_exception" | "parse_exception"))
 }
 
-/// Says once what failed, with all that is known, and gives the waiting requests its short form.
-fn failed(step: &str, user: &Username, error: &CallError) -> BrokerError {
+/// The same for a call of the service account, whose refusal is a matter of its own.
+fn refused_or_failed(step: &str, user: &Username, error: &CallError) -> BrokerError {
+    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
+        let text = told(step, error);
+        error!(user = ?user.as_str(), "{text}; check elasticsearch.username, .password or .api_key and the privileges to read and write users");
+        BrokerError::ServiceAccount
+    } else {
+        failed(step, error)
+    }
+}
+
+/// What failed, with all that is known; whoever waits for the flight says it in its own line.
+fn failed(step: &str, error: &CallError) -> BrokerError {
+    BrokerError::Cluster(told(step, error).into())
+}
+
+fn told(step: &str, error: &CallError) -> String {
     let mut text = format!("cannot {step}: {error}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let _infallible = write!(text, ": {cause}");
         source = cause.source();
     }
-    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
-        error!(user = ?user.as_str(), "{text}; check elasticsearch.username, .password or .api_key and the privileges to read and write users");
-        BrokerError::ServiceAccount
-    } else {
-        BrokerError::Cluster(text.into())
-    }
+    text
 }
