@@ -260,7 +260,7 @@ fn refuses_the_hash(error: &CallError) -> bool {
 fn refused_or_failed(step: &str, user: &Username, error: &CallError) -> BrokerError {
     if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
         let text = told(step, error);
-        error!(user = ?user.as_str(), "{text}; check elasticsearch.username, .password or .api_key and the privileges to read and write users");
+        error!(user = ?user.as_str(), "{text}; look at the service account: elasticsearch.username, .password or .api_key, and its privileges to read and write users");
         BrokerError::ServiceAccount
     } else {
         failed(step, error)
