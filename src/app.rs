@@ -65,6 +65,18 @@ impl App {
         Ok(Self { server, tasks })
     }
 
+    /// The three decisions without a listener, for a look at what they would say.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn flow(config: Config) -> Result<Flow, StartError> {
+        let clock = Clock::System;
+        let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
+        let broker =
+            Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock, Tasks::default()).map_err(StartError::Key)?;
+        Ok(Flow::new(config.identity, Mapping::new(config.roles), broker))
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {

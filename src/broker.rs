@@ -199,7 +199,7 @@ impl Broker {
             if self.known(user, now) == Some(fingerprint) {
                 return Ok(self.login(user, turn));
             }
-            names::permit(user, self.service_account.as_deref()).map_err(BrokerError::ReservedName)?;
+            self.permits(entitled)?;
             if self.dry_run {
                 return Ok(self.login(user, turn));
             }
@@ -221,9 +221,17 @@ impl Broker {
     /// # Errors
     /// When the name may not be written at all, or the cluster cannot be asked.
     pub async fn foresee(&self, entitled: &Entitled) -> Result<Plan, BrokerError> {
+        self.permits(entitled)?;
         let user = entitled.identity().user();
-        names::permit(user, self.service_account.as_deref()).map_err(BrokerError::ReservedName)?;
         self.ensure.foresee(&self.document(entitled, self.rotation.turn(user, self.ensure.clock.now()))).await
+    }
+
+    /// Whether a user of this name may be written at all.
+    ///
+    /// # Errors
+    /// [`BrokerError::ReservedName`] with the rule.
+    pub fn permits(&self, entitled: &Entitled) -> Result<(), BrokerError> {
+        names::permit(entitled.identity().user(), self.service_account.as_deref()).map_err(BrokerError::ReservedName)
     }
 
     /// The user that a write would put into the cluster at this moment, without its password.
