@@ -34,7 +34,19 @@ enum Command {
     /// Answers gateways. The same as no command.
     Serve,
     /// Reads the configuration, says everything that is wrong or weak, and changes nothing.
-    Check,
+    Check {
+        /// For programs: one JSON object with `ok`, `faults` and `warnings`.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows what counts in the end and where each value came from, secrets as `***`.
+    Config {
+        /// For programs: a JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the JSON Schema of the configuration file.
+    Schema,
     /// Makes a `secret_key`.
     GenerateKey,
     /// Shows the main job with a stand-in for the cluster and a tiny gateway; nothing else is needed.
@@ -53,7 +65,9 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         _ if cli.generate_key => generate_key(),
         None | Some(Command::Serve) => serve(flags),
-        Some(Command::Check) => check(flags),
+        Some(Command::Check { json }) => check(flags, json),
+        Some(Command::Config { json }) => effective(flags, json),
+        Some(Command::Schema) => schema(),
         Some(Command::GenerateKey) => generate_key(),
         Some(Command::Demo { once }) => demo(once, flags.listen.as_deref()),
     };
@@ -98,8 +112,14 @@ fn say_whom_it_trusts(config: &Config) {
     );
 }
 
-fn check(flags: Flags) -> Result<(), Failed> {
+fn check(flags: Flags, json: bool) -> Result<(), Failed> {
     let Checked { outcome, warnings } = config::check(&Sources::system(flags));
+    if json {
+        let faults = outcome.as_ref().err().map_or(&[][..], Vec::as_slice);
+        let report = serde_json::json!({ "ok": outcome.is_ok(), "faults": faults, "warnings": warnings });
+        say(&mut std::io::stdout(), &format!("{report:#}"));
+        return if outcome.is_ok() { Ok(()) } else { Err(Failed(format!("the configuration has {} fault(s)", faults.len()))) };
+    }
     let mut text = String::new();
     for warning in &warnings {
         let _infallible = writeln!(text, "warning: {warning}");
@@ -118,6 +138,28 @@ fn check(flags: Flags) -> Result<(), Failed> {
             Err(Failed(text))
         }
     }
+}
+
+fn effective(flags: Flags, json: bool) -> Result<(), Failed> {
+    let settings = config::effective(&Sources::system(flags));
+    let text = if json {
+        serde_json::to_string_pretty(&settings).map_err(|error| failed("the settings cannot be written", &error))?
+    } else {
+        let width = settings.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
+        let lines = settings.iter().map(|setting| match &setting.value {
+            Some(value) => format!("{:width$}  {value}  ({})", setting.key, setting.place),
+            None => format!("{:width$}  (not set)", setting.key),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    say(&mut std::io::stdout(), &text);
+    Ok(())
+}
+
+fn schema() -> Result<(), Failed> {
+    let text = serde_json::to_string_pretty(&config::schema()).map_err(|error| failed("the schema cannot be written", &error))?;
+    say(&mut std::io::stdout(), &text);
+    Ok(())
 }
 
 fn generate_key() -> Result<(), Failed> {
