@@ -6,7 +6,7 @@ use crate::{
     cluster::{CallError, Cluster},
     config::Config,
     flow::Flow,
-    identity::{headers, ProviderConfig},
+    identity::{ProviderConfig, headers},
     ledger::Ledger,
     net::{tls::TlsError, trust::Trust},
     respond::IdentityHeaders,
@@ -51,9 +51,9 @@ impl App {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::new(&config.ledger);
-        let answered_under = config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
-        let broker =
-            Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
+        let answered_under =
+            config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
+        let broker = Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
         let service = Service::new(
             Flow::new(config.identity, Mapping::new(config.roles), broker),
             Trust::new(config.trust),

@@ -3,10 +3,11 @@
 use crate::{
     app::App,
     config::{self, Checked, Config, Flags, Sources},
+    demo::{self, Options},
     telemetry,
 };
-use clap::{CommandFactory as _, Parser, Subcommand};
-use std::{error::Error, fmt::Write as _, io::Write as _, path::PathBuf, process::ExitCode};
+use clap::{Parser, Subcommand};
+use std::{error::Error, fmt::Write as _, path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Single sign-on for Elasticsearch and Kibana on the free tier. Without a command it serves.
@@ -169,8 +170,11 @@ fn generate_key() -> Result<(), Failed> {
 }
 
 fn demo(once: bool, listen: Option<&str>) -> Result<(), Failed> {
-    let _ = (once, listen);
-    Err(Failed("placeholder".to_owned()))
+    let listen =
+        listen.map(str::parse).transpose().map_err(|_| Failed("--listen of the demo is an address such as 127.0.0.1:8080".to_owned()))?;
+    telemetry::init(telemetry::Config { level: telemetry::Level::Error, ..telemetry::Config::default() })
+        .map_err(|error| failed("the log cannot be set up", &error))?;
+    runtime()?.block_on(demo::run(Options { once, listen })).map_err(|error| failed("the demonstration ended early", &error))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
@@ -206,6 +210,7 @@ fn say(to: &mut dyn std::io::Write, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {

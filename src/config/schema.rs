@@ -60,6 +60,7 @@ fn of(kind: &Kind) -> Value {
         Kind::Number(least, most) => or_variable(json!({ "type": "integer", "minimum": least, "maximum": most })),
         // A bare 0 is a number to YAML.
         Kind::Duration(..) => json!({ "anyOf": [{ "type": "string" }, { "const": 0 }] }),
+        Kind::Moment => or_variable(json!({ "type": "string", "format": "date-time" })),
         Kind::OneOf(words) => {
             let words: Vec<&str> = words.iter().filter(|word| word.available).map(|word| word.text).collect();
             or_variable(json!({ "enum": words }))

@@ -46,12 +46,8 @@ impl Settings {
             expand::expand(&mut root, &variable, findings);
             layers::file(root, findings)
         });
-        let layers = [
-            layers::flags(sources),
-            layers::environment(sources, findings),
-            layers::dot_env(&lines, findings),
-            file.unwrap_or_default(),
-        ];
+        let layers =
+            [layers::flags(sources), layers::environment(sources, findings), layers::dot_env(&lines, findings), file.unwrap_or_default()];
         let mut settings = Self { found: HashMap::new(), unread };
         for layer in layers {
             settings.add(layer, findings);

@@ -88,15 +88,17 @@ table! {
     /// The key from which every credential is derived; the same on every replica. Without one, a key is made at each start.
     SECRET_KEY: "secret_key", Kind::SecretKey, example = "\"${SECRET_KEY}\"";
     /// The key before the present one, while it is being changed.
-    SECRET_KEY_PREVIOUS: "secret_key_previous", Kind::SecretKey, status = NOT_YET;
+    SECRET_KEY_PREVIOUS: "secret_key_previous", Kind::SecretKey, example = "\"${SECRET_KEY_PREVIOUS}\"";
+    /// From when on users move from the previous key to the present one, each at the next change of the password. A moment by which every replica knows both keys.
+    SECRET_KEY_SINCE: "secret_key_since", Kind::Moment, example = "2027-01-31T12:00:00Z";
     /// How long a user's password lives; 0 means for ever.
     ROTATION: "credentials.rotation", Kind::Duration(0, 365 * DAY), default = "24h";
     /// How long nobody is answered at the boundary of two passwords. More than the replicas' clocks differ.
     GRACE: "credentials.grace", Kind::Duration(0, 1_500), default = "500ms";
     /// The time of day into which the boundaries fall, as `02:00-05:00`.
-    ROTATION_WINDOW: "credentials.rotation_window", Kind::Text, status = NOT_YET;
+    ROTATION_WINDOW: "credentials.rotation_window", Kind::Text, example = "02:00-05:00";
     /// The time zone of that window.
-    ROTATION_TIME_ZONE: "credentials.rotation_time_zone", Kind::Text, default = "UTC", status = NOT_YET;
+    ROTATION_TIME_ZONE: "credentials.rotation_time_zone", Kind::Text, default = "UTC";
     /// Send passwords as a cheap hash where the cluster takes it (`auto`), or in clear (`off`).
     HASH: "credentials.hash", Kind::OneOf(&[yes("auto"), yes("off")]), default = "auto";
     /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved.

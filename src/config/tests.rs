@@ -239,9 +239,9 @@ fn an_unknown_variable_is_a_warning_and_a_service_link_is_nothing() {
 fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
     let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\nenableOtel: false\noidc:\ncache: {redis_db: 0}\nredis: {url: \"\"}\n";
     good(&least_and(harmless), &[]);
-    let asked = "proxy: {enabled: true}\noidc: {issuer: \"https://a\", custom_headers: {a: b}}\nsecret_key_previous: x\noidc.providers: [{issuer: a}]\nlog_format: ecs\n";
+    let asked = "proxy: {enabled: true}\noidc: {issuer: \"https://a\", custom_headers: {a: b}}\naudit: {path: x}\noidc.providers: [{issuer: a}]\nlog_format: ecs\n";
     let told = faults(&least_and(asked));
-    for key in ["proxy.enabled", "oidc.issuer", "oidc.custom_headers", "secret_key_previous", "oidc.providers", "log_format: ecs"] {
+    for key in ["proxy.enabled", "oidc.issuer", "oidc.custom_headers", "audit.path", "oidc.providers", "log_format: ecs"] {
         let words = format!("`{key}` is not available yet");
         assert_eq!(told.iter().filter(|fault| fault.contains(&words)).count(), 1, "{key}: {told:#?}");
     }
