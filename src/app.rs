@@ -72,8 +72,7 @@ impl App {
     pub fn flow(config: Config) -> Result<Flow, StartError> {
         let clock = Clock::System;
         let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
-        let broker =
-            Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock, Tasks::default()).map_err(StartError::Key)?;
+        let broker = Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock, Tasks::default()).map_err(StartError::Key)?;
         Ok(Flow::new(config.identity, Mapping::new(config.roles), broker))
     }
 

@@ -53,6 +53,14 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// Shows what counts in the end and where each value came from, secrets as `***`.
+    Config {
+        /// For programs: a JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the JSON Schema of the configuration file.
+    Schema,
     /// Tells why somebody gets which roles, or no login.
     Explain(explain::Options),
     /// Asks the running process whether it is alive; the exit code says it. For containers.
@@ -83,11 +91,15 @@ pub fn run() -> ExitCode {
         _ if cli.generate_key => generate_key(),
         None | Some(Command::Serve) => serve(flags),
         Some(Command::Check { json, online }) => check(flags, json, online),
+        Some(Command::Config { json }) => effective(flags, json),
+        Some(Command::Schema) => schema(),
         Some(Command::Explain(options)) => explain(flags, &options),
         Some(Command::Healthcheck) => healthcheck(flags),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "elastauth", &mut io::stdout());
-            Ok(())
+            // Into memory first: the generator panics where its reader has gone.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "elastauth", &mut text);
+            print(String::from_utf8_lossy(&text).trim_end())
         }
         Some(Command::Man) => man(),
         Some(Command::GenerateKey) => generate_key(),
@@ -189,6 +201,26 @@ fn man() -> Result<(), Failed> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(|error| failed("the page cannot be written", &error))?;
     print(String::from_utf8_lossy(&page).trim_end())
+}
+
+fn effective(flags: Flags, json: bool) -> Result<(), Failed> {
+    let settings = config::effective(&Sources::system(flags));
+    let text = if json {
+        serde_json::to_string_pretty(&settings).map_err(|error| failed("the settings cannot be written", &error))?
+    } else {
+        let width = settings.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
+        let lines = settings.iter().map(|setting| match &setting.value {
+            Some(value) => format!("{:width$}  {value}  ({})", setting.key, setting.place),
+            None => format!("{:width$}  (not set)", setting.key),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    print(&text)
+}
+
+fn schema() -> Result<(), Failed> {
+    let text = serde_json::to_string_pretty(&config::schema()).map_err(|error| failed("the schema cannot be written", &error))?;
+    print(&text)
 }
 
 fn generate_key() -> Result<(), Failed> {

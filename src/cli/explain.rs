@@ -48,18 +48,15 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed>
     let facts = RequestFacts { peer: Ipv4Addr::LOCALHOST.into(), headers: headers(&config, options)? };
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
     let told = flow.explain(&facts, options.online).await;
-    if options.json {
-        print(&format!("{:#}", as_json(&told)))
-    } else {
-        print(&as_text(&told, options.online))
-    }
+    if options.json { print(&format!("{:#}", as_json(&told))) } else { print(&as_text(&told, options.online)) }
 }
 
 /// The headers that the gateway would send for these options.
 fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
     let mut headers = HeaderMap::new();
     let mut put = |name: HeaderName, value: &str| {
-        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| Failed(format!("the value for {name} cannot be put into a header")))?;
+        let value =
+            HeaderValue::from_bytes(value.as_bytes()).map_err(|_| Failed(format!("the value for {name} cannot be put into a header")))?;
         headers.append(name, value);
         Ok::<(), Failed>(())
     };

@@ -1,10 +1,7 @@
 //! `elastauth healthcheck`: is the process on this machine alive? For containers, whose image has no other program to ask with.
 
 use super::{Failed, failed};
-use crate::{
-    net::tls,
-    server::Config,
-};
+use crate::{net::tls, server::Config};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::Empty;
@@ -47,7 +44,8 @@ async fn ask(addr: SocketAddr, server: &Config) -> Result<StatusCode, Failed> {
     let trusting = tls::ClientConfig { danger_skip_verify: true, ..tls::ClientConfig::default() };
     let client = tls::client(&trusting).map_err(|error| failed("TLS cannot be set up", &error))?;
     let connector = TlsConnector::from(Arc::new(client));
-    let stream = connector.connect(ServerName::from(addr.ip()), stream).await.map_err(|error| failed(&format!("{addr} speaks no TLS"), &error))?;
+    let stream =
+        connector.connect(ServerName::from(addr.ip()), stream).await.map_err(|error| failed(&format!("{addr} speaks no TLS"), &error))?;
     exchange(stream, addr).await
 }
 

@@ -43,7 +43,9 @@ async fn node(config: Config) -> Vec<Tried> {
     }];
     tried.push(match cluster.version().await {
         Ok(Some(version)) => Tried { what: what("version"), ok: true, found: version },
-        Ok(None) => Tried { what: what("version"), ok: true, found: "not shown to this account, which needs no right to see it".to_owned() },
+        Ok(None) => {
+            Tried { what: what("version"), ok: true, found: "not shown to this account, which needs no right to see it".to_owned() }
+        }
         Err(error) => Tried { what: what("version"), ok: false, found: refusal(&error) },
     });
     let (read, write) = ("cluster:admin/xpack/security/user/get", "cluster:admin/xpack/security/user/put");
@@ -52,7 +54,8 @@ async fn node(config: Config) -> Vec<Tried> {
             Tried { what: what("privileges"), ok: true, found: "the account may read and write users".to_owned() }
         }
         Ok(may) => {
-            let missing: Vec<&str> = [(may.read, read), (may.write, write)].into_iter().filter(|(may, _)| !may).map(|(_, name)| name).collect();
+            let missing: Vec<&str> =
+                [(may.read, read), (may.write, write)].into_iter().filter(|(may, _)| !may).map(|(_, name)| name).collect();
             let found = format!("the account lacks {}; give its role these cluster privileges", missing.join(" and "));
             Tried { what: what("privileges"), ok: false, found }
         }

@@ -104,8 +104,8 @@ impl Kind {
                 format!("a duration such as `1h30m`, `90s` or `500ms`, from {} to {}", duration_text(*least), duration_text(*most))
             }
             Self::OneOf(words) => {
-                let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.text)).collect();
-                words.join(", ")
+                let words: Vec<String> = words.iter().filter(|word| word.available).map(|word| format!("`{}`", word.text)).collect();
+                words.join(" or ")
             }
             Self::Moment => "a moment such as `2027-01-31T12:00:00Z`".to_owned(),
             Self::Text | Self::Secret => "a text".to_owned(),
@@ -149,7 +149,7 @@ impl Kind {
                     .collect();
                 pairs.into_iter().collect::<Option<_>>().map(Value::Pairs)
             }
-            (Self::Sections, Node::List(sections)) => Some(Value::Sections(sections.len())),
+            (Self::Sections, Node::List(_)) => Some(Value::Sections),
             (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections, _) | (_, Node::Null | Node::List(_) | Node::Map(_)) => {
                 self.refuse(key, raw, findings)
             }
@@ -164,7 +164,12 @@ impl Kind {
 
     fn scalar(&self, key: &str, text: &str, place: &Place, findings: &mut Findings) -> Option<Value> {
         let value = self.parse(text);
-        if let Err(why) = &value {
+        let later = |word: &&Word| !word.available && word.text.eq_ignore_ascii_case(text);
+        if let Self::OneOf(words) = self
+            && let Some(word) = words.iter().find(later)
+        {
+            findings.fault(place, format!("`{key}: {}` is not available yet", word.text));
+        } else if let Err(why) = &value {
             let what = Raw::text(text, place.clone()).what();
             let because = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
             findings.fault(place, format!("`{key}` holds {what}; it must be {}{because}", self.allowed()));
@@ -194,7 +199,7 @@ impl Kind {
             Self::Moment => moment(text).map(Value::Moment).ok_or(None),
             Self::OneOf(words) => match words.iter().find(|word| word.text.eq_ignore_ascii_case(text)) {
                 Some(word) if word.available => Ok(Value::Word(word.text)),
-                Some(word) => Err(Some(format!("`{}` is not available yet", word.text))),
+                Some(_) => Err(None),
                 None => Err(nearest(text, words.iter().map(|word| word.text)).map(|word| format!("did you mean `{word}`?"))),
             },
             Self::Text if text.is_empty() => Err(None),

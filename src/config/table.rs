@@ -1,7 +1,7 @@
 //! The one table of keys. Longer than other files, because a key that stood in two tables would soon differ in them.
 //!
 //! A row is the documentation, the name by which the fillers ask, the path, the kind, and what differs from the usual. A capability that arrives
-//! flips its rows by taking `status: NOT_YET` away (or by writing `yes` for `not_yet` at a word) and is then filled in `fill/`.
+//! flips its rows by taking `status = NOT_YET` away (or by writing `yes` for `not_yet` at a word) and is then filled in `fill/`.
 
 use super::{
     key::{Key, Status},
@@ -106,14 +106,14 @@ table! {
     /// How often one user may be written in a minute before his requests are refused.
     WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
 
+    /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
+    EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";
     /// Where it is remembered which users stand in the cluster.
     CACHE_TYPE: "cache.type", Kind::OneOf(&[yes("memory"), not_yet("redis"), not_yet("file")]), default = "memory", old = &["cache_type"];
     /// How long that is believed without asking the cluster again.
     CACHE_EXPIRATION: "cache.expiration", Kind::Duration(100, 31 * DAY), default = "1h", old = &["cache_expire"];
     /// How many users are remembered in memory. The default holds a million with room to spare; memory is taken as they come.
     CACHE_CAPACITY: "cache.capacity", Kind::Number(1, 100_000_000), default = "1200000";
-    /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
-    EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";
     /// Host and port of Redis.
     REDIS_HOST: "cache.redis_host", Kind::Text, default = "localhost:6379", old = &["redis_host"], status = NOT_YET;
     /// The number of the Redis database.

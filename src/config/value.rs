@@ -31,8 +31,8 @@ pub(super) enum Value {
     List(Vec<Value>),
     Mappings(Vec<(Group, Vec<Role>)>),
     Pairs(Vec<(String, SecretString)>),
-    /// How many; nobody reads them yet.
-    Sections(usize),
+    /// Nobody reads them yet.
+    Sections,
 }
 
 /// What a component's filler asks for. `None` where the key's kind holds something else, which the test of the defaults finds.

@@ -85,7 +85,13 @@ impl Route {
             Self::Authenticate => Some(Endpoint::Authenticate),
             Self::Read(_) => Some(Endpoint::Read),
             Self::Write(_) => Some(Endpoint::Write),
-            Self::ReadAll | Self::Delete(_) | Self::SetEnabled(..) | Self::OwnPassword | Self::HasPrivileges | Self::Root | Self::Search => None,
+            Self::ReadAll
+            | Self::Delete(_)
+            | Self::SetEnabled(..)
+            | Self::OwnPassword
+            | Self::HasPrivileges
+            | Self::Root
+            | Self::Search => None,
         }
     }
 
