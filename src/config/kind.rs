@@ -83,11 +83,10 @@ pub(super) const fn not_yet(text: &'static str) -> Word {
 impl Kind {
     /// Whether a value of this kind must never be shown.
     pub(super) fn is_secret(&self) -> bool {
-        match self {
-            Self::Secret | Self::SecretKey | Self::GatewayKey | Self::Pairs | Self::Sections => true,
-            Self::List(of) => of.is_secret(),
-            _ => false,
+        if let Self::List(of) = self {
+            return of.is_secret();
         }
+        matches!(self, Self::Secret | Self::SecretKey | Self::GatewayKey | Self::Pairs | Self::Sections)
     }
 
     /// Whether the value may stand in a file of its own.
@@ -202,14 +201,12 @@ impl Kind {
                 Some(_) => Err(None),
                 None => Err(nearest(text, words.iter().map(|word| word.text)).map(|word| format!("did you mean `{word}`?"))),
             },
-            Self::Text if text.is_empty() => Err(None),
+            Self::Text | Self::Secret | Self::Path if text.is_empty() => Err(None),
             Self::Text => Ok(Value::Text(text.to_owned())),
-            Self::Secret if text.is_empty() => Err(None),
             Self::Secret => Ok(Value::Secret(SecretString::from(text.to_owned()))),
             Self::SecretKey => SecretKey::parse(text).map(Value::Key).map_err(|why| Some(why.to_string())),
             Self::GatewayKey => GatewayKey::parse(text).map(Value::GatewayKey).ok_or(None),
             Self::Url => url(text).map(Value::Url).map_err(rule),
-            Self::Path if text.is_empty() => Err(None),
             Self::Path => Ok(Value::Path(PathBuf::from(text))),
             Self::Header => text.parse::<HeaderName>().map(Value::Header).map_err(|_| None),
             Self::Listen => listen(text).map(Value::Listen).ok_or(None),

@@ -27,7 +27,11 @@ pub fn schema() -> Value {
     }
     put(&mut root, "$schema", json!("https://json-schema.org/draft/2020-12/schema"));
     put(&mut root, "title", json!("elastauth configuration"));
-    put(&mut root, "$defs", json!({ "variable": { "type": "string", "pattern": "\\$\\{[A-Za-z_]", "description": "Taken from the environment." } }));
+    put(
+        &mut root,
+        "$defs",
+        json!({ "variable": { "type": "string", "pattern": "\\$\\{[A-Za-z_]", "description": "Taken from the environment." } }),
+    );
     root
 }
 
@@ -41,12 +45,14 @@ fn described(key: &Key, mut value: Value) -> Value {
     if deprecated {
         put(&mut value, "deprecated", json!(true));
     }
-    let default = match &key.kind {
-        _ if key.default.is_empty() => return value,
-        Kind::Bool => json!(key.default == "true"),
-        Kind::Number(..) => key.default.parse::<u64>().map_or(Value::Null, |number| json!(number)),
-        Kind::List(_) => json!(key.default.split(',').collect::<Vec<_>>()),
-        _ => json!(key.default),
+    if key.default.is_empty() {
+        return value;
+    }
+    let default = if let Kind::List(_) = key.kind {
+        json!(key.default.split(',').collect::<Vec<_>>())
+    } else {
+        // `true` and `10` are JSON as they stand; whatever else is a text.
+        serde_json::from_str(key.default).unwrap_or_else(|_| json!(key.default))
     };
     put(&mut value, "default", default);
     value
@@ -74,7 +80,9 @@ fn of(kind: &Kind) -> Value {
         Kind::Sections => json!({ "type": "array", "items": { "type": "object" } }),
         // A name of digits only is a number to YAML.
         Kind::Text | Kind::Secret | Kind::Role | Kind::Group => json!({ "type": ["string", "number"] }),
-        Kind::SecretKey | Kind::GatewayKey | Kind::Url | Kind::Path | Kind::Header | Kind::Listen | Kind::Network => json!({ "type": "string" }),
+        Kind::SecretKey | Kind::GatewayKey | Kind::Url | Kind::Path | Kind::Header | Kind::Listen | Kind::Network => {
+            json!({ "type": "string" })
+        }
     }
 }
 

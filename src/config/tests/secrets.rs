@@ -19,7 +19,9 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
     let key = file(&folder, "key", &format!("{KEY}\n"), 0o600);
     let password = file(&folder, "password", "two\nlines\n\n", 0o600);
     let gateways = file(&folder, "gateways", "first-gateway-key\nsecond-gateway-key\n", 0o600);
-    let text = format!("default_roles: [a]\nsecret_key_file: {key}\nelasticsearch: {{hosts: https://es, username: u}}\ngateway_keys_file: {gateways}\n");
+    let text = format!(
+        "default_roles: [a]\nsecret_key_file: {key}\nelasticsearch: {{hosts: https://es, username: u}}\ngateway_keys_file: {gateways}\n"
+    );
     let config = good(&text, &[("ELASTAUTH_ELASTICSEARCH_PASSWORD_FILE", &password)]);
     assert!(config.broker.secret_key.is_some());
     assert_eq!(config.trust.gateway_keys.len(), 2);
@@ -31,9 +33,14 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
 fn a_file_that_cannot_be_used_is_named_with_the_place_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let (empty, open) = (file(&folder, "empty", "\n", 0o600), file(&folder, "open", KEY, 0o644));
-    for (path, words) in [("/nonexistent/key", "cannot be read"), (&empty, "is empty"), (&folder.path().display().to_string(), "cannot be read")] {
+    for (path, words) in
+        [("/nonexistent/key", "cannot be read"), (&empty, "is empty"), (&folder.path().display().to_string(), "cannot be read")]
+    {
         let told = faults(&format!("secret_key_file: {path}\n"));
-        assert!(told.iter().any(|fault| fault.starts_with(&format!("{path} (named at config.yml:1:1): ")) && fault.contains(words)), "{told:#?}");
+        assert!(
+            told.iter().any(|fault| fault.starts_with(&format!("{path} (named at config.yml:1:1): ")) && fault.contains(words)),
+            "{told:#?}"
+        );
     }
     assert!(warnings(&format!("secret_key_file: {open}\n"), &[]).iter().any(|warning| warning.contains("every user of the machine")));
 }
@@ -60,7 +67,10 @@ fn everything_said(sources: &Sources) -> String {
 fn a_secret_never_shows_wherever_it_stands() {
     for key in table::ALL.iter().filter(|key| key.kind.is_secret()) {
         let names = [key.path].into_iter().chain(key.old.iter().copied());
-        for (name, form) in names.flat_map(|name| ["MARK", "[MARK]", "[MARK, 'MARK,MARK']", "{MARK: MARK}", "{a: MARK}", "[{a: MARK}]", "\"MARK", "!x MARK", "&a MARK", "${MARK}"].map(|form| (name, form))) {
+        for (name, form) in names.flat_map(|name| {
+            ["MARK", "[MARK]", "[MARK, 'MARK,MARK']", "{MARK: MARK}", "{a: MARK}", "[{a: MARK}]", "\"MARK", "!x MARK", "&a MARK", "${MARK}"]
+                .map(|form| (name, form))
+        }) {
             let text = format!("{name}: {}\n", form.replace("MARK", MARK));
             let said = everything_said(&sources(&text, &[]));
             // The name of a variable is no secret, and telling it is the point.

@@ -35,7 +35,10 @@ fn version_1_starts_and_is_told_the_new_names() {
         ("headers.groups", "authelia.header_groups"),
         ("group_whitelist", "allowed_groups"),
     ] {
-        assert!(told.iter().any(|warning| warning.contains(&format!("`{old}`")) && warning.contains(&format!("`{new}`"))), "{old}: {told:#?}");
+        assert!(
+            told.iter().any(|warning| warning.contains(&format!("`{old}`")) && warning.contains(&format!("`{new}`"))),
+            "{old}: {told:#?}"
+        );
     }
 }
 
