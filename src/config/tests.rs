@@ -297,6 +297,14 @@ fn a_file_that_is_named_must_be_there_and_a_folder_is_enough() {
 }
 
 #[test]
+fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
+    let config =
+        good(&least_and("tls: {cert: /nonexistent/crt, key: /nonexistent/key}\nelasticsearch.tls: {ca_cert: /nonexistent/ca}\n"), &[]);
+    let told: Vec<String> = check_files(&config).iter().map(ToString::to_string).collect();
+    assert!(told.len() == 2 && told[0].contains("/nonexistent/ca cannot be read") && told[1].contains("/nonexistent/crt"), "{told:#?}");
+}
+
+#[test]
 fn what_a_running_program_cannot_change_is_named() {
     let before = sources(LEAST, &[]);
     let after = sources(&least_and("listen: :1\nlog_level: warn\n"), &[]);
