@@ -121,7 +121,7 @@ default_roles_apply: yes
 fn contradictions_are_faults() {
     for (more, place, words) in [
         ("allowed_groups: []\n", "4:17", "nobody could enter"),
-        ("allowed_groups:\n", "4:16", "nobody could enter"),
+        ("allowed_groups:\n", "4:15", "nobody could enter"),
         ("enable_group_whitelist: true\n", "4:25", "nobody could enter"),
         ("tls: {cert: /a}\n", "4:13", "needs `tls.key`"),
         ("tls: {client_ca: /a}\n", "4:18", "needs `tls.cert`"),
@@ -253,7 +253,8 @@ fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
 fn odd_files_are_one_clear_fault() {
     let bomb: String = (1..40)
         .fold("a0: &a0 [x, x]\n".to_owned(), |text, n| text + &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")));
-    let deep = format!("a: {}", "[".repeat(10_000));
+    let deep = format!("a: {}", "[".repeat(100));
+    let deeper = "[".repeat(100_000);
     let large = "#".repeat(5 << 20);
     for (file, place, words) in [
         ("a: 1\nlisten: x\nlisten: y\n".as_bytes(), "3:1", "stands twice"),
@@ -269,7 +270,8 @@ fn odd_files_are_one_clear_fault() {
         (b"listen: \"${\"\n", "1:9", "no `}`"),
         (b"listen: {a: b}\n", "1:9", "holds a section"),
         (bomb.as_bytes(), "", "aliases are written out"),
-        (deep.as_bytes(), "1:", "too deep"),
+        (deep.as_bytes(), "1:20", "too deep"),
+        (deeper.as_bytes(), "1:", "recursion limit"),
         (large.as_bytes(), "", "larger than 4 MiB"),
         (b"a: *a\n", "1:4", ""),
         (b"a: &a [*a]\n", "1:8", "not complete"),
@@ -279,7 +281,7 @@ fn odd_files_are_one_clear_fault() {
         assert!(told.iter().any(|fault| fault.starts_with(&format!("config.yml:{place}")) && fault.contains(words)), "{shown}: {told:#?}");
     }
     assert!(faults("").iter().all(|fault| fault.starts_with("configuration: ")), "an empty file says nothing");
-    let many: String = (0..1_000).map(|n| format!("unknown{n}: x\n")).collect();
+    let many = (0..1_000).map(|n| format!("unknown{n}: x")).collect::<Vec<_>>().join("\n");
     assert!(faults(&many).len() == 101 && faults(&many).iter().any(|fault| fault.contains("more faults")));
 }
 
@@ -295,6 +297,14 @@ fn a_file_that_is_named_must_be_there_and_a_folder_is_enough() {
 }
 
 #[test]
+fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
+    let config =
+        good(&least_and("tls: {cert: /nonexistent/crt, key: /nonexistent/key}\nelasticsearch.tls: {ca_cert: /nonexistent/ca}\n"), &[]);
+    let told: Vec<String> = check_files(&config).iter().map(ToString::to_string).collect();
+    assert!(told.len() == 2 && told[0].contains("/nonexistent/ca cannot be read") && told[1].contains("/nonexistent/crt"), "{told:#?}");
+}
+
+#[test]
 fn what_a_running_program_cannot_change_is_named() {
     let before = sources(LEAST, &[]);
     let after = sources(&least_and("listen: :1\nlog_level: warn\n"), &[]);
@@ -304,7 +314,7 @@ fn what_a_running_program_cannot_change_is_named() {
 
 #[test]
 fn a_thousand_mappings_are_read_in_passing() {
-    let mappings: String = (0..1_000).map(|n| format!("  group-{n}: [role-{n}, viewer]\n")).collect();
+    let mappings = (0..1_000).map(|n| format!("  group-{n}: [role-{n}, viewer]")).collect::<Vec<_>>().join("\n");
     let config = good(&least_and(&format!("group_mappings:\n{mappings}")), &[("ELASTAUTH_GROUP_MAPPINGS_X", "y")]);
     assert_eq!(config.roles.group_mappings.len(), 1_001);
 }
