@@ -207,3 +207,23 @@ async fn a_grant_is_the_same_over_every_protocol() {
     let asked = Request::get("http://a/elastauth").header("x-elastauth-key", GATEWAY_KEY).header("remote-user", "alice").body(()).unwrap();
     plain.says(&stranger.send(asked).await.unwrap(), 401, "not_authenticated");
 }
+
+#[tokio::test]
+async fn a_flood_of_requests_that_are_taken_back_at_once_harms_nobody() {
+    let stage = Stage::usual().await;
+    assert!(stage.works(&stage.ask("alice", "dev").await));
+    for server in [stage.gateway().clone(), stage.stranger()] {
+        for _ in 0..5 {
+            let multiplexed = Multiplexed::in_clear(&server).await;
+            let mut flood = JoinSet::new();
+            for n in 0..2_000 {
+                let multiplexed = multiplexed.clone();
+                let asked = Request::get("http://a/elastauth").header("x-elastauth-key", GATEWAY_KEY).header("remote-user", format!("user-{n}")).body(()).unwrap();
+                // Dropped before the answer: the stream is reset.
+                flood.spawn(async move { drop(timeout(Duration::from_micros(200), multiplexed.send(asked)).await) });
+            }
+            flood.join_all().await;
+            assert!(stage.works(&stage.ask("alice", "dev").await));
+        }
+    }
+}
