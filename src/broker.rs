@@ -182,8 +182,8 @@ impl Broker {
                 return Ok(self.login(user, turn.epoch));
             }
             let flight = self.flights.join(user, fingerprint, || {
-                let (ensure, document) = (Arc::clone(&self.ensure), Document::new(entitled, fingerprint, turn.epoch));
-                async move { ensure.fly(&document).await }
+                let (ensure, rotation, entitled) = (Arc::clone(&self.ensure), self.rotation, entitled.clone());
+                async move { through_the_boundary(&ensure, rotation, &entitled, turn.epoch).await }
             });
             match timeout_at(deadline, flight).await.map_err(|_| BrokerError::Late)? {
                 Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn.epoch) => return Ok(self.login(user, turn.epoch)),
@@ -223,4 +223,19 @@ impl Broker {
     fn login(&self, user: &Username, epoch: u64) -> Credential {
         Credential { authorization: self.ensure.deriver.password(user, epoch).authorization(user) }
     }
+}
+
+/// A flight, and one more where a new password period has begun meanwhile: a write that was slow may have undone what another replica wrote for that
+/// period, and whoever asked for it here may be gone.
+async fn through_the_boundary(ensure: &Ensure, rotation: Rotation, entitled: &Entitled, epoch: u64) -> Result<(), BrokerError> {
+    let (identity, roles) = (entitled.identity(), entitled.roles());
+    let document = |epoch| Document::new(entitled, ensure.deriver.fingerprint(identity, roles, epoch), epoch);
+    ensure.fly(&document(epoch)).await?;
+    let turn = rotation.turn(identity.user(), ensure.clock.now());
+    if turn.epoch == epoch {
+        return Ok(());
+    }
+    // Not before the grace is over: others still use what stands.
+    sleep(turn.hold.unwrap_or_default()).await;
+    ensure.fly(&document(turn.epoch)).await
 }
