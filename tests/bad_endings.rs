@@ -124,7 +124,8 @@ async fn passwords_change_under_load_and_no_login_is_refused() {
                 let login = answer.header("authorization").unwrap().to_owned();
                 // On its way through the gateway and the network; without a grace period one in fifty comes too late.
                 sleep(Duration::from_millis(u64::try_from(turn * 37 % 300).unwrap())).await;
-                let used = cluster.get("/_security/_authenticate", &[("authorization", &login), (header::VIA.as_str(), "1.1 a-test")]).await;
+                let used =
+                    cluster.get("/_security/_authenticate", &[("authorization", &login), (header::VIA.as_str(), "1.1 a-test")]).await;
                 // A client that this machine has made to wait for longer than the grace proves nothing.
                 if used.status != StatusCode::OK && answered.elapsed() < GRACE {
                     seen.refused.push(format!("{} after {:?}", used.status, answered.elapsed()));

@@ -57,7 +57,9 @@ fn is_grant(head: &str) -> bool {
 #[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for() {
     let stage = Stage::usual().await;
-    for announced in ["content-length: 11", "transfer-encoding: chunked", "content-length: 1000000000000", "content-length: 11\r\nexpect: 100-continue"] {
+    for announced in
+        ["content-length: 11", "transfer-encoding: chunked", "content-length: 1000000000000", "content-length: 11\r\nexpect: 100-continue"]
+    {
         for method in ["GET", "POST", "PUT"] {
             let mut stream = say(stage.gateway(), &format!("{method} /elastauth HTTP/1.1\r\n{}{announced}\r\n\r\n", headers())).await;
             let head = first_head(&mut stream).await;
@@ -172,7 +174,9 @@ async fn a_grant_is_the_same_over_every_protocol() {
         (&tls, Multiplexed::over_tls(tls.gateway(), &client).await, tls.gateway().clone().with_tls(client)),
     ];
     for (stage, multiplexed, single) in &both {
-        for path in ["/", "/elastauth", "/elastauth/forward-auth?user=mallory", "/elastauth/auth-request", "/elastauth/ext-authz/a/../b?x=%00"] {
+        for path in
+            ["/", "/elastauth", "/elastauth/forward-auth?user=mallory", "/elastauth/auth-request", "/elastauth/ext-authz/a/../b?x=%00"]
+        {
             for method in ["GET", "HEAD", "POST", "DELETE", "PURGE"] {
                 let method = Method::from_bytes(method.as_bytes()).unwrap();
                 let asked = |target: String| {
@@ -196,7 +200,8 @@ async fn a_grant_is_the_same_over_every_protocol() {
         let mut answers = JoinSet::new();
         for n in 0..200 {
             let multiplexed = multiplexed.clone();
-            let asked = Request::get("https://a/elastauth").header("x-elastauth-key", GATEWAY_KEY).header("remote-user", format!("user-{}", n % 4));
+            let asked =
+                Request::get("https://a/elastauth").header("x-elastauth-key", GATEWAY_KEY).header("remote-user", format!("user-{}", n % 4));
             let asked = asked.header("remote-groups", "ops").body(()).unwrap();
             answers.spawn(async move { multiplexed.send(asked).await.unwrap() });
         }
@@ -218,7 +223,11 @@ async fn a_flood_of_requests_that_are_taken_back_at_once_harms_nobody() {
             let mut flood = JoinSet::new();
             for n in 0..2_000 {
                 let multiplexed = multiplexed.clone();
-                let asked = Request::get("http://a/elastauth").header("x-elastauth-key", GATEWAY_KEY).header("remote-user", format!("user-{n}")).body(()).unwrap();
+                let asked = Request::get("http://a/elastauth")
+                    .header("x-elastauth-key", GATEWAY_KEY)
+                    .header("remote-user", format!("user-{n}"))
+                    .body(())
+                    .unwrap();
                 // Dropped before the answer: the stream is reset.
                 flood.spawn(async move { drop(timeout(Duration::from_micros(200), multiplexed.send(asked)).await) });
             }
@@ -226,4 +235,26 @@ async fn a_flood_of_requests_that_are_taken_back_at_once_harms_nobody() {
             assert!(stage.works(&stage.ask("alice", "dev").await));
         }
     }
+}
+
+#[tokio::test]
+async fn strangers_that_take_every_place_of_theirs_take_none_of_a_gateways() {
+    let stage = Stage::usual().await;
+    let stranger = stage.stranger();
+    let mut held = Vec::new();
+    // More than the 500 places that strangers have together; the rest is closed at once.
+    for _ in 0..600 {
+        held.push(stranger.connect().await.unwrap());
+    }
+    assert!(stage.works(&stage.ask("alice", "dev").await));
+    let last = held.last_mut().unwrap();
+    assert_eq!(timeout(Duration::from_secs(5), last.read(&mut [0])).await.unwrap().unwrap_or(0), 0, "one too many is closed");
+    drop(held);
+    // Their places come free again.
+    let free = async {
+        while stranger.try_ask(Method::GET, "/elastauth/live", &[], None).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(5), free).await.is_ok());
 }

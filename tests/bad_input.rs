@@ -29,7 +29,8 @@ async fn a_stranger_is_nobody_whatever_it_claims() {
 async fn a_gateway_without_its_key_gets_nothing() {
     let stage = Stage::usual().await;
     let wrong = format!("{GATEWAY_KEY}x");
-    let keys: [&[&str]; 6] = [&[], &[""], &[wrong.as_str()], &[&GATEWAY_KEY[1..]], &[GATEWAY_KEY, GATEWAY_KEY], &[GATEWAY_KEY, wrong.as_str()]];
+    let keys: [&[&str]; 6] =
+        [&[], &[""], &[wrong.as_str()], &[&GATEWAY_KEY[1..]], &[GATEWAY_KEY, GATEWAY_KEY], &[GATEWAY_KEY, wrong.as_str()]];
     for shown in keys {
         let mut asked = question("/elastauth", &[("remote-user", b"alice")]);
         asked.headers_mut().remove("x-elastauth-key");

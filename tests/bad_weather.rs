@@ -241,7 +241,9 @@ async fn a_cluster_that_is_down_at_the_start_is_waited_for_and_named_to_gateways
     for path in ["/elastauth/live", "/elastauth/health"] {
         assert_eq!(stage.stranger().get(path, &[]).await.status, 200);
     }
-    for (server, key, told) in [(stage.gateway().clone(), &key[..], true), (stage.gateway().clone(), &[], false), (stage.stranger(), &key[..], false)] {
+    for (server, key, told) in
+        [(stage.gateway().clone(), &key[..], true), (stage.gateway().clone(), &[], false), (stage.stranger(), &key[..], false)]
+    {
         let ready = server.get("/elastauth/ready", key).await;
         assert_eq!((ready.status.as_u16(), &ready.json()["checks"]["elasticsearch"]["status"]), (503, &json!("ERROR")));
         assert_eq!(ready.json()["checks"]["elasticsearch"]["error"].is_string(), told, "{}", ready.text());
@@ -267,4 +269,24 @@ async fn readiness_says_that_the_account_is_refused() {
     let ready = stage.gateway().get("/elastauth/ready", &[("x-elastauth-key", support::stage::GATEWAY_KEY)]).await;
     assert_eq!(ready.status, 503);
     assert!(ready.text().contains("account") && ready.text().contains("401"), "{}", ready.text());
+}
+
+#[tokio::test]
+async fn two_sessions_that_pull_at_one_user_are_told_to_wait() {
+    let stage = Stage::planned(Plan { more: "users:\n  writes_per_minute: 3\n", ..Plan::default() }).await;
+    let mut answers = Vec::new();
+    for round in 0..12 {
+        let answer = stage.ask("alice", if round % 2 == 0 { "dev" } else { "ops" }).await;
+        if answer.status == StatusCode::OK {
+            let role = if round % 2 == 0 { "editor" } else { "monitoring_user" };
+            assert!(stage.cluster.user("alice").unwrap().roles.contains(&role.to_owned()), "never more roles than asked for");
+        } else {
+            stage.says(&answer, 503, "unavailable");
+            assert_eq!(outcome(&stage.elastauth.log()).as_deref(), Some("WriteBudget"));
+        }
+        answers.push(answer.status.as_u16());
+    }
+    let writes = stage.calls().iter().filter(|call| call.starts_with("PUT")).count();
+    assert!((4..=5).contains(&writes), "a first login, three flips and what a second or two give back: {writes}");
+    assert!(answers.ends_with(&[200, 503]) || answers.ends_with(&[503, 200]), "{answers:?}");
 }

@@ -79,7 +79,9 @@ impl Flights {
         match table.get(user) {
             // A flight that crashed has dropped its end of the channel: the next one takes its place.
             Some(Flight::Aloft { fingerprint, landing }) if landing.has_changed().is_ok() => return Ok((*fingerprint, landing.clone())),
-            Some(Flight::Failed { fingerprint: same, error, since }) if *same == fingerprint && is_fresh(*since, now) => return Err(error.clone()),
+            Some(Flight::Failed { fingerprint: same, error, since }) if *same == fingerprint && is_fresh(*since, now) => {
+                return Err(error.clone());
+            }
             Some(Flight::Aloft { .. } | Flight::Failed { .. }) | None => {}
         }
         if table.len() >= MOST {

@@ -45,7 +45,8 @@ impl Authority {
     /// A certificate for these names.
     pub(crate) fn sign_for(&self, names: &[&str]) -> Signed {
         let key = KeyPair::generate().expect("a key");
-        let about = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("parameters of a certificate");
+        let about =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("parameters of a certificate");
         let certificate = about.signed_by(&key, &self.0).expect("a certificate");
         Signed { certificate: certificate.pem(), key: key.serialize_pem() }
     }
