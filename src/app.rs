@@ -6,7 +6,7 @@ use crate::{
     cluster::{CallError, Cluster},
     config::Config,
     flow::Flow,
-    identity::{headers, ProviderConfig},
+    identity::{ProviderConfig, headers},
     ledger::Ledger,
     net::{tls::TlsError, trust::Trust},
     respond::IdentityHeaders,
@@ -51,9 +51,9 @@ impl App {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::new(&config.ledger);
-        let answered_under = config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
-        let broker =
-            Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
+        let answered_under =
+            config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
+        let broker = Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
         let service = Service::new(
             Flow::new(config.identity, Mapping::new(config.roles), broker),
             Trust::new(config.trust),
@@ -63,6 +63,17 @@ impl App {
         );
         let server = Server::bind(&config.server, Arc::new(service)).await.map_err(StartError::Listen)?;
         Ok(Self { server, tasks })
+    }
+
+    /// The three decisions without a listener, for a look at what they would say.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn flow(config: Config) -> Result<Flow, StartError> {
+        let clock = Clock::System;
+        let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
+        let broker = Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock, Tasks::default()).map_err(StartError::Key)?;
+        Ok(Flow::new(config.identity, Mapping::new(config.roles), broker))
     }
 
     /// Where it listens.

@@ -3,7 +3,9 @@
 //! `table` knows the keys, `kind` their values. `load` reads what the process has, `layers` says which source gives which key, `settings` keeps the
 //! highest one, `fill` hands it out. Nothing above this floor knows where a value came from.
 
+mod describe;
 mod dotenv;
+mod effective;
 mod expand;
 mod fill;
 mod finding;
@@ -12,6 +14,7 @@ mod kind;
 mod layers;
 mod load;
 mod raw;
+mod schema;
 mod settings;
 mod sources;
 mod table;
@@ -20,7 +23,10 @@ mod tests;
 mod value;
 mod yaml;
 
+pub use describe::{example, reference};
+pub use effective::{Setting, effective, needs_restart};
 pub use finding::{Fault, Place, Warning};
+pub use schema::schema;
 pub use sources::{Flags, Sources};
 
 use crate::{
@@ -61,7 +67,8 @@ pub struct Checked {
 pub fn check(sources: &Sources) -> Checked {
     let mut findings = Findings::default();
     let settings = Settings::gather(sources, &mut findings);
-    let config = fill::fill(&settings, &mut findings);
+    // Where a source could not be read, every other fault would be a guess.
+    let config = if settings.unread { None } else { fill::fill(&settings, &mut findings) };
     let (mut faults, warnings) = findings.told();
     let outcome = match config {
         Some(config) if faults.is_empty() => Ok(config),

@@ -1,6 +1,14 @@
 //! Ends and beginnings of the running program: told to end with work in hand, killed in the middle of it, and passwords that change under load.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+#![allow(clippy::disallowed_methods, reason = "clients of the test's own run beside it")]
 
 #[path = "support/program.rs"]
 mod support;
@@ -33,7 +41,7 @@ async fn told_to_end_it_finishes_what_it_has_in_hand_and_takes_nothing_new() {
     resting.write_all(format!("GET / HTTP/1.1\r\nhost: a\r\nx-elastauth-key: {GATEWAY_KEY}\r\n\r\n").as_bytes()).await.unwrap();
     assert!(resting.read_u8().await.is_ok());
     let multiplexed = Multiplexed::in_clear(stage.gateway()).await;
-    stage.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::Delay(Duration::from_millis(1_000))));
+    stage.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::Delay(Duration::from_secs(1))));
     // Three first logins in the air: over HTTP/1.1, over HTTP/2, and one whose client has gone.
     let (gateway, single) = (stage.gateway().clone(), for_user("alice"));
     let single = tokio::spawn(async move { gateway.send(single).await.unwrap() });

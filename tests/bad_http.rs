@@ -1,6 +1,14 @@
 //! What is hardly HTTP, or comes too slowly, on the running program; and the same grant over every protocol.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+#![allow(clippy::disallowed_methods, reason = "clients of the test's own run beside it")]
 
 #[path = "support/program.rs"]
 mod support;

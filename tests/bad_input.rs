@@ -1,7 +1,15 @@
 //! What a client or a confused gateway may send to the running program: each gets the documented answer (docs/STATUS-CODES.md), and the cluster
 //! hears of none of it.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+#![allow(clippy::disallowed_methods, reason = "clients of the test's own run beside it")]
 
 #[path = "support/program.rs"]
 mod support;

@@ -1,7 +1,15 @@
 //! A cluster in bad weather, seen through the running program: each kind gets the documented answer (docs/STATUS-CODES.md) in bounded time, and what
 //! was left half done is put right by the next request.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+#![allow(clippy::disallowed_methods, reason = "clients of the test's own run beside it")]
 
 #[path = "support/program.rs"]
 mod support;
@@ -24,7 +32,7 @@ const FAILURE_LASTS: Duration = Duration::from_millis(1_100);
 
 /// The outcome that the log gives to an answer.
 fn outcome(log: &str) -> Option<String> {
-    let line = log.lines().filter(|line| line.contains(" refused ")).next_back()?;
+    let line = log.lines().rfind(|line| line.contains(" refused "))?;
     Some(line.split_once("outcome=")?.1.split_whitespace().next()?.to_owned())
 }
 

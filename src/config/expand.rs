@@ -35,7 +35,9 @@ fn expanded<'e>(text: &str, variable: &dyn Fn(&str) -> Option<&'e str>) -> Resul
         done.push_str(before);
         let (inner, tail) = after.split_once('}').ok_or("a `${` has no `}`; write `$${` for one that means itself")?;
         let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
-        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.starts_with(|c: char| c.is_ascii_digit());
+        let is_name = !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.starts_with(|c: char| c.is_ascii_digit());
         if !is_name {
             return Err("between `${` and `}` stands no name of a variable; write `$${` for a `${` that means itself".to_owned());
         }

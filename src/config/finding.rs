@@ -1,5 +1,6 @@
 //! What is wrong or weak, and where it stands. Texts here name keys, places and kinds, never a value: a value in the wrong place may be a secret.
 
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use std::{fmt, sync::Arc};
 
 /// Where a value was given.
@@ -51,8 +52,36 @@ impl fmt::Display for Place {
     }
 }
 
+/// For programs: `file`, `line` and `column`, or `variable`, or `flag`; the text form stands beside them as `at`.
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("at", &self.to_string())?;
+        match self {
+            Self::File { file, line: 0, .. } => map.serialize_entry("file", &**file)?,
+            Self::File { file, line, column } => {
+                map.serialize_entry("file", &**file)?;
+                map.serialize_entry("line", line)?;
+                map.serialize_entry("column", column)?;
+            }
+            Self::DotEnv { line } => {
+                map.serialize_entry("file", ".env")?;
+                map.serialize_entry("line", line)?;
+            }
+            Self::Variable(name) => map.serialize_entry("variable", name)?,
+            Self::Flag(name) => map.serialize_entry("flag", name)?,
+            Self::Twin { path, named } => {
+                map.serialize_entry("file", path)?;
+                map.serialize_entry("named", &**named)?;
+            }
+            Self::Default | Self::Nowhere => {}
+        }
+        map.end()
+    }
+}
+
 /// One thing that keeps the program from starting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// Where.
     pub place: Place,
@@ -67,7 +96,7 @@ impl fmt::Display for Fault {
 }
 
 /// One thing that is legal, and weak or old.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Warning {
     /// Where.
     pub place: Place,

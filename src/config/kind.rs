@@ -6,6 +6,7 @@ use super::{
     value::Value,
 };
 use crate::{
+    clock::Timestamp,
     model::{Group, Role},
     secret::{GatewayKey, SecretKey, SecretString},
 };
@@ -26,6 +27,8 @@ pub(super) enum Kind {
     Number(u64, u64),
     /// A duration text of Go, `1h30m`, within bounds in milliseconds, both included.
     Duration(u64, u64),
+    /// A moment, RFC 3339.
+    Moment,
     /// One of a few words.
     OneOf(&'static [Word]),
     /// Any text that is not empty.
@@ -101,9 +104,10 @@ impl Kind {
                 format!("a duration such as `1h30m`, `90s` or `500ms`, from {} to {}", duration_text(*least), duration_text(*most))
             }
             Self::OneOf(words) => {
-                let words: Vec<String> = words.iter().map(|word| format!("`{}`", word.text)).collect();
-                words.join(", ")
+                let words: Vec<String> = words.iter().filter(|word| word.available).map(|word| format!("`{}`", word.text)).collect();
+                words.join(" or ")
             }
+            Self::Moment => "a moment such as `2027-01-31T12:00:00Z`".to_owned(),
             Self::Text | Self::Secret => "a text".to_owned(),
             Self::SecretKey => "64 hex digits, as `elastauth generate-key` makes them".to_owned(),
             Self::GatewayKey => format!("at least {} visible ASCII characters", GatewayKey::MIN_BYTES),
@@ -145,7 +149,7 @@ impl Kind {
                     .collect();
                 pairs.into_iter().collect::<Option<_>>().map(Value::Pairs)
             }
-            (Self::Sections, Node::List(sections)) => Some(Value::Sections(sections.len())),
+            (Self::Sections, Node::List(_)) => Some(Value::Sections),
             (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections, _) | (_, Node::Null | Node::List(_) | Node::Map(_)) => {
                 self.refuse(key, raw, findings)
             }
@@ -160,7 +164,12 @@ impl Kind {
 
     fn scalar(&self, key: &str, text: &str, place: &Place, findings: &mut Findings) -> Option<Value> {
         let value = self.parse(text);
-        if let Err(why) = &value {
+        let later = |word: &&Word| !word.available && word.text.eq_ignore_ascii_case(text);
+        if let Self::OneOf(words) = self
+            && let Some(word) = words.iter().find(later)
+        {
+            findings.fault(place, format!("`{key}: {}` is not available yet", word.text));
+        } else if let Err(why) = &value {
             let what = Raw::text(text, place.clone()).what();
             let because = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
             findings.fault(place, format!("`{key}` holds {what}; it must be {}{because}", self.allowed()));
@@ -187,9 +196,10 @@ impl Kind {
                 let within = duration >= Duration::from_millis(*least) && duration <= Duration::from_millis(*most);
                 if within { Ok(Value::Duration(duration)) } else { Err(None) }
             }
+            Self::Moment => moment(text).map(Value::Moment).ok_or(None),
             Self::OneOf(words) => match words.iter().find(|word| word.text.eq_ignore_ascii_case(text)) {
                 Some(word) if word.available => Ok(Value::Word(word.text)),
-                Some(word) => Err(Some(format!("`{}` is not available yet", word.text))),
+                Some(_) => Err(None),
                 None => Err(nearest(text, words.iter().map(|word| word.text)).map(|word| format!("did you mean `{word}`?"))),
             },
             Self::Text if text.is_empty() => Err(None),
@@ -228,7 +238,9 @@ fn mappings(key: &str, entries: &[(super::raw::Name, Raw)], findings: &mut Findi
                 findings.fault(&name.place, format!("`{key}` maps a group to no role; name a role or take the group out"));
                 None
             }
-            Some(Value::List(roles)) => Some(roles.into_iter().filter_map(|role| if let Value::Role(role) = role { Some(role) } else { None })),
+            Some(Value::List(roles)) => {
+                Some(roles.into_iter().filter_map(|role| if let Value::Role(role) = role { Some(role) } else { None }))
+            }
             _ => None,
         };
         match (group, roles, &mut read) {
@@ -268,6 +280,11 @@ fn go_duration(text: &str) -> Option<Duration> {
     // Three centuries: what Go can hold.
     let seconds = nanos / 1e9;
     (seconds < 9.2e9).then(|| Duration::from_secs_f64(seconds))
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    let moment: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(moment.as_millisecond()).ok().map(Timestamp)
 }
 
 fn duration_text(ms: u64) -> String {
@@ -323,11 +340,7 @@ fn network(text: &str) -> Result<IpNet, Option<String>> {
     }
     let network: IpNet = text.parse().map_err(|_| None)?;
     // Whoever wrote 10.1.2.3/8 meant one of two very different things.
-    if network.addr() == network.network() {
-        Ok(network)
-    } else {
-        Err(Some("there are host bits to the right of the prefix".to_owned()))
-    }
+    if network.addr() == network.network() { Ok(network) } else { Err(Some("there are host bits to the right of the prefix".to_owned())) }
 }
 
 /// The candidate that was probably meant: few letters away in proportion to its length.
@@ -344,7 +357,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        for (text, ms) in [("1h30m", 5_400_000), ("500ms", 500), ("90s", 90_000), ("0", 0), ("0s", 0), ("1.5h", 5_400_000), ("1m0.5s", 60_500)] {
+        for (text, ms) in
+            [("1h30m", 5_400_000), ("500ms", 500), ("90s", 90_000), ("0", 0), ("0s", 0), ("1.5h", 5_400_000), ("1m0.5s", 60_500)]
+        {
             assert_eq!(go_duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
         for bad in ["", "3600", "-1s", "1", "h", "1d", "1h ", "..s", "1e3s", "9999999999999h", "1s1"] {
@@ -373,7 +388,18 @@ mod tests {
         for good in ["http://a", "https://a:9200/", "https://[::1]:9200", "https://a/es", "HTTPS://a"] {
             assert!(url(good).is_ok(), "{good}");
         }
-        for bad in ["a:9200", "ftp://a", "http://", "http://u:p@a", "http://u@a", "http://a?x", "http://a#x", "http://a:0", "http://a:99999", "http://a b"] {
+        for bad in [
+            "a:9200",
+            "ftp://a",
+            "http://",
+            "http://u:p@a",
+            "http://u@a",
+            "http://a?x",
+            "http://a#x",
+            "http://a:0",
+            "http://a:99999",
+            "http://a b",
+        ] {
             assert!(url(bad).is_err(), "{bad}");
         }
     }

@@ -72,7 +72,13 @@ fn from_variables<'a>(variables: impl Iterator<Item = (&'a str, &'a str, Place)>
     }
     for (path, mut list) in items {
         list.sort_by_key(|(at, _)| *at);
-        push(&mut given, path, |list| Node::List(list), list.into_iter().map(|(_, raw)| raw).collect(), |list| list.first().map(|raw| raw.place.clone()));
+        push(
+            &mut given,
+            path,
+            |list| Node::List(list),
+            list.into_iter().map(|(_, raw)| raw).collect(),
+            |list| list.first().map(|raw| raw.place.clone()),
+        );
     }
     for (path, map) in entries {
         push(&mut given, path, |map| Node::Map(map), map, |map| map.first().map(|(_, raw)| raw.place.clone()));
@@ -89,7 +95,11 @@ fn push<T>(given: &mut Vec<Given>, path: &str, node: impl Fn(Vec<T>) -> Node, pa
 
 /// What a variable means.
 enum Meaning {
-    Value { key: &'static Key, old: Option<&'static str>, twin: bool },
+    Value {
+        key: &'static Key,
+        old: Option<&'static str>,
+        twin: bool,
+    },
     /// `ELASTAUTH_ELASTICSEARCH_HOSTS_0`.
     Item(&'static Key, u32),
     /// `ELASTAUTH_GROUP_MAPPINGS_ADMINS`.
@@ -153,7 +163,8 @@ fn is_service_link(name: &str, value: &str) -> bool {
         return ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
     }
     let mut parts = port.split('_').skip(1);
-    parts.next().is_some_and(|number| number.parse::<u16>().is_ok()) && parts.next().is_some_and(|kind| matches!(kind, "TCP" | "UDP" | "SCTP"))
+    parts.next().is_some_and(|number| number.parse::<u16>().is_ok())
+        && parts.next().is_some_and(|kind| matches!(kind, "TCP" | "UDP" | "SCTP"))
 }
 
 /// What the file gives. Keys compare without regard to ASCII case, as in the Go program.

@@ -18,6 +18,8 @@ use std::{collections::HashMap, path::Path};
 /// The values of all keys that have one.
 pub(super) struct Settings {
     found: HashMap<&'static str, Found>,
+    /// Whether a source could not be read: then what seems to be missing may stand in it.
+    pub(super) unread: bool,
 }
 
 /// A value with its history.
@@ -38,17 +40,15 @@ impl Settings {
             let line = || lines.iter().rev().find(|line| line.name == name).map(|line| line.value.as_str());
             sources.environment.get(name).map(String::as_str).or_else(line)
         };
-        let file = sources.file.as_ref().and_then(|(name, bytes)| yaml::read(name, bytes, findings)).map(|mut root| {
+        let root = sources.file.as_ref().and_then(|(name, bytes)| yaml::read(name, bytes, findings));
+        let unread = !sources.unread.is_empty() || (sources.file.is_some() && root.is_none());
+        let file = root.map(|mut root| {
             expand::expand(&mut root, &variable, findings);
             layers::file(root, findings)
         });
-        let layers = [
-            layers::flags(sources),
-            layers::environment(sources, findings),
-            layers::dot_env(&lines, findings),
-            file.unwrap_or_default(),
-        ];
-        let mut settings = Self { found: HashMap::new() };
+        let layers =
+            [layers::flags(sources), layers::environment(sources, findings), layers::dot_env(&lines, findings), file.unwrap_or_default()];
+        let mut settings = Self { found: HashMap::new(), unread };
         for layer in layers {
             settings.add(layer, findings);
         }
@@ -110,6 +110,20 @@ impl Settings {
     /// Whether somebody has given the key a value, right or wrong.
     pub(super) fn given(&self, key: &Key) -> bool {
         self.raw(key).is_some_and(|raw| raw.place != Place::Default)
+    }
+
+    /// Whether this word was given for the key, be it available or not.
+    pub(super) fn says(&self, key: &Key, word: &str) -> bool {
+        match self.raw(key).map(|raw| &raw.node) {
+            Some(Node::Text(text)) => text.split(',').any(|text| text.trim().eq_ignore_ascii_case(word)),
+            Some(Node::List(items)) => items.iter().any(|item| matches!(&item.node, Node::Text(text) if text.eq_ignore_ascii_case(word))),
+            _ => false,
+        }
+    }
+
+    /// What was found for a key.
+    pub(super) fn found(&self, key: &Key) -> Option<&Found> {
+        self.found.get(key.path)
     }
 
     /// Where a key's value stands.

@@ -1,7 +1,7 @@
 //! The one table of keys. Longer than other files, because a key that stood in two tables would soon differ in them.
 //!
 //! A row is the documentation, the name by which the fillers ask, the path, the kind, and what differs from the usual. A capability that arrives
-//! flips its rows by taking `status: NOT_YET` away (or by writing `yes` for `not_yet` at a word) and is then filled in `fill/`.
+//! flips its rows by taking `status = NOT_YET` away (or by writing `yes` for `not_yet` at a word) and is then filled in `fill/`.
 
 use super::{
     key::{Key, Status},
@@ -88,15 +88,17 @@ table! {
     /// The key from which every credential is derived; the same on every replica. Without one, a key is made at each start.
     SECRET_KEY: "secret_key", Kind::SecretKey, example = "\"${SECRET_KEY}\"";
     /// The key before the present one, while it is being changed.
-    SECRET_KEY_PREVIOUS: "secret_key_previous", Kind::SecretKey, status = NOT_YET;
+    SECRET_KEY_PREVIOUS: "secret_key_previous", Kind::SecretKey, example = "\"${SECRET_KEY_PREVIOUS}\"";
+    /// From when on users move from the previous key to the present one, each at the next change of the password. A moment by which every replica knows both keys.
+    SECRET_KEY_SINCE: "secret_key_since", Kind::Moment, example = "2027-01-31T12:00:00Z";
     /// How long a user's password lives; 0 means for ever.
     ROTATION: "credentials.rotation", Kind::Duration(0, 365 * DAY), default = "24h";
     /// How long nobody is answered at the boundary of two passwords. More than the replicas' clocks differ.
     GRACE: "credentials.grace", Kind::Duration(0, 1_500), default = "500ms";
     /// The time of day into which the boundaries fall, as `02:00-05:00`.
-    ROTATION_WINDOW: "credentials.rotation_window", Kind::Text, status = NOT_YET;
+    ROTATION_WINDOW: "credentials.rotation_window", Kind::Text, example = "02:00-05:00";
     /// The time zone of that window.
-    ROTATION_TIME_ZONE: "credentials.rotation_time_zone", Kind::Text, default = "UTC", status = NOT_YET;
+    ROTATION_TIME_ZONE: "credentials.rotation_time_zone", Kind::Text, default = "UTC";
     /// Send passwords as a cheap hash where the cluster takes it (`auto`), or in clear (`off`).
     HASH: "credentials.hash", Kind::OneOf(&[yes("auto"), yes("off")]), default = "auto";
     /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved.
@@ -104,14 +106,14 @@ table! {
     /// How often one user may be written in a minute before his requests are refused.
     WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
 
+    /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
+    EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";
     /// Where it is remembered which users stand in the cluster.
     CACHE_TYPE: "cache.type", Kind::OneOf(&[yes("memory"), not_yet("redis"), not_yet("file")]), default = "memory", old = &["cache_type"];
     /// How long that is believed without asking the cluster again.
     CACHE_EXPIRATION: "cache.expiration", Kind::Duration(100, 31 * DAY), default = "1h", old = &["cache_expire"];
     /// How many users are remembered in memory. The default holds a million with room to spare; memory is taken as they come.
     CACHE_CAPACITY: "cache.capacity", Kind::Number(1, 100_000_000), default = "1200000";
-    /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
-    EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";
     /// Host and port of Redis.
     REDIS_HOST: "cache.redis_host", Kind::Text, default = "localhost:6379", old = &["redis_host"], status = NOT_YET;
     /// The number of the Redis database.

@@ -1,6 +1,7 @@
 //! Values once their kind has read them: right from then on.
 
 use crate::{
+    clock::Timestamp,
     model::{Group, Role},
     secret::{GatewayKey, SecretKey, SecretString},
 };
@@ -14,6 +15,7 @@ pub(super) enum Value {
     Bool(bool),
     Number(u64),
     Duration(Duration),
+    Moment(Timestamp),
     Word(&'static str),
     Text(String),
     Secret(SecretString),
@@ -29,8 +31,8 @@ pub(super) enum Value {
     List(Vec<Value>),
     Mappings(Vec<(Group, Vec<Role>)>),
     Pairs(Vec<(String, SecretString)>),
-    /// How many; nobody reads them yet.
-    Sections(usize),
+    /// Nobody reads them yet.
+    Sections,
 }
 
 /// What a component's filler asks for. `None` where the key's kind holds something else, which the test of the defaults finds.
@@ -52,6 +54,7 @@ from!(
     bool = Bool,
     u64 = Number,
     Duration = Duration,
+    Timestamp = Moment,
     &'static str = Word,
     String = Text,
     SecretString = Secret,

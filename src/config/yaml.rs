@@ -146,7 +146,9 @@ impl<'a> Reader<'a, '_> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
             // The library's words are constants but for one that shows a single character of the file.
-            Some(Err(error)) if error.info().contains('`') => Err(self.told(*error.marker(), "not YAML: a character that cannot stand here")),
+            Some(Err(error)) if error.info().contains('`') => {
+                Err(self.told(*error.marker(), "not YAML: a character that cannot stand here"))
+            }
             Some(Err(error)) => {
                 let text = format!("not YAML: {}", error.info());
                 Err(self.told(*error.marker(), &text))

@@ -48,8 +48,10 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         broker: broker::Config {
             // Drawn at the start: nothing of a demonstration needs to be the same tomorrow.
             secret_key: None,
+            previous_key: None,
             cluster_name: "demo".to_owned(),
             service_account: Some(standin::SERVICE_USER.to_owned()),
+            rotation_window: None,
             rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
             expiration: EXPIRATION,

@@ -90,8 +90,10 @@ fn broker() -> Broker {
     let cluster = Cluster::new(cluster::Config { hosts, account, tls: tls::ClientConfig::default() }, Clock::System).unwrap();
     let config = broker::Config {
         secret_key: None,
+        previous_key: None,
         cluster_name: "default".to_owned(),
         service_account: None,
+        rotation_window: None,
         rotation: Duration::ZERO,
         grace: Duration::ZERO,
         expiration: Duration::from_hours(1),

@@ -59,11 +59,13 @@ impl House {
         let clock = Clock::Manual(Arc::clone(ms));
         let mut config = broker::Config {
             secret_key: Some(SecretKey::parse(KEY).unwrap()),
+            previous_key: None,
             cluster_name: "default".to_owned(),
             service_account: Some("elastauth".to_owned()),
-            rotation: Duration::from_secs(86_400),
+            rotation_window: None,
+            rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
-            expiration: Duration::from_secs(3_600),
+            expiration: Duration::from_hours(1),
             hash: HashMode::Auto,
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,

@@ -119,7 +119,7 @@ impl Stage {
 
     /// Makes sure of an answer's status and code.
     pub(crate) fn says(&self, answer: &Answer, status: u16, code: &str) {
-        let told = (!answer.body.is_empty()).then(|| answer.json()["code"].clone()).unwrap_or_default();
+        let told = if answer.body.is_empty() { Value::Null } else { answer.json()["code"].clone() };
         assert_eq!((answer.status.as_u16(), told), (status, Value::from(code)), "{}", self.elastauth.log());
     }
 

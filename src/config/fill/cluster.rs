@@ -15,9 +15,15 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let danger_skip_verify = settings.get(&table::ES_TLS_SKIP)?;
     if danger_skip_verify {
         let place = settings.place(&table::ES_TLS_SKIP);
-        findings.warn(&place, "`elasticsearch.tls.insecure_skip_verify` is on: whoever stands on the way to the cluster can read and change everything");
+        findings.warn(
+            &place,
+            "`elasticsearch.tls.insecure_skip_verify` is on: whoever stands on the way to the cluster can read and change everything",
+        );
         if settings.given(&table::ES_TLS_CA) {
-            findings.fault(&settings.place(&table::ES_TLS_CA), "`elasticsearch.tls.ca_cert` means nothing beside `insecure_skip_verify`; keep one of them");
+            findings.fault(
+                &settings.place(&table::ES_TLS_CA),
+                "`elasticsearch.tls.ca_cert` means nothing beside `insecure_skip_verify`; keep one of them",
+            );
         }
     }
     let tls = tls::ClientConfig {
@@ -44,7 +50,8 @@ fn hosts(settings: &Settings, findings: &mut Findings) -> Option<Vec<Uri>> {
         findings.warn(&place, "a host of the cluster is plain `http`: the service account's password and every user's travel in clear");
     }
     if plain.len() < hosts.len() && settings.given(&table::ES_TLS_ENABLED) && settings.get(&table::ES_TLS_ENABLED) == Some(false) {
-        findings.warn(&settings.place(&table::ES_TLS_ENABLED), "`elasticsearch.tls.enabled: false` has no effect on a host that is `https`");
+        findings
+            .warn(&settings.place(&table::ES_TLS_ENABLED), "`elasticsearch.tls.enabled: false` has no effect on a host that is `https`");
     }
     let unused = [&table::ES_TLS_CA, &table::ES_TLS_CERT].into_iter().find(|key| settings.given(key));
     if let Some(key) = unused.filter(|_| !hosts.is_empty() && plain.len() == hosts.len()) {
@@ -72,14 +79,18 @@ fn account(settings: &Settings, findings: &mut Findings) -> Option<Account> {
         (true, false) => findings.fault(&settings.place(name), "`elasticsearch.username` needs `elasticsearch.password` beside it"),
         (false, true) => findings.fault(&settings.place(password), "`elasticsearch.password` needs `elasticsearch.username` beside it"),
         (false, false) => {
-            findings.fault(&Place::Nowhere, "`elasticsearch.username` and `elasticsearch.password` are missing, or `elasticsearch.api_key`");
+            findings
+                .fault(&Place::Nowhere, "`elasticsearch.username` and `elasticsearch.password` are missing, or `elasticsearch.api_key`");
         }
     }
     Some(Account::Basic { username: username?, password: settings.get(password)? })
 }
 
 fn missing(key: &Key, findings: &mut Findings) {
-    findings.fault(&Place::Nowhere, format!("`{}` is missing; it must be {} (in the environment `{}`)", key.path, key.kind.allowed(), key.variable()));
+    findings.fault(
+        &Place::Nowhere,
+        format!("`{}` is missing; it must be {} (in the environment `{}`)", key.path, key.kind.allowed(), key.variable()),
+    );
 }
 
 fn is_loopback(host: &Uri) -> bool {

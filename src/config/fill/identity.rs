@@ -8,15 +8,18 @@ use crate::{
 use http::{HeaderName, header};
 
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
-    let names: Vec<&str> = settings.get(&table::AUTH_PROVIDER)?;
     let place = settings.place(&table::AUTH_PROVIDER);
+    if settings.says(&table::AUTH_PROVIDER, "oidc") && !settings.given(&table::OIDC_ISSUER) && !settings.given(&table::OIDC_PROVIDERS) {
+        findings.fault(&place, "`auth_provider: oidc` needs `oidc.issuer`");
+    }
+    let headers = headers(settings, findings);
+    let names: Vec<&str> = settings.get(&table::AUTH_PROVIDER)?;
     if names.is_empty() {
         findings.fault(&place, "`auth_provider` is an empty list: nobody could be known; name a provider");
     }
     if (1..names.len()).any(|at| names.get(..at).is_some_and(|before| names.get(at).is_some_and(|name| before.contains(name)))) {
         findings.fault(&place, "`auth_provider` names a provider twice");
     }
-    let headers = headers(settings, findings);
     let providers: Option<Vec<ProviderConfig>> = names
         .iter()
         .map(|name| match *name {

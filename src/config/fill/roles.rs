@@ -39,7 +39,10 @@ fn allowed(settings: &Settings, findings: &mut Findings) -> Option<Vec<Group>> {
     let listed = settings.get::<bool>(&table::ENABLE_GROUP_WHITELIST) == Some(true);
     let (key, place) = if settings.given(&table::ALLOWED_GROUPS) {
         if listed {
-            findings.fault(&settings.place(&table::ENABLE_GROUP_WHITELIST), "`enable_group_whitelist` stands beside `allowed_groups`; keep the latter");
+            findings.fault(
+                &settings.place(&table::ENABLE_GROUP_WHITELIST),
+                "`enable_group_whitelist` stands beside `allowed_groups`; keep the latter",
+            );
         }
         (&table::ALLOWED_GROUPS, settings.place(&table::ALLOWED_GROUPS))
     } else if listed {
@@ -50,7 +53,8 @@ fn allowed(settings: &Settings, findings: &mut Findings) -> Option<Vec<Group>> {
     let groups: Option<Vec<Group>> = settings.get(key);
     let missing = groups.is_none() && !settings.given(key);
     if missing || groups.as_ref().is_some_and(Vec::is_empty) {
-        findings.fault(&place, format!("`{}` names no group: nobody could enter; name one, or leave it out to let every group in", key.path));
+        findings
+            .fault(&place, format!("`{}` names no group: nobody could enter; name one, or leave it out to let every group in", key.path));
     }
     groups
 }

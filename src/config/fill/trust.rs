@@ -12,7 +12,10 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         findings.fault(&place, "`trusted_proxies` is an empty list: nobody could ask; name the gateways' addresses");
     }
     if proxies.iter().flatten().any(|network| network.prefix_len() == 0) && !keys {
-        findings.warn(&place, "`trusted_proxies` believes every address there is, and no `gateway_keys` are set: whoever reaches the port can be anybody");
+        findings.warn(
+            &place,
+            "`trusted_proxies` believes every address there is, and no `gateway_keys` are set: whoever reaches the port can be anybody",
+        );
     }
     let inward = settings.get::<SocketAddr>(&table::LISTEN).is_some_and(|listen| listen.ip().is_loopback());
     if !settings.given(&table::TRUSTED_PROXIES) && !keys && !inward {
