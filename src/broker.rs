@@ -152,7 +152,7 @@ pub enum BrokerError {
 pub struct Broker {
     ensure: Arc<Ensure>,
     flights: Flights,
-    rotation: Rotation,
+    rotation: Arc<Rotation>,
     held: Semaphore,
     expiration: Duration,
     service_account: Option<Box<str>>,
@@ -173,7 +173,7 @@ impl Broker {
         Ok(Self {
             flights: Flights::new(tasks, clock.clone()),
             ensure: Arc::new(Ensure::new(cluster, ledger, derivers, clock, &config)),
-            rotation,
+            rotation: Arc::new(rotation),
             held: Semaphore::new(HELD),
             expiration: config.expiration,
             service_account: config.service_account.map(Box::from),
@@ -204,8 +204,8 @@ impl Broker {
                 return Ok(self.login(user, turn));
             }
             let flight = self.flights.join(user, fingerprint, || {
-                let (ensure, document) = (Arc::clone(&self.ensure), self.document(entitled, turn));
-                async move { ensure.fly(&document).await }
+                let (ensure, rotation, entitled) = (Arc::clone(&self.ensure), Arc::clone(&self.rotation), entitled.clone());
+                async move { through_the_boundary(&ensure, &rotation, &entitled, turn).await }
             });
             match timeout_at(deadline, flight).await.map_err(|_| BrokerError::Late)? {
                 Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) => return Ok(self.login(user, turn)),
@@ -223,7 +223,7 @@ impl Broker {
     pub async fn foresee(&self, entitled: &Entitled) -> Result<Plan, BrokerError> {
         self.permits(entitled)?;
         let user = entitled.identity().user();
-        self.ensure.foresee(&self.document(entitled, self.rotation.turn(user, self.ensure.clock.now()))).await
+        self.ensure.foresee(&document(&self.ensure, entitled, self.rotation.turn(user, self.ensure.clock.now()))).await
     }
 
     /// Whether a user of this name may be written at all.
@@ -238,13 +238,7 @@ impl Broker {
     #[must_use]
     pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
         let turn = self.rotation.turn(entitled.identity().user(), self.ensure.clock.now());
-        self.document(entitled, turn).without_password()
-    }
-
-    fn document(&self, entitled: &Entitled, turn: Turn) -> Document {
-        let deriver = self.ensure.derivers.of(turn.key);
-        let fingerprint = deriver.fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
-        Document::new(entitled, fingerprint, turn, deriver.key_id())
+        document(&self.ensure, entitled, turn).without_password()
     }
 
     /// The fingerprint with which this user stands in the cluster, as far as that is still believed.
@@ -276,4 +270,24 @@ impl Broker {
     fn login(&self, user: &Username, turn: Turn) -> Credential {
         Credential { authorization: self.ensure.derivers.of(turn.key).password(user, turn.epoch).authorization(user) }
     }
+}
+
+/// What this user is to stand with in this period.
+fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
+    let deriver = ensure.derivers.of(turn.key);
+    let fingerprint = deriver.fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
+    Document::new(entitled, fingerprint, turn, deriver.key_id())
+}
+
+/// A flight, and one more where a new password period has begun meanwhile: a write that was slow may have undone what another replica wrote for that
+/// period, and whoever asked for it here may be gone.
+async fn through_the_boundary(ensure: &Ensure, rotation: &Rotation, entitled: &Entitled, then: Turn) -> Result<(), BrokerError> {
+    ensure.fly(&document(ensure, entitled, then)).await?;
+    let now = rotation.turn(entitled.identity().user(), ensure.clock.now());
+    if (now.epoch, now.key) == (then.epoch, then.key) {
+        return Ok(());
+    }
+    // Not before the grace is over: others still use what stands.
+    sleep(now.hold.unwrap_or_default()).await;
+    ensure.fly(&document(ensure, entitled, now)).await
 }

@@ -1,6 +1,6 @@
 //! The story of one login, told against the stand-in cluster: when it is asked, when it is written, and when it is left alone.
 //! The clock is set by hand; sockets are real.
-#![expect(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 #[path = "support/house.rs"]
 mod house;
@@ -32,7 +32,7 @@ async fn a_first_login_is_one_question_one_read_and_one_write_and_then_nothing()
         assert_eq!(again.credential().authorization(), grant.credential().authorization());
     }
     assert_eq!(house.calls(), Vec::<String>::new(), "inside cache.expiration nobody is asked");
-    house.pass(Duration::from_secs(3_600));
+    house.pass(Duration::from_hours(1));
     house.ask("alice", "dev").await.unwrap();
     assert_eq!(house.calls(), ["GET /_security/_authenticate 200 by alice"]);
 }
@@ -78,7 +78,7 @@ async fn a_disabled_user_stays_disabled() {
     let house = House::new().await;
     house.ask("alice", "dev").await.unwrap();
     assert!(house.cluster.set_enabled("alice", false));
-    house.pass(Duration::from_secs(3_600));
+    house.pass(Duration::from_hours(1));
     assert_eq!(why(house.ask("alice", "dev").await), BrokerError::Disabled);
     // Other groups are no way round it.
     assert_eq!(why(house.ask("alice", "admins").await), BrokerError::Disabled);
@@ -190,12 +190,12 @@ async fn an_edit_by_somebody_else_is_put_right_at_the_next_check() {
     let mut edited = house.cluster.user("alice").unwrap();
     edited.roles.push("superuser".to_owned());
     house.cluster.set_user(edited);
-    house.pass(Duration::from_secs(3_600));
+    house.pass(Duration::from_hours(1));
     house.ask("alice", "dev").await.unwrap();
     assert_eq!(house.roles("alice"), ["editor", "viewer"]);
     // Deleted, and another password: the same.
     assert!(house.cluster.remove_user("alice"));
-    house.pass(Duration::from_secs(3_600));
+    house.pass(Duration::from_hours(1));
     assert!(house.cluster.accepts(house.ask("alice", "dev").await.unwrap().credential().authorization()));
 }
 
@@ -203,7 +203,7 @@ async fn an_edit_by_somebody_else_is_put_right_at_the_next_check() {
 async fn a_401_while_the_security_index_is_away_writes_nothing() {
     let house = House::new().await;
     house.ask("alice", "dev").await.unwrap();
-    house.pass(Duration::from_secs(3_600));
+    house.pass(Duration::from_hours(1));
     house.calls();
     house.cluster.fault(Fault::new(Endpoint::Any, Misbehaviour::SecurityUnavailable));
     assert!(matches!(why(house.ask("alice", "dev").await), BrokerError::Cluster(_)));
@@ -275,7 +275,7 @@ async fn a_write_that_arrives_late_never_stands_unnoticed() {
     house.pass(Duration::from_secs(90));
     house.ask("alice", "dev").await.unwrap();
     house.calls();
-    house.pass(Duration::from_secs(60));
+    house.pass(Duration::from_mins(1));
     house.ask("alice", "dev").await.unwrap();
     assert_eq!(house.calls(), Vec::<String>::new());
 }

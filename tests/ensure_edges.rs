@@ -1,5 +1,6 @@
 //! Where a login could go wrong by a hair: the order of looking and writing, and who counts against the limit of writes.
-#![expect(missing_docs, clippy::unwrap_used, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::disallowed_methods, reason = "clients of the test's own run beside it")]
 
 #[path = "support/house.rs"]
 mod house;
@@ -83,4 +84,23 @@ async fn a_403_to_the_users_own_question_says_nothing_about_the_service_account(
     house.cluster.set_user(StoredUser::new("bob", "x"));
     house.cluster.fault(Fault::new(Endpoint::Authenticate, Misbehaviour::Status(StatusCode::FORBIDDEN)));
     assert!(matches!(why(house.ask("alice", "dev").await), BrokerError::Cluster(_)));
+}
+
+#[tokio::test]
+async fn a_write_that_crosses_the_boundary_of_two_passwords_does_not_undo_the_new_one() {
+    let period = Duration::from_secs(1_000);
+    let house = House::with(|config| config.rotation = period).await;
+    let other = house.replica(|config| config.rotation = period);
+    house.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::Delay(Duration::from_millis(600))).times(1));
+    let flow = Arc::clone(&house.flow);
+    let client = tokio::spawn(async move { ask(&flow, "alice", "dev").await.map(drop) });
+    until("the slow write", || house.cluster.calls().iter().any(|call| call.line().starts_with("PUT"))).await;
+    client.abort();
+    // The next period has come, and the other replica is the first to write in it.
+    house.pass(period);
+    let login = ask(&other, "alice", "dev").await.unwrap().credential().authorization().clone();
+    assert!(house.cluster.accepts(&login));
+    let written = || house.cluster.calls().iter().filter(|call| call.line().ends_with("refresh=false 200")).count() >= 2;
+    until("the end of the slow write", written).await;
+    until("the new password", || house.cluster.accepts(&login)).await;
 }

@@ -135,8 +135,16 @@ impl Readiness {
                     let (done, result) = watch::channel(None);
                     let call = (self.check)();
                     tasks.spawn(async move {
-                        let said = timeout(DEADLINE, call).await.unwrap_or_else(|_| Err(format!("no answer within {DEADLINE:?}")));
-                        done.send_replace(Some(said));
+                        let mut call = call;
+                        match timeout(DEADLINE, &mut call).await {
+                            Ok(said) => drop(done.send_replace(Some(said))),
+                            Err(_late) => {
+                                done.send_replace(Some(Err(format!("no answer within {DEADLINE:?}"))));
+                                // To its own end, which is not far: cut here, the cluster's client would never learn that a node hangs, and
+                                // would ask it again for every third probe.
+                                drop(call.await);
+                            }
+                        }
                     });
                     *latest = Some(Latest { since: Instant::now(), result: result.clone() });
                     result
@@ -190,6 +198,25 @@ mod tests {
         assert_eq!(hangs.ask(&Tasks::default()).await, Err("no answer within 1s".to_owned()));
         let crashes = Readiness::new(Arc::new(|| Box::pin(async { panic!("a test's panic") })));
         assert_eq!(crashes.ask(&Tasks::default()).await, Err("the check crashed".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_is_late_is_not_cut() {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&ended);
+        let readiness = Readiness::new(Arc::new(move || {
+            let counted = Arc::clone(&counted);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                counted.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            })
+        }));
+        let tasks = Tasks::default();
+        assert_eq!(readiness.ask(&tasks).await, Err("no answer within 1s".to_owned()));
+        tasks.end();
+        assert!(tasks.drained(Duration::from_secs(1)).await);
+        assert_eq!(ended.load(Ordering::SeqCst), 1);
     }
 
     #[test]

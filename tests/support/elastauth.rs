@@ -16,6 +16,28 @@ pub(crate) struct Elastauth {
 impl Elastauth {
     /// Starts it with this configuration and waits until it is alive at `server`; `/etc/elastauth/` becomes the folder that gets `files`.
     pub(crate) async fn start(server: Server, config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+        let (mut process, home) = Self::spawn(config, files, environment);
+        let alive = async |_: &Process| {
+            let answer = server.try_ask(http::Method::GET, "/elastauth/live", &[], None).await.ok()?;
+            answer.status.is_success().then_some(())
+        };
+        process.wait_for("its first sign of life", Duration::from_secs(10), alive).await;
+        Self { process, server, _home: home }
+    }
+
+    /// The same, with a configuration that lets it choose its port: the log says which.
+    pub(crate) async fn start_anywhere(config: &str, files: &[(&str, &str)]) -> Self {
+        let (mut process, home) = Self::spawn(config, files, &[]);
+        let listening = async |process: &Process| {
+            let log = process.log();
+            let line = log.lines().find(|line| line.contains("elastauth answers"))?;
+            line.split_once("listen=127.0.0.1:")?.1.split_whitespace().next()?.parse().ok()
+        };
+        let port = process.wait_for("its port", Duration::from_secs(10), listening).await;
+        Self { process, server: Server::plain(port), _home: home }
+    }
+
+    fn spawn(config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> (Process, TempDir) {
         let home = tempfile::tempdir().expect("a folder for elastauth");
         let etc = format!("{}/", home.path().display());
         let path = home.path().join("config.yml");
@@ -25,13 +47,7 @@ impl Elastauth {
         }
         let mut program = command(env!("CARGO_BIN_EXE_elastauth"));
         program.arg("--config").arg(&path).current_dir(home.path()).envs(environment.iter().copied());
-        let mut process = Process::start("elastauth", &mut program);
-        let alive = async |_: &Process| {
-            let answer = server.try_ask(http::Method::GET, "/elastauth/live", &[], None).await.ok()?;
-            answer.status.is_success().then_some(())
-        };
-        process.wait_for("its first sign of life", Duration::from_secs(10), alive).await;
-        Self { process, server, _home: home }
+        (Process::start("elastauth", &mut program), home)
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -45,6 +61,16 @@ impl Elastauth {
     /// SIGTERM; it has to drain and end.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         self.process.terminate(Duration::from_secs(15)).await
+    }
+
+    /// SIGTERM, and no wait.
+    pub(crate) fn ask_to_end(&self) {
+        self.process.ask_to_end();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        self.process.ended(Duration::from_secs(15)).await
     }
 
     /// SIGKILL.

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Longer than any time limit under test but Traefik's own 30 s, which no test waits for.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -80,10 +80,13 @@ impl Server {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let request = request.body(Full::new(body.map(|json| Bytes::from(json.to_string())).unwrap_or_default()))?;
+        self.send(request).await
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
         tokio::time::timeout(DEADLINE, async {
-            let socket = TcpSocket::new_v4()?;
-            socket.bind(SocketAddr::new(self.source, 0))?;
-            let stream = socket.connect(self.address).await?;
+            let stream = self.connect().await?;
             match &self.tls {
                 None => exchange(stream, request).await,
                 Some(config) => {
@@ -93,6 +96,17 @@ impl Server {
             }
         })
         .await?
+    }
+
+    /// A connection and nothing on it yet, for what is no proper request.
+    pub(crate) async fn connect(&self) -> std::io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(self.source, 0))?;
+        socket.connect(self.address).await
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 

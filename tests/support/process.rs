@@ -1,6 +1,7 @@
 //! A child process with its output in a file. It ends when the value is dropped.
 
 use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,10 +59,20 @@ impl Process {
 
     /// Asks it to end, and waits for that.
     pub(crate) async fn terminate(&mut self, bound: Duration) -> ExitStatus {
+        self.ask_to_end();
+        self.ended(bound).await
+    }
+
+    /// Asks it to end.
+    pub(crate) fn ask_to_end(&self) {
         let pid = self.child.id().to_string();
         // The shell's own `kill`: sending a signal by ourselves would need unsafe code.
         let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
         assert!(sent.is_ok_and(|status| status.success()), "{} could not be asked to end", self.name);
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn ended(&mut self, bound: Duration) -> ExitStatus {
         let until = Instant::now() + bound;
         loop {
             if let Some(status) = self.child.try_wait().expect("the state of a child") {
@@ -84,6 +95,11 @@ impl Drop for Process {
         drop(self.child.stdin.take());
         self.kill();
     }
+}
+
+/// A port that nobody listens on at the moment. Only for programs that cannot be told to choose one themselves.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 
 /// Cargo's folder for the files of this test binary.

@@ -22,14 +22,9 @@ pub(crate) mod relay;
 pub(crate) mod tls;
 pub(crate) mod traefik;
 
-use std::net::{Ipv4Addr, TcpListener};
+pub(crate) use process::free_port;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
-
-/// A port that nobody listens on at the moment. Only for programs that cannot be told to choose one themselves.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
-}
 
 /// A file that `cargo xtask parts` makes.
 pub(crate) fn part(name: &str) -> PathBuf {

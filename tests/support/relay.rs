@@ -15,7 +15,12 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) async fn to(target: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a listener");
+        Self::at(0, target).await
+    }
+
+    /// At a port that somebody knows already.
+    pub(crate) async fn at(port: u16, target: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("a listener");
         let port = listener.local_addr().expect("its address").port();
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);

@@ -1,8 +1,8 @@
 //! A CA for one test, and what it signs.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::sync::Arc;
 
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -12,6 +12,17 @@ pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 pub(crate) struct Signed {
     pub(crate) certificate: String,
     pub(crate) key: String,
+}
+
+impl Signed {
+    /// A server that shows this certificate.
+    pub(crate) fn server(&self) -> Arc<ServerConfig> {
+        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("our own certificate");
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("our own key");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("protocol versions");
+        Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).expect("a certificate and its key"))
+    }
 }
 
 impl Authority {
@@ -28,8 +39,14 @@ impl Authority {
 
     /// A certificate for 127.0.0.1 and `localhost`.
     pub(crate) fn sign(&self) -> Signed {
+        self.sign_for(&["localhost", "127.0.0.1"])
+    }
+
+    /// A certificate for these names.
+    pub(crate) fn sign_for(&self, names: &[&str]) -> Signed {
         let key = KeyPair::generate().expect("a key");
-        let about = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("parameters of a certificate");
+        let about =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("parameters of a certificate");
         let certificate = about.signed_by(&key, &self.0).expect("a certificate");
         Signed { certificate: certificate.pem(), key: key.serialize_pem() }
     }
