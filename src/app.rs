@@ -12,14 +12,14 @@ use crate::{
     respond::IdentityHeaders,
     roles::Mapping,
     secret::NoRandomness,
-    server::{self, AdminConfig, Check, ServeError, Server, Service, Show},
+    server::{self, Check, ServeError, Server, Service},
     shutdown::Tasks,
     telemetry::{
         audit::{self, Audit},
         metrics::Metrics,
     },
 };
-use std::{fmt, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tracing::{info, warn};
 
 /// How long the end waits for requests in hand and for writes in the air. A write has 10 s; what is longer is the cluster's own affair.
@@ -36,29 +36,6 @@ pub struct App {
     admin: Option<Server>,
     audit: Audit,
     tasks: Tasks,
-}
-
-/// What operators get beside the log. The default is nothing of it.
-#[derive(Clone)]
-pub struct Operators {
-    /// The pages.
-    pub admin: AdminConfig,
-    /// The audit stream.
-    pub audit: audit::Config,
-    /// Tells the effective configuration, with `***` in the place of every secret.
-    pub show: Show,
-}
-
-impl Default for Operators {
-    fn default() -> Self {
-        Self { admin: AdminConfig::default(), audit: audit::Config::default(), show: Arc::new(|| serde_json::json!({})) }
-    }
-}
-
-impl fmt::Debug for Operators {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Operators").field("admin", &self.admin).field("audit", &self.audit).finish_non_exhaustive()
-    }
 }
 
 /// Why the program cannot start. Outside parties are never a reason: start-up does not wait for any.
@@ -87,21 +64,13 @@ impl App {
     /// # Errors
     /// When a file cannot be used or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_for(config, Operators::default()).await
-    }
-
-    /// The same, and shows operators what goes on.
-    ///
-    /// # Errors
-    /// As with [`Self::start`].
-    pub async fn start_for(config: Config, operators: Operators) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let metrics = Metrics::new(clock.now());
         let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::new(&config.ledger);
         let answered_under =
             config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
-        let audit = Audit::start(&operators.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
+        let audit = Audit::start(&config.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
         let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())
             .map_err(StartError::Key)?;
         let service = Service::new(
@@ -112,9 +81,9 @@ impl App {
             clock,
         )
         .watched(metrics, audit.clone())
-        .with_admin(&operators.admin, operators.show);
+        .with_admin(&config.admin, Arc::new(move || config.shown.clone()));
         let service = Arc::new(service);
-        let admin = match operators.admin.listen {
+        let admin = match config.admin.listen {
             None => None,
             // Plain HTTP: scrapers of the same host or network, as the address says.
             Some(listen) => {

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use elastauth::{
-    app::{App, Operators},
+    app::App,
     broker::{self, Adopt, Broker, HashMode},
     clock::Clock,
     cluster::{self, Cluster},
@@ -240,13 +240,11 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         cluster: cluster_config(&standin),
         ledger: ledger::Config { capacity: 100 },
         telemetry: telemetry::Config::default(),
-    };
-    let operators = Operators {
-        admin: AdminConfig { listen: Some(loopback), metrics: true },
         audit: audit::Config { target: Target::File(path.clone()), grants: Grants::Changes },
-        show: Arc::new(|| json!({"secret_key": "***"})),
+        admin: AdminConfig { listen: Some(loopback), metrics: true },
+        shown: json!({"secret_key": "***"}),
     };
-    let app = App::start_for(config, operators).await.unwrap();
+    let app = App::start(config).await.unwrap();
     let (gateways, admin) = (app.addr(), app.admin_addr().unwrap());
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let running = app.run_until(async move { drop(ended.await) });

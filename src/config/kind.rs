@@ -216,7 +216,7 @@ impl Kind {
 }
 
 /// The items of a list in one text. Nothing between two commas is nothing.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|piece| !piece.is_empty())
 }
 
