@@ -253,10 +253,8 @@ fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
 #[test]
 fn what_operators_are_shown_is_the_whole_in_sections_without_a_secret() {
     let config = good(
-        &least_and(
-            "enable_metrics: true\nadmin: {listen: \":5001\"}\naudit: {path: stdout}\nlog_format: ecs\ndefault_roles: viewer, editor\n",
-        ),
-        &[],
+        &least_and("enable_metrics: true\nadmin: {listen: \":5001\"}\naudit: {path: stdout}\nlog_format: ecs\n"),
+        &[("ELASTAUTH_DEFAULT_ROLES", "viewer, editor")],
     );
     assert!(config.admin.metrics && config.admin.listen.is_some());
     assert_eq!((config.audit.target, config.telemetry.format), (audit::Target::Stdout, telemetry::Format::Ecs));
