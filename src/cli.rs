@@ -125,7 +125,7 @@ fn serve(flags: Flags) -> Result<(), Failed> {
         let list = faults.iter().fold(String::new(), |list, fault| list + &format!("  {fault}\n"));
         Failed(format!("elastauth does not start, the configuration has {} fault(s):\n{list}", faults.len()))
     })?;
-    telemetry::init(config.telemetry).map_err(|error| failed("the log cannot be set up", &error))?;
+    let _level_can_change = telemetry::init(config.telemetry).map_err(|error| failed("the log cannot be set up", &error))?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
