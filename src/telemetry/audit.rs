@@ -76,8 +76,6 @@ pub enum Kind {
     UserAdopted,
     /// The user was to be written and the cluster did not do it, or has not said so.
     WriteFailed,
-    /// The user in the cluster may not be touched.
-    UserRefused,
     /// A request got a login.
     Granted,
     /// A request got none.

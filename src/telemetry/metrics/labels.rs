@@ -114,6 +114,27 @@ labels! {
     }
 }
 
+impl Provider {
+    /// Its name in the configuration; nothing where nobody was known.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        (self != Self::None).then(|| self.text())
+    }
+}
+
+impl CallEnd {
+    /// The class of a status. What is below 200 never ends a call; it counts as the redirect that nobody follows.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            200..300 => Self::Success,
+            400..500 => Self::Refused,
+            500.. => Self::Failed,
+            _ => Self::Redirect,
+        }
+    }
+}
+
 /// The label of what has no label; it is not exposed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Nothing {
