@@ -18,8 +18,8 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 /// Tells the effective configuration. Whoever makes it has put `***` in the place of every secret.
 pub type Show = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 
-const DOCS: &str = include_str!("admin/docs.html");
-const OPENAPI: &str = include_str!("../../docs/api/openapi.yaml");
+pub(super) const DOCS: &str = include_str!("admin/docs.html");
+pub(super) const OPENAPI: &str = include_str!("../../docs/api/openapi.yaml");
 /// The page has styles of its own and loads nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -145,6 +145,3 @@ fn whole(status: StatusCode, kind: &'static str, body: Bytes) -> Response {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
-
-#[cfg(test)]
-mod tests;
