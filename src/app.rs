@@ -14,6 +14,7 @@ use crate::{
     secret::NoRandomness,
     server::{Check, ServeError, Server, Service},
     shutdown::Tasks,
+    telemetry::{audit::Audit, metrics::Metrics},
 };
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tracing::{info, warn};
@@ -49,18 +50,22 @@ impl App {
     /// When a file cannot be used or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
+        let metrics = Metrics::new(clock.now());
+        let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::new(&config.ledger);
         let answered_under =
             config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
-        let broker = Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
+        let audit = Audit::default();
+        let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())
+            .map_err(StartError::Key)?;
         let service = Service::new(
             Flow::new(config.identity, Mapping::new(config.roles), broker),
             Trust::new(config.trust),
             IdentityHeaders::from(&answered_under),
             check(cluster),
             clock,
-        );
+        )
+        .watched(metrics, audit);
         let server = Server::bind(&config.server, Arc::new(service)).await.map_err(StartError::Listen)?;
         Ok(Self { server, tasks })
     }
