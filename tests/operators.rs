@@ -1,5 +1,5 @@
 //! The files for operators are held against the program: dashboard, alert rules, the description of the endpoints, and docs/METRICS.md.
-#![expect(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use elastauth::telemetry::metrics::Metrics;
 use saphyr_parser::{Event, Parser};
@@ -28,7 +28,7 @@ fn series(exposition: &str) -> BTreeSet<&str> {
     lines.filter_map(|line| line.split(['{', ' ']).next()).collect()
 }
 
-/// What an expression of PromQL names of ours.
+/// The metrics of ours that an expression names.
 fn named(expression: &str) -> BTreeSet<&str> {
     let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
     words.filter(|word| word.starts_with("elastauth_") || word.starts_with("process_")).collect()

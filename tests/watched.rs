@@ -1,5 +1,5 @@
 //! What operators see of a login: the audit stream and the numbers, on real sockets against the stand-in cluster.
-#![expect(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use elastauth::{
     broker::{self, Adopt, Broker, HashMode},

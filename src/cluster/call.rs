@@ -217,9 +217,8 @@ impl Caller {
 fn end(exchanged: &Result<(Answer, Option<Source>), CallError>) -> CallEnd {
     match exchanged {
         Ok((Answer { status, body: Ok(_) }, _)) => CallEnd::of_status(status.as_u16()),
-        Ok(_) => CallEnd::Lost,
         Err(error) if error.is_not_sent() => CallEnd::NotSent,
-        Err(_) => CallEnd::Lost,
+        Ok(_) | Err(_) => CallEnd::Lost,
     }
 }
 

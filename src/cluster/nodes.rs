@@ -6,6 +6,8 @@
 //!
 //! A verdict counts only for the state in which its turn began. So fifty requests that hang on one dying node are one strike, and an
 //! answer that was under way when the node died does not bring it back.
+//!
+//! The choice and the verdict share one table and its rules, so they share a file with the tests of both; a third of it is tests.
 
 use crate::{
     clock::{Clock, Timestamp},

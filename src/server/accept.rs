@@ -85,8 +85,15 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
             continue;
         };
         without_delay(&stream);
-        let connection =
-            Arc::new(Connection { peer, known, audience, limits, service: Arc::clone(&service), tasks: tasks.clone(), pulse: Pulse::default() });
+        let connection = Arc::new(Connection {
+            peer,
+            known,
+            audience,
+            limits,
+            service: Arc::clone(&service),
+            tasks: tasks.clone(),
+            pulse: Pulse::default(),
+        });
         let (shared, tls) = (Arc::clone(&shared), tls.clone());
         tasks.spawn(async move {
             connection::serve(stream, tls, connection, &shared).await;

@@ -77,7 +77,8 @@ impl fmt::Debug for Admin {
 
 /// Whether a request carries what gateways add.
 pub(super) fn is_a_question(request: &Parts) -> bool {
-    let of_gateway = |name: &HeaderName| OF_GATEWAYS.iter().any(|start| name.as_str().starts_with(start)) || [FORWARDED, VIA].contains(name);
+    let of_gateway =
+        |name: &HeaderName| OF_GATEWAYS.iter().any(|start| name.as_str().starts_with(start)) || [FORWARDED, VIA].contains(name);
     request.headers.keys().any(of_gateway)
 }
 

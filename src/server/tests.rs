@@ -46,7 +46,15 @@ struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { proxies: "127.0.0.0/8", keys: &[], limits: Limits::default(), tls: None, check: Arc::new(|| Box::pin(async { Ok(()) })), admin: None, audit: Audit::default() }
+        Self {
+            proxies: "127.0.0.0/8",
+            keys: &[],
+            limits: Limits::default(),
+            tls: None,
+            check: Arc::new(|| Box::pin(async { Ok(()) })),
+            admin: None,
+            audit: Audit::default(),
+        }
     }
 }
 

@@ -155,7 +155,11 @@ async fn what_is_switched_off_says_so_or_is_a_question() {
 
 #[tokio::test]
 async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
-    let setup = Setup { proxies: "10.0.0.0/8", admin: Some(AdminConfig { listen: Some(([127, 0, 0, 1], 0).into()), metrics: true }), ..with_pages() };
+    let setup = Setup {
+        proxies: "10.0.0.0/8",
+        admin: Some(AdminConfig { listen: Some(([127, 0, 0, 1], 0).into()), metrics: true }),
+        ..with_pages()
+    };
     let server = setup.start().await;
     let admin = server.admin.as_ref().unwrap();
     let ask = async |path: &str, headers: &str| admin.ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await;
