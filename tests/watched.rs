@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use elastauth::{
+    app::{App, Operators},
     broker::{self, Adopt, Broker, HashMode},
     clock::Clock,
     cluster::{self, Cluster},
+    config,
     demo::standin::StandIn,
     flow::Flow,
     identity::{self, headers},
@@ -17,6 +19,7 @@ use elastauth::{
     server::{self, AdminConfig, Server, Service},
     shutdown::Tasks,
     telemetry::{
+        self,
         audit::{self, Audit, Grants, Target},
         metrics::Metrics,
     },
@@ -56,25 +59,10 @@ impl House {
         let config = audit::Config { target: Target::File(path.clone()), grants };
         let audit = Audit::start(&config, clock.clone(), metrics.clone()).unwrap();
         let standin = StandIn::start(&tasks).await.unwrap();
-        let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: standin.service_password().to_owned().into() };
-        let config = cluster::Config { hosts: vec![standin.url().parse().unwrap()], account, tls: tls::ClientConfig::default() };
-        let cluster = Cluster::watched(config, clock.clone(), &metrics).unwrap();
-        let config = broker::Config {
-            secret_key: Some(SecretKey::parse(KEY).unwrap()),
-            cluster_name: "default".to_owned(),
-            service_account: Some("elastauth".to_owned()),
-            previous_key: None,
-            rotation: Duration::ZERO,
-            rotation_window: None,
-            grace: Duration::ZERO,
-            expiration: Duration::from_hours(1),
-            hash: HashMode::Auto,
-            adopt: Adopt::ElastauthGo,
-            writes_per_minute: 1,
-            dry_run: false,
-        };
+        let cluster = Cluster::watched(cluster_config(&standin), clock.clone(), &metrics).unwrap();
         let ledger = Ledger::new(&ledger::Config { capacity: 100 });
-        let broker = Broker::watched(config, cluster, ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone()).unwrap();
+        let broker =
+            Broker::watched(broker_config(), cluster, ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone()).unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {
             default_roles: vec![role("viewer")],
@@ -95,14 +83,8 @@ impl House {
         Self { cluster: standin, addr, audit, path, _folder: folder, tasks }
     }
 
-    /// The whole answer, as text.
     async fn get(&self, path: &str, headers: &str) -> String {
-        let mut stream = TcpStream::connect(self.addr).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        timeout(LONG, stream.read_to_string(&mut text)).await.unwrap().unwrap();
-        text
+        get(self.addr, path, headers).await
     }
 
     /// The status of a question.
@@ -124,6 +106,38 @@ impl House {
         let found = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         found.unwrap_or_else(|| panic!("{series} is not in {text}")).parse().unwrap()
     }
+}
+
+fn cluster_config(standin: &StandIn) -> cluster::Config {
+    let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: standin.service_password().to_owned().into() };
+    cluster::Config { hosts: vec![standin.url().parse().unwrap()], account, tls: tls::ClientConfig::default() }
+}
+
+fn broker_config() -> broker::Config {
+    broker::Config {
+        secret_key: Some(SecretKey::parse(KEY).unwrap()),
+        cluster_name: "default".to_owned(),
+        service_account: Some("elastauth".to_owned()),
+        previous_key: None,
+        rotation: Duration::ZERO,
+        rotation_window: None,
+        grace: Duration::ZERO,
+        expiration: Duration::from_hours(1),
+        hash: HashMode::Auto,
+        adopt: Adopt::ElastauthGo,
+        writes_per_minute: 1,
+        dry_run: false,
+    }
+}
+
+/// The whole answer, as text.
+async fn get(addr: SocketAddr, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    timeout(LONG, stream.read_to_string(&mut text)).await.unwrap().unwrap();
+    text
 }
 
 fn told(line: &Value, fields: &[&str]) -> Value {
@@ -208,4 +222,45 @@ async fn the_numbers_follow_a_login() {
     ] {
         assert_eq!(house.number(series).await, count, "{series}");
     }
+}
+
+#[tokio::test]
+async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_last_lines() {
+    let tasks = Tasks::default();
+    let standin = StandIn::start(&tasks).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let config = config::Config {
+        server: server::Config { listen: loopback, tls: None },
+        trust: trust::Config { proxies: vec!["127.0.0.0/8".parse().unwrap()], gateway_keys: Vec::new() },
+        identity: identity::Config { providers: vec![identity::ProviderConfig::Headers(headers::Config::default())] },
+        roles: roles::Config { default_roles: vec![Role::parse("viewer").unwrap()], ..roles::Config::default() },
+        broker: broker_config(),
+        cluster: cluster_config(&standin),
+        ledger: ledger::Config { capacity: 100 },
+        telemetry: telemetry::Config::default(),
+    };
+    let operators = Operators {
+        admin: AdminConfig { listen: Some(loopback), metrics: true },
+        audit: audit::Config { target: Target::File(path.clone()), grants: Grants::Changes },
+        show: Arc::new(|| json!({"secret_key": "***"})),
+    };
+    let app = App::start_for(config, operators).await.unwrap();
+    let (gateways, admin) = (app.addr(), app.admin_addr().unwrap());
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let running = app.run_until(async move { drop(ended.await) });
+    let story = async {
+        assert!(get(gateways, "/elastauth", "remote-user: alice\r\n").await.starts_with("HTTP/1.1 200 "));
+        let metrics = get(admin, "/elastauth/metrics", "").await;
+        assert!(metrics.contains("elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"} 1\n"), "{metrics}");
+        assert!(metrics.contains("elastauth_cluster_calls_total{call=\"write_user\",status_class=\"2xx\"} 1\n"), "{metrics}");
+        assert!(get(admin, "/elastauth/config", "").await.contains("\"***\""));
+        assert!(get(gateways, "/elastauth/config", "").await.starts_with("HTTP/1.1 404 "));
+        assert!(get(admin, "/elastauth", "remote-user: alice\r\n").await.starts_with("HTTP/1.1 404 "));
+        end.send(()).unwrap();
+    };
+    timeout(LONG, async { tokio::join!(running, story) }).await.unwrap();
+    assert!(std::fs::read_to_string(&path).unwrap().contains("\"event\":\"user_written\",\"user\":\"alice\""));
+    tasks.end();
 }
