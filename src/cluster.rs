@@ -185,7 +185,13 @@ impl Cluster {
     /// What stands in the way of asking.
     pub async fn privileges(&self) -> Result<Privileges, CallError> {
         let body = Bytes::from(serde_json::json!({ "cluster": [wire::READ_USERS, wire::WRITE_USERS] }).to_string());
-        let ask = Ask { method: Method::POST, path: "/_security/user/_has_privileges", authorization: self.inner.account()?, body };
+        let ask = Ask {
+            call: Call::Check,
+            method: Method::POST,
+            path: "/_security/user/_has_privileges",
+            authorization: self.inner.account()?,
+            body,
+        };
         self.inner.caller.read(&ask, wire::Answer::privileges).await
     }
 
@@ -194,7 +200,7 @@ impl Cluster {
     /// # Errors
     /// What stands in the way of asking.
     pub async fn version(&self) -> Result<Option<String>, CallError> {
-        self.inner.caller.read(&get("/", self.inner.account()?), wire::Answer::version).await
+        self.inner.caller.read(&get(Call::Check, "/", self.inner.account()?), wire::Answer::version).await
     }
 }
 
