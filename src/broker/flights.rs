@@ -160,7 +160,9 @@ mod tests {
             })
             .collect();
         let mut set = tokio::task::JoinSet::new();
-        asks.into_iter().for_each(|ask| drop(set.spawn(ask)));
+        for ask in asks {
+            set.spawn(ask);
+        }
         assert!(set.join_all().await.into_iter().all(|landing| landing == Landing::Same(Ok(()))));
         assert_eq!(writes.load(Ordering::Relaxed), 1);
     }
