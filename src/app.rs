@@ -12,8 +12,12 @@ use crate::{
     respond::IdentityHeaders,
     roles::Mapping,
     secret::NoRandomness,
-    server::{Check, ServeError, Server, Service},
+    server::{self, Check, ServeError, Server, Service},
     shutdown::Tasks,
+    telemetry::{
+        audit::{self, Audit},
+        metrics::Metrics,
+    },
 };
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tracing::{info, warn};
@@ -21,10 +25,16 @@ use tracing::{info, warn};
 /// How long the end waits for requests in hand and for writes in the air. A write has 10 s; what is longer is the cluster's own affair.
 const DRAIN: Duration = Duration::from_secs(12);
 
+/// How long the end waits for the audit stream's disk, after everything else.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A running elastauth.
 #[derive(Debug)]
 pub struct App {
     server: Server,
+    /// The listener for operators, where they have one of their own.
+    admin: Option<Server>,
+    audit: Audit,
     tasks: Tasks,
 }
 
@@ -40,6 +50,12 @@ pub enum StartError {
     /// The listener.
     #[error("the listener cannot be set up")]
     Listen(#[source] ServeError),
+    /// The listener for operators.
+    #[error("the listener of admin.listen cannot be set up")]
+    Admin(#[source] ServeError),
+    /// The audit stream.
+    #[error("the audit stream cannot be set up")]
+    Audit(#[source] audit::StartError),
 }
 
 impl App {
@@ -49,20 +65,34 @@ impl App {
     /// When a file cannot be used or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
+        let metrics = Metrics::new(clock.now());
+        let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::new(&config.ledger);
         let answered_under =
             config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
-        let broker = Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
+        let audit = Audit::start(&config.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
+        let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())
+            .map_err(StartError::Key)?;
         let service = Service::new(
             Flow::new(config.identity, Mapping::new(config.roles), broker),
             Trust::new(config.trust),
             IdentityHeaders::from(&answered_under),
             check(cluster),
             clock,
-        );
-        let server = Server::bind(&config.server, Arc::new(service)).await.map_err(StartError::Listen)?;
-        Ok(Self { server, tasks })
+        )
+        .watched(metrics, audit.clone())
+        .with_admin(&config.admin, Arc::new(move || config.shown.clone()));
+        let service = Arc::new(service);
+        let admin = match config.admin.listen {
+            None => None,
+            // Plain HTTP: scrapers of the same host or network, as the address says.
+            Some(listen) => {
+                let config = server::Config { listen, tls: None };
+                Some(Server::bind_admin(&config, Arc::clone(&service)).await.map_err(StartError::Admin)?)
+            }
+        };
+        let server = Server::bind(&config.server, service).await.map_err(StartError::Listen)?;
+        Ok(Self { server, admin, audit, tasks })
     }
 
     /// The three decisions without a listener, for a look at what they would say.
@@ -82,17 +112,28 @@ impl App {
         self.server.local_addr()
     }
 
+    /// Where it answers operators, if that is elsewhere.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(Server::local_addr)
+    }
+
     /// Serves until `end` resolves, then finishes what is in hand: requests first, and every write to the cluster that has begun.
     pub async fn run_until(self, end: impl Future<Output = ()>) {
-        let Self { server, tasks } = self;
+        let Self { server, admin, audit, tasks } = self;
         info!(listen = %server.local_addr(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
         tasks.spawn(server.run(tasks.clone()));
+        if let Some(admin) = admin {
+            info!(listen = %admin.local_addr(), "pages for operators");
+            tasks.spawn(admin.run(tasks.clone()));
+        }
         end.await;
         info!("ending: no new connections, finishing what is in hand");
         tasks.end();
         if !tasks.drained(DRAIN).await {
             warn!("some work did not finish in time and is given up");
         }
+        audit.flush(LAST_WORDS).await;
     }
 }
 

@@ -20,6 +20,10 @@ use crate::{
     roles::Entitled,
     secret::{NoRandomness, SecretKey},
     shutdown::Tasks,
+    telemetry::{
+        audit::Audit,
+        metrics::{Lookup, Metrics},
+    },
 };
 use derive::Derivers;
 use document::Document;
@@ -149,6 +153,13 @@ pub enum BrokerError {
     Crashed,
 }
 
+impl BrokerError {
+    /// Whether it is a word about the user and not about the weather.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::ReservedName(_) | Self::Disabled | Self::Foreign | Self::WriteBudget)
+    }
+}
+
 /// Makes the cluster agree.
 #[derive(Debug)]
 pub struct Broker {
@@ -167,14 +178,30 @@ impl Broker {
     /// # Errors
     /// When a key must be made and the system has no randomness.
     pub fn new(config: Config, cluster: Cluster, ledger: Ledger, clock: Clock, tasks: Tasks) -> Result<Self, NoRandomness> {
+        Self::watched(config, cluster, ledger, clock, tasks, Metrics::default(), Audit::default())
+    }
+
+    /// The same, counted and audited.
+    ///
+    /// # Errors
+    /// As with [`Self::new`].
+    pub fn watched(
+        config: Config,
+        cluster: Cluster,
+        ledger: Ledger,
+        clock: Clock,
+        tasks: Tasks,
+        metrics: Metrics,
+        audit: Audit,
+    ) -> Result<Self, NoRandomness> {
         let key = config.secret_key.clone().map_or_else(SecretKey::random, Ok)?;
         let previous = config.previous_key.as_ref();
         let derivers = Derivers::new(&key, previous.map(|previous| &previous.key), &config.cluster_name);
         let key_since = previous.map_or(Timestamp(0), |previous| previous.until);
         let rotation = Rotation::new(config.rotation, config.rotation_window.as_ref(), key_since, config.grace, clock.now());
         Ok(Self {
-            flights: Flights::new(tasks, clock.clone()),
-            ensure: Arc::new(Ensure::new(cluster, ledger, derivers, clock, &config)),
+            flights: Flights::new(tasks, clock.clone(), metrics.clone()),
+            ensure: Arc::new(Ensure::new(cluster, ledger, derivers, clock, &config, metrics, audit)),
             rotation: Arc::new(rotation),
             held: Semaphore::new(HELD),
             expiration: config.expiration,
@@ -198,7 +225,9 @@ impl Broker {
                 continue;
             }
             let fingerprint = self.ensure.derivers.of(turn.key).fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
-            if self.known(user, now) == Some(fingerprint) {
+            let lookup = self.look_up(user, now, fingerprint);
+            self.ensure.metrics.looked_up(lookup);
+            if lookup == Lookup::Hit {
                 return Ok(self.login(user, turn));
             }
             self.permits(entitled)?;
@@ -243,12 +272,17 @@ impl Broker {
         document(&self.ensure, entitled, turn).without_password()
     }
 
-    /// The fingerprint with which this user stands in the cluster, as far as that is still believed.
-    fn known(&self, user: &Username, now: Timestamp) -> Option<Fingerprint> {
-        let Some(Entry::Stands { fingerprint, seen }) = self.ensure.ledger.recall(user) else { return None };
+    /// Whether this user stands in the cluster with this fingerprint, as far as that is still believed.
+    fn look_up(&self, user: &Username, now: Timestamp, wanted: Fingerprint) -> Lookup {
+        let (fingerprint, seen) = match self.ensure.ledger.recall(user) {
+            Some(Entry::Stands { fingerprint, seen }) => (fingerprint, seen),
+            Some(Entry::InFlux) => return Lookup::Stale,
+            None => return Lookup::Miss,
+        };
         let believed = if self.ensure.doubts.about(user, now) { DOUBTFUL_FOR } else { self.expiration };
         // An entry from the future (a clock set back) has no age and is not believed.
-        now.since(seen).filter(|age| *age < believed).map(|_| fingerprint)
+        let fresh = now.since(seen).is_some_and(|age| age < believed);
+        if fresh && fingerprint == wanted { Lookup::Hit } else { Lookup::Stale }
     }
 
     /// Whether a flight that has just landed may be answered on: the same password period, and nobody has begun to write the user since. A ledger
@@ -266,6 +300,7 @@ impl Broker {
     /// Waits out the boundary of two passwords, within the request's own deadline and in bounded company.
     async fn hold(&self, wait: Duration, deadline: Instant) -> Result<(), BrokerError> {
         let _place = self.held.try_acquire().map_err(|_| BrokerError::Busy)?;
+        let _counted = self.ensure.metrics.held();
         timeout_at(deadline, sleep(wait)).await.map_err(|_| BrokerError::Late)
     }
 

@@ -125,7 +125,7 @@ fn serve(flags: Flags) -> Result<(), Failed> {
         let list = faults.iter().fold(String::new(), |list, fault| list + &format!("  {fault}\n"));
         Failed(format!("elastauth does not start, the configuration has {} fault(s):\n{list}", faults.len()))
     })?;
-    telemetry::init(config.telemetry).map_err(|error| failed("the log cannot be set up", &error))?;
+    let _level_can_change = telemetry::init(config.telemetry).map_err(|error| failed("the log cannot be set up", &error))?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -150,6 +150,10 @@ fn say_whom_it_trusts(config: &Config) {
 
 fn check(flags: Flags, json: bool, online: bool) -> Result<(), Failed> {
     let Checked { outcome, warnings } = config::check(&Sources::system(flags));
+    let outcome = outcome.and_then(|config| match config::check_files(&config) {
+        faults if faults.is_empty() => Ok(config),
+        faults => Err(faults),
+    });
     let tried = match &outcome {
         Ok(config) if online => runtime()?.block_on(online::run(config)),
         Ok(_) | Err(_) => Vec::new(),
@@ -204,7 +208,8 @@ fn man() -> Result<(), Failed> {
 }
 
 fn effective(flags: Flags, json: bool) -> Result<(), Failed> {
-    let settings = config::effective(&Sources::system(flags));
+    let sources = Sources::system(flags);
+    let settings = config::effective(&sources);
     let text = if json {
         serde_json::to_string_pretty(&settings).map_err(|error| failed("the settings cannot be written", &error))?
     } else {
@@ -215,7 +220,13 @@ fn effective(flags: Flags, json: bool) -> Result<(), Failed> {
         });
         lines.collect::<Vec<_>>().join("\n")
     };
-    print(&text)
+    print(&text)?;
+    // What is shown of a faulty configuration is not what would count.
+    let faults = config::check(&sources).outcome.err().map_or(0, |faults| faults.len());
+    if faults > 0 {
+        return Err(Failed(format!("the configuration has {faults} fault(s), which `elastauth check` tells")));
+    }
+    Ok(())
 }
 
 fn schema() -> Result<(), Failed> {

@@ -19,6 +19,7 @@ use crate::{
     model::Username,
     net::tls,
     secret::{ExposeSecret as _, SecretString},
+    telemetry::metrics::{Call, Metrics},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -106,10 +107,23 @@ impl Cluster {
     /// # Errors
     /// When a host is `https` and TLS cannot be set up. With plain `http` alone no TLS file is looked at.
     pub fn new(config: Config, clock: Clock) -> Result<Self, tls::TlsError> {
-        Self::with(config, clock, Timeouts::default())
+        Self::watched(config, clock, &Metrics::default())
     }
 
+    /// The same, counted.
+    ///
+    /// # Errors
+    /// As with [`Self::new`].
+    pub fn watched(config: Config, clock: Clock, metrics: &Metrics) -> Result<Self, tls::TlsError> {
+        Self::build(config, clock, Timeouts::default(), metrics)
+    }
+
+    #[cfg(test)]
     fn with(config: Config, clock: Clock, timeouts: Timeouts) -> Result<Self, tls::TlsError> {
+        Self::build(config, clock, timeouts, &Metrics::default())
+    }
+
+    fn build(config: Config, clock: Clock, timeouts: Timeouts, metrics: &Metrics) -> Result<Self, tls::TlsError> {
         let Config { hosts, account, tls } = config;
         let connector = if hosts.iter().any(|host| host.scheme() == Some(&Scheme::HTTPS)) {
             if tls.danger_skip_verify {
@@ -122,8 +136,8 @@ impl Cluster {
         } else {
             tls::client_without_trust()?
         };
-        let nodes = Nodes::new(hosts.iter().map(Node::new).collect(), clock);
-        let caller = Caller::new(nodes, connector, timeouts);
+        let nodes = hosts.iter().enumerate().map(|(place, host)| Node::new(host).watched(metrics.node(place))).collect();
+        let caller = Caller::new(Nodes::new(nodes, clock), connector, timeouts, metrics.clone());
         Ok(Self { inner: Arc::new(Inner { caller, account: account.authorization() }) })
     }
 
@@ -132,7 +146,7 @@ impl Cluster {
     /// # Errors
     /// Everything but 200 and 401.
     pub async fn authenticate(&self, authorization: &HeaderValue) -> Result<Whoami, CallError> {
-        self.inner.caller.read(&get("/_security/_authenticate", authorization), wire::Answer::whoami).await
+        self.inner.caller.read(&get(Call::Authenticate, "/_security/_authenticate", authorization), wire::Answer::whoami).await
     }
 
     /// Reads a user, as the service account; `None` where the cluster says that there is none.
@@ -142,7 +156,7 @@ impl Cluster {
     /// # Errors
     /// When no node gives a usable answer.
     pub async fn read_user(&self, name: &Username) -> Result<Option<User>, CallError> {
-        self.inner.caller.read(&get(&wire::user_path(name), self.inner.account()?), |answer| answer.user(name)).await
+        self.inner.caller.read(&get(Call::ReadUser, &wire::user_path(name), self.inner.account()?), |answer| answer.user(name)).await
     }
 
     /// Writes a whole user, as the service account. When it returns well the user can log in on every node.
@@ -153,7 +167,7 @@ impl Cluster {
         // A login reads the user by its id, which sees what is not refreshed: only lists lag, and a refresh would cost every write dearly.
         let path = format!("{}?refresh=false", wire::user_path(name));
         let body = Bytes::from(wire::body_of(user));
-        let ask = Ask { method: Method::PUT, path: &path, authorization: self.inner.account()?, body };
+        let ask = Ask { call: Call::WriteUser, method: Method::PUT, path: &path, authorization: self.inner.account()?, body };
         self.inner.caller.write(&ask, wire::Answer::written).await
     }
 
@@ -162,7 +176,7 @@ impl Cluster {
     /// # Errors
     /// What stands in the way; a refused account is a status of 401.
     pub async fn check(&self) -> Result<(), CallError> {
-        self.inner.caller.read(&get("/_security/_authenticate", self.inner.account()?), wire::Answer::accepted).await
+        self.inner.caller.read(&get(Call::Check, "/_security/_authenticate", self.inner.account()?), wire::Answer::accepted).await
     }
 
     /// Whether the service account may read and write users, by its own word; nothing is read or written for it.
@@ -171,7 +185,13 @@ impl Cluster {
     /// What stands in the way of asking.
     pub async fn privileges(&self) -> Result<Privileges, CallError> {
         let body = Bytes::from(serde_json::json!({ "cluster": [wire::READ_USERS, wire::WRITE_USERS] }).to_string());
-        let ask = Ask { method: Method::POST, path: "/_security/user/_has_privileges", authorization: self.inner.account()?, body };
+        let ask = Ask {
+            call: Call::Check,
+            method: Method::POST,
+            path: "/_security/user/_has_privileges",
+            authorization: self.inner.account()?,
+            body,
+        };
         self.inner.caller.read(&ask, wire::Answer::privileges).await
     }
 
@@ -180,10 +200,10 @@ impl Cluster {
     /// # Errors
     /// What stands in the way of asking.
     pub async fn version(&self) -> Result<Option<String>, CallError> {
-        self.inner.caller.read(&get("/", self.inner.account()?), wire::Answer::version).await
+        self.inner.caller.read(&get(Call::Check, "/", self.inner.account()?), wire::Answer::version).await
     }
 }
 
-fn get<'a>(path: &'a str, authorization: &'a HeaderValue) -> Ask<'a> {
-    Ask { method: Method::GET, path, authorization, body: Bytes::new() }
+fn get<'a>(call: Call, path: &'a str, authorization: &'a HeaderValue) -> Ask<'a> {
+    Ask { call, method: Method::GET, path, authorization, body: Bytes::new() }
 }

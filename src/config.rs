@@ -31,13 +31,14 @@ pub use sources::{Flags, Sources};
 
 use crate::{
     broker, cluster, identity, ledger,
-    net::trust,
+    net::{tls, trust},
     roles,
     secret::{NoRandomness, SecretKey},
     server, telemetry,
 };
 use finding::Findings;
 use settings::Settings;
+use std::error::Error as _;
 
 /// What each component is told.
 #[derive(Debug, Clone)]
@@ -51,6 +52,10 @@ pub struct Config {
     pub cluster: cluster::Config,
     pub ledger: ledger::Config,
     pub telemetry: telemetry::Config,
+    pub audit: telemetry::audit::Config,
+    pub admin: server::AdminConfig,
+    /// The effective configuration for people, with `***` in the place of every secret.
+    pub shown: serde_json::Value,
 }
 
 /// A configuration that was looked at as a whole.
@@ -81,6 +86,19 @@ pub fn check(sources: &Sources) -> Checked {
         }
     };
     Checked { outcome, warnings }
+}
+
+/// What is wrong with the certificate and key files that a good configuration names. The start finds the same, one at a time.
+#[must_use]
+pub fn check_files(config: &Config) -> Vec<Fault> {
+    let speaks_tls = config.cluster.hosts.iter().any(|host| host.scheme_str() == Some("https"));
+    let cluster = speaks_tls.then(|| tls::client(&config.cluster.tls).err()).flatten().map(|error| ("elasticsearch.tls", error));
+    let listener = config.server.tls.as_ref().and_then(|files| tls::server(files).err()).map(|error| ("tls", error));
+    let faults = cluster.into_iter().chain(listener).map(|(section, error)| {
+        let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+        Fault { place: Place::Nowhere, text: format!("`{section}`: {error}{cause}") }
+    });
+    faults.collect()
 }
 
 /// A new `secret_key` as the configuration takes it.

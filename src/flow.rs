@@ -4,7 +4,8 @@ use crate::{
     broker::{Broker, BrokerError, Credential, Plan},
     identity::{self, Identity, Rejected},
     model::{RequestFacts, Username},
-    roles::{Entitled, Given, Mapping, NotEntitled},
+    roles::{Entitled, Given, Mapping, NotEntitled, RoleSet},
+    telemetry::metrics::Provider,
 };
 
 /// The three decisions, ready to be asked.
@@ -47,7 +48,7 @@ impl Explanation<'_> {
 /// What the gateway may let through, and as whom. Made by [`Flow::decide`] alone.
 #[derive(Debug)]
 pub struct Grant {
-    identity: Identity,
+    entitled: Entitled,
     credential: Credential,
 }
 
@@ -55,7 +56,13 @@ impl Grant {
     /// As whom.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        self.entitled.identity()
+    }
+
+    /// With which roles.
+    #[must_use]
+    pub fn roles(&self) -> &RoleSet {
+        self.entitled.roles()
     }
 
     /// With which login.
@@ -70,6 +77,8 @@ impl Grant {
 pub struct Refused {
     /// Who asked; `None` before that is known.
     pub user: Option<Username>,
+    /// Which provider knew, or refused, whoever asked.
+    pub provider: Provider,
     /// Why not.
     pub why: AuthError,
 }
@@ -136,17 +145,17 @@ impl Flow {
     pub async fn decide(&self, facts: &RequestFacts) -> Result<Grant, Refused> {
         let identity = match identity::identify(&self.identity, facts) {
             Ok(Some(identity)) => identity,
-            Ok(None) => return Err(Refused { user: None, why: AuthError::NobodyAsks }),
-            Err(why) => return Err(Refused { user: None, why: AuthError::Identity(why) }),
+            Ok(None) => return Err(Refused { user: None, provider: Provider::None, why: AuthError::NobodyAsks }),
+            Err(why) => return Err(Refused { user: None, provider: why.provider(), why: AuthError::Identity(why) }),
         };
-        let user = identity.user().clone();
+        let (user, provider) = (identity.user().clone(), identity.provider());
         let entitled = match self.mapping.entitle(identity) {
             Ok(entitled) => entitled,
-            Err(why) => return Err(Refused { user: Some(user), why: AuthError::Roles(why) }),
+            Err(why) => return Err(Refused { user: Some(user), provider, why: AuthError::Roles(why) }),
         };
         match self.broker.credential(&entitled).await {
-            Ok(credential) => Ok(Grant { identity: entitled.into_identity(), credential }),
-            Err(why) => Err(Refused { user: Some(user), why: AuthError::Broker(why) }),
+            Ok(credential) => Ok(Grant { entitled, credential }),
+            Err(why) => Err(Refused { user: Some(user), provider, why: AuthError::Broker(why) }),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 pub mod headers;
 
-use crate::model::{Group, InvalidUsername, RequestFacts, Username};
+use crate::{
+    model::{Group, InvalidUsername, RequestFacts, Username},
+    telemetry::metrics::Provider,
+};
 
 /// Settings of this floor.
 #[derive(Debug, Clone)]
@@ -51,6 +54,13 @@ impl Identity {
     pub fn full_name(&self) -> Option<&str> {
         self.full_name.as_deref()
     }
+
+    /// Which provider vouches, as the audit stream and the numbers name it.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        // The only one there is.
+        Provider::Authelia
+    }
 }
 
 /// What a provider makes of a request.
@@ -84,6 +94,15 @@ pub enum Rejected {
     /// One name, which the cluster cannot have as a user.
     #[error("the name cannot be a user of the cluster")]
     Name(#[source] InvalidUsername),
+}
+
+impl Rejected {
+    /// Which provider has refused.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        // The only one there is.
+        Provider::Authelia
+    }
 }
 
 /// Which part of an identity a fault is in.

@@ -1,13 +1,15 @@
-//! The listener and what stands behind it: questions of gateways, and health.
+//! The listeners and what stands behind them: questions of gateways, health, and what operators look at.
 //!
 //! A raw service with no router in front: a question may have any method, path and query, and costs nothing but its decision.
 
 mod accept;
+mod admin;
 mod connection;
 mod decision;
 mod health;
 mod log;
 
+pub use admin::{Config as AdminConfig, Show};
 pub use health::Check;
 
 use crate::{
@@ -19,9 +21,12 @@ use crate::{
     },
     respond::{IdentityHeaders, Protocol, Response},
     shutdown::Tasks,
+    telemetry::{audit::Audit, metrics::Metrics},
 };
+use admin::{Admin, Page};
 use connection::Connection;
 use health::{Endpoint, Readiness};
+use http::request::Parts;
 use hyper::body::Incoming;
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -45,6 +50,9 @@ pub struct Service {
     clock: Clock,
     started: Timestamp,
     lines: log::Lines,
+    metrics: Metrics,
+    audit: Audit,
+    admin: Admin,
 }
 
 impl Service {
@@ -52,8 +60,40 @@ impl Service {
     #[must_use]
     pub fn new(flow: Flow, trust: Trust, identity_headers: IdentityHeaders, check: Check, clock: Clock) -> Self {
         let started = clock.now();
-        Self { flow, trust, identity_headers, readiness: Readiness::new(check), clock, started, lines: log::Lines::default() }
+        Self {
+            flow,
+            trust,
+            identity_headers,
+            readiness: Readiness::new(check),
+            clock,
+            started,
+            lines: log::Lines::default(),
+            metrics: Metrics::default(),
+            audit: Audit::default(),
+            admin: Admin::default(),
+        }
     }
+
+    /// Counts into these numbers and writes into this stream.
+    #[must_use]
+    pub fn watched(self, metrics: Metrics, audit: Audit) -> Self {
+        Self { metrics, audit, ..self }
+    }
+
+    /// Answers operators as `config` says; `show` tells the effective configuration, with its secrets already blotted out.
+    #[must_use]
+    pub fn with_admin(self, config: &AdminConfig, show: Show) -> Self {
+        Self { admin: Admin::new(config, show), ..self }
+    }
+}
+
+/// For whom a listener is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    /// Everything that is not an own endpoint is a question.
+    Gateways,
+    /// Nothing is a question.
+    Operators,
 }
 
 /// A listener that is bound and not yet served.
@@ -64,6 +104,7 @@ pub struct Server {
     tls: Option<Arc<rustls::ServerConfig>>,
     service: Arc<Service>,
     limits: Limits,
+    audience: Audience,
 }
 
 /// Why there is no server.
@@ -89,10 +130,23 @@ impl Server {
     /// See [`ServeError`].
     #[expect(clippy::unused_async, reason = "binding needs the runtime, and waits where it is done by name")]
     pub async fn bind(config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
+        Self::bind_for(Audience::Gateways, config, service)
+    }
+
+    /// Binds the listener of `admin.listen`, which answers operators and decides nothing. Whoever reaches it is answered: its address is its protection.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    #[expect(clippy::unused_async, reason = "as above")]
+    pub async fn bind_admin(config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
+        Self::bind_for(Audience::Operators, config, service)
+    }
+
+    fn bind_for(audience: Audience, config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
         let tls = config.tls.as_ref().map(tls::server).transpose().map_err(ServeError::Tls)?;
         let tls = tls.map(Arc::new);
         let (listener, addr) = accept::listen(config.listen).map_err(|source| ServeError::Listen { addr: config.listen, source })?;
-        Ok(Self { listener, addr, tls, service, limits: Limits::default() })
+        Ok(Self { listener, addr, tls, service, limits: Limits::default(), audience })
     }
 
     /// Where it listens; with port 0 in the settings, on which port.
@@ -160,15 +214,32 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Health(Endpoint),
+    Operators(Page),
+    /// A name of elastauth 1. It does not stand below `/elastauth/`, so a client's own path may look like it.
+    Old(Old),
     Decision(Protocol),
 }
 
-/// Everything but health is a question: Caddy and Envoy put the client's own path and query behind the configured one.
+/// The endpoints of elastauth 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Old {
+    Health,
+    Page(Page),
+}
+
+/// Everything that has no name of its own here is a question: Caddy and Envoy put the client's own path and query behind the configured one.
 fn place(path: &str) -> Place {
     match path {
         "/elastauth/health" => Place::Health(Endpoint::Health),
         "/elastauth/live" => Place::Health(Endpoint::Live),
         "/elastauth/ready" => Place::Health(Endpoint::Ready),
+        "/elastauth/metrics" => Place::Operators(Page::Metrics),
+        "/elastauth/config" => Place::Operators(Page::Config),
+        "/elastauth/docs" => Place::Operators(Page::Docs),
+        "/elastauth/api/openapi.yaml" | "/elastauth/openapi.yaml" => Place::Operators(Page::OpenApi),
+        "/health" => Place::Old(Old::Health),
+        "/metrics" => Place::Old(Old::Page(Page::Metrics)),
+        "/config" => Place::Old(Old::Page(Page::Config)),
         "/elastauth/auth-request" => Place::Decision(Protocol::AuthRequest),
         _ => match path.strip_prefix("/elastauth/ext-authz") {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => Place::Decision(Protocol::ExtAuthz),
@@ -182,10 +253,35 @@ async fn answer(connection: Arc<Connection>, request: http::Request<Incoming>) -
     connection.pulse.called(request.version());
     // The body is held and never read: some gateways announce one that does not come.
     let (request, _body) = request.into_parts();
-    Ok(match place(request.uri.path()) {
-        Place::Decision(protocol) => decision::decide(&connection, request, protocol).await,
-        Place::Health(endpoint) => health::answer(&connection, &request, endpoint).await,
+    let place = place(request.uri.path());
+    Ok(match connection.audience {
+        Audience::Gateways => to_gateway(&connection, request, place).await,
+        Audience::Operators => to_operator(&connection, &request, place).await,
     })
+}
+
+async fn to_gateway(connection: &Connection, request: Parts, place: Place) -> Response {
+    match place {
+        Place::Decision(protocol) => decision::decide(connection, request, protocol).await,
+        Place::Health(endpoint) => health::answer(connection, &request, endpoint).await,
+        Place::Operators(page) if !admin::is_a_question(&request) => admin::answer(connection, &request, page),
+        Place::Old(Old::Health) if admin::is_plainly_old(connection, &request) => {
+            health::answer(connection, &request, Endpoint::Health).await
+        }
+        Place::Old(Old::Page(page)) if admin::is_plainly_old(connection, &request) && connection.service.admin.has(page) => {
+            admin::answer(connection, &request, page)
+        }
+        Place::Operators(_) | Place::Old(_) => decision::decide(connection, request, Protocol::ForwardAuth).await,
+    }
+}
+
+async fn to_operator(connection: &Connection, request: &Parts, place: Place) -> Response {
+    match place {
+        Place::Health(endpoint) => health::answer(connection, request, endpoint).await,
+        Place::Old(Old::Health) => health::answer(connection, request, Endpoint::Health).await,
+        Place::Operators(page) | Place::Old(Old::Page(page)) => admin::answer(connection, request, page),
+        Place::Decision(_) => admin::nothing_here(),
+    }
 }
 
 #[cfg(test)]

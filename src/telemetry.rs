@@ -1,4 +1,8 @@
-//! The log: lines on standard error, for people or for programs.
+//! What operators see: the log, the audit stream and the numbers. docs/LOGGING.md and docs/METRICS.md are for them.
+
+pub mod audit;
+mod ecs;
+pub mod metrics;
 
 use std::io::{self, IsTerminal as _};
 use tracing::{Dispatch, dispatcher::SetGlobalDefaultError};
@@ -7,6 +11,7 @@ use tracing_subscriber::{
     filter::{LevelFilter, Targets},
     fmt::{self, MakeWriter},
     layer::SubscriberExt as _,
+    reload,
 };
 
 /// Settings of the log.
@@ -37,6 +42,8 @@ pub enum Format {
     Text,
     /// One JSON object a line.
     Json,
+    /// One JSON object a line, with the field names of the Elastic Common Schema.
+    Ecs,
 }
 
 /// The log was set up before.
@@ -44,27 +51,50 @@ pub enum Format {
 #[error("the log is set up already")]
 pub struct AlreadySet(#[source] SetGlobalDefaultError);
 
+/// Changes the log while it is written. Clones change the same log.
+#[derive(Debug, Clone)]
+pub struct Handle(reload::Handle<Targets, Registry>);
+
+/// The log is gone: whoever made it has dropped it.
+#[derive(Debug, thiserror::Error)]
+#[error("the log cannot be changed")]
+pub struct Gone(#[source] reload::Error);
+
+impl Handle {
+    /// From now on lines of this severity and above are written.
+    ///
+    /// # Errors
+    /// When there is no log any more.
+    pub fn set_level(&self, level: Level) -> Result<(), Gone> {
+        self.0.reload(targets(level)).map_err(Gone)
+    }
+}
+
 /// Sends the log of the whole process to standard error, with colours only where that is a terminal.
 ///
 /// # Errors
 /// When the process has a log already.
-pub fn init(config: Config) -> Result<(), AlreadySet> {
-    tracing::dispatcher::set_global_default(dispatch(config, io::stderr, io::stderr().is_terminal())).map_err(AlreadySet)
+pub fn init(config: Config) -> Result<Handle, AlreadySet> {
+    let (dispatch, handle) = dispatch(config, io::stderr, io::stderr().is_terminal());
+    tracing::dispatcher::set_global_default(dispatch).map_err(AlreadySet)?;
+    Ok(handle)
 }
 
 /// The log with a writer of the caller's choice. It does nothing until it is made the default of a process or a scope.
 #[must_use]
-pub fn dispatch<W>(config: Config, writer: W, colours: bool) -> Dispatch
+pub fn dispatch<W>(config: Config, writer: W, colours: bool) -> (Dispatch, Handle)
 where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let lines = fmt::layer().with_writer(writer).with_ansi(colours);
     let lines = match config.format {
         Format::Text => lines.with_target(false).boxed(),
         // Field names of the event stand beside `level` and `timestamp`, where log collectors look for them.
         Format::Json => lines.with_ansi(false).json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        Format::Ecs => lines.with_ansi(false).event_format(ecs::Lines::default()).boxed(),
     };
-    Dispatch::new(Registry::default().with(lines.with_filter(targets(config.level))))
+    let (filter, handle) = reload::Layer::new(targets(config.level));
+    (Dispatch::new(Registry::default().with(lines.with_filter(filter))), Handle(handle))
 }
 
 /// Our own lines by the setting. Of the libraries only warnings, whatever the setting: at lower severities they write what they read, headers included.
@@ -99,14 +129,14 @@ mod tests {
     fn written(config: Config, say: impl FnOnce()) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
-        tracing::dispatcher::with_default(&dispatch(config, move || writer.clone(), false), say);
+        tracing::dispatcher::with_default(&dispatch(config, move || writer.clone(), false).0, say);
         let bytes = kept.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
     fn a_line_cannot_be_forged_by_what_it_tells() {
-        for format in [Format::Text, Format::Json] {
+        for format in [Format::Text, Format::Json, Format::Ecs] {
             let text = written(Config { level: Level::Info, format }, || tracing::info!(user = "a\nb\u{1b}[31m\"", "hello"));
             assert_eq!(text.matches('\n').count(), 1, "{text}");
             assert!(!text.contains('\u{1b}'), "{text}");
@@ -137,5 +167,67 @@ mod tests {
     #[test]
     fn what_is_below_the_level_is_not_written() {
         assert_eq!(written(Config { level: Level::Error, format: Format::Text }, || tracing::warn!("no")), "");
+    }
+
+    #[test]
+    fn the_level_can_be_changed_while_the_log_is_written() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let (dispatch, handle) = dispatch(Config { level: Level::Info, format: Format::Text }, move || writer.clone(), false);
+        tracing::dispatcher::with_default(&dispatch, || {
+            let say = |text: &str| tracing::debug!("{text}");
+            say("unheard");
+            handle.set_level(Level::Debug).unwrap();
+            say("heard");
+            handle.set_level(Level::Error).unwrap();
+            say("unheard again");
+        });
+        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("heard") && !text.contains("unheard"), "{text}");
+        drop(dispatch);
+        assert!(handle.set_level(Level::Info).is_err());
+    }
+
+    #[test]
+    fn a_refusal_in_the_common_schema() {
+        let text = written(Config { level: Level::Info, format: Format::Ecs }, || {
+            tracing::warn!(
+                code = "unavailable",
+                outcome = ?Some("Cluster"),
+                status = 503,
+                user = "alice",
+                peer = %"10.1.2.3",
+                method = "GET",
+                host = "kibana.example.org",
+                uri = "/app",
+                request_id = "0af7651916cd43dd",
+                error = "it is away",
+                suppressed = None::<u64>,
+                took_ms = 3_u64,
+                "refused"
+            );
+        });
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for (field, value) in [
+            ("log.level", serde_json::json!("warn")),
+            ("message", "refused".into()),
+            ("ecs.version", "8.17.0".into()),
+            ("service.name", "elastauth".into()),
+            ("event.code", "unavailable".into()),
+            ("event.reason", "Some(\"Cluster\")".into()),
+            ("http.response.status_code", 503.into()),
+            ("user.name", "alice".into()),
+            ("source.ip", "10.1.2.3".into()),
+            ("http.request.method", "GET".into()),
+            ("url.domain", "kibana.example.org".into()),
+            ("url.path", "/app".into()),
+            ("http.request.id", "0af7651916cd43dd".into()),
+            ("error.message", "it is away".into()),
+            ("elastauth.took_ms", 3.into()),
+        ] {
+            assert_eq!(line[field], value, "{field} in {text}");
+        }
+        assert!(line["@timestamp"].as_str().is_some_and(|moment| moment.ends_with('Z')), "{text}");
+        assert!(line.get("elastauth.suppressed").is_none());
     }
 }

@@ -1,5 +1,5 @@
 //! What the operator's commands say, and that they change nothing. The program as it is shipped, in front of the stand-in cluster.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on should stop")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use elastauth::{
     demo::standin::{SERVICE_USER, StandIn, StoredUser},

@@ -1,5 +1,4 @@
 //! A change of keys with replicas of both kinds side by side, told against the stand-in cluster.
-#![expect(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 #[path = "support/house.rs"]
 mod house;
@@ -15,7 +14,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 #[tokio::test]
 async fn a_new_key_comes_to_each_user_at_its_own_boundary_and_replicas_never_contradict_each_other() {
     // The clock stands still during a request, so nobody is held at a boundary here.
-    let short = |config: &mut broker::Config| (config.rotation, config.grace) = (Duration::from_secs(60), Duration::ZERO);
+    let short = |config: &mut broker::Config| (config.rotation, config.grace) = (Duration::from_mins(1), Duration::ZERO);
     let house = House::with(short).await;
     let since = Timestamp(house.ms.load(Ordering::SeqCst) + 60_000);
     let new_key = "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c";

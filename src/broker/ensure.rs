@@ -14,7 +14,11 @@ use crate::{
     clock::Clock,
     cluster::{self, CallError, Cluster, Fate, User, Whoami},
     ledger::{Entry, Ledger},
-    model::Username,
+    model::{Group, Role},
+    telemetry::{
+        audit::{Audit, Event, Kind},
+        metrics::{Metrics, Step},
+    },
 };
 use http::StatusCode;
 use std::{
@@ -40,6 +44,8 @@ pub(super) struct Ensure {
     pub(super) doubts: Doubts,
     pub(super) derivers: Derivers,
     pub(super) clock: Clock,
+    pub(super) metrics: Metrics,
+    audit: Audit,
     adopt: Adopt,
     budget: Budget,
     conversations: Semaphore,
@@ -49,12 +55,22 @@ pub(super) struct Ensure {
 }
 
 impl Ensure {
-    pub(super) fn new(cluster: Cluster, ledger: Ledger, derivers: Derivers, clock: Clock, config: &super::Config) -> Self {
+    pub(super) fn new(
+        cluster: Cluster,
+        ledger: Ledger,
+        derivers: Derivers,
+        clock: Clock,
+        config: &super::Config,
+        metrics: Metrics,
+        audit: Audit,
+    ) -> Self {
         Self {
             cluster,
             ledger,
             derivers,
             clock,
+            metrics,
+            audit,
             doubts: Doubts::default(),
             adopt: config.adopt,
             budget: Budget::new(config.writes_per_minute),
@@ -66,13 +82,31 @@ impl Ensure {
 
     /// One flight. Afterwards the ledger knows what stands.
     pub(super) async fn fly(&self, document: &Document) -> Result<(), BrokerError> {
+        let agreed = self.agree(document).await;
+        self.metrics.ensured(match &agreed {
+            Ok(None) => Step::Confirmed,
+            Ok(Some(reason)) => reason.step(),
+            Err(error) if error.is_final() => Step::Refused,
+            Err(_) => Step::Failed,
+        });
+        match agreed {
+            Ok(None) => self.audited(document, Kind::UserConfirmed, None),
+            Ok(Some(reason)) => self.audited(document, reason.kind(), Some(reason.text())),
+            // A write that failed has its own line; a refusal gets one with the request that is turned away.
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Makes the cluster agree; says why it had to be written, if it had.
+    async fn agree(&self, document: &Document) -> Result<Option<Reason>, BrokerError> {
         let _turn = turn(&self.conversations).await?;
         let user = document.identity().user();
         let password = self.password(document);
         let ours = match self.ask(document, &password).await? {
             Answer::Stands(_) => {
                 self.note(document);
-                return Ok(());
+                return Ok(None);
             }
             Answer::LogsIn => true,
             Answer::Refused => false,
@@ -83,9 +117,10 @@ impl Ensure {
         let (_found, reason) = self.look(document, ours).await?;
         let reason = reason?;
         if reason == Reason::Changed && !self.budget.take(user, self.clock.now()) {
+            self.metrics.over_budget();
             return Err(BrokerError::WriteBudget);
         }
-        self.write(document, &password, reason).await
+        self.write(document, &password, reason).await.map(|()| Some(reason))
     }
 
     /// What a flight would find and do. It asks, and changes nothing.
@@ -152,6 +187,7 @@ impl Ensure {
         let user = document.identity().user();
         // From here on nobody may be answered on the strength of what stood before.
         self.ledger.record(user, Entry::InFlux);
+        self.metrics.remembered(self.ledger.len());
         let mut outcome = if self.hashed.load(Ordering::Relaxed) {
             let hash = self.derivers.of(document.key()).hash(user, document.epoch(), password);
             self.cluster.write_user(user, &document.body(cluster::Password::Hash(&hash))).await
@@ -177,7 +213,9 @@ impl Ensure {
                 if error.fate() == Fate::Unknown {
                     self.doubts.begin(user, self.clock.now());
                 }
-                Err(refused_or_failed("write the user", &error))
+                let error = refused_or_failed("write the user", &error);
+                self.audited(document, Kind::WriteFailed, Some(&error.to_string()));
+                Err(error)
             }
         }
     }
@@ -185,6 +223,22 @@ impl Ensure {
     fn note(&self, document: &Document) {
         let entry = Entry::Stands { fingerprint: document.fingerprint(), seen: self.clock.now() };
         self.ledger.record(document.identity().user(), entry);
+        self.metrics.remembered(self.ledger.len());
+    }
+
+    fn audited(&self, document: &Document, kind: Kind, reason: Option<&str>) {
+        if !self.audit.is_on() {
+            return;
+        }
+        let identity = document.identity();
+        self.audit.tell(&Event {
+            user: Some(identity.user().as_str()),
+            provider: identity.provider().name(),
+            groups: identity.groups().iter().map(Group::as_str).collect(),
+            roles: document.roles().iter().map(Role::as_str).collect(),
+            reason,
+            ..Event::new(kind)
+        });
     }
 }
 
@@ -246,6 +300,23 @@ impl Reason {
             Self::Changed => "changed",
             Self::Rotated => "new password period",
             Self::Adopted => "taken over",
+        }
+    }
+
+    fn step(self) -> Step {
+        match self {
+            Self::Absent => Step::WrittenFirst,
+            Self::Changed => Step::WrittenChanged,
+            Self::Rotated => Step::WrittenRotated,
+            Self::Adopted => Step::WrittenAdopted,
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Absent | Self::Changed => Kind::UserWritten,
+            Self::Rotated => Kind::UserRotated,
+            Self::Adopted => Kind::UserAdopted,
         }
     }
 }

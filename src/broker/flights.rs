@@ -5,6 +5,7 @@ use crate::{
     clock::{Clock, Timestamp},
     model::{Fingerprint, Username},
     shutdown::Tasks,
+    telemetry::metrics::Metrics,
 };
 use std::{
     collections::HashMap,
@@ -28,6 +29,7 @@ pub(super) struct Flights {
     table: Arc<Mutex<HashMap<Username, Flight>>>,
     tasks: Tasks,
     clock: Clock,
+    metrics: Metrics,
 }
 
 #[derive(Debug)]
@@ -46,8 +48,8 @@ pub(super) enum Landing {
 }
 
 impl Flights {
-    pub(super) fn new(tasks: Tasks, clock: Clock) -> Self {
-        Self { table: Arc::default(), tasks, clock }
+    pub(super) fn new(tasks: Tasks, clock: Clock, metrics: Metrics) -> Self {
+        Self { table: Arc::default(), tasks, clock, metrics }
     }
 
     /// Joins the flight of this user or starts one with `work`, on its own task: a client that hangs up must not cut a change in half.
@@ -97,8 +99,10 @@ impl Flights {
         table.insert(user.clone(), Flight::Aloft { fingerprint, landing: landing.clone() });
         drop(table);
         let (user, table, clock, work) = (user.clone(), Arc::clone(&self.table), self.clock.clone(), work());
+        let aloft = self.metrics.flight();
         self.tasks.spawn(async move {
             let result = work.await;
+            drop(aloft);
             let mut table = lock(&table);
             match &result {
                 // The limit judges each request anew: the one that keeps the roles as they are may pass.
@@ -139,7 +143,7 @@ mod tests {
 
     fn flights() -> (Arc<Flights>, Arc<AtomicU64>) {
         let ms = Arc::new(AtomicU64::new(1_000_000));
-        (Arc::new(Flights::new(Tasks::default(), Clock::Manual(Arc::clone(&ms)))), ms)
+        (Arc::new(Flights::new(Tasks::default(), Clock::Manual(Arc::clone(&ms)), Metrics::default())), ms)
     }
 
     #[tokio::test(start_paused = true)]

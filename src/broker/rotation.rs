@@ -164,16 +164,16 @@ fn windows(period: Duration, window: &Window, now: Timestamp) -> Boundaries {
 /// Number and begin of the period in which `now` lies.
 fn in_windows(table: &[(u64, u64)], first: u64, period: u64, place: u64, now: u64) -> (u64, u64) {
     let boundary = |index: usize| table.get(index).map(|(begins, length)| begins + place % length);
-    let begun = table.partition_point(|(begins, _)| *begins <= now);
-    let Some(index) = begun.checked_sub(1) else { return (first.saturating_sub(1), 0) };
-    let (index, began) = match (boundary(index), index.checked_sub(1)) {
+    let opened = table.partition_point(|(begins, _)| *begins <= now);
+    let Some(index) = opened.checked_sub(1) else { return (first.saturating_sub(1), 0) };
+    let (present, began) = match (boundary(index), index.checked_sub(1)) {
         (Some(at), Some(before)) if at > now => (before, boundary(before).unwrap_or(0)),
         (Some(at), None) if at > now => return (first.saturating_sub(1), 0),
         (at, _) => (index, at.unwrap_or(0)),
     };
     // Only past the last window are there more than a few hours over.
-    let beyond = if index + 1 == table.len() { (now - began) / period } else { 0 };
-    (first + index as u64 + beyond, began + beyond * period)
+    let beyond = if present + 1 == table.len() { (now - began) / period } else { 0 };
+    (first + present as u64 + beyond, began + beyond * period)
 }
 
 fn millis(time: Duration) -> u64 {

@@ -6,6 +6,7 @@ use super::{
     nodes::{Node, Nodes, Purpose, Turn},
     wire::{Answer, Unfit},
 };
+use crate::telemetry::metrics::{Call, CallEnd, Metrics};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -71,6 +72,7 @@ pub(super) struct Caller {
     client: Client<HttpsConnector<HttpConnector>, Outgoing>,
     nodes: Nodes,
     timeouts: Timeouts,
+    metrics: Metrics,
     reads: Semaphore,
     writes: Semaphore,
 }
@@ -78,6 +80,8 @@ pub(super) struct Caller {
 /// What is asked of any node.
 #[derive(Debug)]
 pub(super) struct Ask<'a> {
+    /// What it is, for whoever counts.
+    pub(super) call: Call,
     pub(super) method: Method,
     /// Below the node's prefix, with the query.
     pub(super) path: &'a str,
@@ -88,7 +92,7 @@ pub(super) struct Ask<'a> {
 }
 
 impl Caller {
-    pub(super) fn new(nodes: Nodes, tls: rustls::ClientConfig, timeouts: Timeouts) -> Self {
+    pub(super) fn new(nodes: Nodes, tls: rustls::ClientConfig, timeouts: Timeouts, metrics: Metrics) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -103,7 +107,7 @@ impl Caller {
             // on another. That is safe for writes too: not a byte of them was sent.
             .retry_canceled_requests(true)
             .build(connector);
-        Self { client, nodes, timeouts, reads: Semaphore::new(MAX_READS), writes: Semaphore::new(MAX_WRITES) }
+        Self { client, nodes, timeouts, metrics, reads: Semaphore::new(MAX_READS), writes: Semaphore::new(MAX_WRITES) }
     }
 
     pub(super) fn nodes(&self) -> &Nodes {
@@ -159,7 +163,10 @@ impl Caller {
         understand: impl Fn(&Answer) -> Result<T, Unfit>,
     ) -> Result<T, CallError> {
         let name = &turn.node.name;
-        let result = match self.exchange(turn.node, ask, departure, deadline).await {
+        let begun = Instant::now();
+        let exchanged = self.exchange(turn.node, ask, departure, deadline).await;
+        self.metrics.called(ask.call, end(&exchanged), begun.elapsed());
+        let result = match exchanged {
             Err(error) => Err(error),
             Ok((answer, source)) => understand(&answer).map_err(|unfit| match unfit {
                 Unfit::Status => CallError::answered(name, answer.status, answer.error_type()),
@@ -203,6 +210,15 @@ impl Caller {
             Err((loss, source)) => (Err(loss), source),
         };
         Ok((Answer { status: head.status, body }, source))
+    }
+}
+
+/// How a call ended, for whoever counts: what the node has said, whatever is made of it.
+fn end(exchanged: &Result<(Answer, Option<Source>), CallError>) -> CallEnd {
+    match exchanged {
+        Ok((Answer { status, body: Ok(_) }, _)) => CallEnd::of_status(status.as_u16()),
+        Err(error) if error.is_not_sent() => CallEnd::NotSent,
+        Ok(_) | Err(_) => CallEnd::Lost,
     }
 }
 

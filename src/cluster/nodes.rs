@@ -11,8 +11,13 @@
 //!
 //! A verdict counts only for the state in which its turn began. So fifty requests that hang on one dying node are one strike, and an
 //! answer that was under way when the node died does not bring it back.
+//!
+//! The choice and the verdict share one table and its rules, so they share a file with the tests of both; a third of it is tests.
 
-use crate::clock::{Clock, Timestamp};
+use crate::{
+    clock::{Clock, Timestamp},
+    telemetry::metrics,
+};
 use http::Uri;
 use std::{
     fmt,
@@ -35,6 +40,8 @@ pub(super) struct Node {
     pub(super) name: Arc<str>,
     /// What stands before each path: the name and the prefix, without a trailing slash.
     base: Box<str>,
+    /// Told when it is ejected and when it is back.
+    gauge: metrics::Node,
 }
 
 impl Node {
@@ -42,7 +49,11 @@ impl Node {
     pub(super) fn new(url: &Uri) -> Self {
         let name = name_of(url);
         let base = format!("{name}{}", url.path().trim_end_matches('/')).into();
-        Self { name: name.into(), base }
+        Self { name: name.into(), base, gauge: metrics::Node::default() }
+    }
+
+    pub(super) fn watched(self, gauge: metrics::Node) -> Self {
+        Self { gauge, ..self }
     }
 
     pub(super) fn uri(&self, path_and_query: &str) -> Result<Uri, http::uri::InvalidUri> {
@@ -184,6 +195,7 @@ impl Turn<'_> {
     pub(super) fn went_well(self) {
         self.nodes.answered.store(self.index, Ordering::Relaxed);
         if self.nodes.judge(&self, |state| state.ejection.take()).is_some() {
+            self.node.gauge.up(true);
             tracing::info!(node = %self.node.name, "cluster node is back");
         }
     }
@@ -198,6 +210,9 @@ impl Turn<'_> {
             Some((strikes, wait))
         });
         let node = &self.node.name;
+        if ejected.is_some() {
+            self.node.gauge.up(false);
+        }
         match ejected {
             Some((0, wait)) => tracing::warn!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is ejected"),
             // Said once, when it went; that it is still away is no news.

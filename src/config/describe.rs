@@ -54,14 +54,10 @@ fn facts(key: &Key) -> String {
     if !key.default.is_empty() {
         let _infallible = writeln!(text, "- Default: `{}`", key.default.replace(',', ", "));
     }
-    let variables: Vec<String> = match &key.kind {
-        Kind::Mappings => vec![format!("`{}_<GROUP>`", key.variable())],
-        Kind::Pairs => vec![format!("`{}_<NAME>`", key.variable())],
-        _ => [key.variable()]
-            .into_iter()
-            .chain(key.variables.iter().map(|name| (*name).to_owned()))
-            .map(|name| format!("`{name}`"))
-            .collect(),
+    let variables: Vec<String> = if matches!(key.kind, Kind::Mappings | Kind::Pairs) {
+        vec![format!("`{}_<NAME>`", key.variable())]
+    } else {
+        [key.variable()].into_iter().chain(key.variables.iter().map(|name| (*name).to_owned())).map(|name| format!("`{name}`")).collect()
     };
     let _infallible = writeln!(text, "- Variable: {}", variables.join(", "));
     if key.kind.has_twin() {
@@ -110,14 +106,13 @@ pub fn example() -> String {
 }
 
 fn value(key: &Key) -> String {
-    match &key.kind {
-        _ if !key.example.is_empty() => key.example.to_owned(),
-        // A colon and a star mean something to YAML.
-        Kind::List(_) => {
-            let items: Vec<String> =
-                key.default.split(',').map(|item| if item.contains(':') { format!("\"{item}\"") } else { item.to_owned() }).collect();
-            format!("[{}]", items.join(", "))
-        }
-        _ => key.default.to_owned(),
+    if !key.example.is_empty() {
+        return key.example.to_owned();
     }
+    if !matches!(key.kind, Kind::List(_)) {
+        return key.default.to_owned();
+    }
+    // A colon means something to YAML.
+    let quoted = |item: &str| if item.contains(':') { format!("\"{item}\"") } else { item.to_owned() };
+    format!("[{}]", key.default.split(',').map(quoted).collect::<Vec<_>>().join(", "))
 }

@@ -23,7 +23,9 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let broker = broker::fill(settings, findings);
     let cluster = cluster::fill(settings, findings);
     let ledger = ledger::fill(settings, findings);
-    let telemetry = telemetry::fill(settings, findings);
+    let log = telemetry::fill(settings, findings);
+    let audit = telemetry::audit(settings, findings);
+    let admin = telemetry::admin(settings, findings);
     Some(Config {
         server: server?,
         trust: trust?,
@@ -32,7 +34,10 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         broker: broker?,
         cluster: cluster?,
         ledger: ledger?,
-        telemetry: telemetry?,
+        telemetry: log?,
+        audit: audit?,
+        admin: admin?,
+        shown: super::effective::tree(settings),
     })
 }
 

@@ -72,16 +72,12 @@ fn from_variables<'a>(variables: impl Iterator<Item = (&'a str, &'a str, Place)>
     }
     for (path, mut list) in items {
         list.sort_by_key(|(at, _)| *at);
-        push(
-            &mut given,
-            path,
-            |list| Node::List(list),
-            list.into_iter().map(|(_, raw)| raw).collect(),
-            |list| list.first().map(|raw| raw.place.clone()),
-        );
+        push(&mut given, path, Node::List, list.into_iter().map(|(_, raw)| raw).collect(), |list| {
+            list.first().map(|raw| raw.place.clone())
+        });
     }
     for (path, map) in entries {
-        push(&mut given, path, |map| Node::Map(map), map, |map| map.first().map(|(_, raw)| raw.place.clone()));
+        push(&mut given, path, Node::Map, map, |map| map.first().map(|(_, raw)| raw.place.clone()));
     }
     given
 }

@@ -1,7 +1,8 @@
 //! Reads the process environment and the files. The only place that does.
 
 use super::{
-    finding::Place,
+    dotenv,
+    finding::{Findings, Place},
     sources::{Flags, Sources},
     yaml,
 };
@@ -42,9 +43,18 @@ impl Sources {
         sources
     }
 
+    /// The file or folder that `ELASTAUTH_CONFIG` names, in the environment or in `.env`.
+    fn named_file(&self) -> Option<PathBuf> {
+        const NAME: &str = "ELASTAUTH_CONFIG";
+        // What is wrong in `.env` is told when its keys are read.
+        let lines = self.dot_env.as_deref().map(|text| dotenv::read(text, &mut Findings::default())).unwrap_or_default();
+        let line = || lines.iter().rev().find(|line| line.name == NAME).map(|line| line.value.as_str());
+        let named = self.environment.get(NAME).map(String::as_str).filter(|path| !path.is_empty()).or_else(line);
+        named.filter(|path| !path.is_empty()).map(PathBuf::from)
+    }
+
     fn find_file(&mut self) {
-        let variable = self.environment.get("ELASTAUTH_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
-        let named = self.flags.config.clone().or(variable);
+        let named = self.flags.config.clone().or_else(|| self.named_file());
         let explicit = named.is_some();
         let mut path = named.unwrap_or_else(|| PathBuf::from(USUAL));
         if explicit && path.is_dir() {

@@ -45,12 +45,14 @@ fn described(key: &Key, mut value: Value) -> Value {
     if deprecated {
         put(&mut value, "deprecated", json!(true));
     }
-    let default = match &key.kind {
-        _ if key.default.is_empty() => return value,
-        Kind::Bool => json!(key.default == "true"),
-        Kind::Number(..) => key.default.parse::<u64>().map_or(Value::Null, |number| json!(number)),
-        Kind::List(_) => json!(key.default.split(',').collect::<Vec<_>>()),
-        _ => json!(key.default),
+    if key.default.is_empty() {
+        return value;
+    }
+    let default = if let Kind::List(_) = key.kind {
+        json!(key.default.split(',').collect::<Vec<_>>())
+    } else {
+        // `true` and `10` are JSON as they stand; whatever else is a text.
+        serde_json::from_str(key.default).unwrap_or_else(|_| json!(key.default))
     };
     put(&mut value, "default", default);
     value

@@ -155,13 +155,12 @@ impl Given {
                 if secret.open {
                     findings.warn(&place, format!("every user of the machine may read this file, which holds `{}`", key.path));
                 }
-                match key.kind {
-                    // One item a line: a key of a gateway may have commas.
-                    Kind::List(_) => {
-                        let lines = secret.text.lines().map(str::trim).filter(|line| !line.is_empty());
-                        Node::List(lines.map(|line| Raw::text(line, place.clone())).collect())
-                    }
-                    _ => Node::Text(secret.text),
+                if let Kind::List(_) = key.kind {
+                    // One item a line: a gateway's key may have commas.
+                    let lines = secret.text.lines().map(str::trim).filter(|line| !line.is_empty());
+                    Node::List(lines.map(|line| Raw::text(line, place.clone())).collect())
+                } else {
+                    Node::Text(secret.text)
                 }
             }
             Err(why) => {

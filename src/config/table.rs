@@ -134,15 +134,17 @@ table! {
     /// From which severity on the log has lines.
     LOG_LEVEL: "log_level", Kind::OneOf(&[yes("debug"), yes("info"), yes("warn"), yes("error")]), default = "info", reload = true;
     /// How a line of the log looks.
-    LOG_FORMAT: "log_format", Kind::OneOf(&[yes("text"), yes("json"), not_yet("ecs")]), default = "text";
+    LOG_FORMAT: "log_format", Kind::OneOf(&[yes("text"), yes("json"), yes("ecs")]), default = "text";
     /// Where the audit lines go: a file, or `stdout`.
-    AUDIT_PATH: "audit.path", Kind::Path, status = NOT_YET;
-    /// Serve metrics.
-    ENABLE_METRICS: "enable_metrics", Kind::Bool, default = "false", status = NOT_YET;
+    AUDIT_PATH: "audit.path", Kind::Path, example = "/var/log/elastauth/audit.jsonl";
+    /// Which logins the audit stream has: those for which the cluster was asked or told something, or every single one.
+    AUDIT_GRANTS: "audit.grants", Kind::OneOf(&[yes("changes"), yes("all")]), default = "changes";
+    /// Show numbers for Prometheus at `/elastauth/metrics`.
+    ENABLE_METRICS: "enable_metrics", Kind::Bool, default = "false";
     /// Send traces, as the standard `OTEL_*` variables say.
     ENABLE_OTEL: "enableOtel", Kind::Bool, default = "false", variables = &["ELASTAUTH_ENABLE_OTEL"], status = NOT_YET;
-    /// A listener of its own for everything but decisions.
-    ADMIN_LISTEN: "admin.listen", Kind::Listen, status = NOT_YET;
+    /// A listener of its own for the pages of operators: numbers, configuration, descriptions, health. Whoever reaches it sees them; the main listener then shows none but health.
+    ADMIN_LISTEN: "admin.listen", Kind::Listen, example = "127.0.0.1:5001";
 
     /// The issuer of the tokens.
     OIDC_ISSUER: "oidc.issuer", Kind::Url, status = NOT_YET;

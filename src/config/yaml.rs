@@ -31,8 +31,9 @@ pub(super) fn read(file: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Op
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
         Err(error) => {
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
-            let column = 1 + String::from_utf8_lossy(good).lines().last().map_or(0, |last| last.chars().count());
+            let before = String::from_utf8_lossy(good);
+            let line = before.split('\n').count();
+            let column = 1 + before.split('\n').next_back().map_or(0, |last| last.chars().count());
             findings.fault(&place(line, column), "the file is not UTF-8 from here on");
             return None;
         }
@@ -60,8 +61,15 @@ impl<'a> Reader<'a, '_> {
             match event {
                 Event::StreamEnd => break,
                 Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
-                event if root.is_none() => root = Some(self.node(event, span, 0)?),
-                _ => return Err(self.told(span.start, "a second document begins; the configuration is one")),
+                Event::Alias(_) | Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) if root.is_none() => {
+                    root = Some(self.node(event, span, 0)?);
+                }
+                Event::Alias(_)
+                | Event::Scalar(..)
+                | Event::SequenceStart(..)
+                | Event::MappingStart(..)
+                | Event::SequenceEnd
+                | Event::MappingEnd => return Err(self.told(span.start, "a second document begins; the configuration is one")),
             }
         }
         Ok(root.unwrap_or(Raw { node: Node::Map(Vec::new()), place: self.place(Marker::new(0, 1, 0)) }))
@@ -125,13 +133,13 @@ impl<'a> Reader<'a, '_> {
             if event == Event::MappingEnd {
                 return Ok(map);
             }
-            let name = match event {
-                Event::Scalar(text, ScalarStyle::Plain, _, _) if text == "<<" => {
-                    return Err(self.told(span.start, "merge keys (`<<`) are not taken; write the keys out"));
-                }
-                Event::Scalar(text, _, _, None) => Name { text: text.into_owned(), place: self.place(span.start) },
-                _ => return Err(self.told(span.start, "a key must be a plain text")),
+            let Event::Scalar(text, style, _, None) = event else {
+                return Err(self.told(span.start, "a key must be a plain text"));
             };
+            if style == ScalarStyle::Plain && text == "<<" {
+                return Err(self.told(span.start, "merge keys (`<<`) are not taken; write the keys out"));
+            }
+            let name = Name { text: text.into_owned(), place: self.place(span.start) };
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
             if seen.insert(name.text.clone()) {

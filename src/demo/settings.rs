@@ -68,5 +68,8 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         },
         ledger: ledger::Config { capacity: 1_000 },
         telemetry: telemetry::Config { level: telemetry::Level::Warn, ..telemetry::Config::default() },
+        audit: telemetry::audit::Config::default(),
+        admin: server::AdminConfig::default(),
+        shown: serde_json::Value::Null,
     })
 }

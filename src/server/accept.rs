@@ -52,7 +52,7 @@ pub(super) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 
 /// Takes connections until the end begins.
 pub(super) async fn run(server: Server, tasks: Tasks) {
-    let Server { listener, tls, service, limits, .. } = server;
+    let Server { listener, tls, service, limits, audience, .. } = server;
     let shared = Arc::new(Shared { http: builder(&limits, &tasks), drain: Drain::default(), handshakes: Throttle::default() });
     let gateways = Arc::new(Semaphore::new(limits.connections));
     let strangers = Arc::new(Semaphore::new(limits.strangers));
@@ -85,8 +85,15 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
             continue;
         };
         without_delay(&stream);
-        let connection =
-            Arc::new(Connection { peer, known, limits, service: Arc::clone(&service), tasks: tasks.clone(), pulse: Pulse::default() });
+        let connection = Arc::new(Connection {
+            peer,
+            known,
+            audience,
+            limits,
+            service: Arc::clone(&service),
+            tasks: tasks.clone(),
+            pulse: Pulse::default(),
+        });
         let (shared, tls) = (Arc::clone(&shared), tls.clone());
         tasks.spawn(async move {
             connection::serve(stream, tls, connection, &shared).await;

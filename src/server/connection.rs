@@ -1,6 +1,6 @@
 //! One connection: the handshake, the protocol, and the watch over its time.
 
-use super::{Limits, Service, accept::Shared, answer, log};
+use super::{Audience, Limits, Service, accept::Shared, answer, log};
 use crate::shutdown::Tasks;
 use http::Version;
 use hyper::service::service_fn;
@@ -32,6 +32,8 @@ pub(super) struct Connection {
     pub(super) peer: IpAddr,
     /// Whether it is in `trusted_proxies`.
     pub(super) known: bool,
+    /// For whom the listener is that took it.
+    pub(super) audience: Audience,
     pub(super) limits: Limits,
     pub(super) service: Arc<Service>,
     pub(super) tasks: Tasks,

@@ -6,12 +6,16 @@ use super::{
 };
 use crate::{
     flow::{AuthError, Grant},
-    model::{RequestFacts, Username},
+    model::{Group, RequestFacts, Role, Username},
     net::trust::Distrust,
     respond::{self, Form, Outcome, Protocol, Refusal, Response},
+    telemetry::{
+        audit::{Event, Kind},
+        metrics::{Provider, Verdict},
+    },
 };
 use aws_lc_rs::rand;
-use http::{HeaderMap, HeaderName, Method, Uri, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, request::Parts};
 use std::{
     error::Error,
     future::{Future, poll_fn},
@@ -19,7 +23,7 @@ use std::{
     pin::pin,
     task::Poll,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
@@ -35,26 +39,53 @@ const MOST_REQUEST_ID_BYTES: usize = 128;
 
 /// Answers a question. Method, path and query of the question decide nothing, and its body is not looked at: in front of some gateways the client writes them.
 pub(super) async fn decide(connection: &Connection, request: Parts, protocol: Protocol) -> Response {
+    let begun = Instant::now();
+    let (response, verdict, provider) = judge(connection, request, protocol).await;
+    connection.service.metrics.decided(verdict, provider, begun.elapsed());
+    response
+}
+
+async fn judge(connection: &Connection, request: Parts, protocol: Protocol) -> (Response, Verdict, Provider) {
     let service = &connection.service;
     let peer = match service.trust.admit(connection.peer, &request.headers) {
         Ok(peer) => peer,
-        Err(why) => return stranger(connection, why, protocol),
+        Err(why) => return (stranger(connection, why, protocol), verdict(why.into()), Provider::None),
     };
     let Parts { method, uri, headers, .. } = request;
     let facts = RequestFacts { peer: peer.ip(), headers };
     let deadline = connection.limits.decision;
-    let (user, why) = match caught(timeout(deadline, service.flow.decide(&facts))).await {
-        Ok(Ok(Ok(grant))) => return granted(connection, &grant),
-        Ok(Ok(Err(refused))) => (refused.user, Why::Refused(refused.why)),
-        Ok(Err(_elapsed)) => (None, Why::Overdue),
-        Err(Crashed) => (None, Why::Crashed),
+    let (user, provider, why) = match caught(timeout(deadline, service.flow.decide(&facts))).await {
+        Ok(Ok(Ok(grant))) => return (granted(connection, &facts, &grant), Verdict::Granted, grant.identity().provider()),
+        Ok(Ok(Err(refused))) => (refused.user, refused.provider, Why::Refused(refused.why)),
+        Ok(Err(_elapsed)) => (None, Provider::None, Why::Overdue),
+        Err(Crashed) => (None, Provider::None, Why::Crashed),
     };
-    refuse(connection, &facts, &Asked::of(&facts.headers, protocol, &method, &uri), user.as_ref(), &why, protocol)
+    let asked = Asked::of(&facts.headers, protocol, &method, &uri);
+    (refuse(connection, &facts, &asked, (user.as_ref(), provider), &why, protocol), verdict(why.outcome()), provider)
 }
 
-fn granted(connection: &Connection, grant: &Grant) -> Response {
+fn granted(connection: &Connection, facts: &RequestFacts, grant: &Grant) -> Response {
     tracing::debug!(user = grant.identity().user().as_str(), peer = %connection.peer, "granted");
+    if connection.service.audit.wants_all_grants() {
+        audit_grant(connection, facts, grant);
+    }
     respond::grant(grant, &connection.service.identity_headers)
+}
+
+fn audit_grant(connection: &Connection, facts: &RequestFacts, grant: &Grant) {
+    let identity = grant.identity();
+    let asked = Asked::of(&facts.headers, Protocol::ForwardAuth, &Method::GET, &Uri::default());
+    connection.service.audit.tell(&Event {
+        user: Some(identity.user().as_str()),
+        provider: identity.provider().name(),
+        groups: identity.groups().iter().map(Group::as_str).collect(),
+        roles: grant.roles().iter().map(Role::as_str).collect(),
+        peer: Some(connection.peer),
+        host: asked.host.as_deref(),
+        uri: asked.uri.as_deref(),
+        request_id: taken_over(&facts.headers).as_deref(),
+        ..Event::new(Kind::Granted)
+    });
 }
 
 /// Why a believed peer gets no login.
@@ -82,7 +113,7 @@ fn refuse(
     connection: &Connection,
     facts: &RequestFacts,
     asked: &Asked,
-    user: Option<&Username>,
+    (user, provider): (Option<&Username>, Provider),
     why: &Why,
     protocol: Protocol,
 ) -> Response {
@@ -93,6 +124,7 @@ fn refuse(
         form: Form::wanted(&facts.headers),
         request_id: &request_id,
         user: user.map(Username::as_str),
+        provider,
         asked: Some(asked),
         error: why,
     };
@@ -107,6 +139,7 @@ fn stranger(connection: &Connection, why: Distrust, protocol: Protocol) -> Respo
         form: Form::Json,
         request_id: &random_id(),
         user: None,
+        provider: Provider::None,
         asked: None,
         error: &why,
     };
@@ -119,16 +152,91 @@ struct TurnedAway<'a> {
     form: Form,
     request_id: &'a str,
     user: Option<&'a str>,
+    provider: Provider,
     asked: Option<&'a Asked>,
     error: &'a (dyn Error + 'static),
 }
 
 /// The one place where a refusal is logged and answered.
 fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
-    let &TurnedAway { outcome, protocol, form, request_id, user, asked, error } = away;
+    let &TurnedAway { outcome, protocol, form, request_id, user, asked, error, .. } = away;
+    let service = &connection.service;
     let status = outcome.status(protocol).as_u16();
-    connection.service.lines.refused(&Refused { outcome, status, peer: connection.peer, user, request_id, asked, error });
-    respond::refuse(&Refusal { outcome, protocol, form, request_id, now: connection.service.clock.now() })
+    let line = Refused { outcome, status, peer: connection.peer, user, request_id, asked, error };
+    if let Some(suppressed) = service.lines.refused(&line, &service.metrics)
+        && service.audit.is_on()
+        && is_about_somebody(outcome)
+    {
+        audit_refusal(connection, away, suppressed);
+    }
+    let mut response = respond::refuse(&Refusal { outcome, protocol, form, request_id, now: service.clock.now() });
+    // nginx passes on no body, and this header only where it is told to; everybody else sees it beside the body.
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+/// Whether a refusal is a verdict on somebody, and not one on a gateway or the weather: that is what the audit stream is for.
+fn is_about_somebody(outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Malformed
+        | Outcome::ImpossibleName
+        | Outcome::GroupNotAllowed
+        | Outcome::NoRole
+        | Outcome::ReservedName
+        | Outcome::Disabled
+        | Outcome::ForeignUser
+        | Outcome::WriteBudget => true,
+        Outcome::UntrustedPeer
+        | Outcome::GatewayKey
+        | Outcome::NobodyAsks
+        | Outcome::ServiceAccount
+        | Outcome::Cluster
+        | Outcome::Late
+        | Outcome::Busy
+        | Outcome::Overdue
+        | Outcome::Bug => false,
+    }
+}
+
+fn audit_refusal(connection: &Connection, away: &TurnedAway<'_>, suppressed: u64) {
+    let outcome = format!("{:?}", away.outcome);
+    connection.service.audit.tell(&Event {
+        user: away.user,
+        provider: away.provider.name(),
+        reason: Some(&log::chain(away.error)),
+        outcome: Some(&outcome),
+        peer: Some(connection.peer),
+        host: away.asked.and_then(|asked| asked.host.as_deref()),
+        uri: away.asked.and_then(|asked| asked.uri.as_deref()),
+        request_id: Some(away.request_id),
+        suppressed: (suppressed > 0).then_some(suppressed),
+        ..Event::new(Kind::Refused)
+    });
+}
+
+/// An outcome as it is counted. The numbers stand on a lower floor and cannot know it; a new one does not compile until it is counted.
+const fn verdict(outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::UntrustedPeer => Verdict::UntrustedPeer,
+        Outcome::GatewayKey => Verdict::GatewayKey,
+        Outcome::NobodyAsks => Verdict::NobodyAsks,
+        Outcome::Malformed => Verdict::Malformed,
+        Outcome::ImpossibleName => Verdict::ImpossibleName,
+        Outcome::GroupNotAllowed => Verdict::GroupNotAllowed,
+        Outcome::NoRole => Verdict::NoRole,
+        Outcome::ReservedName => Verdict::ReservedName,
+        Outcome::Disabled => Verdict::Disabled,
+        Outcome::ForeignUser => Verdict::ForeignUser,
+        Outcome::WriteBudget => Verdict::WriteBudget,
+        Outcome::ServiceAccount => Verdict::ServiceAccount,
+        Outcome::Cluster => Verdict::Cluster,
+        Outcome::Late => Verdict::Late,
+        Outcome::Busy => Verdict::Busy,
+        Outcome::Overdue => Verdict::Overdue,
+        Outcome::Bug => Verdict::Bug,
+    }
 }
 
 /// What the client asked of the gateway, as far as a believed gateway tells. For the log alone.

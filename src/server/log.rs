@@ -1,7 +1,7 @@
 //! The one line a refusal writes, and the limit to how many.
 
 use super::decision::Asked;
-use crate::respond::Outcome;
+use crate::{respond::Outcome, telemetry::metrics::Metrics};
 use http::{HeaderMap, HeaderName};
 use std::{
     error::Error,
@@ -46,7 +46,10 @@ impl Throttle {
 
 /// One throttle an outcome, so that a flood of strangers does not hide a refusal of another kind.
 #[derive(Debug, Default)]
-pub(super) struct Lines([Throttle; Outcome::COUNT]);
+pub(super) struct Lines {
+    refusals: [Throttle; Outcome::COUNT],
+    withheld: Throttle,
+}
 
 /// What a refusal's line tells.
 #[derive(Debug)]
@@ -73,9 +76,13 @@ macro_rules! line {
 }
 
 impl Lines {
-    /// Writes the line, unless there were too many like it. Texts are escaped by the writer of the log.
-    pub(super) fn refused(&self, refused: &Refused<'_>) {
-        let Some(suppressed) = self.0.get(refused.outcome as usize).and_then(Throttle::admit) else { return };
+    /// Writes the line, unless there were too many like it; says whether it did, and how many it left out before. Texts are escaped by the writer of
+    /// the log.
+    pub(super) fn refused(&self, refused: &Refused<'_>, metrics: &Metrics) -> Option<u64> {
+        let Some(suppressed) = self.refusals.get(refused.outcome as usize).and_then(Throttle::admit) else {
+            metrics.suppressed();
+            return None;
+        };
         let line = refused.outcome.line();
         let asked = refused.asked;
         line!(
@@ -93,6 +100,15 @@ impl Lines {
             suppressed = (suppressed > 0).then_some(suppressed),
             "refused"
         );
+        Some(suppressed)
+    }
+
+    /// Somebody who is not believed has asked for what operators look at.
+    pub(super) fn withheld(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
+        if let Some(suppressed) = self.withheld.admit() {
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            tracing::info!(%peer, error = chain(why), suppressed, "a page for operators is withheld");
+        }
     }
 }
 

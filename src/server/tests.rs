@@ -2,9 +2,10 @@
 
 mod http1;
 mod multiplexed;
+mod operators;
 mod over_time;
 
-use super::{Check, Config, Limits, Server, Service};
+use super::{AdminConfig, Check, Config, Limits, Server, Service};
 use crate::{
     broker::{self, Broker},
     clock::Clock,
@@ -20,6 +21,7 @@ use crate::{
     roles::{self, Mapping},
     secret::GatewayKey,
     shutdown::Tasks,
+    telemetry::{audit::Audit, metrics::Metrics},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -38,11 +40,21 @@ struct Setup {
     limits: Limits,
     tls: Option<tls::ServerConfig>,
     check: Check,
+    admin: Option<AdminConfig>,
+    audit: Audit,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { proxies: "127.0.0.0/8", keys: &[], limits: Limits::default(), tls: None, check: Arc::new(|| Box::pin(async { Ok(()) })) }
+        Self {
+            proxies: "127.0.0.0/8",
+            keys: &[],
+            limits: Limits::default(),
+            tls: None,
+            check: Arc::new(|| Box::pin(async { Ok(()) })),
+            admin: None,
+            audit: Audit::default(),
+        }
     }
 }
 
@@ -50,6 +62,8 @@ impl Default for Setup {
 struct Running {
     addr: SocketAddr,
     tasks: Tasks,
+    /// The listener for operators, where it is another.
+    admin: Option<Box<Running>>,
 }
 
 impl Drop for Running {
@@ -71,14 +85,27 @@ impl Setup {
             Mapping::new(roles::Config { default_roles: vec![crate::model::Role::parse("viewer").unwrap()], ..roles::Config::default() }),
             broker(),
         );
-        let service = Arc::new(Service::new(flow, trust, identity_headers, self.check, Clock::System));
+        let mut service = Service::new(flow, trust, identity_headers, self.check, Clock::System).watched(Metrics::default(), self.audit);
+        if let Some(config) = &self.admin {
+            service = service.with_admin(config, Arc::new(|| serde_json::json!({"elasticsearch": {"password": "***"}})));
+        }
+        let service = Arc::new(service);
         let config = Config { listen: ([127, 0, 0, 1], 0).into(), tls: self.tls };
-        let mut server = Server::bind(&config, service).await.unwrap();
+        let mut server = Server::bind(&config, Arc::clone(&service)).await.unwrap();
         server.limits = self.limits;
         let (addr, tasks) = (server.local_addr(), Tasks::default());
         let ending = tasks.clone();
         tasks.spawn(async move { server.run(ending).await });
-        Running { addr, tasks }
+        let admin = match self.admin.and_then(|config| config.listen) {
+            None => None,
+            Some(listen) => {
+                let server = Server::bind_admin(&Config { listen, tls: None }, service).await.unwrap();
+                let (addr, ending) = (server.local_addr(), tasks.clone());
+                tasks.spawn(async move { server.run(ending).await });
+                Some(Box::new(Running { addr, tasks: tasks.clone(), admin: None }))
+            }
+        };
+        Running { addr, tasks, admin }
     }
 }
 

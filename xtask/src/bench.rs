@@ -11,9 +11,11 @@ use crate::shell;
 use anyhow::Context as _;
 use std::time::{Duration, Instant};
 
+type Measurement = fn() -> anyhow::Result<()>;
+
 /// Runs the named measurements, or all.
 pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
-    let all: &[(&str, fn() -> anyhow::Result<()>)] =
+    let all: &[(&str, Measurement)] =
         &[("start", start), ("known", known::run), ("million", known::million), ("first", first::run), ("build", build)];
     let chosen: Vec<_> = all.iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect();
     anyhow::ensure!(

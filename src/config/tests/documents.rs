@@ -3,6 +3,8 @@
 use super::*;
 use std::path::{Path, PathBuf};
 
+const OTHER_KEY: &str = "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b";
+
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
@@ -28,9 +30,14 @@ fn the_example_is_current_and_works() {
     let config = good(&text, &[("SECRET_KEY", KEY), ("ELASTICSEARCH_PASSWORD", "p")]);
     assert_eq!(config.roles.group_mappings.len(), 2);
     // With everything taken out of its comment only what excludes each other is refused.
-    let all: String = text.lines().map(|line| format!("{}\n", uncommented(line))).collect();
-    let variables =
-        [("SECRET_KEY", KEY), ("ELASTICSEARCH_PASSWORD", "p"), ("ELASTICSEARCH_API_KEY", "k"), ("GATEWAY_KEY", "sixteen-or-more-bytes")];
+    let all = text.lines().map(uncommented).collect::<Vec<_>>().join("\n");
+    let variables = [
+        ("SECRET_KEY", KEY),
+        ("SECRET_KEY_PREVIOUS", OTHER_KEY),
+        ("ELASTICSEARCH_PASSWORD", "p"),
+        ("ELASTICSEARCH_API_KEY", "k"),
+        ("GATEWAY_KEY", "sixteen-or-more-bytes"),
+    ];
     let told = told(&check(&sources(&all, &variables)));
     assert!(told.len() == 2 && told.iter().all(|fault| fault.contains("stands beside `elasticsearch.api_key`")), "{told:#?}");
     let given = effective(&sources(&all, &variables));

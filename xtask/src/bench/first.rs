@@ -87,7 +87,7 @@ impl Node {
             .spawn()
             .context("the node does not start")?;
         let node = Self { child, address };
-        let until = now() + Duration::from_secs(120);
+        let until = now() + Duration::from_mins(2);
         while node.curl(&["/_cluster/health/.security?wait_for_status=yellow&timeout=3s"]).is_err() {
             ensure!(now() < until, "the node is not ready in time");
             #[expect(clippy::disallowed_methods, reason = "nobody else runs on this thread")]

@@ -33,23 +33,23 @@ pub(super) fn run() -> anyhow::Result<()> {
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         // Each goes first in turn.
-        let (ours, base) = if round % 2 == 0 {
-            let ours = load(&elastauth, 1)?;
-            (ours, load(&bare, 1)?)
+        let (ours, baseline) = if round % 2 == 0 {
+            let first = load(&elastauth, 1)?;
+            (first, load(&bare, 1)?)
         } else {
-            let base = load(&bare, 1)?;
-            (load(&elastauth, 1)?, base)
+            let first = load(&bare, 1)?;
+            (load(&elastauth, 1)?, first)
         };
         println!(
             "round {}: elastauth {:.0}/s {:.2} us, bare hyper {:.0}/s {:.2} us",
             round + 1,
             ours.rate,
             ours.cost_us,
-            base.rate,
-            base.cost_us
+            baseline.rate,
+            baseline.cost_us
         );
-        rates.push(ours.rate / base.rate);
-        costs.push(ours.cost_us / base.cost_us);
+        rates.push(ours.rate / baseline.rate);
+        costs.push(ours.cost_us / baseline.cost_us);
     }
     println!("known user, requests/s against bare hyper: {} (aim: at least 0.95)", median(&mut rates).1);
     println!("known user, CPU a request against bare hyper: {} (aim: at most 1.05)", median(&mut costs).1);
@@ -114,7 +114,7 @@ struct Load {
 /// One round of wrk: 64 connections, 5 s, users drawn at random.
 fn load(server: &Running, users: usize) -> anyhow::Result<Load> {
     let script = shell::root().join(format!("target/bench-{}.lua", std::process::id()));
-    let company: String = COMPANY.iter().map(|(name, value)| format!("{name}: {value}\\r\\n")).collect();
+    let company = COMPANY.iter().fold(String::new(), |text, (name, value)| text + name + ": " + value + "\\r\\n");
     std::fs::write(
         &script,
         format!(
@@ -131,7 +131,7 @@ fn load(server: &Running, users: usize) -> anyhow::Result<Load> {
         .arg(format!("http://{}/elastauth/forward-auth", server.address))
         .output()
         .context("wrk is missing: apt-get install wrk")?;
-    let (spent, elapsed) = ((server.cpu()? - cpu).as_secs_f64(), begun.elapsed());
+    let (spent, elapsed) = (server.cpu()?.saturating_sub(cpu).as_secs_f64(), begun.elapsed());
     std::fs::remove_file(&script)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(elapsed < Duration::from_secs(30) && !text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");

@@ -1,0 +1,163 @@
+//! Forms of single values: durations, moments, URLs, listeners, networks.
+
+use crate::clock::Timestamp;
+use http::Uri;
+use ipnet::IpNet;
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+/// Go's duration text: `1h30m`, `500ms`, `1.5h`, bare `0`. Negative ones are nothing that a setting could mean.
+pub(super) fn go_duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let (mut rest, mut nanos) = (text, 0_f64);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+        let (number, tail) = rest.split_at(digits);
+        let unit = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        let scale = match unit {
+            "ns" => 1.0,
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3_600e9,
+            _ => return None,
+        };
+        nanos += number.parse::<f64>().ok()? * scale;
+        rest = tail;
+    }
+    // Three centuries: what Go can hold.
+    let seconds = nanos / 1e9;
+    (seconds < 9.2e9).then(|| Duration::from_secs_f64(seconds))
+}
+
+pub(super) fn moment(text: &str) -> Option<Timestamp> {
+    let moment: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(moment.as_millisecond()).ok().map(Timestamp)
+}
+
+pub(super) fn duration_text(ms: u64) -> String {
+    match ms {
+        0 => "0".to_owned(),
+        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
+        ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+/// A server's base URL. What it could carry beside an address belongs into keys of its own, or nowhere.
+pub(super) fn url(text: &str) -> Result<Uri, &'static str> {
+    let lower = text.to_ascii_lowercase();
+    if !lower.starts_with("http://") && !lower.starts_with("https://") {
+        return Err("it must begin with `http://` or `https://`");
+    }
+    if text.contains(['?', '#']) {
+        return Err("it must have no query and no fragment");
+    }
+    let url: Uri = text.parse().map_err(|_| "it is not a URL")?;
+    let authority = url.authority().ok_or("it has no host")?;
+    if authority.as_str().contains('@') {
+        return Err("user name and password have keys of their own");
+    }
+    let port = authority.as_str().rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port == 0) || port.parse::<u16>().is_err()) {
+        return Err("its port is not one");
+    }
+    if authority.host().is_empty() { Err("it has no host") } else { Ok(url) }
+}
+
+/// As Go takes it: nothing before the colon means every address of the machine.
+pub(super) fn listen(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let ip = match host {
+        // One listener for both families.
+        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        _ => match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(v6) => IpAddr::V6(v6.parse().ok()?),
+            None => IpAddr::V4(host.parse().ok()?),
+        },
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+pub(super) fn network(text: &str) -> Result<IpNet, Option<String>> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(ip));
+    }
+    let network: IpNet = text.parse().map_err(|_| None)?;
+    // Whoever wrote 10.1.2.3/8 meant one of two very different things.
+    if network.addr() == network.network() { Ok(network) } else { Err(Some("there are host bits to the right of the prefix".to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_reads_them() {
+        for (text, ms) in
+            [("1h30m", 5_400_000), ("500ms", 500), ("90s", 90_000), ("0", 0), ("0s", 0), ("1.5h", 5_400_000), ("1m0.5s", 60_500)]
+        {
+            assert_eq!(go_duration(text), Some(Duration::from_millis(ms)), "{text}");
+        }
+        for bad in ["", "3600", "-1s", "1", "h", "1d", "1h ", "..s", "1e3s", "9999999999999h", "1s1"] {
+            assert_eq!(go_duration(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn listeners_are_read_as_go_reads_them() {
+        for (text, address) in [
+            (":5000", "[::]:5000"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("[::1]:5000", "[::1]:5000"),
+            ("localhost:5000", "127.0.0.1:5000"),
+            ("0.0.0.0:0", "0.0.0.0:0"),
+        ] {
+            assert_eq!(listen(text), Some(address.parse().unwrap()), "{text}");
+        }
+        for bad in ["", "5000", "::1:5000", "host:5000", "127.0.0.1", "127.0.0.1:70000", "127.0.0.1:"] {
+            assert_eq!(listen(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_an_address_and_nothing_more() {
+        for good in ["http://a", "https://a:9200/", "https://[::1]:9200", "https://a/es", "HTTPS://a"] {
+            assert!(url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "a:9200",
+            "ftp://a",
+            "http://",
+            "http://u:p@a",
+            "http://u@a",
+            "http://a?x",
+            "http://a#x",
+            "http://a:0",
+            "http://a:99999",
+            "http://a b",
+        ] {
+            assert!(url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_network_has_no_host_bits() {
+        assert!(network("10.0.0.0/8").is_ok() && network("fc00::/7").is_ok());
+        assert_eq!(network("10.1.2.3"), Ok("10.1.2.3/32".parse().unwrap()));
+        assert!(network("10.1.2.3/8").is_err_and(|why| why.is_some()));
+        assert!(network("10.0.0.0/33").is_err() && network("host").is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! What operators look at: numbers, the effective configuration, and the description of the endpoints.
+//!
+//! On the listener of the gateways these pages are for believed peers who ask for themselves. A gateway is a believed peer too, and asks for others: whatever
+//! carries a gateway's headers is a question about a client's path and gets a decision, never a page. So a page cannot let a request through, and a
+//! route to elastauth that somebody has published by mistake does not publish the configuration.
+
+use super::Connection;
+use crate::{respond::Response, telemetry::metrics};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, FORWARDED, VIA, X_CONTENT_TYPE_OPTIONS},
+    request::Parts,
+};
+use http_body_util::Full;
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+/// Tells the effective configuration. Whoever makes it has put `***` in the place of every secret.
+pub type Show = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
+pub(super) const DOCS: &str = include_str!("admin/docs.html");
+pub(super) const OPENAPI: &str = include_str!("../../docs/api/openapi.yaml");
+/// The page has styles of its own and loads nothing.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Beginnings of the names of headers that a gateway sets and a person with curl or a scraper does not: Traefik, Caddy and `HAProxy` set
+/// `X-Forwarded-*`, nginx `X-Original-*` or `X-Real-IP` as its guide says, Envoy always `x-envoy-*`; and identities are somebody else's.
+const OF_GATEWAYS: [&str; 6] = ["x-forwarded-", "x-original-", "x-real-", "x-envoy-", "x-auth-request-", "remote-"];
+
+/// Settings of the pages for operators.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// A listener of their own (`admin.listen`). Where set, the listener of the gateways has these pages no more.
+    pub listen: Option<SocketAddr>,
+    /// Whether the numbers are shown (`enable_metrics`).
+    pub metrics: bool,
+}
+
+/// Which page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Page {
+    Metrics,
+    Config,
+    Docs,
+    OpenApi,
+}
+
+/// What there is to show.
+#[derive(Clone, Default)]
+pub(super) struct Admin {
+    metrics: bool,
+    /// They are on a listener of their own.
+    elsewhere: bool,
+    show: Option<Show>,
+}
+
+impl Admin {
+    pub(super) fn new(config: &Config, show: Show) -> Self {
+        Self { metrics: config.metrics, elsewhere: config.listen.is_some(), show: Some(show) }
+    }
+
+    /// Whether a page is switched on.
+    pub(super) fn has(&self, page: Page) -> bool {
+        match page {
+            Page::Metrics => self.metrics,
+            Page::Config => self.show.is_some(),
+            Page::Docs | Page::OpenApi => true,
+        }
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").field("metrics", &self.metrics).field("elsewhere", &self.elsewhere).finish_non_exhaustive()
+    }
+}
+
+/// Whether a request carries what gateways add.
+pub(super) fn is_a_question(request: &Parts) -> bool {
+    let of_gateway =
+        |name: &HeaderName| OF_GATEWAYS.iter().any(|start| name.as_str().starts_with(start)) || [FORWARDED, VIA].contains(name);
+    request.headers.keys().any(of_gateway)
+}
+
+/// Whether a request for one of elastauth 1's paths can only be meant for us: those paths may be a client's too. It has to be a GET without a query, from
+/// a believed peer, with nothing that a gateway adds. All else is a question.
+pub(super) fn is_plainly_old(connection: &Connection, request: &Parts) -> bool {
+    let service = &connection.service;
+    request.method == Method::GET
+        && request.uri.query().is_none()
+        && !service.admin.elsewhere
+        && !is_a_question(request)
+        && service.trust.admit(connection.peer, &request.headers).is_ok()
+}
+
+/// Shows a page to whoever may see it.
+pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Response {
+    let (service, admin) = (&connection.service, &connection.service.admin);
+    if connection.audience == super::Audience::Gateways {
+        if admin.elsewhere {
+            return nothing_here();
+        }
+        if let Err(why) = service.trust.admit(connection.peer, &request.headers) {
+            // The operator who wonders why the scraper finds nothing finds this.
+            service.lines.withheld(connection.peer, &why);
+            return nothing_here();
+        }
+    }
+    if ![Method::GET, Method::HEAD].contains(&request.method) {
+        let mut response = told(StatusCode::METHOD_NOT_ALLOWED, "Ask with GET or HEAD.", "method_not_allowed");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match page {
+        Page::Metrics if admin.metrics => whole(StatusCode::OK, metrics::CONTENT_TYPE, service.metrics.expose().into()),
+        Page::Metrics => told(StatusCode::NOT_FOUND, "The metrics are switched off; `enable_metrics` switches them on.", "metrics_off"),
+        Page::Config => admin.show.as_ref().map_or_else(nothing_here, |show| json(StatusCode::OK, &show())),
+        Page::Docs => {
+            let mut response = whole(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(DOCS.as_bytes()));
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+            response
+        }
+        Page::OpenApi => whole(StatusCode::OK, "application/yaml", Bytes::from_static(OPENAPI.as_bytes())),
+    }
+}
+
+/// What is said of everything that is not there, or not for this peer. The two look alike.
+pub(super) fn nothing_here() -> Response {
+    told(StatusCode::NOT_FOUND, "There is nothing here.", "not_found")
+}
+
+fn told(status: StatusCode, message: &str, code: &str) -> Response {
+    json(status, &serde_json::json!({"message": message, "code": code}))
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+    whole(status, "application/json", format!("{body:#}\n").into())
+}
+
+fn whole(status: StatusCode, kind: &'static str, body: Bytes) -> Response {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,156 @@
+//! The closed sets of label values. What is not here cannot become a label: no user name, no address, no path.
+
+/// A closed set of label values, each with its place in a table.
+pub(super) trait Label: Copy + std::fmt::Debug + Send + Sync + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// All values, in the order of their places.
+    const ALL: &'static [Self];
+    /// As it is exposed.
+    fn text(self) -> &'static str;
+    /// Its place in [`Self::ALL`].
+    fn place(self) -> usize;
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $set:ident($name:literal) { $($value:ident = $text:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "docs/METRICS.md explains each to operators")]
+        pub enum $set { $($value,)* }
+
+        impl Label for $set {
+            const NAME: &'static str = $name;
+            const ALL: &'static [Self] = &[$(Self::$value,)*];
+
+            fn text(self) -> &'static str {
+                match self { $(Self::$value => $text,)* }
+            }
+
+            fn place(self) -> usize {
+                self as usize
+            }
+        }
+    )*};
+}
+
+labels! {
+    /// How a question ended: with a login, or with one of the outcomes of docs/STATUS-CODES.md.
+    Verdict("outcome") {
+        Granted = "granted",
+        UntrustedPeer = "untrusted_peer",
+        GatewayKey = "gateway_key",
+        NobodyAsks = "nobody_asks",
+        Malformed = "malformed",
+        ImpossibleName = "impossible_name",
+        GroupNotAllowed = "group_not_allowed",
+        NoRole = "no_role",
+        ReservedName = "reserved_name",
+        Disabled = "disabled",
+        ForeignUser = "foreign_user",
+        WriteBudget = "write_budget",
+        ServiceAccount = "service_account",
+        Cluster = "cluster",
+        Late = "late",
+        Busy = "busy",
+        Overdue = "overdue",
+        Bug = "bug",
+    }
+
+    /// Which provider knew, or refused, whoever asked.
+    Provider("provider") {
+        None = "none",
+        Authelia = "authelia",
+        Oidc = "oidc",
+    }
+
+    /// A step on the way to a user who stands in the cluster as he should.
+    Step("step") {
+        Confirmed = "confirmed",
+        WrittenFirst = "written_first",
+        WrittenChanged = "written_changed",
+        WrittenRotated = "written_rotated",
+        WrittenAdopted = "written_adopted",
+        Refused = "refused",
+        Failed = "failed",
+    }
+
+    /// A call of the cluster's security API.
+    Call("call") {
+        Authenticate = "authenticate",
+        ReadUser = "read_user",
+        WriteUser = "write_user",
+        Check = "check",
+    }
+
+    /// How a call ended: the class of its status, or without one.
+    CallEnd("status_class") {
+        Success = "2xx",
+        Redirect = "3xx",
+        Refused = "4xx",
+        Failed = "5xx",
+        NotSent = "not_sent",
+        Lost = "lost",
+    }
+
+    /// What the ledger knew of a user.
+    Lookup("result") {
+        Hit = "hit",
+        Stale = "stale",
+        Miss = "miss",
+    }
+
+    /// How a reload of the configuration ended.
+    Reload("result") {
+        Applied = "applied",
+        Unchanged = "unchanged",
+        Refused = "refused",
+    }
+
+    /// What became of a line of the audit stream.
+    AuditLine("result") {
+        Written = "written",
+        Lost = "lost",
+    }
+}
+
+impl Provider {
+    /// Its name in the configuration; nothing where nobody was known.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        (self != Self::None).then(|| self.text())
+    }
+}
+
+impl CallEnd {
+    /// The class of a status. What is below 200 never ends a call; it counts as the redirect that nobody follows.
+    #[must_use]
+    pub fn of_status(status: u16) -> Self {
+        match status {
+            200..300 => Self::Success,
+            400..500 => Self::Refused,
+            500.. => Self::Failed,
+            _ => Self::Redirect,
+        }
+    }
+}
+
+/// The label of what has no label; it is not exposed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Nothing {
+    /// The only one.
+    It,
+}
+
+impl Label for Nothing {
+    const NAME: &'static str = "";
+    const ALL: &'static [Self] = &[Self::It];
+
+    fn text(self) -> &'static str {
+        ""
+    }
+
+    fn place(self) -> usize {
+        0
+    }
+}

@@ -1,0 +1,93 @@
+use super::{labels::Label, *};
+
+fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(start)).map(str::trim)
+}
+
+#[test]
+fn what_is_counted_is_exposed() {
+    let metrics = Metrics::new(Timestamp(1_500));
+    metrics.decided(Verdict::Granted, Provider::Authelia, Duration::from_micros(70));
+    metrics.decided(Verdict::NobodyAsks, Provider::None, Duration::from_mins(1));
+    metrics.looked_up(Lookup::Hit);
+    metrics.looked_up(Lookup::Stale);
+    metrics.called(Call::WriteUser, CallEnd::Success, Duration::from_millis(3));
+    metrics.node(1).up(false);
+    metrics.remembered(7);
+    let text = metrics.expose();
+    for (start, value) in [
+        ("elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"}", "1"),
+        ("elastauth_decisions_total{outcome=\"granted\",provider=\"oidc\"}", "0"),
+        ("elastauth_decision_duration_seconds_count", "2"),
+        ("elastauth_decision_duration_seconds_bucket{le=\"5e-05\"}", "0"),
+        ("elastauth_decision_duration_seconds_bucket{le=\"0.0001\"}", "1"),
+        ("elastauth_decision_duration_seconds_bucket{le=\"10\"}", "1"),
+        ("elastauth_decision_duration_seconds_bucket{le=\"+Inf\"}", "2"),
+        ("elastauth_ledger_lookups_total{result=\"stale\"}", "1"),
+        ("elastauth_cluster_calls_total{call=\"write_user\",status_class=\"2xx\"}", "1"),
+        ("elastauth_cluster_call_duration_seconds_bucket{call=\"write_user\",le=\"0.005\"}", "1"),
+        ("elastauth_node_up{node=\"1\"}", "0"),
+        ("elastauth_ledger_users", "7"),
+        ("elastauth_write_budget_refusals_total", "0"),
+        ("elastauth_proxy_authentication_total{result=\"success\"}", "1"),
+        ("elastauth_proxy_authentication_total{result=\"failure\"}", "1"),
+        ("elastauth_proxy_cache_hits_total{result=\"hit\"}", "1"),
+        ("elastauth_proxy_cache_hits_total{result=\"miss\"}", "1"),
+        ("process_start_time_seconds", "1.5"),
+    ] {
+        assert_eq!(line(&text, &format!("{start} ")), Some(value), "{start}\n{text}");
+    }
+    assert!(text.contains("elastauth_build_info{version=\""), "{text}");
+}
+
+#[test]
+fn what_is_in_hand_is_let_go() {
+    let metrics = Metrics::default();
+    let (one, other) = (metrics.flight(), metrics.flight());
+    assert_eq!(line(&metrics.expose(), "elastauth_flights "), Some("2"));
+    drop((one, other));
+    assert_eq!(line(&metrics.expose(), "elastauth_flights "), Some("0"));
+}
+
+#[test]
+fn the_size_of_the_exposition_does_not_depend_on_who_comes() {
+    let metrics = Metrics::default();
+    let lines = metrics.expose().lines().count();
+    for verdict in Verdict::ALL {
+        for provider in Provider::ALL {
+            metrics.decided(*verdict, *provider, Duration::ZERO);
+        }
+    }
+    assert_eq!(metrics.expose().lines().count(), lines);
+}
+
+/// Not a bound, only a measurement: `cargo test --release --lib what_a_decision_pays -- --ignored --nocapture`.
+#[test]
+#[ignore = "it measures"]
+#[expect(clippy::print_stdout, reason = "its result is for a person")]
+fn what_a_decision_pays() {
+    const DECISIONS: u32 = 5_000_000;
+    let metrics = Metrics::default();
+    let count = |took: Duration| {
+        metrics.looked_up(Lookup::Hit);
+        metrics.decided(Verdict::Granted, Provider::Authelia, took);
+    };
+    // Tokio's clock is slower in tests than in the program: there it can be stopped, and asks a lock whether it is.
+    let timed = || {
+        let begun = tokio::time::Instant::now();
+        count(begun.elapsed());
+    };
+    let on = |threads: u32, work: &(dyn Fn() + Sync)| {
+        let start = tokio::time::Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| (0..DECISIONS).for_each(|_| work()));
+            }
+        });
+        start.elapsed() / DECISIONS
+    };
+    for threads in [1, 2] {
+        let (counted, clocked) = (on(threads, &|| count(Duration::from_micros(20))), on(threads, &timed));
+        println!("{threads} threads: {counted:?} to count a decision, {clocked:?} with the clock");
+    }
+}
