@@ -210,7 +210,7 @@ impl From<&AuthError> for Outcome {
                 BrokerError::Disabled => Self::Disabled,
                 BrokerError::Foreign => Self::ForeignUser,
                 BrokerError::WriteBudget => Self::WriteBudget,
-                BrokerError::ServiceAccount => Self::ServiceAccount,
+                BrokerError::ServiceAccount(_) => Self::ServiceAccount,
                 BrokerError::Cluster(_) => Self::Cluster,
                 BrokerError::Late => Self::Late,
                 BrokerError::Busy => Self::Busy,
