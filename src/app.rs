@@ -6,7 +6,7 @@ use crate::{
     cluster::{CallError, Cluster},
     config::Config,
     flow::Flow,
-    identity::{headers, ProviderConfig},
+    identity::{ProviderConfig, Providers},
     ledger::Ledger,
     net::{tls::TlsError, trust::Trust},
     respond::IdentityHeaders,
@@ -34,6 +34,9 @@ pub enum StartError {
     /// A certificate or key file towards the cluster.
     #[error("TLS towards the cluster cannot be set up")]
     ClusterTls(#[source] TlsError),
+    /// A certificate or key file towards an identity provider.
+    #[error("TLS towards an identity provider cannot be set up")]
+    IdpTls(#[source] TlsError),
     /// No key can be made.
     #[error("no key can be made")]
     Key(#[source] NoRandomness),
@@ -51,11 +54,17 @@ impl App {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::new(&config.ledger);
-        let answered_under = config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
+        // Identity headers in answers have the names of those in questions, where there are such.
+        let names = config.identity.providers.iter().find_map(|provider| match provider {
+            ProviderConfig::Headers(names) => Some(names.clone()),
+            ProviderConfig::Oidc(_) => None,
+        });
+        let answered_under = names.unwrap_or_default();
+        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
         let broker =
             Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
         let service = Service::new(
-            Flow::new(config.identity, Mapping::new(config.roles), broker),
+            Flow::new(providers, Mapping::new(config.roles), broker),
             Trust::new(config.trust),
             IdentityHeaders::from(&answered_under),
             check(cluster),

@@ -2,7 +2,7 @@
 
 use crate::{
     broker::{Broker, BrokerError, Credential},
-    identity::{self, Identity, Rejected},
+    identity::{Identity, Providers, Rejected},
     model::{RequestFacts, Username},
     roles::{Mapping, NotEntitled},
 };
@@ -10,7 +10,7 @@ use crate::{
 /// The three decisions, ready to be asked.
 #[derive(Debug)]
 pub struct Flow {
-    identity: identity::Config,
+    providers: Providers,
     mapping: Mapping,
     broker: Broker,
 }
@@ -65,8 +65,14 @@ pub enum AuthError {
 impl Flow {
     /// Puts the three decisions together.
     #[must_use]
-    pub fn new(identity: identity::Config, mapping: Mapping, broker: Broker) -> Self {
-        Self { identity, mapping, broker }
+    pub fn new(providers: Providers, mapping: Mapping, broker: Broker) -> Self {
+        Self { providers, mapping, broker }
+    }
+
+    /// Who is asked who asks.
+    #[must_use]
+    pub fn providers(&self) -> &Providers {
+        &self.providers
     }
 
     /// Decides about one request. A known user is answered without waiting for anything.
@@ -74,7 +80,7 @@ impl Flow {
     /// # Errors
     /// The first step that says no.
     pub async fn decide(&self, facts: &RequestFacts) -> Result<Grant, Refused> {
-        let identity = match identity::identify(&self.identity, facts) {
+        let identity = match self.providers.identify(facts).await {
             Ok(Some(identity)) => identity,
             Ok(None) => return Err(Refused { user: None, why: AuthError::NobodyAsks }),
             Err(why) => return Err(Refused { user: None, why: AuthError::Identity(why) }),

@@ -180,8 +180,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("remote-user", HeaderValue::from_static("alice"));
         headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
-        let config = identity::Config { providers: vec![identity::ProviderConfig::Headers(identity::headers::Config::default())] };
-        identity::identify(&config, &RequestFacts { peer: [127, 0, 0, 1].into(), headers }).unwrap().unwrap()
+        let facts = RequestFacts { peer: [127, 0, 0, 1].into(), headers };
+        identity::headers::identify(&identity::headers::Config::default(), &facts).unwrap().unwrap()
     }
 
     fn roles(names: &[&str]) -> Vec<Role> {

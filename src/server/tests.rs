@@ -9,7 +9,7 @@ use crate::{
     broker::Broker,
     clock::Clock,
     flow::Flow,
-    identity::{self, ProviderConfig, headers},
+    identity::{Providers, headers},
     net::{
         tls,
         trust::{self, Trust},
@@ -65,7 +65,7 @@ impl Setup {
         let names = headers::Config::default();
         let identity_headers = IdentityHeaders::from(&names);
         let flow = Flow::new(
-            identity::Config { providers: vec![ProviderConfig::Headers(names)] },
+            Providers::headers(names),
             Mapping::new(roles::Config { default_roles: vec![crate::model::Role::parse("viewer").unwrap()], ..roles::Config::default() }),
             Broker {},
         );
