@@ -8,7 +8,7 @@ use elastauth::{
     cluster::{self, Cluster},
     demo::standin::{By, Endpoint, Fault, Misbehaviour, StandIn, StoredUser},
     flow::{AuthError, Flow, Grant},
-    identity::{self, headers},
+    identity::{Providers, headers},
     ledger::{self, Ledger},
     model::{Group, RequestFacts, Role},
     net::tls,
@@ -81,7 +81,7 @@ impl House {
             ],
             ..roles::Config::default()
         });
-        let identity = identity::Config { providers: vec![identity::ProviderConfig::Headers(headers::Config::default())] };
+        let identity = Providers::headers(headers::Config::default());
         Arc::new(Flow::new(identity, mapping, broker))
     }
 

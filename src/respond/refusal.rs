@@ -127,7 +127,8 @@ mod tests {
     #[tokio::test]
     async fn a_program_gets_json() {
         let (headers, body) = refused(Outcome::NobodyAsks, Protocol::ForwardAuth, Form::Json).await;
-        assert_eq!((&headers[CONTENT_TYPE], &headers[WWW_AUTHENTICATE]), ("application/json", r#"SSO realm="elastauth""#));
+        assert_eq!(headers[CONTENT_TYPE], "application/json");
+        assert_eq!(headers[WWW_AUTHENTICATE], r#"SSO realm="elastauth""#);
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&body).unwrap(),
             serde_json::json!({
