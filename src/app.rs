@@ -74,6 +74,18 @@ impl App {
         Ok(Self { server, tasks })
     }
 
+    /// The three decisions without a listener, for a look at what they would say.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn flow(config: Config) -> Result<Flow, StartError> {
+        let (clock, tasks) = (Clock::System, Tasks::default());
+        let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
+        let broker = Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock.clone(), tasks.clone()).map_err(StartError::Key)?;
+        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
+        Ok(Flow::new(providers, Mapping::new(config.roles), broker))
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {

@@ -7,6 +7,10 @@ mod doubt;
 mod ensure;
 mod flights;
 mod names;
+mod rotation;
+
+pub use ensure::{Next, Plan, Reason};
+pub use rotation::{InvalidWindow, Window};
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -17,11 +21,12 @@ use crate::{
     secret::{NoRandomness, SecretKey},
     shutdown::Tasks,
 };
-use derive::{Deriver, Rotation};
+use derive::Derivers;
 use document::Document;
 use ensure::Ensure;
 use flights::{Flights, Landing};
 use http::HeaderValue;
+use rotation::{Rotation, Turn};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
@@ -40,12 +45,16 @@ const HELD: usize = 4_096;
 pub struct Config {
     /// The key from which credentials are derived; `None` makes one for this process alone.
     pub secret_key: Option<SecretKey>,
+    /// The key before it, for a change of keys without an outage.
+    pub previous_key: Option<PreviousKey>,
     /// Part of every derivation, so that two clusters never share a password.
     pub cluster_name: String,
     /// The service account's own name, never to be written. `None` with an API key.
     pub service_account: Option<String>,
     /// How long a password lives; zero means for ever.
     pub rotation: Duration,
+    /// In which part of the day passwords change; `None` spreads the changes over the whole period. With a window the period is counted in whole days.
+    pub rotation_window: Option<Window>,
     /// How long nobody is answered at the boundary of two passwords; must exceed the replicas' clock skew.
     pub grace: Duration,
     /// How long the cluster's agreement is believed without asking again.
@@ -58,6 +67,16 @@ pub struct Config {
     pub writes_per_minute: u32,
     /// Answer with a credential and never call the cluster.
     pub dry_run: bool,
+}
+
+/// The key that is being replaced.
+#[derive(Debug, Clone)]
+pub struct PreviousKey {
+    /// The key.
+    pub key: SecretKey,
+    /// When the change begins: each user moves to the present key at the first boundary of its passwords from here on. Replicas that all know both keys by then
+    /// never contradict each other.
+    pub until: Timestamp,
 }
 
 /// In which form passwords are sent to the cluster.
@@ -147,11 +166,14 @@ impl Broker {
     /// When a key must be made and the system has no randomness.
     pub fn new(config: Config, cluster: Cluster, ledger: Ledger, clock: Clock, tasks: Tasks) -> Result<Self, NoRandomness> {
         let key = config.secret_key.clone().map_or_else(SecretKey::random, Ok)?;
-        let deriver = Deriver::new(&key, &config.cluster_name);
+        let previous = config.previous_key.as_ref();
+        let derivers = Derivers::new(&key, previous.map(|previous| &previous.key), &config.cluster_name);
+        let key_since = previous.map_or(Timestamp(0), |previous| previous.until);
+        let rotation = Rotation::new(config.rotation, config.rotation_window.as_ref(), key_since, config.grace, clock.now());
         Ok(Self {
             flights: Flights::new(tasks, clock.clone()),
-            ensure: Arc::new(Ensure::new(cluster, ledger, deriver, clock, &config)),
-            rotation: Rotation::new(config.rotation, config.grace),
+            ensure: Arc::new(Ensure::new(cluster, ledger, derivers, clock, &config)),
+            rotation,
             held: Semaphore::new(HELD),
             expiration: config.expiration,
             service_account: config.service_account.map(Box::from),
@@ -173,25 +195,56 @@ impl Broker {
                 self.hold(wait, deadline).await?;
                 continue;
             }
-            let fingerprint = self.ensure.deriver.fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
+            let fingerprint = self.ensure.derivers.of(turn.key).fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
             if self.known(user, now) == Some(fingerprint) {
-                return Ok(self.login(user, turn.epoch));
+                return Ok(self.login(user, turn));
             }
-            names::permit(user, self.service_account.as_deref()).map_err(BrokerError::ReservedName)?;
+            self.permits(entitled)?;
             if self.dry_run {
-                return Ok(self.login(user, turn.epoch));
+                return Ok(self.login(user, turn));
             }
             let flight = self.flights.join(user, fingerprint, || {
-                let (ensure, document) = (Arc::clone(&self.ensure), Document::new(entitled, fingerprint, turn.epoch));
+                let (ensure, document) = (Arc::clone(&self.ensure), self.document(entitled, turn));
                 async move { ensure.fly(&document).await }
             });
             match timeout_at(deadline, flight).await.map_err(|_| BrokerError::Late)? {
-                Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn.epoch) => return Ok(self.login(user, turn.epoch)),
+                Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) => return Ok(self.login(user, turn)),
                 Landing::Same(Err(error)) => return Err(error),
                 // Another session's flight has landed, or what this one made stands no more: look again.
                 Landing::Same(Ok(())) | Landing::Other => {}
             }
         }
+    }
+
+    /// What the next request of this identity would find in the cluster and do there. It asks, and changes nothing.
+    ///
+    /// # Errors
+    /// When the name may not be written at all, or the cluster cannot be asked.
+    pub async fn foresee(&self, entitled: &Entitled) -> Result<Plan, BrokerError> {
+        self.permits(entitled)?;
+        let user = entitled.identity().user();
+        self.ensure.foresee(&self.document(entitled, self.rotation.turn(user, self.ensure.clock.now()))).await
+    }
+
+    /// Whether a user of this name may be written at all.
+    ///
+    /// # Errors
+    /// [`BrokerError::ReservedName`] with the rule.
+    pub fn permits(&self, entitled: &Entitled) -> Result<(), BrokerError> {
+        names::permit(entitled.identity().user(), self.service_account.as_deref()).map_err(BrokerError::ReservedName)
+    }
+
+    /// The user that a write would put into the cluster at this moment, without its password.
+    #[must_use]
+    pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
+        let turn = self.rotation.turn(entitled.identity().user(), self.ensure.clock.now());
+        self.document(entitled, turn).without_password()
+    }
+
+    fn document(&self, entitled: &Entitled, turn: Turn) -> Document {
+        let deriver = self.ensure.derivers.of(turn.key);
+        let fingerprint = deriver.fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
+        Document::new(entitled, fingerprint, turn, deriver.key_id())
     }
 
     /// The fingerprint with which this user stands in the cluster, as far as that is still believed.
@@ -204,14 +257,14 @@ impl Broker {
 
     /// Whether a flight that has just landed may be answered on: the same password period, and nobody has begun to write the user since. A ledger
     /// that has already forgotten the entry says nothing against it.
-    fn still_holds(&self, user: &Username, fingerprint: Fingerprint, epoch: u64) -> bool {
+    fn still_holds(&self, user: &Username, fingerprint: Fingerprint, then: Turn) -> bool {
         let turn = self.rotation.turn(user, self.ensure.clock.now());
         let stands = match self.ensure.ledger.recall(user) {
             None => true,
             Some(Entry::InFlux) => false,
             Some(Entry::Stands { fingerprint: theirs, .. }) => theirs == fingerprint,
         };
-        stands && turn.epoch == epoch && turn.hold.is_none()
+        stands && turn == then
     }
 
     /// Waits out the boundary of two passwords, within the request's own deadline and in bounded company.
@@ -220,7 +273,7 @@ impl Broker {
         timeout_at(deadline, sleep(wait)).await.map_err(|_| BrokerError::Late)
     }
 
-    fn login(&self, user: &Username, epoch: u64) -> Credential {
-        Credential { authorization: self.ensure.deriver.password(user, epoch).authorization(user) }
+    fn login(&self, user: &Username, turn: Turn) -> Credential {
+        Credential { authorization: self.ensure.derivers.of(turn.key).password(user, turn.epoch).authorization(user) }
     }
 }

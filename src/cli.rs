@@ -1,12 +1,23 @@
 //! The commands, and what a person reads on the terminal.
 
+mod explain;
+mod healthcheck;
+mod online;
+
 use crate::{
     app::App,
     config::{self, Checked, Config, Flags, Sources},
+    demo::{self, Options},
     telemetry,
 };
 use clap::{CommandFactory as _, Parser, Subcommand};
-use std::{error::Error, fmt::Write as _, io::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    error::Error,
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Single sign-on for Elasticsearch and Kibana on the free tier. Without a command it serves.
@@ -34,7 +45,33 @@ enum Command {
     /// Answers gateways. The same as no command.
     Serve,
     /// Reads the configuration, says everything that is wrong or weak, and changes nothing.
-    Check,
+    Check {
+        /// For programs: one JSON object with `ok`, `faults`, `warnings` and, with `--online`, `tried`.
+        #[arg(long)]
+        json: bool,
+        /// Also try the cluster: is it there, does it take the account, may the account do its work? Nothing is written.
+        #[arg(long)]
+        online: bool,
+    },
+    /// Shows what counts in the end and where each value came from, secrets as `***`.
+    Config {
+        /// For programs: a JSON list.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints the JSON Schema of the configuration file.
+    Schema,
+    /// Tells why somebody gets which roles, or no login.
+    Explain(explain::Options),
+    /// Asks the running process whether it is alive; the exit code says it. For containers.
+    Healthcheck,
+    /// Prints what a shell needs to complete the command line.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page.
+    Man,
     /// Makes a `secret_key`.
     GenerateKey,
     /// Shows the main job with a stand-in for the cluster and a tiny gateway; nothing else is needed.
@@ -53,14 +90,27 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         _ if cli.generate_key => generate_key(),
         None | Some(Command::Serve) => serve(flags),
-        Some(Command::Check) => check(flags),
+        Some(Command::Check { json, online }) => check(flags, json, online),
+        Some(Command::Config { json }) => effective(flags, json),
+        Some(Command::Schema) => schema(),
+        Some(Command::Explain(options)) => explain(flags, &options),
+        Some(Command::Healthcheck) => healthcheck(flags),
+        Some(Command::Completions { shell }) => {
+            // Into memory first: the generator panics where its reader has gone.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "elastauth", &mut text);
+            print(String::from_utf8_lossy(&text).trim_end())
+        }
+        Some(Command::Man) => man(),
         Some(Command::GenerateKey) => generate_key(),
         Some(Command::Demo { once }) => demo(once, flags.listen.as_deref()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed(text)) => {
-            say(&mut std::io::stderr(), &text);
+            if !text.is_empty() {
+                say(&mut io::stderr(), &text);
+            }
             ExitCode::FAILURE
         }
     }
@@ -98,37 +148,92 @@ fn say_whom_it_trusts(config: &Config) {
     );
 }
 
-fn check(flags: Flags) -> Result<(), Failed> {
+fn check(flags: Flags, json: bool, online: bool) -> Result<(), Failed> {
     let Checked { outcome, warnings } = config::check(&Sources::system(flags));
+    let tried = match &outcome {
+        Ok(config) if online => runtime()?.block_on(online::run(config)),
+        Ok(_) | Err(_) => Vec::new(),
+    };
+    let faults = outcome.as_ref().err().map_or(&[][..], Vec::as_slice);
+    let failed = tried.iter().filter(|tried| !tried.ok).count();
+    let ok = faults.is_empty() && failed == 0;
+    if json {
+        let report = serde_json::json!({ "ok": ok, "faults": faults, "warnings": warnings, "tried": tried });
+        print(&format!("{report:#}"))?;
+        return if ok { Ok(()) } else { Err(Failed(String::new())) };
+    }
     let mut text = String::new();
     for warning in &warnings {
         let _infallible = writeln!(text, "warning: {warning}");
     }
-    match outcome {
-        Ok(_) => {
-            let _infallible = write!(text, "the configuration is good, {} warning(s)", warnings.len());
-            say(&mut std::io::stdout(), &text);
-            Ok(())
-        }
-        Err(faults) => {
-            for fault in &faults {
-                let _infallible = writeln!(text, "fault: {fault}");
-            }
-            let _infallible = write!(text, "the configuration has {} fault(s), {} warning(s)", faults.len(), warnings.len());
-            Err(Failed(text))
-        }
+    for fault in faults {
+        let _infallible = writeln!(text, "fault: {fault}");
     }
+    for one in &tried {
+        let _infallible = writeln!(text, "{}: {}: {}", if one.ok { "ok" } else { "failed" }, one.what, one.found);
+    }
+    let _infallible = write!(text, "{} fault(s), {} warning(s)", faults.len(), warnings.len());
+    if !tried.is_empty() {
+        let _infallible = write!(text, ", {failed} of {} online checks failed", tried.len());
+    }
+    if ok { print(&text) } else { Err(Failed(text)) }
+}
+
+/// The configuration for a command that is not the service: its faults end the command, its warnings are not the question.
+fn sound(flags: Flags) -> Result<Config, Failed> {
+    config::check(&Sources::system(flags)).outcome.map_err(|faults| {
+        let list = faults.iter().fold(String::new(), |list, fault| list + &format!("  {fault}\n"));
+        Failed(format!("the configuration has {} fault(s):\n{list}", faults.len()))
+    })
+}
+
+fn explain(flags: Flags, options: &explain::Options) -> Result<(), Failed> {
+    let config = sound(flags)?;
+    runtime()?.block_on(explain::run(config, options))
+}
+
+fn healthcheck(flags: Flags) -> Result<(), Failed> {
+    let config = sound(flags)?;
+    runtime()?.block_on(healthcheck::run(&config.server))
+}
+
+fn man() -> Result<(), Failed> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(|error| failed("the page cannot be written", &error))?;
+    print(String::from_utf8_lossy(&page).trim_end())
+}
+
+fn effective(flags: Flags, json: bool) -> Result<(), Failed> {
+    let settings = config::effective(&Sources::system(flags));
+    let text = if json {
+        serde_json::to_string_pretty(&settings).map_err(|error| failed("the settings cannot be written", &error))?
+    } else {
+        let width = settings.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
+        let lines = settings.iter().map(|setting| match &setting.value {
+            Some(value) => format!("{:width$}  {value}  ({})", setting.key, setting.place),
+            None => format!("{:width$}  (not set)", setting.key),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    print(&text)
+}
+
+fn schema() -> Result<(), Failed> {
+    let text = serde_json::to_string_pretty(&config::schema()).map_err(|error| failed("the schema cannot be written", &error))?;
+    print(&text)
 }
 
 fn generate_key() -> Result<(), Failed> {
     let key = config::generate_key().map_err(|error| failed("no key can be made", &error))?;
-    say(&mut std::io::stdout(), &key);
-    Ok(())
+    print(&key)
 }
 
 fn demo(once: bool, listen: Option<&str>) -> Result<(), Failed> {
-    let _ = (once, listen);
-    Err(Failed("placeholder".to_owned()))
+    let listen =
+        listen.map(str::parse).transpose().map_err(|_| Failed("--listen of the demo is an address such as 127.0.0.1:8080".to_owned()))?;
+    telemetry::init(telemetry::Config { level: telemetry::Level::Error, ..telemetry::Config::default() })
+        .map_err(|error| failed("the log cannot be set up", &error))?;
+    runtime()?.block_on(demo::run(Options { once, listen })).map_err(|error| failed("the demonstration ended early", &error))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
@@ -147,17 +252,30 @@ fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 fn failed(what: &str, error: &dyn Error) -> Failed {
-    let mut text = format!("{what}: {error}");
+    Failed(format!("{what}: {}", reason(error)))
+}
+
+/// An error with all its causes, in one line.
+fn reason(error: &dyn Error) -> String {
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let _infallible = write!(text, ": {cause}");
         source = cause.source();
     }
-    Failed(text)
+    text
+}
+
+/// What a command was asked for goes to standard output. A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failed> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed("the answer cannot be printed", &error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// A terminal that went away is nobody's fault.
-fn say(to: &mut dyn std::io::Write, text: &str) {
+fn say(to: &mut dyn io::Write, text: &str) {
     let _nobody_reads = writeln!(to, "{text}");
 }
 

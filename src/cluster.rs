@@ -12,7 +12,7 @@ mod tests;
 mod wire;
 
 pub use error::{CallError, Fate, Loss, Source, Unsent};
-pub use wire::{NewUser, Password, User, Whoami};
+pub use wire::{NewUser, Password, Privileges, User, Whoami};
 
 use crate::{
     clock::Clock,
@@ -163,6 +163,24 @@ impl Cluster {
     /// What stands in the way; a refused account is a status of 401.
     pub async fn check(&self) -> Result<(), CallError> {
         self.inner.caller.read(&get("/_security/_authenticate", self.inner.account()?), wire::Answer::accepted).await
+    }
+
+    /// Whether the service account may read and write users, by its own word; nothing is read or written for it.
+    ///
+    /// # Errors
+    /// What stands in the way of asking.
+    pub async fn privileges(&self) -> Result<Privileges, CallError> {
+        let body = Bytes::from(serde_json::json!({ "cluster": [wire::READ_USERS, wire::WRITE_USERS] }).to_string());
+        let ask = Ask { method: Method::POST, path: "/_security/user/_has_privileges", authorization: self.inner.account()?, body };
+        self.inner.caller.read(&ask, wire::Answer::privileges).await
+    }
+
+    /// The cluster's version; `None` where the service account may not see it, which it need not.
+    ///
+    /// # Errors
+    /// What stands in the way of asking.
+    pub async fn version(&self) -> Result<Option<String>, CallError> {
+        self.inner.caller.read(&get("/", self.inner.account()?), wire::Answer::version).await
     }
 }
 

@@ -1,24 +1,92 @@
-//! stub
-use crate::{broker,cluster,identity,ledger,net::trust,roles,server,telemetry,secret::{SecretKey,NoRandomness}};
-/// x
+//! The configuration: from flags, environment, `.env` and YAML to each component's own `Config`, with every fault at once.
+//!
+//! `table` knows the keys, `kind` their values. `load` reads what the process has, `layers` says which source gives which key, `settings` keeps the
+//! highest one, `fill` hands it out. Nothing above this floor knows where a value came from.
+
+mod describe;
+mod dotenv;
+mod effective;
+mod expand;
+mod fill;
+mod finding;
+mod key;
+mod kind;
+mod layers;
+mod load;
+mod raw;
+mod schema;
+mod settings;
+mod sources;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+mod yaml;
+
+pub use describe::{example, reference};
+pub use effective::{Setting, effective, needs_restart};
+pub use finding::{Fault, Place, Warning};
+pub use schema::schema;
+pub use sources::{Flags, Sources};
+
+use crate::{
+    broker, cluster, identity, ledger,
+    net::trust,
+    roles,
+    secret::{NoRandomness, SecretKey},
+    server, telemetry,
+};
+use finding::Findings;
+use settings::Settings;
+
+/// What each component is told.
 #[derive(Debug, Clone)]
-pub struct Config { pub server: server::Config, pub trust: trust::Config, pub identity: identity::Config, pub roles: roles::Config, pub broker: broker::Config, pub cluster: cluster::Config, pub ledger: ledger::Config, pub telemetry: telemetry::Config }
-/// x
-pub struct Checked { pub outcome: Result<Config, Vec<String>>, pub warnings: Vec<String> }
-pub struct Flags { pub config: Option<std::path::PathBuf>, pub listen: Option<String>, pub enable_otel: bool }
-pub struct Sources(Flags);
-impl Sources { pub fn system(f: Flags)->Self{Self(f)} }
-pub fn generate_key() -> Result<String, NoRandomness> { SecretKey::random().map(|k| k.expose_hex()) }
-pub fn check(s: &Sources) -> Checked {
-  use std::time::Duration;
-  let text = std::fs::read_to_string(s.0.config.as_ref().unwrap()).unwrap();
-  let f = |k: &str| text.lines().find_map(|l| l.trim().strip_prefix(k)).map(|v| v.trim().trim_matches(['[',']']).to_owned()).unwrap_or_default();
-  let role = |n: &str| crate::model::Role::parse(n).unwrap(); let group = |n:&str| crate::model::Group::parse(n).unwrap();
-  let c = Config { server: server::Config{listen: f("listen:").parse().unwrap(), tls: None}, trust: trust::Config{proxies: vec!["127.0.0.0/8".parse().unwrap()], gateway_keys: vec![]},
-   identity: identity::Config{providers: vec![identity::ProviderConfig::Headers(identity::headers::Config::default())]},
-   roles: roles::Config{default_roles: vec![role("viewer")], group_mappings: vec![(group("dev"),vec![role("editor")]),(group("ops"),vec![role("monitoring_user")])], ..Default::default()},
-   broker: broker::Config{secret_key: Some(SecretKey::parse(&f("secret_key:")).unwrap()), cluster_name: "default".into(), service_account: None, rotation: Duration::from_secs(if f("rotation:")=="0" {0} else {86400}), grace: Duration::from_millis(500), expiration: Duration::from_secs(3600), hash: if f("hash:")=="off" {broker::HashMode::Off} else {broker::HashMode::Auto}, adopt: broker::Adopt::Never, writes_per_minute: 10, dry_run: false},
-   cluster: cluster::Config{hosts: vec![f("hosts:").parse().unwrap()], account: cluster::Account::Basic{username: f("username:"), password: f("password:").into()}, tls: Default::default()},
-   ledger: ledger::Config{capacity: 1_200_000}, telemetry: telemetry::Config{level: telemetry::Level::Warn, ..Default::default()} };
-  Checked{outcome: Ok(c), warnings: vec![]}
+#[expect(missing_docs, reason = "one field a component, and the component's type says the rest")]
+pub struct Config {
+    pub server: server::Config,
+    pub trust: trust::Config,
+    pub identity: identity::Config,
+    pub roles: roles::Config,
+    pub broker: broker::Config,
+    pub cluster: cluster::Config,
+    pub ledger: ledger::Config,
+    pub telemetry: telemetry::Config,
+}
+
+/// A configuration that was looked at as a whole.
+#[derive(Debug)]
+pub struct Checked {
+    /// The configuration, or everything that is wrong with it: at least one fault.
+    pub outcome: Result<Config, Vec<Fault>>,
+    /// What is legal, and weak or old.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads the sources as a whole. Changes nothing and asks nobody.
+#[must_use]
+pub fn check(sources: &Sources) -> Checked {
+    let mut findings = Findings::default();
+    let settings = Settings::gather(sources, &mut findings);
+    // Where a source could not be read, every other fault would be a guess.
+    let config = if settings.unread { None } else { fill::fill(&settings, &mut findings) };
+    let (mut faults, warnings) = findings.told();
+    let outcome = match config {
+        Some(config) if faults.is_empty() => Ok(config),
+        _ => {
+            if faults.is_empty() {
+                // A filler that asks for the wrong type; the tests of the defaults would have found it.
+                faults.push(Fault { place: Place::Nowhere, text: "a value was lost on its way; this is a bug of elastauth".to_owned() });
+            }
+            Err(faults)
+        }
+    };
+    Checked { outcome, warnings }
+}
+
+/// A new `secret_key` as the configuration takes it.
+///
+/// # Errors
+/// When the system has no randomness to give.
+pub fn generate_key() -> Result<String, NoRandomness> {
+    SecretKey::random().map(|key| key.expose_hex())
 }

@@ -12,7 +12,7 @@ pub mod standin;
 mod tests;
 mod tour;
 
-use crate::shutdown::Tasks;
+use crate::{app::App, shutdown::Tasks};
 use gateway::Gateway;
 use site::Site;
 use standin::StandIn;
@@ -88,14 +88,12 @@ async fn tell(options: Options, tasks: &Tasks, out: &mut (dyn Write + Send)) -> 
     }
 }
 
-/// The one place where the demonstration starts the product.
-///
-/// TO BE WIRED when `app` is there: fill `config::Config` with what [`settings::of`] gives, `app::App::start(config)`, keep `app.addr()`,
-/// and `tasks.spawn(app.run_until(…))` with a clone of `tasks` whose `ending()` is the end.
-#[expect(clippy::unused_async, reason = "starting the app awaits")]
+/// elastauth as it is shipped, set up in code instead of by a file; it drains when the demonstration ends.
 async fn start_elastauth(standin: &StandIn, tasks: &Tasks) -> Result<SocketAddr, DemoError> {
-    let _settings = (settings::of(standin)?, tasks.clone());
-    Err(DemoError::Start("it is not part of this build yet".into()))
+    let app = App::start(settings::of(standin)?).await.map_err(|error| DemoError::Start(error.into()))?;
+    let (addr, ending) = (app.addr(), tasks.clone());
+    tasks.spawn(app.run_until(async move { ending.ending().await }));
+    Ok(addr)
 }
 
 /// The gateway in front of a running elastauth, with its page.

@@ -1,10 +1,10 @@
 //! The trip of one request: identity, then roles, then a credential. The only place that knows the order.
 
 use crate::{
-    broker::{Broker, BrokerError, Credential},
+    broker::{Broker, BrokerError, Credential, Plan},
     identity::{Identity, Providers, Rejected},
     model::{RequestFacts, Username},
-    roles::{Mapping, NotEntitled},
+    roles::{Entitled, Given, Mapping, NotEntitled},
 };
 
 /// The three decisions, ready to be asked.
@@ -13,6 +13,35 @@ pub struct Flow {
     providers: Providers,
     mapping: Mapping,
     broker: Broker,
+}
+
+/// The trip of one request, as far as it went. What is `None` was not reached.
+#[derive(Debug)]
+pub struct Explanation<'a> {
+    mapping: &'a Mapping,
+    /// Who asks.
+    pub identity: Option<Identity>,
+    /// With which roles.
+    pub entitled: Option<Entitled>,
+    /// The user that a write would put into the cluster, without its password.
+    pub document: Option<serde_json::Value>,
+    /// What stands in the cluster and what the next request would do there.
+    pub plan: Option<Plan>,
+    /// Where it ends without a login.
+    pub refused: Option<AuthError>,
+}
+
+impl Explanation<'_> {
+    /// Every role, with the rule that gives it.
+    #[must_use]
+    pub fn given(&self) -> Vec<Given<'_>> {
+        self.identity.as_ref().map(|identity| self.mapping.given(identity)).unwrap_or_default()
+    }
+
+    fn ending(mut self, why: AuthError) -> Self {
+        self.refused = Some(why);
+        self
+    }
 }
 
 /// What the gateway may let through, and as whom. Made by [`Flow::decide`] alone.
@@ -73,6 +102,37 @@ impl Flow {
     #[must_use]
     pub fn providers(&self) -> &Providers {
         &self.providers
+    }
+
+    /// Tells the trip of one request step by step, by the very steps that [`Self::decide`] takes. Nothing is written; the cluster is asked only if `online`.
+    pub async fn explain(&self, facts: &RequestFacts, online: bool) -> Explanation<'_> {
+        let mut told = Explanation { mapping: &self.mapping, identity: None, entitled: None, document: None, plan: None, refused: None };
+        let identity = match self.providers.identify(facts).await {
+            Ok(Some(identity)) => identity,
+            Ok(None) => return told.ending(AuthError::NobodyAsks),
+            Err(why) => return told.ending(AuthError::Identity(why)),
+        };
+        told.identity = Some(identity.clone());
+        let entitled = match self.mapping.entitle(identity) {
+            Ok(entitled) => entitled,
+            Err(why) => return told.ending(AuthError::Roles(why)),
+        };
+        told.document = Some(self.broker.would_write(&entitled));
+        if let Err(why) = self.broker.permits(&entitled) {
+            return told.ending(AuthError::Broker(why));
+        }
+        if online {
+            match self.broker.foresee(&entitled).await {
+                Ok(Plan { next: Err(why), found }) => {
+                    told.plan = Some(Plan { next: Err(why.clone()), found });
+                    told.refused = Some(AuthError::Broker(why));
+                }
+                Ok(plan) => told.plan = Some(plan),
+                Err(why) => told.refused = Some(AuthError::Broker(why)),
+            }
+        }
+        told.entitled = Some(entitled);
+        told
     }
 
     /// Decides about one request. A known user is answered without waiting for anything.

@@ -75,15 +75,16 @@ pub enum InvalidUsername {
     DotSegment,
 }
 
-/// A group as the identity source names it: not empty, no outer white space, any other UTF-8.
+/// A group as the identity source names it: not empty, no outer blanks or tabs, any other UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Group(Box<str>);
 
 impl Group {
-    /// Takes one group name; outer white space is dropped, and nothing is left of an empty one.
+    /// Takes one group name; outer blanks and tabs are dropped, and nothing is left of an empty one. Other white space is part of the name: whoever may
+    /// name groups could else make one that passes for another.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
+        let text = text.trim_matches([' ', '\t']);
         (!text.is_empty()).then(|| Self(text.into()))
     }
 

@@ -110,11 +110,7 @@ impl Mapping {
                 return Err(NotEntitled::GroupNotAllowed);
             }
         }
-        let mut roles: Vec<Role> =
-            identity.groups().iter().flat_map(|group| self.mappings.matching(group.as_str())).flatten().cloned().collect();
-        if roles.is_empty() || self.apply == DefaultRolesApply::Always {
-            roles.extend(self.default_roles.iter().cloned());
-        }
+        let mut roles: Vec<Role> = self.given(&identity).into_iter().map(|given| given.role.clone()).collect();
         if roles.is_empty() {
             return Err(NotEntitled::NoRole);
         }
@@ -122,34 +118,73 @@ impl Mapping {
         roles.dedup();
         Ok(Entitled { identity, roles: RoleSet(roles) })
     }
+
+    /// Every role that a rule gives to this identity, with the rule: what [`Self::entitle`] makes the role set of, in the order of the groups.
+    #[must_use]
+    pub fn given<'a>(&'a self, identity: &'a Identity) -> Vec<Given<'a>> {
+        let mapped = identity.groups().iter().flat_map(|group| {
+            let rules = self.mappings.matching(group.as_str());
+            rules.flat_map(move |(pattern, roles)| roles.iter().map(move |role| Given { role, rule: Rule::Mapping { pattern, group } }))
+        });
+        let mut given: Vec<Given<'a>> = mapped.collect();
+        if given.is_empty() || self.apply == DefaultRolesApply::Always {
+            given.extend(self.default_roles.iter().map(|role| Given { role, rule: Rule::Default }));
+        }
+        given
+    }
+}
+
+/// A role, and what gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Given<'a> {
+    /// The role.
+    pub role: &'a Role,
+    /// By which rule.
+    pub rule: Rule<'a>,
+}
+
+/// What gives a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule<'a> {
+    /// `default_roles`.
+    Default,
+    /// An entry of `group_mappings`.
+    Mapping {
+        /// The entry's group or pattern, as it is configured.
+        pattern: &'a str,
+        /// The user's group that it fits.
+        group: &'a Group,
+    },
 }
 
 /// Values by group pattern. Letters compare without regard to ASCII case; other letters compare as they are, because there is no one way to
 /// fold them and a wrong guess gives rights.
 #[derive(Debug)]
 struct Table<V> {
-    exact: HashMap<Box<str>, Vec<V>>,
-    wildcards: Vec<(Box<str>, V)>,
+    exact: HashMap<Box<str>, Vec<(Group, V)>>,
+    wildcards: Vec<(Box<str>, Group, V)>,
 }
 
 impl<V> Table<V> {
     fn new(entries: Vec<(Group, V)>) -> Self {
         let mut table = Self { exact: HashMap::new(), wildcards: Vec::new() };
         for (pattern, value) in entries {
-            let pattern = pattern.as_str().to_ascii_lowercase().into_boxed_str();
-            if pattern.contains('*') {
-                table.wildcards.push((pattern, value));
+            let folded = pattern.as_str().to_ascii_lowercase().into_boxed_str();
+            if folded.contains('*') {
+                table.wildcards.push((folded, pattern, value));
             } else {
-                table.exact.entry(pattern).or_default().push(value);
+                table.exact.entry(folded).or_default().push((pattern, value));
             }
         }
         table
     }
 
-    fn matching(&self, group: &str) -> impl Iterator<Item = &V> {
+    /// The entries that fit a group, each with its pattern as it was configured.
+    fn matching(&self, group: &str) -> impl Iterator<Item = (&str, &V)> {
         let group = group.to_ascii_lowercase();
-        let exact = self.exact.get(group.as_str()).into_iter().flatten();
-        exact.chain(self.wildcards.iter().filter(move |(pattern, _)| fits(pattern, &group)).map(|(_, value)| value))
+        let exact = self.exact.get(group.as_str()).into_iter().flatten().map(|(pattern, value)| (pattern.as_str(), value));
+        let fitting = self.wildcards.iter().filter(move |(folded, ..)| fits(folded, &group));
+        exact.chain(fitting.map(|(_, pattern, value)| (pattern.as_str(), value)))
     }
 }
 
@@ -207,6 +242,21 @@ mod tests {
         assert_eq!(given(&config, "").unwrap(), ["viewer"]);
         assert_eq!(given(&config, "dev").unwrap(), ["editor", "viewer"]);
         assert_eq!(given(&config, "dev,admins,unknown").unwrap(), ["editor", "superuser", "viewer"]);
+    }
+
+    #[test]
+    fn each_role_can_say_which_rule_gave_it() {
+        let config = Config { default_roles: roles(&["viewer"]), group_mappings: mapping(&[("Team-*", &["editor"])]), ..Config::default() };
+        let (mapping, identity) = (Mapping::new(config), identity("team-a"));
+        let told: Vec<String> = mapping
+            .given(&identity)
+            .iter()
+            .map(|given| match given.rule {
+                Rule::Default => format!("{} by default", given.role.as_str()),
+                Rule::Mapping { pattern, group } => format!("{} by {pattern} for {}", given.role.as_str(), group.as_str()),
+            })
+            .collect();
+        assert_eq!(told, ["editor by Team-* for team-a", "viewer by default"]);
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl Budget {
     pub(super) fn take(&self, user: &Username, now: Timestamp) -> bool {
         let full = u64::from(self.a_minute) * 1_000;
         let Ok(buckets) = self.buckets.lock() else { return false };
-        let (left, then) = buckets.get(user).unwrap_or((full, now));
+        // A bucket from the future (a clock set back) is as good as none: it would else stay empty until the old time comes round again.
+        let (left, then) = buckets.get(user).filter(|(_, then)| *then <= now).unwrap_or((full, now));
         let elapsed = now.0.saturating_sub(then.0).min(MINUTE_MS);
         // A refusal changes nothing: rounding at each of many would keep the bucket empty for ever.
         let Some(after) = full.min(left + elapsed * full / MINUTE_MS).checked_sub(1_000) else { return false };
@@ -64,5 +65,16 @@ mod tests {
         let budget = Budget::new(1);
         assert!(budget.take(&Username::parse("alice").unwrap(), Timestamp(0)));
         assert!(budget.take(&Username::parse("bob").unwrap(), Timestamp(0)));
+    }
+
+    #[test]
+    fn a_clock_set_back_does_not_empty_a_bucket_for_good() {
+        let (budget, user) = (Budget::new(2), Username::parse("alice").unwrap());
+        let hour = Timestamp(3_600_000);
+        assert!((0..2).all(|_| budget.take(&user, hour)));
+        assert!(!budget.take(&user, hour));
+        assert!((0..2).all(|_| budget.take(&user, Timestamp(1_000))));
+        assert!(!budget.take(&user, Timestamp(1_000)));
+        assert!(budget.take(&user, Timestamp(31_000)));
     }
 }

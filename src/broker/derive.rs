@@ -1,14 +1,13 @@
 //! Credentials are derived, not drawn: the same key, cluster, user and epoch give the same password on every replica and after every restart.
 
+use super::rotation::KeySlot;
 use crate::{
-    clock::Timestamp,
     identity::Identity,
     model::{Fingerprint, Username},
     roles::RoleSet,
     secret::SecretKey,
 };
 use aws_lc_rs::{
-    digest,
     hmac::{self, HMAC_SHA256},
     pbkdf2,
 };
@@ -17,7 +16,7 @@ use base64::{
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
 use http::HeaderValue;
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32};
 use zeroize::Zeroizing;
 
 /// The extraction salt of HKDF (RFC 5869); a new scheme would take a new label.
@@ -27,19 +26,53 @@ const PREFIX: &str = "Ea1-";
 /// A slow hash protects passwords that can be guessed; 256 bits cannot. The smallest count that Elasticsearch takes.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(1_000).expect("not zero");
 
+/// The present key, and the one before it for as long as some users stand under that.
+#[derive(Debug)]
+pub(super) struct Derivers {
+    current: Deriver,
+    previous: Option<Deriver>,
+}
+
+impl Derivers {
+    pub(super) fn new(current: &SecretKey, previous: Option<&SecretKey>, cluster: &str) -> Self {
+        Self { current: Deriver::new(current, cluster), previous: previous.map(|key| Deriver::new(key, cluster)) }
+    }
+
+    /// The deriver of a key. Without a previous key there is only the present one, and [`super::rotation`] names no other.
+    pub(super) fn of(&self, slot: KeySlot) -> &Deriver {
+        match (slot, &self.previous) {
+            (KeySlot::Previous, Some(previous)) => previous,
+            (KeySlot::Previous, None) | (KeySlot::Current, _) => &self.current,
+        }
+    }
+
+    /// Whether a user that stands under the key of this id was written by this deployment: under its present key or the one before.
+    pub(super) fn know(&self, key_id: &str) -> bool {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().any(|deriver| deriver.key_id() == key_id)
+    }
+}
+
 /// Makes passwords and fingerprints of one cluster.
 pub(super) struct Deriver {
     /// The pseudo-random key of HKDF, ready for use: its inner and outer state are computed once.
     prk: hmac::Key,
     fingerprints: hmac::Key,
     cluster: Box<str>,
+    key_id: Box<str>,
 }
 
 impl Deriver {
     pub(super) fn new(key: &SecretKey, cluster: &str) -> Self {
         let prk = hmac::Key::new(HMAC_SHA256, hmac::sign(&hmac::Key::new(HMAC_SHA256, LABEL), key.expose()).as_ref());
         let fingerprints = hmac::Key::new(HMAC_SHA256, &*expand(&prk, &[b"fingerprint", cluster.as_bytes()]));
-        Self { prk, fingerprints, cluster: cluster.into() }
+        // 48 bits tell the keys of one deployment apart, and say nothing about any of them.
+        let key_id = BASE64_URL_SAFE_NO_PAD.encode(expand(&prk, &[b"key id"]).split_at(6).0).into_boxed_str();
+        Self { prk, fingerprints, cluster: cluster.into(), key_id }
+    }
+
+    /// Which key this is, for whoever has seen it before. Not a secret.
+    pub(super) fn key_id(&self) -> &str {
+        &self.key_id
     }
 
     /// The password of this user in this epoch: 47 printable ASCII characters that carry 256 bits.
@@ -139,41 +172,6 @@ impl fmt::Debug for Password {
     }
 }
 
-/// When passwords change.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Rotation {
-    /// Milliseconds; zero is never.
-    period: u64,
-    grace: Duration,
-}
-
-/// Where a user stands in the rotation at some moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Turn {
-    /// Counts the user's rotation periods since 1970.
-    pub(super) epoch: u64,
-    /// How long nobody may be answered, because answers with the old password may still be on their way.
-    pub(super) hold: Option<Duration>,
-}
-
-impl Rotation {
-    pub(super) fn new(period: Duration, grace: Duration) -> Self {
-        Self { period: u64::try_from(period.as_millis()).unwrap_or(u64::MAX), grace }
-    }
-
-    /// Every replica gives the same answer: the offset is a hash of the name, the rest is the time of day.
-    pub(super) fn turn(&self, user: &Username, now: Timestamp) -> Turn {
-        if self.period == 0 {
-            return Turn { epoch: 0, hold: None };
-        }
-        let name = digest::digest(&digest::SHA256, user.as_str().as_bytes());
-        let offset = name.as_ref().iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte)) % self.period;
-        let shifted = now.0.saturating_add(offset);
-        let into = Duration::from_millis(shifted % self.period);
-        Turn { epoch: shifted / self.period, hold: self.grace.checked_sub(into).filter(|left| !left.is_zero()) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,30 +242,5 @@ mod tests {
         let password = deriver.password(&user("alice"), 1);
         let shown = format!("{deriver:?} {password:?} {:?}", password.authorization(&user("alice")));
         assert!(!shown.contains(password.expose()) && !shown.contains("Basic"), "{shown}");
-    }
-
-    #[test]
-    fn a_turn_holds_for_the_grace_and_then_no_more() {
-        let rotation = Rotation::new(Duration::from_secs(10), Duration::from_millis(500));
-        let (mut holds, mut epochs) = (Vec::new(), std::collections::BTreeSet::new());
-        for ms in 0..20_000 {
-            let turn = rotation.turn(&user("alice"), Timestamp(1_700_000_000_000 + ms));
-            epochs.insert(turn.epoch);
-            holds.extend(turn.hold);
-        }
-        assert_eq!(epochs.len(), 3, "two boundaries in twenty seconds");
-        assert_eq!(holds.len(), 1_000);
-        assert_eq!((holds.iter().min(), holds.iter().max()), (Some(&Duration::from_millis(1)), Some(&Duration::from_millis(500))));
-    }
-
-    #[test]
-    fn users_turn_at_different_times_and_never_where_rotation_is_off() {
-        let rotation = Rotation::new(Duration::from_secs(86_400), Duration::from_millis(500));
-        let offsets: std::collections::HashSet<u64> = (0..100)
-            .map(|n| (0..24).find(|h| rotation.turn(&user(&format!("u{n}")), Timestamp(h * 3_600_000)).epoch == 1).unwrap_or(24))
-            .collect();
-        assert!(offsets.len() > 10, "{offsets:?}");
-        let never = Rotation::new(Duration::ZERO, Duration::from_millis(500));
-        assert_eq!(never.turn(&user("alice"), Timestamp(u64::MAX)), Turn { epoch: 0, hold: None });
     }
 }

@@ -1,6 +1,9 @@
 //! The user document: what elastauth writes, and whose work it is that stands in the cluster.
 
-use super::Adopt;
+use super::{
+    Adopt,
+    rotation::{KeySlot, Turn},
+};
 use crate::{
     cluster::{NewUser, Password, User},
     identity::Identity,
@@ -18,12 +21,13 @@ pub(super) struct Document {
     identity: Identity,
     roles: RoleSet,
     fingerprint: Fingerprint,
-    epoch: u64,
+    turn: Turn,
+    key_id: Box<str>,
 }
 
 impl Document {
-    pub(super) fn new(entitled: &Entitled, fingerprint: Fingerprint, epoch: u64) -> Self {
-        Self { identity: entitled.identity().clone(), roles: entitled.roles().clone(), fingerprint, epoch }
+    pub(super) fn new(entitled: &Entitled, fingerprint: Fingerprint, turn: Turn, key_id: &str) -> Self {
+        Self { identity: entitled.identity().clone(), roles: entitled.roles().clone(), fingerprint, turn, key_id: key_id.into() }
     }
 
     pub(super) fn identity(&self) -> &Identity {
@@ -39,7 +43,15 @@ impl Document {
     }
 
     pub(super) fn epoch(&self) -> u64 {
-        self.epoch
+        self.turn.epoch
+    }
+
+    pub(super) fn key(&self) -> KeySlot {
+        self.turn.key
+    }
+
+    pub(super) fn key_id(&self) -> &str {
+        &self.key_id
     }
 
     /// The body of a write. The whole user, always: what is left out, the cluster sets to its default.
@@ -51,6 +63,14 @@ impl Document {
             email: self.identity.email(),
             metadata: self.metadata(),
         }
+    }
+
+    /// The same for a person to read, without any password.
+    pub(super) fn without_password(&self) -> Value {
+        let roles: Vec<&str> = self.roles.iter().map(crate::model::Role::as_str).collect();
+        json!({
+            "roles": roles, "full_name": self.identity.full_name(), "email": self.identity.email(), "metadata": self.metadata(), "enabled": true,
+        })
     }
 
     /// Whether this very document stands in the cluster, and not one that somebody has edited since: an edit keeps the metadata.
@@ -70,18 +90,20 @@ impl Document {
 
     fn metadata(&self) -> Map<String, Value> {
         let groups: Vec<&str> = self.identity.groups().iter().map(Group::as_str).collect();
-        let mark = json!({ "fingerprint": self.fingerprint.to_string(), "epoch": self.epoch });
+        let mark = json!({ "fingerprint": self.fingerprint.to_string(), "epoch": self.epoch(), "key": &*self.key_id });
         Map::from_iter([("groups".to_owned(), json!(groups)), (MARKER.to_owned(), mark)])
     }
 }
 
 /// Whose user it is that stands in the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Owner {
     /// Ours, of this epoch where the marker says so.
     Elastauth {
         /// The rotation period in which it was written.
         epoch: Option<u64>,
+        /// Under which key.
+        key_id: Option<Box<str>>,
     },
     /// Somebody else's, which the configuration lets us take over.
     Adoptable,
@@ -97,7 +119,10 @@ pub(super) fn owner(user: &User, adopt: Adopt) -> Owner {
         return Owner::Reserved;
     }
     if let Some(Value::Object(mark)) = user.metadata.get(MARKER) {
-        return Owner::Elastauth { epoch: mark.get("epoch").and_then(Value::as_u64) };
+        return Owner::Elastauth {
+            epoch: mark.get("epoch").and_then(Value::as_u64),
+            key_id: mark.get("key").and_then(Value::as_str).map(Box::from),
+        };
     }
     let written_by_go = user.metadata.len() == 1 && user.metadata.contains_key("groups");
     match adopt {
@@ -124,9 +149,9 @@ mod tests {
 
     #[test]
     fn the_marker_says_that_a_user_is_ours() {
-        let ours = json!({ "groups": [], "elastauth": { "fingerprint": "x", "epoch": 3 } });
+        let ours = json!({ "groups": [], "elastauth": { "fingerprint": "x", "epoch": 3, "key": "k" } });
         for adopt in [Adopt::Never, Adopt::ElastauthGo, Adopt::Any] {
-            assert_eq!(owner(&user(&ours), adopt), Owner::Elastauth { epoch: Some(3) });
+            assert_eq!(owner(&user(&ours), adopt), Owner::Elastauth { epoch: Some(3), key_id: Some("k".into()) });
         }
     }
 

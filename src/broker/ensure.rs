@@ -6,7 +6,7 @@
 use super::{
     Adopt, BrokerError,
     budget::Budget,
-    derive::{Deriver, Password},
+    derive::{Derivers, Password},
     document::{Document, Owner, owner},
     doubt::Doubts,
 };
@@ -38,7 +38,7 @@ pub(super) struct Ensure {
     pub(super) cluster: Cluster,
     pub(super) ledger: Ledger,
     pub(super) doubts: Doubts,
-    pub(super) deriver: Deriver,
+    pub(super) derivers: Derivers,
     pub(super) clock: Clock,
     adopt: Adopt,
     budget: Budget,
@@ -49,11 +49,11 @@ pub(super) struct Ensure {
 }
 
 impl Ensure {
-    pub(super) fn new(cluster: Cluster, ledger: Ledger, deriver: Deriver, clock: Clock, config: &super::Config) -> Self {
+    pub(super) fn new(cluster: Cluster, ledger: Ledger, derivers: Derivers, clock: Clock, config: &super::Config) -> Self {
         Self {
             cluster,
             ledger,
-            deriver,
+            derivers,
             clock,
             doubts: Doubts::default(),
             adopt: config.adopt,
@@ -68,30 +68,57 @@ impl Ensure {
     pub(super) async fn fly(&self, document: &Document) -> Result<(), BrokerError> {
         let _turn = turn(&self.conversations).await?;
         let user = document.identity().user();
-        let password = self.deriver.password(user, document.epoch());
+        let password = self.password(document);
         let ours = match self.ask(document, &password).await? {
-            Answer::Stands => {
+            Answer::Stands(_) => {
                 self.note(document);
                 return Ok(());
             }
             Answer::LogsIn => true,
             Answer::Refused => false,
         };
-        let reason = match self.cluster.read_user(user).await.map_err(|error| failed("read the user", user, &error))? {
-            None => Reason::Absent,
-            Some(found) => self.judge(document, &found, ours)?,
-        };
+        // The place among the writes is taken before the user is read: between the last look and the write there must be no queue, in which an
+        // administrator's switch would go unseen.
+        let _turn = turn(&self.writes).await?;
+        let (_found, reason) = self.look(document, ours).await?;
+        let reason = reason?;
+        if reason == Reason::Changed && !self.budget.take(user, self.clock.now()) {
+            return Err(BrokerError::WriteBudget);
+        }
         self.write(document, &password, reason).await
+    }
+
+    /// What a flight would find and do. It asks, and changes nothing.
+    pub(super) async fn foresee(&self, document: &Document) -> Result<Plan, BrokerError> {
+        let ours = match self.ask(document, &self.password(document)).await? {
+            Answer::Stands(found) => return Ok(Plan { found: Some(*found), next: Ok(Next::Stands) }),
+            Answer::LogsIn => true,
+            Answer::Refused => false,
+        };
+        let (found, reason) = self.look(document, ours).await?;
+        Ok(Plan { found, next: reason.map(Next::Write) })
+    }
+
+    fn password(&self, document: &Document) -> Password {
+        self.derivers.of(document.key()).password(document.identity().user(), document.epoch())
+    }
+
+    /// Reads the user, and judges whether and why it may be written.
+    async fn look(&self, document: &Document, ours: bool) -> Result<(Option<User>, Result<Reason, BrokerError>), BrokerError> {
+        let user = document.identity().user();
+        let found = self.cluster.read_user(user).await.map_err(|error| refused_or_failed("read the user", user, &error))?;
+        let reason = found.as_ref().map_or(Ok(Reason::Absent), |found| self.judge(document, found, ours));
+        Ok((found, reason))
     }
 
     /// Asks as the user whether the login works and what stands there.
     async fn ask(&self, document: &Document, password: &Password) -> Result<Answer, BrokerError> {
         let user = document.identity().user();
         let login = password.authorization(user);
-        match self.cluster.authenticate(&login).await.map_err(|error| failed("ask as the user", user, &error))? {
+        match self.cluster.authenticate(&login).await.map_err(|error| failed("ask as the user", &error))? {
             // Another realm or another name (anonymous access) says nothing about the native user.
             Whoami::Is { user: found, realm } if realm == "native" && found.username == user.as_str() => {
-                Ok(if document.stands_as(&found) { Answer::Stands } else { Answer::LogsIn })
+                Ok(if document.stands_as(&found) { Answer::Stands(Box::new(found)) } else { Answer::LogsIn })
             }
             Whoami::Is { .. } | Whoami::Refused => Ok(Answer::Refused),
         }
@@ -99,11 +126,10 @@ impl Ensure {
 
     /// May the user that stands in the cluster be written, and why.
     fn judge(&self, document: &Document, found: &User, ours: bool) -> Result<Reason, BrokerError> {
-        let user = document.identity().user();
         let mut owner = owner(found, self.adopt);
-        if ours && matches!(owner, Owner::Foreign | Owner::Adoptable) {
-            // A login that only our key can make proves whose user it is, whatever became of its metadata.
-            owner = Owner::Elastauth { epoch: None };
+        if ours && owner != Owner::Reserved {
+            // A login that only our key can make proves whose user it is and of which period, whatever became of its metadata.
+            owner = Owner::Elastauth { epoch: Some(document.epoch()), key_id: None };
         }
         if owner == Owner::Reserved {
             return Err(BrokerError::ReservedName("a built-in user of the cluster"));
@@ -112,10 +138,10 @@ impl Ensure {
             return Err(BrokerError::Disabled);
         }
         match owner {
-            Owner::Elastauth { epoch } if epoch == Some(document.epoch()) => {
-                let within = self.budget.take(user, self.clock.now());
-                if within { Ok(Reason::Changed) } else { Err(BrokerError::WriteBudget) }
-            }
+            // Of the other key of this deployment: the first write under this one is as much by nature as that of a new period.
+            Owner::Elastauth { key_id: Some(id), .. } if *id != *document.key_id() && self.derivers.know(&id) => Ok(Reason::Rotated),
+            // A later period than ours belongs to a replica with another clock or other settings: that is pulling too.
+            Owner::Elastauth { epoch, .. } if epoch >= Some(document.epoch()) => Ok(Reason::Changed),
             Owner::Elastauth { .. } => Ok(Reason::Rotated),
             Owner::Adoptable => Ok(Reason::Adopted),
             Owner::Foreign | Owner::Reserved => Err(BrokerError::Foreign),
@@ -123,12 +149,11 @@ impl Ensure {
     }
 
     async fn write(&self, document: &Document, password: &Password, reason: Reason) -> Result<(), BrokerError> {
-        let _turn = turn(&self.writes).await?;
         let user = document.identity().user();
         // From here on nobody may be answered on the strength of what stood before.
         self.ledger.record(user, Entry::InFlux);
         let mut outcome = if self.hashed.load(Ordering::Relaxed) {
-            let hash = self.deriver.hash(user, document.epoch(), password);
+            let hash = self.derivers.of(document.key()).hash(user, document.epoch(), password);
             self.cluster.write_user(user, &document.body(cluster::Password::Hash(&hash))).await
         } else {
             self.cluster.write_user(user, &document.body(cluster::Password::Clear(password.expose()))).await
@@ -152,7 +177,7 @@ impl Ensure {
                 if error.fate() == Fate::Unknown {
                     self.doubts.begin(user, self.clock.now());
                 }
-                Err(failed("write the user", user, &error))
+                Err(refused_or_failed("write the user", user, &error))
             }
         }
     }
@@ -174,24 +199,48 @@ async fn turn(places: &Semaphore) -> Result<SemaphorePermit<'_>, BrokerError> {
 /// What asking as the user gave.
 enum Answer {
     /// The login works and the very document stands.
-    Stands,
+    Stands(Box<User>),
     /// The login works, and something else stands.
     LogsIn,
     /// The login does not work: no such user, another password, disabled, or the security index is away. All look alike.
     Refused,
 }
 
+/// What was found in the cluster, and what follows from it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The user as it stands now, if there is one.
+    pub found: Option<User>,
+    /// What the next request does.
+    pub next: Result<Next, BrokerError>,
+}
+
+/// What has to happen before a user may be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: the user stands as it should.
+    Stands,
+    /// The whole user is written.
+    Write(Reason),
+}
+
 /// Why a user is written.
-#[derive(Clone, Copy)]
-enum Reason {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The cluster has no user of that name.
     Absent,
+    /// Roles, groups, names or mail are others than those of this request.
     Changed,
+    /// The user stands with the password of another period or key.
     Rotated,
+    /// The user was somebody else's and is taken over.
     Adopted,
 }
 
 impl Reason {
-    fn text(self) -> &'static str {
+    /// A word for a log line.
+    #[must_use]
+    pub fn text(self) -> &'static str {
         match self {
             Self::Absent => "first login",
             Self::Changed => "changed",
@@ -207,18 +256,28 @@ fn refuses_the_hash(error: &CallError) -> bool {
         && matches!(error.error_type(), Some("illegal_argument_exception" | "validation_exception" | "parse_exception"))
 }
 
-/// Says once what failed, with all that is known, and gives the waiting requests its short form.
-fn failed(step: &str, user: &Username, error: &CallError) -> BrokerError {
+/// The same for a call of the service account, whose refusal is a matter of its own.
+fn refused_or_failed(step: &str, user: &Username, error: &CallError) -> BrokerError {
+    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
+        let text = told(step, error);
+        error!(user = ?user.as_str(), "{text}; look at the service account: elasticsearch.username, .password or .api_key, and its privileges to read and write users");
+        BrokerError::ServiceAccount
+    } else {
+        failed(step, error)
+    }
+}
+
+/// What failed, with all that is known; whoever waits for the flight says it in its own line.
+fn failed(step: &str, error: &CallError) -> BrokerError {
+    BrokerError::Cluster(told(step, error).into())
+}
+
+fn told(step: &str, error: &CallError) -> String {
     let mut text = format!("cannot {step}: {error}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         let _infallible = write!(text, ": {cause}");
         source = cause.source();
     }
-    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
-        error!(user = ?user.as_str(), "{text}; check elasticsearch.username, .password or .api_key and the privileges to read and write users");
-        BrokerError::ServiceAccount
-    } else {
-        BrokerError::Cluster(text.into())
-    }
+    text
 }

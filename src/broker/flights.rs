@@ -33,7 +33,7 @@ pub(super) struct Flights {
 #[derive(Debug)]
 enum Flight {
     Aloft { fingerprint: Fingerprint, landing: watch::Receiver<Outcome> },
-    Failed { fingerprint: Fingerprint, error: BrokerError, until: Timestamp },
+    Failed { fingerprint: Fingerprint, error: BrokerError, since: Timestamp },
 }
 
 /// What became of the wish to have a user stand with some fingerprint.
@@ -79,13 +79,15 @@ impl Flights {
         match table.get(user) {
             // A flight that crashed has dropped its end of the channel: the next one takes its place.
             Some(Flight::Aloft { fingerprint, landing }) if landing.has_changed().is_ok() => return Ok((*fingerprint, landing.clone())),
-            Some(Flight::Failed { fingerprint: same, error, until }) if *same == fingerprint && now < *until => return Err(error.clone()),
+            Some(Flight::Failed { fingerprint: same, error, since }) if *same == fingerprint && is_fresh(*since, now) => {
+                return Err(error.clone());
+            }
             Some(Flight::Aloft { .. } | Flight::Failed { .. }) | None => {}
         }
         if table.len() >= MOST {
             table.retain(|_, flight| match flight {
                 Flight::Aloft { landing, .. } => landing.has_changed().is_ok(),
-                Flight::Failed { until, .. } => now < *until,
+                Flight::Failed { since, .. } => is_fresh(*since, now),
             });
             if table.len() >= MOST && !table.contains_key(user) {
                 return Err(BrokerError::Busy);
@@ -102,8 +104,8 @@ impl Flights {
                 // The limit judges each request anew: the one that keeps the roles as they are may pass.
                 Ok(()) | Err(BrokerError::WriteBudget) => table.remove(&user),
                 Err(error) => {
-                    let until = clock.now().after(FAILURE_LASTS);
-                    table.insert(user, Flight::Failed { fingerprint, error: error.clone(), until })
+                    let since = clock.now();
+                    table.insert(user, Flight::Failed { fingerprint, error: error.clone(), since })
                 }
             };
             drop(table);
@@ -111,6 +113,11 @@ impl Flights {
         });
         Ok((fingerprint, landing))
     }
+}
+
+/// A failure from the future (a clock set back) is an old one: it would else keep its user out until the old time comes round again.
+fn is_fresh(since: Timestamp, now: Timestamp) -> bool {
+    now.since(since).is_some_and(|age| age < FAILURE_LASTS)
 }
 
 fn lock(table: &Mutex<HashMap<Username, Flight>>) -> MutexGuard<'_, HashMap<Username, Flight>> {
@@ -205,5 +212,14 @@ mod tests {
         assert_eq!(flights.join(&user(), ONE, || async { Ok(()) }).await, Landing::Same(Ok(())));
         assert_eq!(flights.join(&user(), ONE, || async { Err(BrokerError::Late) }).await, failed());
         assert_eq!(flights.join(&user(), TWO, || async { Ok(()) }).await, Landing::Same(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_back_ends_a_failure() {
+        let (flights, ms) = flights();
+        let failed = || Landing::Same(Err(BrokerError::Late));
+        assert_eq!(flights.join(&user(), ONE, || async { Err(BrokerError::Late) }).await, failed());
+        ms.fetch_sub(500_000, Ordering::Relaxed);
+        assert_eq!(flights.join(&user(), ONE, || async { Ok(()) }).await, Landing::Same(Ok(())));
     }
 }

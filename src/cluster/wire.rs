@@ -100,6 +100,19 @@ impl Serialize for NewUser<'_> {
     }
 }
 
+/// The two actions that the service account needs, by the names that a role can grant.
+pub(super) const READ_USERS: &str = "cluster:admin/xpack/security/user/get";
+pub(super) const WRITE_USERS: &str = "cluster:admin/xpack/security/user/put";
+
+/// What the service account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Privileges {
+    /// Read users.
+    pub read: bool,
+    /// Write users.
+    pub write: bool,
+}
+
 /// The path of one user. Every byte outside RFC 3986's unreserved set is escaped, so that a name is one segment whatever it holds.
 pub(super) fn user_path(name: &Username) -> String {
     const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -143,6 +156,25 @@ impl Answer {
     pub(super) fn accepted(&self) -> Result<(), Unfit> {
         let _somebody: Authenticated = self.ok()?;
         Ok(())
+    }
+
+    /// Of `_has_privileges`, for the actions that were asked for.
+    pub(super) fn privileges(&self) -> Result<Privileges, Unfit> {
+        let told: HasPrivileges = self.ok()?;
+        let may = |action: &str| told.cluster.get(action).copied().unwrap_or(false);
+        Ok(Privileges { read: may(READ_USERS), write: may(WRITE_USERS) })
+    }
+
+    /// Of `GET /`; nothing where the account may not see it, which the least privileged one may not.
+    pub(super) fn version(&self) -> Result<Option<String>, Unfit> {
+        if self.status == StatusCode::FORBIDDEN {
+            return Ok(None);
+        }
+        let told: Greeting = self.ok()?;
+        // Shown to a person: what does not look like a version is not repeated.
+        let number = told.version.number;
+        let fits = (1..=40).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b));
+        if fits { Ok(Some(number)) } else { Err(Unfit::Lost(Loss::Unexpected)) }
     }
 
     /// Of a read of the one user `name`.
@@ -230,6 +262,21 @@ struct Authenticated {
 struct Realm {
     #[serde(rename = "type")]
     kind: String,
+}
+
+#[derive(Deserialize)]
+struct HasPrivileges {
+    cluster: std::collections::HashMap<String, bool>,
+}
+
+#[derive(Deserialize)]
+struct Greeting {
+    version: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    number: String,
 }
 
 #[derive(Deserialize)]

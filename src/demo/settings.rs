@@ -2,12 +2,14 @@
 
 use super::{DemoError, standin};
 use crate::{
-    broker, cluster, identity, ledger,
+    broker, cluster,
+    config::Config,
+    identity, ledger,
     model::{Group, Role},
     net::{tls, trust},
     roles,
     secret::SecretString,
-    server,
+    server, telemetry,
 };
 use http::HeaderName;
 use std::{
@@ -22,21 +24,8 @@ pub(super) const MAPPINGS: [(&str, &[&str]); 3] =
 /// How long elastauth believes what it has seen. One hour by default; here so short that a person sees what comes after it.
 pub(super) const EXPIRATION: Duration = Duration::from_secs(2);
 
-/// The settings of each component.
-#[derive(Debug)]
-#[expect(dead_code, reason = "read once `start_elastauth` fills the app's configuration with it")]
-pub(super) struct Settings {
-    pub(super) server: server::Config,
-    pub(super) trust: trust::Config,
-    pub(super) identity: identity::Config,
-    pub(super) roles: roles::Config,
-    pub(super) broker: broker::Config,
-    pub(super) cluster: cluster::Config,
-    pub(super) ledger: ledger::Config,
-}
-
 /// elastauth on a free port of the loopback address, in front of this stand-in.
-pub(super) fn of(standin: &standin::StandIn) -> Result<Settings, DemoError> {
+pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
     let header = HeaderName::from_static;
     let headers = identity::headers::Config {
         user: header("remote-user"),
@@ -51,7 +40,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Settings, DemoError> {
     let mapped = |(group, roles): &(&str, &[&str])| {
         Group::parse(group).map(|group| (group, roles.iter().filter_map(|role| Role::parse(role)).collect()))
     };
-    Ok(Settings {
+    Ok(Config {
         server: server::Config { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None },
         trust: trust::Config { proxies: loopback, gateway_keys: Vec::new() },
         identity: identity::Config { providers: vec![identity::ProviderConfig::Headers(headers)] },
@@ -59,8 +48,10 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Settings, DemoError> {
         broker: broker::Config {
             // Drawn at the start: nothing of a demonstration needs to be the same tomorrow.
             secret_key: None,
+            previous_key: None,
             cluster_name: "demo".to_owned(),
             service_account: Some(standin::SERVICE_USER.to_owned()),
+            rotation_window: None,
             rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
             expiration: EXPIRATION,
@@ -76,5 +67,6 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Settings, DemoError> {
             tls: tls::ClientConfig::default(),
         },
         ledger: ledger::Config { capacity: 1_000 },
+        telemetry: telemetry::Config { level: telemetry::Level::Warn, ..telemetry::Config::default() },
     })
 }

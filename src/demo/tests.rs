@@ -202,7 +202,6 @@ async fn the_page_fetches_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-#[ignore = "waits for the app"]
 async fn the_tour_goes_as_told() {
     let (tasks, mut out) = (Tasks::default(), Vec::new());
     let told = tell(Options { once: true, listen: None }, &tasks, &mut out).await;

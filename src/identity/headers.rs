@@ -7,6 +7,10 @@ use super::{Attempt, Field, Identity, Person, Provider, Rejected, Vouched};
 use crate::model::{Group, RequestFacts, Username};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+/// What HTTP allows around a value (RFC 9110, optional white space). No other white space is dropped: `alice` and `alice` with a no-break space behind it are
+/// two people to whoever let them sign up.
+const BLANK: [char; 2] = [' ', '\t'];
+
 /// Names of the identity headers, and whether the groups may be missing.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -77,7 +81,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName, field: Field) -> Result
     if values.next().is_some() {
         return Err(Rejected::Repeated(field));
     }
-    let text = utf8(value, field)?.trim();
+    let text = utf8(value, field)?.trim_matches(BLANK);
     Ok((!text.is_empty()).then_some(text))
 }
 
@@ -173,6 +177,17 @@ mod tests {
         assert_eq!(asked(&[("remote-user", b"..")]), Attempt::Rejected(Rejected::Name(InvalidUsername::DotSegment)));
         assert_eq!(asked(&[("remote-user", b"a:b")]), Attempt::Rejected(Rejected::Name(InvalidUsername::Separator)));
         assert_eq!(asked(&[("remote-user", &[b'x'; 8192])]), Attempt::Rejected(Rejected::Name(InvalidUsername::TooLong)));
+    }
+
+    #[test]
+    fn white_space_that_is_not_https_own_makes_another_name_and_another_group() {
+        for name in ["alice\u{a0}", "\u{2003}alice", "alice\u{3000}"] {
+            let refused = asked(&[("remote-user", name.as_bytes())]);
+            assert!(matches!(refused, Attempt::Rejected(Rejected::Name(_))), "{name:?} became {refused:?}");
+        }
+        let identity = identified(&[("remote-user", b" alice\t"), ("remote-groups", "dev\u{a0}, ops\t".as_bytes())]);
+        assert_eq!(identity.user().as_str(), "alice");
+        assert_eq!(identity.groups().iter().map(Group::as_str).collect::<Vec<_>>(), ["dev\u{a0}", "ops"]);
     }
 
     #[test]

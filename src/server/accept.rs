@@ -8,7 +8,13 @@ use super::{
 use crate::shutdown::Tasks;
 use hyper::rt::Executor;
 use hyper_util::{rt::TokioTimer, server::conn::auto};
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -30,7 +36,15 @@ pub(super) struct Shared {
 /// Binds, with the address that came of it.
 pub(super) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     // By std: tokio's own bind looks names up first, and here is no name.
-    let listener = std::net::TcpListener::bind(addr)?;
+    let bound = std::net::TcpListener::bind(addr);
+    // `:5000` means every address. Where the system has no IPv6 at all, those are the IPv4 ones.
+    let every_address = addr.ip() == Ipv6Addr::UNSPECIFIED;
+    let listener = match bound {
+        Err(error) if every_address && error.kind() != io::ErrorKind::AddrInUse => {
+            std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, addr.port())).map_err(|_| error)?
+        }
+        bound => bound?,
+    };
     listener.set_nonblocking(true)?;
     let addr = listener.local_addr()?;
     Ok((TcpListener::from_std(listener)?, addr))

@@ -1,4 +1,4 @@
-//! The server on real sockets. Its broker refuses everybody, so a well-formed question ends in 503; answers that grant are tested where they are made.
+//! The server on real sockets. Behind its broker there is no cluster, so a well-formed question ends in 503; answers that grant are tested where they are made.
 
 mod http1;
 mod multiplexed;
@@ -6,10 +6,12 @@ mod over_time;
 
 use super::{Check, Config, Limits, Server, Service};
 use crate::{
-    broker::Broker,
+    broker::{self, Broker},
     clock::Clock,
+    cluster::{self, Cluster},
     flow::Flow,
     identity::{Providers, headers},
+    ledger::{self, Ledger},
     net::{
         tls,
         trust::{self, Trust},
@@ -67,7 +69,7 @@ impl Setup {
         let flow = Flow::new(
             Providers::headers(names),
             Mapping::new(roles::Config { default_roles: vec![crate::model::Role::parse("viewer").unwrap()], ..roles::Config::default() }),
-            Broker {},
+            broker(),
         );
         let service = Arc::new(Service::new(flow, trust, identity_headers, self.check, Clock::System));
         let config = Config { listen: ([127, 0, 0, 1], 0).into(), tls: self.tls };
@@ -78,6 +80,29 @@ impl Setup {
         tasks.spawn(async move { server.run(ending).await });
         Running { addr, tasks }
     }
+}
+
+/// A broker whose cluster refuses every connection.
+fn broker() -> Broker {
+    let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: "unused".into() };
+    // Nobody listens on the port that TCP reserves for its multiplexer.
+    let hosts = vec![http::Uri::from_static("http://127.0.0.1:1")];
+    let cluster = Cluster::new(cluster::Config { hosts, account, tls: tls::ClientConfig::default() }, Clock::System).unwrap();
+    let config = broker::Config {
+        secret_key: None,
+        previous_key: None,
+        cluster_name: "default".to_owned(),
+        service_account: None,
+        rotation_window: None,
+        rotation: Duration::ZERO,
+        grace: Duration::ZERO,
+        expiration: Duration::from_hours(1),
+        hash: broker::HashMode::Auto,
+        adopt: broker::Adopt::Never,
+        writes_per_minute: 10,
+        dry_run: false,
+    };
+    Broker::new(config, cluster, Ledger::new(&ledger::Config { capacity: 10 }), Clock::System, Tasks::default()).unwrap()
 }
 
 impl Running {

@@ -75,7 +75,11 @@ impl Elasticsearch {
 
     /// Does something as the administrator and expects it to work.
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Value {
-        let answer = self.server.ask(Method::PUT, path, &[("authorization", &admin())], Some(body)).await;
+        self.put_body(path, Some(body)).await
+    }
+
+    async fn put_body(&self, path: &str, body: Option<&Value>) -> Value {
+        let answer = self.server.ask(Method::PUT, path, &[("authorization", &admin())], body).await;
         assert!(answer.status.is_success(), "PUT {path}: {} {}", answer.status, answer.text());
         answer.json()
     }
@@ -99,7 +103,7 @@ impl Elasticsearch {
 
     /// Switches a user off, as an administrator does.
     pub(crate) async fn disable(&self, path_name: &str) {
-        self.put(&format!("/_security/user/{path_name}/_disable"), &json!({})).await;
+        self.put_body(&format!("/_security/user/{path_name}/_disable"), None).await;
     }
 
     /// Who a login is.

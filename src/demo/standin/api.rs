@@ -107,6 +107,7 @@ impl Cluster {
             (Route::Delete(name), _) => self.delete(name)?,
             (Route::SetEnabled(name, enabled), _) => self.set_enabled_by(name, *enabled, caller)?,
             (Route::OwnPassword, _) => self.change_own_password(caller, body)?,
+            (Route::HasPrivileges, _) => has_privileges(caller, body)?,
             (Route::Root, _) if !caller.is_superuser() => return Err(forbidden("cluster:monitor/main", caller)),
             (Route::Root, _) => Answer::json(StatusCode::OK, &greeting()),
             (Route::Search, _) if caller.roles().is_empty() && !caller.is_superuser() => {
@@ -205,6 +206,17 @@ fn whoami(caller: &Caller) -> Value {
         fields.insert("authentication_type".to_owned(), kind.into());
     }
     shown
+}
+
+/// Here a caller may do everything or nothing.
+fn has_privileges(caller: &Caller, body: &[u8]) -> Result<Answer, Answer> {
+    let asked: Value = serde_json::from_slice(body).map_err(|_| Answer::bad("x_content_parse_exception", "not JSON"))?;
+    let names = asked.get("cluster").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let cluster: Map<String, Value> = names.map(|name| (name.to_owned(), caller.is_superuser().into())).collect();
+    let told = json!({
+        "username": caller.name(), "has_all_requested": caller.is_superuser(), "cluster": cluster, "index": {}, "application": {},
+    });
+    Ok(Answer::json(StatusCode::OK, &told))
 }
 
 fn forbidden(action: &str, caller: &Caller) -> Answer {

@@ -15,6 +15,8 @@ pub(super) enum Route {
     Delete(String),
     SetEnabled(String, bool),
     OwnPassword,
+    /// May the caller do these things?
+    HasPrivileges,
     /// `GET /`: what is this cluster?
     Root,
     /// `GET /_search` and `GET /{index}/_search`: something harmless for somebody with any role.
@@ -34,6 +36,7 @@ impl Route {
             ["_security", "_authenticate"] if get => Self::Authenticate,
             // The fixed segments come before names. `_disable` alone is a name like any other.
             ["_security", "user", "_password"] if put => Self::OwnPassword,
+            ["_security", "user", "_has_privileges"] if get || method == Method::POST => Self::HasPrivileges,
             ["_security", "user", "_password" | "_privileges" | "_has_privileges"] => return Err(wrong()),
             ["_security", "user" | "user/"] | ["_security", "user", ""] if get => Self::ReadAll,
             ["_security", "user", name] if get => Self::Read((*name).to_owned()),
@@ -82,7 +85,13 @@ impl Route {
             Self::Authenticate => Some(Endpoint::Authenticate),
             Self::Read(_) => Some(Endpoint::Read),
             Self::Write(_) => Some(Endpoint::Write),
-            Self::ReadAll | Self::Delete(_) | Self::SetEnabled(..) | Self::OwnPassword | Self::Root | Self::Search => None,
+            Self::ReadAll
+            | Self::Delete(_)
+            | Self::SetEnabled(..)
+            | Self::OwnPassword
+            | Self::HasPrivileges
+            | Self::Root
+            | Self::Search => None,
         }
     }
 
@@ -93,7 +102,7 @@ impl Route {
             Self::Write(_) => Some("put"),
             Self::Delete(_) => Some("delete"),
             Self::SetEnabled(..) => Some("set_enabled"),
-            Self::Authenticate | Self::OwnPassword | Self::Root | Self::Search => None,
+            Self::Authenticate | Self::OwnPassword | Self::HasPrivileges | Self::Root | Self::Search => None,
         }
     }
 }

@@ -57,7 +57,7 @@ async fn each_protocol_hears_what_its_gateway_can_pass_on() {
 async fn a_refusal_repeats_the_gateways_request_id() {
     let server = Setup::default().start().await;
     let answer = server.ask("GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\nx-request-id: 0af7651916cd43dd\r\n\r\n").await;
-    assert_eq!((answer.status, answer.header("retry-after"), answer.header("cache-control")), (503, Some("1"), Some("no-store")));
+    assert_eq!((answer.status, answer.header("retry-after"), answer.header("cache-control")), (503, Some("2"), Some("no-store")));
     assert_eq!((&answer.json()["code"], &answer.json()["request_id"]), (&"unavailable".into(), &"0af7651916cd43dd".into()));
 }
 

@@ -1,0 +1,331 @@
+//! When passwords change. Every replica gives the same answer, for it follows from the clock, the user's name and the configuration alone.
+
+use crate::{clock::Timestamp, model::Username};
+use aws_lc_rs::digest;
+use jiff::{
+    ToSpan as _,
+    civil::{Date, Time},
+    tz::TimeZone,
+};
+use std::{fmt, time::Duration};
+
+const DAY: Duration = Duration::from_hours(24);
+/// Windows that are laid down at the start, in days. A process does not run for longer than that; if it does, its windows follow each other at plain
+/// distances.
+const DAYS_AHEAD: i64 = 20 * 365;
+
+/// The part of a day in which passwords may change.
+#[derive(Debug, Clone)]
+pub struct Window {
+    from: Time,
+    to: Time,
+    zone: TimeZone,
+}
+
+/// Why a text is not a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidWindow {
+    /// Not `HH:MM-HH:MM`.
+    #[error("a window is two times of the day, such as 02:00-05:00")]
+    Form,
+    /// Nothing lies between the two.
+    #[error("the window has no length: its two times are the same")]
+    Empty,
+    /// The time zone is not in the database.
+    #[error("no such time zone; take a name such as Europe/Berlin or UTC")]
+    Zone,
+}
+
+impl Window {
+    /// Takes `02:00-05:00`, which may reach over midnight, and the name of a time zone of the IANA database.
+    ///
+    /// # Errors
+    /// Says which of them is no good.
+    pub fn parse(text: &str, zone: &str) -> Result<Self, InvalidWindow> {
+        let time = |text: &str| {
+            let (hour, minute) = text.trim().split_once(':')?;
+            let two_digits =
+                |text: &str| (text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok()).flatten();
+            Time::new(two_digits(hour)?, two_digits(minute)?, 0, 0).ok()
+        };
+        let (from, to) = text.split_once('-').ok_or(InvalidWindow::Form)?;
+        let (from, to) = (time(from).ok_or(InvalidWindow::Form)?, time(to).ok_or(InvalidWindow::Form)?);
+        if from == to {
+            return Err(InvalidWindow::Empty);
+        }
+        Ok(Self { from, to, zone: TimeZone::get(zone).map_err(|_| InvalidWindow::Zone)? })
+    }
+
+    /// The window that begins on this day, in milliseconds since 1970: when it begins, and how long it is. A night in which clocks are set has an hour more or less.
+    fn on(&self, day: Date) -> Option<(u64, u64)> {
+        let ends = if self.to > self.from { day } else { day.checked_add(1.day()).ok()? };
+        let moment = |day: Date, time: Time| u64::try_from(self.zone.to_timestamp(day.to_datetime(time)).ok()?.as_millisecond()).ok();
+        let begins = moment(day, self.from)?;
+        // A window that lies in an hour which the clocks skip has no length left.
+        Some((begins, moment(ends, self.to)?.saturating_sub(begins).max(1)))
+    }
+}
+
+/// Which of the two keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KeySlot {
+    Current,
+    Previous,
+}
+
+/// Where a user stands in the rotation at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// Counts the user's rotation periods since 1970.
+    pub(super) epoch: u64,
+    /// Under which key the user stands in this period.
+    pub(super) key: KeySlot,
+    /// How long nobody may be answered, because answers with the old password may still be on their way.
+    pub(super) hold: Option<Duration>,
+}
+
+/// When passwords change.
+pub(super) struct Rotation {
+    boundaries: Boundaries,
+    /// Users move to the present key at their first boundary from here on.
+    key_since: Timestamp,
+    grace: Duration,
+}
+
+enum Boundaries {
+    Never,
+    /// Anywhere in the period, in milliseconds, at a place of the user's own.
+    Spread {
+        period: u64,
+    },
+    /// In windows, at a place of the user's own in each: begin and length of each window, and the number of the first.
+    Windows {
+        table: Box<[(u64, u64)]>,
+        first: u64,
+        period: u64,
+    },
+}
+
+impl Rotation {
+    /// `now` says from when on windows are laid down.
+    pub(super) fn new(period: Duration, window: Option<&Window>, key_since: Timestamp, grace: Duration, now: Timestamp) -> Self {
+        let boundaries = match (millis(period), window) {
+            (0, _) => Boundaries::Never,
+            (period, None) => Boundaries::Spread { period },
+            (_, Some(window)) => windows(period, window, now),
+        };
+        Self { boundaries, key_since, grace }
+    }
+
+    /// Where this user stands now.
+    pub(super) fn turn(&self, user: &Username, now: Timestamp) -> Turn {
+        let place = || {
+            let name = digest::digest(&digest::SHA256, user.as_str().as_bytes());
+            name.as_ref().iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte))
+        };
+        let (epoch, began) = match &self.boundaries {
+            // The change of key is the one boundary there is.
+            Boundaries::Never if now >= self.key_since => (0, self.key_since.0),
+            Boundaries::Never => (0, 0),
+            Boundaries::Spread { period } => {
+                let shifted = now.0.saturating_add(place() % period);
+                (shifted / period, now.0.saturating_sub(shifted % period))
+            }
+            Boundaries::Windows { table, first, period } => in_windows(table, *first, *period, place(), now.0),
+        };
+        let has_boundary = began > 0;
+        let into = Duration::from_millis(now.0.saturating_sub(began));
+        Turn {
+            epoch,
+            key: if began < self.key_since.0 { KeySlot::Previous } else { KeySlot::Current },
+            hold: self.grace.checked_sub(into).filter(|left| has_boundary && !left.is_zero()),
+        }
+    }
+}
+
+impl fmt::Debug for Rotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rotation").field("grace", &self.grace).finish_non_exhaustive()
+    }
+}
+
+/// One window every so many days, counted from 1970, so that a start on another day lays down the same ones.
+fn windows(period: Duration, window: &Window, now: Timestamp) -> Boundaries {
+    let days = i64::try_from(period.as_secs() / DAY.as_secs()).unwrap_or(1).max(1);
+    let today = i64::try_from(now.0 / millis(DAY)).unwrap_or(0);
+    // Two periods back: the present one has begun in one of them, in whatever zone.
+    let first = (today / days - 2).max(0);
+    let last = (today + DAYS_AHEAD) / days;
+    let at = |number: i64| window.on(Date::constant(1970, 1, 1).checked_add((number * days).days()).ok()?);
+    let table: Box<[(u64, u64)]> = (first..=last).map_while(at).collect();
+    Boundaries::Windows { table, first: u64::try_from(first).unwrap_or(0), period: millis(DAY) * u64::try_from(days).unwrap_or(1) }
+}
+
+/// Number and begin of the period in which `now` lies.
+fn in_windows(table: &[(u64, u64)], first: u64, period: u64, place: u64, now: u64) -> (u64, u64) {
+    let boundary = |index: usize| table.get(index).map(|(begins, length)| begins + place % length);
+    let begun = table.partition_point(|(begins, _)| *begins <= now);
+    let Some(index) = begun.checked_sub(1) else { return (first.saturating_sub(1), 0) };
+    let (index, began) = match (boundary(index), index.checked_sub(1)) {
+        (Some(at), Some(before)) if at > now => (before, boundary(before).unwrap_or(0)),
+        (Some(at), None) if at > now => return (first.saturating_sub(1), 0),
+        (at, _) => (index, at.unwrap_or(0)),
+    };
+    // Only past the last window are there more than a few hours over.
+    let beyond = if index + 1 == table.len() { (now - began) / period } else { 0 };
+    (first + index as u64 + beyond, began + beyond * period)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeSet, HashSet};
+
+    const GRACE: Duration = Duration::from_millis(500);
+    const HOUR: u64 = 3_600_000;
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn plain(period: Duration) -> Rotation {
+        Rotation::new(period, None, Timestamp(0), GRACE, Timestamp(0))
+    }
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp(u64::try_from(text.parse::<jiff::Timestamp>().unwrap().as_millisecond()).unwrap())
+    }
+
+    #[test]
+    fn a_turn_holds_for_the_grace_and_then_no_more() {
+        let rotation = plain(Duration::from_secs(10));
+        let (mut holds, mut epochs) = (Vec::new(), BTreeSet::new());
+        for ms in 0..20_000 {
+            let turn = rotation.turn(&user("alice"), Timestamp(1_700_000_000_000 + ms));
+            epochs.insert(turn.epoch);
+            holds.extend(turn.hold);
+        }
+        assert_eq!(epochs.len(), 3, "two boundaries in twenty seconds");
+        assert_eq!(holds.len(), 1_000);
+        assert_eq!((holds.iter().min(), holds.iter().max()), (Some(&Duration::from_millis(1)), Some(&GRACE)));
+    }
+
+    #[test]
+    fn users_turn_at_different_times_and_never_where_rotation_is_off() {
+        let rotation = plain(DAY);
+        let offsets: HashSet<u64> = (0..100)
+            .map(|n| (0..24).find(|h| rotation.turn(&user(&format!("u{n}")), Timestamp(h * HOUR)).epoch == 1).unwrap_or(24))
+            .collect();
+        assert!(offsets.len() > 10, "{offsets:?}");
+        let never = plain(Duration::ZERO);
+        assert_eq!(never.turn(&user("alice"), Timestamp(u64::MAX)), Turn { epoch: 0, key: KeySlot::Current, hold: None });
+    }
+
+    /// Every boundary of a user, as the clock shows it in `zone`, over so many days of half minutes.
+    fn boundaries(rotation: &Rotation, name: &str, from: Timestamp, days: u64, zone: &str) -> Vec<jiff::civil::DateTime> {
+        let zone = TimeZone::get(zone).unwrap();
+        let (mut found, mut last) = (Vec::new(), rotation.turn(&user(name), from).epoch);
+        for half_minute in 0..days * 2_880 {
+            let now = Timestamp(from.0 + half_minute * 30_000);
+            let epoch = rotation.turn(&user(name), now).epoch;
+            assert!(epoch == last || epoch == last + 1, "{name}: {last} {epoch}");
+            if epoch != last {
+                found.push(zone.to_datetime(jiff::Timestamp::from_millisecond(i64::try_from(now.0).unwrap()).unwrap()));
+            }
+            last = epoch;
+        }
+        found
+    }
+
+    #[test]
+    fn in_a_window_nobodys_working_day_has_a_boundary() {
+        let window = Window::parse("02:00-05:00", "Europe/Berlin").unwrap();
+        // Both nights of the year in which clocks are set lie within.
+        for begins in ["2026-03-25T12:00:00Z", "2026-10-21T12:00:00Z"] {
+            let rotation = Rotation::new(DAY, Some(&window), Timestamp(0), GRACE, at(begins));
+            let mut minutes = HashSet::new();
+            for name in ["alice", "bob", "carol", "dave"] {
+                let found = boundaries(&rotation, name, at(begins), 7, "Europe/Berlin");
+                assert_eq!(found.len(), 7, "one a day");
+                assert!(found.iter().all(|moment| (2..5).contains(&moment.hour())), "{found:?}");
+                minutes.extend(found.iter().map(|moment| moment.time()));
+            }
+            assert!(minutes.len() > 3, "spread over the window");
+        }
+    }
+
+    #[test]
+    fn a_window_may_reach_over_midnight_and_come_once_a_week() {
+        let window = Window::parse("22:30-01:30", "America/New_York").unwrap();
+        let start = at("2026-11-24T12:00:00Z");
+        let rotation = Rotation::new(7 * DAY, Some(&window), Timestamp(0), GRACE, start);
+        let found = boundaries(&rotation, "alice", start, 21, "America/New_York");
+        assert_eq!(found.len(), 3);
+        assert!(found.iter().all(|moment| [22, 23, 0, 1].contains(&moment.hour())), "{found:?}");
+    }
+
+    #[test]
+    fn replicas_that_started_on_different_days_agree() {
+        let window = Window::parse("02:00-05:00", "Asia/Kolkata").unwrap();
+        let of = |started| Rotation::new(2 * DAY, Some(&window), Timestamp(0), GRACE, at(started));
+        let (old, new) = (of("2026-01-01T00:00:00Z"), of("2026-11-24T00:00:00Z"));
+        for hour in 0..500 {
+            let now = Timestamp(at("2026-11-24T00:00:00Z").0 + hour * HOUR + 1);
+            assert_eq!(old.turn(&user("alice"), now), new.turn(&user("alice"), now));
+        }
+    }
+
+    #[test]
+    fn past_the_last_window_time_goes_on() {
+        let window = Window::parse("02:00-05:00", "UTC").unwrap();
+        let rotation = Rotation::new(DAY, Some(&window), Timestamp(0), GRACE, at("2026-01-01T00:00:00Z"));
+        let epoch = |text| rotation.turn(&user("alice"), at(text)).epoch;
+        assert_eq!(epoch("2060-01-10T12:00:00Z") - epoch("2060-01-01T12:00:00Z"), 9);
+        assert!(epoch("2060-01-01T12:00:00Z") > epoch("2040-01-01T12:00:00Z"));
+        // A clock that was set far back finds no window, and no boundary either.
+        assert_eq!(rotation.turn(&user("alice"), Timestamp(5)).hold, None);
+    }
+
+    #[test]
+    fn a_text_that_is_no_window_says_why() {
+        for (text, zone, why) in [
+            ("2-5", "UTC", InvalidWindow::Form),
+            ("02:00", "UTC", InvalidWindow::Form),
+            ("25:00-26:00", "UTC", InvalidWindow::Form),
+            ("02:00-02:00", "UTC", InvalidWindow::Empty),
+            ("02:00-05:00", "Mars/Olympus", InvalidWindow::Zone),
+        ] {
+            assert_eq!(Window::parse(text, zone).err(), Some(why), "{text} {zone}");
+        }
+    }
+
+    #[test]
+    fn users_move_to_a_new_key_at_their_own_boundary() {
+        let since = at("2026-11-24T12:00:00Z");
+        let rotation = Rotation::new(DAY, None, since, GRACE, since);
+        let key = |name: &str, hours: u64| rotation.turn(&user(name), Timestamp(since.0 + hours * HOUR)).key;
+        for name in ["alice", "bob", "carol", "dave", "erin"] {
+            let moved = (0..24).find(|hours| key(name, *hours) == KeySlot::Current).unwrap_or(24);
+            assert!(moved > 0 && (moved..48).all(|hours| key(name, hours) == KeySlot::Current), "{name} {moved}");
+            let (before, after) = (
+                rotation.turn(&user(name), Timestamp(since.0 + (moved - 1) * HOUR)),
+                rotation.turn(&user(name), Timestamp(since.0 + moved * HOUR)),
+            );
+            assert_eq!(after.epoch, before.epoch + 1, "the key changes with the period, never within one");
+        }
+    }
+
+    #[test]
+    fn without_rotation_the_change_of_key_is_a_boundary_for_all() {
+        let since = at("2026-11-24T12:00:00Z");
+        let rotation = Rotation::new(Duration::ZERO, None, since, GRACE, since);
+        let turn = |ms: i64| rotation.turn(&user("alice"), Timestamp(since.0.checked_add_signed(ms).unwrap()));
+        assert_eq!(turn(-1), Turn { epoch: 0, key: KeySlot::Previous, hold: None });
+        assert_eq!(turn(0), Turn { epoch: 0, key: KeySlot::Current, hold: Some(GRACE) });
+        assert_eq!(turn(500), Turn { epoch: 0, key: KeySlot::Current, hold: None });
+    }
+}

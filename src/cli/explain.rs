@@ -1,0 +1,168 @@
+//! `elastauth explain`: why somebody has which roles, and what the next request would do. It runs the code of the request path.
+
+use super::{Failed, failed, print, reason};
+use crate::{
+    app::App,
+    broker::{Next, Plan},
+    cluster::User,
+    config::Config,
+    flow::{AuthError, Explanation},
+    identity::ProviderConfig,
+    model::{Group, RequestFacts},
+    respond::{Outcome, Protocol},
+    roles::Rule,
+};
+use clap::Args;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
+use std::{fmt::Write as _, net::Ipv4Addr};
+
+/// Of whom to tell.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The user name, as the identity header would carry it.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The groups, separated by commas. Left out, there is no groups header at all.
+    #[arg(long, value_name = "G1,G2")]
+    groups: Option<String>,
+    /// The mail address.
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// The full name.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// One more header of the request, as `Name: value`. May be repeated.
+    #[arg(long = "header", value_name = "K: V")]
+    headers: Vec<String>,
+    /// Also ask the cluster what stands there now. Nothing is written.
+    #[arg(long)]
+    online: bool,
+    /// For programs: one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tells the trip of one request. A refusal is an answer like any other: the command succeeds.
+pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed> {
+    let facts = RequestFacts { peer: Ipv4Addr::LOCALHOST.into(), headers: headers(&config, options)? };
+    let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
+    let told = flow.explain(&facts, options.online).await;
+    if options.json { print(&format!("{:#}", as_json(&told))) } else { print(&as_text(&told, options.online)) }
+}
+
+/// The headers that the gateway would send for these options.
+fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
+    let mut headers = HeaderMap::new();
+    let mut put = |name: HeaderName, value: &str| {
+        let value =
+            HeaderValue::from_bytes(value.as_bytes()).map_err(|_| Failed(format!("the value for {name} cannot be put into a header")))?;
+        headers.append(name, value);
+        Ok::<(), Failed>(())
+    };
+    let names = config.identity.providers.iter().find_map(|provider| match provider {
+        ProviderConfig::Headers(names) => Some(names.clone()),
+        ProviderConfig::Oidc(_) => None,
+    });
+    let given = [&options.user, &options.groups, &options.email, &options.name];
+    match names {
+        Some(names) => {
+            for (name, value) in [names.user, names.groups, names.email, names.name].into_iter().zip(given) {
+                if let Some(value) = value {
+                    put(name, value)?;
+                }
+            }
+        }
+        None if given.iter().any(|value| value.is_some()) => {
+            return Err(Failed("--user and its like stand for identity headers, and no configured provider reads those".to_owned()));
+        }
+        None => {}
+    }
+    for header in &options.headers {
+        let wrong = || Failed(format!("--header takes `Name: value`, not {header:?}"));
+        let (name, value) = header.split_once(':').ok_or_else(wrong)?;
+        put(name.trim().parse().map_err(|_| wrong())?, value.trim())?;
+    }
+    Ok(headers)
+}
+
+/// What the gateway would be told.
+fn verdict(told: &Explanation<'_>) -> (u16, String) {
+    match &told.refused {
+        None => (200, "a login".to_owned()),
+        Some(why) => (Outcome::from(why).status(Protocol::ForwardAuth).as_u16(), reason(why)),
+    }
+}
+
+fn as_text(told: &Explanation<'_>, online: bool) -> String {
+    let mut text = String::new();
+    let mut line = |label: &str, value: &str| {
+        let _infallible = writeln!(text, "{label:<10} {value}");
+    };
+    if let Some(identity) = &told.identity {
+        line("user", identity.user().as_str());
+        let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
+        line("groups", if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }.as_str());
+        for given in told.given() {
+            let rule = match given.rule {
+                Rule::Default => "default_roles".to_owned(),
+                Rule::Mapping { pattern, group } if pattern == group.as_str() => format!("group_mappings, {pattern}"),
+                Rule::Mapping { pattern, group } => format!("group_mappings, {pattern} fits {}", group.as_str()),
+            };
+            line("role", &format!("{} ({rule})", given.role.as_str()));
+        }
+    }
+    if let Some(document) = &told.document {
+        line("document", &document.to_string());
+    }
+    match &told.plan {
+        Some(plan) => {
+            line("in cluster", &plan.found.as_ref().map_or("no such user".to_owned(), |user| standing(user).to_string()));
+            line("next", &next(plan));
+        }
+        None if online && told.refused.is_none() => line("in cluster", "not asked"),
+        None => {}
+    }
+    let (status, why) = verdict(told);
+    line("answer", &format!("{status}: {why}"));
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn as_json(told: &Explanation<'_>) -> Value {
+    let identity = told.identity.as_ref().map(|identity| {
+        let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
+        json!({ "user": identity.user().as_str(), "groups": groups, "email": identity.email(), "full_name": identity.full_name() })
+    });
+    let roles: Vec<Value> = told
+        .given()
+        .iter()
+        .map(|given| match given.rule {
+            Rule::Default => json!({ "role": given.role.as_str(), "rule": "default_roles" }),
+            Rule::Mapping { pattern, group } => {
+                json!({ "role": given.role.as_str(), "rule": "group_mappings", "pattern": pattern, "group": group.as_str() })
+            }
+        })
+        .collect();
+    let cluster = told.plan.as_ref().map(|plan| json!({ "found": plan.found.as_ref().map(standing), "next": next(plan) }));
+    let (status, why) = verdict(told);
+    json!({
+        "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
+        "answer": { "status": status, "reason": why, "outcome": told.refused.as_ref().map(|why| format!("{:?}", Outcome::from(why))) },
+    })
+}
+
+/// A user as it stands in the cluster, with what the operator wants to know of it.
+fn standing(user: &User) -> Value {
+    json!({
+        "roles": user.roles, "enabled": user.enabled, "full_name": user.full_name, "email": user.email, "metadata": user.metadata,
+    })
+}
+
+fn next(plan: &Plan) -> String {
+    match &plan.next {
+        Ok(Next::Stands) => "nothing: the user stands as it should".to_owned(),
+        Ok(Next::Write(why)) => format!("the user is written ({})", why.text()),
+        Err(why) => format!("nothing: {}", reason(&AuthError::Broker(why.clone()))),
+    }
+}

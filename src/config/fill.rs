@@ -1,0 +1,47 @@
+//! From the values of the keys to each component's own `Config`: one file a component.
+//!
+//! A filler gives nothing where a value that it needs is missing or faulty. Every filler runs, so that all faults are told at once.
+
+mod broker;
+mod cluster;
+mod identity;
+mod ledger;
+mod roles;
+mod server;
+mod telemetry;
+mod trust;
+
+use super::{Config, finding::Findings, key::Key, settings::Settings};
+use crate::net::tls::IdentityFiles;
+
+/// Fills everything in.
+pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
+    let server = server::fill(settings, findings);
+    let trust = trust::fill(settings, findings);
+    let identity = identity::fill(settings, findings);
+    let roles = roles::fill(settings, findings);
+    let broker = broker::fill(settings, findings);
+    let cluster = cluster::fill(settings, findings);
+    let ledger = ledger::fill(settings, findings);
+    let telemetry = telemetry::fill(settings, findings);
+    Some(Config {
+        server: server?,
+        trust: trust?,
+        identity: identity?,
+        roles: roles?,
+        broker: broker?,
+        cluster: cluster?,
+        ledger: ledger?,
+        telemetry: telemetry?,
+    })
+}
+
+/// A certificate and its key: both, or neither.
+fn identity_files(settings: &Settings, cert: &Key, key: &Key, findings: &mut Findings) -> Option<IdentityFiles> {
+    for (one, other) in [(cert, key), (key, cert)] {
+        if settings.given(one) && !settings.given(other) {
+            findings.fault(&settings.place(one), format!("`{}` needs `{}` beside it", one.path, other.path));
+        }
+    }
+    Some(IdentityFiles { cert: settings.get(cert)?, key: settings.get(key)? })
+}

@@ -1,0 +1,98 @@
+//! Reads the process environment and the files. The only place that does.
+
+use super::{
+    finding::Place,
+    sources::{Flags, Sources},
+    yaml,
+};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+/// The file that is looked for where nobody names one.
+const USUAL: &str = "config.yml";
+/// A secret is a line. What is larger is another file.
+const MAX_SECRET: usize = 64 << 10;
+
+impl Sources {
+    /// The sources of this process: its environment, `.env` and the configuration file.
+    #[must_use]
+    pub fn system(flags: Flags) -> Self {
+        let mut sources = Self { flags, ..Self::default() };
+        #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
+        for (name, value) in std::env::vars_os() {
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => drop(sources.environment.insert(name, value)),
+                (Ok(name), Err(_)) if name.starts_with(super::key::PREFIX) => {
+                    sources.unreadable(Place::Variable(name), "the value is not UTF-8".to_owned());
+                }
+                _ => {}
+            }
+        }
+        match bytes(Path::new(".env"), yaml::MAX_BYTES).map(String::from_utf8) {
+            Ok(Ok(text)) => sources.dot_env = Some(text),
+            Ok(Err(_)) => sources.unreadable(Place::DotEnv { line: 1 }, "the file is not UTF-8".to_owned()),
+            // A folder of that name is somebody's virtual environment.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => {}
+            Err(error) => sources.unreadable(Place::DotEnv { line: 1 }, format!("the file cannot be read: {error}")),
+        }
+        sources.find_file();
+        sources
+    }
+
+    fn find_file(&mut self) {
+        let variable = self.environment.get("ELASTAUTH_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+        let named = self.flags.config.clone().or(variable);
+        let explicit = named.is_some();
+        let mut path = named.unwrap_or_else(|| PathBuf::from(USUAL));
+        if explicit && path.is_dir() {
+            path.push(USUAL);
+        }
+        let shown = path.display().to_string();
+        // One byte more than allowed tells a file that is too large from one that just fits.
+        match bytes(&path, yaml::MAX_BYTES + 1) {
+            Ok(content) => self.file = Some((shown.into(), content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !explicit => {}
+            Err(error) => {
+                let place = Place::File { file: shown.into(), line: 0, column: 0 };
+                self.unreadable(place, format!("the configuration cannot be read: {error}"));
+            }
+        }
+    }
+}
+
+/// A secret from its own file.
+pub(super) struct Secret {
+    pub(super) text: String,
+    /// Whether any user of the machine may read it.
+    pub(super) open: bool,
+}
+
+/// Reads a secret; one newline at its end belongs to the file and not to the secret.
+pub(super) fn secret(path: &Path) -> Result<Secret, String> {
+    let read = bytes(path, MAX_SECRET + 1).map_err(|error| format!("the file cannot be read: {error}"))?;
+    if read.len() > MAX_SECRET {
+        return Err(format!("the file is larger than {} KiB", MAX_SECRET >> 10));
+    }
+    let mut text = String::from_utf8(read).map_err(|_| "the file is not UTF-8".to_owned())?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    if text.is_empty() { Err("the file is empty".to_owned()) } else { Ok(Secret { text, open: open_to_all(path) }) }
+}
+
+fn open_to_all(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+fn bytes(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    File::open(path)?.take(most as u64).read_to_end(&mut read)?;
+    Ok(read)
+}

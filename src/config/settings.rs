@@ -1,0 +1,203 @@
+//! One value a key, from the highest source that gives one, read by its kind.
+
+use super::{
+    dotenv, expand,
+    finding::{Findings, Place},
+    key::{Key, Status},
+    kind::Kind,
+    layers::{self, Given},
+    load,
+    raw::{Name, Node, Raw},
+    sources::Sources,
+    table,
+    value::{self, Value},
+    yaml,
+};
+use std::{collections::HashMap, path::Path};
+
+/// The values of all keys that have one.
+pub(super) struct Settings {
+    found: HashMap<&'static str, Found>,
+    /// Whether a source could not be read: then what seems to be missing may stand in it.
+    pub(super) unread: bool,
+}
+
+/// A value with its history.
+pub(super) struct Found {
+    pub(super) raw: Raw,
+    /// Nothing where it was faulty; the fault was told.
+    pub(super) value: Option<Value>,
+}
+
+impl Settings {
+    /// Gathers from all sources.
+    pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Self {
+        for fault in &sources.unread {
+            findings.fault(&fault.place, fault.text.clone());
+        }
+        let lines = sources.dot_env.as_deref().map(|text| dotenv::read(text, findings)).unwrap_or_default();
+        let variable = |name: &str| {
+            let line = || lines.iter().rev().find(|line| line.name == name).map(|line| line.value.as_str());
+            sources.environment.get(name).map(String::as_str).or_else(line)
+        };
+        let root = sources.file.as_ref().and_then(|(name, bytes)| yaml::read(name, bytes, findings));
+        let unread = !sources.unread.is_empty() || (sources.file.is_some() && root.is_none());
+        let file = root.map(|mut root| {
+            expand::expand(&mut root, &variable, findings);
+            layers::file(root, findings)
+        });
+        let layers =
+            [layers::flags(sources), layers::environment(sources, findings), layers::dot_env(&lines, findings), file.unwrap_or_default()];
+        let mut settings = Self { found: HashMap::new(), unread };
+        for layer in layers {
+            settings.add(layer, findings);
+        }
+        settings.read(findings);
+        settings
+    }
+
+    /// Takes one layer; what stands already is of a higher one.
+    fn add(&mut self, layer: Vec<Given>, findings: &mut Findings) {
+        let mut own: HashMap<&'static str, (Raw, Place)> = HashMap::new();
+        for given in layer {
+            let Given { key, place, old, .. } = &given;
+            if let Some(old) = old {
+                findings.warn(place, format!("`{old}` is an old name; it is `{}` now", key.path));
+            }
+            let (path, place) = (key.path, place.clone());
+            let Some(raw) = given.content(findings) else { continue };
+            if let Some((_, first)) = own.get(path) {
+                findings.fault(&place, format!("`{path}` is given twice; the other one stands at {first}"));
+            } else {
+                own.insert(path, (raw, place));
+            }
+        }
+        for (path, (raw, _)) in own {
+            match self.found.get_mut(path) {
+                None => drop(self.found.insert(path, Found { raw, value: None })),
+                Some(higher) => merge(&mut higher.raw, raw),
+            }
+        }
+    }
+
+    fn read(&mut self, findings: &mut Findings) {
+        for key in table::ALL {
+            if !self.found.contains_key(key.path) && !key.default.is_empty() {
+                self.found.insert(key.path, Found { raw: Raw::text(key.default, Place::Default), value: None });
+            }
+            let Some(found) = self.found.get_mut(key.path) else { continue };
+            if key.status == Status::NotYet && !is_harmless(key, &found.raw) {
+                findings.fault(&found.raw.place, format!("`{}` is not available yet; take it out", key.path));
+                continue;
+            }
+            if let Status::Old(now) = key.status {
+                findings.warn(&found.raw.place, format!("`{}` is an old key; use `{now}`", key.path));
+            }
+            found.value = key.kind.read(key.path, &found.raw, findings);
+        }
+    }
+
+    /// The value of a key; `None` where there is none, or a faulty one, whose fault was told.
+    pub(super) fn get<T: value::From>(&self, key: &Key) -> Option<T> {
+        self.found.get(key.path).and_then(|found| found.value.as_ref()).and_then(T::from)
+    }
+
+    /// What was given for a key, or its default.
+    pub(super) fn raw(&self, key: &Key) -> Option<&Raw> {
+        self.found.get(key.path).map(|found| &found.raw)
+    }
+
+    /// Whether somebody has given the key a value, right or wrong.
+    pub(super) fn given(&self, key: &Key) -> bool {
+        self.raw(key).is_some_and(|raw| raw.place != Place::Default)
+    }
+
+    /// Whether this word was given for the key, be it available or not.
+    pub(super) fn says(&self, key: &Key, word: &str) -> bool {
+        match self.raw(key).map(|raw| &raw.node) {
+            Some(Node::Text(text)) => text.split(',').any(|text| text.trim().eq_ignore_ascii_case(word)),
+            Some(Node::List(items)) => items.iter().any(|item| matches!(&item.node, Node::Text(text) if text.eq_ignore_ascii_case(word))),
+            _ => false,
+        }
+    }
+
+    /// What was found for a key.
+    pub(super) fn found(&self, key: &Key) -> Option<&Found> {
+        self.found.get(key.path)
+    }
+
+    /// Where a key's value stands.
+    pub(super) fn place(&self, key: &Key) -> Place {
+        self.raw(key).map_or(Place::Nowhere, |raw| raw.place.clone())
+    }
+}
+
+impl Given {
+    /// What is given in the end: nothing where nothing is meant, the content of the file where one is named.
+    fn content(self, findings: &mut Findings) -> Option<Raw> {
+        let Self { key, mut raw, place, twin, .. } = self;
+        // Whoever has taken every group out of this list does not mean "everybody".
+        let meant_empty = key.path == table::ALLOWED_GROUPS.path || key.path == table::GROUP_WHITELIST.path;
+        if raw.is_unset() {
+            return meant_empty.then_some(Raw { node: Node::List(Vec::new()), place: raw.place });
+        }
+        if !twin {
+            return Some(raw);
+        }
+        let Node::Text(path) = &raw.node else {
+            findings.fault(&raw.place, format!("`{}_file` holds {}; it must be the path of a file", key.path, raw.what()));
+            raw.node = Node::Spoilt;
+            return Some(raw);
+        };
+        let place = Place::Twin { path: path.clone(), named: Box::new(place) };
+        let node = match load::secret(Path::new(path)) {
+            Ok(secret) => {
+                if secret.open {
+                    findings.warn(&place, format!("every user of the machine may read this file, which holds `{}`", key.path));
+                }
+                match key.kind {
+                    // One item a line: a key of a gateway may have commas.
+                    Kind::List(_) => {
+                        let lines = secret.text.lines().map(str::trim).filter(|line| !line.is_empty());
+                        Node::List(lines.map(|line| Raw::text(line, place.clone())).collect())
+                    }
+                    _ => Node::Text(secret.text),
+                }
+            }
+            Err(why) => {
+                findings.fault(&place, why);
+                Node::Spoilt
+            }
+        };
+        Some(Raw { node, place })
+    }
+}
+
+/// Entries of a lower source join those of a higher one under names that it does not have. Anything but a section is replaced as a whole.
+fn merge(higher: &mut Raw, lower: Raw) {
+    if let (Node::Map(entries), Node::Map(more)) = (&mut higher.node, lower.node) {
+        let has = |entries: &[(Name, Raw)], name: &Name| entries.iter().any(|(own, _)| own.text.eq_ignore_ascii_case(&name.text));
+        let own = entries.len();
+        for (name, raw) in more {
+            if !has(entries.get(..own).unwrap_or_default(), &name) {
+                entries.push((name, raw));
+            }
+        }
+    }
+}
+
+/// Whether a key of a later capability says only what is the case without it.
+fn is_harmless(key: &Key, raw: &Raw) -> bool {
+    let given = match &raw.node {
+        Node::Text(text) => text.clone(),
+        Node::List(items) => {
+            let texts = items.iter().map(|item| if let Node::Text(text) = &item.node { text.as_str() } else { "?" });
+            texts.collect::<Vec<_>>().join(",")
+        }
+        Node::Map(entries) if entries.is_empty() => String::new(),
+        Node::Map(_) | Node::Null | Node::Spoilt => return matches!(raw.node, Node::Null | Node::Spoilt),
+    };
+    let mut unheard = Findings::default();
+    let mut read = |text: &str| format!("{:?}", key.kind.read(key.path, &Raw::text(text, Place::Nowhere), &mut unheard));
+    given == key.default || (!key.default.is_empty() && !key.kind.is_secret() && read(&given) == read(key.default))
+}

@@ -1,0 +1,216 @@
+//! The one table of keys. Longer than other files, because a key that stood in two tables would soon differ in them.
+//!
+//! A row is the documentation, the name by which the fillers ask, the path, the kind, and what differs from the usual. A capability that arrives
+//! flips its rows by taking `status = NOT_YET` away (or by writing `yes` for `not_yet` at a word) and is then filled in `fill/`.
+
+use super::{
+    key::{Key, Status},
+    kind::{Kind, not_yet, yes},
+};
+
+const NOT_YET: Status = Status::NotYet;
+const DAY: u64 = 86_400_000;
+
+macro_rules! table {
+    ($($(#[doc = $doc:literal])+ $name:ident: $path:literal, $kind:expr $(, $field:ident = $value:expr)*;)+) => {
+        $($(#[doc = $doc])+ pub(super) static $name: Key =
+            Key { $($field: $value,)* ..Key::new($path, $kind, concat!($($doc),+)) };)+
+        /// Every key, in the order of the reference.
+        pub(super) static ALL: &[&Key] = &[$(&$name),+];
+    };
+}
+
+table! {
+    /// Where to listen. Nothing before the colon means every address of the machine.
+    LISTEN: "listen", Kind::Listen, default = "127.0.0.1:5000";
+    /// The certificate chain of the listener, PEM, leaf first. With it the listener speaks TLS, HTTP/2 included.
+    TLS_CERT: "tls.cert", Kind::Path, example = "/etc/elastauth/tls.crt", reload = true;
+    /// The private key of the certificate, PEM.
+    TLS_KEY: "tls.key", Kind::Path, example = "/etc/elastauth/tls.key", reload = true;
+    /// A PEM file of CAs. Only clients with a certificate of one of them get in.
+    TLS_CLIENT_CA: "tls.client_ca", Kind::Path, example = "/etc/elastauth/gateways-ca.pem", reload = true;
+    /// Networks from which gateways connect. Identity headers of any other peer are as if absent.
+    TRUSTED_PROXIES: "trusted_proxies", Kind::List(&Kind::Network), reload = true,
+        default = "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10";
+    /// Keys, one of which a gateway must show in the header `X-Elastauth-Key`. Several at once let them be changed without an outage.
+    GATEWAY_KEYS: "gateway_keys", Kind::List(&Kind::GatewayKey), example = "[\"${GATEWAY_KEY}\"]", reload = true;
+
+    /// Who vouches for users: one provider, or a list that is asked in its order.
+    AUTH_PROVIDER: "auth_provider", Kind::List(&Kind::OneOf(&[yes("authelia"), not_yet("oidc")])), default = "authelia";
+    /// The header that carries the user name.
+    AUTHELIA_USERNAME: "authelia.header_username", Kind::Header, default = "Remote-User", old = &["headers_username", "headers.username"];
+    /// The header that carries the groups, separated by commas.
+    AUTHELIA_GROUPS: "authelia.header_groups", Kind::Header, default = "Remote-Groups", old = &["headers_groups", "headers.groups"];
+    /// The header that carries the mail address.
+    AUTHELIA_EMAIL: "authelia.header_email", Kind::Header, default = "Remote-Email", old = &["headers_email", "headers.email"];
+    /// The header that carries the full name.
+    AUTHELIA_NAME: "authelia.header_name", Kind::Header, default = "Remote-Name", old = &["headers_name", "headers.name"];
+    /// Refuse a request that has no groups header. Present and empty is fine. Always so with `default_roles_apply: unmapped`.
+    AUTHELIA_GROUPS_REQUIRED: "authelia.groups_required", Kind::Bool, default = "false";
+
+    /// Roles for every user, beside those of the mappings.
+    DEFAULT_ROLES: "default_roles", Kind::List(&Kind::Role), example = "[viewer]", reload = true;
+    /// Whether the default roles go to every user (`always`) or only to those whom no mapping matches (`unmapped`, as the Go program did).
+    DEFAULT_ROLES_APPLY: "default_roles_apply", Kind::OneOf(&[yes("always"), yes("unmapped")]), default = "always", reload = true;
+    /// Which group gives which roles. ASCII case does not count, `*` stands for any text. In the environment one variable a group.
+    GROUP_MAPPINGS: "group_mappings", Kind::Mappings, example = "\n  search-readers: [viewer]\n  search-editors: [editor]", reload = true;
+    /// Only users with one of these groups may enter, `*` standing for any text. Leave it out to let every group in.
+    ALLOWED_GROUPS: "allowed_groups", Kind::List(&Kind::Group), example = "[\"search-*\"]", reload = true;
+    /// Whether `group_whitelist` counts.
+    ENABLE_GROUP_WHITELIST: "enable_group_whitelist", Kind::Bool, status = Status::Old("allowed_groups");
+    /// The groups that may enter.
+    GROUP_WHITELIST: "group_whitelist", Kind::List(&Kind::Group), status = Status::Old("allowed_groups");
+
+    /// Base URLs of the cluster's nodes. A path is a prefix.
+    ES_HOSTS: "elasticsearch.hosts", Kind::List(&Kind::Url), example = "[\"https://elasticsearch:9200\"]",
+        old = &["elasticsearch.host", "elasticsearch_host"];
+    /// The service account with which users are written.
+    ES_USERNAME: "elasticsearch.username", Kind::Text, example = "elastauth", old = &["elasticsearch_username"];
+    /// Its password.
+    ES_PASSWORD: "elasticsearch.password", Kind::Secret, example = "\"${ELASTICSEARCH_PASSWORD}\"", old = &["elasticsearch_password"];
+    /// An API key in its encoded form, in the place of user name and password.
+    ES_API_KEY: "elasticsearch.api_key", Kind::Secret, example = "\"${ELASTICSEARCH_API_KEY}\"";
+    /// A name for the cluster. It is part of every derived password: two clusters that share a `secret_key` need two names.
+    ES_CLUSTER_NAME: "elasticsearch.cluster_name", Kind::Text, default = "default";
+    /// Answer with a login and write nothing. For trying things out.
+    ES_DRY_RUN: "elasticsearch.dry_run", Kind::Bool, default = "false", old = &["elasticsearch_dry_run"];
+    /// Only a check: `true` wants every host to be `https`. Whether TLS is spoken follows from the host's URL.
+    ES_TLS_ENABLED: "elasticsearch.tls.enabled", Kind::Bool, default = "false";
+    /// A PEM file of CAs that are believed in the place of the system's.
+    ES_TLS_CA: "elasticsearch.tls.ca_cert", Kind::Path, example = "/etc/elastauth/elasticsearch-ca.pem";
+    /// A client certificate, PEM.
+    ES_TLS_CERT: "elasticsearch.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt";
+    /// The private key of the client certificate, PEM.
+    ES_TLS_KEY: "elasticsearch.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key";
+    /// Believe any certificate. Whoever stands on the way then learns the service account's password.
+    ES_TLS_SKIP: "elasticsearch.tls.insecure_skip_verify", Kind::Bool, default = "false", old = &["insecure_skip_verify"];
+
+    /// The key from which every credential is derived; the same on every replica. Without one, a key is made at each start.
+    SECRET_KEY: "secret_key", Kind::SecretKey, example = "\"${SECRET_KEY}\"";
+    /// The key before the present one, while it is being changed.
+    SECRET_KEY_PREVIOUS: "secret_key_previous", Kind::SecretKey, example = "\"${SECRET_KEY_PREVIOUS}\"";
+    /// From when on users move from the previous key to the present one, each at the next change of the password. A moment by which every replica knows both keys.
+    SECRET_KEY_SINCE: "secret_key_since", Kind::Moment, example = "2027-01-31T12:00:00Z";
+    /// How long a user's password lives; 0 means for ever.
+    ROTATION: "credentials.rotation", Kind::Duration(0, 365 * DAY), default = "24h";
+    /// How long nobody is answered at the boundary of two passwords. More than the replicas' clocks differ.
+    GRACE: "credentials.grace", Kind::Duration(0, 1_500), default = "500ms";
+    /// The time of day into which the boundaries fall, as `02:00-05:00`.
+    ROTATION_WINDOW: "credentials.rotation_window", Kind::Text, example = "02:00-05:00";
+    /// The time zone of that window.
+    ROTATION_TIME_ZONE: "credentials.rotation_time_zone", Kind::Text, default = "UTC";
+    /// Send passwords as a cheap hash where the cluster takes it (`auto`), or in clear (`off`).
+    HASH: "credentials.hash", Kind::OneOf(&[yes("auto"), yes("off")]), default = "auto";
+    /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved.
+    ADOPT: "users.adopt", Kind::OneOf(&[yes("never"), yes("elastauth-go"), yes("any")]), default = "elastauth-go";
+    /// How often one user may be written in a minute before his requests are refused.
+    WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
+
+    /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
+    EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";
+    /// Where it is remembered which users stand in the cluster.
+    CACHE_TYPE: "cache.type", Kind::OneOf(&[yes("memory"), not_yet("redis"), not_yet("file")]), default = "memory", old = &["cache_type"];
+    /// How long that is believed without asking the cluster again.
+    CACHE_EXPIRATION: "cache.expiration", Kind::Duration(100, 31 * DAY), default = "1h", old = &["cache_expire"];
+    /// How many users are remembered in memory. The default holds a million with room to spare; memory is taken as they come.
+    CACHE_CAPACITY: "cache.capacity", Kind::Number(1, 100_000_000), default = "1200000";
+    /// Host and port of Redis.
+    REDIS_HOST: "cache.redis_host", Kind::Text, default = "localhost:6379", old = &["redis_host"], status = NOT_YET;
+    /// The number of the Redis database.
+    REDIS_DB: "cache.redis_db", Kind::Number(0, 65_535), default = "0", old = &["redis_db"], status = NOT_YET;
+    /// The Redis user.
+    REDIS_USERNAME: "cache.redis_username", Kind::Text, status = NOT_YET;
+    /// Its password.
+    REDIS_PASSWORD: "cache.redis_password", Kind::Secret, status = NOT_YET;
+    /// Redis by URL: `redis://`, `rediss://` or `unix://`.
+    REDIS_URL: "redis.url", Kind::Secret, status = NOT_YET;
+    /// Redis Sentinels.
+    REDIS_SENTINEL: "redis.sentinel", Kind::List(&Kind::Text), status = NOT_YET;
+    /// Nodes of a Redis cluster.
+    REDIS_CLUSTER: "redis.cluster", Kind::List(&Kind::Text), status = NOT_YET;
+    /// The folder of the file cache.
+    CACHE_PATH: "cache.path", Kind::Path, default = "/tmp/elastauth-cache", old = &["cache_path"], status = NOT_YET;
+
+    /// From which severity on the log has lines.
+    LOG_LEVEL: "log_level", Kind::OneOf(&[yes("debug"), yes("info"), yes("warn"), yes("error")]), default = "info", reload = true;
+    /// How a line of the log looks.
+    LOG_FORMAT: "log_format", Kind::OneOf(&[yes("text"), yes("json"), not_yet("ecs")]), default = "text";
+    /// Where the audit lines go: a file, or `stdout`.
+    AUDIT_PATH: "audit.path", Kind::Path, status = NOT_YET;
+    /// Serve metrics.
+    ENABLE_METRICS: "enable_metrics", Kind::Bool, default = "false", status = NOT_YET;
+    /// Send traces, as the standard `OTEL_*` variables say.
+    ENABLE_OTEL: "enableOtel", Kind::Bool, default = "false", variables = &["ELASTAUTH_ENABLE_OTEL"], status = NOT_YET;
+    /// A listener of its own for everything but decisions.
+    ADMIN_LISTEN: "admin.listen", Kind::Listen, status = NOT_YET;
+
+    /// The issuer of the tokens.
+    OIDC_ISSUER: "oidc.issuer", Kind::Url, status = NOT_YET;
+    /// Our name at the issuer.
+    OIDC_CLIENT_ID: "oidc.client_id", Kind::Text, status = NOT_YET;
+    /// Our secret at the issuer.
+    OIDC_CLIENT_SECRET: "oidc.client_secret", Kind::Secret, status = NOT_YET;
+    /// In the place of the discovered endpoint.
+    OIDC_AUTHORIZATION_ENDPOINT: "oidc.authorization_endpoint", Kind::Url, status = NOT_YET;
+    /// In the place of the discovered endpoint.
+    OIDC_TOKEN_ENDPOINT: "oidc.token_endpoint", Kind::Url, status = NOT_YET;
+    /// In the place of the discovered endpoint.
+    OIDC_USERINFO_ENDPOINT: "oidc.userinfo_endpoint", Kind::Url, status = NOT_YET;
+    /// In the place of the discovered endpoint.
+    OIDC_INTROSPECTION_ENDPOINT: "oidc.introspection_endpoint", Kind::Url, status = NOT_YET;
+    /// In the place of the discovered key set.
+    OIDC_JWKS_URI: "oidc.jwks_uri", Kind::Url, status = NOT_YET;
+    /// What is asked for at the issuer.
+    OIDC_SCOPES: "oidc.scopes", Kind::List(&Kind::Text), default = "openid,profile,email,groups", status = NOT_YET;
+    /// How we show our secret at the issuer.
+    OIDC_CLIENT_AUTH_METHOD: "oidc.client_auth_method",
+        Kind::OneOf(&[yes("client_secret_basic"), yes("client_secret_post")]), default = "client_secret_basic", status = NOT_YET;
+    /// How a token is checked.
+    OIDC_TOKEN_VALIDATION: "oidc.token_validation",
+        Kind::OneOf(&[yes("jwks"), yes("userinfo"), yes("introspection"), yes("both")]), default = "jwks", status = NOT_YET;
+    /// Use PKCE at the issuer.
+    OIDC_USE_PKCE: "oidc.use_pkce", Kind::Bool, default = "true", status = NOT_YET;
+    /// Audiences that a token may have; the client id where absent.
+    OIDC_AUDIENCES: "oidc.audiences", Kind::List(&Kind::Text), status = NOT_YET;
+    /// How far the issuer's clock may differ.
+    OIDC_LEEWAY: "oidc.leeway", Kind::Duration(0, 300_000), default = "30s", status = NOT_YET;
+    /// How long the issuer's word on an opaque token is remembered; 0 means never.
+    OIDC_CACHE: "oidc.cache", Kind::Duration(0, DAY), default = "30s", status = NOT_YET;
+    /// Stands before every user name of this provider.
+    OIDC_USERNAME_PREFIX: "oidc.username_prefix", Kind::Text, status = NOT_YET;
+    /// Stands before every group of this provider.
+    OIDC_GROUP_PREFIX: "oidc.group_prefix", Kind::Text, status = NOT_YET;
+    /// The claim with the user name.
+    OIDC_CLAIM_USERNAME: "oidc.claim_mappings.username", Kind::Text, default = "preferred_username", status = NOT_YET;
+    /// The claim with the mail address.
+    OIDC_CLAIM_EMAIL: "oidc.claim_mappings.email", Kind::Text, default = "email", status = NOT_YET;
+    /// The claim with the groups.
+    OIDC_CLAIM_GROUPS: "oidc.claim_mappings.groups", Kind::Text, default = "groups", status = NOT_YET;
+    /// The claim with the full name.
+    OIDC_CLAIM_NAME: "oidc.claim_mappings.full_name", Kind::Text, default = "name", status = NOT_YET;
+    /// Headers that are sent to the issuer. In the environment one variable a header, `_` for `-`.
+    OIDC_CUSTOM_HEADERS: "oidc.custom_headers", Kind::Pairs, status = NOT_YET;
+    /// Several issuers, each a section with the keys of `oidc`.
+    OIDC_PROVIDERS: "oidc.providers", Kind::Sections, status = NOT_YET;
+
+    /// Stand in front of the cluster and pass requests on.
+    PROXY_ENABLED: "proxy.enabled", Kind::Bool, default = "false", status = NOT_YET;
+    /// Where requests are passed on to.
+    PROXY_URL: "proxy.elasticsearch_url", Kind::Url, status = NOT_YET;
+    /// How long the cluster may take to answer.
+    PROXY_TIMEOUT: "proxy.timeout", Kind::Duration(1, DAY), default = "30s", status = NOT_YET;
+    /// Kept connections to the cluster.
+    PROXY_MAX_IDLE: "proxy.max_idle_conns", Kind::Number(0, 100_000), default = "100", status = NOT_YET;
+    /// How long a kept connection may idle.
+    PROXY_IDLE_TIMEOUT: "proxy.idle_conn_timeout", Kind::Duration(0, DAY), default = "90s", status = NOT_YET;
+    /// Speak TLS to the cluster.
+    PROXY_TLS_ENABLED: "proxy.tls.enabled", Kind::Bool, default = "false", status = NOT_YET;
+    /// Believe any certificate.
+    PROXY_TLS_SKIP: "proxy.tls.insecure_skip_verify", Kind::Bool, default = "false", status = NOT_YET;
+    /// A PEM file of CAs that are believed in the place of the system's.
+    PROXY_TLS_CA: "proxy.tls.ca_cert", Kind::Path, status = NOT_YET;
+    /// A client certificate, PEM.
+    PROXY_TLS_CERT: "proxy.tls.client_cert", Kind::Path, status = NOT_YET;
+    /// The private key of the client certificate, PEM.
+    PROXY_TLS_KEY: "proxy.tls.client_key", Kind::Path, status = NOT_YET;
+}

@@ -1,0 +1,74 @@
+//! Configurations as the users of version 1 and 2 have them, in tests/configurations.
+
+use super::*;
+use std::path::Path;
+
+const VARIABLES: [(&str, &str); 3] = [("SECRET_KEY", KEY), ("ELASTICSEARCH_PASSWORD", "p"), ("CLIENT_SECRET", "s")];
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configurations").join(name)).unwrap()
+}
+
+#[test]
+fn version_2_with_headers_starts_as_it_is() {
+    let config = good(&read("v2-minimal.yml"), &VARIABLES);
+    assert_eq!(config.server.listen.port(), 5000);
+    assert_eq!(config.roles.group_mappings.len(), 2);
+}
+
+#[test]
+fn version_1_starts_and_is_told_the_new_names() {
+    let text = read("v1-flat.yml");
+    let config = good(&text, &[]);
+    assert_eq!(config.cluster.hosts, ["http://localhost:9200"]);
+    assert_eq!(config.broker.expiration, Duration::from_mins(90));
+    assert_eq!(config.roles.allowed_groups.map(|groups| groups.len()), Some(2));
+    let ProviderConfig::Headers(headers) = &config.identity.providers[0] else { panic!("headers") };
+    assert_eq!(headers.user, "x-user");
+    let told = warnings(&text, &[]);
+    for (old, new) in [
+        ("elasticsearch_host", "elasticsearch.hosts"),
+        ("elasticsearch_password", "elasticsearch.password"),
+        ("cache_type", "cache.type"),
+        ("cache_expire", "cache.expiration"),
+        ("headers_username", "authelia.header_username"),
+        ("headers.groups", "authelia.header_groups"),
+        ("group_whitelist", "allowed_groups"),
+    ] {
+        assert!(
+            told.iter().any(|warning| warning.contains(&format!("`{old}`")) && warning.contains(&format!("`{new}`"))),
+            "{old}: {told:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let text = read("environment.env");
+    let checked = check(&Sources::given(Flags::default(), &[]).with_dot_env(&text));
+    assert_eq!(told(&checked), Vec::<String>::new());
+    let pairs: Vec<(&str, &str)> = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')).collect();
+    let config = check(&Sources::given(Flags::default(), &pairs)).outcome.unwrap();
+    assert_eq!((config.cluster.hosts.len(), config.roles.group_mappings.len()), (2, 2));
+}
+
+#[test]
+fn in_kubernetes_secrets_are_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("secret-key"), KEY).unwrap();
+    std::fs::write(folder.path().join("password"), "p\n").unwrap();
+    let text = read("kubernetes.yml").replace("/run/secrets/elastauth", &folder.path().display().to_string());
+    let password = folder.path().join("password").display().to_string();
+    let links = [("ELASTAUTH_PORT", "tcp://10.96.0.7:5000"), ("ELASTAUTH_SERVICE_HOST", "10.96.0.7")];
+    let config = good(&text, &[&links[..], &[("ELASTAUTH_ELASTICSEARCH_PASSWORD_FILE", &password)]].concat());
+    assert!(config.broker.secret_key.is_some());
+}
+
+/// As long as the capability is missing it is refused by name: never ignored, never taken for a misspelling.
+#[test]
+fn what_is_not_there_yet_is_all_that_is_refused() {
+    for name in ["v2-redis.yml", "v2-oidc-keycloak.yml", "v2-oidc-entra.yml", "v2-oidc-okta.yml", "v2-oidc-google.yml", "v2-proxy.yml"] {
+        let told = told(&check(&sources(&read(name), &VARIABLES)));
+        assert!(!told.is_empty() && told.iter().all(|fault| fault.contains("is not available yet")), "{name}: {told:#?}");
+    }
+}

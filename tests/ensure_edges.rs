@@ -1,0 +1,86 @@
+//! Where a login could go wrong by a hair: the order of looking and writing, and who counts against the limit of writes.
+#![expect(missing_docs, clippy::unwrap_used, reason = "a test")]
+
+#[path = "support/house.rs"]
+mod house;
+
+use house::{Adopt, BrokerError, Endpoint, Fault, House, Misbehaviour, StoredUser, ask, why};
+use http::StatusCode;
+use serde_json::Map;
+use std::{sync::Arc, time::Duration};
+
+/// Asks for the stand-in's word until it is said.
+async fn until(what: &str, mut said: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if said() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    unreachable!("{what} did not happen");
+}
+
+#[tokio::test]
+async fn a_user_disabled_while_its_write_waits_for_its_turn_stays_disabled() {
+    let house = House::new().await;
+    house.ask("alice", "dev").await.unwrap();
+    house.calls();
+    house.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::Delay(Duration::from_millis(800))));
+    let mut crowd = tokio::task::JoinSet::new();
+    for n in 0..16 {
+        let flow = Arc::clone(&house.flow);
+        crowd.spawn(async move { ask(&flow, &format!("user-{n}"), "dev").await.map(drop) });
+    }
+    let writing = || house.cluster.calls().iter().filter(|call| call.line().starts_with("PUT")).count() == 16;
+    until("sixteen writes in the air", writing).await;
+    let flow = Arc::clone(&house.flow);
+    let changed = tokio::spawn(async move { ask(&flow, "alice", "admins").await });
+    until("the question as alice", || house.cluster.calls().iter().filter(|call| call.path.ends_with("_authenticate")).count() == 17).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(house.cluster.set_enabled("alice", false));
+    assert_eq!(why(changed.await.unwrap()), BrokerError::Disabled);
+    assert!(!house.cluster.user("alice").unwrap().enabled);
+    assert!(crowd.join_all().await.into_iter().all(|login| login.is_ok()));
+}
+
+#[tokio::test]
+async fn a_program_that_pulls_at_the_metadata_does_not_get_round_the_limit_of_writes() {
+    let house = House::new().await;
+    house.ask("alice", "dev").await.unwrap();
+    let mut refused = 0;
+    for _ in 0..20 {
+        let mut user = house.cluster.user("alice").unwrap();
+        user.metadata = Map::new();
+        house.cluster.set_user(user);
+        house.pass(Duration::from_millis(10));
+        // The roles stand as they are: only who asks for others looks at the user again.
+        refused += usize::from(house.ask("alice", if refused % 2 == 0 { "admins" } else { "dev" }).await.is_err());
+        refused += usize::from(house.ask("alice", if refused % 2 == 0 { "dev" } else { "admins" }).await.is_err());
+    }
+    let writes = house.calls().iter().filter(|call| call.starts_with("PUT")).count();
+    assert_eq!(writes, 11, "the first login and ten flips");
+    assert!(refused > 0);
+}
+
+#[tokio::test]
+async fn replicas_of_different_clocks_do_not_write_a_user_without_limit() {
+    // One replica is in an older period of the passwords than the other: a clock far off, or another setting of the rotation.
+    let house = House::with(|config| config.rotation = Duration::ZERO).await;
+    let ahead = house.replica(|config| (config.rotation, config.grace) = (Duration::from_secs(1_000_000_000), Duration::ZERO));
+    for round in 0..40 {
+        let groups = if round % 2 == 0 { "dev" } else { "admins" };
+        let _bounded = house.ask("alice", groups).await;
+        let _bounded = ask(&ahead, "alice", groups).await;
+    }
+    let writes = house.calls().iter().filter(|call| call.starts_with("PUT")).count();
+    // One first login, ten of each replica against the other, and what the one that is ahead answers to those.
+    assert!(writes <= 32, "{writes} writes");
+}
+
+#[tokio::test]
+async fn a_403_to_the_users_own_question_says_nothing_about_the_service_account() {
+    let house = House::with(|config| config.adopt = Adopt::Never).await;
+    house.cluster.set_user(StoredUser::new("bob", "x"));
+    house.cluster.fault(Fault::new(Endpoint::Authenticate, Misbehaviour::Status(StatusCode::FORBIDDEN)));
+    assert!(matches!(why(house.ask("alice", "dev").await), BrokerError::Cluster(_)));
+}

@@ -1,0 +1,130 @@
+//! The decisions of elastauth in front of the stand-in cluster, without a listener. The clock is set by hand; sockets are real.
+
+#![allow(dead_code, unused_imports, reason = "each test binary uses its own share")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+
+pub(crate) use elastauth::{
+    broker::{self, Adopt, Broker, BrokerError, HashMode},
+    demo::standin::{By, Endpoint, Fault, Misbehaviour, StandIn, StoredUser},
+    flow::{AuthError, Flow, Grant},
+};
+use elastauth::{
+    clock::Clock,
+    cluster::{self, Cluster},
+    identity::{Providers, headers},
+    ledger::{self, Ledger},
+    model::{Group, RequestFacts, Role},
+    net::tls,
+    roles::{self, Mapping},
+    secret::SecretKey,
+    shutdown::Tasks,
+};
+use http::{HeaderMap, HeaderValue};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+const KEY: &str = "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a";
+
+pub(crate) struct House {
+    pub(crate) cluster: StandIn,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) ms: Arc<AtomicU64>,
+    pub(crate) tasks: Tasks,
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut broker::Config)) -> Self {
+        let tasks = Tasks::default();
+        let cluster = StandIn::start(&tasks).await.unwrap();
+        let ms = Arc::new(AtomicU64::new(1_800_000_000_000));
+        let flow = Self::flow(&cluster, &ms, &tasks, change);
+        Self { cluster, flow, ms, tasks }
+    }
+
+    /// A second replica of the same deployment, or the first one after a restart.
+    pub(crate) fn replica(&self, change: impl FnOnce(&mut broker::Config)) -> Arc<Flow> {
+        Self::flow(&self.cluster, &self.ms, &self.tasks, change)
+    }
+
+    fn flow(standin: &StandIn, ms: &Arc<AtomicU64>, tasks: &Tasks, change: impl FnOnce(&mut broker::Config)) -> Arc<Flow> {
+        let clock = Clock::Manual(Arc::clone(ms));
+        let mut config = broker::Config {
+            secret_key: Some(SecretKey::parse(KEY).unwrap()),
+            previous_key: None,
+            cluster_name: "default".to_owned(),
+            service_account: Some("elastauth".to_owned()),
+            rotation_window: None,
+            rotation: Duration::from_secs(86_400),
+            grace: Duration::from_millis(500),
+            expiration: Duration::from_secs(3_600),
+            hash: HashMode::Auto,
+            adopt: Adopt::ElastauthGo,
+            writes_per_minute: 10,
+            dry_run: false,
+        };
+        change(&mut config);
+        let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: standin.service_password().to_owned().into() };
+        let cluster = cluster::Config { hosts: vec![standin.url().parse().unwrap()], account, tls: tls::ClientConfig::default() };
+        let cluster = Cluster::new(cluster, clock.clone()).unwrap();
+        let broker = Broker::new(config, cluster, Ledger::new(&ledger::Config { capacity: 10_000 }), clock, tasks.clone()).unwrap();
+        let role = |name: &str| Role::parse(name).unwrap();
+        let mapping = Mapping::new(roles::Config {
+            default_roles: vec![role("viewer")],
+            group_mappings: vec![
+                (Group::parse("dev").unwrap(), vec![role("editor")]),
+                (Group::parse("admins").unwrap(), vec![role("kibana_admin"), role("superuser")]),
+            ],
+            ..roles::Config::default()
+        });
+        let identity = Providers::headers(headers::Config::default());
+        Arc::new(Flow::new(identity, mapping, broker))
+    }
+
+    pub(crate) async fn ask(&self, user: &str, groups: &str) -> Result<Grant, AuthError> {
+        ask(&self.flow, user, groups).await
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.ms.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Method, status and whose credential, of each call since the last look.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        let calls = self.cluster.calls();
+        self.cluster.forget_calls();
+        let by = |by: &By| match by {
+            By::ServiceAccount => "service".to_owned(),
+            By::User(name) => name.clone(),
+            By::Nobody => "nobody".to_owned(),
+        };
+        calls.iter().map(|call| format!("{} by {}", call.line(), by(&call.by))).collect()
+    }
+
+    pub(crate) fn roles(&self, user: &str) -> Vec<String> {
+        self.cluster.user(user).unwrap().roles
+    }
+}
+
+pub(crate) async fn ask(flow: &Flow, user: &str, groups: &str) -> Result<Grant, AuthError> {
+    let mut headers = HeaderMap::new();
+    headers.insert("remote-user", HeaderValue::from_str(user).unwrap());
+    headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
+    headers.insert("remote-email", HeaderValue::from_str(&format!("{user}@example.org")).unwrap());
+    flow.decide(&RequestFacts { peer: [127, 0, 0, 1].into(), headers }).await.map_err(|refused| refused.why)
+}
+
+pub(crate) fn why(result: Result<Grant, AuthError>) -> BrokerError {
+    match result {
+        Err(AuthError::Broker(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
