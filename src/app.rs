@@ -61,8 +61,7 @@ impl App {
         });
         let answered_under = names.unwrap_or_default();
         let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
-        let broker =
-            Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
+        let broker = Broker::new(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone()).map_err(StartError::Key)?;
         let service = Service::new(
             Flow::new(providers, Mapping::new(config.roles), broker),
             Trust::new(config.trust),
@@ -81,7 +80,8 @@ impl App {
     pub fn flow(config: Config) -> Result<Flow, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
-        let broker = Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock.clone(), tasks.clone()).map_err(StartError::Key)?;
+        let broker =
+            Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock.clone(), tasks.clone()).map_err(StartError::Key)?;
         let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
         Ok(Flow::new(providers, Mapping::new(config.roles), broker))
     }

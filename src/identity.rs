@@ -75,6 +75,14 @@ impl Identity {
         Self(Arc::new((person, vouched)))
     }
 
+    /// An identity as an identity provider's token makes it, for tests of the floors above.
+    #[cfg(test)]
+    pub(crate) fn of_provider(provider: &str, user: &str, groups: &[&str]) -> Self {
+        let groups = groups.iter().filter_map(|group| Group::parse(group)).collect();
+        let person = Person { user: Username::parse(user).unwrap(), groups, email: None, full_name: None };
+        Self::new(person, Vouched { by: Provider::Oidc(provider.into()), issued_at: None, subject: None, session: None })
+    }
+
     /// Whose login is asked for.
     #[must_use]
     pub fn user(&self) -> &Username {
@@ -162,8 +170,13 @@ pub enum Rejected {
     #[error("the token is in order, and no user can be made of its claims")]
     Claims(#[source] oidc::claims::NoUser),
     /// The identity provider would have to be asked, and cannot be.
-    #[error("the identity provider cannot be asked")]
-    Idp(#[source] IdpError),
+    #[error("the identity provider `{provider}` cannot be asked")]
+    Idp {
+        /// What the operator calls it.
+        provider: Arc<str>,
+        /// What stood in the way.
+        source: IdpError,
+    },
 }
 
 /// Which part of an identity a fault is in.

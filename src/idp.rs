@@ -4,6 +4,7 @@
 
 mod client_auth;
 mod endpoint;
+mod error;
 mod fetched;
 pub mod json;
 mod jws;
@@ -14,6 +15,7 @@ pub(crate) mod tests;
 
 pub use client_auth::{ClientAuth, InvalidSigningKey, SigningKey};
 pub use endpoint::{BadDiscovery, Endpoint, InvalidEndpoint, Issuer, Overrides};
+pub use error::{IdpError, What};
 pub use jws::{BadToken, Jws, MAX_TOKEN_BYTES, Part, Verified, has_shape};
 pub use key::{Algorithm, Key, OddKey};
 pub use key_set::{BadKeySet, KeySet};
@@ -21,7 +23,7 @@ pub use key_set::{BadKeySet, KeySet};
 use crate::{
     clock::Clock,
     net::{
-        client::{self, Answer, Call, CallError, Client},
+        client::{self, Answer, Call, Client},
         tls::TlsError,
     },
     shutdown::Tasks,
@@ -31,10 +33,8 @@ use client_auth::encoded;
 use endpoint::Discovered;
 use fetched::{Age, Fetched, Landing, Pace, Wish};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use json::BadJson;
 use serde_json::{Map, Value};
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -112,67 +112,8 @@ struct Inner {
     calls: Semaphore,
 }
 
-/// What was asked of a provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum What {
-    Discovery,
-    Keys,
-    Userinfo,
-    Introspection,
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Discovery => "description (discovery)",
-            Self::Keys => "keys (JWKS)",
-            Self::Userinfo => "userinfo",
-            Self::Introspection => "introspection",
-        })
-    }
-}
-
-/// Why a provider cannot be asked. One variant a step.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IdpError {
-    /// No whole answer.
-    #[error("the provider's {0} did not answer")]
-    Call(What, #[source] CallError),
-    /// Another status than the call knows.
-    #[error("the provider's {0} answered {1}")]
-    Status(What, StatusCode),
-    /// Its description is not believed.
-    #[error("the provider's description is not accepted")]
-    Discovery(#[source] BadDiscovery),
-    /// Its keys are none.
-    #[error("the provider's key set is not accepted")]
-    Keys(#[source] BadKeySet),
-    /// Claims that are no claims.
-    #[error("the provider's {0} answered with something else than a JSON object")]
-    Claims(What, #[source] BadJson),
-    /// An answer that a plain JSON object should be, and is a signed token.
-    #[error("the provider's {0} answers with a signed token; switch that off for this client")]
-    Signed(What),
-    /// We are not who we say we are, or may not ask.
-    #[error("the provider's {0} refuses elastauth's own client: its name, its secret or its rights")]
-    OurClient(What),
-    /// Our own name or secret cannot be sent.
-    #[error("the client's name, secret or key cannot be put into a request")]
-    Unsendable,
-    /// It has no such address, and none is configured.
-    #[error("the provider names no address for its {0}, and none is configured")]
-    NoEndpoint(What),
-    /// It is still being waited for.
-    #[error("the provider's {0} is not there yet")]
-    Late(What),
-    /// Too many calls.
-    #[error("too many calls to the provider are on their way")]
-    Busy,
-}
-
 /// What a provider says about a token.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "claims are people's affairs")]
 pub enum Verdict {
     /// It knows it, and says this.
     Claims(Map<String, Value>),
@@ -194,11 +135,12 @@ impl Idp {
             shortest: Duration::from_mins(1),
             longest: Duration::from_hours(1),
         };
+        let name = Arc::from(config.issuer.as_str());
         let discovered = Pace { lifetime: Duration::from_hours(12), longest: Duration::from_hours(12), ..keys };
         Ok(Self(Arc::new(Inner {
             client,
-            discovered: Arc::new(Fetched::new(discovered, clock.clone(), tasks.clone())),
-            keys: Arc::new(Fetched::new(keys, clock.clone(), tasks)),
+            discovered: Arc::new(Fetched::new(Arc::clone(&name), discovered, clock.clone(), tasks.clone())),
+            keys: Arc::new(Fetched::new(name, keys, clock.clone(), tasks)),
             withdrawals: Arc::default(),
             calls: Semaphore::new(MAX_CALLS),
             clock,
@@ -232,8 +174,8 @@ impl Idp {
     /// When nothing is known and the provider cannot be asked, or when it could have got a new key meanwhile and cannot be asked.
     pub async fn keys(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Arc<KeySet>, IdpError> {
         let knows = |set: &KeySet| set.candidates(kid, algorithm).next().is_some();
-        let known = self.0.keys.current();
-        match &known {
+        let there = self.0.keys.current();
+        match &there {
             Some((set, Age::Fresh)) if knows(set) => return Ok(Arc::clone(set)),
             Some((set, Age::Due)) if knows(set) => {
                 let _goes_on_without_us = self.fetch_keys();
@@ -372,7 +314,7 @@ impl Idp {
             let shown = config.client_auth.shown(&config.client_id, &config.issuer, self.0.clock.now()).ok_or(IdpError::Unsendable)?;
             let mut form = format!("token={}&token_type_hint=access_token", encoded(token));
             for (name, value) in &shown.form {
-                form.push_str(&format!("&{name}={}", encoded(value)));
+                form.extend(["&", name, "=", &encoded(value)]);
             }
             let mut headers = shown.headers;
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -437,7 +379,8 @@ fn says_our_client(body: &[u8]) -> bool {
 /// `max-age`, where the answer may be kept.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
     let mut found = None;
-    for directive in headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')) {
+    for directive in headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','))
+    {
         let directive = directive.trim().to_ascii_lowercase();
         match directive.split_once('=') {
             None if directive == "no-store" || directive == "no-cache" => return Some(Duration::ZERO),

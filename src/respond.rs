@@ -10,7 +10,13 @@ mod refusal;
 pub use grant::{IdentityHeaders, grant};
 pub use refusal::{Form, Refusal, refuse};
 
-use crate::{broker::BrokerError, flow::AuthError, identity::{Rejected, oidc}, net::trust::Distrust, roles::NotEntitled};
+use crate::{
+    broker::BrokerError,
+    flow::AuthError,
+    identity::{Rejected, oidc},
+    net::trust::Distrust,
+    roles::NotEntitled,
+};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
@@ -137,13 +143,11 @@ impl Outcome {
                 challenge: Some(BEARER),
                 ..not_authenticated(Level::INFO)
             },
-            Self::TokenClaims => not_allowed(Level::WARN),
-            Self::IdentityProvider => unavailable(2, Level::ERROR),
-            Self::ImpossibleName | Self::ReservedName | Self::ForeignUser => not_allowed(Level::WARN),
+            Self::TokenClaims | Self::ImpossibleName | Self::ReservedName | Self::ForeignUser => not_allowed(Level::WARN),
             Self::GroupNotAllowed | Self::NoRole | Self::Disabled => not_allowed(Level::INFO),
             // The budget is counted over a minute: a place in it comes free after seconds, not at once.
             Self::WriteBudget => unavailable(2, Level::WARN),
-            Self::ServiceAccount | Self::Cluster => unavailable(2, Level::ERROR),
+            Self::IdentityProvider | Self::ServiceAccount | Self::Cluster => unavailable(2, Level::ERROR),
             Self::Late | Self::Busy | Self::Overdue => unavailable(1, Level::WARN),
             // The next try reaches another replica.
             Self::Bug => Line {
@@ -233,7 +237,7 @@ impl From<&AuthError> for Outcome {
             AuthError::Identity(Rejected::Token(_)) => Self::TokenRefused,
             AuthError::Identity(Rejected::Name(_) | Rejected::Claims(oidc::claims::NoUser::Name(_))) => Self::ImpossibleName,
             AuthError::Identity(Rejected::Claims(_)) => Self::TokenClaims,
-            AuthError::Identity(Rejected::Idp(_)) => Self::IdentityProvider,
+            AuthError::Identity(Rejected::Idp { .. }) => Self::IdentityProvider,
             AuthError::Roles(NotEntitled::GroupNotAllowed) => Self::GroupNotAllowed,
             AuthError::Roles(NotEntitled::NoRole) => Self::NoRole,
             AuthError::Broker(why) => match why {

@@ -71,9 +71,8 @@ struct Remembered {
 /// A judged token.
 struct Judged {
     identity: Identity,
-    /// `None`: not to be remembered.
+    /// Until when that is believed; `None`: not beyond this request.
     until: Option<Timestamp>,
-    asked: Option<Timestamp>,
 }
 
 impl Oidc {
@@ -131,7 +130,8 @@ impl Oidc {
 
     fn told(&self, remembered: &Remembered) -> Result<Identity, Rejected> {
         let identity = remembered.outcome.clone().map_err(|why| *why)?;
-        let over = remembered.asked.is_none() && self.providers.get(remembered.provider).is_some_and(|provider| provider.is_over(&identity, self.clock.now()));
+        let over = remembered.asked.is_none()
+            && self.providers.get(remembered.provider).is_some_and(|provider| provider.is_over(&identity, self.clock.now()));
         if over { Err(Rejected::Token(Refused::LoggedOut)) } else { Ok(identity) }
     }
 
@@ -169,7 +169,7 @@ impl Oidc {
         let asked = self.clock.now();
         let judged = provider.judge(token, presented, asked).await;
         let (outcome, until) = match judged {
-            Ok(Judged { identity, until, .. }) => (Ok(identity), until.unwrap_or(asked)),
+            Ok(Judged { identity, until }) => (Ok(identity), until.unwrap_or(asked)),
             Err(why) => (Err(Box::new(why)), asked.after(NO_LIVES)),
         };
         let remembered = Remembered { outcome, until, provider: index, withdrawals, asked: Some(asked) };
@@ -207,7 +207,7 @@ impl Oidc {
         let provider = self.by_issuer.get(issuer).and_then(|index| self.providers.get(*index)).ok_or(Refused::UnknownIssuer)?;
         let verified = match provider.signed(jws).await {
             Ok(verified) => verified,
-            Err(Rejected::Idp(why)) => return Err(LogoutError::Idp(why)),
+            Err(Rejected::Idp { source, .. }) => return Err(LogoutError::Idp(source)),
             Err(Rejected::Token(why)) => return Err(LogoutError::Refused(why)),
             Err(_of_another_provider) => return Err(LogoutError::Refused(Refused::Signature)),
         };
@@ -251,7 +251,7 @@ impl Provider {
             (Validation::Jwks | Validation::Both(_), Token::Signed(jws)) => {
                 let (verified, accepted) = self.accepted(jws, slot, now).await?;
                 let until = accepted.until;
-                Ok(Judged { identity: self.identity(verified.claims(), accepted)?, until, asked: None })
+                Ok(Judged { identity: self.identity(verified.claims(), accepted)?, until })
             }
             (Validation::Userinfo, Token::Signed(jws)) => {
                 let (_, accepted) = self.accepted(jws, slot, now).await?;
@@ -295,7 +295,7 @@ impl Provider {
         if !self.config.algorithms.contains(&jws.algorithm()) {
             return Err(Rejected::Token(Refused::Algorithm));
         }
-        let keys = self.idp.keys(jws.kid(), jws.algorithm()).await.map_err(Rejected::Idp)?;
+        let keys = self.idp.keys(jws.kid(), jws.algorithm()).await.map_err(|why| self.away(why))?;
         let kid = jws.kid().map(str::to_owned);
         let mut candidates = keys.candidates(kid.as_deref(), jws.algorithm()).peekable();
         if candidates.peek().is_none() {
@@ -306,7 +306,7 @@ impl Provider {
     }
 
     async fn ask_introspection(&self, token: &str, slot: Slot, now: Timestamp) -> Result<(Map<String, Value>, Accepted), Rejected> {
-        match self.idp.introspect(token).await.map_err(Rejected::Idp)? {
+        match self.idp.introspect(token).await.map_err(|why| self.away(why))? {
             Verdict::Refused => Err(Rejected::Token(Refused::Inactive)),
             Verdict::Claims(claims) => {
                 let accepted = self.policy.introspected(&claims, slot, now)?;
@@ -316,7 +316,7 @@ impl Provider {
     }
 
     async fn ask_userinfo(&self, token: &str, accepted: Accepted, now: Timestamp) -> Result<Judged, Rejected> {
-        let Verdict::Claims(claims) = self.idp.userinfo(token).await.map_err(Rejected::Idp)? else {
+        let Verdict::Claims(claims) = self.idp.userinfo(token).await.map_err(|why| self.away(why))? else {
             return Err(Rejected::Token(Refused::Inactive));
         };
         // The answer must be about the token's own subject (OpenID Connect Core §5.3.2).
@@ -327,9 +327,13 @@ impl Provider {
         self.believed_for_a_while(&claims, Accepted { subject: Some(said), ..accepted }, now)
     }
 
+    fn away(&self, source: idp::IdpError) -> Rejected {
+        Rejected::Idp { provider: Arc::clone(&self.name), source }
+    }
+
     fn believed_for_a_while(&self, claims: &Map<String, Value>, accepted: Accepted, now: Timestamp) -> Result<Judged, Rejected> {
         let until = accepted.until.map_or(now.after(self.config.cache), |until| until.min(now.after(self.config.cache)));
-        Ok(Judged { identity: self.identity(claims, accepted)?, until: Some(until), asked: Some(now) })
+        Ok(Judged { identity: self.identity(claims, accepted)?, until: Some(until) })
     }
 
     fn identity(&self, claims: &Map<String, Value>, accepted: Accepted) -> Result<Identity, Rejected> {

@@ -36,6 +36,8 @@ pub(super) struct Pace {
 
 /// What was fetched, with its age.
 pub(super) struct Fetched<T> {
+    /// Whose it is, for logs.
+    issuer: Arc<str>,
     state: Mutex<State<T>>,
     pace: Pace,
     clock: Clock,
@@ -78,7 +80,7 @@ pub(super) enum Wish {
 }
 
 impl<T: Send + Sync + 'static> Fetched<T> {
-    pub(super) fn new(pace: Pace, clock: Clock, tasks: Tasks) -> Self {
+    pub(super) fn new(issuer: Arc<str>, pace: Pace, clock: Clock, tasks: Tasks) -> Self {
         let state = State {
             value: None,
             came: Timestamp::default(),
@@ -88,7 +90,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             error: None,
             landing: None,
         };
-        Self { state: Mutex::new(state), pace, clock, tasks }
+        Self { issuer, state: Mutex::new(state), pace, clock, tasks }
     }
 
     /// What is there.
@@ -150,7 +152,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                     replaced(old, &value);
                 }
                 if state.failures > 0 {
-                    tracing::info!("the identity provider is back");
+                    tracing::info!(issuer = %self.issuer, "the identity provider is back");
                 }
                 state.value = Some(Arc::new(value));
                 state.came = self.clock.now();
@@ -161,7 +163,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             }
             Err(error) => {
                 if state.failures == 0 {
-                    tracing::warn!(reason = %chain(&error), known = state.value.is_some(), "the identity provider cannot be asked");
+                    tracing::warn!(issuer = %self.issuer, reason = %chain(&error), known = state.value.is_some(), "the identity provider cannot be asked");
                 }
                 let doubled = FIRST_BACKOFF.saturating_mul(1_u32.checked_shl(state.failures.min(16)).unwrap_or(u32::MAX));
                 let wait = spread(doubled.min(LONGEST_BACKOFF), random_byte());

@@ -31,7 +31,6 @@ struct Header {
 }
 
 /// Claims whose signature a key has made. [`Jws::verified`] alone makes it.
-#[derive(Debug)]
 pub struct Verified {
     claims: Map<String, Value>,
     kind: Option<Box<str>>,
@@ -48,6 +47,13 @@ impl Verified {
     #[must_use]
     pub fn kind(&self) -> Option<&str> {
         self.kind.as_deref()
+    }
+}
+
+/// Claims are people's affairs.
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
@@ -156,7 +162,7 @@ impl<'a> Jws<'a> {
     #[must_use]
     pub fn verified<'k>(self, keys: impl IntoIterator<Item = &'k Key>) -> Option<Verified> {
         let signed = |key: &Key| key.algorithm() == self.header.algorithm && key.verifies(self.signed, &self.signature);
-        keys.into_iter().any(signed).then(|| Verified { claims: self.claims, kind: self.header.kind })
+        if keys.into_iter().any(signed) { Some(Verified { claims: self.claims, kind: self.header.kind }) } else { None }
     }
 }
 
@@ -184,15 +190,15 @@ impl Header {
             Some(Value::String(kid)) if (1..=MAX_KID_BYTES).contains(&kid.len()) => Some(kid.as_str().into()),
             Some(_) => return Err(BadToken::Kid),
         };
-        let kind = match members.get("typ") {
+        let media_type = match members.get("typ") {
             None => None,
-            Some(Value::String(kind)) => {
-                let kind = kind.to_ascii_lowercase();
-                Some(kind.strip_prefix("application/").unwrap_or(&kind).into())
+            Some(Value::String(named)) => {
+                let named = named.to_ascii_lowercase();
+                Some(named.strip_prefix("application/").unwrap_or(&named).into())
             }
             Some(_) => return Err(BadToken::Kind),
         };
-        Ok(Self { algorithm, kid, kind })
+        Ok(Self { algorithm, kid, kind: media_type })
     }
 }
 

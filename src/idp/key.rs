@@ -117,8 +117,8 @@ impl Key {
     /// Which rule makes it none.
     pub fn parse(entry: &Value, rsa_unnamed: Algorithm) -> Result<Self, OddKey> {
         let entry = entry.as_object().ok_or(OddKey::Shape)?;
-        let kid = text(entry, "kid")?.map(Box::from).filter(|kid: &Box<str>| !kid.is_empty());
-        if kid.as_ref().is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
+        let kid = text(entry, "kid")?.filter(|kid| !kid.is_empty());
+        if kid.is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
             return Err(OddKey::Shape);
         }
         if ["d", "k", "p", "q"].iter().any(|member| entry.contains_key(*member)) {
@@ -128,8 +128,8 @@ impl Key {
             return Err(OddKey::NotForSignatures);
         }
         let named = text(entry, "alg")?.map(|name| Algorithm::parse(name).ok_or(OddKey::Algorithm)).transpose()?;
-        let kind = text(entry, "kty")?.ok_or(OddKey::Shape)?;
-        let (algorithm, signature_bytes, public) = match (kind, text(entry, "crv")?) {
+        let family = text(entry, "kty")?.ok_or(OddKey::Shape)?;
+        let (algorithm, signature_bytes, public) = match (family, text(entry, "crv")?) {
             ("RSA", _) => rsa(entry, named.unwrap_or(rsa_unnamed))?,
             ("EC", Some("P-256")) => (Algorithm::Es256, 64, curve(entry, 32, |key| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key))?),
             ("EC", Some("P-384")) => (Algorithm::Es384, 96, curve(entry, 48, |key| ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key))?),
@@ -143,7 +143,7 @@ impl Key {
         if named.is_some_and(|named| named != algorithm) {
             return Err(OddKey::Algorithm);
         }
-        Ok(Self { kid, algorithm, signature_bytes, public })
+        Ok(Self { kid: kid.map(Box::from), algorithm, signature_bytes, public })
     }
 
     /// Its name in the set.
@@ -193,7 +193,11 @@ fn rsa(entry: &Map<String, Value>, algorithm: Algorithm) -> Result<Judged, OddKe
 }
 
 /// The point in its uncompressed form. The library refuses one that is not on the curve.
-fn curve<E>(entry: &Map<String, Value>, size: usize, parse: impl FnOnce(Vec<u8>) -> Result<ParsedPublicKey, E>) -> Result<ParsedPublicKey, OddKey> {
+fn curve<E>(
+    entry: &Map<String, Value>,
+    size: usize,
+    parse: impl FnOnce(Vec<u8>) -> Result<ParsedPublicKey, E>,
+) -> Result<ParsedPublicKey, OddKey> {
     let point = [vec![4], number(entry, "x", size)?, number(entry, "y", size)?].concat();
     parse(point).map_err(|_| OddKey::Numbers)
 }

@@ -4,8 +4,10 @@
 //! answer is refused. No redirect is followed: it would take our client's credentials to another place.
 
 mod proxy;
+#[cfg(test)]
+mod tests;
 
-pub use proxy::{NoProxy, Proxy};
+pub use proxy::{InvalidProxy, NoProxy, Proxy};
 
 use super::tls::{self, TlsError};
 use bytes::Bytes;
@@ -44,10 +46,12 @@ pub struct Config {
 
 /// Connections to whoever is asked.
 pub struct Client {
-    direct: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    tunnelled: Option<(Pool<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>, NoProxy)>,
+    direct: Connections<HttpConnector>,
+    tunnelled: Option<(Connections<Tunnel<HttpConnector>>, NoProxy)>,
     headers: HeaderMap,
 }
+
+type Connections<C> = Pool<HttpsConnector<C>, Full<Bytes>>;
 
 /// One request.
 #[derive(Debug)]
@@ -125,7 +129,10 @@ impl Client {
                 tunnel = tunnel.with_auth(authorization);
             }
             // Only TLS goes through the tunnel: what is plain goes to the loopback interface, and directly.
-            (pool(HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only().enable_http1().wrap_connector(tunnel)), proxy.except)
+            (
+                pool(HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only().enable_http1().wrap_connector(tunnel)),
+                proxy.except,
+            )
         });
         let direct = pool(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp()));
         Ok(Self { direct, tunnelled, headers: config.headers })
@@ -146,9 +153,9 @@ impl Client {
             Some((tunnelled, _)) => timeout_at(deadline, tunnelled.request(request)).await,
             None => timeout_at(deadline, self.direct.request(request)).await,
         };
-        let response = response.map_err(|_elapsed| CallError::TimedOut)?.map_err(|error| {
-            if error.is_connect() { CallError::Connect(Arc::new(error)) } else { CallError::Cut(Arc::new(error)) }
-        })?;
+        let response = response
+            .map_err(|_elapsed| CallError::TimedOut)?
+            .map_err(|error| if error.is_connect() { CallError::Connect(Arc::new(error)) } else { CallError::Cut(Arc::new(error)) })?;
         let (head, body) = response.into_parts();
         if is_encoded(&head.headers) {
             return Err(CallError::Encoded);

@@ -201,7 +201,9 @@ impl Mapping {
     }
 
     fn group(&self, name: &str) -> Option<Group> {
-        Group::parse(name).and_then(|group| if self.group_prefix.is_empty() { Some(group) } else { Group::parse(&format!("{}{}", self.group_prefix, group.as_str())) })
+        Group::parse(name).and_then(|group| {
+            if self.group_prefix.is_empty() { Some(group) } else { Group::parse(&format!("{}{}", self.group_prefix, group.as_str())) }
+        })
     }
 }
 

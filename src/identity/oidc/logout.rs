@@ -7,11 +7,7 @@ use super::{
     Refused,
     policy::{id, moment, present},
 };
-use crate::{
-    clock::Timestamp,
-    identity::Identity,
-    idp::Verified,
-};
+use crate::{clock::Timestamp, identity::Identity, idp::Verified};
 use quick_cache::sync::Cache;
 use serde_json::Value;
 use std::{

@@ -40,21 +40,29 @@ pub(super) fn find<'a>(
     id: Option<&CookieName>,
 ) -> Result<Option<Presented<'a>>, Refused> {
     let bearers = headers.get_all(header::AUTHORIZATION).iter().filter_map(bearer).map(|token| (token, Slot::Bearer));
-    let cookies = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
-        let at = pair.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = (pair.get(..at)?.trim_ascii(), unquoted(pair.get(at + 1..)?.trim_ascii()));
-        let is = |cookie: Option<&CookieName>| cookie.is_some_and(|cookie| cookie.0.as_bytes() == name);
-        let slot = if is(access) { Slot::AccessCookie } else if is(id) { Slot::IdCookie } else { return None };
-        // Some frameworks clear a cookie by emptying it.
-        (!value.is_empty()).then_some((value, slot))
-    });
+    let cookies =
+        headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
+            let at = pair.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = (pair.get(..at)?.trim_ascii(), unquoted(pair.get(at + 1..)?.trim_ascii()));
+            let is = |cookie: Option<&CookieName>| cookie.is_some_and(|cookie| cookie.0.as_bytes() == name);
+            let slot = if is(access) {
+                Slot::AccessCookie
+            } else if is(id) {
+                Slot::IdCookie
+            } else {
+                return None;
+            };
+            // Some frameworks clear a cookie by emptying it.
+            (!value.is_empty()).then_some((value, slot))
+        });
     let mut all = bearers.chain(cookies);
     let Some((token, slot)) = all.next() else { return Ok(None) };
     if all.next().is_some() {
         return Err(Refused::Ambiguous);
     }
     // The alphabet of RFC 6750: what else stands there is no token of anybody.
-    let text = std::str::from_utf8(token).ok().filter(|text| !text.is_empty() && text.bytes().all(is_token_byte)).ok_or(Refused::Alphabet)?;
+    let text =
+        std::str::from_utf8(token).ok().filter(|text| !text.is_empty() && text.bytes().all(is_token_byte)).ok_or(Refused::Alphabet)?;
     Ok(Some(Presented { token: text, slot }))
 }
 

@@ -1,4 +1,5 @@
 //! The token provider against an identity provider of our own: what is let in, and every way to bend a token that we know.
+#![expect(clippy::needless_pass_by_value, reason = "changes are literals, and read best without an ampersand")]
 
 mod asked;
 mod bent;
@@ -9,7 +10,7 @@ use super::*;
 use crate::{
     identity::Field,
     idp::{
-        Config as IdpConfig, ClientAuth, IdpError, Issuer,
+        ClientAuth, Config as IdpConfig, IdpError, Issuer,
         tests::{
             fake::{FakeIdp, Manner},
             signer::{Signer, b64, key_set},
@@ -221,6 +222,6 @@ async fn while_nothing_is_known_and_the_provider_is_away_nobody_is_called_a_liar
     let stage = Stage::new().await;
     stage.fake.on("/.well-known/openid-configuration", Manner::status("502 Bad Gateway"));
     let outcome = stage.ask(&stage.token(json!({}))).await;
-    assert!(matches!(outcome, Err(Rejected::Idp(IdpError::Status(..)))), "{outcome:?}");
+    assert!(matches!(outcome, Err(Rejected::Idp { source: IdpError::Status(..), .. })), "{outcome:?}");
     assert_eq!(stage.refusal(&stage.token(json!({"iss": "https://elsewhere.test"}))).await, Refused::UnknownIssuer, "that needs no asking");
 }

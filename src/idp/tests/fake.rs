@@ -28,6 +28,7 @@ pub(crate) enum Manner {
 }
 
 impl Manner {
+    #[expect(clippy::needless_pass_by_value, reason = "a literal reads best without an ampersand")]
     pub(crate) fn json(body: impl ToString) -> Self {
         Self::with("200 OK", "Content-Type: application/json\r\n", &body.to_string())
     }

@@ -15,12 +15,14 @@ pub struct Proxy {
 
 /// Why a text is no proxy. The text may hold a password and is not repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidProxy {
+    /// No host, or no URL at all.
     #[error("the proxy is not a URL")]
     NotUrl,
+    /// Another scheme.
     #[error("the proxy must be an http:// URL; it only opens tunnels, and what goes through them is encrypted")]
     Scheme,
+    /// A control character in it, for one.
     #[error("the proxy's user name or password cannot be put into a header")]
     Credentials,
 }
@@ -31,11 +33,12 @@ impl Proxy {
     /// # Errors
     /// Says what is wrong without repeating the value.
     pub fn parse(text: &str, except: NoProxy) -> Result<Self, InvalidProxy> {
-        let text = text.trim().trim_end_matches('/');
+        let text = text.trim();
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
         if !scheme.eq_ignore_ascii_case("http") {
             return Err(InvalidProxy::Scheme);
         }
+        let rest = rest.trim_end_matches('/');
         let (credentials, host) = rest.rsplit_once('@').map_or((None, rest), |(credentials, host)| (Some(credentials), host));
         let address = Uri::builder().scheme(Scheme::HTTP).authority(host).path_and_query("/").build().map_err(|_| InvalidProxy::NotUrl)?;
         if address.host().is_none_or(str::is_empty) {

@@ -45,10 +45,16 @@ async fn an_opaque_token_goes_to_the_one_who_can_be_asked() {
         assert_eq!(groups(&identity), if userinfo == 1 { vec!["live"] } else { vec!["dev", "ops"] }, "{validation:?}");
         assert_eq!((stage.fake.count("/userinfo"), stage.fake.count("/introspect")), (userinfo, introspect), "{validation:?}");
     }
-    let both = oidc(vec![provider("a", &jwks.fake), provider("b", &jwks.fake)].into_iter().map(|mut one| {
-        one.validation = Validation::Userinfo;
-        one
-    }).collect(), &jwks.ms);
+    let both = oidc(
+        vec![provider("a", &jwks.fake), provider("b", &jwks.fake)]
+            .into_iter()
+            .map(|mut one| {
+                one.validation = Validation::Userinfo;
+                one
+            })
+            .collect(),
+        &jwks.ms,
+    );
     assert_eq!(ask(&both, &[("authorization", "Bearer opaque")]).await, Err(Rejected::Token(Refused::Unroutable)));
     assert_eq!(jwks.fake.count("/userinfo"), 0, "nobody is tried after another");
 }
@@ -173,12 +179,15 @@ async fn a_provider_that_cannot_be_asked_is_not_the_users_fault() {
         for manner in [Manner::status("500 Oops"), Manner::HangUp, Manner::json("<html>"), Manner::Endless] {
             let stage = stage(validation).await;
             stage.fake.on(path, manner);
-            assert!(matches!(stage.ask("opaque").await, Err(Rejected::Idp(_))), "{path}");
+            assert!(matches!(stage.ask("opaque").await, Err(Rejected::Idp { .. })), "{path}");
         }
     }
     let stage = stage(Validation::Introspection).await;
     stage.fake.on("/introspect", Manner::status("401 No"));
-    assert_eq!(stage.ask("opaque").await, Err(Rejected::Idp(IdpError::OurClient(idp::What::Introspection))));
+    assert_eq!(
+        stage.ask("opaque").await,
+        Err(Rejected::Idp { provider: "main".into(), source: IdpError::OurClient(idp::What::Introspection) })
+    );
 }
 
 #[tokio::test]

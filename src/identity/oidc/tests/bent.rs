@@ -187,7 +187,8 @@ async fn a_public_key_is_no_shared_secret() {
         let stage = Stage::with(alg, |_| {}).await;
         for secret in [stage.key.public(), stage.key.jwk().to_string().into_bytes(), Vec::new()] {
             for named in ["HS256", alg] {
-                let signed = format!("{}.{}", b64(json!({"alg": named, "kid": "key-1"}).to_string()), b64(stage.claims(json!({})).to_string()));
+                let signed =
+                    format!("{}.{}", b64(json!({"alg": named, "kid": "key-1"}).to_string()), b64(stage.claims(json!({})).to_string()));
                 let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), signed.as_bytes());
                 let why = stage.refusal(&format!("{signed}.{}", b64(mac))).await;
                 assert_eq!(why, if named == "HS256" { Refused::Form(BadToken::Algorithm) } else { Refused::Signature });
@@ -256,7 +257,9 @@ async fn a_signature_that_is_bent_is_refused_and_asks_nobody() {
         let half = raw.len() / 2;
         let mut flipped = raw.clone();
         flipped[half] ^= 0x80;
-        for bent in [flipped, [&raw[half..], &raw[..half]].concat(), [&raw[..], &raw].concat(), [&[0][..], &raw].concat(), vec![0; raw.len()]] {
+        for bent in
+            [flipped, [&raw[half..], &raw[..half]].concat(), [&raw[..], &raw].concat(), [&[0][..], &raw].concat(), vec![0; raw.len()]]
+        {
             assert_eq!(stage.refusal(&format!("{signed}.{}", b64(bent))).await, Refused::Signature, "{alg}");
         }
         let other = stage.token(json!({"preferred_username": "root"}));

@@ -141,7 +141,8 @@ fn keycloaks_claims_are_read_by_their_paths() {
         "scope": "openid email profile", "email_verified": true, "name": "Alice Archer", "groups": ["/admins", "/org/team-a/admins"],
         "preferred_username": "alice", "email": "alice@example.org",
     });
-    let mapping = Mapping { groups: vec![path("groups"), path("realm_access.roles"), path("resource_access.account.roles")], ..Mapping::default() };
+    let mapping =
+        Mapping { groups: vec![path("groups"), path("realm_access.roles"), path("resource_access.account.roles")], ..Mapping::default() };
     let person = read(&mapping, claims).unwrap();
     assert_eq!((person.user.as_str(), person.full_name.as_deref()), ("alice", Some("Alice Archer")));
     assert_eq!(
