@@ -3,6 +3,7 @@
 mod http1;
 mod multiplexed;
 mod over_time;
+mod tokens;
 
 use super::{Check, Config, Limits, Server, Service};
 use crate::{
@@ -38,11 +39,19 @@ struct Setup {
     limits: Limits,
     tls: Option<tls::ServerConfig>,
     check: Check,
+    providers: Providers,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { proxies: "127.0.0.0/8", keys: &[], limits: Limits::default(), tls: None, check: Arc::new(|| Box::pin(async { Ok(()) })) }
+        Self {
+            proxies: "127.0.0.0/8",
+            keys: &[],
+            limits: Limits::default(),
+            tls: None,
+            check: Arc::new(|| Box::pin(async { Ok(()) })),
+            providers: Providers::headers(headers::Config::default()),
+        }
     }
 }
 
@@ -67,7 +76,7 @@ impl Setup {
         let names = headers::Config::default();
         let identity_headers = IdentityHeaders::from(&names);
         let flow = Flow::new(
-            Providers::headers(names),
+            self.providers,
             Mapping::new(roles::Config { default_roles: vec![crate::model::Role::parse("viewer").unwrap()], ..roles::Config::default() }),
             broker(),
         );
