@@ -69,7 +69,7 @@ pub struct Config {
     pub endpoints: Overrides,
     /// TLS, headers of our own, the way out.
     pub http: client::Config,
-    /// What an RSA key signs with that does not say so.
+    /// What an RSA key signs with that does not say so. Whoever has a list of allowed algorithms puts its first one for RSA here.
     pub rsa_unnamed: Algorithm,
     /// Between two fetches of the keys because of a key that is not known.
     pub cool_down: Duration,
@@ -197,6 +197,15 @@ impl Idp {
                 Some(error) => Err(error),
             },
             None => Err(failed.or_else(|| self.fetch_error()).unwrap_or(IdpError::Late(What::Keys))),
+        }
+    }
+
+    /// Has the keys fetched again if they have aged. Costs a glance if not, and waits for nothing.
+    ///
+    /// Remembered tokens need no keys; but whoever lives off them alone would never hear that a key was withdrawn.
+    pub fn keep_fresh(&self) {
+        if self.0.keys.is_due() {
+            let _goes_on_without_us = self.fetch_keys();
         }
     }
 

@@ -12,7 +12,7 @@ mod refused;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Asked, AuthorizedParties, Config, IdTokens, ProviderConfig, Validation};
+pub use config::{Asked, AuthorizedParties, Config, IdTokens, InvalidProviders, ProviderConfig, Validation};
 pub use presented::CookieName;
 pub use refused::{LogoutError, Refused};
 
@@ -81,7 +81,8 @@ impl Oidc {
     /// # Errors
     /// When a certificate or key file cannot be used.
     pub fn new(config: Config, clock: &Clock, tasks: &Tasks) -> Result<Self, TlsError> {
-        let providers = config.providers.into_iter().map(|config| {
+        let providers = config.providers.into_iter().map(|mut config| {
+            config.idp.rsa_unnamed = config.algorithms.iter().copied().find(|one| one.is_rsa()).unwrap_or(config.idp.rsa_unnamed);
             Ok(Provider {
                 name: Arc::clone(&config.name),
                 idp: Idp::new(config.idp.clone(), clock.clone(), tasks.clone())?,
@@ -125,6 +126,9 @@ impl Oidc {
 
     fn recall(&self, digest: &Digest) -> Option<Result<Identity, Rejected>> {
         let remembered = self.remembered.get(digest)?;
+        if let Some(provider) = self.providers.get(remembered.provider) {
+            provider.idp.keep_fresh();
+        }
         self.is_good(&remembered).then(|| self.told(&remembered))
     }
 

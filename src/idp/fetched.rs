@@ -11,7 +11,10 @@ use crate::{
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::watch;
@@ -20,6 +23,9 @@ use tokio::sync::watch;
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest. A provider that was away for an hour is found again within half a minute.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// There is nothing yet that could age, or somebody is fetching it.
+const NEVER: u64 = u64::MAX;
 
 /// How often it may be fetched, and when it must.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +45,8 @@ pub(super) struct Fetched<T> {
     /// Whose it is, for logs.
     issuer: Arc<str>,
     state: Mutex<State<T>>,
+    /// From when on, in milliseconds, it should be fetched again even if nobody asks for it. Beside the lock, so that a look costs next to nothing.
+    due: AtomicU64,
     pace: Pace,
     clock: Clock,
     tasks: Tasks,
@@ -90,7 +98,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             error: None,
             landing: None,
         };
-        Self { issuer, state: Mutex::new(state), pace, clock, tasks }
+        Self { issuer, state: Mutex::new(state), due: AtomicU64::new(NEVER), pace, clock, tasks }
     }
 
     /// What is there.
@@ -106,6 +114,11 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             Some(_) | None => Age::Due,
         };
         Some((value, age))
+    }
+
+    /// Whether it has aged and nobody is fetching it. For those who live off what was made of it earlier and would not notice.
+    pub(super) fn is_due(&self) -> bool {
+        self.clock.now().0 >= self.due.load(Ordering::Relaxed)
     }
 
     /// Why the last fetch failed, if it did.
@@ -132,6 +145,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         let (done, landing) = watch::channel(false);
         state.landing = Some(landing.clone());
         state.began = Some((now, self.pace.cool_down));
+        self.due.store(NEVER, Ordering::Relaxed);
         drop(state);
         let (this, work) = (Arc::clone(self), make());
         self.tasks.spawn(async move {
@@ -160,6 +174,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                 state.lifetime = spread(lifetime, random_byte());
                 state.failures = 0;
                 state.error = None;
+                self.due.store(state.came.after(state.lifetime).0, Ordering::Relaxed);
             }
             Err(error) => {
                 if state.failures == 0 {
@@ -168,6 +183,9 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                 let doubled = FIRST_BACKOFF.saturating_mul(1_u32.checked_shl(state.failures.min(16)).unwrap_or(u32::MAX));
                 let wait = spread(doubled.min(LONGEST_BACKOFF), random_byte());
                 state.began = Some((began, wait));
+                if state.value.is_some() {
+                    self.due.store(began.after(wait).0, Ordering::Relaxed);
+                }
                 state.failures = state.failures.saturating_add(1);
                 state.error = Some(error);
             }

@@ -19,16 +19,42 @@ pub struct Config {
 
 impl Config {
     /// One cookie for each kind, under the names that elastauth 2 has, and room for 100,000 tokens.
-    #[must_use]
-    pub fn new(providers: Vec<ProviderConfig>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When two providers could be taken for each other, or one could not be reached by any token.
+    pub fn new(providers: Vec<ProviderConfig>) -> Result<Self, InvalidProviders> {
+        let repeats = |same: fn(&ProviderConfig, &ProviderConfig) -> bool| {
+            providers.iter().enumerate().any(|(place, one)| providers.iter().take(place).any(|earlier| same(one, earlier)))
+        };
+        if repeats(|one, other| one.name == other.name) {
+            return Err(InvalidProviders::SameName);
+        }
+        if repeats(|one, other| one.idp.issuer == other.idp.issuer) {
+            return Err(InvalidProviders::SameIssuer);
+        }
+        if providers.iter().any(|one| one.algorithms.is_empty()) {
+            return Err(InvalidProviders::NoAlgorithm);
+        }
+        Ok(Self {
             providers,
             access_token_cookie: CookieName::parse("access_token"),
             id_token_cookie: CookieName::parse("id_token"),
             // About 50 MB when full: three users for each token that a large company has alive at one time.
             remembered: 100_000,
-        }
+        })
     }
+}
+
+/// Why providers cannot stand beside each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum InvalidProviders {
+    #[error("two providers have the same name")]
+    SameName,
+    #[error("two providers have the same issuer; a token's issuer must say which one judges it")]
+    SameIssuer,
+    #[error("a provider has no algorithm that is allowed")]
+    NoAlgorithm,
 }
 
 /// Settings of one identity provider.

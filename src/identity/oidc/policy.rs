@@ -63,6 +63,9 @@ impl Policy {
     pub(super) fn token(&self, claims: &Map<String, Value>, kind: Option<&str>, slot: Slot, now: Timestamp) -> Result<Accepted, Refused> {
         self.header_kind(kind)?;
         self.purpose(claims, slot)?;
+        if kind != Some("at+jwt") && looks_like_id_token(claims) && !self.takes_id_tokens(slot) {
+            return Err(Refused::IdToken);
+        }
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
             return Err(Refused::Issuer);
         }
@@ -175,6 +178,12 @@ impl Policy {
         }
         Ok(Accepted { until, issued_at, subject: id(claims, "sub")?, session: id(claims, "sid")? })
     }
+}
+
+/// These claims bind an ID token to the sign-in that it came from (OpenID Connect Core §2, §3.3.2.11). Access tokens have no use for them; Dex and old Keycloaks put them in all the same, of
+/// which Keycloak says by the claim `typ` what they are.
+fn looks_like_id_token(claims: &Map<String, Value>) -> bool {
+    present(claims, "typ").is_none() && ["nonce", "at_hash", "c_hash", "s_hash"].iter().any(|claim| present(claims, claim).is_some())
 }
 
 /// Null and absent are one.

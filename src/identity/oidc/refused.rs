@@ -47,6 +47,10 @@ pub enum Refused {
     HeaderType,
     #[error("the token says that it is something else than an access token (claim `typ`)")]
     ClaimType,
+    #[error(
+        "the token looks like an ID token (`nonce`, `at_hash`), which is not taken here; `id_tokens` decides, and Dex needs `anywhere`"
+    )]
+    IdToken,
     #[error("the provider says that the token is something else than an access token (`token_type`, `token_use`)")]
     TokenType,
     #[error("`events` is not what it must be: a logout token has it, no other token may")]

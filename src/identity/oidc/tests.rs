@@ -92,7 +92,7 @@ fn provider(name: &str, fake: &FakeIdp) -> ProviderConfig {
 }
 
 fn oidc(providers: Vec<ProviderConfig>, ms: &Arc<AtomicU64>) -> Oidc {
-    Oidc::new(Config::new(providers), &Clock::Manual(Arc::clone(ms)), &Tasks::default()).unwrap()
+    Oidc::new(Config::new(providers).unwrap(), &Clock::Manual(Arc::clone(ms)), &Tasks::default()).unwrap()
 }
 
 async fn ask(oidc: &Oidc, headers: &[(&'static str, &str)]) -> Result<Identity, Rejected> {
@@ -157,7 +157,7 @@ async fn a_token_is_remembered_until_it_expires_and_no_longer() {
 #[tokio::test]
 async fn what_is_remembered_is_bounded() {
     let stage = Stage::new().await;
-    let mut config = Config::new(vec![provider("main", &stage.fake)]);
+    let mut config = Config::new(vec![provider("main", &stage.fake)]).unwrap();
     config.remembered = 10;
     let oidc = Oidc::new(config, &Clock::Manual(Arc::clone(&stage.ms)), &Tasks::default()).unwrap();
     for i in 0..50 {
@@ -177,6 +177,44 @@ async fn a_token_whose_key_was_withdrawn_is_worth_nothing_once_that_is_known() {
     stage.pass(Duration::from_secs(10));
     assert!(stage.ask(&next.token(&stage.claims(json!({})))).await.is_ok());
     assert_eq!(stage.refusal(&token).await, Refused::UnknownKey);
+}
+
+#[tokio::test]
+async fn whoever_lives_off_remembered_tokens_hears_of_a_withdrawn_key_all_the_same() {
+    let stage = Stage::new().await;
+    let token = stage.token(json!({"exp": NOW + 86_400}));
+    assert!(stage.ask(&token).await.is_ok());
+    stage.fake.on("/keys", Manner::json(key_set(&[&Signer::new("key-2", "ES256")])));
+    stage.pass(Duration::from_mins(12));
+    assert!(stage.ask(&token).await.is_ok(), "nobody waits for the keys");
+    while stage.ask(&token).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stage.refusal(&token).await, Refused::UnknownKey);
+    assert_eq!(stage.fake.count("/keys"), 2, "at first, and after ten minutes");
+}
+
+#[tokio::test]
+async fn providers_that_could_be_taken_for_each_other_are_a_fault() {
+    let (one, other) = (FakeIdp::start(String::new()).await, FakeIdp::start(String::new()).await);
+    let of = |providers| Config::new(providers).err();
+    assert_eq!(of(vec![provider("a", &one), provider("b", &other)]), None);
+    assert_eq!(of(vec![provider("a", &one), provider("a", &other)]), Some(InvalidProviders::SameName));
+    assert_eq!(of(vec![provider("a", &one), provider("b", &one)]), Some(InvalidProviders::SameIssuer));
+    let mut none = provider("a", &one);
+    none.algorithms.clear();
+    assert_eq!(of(vec![none]), Some(InvalidProviders::NoAlgorithm));
+}
+
+#[tokio::test]
+async fn an_rsa_key_that_names_no_algorithm_has_the_first_of_the_list() {
+    for (first, alg, taken) in [(None, "RS256", true), (None, "PS256", false), (Some(idp::Algorithm::Ps256), "PS256", true)] {
+        let stage = Stage::with(alg, |config| config.algorithms.splice(0..0, first).for_each(drop)).await;
+        let mut jwk = stage.key.jwk();
+        jwk["alg"] = Value::Null;
+        stage.fake.on("/keys", Manner::json(json!({"keys": [jwk]})));
+        assert_eq!(stage.ask(&stage.token(json!({}))).await.is_ok(), taken, "{first:?} {alg}");
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ impl Scene {
         let key = Signer::new("key-1", "ES256");
         let idp = FakeIdp::start(key_set(&[&key])).await;
         let config = idp::Config::new(Issuer::parse(&idp.issuer()).unwrap(), "elastauth", ClientAuth::NameOnly);
-        let config = oidc::Config::new(vec![oidc::ProviderConfig::new("main", config)]);
+        let config = oidc::Config::new(vec![oidc::ProviderConfig::new("main", config)]).unwrap();
         let config =
             identity::Config { providers: vec![ProviderConfig::Headers(headers::Config::default()), ProviderConfig::Oidc(config)] };
         let clock = Clock::Manual(Arc::new((NOW * 1_000).into()));

@@ -46,7 +46,7 @@ async fn an_opaque_token_goes_to_the_one_who_can_be_asked() {
         assert_eq!((stage.fake.count("/userinfo"), stage.fake.count("/introspect")), (userinfo, introspect), "{validation:?}");
     }
     let both = oidc(
-        vec![provider("a", &jwks.fake), provider("b", &jwks.fake)]
+        vec![provider("a", &jwks.fake), provider("b", &FakeIdp::start(String::new()).await)]
             .into_iter()
             .map(|mut one| {
                 one.validation = Validation::Userinfo;
