@@ -6,7 +6,7 @@ use crate::{
     cluster::{CallError, Cluster},
     config::Config,
     flow::Flow,
-    identity::{ProviderConfig, headers},
+    identity::{ProviderConfig, Providers},
     ledger::Ledger,
     net::{tls::TlsError, trust::Trust},
     respond::IdentityHeaders,
@@ -44,6 +44,9 @@ pub enum StartError {
     /// A certificate or key file towards the cluster.
     #[error("TLS towards the cluster cannot be set up")]
     ClusterTls(#[source] TlsError),
+    /// A certificate or key file towards an identity provider.
+    #[error("TLS towards an identity provider cannot be set up")]
+    IdpTls(#[source] TlsError),
     /// No key can be made.
     #[error("no key can be made")]
     Key(#[source] NoRandomness),
@@ -68,13 +71,18 @@ impl App {
         let metrics = Metrics::new(clock.now());
         let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::new(&config.ledger);
-        let answered_under =
-            config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
+        // Identity headers in answers have the names of those in questions, where there are such.
+        let names = config.identity.providers.iter().find_map(|provider| match provider {
+            ProviderConfig::Headers(names) => Some(names.clone()),
+            ProviderConfig::Oidc(_) => None,
+        });
+        let answered_under = names.unwrap_or_default();
+        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
         let audit = Audit::start(&config.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
         let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())
             .map_err(StartError::Key)?;
         let service = Service::new(
-            Flow::new(config.identity, Mapping::new(config.roles), broker),
+            Flow::new(providers, Mapping::new(config.roles), broker),
             Trust::new(config.trust),
             IdentityHeaders::from(&answered_under),
             check(cluster),
@@ -100,10 +108,12 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub fn flow(config: Config) -> Result<Flow, StartError> {
-        let clock = Clock::System;
+        let (clock, tasks) = (Clock::System, Tasks::default());
         let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
-        let broker = Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock, Tasks::default()).map_err(StartError::Key)?;
-        Ok(Flow::new(config.identity, Mapping::new(config.roles), broker))
+        let broker =
+            Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock.clone(), tasks.clone()).map_err(StartError::Key)?;
+        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
+        Ok(Flow::new(providers, Mapping::new(config.roles), broker))
     }
 
     /// Where it listens.

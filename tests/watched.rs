@@ -71,7 +71,7 @@ impl House {
         });
         let names = headers::Config::default();
         let identity_headers = IdentityHeaders::from(&names);
-        let flow = Flow::new(identity::Config { providers: vec![identity::ProviderConfig::Headers(names)] }, mapping, broker);
+        let flow = Flow::new(identity::Providers::headers(names), mapping, broker);
         let trust = trust::Trust::new(trust::Config { proxies: vec!["127.0.0.0/8".parse().unwrap()], gateway_keys: Vec::new() });
         let service = Service::new(flow, trust, identity_headers, Arc::new(|| Box::pin(async { Ok(()) })), clock)
             .watched(metrics, audit.clone())

@@ -23,7 +23,7 @@ fn version_1_starts_and_is_told_the_new_names() {
     assert_eq!(config.cluster.hosts, ["http://localhost:9200"]);
     assert_eq!(config.broker.expiration, Duration::from_mins(90));
     assert_eq!(config.roles.allowed_groups.map(|groups| groups.len()), Some(2));
-    let ProviderConfig::Headers(headers) = &config.identity.providers[0];
+    let ProviderConfig::Headers(headers) = &config.identity.providers[0] else { panic!("headers") };
     assert_eq!(headers.user, "x-user");
     let told = warnings(&text, &[]);
     for (old, new) in [
