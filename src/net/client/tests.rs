@@ -1,7 +1,7 @@
 //! The client over TLS: whose certificates it believes, what it shows, and the way through a proxy.
 
 use super::*;
-use crate::{net::tls::IdentityFiles, shutdown::Tasks};
+use crate::net::tls::IdentityFiles;
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -19,13 +20,8 @@ struct Scene {
     server: SocketAddr,
     proxy: SocketAddr,
     connects: Arc<Mutex<Vec<String>>>,
-    tasks: Tasks,
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        self.tasks.end();
-    }
+    /// Dropped with the scene, and with it whatever serves.
+    _serving: [JoinSet<()>; 2],
 }
 
 impl Scene {
@@ -44,8 +40,8 @@ impl Scene {
         let mut config = tls::server(&config).unwrap();
         config.alpn_protocols.clear();
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let (tasks, connects) = (Tasks::default(), Arc::<Mutex<Vec<String>>>::default());
-        let server = listening(&tasks, move |socket| {
+        let connects = Arc::<Mutex<Vec<String>>>::default();
+        let (server, first) = listening(move |socket| {
             let acceptor = acceptor.clone();
             async move {
                 if let Ok(mut stream) = acceptor.accept(socket).await {
@@ -57,7 +53,7 @@ impl Scene {
         })
         .await;
         let seen = Arc::clone(&connects);
-        let proxy = listening(&tasks, move |mut socket| {
+        let (proxy, second) = listening(move |mut socket| {
             let seen = Arc::clone(&seen);
             async move {
                 let asked = head(&mut socket).await;
@@ -68,7 +64,7 @@ impl Scene {
             }
         })
         .await;
-        Self { folder, server, proxy, connects, tasks }
+        Self { folder, server, proxy, connects, _serving: [first, second] }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -92,26 +88,20 @@ impl Scene {
     }
 }
 
-async fn listening<F>(tasks: &Tasks, serve: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
+async fn listening<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> (SocketAddr, JoinSet<()>)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (addr, ending) = (listener.local_addr().unwrap(), tasks.clone());
-    tasks.spawn(async move {
+    let (addr, mut accepting) = (listener.local_addr().unwrap(), JoinSet::new());
+    accepting.spawn(async move {
+        let mut serving = JoinSet::new();
         loop {
-            let socket = tokio::select! {
-                accepted = listener.accept() => accepted.unwrap().0,
-                () = ending.ending() => return,
-            };
-            let (served, ending) = (serve(socket), ending.clone());
-            let tracked = ending.clone();
-            tracked.spawn(async move {
-                tokio::select! { () = served => {}, () = ending.ending() => {} }
-            });
+            let (socket, _) = listener.accept().await.unwrap();
+            serving.spawn(serve(socket));
         }
     });
-    addr
+    (addr, accepting)
 }
 
 async fn head(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
