@@ -136,7 +136,7 @@ pub enum BrokerError {
     WriteBudget,
     /// The cluster refused elastauth's own account.
     #[error(
-        "the cluster refuses elastauth's own account: {0}; look at elasticsearch.username, .password or .api_key, and its privileges to read and write users"
+        "the cluster refuses the service account: {0}; look at elasticsearch.username, .password or .api_key, and its privileges to read and write users"
     )]
     ServiceAccount(std::sync::Arc<str>),
     /// The cluster could not be asked, or its answer could not be used.
