@@ -6,6 +6,7 @@ mod broker;
 mod cluster;
 mod identity;
 mod ledger;
+mod oidc;
 mod roles;
 mod server;
 mod telemetry;
