@@ -272,7 +272,7 @@ impl Broker {
 
     /// Whether this user stands in the cluster with this fingerprint, as far as that is still believed.
     fn look_up(&self, user: &Username, now: Timestamp, wanted: Fingerprint) -> Lookup {
-        let (fingerprint, seen) = match self.ensure.ledger.recall(user) {
+        let (fingerprint, seen) = match self.ensure.ledger.recall(user, now) {
             Some(Entry::Stands { fingerprint, seen }) => (fingerprint, seen),
             Some(Entry::InFlux) => return Lookup::Stale,
             None => return Lookup::Miss,
@@ -286,8 +286,9 @@ impl Broker {
     /// Whether a flight that has just landed may be answered on: the same password period, and nobody has begun to write the user since. A ledger
     /// that has already forgotten the entry says nothing against it.
     fn still_holds(&self, user: &Username, fingerprint: Fingerprint, then: Turn) -> bool {
-        let turn = self.rotation.turn(user, self.ensure.clock.now());
-        let stands = match self.ensure.ledger.recall(user) {
+        let now = self.ensure.clock.now();
+        let turn = self.rotation.turn(user, now);
+        let stands = match self.ensure.ledger.recall(user, now) {
             None => true,
             Some(Entry::InFlux) => false,
             Some(Entry::Stands { fingerprint: theirs, .. }) => theirs == fingerprint,
