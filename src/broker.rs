@@ -263,6 +263,14 @@ impl Broker {
         names::permit(entitled.identity().user(), self.service_account.as_deref()).map_err(BrokerError::ReservedName)
     }
 
+    /// Whether the store behind the ledger is there.
+    ///
+    /// # Errors
+    /// What is wrong with it, without an address.
+    pub fn store_state(&self) -> Result<&'static str, String> {
+        self.ensure.ledger.store_state()
+    }
+
     /// The user that a write would put into the cluster at this moment, without its password.
     #[must_use]
     pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
