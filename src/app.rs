@@ -6,20 +6,20 @@ use crate::{
     cluster::{CallError, Cluster},
     config::Config,
     flow::Flow,
-    identity::{ProviderConfig, headers},
-    ledger::Ledger,
+    identity::{ProviderConfig, Providers},
+    ledger::{self, Ledger},
     net::{tls::TlsError, trust::Trust},
     respond::IdentityHeaders,
     roles::Mapping,
     secret::NoRandomness,
-    server::{self, AdminConfig, Check, ServeError, Server, Service, Show},
+    server::{self, Check, ServeError, Server, Service},
     shutdown::Tasks,
     telemetry::{
         audit::{self, Audit},
         metrics::Metrics,
     },
 };
-use std::{fmt, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tracing::{info, warn};
 
 /// How long the end waits for requests in hand and for writes in the air. A write has 10 s; what is longer is the cluster's own affair.
@@ -38,38 +38,21 @@ pub struct App {
     tasks: Tasks,
 }
 
-/// What operators get beside the log. The default is nothing of it.
-#[derive(Clone)]
-pub struct Operators {
-    /// The pages.
-    pub admin: AdminConfig,
-    /// The audit stream.
-    pub audit: audit::Config,
-    /// Tells the effective configuration, with `***` in the place of every secret.
-    pub show: Show,
-}
-
-impl Default for Operators {
-    fn default() -> Self {
-        Self { admin: AdminConfig::default(), audit: audit::Config::default(), show: Arc::new(|| serde_json::json!({})) }
-    }
-}
-
-impl fmt::Debug for Operators {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Operators").field("admin", &self.admin).field("audit", &self.audit).finish_non_exhaustive()
-    }
-}
-
 /// Why the program cannot start. Outside parties are never a reason: start-up does not wait for any.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A certificate or key file towards the cluster.
     #[error("TLS towards the cluster cannot be set up")]
     ClusterTls(#[source] TlsError),
+    /// A certificate or key file towards an identity provider.
+    #[error("TLS towards an identity provider cannot be set up")]
+    IdpTls(#[source] TlsError),
     /// No key can be made.
     #[error("no key can be made")]
     Key(#[source] NoRandomness),
+    /// The memory of users.
+    #[error("the memory of users cannot be set up")]
+    Ledger(#[source] ledger::StartError),
     /// The listener.
     #[error("the listener cannot be set up")]
     Listen(#[source] ServeError),
@@ -87,34 +70,31 @@ impl App {
     /// # Errors
     /// When a file cannot be used or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_for(config, Operators::default()).await
-    }
-
-    /// The same, and shows operators what goes on.
-    ///
-    /// # Errors
-    /// As with [`Self::start`].
-    pub async fn start_for(config: Config, operators: Operators) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let metrics = Metrics::new(clock.now());
         let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
-        let ledger = Ledger::new(&config.ledger);
-        let answered_under =
-            config.identity.providers.first().map_or_else(headers::Config::default, |ProviderConfig::Headers(names)| names.clone());
-        let audit = Audit::start(&operators.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
+        let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks).map_err(StartError::Ledger)?;
+        // Identity headers in answers have the names of those in questions, where there are such.
+        let names = config.identity.providers.iter().find_map(|provider| match provider {
+            ProviderConfig::Headers(names) => Some(names.clone()),
+            ProviderConfig::Oidc(_) => None,
+        });
+        let answered_under = names.unwrap_or_default();
+        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
+        let audit = Audit::start(&config.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
         let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())
             .map_err(StartError::Key)?;
         let service = Service::new(
-            Flow::new(config.identity, Mapping::new(config.roles), broker),
+            Flow::new(providers, Mapping::new(config.roles), broker),
             Trust::new(config.trust),
             IdentityHeaders::from(&answered_under),
             check(cluster),
             clock,
         )
         .watched(metrics, audit.clone())
-        .with_admin(&operators.admin, operators.show);
+        .with_admin(&config.admin, Arc::new(move || config.shown.clone()));
         let service = Arc::new(service);
-        let admin = match operators.admin.listen {
+        let admin = match config.admin.listen {
             None => None,
             // Plain HTTP: scrapers of the same host or network, as the address says.
             Some(listen) => {
@@ -131,10 +111,12 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub fn flow(config: Config) -> Result<Flow, StartError> {
-        let clock = Clock::System;
+        let (clock, tasks) = (Clock::System, Tasks::default());
         let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
-        let broker = Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock, Tasks::default()).map_err(StartError::Key)?;
-        Ok(Flow::new(config.identity, Mapping::new(config.roles), broker))
+        let broker =
+            Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock.clone(), tasks.clone()).map_err(StartError::Key)?;
+        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
+        Ok(Flow::new(providers, Mapping::new(config.roles), broker))
     }
 
     /// Where it listens.

@@ -135,8 +135,10 @@ pub enum BrokerError {
     #[error("the user's groups change too often: the limit of writes a minute is reached; two sessions of one user with different groups?")]
     WriteBudget,
     /// The cluster refused elastauth's own account.
-    #[error("the cluster refuses elastauth's own account; look at its credentials and privileges")]
-    ServiceAccount,
+    #[error(
+        "the cluster refuses the service account: {0}; look at elasticsearch.username, .password or .api_key, and its privileges to read and write users"
+    )]
+    ServiceAccount(std::sync::Arc<str>),
     /// The cluster could not be asked, or its answer could not be used.
     #[error("the cluster did not do its part: {0}")]
     Cluster(std::sync::Arc<str>),

@@ -51,7 +51,12 @@ pub struct Config {
     pub broker: broker::Config,
     pub cluster: cluster::Config,
     pub ledger: ledger::Config,
+    pub store: ledger::StoreConfig,
     pub telemetry: telemetry::Config,
+    pub audit: telemetry::audit::Config,
+    pub admin: server::AdminConfig,
+    /// The effective configuration for people, with `***` in the place of every secret.
+    pub shown: serde_json::Value,
 }
 
 /// A configuration that was looked at as a whole.

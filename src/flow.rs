@@ -2,7 +2,7 @@
 
 use crate::{
     broker::{Broker, BrokerError, Credential, Plan},
-    identity::{self, Identity, Rejected},
+    identity::{Identity, Providers, Rejected},
     model::{RequestFacts, Username},
     roles::{Entitled, Given, Mapping, NotEntitled, RoleSet},
     telemetry::metrics::Provider,
@@ -11,7 +11,7 @@ use crate::{
 /// The three decisions, ready to be asked.
 #[derive(Debug)]
 pub struct Flow {
-    identity: identity::Config,
+    providers: Providers,
     mapping: Mapping,
     broker: Broker,
 }
@@ -103,14 +103,20 @@ pub enum AuthError {
 impl Flow {
     /// Puts the three decisions together.
     #[must_use]
-    pub fn new(identity: identity::Config, mapping: Mapping, broker: Broker) -> Self {
-        Self { identity, mapping, broker }
+    pub fn new(providers: Providers, mapping: Mapping, broker: Broker) -> Self {
+        Self { providers, mapping, broker }
+    }
+
+    /// Who is asked who asks.
+    #[must_use]
+    pub fn providers(&self) -> &Providers {
+        &self.providers
     }
 
     /// Tells the trip of one request step by step, by the very steps that [`Self::decide`] takes. Nothing is written; the cluster is asked only if `online`.
     pub async fn explain(&self, facts: &RequestFacts, online: bool) -> Explanation<'_> {
         let mut told = Explanation { mapping: &self.mapping, identity: None, entitled: None, document: None, plan: None, refused: None };
-        let identity = match identity::identify(&self.identity, facts) {
+        let identity = match self.providers.identify(facts).await {
             Ok(Some(identity)) => identity,
             Ok(None) => return told.ending(AuthError::NobodyAsks),
             Err(why) => return told.ending(AuthError::Identity(why)),
@@ -151,12 +157,12 @@ impl Flow {
     /// # Errors
     /// The first step that says no.
     pub async fn decide(&self, facts: &RequestFacts) -> Result<Grant, Refused> {
-        let identity = match identity::identify(&self.identity, facts) {
+        let identity = match self.providers.identify(facts).await {
             Ok(Some(identity)) => identity,
             Ok(None) => return Err(Refused { user: None, provider: Provider::None, why: AuthError::NobodyAsks }),
-            Err(why) => return Err(Refused { user: None, provider: why.provider(), why: AuthError::Identity(why) }),
+            Err(why) => return Err(Refused { user: None, provider: why.kind(), why: AuthError::Identity(why) }),
         };
-        let (user, provider) = (identity.user().clone(), identity.provider());
+        let (user, provider) = (identity.user().clone(), identity.provider().kind());
         let entitled = match self.mapping.entitle(identity) {
             Ok(entitled) => entitled,
             Err(why) => return Err(Refused { user: Some(user), provider, why: AuthError::Roles(why) }),

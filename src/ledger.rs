@@ -4,7 +4,7 @@
 //! Entries live in memory, and a known user is answered from there alone. Behind the memory there may be a store: Redis, which replicas share, or a
 //! file, which outlives the process. A store is asked and told only within a flight, and it is never believed without its seal.
 
-pub mod file;
+mod file;
 pub mod redis;
 mod seal;
 
@@ -133,8 +133,9 @@ impl Ledger {
                 Self { front, store: Store::Redis(store) }
             }
             StoreConfig::File(folder, scope) => {
-                let store = file::File::start(folder, &scope, config.capacity, clock, tasks);
-                Self { front: Arc::new(Front::new(config, Timestamp(0))), store: Store::File(store) }
+                let front = Arc::new(Front::new(config, Timestamp(0)));
+                let store = file::File::start(&folder, &scope, config.capacity, Arc::clone(&front), clock, tasks);
+                Self { front, store: Store::File(store) }
             }
         })
     }

@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 pub mod flow;
 pub mod identity;
+pub mod idp;
 pub mod ledger;
 pub mod model;
 pub mod net;

@@ -1,4 +1,5 @@
-//! Bytes and sockets: TLS and the question which peers are believed.
+//! Bytes and sockets: TLS, a careful HTTP client, and the question which peers are believed.
 
+pub mod client;
 pub mod tls;
 pub mod trust;

@@ -10,7 +10,13 @@ mod refusal;
 pub use grant::{IdentityHeaders, grant};
 pub use refusal::{Form, Refusal, refuse};
 
-use crate::{broker::BrokerError, flow::AuthError, identity::Rejected, net::trust::Distrust, roles::NotEntitled};
+use crate::{
+    broker::BrokerError,
+    flow::AuthError,
+    identity::{Rejected, oidc},
+    net::trust::Distrust,
+    roles::NotEntitled,
+};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
@@ -38,6 +44,9 @@ pub enum Outcome {
     GatewayKey,
     NobodyAsks,
     Malformed,
+    TokenRefused,
+    TokenClaims,
+    IdentityProvider,
     ImpossibleName,
     GroupNotAllowed,
     NoRole,
@@ -68,6 +77,8 @@ pub struct Line {
     pub advice: &'static str,
     /// Seconds of `Retry-After`.
     pub retry_after: Option<u8>,
+    /// `WWW-Authenticate`: on every 401, as RFC 9110 demands.
+    pub challenge: Option<&'static str>,
     /// With which severity the refusal is logged.
     pub level: Level,
 }
@@ -82,6 +93,9 @@ impl Outcome {
         Self::GatewayKey,
         Self::NobodyAsks,
         Self::Malformed,
+        Self::TokenRefused,
+        Self::TokenClaims,
+        Self::IdentityProvider,
         Self::ImpossibleName,
         Self::GroupNotAllowed,
         Self::NoRole,
@@ -119,13 +133,21 @@ impl Outcome {
                 message: "The identity in the request is malformed.",
                 advice: "Sign in again. If that does not help, tell the people who run this service.",
                 retry_after: None,
+                challenge: None,
                 level: Level::WARN,
             },
-            Self::ImpossibleName | Self::ReservedName | Self::ForeignUser => not_allowed(Level::WARN),
+            // Tokens expire all day. The error code is RFC 6750's: a client takes it as the advice to fetch a new one.
+            Self::TokenRefused => Line {
+                code: "invalid_token",
+                message: "The token is not accepted.",
+                challenge: Some(BEARER),
+                ..not_authenticated(Level::INFO)
+            },
+            Self::TokenClaims | Self::ImpossibleName | Self::ReservedName | Self::ForeignUser => not_allowed(Level::WARN),
             Self::GroupNotAllowed | Self::NoRole | Self::Disabled => not_allowed(Level::INFO),
             // The budget is counted over a minute: a place in it comes free after seconds, not at once.
             Self::WriteBudget => unavailable(2, Level::WARN),
-            Self::ServiceAccount | Self::Cluster => unavailable(2, Level::ERROR),
+            Self::IdentityProvider | Self::ServiceAccount | Self::Cluster => unavailable(2, Level::ERROR),
             Self::Late | Self::Busy | Self::Overdue => unavailable(1, Level::WARN),
             // The next try reaches another replica.
             Self::Bug => Line {
@@ -135,6 +157,7 @@ impl Outcome {
                 message: "Something went wrong inside the service.",
                 advice: "This is not your fault. Tell the people who run this service, with the request id below.",
                 retry_after: None,
+                challenge: None,
                 level: Level::ERROR,
             },
         }
@@ -150,6 +173,11 @@ impl Outcome {
     }
 }
 
+/// No browser knows this scheme, so none pops up a password dialog (as it does for `Basic`) whose password would lead nowhere. nginx copies it to its own 401.
+const SSO: &str = r#"SSO realm="elastauth""#;
+/// RFC 6750, §3. Which rule the token broke is for the log: whoever bends tokens need not be told how far they got.
+const BEARER: &str = r#"Bearer realm="elastauth", error="invalid_token""#;
+
 const fn not_authenticated(level: Level) -> Line {
     Line {
         status: StatusCode::UNAUTHORIZED,
@@ -158,6 +186,7 @@ const fn not_authenticated(level: Level) -> Line {
         message: "You are not signed in.",
         advice: "Sign in where you usually do, then open this page again.",
         retry_after: None,
+        challenge: Some(SSO),
         level,
     }
 }
@@ -170,6 +199,7 @@ const fn not_allowed(level: Level) -> Line {
         message: "You are signed in, but this user may not enter.",
         advice: "If you should have access, ask the people who run this service and give them the request id below.",
         retry_after: None,
+        challenge: None,
         level,
     }
 }
@@ -182,6 +212,7 @@ const fn unavailable(retry_after: u8, level: Level) -> Line {
         message: "The service cannot answer just now.",
         advice: "Nothing is wrong with your account. Try again in a moment.",
         retry_after: Some(retry_after),
+        challenge: None,
         level,
     }
 }
@@ -202,7 +233,11 @@ impl From<&AuthError> for Outcome {
             AuthError::Identity(Rejected::Repeated(_) | Rejected::Joined | Rejected::NotUtf8(_) | Rejected::GroupsMissing) => {
                 Self::Malformed
             }
-            AuthError::Identity(Rejected::Name(_)) => Self::ImpossibleName,
+            AuthError::Identity(Rejected::Token(oidc::Refused::Ambiguous)) => Self::Malformed,
+            AuthError::Identity(Rejected::Token(_)) => Self::TokenRefused,
+            AuthError::Identity(Rejected::Name(_) | Rejected::Claims(oidc::claims::NoUser::Name(_))) => Self::ImpossibleName,
+            AuthError::Identity(Rejected::Claims(_)) => Self::TokenClaims,
+            AuthError::Identity(Rejected::Idp { .. }) => Self::IdentityProvider,
             AuthError::Roles(NotEntitled::GroupNotAllowed) => Self::GroupNotAllowed,
             AuthError::Roles(NotEntitled::NoRole) => Self::NoRole,
             AuthError::Broker(why) => match why {
@@ -210,7 +245,7 @@ impl From<&AuthError> for Outcome {
                 BrokerError::Disabled => Self::Disabled,
                 BrokerError::Foreign => Self::ForeignUser,
                 BrokerError::WriteBudget => Self::WriteBudget,
-                BrokerError::ServiceAccount => Self::ServiceAccount,
+                BrokerError::ServiceAccount(_) => Self::ServiceAccount,
                 BrokerError::Cluster(_) => Self::Cluster,
                 BrokerError::Late => Self::Late,
                 BrokerError::Busy => Self::Busy,

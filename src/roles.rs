@@ -1,7 +1,7 @@
 //! From an identity to the roles that it has. Pure functions of the configuration and the identity.
 
 use crate::{
-    identity::Identity,
+    identity::{Identity, Provider},
     model::{Group, Role},
 };
 use std::collections::HashMap;
@@ -17,6 +17,8 @@ pub struct Config {
     pub group_mappings: Vec<(Group, Vec<Role>)>,
     /// Patterns of the groups that may enter; `None` lets every group in.
     pub allowed_groups: Option<Vec<Group>>,
+    /// Rules for the users of one identity provider, by its name. They stand in the place of all of the above: a group that a second provider calls `admins` is not the first one's.
+    pub by_provider: HashMap<Box<str>, Config>,
 }
 
 /// To whom `default_roles` go.
@@ -81,6 +83,12 @@ pub enum NotEntitled {
 /// The configuration, made ready to be asked: a look-up a group, however many mappings there are.
 #[derive(Debug)]
 pub struct Mapping {
+    rules: Rules,
+    by_provider: HashMap<Box<str>, Rules>,
+}
+
+#[derive(Debug)]
+struct Rules {
     default_roles: Vec<Role>,
     apply: DefaultRolesApply,
     mappings: Table<Vec<Role>>,
@@ -90,13 +98,19 @@ pub struct Mapping {
 impl Mapping {
     /// Prepares the configuration.
     #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self {
-            default_roles: config.default_roles,
-            apply: config.default_roles_apply,
-            mappings: Table::new(config.group_mappings),
-            allowed: config.allowed_groups.map(|groups| Table::new(groups.into_iter().map(|group| (group, ())).collect())),
-        }
+    pub fn new(mut config: Config) -> Self {
+        let by_provider = std::mem::take(&mut config.by_provider);
+        let by_provider = by_provider.into_iter().map(|(name, config)| (name, Rules::new(config))).collect();
+        Self { rules: Rules::new(config), by_provider }
+    }
+
+    /// The rules for an identity: its provider's own, where there are any.
+    fn rules(&self, identity: &Identity) -> &Rules {
+        let own = match identity.provider() {
+            Provider::Oidc(name) => self.by_provider.get(&**name),
+            Provider::Headers => None,
+        };
+        own.unwrap_or(&self.rules)
     }
 
     /// Gives an identity its roles.
@@ -104,7 +118,7 @@ impl Mapping {
     /// # Errors
     /// When its groups may not enter, or nothing gives it a role.
     pub fn entitle(&self, identity: Identity) -> Result<Entitled, NotEntitled> {
-        if let Some(allowed) = &self.allowed {
+        if let Some(allowed) = &self.rules(&identity).allowed {
             let enters = identity.groups().iter().any(|group| allowed.matching(group.as_str()).next().is_some());
             if !enters {
                 return Err(NotEntitled::GroupNotAllowed);
@@ -122,15 +136,27 @@ impl Mapping {
     /// Every role that a rule gives to this identity, with the rule: what [`Self::entitle`] makes the role set of, in the order of the groups.
     #[must_use]
     pub fn given<'a>(&'a self, identity: &'a Identity) -> Vec<Given<'a>> {
+        let rules = self.rules(identity);
         let mapped = identity.groups().iter().flat_map(|group| {
-            let rules = self.mappings.matching(group.as_str());
-            rules.flat_map(move |(pattern, roles)| roles.iter().map(move |role| Given { role, rule: Rule::Mapping { pattern, group } }))
+            let fitting = rules.mappings.matching(group.as_str());
+            fitting.flat_map(move |(pattern, roles)| roles.iter().map(move |role| Given { role, rule: Rule::Mapping { pattern, group } }))
         });
         let mut given: Vec<Given<'a>> = mapped.collect();
-        if given.is_empty() || self.apply == DefaultRolesApply::Always {
-            given.extend(self.default_roles.iter().map(|role| Given { role, rule: Rule::Default }));
+        if given.is_empty() || rules.apply == DefaultRolesApply::Always {
+            given.extend(rules.default_roles.iter().map(|role| Given { role, rule: Rule::Default }));
         }
         given
+    }
+}
+
+impl Rules {
+    fn new(config: Config) -> Self {
+        Self {
+            default_roles: config.default_roles,
+            apply: config.default_roles_apply,
+            mappings: Table::new(config.group_mappings),
+            allowed: config.allowed_groups.map(|groups| Table::new(groups.into_iter().map(|group| (group, ())).collect())),
+        }
     }
 }
 
@@ -215,8 +241,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("remote-user", HeaderValue::from_static("alice"));
         headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
-        let config = identity::Config { providers: vec![identity::ProviderConfig::Headers(identity::headers::Config::default())] };
-        identity::identify(&config, &RequestFacts { peer: [127, 0, 0, 1].into(), headers }).unwrap().unwrap()
+        let facts = RequestFacts { peer: [127, 0, 0, 1].into(), headers };
+        identity::headers::identify(&identity::headers::Config::default(), &facts).unwrap().unwrap()
     }
 
     fn roles(names: &[&str]) -> Vec<Role> {
@@ -276,8 +302,8 @@ mod tests {
         let config = Config { group_mappings: mapping(&[("Éditeurs", &["editor"]), ("OPS", &["ops"])]), ..Config::default() };
         assert_eq!(given(&config, "ops").unwrap(), ["ops"]);
         assert_eq!(given(&config, "oPs").unwrap(), ["ops"]);
-        assert_eq!(Mapping::new(config.clone()).mappings.matching("Éditeurs").count(), 1);
-        assert_eq!(Mapping::new(config).mappings.matching("éditeurs").count(), 0);
+        assert_eq!(Mapping::new(config.clone()).rules.mappings.matching("Éditeurs").count(), 1);
+        assert_eq!(Mapping::new(config).rules.mappings.matching("éditeurs").count(), 0);
     }
 
     #[test]
@@ -314,6 +340,23 @@ mod tests {
         assert_eq!(given(&config, "ES-users").unwrap(), ["viewer"]);
         assert_eq!(given(&config, "users"), Err(NotEntitled::GroupNotAllowed));
         assert_eq!(given(&config, ""), Err(NotEntitled::GroupNotAllowed));
+    }
+
+    #[test]
+    fn rules_of_one_provider_are_for_its_users_alone() {
+        let own = Config { group_mappings: mapping(&[("admins", &["partner_admin"])]), ..Config::default() };
+        let rules = Mapping::new(Config {
+            default_roles: roles(&["viewer"]),
+            group_mappings: mapping(&[("admins", &["superuser"])]),
+            by_provider: HashMap::from([("partner".into(), own)]),
+            ..Config::default()
+        });
+        let given = |identity: Identity| rules.entitle(identity).map(|e| e.roles().iter().map(|role| role.as_str().to_owned()).collect());
+        assert_eq!(given(identity("admins")), Ok(vec!["superuser".to_owned(), "viewer".to_owned()]));
+        let from = |provider: &str, groups: &[&str]| Identity::of_provider(provider, "bob", groups);
+        assert_eq!(given(from("partner", &["admins"])), Ok(vec!["partner_admin".to_owned()]));
+        assert_eq!(given(from("partner", &[])), Err(NotEntitled::NoRole));
+        assert_eq!(given(from("other", &["admins"])), Ok(vec!["superuser".to_owned(), "viewer".to_owned()]));
     }
 
     #[test]

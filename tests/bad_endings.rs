@@ -154,3 +154,13 @@ async fn passwords_change_under_load_and_no_login_is_refused() {
     assert!(all.logins.len() >= 3 * USERS, "{} logins of {USERS} users", all.logins.len());
     assert!(all.used > 100, "{}", all.used);
 }
+
+#[tokio::test]
+async fn a_write_that_hangs_is_waited_for_until_its_deadline_and_no_longer() {
+    let mut stage = Stage::usual().await;
+    stage.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::Hang));
+    let answer = stage.ask("alice", "dev").await;
+    stage.says(&answer, 503, "unavailable");
+    assert!(stage.elastauth.terminate().await.success());
+    assert!(!stage.elastauth.log().contains("given up"), "{}", stage.elastauth.log());
+}

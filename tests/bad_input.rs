@@ -197,6 +197,11 @@ async fn nothing_is_decided_by_method_path_or_query() {
         "/elastauth/ext-authz/%2e%2e/live",
         "/elastauth/ext-authz/index/_search?q=%00%ff",
         "/elastauth/health/",
+        "/elastauth/metrics",
+        "/elastauth/config",
+        "/metrics",
+        "/health",
+        "/config",
         "//elastauth/health",
         "/ELASTAUTH/HEALTH",
         "/elastauth/%68ealth",
@@ -217,4 +222,25 @@ async fn nothing_is_decided_by_method_path_or_query() {
         }
     }
     assert_eq!(stage.calls().len(), 3, "one first login and nothing else");
+}
+
+#[tokio::test]
+async fn a_client_of_a_gateway_gets_no_page_that_could_pass_for_a_grant() {
+    let stage = Stage::usual().await;
+    let traces: [(&str, &[u8]); 5] = [
+        ("x-envoy-internal", b"true"),
+        ("x-forwarded-uri", b"/metrics"),
+        ("x-original-uri", b"/config"),
+        ("remote-groups", b""),
+        ("via", b"1.1 a"),
+    ];
+    for target in ["/metrics", "/health", "/config", "/elastauth/metrics", "/elastauth/config"] {
+        for trace in traces {
+            let answer = stage.send(stage.gateway(), question(target, &[trace])).await;
+            stage.says(&answer, 401, "not_authenticated");
+        }
+        // A stranger hears that nobody is signed in, or that there is no such page.
+        let answer = stage.send(&stage.stranger(), question(target, &[])).await;
+        assert!([401, 404].contains(&answer.status.as_u16()), "{target}: {}", answer.text());
+    }
 }

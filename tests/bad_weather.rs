@@ -75,6 +75,8 @@ async fn whatever_the_cluster_does_the_answer_is_503_and_the_next_request_settle
             stage.says(&answer, 503, "unavailable");
             assert_eq!(outcome(&stage.elastauth.log()).as_deref(), Some(expected), "{at:?} {what:?}: {}", stage.elastauth.log());
             assert!(answer.headers.contains_key("retry-after"));
+            let told = stage.elastauth.log().lines().filter(|line| line.contains(" ERROR ")).count();
+            assert!(told <= 1, "a failure is told once: {}", stage.elastauth.log());
             // Somebody else asks at the same time, and the same one again: nobody is let in.
             let nginx = question("/elastauth/auth-request", &[("remote-user", b"alice"), ("remote-groups", b"dev")]);
             assert_eq!(stage.send(stage.gateway(), nginx).await.status, 503, "{at:?} {what:?}");
@@ -166,8 +168,6 @@ async fn one_of_three_hosts_that_is_gone_is_hardly_noticed() {
         let answer = stage.ask(&format!("user-{n}"), "dev").await;
         assert!(stage.works(&answer), "user-{n}: {answer:?}");
     }
-    let log = stage.elastauth.log();
-    assert!(log.contains("cluster node is ejected") && !log.contains("outcome=Cluster"), "{log}");
     let ready = stage.gateway().get("/elastauth/ready", &[]).await;
     assert_eq!(ready.status, 200, "{}", ready.text());
 }

@@ -246,7 +246,7 @@ async fn a_refused_service_account_is_said_and_costs_one_question_a_second() {
         house.cluster.fault(Fault::new(Endpoint::Read, Misbehaviour::Status(status)));
         house.pass(Duration::from_secs(2));
         for _ in 0..20 {
-            assert_eq!(why(house.ask("alice", "dev").await), BrokerError::ServiceAccount);
+            assert!(matches!(why(house.ask("alice", "dev").await), BrokerError::ServiceAccount(_)));
         }
         assert_eq!(house.calls().len(), 2);
         house.cluster.clear_faults();

@@ -1,7 +1,13 @@
 //! Replicas in front of one stand-in cluster with a real Redis between them: what they tell each other, and that nothing which can happen to Redis
 //! ever costs a login.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
 #![allow(clippy::disallowed_methods, dead_code, missing_docs, reason = "a test waits for other programs by the real clock")]
 
 #[path = "support/house.rs"]
@@ -36,7 +42,13 @@ impl Drop for Replica {
 }
 
 fn at(url: &str) -> Config {
-    Config { place: Place::One(Node::parse(url).unwrap()), database: 0, username: None, password: None, tls: elastauth::net::tls::ClientConfig::default() }
+    Config {
+        place: Place::One(Node::parse(url).unwrap()),
+        database: 0,
+        username: None,
+        password: None,
+        tls: elastauth::net::tls::ClientConfig::default(),
+    }
 }
 
 fn replica(house: &House, redis: Config, change: impl FnOnce(&mut broker::Config)) -> Replica {
@@ -92,7 +104,9 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
     ask(&one.flow, "alice", "admins").await.unwrap();
     until("the change", || {
         house.calls();
-        !futures_now(ask(&other.flow, "alice", "dev")) || !house.calls().is_empty() || !house.roles("alice").contains(&"superuser".to_owned())
+        !futures_now(ask(&other.flow, "alice", "dev"))
+            || !house.calls().is_empty()
+            || !house.roles("alice").contains(&"superuser".to_owned())
     })
     .await;
     assert!(changed.elapsed() < Duration::from_secs(1), "{:?}", changed.elapsed());
@@ -125,7 +139,9 @@ async fn values_that_are_not_right_in_every_bit_cost_a_call_and_nothing_else() {
     copy(&alices, "good");
     for (what, spoil) in [
         ("swapped", &(|| copy(&bobs, &alices)) as &dyn Fn()),
-        ("truncated", &|| drop(redis.cli(&["EVAL", "redis.call('SET', KEYS[1], string.sub(redis.call('GET', KEYS[1]), 1, 71))", "1", &alices]))),
+        ("truncated", &|| {
+            drop(redis.cli(&["EVAL", "redis.call('SET', KEYS[1], string.sub(redis.call('GET', KEYS[1]), 1, 71))", "1", &alices]))
+        }),
         ("changed", &|| drop(redis.cli(&["SETRANGE", &alices, "20", "x"]))),
         ("another time", &|| drop(redis.cli(&["SETRANGE", &alices, "39", "zzzz"]))),
         ("nonsense", &|| drop(redis.cli(&["SET", &alices, "nonsense"]))),
@@ -176,7 +192,9 @@ async fn nothing_that_happens_to_redis_costs_a_login() {
             "flushed" => drop(redis.cli(&["FLUSHALL"])),
             "paused" => redis.signal("STOP"),
             "killed" => redis.kill(),
-            "full" => drop((redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), redis.cli(&["CONFIG", "SET", "maxmemory", "1"]))),
+            "full" => {
+                drop((redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), redis.cli(&["CONFIG", "SET", "maxmemory", "1"])))
+            }
             "read-only" => drop(redis.cli(&["REPLICAOF", "127.0.0.1", "1"])),
             "other people's values" => redis.keys().iter().for_each(|key| drop(redis.cli(&["SET", key, "x"]))),
             _ => {}

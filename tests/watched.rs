@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use elastauth::{
-    app::{App, Operators},
+    app::App,
     broker::{self, Adopt, Broker, HashMode},
     clock::Clock,
     cluster::{self, Cluster},
@@ -71,7 +71,7 @@ impl House {
         });
         let names = headers::Config::default();
         let identity_headers = IdentityHeaders::from(&names);
-        let flow = Flow::new(identity::Config { providers: vec![identity::ProviderConfig::Headers(names)] }, mapping, broker);
+        let flow = Flow::new(identity::Providers::headers(names), mapping, broker);
         let trust = trust::Trust::new(trust::Config { proxies: vec!["127.0.0.0/8".parse().unwrap()], gateway_keys: Vec::new() });
         let service = Service::new(flow, trust, identity_headers, Arc::new(|| Box::pin(async { Ok(()) })), clock)
             .watched(metrics, audit.clone())
@@ -239,14 +239,13 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         broker: broker_config(),
         cluster: cluster_config(&standin),
         ledger: ledger::Config { capacity: 100 },
+        store: ledger::StoreConfig::Memory,
         telemetry: telemetry::Config::default(),
-    };
-    let operators = Operators {
-        admin: AdminConfig { listen: Some(loopback), metrics: true },
         audit: audit::Config { target: Target::File(path.clone()), grants: Grants::Changes },
-        show: Arc::new(|| json!({"secret_key": "***"})),
+        admin: AdminConfig { listen: Some(loopback), metrics: true },
+        shown: json!({"secret_key": "***"}),
     };
-    let app = App::start_for(config, operators).await.unwrap();
+    let app = App::start(config).await.unwrap();
     let (gateways, admin) = (app.addr(), app.admin_addr().unwrap());
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let running = app.run_until(async move { drop(ended.await) });

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     cluster::{self, CallError, Cluster, Fate, User, Whoami},
     ledger::{Boarding, Ledger},
-    model::{Group, Role, Username},
+    model::{Group, Role},
     telemetry::{
         audit::{Audit, Event, Kind},
         metrics::{Metrics, Step},
@@ -30,7 +30,7 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::timeout,
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 /// Flights that talk to the cluster at once. Enough to hide its latency, too few to crowd out its other work.
 const CONVERSATIONS: usize = 64;
@@ -149,7 +149,7 @@ impl Ensure {
     /// Reads the user, and judges whether and why it may be written.
     async fn look(&self, document: &Document, ours: bool) -> Result<(Option<User>, Result<Reason, BrokerError>), BrokerError> {
         let user = document.identity().user();
-        let found = self.cluster.read_user(user).await.map_err(|error| refused_or_failed("read the user", user, &error))?;
+        let found = self.cluster.read_user(user).await.map_err(|error| refused_or_failed("read the user", &error))?;
         let reason = found.as_ref().map_or(Ok(Reason::Absent), |found| self.judge(document, found, ours));
         Ok((found, reason))
     }
@@ -222,7 +222,7 @@ impl Ensure {
                 if error.fate() == Fate::Unknown {
                     self.doubts.begin(user, self.clock.now());
                 }
-                let error = refused_or_failed("write the user", user, &error);
+                let error = refused_or_failed("write the user", &error);
                 self.audited(document, Kind::WriteFailed, Some(&error.to_string()));
                 Err(error)
             }
@@ -249,7 +249,7 @@ impl Ensure {
         let identity = document.identity();
         self.audit.tell(&Event {
             user: Some(identity.user().as_str()),
-            provider: identity.provider().name(),
+            provider: identity.provider().kind().name(),
             groups: identity.groups().iter().map(Group::as_str).collect(),
             roles: document.roles().iter().map(Role::as_str).collect(),
             reason,
@@ -343,20 +343,18 @@ fn refuses_the_hash(error: &CallError) -> bool {
         && matches!(error.error_type(), Some("illegal_argument_exception" | "validation_exception" | "parse_exception"))
 }
 
-/// The same for a call of the service account, whose refusal is a matter of its own.
-fn refused_or_failed(step: &str, user: &Username, error: &CallError) -> BrokerError {
-    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
-        let text = told(step, error);
-        error!(user = ?user.as_str(), "{text}; look at the service account: elasticsearch.username, .password or .api_key, and its privileges to read and write users");
-        BrokerError::ServiceAccount
-    } else {
-        failed(step, error)
-    }
-}
-
 /// What failed, with all that is known; whoever waits for the flight says it in its own line.
 fn failed(step: &str, error: &CallError) -> BrokerError {
     BrokerError::Cluster(told(step, error).into())
+}
+
+/// The same for a call of the service account, whose refusal is a matter of its own.
+fn refused_or_failed(step: &str, error: &CallError) -> BrokerError {
+    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
+        BrokerError::ServiceAccount(told(step, error).into())
+    } else {
+        failed(step, error)
+    }
 }
 
 fn told(step: &str, error: &CallError) -> String {

@@ -60,14 +60,10 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
         headers.append(name, value);
         Ok::<(), Failed>(())
     };
-    let names = config
-        .identity
-        .providers
-        .iter()
-        .map(|provider| match provider {
-            ProviderConfig::Headers(names) => names.clone(),
-        })
-        .next();
+    let names = config.identity.providers.iter().find_map(|provider| match provider {
+        ProviderConfig::Headers(names) => Some(names.clone()),
+        ProviderConfig::Oidc(_) => None,
+    });
     let given = [&options.user, &options.groups, &options.email, &options.name];
     match names {
         Some(names) => {

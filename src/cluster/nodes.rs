@@ -4,6 +4,11 @@
 //! time is let through, and its outcome decides. When no node is left, the one whose ejection ends first is asked all the same:
 //! a wrong guess costs a failed call, refusing to try costs a login.
 //!
+//! A write goes to the node that answered last. It may not be repeated elsewhere and is patient, so a node that hangs would cost it its whole deadline; a read
+//! finds such a node out within a second and asks another. A flight's write comes right after its reads.
+//!
+//! (A long file: the rules of choosing and their tests, which are nearly half of it, are read together.)
+//!
 //! A verdict counts only for the state in which its turn began. So fifty requests that hang on one dying node are one strike, and an
 //! answer that was under way when the node died does not bring it back.
 //!
@@ -82,6 +87,8 @@ pub(super) struct Nodes {
     all: Box<[Node]>,
     states: Mutex<Box<[State]>>,
     calls: AtomicUsize,
+    /// The node that answered last.
+    answered: AtomicUsize,
     clock: Clock,
 }
 
@@ -129,7 +136,15 @@ impl Nodes {
     pub(super) fn new(nodes: Vec<Node>, clock: Clock) -> Self {
         let states = vec![State::default(); nodes.len()].into();
         // Replicas that start together begin at different nodes.
-        Self { all: nodes.into(), states: Mutex::new(states), calls: AtomicUsize::new(usize::from(random_byte())), clock }
+        let calls = usize::from(random_byte());
+        // Until one has answered it is none of them.
+        Self {
+            all: nodes.into(),
+            states: Mutex::new(states),
+            calls: AtomicUsize::new(calls),
+            answered: AtomicUsize::new(usize::MAX),
+            clock,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -149,7 +164,9 @@ impl Nodes {
             !round.asked.contains(&index) && state.ejection.as_ref().is_none_or(|e| purpose == Purpose::Read && !e.probed && e.is_over(now))
         };
         let eligible: Vec<usize> = states.iter().enumerate().filter(|(index, state)| open(*index, state)).map(|(index, _)| index).collect();
-        let chosen = round.place.checked_rem(eligible.len()).and_then(|place| eligible.get(place).copied());
+        let in_turn = round.place.checked_rem(eligible.len()).and_then(|place| eligible.get(place).copied());
+        let alive = Some(self.answered.load(Ordering::Relaxed)).filter(|index| purpose == Purpose::Write && eligible.contains(index));
+        let chosen = alive.or(in_turn);
         let index = chosen.or_else(|| first_to_return(&states, &round.asked))?;
         round.asked.push(index);
 
@@ -176,6 +193,7 @@ impl Nodes {
 impl Turn<'_> {
     /// The node answered.
     pub(super) fn went_well(self) {
+        self.nodes.answered.store(self.index, Ordering::Relaxed);
         if self.nodes.judge(&self, |state| state.ejection.take()).is_some() {
             self.node.gauge.up(true);
             tracing::info!(node = %self.node.name, "cluster node is back");
@@ -332,6 +350,20 @@ mod tests {
         assert!((0..10).all(|_| ask(&nodes, Purpose::Write).index == 1));
         eject(&nodes, 1);
         assert_eq!(ask(&nodes, Purpose::Write).index, 0, "no healthy one is left");
+    }
+
+    #[test]
+    fn a_write_goes_to_the_node_that_answered_last() {
+        let (nodes, _) = nodes(3);
+        for _ in 0..6 {
+            let turn = ask(&nodes, Purpose::Read);
+            let index = turn.index;
+            turn.went_well();
+            assert_eq!(ask(&nodes, Purpose::Write).index, index);
+        }
+        let last = ask(&nodes, Purpose::Write).index;
+        eject(&nodes, last);
+        assert_ne!(ask(&nodes, Purpose::Write).index, last);
     }
 
     #[test]

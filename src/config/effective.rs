@@ -3,11 +3,13 @@
 use super::{
     finding::{Findings, Place},
     key::Status,
+    kind::{Kind, pieces},
     raw::{Node, Raw},
     settings::Settings,
     sources::Sources,
     table,
 };
+use serde_json::{Map, Value as Json};
 
 /// One key of the effective configuration.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -37,6 +39,42 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
         Setting { key: key.path, value, place: found.map_or(Place::Default, |found| found.raw.place.clone()) }
     })
     .collect()
+}
+
+/// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`. `mode` and `provider_config` are what elastauth 2 has there beside
+/// the keys.
+pub(super) fn tree(settings: &Settings) -> Json {
+    let mut root = Map::new();
+    for key in table::ALL.iter().filter(|key| key.status == Status::Available) {
+        let Some(found) = settings.found(key).filter(|found| found.value.is_some()) else { continue };
+        let value = if key.kind.is_secret() { "***".into() } else { json(&found.raw, &key.kind) };
+        let mut sections: Vec<&str> = key.path.split('.').collect();
+        let Some(name) = sections.pop() else { continue };
+        let section = sections
+            .into_iter()
+            .try_fold(&mut root, |section, name| section.entry(name).or_insert_with(|| Map::new().into()).as_object_mut());
+        if let Some(section) = section {
+            section.insert(name.to_owned(), value);
+        }
+    }
+    let providers = settings.get::<Vec<&str>>(&table::AUTH_PROVIDER).unwrap_or_default();
+    let of_providers: Map<String, Json> =
+        providers.into_iter().filter_map(|name| Some((name.to_owned(), root.get(name)?.clone()))).collect();
+    root.insert("provider_config".to_owned(), of_providers.into());
+    root.insert("mode".to_owned(), "auth-only".into());
+    root.into()
+}
+
+fn json(raw: &Raw, kind: &Kind) -> Json {
+    match (&raw.node, kind) {
+        (Node::Null | Node::Spoilt, _) => Json::Null,
+        (Node::Text(text), Kind::Bool) => matches!(text.as_str(), "true" | "True" | "TRUE" | "1").into(),
+        (Node::Text(text), Kind::Number(..)) => text.parse::<u64>().map_or_else(|_| text.clone().into(), Json::from),
+        (Node::Text(text), Kind::List(of)) => pieces(text).map(|piece| json(&Raw::text(piece, raw.place.clone()), of)).collect(),
+        (Node::Text(text), _) => text.clone().into(),
+        (Node::List(items), _) => items.iter().map(|item| json(item, &Kind::Text)).collect(),
+        (Node::Map(entries), _) => entries.iter().map(|(name, raw)| (name.text.clone(), json(raw, &Kind::List(&Kind::Text)))).collect(),
+    }
 }
 
 fn shown(raw: &Raw) -> String {

@@ -6,6 +6,7 @@ mod broker;
 mod cluster;
 mod identity;
 mod ledger;
+mod oidc;
 mod roles;
 mod server;
 mod telemetry;
@@ -22,8 +23,11 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let roles = roles::fill(settings, findings);
     let broker = broker::fill(settings, findings);
     let cluster = cluster::fill(settings, findings);
-    let ledger = ledger::fill(settings, findings);
-    let telemetry = telemetry::fill(settings, findings);
+    let ledger = ledger::fill(settings);
+    let store = ledger::store(settings, findings);
+    let log = telemetry::fill(settings, findings);
+    let audit = telemetry::audit(settings, findings);
+    let admin = telemetry::admin(settings, findings);
     Some(Config {
         server: server?,
         trust: trust?,
@@ -32,7 +36,11 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         broker: broker?,
         cluster: cluster?,
         ledger: ledger?,
-        telemetry: telemetry?,
+        store: store?,
+        telemetry: log?,
+        audit: audit?,
+        admin: admin?,
+        shown: super::effective::tree(settings),
     })
 }
 

@@ -18,6 +18,8 @@ use std::{collections::HashMap, path::Path};
 /// The values of all keys that have one.
 pub(super) struct Settings {
     found: HashMap<&'static str, Found>,
+    /// `HTTPS_PROXY` and `NO_PROXY`, which belong to the machine and not to us.
+    proxy: [Option<String>; 2],
     /// Whether a source could not be read: then what seems to be missing may stand in it.
     pub(super) unread: bool,
 }
@@ -48,7 +50,12 @@ impl Settings {
         });
         let layers =
             [layers::flags(sources), layers::environment(sources, findings), layers::dot_env(&lines, findings), file.unwrap_or_default()];
-        let mut settings = Self { found: HashMap::new(), unread };
+        // Small letters are as common; the large ones count first.
+        let proxy = ["HTTPS_PROXY", "NO_PROXY"].map(|name| {
+            let set = |name: &str| sources.environment.get(name).filter(|text| !text.is_empty()).cloned();
+            set(name).or_else(|| set(&name.to_ascii_lowercase()))
+        });
+        let mut settings = Self { found: HashMap::new(), proxy, unread };
         for layer in layers {
             settings.add(layer, findings);
         }
@@ -119,6 +126,12 @@ impl Settings {
             Some(Node::List(items)) => items.iter().any(|item| matches!(&item.node, Node::Text(text) if text.eq_ignore_ascii_case(word))),
             _ => false,
         }
+    }
+
+    /// The machine's proxy for `https`, and the hosts that are reached without it.
+    pub(super) fn proxy(&self) -> (Option<&str>, &str) {
+        let [proxy, except] = &self.proxy;
+        (proxy.as_deref(), except.as_deref().unwrap_or_default())
     }
 
     /// What was found for a key.

@@ -1,11 +1,11 @@
 //! The one table of keys. Longer than other files, because a key that stood in two tables would soon differ in them.
 //!
 //! A row is the documentation, the name by which the fillers ask, the path, the kind, and what differs from the usual. A capability that arrives
-//! flips its rows by taking `status = NOT_YET` away (or by writing `yes` for `not_yet` at a word) and is then filled in `fill/`.
+//! flips its rows by taking `status = NOT_YET` away and is then filled in `fill/`.
 
 use super::{
     key::{Key, Status},
-    kind::{Kind, not_yet, yes},
+    kind::{Kind, yes},
 };
 
 const NOT_YET: Status = Status::NotYet;
@@ -36,7 +36,7 @@ table! {
     GATEWAY_KEYS: "gateway_keys", Kind::List(&Kind::GatewayKey), example = "[\"${GATEWAY_KEY}\"]", reload = true;
 
     /// Who vouches for users: one provider, or a list that is asked in its order.
-    AUTH_PROVIDER: "auth_provider", Kind::List(&Kind::OneOf(&[yes("authelia"), not_yet("oidc")])), default = "authelia";
+    AUTH_PROVIDER: "auth_provider", Kind::List(&Kind::OneOf(&[yes("authelia"), yes("oidc")])), default = "authelia";
     /// The header that carries the user name.
     AUTHELIA_USERNAME: "authelia.header_username", Kind::Header, default = "Remote-User", old = &["headers_username", "headers.username"];
     /// The header that carries the groups, separated by commas.
@@ -122,6 +122,8 @@ table! {
     REDIS_USERNAME: "cache.redis_username", Kind::Text, example = "elastauth";
     /// Its password.
     REDIS_PASSWORD: "cache.redis_password", Kind::Secret, example = "\"${REDIS_PASSWORD}\"";
+    /// The folder of the file cache.
+    CACHE_PATH: "cache.path", Kind::Path, default = "/tmp/elastauth-cache", old = &["cache_path"];
     /// Redis by URL, in the place of `cache.redis_host`: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database where they are needed.
     REDIS_URL: "redis.url", Kind::Secret, example = "\"rediss://redis:6379\"";
     /// Redis Sentinels, each `host:port` or a URL. They name the server that is used.
@@ -136,68 +138,94 @@ table! {
     REDIS_TLS_CERT: "redis.tls.client_cert", Kind::Path, example = "/etc/elastauth/redis-client.crt";
     /// The private key of that certificate, PEM.
     REDIS_TLS_KEY: "redis.tls.client_key", Kind::Path, example = "/etc/elastauth/redis-client.key";
-    /// The folder of the file cache.
-    CACHE_PATH: "cache.path", Kind::Path, default = "/tmp/elastauth-cache", old = &["cache_path"];
 
     /// From which severity on the log has lines.
     LOG_LEVEL: "log_level", Kind::OneOf(&[yes("debug"), yes("info"), yes("warn"), yes("error")]), default = "info", reload = true;
     /// How a line of the log looks.
-    LOG_FORMAT: "log_format", Kind::OneOf(&[yes("text"), yes("json"), not_yet("ecs")]), default = "text";
+    LOG_FORMAT: "log_format", Kind::OneOf(&[yes("text"), yes("json"), yes("ecs")]), default = "text";
     /// Where the audit lines go: a file, or `stdout`.
-    AUDIT_PATH: "audit.path", Kind::Path, status = NOT_YET;
-    /// Serve metrics.
-    ENABLE_METRICS: "enable_metrics", Kind::Bool, default = "false", status = NOT_YET;
+    AUDIT_PATH: "audit.path", Kind::Path, example = "/var/log/elastauth/audit.jsonl";
+    /// Which logins the audit stream has: those for which the cluster was asked or told something, or every single one.
+    AUDIT_GRANTS: "audit.grants", Kind::OneOf(&[yes("changes"), yes("all")]), default = "changes";
+    /// Show numbers for Prometheus at `/elastauth/metrics`.
+    ENABLE_METRICS: "enable_metrics", Kind::Bool, default = "false";
     /// Send traces, as the standard `OTEL_*` variables say.
     ENABLE_OTEL: "enableOtel", Kind::Bool, default = "false", variables = &["ELASTAUTH_ENABLE_OTEL"], status = NOT_YET;
-    /// A listener of its own for everything but decisions.
-    ADMIN_LISTEN: "admin.listen", Kind::Listen, status = NOT_YET;
+    /// A listener of its own for the pages of operators: numbers, configuration, descriptions, health. Whoever reaches it sees them; the main listener then shows none but health.
+    ADMIN_LISTEN: "admin.listen", Kind::Listen, example = "127.0.0.1:5001";
 
-    /// The issuer of the tokens.
-    OIDC_ISSUER: "oidc.issuer", Kind::Url, status = NOT_YET;
-    /// Our name at the issuer.
-    OIDC_CLIENT_ID: "oidc.client_id", Kind::Text, status = NOT_YET;
-    /// Our secret at the issuer.
-    OIDC_CLIENT_SECRET: "oidc.client_secret", Kind::Secret, status = NOT_YET;
+    /// The issuer of the tokens, exactly as it names itself in `iss`. The rest is discovered from it.
+    OIDC_ISSUER: "oidc.issuer", Kind::Text, example = "https://sso.example.org/realms/main";
+    /// Our name at the issuer. A token must be issued for it, unless `oidc.audiences` says otherwise.
+    OIDC_CLIENT_ID: "oidc.client_id", Kind::Text, example = "elastauth";
+    /// Our secret at the issuer. Only introspection shows it.
+    OIDC_CLIENT_SECRET: "oidc.client_secret", Kind::Secret, example = "\"${OIDC_CLIENT_SECRET}\"";
+    /// Where users sign in. Accepted from older files; elastauth only checks tokens.
+    OIDC_AUTHORIZATION_ENDPOINT: "oidc.authorization_endpoint", Kind::Url, example = "https://sso.example.org/authorize";
+    /// Where tokens are issued. Accepted from older files; elastauth only checks tokens.
+    OIDC_TOKEN_ENDPOINT: "oidc.token_endpoint", Kind::Url, example = "https://sso.example.org/token";
     /// In the place of the discovered endpoint.
-    OIDC_AUTHORIZATION_ENDPOINT: "oidc.authorization_endpoint", Kind::Url, status = NOT_YET;
+    OIDC_USERINFO_ENDPOINT: "oidc.userinfo_endpoint", Kind::Text, example = "https://sso.example.org/userinfo";
     /// In the place of the discovered endpoint.
-    OIDC_TOKEN_ENDPOINT: "oidc.token_endpoint", Kind::Url, status = NOT_YET;
-    /// In the place of the discovered endpoint.
-    OIDC_USERINFO_ENDPOINT: "oidc.userinfo_endpoint", Kind::Url, status = NOT_YET;
-    /// In the place of the discovered endpoint.
-    OIDC_INTROSPECTION_ENDPOINT: "oidc.introspection_endpoint", Kind::Url, status = NOT_YET;
+    OIDC_INTROSPECTION_ENDPOINT: "oidc.introspection_endpoint", Kind::Text, example = "https://sso.example.org/introspect";
     /// In the place of the discovered key set.
-    OIDC_JWKS_URI: "oidc.jwks_uri", Kind::Url, status = NOT_YET;
-    /// What is asked for at the issuer.
-    OIDC_SCOPES: "oidc.scopes", Kind::List(&Kind::Text), default = "openid,profile,email,groups", status = NOT_YET;
-    /// How we show our secret at the issuer.
+    OIDC_JWKS_URI: "oidc.jwks_uri", Kind::Text, example = "https://sso.example.org/keys";
+    /// What is asked for at a sign-in. Accepted from older files; elastauth only checks tokens.
+    OIDC_SCOPES: "oidc.scopes", Kind::List(&Kind::Text), default = "openid,profile,email,groups";
+    /// How we show the issuer that we are this client: `none` shows the client id alone, and a client certificate where one is set.
     OIDC_CLIENT_AUTH_METHOD: "oidc.client_auth_method",
-        Kind::OneOf(&[yes("client_secret_basic"), yes("client_secret_post")]), default = "client_secret_basic", status = NOT_YET;
-    /// How a token is checked.
+        Kind::OneOf(&[yes("client_secret_basic"), yes("client_secret_post"), yes("private_key_jwt"), yes("none")]), default = "client_secret_basic";
+    /// The private key for `private_key_jwt`: PEM, RSA, P-256, P-384 or Ed25519.
+    OIDC_PRIVATE_KEY: "oidc.private_key", Kind::Secret, example = "\"${OIDC_PRIVATE_KEY}\"";
+    /// What the issuer calls that key (`kid`).
+    OIDC_PRIVATE_KEY_ID: "oidc.private_key_id", Kind::Text, example = "elastauth-1";
+    /// How a token is checked: by its signature (`jwks`), by asking the issuer (`userinfo`, `introspection`), or signed tokens by their signature and all others by asking (`both`).
     OIDC_TOKEN_VALIDATION: "oidc.token_validation",
-        Kind::OneOf(&[yes("jwks"), yes("userinfo"), yes("introspection"), yes("both")]), default = "jwks", status = NOT_YET;
-    /// Use PKCE at the issuer.
-    OIDC_USE_PKCE: "oidc.use_pkce", Kind::Bool, default = "true", status = NOT_YET;
-    /// Audiences that a token may have; the client id where absent.
-    OIDC_AUDIENCES: "oidc.audiences", Kind::List(&Kind::Text), status = NOT_YET;
+        Kind::OneOf(&[yes("jwks"), yes("userinfo"), yes("introspection"), yes("both")]), default = "jwks";
+    /// Use PKCE at a sign-in. Accepted from older files; elastauth only checks tokens.
+    OIDC_USE_PKCE: "oidc.use_pkce", Kind::Bool, default = "true";
+    /// Audiences, one of which a token must have; the client id where absent.
+    OIDC_AUDIENCES: "oidc.audiences", Kind::List(&Kind::Text), example = "[elastauth]";
+    /// To whom a token may be issued (`azp`); `*` is anybody. Left out: to the client itself or one of the audiences.
+    OIDC_AUTHORIZED_PARTIES: "oidc.authorized_parties", Kind::List(&Kind::Text), example = "[kibana-login]";
+    /// Where ID tokens are taken: in the cookie that is there for them, nowhere, or wherever an access token is.
+    OIDC_ID_TOKENS: "oidc.id_tokens", Kind::OneOf(&[yes("in_cookie"), yes("never"), yes("anywhere")]), default = "in_cookie";
+    /// The cookie that may hold an access token. Empty: none.
+    OIDC_ACCESS_COOKIE: "oidc.access_token_cookie", Kind::Text, default = "access_token";
+    /// The cookie that may hold an ID token.
+    OIDC_ID_COOKIE: "oidc.id_token_cookie", Kind::Text, default = "id_token";
+    /// Take only access tokens that say so in their header (`at+jwt`, RFC 9068).
+    OIDC_REQUIRE_AT_JWT: "oidc.require_at_jwt", Kind::Bool, default = "false";
+    /// Signature algorithms that are taken. The first RSA one also counts for RSA keys that name none.
+    OIDC_ALGORITHMS: "oidc.algorithms", Kind::List(&Kind::OneOf(&[
+        yes("RS256"), yes("RS384"), yes("RS512"), yes("PS256"), yes("PS384"), yes("PS512"), yes("ES256"), yes("ES384"), yes("ES512"), yes("EdDSA"),
+    ])), default = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA";
     /// How far the issuer's clock may differ.
-    OIDC_LEEWAY: "oidc.leeway", Kind::Duration(0, 300_000), default = "30s", status = NOT_YET;
+    OIDC_LEEWAY: "oidc.leeway", Kind::Duration(0, 300_000), default = "30s";
     /// How long the issuer's word on an opaque token is remembered; 0 means never.
-    OIDC_CACHE: "oidc.cache", Kind::Duration(0, DAY), default = "30s", status = NOT_YET;
+    OIDC_CACHE: "oidc.cache", Kind::Duration(0, DAY), default = "30s";
     /// Stands before every user name of this provider.
-    OIDC_USERNAME_PREFIX: "oidc.username_prefix", Kind::Text, status = NOT_YET;
+    OIDC_USERNAME_PREFIX: "oidc.username_prefix", Kind::Text, example = "\"sso-\"";
     /// Stands before every group of this provider.
-    OIDC_GROUP_PREFIX: "oidc.group_prefix", Kind::Text, status = NOT_YET;
-    /// The claim with the user name.
-    OIDC_CLAIM_USERNAME: "oidc.claim_mappings.username", Kind::Text, default = "preferred_username", status = NOT_YET;
+    OIDC_GROUP_PREFIX: "oidc.group_prefix", Kind::Text, example = "\"sso:\"";
+    /// The claim with the user name: a name, a path (`a.b`), a JSON pointer (`/a/b`) or a quoted name.
+    OIDC_CLAIM_USERNAME: "oidc.claim_mappings.username", Kind::Text, default = "preferred_username";
     /// The claim with the mail address.
-    OIDC_CLAIM_EMAIL: "oidc.claim_mappings.email", Kind::Text, default = "email", status = NOT_YET;
-    /// The claim with the groups.
-    OIDC_CLAIM_GROUPS: "oidc.claim_mappings.groups", Kind::Text, default = "groups", status = NOT_YET;
+    OIDC_CLAIM_EMAIL: "oidc.claim_mappings.email", Kind::Text, default = "email";
+    /// The claims with the groups: those of all of them together.
+    OIDC_CLAIM_GROUPS: "oidc.claim_mappings.groups", Kind::List(&Kind::Text), default = "groups";
+    /// Where groups are objects, the member that names them.
+    OIDC_CLAIM_GROUP_MEMBER: "oidc.claim_mappings.group_member", Kind::Text, example = "name";
     /// The claim with the full name.
-    OIDC_CLAIM_NAME: "oidc.claim_mappings.full_name", Kind::Text, default = "name", status = NOT_YET;
+    OIDC_CLAIM_NAME: "oidc.claim_mappings.full_name", Kind::Text, default = "name";
     /// Headers that are sent to the issuer. In the environment one variable a header, `_` for `-`.
-    OIDC_CUSTOM_HEADERS: "oidc.custom_headers", Kind::Pairs, status = NOT_YET;
+    OIDC_CUSTOM_HEADERS: "oidc.custom_headers", Kind::Pairs, example = "{X-Tenant: \"${TENANT}\"}";
+    /// A PEM file of CAs that are believed towards the issuer in the place of the system's.
+    OIDC_TLS_CA: "oidc.tls.ca_cert", Kind::Path, example = "/etc/elastauth/sso-ca.pem";
+    /// A client certificate towards the issuer, PEM.
+    OIDC_TLS_CERT: "oidc.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt";
+    /// The private key of the client certificate, PEM.
+    OIDC_TLS_KEY: "oidc.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key";
     /// Several issuers, each a section with the keys of `oidc`.
     OIDC_PROVIDERS: "oidc.providers", Kind::Sections, status = NOT_YET;
 

@@ -3,7 +3,7 @@
 //! How gateways deliver them is measured, not guessed: the bytes are UTF-8 or worse, a repeated header arrives twice or joined by a comma,
 //! "no groups" is a header that is present and empty, and an absent one can be a client's doing.
 
-use super::{Attempt, Field, Identity, Rejected};
+use super::{Attempt, Field, Identity, Person, Provider, Rejected, Vouched};
 use crate::model::{Group, RequestFacts, Username};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -48,6 +48,14 @@ pub(super) fn attempt(config: &Config, facts: &RequestFacts) -> Attempt {
     }
 }
 
+/// Who asks, by the headers alone.
+///
+/// # Errors
+/// Which rule they break.
+pub fn identify(config: &Config, facts: &RequestFacts) -> Result<Option<Identity>, Rejected> {
+    read(config, &facts.headers)
+}
+
 fn read(config: &Config, headers: &HeaderMap) -> Result<Option<Identity>, Rejected> {
     let Some(name) = single(headers, &config.user, Field::User)? else { return Ok(None) };
     if name.contains(',') {
@@ -57,12 +65,13 @@ fn read(config: &Config, headers: &HeaderMap) -> Result<Option<Identity>, Reject
     if config.groups_required && !headers.contains_key(&config.groups) {
         return Err(Rejected::GroupsMissing);
     }
-    Ok(Some(Identity {
+    let person = Person {
         user,
         groups: groups(headers, &config.groups)?,
         email: single(headers, &config.email, Field::Email)?.map(Box::from),
         full_name: single(headers, &config.name, Field::FullName)?.map(Box::from),
-    }))
+    };
+    Ok(Some(Identity::new(person, Vouched { by: Provider::Headers, issued_at: None, subject: None, session: None })))
 }
 
 /// The value of a header that may stand once; `None` where it is absent or blank.

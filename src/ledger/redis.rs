@@ -56,7 +56,8 @@ const BEGIN: &str = "local old = redis.call('GET', KEYS[1]) redis.call('SET', KE
 /// The end of a write: the new fact if nobody else wrote meanwhile, else nothing; and tells everybody.
 const WRITTEN: &str = "local now = redis.call('GET', KEYS[1]) if now and ARGV[1] ~= '' and string.sub(now, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) elseif now then redis.call('DEL', KEYS[1]) end redis.call('PUBLISH', ARGV[4], ARGV[5])";
 /// What the cluster has said, if nothing has changed since before it was asked.
-const CONFIRMED: &str = "local now = redis.call('GET', KEYS[1]) if (now or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end";
+const CONFIRMED: &str =
+    "local now = redis.call('GET', KEYS[1]) if (now or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end";
 
 /// The store.
 pub(super) struct Redis(Arc<Shared>);
@@ -182,7 +183,9 @@ impl Redis {
         let fact = Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
         let value = seal.close(&seal.name(&aim.user), &fact);
         let what = match (&boarding.expected, &boarding.vouched) {
-            (Expected::Value(flux), _) if written => What::Written { instead_of: if alone { subject(flux).to_vec() } else { Vec::new() }, value },
+            (Expected::Value(flux), _) if written => {
+                What::Written { instead_of: if alone { subject(flux).to_vec() } else { Vec::new() }, value }
+            }
             (Expected::Unknown, _) if written => What::Forget,
             (_, Some(found)) if alone && !is_flux(found.fact) => {
                 What::Confirmed { instead_of: found.raw.clone().unwrap_or_default(), value }

@@ -93,6 +93,13 @@ impl Seals {
         [Some(&self.current), self.previous.as_ref()].into_iter().flatten().any(|seal| seal.key_id == key)
     }
 
+    /// What a value says, whichever of this deployment's keys it was made with.
+    pub(super) fn open_value(&self, name: &Name, value: &[u8]) -> Result<Fact, Worthless> {
+        let key = claimed_key(value).ok_or(Worthless::Damaged)?;
+        let own = [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|seal| seal.key_id == key);
+        own.ok_or(Worthless::Foreign)?.open(name, value)
+    }
+
     /// Opens a letter of this deployment, whichever of its keys it was closed with.
     pub(super) fn open(&self, letter: &[u8]) -> Result<Letter, Worthless> {
         let Some((key, rest)) = letter.split_first_chunk() else { return Err(Worthless::Damaged) };
@@ -207,9 +214,7 @@ impl Seal {
         let text = self.letters.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut sealed).ok()?;
         let (from, rest) = text.split_first_chunk()?;
         let news = match rest.split_first_chunk() {
-            Some((fingerprint, user)) => {
-                News::Changed(Username::parse(std::str::from_utf8(user).ok()?).ok()?, Fingerprint(*fingerprint))
-            }
+            Some((fingerprint, user)) => News::Changed(Username::parse(std::str::from_utf8(user).ok()?).ok()?, Fingerprint(*fingerprint)),
             None if rest.is_empty() => News::Beat,
             None => return None,
         };
@@ -288,7 +293,8 @@ mod tests {
     #[test]
     fn a_value_of_another_user_cluster_or_key_is_worth_nothing() {
         let own = seals('1', "default");
-        let (own, alice, bob) = (own.of(Under::Current), own.of(Under::Current).name(&user("alice")), own.of(Under::Current).name(&user("bob")));
+        let (own, alice, bob) =
+            (own.of(Under::Current), own.of(Under::Current).name(&user("alice")), own.of(Under::Current).name(&user("bob")));
         let value = own.close(&alice, &FACT);
         assert_eq!(own.open(&bob, &value), Err(Worthless::Damaged));
         assert_eq!(seals('2', "default").of(Under::Current).open(&alice, &value), Err(Worthless::Foreign));

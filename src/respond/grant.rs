@@ -99,10 +99,7 @@ fn text(value: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        identity::{self, ProviderConfig},
-        model::RequestFacts,
-    };
+    use crate::model::RequestFacts;
 
     const LOGIN: HeaderValue = HeaderValue::from_static("Basic YWxpY2U6RWExLXNlY3JldA==");
 
@@ -111,7 +108,7 @@ mod tests {
         let names = IdentityHeaders::from(&config);
         let asked = asked.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())).collect();
         let facts = RequestFacts { peer: [127, 0, 0, 1].into(), headers: asked };
-        let identity = identity::identify(&identity::Config { providers: vec![ProviderConfig::Headers(config)] }, &facts).unwrap().unwrap();
+        let identity = headers::identify(&config, &facts).unwrap().unwrap();
         headers(&LOGIN, &identity, &names)
     }
 

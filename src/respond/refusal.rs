@@ -4,15 +4,11 @@ use super::{Line, Outcome, Protocol, Response, page};
 use crate::clock::Timestamp;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderValue,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body_util::Full;
 use serde::Serialize;
-
-/// RFC 9110 demands a challenge on every 401. No browser knows this scheme, so none pops up a password dialog (as it does for `Basic`) whose
-/// password would lead nowhere. nginx copies it to its own 401.
-const CHALLENGE: (HeaderName, HeaderValue) = (WWW_AUTHENTICATE, HeaderValue::from_static(r#"SSO realm="elastauth""#));
 
 /// What a refusal is made of.
 #[derive(Debug, Clone, Copy)]
@@ -78,8 +74,8 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response {
     if refusal.form == Form::Page {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
     }
-    if line.status == http::StatusCode::UNAUTHORIZED {
-        headers.insert(CHALLENGE.0, CHALLENGE.1);
+    if let Some(challenge) = line.challenge {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     if let Some(seconds) = line.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
@@ -123,9 +119,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refused_token_is_told_in_the_words_of_rfc_6750() {
+        let (headers, _) = refused(Outcome::TokenRefused, Protocol::AuthRequest, Form::Json).await;
+        assert_eq!(headers[WWW_AUTHENTICATE], r#"Bearer realm="elastauth", error="invalid_token""#);
+    }
+
+    #[tokio::test]
     async fn a_program_gets_json() {
         let (headers, body) = refused(Outcome::NobodyAsks, Protocol::ForwardAuth, Form::Json).await;
-        assert_eq!((&headers[CONTENT_TYPE], &headers[WWW_AUTHENTICATE]), (&HeaderValue::from_static("application/json"), &CHALLENGE.1));
+        assert_eq!(headers[CONTENT_TYPE], "application/json");
+        assert_eq!(headers[WWW_AUTHENTICATE], r#"SSO realm="elastauth""#);
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&body).unwrap(),
             serde_json::json!({

@@ -55,7 +55,7 @@ async fn judge(connection: &Connection, request: Parts, protocol: Protocol) -> (
     let facts = RequestFacts { peer: peer.ip(), headers };
     let deadline = connection.limits.decision;
     let (user, provider, why) = match caught(timeout(deadline, service.flow.decide(&facts))).await {
-        Ok(Ok(Ok(grant))) => return (granted(connection, &facts, &grant), Verdict::Granted, grant.identity().provider()),
+        Ok(Ok(Ok(grant))) => return (granted(connection, &facts, &grant), Verdict::Granted, grant.identity().provider().kind()),
         Ok(Ok(Err(refused))) => (refused.user, refused.provider, Why::Refused(refused.why)),
         Ok(Err(_elapsed)) => (None, Provider::None, Why::Overdue),
         Err(Crashed) => (None, Provider::None, Why::Crashed),
@@ -77,7 +77,7 @@ fn audit_grant(connection: &Connection, facts: &RequestFacts, grant: &Grant) {
     let asked = Asked::of(&facts.headers, Protocol::ForwardAuth, &Method::GET, &Uri::default());
     connection.service.audit.tell(&Event {
         user: Some(identity.user().as_str()),
-        provider: identity.provider().name(),
+        provider: identity.provider().kind().name(),
         groups: identity.groups().iter().map(Group::as_str).collect(),
         roles: grant.roles().iter().map(Role::as_str).collect(),
         peer: Some(connection.peer),
@@ -181,6 +181,8 @@ fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
 fn is_about_somebody(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Malformed
+        | Outcome::TokenRefused
+        | Outcome::TokenClaims
         | Outcome::ImpossibleName
         | Outcome::GroupNotAllowed
         | Outcome::NoRole
@@ -191,6 +193,7 @@ fn is_about_somebody(outcome: Outcome) -> bool {
         Outcome::UntrustedPeer
         | Outcome::GatewayKey
         | Outcome::NobodyAsks
+        | Outcome::IdentityProvider
         | Outcome::ServiceAccount
         | Outcome::Cluster
         | Outcome::Late
@@ -222,6 +225,9 @@ const fn verdict(outcome: Outcome) -> Verdict {
         Outcome::UntrustedPeer => Verdict::UntrustedPeer,
         Outcome::GatewayKey => Verdict::GatewayKey,
         Outcome::NobodyAsks => Verdict::NobodyAsks,
+        Outcome::TokenRefused => Verdict::TokenRefused,
+        Outcome::TokenClaims => Verdict::TokenClaims,
+        Outcome::IdentityProvider => Verdict::IdentityProvider,
         Outcome::Malformed => Verdict::Malformed,
         Outcome::ImpossibleName => Verdict::ImpossibleName,
         Outcome::GroupNotAllowed => Verdict::GroupNotAllowed,

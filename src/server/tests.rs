@@ -4,6 +4,7 @@ mod http1;
 mod multiplexed;
 mod operators;
 mod over_time;
+mod tokens;
 
 use super::{AdminConfig, Check, Config, Limits, Server, Service};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     clock::Clock,
     cluster::{self, Cluster},
     flow::Flow,
-    identity::{self, ProviderConfig, headers},
+    identity::{Providers, headers},
     ledger::{self, Ledger},
     net::{
         tls,
@@ -42,6 +43,7 @@ struct Setup {
     check: Check,
     admin: Option<AdminConfig>,
     audit: Audit,
+    providers: Providers,
 }
 
 impl Default for Setup {
@@ -54,6 +56,7 @@ impl Default for Setup {
             check: Arc::new(|| Box::pin(async { Ok(()) })),
             admin: None,
             audit: Audit::default(),
+            providers: Providers::headers(headers::Config::default()),
         }
     }
 }
@@ -81,7 +84,7 @@ impl Setup {
         let names = headers::Config::default();
         let identity_headers = IdentityHeaders::from(&names);
         let flow = Flow::new(
-            identity::Config { providers: vec![ProviderConfig::Headers(names)] },
+            self.providers,
             Mapping::new(roles::Config { default_roles: vec![crate::model::Role::parse("viewer").unwrap()], ..roles::Config::default() }),
             broker(),
         );

@@ -13,7 +13,7 @@ pub(crate) use elastauth::{
 use elastauth::{
     clock::Clock,
     cluster::{self, Cluster},
-    identity::{self, headers},
+    identity::{Providers, headers},
     ledger::{self, Ledger},
     model::{Group, RequestFacts, Role},
     net::tls,
@@ -113,7 +113,7 @@ impl House {
             ],
             ..roles::Config::default()
         });
-        let identity = identity::Config { providers: vec![identity::ProviderConfig::Headers(headers::Config::default())] };
+        let identity = Providers::headers(headers::Config::default());
         Arc::new(Flow::new(identity, mapping, broker))
     }
 

@@ -24,9 +24,10 @@ const FLOORS: &[(&str, u8)] = &[
     ("identity", 3),
     ("cluster", 3),
     ("ledger", 3),
-    ("net", 2),
-    ("telemetry", 2),
-    ("shutdown", 2),
+    ("idp", 2),
+    ("net", 1),
+    ("telemetry", 1),
+    ("shutdown", 1),
     ("model", 0),
     ("secret", 0),
     ("clock", 0),
@@ -157,7 +158,7 @@ mod tests {
             ["3: `broker` (floor 5) imports `flow` (floor 6)"]
         );
         assert_eq!(faults("roles.rs", "use crate::{model::Role, broker::Broker};"), ["1: `roles` (floor 4) imports `broker` (floor 5)"]);
-        assert_eq!(faults("net/tls.rs", "fn f() { crate::cluster::f() }"), ["1: `net` (floor 2) imports `cluster` (floor 3)"]);
+        assert_eq!(faults("net/tls.rs", "fn f() { crate::cluster::f() }"), ["1: `net` (floor 1) imports `cluster` (floor 3)"]);
     }
 
     #[test]
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!(faults("roles.rs", "use super::server::Server;"), ["1: `roles` (floor 4) imports `server` (floor 8)"]);
         assert_eq!(
             faults("net/tls.rs", "mod tests {\n use super::super::super::app::App;\n}"),
-            ["2: `net` (floor 2) imports `app` (floor 10)"]
+            ["2: `net` (floor 1) imports `app` (floor 10)"]
         );
         assert!(faults("net/tls.rs", "mod tests {\n use super::*;\n use super::super::trust::Trust;\n}").is_empty());
     }

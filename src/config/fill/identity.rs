@@ -1,6 +1,6 @@
 //! The providers.
 
-use super::{Findings, Settings};
+use super::{Findings, Settings, oidc};
 use crate::{
     config::table,
     identity::{Config, ProviderConfig, headers},
@@ -9,10 +9,8 @@ use http::{HeaderName, header};
 
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
     let place = settings.place(&table::AUTH_PROVIDER);
-    if settings.says(&table::AUTH_PROVIDER, "oidc") && !settings.given(&table::OIDC_ISSUER) && !settings.given(&table::OIDC_PROVIDERS) {
-        findings.fault(&place, "`auth_provider: oidc` needs `oidc.issuer`");
-    }
     let headers = headers(settings, findings);
+    let oidc = if settings.says(&table::AUTH_PROVIDER, "oidc") { oidc::fill(settings, findings) } else { None };
     let names: Vec<&str> = settings.get(&table::AUTH_PROVIDER)?;
     if names.is_empty() {
         findings.fault(&place, "`auth_provider` is an empty list: nobody could be known; name a provider");
@@ -24,6 +22,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         .iter()
         .map(|name| match *name {
             "authelia" => headers.clone().map(ProviderConfig::Headers),
+            "oidc" => oidc.clone().map(ProviderConfig::Oidc),
             // The kind of the key refuses every other word.
             _ => None,
         })

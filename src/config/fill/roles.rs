@@ -31,7 +31,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         "unmapped" => DefaultRolesApply::Unmapped,
         _ => DefaultRolesApply::Always,
     };
-    Some(Config { default_roles, default_roles_apply, group_mappings, allowed_groups: allowed(settings, findings) })
+    Some(Config { default_roles, default_roles_apply, group_mappings, allowed_groups: allowed(settings, findings), ..Config::default() })
 }
 
 /// Whom `allowed_groups` lets in, or the two keys that came before it.

@@ -37,6 +37,10 @@ fn the_example_is_current_and_works() {
         ("ELASTICSEARCH_PASSWORD", "p"),
         ("ELASTICSEARCH_API_KEY", "k"),
         ("GATEWAY_KEY", "sixteen-or-more-bytes"),
+        ("OIDC_CLIENT_SECRET", "s"),
+        ("OIDC_PRIVATE_KEY", "p"),
+        ("TENANT", "t"),
+        ("REDIS_PASSWORD", "r"),
     ];
     let told = told(&check(&sources(&all, &variables)));
     assert!(told.len() == 2 && told.iter().all(|fault| fault.contains("stands beside `elasticsearch.api_key`")), "{told:#?}");

@@ -10,7 +10,8 @@ use super::{
 use crate::ledger::lock;
 use aws_lc_rs::rand;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, TlsCertificates, TlsMode,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
+    TlsCertificates, TlsMode,
     aio::{MultiplexedConnection, PubSub},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
@@ -203,7 +204,8 @@ impl Topology {
             Place::Sentinel { .. } => &bare,
             Place::One(_) | Place::Cluster(_) => config,
         };
-        let clients = nodes.iter().map(|node| node.connection(own, tls.as_ref())).collect::<RedisResult<Vec<_>>>().map_err(SetUpError::Library)?;
+        let clients =
+            nodes.iter().map(|node| node.connection(own, tls.as_ref())).collect::<RedisResult<Vec<_>>>().map_err(SetUpError::Library)?;
         match &config.place {
             Place::One(_) => clients.into_iter().next().map(Self::One).ok_or(SetUpError::Nowhere),
             Place::Sentinel { master, .. } => {
@@ -211,7 +213,8 @@ impl Topology {
                 let sentinel = Sentinel::build(infos).map_err(SetUpError::Library)?;
                 // The library has no way to hand certificates of our own to the master's connection but its address, which the Sentinel gives.
                 let server = Node { database: None, username: None, password: None, ..first.clone() };
-                let settings = server.connection(config, tls.as_ref()).map_err(SetUpError::Library)?.get_connection_info().redis_settings().clone();
+                let settings =
+                    server.connection(config, tls.as_ref()).map_err(SetUpError::Library)?.get_connection_info().redis_settings().clone();
                 let mut node = SentinelNodeConnectionInfo::default().set_redis_connection_info(settings);
                 if encrypted {
                     node = node.set_tls_mode(TlsMode::Secure);

@@ -59,6 +59,9 @@ async fn a_refusal_repeats_the_gateways_request_id() {
     let answer = server.ask("GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\nx-request-id: 0af7651916cd43dd\r\n\r\n").await;
     assert_eq!((answer.status, answer.header("retry-after"), answer.header("cache-control")), (503, Some("2"), Some("no-store")));
     assert_eq!((&answer.json()["code"], &answer.json()["request_id"]), (&"unavailable".into(), &"0af7651916cd43dd".into()));
+    assert_eq!(answer.header("x-request-id"), Some("0af7651916cd43dd"));
+    let nginx = server.ask("GET /elastauth/auth-request HTTP/1.1\r\nhost: a\r\nx-request-id: a b\r\n\r\n").await;
+    assert!(nginx.header("x-request-id").is_some_and(|id| id.len() == 16 && !id.contains(' ')), "{nginx:?}");
 }
 
 #[tokio::test]

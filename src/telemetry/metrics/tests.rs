@@ -8,7 +8,7 @@ fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
 fn what_is_counted_is_exposed() {
     let metrics = Metrics::new(Timestamp(1_500));
     metrics.decided(Verdict::Granted, Provider::Authelia, Duration::from_micros(70));
-    metrics.decided(Verdict::NobodyAsks, Provider::None, Duration::from_secs(60));
+    metrics.decided(Verdict::NobodyAsks, Provider::None, Duration::from_mins(1));
     metrics.looked_up(Lookup::Hit);
     metrics.looked_up(Lookup::Stale);
     metrics.called(Call::WriteUser, CallEnd::Success, Duration::from_millis(3));

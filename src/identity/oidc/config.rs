@@ -1,0 +1,156 @@
+//! Settings of the token provider. Each value is right once it exists; who reads files fills them in.
+
+use super::{claims::Mapping, presented::CookieName};
+use crate::idp;
+use std::{sync::Arc, time::Duration};
+
+/// Settings of all identity providers together.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The providers. A token's issuer chooses one; no two have the same issuer or name.
+    pub providers: Vec<ProviderConfig>,
+    /// The cookie that may hold an access token; `None` looks at none.
+    pub access_token_cookie: Option<CookieName>,
+    /// The cookie that may hold an ID token; `None` looks at none.
+    pub id_token_cookie: Option<CookieName>,
+    /// How many tokens are remembered. Beyond it the least used are verified or asked about again, which costs time and never a login.
+    pub remembered: usize,
+}
+
+impl Config {
+    /// One cookie for each kind, under the names that elastauth 2 has, and room for 100,000 tokens.
+    ///
+    /// # Errors
+    /// When two providers could be taken for each other, or one could not be reached by any token.
+    pub fn new(providers: Vec<ProviderConfig>) -> Result<Self, InvalidProviders> {
+        let repeats = |same: fn(&ProviderConfig, &ProviderConfig) -> bool| {
+            providers.iter().enumerate().any(|(place, one)| providers.iter().take(place).any(|earlier| same(one, earlier)))
+        };
+        if repeats(|one, other| one.name == other.name) {
+            return Err(InvalidProviders::SameName);
+        }
+        if repeats(|one, other| one.idp.issuer == other.idp.issuer) {
+            return Err(InvalidProviders::SameIssuer);
+        }
+        if providers.iter().any(|one| one.algorithms.is_empty()) {
+            return Err(InvalidProviders::NoAlgorithm);
+        }
+        Ok(Self {
+            providers,
+            access_token_cookie: CookieName::parse("access_token"),
+            id_token_cookie: CookieName::parse("id_token"),
+            // About 50 MB when full: three users for each token that a large company has alive at one time.
+            remembered: 100_000,
+        })
+    }
+}
+
+/// Why providers cannot stand beside each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum InvalidProviders {
+    #[error("two providers have the same name")]
+    SameName,
+    #[error("two providers have the same issuer; a token's issuer must say which one judges it")]
+    SameIssuer,
+    #[error("a provider has no algorithm that is allowed")]
+    NoAlgorithm,
+}
+
+/// Settings of one identity provider.
+#[derive(Debug, Clone)]
+pub struct ProviderConfig {
+    /// What the operator calls it: in logs, and where role rules are for one provider alone.
+    pub name: Arc<str>,
+    /// Where it is and how it is asked.
+    pub idp: idp::Config,
+    /// How a token is judged.
+    pub validation: Validation,
+    /// For whom a token must be issued: one of these must be in `aud`. Empty means the client's own name.
+    pub audiences: Vec<Box<str>>,
+    /// To whom it may be issued.
+    pub authorized_parties: AuthorizedParties,
+    /// Where ID tokens are taken.
+    pub id_tokens: IdTokens,
+    /// Take only access tokens that say so in their header (`at+jwt`, RFC 9068).
+    pub require_at_jwt: bool,
+    /// The signature algorithms that are taken; a subset of all. None of them has a shared secret.
+    pub algorithms: Vec<idp::Algorithm>,
+    /// How far the provider's clock may be off.
+    pub leeway: Duration,
+    /// How long an answer of the provider about a token is believed. Zero: never, each request asks.
+    pub cache: Duration,
+    /// Which claim is what.
+    pub claims: Mapping,
+}
+
+impl ProviderConfig {
+    /// Strict defaults around what only the operator knows.
+    #[must_use]
+    pub fn new(name: &str, idp: idp::Config) -> Self {
+        Self {
+            name: name.into(),
+            idp,
+            validation: Validation::Jwks,
+            audiences: Vec::new(),
+            authorized_parties: AuthorizedParties::default(),
+            id_tokens: IdTokens::default(),
+            require_at_jwt: false,
+            algorithms: idp::Algorithm::ALL.to_vec(),
+            leeway: Duration::from_secs(30),
+            // As long as a signed-out user may still be let in by an answer of before.
+            cache: Duration::from_secs(30),
+            claims: Mapping::default(),
+        }
+    }
+}
+
+/// How a token is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Validation {
+    /// By its signature. A token that is not signed is refused.
+    #[default]
+    Jwks,
+    /// A signed token by its signature; then the provider is asked who it is for, and what it answers counts. For any other token its answer alone counts.
+    Userinfo,
+    /// The provider is asked what it is worth, each time.
+    Introspection,
+    /// A signed token by its signature, and that is final. Any other is asked about.
+    Both(Asked),
+}
+
+/// What is asked about a token that is not signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asked {
+    /// Who it is for. The answer does not say which client it was issued to.
+    #[default]
+    Userinfo,
+    /// What it is worth.
+    Introspection,
+    /// What it is worth, and then who it is for: where introspection has no groups, as with Authelia.
+    IntrospectionThenUserinfo,
+}
+
+/// To whom a token may be issued (`azp`, or `client_id` where there is no `azp`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AuthorizedParties {
+    /// The client itself or one of the audiences. Keycloak puts every client in whose roles a user is into `aud`, so `aud` alone does not say that a token was meant for us.
+    #[default]
+    Audiences,
+    /// These, and the token must say which.
+    These(Vec<Box<str>>),
+    /// Anybody.
+    Any,
+}
+
+/// Where ID tokens are taken. They say who signed in somewhere, and not that anybody may ask on that user's behalf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdTokens {
+    /// Nowhere.
+    Never,
+    /// In the cookie that is there for them.
+    #[default]
+    InCookie,
+    /// Wherever an access token is taken.
+    Anywhere,
+}

@@ -1,0 +1,161 @@
+//! Logout from behind (OpenID Connect Back-Channel Logout 1.0): the provider says that a session, or all sessions of a subject, are over.
+//!
+//! A signed token stays signed, so dropping what is remembered would not be enough: what is over is kept in mind, and tokens of it are refused. Where the provider itself is
+//! asked about a token, forgetting the answer is enough.
+
+use super::{
+    Refused,
+    policy::{id, moment, present},
+};
+use crate::{clock::Timestamp, identity::Identity, idp::Verified};
+use quick_cache::sync::Cache;
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+/// Ended sessions that are kept in mind for each provider. Beyond it the oldest are forgotten, and their tokens live until they expire by themselves.
+const MAX_ENDED: usize = 20_000;
+/// How long. Access tokens live minutes to hours; one that lives longer than a day cannot be called back.
+const KEPT: Duration = Duration::from_hours(24);
+/// Logout tokens of one provider that are alive at one time. They live two minutes, and only the provider can make them.
+const MAX_ALIVE: usize = 50_000;
+/// The longest life of a logout token. The norm speaks of two minutes.
+const LONGEST_LIFE: Duration = Duration::from_hours(1);
+
+/// What is over at one provider.
+pub(super) struct Ended {
+    any: AtomicBool,
+    sessions: Cache<Box<str>, End>,
+    subjects: Cache<Box<str>, End>,
+    seen: Mutex<HashMap<Box<str>, Timestamp>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// By our clock.
+    heard: Timestamp,
+    /// By the provider's: tokens issued later belong to a new session.
+    said: Timestamp,
+}
+
+/// A logout token that was judged.
+#[derive(Debug)]
+pub(super) struct Notice {
+    subject: Option<Box<str>>,
+    session: Option<Box<str>>,
+    issued_at: Timestamp,
+    until: Timestamp,
+    id: Box<str>,
+}
+
+impl Notice {
+    /// Judges the claims of a token whose signature is right.
+    pub(super) fn read(verified: &Verified, issuer: &str, client_id: &str, leeway: Duration, now: Timestamp) -> Result<Self, Refused> {
+        let claims = verified.claims();
+        if !matches!(verified.kind(), None | Some("logout+jwt" | "jwt")) {
+            return Err(Refused::HeaderType);
+        }
+        if present(claims, "typ").is_some_and(|kind| kind.as_str().is_none_or(|kind| !kind.eq_ignore_ascii_case("logout"))) {
+            return Err(Refused::ClaimType);
+        }
+        if !present(claims, "events").and_then(|events| events.get(EVENT)).is_some_and(Value::is_object) {
+            return Err(Refused::Events);
+        }
+        // With a nonce it could be an ID token in disguise.
+        if claims.contains_key("nonce") {
+            return Err(Refused::Nonce);
+        }
+        if claims.get("iss").and_then(Value::as_str) != Some(issuer) {
+            return Err(Refused::Issuer);
+        }
+        let for_us = match claims.get("aud") {
+            Some(Value::String(one)) => one == client_id,
+            Some(Value::Array(all)) => all.iter().any(|one| one == client_id),
+            _ => false,
+        };
+        if !for_us {
+            return Err(Refused::Audience);
+        }
+        let issued_at = moment(claims, "iat", Refused::Times)?.ok_or(Refused::Times)?;
+        let until = moment(claims, "exp", Refused::ExpiryMissing)?.ok_or(Refused::ExpiryMissing)?.after(leeway);
+        if now >= until {
+            return Err(Refused::Expired);
+        }
+        if issued_at > now.after(leeway) {
+            return Err(Refused::IssuedAhead);
+        }
+        if until > now.after(LONGEST_LIFE) {
+            return Err(Refused::Times);
+        }
+        let (subject, session) = (id(claims, "sub")?, id(claims, "sid")?);
+        if subject.is_none() && session.is_none() {
+            return Err(Refused::Id);
+        }
+        let id = id(claims, "jti")?.ok_or(Refused::Id)?;
+        Ok(Self { subject, session, issued_at, until, id })
+    }
+}
+
+impl Ended {
+    pub(super) fn new() -> Self {
+        Self { any: AtomicBool::new(false), sessions: Cache::new(MAX_ENDED), subjects: Cache::new(MAX_ENDED), seen: Mutex::default() }
+    }
+
+    /// Takes a notice, once.
+    pub(super) fn take(&self, notice: Notice, now: Timestamp) -> Result<(), Refused> {
+        {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if seen.get(&notice.id).is_some_and(|until| now < *until) {
+                return Err(Refused::Replayed);
+            }
+            if seen.len() >= MAX_ALIVE {
+                seen.retain(|_, until| now < *until);
+            }
+            if seen.len() >= MAX_ALIVE {
+                return Err(Refused::TooManyNotices);
+            }
+            seen.insert(notice.id, notice.until);
+        }
+        let end = End { heard: now, said: notice.issued_at };
+        match (notice.session, notice.subject) {
+            // The norm: with a `sid` it is this one session, without it all of the subject's.
+            (Some(session), _) => self.sessions.insert(session, end),
+            (None, Some(subject)) => self.subjects.insert(subject, end),
+            (None, None) => {}
+        }
+        self.any.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether a signed token's session is over.
+    pub(super) fn ends(&self, session: Option<&str>, subject: Option<&str>, issued_at: Option<Timestamp>, now: Timestamp) -> bool {
+        let kept = |end: &End| now.since(end.heard).is_none_or(|past| past < KEPT);
+        self.any.load(Ordering::Acquire)
+            && (session.and_then(|session| self.sessions.get(session)).is_some_and(|end| kept(&end))
+                || subject
+                    .and_then(|subject| self.subjects.get(subject))
+                    .is_some_and(|end| kept(&end) && issued_at.is_none_or(|issued| issued <= end.said)))
+    }
+
+    /// Whether an answer of the provider, given at `asked`, is from before an end that concerns it.
+    pub(super) fn outdates(&self, identity: &Identity, asked: Timestamp) -> bool {
+        let after = |end: End| asked <= end.heard;
+        self.any.load(Ordering::Acquire)
+            && (identity.session().and_then(|session| self.sessions.get(session)).is_some_and(after)
+                || identity.subject().and_then(|subject| self.subjects.get(subject)).is_some_and(after))
+    }
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ended").field("sessions", &self.sessions.len()).field("subjects", &self.subjects.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,148 @@
+//! Where a token stands in a request. One credential, or none; two are ambiguous, whatever they say.
+
+use super::Refused;
+use http::{HeaderMap, HeaderValue, header};
+
+/// The name of a cookie, compared exactly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CookieName(Box<str>);
+
+impl CookieName {
+    /// Takes a token of RFC 9110.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        fits.then(|| Self(text.into()))
+    }
+}
+
+/// Where it stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    Bearer,
+    AccessCookie,
+    IdCookie,
+}
+
+/// The one token of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Presented<'a> {
+    pub(super) token: &'a str,
+    pub(super) slot: Slot,
+}
+
+/// Finds it; `None` where there is none.
+///
+/// A scheme other than `Bearer` is no credential of this kind and is passed over.
+pub(super) fn find<'a>(
+    headers: &'a HeaderMap,
+    access: Option<&CookieName>,
+    id: Option<&CookieName>,
+) -> Result<Option<Presented<'a>>, Refused> {
+    let bearers = headers.get_all(header::AUTHORIZATION).iter().filter_map(bearer).map(|token| (token, Slot::Bearer));
+    let cookies =
+        headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
+            let at = pair.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = (pair.get(..at)?.trim_ascii(), unquoted(pair.get(at + 1..)?.trim_ascii()));
+            let is = |cookie: Option<&CookieName>| cookie.is_some_and(|cookie| cookie.0.as_bytes() == name);
+            let slot = if is(access) {
+                Slot::AccessCookie
+            } else if is(id) {
+                Slot::IdCookie
+            } else {
+                return None;
+            };
+            // Some frameworks clear a cookie by emptying it.
+            (!value.is_empty()).then_some((value, slot))
+        });
+    let mut all = bearers.chain(cookies);
+    let Some((token, slot)) = all.next() else { return Ok(None) };
+    if all.next().is_some() {
+        return Err(Refused::Ambiguous);
+    }
+    // The alphabet of RFC 6750: what else stands there is no token of anybody.
+    let text =
+        std::str::from_utf8(token).ok().filter(|text| !text.is_empty() && text.bytes().all(is_token_byte)).ok_or(Refused::Alphabet)?;
+    Ok(Some(Presented { token: text, slot }))
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+}
+
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let value = value.as_bytes().trim_ascii();
+    let scheme = value.get(..6)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return None;
+    }
+    match value.get(6..)? {
+        [] => Some(&[]),
+        [b' ' | b'\t', rest @ ..] => Some(rest.trim_ascii()),
+        _ => None,
+    }
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(pairs: &[(&'static str, &str)]) -> Result<Option<(String, Slot)>, Refused> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let (access, id) = (CookieName::parse("access_token"), CookieName::parse("id_token"));
+        find(&headers, access.as_ref(), id.as_ref()).map(|found| found.map(|found| (found.token.to_owned(), found.slot)))
+    }
+
+    #[test]
+    fn a_token_is_found_where_it_may_stand() {
+        for (name, value, slot) in [
+            ("authorization", "Bearer abc", Slot::Bearer),
+            ("authorization", "bEARER   abc ", Slot::Bearer),
+            ("cookie", "x=1; access_token=abc; y=2", Slot::AccessCookie),
+            ("cookie", "access_token=\"abc\"", Slot::AccessCookie),
+            ("cookie", "id_token=abc;access_token=", Slot::IdCookie),
+        ] {
+            assert_eq!(found(&[(name, value)]), Ok(Some(("abc".to_owned(), slot))), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_another_kind_is_none() {
+        for (name, value) in [
+            ("authorization", "Basic YTpi"),
+            ("authorization", "Bearerabc"),
+            ("authorization", ""),
+            ("cookie", "Access_Token=abc; xaccess_token=abc; access_token"),
+            ("x-access-token", "abc"),
+        ] {
+            assert_eq!(found(&[(name, value)]), Ok(None), "{value}");
+        }
+    }
+
+    #[test]
+    fn two_are_ambiguous_even_if_they_are_the_same() {
+        for pairs in [
+            &[("authorization", "Bearer abc"), ("authorization", "Bearer abc")][..],
+            &[("authorization", "Bearer abc"), ("cookie", "access_token=abc")],
+            &[("cookie", "access_token=abc; id_token=abc")],
+            &[("cookie", "access_token=abc; access_token=abc")],
+            &[("cookie", "access_token=abc"), ("cookie", "access_token=abc")],
+        ] {
+            assert_eq!(found(pairs), Err(Refused::Ambiguous), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_of_anybody_is_refused_and_not_passed_over() {
+        for value in ["Bearer", "Bearer a b", "Bearer a,b", "Bearer a\"b", "Bearer \u{e9}"] {
+            assert_eq!(found(&[("authorization", value)]), Err(Refused::Alphabet), "{value}");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Bad tokens, family by family. Each must be refused for its own reason: a token that is refused for another one leaves its rule untested.
+
+use super::*;
+use crate::idp::{BadToken, Part, json::BadJson};
+use aws_lc_rs::hmac;
+
+#[tokio::test]
+async fn a_claim_that_is_wrong_or_of_the_wrong_kind_is_refused_for_its_own_reason() {
+    use Refused as R;
+    let stage = Stage::new().await;
+    let issuer = stage.fake.issuer();
+    for (change, why) in [
+        (json!({"iss": null}), R::Issuer),
+        (json!({"iss": 7}), R::Issuer),
+        (json!({"iss": [issuer]}), R::Issuer),
+        (json!({"iss": format!("{issuer}/")}), R::UnknownIssuer),
+        (json!({"iss": issuer.to_uppercase()}), R::UnknownIssuer),
+        (json!({"iss": ""}), R::UnknownIssuer),
+        (json!({"aud": null}), R::Audience),
+        (json!({"aud": []}), R::Audience),
+        (json!({"aud": ""}), R::Audience),
+        (json!({"aud": 7}), R::Audience),
+        (json!({"aud": true}), R::Audience),
+        (json!({"aud": {"elastauth": true}}), R::Audience),
+        (json!({"aud": "Elastauth"}), R::Audience),
+        (json!({"aud": "elastauth "}), R::Audience),
+        (json!({"aud": "other,elastauth"}), R::Audience),
+        (json!({"aud": ["other", "account"]}), R::Audience),
+        (json!({"aud": ["elastauth", 7]}), R::Audience),
+        (json!({"aud": [["elastauth"]]}), R::Audience),
+        (json!({"azp": "other"}), R::Party),
+        (json!({"aud": ["elastauth", "other"], "azp": "other"}), R::Party),
+        (json!({"azp": 7}), R::Party),
+        (json!({"azp": ["elastauth"]}), R::Party),
+        (json!({"client_id": "other"}), R::Party),
+        (json!({"exp": null}), R::ExpiryMissing),
+        (json!({"exp": "1900000000"}), R::ExpiryMissing),
+        (json!({"exp": true}), R::ExpiryMissing),
+        (json!({"exp": [NOW + 300]}), R::ExpiryMissing),
+        (json!({"exp": {}}), R::ExpiryMissing),
+        (json!({"exp": -1}), R::ExpiryMissing),
+        (json!({"exp": 1e300}), R::ExpiryMissing),
+        (json!({"exp": u64::MAX}), R::ExpiryMissing),
+        (json!({"exp": (NOW + 300) * 1_000}), R::ExpiryMissing),
+        (json!({"exp": 0}), R::Expired),
+        (json!({"exp": NOW - 30}), R::Expired),
+        (json!({"exp": 1_799_999_970.9}), R::Expired),
+        (json!({"nbf": NOW + 31}), R::NotYet),
+        (json!({"nbf": "0"}), R::Times),
+        (json!({"nbf": []}), R::Times),
+        (json!({"nbf": -5}), R::Times),
+        (json!({"iat": NOW + 31}), R::IssuedAhead),
+        (json!({"iat": "0"}), R::Times),
+        (json!({"iat": {}}), R::Times),
+        (json!({"typ": "Refresh"}), R::ClaimType),
+        (json!({"typ": "Offline"}), R::ClaimType),
+        (json!({"typ": "Logout"}), R::ClaimType),
+        (json!({"typ": "ID"}), R::ClaimType),
+        (json!({"nonce": "n"}), R::IdToken),
+        (json!({"at_hash": "h"}), R::IdToken),
+        (json!({"c_hash": "h"}), R::IdToken),
+        (json!({"typ": "Bearer "}), R::ClaimType),
+        (json!({"typ": ["Bearer"]}), R::ClaimType),
+        (json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}), R::Events),
+        (json!({"events": {}}), R::Events),
+        (json!({"cnf": {"jkt": "x"}}), R::Bound),
+        (json!({"sub": 7}), R::Id),
+        (json!({"sub": ""}), R::Id),
+        (json!({"sub": "x".repeat(256)}), R::Id),
+        (json!({"sid": ["s"]}), R::Id),
+    ] {
+        assert_eq!(stage.refusal(&stage.token(change.clone())).await, why, "{change}");
+    }
+    assert_eq!(stage.oidc.remembered(), 0);
+}
+
+#[tokio::test]
+async fn what_looks_odd_and_is_allowed_is_taken() {
+    let stage = Stage::new().await;
+    for change in [
+        json!({"aud": ["account", "elastauth"]}),
+        json!({"azp": "elastauth", "client_id": "other"}),
+        json!({"exp": NOW - 29, "nbf": NOW + 30, "iat": NOW + 30}),
+        json!({"exp": 1_800_000_100.5}),
+        json!({"iat": null, "sub": null}),
+        json!({"typ": "Bearer"}),
+        json!({"typ": "bearer", "nbf": 0, "nonce": "old Keycloaks have one here"}),
+    ] {
+        assert!(stage.ask(&stage.token(change.clone())).await.is_ok(), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn audiences_and_parties_are_as_configured() {
+    let stage = Stage::with("ES256", |config| {
+        config.audiences = vec!["api".into()];
+        config.authorized_parties = AuthorizedParties::These(vec!["spa".into()]);
+    })
+    .await;
+    assert!(stage.ask(&stage.token(json!({"aud": "api", "azp": "spa"}))).await.is_ok());
+    assert_eq!(stage.refusal(&stage.token(json!({"aud": "elastauth", "azp": "spa"}))).await, Refused::Audience);
+    assert_eq!(stage.refusal(&stage.token(json!({"aud": "api", "azp": "elastauth"}))).await, Refused::Party);
+    assert_eq!(stage.refusal(&stage.token(json!({"aud": "api"}))).await, Refused::Party, "it must say to whom");
+    let any = Stage::with("ES256", |config| config.authorized_parties = AuthorizedParties::Any).await;
+    assert!(any.ask(&any.token(json!({"azp": "whoever"}))).await.is_ok());
+    let several = Stage::new().await;
+    let id = several.token(json!({"typ": "ID", "aud": ["elastauth", "other"]}));
+    assert_eq!(ask(&several.oidc, &[("cookie", &format!("id_token={id}"))]).await, Err(Rejected::Token(Refused::Party)));
+}
+
+#[tokio::test]
+async fn a_header_that_is_bent_is_refused_for_its_own_reason() {
+    use BadToken as B;
+    let stage = Stage::new().await;
+    let form = Refused::Form;
+    for (member, value, why) in [
+        ("alg", json!("none"), form(B::Algorithm)),
+        ("alg", json!("None"), form(B::Algorithm)),
+        ("alg", json!("NONE"), form(B::Algorithm)),
+        ("alg", json!("nOnE"), form(B::Algorithm)),
+        ("alg", json!(""), form(B::Algorithm)),
+        ("alg", json!("HS256"), form(B::Algorithm)),
+        ("alg", json!("HS512"), form(B::Algorithm)),
+        ("alg", json!("es256"), form(B::Algorithm)),
+        ("alg", json!("ES256 "), form(B::Algorithm)),
+        ("alg", json!("ES256K"), form(B::Algorithm)),
+        ("alg", json!(["ES256"]), form(B::Algorithm)),
+        ("alg", json!(null), form(B::Algorithm)),
+        ("alg", json!("RS256"), Refused::UnknownKey),
+        ("alg", json!("ES384"), Refused::UnknownKey),
+        ("alg", json!("EdDSA"), Refused::UnknownKey),
+        ("kid", json!("../../dev/null"), Refused::UnknownKey),
+        ("kid", json!("key-1' OR '1'='1"), Refused::UnknownKey),
+        ("kid", json!("key-1\u{0}"), Refused::UnknownKey),
+        ("kid", json!("KEY-1"), Refused::UnknownKey),
+        ("kid", json!("x".repeat(257)), form(B::Kid)),
+        ("kid", json!(""), form(B::Kid)),
+        ("kid", json!(1), form(B::Kid)),
+        ("kid", json!(null), form(B::Kid)),
+        ("kid", json!(["key-1"]), form(B::Kid)),
+        ("typ", json!("logout+jwt"), Refused::HeaderType),
+        ("typ", json!("application/secevent+jwt"), Refused::HeaderType),
+        ("typ", json!("dpop+jwt"), Refused::HeaderType),
+        ("typ", json!("id_token+jwt"), Refused::HeaderType),
+        ("typ", json!(7), form(B::Kind)),
+        ("crit", json!(["exp"]), form(B::Critical)),
+        ("crit", json!([]), form(B::Critical)),
+        ("crit", json!(["b64"]), form(B::Critical)),
+        ("b64", json!(false), form(B::Unencoded)),
+        ("cty", json!("JWT"), form(B::Nested)),
+        ("zip", json!("DEF"), form(B::Nested)),
+        ("enc", json!("A256GCM"), form(B::Nested)),
+    ] {
+        let mut header = stage.key.header();
+        header[member] = value.clone();
+        assert_eq!(stage.refusal(&stage.key.token_with(&header, &stage.claims(json!({})))).await, why, "{member}: {value}");
+    }
+    for kind in ["JWT", "jwt", "at+jwt", "application/at+jwt", "AT+JWT"] {
+        let mut header = stage.key.header();
+        header["typ"] = kind.into();
+        assert!(stage.ask(&stage.key.token_with(&header, &stage.claims(json!({"jti": kind})))).await.is_ok(), "{kind}");
+    }
+    let strict = Stage::with("ES256", |config| config.require_at_jwt = true).await;
+    assert_eq!(strict.refusal(&strict.token(json!({}))).await, Refused::HeaderType);
+}
+
+#[tokio::test]
+async fn keys_and_addresses_in_a_token_are_never_followed() {
+    let stage = Stage::new().await;
+    let mallory = Signer::new("mallory", "ES256");
+    let trap = FakeIdp::start(key_set(&[&mallory])).await;
+    let url = format!("{}/keys", trap.issuer());
+    for (member, value) in [("jwk", mallory.jwk()), ("jku", json!(url)), ("x5u", json!(url)), ("x5c", json!([b64("cert")]))] {
+        for kid in ["mallory", "key-1"] {
+            let mut header = mallory.header();
+            header[member] = value.clone();
+            header["kid"] = kid.into();
+            let why = stage.refusal(&mallory.token_with(&header, &stage.claims(json!({})))).await;
+            assert_eq!(why, if kid == "key-1" { Refused::Signature } else { Refused::UnknownKey });
+            header.as_object_mut().unwrap().remove("kid");
+            assert_eq!(stage.refusal(&mallory.token_with(&header, &stage.claims(json!({})))).await, Refused::Signature);
+        }
+    }
+    assert_eq!(trap.count("/keys"), 0);
+}
+
+#[tokio::test]
+async fn a_public_key_is_no_shared_secret() {
+    for alg in ["RS256", "ES256"] {
+        let stage = Stage::with(alg, |_| {}).await;
+        for secret in [stage.key.public(), stage.key.jwk().to_string().into_bytes(), Vec::new()] {
+            for named in ["HS256", alg] {
+                let signed =
+                    format!("{}.{}", b64(json!({"alg": named, "kid": "key-1"}).to_string()), b64(stage.claims(json!({})).to_string()));
+                let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), signed.as_bytes());
+                let why = stage.refusal(&format!("{signed}.{}", b64(mac))).await;
+                assert_eq!(why, if named == "HS256" { Refused::Form(BadToken::Algorithm) } else { Refused::Signature });
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_is_bent_is_refused_for_its_own_reason() {
+    use BadToken as B;
+    let stage = Stage::new().await;
+    let good = stage.token(json!({}));
+    let [head, body, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let signed = |header: &str, claims: &str| stage.key.token_of(&b64(header), &b64(claims));
+    let claims = stage.claims(json!({})).to_string();
+    let twice = format!("{},\"iss\":\"https://elsewhere.test\"}}", claims.trim_end_matches('}'));
+    let deep = format!("{},\"x\":{}{}}}", claims.trim_end_matches('}'), "[".repeat(5_000), "]".repeat(5_000));
+    let json_of = |part, why| Refused::Form(B::Json(part, why));
+    for (token, why) in [
+        (format!("{head}.{body}"), Refused::Form(B::Parts)),
+        (format!("{head}.{body}."), Refused::Signature),
+        (format!("{good}."), Refused::Form(B::Parts)),
+        (format!("{good}.{signature}"), Refused::Form(B::Parts)),
+        (format!("{head}.{body}.{signature}.x.y"), Refused::Form(B::Encrypted)),
+        (format!(".{body}.{signature}"), json_of(Part::Header, BadJson::Syntax)),
+        (format!("{head}..{signature}"), json_of(Part::Claims, BadJson::Syntax)),
+        (format!("{good}="), Refused::Form(B::Base64(Part::Signature))),
+        (format!("{head}==.{body}.{signature}"), Refused::Form(B::Base64(Part::Header))),
+        (format!("{head}.{}+.{signature}", &body[..body.len() - 1]), Refused::Form(B::Base64(Part::Claims))),
+        (format!("{head}.{body}.{}/", &signature[..signature.len() - 1]), Refused::Form(B::Base64(Part::Signature))),
+        (format!("{head}.{body}.{}", &signature[..signature.len() - 1]), Refused::Form(B::Base64(Part::Signature))),
+        (signed("{", &claims), json_of(Part::Header, BadJson::Syntax)),
+        (signed("[]", &claims), json_of(Part::Header, BadJson::NotAnObject)),
+        (signed(r#"{"alg":"none","alg":"ES256","kid":"key-1"}"#, &claims), json_of(Part::Header, BadJson::Duplicate)),
+        (signed(r#"{"alg":"ES256","kid":"key-1"}"#, &twice), json_of(Part::Claims, BadJson::Duplicate)),
+        (signed(r#"{"alg":"ES256","kid":"key-1"}"#, &deep), json_of(Part::Claims, BadJson::Deep)),
+        (signed(r#"{"alg":"ES256","kid":"key-1"}"#, "\"text\""), json_of(Part::Claims, BadJson::NotAnObject)),
+        (stage.key.token_of(&b64(r#"{"alg":"ES256","kid":"key-1"}"#), &b64(b"{\"iss\":\"\xff\"}")), json_of(Part::Claims, BadJson::Syntax)),
+        (signed(&format!(r#"{{"alg":"ES256","x":"{}"}}"#, "x".repeat(9_000)), &claims), Refused::Form(B::PartTooLong)),
+        (stage.token(json!({"x": "x".repeat(40_000)})), Refused::Form(B::TooLong)),
+        (format!("{good}{}", "A".repeat(1_000_000)), Refused::Form(B::TooLong)),
+        ("A".repeat(100), Refused::Opaque),
+        (stage.key.token_of(&b64(r#"{"alg":"ES256","cty":"JWT"}"#), &b64(&good)), Refused::Form(B::Nested)),
+    ] {
+        assert_eq!(stage.refusal(&token).await, why, "{}", token.get(..80).unwrap_or(&token));
+    }
+    // The last character of 64 bytes has four bits that mean nothing: only zeros are canonical.
+    let mut tail = signature.to_owned();
+    let last = tail.pop().unwrap();
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let next = alphabet.chars().nth(alphabet.find(last).unwrap() + 1).unwrap();
+    assert_eq!(stage.refusal(&format!("{head}.{body}.{tail}{next}")).await, Refused::Form(B::Base64(Part::Signature)));
+    assert!(stage.ask(&good).await.is_ok(), "what all these were made from is good");
+}
+
+#[tokio::test]
+async fn a_signature_that_is_bent_is_refused_and_asks_nobody() {
+    for alg in ["RS256", "PS256", "ES256", "ES512", "EdDSA"] {
+        let stage = Stage::with(alg, |_| {}).await;
+        assert!(stage.ask(&stage.token(json!({}))).await.is_ok());
+        let good = stage.token(json!({"jti": "2"}));
+        let (signed, signature) = good.rsplit_once('.').unwrap();
+        let raw = stage.key.sign(signed.as_bytes());
+        stage.pass(Duration::from_secs(20));
+        let half = raw.len() / 2;
+        let mut flipped = raw.clone();
+        flipped[half] ^= 0x80;
+        for bent in
+            [flipped, [&raw[half..], &raw[..half]].concat(), [&raw[..], &raw].concat(), [&[0][..], &raw].concat(), vec![0; raw.len()]]
+        {
+            assert_eq!(stage.refusal(&format!("{signed}.{}", b64(bent))).await, Refused::Signature, "{alg}");
+        }
+        let other = stage.token(json!({"preferred_username": "root"}));
+        assert_eq!(stage.refusal(&format!("{}.{signature}", other.rsplit_once('.').unwrap().0)).await, Refused::Signature, "{alg}");
+        for i in 0..100 {
+            let (signed, _) = good.rsplit_once('.').unwrap();
+            assert_eq!(stage.refusal(&format!("{signed}.{}", b64(vec![i; raw.len()]))).await, Refused::Signature);
+        }
+        assert_eq!(stage.fake.count("/keys"), 1, "{alg}: bad signatures fetch nothing");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_names_no_key_is_judged_by_those_of_its_algorithm() {
+    let stage = Stage::new().await;
+    let claims = stage.claims(json!({}));
+    assert!(stage.ask(&stage.key.token_with(&json!({"alg": "ES256"}), &claims)).await.is_ok());
+    let mallory = Signer::new("key-1", "ES256");
+    assert_eq!(stage.refusal(&mallory.token_with(&json!({"alg": "ES256"}), &claims)).await, Refused::Signature);
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_reaches_the_provider_once() {
+    let stage = Stage::new().await;
+    assert!(stage.ask(&stage.token(json!({}))).await.is_ok());
+    stage.pass(Duration::from_secs(10));
+    let mallory = Signer::new("x", "ES256");
+    for i in 0..200 {
+        let header = json!({"alg": "ES256", "kid": format!("made-up-{i}")});
+        assert_eq!(stage.refusal(&mallory.token_with(&header, &stage.claims(json!({})))).await, Refused::UnknownKey);
+    }
+    assert_eq!(stage.fake.count("/keys"), 2);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_bytes_are_refused_and_never_a_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        proptest::prop_assert!(Jws::parse(&String::from_utf8_lossy(&bytes)).is_err());
+        let _either = idp::json::object(&bytes);
+        let three = format!("{}.{}.{}", b64(&bytes), b64(&bytes), b64(&bytes));
+        proptest::prop_assert!(Jws::parse(&three).is_err());
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", &bytes[..]].concat()) {
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let _either = presented::find(&headers, None, None);
+    }
+
+    #[test]
+    fn any_claims_are_judged_and_never_a_panic(text in r#"\{("(iss|aud|exp|nbf|iat|sub|typ|azp|groups|preferred_username)":(null|-?[0-9]{1,25}|"[a-z]{0,8}"|\[("a"|1|null)?\]|\{\}|[0-9]e[0-9]{1,3})(,"x[0-9]":1)?)?\}"#) {
+        if let Ok(claims) = idp::json::object(text.as_bytes()) {
+            let fake: ProviderConfig = ProviderConfig::new("p", IdpConfig::new(Issuer::parse("https://idp.test").unwrap(), "elastauth", ClientAuth::NameOnly));
+            let policy = Policy::new(&fake);
+            proptest::prop_assert!(policy.token(&claims, None, Slot::Bearer, Timestamp(NOW * 1_000)).is_err());
+            let _either = policy.introspected(&claims, Slot::Bearer, Timestamp(NOW * 1_000));
+            let _either = fake.claims.person(&claims);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Logout from behind.
+
+use super::*;
+
+const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+
+fn notice(stage: &Stage, changes: Value) -> String {
+    let mut header = stage.key.header();
+    header["typ"] = "logout+jwt".into();
+    notice_with(stage, &header, changes)
+}
+
+fn notice_with(stage: &Stage, header: &Value, changes: Value) -> String {
+    let mut claims = json!({
+        "iss": stage.fake.issuer(), "aud": "elastauth", "iat": NOW, "exp": NOW + 120, "jti": "j-1", "sid": "s-1", "events": {EVENT: {}},
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    let members = claims.as_object_mut().unwrap();
+    members.retain(|_, value| !value.is_null());
+    stage.key.token_with(header, &claims)
+}
+
+#[tokio::test]
+async fn a_session_that_was_ended_is_over_for_its_signed_tokens_and_for_no_other() {
+    let stage = Stage::new().await;
+    let (token, other) = (stage.token(json!({"sid": "s-1"})), stage.token(json!({"sid": "s-2"})));
+    assert!(stage.ask(&token).await.is_ok() && stage.ask(&other).await.is_ok());
+    assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, json!({}))).await, Ok(()));
+    assert_eq!(stage.refusal(&token).await, Refused::LoggedOut, "the remembered one");
+    assert_eq!(stage.refusal(&stage.token(json!({"sid": "s-1", "jti": "new"}))).await, Refused::LoggedOut, "one not seen before");
+    assert!(stage.ask(&other).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_subject_that_was_signed_out_everywhere_can_sign_in_again() {
+    let stage = Stage::new().await;
+    let token = stage.token(json!({}));
+    assert!(stage.ask(&token).await.is_ok());
+    assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, json!({"sid": null, "sub": "u-1"}))).await, Ok(()));
+    assert_eq!(stage.refusal(&token).await, Refused::LoggedOut);
+    assert!(stage.ask(&stage.token(json!({"sub": "u-2"}))).await.is_ok());
+    assert!(stage.ask(&stage.token(json!({"iat": NOW + 1}))).await.is_ok(), "issued after the logout");
+}
+
+#[tokio::test]
+async fn where_the_provider_is_asked_it_is_asked_again() {
+    let stage = Stage::with("ES256", |config| config.validation = Validation::Introspection).await;
+    let mut answer = stage.claims(json!({"sid": "s-1"}));
+    answer["active"] = true.into();
+    stage.fake.on("/introspect", Manner::json(&answer));
+    assert!(stage.ask("opaque").await.is_ok() && stage.ask("opaque").await.is_ok());
+    assert_eq!(stage.fake.count("/introspect"), 1);
+    assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, json!({}))).await, Ok(()));
+    stage.pass(Duration::from_millis(1));
+    stage.fake.on("/introspect", Manner::json(json!({"active": false})));
+    assert_eq!(stage.refusal("opaque").await, Refused::Inactive);
+}
+
+#[tokio::test]
+async fn a_logout_token_is_used_once() {
+    let stage = Stage::new().await;
+    let token = notice(&stage, json!({}));
+    assert_eq!(stage.oidc.backchannel_logout(&token).await, Ok(()));
+    assert_eq!(stage.oidc.backchannel_logout(&token).await, Err(LogoutError::Refused(Refused::Replayed)));
+    assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, json!({"jti": "j-2"}))).await, Ok(()));
+    stage.pass(Duration::from_secs(150));
+    assert_eq!(stage.oidc.backchannel_logout(&token).await, Err(LogoutError::Refused(Refused::Expired)));
+}
+
+#[tokio::test]
+async fn a_logout_token_that_breaks_a_rule_ends_nothing() {
+    use Refused as R;
+    let stage = Stage::new().await;
+    let token = stage.token(json!({"sid": "s-1"}));
+    for (change, why) in [
+        (json!({"aud": "other"}), R::Audience),
+        (json!({"aud": null}), R::Audience),
+        (json!({"iss": "https://elsewhere.test"}), R::UnknownIssuer),
+        (json!({"exp": null}), R::ExpiryMissing),
+        (json!({"exp": NOW - 30}), R::Expired),
+        (json!({"exp": NOW + 4_000}), R::Times),
+        (json!({"iat": null}), R::Times),
+        (json!({"iat": NOW + 31}), R::IssuedAhead),
+        (json!({"events": null}), R::Events),
+        (json!({"events": {"https://elsewhere.test/event": {}}}), R::Events),
+        (json!({"events": {EVENT: true}}), R::Events),
+        (json!({"events": EVENT}), R::Events),
+        (json!({"nonce": "n"}), R::Nonce),
+        (json!({"sid": null}), R::Id),
+        (json!({"jti": null}), R::Id),
+        (json!({"jti": 7}), R::Id),
+        (json!({"typ": "ID"}), R::ClaimType),
+    ] {
+        assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, change.clone())).await, Err(LogoutError::Refused(why)), "{change}");
+    }
+    let mut header = stage.key.header();
+    header["typ"] = "at+jwt".into();
+    assert_eq!(stage.oidc.backchannel_logout(&notice_with(&stage, &header, json!({}))).await, Err(LogoutError::Refused(R::HeaderType)));
+    let forged = Signer::new("key-1", "ES256").token(&json!({"iss": stage.fake.issuer()}));
+    assert_eq!(stage.oidc.backchannel_logout(&forged).await, Err(LogoutError::Refused(R::Signature)));
+    assert_eq!(stage.oidc.backchannel_logout(&token).await, Err(LogoutError::Refused(R::Events)), "an access token is no logout token");
+    assert!(stage.ask(&token).await.is_ok());
+    assert_eq!(stage.refusal(&notice(&stage, json!({"typ": "Logout"}))).await, R::HeaderType, "and no logout token an access token");
+}

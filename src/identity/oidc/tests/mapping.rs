@@ -1,0 +1,177 @@
+//! From claims to a user: paths, kinds of groups, and what real providers send.
+
+use super::{
+    super::claims::{ClaimPath, InvalidPath, Mapping},
+    *,
+};
+use crate::{identity::Person, model::InvalidUsername};
+
+fn path(text: &str) -> ClaimPath {
+    ClaimPath::parse(text).unwrap()
+}
+
+fn read(mapping: &Mapping, claims: Value) -> Result<Person, NoUser> {
+    mapping.person(claims.as_object().unwrap())
+}
+
+fn names(person: Result<Person, NoUser>) -> Result<Vec<String>, NoUser> {
+    person.map(|person| person.groups.iter().map(|group| group.as_str().to_owned()).collect())
+}
+
+fn grouped_by(text: &str) -> Mapping {
+    Mapping { groups: vec![path(text)], ..Mapping::default() }
+}
+
+#[test]
+fn a_path_is_dotted_a_pointer_or_quoted() {
+    let claims = json!({
+        "preferred_username": "u", "a": {"b": ["nested"]}, "https://x.test/groups": ["auth0"], "re/so~urce": {"my.client": {"roles": ["deep"]}},
+    });
+    for (text, found) in [
+        ("a.b", "nested"),
+        ("/a/b", "nested"),
+        ("\"a\".\"b\"", "nested"),
+        ("\"https://x.test/groups\"", "auth0"),
+        ("/https:~1~1x.test~1groups", "auth0"),
+        ("/re~1so~0urce/my.client/roles", "deep"),
+        ("re/so~urce.\"my.client\".roles", "deep"),
+    ] {
+        assert_eq!(names(read(&grouped_by(text), claims.clone())), Ok(vec![found.to_owned()]), "{text}");
+    }
+    for (text, why) in [
+        ("", InvalidPath::Steps),
+        (".", InvalidPath::Steps),
+        ("a..b", InvalidPath::Steps),
+        ("/", InvalidPath::Steps),
+        ("a.b.c.d.e.f.g.h.i", InvalidPath::Steps),
+        ("\"a", InvalidPath::Quotes),
+        ("\"a\"b", InvalidPath::Quotes),
+        ("a\"b\"", InvalidPath::Quotes),
+        ("https://x.test/groups", InvalidPath::BareUrl),
+        ("/a~2", InvalidPath::Escape),
+    ] {
+        assert_eq!(ClaimPath::parse(text).err(), Some(why), "{text}");
+    }
+}
+
+#[test]
+fn groups_are_a_text_a_list_or_objects_and_are_never_split() {
+    let mapping = Mapping { group_member: Some("name".into()), ..Mapping::default() };
+    for (groups, expected) in [
+        (json!(["b", "a", "b"]), Ok(vec!["a", "b"])),
+        (json!("one, still one"), Ok(vec!["one, still one"])),
+        (json!(["a,b", " c "]), Ok(vec!["a,b", "c"])),
+        (json!([{"name": "x", "id": 1}, "y"]), Ok(vec!["x", "y"])),
+        (json!([]), Ok(vec![])),
+        (json!(null), Ok(vec![])),
+        (json!([{"id": 1}]), Err(NoUser::Shape(Field::Groups))),
+        (json!([["a"]]), Err(NoUser::Shape(Field::Groups))),
+        (json!([1]), Err(NoUser::Shape(Field::Groups))),
+        (json!({"a": true}), Err(NoUser::Shape(Field::Groups))),
+        (json!(true), Err(NoUser::Shape(Field::Groups))),
+        (json!(vec!["x"; 2_001]), Err(NoUser::TooMany)),
+    ] {
+        let shown = groups.to_string().chars().take(40).collect::<String>();
+        let expected = expected.map(|names: Vec<&str>| names.into_iter().map(str::to_owned).collect());
+        assert_eq!(names(read(&mapping, json!({"preferred_username": "u", "groups": groups}))), expected, "{shown}");
+    }
+    assert_eq!(names(read(&mapping, json!({"preferred_username": "u"}))), Ok(vec![]), "absent");
+    let objects = read(&Mapping::default(), json!({"preferred_username": "u", "groups": [{"name": "x"}]}));
+    assert_eq!(names(objects), Err(NoUser::Shape(Field::Groups)), "no member was configured");
+}
+
+#[test]
+fn too_many_groups_to_send_are_not_none() {
+    let refused = Err(NoUser::TooManyToSend);
+    let user = |mut claims: Value| {
+        claims["preferred_username"] = "u".into();
+        claims
+    };
+    for claims in [
+        json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://graph.test"}}}),
+        json!({"hasgroups": true}),
+        json!({"hasgroups": "true", "groups": null}),
+    ] {
+        assert_eq!(names(read(&Mapping::default(), user(claims.clone()))), refused, "{claims}");
+    }
+    for claims in [json!({"hasgroups": false}), json!({"_claim_names": {"address": "src1"}}), json!({"hasgroups": true, "groups": ["a"]})] {
+        assert!(read(&Mapping::default(), user(claims.clone())).is_ok(), "{claims}");
+    }
+    assert!(read(&grouped_by("roles"), user(json!({"hasgroups": true}))).is_ok(), "roles always fit");
+}
+
+#[test]
+fn a_user_name_is_a_text_that_the_cluster_takes() {
+    for (name, why) in [
+        (json!(null), NoUser::Missing),
+        (json!(7), NoUser::Shape(Field::User)),
+        (json!(["alice"]), NoUser::Shape(Field::User)),
+        (json!(""), NoUser::Name(InvalidUsername::Empty)),
+        (json!(" alice"), NoUser::Name(InvalidUsername::OuterSpace)),
+        (json!("a:b"), NoUser::Name(InvalidUsername::Separator)),
+        (json!("a,b"), NoUser::Name(InvalidUsername::Separator)),
+        (json!("zo\u{eb}"), NoUser::Name(InvalidUsername::NotPrintableAscii)),
+        (json!("a\u{0}b"), NoUser::Name(InvalidUsername::NotPrintableAscii)),
+        (json!(".."), NoUser::Name(InvalidUsername::DotSegment)),
+        (json!("x".repeat(508)), NoUser::Name(InvalidUsername::TooLong)),
+    ] {
+        assert_eq!(read(&Mapping::default(), json!({"preferred_username": name})).err(), Some(why), "{name}");
+    }
+    let by_mail = Mapping { user: path("email"), ..Mapping::default() };
+    assert!(read(&by_mail, json!({"email": "a@b.test"})).is_ok());
+    assert!(read(&by_mail, json!({"email": "a@b.test", "email_verified": true})).is_ok());
+    assert_eq!(read(&by_mail, json!({"email": "a@b.test", "email_verified": false})).err(), Some(NoUser::Unverified));
+}
+
+#[test]
+fn prefixes_keep_two_providers_apart() {
+    let mapping = Mapping { username_prefix: "partner-".into(), group_prefix: "partner/".into(), ..Mapping::default() };
+    let person = read(&mapping, json!({"preferred_username": "alice", "groups": ["admins", ""]})).unwrap();
+    assert_eq!(person.user.as_str(), "partner-alice");
+    assert_eq!(person.groups.iter().map(Group::as_str).collect::<Vec<_>>(), ["partner/admins"]);
+}
+
+#[test]
+fn keycloaks_claims_are_read_by_their_paths() {
+    let claims = json!({
+        "iss": "http://127.0.0.1:8181/realms/elastauth", "aud": ["elastauth", "account"], "sub": "00000000-0000-4000-8000-000000000001",
+        "typ": "Bearer", "azp": "elastauth", "sid": "_a8qBehmstEYLkKGpQnae6tE", "acr": "1", "allowed-origins": ["http://127.0.0.1"],
+        "realm_access": {"roles": ["offline_access", "staff"]},
+        "resource_access": {"account": {"roles": ["manage-account", "view-profile"]}},
+        "scope": "openid email profile", "email_verified": true, "name": "Alice Archer", "groups": ["/admins", "/org/team-a/admins"],
+        "preferred_username": "alice", "email": "alice@example.org",
+    });
+    let mapping =
+        Mapping { groups: vec![path("groups"), path("realm_access.roles"), path("resource_access.account.roles")], ..Mapping::default() };
+    let person = read(&mapping, claims).unwrap();
+    assert_eq!((person.user.as_str(), person.full_name.as_deref()), ("alice", Some("Alice Archer")));
+    assert_eq!(
+        person.groups.iter().map(Group::as_str).collect::<Vec<_>>(),
+        ["/admins", "/org/team-a/admins", "manage-account", "offline_access", "staff", "view-profile"]
+    );
+}
+
+#[tokio::test]
+async fn keycloaks_tokens_are_told_apart_as_it_makes_them() {
+    let stage = Stage::with("RS256", |_| {}).await;
+    let keycloak = |change: Value| {
+        let mut claims = json!({"aud": ["elastauth", "account"], "typ": "Bearer", "azp": "elastauth", "sid": "s", "acr": "1", "realm_access": {"roles": ["staff"]}});
+        for (name, value) in change.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        stage.token(claims)
+    };
+    assert!(stage.ask(&keycloak(json!({}))).await.is_ok());
+    for (change, why) in [
+        (json!({"typ": "ID", "aud": "elastauth"}), Refused::ClaimType),
+        (json!({"typ": "Refresh", "aud": stage.fake.issuer()}), Refused::ClaimType),
+        (json!({"typ": "Offline"}), Refused::ClaimType),
+        // Another client's token: without a mapper, and where the user has a role of our client.
+        (json!({"azp": "other", "aud": "account"}), Refused::Audience),
+        (json!({"azp": "other"}), Refused::Party),
+        // Lightweight.
+        (json!({"aud": null, "sub": null, "groups": null, "preferred_username": null}), Refused::Audience),
+    ] {
+        assert_eq!(stage.refusal(&keycloak(change.clone())).await, why, "{change}");
+    }
+}

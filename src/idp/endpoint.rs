@@ -1,0 +1,211 @@
+//! Where an identity provider is, and what it is called.
+
+use http::Uri;
+use serde_json::Value;
+use std::{fmt, net::IpAddr};
+
+/// What an identity provider calls itself. Compared byte for byte: `https://idp` and `https://idp/` are two.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Issuer(Box<str>);
+
+/// An address at an identity provider: https, or http on the loopback interface.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint(Uri);
+
+/// Why a text is no address at an identity provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum InvalidEndpoint {
+    #[error("it is not a URL with a host")]
+    NotUrl,
+    #[error("it must begin with https://; plain http is for the loopback interface only")]
+    NotHttps,
+    #[error("it must not contain a user name or a password")]
+    UserInformation,
+    #[error("it must not contain a `#`")]
+    Fragment,
+    #[error("an issuer has no query")]
+    Query,
+}
+
+impl Issuer {
+    /// Takes the issuer as the provider writes it into its tokens.
+    ///
+    /// # Errors
+    /// Says which rule the value breaks.
+    pub fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
+        if text.contains('?') {
+            return Err(InvalidEndpoint::Query);
+        }
+        Endpoint::parse(text).map(|_| Self(text.into()))
+    }
+
+    /// As it stands in `iss`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Where the provider describes itself (OpenID Connect Discovery 1.0, §4).
+    pub(super) fn discovery(&self) -> Result<Endpoint, InvalidEndpoint> {
+        Endpoint::parse(&format!("{}/.well-known/openid-configuration", self.0.trim_end_matches('/')))
+    }
+}
+
+impl Endpoint {
+    /// Takes a URL.
+    ///
+    /// # Errors
+    /// Says which rule the value breaks.
+    pub fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
+        // The parser drops a fragment without a word.
+        if text.contains('#') {
+            return Err(InvalidEndpoint::Fragment);
+        }
+        let uri: Uri = text.parse().map_err(|_| InvalidEndpoint::NotUrl)?;
+        let authority = uri.authority().ok_or(InvalidEndpoint::NotUrl)?;
+        if authority.as_str().contains('@') {
+            return Err(InvalidEndpoint::UserInformation);
+        }
+        match (uri.scheme_str(), authority.host()) {
+            (_, "") => Err(InvalidEndpoint::NotUrl),
+            (Some("https"), _) => Ok(Self(uri)),
+            (Some("http"), host) if is_loopback(host) => Ok(Self(uri)),
+            _ => Err(InvalidEndpoint::NotHttps),
+        }
+    }
+
+    pub(super) fn uri(&self) -> &Uri {
+        &self.0
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The query may be somebody's secret.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.0.scheme_str().unwrap_or_default(), self.0.host().unwrap_or_default(), self.0.path())
+    }
+}
+
+/// Addresses that are set by hand. They win over what the provider says of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// Where the keys are.
+    pub jwks: Option<Endpoint>,
+    /// Who belongs to a token.
+    pub userinfo: Option<Endpoint>,
+    /// What a token is worth.
+    pub introspection: Option<Endpoint>,
+}
+
+/// What a provider says of itself, as far as it is of use here.
+#[derive(Debug)]
+pub(super) struct Discovered {
+    pub(super) jwks: Option<Endpoint>,
+    pub(super) userinfo: Option<Endpoint>,
+    pub(super) introspection: Option<Endpoint>,
+}
+
+/// Why a description is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum BadDiscovery {
+    #[error("it is not a JSON object")]
+    Shape,
+    #[error("it names another issuer than the configured one, which must be written exactly as the provider does")]
+    Issuer,
+    #[error("an address in it cannot be used")]
+    Endpoint(#[source] InvalidEndpoint),
+}
+
+impl Discovered {
+    /// Reads the document. With client certificates the provider's other addresses for such clients win (RFC 8705, §5).
+    pub(super) fn parse(bytes: &[u8], issuer: &Issuer, with_certificate: bool) -> Result<Self, BadDiscovery> {
+        let document: Value = serde_json::from_slice(bytes).map_err(|_| BadDiscovery::Shape)?;
+        let said = document.get("issuer").and_then(Value::as_str).ok_or(BadDiscovery::Shape)?;
+        if said != issuer.as_str() {
+            return Err(BadDiscovery::Issuer);
+        }
+        let aliases = document.get("mtls_endpoint_aliases").filter(|_| with_certificate);
+        let endpoint = |name: &str| {
+            let value = aliases.and_then(|aliases| aliases.get(name)).or_else(|| document.get(name));
+            value.and_then(Value::as_str).map(Endpoint::parse).transpose().map_err(BadDiscovery::Endpoint)
+        };
+        Ok(Self {
+            jwks: endpoint("jwks_uri")?,
+            userinfo: endpoint("userinfo_endpoint")?,
+            introspection: endpoint("introspection_endpoint")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use InvalidEndpoint as E;
+
+    #[test]
+    fn an_endpoint_is_https_or_on_this_machine() {
+        for (text, verdict) in [
+            ("https://idp.test/keys?tenant=1", None),
+            ("http://127.0.0.1:8080/keys", None),
+            ("http://[::1]:8080/keys", None),
+            ("http://localhost/keys", None),
+            ("http://idp.test/keys", Some(E::NotHttps)),
+            ("http://127.0.0.1.evil.test/", Some(E::NotHttps)),
+            ("http://localhost.evil.test/", Some(E::NotHttps)),
+            ("ftp://idp.test/", Some(E::NotHttps)),
+            ("https://user:pass@idp.test/", Some(E::UserInformation)),
+            ("https://idp.test/#x", Some(E::Fragment)),
+            ("/keys", Some(E::NotUrl)),
+            ("", Some(E::NotUrl)),
+            ("https:///keys", Some(E::NotUrl)),
+        ] {
+            assert_eq!(Endpoint::parse(text).err(), verdict, "{text}");
+        }
+        assert_eq!(Issuer::parse("https://idp.test/?x").err(), Some(E::Query));
+    }
+
+    #[test]
+    fn a_provider_must_call_itself_what_we_call_it() {
+        let read = |issuer: &str| {
+            Discovered::parse(br#"{"issuer":"https://idp.test","jwks_uri":"https://idp.test/k"}"#, &Issuer::parse(issuer).unwrap(), false)
+        };
+        assert_eq!(format!("{:?}", read("https://idp.test").unwrap().jwks), "Some(https://idp.test/k)");
+        assert_eq!(read("https://idp.test/").unwrap_err(), BadDiscovery::Issuer);
+        assert_eq!(read("https://other.test").unwrap_err(), BadDiscovery::Issuer);
+    }
+
+    #[test]
+    fn a_provider_cannot_lead_us_to_plain_http() {
+        let issuer = Issuer::parse("https://idp.test").unwrap();
+        let read = Discovered::parse(br#"{"issuer":"https://idp.test","jwks_uri":"http://idp.test/k"}"#, &issuer, false);
+        assert_eq!(read.unwrap_err(), BadDiscovery::Endpoint(E::NotHttps));
+    }
+
+    #[test]
+    fn addresses_for_clients_with_a_certificate_win_where_there_is_one() {
+        let issuer = Issuer::parse("https://idp.test").unwrap();
+        let document = br#"{"issuer":"https://idp.test","userinfo_endpoint":"https://idp.test/u",
+            "mtls_endpoint_aliases":{"userinfo_endpoint":"https://mtls.idp.test/u"}}"#;
+        let shown = |with| format!("{:?}", Discovered::parse(document, &issuer, with).unwrap().userinfo.unwrap());
+        assert_eq!((shown(false).as_str(), shown(true).as_str()), ("https://idp.test/u", "https://mtls.idp.test/u"));
+    }
+}

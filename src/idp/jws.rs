@@ -1,0 +1,216 @@
+//! The outer form of a signed token: three parts, strictly read. What the claims say is judged elsewhere.
+
+use super::{
+    json::{self, BadJson},
+    key::{Algorithm, Key, MAX_KID_BYTES},
+};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// The longest token. Servers in front take 8 to 32 KB of headers, and Keycloak's tokens with hundreds of roles stay below.
+pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
+/// A header has `alg`, `kid`, `typ` and perhaps a certificate chain that nobody reads.
+const MAX_HEADER_BYTES: usize = 8 * 1024;
+/// The longest signature in base64url: RSA with 8192 bits.
+const MAX_SIGNATURE_BYTES: usize = 1_366;
+
+/// A token's form was right. Nothing is proven yet.
+pub struct Jws<'a> {
+    header: Header,
+    claims: Map<String, Value>,
+    signed: &'a [u8],
+    signature: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Header {
+    algorithm: Algorithm,
+    kid: Option<Box<str>>,
+    kind: Option<Box<str>>,
+}
+
+/// Claims whose signature a key has made. [`Jws::verified`] alone makes it.
+pub struct Verified {
+    claims: Map<String, Value>,
+    kind: Option<Box<str>>,
+}
+
+impl Verified {
+    /// What the issuer says.
+    #[must_use]
+    pub fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// The header's `typ` in lower case, without `application/`.
+    #[must_use]
+    pub fn kind(&self) -> Option<&str> {
+        self.kind.as_deref()
+    }
+}
+
+/// Claims are people's affairs.
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// Which part of a token a fault is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Part {
+    Header,
+    Claims,
+    Signature,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Claims => "claims",
+            Self::Signature => "signature",
+        })
+    }
+}
+
+/// Why a text is no signed token that we take. One variant a rule; nothing of the token is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum BadToken {
+    #[error("the token is longer than {MAX_TOKEN_BYTES} bytes")]
+    TooLong,
+    #[error("the token is encrypted (five parts); only signed ones are taken")]
+    Encrypted,
+    #[error("the token has not three parts")]
+    Parts,
+    #[error("the token's {0} is not base64url without padding, in its one canonical form")]
+    Base64(Part),
+    #[error("the token's {0} is not acceptable JSON")]
+    Json(Part, #[source] BadJson),
+    #[error("the token's header or signature is longer than any that is made")]
+    PartTooLong,
+    #[error("the token's algorithm (`alg`) is none of the asymmetric ones that are allowed")]
+    Algorithm,
+    #[error("the token's `kid` is not a text of at most {MAX_KID_BYTES} bytes")]
+    Kid,
+    #[error("the token's `typ` is not a text")]
+    Kind,
+    #[error("the token's header has `crit`: it must not be taken by those who do not know what it names")]
+    Critical,
+    #[error("the token's header has `b64`: its claims are not encoded as a token's must be")]
+    Unencoded,
+    #[error("the token holds another token (`cty`), or is compressed or encrypted (`zip`, `enc`)")]
+    Nested,
+}
+
+/// Whether a text has the shape of a signed or encrypted token. What is one must stand on its signature; only others may be asked about.
+#[must_use]
+pub fn has_shape(token: &str) -> bool {
+    // Base64url of `{"` and of the usual blanks behind a brace.
+    matches!(token.bytes().filter(|byte| *byte == b'.').count(), 2 | 4) || ["ey", "ew", "IH"].iter().any(|start| token.starts_with(start))
+}
+
+impl<'a> Jws<'a> {
+    /// Reads the form. Sizes are judged before anything is decoded.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn parse(token: &'a str) -> Result<Self, BadToken> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(BadToken::TooLong);
+        }
+        let mut parts = token.split('.');
+        let (header, claims, signature) = match (parts.next(), parts.next(), parts.next(), parts.count()) {
+            (Some(header), Some(claims), Some(signature), 0) => (header, claims, signature),
+            (Some(_), Some(_), Some(_), 2) => return Err(BadToken::Encrypted),
+            _ => return Err(BadToken::Parts),
+        };
+        if header.len() > MAX_HEADER_BYTES || signature.len() > MAX_SIGNATURE_BYTES {
+            return Err(BadToken::PartTooLong);
+        }
+        let signed = token.as_bytes().get(..=header.len() + claims.len()).unwrap_or_default();
+        Ok(Self {
+            header: Header::read(&object(header, Part::Header)?)?,
+            claims: object(claims, Part::Claims)?,
+            signed,
+            signature: decoded(signature, Part::Signature)?,
+        })
+    }
+
+    /// What the token claims, proven or not: for choosing whose keys must have signed it, and for nothing else.
+    #[must_use]
+    pub fn unproven(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// Which algorithm the token says it was signed with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.header.algorithm
+    }
+
+    /// Which key the token says it was signed with.
+    #[must_use]
+    pub fn kid(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
+    /// The claims, if one of the keys has signed them; `None` if none has.
+    #[must_use]
+    pub fn verified<'k>(self, keys: impl IntoIterator<Item = &'k Key>) -> Option<Verified> {
+        let signed = |key: &Key| key.algorithm() == self.header.algorithm && key.verifies(self.signed, &self.signature);
+        if keys.into_iter().any(signed) { Some(Verified { claims: self.claims, kind: self.header.kind }) } else { None }
+    }
+}
+
+impl fmt::Debug for Jws<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jws").field("algorithm", &self.header.algorithm).finish_non_exhaustive()
+    }
+}
+
+impl Header {
+    /// `jku`, `x5u`, `jwk` and `x5c` are not looked at: a token does not choose the keys that it is judged by.
+    fn read(members: &Map<String, Value>) -> Result<Self, BadToken> {
+        if members.contains_key("crit") {
+            return Err(BadToken::Critical);
+        }
+        if members.contains_key("b64") {
+            return Err(BadToken::Unencoded);
+        }
+        if ["cty", "zip", "enc"].iter().any(|member| members.contains_key(*member)) {
+            return Err(BadToken::Nested);
+        }
+        let algorithm = members.get("alg").and_then(Value::as_str).and_then(Algorithm::parse).ok_or(BadToken::Algorithm)?;
+        let kid = match members.get("kid") {
+            None => None,
+            Some(Value::String(kid)) if (1..=MAX_KID_BYTES).contains(&kid.len()) => Some(kid.as_str().into()),
+            Some(_) => return Err(BadToken::Kid),
+        };
+        let media_type = match members.get("typ") {
+            None => None,
+            Some(Value::String(named)) => {
+                let named = named.to_ascii_lowercase();
+                Some(named.strip_prefix("application/").unwrap_or(&named).into())
+            }
+            Some(_) => return Err(BadToken::Kind),
+        };
+        Ok(Self { algorithm, kid, kind: media_type })
+    }
+}
+
+fn object(text: &str, part: Part) -> Result<Map<String, Value>, BadToken> {
+    json::object(&decoded(text, part)?).map_err(|why| BadToken::Json(part, why))
+}
+
+fn decoded(text: &str, part: Part) -> Result<Vec<u8>, BadToken> {
+    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| BadToken::Base64(part))
+}
+
+/// The first two parts of a token, as they are signed.
+pub(super) fn unsigned(header: &Value, claims: &Value) -> String {
+    format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(header.to_string()), BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()))
+}

@@ -1,0 +1,155 @@
+//! Bearer tokens on the running program, from the configuration file to a login that works: a provider of the test's own, on a real socket.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+#![allow(clippy::disallowed_methods, reason = "the test's own provider runs beside it, by the real clock")]
+
+#[path = "support/program.rs"]
+mod support;
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use elastauth::{
+    demo::standin::{SERVICE_USER, StandIn},
+    shutdown::Tasks,
+};
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+use support::{elastauth::Elastauth, http::Answer};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+};
+
+/// An identity provider with one key.
+struct Idp {
+    issuer: String,
+    key: EcdsaKeyPair,
+    serving: JoinSet<()>,
+}
+
+impl Idp {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let point = key.public_key().as_ref();
+        let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]), BASE64_URL_SAFE_NO_PAD.encode(&point[33..]));
+        let keys = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "alg": "ES256", "x": x, "y": y }] });
+        let about = json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys") });
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = [0; 2_048];
+                let read = stream.read(&mut asked).await.unwrap();
+                let body = if asked[..read].starts_with(b"GET /keys") { &keys } else { &about }.to_string();
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+                stream.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+            }
+        });
+        Self { issuer, key, serving }
+    }
+
+    /// A token for elastauth, good for five minutes, after `change`.
+    fn token(&self, change: impl FnOnce(&mut Value)) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut claims = json!({
+            "iss": self.issuer, "aud": "elastauth", "azp": "elastauth", "sub": "u1", "iat": now, "exp": now + 300,
+            "preferred_username": "alice", "email": "alice@example.org", "groups": ["dev", "a,b"],
+        });
+        change(&mut claims);
+        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&json!({ "alg": "ES256", "kid": "k1", "typ": "at+jwt" })), part(&claims));
+        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()))
+    }
+}
+
+struct Scene {
+    idp: Idp,
+    cluster: StandIn,
+    elastauth: Elastauth,
+    _tasks: Tasks,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let (idp, tasks) = (Idp::start().await, Tasks::default());
+        let cluster = StandIn::start(&tasks).await.unwrap();
+        let config = format!(
+            "listen: 127.0.0.1:0\nlog_level: debug\nsecret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
+             auth_provider: [oidc, authelia]\noidc:\n  issuer: {}\n  client_id: elastauth\ngroup_mappings:\n  dev: [editor]\n  a: [superuser]\n\
+             elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password: {}\n",
+            idp.issuer,
+            cluster.url(),
+            cluster.service_password()
+        );
+        let elastauth = Elastauth::start_anywhere(&config, &[]).await;
+        Self { idp, cluster, elastauth, _tasks: tasks }
+    }
+
+    async fn bearer(&self, token: &str) -> Answer {
+        self.elastauth.server().get("/elastauth", &[("authorization", &format!("Bearer {token}"))]).await
+    }
+}
+
+#[tokio::test]
+async fn a_token_gets_the_login_that_its_claims_justify() {
+    let scene = Scene::new().await;
+    let granted = scene.bearer(&scene.idp.token(|_| {})).await;
+    assert_eq!(granted.status, 200, "{}", scene.elastauth.log());
+    assert!(scene.cluster.accepts(&granted.headers["authorization"]));
+    // `a,b` is one group, and never two of which one is `a`.
+    assert_eq!(scene.cluster.user("alice").unwrap().roles, ["editor"]);
+    let cookie = format!("access_token={}", scene.idp.token(|_| {}));
+    assert_eq!(scene.elastauth.server().get("/elastauth", &[("cookie", &cookie)]).await.status, 200);
+    // Only where no token is shown does the next provider look.
+    assert_eq!(scene.elastauth.server().get("/elastauth", &[("remote-user", "bob"), ("remote-groups", "dev")]).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_good_gets_nothing_and_is_not_repeated() {
+    let scene = Scene::new().await;
+    let good = scene.idp.token(|_| {});
+    let bent = format!("{}A", &good[..good.len() - 1]);
+    let other = scene.idp.token(|claims| claims["aud"] = json!("another"));
+    let over = scene.idp.token(|claims| claims["exp"] = json!(1_000));
+    let endless = scene.idp.token(|claims| drop(claims.as_object_mut().unwrap().remove("exp")));
+    let foreign = scene.idp.token(|claims| claims["iss"] = json!("https://elsewhere.example"));
+    for token in [bent.as_str(), &other, &over, &endless, &foreign, "not.a.token", "opaque"] {
+        let refused = scene.bearer(token).await;
+        assert_eq!(refused.status, 401, "{}", scene.elastauth.log());
+        assert!(refused.header("authorization").is_none());
+        assert!(refused.header("www-authenticate").unwrap().contains("invalid_token"));
+        // A refused token is not rescued by headers.
+        let headers =
+            [("authorization", format!("Bearer {token}")), ("remote-user", "bob".to_owned()), ("remote-groups", "dev".to_owned())];
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(scene.elastauth.server().get("/elastauth", &headers).await.status, 401);
+    }
+    assert_eq!(scene.cluster.count(), 0, "the cluster has heard of none of it");
+    let log = scene.elastauth.log();
+    assert!(!log.contains(&good[..40]) && !log.contains(&good[good.len() - 40..]), "{log}");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_503_and_headers_go_on() {
+    let mut scene = Scene::new().await;
+    let token = scene.idp.token(|_| {});
+    scene.idp.serving.abort_all();
+    while scene.idp.serving.join_next().await.is_some() {}
+    let unavailable = scene.bearer(&token).await;
+    assert_eq!(unavailable.status, 503, "{}", scene.elastauth.log());
+    assert!(unavailable.header("retry-after").is_some());
+    assert_eq!(scene.elastauth.server().get("/elastauth", &[("remote-user", "bob"), ("remote-groups", "dev")]).await.status, 200);
+}
