@@ -129,7 +129,7 @@ impl Ledger {
             StoreConfig::Redis(redis, scope) => {
                 // Nothing is heard yet.
                 let front = Arc::new(Front::new(config, Front::UNHEARD));
-                let store = redis::Redis::start(*redis, &scope, Arc::clone(&front), clock.clone(), tasks).map_err(StartError::Redis)?;
+                let store = redis::Redis::start(&redis, &scope, Arc::clone(&front), clock.clone(), tasks).map_err(StartError::Redis)?;
                 Self { front, store: Store::Redis(store) }
             }
             StoreConfig::File(folder, scope) => {

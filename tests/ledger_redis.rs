@@ -111,7 +111,7 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
     .await;
     assert!(changed.elapsed() < Duration::from_secs(1), "{:?}", changed.elapsed());
     // A clock that has moved past the expiration believes nothing.
-    house.pass(Duration::from_secs(3_600));
+    house.pass(Duration::from_hours(1));
     house.calls();
     ask(&one.flow, "alice", "dev").await.unwrap();
     assert!(!house.calls().is_empty());
@@ -140,7 +140,7 @@ async fn values_that_are_not_right_in_every_bit_cost_a_call_and_nothing_else() {
     for (what, spoil) in [
         ("swapped", &(|| copy(&bobs, &alices)) as &dyn Fn()),
         ("truncated", &|| {
-            drop(redis.cli(&["EVAL", "redis.call('SET', KEYS[1], string.sub(redis.call('GET', KEYS[1]), 1, 71))", "1", &alices]))
+            drop(redis.cli(&["EVAL", "redis.call('SET', KEYS[1], string.sub(redis.call('GET', KEYS[1]), 1, 71))", "1", &alices]));
         }),
         ("changed", &|| drop(redis.cli(&["SETRANGE", &alices, "20", "x"]))),
         ("another time", &|| drop(redis.cli(&["SETRANGE", &alices, "39", "zzzz"]))),
@@ -158,7 +158,7 @@ async fn values_that_are_not_right_in_every_bit_cost_a_call_and_nothing_else() {
     drop(good);
     // Replayed after the expiration: right in every bit, and too old.
     copy("good", &alices);
-    house.pass(Duration::from_secs(3_600));
+    house.pass(Duration::from_hours(1));
     let fresh = replica(&house, at(&url), |_| {});
     ready(&fresh).await;
     house.calls();
@@ -193,7 +193,7 @@ async fn nothing_that_happens_to_redis_costs_a_login() {
             "paused" => redis.signal("STOP"),
             "killed" => redis.kill(),
             "full" => {
-                drop((redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), redis.cli(&["CONFIG", "SET", "maxmemory", "1"])))
+                drop((redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), redis.cli(&["CONFIG", "SET", "maxmemory", "1"])));
             }
             "read-only" => drop(redis.cli(&["REPLICAOF", "127.0.0.1", "1"])),
             "other people's values" => redis.keys().iter().for_each(|key| drop(redis.cli(&["SET", key, "x"]))),

@@ -7,7 +7,7 @@
 //! - Before a write leaves, its replica puts "in flux" in the place of the fact and tells the others, in one step. Only if that still lies there
 //!   when the write has ended does the new fact take its place; otherwise somebody else wrote meanwhile, and nothing is left that could be wrong.
 //! - A replica that only asked the cluster stores the answer only if nothing has changed in Redis since before it asked.
-//! - Every replica hears of each change ([`hearing`]) and drops what it remembers. Whoever cannot hear believes its memory for ten seconds.
+//! - Every replica hears of each change (`hearing`) and drops what it remembers. Whoever cannot hear believes its memory for ten seconds.
 //! - After an outage nothing that was stored before it is believed: changes may be missing.
 
 mod address;
@@ -97,12 +97,12 @@ struct Counts {
 
 impl Redis {
     /// Prepares the way and sets out on it; does not wait to arrive.
-    pub(super) fn start(config: Config, scope: &Scope, front: Arc<Front>, clock: Clock, tasks: &Tasks) -> Result<Self, SetUpError> {
+    pub(super) fn start(config: &Config, scope: &Scope, front: Arc<Front>, clock: Clock, tasks: &Tasks) -> Result<Self, SetUpError> {
         let health = Arc::new(Health::new(clock.clone()));
         let mut own = [0; 8];
         rand::fill(&mut own).map_err(|_| SetUpError::NoRandomness)?;
         let shared = Arc::new(Shared {
-            link: Link::new(&config, Arc::clone(&health))?,
+            link: Link::new(config, Arc::clone(&health))?,
             health,
             seals: Seals::new(&scope.key, scope.previous.as_ref(), &scope.cluster),
             front,

@@ -88,7 +88,7 @@ fn check(result: Result<(), String>, told: bool) -> Value {
     }
 }
 
-/// A store that is away makes nobody NOT_READY: every login works without it, and all replicas would leave the service at once.
+/// A store that is away makes nobody `NOT_READY`: every login works without it, and all replicas would leave the service at once.
 fn store(state: Result<&'static str, String>, told: bool) -> Value {
     match state {
         Ok(kind) => json!({"status": "OK", "message": kind}),

@@ -99,7 +99,9 @@ impl Disk {
     pub(super) fn append(&mut self, records: &[Record]) -> io::Result<()> {
         let Some(file) = self.file.as_mut() else { return Err(io::Error::other("the file was given up")) };
         let mut bytes = Vec::with_capacity(records.len() * RECORD);
-        records.iter().for_each(|record| add(&mut bytes, record));
+        for record in records {
+            add(&mut bytes, record);
+        }
         let written = file.write_all(&bytes).and_then(|()| file.sync_data());
         match written {
             Ok(()) => {
@@ -126,7 +128,9 @@ impl Disk {
         let temporary = self.folder.join("ledger.new");
         let mut bytes = Vec::with_capacity(FIRST_LINE.len() + records.len() * RECORD);
         bytes.extend_from_slice(FIRST_LINE);
-        records.iter().for_each(|record| add(&mut bytes, record));
+        for record in records {
+            add(&mut bytes, record);
+        }
         let _gone_already = fs::remove_file(&temporary);
         let mut file = open(&temporary)?;
         file.write_all(&bytes)?;

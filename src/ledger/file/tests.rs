@@ -26,7 +26,7 @@ impl Process {
             cluster: "default".to_owned(),
             key: SecretKey::parse(key).unwrap(),
             previous: None,
-            expiration: Duration::from_secs(3_600),
+            expiration: Duration::from_hours(1),
         };
         let clock = Clock::Manual(Arc::new(NOW.0.into()));
         let store = StoreConfig::File(folder.to_owned(), Box::new(scope));

@@ -116,18 +116,14 @@ impl Link {
                 return Err(AskError::Late);
             }
         };
-        match refusal(&error) {
-            Some((why, stays)) => {
-                if !stays {
-                    self.lose(number, why);
-                }
-                Err(AskError::Refused(why))
-            }
-            None => {
-                self.lose(number, "the connection is broken");
-                Err(AskError::Late)
-            }
+        let Some((why, stays)) = refusal(&error) else {
+            self.lose(number, "the connection is broken");
+            return Err(AskError::Late);
+        };
+        if !stays {
+            self.lose(number, why);
         }
+        Err(AskError::Refused(why))
     }
 
     /// Resolves when a connection stands.
@@ -301,6 +297,7 @@ fn certificates(config: &Config) -> Result<TlsCertificates, SetUpError> {
 
 /// What an error answer means, and whether the connection is worth keeping after it. `None` where it is no answer of Redis. The texts are ours: whatever
 /// stands at the other end does not write our log.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's kinds are open; what is not named here is no answer of Redis")]
 fn refusal(error: &RedisError) -> Option<(&'static str, bool)> {
     Some(match error.kind() {
         // After a failover the old master is somebody's replica: look for the new one.
@@ -326,10 +323,8 @@ fn told(error: &RedisError) -> &'static str {
         Some((why, _)) => why,
         None if error.is_connection_refusal() => "it cannot be connected to",
         None if error.is_timeout() => "it does not answer in time",
-        None => match error.kind() {
-            ErrorKind::MasterNameNotFoundBySentinel => "its Sentinels know no master of that name",
-            _ => "it cannot be connected to",
-        },
+        None if error.kind() == ErrorKind::MasterNameNotFoundBySentinel => "its Sentinels know no master of that name",
+        None => "it cannot be connected to",
     }
 }
 
