@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     flow::Flow,
     identity::{ProviderConfig, Providers},
-    ledger::Ledger,
+    ledger::{self, Ledger},
     net::{tls::TlsError, trust::Trust},
     respond::IdentityHeaders,
     roles::Mapping,
@@ -50,6 +50,9 @@ pub enum StartError {
     /// No key can be made.
     #[error("no key can be made")]
     Key(#[source] NoRandomness),
+    /// The memory of users.
+    #[error("the memory of users cannot be set up")]
+    Ledger(#[source] ledger::StartError),
     /// The listener.
     #[error("the listener cannot be set up")]
     Listen(#[source] ServeError),
@@ -70,7 +73,7 @@ impl App {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let metrics = Metrics::new(clock.now());
         let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
-        let ledger = Ledger::new(&config.ledger);
+        let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks).map_err(StartError::Ledger)?;
         // Identity headers in answers have the names of those in questions, where there are such.
         let names = config.identity.providers.iter().find_map(|provider| match provider {
             ProviderConfig::Headers(names) => Some(names.clone()),

@@ -265,6 +265,14 @@ impl Broker {
         names::permit(entitled.identity().user(), self.service_account.as_deref()).map_err(BrokerError::ReservedName)
     }
 
+    /// Whether the store behind the ledger is there.
+    ///
+    /// # Errors
+    /// What is wrong with it, without an address.
+    pub fn store_state(&self) -> Result<&'static str, String> {
+        self.ensure.ledger.store_state()
+    }
+
     /// The user that a write would put into the cluster at this moment, without its password.
     #[must_use]
     pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
@@ -274,7 +282,7 @@ impl Broker {
 
     /// Whether this user stands in the cluster with this fingerprint, as far as that is still believed.
     fn look_up(&self, user: &Username, now: Timestamp, wanted: Fingerprint) -> Lookup {
-        let (fingerprint, seen) = match self.ensure.ledger.recall(user) {
+        let (fingerprint, seen) = match self.ensure.ledger.recall(user, now) {
             Some(Entry::Stands { fingerprint, seen }) => (fingerprint, seen),
             Some(Entry::InFlux) => return Lookup::Stale,
             None => return Lookup::Miss,
@@ -288,8 +296,9 @@ impl Broker {
     /// Whether a flight that has just landed may be answered on: the same password period, and nobody has begun to write the user since. A ledger
     /// that has already forgotten the entry says nothing against it.
     fn still_holds(&self, user: &Username, fingerprint: Fingerprint, then: Turn) -> bool {
-        let turn = self.rotation.turn(user, self.ensure.clock.now());
-        let stands = match self.ensure.ledger.recall(user) {
+        let now = self.ensure.clock.now();
+        let turn = self.rotation.turn(user, now);
+        let stands = match self.ensure.ledger.recall(user, now) {
             None => true,
             Some(Entry::InFlux) => false,
             Some(Entry::Stands { fingerprint: theirs, .. }) => theirs == fingerprint,

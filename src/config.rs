@@ -51,6 +51,7 @@ pub struct Config {
     pub broker: broker::Config,
     pub cluster: cluster::Config,
     pub ledger: ledger::Config,
+    pub store: ledger::StoreConfig,
     pub telemetry: telemetry::Config,
     pub audit: telemetry::audit::Config,
     pub admin: server::AdminConfig,

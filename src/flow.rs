@@ -144,6 +144,14 @@ impl Flow {
         told
     }
 
+    /// Whether the store behind the ledger is there. Logins do not depend on it.
+    ///
+    /// # Errors
+    /// What is wrong with it, without an address.
+    pub fn store_state(&self) -> Result<&'static str, String> {
+        self.broker.store_state()
+    }
+
     /// Decides about one request. A known user is answered without waiting for anything.
     ///
     /// # Errors

@@ -239,6 +239,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         broker: broker_config(),
         cluster: cluster_config(&standin),
         ledger: ledger::Config { capacity: 100 },
+        store: ledger::StoreConfig::Memory,
         telemetry: telemetry::Config::default(),
         audit: audit::Config { target: Target::File(path.clone()), grants: Grants::Changes },
         admin: AdminConfig { listen: Some(loopback), metrics: true },

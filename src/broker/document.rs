@@ -7,6 +7,7 @@ use super::{
 use crate::{
     cluster::{NewUser, Password, User},
     identity::Identity,
+    ledger::{Aim, Under},
     model::{Fingerprint, Group},
     roles::{Entitled, RoleSet},
 };
@@ -38,16 +39,21 @@ impl Document {
         &self.roles
     }
 
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        self.fingerprint
-    }
-
     pub(super) fn epoch(&self) -> u64 {
         self.turn.epoch
     }
 
     pub(super) fn key(&self) -> KeySlot {
         self.turn.key
+    }
+
+    /// What the ledger is told of a flight with this document.
+    pub(super) fn aim(&self) -> Aim {
+        let under = match self.turn.key {
+            KeySlot::Current => Under::Current,
+            KeySlot::Previous => Under::Previous,
+        };
+        Aim { user: self.identity.user().clone(), fingerprint: self.fingerprint, epoch: self.turn.epoch, under }
     }
 
     pub(super) fn key_id(&self) -> &str {

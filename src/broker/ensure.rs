@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Clock,
     cluster::{self, CallError, Cluster, Fate, User, Whoami},
-    ledger::{Entry, Ledger},
+    ledger::{Boarding, Ledger},
     model::{Group, Role},
     telemetry::{
         audit::{Audit, Event, Kind},
@@ -24,6 +24,7 @@ use http::StatusCode;
 use std::{
     fmt::Write as _,
     sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -50,6 +51,7 @@ pub(super) struct Ensure {
     budget: Budget,
     conversations: Semaphore,
     writes: Semaphore,
+    expiration: Duration,
     /// Whether passwords go as a cheap hash. Set to false for good by a cluster that refuses one and takes the password.
     hashed: AtomicBool,
 }
@@ -76,6 +78,7 @@ impl Ensure {
             budget: Budget::new(config.writes_per_minute),
             conversations: Semaphore::new(CONVERSATIONS),
             writes: Semaphore::new(WRITES),
+            expiration: config.expiration,
             hashed: AtomicBool::new(config.hash == super::HashMode::Auto),
         }
     }
@@ -100,12 +103,17 @@ impl Ensure {
 
     /// Makes the cluster agree; says why it had to be written, if it had.
     async fn agree(&self, document: &Document) -> Result<Option<Reason>, BrokerError> {
+        let mut boarding = self.ledger.board(document.aim()).await;
+        if self.is_vouched_for(&boarding) {
+            return Ok(None);
+        }
         let _turn = turn(&self.conversations).await?;
         let user = document.identity().user();
         let password = self.password(document);
         let ours = match self.ask(document, &password).await? {
             Answer::Stands(_) => {
-                self.note(document);
+                self.ledger.confirmed(&boarding, self.clock.now());
+                self.metrics.remembered(self.ledger.len());
                 return Ok(None);
             }
             Answer::LogsIn => true,
@@ -120,7 +128,7 @@ impl Ensure {
             self.metrics.over_budget();
             return Err(BrokerError::WriteBudget);
         }
-        self.write(document, &password, reason).await.map(|()| Some(reason))
+        self.write(document, &mut boarding, &password, reason).await.map(|()| Some(reason))
     }
 
     /// What a flight would find and do. It asks, and changes nothing.
@@ -183,10 +191,10 @@ impl Ensure {
         }
     }
 
-    async fn write(&self, document: &Document, password: &Password, reason: Reason) -> Result<(), BrokerError> {
+    async fn write(&self, document: &Document, boarding: &mut Boarding, password: &Password, reason: Reason) -> Result<(), BrokerError> {
         let user = document.identity().user();
         // From here on nobody may be answered on the strength of what stood before.
-        self.ledger.record(user, Entry::InFlux);
+        self.ledger.begin_write(boarding, self.clock.now()).await;
         self.metrics.remembered(self.ledger.len());
         let mut outcome = if self.hashed.load(Ordering::Relaxed) {
             let hash = self.derivers.of(document.key()).hash(user, document.epoch(), password);
@@ -204,7 +212,8 @@ impl Ensure {
         }
         match outcome {
             Ok(()) => {
-                self.note(document);
+                self.ledger.written(boarding, self.clock.now());
+                self.metrics.remembered(self.ledger.len());
                 let roles = document.roles().iter().map(crate::model::Role::as_str).collect::<Vec<_>>().join(",");
                 info!(user = ?user.as_str(), roles, reason = reason.text(), "user written to the cluster");
                 Ok(())
@@ -220,10 +229,17 @@ impl Ensure {
         }
     }
 
-    fn note(&self, document: &Document) {
-        let entry = Entry::Stands { fingerprint: document.fingerprint(), seen: self.clock.now() };
-        self.ledger.record(document.identity().user(), entry);
-        self.metrics.remembered(self.ledger.len());
+    /// Whether another replica has asked the cluster, or this one has before its restart, within the time for which that is believed. Then the cluster
+    /// need not be asked again.
+    fn is_vouched_for(&self, boarding: &Boarding) -> bool {
+        let now = self.clock.now();
+        let Some(seen) = boarding.vouched() else { return false };
+        let vouched = now.since(seen).is_some_and(|age| age < self.expiration) && !self.doubts.about(boarding.user(), now);
+        if vouched {
+            self.ledger.adopt(boarding, seen, now);
+            self.metrics.remembered(self.ledger.len());
+        }
+        vouched
     }
 
     fn audited(&self, document: &Document, kind: Kind, reason: Option<&str>) {

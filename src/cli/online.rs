@@ -5,8 +5,15 @@ use crate::{
     clock::Clock,
     cluster::{CallError, Cluster, Config},
     config,
+    ledger::{self, Ledger, StoreConfig},
+    shutdown::Tasks,
 };
 use serde::Serialize;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long the store is given: connecting, subscribing and hearing oneself.
+const STORE: Duration = Duration::from_secs(5);
 
 /// One thing that was tried.
 #[derive(Debug, Serialize)]
@@ -27,7 +34,32 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
         let alone = Config { hosts: vec![host.clone()], ..config.cluster.clone() };
         tried.extend(node(alone).await);
     }
+    tried.extend(store(config).await);
     tried
+}
+
+/// The store behind the memory, tried as the program uses it.
+async fn store(config: &config::Config) -> Option<Tried> {
+    let (what, tasks) = (|kind: &str| format!("cache.type: {kind}"), Tasks::default());
+    let StoreConfig::Redis(..) = &config.store else { return None };
+    let tried = match Ledger::start(&ledger::Config { capacity: 1 }, config.store.clone(), &Clock::System, &tasks) {
+        Err(error) => Tried { what: what("redis"), ok: false, found: reason(&error) },
+        Ok(ledger) => {
+            let mut state = ledger.store_state();
+            let end = Instant::now() + STORE;
+            while state.is_err() && Instant::now() < end {
+                sleep(Duration::from_millis(50)).await;
+                state = ledger.store_state();
+            }
+            let (ok, found) = match state {
+                Ok(_) => (true, "Redis answers, and what replicas tell each other is heard".to_owned()),
+                Err(why) => (false, why),
+            };
+            Tried { what: what("redis"), ok, found }
+        }
+    };
+    tasks.end();
+    Some(tried)
 }
 
 async fn node(config: Config) -> Vec<Tried> {

@@ -23,7 +23,8 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let roles = roles::fill(settings, findings);
     let broker = broker::fill(settings, findings);
     let cluster = cluster::fill(settings, findings);
-    let ledger = ledger::fill(settings, findings);
+    let ledger = ledger::fill(settings);
+    let store = ledger::store(settings, findings);
     let log = telemetry::fill(settings, findings);
     let audit = telemetry::audit(settings, findings);
     let admin = telemetry::admin(settings, findings);
@@ -35,6 +36,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         broker: broker?,
         cluster: cluster?,
         ledger: ledger?,
+        store: store?,
         telemetry: log?,
         audit: audit?,
         admin: admin?,

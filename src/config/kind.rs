@@ -72,11 +72,6 @@ pub(super) const fn yes(text: &'static str) -> Word {
     Word { text, available: true }
 }
 
-/// A word whose capability is not in the program yet.
-pub(super) const fn not_yet(text: &'static str) -> Word {
-    Word { text, available: false }
-}
-
 impl Kind {
     /// Whether a value of this kind must never be shown.
     pub(super) fn is_secret(&self) -> bool {

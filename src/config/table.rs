@@ -1,11 +1,11 @@
 //! The one table of keys. Longer than other files, because a key that stood in two tables would soon differ in them.
 //!
 //! A row is the documentation, the name by which the fillers ask, the path, the kind, and what differs from the usual. A capability that arrives
-//! flips its rows by taking `status = NOT_YET` away (or by writing `yes` for `not_yet` at a word) and is then filled in `fill/`.
+//! flips its rows by taking `status = NOT_YET` away and is then filled in `fill/`.
 
 use super::{
     key::{Key, Status},
-    kind::{Kind, not_yet, yes},
+    kind::{Kind, yes},
 };
 
 const NOT_YET: Status = Status::NotYet;
@@ -109,27 +109,35 @@ table! {
     /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
     EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";
     /// Where it is remembered which users stand in the cluster.
-    CACHE_TYPE: "cache.type", Kind::OneOf(&[yes("memory"), not_yet("redis"), not_yet("file")]), default = "memory", old = &["cache_type"];
+    CACHE_TYPE: "cache.type", Kind::OneOf(&[yes("memory"), yes("redis"), yes("file")]), default = "memory", old = &["cache_type"];
     /// How long that is believed without asking the cluster again.
     CACHE_EXPIRATION: "cache.expiration", Kind::Duration(100, 31 * DAY), default = "1h", old = &["cache_expire"];
     /// How many users are remembered in memory. The default holds a million with room to spare; memory is taken as they come.
     CACHE_CAPACITY: "cache.capacity", Kind::Number(1, 100_000_000), default = "1200000";
     /// Host and port of Redis.
-    REDIS_HOST: "cache.redis_host", Kind::Text, default = "localhost:6379", old = &["redis_host"], status = NOT_YET;
+    REDIS_HOST: "cache.redis_host", Kind::Text, default = "localhost:6379", old = &["redis_host"];
     /// The number of the Redis database.
-    REDIS_DB: "cache.redis_db", Kind::Number(0, 65_535), default = "0", old = &["redis_db"], status = NOT_YET;
+    REDIS_DB: "cache.redis_db", Kind::Number(0, 65_535), default = "0", old = &["redis_db"];
     /// The Redis user.
-    REDIS_USERNAME: "cache.redis_username", Kind::Text, status = NOT_YET;
+    REDIS_USERNAME: "cache.redis_username", Kind::Text, example = "elastauth";
     /// Its password.
-    REDIS_PASSWORD: "cache.redis_password", Kind::Secret, status = NOT_YET;
-    /// Redis by URL: `redis://`, `rediss://` or `unix://`.
-    REDIS_URL: "redis.url", Kind::Secret, status = NOT_YET;
-    /// Redis Sentinels.
-    REDIS_SENTINEL: "redis.sentinel", Kind::List(&Kind::Text), status = NOT_YET;
-    /// Nodes of a Redis cluster.
-    REDIS_CLUSTER: "redis.cluster", Kind::List(&Kind::Text), status = NOT_YET;
+    REDIS_PASSWORD: "cache.redis_password", Kind::Secret, example = "\"${REDIS_PASSWORD}\"";
     /// The folder of the file cache.
-    CACHE_PATH: "cache.path", Kind::Path, default = "/tmp/elastauth-cache", old = &["cache_path"], status = NOT_YET;
+    CACHE_PATH: "cache.path", Kind::Path, default = "/tmp/elastauth-cache", old = &["cache_path"];
+    /// Redis by URL, in the place of `cache.redis_host`: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database where they are needed.
+    REDIS_URL: "redis.url", Kind::Secret, example = "\"rediss://redis:6379\"";
+    /// Redis Sentinels, each `host:port` or a URL. They name the server that is used.
+    REDIS_SENTINEL: "redis.sentinel", Kind::List(&Kind::Secret), example = "[\"sentinel-0:26379\", \"sentinel-1:26379\"]";
+    /// Under which name the Sentinels know it.
+    REDIS_SENTINEL_MASTER: "redis.sentinel_master", Kind::Text, example = "mymaster";
+    /// Some nodes of a Redis cluster, each `host:port` or a URL. They name the others.
+    REDIS_CLUSTER: "redis.cluster", Kind::List(&Kind::Secret), example = "[\"redis-0:6379\", \"redis-1:6379\"]";
+    /// A PEM file of CAs that are believed in the place of the system's, where the address is `rediss://`.
+    REDIS_TLS_CA: "redis.tls.ca_cert", Kind::Path, example = "/etc/elastauth/redis-ca.pem";
+    /// A client certificate for Redis, PEM.
+    REDIS_TLS_CERT: "redis.tls.client_cert", Kind::Path, example = "/etc/elastauth/redis-client.crt";
+    /// The private key of that certificate, PEM.
+    REDIS_TLS_KEY: "redis.tls.client_key", Kind::Path, example = "/etc/elastauth/redis-client.key";
 
     /// From which severity on the log has lines.
     LOG_LEVEL: "log_level", Kind::OneOf(&[yes("debug"), yes("info"), yes("warn"), yes("error")]), default = "info", reload = true;

@@ -150,7 +150,6 @@ fn contradictions_are_faults() {
         ("credentials: {rotation: 900ms}\n", "4:25", "twice"),
         ("credentials: {grace: 2s}\n", "4:22", "from 0 to 1500ms"),
         ("users: {writes_per_minute: 0}\n", "4:28", "from 1 to 1000"),
-        ("cache: {type: redis}\n", "4:15", "`cache.type: redis` is not available yet"),
         ("extend_cache: yes\n", "4:15", "`true` or `false`"),
         ("elasticsearch.api_key: k\n", "3:", "stands beside `elasticsearch.api_key`"),
         ("elasticsearch.tls: {client_cert: /a}\n", "4:34", "needs `elasticsearch.tls.client_key`"),

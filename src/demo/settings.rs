@@ -67,6 +67,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             tls: tls::ClientConfig::default(),
         },
         ledger: ledger::Config { capacity: 1_000 },
+        store: ledger::StoreConfig::Memory,
         telemetry: telemetry::Config { level: telemetry::Level::Warn, ..telemetry::Config::default() },
         audit: telemetry::audit::Config::default(),
         admin: server::AdminConfig::default(),

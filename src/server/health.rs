@@ -67,8 +67,8 @@ pub(super) async fn answer(connection: &Connection, request: &Parts, endpoint: E
                 "status": word,
                 "checks": {
                     "elasticsearch": check(cluster, told),
-                    // These two live in this process: they are there when it is.
-                    "cache": {"status": "OK", "message": "memory"},
+                    "cache": store(service.flow.store_state(), told),
+                    // It lives in this process: it is there when that is.
                     "provider": {"status": "OK", "message": "authelia"},
                 },
                 "timestamp": now.to_string(),
@@ -85,6 +85,15 @@ fn check(result: Result<(), String>, told: bool) -> Value {
         Ok(()) => json!({"status": "OK"}),
         Err(why) if told => json!({"status": "ERROR", "error": why}),
         Err(_) => json!({"status": "ERROR"}),
+    }
+}
+
+/// A store that is away makes nobody `NOT_READY`: every login works without it, and all replicas would leave the service at once.
+fn store(state: Result<&'static str, String>, told: bool) -> Value {
+    match state {
+        Ok(kind) => json!({"status": "OK", "message": kind}),
+        Err(why) if told => json!({"status": "DEGRADED", "error": why}),
+        Err(_) => json!({"status": "DEGRADED"}),
     }
 }
 

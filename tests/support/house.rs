@@ -7,6 +7,8 @@ pub(crate) use elastauth::{
     broker::{self, Adopt, Broker, BrokerError, HashMode},
     demo::standin::{By, Endpoint, Fault, Misbehaviour, StandIn, StoredUser},
     flow::{AuthError, Flow, Grant},
+    ledger::StoreConfig,
+    shutdown::Tasks,
 };
 use elastauth::{
     clock::Clock,
@@ -17,7 +19,6 @@ use elastauth::{
     net::tls,
     roles::{self, Mapping},
     secret::SecretKey,
-    shutdown::Tasks,
 };
 use http::{HeaderMap, HeaderValue};
 use std::{
@@ -55,7 +56,27 @@ impl House {
         Self::flow(&self.cluster, &self.ms, &self.tasks, change)
     }
 
+    /// A replica with a store behind its memory; `tasks` end it.
+    pub(crate) fn replica_with(
+        &self,
+        tasks: &Tasks,
+        change: impl FnOnce(&mut broker::Config),
+        store: impl FnOnce(ledger::Scope) -> StoreConfig,
+    ) -> Arc<Flow> {
+        Self::flow_with(&self.cluster, &self.ms, tasks, change, store)
+    }
+
     fn flow(standin: &StandIn, ms: &Arc<AtomicU64>, tasks: &Tasks, change: impl FnOnce(&mut broker::Config)) -> Arc<Flow> {
+        Self::flow_with(standin, ms, tasks, change, |_| StoreConfig::Memory)
+    }
+
+    fn flow_with(
+        standin: &StandIn,
+        ms: &Arc<AtomicU64>,
+        tasks: &Tasks,
+        change: impl FnOnce(&mut broker::Config),
+        store: impl FnOnce(ledger::Scope) -> StoreConfig,
+    ) -> Arc<Flow> {
         let clock = Clock::Manual(Arc::clone(ms));
         let mut config = broker::Config {
             secret_key: Some(SecretKey::parse(KEY).unwrap()),
@@ -75,7 +96,14 @@ impl House {
         let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: standin.service_password().to_owned().into() };
         let cluster = cluster::Config { hosts: vec![standin.url().parse().unwrap()], account, tls: tls::ClientConfig::default() };
         let cluster = Cluster::new(cluster, clock.clone()).unwrap();
-        let broker = Broker::new(config, cluster, Ledger::new(&ledger::Config { capacity: 10_000 }), clock, tasks.clone()).unwrap();
+        let scope = ledger::Scope {
+            cluster: config.cluster_name.clone(),
+            key: config.secret_key.clone().unwrap(),
+            previous: config.previous_key.as_ref().map(|previous| previous.key.clone()),
+            expiration: config.expiration,
+        };
+        let ledger = Ledger::start(&ledger::Config { capacity: 10_000 }, store(scope), &clock, tasks).unwrap();
+        let broker = Broker::new(config, cluster, ledger, clock, tasks.clone()).unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {
             default_roles: vec![role("viewer")],

@@ -57,6 +57,11 @@ impl Process {
         }
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks it to end, and waits for that.
     pub(crate) async fn terminate(&mut self, bound: Duration) -> ExitStatus {
         self.ask_to_end();

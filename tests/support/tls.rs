@@ -1,6 +1,6 @@
 //! A CA for one test, and what it signs.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ impl Signed {
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut about = CertificateParams::new(Vec::<String>::new()).expect("parameters of a CA");
+        // A name of its own: OpenSSL takes a certificate that is named as its issuer for self-signed.
+        about.distinguished_name.push(DnType::CommonName, "a CA for tests");
         about.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         about.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         Self(CertifiedIssuer::self_signed(about, KeyPair::generate().expect("a key")).expect("a CA"))

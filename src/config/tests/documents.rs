@@ -40,6 +40,7 @@ fn the_example_is_current_and_works() {
         ("OIDC_CLIENT_SECRET", "s"),
         ("OIDC_PRIVATE_KEY", "p"),
         ("TENANT", "t"),
+        ("REDIS_PASSWORD", "r"),
     ];
     let told = told(&check(&sources(&all, &variables)));
     assert!(told.len() == 2 && told.iter().all(|fault| fault.contains("stands beside `elasticsearch.api_key`")), "{told:#?}");

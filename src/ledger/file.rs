@@ -1,0 +1,237 @@
+//! Facts that outlive the process, in a file of a folder that one process has at a time.
+//!
+//! The file is never on the way of a known user. A flight asks the table that was read at the start, and what it learns is written in the background. Only
+//! where the file still says that a user stands does a write to the cluster wait until it no longer does, and no longer than [`DEADLINE`]. A disk that is full, slow or away
+//! costs calls to the cluster after the next start, never a login.
+
+mod disk;
+
+use super::{
+    Aim, Found, Front, Scope, lock,
+    redis::DEADLINE,
+    seal::{Fact, Kind, Name, Seals},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    shutdown::Tasks,
+};
+use disk::{Disk, Record};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep, timeout},
+};
+use tracing::{error, info, warn};
+
+/// Records on their way to the disk, about 150 bytes each. What finds no room is not lost: the file is then written anew from the table.
+const QUEUE: usize = 8_192;
+/// Records in one go to the disk.
+const BATCH: usize = 1_024;
+
+/// The store.
+pub(super) struct File {
+    shared: Arc<Shared>,
+    lines: mpsc::Sender<Line>,
+}
+
+struct Shared {
+    seals: Seals,
+    known: Mutex<HashMap<Name, Vec<u8>>>,
+    capacity: usize,
+    lasts: Duration,
+    clock: Clock,
+    /// Something is missing in the file, or there is something wrong in it.
+    rewrite: AtomicBool,
+    trouble: Mutex<Option<&'static str>>,
+}
+
+struct Line {
+    record: Record,
+    done: Option<oneshot::Sender<()>>,
+}
+
+impl File {
+    /// Takes the folder and reads what is there. Waits for the local disk and for nobody else; whatever is wrong leaves memory alone.
+    pub(super) fn start(folder: &Path, scope: &Scope, capacity: usize, front: Arc<Front>, clock: &Clock, tasks: &Tasks) -> Self {
+        let (lines, coming) = mpsc::channel(QUEUE);
+        let shared = Arc::new(Shared {
+            seals: Seals::new(&scope.key, scope.previous.as_ref(), &scope.cluster),
+            known: Mutex::default(),
+            capacity,
+            lasts: scope.expiration,
+            clock: clock.clone(),
+            rewrite: AtomicBool::new(true),
+            trouble: Mutex::new(None),
+        });
+        match Disk::take(folder, capacity) {
+            Ok((disk, records)) => {
+                shared.read(&disk, records);
+                tasks.spawn(write(Arc::clone(&shared), disk, coming, front, tasks.clone()));
+            }
+            Err(disk::TakeError::Taken) => {
+                warn!("another process has the folder of `cache.path`; users are remembered in memory alone");
+                shared.troubled(Some("another process has the folder"));
+            }
+            Err(disk::TakeError::Io(step, why)) => {
+                warn!(error = %why, "the folder of `cache.path` cannot be used ({step}); users are remembered in memory alone");
+                shared.troubled(Some("the folder cannot be used"));
+            }
+        }
+        Self { shared, lines }
+    }
+
+    pub(super) fn state(&self) -> Result<(), String> {
+        lock(&self.shared.trouble).map_or(Ok(()), |why| Err(why.to_owned()))
+    }
+
+    /// What the file had about the user.
+    pub(super) fn look(&self, aim: &Aim) -> Option<Found> {
+        let seal = self.shared.seals.of(aim.under);
+        let name = seal.name(&aim.user);
+        let raw = lock(&self.shared.known).get(&name).cloned()?;
+        Some(Found { fact: seal.open(&name, &raw).ok(), raw: Some(raw) })
+    }
+
+    /// Takes back what the file says, before a write makes it wrong.
+    pub(super) async fn begin_write(&self, aim: &Aim, now: Timestamp) {
+        let seal = self.shared.seals.of(aim.under);
+        let name = seal.name(&aim.user);
+        if lock(&self.shared.known).remove(&name).is_none() {
+            return;
+        }
+        let flux = Fact { kind: Kind::InFlux, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
+        let (done, written) = oneshot::channel();
+        self.put(Line { record: Record { name, value: seal.close(&name, &flux) }, done: Some(done) });
+        // Late or never, the write goes on.
+        let _best_effort = timeout(DEADLINE, written).await;
+    }
+
+    /// The user stands as the flight wanted it.
+    pub(super) fn stands(&self, aim: &Aim, now: Timestamp) {
+        let seal = self.shared.seals.of(aim.under);
+        let name = seal.name(&aim.user);
+        let value = seal.close(&name, &Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now });
+        {
+            let mut known = lock(&self.shared.known);
+            if known.len() >= self.shared.capacity && !known.contains_key(&name) {
+                return;
+            }
+            known.insert(name, value.clone());
+        }
+        self.put(Line { record: Record { name, value }, done: None });
+    }
+
+    fn put(&self, line: Line) {
+        if self.lines.try_send(line).is_err() {
+            self.shared.rewrite.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Shared {
+    /// Takes over what is right. One record that is damaged makes all of them doubtful: it may have been the one that took another back.
+    fn read(&self, disk: &Disk, records: Vec<Record>) {
+        let (mut foreign, mut known) = (0_usize, HashMap::new());
+        for Record { name, value } in records {
+            match self.seals.open_value(&name, &value) {
+                Ok(Fact { kind: Kind::Stands, .. }) => drop(known.insert(name, value)),
+                Ok(Fact { kind: Kind::InFlux, .. }) => drop(known.remove(&name)),
+                Err(super::seal::Worthless::Foreign) => foreign += 1,
+                Err(super::seal::Worthless::Damaged) => {
+                    warn!("the file in `cache.path` is damaged; it is set aside beside it, and the cluster is asked again");
+                    disk.set_aside();
+                    return;
+                }
+            }
+        }
+        if foreign > 0 {
+            warn!(records = foreign, "the file in `cache.path` has records made with another `secret_key`; they are ignored");
+        }
+        info!(users = known.len(), "users remembered from the file in `cache.path`");
+        *lock(&self.known) = known;
+    }
+
+    /// Everything that is still worth something.
+    fn snapshot(&self) -> Vec<Record> {
+        let now = self.clock.now();
+        let mut known = lock(&self.known);
+        known.retain(|name, value| {
+            let fact = self.seals.open_value(name, value);
+            fact.is_ok_and(|fact| now.since(fact.at).is_none_or(|age| age < self.lasts))
+        });
+        known.iter().map(|(name, value)| Record { name: *name, value: value.clone() }).collect()
+    }
+
+    fn troubled(&self, why: Option<&'static str>) -> bool {
+        let mut trouble = lock(&self.trouble);
+        let new = *trouble != why;
+        *trouble = why;
+        new
+    }
+}
+
+/// Writes what comes, until the last flight has landed after the end.
+async fn write(shared: Arc<Shared>, mut disk: Disk, mut coming: mpsc::Receiver<Line>, front: Arc<Front>, tasks: Tasks) {
+    loop {
+        let mut lines = Vec::new();
+        tokio::select! {
+            received = coming.recv_many(&mut lines, BATCH) => if received == 0 {
+                return;
+            },
+            () = async { tasks.ending().await; sleep(Duration::from_millis(20)).await } => {
+                if lock(&front.aloft).is_empty() && coming.is_empty() {
+                    return;
+                }
+                continue;
+            }
+        }
+        let (records, done): (Vec<_>, Vec<_>) = lines.into_iter().map(|line| (line.record, line.done)).unzip();
+        let own = Arc::clone(&shared);
+        let work = tokio::task::spawn_blocking(move || {
+            let whole = own.rewrite.swap(false, Ordering::AcqRel) || disk.is_long();
+            // The table is the truth and newer than the lines: a file that is written anew needs none of them.
+            let result = if whole { disk.rewrite(&own.snapshot()) } else { disk.append(&records) };
+            (disk, result)
+        });
+        let Ok((back, result)) = work.await else {
+            shared.troubled(Some("its writer has crashed"));
+            return;
+        };
+        disk = back;
+        match result {
+            Ok(()) => {
+                if shared.troubled(None) {
+                    info!("the file in `cache.path` is written again");
+                }
+            }
+            Err(why) => {
+                shared.rewrite.store(true, Ordering::Release);
+                if shared.troubled(Some("it cannot be written")) {
+                    error!(error = %why, "the file in `cache.path` cannot be written; logins go on, and the next start asks the cluster again");
+                }
+            }
+        }
+        for done in done.into_iter().flatten() {
+            // Whoever waited may have given up.
+            let _nobody = done.send(());
+        }
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The file itself: a line that names the layout, then records of one length, each sealed. The last word about a name counts.
+
+use crate::ledger::seal::{Name, VALUE};
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+use tracing::warn;
+
+const FIRST_LINE: &[u8] = b"elastauth ledger 1\n";
+const RECORD: usize = 16 + VALUE;
+/// A short file is never written anew for its length.
+const SHORT: u64 = 1 << 20;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) name: Name,
+    pub(super) value: Vec<u8>,
+}
+
+/// The folder, taken.
+#[derive(Debug)]
+pub(super) struct Disk {
+    folder: PathBuf,
+    /// Held open: the lock is this process's for as long as it lives, however it ends.
+    _lock: fs::File,
+    file: Option<fs::File>,
+    length: u64,
+    /// How long it was when it was last written anew.
+    whole: u64,
+}
+
+/// Why the folder is not ours.
+#[derive(Debug)]
+pub(super) enum TakeError {
+    /// Another process has it.
+    Taken,
+    /// The system refuses a step.
+    Io(&'static str, io::Error),
+}
+
+impl Disk {
+    /// Takes the folder and reads the file.
+    pub(super) fn take(folder: &Path, capacity: usize) -> Result<(Self, Vec<Record>), TakeError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|why| TakeError::Io("make it", why))?;
+        let lock = open(&folder.join("ledger.lock")).map_err(|why| TakeError::Io("open its lock", why))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(TakeError::Taken),
+            Err(fs::TryLockError::Error(why)) => return Err(TakeError::Io("lock it", why)),
+        }
+        let disk = Self { folder: folder.to_owned(), _lock: lock, file: None, length: 0, whole: 0 };
+        let records = disk.read(capacity).map_err(|why| TakeError::Io("read its file", why))?;
+        Ok((disk, records))
+    }
+
+    fn read(&self, capacity: usize) -> io::Result<Vec<Record>> {
+        let file = match fs::File::open(self.path()) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        // We never write more than this; a longer one is not ours and does not get our memory.
+        let most = 2 * SHORT + 4 * (capacity as u64).saturating_mul(RECORD as u64);
+        let mut bytes = Vec::new();
+        file.take(most + 1).read_to_end(&mut bytes)?;
+        let records = if bytes.len() as u64 > most { None } else { bytes.strip_prefix(FIRST_LINE) };
+        let Some(records) = records else {
+            if !bytes.is_empty() {
+                warn!("the file in `cache.path` is not one of elastauth's, or far too long; it is set aside");
+                self.set_aside();
+            }
+            return Ok(Vec::new());
+        };
+        // What is left over is the beginning of a record that a crash has cut: the write that it stood for had not begun.
+        let whole = records.chunks_exact(RECORD).filter_map(|record| {
+            let (name, value) = record.split_first_chunk()?;
+            Some(Record { name: *name, value: value.to_vec() })
+        });
+        Ok(whole.collect())
+    }
+
+    /// Keeps the file for a look, out of the way. One is kept.
+    pub(super) fn set_aside(&self) {
+        let aside = self.folder.join("ledger.damaged");
+        if let Err(why) = fs::rename(self.path(), aside) {
+            warn!(error = %why, "it cannot be set aside; it is written over");
+        }
+    }
+
+    /// Whether most of it are old words.
+    pub(super) fn is_long(&self) -> bool {
+        self.length > SHORT + 2 * self.whole
+    }
+
+    /// Adds records, and waits until they are on the disk.
+    pub(super) fn append(&mut self, records: &[Record]) -> io::Result<()> {
+        let Some(file) = self.file.as_mut() else { return Err(io::Error::other("the file was given up")) };
+        let mut bytes = Vec::with_capacity(records.len() * RECORD);
+        for record in records {
+            add(&mut bytes, record);
+        }
+        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
+        match written {
+            Ok(()) => {
+                self.length += bytes.len() as u64;
+                Ok(())
+            }
+            Err(why) => {
+                self.give_up();
+                Err(why)
+            }
+        }
+    }
+
+    /// Writes it anew, in the place of the old one: whoever looks sees the one or the other.
+    pub(super) fn rewrite(&mut self, records: &[Record]) -> io::Result<()> {
+        let written = self.write_new(records);
+        if written.is_err() {
+            self.give_up();
+        }
+        written
+    }
+
+    fn write_new(&mut self, records: &[Record]) -> io::Result<()> {
+        let temporary = self.folder.join("ledger.new");
+        let mut bytes = Vec::with_capacity(FIRST_LINE.len() + records.len() * RECORD);
+        bytes.extend_from_slice(FIRST_LINE);
+        for record in records {
+            add(&mut bytes, record);
+        }
+        let _gone_already = fs::remove_file(&temporary);
+        let mut file = open(&temporary)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, self.path())?;
+        fs::File::open(&self.folder)?.sync_all()?;
+        self.file = Some(file);
+        self.length = bytes.len() as u64;
+        self.whole = self.length;
+        Ok(())
+    }
+
+    /// What cannot be written any more would tell yesterday's truth. To take it away needs no room.
+    fn give_up(&mut self) {
+        self.file = None;
+        for name in ["ledger.new", "ledger"] {
+            match fs::remove_file(self.folder.join(name)) {
+                Ok(()) => {}
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+                Err(why) => warn!(error = %why, "an outdated file in `cache.path` cannot be removed; remove it before the next start"),
+            }
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join("ledger")
+    }
+}
+
+fn open(path: &Path) -> io::Result<fs::File> {
+    OpenOptions::new().append(true).read(true).create(true).mode(0o600).open(path)
+}
+
+fn add(bytes: &mut Vec<u8>, record: &Record) {
+    bytes.extend_from_slice(&record.name);
+    bytes.extend_from_slice(&record.value);
+}

@@ -1,0 +1,134 @@
+use super::*;
+use crate::{
+    ledger::{Config, Entry, Ledger, StoreConfig, Under},
+    model::{Fingerprint, Username},
+    secret::SecretKey,
+};
+use std::fs;
+
+const ONE: Fingerprint = Fingerprint([1; 16]);
+const TWO: Fingerprint = Fingerprint([2; 16]);
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+struct Process {
+    ledger: Ledger,
+    tasks: Tasks,
+}
+
+impl Process {
+    fn start(folder: &Path) -> Self {
+        Self::with_key(folder, "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a")
+    }
+
+    fn with_key(folder: &Path, key: &str) -> Self {
+        let tasks = Tasks::default();
+        let scope = Scope {
+            cluster: "default".to_owned(),
+            key: SecretKey::parse(key).unwrap(),
+            previous: None,
+            expiration: Duration::from_hours(1),
+        };
+        let clock = Clock::Manual(Arc::new(NOW.0.into()));
+        let store = StoreConfig::File(folder.to_owned(), Box::new(scope));
+        Self { ledger: Ledger::start(&Config { capacity: 1_000 }, store, &clock, &tasks).unwrap(), tasks }
+    }
+
+    async fn knows(&self, user: &str, fingerprint: Fingerprint) -> bool {
+        self.ledger.board(aim(user, fingerprint)).await.vouched() == Some(NOW)
+    }
+
+    async fn learns(&self, user: &str, fingerprint: Fingerprint) {
+        self.ledger.confirmed(&self.ledger.board(aim(user, fingerprint)).await, NOW);
+    }
+
+    /// Ends in order; without it, what is dropped is as good as killed.
+    async fn end(self) {
+        self.tasks.end();
+        assert!(self.tasks.drained(Duration::from_secs(10)).await);
+    }
+}
+
+fn aim(user: &str, fingerprint: Fingerprint) -> Aim {
+    Aim { user: Username::parse(user).unwrap(), fingerprint, epoch: 7, under: Under::Current }
+}
+
+#[tokio::test]
+async fn what_was_learnt_survives_a_restart_and_holds_no_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    for n in 0..500 {
+        first.learns(&format!("user-{n}"), ONE).await;
+    }
+    first.end().await;
+    let bytes = fs::read(folder.path().join("ledger")).unwrap();
+    assert!(!bytes.windows(5).any(|window| window == b"user-"));
+    let second = Process::start(folder.path());
+    assert!(second.knows("user-0", ONE).await && second.knows("user-499", ONE).await);
+    assert!(!second.knows("user-0", TWO).await && !second.knows("somebody", ONE).await);
+    assert_eq!(second.ledger.recall(&Username::parse("user-0").unwrap(), NOW), None::<Entry>);
+    second.end().await;
+}
+
+#[tokio::test]
+async fn a_write_whose_end_nobody_saw_leaves_nothing_to_believe() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    first.learns("alice", ONE).await;
+    first.learns("bob", ONE).await;
+    first.ledger.begin_write(&mut first.ledger.board(aim("alice", TWO)).await, NOW).await;
+    first.end().await;
+    let second = Process::start(folder.path());
+    assert!(!second.knows("alice", ONE).await && !second.knows("alice", TWO).await && second.knows("bob", ONE).await);
+    second.end().await;
+}
+
+#[tokio::test]
+async fn a_cut_record_is_dropped_and_a_changed_one_sets_the_file_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger");
+    let first = Process::start(folder.path());
+    first.learns("alice", ONE).await;
+    first.learns("bob", ONE).await;
+    first.end().await;
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, whole.get(..whole.len() - 1).unwrap()).unwrap();
+    let cut = Process::start(folder.path());
+    assert!(cut.knows("alice", ONE).await != cut.knows("bob", ONE).await);
+    cut.end().await;
+    let mut changed = whole.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    for damaged in [changed, b"nonsense".to_vec()] {
+        fs::write(&file, &damaged).unwrap();
+        let third = Process::start(folder.path());
+        assert!(!third.knows("alice", ONE).await && !third.knows("bob", ONE).await);
+        assert_eq!(fs::read(folder.path().join("ledger.damaged")).unwrap(), damaged);
+        third.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_process_goes_on_in_memory_alone_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    let second = Process::start(folder.path());
+    assert_eq!(first.ledger.store_state(), Ok("file"));
+    assert_eq!(second.ledger.store_state(), Err("another process has the folder".to_owned()));
+    second.learns("alice", ONE).await;
+    assert!(second.ledger.recall(&Username::parse("alice").unwrap(), NOW).is_some());
+    first.end().await;
+}
+
+#[tokio::test]
+async fn another_key_finds_nothing_and_a_folder_that_cannot_be_made_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    first.learns("alice", ONE).await;
+    first.end().await;
+    let other = Process::with_key(folder.path(), "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c");
+    assert!(!other.knows("alice", ONE).await);
+    other.end().await;
+    let nowhere = Process::start(&folder.path().join("ledger").join("below a file"));
+    assert!(nowhere.ledger.store_state().is_err());
+    nowhere.learns("alice", ONE).await;
+    assert!(nowhere.ledger.recall(&Username::parse("alice").unwrap(), NOW).is_some());
+}

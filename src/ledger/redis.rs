@@ -1,0 +1,372 @@
+//! Facts that replicas share through Redis.
+//!
+//! Redis is never on the way of a known user. A flight asks it once and tells it once, each within [`DEADLINE`]; whatever else has to be told waits in
+//! a bounded queue. A Redis that is slow, full, read-only, lost or lying costs calls to the cluster, never a login.
+//!
+//! What keeps the facts right while several replicas write:
+//! - Before a write leaves, its replica puts "in flux" in the place of the fact and tells the others, in one step. Only if that still lies there
+//!   when the write has ended does the new fact take its place; otherwise somebody else wrote meanwhile, and nothing is left that could be wrong.
+//! - A replica that only asked the cluster stores the answer only if nothing has changed in Redis since before it asked.
+//! - Every replica hears of each change (`hearing`) and drops what it remembers. Whoever cannot hear believes its memory for ten seconds.
+//! - After an outage nothing that was stored before it is believed: changes may be missing.
+
+mod address;
+mod health;
+mod hearing;
+mod link;
+mod pending;
+
+pub use address::{Config, InvalidAddress, Node, Place};
+pub use link::SetUpError;
+
+use super::{
+    Aim, Boarding, Expected, Found, Front, Scope, lock,
+    seal::{Fact, Kind, Letter, News, SUBJECT, Seals, Worthless, claimed_key},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    shutdown::Tasks,
+};
+use aws_lc_rs::rand;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use health::{Health, Part};
+use link::{AskError, Link};
+use pending::{Errand, Pending, What};
+use redis::Cmd;
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Notify;
+use tracing::warn;
+
+/// How long a flight waits for Redis. A Redis in the same network answers within a millisecond; the cluster's own answer takes several.
+pub const DEADLINE: Duration = Duration::from_millis(50);
+/// How long an errand of the queue may take: nobody waits for it.
+const ERRAND: Duration = Duration::from_secs(1);
+/// How long "in flux" lies there: a write has 10 s, and one that was given up may be applied until the cluster's own time-outs have passed (90 s).
+const FLUX: Duration = Duration::from_secs(100);
+
+/// Puts "in flux" in the place of what is there, tells everybody, and gives back what was there.
+const BEGIN: &str = "local old = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) redis.call('PUBLISH', ARGV[3], ARGV[4]) return old";
+/// The end of a write: the new fact if nobody else wrote meanwhile, else nothing; and tells everybody.
+const WRITTEN: &str = "local now = redis.call('GET', KEYS[1]) if now and ARGV[1] ~= '' and string.sub(now, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) elseif now then redis.call('DEL', KEYS[1]) end redis.call('PUBLISH', ARGV[4], ARGV[5])";
+/// What the cluster has said, if nothing has changed since before it was asked.
+const CONFIRMED: &str =
+    "local now = redis.call('GET', KEYS[1]) if (now or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end";
+
+/// The store.
+pub(super) struct Redis(Arc<Shared>);
+
+struct Shared {
+    link: Link,
+    health: Arc<Health>,
+    seals: Seals,
+    front: Arc<Front>,
+    clock: Clock,
+    /// Stands before every name.
+    prefix: String,
+    channel: String,
+    /// How long a fact lies in Redis: no longer than it is believed. Whether it still is, our own clock says.
+    lasts: Duration,
+    /// Who we are among the replicas.
+    own: [u8; 8],
+    pending: Mutex<Pending>,
+    wake: Notify,
+    /// Somebody has begun to listen for our own beat.
+    wake_beat: Notify,
+    /// When the last outage ended: what was stored before may have missed a change.
+    outage_ended: AtomicU64,
+    foreign_told: AtomicBool,
+    damaged_told: AtomicBool,
+    counts: Counts,
+}
+
+/// What became of the dealings with Redis.
+#[derive(Debug, Default)]
+struct Counts {
+    foreign: AtomicU64,
+    damaged: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Redis {
+    /// Prepares the way and sets out on it; does not wait to arrive.
+    pub(super) fn start(config: &Config, scope: &Scope, front: Arc<Front>, clock: Clock, tasks: &Tasks) -> Result<Self, SetUpError> {
+        let health = Arc::new(Health::new(clock.clone()));
+        let mut own = [0; 8];
+        rand::fill(&mut own).map_err(|_| SetUpError::NoRandomness)?;
+        let shared = Arc::new(Shared {
+            link: Link::new(config, Arc::clone(&health))?,
+            health,
+            seals: Seals::new(&scope.key, scope.previous.as_ref(), &scope.cluster),
+            front,
+            clock,
+            prefix: format!("elastauth:{}:", scope.cluster),
+            channel: format!("elastauth:{}", scope.cluster),
+            lasts: scope.expiration,
+            own,
+            pending: Mutex::default(),
+            wake: Notify::new(),
+            wake_beat: Notify::new(),
+            outage_ended: AtomicU64::new(0),
+            foreign_told: AtomicBool::new(false),
+            damaged_told: AtomicBool::new(false),
+            counts: Counts::default(),
+        });
+        tasks.spawn(until_the_end(tasks.clone(), Arc::clone(&shared), async |shared| shared.link.keep().await));
+        tasks.spawn(until_the_end(tasks.clone(), Arc::clone(&shared), async |shared| hearing::hear(shared).await));
+        tasks.spawn(until_the_end(tasks.clone(), Arc::clone(&shared), async |shared| hearing::beat(shared).await));
+        tasks.spawn(Arc::clone(&shared).run_errands(tasks.clone()));
+        Ok(Self(shared))
+    }
+
+    pub(super) fn state(&self) -> Result<(), String> {
+        self.0.health.state()
+    }
+
+    /// What Redis has about the user; `None` where it could not be asked.
+    pub(super) async fn look(&self, aim: &Aim) -> Option<Found> {
+        let shared = &self.0;
+        let mut get = Cmd::new();
+        get.arg("GET").arg(shared.key(aim));
+        match shared.link.ask::<Option<Vec<u8>>>(&get, DEADLINE).await {
+            Ok(raw) => {
+                shared.health.set(Part::Reads, None);
+                let fact = raw.as_deref().and_then(|raw| shared.judge(aim, raw));
+                Some(Found { fact, raw })
+            }
+            Err(error) => {
+                shared.failed(Part::Reads, &error);
+                None
+            }
+        }
+    }
+
+    /// Puts "in flux" there and tells the others. If that cannot be done in time it is done later, without holding up the write.
+    pub(super) async fn begin_write(&self, aim: &Aim, now: Timestamp) -> Expected {
+        let shared = &self.0;
+        let seal = shared.seals.of(aim.under);
+        let flux = Fact { kind: Kind::InFlux, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
+        let flux = seal.close(&seal.name(&aim.user), &flux);
+        let Some(letter) = shared.letter_about(aim) else { return Expected::Unknown };
+        let mut begin = Cmd::new();
+        begin.arg("EVAL").arg(BEGIN).arg(1).arg(shared.key(aim));
+        begin.arg(&flux).arg(millis(FLUX)).arg(&shared.channel).arg(&letter);
+        match shared.link.ask::<Option<Vec<u8>>>(&begin, DEADLINE).await {
+            Ok(old) => {
+                shared.health.set(Part::Writes, None);
+                let others = old.is_some_and(|old| subject(&old) != subject(&flux) && is_flux(shared.judge(aim, &old)));
+                if others { Expected::Unknown } else { Expected::Value(flux) }
+            }
+            Err(error) => {
+                shared.failed(Part::Writes, &error);
+                // To forget takes no memory: it works where Redis is full.
+                let errand = Errand { key: shared.key(aim), what: What::Forget, letter };
+                if !matches!(error, AskError::Refused(_)) || shared.forget(&errand, DEADLINE).await.is_err() {
+                    shared.put(errand);
+                }
+                Expected::Unknown
+            }
+        }
+    }
+
+    /// The user stands as the flight wanted it; `alone` unless another replica has said something else meanwhile.
+    pub(super) fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool, alone: bool) {
+        let (shared, aim) = (&self.0, &boarding.aim);
+        let seal = shared.seals.of(aim.under);
+        let fact = Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
+        let value = seal.close(&seal.name(&aim.user), &fact);
+        let what = match (&boarding.expected, &boarding.vouched) {
+            (Expected::Value(flux), _) if written => {
+                What::Written { instead_of: if alone { subject(flux).to_vec() } else { Vec::new() }, value }
+            }
+            (Expected::Unknown, _) if written => What::Forget,
+            (_, Some(found)) if alone && !is_flux(found.fact) => {
+                What::Confirmed { instead_of: found.raw.clone().unwrap_or_default(), value }
+            }
+            _ => return,
+        };
+        if let Some(letter) = shared.letter_about(aim) {
+            shared.put(Errand { key: shared.key(aim), what, letter });
+        }
+    }
+}
+
+impl Shared {
+    fn key(&self, aim: &Aim) -> String {
+        format!("{}{}", self.prefix, BASE64_URL_SAFE_NO_PAD.encode(self.seals.of(aim.under).name(&aim.user)))
+    }
+
+    fn letter_about(&self, aim: &Aim) -> Option<Vec<u8>> {
+        let letter = Letter { from: self.own, news: News::Changed(aim.user.clone(), aim.fingerprint) };
+        self.seals.of(aim.under).close_letter(&letter)
+    }
+
+    /// What a value is worth, and a word in the log where it is not what we would have written.
+    fn judge(&self, aim: &Aim, raw: &[u8]) -> Option<Fact> {
+        let seal = self.seals.of(aim.under);
+        match seal.open(&seal.name(&aim.user), raw) {
+            // One of before an outage may have missed its end.
+            Ok(fact) if fact.kind == Kind::Stands && fact.at.0 < self.outage_ended.load(Ordering::Acquire) => None,
+            Ok(fact) => Some(fact),
+            Err(worthless) => {
+                let own = claimed_key(raw).is_some_and(|key| self.seals.know(key));
+                self.worthless(if own { Worthless::Damaged } else { worthless });
+                None
+            }
+        }
+    }
+
+    fn worthless(&self, why: Worthless) {
+        match why {
+            Worthless::Foreign => {
+                count(&self.counts.foreign);
+                if !self.foreign_told.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        "Redis holds facts of an elastauth with another `secret_key` for the same cluster name; they are ignored. Replicas of one cluster need one key, two clusters need two names (`elasticsearch.cluster_name`)"
+                    );
+                }
+            }
+            Worthless::Damaged => {
+                count(&self.counts.damaged);
+                if !self.damaged_told.swap(true, Ordering::Relaxed) {
+                    warn!("Redis holds something that no elastauth has written there, or not so; it is ignored");
+                }
+            }
+        }
+    }
+
+    fn failed(&self, part: Part, error: &AskError) {
+        count(&self.counts.failed);
+        // A link that is away says so for itself.
+        if let AskError::Refused(why) = error {
+            self.health.set(part, Some(*why));
+        }
+    }
+
+    fn put(&self, errand: Errand) {
+        if !lock(&self.pending).put(errand) {
+            count(&self.counts.dropped);
+            self.health.set(Part::Queue, Some("changes were lost while it could not be told"));
+        }
+        self.wake.notify_one();
+    }
+
+    /// Runs errands until the end, and those of the last flights after it.
+    async fn run_errands(self: Arc<Self>, tasks: Tasks) {
+        loop {
+            let next = lock(&self.pending).next();
+            match next {
+                Some(errand) => {
+                    if let Err(AskError::Away | AskError::Late) = self.run(&errand).await {
+                        lock(&self.pending).put_back(errand);
+                        if tasks.is_ending() {
+                            return;
+                        }
+                        tokio::select! {
+                            () = self.link.up() => {}
+                            () = tasks.ending() => {}
+                        }
+                    }
+                }
+                None if tasks.is_ending() && lock(&self.front.aloft).is_empty() => return,
+                None => {
+                    self.health.set(Part::Queue, None);
+                    tokio::select! {
+                        () = self.wake.notified() => {}
+                        () = ended_and_a_moment(&tasks) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn run(&self, errand: &Errand) -> Result<(), AskError> {
+        let mut script = Cmd::new();
+        let (value, instead_of) = match &errand.what {
+            What::Forget => return self.forget(errand, ERRAND).await,
+            What::Written { value, instead_of } => {
+                script.arg("EVAL").arg(WRITTEN);
+                (value, instead_of)
+            }
+            What::Confirmed { value, instead_of } => {
+                script.arg("EVAL").arg(CONFIRMED);
+                (value, instead_of)
+            }
+        };
+        script.arg(1).arg(&errand.key).arg(instead_of).arg(value).arg(millis(self.lasts));
+        if errand.what.is_news() {
+            script.arg(&self.channel).arg(&errand.letter);
+        }
+        match self.link.ask::<()>(&script, ERRAND).await {
+            Ok(()) => {
+                self.health.set(Part::Writes, None);
+                Ok(())
+            }
+            Err(error) => {
+                self.failed(Part::Writes, &error);
+                match error {
+                    AskError::Refused(_) if errand.what.is_news() => self.forget(errand, ERRAND).await,
+                    AskError::Refused(_) => Ok(()),
+                    AskError::Away | AskError::Late => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Takes the fact away and tells everybody: two commands that work where scripts do not. Both are tried.
+    async fn forget(&self, errand: &Errand, deadline: Duration) -> Result<(), AskError> {
+        let (mut del, mut publish) = (Cmd::new(), Cmd::new());
+        del.arg("DEL").arg(&errand.key);
+        publish.arg("PUBLISH").arg(&self.channel).arg(&errand.letter);
+        let (gone, told) = tokio::join!(self.link.ask::<()>(&del, deadline), self.link.ask::<()>(&publish, deadline));
+        for error in [gone.as_ref().err(), told.as_ref().err()].into_iter().flatten() {
+            self.failed(Part::Writes, error);
+        }
+        gone.and(told)
+    }
+}
+
+/// Ends the work with the program, wherever it is.
+async fn until_the_end(tasks: Tasks, shared: Arc<Shared>, work: impl AsyncFnOnce(&Shared)) {
+    tokio::select! {
+        () = work(&shared) => {}
+        () = tasks.ending() => {}
+    }
+}
+
+/// After the end has begun, often enough to see that the last flight has landed.
+async fn ended_and_a_moment(tasks: &Tasks) {
+    tasks.ending().await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+/// What a value is about.
+fn subject(value: &[u8]) -> &[u8] {
+    value.get(..SUBJECT).unwrap_or(value)
+}
+
+fn is_flux(fact: Option<Fact>) -> bool {
+    fact.is_some_and(|fact| fact.kind == Kind::InFlux)
+}
+
+fn millis(time: Duration) -> u64 {
+    // Redis refuses an expiry of zero.
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("counts", &self.0.counts).finish_non_exhaustive()
+    }
+}

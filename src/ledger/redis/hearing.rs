@@ -1,0 +1,107 @@
+//! Hearing of changes that other replicas make.
+//!
+//! A subscription that has silently died looks like one on which nobody says anything. So every replica says something every two seconds, and
+//! believes that it hears only for as long as it hears itself: that proves the whole way, from publishing to hearing.
+
+use super::{Shared, health::Part, link::Waits};
+use crate::{
+    clock::Timestamp,
+    ledger::{
+        Front,
+        seal::{Letter, News, Under},
+    },
+};
+use futures_util::StreamExt as _;
+use std::{sync::atomic::Ordering, time::Duration};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How often a replica says that it is there.
+const BEAT: Duration = Duration::from_secs(2);
+/// Two beats, and one second for a slow one.
+const DEAF: Duration = Duration::from_secs(5);
+/// A Redis that is heard so soon after the start was never away.
+const START: Duration = Duration::from_secs(5);
+
+/// Hears for ever. Never ends by itself.
+pub(super) async fn hear(shared: &Shared) {
+    let started = Instant::now();
+    let (mut waits, mut outage) = (Waits::default(), false);
+    loop {
+        let since = Instant::now();
+        match shared.link.subscribe(&shared.channel).await {
+            Ok(subscription) => {
+                let mut letters = subscription.into_on_message();
+                shared.wake_beat.notify_one();
+                let (mut heard, mut last) = (false, Instant::now());
+                loop {
+                    tokio::select! {
+                        letter = letters.next() => match letter {
+                            None => break,
+                            Some(letter) => if takes(shared, letter.get_payload_bytes()) {
+                                last = Instant::now();
+                                if !heard {
+                                    heard = true;
+                                    arrived(shared, outage || started.elapsed() >= START);
+                                }
+                            },
+                        },
+                        () = sleep_until(last + DEAF) => break,
+                    }
+                }
+                shared.front.hears_since(Front::UNHEARD);
+                shared.health.set(Part::News, Some("changes by other replicas are not heard"));
+                outage = outage || heard;
+                if since.elapsed() >= DEAF * 2 {
+                    waits = Waits::default();
+                }
+            }
+            Err(why) => shared.health.set(Part::News, Some(why)),
+        }
+        waits.wait().await;
+    }
+}
+
+/// Says that we are there, for ever.
+pub(super) async fn beat(shared: &Shared) {
+    loop {
+        let letter = Letter { from: shared.own, news: News::Beat };
+        if let Some(letter) = shared.seals.of(Under::Current).close_letter(&letter) {
+            let mut publish = redis::Cmd::new();
+            publish.arg("PUBLISH").arg(&shared.channel).arg(letter);
+            // If it fails nobody hears it, and that is the measure.
+            if shared.link.ask::<()>(&publish, super::DEADLINE * 4).await == Err(super::AskError::Away) {
+                shared.link.up().await;
+                continue;
+            }
+        }
+        tokio::select! {
+            () = sleep(BEAT) => {}
+            () = shared.wake_beat.notified() => {}
+        }
+    }
+}
+
+fn arrived(shared: &Shared, after_an_outage: bool) {
+    let now = shared.clock.now();
+    if after_an_outage {
+        shared.outage_ended.store(now.0, Ordering::Release);
+    }
+    shared.front.hears_since(Timestamp(now.0));
+    shared.health.set(Part::News, None);
+}
+
+/// Takes one letter; says whether it is our own.
+fn takes(shared: &Shared, closed: &[u8]) -> bool {
+    match shared.seals.open(closed) {
+        Ok(letter) if letter.from == shared.own => true,
+        Ok(Letter { news: News::Changed(user, fingerprint), .. }) => {
+            shared.front.contradict(&user, fingerprint);
+            false
+        }
+        Ok(Letter { news: News::Beat, .. }) => false,
+        Err(worthless) => {
+            shared.worthless(worthless);
+            false
+        }
+    }
+}

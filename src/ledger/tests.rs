@@ -1,0 +1,73 @@
+use super::*;
+
+const ONE: Fingerprint = Fingerprint([1; 16]);
+const TWO: Fingerprint = Fingerprint([2; 16]);
+
+fn user(n: usize) -> Username {
+    Username::parse(&format!("user-{n}")).unwrap()
+}
+
+fn aim(n: usize, fingerprint: Fingerprint) -> Aim {
+    Aim { user: user(n), fingerprint, epoch: 0, under: Under::Current }
+}
+
+fn stands(fingerprint: Fingerprint, at: u64) -> Entry {
+    Entry::Stands { fingerprint, seen: Timestamp(at) }
+}
+
+#[tokio::test]
+async fn the_last_word_counts() {
+    let ledger = Ledger::new(&Config { capacity: 10 });
+    assert_eq!(ledger.recall(&user(1), Timestamp(1)), None);
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1));
+    assert_eq!(ledger.recall(&user(1), Timestamp(1)), Some(stands(ONE, 1)));
+    let mut boarding = ledger.board(aim(1, TWO)).await;
+    ledger.begin_write(&mut boarding, Timestamp(2)).await;
+    assert_eq!(ledger.recall(&user(1), Timestamp(2)), Some(Entry::InFlux));
+    ledger.written(&boarding, Timestamp(3));
+    assert_eq!(ledger.recall(&user(1), Timestamp(999_999)), Some(stands(TWO, 3)));
+}
+
+#[tokio::test]
+async fn a_flood_of_users_stays_within_the_bound() {
+    let ledger = Ledger::new(&Config { capacity: 1_000 });
+    for n in 0..50_000 {
+        ledger.confirmed(&ledger.board(aim(n, ONE)).await, Timestamp(1));
+    }
+    assert!(ledger.len() <= 1_000, "{}", ledger.len());
+    assert!(lock(&ledger.front.aloft).is_empty());
+}
+
+#[tokio::test]
+async fn what_others_say_counts_before_during_and_after_a_flight() {
+    let ledger = Ledger::new(&Config { capacity: 10 });
+    let now = Timestamp(1);
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, now);
+    ledger.front.contradict(&user(1), ONE);
+    assert_eq!(ledger.recall(&user(1), now), Some(stands(ONE, 1)), "the same is no contradiction");
+    ledger.front.contradict(&user(1), TWO);
+    assert_eq!(ledger.recall(&user(1), now), None);
+    // The cluster's answer to this flight may be older than the other replica's write.
+    let boarding = ledger.board(aim(1, ONE)).await;
+    ledger.front.contradict(&user(1), TWO);
+    ledger.confirmed(&boarding, now);
+    assert_eq!(ledger.recall(&user(1), now), None);
+    // One's own doubt is never taken away by others.
+    ledger.begin_write(&mut ledger.board(aim(1, ONE)).await, now).await;
+    ledger.front.contradict(&user(1), TWO);
+    assert_eq!(ledger.recall(&user(1), now), Some(Entry::InFlux));
+}
+
+#[tokio::test]
+async fn while_others_go_unheard_an_entry_lives_ten_seconds() {
+    let ledger = Ledger::new(&Config { capacity: 10 });
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1_000));
+    ledger.front.hears_since(Front::UNHEARD);
+    assert!(ledger.recall(&user(1), Timestamp(10_999)).is_some());
+    assert_eq!(ledger.recall(&user(1), Timestamp(11_000)), None);
+    // Heard again: what was kept before may have missed a change.
+    ledger.front.hears_since(Timestamp(20_000));
+    assert_eq!(ledger.recall(&user(1), Timestamp(20_000)), None);
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(20_000));
+    assert!(ledger.recall(&user(1), Timestamp(999_999)).is_some());
+}

@@ -1,0 +1,332 @@
+//! Replicas in front of one stand-in cluster with a real Redis between them: what they tell each other, and that nothing which can happen to Redis
+//! ever costs a login.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+#![allow(clippy::disallowed_methods, dead_code, missing_docs, reason = "a test waits for other programs by the real clock")]
+
+#[path = "support/house.rs"]
+mod house;
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/redis.rs"]
+mod redis;
+#[path = "support/tls.rs"]
+mod tls;
+
+use elastauth::{
+    broker,
+    ledger::redis::{Config, Node, Place},
+    secret::{SecretKey, SecretString},
+};
+use house::{Flow, House, StoreConfig, Tasks, ask};
+use redis::Redis;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// A replica with Redis at this URL, once it hears the others.
+struct Replica {
+    flow: Arc<Flow>,
+    tasks: Tasks,
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.tasks.end();
+    }
+}
+
+fn at(url: &str) -> Config {
+    Config {
+        place: Place::One(Node::parse(url).unwrap()),
+        database: 0,
+        username: None,
+        password: None,
+        tls: elastauth::net::tls::ClientConfig::default(),
+    }
+}
+
+fn replica(house: &House, redis: Config, change: impl FnOnce(&mut broker::Config)) -> Replica {
+    let tasks = Tasks::default();
+    let flow = house.replica_with(&tasks, change, |scope| StoreConfig::Redis(Box::new(redis), Box::new(scope)));
+    Replica { flow, tasks }
+}
+
+async fn ready(replica: &Replica) {
+    until("Redis is in use", || replica.flow.store_state().is_ok()).await;
+}
+
+async fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !seen() {
+        assert!(Instant::now() < end, "{what}: not seen");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn two(house: &House, redis: &Redis) -> (Replica, Replica) {
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    let (one, other) = (replica(house, at(&url), |_| {}), replica(house, at(&url), |_| {}));
+    ready(&one).await;
+    ready(&other).await;
+    (one, other)
+}
+
+async fn stored(redis: &Redis, users: usize) {
+    until("what was written is in Redis", || redis.keys().len() == users && redis.keys().iter().all(|key| kind(redis, key) == "s")).await;
+}
+
+/// `s` for stands, `f` for in flux.
+fn kind(redis: &Redis, key: &str) -> String {
+    redis.cli(&["--raw", "GETRANGE", key, "1", "1"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second() {
+    let (house, redis) = (House::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&house, &redis).await;
+    ask(&one.flow, "alice", "dev").await.unwrap();
+    stored(&redis, 1).await;
+    let ttl: u64 = redis.cli(&["PTTL", &redis.keys()[0]]).parse().unwrap();
+    assert!((3_590_000..=3_600_000).contains(&ttl), "{ttl}");
+    assert!(!redis.keys()[0].contains("alice"));
+    house.calls();
+    let grant = ask(&other.flow, "alice", "dev").await.unwrap();
+    assert!(house.cluster.accepts(grant.credential().authorization()));
+    assert_eq!(house.calls(), Vec::<String>::new());
+    // Other groups on one replica; the other one, which remembers the old ones, must not answer on them for long.
+    let changed = Instant::now();
+    ask(&one.flow, "alice", "admins").await.unwrap();
+    until("the change", || {
+        house.calls();
+        !futures_now(ask(&other.flow, "alice", "dev"))
+            || !house.calls().is_empty()
+            || !house.roles("alice").contains(&"superuser".to_owned())
+    })
+    .await;
+    assert!(changed.elapsed() < Duration::from_secs(1), "{:?}", changed.elapsed());
+    // A clock that has moved past the expiration believes nothing.
+    house.pass(Duration::from_hours(1));
+    house.calls();
+    ask(&one.flow, "alice", "dev").await.unwrap();
+    assert!(!house.calls().is_empty());
+}
+
+/// Whether it is answered without waiting for anything.
+fn futures_now<F: Future>(future: F) -> bool {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    std::pin::pin!(future).poll(&mut context).is_ready()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_that_are_not_right_in_every_bit_cost_a_call_and_nothing_else() {
+    let (house, redis) = (House::new().await, Redis::start(&[]).await);
+    let (one, _other) = two(&house, &redis).await;
+    ask(&one.flow, "alice", "dev").await.unwrap();
+    stored(&redis, 1).await;
+    let alices = redis.keys()[0].clone();
+    ask(&one.flow, "bob", "dev").await.unwrap();
+    stored(&redis, 2).await;
+    let bobs = redis.keys().into_iter().find(|key| *key != alices).unwrap();
+    let url = format!("redis://127.0.0.1:{}", redis.port);
+    let good = redis.home.join("good");
+    let copy = |from: &str, to: &str| assert_eq!(redis.cli(&["COPY", from, to, "REPLACE"]), "1");
+    copy(&alices, "good");
+    for (what, spoil) in [
+        ("swapped", &(|| copy(&bobs, &alices)) as &dyn Fn()),
+        ("truncated", &|| {
+            drop(redis.cli(&["EVAL", "redis.call('SET', KEYS[1], string.sub(redis.call('GET', KEYS[1]), 1, 71))", "1", &alices]));
+        }),
+        ("changed", &|| drop(redis.cli(&["SETRANGE", &alices, "20", "x"]))),
+        ("another time", &|| drop(redis.cli(&["SETRANGE", &alices, "39", "zzzz"]))),
+        ("nonsense", &|| drop(redis.cli(&["SET", &alices, "nonsense"]))),
+        ("another type", &|| drop(redis.cli(&["EVAL", "redis.call('DEL', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')", "1", &alices]))),
+    ] {
+        copy("good", &alices);
+        spoil();
+        let fresh = replica(&house, at(&url), |_| {});
+        ready(&fresh).await;
+        house.calls();
+        ask(&fresh.flow, "alice", "dev").await.unwrap();
+        assert_eq!(house.calls(), ["GET /_security/_authenticate 200 by alice"], "{what}");
+    }
+    drop(good);
+    // Replayed after the expiration: right in every bit, and too old.
+    copy("good", &alices);
+    house.pass(Duration::from_hours(1));
+    let fresh = replica(&house, at(&url), |_| {});
+    ready(&fresh).await;
+    house.calls();
+    ask(&fresh.flow, "alice", "dev").await.unwrap();
+    assert_eq!(house.calls().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_with_another_key_is_no_witness() {
+    let (house, redis) = (House::new().await, Redis::start(&[]).await);
+    let (one, _other) = two(&house, &redis).await;
+    ask(&one.flow, "alice", "dev").await.unwrap();
+    stored(&redis, 1).await;
+    let stranger = replica(&house, at(&format!("redis://127.0.0.1:{}", redis.port)), |config| {
+        config.secret_key = Some(SecretKey::parse("3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c").unwrap());
+    });
+    ready(&stranger).await;
+    house.calls();
+    ask(&stranger.flow, "alice", "dev").await.unwrap();
+    assert!(house.calls().iter().any(|call| call.starts_with("PUT")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_happens_to_redis_costs_a_login() {
+    let house = House::with(|config| config.writes_per_minute = 1_000).await;
+    let mut redis = Redis::start(&[]).await;
+    let (one, other) = two(&house, &redis).await;
+    let mut round = 0;
+    for trouble in ["nothing", "flushed", "paused", "killed", "full", "read-only", "other people's values"] {
+        match trouble {
+            "flushed" => drop(redis.cli(&["FLUSHALL"])),
+            "paused" => redis.signal("STOP"),
+            "killed" => redis.kill(),
+            "full" => {
+                drop((redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), redis.cli(&["CONFIG", "SET", "maxmemory", "1"])));
+            }
+            "read-only" => drop(redis.cli(&["REPLICAOF", "127.0.0.1", "1"])),
+            "other people's values" => redis.keys().iter().for_each(|key| drop(redis.cli(&["SET", key, "x"]))),
+            _ => {}
+        }
+        let end = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < end {
+            round += 1;
+            for n in 0..10 {
+                let user = format!("user-{}", (round * 3 + n) % 40);
+                let groups = if round % 3 == 0 { "dev" } else { "admins" };
+                for flow in [&one.flow, &other.flow] {
+                    let asked = Instant::now();
+                    let grant = ask(flow, &user, groups).await.unwrap_or_else(|why| panic!("{trouble}: {why:?}"));
+                    assert!(house.cluster.accepts(grant.credential().authorization()), "{trouble}");
+                    assert!(asked.elapsed() < Duration::from_secs(1), "{trouble}: {:?}", asked.elapsed());
+                }
+            }
+            house.pass(Duration::from_secs(3));
+        }
+        match trouble {
+            "paused" => redis.signal("CONT"),
+            "killed" => redis.restart().await,
+            "full" => drop(redis.cli(&["CONFIG", "SET", "maxmemory", "0"])),
+            "read-only" => drop(redis.cli(&["REPLICAOF", "NO", "ONE"])),
+            _ => {}
+        }
+        if !["nothing", "flushed", "other people's values"].contains(&trouble) {
+            // The next errand finds it well again.
+            ask(&one.flow, "carol", if round % 2 == 0 { "dev" } else { "admins" }).await.unwrap();
+            ask(&other.flow, "dave", if round % 2 == 0 { "dev" } else { "admins" }).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_facts_are_not_believed() {
+    let (house, mut redis) = (House::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&house, &redis).await;
+    ask(&one.flow, "alice", "dev").await.unwrap();
+    stored(&redis, 1).await;
+    ask(&other.flow, "alice", "dev").await.unwrap();
+    redis.kill();
+    until("the loss", || other.flow.store_state().is_err()).await;
+    house.calls();
+    ask(&other.flow, "alice", "dev").await.unwrap();
+    assert_eq!(house.calls(), Vec::<String>::new());
+    house.pass(Duration::from_secs(10));
+    ask(&other.flow, "alice", "dev").await.unwrap();
+    assert_eq!(house.calls().len(), 1);
+    // Roles change while nobody can be told; when Redis is back, both agree with the cluster.
+    ask(&one.flow, "alice", "admins").await.unwrap();
+    house.pass(Duration::from_secs(10));
+    redis.restart().await;
+    ready(&other).await;
+    ready(&one).await;
+    house.calls();
+    ask(&other.flow, "alice", "dev").await.unwrap();
+    assert!(!house.calls().is_empty());
+    assert!(!house.roles("alice").contains(&"superuser".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ways_to_redis() {
+    let house = House::new().await;
+    let redis = Redis::start(&[]).await;
+    let rights = "on >secret resetchannels &elastauth:* resetkeys ~elastauth:* -@all +ping +get +set +del +eval +publish +subscribe";
+    let rights: Vec<&str> = ["ACL", "SETUSER", "elastauth"].into_iter().chain(rights.split(' ')).collect();
+    assert_eq!(redis.cli(&rights), "OK");
+    assert_eq!(redis.cli(&["ACL", "SETUSER", "default", "resetpass", ">other"]), "OK");
+    let mut config = at(&format!("127.0.0.1:{}", redis.port));
+    (config.username, config.password) = (Some("elastauth".to_owned()), Some(SecretString::from("secret")));
+    shares(&house, &config, "acl").await;
+    config.password = Some(SecretString::from("wrong"));
+    let wrong = replica(&house, config, |_| {});
+    let refused = || wrong.flow.store_state().is_err_and(|why| why.contains("user name or the password"));
+    until("a wrong password is told as one", refused).await;
+    ask(&wrong.flow, "erin", "dev").await.unwrap();
+    drop(redis);
+
+    let redis = Redis::start(&["--unixsocket", "HOME/redis.sock"]).await;
+    shares(&house, &at(&format!("unix://{}/redis.sock", redis.home.display())), "socket").await;
+    shares(&house, &at(&format!("redis://127.0.0.1:{}/3", redis.port)), "database").await;
+    drop(redis);
+
+    let (authority, folder) = (tls::Authority::new(), process::folder());
+    let signed = authority.sign();
+    for (name, text) in [("ca.pem", &authority.pem()), ("redis.pem", &signed.certificate), ("redis.key", &signed.key)] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (ca, cert, key) = (file("ca.pem"), file("redis.pem"), file("redis.key"));
+    let server = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"];
+    let redis = Redis::start_for(&server, &["--tls", "--cacert", &ca]).await;
+    let mut config = at(&format!("rediss://localhost:{}", redis.port));
+    let stranger = replica(&house, config.clone(), |_| {});
+    config.tls.ca_cert = Some(ca.into());
+    shares(&house, &config, "tls").await;
+    assert!(stranger.flow.store_state().is_err(), "a certificate of a CA that nobody named is not believed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_and_a_sentinel() {
+    let house = House::new().await;
+    let node = Redis::start(&["--cluster-enabled", "yes"]).await;
+    node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    until("the cluster", || node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
+    let mut config = at("localhost");
+    config.place = Place::Cluster(vec![Node::parse(&format!("127.0.0.1:{}", node.port)).unwrap()]);
+    shares(&house, &config, "cluster").await;
+    drop(node);
+
+    let master = Redis::start(&[]).await;
+    let conf = process::folder().join("sentinel.conf");
+    let port = process::free_port();
+    let lines = format!("port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\n", master.port);
+    std::fs::write(&conf, lines).unwrap();
+    let mut program = process::command("redis-server");
+    program.arg(&conf).arg("--sentinel");
+    let _sentinel = process::Process::start("sentinel", &mut program);
+    config.place = Place::Sentinel { sentinels: vec![Node::parse(&format!("127.0.0.1:{port}")).unwrap()], master: "main".to_owned() };
+    shares(&house, &config, "sentinel").await;
+}
+
+/// Two replicas of this configuration share what one has learnt.
+async fn shares(house: &House, config: &Config, user: &str) {
+    let (one, other) = (replica(house, config.clone(), |_| {}), replica(house, config.clone(), |_| {}));
+    ready(&one).await;
+    ready(&other).await;
+    ask(&one.flow, user, "dev").await.unwrap();
+    // Told off the request's way.
+    sleep(Duration::from_millis(200)).await;
+    house.calls();
+    ask(&other.flow, user, "dev").await.unwrap();
+    assert_eq!(house.calls(), Vec::<String>::new(), "{user}");
+}
