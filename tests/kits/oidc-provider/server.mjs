@@ -51,7 +51,7 @@ const provider = new Provider(issuer, {
   extraTokenClaims: (_ctx, token) => (token.kind === 'AccessToken' ? claimsOf(token.accountId) : undefined),
   features: {
     devInteractions: { enabled: true },
-    introspection: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId === 'elastauth' },
+    introspection: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId.startsWith('elastauth') },
     revocation: { enabled: true },
     resourceIndicators: {
       enabled: true,
@@ -72,6 +72,6 @@ const provider = new Provider(issuer, {
   ttl: { AccessToken: 300, Interaction: 300, Grant: 300, IdToken: 300, Session: 300 },
 });
 
-provider.on('server_error', (_ctx, error) => console.error(error));
+for (const event of ['server_error', 'introspection.error', 'grant.error', 'authorization.error']) provider.on(event, (_ctx, error) => console.error(event, error));
 provider.listen(config.port, '127.0.0.1', () => console.log(`ready ${issuer}`));
 process.stdin.resume().on('end', () => process.exit(0));
