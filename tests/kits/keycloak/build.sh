@@ -30,6 +30,6 @@ python3 -m zipfile -e "$archive" "$work"
 
 echo "preparing it"
 # In memory: every start begins with nothing, and nothing is left behind.
-sh "$work/keycloak-$version/bin/kc.sh" build --db=dev-mem --cache=local --health-enabled=false >"$work/log" 2>&1 </dev/null ||
+sh "$work/keycloak-$version/bin/kc.sh" build --db=dev-mem --health-enabled=false >"$work/log" 2>&1 </dev/null ||
   { cat "$work/log" >&2; exit 1; }
 mv "$work/keycloak-$version" "$out"

@@ -12,7 +12,7 @@ export JAVA_OPTS_APPEND="-XX:TieredStopAtLevel=1 -XX:-UseG1GC -XX:+UseSerialGC"
 export KC_BOOTSTRAP_ADMIN_USERNAME=admin KC_BOOTSTRAP_ADMIN_PASSWORD=admin-password
 
 exec 3<&0
-sh "$1/bin/kc.sh" start --optimized --http-enabled=true --http-host=127.0.0.1 "--http-port=$2" "--hostname=http://127.0.0.1:$2" </dev/null 3<&- &
+sh "$1/bin/kc.sh" start --optimized --cache=local --http-enabled=true --http-host=127.0.0.1 "--http-port=$2" "--hostname=http://127.0.0.1:$2" </dev/null 3<&- &
 server=$!
 trap 'kill -TERM "$server" 2>/dev/null || true' TERM INT
 { cat >/dev/null; kill -TERM "$server" 2>/dev/null; } <&3 3<&- >/dev/null 2>&1 &
