@@ -96,7 +96,7 @@ impl std::ops::Deref for Elastauth {
     }
 }
 
-/// One of the two helpers of the benchmark.
+/// One of the helpers of the benchmark.
 pub(super) fn example(name: &str) -> anyhow::Result<Running> {
     let address = free_address()?;
     Running::start(Command::new(built(&format!("examples/{name}"))).arg(address.to_string()), address, "/")
