@@ -3,6 +3,7 @@
 
 mod asked;
 mod bent;
+mod fuzz;
 mod logout;
 mod mapping;
 
