@@ -23,6 +23,7 @@ pub(crate) struct Server {
     tls: Option<Arc<ClientConfig>>,
     source: IpAddr,
     host: Option<String>,
+    deadline: Duration,
 }
 
 /// What came back.
@@ -35,7 +36,7 @@ pub(crate) struct Answer {
 
 impl Server {
     pub(crate) fn plain(port: u16) -> Self {
-        Self { address: (Ipv4Addr::LOCALHOST, port).into(), tls: None, source: Ipv4Addr::LOCALHOST.into(), host: None }
+        Self { address: (Ipv4Addr::LOCALHOST, port).into(), tls: None, source: Ipv4Addr::LOCALHOST.into(), host: None, deadline: DEADLINE }
     }
 
     pub(crate) fn with_tls(self, config: Arc<ClientConfig>) -> Self {
@@ -45,6 +46,11 @@ impl Server {
     /// Connects from another loopback address.
     pub(crate) fn from(&self, source: Ipv4Addr) -> Self {
         Self { source: source.into(), ..self.clone() }
+    }
+
+    /// Waits so long for an answer.
+    pub(crate) fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Sends another `Host` than the address.
@@ -100,7 +106,7 @@ impl Server {
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-        tokio::time::timeout(DEADLINE, async {
+        tokio::time::timeout(self.deadline, async {
             let stream = self.connect().await?;
             match &self.tls {
                 None => exchange(stream, request).await,

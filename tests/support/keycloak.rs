@@ -10,7 +10,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
+
+/// A busy machine can keep a new realm waiting for long.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Where the code flow ends. Nobody listens there: the browser stops before.
 const CALLBACK: &str = "http://127.0.0.1/callback";
@@ -36,8 +39,8 @@ impl Keycloak {
         run.arg(part("keycloak")).arg(port.to_string()).stdin(Stdio::piped()).env("JAVA", part("java/bin/java"));
         let mut process = Process::start("keycloak", &mut run);
         let listening = async |process: &Process| process.log().contains("Listening on:").then_some(());
-        process.wait_for("its first sign of life", Duration::from_mins(2), listening).await;
-        Self { server: Server::plain(port), port, _process: process }
+        process.wait_for("its first sign of life", PATIENCE, listening).await;
+        Self { server: Server::plain(port).within(PATIENCE), port, _process: process }
     }
 
     async fn administrator(&self) -> String {
@@ -65,6 +68,7 @@ pub(crate) struct Realm {
 impl Realm {
     pub(crate) async fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        static ONE: Mutex<()> = Mutex::const_new(());
         let keycloak = Keycloak::shared().await;
         let name = format!("realm-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/keycloak/realm.json");
@@ -72,6 +76,17 @@ impl Realm {
         let mut realm: Value =
             serde_json::from_str(&template.replace("default-roles-elastauth", &format!("default-roles-{name}"))).expect("JSON");
         realm["realm"] = json!(name);
+        // Making RSA keys is most of what a new realm costs Keycloak, so it gets them. One of them is for encryption, as in any realm.
+        let (first, encryption) = (rsa_key("first", "RS256", 100), rsa_key("encryption", "RSA-OAEP", 100));
+        let shared = |kind: &str, config: Value| json!({ "name": kind, "providerId": format!("{kind}-generated"), "config": config });
+        realm["components"]["org.keycloak.keys.KeyProvider"] = json!([
+            first,
+            encryption,
+            shared("hmac", json!({ "priority": ["100"], "algorithm": ["HS512"] })),
+            shared("aes", json!({ "priority": ["100"] })),
+        ]);
+        // One after the other: two at once wait for each other in its database.
+        let _alone = ONE.lock().await;
         keycloak.manage(Method::POST, "/admin/realms", Some(&realm)).await;
         Self { keycloak, name }
     }
@@ -155,17 +170,15 @@ impl Realm {
 
     /// Makes a new RSA key that signs from now on; the old ones stay good.
     pub(crate) async fn new_key(&self, name: &str, priority: u32) {
-        let key = json!({
-            "name": name, "providerId": "rsa-generated", "providerType": "org.keycloak.keys.KeyProvider",
-            "config": { "priority": [priority.to_string()] },
-        });
+        let mut key = rsa_key(name, "RS256", priority);
+        key["providerType"] = json!("org.keycloak.keys.KeyProvider");
         self.manage(Method::POST, "/components", Some(&key)).await;
     }
 
     /// Takes away the key with which the realm was made.
     pub(crate) async fn delete_first_key(&self) {
         let all = self.manage(Method::GET, "/components?type=org.keycloak.keys.KeyProvider", None).await.json();
-        let first = all.as_array().expect("a list").iter().find(|one| one["name"] == "rsa-generated").expect("the first key");
+        let first = all.as_array().expect("a list").iter().find(|one| one["name"] == "first").expect("the first key");
         self.manage(Method::DELETE, &format!("/components/{}", first["id"].as_str().expect("an id")), None).await;
     }
 
@@ -173,4 +186,19 @@ impl Realm {
         let found = self.manage(Method::GET, &format!("/users?exact=true&username={name}"), None).await.json();
         found[0]["id"].as_str().unwrap_or_else(|| panic!("no user {name}")).to_owned()
     }
+}
+
+/// A new RSA key as Keycloak takes one.
+fn rsa_key(name: &str, algorithm: &str, priority: u32) -> Value {
+    use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    let pair = KeyPair::generate(KeySize::Rsa2048).expect("a key");
+    let der: Pkcs8V1Der<'_> = pair.as_der().expect("its form");
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64_STANDARD.encode(der.as_ref()));
+    let provider = if algorithm == "RSA-OAEP" { "rsa-enc" } else { "rsa" };
+    json!({
+        "name": name, "providerId": provider,
+        "config": { "priority": [priority.to_string()], "algorithm": [algorithm], "privateKey": [pem] },
+    })
 }
