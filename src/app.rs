@@ -17,6 +17,7 @@ use crate::{
     telemetry::{
         audit::{self, Audit},
         metrics::Metrics,
+        traces::Traces,
     },
 };
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -35,6 +36,7 @@ pub struct App {
     /// The listener for operators, where they have one of their own.
     admin: Option<Server>,
     audit: Audit,
+    traces: Traces,
     tasks: Tasks,
 }
 
@@ -62,6 +64,9 @@ pub enum StartError {
     /// The audit stream.
     #[error("the audit stream cannot be set up")]
     Audit(#[source] audit::StartError),
+    /// A certificate or key file towards the collector of traces.
+    #[error("TLS towards the collector of traces cannot be set up")]
+    CollectorTls(#[source] TlsError),
 }
 
 impl App {
@@ -82,6 +87,7 @@ impl App {
         let answered_under = names.unwrap_or_default();
         let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
         let audit = Audit::start(&config.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
+        let traces = Traces::start(config.traces, clock.clone(), metrics.clone()).map_err(StartError::CollectorTls)?;
         let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())
             .map_err(StartError::Key)?;
         let service = Service::new(
@@ -92,6 +98,7 @@ impl App {
             clock,
         )
         .watched(metrics, audit.clone())
+        .traced(traces.clone())
         .with_admin(&config.admin, Arc::new(move || config.shown.clone()));
         let service = Arc::new(service);
         let admin = match config.admin.listen {
@@ -103,7 +110,7 @@ impl App {
             }
         };
         let server = Server::bind(&config.server, service).await.map_err(StartError::Listen)?;
-        Ok(Self { server, admin, audit, tasks })
+        Ok(Self { server, admin, audit, traces, tasks })
     }
 
     /// The three decisions without a listener, for a look at what they would say.
@@ -133,7 +140,7 @@ impl App {
 
     /// Serves until `end` resolves, then finishes what is in hand: requests first, and every write to the cluster that has begun.
     pub async fn run_until(self, end: impl Future<Output = ()>) {
-        let Self { server, admin, audit, tasks } = self;
+        let Self { server, admin, audit, traces, tasks } = self;
         info!(listen = %server.local_addr(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
         tasks.spawn(server.run(tasks.clone()));
         if let Some(admin) = admin {
@@ -146,6 +153,7 @@ impl App {
         if !tasks.drained(DRAIN).await {
             warn!("some work did not finish in time and is given up");
         }
+        traces.finish().await;
         audit.flush(LAST_WORDS).await;
     }
 }

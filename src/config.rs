@@ -54,6 +54,7 @@ pub struct Config {
     pub store: ledger::StoreConfig,
     pub telemetry: telemetry::Config,
     pub audit: telemetry::audit::Config,
+    pub traces: telemetry::traces::Config,
     pub admin: server::AdminConfig,
     /// The effective configuration for people, with `***` in the place of every secret.
     pub shown: serde_json::Value,

@@ -21,7 +21,7 @@ use crate::{
     },
     respond::{IdentityHeaders, Protocol, Response},
     shutdown::Tasks,
-    telemetry::{audit::Audit, metrics::Metrics},
+    telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
 };
 use admin::{Admin, Page};
 use connection::Connection;
@@ -52,6 +52,7 @@ pub struct Service {
     lines: log::Lines,
     metrics: Metrics,
     audit: Audit,
+    traces: Traces,
     admin: Admin,
 }
 
@@ -70,6 +71,7 @@ impl Service {
             lines: log::Lines::default(),
             metrics: Metrics::default(),
             audit: Audit::default(),
+            traces: Traces::default(),
             admin: Admin::default(),
         }
     }
@@ -78,6 +80,12 @@ impl Service {
     #[must_use]
     pub fn watched(self, metrics: Metrics, audit: Audit) -> Self {
         Self { metrics, audit, ..self }
+    }
+
+    /// Records decisions there.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Answers operators as `config` says; `show` tells the effective configuration, with its secrets already blotted out.

@@ -7,7 +7,7 @@ mod cells;
 mod labels;
 mod process;
 
-pub use labels::{AuditLine, Call, CallEnd, Lookup, Provider, Reload, Step, Verdict};
+pub use labels::{AuditLine, Call, CallEnd, Lookup, Provider, Reload, SpanEnd, Step, Verdict};
 
 use crate::clock::Timestamp;
 use cells::{Counters, Derived, Times};
@@ -46,6 +46,7 @@ struct Numbers {
     reloads: Counters<Reload>,
     audit: Counters<AuditLine>,
     unwritten: Counters<Nothing>,
+    spans: Counters<SpanEnd>,
 }
 
 impl Default for Metrics {
@@ -81,6 +82,7 @@ impl Metrics {
             reloads: Counters::default(),
             audit: Counters::default(),
             unwritten: Counters::default(),
+            spans: Counters::default(),
         };
         let n = &numbers;
         registry.register("elastauth_decisions", "Questions of gateways, by how they ended and who knew the user", n.decisions.clone());
@@ -101,6 +103,7 @@ impl Metrics {
         registry.register("elastauth_reloads", "Reloads of the configuration", n.reloads.clone());
         registry.register("elastauth_audit_lines", "Lines of the audit stream", n.audit.clone());
         registry.register("elastauth_log_lines_suppressed", "Lines of refusals that were left out of the log", n.unwritten.clone());
+        registry.register("elastauth_spans", "Spans of recorded traces, by what became of them", n.spans.clone());
         let decisions = n.decisions.clone();
         registry.register(
             "elastauth_proxy_authentication",
@@ -195,6 +198,11 @@ impl Metrics {
     /// Lines of the audit stream were written, or lost.
     pub fn audited(&self, result: AuditLine, lines: u64) {
         self.0.audit.add_many(result, Nothing::It, lines);
+    }
+
+    /// Spans were sent, or lost.
+    pub fn spans(&self, end: SpanEnd, spans: u64) {
+        self.0.spans.add_many(end, Nothing::It, spans);
     }
 
     /// A refusal was left out of the log.
