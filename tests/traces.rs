@@ -1,15 +1,24 @@
 //! Traces of the running program: what a collector gets, on a real socket, and what becomes of logins when it is in trouble.
 
-#[path = "support/program.rs"]
-mod support;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+
 #[path = "support/collector.rs"]
 mod collector;
+#[path = "support/program.rs"]
+mod support;
 
 use collector::{Collector, Mood};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use std::time::Duration;
 use support::{
     stage::{GATEWAY_KEY, Plan, Stage, question},
+    tls::Authority,
     until,
 };
 
@@ -26,7 +35,8 @@ async fn stage(collector: &Collector, more: &[(&str, &str)]) -> Stage {
     let endpoint = collector.url();
     let headers = format!("authorization=Bearer%20{MARK}");
     let usual = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), ("OTEL_EXPORTER_OTLP_HEADERS", &headers), ("OTEL_BSP_SCHEDULE_DELAY", "20")];
-    let environment: Vec<_> = usual.into_iter().filter(|(name, _)| more.iter().all(|(own, _)| own != name)).chain(more.iter().copied()).collect();
+    let environment: Vec<_> =
+        usual.into_iter().filter(|(name, _)| more.iter().all(|(own, _)| own != name)).chain(more.iter().copied()).collect();
     let plan = Plan { more: "enableOtel: true\nenable_metrics: true\n", environment: &environment, ..Plan::default() };
     Stage::planned(plan).await
 }
@@ -67,7 +77,7 @@ fn text(span: &Span, key: &str) -> Option<String> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[tokio::test]
@@ -99,7 +109,10 @@ async fn a_login_is_a_span_in_the_gateways_trace_with_the_calls_to_the_cluster_i
     for call in calls {
         assert_eq!((&call.trace_id, &call.parent_span_id, call.flags), (&span.trace_id, &span.span_id, 0x101));
         assert!(call.start_time_unix_nano >= span.start_time_unix_nano && call.end_time_unix_nano <= span.end_time_unix_nano, "{spans:#?}");
-        assert_eq!((text(call, "db.system.name").as_deref(), text(call, "server.address").as_deref()), (Some("elasticsearch"), Some("127.0.0.1")));
+        assert_eq!(
+            (text(call, "db.system.name").as_deref(), text(call, "server.address").as_deref()),
+            (Some("elasticsearch"), Some("127.0.0.1"))
+        );
     }
     let got = collector.got();
     assert!(got.iter().all(|got| got.path == "/v1/traces" && got.header("content-type") == "application/x-protobuf"), "{got:?}");
@@ -184,7 +197,8 @@ async fn no_secret_reaches_the_collector() {
     let collector = Collector::start(Mood::Good).await;
     let stage = stage(&collector, &[]).await;
     let (token, cookie, uri) = (format!("Bearer {MARK}"), format!("access_token={MARK}"), format!("/app?token={MARK}"));
-    let headers = [("authorization", &*token), ("cookie", &cookie), ("x-forwarded-uri", &uri), ("remote-groups", "dev"), ("tracestate", MARK)];
+    let headers =
+        [("authorization", &*token), ("cookie", &cookie), ("x-forwarded-uri", &uri), ("remote-groups", "dev"), ("tracestate", MARK)];
     for (user, status) in [("alice", 200), ("elastic", 403), ("a,b", 400)] {
         assert_eq!(ask(&stage, &[&headers[..], &[("remote-user", user)]].concat()).await, status);
     }
@@ -273,6 +287,21 @@ async fn what_still_waits_is_sent_at_the_end() {
     assert!(collector.got().is_empty());
     assert!(stage.elastauth.terminate().await.success());
     assert_eq!(collector.spans().len(), 4);
+}
+
+#[tokio::test]
+async fn a_collector_is_believed_by_the_certificate_that_is_named_for_it() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let collector = Collector::start_tls(authority.sign().server()).await;
+    let folder = tempfile::tempdir().unwrap();
+    for (name, ca, result) in [("right.pem", authority.pem(), "exported"), ("wrong.pem", other.pem(), "unreachable")] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, ca).unwrap();
+        let path = path.display().to_string();
+        let stage = stage(&collector, &[("OTEL_EXPORTER_OTLP_CERTIFICATE", &path), ("OTEL_EXPORTER_OTLP_TIMEOUT", "300")]).await;
+        assert_eq!(ask(&stage, &[("remote-user", "alice")]).await, 200);
+        reaches(&stage, &format!("elastauth_spans_total{{result=\"{result}\"}}"), 4).await;
+    }
 }
 
 #[tokio::test]

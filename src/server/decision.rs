@@ -61,8 +61,7 @@ fn traced<'a>(
     mut span: Active,
 ) -> Pin<Box<dyn Future<Output = Judged> + Send + 'a>> {
     Box::pin(async move {
-        let method = request.method.clone();
-        let here = span.here();
+        let (method, here) = (request.method.clone(), span.here());
         let judged = here.within(judge(connection, request, protocol, admitted, Some(&mut span))).await;
         span.decided(&Decided {
             method,
@@ -126,21 +125,19 @@ async fn judge(
     let asked = Asked::of(&facts.headers, protocol, &method, &uri);
     let outcome = why.outcome();
     let request_id = taken_over(&facts.headers).unwrap_or_else(random_id);
-    let response = turn_away(
-        connection,
-        &TurnedAway {
-            outcome,
-            protocol,
-            form: Form::wanted(&facts.headers),
-            request_id: &request_id,
-            trace_id: span.map(|span| span.trace_id()).as_deref(),
-            user: user.as_ref().map(Username::as_str),
-            provider,
-            asked: Some(&asked),
-            error: &why,
-        },
-    );
-    Judged { response, outcome: Some(outcome), provider }
+    let trace_id = span.map(|span| span.trace_id());
+    let turned_away = TurnedAway {
+        outcome,
+        protocol,
+        form: Form::wanted(&facts.headers),
+        request_id: &request_id,
+        trace_id: trace_id.as_deref(),
+        user: user.as_ref().map(Username::as_str),
+        provider,
+        asked: Some(&asked),
+        error: &why,
+    };
+    Judged { response: turn_away(connection, &turned_away), outcome: Some(outcome), provider }
 }
 
 fn granted(connection: &Connection, facts: &RequestFacts, grant: &Grant) -> Response {

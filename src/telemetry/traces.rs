@@ -92,6 +92,9 @@ impl Traces {
         let (queue, spans) = mpsc::channel(config.queue);
         let (filled, tasks) = (Arc::<Notify>::default(), Tasks::default());
         let (sampler, follows_gateway, batch) = (config.sampler, config.follows_gateway, config.batch);
+        // Not the whole address: a query may hold a key.
+        let to = config.endpoint.authority().map_or("", http::uri::Authority::as_str);
+        tracing::info!(collector = to, sampler = ?config.sampler, "traces are recorded");
         let exporter = Exporter::new(*config, spans, Arc::clone(&filled), losses.clone(), tasks.clone())?;
         tasks.spawn(exporter.run());
         Ok(Self(Some(Arc::new(Recorder { sampler, follows_gateway, queue, batch, filled, losses, clock, tasks }))))

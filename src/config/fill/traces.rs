@@ -194,9 +194,8 @@ impl<'a> Variables<'a> {
         let bare = name.trim_start_matches("parentbased_");
         let argument = self.text(ARGUMENT);
         let choice = match (bare, argument) {
-            ("always_on", _) => Choice::Always,
             ("always_off", _) => Choice::Never,
-            (_, None) => Choice::Always,
+            ("always_on", _) | (_, None) => Choice::Always,
             (_, Some((text, _))) => match text.parse().ok().and_then(Share::new) {
                 Some(share) => Choice::Share(share),
                 None => return self.fault(ARGUMENT, "it must be a number from 0 to 1"),

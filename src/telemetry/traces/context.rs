@@ -152,15 +152,20 @@ pub struct Share {
 impl Share {
     /// From 0 to 1, both included.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 2^63")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "from 0 to 2^63, which a float holds exactly"
+    )]
     pub fn new(share: f64) -> Option<Self> {
-        (0.0..=1.0).contains(&share).then(|| Self { below: (share * (1_u64 << 63) as f64) as u64 })
+        (0.0..=1.0).contains(&share).then_some(Self { below: (share * (1_u64 << 63) as f64) as u64 })
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what counts")]
     fn has(self, TraceId(trace): TraceId) -> bool {
         // The random part of an id is its end, and the top bit is left out so that languages without unsigned numbers agree.
-        let [.., a, b, c, d, e, f, g, h] = trace;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 < self.below
+        u128::from_be_bytes(trace) as u64 >> 1 < self.below
     }
 }
 

@@ -57,7 +57,8 @@ async fn a_call_belongs_to_the_decision_that_made_it_on_whichever_task_it_runs()
     let (traces, _) = traces(|_| {});
     let span = traces.begin(Some(&headers())).unwrap();
     let id = span.here.span;
-    let (elsewhere, tasks) = (span.here().within(async { carried(async { call() }) }).await, Tasks::default());
+    let elsewhere = span.here().within(std::future::poll_fn(|_| std::task::Poll::Ready(carried(async { call() })))).await;
+    let tasks = Tasks::default();
     let (done, told) = tokio::sync::oneshot::channel();
     tasks.spawn(async move { drop(done.send(elsewhere.await)) });
     let call = told.await.unwrap().unwrap();
