@@ -75,8 +75,15 @@ impl App {
     /// # Errors
     /// When a file cannot be used or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_counted(config, Metrics::new(Clock::System.now())).await
+    }
+
+    /// The same, counted there.
+    ///
+    /// # Errors
+    /// As with [`Self::start`].
+    pub async fn start_counted(config: Config, metrics: Metrics) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let metrics = Metrics::new(clock.now());
         let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks).map_err(StartError::Ledger)?;
         // Identity headers in answers have the names of those in questions, where there are such.

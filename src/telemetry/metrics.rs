@@ -65,15 +65,25 @@ impl Metrics {
     /// All numbers at zero; `started` is when the process has begun.
     #[must_use]
     pub fn new(started: Timestamp) -> Self {
+        Self::with(started, Counters::default(), Times::default(), Counters::default())
+    }
+
+    /// Numbers to which a known user's decision adds nothing. For the benchmark, which finds out what counting costs.
+    #[must_use]
+    pub fn without_decisions() -> Self {
+        Self::with(Timestamp::default(), Counters::without_cells(), Times::without_cells(), Counters::without_cells())
+    }
+
+    fn with(started: Timestamp, decisions: Counters<Verdict, Provider>, decision_times: Times, lookups: Counters<Lookup>) -> Self {
         let mut registry = Registry::default();
         let mut numbers = Numbers {
             registry: Registry::default(),
-            decisions: Counters::default(),
-            decision_times: Times::default(),
+            decisions,
+            decision_times,
             steps: Counters::default(),
             calls: Counters::default(),
             call_times: Times::default(),
-            lookups: Counters::default(),
+            lookups,
             ledger_users: Gauge::default(),
             nodes: Family::default(),
             flights: Gauge::default(),
