@@ -7,12 +7,13 @@ use super::IdpError;
 use crate::{
     clock::{Clock, Timestamp},
     shutdown::Tasks,
+    telemetry::metrics::Keys,
 };
 use std::{
     fmt,
     future::Future,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -47,6 +48,8 @@ pub(super) struct Fetched<T> {
     state: Mutex<State<T>>,
     /// From when on, in milliseconds, it should be fetched again even if nobody asks for it. Beside the lock, so that a look costs next to nothing.
     due: AtomicU64,
+    /// Told when it came.
+    watched: OnceLock<Keys>,
     pace: Pace,
     clock: Clock,
     tasks: Tasks,
@@ -98,7 +101,12 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             error: None,
             landing: None,
         };
-        Self { issuer, state: Mutex::new(state), due: AtomicU64::new(NEVER), pace, clock, tasks }
+        Self { issuer, state: Mutex::new(state), due: AtomicU64::new(NEVER), watched: OnceLock::new(), pace, clock, tasks }
+    }
+
+    /// From now on tells whoever counts when it came. Only the first one is told.
+    pub(super) fn watch(&self, keys: Keys) {
+        let _one_is_told_already = self.watched.set(keys);
     }
 
     /// What is there.
@@ -170,6 +178,9 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                 }
                 state.value = Some(Arc::new(value));
                 state.came = self.clock.now();
+                if let Some(watched) = self.watched.get() {
+                    watched.read_at(state.came);
+                }
                 // Replicas that start together do not ask together.
                 state.lifetime = spread(lifetime, random_byte());
                 state.failures = 0;
