@@ -9,7 +9,7 @@ use crate::{
     model::{Group, InvalidUsername, RequestFacts, Username},
     net::tls::TlsError,
     shutdown::Tasks,
-    telemetry::metrics::{self, Metrics},
+    telemetry::metrics,
 };
 use std::sync::Arc;
 
@@ -236,16 +236,6 @@ impl Providers {
             })
         };
         config.providers.into_iter().map(ready).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// From now on counts into these numbers.
-    pub fn watch(&self, metrics: &Metrics) {
-        for asked in &self.0 {
-            match asked {
-                Asked::Oidc(oidc) => oidc.watch(metrics),
-                Asked::Headers(_) => {}
-            }
-        }
     }
 
     /// Identity headers alone.

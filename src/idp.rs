@@ -27,7 +27,6 @@ use crate::{
         tls::TlsError,
     },
     shutdown::Tasks,
-    telemetry::metrics,
 };
 use bytes::Bytes;
 use client_auth::encoded;
@@ -165,11 +164,6 @@ impl Idp {
     #[must_use]
     pub fn withdrawals(&self) -> u64 {
         self.0.withdrawals.load(Ordering::Acquire)
-    }
-
-    /// From now on tells whoever counts when its keys were read.
-    pub fn watch(&self, keys: metrics::Keys) {
-        self.0.keys.watch(keys);
     }
 
     /// The keys in which a token's key should be. Known keys are there at once; for one that is not, the set is fetched again, at most once in a cool-down.

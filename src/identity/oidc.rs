@@ -23,7 +23,6 @@ use crate::{
     model::RequestFacts,
     net::tls::TlsError,
     shutdown::Tasks,
-    telemetry::metrics::Metrics,
 };
 use aws_lc_rs::digest::{self, SHA256};
 use logout::{Ended, Notice};
@@ -102,11 +101,6 @@ impl Oidc {
             remembered: Cache::new(config.remembered),
             clock: clock.clone(),
         })
-    }
-
-    /// From now on counts into these numbers.
-    pub(super) fn watch(&self, metrics: &Metrics) {
-        self.providers.iter().for_each(|provider| provider.idp.watch(metrics.keys(&provider.name)));
     }
 
     /// Looks for a token. One that is remembered is answered at once.

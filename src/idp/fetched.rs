@@ -7,13 +7,12 @@ use super::IdpError;
 use crate::{
     clock::{Clock, Timestamp},
     shutdown::Tasks,
-    telemetry::metrics::Keys,
 };
 use std::{
     fmt,
     future::Future,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -48,8 +47,6 @@ pub(super) struct Fetched<T> {
     state: Mutex<State<T>>,
     /// From when on, in milliseconds, it should be fetched again even if nobody asks for it. Beside the lock, so that a look costs next to nothing.
     due: AtomicU64,
-    /// Told when it came.
-    watched: OnceLock<Keys>,
     pace: Pace,
     clock: Clock,
     tasks: Tasks,
@@ -101,12 +98,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             error: None,
             landing: None,
         };
-        Self { issuer, state: Mutex::new(state), due: AtomicU64::new(NEVER), watched: OnceLock::new(), pace, clock, tasks }
-    }
-
-    /// From now on tells whoever counts when it came. Only the first one is told.
-    pub(super) fn watch(&self, keys: Keys) {
-        let _one_is_told_already = self.watched.set(keys);
+        Self { issuer, state: Mutex::new(state), due: AtomicU64::new(NEVER), pace, clock, tasks }
     }
 
     /// What is there.
@@ -178,9 +170,6 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                 }
                 state.value = Some(Arc::new(value));
                 state.came = self.clock.now();
-                if let Some(watched) = self.watched.get() {
-                    watched.read_at(state.came);
-                }
                 // Replicas that start together do not ask together.
                 state.lifetime = spread(lifetime, random_byte());
                 state.failures = 0;

@@ -5,7 +5,7 @@ mod keys;
 pub(crate) mod signer;
 
 use super::{json::BadJson, *};
-use crate::{net::client::CallError, telemetry::metrics::Metrics};
+use crate::net::client::CallError;
 use fake::{FakeIdp, Manner};
 use signer::{Signer, key_set};
 use std::{net::SocketAddr, sync::atomic::AtomicU64 as Ms};
@@ -60,17 +60,6 @@ async fn keys_are_fetched_when_first_needed_and_then_known() {
     assert_eq!((stage.fake.count("/keys"), stage.fake.count("/.well-known/openid-configuration")), (1, 1));
     let asked = stage.fake.last("/keys").to_ascii_lowercase();
     assert!(asked.contains("accept-encoding: identity") && !asked.contains("authorization"), "{asked}");
-}
-
-#[tokio::test]
-async fn when_the_keys_were_read_is_told_once_there_is_something_to_tell() {
-    let key = Signer::new("a", "ES256");
-    let (stage, metrics) = (Stage::new(&[&key]).await, Metrics::default());
-    stage.idp.watch(metrics.keys("main"));
-    let series = "elastauth_jwks_read_time_seconds{provider=\"main\"} ";
-    assert!(!metrics.expose().contains(series), "{}", metrics.expose());
-    assert_eq!(stage.knows("a").await, Ok(true));
-    assert!(metrics.expose().contains(&format!("{series}1800000000.0\n")), "{}", metrics.expose());
 }
 
 #[tokio::test]

@@ -21,11 +21,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The form of [`Metrics::expose`], for `Content-Type`. Every Prometheus reads it.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -44,7 +40,6 @@ struct Numbers {
     lookups: Counters<Lookup>,
     ledger_users: Gauge,
     nodes: Family<Vec<(&'static str, String)>, Gauge>,
-    keys_read: KeysRead,
     flights: Gauge,
     held: Gauge,
     budget_refusals: Counters<Nothing>,
@@ -91,7 +86,6 @@ impl Metrics {
             lookups,
             ledger_users: Gauge::default(),
             nodes: Family::default(),
-            keys_read: Family::default(),
             flights: Gauge::default(),
             held: Gauge::default(),
             budget_refusals: Counters::default(),
@@ -107,11 +101,6 @@ impl Metrics {
         registry.register("elastauth_cluster_calls", "Calls to nodes of the cluster, each attempt counted", n.calls.clone());
         registry.register("elastauth_cluster_call_duration_seconds", "How long calls to nodes of the cluster took", n.call_times.clone());
         registry.register("elastauth_node_up", "1 while the node is used, 0 while it is left out after failures", n.nodes.clone());
-        registry.register(
-            "elastauth_jwks_read_time_seconds",
-            "When the keys of an identity provider were last read, since 1970",
-            n.keys_read.clone(),
-        );
         registry.register("elastauth_ledger_users", "Users that are remembered", n.ledger_users.clone());
         registry.register("elastauth_ledger_lookups", "Look-ups of users in the ledger", n.lookups.clone());
         registry.register("elastauth_flights", "Users for whom the cluster is being asked or told at this moment", n.flights.clone());
@@ -199,12 +188,6 @@ impl Metrics {
         Node(gauge)
     }
 
-    /// The keys of an identity provider, by its name in the configuration.
-    #[must_use]
-    pub fn keys(&self, provider: &str) -> Keys {
-        Keys { read: self.0.keys_read.clone(), provider: provider.to_owned() }
-    }
-
     /// One more flight, until the value is dropped.
     #[must_use]
     pub fn flight(&self) -> InHand {
@@ -246,22 +229,6 @@ impl Node {
     /// It is, or is not.
     pub fn up(&self, up: bool) {
         self.0.set(i64::from(up));
-    }
-}
-
-type KeysRead = Family<Vec<(&'static str, String)>, Gauge<f64, AtomicU64>>;
-
-/// When the keys of an identity provider were read. Nothing is exposed before the first time: an age since 1970 would be none.
-#[derive(Debug, Clone)]
-pub struct Keys {
-    read: KeysRead,
-    provider: String,
-}
-
-impl Keys {
-    /// They came at this moment.
-    pub fn read_at(&self, moment: Timestamp) {
-        self.read.get_or_create(&vec![("provider", self.provider.clone())]).set(seconds(moment));
     }
 }
 
