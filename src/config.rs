@@ -3,6 +3,7 @@
 //! `table` knows the keys, `kind` their values. `load` reads what the process has, `layers` says which source gives which key, `settings` keeps the
 //! highest one, `fill` hands it out. Nothing above this floor knows where a value came from.
 
+mod again;
 mod describe;
 mod dotenv;
 mod effective;
@@ -23,8 +24,9 @@ mod tests;
 mod value;
 mod yaml;
 
+pub use again::{Again, Reading};
 pub use describe::{example, reference};
-pub use effective::{Setting, effective, needs_restart};
+pub use effective::{Setting, effective};
 pub use finding::{Fault, Place, Warning};
 pub use schema::schema;
 pub use sources::{Flags, Sources};
@@ -71,6 +73,12 @@ pub struct Checked {
 /// Reads the sources as a whole. Changes nothing and asks nobody.
 #[must_use]
 pub fn check(sources: &Sources) -> Checked {
+    read(sources).0
+}
+
+/// The same, and what is needed to read them again while the program runs.
+#[must_use]
+pub fn read(sources: &Sources) -> (Checked, Reading) {
     let mut findings = Findings::default();
     let settings = Settings::gather(sources, &mut findings);
     // Where a source could not be read, every other fault would be a guess.
@@ -86,7 +94,7 @@ pub fn check(sources: &Sources) -> Checked {
             Err(faults)
         }
     };
-    Checked { outcome, warnings }
+    (Checked { outcome, warnings }, Reading::new(settings, sources))
 }
 
 /// What is wrong with the certificate and key files that a good configuration names. The start finds the same, one at a time.

@@ -87,14 +87,14 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
 }
 
 /// What the gateway would be told.
-fn verdict(told: &Explanation<'_>) -> (u16, String) {
+fn verdict(told: &Explanation) -> (u16, String) {
     match &told.refused {
         None => (200, "a login".to_owned()),
         Some(why) => (Outcome::from(why).status(Protocol::ForwardAuth).as_u16(), reason(why)),
     }
 }
 
-fn as_text(told: &Explanation<'_>, online: bool) -> String {
+fn as_text(told: &Explanation, online: bool) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
         let _infallible = writeln!(text, "{label:<10} {value}");
@@ -129,7 +129,7 @@ fn as_text(told: &Explanation<'_>, online: bool) -> String {
     text
 }
 
-fn as_json(told: &Explanation<'_>) -> Value {
+fn as_json(told: &Explanation) -> Value {
     let identity = told.identity.as_ref().map(|identity| {
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
         json!({ "user": identity.user().as_str(), "groups": groups, "email": identity.email(), "full_name": identity.full_name() })

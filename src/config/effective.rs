@@ -88,30 +88,3 @@ fn shown(raw: &Raw) -> String {
         }
     }
 }
-
-/// The keys that differ between two readings and that a running program cannot change: it has to be started anew for them.
-///
-/// A secret in a file of its own is read when this is called, for both.
-#[must_use]
-pub fn needs_restart(before: &Sources, after: &Sources) -> Vec<&'static str> {
-    let mut findings = Findings::default();
-    let [before, after] = [before, after].map(|sources| Settings::gather(sources, &mut findings));
-    let differs = |key: &&&super::key::Key| match (before.raw(key), after.raw(key)) {
-        (None, None) => false,
-        (Some(one), Some(other)) => !same(one, other),
-        _ => true,
-    };
-    table::ALL.iter().filter(|key| !key.reload).filter(differs).map(|key| key.path).collect()
-}
-
-fn same(one: &Raw, other: &Raw) -> bool {
-    match (&one.node, &other.node) {
-        (Node::Text(one), Node::Text(other)) => one == other,
-        (Node::List(one), Node::List(other)) => one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other)),
-        (Node::Map(one), Node::Map(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
-        }
-        (Node::Null, Node::Null) | (Node::Spoilt, Node::Spoilt) => true,
-        _ => false,
-    }
-}

@@ -25,6 +25,7 @@ pub(super) struct Settings {
 }
 
 /// A value with its history.
+#[derive(Clone)]
 pub(super) struct Found {
     pub(super) raw: Raw,
     /// Nothing where it was faulty; the fault was told.
@@ -137,6 +138,14 @@ impl Settings {
     /// What was found for a key.
     pub(super) fn found(&self, key: &Key) -> Option<&Found> {
         self.found.get(key.path)
+    }
+
+    /// Gives a key the value that it has in other settings, or none.
+    pub(super) fn put_back(&mut self, key: &Key, from: &Self) {
+        match from.found.get(key.path) {
+            Some(found) => drop(self.found.insert(key.path, found.clone())),
+            None => drop(self.found.remove(key.path)),
+        }
     }
 
     /// Where a key's value stands.

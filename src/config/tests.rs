@@ -1,3 +1,4 @@
+mod again;
 mod documents;
 mod secrets;
 mod users;
@@ -329,14 +330,6 @@ fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
         good(&least_and("tls: {cert: /nonexistent/crt, key: /nonexistent/key}\nelasticsearch.tls: {ca_cert: /nonexistent/ca}\n"), &[]);
     let told: Vec<String> = check_files(&config).iter().map(ToString::to_string).collect();
     assert!(told.len() == 2 && told[0].contains("/nonexistent/ca cannot be read") && told[1].contains("/nonexistent/crt"), "{told:#?}");
-}
-
-#[test]
-fn what_a_running_program_cannot_change_is_named() {
-    let before = sources(LEAST, &[]);
-    let after = sources(&least_and("listen: :1\nlog_level: warn\n"), &[]);
-    assert_eq!(needs_restart(&before, &after), ["listen"]);
-    assert_eq!(needs_restart(&before, &before), Vec::<&str>::new());
 }
 
 #[test]

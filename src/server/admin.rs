@@ -90,7 +90,7 @@ pub(super) fn is_plainly_old(connection: &Connection, request: &Parts) -> bool {
         && request.uri.query().is_none()
         && !service.admin.elsewhere
         && !is_a_question(request)
-        && service.trust.admit(connection.peer, &request.headers).is_ok()
+        && service.trust.load().admit(connection.peer, &request.headers).is_ok()
 }
 
 /// Shows a page to whoever may see it.
@@ -100,7 +100,7 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
         if admin.elsewhere {
             return nothing_here();
         }
-        if let Err(why) = service.trust.admit(connection.peer, &request.headers) {
+        if let Err(why) = service.trust.load().admit(connection.peer, &request.headers) {
             // The operator who wonders why the scraper finds nothing finds this.
             service.lines.withheld(connection.peer, &why);
             return nothing_here();

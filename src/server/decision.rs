@@ -47,7 +47,7 @@ pub(super) async fn decide(connection: &Connection, request: Parts, protocol: Pr
 
 async fn judge(connection: &Connection, request: Parts, protocol: Protocol) -> (Response, Verdict, Provider) {
     let service = &connection.service;
-    let peer = match service.trust.admit(connection.peer, &request.headers) {
+    let peer = match service.trust.load().admit(connection.peer, &request.headers) {
         Ok(peer) => peer,
         Err(why) => return (stranger(connection, why, protocol), verdict(why.into()), Provider::None),
     };

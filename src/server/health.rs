@@ -61,7 +61,7 @@ pub(super) async fn answer(connection: &Connection, request: &Parts, endpoint: E
         }
         Endpoint::Ready => {
             let cluster = service.readiness.ask(&connection.tasks).await;
-            let told = service.trust.admit(connection.peer, &request.headers).is_ok();
+            let told = service.trust.load().admit(connection.peer, &request.headers).is_ok();
             let (status, word) = if cluster.is_ok() { (StatusCode::OK, "OK") } else { (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY") };
             let body = json!({
                 "status": word,

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("main", 12),
     ("cli", 12),
     ("demo", 11),
+    ("reload", 11),
     ("app", 10),
     ("config", 9),
     ("server", 8),
