@@ -3,6 +3,7 @@
 //! What is promised: it never stands longer than the next check, and no answer is given on the strength of it.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(clippy::print_stdout, reason = "what was seen, for whoever looks")]
 #![allow(clippy::disallowed_methods, reason = "the bans are for the program; a test waits for other programs by the real clock")]
 
 #[path = "support/real.rs"]
