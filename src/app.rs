@@ -20,6 +20,7 @@ use crate::{
     telemetry::{
         audit::{self, Audit},
         metrics::Metrics,
+        traces::Traces,
     },
 };
 use arc_swap::ArcSwap;
@@ -39,6 +40,7 @@ pub struct App {
     /// The listener for operators, where they have one of their own.
     admin: Option<Server>,
     audit: Audit,
+    traces: Traces,
     tasks: Tasks,
     controls: Controls,
 }
@@ -108,6 +110,9 @@ pub enum StartError {
     /// The audit stream.
     #[error("the audit stream cannot be set up")]
     Audit(#[source] audit::StartError),
+    /// A certificate or key file towards the collector of traces.
+    #[error("TLS towards the collector of traces cannot be set up")]
+    CollectorTls(#[source] TlsError),
 }
 
 impl App {
@@ -116,8 +121,15 @@ impl App {
     /// # Errors
     /// When a file cannot be used or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_counted(config, Metrics::new(Clock::System.now())).await
+    }
+
+    /// The same, counted there.
+    ///
+    /// # Errors
+    /// As with [`Self::start`].
+    pub async fn start_counted(config: Config, metrics: Metrics) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let metrics = Metrics::new(clock.now());
         let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks).map_err(StartError::Ledger)?;
         // Identity headers in answers have the names of those in questions, where there are such.
@@ -128,6 +140,7 @@ impl App {
         let answered_under = names.unwrap_or_default();
         let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
         let audit = Audit::start(&config.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
+        let traces = Traces::start(config.traces, clock.clone(), metrics.clone()).map_err(StartError::CollectorTls)?;
         let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())
             .map_err(StartError::Key)?;
         let shown = Arc::new(ArcSwap::from_pointee(config.shown));
@@ -143,6 +156,7 @@ impl App {
             clock,
         )
         .watched(metrics.clone(), audit.clone())
+        .traced(traces.clone())
         .with_admin(&config.admin, show);
         let service = Arc::new(service);
         let admin = match config.admin.listen {
@@ -155,7 +169,7 @@ impl App {
         };
         let server = Server::bind(&config.server, Arc::clone(&service)).await.map_err(StartError::Listen)?;
         let controls = Controls { service, certificates: server.certificates(), cluster, shown, metrics };
-        Ok(Self { server, admin, audit, tasks, controls })
+        Ok(Self { server, admin, audit, traces, tasks, controls })
     }
 
     /// The three decisions without a listener, for a look at what they would say.
@@ -197,7 +211,7 @@ impl App {
 
     /// Serves until `end` resolves, then finishes what is in hand: requests first, and every write to the cluster that has begun.
     pub async fn run_until(self, end: impl Future<Output = ()>) {
-        let Self { server, admin, audit, tasks, controls: _ } = self;
+        let Self { server, admin, audit, traces, tasks, controls: _ } = self;
         info!(listen = %server.local_addr(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
         tasks.spawn(server.run(tasks.clone()));
         if let Some(admin) = admin {
@@ -210,6 +224,7 @@ impl App {
         if !tasks.drained(DRAIN).await {
             warn!("some work did not finish in time and is given up");
         }
+        traces.finish().await;
         audit.flush(LAST_WORDS).await;
     }
 }

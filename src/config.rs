@@ -56,6 +56,7 @@ pub struct Config {
     pub store: ledger::StoreConfig,
     pub telemetry: telemetry::Config,
     pub audit: telemetry::audit::Config,
+    pub traces: telemetry::traces::Config,
     pub admin: server::AdminConfig,
     /// The effective configuration for people, with `***` in the place of every secret.
     pub shown: serde_json::Value,
@@ -103,7 +104,12 @@ pub fn check_files(config: &Config) -> Vec<Fault> {
     let speaks_tls = config.cluster.hosts.iter().any(|host| host.scheme_str() == Some("https"));
     let cluster = speaks_tls.then(|| tls::client(&config.cluster.tls).err()).flatten().map(|error| ("elasticsearch.tls", error));
     let listener = config.server.tls.as_ref().and_then(|files| tls::server(files).err()).map(|error| ("tls", error));
-    let faults = cluster.into_iter().chain(listener).map(|(section, error)| {
+    let collector = match &config.traces {
+        telemetry::traces::Config::Otlp(otlp) if otlp.endpoint.scheme_str() == Some("https") => tls::client(&otlp.http.tls).err(),
+        telemetry::traces::Config::Otlp(_) | telemetry::traces::Config::Off => None,
+    };
+    let collector = collector.map(|error| ("OTEL_EXPORTER_OTLP_CERTIFICATE", error));
+    let faults = cluster.into_iter().chain(listener).chain(collector).map(|(section, error)| {
         let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
         Fault { place: Place::Nowhere, text: format!("`{section}`: {error}{cause}") }
     });

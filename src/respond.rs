@@ -36,6 +36,18 @@ pub enum Protocol {
     AuthRequest,
 }
 
+impl Protocol {
+    /// The endpoint for it. Paths that have no endpoint of their own are asked as [`Self::ForwardAuth`].
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::ForwardAuth => "/elastauth/forward-auth",
+            Self::ExtAuthz => "/elastauth/ext-authz",
+            Self::AuthRequest => "/elastauth/auth-request",
+        }
+    }
+}
+
 /// Every way a question can end without a login. A new one does not compile until it has its line in [`Outcome::line`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "docs/STATUS-CODES.md explains each to operators")]

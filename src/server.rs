@@ -21,7 +21,7 @@ use crate::{
     },
     respond::{IdentityHeaders, Protocol, Response},
     shutdown::Tasks,
-    telemetry::{audit::Audit, metrics::Metrics},
+    telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
 };
 use admin::{Admin, Page};
 use arc_swap::ArcSwap;
@@ -54,6 +54,7 @@ pub struct Service {
     lines: log::Lines,
     metrics: Metrics,
     audit: Audit,
+    traces: Traces,
     admin: Admin,
 }
 
@@ -72,6 +73,7 @@ impl Service {
             lines: log::Lines::default(),
             metrics: Metrics::default(),
             audit: Audit::default(),
+            traces: Traces::default(),
             admin: Admin::default(),
         }
     }
@@ -91,6 +93,12 @@ impl Service {
     /// From the next request on, of kept connections too, these peers are believed.
     pub fn replace_trust(&self, trust: Trust) {
         self.trust.store(Arc::new(trust));
+    }
+
+    /// Records decisions there.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Answers operators as `config` says; `show` tells the effective configuration, with its secrets already blotted out.

@@ -5,7 +5,7 @@ use crate::{
     clock::{Clock, Timestamp},
     model::{Fingerprint, Username},
     shutdown::Tasks,
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, traces},
 };
 use std::{
     collections::HashMap,
@@ -98,7 +98,7 @@ impl Flights {
         let (done, landing) = watch::channel(None);
         table.insert(user.clone(), Flight::Aloft { fingerprint, landing: landing.clone() });
         drop(table);
-        let (user, table, clock, work) = (user.clone(), Arc::clone(&self.table), self.clock.clone(), work());
+        let (user, table, clock, work) = (user.clone(), Arc::clone(&self.table), self.clock.clone(), traces::carried(work()));
         let aloft = self.metrics.flight();
         self.tasks.spawn(async move {
             let result = work.await;

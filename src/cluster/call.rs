@@ -6,7 +6,10 @@ use super::{
     nodes::{Node, Nodes, Purpose, Turn},
     wire::{Answer, Unfit},
 };
-use crate::telemetry::metrics::{Call, CallEnd, Metrics};
+use crate::telemetry::{
+    metrics::{Call, CallEnd, Metrics},
+    traces::{self, Active},
+};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
@@ -159,8 +162,16 @@ impl Caller {
     ) -> Result<T, CallError> {
         let name = &turn.node.name;
         let begun = Instant::now();
-        let exchanged = self.exchange(turn.node, ask, departure, deadline).await;
+        let span = traces::call();
+        let exchanged = self.exchange(turn.node, ask, span.as_ref(), departure, deadline).await;
         self.metrics.called(ask.call, end(&exchanged), begun.elapsed());
+        if let Some(span) = span {
+            let whole = match &exchanged {
+                Ok((Answer { status, body: Ok(_) }, _)) => Ok(status.as_u16()),
+                lost => Err(end(lost)),
+            };
+            span.called(ask.call, &ask.method, name, whole);
+        }
         let result = match exchanged {
             Err(error) => Err(error),
             Ok((answer, source)) => understand(&answer).map_err(|unfit| match unfit {
@@ -179,11 +190,13 @@ impl Caller {
         &self,
         node: &Node,
         ask: &Ask<'_>,
+        span: Option<&Active>,
         departure: Instant,
         deadline: Instant,
     ) -> Result<(Answer, Option<Source>), CallError> {
         let name = &node.name;
-        let (request, sent) = request(node, ask).map_err(|error| CallError::not_sent(name, Unsent::Unsendable, Some(Arc::new(error))))?;
+        let (request, sent) =
+            request(node, ask, span).map_err(|error| CallError::not_sent(name, Unsent::Unsendable, Some(Arc::new(error))))?;
         let mut response = pin!(self.client.load().request(request));
         let response = match timeout_at(departure, &mut response).await {
             Ok(response) => response,
@@ -242,7 +255,7 @@ impl Ask<'_> {
     }
 }
 
-fn request(node: &Node, ask: &Ask<'_>) -> Result<(Request<Outgoing>, Departure), http::Error> {
+fn request(node: &Node, ask: &Ask<'_>, span: Option<&Active>) -> Result<(Request<Outgoing>, Departure), http::Error> {
     let (body, departure) = Outgoing::new(ask.body.clone());
     let mut request = Request::builder().method(ask.method.clone()).uri(node.uri(ask.path)?).body(body)?;
     let headers: &mut HeaderMap = request.headers_mut();
@@ -251,6 +264,9 @@ fn request(node: &Node, ask: &Ask<'_>) -> Result<(Request<Outgoing>, Departure),
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("elastauth/", env!("CARGO_PKG_VERSION"))));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    if let Some(place) = span.and_then(Active::traceparent) {
+        headers.insert(traces::TRACEPARENT, place);
+    }
     if !ask.body.is_empty() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }

@@ -31,6 +31,10 @@ impl Sources {
                 (Ok(name), Err(_)) if name.starts_with(super::key::PREFIX) => {
                     sources.unreadable(Place::Variable(name), "the value is not UTF-8".to_owned());
                 }
+                // With signs in the place of what is no text: where the value is used, it is judged like any other.
+                (Ok(name), Err(value)) if name.starts_with(super::key::OTEL_PREFIX) => {
+                    sources.environment.insert(name, value.to_string_lossy().into_owned());
+                }
                 _ => {}
             }
         }

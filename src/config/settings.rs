@@ -3,7 +3,7 @@
 use super::{
     dotenv, expand,
     finding::{Findings, Place},
-    key::{Key, Status},
+    key::{Key, OTEL_PREFIX, Status},
     kind::Kind,
     layers::{self, Given},
     load,
@@ -20,6 +20,8 @@ pub(super) struct Settings {
     found: HashMap<&'static str, Found>,
     /// `HTTPS_PROXY` and `NO_PROXY`, which belong to the machine and not to us.
     proxy: [Option<String>; 2],
+    /// The variables of OpenTelemetry, which are the same for all programs that send traces.
+    otel: HashMap<String, (String, Place)>,
     /// Whether a source could not be read: then what seems to be missing may stand in it.
     pub(super) unread: bool,
 }
@@ -56,7 +58,8 @@ impl Settings {
             let set = |name: &str| sources.environment.get(name).filter(|text| !text.is_empty()).cloned();
             set(name).or_else(|| set(&name.to_ascii_lowercase()))
         });
-        let mut settings = Self { found: HashMap::new(), proxy, unread };
+        let otel = otel(sources, &lines);
+        let mut settings = Self { found: HashMap::new(), proxy, otel, unread };
         for layer in layers {
             settings.add(layer, findings);
         }
@@ -135,6 +138,11 @@ impl Settings {
         (proxy.as_deref(), except.as_deref().unwrap_or_default())
     }
 
+    /// A variable of OpenTelemetry, and where it is set. An empty one is as if unset, as the norm has it.
+    pub(super) fn otel(&self, name: &str) -> Option<(&str, &Place)> {
+        self.otel.get(name).map(|(text, place)| (text.as_str(), place))
+    }
+
     /// What was found for a key.
     pub(super) fn found(&self, key: &Key) -> Option<&Found> {
         self.found.get(key.path)
@@ -152,6 +160,14 @@ impl Settings {
     pub(super) fn place(&self, key: &Key) -> Place {
         self.raw(key).map_or(Place::Nowhere, |raw| raw.place.clone())
     }
+}
+
+/// From `.env` and, before it, from the environment.
+fn otel(sources: &Sources, lines: &[dotenv::Line<'_>]) -> HashMap<String, (String, Place)> {
+    let written = lines.iter().map(|line| (line.name, line.value.as_str(), Place::DotEnv { line: line.number }));
+    let set = sources.environment.iter().map(|(name, value)| (name.as_str(), value.as_str(), Place::Variable(name.clone())));
+    let ours = written.chain(set).filter(|(name, value, _)| name.starts_with(OTEL_PREFIX) && !value.trim().is_empty());
+    ours.map(|(name, value, place)| (name.to_owned(), (value.trim().to_owned(), place))).collect()
 }
 
 impl Given {

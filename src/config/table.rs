@@ -149,8 +149,8 @@ table! {
     AUDIT_GRANTS: "audit.grants", Kind::OneOf(&[yes("changes"), yes("all")]), default = "changes";
     /// Show numbers for Prometheus at `/elastauth/metrics`.
     ENABLE_METRICS: "enable_metrics", Kind::Bool, default = "false";
-    /// Send traces, as the standard `OTEL_*` variables say.
-    ENABLE_OTEL: "enableOtel", Kind::Bool, default = "false", variables = &["ELASTAUTH_ENABLE_OTEL"], status = NOT_YET;
+    /// Send traces, as the standard `OTEL_*` variables say: docs/TRACING.md has those that count.
+    ENABLE_OTEL: "enableOtel", Kind::Bool, default = "false", variables = &["ELASTAUTH_ENABLE_OTEL"];
     /// A listener of its own for the pages of operators: numbers, configuration, descriptions, health. Whoever reaches it sees them; the main listener then shows none but health.
     ADMIN_LISTEN: "admin.listen", Kind::Listen, example = "127.0.0.1:5001";
 

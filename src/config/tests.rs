@@ -1,6 +1,7 @@
 mod again;
 mod documents;
 mod secrets;
+mod traces;
 mod users;
 
 use super::*;
@@ -225,7 +226,8 @@ fn the_forms_of_the_environment_are_understood() {
     let mut mappings: Vec<_> = config.roles.group_mappings.iter().map(|(group, roles)| (Group::as_str(group), roles.len())).collect();
     mappings.sort_unstable();
     assert_eq!(mappings, [("dev", 2), ("ops", 1), ("team_a", 1)]);
-    assert!(told(&check(&sources(LEAST, &[("ELASTAUTH_ENABLEOTEL", "true")]))).iter().any(|fault| fault.contains("not available yet")));
+    let on = good(LEAST, &[("ELASTAUTH_ENABLEOTEL", "true")]).traces;
+    assert!(matches!(on, telemetry::traces::Config::Otlp(_)), "{on:?}");
     assert!(told(&check(&sources(LEAST, &[("ELASTAUTH_LISTEN", "x")]))).iter().any(|fault| fault.starts_with("ELASTAUTH_LISTEN: ")));
 }
 
@@ -251,7 +253,7 @@ fn an_unknown_variable_is_a_warning_and_a_service_link_is_nothing() {
 
 #[test]
 fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
-    let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\nenableOtel: false\noidc:\ncache: {redis_db: 0}\nredis: {url: \"\"}\n";
+    let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\noidc:\ncache: {redis_db: 0}\nredis: {url: \"\"}\n";
     good(&least_and(harmless), &[]);
     let asked = "proxy: {enabled: true}\noidc.providers: [{issuer: a}]\n";
     let told = faults(&least_and(asked));

@@ -7,7 +7,7 @@ mod cells;
 mod labels;
 mod process;
 
-pub use labels::{AuditLine, Call, CallEnd, Lookup, Provider, Reload, Step, Verdict};
+pub use labels::{AuditLine, Call, CallEnd, Lookup, Provider, Reload, SpanEnd, Step, Verdict};
 
 use crate::clock::Timestamp;
 use cells::{Counters, Derived, Times};
@@ -46,6 +46,7 @@ struct Numbers {
     reloads: Counters<Reload>,
     audit: Counters<AuditLine>,
     unwritten: Counters<Nothing>,
+    spans: Counters<SpanEnd>,
 }
 
 impl Default for Metrics {
@@ -64,15 +65,25 @@ impl Metrics {
     /// All numbers at zero; `started` is when the process has begun.
     #[must_use]
     pub fn new(started: Timestamp) -> Self {
+        Self::with(started, Counters::default(), Times::default(), Counters::default())
+    }
+
+    /// Numbers to which a known user's decision adds nothing. For the benchmark, which finds out what counting costs.
+    #[must_use]
+    pub fn without_decisions() -> Self {
+        Self::with(Timestamp::default(), Counters::without_cells(), Times::without_cells(), Counters::without_cells())
+    }
+
+    fn with(started: Timestamp, decisions: Counters<Verdict, Provider>, decision_times: Times, lookups: Counters<Lookup>) -> Self {
         let mut registry = Registry::default();
         let mut numbers = Numbers {
             registry: Registry::default(),
-            decisions: Counters::default(),
-            decision_times: Times::default(),
+            decisions,
+            decision_times,
             steps: Counters::default(),
             calls: Counters::default(),
             call_times: Times::default(),
-            lookups: Counters::default(),
+            lookups,
             ledger_users: Gauge::default(),
             nodes: Family::default(),
             flights: Gauge::default(),
@@ -81,6 +92,7 @@ impl Metrics {
             reloads: Counters::default(),
             audit: Counters::default(),
             unwritten: Counters::default(),
+            spans: Counters::default(),
         };
         let n = &numbers;
         registry.register("elastauth_decisions", "Questions of gateways, by how they ended and who knew the user", n.decisions.clone());
@@ -101,6 +113,7 @@ impl Metrics {
         registry.register("elastauth_reloads", "Reloads of the configuration", n.reloads.clone());
         registry.register("elastauth_audit_lines", "Lines of the audit stream", n.audit.clone());
         registry.register("elastauth_log_lines_suppressed", "Lines of refusals that were left out of the log", n.unwritten.clone());
+        registry.register("elastauth_spans", "Spans of recorded traces, by what became of them", n.spans.clone());
         let decisions = n.decisions.clone();
         registry.register(
             "elastauth_proxy_authentication",
@@ -195,6 +208,11 @@ impl Metrics {
     /// Lines of the audit stream were written, or lost.
     pub fn audited(&self, result: AuditLine, lines: u64) {
         self.0.audit.add_many(result, Nothing::It, lines);
+    }
+
+    /// Spans were sent, or lost.
+    pub fn spans(&self, end: SpanEnd, spans: u64) {
+        self.0.spans.add_many(end, Nothing::It, spans);
     }
 
     /// A refusal was left out of the log.

@@ -27,7 +27,12 @@ impl Elastauth {
 
     /// The same, with a configuration that lets it choose its port: the log says which.
     pub(crate) async fn start_anywhere(config: &str, files: &[(&str, &str)]) -> Self {
-        let (mut process, home) = Self::spawn(config, files, &[]);
+        Self::start_anywhere_in(config, files, &[]).await
+    }
+
+    /// The same, in this environment.
+    pub(crate) async fn start_anywhere_in(config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+        let (mut process, home) = Self::spawn(config, files, environment);
         let listening = async |process: &Process| {
             let log = process.log();
             let line = log.lines().find(|line| line.contains("elastauth answers"))?;

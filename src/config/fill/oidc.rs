@@ -1,17 +1,14 @@
 //! The token provider.
 
-use super::{Findings, Settings, identity_files};
+use super::{Findings, Settings, identity_files, way_out};
 use crate::{
-    config::{finding::Place, key::Key, table},
+    config::{key::Key, table},
     identity::oidc::{
         Asked, AuthorizedParties, Config, CookieName, IdTokens, ProviderConfig, Validation,
         claims::{ClaimPath, Mapping},
     },
     idp::{self, Algorithm, ClientAuth, Endpoint, InvalidEndpoint, Issuer, Overrides, SigningKey},
-    net::{
-        client::{self, NoProxy, Proxy},
-        tls,
-    },
+    net::{client, tls},
     secret::{ExposeSecret as _, SecretString},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -206,14 +203,6 @@ fn http(settings: &Settings, findings: &mut Findings) -> Option<client::Config> 
             ),
         }
     }
-    let (way_out, except) = settings.proxy();
-    let proxy = match way_out.map(|text| Proxy::parse(text, NoProxy::parse(except))) {
-        None => None,
-        Some(Ok(proxy)) => Some(proxy),
-        Some(Err(why)) => {
-            findings.fault(&Place::Variable("HTTPS_PROXY".to_owned()), format!("`HTTPS_PROXY`: {why}"));
-            return None;
-        }
-    };
+    let proxy = way_out(settings, findings).ok()?;
     Some(client::Config { tls, headers, proxy })
 }

@@ -115,6 +115,35 @@ labels! {
         Written = "written",
         Lost = "lost",
     }
+
+    /// What became of a span.
+    SpanEnd("result") {
+        Exported = "exported",
+        QueueFull = "queue_full",
+        Refused = "refused",
+        Unreachable = "unreachable",
+    }
+}
+
+impl Verdict {
+    /// Its name, as it is exposed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.text()
+    }
+}
+
+impl Call {
+    /// The name that Elasticsearch's API gives to it, for traces.
+    #[must_use]
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Authenticate => "security.authenticate",
+            Self::ReadUser => "security.get_user",
+            Self::WriteUser => "security.put_user",
+            Self::Check => "check",
+        }
+    }
 }
 
 impl Provider {
@@ -126,6 +155,12 @@ impl Provider {
 }
 
 impl CallEnd {
+    /// Its name, as it is exposed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.text()
+    }
+
     /// The class of a status. What is below 200 never ends a call; it counts as the redirect that nobody follows.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
