@@ -15,6 +15,7 @@ mod page;
 mod support;
 
 use elastauth::{
+    config::{self, Flags, Sources},
     demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn, StoredUser},
     respond::Outcome,
     shutdown::Tasks,
@@ -314,6 +315,22 @@ async fn every_command_of_the_runbook_does_what_the_page_says() {
         last = Some((step.section, now));
     }
     assert!(faults.is_empty(), "the page is not true:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn what_the_guide_for_replicas_configures_is_taken_without_a_word() {
+    let blocks = page::yaml(&page::read("replicas.md"));
+    assert!(blocks.len() >= 4, "{blocks:?}");
+    let key = |first: char| format!("{first}1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b");
+    let (old, new) = (key('b'), key('c'));
+    let environment = [("SECRET_KEY", &*new), ("SECRET_KEY_NEW", &new), ("SECRET_KEY_OLD", &old), ("REDIS_PASSWORD", "x")];
+    for block in blocks {
+        let own_key = if block.contains("secret_key:") { "" } else { "secret_key: \"${SECRET_KEY}\"\n" };
+        let rest = "default_roles: [viewer]\nelasticsearch: {hosts: [\"https://es:9200\"], username: elastauth, password: p}\n";
+        let file = format!("{own_key}{rest}{block}\n");
+        let checked = config::check(&Sources::given(Flags::default(), &environment).with_file("config.yml", file.as_bytes()));
+        assert!(checked.warnings.is_empty() && checked.outcome.is_ok(), "{block}\n{checked:#?}");
+    }
 }
 
 #[test]

@@ -58,6 +58,19 @@ pub(crate) fn steps(page: &str) -> Vec<Step> {
     steps
 }
 
+/// Every block of YAML on the page, without the indent of a list that it may stand in.
+pub(crate) fn yaml(page: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(indent) = line.strip_suffix("```yaml").filter(|indent| indent.trim().is_empty()) {
+            let block = lines.by_ref().take_while(|line| line.trim() != "```").map(|line| line.strip_prefix(indent).unwrap_or(line));
+            blocks.push(block.collect::<Vec<_>>().join("\n"));
+        }
+    }
+    blocks
+}
+
 /// Whether `said` is what the page shows: line by line, `…` in a line standing for any text and alone for any lines.
 ///
 /// # Errors
