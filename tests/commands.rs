@@ -123,6 +123,16 @@ async fn a_faulty_configuration_ends_every_command_with_all_its_faults() {
 }
 
 #[tokio::test]
+async fn a_file_of_variables_that_is_too_large_is_a_fault_and_not_half_a_file() {
+    let desk = Desk::new().await;
+    let large = format!("{}\nELASTAUTH_LISTEN=here\n", "#".repeat(5 << 20));
+    std::fs::write(desk.home.path().join(".env"), large).unwrap();
+    let output = desk.run(&["check"]).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.starts_with("fault: .env:1: the file is larger than 4 MiB"), "{said}");
+}
+
+#[tokio::test]
 async fn healthcheck_sees_whether_anybody_answers() {
     let desk = Desk::new().await;
     let nobody = desk.run(&["--listen", "127.0.0.1:1", "healthcheck"]).await;
