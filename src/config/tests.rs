@@ -246,6 +246,8 @@ fn an_unknown_variable_is_a_warning_and_a_service_link_is_nothing() {
     let told = warnings(LEAST, &[("ELASTAUTH_HTTP_PORT", "80"), ("ELASTAUTH_LISTN", "x")]);
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(told.iter().any(|warning| warning.starts_with("ELASTAUTH_LISTN: ") && warning.ends_with("did you mean `ELASTAUTH_LISTEN`?")));
+    // Nothing is near to it but the beginning that all names have.
+    assert!(told.iter().any(|warning| warning.starts_with("ELASTAUTH_HTTP_PORT: ") && !warning.contains("did you mean")), "{told:#?}");
 }
 
 #[test]
