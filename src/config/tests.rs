@@ -331,6 +331,15 @@ fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
         good(&least_and("tls: {cert: /nonexistent/crt, key: /nonexistent/key}\nelasticsearch.tls: {ca_cert: /nonexistent/ca}\n"), &[]);
     let told: Vec<String> = check_files(&config).iter().map(ToString::to_string).collect();
     assert!(told.len() == 2 && told[0].contains("/nonexistent/ca cannot be read") && told[1].contains("/nonexistent/crt"), "{told:#?}");
+    let config = good(
+        &least_and(
+            "cache: {type: redis}\nredis: {url: \"rediss://redis:6379\", tls: {ca_cert: /nonexistent/redis}}\n\
+             auth_provider: oidc\noidc: {issuer: \"https://idp.test\", client_id: a, tls: {ca_cert: /nonexistent/idp}}\n",
+        ),
+        &[],
+    );
+    let told: Vec<String> = check_files(&config).iter().map(ToString::to_string).collect();
+    assert!(told.len() == 2 && told[0].contains("/nonexistent/redis cannot be read") && told[1].contains("/nonexistent/idp"), "{told:#?}");
 }
 
 #[test]
