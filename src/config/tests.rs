@@ -276,6 +276,10 @@ fn what_operators_are_shown_is_the_whole_in_sections_without_a_secret() {
     assert_eq!(shown["default_roles"], serde_json::json!(["viewer", "editor"]));
     assert_eq!((&shown["elasticsearch"]["password"], &shown["cache"]["capacity"]), (&"***".into(), &1_200_000.into()));
     assert_eq!(shown["provider_config"]["authelia"]["header_username"], "Remote-User");
+    // As scripts for elastauth 2 expect it.
+    assert_eq!((&shown["auth_provider"], &shown["proxy"]), (&"authelia".into(), &serde_json::json!({"enabled": false})));
+    let two = least_and("auth_provider: [authelia, oidc]\noidc: {issuer: \"https://idp.test\", client_id: a}\n");
+    assert_eq!(good(&two, &[]).shown["auth_provider"], serde_json::json!(["authelia", "oidc"]));
 }
 
 #[test]

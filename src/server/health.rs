@@ -1,6 +1,6 @@
 //! Health endpoints, in the form that users of elastauth 2 have in their probes.
 
-use super::Connection;
+use super::{Connection, admin};
 use crate::{respond::Response, shutdown::Tasks};
 use bytes::Bytes;
 use http::{
@@ -43,16 +43,13 @@ pub(super) enum Endpoint {
 
 /// Answers a probe. Anybody may ask; why something is missing is told to trusted peers only.
 pub(super) async fn answer(connection: &Connection, request: &Parts, endpoint: Endpoint) -> Response {
+    let now = connection.service.clock.now();
     if ![Method::GET, Method::HEAD].contains(&request.method) {
-        let mut response = answered(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &json!({"message": "Health is asked with GET or HEAD.", "code": "method_not_allowed"}),
-        );
+        let mut response = admin::told(now, StatusCode::METHOD_NOT_ALLOWED, "Health is asked with GET or HEAD.", "method_not_allowed");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     let service = &connection.service;
-    let now = service.clock.now();
     match endpoint {
         Endpoint::Health => answered(StatusCode::OK, &json!({"status": "OK", "mode": MODE})),
         Endpoint::Live => {
