@@ -254,6 +254,13 @@ fn an_unknown_variable_is_a_warning_and_a_service_link_is_nothing() {
 fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
     let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\nenableOtel: false\noidc:\ncache: {redis_db: 0}\nredis: {url: \"\"}\n";
     good(&least_and(harmless), &[]);
+    // The examples of elastauth 2 write the whole section and switch it off.
+    let switched_off = least_and(
+        "proxy:\n  enabled: false\n  elasticsearch_url: \"https://es:9200\"\n  max_idle_conns: 50\n  tls: {enabled: true, ca_cert: /a}\n",
+    );
+    good(&switched_off, &[]);
+    let told = warnings(&switched_off, &[]);
+    assert!(told.len() == 4 && told.iter().all(|warning| warning.contains("has no effect without `proxy.enabled: true`")), "{told:#?}");
     let asked = "proxy: {enabled: true}\noidc.providers: [{issuer: a}]\n";
     let told = faults(&least_and(asked));
     for key in ["proxy.enabled", "oidc.providers"] {
