@@ -248,6 +248,15 @@ impl Providers {
         config.providers.into_iter().map(ready).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The same, counted.
+    #[must_use]
+    pub fn watched(self, metrics: &metrics::Metrics) -> Self {
+        if let Some(oidc) = self.oidc() {
+            oidc.watch(metrics);
+        }
+        self
+    }
+
     /// Identity headers alone.
     #[must_use]
     pub fn headers(names: headers::Config) -> Self {

@@ -1,7 +1,7 @@
 //! The files for operators are held against the program: dashboard, alert rules, the description of the endpoints, and docs/METRICS.md.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-use elastauth::{respond::Outcome, telemetry::metrics::Metrics};
+use elastauth::{clock::Timestamp, respond::Outcome, telemetry::metrics::Metrics};
 use saphyr_parser::{Event, Parser};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,7 @@ const OPENAPI: &str = include_str!("../docs/api/openapi.yaml");
 fn exposition() -> String {
     let metrics = Metrics::default();
     let _node = metrics.node(0);
+    metrics.keys_fetched("oidc", Timestamp(0));
     metrics.expose()
 }
 

@@ -23,6 +23,7 @@ use crate::{
     model::RequestFacts,
     net::tls::TlsError,
     shutdown::Tasks,
+    telemetry::metrics::Metrics,
 };
 use aws_lc_rs::digest::{self, SHA256};
 use logout::{Ended, Notice};
@@ -101,6 +102,11 @@ impl Oidc {
             remembered: Cache::new(config.remembered),
             clock: clock.clone(),
         })
+    }
+
+    /// Tells these numbers when the keys of each provider were fetched.
+    pub(super) fn watch(&self, metrics: &Metrics) {
+        self.providers.iter().for_each(|provider| provider.idp.watch(metrics, &provider.name));
     }
 
     /// What is wrong with the first identity provider that could not be asked the last time.
