@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -102,7 +102,7 @@ pub(super) fn example(name: &str) -> anyhow::Result<Running> {
     Running::start(Command::new(built(&format!("examples/{name}"))).arg(address.to_string()), address, "/")
 }
 
-fn built(name: &str) -> PathBuf {
+pub(super) fn built(name: &str) -> PathBuf {
     shell::root().join("target/release").join(name)
 }
 
@@ -111,13 +111,17 @@ pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 /// A folder of its own, gone at the end.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         let path = shell::root().join(format!("target/bench-{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
