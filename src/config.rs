@@ -40,7 +40,7 @@ use crate::{
 };
 use finding::Findings;
 use settings::Settings;
-use std::error::Error as _;
+use std::error::Error;
 
 /// What each component is told.
 #[derive(Debug, Clone)]
@@ -101,19 +101,40 @@ pub fn read(sources: &Sources) -> (Checked, Reading) {
 /// What is wrong with the certificate and key files that a good configuration names. The start finds the same, one at a time.
 #[must_use]
 pub fn check_files(config: &Config) -> Vec<Fault> {
-    let speaks_tls = config.cluster.hosts.iter().any(|host| host.scheme_str() == Some("https"));
-    let cluster = speaks_tls.then(|| tls::client(&config.cluster.tls).err()).flatten().map(|error| ("elasticsearch.tls", error));
-    let listener = config.server.tls.as_ref().and_then(|files| tls::server(files).err()).map(|error| ("tls", error));
-    let collector = match &config.traces {
-        telemetry::traces::Config::Otlp(otlp) if otlp.endpoint.scheme_str() == Some("https") => tls::client(&otlp.http.tls).err(),
-        telemetry::traces::Config::Otlp(_) | telemetry::traces::Config::Off => None,
-    };
-    let collector = collector.map(|error| ("OTEL_EXPORTER_OTLP_CERTIFICATE", error));
-    let faults = cluster.into_iter().chain(listener).chain(collector).map(|(section, error)| {
-        let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-        Fault { place: Place::Nowhere, text: format!("`{section}`: {error}{cause}") }
-    });
-    faults.collect()
+    let mut faults = Vec::new();
+    if config.cluster.hosts.iter().any(|host| host.scheme_str() == Some("https")) {
+        look("elasticsearch.tls", tls::client(&config.cluster.tls), &mut faults);
+    }
+    if let ledger::StoreConfig::Redis(redis, _) = &config.store {
+        look("redis", redis.check(), &mut faults);
+    }
+    for provider in &config.identity.providers {
+        if let identity::ProviderConfig::Oidc(oidc) = provider {
+            for issuer in &oidc.providers {
+                look("oidc.tls", tls::client(&issuer.idp.http.tls), &mut faults);
+            }
+        }
+    }
+    if let Some(files) = &config.server.tls {
+        look("tls", tls::server(files), &mut faults);
+    }
+    if let telemetry::traces::Config::Otlp(otlp) = &config.traces
+        && otlp.endpoint.scheme_str() == Some("https")
+    {
+        look("OTEL_EXPORTER_OTLP_CERTIFICATE", tls::client(&otlp.http.tls), &mut faults);
+    }
+    faults
+}
+
+fn look<T>(section: &str, result: Result<T, impl Error>, faults: &mut Vec<Fault>) {
+    if let Err(error) = result {
+        let (mut text, mut source) = (format!("`{section}`: {error}"), error.source());
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        faults.push(Fault { place: Place::Nowhere, text });
+    }
 }
 
 /// A new `secret_key` as the configuration takes it.

@@ -326,7 +326,7 @@ async fn to_operator(connection: &Connection, request: &Parts, place: Place) -> 
         Place::Health(endpoint) => health::answer(connection, request, endpoint).await,
         Place::Old(Old::Health) => health::answer(connection, request, Endpoint::Health).await,
         Place::Operators(page) | Place::Old(Old::Page(page)) => admin::answer(connection, request, page),
-        Place::Decision(_) => admin::nothing_here(),
+        Place::Decision(_) => admin::nothing_here(connection.service.clock.now()),
     }
 }
 

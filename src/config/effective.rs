@@ -41,8 +41,8 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
     .collect()
 }
 
-/// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`. `mode` and `provider_config` are what elastauth 2 has there beside
-/// the keys.
+/// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`. `mode`, `provider_config` and `proxy` are there as in elastauth 2, and
+/// one provider is a text and no list, as scripts expect.
 pub(super) fn tree(settings: &Settings) -> Json {
     let mut root = Map::new();
     for key in table::ALL.iter().filter(|key| key.status == Status::Available) {
@@ -59,7 +59,11 @@ pub(super) fn tree(settings: &Settings) -> Json {
     }
     let providers = settings.get::<Vec<&str>>(&table::AUTH_PROVIDER).unwrap_or_default();
     let of_providers: Map<String, Json> =
-        providers.into_iter().filter_map(|name| Some((name.to_owned(), root.get(name)?.clone()))).collect();
+        providers.iter().filter_map(|name| Some(((*name).to_owned(), root.get(*name)?.clone()))).collect();
+    if let [only] = providers.as_slice() {
+        root.insert("auth_provider".to_owned(), (*only).into());
+    }
+    root.insert("proxy".to_owned(), serde_json::json!({ "enabled": false }));
     root.insert("provider_config".to_owned(), of_providers.into());
     root.insert("mode".to_owned(), "auth-only".into());
     root.into()

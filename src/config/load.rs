@@ -38,7 +38,11 @@ impl Sources {
                 _ => {}
             }
         }
-        match bytes(Path::new(DOT_ENV), yaml::MAX_BYTES).map(String::from_utf8) {
+        match bytes(Path::new(DOT_ENV), yaml::MAX_BYTES + 1).map(String::from_utf8) {
+            // Half of it would be read as the whole.
+            Ok(Ok(text)) if text.len() > yaml::MAX_BYTES => {
+                sources.unreadable(Place::DotEnv { line: 1 }, format!("the file is larger than {} MiB", yaml::MAX_BYTES >> 20));
+            }
             Ok(Ok(text)) => sources.dot_env = Some(text),
             Ok(Err(_)) => sources.unreadable(Place::DotEnv { line: 1 }, "the file is not UTF-8".to_owned()),
             // A folder of that name is somebody's virtual environment.

@@ -92,12 +92,18 @@ impl Settings {
     }
 
     fn read(&mut self, findings: &mut Findings) {
+        let carries = self.raw(&table::PROXY_ENABLED).is_some_and(|raw| !is_harmless(&table::PROXY_ENABLED, raw));
         for key in table::ALL {
             if !self.found.contains_key(key.path) && !key.default.is_empty() {
                 self.found.insert(key.path, Found { raw: Raw::text(key.default, Place::Default), value: None });
             }
             let Some(found) = self.found.get_mut(key.path) else { continue };
             if key.status == Status::NotYet && !is_harmless(key, &found.raw) {
+                // The examples of elastauth 2 have a whole section that is switched off.
+                if key.path.starts_with("proxy.") && !carries {
+                    findings.warn(&found.raw.place, format!("`{}` has no effect without `proxy.enabled: true`", key.path));
+                    continue;
+                }
                 findings.fault(&found.raw.place, format!("`{}` is not available yet; take it out", key.path));
                 continue;
             }

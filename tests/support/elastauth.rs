@@ -2,7 +2,8 @@
 
 use super::http::Server;
 use super::process::{Process, command};
-use std::process::ExitStatus;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Output};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -53,6 +54,18 @@ impl Elastauth {
         let mut program = command(env!("CARGO_BIN_EXE_elastauth"));
         program.arg("--config").arg(&path).current_dir(home.path()).envs(environment.iter().copied());
         (Process::start("elastauth", &mut program), home)
+    }
+
+    /// Runs one of its commands beside it, with its configuration.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
+        let mut program = tokio::process::Command::from(command(env!("CARGO_BIN_EXE_elastauth")));
+        program.arg("--config").arg(self.config()).current_dir(self.home.path()).args(arguments);
+        program.output().await.expect("a command of elastauth")
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home.path().join("config.yml")
     }
 
     pub(crate) fn server(&self) -> &Server {
