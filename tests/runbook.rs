@@ -264,6 +264,15 @@ async fn evening(section: &str) -> Evening {
             evening.config = Some(faulty);
             evening
         }
+        "Changed, and nothing happens" => {
+            let evening = Evening::usual().await;
+            let said = async |words: &str| until(words, || evening.elastauth.log().contains(words)).await;
+            evening.elastauth.edit(|config| config.replace("dev: [editor]", "dev: [kibana_admin]"));
+            said("has changed and is in force").await;
+            evening.elastauth.edit(|config| config.replace("default_roles", "defualt_roles"));
+            said("did you mean `default_roles`").await;
+            evening
+        }
         "Redis is in trouble" => {
             let more = format!("cache: {{type: redis, redis_host: \"127.0.0.1:{}\"}}\n", free_port());
             let evening = Evening::with(|_| Setting { more, ..Setting::default() }).await;
