@@ -24,12 +24,14 @@ use crate::{
     telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
 };
 use admin::{Admin, Page};
+use arc_swap::ArcSwap;
 use connection::Connection;
 use health::{Endpoint, Readiness};
 use http::request::Parts;
 use hyper::body::Incoming;
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// Settings of this floor.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Service {
     flow: Flow,
-    trust: Trust,
+    trust: ArcSwap<Trust>,
     identity_headers: IdentityHeaders,
     readiness: Readiness,
     clock: Clock,
@@ -63,7 +65,7 @@ impl Service {
         let started = clock.now();
         Self {
             flow,
-            trust,
+            trust: ArcSwap::from_pointee(trust),
             identity_headers,
             readiness: Readiness::new(check),
             clock,
@@ -80,6 +82,17 @@ impl Service {
     #[must_use]
     pub fn watched(self, metrics: Metrics, audit: Audit) -> Self {
         Self { metrics, audit, ..self }
+    }
+
+    /// The decisions.
+    #[must_use]
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// From the next request on, of kept connections too, these peers are believed.
+    pub fn replace_trust(&self, trust: Trust) {
+        self.trust.store(Arc::new(trust));
     }
 
     /// Records decisions there.
@@ -109,10 +122,29 @@ enum Audience {
 pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Certificates>,
     service: Arc<Service>,
     limits: Limits,
     audience: Audience,
+}
+
+/// What a listener shows and asks for in TLS handshakes; it can be replaced while it serves. Clones belong to the same listener.
+#[derive(Debug, Clone)]
+pub struct Certificates(Arc<ArcSwap<rustls::ServerConfig>>);
+
+impl Certificates {
+    fn new(tls: rustls::ServerConfig) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(tls)))
+    }
+
+    /// From the next connection on. Those that are open keep what they agreed on.
+    pub fn replace(&self, tls: rustls::ServerConfig) {
+        self.0.store(Arc::new(tls));
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.load_full())
+    }
 }
 
 /// Why there is no server.
@@ -152,7 +184,7 @@ impl Server {
 
     fn bind_for(audience: Audience, config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
         let tls = config.tls.as_ref().map(tls::server).transpose().map_err(ServeError::Tls)?;
-        let tls = tls.map(Arc::new);
+        let tls = tls.map(Certificates::new);
         let (listener, addr) = accept::listen(config.listen).map_err(|source| ServeError::Listen { addr: config.listen, source })?;
         Ok(Self { listener, addr, tls, service, limits: Limits::default(), audience })
     }
@@ -161,6 +193,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Its certificates, where it speaks TLS.
+    #[must_use]
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.tls.clone()
     }
 
     /// Serves until `tasks` end; then takes no more connections and lets each finish what it has in hand. Connections are tasks of `tasks`: whoever waits
@@ -288,7 +326,7 @@ async fn to_operator(connection: &Connection, request: &Parts, place: Place) -> 
         Place::Health(endpoint) => health::answer(connection, request, endpoint).await,
         Place::Old(Old::Health) => health::answer(connection, request, Endpoint::Health).await,
         Place::Operators(page) | Place::Old(Old::Page(page)) => admin::answer(connection, request, page),
-        Place::Decision(_) => admin::nothing_here(),
+        Place::Decision(_) => admin::nothing_here(connection.service.clock.now()),
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Config {
 }
 
 /// From which severity on lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[expect(missing_docs, reason = "the usual four")]
 pub enum Level {
     Debug,

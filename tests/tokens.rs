@@ -12,68 +12,12 @@
 #[path = "support/program.rs"]
 mod support;
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
-};
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use elastauth::{
     demo::standin::{SERVICE_USER, StandIn},
     shutdown::Tasks,
 };
-use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
-use support::{elastauth::Elastauth, http::Answer};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-    task::JoinSet,
-};
-
-/// An identity provider with one key.
-struct Idp {
-    issuer: String,
-    key: EcdsaKeyPair,
-    serving: JoinSet<()>,
-}
-
-impl Idp {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let point = key.public_key().as_ref();
-        let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]), BASE64_URL_SAFE_NO_PAD.encode(&point[33..]));
-        let keys = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "alg": "ES256", "x": x, "y": y }] });
-        let about = json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys") });
-        let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut asked = [0; 2_048];
-                let read = stream.read(&mut asked).await.unwrap();
-                let body = if asked[..read].starts_with(b"GET /keys") { &keys } else { &about }.to_string();
-                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
-                stream.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
-            }
-        });
-        Self { issuer, key, serving }
-    }
-
-    /// A token for elastauth, good for five minutes, after `change`.
-    fn token(&self, change: impl FnOnce(&mut Value)) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let mut claims = json!({
-            "iss": self.issuer, "aud": "elastauth", "azp": "elastauth", "sub": "u1", "iat": now, "exp": now + 300,
-            "preferred_username": "alice", "email": "alice@example.org", "groups": ["dev", "a,b"],
-        });
-        change(&mut claims);
-        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&json!({ "alg": "ES256", "kid": "k1", "typ": "at+jwt" })), part(&claims));
-        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()))
-    }
-}
+use serde_json::json;
+use support::{elastauth::Elastauth, http::Answer, idp::Idp};
 
 struct Scene {
     idp: Idp,
@@ -121,7 +65,9 @@ async fn a_token_gets_the_login_that_its_claims_justify() {
 async fn a_token_that_is_no_good_gets_nothing_and_is_not_repeated() {
     let scene = Scene::new().await;
     let good = scene.idp.token(|_| {});
-    let bent = format!("{}A", &good[..good.len() - 1]);
+    // In the middle of the signature: the last letter carries two bits only, and is an `A` every fourth time.
+    let at = good.len() - 40;
+    let bent = format!("{}{}{}", &good[..at], if good.as_bytes()[at] == b'A' { "B" } else { "A" }, &good[at + 1..]);
     let other = scene.idp.token(|claims| claims["aud"] = json!("another"));
     let over = scene.idp.token(|claims| claims["exp"] = json!(1_000));
     let endless = scene.idp.token(|claims| drop(claims.as_object_mut().unwrap().remove("exp")));
@@ -143,11 +89,23 @@ async fn a_token_that_is_no_good_gets_nothing_and_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn check_online_tries_the_issuer_before_the_first_token_does() {
+    let mut scene = Scene::new().await;
+    let good = scene.elastauth.command(&["check", "--online"]).await;
+    let said = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(said.contains(&format!("ok: issuer {}: it answers, and 1 of its keys can verify tokens", scene.idp.issuer)), "{said}");
+    assert!(good.status.success(), "{good:?}");
+    scene.idp.leave().await;
+    let away = scene.elastauth.command(&["check", "--online"]).await;
+    let said = String::from_utf8_lossy(&away.stderr).into_owned();
+    assert!(said.contains(&format!("failed: issuer {}: ", scene.idp.issuer)) && !away.status.success(), "{said}");
+}
+
+#[tokio::test]
 async fn a_provider_that_is_away_is_503_and_headers_go_on() {
     let mut scene = Scene::new().await;
     let token = scene.idp.token(|_| {});
-    scene.idp.serving.abort_all();
-    while scene.idp.serving.join_next().await.is_some() {}
+    scene.idp.leave().await;
     let unavailable = scene.bearer(&token).await;
     assert_eq!(unavailable.status, 503, "{}", scene.elastauth.log());
     assert!(unavailable.header("retry-after").is_some());

@@ -35,6 +35,9 @@ pub(super) struct Options {
     /// One more header of the request, as `Name: value`. May be repeated.
     #[arg(long = "header", value_name = "K: V")]
     headers: Vec<String>,
+    /// Which cluster is meant, by its `elasticsearch.cluster_name`: a configuration for another one ends the command.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
     /// Also ask the cluster what stands there now. Nothing is written.
     #[arg(long)]
     online: bool,
@@ -45,6 +48,9 @@ pub(super) struct Options {
 
 /// Tells the trip of one request. A refusal is an answer like any other: the command succeeds.
 pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed> {
+    if let Some(meant) = options.cluster.as_ref().filter(|meant| **meant != config.broker.cluster_name) {
+        return Err(Failed(format!("the configuration is for the cluster {:?}, not for {meant:?}", config.broker.cluster_name)));
+    }
     let facts = RequestFacts { peer: Ipv4Addr::LOCALHOST.into(), headers: headers(&config, options)? };
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
     let told = flow.explain(&facts, options.online).await;
@@ -86,19 +92,31 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
     Ok(headers)
 }
 
+/// Who answers for the request, or refuses it.
+fn provider(told: &Explanation) -> Option<&'static str> {
+    match (&told.identity, &told.refused) {
+        (Some(identity), _) => identity.provider().kind().name(),
+        (None, Some(AuthError::Identity(why))) => why.kind().name(),
+        (None, _) => None,
+    }
+}
+
 /// What the gateway would be told.
-fn verdict(told: &Explanation<'_>) -> (u16, String) {
+fn verdict(told: &Explanation) -> (u16, String) {
     match &told.refused {
         None => (200, "a login".to_owned()),
         Some(why) => (Outcome::from(why).status(Protocol::ForwardAuth).as_u16(), reason(why)),
     }
 }
 
-fn as_text(told: &Explanation<'_>, online: bool) -> String {
+fn as_text(told: &Explanation, online: bool) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
         let _infallible = writeln!(text, "{label:<10} {value}");
     };
+    if let Some(provider) = provider(told) {
+        line("provider", provider);
+    }
     if let Some(identity) = &told.identity {
         line("user", identity.user().as_str());
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
@@ -129,7 +147,7 @@ fn as_text(told: &Explanation<'_>, online: bool) -> String {
     text
 }
 
-fn as_json(told: &Explanation<'_>) -> Value {
+fn as_json(told: &Explanation) -> Value {
     let identity = told.identity.as_ref().map(|identity| {
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
         json!({ "user": identity.user().as_str(), "groups": groups, "email": identity.email(), "full_name": identity.full_name() })
@@ -147,7 +165,7 @@ fn as_json(told: &Explanation<'_>) -> Value {
     let cluster = told.plan.as_ref().map(|plan| json!({ "found": plan.found.as_ref().map(standing), "next": next(plan) }));
     let (status, why) = verdict(told);
     json!({
-        "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
+        "provider": provider(told), "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
         "answer": { "status": status, "reason": why, "outcome": told.refused.as_ref().map(|why| format!("{:?}", Outcome::from(why))) },
     })
 }

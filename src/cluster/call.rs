@@ -10,6 +10,7 @@ use crate::telemetry::{
     metrics::{Call, CallEnd, Metrics},
     traces::{self, Active},
 };
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -69,10 +70,12 @@ impl Default for Timeouts {
     }
 }
 
+type HttpClient = Client<HttpsConnector<HttpConnector>, Outgoing>;
+
 /// The way to the nodes.
 #[derive(Debug)]
 pub(super) struct Caller {
-    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
+    client: ArcSwap<HttpClient>,
     nodes: Nodes,
     timeouts: Timeouts,
     metrics: Metrics,
@@ -96,21 +99,13 @@ pub(super) struct Ask<'a> {
 
 impl Caller {
     pub(super) fn new(nodes: Nodes, tls: rustls::ClientConfig, timeouts: Timeouts, metrics: Metrics) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(timeouts.connect));
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .http1_max_buf_size(MAX_HEAD_BYTES)
-            // A kept connection that turns out to be closed before a request was written to it gives the request back, and it goes out
-            // on another. That is safe for writes too: not a byte of them was sent.
-            .retry_canceled_requests(true)
-            .build(connector);
+        let client = ArcSwap::from_pointee(client(tls, timeouts.connect));
         Self { client, nodes, timeouts, metrics, reads: Semaphore::new(MAX_READS), writes: Semaphore::new(MAX_WRITES) }
+    }
+
+    /// From the next call on, over connections of its own. Calls under way finish as they began.
+    pub(super) fn replace_tls(&self, tls: rustls::ClientConfig) {
+        self.client.store(Arc::new(client(tls, self.timeouts.connect)));
     }
 
     pub(super) fn nodes(&self) -> &Nodes {
@@ -202,7 +197,7 @@ impl Caller {
         let name = &node.name;
         let (request, sent) =
             request(node, ask, span).map_err(|error| CallError::not_sent(name, Unsent::Unsendable, Some(Arc::new(error))))?;
-        let mut response = pin!(self.client.request(request));
+        let mut response = pin!(self.client.load().request(request));
         let response = match timeout_at(departure, &mut response).await {
             Ok(response) => response,
             Err(_) if ask.has_left(&sent) => {
@@ -224,6 +219,23 @@ impl Caller {
         };
         Ok((Answer { status: head.status, body }, source))
     }
+}
+
+fn client(tls: rustls::ClientConfig, connect: Duration) -> HttpClient {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(connect));
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .http1_max_buf_size(MAX_HEAD_BYTES)
+        // A kept connection that turns out to be closed before a request was written to it gives the request back, and it goes out
+        // on another. That is safe for writes too: not a byte of them was sent.
+        .retry_canceled_requests(true)
+        .build(connector)
 }
 
 /// How a call ended, for whoever counts: what the node has said, whatever is made of it.

@@ -41,8 +41,8 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
     .collect()
 }
 
-/// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`. `mode` and `provider_config` are what elastauth 2 has there beside
-/// the keys.
+/// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`. `mode`, `provider_config` and `proxy` are there as in elastauth 2, and
+/// one provider is a text and no list, as scripts expect.
 pub(super) fn tree(settings: &Settings) -> Json {
     let mut root = Map::new();
     for key in table::ALL.iter().filter(|key| key.status == Status::Available) {
@@ -59,7 +59,11 @@ pub(super) fn tree(settings: &Settings) -> Json {
     }
     let providers = settings.get::<Vec<&str>>(&table::AUTH_PROVIDER).unwrap_or_default();
     let of_providers: Map<String, Json> =
-        providers.into_iter().filter_map(|name| Some((name.to_owned(), root.get(name)?.clone()))).collect();
+        providers.iter().filter_map(|name| Some(((*name).to_owned(), root.get(*name)?.clone()))).collect();
+    if let [only] = providers.as_slice() {
+        root.insert("auth_provider".to_owned(), (*only).into());
+    }
+    root.insert("proxy".to_owned(), serde_json::json!({ "enabled": false }));
     root.insert("provider_config".to_owned(), of_providers.into());
     root.insert("mode".to_owned(), "auth-only".into());
     root.into()
@@ -86,32 +90,5 @@ fn shown(raw: &Raw) -> String {
             let entries = entries.iter().map(|(name, raw)| format!("{}: {}", name.text.escape_debug(), shown(raw)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
-    }
-}
-
-/// The keys that differ between two readings and that a running program cannot change: it has to be started anew for them.
-///
-/// A secret in a file of its own is read when this is called, for both.
-#[must_use]
-pub fn needs_restart(before: &Sources, after: &Sources) -> Vec<&'static str> {
-    let mut findings = Findings::default();
-    let [before, after] = [before, after].map(|sources| Settings::gather(sources, &mut findings));
-    let differs = |key: &&&super::key::Key| match (before.raw(key), after.raw(key)) {
-        (None, None) => false,
-        (Some(one), Some(other)) => !same(one, other),
-        _ => true,
-    };
-    table::ALL.iter().filter(|key| !key.reload).filter(differs).map(|key| key.path).collect()
-}
-
-fn same(one: &Raw, other: &Raw) -> bool {
-    match (&one.node, &other.node) {
-        (Node::Text(one), Node::Text(other)) => one == other,
-        (Node::List(one), Node::List(other)) => one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other)),
-        (Node::Map(one), Node::Map(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
-        }
-        (Node::Null, Node::Null) | (Node::Spoilt, Node::Spoilt) => true,
-        _ => false,
     }
 }

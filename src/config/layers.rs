@@ -64,8 +64,10 @@ fn from_variables<'a>(variables: impl Iterator<Item = (&'a str, &'a str, Place)>
             }
             None if name == "ELASTAUTH_CONFIG" || is_service_link(name, value) => {}
             None => {
-                let near = nearest(name, names.known.keys().map(String::as_str));
-                let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                // Without what all of them have in common: it would make everything look near.
+                let bare = name.strip_prefix(PREFIX).unwrap_or(name);
+                let near = nearest(bare, names.known.keys().filter_map(|known| known.strip_prefix(PREFIX)));
+                let near = near.map_or_else(String::new, |near| format!("; did you mean `{PREFIX}{near}`?"));
                 findings.warn(&place, format!("no key has a variable of this name, so it has no effect{near}"));
             }
         }

@@ -27,6 +27,7 @@ pub(super) struct Settings {
 }
 
 /// A value with its history.
+#[derive(Clone)]
 pub(super) struct Found {
     pub(super) raw: Raw,
     /// Nothing where it was faulty; the fault was told.
@@ -91,12 +92,18 @@ impl Settings {
     }
 
     fn read(&mut self, findings: &mut Findings) {
+        let carries = self.raw(&table::PROXY_ENABLED).is_some_and(|raw| !is_harmless(&table::PROXY_ENABLED, raw));
         for key in table::ALL {
             if !self.found.contains_key(key.path) && !key.default.is_empty() {
                 self.found.insert(key.path, Found { raw: Raw::text(key.default, Place::Default), value: None });
             }
             let Some(found) = self.found.get_mut(key.path) else { continue };
             if key.status == Status::NotYet && !is_harmless(key, &found.raw) {
+                // The examples of elastauth 2 have a whole section that is switched off.
+                if key.path.starts_with("proxy.") && !carries {
+                    findings.warn(&found.raw.place, format!("`{}` has no effect without `proxy.enabled: true`", key.path));
+                    continue;
+                }
                 findings.fault(&found.raw.place, format!("`{}` is not available yet; take it out", key.path));
                 continue;
             }
@@ -145,6 +152,14 @@ impl Settings {
     /// What was found for a key.
     pub(super) fn found(&self, key: &Key) -> Option<&Found> {
         self.found.get(key.path)
+    }
+
+    /// Gives a key the value that it has in other settings, or none.
+    pub(super) fn put_back(&mut self, key: &Key, from: &Self) {
+        match from.found.get(key.path) {
+            Some(found) => drop(self.found.insert(key.path, found.clone())),
+            None => drop(self.found.remove(key.path)),
+        }
     }
 
     /// Where a key's value stands.

@@ -51,15 +51,15 @@ table! {
     /// Roles for every user, beside those of the mappings.
     DEFAULT_ROLES: "default_roles", Kind::List(&Kind::Role), example = "[viewer]", reload = true;
     /// Whether the default roles go to every user (`always`) or only to those whom no mapping matches (`unmapped`, as the Go program did).
-    DEFAULT_ROLES_APPLY: "default_roles_apply", Kind::OneOf(&[yes("always"), yes("unmapped")]), default = "always", reload = true;
+    DEFAULT_ROLES_APPLY: "default_roles_apply", Kind::OneOf(&[yes("always"), yes("unmapped")]), default = "always";
     /// Which group gives which roles. ASCII case does not count, `*` stands for any text. In the environment one variable a group.
     GROUP_MAPPINGS: "group_mappings", Kind::Mappings, example = "\n  search-readers: [viewer]\n  search-editors: [editor]", reload = true;
     /// Only users with one of these groups may enter, `*` standing for any text. Leave it out to let every group in.
     ALLOWED_GROUPS: "allowed_groups", Kind::List(&Kind::Group), example = "[\"search-*\"]", reload = true;
     /// Whether `group_whitelist` counts.
-    ENABLE_GROUP_WHITELIST: "enable_group_whitelist", Kind::Bool, status = Status::Old("allowed_groups");
+    ENABLE_GROUP_WHITELIST: "enable_group_whitelist", Kind::Bool, status = Status::Old("allowed_groups"), reload = true;
     /// The groups that may enter.
-    GROUP_WHITELIST: "group_whitelist", Kind::List(&Kind::Group), status = Status::Old("allowed_groups");
+    GROUP_WHITELIST: "group_whitelist", Kind::List(&Kind::Group), status = Status::Old("allowed_groups"), reload = true;
 
     /// Base URLs of the cluster's nodes. A path is a prefix.
     ES_HOSTS: "elasticsearch.hosts", Kind::List(&Kind::Url), example = "[\"https://elasticsearch:9200\"]",
@@ -67,9 +67,9 @@ table! {
     /// The service account with which users are written.
     ES_USERNAME: "elasticsearch.username", Kind::Text, example = "elastauth", old = &["elasticsearch_username"];
     /// Its password.
-    ES_PASSWORD: "elasticsearch.password", Kind::Secret, example = "\"${ELASTICSEARCH_PASSWORD}\"", old = &["elasticsearch_password"];
+    ES_PASSWORD: "elasticsearch.password", Kind::Secret, example = "\"${ELASTICSEARCH_PASSWORD}\"", old = &["elasticsearch_password"], reload = true;
     /// An API key in its encoded form, in the place of user name and password.
-    ES_API_KEY: "elasticsearch.api_key", Kind::Secret, example = "\"${ELASTICSEARCH_API_KEY}\"";
+    ES_API_KEY: "elasticsearch.api_key", Kind::Secret, example = "\"${ELASTICSEARCH_API_KEY}\"", reload = true;
     /// A name for the cluster. It is part of every derived password: two clusters that share a `secret_key` need two names.
     ES_CLUSTER_NAME: "elasticsearch.cluster_name", Kind::Text, default = "default";
     /// Answer with a login and write nothing. For trying things out.
@@ -77,11 +77,11 @@ table! {
     /// Only a check: `true` wants every host to be `https`. Whether TLS is spoken follows from the host's URL.
     ES_TLS_ENABLED: "elasticsearch.tls.enabled", Kind::Bool, default = "false";
     /// A PEM file of CAs that are believed in the place of the system's.
-    ES_TLS_CA: "elasticsearch.tls.ca_cert", Kind::Path, example = "/etc/elastauth/elasticsearch-ca.pem";
+    ES_TLS_CA: "elasticsearch.tls.ca_cert", Kind::Path, example = "/etc/elastauth/elasticsearch-ca.pem", reload = true;
     /// A client certificate, PEM.
-    ES_TLS_CERT: "elasticsearch.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt";
+    ES_TLS_CERT: "elasticsearch.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt", reload = true;
     /// The private key of the client certificate, PEM.
-    ES_TLS_KEY: "elasticsearch.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key";
+    ES_TLS_KEY: "elasticsearch.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key", reload = true;
     /// Believe any certificate. Whoever stands on the way then learns the service account's password.
     ES_TLS_SKIP: "elasticsearch.tls.insecure_skip_verify", Kind::Bool, default = "false", old = &["insecure_skip_verify"];
 

@@ -23,6 +23,7 @@ use crate::{
     model::RequestFacts,
     net::tls::TlsError,
     shutdown::Tasks,
+    telemetry::metrics::Metrics,
 };
 use aws_lc_rs::digest::{self, SHA256};
 use logout::{Ended, Notice};
@@ -101,6 +102,17 @@ impl Oidc {
             remembered: Cache::new(config.remembered),
             clock: clock.clone(),
         })
+    }
+
+    /// Tells these numbers when the keys of each provider were fetched.
+    pub(super) fn watch(&self, metrics: &Metrics) {
+        self.providers.iter().for_each(|provider| provider.idp.watch(metrics, &provider.name));
+    }
+
+    /// What is wrong with the first identity provider that could not be asked the last time.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = |provider: &Provider| provider.idp.trouble().map(|why| format!("`{}`: {why}", provider.name));
+        self.providers.iter().find_map(trouble)
     }
 
     /// Looks for a token. One that is remembered is answered at once.

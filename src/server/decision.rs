@@ -43,7 +43,7 @@ const MOST_REQUEST_ID_BYTES: usize = 128;
 pub(super) async fn decide(connection: &Connection, request: Parts, protocol: Protocol) -> Response {
     let begun = Instant::now();
     let service = &connection.service;
-    let admitted = service.trust.admit(connection.peer, &request.headers);
+    let admitted = service.trust.load().admit(connection.peer, &request.headers);
     let judged = match service.traces.begin(admitted.is_ok().then_some(&request.headers)) {
         None => judge(connection, request, protocol, admitted, None).await,
         Some(span) => traced(connection, request, protocol, admitted, span).await,

@@ -40,6 +40,7 @@ struct Numbers {
     lookups: Counters<Lookup>,
     ledger_users: Gauge,
     nodes: Family<Vec<(&'static str, String)>, Gauge>,
+    keys: Family<Vec<(&'static str, String)>, Gauge>,
     flights: Gauge,
     held: Gauge,
     budget_refusals: Counters<Nothing>,
@@ -86,6 +87,7 @@ impl Metrics {
             lookups,
             ledger_users: Gauge::default(),
             nodes: Family::default(),
+            keys: Family::default(),
             flights: Gauge::default(),
             held: Gauge::default(),
             budget_refusals: Counters::default(),
@@ -101,6 +103,11 @@ impl Metrics {
         registry.register("elastauth_cluster_calls", "Calls to nodes of the cluster, each attempt counted", n.calls.clone());
         registry.register("elastauth_cluster_call_duration_seconds", "How long calls to nodes of the cluster took", n.call_times.clone());
         registry.register("elastauth_node_up", "1 while the node is used, 0 while it is left out after failures", n.nodes.clone());
+        registry.register(
+            "elastauth_jwks_fetched_timestamp_seconds",
+            "When the keys of an identity provider were last fetched, since 1970",
+            n.keys.clone(),
+        );
         registry.register("elastauth_ledger_users", "Users that are remembered", n.ledger_users.clone());
         registry.register("elastauth_ledger_lookups", "Look-ups of users in the ledger", n.lookups.clone());
         registry.register("elastauth_flights", "Users for whom the cluster is being asked or told at this moment", n.flights.clone());
@@ -186,6 +193,12 @@ impl Metrics {
         let gauge = self.0.nodes.get_or_create(&vec![("node", place.to_string())]).clone();
         gauge.set(1);
         Node(gauge)
+    }
+
+    /// The keys of the identity provider of this name were fetched. The name is the operator's, so there are as many as the configuration has.
+    pub fn keys_fetched(&self, provider: &str, at: Timestamp) {
+        let gauge = self.0.keys.get_or_create(&vec![("provider", provider.to_owned())]).clone();
+        gauge.set(i64::try_from(at.0 / 1_000).unwrap_or(i64::MAX));
     }
 
     /// One more flight, until the value is dropped.

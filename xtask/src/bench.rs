@@ -3,6 +3,7 @@
 //!
 //! All traffic stays on 127.0.0.1, and every round ends by itself.
 
+mod check;
 mod first;
 mod known;
 mod server;
@@ -17,6 +18,7 @@ type Measurement = fn() -> anyhow::Result<()>;
 pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
     let all: &[(&str, Measurement)] = &[
         ("start", start),
+        ("check", check::run),
         ("known", known::run),
         ("metrics", known::watched),
         ("million", known::million),

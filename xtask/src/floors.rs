@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("main", 13),
     ("cli", 13),
     ("demo", 12),
+    ("reload", 12),
     ("app", 11),
     ("config", 10),
     ("server", 9),

@@ -52,7 +52,13 @@ async fn whoever_is_not_believed_learns_nothing() {
     for server in [&stranger, &keyless] {
         for path in PAGES {
             let answer = get(server, path, "").await;
-            assert_eq!((answer.status, answer.json()), (404, json!({"message": "There is nothing here.", "code": "not_found"})), "{path}");
+            let told = answer.json();
+            assert_eq!(
+                (answer.status, &told["message"], &told["code"]),
+                (404, &json!("There is nothing here."), &json!("not_found")),
+                "{path}"
+            );
+            assert!(told["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{told}");
         }
         for path in OLD {
             assert!([401, 403].contains(&get(server, path, "").await.status), "{path}");

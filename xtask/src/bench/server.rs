@@ -5,7 +5,7 @@ use anyhow::{Context, bail};
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -117,7 +117,7 @@ pub(super) fn example(name: &str) -> anyhow::Result<Running> {
     Running::start(Command::new(built(&format!("examples/{name}"))).arg(address.to_string()), address, "/")
 }
 
-fn built(name: &str) -> PathBuf {
+pub(super) fn built(name: &str) -> PathBuf {
     shell::root().join("target/release").join(name)
 }
 
@@ -126,15 +126,19 @@ pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 /// A folder of its own, gone at the end.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> anyhow::Result<Self> {
+    pub(super) fn new() -> anyhow::Result<Self> {
         // Several may run at once.
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let path = shell::root().join(format!("target/bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
