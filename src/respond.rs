@@ -45,6 +45,7 @@ pub enum Outcome {
     NobodyAsks,
     Malformed,
     TokenRefused,
+    TokenOutdated,
     TokenClaims,
     IdentityProvider,
     ImpossibleName,
@@ -94,6 +95,7 @@ impl Outcome {
         Self::NobodyAsks,
         Self::Malformed,
         Self::TokenRefused,
+        Self::TokenOutdated,
         Self::TokenClaims,
         Self::IdentityProvider,
         Self::ImpossibleName,
@@ -137,7 +139,7 @@ impl Outcome {
                 level: Level::WARN,
             },
             // Tokens expire all day. The error code is RFC 6750's: a client takes it as the advice to fetch a new one.
-            Self::TokenRefused => Line {
+            Self::TokenRefused | Self::TokenOutdated => Line {
                 code: "invalid_token",
                 message: "The token is not accepted.",
                 challenge: Some(BEARER),
@@ -244,6 +246,7 @@ impl From<&AuthError> for Outcome {
                 BrokerError::ReservedName(_) => Self::ReservedName,
                 BrokerError::Disabled => Self::Disabled,
                 BrokerError::Foreign => Self::ForeignUser,
+                BrokerError::Outdated { .. } => Self::TokenOutdated,
                 BrokerError::WriteBudget => Self::WriteBudget,
                 BrokerError::ServiceAccount(_) => Self::ServiceAccount,
                 BrokerError::Cluster(_) => Self::Cluster,

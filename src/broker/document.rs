@@ -5,6 +5,7 @@ use super::{
     rotation::{KeySlot, Turn},
 };
 use crate::{
+    clock::Timestamp,
     cluster::{NewUser, Password, User},
     identity::Identity,
     ledger::{Aim, Under},
@@ -12,9 +13,14 @@ use crate::{
     roles::{Entitled, RoleSet},
 };
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// The key in a user's metadata that says whose user it is. The Go program wrote `groups` beside it, and so do we.
 const MARKER: &str = "elastauth";
+/// Within it, of when the word is that the user was last written from, in milliseconds since 1970.
+const AS_OF: &str = "as_of";
+/// How far ahead of our clock such a moment may be: the largest leeway that a provider's clock may have, and as much again for ours.
+const MOST_AHEAD: Duration = Duration::from_mins(10);
 
 /// Everything about a user in the cluster but the password.
 #[derive(Debug, Clone)]
@@ -91,14 +97,43 @@ impl Document {
             && user.enabled
             && user.full_name.as_deref() == self.identity.full_name()
             && user.email.as_deref() == self.identity.email()
-            && user.metadata == self.metadata()
+            && without_moment(user.metadata.clone()) == without_moment(self.metadata())
+    }
+
+    /// Whether what stands there was written from a newer token with other groups; of when it is.
+    pub(super) fn is_outdated_by(&self, user: &User, now: Timestamp) -> Option<Timestamp> {
+        let (ours, theirs) = (self.identity.as_of()?, as_of(user)?);
+        // Nobody's clock is that far off. A moment that is must not keep the user out until it comes.
+        let believable = theirs <= now.after(MOST_AHEAD);
+        let other = !groups_of(user).eq(self.identity.groups().iter().map(Group::as_str));
+        (ours < theirs && believable && other).then_some(theirs)
     }
 
     fn metadata(&self) -> Map<String, Value> {
         let groups: Vec<&str> = self.identity.groups().iter().map(Group::as_str).collect();
-        let mark = json!({ "fingerprint": self.fingerprint.to_string(), "epoch": self.epoch(), "key": &*self.key_id });
+        let mut mark = json!({ "fingerprint": self.fingerprint.to_string(), "epoch": self.epoch(), "key": &*self.key_id });
+        if let (Some(Timestamp(ms)), Some(mark)) = (self.identity.as_of(), mark.as_object_mut()) {
+            mark.insert(AS_OF.to_owned(), json!(ms));
+        }
         Map::from_iter([("groups".to_owned(), json!(groups)), (MARKER.to_owned(), mark)])
     }
+}
+
+/// Of when the token was that the user was last written from. Later ones that say the same are no reason to write, so it is no part of what has to stand.
+fn without_moment(mut metadata: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::Object(mark)) = metadata.get_mut(MARKER) {
+        mark.remove(AS_OF);
+    }
+    metadata
+}
+
+fn as_of(user: &User) -> Option<Timestamp> {
+    user.metadata.get(MARKER)?.get(AS_OF)?.as_u64().map(Timestamp)
+}
+
+/// The groups that a user was written with.
+pub(super) fn groups_of(user: &User) -> impl Iterator<Item = &str> {
+    user.metadata.get("groups").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Whose user it is that stands in the cluster.

@@ -7,8 +7,9 @@ use super::{
     Adopt, BrokerError,
     budget::Budget,
     derive::{Derivers, Password},
-    document::{Document, Owner, owner},
+    document::{Document, Owner, groups_of, owner},
     doubt::Doubts,
+    order::Order,
 };
 use crate::{
     clock::Clock,
@@ -44,6 +45,7 @@ pub(super) struct Ensure {
     pub(super) ledger: Ledger,
     pub(super) doubts: Doubts,
     pub(super) derivers: Derivers,
+    pub(super) order: Order,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     audit: Audit,
@@ -74,6 +76,7 @@ impl Ensure {
             metrics,
             audit,
             doubts: Doubts::default(),
+            order: Order::new(),
             adopt: config.adopt,
             budget: Budget::new(config.writes_per_minute),
             conversations: Semaphore::new(CONVERSATIONS),
@@ -179,6 +182,12 @@ impl Ensure {
         }
         if !found.enabled {
             return Err(BrokerError::Disabled);
+        }
+        if let Owner::Elastauth { .. } = owner
+            && let Some(newest) = document.is_outdated_by(found, self.clock.now())
+        {
+            self.order.found(document.identity(), newest, groups_of(found));
+            return Err(BrokerError::Outdated { newest });
         }
         match owner {
             // Of the other key of this deployment: the first write under this one is as much by nature as that of a new period.

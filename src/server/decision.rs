@@ -182,6 +182,7 @@ fn is_about_somebody(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Malformed
         | Outcome::TokenRefused
+        | Outcome::TokenOutdated
         | Outcome::TokenClaims
         | Outcome::ImpossibleName
         | Outcome::GroupNotAllowed
@@ -226,6 +227,7 @@ const fn verdict(outcome: Outcome) -> Verdict {
         Outcome::GatewayKey => Verdict::GatewayKey,
         Outcome::NobodyAsks => Verdict::NobodyAsks,
         Outcome::TokenRefused => Verdict::TokenRefused,
+        Outcome::TokenOutdated => Verdict::TokenOutdated,
         Outcome::TokenClaims => Verdict::TokenClaims,
         Outcome::IdentityProvider => Verdict::IdentityProvider,
         Outcome::Malformed => Verdict::Malformed,

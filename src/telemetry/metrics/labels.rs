@@ -42,6 +42,7 @@ labels! {
         GatewayKey = "gateway_key",
         NobodyAsks = "nobody_asks",
         TokenRefused = "token_refused",
+        TokenOutdated = "token_outdated",
         TokenClaims = "token_claims",
         IdentityProvider = "identity_provider",
         Malformed = "malformed",
