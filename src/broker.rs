@@ -133,6 +133,17 @@ pub enum BrokerError {
     /// The cluster has a user of that name that elastauth has not written.
     #[error("the cluster has a user of that name which elastauth has not written; `users.adopt` decides whether it may be taken over")]
     Foreign,
+    /// The user was written for somebody else: of another provider, or another subject of the same one.
+    #[error(
+        "the user in the cluster was written for {}; if both are the same person, delete the user there or set `users.adopt: any`, else give one of the providers a `username_prefix`",
+        if *.provider == *.asking { format!("another subject of the provider `{provider}`") } else { format!("a user of the provider `{provider}`, and `{asking}` asks") }
+    )]
+    SomebodyElses {
+        /// The provider for whose user it was written.
+        provider: std::sync::Arc<str>,
+        /// The provider whose user asks.
+        asking: std::sync::Arc<str>,
+    },
     /// A later token of the user was seen, and says something else about the groups.
     #[error("a newer token of the user has other groups ({newest}); this one does not count any more")]
     Outdated {
@@ -164,7 +175,10 @@ pub enum BrokerError {
 impl BrokerError {
     /// Whether it is a word about the user and not about the weather.
     fn is_final(&self) -> bool {
-        matches!(self, Self::ReservedName(_) | Self::Disabled | Self::Foreign | Self::Outdated { .. } | Self::WriteBudget)
+        matches!(
+            self,
+            Self::ReservedName(_) | Self::Disabled | Self::Foreign | Self::SomebodyElses { .. } | Self::Outdated { .. } | Self::WriteBudget
+        )
     }
 }
 

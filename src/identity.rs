@@ -74,6 +74,18 @@ pub enum Provider {
 }
 
 impl Provider {
+    /// What identity headers are called where providers have names.
+    pub const HEADERS: &str = "authelia";
+
+    /// What the operator calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Headers => Self::HEADERS,
+            Self::Oidc(name) => name,
+        }
+    }
+
     /// Which kind of provider it is, as the audit stream and the numbers name it.
     #[must_use]
     pub fn kind(&self) -> metrics::Provider {

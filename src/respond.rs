@@ -245,7 +245,7 @@ impl From<&AuthError> for Outcome {
             AuthError::Broker(why) => match why {
                 BrokerError::ReservedName(_) => Self::ReservedName,
                 BrokerError::Disabled => Self::Disabled,
-                BrokerError::Foreign => Self::ForeignUser,
+                BrokerError::Foreign | BrokerError::SomebodyElses { .. } => Self::ForeignUser,
                 BrokerError::Outdated { .. } => Self::TokenOutdated,
                 BrokerError::WriteBudget => Self::WriteBudget,
                 BrokerError::ServiceAccount(_) => Self::ServiceAccount,

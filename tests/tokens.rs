@@ -16,6 +16,8 @@ mod support;
 mod order;
 #[path = "tokens/scene.rs"]
 mod scene;
+#[path = "tokens/whose.rs"]
+mod whose;
 
 use scene::Scene;
 use serde_json::json;

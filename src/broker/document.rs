@@ -13,12 +13,16 @@ use crate::{
     roles::{Entitled, RoleSet},
 };
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The key in a user's metadata that says whose user it is. The Go program wrote `groups` beside it, and so do we.
 const MARKER: &str = "elastauth";
 /// Within it, of when the word is that the user was last written from, in milliseconds since 1970.
 const AS_OF: &str = "as_of";
+/// Within it, which provider vouched for whom the user was last written.
+const PROVIDER: &str = "provider";
+/// Within it, what that provider calls whoever it was (`sub`), where it calls him something.
+const SUBJECT: &str = "subject";
 /// How far ahead of our clock such a moment may be: the largest leeway that a provider's clock may have, and as much again for ours.
 const MOST_AHEAD: Duration = Duration::from_mins(10);
 
@@ -100,6 +104,15 @@ impl Document {
             && without_moment(user.metadata.clone()) == without_moment(self.metadata())
     }
 
+    /// The provider for whose user it was last written, where that is somebody else than ours: a name alone makes nobody the same. Users that no provider was noted for
+    /// are the first one's.
+    pub(super) fn is_somebody_elses(&self, user: &User) -> Option<Arc<str>> {
+        let noted = |what: &str| user.metadata.get(MARKER).and_then(|mark| mark.get(what)).and_then(Value::as_str);
+        let provider = noted(PROVIDER)?;
+        let another = || noted(SUBJECT).zip(self.identity.subject()).is_some_and(|(theirs, ours)| theirs != ours);
+        (provider != self.identity.provider().name() || another()).then(|| provider.into())
+    }
+
     /// Whether what stands there was written from a newer token with other groups; of when it is.
     pub(super) fn is_outdated_by(&self, user: &User, now: Timestamp) -> Option<Timestamp> {
         let (ours, theirs) = (self.identity.as_of()?, as_of(user)?);
@@ -111,11 +124,16 @@ impl Document {
 
     fn metadata(&self) -> Map<String, Value> {
         let groups: Vec<&str> = self.identity.groups().iter().map(Group::as_str).collect();
-        let mut mark = json!({ "fingerprint": self.fingerprint.to_string(), "epoch": self.epoch(), "key": &*self.key_id });
-        if let (Some(Timestamp(ms)), Some(mark)) = (self.identity.as_of(), mark.as_object_mut()) {
-            mark.insert(AS_OF.to_owned(), json!(ms));
-        }
-        Map::from_iter([("groups".to_owned(), json!(groups)), (MARKER.to_owned(), mark)])
+        let mark = [
+            ("fingerprint", Some(json!(self.fingerprint.to_string()))),
+            ("epoch", Some(json!(self.epoch()))),
+            ("key", Some(json!(&*self.key_id))),
+            (PROVIDER, Some(json!(self.identity.provider().name()))),
+            (SUBJECT, self.identity.subject().map(Value::from)),
+            (AS_OF, self.identity.as_of().map(|Timestamp(ms)| json!(ms))),
+        ];
+        let mark: Map<String, Value> = mark.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        Map::from_iter([("groups".to_owned(), json!(groups)), (MARKER.to_owned(), mark.into())])
     }
 }
 

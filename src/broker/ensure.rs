@@ -24,7 +24,10 @@ use crate::{
 use http::StatusCode;
 use std::{
     fmt::Write as _,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -183,7 +186,15 @@ impl Ensure {
         if !found.enabled {
             return Err(BrokerError::Disabled);
         }
-        if let Owner::Elastauth { .. } = owner
+        let somebody_elses = document.is_somebody_elses(found);
+        if let Some(provider) = &somebody_elses
+            && self.adopt != Adopt::Any
+        {
+            let asking = document.identity().provider().name().into();
+            return Err(BrokerError::SomebodyElses { provider: Arc::clone(provider), asking });
+        }
+        if somebody_elses.is_none()
+            && let Owner::Elastauth { .. } = owner
             && let Some(newest) = document.is_outdated_by(found, self.clock.now())
         {
             self.order.found(document.identity(), newest, groups_of(found));

@@ -101,7 +101,8 @@ table! {
     ROTATION_TIME_ZONE: "credentials.rotation_time_zone", Kind::Text, default = "UTC";
     /// Send passwords as a cheap hash where the cluster takes it (`auto`), or in clear (`off`).
     HASH: "credentials.hash", Kind::OneOf(&[yes("auto"), yes("off")]), default = "auto";
-    /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved.
+    /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved; the last also takes over users that were written for another provider's user, or another
+    /// subject, of that name.
     ADOPT: "users.adopt", Kind::OneOf(&[yes("never"), yes("elastauth-go"), yes("any")]), default = "elastauth-go";
     /// How often one user may be written in a minute before his requests are refused.
     WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
