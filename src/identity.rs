@@ -39,6 +39,16 @@ enum Asked {
     Oidc(Box<oidc::Oidc>),
 }
 
+impl Asked {
+    fn kind(&self) -> &'static str {
+        let kind = match self {
+            Self::Headers(_) => metrics::Provider::Authelia,
+            Self::Oidc(_) => metrics::Provider::Oidc,
+        };
+        kind.name().unwrap_or_default()
+    }
+}
+
 /// Somebody for whom a provider vouches. Made by this module alone: whoever holds one may believe it.
 /// Clones share it: a remembered one is handed out with every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -288,6 +298,17 @@ impl Providers {
             }
         }
         Ok(None)
+    }
+
+    /// The kinds of providers in their order, as the configuration names them, separated by commas.
+    ///
+    /// # Errors
+    /// What is wrong with an identity provider that was asked, without its address. Remembered tokens and known keys go on.
+    pub fn state(&self) -> Result<String, String> {
+        match self.oidc().and_then(oidc::Oidc::trouble) {
+            Some(why) => Err(why),
+            None => Ok(self.0.iter().map(Asked::kind).collect::<Vec<_>>().join(", ")),
+        }
     }
 
     /// The token provider, where there is one.

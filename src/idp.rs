@@ -209,6 +209,27 @@ impl Idp {
         }
     }
 
+    /// Why it could not be asked the last time, if it could not. Known keys go on.
+    #[must_use]
+    pub fn trouble(&self) -> Option<IdpError> {
+        self.fetch_error().or_else(|| self.0.discovered.error())
+    }
+
+    /// Reads what tokens will need, for an operator who wants to know before the first one comes: where `asked` is, and how many `keys` there are. No token
+    /// is asked about.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn try_out(&self, asked: Option<What>, keys: bool) -> Result<Option<usize>, IdpError> {
+        if let Some(what) = asked {
+            self.endpoint(what, FETCH).await?;
+        }
+        if !keys {
+            return Ok(None);
+        }
+        self.read_keys().await.map(|(keys, _)| Some(keys.len()))
+    }
+
     fn fetch_error(&self) -> Option<IdpError> {
         self.0.keys.error()
     }

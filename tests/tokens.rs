@@ -63,10 +63,23 @@ async fn a_token_that_is_no_good_gets_nothing_and_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn check_online_tries_the_issuer_before_the_first_token_does() {
+    let mut scene = Scene::new().await;
+    let good = scene.elastauth.command(&["check", "--online"]).await;
+    let said = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(said.contains(&format!("ok: issuer {}: it answers, and 1 of its keys can verify tokens", scene.idp.issuer)), "{said}");
+    assert!(good.status.success(), "{good:?}");
+    scene.idp.leave().await;
+    let away = scene.elastauth.command(&["check", "--online"]).await;
+    let said = String::from_utf8_lossy(&away.stderr).into_owned();
+    assert!(said.contains(&format!("failed: issuer {}: ", scene.idp.issuer)) && !away.status.success(), "{said}");
+}
+
+#[tokio::test]
 async fn a_provider_that_is_away_is_503_and_headers_go_on() {
     let mut scene = Scene::new().await;
     let token = scene.idp.token(|_| {});
-    scene.idp.stop().await;
+    scene.idp.leave().await;
     let unavailable = scene.bearer(&token).await;
     assert_eq!(unavailable.status, 503, "{}", scene.elastauth.log());
     assert!(unavailable.header("retry-after").is_some());

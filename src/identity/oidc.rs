@@ -103,6 +103,12 @@ impl Oidc {
         })
     }
 
+    /// What is wrong with the first identity provider that could not be asked the last time.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = |provider: &Provider| provider.idp.trouble().map(|why| format!("`{}`: {why}", provider.name));
+        self.providers.iter().find_map(trouble)
+    }
+
     /// Looks for a token. One that is remembered is answered at once.
     pub(super) async fn attempt(&self, facts: &RequestFacts) -> Attempt {
         let found = presented::find(&facts.headers, self.access_token_cookie.as_ref(), self.id_token_cookie.as_ref());

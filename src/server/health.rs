@@ -67,9 +67,8 @@ pub(super) async fn answer(connection: &Connection, request: &Parts, endpoint: E
                 "status": word,
                 "checks": {
                     "elasticsearch": check(cluster, told),
-                    "cache": store(service.flow.store_state(), told),
-                    // It lives in this process: it is there when that is.
-                    "provider": {"status": "OK", "message": "authelia"},
+                    "cache": degraded(service.flow.store_state(), told),
+                    "provider": degraded(service.flow.providers().state(), told),
                 },
                 "timestamp": now.to_string(),
                 "version": env!("CARGO_PKG_VERSION"),
@@ -88,10 +87,10 @@ fn check(result: Result<(), String>, told: bool) -> Value {
     }
 }
 
-/// A store that is away makes nobody `NOT_READY`: every login works without it, and all replicas would leave the service at once.
-fn store(state: Result<&'static str, String>, told: bool) -> Value {
+/// A store or an identity provider that is away makes nobody `NOT_READY`: what is known goes on, and all replicas would leave the service at once.
+fn degraded(state: Result<impl Into<Value>, String>, told: bool) -> Value {
     match state {
-        Ok(kind) => json!({"status": "OK", "message": kind}),
+        Ok(kind) => json!({"status": "OK", "message": kind.into()}),
         Err(why) if told => json!({"status": "DEGRADED", "error": why}),
         Err(_) => json!({"status": "DEGRADED"}),
     }

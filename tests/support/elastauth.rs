@@ -2,7 +2,8 @@
 
 use super::http::Server;
 use super::process::{Process, command};
-use std::process::ExitStatus;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Output};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct Elastauth {
     process: Process,
     server: Server,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Elastauth {
@@ -22,7 +23,7 @@ impl Elastauth {
             answer.status.is_success().then_some(())
         };
         process.wait_for("its first sign of life", Duration::from_secs(10), alive).await;
-        Self { process, server, _home: home }
+        Self { process, server, home }
     }
 
     /// The same, with a configuration that lets it choose its port: the log says which.
@@ -34,7 +35,7 @@ impl Elastauth {
             line.split_once("listen=127.0.0.1:")?.1.split_whitespace().next()?.parse().ok()
         };
         let port = process.wait_for("its port", Duration::from_secs(10), listening).await;
-        Self { process, server: Server::plain(port), _home: home }
+        Self { process, server: Server::plain(port), home }
     }
 
     fn spawn(config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> (Process, TempDir) {
@@ -48,6 +49,18 @@ impl Elastauth {
         let mut program = command(env!("CARGO_BIN_EXE_elastauth"));
         program.arg("--config").arg(&path).current_dir(home.path()).envs(environment.iter().copied());
         (Process::start("elastauth", &mut program), home)
+    }
+
+    /// Runs one of its commands beside it, with its configuration.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
+        let mut program = tokio::process::Command::from(command(env!("CARGO_BIN_EXE_elastauth")));
+        program.arg("--config").arg(self.config()).current_dir(self.home.path()).args(arguments);
+        program.output().await.expect("a command of elastauth")
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home.path().join("config.yml")
     }
 
     pub(crate) fn server(&self) -> &Server {

@@ -1,6 +1,9 @@
 //! Two live tokens of one user with different groups.
 
-use crate::scene::{Scene, bearer, now};
+use crate::{
+    scene::{Scene, bearer},
+    support::idp::now,
+};
 use serde_json::json;
 
 #[tokio::test]

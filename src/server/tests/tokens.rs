@@ -93,6 +93,17 @@ async fn an_identity_provider_that_is_away_is_a_503_with_a_time_to_come_back() {
     scene.idp.on("/keys", Manner::HangUp);
     let answer = scene.ask("/", &format!("authorization: Bearer {}\r\n", scene.token(NOW + 60))).await;
     assert_eq!((answer.status, answer.header("retry-after"), answer.json()["code"].as_str()), (503, Some("2"), Some("unavailable")));
+    // Readiness names it and stays: known tokens go on, and all replicas would leave together.
+    let ready = scene.ask("/elastauth/ready", "").await;
+    let provider = &ready.json()["checks"]["provider"];
+    assert_eq!((ready.status, &provider["status"]), (200, &json!("DEGRADED")));
+    assert!(provider["error"].as_str().is_some_and(|why| why.contains("keys (JWKS)") && !why.contains("127.0.0.1")), "{ready:?}");
+}
+
+#[tokio::test]
+async fn readiness_names_the_providers_in_their_order() {
+    let ready = Scene::new().await.ask("/elastauth/ready", "").await;
+    assert_eq!((ready.status, &ready.json()["checks"]["provider"]), (200, &json!({"status": "OK", "message": "authelia, oidc"})));
 }
 
 /// What is logged on this thread, down to the last detail.

@@ -1,0 +1,106 @@
+//! An identity provider of the tests' own, on a real socket: a description, one key, and tokens signed with it.
+
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
+};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+};
+
+/// An identity provider with one key. What it says at a path can be changed.
+pub(crate) struct Idp {
+    pub(crate) issuer: String,
+    key: EcdsaKeyPair,
+    /// The body for each path; anything else is 404.
+    pages: Arc<Mutex<HashMap<&'static str, Value>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+    serving: JoinSet<()>,
+}
+
+impl Idp {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let point = key.public_key().as_ref();
+        let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]), BASE64_URL_SAFE_NO_PAD.encode(&point[33..]));
+        let keys = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "alg": "ES256", "x": x, "y": y }] });
+        let about = json!({
+            "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "userinfo_endpoint": format!("{issuer}/me"),
+            "introspection_endpoint": format!("{issuer}/introspect"),
+        });
+        let pages = Arc::new(Mutex::new(HashMap::from([("/.well-known/openid-configuration", about), ("/keys", keys)])));
+        let (asked, mut serving) = (Arc::<Mutex<Vec<String>>>::default(), JoinSet::new());
+        let (shown, heard) = (Arc::clone(&pages), Arc::clone(&asked));
+        serving.spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 8_192];
+                let read = stream.read(&mut request).await.unwrap();
+                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+                let page = shown.lock().unwrap().get(path.as_str()).map(Value::to_string);
+                heard.lock().unwrap().push(path);
+                let (status, body) = page.map_or(("404 Not Found", "{}".to_owned()), |page| ("200 OK", page));
+                let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close");
+                stream.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+            }
+        });
+        Self { issuer, key, pages, asked, serving }
+    }
+
+    /// From now on it says this at that path.
+    pub(crate) fn says(&self, path: &'static str, page: Value) {
+        self.pages.lock().unwrap().insert(path, page);
+    }
+
+    /// How often it was asked at that path.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
+    }
+
+    /// Answers nobody any more.
+    pub(crate) async fn leave(&mut self) {
+        self.serving.abort_all();
+        while self.serving.join_next().await.is_some() {}
+    }
+
+    /// A token for elastauth, good for five minutes, after `change`.
+    pub(crate) fn token(&self, change: impl FnOnce(&mut Value)) -> String {
+        let mut claims = json!({
+            "iss": self.issuer, "aud": "elastauth", "azp": "elastauth", "sub": "u1", "iat": now(), "exp": now() + 300,
+            "preferred_username": "alice", "email": "alice@example.org", "groups": ["dev", "a,b"],
+        });
+        change(&mut claims);
+        self.sign("at+jwt", &claims)
+    }
+
+    /// A token of this age with these groups.
+    pub(crate) fn aged(&self, seconds: u64, groups: &[&str]) -> String {
+        self.token(|claims| {
+            claims["iat"] = json!(now() - seconds);
+            claims["groups"] = json!(groups);
+        })
+    }
+
+    pub(crate) fn sign(&self, kind: &str, claims: &Value) -> String {
+        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&json!({ "alg": "ES256", "kid": "k1", "typ": kind })), part(claims));
+        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()))
+    }
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
