@@ -14,6 +14,8 @@ mod support;
 
 #[path = "tokens/order.rs"]
 mod order;
+#[path = "tokens/providers.rs"]
+mod providers;
 #[path = "tokens/scene.rs"]
 mod scene;
 #[path = "tokens/whose.rs"]

@@ -8,6 +8,7 @@ use super::{
     layers::{self, Given},
     load,
     raw::{Name, Node, Raw},
+    section,
     sources::Sources,
     table,
     value::{self, Value},
@@ -20,6 +21,10 @@ pub(super) struct Settings {
     found: HashMap<&'static str, Found>,
     /// `HTTPS_PROXY` and `NO_PROXY`, which belong to the machine and not to us.
     proxy: [Option<String>; 2],
+    /// The sections of `oidc.providers`, each like a configuration of its own.
+    providers: Vec<Self>,
+    /// Where it begins, if it is one of those.
+    home: Place,
     /// Whether a source could not be read: then what seems to be missing may stand in it.
     pub(super) unread: bool,
 }
@@ -55,12 +60,26 @@ impl Settings {
             let set = |name: &str| sources.environment.get(name).filter(|text| !text.is_empty()).cloned();
             set(name).or_else(|| set(&name.to_ascii_lowercase()))
         });
-        let mut settings = Self { found: HashMap::new(), proxy, unread };
+        let mut settings = Self { found: HashMap::new(), proxy, providers: Vec::new(), home: Place::Nowhere, unread };
         for layer in layers {
             settings.add(layer, findings);
         }
-        settings.read(findings);
+        settings.read(table::ALL.iter().copied(), findings);
+        settings.providers = settings.sections(findings);
         settings
+    }
+
+    fn sections(&self, findings: &mut Findings) -> Vec<Self> {
+        let Some(Raw { node: Node::List(items), .. }) = self.raw(&table::OIDC_PROVIDERS) else { return Vec::new() };
+        // What is no section was told by the key's kind.
+        let sections = items.iter().filter(|item| matches!(item.node, Node::Map(_))).map(|item| {
+            let (found, proxy, home) = (HashMap::new(), self.proxy.clone(), item.place.clone());
+            let mut section = Self { found, proxy, providers: Vec::new(), home, unread: false };
+            section.add(layers::section(item.clone(), findings), findings);
+            section.read(section::keys().map(|(_, key)| key), findings);
+            section
+        });
+        sections.collect()
     }
 
     /// Takes one layer; what stands already is of a higher one.
@@ -87,8 +106,8 @@ impl Settings {
         }
     }
 
-    fn read(&mut self, findings: &mut Findings) {
-        for key in table::ALL {
+    fn read(&mut self, keys: impl Iterator<Item = &'static Key>, findings: &mut Findings) {
+        for key in keys {
             if !self.found.contains_key(key.path) && !key.default.is_empty() {
                 self.found.insert(key.path, Found { raw: Raw::text(key.default, Place::Default), value: None });
             }
@@ -126,6 +145,16 @@ impl Settings {
             Some(Node::List(items)) => items.iter().any(|item| matches!(&item.node, Node::Text(text) if text.eq_ignore_ascii_case(word))),
             _ => false,
         }
+    }
+
+    /// The sections of `oidc.providers`.
+    pub(super) fn providers(&self) -> &[Self] {
+        &self.providers
+    }
+
+    /// Where it begins, if it is a section.
+    pub(super) fn home(&self) -> &Place {
+        &self.home
     }
 
     /// The machine's proxy for `https`, and the hosts that are reached without it.

@@ -52,8 +52,8 @@ impl Idp {
                 let page = shown.lock().unwrap().get(path.as_str()).map(Value::to_string);
                 heard.lock().unwrap().push(path);
                 let (status, body) = page.map_or(("404 Not Found", "{}".to_owned()), |page| ("200 OK", page));
-                let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close");
-                stream.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+                let first = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close");
+                stream.write_all(format!("{first}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
             }
         });
         Self { issuer, key, pages, asked, serving }

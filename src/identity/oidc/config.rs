@@ -35,6 +35,10 @@ impl Config {
         if repeats(|one, other| one.idp.issuer == other.idp.issuer) {
             return Err(InvalidProviders::SameIssuer);
         }
+        let asks = |one: &&ProviderConfig| one.validation != Validation::Jwks;
+        if providers.iter().any(|one| matches!(one.validation, Validation::Both(_))) && providers.iter().filter(asks).count() > 1 {
+            return Err(InvalidProviders::Unroutable);
+        }
         if providers.iter().any(|one| one.algorithms.is_empty()) {
             return Err(InvalidProviders::NoAlgorithm);
         }
@@ -58,6 +62,10 @@ pub enum InvalidProviders {
     NameOfHeaders,
     #[error("two providers have the same issuer; a token's issuer must say which one judges it")]
     SameIssuer,
+    #[error(
+        "a provider has `token_validation: both` and another one is asked about tokens too: a token that is not signed does not say which of them is meant; only one may take such tokens"
+    )]
+    Unroutable,
     #[error("a provider has no algorithm that is allowed")]
     NoAlgorithm,
 }
