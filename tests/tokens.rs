@@ -12,6 +12,8 @@
 #[path = "support/program.rs"]
 mod support;
 
+#[path = "tokens/logout.rs"]
+mod logout;
 #[path = "tokens/order.rs"]
 mod order;
 #[path = "tokens/providers.rs"]

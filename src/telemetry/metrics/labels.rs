@@ -68,6 +68,13 @@ labels! {
         Oidc = "oidc",
     }
 
+    /// What became of a logout that an identity provider told of.
+    Logout("result") {
+        Taken = "taken",
+        Refused = "refused",
+        Unavailable = "unavailable",
+    }
+
     /// A step on the way to a user who stands in the cluster as he should.
     Step("step") {
         Confirmed = "confirmed",
