@@ -61,7 +61,7 @@ async fn explain_says_which_rule_gave_which_role_and_asks_nobody() {
             { "role": "viewer", "rule": "default_roles" }
         ])
     );
-    assert_eq!(told["document"]["roles"], json!(["editor", "viewer"]));
+    assert_eq!((&told["provider"], &told["document"]["roles"]), (&json!("authelia"), &json!(["editor", "viewer"])));
     assert_eq!((&told["answer"]["status"], &told["cluster"]), (&json!(200), &Value::Null));
     assert_eq!(desk.cluster.count(), 0);
 }
@@ -81,9 +81,12 @@ async fn explain_online_foresees_what_the_next_request_does_and_writes_nothing()
     let (_, told) = desk.json(&["explain", "--user", "elastic", "--json", "--online"]).await;
     assert_eq!(told["answer"]["outcome"], "ReservedName");
     let (_, told) = desk.json(&["explain", "--header", "Remote-User: a,b", "--json"]).await;
-    assert_eq!(told["answer"]["outcome"], "Malformed");
+    assert_eq!((&told["answer"]["outcome"], &told["provider"]), (&json!("Malformed"), &json!("authelia")));
     let (_, told) = desk.json(&["explain", "--json"]).await;
-    assert_eq!(told["answer"]["outcome"], "NobodyAsks");
+    assert_eq!((&told["answer"]["outcome"], &told["provider"]), (&json!("NobodyAsks"), &Value::Null));
+    let (ok, _) = desk.json(&["explain", "--user", "alice", "--cluster", "default", "--json"]).await;
+    let other = desk.run(&["explain", "--user", "alice", "--cluster", "production"]).await;
+    assert!(ok && !other.status.success() && String::from_utf8_lossy(&other.stderr).contains("is for the cluster \"default\""));
     assert!(desk.cluster.calls().iter().all(|call| call.line().starts_with("GET")), "{:?}", desk.cluster.calls());
 }
 

@@ -35,6 +35,9 @@ pub(super) struct Options {
     /// One more header of the request, as `Name: value`. May be repeated.
     #[arg(long = "header", value_name = "K: V")]
     headers: Vec<String>,
+    /// Which cluster is meant, by its `elasticsearch.cluster_name`: a configuration for another one ends the command.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
     /// Also ask the cluster what stands there now. Nothing is written.
     #[arg(long)]
     online: bool,
@@ -45,6 +48,9 @@ pub(super) struct Options {
 
 /// Tells the trip of one request. A refusal is an answer like any other: the command succeeds.
 pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed> {
+    if let Some(meant) = options.cluster.as_ref().filter(|meant| **meant != config.broker.cluster_name) {
+        return Err(Failed(format!("the configuration is for the cluster {:?}, not for {meant:?}", config.broker.cluster_name)));
+    }
     let facts = RequestFacts { peer: Ipv4Addr::LOCALHOST.into(), headers: headers(&config, options)? };
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
     let told = flow.explain(&facts, options.online).await;
@@ -86,6 +92,15 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
     Ok(headers)
 }
 
+/// Who answers for the request, or refuses it.
+fn provider(told: &Explanation<'_>) -> Option<&'static str> {
+    match (&told.identity, &told.refused) {
+        (Some(identity), _) => identity.provider().kind().name(),
+        (None, Some(AuthError::Identity(why))) => why.kind().name(),
+        (None, _) => None,
+    }
+}
+
 /// What the gateway would be told.
 fn verdict(told: &Explanation<'_>) -> (u16, String) {
     match &told.refused {
@@ -99,6 +114,9 @@ fn as_text(told: &Explanation<'_>, online: bool) -> String {
     let mut line = |label: &str, value: &str| {
         let _infallible = writeln!(text, "{label:<10} {value}");
     };
+    if let Some(provider) = provider(told) {
+        line("provider", provider);
+    }
     if let Some(identity) = &told.identity {
         line("user", identity.user().as_str());
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
@@ -147,7 +165,7 @@ fn as_json(told: &Explanation<'_>) -> Value {
     let cluster = told.plan.as_ref().map(|plan| json!({ "found": plan.found.as_ref().map(standing), "next": next(plan) }));
     let (status, why) = verdict(told);
     json!({
-        "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
+        "provider": provider(told), "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
         "answer": { "status": status, "reason": why, "outcome": told.refused.as_ref().map(|why| format!("{:?}", Outcome::from(why))) },
     })
 }
