@@ -12,6 +12,8 @@
 #[path = "support/program.rs"]
 mod support;
 
+#[path = "tokens/explained.rs"]
+mod explained;
 #[path = "tokens/logout.rs"]
 mod logout;
 #[path = "tokens/order.rs"]
