@@ -82,6 +82,33 @@ async fn check_online_tries_the_issuer_before_the_first_token_does() {
 }
 
 #[tokio::test]
+async fn check_online_tells_a_wrong_name_a_wrong_clock_and_keys_that_are_none() {
+    let scene = Scene::new().await;
+    let tried = async || {
+        let output = scene.elastauth.command(&["check", "--online", "--json"]).await;
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found = told["tried"].as_array().unwrap().iter().filter(|one| one["what"].as_str().unwrap().contains("issuer")).cloned();
+        (told["ok"] == true, serde_json::Value::from_iter(found).to_string())
+    };
+    scene.idp.dates("Sun, 06 Nov 1994 08:49:37 GMT");
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("behind ours"), "{told}");
+    scene.idp.dates("Thu, 06 Nov 2194 08:49:37 GMT");
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("fresh tokens are refused"), "{told}");
+    scene.idp.dates("no date at all");
+    scene.idp.says("/keys", json!({ "keys": [{ "kty": "oct", "k": "AAAA", "kid": "k1" }] }));
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("none of its keys"), "{told}");
+    scene.idp.says(
+        "/.well-known/openid-configuration",
+        json!({ "issuer": "https://another.example", "jwks_uri": "https://another.example/keys" }),
+    );
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("names another issuer than the configured one"), "{told}");
+}
+
+#[tokio::test]
 async fn a_provider_that_is_away_is_503_and_headers_go_on() {
     let mut scene = Scene::new().await;
     let token = scene.idp.token(|_| {});

@@ -23,6 +23,8 @@ pub(crate) struct Idp {
     key: EcdsaKeyPair,
     /// The body for each path; anything else is 404.
     pages: Arc<Mutex<HashMap<&'static str, Value>>>,
+    /// What it says the time is.
+    date: Arc<Mutex<String>>,
     asked: Arc<Mutex<Vec<String>>>,
     serving: JoinSet<()>,
 }
@@ -41,7 +43,8 @@ impl Idp {
         });
         let pages = Arc::new(Mutex::new(HashMap::from([("/.well-known/openid-configuration", about), ("/keys", keys)])));
         let (asked, mut serving) = (Arc::<Mutex<Vec<String>>>::default(), JoinSet::new());
-        let (shown, heard) = (Arc::clone(&pages), Arc::clone(&asked));
+        let date = Arc::<Mutex<String>>::default();
+        let (shown, heard, dated) = (Arc::clone(&pages), Arc::clone(&asked), Arc::clone(&date));
         serving.spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -52,16 +55,22 @@ impl Idp {
                 let page = shown.lock().unwrap().get(path.as_str()).map(Value::to_string);
                 heard.lock().unwrap().push(path);
                 let (status, body) = page.map_or(("404 Not Found", "{}".to_owned()), |page| ("200 OK", page));
-                let first = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close");
+                let date = Some(dated.lock().unwrap().clone()).filter(|date| !date.is_empty()).map(|date| format!("\r\ndate: {date}"));
+                let first = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close{}", date.unwrap_or_default());
                 stream.write_all(format!("{first}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
             }
         });
-        Self { issuer, key, pages, asked, serving }
+        Self { issuer, key, pages, date, asked, serving }
     }
 
     /// From now on it says this at that path.
     pub(crate) fn says(&self, path: &'static str, page: Value) {
         self.pages.lock().unwrap().insert(path, page);
+    }
+
+    /// From now on it says that this is the time.
+    pub(crate) fn dates(&self, date: &str) {
+        date.clone_into(&mut self.date.lock().unwrap());
     }
 
     /// How often it was asked at that path.
