@@ -88,7 +88,7 @@ async fn check_online_tells_a_wrong_name_a_wrong_clock_and_keys_that_are_none() 
         let output = scene.elastauth.command(&["check", "--online", "--json"]).await;
         let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         let found = told["tried"].as_array().unwrap().iter().filter(|one| one["what"].as_str().unwrap().contains("issuer")).cloned();
-        (told["ok"] == true, serde_json::Value::from_iter(found).to_string())
+        (told["ok"] == true, found.collect::<serde_json::Value>().to_string())
     };
     scene.idp.dates("Sun, 06 Nov 1994 08:49:37 GMT");
     let (ok, told) = tried().await;

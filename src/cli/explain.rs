@@ -66,7 +66,11 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed>
     let facts = RequestFacts { peer: Ipv4Addr::LOCALHOST.into(), headers };
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
     let told = flow.explain(&facts, options.online).await;
-    if options.json { print(&format!("{:#}", as_json(&told, says))) } else { print(&as_text(&told, says.as_ref(), options.online)) }
+    if options.json {
+        print(&format!("{:#}", as_json(&told, says.as_ref())))
+    } else {
+        print(&as_text(&told, says.as_ref(), options.online))
+    }
 }
 
 /// The headers that the gateway would send for these options.
@@ -163,7 +167,7 @@ fn as_text(told: &Explanation<'_>, says: Option<&Value>, online: bool) -> String
     text
 }
 
-fn as_json(told: &Explanation<'_>, says: Option<Value>) -> Value {
+fn as_json(told: &Explanation<'_>, says: Option<&Value>) -> Value {
     let identity = told.identity.as_ref().map(|identity| {
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
         json!({ "user": identity.user().as_str(), "groups": groups, "email": identity.email(), "full_name": identity.full_name() })

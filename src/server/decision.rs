@@ -169,7 +169,8 @@ fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
     {
         audit_refusal(connection, away, suppressed);
     }
-    let mut response = respond::refuse(&Refusal { outcome, protocol, form, request_id, now: service.clock.now() });
+    let tokens = service.flow.providers().oidc().is_some();
+    let mut response = respond::refuse(&Refusal { outcome, protocol, form, tokens, request_id, now: service.clock.now() });
     // nginx passes on no body, and this header only where it is told to; everybody else sees it beside the body.
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
