@@ -14,6 +14,8 @@ mod support;
 
 #[path = "tokens/explained.rs"]
 mod explained;
+#[path = "tokens/guides.rs"]
+mod guides;
 #[path = "tokens/logout.rs"]
 mod logout;
 #[path = "tokens/order.rs"]

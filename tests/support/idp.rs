@@ -104,7 +104,10 @@ impl Idp {
 
     pub(crate) fn sign(&self, kind: &str, claims: &Value) -> String {
         let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&json!({ "alg": "ES256", "kid": "k1", "typ": kind })), part(claims));
+        // Some providers write no `typ`.
+        let header =
+            if kind.is_empty() { json!({ "alg": "ES256", "kid": "k1" }) } else { json!({ "alg": "ES256", "kid": "k1", "typ": kind }) };
+        let signed = format!("{}.{}", part(&header), part(claims));
         let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
