@@ -12,6 +12,8 @@
 #[path = "support/program.rs"]
 mod support;
 
+#[path = "tokens/bent.rs"]
+mod bent;
 #[path = "tokens/explained.rs"]
 mod explained;
 #[path = "tokens/guides.rs"]

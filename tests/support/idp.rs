@@ -21,6 +21,7 @@ use tokio::{
 pub(crate) struct Idp {
     pub(crate) issuer: String,
     key: EcdsaKeyPair,
+    kid: &'static str,
     /// The body for each path; anything else is 404.
     pages: Arc<Mutex<HashMap<&'static str, Value>>>,
     /// What it says the time is.
@@ -34,9 +35,7 @@ impl Idp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let point = key.public_key().as_ref();
-        let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]), BASE64_URL_SAFE_NO_PAD.encode(&point[33..]));
-        let keys = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "alg": "ES256", "x": x, "y": y }] });
+        let keys = json!({ "keys": [jwk(&key, "k1")] });
         let about = json!({
             "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "userinfo_endpoint": format!("{issuer}/me"),
             "introspection_endpoint": format!("{issuer}/introspect"),
@@ -60,7 +59,7 @@ impl Idp {
                 stream.write_all(format!("{first}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
             }
         });
-        Self { issuer, key, pages, date, asked, serving }
+        Self { issuer, key, kid: "k1", pages, date, asked, serving }
     }
 
     /// From now on it says this at that path.
@@ -76,6 +75,11 @@ impl Idp {
     /// How often it was asked at that path.
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
+    }
+
+    /// How often it was asked at all.
+    pub(crate) fn asked_in_all(&self) -> usize {
+        self.asked.lock().unwrap().len()
     }
 
     /// Answers nobody any more.
@@ -103,14 +107,38 @@ impl Idp {
     }
 
     pub(crate) fn sign(&self, kind: &str, claims: &Value) -> String {
-        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let mut header = json!({ "alg": "ES256", "kid": self.kid });
         // Some providers write no `typ`.
-        let header =
-            if kind.is_empty() { json!({ "alg": "ES256", "kid": "k1" }) } else { json!({ "alg": "ES256", "kid": "k1", "typ": kind }) };
-        let signed = format!("{}.{}", part(&header), part(claims));
+        if !kind.is_empty() {
+            header["typ"] = json!(kind);
+        }
+        self.sign_bytes(header.to_string().as_bytes(), claims.to_string().as_bytes())
+    }
+
+    /// Signs whatever it is given.
+    pub(crate) fn sign_bytes(&self, header: &[u8], claims: &[u8]) -> String {
+        let signed = format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(header), BASE64_URL_SAFE_NO_PAD.encode(claims));
         let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
+
+    /// Signs with another key from now on, and has no other.
+    pub(crate) fn rotate(&mut self) {
+        self.key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        self.kid = "k2";
+        self.says("/keys", json!({ "keys": [jwk(&self.key, self.kid)] }));
+    }
+
+    /// Its public key: the two coordinates behind a 4.
+    pub(crate) fn public_key(&self) -> &[u8] {
+        self.key.public_key().as_ref()
+    }
+}
+
+fn jwk(key: &EcdsaKeyPair, kid: &str) -> Value {
+    let point = key.public_key().as_ref();
+    let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]), BASE64_URL_SAFE_NO_PAD.encode(&point[33..]));
+    json!({ "kty": "EC", "crv": "P-256", "kid": kid, "use": "sig", "alg": "ES256", "x": x, "y": y })
 }
 
 pub(crate) fn now() -> u64 {
