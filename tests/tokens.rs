@@ -18,6 +18,8 @@ mod bent;
 mod explained;
 #[path = "tokens/guides.rs"]
 mod guides;
+#[path = "tokens/liars.rs"]
+mod liars;
 #[path = "tokens/logout.rs"]
 mod logout;
 #[path = "tokens/order.rs"]

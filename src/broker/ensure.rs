@@ -269,7 +269,7 @@ impl Ensure {
         let identity = document.identity();
         self.audit.tell(&Event {
             user: Some(identity.user().as_str()),
-            provider: identity.provider().kind().name(),
+            provider: Some(identity.provider().name()),
             groups: identity.groups().iter().map(Group::as_str).collect(),
             roles: document.roles().iter().map(Role::as_str).collect(),
             reason,

@@ -77,7 +77,7 @@ fn audit_grant(connection: &Connection, facts: &RequestFacts, grant: &Grant) {
     let asked = Asked::of(&facts.headers, Protocol::ForwardAuth, &Method::GET, &Uri::default());
     connection.service.audit.tell(&Event {
         user: Some(identity.user().as_str()),
-        provider: identity.provider().kind().name(),
+        provider: Some(identity.provider().name()),
         groups: identity.groups().iter().map(Group::as_str).collect(),
         roles: grant.roles().iter().map(Role::as_str).collect(),
         peer: Some(connection.peer),

@@ -22,12 +22,20 @@ pub(crate) struct Idp {
     pub(crate) issuer: String,
     key: EcdsaKeyPair,
     kid: &'static str,
-    /// The body for each path; anything else is 404.
-    pages: Arc<Mutex<HashMap<&'static str, Value>>>,
+    /// What it says at each path; at any other it is 404.
+    pages: Arc<Mutex<HashMap<&'static str, Page>>>,
     /// What it says the time is.
     date: Arc<Mutex<String>>,
     asked: Arc<Mutex<Vec<String>>>,
     serving: JoinSet<()>,
+}
+
+/// What is said at a path.
+#[derive(Clone)]
+enum Page {
+    Json(Value),
+    /// The bytes of an answer, over and over; then nothing, and the connection stays open.
+    Bytes(Vec<u8>, usize),
 }
 
 impl Idp {
@@ -40,23 +48,38 @@ impl Idp {
             "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "userinfo_endpoint": format!("{issuer}/me"),
             "introspection_endpoint": format!("{issuer}/introspect"),
         });
-        let pages = Arc::new(Mutex::new(HashMap::from([("/.well-known/openid-configuration", about), ("/keys", keys)])));
+        let pages = [("/.well-known/openid-configuration", Page::Json(about)), ("/keys", Page::Json(keys))];
+        let pages = Arc::new(Mutex::new(HashMap::from(pages)));
         let (asked, mut serving) = (Arc::<Mutex<Vec<String>>>::default(), JoinSet::new());
         let date = Arc::<Mutex<String>>::default();
         let (shown, heard, dated) = (Arc::clone(&pages), Arc::clone(&asked), Arc::clone(&date));
         serving.spawn(async move {
+            let mut kept = Vec::new();
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut request = [0; 8_192];
                 let read = stream.read(&mut request).await.unwrap();
                 let request = String::from_utf8_lossy(&request[..read]).into_owned();
                 let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-                let page = shown.lock().unwrap().get(path.as_str()).map(Value::to_string);
+                let page = shown.lock().unwrap().get(path.as_str()).cloned();
                 heard.lock().unwrap().push(path);
-                let (status, body) = page.map_or(("404 Not Found", "{}".to_owned()), |page| ("200 OK", page));
+                let (status, body) = match page {
+                    Some(Page::Json(page)) => ("200 OK", page.to_string()),
+                    None => ("404 Not Found", "{}".to_owned()),
+                    Some(Page::Bytes(bytes, times)) => {
+                        for _ in 0..times {
+                            if stream.write_all(&bytes).await.is_err() {
+                                break;
+                            }
+                        }
+                        kept.push(stream);
+                        continue;
+                    }
+                };
                 let date = Some(dated.lock().unwrap().clone()).filter(|date| !date.is_empty()).map(|date| format!("\r\ndate: {date}"));
                 let first = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close{}", date.unwrap_or_default());
-                stream.write_all(format!("{first}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
+                let answer = format!("{first}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                let _whoever_asked_may_be_gone = stream.write_all(answer.as_bytes()).await;
             }
         });
         Self { issuer, key, kid: "k1", pages, date, asked, serving }
@@ -64,7 +87,17 @@ impl Idp {
 
     /// From now on it says this at that path.
     pub(crate) fn says(&self, path: &'static str, page: Value) {
-        self.pages.lock().unwrap().insert(path, page);
+        self.pages.lock().unwrap().insert(path, Page::Json(page));
+    }
+
+    /// From now on it sends these bytes there, so many times, and does not hang up.
+    pub(crate) fn sends(&self, path: &'static str, bytes: &[u8], times: usize) {
+        self.pages.lock().unwrap().insert(path, Page::Bytes(bytes.to_vec(), times));
+    }
+
+    /// What it says at a path when it is honest.
+    pub(crate) fn is_honest(&self) {
+        self.says("/keys", json!({ "keys": [jwk(&self.key, self.kid)] }));
     }
 
     /// From now on it says that this is the time.
