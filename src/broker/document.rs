@@ -206,6 +206,55 @@ mod tests {
         }
     }
 
+    fn document(identity: Identity) -> Document {
+        let roles = vec![crate::model::Role::parse("viewer").unwrap()];
+        let mapping = crate::roles::Mapping::new(crate::roles::Config { default_roles: roles, ..crate::roles::Config::default() });
+        let turn = Turn { epoch: 3, key: KeySlot::Current, hold: None };
+        Document::new(&mapping.entitle(identity).unwrap(), Fingerprint([7; 16]), turn, "k")
+    }
+
+    fn standing(as_document: &Document) -> User {
+        User { roles: vec!["viewer".to_owned()], metadata: as_document.metadata(), ..user(&json!({})) }
+    }
+
+    #[test]
+    fn a_later_token_that_says_the_same_is_no_reason_to_write() {
+        let at = |ms| document(Identity::of_provider_at("sso", "alice", &["dev"], Some(Timestamp(ms))));
+        let there = standing(&at(1_000));
+        assert_eq!(there.metadata["elastauth"]["as_of"], 1_000);
+        assert!(at(1_000).stands_as(&there) && at(2_000).stands_as(&there));
+        assert!(!document(Identity::of_provider("other", "alice", &["dev"])).stands_as(&there));
+    }
+
+    #[test]
+    fn what_was_written_from_a_newer_token_is_newer_unless_nobodys_clock_says_so() {
+        let at = |ms, groups: &[&str]| document(Identity::of_provider_at("sso", "alice", groups, Some(Timestamp(ms))));
+        let there = standing(&at(900_000, &["dev"]));
+        let now = Timestamp(900_000);
+        assert_eq!(at(800_000, &["ops"]).is_outdated_by(&there, now), Some(Timestamp(900_000)));
+        for document in [at(800_000, &["dev"]), at(900_000, &["ops"]), at(950_000, &["ops"])] {
+            assert_eq!(document.is_outdated_by(&there, now), None);
+        }
+        // Ten minutes ahead of everybody: it would keep the user out until then.
+        assert_eq!(at(100_000, &["ops"]).is_outdated_by(&there, Timestamp(299_999)), None);
+        assert_eq!(
+            document(Identity::of_provider("sso", "alice", &["ops"])).is_outdated_by(&there, now),
+            None,
+            "what has no moment has no order"
+        );
+    }
+
+    #[test]
+    fn a_user_is_of_the_provider_that_is_noted_and_else_the_first_ones() {
+        let ours = document(Identity::of_provider("sso", "alice", &[]));
+        let noted = |mark: Value| ours.is_somebody_elses(&user(&json!({ "groups": [], "elastauth": mark })));
+        assert_eq!(noted(json!({ "provider": "authelia" })).as_deref(), Some("authelia"));
+        assert_eq!(noted(json!({ "provider": "sso", "subject": "u1" })), None, "we know of no subject");
+        for mark in [json!({ "provider": "sso" }), json!({}), json!({ "provider": 7 }), json!("a text")] {
+            assert_eq!(noted(mark), None);
+        }
+    }
+
     #[test]
     fn the_marker_says_that_a_user_is_ours() {
         let ours = json!({ "groups": [], "elastauth": { "fingerprint": "x", "epoch": 3, "key": "k" } });

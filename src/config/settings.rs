@@ -73,8 +73,9 @@ impl Settings {
         let Some(Raw { node: Node::List(items), .. }) = self.raw(&table::OIDC_PROVIDERS) else { return Vec::new() };
         // What is no section was told by the key's kind.
         let sections = items.iter().filter(|item| matches!(item.node, Node::Map(_))).map(|item| {
-            let (found, proxy, home) = (HashMap::new(), self.proxy.clone(), item.place.clone());
-            let mut section = Self { found, proxy, providers: Vec::new(), home, unread: false };
+            // The machine's proxy is no provider's own.
+            let mut section =
+                Self { found: HashMap::new(), proxy: [None, None], providers: Vec::new(), home: item.place.clone(), unread: false };
             section.add(layers::section(item.clone(), findings), findings);
             section.read(section::keys().map(|(_, key)| key), findings);
             section

@@ -21,7 +21,9 @@ const MOST_NAME_BYTES: usize = 64;
 
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
     let several = settings.given(&table::OIDC_PROVIDERS);
-    let providers = if several { in_sections(settings, findings) } else { the_one(settings, findings).map(|one| vec![one]) };
+    let way_out = way_out(settings, findings);
+    let providers =
+        if several { in_sections(settings, &way_out, findings) } else { the_one(settings, &way_out, findings).map(|one| vec![one]) };
     let access_token_cookie = cookie(settings, &table::OIDC_ACCESS_COOKIE, findings);
     let id_token_cookie = cookie(settings, &table::OIDC_ID_COOKIE, findings);
     match Config::new(providers?) {
@@ -38,16 +40,16 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     }
 }
 
-fn the_one(settings: &Settings, findings: &mut Findings) -> Option<ProviderConfig> {
+fn the_one(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<ProviderConfig> {
     for key in [&table::OIDC_ISSUER, &table::OIDC_CLIENT_ID] {
         if !settings.given(key) {
             findings.fault(&settings.place(&table::AUTH_PROVIDER), format!("`auth_provider: oidc` needs `{}`", key.path));
         }
     }
-    provider(settings, findings)
+    provider(settings, way_out, findings)
 }
 
-fn in_sections(settings: &Settings, findings: &mut Findings) -> Option<Vec<ProviderConfig>> {
+fn in_sections(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<Vec<ProviderConfig>> {
     for key in section::of_one_provider().filter(|key| settings.given(key)) {
         findings.fault(&settings.place(key), format!("`{}` stands beside `oidc.providers`, where each provider has its own", key.path));
     }
@@ -63,7 +65,7 @@ fn in_sections(settings: &Settings, findings: &mut Findings) -> Option<Vec<Provi
                     findings.fault(own.home(), format!("a provider of `oidc.providers` needs `{}`", section::name(key)));
                 }
             }
-            provider(own, findings)
+            provider(own, way_out, findings)
         })
         .collect();
     // All of them were looked at: every fault is told.
@@ -77,7 +79,7 @@ fn in_sections(settings: &Settings, findings: &mut Findings) -> Option<Vec<Provi
     Some(providers)
 }
 
-fn provider(settings: &Settings, findings: &mut Findings) -> Option<ProviderConfig> {
+fn provider(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<ProviderConfig> {
     let name = read(settings, &table::OIDC_NAME, findings, |text| name(text).ok_or("it must be 1 to 64 letters, digits, `.`, `_` and `-`"));
     let client_auth = client_auth(settings, findings);
     let endpoints = Overrides {
@@ -85,7 +87,7 @@ fn provider(settings: &Settings, findings: &mut Findings) -> Option<ProviderConf
         userinfo: endpoint(settings, &table::OIDC_USERINFO_ENDPOINT, findings),
         introspection: endpoint(settings, &table::OIDC_INTROSPECTION_ENDPOINT, findings),
     };
-    let http = http(settings, findings);
+    let http = http(settings, way_out, findings);
     let claims = claims(settings, findings);
     let issuer = read(settings, &table::OIDC_ISSUER, findings, Issuer::parse);
     let mut idp = idp::Config::new(issuer?, &settings.get::<String>(&table::OIDC_CLIENT_ID)?, client_auth?);
@@ -236,7 +238,18 @@ fn claims(settings: &Settings, findings: &mut Findings) -> Option<Mapping> {
     })
 }
 
-fn http(settings: &Settings, findings: &mut Findings) -> Option<client::Config> {
+/// The machine's proxy, where it has one; `Err` where it is faulty.
+type WayOut = Result<Option<Proxy>, ()>;
+
+/// Read once for all providers: its fault is told once.
+fn way_out(settings: &Settings, findings: &mut Findings) -> WayOut {
+    let (proxy, except) = settings.proxy();
+    proxy.map(|text| Proxy::parse(text, NoProxy::parse(except))).transpose().map_err(|why| {
+        findings.fault(&Place::Variable("HTTPS_PROXY".to_owned()), format!("`HTTPS_PROXY`: {why}"));
+    })
+}
+
+fn http(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<client::Config> {
     let identity = identity_files(settings, &table::OIDC_TLS_CERT, &table::OIDC_TLS_KEY, findings);
     let tls = tls::ClientConfig { ca_cert: settings.get(&table::OIDC_TLS_CA), identity, danger_skip_verify: false };
     let mut headers = HeaderMap::new();
@@ -252,14 +265,6 @@ fn http(settings: &Settings, findings: &mut Findings) -> Option<client::Config> 
             ),
         }
     }
-    let (way_out, except) = settings.proxy();
-    let proxy = match way_out.map(|text| Proxy::parse(text, NoProxy::parse(except))) {
-        None => None,
-        Some(Ok(proxy)) => Some(proxy),
-        Some(Err(why)) => {
-            findings.fault(&Place::Variable("HTTPS_PROXY".to_owned()), format!("`HTTPS_PROXY`: {why}"));
-            return None;
-        }
-    };
+    let proxy = way_out.clone().ok()?;
     Some(client::Config { tls, headers, proxy })
 }

@@ -105,6 +105,10 @@ fn what_would_let_two_providers_be_taken_for_each_other_is_a_fault() {
         assert_eq!(told.iter().filter(|fault| fault.contains(words)).count(), 1, "{is}: told once: {told:#?}");
     }
     assert!(faults(&least_and("auth_provider: oidc\noidc: {providers: []}\n"))[0].contains("names no provider"));
+    let one = "auth_provider: oidc\noidc: {name: authelia, issuer: \"https://sso.example.org\", client_id: elastauth}\n";
+    assert!(faults(&least_and(one))[0].starts_with("config.yml:5:14: `oidc.name`: a provider is called `authelia`"));
+    let told = told(&check(&sources(&least_and(TWO), &[("HTTPS_PROXY", "socks5://proxy:1080")])));
+    assert_eq!(told.iter().filter(|fault| fault.contains("HTTPS_PROXY")).count(), 1, "told once, not once a provider: {told:#?}");
 }
 
 #[test]
