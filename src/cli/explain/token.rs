@@ -34,7 +34,10 @@ impl Token {
         };
         read.map_err(|error| Failed(format!("the token cannot be read from {}: {error}", path.display())))?;
         let token = text.trim();
-        let token = token.strip_prefix("Bearer ").unwrap_or(token).trim_start();
+        let token = match token.strip_prefix("Bearer") {
+            Some(rest) if rest.is_empty() || rest.starts_with(char::is_whitespace) => rest.trim_start(),
+            _ => token,
+        };
         if token.is_empty() {
             return Err(Failed(format!("{} holds no token", path.display())));
         }
