@@ -16,6 +16,7 @@ mod layers;
 mod load;
 mod raw;
 mod schema;
+mod section;
 mod settings;
 mod sources;
 mod table;

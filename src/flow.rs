@@ -172,9 +172,13 @@ impl Flow {
             Err(why) => return Err(Refused { user: None, provider: why.kind(), why: AuthError::Identity(why) }),
         };
         let (user, provider) = (identity.user().clone(), identity.provider().kind());
-        let entitled = match self.mapping.load().entitle(identity) {
+        let entitled = match self.mapping.load().entitle(identity.clone()) {
             Ok(entitled) => entitled,
-            Err(why) => return Err(Refused { user: Some(user), provider, why: AuthError::Roles(why) }),
+            Err(why) => {
+                // Also a token that gives nothing makes older ones old.
+                let why = self.broker.in_order(&identity).err().map_or(AuthError::Roles(why), AuthError::Broker);
+                return Err(Refused { user: Some(user), provider, why });
+            }
         };
         match self.broker.credential(&entitled).await {
             Ok(credential) => Ok(Grant { entitled, credential }),

@@ -68,6 +68,8 @@ struct Person {
 struct Vouched {
     by: Provider,
     issued_at: Option<Timestamp>,
+    /// When the provider itself was asked.
+    asked: Option<Timestamp>,
     subject: Option<Box<str>>,
     session: Option<Box<str>>,
 }
@@ -82,6 +84,18 @@ pub enum Provider {
 }
 
 impl Provider {
+    /// What identity headers are called where providers have names.
+    pub const HEADERS: &str = "authelia";
+
+    /// What the operator calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Headers => Self::HEADERS,
+            Self::Oidc(name) => name,
+        }
+    }
+
     /// Which kind of provider it is, as the audit stream and the numbers name it.
     #[must_use]
     pub fn kind(&self) -> metrics::Provider {
@@ -100,9 +114,15 @@ impl Identity {
     /// An identity as an identity provider's token makes it, for tests of the floors above.
     #[cfg(test)]
     pub(crate) fn of_provider(provider: &str, user: &str, groups: &[&str]) -> Self {
+        Self::of_provider_at(provider, user, groups, None)
+    }
+
+    /// The same, of a token of this moment.
+    #[cfg(test)]
+    pub(crate) fn of_provider_at(provider: &str, user: &str, groups: &[&str], issued_at: Option<Timestamp>) -> Self {
         let groups = groups.iter().filter_map(|group| Group::parse(group)).collect();
         let person = Person { user: Username::parse(user).unwrap(), groups, email: None, full_name: None };
-        Self::new(person, Vouched { by: Provider::Oidc(provider.into()), issued_at: None, subject: None, session: None })
+        Self::new(person, Vouched { by: Provider::Oidc(provider.into()), issued_at, asked: None, subject: None, session: None })
     }
 
     /// Whose login is asked for.
@@ -135,10 +155,17 @@ impl Identity {
         &self.0.1.by
     }
 
-    /// When the token was issued, where there is one that says so: of two tokens of a user the later one counts.
+    /// When the token was issued, where there is one that says so.
     #[must_use]
     pub fn issued_at(&self) -> Option<Timestamp> {
         self.0.1.issued_at
+    }
+
+    /// From when this word on the user is: the time of the token, or of the question where the provider itself was asked. Of two words the later one counts. Identity headers
+    /// do not say.
+    #[must_use]
+    pub fn as_of(&self) -> Option<Timestamp> {
+        self.0.1.asked.or(self.0.1.issued_at)
     }
 
     /// What the provider calls the user (`sub`): never reused, unlike a name.

@@ -3,6 +3,7 @@
 //! Here is how it is asked, and what an answer looks like. What a token must say to be believed is not known here.
 
 mod client_auth;
+mod clock;
 mod endpoint;
 mod error;
 mod fetched;

@@ -6,12 +6,11 @@ use crate::{
     app::Controls,
     config::{Again, Config, Fault, Flags, Reading, Sources},
     shutdown::Tasks,
-    telemetry::{self, Level, metrics::Reload},
+    telemetry::{self, Level, chain, metrics::Reload},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
-    fmt::Write as _,
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::PathBuf,
@@ -116,7 +115,7 @@ impl Reloader {
         let level = config.telemetry.level;
         if let Err(error) = self.take(&config, level.min(self.level)) {
             self.controls.metrics().reloaded(Reload::Refused);
-            tracing::error!(error = %chain(&*error), "the new configuration cannot be taken; the old one stays in force");
+            tracing::error!(error = chain(&*error), "the new configuration cannot be taken; the old one stays in force");
             return files;
         }
         self.reading = reading;
@@ -137,7 +136,7 @@ impl Reloader {
             tracing::warn!(keys = left.join(","), "changed in the configuration, and in force only when elastauth is started anew");
         }
         if let Err(error) = self.log.set_level(level) {
-            tracing::error!(error = %chain(&error), "the level of the log cannot be changed");
+            tracing::error!(error = chain(&error), "the level of the log cannot be changed");
         }
         self.level = level;
         files
@@ -221,17 +220,6 @@ impl Watch {
         self.last.clone_from(seen);
         changed
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _infallible = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

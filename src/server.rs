@@ -8,6 +8,7 @@ mod connection;
 mod decision;
 mod health;
 mod log;
+mod logout;
 
 pub use admin::{Config as AdminConfig, Show};
 pub use health::Check;
@@ -52,6 +53,7 @@ pub struct Service {
     clock: Clock,
     started: Timestamp,
     lines: log::Lines,
+    logouts: logout::Pace,
     metrics: Metrics,
     audit: Audit,
     traces: Traces,
@@ -71,6 +73,7 @@ impl Service {
             clock,
             started,
             lines: log::Lines::default(),
+            logouts: logout::Pace::default(),
             metrics: Metrics::default(),
             audit: Audit::default(),
             traces: Traces::default(),
@@ -261,6 +264,8 @@ impl Default for Limits {
 enum Place {
     Health(Endpoint),
     Operators(Page),
+    /// An identity provider ends a session.
+    Logout,
     /// A name of elastauth 1. It does not stand below `/elastauth/`, so a client's own path may look like it.
     Old(Old),
     Decision(Protocol),
@@ -283,6 +288,7 @@ fn place(path: &str) -> Place {
         "/elastauth/config" => Place::Operators(Page::Config),
         "/elastauth/docs" => Place::Operators(Page::Docs),
         "/elastauth/api/openapi.yaml" | "/elastauth/openapi.yaml" => Place::Operators(Page::OpenApi),
+        logout::PATH => Place::Logout,
         "/health" => Place::Old(Old::Health),
         "/metrics" => Place::Old(Old::Page(Page::Metrics)),
         "/config" => Place::Old(Old::Page(Page::Config)),
@@ -297,9 +303,12 @@ fn place(path: &str) -> Place {
 /// Answers one request. It cannot fail: a failure is an answer too.
 async fn answer(connection: Arc<Connection>, request: http::Request<Incoming>) -> Result<Response, Infallible> {
     connection.pulse.called(request.version());
-    // The body is held and never read: some gateways announce one that does not come.
-    let (request, _body) = request.into_parts();
+    // But for one place the body is held and never read: some gateways announce one that does not come.
+    let (request, body) = request.into_parts();
     let place = place(request.uri.path());
+    if let (Audience::Gateways, Place::Logout, Some(oidc)) = (connection.audience, place, connection.service.flow.providers().oidc()) {
+        return Ok(Box::pin(logout::answer(&connection, oidc, &request, body)).await);
+    }
     Ok(match connection.audience {
         Audience::Gateways => to_gateway(&connection, request, place).await,
         Audience::Operators => to_operator(&connection, &request, place).await,
@@ -317,7 +326,8 @@ async fn to_gateway(connection: &Connection, request: Parts, place: Place) -> Re
         Place::Old(Old::Page(page)) if admin::is_plainly_old(connection, &request) && connection.service.admin.has(page) => {
             admin::answer(connection, &request, page)
         }
-        Place::Operators(_) | Place::Old(_) => decision::decide(connection, request, Protocol::ForwardAuth).await,
+        // Without a provider of tokens nobody can log anybody out, and the path is like any other.
+        Place::Logout | Place::Operators(_) | Place::Old(_) => decision::decide(connection, request, Protocol::ForwardAuth).await,
     }
 }
 
@@ -326,7 +336,7 @@ async fn to_operator(connection: &Connection, request: &Parts, place: Place) -> 
         Place::Health(endpoint) => health::answer(connection, request, endpoint).await,
         Place::Old(Old::Health) => health::answer(connection, request, Endpoint::Health).await,
         Place::Operators(page) | Place::Old(Old::Page(page)) => admin::answer(connection, request, page),
-        Place::Decision(_) => admin::nothing_here(connection.service.clock.now()),
+        Place::Decision(_) | Place::Logout => admin::nothing_here(connection.service.clock.now()),
     }
 }
 

@@ -12,40 +12,27 @@
 #[path = "support/program.rs"]
 mod support;
 
-use elastauth::{
-    demo::standin::{SERVICE_USER, StandIn},
-    shutdown::Tasks,
-};
+#[path = "tokens/bent.rs"]
+mod bent;
+#[path = "tokens/explained.rs"]
+mod explained;
+#[path = "tokens/guides.rs"]
+mod guides;
+#[path = "tokens/liars.rs"]
+mod liars;
+#[path = "tokens/logout.rs"]
+mod logout;
+#[path = "tokens/order.rs"]
+mod order;
+#[path = "tokens/providers.rs"]
+mod providers;
+#[path = "tokens/scene.rs"]
+mod scene;
+#[path = "tokens/whose.rs"]
+mod whose;
+
+use scene::Scene;
 use serde_json::json;
-use support::{elastauth::Elastauth, http::Answer, idp::Idp};
-
-struct Scene {
-    idp: Idp,
-    cluster: StandIn,
-    elastauth: Elastauth,
-    _tasks: Tasks,
-}
-
-impl Scene {
-    async fn new() -> Self {
-        let (idp, tasks) = (Idp::start().await, Tasks::default());
-        let cluster = StandIn::start(&tasks).await.unwrap();
-        let config = format!(
-            "listen: 127.0.0.1:0\nlog_level: debug\nsecret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
-             auth_provider: [oidc, authelia]\noidc:\n  issuer: {}\n  client_id: elastauth\ngroup_mappings:\n  dev: [editor]\n  a: [superuser]\n\
-             elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password: {}\n",
-            idp.issuer,
-            cluster.url(),
-            cluster.service_password()
-        );
-        let elastauth = Elastauth::start_anywhere(&config, &[]).await;
-        Self { idp, cluster, elastauth, _tasks: tasks }
-    }
-
-    async fn bearer(&self, token: &str) -> Answer {
-        self.elastauth.server().get("/elastauth", &[("authorization", &format!("Bearer {token}"))]).await
-    }
-}
 
 #[tokio::test]
 async fn a_token_gets_the_login_that_its_claims_justify() {
@@ -65,9 +52,8 @@ async fn a_token_gets_the_login_that_its_claims_justify() {
 async fn a_token_that_is_no_good_gets_nothing_and_is_not_repeated() {
     let scene = Scene::new().await;
     let good = scene.idp.token(|_| {});
-    // In the middle of the signature: the last letter carries two bits only, and is an `A` every fourth time.
-    let at = good.len() - 40;
-    let bent = format!("{}{}{}", &good[..at], if good.as_bytes()[at] == b'A' { "B" } else { "A" }, &good[at + 1..]);
+    let (head, tail) = good.split_at(good.len() - 20);
+    let bent = format!("{head}{}{}", if tail.starts_with('A') { 'B' } else { 'A' }, &tail[1..]);
     let other = scene.idp.token(|claims| claims["aud"] = json!("another"));
     let over = scene.idp.token(|claims| claims["exp"] = json!(1_000));
     let endless = scene.idp.token(|claims| drop(claims.as_object_mut().unwrap().remove("exp")));
@@ -99,6 +85,33 @@ async fn check_online_tries_the_issuer_before_the_first_token_does() {
     let away = scene.elastauth.command(&["check", "--online"]).await;
     let said = String::from_utf8_lossy(&away.stderr).into_owned();
     assert!(said.contains(&format!("failed: issuer {}: ", scene.idp.issuer)) && !away.status.success(), "{said}");
+}
+
+#[tokio::test]
+async fn check_online_tells_a_wrong_name_a_wrong_clock_and_keys_that_are_none() {
+    let scene = Scene::new().await;
+    let tried = async || {
+        let output = scene.elastauth.command(&["check", "--online", "--json"]).await;
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found = told["tried"].as_array().unwrap().iter().filter(|one| one["what"].as_str().unwrap().contains("issuer")).cloned();
+        (told["ok"] == true, found.collect::<serde_json::Value>().to_string())
+    };
+    scene.idp.dates("Sun, 06 Nov 1994 08:49:37 GMT");
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("behind ours"), "{told}");
+    scene.idp.dates("Thu, 06 Nov 2194 08:49:37 GMT");
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("fresh tokens are refused"), "{told}");
+    scene.idp.dates("no date at all");
+    scene.idp.says("/keys", json!({ "keys": [{ "kty": "oct", "k": "AAAA", "kid": "k1" }] }));
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("none of its keys"), "{told}");
+    scene.idp.says(
+        "/.well-known/openid-configuration",
+        json!({ "issuer": "https://another.example", "jwks_uri": "https://another.example/keys" }),
+    );
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("names another issuer than the configured one"), "{told}");
 }
 
 #[tokio::test]

@@ -105,8 +105,8 @@ impl Flights {
             drop(aloft);
             let mut table = lock(&table);
             match &result {
-                // The limit judges each request anew: the one that keeps the roles as they are may pass.
-                Ok(()) | Err(BrokerError::WriteBudget) => table.remove(&user),
+                // The limit judges each request anew: the one that keeps the roles as they are may pass. So does the order: a newer token may say the same.
+                Ok(()) | Err(BrokerError::WriteBudget | BrokerError::Outdated { .. }) => table.remove(&user),
                 Err(error) => {
                     let since = clock.now();
                     table.insert(user, Flight::Failed { fingerprint, error: error.clone(), since })

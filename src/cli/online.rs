@@ -47,6 +47,7 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
         if let ProviderConfig::Oidc(oidc) = provider {
             for issuer in &oidc.providers {
                 tried.push(self::issuer(issuer).await);
+                tried.extend(clock(issuer).await);
             }
         }
     }
@@ -73,6 +74,23 @@ async fn issuer(config: &oidc::ProviderConfig) -> Tried {
         Ok(Err(error)) => Tried { what, ok: false, found: reason(&error) },
         Err(_late) => Tried { what, ok: false, found: format!("no answer within {ISSUER:?}") },
     }
+}
+
+/// Whether an identity provider's clock agrees with ours: tokens are judged by both. Where it does not answer, the other line has told it.
+async fn clock(config: &oidc::ProviderConfig) -> Option<Tried> {
+    let what = format!("clock of issuer {}", config.idp.issuer);
+    let idp = Idp::new(config.idp.clone(), Clock::System, Tasks::default()).ok()?;
+    let (theirs, ours) = timeout(ISSUER, idp.time()).await.ok()?.ok()??;
+    let (ahead, behind) = (theirs.0.saturating_sub(ours.0) / 1_000, ours.0.saturating_sub(theirs.0) / 1_000);
+    let ok = ahead.max(behind) <= config.leeway.as_secs().max(1);
+    let found = match (ok, ahead) {
+        (true, _) => "it agrees with ours".to_owned(),
+        (false, 0) => {
+            format!("it is {behind} s behind ours, and `leeway` is {:?}: tokens are taken longer than they should be", config.leeway)
+        }
+        (false, _) => format!("it is {ahead} s ahead of ours, and `leeway` is {:?}: fresh tokens are refused", config.leeway),
+    };
+    Some(Tried { what, ok, found })
 }
 
 /// The store behind the memory, tried as the program uses it.

@@ -58,6 +58,8 @@ fn facts(key: &Key) -> String {
     }
     let variables: Vec<String> = if matches!(key.kind, Kind::Mappings | Kind::Pairs) {
         vec![format!("`{}_<NAME>`", key.variable())]
+    } else if matches!(key.kind, Kind::Sections) {
+        vec![format!("`{}_0_<KEY>`, `…_1_<KEY>`; they stand in the place of the file's list", key.variable())]
     } else {
         [key.variable()].into_iter().chain(key.variables.iter().map(|name| (*name).to_owned())).map(|name| format!("`{name}`")).collect()
     };

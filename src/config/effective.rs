@@ -2,12 +2,14 @@
 
 use super::{
     finding::{Findings, Place},
-    key::Status,
+    key::{Key, Status},
     kind::{Kind, pieces},
     raw::{Node, Raw},
-    settings::Settings,
+    section,
+    settings::{Found, Settings},
     sources::Sources,
     table,
+    value::Value,
 };
 use serde_json::{Map, Value as Json};
 
@@ -34,6 +36,7 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
             // What its kind did not take may be a secret that got into the wrong place.
             None => "(faulty)".to_owned(),
             Some(_) if key.kind.is_secret() => "***".to_owned(),
+            Some(Value::Sections) => sections(&settings).to_string(),
             Some(_) => shown(&found.raw),
         });
         Setting { key: key.path, value, place: found.map_or(Place::Default, |found| found.raw.place.clone()) }
@@ -47,15 +50,8 @@ pub(super) fn tree(settings: &Settings) -> Json {
     let mut root = Map::new();
     for key in table::ALL.iter().filter(|key| key.status == Status::Available) {
         let Some(found) = settings.found(key).filter(|found| found.value.is_some()) else { continue };
-        let value = if key.kind.is_secret() { "***".into() } else { json(&found.raw, &key.kind) };
-        let mut sections: Vec<&str> = key.path.split('.').collect();
-        let Some(name) = sections.pop() else { continue };
-        let section = sections
-            .into_iter()
-            .try_fold(&mut root, |section, name| section.entry(name).or_insert_with(|| Map::new().into()).as_object_mut());
-        if let Some(section) = section {
-            section.insert(name.to_owned(), value);
-        }
+        let value = if matches!(key.kind, Kind::Sections) { sections(settings) } else { value(key, found) };
+        put(&mut root, key.path, value);
     }
     let providers = settings.get::<Vec<&str>>(&table::AUTH_PROVIDER).unwrap_or_default();
     let of_providers: Map<String, Json> =
@@ -67,6 +63,33 @@ pub(super) fn tree(settings: &Settings) -> Json {
     root.insert("provider_config".to_owned(), of_providers.into());
     root.insert("mode".to_owned(), "auth-only".into());
     root.into()
+}
+
+/// What was given in each section of a list, secrets as `***`.
+fn sections(settings: &Settings) -> Json {
+    let section = |settings: &Settings| {
+        let mut own = Map::new();
+        for (name, key) in section::keys().filter(|(_, key)| settings.given(key)) {
+            put(&mut own, name, settings.found(key).filter(|found| found.value.is_some()).map_or(Json::Null, |found| value(key, found)));
+        }
+        Json::from(own)
+    };
+    settings.providers().iter().map(section).collect()
+}
+
+fn value(key: &Key, found: &Found) -> Json {
+    if key.kind.is_secret() { "***".into() } else { json(&found.raw, &key.kind) }
+}
+
+/// Puts a value where its path says.
+fn put(root: &mut Map<String, Json>, path: &str, value: Json) {
+    let mut sections: Vec<&str> = path.split('.').collect();
+    let Some(name) = sections.pop() else { return };
+    let section =
+        sections.into_iter().try_fold(root, |section, name| section.entry(name).or_insert_with(|| Map::new().into()).as_object_mut());
+    if let Some(section) = section {
+        section.insert(name.to_owned(), value);
+    }
 }
 
 fn json(raw: &Raw, kind: &Kind) -> Json {

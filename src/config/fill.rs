@@ -59,7 +59,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
 ///
 /// # Errors
 /// When it cannot be used; the fault was told.
-fn way_out(settings: &Settings, findings: &mut Findings) -> Result<Option<Proxy>, Told> {
+fn way_out(settings: &Settings, findings: &mut Findings) -> WayOut {
     let (way_out, except) = settings.proxy();
     way_out.map(|text| Proxy::parse(text, NoProxy::parse(except))).transpose().map_err(|why| {
         findings.fault(&Place::Variable("HTTPS_PROXY".to_owned()), format!("`HTTPS_PROXY`: {why}"));
@@ -67,7 +67,11 @@ fn way_out(settings: &Settings, findings: &mut Findings) -> Result<Option<Proxy>
     })
 }
 
+/// The proxy, where the machine has one.
+type WayOut = Result<Option<Proxy>, Told>;
+
 /// A fault that was told already.
+#[derive(Clone, Copy)]
 struct Told;
 
 /// A certificate and its key: both, or neither.

@@ -8,6 +8,7 @@ use super::{
     layers::{self, Given},
     load,
     raw::{Name, Node, Raw},
+    section,
     sources::Sources,
     table,
     value::{self, Value},
@@ -22,6 +23,10 @@ pub(super) struct Settings {
     proxy: [Option<String>; 2],
     /// The variables of OpenTelemetry, which are the same for all programs that send traces.
     otel: HashMap<String, (String, Place)>,
+    /// The sections of `oidc.providers`, each like a configuration of its own.
+    providers: Vec<Self>,
+    /// Where it begins, if it is one of those.
+    home: Place,
     /// Whether a source could not be read: then what seems to be missing may stand in it.
     pub(super) unread: bool,
 }
@@ -59,12 +64,33 @@ impl Settings {
             set(name).or_else(|| set(&name.to_ascii_lowercase()))
         });
         let otel = otel(sources, &lines);
-        let mut settings = Self { found: HashMap::new(), proxy, otel, unread };
+        let mut settings = Self { found: HashMap::new(), proxy, otel, providers: Vec::new(), home: Place::Nowhere, unread };
         for layer in layers {
             settings.add(layer, findings);
         }
-        settings.read(findings);
+        settings.read(table::ALL.iter().copied(), findings);
+        settings.providers = settings.sections(findings);
         settings
+    }
+
+    fn sections(&self, findings: &mut Findings) -> Vec<Self> {
+        let Some(Raw { node: Node::List(items), .. }) = self.raw(&table::OIDC_PROVIDERS) else { return Vec::new() };
+        // What is no section was told by the key's kind.
+        let sections = items.iter().filter(|item| matches!(item.node, Node::Map(_))).map(|item| {
+            // The machine's proxy is no provider's own.
+            let mut section = Self {
+                found: HashMap::new(),
+                proxy: [None, None],
+                otel: HashMap::new(),
+                providers: Vec::new(),
+                home: item.place.clone(),
+                unread: false,
+            };
+            section.add(layers::section(item.clone(), findings), findings);
+            section.read(section::keys().map(|(_, key)| key), findings);
+            section
+        });
+        sections.collect()
     }
 
     /// Takes one layer; what stands already is of a higher one.
@@ -91,9 +117,9 @@ impl Settings {
         }
     }
 
-    fn read(&mut self, findings: &mut Findings) {
+    fn read(&mut self, keys: impl Iterator<Item = &'static Key>, findings: &mut Findings) {
         let carries = self.raw(&table::PROXY_ENABLED).is_some_and(|raw| !is_harmless(&table::PROXY_ENABLED, raw));
-        for key in table::ALL {
+        for key in keys {
             if !self.found.contains_key(key.path) && !key.default.is_empty() {
                 self.found.insert(key.path, Found { raw: Raw::text(key.default, Place::Default), value: None });
             }
@@ -136,6 +162,16 @@ impl Settings {
             Some(Node::List(items)) => items.iter().any(|item| matches!(&item.node, Node::Text(text) if text.eq_ignore_ascii_case(word))),
             _ => false,
         }
+    }
+
+    /// The sections of `oidc.providers`.
+    pub(super) fn providers(&self) -> &[Self] {
+        &self.providers
+    }
+
+    /// Where it begins, if it is a section.
+    pub(super) fn home(&self) -> &Place {
+        &self.home
     }
 
     /// The machine's proxy for `https`, and the hosts that are reached without it.

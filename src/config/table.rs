@@ -101,7 +101,8 @@ table! {
     ROTATION_TIME_ZONE: "credentials.rotation_time_zone", Kind::Text, default = "UTC";
     /// Send passwords as a cheap hash where the cluster takes it (`auto`), or in clear (`off`).
     HASH: "credentials.hash", Kind::OneOf(&[yes("auto"), yes("off")]), default = "auto";
-    /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved.
+    /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved; the last also takes over users that were written for another provider's user, or another
+    /// subject, of that name.
     ADOPT: "users.adopt", Kind::OneOf(&[yes("never"), yes("elastauth-go"), yes("any")]), default = "elastauth-go";
     /// How often one user may be written in a minute before his requests are refused.
     WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
@@ -154,6 +155,8 @@ table! {
     /// A listener of its own for the pages of operators: numbers, configuration, descriptions, health. Whoever reaches it sees them; the main listener then shows none but health.
     ADMIN_LISTEN: "admin.listen", Kind::Listen, example = "127.0.0.1:5001";
 
+    /// What the provider is called: in the log, and in the metadata of the users that are written for it. Another name makes it another provider to the users that stand in the cluster.
+    OIDC_NAME: "oidc.name", Kind::Text, default = "oidc";
     /// The issuer of the tokens, exactly as it names itself in `iss`. The rest is discovered from it.
     OIDC_ISSUER: "oidc.issuer", Kind::Text, example = "https://sso.example.org/realms/main";
     /// Our name at the issuer. A token must be issued for it, unless `oidc.audiences` says otherwise.
@@ -226,8 +229,10 @@ table! {
     OIDC_TLS_CERT: "oidc.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt";
     /// The private key of the client certificate, PEM.
     OIDC_TLS_KEY: "oidc.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key";
-    /// Several issuers, each a section with the keys of `oidc`.
-    OIDC_PROVIDERS: "oidc.providers", Kind::Sections, status = NOT_YET;
+    /// Several providers in the place of one: each a section with a `name` and the keys that stand below `oidc` for a single one, the two cookies excepted. A token's `iss` chooses the provider. A section
+    /// may have `default_roles`, `default_roles_apply`, `group_mappings` and `allowed_groups` of its own; with one of these, none of the general ones counts for its users.
+    OIDC_PROVIDERS: "oidc.providers", Kind::Sections,
+        example = "[{name: staff, issuer: \"https://sso.example.org/realms/main\", client_id: elastauth}]";
 
     /// Stand in front of the cluster and pass requests on.
     PROXY_ENABLED: "proxy.enabled", Kind::Bool, default = "false", status = NOT_YET;

@@ -267,7 +267,7 @@ impl Provider {
             (Validation::Jwks | Validation::Both(_), Token::Signed(jws)) => {
                 let (verified, accepted) = self.accepted(jws, slot, now).await?;
                 let until = accepted.until;
-                Ok(Judged { identity: self.identity(verified.claims(), accepted)?, until })
+                Ok(Judged { identity: self.identity(verified.claims(), accepted, None)?, until })
             }
             (Validation::Userinfo, Token::Signed(jws)) => {
                 let (_, accepted) = self.accepted(jws, slot, now).await?;
@@ -349,13 +349,13 @@ impl Provider {
 
     fn believed_for_a_while(&self, claims: &Map<String, Value>, accepted: Accepted, now: Timestamp) -> Result<Judged, Rejected> {
         let until = accepted.until.map_or(now.after(self.config.cache), |until| until.min(now.after(self.config.cache)));
-        Ok(Judged { identity: self.identity(claims, accepted)?, until: Some(until) })
+        Ok(Judged { identity: self.identity(claims, accepted, Some(now))?, until: Some(until) })
     }
 
-    fn identity(&self, claims: &Map<String, Value>, accepted: Accepted) -> Result<Identity, Rejected> {
+    fn identity(&self, claims: &Map<String, Value>, accepted: Accepted, asked: Option<Timestamp>) -> Result<Identity, Rejected> {
         let person = self.config.claims.person(claims).map_err(Rejected::Claims)?;
         let Accepted { issued_at, subject, session, .. } = accepted;
-        Ok(person.vouched(Vouched { by: VouchedBy::Oidc(Arc::clone(&self.name)), issued_at, subject, session }))
+        Ok(person.vouched(Vouched { by: VouchedBy::Oidc(Arc::clone(&self.name)), issued_at, asked, subject, session }))
     }
 
     fn is_over(&self, identity: &Identity, now: Timestamp) -> bool {

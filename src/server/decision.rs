@@ -153,7 +153,7 @@ fn audit_grant(connection: &Connection, facts: &RequestFacts, grant: &Grant) {
     let asked = Asked::of(&facts.headers, Protocol::ForwardAuth, &Method::GET, &Uri::default());
     connection.service.audit.tell(&Event {
         user: Some(identity.user().as_str()),
-        provider: identity.provider().kind().name(),
+        provider: Some(identity.provider().name()),
         groups: identity.groups().iter().map(Group::as_str).collect(),
         roles: grant.roles().iter().map(Role::as_str).collect(),
         peer: Some(connection.peer),
@@ -226,7 +226,8 @@ fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
     {
         audit_refusal(connection, away, suppressed);
     }
-    let mut response = respond::refuse(&Refusal { outcome, protocol, form, request_id, now: service.clock.now() });
+    let tokens = service.flow.providers().oidc().is_some();
+    let mut response = respond::refuse(&Refusal { outcome, protocol, form, tokens, request_id, now: service.clock.now() });
     // nginx passes on no body, and this header only where it is told to; everybody else sees it beside the body.
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -239,6 +240,7 @@ fn is_about_somebody(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Malformed
         | Outcome::TokenRefused
+        | Outcome::TokenOutdated
         | Outcome::TokenClaims
         | Outcome::ImpossibleName
         | Outcome::GroupNotAllowed
@@ -283,6 +285,7 @@ const fn verdict(outcome: Outcome) -> Verdict {
         Outcome::GatewayKey => Verdict::GatewayKey,
         Outcome::NobodyAsks => Verdict::NobodyAsks,
         Outcome::TokenRefused => Verdict::TokenRefused,
+        Outcome::TokenOutdated => Verdict::TokenOutdated,
         Outcome::TokenClaims => Verdict::TokenClaims,
         Outcome::IdentityProvider => Verdict::IdentityProvider,
         Outcome::Malformed => Verdict::Malformed,

@@ -52,6 +52,7 @@ impl Throttle {
 pub(super) struct Lines {
     refusals: [Throttle; Outcome::COUNT],
     withheld: Throttle,
+    pub(super) logouts: Throttle,
 }
 
 /// What a refusal's line tells.

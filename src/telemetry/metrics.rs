@@ -7,7 +7,7 @@ mod cells;
 mod labels;
 mod process;
 
-pub use labels::{AuditLine, Call, CallEnd, Lookup, Provider, Reload, SpanEnd, Step, Verdict};
+pub use labels::{AuditLine, Call, CallEnd, Logout, Lookup, Provider, Reload, SpanEnd, Step, Verdict};
 
 use crate::clock::Timestamp;
 use cells::{Counters, Derived, Times};
@@ -44,6 +44,7 @@ struct Numbers {
     flights: Gauge,
     held: Gauge,
     budget_refusals: Counters<Nothing>,
+    logouts: Counters<Logout>,
     reloads: Counters<Reload>,
     audit: Counters<AuditLine>,
     unwritten: Counters<Nothing>,
@@ -91,6 +92,7 @@ impl Metrics {
             flights: Gauge::default(),
             held: Gauge::default(),
             budget_refusals: Counters::default(),
+            logouts: Counters::default(),
             reloads: Counters::default(),
             audit: Counters::default(),
             unwritten: Counters::default(),
@@ -117,6 +119,7 @@ impl Metrics {
             "Writes that were refused because one user was written too often",
             n.budget_refusals.clone(),
         );
+        registry.register("elastauth_oidc_logouts", "Sessions that identity providers said are over", n.logouts.clone());
         registry.register("elastauth_reloads", "Reloads of the configuration", n.reloads.clone());
         registry.register("elastauth_audit_lines", "Lines of the audit stream", n.audit.clone());
         registry.register("elastauth_log_lines_suppressed", "Lines of refusals that were left out of the log", n.unwritten.clone());
@@ -211,6 +214,11 @@ impl Metrics {
     #[must_use]
     pub fn held(&self) -> InHand {
         InHand::new(&self.0.held)
+    }
+
+    /// An identity provider said that a session is over.
+    pub fn logged_out(&self, result: Logout) {
+        self.0.logouts.add(result, Nothing::It);
     }
 
     /// The configuration was read again.

@@ -173,7 +173,14 @@ async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
         // A sidecar in front of a scraper may add what it likes: here nobody asks a question.
         assert_eq!(ask(path, "x-forwarded-for: 192.0.2.1\r\n").await.status, 200, "{path}");
     }
-    for path in ["/", "/elastauth", "/elastauth/auth-request", "/elastauth/ext-authz/x", "/elastauth/metrics/"] {
+    for path in [
+        "/",
+        "/elastauth",
+        "/elastauth/auth-request",
+        "/elastauth/ext-authz/x",
+        "/elastauth/metrics/",
+        "/elastauth/oidc/backchannel-logout",
+    ] {
         let answer = ask(path, "remote-user: alice\r\nremote-groups: dev\r\n").await;
         assert_eq!((answer.status, &answer.json()["code"]), (404, &"not_found".into()), "{path}");
     }

@@ -54,8 +54,8 @@ async fn a_refused_token_is_a_401_that_a_client_understands() {
         (format!("cookie: access_token={expired}\r\n"), 401, "invalid_token", Some("bearer realm=\"elastauth\", error=\"invalid_token\"")),
         ("authorization: Bearer\r\n".to_owned(), 401, "invalid_token", Some("bearer realm=\"elastauth\", error=\"invalid_token\"")),
         (format!("authorization: Bearer {expired}\r\ncookie: access_token={expired}\r\n"), 400, "malformed_identity", None),
-        ("authorization: Basic YTpi\r\n".to_owned(), 401, "not_authenticated", Some("sso realm=\"elastauth\"")),
-        (String::new(), 401, "not_authenticated", Some("sso realm=\"elastauth\"")),
+        ("authorization: Basic YTpi\r\n".to_owned(), 401, "not_authenticated", Some("bearer realm=\"elastauth\"")),
+        (String::new(), 401, "not_authenticated", Some("bearer realm=\"elastauth\"")),
         // Good, and then there is no cluster.
         (format!("authorization: Bearer {}\r\n", scene.token(NOW + 60)), 503, "unavailable", None),
         // Identity headers come first, and what they say is not rescued or replaced by a token.
@@ -69,8 +69,21 @@ async fn a_refused_token_is_a_401_that_a_client_understands() {
         );
         assert!(!answer.head.contains("authorization:"));
     }
-    let nginx = scene.ask("/elastauth/auth-request", &format!("authorization: Bearer {expired}\r\n")).await;
-    assert_eq!((nginx.status, nginx.body.as_str()), (401, ""));
+    // The same on every endpoint: nginx hands the challenge on, Envoy where it is told to.
+    for path in ["/", "/elastauth", "/elastauth/forward-auth", "/elastauth/auth-request", "/elastauth/ext-authz/app"] {
+        let refused = scene.ask(path, &format!("authorization: Bearer {expired}\r\n")).await;
+        assert_eq!(
+            (refused.status, refused.header("www-authenticate")),
+            (401, Some("bearer realm=\"elastauth\", error=\"invalid_token\""))
+        );
+        let nobody = scene.ask(path, "").await;
+        assert_eq!(
+            (nobody.status, nobody.header("www-authenticate")),
+            (401, Some("bearer realm=\"elastauth\"")),
+            "no error where nothing was shown"
+        );
+        assert_eq!(path == "/elastauth/auth-request", refused.body.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ labels! {
         GatewayKey = "gateway_key",
         NobodyAsks = "nobody_asks",
         TokenRefused = "token_refused",
+        TokenOutdated = "token_outdated",
         TokenClaims = "token_claims",
         IdentityProvider = "identity_provider",
         Malformed = "malformed",
@@ -65,6 +66,13 @@ labels! {
         None = "none",
         Authelia = "authelia",
         Oidc = "oidc",
+    }
+
+    /// What became of a logout that an identity provider told of.
+    Logout("result") {
+        Taken = "taken",
+        Refused = "refused",
+        Unavailable = "unavailable",
     }
 
     /// A step on the way to a user who stands in the cluster as he should.
