@@ -95,8 +95,14 @@ fn what_is_set_for_traces_alone_counts_before_what_is_set_for_all() {
 
 #[test]
 fn the_names_may_stand_in_the_env_file_and_the_environment_counts_more() {
-    let sources = with(&[("OTEL_SERVICE_NAME", "set")]).with_dot_env("OTEL_SERVICE_NAME=written\nOTEL_BSP_SCHEDULE_DELAY=0\n");
-    assert_eq!(told(&check(&sources)), [".env:2: `OTEL_BSP_SCHEDULE_DELAY`: it must be a whole number from 1 to 600000"]);
+    let told_of = |line: &str| {
+        let sources = with(&[("OTEL_SERVICE_NAME", "set")]).with_dot_env(&format!("OTEL_SERVICE_NAME=written\n{line}\n"));
+        check(&sources)
+    };
+    let traces::Config::Otlp(otlp) = told_of("OTEL_BSP_SCHEDULE_DELAY=70").outcome.unwrap().traces else { panic!("traces are off") };
+    assert_eq!((value(&otlp, "service.name"), otlp.delay), (Some("set"), Duration::from_millis(70)));
+    let faults = told(&told_of("OTEL_BSP_SCHEDULE_DELAY=0"));
+    assert_eq!(faults, [".env:2: `OTEL_BSP_SCHEDULE_DELAY`: it must be a whole number from 1 to 600000"]);
 }
 
 #[test]
