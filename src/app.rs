@@ -6,7 +6,7 @@ use crate::{
     cluster::{CallError, Cluster},
     config::Config,
     flow::Flow,
-    identity::{ProviderConfig, Providers},
+    identity::{ProviderConfig, Providers, oidc::Oidc},
     ledger::{self, Ledger},
     net::{
         tls::{self, TlsError},
@@ -56,8 +56,8 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// Puts what can change while the program runs into force: role rules, who is a gateway, certificates, the account towards the cluster and what is shown of all
-    /// this. Connections and requests in hand go on.
+    /// Puts what can change while the program runs into force: role rules, who is a gateway, certificates, the account towards the cluster, the
+    /// client's secret towards identity providers, and what is shown of all this. Connections and requests in hand go on.
     ///
     /// # Errors
     /// When a certificate or key file cannot be used; then nothing has changed.
@@ -69,10 +69,18 @@ impl Controls {
             _ => None,
         };
         let access = self.cluster.access(&config.cluster).map_err(StartError::ClusterTls)?;
+        let oidc = config.identity.providers.iter().find_map(|provider| match provider {
+            ProviderConfig::Oidc(oidc) => Some(oidc),
+            ProviderConfig::Headers(_) => None,
+        });
+        let providers = oidc.map(Oidc::access).transpose().map_err(StartError::IdpTls)?;
         if let Some((certificates, new)) = listener {
             certificates.replace(new);
         }
         self.cluster.replace(access);
+        if let (Some(oidc), Some(access)) = (self.service.flow().providers().oidc(), providers) {
+            oidc.replace(access);
+        }
         self.service.flow().replace_mapping(Mapping::new(config.roles.clone()));
         self.service.replace_trust(Trust::new(config.trust.clone()));
         self.shown.store(Arc::new(config.shown.clone()));

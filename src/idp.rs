@@ -30,6 +30,7 @@ use crate::{
     shutdown::Tasks,
     telemetry::metrics::Metrics,
 };
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use client_auth::encoded;
 use endpoint::Discovered;
@@ -105,7 +106,7 @@ pub struct Idp(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: Config,
-    client: Client,
+    access: ArcSwap<Access>,
     clock: Clock,
     discovered: Arc<Fetched<Discovered>>,
     keys: Arc<Fetched<KeySet>>,
@@ -114,6 +115,13 @@ struct Inner {
     /// Who is told of each fetch of the keys, and under which name.
     watched: OnceLock<(Metrics, Arc<str>)>,
     calls: Semaphore,
+}
+
+/// How a provider is reached, and how we show there who we are. Made by [`Idp::access`].
+#[derive(Debug)]
+pub struct Access {
+    client: Client,
+    auth: ClientAuth,
 }
 
 /// What a provider says about a token.
@@ -131,7 +139,7 @@ impl Idp {
     /// # Errors
     /// When a certificate or key file cannot be used.
     pub fn new(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, TlsError> {
-        let client = Client::new(config.http.clone())?;
+        let access = ArcSwap::from_pointee(Self::access(&config)?);
         let keys = Pace {
             cool_down: config.cool_down,
             lifetime: config.keys_lifetime,
@@ -142,7 +150,7 @@ impl Idp {
         let name = Arc::from(config.issuer.as_str());
         let discovered = Pace { lifetime: Duration::from_hours(12), longest: Duration::from_hours(12), ..keys };
         Ok(Self(Arc::new(Inner {
-            client,
+            access,
             discovered: Arc::new(Fetched::new(Arc::clone(&name), discovered, clock.clone(), tasks.clone())),
             keys: Arc::new(Fetched::new(name, keys, clock.clone(), tasks)),
             withdrawals: Arc::default(),
@@ -151,6 +159,19 @@ impl Idp {
             clock,
             config,
         })))
+    }
+
+    /// Takes from the settings what may change while the program runs: TLS, headers of our own, the client's secret or key.
+    ///
+    /// # Errors
+    /// As with [`Self::new`].
+    pub fn access(config: &Config) -> Result<Access, TlsError> {
+        Ok(Access { client: Client::new(config.http.clone())?, auth: config.client_auth.clone() })
+    }
+
+    /// Uses it from the next call on.
+    pub fn replace(&self, access: Access) {
+        self.0.access.store(Arc::new(access));
     }
 
     /// Tells these numbers when its keys were fetched, under the operator's name for it.
@@ -355,7 +376,8 @@ impl Idp {
         let asking = async {
             let uri = self.endpoint(WHAT, PATIENCE).await?;
             let config = &self.0.config;
-            let shown = config.client_auth.shown(&config.client_id, &config.issuer, self.0.clock.now()).ok_or(IdpError::Unsendable)?;
+            let shown =
+                self.0.access.load().auth.shown(&config.client_id, &config.issuer, self.0.clock.now()).ok_or(IdpError::Unsendable)?;
             let mut form = format!("token={}&token_type_hint=access_token", encoded(token));
             for (name, value) in &shown.form {
                 form.extend(["&", name, "=", &encoded(value)]);
@@ -393,7 +415,7 @@ impl Idp {
         max_bytes: usize,
     ) -> Result<Answer, IdpError> {
         let call = Call { method, uri: uri.uri().clone(), headers, body, timeout, max_bytes };
-        self.0.client.call(call).await.map_err(|error| IdpError::Call(what, error))
+        self.0.access.load_full().client.call(call).await.map_err(|error| IdpError::Call(what, error))
     }
 }
 

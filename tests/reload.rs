@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use program::{
     elastauth::Elastauth,
     http::Answer,
+    idp::Idp,
     stage::{GATEWAY_KEY, Plan, SECRET_KEY, Stage, question},
     tls::Authority,
     until,
@@ -159,6 +160,22 @@ async fn a_password_that_is_changed_in_its_file_is_used_from_then_on() {
     assert_eq!(ask("bob").await.status, StatusCode::OK);
     assert!(!elastauth.log().contains(cluster.service_password()) && !elastauth.log().contains("an-old-password"));
     tasks.end();
+}
+
+#[tokio::test]
+async fn the_secret_of_our_client_at_an_identity_provider_is_taken_from_its_file() {
+    let issuer = Idp::start().await;
+    let oidc = format!(
+        "oidc: {{issuer: \"{}\", client_id: elastauth, token_validation: introspection, client_secret_file: /etc/elastauth/client}}",
+        issuer.issuer
+    );
+    let config = format!(
+        "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\nauth_provider: oidc\n{oidc}\ndefault_roles: [viewer]\nelasticsearch: {{hosts: [\"http://127.0.0.1:1\"], username: {SERVICE_USER}, password: p}}\n"
+    );
+    let elastauth = Elastauth::start_anywhere(&config, &[("client", "an-old-secret")]).await;
+    elastauth.put("client", "a-new-secret");
+    says(&elastauth, "keys=\"oidc.client_secret\"", 1).await;
+    assert!(!elastauth.log().contains("a-new-secret") && !elastauth.log().contains(ONLY_ANEW));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use super::{
     finding::{Fault, Findings, Place},
     key::Key,
     raw::{Node, Raw},
+    section,
     settings::Settings,
     sources::Sources,
     table,
@@ -46,18 +47,9 @@ impl Reading {
     #[must_use]
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let own = self.file.iter().cloned().chain([PathBuf::from(super::load::DOT_ENV)]);
-        own.chain(table::ALL.iter().filter_map(|key| self.of_key(key))).collect()
-    }
-
-    /// The files of one key.
-    fn of_key(&self, key: &'static Key) -> Option<PathBuf> {
-        let raw = self.settings.raw(key)?;
-        match (&raw.place, &raw.node) {
-            (Place::Twin { path, .. }, _) => Some(PathBuf::from(path)),
-            // A path that is taken while the program runs is one whose content is read once: a certificate, a key.
-            _ if key.reload => self.settings.get::<PathBuf>(key),
-            _ => None,
-        }
+        let general = table::ALL.iter().filter_map(|key| file_of(&self.settings, key));
+        let of_providers = self.settings.providers().iter().flat_map(|own| section::keys().filter_map(|(_, key)| file_of(own, key)));
+        own.chain(general).chain(of_providers).collect()
     }
 
     /// Compares with what the sources say now. Nothing changes by it.
@@ -77,11 +69,18 @@ impl Reading {
         }
         let Self { mut settings, file } = fresh;
         for key in table::ALL {
-            if !differs(key, &self.settings, &settings) {
-                continue;
-            }
+            let of_providers = key.path == table::OIDC_PROVIDERS.path;
+            let takes = match (of_providers, differs(key, &self.settings, &settings)) {
+                (true, _) => match sections(self.settings.providers(), settings.providers()) {
+                    Sections::Same => continue,
+                    Sections::Taken => true,
+                    Sections::Left => false,
+                },
+                (false, false) => continue,
+                (false, true) => key.reload,
+            };
             let of_listener = [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA].iter().any(|tls| tls.path == key.path);
-            if key.reload && (listener_stays || !of_listener) {
+            if takes && (listener_stays || !of_listener) {
                 taken.push(key.path);
             } else {
                 left.push(key.path);
@@ -110,6 +109,34 @@ impl fmt::Debug for Reading {
         f.debug_struct("Reading")
             .field("file", &self.file.as_deref().map(Path::display).map(|path| path.to_string()))
             .finish_non_exhaustive()
+    }
+}
+
+/// The file that a key's value comes from, where it is one whose content is read.
+fn file_of(settings: &Settings, key: &Key) -> Option<PathBuf> {
+    match &settings.raw(key)?.place {
+        Place::Twin { path, .. } => Some(PathBuf::from(path)),
+        // A path that is taken while the program runs is one whose content is read once: a certificate, a key.
+        _ if key.reload => settings.get::<PathBuf>(key),
+        _ => None,
+    }
+}
+
+/// What a new `oidc.providers` is to a running program.
+enum Sections {
+    Same,
+    Taken,
+    Left,
+}
+
+/// Compares the sections one by one: the providers have to be the same in the same order, and only what each takes while the program runs may differ.
+fn sections(before: &[Settings], after: &[Settings]) -> Sections {
+    let pairs = || before.iter().zip(after);
+    let changed = || pairs().flat_map(|(before, after)| section::keys().filter(|(_, key)| differs(key, before, after)));
+    match (before.len() == after.len(), changed().next()) {
+        (true, None) => Sections::Same,
+        (true, Some(_)) if changed().all(|(_, key)| key.reload) => Sections::Taken,
+        _ => Sections::Left,
     }
 }
 

@@ -17,6 +17,7 @@ use super::{
 use std::{collections::HashMap, path::Path};
 
 /// The values of all keys that have one.
+#[derive(Clone)]
 pub(super) struct Settings {
     found: HashMap<&'static str, Found>,
     /// `HTTPS_PROXY` and `NO_PROXY`, which belong to the machine and not to us.
@@ -195,6 +196,9 @@ impl Settings {
         match from.found.get(key.path) {
             Some(found) => drop(self.found.insert(key.path, found.clone())),
             None => drop(self.found.remove(key.path)),
+        }
+        if key.path == table::OIDC_PROVIDERS.path {
+            self.providers.clone_from(&from.providers);
         }
     }
 

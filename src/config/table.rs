@@ -162,7 +162,7 @@ table! {
     /// Our name at the issuer. A token must be issued for it, unless `oidc.audiences` says otherwise.
     OIDC_CLIENT_ID: "oidc.client_id", Kind::Text, example = "elastauth";
     /// Our secret at the issuer. Only introspection shows it.
-    OIDC_CLIENT_SECRET: "oidc.client_secret", Kind::Secret, example = "\"${OIDC_CLIENT_SECRET}\"";
+    OIDC_CLIENT_SECRET: "oidc.client_secret", Kind::Secret, example = "\"${OIDC_CLIENT_SECRET}\"", reload = true;
     /// Where users sign in. Accepted from older files; elastauth only checks tokens.
     OIDC_AUTHORIZATION_ENDPOINT: "oidc.authorization_endpoint", Kind::Url, example = "https://sso.example.org/authorize";
     /// Where tokens are issued. Accepted from older files; elastauth only checks tokens.
@@ -179,7 +179,7 @@ table! {
     OIDC_CLIENT_AUTH_METHOD: "oidc.client_auth_method",
         Kind::OneOf(&[yes("client_secret_basic"), yes("client_secret_post"), yes("private_key_jwt"), yes("none")]), default = "client_secret_basic";
     /// The private key for `private_key_jwt`: PEM, RSA, P-256, P-384 or Ed25519.
-    OIDC_PRIVATE_KEY: "oidc.private_key", Kind::Secret, example = "\"${OIDC_PRIVATE_KEY}\"";
+    OIDC_PRIVATE_KEY: "oidc.private_key", Kind::Secret, example = "\"${OIDC_PRIVATE_KEY}\"", reload = true;
     /// What the issuer calls that key (`kid`).
     OIDC_PRIVATE_KEY_ID: "oidc.private_key_id", Kind::Text, example = "elastauth-1";
     /// How a token is checked: by its signature (`jwks`), by asking the issuer (`userinfo`, `introspection`), or signed tokens by their signature and all others by asking (`both`).
@@ -222,17 +222,18 @@ table! {
     /// The claim with the full name.
     OIDC_CLAIM_NAME: "oidc.claim_mappings.full_name", Kind::Text, default = "name";
     /// Headers that are sent to the issuer. In the environment one variable a header, `_` for `-`.
-    OIDC_CUSTOM_HEADERS: "oidc.custom_headers", Kind::Pairs, example = "{X-Tenant: \"${TENANT}\"}";
+    OIDC_CUSTOM_HEADERS: "oidc.custom_headers", Kind::Pairs, example = "{X-Tenant: \"${TENANT}\"}", reload = true;
     /// A PEM file of CAs that are believed towards the issuer in the place of the system's.
-    OIDC_TLS_CA: "oidc.tls.ca_cert", Kind::Path, example = "/etc/elastauth/sso-ca.pem";
+    OIDC_TLS_CA: "oidc.tls.ca_cert", Kind::Path, example = "/etc/elastauth/sso-ca.pem", reload = true;
     /// A client certificate towards the issuer, PEM.
-    OIDC_TLS_CERT: "oidc.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt";
+    OIDC_TLS_CERT: "oidc.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt", reload = true;
     /// The private key of the client certificate, PEM.
-    OIDC_TLS_KEY: "oidc.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key";
+    OIDC_TLS_KEY: "oidc.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key", reload = true;
     /// Several providers in the place of one: each a section with a `name` and the keys that stand below `oidc` for a single one, the two cookies excepted. A token's `iss` chooses the provider. A section
     /// may have `default_roles`, `default_roles_apply`, `group_mappings` and `allowed_groups` of its own; with one of these, none of the general ones counts for its users.
+    /// While it runs, a section takes what these keys take by themselves; any other change of the list waits for the next start.
     OIDC_PROVIDERS: "oidc.providers", Kind::Sections,
-        example = "[{name: staff, issuer: \"https://sso.example.org/realms/main\", client_id: elastauth}]";
+        example = "[{name: staff, issuer: \"https://sso.example.org/realms/main\", client_id: elastauth}]", reload = true;
 
     /// Stand in front of the cluster and pass requests on.
     PROXY_ENABLED: "proxy.enabled", Kind::Bool, default = "false", status = NOT_YET;

@@ -109,6 +109,21 @@ impl Oidc {
         self.providers.iter().for_each(|provider| provider.idp.watch(metrics, &provider.name));
     }
 
+    /// Takes from the settings how each provider is reached, in their order.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be used.
+    pub fn access(config: &Config) -> Result<Vec<idp::Access>, TlsError> {
+        config.providers.iter().map(|provider| Idp::access(&provider.idp)).collect()
+    }
+
+    /// Reaches them so from the next call on.
+    pub fn replace(&self, access: Vec<idp::Access>) {
+        for (provider, access) in self.providers.iter().zip(access) {
+            provider.idp.replace(access);
+        }
+    }
+
     /// What is wrong with the first identity provider that could not be asked the last time.
     pub(super) fn trouble(&self) -> Option<String> {
         let trouble = |provider: &Provider| provider.idp.trouble().map(|why| format!("`{}`: {why}", provider.name));

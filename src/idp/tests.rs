@@ -311,6 +311,20 @@ async fn each_way_to_show_our_client_is_sent_as_the_norm_has_it() {
     }
 }
 
+#[tokio::test]
+async fn a_new_secret_of_our_client_and_new_headers_are_shown_from_the_next_call_on() {
+    let stage = Stage::with(&[], |config| config.client_auth = ClientAuth::SecretPost("old".to_owned().into())).await;
+    stage.fake.on("/introspect", Manner::json(r#"{"active":true}"#));
+    assert!(stage.idp.introspect("t").await.is_ok());
+    assert!(stage.fake.last("/introspect").ends_with("client_secret=old"));
+    let mut config = Config::new(stage.idp.issuer().clone(), "elastauth", ClientAuth::SecretPost("new".to_owned().into()));
+    config.http.headers.insert("x-tenant", HeaderValue::from_static("blue"));
+    stage.idp.replace(Idp::access(&config).unwrap());
+    assert!(stage.idp.introspect("t").await.is_ok());
+    let asked = stage.fake.last("/introspect");
+    assert!(asked.ends_with("client_secret=new") && asked.contains("x-tenant: blue"), "{asked}");
+}
+
 #[test]
 fn no_secret_is_in_what_is_printed() {
     let issuer: SocketAddr = ([127, 0, 0, 1], 1).into();

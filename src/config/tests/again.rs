@@ -61,3 +61,44 @@ fn the_files_to_look_at_are_those_that_are_read_once() {
     std::fs::remove_file(&secret).unwrap();
     assert_eq!(named(&read(&sources(&file, &[])).1).len(), 4);
 }
+
+#[test]
+fn of_a_token_provider_secrets_and_role_rules_are_taken_and_its_name_is_not() {
+    let one = |more: &str| {
+        format!("auth_provider: oidc\noidc: {{issuer: \"https://sso.example\", client_id: a, token_validation: introspection, {more}}}\n")
+    };
+    let secret = again(&one("client_secret: one"), &one("client_secret: two"));
+    assert_eq!((secret.taken, secret.left.len()), (vec!["oidc.client_secret"], 0));
+    let several = |more: &str| {
+        format!(
+            "auth_provider: oidc\noidc:\n  providers:\n  - {{name: a, issuer: \"https://a.example\", client_id: a, {more}}}\n  - {{name: b, issuer: \"https://b.example\", client_id: b}}\n"
+        )
+    };
+    let rules = |role: &str| several(&format!("group_mappings: {{dev: [{role}]}}"));
+    let of_a = |config: &Config| format!("{:?}", config.roles.by_provider.get("a"));
+    let taken = again(&rules("one"), &rules("two"));
+    assert_eq!((taken.taken, taken.left.len()), (vec!["oidc.providers"], 0));
+    assert!(of_a(&taken.outcome.unwrap().0).contains("two"));
+    // Another client is another provider: nothing of the section counts until the restart.
+    let left = again(&rules("one"), &rules("two").replace("client_id: a", "client_id: c"));
+    assert_eq!((left.taken.len(), left.left), (0, vec!["oidc.providers"]));
+    assert!(of_a(&left.outcome.unwrap().0).contains("one"));
+    let same = again(&rules("one"), &rules("one").replace("name: a, ", "name: \"a\", "));
+    assert!(same.taken.is_empty() && same.left.is_empty());
+}
+
+#[test]
+fn secrets_of_a_section_are_looked_at_in_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "one").unwrap();
+    let file = least_and(&format!(
+        "auth_provider: oidc\noidc:\n  providers:\n  - {{name: a, issuer: \"https://a.example\", client_id: a, token_validation: introspection, client_secret_file: {}}}\n",
+        secret.display()
+    ));
+    let (checked, reading) = read(&sources(&file, &[]));
+    assert!(checked.outcome.is_ok(), "{:?}", told(&checked));
+    assert!(reading.files().contains(&secret));
+    std::fs::write(&secret, "two").unwrap();
+    assert_eq!(reading.again(&sources(&file, &[])).taken, ["oidc.providers"]);
+}
