@@ -166,6 +166,16 @@ impl Flow {
     /// # Errors
     /// The first step that says no.
     pub async fn decide(&self, facts: &RequestFacts) -> Result<Grant, Refused> {
+        match self.decide_once(facts).await {
+            // A provider's word that is out of date says nothing against the token: there is a newer one to be had. Boxed, as it is rare.
+            Err(Refused { why: AuthError::Broker(BrokerError::Outdated { .. }), .. }) if self.providers.forget(facts) => {
+                Box::pin(self.decide_once(facts)).await
+            }
+            decided => decided,
+        }
+    }
+
+    async fn decide_once(&self, facts: &RequestFacts) -> Result<Grant, Refused> {
         let identity = match self.providers.identify(facts).await {
             Ok(Some(identity)) => identity,
             Ok(None) => return Err(Refused { user: None, provider: Provider::None, why: AuthError::NobodyAsks }),

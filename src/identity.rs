@@ -320,6 +320,12 @@ impl Providers {
         }
     }
 
+    /// Forgets what a provider has said about the request's token a while ago; whether there was such a word.
+    #[must_use]
+    pub fn forget(&self, facts: &RequestFacts) -> bool {
+        self.oidc().is_some_and(|oidc| oidc.forget(facts))
+    }
+
     /// The token provider, where there is one.
     #[must_use]
     pub fn oidc(&self) -> Option<&oidc::Oidc> {

@@ -1,6 +1,7 @@
 //! An identity provider as an outside party: what it says of itself, its keys, and what it answers about a token.
 //!
 //! Here is how it is asked, and what an answer looks like. What a token must say to be believed is not known here.
+//! Longer than other files, because the description, the keys and the questions about tokens share one client, its bounds and its patience.
 
 mod client_auth;
 mod clock;

@@ -36,6 +36,9 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 /// How long a no about a token that was asked about answers the same token: long enough that a page of fifty requests asks once.
 const NO_LIVES: Duration = Duration::from_secs(1);
 
+/// How old a provider's word on a token must be for the provider to be asked again because of a newer word on the same user: two tokens that pull at one user cost a call a second each.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
+
 /// All identity providers.
 pub struct Oidc {
     providers: Vec<Provider>,
@@ -149,6 +152,15 @@ impl Oidc {
             Ok(identity) => Attempt::Identified(identity),
             Err(why) => Attempt::Rejected(why),
         }
+    }
+
+    /// Forgets what a provider has said about the request's token, if it was asked more than a moment ago; whether there was such a word. It is asked again then.
+    pub(super) fn forget(&self, facts: &RequestFacts) -> bool {
+        let found = presented::find(&facts.headers, self.access_token_cookie.as_ref(), self.id_token_cookie.as_ref());
+        let Ok(Some(presented)) = found else { return false };
+        let now = self.clock.now();
+        let was_a_while_ago = |asked: Timestamp| now.since(asked).is_some_and(|past| past >= ASKED_AGAIN);
+        self.remembered.remove_if(&digest_of(presented), |remembered| remembered.asked.is_some_and(was_a_while_ago)).is_some()
     }
 
     fn recall(&self, digest: &Digest) -> Option<Result<Identity, Rejected>> {

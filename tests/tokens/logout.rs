@@ -174,3 +174,19 @@ async fn a_flood_of_strangers_takes_nothing_from_the_provider() {
     let lines = scene.elastauth.log().matches("a logout by an identity provider is not taken").count();
     assert!((1..200).contains(&lines), "ten lines a second: {lines}");
 }
+
+#[tokio::test]
+async fn a_stranger_may_bring_a_logout_and_gets_no_login_for_a_token() {
+    let scene = Scene::with("trusted_proxies: [127.0.0.1]\ngateway_keys: [a-key-of-the-gateway]\n").await;
+    let (ours, stranger) = (of_session(&scene.idp, "s-1"), scene.elastauth.server().from(Ipv4Addr::new(127, 0, 0, 2)));
+    let bearer = format!("Bearer {ours}");
+    for headers in [&[("authorization", bearer.as_str())][..], &[("authorization", &bearer), ("x-elastauth-key", "a-key-of-the-gateway")]] {
+        let refused = stranger.get("/elastauth", headers).await;
+        assert_eq!((refused.status, refused.header("www-authenticate")), (StatusCode::UNAUTHORIZED, Some("Bearer realm=\"elastauth\"")));
+        assert!(refused.header("authorization").is_none(), "a good token is no reason to answer whoever is not believed");
+    }
+    let believed = [("authorization", bearer.as_str()), ("x-elastauth-key", "a-key-of-the-gateway")];
+    assert_eq!(scene.elastauth.server().get("/elastauth", &believed).await.status, 200, "{}", scene.elastauth.log());
+    assert_eq!(notify(&stranger, &logout_token(&scene.idp, "j-1", |_| {})).await.status, 200, "no key: the signature says who it is");
+    assert_eq!(scene.elastauth.server().get("/elastauth", &believed).await.status, 401);
+}

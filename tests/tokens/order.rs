@@ -5,6 +5,8 @@ use crate::{
     support::idp::now,
 };
 use serde_json::json;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 #[tokio::test]
 async fn the_newest_token_counts_and_an_older_one_with_other_groups_is_refused() {
@@ -78,4 +80,27 @@ async fn where_the_provider_is_asked_the_latest_answer_counts_whatever_token_it_
     assert_eq!(scene.bearer("older").await.status, 200, "{}", scene.elastauth.log());
     assert_eq!(scene.roles("alice"), ["editor"]);
     assert_eq!(scene.idp.asked("/introspect"), 2);
+}
+
+#[tokio::test]
+async fn a_word_of_the_provider_that_is_out_of_date_is_asked_for_again_and_not_held_against_the_token() {
+    let scene = Scene::with("  token_validation: introspection\n  client_secret: s3cret-of-the-test\n  cache: 1h\n").await;
+    let answer =
+        |groups: &[&str]| json!({ "active": true, "aud": "elastauth", "sub": "u1", "preferred_username": "alice", "groups": groups });
+    scene.idp.says("/introspect", answer(&["a"]));
+    assert_eq!(scene.bearer("one-session").await.status, 200, "{}", scene.elastauth.log());
+    scene.idp.says("/introspect", answer(&["dev"]));
+    assert_eq!(scene.bearer("another").await.status, 200);
+    assert_eq!(scene.roles("alice"), ["editor"]);
+    // What was said of the first one is believed for an hour, and is older than what was said of the second.
+    let mut answers = Vec::new();
+    let end = Instant::now() + Duration::from_secs(10);
+    while answers.last() != Some(&200) {
+        assert!(Instant::now() < end, "{}", scene.elastauth.log());
+        answers.push(scene.bearer("one-session").await.status.as_u16());
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert!(answers.iter().all(|status| [200, 401].contains(status)), "{answers:?}");
+    assert_eq!(scene.roles("alice"), ["editor"], "nobody gets back what was taken away");
+    assert_eq!(scene.idp.asked("/introspect"), 3, "once more, and not with every request");
 }
