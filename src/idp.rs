@@ -440,7 +440,7 @@ fn claims(what: What, answer: &Answer) -> Result<Map<String, Value>, IdpError> {
 fn says_our_client(body: &[u8]) -> bool {
     let error = serde_json::from_slice::<Value>(body).ok();
     let error = error.as_ref().and_then(|error| error.get("error")).and_then(Value::as_str);
-    matches!(error, Some("invalid_client" | "unauthorized_client"))
+    matches!(error, Some("invalid_client" | "invalid_client_metadata" | "unauthorized_client"))
 }
 
 /// `max-age`, where the answer may be kept.

@@ -260,7 +260,10 @@ async fn introspection_shows_our_client_and_takes_only_a_yes() {
         (Manner::json(r#"{"active":"true"}"#), Ok(false)),
         (Manner::json("{}"), Ok(false)),
         (Manner::with("400 Bad", "", r#"{"error":"invalid_request"}"#), Ok(false)),
+        (Manner::with("400 Bad", "", r#"{"error":"unsupported_token_type"}"#), Ok(false)),
         (Manner::with("400 Bad", "", r#"{"error":"invalid_client"}"#), Err(IdpError::OurClient(What::Introspection))),
+        // oidc-provider, when what it knows of the client is wrong.
+        (Manner::with("400 Bad", "", r#"{"error":"invalid_client_metadata"}"#), Err(IdpError::OurClient(What::Introspection))),
         (Manner::status("401 No"), Err(IdpError::OurClient(What::Introspection))),
         (Manner::status("403 No"), Err(IdpError::OurClient(What::Introspection))),
         (Manner::status("500 Oops"), Err(IdpError::Status(What::Introspection, StatusCode::INTERNAL_SERVER_ERROR))),

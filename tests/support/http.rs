@@ -23,6 +23,7 @@ pub(crate) struct Server {
     tls: Option<Arc<ClientConfig>>,
     source: IpAddr,
     host: Option<String>,
+    deadline: Duration,
 }
 
 /// What came back.
@@ -35,7 +36,7 @@ pub(crate) struct Answer {
 
 impl Server {
     pub(crate) fn plain(port: u16) -> Self {
-        Self { address: (Ipv4Addr::LOCALHOST, port).into(), tls: None, source: Ipv4Addr::LOCALHOST.into(), host: None }
+        Self { address: (Ipv4Addr::LOCALHOST, port).into(), tls: None, source: Ipv4Addr::LOCALHOST.into(), host: None, deadline: DEADLINE }
     }
 
     pub(crate) fn with_tls(self, config: Arc<ClientConfig>) -> Self {
@@ -45,6 +46,11 @@ impl Server {
     /// Connects from another loopback address.
     pub(crate) fn from(&self, source: Ipv4Addr) -> Self {
         Self { source: source.into(), ..self.clone() }
+    }
+
+    /// Waits so long for an answer.
+    pub(crate) fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Sends another `Host` than the address.
@@ -83,9 +89,24 @@ impl Server {
         self.send(request).await
     }
 
+    /// Sends a form, as browsers and OAuth clients do.
+    ///
+    /// # Panics
+    /// Where no whole answer comes in time.
+    pub(crate) async fn post_form(&self, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
+        let mut request = Request::post(path)
+            .header(header::HOST, self.host.clone().unwrap_or_else(|| self.address.to_string()))
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(*name, value.as_bytes());
+        }
+        let request = request.body(Full::new(Bytes::from(form(fields)))).expect("a request");
+        self.send(request).await.unwrap_or_else(|fault| panic!("POST {path} at {}: {fault}", self.address))
+    }
+
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-        tokio::time::timeout(DEADLINE, async {
+        tokio::time::timeout(self.deadline, async {
             let stream = self.connect().await?;
             match &self.tls {
                 None => exchange(stream, request).await,
@@ -138,6 +159,12 @@ impl Answer {
         assert!(values.next().is_none(), "more than one {name}");
         Some(first.to_str().expect("a printable header"))
     }
+}
+
+/// Fields as they stand in a form or behind the question mark.
+pub(crate) fn form(fields: &[(&str, &str)]) -> String {
+    let encoded = |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+    fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect::<Vec<_>>().join("&")
 }
 
 /// The value of `Authorization` for a name and a password.

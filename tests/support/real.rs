@@ -1,4 +1,4 @@
-//! Real programs for tests: Elasticsearch, Traefik and elastauth itself, each on a free port of the loopback address.
+//! Real programs for tests: Elasticsearch, Traefik, identity providers and elastauth itself, each on a free port of the loopback address.
 //!
 //! What a test starts ends with the test, by its own process handle. A missing part is a failure, never a skip.
 
@@ -13,10 +13,14 @@
 #![allow(clippy::disallowed_methods, reason = "the bans are for the program; a test waits for other programs by the real clock")]
 
 pub(crate) mod authelia;
+pub(crate) mod browser;
 pub(crate) mod elastauth;
 pub(crate) mod elasticsearch;
+pub(crate) mod gate;
 pub(crate) mod guide;
 pub(crate) mod http;
+pub(crate) mod keycloak;
+pub(crate) mod oidc_provider;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod tls;

@@ -7,6 +7,7 @@ mod check;
 mod first;
 mod known;
 mod server;
+mod tokens;
 
 use crate::shell;
 use anyhow::Context as _;
@@ -22,6 +23,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("known", known::run),
         ("metrics", known::watched),
         ("million", known::million),
+        ("tokens", tokens::run),
         ("first", first::run),
         ("build", build),
     ];
@@ -33,7 +35,20 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
     );
     shell::run(&mut shell::command(
         "cargo",
-        &["build", "--release", "--bin", "elastauth", "--example", "bare_hyper", "--example", "yes_cluster", "--example", "uncounted"],
+        &[
+            "build",
+            "--release",
+            "--bin",
+            "elastauth",
+            "--example",
+            "bare_hyper",
+            "--example",
+            "yes_cluster",
+            "--example",
+            "uncounted",
+            "--example",
+            "token_issuer",
+        ],
     ))?;
     for (name, measure) in chosen {
         println!("== {name}");

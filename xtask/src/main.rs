@@ -4,17 +4,20 @@
 
 mod bench;
 mod floors;
+mod fuzz;
 mod parts;
 mod shell;
 mod test;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 const USAGE: &str = "\
 cargo xtask test [--quick]   all checks and tests, with the real gateway and the real cluster; --quick without them
 cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
 cargo xtask floors           check that modules import downwards only and that files stay small
-cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, first, build";
+cargo xtask fuzz [--seconds N]  bent tokens and answers from a new seed, for a minute or N seconds
+cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, tokens, first, build";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +28,8 @@ fn main() -> ExitCode {
         ["parts"] => parts::fetch(),
         ["parts", "--check"] => parts::check(),
         ["floors"] => floors::run(),
+        ["fuzz"] => fuzz::run(Duration::from_mins(1)),
+        ["fuzz", "--seconds", seconds] if seconds.parse::<u32>().is_ok() => fuzz::run(Duration::from_secs(seconds.parse().unwrap_or(0))),
         ["bench", names @ ..] => bench::run(names),
         _ => {
             eprintln!("{USAGE}");

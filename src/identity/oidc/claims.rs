@@ -197,6 +197,8 @@ impl Mapping {
         // Sorted, so that the order in which a provider happens to name them changes nothing downstream.
         groups.sort_unstable();
         groups.dedup();
+        // It is kept for as long as the token is remembered.
+        groups.shrink_to_fit();
         if groups.len() > MAX_GROUPS { Err(NoUser::TooMany) } else { Ok(groups) }
     }
 

@@ -61,13 +61,14 @@ pub(super) fn find<'a>(
         return Err(Refused::Ambiguous);
     }
     // The alphabet of RFC 6750: what else stands there is no token of anybody.
-    let text =
-        std::str::from_utf8(token).ok().filter(|text| !text.is_empty() && text.bytes().all(is_token_byte)).ok_or(Refused::Alphabet)?;
+    let text = std::str::from_utf8(token).ok().filter(|text| !text.is_empty() && all_of_tokens(text)).ok_or(Refused::Alphabet)?;
     Ok(Some(Presented { token: text, slot }))
 }
 
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+/// Without a way out in the middle and without a branch in it: so the compiler looks at many bytes at once, and every request with a token comes by here.
+fn all_of_tokens(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    text.bytes().fold(true, |so_far, byte| so_far & fits(byte))
 }
 
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {

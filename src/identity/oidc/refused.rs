@@ -48,7 +48,7 @@ pub enum Refused {
     #[error("the token says that it is something else than an access token (claim `typ`)")]
     ClaimType,
     #[error(
-        "the token looks like an ID token (`nonce`, `at_hash`), which is not taken here; `id_tokens` decides, and Dex needs `anywhere`"
+        "the token looks like an ID token (`nonce`, `at_hash`, or neither `scope` nor `client_id`), which is not taken here; `id_tokens` decides, and Dex needs `anywhere`"
     )]
     IdToken,
     #[error("the provider says that the token is something else than an access token (`token_type`, `token_use`)")]

@@ -3,6 +3,7 @@
 
 mod asked;
 mod bent;
+mod fuzz;
 mod logout;
 mod mapping;
 
@@ -52,7 +53,7 @@ impl Stage {
     /// Claims as an access token has them, with some replaced; `null` takes one out.
     fn claims(&self, changes: Value) -> Value {
         let mut claims = json!({
-            "iss": self.fake.issuer(), "aud": "elastauth", "sub": "u-1", "exp": NOW + 300, "iat": NOW,
+            "iss": self.fake.issuer(), "aud": "elastauth", "sub": "u-1", "exp": NOW + 300, "iat": NOW, "scope": "openid",
             "preferred_username": "alice", "groups": ["ops", "dev"], "email": "alice@example.org", "name": "Alice Archer",
         });
         let members = claims.as_object_mut().unwrap();

@@ -37,7 +37,7 @@ impl Scene {
     }
 
     fn token(&self, exp: u64) -> String {
-        self.key.token(&json!({"iss": self.idp.issuer(), "aud": "elastauth", "sub": "1", "exp": exp, "preferred_username": "alice"}))
+        self.key.token(&json!({"iss": self.idp.issuer(), "aud": "elastauth", "sub": "1", "scope": "openid", "exp": exp, "preferred_username": "alice"}))
     }
 
     async fn ask(&self, path: &str, headers: &str) -> Answer {

@@ -145,33 +145,39 @@ fn head(user: usize) -> String {
     text
 }
 
-struct Load {
-    rate: f64,
-    cost_us: f64,
+/// What a round of load has shown of a server.
+pub(super) struct Load {
+    /// Answers a second.
+    pub(super) rate: f64,
+    /// Its processor time for one, in microseconds.
+    pub(super) cost_us: f64,
 }
 
 /// One round of wrk: 64 connections, 5 s, users drawn at random.
 fn load(server: &Running, users: usize) -> anyhow::Result<Load> {
-    let script = shell::root().join(format!("target/bench-{}.lua", std::process::id()));
     let company = COMPANY.iter().fold(String::new(), |text, (name, value)| text + name + ": " + value + "\\r\\n");
-    std::fs::write(
-        &script,
-        format!(
-            "local tail = '{company}\\r\\n'\nfunction init() math.randomseed(os.time()) end\n\
-             function request()\n  local u = 'user-' .. math.random(0, {})\n\
-             return 'GET /elastauth/forward-auth HTTP/1.1\\r\\nHost: bench\\r\\nRemote-User: ' .. u .. '\\r\\nRemote-Email: ' .. u .. '@example.org\\r\\n' .. tail\nend\n",
-            users - 1
-        ),
-    )?;
+    let script = format!(
+        "local tail = '{company}\\r\\n'\nfunction init() math.randomseed(os.time()) end\n\
+         function request()\n  local u = 'user-' .. math.random(0, {})\n\
+         return 'GET /elastauth/forward-auth HTTP/1.1\\r\\nHost: bench\\r\\nRemote-User: ' .. u .. '\\r\\nRemote-Email: ' .. u .. '@example.org\\r\\n' .. tail\nend\n",
+        users - 1
+    );
+    wrk(server, &script)
+}
+
+/// 64 connections for 5 s that send what the script says.
+pub(super) fn wrk(server: &Running, script: &str) -> anyhow::Result<Load> {
+    let file = shell::root().join(format!("target/bench-{}.lua", std::process::id()));
+    std::fs::write(&file, script)?;
     let (cpu, begun) = (server.cpu()?, now());
     let output = Command::new("wrk")
         .args(["-t2", "-c64", "-d5s", "--timeout", "5s", "-s"])
-        .arg(&script)
+        .arg(&file)
         .arg(format!("http://{}/elastauth/forward-auth", server.address))
         .output()
         .context("wrk is missing: apt-get install wrk")?;
     let (spent, elapsed) = (server.cpu()?.saturating_sub(cpu).as_secs_f64(), begun.elapsed());
-    std::fs::remove_file(&script)?;
+    std::fs::remove_file(&file)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(elapsed < Duration::from_secs(30) && !text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
     let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim).map(ToOwned::to_owned);

@@ -58,6 +58,11 @@ async fn a_claim_that_is_wrong_or_of_the_wrong_kind_is_refused_for_its_own_reaso
         (json!({"typ": "ID"}), R::ClaimType),
         (json!({"nonce": "n"}), R::IdToken),
         (json!({"at_hash": "h"}), R::IdToken),
+        // As oidc-provider makes ID tokens in the code flow: nothing says what they are.
+        (json!({"scope": null}), R::IdToken),
+        (json!({"scope": null, "azp": "elastauth"}), R::IdToken),
+        (json!({"token_use": "id"}), R::IdToken),
+        (json!({"token_use": ["access"]}), R::IdToken),
         (json!({"c_hash": "h"}), R::IdToken),
         (json!({"typ": "Bearer "}), R::ClaimType),
         (json!({"typ": ["Bearer"]}), R::ClaimType),
