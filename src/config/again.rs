@@ -70,7 +70,7 @@ impl Reading {
         let Self { mut settings, file } = fresh;
         for key in table::ALL {
             let of_providers = key.path == table::OIDC_PROVIDERS.path;
-            let takes = match (of_providers, differs(key, &self.settings, &settings)) {
+            let may_change = match (of_providers, differs(key, &self.settings, &settings)) {
                 (true, _) => match sections(self.settings.providers(), settings.providers()) {
                     Sections::Same => continue,
                     Sections::Taken => true,
@@ -80,7 +80,7 @@ impl Reading {
                 (false, true) => key.reload,
             };
             let of_listener = [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA].iter().any(|tls| tls.path == key.path);
-            if takes && (listener_stays || !of_listener) {
+            if may_change && (listener_stays || !of_listener) {
                 taken.push(key.path);
             } else {
                 left.push(key.path);
@@ -114,12 +114,11 @@ impl fmt::Debug for Reading {
 
 /// The file that a key's value comes from, where it is one whose content is read.
 fn file_of(settings: &Settings, key: &Key) -> Option<PathBuf> {
-    match &settings.raw(key)?.place {
-        Place::Twin { path, .. } => Some(PathBuf::from(path)),
-        // A path that is taken while the program runs is one whose content is read once: a certificate, a key.
-        _ if key.reload => settings.get::<PathBuf>(key),
-        _ => None,
+    if let Place::Twin { path, .. } = &settings.raw(key)?.place {
+        return Some(PathBuf::from(path));
     }
+    // A path that is taken while the program runs is one whose content is read once: a certificate, a key.
+    if key.reload { settings.get::<PathBuf>(key) } else { None }
 }
 
 /// What a new `oidc.providers` is to a running program.
