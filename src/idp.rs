@@ -1,8 +1,10 @@
 //! An identity provider as an outside party: what it says of itself, its keys, and what it answers about a token.
 //!
 //! Here is how it is asked, and what an answer looks like. What a token must say to be believed is not known here.
+//! Longer than other files, because the description, the keys and the questions about tokens share one client, its bounds and its patience.
 
 mod client_auth;
+mod clock;
 mod endpoint;
 mod error;
 mod fetched;
@@ -27,7 +29,9 @@ use crate::{
         tls::TlsError,
     },
     shutdown::Tasks,
+    telemetry::metrics::Metrics,
 };
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use client_auth::encoded;
 use endpoint::Discovered;
@@ -36,7 +40,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value};
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -103,13 +107,22 @@ pub struct Idp(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: Config,
-    client: Client,
+    access: ArcSwap<Access>,
     clock: Clock,
     discovered: Arc<Fetched<Discovered>>,
     keys: Arc<Fetched<KeySet>>,
     /// Grows when a key is gone from the set.
     withdrawals: Arc<AtomicU64>,
+    /// Who is told of each fetch of the keys, and under which name.
+    watched: OnceLock<(Metrics, Arc<str>)>,
     calls: Semaphore,
+}
+
+/// How a provider is reached, and how we show there who we are. Made by [`Idp::access`].
+#[derive(Debug)]
+pub struct Access {
+    client: Client,
+    auth: ClientAuth,
 }
 
 /// What a provider says about a token.
@@ -127,7 +140,7 @@ impl Idp {
     /// # Errors
     /// When a certificate or key file cannot be used.
     pub fn new(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, TlsError> {
-        let client = Client::new(config.http.clone())?;
+        let access = ArcSwap::from_pointee(Self::access(&config)?);
         let keys = Pace {
             cool_down: config.cool_down,
             lifetime: config.keys_lifetime,
@@ -138,14 +151,34 @@ impl Idp {
         let name = Arc::from(config.issuer.as_str());
         let discovered = Pace { lifetime: Duration::from_hours(12), longest: Duration::from_hours(12), ..keys };
         Ok(Self(Arc::new(Inner {
-            client,
+            access,
             discovered: Arc::new(Fetched::new(Arc::clone(&name), discovered, clock.clone(), tasks.clone())),
             keys: Arc::new(Fetched::new(name, keys, clock.clone(), tasks)),
             withdrawals: Arc::default(),
+            watched: OnceLock::new(),
             calls: Semaphore::new(MAX_CALLS),
             clock,
             config,
         })))
+    }
+
+    /// Takes from the settings what may change while the program runs: TLS, headers of our own, the client's secret or key.
+    ///
+    /// # Errors
+    /// As with [`Self::new`].
+    pub fn access(config: &Config) -> Result<Access, TlsError> {
+        Ok(Access { client: Client::new(config.http.clone())?, auth: config.client_auth.clone() })
+    }
+
+    /// Uses it from the next call on.
+    pub fn replace(&self, access: Access) {
+        self.0.access.store(Arc::new(access));
+    }
+
+    /// Tells these numbers when its keys were fetched, under the operator's name for it.
+    pub fn watch(&self, metrics: &Metrics, name: &Arc<str>) {
+        // Whoever has come first keeps the place: there is one set of numbers in a process.
+        let _first = self.0.watched.set((metrics.clone(), Arc::clone(name)));
     }
 
     /// What it calls itself.
@@ -209,6 +242,27 @@ impl Idp {
         }
     }
 
+    /// Why it could not be asked the last time, if it could not. Known keys go on.
+    #[must_use]
+    pub fn trouble(&self) -> Option<IdpError> {
+        self.fetch_error().or_else(|| self.0.discovered.error())
+    }
+
+    /// Reads what tokens will need, for an operator who wants to know before the first one comes: where `asked` is, and how many `keys` there are. No token
+    /// is asked about.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn try_out(&self, asked: Option<What>, keys: bool) -> Result<Option<usize>, IdpError> {
+        if let Some(what) = asked {
+            self.endpoint(what, FETCH).await?;
+        }
+        if !keys {
+            return Ok(None);
+        }
+        self.read_keys().await.map(|(keys, _)| Some(keys.len()))
+    }
+
     fn fetch_error(&self) -> Option<IdpError> {
         self.0.keys.error()
     }
@@ -232,6 +286,9 @@ impl Idp {
         }
         let keys = KeySet::parse(&answer.body, self.0.config.rsa_unnamed).map_err(IdpError::Keys)?;
         tracing::debug!(issuer = %self.issuer(), keys = keys.len(), "the identity provider's keys are read");
+        if let Some((metrics, name)) = self.0.watched.get() {
+            metrics.keys_fetched(name, self.0.clock.now());
+        }
         Ok((keys, max_age(&answer.headers)))
     }
 
@@ -320,7 +377,8 @@ impl Idp {
         let asking = async {
             let uri = self.endpoint(WHAT, PATIENCE).await?;
             let config = &self.0.config;
-            let shown = config.client_auth.shown(&config.client_id, &config.issuer, self.0.clock.now()).ok_or(IdpError::Unsendable)?;
+            let shown =
+                self.0.access.load().auth.shown(&config.client_id, &config.issuer, self.0.clock.now()).ok_or(IdpError::Unsendable)?;
             let mut form = format!("token={}&token_type_hint=access_token", encoded(token));
             for (name, value) in &shown.form {
                 form.extend(["&", name, "=", &encoded(value)]);
@@ -358,7 +416,7 @@ impl Idp {
         max_bytes: usize,
     ) -> Result<Answer, IdpError> {
         let call = Call { method, uri: uri.uri().clone(), headers, body, timeout, max_bytes };
-        self.0.client.call(call).await.map_err(|error| IdpError::Call(what, error))
+        self.0.access.load_full().client.call(call).await.map_err(|error| IdpError::Call(what, error))
     }
 }
 

@@ -185,6 +185,22 @@ async fn a_disabled_user_and_an_ended_session_are_out_as_soon_as_the_provider_is
     }
 }
 
+#[tokio::test]
+async fn a_sign_out_at_keycloak_ends_the_session_and_no_other() {
+    let realm = Realm::new().await;
+    let gate = gate(&realm, "").await;
+    let back = json!({ "attributes": { "backchannel.logout.url": gate.logout_uri(), "backchannel.logout.session.required": "true" } });
+    realm.change_client("elastauth", &back).await;
+    let (first, second) = (realm.tokens("elastauth", "alice").await, realm.tokens("elastauth", "alice").await);
+    let (ended, lives) = (text(&first, "access_token"), text(&second, "access_token"));
+    gate.assert_login(&ended, "alice", &["editor", "superuser"]).await;
+    gate.assert_login(&lives, "alice", &["editor", "superuser"]).await;
+    realm.sign_out("elastauth", &text(&first, "refresh_token")).await;
+    let refused = gate.until(&ended, StatusCode::UNAUTHORIZED).await;
+    gate.assert_refusal(&refused, "the session was ended at the identity provider");
+    gate.assert_login(&lives, "alice", &["editor", "superuser"]).await;
+}
+
 async fn gate_refuses_after_a_while(gate: &Gate, token: &str) {
     let refused = gate.until(token, StatusCode::UNAUTHORIZED).await;
     gate.assert_refusal(&refused, "not active");

@@ -23,6 +23,7 @@ use crate::{
     model::RequestFacts,
     net::tls::TlsError,
     shutdown::Tasks,
+    telemetry::metrics::Metrics,
 };
 use aws_lc_rs::digest::{self, SHA256};
 use logout::{Ended, Notice};
@@ -34,6 +35,9 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 /// How long a no about a token that was asked about answers the same token: long enough that a page of fifty requests asks once.
 const NO_LIVES: Duration = Duration::from_secs(1);
+
+/// How old a provider's word on a token must be for the provider to be asked again because of a newer word on the same user: two tokens that pull at one user cost a call a second each.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 
 /// All identity providers.
 pub struct Oidc {
@@ -103,6 +107,32 @@ impl Oidc {
         })
     }
 
+    /// Tells these numbers when the keys of each provider were fetched.
+    pub(super) fn watch(&self, metrics: &Metrics) {
+        self.providers.iter().for_each(|provider| provider.idp.watch(metrics, &provider.name));
+    }
+
+    /// Takes from the settings how each provider is reached, in their order.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be used.
+    pub fn access(config: &Config) -> Result<Vec<idp::Access>, TlsError> {
+        config.providers.iter().map(|provider| Idp::access(&provider.idp)).collect()
+    }
+
+    /// Reaches them so from the next call on.
+    pub fn replace(&self, access: Vec<idp::Access>) {
+        for (provider, access) in self.providers.iter().zip(access) {
+            provider.idp.replace(access);
+        }
+    }
+
+    /// What is wrong with the first identity provider that could not be asked the last time.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = |provider: &Provider| provider.idp.trouble().map(|why| format!("`{}`: {why}", provider.name));
+        self.providers.iter().find_map(trouble)
+    }
+
     /// Looks for a token. One that is remembered is answered at once.
     pub(super) async fn attempt(&self, facts: &RequestFacts) -> Attempt {
         let found = presented::find(&facts.headers, self.access_token_cookie.as_ref(), self.id_token_cookie.as_ref());
@@ -122,6 +152,15 @@ impl Oidc {
             Ok(identity) => Attempt::Identified(identity),
             Err(why) => Attempt::Rejected(why),
         }
+    }
+
+    /// Forgets what a provider has said about the request's token, if it was asked more than a moment ago; whether there was such a word. It is asked again then.
+    pub(super) fn forget(&self, facts: &RequestFacts) -> bool {
+        let found = presented::find(&facts.headers, self.access_token_cookie.as_ref(), self.id_token_cookie.as_ref());
+        let Ok(Some(presented)) = found else { return false };
+        let now = self.clock.now();
+        let was_a_while_ago = |asked: Timestamp| now.since(asked).is_some_and(|past| past >= ASKED_AGAIN);
+        self.remembered.remove_if(&digest_of(presented), |remembered| remembered.asked.is_some_and(was_a_while_ago)).is_some()
     }
 
     fn recall(&self, digest: &Digest) -> Option<Result<Identity, Rejected>> {
@@ -255,7 +294,7 @@ impl Provider {
             (Validation::Jwks | Validation::Both(_), Token::Signed(jws)) => {
                 let (verified, accepted) = self.accepted(jws, slot, now).await?;
                 let until = accepted.until;
-                Ok(Judged { identity: self.identity(verified.claims(), accepted)?, until })
+                Ok(Judged { identity: self.identity(verified.claims(), accepted, None)?, until })
             }
             (Validation::Userinfo, Token::Signed(jws)) => {
                 let (_, accepted) = self.accepted(jws, slot, now).await?;
@@ -337,13 +376,13 @@ impl Provider {
 
     fn believed_for_a_while(&self, claims: &Map<String, Value>, accepted: Accepted, now: Timestamp) -> Result<Judged, Rejected> {
         let until = accepted.until.map_or(now.after(self.config.cache), |until| until.min(now.after(self.config.cache)));
-        Ok(Judged { identity: self.identity(claims, accepted)?, until: Some(until) })
+        Ok(Judged { identity: self.identity(claims, accepted, Some(now))?, until: Some(until) })
     }
 
-    fn identity(&self, claims: &Map<String, Value>, accepted: Accepted) -> Result<Identity, Rejected> {
+    fn identity(&self, claims: &Map<String, Value>, accepted: Accepted, asked: Option<Timestamp>) -> Result<Identity, Rejected> {
         let person = self.config.claims.person(claims).map_err(Rejected::Claims)?;
         let Accepted { issued_at, subject, session, .. } = accepted;
-        Ok(person.vouched(Vouched { by: VouchedBy::Oidc(Arc::clone(&self.name)), issued_at, subject, session }))
+        Ok(person.vouched(Vouched { by: VouchedBy::Oidc(Arc::clone(&self.name)), issued_at, asked, subject, session }))
     }
 
     fn is_over(&self, identity: &Identity, now: Timestamp) -> bool {

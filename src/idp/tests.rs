@@ -63,6 +63,21 @@ async fn keys_are_fetched_when_first_needed_and_then_known() {
 }
 
 #[tokio::test]
+async fn the_numbers_say_when_keys_were_last_fetched_and_not_when_that_failed() {
+    let key = Signer::new("a", "ES256");
+    let (stage, metrics) = (Stage::new(&[&key]).await, Metrics::default());
+    stage.idp.watch(&metrics, &Arc::from("main"));
+    let series = "elastauth_jwks_fetched_timestamp_seconds{provider=\"main\"}";
+    assert!(!metrics.expose().contains(series), "before the first token there are no keys");
+    assert_eq!(stage.knows("a").await, Ok(true));
+    assert!(metrics.expose().contains(&format!("{series} 1800000000\n")), "{}", metrics.expose());
+    stage.fake.on("/keys", Manner::HangUp);
+    stage.pass(Duration::from_mins(10));
+    assert!(stage.knows("b").await.is_err());
+    assert!(metrics.expose().contains(&format!("{series} 1800000000\n")), "{}", metrics.expose());
+}
+
+#[tokio::test]
 async fn fifty_who_need_the_same_new_key_are_one_fetch() {
     let key = Signer::new("a", "ES256");
     let stage = Arc::new(Stage::new(&[&key]).await);
@@ -297,6 +312,20 @@ async fn each_way_to_show_our_client_is_sent_as_the_norm_has_it() {
             assert!(jws.verified([&Key::parse(&jwk, Algorithm::Rs256).unwrap()]).is_some());
         }
     }
+}
+
+#[tokio::test]
+async fn a_new_secret_of_our_client_and_new_headers_are_shown_from_the_next_call_on() {
+    let stage = Stage::with(&[], |config| config.client_auth = ClientAuth::SecretPost("old".to_owned().into())).await;
+    stage.fake.on("/introspect", Manner::json(r#"{"active":true}"#));
+    assert!(stage.idp.introspect("t").await.is_ok());
+    assert!(stage.fake.last("/introspect").ends_with("client_secret=old"));
+    let mut config = Config::new(stage.idp.issuer().clone(), "elastauth", ClientAuth::SecretPost("new".to_owned().into()));
+    config.http.headers.insert("x-tenant", HeaderValue::from_static("blue"));
+    stage.idp.replace(Idp::access(&config).unwrap());
+    assert!(stage.idp.introspect("t").await.is_ok());
+    let asked = stage.fake.last("/introspect");
+    assert!(asked.ends_with("client_secret=new") && asked.contains("x-tenant: blue"), "{asked}");
 }
 
 #[test]

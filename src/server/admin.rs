@@ -5,7 +5,7 @@
 //! route to elastauth that somebody has published by mistake does not publish the configuration.
 
 use super::Connection;
-use crate::{respond::Response, telemetry::metrics};
+use crate::{clock::Timestamp, respond::Response, telemetry::metrics};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
@@ -90,31 +90,34 @@ pub(super) fn is_plainly_old(connection: &Connection, request: &Parts) -> bool {
         && request.uri.query().is_none()
         && !service.admin.elsewhere
         && !is_a_question(request)
-        && service.trust.admit(connection.peer, &request.headers).is_ok()
+        && service.trust.load().admit(connection.peer, &request.headers).is_ok()
 }
 
 /// Shows a page to whoever may see it.
 pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Response {
     let (service, admin) = (&connection.service, &connection.service.admin);
+    let now = service.clock.now();
     if connection.audience == super::Audience::Gateways {
         if admin.elsewhere {
-            return nothing_here();
+            return nothing_here(now);
         }
-        if let Err(why) = service.trust.admit(connection.peer, &request.headers) {
+        if let Err(why) = service.trust.load().admit(connection.peer, &request.headers) {
             // The operator who wonders why the scraper finds nothing finds this.
             service.lines.withheld(connection.peer, &why);
-            return nothing_here();
+            return nothing_here(now);
         }
     }
     if ![Method::GET, Method::HEAD].contains(&request.method) {
-        let mut response = told(StatusCode::METHOD_NOT_ALLOWED, "Ask with GET or HEAD.", "method_not_allowed");
+        let mut response = told(now, StatusCode::METHOD_NOT_ALLOWED, "Ask with GET or HEAD.", "method_not_allowed");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match page {
         Page::Metrics if admin.metrics => whole(StatusCode::OK, metrics::CONTENT_TYPE, service.metrics.expose().into()),
-        Page::Metrics => told(StatusCode::NOT_FOUND, "The metrics are switched off; `enable_metrics` switches them on.", "metrics_off"),
-        Page::Config => admin.show.as_ref().map_or_else(nothing_here, |show| json(StatusCode::OK, &show())),
+        Page::Metrics => {
+            told(now, StatusCode::NOT_FOUND, "The metrics are switched off; `enable_metrics` switches them on.", "metrics_off")
+        }
+        Page::Config => admin.show.as_ref().map_or_else(|| nothing_here(now), |show| json(StatusCode::OK, &show())),
         Page::Docs => {
             let mut response = whole(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(DOCS.as_bytes()));
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -125,12 +128,13 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
 }
 
 /// What is said of everything that is not there, or not for this peer. The two look alike.
-pub(super) fn nothing_here() -> Response {
-    told(StatusCode::NOT_FOUND, "There is nothing here.", "not_found")
+pub(super) fn nothing_here(now: Timestamp) -> Response {
+    told(now, StatusCode::NOT_FOUND, "There is nothing here.", "not_found")
 }
 
-fn told(status: StatusCode, message: &str, code: &str) -> Response {
-    json(status, &serde_json::json!({"message": message, "code": code}))
+/// In the form that every refusal has.
+pub(super) fn told(now: Timestamp, status: StatusCode, message: &str, code: &str) -> Response {
+    json(status, &serde_json::json!({"message": message, "code": code, "timestamp": now.to_string()}))
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response {

@@ -115,6 +115,11 @@ impl Gate {
         log
     }
 
+    /// Where identity providers end sessions.
+    pub(crate) fn logout_uri(&self) -> String {
+        format!("http://{}/elastauth/oidc/backchannel-logout", self.elastauth.server().address())
+    }
+
     /// How often the cluster was called.
     pub(crate) fn calls(&self) -> u64 {
         self.cluster.count()

@@ -148,6 +148,14 @@ impl Realm {
         self.manage(method, &format!("/users/{user}/groups/{}", group.as_str().expect("an id")), None).await;
     }
 
+    /// Signs out: the session of this refresh token is over, and Keycloak tells the clients in it.
+    pub(crate) async fn sign_out(&self, client: &str, refresh_token: &str) {
+        let secret = format!("{client}-secret");
+        let fields = [("client_id", client), ("client_secret", &secret), ("refresh_token", refresh_token)];
+        let answer = self.keycloak.server.post_form(&format!("/realms/{}/protocol/openid-connect/logout", self.name), &[], &fields).await;
+        assert!(answer.status.is_success(), "{}", answer.text());
+    }
+
     /// Ends all sessions of a user, as an administrator does.
     pub(crate) async fn end_sessions(&self, user: &str) {
         let user = self.user_id(user).await;

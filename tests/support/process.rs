@@ -70,10 +70,15 @@ impl Process {
 
     /// Asks it to end.
     pub(crate) fn ask_to_end(&self) {
-        let pid = self.child.id().to_string();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id();
         // The shell's own `kill`: sending a signal by ourselves would need unsafe code.
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "{} could not be asked to end", self.name);
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{} could not be sent SIG{signal}", self.name);
     }
 
     /// Waits until it has ended.
@@ -103,8 +108,17 @@ impl Drop for Process {
 }
 
 /// A port that nobody listens on at the moment. Only for programs that cannot be told to choose one themselves.
+///
+/// It lies below those that the system gives to outgoing connections: some programs bind only ten seconds after they were told.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a free port").port()
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Test binaries that run side by side begin at different places.
+    let begin = std::process::id().wrapping_mul(7_919);
+    let mut tries = (0..COUNT).map(|_| FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    tries.find_map(|port| u16::try_from(port).ok().filter(is_free)).expect("a free port")
 }
 
 /// Cargo's folder for the files of this test binary.

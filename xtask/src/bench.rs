@@ -3,6 +3,7 @@
 //!
 //! All traffic stays on 127.0.0.1, and every round ends by itself.
 
+mod check;
 mod first;
 mod known;
 mod server;
@@ -18,7 +19,9 @@ type Measurement = fn() -> anyhow::Result<()>;
 pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
     let all: &[(&str, Measurement)] = &[
         ("start", start),
+        ("check", check::run),
         ("known", known::run),
+        ("metrics", known::watched),
         ("million", known::million),
         ("tokens", tokens::run),
         ("first", first::run),
@@ -32,7 +35,20 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
     );
     shell::run(&mut shell::command(
         "cargo",
-        &["build", "--release", "--bin", "elastauth", "--example", "bare_hyper", "--example", "yes_cluster", "--example", "token_issuer"],
+        &[
+            "build",
+            "--release",
+            "--bin",
+            "elastauth",
+            "--example",
+            "bare_hyper",
+            "--example",
+            "yes_cluster",
+            "--example",
+            "uncounted",
+            "--example",
+            "token_issuer",
+        ],
     ))?;
     for (name, measure) in chosen {
         println!("== {name}");
