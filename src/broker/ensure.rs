@@ -73,7 +73,7 @@ impl Ensure {
             clock,
             metrics,
             audit,
-            doubts: Doubts::default(),
+            doubts: Doubts::new(config.expiration),
             adopt: config.adopt,
             budget: Budget::new(config.writes_per_minute),
             conversations: Semaphore::new(CONVERSATIONS),
@@ -234,7 +234,7 @@ impl Ensure {
     fn is_vouched_for(&self, boarding: &Boarding) -> bool {
         let now = self.clock.now();
         let Some(seen) = boarding.vouched() else { return false };
-        let vouched = now.since(seen).is_some_and(|age| age < self.expiration) && !self.doubts.about(boarding.user(), now);
+        let vouched = now.since(seen).is_some_and(|age| age < self.expiration) && !self.doubts.about(boarding.user(), seen);
         if vouched {
             self.ledger.adopt(boarding, seen, now);
             self.metrics.remembered(self.ledger.len());
