@@ -4,6 +4,7 @@
 
 mod bench;
 mod floors;
+mod interleavings;
 mod parts;
 mod shell;
 mod test;
@@ -14,6 +15,7 @@ const USAGE: &str = "\
 cargo xtask test [--quick]   all checks and tests, with the real gateway and the real cluster; --quick without them
 cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
 cargo xtask floors           check that modules import downwards only and that files stay small
+cargo xtask interleavings    tests/interleavings.rs with more steps, for minutes; --broken lets it find broken variants of the program
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, first, build";
 
 fn main() -> ExitCode {
@@ -25,6 +27,8 @@ fn main() -> ExitCode {
         ["parts"] => parts::fetch(),
         ["parts", "--check"] => parts::check(),
         ["floors"] => floors::run(),
+        ["interleavings"] => interleavings::run(),
+        ["interleavings", "--broken"] => interleavings::broken(),
         ["bench", names @ ..] => bench::run(names),
         _ => {
             eprintln!("{USAGE}");
