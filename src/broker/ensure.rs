@@ -109,6 +109,9 @@ impl Ensure {
         }
         let _turn = turn(&self.conversations).await?;
         let user = document.identity().user();
+        if self.doubts.about(user, self.clock.now()) {
+            boarding.keep_to_ourselves();
+        }
         let password = self.password(document);
         let ours = match self.ask(document, &password).await? {
             Answer::Stands(_) => {
