@@ -81,7 +81,7 @@ async fn follow(
     }
 }
 
-/// A long way through a setting, by the dice. The usual steps come as often as all others together.
+/// A long way through a setting, by the dice.
 ///
 /// # Errors
 /// A short story that breaks a rule.
@@ -89,9 +89,8 @@ pub(crate) fn by_the_dice(setting: &Setting, seed: u64, length: usize) -> Result
     play(async {
         let mut stage = Stage::new(setting.clone()).await;
         let (mut dice, mut story) = (Dice(seed), Vec::new());
-        let wandered = wander(&mut stage, &mut dice, &mut story, length).await;
-        match wandered {
-            Ok(answers) => Ok(Found { states: length, steps: length, stories: 1, answers, longest: length }),
+        match wander(&mut stage, &mut dice, &mut story, length).await {
+            Ok(answers) => Ok(Found { states: story.len(), steps: story.len(), stories: 1, answers, longest: story.len() }),
             Err(why) => Err(shortest(&mut stage, why, story).await),
         }
     })
@@ -100,23 +99,24 @@ pub(crate) fn by_the_dice(setting: &Setting, seed: u64, length: usize) -> Result
 async fn wander(stage: &mut Stage, dice: &mut Dice, story: &mut Vec<Step>, length: usize) -> Result<usize, String> {
     let mut world = World::begin(stage).await?;
     while story.len() < length {
-        let (usual, other): (Vec<Step>, Vec<Step>) = world.steps().into_iter().partition(|step| step.is_usual());
-        let steps = if dice.throw(2) == 0 && !other.is_empty() { other } else { usual };
-        // Each kind of step is as likely as another one, however many there are of it.
-        let kinds: Vec<_> = steps.iter().map(std::mem::discriminant).fold(Vec::new(), |mut kinds, kind| {
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
-            }
-            kinds
-        });
-        if kinds.is_empty() {
+        let steps = world.steps();
+        let answers = |step: &Step| matches!(step, Step::Well(_) | Step::Release(_));
+        // Mostly the cluster answers or somebody asks: else nobody would ever get anywhere.
+        let kind: &dyn Fn(&Step) -> bool = match dice.throw(10) {
+            0..=4 => &answers,
+            5..=7 => &|step| matches!(step, Step::Ask { .. }),
+            8 => &|step| matches!(step, Step::Pass(_) | Step::Late(_)),
+            _ => &|step| !step.is_usual(),
+        };
+        let of_this_kind: Vec<Step> = steps.into_iter().filter(|step| kind(step)).collect();
+        if !of_this_kind.is_empty() {
+            let step = of_this_kind[dice.throw(of_this_kind.len())];
+            story.push(step);
+            world.take(step).await?;
+        } else if dice.throw(1_000) == 0 {
+            // Nothing is left but what the dice do not want.
             break;
         }
-        let kind = kinds[dice.throw(kinds.len())];
-        let steps: Vec<Step> = steps.into_iter().filter(|step| std::mem::discriminant(step) == kind).collect();
-        let step = steps[dice.throw(steps.len())];
-        story.push(step);
-        world.take(step).await?;
     }
     let answers = world.answers;
     world.end(true).await?;

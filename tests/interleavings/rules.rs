@@ -65,6 +65,8 @@ pub(crate) struct Bounds {
 pub(crate) struct Rules {
     bounds: Bounds,
     seen: BTreeMap<(Life, String), Seen>,
+    /// Good answers of this step. They count unless the replica goes on to read the user: then something else stood there than it wanted.
+    heard: BTreeMap<(Life, String), Seen>,
     /// Changes since a call was dealt with, until its answer is heard.
     unheard: BTreeMap<CallName, (String, Changed)>,
     author: BTreeMap<String, Author>,
@@ -96,6 +98,7 @@ impl Rules {
         Self {
             bounds,
             seen: BTreeMap::new(),
+            heard: BTreeMap::new(),
             unheard: BTreeMap::new(),
             author: BTreeMap::new(),
             in_use: Vec::new(),
@@ -138,8 +141,18 @@ impl Rules {
     /// A good answer was given to its caller.
     pub(crate) fn heard(&mut self, call: CallName, now: u64) {
         if let Some((user, changed)) = self.unheard.remove(&call) {
-            self.seen.insert((call.0, user), Seen { at: now, changed });
+            self.heard.insert((call.0, user), Seen { at: now, changed });
         }
+    }
+
+    /// A replica has gone on to read a user.
+    pub(crate) fn went_on(&mut self, life: Life, user: &str) {
+        self.heard.remove(&(life, user.to_owned()));
+    }
+
+    /// The world has come to rest.
+    pub(crate) fn rested(&mut self) {
+        self.seen.append(&mut self.heard);
     }
 
     /// An answer about which nobody learns anything.

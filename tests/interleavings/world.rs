@@ -4,7 +4,7 @@
 //! or for time to pass. So the order of events is the order of the steps and nothing else, and the same steps give the same story.
 
 use super::{
-    cluster::{self as scripted, Call, CallName, Life, Told, User, Wish},
+    cluster::{self as scripted, CallName, Life, Told, User, Wish},
     rules::{Author, Bounds, Rules},
 };
 use elastauth::{
@@ -548,12 +548,14 @@ impl<'a> World<'a> {
         self.settle().await;
         let came = std::mem::take(&mut self.state().came);
         for name in came {
-            let written = match self.state().calls.get(&name) {
-                Some(Call { wish: Wish::Write { name: user, .. }, .. }) => user.clone(),
-                _ => continue,
-            };
-            self.rules.write_came(name.0, &written)?;
+            let wish = self.state().calls.get(&name).map(|call| call.wish.clone());
+            match wish {
+                Some(Wish::Write { name: user, .. }) => self.rules.write_came(name.0, &user)?,
+                Some(Wish::Read { name: user }) => self.rules.went_on(name.0, &user),
+                Some(Wish::Ask { .. }) | None => {}
+            }
         }
+        self.rules.rested();
         for asking in self.asking.extract_if(.., |asking| asking.answer.is_finished()).collect::<Vec<_>>() {
             let life = self.replicas[asking.place].life;
             match asking.answer.await.unwrap() {
