@@ -127,7 +127,9 @@ impl Rules {
     pub(crate) fn write_came(&mut self, life: Life, user: &str) -> Result<(), String> {
         match self.looks.remove(&(life, user.to_owned())) {
             Some(Look::Absent | Look::Ours { enabled: true }) => Ok(()),
-            Some(Look::Ours { enabled: false }) => Err(format!("{user}, whom an administrator has disabled, is enabled by a write of {life:?}")),
+            Some(Look::Ours { enabled: false }) => {
+                Err(format!("{user}, whom an administrator has disabled, is enabled by a write of {life:?}"))
+            }
             Some(Look::Foreign) => Err(format!("{user} is somebody else's and is written by {life:?}")),
             None => Err(format!("{user} is written by {life:?} without a look")),
         }
@@ -209,6 +211,14 @@ impl Rules {
             Some(Author::Adrift(whose)) if *whose == by => seen.changed.by_own_adrift && age < DOUBTFUL_MS,
             Some(_) => seen.changed.by_others && age < self.bounds.expiration,
             None => false,
+        }
+    }
+
+    /// Where nothing goes wrong, a replica puts right what its own slow write has done to a later period, even if nobody waits for it any more.
+    pub(crate) fn nothing_overtaken_stands(&self) -> Result<(), String> {
+        match self.author.iter().find(|(_, author)| matches!(author, Author::Overtaken(_))) {
+            Some((user, author)) => Err(format!("{user} is left with the password of an older period by {author:?}")),
+            None => Ok(()),
         }
     }
 

@@ -49,6 +49,7 @@ pub(crate) struct Budget {
     pub(crate) passes: u8,
     pub(crate) restarts: u8,
     pub(crate) edits: u8,
+    pub(crate) hang_ups: u8,
 }
 
 /// Who plays, and under which conditions. Times are in milliseconds.
@@ -101,7 +102,7 @@ impl Default for Setting {
             addresses: 1,
             passes: &[],
             edits: &[],
-            losses: &[Loss::Refused, Loss::After, Loss::Adrift, Loss::Unseen, Loss::Cut],
+            losses: &[Loss::Refused, Loss::Full, Loss::After, Loss::Adrift, Loss::Unseen, Loss::Cut],
             before: &[],
             foreign: false,
             budget: Budget::default(),
@@ -124,6 +125,8 @@ pub(crate) enum Edit {
 pub(crate) enum Loss {
     /// 503, and nothing was done.
     Refused,
+    /// 429: nothing was done, and nothing will be.
+    Full,
     /// Done, and 500.
     After,
     /// 503, and it may be done later.
@@ -138,7 +141,11 @@ pub(crate) enum Loss {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
     /// A gateway asks a replica.
-    Ask { place: usize, user: &'static str, groups: &'static str },
+    Ask {
+        place: usize,
+        user: &'static str,
+        groups: &'static str,
+    },
     /// The cluster deals with a call and answers it.
     Well(CallName),
     /// The cluster deals with a call, and its answer is on the way for a while.
@@ -150,6 +157,8 @@ pub(crate) enum Step {
     Late(CallName),
     /// Time passes.
     Pass(u64),
+    /// Everybody who waits for an answer of a replica hangs up.
+    HangUp(usize),
     /// A replica is killed, and another one starts in its place.
     Restart(usize),
     Edit(&'static str, Edit),
@@ -288,8 +297,7 @@ impl<'a> World<'a> {
         *stage.cluster.state() = scripted::State { now: stage.boundary - setting.before_boundary, ..scripted::State::default() };
         let prompter = stage.prompter();
         let rules = Rules::new(Bounds { expiration: setting.expiration, use_within: setting.use_within });
-        let mut world =
-            World { stage, prompter, replicas: Vec::new(), asking: Vec::new(), rules, budget: setting.budget, answers: 0 };
+        let mut world = World { stage, prompter, replicas: Vec::new(), asking: Vec::new(), rules, budget: setting.budget, answers: 0 };
         world.set_clocks();
         for place in 0..setting.ahead.len() {
             let replica = world.start(Life { place, number: 0 });
@@ -359,7 +367,7 @@ impl<'a> World<'a> {
                 let possible: &[Loss] = match call.wish {
                     Wish::Ask { .. } => &[Loss::Refused, Loss::Unseen],
                     Wish::Read { .. } => &[Loss::Refused],
-                    Wish::Write { .. } => &[Loss::Refused, Loss::After, Loss::Adrift, Loss::Cut],
+                    Wish::Write { .. } => &[Loss::Refused, Loss::Full, Loss::After, Loss::Adrift, Loss::Cut],
                 };
                 let ways = setting.losses.iter().filter(|how| possible.contains(how));
                 steps.extend(ways.map(|how| Step::Lost(*name, *how)));
@@ -370,6 +378,10 @@ impl<'a> World<'a> {
         }
         if budget.restarts > 0 {
             steps.extend((0..self.replicas.len()).map(Step::Restart));
+        }
+        if budget.hang_ups > 0 {
+            let awaited = |place: &usize| self.asking.iter().any(|asking| asking.place == *place);
+            steps.extend((0..self.replicas.len()).filter(awaited).map(Step::HangUp));
         }
         if budget.edits > 0 {
             for user in setting.users.iter().filter(|user| state.users.contains_key(**user)) {
@@ -407,6 +419,11 @@ impl<'a> World<'a> {
             Step::Pass(ms) => {
                 self.budget.passes -= 1;
                 self.pass(ms).await;
+            }
+            Step::HangUp(place) => {
+                self.budget.hang_ups -= 1;
+                self.told(place, &"hang up");
+                self.hang_up(place);
             }
             Step::Restart(place) => {
                 self.budget.restarts -= 1;
@@ -487,6 +504,9 @@ impl<'a> World<'a> {
         self.told(name.0.place, &(name.1, how));
         match how {
             Loss::Refused => self.state().answer(name, unavailable, false),
+            Loss::Full => {
+                self.state().answer(name, error(StatusCode::TOO_MANY_REQUESTS, "es_rejected_execution_exception"), false);
+            }
             Loss::Unseen => self.state().answer(name, error(StatusCode::UNAUTHORIZED, "security_exception"), false),
             Loss::After => {
                 self.deal(name).await;
@@ -514,14 +534,18 @@ impl<'a> World<'a> {
         for name in ours {
             self.state().cut(name);
         }
+        self.hang_up(place);
+        self.rules.ended(life);
+        self.replicas[place] = self.start(Life { place, number: life.number + 1 });
+    }
+
+    fn hang_up(&mut self, place: usize) {
         self.asking.retain(|asking| {
             if asking.place == place {
                 asking.answer.abort();
             }
             asking.place != place
         });
-        self.rules.ended(life);
-        self.replicas[place] = self.start(Life { place, number: life.number + 1 });
     }
 
     fn edit(&mut self, name: &'static str, edit: Edit) {
@@ -603,7 +627,8 @@ impl<'a> World<'a> {
         // Of other users than the first one nothing is known.
         setting.users.len() > 1
             || setting.ahead.iter().any(|ahead| {
-                let into = (now + ahead).checked_sub(boundary).map(|past| if setting.rotation > 0 { past % setting.rotation } else { past });
+                let into =
+                    (now + ahead).checked_sub(boundary).map(|past| if setting.rotation > 0 { past % setting.rotation } else { past });
                 into.is_some_and(|into| into < setting.grace)
             })
     }
@@ -650,6 +675,10 @@ impl<'a> World<'a> {
     /// The weather is good from now on: what hangs comes, and everybody who may have a login gets one, from every replica.
     pub(crate) async fn end(mut self, to_an_answer: bool) -> Result<(), String> {
         self.undisturbed().await?;
+        let (had, left) = (&self.stage.setting.budget, &self.budget);
+        if (had.losses, had.restarts, had.edits) == (left.losses, left.restarts, left.edits) {
+            self.rules.nothing_overtaken_stands()?;
+        }
         let adrift: Vec<CallName> = self.state().calls.keys().copied().collect();
         for name in adrift {
             self.deal(name).await;

@@ -60,6 +60,13 @@ const VARIANTS: &[Broken] = &[
         test: "a_slow_flight_at_the_boundary",
     },
     Broken {
+        name: "a flight that was overtaken by the next period leaves it at that",
+        file: "src/broker.rs",
+        whole: "if (now.epoch, now.key) == (then.epoch, then.key) {",
+        broken: "if (now.epoch, now.key) == (then.epoch, then.key) || true {",
+        test: "a_slow_flight_at_the_boundary",
+    },
+    Broken {
         name: "a user is believed for ever",
         file: "src/broker.rs",
         whole: "is_some_and(|age| age < believed)",
