@@ -1,6 +1,10 @@
 //! Goes through every order of the steps that a setting allows.
 
-use super::world::{Setting, Stage, Step, World};
+use super::{
+    setting::{Setting, Step},
+    stage::Stage,
+    world::World,
+};
 use std::{collections::HashSet, fmt::Write as _, future::Future};
 
 /// What was seen.

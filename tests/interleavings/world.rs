@@ -2,174 +2,28 @@
 //!
 //! Everything runs on one thread and tokio's time stands still. After each step the world comes to rest: every flight waits for an answer of the cluster
 //! or for time to pass. So the order of events is the order of the steps and nothing else, and the same steps give the same story.
+//!
+//! (A long file: which steps there are and what each does are read together.)
 
 use super::{
     cluster::{self as scripted, CallName, Life, Told, User, Wish},
     rules::{Author, Bounds, Rules},
+    setting::{Budget, Edit, Loss, Step},
+    stage::{Stage, facts, mark},
 };
 use elastauth::{
-    broker::{self, Adopt, Broker, BrokerError, HashMode, PreviousKey},
-    clock::{Clock, Timestamp},
-    cluster::{self, Cluster},
+    broker::BrokerError,
     flow::{AuthError, Flow, Grant, Refused},
-    identity::{Providers, headers},
-    ledger::{self, Ledger},
-    model::{Group, RequestFacts, Role},
-    net::tls,
-    roles::{self, Mapping},
-    secret::SecretKey,
     shutdown::Tasks,
 };
-use http::{HeaderMap, HeaderValue, StatusCode};
-use serde_json::{Value, json};
+use http::StatusCode;
+use serde_json::json;
 use std::{
-    collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::task::{JoinHandle, yield_now};
-
-const KEY: &str = "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a";
-const NEXT_KEY: &str = "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c";
-/// Some moment to look for a boundary from.
-const ONCE: u64 = 1_800_000_000_000;
-
-/// How often each kind of step may be taken.
-#[derive(Debug, Clone, Copy, Default, Hash)]
-pub(crate) struct Budget {
-    pub(crate) asks: u8,
-    /// Answers that get lost, in whatever way.
-    pub(crate) losses: u8,
-    /// Answers that are held back after the cluster has dealt with the call.
-    pub(crate) stalls: u8,
-    pub(crate) passes: u8,
-    pub(crate) restarts: u8,
-    pub(crate) edits: u8,
-    pub(crate) hang_ups: u8,
-}
-
-/// Who plays, and under which conditions. Times are in milliseconds.
-#[derive(Debug, Clone)]
-pub(crate) struct Setting {
-    /// How far the clock of each replica is ahead; one entry a replica.
-    pub(crate) ahead: &'static [u64],
-    pub(crate) users: &'static [&'static str],
-    pub(crate) groups: &'static [&'static str],
-    /// Zero: passwords change with the key alone.
-    pub(crate) rotation: u64,
-    pub(crate) grace: u64,
-    pub(crate) expiration: u64,
-    /// How long a gateway takes to use a login.
-    pub(crate) use_within: u64,
-    /// How long the cluster may keep a write that nobody waits for.
-    pub(crate) gives_up: u64,
-    /// How long before the first user's boundary the story begins.
-    pub(crate) before_boundary: u64,
-    /// Every replica knows two keys, and the new one begins at that boundary.
-    pub(crate) key_change: bool,
-    /// The same node under so many addresses: who would send a write twice has where to.
-    pub(crate) addresses: usize,
-    /// By how much time may pass in one step.
-    pub(crate) passes: &'static [u64],
-    pub(crate) edits: &'static [Edit],
-    /// In which ways answers get lost.
-    pub(crate) losses: &'static [Loss],
-    /// What has happened before, undisturbed: requests of a replica with groups, for the first user.
-    pub(crate) before: &'static [(usize, &'static str)],
-    /// The first user is somebody else's.
-    pub(crate) foreign: bool,
-    pub(crate) budget: Budget,
-}
-
-impl Default for Setting {
-    /// Two replicas and a user in the middle of a period.
-    fn default() -> Self {
-        Self {
-            ahead: &[0, 0],
-            users: &["alice"],
-            groups: &["dev", "admins"],
-            rotation: 86_400_000,
-            grace: 500,
-            expiration: 600_000,
-            use_within: 250,
-            gives_up: 60_000,
-            before_boundary: 40_000_000,
-            key_change: false,
-            addresses: 1,
-            passes: &[],
-            edits: &[],
-            losses: &[Loss::Refused, Loss::Full, Loss::After, Loss::Adrift, Loss::Unseen, Loss::Cut],
-            before: &[],
-            foreign: false,
-            budget: Budget::default(),
-        }
-    }
-}
-
-/// What an administrator does in Kibana.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Edit {
-    Disable,
-    Enable,
-    Roles,
-    Password,
-    Delete,
-}
-
-/// How an answer gets lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Loss {
-    /// 503, and nothing was done.
-    Refused,
-    /// 429: nothing was done, and nothing will be.
-    Full,
-    /// Done, and 500.
-    After,
-    /// 503, and it may be done later.
-    Adrift,
-    /// 401 as while the security index is away.
-    Unseen,
-    /// The connection is cut, and it may be done later.
-    Cut,
-}
-
-/// One step of a story.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Step {
-    /// A gateway asks a replica.
-    Ask {
-        place: usize,
-        user: &'static str,
-        groups: &'static str,
-    },
-    /// The cluster deals with a call and answers it.
-    Well(CallName),
-    /// The cluster deals with a call, and its answer is on the way for a while.
-    Stall(CallName),
-    /// Such an answer comes.
-    Release(CallName),
-    Lost(CallName, Loss),
-    /// A write that nobody waits for any more is applied.
-    Late(CallName),
-    /// Time passes.
-    Pass(u64),
-    /// Everybody who waits for an answer of a replica hangs up.
-    HangUp(usize),
-    /// A replica is killed, and another one starts in its place.
-    Restart(usize),
-    Edit(&'static str, Edit),
-}
-
-impl Step {
-    /// Neither a mishap nor anybody's doing from outside.
-    pub(crate) fn is_usual(self) -> bool {
-        matches!(self, Self::Ask { .. } | Self::Well(_) | Self::Release(_) | Self::Late(_) | Self::Pass(_))
-    }
-}
 
 struct Replica {
     life: Life,
@@ -184,99 +38,6 @@ struct Asking {
     user: &'static str,
     groups: &'static str,
     answer: JoinHandle<Result<Grant, Refused>>,
-}
-
-/// What lasts from story to story: the scripted cluster, and connections to it.
-pub(crate) struct Stage {
-    cluster: scripted::Cluster,
-    clocks: Vec<Arc<AtomicU64>>,
-    clients: HashMap<Life, Cluster>,
-    setting: Setting,
-    boundary: u64,
-    accepting: JoinHandle<()>,
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-impl Stage {
-    pub(crate) async fn new(setting: Setting) -> Self {
-        let (cluster, accepting) = scripted::Cluster::open().await;
-        // One clock more than there are replicas: that of the prompter.
-        let clocks = (0..=setting.ahead.len()).map(|_| Arc::new(AtomicU64::new(ONCE))).collect();
-        let mut stage = Self { cluster, clocks, clients: HashMap::new(), setting, boundary: ONCE, accepting };
-        if stage.setting.rotation > 0 {
-            stage.boundary = stage.find_boundary().await;
-        }
-        stage
-    }
-
-    /// The next moment at which the first user's password changes.
-    async fn find_boundary(&mut self) -> u64 {
-        let prompter = self.prompter();
-        let user = self.setting.users[0];
-        let first = self.period(&prompter, user, ONCE).await;
-        let (mut old, mut new) = (ONCE, ONCE + self.setting.rotation);
-        while new - old > 1 {
-            let middle = u64::midpoint(old, new);
-            if self.period(&prompter, user, middle).await == first { old = middle } else { new = middle }
-        }
-        new
-    }
-
-    /// A replica that only tells what would be written.
-    fn prompter(&mut self) -> Arc<Flow> {
-        let place = self.setting.ahead.len();
-        self.flow(Life { place, number: 0 }, &Tasks::default())
-    }
-
-    /// The mark of the period in which this user is at some moment.
-    async fn period(&self, prompter: &Flow, user: &str, moment: u64) -> Value {
-        self.clocks[self.setting.ahead.len()].store(moment, Ordering::SeqCst);
-        let document = prompter.explain(&facts(user, "dev"), false).await.document.unwrap();
-        mark(document["metadata"].as_object())
-    }
-
-    fn flow(&mut self, life: Life, tasks: &Tasks) -> Arc<Flow> {
-        let setting = &self.setting;
-        let clock = Clock::Manual(Arc::clone(&self.clocks[life.place]));
-        let key = |text| SecretKey::parse(text).unwrap();
-        let config = broker::Config {
-            secret_key: Some(key(if setting.key_change { NEXT_KEY } else { KEY })),
-            previous_key: setting.key_change.then(|| PreviousKey { key: key(KEY), until: Timestamp(self.boundary) }),
-            cluster_name: "default".to_owned(),
-            service_account: Some("elastauth".to_owned()),
-            rotation: Duration::from_millis(setting.rotation),
-            rotation_window: None,
-            grace: Duration::from_millis(setting.grace),
-            expiration: Duration::from_millis(setting.expiration),
-            hash: HashMode::Off,
-            adopt: Adopt::ElastauthGo,
-            writes_per_minute: 10,
-            dry_run: false,
-        };
-        let (url, addresses) = (self.cluster.url(life), setting.addresses);
-        let client = self.clients.entry(life).or_insert_with(|| {
-            let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: "of the account".to_owned().into() };
-            let hosts = vec![url.parse().unwrap(); addresses];
-            Cluster::new(cluster::Config { hosts, account, tls: tls::ClientConfig::default() }, clock.clone()).unwrap()
-        });
-        let ledger = Ledger::new(&ledger::Config { capacity: 100 });
-        let broker = Broker::new(config, client.clone(), ledger, clock, tasks.clone()).unwrap();
-        let role = |name: &str| Role::parse(name).unwrap();
-        let mapping = Mapping::new(roles::Config {
-            default_roles: vec![role("viewer")],
-            group_mappings: vec![
-                (Group::parse("dev").unwrap(), vec![role("editor")]),
-                (Group::parse("admins").unwrap(), vec![role("kibana_admin"), role("superuser")]),
-            ],
-            ..roles::Config::default()
-        });
-        Arc::new(Flow::new(Providers::headers(headers::Config::default()), mapping, broker))
-    }
 }
 
 /// One story.
@@ -557,7 +318,7 @@ impl<'a> World<'a> {
                 Edit::Disable => user.enabled = false,
                 Edit::Enable => user.enabled = true,
                 Edit::Roles => user.roles = vec!["superuser".to_owned()],
-                Edit::Password => user.password = "by an administrator".to_owned(),
+                Edit::Password => "by an administrator".clone_into(&mut user.password),
                 Edit::Delete => drop(state.users.remove(name)),
             }
             if state.users.get(name) == Some(&before) {
@@ -703,17 +464,4 @@ impl<'a> World<'a> {
         }
         Ok(())
     }
-}
-
-/// Period and key of a document.
-fn mark(metadata: Option<&serde_json::Map<String, Value>>) -> Value {
-    let mark = metadata.and_then(|metadata| metadata.get("elastauth"));
-    json!([mark.map(|mark| &mark["epoch"]), mark.map(|mark| &mark["key"])])
-}
-
-fn facts(user: &str, groups: &str) -> RequestFacts {
-    let mut headers = HeaderMap::new();
-    headers.insert("remote-user", HeaderValue::from_str(user).unwrap());
-    headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
-    RequestFacts { peer: [127, 0, 0, 1].into(), headers }
 }

@@ -11,7 +11,7 @@ struct Broken {
     file: &'static str,
     /// What stands in the file, once.
     whole: &'static str,
-    broken: &'static str,
+    damaged: &'static str,
     /// The test that must fail.
     test: &'static str,
 }
@@ -21,91 +21,91 @@ const VARIANTS: &[Broken] = &[
         name: "nobody is held at the boundary",
         file: "src/broker.rs",
         whole: "if let Some(wait) = turn.hold {",
-        broken: "if let Some(wait) = turn.hold.filter(|_| false) {",
+        damaged: "if let Some(wait) = turn.hold.filter(|_| false) {",
         test: "a_boundary_of_two_passwords_with_clocks_that_differ",
     },
     Broken {
         name: "a known user is answered while a write is in the air",
         file: "src/broker/ensure.rs",
         whole: "self.ledger.begin_write(boarding, self.clock.now()).await;",
-        broken: "let _ = &boarding;",
+        damaged: "let _ = &boarding;",
         test: "a_known_user_whose_groups_change",
     },
     Broken {
         name: "a write of unknown end leaves no doubt",
         file: "src/broker/ensure.rs",
         whole: "if error.fate() == Fate::Unknown {",
-        broken: "if error.fate() == Fate::Unknown && false {",
+        damaged: "if error.fate() == Fate::Unknown && false {",
         test: "writes_of_unknown_end_that_come_late",
     },
     Broken {
         name: "a doubt is shorter than the cluster's own time-out",
         file: "src/broker/doubt.rs",
         whole: "const LASTS: Duration = Duration::from_secs(90);",
-        broken: "const LASTS: Duration = Duration::from_secs(20);",
+        damaged: "const LASTS: Duration = Duration::from_secs(20);",
         test: "writes_of_unknown_end_that_come_late",
     },
     Broken {
         name: "what was checked within a doubt is believed after it",
         file: "src/broker.rs",
         whole: "self.ensure.doubts.about(user, seen)",
-        broken: "self.ensure.doubts.about(user, now)",
+        damaged: "self.ensure.doubts.about(user, now)",
         test: "writes_of_unknown_end_that_come_late",
     },
     Broken {
         name: "a flight's end is answered on without another look at the ledger",
         file: "src/broker.rs",
         whole: "Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) =>",
-        broken: "Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) || true =>",
+        damaged: "Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) || true =>",
         test: "a_slow_flight_at_the_boundary",
     },
     Broken {
         name: "a flight that was overtaken by the next period leaves it at that",
         file: "src/broker.rs",
         whole: "if (now.epoch, now.key) == (then.epoch, then.key) {",
-        broken: "if (now.epoch, now.key) == (then.epoch, then.key) || true {",
+        damaged: "if (now.epoch, now.key) == (then.epoch, then.key) || true {",
         test: "a_slow_flight_at_the_boundary",
     },
     Broken {
         name: "a user is believed for ever",
         file: "src/broker.rs",
         whole: "is_some_and(|age| age < believed)",
-        broken: "is_some_and(|age| age < believed || true)",
+        damaged: "is_some_and(|age| age < believed || true)",
         test: "an_administrator_at_work",
     },
     Broken {
         name: "a disabled user is enabled",
         file: "src/broker/ensure.rs",
         whole: "if !found.enabled {",
-        broken: "if !found.enabled && false {",
+        damaged: "if !found.enabled && false {",
         test: "an_administrator_at_work",
     },
     Broken {
         name: "an administrator's edit of the roles is taken for ours",
         file: "src/broker/document.rs",
         whole: "        same_roles\n",
-        broken: "        (same_roles || true)\n",
+        damaged: "        (same_roles || true)\n",
         test: "an_administrator_at_work",
     },
     Broken {
         name: "somebody else's user is taken over",
         file: "src/broker/ensure.rs",
         whole: "Owner::Foreign | Owner::Reserved => Err(BrokerError::Foreign),",
-        broken: "Owner::Foreign | Owner::Reserved => Ok(Reason::Adopted),",
+        damaged: "Owner::Foreign | Owner::Reserved => Ok(Reason::Adopted),",
         test: "somebody_elses_user",
     },
     Broken {
         name: "a write is sent again to another address",
         file: "src/cluster/call.rs",
         whole: "Err(error) if error.is_not_sent() && Instant::now() < deadline => last",
-        broken: "Err(error) if Instant::now() < deadline => last",
+        damaged: "Err(error) if Instant::now() < deadline => last",
         test: "a_cluster_with_two_addresses",
     },
     Broken {
         name: "a flight that failed stays in the way",
         file: "src/broker/flights.rs",
         whole: "now.since(since).is_some_and(|age| age < FAILURE_LASTS)",
-        broken: "now >= since && FAILURE_LASTS > Duration::ZERO",
+        damaged: "now >= since && FAILURE_LASTS > Duration::ZERO",
         test: "first_logins_at_two_replicas",
     },
 ];
@@ -131,7 +131,7 @@ pub(crate) fn broken() -> anyhow::Result<()> {
         let path = copy.join(variant.file);
         let whole = fs::read_to_string(&path)?;
         ensure!(whole.matches(variant.whole).count() == 1, "`{}` does not stand in {} once", variant.whole, variant.file);
-        fs::write(&path, whole.replace(variant.whole, variant.broken))?;
+        fs::write(&path, whole.replace(variant.whole, variant.damaged))?;
         let compiled = ask(&copy, &root, variant.test, true);
         let passed = compiled.is_ok() && ask(&copy, &root, variant.test, false)?;
         fs::write(&path, whole)?;
