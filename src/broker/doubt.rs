@@ -8,7 +8,7 @@ use crate::{clock::Timestamp, model::Username};
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,7 +24,8 @@ const USERS: usize = 10_000;
 pub(super) struct Doubts {
     /// How long a check is believed where there is no doubt: so long the end of a doubt has to be remembered.
     expiration: Duration,
-    users: Mutex<HashMap<Username, Timestamp>>,
+    /// Looked at by every request of whoever was checked before the last doubt's end: side by side.
+    users: RwLock<HashMap<Username, Timestamp>>,
     /// The end of the last doubt of all: one look at it answers the usual question, whether there is any doubt.
     last: AtomicU64,
     everybody: AtomicU64,
@@ -32,13 +33,13 @@ pub(super) struct Doubts {
 
 impl Doubts {
     pub(super) fn new(expiration: Duration) -> Self {
-        Self { expiration, users: Mutex::default(), last: AtomicU64::new(0), everybody: AtomicU64::new(0) }
+        Self { expiration, users: RwLock::default(), last: AtomicU64::new(0), everybody: AtomicU64::new(0) }
     }
 
     /// Begins to doubt this user.
     pub(super) fn begin(&self, user: &Username, now: Timestamp) {
         let until = now.after(LASTS);
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
         if users.len() >= USERS {
             users.retain(|_, end| end.after(self.expiration) > now);
         }
@@ -57,7 +58,7 @@ impl Doubts {
             return false;
         }
         seen.0 < self.everybody.load(Ordering::Acquire)
-            || self.users.lock().unwrap_or_else(PoisonError::into_inner).get(user).is_some_and(|until| seen < *until)
+            || self.users.read().unwrap_or_else(PoisonError::into_inner).get(user).is_some_and(|until| seen < *until)
     }
 }
 
