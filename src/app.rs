@@ -230,7 +230,7 @@ impl App {
         info!("ending: no new connections, finishing what is in hand");
         tasks.end();
         if !tasks.drained(DRAIN).await {
-            warn!("some work did not finish in time and is given up");
+            warn!(tasks = tasks.in_hand(), "some work did not finish in time and is given up");
         }
         traces.finish().await;
         audit.flush(LAST_WORDS).await;

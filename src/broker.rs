@@ -41,7 +41,7 @@ use tokio::{
 
 /// How long a request waits for its user. Gateways begin to give up after 2 s, and Caddy never does: we answer before.
 const PATIENCE: Duration = Duration::from_millis(1_800);
-/// How long a doubtful user is believed after a check: at most one call a second for each.
+/// How long a check is believed that a late write may have undone: at most one call a second for each doubtful user.
 const DOUBTFUL_FOR: Duration = Duration::from_secs(1);
 /// Requests that wait at the boundary of two passwords. Each costs a timer and its connection.
 const HELD: usize = 4_096;
@@ -320,7 +320,7 @@ impl Broker {
             Some(Entry::InFlux) => return Lookup::Stale,
             None => return Lookup::Miss,
         };
-        let believed = if self.ensure.doubts.about(user, now) { DOUBTFUL_FOR } else { self.expiration };
+        let believed = if self.ensure.doubts.about(user, seen) { DOUBTFUL_FOR } else { self.expiration };
         // An entry from the future (a clock set back) has no age and is not believed.
         let fresh = now.since(seen).is_some_and(|age| age < believed);
         if fresh && fingerprint == wanted { Lookup::Hit } else { Lookup::Stale }

@@ -200,6 +200,10 @@ impl Ledger {
         let aim = &boarding.aim;
         let brief = !written && boarding.others_write();
         let alone = self.front.keep(boarding, Entry::Stands { fingerprint: aim.fingerprint, seen: now }, now, brief);
+        if boarding.unsure {
+            // What the store says of a write in the air stays there until it is too old.
+            return;
+        }
         match &self.store {
             Store::Memory => {}
             Store::Redis(redis) => redis.stands(boarding, now, written, alone),
@@ -232,10 +236,18 @@ pub struct Boarding {
     aim: Aim,
     vouched: Option<Found>,
     expected: Expected,
+    /// What this flight learns is for this process alone.
+    unsure: bool,
     front: Arc<Front>,
 }
 
 impl Boarding {
+    /// A write of unknown end may still undo what this flight brings about. Only this process knows, and only for its life: neither other replicas nor the next
+    /// start may be told that the user stands.
+    pub fn keep_to_ourselves(&mut self) {
+        self.unsure = true;
+    }
+
     /// Whose flight it is.
     #[must_use]
     pub fn user(&self) -> &Username {
@@ -326,7 +338,7 @@ impl Front {
 
     fn board(self: &Arc<Self>, aim: Aim) -> Boarding {
         lock(&self.aloft).insert(aim.user.clone(), Aloft { fingerprint: aim.fingerprint, contradicted: false });
-        Boarding { aim, vouched: None, expected: Expected::Unknown, front: Arc::clone(self) }
+        Boarding { aim, vouched: None, expected: Expected::Unknown, unsure: false, front: Arc::clone(self) }
     }
 
     /// Keeps what a flight has learnt, unless another replica has contradicted it meanwhile; says whether nobody has.

@@ -37,6 +37,12 @@ impl Tasks {
         self.ending.is_cancelled()
     }
 
+    /// How many tasks are in hand.
+    #[must_use]
+    pub fn in_hand(&self) -> usize {
+        self.tracker.len()
+    }
+
     /// Waits for all tasks, at most `patience`; says whether all have finished.
     pub async fn drained(&self, patience: Duration) -> bool {
         tokio::time::timeout(patience, self.tracker.wait()).await.is_ok()
@@ -58,7 +64,9 @@ mod tests {
         tasks.end();
         assert!(tasks.is_ending());
         assert!(!tasks.drained(Duration::from_millis(10)).await);
+        assert_eq!(tasks.in_hand(), 1);
         assert!(tasks.drained(Duration::from_secs(2)).await);
+        assert_eq!(tasks.in_hand(), 0);
         assert!(finished.try_recv().is_ok());
     }
 }

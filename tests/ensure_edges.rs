@@ -5,7 +5,7 @@
 #[path = "support/house.rs"]
 mod house;
 
-use house::{Adopt, BrokerError, Endpoint, Fault, House, Misbehaviour, StoredUser, ask, why};
+use house::{Adopt, BrokerError, Endpoint, Fault, House, Misbehaviour, StoreConfig, StoredUser, Tasks, ask, why};
 use http::StatusCode;
 use serde_json::Map;
 use std::{sync::Arc, time::Duration};
@@ -103,4 +103,29 @@ async fn a_write_that_crosses_the_boundary_of_two_passwords_does_not_undo_the_ne
     let written = || house.cluster.calls().iter().filter(|call| call.line().ends_with("refresh=false 200")).count() >= 2;
     until("the end of the slow write", written).await;
     until("the new password", || house.cluster.accepts(&login)).await;
+}
+
+#[tokio::test]
+async fn while_a_write_may_still_come_the_next_start_is_not_told_that_the_user_stands() {
+    let (house, folder) = (House::new().await, tempfile::tempdir().unwrap());
+    let start = |tasks: &Tasks| house.replica_with(tasks, |_| {}, |scope| StoreConfig::File(folder.path().to_owned(), Box::new(scope)));
+    let end = async |tasks: Tasks| {
+        tasks.end();
+        assert!(tasks.drained(Duration::from_secs(10)).await);
+    };
+    let tasks = Tasks::default();
+    let flow = start(&tasks);
+    ask(&flow, "alice", "dev").await.unwrap();
+    house.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::AppliedThen500).times(1));
+    assert!(matches!(why(ask(&flow, "alice", "admins").await), BrokerError::Cluster(_)));
+    let late = house.cluster.user("alice").unwrap();
+    ask(&flow, "alice", "dev").await.unwrap();
+    drop(flow);
+    end(tasks).await;
+    // The write of more roles comes after all, and the program has started again.
+    house.cluster.set_user(late);
+    let tasks = Tasks::default();
+    ask(&start(&tasks), "alice", "dev").await.unwrap();
+    assert_eq!(house.roles("alice"), ["editor", "viewer"]);
+    end(tasks).await;
 }

@@ -1,13 +1,14 @@
 //! Users of whom nobody knows what stands in the cluster.
 //!
 //! A write that was given up may still be applied: a real cluster without a master applied one half a minute later. Until the cluster's own
-//! time-outs have passed, every answer for such a user is checked first.
+//! time-outs have passed, every answer for such a user is checked first; and what was checked in that time is not believed after it either, for the
+//! write may have been applied between the check and the end of the doubt.
 
 use crate::{clock::Timestamp, model::Username};
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -19,21 +20,28 @@ const LASTS: Duration = Duration::from_secs(90);
 const USERS: usize = 10_000;
 
 /// The doubtful users, each with the end of the doubt.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Doubts {
-    users: Mutex<HashMap<Username, Timestamp>>,
+    /// How long a check is believed where there is no doubt: so long the end of a doubt has to be remembered.
+    expiration: Duration,
+    /// Looked at by every request of whoever was checked before the last doubt's end: side by side.
+    users: RwLock<HashMap<Username, Timestamp>>,
     /// The end of the last doubt of all: one look at it answers the usual question, whether there is any doubt.
     last: AtomicU64,
     everybody: AtomicU64,
 }
 
 impl Doubts {
+    pub(super) fn new(expiration: Duration) -> Self {
+        Self { expiration, users: RwLock::default(), last: AtomicU64::new(0), everybody: AtomicU64::new(0) }
+    }
+
     /// Begins to doubt this user.
     pub(super) fn begin(&self, user: &Username, now: Timestamp) {
         let until = now.after(LASTS);
-        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
         if users.len() >= USERS {
-            users.retain(|_, end| *end > now);
+            users.retain(|_, end| end.after(self.expiration) > now);
         }
         if users.len() >= USERS {
             self.everybody.fetch_max(until.0, Ordering::Release);
@@ -44,13 +52,13 @@ impl Doubts {
         self.last.fetch_max(until.0, Ordering::Release);
     }
 
-    /// Whether this user is doubtful now.
-    pub(super) fn about(&self, user: &Username, now: Timestamp) -> bool {
-        if now.0 >= self.last.load(Ordering::Acquire) {
+    /// Whether what the cluster has said about this user at `seen` may have been undone since by a write that came late.
+    pub(super) fn about(&self, user: &Username, seen: Timestamp) -> bool {
+        if seen.0 >= self.last.load(Ordering::Acquire) {
             return false;
         }
-        now.0 < self.everybody.load(Ordering::Acquire)
-            || self.users.lock().unwrap_or_else(PoisonError::into_inner).get(user).is_some_and(|until| now < *until)
+        seen.0 < self.everybody.load(Ordering::Acquire)
+            || self.users.read().unwrap_or_else(PoisonError::into_inner).get(user).is_some_and(|until| seen < *until)
     }
 }
 
@@ -64,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_doubt_lasts_ninety_seconds_and_concerns_one_user() {
-        let doubts = Doubts::default();
+        let doubts = Doubts::new(Duration::from_hours(1));
         doubts.begin(&user(1), Timestamp(1_000));
         assert!(doubts.about(&user(1), Timestamp(1_000)));
         assert!(!doubts.about(&user(2), Timestamp(1_000)));
@@ -73,8 +81,20 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_doubt_is_remembered_for_as_long_as_a_check_within_it_could_be_believed() {
+        let doubts = Doubts::new(Duration::from_mins(10));
+        doubts.begin(&user(0), Timestamp(1_000));
+        (1..USERS).for_each(|n| doubts.begin(&user(n), Timestamp(151_000)));
+        assert!(doubts.about(&user(0), Timestamp(90_000)));
+        // The table is full, and room is made.
+        doubts.begin(&user(USERS), Timestamp(692_000));
+        assert!(!doubts.about(&user(0), Timestamp(90_000)));
+        assert!(doubts.about(&user(1), Timestamp(240_000)));
+    }
+
+    #[test]
     fn with_too_many_doubts_everybody_is_doubted_rather_than_one_forgotten() {
-        let doubts = Doubts::default();
+        let doubts = Doubts::new(Duration::from_hours(1));
         for n in 0..=USERS {
             doubts.begin(&user(n), Timestamp(1_000));
         }

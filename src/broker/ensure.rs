@@ -78,8 +78,8 @@ impl Ensure {
             clock,
             metrics,
             audit,
-            doubts: Doubts::default(),
             order: Order::new(),
+            doubts: Doubts::new(config.expiration),
             adopt: config.adopt,
             budget: Budget::new(config.writes_per_minute),
             conversations: Semaphore::new(CONVERSATIONS),
@@ -115,6 +115,9 @@ impl Ensure {
         }
         let _turn = turn(&self.conversations).await?;
         let user = document.identity().user();
+        if self.doubts.about(user, self.clock.now()) {
+            boarding.keep_to_ourselves();
+        }
         let password = self.password(document);
         let ours = match self.ask(document, &password).await? {
             Answer::Stands(_) => {
@@ -254,7 +257,7 @@ impl Ensure {
     fn is_vouched_for(&self, boarding: &Boarding) -> bool {
         let now = self.clock.now();
         let Some(seen) = boarding.vouched() else { return false };
-        let vouched = now.since(seen).is_some_and(|age| age < self.expiration) && !self.doubts.about(boarding.user(), now);
+        let vouched = now.since(seen).is_some_and(|age| age < self.expiration) && !self.doubts.about(boarding.user(), seen);
         if vouched {
             self.ledger.adopt(boarding, seen, now);
             self.metrics.remembered(self.ledger.len());

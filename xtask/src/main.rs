@@ -5,6 +5,7 @@
 mod bench;
 mod floors;
 mod fuzz;
+mod interleavings;
 mod parts;
 mod shell;
 mod test;
@@ -17,7 +18,8 @@ cargo xtask test [--quick]   all checks and tests, with the real gateway and the
 cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
 cargo xtask floors           check that modules import downwards only and that files stay small
 cargo xtask fuzz [--seconds N]  bent tokens and answers from a new seed, for a minute or N seconds
-cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, tokens, first, build";
+cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, tokens, first, build
+cargo xtask interleavings    tests/interleavings.rs with more steps, for minutes; --broken lets it find broken variants of the program";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         ["floors"] => floors::run(),
         ["fuzz"] => fuzz::run(Duration::from_mins(1)),
         ["fuzz", "--seconds", seconds] if seconds.parse::<u32>().is_ok() => fuzz::run(Duration::from_secs(seconds.parse().unwrap_or(0))),
+        ["interleavings"] => interleavings::run(),
+        ["interleavings", "--broken"] => interleavings::broken(),
         ["bench", names @ ..] => bench::run(names),
         _ => {
             eprintln!("{USAGE}");

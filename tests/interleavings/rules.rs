@@ -1,0 +1,239 @@
+//! What must hold, judged from outside: by what the cluster keeps at the moment, and by what each replica was told.
+
+use super::cluster::{CallName, Life, State, User};
+use std::{
+    collections::BTreeMap,
+    hash::{Hash, Hasher},
+};
+
+/// How long a replica believes a check while an own write of unknown end may still be applied: `DOUBTFUL_FOR` of the broker.
+const DOUBTFUL_MS: u64 = 1_000;
+
+/// Whose work stands in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Author {
+    /// A write that its replica still waits for, or that was dealt with while it did.
+    Live(Life),
+    /// The same, and the period of the passwords that it was made for was over by then.
+    Overtaken(Life),
+    /// A write that its replica had given up.
+    Adrift(Life),
+    /// An administrator.
+    Admin,
+}
+
+/// What has changed in the cluster since some moment, as seen by one replica.
+#[derive(Debug, Clone, Copy, Default, Hash)]
+struct Changed {
+    by_others: bool,
+    by_own_adrift: bool,
+}
+
+/// When the cluster last told a replica that its login works.
+#[derive(Debug, Clone, Copy, Hash)]
+struct Seen {
+    at: u64,
+    changed: Changed,
+}
+
+/// A login that was answered and is on its way to the cluster.
+#[derive(Debug, Clone, Hash)]
+struct InUse {
+    user: String,
+    password: String,
+    by: Life,
+    until: u64,
+}
+
+/// What a replica saw when it looked at a user for the last time before a write.
+#[derive(Debug, Clone, Copy, Hash)]
+enum Look {
+    Absent,
+    Ours { enabled: bool },
+    Foreign,
+}
+
+/// The times that the rules speak of, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) expiration: u64,
+    /// How long a gateway takes to use a login.
+    pub(crate) use_within: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Rules {
+    bounds: Bounds,
+    seen: BTreeMap<(Life, String), Seen>,
+    /// Good answers of this step. They count unless the replica goes on to read the user: then something else stood there than it wanted.
+    heard: BTreeMap<(Life, String), Seen>,
+    /// Changes since a call was dealt with, until its answer is heard.
+    unheard: BTreeMap<CallName, (String, Changed)>,
+    author: BTreeMap<String, Author>,
+    in_use: Vec<InUse>,
+    looks: BTreeMap<(Life, String), Look>,
+}
+
+impl Hash for Rules {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.seen, &self.unheard, &self.author, &self.in_use, &self.looks).hash(state);
+    }
+}
+
+/// The roles that a request with these groups gives.
+pub(crate) fn roles_of(groups: &str) -> Vec<&'static str> {
+    let mut roles = vec!["viewer"];
+    for group in groups.split(',') {
+        match group {
+            "dev" => roles.push("editor"),
+            "admins" => roles.extend(["kibana_admin", "superuser"]),
+            _ => {}
+        }
+    }
+    roles
+}
+
+impl Rules {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            seen: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            unheard: BTreeMap::new(),
+            author: BTreeMap::new(),
+            in_use: Vec::new(),
+            looks: BTreeMap::new(),
+        }
+    }
+
+    /// A replica has ended: what it knew is gone with it, and whoever uses its logins goes on.
+    pub(crate) fn ended(&mut self, life: Life) {
+        self.seen.retain(|(whose, _), _| *whose != life);
+        self.looks.retain(|(whose, _), _| *whose != life);
+        self.unheard.retain(|(whose, _), _| *whose != life);
+    }
+
+    /// A read was dealt with.
+    pub(crate) fn looked(&mut self, life: Life, user: &str, found: Option<&User>) {
+        let look = match found {
+            None => Look::Absent,
+            Some(user) if user.is_foreign() => Look::Foreign,
+            Some(user) => Look::Ours { enabled: user.enabled },
+        };
+        self.looks.insert((life, user.to_owned()), look);
+    }
+
+    /// A write has come to the cluster: it must follow a look of its own, and the look must allow it.
+    pub(crate) fn write_came(&mut self, life: Life, user: &str) -> Result<(), String> {
+        match self.looks.remove(&(life, user.to_owned())) {
+            Some(Look::Absent | Look::Ours { enabled: true }) => Ok(()),
+            Some(Look::Ours { enabled: false }) => {
+                Err(format!("{user}, whom an administrator has disabled, is enabled by a write of {life:?}"))
+            }
+            Some(Look::Foreign) => Err(format!("{user} is somebody else's and is written by {life:?}")),
+            None => Err(format!("{user} is written by {life:?} without a look")),
+        }
+    }
+
+    /// The cluster has dealt with a call: from now on its answer grows old.
+    pub(crate) fn dealt(&mut self, call: CallName, user: &str) {
+        self.unheard.insert(call, (user.to_owned(), Changed::default()));
+    }
+
+    /// A good answer was given to its caller.
+    pub(crate) fn heard(&mut self, call: CallName, now: u64) {
+        if let Some((user, changed)) = self.unheard.remove(&call) {
+            self.heard.insert((call.0, user), Seen { at: now, changed });
+        }
+    }
+
+    /// A replica has gone on to read a user.
+    pub(crate) fn went_on(&mut self, life: Life, user: &str) {
+        self.heard.remove(&(life, user.to_owned()));
+    }
+
+    /// The world has come to rest.
+    pub(crate) fn rested(&mut self) {
+        self.seen.append(&mut self.heard);
+    }
+
+    /// An answer about which nobody learns anything.
+    pub(crate) fn forget(&mut self, call: CallName) {
+        self.unheard.remove(&call);
+    }
+
+    /// What stands in the cluster has changed.
+    pub(crate) fn changed(&mut self, user: &str, by: Author) {
+        self.author.insert(user.to_owned(), by);
+        let note = |life: Life, changed: &mut Changed| match by {
+            Author::Adrift(whose) if whose == life => changed.by_own_adrift = true,
+            Author::Live(whose) | Author::Overtaken(whose) if whose == life => {}
+            Author::Live(_) | Author::Overtaken(_) | Author::Adrift(_) | Author::Admin => changed.by_others = true,
+        };
+        for ((life, _), seen) in self.seen.iter_mut().filter(|((_, whose), _)| whose == user) {
+            note(*life, &mut seen.changed);
+        }
+        for ((life, _), (_, changed)) in self.unheard.iter_mut().filter(|(_, (whose, _))| whose == user) {
+            note(*life, changed);
+        }
+    }
+
+    /// A login was answered: it must be this user's, work now, and give no more than the groups of the request.
+    pub(crate) fn answered(&mut self, by: Life, user: &str, groups: &str, login: (String, String), state: &State) -> Result<(), String> {
+        let (name, password) = login;
+        if name != user {
+            return Err(format!("{user} got the login of {name}"));
+        }
+        let allowed = roles_of(groups);
+        let accepted = state.accepts(user, &password);
+        let excess = state.users.get(user).is_some_and(|stands| stands.roles.iter().any(|role| !allowed.contains(&role.as_str())));
+        if accepted {
+            self.in_use.push(InUse { user: name, password, by, until: state.now + self.bounds.use_within });
+        }
+        if (accepted && !excess) || self.is_within_the_bounds(by, user, state.now) {
+            return Ok(());
+        }
+        let what = if accepted { "stands with more roles than its groups give" } else { "got a login that the cluster refuses" };
+        Err(format!(
+            "{user} with the groups {groups:?}, answered by {by:?}, {what}: {:?}; last changed by {:?}; the replica knows {:?}",
+            state.users.get(user).map(|user| (&user.roles, user.enabled)),
+            self.author.get(user),
+            self.seen.get(&(by, user.to_owned()))
+        ))
+    }
+
+    /// Whether what stands there came about behind the back of the replica, and so lately that it need not know yet.
+    fn is_within_the_bounds(&self, by: Life, user: &str, now: u64) -> bool {
+        let Some(seen) = self.seen.get(&(by, user.to_owned())) else { return false };
+        let age = now - seen.at;
+        match self.author.get(user) {
+            Some(Author::Live(whose) | Author::Overtaken(whose)) if *whose == by => false,
+            Some(Author::Adrift(whose)) if *whose == by => seen.changed.by_own_adrift && age < DOUBTFUL_MS,
+            Some(_) => seen.changed.by_others && age < self.bounds.expiration,
+            None => false,
+        }
+    }
+
+    /// Where nothing goes wrong, a replica puts right what its own slow write has done to a later period, even if nobody waits for it any more.
+    pub(crate) fn nothing_overtaken_stands(&self) -> Result<(), String> {
+        match self.author.iter().find(|(_, author)| matches!(author, Author::Overtaken(_))) {
+            Some((user, author)) => Err(format!("{user} is left with the password of an older period by {author:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Logins on their way must go on working, whatever replicas do in their time: only an administrator, or a write that comes too late for its
+    /// period or for its replica, may end them.
+    pub(crate) fn in_use_work(&mut self, state: &State) -> Result<(), String> {
+        self.in_use.retain(|login| state.now <= login.until);
+        for login in &self.in_use {
+            if let Some(Author::Live(whose)) = self.author.get(&login.user)
+                && !state.accepts(&login.user, &login.password)
+            {
+                return Err(format!("the login of {} that {:?} has just answered was ended by a write of {whose:?}", login.user, login.by));
+            }
+        }
+        self.in_use.retain(|login| state.accepts(&login.user, &login.password));
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! Who plays, under which conditions, and what can happen.
+
+use super::cluster::CallName;
+
+/// How often each kind of step may be taken.
+#[derive(Debug, Clone, Copy, Default, Hash)]
+pub(crate) struct Budget {
+    pub(crate) asks: u8,
+    /// Answers that get lost, in whatever way.
+    pub(crate) losses: u8,
+    /// Answers that are held back after the cluster has dealt with the call.
+    pub(crate) stalls: u8,
+    pub(crate) passes: u8,
+    pub(crate) restarts: u8,
+    pub(crate) edits: u8,
+    pub(crate) hang_ups: u8,
+}
+
+/// Who plays, and under which conditions. Times are in milliseconds.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    /// How far the clock of each replica is ahead; one entry a replica.
+    pub(crate) ahead: &'static [u64],
+    pub(crate) users: &'static [&'static str],
+    pub(crate) groups: &'static [&'static str],
+    /// Zero: passwords change with the key alone.
+    pub(crate) rotation: u64,
+    pub(crate) grace: u64,
+    pub(crate) expiration: u64,
+    /// How long a gateway takes to use a login.
+    pub(crate) use_within: u64,
+    /// How long the cluster may keep a write that nobody waits for.
+    pub(crate) gives_up: u64,
+    /// How long before the first user's boundary the story begins.
+    pub(crate) before_boundary: u64,
+    /// Every replica knows two keys, and the new one begins at that boundary.
+    pub(crate) key_change: bool,
+    /// The same node under so many addresses: who would send a write twice has where to.
+    pub(crate) addresses: usize,
+    /// By how much time may pass in one step.
+    pub(crate) passes: &'static [u64],
+    pub(crate) edits: &'static [Edit],
+    /// In which ways answers get lost.
+    pub(crate) losses: &'static [Loss],
+    /// What has happened before, undisturbed: requests of a replica with groups, for the first user.
+    pub(crate) before: &'static [(usize, &'static str)],
+    /// The first user is somebody else's.
+    pub(crate) foreign: bool,
+    pub(crate) budget: Budget,
+}
+
+impl Default for Setting {
+    /// Two replicas and a user in the middle of a period.
+    fn default() -> Self {
+        Self {
+            ahead: &[0, 0],
+            users: &["alice"],
+            groups: &["dev", "admins"],
+            rotation: 86_400_000,
+            grace: 500,
+            expiration: 600_000,
+            use_within: 250,
+            gives_up: 60_000,
+            before_boundary: 40_000_000,
+            key_change: false,
+            addresses: 1,
+            passes: &[],
+            edits: &[],
+            losses: &[Loss::Refused, Loss::Full, Loss::After, Loss::Adrift, Loss::Unseen, Loss::Cut],
+            before: &[],
+            foreign: false,
+            budget: Budget::default(),
+        }
+    }
+}
+
+/// What an administrator does in Kibana.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Edit {
+    Disable,
+    Enable,
+    Roles,
+    Password,
+    Delete,
+}
+
+/// How an answer gets lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Loss {
+    /// 503, and nothing was done.
+    Refused,
+    /// 429: nothing was done, and nothing will be.
+    Full,
+    /// Done, and 500.
+    After,
+    /// 503, and it may be done later.
+    Adrift,
+    /// 401 as while the security index is away.
+    Unseen,
+    /// The connection is cut, and it may be done later.
+    Cut,
+}
+
+/// One step of a story.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    /// A gateway asks a replica.
+    Ask {
+        place: usize,
+        user: &'static str,
+        groups: &'static str,
+    },
+    /// The cluster deals with a call and answers it.
+    Well(CallName),
+    /// The cluster deals with a call, and its answer is on the way for a while.
+    Stall(CallName),
+    /// Such an answer comes.
+    Release(CallName),
+    Lost(CallName, Loss),
+    /// A write that nobody waits for any more is applied.
+    Late(CallName),
+    /// Time passes.
+    Pass(u64),
+    /// Everybody who waits for an answer of a replica hangs up.
+    HangUp(usize),
+    /// A replica is killed, and another one starts in its place.
+    Restart(usize),
+    Edit(&'static str, Edit),
+}
+
+impl Step {
+    /// Neither a mishap nor anybody's doing from outside.
+    pub(crate) fn is_usual(self) -> bool {
+        matches!(self, Self::Ask { .. } | Self::Well(_) | Self::Release(_) | Self::Late(_) | Self::Pass(_))
+    }
+}

@@ -1,0 +1,141 @@
+//! What lasts from story to story: the scripted cluster, clocks, connections, and how a replica is put together.
+
+use super::{
+    cluster::{self as scripted, Life},
+    setting::Setting,
+};
+use elastauth::{
+    broker::{self, Adopt, Broker, HashMode, PreviousKey},
+    clock::{Clock, Timestamp},
+    cluster::{self, Cluster},
+    flow::Flow,
+    identity::{Providers, headers},
+    ledger::{self, Ledger},
+    model::{Group, RequestFacts, Role},
+    net::tls,
+    roles::{self, Mapping},
+    secret::SecretKey,
+    shutdown::Tasks,
+};
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::task::JoinHandle;
+
+const KEY: &str = "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a";
+const NEXT_KEY: &str = "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c";
+/// Some moment to look for a boundary from.
+const ONCE: u64 = 1_800_000_000_000;
+
+/// What lasts from story to story: the scripted cluster, and connections to it.
+pub(crate) struct Stage {
+    pub(crate) cluster: scripted::Cluster,
+    pub(crate) clocks: Vec<Arc<AtomicU64>>,
+    clients: HashMap<Life, Cluster>,
+    pub(crate) setting: Setting,
+    pub(crate) boundary: u64,
+    accepting: JoinHandle<()>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Stage {
+    pub(crate) async fn new(setting: Setting) -> Self {
+        let (cluster, accepting) = scripted::Cluster::open().await;
+        // One clock more than there are replicas: that of the prompter.
+        let clocks = (0..=setting.ahead.len()).map(|_| Arc::new(AtomicU64::new(ONCE))).collect();
+        let mut stage = Self { cluster, clocks, clients: HashMap::new(), setting, boundary: ONCE, accepting };
+        if stage.setting.rotation > 0 {
+            stage.boundary = stage.find_boundary().await;
+        }
+        stage
+    }
+
+    /// The next moment at which the first user's password changes.
+    async fn find_boundary(&mut self) -> u64 {
+        let prompter = self.prompter();
+        let user = self.setting.users[0];
+        let first = self.period(&prompter, user, ONCE).await;
+        let (mut old, mut new) = (ONCE, ONCE + self.setting.rotation);
+        while new - old > 1 {
+            let middle = u64::midpoint(old, new);
+            if self.period(&prompter, user, middle).await == first { old = middle } else { new = middle }
+        }
+        new
+    }
+
+    /// A replica that only tells what would be written.
+    pub(crate) fn prompter(&mut self) -> Arc<Flow> {
+        let place = self.setting.ahead.len();
+        self.flow(Life { place, number: 0 }, &Tasks::default())
+    }
+
+    /// The mark of the period in which this user is at some moment.
+    pub(crate) async fn period(&self, prompter: &Flow, user: &str, moment: u64) -> Value {
+        self.clocks[self.setting.ahead.len()].store(moment, Ordering::SeqCst);
+        let document = prompter.explain(&facts(user, "dev"), false).await.document.unwrap();
+        mark(document["metadata"].as_object())
+    }
+
+    pub(crate) fn flow(&mut self, life: Life, tasks: &Tasks) -> Arc<Flow> {
+        let setting = &self.setting;
+        let clock = Clock::Manual(Arc::clone(&self.clocks[life.place]));
+        let key = |text| SecretKey::parse(text).unwrap();
+        let config = broker::Config {
+            secret_key: Some(key(if setting.key_change { NEXT_KEY } else { KEY })),
+            previous_key: setting.key_change.then(|| PreviousKey { key: key(KEY), until: Timestamp(self.boundary) }),
+            cluster_name: "default".to_owned(),
+            service_account: Some("elastauth".to_owned()),
+            rotation: Duration::from_millis(setting.rotation),
+            rotation_window: None,
+            grace: Duration::from_millis(setting.grace),
+            expiration: Duration::from_millis(setting.expiration),
+            hash: HashMode::Off,
+            adopt: Adopt::ElastauthGo,
+            writes_per_minute: 10,
+            dry_run: false,
+        };
+        let (url, addresses) = (self.cluster.url(life), setting.addresses);
+        let client = self.clients.entry(life).or_insert_with(|| {
+            let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: "of the account".to_owned().into() };
+            let hosts = vec![url.parse().unwrap(); addresses];
+            Cluster::new(cluster::Config { hosts, account, tls: tls::ClientConfig::default() }, clock.clone()).unwrap()
+        });
+        let ledger = Ledger::new(&ledger::Config { capacity: 100 });
+        let broker = Broker::new(config, client.clone(), ledger, clock, tasks.clone()).unwrap();
+        let role = |name: &str| Role::parse(name).unwrap();
+        let mapping = Mapping::new(roles::Config {
+            default_roles: vec![role("viewer")],
+            group_mappings: vec![
+                (Group::parse("dev").unwrap(), vec![role("editor")]),
+                (Group::parse("admins").unwrap(), vec![role("kibana_admin"), role("superuser")]),
+            ],
+            ..roles::Config::default()
+        });
+        Arc::new(Flow::new(Providers::headers(headers::Config::default()), mapping, broker))
+    }
+}
+
+/// Period and key of a document.
+pub(crate) fn mark(metadata: Option<&serde_json::Map<String, Value>>) -> Value {
+    let mark = metadata.and_then(|metadata| metadata.get("elastauth"));
+    json!([mark.map(|mark| &mark["epoch"]), mark.map(|mark| &mark["key"])])
+}
+
+pub(crate) fn facts(user: &str, groups: &str) -> RequestFacts {
+    let mut headers = HeaderMap::new();
+    headers.insert("remote-user", HeaderValue::from_str(user).unwrap());
+    headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
+    RequestFacts { peer: [127, 0, 0, 1].into(), headers }
+}
