@@ -175,10 +175,20 @@ async fn a_replica_with_another_key_is_no_witness() {
     let stranger = replica(&house, at(&format!("redis://127.0.0.1:{}", redis.port)), |config| {
         config.secret_key = Some(SecretKey::parse("3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c").unwrap());
     });
-    ready(&stranger).await;
+    // Each of them reports the other one.
+    for flow in [&stranger.flow, &one.flow] {
+        until("the other key", || flow.store_state().is_err_and(|why| why.contains("another `secret_key`"))).await;
+    }
     house.calls();
     ask(&stranger.flow, "alice", "dev").await.unwrap();
     assert!(house.calls().iter().any(|call| call.starts_with("PUT")));
+    drop(stranger);
+    // Who is gone is reported no more, half a minute after the last word.
+    until("the end of the report", || {
+        house.pass(Duration::from_secs(1));
+        one.flow.store_state().is_ok()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

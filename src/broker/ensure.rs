@@ -107,10 +107,13 @@ impl Ensure {
         if self.is_vouched_for(&boarding) {
             return Ok(None);
         }
-        let _turn = turn(&self.conversations).await?;
         let user = document.identity().user();
         let password = self.password(document);
-        let ours = match self.ask(document, &password).await? {
+        let conversation = turn(&self.conversations).await?;
+        let answer = self.ask(document, &password).await?;
+        // Whoever queues for a write keeps nobody from asking: writes that hang must not hold up those who have only to be confirmed.
+        drop(conversation);
+        let ours = match answer {
             Answer::Stands(_) => {
                 self.ledger.confirmed(&boarding, self.clock.now());
                 self.metrics.remembered(self.ledger.len());

@@ -118,7 +118,7 @@ impl Rotation {
 
     /// Where this user stands now.
     pub(super) fn turn(&self, user: &Username, now: Timestamp) -> Turn {
-        let place = || place_of(user.as_str());
+        let place = || user.place();
         let (epoch, began) = match &self.boundaries {
             // The change of key is the one boundary there is.
             Boundaries::Never if now >= self.key_since => (0, self.key_since.0),
@@ -143,15 +143,6 @@ impl fmt::Debug for Rotation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rotation").field("grace", &self.grace).finish_non_exhaustive()
     }
-}
-
-/// A user's place in every period: FNV-1a, and the finish of `SplitMix64` that spreads similar names. It only has to be even and the same everywhere, and
-/// each request pays for it.
-fn place_of(name: &str) -> u64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// One window every so many days, counted from 1970, so that a start on another day lays down the same ones.
@@ -234,7 +225,7 @@ mod tests {
     fn places_are_even_over_the_period() {
         let mut hours = [0_u32; 24];
         for n in 0..24_000 {
-            let hour = usize::try_from(place_of(&format!("user-{n}")) % 24).unwrap();
+            let hour = usize::try_from(user(&format!("user-{n}")).place() % 24).unwrap();
             hours[hour] += 1;
         }
         assert!(hours.iter().all(|users| (850..1_150).contains(users)), "{hours:?}");

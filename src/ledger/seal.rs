@@ -88,22 +88,27 @@ impl Seals {
         }
     }
 
+    /// Those of all keys.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Seal> {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten()
+    }
+
     /// Whether values of this key are this deployment's own.
     pub(super) fn know(&self, key: KeyId) -> bool {
-        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().any(|seal| seal.key_id == key)
+        self.all().any(|seal| seal.key_id == key)
     }
 
     /// What a value says, whichever of this deployment's keys it was made with.
     pub(super) fn open_value(&self, name: &Name, value: &[u8]) -> Result<Fact, Worthless> {
         let key = claimed_key(value).ok_or(Worthless::Damaged)?;
-        let own = [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|seal| seal.key_id == key);
+        let own = self.all().find(|seal| seal.key_id == key);
         own.ok_or(Worthless::Foreign)?.open(name, value)
     }
 
     /// Opens a letter of this deployment, whichever of its keys it was closed with.
     pub(super) fn open(&self, letter: &[u8]) -> Result<Letter, Worthless> {
         let Some((key, rest)) = letter.split_first_chunk() else { return Err(Worthless::Damaged) };
-        let own = [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|seal| seal.key_id == *key);
+        let own = self.all().find(|seal| seal.key_id == *key);
         own.ok_or(Worthless::Foreign)?.open_letter(rest).ok_or(Worthless::Damaged)
     }
 }
@@ -231,6 +236,11 @@ impl fmt::Debug for Seal {
 /// The key that a value claims to be made with, before anything of it is believed.
 pub(super) fn claimed_key(value: &[u8]) -> Option<KeyId> {
     Fields::of(value.get(..HEADER)?).map(|fields| fields.key_id)
+}
+
+/// What a value says, for one's own that need not be proven again.
+pub(super) fn claimed(value: &[u8]) -> Option<Fact> {
+    Fields::of(value.get(..HEADER)?).map(|fields| fields.fact)
 }
 
 /// The name stands before the header: it has a fixed length, so the two cannot be taken apart in another way. It follows from the user under the same key.
