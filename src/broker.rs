@@ -15,7 +15,7 @@ pub use rotation::{InvalidWindow, Window};
 use crate::{
     clock::{Clock, Timestamp},
     cluster::Cluster,
-    ledger::{Entry, Ledger},
+    ledger::{Entry, Forgotten, Ledger},
     model::{Fingerprint, Username},
     roles::Entitled,
     secret::{NoRandomness, SecretKey},
@@ -255,6 +255,13 @@ impl Broker {
         self.permits(entitled)?;
         let user = entitled.identity().user();
         self.ensure.foresee(&document(&self.ensure, entitled, self.rotation.turn(user, self.ensure.clock.now()))).await
+    }
+
+    /// Lets the next request of this user ask the cluster, whatever is remembered of him here, in the store or by other replicas.
+    #[must_use]
+    pub fn recheck(&self, user: &Username) -> Forgotten {
+        self.flights.forgive(user);
+        self.ensure.ledger.forget(user)
     }
 
     /// Whether a user of this name may be written at all.

@@ -94,6 +94,26 @@ pub enum Entry {
     InFlux,
 }
 
+/// What became of the wish to know nothing of a user any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Whether this replica knew him.
+    pub known: bool,
+    /// What the other replicas hear of it.
+    pub others: Others,
+}
+
+/// What other replicas hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Nothing: there is no Redis between them.
+    CannotBeTold,
+    /// They are told at once.
+    Told,
+    /// They are told when Redis is there again.
+    ToldLater,
+}
+
 /// What a flight is to bring about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aim {
@@ -214,16 +234,19 @@ impl Ledger {
         }
     }
 
-    /// Drops what is known of a user, here and in the store, and tells the other replicas: whoever asks next, the cluster is asked. Says whether anything
-    /// was known here.
-    pub fn forget(&self, user: &Username) -> bool {
+    /// Drops what is known of a user, here and in the store, and tells the other replicas: whoever asks next, the cluster is asked.
+    #[must_use]
+    pub fn forget(&self, user: &Username) -> Forgotten {
         let known = self.front.contradict(user, NO_FINGERPRINT);
-        match &self.store {
-            Store::Memory => {}
+        let others = match &self.store {
+            Store::Memory => Others::CannotBeTold,
             Store::Redis(redis) => redis.forget(user),
-            Store::File(file) => file.forget(user),
-        }
-        known
+            Store::File(file) => {
+                file.forget(user);
+                Others::CannotBeTold
+            }
+        };
+        Forgotten { known, others }
     }
 
     /// How many users are remembered.

@@ -241,6 +241,7 @@ fn place(path: &str) -> Place {
         "/metrics" => Place::Old(Old::Page(Page::Metrics)),
         "/config" => Place::Old(Old::Page(Page::Config)),
         "/elastauth/auth-request" => Place::Decision(Protocol::AuthRequest),
+        _ if admin::user_to_recheck(path).is_some() => Place::Operators(Page::Recheck),
         _ => match path.strip_prefix("/elastauth/ext-authz") {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => Place::Decision(Protocol::ExtAuthz),
             _ => Place::Decision(Protocol::ForwardAuth),

@@ -21,7 +21,11 @@ mod tls;
 
 use elastauth::{
     broker,
-    ledger::redis::{Config, Node, Place},
+    ledger::{
+        Forgotten, Others,
+        redis::{Config, Node, Place},
+    },
+    model::Username,
     secret::{SecretKey, SecretString},
 };
 use house::{Flow, House, StoreConfig, Tasks, ask};
@@ -99,6 +103,15 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
     let grant = ask(&other.flow, "alice", "dev").await.unwrap();
     assert!(house.cluster.accepts(grant.credential().authorization()));
     assert_eq!(house.calls(), Vec::<String>::new());
+    // An operator who has one replica check a user has them all check.
+    assert!(futures_now(ask(&other.flow, "alice", "dev")) && futures_now(ask(&one.flow, "alice", "dev")));
+    let told = Instant::now();
+    let forgotten = one.flow.recheck(&Username::parse("alice").unwrap());
+    assert_eq!(forgotten, Forgotten { known: true, others: Others::Told });
+    until("the other one's forgetting", || redis.keys().is_empty() && !futures_now(ask(&other.flow, "alice", "dev"))).await;
+    assert!(told.elapsed() < Duration::from_secs(1), "{:?}", told.elapsed());
+    ask(&one.flow, "alice", "dev").await.unwrap();
+    ask(&other.flow, "alice", "dev").await.unwrap();
     // Other groups on one replica; the other one, which remembers the old ones, must not answer on them for long.
     let changed = Instant::now();
     ask(&one.flow, "alice", "admins").await.unwrap();

@@ -67,6 +67,14 @@ impl Flights {
         if aim == fingerprint { Landing::Same(outcome.unwrap_or(Err(BrokerError::Crashed))) } else { Landing::Other }
     }
 
+    /// Forgets a failure that would answer whoever asks next.
+    pub(super) fn forgive(&self, user: &Username) {
+        let mut table = lock(&self.table);
+        if matches!(table.get(user), Some(Flight::Failed { .. })) {
+            table.remove(user);
+        }
+    }
+
     fn board<F>(
         &self,
         user: &Username,

@@ -20,7 +20,7 @@ pub use address::{Config, InvalidAddress, Node, Place};
 pub use link::SetUpError;
 
 use super::{
-    Aim, Boarding, Expected, FLUX, Found, Front, NO_FINGERPRINT, Scope, lock,
+    Aim, Boarding, Expected, FLUX, Found, Front, NO_FINGERPRINT, Others, Scope, lock,
     seal::{Fact, Kind, Letter, News, SUBJECT, Seal, Seals, Worthless, claimed_key},
 };
 use crate::{
@@ -182,7 +182,7 @@ impl Redis {
     }
 
     /// Takes away what lies there about the user, under whichever key, and tells the others.
-    pub(super) fn forget(&self, user: &Username) {
+    pub(super) fn forget(&self, user: &Username) -> Others {
         let shared = &self.0;
         for seal in shared.seals.all() {
             let letter = Letter { from: shared.own, news: News::Changed(user.clone(), NO_FINGERPRINT) };
@@ -190,6 +190,7 @@ impl Redis {
                 shared.put(Errand { key: shared.key_of(seal, user), what: What::Forget, letter });
             }
         }
+        if shared.link.is_up() { Others::Told } else { Others::ToldLater }
     }
 
     /// The user stands as the flight wanted it; `alone` unless another replica has said something else meanwhile.

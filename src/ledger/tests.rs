@@ -105,10 +105,10 @@ async fn a_clock_that_is_set_back_does_not_make_others_unheard() {
 async fn who_is_forgotten_is_asked_about_even_if_a_flight_was_in_the_air() {
     let ledger = Ledger::new(&Config { capacity: 10 });
     let now = Timestamp(1);
-    assert!(!ledger.forget(&user(1)));
+    assert_eq!(ledger.forget(&user(1)), Forgotten { known: false, others: Others::CannotBeTold });
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, now);
     let boarding = ledger.board(aim(1, ONE)).await;
-    assert!(ledger.forget(&user(1)));
+    assert!(ledger.forget(&user(1)).known);
     assert_eq!(ledger.recall(&user(1), now), None);
     ledger.confirmed(&boarding, now);
     assert_eq!(ledger.recall(&user(1), now), None, "it had asked before");

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 pub(crate) struct Elastauth {
     process: Process,
     server: Server,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Elastauth {
@@ -22,7 +22,7 @@ impl Elastauth {
             answer.status.is_success().then_some(())
         };
         process.wait_for("its first sign of life", Duration::from_secs(10), alive).await;
-        Self { process, server, _home: home }
+        Self { process, server, home }
     }
 
     /// The same, with a configuration that lets it choose its port: the log says which.
@@ -34,7 +34,7 @@ impl Elastauth {
             line.split_once("listen=127.0.0.1:")?.1.split_whitespace().next()?.parse().ok()
         };
         let port = process.wait_for("its port", Duration::from_secs(10), listening).await;
-        Self { process, server: Server::plain(port), _home: home }
+        Self { process, server: Server::plain(port), home }
     }
 
     fn spawn(config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> (Process, TempDir) {
@@ -52,6 +52,11 @@ impl Elastauth {
 
     pub(crate) fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// What stands in a file of its folder.
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home.path().join(name)).unwrap_or_default()
     }
 
     pub(crate) fn log(&self) -> String {

@@ -149,7 +149,7 @@ async fn who_is_forgotten_stays_so_after_a_restart() {
     let first = Process::start(folder.path());
     first.learns("alice", ONE).await;
     first.learns("bob", ONE).await;
-    assert!(first.ledger.forget(&Username::parse("alice").unwrap()));
+    assert!(first.ledger.forget(&Username::parse("alice").unwrap()).known);
     assert!(!first.knows("alice", ONE).await);
     first.end().await;
     let second = Process::start(folder.path());
