@@ -69,6 +69,8 @@ pub struct Config {
     pub adopt: Adopt,
     /// How often one user may be written in a minute.
     pub writes_per_minute: u32,
+    /// How many users the cluster may get anew in a minute.
+    pub new_per_minute: u32,
     /// Answer with a credential and never call the cluster.
     pub dry_run: bool,
 }
@@ -105,6 +107,16 @@ pub enum Adopt {
     Any,
 }
 
+/// Whether this replica knows the user. Anybody with a gateway's trust can make names up, so strangers have places of their own, and a flood of them keeps
+/// nobody else waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guest {
+    /// Something is remembered of him.
+    Known,
+    /// Nothing is; the cluster may know him all the same.
+    Stranger,
+}
+
 /// A login that works now. Made by [`Broker::credential`] alone.
 #[derive(Debug, Clone)]
 pub struct Credential {
@@ -134,6 +146,9 @@ pub enum BrokerError {
     /// The user was written too often within a minute.
     #[error("the user's groups change too often: the limit of writes a minute is reached; two sessions of one user with different groups?")]
     WriteBudget,
+    /// Too many users were made within a minute.
+    #[error("more users come for the first time than `users.new_per_minute` allows; a roll-out, or somebody who makes names up?")]
+    NewUsers,
     /// The cluster refused elastauth's own account.
     #[error(
         "the cluster refuses the service account: {0}; look at elasticsearch.username, .password or .api_key, and its privileges to read and write users"
@@ -156,7 +171,7 @@ pub enum BrokerError {
 impl BrokerError {
     /// Whether it is a word about the user and not about the weather.
     fn is_final(&self) -> bool {
-        matches!(self, Self::ReservedName(_) | Self::Disabled | Self::Foreign | Self::WriteBudget)
+        matches!(self, Self::ReservedName(_) | Self::Disabled | Self::Foreign | Self::WriteBudget | Self::NewUsers)
     }
 }
 
@@ -234,9 +249,10 @@ impl Broker {
             if self.dry_run {
                 return Ok(self.login(user, turn));
             }
-            let flight = self.flights.join(user, fingerprint, || {
+            let guest = if lookup == Lookup::Miss { Guest::Stranger } else { Guest::Known };
+            let flight = self.flights.join(user, guest, fingerprint, || {
                 let (ensure, rotation, entitled) = (Arc::clone(&self.ensure), Arc::clone(&self.rotation), entitled.clone());
-                async move { through_the_boundary(&ensure, &rotation, &entitled, turn).await }
+                async move { through_the_boundary(&ensure, &rotation, &entitled, guest, turn).await }
             });
             match timeout_at(deadline, flight).await.map_err(|_| BrokerError::Late)? {
                 Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) => return Ok(self.login(user, turn)),
@@ -334,13 +350,19 @@ fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
 
 /// A flight, and one more where a new password period has begun meanwhile: a write that was slow may have undone what another replica wrote for that
 /// period, and whoever asked for it here may be gone.
-async fn through_the_boundary(ensure: &Ensure, rotation: &Rotation, entitled: &Entitled, then: Turn) -> Result<(), BrokerError> {
-    ensure.fly(&document(ensure, entitled, then)).await?;
+async fn through_the_boundary(
+    ensure: &Ensure,
+    rotation: &Rotation,
+    entitled: &Entitled,
+    guest: Guest,
+    then: Turn,
+) -> Result<(), BrokerError> {
+    ensure.fly(&document(ensure, entitled, then), guest).await?;
     let now = rotation.turn(entitled.identity().user(), ensure.clock.now());
     if (now.epoch, now.key) == (then.epoch, then.key) {
         return Ok(());
     }
     // Not before the grace is over: others still use what stands.
     sleep(now.hold.unwrap_or_default()).await;
-    ensure.fly(&document(ensure, entitled, now)).await
+    ensure.fly(&document(ensure, entitled, now), guest).await
 }

@@ -126,6 +126,7 @@ fn broker_config() -> broker::Config {
         hash: HashMode::Auto,
         adopt: Adopt::ElastauthGo,
         writes_per_minute: 1,
+        new_per_minute: 10_000,
         dry_run: false,
     }
 }

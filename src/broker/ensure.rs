@@ -4,8 +4,8 @@
 //! reading before writing is what respects an administrator who has disabled the user, and users that are not ours.
 
 use super::{
-    Adopt, BrokerError,
-    budget::Budget,
+    Adopt, BrokerError, Guest,
+    budget::{Arrivals, Budget},
     derive::{Derivers, Password},
     document::{Document, Owner, owner},
     doubt::Doubts,
@@ -32,10 +32,14 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-/// Flights that talk to the cluster at once. Enough to hide its latency, too few to crowd out its other work.
+/// Flights that talk to the cluster at once, and how many of them for strangers. Enough to hide its latency, too few to crowd out its other work.
 const CONVERSATIONS: usize = 64;
-/// Writes at once. A cluster that hashes slowly has few threads for it; more only wait there instead of here.
+const OF_STRANGERS: usize = 48;
+/// Writes at once, and how many of them of strangers. A cluster that hashes slowly has few threads for it; more only wait there instead of here.
 const WRITES: usize = 16;
+const WRITES_OF_STRANGERS: usize = 12;
+/// How long a flight queues for a place. Whoever waited longer would get it when the request that wanted it is about to give up.
+const QUEUE: Duration = Duration::from_secs(1);
 
 /// Everything that a flight needs.
 #[derive(Debug)]
@@ -49,8 +53,9 @@ pub(super) struct Ensure {
     audit: Audit,
     adopt: Adopt,
     budget: Budget,
-    conversations: Semaphore,
-    writes: Semaphore,
+    arrivals: Arrivals,
+    conversations: Places,
+    writes: Places,
     expiration: Duration,
     /// Whether passwords go as a cheap hash. Set to false for good by a cluster that refuses one and takes the password.
     hashed: AtomicBool,
@@ -76,16 +81,17 @@ impl Ensure {
             doubts: Doubts::default(),
             adopt: config.adopt,
             budget: Budget::new(config.writes_per_minute),
-            conversations: Semaphore::new(CONVERSATIONS),
-            writes: Semaphore::new(WRITES),
+            arrivals: Arrivals::new(config.new_per_minute),
+            conversations: Places::new(CONVERSATIONS, OF_STRANGERS),
+            writes: Places::new(WRITES, WRITES_OF_STRANGERS),
             expiration: config.expiration,
             hashed: AtomicBool::new(config.hash == super::HashMode::Auto),
         }
     }
 
     /// One flight. Afterwards the ledger knows what stands.
-    pub(super) async fn fly(&self, document: &Document) -> Result<(), BrokerError> {
-        let agreed = self.agree(document).await;
+    pub(super) async fn fly(&self, document: &Document, guest: Guest) -> Result<(), BrokerError> {
+        let agreed = self.agree(document, guest).await;
         self.metrics.ensured(match &agreed {
             Ok(None) => Step::Confirmed,
             Ok(Some(reason)) => reason.step(),
@@ -102,14 +108,14 @@ impl Ensure {
     }
 
     /// Makes the cluster agree; says why it had to be written, if it had.
-    async fn agree(&self, document: &Document) -> Result<Option<Reason>, BrokerError> {
+    async fn agree(&self, document: &Document, guest: Guest) -> Result<Option<Reason>, BrokerError> {
         let mut boarding = self.ledger.board(document.aim()).await;
         if self.is_vouched_for(&boarding) {
             return Ok(None);
         }
         let user = document.identity().user();
         let password = self.password(document);
-        let conversation = turn(&self.conversations).await?;
+        let conversation = self.conversations.queue(guest).await?;
         let answer = self.ask(document, &password).await?;
         // Whoever queues for a write keeps nobody from asking: writes that hang must not hold up those who have only to be confirmed.
         drop(conversation);
@@ -124,12 +130,15 @@ impl Ensure {
         };
         // The place among the writes is taken before the user is read: between the last look and the write there must be no queue, in which an
         // administrator's switch would go unseen.
-        let _turn = turn(&self.writes).await?;
+        let _place = self.writes.queue(guest).await?;
         let (_found, reason) = self.look(document, ours).await?;
         let reason = reason?;
         if reason == Reason::Changed && !self.budget.take(user, self.clock.now()) {
             self.metrics.over_budget();
             return Err(BrokerError::WriteBudget);
+        }
+        if reason == Reason::Absent && !self.arrivals.take(self.clock.now()) {
+            return Err(BrokerError::NewUsers);
         }
         self.write(document, &mut boarding, &password, reason).await.map(|()| Some(reason))
     }
@@ -261,11 +270,29 @@ impl Ensure {
     }
 }
 
-/// Queues for a place, in the order of coming. Whoever queues longer than a request waits gives up: nobody is waiting for it any more.
-async fn turn(places: &Semaphore) -> Result<SemaphorePermit<'_>, BrokerError> {
-    match timeout(super::PATIENCE, places.acquire()).await {
-        Ok(Ok(place)) => Ok(place),
-        Ok(Err(_)) | Err(_) => Err(BrokerError::Busy),
+/// Places that are queued for in the order of coming. Strangers have a queue of their own to their share of the places: a flood of them is never in front of
+/// somebody who is known.
+#[derive(Debug)]
+struct Places {
+    all: Semaphore,
+    of_strangers: Semaphore,
+}
+
+impl Places {
+    fn new(all: usize, of_strangers: usize) -> Self {
+        Self { all: Semaphore::new(all), of_strangers: Semaphore::new(of_strangers) }
+    }
+
+    /// A place, for as long as it is held. Whoever queues too long gives up.
+    async fn queue(&self, guest: Guest) -> Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>), BrokerError> {
+        let queue = async {
+            let own = match guest {
+                Guest::Known => None,
+                Guest::Stranger => Some(self.of_strangers.acquire().await.ok()?),
+            };
+            Some((own, self.all.acquire().await.ok()?))
+        };
+        timeout(QUEUE, queue).await.ok().flatten().ok_or(BrokerError::Busy)
     }
 }
 

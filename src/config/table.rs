@@ -105,6 +105,8 @@ table! {
     ADOPT: "users.adopt", Kind::OneOf(&[yes("never"), yes("elastauth-go"), yes("any")]), default = "elastauth-go";
     /// How often one user may be written in a minute before his requests are refused.
     WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
+    /// How many users whom the cluster does not have one replica makes in a minute. Beyond it strangers get 503; who is known is not touched by it.
+    NEW_PER_MINUTE: "users.new_per_minute", Kind::Number(1, 1_000_000), default = "1000";
 
     /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
     EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";

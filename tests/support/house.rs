@@ -90,6 +90,7 @@ impl House {
             hash: HashMode::Auto,
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,
+            new_per_minute: 10_000,
             dry_run: false,
         };
         change(&mut config);
