@@ -17,6 +17,7 @@ use crate::{
     telemetry::{
         audit::{self, Audit},
         metrics::Metrics,
+        skew::Skew,
     },
 };
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -72,8 +73,9 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let metrics = Metrics::new(clock.now());
-        let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
-        let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks).map_err(StartError::Ledger)?;
+        let skew = Skew::new(clock.clone(), config.broker.grace, metrics.clone());
+        let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics, &skew).map_err(StartError::ClusterTls)?;
+        let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks, &skew).map_err(StartError::Ledger)?;
         // Identity headers in answers have the names of those in questions, where there are such.
         let names = config.identity.providers.iter().find_map(|provider| match provider {
             ProviderConfig::Headers(names) => Some(names.clone()),
@@ -92,6 +94,7 @@ impl App {
             clock,
         )
         .watched(metrics, audit.clone())
+        .with_skew(skew)
         .with_admin(&config.admin, Arc::new(move || config.shown.clone()));
         let service = Arc::new(service);
         let admin = match config.admin.listen {

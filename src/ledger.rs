@@ -15,6 +15,7 @@ use crate::{
     model::{Fingerprint, Username},
     secret::SecretKey,
     shutdown::Tasks,
+    telemetry::skew::Skew,
 };
 use quick_cache::sync::Cache;
 use seal::{Fact, Kind};
@@ -150,13 +151,14 @@ impl Ledger {
     ///
     /// # Errors
     /// When a certificate file cannot be used.
-    pub fn start(config: &Config, store: StoreConfig, clock: &Clock, tasks: &Tasks) -> Result<Self, StartError> {
+    pub fn start(config: &Config, store: StoreConfig, clock: &Clock, tasks: &Tasks, skew: &Skew) -> Result<Self, StartError> {
         Ok(match store {
             StoreConfig::Memory => Self::new(config),
             StoreConfig::Redis(redis, scope) => {
                 // Nothing is heard yet.
                 let front = Arc::new(Front::new(config, Front::NEVER_HEARD));
-                let store = redis::Redis::start(&redis, &scope, Arc::clone(&front), clock.clone(), tasks).map_err(StartError::Redis)?;
+                let store =
+                    redis::Redis::start(&redis, &scope, Arc::clone(&front), clock.clone(), tasks, skew).map_err(StartError::Redis)?;
                 Self { front, store: Store::Redis(store) }
             }
             StoreConfig::File(folder, scope) => {

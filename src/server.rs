@@ -21,7 +21,7 @@ use crate::{
     },
     respond::{IdentityHeaders, Protocol, Response},
     shutdown::Tasks,
-    telemetry::{audit::Audit, metrics::Metrics},
+    telemetry::{audit::Audit, metrics::Metrics, skew::Skew},
 };
 use admin::{Admin, Page};
 use connection::Connection;
@@ -53,6 +53,7 @@ pub struct Service {
     metrics: Metrics,
     audit: Audit,
     admin: Admin,
+    skew: Skew,
 }
 
 impl Service {
@@ -71,6 +72,7 @@ impl Service {
             metrics: Metrics::default(),
             audit: Audit::default(),
             admin: Admin::default(),
+            skew: Skew::default(),
         }
     }
 
@@ -78,6 +80,12 @@ impl Service {
     #[must_use]
     pub fn watched(self, metrics: Metrics, audit: Audit) -> Self {
         Self { metrics, audit, ..self }
+    }
+
+    /// Tells in readiness whether the clocks agree.
+    #[must_use]
+    pub fn with_skew(self, skew: Skew) -> Self {
+        Self { skew, ..self }
     }
 
     /// Answers operators as `config` says; `show` tells the effective configuration, with its secrets already blotted out.

@@ -3,6 +3,7 @@
 pub mod audit;
 mod ecs;
 pub mod metrics;
+pub mod skew;
 
 use std::io::{self, IsTerminal as _};
 use tracing::{Dispatch, dispatcher::SetGlobalDefaultError};

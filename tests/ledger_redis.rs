@@ -21,12 +21,14 @@ mod tls;
 
 use elastauth::{
     broker,
+    clock::Clock,
     ledger::{
-        Forgotten, Others,
+        self, Forgotten, Ledger, Others, Scope,
         redis::{Config, Node, Place},
     },
     model::Username,
     secret::{SecretKey, SecretString},
+    telemetry::{metrics::Metrics, skew::Skew},
 };
 use house::{Flow, House, StoreConfig, Tasks, ask};
 use redis::Redis;
@@ -353,4 +355,30 @@ async fn shares(house: &House, config: &Config, user: &str) {
     house.calls();
     ask(&other.flow, user, "dev").await.unwrap();
     assert_eq!(house.calls(), Vec::<String>::new(), "{user}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
+    let redis = Redis::start(&[]).await;
+    let start = |ahead_ms: u64| {
+        let clock = Clock::Manual(Arc::new((1_800_000_000_000 + ahead_ms).into()));
+        let (tasks, skew) = (Tasks::default(), Skew::new(clock.clone(), Duration::from_millis(500), Metrics::default()));
+        let scope = Scope {
+            cluster: "default".to_owned(),
+            key: SecretKey::parse("3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c").unwrap(),
+            previous: None,
+            expiration: Duration::from_hours(1),
+        };
+        let store = StoreConfig::Redis(Box::new(at(&format!("127.0.0.1:{}", redis.port))), Box::new(scope));
+        (Ledger::start(&ledger::Config { capacity: 10 }, store, &clock, &tasks, &skew).unwrap(), tasks, skew)
+    };
+    let ((_one, ones, one), (_two, twos, two)) = (start(0), start(400));
+    sleep(Duration::from_millis(2_500)).await;
+    assert_eq!((one.state(), two.state()), (Ok(()), Ok(())), "within the grace");
+    let (_three, threes, three) = start(30_000);
+    until("the clock that is ahead", || one.state().is_err() && two.state().is_err()).await;
+    assert_eq!(three.state(), Ok(()), "who is ahead cannot tell a clock that is behind from a long way");
+    for tasks in [ones, twos, threes] {
+        tasks.end();
+    }
 }

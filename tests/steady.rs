@@ -246,3 +246,25 @@ async fn a_flood_of_strangers_at_a_slow_cluster_does_not_slow_those_who_are_know
         assert!(done.is_err_and(|error| error.is_cancelled()), "every stranger was answered as he should be");
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_differs_from_the_clusters_is_reported_and_refuses_nobody() {
+    let stage = Stage::planned(Plan { more: "enable_metrics: true", ..Plan::default() }).await;
+    let ready = async || stage.gateway().get("/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)]).await;
+    assert_eq!(ready().await.json()["checks"]["clock"], serde_json::json!({"status": "OK"}));
+    stage.cluster.set_date(http::HeaderValue::from_static("Tue, 14 Nov 2023 22:13:20 GMT"));
+    for user in ["alice", "bob"] {
+        assert!(stage.works(&stage.ask(user, "dev").await));
+    }
+    let answer = ready().await;
+    let (status, clock) = (answer.status, answer.json()["checks"]["clock"].clone());
+    assert_eq!((status.as_u16(), &clock["status"]), (200, &"DEGRADED".into()));
+    assert!(clock["error"].as_str().unwrap().contains("more than `credentials.grace`"), "{clock}");
+    // Whoever is not believed hears that something is wrong, and no more.
+    let told = stage.stranger().get("/elastauth/ready", &[]).await.json();
+    assert_eq!(told["checks"]["clock"], serde_json::json!({"status": "DEGRADED"}));
+    let metrics = stage.gateway().get("/elastauth/metrics", &[("x-elastauth-key", GATEWAY_KEY)]).await.text();
+    assert!(metrics.contains("elastauth_clock_difference_seconds{witness=\"cluster\"} -"), "{metrics}");
+    let log = stage.elastauth.log();
+    assert_eq!(log.lines().filter(|line| line.contains("differ by more than")).count(), 1, "{log}");
+}

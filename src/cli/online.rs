@@ -7,6 +7,7 @@ use crate::{
     config,
     ledger::{self, Ledger, StoreConfig},
     shutdown::Tasks,
+    telemetry::skew::Skew,
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -42,7 +43,7 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
 async fn store(config: &config::Config) -> Option<Tried> {
     let (what, tasks) = (|kind: &str| format!("cache.type: {kind}"), Tasks::default());
     let StoreConfig::Redis(..) = &config.store else { return None };
-    let tried = match Ledger::start(&ledger::Config { capacity: 1 }, config.store.clone(), &Clock::System, &tasks) {
+    let tried = match Ledger::start(&ledger::Config { capacity: 1 }, config.store.clone(), &Clock::System, &tasks, &Skew::default()) {
         Err(error) => Tried { what: what("redis"), ok: false, found: reason(&error) },
         Ok(ledger) => {
             let mut state = ledger.store_state();

@@ -6,7 +6,10 @@ use super::{
     nodes::{Node, Nodes, Purpose, Turn},
     wire::{Answer, Unfit},
 };
-use crate::telemetry::metrics::{Call, CallEnd, Metrics};
+use crate::telemetry::{
+    metrics::{Call, CallEnd, Metrics},
+    skew::{Skew, Witness},
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -73,6 +76,7 @@ pub(super) struct Caller {
     nodes: Nodes,
     timeouts: Timeouts,
     metrics: Metrics,
+    skew: Skew,
     reads: Semaphore,
     writes: Semaphore,
 }
@@ -92,7 +96,7 @@ pub(super) struct Ask<'a> {
 }
 
 impl Caller {
-    pub(super) fn new(nodes: Nodes, tls: rustls::ClientConfig, timeouts: Timeouts, metrics: Metrics) -> Self {
+    pub(super) fn new(nodes: Nodes, tls: rustls::ClientConfig, timeouts: Timeouts, metrics: Metrics, skew: Skew) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -107,7 +111,7 @@ impl Caller {
             // on another. That is safe for writes too: not a byte of them was sent.
             .retry_canceled_requests(true)
             .build(connector);
-        Self { client, nodes, timeouts, metrics, reads: Semaphore::new(MAX_READS), writes: Semaphore::new(MAX_WRITES) }
+        Self { client, nodes, timeouts, metrics, skew, reads: Semaphore::new(MAX_READS), writes: Semaphore::new(MAX_WRITES) }
     }
 
     pub(super) fn nodes(&self) -> &Nodes {
@@ -189,6 +193,7 @@ impl Caller {
     ) -> Result<(Answer, Option<Source>), CallError> {
         let name = &node.name;
         let (request, sent) = request(node, ask).map_err(|error| CallError::not_sent(name, Unsent::Unsendable, Some(Arc::new(error))))?;
+        let asked = self.skew.now();
         let mut response = pin!(self.client.request(request));
         let response = match timeout_at(departure, &mut response).await {
             Ok(response) => response,
@@ -205,6 +210,9 @@ impl Caller {
             }
         })?;
         let (head, body) = response.into_parts();
+        if let Some(date) = head.headers.get(header::DATE) {
+            self.skew.dated(Witness::Cluster, date, asked);
+        }
         let (body, source) = match whole(body, deadline).await {
             Ok(body) => (Ok(body), None),
             Err((loss, source)) => (Err(loss), source),

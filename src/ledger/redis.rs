@@ -27,6 +27,7 @@ use crate::{
     clock::{Clock, Timestamp},
     model::Username,
     shutdown::Tasks,
+    telemetry::skew::Skew,
 };
 use aws_lc_rs::rand;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -70,6 +71,7 @@ struct Shared {
     seals: Seals,
     front: Arc<Front>,
     clock: Clock,
+    skew: Skew,
     /// Stands before every name.
     prefix: String,
     channel: String,
@@ -101,7 +103,14 @@ struct Counts {
 
 impl Redis {
     /// Prepares the way and sets out on it; does not wait to arrive.
-    pub(super) fn start(config: &Config, scope: &Scope, front: Arc<Front>, clock: Clock, tasks: &Tasks) -> Result<Self, SetUpError> {
+    pub(super) fn start(
+        config: &Config,
+        scope: &Scope,
+        front: Arc<Front>,
+        clock: Clock,
+        tasks: &Tasks,
+        skew: &Skew,
+    ) -> Result<Self, SetUpError> {
         let health = Arc::new(Health::new(clock.clone()));
         let mut own = [0; 8];
         rand::fill(&mut own).map_err(|_| SetUpError::NoRandomness)?;
@@ -111,6 +120,7 @@ impl Redis {
             seals: Seals::new(&scope.key, scope.previous.as_ref(), &scope.cluster),
             front,
             clock,
+            skew: skew.clone(),
             prefix: format!("elastauth:{}:", scope.cluster),
             channel: format!("elastauth:{}", scope.cluster),
             lasts: scope.expiration,

@@ -123,8 +123,8 @@ pub(super) struct Letter {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
-    /// Its writer is there and reaches the store.
-    Beat,
+    /// Its writer is there and reaches the store; the time by its clock.
+    Beat(Timestamp),
     /// This user is being written, or was: from now on nothing but this fingerprint may be believed.
     Changed(Username, Fingerprint),
 }
@@ -201,9 +201,12 @@ impl Seal {
     pub(super) fn close_letter(&self, letter: &Letter) -> Option<Vec<u8>> {
         let mut text = Vec::with_capacity(64);
         text.extend_from_slice(&letter.from);
-        if let News::Changed(user, fingerprint) = &letter.news {
-            text.extend_from_slice(&fingerprint.0);
-            text.extend_from_slice(user.as_str().as_bytes());
+        match &letter.news {
+            News::Changed(user, fingerprint) => {
+                text.extend_from_slice(&fingerprint.0);
+                text.extend_from_slice(user.as_str().as_bytes());
+            }
+            News::Beat(now) => text.extend_from_slice(&now.0.to_be_bytes()),
         }
         let nonce = self.letters.seal_in_place_append_tag(Aad::empty(), &mut text).ok()?;
         let mut closed = Vec::with_capacity(18 + text.len());
@@ -220,8 +223,8 @@ impl Seal {
         let (from, rest) = text.split_first_chunk()?;
         let news = match rest.split_first_chunk() {
             Some((fingerprint, user)) => News::Changed(Username::parse(std::str::from_utf8(user).ok()?).ok()?, Fingerprint(*fingerprint)),
-            None if rest.is_empty() => News::Beat,
-            None => return None,
+            // Shorter than a fingerprint: there is no user in it.
+            None => News::Beat(Timestamp(u64::from_be_bytes(rest.try_into().ok()?))),
         };
         Some(Letter { from: *from, news })
     }
@@ -327,7 +330,7 @@ mod tests {
             assert_eq!(seals('3', "default").open(&closed), Err(Worthless::Foreign));
             assert_eq!(own.open(closed.get(..closed.len() - 1).unwrap()), Err(Worthless::Damaged));
         }
-        let beat = Letter { from: [9; 8], news: News::Beat };
+        let beat = Letter { from: [9; 8], news: News::Beat(FACT.at) };
         assert_eq!(own.open(&own.of(Under::Current).close_letter(&beat).unwrap()), Ok(beat));
     }
 

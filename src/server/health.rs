@@ -67,7 +67,8 @@ pub(super) async fn answer(connection: &Connection, request: &Parts, endpoint: E
                 "status": word,
                 "checks": {
                     "elasticsearch": check(cluster, told),
-                    "cache": store(service.flow.store_state(), told),
+                    "cache": degraded(service.flow.store_state().map(Some), told),
+                    "clock": degraded(service.skew.state().map(|()| None), told),
                     // It lives in this process: it is there when that is.
                     "provider": {"status": "OK", "message": "authelia"},
                 },
@@ -88,10 +89,11 @@ fn check(result: Result<(), String>, told: bool) -> Value {
     }
 }
 
-/// A store that is away makes nobody `NOT_READY`: every login works without it, and all replicas would leave the service at once.
-fn store(state: Result<&'static str, String>, told: bool) -> Value {
+/// A store that is away and clocks that differ make nobody `NOT_READY`: logins work all the same, and all replicas would leave the service at once.
+fn degraded(state: Result<Option<&'static str>, String>, told: bool) -> Value {
     match state {
-        Ok(kind) => json!({"status": "OK", "message": kind}),
+        Ok(None) => json!({"status": "OK"}),
+        Ok(Some(kind)) => json!({"status": "OK", "message": kind}),
         Err(why) if told => json!({"status": "DEGRADED", "error": why}),
         Err(_) => json!({"status": "DEGRADED"}),
     }

@@ -9,6 +9,7 @@ pub(crate) use elastauth::{
     flow::{AuthError, Flow, Grant},
     ledger::StoreConfig,
     shutdown::Tasks,
+    telemetry::skew::Skew,
 };
 use elastauth::{
     clock::Clock,
@@ -103,7 +104,7 @@ impl House {
             previous: config.previous_key.as_ref().map(|previous| previous.key.clone()),
             expiration: config.expiration,
         };
-        let ledger = Ledger::start(&ledger::Config { capacity: 10_000 }, store(scope), &clock, tasks).unwrap();
+        let ledger = Ledger::start(&ledger::Config { capacity: 10_000 }, store(scope), &clock, tasks, &Skew::default()).unwrap();
         let broker = Broker::new(config, cluster, ledger, clock, tasks.clone()).unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::shutdown::Tasks;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -31,6 +31,7 @@ pub(super) struct Node {
     pub(super) faults: Mutex<Faults>,
     pub(super) stopped: CancellationToken,
     pub(super) tasks: Tasks,
+    pub(super) date: Mutex<Option<HeaderValue>>,
 }
 
 /// No test needs more at once; beyond it connections wait in the system's queue.
@@ -83,6 +84,8 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, node: &Arc<Node>) {
         // Also the time for which an idle connection is kept.
         .header_read_timeout(Duration::from_mins(1))
         .max_headers(512)
+        // As with the real one.
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     // A hang-up, or one of our own faults: both are meant.
@@ -118,7 +121,11 @@ impl Node {
             Ok((route, body)) => self.weathered(route, caller, body, &by, &path).await?,
         };
         self.calls.held().end(call, answer.status);
-        Ok(answer.into_response(course))
+        let mut response = answer.into_response(course);
+        if let Some(date) = &*self.date.held() {
+            response.headers_mut().insert(header::DATE, date.clone());
+        }
+        Ok(response)
     }
 
     /// What is refused before anybody asks who is calling, and the body.

@@ -3,6 +3,7 @@ use crate::{
     ledger::{Config, Entry, Ledger, StoreConfig, Under},
     model::{Fingerprint, Username},
     secret::SecretKey,
+    telemetry::skew::Skew,
 };
 use std::fs;
 
@@ -38,7 +39,7 @@ impl Process {
         };
         let clock = Clock::Manual(Arc::new(now.0.into()));
         let store = StoreConfig::File(folder.to_owned(), Box::new(scope));
-        Self { ledger: Ledger::start(&Config { capacity }, store, &clock, &tasks).unwrap(), tasks }
+        Self { ledger: Ledger::start(&Config { capacity }, store, &clock, &tasks, &Skew::default()).unwrap(), tasks }
     }
 
     async fn knows(&self, user: &str, fingerprint: Fingerprint) -> bool {
@@ -129,7 +130,7 @@ async fn a_table_that_is_full_of_what_is_too_old_has_room_again() {
     };
     let tasks = Tasks::default();
     let store = StoreConfig::File(folder.path().to_owned(), Box::new(scope));
-    let ledger = Ledger::start(&Config { capacity: 10 }, store, &Clock::Manual(Arc::clone(&clock)), &tasks).unwrap();
+    let ledger = Ledger::start(&Config { capacity: 10 }, store, &Clock::Manual(Arc::clone(&clock)), &tasks, &Skew::default()).unwrap();
     let later = NOW.after(Duration::from_hours(2));
     clock.store(later.0, Ordering::SeqCst);
     // The first who finds no room has the old ones taken out; it happens in the background.

@@ -4,7 +4,10 @@
 //! believes that it hears only for as long as it hears itself: that proves the whole way, from publishing to hearing.
 
 use super::{Shared, health::Part, link::Waits};
-use crate::ledger::seal::{Letter, News, Under};
+use crate::{
+    ledger::seal::{Letter, News, Under},
+    telemetry::skew::Witness,
+};
 use futures_util::StreamExt as _;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -60,7 +63,7 @@ pub(super) async fn hear(shared: &Shared) {
 pub(super) async fn beat(shared: &Shared) {
     loop {
         shared.forget_foreign();
-        let letter = Letter { from: shared.own, news: News::Beat };
+        let letter = Letter { from: shared.own, news: News::Beat(shared.clock.now()) };
         if let Some(letter) = shared.seals.of(Under::Current).close_letter(&letter) {
             let mut publish = redis::Cmd::new();
             publish.arg("PUBLISH").arg(&shared.channel).arg(letter);
@@ -94,7 +97,10 @@ fn takes(shared: &Shared, closed: &[u8]) -> bool {
             let _known = shared.front.contradict(&user, fingerprint);
             false
         }
-        Ok(Letter { news: News::Beat, .. }) => false,
+        Ok(Letter { news: News::Beat(now), .. }) => {
+            shared.skew.heard(Witness::Replica, now);
+            false
+        }
         Err(worthless) => {
             shared.worthless(worthless);
             false
