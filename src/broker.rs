@@ -16,7 +16,7 @@ use crate::{
     clock::{Clock, Timestamp},
     cluster::Cluster,
     ledger::{Entry, Forgotten, Ledger},
-    model::{Fingerprint, Username},
+    model::{Fingerprint, Username, mixed},
     roles::Entitled,
     secret::{NoRandomness, SecretKey},
     shutdown::Tasks,
@@ -310,7 +310,7 @@ impl Broker {
             Some(Entry::InFlux) => return Lookup::Stale,
             None => return Lookup::Miss,
         };
-        let believed = if self.ensure.doubts.about(user, now) { DOUBTFUL_FOR } else { self.expiration };
+        let believed = if self.ensure.doubts.about(user, now) { DOUBTFUL_FOR } else { believed(user, seen, self.expiration) };
         // An entry from the future (a clock set back) has no age and is not believed.
         let fresh = now.since(seen).is_some_and(|age| age < believed);
         if fresh && fingerprint == wanted { Lookup::Hit } else { Lookup::Stale }
@@ -341,6 +341,19 @@ impl Broker {
     }
 }
 
+/// How long what the cluster said then is believed: between half of `cache.expiration` and all of it, drawn anew for each user and each check. Users who were
+/// all checked in the same minute (a start, a busy morning) would else all be checked in the same minute again, for ever.
+fn believed(user: &Username, seen: Timestamp, expiration: Duration) -> Duration {
+    let half = expiration / 2;
+    // The sixteen highest bits are as even as any.
+    half + half.mul_f64(f64::from(u16::from_be_bytes(first_two(mixed(user.place() ^ seen.0)))) / 65_536.0)
+}
+
+fn first_two(number: u64) -> [u8; 2] {
+    let [one, two, ..] = number.to_be_bytes();
+    [one, two]
+}
+
 /// What this user is to stand with in this period.
 fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
     let deriver = ensure.derivers.of(turn.key);
@@ -365,4 +378,34 @@ async fn through_the_boundary(
     // Not before the grace is over: others still use what stands.
     sleep(now.hold.unwrap_or_default()).await;
     ensure.fly(&document(ensure, entitled, now), guest).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand users who are active all the time and were first checked within one second; a check is due as soon as the last one is believed no more.
+    #[test]
+    fn checks_of_ten_thousand_users_spread_and_stay_spread() {
+        let hour = Duration::from_hours(1);
+        let mut checks = vec![0_u32; 10 * 60];
+        for n in 0..10_000_u64 {
+            let user = Username::parse(&format!("user-{n}")).unwrap();
+            let start = 1_800_000_000_000;
+            let mut seen = Timestamp(start + n / 10);
+            loop {
+                seen = seen.after(believed(&user, seen, hour));
+                let Some(minute) = checks.get_mut(usize::try_from((seen.0 - start) / 60_000).unwrap()) else { break };
+                *minute += 1;
+            }
+        }
+        // The first half hour has none. From then on no minute has more than twice the mean.
+        let later = checks.get(30..).unwrap();
+        let mean = f64::from(later.iter().sum::<u32>()) / 570.0;
+        let peak = f64::from(*later.iter().max().unwrap());
+        assert!(peak <= 2.0 * mean, "{peak} in one minute, {mean} in the mean");
+        let (least, most) = ((0..1_000).map(|n| believed(&Username::parse("u").unwrap(), Timestamp(n), hour)))
+            .fold((hour, Duration::ZERO), |(least, most), time| (least.min(time), most.max(time)));
+        assert!(least >= hour / 2 && most < hour, "{least:?} {most:?}");
+    }
 }

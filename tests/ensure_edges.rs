@@ -25,12 +25,15 @@ async fn until(what: &str, mut said: impl FnMut() -> bool) {
 async fn a_user_disabled_while_its_write_waits_for_its_turn_stays_disabled() {
     let house = House::new().await;
     house.ask("alice", "dev").await.unwrap();
+    for n in 0..16 {
+        house.ask(&format!("user-{n}"), "dev").await.unwrap();
+    }
     house.calls();
     house.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::Delay(Duration::from_millis(800))));
     let mut crowd = tokio::task::JoinSet::new();
     for n in 0..16 {
         let flow = Arc::clone(&house.flow);
-        crowd.spawn(async move { ask(&flow, &format!("user-{n}"), "dev").await.map(drop) });
+        crowd.spawn(async move { ask(&flow, &format!("user-{n}"), "admins").await.map(drop) });
     }
     let writing = || house.cluster.calls().iter().filter(|call| call.line().starts_with("PUT")).count() == 16;
     until("sixteen writes in the air", writing).await;

@@ -268,3 +268,108 @@ async fn a_clock_that_differs_from_the_clusters_is_reported_and_refuses_nobody()
     let log = stage.elastauth.log();
     assert_eq!(log.lines().filter(|line| line.contains("differ by more than")).count(), 1, "{log}");
 }
+
+/// Asks for everybody at once, over and over, until each has got in; says how many answers were no login.
+async fn rush(stage: &Stage, users: usize) -> usize {
+    let mut rush = JoinSet::new();
+    for n in 0..users {
+        let gateway = stage.gateway().clone();
+        rush.spawn(async move {
+            for refused in 0.. {
+                let answer = gateway.send(for_user(&format!("user-{n}"))).await.unwrap();
+                if answer.status == 200 {
+                    return refused;
+                }
+                assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")));
+                sleep(Duration::from_millis(200)).await;
+            }
+            0
+        });
+    }
+    rush.join_all().await.into_iter().sum()
+}
+
+#[tokio::test]
+async fn a_start_with_everybody_at_the_door_is_no_stampede() {
+    let more = "users: {new_per_minute: 1000000}";
+    let first = Stage::planned(Plan { more, ..Plan::default() }).await;
+    rush(&first, 500).await;
+    assert_eq!(calls(&first, "PUT"), 500);
+    // Whoever starts next finds five hundred users at its door, all of them at once, and a cluster that takes its time.
+    let second = first.replica(Plan { more, ..Plan::default() }).await;
+    first.cluster.fault(Fault::new(Endpoint::Any, Misbehaviour::Delay(Duration::from_millis(50))));
+    first.cluster.forget_calls();
+    let _earlier = first.cluster.busiest();
+    rush(&second, 500).await;
+    assert!(first.cluster.busiest() <= 64, "bounded calls in flight");
+    assert_eq!(first.cluster.calls().len(), 500, "each is asked about once");
+}
+
+fn file_ledger(folder: &std::path::Path) -> String {
+    format!("cache: {{type: file, path: {folder:?}}}\nusers: {{new_per_minute: 1000000, writes_per_minute: 1000}}\nenable_metrics: true")
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_the_next_start_on_the_same_file_repairs_what_there_is_to_repair() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = file_ledger(folder.path());
+    let first = Stage::planned(Plan { more: &more, ..Plan::default() }).await;
+    first.cluster.fault(Fault::new(Endpoint::Any, Misbehaviour::Delay(Duration::from_millis(5))));
+    let cluster = first.cluster.clone();
+    let mut running = first.replica(Plan { more: "", ..Plan::default() }).await;
+    drop(first);
+    for round in 0..5 {
+        running.elastauth.kill();
+        running = running.replica(Plan { more: &more, ..Plan::default() }).await;
+        assert!(!running.elastauth.log().contains("another process"), "{}", running.elastauth.log());
+        // Users whose groups change all the time, and each login used as soon as it is there.
+        let mut traffic = JoinSet::new();
+        for client in 0..20 {
+            let (gateway, cluster) = (running.gateway().clone(), cluster.clone());
+            traffic.spawn(async move {
+                for n in 0.. {
+                    let (user, groups) = (format!("user-{client}"), if (n + round) % 3 == 0 { "ops" } else { "dev" });
+                    let asked = question("/elastauth", &[("remote-user", user.as_bytes()), ("remote-groups", groups.as_bytes())]);
+                    // The program may be killed under the question.
+                    let Ok(answer) = gateway.send(asked).await else { return };
+                    assert_eq!(answer.status, 200, "{answer:?}");
+                    assert!(cluster.accepts(&answer.headers[http::header::AUTHORIZATION]), "{user} with {groups} in round {round}");
+                    let role = if groups == "ops" { "monitoring_user" } else { "editor" };
+                    assert!(cluster.user(&user).unwrap().roles.contains(&role.to_owned()), "{user} with {groups} in round {round}");
+                }
+            });
+        }
+        sleep(Duration::from_millis(300 + 130 * round)).await;
+        running.elastauth.kill();
+        while let Some(done) = traffic.join_next().await {
+            done.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_file_is_told_so_and_a_file_that_is_no_ledger_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ledger"), "something else").unwrap();
+    let more = file_ledger(folder.path());
+    let mut first = Stage::planned(Plan { more: &more, ..Plan::default() }).await;
+    assert!(first.elastauth.log().contains("it is set aside"), "{}", first.elastauth.log());
+    assert_eq!(std::fs::read_to_string(folder.path().join("ledger.damaged")).unwrap(), "something else");
+    let second = first.replica(Plan { more: &more, ..Plan::default() }).await;
+    assert!(second.elastauth.log().contains("another process has the folder"), "{}", second.elastauth.log());
+    let cache = async |stage: &Stage| {
+        let answer = stage.gateway().get("/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)]).await;
+        assert_eq!(answer.status, 200);
+        answer.json()["checks"]["cache"]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((cache(&first).await, cache(&second).await), ("OK".to_owned(), "DEGRADED".to_owned()));
+    for stage in [&first, &second] {
+        assert!(stage.works(&stage.ask("alice", "dev").await));
+    }
+    // In order or not, whoever comes next finds what was learnt.
+    assert!(first.elastauth.terminate().await.success());
+    let third = second.replica(Plan { more: &more, ..Plan::default() }).await;
+    second.cluster.forget_calls();
+    assert!(third.works(&third.ask("alice", "dev").await));
+    assert_eq!(third.calls(), Vec::<String>::new());
+}

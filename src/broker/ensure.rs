@@ -246,7 +246,8 @@ impl Ensure {
     fn is_vouched_for(&self, boarding: &Boarding) -> bool {
         let now = self.clock.now();
         let Some(seen) = boarding.vouched() else { return false };
-        let vouched = now.since(seen).is_some_and(|age| age < self.expiration) && !self.doubts.about(boarding.user(), now);
+        let believed = super::believed(boarding.user(), seen, self.expiration);
+        let vouched = now.since(seen).is_some_and(|age| age < believed) && !self.doubts.about(boarding.user(), now);
         if vouched {
             self.ledger.adopt(boarding, seen, now);
             self.metrics.remembered(self.ledger.len());

@@ -125,6 +125,12 @@ impl StandIn {
         self.node.calls.held().count()
     }
 
+    /// The most calls that this node had at once since this was last asked.
+    #[must_use]
+    pub fn busiest(&self) -> u64 {
+        self.node.calls.held().busiest()
+    }
+
     /// Empties the record of calls; [`Self::count`] goes on.
     pub fn forget_calls(&self) {
         self.node.calls.held().forget();

@@ -115,6 +115,7 @@ impl Node {
         let target = head.uri.path_and_query().map_or(path.as_str(), |whole| whole.as_str());
         let through_gateway = head.headers.contains_key(header::VIA);
         let call = self.calls.held().begin(&head.method, target, by.clone(), through_gateway);
+        let _open = Open(&self.calls);
 
         let (answer, course) = match Self::taken(&head, body).await {
             Err(refusal) => (refusal, Course::Whole),
@@ -207,6 +208,15 @@ impl Node {
             Some(M::SecurityUnavailable) if like_reserved => (unavailable(&name), Course::Whole),
             Some(M::SecurityUnavailable) => (envelope(StatusCode::UNAUTHORIZED, &name, path), Course::Whole),
         })
+    }
+}
+
+/// A call for as long as it is there, however it ends.
+struct Open<'a>(&'a Mutex<Calls>);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.held().close();
     }
 }
 
