@@ -306,7 +306,10 @@ async fn a_start_with_everybody_at_the_door_is_no_stampede() {
 }
 
 fn file_ledger(folder: &std::path::Path) -> String {
-    format!("cache: {{type: file, path: {folder:?}}}\nusers: {{new_per_minute: 1000000, writes_per_minute: 1000}}\nenable_metrics: true")
+    format!(
+        "cache: {{type: file, path: '{}'}}\nusers: {{new_per_minute: 1000000, writes_per_minute: 1000}}\nenable_metrics: true",
+        folder.display()
+    )
 }
 
 #[tokio::test]

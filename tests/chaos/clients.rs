@@ -1,0 +1,189 @@
+//! Users and their browsers. Each request carries the groups that its user has at that moment, goes to whichever replica chance says, and its login is used at once and
+//! once more a little later, as a gateway with a slow request would.
+
+use crate::{
+    Chance, World,
+    support::{http::Answer, stage::question},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderValue, header};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+/// Users whose groups never change, and users whose groups do.
+const STEADY: usize = 120;
+const CHANGING: usize = 80;
+const CLIENTS: u64 = 24;
+/// How long after an answer its login is used for the last time. Well within the grace.
+const LATER: u64 = 150;
+
+/// Groups that a user may have, with the roles that they give beside `viewer`.
+const GROUPS: [(&str, &[&str]); 4] =
+    [("", &[]), ("dev", &["editor"]), ("ops", &["monitoring_user"]), ("dev,ops", &["editor", "monitoring_user"])];
+
+/// Who has which groups now.
+pub(crate) struct Directory {
+    users: Vec<Mutex<User>>,
+}
+
+struct User {
+    name: String,
+    groups: usize,
+    /// For each set of groups: when a request with it was last about, and how many are.
+    seen: [Option<Instant>; GROUPS.len()],
+    about: [u32; GROUPS.len()],
+    /// Whether some replica has let the user in: from then on a refusal needs a reason.
+    known: bool,
+}
+
+impl Directory {
+    pub(crate) fn new() -> Self {
+        let users = (0..STEADY + CHANGING).map(|n| {
+            let name = if n < STEADY { format!("steady-{n}") } else { format!("changing-{n}") };
+            Mutex::new(User { name, groups: n % GROUPS.len(), seen: [None; GROUPS.len()], about: [0; GROUPS.len()], known: false })
+        });
+        Self { users: users.collect() }
+    }
+}
+
+pub(crate) fn start(world: &Arc<World>, seed: u64) -> Vec<JoinHandle<()>> {
+    let changes = tokio::spawn(change_groups(Arc::clone(world), Chance::new(seed, 1)));
+    let clients = (0..CLIENTS).map(|n| tokio::spawn(client(Arc::clone(world), Chance::new(seed, 100 + n))));
+    clients.chain([changes]).collect()
+}
+
+/// Somebody gets other groups a few times a second.
+async fn change_groups(world: Arc<World>, mut chance: Chance) {
+    while Instant::now() < world.end {
+        let place = STEADY + usize::try_from(chance.below(CHANGING as u64)).unwrap();
+        world.directory.users[place].lock().unwrap().groups = usize::try_from(chance.below(GROUPS.len() as u64)).unwrap();
+        world.report.count("changes of groups");
+        sleep(Duration::from_millis(50 + chance.below(150))).await;
+    }
+}
+
+async fn client(world: Arc<World>, mut chance: Chance) {
+    while Instant::now() < world.end {
+        // Some come often: the same user through several connections at once, too.
+        let user = if chance.below(3) == 0 { chance.below(8) * 25 } else { chance.below((STEADY + CHANGING) as u64) };
+        visit(&world, usize::try_from(user).unwrap(), &mut chance).await;
+        sleep(Duration::from_millis(20 + chance.below(60))).await;
+    }
+}
+
+async fn visit(world: &Arc<World>, place: usize, chance: &mut Chance) {
+    let (name, groups, known) = {
+        let mut user = world.directory.users[place].lock().unwrap();
+        let groups = user.groups;
+        user.about[groups] += 1;
+        (user.name.clone(), groups, user.known)
+    };
+    let asked = Instant::now();
+    let answer = ask(world, &name, GROUPS[groups].0, chance).await;
+    match answer {
+        Some(answer) if answer.status == 200 => {
+            world.report.count("granted");
+            world.report.answered(asked.elapsed());
+            let login = answer.headers.get(header::AUTHORIZATION).cloned();
+            use_login(world, place, groups, &name, login.as_ref(), "at once");
+            let mut user = world.directory.users[place].lock().unwrap();
+            user.known = true;
+            leave(&mut user, groups);
+            drop(user);
+            let (world, later) = (Arc::clone(world), Duration::from_millis(20 + chance.below(LATER - 20)));
+            tokio::spawn(async move {
+                sleep(later).await;
+                use_login(&world, place, groups, &name, login.as_ref(), "later");
+            });
+        }
+        other => {
+            leave(&mut world.directory.users[place].lock().unwrap(), groups);
+            refused(world, &name, known, asked, other.as_ref());
+        }
+    }
+}
+
+fn leave(user: &mut User, groups: usize) {
+    user.about[groups] -= 1;
+    user.seen[groups] = Some(Instant::now());
+}
+
+/// As a gateway with a balancer in front of the replicas: where nobody listens, or a connection breaks, the next one is asked.
+async fn ask(world: &World, user: &str, groups: &str, chance: &mut Chance) -> Option<Answer> {
+    let gateways = world.gateways.read().unwrap().clone();
+    let start = usize::try_from(chance.below(gateways.len() as u64)).unwrap();
+    for n in 0..gateways.len() {
+        let asked = question("/elastauth", &[("remote-user", user.as_bytes()), ("remote-groups", groups.as_bytes())]);
+        if let Ok(answer) = gateways[(start + n) % gateways.len()].send(asked).await {
+            return Some(answer);
+        }
+        world.report.count("asked another replica");
+    }
+    None
+}
+
+fn refused(world: &World, name: &str, known: bool, asked: Instant, answer: Option<&Answer>) {
+    let what = if known { "failed answer" } else { "failed first login" };
+    let sky = world.sky.lock().unwrap().clone();
+    match sky.excuse(asked) {
+        Some(why) => world.report.allowed(what, why),
+        None if world.report.has_stalled() => world.report.allowed(what, "the machine stood still"),
+        None => {
+            let told = answer.map_or("no replica answered".to_owned(), |answer| format!("{} {}", answer.status, answer.text()));
+            world.report.violation("failed answer", format!("{name} after {:?}: {told}; weather: {sky:?}", asked.elapsed()));
+        }
+    }
+}
+
+/// Uses a login against the cluster, and looks which roles stand there at that moment.
+fn use_login(world: &World, place: usize, groups: usize, name: &str, login: Option<&HeaderValue>, when: &'static str) {
+    world.report.count(if when == "later" { "used later" } else { "used at once" });
+    let pair = login.and_then(|login| login.to_str().ok()?.strip_prefix("Basic ").map(str::to_owned));
+    let pair = pair.and_then(|encoded| String::from_utf8(STANDARD.decode(encoded).ok()?).ok());
+    let Some((who, _)) = pair.as_deref().and_then(|pair| pair.split_once(':')) else {
+        return world.report.violation("wrong identity", format!("{name}: no login at all"));
+    };
+    if who != name {
+        return world.report.violation("wrong identity", format!("{name} got a login of {who}"));
+    }
+    let accepted = login.is_some_and(|login| world.cluster.accepts(login));
+    let standing = world.cluster.user(name).map(|user| user.roles.into_iter().collect::<BTreeSet<_>>()).unwrap_or_default();
+    let sky = world.sky.lock().unwrap().clone();
+    if !accepted {
+        if world.report.has_stalled() {
+            world.report.allowed("rejected login", "the machine stood still");
+        } else {
+            world.report.violation("rejected login", format!("{name}, used {when}; weather: {sky:?}"));
+        }
+    }
+    let given: BTreeSet<String> = GROUPS[groups].1.iter().chain(&["viewer"]).map(|role| (*role).to_owned()).collect();
+    let (excess, missing) = (standing.difference(&given).count(), given.difference(&standing).count());
+    if excess + missing == 0 {
+        return;
+    }
+    // Two requests with different groups at once, or shortly after each other, pull at one user: that is the documented bound between replicas.
+    let other = {
+        let user = world.directory.users[place].lock().unwrap();
+        let others = (0..GROUPS.len()).filter(|other| *other != groups);
+        others.filter_map(|other| if user.about[other] > 0 { Some(Duration::ZERO) } else { user.seen[other].map(|at| at.elapsed()) }).min()
+    };
+    let what = if excess > 0 { "excess roles" } else { "missing roles" };
+    let later = if when == "later" { Duration::from_millis(LATER) } else { Duration::ZERO };
+    if other.is_some_and(|ago| ago < Duration::from_secs(1) + later) {
+        world.report.allowed(what, "another request of the user with other groups within a second");
+    } else if let Some(bound) = sky.unheard().filter(|bound| other.is_some_and(|ago| ago < *bound + later)) {
+        world.report.allowed(what, &format!("Redis was away: memory is believed for ten seconds (within {bound:?})"));
+    } else {
+        world.report.violation(
+            what,
+            format!("{name}, used {when}: {standing:?} stands, {given:?} is given, others {other:?} ago; weather: {sky:?}"),
+        );
+    }
+}
