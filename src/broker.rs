@@ -27,7 +27,7 @@ use crate::{
 };
 use derive::Derivers;
 use document::Document;
-use ensure::Ensure;
+use ensure::{Ensure, Flown};
 use flights::{Flights, Landing};
 use http::HeaderValue;
 use rotation::{Rotation, Turn};
@@ -41,6 +41,10 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_millis(1_800);
 /// How long a doubtful user is believed after a check: at most one call a second for each.
 const DOUBTFUL_FOR: Duration = Duration::from_secs(1);
+/// Flights in a row: one that the boundary overtakes, one for the new period, and one more for a cluster that is slower than a short period is long.
+const FLIGHTS: u32 = 3;
+/// How exactly the boundary is met.
+const STEP: Duration = Duration::from_millis(10);
 /// Requests that wait at the boundary of two passwords. Each costs a timer and its connection.
 const HELD: usize = 4_096;
 
@@ -362,22 +366,38 @@ fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
 }
 
 /// A flight, and one more where a new password period has begun meanwhile: a write that was slow may have undone what another replica wrote for that
-/// period, and whoever asked for it here may be gone.
+/// period, and whoever asked for it here may be gone. Where a write would begin shortly before a boundary, it waits for the new period.
 async fn through_the_boundary(
     ensure: &Ensure,
     rotation: &Rotation,
     entitled: &Entitled,
     guest: Guest,
-    then: Turn,
+    mut turn: Turn,
 ) -> Result<(), BrokerError> {
-    ensure.fly(&document(ensure, entitled, then), guest).await?;
-    let now = rotation.turn(entitled.identity().user(), ensure.clock.now());
-    if (now.epoch, now.key) == (then.epoch, then.key) {
-        return Ok(());
+    let user = entitled.identity().user();
+    for _ in 0..FLIGHTS {
+        let may_write = |now| rotation.may_write(user, turn, now);
+        let flown = ensure.fly(&document(ensure, entitled, turn), guest, may_write).await?;
+        if flown == Flown::TooLate {
+            await_boundary(ensure, rotation, user, turn).await;
+        }
+        let now = rotation.turn(user, ensure.clock.now());
+        if (now.epoch, now.key) == (turn.epoch, turn.key) {
+            return if flown == Flown::Agreed { Ok(()) } else { Err(BrokerError::Late) };
+        }
+        // Not before the grace is over: others still use what stands.
+        sleep(now.hold.unwrap_or_default()).await;
+        turn = Turn { hold: None, ..now };
     }
-    // Not before the grace is over: others still use what stands.
-    sleep(now.hold.unwrap_or_default()).await;
-    ensure.fly(&document(ensure, entitled, now), guest).await
+    Err(BrokerError::Late)
+}
+
+/// Waits until the period of this turn is over, but no longer than a boundary that is near can take.
+async fn await_boundary(ensure: &Ensure, rotation: &Rotation, user: &Username, turn: Turn) {
+    let end = Instant::now() + rotation.lead() + STEP;
+    while rotation.is_same_period(user, turn, ensure.clock.now()) && Instant::now() < end {
+        sleep(STEP).await;
+    }
 }
 
 #[cfg(test)]

@@ -40,8 +40,7 @@ use support::{
     http::Server,
     stage::{Plan, Stage},
 };
-use tokio::time::{Instant, sleep};
-use weather::Weather;
+use tokio::time::Instant;
 
 const REPLICAS: usize = 3;
 /// Short enough that everybody's password changes several times in the short run.
@@ -58,6 +57,12 @@ pub(crate) struct World {
     pub(crate) sky: Mutex<weather::Sky>,
     pub(crate) report: Report,
     pub(crate) end: Instant,
+}
+
+impl World {
+    pub(crate) fn sky(&self, change: impl FnOnce(&mut weather::Sky)) {
+        change(&mut self.sky.lock().unwrap());
+    }
 }
 
 /// A small generator of numbers: the run can be repeated from its seed.
@@ -113,13 +118,12 @@ async fn nobody_ever_notices() {
     });
     let stalls = tokio::spawn(report::watch_for_stalls(Arc::clone(&world)));
     let clients = clients::start(&world, seed);
-    let redis = Weather::new(Arc::clone(&world), Chance::new(seed, 0), replicas, redis).run().await;
+    let lasting = weather::run(&world, seed, replicas, redis).await;
     for client in clients {
         client.await.expect("a client that ends by itself");
     }
     stalls.await.expect("an end to the watching");
-    drop(redis);
-    sleep(Duration::from_millis(100)).await;
+    drop(lasting);
     let (report, verdict) = world.report.conclude();
     println!("{report}");
     assert!(verdict.is_empty(), "seed {seed}: {}", verdict.join("; "));

@@ -11,7 +11,7 @@ use super::{
     doubt::Doubts,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     cluster::{self, CallError, Cluster, Fate, User, Whoami},
     ledger::{Boarding, Ledger},
     model::{Group, Role},
@@ -89,29 +89,30 @@ impl Ensure {
         }
     }
 
-    /// One flight. Afterwards the ledger knows what stands.
-    pub(super) async fn fly(&self, document: &Document, guest: Guest) -> Result<(), BrokerError> {
-        let agreed = self.agree(document, guest).await;
+    /// One flight. Afterwards the ledger knows what stands. A write begins only if it still may.
+    pub(super) async fn fly(&self, document: &Document, guest: Guest, may_write: impl Fn(Timestamp) -> bool) -> Result<Flown, BrokerError> {
+        let agreed = self.agree(document, guest, may_write).await;
         self.metrics.ensured(match &agreed {
-            Ok(None) => Step::Confirmed,
-            Ok(Some(reason)) => reason.step(),
+            Ok(Agreement::Stood) => Step::Confirmed,
+            Ok(Agreement::Written(reason)) => reason.step(),
+            Ok(Agreement::TooLate) => return Ok(Flown::TooLate),
             Err(error) if error.is_final() => Step::Refused,
             Err(_) => Step::Failed,
         });
         match agreed {
-            Ok(None) => self.audited(document, Kind::UserConfirmed, None),
-            Ok(Some(reason)) => self.audited(document, reason.kind(), Some(reason.text())),
+            Ok(Agreement::Written(reason)) => self.audited(document, reason.kind(), Some(reason.text())),
+            Ok(Agreement::Stood | Agreement::TooLate) => self.audited(document, Kind::UserConfirmed, None),
             // A write that failed has its own line; a refusal gets one with the request that is turned away.
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(Flown::Agreed)
     }
 
-    /// Makes the cluster agree; says why it had to be written, if it had.
-    async fn agree(&self, document: &Document, guest: Guest) -> Result<Option<Reason>, BrokerError> {
+    /// Makes the cluster agree; says what that took.
+    async fn agree(&self, document: &Document, guest: Guest, may_write: impl Fn(Timestamp) -> bool) -> Result<Agreement, BrokerError> {
         let mut boarding = self.ledger.board(document.aim()).await;
         if self.is_vouched_for(&boarding) {
-            return Ok(None);
+            return Ok(Agreement::Stood);
         }
         let user = document.identity().user();
         let password = self.password(document);
@@ -123,7 +124,7 @@ impl Ensure {
             Answer::Stands(_) => {
                 self.ledger.confirmed(&boarding, self.clock.now());
                 self.metrics.remembered(self.ledger.len());
-                return Ok(None);
+                return Ok(Agreement::Stood);
             }
             Answer::LogsIn => true,
             Answer::Refused => false,
@@ -133,6 +134,9 @@ impl Ensure {
         let _place = self.writes.queue(guest).await?;
         let (_found, reason) = self.look(document, ours).await?;
         let reason = reason?;
+        if !may_write(self.clock.now()) {
+            return Ok(Agreement::TooLate);
+        }
         if reason == Reason::Changed && !self.budget.take(user, self.clock.now()) {
             self.metrics.over_budget();
             return Err(BrokerError::WriteBudget);
@@ -140,7 +144,7 @@ impl Ensure {
         if reason == Reason::Absent && !self.arrivals.take(self.clock.now()) {
             return Err(BrokerError::NewUsers);
         }
-        self.write(document, &mut boarding, &password, reason).await.map(|()| Some(reason))
+        self.write(document, &mut boarding, &password, reason).await.map(|()| Agreement::Written(reason))
     }
 
     /// What a flight would find and do. It asks, and changes nothing.
@@ -295,6 +299,25 @@ impl Places {
         };
         timeout(QUEUE, queue).await.ok().flatten().ok_or(BrokerError::Busy)
     }
+}
+
+/// How a flight ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flown {
+    /// The cluster has the user as he should be.
+    Agreed,
+    /// It has not, and the period of the password is too near its end to write.
+    TooLate,
+}
+
+/// What it took to make the cluster agree.
+enum Agreement {
+    /// Nothing: the user stood as he should.
+    Stood,
+    /// A write.
+    Written(Reason),
+    /// It would take a write, and that may not begin any more.
+    TooLate,
 }
 
 /// What asking as the user gave.

@@ -8,6 +8,11 @@ use jiff::{
 };
 use std::{fmt, time::Duration};
 
+/// No write begins so shortly before a boundary. One that took longer than this and the grace would undo what another replica has written for the next period, and
+/// with it logins that were already handed out. A cluster writes a user in tens of milliseconds.
+const LEAD: Duration = Duration::from_secs(1);
+/// How long a request may wait for a boundary and through its grace, so that it is still answered in time.
+const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 const DAY: Duration = Duration::from_hours(24);
 /// Windows that are laid down at the start, in days. A process does not run for longer than that; if it does, its windows follow each other at plain
 /// distances.
@@ -89,6 +94,7 @@ pub(super) struct Rotation {
     /// Users move to the present key at their first boundary from here on.
     key_since: Timestamp,
     grace: Duration,
+    lead: Duration,
 }
 
 enum Boundaries {
@@ -113,7 +119,26 @@ impl Rotation {
             (period, None) => Boundaries::Spread { period },
             (_, Some(window)) => windows(period, window, now),
         };
-        Self { boundaries, key_since, grace }
+        // However short the periods are, most of each is free.
+        let lead = LEAD.min(LONGEST_WAIT.saturating_sub(grace)).min(if period.is_zero() { LEAD } else { period / 4 });
+        Self { boundaries, key_since, grace, lead }
+    }
+
+    /// Whether a write for this turn may still begin: the period goes on for long enough that the write will have landed before another replica writes for the
+    /// next one.
+    pub(super) fn may_write(&self, user: &Username, turn: Turn, now: Timestamp) -> bool {
+        self.is_same_period(user, turn, now) && self.is_same_period(user, turn, now.after(self.lead))
+    }
+
+    /// Whether the period of this turn is not over.
+    pub(super) fn is_same_period(&self, user: &Username, turn: Turn, now: Timestamp) -> bool {
+        let then = self.turn(user, now);
+        (then.epoch, then.key) == (turn.epoch, turn.key)
+    }
+
+    /// How long before a boundary no write begins.
+    pub(super) fn lead(&self) -> Duration {
+        self.lead
     }
 
     /// Where this user stands now.
@@ -208,6 +233,24 @@ mod tests {
         assert_eq!(epochs.len(), 3, "two boundaries in twenty seconds");
         assert_eq!(holds.len(), 1_000);
         assert_eq!((holds.iter().min(), holds.iter().max()), (Some(&Duration::from_millis(1)), Some(&GRACE)));
+    }
+
+    #[test]
+    fn no_write_begins_shortly_before_a_boundary_or_after_it() {
+        let (rotation, alice) = (plain(Duration::from_mins(1)), user("alice"));
+        let start = Timestamp(1_700_000_000_000);
+        let turn = rotation.turn(&alice, start);
+        let may = |ms: u64| rotation.may_write(&alice, turn, Timestamp(start.0 + ms));
+        let boundary = (0..60_001).find(|ms| rotation.turn(&alice, Timestamp(start.0 + ms)).epoch != turn.epoch).unwrap();
+        for ms in 0..70_000 {
+            assert_eq!(may(ms), ms + 1_000 < boundary, "{ms} of {boundary}");
+        }
+        let never = plain(Duration::ZERO);
+        assert!(never.may_write(&alice, never.turn(&alice, start), start));
+        // A short period is not taken up by it, and neither is a request's patience.
+        assert_eq!(plain(Duration::from_secs(2)).lead(), Duration::from_millis(500));
+        let long = Rotation::new(DAY, None, Timestamp(0), Duration::from_millis(1_500), Timestamp(0));
+        assert_eq!(long.lead(), Duration::ZERO);
     }
 
     #[test]

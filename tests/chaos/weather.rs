@@ -45,39 +45,51 @@ impl Sky {
     }
 }
 
-pub(crate) struct Weather {
+/// Lets all three have their weather until the end, then looks through every log. What is to live longer than the clients comes back.
+pub(crate) async fn run(world: &Arc<World>, seed: u64, replicas: Vec<Stage>, redis: Redis) -> (Vec<Stage>, Redis) {
+    let more = plan(&redis);
+    let mut for_redis = ForRedis { world: Arc::clone(world), chance: Chance::new(seed, 2), redis };
+    let mut for_replicas = ForReplicas { world: Arc::clone(world), chance: Chance::new(seed, 3), replicas, more };
+    let mut for_cluster = ForCluster { world: Arc::clone(world), chance: Chance::new(seed, 4) };
+    sleep(Duration::from_secs(2)).await;
+    let lasts = async |chance: &mut Chance, least: u64, most: u64| {
+        sleep(Duration::from_millis(least + chance.below(most - least))).await;
+        Instant::now() + Duration::from_secs(3) < world.end
+    };
+    tokio::join!(
+        async {
+            while lasts(&mut for_redis.chance, 1_000, 6_000).await {
+                for_redis.trouble().await;
+            }
+        },
+        async {
+            while lasts(&mut for_replicas.chance, 500, 5_000).await {
+                for_replicas.trouble().await;
+            }
+        },
+        async {
+            while lasts(&mut for_cluster.chance, 2_000, 6_000).await {
+                for_cluster.trouble().await;
+            }
+        },
+    );
+    while Instant::now() < world.end + Duration::from_secs(1) {
+        sleep(Duration::from_millis(50)).await;
+    }
+    for replica in &for_replicas.replicas {
+        look_through(&world.report, &replica.elastauth.log());
+    }
+    (for_replicas.replicas, for_redis.redis)
+}
+
+struct ForRedis {
     world: Arc<World>,
     chance: Chance,
-    replicas: Vec<Stage>,
     redis: Redis,
 }
 
-impl Weather {
-    pub(crate) fn new(world: Arc<World>, chance: Chance, replicas: Vec<Stage>, redis: Redis) -> Self {
-        Self { world, chance, replicas, redis }
-    }
-
-    /// Until the end; gives back what is to live longer than the clients. Then every log is looked through.
-    pub(crate) async fn run(mut self) -> (Vec<Stage>, Redis) {
-        sleep(Duration::from_secs(2)).await;
-        while Instant::now() + Duration::from_secs(3) < self.world.end {
-            match self.chance.below(10) {
-                0..=2 => self.trouble_redis().await,
-                3..=5 => self.trouble_replica().await,
-                _ => self.trouble_cluster().await,
-            }
-            sleep(Duration::from_millis(300 + self.chance.below(1_500))).await;
-        }
-        while Instant::now() < self.world.end + Duration::from_secs(1) {
-            sleep(Duration::from_millis(50)).await;
-        }
-        for replica in &self.replicas {
-            look_through(&self.world.report, &replica.elastauth.log());
-        }
-        (self.replicas, self.redis)
-    }
-
-    async fn trouble_redis(&mut self) {
+impl ForRedis {
+    async fn trouble(&mut self) {
         let what = ["killed", "paused", "emptied", "filled with other values", "full"][usize::try_from(self.chance.below(5)).unwrap()];
         let lasts = Duration::from_millis(300 + self.chance.below(4_000));
         self.world.report.weather(match what {
@@ -90,7 +102,7 @@ impl Weather {
         // What is emptied or filled is heard all the same.
         let deaf = ["killed", "paused"].contains(&what);
         if deaf {
-            self.sky(|sky| sky.redis = Some(Trouble { what, began: Instant::now(), over: None }));
+            self.world.sky(|sky| sky.redis = Some(Trouble { what, began: Instant::now(), over: None }));
         }
         match what {
             "killed" => self.redis.kill(),
@@ -119,15 +131,24 @@ impl Weather {
             _ => {}
         }
         if deaf {
-            self.sky(|sky| {
+            self.world.sky(|sky| {
                 if let Some(trouble) = &mut sky.redis {
                     trouble.over = Some(Instant::now());
                 }
             });
         }
     }
+}
 
-    async fn trouble_replica(&mut self) {
+struct ForReplicas {
+    world: Arc<World>,
+    chance: Chance,
+    replicas: Vec<Stage>,
+    more: String,
+}
+
+impl ForReplicas {
+    async fn trouble(&mut self) {
         let which = usize::try_from(self.chance.below(self.replicas.len() as u64)).unwrap();
         let away = Duration::from_millis(self.chance.below(1_500));
         if self.chance.below(2) == 0 {
@@ -140,30 +161,39 @@ impl Weather {
         }
         look_through(&self.world.report, &self.replicas[which].elastauth.log());
         sleep(away).await;
-        let more = plan(&self.redis);
         let other = (which + 1) % self.replicas.len();
-        let again = self.replicas[other].replica(Plan { more: &more, ..Plan::default() }).await;
+        let again = self.replicas[other].replica(Plan { more: &self.more, ..Plan::default() }).await;
         self.world.gateways.write().unwrap()[which] = again.gateway().clone();
         self.replicas[which] = again;
     }
+}
 
-    async fn trouble_cluster(&mut self) {
+struct ForCluster {
+    world: Arc<World>,
+    chance: Chance,
+}
+
+impl ForCluster {
+    async fn trouble(&mut self) {
         use {Endpoint as E, Misbehaviour as M};
         let unavailable = M::Status(StatusCode::SERVICE_UNAVAILABLE);
         let slow = M::Delay(Duration::from_millis(50 + self.chance.below(350)));
+        // Others overtake them. Longer than this and the grace together is beyond what a boundary of passwords can bear.
+        let overtaken = M::Delay(Duration::from_millis(950 + self.chance.below(400)));
         let several = 1 + u32::try_from(self.chance.below(5)).unwrap();
-        let (what, fault) = match self.chance.below(9) {
+        let (what, fault) = match self.chance.below(12) {
             0 => ("the cluster answers 503", Fault::new(E::Any, unavailable)),
             1 => ("the cluster takes no writes (429)", Fault::new(E::Write, M::Status(StatusCode::TOO_MANY_REQUESTS))),
             2 => ("the security index is away", Fault::new(E::Any, M::SecurityUnavailable)),
             3 => ("the cluster cuts connections before it acts", Fault::new(E::Any, M::CloseBefore).times(several)),
             4 => ("the cluster writes and cuts the connection", Fault::new(E::Write, M::CloseAfter).times(several)),
             5 => ("the cluster writes and says 500", Fault::new(E::Write, M::AppliedThen500).times(several)),
-            6 => ("the service account has another password", Fault::new(E::Check, M::Delay(Duration::ZERO))),
+            6..=8 => ("a few writes take longer than the grace", Fault::new(E::Write, overtaken).times(several)),
+            9 => ("the service account has another password", Fault::new(E::Check, M::Delay(Duration::ZERO))),
             _ => ("the cluster is slow", Fault::new(E::Any, slow)),
         };
         self.world.report.weather(what);
-        self.sky(|sky| sky.cluster = Some(Trouble { what, began: Instant::now(), over: None }));
+        self.world.sky(|sky| sky.cluster = Some(Trouble { what, began: Instant::now(), over: None }));
         let account = self.world.cluster.user(SERVICE_USER).expect("the service account");
         if what.starts_with("the service account") {
             self.world.cluster.set_user(StoredUser::new(SERVICE_USER, "another one").with_roles(&["superuser"]));
@@ -173,15 +203,11 @@ impl Weather {
         sleep(Duration::from_millis(500 + self.chance.below(2_500))).await;
         self.world.cluster.clear_faults();
         self.world.cluster.set_user(account);
-        self.sky(|sky| {
+        self.world.sky(|sky| {
             if let Some(trouble) = &mut sky.cluster {
                 trouble.over = Some(Instant::now());
             }
         });
-    }
-
-    fn sky(&self, change: impl FnOnce(&mut Sky)) {
-        change(&mut self.world.sky.lock().unwrap());
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person at the terminal")]
 
 mod bench;
+mod chaos;
 mod floors;
 mod parts;
 mod shell;
@@ -14,7 +15,9 @@ const USAGE: &str = "\
 cargo xtask test [--quick]   all checks and tests, with the real gateway and the real cluster; --quick without them
 cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
 cargo xtask floors           check that modules import downwards only and that files stay small
-cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, first, build";
+cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, first, build
+cargo xtask chaos [--seconds N] [--seed S]
+                             replicas, Redis and a cluster with all their troubles at once, for N seconds (30)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         ["parts", "--check"] => parts::check(),
         ["floors"] => floors::run(),
         ["bench", names @ ..] => bench::run(names),
+        ["chaos", arguments @ ..] => chaos::run(arguments),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
