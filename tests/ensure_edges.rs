@@ -90,6 +90,26 @@ async fn a_403_to_the_users_own_question_says_nothing_about_the_service_account(
 }
 
 #[tokio::test]
+async fn a_flight_that_reads_until_the_period_is_over_does_not_write_the_old_password() {
+    let period = Duration::from_secs(1_000);
+    let house = House::with(|config| config.rotation = period).await;
+    let other = house.replica(|config| config.rotation = period);
+    house.cluster.fault(Fault::new(Endpoint::Read, Misbehaviour::Delay(Duration::from_millis(600))).times(1));
+    let flow = Arc::clone(&house.flow);
+    let client = tokio::spawn(async move { ask(&flow, "alice", "dev").await });
+    until("the slow look", || house.cluster.calls().iter().any(|call| call.path.ends_with("/alice"))).await;
+    // The next period has come, and the other replica is the first to write in it.
+    house.pass(period);
+    let login = ask(&other, "alice", "dev").await.unwrap().credential().authorization().clone();
+    while !client.is_finished() {
+        assert!(house.cluster.accepts(&login), "what the other replica has handed out works all the while");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(client.await.unwrap().unwrap().credential().authorization(), login);
+    assert_eq!(house.cluster.calls().iter().filter(|call| call.line().starts_with("PUT")).count(), 1);
+}
+
+#[tokio::test]
 async fn a_write_that_crosses_the_boundary_of_two_passwords_does_not_undo_the_new_one() {
     let period = Duration::from_secs(1_000);
     let house = House::with(|config| config.rotation = period).await;
