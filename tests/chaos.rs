@@ -43,8 +43,9 @@ use support::{
 use tokio::time::Instant;
 
 const REPLICAS: usize = 3;
-/// Short enough that everybody's password changes several times in the short run.
-const ROTATION: &str = "7s";
+/// Short enough that everybody's password changes several times in the short run, and long enough that what one replica remembers wrongly could be believed for a
+/// while.
+const ROTATION: &str = "10s";
 /// A busy machine may leave a client without a processor for half a second.
 const GRACE: &str = "900ms";
 
@@ -56,6 +57,7 @@ pub(crate) struct World {
     pub(crate) directory: Directory,
     pub(crate) sky: Mutex<weather::Sky>,
     pub(crate) report: Report,
+    pub(crate) half: Instant,
     pub(crate) end: Instant,
 }
 
@@ -86,7 +88,7 @@ fn setting(name: &str) -> Option<u64> {
 
 pub(crate) fn plan(redis: &Redis) -> String {
     format!(
-        "cache: {{type: redis, expiration: 4s}}\nredis: {{url: 'redis://127.0.0.1:{}'}}\ncredentials: {{rotation: {ROTATION}, grace: {GRACE}}}\n\
+        "cache: {{type: redis, expiration: 30s}}\nredis: {{url: 'redis://127.0.0.1:{}'}}\ncredentials: {{rotation: {ROTATION}, grace: {GRACE}}}\n\
          users: {{writes_per_minute: 1000, new_per_minute: 1000000}}\nenable_metrics: true",
         redis.port
     )
@@ -114,6 +116,7 @@ async fn nobody_ever_notices() {
         directory: Directory::new(),
         sky: Mutex::default(),
         report: Report::default(),
+        half: Instant::now() + Duration::from_secs(seconds / 2),
         end: Instant::now() + Duration::from_secs(seconds),
     });
     let stalls = tokio::spawn(report::watch_for_stalls(Arc::clone(&world)));

@@ -90,7 +90,11 @@ struct ForRedis {
 
 impl ForRedis {
     async fn trouble(&mut self) {
-        let what = ["killed", "paused", "emptied", "filled with other values", "full"][usize::try_from(self.chance.below(5)).unwrap()];
+        // While replicas do not hear each other the bound is ten seconds, and a second else: the first half of a run is for the second.
+        let heard = Instant::now() < self.world.half;
+        let kind = self.chance.below(5);
+        let what = ["killed", "paused", "emptied", "filled with other values", "full"]
+            [usize::try_from(if heard { 2 + kind % 3 } else { kind }).unwrap()];
         let lasts = Duration::from_millis(300 + self.chance.below(4_000));
         self.world.report.weather(match what {
             "killed" => "Redis killed",
