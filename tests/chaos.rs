@@ -17,6 +17,8 @@
 
 #[path = "chaos/clients.rs"]
 mod clients;
+#[path = "chaos/meddler.rs"]
+mod meddler;
 #[path = "support/redis.rs"]
 mod redis;
 #[path = "chaos/report.rs"]

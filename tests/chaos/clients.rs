@@ -3,6 +3,7 @@
 
 use crate::{
     Chance, World,
+    meddler::meddle,
     support::{http::Answer, stage::question},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -18,7 +19,7 @@ use tokio::{
 };
 
 /// Users whose groups never change, and users whose groups do.
-const STEADY: usize = 160;
+pub(crate) const STEADY: usize = 160;
 const CHANGING: usize = 40;
 const CLIENTS: u64 = 24;
 /// How long after an answer its login is used for the last time. Well within the grace.
@@ -41,22 +42,47 @@ struct User {
     about: [u32; GROUPS.len()],
     /// Whether some replica has let the user in: from then on a refusal needs a reason.
     known: bool,
+    /// Nobody asks for him: somebody is changing him in the cluster.
+    aside: bool,
 }
 
 impl Directory {
     pub(crate) fn new() -> Self {
         let users = (0..STEADY + CHANGING).map(|n| {
             let name = if n < STEADY { format!("steady-{n}") } else { format!("changing-{n}") };
-            Mutex::new(User { name, groups: n % GROUPS.len(), seen: [None; GROUPS.len()], about: [0; GROUPS.len()], known: false })
+            Mutex::new(User {
+                name,
+                groups: n % GROUPS.len(),
+                seen: [None; GROUPS.len()],
+                about: [0; GROUPS.len()],
+                known: false,
+                aside: false,
+            })
         });
         Self { users: users.collect() }
+    }
+
+    /// Waits until nobody asks for the user and no login of his is in use; his name, if he is known.
+    pub(crate) async fn take_aside(&self, place: usize) -> Option<String> {
+        self.users[place].lock().unwrap().aside = true;
+        while self.users[place].lock().unwrap().about.iter().any(|about| *about > 0) {
+            sleep(Duration::from_millis(5)).await;
+        }
+        sleep(Duration::from_millis(2 * LATER)).await;
+        let user = self.users[place].lock().unwrap();
+        user.known.then(|| user.name.clone())
+    }
+
+    pub(crate) fn let_back(&self, place: usize) {
+        self.users[place].lock().unwrap().aside = false;
     }
 }
 
 pub(crate) fn start(world: &Arc<World>, seed: u64) -> Vec<JoinHandle<()>> {
     let changes = tokio::spawn(change_groups(Arc::clone(world), Chance::new(seed, 1)));
     let clients = (0..CLIENTS).map(|n| tokio::spawn(client(Arc::clone(world), Chance::new(seed, 100 + n))));
-    clients.chain([changes]).collect()
+    let meddler = tokio::spawn(meddle(Arc::clone(world), Chance::new(seed, 5)));
+    clients.chain([changes, meddler]).collect()
 }
 
 /// Somebody gets other groups many times a second: back to those that a replica may remember, before it has forgotten them.
@@ -85,6 +111,9 @@ async fn client(world: Arc<World>, mut chance: Chance) {
 async fn visit(world: &Arc<World>, place: usize, chance: &mut Chance) {
     let (name, groups, known) = {
         let mut user = world.directory.users[place].lock().unwrap();
+        if user.aside {
+            return;
+        }
         let groups = user.groups;
         user.about[groups] += 1;
         (user.name.clone(), groups, user.known)
