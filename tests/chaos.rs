@@ -17,6 +17,10 @@
 
 #[path = "chaos/clients.rs"]
 mod clients;
+#[path = "chaos/gateway.rs"]
+mod gateway;
+#[path = "support/guide.rs"]
+mod guide;
 #[path = "chaos/meddler.rs"]
 mod meddler;
 #[path = "support/redis.rs"]
@@ -25,16 +29,23 @@ mod redis;
 mod report;
 #[path = "support/program.rs"]
 mod support;
+#[path = "support/traefik.rs"]
+#[allow(dead_code, reason = "each test binary uses its own share")]
+mod traefik;
 #[path = "chaos/weather.rs"]
 mod weather;
 
-pub(crate) use support::process;
+pub(crate) use support::{
+    http,
+    process::{self, free_port},
+};
 
 use clients::Directory;
 use elastauth::demo::standin::StandIn;
 use redis::Redis;
 use report::Report;
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
@@ -84,6 +95,13 @@ impl Chance {
     }
 }
 
+/// A file that `cargo xtask parts` makes.
+pub(crate) fn part(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts").join(name);
+    assert!(path.exists(), "{} is missing; `cargo xtask parts` fetches it", path.display());
+    path
+}
+
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
@@ -122,13 +140,14 @@ async fn nobody_ever_notices() {
         end: Instant::now() + Duration::from_secs(seconds),
     });
     let stalls = tokio::spawn(report::watch_for_stalls(Arc::clone(&world)));
-    let clients = clients::start(&world, seed);
+    let traefik = gateway::start(&world).await;
+    let clients = clients::start(&world, traefik.elasticsearch(), seed);
     let lasting = weather::run(&world, seed, replicas, redis).await;
     for client in clients {
         client.await.expect("a client that ends by itself");
     }
     stalls.await.expect("an end to the watching");
-    drop(lasting);
+    drop((lasting, traefik));
     let (report, verdict) = world.report.conclude();
     println!("{report}");
     assert!(verdict.is_empty(), "seed {seed}: {}", verdict.join("; "));

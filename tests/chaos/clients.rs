@@ -4,7 +4,10 @@
 use crate::{
     Chance, World,
     meddler::meddle,
-    support::{http::Answer, stage::question},
+    support::{
+        http::{Answer, Server},
+        stage::question,
+    },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, header};
@@ -22,6 +25,8 @@ use tokio::{
 pub(crate) const STEADY: usize = 160;
 const CHANGING: usize = 40;
 const CLIENTS: u64 = 24;
+/// How many of them come through the gateway, and see what the cluster itself says of their login.
+const THROUGH_GATEWAY: u64 = 6;
 /// How long after an answer its login is used for the last time. Well within the grace.
 const LATER: u64 = 150;
 
@@ -78,9 +83,12 @@ impl Directory {
     }
 }
 
-pub(crate) fn start(world: &Arc<World>, seed: u64) -> Vec<JoinHandle<()>> {
+pub(crate) fn start(world: &Arc<World>, gateway: &Server, seed: u64) -> Vec<JoinHandle<()>> {
     let changes = tokio::spawn(change_groups(Arc::clone(world), Chance::new(seed, 1)));
-    let clients = (0..CLIENTS).map(|n| tokio::spawn(client(Arc::clone(world), Chance::new(seed, 100 + n))));
+    let clients = (0..CLIENTS).map(|n| {
+        let gateway = (n < THROUGH_GATEWAY).then(|| gateway.clone());
+        tokio::spawn(client(Arc::clone(world), gateway, Chance::new(seed, 100 + n)))
+    });
     let meddler = tokio::spawn(meddle(Arc::clone(world), Chance::new(seed, 5)));
     clients.chain([changes, meddler]).collect()
 }
@@ -95,7 +103,7 @@ async fn change_groups(world: Arc<World>, mut chance: Chance) {
     }
 }
 
-async fn client(world: Arc<World>, mut chance: Chance) {
+async fn client(world: Arc<World>, gateway: Option<Server>, mut chance: Chance) {
     while Instant::now() < world.end {
         // Some come often: the same user through several connections at once, too.
         let user = match chance.below(4) {
@@ -103,12 +111,12 @@ async fn client(world: Arc<World>, mut chance: Chance) {
             1 => STEADY as u64 + chance.below(CHANGING as u64),
             _ => chance.below((STEADY + CHANGING) as u64),
         };
-        visit(&world, usize::try_from(user).unwrap(), &mut chance).await;
+        visit(&world, usize::try_from(user).unwrap(), gateway.as_ref(), &mut chance).await;
         sleep(Duration::from_millis(20 + chance.below(60))).await;
     }
 }
 
-async fn visit(world: &Arc<World>, place: usize, chance: &mut Chance) {
+async fn visit(world: &Arc<World>, place: usize, gateway: Option<&Server>, chance: &mut Chance) {
     let (name, groups, known) = {
         let mut user = world.directory.users[place].lock().unwrap();
         if user.aside {
@@ -119,6 +127,10 @@ async fn visit(world: &Arc<World>, place: usize, chance: &mut Chance) {
         (user.name.clone(), groups, user.known)
     };
     let asked = Instant::now();
+    if let Some(gateway) = gateway {
+        through(world, gateway, place, groups, &name, known).await;
+        return leave(&mut world.directory.users[place].lock().unwrap(), groups);
+    }
     let answer = ask(world, &name, GROUPS[groups].0, chance).await;
     match answer {
         Some(answer) if answer.status == 200 => {
@@ -140,6 +152,38 @@ async fn visit(world: &Arc<World>, place: usize, chance: &mut Chance) {
             leave(&mut world.directory.users[place].lock().unwrap(), groups);
             refused(world, &name, known, asked, other.as_ref());
         }
+    }
+}
+
+/// Asks the cluster through the gateway who is asking. The answer is the cluster's own, to the login that the gateway has put on.
+async fn through(world: &World, gateway: &Server, place: usize, groups: usize, name: &str, known: bool) {
+    let asked = Instant::now();
+    let identity = [("remote-user", name), ("remote-groups", GROUPS[groups].0)];
+    let answer = gateway.try_ask(http::Method::GET, "/_security/_authenticate", &identity, None).await;
+    let sky = world.sky.lock().unwrap().clone();
+    match answer {
+        Ok(answer) if answer.status == 200 => {
+            world.report.count("answered by the cluster through the gateway");
+            let told = answer.json();
+            if told["username"] != name {
+                world.report.violation("wrong identity", format!("{name} is {} to the cluster", told["username"]));
+            }
+            let roles = told["roles"].as_array().into_iter().flatten().filter_map(|role| role.as_str().map(str::to_owned)).collect();
+            judge_roles(world, place, groups, name, &roles, "through the gateway");
+        }
+        // The cluster's own challenge, and not ours.
+        Ok(answer) if answer.status == 401 && !sky.security_is_away(asked) => {
+            if world.report.has_stalled() {
+                world.report.allowed("rejected login", "the machine stood still");
+            } else {
+                world.report.violation("rejected login", format!("{name}, through the gateway: {}; weather: {sky:?}", answer.text()));
+            }
+        }
+        // Traefik's own word where the connection to elastauth breaks under a question.
+        Ok(answer) if answer.status == 500 && answer.body.is_empty() && sky.a_replica_has_ended() => {
+            world.report.allowed("failed answer", "the replica ended under the gateway's question");
+        }
+        other => refused(world, name, known, asked, other.ok().as_ref()),
     }
 }
 
@@ -196,8 +240,14 @@ fn use_login(world: &World, place: usize, groups: usize, name: &str, login: Opti
             world.report.violation("rejected login", format!("{name}, used {when}; weather: {sky:?}"));
         }
     }
+    judge_roles(world, place, groups, name, &standing, when);
+}
+
+/// Holds the roles that stand in the cluster against those that the request's groups give.
+fn judge_roles(world: &World, place: usize, groups: usize, name: &str, standing: &BTreeSet<String>, when: &'static str) {
+    let sky = world.sky.lock().unwrap().clone();
     let given: BTreeSet<String> = GROUPS[groups].1.iter().chain(&["viewer"]).map(|role| (*role).to_owned()).collect();
-    let (excess, missing) = (standing.difference(&given).count(), given.difference(&standing).count());
+    let (excess, missing) = (standing.difference(&given).count(), given.difference(standing).count());
     if excess + missing == 0 {
         return;
     }

@@ -21,6 +21,7 @@ const UNHEARD: Duration = Duration::from_secs(16);
 pub(crate) struct Sky {
     cluster: Option<Trouble>,
     redis: Option<Trouble>,
+    replica_ended: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -36,6 +37,18 @@ impl Sky {
         let trouble = self.cluster.as_ref()?;
         let lasts = trouble.over.is_none_or(|over| asked < over + AFTERMATH);
         (lasts && Instant::now() > trouble.began).then_some(trouble.what)
+    }
+
+    /// Whether the cluster refused native users at some moment since then.
+    pub(crate) fn security_is_away(&self, asked: Instant) -> bool {
+        self.cluster
+            .as_ref()
+            .is_some_and(|trouble| trouble.what == "the security index is away" && trouble.over.is_none_or(|over| asked < over))
+    }
+
+    /// Whether a replica has ended just now.
+    pub(crate) fn a_replica_has_ended(&self) -> bool {
+        self.replica_ended.is_some_and(|at| at.elapsed() < Duration::from_secs(2))
     }
 
     /// For how long what another replica wrote may have gone unheard.
@@ -157,6 +170,7 @@ impl ForReplicas {
         let away = Duration::from_millis(self.chance.below(1_500));
         if self.chance.below(2) == 0 {
             self.world.report.weather("replica killed -9");
+            self.world.sky(|sky| sky.replica_ended = Some(Instant::now()));
             self.replicas[which].elastauth.kill();
         } else {
             self.world.report.weather("replica told to end");
