@@ -57,6 +57,12 @@ impl House {
         Self::flow(&self.cluster, &self.ms, &self.tasks, change)
     }
 
+    /// A replica whose clock is so far ahead of that of the house; where it stands comes back, to be moved by hand.
+    pub(crate) fn replica_ahead(&self, by: Duration, change: impl FnOnce(&mut broker::Config)) -> (Arc<Flow>, Arc<AtomicU64>) {
+        let ms = Arc::new(AtomicU64::new(self.ms.load(Ordering::SeqCst) + u64::try_from(by.as_millis()).unwrap()));
+        (Self::flow(&self.cluster, &ms, &self.tasks, change), ms)
+    }
+
     /// A replica with a store behind its memory; `tasks` end it.
     pub(crate) fn replica_with(
         &self,
