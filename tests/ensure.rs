@@ -1,6 +1,6 @@
 //! The story of one login, told against the stand-in cluster: when it is asked, when it is written, and when it is left alone.
 //! The clock is set by hand; sockets are real.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
 
 #[path = "support/house.rs"]
 mod house;
