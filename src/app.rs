@@ -8,18 +8,23 @@ use crate::{
     flow::Flow,
     identity::{ProviderConfig, Providers},
     ledger::{self, Ledger},
-    net::{tls::TlsError, trust::Trust},
+    net::{
+        tls::{self, TlsError},
+        trust::Trust,
+    },
     respond::IdentityHeaders,
     roles::Mapping,
     secret::NoRandomness,
-    server::{self, Check, ServeError, Server, Service},
+    server::{self, Certificates, Check, ServeError, Server, Service, Show},
     shutdown::Tasks,
     telemetry::{
         audit::{self, Audit},
         metrics::Metrics,
         skew::Skew,
+        traces::Traces,
     },
 };
+use arc_swap::ArcSwap;
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tracing::{info, warn};
 
@@ -36,7 +41,50 @@ pub struct App {
     /// The listener for operators, where they have one of their own.
     admin: Option<Server>,
     audit: Audit,
+    traces: Traces,
     tasks: Tasks,
+    controls: Controls,
+}
+
+/// Changes a running elastauth. Clones change the same one.
+#[derive(Clone, Debug)]
+pub struct Controls {
+    service: Arc<Service>,
+    certificates: Option<Certificates>,
+    cluster: Cluster,
+    shown: Arc<ArcSwap<serde_json::Value>>,
+    metrics: Metrics,
+}
+
+impl Controls {
+    /// Puts what can change while the program runs into force: role rules, who is a gateway, certificates, the account towards the cluster and what is shown of all
+    /// this. Connections and requests in hand go on.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be used; then nothing has changed.
+    pub fn apply(&self, config: &Config) -> Result<(), StartError> {
+        let listener = match (&self.certificates, &config.server.tls) {
+            (Some(certificates), Some(files)) => {
+                Some((certificates, tls::server(files).map_err(|error| StartError::Listen(ServeError::Tls(error)))?))
+            }
+            _ => None,
+        };
+        let access = self.cluster.access(&config.cluster).map_err(StartError::ClusterTls)?;
+        if let Some((certificates, new)) = listener {
+            certificates.replace(new);
+        }
+        self.cluster.replace(access);
+        self.service.flow().replace_mapping(Mapping::new(config.roles.clone()));
+        self.service.replace_trust(Trust::new(config.trust.clone()));
+        self.shown.store(Arc::new(config.shown.clone()));
+        Ok(())
+    }
+
+    /// Where reloads are counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
 }
 
 /// Why the program cannot start. Outside parties are never a reason: start-up does not wait for any.
@@ -63,6 +111,9 @@ pub enum StartError {
     /// The audit stream.
     #[error("the audit stream cannot be set up")]
     Audit(#[source] audit::StartError),
+    /// A certificate or key file towards the collector of traces.
+    #[error("TLS towards the collector of traces cannot be set up")]
+    CollectorTls(#[source] TlsError),
 }
 
 impl App {
@@ -71,8 +122,15 @@ impl App {
     /// # Errors
     /// When a file cannot be used or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_counted(config, Metrics::new(Clock::System.now())).await
+    }
+
+    /// The same, counted there.
+    ///
+    /// # Errors
+    /// As with [`Self::start`].
+    pub async fn start_counted(config: Config, metrics: Metrics) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let metrics = Metrics::new(clock.now());
         let skew = Skew::new(clock.clone(), config.broker.grace, metrics.clone());
         let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics, &skew).map_err(StartError::ClusterTls)?;
         let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks, &skew).map_err(StartError::Ledger)?;
@@ -82,20 +140,27 @@ impl App {
             ProviderConfig::Oidc(_) => None,
         });
         let answered_under = names.unwrap_or_default();
-        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
+        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?.watched(&metrics);
         let audit = Audit::start(&config.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
+        let traces = Traces::start(config.traces, clock.clone(), metrics.clone()).map_err(StartError::CollectorTls)?;
         let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())
             .map_err(StartError::Key)?;
+        let shown = Arc::new(ArcSwap::from_pointee(config.shown));
+        let show: Show = {
+            let shown = Arc::clone(&shown);
+            Arc::new(move || serde_json::Value::clone(&shown.load()))
+        };
         let service = Service::new(
             Flow::new(providers, Mapping::new(config.roles), broker),
             Trust::new(config.trust),
             IdentityHeaders::from(&answered_under),
-            check(cluster),
+            check(cluster.clone()),
             clock,
         )
-        .watched(metrics, audit.clone())
+        .watched(metrics.clone(), audit.clone())
+        .traced(traces.clone())
         .with_skew(skew)
-        .with_admin(&config.admin, Arc::new(move || config.shown.clone()));
+        .with_admin(&config.admin, show);
         let service = Arc::new(service);
         let admin = match config.admin.listen {
             None => None,
@@ -105,8 +170,9 @@ impl App {
                 Some(Server::bind_admin(&config, Arc::clone(&service)).await.map_err(StartError::Admin)?)
             }
         };
-        let server = Server::bind(&config.server, service).await.map_err(StartError::Listen)?;
-        Ok(Self { server, admin, audit, tasks })
+        let server = Server::bind(&config.server, Arc::clone(&service)).await.map_err(StartError::Listen)?;
+        let controls = Controls { service, certificates: server.certificates(), cluster, shown, metrics };
+        Ok(Self { server, admin, audit, traces, tasks, controls })
     }
 
     /// The three decisions without a listener, for a look at what they would say.
@@ -134,9 +200,21 @@ impl App {
         self.admin.as_ref().map(Server::local_addr)
     }
 
+    /// What changes it while it runs.
+    #[must_use]
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
+    }
+
+    /// What its end waits for.
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
     /// Serves until `end` resolves, then finishes what is in hand: requests first, and every write to the cluster that has begun.
     pub async fn run_until(self, end: impl Future<Output = ()>) {
-        let Self { server, admin, audit, tasks } = self;
+        let Self { server, admin, audit, traces, tasks, controls: _ } = self;
         info!(listen = %server.local_addr(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
         tasks.spawn(server.run(tasks.clone()));
         if let Some(admin) = admin {
@@ -149,6 +227,7 @@ impl App {
         if !tasks.drained(DRAIN).await {
             warn!("some work did not finish in time and is given up");
         }
+        traces.finish().await;
         audit.flush(LAST_WORDS).await;
     }
 }

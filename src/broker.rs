@@ -7,6 +7,7 @@ mod doubt;
 mod ensure;
 mod flights;
 mod names;
+mod order;
 mod rotation;
 
 pub use ensure::{Next, Plan, Reason};
@@ -15,6 +16,7 @@ pub use rotation::{InvalidWindow, Window};
 use crate::{
     clock::{Clock, Timestamp},
     cluster::Cluster,
+    identity::Identity,
     ledger::{Entry, Forgotten, Ledger},
     model::{Fingerprint, Username, mixed},
     roles::Entitled,
@@ -147,6 +149,23 @@ pub enum BrokerError {
     /// The cluster has a user of that name that elastauth has not written.
     #[error("the cluster has a user of that name which elastauth has not written; `users.adopt` decides whether it may be taken over")]
     Foreign,
+    /// The user was written for somebody else: of another provider, or another subject of the same one.
+    #[error(
+        "the user in the cluster was written for {}; if both are the same person, delete the user there or set `users.adopt: any`, else give one of the providers a `username_prefix`",
+        if *.provider == *.asking { format!("another subject of the provider `{provider}`") } else { format!("a user of the provider `{provider}`, and `{asking}` asks") }
+    )]
+    SomebodyElses {
+        /// The provider for whose user it was written.
+        provider: std::sync::Arc<str>,
+        /// The provider whose user asks.
+        asking: std::sync::Arc<str>,
+    },
+    /// A later token of the user was seen, and says something else about the groups.
+    #[error("a newer token of the user has other groups ({newest}); this one does not count any more")]
+    Outdated {
+        /// The moment of that one.
+        newest: Timestamp,
+    },
     /// The user was written too often within a minute.
     #[error("the user's groups change too often: the limit of writes a minute is reached; two sessions of one user with different groups?")]
     WriteBudget,
@@ -175,7 +194,16 @@ pub enum BrokerError {
 impl BrokerError {
     /// Whether it is a word about the user and not about the weather.
     fn is_final(&self) -> bool {
-        matches!(self, Self::ReservedName(_) | Self::Disabled | Self::Foreign | Self::WriteBudget | Self::NewUsers)
+        matches!(
+            self,
+            Self::ReservedName(_)
+                | Self::Disabled
+                | Self::Foreign
+                | Self::SomebodyElses { .. }
+                | Self::Outdated { .. }
+                | Self::WriteBudget
+                | Self::NewUsers
+        )
     }
 }
 
@@ -237,6 +265,7 @@ impl Broker {
         let user = entitled.identity().user();
         let deadline = Instant::now() + PATIENCE;
         loop {
+            self.in_order(entitled.identity())?;
             let now = self.ensure.clock.now();
             let turn = self.rotation.turn(user, now);
             if let Some(wait) = turn.hold {
@@ -260,11 +289,21 @@ impl Broker {
             });
             match timeout_at(deadline, flight).await.map_err(|_| BrokerError::Late)? {
                 Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) => return Ok(self.login(user, turn)),
+                // That was an older token with the same groups, whose flight this one has joined.
+                Landing::Same(Err(BrokerError::Outdated { newest })) if entitled.identity().as_of() >= Some(newest) => {}
                 Landing::Same(Err(error)) => return Err(error),
                 // Another session's flight has landed, or what this one made stands no more: look again.
                 Landing::Same(Ok(())) | Landing::Other => {}
             }
         }
+    }
+
+    /// Takes note of an identity, whether it gets a login or not: what is older and has other groups counts no more.
+    ///
+    /// # Errors
+    /// [`BrokerError::Outdated`] if it is itself older than one that was seen.
+    pub fn in_order(&self, identity: &Identity) -> Result<(), BrokerError> {
+        self.ensure.order.admit(identity).map_err(|newest| BrokerError::Outdated { newest })
     }
 
     /// What the next request of this identity would find in the cluster and do there. It asks, and changes nothing.

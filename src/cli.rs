@@ -8,6 +8,7 @@ use crate::{
     app::App,
     config::{self, Checked, Config, Flags, Sources},
     demo::{self, Options},
+    reload::{Reloader, Watch},
     telemetry,
 };
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -120,12 +121,14 @@ pub fn run() -> ExitCode {
 struct Failed(String);
 
 fn serve(flags: Flags) -> Result<(), Failed> {
-    let Checked { outcome, warnings } = config::check(&Sources::system(flags));
+    let (Checked { outcome, warnings }, reading) = config::read(&Sources::system(flags.clone()));
+    let watch = Watch::new(&reading);
     let config = outcome.map_err(|faults| {
         let list = faults.iter().fold(String::new(), |list, fault| list + &format!("  {fault}\n"));
         Failed(format!("elastauth does not start, the configuration has {} fault(s):\n{list}", faults.len()))
     })?;
-    let _level_can_change = telemetry::init(config.telemetry).map_err(|error| failed("the log cannot be set up", &error))?;
+    let level = config.telemetry.level;
+    let log = telemetry::init(config.telemetry).map_err(|error| failed("the log cannot be set up", &error))?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -133,6 +136,8 @@ fn serve(flags: Flags) -> Result<(), Failed> {
     runtime()?.block_on(async {
         let app = App::start(config).await.map_err(|error| failed("elastauth does not start", &error))?;
         let end = end_signal().map_err(|error| failed("the signals cannot be heard", &error))?;
+        let reloader = Reloader::new(flags, reading, app.controls(), (log, level));
+        reloader.start(watch, app.tasks()).map_err(|error| failed("the signals cannot be heard", &error))?;
         app.run_until(end).await;
         Ok(())
     })

@@ -49,13 +49,16 @@ impl Clock {
     /// The time now. A system clock before 1970 reads as 1970.
     #[must_use]
     pub fn now(&self) -> Timestamp {
+        Timestamp(u64::try_from(self.exactly().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The same as the time since 1970, as exact as the clock is.
+    #[must_use]
+    pub fn exactly(&self) -> Duration {
         match self {
-            Self::System => {
-                #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
-                let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-            }
-            Self::Manual(ms) => Timestamp(ms.load(Ordering::SeqCst)),
+            #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+            Self::System => std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            Self::Manual(ms) => Duration::from_millis(ms.load(Ordering::SeqCst)),
         }
     }
 }

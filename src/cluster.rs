@@ -24,6 +24,7 @@ use crate::{
         skew::Skew,
     },
 };
+use arc_swap::ArcSwapOption;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use call::{Ask, Caller, Timeouts};
@@ -89,7 +90,19 @@ pub struct Cluster {
 struct Inner {
     caller: Caller,
     /// Nothing where the account cannot be put into a header; every call as the account then says so.
+    account: ArcSwapOption<HeaderValue>,
+}
+
+/// The account and the TLS of a new configuration, ready to be used. Made by [`Cluster::access`].
+pub struct Access {
     account: Option<HeaderValue>,
+    tls: rustls::ClientConfig,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Inner {
@@ -99,8 +112,8 @@ impl fmt::Debug for Inner {
 }
 
 impl Inner {
-    fn account(&self) -> Result<&HeaderValue, CallError> {
-        self.account.as_ref().ok_or_else(call::unsendable)
+    fn account(&self) -> Result<HeaderValue, CallError> {
+        self.account.load().as_deref().cloned().ok_or_else(call::unsendable)
     }
 }
 
@@ -128,20 +141,25 @@ impl Cluster {
 
     fn build(config: Config, clock: Clock, timeouts: Timeouts, metrics: &Metrics, skew: &Skew) -> Result<Self, tls::TlsError> {
         let Config { hosts, account, tls } = config;
-        let connector = if hosts.iter().any(|host| host.scheme() == Some(&Scheme::HTTPS)) {
-            if tls.danger_skip_verify {
-                tracing::warn!(
-                    "certificates of the cluster are NOT verified (elasticsearch.tls.insecure_skip_verify): \
-                     whoever sits between elastauth and the cluster can take the service account"
-                );
-            }
-            tls::client(&tls)?
-        } else {
-            tls::client_without_trust()?
-        };
+        let connector = connector(&hosts, &tls)?;
         let nodes = hosts.iter().enumerate().map(|(place, host)| Node::new(host).watched(metrics.node(place))).collect();
         let caller = Caller::new(Nodes::new(nodes, clock), connector, timeouts, metrics.clone(), skew.clone());
-        Ok(Self { inner: Arc::new(Inner { caller, account: account.authorization() }) })
+        let account = ArcSwapOption::from_pointee(account.authorization());
+        Ok(Self { inner: Arc::new(Inner { caller, account }) })
+    }
+
+    /// Looks at the account and the TLS files of a new configuration. Its hosts do not count: the nodes stay the same.
+    ///
+    /// # Errors
+    /// As with [`Self::new`].
+    pub fn access(&self, config: &Config) -> Result<Access, tls::TlsError> {
+        Ok(Access { account: config.account.authorization(), tls: connector(&config.hosts, &config.tls)? })
+    }
+
+    /// Uses them from the next call on.
+    pub fn replace(&self, access: Access) {
+        self.inner.account.store(access.account.map(Arc::new));
+        self.inner.caller.replace_tls(access.tls);
     }
 
     /// Asks the cluster who the bearer of `authorization` is.
@@ -159,7 +177,7 @@ impl Cluster {
     /// # Errors
     /// When no node gives a usable answer.
     pub async fn read_user(&self, name: &Username) -> Result<Option<User>, CallError> {
-        self.inner.caller.read(&get(Call::ReadUser, &wire::user_path(name), self.inner.account()?), |answer| answer.user(name)).await
+        self.inner.caller.read(&get(Call::ReadUser, &wire::user_path(name), &self.inner.account()?), |answer| answer.user(name)).await
     }
 
     /// Writes a whole user, as the service account. When it returns well the user can log in on every node.
@@ -170,7 +188,7 @@ impl Cluster {
         // A login reads the user by its id, which sees what is not refreshed: only lists lag, and a refresh would cost every write dearly.
         let path = format!("{}?refresh=false", wire::user_path(name));
         let body = Bytes::from(wire::body_of(user));
-        let ask = Ask { call: Call::WriteUser, method: Method::PUT, path: &path, authorization: self.inner.account()?, body };
+        let ask = Ask { call: Call::WriteUser, method: Method::PUT, path: &path, authorization: &self.inner.account()?, body };
         self.inner.caller.write(&ask, wire::Answer::written).await
     }
 
@@ -179,7 +197,7 @@ impl Cluster {
     /// # Errors
     /// What stands in the way; a refused account is a status of 401.
     pub async fn check(&self) -> Result<(), CallError> {
-        self.inner.caller.read(&get(Call::Check, "/_security/_authenticate", self.inner.account()?), wire::Answer::accepted).await
+        self.inner.caller.read(&get(Call::Check, "/_security/_authenticate", &self.inner.account()?), wire::Answer::accepted).await
     }
 
     /// Whether the service account may read and write users, by its own word; nothing is read or written for it.
@@ -192,7 +210,7 @@ impl Cluster {
             call: Call::Check,
             method: Method::POST,
             path: "/_security/user/_has_privileges",
-            authorization: self.inner.account()?,
+            authorization: &self.inner.account()?,
             body,
         };
         self.inner.caller.read(&ask, wire::Answer::privileges).await
@@ -203,8 +221,22 @@ impl Cluster {
     /// # Errors
     /// What stands in the way of asking.
     pub async fn version(&self) -> Result<Option<String>, CallError> {
-        self.inner.caller.read(&get(Call::Check, "/", self.inner.account()?), wire::Answer::version).await
+        self.inner.caller.read(&get(Call::Check, "/", &self.inner.account()?), wire::Answer::version).await
     }
+}
+
+/// Who is believed as a node, and what is shown to it.
+fn connector(hosts: &[Uri], tls: &tls::ClientConfig) -> Result<rustls::ClientConfig, tls::TlsError> {
+    if hosts.iter().all(|host| host.scheme() != Some(&Scheme::HTTPS)) {
+        return tls::client_without_trust();
+    }
+    if tls.danger_skip_verify {
+        tracing::warn!(
+            "certificates of the cluster are NOT verified (elasticsearch.tls.insecure_skip_verify): \
+             whoever sits between elastauth and the cluster can take the service account"
+        );
+    }
+    tls::client(tls)
 }
 
 fn get<'a>(call: Call, path: &'a str, authorization: &'a HeaderValue) -> Ask<'a> {

@@ -3,6 +3,7 @@
 //! `table` knows the keys, `kind` their values. `load` reads what the process has, `layers` says which source gives which key, `settings` keeps the
 //! highest one, `fill` hands it out. Nothing above this floor knows where a value came from.
 
+mod again;
 mod describe;
 mod dotenv;
 mod effective;
@@ -15,6 +16,7 @@ mod layers;
 mod load;
 mod raw;
 mod schema;
+mod section;
 mod settings;
 mod sources;
 mod table;
@@ -23,8 +25,9 @@ mod tests;
 mod value;
 mod yaml;
 
+pub use again::{Again, Reading};
 pub use describe::{example, reference};
-pub use effective::{Setting, effective, needs_restart};
+pub use effective::{Setting, effective};
 pub use finding::{Fault, Place, Warning};
 pub use schema::schema;
 pub use sources::{Flags, Sources};
@@ -38,7 +41,7 @@ use crate::{
 };
 use finding::Findings;
 use settings::Settings;
-use std::error::Error as _;
+use std::error::Error;
 
 /// What each component is told.
 #[derive(Debug, Clone)]
@@ -54,6 +57,7 @@ pub struct Config {
     pub store: ledger::StoreConfig,
     pub telemetry: telemetry::Config,
     pub audit: telemetry::audit::Config,
+    pub traces: telemetry::traces::Config,
     pub admin: server::AdminConfig,
     /// The effective configuration for people, with `***` in the place of every secret.
     pub shown: serde_json::Value,
@@ -71,6 +75,12 @@ pub struct Checked {
 /// Reads the sources as a whole. Changes nothing and asks nobody.
 #[must_use]
 pub fn check(sources: &Sources) -> Checked {
+    read(sources).0
+}
+
+/// The same, and what is needed to read them again while the program runs.
+#[must_use]
+pub fn read(sources: &Sources) -> (Checked, Reading) {
     let mut findings = Findings::default();
     let settings = Settings::gather(sources, &mut findings);
     // Where a source could not be read, every other fault would be a guess.
@@ -86,20 +96,46 @@ pub fn check(sources: &Sources) -> Checked {
             Err(faults)
         }
     };
-    Checked { outcome, warnings }
+    (Checked { outcome, warnings }, Reading::new(settings, sources))
 }
 
 /// What is wrong with the certificate and key files that a good configuration names. The start finds the same, one at a time.
 #[must_use]
 pub fn check_files(config: &Config) -> Vec<Fault> {
-    let speaks_tls = config.cluster.hosts.iter().any(|host| host.scheme_str() == Some("https"));
-    let cluster = speaks_tls.then(|| tls::client(&config.cluster.tls).err()).flatten().map(|error| ("elasticsearch.tls", error));
-    let listener = config.server.tls.as_ref().and_then(|files| tls::server(files).err()).map(|error| ("tls", error));
-    let faults = cluster.into_iter().chain(listener).map(|(section, error)| {
-        let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-        Fault { place: Place::Nowhere, text: format!("`{section}`: {error}{cause}") }
-    });
-    faults.collect()
+    let mut faults = Vec::new();
+    if config.cluster.hosts.iter().any(|host| host.scheme_str() == Some("https")) {
+        look("elasticsearch.tls", tls::client(&config.cluster.tls), &mut faults);
+    }
+    if let ledger::StoreConfig::Redis(redis, _) = &config.store {
+        look("redis", redis.check(), &mut faults);
+    }
+    for provider in &config.identity.providers {
+        if let identity::ProviderConfig::Oidc(oidc) = provider {
+            for issuer in &oidc.providers {
+                look("oidc.tls", tls::client(&issuer.idp.http.tls), &mut faults);
+            }
+        }
+    }
+    if let Some(files) = &config.server.tls {
+        look("tls", tls::server(files), &mut faults);
+    }
+    if let telemetry::traces::Config::Otlp(otlp) = &config.traces
+        && otlp.endpoint.scheme_str() == Some("https")
+    {
+        look("OTEL_EXPORTER_OTLP_CERTIFICATE", tls::client(&otlp.http.tls), &mut faults);
+    }
+    faults
+}
+
+fn look<T>(section: &str, result: Result<T, impl Error>, faults: &mut Vec<Fault>) {
+    if let Err(error) = result {
+        let (mut text, mut source) = (format!("`{section}`: {error}"), error.source());
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        faults.push(Fault { place: Place::Nowhere, text });
+    }
 }
 
 /// A new `secret_key` as the configuration takes it.

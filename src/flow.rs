@@ -8,19 +8,21 @@ use crate::{
     roles::{Entitled, Given, Mapping, NotEntitled, RoleSet},
     telemetry::metrics::Provider,
 };
+use arc_swap::ArcSwap;
+use std::sync::Arc;
 
 /// The three decisions, ready to be asked.
 #[derive(Debug)]
 pub struct Flow {
     providers: Providers,
-    mapping: Mapping,
+    mapping: ArcSwap<Mapping>,
     broker: Broker,
 }
 
 /// The trip of one request, as far as it went. What is `None` was not reached.
 #[derive(Debug)]
-pub struct Explanation<'a> {
-    mapping: &'a Mapping,
+pub struct Explanation {
+    mapping: Arc<Mapping>,
     /// Who asks.
     pub identity: Option<Identity>,
     /// With which roles.
@@ -33,7 +35,7 @@ pub struct Explanation<'a> {
     pub refused: Option<AuthError>,
 }
 
-impl Explanation<'_> {
+impl Explanation {
     /// Every role, with the rule that gives it.
     #[must_use]
     pub fn given(&self) -> Vec<Given<'_>> {
@@ -105,7 +107,12 @@ impl Flow {
     /// Puts the three decisions together.
     #[must_use]
     pub fn new(providers: Providers, mapping: Mapping, broker: Broker) -> Self {
-        Self { providers, mapping, broker }
+        Self { providers, mapping: ArcSwap::from_pointee(mapping), broker }
+    }
+
+    /// From the next request on these rules count. Requests under way keep the rules that they began with.
+    pub fn replace_mapping(&self, mapping: Mapping) {
+        self.mapping.store(Arc::new(mapping));
     }
 
     /// Who is asked who asks.
@@ -115,15 +122,17 @@ impl Flow {
     }
 
     /// Tells the trip of one request step by step, by the very steps that [`Self::decide`] takes. Nothing is written; the cluster is asked only if `online`.
-    pub async fn explain(&self, facts: &RequestFacts, online: bool) -> Explanation<'_> {
-        let mut told = Explanation { mapping: &self.mapping, identity: None, entitled: None, document: None, plan: None, refused: None };
+    pub async fn explain(&self, facts: &RequestFacts, online: bool) -> Explanation {
+        let mapping = self.mapping.load_full();
+        let mut told =
+            Explanation { mapping: Arc::clone(&mapping), identity: None, entitled: None, document: None, plan: None, refused: None };
         let identity = match self.providers.identify(facts).await {
             Ok(Some(identity)) => identity,
             Ok(None) => return told.ending(AuthError::NobodyAsks),
             Err(why) => return told.ending(AuthError::Identity(why)),
         };
         told.identity = Some(identity.clone());
-        let entitled = match self.mapping.entitle(identity) {
+        let entitled = match mapping.entitle(identity) {
             Ok(entitled) => entitled,
             Err(why) => return told.ending(AuthError::Roles(why)),
         };
@@ -170,9 +179,13 @@ impl Flow {
             Err(why) => return Err(Refused { user: None, provider: why.kind(), why: AuthError::Identity(why) }),
         };
         let (user, provider) = (identity.user().clone(), identity.provider().kind());
-        let entitled = match self.mapping.entitle(identity) {
+        let entitled = match self.mapping.load().entitle(identity.clone()) {
             Ok(entitled) => entitled,
-            Err(why) => return Err(Refused { user: Some(user), provider, why: AuthError::Roles(why) }),
+            Err(why) => {
+                // Also a token that gives nothing makes older ones old.
+                let why = self.broker.in_order(&identity).err().map_or(AuthError::Roles(why), AuthError::Broker);
+                return Err(Refused { user: Some(user), provider, why });
+            }
         };
         match self.broker.credential(&entitled).await {
             Ok(credential) => Ok(Grant { entitled, credential }),

@@ -39,6 +39,16 @@ enum Asked {
     Oidc(Box<oidc::Oidc>),
 }
 
+impl Asked {
+    fn kind(&self) -> &'static str {
+        let kind = match self {
+            Self::Headers(_) => metrics::Provider::Authelia,
+            Self::Oidc(_) => metrics::Provider::Oidc,
+        };
+        kind.name().unwrap_or_default()
+    }
+}
+
 /// Somebody for whom a provider vouches. Made by this module alone: whoever holds one may believe it.
 /// Clones share it: a remembered one is handed out with every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +68,8 @@ struct Person {
 struct Vouched {
     by: Provider,
     issued_at: Option<Timestamp>,
+    /// When the provider itself was asked.
+    asked: Option<Timestamp>,
     subject: Option<Box<str>>,
     session: Option<Box<str>>,
 }
@@ -72,6 +84,18 @@ pub enum Provider {
 }
 
 impl Provider {
+    /// What identity headers are called where providers have names.
+    pub const HEADERS: &str = "authelia";
+
+    /// What the operator calls it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Headers => Self::HEADERS,
+            Self::Oidc(name) => name,
+        }
+    }
+
     /// Which kind of provider it is, as the audit stream and the numbers name it.
     #[must_use]
     pub fn kind(&self) -> metrics::Provider {
@@ -90,9 +114,15 @@ impl Identity {
     /// An identity as an identity provider's token makes it, for tests of the floors above.
     #[cfg(test)]
     pub(crate) fn of_provider(provider: &str, user: &str, groups: &[&str]) -> Self {
+        Self::of_provider_at(provider, user, groups, None)
+    }
+
+    /// The same, of a token of this moment.
+    #[cfg(test)]
+    pub(crate) fn of_provider_at(provider: &str, user: &str, groups: &[&str], issued_at: Option<Timestamp>) -> Self {
         let groups = groups.iter().filter_map(|group| Group::parse(group)).collect();
         let person = Person { user: Username::parse(user).unwrap(), groups, email: None, full_name: None };
-        Self::new(person, Vouched { by: Provider::Oidc(provider.into()), issued_at: None, subject: None, session: None })
+        Self::new(person, Vouched { by: Provider::Oidc(provider.into()), issued_at, asked: None, subject: None, session: None })
     }
 
     /// Whose login is asked for.
@@ -125,10 +155,17 @@ impl Identity {
         &self.0.1.by
     }
 
-    /// When the token was issued, where there is one that says so: of two tokens of a user the later one counts.
+    /// When the token was issued, where there is one that says so.
     #[must_use]
     pub fn issued_at(&self) -> Option<Timestamp> {
         self.0.1.issued_at
+    }
+
+    /// From when this word on the user is: the time of the token, or of the question where the provider itself was asked. Of two words the later one counts. Identity headers
+    /// do not say.
+    #[must_use]
+    pub fn as_of(&self) -> Option<Timestamp> {
+        self.0.1.asked.or(self.0.1.issued_at)
     }
 
     /// What the provider calls the user (`sub`): never reused, unlike a name.
@@ -238,6 +275,15 @@ impl Providers {
         config.providers.into_iter().map(ready).collect::<Result<_, _>>().map(Self)
     }
 
+    /// The same, counted.
+    #[must_use]
+    pub fn watched(self, metrics: &metrics::Metrics) -> Self {
+        if let Some(oidc) = self.oidc() {
+            oidc.watch(metrics);
+        }
+        self
+    }
+
     /// Identity headers alone.
     #[must_use]
     pub fn headers(names: headers::Config) -> Self {
@@ -261,6 +307,17 @@ impl Providers {
             }
         }
         Ok(None)
+    }
+
+    /// The kinds of providers in their order, as the configuration names them, separated by commas.
+    ///
+    /// # Errors
+    /// What is wrong with an identity provider that was asked, without its address. Remembered tokens and known keys go on.
+    pub fn state(&self) -> Result<String, String> {
+        match self.oidc().and_then(oidc::Oidc::trouble) {
+            Some(why) => Err(why),
+            None => Ok(self.0.iter().map(Asked::kind).collect::<Vec<_>>().join(", ")),
+        }
     }
 
     /// The token provider, where there is one.

@@ -3,6 +3,7 @@
 //! Here is how it is asked, and what an answer looks like. What a token must say to be believed is not known here.
 
 mod client_auth;
+mod clock;
 mod endpoint;
 mod error;
 mod fetched;
@@ -27,6 +28,7 @@ use crate::{
         tls::TlsError,
     },
     shutdown::Tasks,
+    telemetry::metrics::Metrics,
 };
 use bytes::Bytes;
 use client_auth::encoded;
@@ -36,7 +38,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value};
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -109,6 +111,8 @@ struct Inner {
     keys: Arc<Fetched<KeySet>>,
     /// Grows when a key is gone from the set.
     withdrawals: Arc<AtomicU64>,
+    /// Who is told of each fetch of the keys, and under which name.
+    watched: OnceLock<(Metrics, Arc<str>)>,
     calls: Semaphore,
 }
 
@@ -142,10 +146,17 @@ impl Idp {
             discovered: Arc::new(Fetched::new(Arc::clone(&name), discovered, clock.clone(), tasks.clone())),
             keys: Arc::new(Fetched::new(name, keys, clock.clone(), tasks)),
             withdrawals: Arc::default(),
+            watched: OnceLock::new(),
             calls: Semaphore::new(MAX_CALLS),
             clock,
             config,
         })))
+    }
+
+    /// Tells these numbers when its keys were fetched, under the operator's name for it.
+    pub fn watch(&self, metrics: &Metrics, name: &Arc<str>) {
+        // Whoever has come first keeps the place: there is one set of numbers in a process.
+        let _first = self.0.watched.set((metrics.clone(), Arc::clone(name)));
     }
 
     /// What it calls itself.
@@ -209,6 +220,27 @@ impl Idp {
         }
     }
 
+    /// Why it could not be asked the last time, if it could not. Known keys go on.
+    #[must_use]
+    pub fn trouble(&self) -> Option<IdpError> {
+        self.fetch_error().or_else(|| self.0.discovered.error())
+    }
+
+    /// Reads what tokens will need, for an operator who wants to know before the first one comes: where `asked` is, and how many `keys` there are. No token
+    /// is asked about.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn try_out(&self, asked: Option<What>, keys: bool) -> Result<Option<usize>, IdpError> {
+        if let Some(what) = asked {
+            self.endpoint(what, FETCH).await?;
+        }
+        if !keys {
+            return Ok(None);
+        }
+        self.read_keys().await.map(|(keys, _)| Some(keys.len()))
+    }
+
     fn fetch_error(&self) -> Option<IdpError> {
         self.0.keys.error()
     }
@@ -232,6 +264,9 @@ impl Idp {
         }
         let keys = KeySet::parse(&answer.body, self.0.config.rsa_unnamed).map_err(IdpError::Keys)?;
         tracing::debug!(issuer = %self.issuer(), keys = keys.len(), "the identity provider's keys are read");
+        if let Some((metrics, name)) = self.0.watched.get() {
+            metrics.keys_fetched(name, self.0.clock.now());
+        }
         Ok((keys, max_age(&answer.headers)))
     }
 

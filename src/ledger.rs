@@ -3,6 +3,8 @@
 //!
 //! Entries live in memory, and a known user is answered from there alone. Behind the memory there may be a store: Redis, which replicas share, or a
 //! file, which outlives the process. A store is asked and told only within a flight, and it is never believed without its seal.
+//!
+//! (A long file: what is remembered, a flight's place in it and what others say meanwhile are one set of rules under one lock, and are read together.)
 
 mod file;
 pub mod redis;

@@ -16,6 +16,7 @@ pub mod idp;
 pub mod ledger;
 pub mod model;
 pub mod net;
+pub mod reload;
 pub mod respond;
 pub mod roles;
 pub mod secret;

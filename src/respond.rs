@@ -36,6 +36,18 @@ pub enum Protocol {
     AuthRequest,
 }
 
+impl Protocol {
+    /// The endpoint for it. Paths that have no endpoint of their own are asked as [`Self::ForwardAuth`].
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::ForwardAuth => "/elastauth/forward-auth",
+            Self::ExtAuthz => "/elastauth/ext-authz",
+            Self::AuthRequest => "/elastauth/auth-request",
+        }
+    }
+}
+
 /// Every way a question can end without a login. A new one does not compile until it has its line in [`Outcome::line`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "docs/STATUS-CODES.md explains each to operators")]
@@ -45,6 +57,7 @@ pub enum Outcome {
     NobodyAsks,
     Malformed,
     TokenRefused,
+    TokenOutdated,
     TokenClaims,
     IdentityProvider,
     ImpossibleName,
@@ -79,7 +92,7 @@ pub struct Line {
     /// Seconds of `Retry-After`.
     pub retry_after: Option<u8>,
     /// `WWW-Authenticate`: on every 401, as RFC 9110 demands.
-    pub challenge: Option<&'static str>,
+    pub challenge: Option<Challenge>,
     /// With which severity the refusal is logged.
     pub level: Level,
 }
@@ -95,6 +108,7 @@ impl Outcome {
         Self::NobodyAsks,
         Self::Malformed,
         Self::TokenRefused,
+        Self::TokenOutdated,
         Self::TokenClaims,
         Self::IdentityProvider,
         Self::ImpossibleName,
@@ -139,10 +153,10 @@ impl Outcome {
                 level: Level::WARN,
             },
             // Tokens expire all day. The error code is RFC 6750's: a client takes it as the advice to fetch a new one.
-            Self::TokenRefused => Line {
+            Self::TokenRefused | Self::TokenOutdated => Line {
                 code: "invalid_token",
                 message: "The token is not accepted.",
-                challenge: Some(BEARER),
+                challenge: Some(Challenge::AnotherToken),
                 ..not_authenticated(Level::INFO)
             },
             Self::TokenClaims | Self::ImpossibleName | Self::ReservedName | Self::ForeignUser => not_allowed(Level::WARN),
@@ -177,10 +191,29 @@ impl Outcome {
     }
 }
 
-/// No browser knows this scheme, so none pops up a password dialog (as it does for `Basic`) whose password would lead nowhere. nginx copies it to its own 401.
-const SSO: &str = r#"SSO realm="elastauth""#;
-/// RFC 6750, §3. Which rule the token broke is for the log: whoever bends tokens need not be told how far they got.
-const BEARER: &str = r#"Bearer realm="elastauth", error="invalid_token""#;
+/// What a 401 asks for. One challenge and never two: nginx 1.22 hands on the first alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// Nothing was shown.
+    SignIn,
+    /// A token was shown, and another one is wanted.
+    AnotherToken,
+}
+
+impl Challenge {
+    /// The value of `WWW-Authenticate`, where tokens are taken and where they are not.
+    #[must_use]
+    pub const fn text(self, tokens: bool) -> &'static str {
+        match (self, tokens) {
+            // No browser knows this scheme, so none pops up a password dialog (as it does for `Basic`) whose password would lead nowhere. nginx copies it to its own 401.
+            (Self::SignIn, false) => r#"SSO realm="elastauth""#,
+            // RFC 6750, §3.1: no error where nothing was shown. Nor does any browser pop up anything for this one.
+            (Self::SignIn, true) => r#"Bearer realm="elastauth""#,
+            // Which rule the token broke is for the log: whoever bends tokens need not be told how far they got.
+            (Self::AnotherToken, _) => r#"Bearer realm="elastauth", error="invalid_token""#,
+        }
+    }
+}
 
 const fn not_authenticated(level: Level) -> Line {
     Line {
@@ -190,7 +223,7 @@ const fn not_authenticated(level: Level) -> Line {
         message: "You are not signed in.",
         advice: "Sign in where you usually do, then open this page again.",
         retry_after: None,
-        challenge: Some(SSO),
+        challenge: Some(Challenge::SignIn),
         level,
     }
 }
@@ -247,7 +280,8 @@ impl From<&AuthError> for Outcome {
             AuthError::Broker(why) => match why {
                 BrokerError::ReservedName(_) => Self::ReservedName,
                 BrokerError::Disabled => Self::Disabled,
-                BrokerError::Foreign => Self::ForeignUser,
+                BrokerError::Foreign | BrokerError::SomebodyElses { .. } => Self::ForeignUser,
+                BrokerError::Outdated { .. } => Self::TokenOutdated,
                 BrokerError::WriteBudget => Self::WriteBudget,
                 BrokerError::NewUsers => Self::NewUsers,
                 BrokerError::ServiceAccount(_) => Self::ServiceAccount,

@@ -8,6 +8,7 @@ mod connection;
 mod decision;
 mod health;
 mod log;
+mod logout;
 
 pub use admin::{Config as AdminConfig, Show};
 pub use health::Check;
@@ -21,15 +22,17 @@ use crate::{
     },
     respond::{IdentityHeaders, Protocol, Response},
     shutdown::Tasks,
-    telemetry::{audit::Audit, metrics::Metrics, skew::Skew},
+    telemetry::{audit::Audit, metrics::Metrics, skew::Skew, traces::Traces},
 };
 use admin::{Admin, Page};
+use arc_swap::ArcSwap;
 use connection::Connection;
 use health::{Endpoint, Readiness};
 use http::request::Parts;
 use hyper::body::Incoming;
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 /// Settings of this floor.
 #[derive(Debug, Clone)]
@@ -44,14 +47,16 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Service {
     flow: Flow,
-    trust: Trust,
+    trust: ArcSwap<Trust>,
     identity_headers: IdentityHeaders,
     readiness: Readiness,
     clock: Clock,
     started: Timestamp,
     lines: log::Lines,
+    logouts: logout::Pace,
     metrics: Metrics,
     audit: Audit,
+    traces: Traces,
     admin: Admin,
     skew: Skew,
 }
@@ -63,14 +68,16 @@ impl Service {
         let started = clock.now();
         Self {
             flow,
-            trust,
+            trust: ArcSwap::from_pointee(trust),
             identity_headers,
             readiness: Readiness::new(check),
             clock,
             started,
             lines: log::Lines::default(),
+            logouts: logout::Pace::default(),
             metrics: Metrics::default(),
             audit: Audit::default(),
+            traces: Traces::default(),
             admin: Admin::default(),
             skew: Skew::default(),
         }
@@ -86,6 +93,23 @@ impl Service {
     #[must_use]
     pub fn with_skew(self, skew: Skew) -> Self {
         Self { skew, ..self }
+    }
+
+    /// The decisions.
+    #[must_use]
+    pub fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// From the next request on, of kept connections too, these peers are believed.
+    pub fn replace_trust(&self, trust: Trust) {
+        self.trust.store(Arc::new(trust));
+    }
+
+    /// Records decisions there.
+    #[must_use]
+    pub fn traced(self, traces: Traces) -> Self {
+        Self { traces, ..self }
     }
 
     /// Answers operators as `config` says; `show` tells the effective configuration, with its secrets already blotted out.
@@ -109,10 +133,29 @@ enum Audience {
 pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<Certificates>,
     service: Arc<Service>,
     limits: Limits,
     audience: Audience,
+}
+
+/// What a listener shows and asks for in TLS handshakes; it can be replaced while it serves. Clones belong to the same listener.
+#[derive(Debug, Clone)]
+pub struct Certificates(Arc<ArcSwap<rustls::ServerConfig>>);
+
+impl Certificates {
+    fn new(tls: rustls::ServerConfig) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(tls)))
+    }
+
+    /// From the next connection on. Those that are open keep what they agreed on.
+    pub fn replace(&self, tls: rustls::ServerConfig) {
+        self.0.store(Arc::new(tls));
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.load_full())
+    }
 }
 
 /// Why there is no server.
@@ -152,7 +195,7 @@ impl Server {
 
     fn bind_for(audience: Audience, config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
         let tls = config.tls.as_ref().map(tls::server).transpose().map_err(ServeError::Tls)?;
-        let tls = tls.map(Arc::new);
+        let tls = tls.map(Certificates::new);
         let (listener, addr) = accept::listen(config.listen).map_err(|source| ServeError::Listen { addr: config.listen, source })?;
         Ok(Self { listener, addr, tls, service, limits: Limits::default(), audience })
     }
@@ -161,6 +204,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Its certificates, where it speaks TLS.
+    #[must_use]
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.tls.clone()
     }
 
     /// Serves until `tasks` end; then takes no more connections and lets each finish what it has in hand. Connections are tasks of `tasks`: whoever waits
@@ -223,6 +272,8 @@ impl Default for Limits {
 enum Place {
     Health(Endpoint),
     Operators(Page),
+    /// An identity provider ends a session.
+    Logout,
     /// A name of elastauth 1. It does not stand below `/elastauth/`, so a client's own path may look like it.
     Old(Old),
     Decision(Protocol),
@@ -245,6 +296,7 @@ fn place(path: &str) -> Place {
         "/elastauth/config" => Place::Operators(Page::Config),
         "/elastauth/docs" => Place::Operators(Page::Docs),
         "/elastauth/api/openapi.yaml" | "/elastauth/openapi.yaml" => Place::Operators(Page::OpenApi),
+        logout::PATH => Place::Logout,
         "/health" => Place::Old(Old::Health),
         "/metrics" => Place::Old(Old::Page(Page::Metrics)),
         "/config" => Place::Old(Old::Page(Page::Config)),
@@ -260,9 +312,12 @@ fn place(path: &str) -> Place {
 /// Answers one request. It cannot fail: a failure is an answer too.
 async fn answer(connection: Arc<Connection>, request: http::Request<Incoming>) -> Result<Response, Infallible> {
     connection.pulse.called(request.version());
-    // The body is held and never read: some gateways announce one that does not come.
-    let (request, _body) = request.into_parts();
+    // But for one place the body is held and never read: some gateways announce one that does not come.
+    let (request, body) = request.into_parts();
     let place = place(request.uri.path());
+    if let (Audience::Gateways, Place::Logout, Some(oidc)) = (connection.audience, place, connection.service.flow.providers().oidc()) {
+        return Ok(Box::pin(logout::answer(&connection, oidc, &request, body)).await);
+    }
     Ok(match connection.audience {
         Audience::Gateways => to_gateway(&connection, request, place).await,
         Audience::Operators => to_operator(&connection, &request, place).await,
@@ -280,7 +335,8 @@ async fn to_gateway(connection: &Connection, request: Parts, place: Place) -> Re
         Place::Old(Old::Page(page)) if admin::is_plainly_old(connection, &request) && connection.service.admin.has(page) => {
             admin::answer(connection, &request, page)
         }
-        Place::Operators(_) | Place::Old(_) => decision::decide(connection, request, Protocol::ForwardAuth).await,
+        // Without a provider of tokens nobody can log anybody out, and the path is like any other.
+        Place::Logout | Place::Operators(_) | Place::Old(_) => decision::decide(connection, request, Protocol::ForwardAuth).await,
     }
 }
 
@@ -289,7 +345,7 @@ async fn to_operator(connection: &Connection, request: &Parts, place: Place) -> 
         Place::Health(endpoint) => health::answer(connection, request, endpoint).await,
         Place::Old(Old::Health) => health::answer(connection, request, Endpoint::Health).await,
         Place::Operators(page) | Place::Old(Old::Page(page)) => admin::answer(connection, request, page),
-        Place::Decision(_) => admin::nothing_here(),
+        Place::Decision(_) | Place::Logout => admin::nothing_here(connection.service.clock.now()),
     }
 }
 

@@ -1,11 +1,16 @@
-//! What operators see: the log, the audit stream and the numbers. docs/LOGGING.md and docs/METRICS.md are for them.
+//! What operators see: the log, the audit stream, the numbers and the traces. docs/LOGGING.md, docs/METRICS.md and docs/TRACING.md
+//! are for them.
 
 pub mod audit;
 mod ecs;
 pub mod metrics;
 pub mod skew;
+pub mod traces;
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    error::Error,
+    io::{self, IsTerminal as _},
+};
 use tracing::{Dispatch, dispatcher::SetGlobalDefaultError};
 use tracing_subscriber::{
     Layer as _, Registry,
@@ -25,7 +30,7 @@ pub struct Config {
 }
 
 /// From which severity on lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[expect(missing_docs, reason = "the usual four")]
 pub enum Level {
     Debug,
@@ -109,6 +114,19 @@ fn targets(level: Level) -> Targets {
     Targets::new().with_default(own.min(LevelFilter::WARN)).with_target(env!("CARGO_CRATE_NAME"), own)
 }
 
+/// An error and what it came from, outermost first, for a line of the log.
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +186,14 @@ mod tests {
     #[test]
     fn what_is_below_the_level_is_not_written() {
         assert_eq!(written(Config { level: Level::Error, format: Format::Text }, || tracing::warn!("no")), "");
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] std::fmt::Error);
+        assert_eq!(chain(&Outer(std::fmt::Error)), format!("outer: {}", std::fmt::Error));
     }
 
     #[test]

@@ -61,7 +61,7 @@ async fn explain_says_which_rule_gave_which_role_and_asks_nobody() {
             { "role": "viewer", "rule": "default_roles" }
         ])
     );
-    assert_eq!(told["document"]["roles"], json!(["editor", "viewer"]));
+    assert_eq!((&told["provider"], &told["document"]["roles"]), (&json!("authelia"), &json!(["editor", "viewer"])));
     assert_eq!((&told["answer"]["status"], &told["cluster"]), (&json!(200), &Value::Null));
     assert_eq!(desk.cluster.count(), 0);
 }
@@ -81,9 +81,12 @@ async fn explain_online_foresees_what_the_next_request_does_and_writes_nothing()
     let (_, told) = desk.json(&["explain", "--user", "elastic", "--json", "--online"]).await;
     assert_eq!(told["answer"]["outcome"], "ReservedName");
     let (_, told) = desk.json(&["explain", "--header", "Remote-User: a,b", "--json"]).await;
-    assert_eq!(told["answer"]["outcome"], "Malformed");
+    assert_eq!((&told["answer"]["outcome"], &told["provider"]), (&json!("Malformed"), &json!("authelia")));
     let (_, told) = desk.json(&["explain", "--json"]).await;
-    assert_eq!(told["answer"]["outcome"], "NobodyAsks");
+    assert_eq!((&told["answer"]["outcome"], &told["provider"]), (&json!("NobodyAsks"), &Value::Null));
+    let (ok, _) = desk.json(&["explain", "--user", "alice", "--cluster", "default", "--json"]).await;
+    let other = desk.run(&["explain", "--user", "alice", "--cluster", "production"]).await;
+    assert!(ok && !other.status.success() && String::from_utf8_lossy(&other.stderr).contains("is for the cluster \"default\""));
     assert!(desk.cluster.calls().iter().all(|call| call.line().starts_with("GET")), "{:?}", desk.cluster.calls());
 }
 
@@ -117,6 +120,16 @@ async fn a_faulty_configuration_ends_every_command_with_all_its_faults() {
         assert_eq!(output.status.code(), Some(1), "{command:?} {said}");
         assert!(said.contains("did you mean `default_roles`") && said.contains("log_level"), "{command:?} {said}");
     }
+}
+
+#[tokio::test]
+async fn a_file_of_variables_that_is_too_large_is_a_fault_and_not_half_a_file() {
+    let desk = Desk::new().await;
+    let large = format!("{}\nELASTAUTH_LISTEN=here\n", "#".repeat(5 << 20));
+    std::fs::write(desk.home.path().join(".env"), large).unwrap();
+    let output = desk.run(&["check"]).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.starts_with("fault: .env:1: the file is larger than 4 MiB"), "{said}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The files for operators are held against the program: dashboard, alert rules, the description of the endpoints, and docs/METRICS.md.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-use elastauth::telemetry::metrics::Metrics;
+use elastauth::{clock::Timestamp, respond::Outcome, telemetry::metrics::Metrics};
 use saphyr_parser::{Event, Parser};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,7 @@ const OPENAPI: &str = include_str!("../docs/api/openapi.yaml");
 fn exposition() -> String {
     let metrics = Metrics::default();
     let _node = metrics.node(0);
+    metrics.keys_fetched("oidc", Timestamp(0));
     metrics.expose()
 }
 
@@ -137,6 +138,11 @@ fn the_page_explains_every_metric_and_no_other() {
 fn the_description_of_the_endpoints_is_yaml_and_its_references_lead_somewhere() {
     let scalars = scalars(OPENAPI);
     assert_eq!(scalars.first().map(String::as_str), Some("openapi"));
+    let page = include_str!("../src/server/admin/docs.html");
+    for outcome in Outcome::ALL {
+        let code = outcome.line().code;
+        assert!(scalars.iter().any(|scalar| scalar == code) && page.contains(&format!("<code>{code}</code>")), "{code}");
+    }
     for (_, target) in scalars.iter().zip(scalars.iter().skip(1)).filter(|(key, _)| *key == "$ref") {
         let name = target.rsplit('/').next().unwrap();
         assert!(OPENAPI.contains(&format!("\n    {name}:\n")), "{target}");

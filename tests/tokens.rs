@@ -12,96 +12,27 @@
 #[path = "support/program.rs"]
 mod support;
 
-use aws_lc_rs::{
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
-};
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use elastauth::{
-    demo::standin::{SERVICE_USER, StandIn},
-    shutdown::Tasks,
-};
-use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
-use support::{elastauth::Elastauth, http::Answer};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpListener,
-    task::JoinSet,
-};
+#[path = "tokens/bent.rs"]
+mod bent;
+#[path = "tokens/explained.rs"]
+mod explained;
+#[path = "tokens/guides.rs"]
+mod guides;
+#[path = "tokens/liars.rs"]
+mod liars;
+#[path = "tokens/logout.rs"]
+mod logout;
+#[path = "tokens/order.rs"]
+mod order;
+#[path = "tokens/providers.rs"]
+mod providers;
+#[path = "tokens/scene.rs"]
+mod scene;
+#[path = "tokens/whose.rs"]
+mod whose;
 
-/// An identity provider with one key.
-struct Idp {
-    issuer: String,
-    key: EcdsaKeyPair,
-    serving: JoinSet<()>,
-}
-
-impl Idp {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        let point = key.public_key().as_ref();
-        let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]), BASE64_URL_SAFE_NO_PAD.encode(&point[33..]));
-        let keys = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "alg": "ES256", "x": x, "y": y }] });
-        let about = json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys") });
-        let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut asked = [0; 2_048];
-                let read = stream.read(&mut asked).await.unwrap();
-                let body = if asked[..read].starts_with(b"GET /keys") { &keys } else { &about }.to_string();
-                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
-                stream.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await.unwrap();
-            }
-        });
-        Self { issuer, key, serving }
-    }
-
-    /// A token for elastauth, good for five minutes, after `change`.
-    fn token(&self, change: impl FnOnce(&mut Value)) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let mut claims = json!({
-            "iss": self.issuer, "aud": "elastauth", "azp": "elastauth", "sub": "u1", "iat": now, "exp": now + 300,
-            "preferred_username": "alice", "email": "alice@example.org", "groups": ["dev", "a,b"],
-        });
-        change(&mut claims);
-        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&json!({ "alg": "ES256", "kid": "k1", "typ": "at+jwt" })), part(&claims));
-        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()))
-    }
-}
-
-struct Scene {
-    idp: Idp,
-    cluster: StandIn,
-    elastauth: Elastauth,
-    _tasks: Tasks,
-}
-
-impl Scene {
-    async fn new() -> Self {
-        let (idp, tasks) = (Idp::start().await, Tasks::default());
-        let cluster = StandIn::start(&tasks).await.unwrap();
-        let config = format!(
-            "listen: 127.0.0.1:0\nlog_level: debug\nsecret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
-             auth_provider: [oidc, authelia]\noidc:\n  issuer: {}\n  client_id: elastauth\ngroup_mappings:\n  dev: [editor]\n  a: [superuser]\n\
-             elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password: {}\n",
-            idp.issuer,
-            cluster.url(),
-            cluster.service_password()
-        );
-        let elastauth = Elastauth::start_anywhere(&config, &[]).await;
-        Self { idp, cluster, elastauth, _tasks: tasks }
-    }
-
-    async fn bearer(&self, token: &str) -> Answer {
-        self.elastauth.server().get("/elastauth", &[("authorization", &format!("Bearer {token}"))]).await
-    }
-}
+use scene::Scene;
+use serde_json::json;
 
 #[tokio::test]
 async fn a_token_gets_the_login_that_its_claims_justify() {
@@ -121,7 +52,8 @@ async fn a_token_gets_the_login_that_its_claims_justify() {
 async fn a_token_that_is_no_good_gets_nothing_and_is_not_repeated() {
     let scene = Scene::new().await;
     let good = scene.idp.token(|_| {});
-    let bent = format!("{}A", &good[..good.len() - 1]);
+    let (head, tail) = good.split_at(good.len() - 20);
+    let bent = format!("{head}{}{}", if tail.starts_with('A') { 'B' } else { 'A' }, &tail[1..]);
     let other = scene.idp.token(|claims| claims["aud"] = json!("another"));
     let over = scene.idp.token(|claims| claims["exp"] = json!(1_000));
     let endless = scene.idp.token(|claims| drop(claims.as_object_mut().unwrap().remove("exp")));
@@ -143,11 +75,50 @@ async fn a_token_that_is_no_good_gets_nothing_and_is_not_repeated() {
 }
 
 #[tokio::test]
+async fn check_online_tries_the_issuer_before_the_first_token_does() {
+    let mut scene = Scene::new().await;
+    let good = scene.elastauth.command(&["check", "--online"]).await;
+    let said = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(said.contains(&format!("ok: issuer {}: it answers, and 1 of its keys can verify tokens", scene.idp.issuer)), "{said}");
+    assert!(good.status.success(), "{good:?}");
+    scene.idp.leave().await;
+    let away = scene.elastauth.command(&["check", "--online"]).await;
+    let said = String::from_utf8_lossy(&away.stderr).into_owned();
+    assert!(said.contains(&format!("failed: issuer {}: ", scene.idp.issuer)) && !away.status.success(), "{said}");
+}
+
+#[tokio::test]
+async fn check_online_tells_a_wrong_name_a_wrong_clock_and_keys_that_are_none() {
+    let scene = Scene::new().await;
+    let tried = async || {
+        let output = scene.elastauth.command(&["check", "--online", "--json"]).await;
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found = told["tried"].as_array().unwrap().iter().filter(|one| one["what"].as_str().unwrap().contains("issuer")).cloned();
+        (told["ok"] == true, found.collect::<serde_json::Value>().to_string())
+    };
+    scene.idp.dates("Sun, 06 Nov 1994 08:49:37 GMT");
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("behind ours"), "{told}");
+    scene.idp.dates("Thu, 06 Nov 2194 08:49:37 GMT");
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("fresh tokens are refused"), "{told}");
+    scene.idp.dates("no date at all");
+    scene.idp.says("/keys", json!({ "keys": [{ "kty": "oct", "k": "AAAA", "kid": "k1" }] }));
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("none of its keys"), "{told}");
+    scene.idp.says(
+        "/.well-known/openid-configuration",
+        json!({ "issuer": "https://another.example", "jwks_uri": "https://another.example/keys" }),
+    );
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("names another issuer than the configured one"), "{told}");
+}
+
+#[tokio::test]
 async fn a_provider_that_is_away_is_503_and_headers_go_on() {
     let mut scene = Scene::new().await;
     let token = scene.idp.token(|_| {});
-    scene.idp.serving.abort_all();
-    while scene.idp.serving.join_next().await.is_some() {}
+    scene.idp.leave().await;
     let unavailable = scene.bearer(&token).await;
     assert_eq!(unavailable.status, 503, "{}", scene.elastauth.log());
     assert!(unavailable.header("retry-after").is_some());

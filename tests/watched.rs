@@ -244,6 +244,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         store: ledger::StoreConfig::Memory,
         telemetry: telemetry::Config::default(),
         audit: audit::Config { target: Target::File(path.clone()), grants: Grants::Changes },
+        traces: telemetry::traces::Config::Off,
         admin: AdminConfig { listen: Some(loopback), metrics: true },
         shown: json!({"secret_key": "***"}),
     };

@@ -110,6 +110,9 @@ impl Deriver {
         piece(&mut buffer, b"");
         piece(&mut buffer, identity.email().unwrap_or_default().as_bytes());
         piece(&mut buffer, identity.full_name().unwrap_or_default().as_bytes());
+        // Two people of one name are two, whatever else they share.
+        piece(&mut buffer, identity.provider().name().as_bytes());
+        piece(&mut buffer, identity.subject().unwrap_or_default().as_bytes());
         context.update(&buffer);
         let tag = context.sign();
         let mut short = [0; 16];

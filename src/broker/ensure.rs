@@ -7,8 +7,9 @@ use super::{
     Adopt, BrokerError, Guest,
     budget::{Arrivals, Budget},
     derive::{Derivers, Password},
-    document::{Document, Owner, owner},
+    document::{Document, Owner, groups_of, owner},
     doubt::Doubts,
+    order::Order,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -23,7 +24,10 @@ use crate::{
 use http::StatusCode;
 use std::{
     fmt::Write as _,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -48,6 +52,7 @@ pub(super) struct Ensure {
     pub(super) ledger: Ledger,
     pub(super) doubts: Doubts,
     pub(super) derivers: Derivers,
+    pub(super) order: Order,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
     audit: Audit,
@@ -79,6 +84,7 @@ impl Ensure {
             metrics,
             audit,
             doubts: Doubts::default(),
+            order: Order::new(),
             adopt: config.adopt,
             budget: Budget::new(config.writes_per_minute),
             arrivals: Arrivals::new(config.new_per_minute),
@@ -196,6 +202,20 @@ impl Ensure {
         if !found.enabled {
             return Err(BrokerError::Disabled);
         }
+        let somebody_elses = document.is_somebody_elses(found);
+        if let Some(provider) = &somebody_elses
+            && self.adopt != Adopt::Any
+        {
+            let asking = document.identity().provider().name().into();
+            return Err(BrokerError::SomebodyElses { provider: Arc::clone(provider), asking });
+        }
+        if somebody_elses.is_none()
+            && let Owner::Elastauth { .. } = owner
+            && let Some(newest) = document.is_outdated_by(found, self.clock.now())
+        {
+            self.order.found(document.identity(), newest, groups_of(found));
+            return Err(BrokerError::Outdated { newest });
+        }
         match owner {
             // Of the other key of this deployment: the first write under this one is as much by nature as that of a new period.
             Owner::Elastauth { key_id: Some(id), .. } if *id != *document.key_id() && self.derivers.know(&id) => Ok(Reason::Rotated),
@@ -266,7 +286,7 @@ impl Ensure {
         let identity = document.identity();
         self.audit.tell(&Event {
             user: Some(identity.user().as_str()),
-            provider: identity.provider().kind().name(),
+            provider: Some(identity.provider().name()),
             groups: identity.groups().iter().map(Group::as_str).collect(),
             roles: document.roles().iter().map(Role::as_str).collect(),
             reason,

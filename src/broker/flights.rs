@@ -5,7 +5,7 @@ use crate::{
     clock::{Clock, Timestamp},
     model::{Fingerprint, Username},
     shutdown::Tasks,
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, traces},
 };
 use std::{
     collections::HashMap,
@@ -118,15 +118,15 @@ impl Flights {
         let (done, landing) = watch::channel(None);
         table.insert(user.clone(), Flight::Aloft { fingerprint, landing: landing.clone() });
         drop(table);
-        let (user, table, clock, work) = (user.clone(), Arc::clone(&self.table), self.clock.clone(), work());
+        let (user, table, clock, work) = (user.clone(), Arc::clone(&self.table), self.clock.clone(), traces::carried(work()));
         let aloft = self.metrics.flight();
         self.tasks.spawn(async move {
             let result = work.await;
             drop((aloft, place));
             let mut table = lock(&table);
             match &result {
-                // The limit judges each request anew: the one that keeps the roles as they are may pass.
-                Ok(()) | Err(BrokerError::WriteBudget) => table.remove(&user),
+                // The limit judges each request anew: the one that keeps the roles as they are may pass. So does the order: a newer token may say the same.
+                Ok(()) | Err(BrokerError::WriteBudget | BrokerError::Outdated { .. }) => table.remove(&user),
                 Err(error) => {
                     let since = clock.now();
                     table.insert(user, Flight::Failed { fingerprint, error: error.clone(), since })

@@ -1,5 +1,7 @@
 //! `elastauth explain`: why somebody has which roles, and what the next request would do. It runs the code of the request path.
 
+mod token;
+
 use super::{Failed, failed, print, reason};
 use crate::{
     app::App,
@@ -13,9 +15,10 @@ use crate::{
     roles::Rule,
 };
 use clap::Args;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
-use std::{fmt::Write as _, net::Ipv4Addr};
+use std::{fmt::Write as _, net::Ipv4Addr, path::PathBuf};
+use token::Token;
 
 /// Of whom to tell.
 #[derive(Debug, Args)]
@@ -32,9 +35,15 @@ pub(super) struct Options {
     /// The full name.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// A file with a bearer token, or `-` for standard input. The identity provider is asked as for any request; the token is not printed.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["user", "groups", "email", "name"])]
+    token_file: Option<PathBuf>,
     /// One more header of the request, as `Name: value`. May be repeated.
     #[arg(long = "header", value_name = "K: V")]
     headers: Vec<String>,
+    /// Which cluster is meant, by its `elasticsearch.cluster_name`: a configuration for another one ends the command.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
     /// Also ask the cluster what stands there now. Nothing is written.
     #[arg(long)]
     online: bool,
@@ -45,10 +54,23 @@ pub(super) struct Options {
 
 /// Tells the trip of one request. A refusal is an answer like any other: the command succeeds.
 pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed> {
-    let facts = RequestFacts { peer: Ipv4Addr::LOCALHOST.into(), headers: headers(&config, options)? };
+    if let Some(meant) = options.cluster.as_ref().filter(|meant| **meant != config.broker.cluster_name) {
+        return Err(Failed(format!("the configuration is for the cluster {:?}, not for {meant:?}", config.broker.cluster_name)));
+    }
+    let mut headers = headers(&config, options)?;
+    let token = options.token_file.as_deref().map(Token::read).transpose()?;
+    if let Some(token) = &token {
+        headers.append(header::AUTHORIZATION, token.header()?);
+    }
+    let says = token.as_ref().map(Token::says);
+    let facts = RequestFacts { peer: Ipv4Addr::LOCALHOST.into(), headers };
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
     let told = flow.explain(&facts, options.online).await;
-    if options.json { print(&format!("{:#}", as_json(&told))) } else { print(&as_text(&told, options.online)) }
+    if options.json {
+        print(&format!("{:#}", as_json(&told, says.as_ref())))
+    } else {
+        print(&as_text(&told, says.as_ref(), options.online))
+    }
 }
 
 /// The headers that the gateway would send for these options.
@@ -86,19 +108,35 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
     Ok(headers)
 }
 
+/// Who answers for the request, or refuses it.
+fn provider(told: &Explanation) -> Option<&str> {
+    match (&told.identity, &told.refused) {
+        (Some(identity), _) => Some(identity.provider().name()),
+        (None, Some(AuthError::Identity(why))) => why.kind().name(),
+        (None, _) => None,
+    }
+}
+
 /// What the gateway would be told.
-fn verdict(told: &Explanation<'_>) -> (u16, String) {
+fn verdict(told: &Explanation) -> (u16, String) {
     match &told.refused {
         None => (200, "a login".to_owned()),
         Some(why) => (Outcome::from(why).status(Protocol::ForwardAuth).as_u16(), reason(why)),
     }
 }
 
-fn as_text(told: &Explanation<'_>, online: bool) -> String {
+fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
         let _infallible = writeln!(text, "{label:<10} {value}");
     };
+    if let Some(says) = says {
+        // As JSON: whatever the token holds, it is text on one line.
+        line("token", &says.to_string());
+    }
+    if let Some(provider) = provider(told) {
+        line("provider", provider);
+    }
     if let Some(identity) = &told.identity {
         line("user", identity.user().as_str());
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
@@ -129,7 +167,7 @@ fn as_text(told: &Explanation<'_>, online: bool) -> String {
     text
 }
 
-fn as_json(told: &Explanation<'_>) -> Value {
+fn as_json(told: &Explanation, says: Option<&Value>) -> Value {
     let identity = told.identity.as_ref().map(|identity| {
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
         json!({ "user": identity.user().as_str(), "groups": groups, "email": identity.email(), "full_name": identity.full_name() })
@@ -147,7 +185,7 @@ fn as_json(told: &Explanation<'_>) -> Value {
     let cluster = told.plan.as_ref().map(|plan| json!({ "found": plan.found.as_ref().map(standing), "next": next(plan) }));
     let (status, why) = verdict(told);
     json!({
-        "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
+        "token": says, "provider": provider(told), "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
         "answer": { "status": status, "reason": why, "outcome": told.refused.as_ref().map(|why| format!("{:?}", Outcome::from(why))) },
     })
 }

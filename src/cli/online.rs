@@ -5,16 +5,24 @@ use crate::{
     clock::Clock,
     cluster::{CallError, Cluster, Config},
     config,
+    identity::{
+        ProviderConfig,
+        oidc::{self, Asked, Validation},
+    },
+    idp::{Idp, What},
     ledger::{self, Ledger, StoreConfig},
     shutdown::Tasks,
     telemetry::skew::Skew,
 };
 use serde::Serialize;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long the store is given: connecting, subscribing and hearing oneself.
 const STORE: Duration = Duration::from_secs(5);
+
+/// How long an identity provider is given for its description and its keys.
+const ISSUER: Duration = Duration::from_secs(10);
 
 /// One thing that was tried.
 #[derive(Debug, Serialize)]
@@ -36,7 +44,54 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
         tried.extend(node(alone).await);
     }
     tried.extend(store(config).await);
+    for provider in &config.identity.providers {
+        if let ProviderConfig::Oidc(oidc) = provider {
+            for issuer in &oidc.providers {
+                tried.push(self::issuer(issuer).await);
+                tried.extend(clock(issuer).await);
+            }
+        }
+    }
     tried
+}
+
+/// An identity provider's description, and its keys where tokens are verified with them.
+async fn issuer(config: &oidc::ProviderConfig) -> Tried {
+    let what = format!("issuer {}", config.idp.issuer);
+    let idp = match Idp::new(config.idp.clone(), Clock::System, Tasks::default()) {
+        Ok(idp) => idp,
+        Err(error) => return Tried { what, ok: false, found: reason(&error) },
+    };
+    let (asked, keys) = match config.validation {
+        Validation::Jwks => (None, true),
+        Validation::Userinfo | Validation::Both(Asked::Userinfo) => (Some(What::Userinfo), true),
+        Validation::Introspection => (Some(What::Introspection), false),
+        Validation::Both(Asked::Introspection | Asked::IntrospectionThenUserinfo) => (Some(What::Introspection), true),
+    };
+    match timeout(ISSUER, idp.try_out(asked, keys)).await {
+        Ok(Ok(Some(0))) => Tried { what, ok: false, found: "it answers, and none of its keys can verify a token".to_owned() },
+        Ok(Ok(Some(keys))) => Tried { what, ok: true, found: format!("it answers, and {keys} of its keys can verify tokens") },
+        Ok(Ok(None)) => Tried { what, ok: true, found: "it says where tokens are asked about".to_owned() },
+        Ok(Err(error)) => Tried { what, ok: false, found: reason(&error) },
+        Err(_late) => Tried { what, ok: false, found: format!("no answer within {ISSUER:?}") },
+    }
+}
+
+/// Whether an identity provider's clock agrees with ours: tokens are judged by both. Where it does not answer, the other line has told it.
+async fn clock(config: &oidc::ProviderConfig) -> Option<Tried> {
+    let what = format!("clock of issuer {}", config.idp.issuer);
+    let idp = Idp::new(config.idp.clone(), Clock::System, Tasks::default()).ok()?;
+    let (theirs, ours) = timeout(ISSUER, idp.time()).await.ok()?.ok()??;
+    let (ahead, behind) = (theirs.0.saturating_sub(ours.0) / 1_000, ours.0.saturating_sub(theirs.0) / 1_000);
+    let ok = ahead.max(behind) <= config.leeway.as_secs().max(1);
+    let found = match (ok, ahead) {
+        (true, _) => "it agrees with ours".to_owned(),
+        (false, 0) => {
+            format!("it is {behind} s behind ours, and `leeway` is {:?}: tokens are taken longer than they should be", config.leeway)
+        }
+        (false, _) => format!("it is {ahead} s ahead of ours, and `leeway` is {:?}: fresh tokens are refused", config.leeway),
+    };
+    Some(Tried { what, ok, found })
 }
 
 /// The store behind the memory, tried as the program uses it.

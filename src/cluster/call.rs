@@ -9,7 +9,9 @@ use super::{
 use crate::telemetry::{
     metrics::{Call, CallEnd, Metrics},
     skew::{Skew, Witness},
+    traces::{self, Active},
 };
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -69,10 +71,12 @@ impl Default for Timeouts {
     }
 }
 
+type HttpClient = Client<HttpsConnector<HttpConnector>, Outgoing>;
+
 /// The way to the nodes.
 #[derive(Debug)]
 pub(super) struct Caller {
-    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
+    client: ArcSwap<HttpClient>,
     nodes: Nodes,
     timeouts: Timeouts,
     metrics: Metrics,
@@ -97,21 +101,13 @@ pub(super) struct Ask<'a> {
 
 impl Caller {
     pub(super) fn new(nodes: Nodes, tls: rustls::ClientConfig, timeouts: Timeouts, metrics: Metrics, skew: Skew) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(timeouts.connect));
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .http1_max_buf_size(MAX_HEAD_BYTES)
-            // A kept connection that turns out to be closed before a request was written to it gives the request back, and it goes out
-            // on another. That is safe for writes too: not a byte of them was sent.
-            .retry_canceled_requests(true)
-            .build(connector);
+        let client = ArcSwap::from_pointee(client(tls, timeouts.connect));
         Self { client, nodes, timeouts, metrics, skew, reads: Semaphore::new(MAX_READS), writes: Semaphore::new(MAX_WRITES) }
+    }
+
+    /// From the next call on, over connections of its own. Calls under way finish as they began.
+    pub(super) fn replace_tls(&self, tls: rustls::ClientConfig) {
+        self.client.store(Arc::new(client(tls, self.timeouts.connect)));
     }
 
     pub(super) fn nodes(&self) -> &Nodes {
@@ -168,8 +164,16 @@ impl Caller {
     ) -> Result<T, CallError> {
         let name = &turn.node.name;
         let begun = Instant::now();
-        let exchanged = self.exchange(turn.node, ask, departure, deadline).await;
+        let span = traces::call();
+        let exchanged = self.exchange(turn.node, ask, span.as_ref(), departure, deadline).await;
         self.metrics.called(ask.call, end(&exchanged), begun.elapsed());
+        if let Some(span) = span {
+            let whole = match &exchanged {
+                Ok((Answer { status, body: Ok(_) }, _)) => Ok(status.as_u16()),
+                lost => Err(end(lost)),
+            };
+            span.called(ask.call, &ask.method, name, whole);
+        }
         let result = match exchanged {
             Err(error) => Err(error),
             Ok((answer, source)) => understand(&answer).map_err(|unfit| match unfit {
@@ -188,13 +192,15 @@ impl Caller {
         &self,
         node: &Node,
         ask: &Ask<'_>,
+        span: Option<&Active>,
         departure: Instant,
         deadline: Instant,
     ) -> Result<(Answer, Option<Source>), CallError> {
         let name = &node.name;
-        let (request, sent) = request(node, ask).map_err(|error| CallError::not_sent(name, Unsent::Unsendable, Some(Arc::new(error))))?;
+        let (request, sent) =
+            request(node, ask, span).map_err(|error| CallError::not_sent(name, Unsent::Unsendable, Some(Arc::new(error))))?;
         let asked = self.skew.now();
-        let mut response = pin!(self.client.request(request));
+        let mut response = pin!(self.client.load().request(request));
         let response = match timeout_at(departure, &mut response).await {
             Ok(response) => response,
             Err(_) if ask.has_left(&sent) => {
@@ -221,6 +227,23 @@ impl Caller {
     }
 }
 
+fn client(tls: rustls::ClientConfig, connect: Duration) -> HttpClient {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(connect));
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .http1_max_buf_size(MAX_HEAD_BYTES)
+        // A kept connection that turns out to be closed before a request was written to it gives the request back, and it goes out
+        // on another. That is safe for writes too: not a byte of them was sent.
+        .retry_canceled_requests(true)
+        .build(connector)
+}
+
 /// How a call ended, for whoever counts: what the node has said, whatever is made of it.
 fn end(exchanged: &Result<(Answer, Option<Source>), CallError>) -> CallEnd {
     match exchanged {
@@ -238,7 +261,7 @@ impl Ask<'_> {
     }
 }
 
-fn request(node: &Node, ask: &Ask<'_>) -> Result<(Request<Outgoing>, Departure), http::Error> {
+fn request(node: &Node, ask: &Ask<'_>, span: Option<&Active>) -> Result<(Request<Outgoing>, Departure), http::Error> {
     let (body, departure) = Outgoing::new(ask.body.clone());
     let mut request = Request::builder().method(ask.method.clone()).uri(node.uri(ask.path)?).body(body)?;
     let headers: &mut HeaderMap = request.headers_mut();
@@ -247,6 +270,9 @@ fn request(node: &Node, ask: &Ask<'_>) -> Result<(Request<Outgoing>, Departure),
     headers.insert(header::AUTHORIZATION, authorization);
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("elastauth/", env!("CARGO_PKG_VERSION"))));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    if let Some(place) = span.and_then(Active::traceparent) {
+        headers.insert(traces::TRACEPARENT, place);
+    }
     if !ask.body.is_empty() {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }

@@ -5,7 +5,7 @@ mod trust;
 mod weather;
 
 use super::*;
-use crate::secret::SecretString;
+use crate::{secret::SecretString, telemetry::traces};
 use std::{
     net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering},
@@ -101,6 +101,31 @@ async fn the_three_calls_are_exactly_these_bytes() {
         ]
     );
     assert_eq!(node.connections(), 1, "the connection is kept");
+}
+
+#[tokio::test]
+async fn a_call_within_a_recorded_decision_says_to_which_trace_it_belongs() {
+    let node = Stub::start(Manner::answer(200, JOE_IS)).await;
+    let otlp = traces::Otlp {
+        endpoint: "http://127.0.0.1:9/v1/traces".parse().unwrap(),
+        http: crate::net::client::Config::default(),
+        timeout: Duration::from_secs(1),
+        resource: Vec::new(),
+        sampler: traces::Sampler::default(),
+        follows_gateway: true,
+        queue: 1,
+        batch: 1,
+        delay: Duration::from_hours(1),
+    };
+    let traces = traces::Traces::start(traces::Config::Otlp(Box::new(otlp)), Clock::System, Metrics::default()).unwrap();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = http::HeaderMap::from_iter([(http::HeaderName::from_static(traces::TRACEPARENT), HeaderValue::from_static(parent))]);
+    let decision = traces.begin(Some(&headers)).unwrap();
+    decision.here().within(client(&[node.addr]).check()).await.unwrap();
+    let request = node.requests().remove(0);
+    let told = request.lines().find_map(|line| line.strip_prefix("traceparent: ")).unwrap();
+    // The trace is the gateway's, and the span the call's own.
+    assert!(told.starts_with(&parent[..36]) && told.ends_with("-01") && told.len() == parent.len() && told != parent, "{request}");
 }
 
 #[tokio::test]

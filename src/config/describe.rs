@@ -25,6 +25,8 @@ where the environment says everything.
   cut. A list has one item a line.
 - **Durations** are written as in Go: `1h30m`, `90s`, `500ms`.
 - `true` and `false` are the only truth values. A key that stands twice, an unknown key and a tag are faults. An unknown `ELASTAUTH_` variable is a warning.
+- **Changes while it runs.** elastauth reads everything again on SIGHUP, and when one of the files changes: the configuration's own, secrets in files, certificates. Keys
+  that say \"Taken while it runs\" are then in force; the log names all others that have changed. With a fault in it nothing changes, and the log says so.
 - An empty text is no value: `cache.type: \"\"` is the default, `memory`.
 
 ";
@@ -56,12 +58,17 @@ fn facts(key: &Key) -> String {
     }
     let variables: Vec<String> = if matches!(key.kind, Kind::Mappings | Kind::Pairs) {
         vec![format!("`{}_<NAME>`", key.variable())]
+    } else if matches!(key.kind, Kind::Sections) {
+        vec![format!("`{}_0_<KEY>`, `…_1_<KEY>`; they stand in the place of the file's list", key.variable())]
     } else {
         [key.variable()].into_iter().chain(key.variables.iter().map(|name| (*name).to_owned())).map(|name| format!("`{name}`")).collect()
     };
     let _infallible = writeln!(text, "- Variable: {}", variables.join(", "));
     if key.kind.has_twin() {
         let _infallible = writeln!(text, "- Secret; in a file of its own with `{}_file` or `{}_FILE`", key.path, key.variable());
+    }
+    if key.reload && key.status == Status::Available {
+        text.push_str("- Taken while it runs\n");
     }
     if !key.old.is_empty() {
         let old: Vec<String> = key.old.iter().map(|old| format!("`{old}`")).collect();

@@ -2,12 +2,14 @@
 
 use super::{
     finding::{Findings, Place},
-    key::Status,
+    key::{Key, Status},
     kind::{Kind, pieces},
     raw::{Node, Raw},
-    settings::Settings,
+    section,
+    settings::{Found, Settings},
     sources::Sources,
     table,
+    value::Value,
 };
 use serde_json::{Map, Value as Json};
 
@@ -34,6 +36,7 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
             // What its kind did not take may be a secret that got into the wrong place.
             None => "(faulty)".to_owned(),
             Some(_) if key.kind.is_secret() => "***".to_owned(),
+            Some(Value::Sections) => sections(&settings).to_string(),
             Some(_) => shown(&found.raw),
         });
         Setting { key: key.path, value, place: found.map_or(Place::Default, |found| found.raw.place.clone()) }
@@ -41,28 +44,52 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
     .collect()
 }
 
-/// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`. `mode` and `provider_config` are what elastauth 2 has there beside
-/// the keys.
+/// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`. `mode`, `provider_config` and `proxy` are there as in elastauth 2, and
+/// one provider is a text and no list, as scripts expect.
 pub(super) fn tree(settings: &Settings) -> Json {
     let mut root = Map::new();
     for key in table::ALL.iter().filter(|key| key.status == Status::Available) {
         let Some(found) = settings.found(key).filter(|found| found.value.is_some()) else { continue };
-        let value = if key.kind.is_secret() { "***".into() } else { json(&found.raw, &key.kind) };
-        let mut sections: Vec<&str> = key.path.split('.').collect();
-        let Some(name) = sections.pop() else { continue };
-        let section = sections
-            .into_iter()
-            .try_fold(&mut root, |section, name| section.entry(name).or_insert_with(|| Map::new().into()).as_object_mut());
-        if let Some(section) = section {
-            section.insert(name.to_owned(), value);
-        }
+        let value = if matches!(key.kind, Kind::Sections) { sections(settings) } else { value(key, found) };
+        put(&mut root, key.path, value);
     }
     let providers = settings.get::<Vec<&str>>(&table::AUTH_PROVIDER).unwrap_or_default();
     let of_providers: Map<String, Json> =
-        providers.into_iter().filter_map(|name| Some((name.to_owned(), root.get(name)?.clone()))).collect();
+        providers.iter().filter_map(|name| Some(((*name).to_owned(), root.get(*name)?.clone()))).collect();
+    if let [only] = providers.as_slice() {
+        root.insert("auth_provider".to_owned(), (*only).into());
+    }
+    root.insert("proxy".to_owned(), serde_json::json!({ "enabled": false }));
     root.insert("provider_config".to_owned(), of_providers.into());
     root.insert("mode".to_owned(), "auth-only".into());
     root.into()
+}
+
+/// What was given in each section of a list, secrets as `***`.
+fn sections(settings: &Settings) -> Json {
+    let section = |settings: &Settings| {
+        let mut own = Map::new();
+        for (name, key) in section::keys().filter(|(_, key)| settings.given(key)) {
+            put(&mut own, name, settings.found(key).filter(|found| found.value.is_some()).map_or(Json::Null, |found| value(key, found)));
+        }
+        Json::from(own)
+    };
+    settings.providers().iter().map(section).collect()
+}
+
+fn value(key: &Key, found: &Found) -> Json {
+    if key.kind.is_secret() { "***".into() } else { json(&found.raw, &key.kind) }
+}
+
+/// Puts a value where its path says.
+fn put(root: &mut Map<String, Json>, path: &str, value: Json) {
+    let mut sections: Vec<&str> = path.split('.').collect();
+    let Some(name) = sections.pop() else { return };
+    let section =
+        sections.into_iter().try_fold(root, |section, name| section.entry(name).or_insert_with(|| Map::new().into()).as_object_mut());
+    if let Some(section) = section {
+        section.insert(name.to_owned(), value);
+    }
 }
 
 fn json(raw: &Raw, kind: &Kind) -> Json {
@@ -86,32 +113,5 @@ fn shown(raw: &Raw) -> String {
             let entries = entries.iter().map(|(name, raw)| format!("{}: {}", name.text.escape_debug(), shown(raw)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
-    }
-}
-
-/// The keys that differ between two readings and that a running program cannot change: it has to be started anew for them.
-///
-/// A secret in a file of its own is read when this is called, for both.
-#[must_use]
-pub fn needs_restart(before: &Sources, after: &Sources) -> Vec<&'static str> {
-    let mut findings = Findings::default();
-    let [before, after] = [before, after].map(|sources| Settings::gather(sources, &mut findings));
-    let differs = |key: &&&super::key::Key| match (before.raw(key), after.raw(key)) {
-        (None, None) => false,
-        (Some(one), Some(other)) => !same(one, other),
-        _ => true,
-    };
-    table::ALL.iter().filter(|key| !key.reload).filter(differs).map(|key| key.path).collect()
-}
-
-fn same(one: &Raw, other: &Raw) -> bool {
-    match (&one.node, &other.node) {
-        (Node::Text(one), Node::Text(other)) => one == other,
-        (Node::List(one), Node::List(other)) => one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other)),
-        (Node::Map(one), Node::Map(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
-        }
-        (Node::Null, Node::Null) | (Node::Spoilt, Node::Spoilt) => true,
-        _ => false,
     }
 }

@@ -10,10 +10,19 @@ mod oidc;
 mod roles;
 mod server;
 mod telemetry;
+mod traces;
 mod trust;
 
-use super::{Config, finding::Findings, key::Key, settings::Settings};
-use crate::net::tls::IdentityFiles;
+use super::{
+    Config,
+    finding::{Findings, Place},
+    key::Key,
+    settings::Settings,
+};
+use crate::net::{
+    client::{NoProxy, Proxy},
+    tls::IdentityFiles,
+};
 
 /// Fills everything in.
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
@@ -27,6 +36,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let store = ledger::store(settings, findings);
     let log = telemetry::fill(settings, findings);
     let audit = telemetry::audit(settings, findings);
+    let traces = traces::fill(settings, findings);
     let admin = telemetry::admin(settings, findings);
     Some(Config {
         server: server?,
@@ -39,10 +49,30 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         store: store?,
         telemetry: log?,
         audit: audit?,
+        traces: traces?,
         admin: admin?,
         shown: super::effective::tree(settings),
     })
 }
+
+/// The machine's way out to others over https; nothing where there is none.
+///
+/// # Errors
+/// When it cannot be used; the fault was told.
+fn way_out(settings: &Settings, findings: &mut Findings) -> WayOut {
+    let (way_out, except) = settings.proxy();
+    way_out.map(|text| Proxy::parse(text, NoProxy::parse(except))).transpose().map_err(|why| {
+        findings.fault(&Place::Variable("HTTPS_PROXY".to_owned()), format!("`HTTPS_PROXY`: {why}"));
+        Told
+    })
+}
+
+/// The proxy, where the machine has one.
+type WayOut = Result<Option<Proxy>, Told>;
+
+/// A fault that was told already.
+#[derive(Clone, Copy)]
+struct Told;
 
 /// A certificate and its key: both, or neither.
 fn identity_files(settings: &Settings, cert: &Key, key: &Key, findings: &mut Findings) -> Option<IdentityFiles> {

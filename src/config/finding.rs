@@ -144,6 +144,8 @@ impl Findings {
     /// All of them in the order of the file.
     pub(super) fn told(mut self) -> (Vec<Fault>, Vec<Warning>) {
         self.faults.sort_by(|a, b| a.place.cmp(&b.place));
+        // Two components may need the same value of the machine's.
+        self.faults.dedup();
         self.warnings.sort_by(|a, b| a.place.cmp(&b.place));
         if self.untold > 0 {
             self.faults.push(Fault { place: Place::Nowhere, text: format!("and {} more faults", self.untold) });

@@ -51,6 +51,8 @@ impl Key {
 
 /// The prefix of our variables.
 pub(super) const PREFIX: &str = "ELASTAUTH_";
+/// The prefix of the variables of OpenTelemetry.
+pub(super) const OTEL_PREFIX: &str = "OTEL_";
 
 /// The name in the environment of a path.
 pub(super) fn variable(path: &str) -> String {

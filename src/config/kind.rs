@@ -56,7 +56,7 @@ pub(super) enum Kind {
     Mappings,
     /// Name to text; the texts may be secret.
     Pairs,
-    /// A list of sections that a later capability will read.
+    /// A list of sections of `super::section::keys`, each read like a configuration of its own.
     Sections,
 }
 
@@ -78,12 +78,12 @@ impl Kind {
         if let Self::List(of) = self {
             return of.is_secret();
         }
-        matches!(self, Self::Secret | Self::SecretKey | Self::GatewayKey | Self::Pairs | Self::Sections)
+        matches!(self, Self::Secret | Self::SecretKey | Self::GatewayKey | Self::Pairs)
     }
 
     /// Whether the value may stand in a file of its own.
     pub(super) fn has_twin(&self) -> bool {
-        self.is_secret() && !matches!(self, Self::Pairs | Self::Sections)
+        self.is_secret() && !matches!(self, Self::Pairs)
     }
 
     /// What is allowed, to follow "must be".
@@ -140,7 +140,11 @@ impl Kind {
                     .collect();
                 pairs.into_iter().collect::<Option<_>>().map(Value::Pairs)
             }
-            (Self::Sections, Node::List(_)) => Some(Value::Sections),
+            (Self::Sections, Node::List(items)) => {
+                let wrong = items.iter().filter(|item| !matches!(item.node, Node::Map(_) | Node::Spoilt));
+                let wrong = wrong.map(|item| findings.fault(&item.place, format!("`{key}` has {} in the place of a section", item.what())));
+                (wrong.count() == 0).then_some(Value::Sections)
+            }
             (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections, _) | (_, Node::Null | Node::List(_) | Node::Map(_)) => {
                 self.refuse(key, raw, findings)
             }

@@ -6,6 +6,7 @@ use super::{
     key::{self, Key, PREFIX},
     kind::{Kind, nearest},
     raw::{Name, Node, Raw},
+    section,
     sources::Sources,
     table,
     yaml::shown,
@@ -40,53 +41,71 @@ pub(super) fn flags(sources: &Sources) -> Vec<Given> {
 /// What the process environment gives.
 pub(super) fn environment(sources: &Sources, findings: &mut Findings) -> Vec<Given> {
     let variables = sources.environment.iter().map(|(name, value)| (name.as_str(), value.as_str(), Place::Variable(name.clone())));
-    from_variables(variables, findings)
+    from_variables(variables, &Names::all(), findings)
 }
 
 /// What `.env` gives.
 pub(super) fn dot_env(lines: &[dotenv::Line<'_>], findings: &mut Findings) -> Vec<Given> {
-    from_variables(lines.iter().map(|line| (line.name, line.value.as_str(), Place::DotEnv { line: line.number })), findings)
+    let variables = lines.iter().map(|line| (line.name, line.value.as_str(), Place::DotEnv { line: line.number }));
+    from_variables(variables, &Names::all(), findings)
 }
 
-fn from_variables<'a>(variables: impl Iterator<Item = (&'a str, &'a str, Place)>, findings: &mut Findings) -> Vec<Given> {
-    let names = Names::new();
+/// A variable: its name, its value, and where it was found.
+type Variable<'a> = (&'a str, &'a str, Place);
+
+fn from_variables<'a>(variables: impl Iterator<Item = Variable<'a>>, names: &Names, findings: &mut Findings) -> Vec<Given> {
     let mut given = Vec::new();
-    // Items of one list and entries of one map come in several variables.
-    let (mut items, mut entries) = (BTreeMap::<&str, Vec<(u32, Raw)>>::new(), BTreeMap::<&str, Vec<(Name, Raw)>>::new());
+    // Items of one list, entries of one map and keys of one section come in several variables.
+    let (mut items, mut entries) = (BTreeMap::<&str, Parts<(u32, Raw)>>::new(), BTreeMap::<&str, Parts<(Name, Raw)>>::new());
+    let mut sections = BTreeMap::<(&str, u32), Parts<Variable<'a>>>::new();
     // An empty variable is what compose files make of one that is not set.
     for (name, value, place) in variables.filter(|(name, value, _)| name.starts_with(PREFIX) && !value.is_empty()) {
         match names.meaning(name) {
             Some(Meaning::Value { key, old, twin }) => given.push(Given { old, twin, ..Given::new(key, value, place) }),
-            Some(Meaning::Item(key, at)) => items.entry(key.path).or_default().push((at, Raw::text(value, place))),
+            Some(Meaning::Item(key, at)) => part(&mut items, key.path, key, (at, Raw::text(value, place))),
             Some(Meaning::Entry(key, entry)) => {
                 let name = Name { text: entry, place: place.clone() };
-                entries.entry(key.path).or_default().push((name, Raw::text(value, place)));
+                part(&mut entries, key.path, key, (name, Raw::text(value, place)));
             }
+            Some(Meaning::OfSection(key, at)) => part(&mut sections, (key.path, at), key, (name, value, place)),
             None if name == "ELASTAUTH_CONFIG" || is_service_link(name, value) => {}
             None => {
-                let near = nearest(name, names.known.keys().map(String::as_str));
-                let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                // Without what all of them have in common: it would make everything look near.
+                let bare = name.strip_prefix(PREFIX).unwrap_or(name);
+                let near = nearest(bare, names.known.keys().filter_map(|known| known.strip_prefix(PREFIX)));
+                let near = near.map_or_else(String::new, |near| format!("; did you mean `{PREFIX}{near}`?"));
                 findings.warn(&place, format!("no key has a variable of this name, so it has no effect{near}"));
             }
         }
     }
-    for (path, mut list) in items {
-        list.sort_by_key(|(at, _)| *at);
-        push(&mut given, path, Node::List, list.into_iter().map(|(_, raw)| raw).collect(), |list| {
-            list.first().map(|raw| raw.place.clone())
+    let mut lists = BTreeMap::<&str, Parts<(u32, Raw)>>::new();
+    for ((path, at), (key, own)) in sections {
+        let place = own.first().map_or(Place::Nowhere, |(_, _, place)| place.clone());
+        let own = from_variables(own.into_iter(), &Names::of_section(key, at), findings);
+        let entries = own.into_iter().map(|Given { key, raw, place, twin, .. }| {
+            let text = format!("{}{}", section::name(key), if twin { "_file" } else { "" });
+            (Name { text, place }, raw)
         });
+        part(&mut lists, path, key, (at, Raw { node: Node::Map(entries.collect()), place }));
     }
-    for (path, map) in entries {
-        push(&mut given, path, Node::Map, map, |map| map.first().map(|(_, raw)| raw.place.clone()));
+    for (key, mut list) in items.into_values().chain(lists.into_values()) {
+        list.sort_by_key(|(at, _)| *at);
+        let list: Vec<Raw> = list.into_iter().map(|(_, raw)| raw).collect();
+        let place = list.first().map_or(Place::Nowhere, |raw| raw.place.clone());
+        given.push(Given { key, raw: Raw { node: Node::List(list), place: place.clone() }, place, old: None, twin: false });
+    }
+    for (key, map) in entries.into_values() {
+        let place = map.first().map_or(Place::Nowhere, |(_, raw)| raw.place.clone());
+        given.push(Given { key, raw: Raw { node: Node::Map(map), place: place.clone() }, place, old: None, twin: false });
     }
     given
 }
 
-fn push<T>(given: &mut Vec<Given>, path: &str, node: impl Fn(Vec<T>) -> Node, parts: Vec<T>, place: impl Fn(&[T]) -> Option<Place>) {
-    let key = table::ALL.iter().find(|key| key.path == path);
-    if let Some((key, place)) = key.zip(place(&parts)) {
-        given.push(Given { key, raw: Raw { node: node(parts), place: place.clone() }, place, old: None, twin: false });
-    }
+/// Parts of one key's value.
+type Parts<T> = (&'static Key, Vec<T>);
+
+fn part<K: Ord, T>(all: &mut BTreeMap<K, Parts<T>>, of: K, key: &'static Key, part: T) {
+    all.entry(of).or_insert_with(|| (key, Vec::new())).1.push(part);
 }
 
 /// What a variable means.
@@ -100,15 +119,18 @@ enum Meaning {
     Item(&'static Key, u32),
     /// `ELASTAUTH_GROUP_MAPPINGS_ADMINS`.
     Entry(&'static Key, String),
+    /// `ELASTAUTH_OIDC_PROVIDERS_0_ISSUER`.
+    OfSection(&'static Key, u32),
 }
 
 /// All names of variables that follow from the table.
 struct Names {
     known: HashMap<String, (&'static Key, Option<&'static str>, bool)>,
+    keys: Vec<(String, &'static Key)>,
 }
 
 impl Names {
-    fn new() -> Self {
+    fn all() -> Self {
         let mut known = HashMap::new();
         // Old names first: where an old and a present name make the same variable, the present one counts.
         for key in table::ALL {
@@ -116,24 +138,33 @@ impl Names {
                 known.insert(key::variable(old), (*key, Some(*old), false));
             }
         }
-        for key in table::ALL {
-            let names = key.variables.iter().map(|name| (*name).to_owned()).chain([key.variable()]);
-            for name in names {
-                if key.kind.has_twin() {
-                    known.insert(format!("{name}_FILE"), (*key, None, true));
-                }
-                known.insert(name, (*key, None, false));
+        let further = table::ALL.iter().flat_map(|key| key.variables.iter().map(|name| ((*name).to_owned(), *key)));
+        Self::of(known, further.chain(table::ALL.iter().map(|key| (key.variable(), *key))).collect())
+    }
+
+    /// Those of one section of a list.
+    fn of_section(list: &Key, at: u32) -> Self {
+        let before = format!("{}_{at}", list.variable());
+        let name = |(name, key): (&str, _)| (format!("{before}_{}", name.replace('.', "_").to_ascii_uppercase()), key);
+        Self::of(HashMap::new(), section::keys().map(name).collect())
+    }
+
+    fn of(mut known: HashMap<String, (&'static Key, Option<&'static str>, bool)>, keys: Vec<(String, &'static Key)>) -> Self {
+        for (name, key) in &keys {
+            if key.kind.has_twin() {
+                known.insert(format!("{name}_FILE"), (*key, None, true));
             }
+            known.insert(name.clone(), (*key, None, false));
         }
-        Self { known }
+        Self { known, keys }
     }
 
     fn meaning(&self, name: &str) -> Option<Meaning> {
         if let Some((key, old, twin)) = self.known.get(name) {
             return Some(Meaning::Value { key, old: *old, twin: *twin });
         }
-        for key in table::ALL {
-            let rest = name.strip_prefix(&key.variable()).and_then(|rest| rest.strip_prefix('_')).filter(|rest| !rest.is_empty());
+        for (variable, key) in &self.keys {
+            let rest = name.strip_prefix(variable).and_then(|rest| rest.strip_prefix('_')).filter(|rest| !rest.is_empty());
             match (&key.kind, rest) {
                 (Kind::List(_), Some(rest)) => {
                     if let Ok(at) = rest.parse() {
@@ -142,6 +173,11 @@ impl Names {
                 }
                 (Kind::Mappings, Some(group)) => return Some(Meaning::Entry(key, group.to_ascii_lowercase())),
                 (Kind::Pairs, Some(header)) => return Some(Meaning::Entry(key, header.replace('_', "-"))),
+                (Kind::Sections, Some(rest)) => {
+                    if let Some(Ok(at)) = rest.split_once('_').map(|(at, _)| at.parse()) {
+                        return Some(Meaning::OfSection(key, at));
+                    }
+                }
                 _ => {}
             }
         }
@@ -165,28 +201,44 @@ fn is_service_link(name: &str, value: &str) -> bool {
 
 /// What the file gives. Keys compare without regard to ASCII case, as in the Go program.
 pub(super) fn file(root: Raw, findings: &mut Findings) -> Vec<Given> {
-    let mut paths = HashMap::new();
+    let mut walk = Walk::of(table::ALL.iter().map(|key| (key.path, *key)), findings);
     for key in table::ALL {
-        paths.insert(key.path.to_ascii_lowercase(), (*key, None, false));
-        if key.kind.has_twin() {
-            paths.insert(format!("{}_file", key.path.to_ascii_lowercase()), (*key, None, true));
-        }
         for old in key.old {
-            paths.insert((*old).to_ascii_lowercase(), (*key, Some(*old), false));
+            walk.paths.insert((*old).to_ascii_lowercase(), (*key, Some(*old), false));
         }
     }
-    let mut walk = Walk { paths, given: Vec::new(), findings };
     walk.section("", root);
+    walk.given
+}
+
+/// What one section of a list gives.
+pub(super) fn section(section: Raw, findings: &mut Findings) -> Vec<Given> {
+    let mut walk = Walk::of(section::keys(), findings);
+    walk.section("", section);
     walk.given
 }
 
 struct Walk<'f> {
     paths: HashMap<String, (&'static Key, Option<&'static str>, bool)>,
+    /// The paths as they are written, for whoever has written another one.
+    known: Vec<&'static str>,
     given: Vec<Given>,
     findings: &'f mut Findings,
 }
 
-impl Walk<'_> {
+impl<'f> Walk<'f> {
+    fn of(keys: impl Iterator<Item = (&'static str, &'static Key)>, findings: &'f mut Findings) -> Self {
+        let (mut paths, mut known) = (HashMap::new(), Vec::new());
+        for (path, key) in keys {
+            paths.insert(path.to_ascii_lowercase(), (key, None, false));
+            if key.kind.has_twin() {
+                paths.insert(format!("{}_file", path.to_ascii_lowercase()), (key, None, true));
+            }
+            known.push(path);
+        }
+        Self { paths, known, given: Vec::new(), findings }
+    }
+
     fn section(&mut self, within: &str, raw: Raw) {
         let entries = match raw.node {
             Node::Map(entries) => entries,
@@ -216,8 +268,8 @@ impl Walk<'_> {
         }
         // The right key in the wrong section is nearer than a wrong key in the right one.
         let own = name.text.to_ascii_lowercase();
-        let elsewhere = table::ALL.iter().map(|key| key.path).find(|known| known.rsplit('.').next() == Some(&own));
-        let near = elsewhere.or_else(|| nearest(lower, table::ALL.iter().map(|key| key.path)));
+        let elsewhere = self.known.iter().copied().find(|known| known.rsplit('.').next() == Some(&own));
+        let near = elsewhere.or_else(|| nearest(lower, self.known.iter().copied()));
         let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         self.findings.fault(&name.place, format!("`{}` is not a key{near}", shown(path)));
     }

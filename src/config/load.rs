@@ -14,6 +14,8 @@ use std::{
 
 /// The file that is looked for where nobody names one.
 const USUAL: &str = "config.yml";
+/// Variables in a file, from the folder that the program runs in.
+pub(super) const DOT_ENV: &str = ".env";
 /// A secret is a line. What is larger is another file.
 const MAX_SECRET: usize = 64 << 10;
 
@@ -29,10 +31,18 @@ impl Sources {
                 (Ok(name), Err(_)) if name.starts_with(super::key::PREFIX) => {
                     sources.unreadable(Place::Variable(name), "the value is not UTF-8".to_owned());
                 }
+                // With signs in the place of what is no text: where the value is used, it is judged like any other.
+                (Ok(name), Err(value)) if name.starts_with(super::key::OTEL_PREFIX) => {
+                    sources.environment.insert(name, value.to_string_lossy().into_owned());
+                }
                 _ => {}
             }
         }
-        match bytes(Path::new(".env"), yaml::MAX_BYTES).map(String::from_utf8) {
+        match bytes(Path::new(DOT_ENV), yaml::MAX_BYTES + 1).map(String::from_utf8) {
+            // Half of it would be read as the whole.
+            Ok(Ok(text)) if text.len() > yaml::MAX_BYTES => {
+                sources.unreadable(Place::DotEnv { line: 1 }, format!("the file is larger than {} MiB", yaml::MAX_BYTES >> 20));
+            }
             Ok(Ok(text)) => sources.dot_env = Some(text),
             Ok(Err(_)) => sources.unreadable(Place::DotEnv { line: 1 }, "the file is not UTF-8".to_owned()),
             // A folder of that name is somebody's virtual environment.
@@ -60,6 +70,7 @@ impl Sources {
         if explicit && path.is_dir() {
             path.push(USUAL);
         }
+        self.looked_for = Some(path.clone());
         let shown = path.display().to_string();
         // One byte more than allowed tells a file that is too large from one that just fits.
         match bytes(&path, yaml::MAX_BYTES + 1) {

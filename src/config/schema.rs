@@ -3,7 +3,7 @@
 use super::{
     key::{Key, Status},
     kind::Kind,
-    table,
+    section, table,
 };
 use serde_json::{Map, Value, json};
 
@@ -12,12 +12,7 @@ use serde_json::{Map, Value, json};
 pub fn schema() -> Value {
     let mut root = section();
     for key in table::ALL {
-        insert(&mut root, key.path, described(key, of(&key.kind)));
-        if key.kind.has_twin() {
-            let mut twin = json!({ "type": "string" });
-            put(&mut twin, "description", json!(format!("A file that holds `{}`.", key.path)));
-            insert(&mut root, &format!("{}_file", key.path), twin);
-        }
+        insert_key(&mut root, key.path, key);
         for old in key.old {
             let mut value = of(&key.kind);
             put(&mut value, "deprecated", json!(true));
@@ -33,6 +28,15 @@ pub fn schema() -> Value {
         json!({ "variable": { "type": "string", "pattern": "\\$\\{[A-Za-z_]", "description": "Taken from the environment." } }),
     );
     root
+}
+
+fn insert_key(root: &mut Value, path: &str, key: &Key) {
+    insert(root, path, described(key, of(&key.kind)));
+    if key.kind.has_twin() {
+        let mut twin = json!({ "type": "string" });
+        put(&mut twin, "description", json!(format!("A file that holds `{path}`.")));
+        insert(root, &format!("{path}_file"), twin);
+    }
 }
 
 fn described(key: &Key, mut value: Value) -> Value {
@@ -77,7 +81,13 @@ fn of(kind: &Kind) -> Value {
         }
         Kind::Mappings => json!({ "type": "object", "additionalProperties": of(&Kind::List(&Kind::Role)) }),
         Kind::Pairs => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-        Kind::Sections => json!({ "type": "array", "items": { "type": "object" } }),
+        Kind::Sections => {
+            let mut one = section();
+            for (name, key) in section::keys() {
+                insert_key(&mut one, name, key);
+            }
+            json!({ "type": "array", "items": one })
+        }
         // A name of digits only is a number to YAML.
         Kind::Text | Kind::Secret | Kind::Role | Kind::Group => json!({ "type": ["string", "number"] }),
         Kind::SecretKey | Kind::GatewayKey | Kind::Url | Kind::Path | Kind::Header | Kind::Listen | Kind::Network => {

@@ -3,11 +3,12 @@
 use super::{
     dotenv, expand,
     finding::{Findings, Place},
-    key::{Key, Status},
+    key::{Key, OTEL_PREFIX, Status},
     kind::Kind,
     layers::{self, Given},
     load,
     raw::{Name, Node, Raw},
+    section,
     sources::Sources,
     table,
     value::{self, Value},
@@ -20,11 +21,18 @@ pub(super) struct Settings {
     found: HashMap<&'static str, Found>,
     /// `HTTPS_PROXY` and `NO_PROXY`, which belong to the machine and not to us.
     proxy: [Option<String>; 2],
+    /// The variables of OpenTelemetry, which are the same for all programs that send traces.
+    otel: HashMap<String, (String, Place)>,
+    /// The sections of `oidc.providers`, each like a configuration of its own.
+    providers: Vec<Self>,
+    /// Where it begins, if it is one of those.
+    home: Place,
     /// Whether a source could not be read: then what seems to be missing may stand in it.
     pub(super) unread: bool,
 }
 
 /// A value with its history.
+#[derive(Clone)]
 pub(super) struct Found {
     pub(super) raw: Raw,
     /// Nothing where it was faulty; the fault was told.
@@ -55,12 +63,34 @@ impl Settings {
             let set = |name: &str| sources.environment.get(name).filter(|text| !text.is_empty()).cloned();
             set(name).or_else(|| set(&name.to_ascii_lowercase()))
         });
-        let mut settings = Self { found: HashMap::new(), proxy, unread };
+        let otel = otel(sources, &lines);
+        let mut settings = Self { found: HashMap::new(), proxy, otel, providers: Vec::new(), home: Place::Nowhere, unread };
         for layer in layers {
             settings.add(layer, findings);
         }
-        settings.read(findings);
+        settings.read(table::ALL.iter().copied(), findings);
+        settings.providers = settings.sections(findings);
         settings
+    }
+
+    fn sections(&self, findings: &mut Findings) -> Vec<Self> {
+        let Some(Raw { node: Node::List(items), .. }) = self.raw(&table::OIDC_PROVIDERS) else { return Vec::new() };
+        // What is no section was told by the key's kind.
+        let sections = items.iter().filter(|item| matches!(item.node, Node::Map(_))).map(|item| {
+            // The machine's proxy is no provider's own.
+            let mut section = Self {
+                found: HashMap::new(),
+                proxy: [None, None],
+                otel: HashMap::new(),
+                providers: Vec::new(),
+                home: item.place.clone(),
+                unread: false,
+            };
+            section.add(layers::section(item.clone(), findings), findings);
+            section.read(section::keys().map(|(_, key)| key), findings);
+            section
+        });
+        sections.collect()
     }
 
     /// Takes one layer; what stands already is of a higher one.
@@ -87,13 +117,19 @@ impl Settings {
         }
     }
 
-    fn read(&mut self, findings: &mut Findings) {
-        for key in table::ALL {
+    fn read(&mut self, keys: impl Iterator<Item = &'static Key>, findings: &mut Findings) {
+        let carries = self.raw(&table::PROXY_ENABLED).is_some_and(|raw| !is_harmless(&table::PROXY_ENABLED, raw));
+        for key in keys {
             if !self.found.contains_key(key.path) && !key.default.is_empty() {
                 self.found.insert(key.path, Found { raw: Raw::text(key.default, Place::Default), value: None });
             }
             let Some(found) = self.found.get_mut(key.path) else { continue };
             if key.status == Status::NotYet && !is_harmless(key, &found.raw) {
+                // The examples of elastauth 2 have a whole section that is switched off.
+                if key.path.starts_with("proxy.") && !carries {
+                    findings.warn(&found.raw.place, format!("`{}` has no effect without `proxy.enabled: true`", key.path));
+                    continue;
+                }
                 findings.fault(&found.raw.place, format!("`{}` is not available yet; take it out", key.path));
                 continue;
             }
@@ -128,10 +164,25 @@ impl Settings {
         }
     }
 
+    /// The sections of `oidc.providers`.
+    pub(super) fn providers(&self) -> &[Self] {
+        &self.providers
+    }
+
+    /// Where it begins, if it is a section.
+    pub(super) fn home(&self) -> &Place {
+        &self.home
+    }
+
     /// The machine's proxy for `https`, and the hosts that are reached without it.
     pub(super) fn proxy(&self) -> (Option<&str>, &str) {
         let [proxy, except] = &self.proxy;
         (proxy.as_deref(), except.as_deref().unwrap_or_default())
+    }
+
+    /// A variable of OpenTelemetry, and where it is set. An empty one is as if unset, as the norm has it.
+    pub(super) fn otel(&self, name: &str) -> Option<(&str, &Place)> {
+        self.otel.get(name).map(|(text, place)| (text.as_str(), place))
     }
 
     /// What was found for a key.
@@ -139,10 +190,26 @@ impl Settings {
         self.found.get(key.path)
     }
 
+    /// Gives a key the value that it has in other settings, or none.
+    pub(super) fn put_back(&mut self, key: &Key, from: &Self) {
+        match from.found.get(key.path) {
+            Some(found) => drop(self.found.insert(key.path, found.clone())),
+            None => drop(self.found.remove(key.path)),
+        }
+    }
+
     /// Where a key's value stands.
     pub(super) fn place(&self, key: &Key) -> Place {
         self.raw(key).map_or(Place::Nowhere, |raw| raw.place.clone())
     }
+}
+
+/// From `.env` and, before it, from the environment.
+fn otel(sources: &Sources, lines: &[dotenv::Line<'_>]) -> HashMap<String, (String, Place)> {
+    let written = lines.iter().map(|line| (line.name, line.value.as_str(), Place::DotEnv { line: line.number }));
+    let set = sources.environment.iter().map(|(name, value)| (name.as_str(), value.as_str(), Place::Variable(name.clone())));
+    let ours = written.chain(set).filter(|(name, value, _)| name.starts_with(OTEL_PREFIX) && !value.trim().is_empty());
+    ours.map(|(name, value, place)| (name.to_owned(), (value.trim().to_owned(), place))).collect()
 }
 
 impl Given {

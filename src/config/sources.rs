@@ -27,6 +27,8 @@ pub struct Sources {
     /// The text of `.env` where there is one.
     pub(super) dot_env: Option<String>,
     pub(super) file: Option<(Arc<str>, Vec<u8>)>,
+    /// Where the file is, or would be if there were one.
+    pub(super) looked_for: Option<PathBuf>,
     /// What could not even be read.
     pub(super) unread: Vec<Fault>,
 }

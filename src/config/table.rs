@@ -51,15 +51,15 @@ table! {
     /// Roles for every user, beside those of the mappings.
     DEFAULT_ROLES: "default_roles", Kind::List(&Kind::Role), example = "[viewer]", reload = true;
     /// Whether the default roles go to every user (`always`) or only to those whom no mapping matches (`unmapped`, as the Go program did).
-    DEFAULT_ROLES_APPLY: "default_roles_apply", Kind::OneOf(&[yes("always"), yes("unmapped")]), default = "always", reload = true;
+    DEFAULT_ROLES_APPLY: "default_roles_apply", Kind::OneOf(&[yes("always"), yes("unmapped")]), default = "always";
     /// Which group gives which roles. ASCII case does not count, `*` stands for any text. In the environment one variable a group.
     GROUP_MAPPINGS: "group_mappings", Kind::Mappings, example = "\n  search-readers: [viewer]\n  search-editors: [editor]", reload = true;
     /// Only users with one of these groups may enter, `*` standing for any text. Leave it out to let every group in.
     ALLOWED_GROUPS: "allowed_groups", Kind::List(&Kind::Group), example = "[\"search-*\"]", reload = true;
     /// Whether `group_whitelist` counts.
-    ENABLE_GROUP_WHITELIST: "enable_group_whitelist", Kind::Bool, status = Status::Old("allowed_groups");
+    ENABLE_GROUP_WHITELIST: "enable_group_whitelist", Kind::Bool, status = Status::Old("allowed_groups"), reload = true;
     /// The groups that may enter.
-    GROUP_WHITELIST: "group_whitelist", Kind::List(&Kind::Group), status = Status::Old("allowed_groups");
+    GROUP_WHITELIST: "group_whitelist", Kind::List(&Kind::Group), status = Status::Old("allowed_groups"), reload = true;
 
     /// Base URLs of the cluster's nodes. A path is a prefix.
     ES_HOSTS: "elasticsearch.hosts", Kind::List(&Kind::Url), example = "[\"https://elasticsearch:9200\"]",
@@ -67,9 +67,9 @@ table! {
     /// The service account with which users are written.
     ES_USERNAME: "elasticsearch.username", Kind::Text, example = "elastauth", old = &["elasticsearch_username"];
     /// Its password.
-    ES_PASSWORD: "elasticsearch.password", Kind::Secret, example = "\"${ELASTICSEARCH_PASSWORD}\"", old = &["elasticsearch_password"];
+    ES_PASSWORD: "elasticsearch.password", Kind::Secret, example = "\"${ELASTICSEARCH_PASSWORD}\"", old = &["elasticsearch_password"], reload = true;
     /// An API key in its encoded form, in the place of user name and password.
-    ES_API_KEY: "elasticsearch.api_key", Kind::Secret, example = "\"${ELASTICSEARCH_API_KEY}\"";
+    ES_API_KEY: "elasticsearch.api_key", Kind::Secret, example = "\"${ELASTICSEARCH_API_KEY}\"", reload = true;
     /// A name for the cluster. It is part of every derived password: two clusters that share a `secret_key` need two names.
     ES_CLUSTER_NAME: "elasticsearch.cluster_name", Kind::Text, default = "default";
     /// Answer with a login and write nothing. For trying things out.
@@ -77,11 +77,11 @@ table! {
     /// Only a check: `true` wants every host to be `https`. Whether TLS is spoken follows from the host's URL.
     ES_TLS_ENABLED: "elasticsearch.tls.enabled", Kind::Bool, default = "false";
     /// A PEM file of CAs that are believed in the place of the system's.
-    ES_TLS_CA: "elasticsearch.tls.ca_cert", Kind::Path, example = "/etc/elastauth/elasticsearch-ca.pem";
+    ES_TLS_CA: "elasticsearch.tls.ca_cert", Kind::Path, example = "/etc/elastauth/elasticsearch-ca.pem", reload = true;
     /// A client certificate, PEM.
-    ES_TLS_CERT: "elasticsearch.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt";
+    ES_TLS_CERT: "elasticsearch.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt", reload = true;
     /// The private key of the client certificate, PEM.
-    ES_TLS_KEY: "elasticsearch.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key";
+    ES_TLS_KEY: "elasticsearch.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key", reload = true;
     /// Believe any certificate. Whoever stands on the way then learns the service account's password.
     ES_TLS_SKIP: "elasticsearch.tls.insecure_skip_verify", Kind::Bool, default = "false", old = &["insecure_skip_verify"];
 
@@ -101,7 +101,8 @@ table! {
     ROTATION_TIME_ZONE: "credentials.rotation_time_zone", Kind::Text, default = "UTC";
     /// Send passwords as a cheap hash where the cluster takes it (`auto`), or in clear (`off`).
     HASH: "credentials.hash", Kind::OneOf(&[yes("auto"), yes("off")]), default = "auto";
-    /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved.
+    /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved; the last also takes over users that were written for another provider's user, or another
+    /// subject, of that name.
     ADOPT: "users.adopt", Kind::OneOf(&[yes("never"), yes("elastauth-go"), yes("any")]), default = "elastauth-go";
     /// How often one user may be written in a minute before his requests are refused.
     WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
@@ -151,11 +152,13 @@ table! {
     AUDIT_GRANTS: "audit.grants", Kind::OneOf(&[yes("changes"), yes("all")]), default = "changes";
     /// Show numbers for Prometheus at `/elastauth/metrics`.
     ENABLE_METRICS: "enable_metrics", Kind::Bool, default = "false";
-    /// Send traces, as the standard `OTEL_*` variables say.
-    ENABLE_OTEL: "enableOtel", Kind::Bool, default = "false", variables = &["ELASTAUTH_ENABLE_OTEL"], status = NOT_YET;
+    /// Send traces, as the standard `OTEL_*` variables say: docs/TRACING.md has those that count.
+    ENABLE_OTEL: "enableOtel", Kind::Bool, default = "false", variables = &["ELASTAUTH_ENABLE_OTEL"];
     /// A listener of its own for the pages of operators: numbers, configuration, descriptions, health. Whoever reaches it sees them; the main listener then shows none but health.
     ADMIN_LISTEN: "admin.listen", Kind::Listen, example = "127.0.0.1:5001";
 
+    /// What the provider is called: in the log, and in the metadata of the users that are written for it. Another name makes it another provider to the users that stand in the cluster.
+    OIDC_NAME: "oidc.name", Kind::Text, default = "oidc";
     /// The issuer of the tokens, exactly as it names itself in `iss`. The rest is discovered from it.
     OIDC_ISSUER: "oidc.issuer", Kind::Text, example = "https://sso.example.org/realms/main";
     /// Our name at the issuer. A token must be issued for it, unless `oidc.audiences` says otherwise.
@@ -228,8 +231,10 @@ table! {
     OIDC_TLS_CERT: "oidc.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt";
     /// The private key of the client certificate, PEM.
     OIDC_TLS_KEY: "oidc.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key";
-    /// Several issuers, each a section with the keys of `oidc`.
-    OIDC_PROVIDERS: "oidc.providers", Kind::Sections, status = NOT_YET;
+    /// Several providers in the place of one: each a section with a `name` and the keys that stand below `oidc` for a single one, the two cookies excepted. A token's `iss` chooses the provider. A section
+    /// may have `default_roles`, `default_roles_apply`, `group_mappings` and `allowed_groups` of its own; with one of these, none of the general ones counts for its users.
+    OIDC_PROVIDERS: "oidc.providers", Kind::Sections,
+        example = "[{name: staff, issuer: \"https://sso.example.org/realms/main\", client_id: elastauth}]";
 
     /// Stand in front of the cluster and pass requests on.
     PROXY_ENABLED: "proxy.enabled", Kind::Bool, default = "false", status = NOT_YET;

@@ -1,5 +1,8 @@
+mod again;
 mod documents;
+mod providers;
 mod secrets;
+mod traces;
 mod users;
 
 use super::*;
@@ -224,7 +227,8 @@ fn the_forms_of_the_environment_are_understood() {
     let mut mappings: Vec<_> = config.roles.group_mappings.iter().map(|(group, roles)| (Group::as_str(group), roles.len())).collect();
     mappings.sort_unstable();
     assert_eq!(mappings, [("dev", 2), ("ops", 1), ("team_a", 1)]);
-    assert!(told(&check(&sources(LEAST, &[("ELASTAUTH_ENABLEOTEL", "true")]))).iter().any(|fault| fault.contains("not available yet")));
+    let on = good(LEAST, &[("ELASTAUTH_ENABLEOTEL", "true")]).traces;
+    assert!(matches!(on, telemetry::traces::Config::Otlp(_)), "{on:?}");
     assert!(told(&check(&sources(LEAST, &[("ELASTAUTH_LISTEN", "x")]))).iter().any(|fault| fault.starts_with("ELASTAUTH_LISTEN: ")));
 }
 
@@ -246,19 +250,23 @@ fn an_unknown_variable_is_a_warning_and_a_service_link_is_nothing() {
     let told = warnings(LEAST, &[("ELASTAUTH_HTTP_PORT", "80"), ("ELASTAUTH_LISTN", "x")]);
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(told.iter().any(|warning| warning.starts_with("ELASTAUTH_LISTN: ") && warning.ends_with("did you mean `ELASTAUTH_LISTEN`?")));
+    // Nothing is near to it but the beginning that all names have.
+    assert!(told.iter().any(|warning| warning.starts_with("ELASTAUTH_HTTP_PORT: ") && !warning.contains("did you mean")), "{told:#?}");
 }
 
 #[test]
 fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
-    let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\nenableOtel: false\noidc:\ncache: {redis_db: 0}\nredis: {url: \"\"}\n";
+    let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\noidc:\ncache: {redis_db: 0}\nredis: {url: \"\"}\n";
     good(&least_and(harmless), &[]);
-    let asked = "proxy: {enabled: true}\noidc.providers: [{issuer: a}]\n";
-    let told = faults(&least_and(asked));
-    for key in ["proxy.enabled", "oidc.providers"] {
-        let words = format!("`{key}` is not available yet");
-        assert_eq!(told.iter().filter(|fault| fault.contains(&words)).count(), 1, "{key}: {told:#?}");
-    }
-    assert_eq!(told.len(), 2, "{told:#?}");
+    // The examples of elastauth 2 write the whole section and switch it off.
+    let switched_off = least_and(
+        "proxy:\n  enabled: false\n  elasticsearch_url: \"https://es:9200\"\n  max_idle_conns: 50\n  tls: {enabled: true, ca_cert: /a}\n",
+    );
+    good(&switched_off, &[]);
+    let told = warnings(&switched_off, &[]);
+    assert!(told.len() == 4 && told.iter().all(|warning| warning.contains("has no effect without `proxy.enabled: true`")), "{told:#?}");
+    let told = faults(&least_and("proxy: {enabled: true}\n"));
+    assert!(told.len() == 1 && told.iter().all(|fault| fault.contains("`proxy.enabled` is not available yet")), "{told:#?}");
 }
 
 #[test]
@@ -274,6 +282,10 @@ fn what_operators_are_shown_is_the_whole_in_sections_without_a_secret() {
     assert_eq!(shown["default_roles"], serde_json::json!(["viewer", "editor"]));
     assert_eq!((&shown["elasticsearch"]["password"], &shown["cache"]["capacity"]), (&"***".into(), &1_200_000.into()));
     assert_eq!(shown["provider_config"]["authelia"]["header_username"], "Remote-User");
+    // As scripts for elastauth 2 expect it.
+    assert_eq!((&shown["auth_provider"], &shown["proxy"]), (&"authelia".into(), &serde_json::json!({"enabled": false})));
+    let two = least_and("auth_provider: [authelia, oidc]\noidc: {issuer: \"https://idp.test\", client_id: a}\n");
+    assert_eq!(good(&two, &[]).shown["auth_provider"], serde_json::json!(["authelia", "oidc"]));
 }
 
 #[test]
@@ -329,14 +341,15 @@ fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
         good(&least_and("tls: {cert: /nonexistent/crt, key: /nonexistent/key}\nelasticsearch.tls: {ca_cert: /nonexistent/ca}\n"), &[]);
     let told: Vec<String> = check_files(&config).iter().map(ToString::to_string).collect();
     assert!(told.len() == 2 && told[0].contains("/nonexistent/ca cannot be read") && told[1].contains("/nonexistent/crt"), "{told:#?}");
-}
-
-#[test]
-fn what_a_running_program_cannot_change_is_named() {
-    let before = sources(LEAST, &[]);
-    let after = sources(&least_and("listen: :1\nlog_level: warn\n"), &[]);
-    assert_eq!(needs_restart(&before, &after), ["listen"]);
-    assert_eq!(needs_restart(&before, &before), Vec::<&str>::new());
+    let config = good(
+        &least_and(
+            "cache: {type: redis}\nredis: {url: \"rediss://redis:6379\", tls: {ca_cert: /nonexistent/redis}}\n\
+             auth_provider: oidc\noidc: {issuer: \"https://idp.test\", client_id: a, tls: {ca_cert: /nonexistent/idp}}\n",
+        ),
+        &[],
+    );
+    let told: Vec<String> = check_files(&config).iter().map(ToString::to_string).collect();
+    assert!(told.len() == 2 && told[0].contains("/nonexistent/redis cannot be read") && told[1].contains("/nonexistent/idp"), "{told:#?}");
 }
 
 #[test]

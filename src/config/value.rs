@@ -31,7 +31,7 @@ pub(super) enum Value {
     List(Vec<Value>),
     Mappings(Vec<(Group, Vec<Role>)>),
     Pairs(Vec<(String, SecretString)>),
-    /// Nobody reads them yet.
+    /// What stands in each is with [`super::settings::Settings::providers`].
     Sections,
 }
 

@@ -71,6 +71,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         store: ledger::StoreConfig::Memory,
         telemetry: telemetry::Config { level: telemetry::Level::Warn, ..telemetry::Config::default() },
         audit: telemetry::audit::Config::default(),
+        traces: telemetry::traces::Config::Off,
         admin: server::AdminConfig::default(),
         shown: serde_json::Value::Null,
     })

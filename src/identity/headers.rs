@@ -71,7 +71,7 @@ fn read(config: &Config, headers: &HeaderMap) -> Result<Option<Identity>, Reject
         email: single(headers, &config.email, Field::Email)?.map(Box::from),
         full_name: single(headers, &config.name, Field::FullName)?.map(Box::from),
     };
-    Ok(Some(Identity::new(person, Vouched { by: Provider::Headers, issued_at: None, subject: None, session: None })))
+    Ok(Some(Identity::new(person, Vouched { by: Provider::Headers, issued_at: None, asked: None, subject: None, session: None })))
 }
 
 /// The value of a header that may stand once; `None` where it is absent or blank.

@@ -23,6 +23,7 @@ use crate::{
     model::RequestFacts,
     net::tls::TlsError,
     shutdown::Tasks,
+    telemetry::metrics::Metrics,
 };
 use aws_lc_rs::digest::{self, SHA256};
 use logout::{Ended, Notice};
@@ -101,6 +102,17 @@ impl Oidc {
             remembered: Cache::new(config.remembered),
             clock: clock.clone(),
         })
+    }
+
+    /// Tells these numbers when the keys of each provider were fetched.
+    pub(super) fn watch(&self, metrics: &Metrics) {
+        self.providers.iter().for_each(|provider| provider.idp.watch(metrics, &provider.name));
+    }
+
+    /// What is wrong with the first identity provider that could not be asked the last time.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = |provider: &Provider| provider.idp.trouble().map(|why| format!("`{}`: {why}", provider.name));
+        self.providers.iter().find_map(trouble)
     }
 
     /// Looks for a token. One that is remembered is answered at once.
@@ -255,7 +267,7 @@ impl Provider {
             (Validation::Jwks | Validation::Both(_), Token::Signed(jws)) => {
                 let (verified, accepted) = self.accepted(jws, slot, now).await?;
                 let until = accepted.until;
-                Ok(Judged { identity: self.identity(verified.claims(), accepted)?, until })
+                Ok(Judged { identity: self.identity(verified.claims(), accepted, None)?, until })
             }
             (Validation::Userinfo, Token::Signed(jws)) => {
                 let (_, accepted) = self.accepted(jws, slot, now).await?;
@@ -337,13 +349,13 @@ impl Provider {
 
     fn believed_for_a_while(&self, claims: &Map<String, Value>, accepted: Accepted, now: Timestamp) -> Result<Judged, Rejected> {
         let until = accepted.until.map_or(now.after(self.config.cache), |until| until.min(now.after(self.config.cache)));
-        Ok(Judged { identity: self.identity(claims, accepted)?, until: Some(until) })
+        Ok(Judged { identity: self.identity(claims, accepted, Some(now))?, until: Some(until) })
     }
 
-    fn identity(&self, claims: &Map<String, Value>, accepted: Accepted) -> Result<Identity, Rejected> {
+    fn identity(&self, claims: &Map<String, Value>, accepted: Accepted, asked: Option<Timestamp>) -> Result<Identity, Rejected> {
         let person = self.config.claims.person(claims).map_err(Rejected::Claims)?;
         let Accepted { issued_at, subject, session, .. } = accepted;
-        Ok(person.vouched(Vouched { by: VouchedBy::Oidc(Arc::clone(&self.name)), issued_at, subject, session }))
+        Ok(person.vouched(Vouched { by: VouchedBy::Oidc(Arc::clone(&self.name)), issued_at, asked, subject, session }))
     }
 
     fn is_over(&self, identity: &Identity, now: Timestamp) -> bool {

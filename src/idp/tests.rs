@@ -63,6 +63,21 @@ async fn keys_are_fetched_when_first_needed_and_then_known() {
 }
 
 #[tokio::test]
+async fn the_numbers_say_when_keys_were_last_fetched_and_not_when_that_failed() {
+    let key = Signer::new("a", "ES256");
+    let (stage, metrics) = (Stage::new(&[&key]).await, Metrics::default());
+    stage.idp.watch(&metrics, &Arc::from("main"));
+    let series = "elastauth_jwks_fetched_timestamp_seconds{provider=\"main\"}";
+    assert!(!metrics.expose().contains(series), "before the first token there are no keys");
+    assert_eq!(stage.knows("a").await, Ok(true));
+    assert!(metrics.expose().contains(&format!("{series} 1800000000\n")), "{}", metrics.expose());
+    stage.fake.on("/keys", Manner::HangUp);
+    stage.pass(Duration::from_mins(10));
+    assert!(stage.knows("b").await.is_err());
+    assert!(metrics.expose().contains(&format!("{series} 1800000000\n")), "{}", metrics.expose());
+}
+
+#[tokio::test]
 async fn fifty_who_need_the_same_new_key_are_one_fetch() {
     let key = Signer::new("a", "ES256");
     let stage = Arc::new(Stage::new(&[&key]).await);

@@ -9,6 +9,8 @@
 //! - A replica that only asked the cluster stores the answer only if nothing has changed in Redis since before it asked.
 //! - Every replica hears of each change (`hearing`) and drops what it remembers. Whoever cannot hear believes its memory for ten seconds.
 //! - After an outage nothing that was stored before it is believed: changes may be missing.
+//!
+//! (A long file: the three scripts and whoever sends them hold each other to these rules.)
 
 mod address;
 mod health;

@@ -19,6 +19,8 @@ pub struct Refusal<'a> {
     pub protocol: Protocol,
     /// For whom.
     pub form: Form,
+    /// Whether tokens are taken: then a 401 asks for one.
+    pub tokens: bool,
     /// Also in the log, so that the two can be put together.
     pub request_id: &'a str,
     /// When.
@@ -75,7 +77,7 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
     }
     if let Some(challenge) = line.challenge {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge.text(refusal.tokens)));
     }
     if let Some(seconds) = line.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
@@ -96,7 +98,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     async fn refused(outcome: Outcome, protocol: Protocol, form: Form) -> (HeaderMap, String) {
-        let refusal = Refusal { outcome, protocol, form, request_id: "r<\"&'>1", now: Timestamp(1_700_000_000_123) };
+        let refusal = Refusal { outcome, protocol, form, tokens: false, request_id: "r<\"&'>1", now: Timestamp(1_700_000_000_123) };
         let (parts, body) = refuse(&refusal).into_parts();
         assert_eq!(parts.status, outcome.status(protocol));
         (parts.headers, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())

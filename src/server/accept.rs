@@ -1,7 +1,7 @@
 //! The accept loop. Nothing that a peer or the system does ends it but the end of the program.
 
 use super::{
-    Limits, Server,
+    Certificates, Limits, Server,
     connection::{self, Connection, Drain, Pulse},
     log::Throttle,
 };
@@ -20,7 +20,6 @@ use tokio::{
     sync::Semaphore,
     time::sleep,
 };
-use tokio_rustls::TlsAcceptor;
 
 /// Waits between two tries when the system gives no connection (no file descriptors, no memory): doubled up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -57,7 +56,6 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
     let gateways = Arc::new(Semaphore::new(limits.connections));
     let strangers = Arc::new(Semaphore::new(limits.strangers));
     let full = Throttle::default();
-    let tls = tls.map(TlsAcceptor::from);
     let mut pause = SHORTEST_PAUSE;
     loop {
         let accepted = tokio::select! {
@@ -76,7 +74,7 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
         };
         pause = SHORTEST_PAUSE;
         let peer = peer.ip().to_canonical();
-        let known = service.trust.knows(peer);
+        let known = service.trust.load().knows(peer);
         // Closed at once rather than left in the queue: a gateway that sees that can try elsewhere, one that waits cannot.
         let Ok(permit) = Arc::clone(if known { &gateways } else { &strangers }).try_acquire_owned() else {
             if let Some(suppressed) = full.admit() {
@@ -94,7 +92,7 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
             tasks: tasks.clone(),
             pulse: Pulse::default(),
         });
-        let (shared, tls) = (Arc::clone(&shared), tls.clone());
+        let (shared, tls) = (Arc::clone(&shared), tls.as_ref().map(Certificates::acceptor));
         tasks.spawn(async move {
             connection::serve(stream, tls, connection, &shared).await;
             drop(permit);

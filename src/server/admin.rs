@@ -6,6 +6,7 @@
 
 use super::Connection;
 use crate::{
+    clock::Timestamp,
     ledger::{Forgotten, Others},
     model::Username,
     respond::Response,
@@ -100,20 +101,21 @@ pub(super) fn is_plainly_old(connection: &Connection, request: &Parts) -> bool {
         && request.uri.query().is_none()
         && !service.admin.elsewhere
         && !is_a_question(request)
-        && service.trust.admit(connection.peer, &request.headers).is_ok()
+        && service.trust.load().admit(connection.peer, &request.headers).is_ok()
 }
 
 /// Shows a page to whoever may see it.
 pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Response {
     let (service, admin) = (&connection.service, &connection.service.admin);
+    let now = service.clock.now();
     if connection.audience == super::Audience::Gateways {
         if admin.elsewhere {
-            return nothing_here();
+            return nothing_here(now);
         }
-        if let Err(why) = service.trust.admit(connection.peer, &request.headers) {
+        if let Err(why) = service.trust.load().admit(connection.peer, &request.headers) {
             // The operator who wonders why the scraper finds nothing finds this.
             service.lines.withheld(connection.peer, &why);
-            return nothing_here();
+            return nothing_here(now);
         }
     }
     let (methods, allow): (&[Method], _) = match page {
@@ -122,14 +124,16 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
     };
     if !methods.contains(&request.method) {
         let mut response =
-            told(StatusCode::METHOD_NOT_ALLOWED, &format!("Ask with {}.", allow.replace(", ", " or ")), "method_not_allowed");
+            told(now, StatusCode::METHOD_NOT_ALLOWED, &format!("Ask with {}.", allow.replace(", ", " or ")), "method_not_allowed");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         return response;
     }
     match page {
         Page::Metrics if admin.metrics => whole(StatusCode::OK, metrics::CONTENT_TYPE, service.metrics.expose().into()),
-        Page::Metrics => told(StatusCode::NOT_FOUND, "The metrics are switched off; `enable_metrics` switches them on.", "metrics_off"),
-        Page::Config => admin.show.as_ref().map_or_else(nothing_here, |show| json(StatusCode::OK, &show())),
+        Page::Metrics => {
+            told(now, StatusCode::NOT_FOUND, "The metrics are switched off; `enable_metrics` switches them on.", "metrics_off")
+        }
+        Page::Config => admin.show.as_ref().map_or_else(|| nothing_here(now), |show| json(StatusCode::OK, &show())),
         Page::Docs => {
             let mut response = whole(StatusCode::OK, "text/html; charset=utf-8", Bytes::from_static(DOCS.as_bytes()));
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -149,9 +153,10 @@ pub(super) fn user_to_recheck(path: &str) -> Option<&str> {
 /// Lets the next request of a user ask the cluster. A user who is not known here is no error: other replicas may know him, and hear of it.
 fn recheck(connection: &Connection, path: &str) -> Response {
     let service = &connection.service;
+    let now = service.clock.now();
     let user = match user_to_recheck(path).and_then(decoded).as_deref().map(Username::parse) {
-        None => return told(StatusCode::BAD_REQUEST, "The user name is not percent-encoded UTF-8.", "malformed_user"),
-        Some(Err(why)) => return told(StatusCode::BAD_REQUEST, &format!("That cannot be a user: {why}."), "malformed_user"),
+        None => return told(now, StatusCode::BAD_REQUEST, "The user name is not percent-encoded UTF-8.", "malformed_user"),
+        Some(Err(why)) => return told(now, StatusCode::BAD_REQUEST, &format!("That cannot be a user: {why}."), "malformed_user"),
         Some(Ok(user)) => user,
     };
     let Forgotten { known, others } = service.flow.recheck(&user);
@@ -174,12 +179,13 @@ fn decoded(segment: &str) -> Option<String> {
 }
 
 /// What is said of everything that is not there, or not for this peer. The two look alike.
-pub(super) fn nothing_here() -> Response {
-    told(StatusCode::NOT_FOUND, "There is nothing here.", "not_found")
+pub(super) fn nothing_here(now: Timestamp) -> Response {
+    told(now, StatusCode::NOT_FOUND, "There is nothing here.", "not_found")
 }
 
-fn told(status: StatusCode, message: &str, code: &str) -> Response {
-    json(status, &serde_json::json!({"message": message, "code": code}))
+/// In the form that every refusal has.
+pub(super) fn told(now: Timestamp, status: StatusCode, message: &str, code: &str) -> Response {
+    json(status, &serde_json::json!({"message": message, "code": code, "timestamp": now.to_string()}))
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response {

@@ -1,7 +1,7 @@
 //! One connection: the handshake, the protocol, and the watch over its time.
 
-use super::{Audience, Limits, Service, accept::Shared, answer, log};
-use crate::shutdown::Tasks;
+use super::{Audience, Limits, Service, accept::Shared, answer};
+use crate::{shutdown::Tasks, telemetry::chain};
 use http::Version;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -53,7 +53,7 @@ pub(super) async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, connectio
         && let Some(suppressed) = shared.handshakes.admit()
     {
         let peer = connection.peer;
-        tracing::warn!(%peer, error = log::chain(failed.as_ref()), suppressed = (suppressed > 0).then_some(suppressed), "the TLS handshake failed");
+        tracing::warn!(%peer, error = chain(failed.as_ref()), suppressed = (suppressed > 0).then_some(suppressed), "the TLS handshake failed");
     }
 }
 
@@ -89,7 +89,7 @@ where
     match ended {
         Some(Ok(())) => {}
         // The peer's doing: not HTTP, or hung up. Nothing to look at in a service that works.
-        Some(Err(error)) => tracing::debug!(peer = %watch.connection.peer, error = log::chain(error.as_ref()), "the connection ended"),
+        Some(Err(error)) => tracing::debug!(peer = %watch.connection.peer, error = chain(error.as_ref()), "the connection ended"),
         None => tracing::debug!(peer = %watch.connection.peer, "the connection was cut: it took too long"),
     }
 }

@@ -7,11 +7,13 @@ use super::{
 use crate::{
     flow::{AuthError, Grant},
     model::{Group, RequestFacts, Role, Username},
-    net::trust::Distrust,
+    net::trust::{Distrust, TrustedPeer},
     respond::{self, Form, Outcome, Protocol, Refusal, Response},
     telemetry::{
         audit::{Event, Kind},
+        chain,
         metrics::{Provider, Verdict},
+        traces::{Active, Decided},
     },
 };
 use aws_lc_rs::rand;
@@ -20,7 +22,7 @@ use std::{
     error::Error,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::pin,
+    pin::{Pin, pin},
     task::Poll,
 };
 use tokio::time::{Instant, timeout};
@@ -40,28 +42,102 @@ const MOST_REQUEST_ID_BYTES: usize = 128;
 /// Answers a question. Method, path and query of the question decide nothing, and its body is not looked at: in front of some gateways the client writes them.
 pub(super) async fn decide(connection: &Connection, request: Parts, protocol: Protocol) -> Response {
     let begun = Instant::now();
-    let (response, verdict, provider) = judge(connection, request, protocol).await;
-    connection.service.metrics.decided(verdict, provider, begun.elapsed());
-    response
+    let service = &connection.service;
+    let admitted = service.trust.load().admit(connection.peer, &request.headers);
+    let judged = match service.traces.begin(admitted.is_ok().then_some(&request.headers)) {
+        None => judge(connection, request, protocol, admitted, None).await,
+        Some(span) => traced(connection, request, protocol, admitted, span).await,
+    };
+    service.metrics.decided(judged.verdict(), judged.provider, begun.elapsed());
+    judged.response
 }
 
-async fn judge(connection: &Connection, request: Parts, protocol: Protocol) -> (Response, Verdict, Provider) {
-    let service = &connection.service;
-    let peer = match service.trust.admit(connection.peer, &request.headers) {
+/// The same as a span. On the heap, so that whoever records nothing does not carry the room for it.
+fn traced<'a>(
+    connection: &'a Connection,
+    request: Parts,
+    protocol: Protocol,
+    admitted: Result<TrustedPeer, Distrust>,
+    mut span: Active,
+) -> Pin<Box<dyn Future<Output = Judged> + Send + 'a>> {
+    Box::pin(async move {
+        let (method, here) = (request.method.clone(), span.here());
+        let judged = here.within(judge(connection, request, protocol, admitted, Some(&mut span))).await;
+        span.decided(&Decided {
+            method,
+            route: protocol.path(),
+            peer: connection.peer,
+            status: judged.response.status().as_u16(),
+            verdict: judged.verdict(),
+            code: judged.outcome.map(|outcome| outcome.line().code),
+            provider: judged.provider,
+        });
+        judged
+    })
+}
+
+/// An answer, and how it came about.
+struct Judged {
+    response: Response,
+    /// Why there is no login; `None` where there is one.
+    outcome: Option<Outcome>,
+    provider: Provider,
+}
+
+impl Judged {
+    fn verdict(&self) -> Verdict {
+        self.outcome.map_or(Verdict::Granted, verdict)
+    }
+}
+
+async fn judge(
+    connection: &Connection,
+    request: Parts,
+    protocol: Protocol,
+    admitted: Result<TrustedPeer, Distrust>,
+    mut span: Option<&mut Active>,
+) -> Judged {
+    let peer = match admitted {
         Ok(peer) => peer,
-        Err(why) => return (stranger(connection, why, protocol), verdict(why.into()), Provider::None),
+        Err(why) => {
+            let response = stranger(connection, why, protocol, span.as_deref());
+            return Judged { response, outcome: Some(why.into()), provider: Provider::None };
+        }
     };
     let Parts { method, uri, headers, .. } = request;
     let facts = RequestFacts { peer: peer.ip(), headers };
     let deadline = connection.limits.decision;
-    let (user, provider, why) = match caught(timeout(deadline, service.flow.decide(&facts))).await {
-        Ok(Ok(Ok(grant))) => return (granted(connection, &facts, &grant), Verdict::Granted, grant.identity().provider().kind()),
+    let (user, provider, why) = match caught(timeout(deadline, connection.service.flow.decide(&facts))).await {
+        Ok(Ok(Ok(grant))) => {
+            if let Some(span) = span {
+                span.is_of(grant.identity().user().as_str());
+            }
+            let provider = grant.identity().provider().kind();
+            return Judged { response: granted(connection, &facts, &grant), outcome: None, provider };
+        }
         Ok(Ok(Err(refused))) => (refused.user, refused.provider, Why::Refused(refused.why)),
         Ok(Err(_elapsed)) => (None, Provider::None, Why::Overdue),
         Err(Crashed) => (None, Provider::None, Why::Crashed),
     };
+    if let (Some(span), Some(user)) = (span.as_deref_mut(), &user) {
+        span.is_of(user.as_str());
+    }
     let asked = Asked::of(&facts.headers, protocol, &method, &uri);
-    (refuse(connection, &facts, &asked, (user.as_ref(), provider), &why, protocol), verdict(why.outcome()), provider)
+    let outcome = why.outcome();
+    let request_id = taken_over(&facts.headers).unwrap_or_else(random_id);
+    let trace_id = span.map(|span| span.trace_id());
+    let turned_away = TurnedAway {
+        outcome,
+        protocol,
+        form: Form::wanted(&facts.headers),
+        request_id: &request_id,
+        trace_id: trace_id.as_deref(),
+        user: user.as_ref().map(Username::as_str),
+        provider,
+        asked: Some(&asked),
+        error: &why,
+    };
+    Judged { response: turn_away(connection, &turned_away), outcome: Some(outcome), provider }
 }
 
 fn granted(connection: &Connection, facts: &RequestFacts, grant: &Grant) -> Response {
@@ -77,7 +153,7 @@ fn audit_grant(connection: &Connection, facts: &RequestFacts, grant: &Grant) {
     let asked = Asked::of(&facts.headers, Protocol::ForwardAuth, &Method::GET, &Uri::default());
     connection.service.audit.tell(&Event {
         user: Some(identity.user().as_str()),
-        provider: identity.provider().kind().name(),
+        provider: Some(identity.provider().name()),
         groups: identity.groups().iter().map(Group::as_str).collect(),
         roles: grant.roles().iter().map(Role::as_str).collect(),
         peer: Some(connection.peer),
@@ -109,35 +185,15 @@ impl Why {
     }
 }
 
-fn refuse(
-    connection: &Connection,
-    facts: &RequestFacts,
-    asked: &Asked,
-    (user, provider): (Option<&Username>, Provider),
-    why: &Why,
-    protocol: Protocol,
-) -> Response {
-    let request_id = taken_over(&facts.headers).unwrap_or_else(random_id);
-    let turned_away = TurnedAway {
-        outcome: why.outcome(),
-        protocol,
-        form: Form::wanted(&facts.headers),
-        request_id: &request_id,
-        user: user.map(Username::as_str),
-        provider,
-        asked: Some(asked),
-        error: why,
-    };
-    turn_away(connection, &turned_away)
-}
-
 /// A peer that is not believed is answered before anything that it sends is looked at.
-fn stranger(connection: &Connection, why: Distrust, protocol: Protocol) -> Response {
+fn stranger(connection: &Connection, why: Distrust, protocol: Protocol, span: Option<&Active>) -> Response {
+    let trace_id = span.map(Active::trace_id);
     let turned_away = TurnedAway {
         outcome: Outcome::from(why),
         protocol,
         form: Form::Json,
         request_id: &random_id(),
+        trace_id: trace_id.as_deref(),
         user: None,
         provider: Provider::None,
         asked: None,
@@ -151,6 +207,7 @@ struct TurnedAway<'a> {
     protocol: Protocol,
     form: Form,
     request_id: &'a str,
+    trace_id: Option<&'a str>,
     user: Option<&'a str>,
     provider: Provider,
     asked: Option<&'a Asked>,
@@ -159,17 +216,18 @@ struct TurnedAway<'a> {
 
 /// The one place where a refusal is logged and answered.
 fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
-    let &TurnedAway { outcome, protocol, form, request_id, user, asked, error, .. } = away;
+    let &TurnedAway { outcome, protocol, form, request_id, trace_id, user, asked, error, .. } = away;
     let service = &connection.service;
     let status = outcome.status(protocol).as_u16();
-    let line = Refused { outcome, status, peer: connection.peer, user, request_id, asked, error };
+    let line = Refused { outcome, status, peer: connection.peer, user, request_id, trace_id, asked, error };
     if let Some(suppressed) = service.lines.refused(&line, &service.metrics)
         && service.audit.is_on()
         && is_about_somebody(outcome)
     {
         audit_refusal(connection, away, suppressed);
     }
-    let mut response = respond::refuse(&Refusal { outcome, protocol, form, request_id, now: service.clock.now() });
+    let tokens = service.flow.providers().oidc().is_some();
+    let mut response = respond::refuse(&Refusal { outcome, protocol, form, tokens, request_id, now: service.clock.now() });
     // nginx passes on no body, and this header only where it is told to; everybody else sees it beside the body.
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -182,6 +240,7 @@ fn is_about_somebody(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Malformed
         | Outcome::TokenRefused
+        | Outcome::TokenOutdated
         | Outcome::TokenClaims
         | Outcome::ImpossibleName
         | Outcome::GroupNotAllowed
@@ -209,7 +268,7 @@ fn audit_refusal(connection: &Connection, away: &TurnedAway<'_>, suppressed: u64
     connection.service.audit.tell(&Event {
         user: away.user,
         provider: away.provider.name(),
-        reason: Some(&log::chain(away.error)),
+        reason: Some(&chain(away.error)),
         outcome: Some(&outcome),
         peer: Some(connection.peer),
         host: away.asked.and_then(|asked| asked.host.as_deref()),
@@ -227,6 +286,7 @@ const fn verdict(outcome: Outcome) -> Verdict {
         Outcome::GatewayKey => Verdict::GatewayKey,
         Outcome::NobodyAsks => Verdict::NobodyAsks,
         Outcome::TokenRefused => Verdict::TokenRefused,
+        Outcome::TokenOutdated => Verdict::TokenOutdated,
         Outcome::TokenClaims => Verdict::TokenClaims,
         Outcome::IdentityProvider => Verdict::IdentityProvider,
         Outcome::Malformed => Verdict::Malformed,

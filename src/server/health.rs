@@ -1,6 +1,6 @@
 //! Health endpoints, in the form that users of elastauth 2 have in their probes.
 
-use super::Connection;
+use super::{Connection, admin};
 use crate::{respond::Response, shutdown::Tasks};
 use bytes::Bytes;
 use http::{
@@ -43,16 +43,13 @@ pub(super) enum Endpoint {
 
 /// Answers a probe. Anybody may ask; why something is missing is told to trusted peers only.
 pub(super) async fn answer(connection: &Connection, request: &Parts, endpoint: Endpoint) -> Response {
+    let now = connection.service.clock.now();
     if ![Method::GET, Method::HEAD].contains(&request.method) {
-        let mut response = answered(
-            StatusCode::METHOD_NOT_ALLOWED,
-            &json!({"message": "Health is asked with GET or HEAD.", "code": "method_not_allowed"}),
-        );
+        let mut response = admin::told(now, StatusCode::METHOD_NOT_ALLOWED, "Health is asked with GET or HEAD.", "method_not_allowed");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     let service = &connection.service;
-    let now = service.clock.now();
     match endpoint {
         Endpoint::Health => answered(StatusCode::OK, &json!({"status": "OK", "mode": MODE})),
         Endpoint::Live => {
@@ -61,16 +58,15 @@ pub(super) async fn answer(connection: &Connection, request: &Parts, endpoint: E
         }
         Endpoint::Ready => {
             let cluster = service.readiness.ask(&connection.tasks).await;
-            let told = service.trust.admit(connection.peer, &request.headers).is_ok();
+            let told = service.trust.load().admit(connection.peer, &request.headers).is_ok();
             let (status, word) = if cluster.is_ok() { (StatusCode::OK, "OK") } else { (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY") };
             let body = json!({
                 "status": word,
                 "checks": {
                     "elasticsearch": check(cluster, told),
-                    "cache": degraded(service.flow.store_state().map(Some), told),
-                    "clock": degraded(service.skew.state().map(|()| None), told),
-                    // It lives in this process: it is there when that is.
-                    "provider": {"status": "OK", "message": "authelia"},
+                    "cache": degraded(service.flow.store_state(), told),
+                    "clock": degraded(service.skew.state().map(|()| Value::Null), told),
+                    "provider": degraded(service.flow.providers().state(), told),
                 },
                 "timestamp": now.to_string(),
                 "version": env!("CARGO_PKG_VERSION"),
@@ -89,11 +85,13 @@ fn check(result: Result<(), String>, told: bool) -> Value {
     }
 }
 
-/// A store that is away and clocks that differ make nobody `NOT_READY`: logins work all the same, and all replicas would leave the service at once.
-fn degraded(state: Result<Option<&'static str>, String>, told: bool) -> Value {
+/// A store or an identity provider that is away, and clocks that differ, make nobody `NOT_READY`: what is known goes on, and all replicas would leave the service at once.
+fn degraded(state: Result<impl Into<Value>, String>, told: bool) -> Value {
     match state {
-        Ok(None) => json!({"status": "OK"}),
-        Ok(Some(kind)) => json!({"status": "OK", "message": kind}),
+        Ok(kind) => {
+            let kind = kind.into();
+            if kind.is_null() { json!({"status": "OK"}) } else { json!({"status": "OK", "message": kind}) }
+        }
         Err(why) if told => json!({"status": "DEGRADED", "error": why}),
         Err(_) => json!({"status": "DEGRADED"}),
     }

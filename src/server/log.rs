@@ -1,7 +1,10 @@
 //! The one line a refusal writes, and the limit to how many.
 
 use super::decision::Asked;
-use crate::{respond::Outcome, telemetry::metrics::Metrics};
+use crate::{
+    respond::Outcome,
+    telemetry::{chain, metrics::Metrics},
+};
 use http::{HeaderMap, HeaderName};
 use std::{
     error::Error,
@@ -50,6 +53,7 @@ pub(super) struct Lines {
     refusals: [Throttle; Outcome::COUNT],
     withheld: Throttle,
     rechecks: Throttle,
+    pub(super) logouts: Throttle,
 }
 
 /// What a refusal's line tells.
@@ -60,6 +64,8 @@ pub(super) struct Refused<'a> {
     pub(super) peer: IpAddr,
     pub(super) user: Option<&'a str>,
     pub(super) request_id: &'a str,
+    /// Where the request's trace is recorded.
+    pub(super) trace_id: Option<&'a str>,
     /// `None` for a peer that is not believed: nothing that it sends gets into the log.
     pub(super) asked: Option<&'a Asked>,
     pub(super) error: &'a (dyn Error + 'static),
@@ -97,6 +103,7 @@ impl Lines {
             host = asked.and_then(|asked| asked.host.as_deref()),
             uri = asked.and_then(|asked| asked.uri.as_deref()),
             request_id = refused.request_id,
+            trace_id = refused.trace_id,
             error = chain(refused.error),
             suppressed = (suppressed > 0).then_some(suppressed),
             "refused"
@@ -121,18 +128,6 @@ impl Lines {
     }
 }
 
-/// An error and what it came from, outermost first.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 /// The text of a header for the log: at most `most` bytes of it, lossy. `None` where it is absent.
 pub(super) fn excerpt(headers: &HeaderMap, name: &HeaderName, most: usize) -> Option<String> {
     headers.get(name).map(|value| bounded(value.as_bytes(), most))
@@ -154,13 +149,5 @@ mod tests {
         assert_eq!(written, [0; 10]);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!((throttle.admit(), throttle.admit()), (Some(990), Some(0)));
-    }
-
-    #[test]
-    fn an_error_is_told_with_its_causes() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("outer")]
-        struct Outer(#[source] std::fmt::Error);
-        assert_eq!(chain(&Outer(std::fmt::Error)), format!("outer: {}", std::fmt::Error));
     }
 }

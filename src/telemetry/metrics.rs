@@ -7,7 +7,7 @@ mod cells;
 mod labels;
 mod process;
 
-pub use labels::{AuditLine, Call, CallEnd, Lookup, Provider, Reload, Step, Verdict};
+pub use labels::{AuditLine, Call, CallEnd, Logout, Lookup, Provider, Reload, SpanEnd, Step, Verdict};
 
 use super::skew::Witness;
 use crate::clock::Timestamp;
@@ -45,13 +45,16 @@ struct Numbers {
     lookups: Counters<Lookup>,
     ledger_users: Gauge,
     nodes: Family<Vec<(&'static str, String)>, Gauge>,
+    keys: Family<Vec<(&'static str, String)>, Gauge>,
     flights: Gauge,
     held: Gauge,
     budget_refusals: Counters<Nothing>,
+    logouts: Counters<Logout>,
     reloads: Counters<Reload>,
     audit: Counters<AuditLine>,
     unwritten: Counters<Nothing>,
     clocks: Family<Vec<(&'static str, &'static str)>, Gauge<f64, AtomicU64>>,
+    spans: Counters<SpanEnd>,
 }
 
 impl Default for Metrics {
@@ -70,24 +73,37 @@ impl Metrics {
     /// All numbers at zero; `started` is when the process has begun.
     #[must_use]
     pub fn new(started: Timestamp) -> Self {
+        Self::with(started, Counters::default(), Times::default(), Counters::default())
+    }
+
+    /// Numbers to which a known user's decision adds nothing. For the benchmark, which finds out what counting costs.
+    #[must_use]
+    pub fn without_decisions() -> Self {
+        Self::with(Timestamp::default(), Counters::without_cells(), Times::without_cells(), Counters::without_cells())
+    }
+
+    fn with(started: Timestamp, decisions: Counters<Verdict, Provider>, decision_times: Times, lookups: Counters<Lookup>) -> Self {
         let mut registry = Registry::default();
         let mut numbers = Numbers {
             registry: Registry::default(),
-            decisions: Counters::default(),
-            decision_times: Times::default(),
+            decisions,
+            decision_times,
             steps: Counters::default(),
             calls: Counters::default(),
             call_times: Times::default(),
-            lookups: Counters::default(),
+            lookups,
             ledger_users: Gauge::default(),
             nodes: Family::default(),
+            keys: Family::default(),
             flights: Gauge::default(),
             held: Gauge::default(),
             budget_refusals: Counters::default(),
+            logouts: Counters::default(),
             reloads: Counters::default(),
             audit: Counters::default(),
             unwritten: Counters::default(),
             clocks: Family::default(),
+            spans: Counters::default(),
         };
         let n = &numbers;
         registry.register("elastauth_decisions", "Questions of gateways, by how they ended and who knew the user", n.decisions.clone());
@@ -96,6 +112,11 @@ impl Metrics {
         registry.register("elastauth_cluster_calls", "Calls to nodes of the cluster, each attempt counted", n.calls.clone());
         registry.register("elastauth_cluster_call_duration_seconds", "How long calls to nodes of the cluster took", n.call_times.clone());
         registry.register("elastauth_node_up", "1 while the node is used, 0 while it is left out after failures", n.nodes.clone());
+        registry.register(
+            "elastauth_jwks_fetched_timestamp_seconds",
+            "When the keys of an identity provider were last fetched, since 1970",
+            n.keys.clone(),
+        );
         registry.register("elastauth_ledger_users", "Users that are remembered", n.ledger_users.clone());
         registry.register("elastauth_ledger_lookups", "Look-ups of users in the ledger", n.lookups.clone());
         registry.register("elastauth_flights", "Users for whom the cluster is being asked or told at this moment", n.flights.clone());
@@ -105,6 +126,7 @@ impl Metrics {
             "Writes that were refused because one user was written too often",
             n.budget_refusals.clone(),
         );
+        registry.register("elastauth_oidc_logouts", "Sessions that identity providers said are over", n.logouts.clone());
         registry.register("elastauth_reloads", "Reloads of the configuration", n.reloads.clone());
         registry.register("elastauth_audit_lines", "Lines of the audit stream", n.audit.clone());
         registry.register("elastauth_log_lines_suppressed", "Lines of refusals that were left out of the log", n.unwritten.clone());
@@ -117,6 +139,7 @@ impl Metrics {
             "How far somebody else's clock is ahead of ours, the most of the last minute",
             n.clocks.clone(),
         );
+        registry.register("elastauth_spans", "Spans of recorded traces, by what became of them", n.spans.clone());
         let decisions = n.decisions.clone();
         registry.register(
             "elastauth_proxy_authentication",
@@ -191,6 +214,12 @@ impl Metrics {
         Node(gauge)
     }
 
+    /// The keys of the identity provider of this name were fetched. The name is the operator's, so there are as many as the configuration has.
+    pub fn keys_fetched(&self, provider: &str, at: Timestamp) {
+        let gauge = self.0.keys.get_or_create(&vec![("provider", provider.to_owned())]).clone();
+        gauge.set(i64::try_from(at.0 / 1_000).unwrap_or(i64::MAX));
+    }
+
     /// One more flight, until the value is dropped.
     #[must_use]
     pub fn flight(&self) -> InHand {
@@ -201,6 +230,11 @@ impl Metrics {
     #[must_use]
     pub fn held(&self) -> InHand {
         InHand::new(&self.0.held)
+    }
+
+    /// An identity provider said that a session is over.
+    pub fn logged_out(&self, result: Logout) {
+        self.0.logouts.add(result, Nothing::It);
     }
 
     /// The configuration was read again.
@@ -217,6 +251,11 @@ impl Metrics {
     pub(super) fn clock_differs(&self, witness: Witness, ahead_ms: i64) {
         let seconds = Duration::from_millis(ahead_ms.unsigned_abs()).as_secs_f64();
         self.0.clocks.get_or_create(&vec![("witness", witness.text())]).set(if ahead_ms < 0 { -seconds } else { seconds });
+    }
+
+    /// Spans were sent, or lost.
+    pub fn spans(&self, end: SpanEnd, spans: u64) {
+        self.0.spans.add_many(end, Nothing::It, spans);
     }
 
     /// A refusal was left out of the log.

@@ -2,7 +2,8 @@
 
 use super::http::Server;
 use super::process::{Process, command};
-use std::process::ExitStatus;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Output};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -27,7 +28,12 @@ impl Elastauth {
 
     /// The same, with a configuration that lets it choose its port: the log says which.
     pub(crate) async fn start_anywhere(config: &str, files: &[(&str, &str)]) -> Self {
-        let (mut process, home) = Self::spawn(config, files, &[]);
+        Self::start_anywhere_in(config, files, &[]).await
+    }
+
+    /// The same, in this environment.
+    pub(crate) async fn start_anywhere_in(config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+        let (mut process, home) = Self::spawn(config, files, environment);
         let listening = async |process: &Process| {
             let log = process.log();
             let line = log.lines().find(|line| line.contains("elastauth answers"))?;
@@ -50,6 +56,18 @@ impl Elastauth {
         (Process::start("elastauth", &mut program), home)
     }
 
+    /// Runs one of its commands beside it, with its configuration.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
+        let mut program = tokio::process::Command::from(command(env!("CARGO_BIN_EXE_elastauth")));
+        program.arg("--config").arg(self.config()).current_dir(self.home.path()).args(arguments);
+        program.output().await.expect("a command of elastauth")
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.home.path().join("config.yml")
+    }
+
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }
@@ -61,6 +79,24 @@ impl Elastauth {
 
     pub(crate) fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// Changes a file in its folder as editors do: the new one takes the old one's name.
+    pub(crate) fn put(&self, name: &str, content: &str) {
+        let (path, fresh) = (self.home.path().join(name), self.home.path().join("fresh"));
+        std::fs::write(&fresh, content.replace("/etc/elastauth/", &format!("{}/", self.home.path().display()))).expect("a new file");
+        std::fs::rename(fresh, path).expect("a file for elastauth");
+    }
+
+    /// Changes its configuration.
+    pub(crate) fn edit(&self, change: impl FnOnce(String) -> String) {
+        let before = std::fs::read_to_string(self.home.path().join("config.yml")).expect("the configuration");
+        self.put("config.yml", &change(before));
+    }
+
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.process.signal("HUP");
     }
 
     /// SIGTERM; it has to drain and end.

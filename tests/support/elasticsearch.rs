@@ -5,7 +5,7 @@ use super::process::{Process, command, folder};
 use super::{part, tls::Authority};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -22,8 +22,10 @@ pub(crate) struct Elasticsearch {
     server: Server,
     port: u16,
     scheme: &'static str,
+    home: PathBuf,
+    settings: Vec<String>,
     /// The node ends with its stdin, so it ends with us even when nobody drops this: a static is never dropped.
-    _process: Process,
+    process: Process,
 }
 
 impl Elasticsearch {
@@ -35,37 +37,55 @@ impl Elasticsearch {
 
     /// A node of its own, with TLS where a CA is given.
     pub(crate) async fn start(authority: Option<&Authority>) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let home = folder().join(format!("node-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-        let mut run = command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/elasticsearch/run.sh"));
-        run.arg(part("elasticsearch")).arg(&home).stdin(Stdio::piped());
-        run.env("JAVA", part("java/bin/java")).env("ELASTIC_PASSWORD", PASSWORD).env("KIT_EPHEMERAL", "1").env("ES_JIT_LEVEL", "1");
+        let home = fresh_home();
+        let mut settings = Vec::new();
         if let Some(authority) = authority {
             let signed = authority.sign();
             std::fs::create_dir_all(home.join("config")).expect("the node's config folder");
             std::fs::write(home.join("config/http.crt"), signed.certificate).expect("the node's certificate");
             std::fs::write(home.join("config/http.key"), signed.key).expect("the node's key");
-            run.args([
-                "xpack.security.http.ssl.enabled=true",
-                "xpack.security.http.ssl.certificate=http.crt",
-                "xpack.security.http.ssl.key=http.key",
-            ]);
+            settings.extend(
+                ["enabled=true", "certificate=http.crt", "key=http.key"].map(|setting| format!("xpack.security.http.ssl.{setting}")),
+            );
         }
-        let mut process = Process::start("elasticsearch", &mut run);
-        let listening = async |process: &Process| {
-            let log = process.log();
-            log.lines().find_map(|line| line.strip_prefix("node started, http on port "))?.parse().ok()
-        };
-        let port: u16 = process.wait_for("its port", Duration::from_mins(2), listening).await;
+        Self::start_at(home, settings, authority).await
+    }
+
+    /// A node of its own with these settings.
+    pub(crate) async fn start_with(settings: Vec<String>) -> Self {
+        Self::start_at(fresh_home(), settings, None).await
+    }
+
+    async fn start_at(home: PathBuf, settings: Vec<String>, authority: Option<&Authority>) -> Self {
+        let mut process = spawn(&home, &settings);
+        let port = port_of(&mut process).await;
         let server = Server::plain(port);
         let server = if let Some(authority) = authority { server.with_tls(authority.client()) } else { server };
-        let secured = async |_: &Process| {
-            let path = "/_cluster/health/.security?wait_for_status=yellow&timeout=3s";
-            let answer = server.try_ask(Method::GET, path, &[("authorization", &admin())], None).await.ok()?;
-            (answer.status == StatusCode::OK).then_some(())
-        };
-        process.wait_for("its security index", Duration::from_mins(1), secured).await;
-        Self { server, port, scheme: if authority.is_some() { "https" } else { "http" }, _process: process }
+        secured(&mut process, &server).await;
+        Self { server, port, scheme: if authority.is_some() { "https" } else { "http" }, home, settings, process }
+    }
+
+    /// Ends it as a power cut would. What it has stored stays.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again with what it had stored, at the address that its settings fix.
+    pub(crate) async fn start_again(&mut self) {
+        self.process = spawn(&self.home, &self.settings);
+        assert_eq!(port_of(&mut self.process).await, self.port);
+    }
+
+    /// How to ask it.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// A table for people, without its last line end.
+    pub(crate) async fn cat(&self, path: &str) -> String {
+        let answer = self.server.get(path, &[("authorization", &admin())]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.text().trim().to_owned()
     }
 
     /// Its base URL.
@@ -130,6 +150,35 @@ impl Elasticsearch {
         let body = json!({ "name": name, "role_descriptors": { "elastauth": { "cluster": MINIMAL } } });
         self.put("/_security/api_key", &body).await["encoded"].as_str().expect("an encoded key").to_owned()
     }
+}
+
+fn fresh_home() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    folder().join(format!("node-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
+}
+
+fn spawn(home: &Path, settings: &[String]) -> Process {
+    let mut run = command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/elasticsearch/run.sh"));
+    run.arg(part("elasticsearch")).arg(home).args(settings).stdin(Stdio::piped());
+    run.env("JAVA", part("java/bin/java")).env("ELASTIC_PASSWORD", PASSWORD).env("KIT_EPHEMERAL", "1").env("ES_JIT_LEVEL", "1");
+    Process::start("elasticsearch", &mut run)
+}
+
+async fn port_of(process: &mut Process) -> u16 {
+    let listening = async |process: &Process| {
+        let log = process.log();
+        log.lines().find_map(|line| line.strip_prefix("node started, http on port "))?.parse().ok()
+    };
+    process.wait_for("its port", Duration::from_mins(2), listening).await
+}
+
+async fn secured(process: &mut Process, server: &Server) {
+    let ready = async |_: &Process| {
+        let path = "/_cluster/health/.security?wait_for_status=yellow&timeout=3s";
+        let answer = server.try_ask(Method::GET, path, &[("authorization", &admin())], None).await.ok()?;
+        (answer.status == StatusCode::OK).then_some(())
+    };
+    process.wait_for("its security index", Duration::from_mins(1), ready).await;
 }
 
 /// `Authorization` of the administrator.

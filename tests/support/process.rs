@@ -70,10 +70,15 @@ impl Process {
 
     /// Asks it to end.
     pub(crate) fn ask_to_end(&self) {
-        let pid = self.child.id().to_string();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id();
         // The shell's own `kill`: sending a signal by ourselves would need unsafe code.
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "{} could not be asked to end", self.name);
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{} could not be sent SIG{signal}", self.name);
     }
 
     /// Waits until it has ended.

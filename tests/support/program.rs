@@ -12,6 +12,7 @@
 
 pub(crate) mod elastauth;
 pub(crate) mod http;
+pub(crate) mod idp;
 pub(crate) mod multiplexed;
 pub(crate) mod process;
 pub(crate) mod relay;

@@ -31,6 +31,7 @@ pub(crate) struct Plan<'a> {
     /// Lines of their own sections.
     pub(crate) more: &'a str,
     pub(crate) files: &'a [(&'a str, &'a str)],
+    pub(crate) environment: &'a [(&'a str, &'a str)],
 }
 
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Stage {
 
     /// In front of a cluster that is there already.
     pub(crate) async fn before(cluster: StandIn, tasks: Tasks, plan: Plan<'_>) -> Self {
-        let elastauth = Elastauth::start_anywhere(&config(&cluster, &plan), plan.files).await;
+        let elastauth = Elastauth::start_anywhere_in(&config(&cluster, &plan), plan.files, plan.environment).await;
         let password = cluster.service_password().to_owned();
         let account = STANDARD.encode(format!("{SERVICE_USER}:{password}"));
         let secrets = vec![SECRET_KEY.to_owned(), GATEWAY_KEY.to_owned(), password, account, cluster.api_key().to_owned()];
@@ -134,7 +135,8 @@ impl Stage {
         }
     }
 
-    fn hold_secrets(&self, place: &str, text: &str) {
+    /// Makes sure that `text` tells no secret.
+    pub(crate) fn hold_secrets(&self, place: &str, text: &str) {
         for secret in &*self.secrets.lock().expect("the secrets") {
             assert!(!text.contains(secret.as_str()), "{place} tells {secret}:\n{text}");
         }

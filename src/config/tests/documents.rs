@@ -89,3 +89,22 @@ fn the_files_of_the_guides_are_good() {
         assert_eq!((config.trust.gateway_keys.len(), config.roles.group_mappings.len()), (1, 3), "{name}");
     }
 }
+
+#[test]
+fn the_guides_to_identity_providers_have_neither_faults_nor_warnings() {
+    let guides = std::fs::read_dir(path("docs/oidc")).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    assert_eq!(guides.len(), 8);
+    for guide in guides {
+        let text = std::fs::read_to_string(&guide).unwrap();
+        let config =
+            text.split("```yaml\n").find(|block| block.starts_with("# elastauth: config.yml")).unwrap().split("```").next().unwrap();
+        let variables = [("SECRET_KEY", KEY), ("GATEWAY_KEY", "0b6f0e3a7c5549d8a1f2c7e4"), ("ELASTICSEARCH_PASSWORD", "p")];
+        let read = good(config, &variables);
+        assert!(matches!(read.identity.providers.as_slice(), [ProviderConfig::Oidc(_)]), "{}", guide.display());
+        assert_eq!(warnings(config, &variables), Vec::<String>::new(), "{}", guide.display());
+    }
+    let several = std::fs::read_to_string(path("docs/oidc.md")).unwrap();
+    let several = several.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert_eq!(warnings(&least_and(several), &[]), Vec::<String>::new());
+    assert_eq!(good(&least_and(several), &[]).roles.by_provider.len(), 1);
+}

@@ -1,7 +1,7 @@
 //! Settings of the token provider. Each value is right once it exists; who reads files fills them in.
 
 use super::{claims::Mapping, presented::CookieName};
-use crate::idp;
+use crate::{identity::Provider, idp};
 use std::{sync::Arc, time::Duration};
 
 /// Settings of all identity providers together.
@@ -29,8 +29,15 @@ impl Config {
         if repeats(|one, other| one.name == other.name) {
             return Err(InvalidProviders::SameName);
         }
+        if providers.iter().any(|one| *one.name == *Provider::HEADERS) {
+            return Err(InvalidProviders::NameOfHeaders);
+        }
         if repeats(|one, other| one.idp.issuer == other.idp.issuer) {
             return Err(InvalidProviders::SameIssuer);
+        }
+        let asks = |one: &&ProviderConfig| one.validation != Validation::Jwks;
+        if providers.iter().any(|one| matches!(one.validation, Validation::Both(_))) && providers.iter().filter(asks).count() > 1 {
+            return Err(InvalidProviders::Unroutable);
         }
         if providers.iter().any(|one| one.algorithms.is_empty()) {
             return Err(InvalidProviders::NoAlgorithm);
@@ -51,8 +58,14 @@ impl Config {
 pub enum InvalidProviders {
     #[error("two providers have the same name")]
     SameName,
+    #[error("a provider is called `{}`, which is what identity headers are called", Provider::HEADERS)]
+    NameOfHeaders,
     #[error("two providers have the same issuer; a token's issuer must say which one judges it")]
     SameIssuer,
+    #[error(
+        "a provider has `token_validation: both` and another one is asked about tokens too: a token that is not signed does not say which of them is meant; only one may take such tokens"
+    )]
+    Unroutable,
     #[error("a provider has no algorithm that is allowed")]
     NoAlgorithm,
 }

@@ -70,6 +70,16 @@ pub(super) enum AskError {
     Refused(&'static str),
 }
 
+impl Config {
+    /// Whether the way to Redis can be set up: addresses and certificate files. Nobody is asked.
+    ///
+    /// # Errors
+    /// As the start would find it.
+    pub fn check(&self) -> Result<(), SetUpError> {
+        Topology::new(self).map(drop)
+    }
+}
+
 /// The one connection, and how to get another.
 pub(super) struct Link {
     topology: Topology,

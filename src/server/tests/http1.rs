@@ -199,4 +199,5 @@ async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
 
     let posted = fine.ask("POST /elastauth/live HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!((posted.status, posted.header("allow")), (405, Some("get, head")));
+    assert!(["message", "code", "timestamp"].iter().all(|name| posted.json()[name].is_string()), "{posted:?}");
 }

@@ -52,7 +52,13 @@ async fn whoever_is_not_believed_learns_nothing() {
     for server in [&stranger, &keyless] {
         for path in PAGES {
             let answer = get(server, path, "").await;
-            assert_eq!((answer.status, answer.json()), (404, json!({"message": "There is nothing here.", "code": "not_found"})), "{path}");
+            let told = answer.json();
+            assert_eq!(
+                (answer.status, &told["message"], &told["code"]),
+                (404, &json!("There is nothing here."), &json!("not_found")),
+                "{path}"
+            );
+            assert!(told["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{told}");
         }
         for path in OLD {
             assert!([401, 403].contains(&get(server, path, "").await.status), "{path}");
@@ -199,7 +205,14 @@ async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
         // A sidecar in front of a scraper may add what it likes: here nobody asks a question.
         assert_eq!(ask(path, "x-forwarded-for: 192.0.2.1\r\n").await.status, 200, "{path}");
     }
-    for path in ["/", "/elastauth", "/elastauth/auth-request", "/elastauth/ext-authz/x", "/elastauth/metrics/"] {
+    for path in [
+        "/",
+        "/elastauth",
+        "/elastauth/auth-request",
+        "/elastauth/ext-authz/x",
+        "/elastauth/metrics/",
+        "/elastauth/oidc/backchannel-logout",
+    ] {
         let answer = ask(path, "remote-user: alice\r\nremote-groups: dev\r\n").await;
         assert_eq!((answer.status, &answer.json()["code"]), (404, &"not_found".into()), "{path}");
     }

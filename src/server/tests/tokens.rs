@@ -54,8 +54,8 @@ async fn a_refused_token_is_a_401_that_a_client_understands() {
         (format!("cookie: access_token={expired}\r\n"), 401, "invalid_token", Some("bearer realm=\"elastauth\", error=\"invalid_token\"")),
         ("authorization: Bearer\r\n".to_owned(), 401, "invalid_token", Some("bearer realm=\"elastauth\", error=\"invalid_token\"")),
         (format!("authorization: Bearer {expired}\r\ncookie: access_token={expired}\r\n"), 400, "malformed_identity", None),
-        ("authorization: Basic YTpi\r\n".to_owned(), 401, "not_authenticated", Some("sso realm=\"elastauth\"")),
-        (String::new(), 401, "not_authenticated", Some("sso realm=\"elastauth\"")),
+        ("authorization: Basic YTpi\r\n".to_owned(), 401, "not_authenticated", Some("bearer realm=\"elastauth\"")),
+        (String::new(), 401, "not_authenticated", Some("bearer realm=\"elastauth\"")),
         // Good, and then there is no cluster.
         (format!("authorization: Bearer {}\r\n", scene.token(NOW + 60)), 503, "unavailable", None),
         // Identity headers come first, and what they say is not rescued or replaced by a token.
@@ -69,8 +69,21 @@ async fn a_refused_token_is_a_401_that_a_client_understands() {
         );
         assert!(!answer.head.contains("authorization:"));
     }
-    let nginx = scene.ask("/elastauth/auth-request", &format!("authorization: Bearer {expired}\r\n")).await;
-    assert_eq!((nginx.status, nginx.body.as_str()), (401, ""));
+    // The same on every endpoint: nginx hands the challenge on, Envoy where it is told to.
+    for path in ["/", "/elastauth", "/elastauth/forward-auth", "/elastauth/auth-request", "/elastauth/ext-authz/app"] {
+        let refused = scene.ask(path, &format!("authorization: Bearer {expired}\r\n")).await;
+        assert_eq!(
+            (refused.status, refused.header("www-authenticate")),
+            (401, Some("bearer realm=\"elastauth\", error=\"invalid_token\""))
+        );
+        let nobody = scene.ask(path, "").await;
+        assert_eq!(
+            (nobody.status, nobody.header("www-authenticate")),
+            (401, Some("bearer realm=\"elastauth\"")),
+            "no error where nothing was shown"
+        );
+        assert_eq!(path == "/elastauth/auth-request", refused.body.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -93,6 +106,17 @@ async fn an_identity_provider_that_is_away_is_a_503_with_a_time_to_come_back() {
     scene.idp.on("/keys", Manner::HangUp);
     let answer = scene.ask("/", &format!("authorization: Bearer {}\r\n", scene.token(NOW + 60))).await;
     assert_eq!((answer.status, answer.header("retry-after"), answer.json()["code"].as_str()), (503, Some("2"), Some("unavailable")));
+    // Readiness names it and stays: known tokens go on, and all replicas would leave together.
+    let ready = scene.ask("/elastauth/ready", "").await;
+    let provider = &ready.json()["checks"]["provider"];
+    assert_eq!((ready.status, &provider["status"]), (200, &json!("DEGRADED")));
+    assert!(provider["error"].as_str().is_some_and(|why| why.contains("keys (JWKS)") && !why.contains("127.0.0.1")), "{ready:?}");
+}
+
+#[tokio::test]
+async fn readiness_names_the_providers_in_their_order() {
+    let ready = Scene::new().await.ask("/elastauth/ready", "").await;
+    assert_eq!((ready.status, &ready.json()["checks"]["provider"]), (200, &json!({"status": "OK", "message": "authelia, oidc"})));
 }
 
 /// What is logged on this thread, down to the last detail.

@@ -39,6 +39,11 @@ impl<A: Label, B: Label> Default for Counters<A, B> {
 }
 
 impl<A: Label, B: Label> Counters<A, B> {
+    /// Has no cells, so that nothing is counted and everything reads as zero.
+    pub(super) fn without_cells() -> Self {
+        Self { cells: Arc::new([]), labels: PhantomData }
+    }
+
     /// One more of this kind.
     pub(super) fn add(&self, a: A, b: B) {
         if let Some(cell) = self.cell(a, b) {
@@ -174,6 +179,11 @@ impl<A: Label> Default for Times<A> {
 }
 
 impl<A: Label> Times<A> {
+    /// Has no classes, so that nothing is counted.
+    pub(super) fn without_cells() -> Self {
+        Self { rows: Arc::new([]), label: PhantomData }
+    }
+
     /// Something took so long.
     pub(super) fn add(&self, of: A, time: Duration) {
         let Some(row) = self.rows.get(of.place()) else { return };

@@ -42,6 +42,7 @@ labels! {
         GatewayKey = "gateway_key",
         NobodyAsks = "nobody_asks",
         TokenRefused = "token_refused",
+        TokenOutdated = "token_outdated",
         TokenClaims = "token_claims",
         IdentityProvider = "identity_provider",
         Malformed = "malformed",
@@ -66,6 +67,13 @@ labels! {
         None = "none",
         Authelia = "authelia",
         Oidc = "oidc",
+    }
+
+    /// What became of a logout that an identity provider told of.
+    Logout("result") {
+        Taken = "taken",
+        Refused = "refused",
+        Unavailable = "unavailable",
     }
 
     /// A step on the way to a user who stands in the cluster as he should.
@@ -116,6 +124,35 @@ labels! {
         Written = "written",
         Lost = "lost",
     }
+
+    /// What became of a span.
+    SpanEnd("result") {
+        Exported = "exported",
+        QueueFull = "queue_full",
+        Refused = "refused",
+        Unreachable = "unreachable",
+    }
+}
+
+impl Verdict {
+    /// Its name, as it is exposed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.text()
+    }
+}
+
+impl Call {
+    /// The name that Elasticsearch's API gives to it, for traces.
+    #[must_use]
+    pub fn operation(self) -> &'static str {
+        match self {
+            Self::Authenticate => "security.authenticate",
+            Self::ReadUser => "security.get_user",
+            Self::WriteUser => "security.put_user",
+            Self::Check => "check",
+        }
+    }
 }
 
 impl Provider {
@@ -127,6 +164,12 @@ impl Provider {
 }
 
 impl CallEnd {
+    /// Its name, as it is exposed.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.text()
+    }
+
     /// The class of a status. What is below 200 never ends a call; it counts as the redirect that nobody follows.
     #[must_use]
     pub fn of_status(status: u16) -> Self {

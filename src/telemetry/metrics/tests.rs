@@ -41,6 +41,20 @@ fn what_is_counted_is_exposed() {
 }
 
 #[test]
+fn what_the_benchmark_compares_with_counts_no_decision() {
+    let metrics = Metrics::without_decisions();
+    metrics.decided(Verdict::Granted, Provider::Authelia, Duration::from_micros(70));
+    metrics.looked_up(Lookup::Hit);
+    let text = metrics.expose();
+    for start in
+        ["elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"} ", "elastauth_ledger_lookups_total{result=\"hit\"} "]
+    {
+        assert_eq!(line(&text, start), Some("0"), "{text}");
+    }
+    assert_eq!(line(&text, "elastauth_decision_duration_seconds_count "), None, "{text}");
+}
+
+#[test]
 fn what_is_in_hand_is_let_go() {
     let metrics = Metrics::default();
     let (one, other) = (metrics.flight(), metrics.flight());

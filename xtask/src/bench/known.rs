@@ -56,6 +56,45 @@ pub(super) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Decisions that are counted against decisions that are not, and then with traces on against off.
+pub(super) fn watched() -> anyhow::Result<()> {
+    let (cluster, collector) = (example("yes_cluster")?, example("bare_hyper")?);
+    let cluster = format!("http://{}", cluster.address);
+    let endpoint = format!("http://{}", collector.address);
+    let elastauth = Elastauth::start(&cluster, "enable_metrics: true\n")?;
+    let uncounted = Elastauth::start_uncounted(&cluster)?;
+    let sampled = |share| {
+        let environment =
+            [("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", share)];
+        Elastauth::start_in(&cluster, "enableOtel: true\n", &environment)
+    };
+    let (all, hundredth) = (sampled("1")?, sampled("0.01")?);
+    compare("metrics counted against not counted", "at least 0.97", &elastauth, &uncounted)?;
+    compare("one trace in a hundred recorded against none", "none set", &hundredth, &elastauth)?;
+    compare("every trace recorded against none", "none set", &all, &elastauth)
+}
+
+/// The rate and the processor time of one against another, each going first in turn.
+fn compare(what: &str, aim: &str, one: &Running, other: &Running) -> anyhow::Result<()> {
+    fill(one.address, 1)?;
+    fill(other.address, 1)?;
+    let (mut rates, mut costs) = (Vec::new(), Vec::new());
+    for round in 0..2 * ROUNDS {
+        let (one, other) = if round % 2 == 0 {
+            let first = load(one, 1)?;
+            (first, load(other, 1)?)
+        } else {
+            let first = load(other, 1)?;
+            (load(one, 1)?, first)
+        };
+        rates.push(one.rate / other.rate);
+        costs.push(one.cost_us / other.cost_us);
+    }
+    println!("known user, requests/s, {what}: {} (aim: {aim})", median(&mut rates).1);
+    println!("known user, CPU a request, {what}: {}", median(&mut costs).1);
+    Ok(())
+}
+
 /// A million known users: memory, and the rate against that with one.
 pub(super) fn million() -> anyhow::Result<()> {
     let cluster = example("yes_cluster")?;

@@ -5,8 +5,9 @@ use anyhow::{Context, bail};
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -74,6 +75,21 @@ impl Elastauth {
 
     /// The same, with a service account of one's own.
     pub(super) fn start_as(cluster: &str, username: &str, password: &str, more: &str) -> anyhow::Result<Self> {
+        Self::start_program(Command::new(built("elastauth")).arg("--config"), cluster, username, password, more)
+    }
+
+    /// The same in this environment.
+    pub(super) fn start_in(cluster: &str, more: &str, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let mut program = Command::new(built("elastauth"));
+        Self::start_program(program.arg("--config").envs(environment.iter().copied()), cluster, "elastauth", "bench-password", more)
+    }
+
+    /// The same, with decisions that are not counted.
+    pub(super) fn start_uncounted(cluster: &str) -> anyhow::Result<Self> {
+        Self::start_program(&mut Command::new(built("examples/uncounted")), cluster, "elastauth", "bench-password", "")
+    }
+
+    fn start_program(program: &mut Command, cluster: &str, username: &str, password: &str, more: &str) -> anyhow::Result<Self> {
         let address = free_address()?;
         let home = Folder::new()?;
         let config = home.0.join("config.yml");
@@ -83,9 +99,8 @@ impl Elastauth {
             "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a"
         );
         std::fs::write(&config, text)?;
-        let mut program = Command::new(built("elastauth"));
-        program.arg("--config").arg(&config).current_dir(&home.0);
-        Ok(Self { running: Running::start(&mut program, address, "/elastauth/live")?, _home: home })
+        program.arg(&config).current_dir(&home.0);
+        Ok(Self { running: Running::start(program, address, "/elastauth/live")?, _home: home })
     }
 }
 
@@ -96,13 +111,13 @@ impl std::ops::Deref for Elastauth {
     }
 }
 
-/// One of the two helpers of the benchmark.
+/// One of the parts of the benchmark that stand in for others.
 pub(super) fn example(name: &str) -> anyhow::Result<Running> {
     let address = free_address()?;
     Running::start(Command::new(built(&format!("examples/{name}"))).arg(address.to_string()), address, "/")
 }
 
-fn built(name: &str) -> PathBuf {
+pub(super) fn built(name: &str) -> PathBuf {
     shell::root().join("target/release").join(name)
 }
 
@@ -111,13 +126,19 @@ pub(super) fn free_address() -> anyhow::Result<SocketAddr> {
 }
 
 /// A folder of its own, gone at the end.
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> anyhow::Result<Self> {
-        let path = shell::root().join(format!("target/bench-{}", std::process::id()));
+    pub(super) fn new() -> anyhow::Result<Self> {
+        // Several may run at once.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let path = shell::root().join(format!("target/bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

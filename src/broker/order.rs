@@ -1,0 +1,148 @@
+//! Which of a user's tokens is the newest.
+//!
+//! A native user has one set of roles, and two tokens of one user may give different groups. Tokens say when they were issued: the newest that was seen counts, and an older
+//! one with other groups is turned away. What is remembered here is for the usual case and costs no call. The cluster keeps the moment of what stands there in the user's
+//! metadata, so a replica that has just started knows as much as matters: nothing older than what stands is written over it.
+
+use crate::{
+    clock::Timestamp,
+    identity::{Identity, Provider},
+    model::{Group, Username},
+};
+use quick_cache::{Equivalent, sync::Cache};
+use std::{
+    fmt,
+    hash::{BuildHasher as _, Hash, RandomState},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Users whose newest token is remembered: as many as tokens are. A user beyond it is known by what stands in the cluster.
+const USERS: usize = 100_000;
+
+/// The newest token of each user.
+pub(super) struct Order {
+    newest: Cache<Key, Newest>,
+    /// Held while a newer one takes its place, so that an older one cannot come last.
+    replacing: Mutex<()>,
+    hasher: RandomState,
+}
+
+/// Two providers may have a user of one name, and neither may make the other's tokens old.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    provider: Arc<str>,
+    user: Username,
+}
+
+/// The same, of what an identity holds.
+#[derive(Hash)]
+struct Of<'a> {
+    provider: &'a str,
+    user: &'a Username,
+}
+
+impl Equivalent<Key> for Of<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self.provider == *key.provider && self.user == &key.user
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Newest {
+    as_of: Timestamp,
+    /// A hash of the groups. Two lists that share one by chance would be taken for the same, and the fingerprint would tell them apart all the same.
+    groups: u64,
+}
+
+impl Order {
+    pub(super) fn new() -> Self {
+        Self { newest: Cache::new(USERS), replacing: Mutex::new(()), hasher: RandomState::new() }
+    }
+
+    /// Takes note of an identity that says of when it is.
+    ///
+    /// # Errors
+    /// The moment of a newer one with other groups, if there was one.
+    pub(super) fn admit(&self, identity: &Identity) -> Result<(), Timestamp> {
+        let (Some(as_of), Provider::Oidc(provider)) = (identity.as_of(), identity.provider()) else { return Ok(()) };
+        match self.newest.get(&Of { provider, user: identity.user() }) {
+            // The same token again, or one of the same moment: between those there is no order.
+            Some(newest) if newest.as_of == as_of => Ok(()),
+            Some(newest) if newest.as_of > as_of => {
+                let same = newest.groups == self.hash(identity.groups().iter().map(Group::as_str));
+                if same { Ok(()) } else { Err(newest.as_of) }
+            }
+            Some(_) | None => {
+                let groups = self.hash(identity.groups().iter().map(Group::as_str));
+                self.replace(provider, identity.user(), Newest { as_of, groups });
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes note of what was found in the cluster, written from a newer token of the same user.
+    pub(super) fn found<'a>(&self, identity: &Identity, as_of: Timestamp, groups: impl Iterator<Item = &'a str>) {
+        if let Provider::Oidc(provider) = identity.provider() {
+            self.replace(provider, identity.user(), Newest { as_of, groups: self.hash(groups) });
+        }
+    }
+
+    fn replace(&self, provider: &Arc<str>, user: &Username, newer: Newest) {
+        // The lock guards no data: a panic under it leaves nothing half done.
+        let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+        let overtaken = self.newest.get(&Of { provider, user }).is_some_and(|newest| newest.as_of >= newer.as_of);
+        if !overtaken {
+            self.newest.insert(Key { provider: Arc::clone(provider), user: user.clone() }, newer);
+        }
+    }
+
+    fn hash<'a>(&self, groups: impl Iterator<Item = &'a str>) -> u64 {
+        self.hasher.hash_one(groups.collect::<Vec<_>>())
+    }
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order").field("users", &self.newest.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(provider: &str, as_of: u64, groups: &[&str]) -> Identity {
+        Identity::of_provider_at(provider, "alice", groups, Some(Timestamp(as_of)))
+    }
+
+    #[test]
+    fn the_newest_counts_and_an_older_one_with_other_groups_does_not() {
+        let order = Order::new();
+        assert_eq!(order.admit(&token("sso", 10, &["a", "b"])), Ok(()));
+        assert_eq!(order.admit(&token("sso", 20, &["a"])), Ok(()));
+        assert_eq!(order.admit(&token("sso", 10, &["a", "b"])), Err(Timestamp(20)));
+        assert_eq!(order.admit(&token("sso", 5, &["a"])), Ok(()), "an older one that says the same");
+        assert_eq!(order.admit(&token("sso", 20, &["a"])), Ok(()));
+        assert_eq!(order.admit(&token("sso", 20, &["b"])), Ok(()), "no order between two of one moment");
+        assert_eq!(order.admit(&token("sso", 30, &["a", "b"])), Ok(()));
+        assert_eq!(order.admit(&token("sso", 20, &["a"])), Err(Timestamp(30)));
+    }
+
+    #[test]
+    fn another_providers_user_of_that_name_makes_nothing_old() {
+        let order = Order::new();
+        assert_eq!(order.admit(&token("partner", 1_000, &[])), Ok(()));
+        assert_eq!(order.admit(&token("sso", 10, &["a"])), Ok(()));
+        assert_eq!(order.admit(&Identity::of_provider("sso", "alice", &["x"])), Ok(()), "what has no moment has no place in the order");
+    }
+
+    #[test]
+    fn what_stands_in_the_cluster_is_heard_of_and_never_sets_the_order_back() {
+        let order = Order::new();
+        order.found(&token("sso", 10, &["a"]), Timestamp(20), ["b"].into_iter());
+        assert_eq!(order.admit(&token("sso", 10, &["a"])), Err(Timestamp(20)));
+        assert_eq!(order.admit(&token("sso", 10, &["b"])), Ok(()));
+        order.found(&token("sso", 10, &["a"]), Timestamp(15), ["a"].into_iter());
+        assert_eq!(order.admit(&token("sso", 10, &["a"])), Err(Timestamp(20)));
+    }
+}

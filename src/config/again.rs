@@ -1,0 +1,134 @@
+//! The configuration read once more while the program runs: what it may take over, and what it has to be started anew for.
+
+use super::{
+    Config, Warning, fill,
+    finding::{Fault, Findings, Place},
+    key::Key,
+    raw::{Node, Raw},
+    settings::Settings,
+    sources::Sources,
+    table,
+};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+};
+
+/// A configuration as it was read, kept so that a later one can be compared with it.
+pub struct Reading {
+    settings: Settings,
+    /// Where the file was, or would have been.
+    file: Option<PathBuf>,
+}
+
+/// What came of reading once more.
+#[derive(Debug)]
+pub struct Again {
+    /// What is to be in force from now on: the new values of the keys that a running program takes, the old ones of all others. Or everything that is wrong.
+    pub outcome: Result<(Box<Config>, Reading), Vec<Fault>>,
+    /// What is legal, and weak or old, in the new configuration.
+    pub warnings: Vec<Warning>,
+    /// The keys whose new values are taken.
+    pub taken: Vec<&'static str>,
+    /// The keys that have new values, and keep their old ones until the program is started anew.
+    pub left: Vec<&'static str>,
+    /// The files that the new configuration is made of, be it good or not.
+    pub files: BTreeSet<PathBuf>,
+}
+
+impl Reading {
+    pub(super) fn new(settings: Settings, sources: &Sources) -> Self {
+        Self { settings, file: sources.looked_for.clone() }
+    }
+
+    /// The files whose change means something to a running program: the configuration's own, those that hold secrets, certificates and keys. Some may not exist.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let own = self.file.iter().cloned().chain([PathBuf::from(super::load::DOT_ENV)]);
+        own.chain(table::ALL.iter().filter_map(|key| self.of_key(key))).collect()
+    }
+
+    /// The files of one key.
+    fn of_key(&self, key: &'static Key) -> Option<PathBuf> {
+        let raw = self.settings.raw(key)?;
+        match (&raw.place, &raw.node) {
+            (Place::Twin { path, .. }, _) => Some(PathBuf::from(path)),
+            // A path that is taken while the program runs is one whose content is read once: a certificate, a key.
+            _ if key.reload => self.settings.get::<PathBuf>(key),
+            _ => None,
+        }
+    }
+
+    /// Compares with what the sources say now. Nothing changes by it.
+    #[must_use]
+    pub fn again(&self, sources: &Sources) -> Again {
+        let mut findings = Findings::default();
+        let fresh = Self::new(Settings::gather(sources, &mut findings), sources);
+        let files = fresh.files();
+        let whole = if fresh.settings.unread { None } else { fill::fill(&fresh.settings, &mut findings) };
+        let (faults, warnings) = findings.told();
+        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        // A listener keeps speaking TLS, or plain HTTP, until its end.
+        let speaks_tls = |settings: &Settings| settings.given(&table::TLS_CERT);
+        let listener_stays = speaks_tls(&self.settings) == speaks_tls(&fresh.settings);
+        if whole.is_none() || !faults.is_empty() {
+            return Again { outcome: Err(faults), warnings, taken, left, files };
+        }
+        let Self { mut settings, file } = fresh;
+        for key in table::ALL {
+            if !differs(key, &self.settings, &settings) {
+                continue;
+            }
+            let of_listener = [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA].iter().any(|tls| tls.path == key.path);
+            if key.reload && (listener_stays || !of_listener) {
+                taken.push(key.path);
+            } else {
+                left.push(key.path);
+                settings.put_back(key, &self.settings);
+            }
+        }
+        let mut findings = Findings::default();
+        let config = fill::fill(&settings, &mut findings);
+        let (mut faults, _told_above) = findings.told();
+        let outcome = match config {
+            Some(config) if faults.is_empty() => Ok((Box::new(config), Self { settings, file })),
+            _ => {
+                let why =
+                    format!("this is good for a start and not for a change of the running program, which keeps its {}", left.join(", "));
+                faults.push(Fault { place: Place::Nowhere, text: why });
+                Err(faults)
+            }
+        };
+        Again { outcome, warnings, taken, left, files }
+    }
+}
+
+/// Its values may be secrets.
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading")
+            .field("file", &self.file.as_deref().map(Path::display).map(|path| path.to_string()))
+            .finish_non_exhaustive()
+    }
+}
+
+fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
+    match (before.raw(key), after.raw(key)) {
+        (None, None) => false,
+        (Some(one), Some(other)) => !same(one, other),
+        _ => true,
+    }
+}
+
+fn same(one: &Raw, other: &Raw) -> bool {
+    match (&one.node, &other.node) {
+        (Node::Text(one), Node::Text(other)) => one == other,
+        (Node::List(one), Node::List(other)) => one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other)),
+        (Node::Map(one), Node::Map(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
+        }
+        (Node::Null, Node::Null) | (Node::Spoilt, Node::Spoilt) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,63 @@
+//! A configuration that is read once more: what is taken, what is left, and what is refused.
+
+use super::*;
+
+const TLS: &str = "tls: {cert: /etc/a.crt, key: /etc/a.key}\n";
+
+fn again(before: &str, after: &str) -> Again {
+    let (checked, reading) = read(&sources(&least_and(before), &[]));
+    assert!(checked.outcome.is_ok(), "{:?}", told(&checked));
+    reading.again(&sources(&least_and(after), &[]))
+}
+
+#[test]
+fn nothing_new_is_nothing_taken_and_nothing_left() {
+    let again = again("log_level: warn\n", "log_level: warn # a remark\n");
+    assert!(again.taken.is_empty() && again.left.is_empty() && again.outcome.is_ok());
+}
+
+#[test]
+fn what_is_left_keeps_its_value_until_the_next_start() {
+    let again = again("", "listen: :1\nlog_level: warn\ncache.expiration: 5m\n");
+    assert_eq!((again.taken, again.left), (vec!["log_level"], vec!["listen", "cache.expiration"]));
+    let (config, reading) = again.outcome.unwrap();
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:5000");
+    assert_eq!(config.shown["cache"]["expiration"], "1h");
+    // Compared is with what is in force, so it is named again, and not any more when the file goes back.
+    assert_eq!(reading.again(&sources(&least_and("log_level: warn\nlisten: :1\n"), &[])).left, ["listen"]);
+    assert!(reading.again(&sources(&least_and("log_level: warn\n"), &[])).left.is_empty());
+}
+
+#[test]
+fn a_listener_keeps_speaking_tls_or_plain_http() {
+    let gone = again(TLS, "");
+    assert_eq!((gone.taken.len(), gone.left), (0, vec!["tls.cert", "tls.key"]));
+    assert!(gone.outcome.unwrap().0.server.tls.is_some());
+    let come = again("", &(TLS.replace('}', ", client_ca: /etc/ca.pem}")));
+    assert_eq!((come.taken.len(), come.left), (0, vec!["tls.cert", "tls.key", "tls.client_ca"]));
+    let changed = again(TLS, &TLS.replace("a.crt", "b.crt"));
+    assert_eq!((changed.taken, changed.left.len()), (vec!["tls.cert"], 0));
+}
+
+#[test]
+fn what_only_goes_together_with_a_new_start_is_refused_as_a_whole() {
+    let nobody = again("gateway_keys: [0123456789abcdef]\n", "trusted_proxies: []\nlog_level: warn\n");
+    assert!(nobody.outcome.is_err() && nobody.taken.is_empty());
+    let beside = again("elasticsearch.tls: {insecure_skip_verify: true}\n", "elasticsearch.tls: {ca_cert: /etc/ca.pem}\n");
+    let faults = beside.outcome.unwrap_err();
+    assert!(faults.iter().any(|fault| fault.text.contains("keeps its elasticsearch.tls.insecure_skip_verify")), "{faults:#?}");
+}
+
+#[test]
+fn the_files_to_look_at_are_those_that_are_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("key");
+    std::fs::write(&secret, KEY).unwrap();
+    let file = format!("default_roles: [viewer]\nsecret_key_file: {}\naudit.path: /var/log/audit\n{TLS}", secret.display());
+    let named = |reading: &Reading| reading.files().iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let (_, reading) = read(&sources(&file, &[]));
+    assert_eq!(named(&reading), ["/etc/a.crt".to_owned(), "/etc/a.key".to_owned(), secret.display().to_string(), ".env".to_owned()]);
+    // One that is missing is waited for.
+    std::fs::remove_file(&secret).unwrap();
+    assert_eq!(named(&read(&sources(&file, &[])).1).len(), 4);
+}

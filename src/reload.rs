@@ -1,0 +1,264 @@
+//! Reading the configuration again while the program runs: on SIGHUP, and when one of its files changes.
+//!
+//! A faulty configuration changes nothing, and neither does one that is still being written: a file counts once it has looked the same twice.
+
+use crate::{
+    app::Controls,
+    config::{Again, Config, Fault, Flags, Reading, Sources},
+    shutdown::Tasks,
+    telemetry::{self, Level, chain, metrics::Reload},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+
+/// How often the files are looked at. A change counts after two looks, and an operator who waits for it watches the log.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is in force, and what can change it.
+#[derive(Debug)]
+pub struct Reloader {
+    flags: Flags,
+    reading: Reading,
+    controls: Controls,
+    log: telemetry::Handle,
+    level: Level,
+    /// The faults that were told last.
+    told: Vec<Fault>,
+}
+
+/// Why the configuration is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Signal,
+    Files,
+}
+
+impl Reloader {
+    /// For the program that was started with `flags`, is as `reading` says, and writes its log from `level` on.
+    #[must_use]
+    pub fn new(flags: Flags, reading: Reading, controls: Controls, (log, level): (telemetry::Handle, Level)) -> Self {
+        Self { flags, reading, controls, log, level, told: Vec::new() }
+    }
+
+    /// Starts to listen for the signal and to look at the files, until `tasks` end.
+    ///
+    /// # Errors
+    /// When the system lets nobody hear of the signal.
+    pub fn start(self, watch: Watch, tasks: &Tasks) -> io::Result<()> {
+        let hangup = signal(SignalKind::hangup())?;
+        let ending = tasks.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = ending.ending() => {}
+                () = self.run(watch, hangup) => {}
+            }
+        });
+        Ok(())
+    }
+
+    async fn run(mut self, mut watch: Watch, mut hangup: Signal) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let why = tokio::select! {
+                _ = hangup.recv() => Why::Signal,
+                _ = looks.tick() => {
+                    let files = watch.files();
+                    // A file system that hangs delays this task alone.
+                    match spawn_blocking(move || look(files)).await {
+                        Ok(seen) if watch.has_changed(&seen) => Why::Files,
+                        Ok(_) | Err(_) => continue,
+                    }
+                }
+            };
+            // Files are read and certificates taken apart: not on a thread that answers.
+            let work = move || {
+                let files = self.read_again(why);
+                (self, look(files))
+            };
+            match spawn_blocking(work).await {
+                Ok((reloader, seen)) => {
+                    self = reloader;
+                    watch.expect(seen);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the configuration cannot be read again any more; it stays as it is until the next start");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads, and changes what is in force if all is well. Gives the files to look at from now on.
+    fn read_again(&mut self, why: Why) -> BTreeSet<PathBuf> {
+        let Again { outcome, warnings, taken, left, mut files } = self.reading.again(&Sources::system(self.flags.clone()));
+        files.extend(self.reading.files());
+        let (config, reading) = match outcome {
+            Ok(good) => good,
+            Err(faults) => {
+                self.refused(why, faults);
+                return files;
+            }
+        };
+        // The more talkative of both levels until all is said.
+        let level = config.telemetry.level;
+        if let Err(error) = self.take(&config, level.min(self.level)) {
+            self.controls.metrics().reloaded(Reload::Refused);
+            tracing::error!(error = chain(&*error), "the new configuration cannot be taken; the old one stays in force");
+            return files;
+        }
+        self.reading = reading;
+        self.told.clear();
+        if taken.is_empty() {
+            self.controls.metrics().reloaded(Reload::Unchanged);
+            tracing::info!(
+                "the configuration was read again, certificates too; no setting that can change while elastauth runs has changed"
+            );
+        } else {
+            self.controls.metrics().reloaded(Reload::Applied);
+            for warning in &warnings {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!(keys = taken.join(","), "the configuration has changed and is in force");
+        }
+        if !left.is_empty() {
+            tracing::warn!(keys = left.join(","), "changed in the configuration, and in force only when elastauth is started anew");
+        }
+        if let Err(error) = self.log.set_level(level) {
+            tracing::error!(error = chain(&error), "the level of the log cannot be changed");
+        }
+        self.level = level;
+        files
+    }
+
+    fn take(&self, config: &Config, level: Level) -> Result<(), Box<dyn Error>> {
+        self.controls.apply(config)?;
+        self.log.set_level(level)?;
+        Ok(())
+    }
+
+    /// The same faults of a file that somebody is still at work on are told once.
+    fn refused(&mut self, why: Why, faults: Vec<Fault>) {
+        if why != Why::Signal && faults == self.told {
+            return;
+        }
+        self.controls.metrics().reloaded(Reload::Refused);
+        tracing::error!(faults = faults.len(), "the new configuration is faulty; the old one stays in force");
+        for fault in &faults {
+            tracing::error!("{fault}");
+        }
+        self.told = faults;
+    }
+}
+
+/// The files of a configuration, each in the state in which it was read; `None` where there is no such file.
+type Seen = BTreeMap<PathBuf, Option<Stamp>>;
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    /// Device and number: editors and Kubernetes change a file by giving its name to another.
+    file: (u64, u64),
+    modified: (i64, i64),
+    len: u64,
+}
+
+fn look(files: BTreeSet<PathBuf>) -> Seen {
+    let stamp = |path: &PathBuf| {
+        let found = fs::metadata(path).ok()?;
+        Some(Stamp { file: (found.dev(), found.ino()), modified: (found.mtime(), found.mtime_nsec()), len: found.len() })
+    };
+    files.into_iter().map(|path| (stamp(&path), path)).map(|(stamp, path)| (path, stamp)).collect()
+}
+
+/// The files as they were when they were read, and at the last look.
+#[derive(Debug)]
+pub struct Watch {
+    read: Seen,
+    last: Seen,
+}
+
+impl Watch {
+    /// Looks at the files of a configuration that was just read. Make it before certificates are read: what changes after this is noticed.
+    #[must_use]
+    pub fn new(reading: &Reading) -> Self {
+        let read = look(reading.files());
+        Self { last: read.clone(), read }
+    }
+
+    fn files(&self) -> BTreeSet<PathBuf> {
+        self.read.keys().cloned().collect()
+    }
+
+    /// From now on these files are looked at. Those known already are as they were before they were read.
+    fn expect(&mut self, mut seen: Seen) {
+        for (path, stamp) in &mut seen {
+            if let Some(before) = self.read.get(path) {
+                *stamp = *before;
+            }
+        }
+        self.read = seen;
+    }
+
+    /// Whether the files differ from what was read, and look as they did a moment ago.
+    fn has_changed(&mut self, seen: &Seen) -> bool {
+        let changed = *seen == self.last && *seen != self.read;
+        if changed {
+            self.read.clone_from(seen);
+        }
+        self.last.clone_from(seen);
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(len: u64) -> Seen {
+        Seen::from([(PathBuf::from("a"), Some(Stamp { file: (1, 2), modified: (3, 4), len }))])
+    }
+
+    #[test]
+    fn a_file_counts_once_it_has_looked_the_same_twice() {
+        let mut watch = Watch { read: seen(1), last: seen(1) };
+        let looks = [(1, false), (2, false), (3, false), (3, true), (3, false), (1, false), (1, true)];
+        for (at, (len, changed)) in looks.into_iter().enumerate() {
+            assert_eq!(watch.has_changed(&seen(len)), changed, "look {at}");
+        }
+    }
+
+    #[test]
+    fn a_change_between_the_look_and_the_reading_is_noticed_by_the_next_looks() {
+        let mut watch = Watch { read: seen(1), last: seen(1) };
+        assert!(!watch.has_changed(&seen(2)) && watch.has_changed(&seen(2)));
+        // Somebody wrote while it was read.
+        watch.expect(seen(3));
+        assert!(!watch.has_changed(&seen(3)) && watch.has_changed(&seen(3)));
+    }
+
+    #[test]
+    fn a_file_that_vanishes_or_comes_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.yml");
+        let files = || BTreeSet::from([path.clone()]);
+        let none = look(files());
+        std::fs::write(&path, "a").unwrap();
+        let there = look(files());
+        assert_ne!(none, there);
+        std::fs::write(folder.path().join("other"), "a").unwrap();
+        std::fs::rename(folder.path().join("other"), &path).unwrap();
+        assert_ne!(look(files()), there);
+    }
+}
