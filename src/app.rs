@@ -20,6 +20,7 @@ use crate::{
     telemetry::{
         audit::{self, Audit},
         metrics::Metrics,
+        skew::Skew,
         traces::Traces,
     },
 };
@@ -138,8 +139,9 @@ impl App {
     /// As with [`Self::start`].
     pub async fn start_counted(config: Config, metrics: Metrics) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics).map_err(StartError::ClusterTls)?;
-        let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks).map_err(StartError::Ledger)?;
+        let skew = Skew::new(clock.clone(), config.broker.grace, metrics.clone());
+        let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics, &skew).map_err(StartError::ClusterTls)?;
+        let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks, &skew).map_err(StartError::Ledger)?;
         // Identity headers in answers have the names of those in questions, where there are such.
         let names = config.identity.providers.iter().find_map(|provider| match provider {
             ProviderConfig::Headers(names) => Some(names.clone()),
@@ -165,6 +167,7 @@ impl App {
         )
         .watched(metrics.clone(), audit.clone())
         .traced(traces.clone())
+        .with_skew(skew)
         .with_admin(&config.admin, show);
         let service = Arc::new(service);
         let admin = match config.admin.listen {

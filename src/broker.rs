@@ -17,8 +17,8 @@ use crate::{
     clock::{Clock, Timestamp},
     cluster::Cluster,
     identity::Identity,
-    ledger::{Entry, Ledger},
-    model::{Fingerprint, Username},
+    ledger::{Entry, Forgotten, Ledger},
+    model::{Fingerprint, Username, mixed},
     roles::Entitled,
     secret::{NoRandomness, SecretKey},
     shutdown::Tasks,
@@ -29,7 +29,7 @@ use crate::{
 };
 use derive::Derivers;
 use document::Document;
-use ensure::Ensure;
+use ensure::{Ensure, Flown};
 use flights::{Flights, Landing};
 use http::HeaderValue;
 use rotation::{Rotation, Turn};
@@ -43,6 +43,10 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_millis(1_800);
 /// How long a check is believed that a late write may have undone: at most one call a second for each doubtful user.
 const DOUBTFUL_FOR: Duration = Duration::from_secs(1);
+/// Flights in a row: one that the boundary overtakes, one for the new period, and one more for a cluster that is slower than a short period is long.
+const FLIGHTS: u32 = 3;
+/// How exactly the boundary is met.
+const STEP: Duration = Duration::from_millis(10);
 /// Requests that wait at the boundary of two passwords. Each costs a timer and its connection.
 const HELD: usize = 4_096;
 
@@ -71,6 +75,8 @@ pub struct Config {
     pub adopt: Adopt,
     /// How often one user may be written in a minute.
     pub writes_per_minute: u32,
+    /// How many users the cluster may get anew in a minute.
+    pub new_per_minute: u32,
     /// Answer with a credential and never call the cluster.
     pub dry_run: bool,
 }
@@ -105,6 +111,16 @@ pub enum Adopt {
     ElastauthGo,
     /// Any native user that is not reserved.
     Any,
+}
+
+/// Whether this replica knows the user. Anybody with a gateway's trust can make names up, so strangers have places of their own, and a flood of them keeps
+/// nobody else waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guest {
+    /// Something is remembered of him.
+    Known,
+    /// Nothing is; the cluster may know him all the same.
+    Stranger,
 }
 
 /// A login that works now. Made by [`Broker::credential`] alone.
@@ -153,6 +169,9 @@ pub enum BrokerError {
     /// The user was written too often within a minute.
     #[error("the user's groups change too often: the limit of writes a minute is reached; two sessions of one user with different groups?")]
     WriteBudget,
+    /// Too many users were made within a minute.
+    #[error("more users come for the first time than `users.new_per_minute` allows; a roll-out, or somebody who makes names up?")]
+    NewUsers,
     /// The cluster refused elastauth's own account.
     #[error(
         "the cluster refuses the service account: {0}; look at elasticsearch.username, .password or .api_key, and its privileges to read and write users"
@@ -177,7 +196,13 @@ impl BrokerError {
     fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::ReservedName(_) | Self::Disabled | Self::Foreign | Self::SomebodyElses { .. } | Self::Outdated { .. } | Self::WriteBudget
+            Self::ReservedName(_)
+                | Self::Disabled
+                | Self::Foreign
+                | Self::SomebodyElses { .. }
+                | Self::Outdated { .. }
+                | Self::WriteBudget
+                | Self::NewUsers
         )
     }
 }
@@ -257,9 +282,10 @@ impl Broker {
             if self.dry_run {
                 return Ok(self.login(user, turn));
             }
-            let flight = self.flights.join(user, fingerprint, || {
+            let guest = if lookup == Lookup::Miss { Guest::Stranger } else { Guest::Known };
+            let flight = self.flights.join(user, guest, fingerprint, || {
                 let (ensure, rotation, entitled) = (Arc::clone(&self.ensure), Arc::clone(&self.rotation), entitled.clone());
-                async move { through_the_boundary(&ensure, &rotation, &entitled, turn).await }
+                async move { through_the_boundary(&ensure, &rotation, &entitled, guest, turn).await }
             });
             match timeout_at(deadline, flight).await.map_err(|_| BrokerError::Late)? {
                 Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) => return Ok(self.login(user, turn)),
@@ -288,6 +314,13 @@ impl Broker {
         self.permits(entitled)?;
         let user = entitled.identity().user();
         self.ensure.foresee(&document(&self.ensure, entitled, self.rotation.turn(user, self.ensure.clock.now()))).await
+    }
+
+    /// Lets the next request of this user ask the cluster, whatever is remembered of him here, in the store or by other replicas.
+    #[must_use]
+    pub fn recheck(&self, user: &Username) -> Forgotten {
+        self.flights.forgive(user);
+        self.ensure.ledger.forget(user)
     }
 
     /// Whether a user of this name may be written at all.
@@ -320,7 +353,7 @@ impl Broker {
             Some(Entry::InFlux) => return Lookup::Stale,
             None => return Lookup::Miss,
         };
-        let believed = if self.ensure.doubts.about(user, seen) { DOUBTFUL_FOR } else { self.expiration };
+        let believed = if self.ensure.doubts.about(user, seen) { DOUBTFUL_FOR } else { believed(user, seen, self.expiration) };
         // An entry from the future (a clock set back) has no age and is not believed.
         let fresh = now.since(seen).is_some_and(|age| age < believed);
         if fresh && fingerprint == wanted { Lookup::Hit } else { Lookup::Stale }
@@ -351,6 +384,19 @@ impl Broker {
     }
 }
 
+/// How long what the cluster said then is believed: between half of `cache.expiration` and all of it, drawn anew for each user and each check. Users who were
+/// all checked in the same minute (a start, a busy morning) would else all be checked in the same minute again, for ever.
+fn believed(user: &Username, seen: Timestamp, expiration: Duration) -> Duration {
+    let half = expiration / 2;
+    // The sixteen highest bits are as even as any.
+    half + half.mul_f64(f64::from(u16::from_be_bytes(first_two(mixed(user.place() ^ seen.0)))) / 65_536.0)
+}
+
+fn first_two(number: u64) -> [u8; 2] {
+    let [one, two, ..] = number.to_be_bytes();
+    [one, two]
+}
+
 /// What this user is to stand with in this period.
 fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
     let deriver = ensure.derivers.of(turn.key);
@@ -359,14 +405,66 @@ fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
 }
 
 /// A flight, and one more where a new password period has begun meanwhile: a write that was slow may have undone what another replica wrote for that
-/// period, and whoever asked for it here may be gone.
-async fn through_the_boundary(ensure: &Ensure, rotation: &Rotation, entitled: &Entitled, then: Turn) -> Result<(), BrokerError> {
-    ensure.fly(&document(ensure, entitled, then)).await?;
-    let now = rotation.turn(entitled.identity().user(), ensure.clock.now());
-    if (now.epoch, now.key) == (then.epoch, then.key) {
-        return Ok(());
+/// period, and whoever asked for it here may be gone. Where a write would begin shortly before a boundary, it waits for the new period.
+async fn through_the_boundary(
+    ensure: &Ensure,
+    rotation: &Rotation,
+    entitled: &Entitled,
+    guest: Guest,
+    mut turn: Turn,
+) -> Result<(), BrokerError> {
+    let user = entitled.identity().user();
+    for _ in 0..FLIGHTS {
+        let may_write = |now| rotation.may_write(user, turn, now);
+        let flown = ensure.fly(&document(ensure, entitled, turn), guest, may_write).await?;
+        if flown == Flown::TooLate {
+            await_boundary(ensure, rotation, user, turn).await;
+        }
+        let now = rotation.turn(user, ensure.clock.now());
+        if (now.epoch, now.key) == (turn.epoch, turn.key) {
+            return if flown == Flown::Agreed { Ok(()) } else { Err(BrokerError::Late) };
+        }
+        // Not before the grace is over: others still use what stands.
+        sleep(now.hold.unwrap_or_default()).await;
+        turn = Turn { hold: None, ..now };
     }
-    // Not before the grace is over: others still use what stands.
-    sleep(now.hold.unwrap_or_default()).await;
-    ensure.fly(&document(ensure, entitled, now)).await
+    Err(BrokerError::Late)
+}
+
+/// Waits until the period of this turn is over, but no longer than a boundary that is near can take.
+async fn await_boundary(ensure: &Ensure, rotation: &Rotation, user: &Username, turn: Turn) {
+    let end = Instant::now() + rotation.lead() + STEP;
+    while rotation.is_same_period(user, turn, ensure.clock.now()) && Instant::now() < end {
+        sleep(STEP).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand users who are active all the time and were first checked within one second; a check is due as soon as the last one is believed no more.
+    #[test]
+    fn checks_of_ten_thousand_users_spread_and_stay_spread() {
+        let hour = Duration::from_hours(1);
+        let mut checks = vec![0_u32; 10 * 60];
+        for n in 0..10_000_u64 {
+            let user = Username::parse(&format!("user-{n}")).unwrap();
+            let start = 1_800_000_000_000;
+            let mut seen = Timestamp(start + n / 10);
+            loop {
+                seen = seen.after(believed(&user, seen, hour));
+                let Some(minute) = checks.get_mut(usize::try_from((seen.0 - start) / 60_000).unwrap()) else { break };
+                *minute += 1;
+            }
+        }
+        // The first half hour has none. From then on no minute has more than twice the mean.
+        let later = checks.get(30..).unwrap();
+        let mean = f64::from(later.iter().sum::<u32>()) / 570.0;
+        let peak = f64::from(*later.iter().max().unwrap());
+        assert!(peak <= 2.0 * mean, "{peak} in one minute, {mean} in the mean");
+        let (least, most) = ((0..1_000).map(|n| believed(&Username::parse("u").unwrap(), Timestamp(n), hour)))
+            .fold((hour, Duration::ZERO), |(least, most), time| (least.min(time), most.max(time)));
+        assert!(least >= hour / 2 && most < hour, "{least:?} {most:?}");
+    }
 }

@@ -19,7 +19,10 @@ use crate::{
     model::Username,
     net::tls,
     secret::{ExposeSecret as _, SecretString},
-    telemetry::metrics::{Call, Metrics},
+    telemetry::{
+        metrics::{Call, Metrics},
+        skew::Skew,
+    },
 };
 use arc_swap::ArcSwapOption;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -120,27 +123,27 @@ impl Cluster {
     /// # Errors
     /// When a host is `https` and TLS cannot be set up. With plain `http` alone no TLS file is looked at.
     pub fn new(config: Config, clock: Clock) -> Result<Self, tls::TlsError> {
-        Self::watched(config, clock, &Metrics::default())
+        Self::watched(config, clock, &Metrics::default(), &Skew::default())
     }
 
-    /// The same, counted.
+    /// The same, counted, and with an eye on the clocks.
     ///
     /// # Errors
     /// As with [`Self::new`].
-    pub fn watched(config: Config, clock: Clock, metrics: &Metrics) -> Result<Self, tls::TlsError> {
-        Self::build(config, clock, Timeouts::default(), metrics)
+    pub fn watched(config: Config, clock: Clock, metrics: &Metrics, skew: &Skew) -> Result<Self, tls::TlsError> {
+        Self::build(config, clock, Timeouts::default(), metrics, skew)
     }
 
     #[cfg(test)]
     fn with(config: Config, clock: Clock, timeouts: Timeouts) -> Result<Self, tls::TlsError> {
-        Self::build(config, clock, timeouts, &Metrics::default())
+        Self::build(config, clock, timeouts, &Metrics::default(), &Skew::default())
     }
 
-    fn build(config: Config, clock: Clock, timeouts: Timeouts, metrics: &Metrics) -> Result<Self, tls::TlsError> {
+    fn build(config: Config, clock: Clock, timeouts: Timeouts, metrics: &Metrics, skew: &Skew) -> Result<Self, tls::TlsError> {
         let Config { hosts, account, tls } = config;
         let connector = connector(&hosts, &tls)?;
         let nodes = hosts.iter().enumerate().map(|(place, host)| Node::new(host).watched(metrics.node(place))).collect();
-        let caller = Caller::new(Nodes::new(nodes, clock), connector, timeouts, metrics.clone());
+        let caller = Caller::new(Nodes::new(nodes, clock), connector, timeouts, metrics.clone(), skew.clone());
         let account = ArcSwapOption::from_pointee(account.authorization());
         Ok(Self { inner: Arc::new(Inner { caller, account }) })
     }

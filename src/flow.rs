@@ -3,6 +3,7 @@
 use crate::{
     broker::{Broker, BrokerError, Credential, Plan},
     identity::{Identity, Providers, Rejected},
+    ledger::Forgotten,
     model::{RequestFacts, Username},
     roles::{Entitled, Given, Mapping, NotEntitled, RoleSet},
     telemetry::metrics::Provider,
@@ -151,6 +152,12 @@ impl Flow {
         }
         told.entitled = Some(entitled);
         told
+    }
+
+    /// Lets the next request of this user ask the cluster, whatever is remembered of him.
+    #[must_use]
+    pub fn recheck(&self, user: &Username) -> Forgotten {
+        self.broker.recheck(user)
     }
 
     /// Whether the store behind the ledger is there. Logins do not depend on it.

@@ -3,6 +3,8 @@
 //!
 //! Entries live in memory, and a known user is answered from there alone. Behind the memory there may be a store: Redis, which replicas share, or a
 //! file, which outlives the process. A store is asked and told only within a flight, and it is never believed without its seal.
+//!
+//! (A long file: what is remembered, a flight's place in it and what others say meanwhile are one set of rules under one lock, and are read together.)
 
 mod file;
 pub mod redis;
@@ -15,6 +17,7 @@ use crate::{
     model::{Fingerprint, Username},
     secret::SecretKey,
     shutdown::Tasks,
+    telemetry::skew::Skew,
 };
 use quick_cache::sync::Cache;
 use seal::{Fact, Kind};
@@ -29,9 +32,16 @@ use std::{
     time::Duration,
 };
 
-/// How long an entry is believed while changes by other replicas may go unheard. Short against the life of a group membership, and long enough to spare the
-/// cluster most calls.
+/// How long an entry is believed at most while changes by other replicas may go unheard. Short against the life of a group membership, and long enough to
+/// spare the cluster most calls. Each user has a share of his own between half of it and all of it: when Redis goes, not everybody is asked about at once.
 const UNHEARD: Duration = Duration::from_secs(10);
+
+/// How long a write that has begun counts as under way in a store: it has 10 s, and one that was given up may be applied until the cluster's own time-outs
+/// have passed (90 s).
+const FLUX: Duration = Duration::from_secs(100);
+
+/// A fingerprint with which no user stands: told to other replicas, it contradicts whatever they remember.
+const NO_FINGERPRINT: Fingerprint = Fingerprint([0; 16]);
 
 /// Settings of this floor.
 #[derive(Debug, Clone)]
@@ -87,6 +97,26 @@ pub enum Entry {
     InFlux,
 }
 
+/// What became of the wish to know nothing of a user any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Whether this replica knew him.
+    pub known: bool,
+    /// What the other replicas hear of it.
+    pub others: Others,
+}
+
+/// What other replicas hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// Nothing: there is no Redis between them.
+    CannotBeTold,
+    /// They are told at once.
+    Told,
+    /// They are told when Redis is there again.
+    ToldLater,
+}
+
 /// What a flight is to bring about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Aim {
@@ -116,24 +146,25 @@ impl Ledger {
     /// An empty ledger with nothing behind it. Memory is taken as entries come, not in advance.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        Self { front: Arc::new(Front::new(config, Timestamp(0))), store: Store::Memory }
+        Self { front: Arc::new(Front::new(config, Front::ALL_HEARD)), store: Store::Memory }
     }
 
     /// A ledger in front of a store. Nothing waits for the store, now or later.
     ///
     /// # Errors
     /// When a certificate file cannot be used.
-    pub fn start(config: &Config, store: StoreConfig, clock: &Clock, tasks: &Tasks) -> Result<Self, StartError> {
+    pub fn start(config: &Config, store: StoreConfig, clock: &Clock, tasks: &Tasks, skew: &Skew) -> Result<Self, StartError> {
         Ok(match store {
             StoreConfig::Memory => Self::new(config),
             StoreConfig::Redis(redis, scope) => {
                 // Nothing is heard yet.
-                let front = Arc::new(Front::new(config, Front::UNHEARD));
-                let store = redis::Redis::start(&redis, &scope, Arc::clone(&front), clock.clone(), tasks).map_err(StartError::Redis)?;
+                let front = Arc::new(Front::new(config, Front::NEVER_HEARD));
+                let store =
+                    redis::Redis::start(&redis, &scope, Arc::clone(&front), clock.clone(), tasks, skew).map_err(StartError::Redis)?;
                 Self { front, store: Store::Redis(store) }
             }
             StoreConfig::File(folder, scope) => {
-                let front = Arc::new(Front::new(config, Timestamp(0)));
+                let front = Arc::new(Front::new(config, Front::ALL_HEARD));
                 let store = file::File::start(&folder, &scope, config.capacity, Arc::clone(&front), clock, tasks);
                 Self { front, store: Store::File(store) }
             }
@@ -161,10 +192,10 @@ impl Ledger {
     /// Begins a flight, and asks the store for what it knows of the user: at most [`redis::DEADLINE`].
     pub async fn board(&self, aim: Aim) -> Boarding {
         let mut boarding = self.front.board(aim);
-        // After a write of which we do not know the end, the store may still say what stood before.
         boarding.vouched = match &self.store {
             Store::Memory => None,
-            _ if self.front.in_flux(&boarding.aim.user) => None,
+            // After a write of which we do not know the end, Redis may not have been told of its beginning and still say what stood before.
+            Store::Redis(_) if self.front.in_flux(&boarding.aim.user) => None,
             Store::Redis(redis) => redis.look(&boarding.aim).await,
             Store::File(file) => file.look(&boarding.aim),
         };
@@ -207,8 +238,23 @@ impl Ledger {
         match &self.store {
             Store::Memory => {}
             Store::Redis(redis) => redis.stands(boarding, now, written, alone),
-            Store::File(file) => file.stands(aim, now),
+            Store::File(file) => file.stands(boarding, now, written),
         }
+    }
+
+    /// Drops what is known of a user, here and in the store, and tells the other replicas: whoever asks next, the cluster is asked.
+    #[must_use]
+    pub fn forget(&self, user: &Username) -> Forgotten {
+        let known = self.front.contradict(user, NO_FINGERPRINT);
+        let others = match &self.store {
+            Store::Memory => Others::CannotBeTold,
+            Store::Redis(redis) => redis.forget(user),
+            Store::File(file) => {
+                file.forget(user);
+                Others::CannotBeTold
+            }
+        };
+        Forgotten { known, others }
     }
 
     /// How many users are remembered.
@@ -238,6 +284,8 @@ pub struct Boarding {
     expected: Expected,
     /// What this flight learns is for this process alone.
     unsure: bool,
+    /// In which phase of hearing it has begun: what it brings home may have missed a change of before.
+    phase: u64,
     front: Arc<Front>,
 }
 
@@ -298,8 +346,10 @@ struct Front {
     entries: Cache<Username, Kept>,
     /// Users of flights, and whether another replica has said something else about them meanwhile. Flights are bounded, and so is this.
     aloft: Mutex<HashMap<Username, Aloft>>,
-    /// Since when every change by others is heard, in milliseconds; entries kept before it may have missed one.
-    heard_since: AtomicU64,
+    /// Counts the changes between hearing others and not hearing them: odd while every change is heard.
+    phase: AtomicU64,
+    /// Until when the latest phase of hearing that is over is known to have lasted, in milliseconds.
+    heard_until: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -307,8 +357,8 @@ struct Kept {
     entry: Entry,
     /// When it came here.
     at: Timestamp,
-    /// Whether another replica's write is known to be under way: then it is as good as unheard.
-    brief: bool,
+    /// The phase in which every change of it was heard; [`Front::NEVER_HEARD`] where none was, or where another replica's write is known to be under way.
+    phase: u64,
 }
 
 #[derive(Debug)]
@@ -318,18 +368,25 @@ struct Aloft {
 }
 
 impl Front {
-    /// Nothing is heard at present.
-    const UNHEARD: Timestamp = Timestamp(u64::MAX);
+    /// The phase of one who does not hear others, and never has.
+    const NEVER_HEARD: u64 = 0;
+    /// The phase of one who hears everything there is to hear.
+    const ALL_HEARD: u64 = 1;
 
-    fn new(config: &Config, heard_since: Timestamp) -> Self {
-        Self { entries: Cache::new(config.capacity), aloft: Mutex::default(), heard_since: AtomicU64::new(heard_since.0) }
+    fn new(config: &Config, phase: u64) -> Self {
+        Self { entries: Cache::new(config.capacity), aloft: Mutex::default(), phase: AtomicU64::new(phase), heard_until: AtomicU64::new(0) }
     }
 
     fn recall(&self, user: &Username, now: Timestamp) -> Option<Entry> {
         let kept = self.entries.get(user)?;
-        let heard = !kept.brief && kept.at.0 >= self.heard_since.load(Ordering::Acquire);
-        let believed = heard || kept.entry == Entry::InFlux || now.since(kept.at).is_some_and(|age| age < UNHEARD);
-        believed.then_some(kept.entry)
+        let phase = self.phase.load(Ordering::Acquire);
+        if kept.entry == Entry::InFlux || (kept.phase == phase && is_heard(phase)) {
+            return Some(kept.entry);
+        }
+        // The latest phase of hearing that is over: what was kept in it was right to its end.
+        let latest = if is_heard(phase) { phase.checked_sub(2) } else { phase.checked_sub(1) };
+        let since = if Some(kept.phase) == latest { kept.at.0.max(self.heard_until.load(Ordering::Acquire)) } else { kept.at.0 };
+        now.since(Timestamp(since)).is_some_and(|age| age < unheard(user)).then_some(kept.entry)
     }
 
     fn in_flux(&self, user: &Username) -> bool {
@@ -338,7 +395,8 @@ impl Front {
 
     fn board(self: &Arc<Self>, aim: Aim) -> Boarding {
         lock(&self.aloft).insert(aim.user.clone(), Aloft { fingerprint: aim.fingerprint, contradicted: false });
-        Boarding { aim, vouched: None, expected: Expected::Unknown, unsure: false, front: Arc::clone(self) }
+        let phase = self.phase.load(Ordering::Acquire);
+        Boarding { aim, vouched: None, expected: Expected::Unknown, unsure: false, phase, front: Arc::clone(self) }
     }
 
     /// Keeps what a flight has learnt, unless another replica has contradicted it meanwhile; says whether nobody has.
@@ -350,18 +408,21 @@ impl Front {
         if contradicted && entry != Entry::InFlux {
             self.entries.remove(user);
         } else {
-            self.entries.insert(user.clone(), Kept { entry, at, brief });
+            let phase = self.phase.load(Ordering::Acquire);
+            let heard = !brief && phase == boarding.phase && is_heard(phase);
+            self.entries.insert(user.clone(), Kept { entry, at, phase: if heard { phase } else { Self::NEVER_HEARD } });
         }
         !contradicted
     }
 
-    /// Another replica writes this user, or has: what is remembered of him is believed no more, unless it is the same.
-    fn contradict(&self, user: &Username, theirs: Fingerprint) {
+    /// Another replica writes this user, or has: what is remembered of him is believed no more, unless it is the same. Says whether anything was remembered.
+    fn contradict(&self, user: &Username, theirs: Fingerprint) -> bool {
         let mut aloft = lock(&self.aloft);
         if let Some(flight) = aloft.get_mut(user).filter(|flight| flight.fingerprint != theirs) {
             flight.contradicted = true;
         }
-        let other = self.entries.get(user).is_some_and(|kept| match kept.entry {
+        let kept = self.entries.get(user);
+        let other = kept.as_ref().is_some_and(|kept| match kept.entry {
             Entry::Stands { fingerprint, .. } => fingerprint != theirs,
             // Our own doubt stays.
             Entry::InFlux => false,
@@ -369,12 +430,33 @@ impl Front {
         if other {
             self.entries.remove(user);
         }
+        kept.is_some()
     }
 
-    /// From `since` on everything is heard; [`Self::UNHEARD`] where nothing is.
-    fn hears_since(&self, since: Timestamp) {
-        self.heard_since.store(since.0, Ordering::Release);
+    /// From now on everything is heard.
+    fn hears(&self) {
+        if !is_heard(self.phase.load(Ordering::Acquire)) {
+            self.phase.fetch_add(1, Ordering::Release);
+        }
     }
+
+    /// Nothing is heard any more; everything was until `until`.
+    fn hears_no_more(&self, until: Timestamp) {
+        if is_heard(self.phase.load(Ordering::Acquire)) {
+            self.heard_until.store(until.0, Ordering::Release);
+            self.phase.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+fn is_heard(phase: u64) -> bool {
+    phase % 2 == 1
+}
+
+/// This user's share of [`UNHEARD`].
+fn unheard(user: &Username) -> Duration {
+    let half = UNHEARD / 2;
+    half + half * u32::from(user.place().to_be_bytes()[0]) / 255
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

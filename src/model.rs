@@ -49,6 +49,22 @@ impl Username {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// A number that is even over all users and the same in every replica, for whatever must not happen to everybody at once. FNV-1a, and the finish of
+    /// `SplitMix64` that spreads similar names: each request pays for it.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        let byte = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        mixed(self.0.bytes().fold(0xcbf2_9ce4_8422_2325, byte))
+    }
+}
+
+/// The finish of `SplitMix64`: numbers that are near each other come out far apart.
+#[must_use]
+pub fn mixed(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 impl fmt::Debug for Username {

@@ -67,6 +67,7 @@ pub enum Outcome {
     Disabled,
     ForeignUser,
     WriteBudget,
+    NewUsers,
     ServiceAccount,
     Cluster,
     Late,
@@ -117,6 +118,7 @@ impl Outcome {
         Self::Disabled,
         Self::ForeignUser,
         Self::WriteBudget,
+        Self::NewUsers,
         Self::ServiceAccount,
         Self::Cluster,
         Self::Late,
@@ -161,6 +163,8 @@ impl Outcome {
             Self::GroupNotAllowed | Self::NoRole | Self::Disabled => not_allowed(Level::INFO),
             // The budget is counted over a minute: a place in it comes free after seconds, not at once.
             Self::WriteBudget => unavailable(2, Level::WARN),
+            // A flood does not end within a second; who comes back with it only waits again.
+            Self::NewUsers => unavailable(5, Level::WARN),
             Self::IdentityProvider | Self::ServiceAccount | Self::Cluster => unavailable(2, Level::ERROR),
             Self::Late | Self::Busy | Self::Overdue => unavailable(1, Level::WARN),
             // The next try reaches another replica.
@@ -279,6 +283,7 @@ impl From<&AuthError> for Outcome {
                 BrokerError::Foreign | BrokerError::SomebodyElses { .. } => Self::ForeignUser,
                 BrokerError::Outdated { .. } => Self::TokenOutdated,
                 BrokerError::WriteBudget => Self::WriteBudget,
+                BrokerError::NewUsers => Self::NewUsers,
                 BrokerError::ServiceAccount(_) => Self::ServiceAccount,
                 BrokerError::Cluster(_) => Self::Cluster,
                 BrokerError::Late => Self::Late,

@@ -22,7 +22,7 @@ use crate::{
     },
     respond::{IdentityHeaders, Protocol, Response},
     shutdown::Tasks,
-    telemetry::{audit::Audit, metrics::Metrics, traces::Traces},
+    telemetry::{audit::Audit, metrics::Metrics, skew::Skew, traces::Traces},
 };
 use admin::{Admin, Page};
 use arc_swap::ArcSwap;
@@ -58,6 +58,7 @@ pub struct Service {
     audit: Audit,
     traces: Traces,
     admin: Admin,
+    skew: Skew,
 }
 
 impl Service {
@@ -78,6 +79,7 @@ impl Service {
             audit: Audit::default(),
             traces: Traces::default(),
             admin: Admin::default(),
+            skew: Skew::default(),
         }
     }
 
@@ -85,6 +87,12 @@ impl Service {
     #[must_use]
     pub fn watched(self, metrics: Metrics, audit: Audit) -> Self {
         Self { metrics, audit, ..self }
+    }
+
+    /// Tells in readiness whether the clocks agree.
+    #[must_use]
+    pub fn with_skew(self, skew: Skew) -> Self {
+        Self { skew, ..self }
     }
 
     /// The decisions.
@@ -293,6 +301,7 @@ fn place(path: &str) -> Place {
         "/metrics" => Place::Old(Old::Page(Page::Metrics)),
         "/config" => Place::Old(Old::Page(Page::Config)),
         "/elastauth/auth-request" => Place::Decision(Protocol::AuthRequest),
+        _ if admin::user_to_recheck(path).is_some() => Place::Operators(Page::Recheck),
         _ => match path.strip_prefix("/elastauth/ext-authz") {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => Place::Decision(Protocol::ExtAuthz),
             _ => Place::Decision(Protocol::ForwardAuth),

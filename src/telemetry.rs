@@ -4,6 +4,7 @@
 pub mod audit;
 mod ecs;
 pub mod metrics;
+pub mod skew;
 pub mod traces;
 
 use std::{

@@ -1,6 +1,6 @@
 //! The story of one login, told against the stand-in cluster: when it is asked, when it is written, and when it is left alone.
 //! The clock is set by hand; sockets are real.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
 
 #[path = "support/house.rs"]
 mod house;
@@ -314,4 +314,38 @@ async fn a_dry_run_answers_and_never_calls() {
     assert!(house.ask("alice", "dev").await.is_ok());
     assert!(matches!(why(house.ask("elastic", "dev").await), BrokerError::ReservedName(_)));
     assert_eq!(house.calls(), Vec::<String>::new());
+}
+
+/// `cargo test --test ensure checks_spread -- --ignored --nocapture`, two minutes: everybody comes once a minute for three hours.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn checks_spread() {
+    let house = House::with(|config| (config.rotation, config.new_per_minute) = (Duration::ZERO, 1_000_000)).await;
+    let everybody = async || {
+        let mut asks = tokio::task::JoinSet::new();
+        for part in 0..25 {
+            let flow = Arc::clone(&house.flow);
+            asks.spawn(async move {
+                for n in 0..200 {
+                    // A machine with other work may be late; he tries again, as anybody would.
+                    while ask(&flow, &format!("user-{part}-{n}"), "dev").await.is_err() {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+            });
+        }
+        asks.join_all().await;
+    };
+    everybody().await;
+    let (mut minutes, mut before) = (Vec::new(), house.cluster.count());
+    for _ in 0..180 {
+        house.pass(Duration::from_mins(1));
+        everybody().await;
+        let now = house.cluster.count();
+        minutes.push(now - before);
+        before = now;
+    }
+    let later = &minutes[30..];
+    let (sum, peak) = (later.iter().sum::<u64>(), later.iter().max().unwrap());
+    println!("5,000 users checked in one minute; calls a minute later: mean {}, peak {peak}; {minutes:?}", sum / later.len() as u64);
 }

@@ -25,12 +25,15 @@ async fn until(what: &str, mut said: impl FnMut() -> bool) {
 async fn a_user_disabled_while_its_write_waits_for_its_turn_stays_disabled() {
     let house = House::new().await;
     house.ask("alice", "dev").await.unwrap();
+    for n in 0..16 {
+        house.ask(&format!("user-{n}"), "dev").await.unwrap();
+    }
     house.calls();
     house.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::Delay(Duration::from_millis(800))));
     let mut crowd = tokio::task::JoinSet::new();
     for n in 0..16 {
         let flow = Arc::clone(&house.flow);
-        crowd.spawn(async move { ask(&flow, &format!("user-{n}"), "dev").await.map(drop) });
+        crowd.spawn(async move { ask(&flow, &format!("user-{n}"), "admins").await.map(drop) });
     }
     let writing = || house.cluster.calls().iter().filter(|call| call.line().starts_with("PUT")).count() == 16;
     until("sixteen writes in the air", writing).await;
@@ -87,6 +90,26 @@ async fn a_403_to_the_users_own_question_says_nothing_about_the_service_account(
 }
 
 #[tokio::test]
+async fn a_flight_that_reads_until_the_period_is_over_does_not_write_the_old_password() {
+    let period = Duration::from_secs(1_000);
+    let house = House::with(|config| config.rotation = period).await;
+    let other = house.replica(|config| config.rotation = period);
+    house.cluster.fault(Fault::new(Endpoint::Read, Misbehaviour::Delay(Duration::from_millis(600))).times(1));
+    let flow = Arc::clone(&house.flow);
+    let client = tokio::spawn(async move { ask(&flow, "alice", "dev").await });
+    until("the slow look", || house.cluster.calls().iter().any(|call| call.path.ends_with("/alice"))).await;
+    // The next period has come, and the other replica is the first to write in it.
+    house.pass(period);
+    let login = ask(&other, "alice", "dev").await.unwrap().credential().authorization().clone();
+    while !client.is_finished() {
+        assert!(house.cluster.accepts(&login), "what the other replica has handed out works all the while");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(client.await.unwrap().unwrap().credential().authorization(), login);
+    assert_eq!(house.cluster.calls().iter().filter(|call| call.line().starts_with("PUT")).count(), 1);
+}
+
+#[tokio::test]
 async fn a_write_that_crosses_the_boundary_of_two_passwords_does_not_undo_the_new_one() {
     let period = Duration::from_secs(1_000);
     let house = House::with(|config| config.rotation = period).await;
@@ -128,4 +151,31 @@ async fn while_a_write_may_still_come_the_next_start_is_not_told_that_the_user_s
     ask(&start(&tasks), "alice", "dev").await.unwrap();
     assert_eq!(house.roles("alice"), ["editor", "viewer"]);
     end(tasks).await;
+}
+
+#[tokio::test]
+async fn replicas_whose_clocks_differ_by_less_than_the_grace_hand_out_logins_that_work() {
+    const STEP: Duration = Duration::from_millis(50);
+    let period = Duration::from_secs(10);
+    let house = House::with(|config| config.rotation = period).await;
+    let (ahead, clock) = house.replica_ahead(Duration::from_millis(400), |config| config.rotation = period);
+    let (mut logins, mut held, mut all) = (Vec::new(), [0, 0], std::collections::HashSet::new());
+    for _ in 0..500 {
+        // Whatever was handed out a moment ago has had the time of a fast network to be used.
+        for login in logins.drain(..) {
+            assert!(house.cluster.accepts(&login));
+        }
+        for (place, flow) in [&house.flow, &ahead].into_iter().enumerate() {
+            match tokio::time::timeout(Duration::from_millis(40), ask(flow, "alice", "dev")).await {
+                Ok(grant) => logins.push(grant.unwrap().credential().authorization().clone()),
+                Err(_held) => held[place] += 1,
+            }
+        }
+        // What both hand out in the same moment is the same.
+        all.extend(logins.iter().cloned());
+        house.pass(STEP);
+        clock.fetch_add(50, std::sync::atomic::Ordering::SeqCst);
+    }
+    assert!((3..=5).contains(&all.len()), "twenty-five seconds have two or three boundaries: {} logins", all.len());
+    assert!(held.iter().all(|held| *held >= 15), "{held:?}");
 }

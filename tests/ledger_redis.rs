@@ -21,8 +21,14 @@ mod tls;
 
 use elastauth::{
     broker,
-    ledger::redis::{Config, Node, Place},
+    clock::Clock,
+    ledger::{
+        self, Forgotten, Ledger, Others, Scope,
+        redis::{Config, Node, Place},
+    },
+    model::Username,
     secret::{SecretKey, SecretString},
+    telemetry::{metrics::Metrics, skew::Skew},
 };
 use house::{Flow, House, StoreConfig, Tasks, ask};
 use redis::Redis;
@@ -99,6 +105,16 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
     let grant = ask(&other.flow, "alice", "dev").await.unwrap();
     assert!(house.cluster.accepts(grant.credential().authorization()));
     assert_eq!(house.calls(), Vec::<String>::new());
+    // An operator who has one replica check a user has them all check.
+    assert!(futures_now(ask(&other.flow, "alice", "dev")) && futures_now(ask(&one.flow, "alice", "dev")));
+    let told = Instant::now();
+    let forgotten = one.flow.recheck(&Username::parse("alice").unwrap());
+    assert_eq!(forgotten, Forgotten { known: true, others: Others::Told });
+    // It asks the cluster again, within this look or after it.
+    until("the other one's forgetting", || !futures_now(ask(&other.flow, "alice", "dev")) || !house.calls().is_empty()).await;
+    assert!(told.elapsed() < Duration::from_secs(1), "{:?}", told.elapsed());
+    ask(&one.flow, "alice", "dev").await.unwrap();
+    ask(&other.flow, "alice", "dev").await.unwrap();
     // Other groups on one replica; the other one, which remembers the old ones, must not answer on them for long.
     let changed = Instant::now();
     ask(&one.flow, "alice", "admins").await.unwrap();
@@ -175,10 +191,20 @@ async fn a_replica_with_another_key_is_no_witness() {
     let stranger = replica(&house, at(&format!("redis://127.0.0.1:{}", redis.port)), |config| {
         config.secret_key = Some(SecretKey::parse("3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c").unwrap());
     });
-    ready(&stranger).await;
+    // Each of them reports the other one.
+    for flow in [&stranger.flow, &one.flow] {
+        until("the other key", || flow.store_state().is_err_and(|why| why.contains("another `secret_key`"))).await;
+    }
     house.calls();
     ask(&stranger.flow, "alice", "dev").await.unwrap();
     assert!(house.calls().iter().any(|call| call.starts_with("PUT")));
+    drop(stranger);
+    // Who is gone is reported no more, half a minute after the last word.
+    until("the end of the report", || {
+        house.pass(Duration::from_secs(1));
+        one.flow.store_state().is_ok()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -329,4 +355,30 @@ async fn shares(house: &House, config: &Config, user: &str) {
     house.calls();
     ask(&other.flow, user, "dev").await.unwrap();
     assert_eq!(house.calls(), Vec::<String>::new(), "{user}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
+    let redis = Redis::start(&[]).await;
+    let start = |ahead_ms: u64| {
+        let clock = Clock::Manual(Arc::new((1_800_000_000_000 + ahead_ms).into()));
+        let (tasks, skew) = (Tasks::default(), Skew::new(clock.clone(), Duration::from_millis(500), Metrics::default()));
+        let scope = Scope {
+            cluster: "default".to_owned(),
+            key: SecretKey::parse("3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c").unwrap(),
+            previous: None,
+            expiration: Duration::from_hours(1),
+        };
+        let store = StoreConfig::Redis(Box::new(at(&format!("127.0.0.1:{}", redis.port))), Box::new(scope));
+        (Ledger::start(&ledger::Config { capacity: 10 }, store, &clock, &tasks, &skew).unwrap(), tasks, skew)
+    };
+    let ((_one, ones, one), (_two, twos, two)) = (start(0), start(400));
+    sleep(Duration::from_millis(2_500)).await;
+    assert_eq!((one.state(), two.state()), (Ok(()), Ok(())), "within the grace");
+    let (_three, threes, three) = start(30_000);
+    until("the clock that is ahead", || one.state().is_err() && two.state().is_err()).await;
+    assert_eq!(three.state(), Ok(()), "who is ahead cannot tell a clock that is behind from a long way");
+    for tasks in [ones, twos, threes] {
+        tasks.end();
+    }
 }

@@ -135,6 +135,37 @@ async fn a_disabled_user_is_refused_and_stays_disabled() {
 }
 
 #[tokio::test]
+async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
+    let scene = Scene::new("svc-meddle").await;
+    assert_eq!(scene.login("meddle-alice", "readers").await["roles"], json!(["viewer"]));
+    let before = scene.cluster.user("meddle-alice").await.unwrap();
+    let other = json!({"password": "another password", "roles": ["superuser"], "metadata": before["metadata"]});
+    for what in ["re-roled and given another password", "given another password", "deleted"] {
+        match what {
+            "deleted" => scene.cluster.delete("/_security/user/meddle-alice").await,
+            "given another password" => {
+                scene.cluster.put("/_security/user/meddle-alice/_password", &json!({"password": "another one"})).await;
+            }
+            _ => drop(scene.cluster.put("/_security/user/meddle-alice", &other).await),
+        }
+        let path = "/elastauth/admin/users/meddle-alice/recheck";
+        let done = scene.elastauth.server().ask(http::Method::POST, path, &[], None).await;
+        assert_eq!((done.status, &done.json()["known"]), (StatusCode::OK, &json!(true)), "{what}");
+        assert_eq!(scene.login("meddle-alice", "readers").await["roles"], json!(["viewer"]), "{what}");
+        assert_eq!(scene.cluster.user("meddle-alice").await.unwrap(), before, "{what}");
+    }
+}
+
+/// So docs/METRICS.md says. If this fails, clocks can be compared with the cluster's own.
+#[tokio::test]
+async fn the_cluster_itself_says_nothing_of_its_clock() {
+    let scene = Scene::new("svc-clock").await;
+    let granted = scene.ask("clock-alice", "readers").await;
+    let whoami = scene.cluster.authenticate(granted.header("authorization").unwrap()).await;
+    assert_eq!((whoami.status, whoami.header("date")), (StatusCode::OK, None));
+}
+
+#[tokio::test]
 async fn a_user_that_the_go_program_wrote_is_adopted() {
     let scene = Scene::new("svc-go").await;
     let old =

@@ -22,6 +22,7 @@ use elastauth::{
         self,
         audit::{self, Audit, Grants, Target},
         metrics::Metrics,
+        skew::Skew,
     },
 };
 use serde_json::{Value, json};
@@ -59,7 +60,7 @@ impl House {
         let config = audit::Config { target: Target::File(path.clone()), grants };
         let audit = Audit::start(&config, clock.clone(), metrics.clone()).unwrap();
         let standin = StandIn::start(&tasks).await.unwrap();
-        let cluster = Cluster::watched(cluster_config(&standin), clock.clone(), &metrics).unwrap();
+        let cluster = Cluster::watched(cluster_config(&standin), clock.clone(), &metrics, &Skew::default()).unwrap();
         let ledger = Ledger::new(&ledger::Config { capacity: 100 });
         let broker =
             Broker::watched(broker_config(), cluster, ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone()).unwrap();
@@ -126,6 +127,7 @@ fn broker_config() -> broker::Config {
         hash: HashMode::Auto,
         adopt: Adopt::ElastauthGo,
         writes_per_minute: 1,
+        new_per_minute: 10_000,
         dry_run: false,
     }
 }

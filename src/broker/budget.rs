@@ -1,4 +1,4 @@
-//! How often one user may be written.
+//! How often one user may be written, and how many may be made.
 //!
 //! A native user has one set of roles. Two live sessions of one user with different groups would pull at it with every request; where no
 //! order tells which is the newer, the pulling is bounded and the request that would flip it back is refused.
@@ -27,12 +27,39 @@ impl Budget {
     pub(super) fn take(&self, user: &Username, now: Timestamp) -> bool {
         let full = u64::from(self.a_minute) * 1_000;
         let Ok(buckets) = self.buckets.lock() else { return false };
-        // A bucket from the future (a clock set back) is as good as none: it would else stay empty until the old time comes round again.
-        let (left, then) = buckets.get(user).filter(|(_, then)| *then <= now).unwrap_or((full, now));
-        let elapsed = now.0.saturating_sub(then.0).min(MINUTE_MS);
-        // A refusal changes nothing: rounding at each of many would keep the bucket empty for ever.
-        let Some(after) = full.min(left + elapsed * full / MINUTE_MS).checked_sub(1_000) else { return false };
+        let Some(after) = drawn(full, buckets.get(user), now) else { return false };
         buckets.insert(user.clone(), (after, now));
+        true
+    }
+}
+
+/// One draw from a bucket that holds `full` thousandths and is filled again evenly over a minute: what is left then, or nothing where it does not suffice.
+fn drawn(full: u64, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
+    // A bucket from the future (a clock set back) is as good as none: it would else stay empty until the old time comes round again.
+    let (left, then) = bucket.filter(|(_, then)| *then <= now).unwrap_or((full, now));
+    let elapsed = now.0.saturating_sub(then.0).min(MINUTE_MS);
+    // A refusal changes nothing: rounding at each of many would keep the bucket empty for ever.
+    full.min(left + elapsed * full / MINUTE_MS).checked_sub(1_000)
+}
+
+/// The one bucket of users whom the cluster gets anew. Somebody who makes names up, behind a gateway that is believed, could else fill the cluster, the store
+/// and the memory with them.
+#[derive(Debug)]
+pub(super) struct Arrivals {
+    a_minute: u32,
+    bucket: Mutex<Option<(u64, Timestamp)>>,
+}
+
+impl Arrivals {
+    pub(super) fn new(a_minute: u32) -> Self {
+        Self { a_minute, bucket: Mutex::default() }
+    }
+
+    /// Takes one new user; `false` when none is left.
+    pub(super) fn take(&self, now: Timestamp) -> bool {
+        let Ok(mut bucket) = self.bucket.lock() else { return false };
+        let Some(after) = drawn(u64::from(self.a_minute) * 1_000, *bucket, now) else { return false };
+        *bucket = Some((after, now));
         true
     }
 }
@@ -58,6 +85,13 @@ mod tests {
         assert!((6_002..12_000).all(|ms| !budget.take(&user, Timestamp(start.0 + ms))));
         assert!(budget.take(&user, Timestamp(start.0 + 12_002)));
         assert!((0..10).all(|_| budget.take(&user, Timestamp(start.0 + 600_000))));
+    }
+
+    #[test]
+    fn a_minutes_worth_of_new_users_and_then_as_they_come() {
+        let arrivals = Arrivals::new(600);
+        assert_eq!((0..10_000).filter(|_| arrivals.take(Timestamp(5_000))).count(), 600);
+        assert_eq!((0..1_000).filter(|ms| arrivals.take(Timestamp(5_001 + ms))).count(), 10);
     }
 
     #[test]

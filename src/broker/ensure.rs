@@ -4,15 +4,15 @@
 //! reading before writing is what respects an administrator who has disabled the user, and users that are not ours.
 
 use super::{
-    Adopt, BrokerError,
-    budget::Budget,
+    Adopt, BrokerError, Guest,
+    budget::{Arrivals, Budget},
     derive::{Derivers, Password},
     document::{Document, Owner, groups_of, owner},
     doubt::Doubts,
     order::Order,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     cluster::{self, CallError, Cluster, Fate, User, Whoami},
     ledger::{Boarding, Ledger},
     model::{Group, Role},
@@ -36,10 +36,14 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-/// Flights that talk to the cluster at once. Enough to hide its latency, too few to crowd out its other work.
+/// Flights that talk to the cluster at once, and how many of them for strangers. Enough to hide its latency, too few to crowd out its other work.
 const CONVERSATIONS: usize = 64;
-/// Writes at once. A cluster that hashes slowly has few threads for it; more only wait there instead of here.
+const OF_STRANGERS: usize = 48;
+/// Writes at once, and how many of them of strangers. A cluster that hashes slowly has few threads for it; more only wait there instead of here.
 const WRITES: usize = 16;
+const WRITES_OF_STRANGERS: usize = 12;
+/// How long a flight queues for a place. Whoever waited longer would get it when the request that wanted it is about to give up.
+const QUEUE: Duration = Duration::from_secs(1);
 
 /// Everything that a flight needs.
 #[derive(Debug)]
@@ -54,8 +58,9 @@ pub(super) struct Ensure {
     audit: Audit,
     adopt: Adopt,
     budget: Budget,
-    conversations: Semaphore,
-    writes: Semaphore,
+    arrivals: Arrivals,
+    conversations: Places,
+    writes: Places,
     expiration: Duration,
     /// Whether passwords go as a cheap hash. Set to false for good by a cluster that refuses one and takes the password.
     hashed: AtomicBool,
@@ -82,62 +87,73 @@ impl Ensure {
             doubts: Doubts::new(config.expiration),
             adopt: config.adopt,
             budget: Budget::new(config.writes_per_minute),
-            conversations: Semaphore::new(CONVERSATIONS),
-            writes: Semaphore::new(WRITES),
+            arrivals: Arrivals::new(config.new_per_minute),
+            conversations: Places::new(CONVERSATIONS, OF_STRANGERS),
+            writes: Places::new(WRITES, WRITES_OF_STRANGERS),
             expiration: config.expiration,
             hashed: AtomicBool::new(config.hash == super::HashMode::Auto),
         }
     }
 
-    /// One flight. Afterwards the ledger knows what stands.
-    pub(super) async fn fly(&self, document: &Document) -> Result<(), BrokerError> {
-        let agreed = self.agree(document).await;
+    /// One flight. Afterwards the ledger knows what stands. A write begins only if it still may.
+    pub(super) async fn fly(&self, document: &Document, guest: Guest, may_write: impl Fn(Timestamp) -> bool) -> Result<Flown, BrokerError> {
+        let agreed = self.agree(document, guest, may_write).await;
         self.metrics.ensured(match &agreed {
-            Ok(None) => Step::Confirmed,
-            Ok(Some(reason)) => reason.step(),
+            Ok(Agreement::Stood) => Step::Confirmed,
+            Ok(Agreement::Written(reason)) => reason.step(),
+            Ok(Agreement::TooLate) => return Ok(Flown::TooLate),
             Err(error) if error.is_final() => Step::Refused,
             Err(_) => Step::Failed,
         });
         match agreed {
-            Ok(None) => self.audited(document, Kind::UserConfirmed, None),
-            Ok(Some(reason)) => self.audited(document, reason.kind(), Some(reason.text())),
+            Ok(Agreement::Written(reason)) => self.audited(document, reason.kind(), Some(reason.text())),
+            Ok(Agreement::Stood | Agreement::TooLate) => self.audited(document, Kind::UserConfirmed, None),
             // A write that failed has its own line; a refusal gets one with the request that is turned away.
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(Flown::Agreed)
     }
 
-    /// Makes the cluster agree; says why it had to be written, if it had.
-    async fn agree(&self, document: &Document) -> Result<Option<Reason>, BrokerError> {
+    /// Makes the cluster agree; says what that took.
+    async fn agree(&self, document: &Document, guest: Guest, may_write: impl Fn(Timestamp) -> bool) -> Result<Agreement, BrokerError> {
         let mut boarding = self.ledger.board(document.aim()).await;
         if self.is_vouched_for(&boarding) {
-            return Ok(None);
+            return Ok(Agreement::Stood);
         }
-        let _turn = turn(&self.conversations).await?;
         let user = document.identity().user();
         if self.doubts.about(user, self.clock.now()) {
             boarding.keep_to_ourselves();
         }
         let password = self.password(document);
-        let ours = match self.ask(document, &password).await? {
+        let conversation = self.conversations.queue(guest).await?;
+        let answer = self.ask(document, &password).await?;
+        // Whoever queues for a write keeps nobody from asking: writes that hang must not hold up those who have only to be confirmed.
+        drop(conversation);
+        let ours = match answer {
             Answer::Stands(_) => {
                 self.ledger.confirmed(&boarding, self.clock.now());
                 self.metrics.remembered(self.ledger.len());
-                return Ok(None);
+                return Ok(Agreement::Stood);
             }
             Answer::LogsIn => true,
             Answer::Refused => false,
         };
         // The place among the writes is taken before the user is read: between the last look and the write there must be no queue, in which an
         // administrator's switch would go unseen.
-        let _turn = turn(&self.writes).await?;
+        let _place = self.writes.queue(guest).await?;
         let (_found, reason) = self.look(document, ours).await?;
         let reason = reason?;
+        if !may_write(self.clock.now()) {
+            return Ok(Agreement::TooLate);
+        }
         if reason == Reason::Changed && !self.budget.take(user, self.clock.now()) {
             self.metrics.over_budget();
             return Err(BrokerError::WriteBudget);
         }
-        self.write(document, &mut boarding, &password, reason).await.map(|()| Some(reason))
+        if reason == Reason::Absent && !self.arrivals.take(self.clock.now()) {
+            return Err(BrokerError::NewUsers);
+        }
+        self.write(document, &mut boarding, &password, reason).await.map(|()| Agreement::Written(reason))
     }
 
     /// What a flight would find and do. It asks, and changes nothing.
@@ -257,7 +273,8 @@ impl Ensure {
     fn is_vouched_for(&self, boarding: &Boarding) -> bool {
         let now = self.clock.now();
         let Some(seen) = boarding.vouched() else { return false };
-        let vouched = now.since(seen).is_some_and(|age| age < self.expiration) && !self.doubts.about(boarding.user(), seen);
+        let believed = super::believed(boarding.user(), seen, self.expiration);
+        let vouched = now.since(seen).is_some_and(|age| age < believed) && !self.doubts.about(boarding.user(), seen);
         if vouched {
             self.ledger.adopt(boarding, seen, now);
             self.metrics.remembered(self.ledger.len());
@@ -281,12 +298,49 @@ impl Ensure {
     }
 }
 
-/// Queues for a place, in the order of coming. Whoever queues longer than a request waits gives up: nobody is waiting for it any more.
-async fn turn(places: &Semaphore) -> Result<SemaphorePermit<'_>, BrokerError> {
-    match timeout(super::PATIENCE, places.acquire()).await {
-        Ok(Ok(place)) => Ok(place),
-        Ok(Err(_)) | Err(_) => Err(BrokerError::Busy),
+/// Places that are queued for in the order of coming. Strangers have a queue of their own to their share of the places: a flood of them is never in front of
+/// somebody who is known.
+#[derive(Debug)]
+struct Places {
+    all: Semaphore,
+    of_strangers: Semaphore,
+}
+
+impl Places {
+    fn new(all: usize, of_strangers: usize) -> Self {
+        Self { all: Semaphore::new(all), of_strangers: Semaphore::new(of_strangers) }
     }
+
+    /// A place, for as long as it is held. Whoever queues too long gives up.
+    async fn queue(&self, guest: Guest) -> Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>), BrokerError> {
+        let queue = async {
+            let own = match guest {
+                Guest::Known => None,
+                Guest::Stranger => Some(self.of_strangers.acquire().await.ok()?),
+            };
+            Some((own, self.all.acquire().await.ok()?))
+        };
+        timeout(QUEUE, queue).await.ok().flatten().ok_or(BrokerError::Busy)
+    }
+}
+
+/// How a flight ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flown {
+    /// The cluster has the user as he should be.
+    Agreed,
+    /// It has not, and the period of the password is too near its end to write.
+    TooLate,
+}
+
+/// What it took to make the cluster agree.
+enum Agreement {
+    /// Nothing: the user stood as he should.
+    Stood,
+    /// A write.
+    Written(Reason),
+    /// It would take a write, and that may not begin any more.
+    TooLate,
 }
 
 /// What asking as the user gave.

@@ -1,6 +1,6 @@
 //! At most one change a user at a time, finished even if nobody waits for it any more.
 
-use super::BrokerError;
+use super::{BrokerError, Guest};
 use crate::{
     clock::{Clock, Timestamp},
     model::{Fingerprint, Username},
@@ -13,10 +13,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Users with work in hand or a fresh failure. Each waits for a handful of calls; more than this is a flood, and shedding keeps it small.
 const MOST: usize = 4_096;
+/// How many of them may be strangers: the others are for those who are known.
+const STRANGERS: usize = 3_072;
 /// How long a failure answers those who ask for the same again: a cluster that is down is asked once a second for a user, not once a request.
 const FAILURE_LASTS: Duration = Duration::from_secs(1);
 
@@ -27,6 +29,7 @@ type Outcome = Option<Result<(), BrokerError>>;
 #[derive(Debug)]
 pub(super) struct Flights {
     table: Arc<Mutex<HashMap<Username, Flight>>>,
+    strangers: Arc<Semaphore>,
     tasks: Tasks,
     clock: Clock,
     metrics: Metrics,
@@ -49,16 +52,16 @@ pub(super) enum Landing {
 
 impl Flights {
     pub(super) fn new(tasks: Tasks, clock: Clock, metrics: Metrics) -> Self {
-        Self { table: Arc::default(), tasks, clock, metrics }
+        Self { table: Arc::default(), strangers: Arc::new(Semaphore::new(STRANGERS)), tasks, clock, metrics }
     }
 
     /// Joins the flight of this user or starts one with `work`, on its own task: a client that hangs up must not cut a change in half.
     /// Dropping the wait does not touch the flight.
-    pub(super) async fn join<F>(&self, user: &Username, fingerprint: Fingerprint, work: impl FnOnce() -> F) -> Landing
+    pub(super) async fn join<F>(&self, user: &Username, guest: Guest, fingerprint: Fingerprint, work: impl FnOnce() -> F) -> Landing
     where
         F: Future<Output = Result<(), BrokerError>> + Send + 'static,
     {
-        let (aim, mut landing) = match self.board(user, fingerprint, work) {
+        let (aim, mut landing) = match self.board(user, guest, fingerprint, work) {
             Ok(boarded) => boarded,
             Err(refused) => return Landing::Same(Err(refused)),
         };
@@ -67,9 +70,18 @@ impl Flights {
         if aim == fingerprint { Landing::Same(outcome.unwrap_or(Err(BrokerError::Crashed))) } else { Landing::Other }
     }
 
+    /// Forgets a failure that would answer whoever asks next.
+    pub(super) fn forgive(&self, user: &Username) {
+        let mut table = lock(&self.table);
+        if matches!(table.get(user), Some(Flight::Failed { .. })) {
+            table.remove(user);
+        }
+    }
+
     fn board<F>(
         &self,
         user: &Username,
+        guest: Guest,
         fingerprint: Fingerprint,
         work: impl FnOnce() -> F,
     ) -> Result<(Fingerprint, watch::Receiver<Outcome>), BrokerError>
@@ -91,10 +103,18 @@ impl Flights {
                 Flight::Aloft { landing, .. } => landing.has_changed().is_ok(),
                 Flight::Failed { since, .. } => is_fresh(*since, now),
             });
+            // Failures are kept to spare the cluster a question. They must not keep anybody out.
+            if table.len() >= MOST && guest == Guest::Known {
+                table.retain(|_, flight| matches!(flight, Flight::Aloft { .. }));
+            }
             if table.len() >= MOST && !table.contains_key(user) {
                 return Err(BrokerError::Busy);
             }
         }
+        let place = match guest {
+            Guest::Known => None,
+            Guest::Stranger => Some(Arc::clone(&self.strangers).try_acquire_owned().map_err(|_| BrokerError::Busy)?),
+        };
         let (done, landing) = watch::channel(None);
         table.insert(user.clone(), Flight::Aloft { fingerprint, landing: landing.clone() });
         drop(table);
@@ -102,7 +122,7 @@ impl Flights {
         let aloft = self.metrics.flight();
         self.tasks.spawn(async move {
             let result = work.await;
-            drop(aloft);
+            drop((aloft, place));
             let mut table = lock(&table);
             match &result {
                 // The limit judges each request anew: the one that keeps the roles as they are may pass. So does the order: a newer token may say the same.
@@ -154,7 +174,7 @@ mod tests {
                 let (flights, writes) = (Arc::clone(&flights), Arc::clone(&writes));
                 async move {
                     flights
-                        .join(&user(), ONE, || async move {
+                        .join(&user(), Guest::Known, ONE, || async move {
                             tokio::time::sleep(Duration::from_millis(30)).await;
                             writes.fetch_add(1, Ordering::Relaxed);
                             Ok(())
@@ -174,13 +194,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn another_aim_waits_for_the_one_in_the_air() {
         let ((flights, _), user) = (flights(), user());
-        let first = flights.join(&user, ONE, || async {
+        let first = flights.join(&user, Guest::Known, ONE, || async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok(())
         });
         let second = async {
             tokio::task::yield_now().await;
-            flights.join(&user, TWO, || async { unreachable!("one flight a user") }).await
+            flights.join(&user, Guest::Known, TWO, || async { unreachable!("one flight a user") }).await
         };
         assert_eq!(tokio::join!(first, second), (Landing::Same(Ok(())), Landing::Other));
     }
@@ -189,15 +209,15 @@ mod tests {
     async fn a_flight_that_crashed_leaves_the_way_free() {
         let (flights, _) = flights();
         let crash = || async { std::panic::resume_unwind(Box::new("crash")) };
-        assert_eq!(flights.join(&user(), ONE, crash).await, Landing::Same(Err(BrokerError::Crashed)));
-        assert_eq!(flights.join(&user(), ONE, || async { Ok(()) }).await, Landing::Same(Ok(())));
+        assert_eq!(flights.join(&user(), Guest::Known, ONE, crash).await, Landing::Same(Err(BrokerError::Crashed)));
+        assert_eq!(flights.join(&user(), Guest::Known, ONE, || async { Ok(()) }).await, Landing::Same(Ok(())));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_hangs_up_does_not_cut_the_work() {
         let ((flights, _), user, written) = (flights(), user(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&written);
-        let wait = flights.join(&user, ONE, || async move {
+        let wait = flights.join(&user, Guest::Known, ONE, || async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             count.fetch_add(1, Ordering::Relaxed);
             Ok(())
@@ -212,20 +232,46 @@ mod tests {
     async fn a_failure_answers_for_a_second_and_only_those_who_ask_for_the_same() {
         let (flights, ms) = flights();
         let failed = || Landing::Same(Err(BrokerError::Late));
-        assert_eq!(flights.join(&user(), ONE, || async { Err(BrokerError::Late) }).await, failed());
-        assert_eq!(flights.join(&user(), ONE, || async { Ok(()) }).await, failed());
+        assert_eq!(flights.join(&user(), Guest::Known, ONE, || async { Err(BrokerError::Late) }).await, failed());
+        assert_eq!(flights.join(&user(), Guest::Known, ONE, || async { Ok(()) }).await, failed());
         ms.fetch_add(1_000, Ordering::Relaxed);
-        assert_eq!(flights.join(&user(), ONE, || async { Ok(()) }).await, Landing::Same(Ok(())));
-        assert_eq!(flights.join(&user(), ONE, || async { Err(BrokerError::Late) }).await, failed());
-        assert_eq!(flights.join(&user(), TWO, || async { Ok(()) }).await, Landing::Same(Ok(())));
+        assert_eq!(flights.join(&user(), Guest::Known, ONE, || async { Ok(()) }).await, Landing::Same(Ok(())));
+        assert_eq!(flights.join(&user(), Guest::Known, ONE, || async { Err(BrokerError::Late) }).await, failed());
+        assert_eq!(flights.join(&user(), Guest::Known, TWO, || async { Ok(()) }).await, Landing::Same(Ok(())));
     }
 
     #[tokio::test]
     async fn a_clock_set_back_ends_a_failure() {
         let (flights, ms) = flights();
         let failed = || Landing::Same(Err(BrokerError::Late));
-        assert_eq!(flights.join(&user(), ONE, || async { Err(BrokerError::Late) }).await, failed());
+        assert_eq!(flights.join(&user(), Guest::Known, ONE, || async { Err(BrokerError::Late) }).await, failed());
         ms.fetch_sub(500_000, Ordering::Relaxed);
-        assert_eq!(flights.join(&user(), ONE, || async { Ok(()) }).await, Landing::Same(Ok(())));
+        assert_eq!(flights.join(&user(), Guest::Known, ONE, || async { Ok(()) }).await, Landing::Same(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_strangers_leaves_room_for_those_who_are_known() {
+        let (flights, _) = flights();
+        let name = |n: usize| Username::parse(&format!("stranger-{n}")).unwrap();
+        let mut waits = Vec::new();
+        for n in 0..2 * MOST {
+            let flights = Arc::clone(&flights);
+            let mut wait =
+                Box::pin(
+                    async move { flights.join(&name(n), Guest::Stranger, ONE, std::future::pending::<Result<(), BrokerError>>).await },
+                );
+            match futures_util::poll!(&mut wait) {
+                std::task::Poll::Pending => waits.push(wait),
+                std::task::Poll::Ready(landing) => assert_eq!(landing, Landing::Same(Err(BrokerError::Busy))),
+            }
+        }
+        assert_eq!(waits.len(), STRANGERS);
+        // The other places are full of fresh failures.
+        for n in 0..MOST {
+            let failed = || async { Err(BrokerError::Late) };
+            let landing = flights.join(&Username::parse(&format!("known-{n}")).unwrap(), Guest::Known, ONE, failed).await;
+            assert_eq!(landing, Landing::Same(Err(BrokerError::Late)));
+        }
+        assert_eq!(flights.join(&user(), Guest::Known, ONE, || async { Ok(()) }).await, Landing::Same(Ok(())));
     }
 }

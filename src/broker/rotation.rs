@@ -8,6 +8,11 @@ use jiff::{
 };
 use std::{fmt, time::Duration};
 
+/// No write begins so shortly before a boundary. One that took longer than this and the grace would undo what another replica has written for the next period, and
+/// with it logins that were already handed out. A cluster writes a user in tens of milliseconds.
+const LEAD: Duration = Duration::from_secs(1);
+/// How long a request may wait for a boundary and through its grace, so that it is still answered in time.
+const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 const DAY: Duration = Duration::from_hours(24);
 /// Windows that are laid down at the start, in days. A process does not run for longer than that; if it does, its windows follow each other at plain
 /// distances.
@@ -89,6 +94,7 @@ pub(super) struct Rotation {
     /// Users move to the present key at their first boundary from here on.
     key_since: Timestamp,
     grace: Duration,
+    lead: Duration,
 }
 
 enum Boundaries {
@@ -113,12 +119,31 @@ impl Rotation {
             (period, None) => Boundaries::Spread { period },
             (_, Some(window)) => windows(period, window, now),
         };
-        Self { boundaries, key_since, grace }
+        // However short the periods are, most of each is free.
+        let lead = LEAD.min(LONGEST_WAIT.saturating_sub(grace)).min(if period.is_zero() { LEAD } else { period / 4 });
+        Self { boundaries, key_since, grace, lead }
+    }
+
+    /// Whether a write for this turn may still begin: the period goes on for long enough that the write will have landed before another replica writes for the
+    /// next one.
+    pub(super) fn may_write(&self, user: &Username, turn: Turn, now: Timestamp) -> bool {
+        self.is_same_period(user, turn, now) && self.is_same_period(user, turn, now.after(self.lead))
+    }
+
+    /// Whether the period of this turn is not over.
+    pub(super) fn is_same_period(&self, user: &Username, turn: Turn, now: Timestamp) -> bool {
+        let then = self.turn(user, now);
+        (then.epoch, then.key) == (turn.epoch, turn.key)
+    }
+
+    /// How long before a boundary no write begins.
+    pub(super) fn lead(&self) -> Duration {
+        self.lead
     }
 
     /// Where this user stands now.
     pub(super) fn turn(&self, user: &Username, now: Timestamp) -> Turn {
-        let place = || place_of(user.as_str());
+        let place = || user.place();
         let (epoch, began) = match &self.boundaries {
             // The change of key is the one boundary there is.
             Boundaries::Never if now >= self.key_since => (0, self.key_since.0),
@@ -143,15 +168,6 @@ impl fmt::Debug for Rotation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rotation").field("grace", &self.grace).finish_non_exhaustive()
     }
-}
-
-/// A user's place in every period: FNV-1a, and the finish of `SplitMix64` that spreads similar names. It only has to be even and the same everywhere, and
-/// each request pays for it.
-fn place_of(name: &str) -> u64 {
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// One window every so many days, counted from 1970, so that a start on another day lays down the same ones.
@@ -220,6 +236,24 @@ mod tests {
     }
 
     #[test]
+    fn no_write_begins_shortly_before_a_boundary_or_after_it() {
+        let (rotation, alice) = (plain(Duration::from_mins(1)), user("alice"));
+        let start = Timestamp(1_700_000_000_000);
+        let turn = rotation.turn(&alice, start);
+        let may = |ms: u64| rotation.may_write(&alice, turn, Timestamp(start.0 + ms));
+        let boundary = (0..60_001).find(|ms| rotation.turn(&alice, Timestamp(start.0 + ms)).epoch != turn.epoch).unwrap();
+        for ms in 0..70_000 {
+            assert_eq!(may(ms), ms + 1_000 < boundary, "{ms} of {boundary}");
+        }
+        let never = plain(Duration::ZERO);
+        assert!(never.may_write(&alice, never.turn(&alice, start), start));
+        // A short period is not taken up by it, and neither is a request's patience.
+        assert_eq!(plain(Duration::from_secs(2)).lead(), Duration::from_millis(500));
+        let long = Rotation::new(DAY, None, Timestamp(0), Duration::from_millis(1_500), Timestamp(0));
+        assert_eq!(long.lead(), Duration::ZERO);
+    }
+
+    #[test]
     fn users_turn_at_different_times_and_never_where_rotation_is_off() {
         let rotation = plain(DAY);
         let offsets: HashSet<u64> = (0..100)
@@ -234,7 +268,7 @@ mod tests {
     fn places_are_even_over_the_period() {
         let mut hours = [0_u32; 24];
         for n in 0..24_000 {
-            let hour = usize::try_from(place_of(&format!("user-{n}")) % 24).unwrap();
+            let hour = usize::try_from(user(&format!("user-{n}")).place() % 24).unwrap();
             hours[hour] += 1;
         }
         assert!(hours.iter().all(|users| (850..1_150).contains(users)), "{hours:?}");

@@ -12,6 +12,7 @@ use crate::{
     idp::{Idp, What},
     ledger::{self, Ledger, StoreConfig},
     shutdown::Tasks,
+    telemetry::skew::Skew,
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -97,7 +98,7 @@ async fn clock(config: &oidc::ProviderConfig) -> Option<Tried> {
 async fn store(config: &config::Config) -> Option<Tried> {
     let (what, tasks) = (|kind: &str| format!("cache.type: {kind}"), Tasks::default());
     let StoreConfig::Redis(..) = &config.store else { return None };
-    let tried = match Ledger::start(&ledger::Config { capacity: 1 }, config.store.clone(), &Clock::System, &tasks) {
+    let tried = match Ledger::start(&ledger::Config { capacity: 1 }, config.store.clone(), &Clock::System, &tasks, &Skew::default()) {
         Err(error) => Tried { what: what("redis"), ok: false, found: reason(&error) },
         Ok(ledger) => {
             let mut state = ledger.store_state();

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::telemetry::{
     metrics::{Call, CallEnd, Metrics},
+    skew::{Skew, Witness},
     traces::{self, Active},
 };
 use arc_swap::ArcSwap;
@@ -79,6 +80,7 @@ pub(super) struct Caller {
     nodes: Nodes,
     timeouts: Timeouts,
     metrics: Metrics,
+    skew: Skew,
     reads: Semaphore,
     writes: Semaphore,
 }
@@ -98,9 +100,9 @@ pub(super) struct Ask<'a> {
 }
 
 impl Caller {
-    pub(super) fn new(nodes: Nodes, tls: rustls::ClientConfig, timeouts: Timeouts, metrics: Metrics) -> Self {
+    pub(super) fn new(nodes: Nodes, tls: rustls::ClientConfig, timeouts: Timeouts, metrics: Metrics, skew: Skew) -> Self {
         let client = ArcSwap::from_pointee(client(tls, timeouts.connect));
-        Self { client, nodes, timeouts, metrics, reads: Semaphore::new(MAX_READS), writes: Semaphore::new(MAX_WRITES) }
+        Self { client, nodes, timeouts, metrics, skew, reads: Semaphore::new(MAX_READS), writes: Semaphore::new(MAX_WRITES) }
     }
 
     /// From the next call on, over connections of its own. Calls under way finish as they began.
@@ -197,6 +199,7 @@ impl Caller {
         let name = &node.name;
         let (request, sent) =
             request(node, ask, span).map_err(|error| CallError::not_sent(name, Unsent::Unsendable, Some(Arc::new(error))))?;
+        let asked = self.skew.now();
         let mut response = pin!(self.client.load().request(request));
         let response = match timeout_at(departure, &mut response).await {
             Ok(response) => response,
@@ -213,6 +216,9 @@ impl Caller {
             }
         })?;
         let (head, body) = response.into_parts();
+        if let Some(date) = head.headers.get(header::DATE) {
+            self.skew.dated(Witness::Cluster, date, asked);
+        }
         let (body, source) = match whole(body, deadline).await {
             Ok(body) => (Ok(body), None),
             Err((loss, source)) => (Err(loss), source),

@@ -106,12 +106,14 @@ table! {
     ADOPT: "users.adopt", Kind::OneOf(&[yes("never"), yes("elastauth-go"), yes("any")]), default = "elastauth-go";
     /// How often one user may be written in a minute before his requests are refused.
     WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
+    /// How many users whom the cluster does not have one replica makes in a minute. Beyond it strangers get 503; who is known is not touched by it.
+    NEW_PER_MINUTE: "users.new_per_minute", Kind::Number(1, 1_000_000), default = "1000";
 
     /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
     EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";
     /// Where it is remembered which users stand in the cluster.
     CACHE_TYPE: "cache.type", Kind::OneOf(&[yes("memory"), yes("redis"), yes("file")]), default = "memory", old = &["cache_type"];
-    /// How long that is believed without asking the cluster again.
+    /// How long that is believed at most without asking the cluster again. Each check draws a time between half of it and all of it, so that checks spread.
     CACHE_EXPIRATION: "cache.expiration", Kind::Duration(100, 31 * DAY), default = "1h", old = &["cache_expire"];
     /// How many users are remembered in memory. The default holds a million with room to spare; memory is taken as they come.
     CACHE_CAPACITY: "cache.capacity", Kind::Number(1, 100_000_000), default = "1200000";

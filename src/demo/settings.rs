@@ -59,6 +59,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             adopt: broker::Adopt::Never,
             // People click: ten a minute would be reached by toggling groups.
             writes_per_minute: 120,
+            new_per_minute: 10_000,
             dry_run: false,
         },
         cluster: cluster::Config {

@@ -76,6 +76,7 @@ impl StandIn {
             calls: Mutex::default(),
             faults: Mutex::default(),
             stopped: tokio_util::sync::CancellationToken::new(),
+            date: Mutex::default(),
             tasks: tasks.clone(),
         });
         tasks.spawn(node::accept(listener, tls, Arc::clone(&node)));
@@ -124,6 +125,12 @@ impl StandIn {
         self.node.calls.held().count()
     }
 
+    /// The most calls that this node had at once since this was last asked.
+    #[must_use]
+    pub fn busiest(&self) -> u64 {
+        self.node.calls.held().busiest()
+    }
+
     /// Empties the record of calls; [`Self::count`] goes on.
     pub fn forget_calls(&self) {
         self.node.calls.held().forget();
@@ -155,6 +162,12 @@ impl StandIn {
     /// Lets this node misbehave from the next call on. The first fault set that fits a call hits it.
     pub fn fault(&self, fault: Fault) {
         self.node.faults.held().add(fault);
+    }
+
+    /// Puts this `Date` on every answer of this node from now on, as one whose clock is off would. A real Elasticsearch sends none; what stands in front
+    /// of it may.
+    pub fn set_date(&self, date: HeaderValue) {
+        *self.node.date.held() = Some(date);
     }
 
     /// Good weather again. Calls that hang already go on hanging.

@@ -7,12 +7,13 @@
 mod disk;
 
 use super::{
-    Aim, Found, Front, Scope, lock,
+    Aim, Boarding, FLUX, Found, Front, NO_FINGERPRINT, Scope, lock,
     redis::DEADLINE,
-    seal::{Fact, Kind, Name, Seals},
+    seal::{Fact, Kind, Name, Seals, claimed},
 };
 use crate::{
     clock::{Clock, Timestamp},
+    model::Username,
     shutdown::Tasks,
 };
 use disk::{Disk, Record};
@@ -22,7 +23,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +35,8 @@ use tracing::{error, info, warn};
 
 /// Records on their way to the disk, about 150 bytes each. What finds no room is not lost: the file is then written anew from the table.
 const QUEUE: usize = 8_192;
+/// How often a full table is rid of what is too old.
+const PRUNE: Duration = Duration::from_mins(1);
 /// Records in one go to the disk.
 const BATCH: usize = 1_024;
 
@@ -51,6 +54,8 @@ struct Shared {
     clock: Clock,
     /// Something is missing in the file, or there is something wrong in it.
     rewrite: AtomicBool,
+    /// When the full table was last rid of what is too old.
+    pruned: AtomicU64,
     trouble: Mutex<Option<&'static str>>,
 }
 
@@ -70,6 +75,7 @@ impl File {
             lasts: scope.expiration,
             clock: clock.clone(),
             rewrite: AtomicBool::new(true),
+            pruned: AtomicU64::new(0),
             trouble: Mutex::new(None),
         });
         match Disk::take(folder, capacity) {
@@ -98,35 +104,49 @@ impl File {
         let seal = self.shared.seals.of(aim.under);
         let name = seal.name(&aim.user);
         let raw = lock(&self.shared.known).get(&name).cloned()?;
-        Some(Found { fact: seal.open(&name, &raw).ok(), raw: Some(raw) })
+        let fact = seal.open(&name, &raw).ok().filter(|fact| self.shared.is_worth_keeping(fact));
+        Some(Found { fact, raw: Some(raw) })
     }
 
-    /// Takes back what the file says, before a write makes it wrong.
+    /// Puts "in flux" in the place of what the file says, before a write makes it wrong. It outlives the process: a write that is lost on its way may come
+    /// late, and who starts next must know.
     pub(super) async fn begin_write(&self, aim: &Aim, now: Timestamp) {
         let seal = self.shared.seals.of(aim.under);
         let name = seal.name(&aim.user);
-        if lock(&self.shared.known).remove(&name).is_none() {
-            return;
-        }
         let flux = Fact { kind: Kind::InFlux, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
+        let value = seal.close(&name, &flux);
         let (done, written) = oneshot::channel();
-        self.put(Line { record: Record { name, value: seal.close(&name, &flux) }, done: Some(done) });
-        // Late or never, the write goes on.
-        let _best_effort = timeout(DEADLINE, written).await;
+        let old = self.shared.keep(name, value.clone());
+        self.put(Line { record: Record { name, value }, done: Some(done) });
+        if old.as_deref().and_then(claimed).is_some_and(|fact| fact.kind == Kind::Stands) {
+            // Late or never, the write goes on.
+            let _best_effort = timeout(DEADLINE, written).await;
+        }
+    }
+
+    /// Takes away what the file says about the user.
+    pub(super) fn forget(&self, user: &Username) {
+        for seal in self.shared.seals.all() {
+            let name = seal.name(user);
+            if lock(&self.shared.known).remove(&name).is_some() {
+                // A write that began in 1970 is long over: nothing stands, and nothing is under way.
+                let nothing = Fact { kind: Kind::InFlux, epoch: 0, fingerprint: NO_FINGERPRINT, at: Timestamp(0) };
+                self.put(Line { record: Record { name, value: seal.close(&name, &nothing) }, done: None });
+            }
+        }
     }
 
     /// The user stands as the flight wanted it.
-    pub(super) fn stands(&self, aim: &Aim, now: Timestamp) {
+    pub(super) fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool) {
+        if !written && boarding.others_write() {
+            // What stands now may yet be undone by a write that was lost.
+            return;
+        }
+        let aim = &boarding.aim;
         let seal = self.shared.seals.of(aim.under);
         let name = seal.name(&aim.user);
         let value = seal.close(&name, &Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now });
-        {
-            let mut known = lock(&self.shared.known);
-            if known.len() >= self.shared.capacity && !known.contains_key(&name) {
-                return;
-            }
-            known.insert(name, value.clone());
-        }
+        let _old = self.shared.keep(name, value.clone());
         self.put(Line { record: Record { name, value }, done: None });
     }
 
@@ -143,8 +163,8 @@ impl Shared {
         let (mut foreign, mut known) = (0_usize, HashMap::new());
         for Record { name, value } in records {
             match self.seals.open_value(&name, &value) {
-                Ok(Fact { kind: Kind::Stands, .. }) => drop(known.insert(name, value)),
-                Ok(Fact { kind: Kind::InFlux, .. }) => drop(known.remove(&name)),
+                Ok(fact) if self.is_worth_keeping(&fact) => drop(known.insert(name, value)),
+                Ok(_) => drop(known.remove(&name)),
                 Err(super::seal::Worthless::Foreign) => foreign += 1,
                 Err(super::seal::Worthless::Damaged) => {
                     warn!("the file in `cache.path` is damaged; it is set aside beside it, and the cluster is asked again");
@@ -156,18 +176,39 @@ impl Shared {
         if foreign > 0 {
             warn!(records = foreign, "the file in `cache.path` has records made with another `secret_key`; they are ignored");
         }
-        info!(users = known.len(), "users remembered from the file in `cache.path`");
+        let users = known.values().filter(|value| claimed(value).is_some_and(|fact| fact.kind == Kind::Stands)).count();
+        info!(users, "users remembered from the file in `cache.path`");
         *lock(&self.known) = known;
     }
 
-    /// Everything that is still worth something.
-    fn snapshot(&self) -> Vec<Record> {
-        let now = self.clock.now();
+    /// Puts a value into the table, as far as it has room; what was there before comes back.
+    fn keep(&self, name: Name, value: Vec<u8>) -> Option<Vec<u8>> {
         let mut known = lock(&self.known);
-        known.retain(|name, value| {
-            let fact = self.seals.open_value(name, value);
-            fact.is_ok_and(|fact| now.since(fact.at).is_none_or(|age| age < self.lasts))
-        });
+        if known.len() < self.capacity || known.contains_key(&name) {
+            return known.insert(name, value);
+        }
+        drop(known);
+        // Whatever is too old goes when the file is written anew. That costs a look at everything, so it is not done for each who finds no room.
+        let (now, pruned) = (self.clock.now(), self.pruned.load(Ordering::Relaxed));
+        if now.since(Timestamp(pruned)).is_none_or(|age| age >= PRUNE) {
+            self.pruned.store(now.0, Ordering::Relaxed);
+            self.rewrite.store(true, Ordering::Release);
+        }
+        None
+    }
+
+    fn is_worth_keeping(&self, fact: &Fact) -> bool {
+        let lasts = match fact.kind {
+            Kind::Stands => self.lasts,
+            Kind::InFlux => FLUX,
+        };
+        self.clock.now().since(fact.at).is_none_or(|age| age < lasts)
+    }
+
+    /// Everything that is still worth something. What is in the table was proven when it came: flights wait for this lock.
+    fn snapshot(&self) -> Vec<Record> {
+        let mut known = lock(&self.known);
+        known.retain(|_, value| claimed(value).is_some_and(|fact| self.is_worth_keeping(&fact)));
         known.iter().map(|(name, value)| Record { name: *name, value: value.clone() }).collect()
     }
 

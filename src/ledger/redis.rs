@@ -9,6 +9,8 @@
 //! - A replica that only asked the cluster stores the answer only if nothing has changed in Redis since before it asked.
 //! - Every replica hears of each change (`hearing`) and drops what it remembers. Whoever cannot hear believes its memory for ten seconds.
 //! - After an outage nothing that was stored before it is believed: changes may be missing.
+//!
+//! (A long file: the three scripts and whoever sends them hold each other to these rules.)
 
 mod address;
 mod health;
@@ -20,12 +22,14 @@ pub use address::{Config, InvalidAddress, Node, Place};
 pub use link::SetUpError;
 
 use super::{
-    Aim, Boarding, Expected, Found, Front, Scope, lock,
-    seal::{Fact, Kind, Letter, News, SUBJECT, Seals, Worthless, claimed_key},
+    Aim, Boarding, Expected, FLUX, Found, Front, NO_FINGERPRINT, Others, Scope, lock,
+    seal::{Fact, Kind, Letter, News, SUBJECT, Seal, Seals, Worthless, claimed_key},
 };
 use crate::{
     clock::{Clock, Timestamp},
+    model::Username,
     shutdown::Tasks,
+    telemetry::skew::Skew,
 };
 use aws_lc_rs::rand;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -48,8 +52,9 @@ use tracing::warn;
 pub const DEADLINE: Duration = Duration::from_millis(50);
 /// How long an errand of the queue may take: nobody waits for it.
 const ERRAND: Duration = Duration::from_secs(1);
-/// How long "in flux" lies there: a write has 10 s, and one that was given up may be applied until the cluster's own time-outs have passed (90 s).
-const FLUX: Duration = Duration::from_secs(100);
+
+/// For how long a replica with another key is reported after its last sign: its beats come every two seconds.
+const FOREIGN: Duration = Duration::from_secs(30);
 
 /// Puts "in flux" in the place of what is there, tells everybody, and gives back what was there.
 const BEGIN: &str = "local old = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) redis.call('PUBLISH', ARGV[3], ARGV[4]) return old";
@@ -68,6 +73,7 @@ struct Shared {
     seals: Seals,
     front: Arc<Front>,
     clock: Clock,
+    skew: Skew,
     /// Stands before every name.
     prefix: String,
     channel: String,
@@ -82,6 +88,8 @@ struct Shared {
     /// When the last outage ended: what was stored before may have missed a change.
     outage_ended: AtomicU64,
     foreign_told: AtomicBool,
+    /// When something made with another key was last seen.
+    foreign_at: AtomicU64,
     damaged_told: AtomicBool,
     counts: Counts,
 }
@@ -97,7 +105,14 @@ struct Counts {
 
 impl Redis {
     /// Prepares the way and sets out on it; does not wait to arrive.
-    pub(super) fn start(config: &Config, scope: &Scope, front: Arc<Front>, clock: Clock, tasks: &Tasks) -> Result<Self, SetUpError> {
+    pub(super) fn start(
+        config: &Config,
+        scope: &Scope,
+        front: Arc<Front>,
+        clock: Clock,
+        tasks: &Tasks,
+        skew: &Skew,
+    ) -> Result<Self, SetUpError> {
         let health = Arc::new(Health::new(clock.clone()));
         let mut own = [0; 8];
         rand::fill(&mut own).map_err(|_| SetUpError::NoRandomness)?;
@@ -107,6 +122,7 @@ impl Redis {
             seals: Seals::new(&scope.key, scope.previous.as_ref(), &scope.cluster),
             front,
             clock,
+            skew: skew.clone(),
             prefix: format!("elastauth:{}:", scope.cluster),
             channel: format!("elastauth:{}", scope.cluster),
             lasts: scope.expiration,
@@ -116,6 +132,7 @@ impl Redis {
             wake_beat: Notify::new(),
             outage_ended: AtomicU64::new(0),
             foreign_told: AtomicBool::new(false),
+            foreign_at: AtomicU64::new(0),
             damaged_told: AtomicBool::new(false),
             counts: Counts::default(),
         });
@@ -176,6 +193,18 @@ impl Redis {
         }
     }
 
+    /// Takes away what lies there about the user, under whichever key, and tells the others.
+    pub(super) fn forget(&self, user: &Username) -> Others {
+        let shared = &self.0;
+        for seal in shared.seals.all() {
+            let letter = Letter { from: shared.own, news: News::Changed(user.clone(), NO_FINGERPRINT) };
+            if let Some(letter) = seal.close_letter(&letter) {
+                shared.put(Errand { key: shared.key_of(seal, user), what: What::Forget, letter });
+            }
+        }
+        if shared.link.is_up() { Others::Told } else { Others::ToldLater }
+    }
+
     /// The user stands as the flight wanted it; `alone` unless another replica has said something else meanwhile.
     pub(super) fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool, alone: bool) {
         let (shared, aim) = (&self.0, &boarding.aim);
@@ -200,7 +229,11 @@ impl Redis {
 
 impl Shared {
     fn key(&self, aim: &Aim) -> String {
-        format!("{}{}", self.prefix, BASE64_URL_SAFE_NO_PAD.encode(self.seals.of(aim.under).name(&aim.user)))
+        self.key_of(self.seals.of(aim.under), &aim.user)
+    }
+
+    fn key_of(&self, seal: &Seal, user: &Username) -> String {
+        format!("{}{}", self.prefix, BASE64_URL_SAFE_NO_PAD.encode(seal.name(user)))
     }
 
     fn letter_about(&self, aim: &Aim) -> Option<Vec<u8>> {
@@ -227,6 +260,8 @@ impl Shared {
         match why {
             Worthless::Foreign => {
                 count(&self.counts.foreign);
+                self.foreign_at.store(self.clock.now().0, Ordering::Relaxed);
+                self.health.set(Part::Keys, Some("replicas with another `secret_key` use the same cluster name"));
                 if !self.foreign_told.swap(true, Ordering::Relaxed) {
                     warn!(
                         "Redis holds facts of an elastauth with another `secret_key` for the same cluster name; they are ignored. Replicas of one cluster need one key, two clusters need two names (`elasticsearch.cluster_name`)"
@@ -239,6 +274,14 @@ impl Shared {
                     warn!("Redis holds something that no elastauth has written there, or not so; it is ignored");
                 }
             }
+        }
+    }
+
+    /// A replica with another key that is gone is reported no more.
+    fn forget_foreign(&self) {
+        let last = Timestamp(self.foreign_at.load(Ordering::Relaxed));
+        if self.clock.now().since(last).is_none_or(|age| age > FOREIGN) {
+            self.health.set(Part::Keys, None);
         }
     }
 

@@ -88,22 +88,27 @@ impl Seals {
         }
     }
 
+    /// Those of all keys.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Seal> {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten()
+    }
+
     /// Whether values of this key are this deployment's own.
     pub(super) fn know(&self, key: KeyId) -> bool {
-        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().any(|seal| seal.key_id == key)
+        self.all().any(|seal| seal.key_id == key)
     }
 
     /// What a value says, whichever of this deployment's keys it was made with.
     pub(super) fn open_value(&self, name: &Name, value: &[u8]) -> Result<Fact, Worthless> {
         let key = claimed_key(value).ok_or(Worthless::Damaged)?;
-        let own = [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|seal| seal.key_id == key);
+        let own = self.all().find(|seal| seal.key_id == key);
         own.ok_or(Worthless::Foreign)?.open(name, value)
     }
 
     /// Opens a letter of this deployment, whichever of its keys it was closed with.
     pub(super) fn open(&self, letter: &[u8]) -> Result<Letter, Worthless> {
         let Some((key, rest)) = letter.split_first_chunk() else { return Err(Worthless::Damaged) };
-        let own = [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|seal| seal.key_id == *key);
+        let own = self.all().find(|seal| seal.key_id == *key);
         own.ok_or(Worthless::Foreign)?.open_letter(rest).ok_or(Worthless::Damaged)
     }
 }
@@ -118,8 +123,8 @@ pub(super) struct Letter {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
-    /// Its writer is there and reaches the store.
-    Beat,
+    /// Its writer is there and reaches the store; the time by its clock.
+    Beat(Timestamp),
     /// This user is being written, or was: from now on nothing but this fingerprint may be believed.
     Changed(Username, Fingerprint),
 }
@@ -196,9 +201,12 @@ impl Seal {
     pub(super) fn close_letter(&self, letter: &Letter) -> Option<Vec<u8>> {
         let mut text = Vec::with_capacity(64);
         text.extend_from_slice(&letter.from);
-        if let News::Changed(user, fingerprint) = &letter.news {
-            text.extend_from_slice(&fingerprint.0);
-            text.extend_from_slice(user.as_str().as_bytes());
+        match &letter.news {
+            News::Changed(user, fingerprint) => {
+                text.extend_from_slice(&fingerprint.0);
+                text.extend_from_slice(user.as_str().as_bytes());
+            }
+            News::Beat(now) => text.extend_from_slice(&now.0.to_be_bytes()),
         }
         let nonce = self.letters.seal_in_place_append_tag(Aad::empty(), &mut text).ok()?;
         let mut closed = Vec::with_capacity(18 + text.len());
@@ -215,8 +223,8 @@ impl Seal {
         let (from, rest) = text.split_first_chunk()?;
         let news = match rest.split_first_chunk() {
             Some((fingerprint, user)) => News::Changed(Username::parse(std::str::from_utf8(user).ok()?).ok()?, Fingerprint(*fingerprint)),
-            None if rest.is_empty() => News::Beat,
-            None => return None,
+            // Shorter than a fingerprint: there is no user in it.
+            None => News::Beat(Timestamp(u64::from_be_bytes(rest.try_into().ok()?))),
         };
         Some(Letter { from: *from, news })
     }
@@ -231,6 +239,11 @@ impl fmt::Debug for Seal {
 /// The key that a value claims to be made with, before anything of it is believed.
 pub(super) fn claimed_key(value: &[u8]) -> Option<KeyId> {
     Fields::of(value.get(..HEADER)?).map(|fields| fields.key_id)
+}
+
+/// What a value says, for one's own that need not be proven again.
+pub(super) fn claimed(value: &[u8]) -> Option<Fact> {
+    Fields::of(value.get(..HEADER)?).map(|fields| fields.fact)
 }
 
 /// The name stands before the header: it has a fixed length, so the two cannot be taken apart in another way. It follows from the user under the same key.
@@ -317,7 +330,7 @@ mod tests {
             assert_eq!(seals('3', "default").open(&closed), Err(Worthless::Foreign));
             assert_eq!(own.open(closed.get(..closed.len() - 1).unwrap()), Err(Worthless::Damaged));
         }
-        let beat = Letter { from: [9; 8], news: News::Beat };
+        let beat = Letter { from: [9; 8], news: News::Beat(FACT.at) };
         assert_eq!(own.open(&own.of(Under::Current).close_letter(&beat).unwrap()), Ok(beat));
     }
 

@@ -59,15 +59,57 @@ async fn what_others_say_counts_before_during_and_after_a_flight() {
 }
 
 #[tokio::test]
-async fn while_others_go_unheard_an_entry_lives_ten_seconds() {
+async fn while_others_go_unheard_an_entry_lives_ten_seconds_at_most_and_not_all_end_at_once() {
+    let ledger = Ledger::new(&Config { capacity: 1_000 });
+    let alive = |at: u64| (0..100).filter(|n| ledger.recall(&user(*n), Timestamp(at)).is_some()).count();
+    for n in 0..100 {
+        ledger.confirmed(&ledger.board(aim(n, ONE)).await, Timestamp(1_000));
+    }
+    // Everything was heard until then, so the entries are as fresh as that.
+    ledger.front.hears_no_more(Timestamp(60_000));
+    assert_eq!((alive(64_900), alive(70_000)), (100, 0));
+    assert!((30..70).contains(&alive(67_500)), "{}", alive(67_500));
+    // Heard again: what was kept before may have missed a change, and what is kept from now on has not.
+    ledger.front.hears();
+    assert_eq!((alive(64_900), alive(70_000)), (100, 0));
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(70_000));
+    assert_eq!(alive(9_999_999), 1);
+    // Of two outages ago: nothing is known but when it came.
+    ledger.front.hears_no_more(Timestamp(90_000));
+    ledger.front.hears();
+    ledger.front.hears_no_more(Timestamp(100_000));
+    assert_eq!(alive(100_000), 0);
+}
+
+#[tokio::test]
+async fn what_a_flight_brings_home_from_before_others_were_heard_lives_as_if_unheard() {
     let ledger = Ledger::new(&Config { capacity: 10 });
-    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1_000));
-    ledger.front.hears_since(Front::UNHEARD);
-    assert!(ledger.recall(&user(1), Timestamp(10_999)).is_some());
+    ledger.front.hears_no_more(Timestamp(0));
+    let boarding = ledger.board(aim(1, ONE)).await;
+    ledger.front.hears();
+    ledger.confirmed(&boarding, Timestamp(1_000));
+    assert!(ledger.recall(&user(1), Timestamp(1_000)).is_some());
     assert_eq!(ledger.recall(&user(1), Timestamp(11_000)), None);
-    // Heard again: what was kept before may have missed a change.
-    ledger.front.hears_since(Timestamp(20_000));
-    assert_eq!(ledger.recall(&user(1), Timestamp(20_000)), None);
-    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(20_000));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_make_others_unheard() {
+    let ledger = Ledger::new(&Config { capacity: 10 });
+    ledger.front.hears_no_more(Timestamp(5_000_000));
+    ledger.front.hears();
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1_000));
     assert!(ledger.recall(&user(1), Timestamp(999_999)).is_some());
+}
+
+#[tokio::test]
+async fn who_is_forgotten_is_asked_about_even_if_a_flight_was_in_the_air() {
+    let ledger = Ledger::new(&Config { capacity: 10 });
+    let now = Timestamp(1);
+    assert_eq!(ledger.forget(&user(1)), Forgotten { known: false, others: Others::CannotBeTold });
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, now);
+    let boarding = ledger.board(aim(1, ONE)).await;
+    assert!(ledger.forget(&user(1)).known);
+    assert_eq!(ledger.recall(&user(1), now), None);
+    ledger.confirmed(&boarding, now);
+    assert_eq!(ledger.recall(&user(1), now), None, "it had asked before");
 }

@@ -1,11 +1,20 @@
-//! What operators look at: numbers, the effective configuration, and the description of the endpoints.
+//! What operators look at: numbers, the effective configuration, and the description of the endpoints; and the one thing that they can have done.
 //!
 //! On the listener of the gateways these pages are for believed peers who ask for themselves. A gateway is a believed peer too, and asks for others: whatever
 //! carries a gateway's headers is a question about a client's path and gets a decision, never a page. So a page cannot let a request through, and a
 //! route to elastauth that somebody has published by mistake does not publish the configuration.
 
 use super::Connection;
-use crate::{clock::Timestamp, respond::Response, telemetry::metrics};
+use crate::{
+    clock::Timestamp,
+    ledger::{Forgotten, Others},
+    model::Username,
+    respond::Response,
+    telemetry::{
+        audit::{Event, Kind},
+        metrics,
+    },
+};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
@@ -43,6 +52,8 @@ pub(super) enum Page {
     Config,
     Docs,
     OpenApi,
+    /// No page: what an operator wants done about a user.
+    Recheck,
 }
 
 /// What there is to show.
@@ -64,7 +75,7 @@ impl Admin {
         match page {
             Page::Metrics => self.metrics,
             Page::Config => self.show.is_some(),
-            Page::Docs | Page::OpenApi => true,
+            Page::Docs | Page::OpenApi | Page::Recheck => true,
         }
     }
 }
@@ -107,9 +118,14 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
             return nothing_here(now);
         }
     }
-    if ![Method::GET, Method::HEAD].contains(&request.method) {
-        let mut response = told(now, StatusCode::METHOD_NOT_ALLOWED, "Ask with GET or HEAD.", "method_not_allowed");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    let (methods, allow): (&[Method], _) = match page {
+        Page::Recheck => (&[Method::POST], "POST"),
+        Page::Metrics | Page::Config | Page::Docs | Page::OpenApi => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+    };
+    if !methods.contains(&request.method) {
+        let mut response =
+            told(now, StatusCode::METHOD_NOT_ALLOWED, &format!("Ask with {}.", allow.replace(", ", " or ")), "method_not_allowed");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         return response;
     }
     match page {
@@ -124,7 +140,42 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
             response
         }
         Page::OpenApi => whole(StatusCode::OK, "application/yaml", Bytes::from_static(OPENAPI.as_bytes())),
+        Page::Recheck => recheck(connection, request.uri.path()),
     }
+}
+
+/// The user in `/elastauth/admin/users/<name>/recheck`, as it stands there: percent-encoded, one segment.
+pub(super) fn user_to_recheck(path: &str) -> Option<&str> {
+    let name = path.strip_prefix("/elastauth/admin/users/")?.strip_suffix("/recheck")?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
+}
+
+/// Lets the next request of a user ask the cluster. A user who is not known here is no error: other replicas may know him, and hear of it.
+fn recheck(connection: &Connection, path: &str) -> Response {
+    let service = &connection.service;
+    let now = service.clock.now();
+    let user = match user_to_recheck(path).and_then(decoded).as_deref().map(Username::parse) {
+        None => return told(now, StatusCode::BAD_REQUEST, "The user name is not percent-encoded UTF-8.", "malformed_user"),
+        Some(Err(why)) => return told(now, StatusCode::BAD_REQUEST, &format!("That cannot be a user: {why}."), "malformed_user"),
+        Some(Ok(user)) => user,
+    };
+    let Forgotten { known, others } = service.flow.recheck(&user);
+    service.lines.recheck(connection.peer, user.as_str(), known);
+    service.audit.tell(&Event { user: Some(user.as_str()), peer: Some(connection.peer), ..Event::new(Kind::UserRecheck) });
+    let others = match others {
+        Others::CannotBeTold => "not_told",
+        Others::Told => "told",
+        Others::ToldLater => "told_later",
+    };
+    let message = "The next request of this user asks the cluster.";
+    json(StatusCode::OK, &serde_json::json!({"user": user.as_str(), "known": known, "other_replicas": others, "message": message}))
+}
+
+/// Takes the percent signs out. One that is not followed by two hexadecimal digits is a mistake and no percent sign.
+fn decoded(segment: &str) -> Option<String> {
+    let sound =
+        segment.split('%').skip(1).all(|rest| rest.as_bytes().first_chunk::<2>().is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)));
+    sound.then(|| percent_encoding::percent_decode_str(segment).decode_utf8().ok()).flatten().map(std::borrow::Cow::into_owned)
 }
 
 /// What is said of everything that is not there, or not for this peer. The two look alike.

@@ -253,6 +253,7 @@ fn is_about_somebody(outcome: Outcome) -> bool {
         | Outcome::GatewayKey
         | Outcome::NobodyAsks
         | Outcome::IdentityProvider
+        | Outcome::NewUsers
         | Outcome::ServiceAccount
         | Outcome::Cluster
         | Outcome::Late
@@ -296,6 +297,7 @@ const fn verdict(outcome: Outcome) -> Verdict {
         Outcome::Disabled => Verdict::Disabled,
         Outcome::ForeignUser => Verdict::ForeignUser,
         Outcome::WriteBudget => Verdict::WriteBudget,
+        Outcome::NewUsers => Verdict::NewUsers,
         Outcome::ServiceAccount => Verdict::ServiceAccount,
         Outcome::Cluster => Verdict::Cluster,
         Outcome::Late => Verdict::Late,

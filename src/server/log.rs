@@ -52,6 +52,7 @@ impl Throttle {
 pub(super) struct Lines {
     refusals: [Throttle; Outcome::COUNT],
     withheld: Throttle,
+    rechecks: Throttle,
     pub(super) logouts: Throttle,
 }
 
@@ -108,6 +109,14 @@ impl Lines {
             "refused"
         );
         Some(suppressed)
+    }
+
+    /// An operator has asked for a user to be checked again.
+    pub(super) fn recheck(&self, peer: IpAddr, user: &str, known: bool) {
+        if let Some(suppressed) = self.rechecks.admit() {
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            tracing::info!(%peer, user, known, suppressed, "the next request of this user asks the cluster: an operator wants it");
+        }
     }
 
     /// Somebody who is not believed has asked for what operators look at.

@@ -130,6 +130,7 @@ fn broker() -> Broker {
         hash: broker::HashMode::Auto,
         adopt: broker::Adopt::Never,
         writes_per_minute: 10,
+        new_per_minute: 10_000,
         dry_run: false,
     };
     Broker::new(config, cluster, Ledger::new(&ledger::Config { capacity: 10 }), Clock::System, Tasks::default()).unwrap()

@@ -76,6 +76,8 @@ pub enum Kind {
     UserAdopted,
     /// The user was to be written and the cluster did not do it, or has not said so.
     WriteFailed,
+    /// An operator has asked for the cluster to be asked about this user again.
+    UserRecheck,
     /// A request got a login.
     Granted,
     /// A request got none.

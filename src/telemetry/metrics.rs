@@ -9,6 +9,7 @@ mod process;
 
 pub use labels::{AuditLine, Call, CallEnd, Logout, Lookup, Provider, Reload, SpanEnd, Step, Verdict};
 
+use super::skew::Witness;
 use crate::clock::Timestamp;
 use cells::{Counters, Derived, Times};
 use labels::Nothing;
@@ -21,7 +22,11 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 /// The form of [`Metrics::expose`], for `Content-Type`. Every Prometheus reads it.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -48,6 +53,7 @@ struct Numbers {
     reloads: Counters<Reload>,
     audit: Counters<AuditLine>,
     unwritten: Counters<Nothing>,
+    clocks: Family<Vec<(&'static str, &'static str)>, Gauge<f64, AtomicU64>>,
     spans: Counters<SpanEnd>,
 }
 
@@ -96,6 +102,7 @@ impl Metrics {
             reloads: Counters::default(),
             audit: Counters::default(),
             unwritten: Counters::default(),
+            clocks: Family::default(),
             spans: Counters::default(),
         };
         let n = &numbers;
@@ -123,6 +130,15 @@ impl Metrics {
         registry.register("elastauth_reloads", "Reloads of the configuration", n.reloads.clone());
         registry.register("elastauth_audit_lines", "Lines of the audit stream", n.audit.clone());
         registry.register("elastauth_log_lines_suppressed", "Lines of refusals that were left out of the log", n.unwritten.clone());
+        for witness in Witness::ALL {
+            // There from the start, at zero: nobody has said anything else.
+            drop(n.clocks.get_or_create(&vec![("witness", witness.text())]));
+        }
+        registry.register(
+            "elastauth_clock_difference_seconds",
+            "How far somebody else's clock is ahead of ours, the most of the last minute",
+            n.clocks.clone(),
+        );
         registry.register("elastauth_spans", "Spans of recorded traces, by what became of them", n.spans.clone());
         let decisions = n.decisions.clone();
         registry.register(
@@ -229,6 +245,12 @@ impl Metrics {
     /// Lines of the audit stream were written, or lost.
     pub fn audited(&self, result: AuditLine, lines: u64) {
         self.0.audit.add_many(result, Nothing::It, lines);
+    }
+
+    /// Somebody else's clock is so far ahead of ours.
+    pub(super) fn clock_differs(&self, witness: Witness, ahead_ms: i64) {
+        let seconds = Duration::from_millis(ahead_ms.unsigned_abs()).as_secs_f64();
+        self.0.clocks.get_or_create(&vec![("witness", witness.text())]).set(if ahead_ms < 0 { -seconds } else { seconds });
     }
 
     /// Spans were sent, or lost.

@@ -104,6 +104,7 @@ impl Stage {
             hash: HashMode::Off,
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,
+            new_per_minute: 10_000,
             dry_run: false,
         };
         let (url, addresses) = (self.cluster.url(life), setting.addresses);

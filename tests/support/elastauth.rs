@@ -72,6 +72,11 @@ impl Elastauth {
         &self.server
     }
 
+    /// What stands in a file of its folder.
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.home.path().join(name)).unwrap_or_default()
+    }
+
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }

@@ -98,6 +98,12 @@ impl Elasticsearch {
         self.put_body(path, Some(body)).await
     }
 
+    /// Deletes something as the administrator.
+    pub(crate) async fn delete(&self, path: &str) {
+        let answer = self.server.ask(Method::DELETE, path, &[("authorization", &admin())], None).await;
+        assert!(answer.status.is_success(), "DELETE {path}: {} {}", answer.status, answer.text());
+    }
+
     async fn put_body(&self, path: &str, body: Option<&Value>) -> Value {
         let answer = self.server.ask(Method::PUT, path, &[("authorization", &admin())], body).await;
         assert!(answer.status.is_success(), "PUT {path}: {} {}", answer.status, answer.text());

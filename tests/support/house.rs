@@ -9,6 +9,7 @@ pub(crate) use elastauth::{
     flow::{AuthError, Flow, Grant},
     ledger::StoreConfig,
     shutdown::Tasks,
+    telemetry::skew::Skew,
 };
 use elastauth::{
     clock::Clock,
@@ -56,6 +57,12 @@ impl House {
         Self::flow(&self.cluster, &self.ms, &self.tasks, change)
     }
 
+    /// A replica whose clock is so far ahead of that of the house; where it stands comes back, to be moved by hand.
+    pub(crate) fn replica_ahead(&self, by: Duration, change: impl FnOnce(&mut broker::Config)) -> (Arc<Flow>, Arc<AtomicU64>) {
+        let ms = Arc::new(AtomicU64::new(self.ms.load(Ordering::SeqCst) + u64::try_from(by.as_millis()).unwrap()));
+        (Self::flow(&self.cluster, &ms, &self.tasks, change), ms)
+    }
+
     /// A replica with a store behind its memory; `tasks` end it.
     pub(crate) fn replica_with(
         &self,
@@ -90,6 +97,7 @@ impl House {
             hash: HashMode::Auto,
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,
+            new_per_minute: 10_000,
             dry_run: false,
         };
         change(&mut config);
@@ -102,7 +110,7 @@ impl House {
             previous: config.previous_key.as_ref().map(|previous| previous.key.clone()),
             expiration: config.expiration,
         };
-        let ledger = Ledger::start(&ledger::Config { capacity: 10_000 }, store(scope), &clock, tasks).unwrap();
+        let ledger = Ledger::start(&ledger::Config { capacity: 10_000 }, store(scope), &clock, tasks, &Skew::default()).unwrap();
         let broker = Broker::new(config, cluster, ledger, clock, tasks.clone()).unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {

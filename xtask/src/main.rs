@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person at the terminal")]
 
 mod bench;
+mod chaos;
 mod floors;
 mod fuzz;
 mod interleavings;
@@ -19,7 +20,9 @@ cargo xtask parts [--check]  fetch what the real tests need into target/parts; -
 cargo xtask floors           check that modules import downwards only and that files stay small
 cargo xtask fuzz [--seconds N]  bent tokens and answers from a new seed, for a minute or N seconds
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, tokens, first, build
-cargo xtask interleavings    tests/interleavings.rs with more steps, for minutes; --broken lets it find broken variants of the program";
+cargo xtask interleavings    tests/interleavings.rs with more steps, for minutes; --broken lets it find broken variants of the program
+cargo xtask chaos [--seconds N] [--seed S]
+                             replicas, Redis and a cluster with all their troubles at once, for N seconds (30)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         ["interleavings"] => interleavings::run(),
         ["interleavings", "--broken"] => interleavings::broken(),
         ["bench", names @ ..] => bench::run(names),
+        ["chaos", arguments @ ..] => chaos::run(arguments),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -53,6 +53,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
             _ => Adopt::ElastauthGo,
         },
         writes_per_minute: settings.get::<u64>(&table::WRITES_PER_MINUTE).and_then(|writes| u32::try_from(writes).ok())?,
+        new_per_minute: settings.get::<u64>(&table::NEW_PER_MINUTE).and_then(|users| u32::try_from(users).ok())?,
         dry_run,
     })
 }

@@ -49,6 +49,8 @@ impl Call {
 pub(super) struct Calls {
     list: VecDeque<Call>,
     next: u64,
+    open: u64,
+    busiest: u64,
 }
 
 impl Calls {
@@ -58,12 +60,24 @@ impl Calls {
     pub(super) fn begin(&mut self, method: &Method, path: &str, by: By, through_gateway: bool) -> u64 {
         let number = self.next;
         self.next += 1;
+        self.open += 1;
+        self.busiest = self.busiest.max(self.open);
         if self.list.len() == Self::MAX {
             self.list.pop_front();
         }
         let (method, path, began) = (method.clone(), path.to_owned(), Instant::now());
         self.list.push_back(Call { number, method, path, by, status: None, took: None, through_gateway, began });
         number
+    }
+
+    /// The call is over, answered or not.
+    pub(super) fn close(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+
+    /// The most calls that were there at once, and begins to look for the most anew.
+    pub(super) fn busiest(&mut self) -> u64 {
+        std::mem::replace(&mut self.busiest, self.open)
     }
 
     pub(super) fn end(&mut self, number: u64, status: StatusCode) {

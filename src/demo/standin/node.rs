@@ -10,7 +10,7 @@ use super::{
 };
 use crate::shutdown::Tasks;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -31,6 +31,7 @@ pub(super) struct Node {
     pub(super) faults: Mutex<Faults>,
     pub(super) stopped: CancellationToken,
     pub(super) tasks: Tasks,
+    pub(super) date: Mutex<Option<HeaderValue>>,
 }
 
 /// No test needs more at once; beyond it connections wait in the system's queue.
@@ -83,6 +84,8 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, node: &Arc<Node>) {
         // Also the time for which an idle connection is kept.
         .header_read_timeout(Duration::from_mins(1))
         .max_headers(512)
+        // As with the real one.
+        .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service)
         .await;
     // A hang-up, or one of our own faults: both are meant.
@@ -112,13 +115,18 @@ impl Node {
         let target = head.uri.path_and_query().map_or(path.as_str(), |whole| whole.as_str());
         let through_gateway = head.headers.contains_key(header::VIA);
         let call = self.calls.held().begin(&head.method, target, by.clone(), through_gateway);
+        let _open = Open(&self.calls);
 
         let (answer, course) = match Self::taken(&head, body).await {
             Err(refusal) => (refusal, Course::Whole),
             Ok((route, body)) => self.weathered(route, caller, body, &by, &path).await?,
         };
         self.calls.held().end(call, answer.status);
-        Ok(answer.into_response(course))
+        let mut response = answer.into_response(course);
+        if let Some(date) = &*self.date.held() {
+            response.headers_mut().insert(header::DATE, date.clone());
+        }
+        Ok(response)
     }
 
     /// What is refused before anybody asks who is calling, and the body.
@@ -200,6 +208,15 @@ impl Node {
             Some(M::SecurityUnavailable) if like_reserved => (unavailable(&name), Course::Whole),
             Some(M::SecurityUnavailable) => (envelope(StatusCode::UNAUTHORIZED, &name, path), Course::Whole),
         })
+    }
+}
+
+/// A call for as long as it is there, however it ends.
+struct Open<'a>(&'a Mutex<Calls>);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.held().close();
     }
 }
 

@@ -3,6 +3,7 @@ use crate::{
     ledger::{Config, Entry, Ledger, StoreConfig, Under},
     model::{Fingerprint, Username},
     secret::SecretKey,
+    telemetry::skew::Skew,
 };
 use std::fs;
 
@@ -21,6 +22,14 @@ impl Process {
     }
 
     fn with_key(folder: &Path, key: &str) -> Self {
+        Self::with(folder, key, 1_000, NOW)
+    }
+
+    fn at(folder: &Path, capacity: usize, now: Timestamp) -> Self {
+        Self::with(folder, "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a", capacity, now)
+    }
+
+    fn with(folder: &Path, key: &str, capacity: usize, now: Timestamp) -> Self {
         let tasks = Tasks::default();
         let scope = Scope {
             cluster: "default".to_owned(),
@@ -28,9 +37,9 @@ impl Process {
             previous: None,
             expiration: Duration::from_hours(1),
         };
-        let clock = Clock::Manual(Arc::new(NOW.0.into()));
+        let clock = Clock::Manual(Arc::new(now.0.into()));
         let store = StoreConfig::File(folder.to_owned(), Box::new(scope));
-        Self { ledger: Ledger::start(&Config { capacity: 1_000 }, store, &clock, &tasks).unwrap(), tasks }
+        Self { ledger: Ledger::start(&Config { capacity }, store, &clock, &tasks, &Skew::default()).unwrap(), tasks }
     }
 
     async fn knows(&self, user: &str, fingerprint: Fingerprint) -> bool {
@@ -79,6 +88,73 @@ async fn a_write_whose_end_nobody_saw_leaves_nothing_to_believe() {
     first.end().await;
     let second = Process::start(folder.path());
     assert!(!second.knows("alice", ONE).await && !second.knows("alice", TWO).await && second.knows("bob", ONE).await);
+    second.end().await;
+}
+
+#[tokio::test]
+async fn a_write_that_was_lost_with_its_process_may_come_late_and_the_next_process_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    // Of alice nothing was known before; that does not matter.
+    first.ledger.begin_write(&mut first.ledger.board(aim("alice", TWO)).await, NOW).await;
+    first.end().await;
+    let second = Process::start(folder.path());
+    let alice = Username::parse("alice").unwrap();
+    second.learns("alice", ONE).await;
+    assert!(second.ledger.recall(&alice, NOW).is_some());
+    assert_eq!(second.ledger.recall(&alice, NOW.after(Duration::from_secs(10))), None, "checked again soon");
+    second.end().await;
+    let third = Process::start(folder.path());
+    assert!(!third.knows("alice", ONE).await, "and not believed by the next one either");
+    third.end().await;
+    let later = Process::at(folder.path(), 1_000, NOW.after(FLUX));
+    later.learns("alice", ONE).await;
+    assert!(later.knows("alice", ONE).await);
+    later.end().await;
+}
+
+#[tokio::test]
+async fn a_table_that_is_full_of_what_is_too_old_has_room_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    for n in 0..10 {
+        first.learns(&format!("user-{n}"), ONE).await;
+    }
+    let clock = Arc::new(std::sync::atomic::AtomicU64::new(NOW.0));
+    first.end().await;
+    let scope = Scope {
+        cluster: "default".to_owned(),
+        key: SecretKey::parse("8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a").unwrap(),
+        previous: None,
+        expiration: Duration::from_hours(1),
+    };
+    let tasks = Tasks::default();
+    let store = StoreConfig::File(folder.path().to_owned(), Box::new(scope));
+    let ledger = Ledger::start(&Config { capacity: 10 }, store, &Clock::Manual(Arc::clone(&clock)), &tasks, &Skew::default()).unwrap();
+    let later = NOW.after(Duration::from_hours(2));
+    clock.store(later.0, Ordering::SeqCst);
+    // The first who finds no room has the old ones taken out; it happens in the background.
+    let until = tokio::time::Instant::now() + Duration::from_secs(10);
+    while ledger.board(aim("alice", ONE)).await.vouched() != Some(later) {
+        assert!(tokio::time::Instant::now() < until, "no room");
+        ledger.confirmed(&ledger.board(aim("alice", ONE)).await, later);
+        sleep(Duration::from_millis(10)).await;
+    }
+    tasks.end();
+    assert!(tasks.drained(Duration::from_secs(10)).await);
+}
+
+#[tokio::test]
+async fn who_is_forgotten_stays_so_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    first.learns("alice", ONE).await;
+    first.learns("bob", ONE).await;
+    assert!(first.ledger.forget(&Username::parse("alice").unwrap()).known);
+    assert!(!first.knows("alice", ONE).await);
+    first.end().await;
+    let second = Process::start(folder.path());
+    assert!(!second.knows("alice", ONE).await && second.knows("bob", ONE).await);
     second.end().await;
 }
 

@@ -5,11 +5,8 @@
 
 use super::{Shared, health::Part, link::Waits};
 use crate::{
-    clock::Timestamp,
-    ledger::{
-        Front,
-        seal::{Letter, News, Under},
-    },
+    ledger::seal::{Letter, News, Under},
+    telemetry::skew::Witness,
 };
 use futures_util::StreamExt as _;
 use std::{sync::atomic::Ordering, time::Duration};
@@ -32,15 +29,14 @@ pub(super) async fn hear(shared: &Shared) {
             Ok(subscription) => {
                 let mut letters = subscription.into_on_message();
                 shared.wake_beat.notify_one();
-                let (mut heard, mut last) = (false, Instant::now());
+                let (mut heard, mut last) = (None, Instant::now());
                 loop {
                     tokio::select! {
                         letter = letters.next() => match letter {
                             None => break,
                             Some(letter) => if takes(shared, letter.get_payload_bytes()) {
                                 last = Instant::now();
-                                if !heard {
-                                    heard = true;
+                                if heard.replace(shared.clock.now()).is_none() {
                                     arrived(shared, outage || started.elapsed() >= START);
                                 }
                             },
@@ -48,9 +44,11 @@ pub(super) async fn hear(shared: &Shared) {
                         () = sleep_until(last + DEAF) => break,
                     }
                 }
-                shared.front.hears_since(Front::UNHEARD);
+                if let Some(until) = heard {
+                    shared.front.hears_no_more(until);
+                    outage = true;
+                }
                 shared.health.set(Part::News, Some("changes by other replicas are not heard"));
-                outage = outage || heard;
                 if since.elapsed() >= DEAF * 2 {
                     waits = Waits::default();
                 }
@@ -64,7 +62,8 @@ pub(super) async fn hear(shared: &Shared) {
 /// Says that we are there, for ever.
 pub(super) async fn beat(shared: &Shared) {
     loop {
-        let letter = Letter { from: shared.own, news: News::Beat };
+        shared.forget_foreign();
+        let letter = Letter { from: shared.own, news: News::Beat(shared.clock.now()) };
         if let Some(letter) = shared.seals.of(Under::Current).close_letter(&letter) {
             let mut publish = redis::Cmd::new();
             publish.arg("PUBLISH").arg(&shared.channel).arg(letter);
@@ -86,7 +85,7 @@ fn arrived(shared: &Shared, after_an_outage: bool) {
     if after_an_outage {
         shared.outage_ended.store(now.0, Ordering::Release);
     }
-    shared.front.hears_since(Timestamp(now.0));
+    shared.front.hears();
     shared.health.set(Part::News, None);
 }
 
@@ -95,10 +94,13 @@ fn takes(shared: &Shared, closed: &[u8]) -> bool {
     match shared.seals.open(closed) {
         Ok(letter) if letter.from == shared.own => true,
         Ok(Letter { news: News::Changed(user, fingerprint), .. }) => {
-            shared.front.contradict(&user, fingerprint);
+            let _known = shared.front.contradict(&user, fingerprint);
             false
         }
-        Ok(Letter { news: News::Beat, .. }) => false,
+        Ok(Letter { news: News::Beat(now), .. }) => {
+            shared.skew.heard(Witness::Replica, now);
+            false
+        }
         Err(worthless) => {
             shared.worthless(worthless);
             false

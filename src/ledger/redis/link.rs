@@ -136,6 +136,11 @@ impl Link {
         Err(AskError::Refused(why))
     }
 
+    /// Whether a connection stands.
+    pub(super) fn is_up(&self) -> bool {
+        lock(&self.live).is_some()
+    }
+
     /// Resolves when a connection stands.
     pub(super) async fn up(&self) {
         let mut numbers = self.number.subscribe();

@@ -1,6 +1,6 @@
-//! What Redis has still to be told: the last word about each user, in the order of coming.
+//! What Redis has still to be told: the last word about each user, changes first, else in the order of coming.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 /// About 400 bytes each. A Redis that stays away long enough to fill this has lost sight of the users anyway.
 const MOST: usize = 10_000;
@@ -31,48 +31,64 @@ impl What {
     }
 }
 
-/// The queue.
+/// The queue. News comes before what the cluster has only confirmed: others act on old facts until they hear it.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    errands: HashMap<String, Errand>,
-    order: VecDeque<String>,
+    errands: HashMap<String, (Place, Errand)>,
+    order: BTreeMap<Place, String>,
+    /// The number of the next errand, and of the next that goes back to the front.
+    back: i64,
+    front: i64,
+}
+
+/// Where an errand stands in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    is_no_news: bool,
+    number: i64,
 }
 
 impl Pending {
     /// Takes an errand in, in the place of an older one about the same user; says whether it had room.
     pub(super) fn put(&mut self, errand: Errand) -> bool {
-        let full = self.errands.len() >= MOST;
-        match self.errands.get_mut(&errand.key) {
+        match self.errands.get(&errand.key) {
             // A change must not be forgotten over a later look at the cluster.
-            Some(older) if older.what.is_news() && !errand.what.is_news() => true,
-            Some(older) => {
-                *older = errand;
-                true
+            Some((_, older)) if older.what.is_news() && !errand.what.is_news() => return true,
+            Some((place, older)) if older.what.is_news() == errand.what.is_news() => {
+                let place = *place;
+                drop(self.errands.insert(errand.key.clone(), (place, errand)));
+                return true;
             }
-            None if full => false,
-            None => {
-                self.order.push_back(errand.key.clone());
-                self.errands.insert(errand.key.clone(), errand);
-                true
-            }
+            None if self.errands.len() >= MOST => return false,
+            Some(_) | None => {}
         }
+        self.back += 1;
+        self.place(self.back, errand);
+        true
     }
 
     /// The oldest errand.
     pub(super) fn next(&mut self) -> Option<Errand> {
-        let key = self.order.pop_front()?;
-        self.errands.remove(&key)
+        let (_, key) = self.order.pop_first()?;
+        self.errands.remove(&key).map(|(_, errand)| errand)
     }
 
     /// One that could not be run goes back to the front, unless there is a newer one.
     pub(super) fn put_back(&mut self, errand: Errand) {
         match self.errands.get(&errand.key) {
-            Some(newer) if newer.what.is_news() || !errand.what.is_news() => {}
-            Some(_) => drop(self.errands.insert(errand.key.clone(), errand)),
-            None => {
-                self.order.push_front(errand.key.clone());
-                self.errands.insert(errand.key.clone(), errand);
+            Some((_, newer)) if newer.what.is_news() || !errand.what.is_news() => {}
+            Some(_) | None => {
+                self.front -= 1;
+                self.place(self.front, errand);
             }
+        }
+    }
+
+    fn place(&mut self, number: i64, errand: Errand) {
+        let place = Place { is_no_news: !errand.what.is_news(), number };
+        self.order.insert(place, errand.key.clone());
+        if let Some((before, _)) = self.errands.insert(errand.key.clone(), (place, errand)) {
+            self.order.remove(&before);
         }
     }
 }
@@ -90,17 +106,23 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_about_each_user_is_kept_in_the_order_of_coming() {
+    fn the_last_word_about_each_user_is_kept_and_changes_come_first() {
         let mut pending = Pending::default();
         let written = What::Written { instead_of: vec![1], value: vec![2] };
-        assert!(pending.put(errand("a", confirmed())) && pending.put(errand("b", What::Forget)));
+        for key in ["x", "a", "y"] {
+            assert!(pending.put(errand(key, confirmed())));
+        }
+        assert!(pending.put(errand("b", What::Forget)));
         assert!(pending.put(errand("a", written.clone())));
         assert!(pending.put(errand("b", confirmed())), "a change outlives a later look");
+        assert_eq!(pending.next(), Some(errand("b", What::Forget)));
         assert_eq!(pending.next(), Some(errand("a", written)));
         pending.put_back(errand("c", confirmed()));
-        assert_eq!(pending.next(), Some(errand("c", confirmed())));
-        assert_eq!(pending.next(), Some(errand("b", What::Forget)));
+        for key in ["c", "x", "y"] {
+            assert_eq!(pending.next(), Some(errand(key, confirmed())));
+        }
         assert_eq!(pending.next(), None);
+        assert!(pending.errands.is_empty() && pending.order.is_empty());
     }
 
     #[test]

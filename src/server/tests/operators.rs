@@ -151,6 +151,38 @@ async fn only_get_is_old_and_only_get_and_head_are_pages() {
 }
 
 #[tokio::test]
+async fn a_user_is_checked_again_when_an_operator_says_so() {
+    let server = with_pages().start().await;
+    let ask = async |method: &str, name: &str, headers: &str| {
+        server.ask(&format!("{method} /elastauth/admin/users/{name}/recheck HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await
+    };
+    for (name, user) in [("alice", "alice"), ("a%20b%2Fc", "a b/c"), ("%2e%2e%2F", "../"), ("a+b", "a+b")] {
+        let answer = ask("POST", name, "").await;
+        let told = json!({"user": user, "known": false, "other_replicas": "not_told", "message": "The next request of this user asks the cluster."});
+        assert_eq!((answer.status, answer.json()), (200, told), "{name}");
+    }
+    for name in ["a%2", "%zz", "%", "%ff", "a%3Ab", "a%0Ab", "%20a", "%2e", &"x".repeat(508)] {
+        let answer = ask("POST", name, "").await;
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &"malformed_user".into()), "{name}");
+    }
+    for method in ["GET", "PUT", "DELETE"] {
+        let answer = ask(method, "alice", "").await;
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("post")), "{method}");
+    }
+    // A gateway asks on behalf of a client, whatever the path says.
+    for header in ["x-forwarded-uri: /x\r\n", "x-original-uri: /x\r\n", "via: 1.1 gateway\r\n", "remote-groups: dev\r\n"] {
+        assert!(is_decision(&ask("POST", "alice", header).await), "{header}");
+    }
+    for path in ["users//recheck", "users/a/b/recheck", "users/a/recheck/", "users/recheck", "users/a", "users/a/Recheck"] {
+        let answer = server.ask(&format!("POST /elastauth/admin/{path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        assert!(is_decision(&answer), "{path}: {answer:?}");
+    }
+    let stranger = Setup { proxies: "10.0.0.0/8", ..with_pages() }.start().await;
+    let answer = stranger.ask("POST /elastauth/admin/users/alice/recheck HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!((answer.status, &answer.json()["code"]), (404, &"not_found".into()));
+}
+
+#[tokio::test]
 async fn what_is_switched_off_says_so_or_is_a_question() {
     let server = Setup { admin: Some(AdminConfig::default()), ..Setup::default() }.start().await;
     let metrics = get(&server, "/elastauth/metrics", "").await;

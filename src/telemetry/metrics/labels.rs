@@ -53,6 +53,7 @@ labels! {
         Disabled = "disabled",
         ForeignUser = "foreign_user",
         WriteBudget = "write_budget",
+        NewUsers = "new_users",
         ServiceAccount = "service_account",
         Cluster = "cluster",
         Late = "late",

@@ -1,0 +1,61 @@
+//! An administrator who changes users of ours in the cluster, has one replica check them again, and expects every replica to have put them right a second later.
+
+use crate::{
+    Chance, World,
+    clients::STEADY,
+    support::{http::Answer, stage::GATEWAY_KEY},
+};
+use elastauth::demo::standin::StoredUser;
+use http::Method;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
+    // In the first seconds users are made.
+    sleep(Duration::from_secs(3)).await;
+    while Instant::now() + Duration::from_secs(2) < world.end {
+        let place = usize::try_from(chance.below(STEADY as u64)).unwrap();
+        if let Some(name) = world.directory.take_aside(place).await {
+            change(&world, &name, chance.below(3));
+            recheck(&world, &name, &mut chance).await;
+            // For the others to hear of it.
+            sleep(Duration::from_secs(1)).await;
+        }
+        world.directory.let_back(place);
+        sleep(Duration::from_millis(100 + chance.below(400))).await;
+    }
+}
+
+fn change(world: &World, name: &str, kind: u64) {
+    let Some(user) = world.cluster.user(name) else { return };
+    world.report.count("users changed by somebody else");
+    match kind {
+        0 => drop(world.cluster.remove_user(name)),
+        1 => world.cluster.set_user(user.with_roles(&["superuser"])),
+        _ => {
+            let mut other = StoredUser::new(name, "another password").with_roles(&["viewer"]);
+            other.metadata = user.metadata;
+            world.cluster.set_user(other);
+        }
+    }
+}
+
+/// Asks one replica; all of them where they do not hear each other, or where the one that was asked says so.
+async fn recheck(world: &World, name: &str, chance: &mut Chance) {
+    let gateways = world.gateways.read().unwrap().clone();
+    let first = usize::try_from(chance.below(gateways.len() as u64)).unwrap();
+    let alone = world.sky.lock().unwrap().unheard().is_none();
+    for n in 0..gateways.len() {
+        let path = format!("/elastauth/admin/users/{name}/recheck");
+        let gateway = &gateways[(first + n) % gateways.len()];
+        let answer = gateway.try_ask(Method::POST, &path, &[("x-elastauth-key", GATEWAY_KEY)], None).await;
+        if alone && answer.is_ok_and(|answer| has_told(&answer)) {
+            return;
+        }
+    }
+}
+
+fn has_told(answer: &Answer) -> bool {
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["other_replicas"] == "told"
+}

@@ -1,0 +1,117 @@
+//! What is counted, and what is allowed.
+
+use crate::World;
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// A machine that leaves a ready task without a processor for so long says nothing about the program.
+const STALL: Duration = Duration::from_millis(250);
+/// So many of each kind of violation are told in full.
+const TOLD: usize = 5;
+
+#[derive(Debug, Default)]
+pub(crate) struct Report(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    numbers: BTreeMap<&'static str, u64>,
+    /// What the documented bounds allow, by its reason.
+    allowed: BTreeMap<String, u64>,
+    violations: BTreeMap<&'static str, Vec<String>>,
+    times: Vec<Duration>,
+    weather: BTreeMap<&'static str, u64>,
+    last_stall: Option<Instant>,
+    worst_stall: Duration,
+}
+
+impl Report {
+    pub(crate) fn count(&self, what: &'static str) {
+        *self.0.lock().unwrap().numbers.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn allowed(&self, what: &'static str, why: &str) {
+        *self.0.lock().unwrap().allowed.entry(format!("{what}: {why}")).or_default() += 1;
+    }
+
+    pub(crate) fn violation(&self, what: &'static str, told: String) {
+        self.0.lock().unwrap().violations.entry(what).or_default().push(told);
+    }
+
+    pub(crate) fn answered(&self, took: Duration) {
+        self.0.lock().unwrap().times.push(took);
+    }
+
+    pub(crate) fn weather(&self, what: &'static str) {
+        *self.0.lock().unwrap().weather.entry(what).or_default() += 1;
+    }
+
+    /// Whether the machine itself stood still a moment ago.
+    pub(crate) fn has_stalled(&self) -> bool {
+        self.0.lock().unwrap().last_stall.is_some_and(|at| at.elapsed() < Duration::from_secs(2))
+    }
+
+    /// The report, and what must not be.
+    pub(crate) fn conclude(&self) -> (String, Vec<String>) {
+        let mut counts = self.0.lock().unwrap();
+        counts.times.sort();
+        let at = |share: f64| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "a share of a list's length"
+            )]
+            let place = (counts.times.len() as f64 * share) as usize;
+            counts.times.get(place.min(counts.times.len().saturating_sub(1))).copied().unwrap_or_default()
+        };
+        let mut text = String::from("chaos report\n");
+        for (what, count) in &counts.numbers {
+            let _ = writeln!(text, "  {what}: {count}");
+        }
+        let _ = writeln!(text, "  granted in: median {:?}, 99 % {:?}, longest {:?}", at(0.5), at(0.99), at(1.0));
+        let _ = writeln!(text, "  the machine's worst stall: {:?}", counts.worst_stall);
+        let _ = writeln!(text, "weather");
+        for (what, count) in &counts.weather {
+            let _ = writeln!(text, "  {what}: {count}");
+        }
+        let _ = writeln!(text, "allowed by the documented bounds");
+        for (what, count) in &counts.allowed {
+            let _ = writeln!(text, "  {what}: {count}");
+        }
+        let _ = writeln!(text, "violations");
+        let mut verdict = Vec::new();
+        for what in ["wrong identity", "excess roles", "missing roles", "rejected login", "failed answer", "secret in a log"] {
+            let told = counts.violations.get(what).map(Vec::as_slice).unwrap_or_default();
+            let _ = writeln!(text, "  {what}: {}", told.len());
+            for one in told.iter().take(TOLD) {
+                let _ = writeln!(text, "    {one}");
+            }
+            if !told.is_empty() {
+                verdict.push(format!("{what}: {}", told.len()));
+            }
+        }
+        if counts.numbers.get("granted").copied().unwrap_or_default() < 100 {
+            verdict.push("too few answers to say anything".to_owned());
+        }
+        (text, verdict)
+    }
+}
+
+/// Notices when the machine stands still: a client that gets no processor uses its login too late, whatever the program does.
+pub(crate) async fn watch_for_stalls(world: Arc<World>) {
+    while Instant::now() < world.end {
+        let before = Instant::now();
+        sleep(Duration::from_millis(10)).await;
+        let late = before.elapsed().saturating_sub(Duration::from_millis(10));
+        let mut counts = world.report.0.lock().unwrap();
+        counts.worst_stall = counts.worst_stall.max(late);
+        if late >= STALL {
+            counts.last_stall = Some(Instant::now());
+        }
+    }
+}
