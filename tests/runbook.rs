@@ -265,6 +265,8 @@ async fn evening(section: &str) -> Evening {
             said("has changed and is in force").await;
             evening.elastauth.edit(|config| config.replace("default_roles", "defualt_roles"));
             said("did you mean `default_roles`").await;
+            // Commands of the page look at a copy of its file.
+            std::fs::write(evening.home.path().join("config.yml"), evening.elastauth.file("config.yml")).unwrap();
             evening
         }
         "Redis is in trouble" => {

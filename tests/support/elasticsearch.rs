@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
 
 /// The password of `elastic`.
 const PASSWORD: &str = "elastic-of-the-tests";
@@ -122,7 +123,13 @@ impl Elasticsearch {
 
     /// A document of the security index as it is stored, hash included.
     pub(crate) async fn document(&self, id: &str) -> Value {
-        let answer = self.server.get(&format!("/.security/_doc/{id}"), &[("authorization", &admin())]).await;
+        let ask = async || self.server.get(&format!("/.security/_doc/{id}"), &[("authorization", &admin())]).await;
+        let (mut answer, end) = (ask().await, Instant::now() + Duration::from_secs(20));
+        // A cluster that has just got its master back has its shards a moment later.
+        while answer.status == StatusCode::SERVICE_UNAVAILABLE && Instant::now() < end {
+            sleep(Duration::from_millis(200)).await;
+            answer = ask().await;
+        }
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         answer.json()
     }
