@@ -45,8 +45,8 @@ const PATIENCE: Duration = Duration::from_millis(1_800);
 const DOUBTFUL_FOR: Duration = Duration::from_secs(1);
 /// Flights in a row: one that the boundary overtakes, one for the new period, and one more for a cluster that is slower than a short period is long.
 const FLIGHTS: u32 = 3;
-/// How exactly the boundary is met.
-const STEP: Duration = Duration::from_millis(10);
+/// By how much a wait for a boundary is longer than it has to be: the clock that it is for and the one that measures it are two.
+const SLACK: Duration = Duration::from_millis(5);
 /// Requests that wait at the boundary of two passwords. Each costs a timer and its connection.
 const HELD: usize = 4_096;
 
@@ -418,7 +418,7 @@ async fn through_the_boundary(
         let may_write = |now| rotation.may_write(user, turn, now);
         let flown = ensure.fly(&document(ensure, entitled, turn), guest, may_write).await?;
         if flown == Flown::TooLate {
-            await_boundary(ensure, rotation, user, turn).await;
+            sleep(rotation.rest(user, turn, ensure.clock.now()) + SLACK).await;
         }
         let now = rotation.turn(user, ensure.clock.now());
         if (now.epoch, now.key) == (turn.epoch, turn.key) {
@@ -429,14 +429,6 @@ async fn through_the_boundary(
         turn = Turn { hold: None, ..now };
     }
     Err(BrokerError::Late)
-}
-
-/// Waits until the period of this turn is over, but no longer than a boundary that is near can take.
-async fn await_boundary(ensure: &Ensure, rotation: &Rotation, user: &Username, turn: Turn) {
-    let end = Instant::now() + rotation.lead() + STEP;
-    while rotation.is_same_period(user, turn, ensure.clock.now()) && Instant::now() < end {
-        sleep(STEP).await;
-    }
 }
 
 #[cfg(test)]

@@ -136,9 +136,18 @@ impl Rotation {
         (then.epoch, then.key) == (turn.epoch, turn.key)
     }
 
-    /// How long before a boundary no write begins.
-    pub(super) fn lead(&self) -> Duration {
-        self.lead
+    /// How long the period of this turn still lasts, where its end is so near that no write may begin; the whole of that time at most.
+    pub(super) fn rest(&self, user: &Username, turn: Turn, now: Timestamp) -> Duration {
+        let is_over = |ms: &u64| !self.is_same_period(user, turn, now.after(Duration::from_millis(*ms)));
+        let (mut open, mut over) = (0, millis(self.lead));
+        if is_over(&open) {
+            return Duration::ZERO;
+        }
+        while over - open > 1 {
+            let middle = open.midpoint(over);
+            if is_over(&middle) { over = middle } else { open = middle }
+        }
+        Duration::from_millis(over)
     }
 
     /// Where this user stands now.
@@ -248,9 +257,9 @@ mod tests {
         let never = plain(Duration::ZERO);
         assert!(never.may_write(&alice, never.turn(&alice, start), start));
         // A short period is not taken up by it, and neither is a request's patience.
-        assert_eq!(plain(Duration::from_secs(2)).lead(), Duration::from_millis(500));
+        assert_eq!(plain(Duration::from_secs(2)).lead, Duration::from_millis(500));
         let long = Rotation::new(DAY, None, Timestamp(0), Duration::from_millis(1_500), Timestamp(0));
-        assert_eq!(long.lead(), Duration::ZERO);
+        assert_eq!(long.lead, Duration::ZERO);
     }
 
     #[test]
@@ -262,6 +271,24 @@ mod tests {
         assert!(offsets.len() > 10, "{offsets:?}");
         let never = plain(Duration::ZERO);
         assert_eq!(never.turn(&user("alice"), Timestamp(u64::MAX)), Turn { epoch: 0, key: KeySlot::Current, hold: None });
+    }
+
+    #[test]
+    fn the_rest_of_a_period_ends_at_the_boundary() {
+        let rotation = Rotation::new(Duration::from_hours(1), None, Timestamp(0), Duration::from_millis(500), Timestamp(0));
+        let alice = user("alice");
+        let begin = Timestamp(1_800_000_000_000);
+        let then = rotation.turn(&alice, begin);
+        let boundary =
+            (0..3_600_000).map(|ms| begin.after(Duration::from_millis(ms))).find(|now| !rotation.is_same_period(&alice, then, *now));
+        let boundary = boundary.unwrap();
+        for before in [1, 2, 499, 500, 700] {
+            let now = Timestamp(boundary.0 - before);
+            assert!(!rotation.may_write(&alice, then, now));
+            assert_eq!(rotation.rest(&alice, then, now), Duration::from_millis(before));
+        }
+        assert_eq!(rotation.rest(&alice, then, boundary), Duration::ZERO);
+        assert!(rotation.rest(&alice, then, begin) <= Duration::from_secs(1), "far from a boundary it is bounded");
     }
 
     #[test]

@@ -40,6 +40,9 @@ struct Asking {
     answer: JoinHandle<Result<Grant, Refused>>,
 }
 
+/// How long before a story what has happened before it happens: shortly before a boundary nothing is written.
+const EARLIER: u64 = 10_000;
+
 /// One story.
 pub(crate) struct World<'a> {
     stage: &'a mut Stage,
@@ -55,7 +58,7 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) async fn begin(stage: &'a mut Stage) -> Result<World<'a>, String> {
         let setting = stage.setting.clone();
-        *stage.cluster.state() = scripted::State { now: stage.boundary - setting.before_boundary, ..scripted::State::default() };
+        *stage.cluster.state() = scripted::State { now: stage.boundary - setting.before_boundary - EARLIER, ..scripted::State::default() };
         let prompter = stage.prompter();
         let rules = Rules::new(Bounds { expiration: setting.expiration, use_within: setting.use_within });
         let mut world = World { stage, prompter, replicas: Vec::new(), asking: Vec::new(), rules, budget: setting.budget, answers: 0 };
@@ -71,6 +74,8 @@ impl<'a> World<'a> {
             world.ask(*place, setting.users[0], groups);
             world.undisturbed().await?;
         }
+        let now = world.state().now;
+        world.pass((world.stage.boundary - setting.before_boundary).saturating_sub(now)).await;
         Ok(world)
     }
 
@@ -381,16 +386,18 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether some replica may hold requests and flights at this moment.
+    /// Whether some replica may hold requests and flights at this moment: shortly before a boundary no write begins, and after it nobody is answered.
     fn is_near_a_boundary(&self) -> bool {
+        const BEFORE: u64 = 1_100;
+        const AFTER: u64 = 10;
         let (setting, boundary) = (&self.stage.setting, self.stage.boundary);
         let now = self.state().now;
         // Of other users than the first one nothing is known.
         setting.users.len() > 1
             || setting.ahead.iter().any(|ahead| {
-                let into =
-                    (now + ahead).checked_sub(boundary).map(|past| if setting.rotation > 0 { past % setting.rotation } else { past });
-                into.is_some_and(|into| into < setting.grace)
+                let begun = boundary - BEFORE;
+                let into = (now + ahead).checked_sub(begun).map(|past| if setting.rotation > 0 { past % setting.rotation } else { past });
+                into.is_some_and(|into| into < BEFORE + setting.grace + AFTER)
             })
     }
 
