@@ -148,7 +148,7 @@ impl App {
             ProviderConfig::Oidc(_) => None,
         });
         let answered_under = names.unwrap_or_default();
-        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?.watched(&metrics);
+        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?.watched(&metrics, &skew);
         let audit = Audit::start(&config.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
         let traces = Traces::start(config.traces, clock.clone(), metrics.clone()).map_err(StartError::CollectorTls)?;
         let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())

@@ -9,7 +9,7 @@ use crate::{
     model::{Group, InvalidUsername, RequestFacts, Username},
     net::tls::TlsError,
     shutdown::Tasks,
-    telemetry::metrics,
+    telemetry::{metrics, skew::Skew},
 };
 use std::sync::Arc;
 
@@ -275,11 +275,11 @@ impl Providers {
         config.providers.into_iter().map(ready).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The same, counted.
+    /// The same, counted; clocks of identity providers are compared with ours.
     #[must_use]
-    pub fn watched(self, metrics: &metrics::Metrics) -> Self {
+    pub fn watched(self, metrics: &metrics::Metrics, skew: &Skew) -> Self {
         if let Some(oidc) = self.oidc() {
-            oidc.watch(metrics);
+            oidc.watch(metrics, skew);
         }
         self
     }

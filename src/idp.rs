@@ -29,7 +29,10 @@ use crate::{
         tls::TlsError,
     },
     shutdown::Tasks,
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        skew::{Skew, Witness},
+    },
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -114,7 +117,7 @@ struct Inner {
     /// Grows when a key is gone from the set.
     withdrawals: Arc<AtomicU64>,
     /// Who is told of each fetch of the keys, and under which name.
-    watched: OnceLock<(Metrics, Arc<str>)>,
+    watched: OnceLock<(Metrics, Skew, Arc<str>)>,
     calls: Semaphore,
 }
 
@@ -175,10 +178,10 @@ impl Idp {
         self.0.access.store(Arc::new(access));
     }
 
-    /// Tells these numbers when its keys were fetched, under the operator's name for it.
-    pub fn watch(&self, metrics: &Metrics, name: &Arc<str>) {
+    /// Tells these numbers when its keys were fetched, under the operator's name for it, and compares its clock with ours.
+    pub fn watch(&self, metrics: &Metrics, skew: &Skew, name: &Arc<str>) {
         // Whoever has come first keeps the place: there is one set of numbers in a process.
-        let _first = self.0.watched.set((metrics.clone(), Arc::clone(name)));
+        let _first = self.0.watched.set((metrics.clone(), skew.clone(), Arc::clone(name)));
     }
 
     /// What it calls itself.
@@ -286,7 +289,7 @@ impl Idp {
         }
         let keys = KeySet::parse(&answer.body, self.0.config.rsa_unnamed).map_err(IdpError::Keys)?;
         tracing::debug!(issuer = %self.issuer(), keys = keys.len(), "the identity provider's keys are read");
-        if let Some((metrics, name)) = self.0.watched.get() {
+        if let Some((metrics, _, name)) = self.0.watched.get() {
             metrics.keys_fetched(name, self.0.clock.now());
         }
         Ok((keys, max_age(&answer.headers)))
@@ -416,7 +419,15 @@ impl Idp {
         max_bytes: usize,
     ) -> Result<Answer, IdpError> {
         let call = Call { method, uri: uri.uri().clone(), headers, body, timeout, max_bytes };
-        self.0.access.load_full().client.call(call).await.map_err(|error| IdpError::Call(what, error))
+        let asked = self.0.clock.now();
+        let answer = self.0.access.load_full().client.call(call).await.map_err(|error| IdpError::Call(what, error))?;
+        if let (Some((_, skew, _)), Some(date)) = (self.0.watched.get(), answer.headers.get(header::DATE))
+            // A cache on the way hands on what was the time when it got the answer.
+            && !answer.headers.contains_key(header::AGE)
+        {
+            skew.dated(Witness::IdentityProvider, date, asked);
+        }
+        Ok(answer)
     }
 }
 

@@ -122,10 +122,7 @@ fn a_boundary_of_two_passwords_with_clocks_that_differ() {
 #[test]
 fn a_slow_flight_at_the_boundary() {
     let budget = Budget { asks: 2, passes: 2, hang_ups: 1, ..Budget::default() };
-    holds(
-        "slow flight",
-        Setting { ahead: &[0], passes: &[700], before_boundary: 1_100, groups: &["dev"], budget, ..Setting::default() },
-    );
+    holds("slow flight", Setting { ahead: &[0], passes: &[700], before_boundary: 1_100, groups: &["dev"], budget, ..Setting::default() });
 }
 
 #[test]

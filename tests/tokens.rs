@@ -115,6 +115,17 @@ async fn check_online_tells_a_wrong_name_a_wrong_clock_and_keys_that_are_none() 
 }
 
 #[tokio::test]
+async fn a_clock_that_differs_from_the_identity_providers_shows_in_readiness_and_refuses_nobody() {
+    let scene = Scene::new().await;
+    scene.idp.dates("Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(scene.bearer(&scene.idp.token(|_| {})).await.status, 200);
+    let ready = scene.elastauth.server().get("/elastauth/ready", &[]).await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["checks"]["clock"]["status"]), (200, &json!("DEGRADED")), "{}", ready.text());
+    assert!(ready.text().contains("an identity provider's differ by"), "{}", ready.text());
+    assert_eq!(scene.elastauth.log().matches("this clock and an identity provider's differ").count(), 1);
+}
+
+#[tokio::test]
 async fn a_provider_that_is_away_is_503_and_headers_go_on() {
     let mut scene = Scene::new().await;
     let token = scene.idp.token(|_| {});

@@ -23,7 +23,7 @@ use crate::{
     model::RequestFacts,
     net::tls::TlsError,
     shutdown::Tasks,
-    telemetry::metrics::Metrics,
+    telemetry::{metrics::Metrics, skew::Skew},
 };
 use aws_lc_rs::digest::{self, SHA256};
 use logout::{Ended, Notice};
@@ -108,8 +108,8 @@ impl Oidc {
     }
 
     /// Tells these numbers when the keys of each provider were fetched.
-    pub(super) fn watch(&self, metrics: &Metrics) {
-        self.providers.iter().for_each(|provider| provider.idp.watch(metrics, &provider.name));
+    pub(super) fn watch(&self, metrics: &Metrics, skew: &Skew) {
+        self.providers.iter().for_each(|provider| provider.idp.watch(metrics, skew, &provider.name));
     }
 
     /// Takes from the settings how each provider is reached, in their order.

@@ -66,7 +66,7 @@ async fn keys_are_fetched_when_first_needed_and_then_known() {
 async fn the_numbers_say_when_keys_were_last_fetched_and_not_when_that_failed() {
     let key = Signer::new("a", "ES256");
     let (stage, metrics) = (Stage::new(&[&key]).await, Metrics::default());
-    stage.idp.watch(&metrics, &Arc::from("main"));
+    stage.idp.watch(&metrics, &Skew::default(), &Arc::from("main"));
     let series = "elastauth_jwks_fetched_timestamp_seconds{provider=\"main\"}";
     assert!(!metrics.expose().contains(series), "before the first token there are no keys");
     assert_eq!(stage.knows("a").await, Ok(true));

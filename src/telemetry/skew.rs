@@ -26,17 +26,20 @@ pub enum Witness {
     Cluster,
     /// Another replica, heard through Redis.
     Replica,
+    /// An identity provider.
+    IdentityProvider,
 }
 
 impl Witness {
     /// All of them, in the order of their declaration.
-    pub(super) const ALL: [Self; 2] = [Self::Cluster, Self::Replica];
+    pub(super) const ALL: [Self; 3] = [Self::Cluster, Self::Replica, Self::IdentityProvider];
 
     /// Its name as a label.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Cluster => "cluster",
             Self::Replica => "replica",
+            Self::IdentityProvider => "identity_provider",
         }
     }
 
@@ -44,6 +47,7 @@ impl Witness {
         match self {
             Self::Cluster => "the cluster's",
             Self::Replica => "another replica's",
+            Self::IdentityProvider => "an identity provider's",
         }
     }
 }
@@ -56,7 +60,7 @@ struct Inner {
     clock: Clock,
     tolerance: Duration,
     metrics: Metrics,
-    seen: Mutex<[Seen; 2]>,
+    seen: Mutex<[Seen; Witness::ALL.len()]>,
 }
 
 /// What one witness says.
