@@ -125,8 +125,8 @@ impl Elasticsearch {
     pub(crate) async fn document(&self, id: &str) -> Value {
         let ask = async || self.server.get(&format!("/.security/_doc/{id}"), &[("authorization", &admin())]).await;
         let (mut answer, end) = (ask().await, Instant::now() + Duration::from_secs(20));
-        // A cluster that has just got its master back has its shards a moment later.
-        while answer.status == StatusCode::SERVICE_UNAVAILABLE && Instant::now() < end {
+        // A cluster that has just lost its master asks it for a moment longer (502), and one that has it back has its shards a moment later (503).
+        while answer.status.is_server_error() && Instant::now() < end {
             sleep(Duration::from_millis(200)).await;
             answer = ask().await;
         }
