@@ -324,7 +324,9 @@ async fn the_ways_to_redis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_and_a_sentinel() {
     let house = House::new().await;
-    let node = Redis::start(&["--cluster-enabled", "yes"]).await;
+    // Left to itself it takes a second port, ten thousand higher, which may be somebody's.
+    let bus = process::free_port().to_string();
+    let node = Redis::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await;
     node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     until("the cluster", || node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
     let mut config = at("localhost");
