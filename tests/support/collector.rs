@@ -84,7 +84,8 @@ impl Collector {
 
     async fn start_with(mood: Mood, tls: Option<TlsAcceptor>) -> Self {
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        // Where it is away, nobody else may come to be there.
+        let listener = TcpListener::bind(("127.0.0.1", crate::support::process::free_port())).await.expect("a port");
         let (address, seen) = (listener.local_addr().expect("its address"), Arc::<Mutex<Seen>>::default());
         let mut serving = JoinSet::new();
         if mood != Mood::Away {
