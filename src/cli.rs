@@ -9,7 +9,7 @@ use crate::{
     config::{self, Checked, Config, Flags, Sources},
     demo::{self, Options},
     reload::{Reloader, Watch},
-    telemetry,
+    telemetry::{self, chain},
 };
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::{
@@ -267,19 +267,8 @@ fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn failed(what: &str, error: &dyn Error) -> Failed {
-    Failed(format!("{what}: {}", reason(error)))
-}
-
-/// An error with all its causes, in one line.
-fn reason(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _infallible = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
+fn failed(what: &str, error: &(dyn Error + 'static)) -> Failed {
+    Failed(format!("{what}: {}", chain(error)))
 }
 
 /// What a command was asked for goes to standard output. A reader that has seen enough (`| head`) is no failure.

@@ -72,6 +72,25 @@ pub struct Checked {
     pub warnings: Vec<Warning>,
 }
 
+impl Checked {
+    /// What came of filling everything in. Without a configuration there is a fault, and with a fault no configuration.
+    fn new(config: Option<Config>, findings: Findings) -> Self {
+        let (mut faults, warnings) = findings.told();
+        let outcome = match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => {
+                if faults.is_empty() {
+                    // A filler that asks for the wrong type; the tests of the defaults would have found it.
+                    faults
+                        .push(Fault { place: Place::Nowhere, text: "a value was lost on its way; this is a bug of elastauth".to_owned() });
+                }
+                Err(faults)
+            }
+        };
+        Self { outcome, warnings }
+    }
+}
+
 /// Reads the sources as a whole. Changes nothing and asks nobody.
 #[must_use]
 pub fn check(sources: &Sources) -> Checked {
@@ -85,18 +104,7 @@ pub fn read(sources: &Sources) -> (Checked, Reading) {
     let settings = Settings::gather(sources, &mut findings);
     // Where a source could not be read, every other fault would be a guess.
     let config = if settings.unread { None } else { fill::fill(&settings, &mut findings) };
-    let (mut faults, warnings) = findings.told();
-    let outcome = match config {
-        Some(config) if faults.is_empty() => Ok(config),
-        _ => {
-            if faults.is_empty() {
-                // A filler that asks for the wrong type; the tests of the defaults would have found it.
-                faults.push(Fault { place: Place::Nowhere, text: "a value was lost on its way; this is a bug of elastauth".to_owned() });
-            }
-            Err(faults)
-        }
-    };
-    (Checked { outcome, warnings }, Reading::new(settings, sources))
+    (Checked::new(config, findings), Reading::new(settings, sources))
 }
 
 /// What is wrong with the certificate and key files that a good configuration names. The start finds the same, one at a time.
@@ -127,14 +135,9 @@ pub fn check_files(config: &Config) -> Vec<Fault> {
     faults
 }
 
-fn look<T>(section: &str, result: Result<T, impl Error>, faults: &mut Vec<Fault>) {
+fn look<T>(section: &str, result: Result<T, impl Error + 'static>, faults: &mut Vec<Fault>) {
     if let Err(error) = result {
-        let (mut text, mut source) = (format!("`{section}`: {error}"), error.source());
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        faults.push(Fault { place: Place::Nowhere, text });
+        faults.push(Fault { place: Place::Nowhere, text: format!("`{section}`: {}", telemetry::chain(&error)) });
     }
 }
 

@@ -18,12 +18,12 @@ use crate::{
     model::{Group, Role},
     telemetry::{
         audit::{Audit, Event, Kind},
+        chain,
         metrics::{Metrics, Step},
     },
 };
 use http::StatusCode;
 use std::{
-    fmt::Write as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -435,11 +435,5 @@ fn refused_or_failed(step: &str, error: &CallError) -> BrokerError {
 }
 
 fn told(step: &str, error: &CallError) -> String {
-    let mut text = format!("cannot {step}: {error}");
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let _infallible = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
+    format!("cannot {step}: {}", chain(error))
 }

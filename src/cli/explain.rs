@@ -2,7 +2,7 @@
 
 mod token;
 
-use super::{Failed, failed, print, reason};
+use super::{Failed, failed, print};
 use crate::{
     app::App,
     broker::{Next, Plan},
@@ -13,6 +13,7 @@ use crate::{
     model::{Group, RequestFacts},
     respond::{Outcome, Protocol},
     roles::Rule,
+    telemetry::chain,
 };
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -121,7 +122,7 @@ fn provider(told: &Explanation) -> Option<&str> {
 fn verdict(told: &Explanation) -> (u16, String) {
     match &told.refused {
         None => (200, "a login".to_owned()),
-        Some(why) => (Outcome::from(why).status(Protocol::ForwardAuth).as_u16(), reason(why)),
+        Some(why) => (Outcome::from(why).status(Protocol::ForwardAuth).as_u16(), chain(why)),
     }
 }
 
@@ -201,6 +202,6 @@ fn next(plan: &Plan) -> String {
     match &plan.next {
         Ok(Next::Stands) => "nothing: the user stands as it should".to_owned(),
         Ok(Next::Write(why)) => format!("the user is written ({})", why.text()),
-        Err(why) => format!("nothing: {}", reason(&AuthError::Broker(why.clone()))),
+        Err(why) => format!("nothing: {}", chain(&AuthError::Broker(why.clone()))),
     }
 }

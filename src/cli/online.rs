@@ -1,6 +1,5 @@
 //! `elastauth check --online`: are the others there, and would they let us do our work? Nothing is written anywhere.
 
-use super::reason;
 use crate::{
     clock::Clock,
     cluster::{CallError, Cluster, Config},
@@ -12,7 +11,7 @@ use crate::{
     idp::{Idp, What},
     ledger::{self, Ledger, StoreConfig},
     shutdown::Tasks,
-    telemetry::skew::Skew,
+    telemetry::{chain, skew::Skew},
 };
 use serde::Serialize;
 use std::time::Duration;
@@ -60,7 +59,7 @@ async fn issuer(config: &oidc::ProviderConfig) -> Tried {
     let what = format!("issuer {}", config.idp.issuer);
     let idp = match Idp::new(config.idp.clone(), Clock::System, Tasks::default()) {
         Ok(idp) => idp,
-        Err(error) => return Tried { what, ok: false, found: reason(&error) },
+        Err(error) => return Tried { what, ok: false, found: chain(&error) },
     };
     let (asked, keys) = match config.validation {
         Validation::Jwks => (None, true),
@@ -72,7 +71,7 @@ async fn issuer(config: &oidc::ProviderConfig) -> Tried {
         Ok(Ok(Some(0))) => Tried { what, ok: false, found: "it answers, and none of its keys can verify a token".to_owned() },
         Ok(Ok(Some(keys))) => Tried { what, ok: true, found: format!("it answers, and {keys} of its keys can verify tokens") },
         Ok(Ok(None)) => Tried { what, ok: true, found: "it says where tokens are asked about".to_owned() },
-        Ok(Err(error)) => Tried { what, ok: false, found: reason(&error) },
+        Ok(Err(error)) => Tried { what, ok: false, found: chain(&error) },
         Err(_late) => Tried { what, ok: false, found: format!("no answer within {ISSUER:?}") },
     }
 }
@@ -99,7 +98,7 @@ async fn store(config: &config::Config) -> Option<Tried> {
     let (what, tasks) = (|kind: &str| format!("cache.type: {kind}"), Tasks::default());
     let StoreConfig::Redis(..) = &config.store else { return None };
     let tried = match Ledger::start(&ledger::Config { capacity: 1 }, config.store.clone(), &Clock::System, &tasks, &Skew::default()) {
-        Err(error) => Tried { what: what("redis"), ok: false, found: reason(&error) },
+        Err(error) => Tried { what: what("redis"), ok: false, found: chain(&error) },
         Ok(ledger) => {
             let mut state = ledger.store_state();
             let end = Instant::now() + STORE;
@@ -123,7 +122,7 @@ async fn node(config: Config) -> Vec<Tried> {
     let what = |what: &str| format!("{} {what}", host.trim_end_matches('/'));
     let cluster = match Cluster::new(config, Clock::System) {
         Ok(cluster) => cluster,
-        Err(error) => return vec![Tried { what: what("TLS"), ok: false, found: reason(&error) }],
+        Err(error) => return vec![Tried { what: what("TLS"), ok: false, found: chain(&error) }],
     };
     let mut tried = vec![match cluster.check().await {
         Ok(()) => Tried { what: what("service account"), ok: true, found: "the cluster answers and takes it".to_owned() },
@@ -155,6 +154,6 @@ async fn node(config: Config) -> Vec<Tried> {
 fn refusal(error: &CallError) -> String {
     match error.status().map(|status| status.as_u16()) {
         Some(401) => format!("{error}: the cluster does not take the account; look at `elasticsearch.username`, `.password` or `.api_key`"),
-        _ => reason(error),
+        _ => chain(error),
     }
 }

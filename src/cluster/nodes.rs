@@ -16,7 +16,7 @@
 
 use crate::{
     clock::{Clock, Timestamp},
-    telemetry::metrics,
+    telemetry::{chain, metrics},
 };
 use http::Uri;
 use std::{
@@ -201,7 +201,7 @@ impl Turn<'_> {
     }
 
     /// The node failed.
-    pub(super) fn failed(self, why: &dyn std::error::Error) {
+    pub(super) fn failed(self, why: &(dyn std::error::Error + 'static)) {
         let now = self.nodes.clock.now();
         let ejected = self.nodes.judge(&self, |state| {
             let strikes = state.ejection.take().map_or(0, |e| e.strikes);
@@ -257,12 +257,6 @@ fn random_byte() -> u8 {
     let _spread_less = aws_lc_rs::rand::fill(&mut byte);
     let [byte] = byte;
     byte
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

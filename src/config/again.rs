@@ -1,7 +1,7 @@
 //! The configuration read once more while the program runs: what it may take over, and what it has to be started anew for.
 
 use super::{
-    Config, Warning, fill,
+    Checked, Config, Warning, fill,
     finding::{Fault, Findings, Place},
     key::Key,
     raw::{Node, Raw},
@@ -55,16 +55,13 @@ impl Reading {
     /// Compares with what the sources say now. Nothing changes by it.
     #[must_use]
     pub fn again(&self, sources: &Sources) -> Again {
-        let mut findings = Findings::default();
-        let fresh = Self::new(Settings::gather(sources, &mut findings), sources);
+        let (Checked { outcome, warnings }, fresh) = super::read(sources);
         let files = fresh.files();
-        let whole = if fresh.settings.unread { None } else { fill::fill(&fresh.settings, &mut findings) };
-        let (faults, warnings) = findings.told();
         let (mut taken, mut left) = (Vec::new(), Vec::new());
         // A listener keeps speaking TLS, or plain HTTP, until its end.
         let speaks_tls = |settings: &Settings| settings.given(&table::TLS_CERT);
         let listener_stays = speaks_tls(&self.settings) == speaks_tls(&fresh.settings);
-        if whole.is_none() || !faults.is_empty() {
+        if let Err(faults) = outcome {
             return Again { outcome: Err(faults), warnings, taken, left, files };
         }
         let Self { mut settings, file } = fresh;
@@ -89,10 +86,10 @@ impl Reading {
         }
         let mut findings = Findings::default();
         let config = fill::fill(&settings, &mut findings);
-        let (mut faults, _told_above) = findings.told();
-        let outcome = match config {
-            Some(config) if faults.is_empty() => Ok((Box::new(config), Self { settings, file })),
-            _ => {
+        // The warnings were told above.
+        let outcome = match Checked::new(config, findings).outcome {
+            Ok(config) => Ok((Box::new(config), Self { settings, file })),
+            Err(mut faults) => {
                 let why =
                     format!("this is good for a start and not for a change of the running program, which keeps its {}", left.join(", "));
                 faults.push(Fault { place: Place::Nowhere, text: why });

@@ -7,6 +7,7 @@ use super::IdpError;
 use crate::{
     clock::{Clock, Timestamp},
     shutdown::Tasks,
+    telemetry::chain,
 };
 use std::{
     fmt,
@@ -215,10 +216,4 @@ fn random_byte() -> u8 {
     let _spread_less = aws_lc_rs::rand::fill(&mut byte);
     let [byte] = byte;
     byte
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
