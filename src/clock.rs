@@ -1,5 +1,6 @@
 //! The time of day, handed in: production reads the system's, a test sets its own.
 
+use http::HeaderValue;
 use std::{
     fmt,
     sync::{
@@ -24,6 +25,13 @@ impl Timestamp {
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// What a `Date` header says, to the second; `None` where it is no date, or one before 1970.
+    #[must_use]
+    pub fn of_http_date(date: &HeaderValue) -> Option<Self> {
+        let moment = jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok()?.timestamp();
+        u64::try_from(moment.as_millisecond()).ok().map(Self)
     }
 }
 
@@ -77,5 +85,14 @@ mod tests {
     fn what_lies_ahead_has_no_age() {
         assert_eq!(Timestamp(5).since(Timestamp(3)), Some(Duration::from_millis(2)));
         assert_eq!(Timestamp(3).since(Timestamp(5)), None);
+    }
+
+    #[test]
+    fn a_date_is_read_as_http_writes_it() {
+        let of = |text: &'static str| Timestamp::of_http_date(&HeaderValue::from_static(text));
+        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp(784_111_777_000)));
+        for other in ["", "yesterday", "1994-11-06"] {
+            assert_eq!(of(other), None);
+        }
     }
 }

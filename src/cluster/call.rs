@@ -6,21 +6,19 @@ use super::{
     nodes::{Node, Nodes, Purpose, Turn},
     wire::{Answer, Unfit},
 };
-use crate::telemetry::{
-    metrics::{Call, CallEnd, Metrics},
-    skew::{Skew, Witness},
-    traces::{self, Active},
+use crate::{
+    net::client::{Incomplete, pool, tcp, whole},
+    telemetry::{
+        metrics::{Call, CallEnd, Metrics},
+        skew::{Skew, Witness},
+        traces::{self, Active},
+    },
 };
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -29,16 +27,12 @@ use tokio::{
 
 /// The largest answer that is read. A user's document has a few kilobytes; whoever keeps 256 in its metadata is not ours.
 const MAX_BODY_BYTES: usize = 256 * 1024;
-/// Status line and headers. Elasticsearch sends a few hundred bytes.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// Reads on their way at once. Elasticsearch checks one credential a thread and core, so more would only wait over there.
 const MAX_READS: usize = 128;
 /// Writes on their way at once, apart from the reads: without a master each hangs for the whole of its deadline.
 const MAX_WRITES: usize = 64;
 /// Connections kept to each node; beyond it they are closed after use.
 const MAX_IDLE: usize = 32;
-/// Less than the 60 s after which common load balancers close a connection, which would lose a request that is sent just then.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// How long each thing may take.
 #[derive(Debug, Clone)]
@@ -219,29 +213,18 @@ impl Caller {
         if let Some(date) = head.headers.get(header::DATE) {
             self.skew.dated(Witness::Cluster, date, asked);
         }
-        let (body, source) = match whole(body, deadline).await {
+        let (body, source) = match whole(body, deadline, MAX_BODY_BYTES).await {
             Ok(body) => (Ok(body), None),
-            Err((loss, source)) => (Err(loss), source),
+            Err(Incomplete::TimedOut) => (Err(Loss::TimedOut), None),
+            Err(Incomplete::TooBig) => (Err(Loss::TooBig), None),
+            Err(Incomplete::Cut(source)) => (Err(Loss::Cut), Some(source)),
         };
         Ok((Answer { status: head.status, body }, source))
     }
 }
 
 fn client(tls: rustls::ClientConfig, connect: Duration) -> HttpClient {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(connect));
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(MAX_IDLE)
-        .http1_max_buf_size(MAX_HEAD_BYTES)
-        // A kept connection that turns out to be closed before a request was written to it gives the request back, and it goes out
-        // on another. That is safe for writes too: not a byte of them was sent.
-        .retry_canceled_requests(true)
-        .build(connector)
+    pool(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp(connect)), MAX_IDLE)
 }
 
 /// How a call ended, for whoever counts: what the node has said, whatever is made of it.
@@ -277,15 +260,6 @@ fn request(node: &Node, ask: &Ask<'_>, span: Option<&Active>) -> Result<(Request
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     Ok((request, departure))
-}
-
-async fn whole(body: Incoming, deadline: Instant) -> Result<Bytes, (Loss, Option<Source>)> {
-    match timeout_at(deadline, Limited::new(body, MAX_BODY_BYTES).collect()).await {
-        Err(_) => Err((Loss::TimedOut, None)),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err((Loss::TooBig, None)),
-        Ok(Err(error)) => Err((Loss::Cut, Some(Arc::from(error)))),
-    }
 }
 
 /// No host is configured at all, or an account that no header can carry. Both are the configuration's faults, and checked there first.

@@ -15,27 +15,7 @@ impl Idp {
             Err(_) => self.endpoint(What::Keys, FETCH).await?,
         };
         let answer = self.get(What::Discovery, &uri, HeaderMap::new(), FETCH, MAX_DISCOVERY_BYTES).await?;
-        Ok(date(&answer.headers).map(|theirs| (theirs, self.0.clock.now())))
-    }
-}
-
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let text = headers.get(header::DATE)?.to_str().ok()?;
-    let moment = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    u64::try_from(moment.as_millisecond()).ok().map(Timestamp)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    #[test]
-    fn a_date_is_read_as_http_writes_it() {
-        let of = |text: &'static str| date(&HeaderMap::from_iter([(header::DATE, HeaderValue::from_static(text))]));
-        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp(784_111_777_000)));
-        for other in ["", "yesterday", "1994-11-06"] {
-            assert_eq!(of(other), None);
-        }
+        let date = answer.headers.get(header::DATE).and_then(Timestamp::of_http_date);
+        Ok(date.map(|theirs| (theirs, self.0.clock.now())))
     }
 }

@@ -3,35 +3,30 @@
 //! One deadline covers the whole answer, so a body that drips does not outlast it. A body has a cap. Nothing is decompressed, so there is no bomb to defuse: an encoded
 //! answer is refused. No redirect is followed: it would take our client's credentials to another place.
 
+mod connections;
 mod proxy;
 #[cfg(test)]
 mod tests;
 
+pub use connections::{Incomplete, pool, tcp, whole};
 pub use proxy::{InvalidProxy, NoProxy, Proxy};
 
 use super::tls::{self, TlsError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{
-        Client as Pool,
-        connect::{HttpConnector, proxy::Tunnel},
-    },
-    rt::{TokioExecutor, TokioTimer},
+use hyper_util::client::legacy::{
+    Client as Pool,
+    connect::{HttpConnector, proxy::Tunnel},
 };
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
-/// Status line and headers of an answer.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// TCP alone: a lost first packet is repeated after a second, and then the wait is worth it no longer.
 const CONNECT: Duration = Duration::from_millis(1_400);
 /// Kept connections. Few calls are made, and each may be a user's wait.
 const MAX_IDLE: usize = 16;
-/// Less than the 60 s after which common load balancers close a connection.
-const IDLE: Duration = Duration::from_secs(30);
 
 /// Settings of one client.
 #[derive(Debug, Clone, Default)]
@@ -124,18 +119,21 @@ impl Client {
     pub fn new(config: Config) -> Result<Self, TlsError> {
         let tls = tls::client(&config.tls)?;
         let tunnelled = config.proxy.map(|proxy| {
-            let mut tunnel = Tunnel::new(proxy.address, tcp());
+            let mut tunnel = Tunnel::new(proxy.address, tcp(CONNECT));
             if let Some(authorization) = proxy.authorization {
                 tunnel = tunnel.with_auth(authorization);
             }
             // Only TLS goes through the tunnel: what is plain goes to the loopback interface, and directly.
             (
-                pool(HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only().enable_http1().wrap_connector(tunnel)),
+                pool(
+                    HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only().enable_http1().wrap_connector(tunnel),
+                    MAX_IDLE,
+                ),
                 proxy.except,
             )
         });
-        let direct = pool(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp()));
-        Ok(Self { direct, tunnelled, headers: config.headers })
+        let direct = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp(CONNECT));
+        Ok(Self { direct: pool(direct, MAX_IDLE), tunnelled, headers: config.headers })
     }
 
     /// Sends one request and reads the whole answer, whatever its status.
@@ -160,11 +158,11 @@ impl Client {
         if is_encoded(&head.headers) {
             return Err(CallError::Encoded);
         }
-        match timeout_at(deadline, Limited::new(body, max_bytes).collect()).await {
-            Err(_elapsed) => Err(CallError::TimedOut),
-            Ok(Ok(body)) => Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() }),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(CallError::TooBig),
-            Ok(Err(error)) => Err(CallError::Cut(Arc::from(error))),
+        match whole(body, deadline, max_bytes).await {
+            Ok(body) => Ok(Answer { status: head.status, headers: head.headers, body }),
+            Err(Incomplete::TimedOut) => Err(CallError::TimedOut),
+            Err(Incomplete::TooBig) => Err(CallError::TooBig),
+            Err(Incomplete::Cut(source)) => Err(CallError::Cut(source)),
         }
     }
 
@@ -192,25 +190,4 @@ impl fmt::Debug for Client {
 /// Anything but `identity`, which some servers name although nothing was done.
 fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
-}
-
-fn tcp() -> HttpConnector {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(CONNECT));
-    tcp
-}
-
-fn pool<C>(connector: C) -> Pool<C, Full<Bytes>>
-where
-    C: hyper_util::client::legacy::connect::Connect + Clone,
-{
-    Pool::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(MAX_IDLE)
-        .http1_max_buf_size(MAX_HEAD_BYTES)
-        .retry_canceled_requests(true)
-        .build(connector)
 }

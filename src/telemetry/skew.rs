@@ -87,8 +87,7 @@ impl Skew {
 
     /// The `Date` of an answer to a question that was sent at `sent`. What is no date says nothing.
     pub fn dated(&self, witness: Witness, date: &HeaderValue, sent: Timestamp) {
-        let Some(theirs) = date.to_str().ok().and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) else { return };
-        let theirs = theirs.timestamp().as_millisecond();
+        let Some(theirs) = Timestamp::of_http_date(date).map(millis) else { return };
         // It was written between the question and now, somewhere in its second: only what lies beyond that is a difference.
         let (sent, now) = (millis(sent), millis(self.now()));
         let ahead = theirs.saturating_sub(now).max(0);
