@@ -6,6 +6,7 @@ mod document;
 mod doubt;
 mod ensure;
 mod flights;
+mod moments;
 mod names;
 mod order;
 mod rotation;
@@ -18,7 +19,7 @@ use crate::{
     cluster::Cluster,
     identity::Identity,
     ledger::{Entry, Forgotten, Ledger},
-    model::{Fingerprint, Username, mixed},
+    model::{Fingerprint, Username},
     roles::Entitled,
     secret::{NoRandomness, SecretKey},
     shutdown::Tasks,
@@ -32,6 +33,7 @@ use document::Document;
 use ensure::{Ensure, Flown};
 use flights::{Flights, Landing};
 use http::HeaderValue;
+use moments::believed;
 use rotation::{Rotation, Turn};
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -384,19 +386,6 @@ impl Broker {
     }
 }
 
-/// How long what the cluster said then is believed: between half of `cache.expiration` and all of it, drawn anew for each user and each check. Users who were
-/// all checked in the same minute (a start, a busy morning) would else all be checked in the same minute again, for ever.
-fn believed(user: &Username, seen: Timestamp, expiration: Duration) -> Duration {
-    let half = expiration / 2;
-    // The sixteen highest bits are as even as any.
-    half + half.mul_f64(f64::from(u16::from_be_bytes(first_two(mixed(user.place() ^ seen.0)))) / 65_536.0)
-}
-
-fn first_two(number: u64) -> [u8; 2] {
-    let [one, two, ..] = number.to_be_bytes();
-    [one, two]
-}
-
 /// What this user is to stand with in this period.
 fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
     let deriver = ensure.derivers.of(turn.key);
@@ -429,34 +418,4 @@ async fn through_the_boundary(
         turn = Turn { hold: None, ..now };
     }
     Err(BrokerError::Late)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Ten thousand users who are active all the time and were first checked within one second; a check is due as soon as the last one is believed no more.
-    #[test]
-    fn checks_of_ten_thousand_users_spread_and_stay_spread() {
-        let hour = Duration::from_hours(1);
-        let mut checks = vec![0_u32; 10 * 60];
-        for n in 0..10_000_u64 {
-            let user = Username::parse(&format!("user-{n}")).unwrap();
-            let start = 1_800_000_000_000;
-            let mut seen = Timestamp(start + n / 10);
-            loop {
-                seen = seen.after(believed(&user, seen, hour));
-                let Some(minute) = checks.get_mut(usize::try_from((seen.0 - start) / 60_000).unwrap()) else { break };
-                *minute += 1;
-            }
-        }
-        // The first half hour has none. From then on no minute has more than twice the mean.
-        let later = checks.get(30..).unwrap();
-        let mean = f64::from(later.iter().sum::<u32>()) / 570.0;
-        let peak = f64::from(*later.iter().max().unwrap());
-        assert!(peak <= 2.0 * mean, "{peak} in one minute, {mean} in the mean");
-        let (least, most) = ((0..1_000).map(|n| believed(&Username::parse("u").unwrap(), Timestamp(n), hour)))
-            .fold((hour, Duration::ZERO), |(least, most), time| (least.min(time), most.max(time)));
-        assert!(least >= hour / 2 && most < hour, "{least:?} {most:?}");
-    }
 }

@@ -189,14 +189,17 @@ impl Ledger {
         }
     }
 
-    /// Begins a flight, and asks the store for what it knows of the user: at most [`redis::DEADLINE`].
+    /// Begins a flight, and asks the store for what it knows of the user, unless that is known: at most [`redis::DEADLINE`].
     pub async fn board(&self, aim: Aim) -> Boarding {
         let mut boarding = self.front.board(aim);
         boarding.vouched = match &self.store {
             Store::Memory => None,
             // After a write of which we do not know the end, Redis may not have been told of its beginning and still say what stood before.
             Store::Redis(_) if self.front.in_flux(&boarding.aim.user) => None,
-            Store::Redis(redis) => redis.look(&boarding.aim).await,
+            Store::Redis(redis) => match redis.as_remembered(&boarding) {
+                None => redis.look(&boarding.aim).await,
+                remembered => remembered,
+            },
             Store::File(file) => file.look(&boarding.aim),
         };
         boarding
@@ -204,7 +207,8 @@ impl Ledger {
 
     /// Takes over what the store vouches for, with the time at which the cluster said so.
     pub fn adopt(&self, boarding: &Boarding, seen: Timestamp, now: Timestamp) {
-        self.front.keep(boarding, Entry::Stands { fingerprint: boarding.aim.fingerprint, seen }, now, false);
+        let entry = Entry::Stands { fingerprint: boarding.aim.fingerprint, seen };
+        self.front.keep(boarding, entry, now, false);
     }
 
     /// A write is about to leave: nobody may be answered on the strength of what stood before, here or, as far as the store can be told in time, elsewhere.
@@ -230,7 +234,8 @@ impl Ledger {
     fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool) {
         let aim = &boarding.aim;
         let brief = !written && boarding.others_write();
-        let alone = self.front.keep(boarding, Entry::Stands { fingerprint: aim.fingerprint, seen: now }, now, brief);
+        let entry = Entry::Stands { fingerprint: aim.fingerprint, seen: now };
+        let alone = self.front.keep(boarding, entry, now, brief);
         if boarding.unsure {
             // What the store says of a write in the air stays there until it is too old.
             return;
@@ -282,6 +287,8 @@ pub struct Boarding {
     aim: Aim,
     vouched: Option<Found>,
     expected: Expected,
+    /// What was known to lie in the store when this flight began.
+    stored: Stored,
     /// What this flight learns is for this process alone.
     unsure: bool,
     /// In which phase of hearing it has begun: what it brings home may have missed a change of before.
@@ -359,6 +366,45 @@ struct Kept {
     at: Timestamp,
     /// The phase in which every change of it was heard; [`Front::NEVER_HEARD`] where none was, or where another replica's write is known to be under way.
     phase: u64,
+    stored: Stored,
+}
+
+/// What is known to lie in the store about a user who stands with the fingerprint of his entry. Where it is wrong nothing worse comes of it than a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    /// Nothing is known, as after another replica's word has been found there.
+    Unknown,
+    /// That he does, and that the cluster said so then: to this replica, or to one that has told us. The latter may be later than what the entry says.
+    At(Timestamp),
+    /// What the others say about him does not count: this process alone knows of a write that may still undo it.
+    Apart,
+}
+
+impl Stored {
+    /// Whether a word of that moment is later than what was known.
+    fn may_become(self, seen: Timestamp) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::At(known) => known < seen,
+            Self::Apart => false,
+        }
+    }
+}
+
+impl Kept {
+    /// What may be believed: a check by another replica counts from when our own clock has reached its moment.
+    fn as_of(&self, now: Timestamp) -> Entry {
+        match (self.entry, self.stored) {
+            (Entry::Stands { fingerprint, seen }, Stored::At(told)) if told > seen && told <= now => {
+                Entry::Stands { fingerprint, seen: told }
+            }
+            (entry, _) => entry,
+        }
+    }
+
+    fn stands_with(&self, wanted: Fingerprint) -> bool {
+        matches!(self.entry, Entry::Stands { fingerprint, .. } if fingerprint == wanted)
+    }
 }
 
 #[derive(Debug)]
@@ -381,12 +427,12 @@ impl Front {
         let kept = self.entries.get(user)?;
         let phase = self.phase.load(Ordering::Acquire);
         if kept.entry == Entry::InFlux || (kept.phase == phase && is_heard(phase)) {
-            return Some(kept.entry);
+            return Some(kept.as_of(now));
         }
         // The latest phase of hearing that is over: what was kept in it was right to its end.
         let latest = if is_heard(phase) { phase.checked_sub(2) } else { phase.checked_sub(1) };
         let since = if Some(kept.phase) == latest { kept.at.0.max(self.heard_until.load(Ordering::Acquire)) } else { kept.at.0 };
-        now.since(Timestamp(since)).is_some_and(|age| age < unheard(user)).then_some(kept.entry)
+        now.since(Timestamp(since)).is_some_and(|age| age < unheard(user)).then(|| kept.as_of(now))
     }
 
     fn in_flux(&self, user: &Username) -> bool {
@@ -396,7 +442,44 @@ impl Front {
     fn board(self: &Arc<Self>, aim: Aim) -> Boarding {
         lock(&self.aloft).insert(aim.user.clone(), Aloft { fingerprint: aim.fingerprint, contradicted: false });
         let phase = self.phase.load(Ordering::Acquire);
-        Boarding { aim, vouched: None, expected: Expected::Unknown, unsure: false, phase, front: Arc::clone(self) }
+        let stored = self.stored(&aim.user, aim.fingerprint);
+        Boarding { aim, vouched: None, expected: Expected::Unknown, stored, unsure: false, phase, front: Arc::clone(self) }
+    }
+
+    /// What is known to lie in the store about this user, as long as every change is heard.
+    fn stored(&self, user: &Username, fingerprint: Fingerprint) -> Stored {
+        self.heard(user, fingerprint).map_or(Stored::Unknown, |kept| kept.stored)
+    }
+
+    /// Another replica has asked the cluster at `seen`, and its answer lies in the store.
+    fn told(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
+        self.note(user, fingerprint, Stored::At(seen), |kept| kept.stored.may_become(seen));
+    }
+
+    /// What this replica knows of the user since `seen` lies in the store.
+    fn lies_there(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
+        let entry = Entry::Stands { fingerprint, seen };
+        self.note(user, fingerprint, Stored::At(seen), |kept| kept.entry == entry && kept.stored.may_become(seen));
+    }
+
+    /// What was to lie in the store does not.
+    fn lies_there_no_more(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
+        self.note(user, fingerprint, Stored::Unknown, |kept| kept.stored == Stored::At(seen));
+    }
+
+    /// Notes what lies in the store about a user who stands with this fingerprint. Makes no entry, and leaves one alone of which a change may have gone unheard.
+    fn note(&self, user: &Username, fingerprint: Fingerprint, stored: Stored, agrees: impl FnOnce(&Kept) -> bool) {
+        // Between the look and the change nobody may contradict.
+        let _aloft = lock(&self.aloft);
+        if let Some(kept) = self.heard(user, fingerprint).filter(agrees) {
+            self.entries.insert(user.clone(), Kept { stored, ..kept });
+        }
+    }
+
+    /// What is kept of a user who stands with this fingerprint, if every change of it was heard.
+    fn heard(&self, user: &Username, fingerprint: Fingerprint) -> Option<Kept> {
+        let phase = self.phase.load(Ordering::Acquire);
+        self.entries.peek(user).filter(|kept| kept.stands_with(fingerprint) && kept.phase == phase && is_heard(phase))
     }
 
     /// Keeps what a flight has learnt, unless another replica has contradicted it meanwhile; says whether nobody has.
@@ -410,7 +493,18 @@ impl Front {
         } else {
             let phase = self.phase.load(Ordering::Acquire);
             let heard = !brief && phase == boarding.phase && is_heard(phase);
-            self.entries.insert(user.clone(), Kept { entry, at, phase: if heard { phase } else { Self::NEVER_HEARD } });
+            let stored = match entry {
+                Entry::InFlux => Stored::Unknown,
+                Entry::Stands { .. } if boarding.unsure => Stored::Apart,
+                Entry::Stands { seen, .. } if boarding.vouched() == Some(seen) => Stored::At(seen),
+                // The store is told later.
+                Entry::Stands { fingerprint, .. } => match self.stored(user, fingerprint) {
+                    Stored::Apart => Stored::Unknown,
+                    known @ (Stored::Unknown | Stored::At(_)) => known,
+                },
+            };
+            let phase = if heard { phase } else { Self::NEVER_HEARD };
+            self.entries.insert(user.clone(), Kept { entry, at, phase, stored });
         }
         !contradicted
     }

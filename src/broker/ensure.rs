@@ -273,7 +273,7 @@ impl Ensure {
     fn is_vouched_for(&self, boarding: &Boarding) -> bool {
         let now = self.clock.now();
         let Some(seen) = boarding.vouched() else { return false };
-        let believed = super::believed(boarding.user(), seen, self.expiration);
+        let believed = super::moments::believed(boarding.user(), seen, self.expiration);
         let vouched = now.since(seen).is_some_and(|age| age < believed) && !self.doubts.about(boarding.user(), seen);
         if vouched {
             self.ledger.adopt(boarding, seen, now);

@@ -113,7 +113,7 @@ table! {
     EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";
     /// Where it is remembered which users stand in the cluster.
     CACHE_TYPE: "cache.type", Kind::OneOf(&[yes("memory"), yes("redis"), yes("file")]), default = "memory", old = &["cache_type"];
-    /// How long that is believed at most without asking the cluster again. Each check draws a time between half of it and all of it, so that checks spread.
+    /// How long that is believed at most without asking the cluster again. Each user has a moment of his own in that time, so that checks spread.
     CACHE_EXPIRATION: "cache.expiration", Kind::Duration(100, 31 * DAY), default = "1h", old = &["cache_expire"];
     /// How many users are remembered in memory. The default holds a million with room to spare; memory is taken as they come.
     CACHE_CAPACITY: "cache.capacity", Kind::Number(1, 100_000_000), default = "1200000";

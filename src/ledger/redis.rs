@@ -1,14 +1,22 @@
 //! Facts that replicas share through Redis.
 //!
-//! Redis is never on the way of a known user. A flight asks it once and tells it once, each within [`DEADLINE`]; whatever else has to be told waits in
-//! a bounded queue. A Redis that is slow, full, read-only, lost or lying costs calls to the cluster, never a login.
+//! Redis is never on the way of a known user. A flight asks it at most once and tells it once, each within [`DEADLINE`]; whatever else has to be told
+//! waits in a bounded queue. A Redis that is slow, full, read-only, lost or lying costs calls to the cluster, never a login.
 //!
 //! What keeps the facts right while several replicas write:
 //! - Before a write leaves, its replica puts "in flux" in the place of the fact and tells the others, in one step. Only if that still lies there
 //!   when the write has ended does the new fact take its place; otherwise somebody else wrote meanwhile, and nothing is left that could be wrong.
-//! - A replica that only asked the cluster stores the answer only if nothing has changed in Redis since before it asked.
+//! - A replica that only asked the cluster stores the answer only in the place of what it knew to lie there before it asked: nothing has changed in
+//!   Redis since. It has seen that there, or has put it there, or has been told, and has heard every change since then. A value follows from what it
+//!   says, so it need not be fetched to be compared.
 //! - Every replica hears of each change (`hearing`) and drops what it remembers. Whoever cannot hear believes its memory for ten seconds.
+//! - Every replica hears of each answer that was stored. Who remembers the same, and has heard every change of it, believes it for as long as if it had
+//!   asked by itself. Such a letter makes no entry, revives none that was contradicted, and ends no doubt: it prolongs what is there.
 //! - After an outage nothing that was stored before it is believed: changes may be missing.
+//!
+//! So a user who is active on every replica costs one command in each `cache.expiration`, whoever comes first at his moment. What two replicas ask in the
+//! same few milliseconds costs two. An answer that cannot be stored, because something else lies there, is told to nobody, and the next flight asks
+//! what does.
 //!
 //! (A long file: the three scripts and whoever sends them hold each other to these rules.)
 
@@ -22,12 +30,12 @@ pub use address::{Config, InvalidAddress, Node, Place};
 pub use link::SetUpError;
 
 use super::{
-    Aim, Boarding, Expected, FLUX, Found, Front, NO_FINGERPRINT, Others, Scope, lock,
-    seal::{Fact, Kind, Letter, News, SUBJECT, Seal, Seals, Worthless, claimed_key},
+    Aim, Boarding, Expected, FLUX, Found, Front, NO_FINGERPRINT, Others, Scope, Stored, lock,
+    seal::{Fact, Kind, Letter, News, SUBJECT, Seal, Seals, Worthless, claimed, claimed_key},
 };
 use crate::{
     clock::{Clock, Timestamp},
-    model::Username,
+    model::{Fingerprint, Username},
     shutdown::Tasks,
     telemetry::skew::Skew,
 };
@@ -53,16 +61,20 @@ pub const DEADLINE: Duration = Duration::from_millis(50);
 /// How long an errand of the queue may take: nobody waits for it.
 const ERRAND: Duration = Duration::from_secs(1);
 
+/// By how much another replica's clock may be ahead for its word to count: the most that `credentials.grace` can be. Beyond it something is wrong, and is
+/// reported as that.
+const AHEAD: Duration = Duration::from_millis(1_500);
+
 /// For how long a replica with another key is reported after its last sign: its beats come every two seconds.
 const FOREIGN: Duration = Duration::from_secs(30);
 
 /// Puts "in flux" in the place of what is there, tells everybody, and gives back what was there.
 const BEGIN: &str = "local old = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) redis.call('PUBLISH', ARGV[3], ARGV[4]) return old";
-/// The end of a write: the new fact if nobody else wrote meanwhile, else nothing; and tells everybody.
-const WRITTEN: &str = "local now = redis.call('GET', KEYS[1]) if now and ARGV[1] ~= '' and string.sub(now, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) elseif now then redis.call('DEL', KEYS[1]) end redis.call('PUBLISH', ARGV[4], ARGV[5])";
-/// What the cluster has said, if nothing has changed since before it was asked.
-const CONFIRMED: &str =
-    "local now = redis.call('GET', KEYS[1]) if (now or '') == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end";
+/// The end of a write: the new fact if nobody else wrote meanwhile, else nothing; and tells everybody. Says whether it lies there.
+const WRITTEN: &str = "local now, stored = redis.call('GET', KEYS[1]), 0 if now and ARGV[1] ~= '' and string.sub(now, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) stored = 1 elseif now then redis.call('DEL', KEYS[1]) end redis.call('PUBLISH', ARGV[4], ARGV[5]) return stored";
+/// What the cluster has said, if nothing has changed since before it was asked; and tells everybody. Says whether it lies there, also to whoever has to ask
+/// twice because an answer was lost.
+const CONFIRMED: &str = "local now = redis.call('GET', KEYS[1]) or '' if now == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) redis.call('PUBLISH', ARGV[4], ARGV[5]) return 1 end if now == ARGV[2] then return 1 end return 0";
 
 /// The store.
 pub(super) struct Redis(Arc<Shared>);
@@ -77,7 +89,8 @@ struct Shared {
     /// Stands before every name.
     prefix: String,
     channel: String,
-    /// How long a fact lies in Redis: no longer than it is believed. Whether it still is, our own clock says.
+    /// How long a fact lies in Redis: twice as long as it is believed, so that it still lies there when the next one takes its place. Whether it is
+    /// believed our own clock says.
     lasts: Duration,
     /// Who we are among the replicas.
     own: [u8; 8],
@@ -125,7 +138,7 @@ impl Redis {
             skew: skew.clone(),
             prefix: format!("elastauth:{}:", scope.cluster),
             channel: format!("elastauth:{}", scope.cluster),
-            lasts: scope.expiration,
+            lasts: scope.expiration.saturating_mul(2),
             own,
             pending: Mutex::default(),
             wake: Notify::new(),
@@ -145,6 +158,18 @@ impl Redis {
 
     pub(super) fn state(&self) -> Result<(), String> {
         self.0.health.state()
+    }
+
+    /// What Redis has about the user, where that is known without asking.
+    pub(super) fn as_remembered(&self, boarding: &Boarding) -> Option<Found> {
+        let (shared, aim) = (&self.0, &boarding.aim);
+        let Stored::At(at) = boarding.stored else { return None };
+        if shared.clock.now().since(at).is_some_and(|age| age >= shared.lasts) {
+            return None;
+        }
+        let fact = Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at };
+        let seal = shared.seals.of(aim.under);
+        Some(Found { fact: Some(fact), raw: Some(seal.close(&seal.name(&aim.user), &fact)) })
     }
 
     /// What Redis has about the user; `None` where it could not be asked.
@@ -184,7 +209,7 @@ impl Redis {
             Err(error) => {
                 shared.failed(Part::Writes, &error);
                 // To forget takes no memory: it works where Redis is full.
-                let errand = Errand { key: shared.key(aim), what: What::Forget, letter };
+                let errand = Errand { key: shared.key(aim), user: aim.user.clone(), what: What::Forget, letter };
                 if !matches!(error, AskError::Refused(_)) || shared.forget(&errand, DEADLINE).await.is_err() {
                     shared.put(errand);
                 }
@@ -199,7 +224,7 @@ impl Redis {
         for seal in shared.seals.all() {
             let letter = Letter { from: shared.own, news: News::Changed(user.clone(), NO_FINGERPRINT) };
             if let Some(letter) = seal.close_letter(&letter) {
-                shared.put(Errand { key: shared.key_of(seal, user), what: What::Forget, letter });
+                shared.put(Errand { key: shared.key_of(seal, user), user: user.clone(), what: What::Forget, letter });
             }
         }
         if shared.link.is_up() { Others::Told } else { Others::ToldLater }
@@ -211,18 +236,20 @@ impl Redis {
         let seal = shared.seals.of(aim.under);
         let fact = Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
         let value = seal.close(&seal.name(&aim.user), &fact);
-        let what = match (&boarding.expected, &boarding.vouched) {
+        let changed = || News::Changed(aim.user.clone(), aim.fingerprint);
+        let (what, news) = match (&boarding.expected, &boarding.vouched) {
             (Expected::Value(flux), _) if written => {
-                What::Written { instead_of: if alone { subject(flux).to_vec() } else { Vec::new() }, value }
+                (What::Written { instead_of: if alone { subject(flux).to_vec() } else { Vec::new() }, value }, changed())
             }
-            (Expected::Unknown, _) if written => What::Forget,
-            (_, Some(found)) if alone && !is_flux(found.fact) => {
-                What::Confirmed { instead_of: found.raw.clone().unwrap_or_default(), value }
+            (Expected::Unknown, _) if written => (What::Forget, changed()),
+            (_, Some(found)) if alone && !is_flux(found.fact) && !shared.was_told_meanwhile(boarding) => {
+                let stands = News::Stands(aim.user.clone(), aim.fingerprint, now);
+                (What::Confirmed { instead_of: found.raw.clone().unwrap_or_default(), value }, stands)
             }
             _ => return,
         };
-        if let Some(letter) = shared.letter_about(aim) {
-            shared.put(Errand { key: shared.key(aim), what, letter });
+        if let Some(letter) = seal.close_letter(&Letter { from: shared.own, news }) {
+            shared.put(Errand { key: shared.key(aim), user: aim.user.clone(), what, letter });
         }
     }
 }
@@ -239,6 +266,31 @@ impl Shared {
     fn letter_about(&self, aim: &Aim) -> Option<Vec<u8>> {
         let letter = Letter { from: self.own, news: News::Changed(aim.user.clone(), aim.fingerprint) };
         self.seals.of(aim.under).close_letter(&letter)
+    }
+
+    /// Another replica has stored what the cluster has just said.
+    fn confirmed_elsewhere(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
+        let too_early = seen.0 < self.outage_ended.load(Ordering::Acquire);
+        if too_early || seen > self.clock.now().after(AHEAD) {
+            return;
+        }
+        self.front.told(user, fingerprint, seen);
+    }
+
+    /// Whether another replica has stored the same since this flight began.
+    fn was_told_meanwhile(&self, boarding: &Boarding) -> bool {
+        let now = self.front.stored(&boarding.aim.user, boarding.aim.fingerprint);
+        matches!(now, Stored::At(_)) && now != boarding.stored
+    }
+
+    /// Redis has answered whether the value lies there.
+    fn answered(&self, user: &Username, instead_of: &[u8], value: &[u8], lies_there: bool) {
+        // Values of our own making, or proven when they came.
+        match (claimed(value), claimed(instead_of)) {
+            (Some(fact), _) if lies_there => self.front.lies_there(user, fact.fingerprint, fact.at),
+            (_, Some(fact)) => self.front.lies_there_no_more(user, fact.fingerprint, fact.at),
+            _ => {}
+        }
     }
 
     /// What a value is worth, and a word in the log where it is not what we would have written.
@@ -343,13 +395,11 @@ impl Shared {
                 (value, instead_of)
             }
         };
-        script.arg(1).arg(&errand.key).arg(instead_of).arg(value).arg(millis(self.lasts));
-        if errand.what.is_news() {
-            script.arg(&self.channel).arg(&errand.letter);
-        }
-        match self.link.ask::<()>(&script, ERRAND).await {
-            Ok(()) => {
+        script.arg(1).arg(&errand.key).arg(instead_of).arg(value).arg(millis(self.lasts)).arg(&self.channel).arg(&errand.letter);
+        match self.link.ask::<bool>(&script, ERRAND).await {
+            Ok(lies_there) => {
                 self.health.set(Part::Writes, None);
+                self.answered(&errand.user, instead_of, value, lies_there);
                 Ok(())
             }
             Err(error) => {

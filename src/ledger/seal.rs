@@ -127,6 +127,8 @@ pub(super) enum News {
     Beat(Timestamp),
     /// This user is being written, or was: from now on nothing but this fingerprint may be believed.
     Changed(Username, Fingerprint),
+    /// The cluster said then that this user stands with this fingerprint, and the store has it so.
+    Stands(Username, Fingerprint, Timestamp),
 }
 
 /// The keys that follow from one `secret_key`.
@@ -199,14 +201,24 @@ impl Seal {
 
     /// Closes a letter to the other replicas; `None` when the system has no randomness.
     pub(super) fn close_letter(&self, letter: &Letter) -> Option<Vec<u8>> {
-        let mut text = Vec::with_capacity(64);
+        let mut text = Vec::with_capacity(80);
         text.extend_from_slice(&letter.from);
         match &letter.news {
+            News::Beat(now) => {
+                text.push(b'b');
+                text.extend_from_slice(&now.0.to_be_bytes());
+            }
             News::Changed(user, fingerprint) => {
+                text.push(b'c');
                 text.extend_from_slice(&fingerprint.0);
                 text.extend_from_slice(user.as_str().as_bytes());
             }
-            News::Beat(now) => text.extend_from_slice(&now.0.to_be_bytes()),
+            News::Stands(user, fingerprint, seen) => {
+                text.push(b's');
+                text.extend_from_slice(&fingerprint.0);
+                text.extend_from_slice(&seen.0.to_be_bytes());
+                text.extend_from_slice(user.as_str().as_bytes());
+            }
         }
         let nonce = self.letters.seal_in_place_append_tag(Aad::empty(), &mut text).ok()?;
         let mut closed = Vec::with_capacity(18 + text.len());
@@ -221,10 +233,20 @@ impl Seal {
         let mut sealed = sealed.to_vec();
         let text = self.letters.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut sealed).ok()?;
         let (from, rest) = text.split_first_chunk()?;
-        let news = match rest.split_first_chunk() {
-            Some((fingerprint, user)) => News::Changed(Username::parse(std::str::from_utf8(user).ok()?).ok()?, Fingerprint(*fingerprint)),
-            // Shorter than a fingerprint: there is no user in it.
-            None => News::Beat(Timestamp(u64::from_be_bytes(rest.try_into().ok()?))),
+        let (kind, rest) = rest.split_first()?;
+        let user = |name: &[u8]| Username::parse(std::str::from_utf8(name).ok()?).ok();
+        let news = match kind {
+            b'b' => News::Beat(Timestamp(u64::from_be_bytes(rest.try_into().ok()?))),
+            b'c' => {
+                let (fingerprint, name) = rest.split_first_chunk()?;
+                News::Changed(user(name)?, Fingerprint(*fingerprint))
+            }
+            b's' => {
+                let (fingerprint, rest) = rest.split_first_chunk()?;
+                let (seen, name) = rest.split_first_chunk()?;
+                News::Stands(user(name)?, Fingerprint(*fingerprint), Timestamp(u64::from_be_bytes(*seen)))
+            }
+            _ => return None,
         };
         Some(Letter { from: *from, news })
     }
@@ -330,8 +352,10 @@ mod tests {
             assert_eq!(seals('3', "default").open(&closed), Err(Worthless::Foreign));
             assert_eq!(own.open(closed.get(..closed.len() - 1).unwrap()), Err(Worthless::Damaged));
         }
-        let beat = Letter { from: [9; 8], news: News::Beat(FACT.at) };
-        assert_eq!(own.open(&own.of(Under::Current).close_letter(&beat).unwrap()), Ok(beat));
+        for news in [News::Beat(FACT.at), News::Stands(user("alice"), FACT.fingerprint, FACT.at)] {
+            let letter = Letter { from: [9; 8], news };
+            assert_eq!(own.open(&own.of(Under::Current).close_letter(&letter).unwrap()), Ok(letter));
+        }
     }
 
     proptest! {

@@ -113,3 +113,91 @@ async fn who_is_forgotten_is_asked_about_even_if_a_flight_was_in_the_air() {
     ledger.confirmed(&boarding, now);
     assert_eq!(ledger.recall(&user(1), now), None, "it had asked before");
 }
+
+/// What is believed of user 1 at this moment.
+fn believed(ledger: &Ledger, at: u64) -> Option<Entry> {
+    ledger.recall(&user(1), Timestamp(at))
+}
+
+#[tokio::test]
+async fn what_another_replica_has_checked_counts_from_when_our_own_clock_reaches_it() {
+    let ledger = Ledger::new(&Config { capacity: 10 });
+    let told = |fingerprint, at| ledger.front.told(&user(1), fingerprint, Timestamp(at));
+    told(ONE, 500);
+    assert_eq!(believed(&ledger, 1_000), None, "it makes no entry");
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1_000));
+    told(TWO, 2_000);
+    assert_eq!(believed(&ledger, 9_000), Some(stands(ONE, 1_000)), "of another fingerprint");
+    told(ONE, 3_000);
+    assert_eq!((believed(&ledger, 2_999), believed(&ledger, 3_000)), (Some(stands(ONE, 1_000)), Some(stands(ONE, 3_000))));
+    told(ONE, 2_000);
+    assert_eq!(believed(&ledger, 9_000), Some(stands(ONE, 3_000)), "an older one, or the same again");
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(4_000));
+    told(ONE, 3_500);
+    assert_eq!(believed(&ledger, 9_000), Some(stands(ONE, 4_000)));
+}
+
+#[tokio::test]
+async fn what_another_replica_has_checked_revives_nothing_and_ends_no_doubt() {
+    let ledger = Ledger::new(&Config { capacity: 10 });
+    let told = |at| ledger.front.told(&user(1), ONE, Timestamp(at));
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1));
+    ledger.front.contradict(&user(1), TWO);
+    told(2);
+    assert_eq!(believed(&ledger, 9), None);
+    // Nor for a flight that was contradicted in the air.
+    let boarding = ledger.board(aim(1, ONE)).await;
+    ledger.front.contradict(&user(1), TWO);
+    told(3);
+    ledger.confirmed(&boarding, Timestamp(4));
+    told(5);
+    assert_eq!(believed(&ledger, 9), None);
+    drop(boarding);
+    let mut boarding = ledger.board(aim(1, ONE)).await;
+    ledger.begin_write(&mut boarding, Timestamp(6)).await;
+    told(7);
+    assert_eq!(believed(&ledger, 9), Some(Entry::InFlux));
+    // An own write of unknown end may undo what the other one saw.
+    boarding.keep_to_ourselves();
+    ledger.confirmed(&boarding, Timestamp(8));
+    told(9);
+    assert_eq!(believed(&ledger, 9), Some(stands(ONE, 8)));
+    drop(boarding);
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(10));
+    told(11);
+    assert_eq!(believed(&ledger, 11), Some(stands(ONE, 11)), "the doubt is over");
+}
+
+#[tokio::test]
+async fn what_may_have_missed_a_change_is_prolonged_by_nobody() {
+    let ledger = Ledger::new(&Config { capacity: 10 });
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1_000));
+    ledger.front.hears_no_more(Timestamp(2_000));
+    ledger.front.told(&user(1), ONE, Timestamp(2_500));
+    ledger.front.hears();
+    ledger.front.told(&user(1), ONE, Timestamp(3_000));
+    assert_eq!((believed(&ledger, 3_000), believed(&ledger, 12_000)), (Some(stands(ONE, 1_000)), None));
+}
+
+#[tokio::test]
+async fn what_lies_in_the_store_is_known_until_it_is_not_there_or_a_change_may_be_missing() {
+    let ledger = Ledger::new(&Config { capacity: 10 });
+    let stored = |fingerprint| ledger.front.stored(&user(1), fingerprint);
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1));
+    assert_eq!(stored(ONE), Stored::Unknown, "not told yet");
+    ledger.front.lies_there(&user(1), ONE, Timestamp(1));
+    assert_eq!((stored(ONE), stored(TWO)), (Stored::At(Timestamp(1)), Stored::Unknown));
+    // A later check is stored in its place: until it is, the old one lies there.
+    ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(2));
+    assert_eq!(stored(ONE), Stored::At(Timestamp(1)));
+    // Another replica was first. That ours was refused says nothing against what that one has told.
+    ledger.front.told(&user(1), ONE, Timestamp(3));
+    ledger.front.lies_there_no_more(&user(1), ONE, Timestamp(1));
+    assert_eq!(stored(ONE), Stored::At(Timestamp(3)));
+    ledger.front.lies_there_no_more(&user(1), ONE, Timestamp(3));
+    assert_eq!((stored(ONE), believed(&ledger, 9)), (Stored::Unknown, Some(stands(ONE, 2))));
+    ledger.front.lies_there(&user(1), ONE, Timestamp(2));
+    ledger.front.hears_no_more(Timestamp(4));
+    ledger.front.hears();
+    assert_eq!(stored(ONE), Stored::Unknown);
+}

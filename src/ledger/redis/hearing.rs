@@ -97,6 +97,10 @@ fn takes(shared: &Shared, closed: &[u8]) -> bool {
             let _known = shared.front.contradict(&user, fingerprint);
             false
         }
+        Ok(Letter { news: News::Stands(user, fingerprint, seen), .. }) => {
+            shared.confirmed_elsewhere(&user, fingerprint, seen);
+            false
+        }
         Ok(Letter { news: News::Beat(now), .. }) => {
             shared.skew.heard(Witness::Replica, now);
             false

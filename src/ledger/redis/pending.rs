@@ -1,14 +1,16 @@
 //! What Redis has still to be told: the last word about each user, changes first, else in the order of coming.
 
+use crate::model::Username;
 use std::collections::{BTreeMap, HashMap};
 
-/// About 400 bytes each. A Redis that stays away long enough to fill this has lost sight of the users anyway.
+/// About 500 bytes each. A Redis that stays away long enough to fill this has lost sight of the users anyway.
 const MOST: usize = 10_000;
 
 /// One thing to tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Errand {
     pub(super) key: String,
+    pub(super) user: Username,
     pub(super) what: What,
     /// What the other replicas are told.
     pub(super) letter: Vec<u8>,
@@ -25,7 +27,7 @@ pub(super) enum What {
 }
 
 impl What {
-    /// Whether others may believe something else, and must hear of it.
+    /// Whether others may believe something else, and must hear of it. That somebody still stands as he did is good to know, and no more.
     pub(super) fn is_news(&self) -> bool {
         !matches!(self, Self::Confirmed { .. })
     }
@@ -98,7 +100,7 @@ mod tests {
     use super::*;
 
     fn errand(key: &str, what: What) -> Errand {
-        Errand { key: key.to_owned(), what, letter: vec![] }
+        Errand { key: key.to_owned(), user: Username::parse("alice").unwrap(), what, letter: vec![] }
     }
 
     fn confirmed() -> What {
