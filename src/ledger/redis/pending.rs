@@ -149,7 +149,10 @@ mod tests {
         let refused = pending.next().unwrap();
         pending.put_back(refused, true);
         pending.put(errand("a", confirmed()));
-        assert_eq!([pending.next(), pending.next(), pending.next()], [Some(errand("b", What::Forget)), Some(errand("a", What::Forget)), None]);
+        assert_eq!(
+            [pending.next(), pending.next(), pending.next()],
+            [Some(errand("b", What::Forget)), Some(errand("a", What::Forget)), None]
+        );
     }
 
     #[test]
