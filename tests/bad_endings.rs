@@ -164,3 +164,55 @@ async fn a_write_that_hangs_is_waited_for_until_its_deadline_and_no_longer() {
     assert!(stage.elastauth.terminate().await.success());
     assert!(!stage.elastauth.log().contains("given up"), "{}", stage.elastauth.log());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_a_boundary_some_thousands_wait_and_whoever_comes_beyond_that_is_told_to_come_again() {
+    const HELD: usize = 4_096;
+    const REQUESTS: usize = 4_800;
+    let more = "credentials: {rotation: 6s, grace: 1500ms}\nenable_metrics: true";
+    let stage = Stage::planned(Plan { more, ..Plan::default() }).await;
+    let login = async || stage.ask("alice", "dev").await.header("authorization").map(str::to_owned);
+    // Whoever asks all the time is answered with the next password when the grace is over.
+    let (first, mut next) = (login().await, login().await);
+    while next == first || next.is_none() {
+        sleep(Duration::from_millis(10)).await;
+        next = login().await;
+    }
+    sleep(Duration::from_millis(6_000 - 1_500 - 300)).await;
+    let mut connections = Vec::new();
+    for _ in 0..6 {
+        connections.push(Multiplexed::in_clear(stage.gateway()).await);
+    }
+    sleep(Duration::from_millis(400)).await;
+    let mut requests = JoinSet::new();
+    for n in 0..REQUESTS {
+        let connection = connections[n % connections.len()].clone();
+        let asked = Request::get("http://a/elastauth").header("x-elastauth-key", GATEWAY_KEY).header("remote-user", "alice");
+        let asked = asked.header("remote-groups", "dev").body(()).unwrap();
+        requests.spawn(async move { connection.send(asked).await.unwrap() });
+    }
+    let held = async || {
+        let numbers = stage.gateway().get("/elastauth/metrics", &[("x-elastauth-key", GATEWAY_KEY)]).await.text();
+        let held = numbers.lines().find_map(|line| line.strip_prefix("elastauth_held_requests ")?.parse::<usize>().ok());
+        held.unwrap_or_else(|| panic!("{numbers}"))
+    };
+    let mut most = 0;
+    for _ in 0..10 {
+        most = most.max(held().await);
+    }
+    assert!((1..=HELD).contains(&most), "{most}");
+    let (mut granted, mut refused) = (0, 0);
+    while let Some(answer) = requests.join_next().await {
+        let answer = answer.unwrap();
+        stage.hold("a request at the boundary", &answer);
+        if answer.status == StatusCode::OK {
+            assert!(stage.works(&answer));
+            granted += 1;
+        } else {
+            assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("1")), "{}", answer.text());
+            refused += 1;
+        }
+    }
+    assert!(granted > 0 && refused > 0 && granted + refused == REQUESTS, "{granted} {refused}");
+    assert_eq!(held().await, 0);
+}

@@ -387,3 +387,36 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
         tasks.end();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_answers_and_takes_no_writes_vouches_for_nobody() {
+    let house = House::new().await;
+    for trouble in ["no replica to save to", "a disk that is full", "an ACL without DEL and EVAL"] {
+        let redis = Redis::start(&["--enable-protected-configs", "yes"]).await;
+        let (one, other) = two(&house, &redis).await;
+        ask(&one.flow, "alice", "admins").await.unwrap();
+        stored(&redis, 1).await;
+        ask(&other.flow, "alice", "admins").await.unwrap();
+        match trouble {
+            "no replica to save to" => drop(redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"])),
+            "a disk that is full" => {
+                drop((redis.cli(&["CONFIG", "SET", "save", "1 1"]), redis.cli(&["CONFIG", "SET", "dir", "/proc/self"])));
+                drop(redis.cli(&["BGSAVE"]));
+                until("writes are refused", || redis.cli(&["DEL", "nothing"]).contains("MISCONF")).await;
+            }
+            _ => drop(redis.cli(&["ACL", "SETUSER", "default", "-del", "-eval"])),
+        }
+        // Roles go, and Redis still says what stood before.
+        ask(&one.flow, "alice", "dev").await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        let until_then = Instant::now() + Duration::from_secs(7);
+        while Instant::now() < until_then {
+            let grant = ask(&other.flow, "alice", "admins").await.unwrap();
+            assert!(house.roles("alice").contains(&"superuser".to_owned()), "{trouble}: {grant:?} on roles that do not stand");
+            ask(&one.flow, "alice", "dev").await.unwrap();
+            assert!(!house.roles("alice").contains(&"superuser".to_owned()), "{trouble}: roles of another session");
+            sleep(Duration::from_secs(3)).await;
+            house.pass(Duration::from_mins(1));
+        }
+    }
+}

@@ -47,13 +47,15 @@ use pending::{Errand, Pending, What};
 use redis::Cmd;
 use std::{
     fmt,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// How long a flight waits for Redis. A Redis in the same network answers within a millisecond; the cluster's own answer takes several.
@@ -64,10 +66,18 @@ const ERRAND: Duration = Duration::from_secs(1);
 /// By how much another replica's clock may be ahead for its word to count: the most that `credentials.grace` can be. Beyond it something is wrong, and is
 /// reported as that.
 const AHEAD: Duration = Duration::from_millis(1_500);
+/// How long the end waits for a Redis that is away or takes no writes, while it has still to be told of changes. Long enough for a failover, and well within the
+/// time that the end has.
+const LAST_TRIES: Duration = Duration::from_secs(5);
+/// Between two tries to take a fact back.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// For how long a replica with another key is reported after its last sign: its beats come every two seconds.
 const FOREIGN: Duration = Duration::from_secs(30);
 
+/// What lies there, from a Redis that would take it back: one that answers and takes no writes (its disk is full, it has lost its replicas, it is a replica itself)
+/// may say what stood before a change. The second name is that of nothing, and lies where the first one lies.
+const LOOK: &str = "redis.call('DEL', KEYS[2]) return redis.call('GET', KEYS[1])";
 /// Puts "in flux" in the place of what is there, tells everybody, and gives back what was there.
 const BEGIN: &str = "local old = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) redis.call('PUBLISH', ARGV[3], ARGV[4]) return old";
 /// The end of a write: the new fact if nobody else wrote meanwhile, else nothing; and tells everybody. Says whether it lies there.
@@ -96,6 +106,8 @@ struct Shared {
     own: [u8; 8],
     pending: Mutex<Pending>,
     wake: Notify,
+    /// The last errand has been run: the connection is needed no more.
+    told: CancellationToken,
     /// Somebody has begun to listen for our own beat.
     wake_beat: Notify,
     /// When the last outage ended: what was stored before may have missed a change.
@@ -142,6 +154,7 @@ impl Redis {
             own,
             pending: Mutex::default(),
             wake: Notify::new(),
+            told: CancellationToken::new(),
             wake_beat: Notify::new(),
             outage_ended: AtomicU64::new(0),
             foreign_told: AtomicBool::new(false),
@@ -149,7 +162,13 @@ impl Redis {
             damaged_told: AtomicBool::new(false),
             counts: Counts::default(),
         });
-        tasks.spawn(until_the_end(tasks.clone(), Arc::clone(&shared), async |shared| shared.link.keep().await));
+        let linked = Arc::clone(&shared);
+        tasks.spawn(async move {
+            tokio::select! {
+                () = linked.link.keep() => {}
+                () = linked.told.cancelled() => {}
+            }
+        });
         tasks.spawn(until_the_end(tasks.clone(), Arc::clone(&shared), async |shared| hearing::hear(shared).await));
         tasks.spawn(until_the_end(tasks.clone(), Arc::clone(&shared), async |shared| hearing::beat(shared).await));
         tasks.spawn(Arc::clone(&shared).run_errands(tasks.clone()));
@@ -175,9 +194,9 @@ impl Redis {
     /// What Redis has about the user; `None` where it could not be asked.
     pub(super) async fn look(&self, aim: &Aim) -> Option<Found> {
         let shared = &self.0;
-        let mut get = Cmd::new();
-        get.arg("GET").arg(shared.key(aim));
-        match shared.link.ask::<Option<Vec<u8>>>(&get, DEADLINE).await {
+        let (mut look, key) = (Cmd::new(), shared.key(aim));
+        look.arg("EVAL").arg(LOOK).arg(2).arg(&key).arg(format!("elastauth:{{{key}}}"));
+        match shared.link.ask::<Option<Vec<u8>>>(&look, DEADLINE).await {
             Ok(raw) => {
                 shared.health.set(Part::Reads, None);
                 let fact = raw.as_deref().and_then(|raw| shared.judge(aim, raw));
@@ -355,22 +374,31 @@ impl Shared {
 
     /// Runs errands until the end, and those of the last flights after it.
     async fn run_errands(self: Arc<Self>, tasks: Tasks) {
+        let mut patience = pin!(async {
+            tasks.ending().await;
+            sleep(LAST_TRIES).await;
+        });
+        let (mut has_patience, mut lost) = (true, 0_u32);
         loop {
             let next = lock(&self.pending).next();
             match next {
                 Some(errand) => {
-                    if let Err(AskError::Away | AskError::Late) = self.run(&errand).await {
-                        lock(&self.pending).put_back(errand);
-                        if tasks.is_ending() {
-                            return;
-                        }
-                        tokio::select! {
-                            () = self.link.up() => {}
-                            () = tasks.ending() => {}
-                        }
+                    let Err(error) = self.run(&errand).await else { continue };
+                    let ending = tasks.is_ending();
+                    if ending && !(has_patience && errand.what.is_news()) {
+                        lost += u32::from(errand.what.is_news());
+                        continue;
+                    }
+                    // One that is refused lets others pass: in a cluster some of them go to another node.
+                    let refused = matches!(error, AskError::Refused(_));
+                    lock(&self.pending).put_back(errand, refused);
+                    tokio::select! {
+                        () = async { if refused { sleep(PAUSE).await } else { self.link.up().await } } => {}
+                        () = tasks.ending(), if !ending => {}
+                        () = &mut patience, if has_patience => has_patience = false,
                     }
                 }
-                None if tasks.is_ending() && lock(&self.front.aloft).is_empty() => return,
+                None if tasks.is_ending() && lock(&self.front.aloft).is_empty() => break,
                 None => {
                     self.health.set(Part::Queue, None);
                     tokio::select! {
@@ -380,8 +408,13 @@ impl Shared {
                 }
             }
         }
+        if lost > 0 {
+            warn!(changes = lost, "Redis could not be told of changes before the end; other replicas may believe what stood before");
+        }
+        self.told.cancel();
     }
 
+    /// Runs one. What is no news is not worth a second try where Redis refuses it.
     async fn run(&self, errand: &Errand) -> Result<(), AskError> {
         let mut script = Cmd::new();
         let (value, instead_of) = match &errand.what {
@@ -437,7 +470,7 @@ async fn until_the_end(tasks: Tasks, shared: Arc<Shared>, work: impl AsyncFnOnce
 /// After the end has begun, often enough to see that the last flight has landed.
 async fn ended_and_a_moment(tasks: &Tasks) {
     tasks.ending().await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    sleep(Duration::from_millis(20)).await;
 }
 
 /// What a value is about.

@@ -1,10 +1,10 @@
-//! A relay that counts TCP connections: the one thing that tells h2 from HTTP/1.1 from the outside of an encrypted stream.
+//! A relay that counts TCP connections, the one thing that tells h2 from HTTP/1.1 from the outside of an encrypted stream; and that cuts them all when it goes.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -25,9 +25,11 @@ impl Relay {
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);
         let task = tokio::spawn(async move {
+            // They end with the relay.
+            let mut relayed = JoinSet::new();
             while let Ok((mut client, _)) = listener.accept().await {
                 counter.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(async move {
+                relayed.spawn(async move {
                     if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await {
                         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
                     }

@@ -75,10 +75,14 @@ impl Pending {
         self.errands.remove(&key).map(|(_, errand)| errand)
     }
 
-    /// One that could not be run goes back to the front, unless there is a newer one.
-    pub(super) fn put_back(&mut self, errand: Errand) {
+    /// One that could not be run goes back to the front, or behind the others of its kind, unless there is a newer one.
+    pub(super) fn put_back(&mut self, errand: Errand, behind: bool) {
         match self.errands.get(&errand.key) {
             Some((_, newer)) if newer.what.is_news() || !errand.what.is_news() => {}
+            Some(_) | None if behind => {
+                self.back += 1;
+                self.place(self.back, errand);
+            }
             Some(_) | None => {
                 self.front -= 1;
                 self.place(self.front, errand);
@@ -119,7 +123,7 @@ mod tests {
         assert!(pending.put(errand("b", confirmed())), "a change outlives a later look");
         assert_eq!(pending.next(), Some(errand("b", What::Forget)));
         assert_eq!(pending.next(), Some(errand("a", written)));
-        pending.put_back(errand("c", confirmed()));
+        pending.put_back(errand("c", confirmed()), false);
         for key in ["c", "x", "y"] {
             assert_eq!(pending.next(), Some(errand(key, confirmed())));
         }
@@ -131,11 +135,26 @@ mod tests {
     fn what_comes_back_does_not_undo_what_came_meanwhile() {
         let mut pending = Pending::default();
         pending.put(errand("a", What::Forget));
-        pending.put_back(errand("a", confirmed()));
+        pending.put_back(errand("a", confirmed()), false);
         assert_eq!(pending.next(), Some(errand("a", What::Forget)));
         pending.put(errand("a", confirmed()));
-        pending.put_back(errand("a", What::Forget));
+        pending.put_back(errand("a", What::Forget), false);
         assert_eq!(pending.next(), Some(errand("a", What::Forget)));
+    }
+
+    #[test]
+    fn what_is_refused_lets_the_others_pass() {
+        let mut pending = Pending::default();
+        for key in ["a", "b"] {
+            pending.put(errand(key, What::Forget));
+        }
+        let refused = pending.next().unwrap();
+        pending.put_back(refused, true);
+        pending.put(errand("a", confirmed()));
+        assert_eq!(
+            [pending.next(), pending.next(), pending.next()],
+            [Some(errand("b", What::Forget)), Some(errand("a", What::Forget)), None]
+        );
     }
 
     #[test]
