@@ -159,7 +159,7 @@ impl Node {
         use Misbehaviour as M;
         let service = *by == By::ServiceAccount;
         let carries_hash = matches!(route, Route::Write(_)) && contains(&body, b"\"password_hash\"");
-        let Weather { delay, fault } = self.faults.held().meet(route.endpoint(service), carries_hash);
+        let Weather { delay, fault } = self.faults.held().meet(route.endpoint(service), route.user(), carries_hash);
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
