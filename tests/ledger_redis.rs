@@ -16,6 +16,8 @@ mod house;
 mod process;
 #[path = "support/redis.rs"]
 mod redis;
+#[path = "support/sentinel.rs"]
+mod sentinel;
 #[path = "support/tls.rs"]
 mod tls;
 
@@ -32,6 +34,7 @@ use elastauth::{
 };
 use house::{Endpoint, Fault, Flow, House, Misbehaviour, StoreConfig, Tasks, ask};
 use redis::Redis;
+use sentinel::Sentinel;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
@@ -362,14 +365,9 @@ async fn a_cluster_and_a_sentinel() {
     drop(node);
 
     let master = Redis::start(&[]).await;
-    let conf = process::folder().join("sentinel.conf");
-    let port = process::free_port();
-    let lines = format!("port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\n", master.port);
-    std::fs::write(&conf, lines).unwrap();
-    let mut program = process::command("redis-server");
-    program.arg(&conf).arg("--sentinel");
-    let _sentinel = process::Process::start("sentinel", &mut program);
-    config.place = Place::Sentinel { sentinels: vec![Node::parse(&format!("127.0.0.1:{port}")).unwrap()], master: "main".to_owned() };
+    let sentinel = Sentinel::start(master.port, 1, "").await;
+    config.place =
+        Place::Sentinel { sentinels: vec![Node::parse(&format!("127.0.0.1:{}", sentinel.port)).unwrap()], master: "main".to_owned() };
     shares(&house, &config, "sentinel").await;
 }
 

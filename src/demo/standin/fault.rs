@@ -102,6 +102,10 @@ impl Faults {
         self.0.clear();
     }
 
+    pub(super) fn clear_about(&mut self, user: &str) {
+        self.0.retain(|fault| fault.user.as_deref() != Some(user));
+    }
+
     /// The first fault that hits this call, and every delay before it. Counts them down.
     pub(super) fn meet(&mut self, at: Option<Endpoint>, user: Option<&str>, carries_hash: bool) -> Weather {
         let mut weather = Weather::default();
