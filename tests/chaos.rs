@@ -23,6 +23,8 @@ mod clocks;
 mod gateway;
 #[path = "support/guide.rs"]
 mod guide;
+#[path = "chaos/known.rs"]
+mod known;
 #[path = "chaos/late.rs"]
 mod late;
 #[path = "chaos/meddler.rs"]
@@ -52,6 +54,7 @@ pub(crate) use support::{
 
 use clients::Directory;
 use elastauth::demo::standin::StandIn;
+use known::Known;
 use late::Lates;
 use redises::Redises;
 use report::Report;
@@ -68,9 +71,9 @@ use tokio::time::Instant;
 const REPLICAS: usize = 3;
 /// Short enough that everybody's password changes several times in the short run, and long enough that what one replica remembers wrongly could be believed for a
 /// while.
-const ROTATION: &str = "10s";
+const ROTATION_MS: u64 = 10_000;
 /// A busy machine may leave a client without a processor for half a second.
-const GRACE: &str = "900ms";
+const GRACE_MS: u64 = 900;
 
 /// What everybody shares.
 pub(crate) struct World {
@@ -79,6 +82,7 @@ pub(crate) struct World {
     pub(crate) gateways: RwLock<Vec<Server>>,
     pub(crate) directory: Directory,
     pub(crate) sky: Mutex<weather::Sky>,
+    pub(crate) known: Known,
     pub(crate) lates: Lates,
     /// Replicas that were killed.
     pub(crate) killed: Mutex<HashSet<SocketAddr>>,
@@ -126,7 +130,7 @@ fn setting(name: &str) -> Option<u64> {
 pub(crate) fn plan(redises: &Redises) -> String {
     format!(
         "cache: {{type: redis, expiration: 30s}}\nredis: {{sentinel: [{}], sentinel_master: main}}\n\
-         credentials: {{rotation: {ROTATION}, grace: {GRACE}}}\nusers: {{writes_per_minute: 1000, new_per_minute: 1000000}}\nenable_metrics: true",
+         credentials: {{rotation: {ROTATION_MS}ms, grace: {GRACE_MS}ms}}\nusers: {{writes_per_minute: 1000, new_per_minute: 1000000}}\nenable_metrics: true",
         redises.sentinels()
     )
 }
@@ -145,6 +149,7 @@ async fn nobody_ever_notices() {
         gateways: RwLock::new(replicas.iter().map(|replica| replica.stage.gateway().clone()).collect()),
         directory: Directory::new(),
         sky: Mutex::default(),
+        known: Known::default(),
         lates: Lates::default(),
         killed: Mutex::default(),
         report: Report::default(),

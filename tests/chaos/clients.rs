@@ -91,6 +91,13 @@ impl Directory {
         GROUPS[user.groups].0
     }
 
+    /// How long ago somebody asked for this user with other groups.
+    pub(crate) fn other_groups(&self, place: usize, groups: usize) -> Option<Duration> {
+        let user = self.users[place].lock().unwrap();
+        let others = (0..GROUPS.len()).filter(|other| *other != groups);
+        others.filter_map(|other| if user.about[other] > 0 { Some(Duration::ZERO) } else { user.seen[other].map(|at| at.elapsed()) }).min()
+    }
+
     pub(crate) fn let_back(&self, place: usize) {
         self.users[place].lock().unwrap().aside = false;
     }
@@ -149,7 +156,11 @@ async fn visit(world: &Arc<World>, place: usize, gateway: Option<&Server>, chanc
     match answer {
         Some((answer, by)) if answer.status == 200 => {
             world.report.count("granted");
+            if world.sky.lock().unwrap().excuse(asked).is_some() {
+                world.report.count("granted while the cluster did not do its part");
+            }
             world.report.answered(asked.elapsed());
+            world.known.granted(by, place, groups);
             let login = answer.headers.get(header::AUTHORIZATION).cloned();
             use_login(world, place, groups, &name, login.as_ref(), by, "at once");
             let mut user = world.directory.users[place].lock().unwrap();
@@ -165,7 +176,15 @@ async fn visit(world: &Arc<World>, place: usize, gateway: Option<&Server>, chanc
         other => {
             leave(&mut world.directory.users[place].lock().unwrap(), groups);
             let (answer, by) = other.unzip();
-            refused(world, &name, known, asked, by, answer.as_ref());
+            if by.is_some_and(|by| world.known.has_to_answer(world, by, place, &name, groups, asked)) {
+                let told = answer.map(|answer| answer.text());
+                world
+                    .report
+                    .violation("failed answer", format!("{name} was known to the replica, asked {:?} ago: {told:?}", asked.elapsed()));
+            } else {
+                refused(world, &name, known, asked, by, answer.as_ref());
+            }
+            world.known.failed(place);
         }
     }
 }
@@ -194,7 +213,10 @@ async fn through(world: &World, gateway: &Server, place: usize, groups: usize, n
         Ok(answer) if answer.status == 500 && answer.body.is_empty() && sky.a_replica_was_killed() => {
             world.report.allowed("failed answer", "the replica was killed under the gateway's question");
         }
-        other => refused(world, name, known, asked, None, other.ok().as_ref()),
+        other => {
+            world.known.failed(place);
+            refused(world, name, known, asked, None, other.ok().as_ref());
+        }
     }
 }
 
@@ -286,11 +308,7 @@ fn judge_roles(
         return;
     }
     // Two requests with different groups at once, or shortly after each other, pull at one user: that is the documented bound between replicas.
-    let other = {
-        let user = world.directory.users[place].lock().unwrap();
-        let others = (0..GROUPS.len()).filter(|other| *other != groups);
-        others.filter_map(|other| if user.about[other] > 0 { Some(Duration::ZERO) } else { user.seen[other].map(|at| at.elapsed()) }).min()
-    };
+    let other = world.directory.other_groups(place, groups);
     let what = if excess > 0 { "excess roles" } else { "missing roles" };
     let later = if when == "later" { Duration::from_millis(LATER) } else { Duration::ZERO };
     if other.is_some_and(|ago| ago < Duration::from_secs(1) + later) {

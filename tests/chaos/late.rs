@@ -90,6 +90,7 @@ pub(crate) async fn write_late(world: Arc<World>, mut chance: Chance) {
 
 /// Asks one replica for other roles than those that stand, until its write hangs.
 async fn let_one_come(world: &World, place: usize, name: &str, comes: Duration, chance: &mut Chance) {
+    world.known.failed(place);
     let groups = world.directory.give_other_groups(place, &world.cluster, chance);
     let from = world.cluster.count();
     world.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::LateWrite(comes)).about(name).times(1));

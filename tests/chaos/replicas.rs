@@ -114,8 +114,10 @@ impl ForReplicas {
     async fn has_its_clock_set(&mut self, which: usize) {
         self.world.report.weather("replica's clock set");
         let ahead = self.chance.below(clocks::MOST);
+        self.world.known.a_clock_is_set();
         self.replicas[which].wall.set(ahead);
         clocks::shows(self.replicas[which].stage.gateway(), ahead).await;
+        self.world.known.a_clock_is_set();
     }
 
     /// After the last client: within the grace nobody has complained of a clock; one that is far ahead is noticed by the others, and told where operators look.
