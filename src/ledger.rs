@@ -233,7 +233,7 @@ impl Ledger {
 
     fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool) {
         let aim = &boarding.aim;
-        let brief = !written && boarding.others_write();
+        let brief = if written { matches!(boarding.expected, Expected::Others) } else { boarding.others_write() };
         let entry = Entry::Stands { fingerprint: aim.fingerprint, seen: now };
         let alone = self.front.keep(boarding, entry, now, brief);
         if boarding.unsure {
@@ -340,9 +340,11 @@ struct Found {
 /// What must still lie in the store when a write ends, for its end to be the last word.
 #[derive(Debug, Clone, Default)]
 enum Expected {
-    /// Not known: the store could not be told in time, or somebody else was writing.
+    /// Not known: the store could not be told in time.
     #[default]
     Unknown,
+    /// Nothing that could be right: another write was under way when this one began, and may end after it.
+    Others,
     /// This very value, or one about the same.
     Value(Vec<u8>),
 }

@@ -28,7 +28,7 @@ use admin::{Admin, Page};
 use arc_swap::ArcSwap;
 use connection::Connection;
 use health::{Endpoint, Readiness};
-use http::request::Parts;
+use http::{HeaderValue, Version, header::CONNECTION, request::Parts};
 use hyper::body::Incoming;
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -318,10 +318,16 @@ async fn answer(connection: Arc<Connection>, request: http::Request<Incoming>) -
     if let (Audience::Gateways, Place::Logout, Some(oidc)) = (connection.audience, place, connection.service.flow.providers().oidc()) {
         return Ok(Box::pin(logout::answer(&connection, oidc, &request, body)).await);
     }
-    Ok(match connection.audience {
+    let version = request.version;
+    let mut response = match connection.audience {
         Audience::Gateways => to_gateway(&connection, request, place).await,
         Audience::Operators => to_operator(&connection, &request, place).await,
-    })
+    };
+    // A first request that came when the end had begun, answered before its connection could be told to leave.
+    if connection.tasks.is_ending() && version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 async fn to_gateway(connection: &Connection, request: Parts, place: Place) -> Response {

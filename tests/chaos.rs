@@ -17,16 +17,28 @@
 
 #[path = "chaos/clients.rs"]
 mod clients;
+#[path = "chaos/clocks.rs"]
+mod clocks;
 #[path = "chaos/gateway.rs"]
 mod gateway;
 #[path = "support/guide.rs"]
 mod guide;
+#[path = "chaos/known.rs"]
+mod known;
+#[path = "chaos/late.rs"]
+mod late;
 #[path = "chaos/meddler.rs"]
 mod meddler;
 #[path = "support/redis.rs"]
 mod redis;
+#[path = "chaos/redises.rs"]
+mod redises;
+#[path = "chaos/replicas.rs"]
+mod replicas;
 #[path = "chaos/report.rs"]
 mod report;
+#[path = "support/sentinel.rs"]
+mod sentinel;
 #[path = "support/program.rs"]
 mod support;
 #[path = "support/traefik.rs"]
@@ -42,25 +54,26 @@ pub(crate) use support::{
 
 use clients::Directory;
 use elastauth::demo::standin::StandIn;
-use redis::Redis;
+use known::Known;
+use late::Lates;
+use redises::Redises;
 use report::Report;
 use std::{
+    collections::HashSet,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, RwLock},
     time::Duration,
 };
-use support::{
-    http::Server,
-    stage::{Plan, Stage},
-};
+use support::http::Server;
 use tokio::time::Instant;
 
 const REPLICAS: usize = 3;
 /// Short enough that everybody's password changes several times in the short run, and long enough that what one replica remembers wrongly could be believed for a
 /// while.
-const ROTATION: &str = "10s";
+const ROTATION_MS: u64 = 10_000;
 /// A busy machine may leave a client without a processor for half a second.
-const GRACE: &str = "900ms";
+const GRACE_MS: u64 = 900;
 
 /// What everybody shares.
 pub(crate) struct World {
@@ -69,6 +82,10 @@ pub(crate) struct World {
     pub(crate) gateways: RwLock<Vec<Server>>,
     pub(crate) directory: Directory,
     pub(crate) sky: Mutex<weather::Sky>,
+    pub(crate) known: Known,
+    pub(crate) lates: Lates,
+    /// Replicas that were killed.
+    pub(crate) killed: Mutex<HashSet<SocketAddr>>,
     pub(crate) report: Report,
     pub(crate) half: Instant,
     pub(crate) end: Instant,
@@ -77,6 +94,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn sky(&self, change: impl FnOnce(&mut weather::Sky)) {
         change(&mut self.sky.lock().unwrap());
+    }
+
+    pub(crate) fn was_killed(&self, replica: &Server) -> bool {
+        self.killed.lock().unwrap().contains(&replica.address())
     }
 }
 
@@ -106,11 +127,11 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-pub(crate) fn plan(redis: &Redis) -> String {
+pub(crate) fn plan(redises: &Redises) -> String {
     format!(
-        "cache: {{type: redis, expiration: 30s}}\nredis: {{url: 'redis://127.0.0.1:{}'}}\ncredentials: {{rotation: {ROTATION}, grace: {GRACE}}}\n\
-         users: {{writes_per_minute: 1000, new_per_minute: 1000000}}\nenable_metrics: true",
-        redis.port
+        "cache: {{type: redis, expiration: 30s}}\nredis: {{sentinel: [{}], sentinel_master: main}}\n\
+         credentials: {{rotation: {ROTATION_MS}ms, grace: {GRACE_MS}ms}}\nusers: {{writes_per_minute: 1000, new_per_minute: 1000000}}\nenable_metrics: true",
+        redises.sentinels()
     )
 }
 
@@ -121,20 +142,16 @@ async fn nobody_ever_notices() {
         .unwrap_or_else(|| u64::from(std::process::id()) ^ u64::from(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos()));
     println!("chaos: {seconds} s, seed {seed} (again: cargo xtask chaos --seconds {seconds} --seed {seed})");
 
-    let redis = Redis::start(&[]).await;
-    let more = plan(&redis);
-    let first = Stage::planned(Plan { more: &more, ..Plan::default() }).await;
-    let cluster = first.cluster.clone();
-    let mut replicas = vec![first];
-    for _ in 1..REPLICAS {
-        let replica = replicas[0].replica(Plan { more: &more, ..Plan::default() }).await;
-        replicas.push(replica);
-    }
+    let redises = Redises::start().await;
+    let replicas = replicas::start(&plan(&redises), &mut Chance::new(seed, 7)).await;
     let world = Arc::new(World {
-        cluster,
-        gateways: RwLock::new(replicas.iter().map(|replica| replica.gateway().clone()).collect()),
+        cluster: replicas[0].stage.cluster.clone(),
+        gateways: RwLock::new(replicas.iter().map(|replica| replica.stage.gateway().clone()).collect()),
         directory: Directory::new(),
         sky: Mutex::default(),
+        known: Known::default(),
+        lates: Lates::default(),
+        killed: Mutex::default(),
         report: Report::default(),
         half: Instant::now() + Duration::from_secs(seconds / 2),
         end: Instant::now() + Duration::from_secs(seconds),
@@ -142,12 +159,13 @@ async fn nobody_ever_notices() {
     let stalls = tokio::spawn(report::watch_for_stalls(Arc::clone(&world)));
     let traefik = gateway::start(&world).await;
     let clients = clients::start(&world, traefik.elasticsearch(), seed);
-    let lasting = weather::run(&world, seed, replicas, redis).await;
+    let lasting = weather::run(&world, seed, replicas, redises).await;
     for client in clients {
         client.await.expect("a client that ends by itself");
     }
     stalls.await.expect("an end to the watching");
     drop((lasting, traefik));
+    clocks::sweep();
     let (report, verdict) = world.report.conclude();
     println!("{report}");
     assert!(verdict.is_empty(), "seed {seed}: {}", verdict.join("; "));

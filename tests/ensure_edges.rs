@@ -5,10 +5,14 @@
 #[path = "support/house.rs"]
 mod house;
 
+use elastauth::model::Username;
 use house::{Adopt, BrokerError, Endpoint, Fault, House, Misbehaviour, StoreConfig, StoredUser, Tasks, ask, why};
 use http::StatusCode;
 use serde_json::Map;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// Asks for the stand-in's word until it is said.
 async fn until(what: &str, mut said: impl FnMut() -> bool) {
@@ -126,6 +130,23 @@ async fn a_write_that_crosses_the_boundary_of_two_passwords_does_not_undo_the_ne
     let written = || house.cluster.calls().iter().filter(|call| call.line().ends_with("refresh=false 200")).count() >= 2;
     until("the end of the slow write", written).await;
     until("the new password", || house.cluster.accepts(&login)).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_while_a_write_waits_for_the_next_period_costs_a_wait_and_no_answer() {
+    let period = Duration::from_secs(1_000);
+    let house = House::with(|config| config.rotation = period).await;
+    let (now, place) = (house.ms.load(Ordering::SeqCst), Username::parse("alice").unwrap().place());
+    let until_the_boundary = 1_000_000 - (now + place % 1_000_000) % 1_000_000;
+    house.pass(Duration::from_millis(until_the_boundary - 200));
+    let flow = Arc::clone(&house.flow);
+    let client = tokio::spawn(async move { ask(&flow, "alice", "dev").await });
+    // It waits for two hundred milliseconds, and then the clock shows what it showed before.
+    let looks = || house.cluster.calls().iter().filter(|call| call.line().starts_with("GET /_security/_auth")).count();
+    until("the second look", || looks() == 2).await;
+    house.pass(Duration::from_millis(700));
+    let login = client.await.unwrap().unwrap();
+    assert!(house.cluster.accepts(login.credential().authorization()));
 }
 
 #[tokio::test]

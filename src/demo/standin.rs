@@ -175,6 +175,11 @@ impl StandIn {
         self.node.faults.held().clear();
     }
 
+    /// Takes back what was to happen to this user alone.
+    pub fn clear_faults_about(&self, user: &str) {
+        self.node.faults.held().clear_about(user);
+    }
+
     /// Whether the cluster takes this value of `Authorization`. Asked directly: it is no call, and no fault hits it.
     #[must_use]
     pub fn accepts(&self, authorization: &HeaderValue) -> bool {

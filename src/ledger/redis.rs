@@ -6,6 +6,8 @@
 //! What keeps the facts right while several replicas write:
 //! - Before a write leaves, its replica puts "in flux" in the place of the fact and tells the others, in one step. Only if that still lies there
 //!   when the write has ended does the new fact take its place; otherwise somebody else wrote meanwhile, and nothing is left that could be wrong.
+//! - Whoever finds "in flux" at the beginning of its own write leaves it there at the end: the other write may be lost, and land when this one is long over.
+//!   What is learnt beside it is believed for ten seconds.
 //! - A replica that only asked the cluster stores the answer only in the place of what it knew to lie there before it asked: nothing has changed in
 //!   Redis since. It has seen that there, or has put it there, or has been told, and has heard every change since then. A value follows from what it
 //!   says, so it need not be fetched to be compared.
@@ -80,8 +82,9 @@ const FOREIGN: Duration = Duration::from_secs(30);
 const LOOK: &str = "redis.call('DEL', KEYS[2]) return redis.call('GET', KEYS[1])";
 /// Puts "in flux" in the place of what is there, tells everybody, and gives back what was there.
 const BEGIN: &str = "local old = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) redis.call('PUBLISH', ARGV[3], ARGV[4]) return old";
-/// The end of a write: the new fact if nobody else wrote meanwhile, else nothing; and tells everybody. Says whether it lies there.
-const WRITTEN: &str = "local now, stored = redis.call('GET', KEYS[1]), 0 if now and ARGV[1] ~= '' and string.sub(now, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) stored = 1 elseif now then redis.call('DEL', KEYS[1]) end redis.call('PUBLISH', ARGV[4], ARGV[5]) return stored";
+/// The end of a write: the new fact if nobody else wrote meanwhile, else nothing; and tells everybody. What says that another write is under way stays. Says
+/// whether the fact lies there.
+const WRITTEN: &str = "local now, stored = redis.call('GET', KEYS[1]), 0 if now and ARGV[1] ~= '' and string.sub(now, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) stored = 1 elseif now and string.sub(now, 2, 2) ~= 'f' then redis.call('DEL', KEYS[1]) end redis.call('PUBLISH', ARGV[4], ARGV[5]) return stored";
 /// What the cluster has said, if nothing has changed since before it was asked; and tells everybody. Says whether it lies there, also to whoever has to ask
 /// twice because an answer was lost.
 const CONFIRMED: &str = "local now = redis.call('GET', KEYS[1]) or '' if now == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) redis.call('PUBLISH', ARGV[4], ARGV[5]) return 1 end if now == ARGV[2] then return 1 end return 0";
@@ -222,8 +225,8 @@ impl Redis {
         match shared.link.ask::<Option<Vec<u8>>>(&begin, DEADLINE).await {
             Ok(old) => {
                 shared.health.set(Part::Writes, None);
-                let others = old.is_some_and(|old| subject(&old) != subject(&flux) && is_flux(shared.judge(aim, &old)));
-                if others { Expected::Unknown } else { Expected::Value(flux) }
+                let others = old.is_some_and(|old| is_flux(shared.judge(aim, &old)));
+                if others { Expected::Others } else { Expected::Value(flux) }
             }
             Err(error) => {
                 shared.failed(Part::Writes, &error);
@@ -260,6 +263,7 @@ impl Redis {
             (Expected::Value(flux), _) if written => {
                 (What::Written { instead_of: if alone { subject(flux).to_vec() } else { Vec::new() }, value }, changed())
             }
+            (Expected::Others, _) if written => (What::Written { instead_of: Vec::new(), value }, changed()),
             (Expected::Unknown, _) if written => (What::Forget, changed()),
             (_, Some(found)) if alone && !is_flux(found.fact) && !shared.was_told_meanwhile(boarding) => {
                 let stands = News::Stands(aim.user.clone(), aim.fingerprint, now);

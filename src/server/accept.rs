@@ -25,6 +25,9 @@ use tokio::{
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Connections that are taken from the queue at the end; no system's queue is longer by default.
+const QUEUED: usize = 4_096;
+
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) http: auto::Builder<Spawner>,
@@ -56,23 +59,7 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
     let gateways = Arc::new(Semaphore::new(limits.connections));
     let strangers = Arc::new(Semaphore::new(limits.strangers));
     let full = Throttle::default();
-    let mut pause = SHORTEST_PAUSE;
-    loop {
-        let accepted = tokio::select! {
-            () = tasks.ending() => break,
-            accepted = listener.accept() => accepted,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) if is_of_one_connection(&error) => continue,
-            Err(error) => {
-                tracing::error!(%error, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "cannot accept connections");
-                sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                continue;
-            }
-        };
-        pause = SHORTEST_PAUSE;
+    let take = |stream: TcpStream, peer: SocketAddr| {
         let peer = peer.ip().to_canonical();
         let known = service.trust.load().knows(peer);
         // Closed at once rather than left in the queue: a gateway that sees that can try elsewhere, one that waits cannot.
@@ -80,7 +67,7 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
             if let Some(suppressed) = full.admit() {
                 tracing::warn!(%peer, known, suppressed = (suppressed > 0).then_some(suppressed), "too many connections; closed a new one");
             }
-            continue;
+            return;
         };
         without_delay(&stream);
         let connection = Arc::new(Connection {
@@ -97,9 +84,36 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
             connection::serve(stream, tls, connection, &shared).await;
             drop(permit);
         });
+    };
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let accepted = tokio::select! {
+            () = tasks.ending() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                pause = SHORTEST_PAUSE;
+                take(stream, peer);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), "cannot accept connections");
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
     }
-    // The listener goes first, so that new connections are refused and not queued.
-    drop(listener);
+    // Who stands in the queue has connected before the end: the system would cut those connections together with the listener.
+    if let Ok(listener) = listener.into_std() {
+        let queued = std::iter::from_fn(|| listener.accept().ok()).take(QUEUED);
+        for (stream, peer) in queued {
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                take(stream, peer);
+            }
+        }
+    }
+    // The listener is gone: new connections are refused and not queued.
     shared.drain.begin();
 }
 

@@ -149,11 +149,17 @@ struct Watch {
     calls: u32,
 }
 
+/// How long a connection without a request yet has for its first one when the end begins. It was made because there is one, and a gateway that finds it closed
+/// under its first request does not know that nobody has read it.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// What a connection is given time for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
     /// To send a request.
     Header,
+    /// To send its first request, and no other one.
+    First,
     /// To rest.
     Idle,
     /// To end.
@@ -175,8 +181,13 @@ impl Watch {
 
     fn look(&mut self, context: &mut Context<'_>, draining: bool) -> Verdict {
         if draining && self.pace != Pace::Leaving {
-            self.set(Pace::Leaving);
-            return Verdict::Leave;
+            if self.connection.pulse.calls.load(Relaxed) > 0 {
+                self.set(Pace::Leaving);
+                return Verdict::Leave;
+            }
+            if self.pace != Pace::First {
+                self.set(Pace::First);
+            }
         }
         let pace = self.due();
         if pace != self.pace {
@@ -187,7 +198,7 @@ impl Watch {
             match self.pace {
                 Pace::Header | Pace::Idle if has_called => self.set(self.pace),
                 Pace::Header | Pace::Leaving => return Verdict::Cut,
-                Pace::Idle => {
+                Pace::Idle | Pace::First => {
                     self.set(Pace::Leaving);
                     return Verdict::Leave;
                 }
@@ -199,8 +210,8 @@ impl Watch {
     fn due(&self) -> Pace {
         let Pulse { calls, begun, multiplexed } = &self.connection.pulse;
         let in_header = begun.load(Relaxed) && !multiplexed.load(Relaxed);
-        if self.pace == Pace::Leaving {
-            Pace::Leaving
+        if let Pace::First | Pace::Leaving = self.pace {
+            self.pace
         } else if in_header || !self.connection.known || calls.load(Relaxed) == 0 {
             // Who is not in `trusted_proxies` gets no connection to keep.
             Pace::Header
@@ -214,6 +225,7 @@ impl Watch {
         self.calls = self.connection.pulse.calls.load(Relaxed);
         let time: Duration = match pace {
             Pace::Header => self.connection.limits.header,
+            Pace::First => FIRST.min(self.connection.limits.header),
             Pace::Idle => self.connection.limits.idle,
             Pace::Leaving => self.connection.limits.leaving,
         };

@@ -3,6 +3,7 @@
 
 use crate::{
     Chance, World,
+    late::write_late,
     meddler::meddle,
     support::{
         http::{Answer, Server},
@@ -10,9 +11,12 @@ use crate::{
     },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use elastauth::demo::standin::StandIn;
 use http::{HeaderValue, header};
 use std::{
     collections::BTreeSet,
+    io,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -23,12 +27,12 @@ use tokio::{
 
 /// Users whose groups never change, and users whose groups do.
 pub(crate) const STEADY: usize = 160;
-const CHANGING: usize = 40;
+pub(crate) const CHANGING: usize = 160;
 const CLIENTS: u64 = 24;
 /// How many of them come through the gateway, and see what the cluster itself says of their login.
 const THROUGH_GATEWAY: u64 = 6;
 /// How long after an answer its login is used for the last time. Well within the grace.
-const LATER: u64 = 150;
+pub(crate) const LATER: u64 = 150;
 
 /// Groups that a user may have, with the roles that they give beside `viewer`.
 const GROUPS: [(&str, &[&str]); 4] =
@@ -78,6 +82,22 @@ impl Directory {
         user.known.then(|| user.name.clone())
     }
 
+    /// Gives him groups that come to other roles than those that stand in the cluster.
+    pub(crate) fn give_other_groups(&self, place: usize, cluster: &StandIn, chance: &mut Chance) -> &'static str {
+        let mut user = self.users[place].lock().unwrap();
+        let standing: BTreeSet<String> = cluster.user(&user.name).into_iter().flat_map(|user| user.roles).collect();
+        let others: Vec<usize> = (0..GROUPS.len()).filter(|groups| roles(*groups) != standing).collect();
+        user.groups = others[usize::try_from(chance.below(others.len() as u64)).unwrap()];
+        GROUPS[user.groups].0
+    }
+
+    /// How long ago somebody asked for this user with other groups.
+    pub(crate) fn other_groups(&self, place: usize, groups: usize) -> Option<Duration> {
+        let user = self.users[place].lock().unwrap();
+        let others = (0..GROUPS.len()).filter(|other| *other != groups);
+        others.filter_map(|other| if user.about[other] > 0 { Some(Duration::ZERO) } else { user.seen[other].map(|at| at.elapsed()) }).min()
+    }
+
     pub(crate) fn let_back(&self, place: usize) {
         self.users[place].lock().unwrap().aside = false;
     }
@@ -90,7 +110,8 @@ pub(crate) fn start(world: &Arc<World>, gateway: &Server, seed: u64) -> Vec<Join
         tokio::spawn(client(Arc::clone(world), gateway, Chance::new(seed, 100 + n)))
     });
     let meddler = tokio::spawn(meddle(Arc::clone(world), Chance::new(seed, 5)));
-    clients.chain([changes, meddler]).collect()
+    let late = tokio::spawn(write_late(Arc::clone(world), Chance::new(seed, 6)));
+    clients.chain([changes, meddler, late]).collect()
 }
 
 /// Somebody gets other groups many times a second: back to those that a replica may remember, before it has forgotten them.
@@ -99,7 +120,7 @@ async fn change_groups(world: Arc<World>, mut chance: Chance) {
         let place = STEADY + usize::try_from(chance.below(CHANGING as u64)).unwrap();
         world.directory.users[place].lock().unwrap().groups = usize::try_from(chance.below(GROUPS.len() as u64)).unwrap();
         world.report.count("changes of groups");
-        sleep(Duration::from_millis(20 + chance.below(80))).await;
+        sleep(Duration::from_millis(10 + chance.below(40))).await;
     }
 }
 
@@ -133,11 +154,15 @@ async fn visit(world: &Arc<World>, place: usize, gateway: Option<&Server>, chanc
     }
     let answer = ask(world, &name, GROUPS[groups].0, chance).await;
     match answer {
-        Some(answer) if answer.status == 200 => {
+        Some((answer, by)) if answer.status == 200 => {
             world.report.count("granted");
+            if world.sky.lock().unwrap().excuse(asked).is_some() {
+                world.report.count("granted while the cluster did not do its part");
+            }
             world.report.answered(asked.elapsed());
+            world.known.granted(by, place, groups);
             let login = answer.headers.get(header::AUTHORIZATION).cloned();
-            use_login(world, place, groups, &name, login.as_ref(), "at once");
+            use_login(world, place, groups, &name, login.as_ref(), by, "at once");
             let mut user = world.directory.users[place].lock().unwrap();
             user.known = true;
             leave(&mut user, groups);
@@ -145,12 +170,21 @@ async fn visit(world: &Arc<World>, place: usize, gateway: Option<&Server>, chanc
             let (world, later) = (Arc::clone(world), Duration::from_millis(20 + chance.below(LATER - 20)));
             tokio::spawn(async move {
                 sleep(later).await;
-                use_login(&world, place, groups, &name, login.as_ref(), "later");
+                use_login(&world, place, groups, &name, login.as_ref(), by, "later");
             });
         }
         other => {
             leave(&mut world.directory.users[place].lock().unwrap(), groups);
-            refused(world, &name, known, asked, other.as_ref());
+            let (answer, by) = other.unzip();
+            if by.is_some_and(|by| world.known.has_to_answer(world, by, place, &name, groups, asked)) {
+                let told = answer.map(|answer| answer.text());
+                world
+                    .report
+                    .violation("failed answer", format!("{name} was known to the replica, asked {:?} ago: {told:?}", asked.elapsed()));
+            } else {
+                refused(world, &name, known, asked, by, answer.as_ref());
+            }
+            world.known.failed(place);
         }
     }
 }
@@ -169,21 +203,20 @@ async fn through(world: &World, gateway: &Server, place: usize, groups: usize, n
                 world.report.violation("wrong identity", format!("{name} is {} to the cluster", told["username"]));
             }
             let roles = told["roles"].as_array().into_iter().flatten().filter_map(|role| role.as_str().map(str::to_owned)).collect();
-            judge_roles(world, place, groups, name, &roles, "through the gateway");
+            judge_roles(world, place, groups, name, &roles, None, "through the gateway");
         }
         // The cluster's own challenge, and not ours.
         Ok(answer) if answer.status == 401 && !sky.security_is_away(asked) => {
-            if world.report.has_stalled() {
-                world.report.allowed("rejected login", "the machine stood still");
-            } else {
-                world.report.violation("rejected login", format!("{name}, through the gateway: {}; weather: {sky:?}", answer.text()));
-            }
+            rejected(world, name, None, &format!("through the gateway: {}", answer.text()));
         }
         // Traefik's own word where the connection to elastauth breaks under a question.
-        Ok(answer) if answer.status == 500 && answer.body.is_empty() && sky.a_replica_has_ended() => {
-            world.report.allowed("failed answer", "the replica ended under the gateway's question");
+        Ok(answer) if answer.status == 500 && answer.body.is_empty() && sky.a_replica_was_killed() => {
+            world.report.allowed("failed answer", "the replica was killed under the gateway's question");
         }
-        other => refused(world, name, known, asked, other.ok().as_ref()),
+        other => {
+            world.known.failed(place);
+            refused(world, name, known, asked, None, other.ok().as_ref());
+        }
     }
 }
 
@@ -192,24 +225,33 @@ fn leave(user: &mut User, groups: usize) {
     user.seen[groups] = Some(Instant::now());
 }
 
-/// As a gateway with a balancer in front of the replicas: where nobody listens, or a connection breaks, the next one is asked.
-async fn ask(world: &World, user: &str, groups: &str, chance: &mut Chance) -> Option<Answer> {
+/// As a gateway with a balancer in front of the replicas: where nobody listens, or a connection breaks, the next one is asked. Who has answered comes back, too.
+async fn ask(world: &World, user: &str, groups: &str, chance: &mut Chance) -> Option<(Answer, SocketAddr)> {
     let gateways = world.gateways.read().unwrap().clone();
     let start = usize::try_from(chance.below(gateways.len() as u64)).unwrap();
     for n in 0..gateways.len() {
+        let gateway = &gateways[(start + n) % gateways.len()];
         let asked = question("/elastauth", &[("remote-user", user.as_bytes()), ("remote-groups", groups.as_bytes())]);
-        if let Ok(answer) = gateways[(start + n) % gateways.len()].send(asked).await {
-            return Some(answer);
+        match gateway.send(asked).await {
+            Ok(answer) => return Some((answer, gateway.address())),
+            Err(fault) if is_refusal(&*fault) => world.report.count("asked another replica, as nobody listened"),
+            Err(_) if world.was_killed(gateway) => world.report.allowed("question without an answer", "the replica was killed under it"),
+            // Whoever is told to end, and whoever is not, answers what it has taken.
+            Err(fault) => world.report.violation("failed answer", format!("{user}: the connection broke under the question: {fault:?}")),
         }
-        world.report.count("asked another replica");
     }
     None
 }
 
-fn refused(world: &World, name: &str, known: bool, asked: Instant, answer: Option<&Answer>) {
+/// Whether nobody has taken the connection: then nobody has heard the question.
+fn is_refusal(fault: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    fault.downcast_ref::<io::Error>().is_some_and(|fault| fault.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn refused(world: &World, name: &str, known: bool, asked: Instant, by: Option<SocketAddr>, answer: Option<&Answer>) {
     let what = if known { "failed answer" } else { "failed first login" };
     let sky = world.sky.lock().unwrap().clone();
-    match sky.excuse(asked) {
+    match world.lates.holds_up(name, by, asked).or_else(|| sky.excuse(asked)) {
         Some(why) => world.report.allowed(what, why),
         None if world.report.has_stalled() => world.report.allowed(what, "the machine stood still"),
         None => {
@@ -219,8 +261,19 @@ fn refused(world: &World, name: &str, known: bool, asked: Instant, answer: Optio
     }
 }
 
+fn rejected(world: &World, name: &str, by: Option<SocketAddr>, told: &str) {
+    if let Some(why) = world.lates.found_late(name, by) {
+        world.report.allowed("rejected login", why);
+    } else if world.report.has_stalled() {
+        world.report.allowed("rejected login", "the machine stood still");
+    } else {
+        let sky = world.sky.lock().unwrap().clone();
+        world.report.violation("rejected login", format!("{name}, {told}; weather: {sky:?}"));
+    }
+}
+
 /// Uses a login against the cluster, and looks which roles stand there at that moment.
-fn use_login(world: &World, place: usize, groups: usize, name: &str, login: Option<&HeaderValue>, when: &'static str) {
+fn use_login(world: &World, place: usize, groups: usize, name: &str, login: Option<&HeaderValue>, by: SocketAddr, when: &'static str) {
     world.report.count(if when == "later" { "used later" } else { "used at once" });
     let pair = login.and_then(|login| login.to_str().ok()?.strip_prefix("Basic ").map(str::to_owned));
     let pair = pair.and_then(|encoded| String::from_utf8(STANDARD.decode(encoded).ok()?).ok());
@@ -232,35 +285,36 @@ fn use_login(world: &World, place: usize, groups: usize, name: &str, login: Opti
     }
     let accepted = login.is_some_and(|login| world.cluster.accepts(login));
     let standing = world.cluster.user(name).map(|user| user.roles.into_iter().collect::<BTreeSet<_>>()).unwrap_or_default();
-    let sky = world.sky.lock().unwrap().clone();
     if !accepted {
-        if world.report.has_stalled() {
-            world.report.allowed("rejected login", "the machine stood still");
-        } else {
-            world.report.violation("rejected login", format!("{name}, used {when}; weather: {sky:?}"));
-        }
+        rejected(world, name, Some(by), &format!("used {when}"));
     }
-    judge_roles(world, place, groups, name, &standing, when);
+    judge_roles(world, place, groups, name, &standing, Some(by), when);
 }
 
 /// Holds the roles that stand in the cluster against those that the request's groups give.
-fn judge_roles(world: &World, place: usize, groups: usize, name: &str, standing: &BTreeSet<String>, when: &'static str) {
+fn judge_roles(
+    world: &World,
+    place: usize,
+    groups: usize,
+    name: &str,
+    standing: &BTreeSet<String>,
+    by: Option<SocketAddr>,
+    when: &'static str,
+) {
     let sky = world.sky.lock().unwrap().clone();
-    let given: BTreeSet<String> = GROUPS[groups].1.iter().chain(&["viewer"]).map(|role| (*role).to_owned()).collect();
+    let given = roles(groups);
     let (excess, missing) = (standing.difference(&given).count(), given.difference(standing).count());
     if excess + missing == 0 {
         return;
     }
     // Two requests with different groups at once, or shortly after each other, pull at one user: that is the documented bound between replicas.
-    let other = {
-        let user = world.directory.users[place].lock().unwrap();
-        let others = (0..GROUPS.len()).filter(|other| *other != groups);
-        others.filter_map(|other| if user.about[other] > 0 { Some(Duration::ZERO) } else { user.seen[other].map(|at| at.elapsed()) }).min()
-    };
+    let other = world.directory.other_groups(place, groups);
     let what = if excess > 0 { "excess roles" } else { "missing roles" };
     let later = if when == "later" { Duration::from_millis(LATER) } else { Duration::ZERO };
     if other.is_some_and(|ago| ago < Duration::from_secs(1) + later) {
         world.report.allowed(what, "another request of the user with other groups within a second");
+    } else if let Some(why) = world.lates.found_late(name, by) {
+        world.report.allowed(what, why);
     } else if sky.unheard().is_some_and(|bound| other.is_some_and(|ago| ago < bound + later)) {
         world.report.allowed(what, "Redis was away, and memory is believed for ten seconds");
     } else {
@@ -269,4 +323,9 @@ fn judge_roles(world: &World, place: usize, groups: usize, name: &str, standing:
             format!("{name}, used {when}: {standing:?} stands, {given:?} is given, others {other:?} ago; weather: {sky:?}"),
         );
     }
+}
+
+/// What these groups give.
+fn roles(groups: usize) -> BTreeSet<String> {
+    GROUPS[groups].1.iter().chain(&["viewer"]).map(|role| (*role).to_owned()).collect()
 }

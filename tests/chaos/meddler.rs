@@ -16,6 +16,7 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
     while Instant::now() + Duration::from_secs(2) < world.end {
         let place = usize::try_from(chance.below(STEADY as u64)).unwrap();
         if let Some(name) = world.directory.take_aside(place).await {
+            world.known.forget(place);
             change(&world, &name, chance.below(3));
             recheck(&world, &name, &mut chance).await;
             // For the others to hear of it.

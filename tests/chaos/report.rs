@@ -14,6 +14,18 @@ const STALL: Duration = Duration::from_millis(250);
 /// So many of each kind of violation are told in full.
 const TOLD: usize = 5;
 
+/// What must not be.
+const KINDS: [&str; 8] = [
+    "wrong identity",
+    "excess roles",
+    "missing roles",
+    "rejected login",
+    "failed answer",
+    "work lost at an end",
+    "secret in a log",
+    "complaint of a clock",
+];
+
 #[derive(Debug, Default)]
 pub(crate) struct Report(Mutex<Counts>);
 
@@ -85,7 +97,7 @@ impl Report {
         }
         let _ = writeln!(text, "violations");
         let mut verdict = Vec::new();
-        for what in ["wrong identity", "excess roles", "missing roles", "rejected login", "failed answer", "secret in a log"] {
+        for what in KINDS {
             let told = counts.violations.get(what).map(Vec::as_slice).unwrap_or_default();
             let _ = writeln!(text, "  {what}: {}", told.len());
             for one in told.iter().take(TOLD) {
@@ -97,6 +109,9 @@ impl Report {
         }
         if counts.numbers.get("granted").copied().unwrap_or_default() < 100 {
             verdict.push("too few answers to say anything".to_owned());
+        }
+        if counts.numbers.get("Redis failovers").is_none() {
+            verdict.push("Redis was not failed over".to_owned());
         }
         (text, verdict)
     }

@@ -2,33 +2,46 @@
 
 use crate::{
     Chance, World, plan,
-    redis::Redis,
+    redises::{ForRedis, Redises},
+    replicas::{ForReplicas, Replica},
     report::Report,
-    support::stage::{Plan, Stage},
+    support::stage::Stage,
 };
 use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StoredUser};
 use http::StatusCode;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// For how long a fault of the cluster excuses failures after it is over: the longest answer (2 s), and the second for which a failure answers the same question.
 const AFTERMATH: Duration = Duration::from_secs(3);
-/// For how long after trouble with Redis entries may be believed that nobody has contradicted: ten seconds, five until silence is noticed, one for the news.
-const UNHEARD: Duration = Duration::from_secs(16);
+/// For how long entries may be believed that nobody can contradict: ten seconds, and one for the news.
+const UNHEARD: Duration = Duration::from_secs(11);
+/// How long it may take, after Redis is well again, until all replicas hear each other through it: a wait between two tries, and a try that was under way.
+const AGAIN: Duration = Duration::from_secs(6);
 
 /// The weather of the moment, and what is left of the last one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sky {
-    cluster: Option<Trouble>,
-    redis: Option<Trouble>,
-    replica_ended: Option<Instant>,
+    pub(crate) cluster: Option<Trouble>,
+    pub(crate) redis: Option<Trouble>,
+    pub(crate) replica_killed: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
-struct Trouble {
+pub(crate) struct Trouble {
     what: &'static str,
     began: Instant,
     over: Option<Instant>,
+}
+
+impl Trouble {
+    pub(crate) fn began(what: &'static str) -> Self {
+        Self { what, began: Instant::now(), over: None }
+    }
+
+    pub(crate) fn ends(&mut self) {
+        self.over = Some(Instant::now());
+    }
 }
 
 impl Sky {
@@ -46,144 +59,28 @@ impl Sky {
             .is_some_and(|trouble| trouble.what == "the security index is away" && trouble.over.is_none_or(|over| asked < over))
     }
 
-    /// Whether a replica has ended just now.
-    pub(crate) fn a_replica_has_ended(&self) -> bool {
-        self.replica_ended.is_some_and(|at| at.elapsed() < Duration::from_secs(2))
+    /// Whether a replica was killed just now.
+    pub(crate) fn a_replica_was_killed(&self) -> bool {
+        self.replica_killed.is_some_and(|at| at.elapsed() < Duration::from_secs(2))
     }
 
-    /// For how long what another replica wrote may have gone unheard.
+    /// How long ago what another replica has written may have been, and still be unheard.
     pub(crate) fn unheard(&self) -> Option<Duration> {
         let trouble = self.redis.as_ref()?;
-        trouble.over.is_none_or(|over| over.elapsed() < UNHEARD).then(|| UNHEARD + trouble.began.elapsed().min(UNHEARD))
+        trouble.over.is_none_or(|over| over.elapsed() < UNHEARD + AGAIN).then_some(UNHEARD)
     }
 }
 
 /// Lets all three have their weather until the end, then looks through every log. What is to live longer than the clients comes back.
-pub(crate) async fn run(world: &Arc<World>, seed: u64, replicas: Vec<Stage>, redis: Redis) -> (Vec<Stage>, Redis) {
-    let more = plan(&redis);
-    let mut for_redis = ForRedis { world: Arc::clone(world), chance: Chance::new(seed, 2), redis };
-    let mut for_replicas = ForReplicas { world: Arc::clone(world), chance: Chance::new(seed, 3), replicas, more };
+pub(crate) async fn run(world: &Arc<World>, seed: u64, replicas: Vec<Replica>, redises: Redises) -> (Vec<Stage>, Redises) {
+    let more = plan(&redises);
+    let mut for_redis = ForRedis::new(world, Chance::new(seed, 2), redises);
+    let mut for_replicas = ForReplicas::new(world, Chance::new(seed, 3), more, replicas);
     let mut for_cluster = ForCluster { world: Arc::clone(world), chance: Chance::new(seed, 4) };
     sleep(Duration::from_secs(2)).await;
-    let lasts = async |chance: &mut Chance, least: u64, most: u64| {
-        sleep(Duration::from_millis(least + chance.below(most - least))).await;
-        Instant::now() + Duration::from_secs(3) < world.end
-    };
-    tokio::join!(
-        async {
-            while lasts(&mut for_redis.chance, 1_000, 6_000).await {
-                for_redis.trouble().await;
-            }
-        },
-        async {
-            while lasts(&mut for_replicas.chance, 500, 5_000).await {
-                for_replicas.trouble().await;
-            }
-        },
-        async {
-            while lasts(&mut for_cluster.chance, 2_000, 6_000).await {
-                for_cluster.trouble().await;
-            }
-        },
-    );
-    while Instant::now() < world.end + Duration::from_secs(1) {
-        sleep(Duration::from_millis(50)).await;
-    }
-    for replica in &for_replicas.replicas {
-        look_through(&world.report, &replica.elastauth.log());
-    }
-    (for_replicas.replicas, for_redis.redis)
-}
-
-struct ForRedis {
-    world: Arc<World>,
-    chance: Chance,
-    redis: Redis,
-}
-
-impl ForRedis {
-    async fn trouble(&mut self) {
-        // While replicas do not hear each other the bound is ten seconds, and a second else: the first half of a run is for the second.
-        let heard = Instant::now() < self.world.half;
-        let kind = self.chance.below(5);
-        let what = ["killed", "paused", "emptied", "filled with other values", "full"]
-            [usize::try_from(if heard { 2 + kind % 3 } else { kind }).unwrap()];
-        let lasts = Duration::from_millis(300 + self.chance.below(4_000));
-        self.world.report.weather(match what {
-            "killed" => "Redis killed",
-            "paused" => "Redis paused",
-            "emptied" => "Redis emptied",
-            "full" => "Redis full",
-            _ => "Redis filled with other values",
-        });
-        // What is emptied or filled is heard all the same.
-        let deaf = ["killed", "paused"].contains(&what);
-        if deaf {
-            self.world.sky(|sky| sky.redis = Some(Trouble { what, began: Instant::now(), over: None }));
-        }
-        match what {
-            "killed" => self.redis.kill(),
-            "paused" => self.redis.signal("STOP"),
-            "emptied" => drop(self.redis.cli(&["FLUSHALL"])),
-            "full" => {
-                drop(self.redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]));
-                drop(self.redis.cli(&["CONFIG", "SET", "maxmemory", "1"]));
-            }
-            _ => {
-                let keys = self.redis.keys();
-                for (n, key) in keys.iter().take(50).enumerate() {
-                    // Values of others, and each other's.
-                    match n % 2 {
-                        0 => drop(self.redis.cli(&["SET", key, "x"])),
-                        _ => drop(self.redis.cli(&["COPY", &keys[n - 1], key, "REPLACE"])),
-                    }
-                }
-            }
-        }
-        sleep(lasts).await;
-        match what {
-            "killed" => self.redis.restart().await,
-            "paused" => self.redis.signal("CONT"),
-            "full" => drop(self.redis.cli(&["CONFIG", "SET", "maxmemory", "0"])),
-            _ => {}
-        }
-        if deaf {
-            self.world.sky(|sky| {
-                if let Some(trouble) = &mut sky.redis {
-                    trouble.over = Some(Instant::now());
-                }
-            });
-        }
-    }
-}
-
-struct ForReplicas {
-    world: Arc<World>,
-    chance: Chance,
-    replicas: Vec<Stage>,
-    more: String,
-}
-
-impl ForReplicas {
-    async fn trouble(&mut self) {
-        let which = usize::try_from(self.chance.below(self.replicas.len() as u64)).unwrap();
-        let away = Duration::from_millis(self.chance.below(1_500));
-        if self.chance.below(2) == 0 {
-            self.world.report.weather("replica killed -9");
-            self.world.sky(|sky| sky.replica_ended = Some(Instant::now()));
-            self.replicas[which].elastauth.kill();
-        } else {
-            self.world.report.weather("replica told to end");
-            let status = self.replicas[which].elastauth.terminate().await;
-            assert!(status.success(), "{status}: {}", self.replicas[which].elastauth.log());
-        }
-        look_through(&self.world.report, &self.replicas[which].elastauth.log());
-        sleep(away).await;
-        let other = (which + 1) % self.replicas.len();
-        let again = self.replicas[other].replica(Plan { more: &self.more, ..Plan::default() }).await;
-        self.world.gateways.write().unwrap()[which] = again.gateway().clone();
-        self.replicas[which] = again;
-    }
+    tokio::join!(for_redis.run(), for_replicas.run(), for_cluster.run());
+    sleep_until(world.end + Duration::from_secs(1)).await;
+    (for_replicas.conclude().await, for_redis.redises)
 }
 
 struct ForCluster {
@@ -192,12 +89,23 @@ struct ForCluster {
 }
 
 impl ForCluster {
+    async fn run(&mut self) {
+        loop {
+            sleep(Duration::from_millis(2_000 + self.chance.below(4_000))).await;
+            if Instant::now() + Duration::from_secs(3) > self.world.end {
+                return;
+            }
+            self.trouble().await;
+        }
+    }
+
     async fn trouble(&mut self) {
         use {Endpoint as E, Misbehaviour as M};
         let unavailable = M::Status(StatusCode::SERVICE_UNAVAILABLE);
         let slow = M::Delay(Duration::from_millis(50 + self.chance.below(350)));
-        // Others overtake them. Longer than this and the grace together is beyond what a boundary of passwords can bear.
-        let overtaken = M::Delay(Duration::from_millis(950 + self.chance.below(400)));
+        // Others overtake them. No write begins in the last 600 ms before a boundary; that and the grace together are what a boundary can bear, less the difference of
+        // two clocks.
+        let overtaken = M::Delay(Duration::from_millis(950 + self.chance.below(200)));
         let several = 1 + u32::try_from(self.chance.below(5)).unwrap();
         let (what, fault) = match self.chance.below(12) {
             0 => ("the cluster answers 503", Fault::new(E::Any, unavailable)),
@@ -211,7 +119,7 @@ impl ForCluster {
             _ => ("the cluster is slow", Fault::new(E::Any, slow)),
         };
         self.world.report.weather(what);
-        self.world.sky(|sky| sky.cluster = Some(Trouble { what, began: Instant::now(), over: None }));
+        self.world.sky(|sky| sky.cluster = Some(Trouble::began(what)));
         let account = self.world.cluster.user(SERVICE_USER).expect("the service account");
         if what.starts_with("the service account") {
             self.world.cluster.set_user(StoredUser::new(SERVICE_USER, "another one").with_roles(&["superuser"]));
@@ -223,15 +131,20 @@ impl ForCluster {
         self.world.cluster.set_user(account);
         self.world.sky(|sky| {
             if let Some(trouble) = &mut sky.cluster {
-                trouble.over = Some(Instant::now());
+                trouble.ends();
             }
         });
     }
 }
 
-/// Every password begins alike, and is nowhere to be read.
-fn look_through(report: &Report, log: &str) {
-    for line in log.lines().filter(|line| line.contains("Ea1-") || line.contains("{PBKDF2}") || line.contains("panicked")) {
-        report.violation("secret in a log", line.to_owned());
+/// Every password begins alike, and is nowhere to be read; nothing has crashed; and no clock was far enough from another to be told.
+pub(crate) fn look_through(report: &Report, log: &str) {
+    for line in log.lines() {
+        if line.contains("Ea1-") || line.contains("{PBKDF2}") || line.contains("panicked") {
+            report.violation("secret in a log", line.to_owned());
+        }
+        if line.contains("differ by more than") {
+            report.violation("complaint of a clock", line.to_owned());
+        }
     }
 }

@@ -88,7 +88,8 @@ impl Redis {
     }
 }
 
-fn run_cli(port: u16, cli: &[String], arguments: &[&str]) -> String {
+/// What `redis-cli` says to whoever listens there.
+pub(crate) fn run_cli(port: u16, cli: &[String], arguments: &[&str]) -> String {
     let output = Command::new("redis-cli").args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(cli).args(arguments).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }

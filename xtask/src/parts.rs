@@ -46,6 +46,7 @@ const RUN_BY_TESTS: &[Tool] = &[
         package: "redis-tools",
         purpose: "looks into Redis and fills it with other people's values",
     },
+    Tool { probe: &["faketime", "-f", "+0", "true"], package: "faketime", purpose: "moves the clocks of replicas" },
 ];
 
 const CURL: Tool =

@@ -1,5 +1,6 @@
 //! The record of calls: what reached the cluster, in its order.
 
+use super::fault::Misbehaviour;
 use http::{Method, StatusCode};
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
@@ -21,6 +22,8 @@ pub struct Call {
     pub took: Option<Duration>,
     /// Whether a gateway brought it (it carries `Via`), rather than elastauth.
     pub through_gateway: bool,
+    /// What the weather did to it, a delay aside.
+    pub met: Option<Misbehaviour>,
     began: Instant,
 }
 
@@ -41,6 +44,12 @@ impl Call {
     pub fn line(&self) -> String {
         let status = self.status.map_or("...".to_owned(), |status| status.as_u16().to_string());
         format!("{} {} {status}", self.method, self.path)
+    }
+
+    /// How long ago it came.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 }
 
@@ -66,7 +75,7 @@ impl Calls {
             self.list.pop_front();
         }
         let (method, path, began) = (method.clone(), path.to_owned(), Instant::now());
-        self.list.push_back(Call { number, method, path, by, status: None, took: None, through_gateway, began });
+        self.list.push_back(Call { number, method, path, by, status: None, took: None, through_gateway, met: None, began });
         number
     }
 
@@ -81,13 +90,23 @@ impl Calls {
     }
 
     pub(super) fn end(&mut self, number: u64, status: StatusCode) {
-        // A call that began long ago may have left the list.
-        let first = self.list.front().map_or(0, |call| call.number);
-        let at = number.checked_sub(first).and_then(|at| usize::try_from(at).ok());
-        if let Some(call) = at.and_then(|at| self.list.get_mut(at)) {
+        if let Some(call) = self.call(number) {
             call.status = Some(status);
             call.took = Some(call.began.elapsed());
         }
+    }
+
+    pub(super) fn met(&mut self, number: u64, fault: Option<Misbehaviour>) {
+        if let Some(call) = self.call(number) {
+            call.met = fault;
+        }
+    }
+
+    fn call(&mut self, number: u64) -> Option<&mut Call> {
+        // A call that began long ago may have left the list.
+        let first = self.list.front().map_or(0, |call| call.number);
+        let at = number.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.list.get_mut(at))
     }
 
     pub(super) fn list(&self) -> Vec<Call> {

@@ -10,6 +10,7 @@ pub struct Fault {
     at: Endpoint,
     what: Misbehaviour,
     left: Option<u32>,
+    user: Option<String>,
 }
 
 /// Which calls a fault hits.
@@ -60,13 +61,19 @@ impl Fault {
     /// A fault that lasts until it is cleared.
     #[must_use]
     pub fn new(at: Endpoint, what: Misbehaviour) -> Self {
-        Self { at, what, left: None }
+        Self { at, what, left: None, user: None }
     }
 
     /// The same for the next `count` calls only.
     #[must_use]
     pub fn times(self, count: u32) -> Self {
         Self { left: Some(count), ..self }
+    }
+
+    /// The same for reads and writes of this user only.
+    #[must_use]
+    pub fn about(self, user: &str) -> Self {
+        Self { user: Some(user.to_owned()), ..self }
     }
 }
 
@@ -95,12 +102,17 @@ impl Faults {
         self.0.clear();
     }
 
+    pub(super) fn clear_about(&mut self, user: &str) {
+        self.0.retain(|fault| fault.user.as_deref() != Some(user));
+    }
+
     /// The first fault that hits this call, and every delay before it. Counts them down.
-    pub(super) fn meet(&mut self, at: Option<Endpoint>, carries_hash: bool) -> Weather {
+    pub(super) fn meet(&mut self, at: Option<Endpoint>, user: Option<&str>, carries_hash: bool) -> Weather {
         let mut weather = Weather::default();
         for fault in &mut self.0 {
             let hits = (fault.at == Endpoint::Any || Some(fault.at) == at)
                 && fault.left != Some(0)
+                && (fault.user.is_none() || fault.user.as_deref() == user)
                 && (fault.what != Misbehaviour::HashRefused || carries_hash);
             if !hits {
                 continue;

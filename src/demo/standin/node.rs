@@ -119,7 +119,7 @@ impl Node {
 
         let (answer, course) = match Self::taken(&head, body).await {
             Err(refusal) => (refusal, Course::Whole),
-            Ok((route, body)) => self.weathered(route, caller, body, &by, &path).await?,
+            Ok((route, body)) => self.weathered(call, route, caller, body, &by, &path).await?,
         };
         self.calls.held().end(call, answer.status);
         let mut response = answer.into_response(course);
@@ -150,6 +150,7 @@ impl Node {
 
     async fn weathered(
         self: &Arc<Self>,
+        call: u64,
         route: Route,
         caller: Result<Caller, Answer>,
         body: Bytes,
@@ -159,7 +160,12 @@ impl Node {
         use Misbehaviour as M;
         let service = *by == By::ServiceAccount;
         let carries_hash = matches!(route, Route::Write(_)) && contains(&body, b"\"password_hash\"");
-        let Weather { delay, fault } = self.faults.held().meet(route.endpoint(service), carries_hash);
+        let Weather { delay, fault } = {
+            let mut faults = self.faults.held();
+            let weather = faults.meet(route.endpoint(service), route.user(), carries_hash);
+            self.calls.held().met(call, weather.fault);
+            weather
+        };
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

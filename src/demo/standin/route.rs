@@ -95,6 +95,11 @@ impl Route {
         }
     }
 
+    /// Who is read or written.
+    pub(super) fn user(&self) -> Option<&str> {
+        if let Self::Read(name) | Self::Write(name) = self { Some(name) } else { None }
+    }
+
     /// The privilege that the call needs: the part of the action's name after `cluster:admin/xpack/security/user/`.
     pub(super) fn admin_action(&self) -> Option<&'static str> {
         match self {

@@ -141,3 +141,36 @@ async fn the_end_waits_for_the_request_in_hand() {
     assert!(closes(&mut busy).await);
     assert!(server.tasks.drained(LONG).await);
 }
+
+#[tokio::test]
+async fn who_has_connected_before_the_end_is_answered_once() {
+    let server = Setup::default().start().await;
+    // One that the server has taken, and some that it has not yet: nothing else runs until the next await.
+    let mut connections = vec![server.connect().await];
+    tokio::time::sleep(SHORT).await;
+    for _ in 0..5 {
+        let queued = std::net::TcpStream::connect(server.addr).unwrap();
+        queued.set_nonblocking(true).unwrap();
+        connections.push(TcpStream::from_std(queued).unwrap());
+    }
+    server.tasks.end();
+    tokio::time::sleep(SHORT).await;
+    assert!(TcpStream::connect(server.addr).await.is_err(), "nobody new gets in");
+    for connection in &mut connections {
+        connection.write_all(ALICE).await.unwrap();
+        let answer = Answer::read(connection).await;
+        assert_eq!((answer.status, answer.header("connection")), (503, Some("close")));
+        assert!(closes(connection).await);
+    }
+    assert!(server.tasks.drained(LONG).await);
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_ask_does_not_hold_up_the_end() {
+    let server = Setup::default().start().await;
+    let mut silent = server.connect().await;
+    tokio::time::sleep(SHORT).await;
+    server.tasks.end();
+    assert!(closes(&mut silent).await);
+    assert!(server.tasks.drained(LONG).await);
+}

@@ -57,6 +57,17 @@ async fn what_gives_no_answer_may_have_been_applied_or_not() {
 }
 
 #[tokio::test]
+async fn a_fault_about_one_user_leaves_the_others_alone() {
+    let caller = Caller::new().await;
+    let unavailable = Misbehaviour::Status(StatusCode::SERVICE_UNAVAILABLE);
+    caller.standin.fault(Fault::new(Endpoint::Write, unavailable).about("grace").times(1));
+    assert_eq!(caller.write().await.unwrap().status, StatusCode::OK);
+    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::OK] {
+        assert_eq!(caller.put_text("grace", BODY).await.status, status);
+    }
+}
+
+#[tokio::test]
 async fn a_late_write_comes_although_the_caller_has_gone() {
     let caller = Caller::new().await;
     caller.with(Misbehaviour::LateWrite(Duration::from_millis(200)));

@@ -1,0 +1,68 @@
+//! Who has to be answered whatever becomes of the cluster: a user whom this very replica has answered just now, with the same groups and in the same period of
+//! passwords. Nothing excuses a failure there.
+
+use crate::{GRACE_MS, ROTATION_MS, World, clocks};
+use elastauth::model::Username;
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Mutex,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::time::Instant;
+
+/// Well within the five seconds for which memory is believed at least, even beside another replica's write.
+const JUST_NOW: Duration = Duration::from_secs(4);
+/// A write that failed may leave a doubt, and a user in doubt is checked before each answer.
+const DOUBT: Duration = Duration::from_secs(110);
+
+#[derive(Debug, Default)]
+pub(crate) struct Known(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    granted: HashMap<(SocketAddr, usize), (usize, Instant)>,
+    failed: HashMap<usize, Instant>,
+    clock_set: Option<Instant>,
+}
+
+impl Known {
+    pub(crate) fn granted(&self, by: SocketAddr, place: usize, groups: usize) {
+        self.0.lock().unwrap().granted.insert((by, place), (groups, Instant::now()));
+    }
+
+    pub(crate) fn failed(&self, place: usize) {
+        self.0.lock().unwrap().failed.insert(place, Instant::now());
+    }
+
+    /// Somebody has changed him in the cluster and had him checked, or a write of his was made to hang.
+    pub(crate) fn forget(&self, place: usize) {
+        self.0.lock().unwrap().granted.retain(|(_, user), _| *user != place);
+    }
+
+    /// What was seen lies ahead of a clock that was set back, and is not believed.
+    pub(crate) fn a_clock_is_set(&self) {
+        self.0.lock().unwrap().clock_set = Some(Instant::now());
+    }
+
+    /// Whether this replica has to answer the question that was asked then.
+    pub(crate) fn has_to_answer(&self, world: &World, by: SocketAddr, place: usize, name: &str, groups: usize, asked: Instant) -> bool {
+        let table = self.0.lock().unwrap();
+        let Some((same, at)) = table.granted.get(&(by, place)).copied() else { return false };
+        let in_time = same == groups && asked.saturating_duration_since(at) < JUST_NOW;
+        let undoubted = table.failed.get(&place).is_none_or(|at| at.elapsed() > DOUBT);
+        let clocks_stand = table.clock_set.is_none_or(|set| set.elapsed() > 2 * JUST_NOW);
+        drop(table);
+        let heard = world.sky.lock().unwrap().unheard().is_none();
+        let alone = world.directory.other_groups(place, groups).is_none_or(|ago| ago > at.elapsed() + Duration::from_secs(1));
+        in_time && undoubted && clocks_stand && heard && alone && !has_boundary_since(name, at)
+    }
+}
+
+/// Whether some replica may have seen a boundary of this user's passwords since then, or sees one now.
+fn has_boundary_since(name: &str, at: Instant) -> bool {
+    let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    let into = (now + Username::parse(name).unwrap().place() % ROTATION_MS) % ROTATION_MS;
+    let (ago, slack) = (u64::try_from(at.elapsed().as_millis()).unwrap(), clocks::MOST + GRACE_MS);
+    into < ago + slack || into + clocks::MOST + 100 > ROTATION_MS
+}

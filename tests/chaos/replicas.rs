@@ -1,0 +1,153 @@
+//! What happens to the replicas: killed, told to end and followed by another one, and their clocks set, always so that they differ by less than the grace.
+
+use crate::{
+    Chance, REPLICAS, World,
+    clocks::{self, Wall},
+    support::{
+        http::Server,
+        stage::{GATEWAY_KEY, Plan, Stage},
+    },
+    weather::look_through,
+};
+use http::Method;
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+/// Replicas send their time every two seconds; the library looks every second, and Redis may have been away until just now.
+const NOTICED: Duration = Duration::from_secs(30);
+
+/// A replica and its clock.
+pub(crate) struct Replica {
+    pub(crate) stage: Stage,
+    wall: Wall,
+}
+
+/// All of them, in front of one cluster, with clocks of their own.
+pub(crate) async fn start(more: &str, chance: &mut Chance) -> Vec<Replica> {
+    let mut replicas: Vec<Replica> = Vec::new();
+    for _ in 0..REPLICAS {
+        let ahead = chance.below(clocks::MOST);
+        let wall = Wall::ahead(ahead);
+        let plan = Plan { more, environment: &wall.environment(), ..Plan::default() };
+        let stage = match replicas.first() {
+            None => Stage::planned(plan).await,
+            Some(first) => first.stage.replica(plan).await,
+        };
+        clocks::shows(stage.gateway(), ahead).await;
+        replicas.push(Replica { stage, wall });
+    }
+    replicas
+}
+
+pub(crate) struct ForReplicas {
+    world: Arc<World>,
+    chance: Chance,
+    more: String,
+    replicas: Vec<Replica>,
+    /// Those that were told to end, and finish what they have in hand.
+    leaving: Vec<JoinHandle<Stage>>,
+}
+
+impl ForReplicas {
+    pub(crate) fn new(world: &Arc<World>, chance: Chance, more: String, replicas: Vec<Replica>) -> Self {
+        Self { world: Arc::clone(world), chance, more, replicas, leaving: Vec::new() }
+    }
+
+    pub(crate) async fn run(&mut self) {
+        loop {
+            sleep(Duration::from_millis(300 + self.chance.below(2_000))).await;
+            if Instant::now() + Duration::from_secs(3) > self.world.end {
+                return;
+            }
+            let which = usize::try_from(self.chance.below(REPLICAS as u64)).unwrap();
+            match self.chance.below(3) {
+                0 => self.is_killed(which).await,
+                1 => self.is_told_to_end(which).await,
+                _ => self.has_its_clock_set(which).await,
+            }
+        }
+    }
+
+    async fn is_killed(&mut self, which: usize) {
+        self.world.report.weather("replica killed -9");
+        self.world.sky(|sky| sky.replica_killed = Some(Instant::now()));
+        self.world.killed.lock().unwrap().insert(self.replicas[which].stage.gateway().address());
+        self.replicas[which].stage.elastauth.kill();
+        look_through(&self.world.report, &self.replicas[which].stage.elastauth.log());
+        sleep(Duration::from_millis(self.chance.below(1_500))).await;
+        self.replicas[which] = self.another(which).await;
+    }
+
+    async fn is_told_to_end(&mut self, which: usize) {
+        self.world.report.weather("replica told to end (SIGTERM)");
+        self.replicas[which].stage.elastauth.ask_to_end();
+        sleep(Duration::from_millis(self.chance.below(500))).await;
+        let next = self.another(which).await;
+        let Replica { mut stage, wall } = std::mem::replace(&mut self.replicas[which], next);
+        let world = Arc::clone(&self.world);
+        self.leaving.push(tokio::spawn(async move {
+            let status = stage.elastauth.ended().await;
+            let log = stage.elastauth.log();
+            if !status.success() || log.contains("some work did not finish in time") {
+                world.report.violation("work lost at an end", format!("{status}: {}", log.lines().last().unwrap_or_default()));
+            }
+            look_through(&world.report, &log);
+            drop(wall);
+            stage
+        }));
+    }
+
+    /// Starts one more, whose clock is somewhere else, and lets it take this one's place.
+    async fn another(&mut self, which: usize) -> Replica {
+        let wall = Wall::ahead(self.chance.below(clocks::MOST));
+        let other = (which + 1) % self.replicas.len();
+        let plan = Plan { more: &self.more, environment: &wall.environment(), ..Plan::default() };
+        let stage = self.replicas[other].stage.replica(plan).await;
+        self.world.gateways.write().unwrap()[which] = stage.gateway().clone();
+        Replica { stage, wall }
+    }
+
+    async fn has_its_clock_set(&mut self, which: usize) {
+        self.world.report.weather("replica's clock set");
+        let ahead = self.chance.below(clocks::MOST);
+        self.world.known.a_clock_is_set();
+        self.replicas[which].wall.set(ahead);
+        clocks::shows(self.replicas[which].stage.gateway(), ahead).await;
+        self.world.known.a_clock_is_set();
+    }
+
+    /// After the last client: within the grace nobody has complained of a clock; one that is far ahead is noticed by the others, and told where operators look.
+    pub(crate) async fn conclude(mut self) -> Vec<Stage> {
+        let mut stages = Vec::new();
+        for leaving in self.leaving.drain(..) {
+            stages.push(leaving.await.expect("a replica that ends"));
+        }
+        for replica in &self.replicas {
+            look_through(&self.world.report, &replica.stage.elastauth.log());
+        }
+        self.replicas[0].wall.set(20_000);
+        for replica in &self.replicas[1..] {
+            until_noticed(replica.stage.gateway()).await;
+        }
+        self.world.report.count("replicas that noticed a clock beyond the grace, after the end");
+        stages.extend(self.replicas.drain(..).map(|replica| replica.stage));
+        stages
+    }
+}
+
+async fn until_noticed(replica: &Server) {
+    let until = Instant::now() + NOTICED;
+    loop {
+        let answer = replica.try_ask(Method::GET, "/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)], None).await;
+        let told = answer.map_or(Value::Null, |answer| answer.json()["checks"]["clock"].clone());
+        if told["status"] == "DEGRADED" {
+            return;
+        }
+        assert!(Instant::now() < until, "a clock that is far ahead is not noticed: {told}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
