@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
-    ledger::{self, Ledger},
+    ledger::{self, Ledger, StoreConfig},
     net::{
         tls::{self, TlsError},
         trust::Trust,
@@ -57,8 +57,8 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// Puts what can change while the program runs into force: role rules, who is a gateway, certificates, the account towards the cluster, the
-    /// client's secret towards identity providers, and what is shown of all this. Connections and requests in hand go on.
+    /// Puts what can change while the program runs into force: role rules, who is a gateway, certificates, the accounts towards the cluster
+    /// and Redis, the client's secret towards identity providers, and what is shown of all this. Connections and requests in hand go on.
     ///
     /// # Errors
     /// When a certificate or key file cannot be used; then nothing has changed.
@@ -75,12 +75,19 @@ impl Controls {
             ProviderConfig::Headers(_) => None,
         });
         let providers = oidc.map(Oidc::access).transpose().map_err(StartError::IdpTls)?;
+        let redis = match &config.store {
+            StoreConfig::Redis(redis, _) => Some(redis.access().map_err(|error| StartError::Ledger(ledger::StartError::Redis(error)))?),
+            StoreConfig::Memory | StoreConfig::File(..) => None,
+        };
         if let Some((certificates, new)) = listener {
             certificates.replace(new);
         }
         self.cluster.replace(access);
         if let (Some(oidc), Some(access)) = (self.service.flow().providers().oidc(), providers) {
             oidc.replace(access);
+        }
+        if let Some(access) = redis {
+            self.service.flow().replace_access(access);
         }
         self.service.flow().replace_mapping(Mapping::new(config.roles.clone()));
         self.service.replace_trust(Trust::new(config.trust.clone()));

@@ -18,7 +18,7 @@ use crate::{
     clock::{Clock, Timestamp},
     cluster::Cluster,
     identity::Identity,
-    ledger::{Entry, Forgotten, Ledger},
+    ledger::{Entry, Forgotten, Ledger, redis},
     model::{Fingerprint, Username},
     roles::Entitled,
     secret::{NoRandomness, SecretKey},
@@ -339,6 +339,11 @@ impl Broker {
     /// What is wrong with it, without an address.
     pub fn store_state(&self) -> Result<&'static str, String> {
         self.ensure.ledger.store_state()
+    }
+
+    /// Shows Redis what a new configuration has for it, from the next connection on.
+    pub fn replace_access(&self, access: redis::Access) {
+        self.ensure.ledger.replace_access(access);
     }
 
     /// The user that a write would put into the cluster at this moment, without its password.

@@ -3,7 +3,7 @@
 use crate::{
     broker::{Broker, BrokerError, Credential, Plan},
     identity::{Identity, Providers, Rejected},
-    ledger::Forgotten,
+    ledger::{Forgotten, redis},
     model::{RequestFacts, Username},
     roles::{Entitled, Given, Mapping, NotEntitled, RoleSet},
     telemetry::metrics::Provider,
@@ -113,6 +113,11 @@ impl Flow {
     /// From the next request on these rules count. Requests under way keep the rules that they began with.
     pub fn replace_mapping(&self, mapping: Mapping) {
         self.mapping.store(Arc::new(mapping));
+    }
+
+    /// Shows Redis what a new configuration has for it, from the next connection on.
+    pub fn replace_access(&self, access: redis::Access) {
+        self.broker.replace_access(access);
     }
 
     /// Who is asked who asks.

@@ -189,6 +189,13 @@ impl Ledger {
         }
     }
 
+    /// Shows Redis what a new configuration has for it, from the next connection on; the store itself stays the same.
+    pub fn replace_access(&self, access: redis::Access) {
+        if let Store::Redis(redis) = &self.store {
+            redis.replace(access);
+        }
+    }
+
     /// Begins a flight, and asks the store for what it knows of the user, unless that is known: at most [`redis::DEADLINE`].
     pub async fn board(&self, aim: Aim) -> Boarding {
         let mut boarding = self.front.board(aim);

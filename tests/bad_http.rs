@@ -268,3 +268,27 @@ async fn strangers_that_take_every_place_of_theirs_take_none_of_a_gateways() {
     };
     assert!(timeout(Duration::from_secs(5), free).await.is_ok());
 }
+
+#[tokio::test]
+async fn gateways_that_come_back_all_at_once_find_room_while_it_is_busy() {
+    let stage = Stage::usual().await;
+    assert!(stage.works(&stage.ask("alice", "dev").await));
+    // It takes no connection for a moment; the system does that for it.
+    stage.elastauth.pause();
+    let (mut connections, mut late) = (Vec::new(), 0);
+    for n in 0..1_000 {
+        // One that finds no room is tried again after a second, then after two more, and so on. A slow machine may let a few wait.
+        let began = tokio::time::Instant::now();
+        let connected = timeout(Duration::from_secs(10), stage.gateway().connect()).await;
+        connections.push(connected.unwrap_or_else(|_| panic!("no room for connection {n}")).unwrap());
+        late += usize::from(began.elapsed() > Duration::from_millis(900));
+        assert!(late < 5, "no room for connection {n} at once");
+    }
+    stage.elastauth.go_on();
+    for connection in &mut connections {
+        connection.write_all(format!("GET / HTTP/1.1\r\n{}\r\n", headers()).as_bytes()).await.unwrap();
+    }
+    for connection in &mut connections {
+        assert!(is_grant(&first_head(connection).await));
+    }
+}

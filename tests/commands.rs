@@ -161,3 +161,27 @@ async fn what_shells_and_readers_of_manuals_need_can_be_printed() {
         assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains(word), "{arguments:?}");
     }
 }
+
+#[tokio::test]
+async fn time_zones_are_the_programs_own_so_that_no_machine_has_other_boundaries() {
+    let desk = Desk::new().await;
+    let zone = |name: &str| {
+        let more = format!("credentials: {{rotation_window: '02:00-05:00', rotation_time_zone: {name}}}\n");
+        desk.configure(SERVICE_USER, desk.cluster.service_password(), &more);
+    };
+    // A database of time zones as systems have it, with one that nobody else has.
+    let block = [&b"TZif2"[..], &[0; 15], &[0; 16], &[0, 0, 0, 1, 0, 0, 0, 4], &[0; 6], b"UTC\0"].concat();
+    std::fs::create_dir_all(desk.home.path().join("zones/Made")).unwrap();
+    std::fs::write(desk.home.path().join("zones/Made/Up"), [&block[..], &block, b"\nUTC0\n"].concat()).unwrap();
+    let check = async || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_elastauth"));
+        program.env_clear().env("TZDIR", desk.home.path().join("zones")).current_dir(desk.home.path()).arg("check").output().await.unwrap()
+    };
+    zone("Made/Up");
+    let output = check().await;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && told.contains("no such time zone"), "{told}");
+    // And none is missing where the system has none at all.
+    zone("Europe/Berlin");
+    assert!(check().await.status.success());
+}

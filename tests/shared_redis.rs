@@ -26,6 +26,7 @@ use support::{
     http::Server,
     relay::Relay,
     stage::{GATEWAY_KEY, Plan, Stage, question},
+    tls::Authority,
 };
 use tokio::{
     task::JoinSet,
@@ -94,6 +95,47 @@ async fn told_to_end_while_redis_is_away_it_does_not_wait_for_ever_and_says_what
     let log = stage.elastauth.log();
     assert!(log.contains("Redis could not be told of changes before the end") && log.contains("changes=1"), "{log}");
     assert!(!log.contains("given up"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_and_a_new_ca_of_redis_are_taken_without_a_restart() {
+    let redis = Redis::start_for(&["--requirepass", "first"], &["--no-auth-warning", "-a", "first"]).await;
+    let more = with_redis(redis.port).replace("type: redis", "type: redis, redis_password: first");
+    let stage = Stage::planned(Plan { more: &more, ..Plan::default() }).await;
+    in_use(&stage).await;
+    redis.cli(&["CONFIG", "SET", "requirepass", "second"]);
+    for kind in ["normal", "pubsub"] {
+        redis.cli(&["-a", "second", "CLIENT", "KILL", "TYPE", kind]);
+    }
+    comes_to(&stage, "DEGRADED").await;
+    stage.elastauth.edit(|config| config.replace("redis_password: first", "redis_password: second"));
+    in_use(&stage).await;
+    let log = stage.elastauth.log();
+    assert!(log.contains("cache.redis_password") && !log.contains("started anew"), "{log}");
+
+    let (old, new, folder) = (Authority::new(), Authority::new(), process::folder());
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (cert, key, ca) = (file("redis.pem"), file("redis.key"), file("ca.pem"));
+    let show = |authority: &Authority| {
+        let signed = authority.sign();
+        for (path, text) in [(&cert, &signed.certificate), (&key, &signed.key), (&ca, &authority.pem())] {
+            std::fs::write(path, text).unwrap();
+        }
+    };
+    show(&old);
+    let server = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"];
+    let mut redis = Redis::start_for(&server, &["--tls", "--cacert", &ca]).await;
+    let more =
+        format!("cache: {{type: redis}}\nredis: {{url: 'rediss://localhost:{}', tls: {{ca_cert: /etc/elastauth/ca.pem}}}}", redis.port);
+    let stage = Stage::planned(Plan { more: &more, files: &[("ca.pem", &old.pem())], ..Plan::default() }).await;
+    in_use(&stage).await;
+    show(&new);
+    redis.restart().await;
+    comes_to(&stage, "DEGRADED").await;
+    // The same name, another content.
+    stage.elastauth.put("ca.pem", &new.pem());
+    in_use(&stage).await;
+    assert!(stage.works(&stage.ask("alice", "dev").await));
 }
 
 /// A small generator of numbers: a run can be repeated from its seed.

@@ -14,6 +14,9 @@ const LEAD: Duration = Duration::from_secs(1);
 /// How long a request may wait for a boundary and through its grace, so that it is still answered in time.
 const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 const DAY: Duration = Duration::from_hours(24);
+/// Over how long a time users move to a new key where their passwords never change otherwise. All at one moment would be more writes at once than a cluster takes
+/// before requests give up.
+const KEY_SPREAD: Duration = Duration::from_hours(1);
 /// Windows that are laid down at the start, in days. A process does not run for longer than that; if it does, its windows follow each other at plain
 /// distances.
 const DAYS_AHEAD: i64 = 20 * 365;
@@ -65,8 +68,16 @@ impl Window {
         let ends = if self.to > self.from { day } else { day.checked_add(1.day()).ok()? };
         let moment = |day: Date, time: Time| u64::try_from(self.zone.to_timestamp(day.to_datetime(time)).ok()?.as_millisecond()).ok();
         let begins = moment(day, self.from)?;
-        // A window that lies in an hour which the clocks skip has no length left.
-        Some((begins, moment(ends, self.to)?.saturating_sub(begins).max(1)))
+        let length = moment(ends, self.to)?.saturating_sub(begins);
+        // A window that lies in an hour which the clocks skip would have no length left, and everybody the same moment: that night it ends later.
+        let usual = self.length();
+        Some((begins, if length < usual / 2 { usual } else { length }))
+    }
+
+    /// How long it is in a usual night, in milliseconds.
+    fn length(&self) -> u64 {
+        let minutes = |time: Time| u64::try_from(i64::from(time.hour()) * 60 + i64::from(time.minute())).unwrap_or(0);
+        (minutes(self.to) + 24 * 60 - minutes(self.from)) % (24 * 60) * 60_000
     }
 }
 
@@ -155,8 +166,10 @@ impl Rotation {
         let place = || user.place();
         let (epoch, began) = match &self.boundaries {
             // The change of key is the one boundary there is.
-            Boundaries::Never if now >= self.key_since => (0, self.key_since.0),
-            Boundaries::Never => (0, 0),
+            Boundaries::Never => {
+                let moves = self.key_since.0.saturating_add(place() % millis(KEY_SPREAD));
+                (0, if self.key_since.0 > 0 && now.0 >= moves { moves } else { 0 })
+            }
             Boundaries::Spread { period } => {
                 let shifted = now.0.saturating_add(place() % period);
                 (shifted / period, now.0.saturating_sub(shifted % period))
@@ -345,6 +358,28 @@ mod tests {
     }
 
     #[test]
+    fn a_window_in_the_hour_that_clocks_skip_gives_nobody_the_same_moment() {
+        for text in ["02:00-03:00", "02:10-02:50", "01:59-03:00"] {
+            let window = Window::parse(text, "Europe/Berlin").unwrap();
+            let rotation = Rotation::new(DAY, Some(&window), Timestamp(0), GRACE, at("2026-03-20T12:00:00Z"));
+            let moments: HashSet<_> = (0..20)
+                .map(|n| boundaries(&rotation, &format!("user-{n}"), at("2026-03-28T20:00:00Z"), 1, "Europe/Berlin"))
+                .map(|found| (found.len(), found[0].date(), found[0].hour(), found[0].minute()))
+                .collect();
+            assert!(moments.len() > 8, "{text}: {moments:?}");
+            let that_night = jiff::civil::date(2026, 3, 29);
+            assert!(
+                moments.iter().all(|(found, date, hour, _)| *found == 1 && *date == that_night && (1..5).contains(hour)),
+                "{moments:?}"
+            );
+        }
+        // The other way round the hour that comes twice is one long window, or its first half.
+        let window = Window::parse("02:00-03:00", "Europe/Berlin").unwrap();
+        assert_eq!(window.on(Date::constant(2026, 10, 25)).unwrap().1, 2 * HOUR);
+        assert_eq!(window.on(Date::constant(2026, 10, 24)).unwrap().1, HOUR);
+    }
+
+    #[test]
     fn replicas_that_started_on_different_days_agree() {
         let window = Window::parse("02:00-05:00", "Asia/Kolkata").unwrap();
         let of = |started| Rotation::new(2 * DAY, Some(&window), Timestamp(0), GRACE, at(started));
@@ -396,10 +431,20 @@ mod tests {
     }
 
     #[test]
-    fn without_rotation_the_change_of_key_is_a_boundary_for_all() {
+    fn without_rotation_the_change_of_key_is_the_one_boundary_and_comes_to_each_within_the_hour() {
         let since = at("2026-11-24T12:00:00Z");
         let rotation = Rotation::new(Duration::ZERO, None, since, GRACE, since);
-        let turn = |ms: i64| rotation.turn(&user("alice"), Timestamp(since.0.checked_add_signed(ms).unwrap()));
+        let mut minutes = [0; 60];
+        for n in 0..6_000 {
+            let moves = user(&format!("user-{n}")).place() % (60 * 60_000);
+            minutes[usize::try_from(moves / 60_000).unwrap()] += 1;
+            let turn = |ms: u64| rotation.turn(&user(&format!("user-{n}")), Timestamp(since.0 + ms));
+            assert_eq!((turn(moves).key, turn(moves).hold), (KeySlot::Current, Some(GRACE)));
+            assert!(moves == 0 || turn(moves - 1).key == KeySlot::Previous);
+        }
+        assert!(minutes.iter().all(|users| (50..150).contains(users)), "{minutes:?}");
+        let moves = i64::try_from(user("alice").place() % (60 * 60_000)).unwrap();
+        let turn = |ms: i64| rotation.turn(&user("alice"), Timestamp(since.0.checked_add_signed(moves + ms).unwrap()));
         assert_eq!(turn(-1), Turn { epoch: 0, key: KeySlot::Previous, hold: None });
         assert_eq!(turn(0), Turn { epoch: 0, key: KeySlot::Current, hold: Some(GRACE) });
         assert_eq!(turn(500), Turn { epoch: 0, key: KeySlot::Current, hold: None });

@@ -122,9 +122,9 @@ table! {
     /// The number of the Redis database.
     REDIS_DB: "cache.redis_db", Kind::Number(0, 65_535), default = "0", old = &["redis_db"];
     /// The Redis user.
-    REDIS_USERNAME: "cache.redis_username", Kind::Text, example = "elastauth";
+    REDIS_USERNAME: "cache.redis_username", Kind::Text, example = "elastauth", reload = true;
     /// Its password.
-    REDIS_PASSWORD: "cache.redis_password", Kind::Secret, example = "\"${REDIS_PASSWORD}\"";
+    REDIS_PASSWORD: "cache.redis_password", Kind::Secret, example = "\"${REDIS_PASSWORD}\"", reload = true;
     /// The folder of the file cache.
     CACHE_PATH: "cache.path", Kind::Path, default = "/tmp/elastauth-cache", old = &["cache_path"];
     /// Redis by URL, in the place of `cache.redis_host`: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database where they are needed.
@@ -136,11 +136,11 @@ table! {
     /// Some nodes of a Redis cluster, each `host:port` or a URL. They name the others.
     REDIS_CLUSTER: "redis.cluster", Kind::List(&Kind::Secret), example = "[\"redis-0:6379\", \"redis-1:6379\"]";
     /// A PEM file of CAs that are believed in the place of the system's, where the address is `rediss://`.
-    REDIS_TLS_CA: "redis.tls.ca_cert", Kind::Path, example = "/etc/elastauth/redis-ca.pem";
+    REDIS_TLS_CA: "redis.tls.ca_cert", Kind::Path, example = "/etc/elastauth/redis-ca.pem", reload = true;
     /// A client certificate for Redis, PEM.
-    REDIS_TLS_CERT: "redis.tls.client_cert", Kind::Path, example = "/etc/elastauth/redis-client.crt";
+    REDIS_TLS_CERT: "redis.tls.client_cert", Kind::Path, example = "/etc/elastauth/redis-client.crt", reload = true;
     /// The private key of that certificate, PEM.
-    REDIS_TLS_KEY: "redis.tls.client_key", Kind::Path, example = "/etc/elastauth/redis-client.key";
+    REDIS_TLS_KEY: "redis.tls.client_key", Kind::Path, example = "/etc/elastauth/redis-client.key", reload = true;
 
     /// From which severity on the log has lines.
     LOG_LEVEL: "log_level", Kind::OneOf(&[yes("debug"), yes("info"), yes("warn"), yes("error")]), default = "info", reload = true;

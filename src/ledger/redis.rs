@@ -44,7 +44,7 @@ use crate::{
 use aws_lc_rs::rand;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use health::{Health, Part};
-use link::{AskError, Link};
+use link::{AskError, Link, Topology};
 use pending::{Errand, Pending, What};
 use redis::Cmd;
 use std::{
@@ -91,6 +91,25 @@ const CONFIRMED: &str = "local now = redis.call('GET', KEYS[1]) or '' if now == 
 
 /// The store.
 pub(super) struct Redis(Arc<Shared>);
+
+/// User, password and certificates of a new configuration, ready to be used.
+pub struct Access(Topology);
+
+impl Config {
+    /// Looks at what Redis is to be shown, and at whom to believe.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be used.
+    pub fn access(&self) -> Result<Access, SetUpError> {
+        Topology::new(self).map(Access)
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
+}
 
 struct Shared {
     link: Link,
@@ -180,6 +199,11 @@ impl Redis {
 
     pub(super) fn state(&self) -> Result<(), String> {
         self.0.health.state()
+    }
+
+    /// Uses it from the next connection on.
+    pub(super) fn replace(&self, access: Access) {
+        self.0.link.replace(access.0);
     }
 
     /// What Redis has about the user, where that is known without asking.

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
     time::sleep,
 };
@@ -25,7 +25,10 @@ use tokio::{
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Connections that are taken from the queue at the end; no system's queue is longer by default.
+/// Connections that the system takes before we do. Gateways that come back all at once find room there; whoever finds none tries again only after a second. The
+/// system may allow less (`net.core.somaxconn`).
+const BACKLOG: u32 = 4_096;
+/// Connections that are taken from the queue at the end: as many as it can have.
 const QUEUED: usize = 4_096;
 
 /// What all connections share.
@@ -37,19 +40,25 @@ pub(super) struct Shared {
 
 /// Binds, with the address that came of it.
 pub(super) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    // By std: tokio's own bind looks names up first, and here is no name.
-    let bound = std::net::TcpListener::bind(addr);
+    let bound = listener(addr);
     // `:5000` means every address. Where the system has no IPv6 at all, those are the IPv4 ones.
     let every_address = addr.ip() == Ipv6Addr::UNSPECIFIED;
     let listener = match bound {
         Err(error) if every_address && error.kind() != io::ErrorKind::AddrInUse => {
-            std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, addr.port())).map_err(|_| error)?
+            listener((Ipv4Addr::UNSPECIFIED, addr.port()).into()).map_err(|_| error)?
         }
         bound => bound?,
     };
-    listener.set_nonblocking(true)?;
     let addr = listener.local_addr()?;
-    Ok((TcpListener::from_std(listener)?, addr))
+    Ok((listener, addr))
+}
+
+fn listener(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // The addresses of an end that was just now are free again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
 }
 
 /// Takes connections until the end begins.

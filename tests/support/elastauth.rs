@@ -114,6 +114,16 @@ impl Elastauth {
         self.process.ended(Duration::from_secs(15)).await
     }
 
+    /// SIGSTOP: it stands still and loses nothing.
+    pub(crate) fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn go_on(&self) {
+        self.process.signal("CONT");
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.kill();

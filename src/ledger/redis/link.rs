@@ -8,6 +8,7 @@ use super::{
     health::{Health, Part},
 };
 use crate::ledger::lock;
+use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind,
@@ -70,19 +71,9 @@ pub(super) enum AskError {
     Refused(&'static str),
 }
 
-impl Config {
-    /// Whether the way to Redis can be set up: addresses and certificate files. Nobody is asked.
-    ///
-    /// # Errors
-    /// As the start would find it.
-    pub fn check(&self) -> Result<(), SetUpError> {
-        Topology::new(self).map(drop)
-    }
-}
-
 /// The one connection, and how to get another.
 pub(super) struct Link {
-    topology: Topology,
+    topology: ArcSwap<Topology>,
     health: Arc<Health>,
     live: Mutex<Option<Live>>,
     lost: Notify,
@@ -102,7 +93,8 @@ enum Connection {
     Cluster(ClusterConnection),
 }
 
-enum Topology {
+/// Where Redis is, and with what each connection to it begins.
+pub(super) enum Topology {
     One(Client),
     Sentinel { sentinel: tokio::sync::Mutex<Sentinel>, master: String, node: SentinelNodeConnectionInfo },
     Cluster { client: ClusterClient, nodes: Vec<Client> },
@@ -110,8 +102,13 @@ enum Topology {
 
 impl Link {
     pub(super) fn new(config: &Config, health: Arc<Health>) -> Result<Self, SetUpError> {
-        let topology = Topology::new(config)?;
+        let topology = ArcSwap::from_pointee(Topology::new(config)?);
         Ok(Self { topology, health, live: Mutex::new(None), lost: Notify::new(), number: watch::Sender::new(0) })
+    }
+
+    /// From the next connection on. One that stands has shown what it had to show.
+    pub(super) fn replace(&self, topology: Topology) {
+        self.topology.store(Arc::new(topology));
     }
 
     /// Asks, if there is a connection.
@@ -155,7 +152,7 @@ impl Link {
     pub(super) async fn keep(&self) {
         let mut waits = Waits::default();
         loop {
-            match self.topology.connect().await {
+            match self.topology.load_full().connect().await {
                 Ok(connection) => {
                     let since = Instant::now();
                     self.number.send_modify(|number| {
@@ -176,7 +173,10 @@ impl Link {
 
     /// A connection of its own that hears this channel.
     pub(super) async fn subscribe(&self, channel: &str) -> Result<PubSub, &'static str> {
-        timeout(CONNECT, self.topology.subscribe(channel)).await.map_err(|_| "it does not answer in time")?.map_err(|error| told(&error))
+        timeout(CONNECT, self.topology.load_full().subscribe(channel))
+            .await
+            .map_err(|_| "it does not answer in time")?
+            .map_err(|error| told(&error))
     }
 
     fn lose(&self, number: u64, why: &'static str) {
@@ -201,7 +201,7 @@ impl Connection {
 }
 
 impl Topology {
-    fn new(config: &Config) -> Result<Self, SetUpError> {
+    pub(super) fn new(config: &Config) -> Result<Self, SetUpError> {
         let nodes = match &config.place {
             Place::One(node) => std::slice::from_ref(node),
             Place::Sentinel { sentinels: nodes, .. } | Place::Cluster(nodes) => nodes,
