@@ -3,6 +3,7 @@
 
 use crate::{
     Chance, World,
+    known::waited_for_a_boundary,
     late::write_late,
     meddler::meddle,
     support::{
@@ -255,6 +256,9 @@ fn refused(world: &World, name: &str, known: bool, asked: Instant, by: Option<So
     let sky = world.sky.lock().unwrap().clone();
     match world.lates.holds_up(name, by, asked).or_else(|| sky.excuse(asked)) {
         Some(why) => world.report.allowed(what, why),
+        None if waited_for_a_boundary(name, asked) => {
+            world.report.allowed(what, "it had to wait for a boundary, and the machine was slow after it");
+        }
         None if world.report.has_stalled() => world.report.allowed(what, "the machine stood still"),
         None => {
             let told = answer.map_or("no replica answered".to_owned(), |answer| format!("{} {}", answer.status, answer.text()));
