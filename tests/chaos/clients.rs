@@ -27,8 +27,8 @@ use tokio::{
 };
 
 /// Users whose groups never change, and users whose groups do.
-pub(crate) const STEADY: usize = 160;
-pub(crate) const CHANGING: usize = 160;
+pub(crate) const STEADY: usize = 120;
+pub(crate) const CHANGING: usize = 240;
 const CLIENTS: u64 = 24;
 /// How many of them come through the gateway, and see what the cluster itself says of their login.
 const THROUGH_GATEWAY: u64 = 6;
