@@ -1,5 +1,7 @@
 //! Replicas in front of one stand-in cluster with a real Redis between them: what they tell each other, and that nothing which can happen to Redis
 //! ever costs a login.
+//!
+//! (A long file: each test needs the same few replicas and the same looks into Redis.)
 
 #![allow(
     clippy::unwrap_used,

@@ -57,7 +57,7 @@ pub(crate) async fn shows(replica: &Server, ahead_ms: u64) {
         let before = now_ms();
         let answer = replica.try_ask(http::Method::GET, "/elastauth/live", &[], None).await;
         let (after, text) = (now_ms(), answer.map(|answer| answer.json()["timestamp"].as_str().unwrap_or_default().to_owned()));
-        let told = text.ok().and_then(|text| text.parse::<jiff::Timestamp>().ok()).map(|told| told.as_millisecond());
+        let told = text.ok().and_then(|text| text.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_millisecond);
         let wanted = i64::try_from(ahead_ms).unwrap_or(i64::MAX);
         if told.is_some_and(|told| (before - 1..=after + 1).contains(&(told - wanted))) {
             return;

@@ -16,6 +16,10 @@ const JUST_NOW: Duration = Duration::from_secs(4);
 /// A write that failed may leave a doubt, and a user in doubt is checked before each answer.
 const DOUBT: Duration = Duration::from_secs(110);
 
+/// How long a request waits at most, and what is little of that for the cluster on a machine that has other things to do.
+const PATIENCE_MS: u64 = 1_800;
+const LITTLE_MS: u64 = 600;
+
 #[derive(Debug, Default)]
 pub(crate) struct Known(Mutex<Table>);
 
@@ -61,8 +65,22 @@ impl Known {
 
 /// Whether some replica may have seen a boundary of this user's passwords since then, or sees one now.
 fn has_boundary_since(name: &str, at: Instant) -> bool {
-    let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-    let into = (now + Username::parse(name).unwrap().place() % ROTATION_MS) % ROTATION_MS;
-    let (ago, slack) = (u64::try_from(at.elapsed().as_millis()).unwrap(), clocks::MOST + GRACE_MS);
-    into < ago + slack || into + clocks::MOST + 100 > ROTATION_MS
+    let (into, ago) = (into_the_period(name), ms(at.elapsed()));
+    into < ago + clocks::MOST + GRACE_MS || into + clocks::MOST + 100 > ROTATION_MS
+}
+
+/// Whether this question, which has just been answered, had to wait for a boundary and through its grace, and little was left of its time: whoever needs a write
+/// shortly before a boundary gets it after the grace, and after 1.8 s there is no answer.
+pub(crate) fn waited_for_a_boundary(name: &str, asked: Instant) -> bool {
+    let into = into_the_period(name);
+    ms(asked.elapsed()) >= PATIENCE_MS && (into < GRACE_MS + LITTLE_MS || into + clocks::MOST > ROTATION_MS)
+}
+
+fn into_the_period(name: &str) -> u64 {
+    let now = ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+    (now + Username::parse(name).unwrap().place() % ROTATION_MS) % ROTATION_MS
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap()
 }

@@ -162,7 +162,7 @@ impl ForRedis {
             Kind::FailedOver | Kind::Killed => self.redises.nodes[primary].restart().await,
             Kind::Full => drop(self.redises.nodes[primary].cli(&["CONFIG", "SET", "maxmemory", "0"])),
             Kind::Paused => self.redises.nodes[primary].signal("CONT"),
-            _ => {}
+            Kind::Emptied | Kind::Filled | Kind::HandedOver => {}
         }
         if deaf {
             // One that comes back believes for a while that it is still the primary, and so may those who talk to it.

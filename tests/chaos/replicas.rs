@@ -59,7 +59,7 @@ impl ForReplicas {
 
     pub(crate) async fn run(&mut self) {
         loop {
-            sleep(Duration::from_millis(300 + self.chance.below(2_000))).await;
+            sleep(Duration::from_millis(500 + self.chance.below(4_500))).await;
             if Instant::now() + Duration::from_secs(3) > self.world.end {
                 return;
             }

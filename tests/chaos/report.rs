@@ -110,7 +110,7 @@ impl Report {
         if counts.numbers.get("granted").copied().unwrap_or_default() < 100 {
             verdict.push("too few answers to say anything".to_owned());
         }
-        if counts.numbers.get("Redis failovers").is_none() {
+        if !counts.numbers.contains_key("Redis failovers") {
             verdict.push("Redis was not failed over".to_owned());
         }
         (text, verdict)

@@ -9,11 +9,12 @@ use crate::{
 };
 use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StoredUser};
 use http::StatusCode;
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// For how long a fault of the cluster excuses failures after it is over: the longest answer (2 s), and the second for which a failure answers the same question.
-const AFTERMATH: Duration = Duration::from_secs(3);
+/// For how long a fault of the cluster excuses questions that come after it is over: the second for which a failure answers the same question, and one for what
+/// was on its way.
+const AFTERMATH: Duration = Duration::from_secs(2);
 /// For how long entries may be believed that nobody can contradict: ten seconds, and one for the news.
 const UNHEARD: Duration = Duration::from_secs(11);
 /// How long it may take, after Redis is well again, until all replicas hear each other through it: a wait between two tries, and a try that was under way.
@@ -27,11 +28,18 @@ pub(crate) struct Sky {
     pub(crate) replica_killed: Option<Instant>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Trouble {
     what: &'static str,
     began: Instant,
     over: Option<Instant>,
+}
+
+impl fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} since {:?}", self.what, self.began.elapsed())?;
+        self.over.map_or(Ok(()), |over| write!(f, ", over since {:?}", over.elapsed()))
+    }
 }
 
 impl Trouble {
@@ -50,6 +58,11 @@ impl Sky {
         let trouble = self.cluster.as_ref()?;
         let lasts = trouble.over.is_none_or(|over| asked < over + AFTERMATH);
         (lasts && Instant::now() > trouble.began).then_some(trouble.what)
+    }
+
+    /// Whether the cluster does not do its part at this moment.
+    pub(crate) fn cluster_is_in_trouble(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|trouble| trouble.over.is_none())
     }
 
     /// Whether the cluster refused native users at some moment since then.
