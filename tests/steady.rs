@@ -376,3 +376,37 @@ async fn a_second_process_on_the_same_file_is_told_so_and_a_file_that_is_no_ledg
     assert!(third.works(&third.ask("alice", "dev").await));
     assert_eq!(third.calls(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing_costs_nobody_a_login_and_is_left_alone_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_the_way = folder.path().join("ledger.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let more = file_ledger(folder.path());
+    let stage = Stage::planned(Plan { more: &more, ..Plan::default() }).await;
+    let told = |text: &str| stage.elastauth.log().matches(text).count();
+    let ask = async |n: u32| assert!(stage.works(&stage.ask(&format!("user-{}", n % 20), if n % 3 == 0 { "ops" } else { "dev" }).await));
+    for n in 0..100 {
+        ask(n).await;
+    }
+    assert!(!folder.path().join("ledger").exists());
+    assert_eq!((told("cannot be written; logins go on"), told("is written again")), (1, 0));
+    let ready = stage.gateway().get("/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)]).await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["checks"]["cache"]["error"]), (200, &"it cannot be written".into()));
+    std::fs::remove_dir(&in_the_way).unwrap();
+    // A full disk takes a little again as soon as our file is gone: tried at once, it would be filled and given up many times a second.
+    for n in 0..20 {
+        ask(n).await;
+    }
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(told("is written again"), 0);
+    for n in 0..400 {
+        if told("is written again") == 1 {
+            break;
+        }
+        ask(n).await;
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(told("is written again"), 1);
+    assert!(folder.path().join("ledger").exists());
+}
