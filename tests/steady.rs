@@ -366,6 +366,7 @@ async fn a_second_process_on_the_same_file_is_told_so_and_a_file_that_is_no_ledg
         answer.json()["checks"]["cache"]["status"].as_str().unwrap().to_owned()
     };
     assert_eq!((cache(&first).await, cache(&second).await), ("OK".to_owned(), "DEGRADED".to_owned()));
+    assert_eq!((number(&first, "elastauth_store_up").await, number(&second, "elastauth_store_up").await), (1, 0));
     for stage in [&first, &second] {
         assert!(stage.works(&stage.ask("alice", "dev").await));
     }
