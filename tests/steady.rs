@@ -269,6 +269,31 @@ async fn a_clock_that_differs_from_the_clusters_is_reported_and_refuses_nobody()
     assert_eq!(log.lines().filter(|line| line.contains("differ by more than")).count(), 1, "{log}");
 }
 
+#[tokio::test]
+async fn no_more_users_are_written_at_once_than_may_be_and_some_places_are_for_those_who_are_known() {
+    let stage = Stage::planned(Plan { more: "users: {writes_at_once: 3}", ..Plan::default() }).await;
+    for user in ["alice", "bob"] {
+        assert!(stage.works(&stage.ask(user, "dev").await));
+    }
+    stage.cluster.forget_calls();
+    stage.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::Hang));
+    let mut crowd = JoinSet::new();
+    let mut ask = |user: String, groups: &'static [u8]| {
+        let gateway = stage.gateway().clone();
+        let asked = question("/elastauth", &[("remote-user", user.as_bytes()), ("remote-groups", groups)]);
+        crowd.spawn(async move { drop(gateway.send(asked).await) });
+    };
+    (0..12).for_each(|n| ask(format!("new-{n}"), b"dev"));
+    until("the writes of strangers", || calls(&stage, "PUT") == 2).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(calls(&stage, "PUT"), 2);
+    ["alice", "bob"].into_iter().for_each(|user| ask(user.to_owned(), b"ops"));
+    until("the write of one who is known", || calls(&stage, "PUT") == 3).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(calls(&stage, "PUT"), 3);
+    crowd.abort_all();
+}
+
 /// Asks for everybody at once, over and over, until each has got in; says how many answers were no login.
 async fn rush(stage: &Stage, users: usize) -> usize {
     let mut rush = JoinSet::new();
