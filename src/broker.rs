@@ -79,6 +79,8 @@ pub struct Config {
     pub writes_per_minute: u32,
     /// How many users the cluster may get anew in a minute.
     pub new_per_minute: u32,
+    /// How many users may be written at the same time, from 1 to 64.
+    pub writes_at_once: usize,
     /// Answer with a credential and never call the cluster.
     pub dry_run: bool,
 }

@@ -269,6 +269,31 @@ async fn a_clock_that_differs_from_the_clusters_is_reported_and_refuses_nobody()
     assert_eq!(log.lines().filter(|line| line.contains("differ by more than")).count(), 1, "{log}");
 }
 
+#[tokio::test]
+async fn no_more_users_are_written_at_once_than_may_be_and_some_places_are_for_those_who_are_known() {
+    let stage = Stage::planned(Plan { more: "users: {writes_at_once: 3}", ..Plan::default() }).await;
+    for user in ["alice", "bob"] {
+        assert!(stage.works(&stage.ask(user, "dev").await));
+    }
+    stage.cluster.forget_calls();
+    stage.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::Hang));
+    let mut crowd = JoinSet::new();
+    let mut ask = |user: String, groups: &'static [u8]| {
+        let gateway = stage.gateway().clone();
+        let asked = question("/elastauth", &[("remote-user", user.as_bytes()), ("remote-groups", groups)]);
+        crowd.spawn(async move { drop(gateway.send(asked).await) });
+    };
+    (0..12).for_each(|n| ask(format!("new-{n}"), b"dev"));
+    until("the writes of strangers", || calls(&stage, "PUT") == 2).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(calls(&stage, "PUT"), 2);
+    ["alice", "bob"].into_iter().for_each(|user| ask(user.to_owned(), b"ops"));
+    until("the write of one who is known", || calls(&stage, "PUT") == 3).await;
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(calls(&stage, "PUT"), 3);
+    crowd.abort_all();
+}
+
 /// Asks for everybody at once, over and over, until each has got in; says how many answers were no login.
 async fn rush(stage: &Stage, users: usize) -> usize {
     let mut rush = JoinSet::new();
@@ -366,6 +391,7 @@ async fn a_second_process_on_the_same_file_is_told_so_and_a_file_that_is_no_ledg
         answer.json()["checks"]["cache"]["status"].as_str().unwrap().to_owned()
     };
     assert_eq!((cache(&first).await, cache(&second).await), ("OK".to_owned(), "DEGRADED".to_owned()));
+    assert_eq!((number(&first, "elastauth_store_up").await, number(&second, "elastauth_store_up").await), (1, 0));
     for stage in [&first, &second] {
         assert!(stage.works(&stage.ask("alice", "dev").await));
     }
@@ -375,4 +401,38 @@ async fn a_second_process_on_the_same_file_is_told_so_and_a_file_that_is_no_ledg
     second.cluster.forget_calls();
     assert!(third.works(&third.ask("alice", "dev").await));
     assert_eq!(third.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing_costs_nobody_a_login_and_is_left_alone_for_a_while() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_the_way = folder.path().join("ledger.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let more = file_ledger(folder.path());
+    let stage = Stage::planned(Plan { more: &more, ..Plan::default() }).await;
+    let told = |text: &str| stage.elastauth.log().matches(text).count();
+    let ask = async |n: u32| assert!(stage.works(&stage.ask(&format!("user-{}", n % 20), if n % 3 == 0 { "ops" } else { "dev" }).await));
+    for n in 0..100 {
+        ask(n).await;
+    }
+    assert!(!folder.path().join("ledger").exists());
+    assert_eq!((told("cannot be written; logins go on"), told("is written again")), (1, 0));
+    let ready = stage.gateway().get("/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)]).await;
+    assert_eq!((ready.status.as_u16(), &ready.json()["checks"]["cache"]["error"]), (200, &"it cannot be written".into()));
+    std::fs::remove_dir(&in_the_way).unwrap();
+    // A full disk takes a little again as soon as our file is gone: tried at once, it would be filled and given up many times a second.
+    for n in 0..20 {
+        ask(n).await;
+    }
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(told("is written again"), 0);
+    for n in 0..400 {
+        if told("is written again") == 1 {
+            break;
+        }
+        ask(n).await;
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(told("is written again"), 1);
+    assert!(folder.path().join("ledger").exists());
 }

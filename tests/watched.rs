@@ -128,6 +128,7 @@ fn broker_config() -> broker::Config {
         adopt: Adopt::ElastauthGo,
         writes_per_minute: 1,
         new_per_minute: 10_000,
+        writes_at_once: 16,
         dry_run: false,
     }
 }

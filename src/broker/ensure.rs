@@ -39,9 +39,6 @@ use tracing::{info, warn};
 /// Flights that talk to the cluster at once, and how many of them for strangers. Enough to hide its latency, too few to crowd out its other work.
 const CONVERSATIONS: usize = 64;
 const OF_STRANGERS: usize = 48;
-/// Writes at once, and how many of them of strangers. A cluster that hashes slowly has few threads for it; more only wait there instead of here.
-const WRITES: usize = 16;
-const WRITES_OF_STRANGERS: usize = 12;
 /// How long a flight queues for a place. Whoever waited longer would get it when the request that wanted it is about to give up.
 const QUEUE: Duration = Duration::from_secs(1);
 
@@ -89,7 +86,8 @@ impl Ensure {
             budget: Budget::new(config.writes_per_minute),
             arrivals: Arrivals::new(config.new_per_minute),
             conversations: Places::new(CONVERSATIONS, OF_STRANGERS),
-            writes: Places::new(WRITES, WRITES_OF_STRANGERS),
+            // A cluster that hashes slowly has few threads for it; more only wait there instead of here.
+            writes: Places::new(config.writes_at_once, (config.writes_at_once * 3 / 4).max(1)),
             expiration: config.expiration,
             hashed: AtomicBool::new(config.hash == super::HashMode::Auto),
         }

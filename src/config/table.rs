@@ -108,6 +108,8 @@ table! {
     WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
     /// How many users whom the cluster does not have one replica makes in a minute. Beyond it strangers get 503; who is known is not touched by it.
     NEW_PER_MINUTE: "users.new_per_minute", Kind::Number(1, 1_000_000), default = "1000";
+    /// How many users one replica writes at the same time; a quarter of the places are for those whom it knows. Each write is a change of the cluster's security index, which a small cluster makes one by one.
+    WRITES_AT_ONCE: "users.writes_at_once", Kind::Number(1, 64), default = "16";
 
     /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
     EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";

@@ -29,7 +29,7 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing::{error, info, warn};
 
@@ -37,6 +37,9 @@ use tracing::{error, info, warn};
 const QUEUE: usize = 8_192;
 /// How often a full table is rid of what is too old.
 const PRUNE: Duration = Duration::from_mins(1);
+/// How long the disk is left alone after it could not be written. A full one takes a little again as soon as our own file is gone, and would be filled and given up many times
+/// a second.
+const RECOVERY: Duration = Duration::from_secs(10);
 /// Records in one go to the disk.
 const BATCH: usize = 1_024;
 
@@ -222,6 +225,7 @@ impl Shared {
 
 /// Writes what comes, until the last flight has landed after the end.
 async fn write(shared: Arc<Shared>, mut disk: Disk, mut coming: mpsc::Receiver<Line>, front: Arc<Front>, tasks: Tasks) {
+    let mut given_up: Option<Instant> = None;
     loop {
         let mut lines = Vec::new();
         tokio::select! {
@@ -234,6 +238,10 @@ async fn write(shared: Arc<Shared>, mut disk: Disk, mut coming: mpsc::Receiver<L
                 }
                 continue;
             }
+        }
+        if given_up.is_some_and(|since| since.elapsed() < RECOVERY) {
+            // There is no file that could be wrong, and the table has what the lines say: whoever waits for one need not.
+            continue;
         }
         let (records, done): (Vec<_>, Vec<_>) = lines.into_iter().map(|line| (line.record, line.done)).unzip();
         let own = Arc::clone(&shared);
@@ -250,11 +258,13 @@ async fn write(shared: Arc<Shared>, mut disk: Disk, mut coming: mpsc::Receiver<L
         disk = back;
         match result {
             Ok(()) => {
+                given_up = None;
                 if shared.troubled(None) {
                     info!("the file in `cache.path` is written again");
                 }
             }
             Err(why) => {
+                given_up = Some(Instant::now());
                 shared.rewrite.store(true, Ordering::Release);
                 if shared.troubled(Some("it cannot be written")) {
                     error!(error = %why, "the file in `cache.path` cannot be written; logins go on, and the next start asks the cluster again");

@@ -129,7 +129,10 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
         return response;
     }
     match page {
-        Page::Metrics if admin.metrics => whole(StatusCode::OK, metrics::CONTENT_TYPE, service.metrics.expose().into()),
+        Page::Metrics if admin.metrics => {
+            service.metrics.store_is_up(service.flow.store_state().is_ok());
+            whole(StatusCode::OK, metrics::CONTENT_TYPE, service.metrics.expose().into())
+        }
         Page::Metrics => {
             told(now, StatusCode::NOT_FOUND, "The metrics are switched off; `enable_metrics` switches them on.", "metrics_off")
         }

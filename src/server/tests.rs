@@ -131,6 +131,7 @@ fn broker() -> Broker {
         adopt: broker::Adopt::Never,
         writes_per_minute: 10,
         new_per_minute: 10_000,
+        writes_at_once: 16,
         dry_run: false,
     };
     Broker::new(config, cluster, Ledger::new(&ledger::Config { capacity: 10 }), Clock::System, Tasks::default()).unwrap()

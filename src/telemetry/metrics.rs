@@ -44,6 +44,7 @@ struct Numbers {
     call_times: Times<Call>,
     lookups: Counters<Lookup>,
     ledger_users: Gauge,
+    store: Gauge,
     nodes: Family<Vec<(&'static str, String)>, Gauge>,
     keys: Family<Vec<(&'static str, String)>, Gauge>,
     flights: Gauge,
@@ -93,6 +94,7 @@ impl Metrics {
             call_times: Times::default(),
             lookups,
             ledger_users: Gauge::default(),
+            store: Gauge::default(),
             nodes: Family::default(),
             keys: Family::default(),
             flights: Gauge::default(),
@@ -118,6 +120,11 @@ impl Metrics {
             n.keys.clone(),
         );
         registry.register("elastauth_ledger_users", "Users that are remembered", n.ledger_users.clone());
+        registry.register(
+            "elastauth_store_up",
+            "1 while Redis or the file behind the memory of users is in order, and with memory alone",
+            n.store.clone(),
+        );
         registry.register("elastauth_ledger_lookups", "Look-ups of users in the ledger", n.lookups.clone());
         registry.register("elastauth_flights", "Users for whom the cluster is being asked or told at this moment", n.flights.clone());
         registry.register("elastauth_held_requests", "Requests that wait at the boundary of two passwords", n.held.clone());
@@ -188,6 +195,11 @@ impl Metrics {
     /// So many users are remembered.
     pub fn remembered(&self, users: usize) {
         self.0.ledger_users.set(i64::try_from(users).unwrap_or(i64::MAX));
+    }
+
+    /// What stands behind the memory of users is in order, or is not. Looked at when somebody wants the numbers.
+    pub fn store_is_up(&self, up: bool) {
+        self.0.store.set(i64::from(up));
     }
 
     /// Making the cluster agree has come to this.

@@ -105,6 +105,7 @@ impl Stage {
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,
             new_per_minute: 10_000,
+            writes_at_once: 16,
             dry_run: false,
         };
         let (url, addresses) = (self.cluster.url(life), setting.addresses);

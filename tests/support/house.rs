@@ -98,6 +98,7 @@ impl House {
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,
             new_per_minute: 10_000,
+            writes_at_once: 16,
             dry_run: false,
         };
         change(&mut config);

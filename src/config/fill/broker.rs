@@ -54,6 +54,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         },
         writes_per_minute: settings.get::<u64>(&table::WRITES_PER_MINUTE).and_then(|writes| u32::try_from(writes).ok())?,
         new_per_minute: settings.get::<u64>(&table::NEW_PER_MINUTE).and_then(|users| u32::try_from(users).ok())?,
+        writes_at_once: settings.get::<u64>(&table::WRITES_AT_ONCE).and_then(|writes| usize::try_from(writes).ok())?,
         dry_run,
     })
 }
