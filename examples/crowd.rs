@@ -46,7 +46,10 @@ async fn main() -> Result<(), Failure> {
 /// How often the answer was 503.
 async fn get_in(mut gate: SendRequest<Empty<Bytes>>, user: String) -> Result<u32, Failure> {
     for refused in 0.. {
-        let asked = Request::get("http://bench/elastauth/forward-auth").header("remote-user", &user).header("remote-groups", "dev");
+        let asked = Request::get("http://bench/elastauth/forward-auth")
+            .header("remote-user", &user)
+            .header("remote-groups", "dev")
+            .header("remote-email", format!("{user}@example.org"));
         gate.ready().await?;
         let answer = gate.send_request(asked.body(Empty::new())?).await?;
         let wait = answer.headers().get(header::RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());

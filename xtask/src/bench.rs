@@ -8,6 +8,7 @@ mod clients;
 mod crowd;
 mod first;
 mod known;
+mod newcomers;
 mod recheck;
 mod redis;
 mod rotation;
@@ -35,7 +36,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("million", known::million),
         ("tokens", tokens::run),
         ("first", first::run),
-        ("budget", first::budget),
+        ("newcomers", newcomers::run),
         ("rotation", rotation::run),
         ("redis", redis::run),
         ("recheck", recheck::run),

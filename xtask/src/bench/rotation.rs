@@ -209,15 +209,12 @@ impl Round {
 
     fn told(&mut self) -> String {
         let mut all: Vec<f64> = self.usual.iter().chain(&self.held).copied().collect();
-        format!(
-            "{} answers, p50 {:.2} p99 {:.2} ms; {} of them held, at most {:.0} ms, the others p50 {:.2} p99 {:.2} ms",
-            all.len(),
-            percentile(&mut all, 0.5),
-            percentile(&mut all, 0.99),
-            self.held.len(),
-            percentile(&mut self.held, 1.0),
-            percentile(&mut self.usual, 0.5),
-            percentile(&mut self.usual, 0.99)
-        )
+        let whole = format!("{} answers, p50 {:.2} p99 {:.2} ms", all.len(), percentile(&mut all, 0.5), percentile(&mut all, 0.99));
+        if self.held.is_empty() {
+            return whole;
+        }
+        let (held, longest) = (self.held.len(), percentile(&mut self.held, 1.0));
+        let (p50, p99) = (percentile(&mut self.usual, 0.5), percentile(&mut self.usual, 0.99));
+        format!("{whole}; {held} of them held, at most {longest:.0} ms, the others p50 {p50:.2} p99 {p99:.2} ms")
     }
 }
