@@ -25,11 +25,19 @@ impl Budget {
 
     /// Takes one write; `false` when none is left.
     pub(super) fn take(&self, user: &Username, now: Timestamp) -> bool {
-        let full = u64::from(self.a_minute) * 1_000;
         let Ok(buckets) = self.buckets.lock() else { return false };
-        let Some(after) = drawn(full, buckets.get(user), now) else { return false };
+        let Some(after) = self.drawn(buckets.get(user), now) else { return false };
         buckets.insert(user.clone(), (after, now));
         true
+    }
+
+    /// Whether one could be taken now.
+    pub(super) fn has_one(&self, user: &Username, now: Timestamp) -> bool {
+        self.buckets.lock().is_ok_and(|buckets| self.drawn(buckets.get(user), now).is_some())
+    }
+
+    fn drawn(&self, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
+        drawn(u64::from(self.a_minute) * 1_000, bucket, now)
     }
 }
 
@@ -58,9 +66,18 @@ impl Arrivals {
     /// Takes one new user; `false` when none is left.
     pub(super) fn take(&self, now: Timestamp) -> bool {
         let Ok(mut bucket) = self.bucket.lock() else { return false };
-        let Some(after) = drawn(u64::from(self.a_minute) * 1_000, *bucket, now) else { return false };
+        let Some(after) = self.drawn(*bucket, now) else { return false };
         *bucket = Some((after, now));
         true
+    }
+
+    /// Whether one could be taken now.
+    pub(super) fn has_one(&self, now: Timestamp) -> bool {
+        self.bucket.lock().is_ok_and(|bucket| self.drawn(*bucket, now).is_some())
+    }
+
+    fn drawn(&self, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
+        drawn(u64::from(self.a_minute) * 1_000, bucket, now)
     }
 }
 
@@ -78,8 +95,9 @@ mod tests {
     fn ten_writes_and_then_one_every_six_seconds() {
         let (budget, user) = (Budget::new(10), Username::parse("alice").unwrap());
         let start = Timestamp(1_000_000);
+        assert!((0..100).all(|_| budget.has_one(&user, start)), "looking takes none");
         assert!((0..10).all(|_| budget.take(&user, start)));
-        assert!(!budget.take(&user, start));
+        assert!(!budget.has_one(&user, start) && !budget.take(&user, start));
         assert!(!budget.take(&user, Timestamp(start.0 + 5_999)));
         assert!(budget.take(&user, Timestamp(start.0 + 6_001)));
         assert!((6_002..12_000).all(|ms| !budget.take(&user, Timestamp(start.0 + ms))));
@@ -90,7 +108,9 @@ mod tests {
     #[test]
     fn a_minutes_worth_of_new_users_and_then_as_they_come() {
         let arrivals = Arrivals::new(600);
+        assert!((0..10_000).all(|_| arrivals.has_one(Timestamp(5_000))), "looking takes none");
         assert_eq!((0..10_000).filter(|_| arrivals.take(Timestamp(5_000))).count(), 600);
+        assert!(!arrivals.has_one(Timestamp(5_000)));
         assert_eq!((0..1_000).filter(|ms| arrivals.take(Timestamp(5_001 + ms))).count(), 10);
     }
 

@@ -6,7 +6,7 @@
 use super::{
     Adopt, BrokerError, Guest,
     budget::{Arrivals, Budget},
-    derive::{Derivers, Password},
+    derive::{Derivers, Hash, Password},
     document::{Document, Owner, groups_of, owner},
     doubt::Doubts,
     order::Order,
@@ -32,9 +32,11 @@ use std::{
 };
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
+    task::spawn_blocking,
     time::timeout,
 };
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 /// Flights that talk to the cluster at once, and how many of them for strangers. Enough to hide its latency, too few to crowd out its other work.
 const CONVERSATIONS: usize = 64;
@@ -139,7 +141,9 @@ impl Ensure {
         // The place among the writes is taken before the user is read: between the last look and the write there must be no queue, in which an
         // administrator's switch would go unseen.
         let _place = self.writes.queue(guest).await?;
-        let (found, reason) = self.look(document, ours).await?;
+        // Nor the hash: it is ready by the time the cluster has answered.
+        let (looked, hash) = tokio::join!(self.look(document, ours), self.hash_ahead(document, guest, &password));
+        let (found, reason) = looked?;
         let reason = reason?;
         if !ours && self.stands_after_all(document, &password, found.as_ref()).await? {
             self.ledger.confirmed(&boarding, self.clock.now());
@@ -156,7 +160,7 @@ impl Ensure {
         if reason == Reason::Absent && !self.arrivals.take(self.clock.now()) {
             return Err(BrokerError::NewUsers);
         }
-        self.write(document, &mut boarding, &password, reason).await.map(|()| Agreement::Written(reason))
+        self.write(document, &mut boarding, &password, hash, reason).await.map(|()| Agreement::Written(reason))
     }
 
     /// What a flight would find and do. It asks, and changes nothing.
@@ -173,6 +177,24 @@ impl Ensure {
 
     fn password(&self, document: &Document) -> Password {
         self.derivers.of(document.key()).password(document.identity().user(), document.epoch())
+    }
+
+    /// The hash of the password, for a write that is to be expected. It is worked out on a thread that answers nobody. Whom a limit is going to refuse costs no hash.
+    async fn hash_ahead(&self, document: &Document, guest: Guest, password: &Password) -> Option<Zeroizing<String>> {
+        let now = self.clock.now();
+        let expected = match guest {
+            Guest::Known => self.budget.has_one(document.identity().user(), now),
+            Guest::Stranger => self.arrivals.has_one(now),
+        };
+        if !expected || !self.hashed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let hash = self.hash(document, password);
+        spawn_blocking(move || hash.worked_out()).await.ok()
+    }
+
+    fn hash(&self, document: &Document, password: &Password) -> Hash {
+        self.derivers.of(document.key()).hash(document.identity().user(), document.epoch(), password)
     }
 
     /// Reads the user, and judges whether and why it may be written.
@@ -238,13 +260,20 @@ impl Ensure {
         }
     }
 
-    async fn write(&self, document: &Document, boarding: &mut Boarding, password: &Password, reason: Reason) -> Result<(), BrokerError> {
+    async fn write(
+        &self,
+        document: &Document,
+        boarding: &mut Boarding,
+        password: &Password,
+        hash: Option<Zeroizing<String>>,
+        reason: Reason,
+    ) -> Result<(), BrokerError> {
         let user = document.identity().user();
         // From here on nobody may be answered on the strength of what stood before.
         self.ledger.begin_write(boarding, self.clock.now()).await;
         self.metrics.remembered(self.ledger.len());
         let mut outcome = if self.hashed.load(Ordering::Relaxed) {
-            let hash = self.derivers.of(document.key()).hash(user, document.epoch(), password);
+            let hash = hash.unwrap_or_else(|| self.hash(document, password).worked_out());
             self.cluster.write_user(user, &document.body(cluster::Password::Hash(&hash))).await
         } else {
             self.cluster.write_user(user, &document.body(cluster::Password::Clear(password.expose()))).await

@@ -168,7 +168,8 @@ impl CallError {
             Self::NotSent { .. } | Self::Lost { .. } => true,
             // A node that has just started says 503 for a second while the others work.
             Self::Status { status, .. } => {
-                matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) || self.is_refusal()
+                matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+                    || self.is_refusal()
             }
         }
     }
