@@ -4,14 +4,25 @@
 //! All traffic stays on 127.0.0.1, and every round ends by itself.
 
 mod check;
+mod clients;
+mod crowd;
 mod first;
 mod known;
+mod newcomers;
+mod recheck;
+mod redis;
+mod rotation;
+mod rounds;
 mod server;
+mod standin;
 mod tokens;
 
 use crate::shell;
 use anyhow::Context as _;
 use std::time::{Duration, Instant};
+
+/// What stands in for others.
+const EXAMPLES: &[&str] = &["bare_hyper", "bare_logins", "crowd", "standin", "token_issuer", "uncounted", "yes_cluster"];
 
 type Measurement = fn() -> anyhow::Result<()>;
 
@@ -25,6 +36,11 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("million", known::million),
         ("tokens", tokens::run),
         ("first", first::run),
+        ("newcomers", newcomers::run),
+        ("rotation", rotation::run),
+        ("redis", redis::run),
+        ("recheck", recheck::run),
+        ("crowd", crowd::run),
         ("build", build),
     ];
     let chosen: Vec<_> = all.iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect();
@@ -33,23 +49,11 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         "measurements: {}",
         all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     );
-    shell::run(&mut shell::command(
-        "cargo",
-        &[
-            "build",
-            "--release",
-            "--bin",
-            "elastauth",
-            "--example",
-            "bare_hyper",
-            "--example",
-            "yes_cluster",
-            "--example",
-            "uncounted",
-            "--example",
-            "token_issuer",
-        ],
-    ))?;
+    // Each by itself: beside the examples the program would be built with what the tests want of its dependencies, and be another than the one that is shipped.
+    shell::run(&mut shell::command("cargo", &["build", "--release", "--bin", "elastauth"]))?;
+    let mut parts = shell::command("cargo", &["build", "--release"]);
+    parts.args(EXAMPLES.iter().flat_map(|example| ["--example", example]));
+    shell::run(&mut parts)?;
     for (name, measure) in chosen {
         println!("== {name}");
         measure().with_context(|| format!("measurement `{name}`"))?;
@@ -103,4 +107,12 @@ fn median(values: &mut [f64]) -> (f64, String) {
     let middle = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
     let (low, high) = (values.first().copied().unwrap_or(f64::NAN), values.last().copied().unwrap_or(f64::NAN));
     (middle, format!("{middle:.3} [{low:.3}-{high:.3}]"))
+}
+
+/// The value below which this share of all lies; the largest for a share of one.
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
+fn percentile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = ((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1));
+    values.get(place).copied().unwrap_or(f64::NAN)
 }

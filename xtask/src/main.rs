@@ -19,7 +19,8 @@ cargo xtask test [--quick]   all checks and tests, with the real gateway and the
 cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
 cargo xtask floors           check that modules import downwards only and that files stay small
 cargo xtask fuzz [--seconds N]  bent tokens and answers from a new seed, for a minute or N seconds
-cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, tokens, first, build
+cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, metrics, million, tokens, first, newcomers, rotation,
+                             redis, recheck, crowd, build
 cargo xtask interleavings    tests/interleavings.rs with more steps, for minutes; --broken lets it find broken variants of the program
 cargo xtask chaos [--seconds N] [--seed S]
                              replicas, Redis and a cluster with all their troubles at once, for N seconds (30)";

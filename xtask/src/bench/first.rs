@@ -1,6 +1,7 @@
 //! First logins against a real Elasticsearch: with the cheap hash and with the password in clear.
 
 use super::{
+    clients::at_once,
     median, millis, now,
     server::{Connection, Elastauth, free_address},
 };
@@ -39,16 +40,13 @@ pub(super) fn run() -> anyhow::Result<()> {
 /// The time until the last of the logins works on the cluster.
 fn logins(elastauth: SocketAddr, node: &Node, prefix: &str) -> anyhow::Result<Duration> {
     let begun = now();
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|worker| scope.spawn(move || work(elastauth, node.address, prefix, worker))).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("a worker crashed"))?)
-    })?;
+    at_once(AT_ONCE, |client| work(elastauth, node.address, prefix, client))?;
     Ok(begun.elapsed())
 }
 
-fn work(elastauth: SocketAddr, node: SocketAddr, prefix: &str, worker: usize) -> anyhow::Result<()> {
+fn work(elastauth: SocketAddr, node: SocketAddr, prefix: &str, client: usize) -> anyhow::Result<()> {
     let (mut gate, mut cluster) = (Connection::open(elastauth)?, Connection::open(node)?);
-    for user in (worker..LOGINS).step_by(AT_ONCE) {
+    for user in (client..LOGINS).step_by(AT_ONCE) {
         let headers = format!("Remote-User: {prefix}-{user}\r\nRemote-Groups: dev\r\n");
         // In clear a login takes longer than a gateway would wait: 503 and try again, as its client would.
         let login = loop {

@@ -1,12 +1,13 @@
 //! Known users: the hot path against a bare hyper server that returns a constant, and one user against a million.
 
 use super::{
+    clients::at_once,
     median, mega, now,
+    rounds::{Load, Named, against, wrk},
     server::{Connection, Elastauth, Running, example},
 };
-use crate::shell;
-use anyhow::{Context, ensure};
-use std::{net::SocketAddr, process::Command, time::Duration};
+use anyhow::ensure;
+use std::net::SocketAddr;
 
 const ROUNDS: usize = 5;
 const USERS: usize = 1_000_000;
@@ -30,29 +31,9 @@ pub(super) fn run() -> anyhow::Result<()> {
     let (cluster, bare) = (example("yes_cluster")?, example("bare_hyper")?);
     let elastauth = Elastauth::start(&format!("http://{}", cluster.address), "")?;
     fill(elastauth.address, 1)?;
-    let (mut rates, mut costs) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        // Each goes first in turn.
-        let (ours, baseline) = if round % 2 == 0 {
-            let first = load(&elastauth, 1)?;
-            (first, load(&bare, 1)?)
-        } else {
-            let first = load(&bare, 1)?;
-            (load(&elastauth, 1)?, first)
-        };
-        println!(
-            "round {}: elastauth {:.0}/s {:.2} us, bare hyper {:.0}/s {:.2} us",
-            round + 1,
-            ours.rate,
-            ours.cost_us,
-            baseline.rate,
-            baseline.cost_us
-        );
-        rates.push(ours.rate / baseline.rate);
-        costs.push(ours.cost_us / baseline.cost_us);
-    }
-    println!("known user, requests/s against bare hyper: {} (aim: at least 0.95)", median(&mut rates).1);
-    println!("known user, CPU a request against bare hyper: {} (aim: at most 1.05)", median(&mut costs).1);
+    let found = against(ROUNDS, ("elastauth", &elastauth), ("bare hyper", &bare), |server| load(server, 1))?;
+    println!("known user, requests/s against bare hyper: {} (aim: at least 0.95)", median(&mut found.rates()).1);
+    println!("known user, CPU a request against bare hyper: {} (aim: at most 1.05)", median(&mut found.costs()).1);
     Ok(())
 }
 
@@ -69,29 +50,19 @@ pub(super) fn watched() -> anyhow::Result<()> {
         Elastauth::start_in(&cluster, "enableOtel: true\n", &environment)
     };
     let (all, hundredth) = (sampled("1")?, sampled("0.01")?);
-    compare("metrics counted against not counted", "at least 0.97", &elastauth, &uncounted)?;
-    compare("one trace in a hundred recorded against none", "none set", &hundredth, &elastauth)?;
-    compare("every trace recorded against none", "none set", &all, &elastauth)
+    let (counted, uncounted) = (("counted", &*elastauth), ("not counted", &*uncounted));
+    compare("metrics counted against not counted", "at least 0.97", counted, uncounted)?;
+    compare("one trace in a hundred recorded against none", "none set", ("one in a hundred", &hundredth), counted)?;
+    compare("every trace recorded against none", "none set", ("every trace", &all), counted)
 }
 
-/// The rate and the processor time of one against another, each going first in turn.
-fn compare(what: &str, aim: &str, one: &Running, other: &Running) -> anyhow::Result<()> {
-    fill(one.address, 1)?;
-    fill(other.address, 1)?;
-    let (mut rates, mut costs) = (Vec::new(), Vec::new());
-    for round in 0..2 * ROUNDS {
-        let (one, other) = if round % 2 == 0 {
-            let first = load(one, 1)?;
-            (first, load(other, 1)?)
-        } else {
-            let first = load(other, 1)?;
-            (load(one, 1)?, first)
-        };
-        rates.push(one.rate / other.rate);
-        costs.push(one.cost_us / other.cost_us);
-    }
-    println!("known user, requests/s, {what}: {} (aim: {aim})", median(&mut rates).1);
-    println!("known user, CPU a request, {what}: {}", median(&mut costs).1);
+/// The rate and the processor time of one against another.
+fn compare(what: &str, aim: &str, one: Named<'_>, other: Named<'_>) -> anyhow::Result<()> {
+    fill(one.1.address, 1)?;
+    fill(other.1.address, 1)?;
+    let found = against(2 * ROUNDS, one, other, |server| load(server, 1))?;
+    println!("known user, requests/s, {what}: {} (aim: {aim})", median(&mut found.rates()).1);
+    println!("known user, CPU a request, {what}: {}", median(&mut found.costs()).1);
     Ok(())
 }
 
@@ -117,23 +88,17 @@ pub(super) fn million() -> anyhow::Result<()> {
 }
 
 /// Lets each user in once, from 32 connections.
-fn fill(address: SocketAddr, users: usize) -> anyhow::Result<()> {
+pub(super) fn fill(address: SocketAddr, users: usize) -> anyhow::Result<()> {
     const CONNECTIONS: usize = 32;
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|worker| {
-                scope.spawn(move || {
-                    let mut connection = Connection::open(address)?;
-                    for user in (worker..users).step_by(CONNECTIONS) {
-                        let status = connection.ask("/elastauth/forward-auth", &head(user))?;
-                        ensure!(status == 200, "user-{user} got {status}");
-                    }
-                    anyhow::Ok(())
-                })
-            })
-            .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("a worker crashed"))?)
-    })
+    at_once(CONNECTIONS, |worker| {
+        let mut connection = Connection::open(address)?;
+        for user in (worker..users).step_by(CONNECTIONS) {
+            let status = connection.ask("/elastauth/forward-auth", &head(user))?;
+            ensure!(status == 200, "user-{user} got {status}");
+        }
+        Ok(())
+    })?;
+    Ok(())
 }
 
 fn head(user: usize) -> String {
@@ -145,16 +110,8 @@ fn head(user: usize) -> String {
     text
 }
 
-/// What a round of load has shown of a server.
-pub(super) struct Load {
-    /// Answers a second.
-    pub(super) rate: f64,
-    /// Its processor time for one, in microseconds.
-    pub(super) cost_us: f64,
-}
-
 /// One round of wrk: 64 connections, 5 s, users drawn at random.
-fn load(server: &Running, users: usize) -> anyhow::Result<Load> {
+pub(super) fn load(server: &Running, users: usize) -> anyhow::Result<Load> {
     let company = COMPANY.iter().fold(String::new(), |text, (name, value)| text + name + ": " + value + "\\r\\n");
     let script = format!(
         "local tail = '{company}\\r\\n'\nfunction init() math.randomseed(os.time()) end\n\
@@ -163,25 +120,4 @@ fn load(server: &Running, users: usize) -> anyhow::Result<Load> {
         users - 1
     );
     wrk(server, &script)
-}
-
-/// 64 connections for 5 s that send what the script says.
-pub(super) fn wrk(server: &Running, script: &str) -> anyhow::Result<Load> {
-    let file = shell::root().join(format!("target/bench-{}.lua", std::process::id()));
-    std::fs::write(&file, script)?;
-    let (cpu, begun) = (server.cpu()?, now());
-    let output = Command::new("wrk")
-        .args(["-t2", "-c64", "-d5s", "--timeout", "5s", "-s"])
-        .arg(&file)
-        .arg(format!("http://{}/elastauth/forward-auth", server.address))
-        .output()
-        .context("wrk is missing: apt-get install wrk")?;
-    let (spent, elapsed) = (server.cpu()?.saturating_sub(cpu).as_secs_f64(), begun.elapsed());
-    std::fs::remove_file(&file)?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(elapsed < Duration::from_secs(30) && !text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
-    let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim).map(ToOwned::to_owned);
-    let rate: f64 = field("Requests/sec:").context("requests a second")?.parse()?;
-    let total: f64 = text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("requests")?.0.parse()?;
-    Ok(Load { rate, cost_us: spent / total * 1e6 })
 }

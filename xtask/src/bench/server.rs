@@ -37,6 +37,16 @@ impl Running {
         Ok(running)
     }
 
+    /// Takes over a child that is at its address already.
+    pub(super) fn of(child: Child, address: SocketAddr) -> Self {
+        Self { child, address }
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub(super) fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        shell::run(&mut shell::command("kill", &[&format!("-{signal}"), &self.child.id().to_string()]))
+    }
+
     /// Processor time of the process so far, user and system.
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
@@ -48,8 +58,17 @@ impl Running {
 
     /// Resident memory.
     pub(super) fn resident_kib(&self) -> anyhow::Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most that it has ever been.
+    pub(super) fn most_resident_kib(&self) -> anyhow::Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| name.to_owned())?;
         line.split_whitespace().next().context("a number")?.parse().context("a number")
     }
 }
@@ -113,8 +132,13 @@ impl std::ops::Deref for Elastauth {
 
 /// One of the parts of the benchmark that stand in for others.
 pub(super) fn example(name: &str) -> anyhow::Result<Running> {
+    example_with(name, &[])
+}
+
+/// The same with more arguments than its address.
+pub(super) fn example_with(name: &str, arguments: &[&str]) -> anyhow::Result<Running> {
     let address = free_address()?;
-    Running::start(Command::new(built(&format!("examples/{name}"))).arg(address.to_string()), address, "/")
+    Running::start(Command::new(built(&format!("examples/{name}"))).arg(address.to_string()).args(arguments), address, "/")
 }
 
 pub(super) fn built(name: &str) -> PathBuf {

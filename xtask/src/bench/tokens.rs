@@ -1,8 +1,9 @@
 //! Tokens: one that was seen before against bare hyper, the cost of a first sight, memory, and whether anybody notices that the issuer is away.
 
 use super::{
-    known::{Load, wrk},
+    clients::at_once,
     median, mega, now,
+    rounds::{against, wrk},
     server::{Connection, Elastauth, Running, example},
 };
 use anyhow::{Context, ensure};
@@ -38,9 +39,10 @@ fn seen_before(cluster: &Running) -> anyhow::Result<()> {
     pass(elastauth.address, std::slice::from_ref(&token))?;
     let script = format!("request = function() return '{}' end\n", request(&token).replace("\r\n", "\\r\\n"));
 
-    let with_issuer = rounds(&elastauth, &bare, &script)?;
-    println!("token seen before, requests/s against bare hyper: {} (aim: at least 0.85)", median(&mut with_issuer.rates.clone()).1);
-    println!("token seen before, CPU a request against bare hyper: {} (aim: at most 1.15)", median(&mut with_issuer.costs.clone()).1);
+    let rounds = || against(ROUNDS, ("elastauth", &elastauth), ("bare hyper", &bare), |server| wrk(server, &script));
+    let with_issuer = rounds()?;
+    println!("token seen before, requests/s against bare hyper: {} (aim: at least 0.85)", median(&mut with_issuer.rates()).1);
+    println!("token seen before, CPU a request against bare hyper: {} (aim: at most 1.15)", median(&mut with_issuer.costs()).1);
     let fetches = text(issuer.address, "/fetches")?;
     println!("the keys were fetched {fetches} times until then");
 
@@ -48,45 +50,14 @@ fn seen_before(cluster: &Running) -> anyhow::Result<()> {
     // The keys are good for a minute, and a tenth more at most.
     #[expect(clippy::disallowed_methods, reason = "nobody else runs on this thread")]
     std::thread::sleep(Duration::from_secs(70));
-    let without = rounds(&elastauth, &bare, &script)?;
-    let change = |with: &[f64], without: &[f64]| median(&mut without.to_vec()).0 / median(&mut with.to_vec()).0;
+    let without = rounds()?;
+    let change = |mut with: Vec<f64>, mut without: Vec<f64>| median(&mut without).0 / median(&mut with).0;
     println!(
         "the same with the issuer away and its keys overdue: rate {:.2} and CPU {:.2} of before (aim: no change)",
-        change(&with_issuer.rates, &without.rates),
-        change(&with_issuer.costs, &without.costs)
+        change(with_issuer.rates(), without.rates()),
+        change(with_issuer.costs(), without.costs())
     );
     Ok(())
-}
-
-#[derive(Default)]
-struct Ratios {
-    rates: Vec<f64>,
-    costs: Vec<f64>,
-}
-
-fn rounds(elastauth: &Running, bare: &Running, script: &str) -> anyhow::Result<Ratios> {
-    let mut ratios = Ratios::default();
-    for round in 0..ROUNDS {
-        // Each goes first in turn.
-        let (ours, baseline): (Load, Load) = if round % 2 == 0 {
-            let first = wrk(elastauth, script)?;
-            (first, wrk(bare, script)?)
-        } else {
-            let first = wrk(bare, script)?;
-            (wrk(elastauth, script)?, first)
-        };
-        println!(
-            "round {}: elastauth {:.0}/s {:.2} us, bare hyper {:.0}/s {:.2} us",
-            round + 1,
-            ours.rate,
-            ours.cost_us,
-            baseline.rate,
-            baseline.cost_us
-        );
-        ratios.rates.push(ours.rate / baseline.rate);
-        ratios.costs.push(ours.cost_us / baseline.cost_us);
-    }
-    Ok(ratios)
 }
 
 /// Processor time of a first sight beside that of a second one, over the same connections.
@@ -134,21 +105,15 @@ fn cost(elastauth: &Running, tokens: &[String]) -> anyhow::Result<f64> {
 /// Shows each token once, from four connections. All must be granted.
 fn pass(address: SocketAddr, tokens: &[String]) -> anyhow::Result<()> {
     const CONNECTIONS: usize = 4;
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|worker| {
-                scope.spawn(move || {
-                    let mut connection = Connection::open(address)?;
-                    for token in tokens.iter().skip(worker).step_by(CONNECTIONS) {
-                        let status = connection.ask("/elastauth/forward-auth", &headers(token))?;
-                        ensure!(status == 200, "a token got {status}");
-                    }
-                    anyhow::Ok(())
-                })
-            })
-            .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow::anyhow!("a worker crashed"))?)
-    })
+    at_once(CONNECTIONS, |worker| {
+        let mut connection = Connection::open(address)?;
+        for token in tokens.iter().skip(worker).step_by(CONNECTIONS) {
+            let status = connection.ask("/elastauth/forward-auth", &headers(token))?;
+            ensure!(status == 200, "a token got {status}");
+        }
+        Ok(())
+    })?;
+    Ok(())
 }
 
 /// What a gateway sends along with a token.

@@ -1,0 +1,97 @@
+//! Two servers under the same load in turn, and how they compare within each round.
+
+use super::{now, server::Running};
+use crate::shell;
+use anyhow::{Context, ensure};
+use std::{process::Command, time::Duration};
+
+/// What a round of load has shown of a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Load {
+    /// Answers a second.
+    pub(super) rate: f64,
+    /// Its processor time for one, in microseconds.
+    pub(super) cost_us: f64,
+}
+
+/// One against another, round by round.
+pub(super) struct Rounds(Vec<(Load, Load)>);
+
+impl Rounds {
+    /// Ratios of the rates.
+    pub(super) fn rates(&self) -> Vec<f64> {
+        self.0.iter().map(|(one, other)| one.rate / other.rate).collect()
+    }
+
+    /// Ratios of the processor times.
+    pub(super) fn costs(&self) -> Vec<f64> {
+        self.0.iter().map(|(one, other)| one.cost_us / other.cost_us).collect()
+    }
+
+    /// What the first of the two has shown.
+    pub(super) fn first(&self) -> impl Iterator<Item = Load> {
+        self.0.iter().map(|(one, _)| *one)
+    }
+}
+
+/// A server with its name in the lines of the rounds.
+pub(super) type Named<'a> = (&'a str, &'a Running);
+
+/// Rounds of the same load on both.
+pub(super) fn against(
+    rounds: usize,
+    (name, one): Named<'_>,
+    (other_name, other): Named<'_>,
+    load: impl Fn(&Running) -> anyhow::Result<Load>,
+) -> anyhow::Result<Rounds> {
+    let mut found = Vec::new();
+    for round in 0..rounds {
+        let (ours, theirs) = in_turn(round, || load(one), || load(other))?;
+        println!(
+            "round {}: {name} {:.0}/s {:.2} us, {other_name} {:.0}/s {:.2} us",
+            round + 1,
+            ours.rate,
+            ours.cost_us,
+            theirs.rate,
+            theirs.cost_us
+        );
+        found.push((ours, theirs));
+    }
+    Ok(Rounds(found))
+}
+
+/// Measures both; each goes first in turn, so that neither always finds the machine as the other has left it.
+pub(super) fn in_turn<T>(
+    round: usize,
+    one: impl FnOnce() -> anyhow::Result<T>,
+    other: impl FnOnce() -> anyhow::Result<T>,
+) -> anyhow::Result<(T, T)> {
+    if round.is_multiple_of(2) {
+        let first = one()?;
+        Ok((first, other()?))
+    } else {
+        let first = other()?;
+        Ok((one()?, first))
+    }
+}
+
+/// 64 connections for 5 s that send what the script says.
+pub(super) fn wrk(server: &Running, script: &str) -> anyhow::Result<Load> {
+    let file = shell::root().join(format!("target/bench-{}.lua", std::process::id()));
+    std::fs::write(&file, script)?;
+    let (cpu, begun) = (server.cpu()?, now());
+    let output = Command::new("wrk")
+        .args(["-t2", "-c64", "-d5s", "--timeout", "5s", "-s"])
+        .arg(&file)
+        .arg(format!("http://{}/elastauth/forward-auth", server.address))
+        .output()
+        .context("wrk is missing: apt-get install wrk")?;
+    let (spent, elapsed) = (server.cpu()?.saturating_sub(cpu).as_secs_f64(), begun.elapsed());
+    std::fs::remove_file(&file)?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(elapsed < Duration::from_secs(30) && !text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
+    let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim).map(ToOwned::to_owned);
+    let rate: f64 = field("Requests/sec:").context("requests a second")?.parse()?;
+    let total: f64 = text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("requests")?.0.parse()?;
+    Ok(Load { rate, cost_us: spent / total * 1e6 })
+}
