@@ -9,8 +9,7 @@ use super::{
 };
 use anyhow::{Context, ensure};
 use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
@@ -133,10 +132,30 @@ impl Scene {
         Ok(whole)
     }
 
+    /// Asks and uses logins at once; each is used again somewhat later, whatever the next question waits for.
     fn client(&self, mut dice: Dice) -> anyhow::Result<Round> {
+        let later = dice.at_most(LATER);
+        std::thread::scope(|scope| {
+            let (again, logins) = mpsc::channel::<Login>();
+            let second = scope.spawn(move || {
+                let (mut judge, mut found) = (self.cluster.judge()?, Round::default());
+                for login in logins {
+                    rest_until(login.answered + later);
+                    found.try_out(&mut judge, &login)?;
+                }
+                anyhow::Ok(found)
+            });
+            let first = self.visits(dice, &again);
+            drop(again);
+            let mut found = second.join().map_err(|_| anyhow::anyhow!("a client crashed"))??;
+            found.add(first?);
+            Ok(found)
+        })
+    }
+
+    fn visits(&self, mut dice: Dice, again: &mpsc::Sender<Login>) -> anyhow::Result<Round> {
         let (mut gate, mut judge) = (Connection::open(self.elastauth.address)?, self.cluster.judge()?);
-        let (mut found, mut later) = (Round::default(), VecDeque::new());
-        let end = now() + ROUND;
+        let (mut found, end) = (Round::default(), now() + ROUND);
         while now() < end {
             let (user, asked) = (dice.below(USERS), now());
             let (status, login) = gate.ask_for("/elastauth/forward-auth", &identity(&format!("user-{user}")))?;
@@ -150,21 +169,11 @@ impl Scene {
                 }
                 let login = Login { text, answered };
                 found.try_out(&mut judge, &login)?;
-                later.push_back((answered + dice.at_most(LATER), login));
+                again.send(login)?;
             } else {
                 found.failed += 1;
             }
-            let pause = now() + dice.at_most(PAUSE);
-            later.make_contiguous().sort_by_key(|(due, _)| *due);
-            while let Some((due, login)) = later.pop_front_if(|(due, _)| *due < pause) {
-                rest_until(due);
-                found.try_out(&mut judge, &login)?;
-            }
-            rest_until(pause);
-        }
-        for (due, login) in later {
-            rest_until(due);
-            found.try_out(&mut judge, &login)?;
+            rest_until(now() + dice.at_most(PAUSE));
         }
         Ok(found)
     }
