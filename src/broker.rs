@@ -176,7 +176,8 @@ pub enum BrokerError {
     NewUsers,
     /// The cluster refused elastauth's own account.
     #[error(
-        "the cluster refuses the service account: {0}; look at elasticsearch.username, .password or .api_key, and its privileges to read and write users"
+        "the cluster refuses the service account: {0}; look at elasticsearch.username, .password or .api_key, and its privileges to read and write users; \
+         a cluster whose security index is away refuses everybody so"
     )]
     ServiceAccount(std::sync::Arc<str>),
     /// The cluster could not be asked, or its answer could not be used.
