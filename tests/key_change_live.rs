@@ -59,7 +59,7 @@ async fn replicas_are_restarted_one_after_another_with_a_new_key_and_no_request_
     let since = in_the_future(Duration::from_secs(9));
     let old = step("old", "3s", since);
     let first = Stage::planned(plan("old", &old)).await;
-    let mut replicas = vec![first.replica(plan("old", &old)).await, first.replica(plan("old", &old)).await];
+    let mut replicas = [first.replica(plan("old", &old)).await, first.replica(plan("old", &old)).await];
     let cluster = Server::plain(first.cluster.addr().port());
     let gateways = Arc::new(RwLock::new(replicas.iter().map(|replica| replica.gateway().clone()).collect::<Vec<_>>()));
     let end = Instant::now() + Duration::from_secs(20);
@@ -94,11 +94,11 @@ async fn replicas_are_restarted_one_after_another_with_a_new_key_and_no_request_
             sleep(Duration::from_millis(50)).await;
         }
         let more = step(which, "3s", since);
-        for place in 0..replicas.len() {
+        for (place, replica) in replicas.iter_mut().enumerate() {
             sleep(Duration::from_millis(700)).await;
             let next = first.replica(plan(which, &more)).await;
             gateways.write().unwrap()[place] = next.gateway().clone();
-            let mut gone = std::mem::replace(&mut replicas[place], next);
+            let mut gone = std::mem::replace(replica, next);
             assert!(gone.elastauth.terminate().await.success());
         }
         assert!(which == "new" || in_the_future(Duration::ZERO) < since, "this machine is too slow to restart two replicas in time");
@@ -133,11 +133,6 @@ async fn a_new_key_where_passwords_never_change_is_no_stampede() {
         sleep(Duration::from_millis(50)).await;
     }
     for _ in 0..3 {
-        assert_eq!(
-            everybody().await,
-            0,
-            "{}",
-            stage.elastauth.log().lines().filter(|line| line.contains("refused")).next_back().unwrap_or_default()
-        );
+        assert_eq!(everybody().await, 0, "{}", stage.elastauth.log().lines().rfind(|line| line.contains("refused")).unwrap_or_default());
     }
 }

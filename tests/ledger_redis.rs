@@ -1,7 +1,7 @@
 //! Replicas in front of one stand-in cluster with a real Redis between them: what they tell each other, and that nothing which can happen to Redis
 //! ever costs a login.
 //!
-//! (A long file: each test needs the same few replicas and the same looks into Redis.)
+//! (A long file: each test is one thing that can happen to Redis, and all need the same two replicas.)
 
 #![allow(
     clippy::unwrap_used,
@@ -374,6 +374,72 @@ async fn a_cluster_and_a_sentinel() {
     config.place =
         Place::Sentinel { sentinels: vec![Node::parse(&format!("127.0.0.1:{}", sentinel.port)).unwrap()], master: "main".to_owned() };
     shares(&house, &config, "sentinel").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
+    let house = House::new().await;
+    let mut master = Redis::start(&[]).await;
+    let replica_of = ["--replicaof", &format!("127.0.0.1 {}", master.port)].map(str::to_owned);
+    let second = Redis::start(&[&replica_of[0], &replica_of[1]]).await;
+    until("the second one in step", || second.cli(&["INFO", "replication"]).contains("master_link_status:up")).await;
+    let (conf, port) = (process::folder().join("failover.conf"), process::free_port());
+    let lines = format!(
+        "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
+        master.port
+    );
+    std::fs::write(&conf, lines).unwrap();
+    let mut program = process::command("redis-server");
+    program.arg(&conf).arg("--sentinel");
+    let _sentinel = process::Process::start("sentinel", &mut program);
+    let mut config = at("localhost");
+    config.place = Place::Sentinel { sentinels: vec![Node::parse(&format!("127.0.0.1:{port}")).unwrap()], master: "main".to_owned() };
+    let (one, other) = (replica(&house, config.clone(), |_| {}), replica(&house, config.clone(), |_| {}));
+    ready(&one).await;
+    ready(&other).await;
+    ask(&one.flow, "alice", "admins").await.unwrap();
+    ask(&other.flow, "alice", "admins").await.unwrap();
+    // Sentinels ask a master for its replicas every ten seconds.
+    until_slowly("the Sentinel's knowledge of the second one", || sentinel_knows(port, second.port)).await;
+    master.kill();
+    house.pass(Duration::from_secs(1));
+    let is_master = || second.cli(&["INFO", "replication"]).contains("role:master");
+    let end = Instant::now() + Duration::from_secs(30);
+    let mut n = 0;
+    while !(is_master() && one.flow.store_state().is_ok() && other.flow.store_state().is_ok()) {
+        assert!(Instant::now() < end, "{:?} {:?}", one.flow.store_state(), other.flow.store_state());
+        n += 1;
+        for flow in [&one.flow, &other.flow] {
+            let grant = ask(flow, &format!("user-{n}"), "dev").await.unwrap();
+            assert!(house.cluster.accepts(grant.credential().authorization()));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    // The new master has what was told before, and nothing of it is believed: something may be missing.
+    house.pass(Duration::from_secs(11));
+    house.calls();
+    ask(&other.flow, "alice", "admins").await.unwrap();
+    assert_eq!(house.calls(), ["GET /_security/_authenticate 200 by alice"]);
+    shares(&house, &config, "after the failover").await;
+}
+
+fn sentinel_knows(sentinel: u16, replica: u16) -> bool {
+    let arguments = ["-h", "127.0.0.1", "-p", &sentinel.to_string(), "SENTINEL", "REPLICAS", "main"].map(str::to_owned);
+    let told = std::process::Command::new("redis-cli").args(arguments).output();
+    told.is_ok_and(|told| String::from_utf8_lossy(&told.stdout).contains(&replica.to_string()))
+}
+
+async fn until_slowly(what: &str, mut seen: impl FnMut() -> bool) {
+    for _ in 0..3 {
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            if seen() {
+                return;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+    panic!("{what}: not seen");
 }
 
 /// Two replicas of this configuration share what one has learnt.

@@ -285,11 +285,15 @@ async fn no_more_users_are_written_at_once_than_may_be_and_some_places_are_for_t
         let asked = question("/elastauth", &[("remote-user", user.as_bytes()), ("remote-groups", groups)]);
         crowd.spawn(async move { drop(gateway.send(asked).await) });
     };
-    (0..12).for_each(|n| ask(format!("new-{n}"), b"dev"));
+    for n in 0..12 {
+        ask(format!("new-{n}"), b"dev");
+    }
     until("the writes of strangers", || calls(&stage, "PUT") == 2).await;
     sleep(Duration::from_millis(300)).await;
     assert_eq!(calls(&stage, "PUT"), 2);
-    ["alice", "bob"].into_iter().for_each(|user| ask(user.to_owned(), b"ops"));
+    for user in ["alice", "bob"] {
+        ask(user.to_owned(), b"ops");
+    }
     until("the write of one who is known", || calls(&stage, "PUT") == 3).await;
     sleep(Duration::from_millis(300)).await;
     assert_eq!(calls(&stage, "PUT"), 3);
@@ -425,7 +429,8 @@ async fn a_disk_that_takes_nothing_costs_nobody_a_login_and_is_left_alone_for_a_
     let more = file_ledger(folder.path());
     let stage = Stage::planned(Plan { more: &more, ..Plan::default() }).await;
     let told = |text: &str| stage.elastauth.log().matches(text).count();
-    let ask = async |n: u32| assert!(stage.works(&stage.ask(&format!("user-{}", n % 20), if n % 3 == 0 { "ops" } else { "dev" }).await));
+    let ask =
+        async |n: u32| assert!(stage.works(&stage.ask(&format!("user-{}", n % 20), if n.is_multiple_of(3) { "ops" } else { "dev" }).await));
     for n in 0..100 {
         ask(n).await;
     }

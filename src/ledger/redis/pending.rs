@@ -61,8 +61,14 @@ impl Pending {
                 drop(self.errands.insert(errand.key.clone(), (place, errand)));
                 return true;
             }
-            None if self.errands.len() >= MOST => return false,
-            Some(_) | None => {}
+            Some(_) => {}
+            // A change is worth more than what the cluster has only confirmed: that costs a call.
+            None if self.errands.len() < MOST => {}
+            None => {
+                if !errand.what.is_news() || !self.drop_one_without_news() {
+                    return false;
+                }
+            }
         }
         self.back += 1;
         self.place(self.back, errand);
@@ -88,6 +94,11 @@ impl Pending {
                 self.place(self.front, errand);
             }
         }
+    }
+
+    fn drop_one_without_news(&mut self) -> bool {
+        let Some(last) = self.order.last_entry().filter(|last| last.key().is_no_news) else { return false };
+        self.errands.remove(&last.remove()).is_some()
     }
 
     fn place(&mut self, number: i64, errand: Errand) {
@@ -165,5 +176,10 @@ mod tests {
         }
         assert!(!pending.put(errand("one more", What::Forget)));
         assert!(pending.put(errand("0", What::Forget)));
+        // But what the cluster has only confirmed makes room for a change.
+        pending.next();
+        assert!(pending.put(errand("confirmed", confirmed())) && !pending.put(errand("another", confirmed())));
+        assert!(pending.put(errand("a change", What::Forget)) && !pending.put(errand("one more", What::Forget)));
+        assert_eq!((pending.errands.len(), pending.order.len(), pending.errands.contains_key("confirmed")), (MOST, MOST, false));
     }
 }
