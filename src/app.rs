@@ -28,8 +28,9 @@ use arc_swap::ArcSwap;
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tracing::{info, warn};
 
-/// How long the end waits for requests in hand and for writes in the air. A write has 10 s; what is longer is the cluster's own affair.
-const DRAIN: Duration = Duration::from_secs(12);
+/// How long the end waits for requests in hand and for writes in the air. A connection's first request may come a second after the end has begun and wait a second
+/// and a half for a boundary of passwords, and its write has 10 s; the rest is for its questions. What is longer is the cluster's own affair.
+const DRAIN: Duration = Duration::from_secs(15);
 
 /// How long the end waits for the audit stream's disk, after everything else.
 const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -259,7 +259,7 @@ fn refused(world: &World, name: &str, known: bool, asked: Instant, by: Option<So
         None if waited_for_a_boundary(name, asked) => {
             world.report.allowed(what, "it had to wait for a boundary, and the machine was slow after it");
         }
-        None if world.report.has_stalled() => world.report.allowed(what, "the machine stood still"),
+        None if world.report.has_stalled_since(asked) => world.report.allowed(what, "the machine stood still"),
         None => {
             let told = answer.map_or("no replica answered".to_owned(), |answer| format!("{} {}", answer.status, answer.text()));
             world.report.violation("failed answer", format!("{name} after {:?}: {told}; weather: {sky:?}", asked.elapsed()));
@@ -270,7 +270,7 @@ fn refused(world: &World, name: &str, known: bool, asked: Instant, by: Option<So
 fn rejected(world: &World, name: &str, by: Option<SocketAddr>, told: &str) {
     if let Some(why) = world.lates.found_late(name, by) {
         world.report.allowed("rejected login", why);
-    } else if world.report.has_stalled() {
+    } else if world.report.has_stalled_since(Instant::now()) {
         world.report.allowed("rejected login", "the machine stood still");
     } else {
         let sky = world.sky.lock().unwrap().clone();

@@ -7,7 +7,10 @@ use crate::{
     weather::Trouble,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    task::block_in_place,
+    time::{Instant, sleep, sleep_until},
+};
 
 /// A primary that has not answered for so long is missed. Short, so that a run sees several of them fall.
 const MISSED: &str = "sentinel down-after-milliseconds main 700\nsentinel failover-timeout main 4000";
@@ -40,7 +43,7 @@ impl Redises {
 
     /// Whom Sentinel takes for the primary.
     fn primary(&self) -> usize {
-        let told = run_cli(self.sentinels[0].port, &[], &["--raw", "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"]);
+        let told = sentinel_cli(&self.sentinels[0], &["--raw", "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"]);
         let port = told.lines().nth(1).and_then(|port| port.trim().parse::<u16>().ok());
         usize::from(port == Some(self.nodes[1].port))
     }
@@ -48,10 +51,10 @@ impl Redises {
     /// Waits until the primary has a replica that copies from it, and every Sentinel knows of both and of the other Sentinels; until then at most.
     async fn settle(&self, until: Instant) -> bool {
         while Instant::now() < until {
-            let about = self.nodes[self.primary()].cli(&["INFO", "replication"]);
+            let about = cli(&self.nodes[self.primary()], &["INFO", "replication"]);
             let stands = about.contains("role:master") && about.contains("state=online");
             let known = |sentinel: &Sentinel| {
-                let told = run_cli(sentinel.port, &[], &["INFO", "sentinel"]);
+                let told = sentinel_cli(sentinel, &["INFO", "sentinel"]);
                 told.contains("status=ok") && told.contains("slaves=1,sentinels=3")
             };
             if stands && self.sentinels.iter().all(known) {
@@ -142,15 +145,15 @@ impl ForRedis {
             self.world.sky(|sky| sky.redis = Some(Trouble::began(kind.text())));
         }
         match kind {
-            Kind::Emptied => drop(self.redises.nodes[primary].cli(&["FLUSHALL"])),
+            Kind::Emptied => drop(cli(&self.redises.nodes[primary], &["FLUSHALL"])),
             Kind::Filled => self.fill(primary),
             Kind::Full => {
-                self.redises.nodes[primary].cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
-                self.redises.nodes[primary].cli(&["CONFIG", "SET", "maxmemory", "1"]);
+                cli(&self.redises.nodes[primary], &["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+                cli(&self.redises.nodes[primary], &["CONFIG", "SET", "maxmemory", "1"]);
             }
             Kind::FailedOver | Kind::Killed => self.redises.nodes[primary].kill(),
-            Kind::HandedOver => drop(run_cli(self.redises.sentinels[1].port, &[], &["SENTINEL", "FAILOVER", "main"])),
-            Kind::Paused => self.redises.nodes[primary].signal("STOP"),
+            Kind::HandedOver => drop(sentinel_cli(&self.redises.sentinels[1], &["SENTINEL", "FAILOVER", "main"])),
+            Kind::Paused => block_in_place(|| self.redises.nodes[primary].signal("STOP")),
         }
         let replaced = [Kind::FailedOver, Kind::HandedOver].contains(&kind);
         if replaced && self.redises.is_replaced(primary, self.world.end).await {
@@ -160,8 +163,8 @@ impl ForRedis {
         sleep(lasts).await;
         match kind {
             Kind::FailedOver | Kind::Killed => self.redises.nodes[primary].restart().await,
-            Kind::Full => drop(self.redises.nodes[primary].cli(&["CONFIG", "SET", "maxmemory", "0"])),
-            Kind::Paused => self.redises.nodes[primary].signal("CONT"),
+            Kind::Full => drop(cli(&self.redises.nodes[primary], &["CONFIG", "SET", "maxmemory", "0"])),
+            Kind::Paused => block_in_place(|| self.redises.nodes[primary].signal("CONT")),
             Kind::Emptied | Kind::Filled | Kind::HandedOver => {}
         }
         if deaf {
@@ -180,13 +183,18 @@ impl ForRedis {
 
     /// Values of others, and each other's.
     fn fill(&self, primary: usize) {
-        let redis = &self.redises.nodes[primary];
-        let keys = redis.keys();
-        for (n, key) in keys.iter().take(50).enumerate() {
-            match n % 2 {
-                0 => drop(redis.cli(&["SET", key, "x"])),
-                _ => drop(redis.cli(&["COPY", &keys[n - 1], key, "REPLACE"])),
-            }
-        }
+        cli(&self.redises.nodes[primary], &["EVAL", FILL, "0"]);
     }
+}
+
+const FILL: &str = "local keys = redis.call('KEYS', 'elastauth:*') for n = 1, math.min(#keys, 100) do if n % 2 == 1 then redis.call('SET', keys[n], 'x') \
+    elseif keys[n + 1] then redis.call('COPY', keys[n + 1], keys[n], 'REPLACE') end end";
+
+/// What one of them says. Another program is started for it, and clients must not wait for that.
+fn cli(redis: &Redis, arguments: &[&str]) -> String {
+    block_in_place(|| redis.cli(arguments))
+}
+
+fn sentinel_cli(sentinel: &Sentinel, arguments: &[&str]) -> String {
+    block_in_place(|| run_cli(sentinel.port, &[], arguments))
 }

@@ -7,6 +7,9 @@ use std::process::{ExitStatus, Output};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// It finishes what it has in hand within 15 s.
+const ENDS: Duration = Duration::from_secs(20);
+
 #[derive(Debug)]
 pub(crate) struct Elastauth {
     process: Process,
@@ -101,7 +104,7 @@ impl Elastauth {
 
     /// SIGTERM; it has to drain and end.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
-        self.process.terminate(Duration::from_secs(15)).await
+        self.process.terminate(ENDS).await
     }
 
     /// SIGTERM, and no wait.
@@ -111,7 +114,7 @@ impl Elastauth {
 
     /// Waits until it has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        self.process.ended(Duration::from_secs(15)).await
+        self.process.ended(ENDS).await
     }
 
     /// SIGSTOP: it stands still and loses nothing.

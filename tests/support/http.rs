@@ -122,7 +122,10 @@ impl Server {
     /// A connection and nothing on it yet, for what is no proper request.
     pub(crate) async fn connect(&self) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
-        socket.bind(SocketAddr::new(self.source, 0))?;
+        // Bound, a connection takes a port that no other may have for a minute, whoever it goes to: some hundreds of requests a second use them up.
+        if self.source != IpAddr::from(Ipv4Addr::LOCALHOST) {
+            socket.bind(SocketAddr::new(self.source, 0))?;
+        }
         socket.connect(self.address).await
     }
 
