@@ -1,5 +1,7 @@
 //! What the running program promises about others: users whom somebody has changed in the cluster are put right, and nobody suffers from a flood of
 //! strangers, from a start with everybody at the door, or from a crash.
+//!
+//! (A long file: each test is one promise, and they share a handful of small helpers.)
 
 #![allow(
     missing_docs,

@@ -1,7 +1,7 @@
 //! Facts that outlive the process, in a file of a folder that one process has at a time.
 //!
 //! The file is never on the way of a known user. A flight asks the table that was read at the start, and what it learns is written in the background. Only
-//! where the file still says that a user stands does a write to the cluster wait until it no longer does, and no longer than [`DEADLINE`]. A disk that is full, slow or away
+//! where the file still says that a user stands does a write to the cluster wait until it no longer does, and no longer than [`WRITTEN`] and [`DEADLINE`]. A disk that is full, slow or away
 //! costs calls to the cluster after the next start, never a login.
 
 mod disk;
@@ -20,6 +20,8 @@ use disk::{Disk, Record};
 use std::{
     collections::HashMap,
     fmt,
+    future::pending,
+    io,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -29,6 +31,7 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
+    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
 use tracing::{error, info, warn};
@@ -40,6 +43,8 @@ const PRUNE: Duration = Duration::from_mins(1);
 /// How long the disk is left alone after it could not be written. A full one takes a little again as soon as our own file is gone, and would be filled and given up many times
 /// a second.
 const RECOVERY: Duration = Duration::from_secs(10);
+/// How long a write to the cluster waits until the system has what is written before it. It is there within a millisecond, but for a disk that hangs or a machine that is far too busy.
+const WRITTEN: Duration = Duration::from_millis(500);
 /// Records in one go to the disk.
 const BATCH: usize = 1_024;
 
@@ -64,7 +69,8 @@ struct Shared {
 
 struct Line {
     record: Record,
-    done: Option<oneshot::Sender<()>>,
+    /// Told when it outlives the process, and when it outlives the machine.
+    done: Option<(oneshot::Sender<()>, oneshot::Sender<()>)>,
 }
 
 impl File {
@@ -118,12 +124,13 @@ impl File {
         let name = seal.name(&aim.user);
         let flux = Fact { kind: Kind::InFlux, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
         let value = seal.close(&name, &flux);
-        let (done, written) = oneshot::channel();
+        let ((outlives, written), (lasts, synced)) = (oneshot::channel(), oneshot::channel());
         let old = self.shared.keep(name, value.clone());
-        self.put(Line { record: Record { name, value }, done: Some(done) });
+        self.put(Line { record: Record { name, value }, done: Some((outlives, lasts)) });
         if old.as_deref().and_then(claimed).is_some_and(|fact| fact.kind == Kind::Stands) {
-            // Late or never, the write goes on.
-            let _best_effort = timeout(DEADLINE, written).await;
+            // Late or never, the write goes on. Writing waits for no disk in a usual hour, and a process may be killed at any moment.
+            let _best_effort = timeout(WRITTEN, written).await;
+            let _best_effort = timeout(DEADLINE, synced).await;
         }
     }
 
@@ -215,6 +222,14 @@ impl Shared {
         known.iter().map(|(name, value)| Record { name: *name, value: value.clone() }).collect()
     }
 
+    /// What the file has not taken is in the table, and comes when it is written anew.
+    fn fails(&self, why: &io::Error) {
+        self.rewrite.store(true, Ordering::Release);
+        if self.troubled(Some("it cannot be written")) {
+            error!(error = %why, "the file in `cache.path` cannot be written; logins go on, and the next start asks the cluster again");
+        }
+    }
+
     fn troubled(&self, why: Option<&'static str>) -> bool {
         let mut trouble = lock(&self.trouble);
         let new = *trouble != why;
@@ -223,17 +238,27 @@ impl Shared {
     }
 }
 
-/// Writes what comes, until the last flight has landed after the end.
+/// Writes what comes, until the last flight has landed after the end. What is written outlives a process that is killed; until it is also on the disk, for the sake of a machine that is
+/// cut off, nobody else's lines wait.
 async fn write(shared: Arc<Shared>, mut disk: Disk, mut coming: mpsc::Receiver<Line>, front: Arc<Front>, tasks: Tasks) {
-    let mut given_up: Option<Instant> = None;
+    let (mut given_up, mut unsynced): (Option<Instant>, Vec<oneshot::Sender<()>>) = (None, Vec::new());
+    let mut sync: Option<JoinHandle<io::Result<()>>> = None;
     loop {
         let mut lines = Vec::new();
         tokio::select! {
             received = coming.recv_many(&mut lines, BATCH) => if received == 0 {
                 return;
             },
+            synced = async { if let Some(sync) = &mut sync { sync.await } else { pending().await } } => {
+                sync = None;
+                if let Ok(Err(why)) = synced {
+                    disk.give_up();
+                    given_up = Some(Instant::now());
+                    shared.fails(&why);
+                }
+            }
             () = async { tasks.ending().await; sleep(Duration::from_millis(20)).await } => {
-                if lock(&front.aloft).is_empty() && coming.is_empty() {
+                if lock(&front.aloft).is_empty() && coming.is_empty() && sync.is_none() {
                     return;
                 }
                 continue;
@@ -241,39 +266,53 @@ async fn write(shared: Arc<Shared>, mut disk: Disk, mut coming: mpsc::Receiver<L
         }
         if given_up.is_some_and(|since| since.elapsed() < RECOVERY) {
             // There is no file that could be wrong, and the table has what the lines say: whoever waits for one need not.
+            unsynced.clear();
             continue;
         }
         let (records, done): (Vec<_>, Vec<_>) = lines.into_iter().map(|line| (line.record, line.done)).unzip();
-        let own = Arc::clone(&shared);
-        let work = tokio::task::spawn_blocking(move || {
-            let whole = own.rewrite.swap(false, Ordering::AcqRel) || disk.is_long();
-            // The table is the truth and newer than the lines: a file that is written anew needs none of them.
-            let result = if whole { disk.rewrite(&own.snapshot()) } else { disk.append(&records) };
-            (disk, result)
-        });
-        let Ok((back, result)) = work.await else {
-            shared.troubled(Some("its writer has crashed"));
-            return;
-        };
-        disk = back;
-        match result {
-            Ok(()) => {
-                given_up = None;
-                if shared.troubled(None) {
-                    info!("the file in `cache.path` is written again");
+        let (outlive, last): (Vec<_>, Vec<_>) = done.into_iter().flatten().unzip();
+        unsynced.extend(last);
+        if !records.is_empty() {
+            let own = Arc::clone(&shared);
+            let work = tokio::task::spawn_blocking(move || {
+                let whole = own.rewrite.swap(false, Ordering::AcqRel) || disk.is_long();
+                // The table is the truth and newer than the lines: a file that is written anew needs none of them.
+                let result = if whole { disk.rewrite(&own.snapshot()) } else { disk.append(&records) };
+                (disk, result)
+            });
+            let Ok((back, result)) = work.await else {
+                shared.troubled(Some("its writer has crashed"));
+                return;
+            };
+            disk = back;
+            match result {
+                Ok(()) => {
+                    given_up = None;
+                    for written in outlive {
+                        // Whoever waited may have given up.
+                        let _nobody = written.send(());
+                    }
+                    if shared.troubled(None) {
+                        info!("the file in `cache.path` is written again");
+                    }
                 }
-            }
-            Err(why) => {
-                given_up = Some(Instant::now());
-                shared.rewrite.store(true, Ordering::Release);
-                if shared.troubled(Some("it cannot be written")) {
-                    error!(error = %why, "the file in `cache.path` cannot be written; logins go on, and the next start asks the cluster again");
+                Err(why) => {
+                    given_up = Some(Instant::now());
+                    shared.fails(&why);
+                    unsynced.clear();
+                    continue;
                 }
             }
         }
-        for done in done.into_iter().flatten() {
-            // Whoever waited may have given up.
-            let _nobody = done.send(());
+        if sync.is_none() && !unsynced.is_empty() {
+            let (file, waiting) = (disk.handle(), std::mem::take(&mut unsynced));
+            sync = Some(tokio::task::spawn_blocking(move || {
+                file.and_then(|file| file.sync_data())?;
+                for synced in waiting {
+                    let _nobody = synced.send(());
+                }
+                Ok(())
+            }));
         }
     }
 }

@@ -95,15 +95,19 @@ impl Disk {
         self.length > SHORT + 2 * self.whole
     }
 
-    /// Adds records, and waits until they are on the disk.
+    /// The file, for whoever makes sure that it is on the disk.
+    pub(super) fn handle(&self) -> io::Result<fs::File> {
+        self.file.as_ref().ok_or_else(|| io::Error::other("the file was given up"))?.try_clone()
+    }
+
+    /// Adds records. They outlive this process from now on, and the machine once somebody has waited for the disk.
     pub(super) fn append(&mut self, records: &[Record]) -> io::Result<()> {
         let Some(file) = self.file.as_mut() else { return Err(io::Error::other("the file was given up")) };
         let mut bytes = Vec::with_capacity(records.len() * RECORD);
         for record in records {
             add(&mut bytes, record);
         }
-        let written = file.write_all(&bytes).and_then(|()| file.sync_data());
-        match written {
+        match file.write_all(&bytes) {
             Ok(()) => {
                 self.length += bytes.len() as u64;
                 Ok(())
@@ -144,7 +148,7 @@ impl Disk {
     }
 
     /// What cannot be written any more would tell yesterday's truth. To take it away needs no room.
-    fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self) {
         self.file = None;
         for name in ["ledger.new", "ledger"] {
             match fs::remove_file(self.folder.join(name)) {
