@@ -1,5 +1,5 @@
-//! Who has to be answered whatever becomes of the cluster: a user whom this very replica has answered just now, with the same groups and in the same period of
-//! passwords. Nothing excuses a failure there.
+//! Who has to be answered whatever becomes of the cluster: a user whom this very replica has answered already, with the same groups and in the same
+//! period of passwords, which has just begun. Nothing excuses a failure there.
 
 use crate::{GRACE_MS, ROTATION_MS, World, clocks};
 use elastauth::model::Username;
@@ -11,8 +11,11 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Well within the five seconds for which memory is believed at least, even beside another replica's write.
-const JUST_NOW: Duration = Duration::from_secs(4);
+/// Memory is believed for five seconds at least, even beside another replica's write, and what is remembered of this period is no older than its boundary and the
+/// grace. So until then at most, counted from the boundary.
+const REMEMBERED_MS: u64 = 4_500;
+/// What a clock shows that was set so long ago is of no matter any more.
+const SET: Duration = Duration::from_secs(8);
 /// A write that failed may leave a doubt, and a user in doubt is checked before each answer.
 const DOUBT: Duration = Duration::from_secs(110);
 
@@ -53,9 +56,9 @@ impl Known {
     pub(crate) fn has_to_answer(&self, world: &World, by: SocketAddr, place: usize, name: &str, groups: usize, asked: Instant) -> bool {
         let table = self.0.lock().unwrap();
         let Some((same, at)) = table.granted.get(&(by, place)).copied() else { return false };
-        let in_time = same == groups && asked.saturating_duration_since(at) < JUST_NOW;
+        let in_time = same == groups && into_the_period(name).saturating_sub(ms(asked.elapsed())) < REMEMBERED_MS;
         let undoubted = table.failed.get(&place).is_none_or(|at| at.elapsed() > DOUBT);
-        let clocks_stand = table.clock_set.is_none_or(|set| set.elapsed() > 2 * JUST_NOW);
+        let clocks_stand = table.clock_set.is_none_or(|set| set.elapsed() > SET);
         drop(table);
         let heard = world.sky.lock().unwrap().unheard().is_none();
         let alone = world.directory.other_groups(place, groups).is_none_or(|ago| ago > at.elapsed() + Duration::from_secs(1));

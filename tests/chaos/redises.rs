@@ -17,6 +17,9 @@ const MISSED: &str = "sentinel down-after-milliseconds main 700\nsentinel failov
 /// How long it may take until a primary and its replica stand again. Sentinel lets a primary that comes back go on believing in itself for ten seconds.
 const SETTLED: Duration = Duration::from_secs(40);
 
+/// How long Sentinel has for it. One that has stood still itself promotes nobody for half a minute; then the primary comes back, and falls another time.
+const PROMOTED: Duration = Duration::from_secs(12);
+
 pub(crate) struct Redises {
     nodes: [Redis; 2],
     sentinels: [Sentinel; 3],
@@ -156,7 +159,7 @@ impl ForRedis {
             Kind::Paused => block_in_place(|| self.redises.nodes[primary].signal("STOP")),
         }
         let replaced = [Kind::FailedOver, Kind::HandedOver].contains(&kind);
-        if replaced && self.redises.is_replaced(primary, self.world.end).await {
+        if replaced && self.redises.is_replaced(primary, self.world.end.min(Instant::now() + PROMOTED)).await {
             self.world.report.count("Redis failovers");
             self.failed_over = true;
         }
