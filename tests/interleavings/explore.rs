@@ -20,6 +20,8 @@ pub(crate) struct Found {
     pub(crate) answers: usize,
     /// Steps of the longest story.
     pub(crate) longest: usize,
+    /// The state at the end of a way by the dice: the same for the same seed.
+    pub(crate) end: u64,
 }
 
 /// Plays on one thread, with a time that passes only when a step says so.
@@ -94,22 +96,22 @@ pub(crate) fn by_the_dice(setting: &Setting, seed: u64, length: usize) -> Result
         let mut stage = Stage::new(setting.clone()).await;
         let (mut dice, mut story) = (Dice(seed), Vec::new());
         match wander(&mut stage, &mut dice, &mut story, length).await {
-            Ok(answers) => Ok(Found { states: story.len(), steps: story.len(), stories: 1, answers, longest: story.len() }),
+            Ok((answers, end)) => Ok(Found { states: story.len(), steps: story.len(), stories: 1, answers, longest: story.len(), end }),
             Err(why) => Err(shortest(&mut stage, why, story).await),
         }
     })
 }
 
-async fn wander(stage: &mut Stage, dice: &mut Dice, story: &mut Vec<Step>, length: usize) -> Result<usize, String> {
+async fn wander(stage: &mut Stage, dice: &mut Dice, story: &mut Vec<Step>, length: usize) -> Result<(usize, u64), String> {
     let mut world = World::begin(stage).await?;
     while story.len() < length {
         let steps = world.steps();
-        let answers = |step: &Step| matches!(step, Step::Well(_) | Step::Release(_));
+        let answers = |step: &Step| matches!(step, Step::Well(_) | Step::Release(_) | Step::Told(_));
         // Mostly the cluster answers or somebody asks: else nobody would ever get anywhere.
         let kind: &dyn Fn(&Step) -> bool = match dice.throw(10) {
             0..=4 => &answers,
             5..=7 => &|step| matches!(step, Step::Ask { .. }),
-            8 => &|step| matches!(step, Step::Pass(_) | Step::Late(_)),
+            8 => &|step| matches!(step, Step::Pass(_) | Step::Late(_) | Step::Heard(_)),
             _ => &|step| !step.is_usual(),
         };
         let of_this_kind: Vec<Step> = steps.into_iter().filter(|step| kind(step)).collect();
@@ -122,9 +124,9 @@ async fn wander(stage: &mut Stage, dice: &mut Dice, story: &mut Vec<Step>, lengt
             break;
         }
     }
-    let answers = world.answers;
+    let (answers, end) = (world.answers, world.key());
     world.end(true).await?;
-    Ok(answers)
+    Ok((answers, end))
 }
 
 /// `SplitMix64`: the same seed, the same throws.
