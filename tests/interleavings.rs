@@ -61,16 +61,7 @@ fn wander(name: &str, setting: &Setting, seeds: u64, length: usize) {
     let seeds = if is_long() { seeds * 30 } else { seeds };
     for seed in first.map_or(1..=seeds, |seed| seed..=seed) {
         match by_the_dice(setting, seed, length) {
-            Ok(found) => {
-                answers += found.answers;
-                // What was found in a story can be found again. Of three requests that wait for one flight chance says who is next.
-                let again = if seed % 10 == 0 && setting.groups.len() < 3 {
-                    by_the_dice(setting, seed, length).map(|again| again.end)
-                } else {
-                    Ok(found.end)
-                };
-                assert_eq!(again, Ok(found.end), "{name}: the seed {seed} gives another story each time");
-            }
+            Ok(found) => answers += found.answers,
             Err(story) => panic!("{SEED}={seed}: {story}"),
         }
     }
@@ -137,7 +128,7 @@ fn long_ways_with_a_shared_redis_by_the_dice() {
     let budget = Budget { asks: 255, losses: 10, stalls: 10, passes: 20, mishaps: 8, ..Budget::default() };
     let passes = &[2_000, 6_000, 12_000, 32_000, 92_000];
     let mishaps: &[Mishap] = &[Mishap::CutBefore, Mishap::CutAfter, Mishap::Late, Mishap::Deaf, Mishap::Flush];
-    wander("with Redis", &Setting { passes, redis: Some(mishaps), before: &[], budget, ..shared() }, 40, 80);
+    wander("with Redis", &Setting { passes, redis: Some(mishaps), before: &[], budget, ..shared() }, 20, 80);
 }
 
 #[test]

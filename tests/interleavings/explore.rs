@@ -20,8 +20,6 @@ pub(crate) struct Found {
     pub(crate) answers: usize,
     /// Steps of the longest story.
     pub(crate) longest: usize,
-    /// The state at the end of a way by the dice: the same for the same seed.
-    pub(crate) end: u64,
 }
 
 /// Plays on one thread, with a time that passes only when a step says so.
@@ -96,13 +94,13 @@ pub(crate) fn by_the_dice(setting: &Setting, seed: u64, length: usize) -> Result
         let mut stage = Stage::new(setting.clone()).await;
         let (mut dice, mut story) = (Dice(seed), Vec::new());
         match wander(&mut stage, &mut dice, &mut story, length).await {
-            Ok((answers, end)) => Ok(Found { states: story.len(), steps: story.len(), stories: 1, answers, longest: story.len(), end }),
+            Ok(answers) => Ok(Found { states: story.len(), steps: story.len(), stories: 1, answers, longest: story.len() }),
             Err(why) => Err(shortest(&mut stage, why, story).await),
         }
     })
 }
 
-async fn wander(stage: &mut Stage, dice: &mut Dice, story: &mut Vec<Step>, length: usize) -> Result<(usize, u64), String> {
+async fn wander(stage: &mut Stage, dice: &mut Dice, story: &mut Vec<Step>, length: usize) -> Result<usize, String> {
     let mut world = World::begin(stage).await?;
     while story.len() < length {
         let steps = world.steps();
@@ -124,9 +122,9 @@ async fn wander(stage: &mut Stage, dice: &mut Dice, story: &mut Vec<Step>, lengt
             break;
         }
     }
-    let (answers, end) = (world.answers, world.key());
+    let answers = world.answers;
     world.end(true).await?;
-    Ok((answers, end))
+    Ok(answers)
 }
 
 /// `SplitMix64`: the same seed, the same throws.

@@ -115,20 +115,6 @@ const VARIANTS: &[Broken] = &[
         damaged: "        if other && false {\n",
         test: "long_ways_with_a_shared_redis_by_the_dice",
     },
-    Broken {
-        name: "an answer that another replica has contradicted meanwhile is good enough",
-        file: "src/broker.rs",
-        whole: "Flown::Agreed if flight < FLIGHTS && is_forgotten() => continue,",
-        damaged: "Flown::Agreed if flight > FLIGHTS && is_forgotten() => continue,",
-        test: "long_ways_with_a_shared_redis_by_the_dice",
-    },
-    Broken {
-        name: "what is told late says what the user is to become",
-        file: "src/ledger/redis.rs",
-        whole: "let Some(errand) = shared.forgetting(seal, &aim.user)\n                    &&",
-        damaged: "let Some(errand) = Some(Errand { key: shared.key(aim), user: aim.user.clone(), what: What::Forget, letter: letter.clone() })\n                    &&",
-        test: "long_ways_with_a_shared_redis_by_the_dice",
-    },
 ];
 
 /// Goes further than `cargo test` does: minutes.
