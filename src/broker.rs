@@ -45,7 +45,8 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_millis(1_800);
 /// How long a check is believed that a late write may have undone: at most one call a second for each doubtful user.
 const DOUBTFUL_FOR: Duration = Duration::from_secs(1);
-/// Flights in a row: one that the boundary overtakes, one for the new period, and one more for a cluster that is slower than a short period is long.
+/// Flights in a row: one that the boundary or another replica overtakes, one for what is true then, and one more for a cluster that is slower than a short
+/// period is long.
 const FLIGHTS: u32 = 3;
 /// By how much a wait for a boundary is longer than it has to be: the clock that it is for and the one that measures it are two.
 const SLACK: Duration = Duration::from_millis(5);
@@ -402,7 +403,8 @@ fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
 }
 
 /// A flight, and one more where a new password period has begun meanwhile: a write that was slow may have undone what another replica wrote for that
-/// period, and whoever asked for it here may be gone. Where a write would begin shortly before a boundary, it waits for the new period.
+/// period, and whoever asked for it here may be gone. Where a write would begin shortly before a boundary, it waits for the new period. And one more where
+/// another replica has said something else while it was in the air: what the cluster has answered may be older than that.
 async fn through_the_boundary(
     ensure: &Ensure,
     rotation: &Rotation,
@@ -411,7 +413,7 @@ async fn through_the_boundary(
     mut turn: Turn,
 ) -> Result<(), BrokerError> {
     let user = entitled.identity().user();
-    for _ in 0..FLIGHTS {
+    for flight in 1..=FLIGHTS {
         let may_write = |now| rotation.may_write(user, turn, now);
         let flown = ensure.fly(&document(ensure, entitled, turn), guest, may_write).await?;
         if flown == Flown::TooLate {
@@ -419,7 +421,9 @@ async fn through_the_boundary(
         }
         let now = rotation.turn(user, ensure.clock.now());
         if (now.epoch, now.key) == (turn.epoch, turn.key) {
+            let is_forgotten = || ensure.ledger.recall(user, ensure.clock.now()).is_none();
             match flown {
+                Flown::Agreed if flight < FLIGHTS && is_forgotten() => continue,
                 Flown::Agreed => return Ok(()),
                 // A clock that was set back meanwhile: the period still has an end to wait for, or time enough for a write.
                 Flown::TooLate => continue,

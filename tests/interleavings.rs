@@ -10,8 +10,12 @@
 mod cluster;
 #[path = "interleavings/explore.rs"]
 mod explore;
+#[path = "interleavings/redis.rs"]
+mod redis;
 #[path = "interleavings/rules.rs"]
 mod rules;
+#[path = "interleavings/script.rs"]
+mod script;
 #[path = "interleavings/setting.rs"]
 mod setting;
 #[path = "interleavings/stage.rs"]
@@ -20,7 +24,7 @@ mod stage;
 mod world;
 
 use explore::{by_the_dice, every_order};
-use setting::{Budget, Edit, Loss, Setting};
+use setting::{Budget, Edit, Loss, Mishap, Setting};
 
 /// Set to `long`, it makes everything go further: minutes instead of seconds.
 const EXTENT: &str = "ELASTAUTH_INTERLEAVINGS";
@@ -48,6 +52,20 @@ fn breaks(name: &str, what: &str, setting: Setting) {
     let story = every_order(setting).expect_err(name);
     assert!(story.contains(what), "{name}: another fault than the one that was made: {story}");
     println!("{name}: {story}");
+}
+
+/// Long ways, each by a seed of its own.
+fn wander(name: &str, setting: &Setting, seeds: u64, length: usize) {
+    let first = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
+    let (begun, mut answers) = (std::time::Instant::now(), 0);
+    let seeds = if is_long() { seeds * 30 } else { seeds };
+    for seed in first.map_or(1..=seeds, |seed| seed..=seed) {
+        match by_the_dice(setting, seed, length) {
+            Ok(found) => answers += found.answers,
+            Err(story) => panic!("{SEED}={seed}: {story}"),
+        }
+    }
+    println!("{name}: {answers} answers in {:.1?}", begun.elapsed());
 }
 
 fn first_logins() -> Setting {
@@ -97,6 +115,25 @@ fn foreign() -> Setting {
 fn two_addresses() -> Setting {
     let budget = Budget { asks: 2, losses: 1, passes: 1, ..Budget::default() };
     Setting { ahead: &[0], addresses: 2, groups: &["dev"], passes: &[1_100, 11_000], budget, ..Setting::default() }
+}
+
+/// Both replicas know the user, and have told each other. What may go wrong with Redis is for the dice: every order of it would be ten thousand stories.
+fn shared() -> Setting {
+    let budget = Budget { asks: 2, ..Budget::default() };
+    Setting { before: &[(0, "dev"), (1, "dev")], expiration: 30_000, redis: Some(&[]), budget, ..Setting::default() }
+}
+
+#[test]
+fn long_ways_with_a_shared_redis_by_the_dice() {
+    let budget = Budget { asks: 255, losses: 10, stalls: 10, passes: 20, mishaps: 8, ..Budget::default() };
+    let passes = &[2_000, 6_000, 12_000, 32_000, 92_000];
+    let mishaps: &[Mishap] = &[Mishap::CutBefore, Mishap::CutAfter, Mishap::Late, Mishap::Deaf, Mishap::Flush];
+    wander("with Redis", &Setting { passes, redis: Some(mishaps), before: &[], budget, ..shared() }, 20, 80);
+}
+
+#[test]
+fn a_shared_redis_and_a_user_whose_groups_change() {
+    holds("shared, changed groups", shared());
 }
 
 #[test]
@@ -153,8 +190,7 @@ fn a_cluster_with_two_addresses() {
 
 #[test]
 fn long_ways_by_the_dice() {
-    let first = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
-    let budget = Budget { asks: 255, losses: 15, stalls: 10, passes: 40, restarts: 4, edits: 4, hang_ups: 10 };
+    let budget = Budget { asks: 255, losses: 15, stalls: 10, passes: 40, restarts: 4, edits: 4, hang_ups: 10, mishaps: 0 };
     let setting = Setting {
         ahead: &[0, 100, 200],
         users: &["alice", "bob"],
@@ -166,15 +202,7 @@ fn long_ways_by_the_dice() {
         budget,
         ..Setting::default()
     };
-    let (begun, mut answers) = (std::time::Instant::now(), 0);
-    let seeds = if is_long() { 2_000 } else { 60 };
-    for seed in first.map_or(1..=seeds, |seed| seed..=seed) {
-        match by_the_dice(&setting, seed, 120) {
-            Ok(found) => answers += found.answers,
-            Err(story) => panic!("{SEED}={seed}: {story}"),
-        }
-    }
-    println!("by the dice: {answers} answers in {:.1?}", begun.elapsed());
+    wander("by the dice", &setting, 60, 120);
 }
 
 #[test]

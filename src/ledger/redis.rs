@@ -255,8 +255,9 @@ impl Redis {
             Err(error) => {
                 shared.failed(Part::Writes, &error);
                 // To forget takes no memory: it works where Redis is full.
-                let errand = Errand { key: shared.key(aim), user: aim.user.clone(), what: What::Forget, letter };
-                if !matches!(error, AskError::Refused(_)) || shared.forget(&errand, DEADLINE).await.is_err() {
+                if let Some(errand) = shared.forgetting(seal, &aim.user)
+                    && (!matches!(error, AskError::Refused(_)) || shared.forget(&errand, DEADLINE).await.is_err())
+                {
                     shared.put(errand);
                 }
                 Expected::Unknown
@@ -268,9 +269,8 @@ impl Redis {
     pub(super) fn forget(&self, user: &Username) -> Others {
         let shared = &self.0;
         for seal in shared.seals.all() {
-            let letter = Letter { from: shared.own, news: News::Changed(user.clone(), NO_FINGERPRINT) };
-            if let Some(letter) = seal.close_letter(&letter) {
-                shared.put(Errand { key: shared.key_of(seal, user), user: user.clone(), what: What::Forget, letter });
+            if let Some(errand) = shared.forgetting(seal, user) {
+                shared.put(errand);
             }
         }
         if shared.link.is_up() { Others::Told } else { Others::ToldLater }
@@ -282,13 +282,20 @@ impl Redis {
         let seal = shared.seals.of(aim.under);
         let fact = Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
         let value = seal.close(&seal.name(&aim.user), &fact);
-        let changed = || News::Changed(aim.user.clone(), aim.fingerprint);
         let (what, news) = match (&boarding.expected, &boarding.vouched) {
             (Expected::Value(flux), _) if written => {
-                (What::Written { instead_of: if alone { subject(flux).to_vec() } else { Vec::new() }, value }, changed())
+                let instead_of = if alone { subject(flux).to_vec() } else { Vec::new() };
+                (What::Written { instead_of, value }, News::Changed(aim.user.clone(), aim.fingerprint))
             }
-            (Expected::Others, _) if written => (What::Written { instead_of: Vec::new(), value }, changed()),
-            (Expected::Unknown, _) if written => (What::Forget, changed()),
+            (Expected::Others, _) if written => {
+                (What::Written { instead_of: Vec::new(), value }, News::Changed(aim.user.clone(), aim.fingerprint))
+            }
+            (Expected::Unknown, _) if written => {
+                if let Some(errand) = shared.forgetting(seal, &aim.user) {
+                    shared.put(errand);
+                }
+                return;
+            }
             (_, Some(found)) if alone && !is_flux(found.fact) && !shared.was_told_meanwhile(boarding) => {
                 let stands = News::Stands(aim.user.clone(), aim.fingerprint, now);
                 (What::Confirmed { instead_of: found.raw.clone().unwrap_or_default(), value }, stands)
@@ -308,6 +315,14 @@ impl Shared {
 
     fn key_of(&self, seal: &Seal, user: &Username) -> String {
         format!("{}{}", self.prefix, BASE64_URL_SAFE_NO_PAD.encode(seal.name(user)))
+    }
+
+    /// Takes away what lies there about the user, and contradicts whatever is remembered of him: it is told late, in the place of older news perhaps, and who
+    /// remembers what he is to become may have missed what he was in between.
+    fn forgetting(&self, seal: &Seal, user: &Username) -> Option<Errand> {
+        let news = News::Changed(user.clone(), NO_FINGERPRINT);
+        let letter = seal.close_letter(&Letter { from: self.own, news })?;
+        Some(Errand { key: self.key_of(seal, user), user: user.clone(), what: What::Forget, letter })
     }
 
     fn letter_about(&self, aim: &Aim) -> Option<Vec<u8>> {

@@ -104,12 +104,12 @@ async fn wander(stage: &mut Stage, dice: &mut Dice, story: &mut Vec<Step>, lengt
     let mut world = World::begin(stage).await?;
     while story.len() < length {
         let steps = world.steps();
-        let answers = |step: &Step| matches!(step, Step::Well(_) | Step::Release(_));
+        let answers = |step: &Step| matches!(step, Step::Well(_) | Step::Release(_) | Step::Told(_));
         // Mostly the cluster answers or somebody asks: else nobody would ever get anywhere.
         let kind: &dyn Fn(&Step) -> bool = match dice.throw(10) {
             0..=4 => &answers,
             5..=7 => &|step| matches!(step, Step::Ask { .. }),
-            8 => &|step| matches!(step, Step::Pass(_) | Step::Late(_)),
+            8 => &|step| matches!(step, Step::Pass(_) | Step::Late(_) | Step::Heard(_)),
             _ => &|step| !step.is_usual(),
         };
         let of_this_kind: Vec<Step> = steps.into_iter().filter(|step| kind(step)).collect();

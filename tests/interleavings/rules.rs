@@ -2,7 +2,7 @@
 
 use super::cluster::{CallName, Life, State, User};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{Hash, Hasher},
 };
 
@@ -20,6 +20,16 @@ pub(crate) enum Author {
     Adrift(Life),
     /// An administrator.
     Admin,
+}
+
+impl Author {
+    /// The replica whose work it is.
+    fn life(self) -> Option<Life> {
+        match self {
+            Self::Live(life) | Self::Overtaken(life) | Self::Adrift(life) => Some(life),
+            Self::Admin => None,
+        }
+    }
 }
 
 /// What has changed in the cluster since some moment, as seen by one replica.
@@ -59,6 +69,8 @@ pub(crate) struct Bounds {
     pub(crate) expiration: u64,
     /// How long a gateway takes to use a login.
     pub(crate) use_within: u64,
+    /// Whether replicas tell each other.
+    pub(crate) shared: bool,
 }
 
 #[derive(Debug)]
@@ -72,11 +84,20 @@ pub(crate) struct Rules {
     author: BTreeMap<String, Author>,
     in_use: Vec<InUse>,
     looks: BTreeMap<(Life, String), Look>,
+    /// Replicas that are there.
+    lives: BTreeSet<Life>,
+    /// Changes so far.
+    pub(crate) changes: u64,
+    /// Who has not been told of the last change of a user, by whom it was, and its number. Nobody tells of what an administrator does.
+    untold: BTreeMap<(Life, String), (Option<Life>, u64)>,
 }
 
 impl Hash for Rules {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.seen, &self.unheard, &self.author, &self.in_use, &self.looks).hash(state);
+        for (whose, (by, _)) in &self.untold {
+            (whose, by).hash(state);
+        }
     }
 }
 
@@ -103,7 +124,23 @@ impl Rules {
             author: BTreeMap::new(),
             in_use: Vec::new(),
             looks: BTreeMap::new(),
+            lives: BTreeSet::new(),
+            changes: 0,
+            untold: BTreeMap::new(),
         }
+    }
+
+    /// A replica begins. Nobody tells it what was before.
+    pub(crate) fn began(&mut self, life: Life) {
+        self.lives.insert(life);
+        for (user, author) in &self.author {
+            self.untold.insert((life, user.clone()), (author.life(), self.changes));
+        }
+    }
+
+    /// A replica hears that another one has changed a user, when the cluster had seen so many changes.
+    pub(crate) fn told(&mut self, life: Life, by: Life, after: u64) {
+        self.untold.retain(|(whose, _), (author, change)| *whose != life || *author != Some(by) || *change > after);
     }
 
     /// A replica has ended: what it knew is gone with it, and whoever uses its logins goes on.
@@ -111,6 +148,8 @@ impl Rules {
         self.seen.retain(|(whose, _), _| *whose != life);
         self.looks.retain(|(whose, _), _| *whose != life);
         self.unheard.retain(|(whose, _), _| *whose != life);
+        self.untold.retain(|(whose, _), _| *whose != life);
+        self.lives.remove(&life);
     }
 
     /// A read was dealt with.
@@ -165,6 +204,10 @@ impl Rules {
     /// What stands in the cluster has changed.
     pub(crate) fn changed(&mut self, user: &str, by: Author) {
         self.author.insert(user.to_owned(), by);
+        self.changes += 1;
+        for life in self.lives.iter().filter(|life| by.life() != Some(**life)) {
+            self.untold.insert((*life, user.to_owned()), (by.life(), self.changes));
+        }
         let note = |life: Life, changed: &mut Changed| match by {
             Author::Adrift(whose) if whose == life => changed.by_own_adrift = true,
             Author::Live(whose) | Author::Overtaken(whose) if whose == life => {}
@@ -204,6 +247,9 @@ impl Rules {
 
     /// Whether what stands there came about behind the back of the replica, and so lately that it need not know yet.
     fn is_within_the_bounds(&self, by: Life, user: &str, now: u64) -> bool {
+        if self.bounds.shared && self.author.get(user).is_some_and(|author| author.life() != Some(by)) {
+            return self.is_untold(by, user, now);
+        }
         let Some(seen) = self.seen.get(&(by, user.to_owned())) else { return false };
         let age = now - seen.at;
         match self.author.get(user) {
@@ -212,6 +258,12 @@ impl Rules {
             Some(_) => seen.changed.by_others && age < self.bounds.expiration,
             None => false,
         }
+    }
+
+    /// Whether nobody has told this replica of the last change, and some replica's look of before is not too old to be believed.
+    fn is_untold(&self, by: Life, user: &str, now: u64) -> bool {
+        let believed = |seen: &Seen| (seen.changed.by_others || seen.changed.by_own_adrift) && now - seen.at < self.bounds.expiration;
+        self.untold.contains_key(&(by, user.to_owned())) && self.seen.iter().any(|((_, whose), seen)| whose == user && believed(seen))
     }
 
     /// Where nothing goes wrong, a replica puts right what its own slow write has done to a later period, even if nobody waits for it any more.

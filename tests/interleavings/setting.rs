@@ -14,6 +14,8 @@ pub(crate) struct Budget {
     pub(crate) restarts: u8,
     pub(crate) edits: u8,
     pub(crate) hang_ups: u8,
+    /// What happens to the Redis that replicas share.
+    pub(crate) mishaps: u8,
 }
 
 /// Who plays, and under which conditions. Times are in milliseconds.
@@ -46,6 +48,8 @@ pub(crate) struct Setting {
     pub(crate) before: &'static [(usize, &'static str)],
     /// The first user is somebody else's.
     pub(crate) foreign: bool,
+    /// Replicas share a Redis, of which these mishaps may befall it. Its only user is the usual one.
+    pub(crate) redis: Option<&'static [Mishap]>,
     pub(crate) budget: Budget,
 }
 
@@ -69,6 +73,7 @@ impl Default for Setting {
             losses: &[Loss::Refused, Loss::Full, Loss::After, Loss::Adrift, Loss::Unseen, Loss::Cut],
             before: &[],
             foreign: false,
+            redis: None,
             budget: Budget::default(),
         }
     }
@@ -101,6 +106,21 @@ pub(crate) enum Loss {
     Cut,
 }
 
+/// What happens to Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Mishap {
+    /// The connection is cut before a command has been done.
+    CutBefore,
+    /// A command is done, and the connection is cut.
+    CutAfter,
+    /// Letters to a replica are late.
+    Late,
+    /// A replica's listening connection is cut.
+    Deaf,
+    /// Everything is forgotten.
+    Flush,
+}
+
 /// One step of a story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
@@ -126,11 +146,20 @@ pub(crate) enum Step {
     /// A replica is killed, and another one starts in its place.
     Restart(usize),
     Edit(&'static str, Edit),
+    /// Redis does a command and answers it.
+    Told(CallName),
+    /// The same goes wrong.
+    Mistold(CallName, Mishap),
+    /// Something happens to what a replica hears.
+    Misheard(usize, Mishap),
+    /// Letters that were late come.
+    Heard(usize),
+    Flush,
 }
 
 impl Step {
     /// Neither a mishap nor anybody's doing from outside.
     pub(crate) fn is_usual(self) -> bool {
-        matches!(self, Self::Ask { .. } | Self::Well(_) | Self::Release(_) | Self::Late(_) | Self::Pass(_))
+        matches!(self, Self::Ask { .. } | Self::Well(_) | Self::Release(_) | Self::Late(_) | Self::Pass(_) | Self::Told(_) | Self::Heard(_))
     }
 }

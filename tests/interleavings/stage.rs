@@ -2,6 +2,7 @@
 
 use super::{
     cluster::{self as scripted, Life},
+    redis::Redis,
     setting::Setting,
 };
 use elastauth::{
@@ -10,12 +11,16 @@ use elastauth::{
     cluster::{self, Cluster},
     flow::Flow,
     identity::{Providers, headers},
-    ledger::{self, Ledger},
+    ledger::{
+        self, Ledger, StoreConfig,
+        redis::{Node, Place},
+    },
     model::{Group, RequestFacts, Role},
     net::tls,
     roles::{self, Mapping},
     secret::SecretKey,
     shutdown::Tasks,
+    telemetry::skew::Skew,
 };
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -37,29 +42,47 @@ const ONCE: u64 = 1_800_000_000_000;
 /// What lasts from story to story: the scripted cluster, and connections to it.
 pub(crate) struct Stage {
     pub(crate) cluster: scripted::Cluster,
+    pub(crate) redis: Redis,
+    /// The work of replicas of earlier stories, which has to end before the next one.
+    pub(crate) earlier: Vec<Tasks>,
     pub(crate) clocks: Vec<Arc<AtomicU64>>,
     clients: HashMap<Life, Cluster>,
     pub(crate) setting: Setting,
     pub(crate) boundary: u64,
-    accepting: JoinHandle<()>,
+    accepting: [JoinHandle<()>; 2],
 }
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.accepting.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Stage {
     pub(crate) async fn new(setting: Setting) -> Self {
-        let (cluster, accepting) = scripted::Cluster::open().await;
+        let (cluster, at_cluster) = scripted::Cluster::open().await;
+        let (redis, at_redis) = Redis::open();
         // One clock more than there are replicas: that of the prompter.
         let clocks = (0..=setting.ahead.len()).map(|_| Arc::new(AtomicU64::new(ONCE))).collect();
-        let mut stage = Self { cluster, clocks, clients: HashMap::new(), setting, boundary: ONCE, accepting };
+        let accepting = [at_cluster, at_redis];
+        let (clients, earlier) = (HashMap::new(), Vec::new());
+        let mut stage = Self { cluster, redis, earlier, clocks, clients, setting, boundary: ONCE, accepting };
         if stage.setting.rotation > 0 {
             stage.boundary = stage.find_boundary().await;
         }
         stage
+    }
+
+    /// Waits until nothing of earlier stories goes on. Whoever runs errands to Redis looks around for the last time some milliseconds after the end.
+    pub(crate) async fn end_earlier(&mut self) {
+        let earlier = std::mem::take(&mut self.earlier);
+        for _ in 0..100 {
+            if earlier.iter().all(|tasks| tasks.in_hand() == 0) {
+                return;
+            }
+            tokio::time::advance(Duration::from_millis(20)).await;
+            tokio::task::yield_now().await;
+        }
     }
 
     /// The next moment at which the first user's password changes.
@@ -114,7 +137,23 @@ impl Stage {
             let hosts = vec![url.parse().unwrap(); addresses];
             Cluster::new(cluster::Config { hosts, account, tls: tls::ClientConfig::default() }, clock.clone()).unwrap()
         });
-        let ledger = Ledger::new(&ledger::Config { capacity: 100 });
+        let store = match setting.redis {
+            // The prompter remembers nothing.
+            Some(_) if life.place < setting.ahead.len() => {
+                let redis = ledger::redis::Config {
+                    place: Place::One(Node::parse(&self.redis.url(life)).unwrap()),
+                    database: 0,
+                    username: None,
+                    password: None,
+                    tls: tls::ClientConfig::default(),
+                };
+                let (cluster, expiration) = (config.cluster_name.clone(), config.expiration);
+                let scope = ledger::Scope { cluster, key: key(KEY), previous: None, expiration };
+                StoreConfig::Redis(Box::new(redis), Box::new(scope))
+            }
+            Some(_) | None => StoreConfig::Memory,
+        };
+        let ledger = Ledger::start(&ledger::Config { capacity: 100 }, store, &clock, tasks, &Skew::default()).unwrap();
         let broker = Broker::new(config, client.clone(), ledger, clock, tasks.clone()).unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {

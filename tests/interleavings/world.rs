@@ -8,7 +8,7 @@
 use super::{
     cluster::{self as scripted, CallName, Life, Told, User, Wish},
     rules::{Author, Bounds, Rules},
-    setting::{Budget, Edit, Loss, Step},
+    setting::{Budget, Edit, Loss, Mishap, Step},
     stage::{Stage, facts, mark},
 };
 use elastauth::{
@@ -25,6 +25,9 @@ use std::{
 };
 use tokio::task::{JoinHandle, yield_now};
 
+#[path = "sharing.rs"]
+mod sharing;
+
 struct Replica {
     life: Life,
     flow: Arc<Flow>,
@@ -39,6 +42,10 @@ struct Asking {
     groups: &'static str,
     answer: JoinHandle<Result<Grant, Refused>>,
 }
+
+/// How much time passes at once where replicas share a Redis: as much as lies between two beats, and more than the first waits of whoever has lost it,
+/// which chance draws.
+const LEAP: u64 = 2_000;
 
 /// How long before a story what has happened before it happens: shortly before a boundary nothing is written.
 const EARLIER: u64 = 10_000;
@@ -60,13 +67,17 @@ impl<'a> World<'a> {
         let setting = stage.setting.clone();
         *stage.cluster.state() = scripted::State { now: stage.boundary - setting.before_boundary - EARLIER, ..scripted::State::default() };
         let prompter = stage.prompter();
-        let rules = Rules::new(Bounds { expiration: setting.expiration, use_within: setting.use_within });
+        stage.end_earlier().await;
+        stage.redis.reset(stage.boundary - setting.before_boundary - EARLIER);
+        let (expiration, use_within) = (setting.expiration, setting.use_within);
+        let rules = Rules::new(Bounds { expiration, use_within, shared: setting.redis.is_some() });
         let mut world = World { stage, prompter, replicas: Vec::new(), asking: Vec::new(), rules, budget: setting.budget, answers: 0 };
         world.set_clocks();
         for place in 0..setting.ahead.len() {
             let replica = world.start(Life { place, number: 0 });
             world.replicas.push(replica);
         }
+        world.rest().await?;
         if setting.foreign {
             world.state().users.insert(setting.users[0].to_owned(), User::foreign());
         }
@@ -76,7 +87,12 @@ impl<'a> World<'a> {
         }
         let now = world.state().now;
         world.pass((world.stage.boundary - setting.before_boundary).saturating_sub(now)).await;
+        world.rest().await?;
         Ok(world)
+    }
+
+    fn redis(&self) -> std::sync::MutexGuard<'_, super::redis::State> {
+        self.stage.redis.state()
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, scripted::State> {
@@ -93,6 +109,8 @@ impl<'a> World<'a> {
     fn start(&mut self, life: Life) -> Replica {
         let tasks = Tasks::default();
         self.state().lives.insert(life, 0);
+        self.redis().lives.insert(life, 0);
+        self.rules.began(life);
         Replica { life, flow: self.stage.flow(life, &tasks), tasks, history: 0 }
     }
 
@@ -107,6 +125,9 @@ impl<'a> World<'a> {
                 (false, None) => steps.push(Step::Late(*name)),
                 (false, Some(_)) => {}
             }
+        }
+        if let Some(mishaps) = setting.redis {
+            self.steps_of_redis(mishaps, &mut steps);
         }
         if budget.asks > 0 {
             for (place, replica) in self.replicas.iter().enumerate() {
@@ -199,6 +220,30 @@ impl<'a> World<'a> {
                 self.budget.edits -= 1;
                 self.edit(user, edit);
             }
+            Step::Told(name) => self.redis_does(name, Some(true)),
+            Step::Mistold(name, how) => {
+                self.budget.mishaps -= 1;
+                self.redis_does(name, (how == Mishap::CutAfter).then_some(false));
+            }
+            Step::Misheard(place, how) => {
+                self.budget.mishaps -= 1;
+                self.told(place, &how);
+                let life = self.replicas[place].life;
+                if how == Mishap::Late {
+                    self.redis().delay_letters(life);
+                } else {
+                    self.redis().cut_listener(life);
+                }
+            }
+            Step::Heard(place) => {
+                self.told(place, &"late letters");
+                let life = self.replicas[place].life;
+                self.redis().bring_letters(life);
+            }
+            Step::Flush => {
+                self.budget.mishaps -= 1;
+                self.redis().flush();
+            }
         }
         self.rest().await
     }
@@ -241,7 +286,7 @@ impl<'a> World<'a> {
                         true if mark(Some(&written.metadata)) == present => Author::Live(life),
                         true => Author::Overtaken(life),
                     };
-                    self.rules.changed(user, author);
+                    self.changed(user, author);
                 }
             }
             Wish::Ask { .. } => {}
@@ -249,6 +294,11 @@ impl<'a> World<'a> {
         if let Wish::Ask { login: Some((user, _)) } | Wish::Write { name: user, .. } = &wish {
             self.rules.dealt(name, user);
         }
+    }
+
+    fn changed(&mut self, user: &str, author: Author) {
+        self.rules.changed(user, author);
+        self.redis().changes = self.rules.changes;
     }
 
     /// The answer to a call that was dealt with comes to its caller.
@@ -284,10 +334,22 @@ impl<'a> World<'a> {
         }
     }
 
-    async fn pass(&mut self, ms: u64) {
-        self.state().now += ms;
-        self.set_clocks();
-        tokio::time::advance(Duration::from_millis(ms)).await;
+    async fn pass(&mut self, mut ms: u64) {
+        // What goes to and fro between replicas and Redis goes on meanwhile.
+        let leap = if self.stage.setting.redis.is_some() { LEAP } else { ms };
+        while ms > 0 {
+            let now = ms.min(leap);
+            ms -= now;
+            self.state().now += now;
+            self.redis().now += now;
+            self.set_clocks();
+            tokio::time::advance(Duration::from_millis(now)).await;
+            if ms > 0 {
+                self.settle().await;
+                self.note_letters();
+                self.redis_goes_on().await;
+            }
+        }
     }
 
     fn restart(&mut self, place: usize) {
@@ -295,12 +357,14 @@ impl<'a> World<'a> {
         let ours: Vec<CallName> = {
             let mut state = self.state();
             state.lives.remove(&life);
+            self.redis().ended(life);
             state.calls.iter().filter(|(_, call)| call.by == life && call.awaited).map(|(name, _)| *name).collect()
         };
         for name in ours {
             self.state().cut(name);
         }
         self.hang_up(place);
+        self.replicas[place].tasks.end();
         self.rules.ended(life);
         self.replicas[place] = self.start(Life { place, number: life.number + 1 });
     }
@@ -330,12 +394,13 @@ impl<'a> World<'a> {
                 return;
             }
         }
-        self.rules.changed(name, Author::Admin);
+        self.changed(name, Author::Admin);
     }
 
     /// Waits until nothing moves any more, and judges what has happened.
     async fn rest(&mut self) -> Result<(), String> {
         self.settle().await;
+        self.note_letters();
         let came = std::mem::take(&mut self.state().came);
         for name in came {
             let wish = self.state().calls.get(&name).map(|call| call.wish.clone());
@@ -370,16 +435,21 @@ impl<'a> World<'a> {
     /// Every flight of a living replica either waits for the cluster or sleeps. What is on its way through the machine is waited for by name, and
     /// not by time; only a flight that sleeps cannot be told from one that is slow, and gets a moment.
     async fn settle(&self) {
-        let (mut calm, mut turns) = (0_u32, 0_u32);
+        let (mut calm, mut turns, mut moved) = (0_u32, 0_u32, 0);
         let patience = if self.is_near_a_boundary() { 1_000 } else { 1_000_000 };
-        while calm < 12 {
+        // What is told in the background is not in hand by name.
+        let enough = if self.stage.setting.redis.is_some() { 20 } else { 12 };
+        while calm < enough {
             yield_now().await;
             turns += 1;
-            let at_rest = {
-                let state = self.state();
+            let before = std::mem::replace(&mut moved, self.redis().moved);
+            let at_rest = before == moved && {
+                let (state, redis) = (self.state(), self.redis());
                 self.replicas.iter().all(|replica| {
-                    let waiting = state.calls.values().filter(|call| call.by == replica.life && call.awaited).count();
-                    replica.tasks.in_hand() == waiting
+                    let calls = state.calls.values().filter(|call| call.by == replica.life && call.awaited).count();
+                    let told = redis.commands.iter().filter(|(name, _)| name.0 == replica.life);
+                    let looks = told.filter(|(_, command)| command.holds_a_flight(redis.now)).count();
+                    replica.tasks.in_hand() == self.in_the_background() + calls + looks
                 })
             };
             calm = if at_rest || turns > patience { calm + 1 } else { 0 };
@@ -406,6 +476,7 @@ impl<'a> World<'a> {
         let mut hasher = DefaultHasher::new();
         let state = self.state();
         (state.now, &state.users, &self.budget, &self.rules).hash(&mut hasher);
+        self.redis().hash(&mut hasher);
         for replica in &self.replicas {
             (replica.life, replica.history).hash(&mut hasher);
         }
@@ -422,6 +493,11 @@ impl<'a> World<'a> {
     async fn undisturbed(&mut self) -> Result<(), String> {
         for _ in 0..200 {
             self.rest().await?;
+            let told = self.redis().next().next();
+            if let Some(name) = told {
+                self.redis_does(name, Some(true));
+                continue;
+            }
             let next = {
                 let state = self.state();
                 state.calls.iter().find(|(_, call)| call.awaited).map(|(name, call)| (*name, call.dealt.is_some()))
@@ -432,8 +508,13 @@ impl<'a> World<'a> {
                     self.release(name);
                 }
                 Some((name, true)) => self.release(name),
-                None if self.asking.is_empty() && self.replicas.iter().all(|replica| replica.tasks.in_hand() == 0) => return Ok(()),
+                None if self.asking.is_empty()
+                    && self.replicas.iter().all(|replica| replica.tasks.in_hand() == self.in_the_background()) =>
+                {
+                    return Ok(());
+                }
                 // At a boundary.
+                None if self.stage.setting.redis.is_some() => self.pass(LEAP).await,
                 None => self.pass(self.stage.setting.grace.max(50)).await,
             }
         }
@@ -442,6 +523,7 @@ impl<'a> World<'a> {
 
     /// The weather is good from now on: what hangs comes, and everybody who may have a login gets one, from every replica.
     pub(crate) async fn end(mut self, to_an_answer: bool) -> Result<(), String> {
+        self.bring_letters();
         self.undisturbed().await?;
         let (had, left) = (&self.stage.setting.budget, &self.budget);
         if (had.losses, had.restarts, had.edits) == (left.losses, left.restarts, left.edits) {
@@ -470,5 +552,16 @@ impl<'a> World<'a> {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        if self.stage.setting.redis.is_some() {
+            for replica in &self.replicas {
+                replica.tasks.end();
+                self.stage.earlier.push(replica.tasks.clone());
+            }
+        }
     }
 }

@@ -62,8 +62,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "a flight that was overtaken by the next period leaves it at that",
         file: "src/broker.rs",
-        whole: "if (now.epoch, now.key) == (then.epoch, then.key) {",
-        damaged: "if (now.epoch, now.key) == (then.epoch, then.key) || true {",
+        whole: "if (now.epoch, now.key) == (turn.epoch, turn.key) {",
+        damaged: "if (now.epoch, now.key) == (turn.epoch, turn.key) || true {",
         test: "a_slow_flight_at_the_boundary",
     },
     Broken {
@@ -107,6 +107,13 @@ const VARIANTS: &[Broken] = &[
         whole: "now.since(since).is_some_and(|age| age < FAILURE_LASTS)",
         damaged: "now >= since && FAILURE_LASTS > Duration::ZERO",
         test: "first_logins_at_two_replicas",
+    },
+    Broken {
+        name: "a replica that hears of a change remembers what it did",
+        file: "src/ledger.rs",
+        whole: "        if other {\n",
+        damaged: "        if other && false {\n",
+        test: "long_ways_with_a_shared_redis_by_the_dice",
     },
 ];
 

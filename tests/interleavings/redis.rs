@@ -1,0 +1,445 @@
+//! A Redis that does nothing by itself: each command about a user waits until the explorer says what becomes of it. It runs the scripts that it is sent.
+//!
+//! It listens on a socket of the file system, which hands over at once what it is given. The number of the database says who is calling.
+
+use super::{
+    cluster::{CallName, Life},
+    script::{self, Value},
+};
+use elastauth::ledger::redis::DEADLINE;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    hash::{Hash, Hasher},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{UnixListener, UnixStream},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+/// A beat is as long as this; all other letters are longer.
+const BEAT: usize = 51;
+/// A letter that the one user whom there is stands as he did is as long as this: it carries a time as well.
+const STANDS: usize = 67 + USER.len();
+/// The user of all settings with a Redis.
+pub(crate) const USER: &str = "alice";
+/// Where the numbers of beats begin.
+const FIRST_BEAT: u32 = 1_000_000;
+/// Commands of one replica that nobody waits for any more and that Redis may yet do.
+const ORPHANS: usize = 2;
+/// Lives of one place.
+const LIVES: usize = 100;
+
+/// A command that has come.
+#[derive(Debug)]
+pub(crate) struct Command {
+    words: Vec<Vec<u8>>,
+    /// Which connection of its replica it came by.
+    connection: u64,
+    came: u64,
+    /// Its place among all that came.
+    order: u64,
+    /// The caller still waits.
+    pub(crate) awaited: bool,
+    answer: oneshot::Sender<Value>,
+}
+
+impl Command {
+    /// Without the letter, which is another one each time.
+    fn plain(&self) -> &[Vec<u8>] {
+        let letter = ["EVAL", "PUBLISH"].iter().any(|name| self.is(name));
+        &self.words[..self.words.len() - usize::from(letter)]
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.words[0] == name.as_bytes()
+    }
+
+    /// Whether a flight waits for it: it looks, or begins a write. All else is told in the background.
+    pub(crate) fn holds_a_flight(&self, now: u64) -> bool {
+        let is_of_a_flight = self.is("GET") || (self.is("EVAL") && self.words.len() == 8);
+        is_of_a_flight && self.awaited && u128::from(now - self.came) < DEADLINE.as_millis()
+    }
+
+    /// What stands in a story.
+    pub(crate) fn word(&self) -> &'static str {
+        match (self.words[0].as_slice(), self.words.len()) {
+            (b"GET", _) => "look",
+            (b"EVAL", 8) => "begin",
+            (b"EVAL", _) => "end or confirm",
+            (b"DEL", _) => "forget",
+            _ => "tell",
+        }
+    }
+}
+
+/// What somebody has said to all.
+#[derive(Debug, Clone)]
+pub(crate) struct Letter {
+    text: Vec<u8>,
+    /// By which command; `None` for a beat.
+    pub(crate) by: Option<CallName>,
+    /// Whether it says that a user is written, and not that he stands as he did.
+    pub(crate) is_news: bool,
+    /// How many changes the cluster had seen by then.
+    pub(crate) after: u64,
+}
+
+impl Hash for Letter {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.by, self.is_news).hash(state);
+    }
+}
+
+/// Somebody who listens.
+#[derive(Debug)]
+struct Ear {
+    letters: mpsc::UnboundedSender<Vec<u8>>,
+    /// What has not come yet, while letters are late.
+    late: Option<VecDeque<Letter>>,
+}
+
+/// A value, and until when it lies there.
+type Lying = (Vec<u8>, u64);
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    values: BTreeMap<Vec<u8>, Lying>,
+    pub(crate) commands: BTreeMap<CallName, Command>,
+    ears: BTreeMap<Life, Ear>,
+    /// Commands of each life so far; a life that is not here is over, and nothing of it gets through.
+    pub(crate) lives: BTreeMap<Life, u32>,
+    /// Counts whatever comes in.
+    pub(crate) moved: u64,
+    connections: u64,
+    /// The number of the last beat, far from those of other commands.
+    beats: u32,
+    /// Stories so far: connections of older ones are dead.
+    story: u64,
+    pub(crate) now: u64,
+    /// Changes in the cluster so far.
+    pub(crate) changes: u64,
+    /// What has come to whom since this was last asked.
+    pub(crate) heard: Vec<(Life, Letter)>,
+}
+
+/// The Redis with its gate. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Redis {
+    state: Arc<Mutex<State>>,
+    folder: Arc<TempDir>,
+}
+
+impl Redis {
+    pub(crate) fn open() -> (Self, JoinHandle<()>) {
+        let redis = Self { state: Arc::default(), folder: Arc::new(tempfile::tempdir().unwrap()) };
+        let listener = UnixListener::bind(redis.path()).unwrap();
+        let served = redis.clone();
+        let accepting = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(served.clone().serve(stream));
+            }
+        });
+        (redis, accepting)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("redis")
+    }
+
+    pub(crate) fn url(&self, life: Life) -> String {
+        format!("unix://{}?db={}", self.path().display(), 1 + life.place * LIVES + life.number)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// An empty one; whoever was connected is no more.
+    pub(crate) fn reset(&self, now: u64) {
+        let mut state = self.state();
+        *state = State { story: state.story + 1, connections: state.connections, beats: FIRST_BEAT, now, ..State::default() };
+    }
+
+    /// One connection: commands in their order, or letters.
+    async fn serve(self, mut stream: UnixStream) {
+        let (story, connection) = {
+            let mut state = self.state();
+            state.connections += 1;
+            (state.story, state.connections)
+        };
+        let (mut read, mut life) = (Vec::new(), None);
+        let (mut answers, mut letters) = (VecDeque::<(CallName, oneshot::Receiver<Value>)>::new(), None::<mpsc::UnboundedReceiver<_>>);
+        'connected: loop {
+            while let Some(words) = command(&mut read) {
+                self.state().moved += 1;
+                match (words[0].as_slice(), life) {
+                    (b"SELECT", _) => {
+                        let number = String::from_utf8_lossy(&words[1]).parse::<usize>().unwrap() - 1;
+                        life = Some(Life { place: number / LIVES, number: number % LIVES });
+                        if stream.write_all(b"+OK\r\n").await.is_err() {
+                            break 'connected;
+                        }
+                    }
+                    (b"PING", _) => drop(stream.write_all(b"+PONG\r\n").await),
+                    (b"SUBSCRIBE", Some(life)) => {
+                        let (sender, receiver) = mpsc::unbounded_channel();
+                        letters = Some(receiver);
+                        self.state().ears.insert(life, Ear { letters: sender, late: None });
+                        drop(stream.write_all(&pushed(&[b"subscribe", &words[1]], Some(1))).await);
+                    }
+                    (_, Some(life)) => {
+                        let Some(coming) = self.state().come(life, connection, words) else { break 'connected };
+                        answers.push_back(coming);
+                    }
+                    (name, None) => panic!("{} by nobody", String::from_utf8_lossy(name)),
+                }
+            }
+            let is_over = {
+                let state = self.state();
+                state.story != story || life.is_some_and(|life| !state.lives.contains_key(&life))
+            };
+            if is_over {
+                break;
+            }
+            tokio::select! {
+                biased;
+                answer = async { (&mut answers[0].1).await }, if !answers.is_empty() => {
+                    answers.pop_front();
+                    let Ok(answer) = answer else { break };
+                    self.state().moved += 1;
+                    drop(stream.write_all(&encoded(answer)).await);
+                }
+                letter = async { letters.as_mut().unwrap().recv().await }, if letters.is_some() => {
+                    let Some(letter) = letter else { break };
+                    self.state().moved += 1;
+                    drop(stream.write_all(&pushed(&[b"message", b"all", &letter], None)).await);
+                }
+                bytes = stream.read_buf(&mut read) => if !bytes.is_ok_and(|bytes| bytes > 0) {
+                    break;
+                },
+            }
+        }
+        let mut state = self.state();
+        state.moved += 1;
+        if state.story == story {
+            for (name, _) in answers {
+                // Of a Redis that hangs for long, the first ones are enough of a surprise.
+                let orphans = state.commands.iter().filter(|(other, command)| other.0 == name.0 && !command.awaited).count();
+                if name.1 >= FIRST_BEAT || orphans >= ORPHANS {
+                    state.commands.remove(&name);
+                } else if let Some(command) = state.commands.get_mut(&name) {
+                    command.awaited = false;
+                }
+            }
+            drop(letters);
+            // A newer connection of the same replica has an ear of its own.
+            state.ears.retain(|_, ear| !ear.letters.is_closed());
+        }
+    }
+}
+
+impl State {
+    fn come(&mut self, life: Life, connection: u64, words: Vec<Vec<u8>>) -> Option<(CallName, oneshot::Receiver<Value>)> {
+        let number = self.lives.get_mut(&life)?;
+        // Which of those that a new connection wakes comes first is chance: a beat takes no number from the others.
+        let is_beat = words[0] == b"PUBLISH" && words[2].len() == BEAT;
+        let number = if is_beat { &mut self.beats } else { number };
+        *number += 1;
+        let name = (life, *number);
+        let (answer, told) = oneshot::channel();
+        let waits = self.commands.values().any(|command| command.connection == connection);
+        self.commands.insert(name, Command { words, connection, came: self.now, order: self.moved, awaited: true, answer });
+        // Beats come through by themselves, where nothing stands before them.
+        if is_beat && !waits {
+            self.run(name, true);
+        }
+        Some((name, told))
+    }
+
+    /// Those that may be next: the first of each connection.
+    pub(crate) fn next(&self) -> impl Iterator<Item = CallName> {
+        let is_first = |(_, command): &(&CallName, &Command)| {
+            !self.commands.values().any(|earlier| earlier.connection == command.connection && earlier.order < command.order)
+        };
+        self.commands.iter().filter(is_first).map(|(name, _)| *name)
+    }
+
+    /// Does what a command says, and answers, or cuts the connection. Beats that stood behind it come through as well.
+    pub(crate) fn run(&mut self, name: CallName, answers: bool) -> Option<Value> {
+        let command = self.commands.remove(&name)?;
+        let value = self.perform(name, &command.words);
+        let told = value.clone();
+        if answers {
+            // Whoever has hung up does not hear it.
+            drop(command.answer.send(value));
+        } else {
+            self.forget_connection(command.connection);
+        }
+        let behind = self.next().find(|next| {
+            let next = &self.commands[next];
+            next.is("PUBLISH") && next.words[2].len() == BEAT
+        });
+        if let Some(behind) = behind {
+            self.run(behind, true);
+        }
+        Some(told)
+    }
+
+    /// Cuts the connection of a command, which is never done.
+    pub(crate) fn lose(&mut self, name: CallName) {
+        if let Some(command) = self.commands.remove(&name) {
+            self.forget_connection(command.connection);
+        }
+    }
+
+    fn forget_connection(&mut self, connection: u64) {
+        self.commands.retain(|_, command| command.connection != connection);
+    }
+
+    fn perform(&mut self, name: CallName, words: &[Vec<u8>]) -> Value {
+        match words[0].as_slice() {
+            b"GET" => self.lying(&words[1]).map_or(Value::Nothing, Value::Text),
+            b"SET" => {
+                assert_eq!(words[3], b"PX");
+                let lasts: u64 = String::from_utf8_lossy(&words[4]).parse().unwrap();
+                self.values.insert(words[1].clone(), (words[2].clone(), self.now.saturating_add(lasts)));
+                Value::Done
+            }
+            b"DEL" => Value::Number(i64::from(self.values.remove(&words[1]).is_some())),
+            b"PUBLISH" => {
+                let (text, by) = (words[2].clone(), (words[2].len() != BEAT).then_some(name));
+                let is_news = by.is_some() && text.len() < STANDS;
+                self.publish(&Letter { text, by, is_news, after: self.changes });
+                Value::Number(1)
+            }
+            b"EVAL" => {
+                assert_eq!(words[2], b"1");
+                let (script, keys, arguments) = (String::from_utf8(words[1].clone()).unwrap(), &words[3..4], &words[4..]);
+                script::run(&script, keys, arguments, &mut |words| self.perform(name, &words))
+            }
+            other => panic!("no such command: {}", String::from_utf8_lossy(other)),
+        }
+    }
+
+    fn lying(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.values.get(key).filter(|(_, until)| *until > self.now).map(|(value, _)| value.clone())
+    }
+
+    fn publish(&mut self, letter: &Letter) {
+        self.moved += 1;
+        for (life, ear) in &mut self.ears {
+            if let Some(late) = &mut ear.late {
+                late.push_back(letter.clone());
+            } else if ear.letters.send(letter.text.clone()).is_ok() {
+                self.heard.push((*life, letter.clone()));
+            }
+        }
+    }
+
+    /// From now on letters to this replica are late.
+    pub(crate) fn delay_letters(&mut self, life: Life) {
+        if let Some(ear) = self.ears.get_mut(&life) {
+            ear.late = Some(VecDeque::new());
+        }
+    }
+
+    pub(crate) fn letters_are_late(&self, life: Life) -> bool {
+        self.ears.get(&life).is_some_and(|ear| ear.late.is_some())
+    }
+
+    /// The letters that were late come.
+    pub(crate) fn bring_letters(&mut self, life: Life) {
+        let Some(ear) = self.ears.get_mut(&life) else { return };
+        for letter in ear.late.take().into_iter().flatten() {
+            if ear.letters.send(letter.text.clone()).is_ok() {
+                self.heard.push((life, letter));
+            }
+        }
+    }
+
+    /// A replica's listening connection is cut.
+    pub(crate) fn cut_listener(&mut self, life: Life) -> bool {
+        self.ears.remove(&life).is_some()
+    }
+
+    pub(crate) fn hears(&self, life: Life) -> bool {
+        self.ears.contains_key(&life)
+    }
+
+    pub(crate) fn flush(&mut self) -> bool {
+        let was_empty = self.values.is_empty();
+        self.values.clear();
+        !was_empty
+    }
+
+    /// A replica is gone, and its connections with it.
+    pub(crate) fn ended(&mut self, life: Life) {
+        self.lives.remove(&life);
+        self.ears.remove(&life);
+        self.commands.retain(|(by, _), _| *by != life);
+    }
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for (key, (value, until)) in &self.values {
+            (key, value, until).hash(state);
+        }
+        for (name, command) in self.commands.iter().filter(|((_, number), _)| *number < FIRST_BEAT) {
+            (name, command.plain(), command.came, command.awaited).hash(state);
+        }
+        for (life, ear) in &self.ears {
+            (life, &ear.late).hash(state);
+        }
+    }
+}
+
+/// Takes a whole command from what has been read.
+fn command(read: &mut Vec<u8>) -> Option<Vec<Vec<u8>>> {
+    /// A number, and what comes after its line.
+    fn number(text: &[u8]) -> Option<(usize, &[u8])> {
+        let end = text.windows(2).position(|window| window == b"\r\n")?;
+        Some((std::str::from_utf8(&text[1..end]).unwrap().parse().unwrap(), &text[end + 2..]))
+    }
+    let (count, mut rest) = number(read)?;
+    let mut words = Vec::new();
+    for _ in 0..count {
+        let (length, after) = number(rest)?;
+        words.push(after.get(..length)?.to_vec());
+        rest = after.get(length + 2..)?;
+    }
+    *read = rest.to_vec();
+    Some(words)
+}
+
+fn encoded(value: Value) -> Vec<u8> {
+    match value {
+        Value::Nothing => b"$-1\r\n".to_vec(),
+        Value::True => b":1\r\n".to_vec(),
+        Value::Number(number) => format!(":{number}\r\n").into_bytes(),
+        Value::Text(text) => bulk(&text),
+        Value::Done => b"+OK\r\n".to_vec(),
+    }
+}
+
+fn bulk(text: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", text.len()).as_bytes(), text, b"\r\n"].concat()
+}
+
+/// What comes to those who listen.
+fn pushed(words: &[&[u8]], number: Option<u32>) -> Vec<u8> {
+    let mut text = format!("*{}\r\n", words.len() + usize::from(number.is_some())).into_bytes();
+    for word in words {
+        text.extend(bulk(word));
+    }
+    if let Some(number) = number {
+        text.extend(format!(":{number}\r\n").into_bytes());
+    }
+    text
+}

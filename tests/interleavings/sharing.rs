@@ -1,0 +1,84 @@
+//! What happens between replicas and the Redis that they share.
+
+use super::{Replica, World};
+use crate::{
+    cluster::CallName,
+    redis::Command,
+    setting::{Mishap, Step},
+};
+
+impl World<'_> {
+    /// What may happen in Redis.
+    pub(super) fn steps_of_redis(&self, mishaps: &[Mishap], steps: &mut Vec<Step>) {
+        let redis = self.redis();
+        steps.extend(redis.next().map(Step::Told));
+        let places = || self.replicas.iter().enumerate();
+        steps.extend(places().filter(|(_, replica)| redis.letters_are_late(replica.life)).map(|(place, _)| Step::Heard(place)));
+        if self.budget.mishaps == 0 {
+            return;
+        }
+        for mishap in mishaps {
+            match mishap {
+                Mishap::CutBefore | Mishap::CutAfter => {
+                    let awaited = redis.next().filter(|name| redis.commands[name].awaited);
+                    steps.extend(awaited.map(|name| Step::Mistold(name, *mishap)));
+                }
+                Mishap::Late | Mishap::Deaf => {
+                    let hears = |replica: &Replica| redis.hears(replica.life) && !redis.letters_are_late(replica.life);
+                    steps.extend(places().filter(|(_, replica)| hears(replica)).map(|(place, _)| Step::Misheard(place, *mishap)));
+                }
+                Mishap::Flush => steps.push(Step::Flush),
+            }
+        }
+    }
+
+    /// Redis does a command, and answers it or cuts the connection; or cuts it before.
+    pub(super) fn redis_does(&mut self, name: CallName, answers: Option<bool>) {
+        let what = self.redis().commands.get(&name).map(Command::word);
+        let answer = if let Some(answers) = answers {
+            self.redis().run(name, answers)
+        } else {
+            self.redis().lose(name);
+            None
+        };
+        self.told(name.0.place, &(name.1, what, answers, answer));
+    }
+
+    /// What has come to replicas.
+    pub(super) fn note_letters(&mut self) {
+        let heard = std::mem::take(&mut self.redis().heard);
+        for (life, letter) in heard {
+            let Some((by, _)) = letter.by else { continue };
+            if self.replicas[life.place].life == life && by != life {
+                self.told(life.place, &letter);
+                if letter.is_news {
+                    self.rules.told(life, by, letter.after);
+                }
+            }
+        }
+    }
+
+    /// A Redis that hangs does so for one leap: whoever loses it again and again waits for times that chance draws.
+    pub(super) async fn redis_goes_on(&mut self) {
+        loop {
+            let Some(name) = self.redis().next().next() else { return };
+            self.redis_does(name, Some(true));
+            self.settle().await;
+            self.note_letters();
+        }
+    }
+
+    /// Work of a replica that goes on for ever: with Redis a link is kept, letters are heard, beats are sent and errands run.
+    pub(super) fn in_the_background(&self) -> usize {
+        if self.stage.setting.redis.is_some() { 4 } else { 0 }
+    }
+
+    /// What comes late comes.
+    pub(super) fn bring_letters(&mut self) {
+        for place in 0..self.replicas.len() {
+            self.told(place, &"late letters");
+            let life = self.replicas[place].life;
+            self.redis().bring_letters(life);
+        }
+    }
+}
