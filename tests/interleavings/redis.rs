@@ -61,14 +61,13 @@ impl Command {
 
     /// Whether a flight waits for it: it looks, or begins a write. All else is told in the background.
     pub(crate) fn holds_a_flight(&self, now: u64) -> bool {
-        let is_of_a_flight = self.is("GET") || (self.is("EVAL") && self.words.len() == 8);
-        is_of_a_flight && self.awaited && u128::from(now - self.came) < DEADLINE.as_millis()
+        ["look", "begin"].contains(&self.word()) && self.awaited && u128::from(now - self.came) < DEADLINE.as_millis()
     }
 
     /// What stands in a story.
     pub(crate) fn word(&self) -> &'static str {
         match (self.words[0].as_slice(), self.words.len()) {
-            (b"GET", _) => "look",
+            (b"EVAL", 5) => "look",
             (b"EVAL", 8) => "begin",
             (b"EVAL", _) => "end or confirm",
             (b"DEL", _) => "forget",
@@ -319,8 +318,9 @@ impl State {
                 Value::Number(1)
             }
             b"EVAL" => {
-                assert_eq!(words[2], b"1");
-                let (script, keys, arguments) = (String::from_utf8(words[1].clone()).unwrap(), &words[3..4], &words[4..]);
+                let script = String::from_utf8(words[1].clone()).unwrap();
+                let keys: usize = String::from_utf8_lossy(&words[2]).parse().unwrap();
+                let (keys, arguments) = words[3..].split_at(keys);
                 script::run(&script, keys, arguments, &mut |words| self.perform(name, &words))
             }
             other => panic!("no such command: {}", String::from_utf8_lossy(other)),
