@@ -1,7 +1,9 @@
 //! Everything at once: replicas of the running program, a real Redis between them, a cluster with weather, and clients who use each login as a gateway would. What
 //! must hold is held for every answer: the right user, a login that the cluster takes, and never more roles in the cluster than the request's groups give.
 //!
-//! `cargo xtask chaos --seconds 300 --seed 7` runs it for longer; without anything it is short. The seed decides what happens and in which order; what meets what is up to
+//! The cluster is a stand-in, which is fast and has every fault that one can think of, or two real nodes that are killed, stopped and brought back.
+//!
+//! `cargo xtask chaos --seconds 300 --seed 7` runs it for longer, with `--cluster real` on the real nodes; without anything it is short. The seed decides what happens and in which order; what meets what is up to
 //! the machine.
 
 #![allow(
@@ -15,14 +17,25 @@
 )]
 #![allow(clippy::disallowed_methods, reason = "clients of the test's own run beside it, by the real clock")]
 
+#[path = "chaos/calls.rs"]
+mod calls;
 #[path = "chaos/clients.rs"]
 mod clients;
+#[path = "chaos/cluster.rs"]
+mod cluster;
+#[path = "support/elasticsearch.rs"]
+#[allow(dead_code, reason = "each test binary uses its own share")]
+mod elasticsearch;
 #[path = "chaos/gateway.rs"]
 mod gateway;
 #[path = "support/guide.rs"]
 mod guide;
 #[path = "chaos/meddler.rs"]
 mod meddler;
+#[path = "chaos/nodes.rs"]
+mod nodes;
+#[path = "chaos/outages.rs"]
+mod outages;
 #[path = "support/redis.rs"]
 mod redis;
 #[path = "chaos/report.rs"]
@@ -32,16 +45,23 @@ mod support;
 #[path = "support/traefik.rs"]
 #[allow(dead_code, reason = "each test binary uses its own share")]
 mod traefik;
+#[path = "support/two_nodes.rs"]
+#[allow(dead_code, reason = "each test binary uses its own share")]
+mod two_nodes;
 #[path = "chaos/weather.rs"]
 mod weather;
 
 pub(crate) use support::{
     http,
     process::{self, free_port},
+    tls,
 };
 
 use clients::Directory;
-use elastauth::demo::standin::StandIn;
+use cluster::Cluster;
+use elastauth::demo::standin::SERVICE_USER;
+use nodes::Nodes;
+use outages::Outages;
 use redis::Redis;
 use report::Report;
 use std::{
@@ -54,17 +74,32 @@ use support::{
     stage::{Plan, Stage},
 };
 use tokio::time::Instant;
+use two_nodes::TwoNodes;
 
 const REPLICAS: usize = 3;
-/// Short enough that everybody's password changes several times in the short run, and long enough that what one replica remembers wrongly could be believed for a
-/// while.
-const ROTATION: &str = "10s";
 /// A busy machine may leave a client without a processor for half a second.
 const GRACE: &str = "900ms";
 
+/// How fast everything goes. What is measured is elastauth and not how a small machine starves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How long a password lives, in milliseconds: short enough that everybody's changes several times in the short run, and long enough that what one replica remembers
+    /// wrongly could be believed for a while.
+    pub(crate) rotation: u64,
+    /// How long a client waits between two requests, in milliseconds: so long, and up to so much longer.
+    pub(crate) pause: (u64, u64),
+    /// The same between two changes of somebody's groups.
+    pub(crate) change: (u64, u64),
+}
+
+const OF_A_STAND_IN: Pace = Pace { rotation: 10_000, pause: (20, 60), change: (20, 80) };
+/// Two nodes on two processors take some hundred logins a second, and each of a client's is used twice.
+const OF_REAL_NODES: Pace = Pace { rotation: 17_000, pause: (150, 300), change: (150, 300) };
+
 /// What everybody shares.
 pub(crate) struct World {
-    pub(crate) cluster: StandIn,
+    pub(crate) cluster: Cluster,
+    pub(crate) pace: Pace,
     /// Where each replica is at the moment.
     pub(crate) gateways: RwLock<Vec<Server>>,
     pub(crate) directory: Directory,
@@ -106,49 +141,99 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-pub(crate) fn plan(redis: &Redis) -> String {
+pub(crate) fn plan(redis: &Redis, pace: &Pace) -> String {
     format!(
-        "cache: {{type: redis, expiration: 30s}}\nredis: {{url: 'redis://127.0.0.1:{}'}}\ncredentials: {{rotation: {ROTATION}, grace: {GRACE}}}\n\
+        "cache: {{type: redis, expiration: 30s}}\nredis: {{url: 'redis://127.0.0.1:{}'}}\ncredentials: {{rotation: {}ms, grace: {GRACE}}}\n\
          users: {{writes_per_minute: 1000, new_per_minute: 1000000}}\nenable_metrics: true",
-        redis.port
+        redis.port, pace.rotation
     )
 }
 
+/// One run at a time: each wants the whole machine.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_ever_notices() {
-    let seconds = setting("ELASTAUTH_CHAOS_SECONDS").unwrap_or(30);
-    let seed = setting("ELASTAUTH_CHAOS_SEED")
-        .unwrap_or_else(|| u64::from(std::process::id()) ^ u64::from(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos()));
-    println!("chaos: {seconds} s, seed {seed} (again: cargo xtask chaos --seconds {seconds} --seed {seed})");
-
+    let _turn = TURN.lock().await;
+    let run = Run::new(30, "");
     let redis = Redis::start(&[]).await;
-    let more = plan(&redis);
-    let first = Stage::planned(Plan { more: &more, ..Plan::default() }).await;
-    let cluster = first.cluster.clone();
-    let mut replicas = vec![first];
+    let replicas = replicas(&plan(&redis, &OF_A_STAND_IN), None).await;
+    let world = run.world(Cluster::StandIn(replicas[0].cluster.clone()), OF_A_STAND_IN, &replicas);
+    run.through(&world, replicas, redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_notices_what_two_real_nodes_go_through() {
+    let _turn = TURN.lock().await;
+    let run = Run::new(45, " --cluster real");
+    let (redis, mut two) = tokio::join!(Redis::start(&[]), TwoNodes::start());
+    let nodes = Arc::new(Nodes::new(two.nodes()).await);
+    let replicas = replicas(&plan(&redis, &OF_REAL_NODES), Some(nodes.urls())).await;
+    let password = replicas[0].cluster.service_password().to_owned();
+    two.other().service_account_with(SERVICE_USER, &password).await;
+    let world = run.world(Cluster::Nodes(Arc::clone(&nodes)), OF_REAL_NODES, &replicas);
+    for place in 0..2 {
+        tokio::spawn(nodes::watch_logins(Arc::clone(&world), Arc::clone(&nodes), place));
+        tokio::spawn(nodes::watch_writes(Arc::clone(&world), Arc::clone(&nodes), place));
+    }
+    tokio::spawn(calls::watch(Arc::clone(&world)));
+    let outages = Outages { world: Arc::clone(&world), nodes, cluster: two, password, chance: Chance::new(run.seed, 6) };
+    let outages = tokio::spawn(outages.run());
+    run.through(&world, replicas, redis).await;
+    outages.await.expect("nodes that come back");
+}
+
+/// Several elastauth, for the stand-in of the first or for other hosts.
+async fn replicas(more: &str, hosts: Option<Vec<String>>) -> Vec<Stage> {
+    let plan = || Plan { more, hosts: hosts.clone(), ..Plan::default() };
+    let mut replicas = vec![Stage::planned(plan()).await];
     for _ in 1..REPLICAS {
-        let replica = replicas[0].replica(Plan { more: &more, ..Plan::default() }).await;
+        let replica = replicas[0].replica(plan()).await;
         replicas.push(replica);
     }
-    let world = Arc::new(World {
-        cluster,
-        gateways: RwLock::new(replicas.iter().map(|replica| replica.gateway().clone()).collect()),
-        directory: Directory::new(),
-        sky: Mutex::default(),
-        report: Report::default(),
-        half: Instant::now() + Duration::from_secs(seconds / 2),
-        end: Instant::now() + Duration::from_secs(seconds),
-    });
-    let stalls = tokio::spawn(report::watch_for_stalls(Arc::clone(&world)));
-    let traefik = gateway::start(&world).await;
-    let clients = clients::start(&world, traefik.elasticsearch(), seed);
-    let lasting = weather::run(&world, seed, replicas, redis).await;
-    for client in clients {
-        client.await.expect("a client that ends by itself");
+    replicas
+}
+
+/// One run, as its seed has it.
+struct Run {
+    seconds: u64,
+    seed: u64,
+}
+
+impl Run {
+    fn new(usual: u64, how: &str) -> Self {
+        let seconds = setting("ELASTAUTH_CHAOS_SECONDS").unwrap_or(usual);
+        let seed = setting("ELASTAUTH_CHAOS_SEED")
+            .unwrap_or_else(|| u64::from(std::process::id()) ^ u64::from(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos()));
+        println!("chaos: {seconds} s, seed {seed} (again: cargo xtask chaos --seconds {seconds} --seed {seed}{how})");
+        Self { seconds, seed }
     }
-    stalls.await.expect("an end to the watching");
-    drop((lasting, traefik));
-    let (report, verdict) = world.report.conclude();
-    println!("{report}");
-    assert!(verdict.is_empty(), "seed {seed}: {}", verdict.join("; "));
+
+    fn world(&self, cluster: Cluster, pace: Pace, replicas: &[Stage]) -> Arc<World> {
+        Arc::new(World {
+            cluster,
+            pace,
+            gateways: RwLock::new(replicas.iter().map(|replica| replica.gateway().clone()).collect()),
+            directory: Directory::new(),
+            sky: Mutex::default(),
+            report: Report::default(),
+            half: Instant::now() + Duration::from_secs(self.seconds / 2),
+            end: Instant::now() + Duration::from_secs(self.seconds),
+        })
+    }
+
+    async fn through(&self, world: &Arc<World>, replicas: Vec<Stage>, redis: Redis) {
+        let stalls = tokio::spawn(report::watch_for_stalls(Arc::clone(world)));
+        let traefik = gateway::start(world).await;
+        let clients = clients::start(world, traefik.elasticsearch(), self.seed);
+        let lasting = weather::run(world, self.seed, replicas, redis).await;
+        for client in clients {
+            client.await.expect("a client that ends by itself");
+        }
+        stalls.await.expect("an end to the watching");
+        drop((lasting, traefik));
+        let (report, verdict) = world.report.conclude();
+        println!("{report}");
+        assert!(verdict.is_empty(), "seed {}: {}", self.seed, verdict.join("; "));
+    }
 }

@@ -25,6 +25,10 @@ struct Counts {
     violations: BTreeMap<&'static str, Vec<String>>,
     times: Vec<Duration>,
     weather: BTreeMap<&'static str, u64>,
+    /// How often something was so, and for how long at most.
+    lasted: BTreeMap<&'static str, (u64, Duration)>,
+    /// Calls of elastauth to the cluster in each second.
+    calls: BTreeMap<&'static str, Vec<u64>>,
     last_stall: Option<Instant>,
     worst_stall: Duration,
 }
@@ -48,6 +52,17 @@ impl Report {
 
     pub(crate) fn weather(&self, what: &'static str) {
         *self.0.lock().unwrap().weather.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn lasted(&self, what: &'static str, time: Duration) {
+        let mut counts = self.0.lock().unwrap();
+        let (times, longest) = counts.lasted.entry(what).or_default();
+        (*times, *longest) = (*times + 1, time.max(*longest));
+    }
+
+    /// So many calls of elastauth have reached the cluster within a second.
+    pub(crate) fn called(&self, phase: &'static str, calls: u64) {
+        self.0.lock().unwrap().calls.entry(phase).or_default().push(calls);
     }
 
     /// Whether the machine itself stood still a moment ago.
@@ -78,6 +93,13 @@ impl Report {
         let _ = writeln!(text, "weather");
         for (what, count) in &counts.weather {
             let _ = writeln!(text, "  {what}: {count}");
+        }
+        for (what, (times, longest)) in &counts.lasted {
+            let _ = writeln!(text, "  {what}: {times} times, for {longest:?} at most");
+        }
+        for (phase, calls) in &counts.calls {
+            let (most, sum) = (calls.iter().max().copied().unwrap_or_default(), calls.iter().sum::<u64>());
+            let _ = writeln!(text, "  calls of elastauth a second {phase}: {} in the mean, {most} at most", sum / calls.len() as u64);
         }
         let _ = writeln!(text, "allowed by the documented bounds");
         for (what, count) in &counts.allowed {

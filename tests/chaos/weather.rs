@@ -1,12 +1,14 @@
 //! What happens to Redis, to the replicas and to the cluster, in an order that the seed decides. One thing at a time for each of the three.
 
 use crate::{
-    Chance, World, plan,
+    Chance, World,
+    cluster::Cluster,
+    plan,
     redis::Redis,
     report::Report,
     support::stage::{Plan, Stage},
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StoredUser};
+use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn, StoredUser};
 use http::StatusCode;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -60,10 +62,9 @@ impl Sky {
 
 /// Lets all three have their weather until the end, then looks through every log. What is to live longer than the clients comes back.
 pub(crate) async fn run(world: &Arc<World>, seed: u64, replicas: Vec<Stage>, redis: Redis) -> (Vec<Stage>, Redis) {
-    let more = plan(&redis);
+    let more = plan(&redis, &world.pace);
     let mut for_redis = ForRedis { world: Arc::clone(world), chance: Chance::new(seed, 2), redis };
     let mut for_replicas = ForReplicas { world: Arc::clone(world), chance: Chance::new(seed, 3), replicas, more };
-    let mut for_cluster = ForCluster { world: Arc::clone(world), chance: Chance::new(seed, 4) };
     sleep(Duration::from_secs(2)).await;
     let lasts = async |chance: &mut Chance, least: u64, most: u64| {
         sleep(Duration::from_millis(least + chance.below(most - least))).await;
@@ -81,6 +82,9 @@ pub(crate) async fn run(world: &Arc<World>, seed: u64, replicas: Vec<Stage>, red
             }
         },
         async {
+            // Real nodes have a weather of their own.
+            let Cluster::StandIn(cluster) = &world.cluster else { return };
+            let mut for_cluster = ForCluster { world: Arc::clone(world), chance: Chance::new(seed, 4), cluster: cluster.clone() };
             while lasts(&mut for_cluster.chance, 2_000, 6_000).await {
                 for_cluster.trouble().await;
             }
@@ -180,7 +184,7 @@ impl ForReplicas {
         look_through(&self.world.report, &self.replicas[which].elastauth.log());
         sleep(away).await;
         let other = (which + 1) % self.replicas.len();
-        let again = self.replicas[other].replica(Plan { more: &self.more, ..Plan::default() }).await;
+        let again = self.replicas[other].replica(Plan { more: &self.more, hosts: self.world.cluster.hosts(), ..Plan::default() }).await;
         self.world.gateways.write().unwrap()[which] = again.gateway().clone();
         self.replicas[which] = again;
     }
@@ -189,6 +193,7 @@ impl ForReplicas {
 struct ForCluster {
     world: Arc<World>,
     chance: Chance,
+    cluster: StandIn,
 }
 
 impl ForCluster {
@@ -212,15 +217,15 @@ impl ForCluster {
         };
         self.world.report.weather(what);
         self.world.sky(|sky| sky.cluster = Some(Trouble { what, began: Instant::now(), over: None }));
-        let account = self.world.cluster.user(SERVICE_USER).expect("the service account");
+        let account = self.cluster.user(SERVICE_USER).expect("the service account");
         if what.starts_with("the service account") {
-            self.world.cluster.set_user(StoredUser::new(SERVICE_USER, "another one").with_roles(&["superuser"]));
+            self.cluster.set_user(StoredUser::new(SERVICE_USER, "another one").with_roles(&["superuser"]));
         } else {
-            self.world.cluster.fault(fault);
+            self.cluster.fault(fault);
         }
         sleep(Duration::from_millis(500 + self.chance.below(2_500))).await;
-        self.world.cluster.clear_faults();
-        self.world.cluster.set_user(account);
+        self.cluster.clear_faults();
+        self.cluster.set_user(account);
         self.world.sky(|sky| {
             if let Some(trouble) = &mut sky.cluster {
                 trouble.over = Some(Instant::now());

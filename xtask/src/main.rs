@@ -21,8 +21,9 @@ cargo xtask floors           check that modules import downwards only and that f
 cargo xtask fuzz [--seconds N]  bent tokens and answers from a new seed, for a minute or N seconds
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, known, million, tokens, first, build
 cargo xtask interleavings    tests/interleavings.rs with more steps, for minutes; --broken lets it find broken variants of the program
-cargo xtask chaos [--seconds N] [--seed S]
-                             replicas, Redis and a cluster with all their troubles at once, for N seconds (30)";
+cargo xtask chaos [--seconds N] [--seed S] [--cluster real]
+                             replicas, Redis and a cluster with all their troubles at once, for N seconds; --cluster real
+                             kills and stops the nodes of a real one instead of bending a stand-in";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

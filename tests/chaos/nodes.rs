@@ -1,0 +1,294 @@
+//! Two real nodes, seen from outside: what each says of a login, and all the while, whether it takes a user whom nobody touches, and whether it can write one.
+//!
+//! A node that has just started refuses every native user for about a second, with the very answer that a wrong password gets. So a refusal is held against
+//! what the same node says of that other user.
+
+use crate::{
+    World,
+    cluster::{Edit, Edited, Seen},
+    elasticsearch::{Elasticsearch, admin},
+    http::{Answer, Server, basic},
+};
+use http::{HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// A user whom nobody touches.
+const WITNESS: (&str, &str) = ("witness", "password-of-the-witness");
+/// A user who is written again and again.
+const WRITTEN: &str = "written";
+/// A login may come late to a node that is busy or stopped. Used later than this it may meet a newer password: the grace is not much longer.
+const IN_TIME: Duration = Duration::from_millis(600);
+/// What a node is given for a question, and for a write. Both take it some tens of milliseconds.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// How long a failure answers the same question, and for how long who asked before may still be waiting.
+const A_FAILURE_LASTS: Duration = Duration::from_secs(1);
+/// Flights that have waited with the cluster end after it is back, and those who joined them get their failure then.
+const AFTERMATH: Duration = Duration::from_secs(3);
+/// The cluster's own time-outs: so long what was given up may still be carried out.
+const CARRIED_OUT_LATE: Duration = Duration::from_secs(90);
+
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    servers: [Server; 2],
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Known {
+    nodes: [Node; 2],
+    /// What happens to a node at the moment, or did last.
+    outage: Option<Outage>,
+    account: Option<Outage>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Node {
+    /// When it last took the witness, refused him, did not answer about him.
+    took: Option<Instant>,
+    refused: Option<Instant>,
+    silent: Option<Instant>,
+    /// When it last failed to write although it was there.
+    unwritten: Option<Instant>,
+    /// It was killed and does not listen yet.
+    gone: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Outage {
+    what: &'static str,
+    began: Instant,
+    over: Option<Instant>,
+}
+
+impl Nodes {
+    /// With the users that it needs for itself.
+    pub(crate) async fn new(nodes: &[Elasticsearch; 2]) -> Self {
+        let node = &nodes[0];
+        node.put(&format!("/_security/user/{}", WITNESS.0), &json!({ "password": WITNESS.1, "roles": ["viewer"] })).await;
+        Self { servers: nodes.each_ref().map(|node| node.server().clone().within(PATIENCE)), known: Mutex::default() }
+    }
+
+    pub(crate) fn urls(&self) -> Vec<String> {
+        self.servers.iter().map(|server| format!("http://{}", server.address())).collect()
+    }
+
+    /// Where they listen, the one that was there last first, as a balancer with an eye on their health has it.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let known = self.known.lock().unwrap();
+        let mut places: Vec<usize> = (0..self.servers.len()).collect();
+        places.sort_by_key(|place| known.nodes[*place].silent >= known.nodes[*place].took);
+        places.into_iter().map(|place| self.servers[place].address()).collect()
+    }
+
+    pub(crate) async fn whoami(&self, login: &HeaderValue, first: u64) -> Seen {
+        let (begun, first) = (Instant::now(), usize::try_from(first % 2).unwrap());
+        let login = login.to_str().unwrap_or_default();
+        let mut unsaid = "no node was there for a login";
+        for place in [first, 1 - first] {
+            let answer = self.ask(place, Method::GET, "/_security/_authenticate", login, None).await;
+            let late = begun.elapsed() > IN_TIME;
+            match answer {
+                Some(answer) if answer.status == StatusCode::OK => return taken(&answer),
+                _ if late => return Seen::Unsaid("a node kept a login waiting for longer than a gateway does"),
+                Some(answer) if answer.status == StatusCode::UNAUTHORIZED => {
+                    if self.takes_the_witness(place).await {
+                        return Seen::Refused(format!("node {place}; {}", self.told(place).await));
+                    }
+                    unsaid = "a node without the security index refuses every native user";
+                }
+                Some(_) | None => {}
+            }
+        }
+        Seen::Unsaid(unsaid)
+    }
+
+    async fn takes_the_witness(&self, place: usize) -> bool {
+        let refused = self.known.lock().unwrap().nodes[place].refused;
+        if refused.is_some_and(|at| at.elapsed() < Duration::from_millis(200)) {
+            return false;
+        }
+        let answer = self.ask(place, Method::GET, "/_security/_authenticate", &basic(WITNESS.0, WITNESS.1), None).await;
+        answer.is_some_and(|answer| answer.status == StatusCode::OK)
+    }
+
+    /// What is known of the nodes, for a message.
+    async fn told(&self, place: usize) -> String {
+        let known = self.known.lock().unwrap().clone();
+        let other = self.ask(1 - place, Method::GET, "/_security/_authenticate", &basic(WITNESS.0, WITNESS.1), None).await;
+        format!("the other says {:?} of the witness; {known:?}", other.map(|answer| answer.status))
+    }
+
+    /// As the administrator.
+    pub(crate) async fn edit(&self, name: &str, edit: Edit) -> Edited {
+        let path = format!("/_security/user/{name}?refresh=false");
+        let found = self.ask(0, Method::GET, &format!("/_security/user/{name}"), &admin(), None).await;
+        let found = match found {
+            Some(answer) if answer.status == StatusCode::OK => answer.json()[name].clone(),
+            Some(answer) if answer.status == StatusCode::NOT_FOUND => return Edited::NotThere,
+            Some(_) | None => return Edited::NotThere,
+        };
+        let user = |roles: &str| json!({ "roles": [roles], "metadata": found["metadata"], "full_name": found["full_name"], "email": found["email"] });
+        let (method, body) = match edit {
+            Edit::Delete => (Method::DELETE, None),
+            Edit::Superuser => (Method::PUT, Some(user("superuser"))),
+            Edit::OtherPassword => {
+                let mut body = user("viewer");
+                body["password"] = "another password".into();
+                (Method::PUT, Some(body))
+            }
+        };
+        let answer = self.ask(0, method, &path, &admin(), body.as_ref()).await;
+        if answer.is_some_and(|answer| answer.status.is_success()) { Edited::Done } else { Edited::Unknown }
+    }
+
+    /// Gives the service account a password, as the administrator, as often as it takes.
+    pub(crate) async fn set_password(&self, account: &str, password: &str) {
+        let (path, body) = (format!("/_security/user/{account}/_password"), json!({ "password": password }));
+        let end = Instant::now() + Duration::from_mins(1);
+        let mut turn = 0;
+        while !self.ask(turn % 2, Method::PUT, &path, &admin(), Some(&body)).await.is_some_and(|answer| answer.status.is_success()) {
+            assert!(Instant::now() < end, "the password of {account} cannot be changed");
+            turn += 1;
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn ask(&self, place: usize, method: Method, path: &str, login: &str, body: Option<&Value>) -> Option<Answer> {
+        self.servers[place].try_ask(method, path, &[("authorization", login)], body).await.ok()
+    }
+
+    /// Why a request that was asked then could not be answered, if it needed a write or not.
+    ///
+    /// Without one it is enough that one of the nodes can say who somebody is.
+    pub(crate) fn excuse(&self, asked: Instant, writes: bool) -> Option<&'static str> {
+        let known = self.known.lock().unwrap();
+        let lately = |at: Option<Instant>, margin: Duration| at.is_some_and(|at| at + margin >= asked);
+        if known.nodes.iter().all(|node| lately(node.refused, A_FAILURE_LASTS) || lately(node.silent, A_FAILURE_LASTS)) {
+            return Some("no node could say who anybody is");
+        }
+        if !writes {
+            return None;
+        }
+        let within = |outage: &&Outage, margin: Duration| outage.over.is_none_or(|over| asked < over + margin);
+        if let Some(account) = known.account.as_ref().filter(|outage| within(outage, AFTERMATH)) {
+            return Some(account.what);
+        }
+        let cut = known.outage.as_ref().filter(|outage| asked < outage.began + AFTERMATH);
+        let unwritten = known.nodes.iter().any(|node| lately(node.unwritten, AFTERMATH));
+        match (cut, &known.outage) {
+            (Some(outage), _) => Some(outage.what),
+            (None, Some(outage)) if unwritten && within(&outage, CARRIED_OUT_LATE) => Some(outage.what),
+            (None, _) => unwritten.then_some("the cluster takes no writes"),
+        }
+    }
+
+    /// Whether a node refused every native user, or hung, at some moment since then.
+    pub(crate) fn is_unwell(&self, asked: Instant) -> Option<&'static str> {
+        let known = self.known.lock().unwrap();
+        let since = |at: Option<Instant>| at.is_some_and(|at| at + Duration::from_millis(200) >= asked);
+        if known.nodes.iter().any(|node| since(node.refused)) {
+            return Some("a node without the security index refuses every native user");
+        }
+        known.nodes.iter().any(|node| since(node.silent)).then_some("a node was away or hung under the gateway's request")
+    }
+
+    /// Whether what was given up may still be carried out.
+    pub(crate) fn may_carry_out_late(&self) -> bool {
+        let known = self.known.lock().unwrap();
+        known.outage.as_ref().is_some_and(|outage| outage.over.is_none_or(|over| over.elapsed() < CARRIED_OUT_LATE))
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        let known = self.known.lock().unwrap();
+        let calm = |outage: &Option<Outage>| outage.as_ref().is_none_or(|outage| outage.over.is_some());
+        calm(&known.outage) && calm(&known.account)
+    }
+
+    /// What the nodes go through now, for who counts.
+    pub(crate) fn phase(&self) -> &'static str {
+        let known = self.known.lock().unwrap();
+        match &known.outage {
+            Some(outage) if outage.over.is_none() => "while a node is away or hangs",
+            Some(outage) if outage.over.is_some_and(|over| over.elapsed() < Duration::from_secs(5)) => "in the five seconds after",
+            Some(_) | None => "in calm",
+        }
+    }
+
+    pub(crate) fn outage_begins(&self, what: &'static str) {
+        self.known.lock().unwrap().outage = Some(Outage { what, began: Instant::now(), over: None });
+    }
+
+    pub(crate) fn outage_is_over(&self) {
+        if let Some(outage) = &mut self.known.lock().unwrap().outage {
+            outage.over = Some(Instant::now());
+        }
+    }
+
+    pub(crate) fn account_begins(&self, what: &'static str) {
+        self.known.lock().unwrap().account = Some(Outage { what, began: Instant::now(), over: None });
+    }
+
+    pub(crate) fn account_is_over(&self) {
+        if let Some(outage) = &mut self.known.lock().unwrap().account {
+            outage.over = Some(Instant::now());
+        }
+    }
+
+    pub(crate) fn is_gone(&self, place: usize, gone: bool) {
+        self.known.lock().unwrap().nodes[place].gone = gone;
+    }
+}
+
+fn taken(answer: &Answer) -> Seen {
+    let told = answer.json();
+    let roles = told["roles"].as_array().into_iter().flatten().filter_map(|role| role.as_str().map(str::to_owned)).collect();
+    Seen::Taken { name: told["username"].as_str().unwrap_or_default().to_owned(), roles }
+}
+
+/// Looks at one node until the end: whether it takes the witness, and how long it does not.
+pub(crate) async fn watch_logins(world: Arc<World>, nodes: Arc<Nodes>, place: usize) {
+    let mut refuses_since = None;
+    while Instant::now() < world.end {
+        let answer = nodes.ask(place, Method::GET, "/_security/_authenticate", &basic(WITNESS.0, WITNESS.1), None).await;
+        let now = Instant::now();
+        {
+            let node = &mut nodes.known.lock().unwrap().nodes[place];
+            match answer.map(|answer| answer.status) {
+                Some(StatusCode::OK) => {
+                    node.took = Some(now);
+                    if let Some(since) = refuses_since.take() {
+                        world.report.lasted("a node without the security index", now.duration_since(since));
+                    }
+                }
+                Some(StatusCode::UNAUTHORIZED) => {
+                    node.refused = Some(now);
+                    refuses_since.get_or_insert(now);
+                }
+                Some(_) | None => node.silent = Some(now),
+            }
+        }
+        sleep(Duration::from_millis(40)).await;
+    }
+}
+
+/// Looks at one node until the end: whether it can write.
+pub(crate) async fn watch_writes(world: Arc<World>, nodes: Arc<Nodes>, place: usize) {
+    let body = json!({ "password_hash": format!("{{PBKDF2}}1000${}=${}=", "A".repeat(43), "A".repeat(43)), "roles": [] });
+    let path = format!("/_security/user/{WRITTEN}-{place}?refresh=false");
+    while Instant::now() < world.end {
+        let answer = nodes.ask(place, Method::PUT, &path, &admin(), Some(&body)).await;
+        if !answer.is_some_and(|answer| answer.status.is_success()) {
+            let node = &mut nodes.known.lock().unwrap().nodes[place];
+            if !node.gone {
+                node.unwritten = Some(Instant::now());
+            }
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+}
