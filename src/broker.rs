@@ -174,7 +174,8 @@ pub enum BrokerError {
     NewUsers,
     /// The cluster refused elastauth's own account.
     #[error(
-        "the cluster refuses the service account: {0}; look at elasticsearch.username, .password or .api_key, and its privileges to read and write users"
+        "the cluster refuses the service account: {0}; if that lasts for more than some seconds (a cluster that has just started refuses everybody), \
+         look at elasticsearch.username, .password or .api_key, and its privileges to read and write users"
     )]
     ServiceAccount(std::sync::Arc<str>),
     /// The cluster could not be asked, or its answer could not be used.

@@ -1,7 +1,7 @@
 //! The security API of an Elasticsearch cluster: who is this, read a user, write a user.
 //!
 //! Every call has a deadline over connecting, head and body. Answers are judged by status and `error.type` alone, and a 200 counts only
-//! with a body that says what was asked for. Reads go from node to node; a write goes to a second node only where the first cannot have it.
+//! with a body that says what was asked for. Reads go from node to node; a write goes to a second node only where the first cannot have it or has refused us.
 
 mod call;
 mod departure;
@@ -28,7 +28,7 @@ use arc_swap::ArcSwapOption;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use call::{Ask, Caller, Timeouts};
-use http::{HeaderValue, Method, Uri, uri::Scheme};
+use http::{HeaderValue, Method, StatusCode, Uri, uri::Scheme};
 use nodes::{Node, Nodes};
 use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
@@ -168,6 +168,18 @@ impl Cluster {
     /// Everything but 200 and 401.
     pub async fn authenticate(&self, authorization: &HeaderValue) -> Result<Whoami, CallError> {
         self.inner.caller.read(&get(Call::Authenticate, "/_security/_authenticate", authorization), wire::Answer::whoami).await
+    }
+
+    /// The same, and refused is who is refused by every node that answers: one without its security index refuses everybody.
+    ///
+    /// # Errors
+    /// As with [`Self::authenticate`]; also where the last node that was asked gives no answer.
+    pub async fn authenticate_anywhere(&self, authorization: &HeaderValue) -> Result<Whoami, CallError> {
+        let ask = get(Call::Authenticate, "/_security/_authenticate", authorization);
+        match self.inner.caller.read(&ask, wire::Answer::somebody).await {
+            Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => Ok(Whoami::Refused),
+            told => told,
+        }
     }
 
     /// Reads a user, as the service account; `None` where the cluster says that there is none.

@@ -206,6 +206,37 @@ async fn one_of_three_hosts_that_hangs_is_left_out_after_a_moment() {
 }
 
 #[tokio::test]
+async fn one_of_three_hosts_without_its_security_index_refuses_everybody_and_nobody_notices() {
+    let tasks = Tasks::default();
+    let first = StandIn::start(&tasks).await.unwrap();
+    let (second, third) = (first.start_node().await.unwrap(), first.start_node().await.unwrap());
+    let hosts = Some(vec![first.url(), second.url(), third.url()]);
+    third.fault(Fault::new(Endpoint::Any, Misbehaviour::SecurityUnavailable));
+    let more = "cache: {expiration: 200ms}\nusers: {writes_per_minute: 1}";
+    let stage = Stage::before(first, tasks, Plan { hosts, more, ..Plan::default() }).await;
+    for round in 0..3 {
+        for n in 0..20 {
+            let answer = stage.ask(&format!("user-{n}"), "dev").await;
+            assert!(stage.works(&answer), "round {round}, user-{n}: {answer:?}; {}", stage.elastauth.log());
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    // Everybody was written once, when he came first. On the word of that node nobody was written over.
+    let done = |node: &StandIn| node.calls().iter().filter(|call| call.method == http::Method::PUT && call.status == Some(StatusCode::OK)).count();
+    assert_eq!([&stage.cluster, &second, &third].map(done).iter().sum::<usize>(), 20);
+    assert!(third.calls().len() > 10, "it was asked all the time");
+    let ready = stage.gateway().get("/elastauth/ready", &[]).await;
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    // Only where every node refuses it is that the account's fault.
+    for node in [&stage.cluster, &second] {
+        node.fault(Fault::new(Endpoint::Any, Misbehaviour::SecurityUnavailable));
+    }
+    stage.says(&stage.ask("user-0", "dev").await, 503, "unavailable");
+    stage.says(&stage.ask("user-20", "dev").await, 503, "unavailable");
+    assert!(stage.cluster.user("user-20").is_none());
+}
+
+#[tokio::test]
 async fn a_cluster_with_the_certificate_of_another_gets_no_password() {
     let (authority, other) = (Authority::new(), Authority::new());
     for (signed, believed, good) in [

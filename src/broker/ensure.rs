@@ -141,8 +141,13 @@ impl Ensure {
         // The place among the writes is taken before the user is read: between the last look and the write there must be no queue, in which an
         // administrator's switch would go unseen.
         let _place = self.writes.queue(guest).await?;
-        let (_found, reason) = self.look(document, ours).await?;
+        let (found, reason) = self.look(document, ours).await?;
         let reason = reason?;
+        if !ours && self.stands_after_all(document, &password, found.as_ref()).await? {
+            self.ledger.confirmed(&boarding, self.clock.now());
+            self.metrics.remembered(self.ledger.len());
+            return Ok(Agreement::Stood);
+        }
         if !may_write(self.clock.now()) {
             return Ok(Agreement::TooLate);
         }
@@ -164,7 +169,8 @@ impl Ensure {
             Answer::Refused => false,
         };
         let (found, reason) = self.look(document, ours).await?;
-        Ok(Plan { found, next: reason.map(Next::Write) })
+        let stands = !ours && reason.is_ok() && self.stands_after_all(document, &self.password(document), found.as_ref()).await?;
+        Ok(Plan { found, next: if stands { Ok(Next::Stands) } else { reason.map(Next::Write) } })
     }
 
     fn password(&self, document: &Document) -> Password {
@@ -181,15 +187,19 @@ impl Ensure {
 
     /// Asks as the user whether the login works and what stands there.
     async fn ask(&self, document: &Document, password: &Password) -> Result<Answer, BrokerError> {
-        let user = document.identity().user();
-        let login = password.authorization(user);
-        match self.cluster.authenticate(&login).await.map_err(|error| failed("ask as the user", &error))? {
-            // Another realm or another name (anonymous access) says nothing about the native user.
-            Whoami::Is { user: found, realm } if realm == "native" && found.username == user.as_str() => {
-                Ok(if document.stands_as(&found) { Answer::Stands(Box::new(found)) } else { Answer::LogsIn })
-            }
-            Whoami::Is { .. } | Whoami::Refused => Ok(Answer::Refused),
+        let told = self.cluster.authenticate(&password.authorization(document.identity().user())).await;
+        Ok(Answer::of(told.map_err(|error| failed("ask as the user", &error))?, document))
+    }
+
+    /// Whether a user whose login a node has just refused stands all the same: by what another node says of him he should, and a node without its security index
+    /// refuses everybody. Nothing is written on such a node's word; each is asked first.
+    async fn stands_after_all(&self, document: &Document, password: &Password, found: Option<&User>) -> Result<bool, BrokerError> {
+        if !found.is_some_and(|found| document.stands_as(found)) {
+            return Ok(false);
         }
+        let told = self.cluster.authenticate_anywhere(&password.authorization(document.identity().user())).await;
+        let told = told.map_err(|error| failed("ask as the user", &error))?;
+        Ok(matches!(Answer::of(told, document), Answer::Stands(_)))
     }
 
     /// May the user that stands in the cluster be written, and why.
@@ -353,6 +363,18 @@ enum Answer {
     Refused,
 }
 
+impl Answer {
+    fn of(told: Whoami, document: &Document) -> Self {
+        match told {
+            // Another realm or another name (anonymous access) says nothing about the native user.
+            Whoami::Is { user: found, realm } if realm == "native" && found.username == document.identity().user().as_str() => {
+                if document.stands_as(&found) { Self::Stands(Box::new(found)) } else { Self::LogsIn }
+            }
+            Whoami::Is { .. } | Whoami::Refused => Self::Refused,
+        }
+    }
+}
+
 /// What was found in the cluster, and what follows from it.
 #[derive(Debug)]
 pub struct Plan {
@@ -427,6 +449,7 @@ fn failed(step: &str, error: &CallError) -> BrokerError {
 
 /// The same for a call of the service account, whose refusal is a matter of its own.
 fn refused_or_failed(step: &str, error: &CallError) -> BrokerError {
+    // By all nodes, as far as they answer: one alone says so without its security index, too.
     if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
         BrokerError::ServiceAccount(told(step, error).into())
     } else {

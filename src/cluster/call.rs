@@ -131,7 +131,7 @@ impl Caller {
         Err(last.unwrap_or_else(unsendable))
     }
 
-    /// Asks one node. Another one only where the first cannot have got the request: never are two hosts told to write.
+    /// Asks one node. Another one only where the first cannot have got the request, or has refused whoever asks: never do two hosts carry out a write.
     pub(super) async fn write<T>(&self, ask: &Ask<'_>, understand: impl Fn(&Answer) -> Result<T, Unfit>) -> Result<T, CallError> {
         let _room = self.room(&self.writes).await?;
         // Counted from here: a write that had to wait for room gets no less time to be answered.
@@ -141,7 +141,7 @@ impl Caller {
         while let Some(turn) = self.nodes.next(&mut round, Purpose::Write) {
             let departure = deadline.min(Instant::now() + self.timeouts.departure);
             match self.attempt(turn, ask, departure, deadline, &understand).await {
-                Err(error) if error.is_not_sent() && Instant::now() < deadline => last = Some(error),
+                Err(error) if (error.is_not_sent() || error.is_refusal()) && Instant::now() < deadline => last = Some(error),
                 done => return done,
             }
         }

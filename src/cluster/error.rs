@@ -168,9 +168,15 @@ impl CallError {
             Self::NotSent { .. } | Self::Lost { .. } => true,
             // A node that has just started says 503 for a second while the others work.
             Self::Status { status, .. } => {
-                matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+                matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) || self.is_refusal()
             }
         }
+    }
+
+    /// Whether whoever asked was refused. That is first of all the word of one node: without its security index it knows neither the account (401) nor, if it
+    /// remembers that, its rights (403). It has done nothing then.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 
     /// Whether the request never left, so that even a write may go elsewhere.

@@ -33,6 +33,9 @@ const FIRST_EJECTION: Duration = Duration::from_secs(1);
 /// The longest. A node that was away for an hour is used again a minute after it is back.
 const LONGEST_EJECTION: Duration = Duration::from_mins(1);
 
+/// How often at most it is told that a node goes and comes. Where one of them hangs, every other that has to ask it for something fails now and then, too.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
+
 /// One node: where it is.
 #[derive(Clone)]
 pub(super) struct Node {
@@ -97,6 +100,8 @@ struct State {
     /// Grows with each change, so that a verdict from before a change can be told.
     generation: u64,
     ejection: Option<Ejection>,
+    /// When it was last told that it went.
+    told: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone)]
@@ -104,6 +109,8 @@ struct Ejection {
     since: Timestamp,
     wait: Duration,
     strikes: u32,
+    /// Whether the log has it, so that it has the end as well.
+    told: bool,
     /// A request is out to see whether the node is back.
     probed: bool,
 }
@@ -194,9 +201,13 @@ impl Turn<'_> {
     /// The node answered.
     pub(super) fn went_well(self) {
         self.nodes.answered.store(self.index, Ordering::Relaxed);
-        if self.nodes.judge(&self, |state| state.ejection.take()).is_some() {
+        if let Some(ejection) = self.nodes.judge(&self, |state| state.ejection.take()) {
             self.node.gauge.up(true);
-            tracing::info!(node = %self.node.name, "cluster node is back");
+            if ejection.told {
+                tracing::info!(node = %self.node.name, "cluster node is back");
+            } else {
+                tracing::debug!(node = %self.node.name, "cluster node is back");
+            }
         }
     }
 
@@ -204,19 +215,25 @@ impl Turn<'_> {
     pub(super) fn failed(self, why: &(dyn std::error::Error + 'static)) {
         let now = self.nodes.clock.now();
         let ejected = self.nodes.judge(&self, |state| {
-            let strikes = state.ejection.take().map_or(0, |e| e.strikes);
+            let before = state.ejection.take();
+            let (strikes, told) = before.map_or((0, false), |e| (e.strikes, e.told));
+            // A node that goes again shortly after it was told is left to the next line; if it stays away, that is told after all.
+            let tell = !told && (strikes > 0 || state.told.and_then(|at| now.since(at)).is_none_or(|past| past >= TOLD_EVERY));
             let wait = wait_after(strikes, random_byte());
-            state.ejection = Some(Ejection { since: now, wait, strikes: strikes.saturating_add(1), probed: false });
-            Some((strikes, wait))
+            state.ejection = Some(Ejection { since: now, wait, strikes: strikes.saturating_add(1), told: told || tell, probed: false });
+            if tell {
+                state.told = Some(now);
+            }
+            Some((tell, wait))
         });
         let node = &self.node.name;
         if ejected.is_some() {
             self.node.gauge.up(false);
         }
         match ejected {
-            Some((0, wait)) => tracing::warn!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is ejected"),
-            // Said once, when it went; that it is still away is no news.
-            Some((_, wait)) => tracing::debug!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is still away"),
+            Some((true, wait)) => tracing::warn!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is ejected"),
+            // Said once, when it went; that it is still away, or away again for a moment, is no news.
+            Some((false, wait)) => tracing::debug!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is still away"),
             None => {}
         }
     }
@@ -396,14 +413,20 @@ mod tests {
         assert!(waits[19] >= Duration::from_secs(48) && waits[19] <= Duration::from_secs(72), "{waits:?}");
     }
 
-    #[test]
-    fn coming_and_going_are_each_logged_once_with_the_cause() {
+    /// What the log has of coming and going.
+    fn logged(story: impl FnOnce()) -> Vec<String> {
         let log = tempfile::NamedTempFile::new().unwrap();
         let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).with_ansi(false).without_time().finish();
         // While there is just one subscriber, `tracing` lets the thread that meets an event first decide for all whether anybody
         // listens, and tests beside this one listen to nothing. With a second one it asks both.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-        tracing::subscriber::with_default(subscriber, || {
+        tracing::subscriber::with_default(subscriber, story);
+        std::fs::read_to_string(log.path()).unwrap().lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn coming_and_going_are_each_logged_once_with_the_cause() {
+        let log = logged(|| {
             let (nodes, time) = nodes(1);
             let turns: Vec<Turn<'_>> = (0..5).map(|_| ask(&nodes, Purpose::Read)).collect();
             for turn in turns {
@@ -414,11 +437,30 @@ mod tests {
             let turns: Vec<Turn<'_>> = (0..5).map(|_| ask(&nodes, Purpose::Read)).collect();
             turns.into_iter().for_each(Turn::went_well);
         });
-        let log = std::fs::read_to_string(log.path()).unwrap();
-        let lines: Vec<&str> = log.lines().map(str::trim).collect();
-        assert_eq!(lines.len(), 2, "{log}");
-        assert!(lines[0].starts_with("WARN") && lines[0].contains("node=http://es0:9200 reason=gone ejected_ms="), "{log}");
-        assert!(lines[1].starts_with("INFO") && lines[1].contains("cluster node is back"), "{log}");
+        assert_eq!(log.len(), 2, "{log:?}");
+        assert!(log[0].starts_with("WARN") && log[0].contains("node=http://es0:9200 reason=gone ejected_ms="), "{log:?}");
+        assert!(log[1].starts_with("INFO") && log[1].contains("cluster node is back"), "{log:?}");
+    }
+
+    #[test]
+    fn a_node_that_comes_and_goes_is_told_once_a_minute_and_one_that_stays_away_in_any_case() {
+        let log = logged(|| {
+            let (nodes, time) = nodes(1);
+            for _ in 0..30 {
+                ask(&nodes, Purpose::Read).failed(&Gone);
+                ask(&nodes, Purpose::Read).went_well();
+                pass(&time, Duration::from_secs(1));
+            }
+            // It goes for the last time, and fails again when it is tried.
+            ask(&nodes, Purpose::Read).failed(&Gone);
+            pass(&time, Duration::from_secs(2));
+            ask(&nodes, Purpose::Read).failed(&Gone);
+            pass(&time, Duration::from_mins(2));
+            ask(&nodes, Purpose::Read).went_well();
+            ask(&nodes, Purpose::Read).failed(&Gone);
+        });
+        let levels: Vec<&str> = log.iter().map(|line| line.split_once(' ').unwrap().0).collect();
+        assert_eq!(levels, ["WARN", "INFO", "WARN", "INFO", "WARN"], "{log:?}");
     }
 
     #[test]

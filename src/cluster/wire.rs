@@ -143,9 +143,11 @@ pub(super) enum Unfit {
 impl Answer {
     /// Of `_authenticate` with somebody's credential.
     pub(super) fn whoami(&self) -> Result<Whoami, Unfit> {
-        if self.status == StatusCode::UNAUTHORIZED {
-            return Ok(Whoami::Refused);
-        }
+        if self.status == StatusCode::UNAUTHORIZED { Ok(Whoami::Refused) } else { self.somebody() }
+    }
+
+    /// The same where a 401 is no answer yet.
+    pub(super) fn somebody(&self) -> Result<Whoami, Unfit> {
         let told: Authenticated = self.ok()?;
         // A login that has just worked is enabled, whether the answer says so or not.
         let enabled = told.user.enabled.unwrap_or(true);

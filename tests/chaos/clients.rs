@@ -32,6 +32,9 @@ const THROUGH_GATEWAY: u64 = 6;
 /// How long after an answer its login is used for the last time. Well within the grace.
 const LATER: u64 = 150;
 
+/// Three seconds of reading, and the one for which a failure answers the same question: what one replica began before another made a user stand may fail for so long.
+const A_FLIGHT: Duration = Duration::from_secs(4);
+
 /// Groups that a user may have, with the roles that they give beside `viewer`.
 const GROUPS: [(&str, &[&str]); 4] =
     [("", &[]), ("dev", &["editor"]), ("ops", &["monitoring_user"]), ("dev,ops", &["editor", "monitoring_user"])];
@@ -53,8 +56,8 @@ struct User {
     known: bool,
     /// Nobody asks for him: somebody is changing him in the cluster.
     aside: bool,
-    /// The password period in which he was last let in, until somebody changes him. Within it nothing has to be written for him.
-    stands: Option<u64>,
+    /// The password period in which he was last let in, and since when, until somebody changes him. Within it nothing has to be written for him.
+    stands: Option<(u64, Instant)>,
     /// For each set of groups: when a request with it last failed, perhaps with a write under way.
     failed: [Option<Instant>; GROUPS.len()],
 }
@@ -126,6 +129,8 @@ async fn change_groups(world: Arc<World>, mut chance: Chance) {
 }
 
 async fn client(world: Arc<World>, gateway: Option<Server>, mut chance: Chance) {
+    // Not all in the same second: in the first ones everybody is made.
+    sleep(Duration::from_millis(chance.below(10 * world.pace.pause.1))).await;
     while Instant::now() < world.end {
         // Some come often: the same user through several connections at once, too.
         let user = match chance.below(4) {
@@ -147,7 +152,7 @@ struct Visit {
     /// Whether he was let in before.
     known: bool,
     /// The password period for which he stood in the cluster, if he did.
-    stood: Option<u64>,
+    stood: Option<(u64, Instant)>,
     asked: Instant,
 }
 
@@ -177,7 +182,8 @@ async fn visit(world: &Arc<World>, place: usize, gateway: Option<&Server>, chanc
             {
                 let mut user = world.directory.users[place].lock().unwrap();
                 user.known = true;
-                user.stands = Some(user.period(&world.pace));
+                let period = user.period(&world.pace);
+                user.stands = user.stands.filter(|(stood, _)| *stood == period).or(Some((period, Instant::now())));
                 user.kept += 1;
             }
             let (world, later, first) = (Arc::clone(world), Duration::from_millis(20 + chance.below(LATER - 20)), chance.below(2));
@@ -259,16 +265,18 @@ async fn ask(world: &World, user: &str, groups: &str, chance: &mut Chance) -> Op
 fn refused(world: &World, visit: &Visit, answer: Option<&Answer>) {
     let what = if visit.known { "failed answer" } else { "failed first login" };
     let sky = world.sky.lock().unwrap().clone();
-    // Who stands there in this period and has always had the same groups needs no write.
+    // Who stands there in this period, has for a moment, and has always had the same groups needs no write.
     let stands = visit.place < STEADY && {
         let mut user = world.directory.users[visit.place].lock().unwrap();
         user.failed[visit.groups] = Some(Instant::now());
-        visit.stood.is_some() && visit.stood == user.stands && visit.stood == Some(user.period(&world.pace))
+        let period = user.period(&world.pace);
+        visit.stood == user.stands && visit.stood.is_some_and(|(stood, since)| stood == period && since + A_FLIGHT <= visit.asked)
     };
     if visit.known {
         world.report.count("requests of known users that failed");
     }
     match sky.excuse(visit.asked).or_else(|| world.cluster.excuse(visit.asked, !stands)) {
+        Some(why) if stands => world.report.allowed("failed answer for somebody who stands", why),
         Some(why) => world.report.allowed(what, why),
         None if world.report.has_stalled() => world.report.allowed(what, "the machine stood still"),
         None => {

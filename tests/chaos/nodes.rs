@@ -56,7 +56,9 @@ struct Node {
     /// When it last failed to write although it was there.
     unwritten: Option<Instant>,
     /// It was killed and does not listen yet.
-    gone: bool,
+    is_gone: bool,
+    /// It is killed, stopped, or on its way back.
+    is_out: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -82,7 +84,7 @@ impl Nodes {
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let known = self.known.lock().unwrap();
         let mut places: Vec<usize> = (0..self.servers.len()).collect();
-        places.sort_by_key(|place| known.nodes[*place].silent >= known.nodes[*place].took);
+        places.sort_by_key(|place| known.nodes[*place].silent > known.nodes[*place].took);
         places.into_iter().map(|place| self.servers[place].address()).collect()
     }
 
@@ -90,6 +92,8 @@ impl Nodes {
         let (begun, first) = (Instant::now(), usize::try_from(first % 2).unwrap());
         let login = login.to_str().unwrap_or_default();
         let mut unsaid = "no node was there for a login";
+        // As a balancer with an eye on their health does.
+        let first = if self.hangs(first) { 1 - first } else { first };
         for place in [first, 1 - first] {
             let answer = self.ask(place, Method::GET, "/_security/_authenticate", login, None).await;
             let late = begun.elapsed() > IN_TIME;
@@ -106,6 +110,11 @@ impl Nodes {
             }
         }
         Seen::Unsaid(unsaid)
+    }
+
+    fn hangs(&self, place: usize) -> bool {
+        let node = &self.known.lock().unwrap().nodes[place];
+        node.silent > node.took
     }
 
     async fn takes_the_witness(&self, place: usize) -> bool {
@@ -169,8 +178,10 @@ impl Nodes {
     pub(crate) fn excuse(&self, asked: Instant, writes: bool) -> Option<&'static str> {
         let known = self.known.lock().unwrap();
         let lately = |at: Option<Instant>, margin: Duration| at.is_some_and(|at| at + margin >= asked);
-        if known.nodes.iter().all(|node| lately(node.refused, A_FAILURE_LASTS) || lately(node.silent, A_FAILURE_LASTS)) {
-            return Some("no node could say who anybody is");
+        let says_nothing = |node: &Node| lately(node.refused, A_FAILURE_LASTS) || lately(node.silent, A_FAILURE_LASTS);
+        if known.nodes.iter().all(says_nothing) {
+            let in_calm = known.nodes.iter().all(|node| !lately(node.refused, A_FAILURE_LASTS) && !node.is_out);
+            return Some(if in_calm { "the machine leaves the nodes too little" } else { "no node could say who anybody is" });
         }
         if !writes {
             return None;
@@ -220,29 +231,44 @@ impl Nodes {
         }
     }
 
-    pub(crate) fn outage_begins(&self, what: &'static str) {
-        self.known.lock().unwrap().outage = Some(Outage { what, began: Instant::now(), over: None });
+    pub(crate) fn outage_begins(&self, place: usize, what: &'static str) {
+        println!("{} {what} (node {place})", clock());
+        let mut known = self.known.lock().unwrap();
+        known.outage = Some(Outage { what, began: Instant::now(), over: None });
+        known.nodes[place].is_out = true;
     }
 
     pub(crate) fn outage_is_over(&self) {
-        if let Some(outage) = &mut self.known.lock().unwrap().outage {
+        println!("{} whole again", clock());
+        let mut known = self.known.lock().unwrap();
+        known.nodes.iter_mut().for_each(|node| node.is_out = false);
+        if let Some(outage) = &mut known.outage {
             outage.over = Some(Instant::now());
         }
     }
 
     pub(crate) fn account_begins(&self, what: &'static str) {
+        println!("{} {what}", clock());
         self.known.lock().unwrap().account = Some(Outage { what, began: Instant::now(), over: None });
     }
 
     pub(crate) fn account_is_over(&self) {
+        println!("{} the old password again", clock());
         if let Some(outage) = &mut self.known.lock().unwrap().account {
             outage.over = Some(Instant::now());
         }
     }
 
-    pub(crate) fn is_gone(&self, place: usize, gone: bool) {
-        self.known.lock().unwrap().nodes[place].gone = gone;
+    /// Whether it was killed and does not listen yet.
+    pub(crate) fn is_gone(&self, place: usize, is_gone: bool) {
+        println!("{} node {place} {}", clock(), if is_gone { "is killed" } else { "listens again" });
+        self.known.lock().unwrap().nodes[place].is_gone = is_gone;
     }
+}
+
+/// The time of day as the logs have it, to be held against them.
+fn clock() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
 }
 
 fn taken(answer: &Answer) -> Seen {
@@ -263,14 +289,23 @@ pub(crate) async fn watch_logins(world: Arc<World>, nodes: Arc<Nodes>, place: us
                 Some(StatusCode::OK) => {
                     node.took = Some(now);
                     if let Some(since) = refuses_since.take() {
+                        println!("{} node {place} takes the witness again", clock());
                         world.report.lasted("a node without the security index", now.duration_since(since));
                     }
                 }
                 Some(StatusCode::UNAUTHORIZED) => {
+                    if refuses_since.is_none() {
+                        println!("{} node {place} refuses the witness", clock());
+                    }
                     node.refused = Some(now);
                     refuses_since.get_or_insert(now);
                 }
-                Some(_) | None => node.silent = Some(now),
+                other => {
+                    if node.silent < node.took {
+                        println!("{} node {place} does not say who the witness is: {other:?}", clock());
+                    }
+                    node.silent = Some(now);
+                }
             }
         }
         sleep(Duration::from_millis(40)).await;
@@ -285,7 +320,7 @@ pub(crate) async fn watch_writes(world: Arc<World>, nodes: Arc<Nodes>, place: us
         let answer = nodes.ask(place, Method::PUT, &path, &admin(), Some(&body)).await;
         if !answer.is_some_and(|answer| answer.status.is_success()) {
             let node = &mut nodes.known.lock().unwrap().nodes[place];
-            if !node.gone {
+            if !node.is_gone {
                 node.unwritten = Some(Instant::now());
             }
         }

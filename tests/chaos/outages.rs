@@ -44,7 +44,7 @@ impl Outages {
         let what = ["the master is away: no writes", "a node was killed under a write"][which];
         self.world.report.weather(["the master killed -9", "the other node killed -9"][which]);
         let away = Duration::from_millis(self.chance.below(6_000));
-        self.nodes.outage_begins(what);
+        self.nodes.outage_begins(which, what);
         self.nodes.is_gone(which, true);
         self.cluster.nodes()[which].kill();
         sleep(away).await;
@@ -64,7 +64,7 @@ impl Outages {
             (_, true) => "the other node stopped for seconds",
             (_, false) => "the other node stopped for longer than a write is waited for",
         });
-        self.nodes.outage_begins("a node hangs, and a write waits for both");
+        self.nodes.outage_begins(which, "a node hangs, and a write waits for both");
         self.cluster.nodes()[which].signal("STOP");
         sleep(lasts).await;
         self.cluster.nodes()[which].signal("CONT");
@@ -76,7 +76,7 @@ impl Outages {
     async fn stutters(&mut self) {
         let which = usize::try_from(self.chance.below(2)).unwrap();
         self.world.report.weather("a node stutters");
-        self.nodes.outage_begins("a node stutters, and a write waits for both");
+        self.nodes.outage_begins(which, "a node stutters, and a write waits for both");
         for _ in 0..4 + self.chance.below(8) {
             self.cluster.nodes()[which].signal("STOP");
             sleep(Duration::from_millis(100 + self.chance.below(500))).await;

@@ -139,6 +139,9 @@ async fn reads_go_on_from_node_to_node_until_one_can_tell() {
         Manner::answer(502, ""),
         Manner::answer(503, "{}"),
         Manner::answer(504, ""),
+        // Without its security index a node knows neither the account nor its rights.
+        Manner::answer(401, "{}"),
+        Manner::answer(403, "{}"),
     ] {
         let (bad, good) = (Stub::start(manner.clone()).await, Stub::start(Manner::answer(200, JOE)).await);
         let (cluster, _) = client_with(&[bad.addr, good.addr], short());
@@ -148,9 +151,41 @@ async fn reads_go_on_from_node_to_node_until_one_can_tell() {
         assert_eq!((bad.requests().len(), good.requests().len()), (1, 2), "{manner:?}");
     }
     // An answer of the cluster itself is final: asking on would only repeat it.
-    let (one, two) = (Stub::start(Manner::answer(403, "{}")).await, Stub::start(Manner::answer(403, "{}")).await);
-    assert_eq!(told(client(&[one.addr, two.addr]).read_user(&joe()).await), "403 -");
-    assert_eq!(one.requests().len() + two.requests().len(), 1);
+    for (status, requests) in [(400, 1), (429, 1), (500, 1), (401, 2), (403, 2)] {
+        let (one, two) = (Stub::start(Manner::answer(status, "{}")).await, Stub::start(Manner::answer(status, "{}")).await);
+        assert_eq!(told(client(&[one.addr, two.addr]).read_user(&joe()).await), format!("{status} -"));
+        assert_eq!(one.requests().len() + two.requests().len(), requests, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_one_node_has_refused_is_carried_out_by_another() {
+    for status in [401, 403] {
+        let (bad, good) = (Stub::start(Manner::answer(status, "{}")).await, Stub::start(Manner::answer(200, CREATED)).await);
+        for _ in 0..4 {
+            // A new client each time: its first write meets either host.
+            client(&[bad.addr, good.addr]).write_user(&joe(), &new_user()).await.unwrap();
+        }
+        assert_eq!(good.requests().len(), 4, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_is_asked_about_anywhere_is_refused_where_all_refuse_it() {
+    let (one, two) = (Stub::start(Manner::answer(401, "{}")).await, Stub::start(Manner::answer(200, JOE_IS)).await);
+    let cluster = client(&[one.addr, two.addr]);
+    let credential = HeaderValue::from_static("Basic x");
+    for _ in 0..4 {
+        assert!(matches!(cluster.authenticate_anywhere(&credential).await.unwrap(), Whoami::Is { user, .. } if user.username == "joe"));
+    }
+    two.behave(Manner::answer(401, "{}"));
+    assert_eq!(cluster.authenticate_anywhere(&credential).await.unwrap(), Whoami::Refused);
+    two.behave(Manner::answer(503, "{}"));
+    let mut ends: Vec<_> = Vec::new();
+    for _ in 0..4 {
+        ends.push(cluster.authenticate_anywhere(&credential).await.is_err());
+    }
+    assert!(ends.contains(&true), "the last to be asked said nothing");
 }
 
 #[tokio::test]
