@@ -222,7 +222,8 @@ async fn one_of_three_hosts_without_its_security_index_refuses_everybody_and_nob
         sleep(Duration::from_millis(250)).await;
     }
     // Everybody was written once, when he came first. On the word of that node nobody was written over.
-    let done = |node: &StandIn| node.calls().iter().filter(|call| call.method == http::Method::PUT && call.status == Some(StatusCode::OK)).count();
+    let done =
+        |node: &StandIn| node.calls().iter().filter(|call| call.method == http::Method::PUT && call.status == Some(StatusCode::OK)).count();
     assert_eq!([&stage.cluster, &second, &third].map(done).iter().sum::<usize>(), 20);
     assert!(third.calls().len() > 10, "it was asked all the time");
     let ready = stage.gateway().get("/elastauth/ready", &[]).await;

@@ -173,7 +173,7 @@ async fn nobody_notices_what_two_real_nodes_go_through() {
     two.other().service_account_with(SERVICE_USER, &password).await;
     let world = run.world(Cluster::Nodes(Arc::clone(&nodes)), OF_REAL_NODES, &replicas);
     for place in 0..2 {
-        tokio::spawn(nodes::watch_logins(Arc::clone(&world), Arc::clone(&nodes), place));
+        tokio::spawn(nodes::watch_reads(Arc::clone(&world), Arc::clone(&nodes), place));
         tokio::spawn(nodes::watch_writes(Arc::clone(&world), Arc::clone(&nodes), place));
     }
     tokio::spawn(calls::watch(Arc::clone(&world)));

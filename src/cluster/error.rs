@@ -168,7 +168,8 @@ impl CallError {
             Self::NotSent { .. } | Self::Lost { .. } => true,
             // A node that has just started says 503 for a second while the others work.
             Self::Status { status, .. } => {
-                matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) || self.is_refusal()
+                matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+                    || self.is_refusal()
             }
         }
     }
@@ -177,6 +178,15 @@ impl CallError {
     /// remembers that, its rights (403). It has done nothing then.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+    }
+
+    /// The error of a call that has asked several nodes, of which this one was asked last. Refused is who was refused by all: where another one had no answer, that is
+    /// what is told, for the refusal is most likely a sign of the same trouble.
+    pub(super) fn after(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) if self.is_refusal() && !before.is_refusal() => before,
+            Some(_) | None => self,
+        }
     }
 
     /// Whether the request never left, so that even a write may go elsewhere.

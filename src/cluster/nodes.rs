@@ -233,7 +233,9 @@ impl Turn<'_> {
         match ejected {
             Some((true, wait)) => tracing::warn!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is ejected"),
             // Said once, when it went; that it is still away, or away again for a moment, is no news.
-            Some((false, wait)) => tracing::debug!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is still away"),
+            Some((false, wait)) => {
+                tracing::debug!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is still away");
+            }
             None => {}
         }
     }

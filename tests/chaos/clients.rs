@@ -90,16 +90,22 @@ impl Directory {
         Self { users: users.collect() }
     }
 
-    /// Waits until nobody asks for the user and no login of his is in use; his name, if he is known.
+    /// Waits until nobody asks for the user and no login of his is in use; his name, if he is known and not aside already.
     pub(crate) async fn take_aside(&self, place: usize) -> Option<String> {
-        self.users[place].lock().unwrap().aside = true;
+        {
+            let mut user = self.users[place].lock().unwrap();
+            if user.aside || !user.known {
+                return None;
+            }
+            user.aside = true;
+        }
         let in_use = |user: &User| user.kept > 0 || user.about.iter().any(|about| *about > 0);
         while in_use(&self.users[place].lock().unwrap()) {
             sleep(Duration::from_millis(5)).await;
         }
         let mut user = self.users[place].lock().unwrap();
         user.stands = None;
-        user.known.then(|| user.name.clone())
+        Some(user.name.clone())
     }
 
     pub(crate) fn let_back(&self, place: usize) {
@@ -227,7 +233,10 @@ async fn through(world: &World, gateway: &Server, visit: &Visit) {
             } else if world.report.has_stalled() {
                 world.report.allowed("rejected login", "the machine stood still");
             } else {
-                world.report.violation("rejected login", format!("{name}, through the gateway: {}; weather: {sky:?}", answer.text()));
+                world.report.violation(
+                    "rejected login",
+                    format!("{name}, through the gateway: {}; weather: {sky:?}{}", answer.text(), world.cluster.told()),
+                );
             }
         }
         // Traefik's own word where the connection to elastauth breaks under a question.
@@ -266,11 +275,11 @@ fn refused(world: &World, visit: &Visit, answer: Option<&Answer>) {
     let what = if visit.known { "failed answer" } else { "failed first login" };
     let sky = world.sky.lock().unwrap().clone();
     // Who stands there in this period, has for a moment, and has always had the same groups needs no write.
-    let stands = visit.place < STEADY && {
+    let stands = {
         let mut user = world.directory.users[visit.place].lock().unwrap();
         user.failed[visit.groups] = Some(Instant::now());
-        let period = user.period(&world.pace);
-        visit.stood == user.stands && visit.stood.is_some_and(|(stood, since)| stood == period && since + A_FLIGHT <= visit.asked)
+        let stood = visit.stood.is_some_and(|(period, since)| period == user.period(&world.pace) && since + A_FLIGHT <= visit.asked);
+        stood && visit.stood == user.stands && visit.place < STEADY
     };
     if visit.known {
         world.report.count("requests of known users that failed");
@@ -344,7 +353,10 @@ fn judge_roles(world: &World, visit: &Visit, standing: &BTreeSet<String>, when: 
     } else {
         world.report.violation(
             what,
-            format!("{name}, used {when}: {standing:?} stands, {given:?} is given, others {other:?} ago; weather: {sky:?}"),
+            format!(
+                "{name}, used {when}: {standing:?} stands, {given:?} is given, others {other:?} ago; weather: {sky:?}{}",
+                world.cluster.told()
+            ),
         );
     }
 }

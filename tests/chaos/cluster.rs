@@ -91,6 +91,6 @@ impl Cluster {
 
     /// What is known of its nodes, for a message.
     pub(crate) fn told(&self) -> String {
-        self.nodes().map(|nodes| format!("; {nodes:?}")).unwrap_or_default()
+        self.nodes().map(|nodes| format!("; {}", nodes.told())).unwrap_or_default()
     }
 }

@@ -31,8 +31,8 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
             recheck(&world, &name, &mut chance).await;
             // For the others to hear of it.
             sleep(Duration::from_secs(1)).await;
+            world.directory.let_back(place);
         }
-        world.directory.let_back(place);
         sleep(Duration::from_millis(100 + chance.below(400))).await;
     }
 }

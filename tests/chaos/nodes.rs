@@ -1,13 +1,13 @@
-//! Two real nodes, seen from outside: what each says of a login, and all the while, whether it takes a user whom nobody touches, and whether it can write one.
+//! Two real nodes, seen from outside: what each says of a login, and all the while, whether it can read its users, and whether it can write one.
 //!
-//! A node that has just started refuses every native user for about a second, with the very answer that a wrong password gets. So a refusal is held against
-//! what the same node says of that other user.
+//! A node that has no security index refuses every user whom it does not happen to remember, with the very answer that a wrong password gets. So a refusal is held
+//! against whether the same node can read a user whom nobody touches.
 
 use crate::{
     World,
     cluster::{Edit, Edited, Seen},
     elasticsearch::{Elasticsearch, admin},
-    http::{Answer, Server, basic},
+    http::{Answer, Server},
 };
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
@@ -19,13 +19,17 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 /// A user whom nobody touches.
-const WITNESS: (&str, &str) = ("witness", "password-of-the-witness");
+const WITNESS: &str = "/_security/user/witness";
 /// A user who is written again and again.
 const WRITTEN: &str = "written";
+const STARVED: &str = "the machine leaves the nodes too little";
+const BLIND: &str = "a node without the security index refuses whom it does not remember";
 /// A login may come late to a node that is busy or stopped. Used later than this it may meet a newer password: the grace is not much longer.
 const IN_TIME: Duration = Duration::from_millis(600);
 /// What a node is given for a question, and for a write. Both take it some tens of milliseconds.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// A question that takes longer shows a machine on which three of them, one after another, may not fit between the grace and what a gateway waits.
+const SLOW: Duration = Duration::from_millis(250);
 /// How long a failure answers the same question, and for how long who asked before may still be waiting.
 const A_FAILURE_LASTS: Duration = Duration::from_secs(1);
 /// Flights that have waited with the cluster end after it is back, and those who joined them get their failure then.
@@ -36,6 +40,8 @@ const CARRIED_OUT_LATE: Duration = Duration::from_secs(90);
 #[derive(Debug)]
 pub(crate) struct Nodes {
     servers: [Server; 2],
+    /// The same for an administrator, who waits.
+    patient: [Server; 2],
     known: Mutex<Known>,
 }
 
@@ -49,16 +55,16 @@ struct Known {
 
 #[derive(Debug, Default, Clone)]
 struct Node {
-    /// When it last took the witness, refused him, did not answer about him.
-    took: Option<Instant>,
-    refused: Option<Instant>,
+    /// When it could last read its users, could not, did not answer at all.
+    sees: Option<Instant>,
+    blind: Option<Instant>,
     silent: Option<Instant>,
+    /// When it last took its time for that.
+    slow: Option<Instant>,
     /// When it last failed to write although it was there.
     unwritten: Option<Instant>,
     /// It was killed and does not listen yet.
     is_gone: bool,
-    /// It is killed, stopped, or on its way back.
-    is_out: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -71,9 +77,9 @@ struct Outage {
 impl Nodes {
     /// With the users that it needs for itself.
     pub(crate) async fn new(nodes: &[Elasticsearch; 2]) -> Self {
-        let node = &nodes[0];
-        node.put(&format!("/_security/user/{}", WITNESS.0), &json!({ "password": WITNESS.1, "roles": ["viewer"] })).await;
-        Self { servers: nodes.each_ref().map(|node| node.server().clone().within(PATIENCE)), known: Mutex::default() }
+        nodes[0].put(WITNESS, &json!({ "password": "password-of-the-witness", "roles": ["viewer"] })).await;
+        let servers = |patience: Duration| nodes.each_ref().map(|node| node.server().clone().within(patience));
+        Self { servers: servers(PATIENCE), patient: servers(10 * PATIENCE), known: Mutex::default() }
     }
 
     pub(crate) fn urls(&self) -> Vec<String> {
@@ -84,7 +90,7 @@ impl Nodes {
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let known = self.known.lock().unwrap();
         let mut places: Vec<usize> = (0..self.servers.len()).collect();
-        places.sort_by_key(|place| known.nodes[*place].silent > known.nodes[*place].took);
+        places.sort_by_key(|place| known.nodes[*place].silent > known.nodes[*place].sees);
         places.into_iter().map(|place| self.servers[place].address()).collect()
     }
 
@@ -101,10 +107,19 @@ impl Nodes {
                 Some(answer) if answer.status == StatusCode::OK => return taken(&answer),
                 _ if late => return Seen::Unsaid("a node kept a login waiting for longer than a gateway does"),
                 Some(answer) if answer.status == StatusCode::UNAUTHORIZED => {
-                    if self.takes_the_witness(place).await {
-                        return Seen::Refused(format!("node {place}; {}", self.told(place).await));
+                    if !self.sees(place).await {
+                        unsaid = BLIND;
+                    } else if self.is_whole() {
+                        return Seen::Refused(format!("node {place}; {}", self.told()));
+                    } else {
+                        // It may have found its users just in between.
+                        match self.ask(place, Method::GET, "/_security/_authenticate", login, None).await {
+                            Some(answer) if answer.status == StatusCode::UNAUTHORIZED && begun.elapsed() < IN_TIME => {
+                                return Seen::Refused(format!("node {place}, twice; {}", self.told()));
+                            }
+                            Some(_) | None => unsaid = BLIND,
+                        }
                     }
-                    unsaid = "a node without the security index refuses every native user";
                 }
                 Some(_) | None => {}
             }
@@ -114,32 +129,39 @@ impl Nodes {
 
     fn hangs(&self, place: usize) -> bool {
         let node = &self.known.lock().unwrap().nodes[place];
-        node.silent > node.took
+        node.silent > node.sees
     }
 
-    async fn takes_the_witness(&self, place: usize) -> bool {
-        let refused = self.known.lock().unwrap().nodes[place].refused;
-        if refused.is_some_and(|at| at.elapsed() < Duration::from_millis(200)) {
+    /// Whether it can read its users, and could a moment ago.
+    async fn sees(&self, place: usize) -> bool {
+        let blind = self.known.lock().unwrap().nodes[place].blind;
+        if blind.is_some_and(|at| at.elapsed() < Duration::from_millis(200)) {
             return false;
         }
-        let answer = self.ask(place, Method::GET, "/_security/_authenticate", &basic(WITNESS.0, WITNESS.1), None).await;
+        let answer = self.ask(place, Method::GET, WITNESS, &admin(), None).await;
         answer.is_some_and(|answer| answer.status == StatusCode::OK)
     }
 
     /// What is known of the nodes, for a message.
-    async fn told(&self, place: usize) -> String {
-        let known = self.known.lock().unwrap().clone();
-        let other = self.ask(1 - place, Method::GET, "/_security/_authenticate", &basic(WITNESS.0, WITNESS.1), None).await;
-        format!("the other says {:?} of the witness; {known:?}", other.map(|answer| answer.status))
+    pub(crate) fn told(&self) -> String {
+        let known = self.known.lock().unwrap();
+        let ago = |at: Option<Instant>| at.map_or("never".to_owned(), |at| format!("{:.1?} ago", at.elapsed()));
+        let node = |node: &Node| {
+            let (sees, blind, silent) = (ago(node.sees), ago(node.blind), ago(node.silent));
+            format!("saw its users {sees}, blind {blind}, silent {silent}, slow {}, wrote nothing {}", ago(node.slow), ago(node.unwritten))
+        };
+        let outage = |outage: &Option<Outage>| {
+            outage.as_ref().map(|o| format!("{} since {:.1?}, over {}", o.what, o.began.elapsed(), ago(o.over))).unwrap_or_default()
+        };
+        let [zero, one] = &known.nodes;
+        format!("{} [0: {}] [1: {}] {}; {}", clock(), node(zero), node(one), outage(&known.outage), outage(&known.account))
     }
 
     /// As the administrator.
     pub(crate) async fn edit(&self, name: &str, edit: Edit) -> Edited {
         let path = format!("/_security/user/{name}?refresh=false");
-        let found = self.ask(0, Method::GET, &format!("/_security/user/{name}"), &admin(), None).await;
-        let found = match found {
+        let found = match self.order(0, Method::GET, &format!("/_security/user/{name}"), None).await {
             Some(answer) if answer.status == StatusCode::OK => answer.json()[name].clone(),
-            Some(answer) if answer.status == StatusCode::NOT_FOUND => return Edited::NotThere,
             Some(_) | None => return Edited::NotThere,
         };
         let user = |roles: &str| json!({ "roles": [roles], "metadata": found["metadata"], "full_name": found["full_name"], "email": found["email"] });
@@ -152,7 +174,7 @@ impl Nodes {
                 (Method::PUT, Some(body))
             }
         };
-        let answer = self.ask(0, method, &path, &admin(), body.as_ref()).await;
+        let answer = self.order(0, method, &path, body.as_ref()).await;
         if answer.is_some_and(|answer| answer.status.is_success()) { Edited::Done } else { Edited::Unknown }
     }
 
@@ -161,7 +183,7 @@ impl Nodes {
         let (path, body) = (format!("/_security/user/{account}/_password"), json!({ "password": password }));
         let end = Instant::now() + Duration::from_mins(1);
         let mut turn = 0;
-        while !self.ask(turn % 2, Method::PUT, &path, &admin(), Some(&body)).await.is_some_and(|answer| answer.status.is_success()) {
+        while !self.order(turn % 2, Method::PUT, &path, Some(&body)).await.is_some_and(|answer| answer.status.is_success()) {
             assert!(Instant::now() < end, "the password of {account} cannot be changed");
             turn += 1;
             sleep(Duration::from_millis(100)).await;
@@ -172,39 +194,35 @@ impl Nodes {
         self.servers[place].try_ask(method, path, &[("authorization", login)], body).await.ok()
     }
 
-    /// Why a request that was asked then could not be answered, if it needed a write or not.
-    ///
-    /// Without one it is enough that one of the nodes can say who somebody is.
+    /// As the administrator, who waits for as long as it takes.
+    async fn order(&self, place: usize, method: Method, path: &str, body: Option<&Value>) -> Option<Answer> {
+        self.patient[place].try_ask(method, path, &[("authorization", &admin())], body).await.ok()
+    }
+
+    /// Why a request that was asked then could not be answered, whether it needed a write or not: one of the nodes that can say who somebody is does for what
+    /// needs none.
     pub(crate) fn excuse(&self, asked: Instant, writes: bool) -> Option<&'static str> {
         let known = self.known.lock().unwrap();
-        let lately = |at: Option<Instant>, margin: Duration| at.is_some_and(|at| at + margin >= asked);
-        let says_nothing = |node: &Node| lately(node.refused, A_FAILURE_LASTS) || lately(node.silent, A_FAILURE_LASTS);
-        if known.nodes.iter().all(says_nothing) {
-            let in_calm = known.nodes.iter().all(|node| !lately(node.refused, A_FAILURE_LASTS) && !node.is_out);
-            return Some(if in_calm { "the machine leaves the nodes too little" } else { "no node could say who anybody is" });
+        let within = |outage: &&Outage| outage.over.is_none_or(|over| asked < over + AFTERMATH);
+        let of = |outage: &Option<Outage>| outage.as_ref().filter(within).map(|outage| outage.what);
+        if let (true, Some(why)) = (writes, of(&known.account).or_else(|| of(&known.outage))) {
+            return Some(why);
         }
-        if !writes {
-            return None;
+        let lately = |at: Option<Instant>| at.is_some_and(|at| at + A_FAILURE_LASTS >= asked);
+        if known.nodes.iter().all(|node| lately(node.blind) || lately(node.silent)) {
+            let in_calm = known.nodes.iter().all(|node| !lately(node.blind)) && of(&known.outage).is_none();
+            return Some(if in_calm { STARVED } else { "no node could say who anybody is" });
         }
-        let within = |outage: &&Outage, margin: Duration| outage.over.is_none_or(|over| asked < over + margin);
-        if let Some(account) = known.account.as_ref().filter(|outage| within(outage, AFTERMATH)) {
-            return Some(account.what);
-        }
-        let cut = known.outage.as_ref().filter(|outage| asked < outage.began + AFTERMATH);
-        let unwritten = known.nodes.iter().any(|node| lately(node.unwritten, AFTERMATH));
-        match (cut, &known.outage) {
-            (Some(outage), _) => Some(outage.what),
-            (None, Some(outage)) if unwritten && within(&outage, CARRIED_OUT_LATE) => Some(outage.what),
-            (None, _) => unwritten.then_some("the cluster takes no writes"),
-        }
+        let starved = known.nodes.iter().any(|node| lately(node.slow) || lately(node.unwritten));
+        (writes && starved).then_some(STARVED)
     }
 
     /// Whether a node refused every native user, or hung, at some moment since then.
     pub(crate) fn is_unwell(&self, asked: Instant) -> Option<&'static str> {
         let known = self.known.lock().unwrap();
         let since = |at: Option<Instant>| at.is_some_and(|at| at + Duration::from_millis(200) >= asked);
-        if known.nodes.iter().any(|node| since(node.refused)) {
-            return Some("a node without the security index refuses every native user");
+        if known.nodes.iter().any(|node| since(node.blind)) {
+            return Some(BLIND);
         }
         known.nodes.iter().any(|node| since(node.silent)).then_some("a node was away or hung under the gateway's request")
     }
@@ -233,16 +251,12 @@ impl Nodes {
 
     pub(crate) fn outage_begins(&self, place: usize, what: &'static str) {
         println!("{} {what} (node {place})", clock());
-        let mut known = self.known.lock().unwrap();
-        known.outage = Some(Outage { what, began: Instant::now(), over: None });
-        known.nodes[place].is_out = true;
+        self.known.lock().unwrap().outage = Some(Outage { what, began: Instant::now(), over: None });
     }
 
     pub(crate) fn outage_is_over(&self) {
         println!("{} whole again", clock());
-        let mut known = self.known.lock().unwrap();
-        known.nodes.iter_mut().for_each(|node| node.is_out = false);
-        if let Some(outage) = &mut known.outage {
+        if let Some(outage) = &mut self.known.lock().unwrap().outage {
             outage.over = Some(Instant::now());
         }
     }
@@ -277,38 +291,42 @@ fn taken(answer: &Answer) -> Seen {
     Seen::Taken { name: told["username"].as_str().unwrap_or_default().to_owned(), roles }
 }
 
-/// Looks at one node until the end: whether it takes the witness, and how long it does not.
-pub(crate) async fn watch_logins(world: Arc<World>, nodes: Arc<Nodes>, place: usize) {
-    let mut refuses_since = None;
+/// Looks at one node until the end: whether it can read its users, and how long it cannot.
+pub(crate) async fn watch_reads(world: Arc<World>, nodes: Arc<Nodes>, place: usize) {
+    let mut blind_since = None;
     while Instant::now() < world.end {
-        let answer = nodes.ask(place, Method::GET, "/_security/_authenticate", &basic(WITNESS.0, WITNESS.1), None).await;
+        let asked = Instant::now();
+        let answer = nodes.ask(place, Method::GET, WITNESS, &admin(), None).await;
         let now = Instant::now();
         {
             let node = &mut nodes.known.lock().unwrap().nodes[place];
+            if asked.elapsed() > SLOW {
+                node.slow = Some(now);
+            }
             match answer.map(|answer| answer.status) {
                 Some(StatusCode::OK) => {
-                    node.took = Some(now);
-                    if let Some(since) = refuses_since.take() {
-                        println!("{} node {place} takes the witness again", clock());
+                    node.sees = Some(now);
+                    if let Some(since) = blind_since.take() {
+                        println!("{} node {place} reads its users again", clock());
                         world.report.lasted("a node without the security index", now.duration_since(since));
                     }
                 }
-                Some(StatusCode::UNAUTHORIZED) => {
-                    if refuses_since.is_none() {
-                        println!("{} node {place} refuses the witness", clock());
+                Some(status) => {
+                    if blind_since.is_none() {
+                        println!("{} node {place} cannot read its users: {status}", clock());
                     }
-                    node.refused = Some(now);
-                    refuses_since.get_or_insert(now);
+                    node.blind = Some(now);
+                    blind_since.get_or_insert(now);
                 }
-                other => {
-                    if node.silent < node.took {
-                        println!("{} node {place} does not say who the witness is: {other:?}", clock());
+                None => {
+                    if node.silent < node.sees {
+                        println!("{} node {place} says nothing", clock());
                     }
                     node.silent = Some(now);
                 }
             }
         }
-        sleep(Duration::from_millis(40)).await;
+        sleep(Duration::from_millis(75)).await;
     }
 }
 
@@ -317,10 +335,15 @@ pub(crate) async fn watch_writes(world: Arc<World>, nodes: Arc<Nodes>, place: us
     let body = json!({ "password_hash": format!("{{PBKDF2}}1000${}=${}=", "A".repeat(43), "A".repeat(43)), "roles": [] });
     let path = format!("/_security/user/{WRITTEN}-{place}?refresh=false");
     while Instant::now() < world.end {
+        let asked = Instant::now();
         let answer = nodes.ask(place, Method::PUT, &path, &admin(), Some(&body)).await;
-        if !answer.is_some_and(|answer| answer.status.is_success()) {
+        let written = answer.is_some_and(|answer| answer.status.is_success());
+        {
             let node = &mut nodes.known.lock().unwrap().nodes[place];
-            if !node.is_gone {
+            if asked.elapsed() > SLOW {
+                node.slow = Some(Instant::now());
+            }
+            if !written && !node.is_gone {
                 node.unwritten = Some(Instant::now());
             }
         }
