@@ -30,6 +30,8 @@ mod elasticsearch;
 mod gateway;
 #[path = "support/guide.rs"]
 mod guide;
+#[path = "chaos/health.rs"]
+mod health;
 #[path = "chaos/meddler.rs"]
 mod meddler;
 #[path = "chaos/nodes.rs"]

@@ -10,7 +10,7 @@ pub(crate) async fn watch(world: Arc<World>) {
     let mut before: BTreeMap<_, u64> = BTreeMap::new();
     while Instant::now() < world.end {
         let begun = Instant::now();
-        let phase = world.cluster.nodes().map_or("", |nodes| nodes.phase());
+        let phase = world.cluster.nodes().map_or("", |nodes| nodes.health().phase());
         let gateways = world.gateways.read().unwrap().clone();
         let mut now = BTreeMap::new();
         for gateway in &gateways {

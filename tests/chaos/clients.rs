@@ -150,6 +150,14 @@ async fn client(world: Arc<World>, gateway: Option<Server>, mut chance: Chance) 
     }
 }
 
+impl User {
+    /// Whether nothing has to be written for a request of his that was asked then: he stands in this period, has for a moment, and always has the same groups.
+    fn stands_for(&self, visit: &Visit, pace: &Pace) -> bool {
+        let stood = visit.stood.is_some_and(|(period, since)| period == self.period(pace) && since + A_FLIGHT <= visit.asked);
+        stood && visit.stood == self.stands && visit.place < STEADY
+    }
+}
+
 /// One request of a user, as it was asked.
 struct Visit {
     place: usize,
@@ -170,11 +178,15 @@ async fn visit(world: &Arc<World>, place: usize, gateway: Option<&Server>, chanc
         }
         let groups = user.groups;
         user.about[groups] += 1;
-        Visit { place, name: user.name.clone(), groups, known: user.known, stood: user.stands, asked: Instant::now() }
+        let visit = Visit { place, name: user.name.clone(), groups, known: user.known, stood: user.stands, asked: Instant::now() };
+        if user.known {
+            world.report.count("requests of known users");
+        }
+        if user.stands_for(&visit, &world.pace) {
+            world.report.count("requests of known users for whom nothing has to be written");
+        }
+        visit
     };
-    if visit.known {
-        world.report.count("requests of known users");
-    }
     if let Some(gateway) = gateway {
         through(world, gateway, &visit).await;
         return leave(&mut world.directory.users[place].lock().unwrap(), visit.groups);
@@ -215,7 +227,7 @@ async fn through(world: &World, gateway: &Server, visit: &Visit) {
     let identity = [("remote-user", name), ("remote-groups", GROUPS[visit.groups].0)];
     let answer = gateway.try_ask(http::Method::GET, "/_security/_authenticate", &identity, None).await;
     let sky = world.sky.lock().unwrap().clone();
-    let unwell = world.cluster.nodes().and_then(|nodes| nodes.is_unwell(asked));
+    let unwell = world.cluster.nodes().and_then(|nodes| nodes.health().is_unwell(asked));
     match answer {
         Ok(answer) if answer.status == 200 => {
             world.report.count("answered by the cluster through the gateway");
@@ -274,12 +286,10 @@ async fn ask(world: &World, user: &str, groups: &str, chance: &mut Chance) -> Op
 fn refused(world: &World, visit: &Visit, answer: Option<&Answer>) {
     let what = if visit.known { "failed answer" } else { "failed first login" };
     let sky = world.sky.lock().unwrap().clone();
-    // Who stands there in this period, has for a moment, and has always had the same groups needs no write.
     let stands = {
         let mut user = world.directory.users[visit.place].lock().unwrap();
         user.failed[visit.groups] = Some(Instant::now());
-        let stood = visit.stood.is_some_and(|(period, since)| period == user.period(&world.pace) && since + A_FLIGHT <= visit.asked);
-        stood && visit.stood == user.stands && visit.place < STEADY
+        user.stands_for(visit, &world.pace)
     };
     if visit.known {
         world.report.count("requests of known users that failed");
@@ -339,7 +349,7 @@ fn judge_roles(world: &World, visit: &Visit, standing: &BTreeSet<String>, when: 
         let user = world.directory.users[place].lock().unwrap();
         let others = (0..GROUPS.len()).filter(|other| *other != groups);
         let gave_up = others.clone().any(|other| user.failed[other].is_some_and(|at| at.elapsed() < Duration::from_secs(90)));
-        late = gave_up && world.cluster.nodes().is_some_and(|nodes| nodes.may_carry_out_late());
+        late = gave_up && world.cluster.nodes().is_some_and(|nodes| nodes.health().may_carry_out_late());
         others.filter_map(|other| if user.about[other] > 0 { Some(Duration::ZERO) } else { user.seen[other].map(|at| at.elapsed()) }).min()
     };
     let what = if excess > 0 { "excess roles" } else { "missing roles" };

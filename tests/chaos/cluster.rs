@@ -86,11 +86,11 @@ impl Cluster {
 
     /// Why elastauth could not do what a request asked then needed: with a write to the cluster, or without.
     pub(crate) fn excuse(&self, asked: Instant, writes: bool) -> Option<&'static str> {
-        self.nodes()?.excuse(asked, writes)
+        self.nodes()?.health().excuse(asked, writes)
     }
 
     /// What is known of its nodes, for a message.
     pub(crate) fn told(&self) -> String {
-        self.nodes().map(|nodes| format!("; {}", nodes.told())).unwrap_or_default()
+        self.nodes().map(|nodes| format!("; {}", nodes.health().told())).unwrap_or_default()
     }
 }

@@ -16,7 +16,7 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
     while Instant::now() + Duration::from_secs(2) < world.end {
         let place = usize::try_from(chance.below(STEADY as u64)).unwrap();
         // An administrator waits for a cluster that is whole.
-        let is_whole = world.cluster.nodes().is_none_or(|nodes| nodes.is_whole());
+        let is_whole = world.cluster.nodes().is_none_or(|nodes| nodes.health().is_whole());
         if is_whole && let Some(name) = world.directory.take_aside(place).await {
             let edit = [Edit::Delete, Edit::Superuser, Edit::OtherPassword][usize::try_from(chance.below(3)).unwrap()];
             match world.cluster.edit(&name, edit).await {

@@ -22,15 +22,16 @@ impl Outages {
     /// Until the end; the nodes come back, for they live longer than the clients.
     pub(crate) async fn run(mut self) -> TwoNodes {
         // Each kind once, from a place that the seed decides, and so on.
-        let mut kind = self.chance.below(6);
+        let mut kind = self.chance.below(7);
         sleep(Duration::from_secs(4)).await;
         while Instant::now() + LEAST < self.world.end {
-            match kind % 6 {
+            match kind % 7 {
                 0 => self.killed(1).await,
                 1 => self.stopped(1_000, 5_000).await,
                 2 => self.killed(MASTER).await,
                 3 => self.other_password().await,
                 4 => self.stutters().await,
+                5 => self.lost().await,
                 _ => self.stopped(11_000, 14_000).await,
             }
             kind += 1;
@@ -44,14 +45,30 @@ impl Outages {
         let what = ["the master is away: no writes", "a node was killed under a write"][which];
         self.world.report.weather(["the master killed -9", "the other node killed -9"][which]);
         let away = Duration::from_millis(self.chance.below(6_000));
-        self.nodes.outage_begins(which, what);
-        self.nodes.is_gone(which, true);
+        self.nodes.health().outage_begins(which, what, which == MASTER);
+        self.nodes.health().is_gone(which, true);
         self.cluster.nodes()[which].kill();
         sleep(away).await;
         self.cluster.nodes()[which].start_again().await;
-        self.nodes.is_gone(which, false);
+        self.nodes.health().is_gone(which, false);
         self.cluster.whole().await;
-        self.nodes.outage_is_over();
+        self.nodes.health().outage_is_over();
+    }
+
+    /// The node that is not the master starts and does not find it: it listens, and refuses everybody.
+    async fn lost(&mut self) {
+        self.world.report.weather("the other node did not find the master");
+        self.nodes.health().outage_begins(1, "a node was killed under a write", false);
+        self.nodes.health().is_gone(1, true);
+        self.cluster.nodes()[1].kill();
+        // Under another name no cluster takes it, though it knows the master's address from before.
+        self.cluster.nodes()[1].start_again_with(&["cluster.name=lost", "discovery.initial_state_timeout=1s"]).await;
+        sleep(Duration::from_millis(2_000 + self.chance.below(4_000))).await;
+        self.cluster.nodes()[1].kill();
+        self.cluster.nodes()[1].start_again().await;
+        self.nodes.health().is_gone(1, false);
+        self.cluster.whole().await;
+        self.nodes.health().outage_is_over();
     }
 
     /// It says nothing and closes nothing, as a node that swaps or collects garbage.
@@ -64,34 +81,34 @@ impl Outages {
             (_, true) => "the other node stopped for seconds",
             (_, false) => "the other node stopped for longer than a write is waited for",
         });
-        self.nodes.outage_begins(which, "a node hangs, and a write waits for both");
+        self.nodes.health().outage_begins(which, "a node hangs, and a write waits for both", true);
         self.cluster.nodes()[which].signal("STOP");
         sleep(lasts).await;
         self.cluster.nodes()[which].signal("CONT");
         self.cluster.whole().await;
-        self.nodes.outage_is_over();
+        self.nodes.health().outage_is_over();
     }
 
     /// A node that gets half of the time.
     async fn stutters(&mut self) {
         let which = usize::try_from(self.chance.below(2)).unwrap();
         self.world.report.weather("a node stutters");
-        self.nodes.outage_begins(which, "a node stutters, and a write waits for both");
+        self.nodes.health().outage_begins(which, "a node stutters, and a write waits for both", true);
         for _ in 0..4 + self.chance.below(8) {
             self.cluster.nodes()[which].signal("STOP");
             sleep(Duration::from_millis(100 + self.chance.below(500))).await;
             self.cluster.nodes()[which].signal("CONT");
             sleep(Duration::from_millis(200)).await;
         }
-        self.nodes.outage_is_over();
+        self.nodes.health().outage_is_over();
     }
 
     async fn other_password(&mut self) {
         self.world.report.weather("the service account has another password");
-        self.nodes.account_begins("the service account has another password");
+        self.nodes.health().account_begins("the service account has another password");
         self.nodes.set_password(SERVICE_USER, "another password").await;
         sleep(Duration::from_millis(1_000 + self.chance.below(4_000))).await;
         self.nodes.set_password(SERVICE_USER, &self.password).await;
-        self.nodes.account_is_over();
+        self.nodes.health().account_is_over();
     }
 }

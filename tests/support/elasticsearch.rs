@@ -73,7 +73,13 @@ impl Elasticsearch {
 
     /// Starts it again with what it had stored, at the address that its settings fix.
     pub(crate) async fn start_again(&mut self) {
-        self.process = spawn(&self.home, &self.settings);
+        self.start_again_with(&[]).await;
+    }
+
+    /// The same with further settings for this time.
+    pub(crate) async fn start_again_with(&mut self, further: &[&str]) {
+        let settings: Vec<String> = self.settings.iter().cloned().chain(further.iter().map(|one| (*one).to_owned())).collect();
+        self.process = spawn(&self.home, &settings);
         assert_eq!(port_of(&mut self.process).await, self.port);
     }
 
