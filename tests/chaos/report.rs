@@ -1,6 +1,6 @@
 //! What is counted, and what is allowed.
 
-use crate::World;
+use crate::{World, nodes::ON_ITS_WAY};
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -116,6 +116,11 @@ impl Report {
             if !told.is_empty() {
                 verdict.push(format!("{what}: {}", told.len()));
             }
+        }
+        // A moment of some milliseconds, once in a password period: more than that would be something else.
+        let on_its_way: u64 = counts.allowed.iter().filter(|(what, _)| what.ends_with(ON_ITS_WAY)).map(|(_, count)| count).sum();
+        if on_its_way * 1_000 > counts.numbers.get("used at once").copied().unwrap_or_default() {
+            verdict.push(format!("{on_its_way} times {ON_ITS_WAY}"));
         }
         if counts.numbers.get("granted").copied().unwrap_or_default() < 100 {
             verdict.push("too few answers to say anything".to_owned());
