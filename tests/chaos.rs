@@ -165,6 +165,7 @@ async fn nobody_ever_notices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "two nodes, three replicas and their clients want two processors for themselves: cargo xtask chaos --cluster real"]
 async fn nobody_notices_what_two_real_nodes_go_through() {
     let _turn = TURN.lock().await;
     let run = Run::new(45, " --cluster real");

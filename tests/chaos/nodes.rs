@@ -126,6 +126,13 @@ impl Nodes {
         if answer.is_some_and(|answer| answer.status.is_success()) { Edited::Done } else { Edited::Unknown }
     }
 
+    /// The password period for which a user stands there.
+    pub(crate) async fn period(&self, name: &str) -> Option<u64> {
+        let answer =
+            self.order(0, Method::GET, &format!("/_security/user/{name}"), None).await.filter(|answer| answer.status == StatusCode::OK)?;
+        answer.json()[name]["metadata"]["elastauth"]["epoch"].as_u64()
+    }
+
     /// Gives the service account a password, as the administrator, as often as it takes.
     pub(crate) async fn set_password(&self, account: &str, password: &str) {
         let (path, body) = (format!("/_security/user/{account}/_password"), json!({ "password": password }));

@@ -19,8 +19,10 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         rest = others;
     }
     anyhow::ensure!(rest.is_empty(), "{} wants a value", rest.join(" "));
-    let mut command =
-        shell::command("cargo", &["test", "--features", "real-parts", "--test", "chaos", "--", "--nocapture", "--exact", form]);
+    let mut command = shell::command(
+        "cargo",
+        &["test", "--features", "real-parts", "--test", "chaos", "--", "--nocapture", "--include-ignored", "--exact", form],
+    );
     command.envs(numbers.into_iter().map(|(name, number)| (name, number.to_string())));
     shell::run(&mut command)
 }
