@@ -346,7 +346,7 @@ async fn stands_in_an_older_period(world: &World, visit: &Visit) -> bool {
     };
     let may_be_late = gave_up && nodes.health().may_carry_out_late();
     let stands = nodes.period(&visit.name).await;
-    may_be_late && stands < Some(world.directory.users[visit.place].lock().unwrap().period(&world.pace))
+    may_be_late && stands.is_some_and(|stands| stands < world.directory.users[visit.place].lock().unwrap().period(&world.pace))
 }
 
 /// Holds the roles that stand in the cluster against those that the request's groups give.
