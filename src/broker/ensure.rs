@@ -161,8 +161,9 @@ impl Ensure {
 
     /// The user stands as he should, and that is remembered.
     async fn stood(&self, document: &Document, boarding: Boarding) -> Agreement {
-        let boarding = self.landed(document, boarding).await;
-        if !self.is_vouched_for(&boarding) {
+        let (boarding, waited) = self.landed(document, boarding).await;
+        // What was seen before a wait answers those who wait and is not remembered: a contradiction of meanwhile went to the boarding that is over.
+        if !self.is_vouched_for(&boarding) && !waited {
             self.ledger.confirmed(&boarding, self.clock.now());
             self.metrics.remembered(self.ledger.len());
         }
@@ -171,10 +172,10 @@ impl Ensure {
 
     /// Waits until another replica's write has landed, as far as that is heard of. What stands may be that very write, seen at one copy of the index before the other
     /// ones have it; a node that reads one of those would refuse the login.
-    async fn landed(&self, document: &Document, mut boarding: Boarding) -> Boarding {
-        for _ in 0..LOOKS {
+    async fn landed(&self, document: &Document, mut boarding: Boarding) -> (Boarding, bool) {
+        for look in 0..LOOKS {
             if !self.ledger.others_write(&boarding, self.clock.now()) {
-                break;
+                return (boarding, look > 0);
             }
             sleep(BETWEEN_LOOKS).await;
             // One flight, one boarding: the old one ends before the new one begins.
@@ -184,7 +185,7 @@ impl Ensure {
                 boarding.keep_to_ourselves();
             }
         }
-        boarding
+        (boarding, true)
     }
 
     /// What a flight would find and do. It asks, and changes nothing.
