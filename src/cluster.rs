@@ -30,7 +30,13 @@ use bytes::Bytes;
 use call::{Ask, Caller, Timeouts};
 use http::{HeaderValue, Method, StatusCode, Uri, uri::Scheme};
 use nodes::{Node, Nodes};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use zeroize::Zeroizing;
 
 /// Settings of this floor.
@@ -170,14 +176,19 @@ impl Cluster {
         self.inner.caller.read(&get(Call::Authenticate, "/_security/_authenticate", authorization), wire::Answer::whoami).await
     }
 
-    /// The same, and refused is who is refused by every node that answers: one without its security index refuses everybody.
+    /// The same, and refused is only whom no node takes: one without its security index refuses everybody.
     ///
     /// # Errors
-    /// As with [`Self::authenticate`]; also where the last node that was asked gives no answer.
+    /// As with [`Self::authenticate`], where no node has said anything at all.
     pub async fn authenticate_anywhere(&self, authorization: &HeaderValue) -> Result<Whoami, CallError> {
         let ask = get(Call::Authenticate, "/_security/_authenticate", authorization);
-        match self.inner.caller.read(&ask, wire::Answer::somebody).await {
-            Err(error) if error.status() == Some(StatusCode::UNAUTHORIZED) => Ok(Whoami::Refused),
+        let refused = AtomicBool::new(false);
+        let understand = |answer: &wire::Answer| {
+            refused.fetch_or(answer.status == StatusCode::UNAUTHORIZED, Ordering::Relaxed);
+            answer.somebody()
+        };
+        match self.inner.caller.read(&ask, understand).await {
+            Err(_) if refused.load(Ordering::Relaxed) => Ok(Whoami::Refused),
             told => told,
         }
     }

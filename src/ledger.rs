@@ -39,6 +39,8 @@ const UNHEARD: Duration = Duration::from_secs(10);
 /// How long a write that has begun counts as under way in a store: it has 10 s, and one that was given up may be applied until the cluster's own time-outs
 /// have passed (90 s).
 const FLUX: Duration = Duration::from_secs(100);
+/// How long another replica's write is waited for. A cluster writes a user in tens of milliseconds; of one that takes longer only its replica knows the end.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 
 /// A fingerprint with which no user stands: told to other replicas, it contradicts whatever they remember.
 const NO_FINGERPRINT: Fingerprint = Fingerprint([0; 16]);
@@ -226,6 +228,15 @@ impl Ledger {
             Store::Redis(redis) => boarding.expected = redis.begin_write(&boarding.aim, now).await,
             Store::File(file) => file.begin_write(&boarding.aim, now).await,
         }
+    }
+
+    /// Whether another replica writes this user just now, as far as is known here: it was heard during this flight, or found in the store when the flight began.
+    #[must_use]
+    pub fn others_write(&self, boarding: &Boarding, now: Timestamp) -> bool {
+        let found = boarding.vouched.as_ref().and_then(|found| found.fact).filter(|fact| fact.kind == Kind::InFlux);
+        // A write that began longer ago hangs, or was lost with its replica. One that has begun in the future comes from a clock that is ahead.
+        let begun = found.is_some_and(|fact| now.since(fact.at).is_none_or(|age| age < UNDER_WAY));
+        begun || lock(&self.front.aloft).get(&boarding.aim.user).is_some_and(|aloft| aloft.others_write)
     }
 
     /// The user was written.
@@ -420,6 +431,8 @@ impl Kept {
 struct Aloft {
     fingerprint: Fingerprint,
     contradicted: bool,
+    /// Another replica has begun or ended a write meanwhile, whatever it writes.
+    others_write: bool,
 }
 
 impl Front {
@@ -449,7 +462,7 @@ impl Front {
     }
 
     fn board(self: &Arc<Self>, aim: Aim) -> Boarding {
-        lock(&self.aloft).insert(aim.user.clone(), Aloft { fingerprint: aim.fingerprint, contradicted: false });
+        lock(&self.aloft).insert(aim.user.clone(), Aloft { fingerprint: aim.fingerprint, contradicted: false, others_write: false });
         let phase = self.phase.load(Ordering::Acquire);
         let stored = self.stored(&aim.user, aim.fingerprint);
         Boarding { aim, vouched: None, expected: Expected::Unknown, stored, unsure: false, phase, front: Arc::clone(self) }
@@ -521,8 +534,9 @@ impl Front {
     /// Another replica writes this user, or has: what is remembered of him is believed no more, unless it is the same. Says whether anything was remembered.
     fn contradict(&self, user: &Username, theirs: Fingerprint) -> bool {
         let mut aloft = lock(&self.aloft);
-        if let Some(flight) = aloft.get_mut(user).filter(|flight| flight.fingerprint != theirs) {
-            flight.contradicted = true;
+        if let Some(flight) = aloft.get_mut(user) {
+            flight.others_write = true;
+            flight.contradicted |= flight.fingerprint != theirs;
         }
         let kept = self.entries.get(user);
         let other = kept.as_ref().is_some_and(|kept| match kept.entry {

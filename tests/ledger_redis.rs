@@ -17,6 +17,8 @@
 mod checks;
 #[path = "support/house.rs"]
 mod house;
+#[path = "ledger_redis/in_the_air.rs"]
+mod in_the_air;
 #[path = "support/process.rs"]
 mod process;
 #[path = "support/redis.rs"]

@@ -9,11 +9,12 @@
 #[path = "support/real.rs"]
 mod support;
 #[path = "support/two_nodes.rs"]
+#[allow(dead_code, reason = "each test binary uses its own share")]
 mod two_nodes;
 
 use http::StatusCode;
 use std::time::Duration;
-use support::{elastauth::Elastauth, free_port, http::Server};
+use support::{elastauth::Elastauth, elasticsearch, free_port, http::Server};
 use tokio::time::{Instant, sleep};
 use two_nodes::TwoNodes;
 

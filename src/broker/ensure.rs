@@ -33,7 +33,7 @@ use std::{
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{info, warn};
 use zeroize::Zeroizing;
@@ -43,6 +43,10 @@ const CONVERSATIONS: usize = 64;
 const OF_STRANGERS: usize = 48;
 /// How long a flight queues for a place. Whoever waited longer would get it when the request that wanted it is about to give up.
 const QUEUE: Duration = Duration::from_secs(1);
+
+/// How often and how long apart the store is asked whether another replica's write has landed: for a second.
+const LOOKS: u32 = 25;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(40);
 
 /// Everything that a flight needs.
 #[derive(Debug)]
@@ -130,11 +134,7 @@ impl Ensure {
         // Whoever queues for a write keeps nobody from asking: writes that hang must not hold up those who have only to be confirmed.
         drop(conversation);
         let ours = match answer {
-            Answer::Stands(_) => {
-                self.ledger.confirmed(&boarding, self.clock.now());
-                self.metrics.remembered(self.ledger.len());
-                return Ok(Agreement::Stood);
-            }
+            Answer::Stands(_) => return Ok(self.stood(document, boarding).await),
             Answer::LogsIn => true,
             Answer::Refused => false,
         };
@@ -146,9 +146,7 @@ impl Ensure {
         let (found, reason) = looked?;
         let reason = reason?;
         if !ours && self.stands_after_all(document, &password, found.as_ref()).await? {
-            self.ledger.confirmed(&boarding, self.clock.now());
-            self.metrics.remembered(self.ledger.len());
-            return Ok(Agreement::Stood);
+            return Ok(self.stood(document, boarding).await);
         }
         if !may_write(self.clock.now()) {
             return Ok(Agreement::TooLate);
@@ -161,6 +159,35 @@ impl Ensure {
             return Err(BrokerError::NewUsers);
         }
         self.write(document, &mut boarding, &password, hash, reason).await.map(|()| Agreement::Written(reason))
+    }
+
+    /// The user stands as he should, and that is remembered.
+    async fn stood(&self, document: &Document, boarding: Boarding) -> Agreement {
+        let (boarding, waited) = self.landed(document, boarding).await;
+        // What was seen before a wait answers those who wait and is not remembered: a contradiction of meanwhile went to the boarding that is over.
+        if !self.is_vouched_for(&boarding) && !waited {
+            self.ledger.confirmed(&boarding, self.clock.now());
+            self.metrics.remembered(self.ledger.len());
+        }
+        Agreement::Stood
+    }
+
+    /// Waits until another replica's write has landed, as far as that is heard of. What stands may be that very write, seen at one copy of the index before the other
+    /// ones have it; a node that reads one of those would refuse the login.
+    async fn landed(&self, document: &Document, mut boarding: Boarding) -> (Boarding, bool) {
+        for look in 0..LOOKS {
+            if !self.ledger.others_write(&boarding, self.clock.now()) {
+                return (boarding, look > 0);
+            }
+            sleep(BETWEEN_LOOKS).await;
+            // One flight, one boarding: the old one ends before the new one begins.
+            drop(boarding);
+            boarding = self.ledger.board(document.aim()).await;
+            if self.doubts.about(document.identity().user(), self.clock.now()) {
+                boarding.keep_to_ourselves();
+            }
+        }
+        (boarding, true)
     }
 
     /// What a flight would find and do. It asks, and changes nothing.

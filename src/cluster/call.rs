@@ -118,7 +118,7 @@ impl Caller {
         while let Some(turn) = self.nodes.next(&mut round, Purpose::Read) {
             let deadline = end.min(Instant::now() + attempt);
             match self.attempt(turn, ask, deadline, deadline, &understand).await {
-                Err(error) if error.is_worth_another_node() && Instant::now() < end => last = Some(error),
+                Err(error) if error.is_worth_another_node() && Instant::now() < end => last = Some(error.after(last)),
                 done => return done,
             }
         }
@@ -135,7 +135,7 @@ impl Caller {
         while let Some(turn) = self.nodes.next(&mut round, Purpose::Write) {
             let departure = deadline.min(Instant::now() + self.timeouts.departure);
             match self.attempt(turn, ask, departure, deadline, &understand).await {
-                Err(error) if (error.is_not_sent() || error.is_refusal()) && Instant::now() < deadline => last = Some(error),
+                Err(error) if (error.is_not_sent() || error.is_refusal()) && Instant::now() < deadline => last = Some(error.after(last)),
                 done => return done,
             }
         }

@@ -180,6 +180,15 @@ impl CallError {
         matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 
+    /// The error of a call that has asked several nodes, of which this one was asked last. Refused is who was refused by all: where another one had no answer, that is
+    /// what is told, for the refusal is most likely a sign of the same trouble.
+    pub(super) fn after(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) if self.is_refusal() && !before.is_refusal() => before,
+            Some(_) | None => self,
+        }
+    }
+
     /// Whether the request never left, so that even a write may go elsewhere.
     pub(super) fn is_not_sent(&self) -> bool {
         matches!(self, Self::NotSent { .. })

@@ -73,8 +73,19 @@ impl Elasticsearch {
 
     /// Starts it again with what it had stored, at the address that its settings fix.
     pub(crate) async fn start_again(&mut self) {
-        self.process = spawn(&self.home, &self.settings);
+        self.start_again_with(&[]).await;
+    }
+
+    /// The same with further settings for this time.
+    pub(crate) async fn start_again_with(&mut self, further: &[&str]) {
+        let settings: Vec<String> = self.settings.iter().cloned().chain(further.iter().map(|one| (*one).to_owned())).collect();
+        self.process = spawn(&self.home, &settings);
         assert_eq!(port_of(&mut self.process).await, self.port);
+    }
+
+    /// Stops it without closing anything (`STOP`), or lets it go on (`CONT`).
+    pub(crate) fn signal(&self, signal: &str) {
+        self.process.signal(signal);
     }
 
     /// How to ask it.
@@ -147,9 +158,14 @@ impl Elasticsearch {
     /// Makes a service account with the minimal role; returns its password.
     pub(crate) async fn service_account(&self, name: &str) -> String {
         let password = format!("password-of-{name}");
+        self.service_account_with(name, &password).await;
+        password
+    }
+
+    /// The same with this password.
+    pub(crate) async fn service_account_with(&self, name: &str, password: &str) {
         self.put("/_security/role/elastauth", &json!({ "cluster": MINIMAL })).await;
         self.put(&format!("/_security/user/{name}"), &json!({ "password": password, "roles": ["elastauth"] })).await;
-        password
     }
 
     /// Makes an API key with the minimal rights; returns its encoded form.

@@ -1,6 +1,6 @@
 //! A real cluster of two nodes, one of which can be killed and brought back.
 
-use super::support::{
+use super::{
     elasticsearch::{Elasticsearch, admin},
     free_port,
 };
@@ -43,6 +43,11 @@ impl TwoNodes {
         &self.nodes[1]
     }
 
+    /// Both, the master first. It is the only one of the two that may be master, for of two nodes one has the say.
+    pub(crate) fn nodes(&mut self) -> &mut [Elasticsearch; 2] {
+        &mut self.nodes
+    }
+
     /// As a power cut would.
     pub(crate) fn kill_master(&mut self) {
         self.nodes[0].kill();
@@ -53,7 +58,8 @@ impl TwoNodes {
         self.nodes[0].start_again().await;
     }
 
-    async fn whole(&self) {
+    /// Waits until both are in the cluster and the security index stands on both.
+    pub(crate) async fn whole(&self) {
         let end = Instant::now() + Duration::from_mins(1);
         loop {
             let path = "/_cluster/health/.security?wait_for_nodes=2&wait_for_status=green&timeout=3s";

@@ -22,8 +22,9 @@ cargo xtask fuzz [--seconds N]  bent tokens and answers from a new seed, for a m
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, metrics, million, tokens, first, newcomers, rotation,
                              redis, recheck, crowd, build
 cargo xtask interleavings    tests/interleavings.rs with more steps, for minutes; --broken lets it find broken variants of the program
-cargo xtask chaos [--seconds N] [--seed S]
-                             replicas, Redis and a cluster with all their troubles at once, for N seconds (30)";
+cargo xtask chaos [--seconds N] [--seed S] [--cluster real]
+                             replicas, Redis and a cluster with all their troubles at once, for N seconds; --cluster real
+                             kills and stops the nodes of a real one instead of bending a stand-in";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

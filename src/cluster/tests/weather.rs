@@ -180,12 +180,23 @@ async fn a_login_that_is_asked_about_anywhere_is_refused_where_all_refuse_it() {
     }
     two.behave(Manner::answer(401, "{}"));
     assert_eq!(cluster.authenticate_anywhere(&credential).await.unwrap(), Whoami::Refused);
-    two.behave(Manner::answer(503, "{}"));
-    let mut ends: Vec<_> = Vec::new();
+    // A node that is gone says nothing, and the refusal stands: whoever could read the user is among those who were asked.
+    let beside_a_dead_one = client(&[nobody().await, one.addr]);
     for _ in 0..4 {
-        ends.push(cluster.authenticate_anywhere(&credential).await.is_err());
+        assert_eq!(beside_a_dead_one.authenticate_anywhere(&credential).await.unwrap(), Whoami::Refused);
     }
-    assert!(ends.contains(&true), "the last to be asked said nothing");
+    one.behave(Manner::answer(503, "{}"));
+    assert!(beside_a_dead_one.authenticate_anywhere(&credential).await.is_err());
+}
+
+#[tokio::test]
+async fn the_account_is_at_fault_only_where_no_node_has_another_trouble() {
+    let (one, two) = (Stub::start(Manner::answer(401, "{}")).await, Stub::start(Manner::answer(503, "{}")).await);
+    let cluster = client(&[one.addr, two.addr]);
+    // Whichever of them is asked first.
+    for _ in 0..4 {
+        assert_eq!(told(cluster.read_user(&joe()).await), "503 -");
+    }
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ pub enum Misbehaviour {
     Status(StatusCode),
     /// Applied, then 500: clearing the caches failed after the write.
     AppliedThen500,
+    /// Applied, and answered this much later: a write that the other copies of the index do not have yet.
+    AppliedThenDelay(Duration),
     /// Never answers, applies nothing.
     Hang,
     /// Answers well, but this much later. The next fault of the list applies as well.

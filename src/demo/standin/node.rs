@@ -184,6 +184,11 @@ impl Node {
                 done if done.status.is_success() => (envelope(StatusCode::INTERNAL_SERVER_ERROR, &name, path), Course::Whole),
                 refusal => (refusal, Course::Whole),
             },
+            Some(M::AppliedThenDelay(time)) => {
+                let done = perform();
+                tokio::time::sleep(time).await;
+                (done, Course::Whole)
+            }
             Some(M::Hang) => {
                 self.end().await;
                 return Err(cut());
