@@ -44,9 +44,8 @@ const OF_STRANGERS: usize = 48;
 /// How long a flight queues for a place. Whoever waited longer would get it when the request that wanted it is about to give up.
 const QUEUE: Duration = Duration::from_secs(1);
 
-/// How often and how long apart the store is asked whether another replica's write has landed: for a second.
-const LOOKS: u32 = 25;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(40);
+/// How long apart the store is asked whether another replica's write has landed, in milliseconds: most do within tens of them, and none is waited for longer than a second.
+const BETWEEN_LOOKS: [u64; 5] = [30, 60, 120, 240, 480];
 
 /// Everything that a flight needs.
 #[derive(Debug)]
@@ -175,11 +174,13 @@ impl Ensure {
     /// Waits until another replica's write has landed, as far as that is heard of. What stands may be that very write, seen at one copy of the index before the other
     /// ones have it; a node that reads one of those would refuse the login.
     async fn landed(&self, document: &Document, mut boarding: Boarding) -> (Boarding, bool) {
-        for look in 0..LOOKS {
+        let mut waited = false;
+        for pause in BETWEEN_LOOKS {
             if !self.ledger.others_write(&boarding, self.clock.now()) {
-                return (boarding, look > 0);
+                break;
             }
-            sleep(BETWEEN_LOOKS).await;
+            sleep(Duration::from_millis(pause)).await;
+            waited = true;
             // One flight, one boarding: the old one ends before the new one begins.
             drop(boarding);
             boarding = self.ledger.board(document.aim()).await;
@@ -187,7 +188,7 @@ impl Ensure {
                 boarding.keep_to_ourselves();
             }
         }
-        (boarding, true)
+        (boarding, waited)
     }
 
     /// What a flight would find and do. It asks, and changes nothing.

@@ -436,7 +436,9 @@ impl<'a> World<'a> {
     /// not by time; only a flight that sleeps cannot be told from one that is slow, and gets a moment.
     async fn settle(&self) {
         let (mut calm, mut turns, mut moved) = (0_u32, 0_u32, 0);
-        let patience = if self.is_near_a_boundary() { 1_000 } else { 1_000_000 };
+        // With Redis a flight may wait anywhere for another replica's write.
+        let may_sleep = self.is_near_a_boundary() || self.stage.setting.redis.is_some();
+        let patience = if may_sleep { 1_000 } else { 1_000_000 };
         // What is told in the background is not in hand by name.
         let enough = if self.stage.setting.redis.is_some() { 20 } else { 12 };
         while calm < enough {
@@ -491,6 +493,7 @@ impl<'a> World<'a> {
 
     /// The cluster does its part until nobody waits any more.
     async fn undisturbed(&mut self) -> Result<(), String> {
+        let mut waited = 0;
         for _ in 0..200 {
             self.rest().await?;
             let told = self.redis().next().next();
@@ -514,7 +517,11 @@ impl<'a> World<'a> {
                     return Ok(());
                 }
                 // At a boundary.
-                None if self.stage.setting.redis.is_some() => self.pass(LEAP).await,
+                // Or for another replica's write, a second at most. What is waited for longer is a connection, in times that chance draws.
+                None if self.stage.setting.redis.is_some() => {
+                    self.pass(if waited < 1_500 { 250 } else { LEAP }).await;
+                    waited += 250;
+                }
                 None => self.pass(self.stage.setting.grace.max(50)).await,
             }
         }
