@@ -239,6 +239,11 @@ impl Ledger {
         begun || lock(&self.front.aloft).get(&boarding.aim.user).is_some_and(|aloft| aloft.others_write)
     }
 
+    /// The user stands as this flight wants it: what is remembered otherwise is over, even if the flight has still to wait.
+    pub fn outdated(&self, boarding: &Boarding) {
+        let _known = self.front.contradict(&boarding.aim.user, boarding.aim.fingerprint);
+    }
+
     /// The user was written.
     pub fn written(&self, boarding: &Boarding, now: Timestamp) {
         self.stands(boarding, now, true);

@@ -179,6 +179,7 @@ impl Ensure {
             if !self.ledger.others_write(&boarding, self.clock.now()) {
                 break;
             }
+            self.ledger.outdated(&boarding);
             sleep(Duration::from_millis(pause)).await;
             waited = true;
             // One flight, one boarding: the old one ends before the new one begins.
