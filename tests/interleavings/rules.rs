@@ -88,15 +88,25 @@ pub(crate) struct Rules {
     lives: BTreeSet<Life>,
     /// Changes so far.
     pub(crate) changes: u64,
-    /// Who has not been told of the last change of a user, by whom it was, and its number. Nobody tells of what an administrator does.
-    untold: BTreeMap<(Life, String), (Option<Life>, u64)>,
+    /// Who has not been told of the last change of a user. Nobody tells of what an administrator does.
+    untold: BTreeMap<(Life, String), Untold>,
+}
+
+/// A change of which a replica has not been told.
+#[derive(Debug, Clone, Copy)]
+struct Untold {
+    by: Option<Life>,
+    /// Its number.
+    change: u64,
+    /// When any replica had last seen what stood before: whoever was told of that may believe it for as long as the one who saw it.
+    seen: Option<u64>,
 }
 
 impl Hash for Rules {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (&self.seen, &self.unheard, &self.author, &self.in_use, &self.looks).hash(state);
-        for (whose, (by, _)) in &self.untold {
-            (whose, by).hash(state);
+        for (whose, untold) in &self.untold {
+            (whose, untold.by, untold.seen).hash(state);
         }
     }
 }
@@ -112,6 +122,11 @@ pub(crate) fn roles_of(groups: &str) -> Vec<&'static str> {
         }
     }
     roles
+}
+
+/// When any replica has last seen this user in the cluster.
+fn last_seen(seen: &BTreeMap<(Life, String), Seen>, user: &str) -> Option<u64> {
+    seen.iter().filter(|((_, whose), _)| whose == user).map(|(_, seen)| seen.at).max()
 }
 
 impl Rules {
@@ -134,13 +149,14 @@ impl Rules {
     pub(crate) fn began(&mut self, life: Life) {
         self.lives.insert(life);
         for (user, author) in &self.author {
-            self.untold.insert((life, user.clone()), (author.life(), self.changes));
+            let untold = Untold { by: author.life(), change: self.changes, seen: last_seen(&self.seen, user) };
+            self.untold.insert((life, user.clone()), untold);
         }
     }
 
     /// A replica hears that another one has changed a user, when the cluster had seen so many changes.
     pub(crate) fn told(&mut self, life: Life, by: Life, after: u64) {
-        self.untold.retain(|(whose, _), (author, change)| *whose != life || *author != Some(by) || *change > after);
+        self.untold.retain(|(whose, _), untold| *whose != life || untold.by != Some(by) || untold.change > after);
     }
 
     /// A replica has ended: what it knew is gone with it, and whoever uses its logins goes on.
@@ -205,8 +221,9 @@ impl Rules {
     pub(crate) fn changed(&mut self, user: &str, by: Author) {
         self.author.insert(user.to_owned(), by);
         self.changes += 1;
+        let untold = Untold { by: by.life(), change: self.changes, seen: last_seen(&self.seen, user) };
         for life in self.lives.iter().filter(|life| by.life() != Some(**life)) {
-            self.untold.insert((*life, user.to_owned()), (by.life(), self.changes));
+            self.untold.insert((*life, user.to_owned()), untold);
         }
         let note = |life: Life, changed: &mut Changed| match by {
             Author::Adrift(whose) if whose == life => changed.by_own_adrift = true,
@@ -263,7 +280,10 @@ impl Rules {
     /// Whether nobody has told this replica of the last change, and some replica's look of before is not too old to be believed.
     fn is_untold(&self, by: Life, user: &str, now: u64) -> bool {
         let believed = |seen: &Seen| (seen.changed.by_others || seen.changed.by_own_adrift) && now - seen.at < self.bounds.expiration;
-        self.untold.contains_key(&(by, user.to_owned())) && self.seen.iter().any(|((_, whose), seen)| whose == user && believed(seen))
+        self.untold.get(&(by, user.to_owned())).is_some_and(|untold| {
+            untold.seen.is_some_and(|seen| now - seen < self.bounds.expiration)
+                || self.seen.iter().any(|((_, whose), seen)| whose == user && believed(seen))
+        })
     }
 
     /// Where nothing goes wrong, a replica puts right what its own slow write has done to a later period, even if nobody waits for it any more.
