@@ -41,6 +41,8 @@ pub(crate) struct Command {
     /// Which connection of its replica it came by.
     connection: u64,
     came: u64,
+    /// How many changes the cluster had seen by then: what it says is of no later.
+    after: u64,
     /// Its place among all that came.
     order: u64,
     /// The caller still waits.
@@ -84,7 +86,7 @@ pub(crate) struct Letter {
     pub(crate) by: Option<CallName>,
     /// Whether it says that a user is written, and not that he stands as he did.
     pub(crate) is_news: bool,
-    /// How many changes the cluster had seen by then.
+    /// How many changes the cluster had seen when it was sent.
     pub(crate) after: u64,
 }
 
@@ -253,7 +255,8 @@ impl State {
         let name = (life, *number);
         let (answer, told) = oneshot::channel();
         let waits = self.commands.values().any(|command| command.connection == connection);
-        self.commands.insert(name, Command { words, connection, came: self.now, order: self.moved, awaited: true, answer });
+        self.commands
+            .insert(name, Command { words, connection, came: self.now, after: self.changes, order: self.moved, awaited: true, answer });
         // Beats come through by themselves, where nothing stands before them.
         if is_beat && !waits {
             self.run(name, true);
@@ -272,7 +275,7 @@ impl State {
     /// Does what a command says, and answers, or cuts the connection. Beats that stood behind it come through as well.
     pub(crate) fn run(&mut self, name: CallName, answers: bool) -> Option<Value> {
         let command = self.commands.remove(&name)?;
-        let value = self.perform(name, &command.words);
+        let value = self.perform(name, &command.words, command.after);
         let told = value.clone();
         if answers {
             // Whoever has hung up does not hear it.
@@ -301,7 +304,7 @@ impl State {
         self.commands.retain(|_, command| command.connection != connection);
     }
 
-    fn perform(&mut self, name: CallName, words: &[Vec<u8>]) -> Value {
+    fn perform(&mut self, name: CallName, words: &[Vec<u8>], after: u64) -> Value {
         match words[0].as_slice() {
             b"GET" => self.lying(&words[1]).map_or(Value::Nothing, Value::Text),
             b"SET" => {
@@ -314,14 +317,14 @@ impl State {
             b"PUBLISH" => {
                 let (text, by) = (words[2].clone(), (words[2].len() != BEAT).then_some(name));
                 let is_news = by.is_some() && text.len() < STANDS;
-                self.publish(&Letter { text, by, is_news, after: self.changes });
+                self.publish(&Letter { text, by, is_news, after });
                 Value::Number(1)
             }
             b"EVAL" => {
                 let script = String::from_utf8(words[1].clone()).unwrap();
                 let keys: usize = String::from_utf8_lossy(&words[2]).parse().unwrap();
                 let (keys, arguments) = words[3..].split_at(keys);
-                script::run(&script, keys, arguments, &mut |words| self.perform(name, &words))
+                script::run(&script, keys, arguments, &mut |words| self.perform(name, &words, after))
             }
             other => panic!("no such command: {}", String::from_utf8_lossy(other)),
         }
