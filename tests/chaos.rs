@@ -3,8 +3,8 @@
 //!
 //! The cluster is a stand-in, which is fast and has every fault that one can think of, or two real nodes that are killed, stopped and brought back.
 //!
-//! `cargo xtask chaos --seconds 300 --seed 7` runs it for longer, with `--cluster real` on the real nodes; without anything it is short. The seed decides what happens and in which order; what meets what is up to
-//! the machine.
+//! `cargo xtask chaos --seconds 300 --seed 7` runs it for longer, with `--cluster real` on the real nodes; without anything it is short. The seed decides what happens and
+//! in which order; what meets what is up to the machine.
 
 #![allow(
     missing_docs,

@@ -160,8 +160,8 @@ impl Directory {
     /// Whether a write for him may have been given up lately that a real cluster carries out late; one with other groups than these, if any are given.
     pub(crate) fn gave_up(&self, place: usize, but: Option<usize>) -> bool {
         let user = self.users[place].lock().unwrap();
-        let failed = (0..GROUPS.len()).filter(|groups| Some(*groups) != but).filter_map(|groups| user.failed[groups]);
-        failed.into_iter().any(|at| at.elapsed() < CARRIED_OUT_LATE)
+        let carried_out_late = |groups: usize| user.failed[groups].is_some_and(|at| at.elapsed() < CARRIED_OUT_LATE);
+        (0..GROUPS.len()).any(|groups| Some(groups) != but && carried_out_late(groups))
     }
 }
 
