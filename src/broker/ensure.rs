@@ -44,8 +44,9 @@ const OF_STRANGERS: usize = 48;
 /// How long a flight queues for a place. Whoever waited longer would get it when the request that wanted it is about to give up.
 const QUEUE: Duration = Duration::from_secs(1);
 
-/// How often and how long apart the store is asked whether another replica's write has landed: for a second.
-const LOOKS: u32 = 25;
+/// How often and how long apart the store is asked whether another replica's write has landed: for half a second. A mark may stay when its
+/// write has landed, and the wait is in vain: after the grace of a new period it must leave time for the answer.
+const LOOKS: u32 = 12;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(40);
 
 /// Everything that a flight needs.
