@@ -40,7 +40,7 @@ const UNHEARD: Duration = Duration::from_secs(10);
 /// have passed (90 s).
 const FLUX: Duration = Duration::from_secs(100);
 /// How long another replica's write is waited for. A cluster writes a user in tens of milliseconds; of one that takes longer only its replica knows the end.
-const UNDER_WAY: Duration = Duration::from_secs(1);
+const UNDER_WAY: Duration = Duration::from_millis(500);
 
 /// A fingerprint with which no user stands: told to other replicas, it contradicts whatever they remember.
 const NO_FINGERPRINT: Fingerprint = Fingerprint([0; 16]);

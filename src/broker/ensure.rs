@@ -44,8 +44,9 @@ const OF_STRANGERS: usize = 48;
 /// How long a flight queues for a place. Whoever waited longer would get it when the request that wanted it is about to give up.
 const QUEUE: Duration = Duration::from_secs(1);
 
-/// How long apart the store is asked whether another replica's write has landed, in milliseconds: most do within tens of them, and none is waited for longer than a second.
-const BETWEEN_LOOKS: [u64; 5] = [30, 60, 120, 240, 480];
+/// How long apart the store is asked whether another replica's write has landed, in milliseconds: most do within tens of them, and none is waited for longer than half a
+/// second. A mark may stay when its write has landed, and the wait is in vain: after the grace of a new period it must leave time for the answer.
+const BETWEEN_LOOKS: [u64; 4] = [30, 60, 120, 240];
 
 /// Everything that a flight needs.
 #[derive(Debug)]

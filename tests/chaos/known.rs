@@ -1,14 +1,8 @@
 //! Who has to be answered whatever becomes of the cluster: a user whom this very replica has answered already, with the same groups and in the same
 //! period of passwords, which has just begun. Nothing excuses a failure there.
 
-use crate::{GRACE_MS, ROTATION_MS, World, clocks};
-use elastauth::model::Username;
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::Mutex,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use crate::{GRACE_MS, Pace, World, clocks, directory::Visit};
+use std::{collections::HashMap, net::SocketAddr, sync::Mutex, time::Duration};
 use tokio::time::Instant;
 
 /// Memory is believed for five seconds at least, even beside another replica's write, and what is remembered of this period is no older than its boundary and the
@@ -52,38 +46,34 @@ impl Known {
         self.0.lock().unwrap().clock_set = Some(Instant::now());
     }
 
-    /// Whether this replica has to answer the question that was asked then.
-    pub(crate) fn has_to_answer(&self, world: &World, by: SocketAddr, place: usize, name: &str, groups: usize, asked: Instant) -> bool {
+    /// Whether the replica that has answered had to let him in.
+    pub(crate) fn has_to_answer(&self, world: &World, visit: &Visit) -> bool {
+        let Visit { place, groups, ref name, by: Some(by), asked, .. } = *visit else { return false };
         let table = self.0.lock().unwrap();
         let Some((same, at)) = table.granted.get(&(by, place)).copied() else { return false };
-        let in_time = same == groups && into_the_period(name).saturating_sub(ms(asked.elapsed())) < REMEMBERED_MS;
+        let in_time = same == groups && world.pace.period(name).1.saturating_sub(ms(asked.elapsed())) < REMEMBERED_MS;
         let undoubted = table.failed.get(&place).is_none_or(|at| at.elapsed() > DOUBT);
         let clocks_stand = table.clock_set.is_none_or(|set| set.elapsed() > SET);
         drop(table);
         let heard = world.sky.lock().unwrap().unheard().is_none();
         let alone = world.directory.other_groups(place, groups).is_none_or(|ago| ago > at.elapsed() + Duration::from_secs(1));
-        in_time && undoubted && clocks_stand && heard && alone && !has_boundary_since(name, at)
+        in_time && undoubted && clocks_stand && heard && alone && !has_boundary_since(&world.pace, name, at)
     }
 }
 
 /// Whether some replica may have seen a boundary of this user's passwords since then, or sees one now.
-fn has_boundary_since(name: &str, at: Instant) -> bool {
-    let (into, ago) = (into_the_period(name), ms(at.elapsed()));
-    into < ago + clocks::MOST + GRACE_MS || into + clocks::MOST + 100 > ROTATION_MS
+fn has_boundary_since(pace: &Pace, name: &str, at: Instant) -> bool {
+    let (into, ago) = (pace.period(name).1, ms(at.elapsed()));
+    into < ago + clocks::MOST + GRACE_MS || into + clocks::MOST + 100 > pace.rotation
 }
 
 /// Whether this question, which has just been answered, had to wait for a boundary and through its grace, and little was left of its time: whoever needs a write
 /// shortly before a boundary gets it after the grace, and after 1.8 s there is no answer.
-pub(crate) fn waited_for_a_boundary(name: &str, asked: Instant) -> bool {
-    let into = into_the_period(name);
-    ms(asked.elapsed()) >= PATIENCE_MS && (into < GRACE_MS + LITTLE_MS || into + clocks::MOST > ROTATION_MS)
+pub(crate) fn waited_for_a_boundary(pace: &Pace, name: &str, asked: Instant) -> bool {
+    let (_, into) = pace.period(name);
+    ms(asked.elapsed()) >= PATIENCE_MS && (into < GRACE_MS + LITTLE_MS || into + clocks::MOST > pace.rotation)
 }
 
-fn into_the_period(name: &str) -> u64 {
-    let now = ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
-    (now + Username::parse(name).unwrap().place() % ROTATION_MS) % ROTATION_MS
-}
-
-fn ms(time: Duration) -> u64 {
+pub(crate) fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap()
 }

@@ -4,10 +4,11 @@
 
 use crate::{
     Chance, World,
-    clients::{CHANGING, LATER, STEADY, visit},
+    clients::{LATER, visit},
+    directory::STEADY,
     support::{http::Server, stage::question},
 };
-use elastauth::demo::standin::{Call, Endpoint, Fault, Misbehaviour};
+use elastauth::demo::standin::{Call, Endpoint, Fault, Misbehaviour, StandIn};
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -68,7 +69,7 @@ impl Lates {
 }
 
 /// Lets one write after the other come late, until there is no time left to see what comes of it.
-pub(crate) async fn write_late(world: Arc<World>, mut chance: Chance) {
+pub(crate) async fn write_late(world: Arc<World>, cluster: StandIn, mut chance: Chance) {
     sleep(Duration::from_secs(3)).await;
     loop {
         let room = world.end.saturating_duration_since(Instant::now()).saturating_sub(WAITS + Duration::from_secs(3));
@@ -77,11 +78,11 @@ pub(crate) async fn write_late(world: Arc<World>, mut chance: Chance) {
             return;
         }
         let comes = WAITS + Duration::from_millis(200 + chance.below(room.min(LATEST)));
-        let place = STEADY + usize::try_from(chance.below(CHANGING as u64)).unwrap();
+        let place = STEADY + usize::try_from(chance.below(world.pace.changing as u64)).unwrap();
         if let Some(name) = world.directory.take_aside(place).await
             && world.lates.is_over(&name)
         {
-            let_one_come(&world, place, &name, comes, &mut chance).await;
+            let_one_come(&world, &cluster, (place, &name), comes, &mut chance).await;
         }
         world.directory.let_back(place);
         sleep(Duration::from_millis(100 + chance.below(400))).await;
@@ -89,11 +90,11 @@ pub(crate) async fn write_late(world: Arc<World>, mut chance: Chance) {
 }
 
 /// Asks one replica for other roles than those that stand, until its write hangs.
-async fn let_one_come(world: &Arc<World>, place: usize, name: &str, comes: Duration, chance: &mut Chance) {
+async fn let_one_come(world: &Arc<World>, cluster: &StandIn, (place, name): (usize, &str), comes: Duration, chance: &mut Chance) {
     world.known.failed(place);
-    let groups = world.directory.give_other_groups(place, &world.cluster, chance);
-    let from = world.cluster.count();
-    world.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::LateWrite(comes)).about(name).times(1));
+    let groups = world.directory.give_other_groups(place, cluster, chance);
+    let from = cluster.count();
+    cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::LateWrite(comes)).about(name).times(1));
     let until = Instant::now() + Duration::from_secs(8);
     let which = usize::try_from(chance.below(1_000)).unwrap();
     let mut asked: Vec<SocketAddr> = Vec::new();
@@ -106,7 +107,7 @@ async fn let_one_come(world: &Arc<World>, place: usize, name: &str, comes: Durat
         asked.push(gateway.address());
         let answer = tokio::spawn(ask(gateway, name.to_owned(), groups));
         while begun.is_none() && !answer.is_finished() {
-            begun = hangs(world, name, from);
+            begun = hangs(cluster, name, from);
             sleep(Duration::from_millis(5)).await;
         }
         if begun.is_none() && answer.await.is_ok_and(|granted| granted) {
@@ -116,8 +117,8 @@ async fn let_one_come(world: &Arc<World>, place: usize, name: &str, comes: Durat
         sleep(Duration::from_millis(100)).await;
     }
     // Whatever has not hit by now never will.
-    world.cluster.clear_faults_about(name);
-    let Some(begun) = begun.or_else(|| hangs(world, name, from)) else { return };
+    cluster.clear_faults_about(name);
+    let Some(begun) = begun.or_else(|| hangs(cluster, name, from)) else { return };
     world.report.weather("a write is given up and comes late");
     // A replica that was asked before, and has ended or was slow to begin, may be the one that writes.
     let certain = asked.iter().all(|one| *one == asked[0]);
@@ -141,8 +142,8 @@ async fn ask(gateway: Server, name: String, groups: &'static str) -> bool {
 }
 
 /// Since when a write of this user waits to be applied late.
-fn hangs(world: &World, name: &str, from: u64) -> Option<Instant> {
+fn hangs(cluster: &StandIn, name: &str, from: u64) -> Option<Instant> {
     let path = format!("/_security/user/{name}?refresh=false");
     let is_it = |call: &Call| call.path == path && matches!(call.met, Some(Misbehaviour::LateWrite(_)));
-    world.cluster.calls_since(from).into_iter().find(is_it).map(|call| Instant::now() - call.age())
+    cluster.calls_since(from).into_iter().find(is_it).map(|call| Instant::now() - call.age())
 }

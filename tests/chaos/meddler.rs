@@ -2,10 +2,10 @@
 
 use crate::{
     Chance, World,
-    clients::STEADY,
+    cluster::{Edit, Edited},
+    directory::STEADY,
     support::{http::Answer, stage::GATEWAY_KEY},
 };
-use elastauth::demo::standin::StoredUser;
 use http::Method;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -15,29 +15,26 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
     sleep(Duration::from_secs(3)).await;
     while Instant::now() + Duration::from_secs(2) < world.end {
         let place = usize::try_from(chance.below(STEADY as u64)).unwrap();
-        if let Some(name) = world.directory.take_aside(place).await {
+        // An administrator waits for a cluster that is whole.
+        let is_whole = world.cluster.nodes().is_none_or(|nodes| nodes.health().is_whole());
+        if is_whole && let Some(name) = world.directory.take_aside(place).await {
             world.known.forget(place);
-            change(&world, &name, chance.below(3));
+            let edit = [Edit::Delete, Edit::Superuser, Edit::OtherPassword][usize::try_from(chance.below(3)).unwrap()];
+            match world.cluster.edit(&name, edit).await {
+                Edited::Done => world.report.count("users changed by somebody else"),
+                Edited::NotThere => {}
+                // It may come late, and nobody would look for it then: he stays aside for good.
+                Edited::Unknown => {
+                    world.report.count("users set aside after an edit of unknown end");
+                    continue;
+                }
+            }
             recheck(&world, &name, &mut chance).await;
             // For the others to hear of it.
             sleep(Duration::from_secs(1)).await;
+            world.directory.let_back(place);
         }
-        world.directory.let_back(place);
         sleep(Duration::from_millis(100 + chance.below(400))).await;
-    }
-}
-
-fn change(world: &World, name: &str, kind: u64) {
-    let Some(user) = world.cluster.user(name) else { return };
-    world.report.count("users changed by somebody else");
-    match kind {
-        0 => drop(world.cluster.remove_user(name)),
-        1 => world.cluster.set_user(user.with_roles(&["superuser"])),
-        _ => {
-            let mut other = StoredUser::new(name, "another password").with_roles(&["viewer"]);
-            other.metadata = user.metadata;
-            world.cluster.set_user(other);
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What happens to the replicas: killed, told to end and followed by another one, and their clocks set, always so that they differ by less than the grace.
 
 use crate::{
-    Chance, REPLICAS, World,
+    Chance, Pace, REPLICAS, World,
     clocks::{self, Wall},
     support::{
         http::Server,
@@ -26,13 +26,13 @@ pub(crate) struct Replica {
     wall: Wall,
 }
 
-/// All of them, in front of one cluster, with clocks of their own.
-pub(crate) async fn start(more: &str, chance: &mut Chance) -> Vec<Replica> {
+/// All of them, with clocks of their own, for the stand-in of the first or for other hosts.
+pub(crate) async fn start(more: &str, hosts: Option<&Vec<String>>, pace: &Pace, chance: &mut Chance) -> Vec<Replica> {
     let mut replicas: Vec<Replica> = Vec::new();
     for _ in 0..REPLICAS {
-        let ahead = chance.below(clocks::MOST);
+        let ahead = pace.ahead(chance);
         let wall = Wall::ahead(ahead);
-        let plan = Plan { more, environment: &wall.environment(), ..Plan::default() };
+        let plan = Plan { more, hosts: hosts.cloned(), environment: &wall.environment(), ..Plan::default() };
         let stage = match replicas.first() {
             None => Stage::planned(plan).await,
             Some(first) => first.stage.replica(plan).await,
@@ -64,7 +64,7 @@ impl ForReplicas {
                 return;
             }
             let which = usize::try_from(self.chance.below(REPLICAS as u64)).unwrap();
-            match self.chance.below(3) {
+            match self.chance.below(if self.world.pace.clocks > 0 { 3 } else { 2 }) {
                 0 => self.is_killed(which).await,
                 1 => self.is_told_to_end(which).await,
                 _ => self.has_its_clock_set(which).await,
@@ -106,9 +106,10 @@ impl ForReplicas {
 
     /// Starts one more, whose clock is somewhere else, and lets it take this one's place.
     async fn another(&mut self, which: usize) -> Replica {
-        let wall = Wall::ahead(self.chance.below(clocks::MOST));
+        let wall = Wall::ahead(self.world.pace.ahead(&mut self.chance));
         let other = (which + 1) % self.replicas.len();
-        let plan = Plan { more: &self.more, environment: &wall.environment(), ..Plan::default() };
+        let hosts = self.world.cluster.hosts();
+        let plan = Plan { more: &self.more, hosts, environment: &wall.environment(), ..Plan::default() };
         let stage = self.replicas[other].stage.replica(plan).await;
         self.world.gateways.write().unwrap()[which] = stage.gateway().clone();
         Replica { stage, wall }
@@ -116,7 +117,7 @@ impl ForReplicas {
 
     async fn has_its_clock_set(&mut self, which: usize) {
         self.world.report.weather("replica's clock set");
-        let ahead = self.chance.below(clocks::MOST);
+        let ahead = self.world.pace.ahead(&mut self.chance);
         self.world.known.a_clock_is_set();
         self.replicas[which].wall.set(ahead);
         clocks::shows(self.replicas[which].stage.gateway(), ahead).await;

@@ -1,6 +1,6 @@
 //! What is counted, and what is allowed.
 
-use crate::World;
+use crate::{World, nodes::ON_ITS_WAY};
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -37,6 +37,10 @@ struct Counts {
     violations: BTreeMap<&'static str, Vec<String>>,
     times: Vec<Duration>,
     weather: BTreeMap<&'static str, u64>,
+    /// How often something was so, and for how long at most.
+    lasted: BTreeMap<&'static str, (u64, Duration)>,
+    /// Calls of elastauth to the cluster in each second.
+    calls: BTreeMap<&'static str, Vec<u64>>,
     last_stall: Option<Instant>,
     last_look: Option<Instant>,
     worst_stall: Duration,
@@ -61,6 +65,17 @@ impl Report {
 
     pub(crate) fn weather(&self, what: &'static str) {
         *self.0.lock().unwrap().weather.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn lasted(&self, what: &'static str, time: Duration) {
+        let mut counts = self.0.lock().unwrap();
+        let (times, longest) = counts.lasted.entry(what).or_default();
+        (*times, *longest) = (*times + 1, time.max(*longest));
+    }
+
+    /// So many calls of elastauth have reached the cluster within a second.
+    pub(crate) fn called(&self, phase: &'static str, calls: u64) {
+        self.0.lock().unwrap().calls.entry(phase).or_default().push(calls);
     }
 
     /// Whether the machine itself has stood still since then, or shortly before, or does so now.
@@ -94,6 +109,13 @@ impl Report {
         for (what, count) in &counts.weather {
             let _ = writeln!(text, "  {what}: {count}");
         }
+        for (what, (times, longest)) in &counts.lasted {
+            let _ = writeln!(text, "  {what}: {times} times, for {longest:?} at most");
+        }
+        for (phase, calls) in &counts.calls {
+            let (most, sum) = (calls.iter().max().copied().unwrap_or_default(), calls.iter().sum::<u64>());
+            let _ = writeln!(text, "  calls of elastauth a second {phase}: {} in the mean, {most} at most", sum / calls.len() as u64);
+        }
         let _ = writeln!(text, "allowed by the documented bounds");
         for (what, count) in &counts.allowed {
             let _ = writeln!(text, "  {what}: {count}");
@@ -109,6 +131,11 @@ impl Report {
             if !told.is_empty() {
                 verdict.push(format!("{what}: {}", told.len()));
             }
+        }
+        // A moment of some milliseconds, once in a password period: more than that would be something else.
+        let on_its_way: u64 = counts.allowed.iter().filter(|(what, _)| what.ends_with(ON_ITS_WAY)).map(|(_, count)| count).sum();
+        if on_its_way * 1_000 > counts.numbers.get("used at once").copied().unwrap_or_default() {
+            verdict.push(format!("{on_its_way} times {ON_ITS_WAY}"));
         }
         if counts.numbers.get("granted").copied().unwrap_or_default() < 100 {
             verdict.push("too few answers to say anything".to_owned());

@@ -1,13 +1,15 @@
 //! What happens to Redis, to the replicas and to the cluster, in an order that the seed decides. One thing at a time for each of the three.
 
 use crate::{
-    Chance, World, plan,
+    Chance, World,
+    cluster::Cluster,
+    plan,
     redises::{ForRedis, Redises},
     replicas::{ForReplicas, Replica},
     report::Report,
     support::stage::Stage,
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StoredUser};
+use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn, StoredUser};
 use http::StatusCode;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -86,18 +88,23 @@ impl Sky {
 
 /// Lets all three have their weather until the end, then looks through every log. What is to live longer than the clients comes back.
 pub(crate) async fn run(world: &Arc<World>, seed: u64, replicas: Vec<Replica>, redises: Redises) -> (Vec<Stage>, Redises) {
-    let more = plan(&redises);
+    let more = plan(&redises, &world.pace);
     let mut for_redis = ForRedis::new(world, Chance::new(seed, 2), redises);
     let mut for_replicas = ForReplicas::new(world, Chance::new(seed, 3), more, replicas);
-    let mut for_cluster = ForCluster { world: Arc::clone(world), chance: Chance::new(seed, 4) };
+    let for_cluster = async {
+        // Real nodes have a weather of their own.
+        let Cluster::StandIn(cluster) = &world.cluster else { return };
+        ForCluster { world: Arc::clone(world), cluster: cluster.clone(), chance: Chance::new(seed, 4) }.run().await;
+    };
     sleep(Duration::from_secs(2)).await;
-    tokio::join!(for_redis.run(), for_replicas.run(), for_cluster.run());
+    tokio::join!(for_redis.run(), for_replicas.run(), for_cluster);
     sleep_until(world.end + Duration::from_secs(1)).await;
     (for_replicas.conclude().await, for_redis.redises)
 }
 
 struct ForCluster {
     world: Arc<World>,
+    cluster: StandIn,
     chance: Chance,
 }
 
@@ -133,15 +140,15 @@ impl ForCluster {
         };
         self.world.report.weather(what);
         self.world.sky(|sky| sky.cluster = Some(Trouble::began(what)));
-        let account = self.world.cluster.user(SERVICE_USER).expect("the service account");
+        let account = self.cluster.user(SERVICE_USER).expect("the service account");
         if what.starts_with("the service account") {
-            self.world.cluster.set_user(StoredUser::new(SERVICE_USER, "another one").with_roles(&["superuser"]));
+            self.cluster.set_user(StoredUser::new(SERVICE_USER, "another one").with_roles(&["superuser"]));
         } else {
-            self.world.cluster.fault(fault);
+            self.cluster.fault(fault);
         }
         sleep(Duration::from_millis(500 + self.chance.below(2_500))).await;
-        self.world.cluster.clear_faults();
-        self.world.cluster.set_user(account);
+        self.cluster.clear_faults();
+        self.cluster.set_user(account);
         self.world.sky(|sky| {
             if let Some(trouble) = &mut sky.cluster {
                 trouble.ends();
