@@ -100,6 +100,8 @@ use two_nodes::TwoNodes;
 const REPLICAS: usize = 3;
 /// A busy machine may leave a client without a processor for half a second.
 const GRACE_MS: u64 = 900;
+/// `cache.expiration`: each user is checked again at his moment in it.
+const EXPIRATION_MS: u64 = 30_000;
 
 /// How fast everything goes. What is measured is elastauth and not how a small machine starves.
 #[derive(Debug, Clone, Copy)]
@@ -127,6 +129,12 @@ impl Pace {
     pub(crate) fn period(&self, user: &str) -> (u64, u64) {
         let now = known::ms(UNIX_EPOCH.elapsed().unwrap()) + Username::parse(user).unwrap().place() % self.rotation;
         (now / self.rotation, now % self.rotation)
+    }
+
+    /// How many milliseconds ago the user's last moment was at which he is checked again, counted as elastauth counts it.
+    pub(crate) fn moment(user: &str) -> u64 {
+        let offset = elastauth::model::mixed(Username::parse(user).unwrap().place()) % EXPIRATION_MS;
+        (known::ms(UNIX_EPOCH.elapsed().unwrap()) + EXPIRATION_MS - offset) % EXPIRATION_MS
     }
 
     /// How far a replica's clock is ahead.
@@ -195,7 +203,7 @@ fn setting(name: &str) -> Option<u64> {
 
 pub(crate) fn plan(redises: &Redises, pace: &Pace) -> String {
     format!(
-        "cache: {{type: redis, expiration: 30s}}\nredis: {{sentinel: [{}], sentinel_master: main}}\n\
+        "cache: {{type: redis, expiration: {EXPIRATION_MS}ms}}\nredis: {{sentinel: [{}], sentinel_master: main}}\n\
          credentials: {{rotation: {}ms, grace: {GRACE_MS}ms}}\nusers: {{writes_per_minute: 1000, new_per_minute: 1000000}}\nenable_metrics: true",
         redises.sentinels(),
         pace.rotation

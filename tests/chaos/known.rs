@@ -1,7 +1,7 @@
 //! Who has to be answered whatever becomes of the cluster: a user whom this very replica has answered already, with the same groups and in the same
-//! period of passwords, which has just begun. Nothing excuses a failure there.
+//! period of passwords, which has just begun, and with no moment since at which he is checked again. Nothing excuses a failure there.
 
-use crate::{GRACE_MS, Pace, World, clocks, directory::Visit};
+use crate::{EXPIRATION_MS, GRACE_MS, Pace, World, clocks, directory::Visit};
 use std::{collections::HashMap, net::SocketAddr, sync::Mutex, time::Duration};
 use tokio::time::Instant;
 
@@ -57,7 +57,13 @@ impl Known {
         drop(table);
         let heard = world.sky.lock().unwrap().unheard().is_none();
         let alone = world.directory.other_groups(place, groups).is_none_or(|ago| ago > at.elapsed() + Duration::from_secs(1));
-        in_time && undoubted && clocks_stand && heard && alone && !has_boundary_since(&world.pace, name, at)
+        in_time
+            && undoubted
+            && clocks_stand
+            && heard
+            && alone
+            && !has_boundary_since(&world.pace, name, at)
+            && !was_to_be_checked_since(name, at)
     }
 }
 
@@ -65,6 +71,12 @@ impl Known {
 fn has_boundary_since(pace: &Pace, name: &str, at: Instant) -> bool {
     let (into, ago) = (pace.period(name).1, ms(at.elapsed()));
     into < ago + clocks::MOST + GRACE_MS || into + clocks::MOST + 100 > pace.rotation
+}
+
+/// Whether some replica had to check him again since then, or has to now.
+fn was_to_be_checked_since(name: &str, at: Instant) -> bool {
+    let ago = Pace::moment(name);
+    ago < ms(at.elapsed()) + clocks::MOST + 100 || ago + clocks::MOST + 100 > EXPIRATION_MS
 }
 
 /// Whether this question, which has just been answered, had to wait for a boundary and through its grace, and little was left of its time: whoever needs a write

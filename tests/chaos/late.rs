@@ -82,7 +82,7 @@ pub(crate) async fn write_late(world: Arc<World>, cluster: StandIn, mut chance: 
         if let Some(name) = world.directory.take_aside(place).await
             && world.lates.is_over(&name)
         {
-            let_one_come(&world, &cluster, (place, &name), comes, &mut chance).await;
+            let_one_come(&world, &cluster, place, &name, comes, &mut chance).await;
         }
         world.directory.let_back(place);
         sleep(Duration::from_millis(100 + chance.below(400))).await;
@@ -90,7 +90,7 @@ pub(crate) async fn write_late(world: Arc<World>, cluster: StandIn, mut chance: 
 }
 
 /// Asks one replica for other roles than those that stand, until its write hangs.
-async fn let_one_come(world: &Arc<World>, cluster: &StandIn, (place, name): (usize, &str), comes: Duration, chance: &mut Chance) {
+async fn let_one_come(world: &Arc<World>, cluster: &StandIn, place: usize, name: &str, comes: Duration, chance: &mut Chance) {
     world.known.failed(place);
     let groups = world.directory.give_other_groups(place, cluster, chance);
     let from = cluster.count();
