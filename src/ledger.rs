@@ -544,13 +544,12 @@ impl Front {
             flight.contradicted |= flight.fingerprint != theirs;
         }
         let kept = self.entries.get(user);
-        let other = kept.as_ref().is_some_and(|kept| match kept.entry {
-            Entry::Stands { fingerprint, .. } => fingerprint != theirs,
+        match kept {
+            Some(Kept { entry: Entry::Stands { fingerprint, .. }, .. }) if fingerprint != theirs => drop(self.entries.remove(user)),
+            // The same: he stands, and something else lies in the store.
+            Some(same @ Kept { stored: Stored::At(_), .. }) => self.entries.insert(user.clone(), Kept { stored: Stored::Unknown, ..same }),
             // Our own doubt stays.
-            Entry::InFlux => false,
-        });
-        if other {
-            self.entries.remove(user);
+            Some(_) | None => {}
         }
         kept.is_some()
     }
