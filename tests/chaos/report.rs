@@ -44,6 +44,8 @@ struct Counts {
     last_stall: Option<Instant>,
     last_look: Option<Instant>,
     worst_stall: Duration,
+    /// What replicas have said.
+    logs: Vec<String>,
 }
 
 impl Report {
@@ -83,6 +85,11 @@ impl Report {
         let counts = self.0.lock().unwrap();
         let before = counts.last_stall.is_some_and(|at| at + Duration::from_secs(2) > then);
         before || counts.last_look.is_some_and(|at| at.elapsed() >= STALL)
+    }
+
+    /// What a replica has said in its life, for the story of whatever must not be.
+    pub(crate) fn keep_log(&self, log: &str) {
+        self.0.lock().unwrap().logs.push(log.to_owned());
     }
 
     /// The report, and what must not be.
@@ -127,6 +134,10 @@ impl Report {
             let _ = writeln!(text, "  {what}: {}", told.len());
             for one in told.iter().take(TOLD) {
                 let _ = writeln!(text, "    {one}");
+                let about = one.split([' ', ',']).next().unwrap_or_default();
+                for line in counts.logs.iter().flat_map(|log| log.lines()).filter(|line| is_about(line, about)) {
+                    let _ = writeln!(text, "      {line}");
+                }
             }
             if !told.is_empty() {
                 verdict.push(format!("{what}: {}", told.len()));
@@ -146,6 +157,11 @@ impl Report {
         }
         (text, verdict)
     }
+}
+
+/// Whether a line of a log names this user, and not another one whose name only begins so.
+fn is_about(line: &str, user: &str) -> bool {
+    line.match_indices(user).any(|(at, _)| !line[at + user.len()..].starts_with(|next: char| next.is_ascii_digit()))
 }
 
 /// Notices when the machine stands still: a client that gets no processor uses its login too late, whatever the program does.
