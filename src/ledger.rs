@@ -216,8 +216,7 @@ impl Ledger {
 
     /// Takes over what the store vouches for, with the time at which the cluster said so.
     pub fn adopt(&self, boarding: &Boarding, seen: Timestamp, now: Timestamp) {
-        let entry = Entry::Stands { fingerprint: boarding.aim.fingerprint, seen };
-        self.front.keep(boarding, entry, now, false);
+        self.front.keep(boarding, Entry::Stands { fingerprint: boarding.aim.fingerprint, seen }, now, false);
     }
 
     /// A write is about to leave: nobody may be answered on the strength of what stood before, here or, as far as the store can be told in time, elsewhere.
@@ -233,9 +232,8 @@ impl Ledger {
     /// Whether another replica writes this user just now, as far as is known here: it was heard during this flight, or found in the store when the flight began.
     #[must_use]
     pub fn others_write(&self, boarding: &Boarding, now: Timestamp) -> bool {
-        let found = boarding.vouched.as_ref().and_then(|found| found.fact).filter(|fact| fact.kind == Kind::InFlux);
         // A write that began longer ago hangs, or was lost with its replica. One that has begun in the future comes from a clock that is ahead.
-        let begun = found.is_some_and(|fact| now.since(fact.at).is_none_or(|age| age < UNDER_WAY));
+        let begun = boarding.others_began().is_some_and(|at| now.since(at).is_none_or(|age| age < UNDER_WAY));
         begun || lock(&self.front.aloft).get(&boarding.aim.user).is_some_and(|aloft| aloft.others_write)
     }
 
@@ -256,9 +254,8 @@ impl Ledger {
 
     fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool) {
         let aim = &boarding.aim;
-        let brief = if written { matches!(boarding.expected, Expected::Others) } else { boarding.others_write() };
-        let entry = Entry::Stands { fingerprint: aim.fingerprint, seen: now };
-        let alone = self.front.keep(boarding, entry, now, brief);
+        let brief = if written { matches!(boarding.expected, Expected::Others) } else { boarding.others_began().is_some() };
+        let alone = self.front.keep(boarding, Entry::Stands { fingerprint: aim.fingerprint, seen: now }, now, brief);
         if boarding.unsure {
             // What the store says of a write in the air stays there until it is too old.
             return;
@@ -339,9 +336,10 @@ impl Boarding {
         (fact.kind == Kind::Stands && fact.fingerprint == self.aim.fingerprint && fact.epoch == self.aim.epoch).then_some(fact.at)
     }
 
-    /// Whether another replica's write is on its way, or has been lost on it.
-    fn others_write(&self) -> bool {
-        self.vouched.as_ref().and_then(|found| found.fact).is_some_and(|fact| fact.kind == Kind::InFlux)
+    /// When another replica's write began that is on its way, or has been lost on it; as the store had it when this flight began.
+    fn others_began(&self) -> Option<Timestamp> {
+        let fact = self.vouched.as_ref()?.fact?;
+        (fact.kind == Kind::InFlux).then_some(fact.at)
     }
 }
 

@@ -507,11 +507,7 @@ fn failed(step: &str, error: &CallError) -> BrokerError {
 /// The same for a call of the service account, whose refusal is a matter of its own.
 fn refused_or_failed(step: &str, error: &CallError) -> BrokerError {
     // By all nodes, as far as they answer: one alone says so without its security index, too.
-    if matches!(error.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) {
-        BrokerError::ServiceAccount(told(step, error).into())
-    } else {
-        failed(step, error)
-    }
+    if error.is_refusal() { BrokerError::ServiceAccount(told(step, error).into()) } else { failed(step, error) }
 }
 
 fn told(step: &str, error: &CallError) -> String {

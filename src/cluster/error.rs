@@ -176,7 +176,8 @@ impl CallError {
 
     /// Whether whoever asked was refused. That is first of all the word of one node: without its security index it knows neither the account (401) nor, if it
     /// remembers that, its rights (403). It has done nothing then.
-    pub(super) fn is_refusal(&self) -> bool {
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
         matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 

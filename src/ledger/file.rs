@@ -148,7 +148,7 @@ impl File {
 
     /// The user stands as the flight wanted it.
     pub(super) fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool) {
-        if !written && boarding.others_write() {
+        if !written && boarding.others_began().is_some() {
             // What stands now may yet be undone by a write that was lost.
             return;
         }
