@@ -1,5 +1,6 @@
-//! The baseline of first logins: a bare hyper server that makes for each question the three calls of a first login, with as many at once as elastauth
-//! lets strangers make, and answers 200. No identity is read, nothing is judged, derived, hashed or remembered.
+//! The baseline of first logins: a bare hyper server that makes for each question the three calls
+//! of a first login, with as many at once as elastauth lets strangers make, and answers 200. No
+//! identity is read, nothing is judged, derived, hashed or remembered.
 //!
 //! `bare_logins ADDRESS CLUSTER` serves until it is killed.
 
@@ -20,7 +21,9 @@ const WRITES: usize = 12;
 /// As in `src/cluster/call.rs`.
 const MAX_IDLE: usize = 32;
 
-const LOGIN: HeaderValue = HeaderValue::from_static("Basic dXNlci0wOkVhMS1BQkNERUZHSElKS0xNTk9QUVJTVFVWV1hZWjAxMjM0NTY3ODlhYmNkZWZn");
+const LOGIN: HeaderValue = HeaderValue::from_static(
+    "Basic dXNlci0wOkVhMS1BQkNERUZHSElKS0xNTk9QUVJTVFVWV1hZWjAxMjM0NTY3ODlhYmNkZWZn",
+);
 const BODY: &str = r#"{"password_hash":"{PBKDF2}1000$ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ=$ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ=","roles":["editor","viewer"],"full_name":null,"email":"user-0@example.org","metadata":{"elastauth":{"version":1,"epoch":20000,"fingerprint":"ABCDEFGHIJKLMNOPQRSTUV","key_id":"ABCDEFGH","provider":"authelia"},"groups":["dev"]},"enabled":true}"#;
 
 struct Bare {
@@ -44,7 +47,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .pool_max_idle_per_host(MAX_IDLE)
         .build(tcp);
     let (conversations, writes) = (Semaphore::new(CONVERSATIONS), Semaphore::new(WRITES));
-    let bare = Arc::new(Bare { client, cluster, conversations, writes });
+    let bare = Arc::new(Bare {
+        client,
+        cluster,
+        conversations,
+        writes,
+    });
     let listener = tokio::net::TcpListener::bind(address).await?;
     loop {
         let (stream, _) = listener.accept().await?;
@@ -53,18 +61,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
         #[expect(clippy::disallowed_methods, reason = "a baseline has nothing to track")]
         tokio::spawn(async move {
             let service = service_fn(move |request| Arc::clone(&bare).answer(request));
-            let _closed = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _closed = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
 
 impl Bare {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        let user = request.headers().get("remote-user").and_then(|user| user.to_str().ok());
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let user = request
+            .headers()
+            .get("remote-user")
+            .and_then(|user| user.to_str().ok());
         let status = match user {
             // Whoever waits for the server's first sign of life asks for nobody.
             None => StatusCode::OK,
-            Some(user) => self.login(user).await.map_or(StatusCode::BAD_GATEWAY, |()| StatusCode::OK),
+            Some(user) => self
+                .login(user)
+                .await
+                .map_or(StatusCode::BAD_GATEWAY, |()| StatusCode::OK),
         };
         let mut response = Response::new(Full::default());
         *response.status_mut() = status;
@@ -74,14 +93,26 @@ impl Bare {
 
     async fn login(&self, user: &str) -> Result<(), Box<dyn Error>> {
         let place = self.conversations.acquire().await?;
-        self.call(Method::GET, "/_security/_authenticate", "").await?;
+        self.call(Method::GET, "/_security/_authenticate", "")
+            .await?;
         drop(place);
         let _place = self.writes.acquire().await?;
-        self.call(Method::GET, &format!("/_security/user/{user}"), "").await?;
-        self.call(Method::PUT, &format!("/_security/user/{user}?refresh=false"), BODY).await
+        self.call(Method::GET, &format!("/_security/user/{user}"), "")
+            .await?;
+        self.call(
+            Method::PUT,
+            &format!("/_security/user/{user}?refresh=false"),
+            BODY,
+        )
+        .await
     }
 
-    async fn call(&self, method: Method, path: &str, body: &'static str) -> Result<(), Box<dyn Error>> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: &'static str,
+    ) -> Result<(), Box<dyn Error>> {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.cluster))
@@ -89,7 +120,12 @@ impl Bare {
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::from(body))?;
-        self.client.request(request).await?.into_body().collect().await?;
+        self.client
+            .request(request)
+            .await?
+            .into_body()
+            .collect()
+            .await?;
         Ok(())
     }
 }

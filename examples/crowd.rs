@@ -1,9 +1,14 @@
-//! For the benchmark: everybody at once. Each user asks over one of a few HTTP/2 connections, and again after as long as a 503 says, until there is a login.
+//! For the benchmark: everybody at once. Each user asks over one of a few HTTP/2 connections, and
+//! again after as long as a 503 says, until there is a login.
 //!
-//! `crowd GATE USERS CONNECTIONS` prints the seconds until the last one is in, and how often the answer was 503.
+//! `crowd GATE USERS CONNECTIONS` prints the seconds until the last one is in, and how often the
+//! answer was 503.
 
 #![expect(clippy::print_stdout, reason = "its output is its result")]
-#![expect(clippy::disallowed_methods, reason = "a client of its own, by the real clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a client of its own, by the real clock"
+)]
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -21,7 +26,9 @@ type Failure = Box<dyn Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [gate, users, connections] = arguments.as_slice() else { return Err("usage: crowd GATE USERS CONNECTIONS".into()) };
+    let [gate, users, connections] = arguments.as_slice() else {
+        return Err("usage: crowd GATE USERS CONNECTIONS".into());
+    };
     let (users, connections): (usize, usize) = (users.parse()?, connections.parse()?);
     let mut gates = Vec::new();
     for _ in 0..connections {
@@ -52,7 +59,10 @@ async fn get_in(mut gate: SendRequest<Empty<Bytes>>, user: String) -> Result<u32
             .header("remote-email", format!("{user}@example.org"));
         gate.ready().await?;
         let answer = gate.send_request(asked.body(Empty::new())?).await?;
-        let wait = answer.headers().get(header::RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let wait = answer
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|wait| wait.to_str().ok()?.parse().ok());
         match (answer.status(), wait) {
             (StatusCode::OK, _) => return Ok(refused),
             (StatusCode::SERVICE_UNAVAILABLE, Some(wait)) => sleep(Duration::from_secs(wait)).await,

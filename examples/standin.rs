@@ -1,9 +1,15 @@
-//! For the benchmark: the stand-in of the demonstration, which really judges logins, as a program of its own.
+//! For the benchmark: the stand-in of the demonstration, which really judges logins, as a program
+//! of its own.
 //!
-//! `standin DELAY_MS` prints where the cluster is, where a second node of it is (for whoever tries logins: its calls do not count), and the password of the
-//! service account. To each line on its input it answers with the calls since the last one: `_authenticate`, reads, writes, and the most at once. It ends with its input.
+//! `standin DELAY_MS` prints where the cluster is, where a second node of it is (for whoever tries
+//! logins: its calls do not count), and the password of the service account. To each line on its
+//! input it answers with the calls since the last one: `_authenticate`, reads, writes, and the most
+//! at once. It ends with its input.
 
-#![expect(clippy::print_stdout, reason = "its output is how the benchmark talks to it")]
+#![expect(
+    clippy::print_stdout,
+    reason = "its output is how the benchmark talks to it"
+)]
 
 use elastauth::{
     demo::standin::{Endpoint, Fault, Misbehaviour, StandIn},
@@ -18,14 +24,25 @@ const OFTEN: Duration = Duration::from_millis(200);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let delay = std::env::args().nth(1).and_then(|text| text.parse().ok()).ok_or("usage: standin DELAY_MS")?;
+    let delay = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .ok_or("usage: standin DELAY_MS")?;
     let tasks = Tasks::default();
     let cluster = StandIn::start(&tasks).await?;
     let judge = cluster.start_node().await?;
     if delay > 0 {
-        cluster.fault(Fault::new(Endpoint::Any, Misbehaviour::Delay(Duration::from_millis(delay))));
+        cluster.fault(Fault::new(
+            Endpoint::Any,
+            Misbehaviour::Delay(Duration::from_millis(delay)),
+        ));
     }
-    println!("{} {} {}", cluster.addr(), judge.addr(), cluster.service_password());
+    println!(
+        "{} {} {}",
+        cluster.addr(),
+        judge.addr(),
+        cluster.service_password()
+    );
     let mut questions = questions();
     let mut often = interval(OFTEN);
     let mut counted = Counted::default();

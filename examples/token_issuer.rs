@@ -1,11 +1,16 @@
-//! The identity provider of the benchmark: one key of each kind, and as many tokens as are asked for.
+//! The identity provider of the benchmark: one key of each kind, and as many tokens as are asked
+//! for.
 //!
-//! `token_issuer ADDRESS` serves until it is killed: its description, `/keys` (good for a minute), `/tokens/ALG/COUNT` (one a line) and `/fetches` (how often the keys were fetched).
+//! `token_issuer ADDRESS` serves until it is killed: its description, `/keys` (good for a minute),
+//! `/tokens/ALG/COUNT` (one a line) and `/fetches` (how often the keys were fetched).
 
 use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+        RSA_PKCS1_SHA256, RsaKeyPair,
+    },
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -40,7 +45,9 @@ struct Issuer {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).ok_or("usage: token_issuer ADDRESS")?;
+    let address = std::env::args()
+        .nth(1)
+        .ok_or("usage: token_issuer ADDRESS")?;
     let issuer = Arc::new(Issuer {
         url: format!("http://{address}"),
         rsa: RsaKeyPair::generate(KeySize::Rsa2048)?,
@@ -55,8 +62,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let issuer = Arc::clone(&issuer);
         #[expect(clippy::disallowed_methods, reason = "nothing to wait for at the end")]
         tokio::spawn(async move {
-            let service = service_fn(move |request| ready(Ok::<_, Infallible>(issuer.answer(&request))));
-            let _closed = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            let service =
+                service_fn(move |request| ready(Ok::<_, Infallible>(issuer.answer(&request))));
+            let _closed = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -66,15 +76,18 @@ impl Issuer {
         let path: Vec<&str> = request.uri().path().split('/').skip(1).collect();
         let body = match path.as_slice() {
             [""] => Some(String::new()),
-            [".well-known", "openid-configuration"] => {
-                Some(json!({ "issuer": self.url, "jwks_uri": format!("{}/keys", self.url) }).to_string())
-            }
+            [".well-known", "openid-configuration"] => Some(
+                json!({ "issuer": self.url, "jwks_uri": format!("{}/keys", self.url) }).to_string(),
+            ),
             ["keys"] => {
                 self.fetches.fetch_add(1, Ordering::Relaxed);
                 self.keys()
             }
             ["fetches"] => Some(self.fetches.load(Ordering::Relaxed).to_string()),
-            ["tokens", algorithm, count] => count.parse().ok().and_then(|count| self.tokens(algorithm, count)),
+            ["tokens", algorithm, count] => count
+                .parse()
+                .ok()
+                .and_then(|count| self.tokens(algorithm, count)),
             _ => None,
         };
         let mut response = Response::new(Full::default());
@@ -82,13 +95,21 @@ impl Issuer {
             Some(text) => *response.body_mut() = text.into(),
             None => *response.status_mut() = StatusCode::NOT_FOUND,
         }
-        response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("max-age=60"));
+        response.headers_mut().insert(
+            header::CACHE_CONTROL,
+            header::HeaderValue::from_static("max-age=60"),
+        );
         response
     }
 
     fn keys(&self) -> Option<String> {
         let (n, e) = rsa_numbers(self.rsa.public_key().as_ref())?;
-        let (x, y) = self.p256.public_key().as_ref().get(1..)?.split_at_checked(32)?;
+        let (x, y) = self
+            .p256
+            .public_key()
+            .as_ref()
+            .get(1..)?
+            .split_at_checked(32)?;
         let keys = json!({ "keys": [
             { "kty": "RSA", "kid": "RS256", "alg": "RS256", "use": "sig", "n": b64(n), "e": b64(e) },
             { "kty": "EC", "crv": "P-256", "kid": "ES256", "alg": "ES256", "use": "sig", "x": b64(x), "y": b64(y) },
@@ -107,7 +128,10 @@ impl Issuer {
 
     /// With the claims that Keycloak puts in, and of about its size.
     fn token(&self, algorithm: &str) -> Option<String> {
-        #[expect(clippy::disallowed_methods, reason = "the issuer's clock is the real one")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the issuer's clock is the real one"
+        )]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let id = format!("{number:08x}-7c8e-4e0f-9d3c-2a1b5c6d7e8f");
@@ -119,13 +143,23 @@ impl Issuer {
             "scope": "openid email profile", "email_verified": true, "name": "User Zero", "groups": ["dev", "ops"],
             "preferred_username": "user-0", "given_name": "User", "family_name": "Zero", "email": "user-0@example.org",
         });
-        let signed =
-            format!("{}.{}", b64(json!({ "alg": algorithm, "typ": "JWT", "kid": algorithm }).to_string()), b64(claims.to_string()));
+        let signed = format!(
+            "{}.{}",
+            b64(json!({ "alg": algorithm, "typ": "JWT", "kid": algorithm }).to_string()),
+            b64(claims.to_string())
+        );
         let random = SystemRandom::new();
         let signature = match algorithm {
             "RS256" => {
                 let mut signature = vec![0; self.rsa.public_modulus_len()];
-                self.rsa.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature).ok()?;
+                self.rsa
+                    .sign(
+                        &RSA_PKCS1_SHA256,
+                        &random,
+                        signed.as_bytes(),
+                        &mut signature,
+                    )
+                    .ok()?;
                 b64(signature)
             }
             "ES256" => b64(self.p256.sign(&random, signed.as_bytes()).ok()?),
@@ -142,7 +176,8 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
 
 /// Modulus and exponent of an `RSAPublicKey` in DER (RFC 8017, A.1.1), for keys of 2048 bits.
 fn rsa_numbers(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
-    // SEQUENCE with a long length (4 bytes), INTEGER with a long length (4 bytes) and a zero before its 256 bytes, INTEGER.
+    // SEQUENCE with a long length (4 bytes), INTEGER with a long length (4 bytes) and a zero before
+    // its 256 bytes, INTEGER.
     let modulus = der.get(9..265)?.to_vec();
     let exponent = der.get(267..)?.to_vec();
     Some((modulus, exponent))

@@ -1,6 +1,8 @@
-//! For the benchmark: a cluster that knows nobody and takes everybody, as quickly as hyper answers or after a fixed time.
+//! For the benchmark: a cluster that knows nobody and takes everybody, as quickly as hyper answers
+//! or after a fixed time.
 //!
-//! `yes_cluster ADDRESS [DELAY_MS]` serves until it is killed. It keeps nothing, so that a million users cost it nothing.
+//! `yes_cluster ADDRESS [DELAY_MS]` serves until it is killed. It keeps nothing, so that a million
+//! users cost it nothing.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -17,23 +19,36 @@ use tokio::sync::oneshot;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).ok_or("usage: yes_cluster ADDRESS [DELAY_MS]")?;
-    let delay = std::env::args().nth(2).map(|text| text.parse().map(Duration::from_millis)).transpose()?;
+    let address = std::env::args()
+        .nth(1)
+        .ok_or("usage: yes_cluster ADDRESS [DELAY_MS]")?;
+    let delay = std::env::args()
+        .nth(2)
+        .map(|text| text.parse().map(Duration::from_millis))
+        .transpose()?;
     let line = delay.map(|delay| Arc::new(Line::start(delay)));
     let listener = tokio::net::TcpListener::bind(address).await?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let line = line.clone();
-        #[expect(clippy::disallowed_methods, reason = "a benchmark's part has nothing to track")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a benchmark's part has nothing to track"
+        )]
         tokio::spawn(async move {
             let service = service_fn(move |request| answer(request, line.clone()));
-            let _closed = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let _closed = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>, line: Option<Arc<Line>>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    line: Option<Arc<Line>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, body) = match (request.method(), request.uri().path()) {
         (&Method::PUT, _) => (StatusCode::OK, r#"{"created":true}"#),
         (_, "/_security/_authenticate") => (
@@ -48,11 +63,15 @@ async fn answer(request: Request<Incoming>, line: Option<Arc<Line>>) -> Result<R
     }
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     Ok(response)
 }
 
-/// Lets each call wait for the same time. The runtime's own timer counts whole milliseconds, and two of them would be anything up to three.
+/// Lets each call wait for the same time. The runtime's own timer counts whole milliseconds, and
+/// two of them would be anything up to three.
 struct Line {
     calls: mpsc::Sender<(Instant, oneshot::Sender<()>)>,
     delay: Duration,
@@ -64,7 +83,10 @@ impl Line {
         std::thread::spawn(move || {
             // All wait equally long, so they are due in the order of coming.
             for (due, call) in waiting {
-                #[expect(clippy::disallowed_methods, reason = "this thread has nothing else to do, and the time is the real one")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "this thread has nothing else to do, and the time is the real one"
+                )]
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 let _gone = call.send(());
             }

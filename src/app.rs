@@ -28,8 +28,10 @@ use arc_swap::ArcSwap;
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tracing::{info, warn};
 
-/// How long the end waits for requests in hand and for writes in the air. A connection's first request may come a second after the end has begun and wait a second
-/// and a half for a boundary of passwords, and its write has 10 s; the rest is for its questions. What is longer is the cluster's own affair.
+/// How long the end waits for requests in hand and for writes in the air. A connection's first
+/// request may come a second after the end has begun and wait a second and a half for a boundary of
+/// passwords, and its write has 10 s; the rest is for its questions. What is longer is the
+/// cluster's own affair.
 const DRAIN: Duration = Duration::from_secs(15);
 
 /// How long the end waits for the audit stream's disk, after everything else.
@@ -58,26 +60,42 @@ pub struct Controls {
 }
 
 impl Controls {
-    /// Puts what can change while the program runs into force: role rules, who is a gateway, certificates, the accounts towards the cluster
-    /// and Redis, the client's secret towards identity providers, and what is shown of all this. Connections and requests in hand go on.
+    /// Puts what can change while the program runs into force: role rules, who is a gateway,
+    /// certificates, the accounts towards the cluster and Redis, the client's secret towards
+    /// identity providers, and what is shown of all this. Connections and requests in hand go on.
     ///
     /// # Errors
     /// When a certificate or key file cannot be used; then nothing has changed.
     pub fn apply(&self, config: &Config) -> Result<(), StartError> {
         let listener = match (&self.certificates, &config.server.tls) {
-            (Some(certificates), Some(files)) => {
-                Some((certificates, tls::server(files).map_err(|error| StartError::Listen(ServeError::Tls(error)))?))
-            }
+            (Some(certificates), Some(files)) => Some((
+                certificates,
+                tls::server(files).map_err(|error| StartError::Listen(ServeError::Tls(error)))?,
+            )),
             _ => None,
         };
-        let access = self.cluster.access(&config.cluster).map_err(StartError::ClusterTls)?;
-        let oidc = config.identity.providers.iter().find_map(|provider| match provider {
-            ProviderConfig::Oidc(oidc) => Some(oidc),
-            ProviderConfig::Headers(_) => None,
-        });
-        let providers = oidc.map(Oidc::access).transpose().map_err(StartError::IdpTls)?;
+        let access = self
+            .cluster
+            .access(&config.cluster)
+            .map_err(StartError::ClusterTls)?;
+        let oidc = config
+            .identity
+            .providers
+            .iter()
+            .find_map(|provider| match provider {
+                ProviderConfig::Oidc(oidc) => Some(oidc),
+                ProviderConfig::Headers(_) => None,
+            });
+        let providers = oidc
+            .map(Oidc::access)
+            .transpose()
+            .map_err(StartError::IdpTls)?;
         let redis = match &config.store {
-            StoreConfig::Redis(redis, _) => Some(redis.access().map_err(|error| StartError::Ledger(ledger::StartError::Redis(error)))?),
+            StoreConfig::Redis(redis, _) => Some(
+                redis
+                    .access()
+                    .map_err(|error| StartError::Ledger(ledger::StartError::Redis(error)))?,
+            ),
             StoreConfig::Memory | StoreConfig::File(..) => None,
         };
         if let Some((certificates, new)) = listener {
@@ -90,7 +108,9 @@ impl Controls {
         if let Some(access) = redis {
             self.service.flow().replace_access(access);
         }
-        self.service.flow().replace_mapping(Mapping::new(config.roles.clone()));
+        self.service
+            .flow()
+            .replace_mapping(Mapping::new(config.roles.clone()));
         self.service.replace_trust(Trust::new(config.trust.clone()));
         self.shown.store(Arc::new(config.shown.clone()));
         Ok(())
@@ -103,7 +123,8 @@ impl Controls {
     }
 }
 
-/// Why the program cannot start. Outside parties are never a reason: start-up does not wait for any.
+/// Why the program cannot start. Outside parties are never a reason: start-up does not wait for
+/// any.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A certificate or key file towards the cluster.
@@ -148,19 +169,37 @@ impl App {
     pub async fn start_counted(config: Config, metrics: Metrics) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let skew = Skew::new(clock.clone(), config.broker.grace, metrics.clone());
-        let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics, &skew).map_err(StartError::ClusterTls)?;
-        let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks, &skew).map_err(StartError::Ledger)?;
+        let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics, &skew)
+            .map_err(StartError::ClusterTls)?;
+        let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks, &skew)
+            .map_err(StartError::Ledger)?;
         // Identity headers in answers have the names of those in questions, where there are such.
-        let names = config.identity.providers.iter().find_map(|provider| match provider {
-            ProviderConfig::Headers(names) => Some(names.clone()),
-            ProviderConfig::Oidc(_) => None,
-        });
+        let names = config
+            .identity
+            .providers
+            .iter()
+            .find_map(|provider| match provider {
+                ProviderConfig::Headers(names) => Some(names.clone()),
+                ProviderConfig::Oidc(_) => None,
+            });
         let answered_under = names.unwrap_or_default();
-        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?.watched(&metrics, &skew);
-        let audit = Audit::start(&config.audit, clock.clone(), metrics.clone()).map_err(StartError::Audit)?;
-        let traces = Traces::start(config.traces, clock.clone(), metrics.clone()).map_err(StartError::CollectorTls)?;
-        let broker = Broker::watched(config.broker, cluster.clone(), ledger, clock.clone(), tasks.clone(), metrics.clone(), audit.clone())
-            .map_err(StartError::Key)?;
+        let providers = Providers::new(config.identity, &clock, &tasks)
+            .map_err(StartError::IdpTls)?
+            .watched(&metrics, &skew);
+        let audit = Audit::start(&config.audit, clock.clone(), metrics.clone())
+            .map_err(StartError::Audit)?;
+        let traces = Traces::start(config.traces, clock.clone(), metrics.clone())
+            .map_err(StartError::CollectorTls)?;
+        let broker = Broker::watched(
+            config.broker,
+            cluster.clone(),
+            ledger,
+            clock.clone(),
+            tasks.clone(),
+            metrics.clone(),
+            audit.clone(),
+        )
+        .map_err(StartError::Key)?;
         let shown = Arc::new(ArcSwap::from_pointee(config.shown));
         let show: Show = {
             let shown = Arc::clone(&shown);
@@ -183,12 +222,31 @@ impl App {
             // Plain HTTP: scrapers of the same host or network, as the address says.
             Some(listen) => {
                 let config = server::Config { listen, tls: None };
-                Some(Server::bind_admin(&config, Arc::clone(&service)).await.map_err(StartError::Admin)?)
+                Some(
+                    Server::bind_admin(&config, Arc::clone(&service))
+                        .await
+                        .map_err(StartError::Admin)?,
+                )
             }
         };
-        let server = Server::bind(&config.server, Arc::clone(&service)).await.map_err(StartError::Listen)?;
-        let controls = Controls { service, certificates: server.certificates(), cluster, shown, metrics };
-        Ok(Self { server, admin, audit, traces, tasks, controls })
+        let server = Server::bind(&config.server, Arc::clone(&service))
+            .await
+            .map_err(StartError::Listen)?;
+        let controls = Controls {
+            service,
+            certificates: server.certificates(),
+            cluster,
+            shown,
+            metrics,
+        };
+        Ok(Self {
+            server,
+            admin,
+            audit,
+            traces,
+            tasks,
+            controls,
+        })
     }
 
     /// The three decisions without a listener, for a look at what they would say.
@@ -197,10 +255,18 @@ impl App {
     /// See [`StartError`].
     pub fn flow(config: Config) -> Result<Flow, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let cluster = Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
-        let broker =
-            Broker::new(config.broker, cluster, Ledger::new(&config.ledger), clock.clone(), tasks.clone()).map_err(StartError::Key)?;
-        let providers = Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
+        let cluster =
+            Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
+        let broker = Broker::new(
+            config.broker,
+            cluster,
+            Ledger::new(&config.ledger),
+            clock.clone(),
+            tasks.clone(),
+        )
+        .map_err(StartError::Key)?;
+        let providers =
+            Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
         Ok(Flow::new(providers, Mapping::new(config.roles), broker))
     }
 
@@ -228,9 +294,17 @@ impl App {
         &self.tasks
     }
 
-    /// Serves until `end` resolves, then finishes what is in hand: requests first, and every write to the cluster that has begun.
+    /// Serves until `end` resolves, then finishes what is in hand: requests first, and every write
+    /// to the cluster that has begun.
     pub async fn run_until(self, end: impl Future<Output = ()>) {
-        let Self { server, admin, audit, traces, tasks, controls: _ } = self;
+        let Self {
+            server,
+            admin,
+            audit,
+            traces,
+            tasks,
+            controls: _,
+        } = self;
         info!(listen = %server.local_addr(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
         tasks.spawn(server.run(tasks.clone()));
         if let Some(admin) = admin {
@@ -241,7 +315,10 @@ impl App {
         info!("ending: no new connections, finishing what is in hand");
         tasks.end();
         if !tasks.drained(DRAIN).await {
-            warn!(tasks = tasks.in_hand(), "some work did not finish in time and is given up");
+            warn!(
+                tasks = tasks.in_hand(),
+                "some work did not finish in time and is given up"
+            );
         }
         traces.finish().await;
         audit.flush(LAST_WORDS).await;
@@ -256,7 +333,9 @@ fn check(cluster: Cluster) -> Check {
             cluster.check().await.map_err(|error| match error {
                 CallError::NotSent { why, .. } => why.to_string(),
                 CallError::Lost { why, .. } => why.to_string(),
-                CallError::Status { status, .. } => format!("it answers elastauth's own account with {status}"),
+                CallError::Status { status, .. } => {
+                    format!("it answers elastauth's own account with {status}")
+                }
             })
         })
     })

@@ -1,4 +1,5 @@
-//! From roles to a credential that works: a known user is answered from memory, anybody else after the cluster was made to agree.
+//! From roles to a credential that works: a known user is answered from memory, anybody else after
+//! the cluster was made to agree.
 
 mod budget;
 mod derive;
@@ -41,14 +42,17 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-/// How long a request waits for its user. Gateways begin to give up after 2 s, and Caddy never does: we answer before.
+/// How long a request waits for its user. Gateways begin to give up after 2 s, and Caddy never
+/// does: we answer before.
 const PATIENCE: Duration = Duration::from_millis(1_800);
-/// How long a check is believed that a late write may have undone: at most one call a second for each doubtful user.
+/// How long a check is believed that a late write may have undone: at most one call a second for
+/// each doubtful user.
 const DOUBTFUL_FOR: Duration = Duration::from_secs(1);
-/// Flights in a row: one that the boundary or another replica overtakes, one for what is true then, and one more for a cluster that is slower than a short
-/// period is long.
+/// Flights in a row: one that the boundary or another replica overtakes, one for what is true then,
+/// and one more for a cluster that is slower than a short period is long.
 const FLIGHTS: u32 = 3;
-/// By how much a wait for a boundary is longer than it has to be: the clock that it is for and the one that measures it are two.
+/// By how much a wait for a boundary is longer than it has to be: the clock that it is for and the
+/// one that measures it are two.
 const SLACK: Duration = Duration::from_millis(5);
 /// Requests that wait at the boundary of two passwords. Each costs a timer and its connection.
 const HELD: usize = 4_096;
@@ -66,9 +70,11 @@ pub struct Config {
     pub service_account: Option<String>,
     /// How long a password lives; zero means for ever.
     pub rotation: Duration,
-    /// In which part of the day passwords change; `None` spreads the changes over the whole period. With a window the period is counted in whole days.
+    /// In which part of the day passwords change; `None` spreads the changes over the whole period.
+    /// With a window the period is counted in whole days.
     pub rotation_window: Option<Window>,
-    /// How long nobody is answered at the boundary of two passwords; must exceed the replicas' clock skew.
+    /// How long nobody is answered at the boundary of two passwords; must exceed the replicas'
+    /// clock skew.
     pub grace: Duration,
     /// How long the cluster's agreement is believed without asking again.
     pub expiration: Duration,
@@ -91,8 +97,9 @@ pub struct Config {
 pub struct PreviousKey {
     /// The key.
     pub key: SecretKey,
-    /// When the change begins: each user moves to the present key at the first boundary of its passwords from here on. Replicas that all know both keys by then
-    /// never contradict each other.
+    /// When the change begins: each user moves to the present key at the first boundary of its
+    /// passwords from here on. Replicas that all know both keys by then never contradict each
+    /// other.
     pub until: Timestamp,
 }
 
@@ -118,8 +125,8 @@ pub enum Adopt {
     Any,
 }
 
-/// Whether this replica knows the user. Anybody with a gateway's trust can make names up, so strangers have places of their own, and a flood of them keeps
-/// nobody else waiting.
+/// Whether this replica knows the user. Anybody with a gateway's trust can make names up, so
+/// strangers have places of their own, and a flood of them keeps nobody else waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Guest {
     /// Something is remembered of him.
@@ -152,9 +159,12 @@ pub enum BrokerError {
     #[error("the user is disabled in the cluster")]
     Disabled,
     /// The cluster has a user of that name that elastauth has not written.
-    #[error("the cluster has a user of that name which elastauth has not written; `users.adopt` decides whether it may be taken over")]
+    #[error(
+        "the cluster has a user of that name which elastauth has not written; `users.adopt` decides whether it may be taken over"
+    )]
     Foreign,
-    /// The user was written for somebody else: of another provider, or another subject of the same one.
+    /// The user was written for somebody else: of another provider, or another subject of the same
+    /// one.
     #[error(
         "the user in the cluster was written for {}; if both are the same person, delete the user there or set `users.adopt: any`, else give one of the providers a `username_prefix`",
         if *.provider == *.asking { format!("another subject of the provider `{provider}`") } else { format!("a user of the provider `{provider}`, and `{asking}` asks") }
@@ -166,16 +176,22 @@ pub enum BrokerError {
         asking: std::sync::Arc<str>,
     },
     /// A later token of the user was seen, and says something else about the groups.
-    #[error("a newer token of the user has other groups ({newest}); this one does not count any more")]
+    #[error(
+        "a newer token of the user has other groups ({newest}); this one does not count any more"
+    )]
     Outdated {
         /// The moment of that one.
         newest: Timestamp,
     },
     /// The user was written too often within a minute.
-    #[error("the user's groups change too often: the limit of writes a minute is reached; two sessions of one user with different groups?")]
+    #[error(
+        "the user's groups change too often: the limit of writes a minute is reached; two sessions of one user with different groups?"
+    )]
     WriteBudget,
     /// Too many users were made within a minute.
-    #[error("more users come for the first time than `users.new_per_minute` allows; a roll-out, or somebody who makes names up?")]
+    #[error(
+        "more users come for the first time than `users.new_per_minute` allows; a roll-out, or somebody who makes names up?"
+    )]
     NewUsers,
     /// The cluster refused elastauth's own account.
     #[error(
@@ -186,7 +202,8 @@ pub enum BrokerError {
     /// The cluster could not be asked, or its answer could not be used.
     #[error("the cluster did not do its part: {0}")]
     Cluster(std::sync::Arc<str>),
-    /// It takes longer than a gateway waits; the work goes on and the next request may find it done.
+    /// It takes longer than a gateway waits; the work goes on and the next request may find it
+    /// done.
     #[error("the cluster did not answer in time")]
     Late,
     /// Too many requests wait for the cluster.
@@ -226,12 +243,27 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Takes the seats: the cluster to talk to, the ledger of what it has agreed to, and who runs the work.
+    /// Takes the seats: the cluster to talk to, the ledger of what it has agreed to, and who runs
+    /// the work.
     ///
     /// # Errors
     /// When a key must be made and the system has no randomness.
-    pub fn new(config: Config, cluster: Cluster, ledger: Ledger, clock: Clock, tasks: Tasks) -> Result<Self, NoRandomness> {
-        Self::watched(config, cluster, ledger, clock, tasks, Metrics::default(), Audit::default())
+    pub fn new(
+        config: Config,
+        cluster: Cluster,
+        ledger: Ledger,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> Result<Self, NoRandomness> {
+        Self::watched(
+            config,
+            cluster,
+            ledger,
+            clock,
+            tasks,
+            Metrics::default(),
+            Audit::default(),
+        )
     }
 
     /// The same, counted and audited.
@@ -247,14 +279,29 @@ impl Broker {
         metrics: Metrics,
         audit: Audit,
     ) -> Result<Self, NoRandomness> {
-        let key = config.secret_key.clone().map_or_else(SecretKey::random, Ok)?;
+        let key = config
+            .secret_key
+            .clone()
+            .map_or_else(SecretKey::random, Ok)?;
         let previous = config.previous_key.as_ref();
-        let derivers = Derivers::new(&key, previous.map(|previous| &previous.key), &config.cluster_name);
+        let derivers = Derivers::new(
+            &key,
+            previous.map(|previous| &previous.key),
+            &config.cluster_name,
+        );
         let key_since = previous.map_or(Timestamp(0), |previous| previous.until);
-        let rotation = Rotation::new(config.rotation, config.rotation_window.as_ref(), key_since, config.grace, clock.now());
+        let rotation = Rotation::new(
+            config.rotation,
+            config.rotation_window.as_ref(),
+            key_since,
+            config.grace,
+            clock.now(),
+        );
         Ok(Self {
             flights: Flights::new(tasks, clock.clone(), metrics.clone()),
-            ensure: Arc::new(Ensure::new(cluster, ledger, derivers, clock, &config, metrics, audit)),
+            ensure: Arc::new(Ensure::new(
+                cluster, ledger, derivers, clock, &config, metrics, audit,
+            )),
             rotation: Arc::new(rotation),
             held: Semaphore::new(HELD),
             expiration: config.expiration,
@@ -263,7 +310,8 @@ impl Broker {
         })
     }
 
-    /// The login of an entitled identity. A known user is answered without waiting; otherwise the cluster is made to agree first.
+    /// The login of an entitled identity. A known user is answered without waiting; otherwise the
+    /// cluster is made to agree first.
     ///
     /// # Errors
     /// See [`BrokerError`]; [`BrokerError::Late`] after 1.8 s, while the work goes on.
@@ -278,7 +326,11 @@ impl Broker {
                 self.hold(wait, deadline).await?;
                 continue;
             }
-            let fingerprint = self.ensure.derivers.of(turn.key).fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
+            let fingerprint = self.ensure.derivers.of(turn.key).fingerprint(
+                entitled.identity(),
+                entitled.roles(),
+                turn.epoch,
+            );
             let lookup = self.look_up(user, now, fingerprint);
             self.ensure.metrics.looked_up(lookup);
             if lookup == Lookup::Hit {
@@ -288,41 +340,64 @@ impl Broker {
             if self.dry_run {
                 return Ok(self.login(user, turn));
             }
-            let guest = if lookup == Lookup::Miss { Guest::Stranger } else { Guest::Known };
+            let guest = if lookup == Lookup::Miss {
+                Guest::Stranger
+            } else {
+                Guest::Known
+            };
             let flight = self.flights.join(user, guest, fingerprint, || {
                 let (ensure, rotation, entitled) = (Arc::clone(&self.ensure), Arc::clone(&self.rotation), entitled.clone());
                 async move { through_the_boundary(&ensure, &rotation, &entitled, guest, turn).await }
             });
-            match timeout_at(deadline, flight).await.map_err(|_| BrokerError::Late)? {
-                Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) => return Ok(self.login(user, turn)),
+            match timeout_at(deadline, flight)
+                .await
+                .map_err(|_| BrokerError::Late)?
+            {
+                Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) => {
+                    return Ok(self.login(user, turn));
+                }
                 // That was an older token with the same groups, whose flight this one has joined.
-                Landing::Same(Err(BrokerError::Outdated { newest })) if entitled.identity().as_of() >= Some(newest) => {}
+                Landing::Same(Err(BrokerError::Outdated { newest }))
+                    if entitled.identity().as_of() >= Some(newest) => {}
                 Landing::Same(Err(error)) => return Err(error),
-                // Another session's flight has landed, or what this one made stands no more: look again.
+                // Another session's flight has landed, or what this one made stands no more: look
+                // again.
                 Landing::Same(Ok(())) | Landing::Other => {}
             }
         }
     }
 
-    /// Takes note of an identity, whether it gets a login or not: what is older and has other groups counts no more.
+    /// Takes note of an identity, whether it gets a login or not: what is older and has other
+    /// groups counts no more.
     ///
     /// # Errors
     /// [`BrokerError::Outdated`] if it is itself older than one that was seen.
     pub fn in_order(&self, identity: &Identity) -> Result<(), BrokerError> {
-        self.ensure.order.admit(identity).map_err(|newest| BrokerError::Outdated { newest })
+        self.ensure
+            .order
+            .admit(identity)
+            .map_err(|newest| BrokerError::Outdated { newest })
     }
 
-    /// What the next request of this identity would find in the cluster and do there. It asks, and changes nothing.
+    /// What the next request of this identity would find in the cluster and do there. It asks, and
+    /// changes nothing.
     ///
     /// # Errors
     /// When the name may not be written at all, or the cluster cannot be asked.
     pub async fn foresee(&self, entitled: &Entitled) -> Result<Plan, BrokerError> {
         self.permits(entitled)?;
         let user = entitled.identity().user();
-        self.ensure.foresee(&document(&self.ensure, entitled, self.rotation.turn(user, self.ensure.clock.now()))).await
+        self.ensure
+            .foresee(&document(
+                &self.ensure,
+                entitled,
+                self.rotation.turn(user, self.ensure.clock.now()),
+            ))
+            .await
     }
 
-    /// Lets the next request of this user ask the cluster, whatever is remembered of him here, in the store or by other replicas.
+    /// Lets the next request of this user ask the cluster, whatever is remembered of him here, in
+    /// the store or by other replicas.
     #[must_use]
     pub fn recheck(&self, user: &Username) -> Forgotten {
         self.flights.forgive(user);
@@ -334,7 +409,8 @@ impl Broker {
     /// # Errors
     /// [`BrokerError::ReservedName`] with the rule.
     pub fn permits(&self, entitled: &Entitled) -> Result<(), BrokerError> {
-        names::permit(entitled.identity().user(), self.service_account.as_deref()).map_err(BrokerError::ReservedName)
+        names::permit(entitled.identity().user(), self.service_account.as_deref())
+            .map_err(BrokerError::ReservedName)
     }
 
     /// Whether the store behind the ledger is there.
@@ -353,45 +429,70 @@ impl Broker {
     /// The user that a write would put into the cluster at this moment, without its password.
     #[must_use]
     pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
-        let turn = self.rotation.turn(entitled.identity().user(), self.ensure.clock.now());
+        let turn = self
+            .rotation
+            .turn(entitled.identity().user(), self.ensure.clock.now());
         document(&self.ensure, entitled, turn).without_password()
     }
 
-    /// Whether this user stands in the cluster with this fingerprint, as far as that is still believed.
+    /// Whether this user stands in the cluster with this fingerprint, as far as that is still
+    /// believed.
     fn look_up(&self, user: &Username, now: Timestamp, wanted: Fingerprint) -> Lookup {
         let (fingerprint, seen) = match self.ensure.ledger.recall(user, now) {
             Some(Entry::Stands { fingerprint, seen }) => (fingerprint, seen),
             Some(Entry::InFlux) => return Lookup::Stale,
             None => return Lookup::Miss,
         };
-        let believed = if self.ensure.doubts.about(user, seen) { DOUBTFUL_FOR } else { believed(user, seen, self.expiration) };
+        let believed = if self.ensure.doubts.about(user, seen) {
+            DOUBTFUL_FOR
+        } else {
+            believed(user, seen, self.expiration)
+        };
         // An entry from the future (a clock set back) has no age and is not believed.
         let fresh = now.since(seen).is_some_and(|age| age < believed);
-        if fresh && fingerprint == wanted { Lookup::Hit } else { Lookup::Stale }
+        if fresh && fingerprint == wanted {
+            Lookup::Hit
+        } else {
+            Lookup::Stale
+        }
     }
 
-    /// Whether a flight that has just landed may be answered on: the same password period, and nobody has begun to write the user since. A ledger
-    /// that has already forgotten the entry says nothing against it.
+    /// Whether a flight that has just landed may be answered on: the same password period, and
+    /// nobody has begun to write the user since. A ledger that has already forgotten the entry says
+    /// nothing against it.
     fn still_holds(&self, user: &Username, fingerprint: Fingerprint, then: Turn) -> bool {
         let now = self.ensure.clock.now();
         let turn = self.rotation.turn(user, now);
         let stands = match self.ensure.ledger.recall(user, now) {
             None => true,
             Some(Entry::InFlux) => false,
-            Some(Entry::Stands { fingerprint: theirs, .. }) => theirs == fingerprint,
+            Some(Entry::Stands {
+                fingerprint: theirs,
+                ..
+            }) => theirs == fingerprint,
         };
         stands && turn == then
     }
 
-    /// Waits out the boundary of two passwords, within the request's own deadline and in bounded company.
+    /// Waits out the boundary of two passwords, within the request's own deadline and in bounded
+    /// company.
     async fn hold(&self, wait: Duration, deadline: Instant) -> Result<(), BrokerError> {
         let _place = self.held.try_acquire().map_err(|_| BrokerError::Busy)?;
         let _counted = self.ensure.metrics.held();
-        timeout_at(deadline, sleep(wait)).await.map_err(|_| BrokerError::Late)
+        timeout_at(deadline, sleep(wait))
+            .await
+            .map_err(|_| BrokerError::Late)
     }
 
     fn login(&self, user: &Username, turn: Turn) -> Credential {
-        Credential { authorization: self.ensure.derivers.of(turn.key).password(user, turn.epoch).authorization(user) }
+        Credential {
+            authorization: self
+                .ensure
+                .derivers
+                .of(turn.key)
+                .password(user, turn.epoch)
+                .authorization(user),
+        }
     }
 }
 
@@ -402,9 +503,11 @@ fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
     Document::new(entitled, fingerprint, turn, deriver.key_id())
 }
 
-/// A flight, and one more where a new password period has begun meanwhile: a write that was slow may have undone what another replica wrote for that
-/// period, and whoever asked for it here may be gone. Where a write would begin shortly before a boundary, it waits for the new period. And one more where
-/// another replica has said something else while it was in the air: what the cluster has answered may be older than that.
+/// A flight, and one more where a new password period has begun meanwhile: a write that was slow
+/// may have undone what another replica wrote for that period, and whoever asked for it here may be
+/// gone. Where a write would begin shortly before a boundary, it waits for the new period. And one
+/// more where another replica has said something else while it was in the air: what the cluster has
+/// answered may be older than that.
 async fn through_the_boundary(
     ensure: &Ensure,
     rotation: &Rotation,
@@ -415,7 +518,9 @@ async fn through_the_boundary(
     let user = entitled.identity().user();
     for flight in 1..=FLIGHTS {
         let may_write = |now| rotation.may_write(user, turn, now);
-        let flown = ensure.fly(&document(ensure, entitled, turn), guest, may_write).await?;
+        let flown = ensure
+            .fly(&document(ensure, entitled, turn), guest, may_write)
+            .await?;
         if flown == Flown::TooLate {
             sleep(rotation.rest(user, turn, ensure.clock.now()) + SLACK).await;
         }
@@ -425,7 +530,8 @@ async fn through_the_boundary(
             match flown {
                 Flown::Agreed if flight < FLIGHTS && is_forgotten() => continue,
                 Flown::Agreed => return Ok(()),
-                // A clock that was set back meanwhile: the period still has an end to wait for, or time enough for a write.
+                // A clock that was set back meanwhile: the period still has an end to wait for, or
+                // time enough for a write.
                 Flown::TooLate => continue,
             }
         }

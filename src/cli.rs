@@ -47,10 +47,12 @@ enum Command {
     Serve,
     /// Reads the configuration, says everything that is wrong or weak, and changes nothing.
     Check {
-        /// For programs: one JSON object with `ok`, `faults`, `warnings` and, with `--online`, `tried`.
+        /// For programs: one JSON object with `ok`, `faults`, `warnings` and, with `--online`,
+        /// `tried`.
         #[arg(long)]
         json: bool,
-        /// Also try the cluster: is it there, does it take the account, may the account do its work? Nothing is written.
+        /// Also try the cluster: is it there, does it take the account, may the account do its
+        /// work? Nothing is written.
         #[arg(long)]
         online: bool,
     },
@@ -75,7 +77,8 @@ enum Command {
     Man,
     /// Makes a `secret_key`.
     GenerateKey,
-    /// Shows the main job with a stand-in for the cluster and a tiny gateway; nothing else is needed.
+    /// Shows the main job with a stand-in for the cluster and a tiny gateway; nothing else is
+    /// needed.
     Demo {
         /// Walk through the story once and end; the exit code says whether it worked.
         #[arg(long)]
@@ -83,11 +86,16 @@ enum Command {
     },
 }
 
-/// Runs the program; the exit code is 0 for success, 1 for a fault, 2 for a command line that nobody understands.
+/// Runs the program; the exit code is 0 for success, 1 for a fault, 2 for a command line that
+/// nobody understands.
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let flags = Flags { config: cli.config, listen: cli.listen, enable_otel: cli.enable_otel };
+    let flags = Flags {
+        config: cli.config,
+        listen: cli.listen,
+        enable_otel: cli.enable_otel,
+    };
     let done = match cli.command {
         _ if cli.generate_key => generate_key(),
         None | Some(Command::Serve) => serve(flags),
@@ -124,20 +132,30 @@ fn serve(flags: Flags) -> Result<(), Failed> {
     let (Checked { outcome, warnings }, reading) = config::read(&Sources::system(flags.clone()));
     let watch = Watch::new(&reading);
     let config = outcome.map_err(|faults| {
-        let list = faults.iter().fold(String::new(), |list, fault| list + &format!("  {fault}\n"));
-        Failed(format!("elastauth does not start, the configuration has {} fault(s):\n{list}", faults.len()))
+        let list = faults
+            .iter()
+            .fold(String::new(), |list, fault| list + &format!("  {fault}\n"));
+        Failed(format!(
+            "elastauth does not start, the configuration has {} fault(s):\n{list}",
+            faults.len()
+        ))
     })?;
     let level = config.telemetry.level;
-    let log = telemetry::init(config.telemetry).map_err(|error| failed("the log cannot be set up", &error))?;
+    let log = telemetry::init(config.telemetry)
+        .map_err(|error| failed("the log cannot be set up", &error))?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
     say_whom_it_trusts(&config);
     runtime()?.block_on(async {
-        let app = App::start(config).await.map_err(|error| failed("elastauth does not start", &error))?;
+        let app = App::start(config)
+            .await
+            .map_err(|error| failed("elastauth does not start", &error))?;
         let end = end_signal().map_err(|error| failed("the signals cannot be heard", &error))?;
         let reloader = Reloader::new(flags, reading, app.controls(), (log, level));
-        reloader.start(watch, app.tasks()).map_err(|error| failed("the signals cannot be heard", &error))?;
+        reloader
+            .start(watch, app.tasks())
+            .map_err(|error| failed("the signals cannot be heard", &error))?;
         app.run_until(end).await;
         Ok(())
     })
@@ -145,7 +163,12 @@ fn serve(flags: Flags) -> Result<(), Failed> {
 
 /// Who is believed decides everything, so it stands in the log of every start.
 fn say_whom_it_trusts(config: &Config) {
-    let networks: Vec<String> = config.trust.proxies.iter().map(ToString::to_string).collect();
+    let networks: Vec<String> = config
+        .trust
+        .proxies
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     tracing::info!(
         trusted_proxies = networks.join(","),
         gateway_keys = config.trust.gateway_keys.len(),
@@ -167,9 +190,14 @@ fn check(flags: Flags, json: bool, online: bool) -> Result<(), Failed> {
     let failed = tried.iter().filter(|tried| !tried.ok).count();
     let ok = faults.is_empty() && failed == 0;
     if json {
-        let report = serde_json::json!({ "ok": ok, "faults": faults, "warnings": warnings, "tried": tried });
+        let report =
+            serde_json::json!({ "ok": ok, "faults": faults, "warnings": warnings, "tried": tried });
         print(&format!("{report:#}"))?;
-        return if ok { Ok(()) } else { Err(Failed(String::new())) };
+        return if ok {
+            Ok(())
+        } else {
+            Err(Failed(String::new()))
+        };
     }
     let mut text = String::new();
     for warning in &warnings {
@@ -179,21 +207,40 @@ fn check(flags: Flags, json: bool, online: bool) -> Result<(), Failed> {
         let _infallible = writeln!(text, "fault: {fault}");
     }
     for one in &tried {
-        let _infallible = writeln!(text, "{}: {}: {}", if one.ok { "ok" } else { "failed" }, one.what, one.found);
+        let _infallible = writeln!(
+            text,
+            "{}: {}: {}",
+            if one.ok { "ok" } else { "failed" },
+            one.what,
+            one.found
+        );
     }
-    let _infallible = write!(text, "{} fault(s), {} warning(s)", faults.len(), warnings.len());
+    let _infallible = write!(
+        text,
+        "{} fault(s), {} warning(s)",
+        faults.len(),
+        warnings.len()
+    );
     if !tried.is_empty() {
         let _infallible = write!(text, ", {failed} of {} online checks failed", tried.len());
     }
     if ok { print(&text) } else { Err(Failed(text)) }
 }
 
-/// The configuration for a command that is not the service: its faults end the command, its warnings are not the question.
+/// The configuration for a command that is not the service: its faults end the command, its
+/// warnings are not the question.
 fn sound(flags: Flags) -> Result<Config, Failed> {
-    config::check(&Sources::system(flags)).outcome.map_err(|faults| {
-        let list = faults.iter().fold(String::new(), |list, fault| list + &format!("  {fault}\n"));
-        Failed(format!("the configuration has {} fault(s):\n{list}", faults.len()))
-    })
+    config::check(&Sources::system(flags))
+        .outcome
+        .map_err(|faults| {
+            let list = faults
+                .iter()
+                .fold(String::new(), |list, fault| list + &format!("  {fault}\n"));
+            Failed(format!(
+                "the configuration has {} fault(s):\n{list}",
+                faults.len()
+            ))
+        })
 }
 
 fn explain(flags: Flags, options: &explain::Options) -> Result<(), Failed> {
@@ -208,7 +255,9 @@ fn healthcheck(flags: Flags) -> Result<(), Failed> {
 
 fn man() -> Result<(), Failed> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(|error| failed("the page cannot be written", &error))?;
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut page)
+        .map_err(|error| failed("the page cannot be written", &error))?;
     print(String::from_utf8_lossy(&page).trim_end())
 }
 
@@ -216,9 +265,14 @@ fn effective(flags: Flags, json: bool) -> Result<(), Failed> {
     let sources = Sources::system(flags);
     let settings = config::effective(&sources);
     let text = if json {
-        serde_json::to_string_pretty(&settings).map_err(|error| failed("the settings cannot be written", &error))?
+        serde_json::to_string_pretty(&settings)
+            .map_err(|error| failed("the settings cannot be written", &error))?
     } else {
-        let width = settings.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
+        let width = settings
+            .iter()
+            .map(|setting| setting.key.len())
+            .max()
+            .unwrap_or_default();
         let lines = settings.iter().map(|setting| match &setting.value {
             Some(value) => format!("{:width$}  {value}  ({})", setting.key, setting.place),
             None => format!("{:width$}  (not set)", setting.key),
@@ -227,15 +281,21 @@ fn effective(flags: Flags, json: bool) -> Result<(), Failed> {
     };
     print(&text)?;
     // What is shown of a faulty configuration is not what would count.
-    let faults = config::check(&sources).outcome.err().map_or(0, |faults| faults.len());
+    let faults = config::check(&sources)
+        .outcome
+        .err()
+        .map_or(0, |faults| faults.len());
     if faults > 0 {
-        return Err(Failed(format!("the configuration has {faults} fault(s), which `elastauth check` tells")));
+        return Err(Failed(format!(
+            "the configuration has {faults} fault(s), which `elastauth check` tells"
+        )));
     }
     Ok(())
 }
 
 fn schema() -> Result<(), Failed> {
-    let text = serde_json::to_string_pretty(&config::schema()).map_err(|error| failed("the schema cannot be written", &error))?;
+    let text = serde_json::to_string_pretty(&config::schema())
+        .map_err(|error| failed("the schema cannot be written", &error))?;
     print(&text)
 }
 
@@ -245,20 +305,32 @@ fn generate_key() -> Result<(), Failed> {
 }
 
 fn demo(once: bool, listen: Option<&str>) -> Result<(), Failed> {
-    let listen =
-        listen.map(str::parse).transpose().map_err(|_| Failed("--listen of the demo is an address such as 127.0.0.1:8080".to_owned()))?;
-    telemetry::init(telemetry::Config { level: telemetry::Level::Error, ..telemetry::Config::default() })
-        .map_err(|error| failed("the log cannot be set up", &error))?;
-    runtime()?.block_on(demo::run(Options { once, listen })).map_err(|error| failed("the demonstration ended early", &error))
+    let listen = listen.map(str::parse).transpose().map_err(|_| {
+        Failed("--listen of the demo is an address such as 127.0.0.1:8080".to_owned())
+    })?;
+    telemetry::init(telemetry::Config {
+        level: telemetry::Level::Error,
+        ..telemetry::Config::default()
+    })
+    .map_err(|error| failed("the log cannot be set up", &error))?;
+    runtime()?
+        .block_on(demo::run(Options { once, listen }))
+        .map_err(|error| failed("the demonstration ended early", &error))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed("the runtime cannot be set up", &error))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("the runtime cannot be set up", &error))
 }
 
 /// SIGTERM is what supervisors send, SIGINT is Ctrl-C.
 fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     Ok(async move {
         tokio::select! {
             _ = term.recv() => {}
@@ -271,10 +343,13 @@ fn failed(what: &str, error: &(dyn Error + 'static)) -> Failed {
     Failed(format!("{what}: {}", chain(error)))
 }
 
-/// What a command was asked for goes to standard output. A reader that has seen enough (`| head`) is no failure.
+/// What a command was asked for goes to standard output. A reader that has seen enough (`| head`)
+/// is no failure.
 fn print(text: &str) -> Result<(), Failed> {
     match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed("the answer cannot be printed", &error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(failed("the answer cannot be printed", &error))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -295,7 +370,15 @@ mod tests {
 
     #[test]
     fn the_flags_of_the_go_program_are_understood() {
-        let cli = Cli::parse_from(["elastauth", "--config", "/etc/elastauth", "--listen", ":5000", "--enableOtel", "--generateKey"]);
+        let cli = Cli::parse_from([
+            "elastauth",
+            "--config",
+            "/etc/elastauth",
+            "--listen",
+            ":5000",
+            "--enableOtel",
+            "--generateKey",
+        ]);
         assert!(cli.command.is_none() && cli.generate_key && cli.enable_otel);
         assert_eq!(cli.config, Some(PathBuf::from("/etc/elastauth")));
     }

@@ -24,13 +24,18 @@ impl Timestamp {
     /// The moment that comes `wait` later.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        )
     }
 
     /// What a `Date` header says, to the second; `None` where it is no date, or one before 1970.
     #[must_use]
     pub fn of_http_date(date: &HeaderValue) -> Option<Self> {
-        let moment = jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok()?.timestamp();
+        let moment = jiff::fmt::rfc2822::parse(date.to_str().ok()?)
+            .ok()?
+            .timestamp();
         u64::try_from(moment.as_millisecond()).ok().map(Self)
     }
 }
@@ -38,7 +43,10 @@ impl Timestamp {
 /// RFC 3339 in UTC with milliseconds, as error bodies and health answers carry it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or(jiff::Timestamp::MAX);
+        let moment = i64::try_from(self.0)
+            .ok()
+            .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+            .unwrap_or(jiff::Timestamp::MAX);
         write!(f, "{moment:.3}")
     }
 }
@@ -64,8 +72,13 @@ impl Clock {
     #[must_use]
     pub fn exactly(&self) -> Duration {
         match self {
-            #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
-            Self::System => std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the one place that asks the system"
+            )]
+            Self::System => std::time::SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default(),
             Self::Manual(ms) => Duration::from_millis(ms.load(Ordering::SeqCst)),
         }
     }
@@ -77,20 +90,29 @@ mod tests {
 
     #[test]
     fn a_moment_is_written_as_rfc_3339() {
-        assert_eq!(Timestamp(1_700_000_000_123).to_string(), "2023-11-14T22:13:20.123Z");
+        assert_eq!(
+            Timestamp(1_700_000_000_123).to_string(),
+            "2023-11-14T22:13:20.123Z"
+        );
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00.000Z");
     }
 
     #[test]
     fn what_lies_ahead_has_no_age() {
-        assert_eq!(Timestamp(5).since(Timestamp(3)), Some(Duration::from_millis(2)));
+        assert_eq!(
+            Timestamp(5).since(Timestamp(3)),
+            Some(Duration::from_millis(2))
+        );
         assert_eq!(Timestamp(3).since(Timestamp(5)), None);
     }
 
     #[test]
     fn a_date_is_read_as_http_writes_it() {
         let of = |text: &'static str| Timestamp::of_http_date(&HeaderValue::from_static(text));
-        assert_eq!(of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Timestamp(784_111_777_000)));
+        assert_eq!(
+            of("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(Timestamp(784_111_777_000))
+        );
         for other in ["", "yesterday", "1994-11-06"] {
             assert_eq!(of(other), None);
         }

@@ -1,7 +1,9 @@
-//! The configuration: from flags, environment, `.env` and YAML to each component's own `Config`, with every fault at once.
+//! The configuration: from flags, environment, `.env` and YAML to each component's own `Config`,
+//! with every fault at once.
 //!
-//! `table` knows the keys, `kind` their values. `load` reads what the process has, `layers` says which source gives which key, `settings` keeps the
-//! highest one, `fill` hands it out. Nothing above this floor knows where a value came from.
+//! `table` knows the keys, `kind` their values. `load` reads what the process has, `layers` says
+//! which source gives which key, `settings` keeps the highest one, `fill` hands it out. Nothing
+//! above this floor knows where a value came from.
 
 mod again;
 mod describe;
@@ -45,7 +47,10 @@ use std::error::Error;
 
 /// What each component is told.
 #[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "one field a component, and the component's type says the rest")]
+#[expect(
+    missing_docs,
+    reason = "one field a component, and the component's type says the rest"
+)]
 pub struct Config {
     pub server: server::Config,
     pub trust: trust::Config,
@@ -73,16 +78,20 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// What came of filling everything in. Without a configuration there is a fault, and with a fault no configuration.
+    /// What came of filling everything in. Without a configuration there is a fault, and with a
+    /// fault no configuration.
     fn new(config: Option<Config>, findings: Findings) -> Self {
         let (mut faults, warnings) = findings.told();
         let outcome = match config {
             Some(config) if faults.is_empty() => Ok(config),
             _ => {
                 if faults.is_empty() {
-                    // A filler that asks for the wrong type; the tests of the defaults would have found it.
-                    faults
-                        .push(Fault { place: Place::Nowhere, text: "a value was lost on its way; this is a bug of elastauth".to_owned() });
+                    // A filler that asks for the wrong type; the tests of the defaults would have
+                    // found it.
+                    faults.push(Fault {
+                        place: Place::Nowhere,
+                        text: "a value was lost on its way; this is a bug of elastauth".to_owned(),
+                    });
                 }
                 Err(faults)
             }
@@ -103,16 +112,33 @@ pub fn read(sources: &Sources) -> (Checked, Reading) {
     let mut findings = Findings::default();
     let settings = Settings::gather(sources, &mut findings);
     // Where a source could not be read, every other fault would be a guess.
-    let config = if settings.unread { None } else { fill::fill(&settings, &mut findings) };
-    (Checked::new(config, findings), Reading::new(settings, sources))
+    let config = if settings.unread {
+        None
+    } else {
+        fill::fill(&settings, &mut findings)
+    };
+    (
+        Checked::new(config, findings),
+        Reading::new(settings, sources),
+    )
 }
 
-/// What is wrong with the certificate and key files that a good configuration names. The start finds the same, one at a time.
+/// What is wrong with the certificate and key files that a good configuration names. The start
+/// finds the same, one at a time.
 #[must_use]
 pub fn check_files(config: &Config) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if config.cluster.hosts.iter().any(|host| host.scheme_str() == Some("https")) {
-        look("elasticsearch.tls", tls::client(&config.cluster.tls), &mut faults);
+    if config
+        .cluster
+        .hosts
+        .iter()
+        .any(|host| host.scheme_str() == Some("https"))
+    {
+        look(
+            "elasticsearch.tls",
+            tls::client(&config.cluster.tls),
+            &mut faults,
+        );
     }
     if let ledger::StoreConfig::Redis(redis, _) = &config.store {
         look("redis", redis.access().map(drop), &mut faults);
@@ -130,14 +156,21 @@ pub fn check_files(config: &Config) -> Vec<Fault> {
     if let telemetry::traces::Config::Otlp(otlp) = &config.traces
         && otlp.endpoint.scheme_str() == Some("https")
     {
-        look("OTEL_EXPORTER_OTLP_CERTIFICATE", tls::client(&otlp.http.tls), &mut faults);
+        look(
+            "OTEL_EXPORTER_OTLP_CERTIFICATE",
+            tls::client(&otlp.http.tls),
+            &mut faults,
+        );
     }
     faults
 }
 
 fn look<T>(section: &str, result: Result<T, impl Error + 'static>, faults: &mut Vec<Fault>) {
     if let Err(error) = result {
-        faults.push(Fault { place: Place::Nowhere, text: format!("`{section}`: {}", telemetry::chain(&error)) });
+        faults.push(Fault {
+            place: Place::Nowhere,
+            text: format!("`{section}`: {}", telemetry::chain(&error)),
+        });
     }
 }
 

@@ -1,7 +1,9 @@
-//! The demonstration: a gateway, elastauth and a stand-in for the cluster on one machine, on real sockets, told as it goes.
+//! The demonstration: a gateway, elastauth and a stand-in for the cluster on one machine, on real
+//! sockets, told as it goes.
 //!
-//! `elastauth demo` serves a page and prints commands to paste until Ctrl-C; `elastauth demo --once` takes the tour by itself and says
-//! whether everything went as told. Only `cli` knows of this module.
+//! `elastauth demo` serves a page and prints commands to paste until Ctrl-C; `elastauth demo
+//! --once` takes the tour by itself and says whether everything went as told. Only `cli` knows of
+//! this module.
 
 mod gateway;
 mod people;
@@ -71,7 +73,11 @@ pub async fn run(options: Options) -> Result<(), DemoError> {
     told
 }
 
-async fn tell(options: Options, tasks: &Tasks, out: &mut (dyn Write + Send)) -> Result<(), DemoError> {
+async fn tell(
+    options: Options,
+    tasks: &Tasks,
+    out: &mut (dyn Write + Send),
+) -> Result<(), DemoError> {
     let standin = StandIn::start(tasks).await.map_err(DemoError::Listen)?;
     let elastauth = start_elastauth(&standin, tasks).await?;
     let mut stage = Stage::open(options.listen, elastauth, standin, tasks).await?;
@@ -88,9 +94,12 @@ async fn tell(options: Options, tasks: &Tasks, out: &mut (dyn Write + Send)) -> 
     }
 }
 
-/// elastauth as it is shipped, set up in code instead of by a file; it drains when the demonstration ends.
+/// elastauth as it is shipped, set up in code instead of by a file; it drains when the
+/// demonstration ends.
 async fn start_elastauth(standin: &StandIn, tasks: &Tasks) -> Result<SocketAddr, DemoError> {
-    let app = App::start(settings::of(standin)?).await.map_err(|error| DemoError::Start(error.into()))?;
+    let app = App::start(settings::of(standin)?)
+        .await
+        .map_err(|error| DemoError::Start(error.into()))?;
     let (addr, ending) = (app.addr(), tasks.clone());
     tasks.spawn(app.run_until(async move { ending.ending().await }));
     Ok(addr)
@@ -105,13 +114,21 @@ struct Stage {
 }
 
 impl Stage {
-    async fn open(listen: Option<SocketAddr>, elastauth: SocketAddr, standin: StandIn, tasks: &Tasks) -> Result<Self, DemoError> {
+    async fn open(
+        listen: Option<SocketAddr>,
+        elastauth: SocketAddr,
+        standin: StandIn,
+        tasks: &Tasks,
+    ) -> Result<Self, DemoError> {
         let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let listener = TcpListener::bind(listen).await.map_err(DemoError::Listen)?;
         let addr = listener.local_addr().map_err(DemoError::Listen)?;
         // As many as a terminal can fall behind.
         let (sender, news) = mpsc::channel(64);
-        let site = Arc::new(Site { gateway: Gateway::new(elastauth, standin), news: sender });
+        let site = Arc::new(Site {
+            gateway: Gateway::new(elastauth, standin),
+            news: sender,
+        });
         tasks.spawn(site::accept(listener, Arc::clone(&site), tasks.clone()));
         Ok(Self { site, addr, news })
     }

@@ -1,4 +1,5 @@
-//! The trip of one request: identity, then roles, then a credential. The only place that knows the order.
+//! The trip of one request: identity, then roles, then a credential. The only place that knows the
+//! order.
 
 use crate::{
     broker::{Broker, BrokerError, Credential, Plan},
@@ -39,7 +40,10 @@ impl Explanation {
     /// Every role, with the rule that gives it.
     #[must_use]
     pub fn given(&self) -> Vec<Given<'_>> {
-        self.identity.as_ref().map(|identity| self.mapping.given(identity)).unwrap_or_default()
+        self.identity
+            .as_ref()
+            .map(|identity| self.mapping.given(identity))
+            .unwrap_or_default()
     }
 
     fn ending(mut self, why: AuthError) -> Self {
@@ -107,10 +111,15 @@ impl Flow {
     /// Puts the three decisions together.
     #[must_use]
     pub fn new(providers: Providers, mapping: Mapping, broker: Broker) -> Self {
-        Self { providers, mapping: ArcSwap::from_pointee(mapping), broker }
+        Self {
+            providers,
+            mapping: ArcSwap::from_pointee(mapping),
+            broker,
+        }
     }
 
-    /// From the next request on these rules count. Requests under way keep the rules that they began with.
+    /// From the next request on these rules count. Requests under way keep the rules that they
+    /// began with.
     pub fn replace_mapping(&self, mapping: Mapping) {
         self.mapping.store(Arc::new(mapping));
     }
@@ -126,11 +135,18 @@ impl Flow {
         &self.providers
     }
 
-    /// Tells the trip of one request step by step, by the very steps that [`Self::decide`] takes. Nothing is written; the cluster is asked only if `online`.
+    /// Tells the trip of one request step by step, by the very steps that [`Self::decide`] takes.
+    /// Nothing is written; the cluster is asked only if `online`.
     pub async fn explain(&self, facts: &RequestFacts, online: bool) -> Explanation {
         let mapping = self.mapping.load_full();
-        let mut told =
-            Explanation { mapping: Arc::clone(&mapping), identity: None, entitled: None, document: None, plan: None, refused: None };
+        let mut told = Explanation {
+            mapping: Arc::clone(&mapping),
+            identity: None,
+            entitled: None,
+            document: None,
+            plan: None,
+            refused: None,
+        };
         let identity = match self.providers.identify(facts).await {
             Ok(Some(identity)) => identity,
             Ok(None) => return told.ending(AuthError::NobodyAsks),
@@ -147,8 +163,14 @@ impl Flow {
         }
         if online {
             match self.broker.foresee(&entitled).await {
-                Ok(Plan { next: Err(why), found }) => {
-                    told.plan = Some(Plan { next: Err(why.clone()), found });
+                Ok(Plan {
+                    next: Err(why),
+                    found,
+                }) => {
+                    told.plan = Some(Plan {
+                        next: Err(why.clone()),
+                        found,
+                    });
                     told.refused = Some(AuthError::Broker(why));
                 }
                 Ok(plan) => told.plan = Some(plan),
@@ -179,10 +201,12 @@ impl Flow {
     /// The first step that says no.
     pub async fn decide(&self, facts: &RequestFacts) -> Result<Grant, Refused> {
         match self.decide_once(facts).await {
-            // A provider's word that is out of date says nothing against the token: there is a newer one to be had. Boxed, as it is rare.
-            Err(Refused { why: AuthError::Broker(BrokerError::Outdated { .. }), .. }) if self.providers.forget(facts) => {
-                Box::pin(self.decide_once(facts)).await
-            }
+            // A provider's word that is out of date says nothing against the token: there is a
+            // newer one to be had. Boxed, as it is rare.
+            Err(Refused {
+                why: AuthError::Broker(BrokerError::Outdated { .. }),
+                ..
+            }) if self.providers.forget(facts) => Box::pin(self.decide_once(facts)).await,
             decided => decided,
         }
     }
@@ -190,21 +214,48 @@ impl Flow {
     async fn decide_once(&self, facts: &RequestFacts) -> Result<Grant, Refused> {
         let identity = match self.providers.identify(facts).await {
             Ok(Some(identity)) => identity,
-            Ok(None) => return Err(Refused { user: None, provider: Provider::None, why: AuthError::NobodyAsks }),
-            Err(why) => return Err(Refused { user: None, provider: why.kind(), why: AuthError::Identity(why) }),
+            Ok(None) => {
+                return Err(Refused {
+                    user: None,
+                    provider: Provider::None,
+                    why: AuthError::NobodyAsks,
+                });
+            }
+            Err(why) => {
+                return Err(Refused {
+                    user: None,
+                    provider: why.kind(),
+                    why: AuthError::Identity(why),
+                });
+            }
         };
         let (user, provider) = (identity.user().clone(), identity.provider().kind());
         let entitled = match self.mapping.load().entitle(identity.clone()) {
             Ok(entitled) => entitled,
             Err(why) => {
                 // Also a token that gives nothing makes older ones old.
-                let why = self.broker.in_order(&identity).err().map_or(AuthError::Roles(why), AuthError::Broker);
-                return Err(Refused { user: Some(user), provider, why });
+                let why = self
+                    .broker
+                    .in_order(&identity)
+                    .err()
+                    .map_or(AuthError::Roles(why), AuthError::Broker);
+                return Err(Refused {
+                    user: Some(user),
+                    provider,
+                    why,
+                });
             }
         };
         match self.broker.credential(&entitled).await {
-            Ok(credential) => Ok(Grant { entitled, credential }),
-            Err(why) => Err(Refused { user: Some(user), provider, why: AuthError::Broker(why) }),
+            Ok(credential) => Ok(Grant {
+                entitled,
+                credential,
+            }),
+            Err(why) => Err(Refused {
+                user: Some(user),
+                provider,
+                why: AuthError::Broker(why),
+            }),
         }
     }
 }

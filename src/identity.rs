@@ -49,8 +49,8 @@ impl Asked {
     }
 }
 
-/// Somebody for whom a provider vouches. Made by this module alone: whoever holds one may believe it.
-/// Clones share it: a remembered one is handed out with every request.
+/// Somebody for whom a provider vouches. Made by this module alone: whoever holds one may believe
+/// it. Clones share it: a remembered one is handed out with every request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity(Arc<(Person, Vouched)>);
 
@@ -119,10 +119,32 @@ impl Identity {
 
     /// The same, of a token of this moment.
     #[cfg(test)]
-    pub(crate) fn of_provider_at(provider: &str, user: &str, groups: &[&str], issued_at: Option<Timestamp>) -> Self {
-        let groups = groups.iter().filter_map(|group| Group::parse(group)).collect();
-        let person = Person { user: Username::parse(user).unwrap(), groups, email: None, full_name: None };
-        Self::new(person, Vouched { by: Provider::Oidc(provider.into()), issued_at, asked: None, subject: None, session: None })
+    pub(crate) fn of_provider_at(
+        provider: &str,
+        user: &str,
+        groups: &[&str],
+        issued_at: Option<Timestamp>,
+    ) -> Self {
+        let groups = groups
+            .iter()
+            .filter_map(|group| Group::parse(group))
+            .collect();
+        let person = Person {
+            user: Username::parse(user).unwrap(),
+            groups,
+            email: None,
+            full_name: None,
+        };
+        Self::new(
+            person,
+            Vouched {
+                by: Provider::Oidc(provider.into()),
+                issued_at,
+                asked: None,
+                subject: None,
+                session: None,
+            },
+        )
     }
 
     /// Whose login is asked for.
@@ -161,8 +183,8 @@ impl Identity {
         self.0.1.issued_at
     }
 
-    /// From when this word on the user is: the time of the token, or of the question where the provider itself was asked. Of two words the later one counts. Identity headers
-    /// do not say.
+    /// From when this word on the user is: the time of the token, or of the question where the
+    /// provider itself was asked. Of two words the later one counts. Identity headers do not say.
     #[must_use]
     pub fn as_of(&self) -> Option<Timestamp> {
         self.0.1.asked.or(self.0.1.issued_at)
@@ -183,7 +205,8 @@ impl Identity {
 
 /// What a provider makes of a request.
 ///
-/// Only [`Attempt::NotRequested`] lets the next provider look: a credential that failed here is never tried as somebody else's.
+/// Only [`Attempt::NotRequested`] lets the next provider look: a credential that failed here is
+/// never tried as somebody else's.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// The request carries nothing of this provider's kind.
@@ -194,11 +217,14 @@ pub enum Attempt {
     Rejected(Rejected),
 }
 
-/// Why a credential is no good: one variant a rule. What the client is told about it stands in `respond`.
+/// Why a credential is no good: one variant a rule. What the client is told about it stands in
+/// `respond`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejected {
     /// An identity header that must stand once stands more often.
-    #[error("the {0} header stands more than once; the gateway must delete the client's own before it sets it")]
+    #[error(
+        "the {0} header stands more than once; the gateway must delete the client's own before it sets it"
+    )]
     Repeated(Field),
     /// Two names in one header, as gateways join repeated ones.
     #[error("the user header holds a comma: two names, or a name that cannot be told from two")]
@@ -234,7 +260,11 @@ impl Rejected {
     pub fn kind(&self) -> metrics::Provider {
         match self {
             Self::Token(_) | Self::Claims(_) | Self::Idp { .. } => metrics::Provider::Oidc,
-            Self::Repeated(_) | Self::Joined | Self::NotUtf8(_) | Self::GroupsMissing | Self::Name(_) => metrics::Provider::Authelia,
+            Self::Repeated(_)
+            | Self::Joined
+            | Self::NotUtf8(_)
+            | Self::GroupsMissing
+            | Self::Name(_) => metrics::Provider::Authelia,
         }
     }
 }
@@ -269,10 +299,17 @@ impl Providers {
         let ready = |provider| {
             Ok(match provider {
                 ProviderConfig::Headers(names) => Asked::Headers(names),
-                ProviderConfig::Oidc(config) => Asked::Oidc(Box::new(oidc::Oidc::new(config, clock, tasks)?)),
+                ProviderConfig::Oidc(config) => {
+                    Asked::Oidc(Box::new(oidc::Oidc::new(config, clock, tasks)?))
+                }
             })
         };
-        config.providers.into_iter().map(ready).collect::<Result<_, _>>().map(Self)
+        config
+            .providers
+            .into_iter()
+            .map(ready)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// The same, counted; clocks of identity providers are compared with ours.
@@ -290,7 +327,8 @@ impl Providers {
         Self(vec![Asked::Headers(names)])
     }
 
-    /// Asks the providers in their configured order; `None` when nobody asks. Headers and remembered tokens are answered without waiting for anything.
+    /// Asks the providers in their configured order; `None` when nobody asks. Headers and
+    /// remembered tokens are answered without waiting for anything.
     ///
     /// # Errors
     /// The refusal of the first provider whose kind of credential the request carries.
@@ -312,15 +350,22 @@ impl Providers {
     /// The kinds of providers in their order, as the configuration names them, separated by commas.
     ///
     /// # Errors
-    /// What is wrong with an identity provider that was asked, without its address. Remembered tokens and known keys go on.
+    /// What is wrong with an identity provider that was asked, without its address. Remembered
+    /// tokens and known keys go on.
     pub fn state(&self) -> Result<String, String> {
         match self.oidc().and_then(oidc::Oidc::trouble) {
             Some(why) => Err(why),
-            None => Ok(self.0.iter().map(Asked::kind).collect::<Vec<_>>().join(", ")),
+            None => Ok(self
+                .0
+                .iter()
+                .map(Asked::kind)
+                .collect::<Vec<_>>()
+                .join(", ")),
         }
     }
 
-    /// Forgets what a provider has said about the request's token a while ago; whether there was such a word.
+    /// Forgets what a provider has said about the request's token a while ago; whether there was
+    /// such a word.
     #[must_use]
     pub fn forget(&self, facts: &RequestFacts) -> bool {
         self.oidc().is_some_and(|oidc| oidc.forget(facts))

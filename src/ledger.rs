@@ -1,10 +1,12 @@
-//! What the cluster has agreed to: "this user stood there with this fingerprint, seen then". It holds no secret, and losing it costs a few
-//! calls, never a login.
+//! What the cluster has agreed to: "this user stood there with this fingerprint, seen then". It
+//! holds no secret, and losing it costs a few calls, never a login.
 //!
-//! Entries live in memory, and a known user is answered from there alone. Behind the memory there may be a store: Redis, which replicas share, or a
-//! file, which outlives the process. A store is asked and told only within a flight, and it is never believed without its seal.
+//! Entries live in memory, and a known user is answered from there alone. Behind the memory there
+//! may be a store: Redis, which replicas share, or a file, which outlives the process. A store is
+//! asked and told only within a flight, and it is never believed without its seal.
 //!
-//! (A long file: what is remembered, a flight's place in it and what others say meanwhile are one set of rules under one lock, and are read together.)
+//! (A long file: what is remembered, a flight's place in it and what others say meanwhile are one
+//! set of rules under one lock, and are read together.)
 
 mod file;
 pub mod redis;
@@ -32,23 +34,28 @@ use std::{
     time::Duration,
 };
 
-/// How long an entry is believed at most while changes by other replicas may go unheard. Short against the life of a group membership, and long enough to
-/// spare the cluster most calls. Each user has a share of his own between half of it and all of it: when Redis goes, not everybody is asked about at once.
+/// How long an entry is believed at most while changes by other replicas may go unheard. Short
+/// against the life of a group membership, and long enough to spare the cluster most calls. Each
+/// user has a share of his own between half of it and all of it: when Redis goes, not everybody is
+/// asked about at once.
 const UNHEARD: Duration = Duration::from_secs(10);
 
-/// How long a write that has begun counts as under way in a store: it has 10 s, and one that was given up may be applied until the cluster's own time-outs
-/// have passed (90 s).
+/// How long a write that has begun counts as under way in a store: it has 10 s, and one that was
+/// given up may be applied until the cluster's own time-outs have passed (90 s).
 const FLUX: Duration = Duration::from_secs(100);
-/// How long another replica's write is waited for. A cluster writes a user in tens of milliseconds; of one that takes longer only its replica knows the end.
+/// How long another replica's write is waited for. A cluster writes a user in tens of milliseconds;
+/// of one that takes longer only its replica knows the end.
 const UNDER_WAY: Duration = Duration::from_millis(500);
 
-/// A fingerprint with which no user stands: told to other replicas, it contradicts whatever they remember.
+/// A fingerprint with which no user stands: told to other replicas, it contradicts whatever they
+/// remember.
 const NO_FINGERPRINT: Fingerprint = Fingerprint([0; 16]);
 
 /// Settings of this floor.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How many users are remembered; beyond it the least used are forgotten, which costs a call each and never a login.
+    /// How many users are remembered; beyond it the least used are forgotten, which costs a call
+    /// each and never a login.
     pub capacity: usize,
 }
 
@@ -64,7 +71,8 @@ pub enum StoreConfig {
     File(PathBuf, Box<Scope>),
 }
 
-/// Whose facts a store holds. It has to agree with what the broker is told, or nothing that is read will ever match.
+/// Whose facts a store holds. It has to agree with what the broker is told, or nothing that is read
+/// will ever match.
 #[derive(Debug, Clone)]
 pub struct Scope {
     /// The name of the cluster.
@@ -95,7 +103,8 @@ pub enum Entry {
         /// When the cluster said so.
         seen: Timestamp,
     },
-    /// A write has begun and its end is not known: nothing may be answered on the strength of what was known before.
+    /// A write has begun and its end is not known: nothing may be answered on the strength of what
+    /// was known before.
     InFlux,
 }
 
@@ -148,32 +157,62 @@ impl Ledger {
     /// An empty ledger with nothing behind it. Memory is taken as entries come, not in advance.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        Self { front: Arc::new(Front::new(config, Front::ALL_HEARD)), store: Store::Memory }
+        Self {
+            front: Arc::new(Front::new(config, Front::ALL_HEARD)),
+            store: Store::Memory,
+        }
     }
 
     /// A ledger in front of a store. Nothing waits for the store, now or later.
     ///
     /// # Errors
     /// When a certificate file cannot be used.
-    pub fn start(config: &Config, store: StoreConfig, clock: &Clock, tasks: &Tasks, skew: &Skew) -> Result<Self, StartError> {
+    pub fn start(
+        config: &Config,
+        store: StoreConfig,
+        clock: &Clock,
+        tasks: &Tasks,
+        skew: &Skew,
+    ) -> Result<Self, StartError> {
         Ok(match store {
             StoreConfig::Memory => Self::new(config),
             StoreConfig::Redis(redis, scope) => {
                 // Nothing is heard yet.
                 let front = Arc::new(Front::new(config, Front::NEVER_HEARD));
-                let store =
-                    redis::Redis::start(&redis, &scope, Arc::clone(&front), clock.clone(), tasks, skew).map_err(StartError::Redis)?;
-                Self { front, store: Store::Redis(store) }
+                let store = redis::Redis::start(
+                    &redis,
+                    &scope,
+                    Arc::clone(&front),
+                    clock.clone(),
+                    tasks,
+                    skew,
+                )
+                .map_err(StartError::Redis)?;
+                Self {
+                    front,
+                    store: Store::Redis(store),
+                }
             }
             StoreConfig::File(folder, scope) => {
                 let front = Arc::new(Front::new(config, Front::ALL_HEARD));
-                let store = file::File::start(&folder, &scope, config.capacity, Arc::clone(&front), clock, tasks);
-                Self { front, store: Store::File(store) }
+                let store = file::File::start(
+                    &folder,
+                    &scope,
+                    config.capacity,
+                    Arc::clone(&front),
+                    clock,
+                    tasks,
+                );
+                Self {
+                    front,
+                    store: Store::File(store),
+                }
             }
         })
     }
 
-    /// What is known of this user. How long that is believed is the caller's to judge, and ends sooner while other replicas go unheard.
+    /// What is known of this user. How long that is believed is the caller's to judge, and ends
+    /// sooner while other replicas go unheard.
     #[must_use]
     pub fn recall(&self, user: &Username, now: Timestamp) -> Option<Entry> {
         self.front.recall(user, now)
@@ -191,19 +230,22 @@ impl Ledger {
         }
     }
 
-    /// Shows Redis what a new configuration has for it, from the next connection on; the store itself stays the same.
+    /// Shows Redis what a new configuration has for it, from the next connection on; the store
+    /// itself stays the same.
     pub fn replace_access(&self, access: redis::Access) {
         if let Store::Redis(redis) = &self.store {
             redis.replace(access);
         }
     }
 
-    /// Begins a flight, and asks the store for what it knows of the user, unless that is known: at most [`redis::DEADLINE`].
+    /// Begins a flight, and asks the store for what it knows of the user, unless that is known: at
+    /// most [`redis::DEADLINE`].
     pub async fn board(&self, aim: Aim) -> Boarding {
         let mut boarding = self.front.board(aim);
         boarding.vouched = match &self.store {
             Store::Memory => None,
-            // After a write of which we do not know the end, Redis may not have been told of its beginning and still say what stood before.
+            // After a write of which we do not know the end, Redis may not have been told of its
+            // beginning and still say what stood before.
             Store::Redis(_) if self.front.in_flux(&boarding.aim.user) => None,
             Store::Redis(redis) => match redis.as_remembered(&boarding) {
                 None => redis.look(&boarding.aim).await,
@@ -216,10 +258,19 @@ impl Ledger {
 
     /// Takes over what the store vouches for, with the time at which the cluster said so.
     pub fn adopt(&self, boarding: &Boarding, seen: Timestamp, now: Timestamp) {
-        self.front.keep(boarding, Entry::Stands { fingerprint: boarding.aim.fingerprint, seen }, now, false);
+        self.front.keep(
+            boarding,
+            Entry::Stands {
+                fingerprint: boarding.aim.fingerprint,
+                seen,
+            },
+            now,
+            false,
+        );
     }
 
-    /// A write is about to leave: nobody may be answered on the strength of what stood before, here or, as far as the store can be told in time, elsewhere.
+    /// A write is about to leave: nobody may be answered on the strength of what stood before, here
+    /// or, as far as the store can be told in time, elsewhere.
     pub async fn begin_write(&self, boarding: &mut Boarding, now: Timestamp) {
         self.front.keep(boarding, Entry::InFlux, now, false);
         match &self.store {
@@ -229,17 +280,27 @@ impl Ledger {
         }
     }
 
-    /// Whether another replica writes this user just now, as far as is known here: it was heard during this flight, or found in the store when the flight began.
+    /// Whether another replica writes this user just now, as far as is known here: it was heard
+    /// during this flight, or found in the store when the flight began.
     #[must_use]
     pub fn others_write(&self, boarding: &Boarding, now: Timestamp) -> bool {
-        // A write that began longer ago hangs, or was lost with its replica. One that has begun in the future comes from a clock that is ahead.
-        let begun = boarding.others_began().is_some_and(|at| now.since(at).is_none_or(|age| age < UNDER_WAY));
-        begun || lock(&self.front.aloft).get(&boarding.aim.user).is_some_and(|aloft| aloft.others_write)
+        // A write that began longer ago hangs, or was lost with its replica. One that has begun in
+        // the future comes from a clock that is ahead.
+        let begun = boarding
+            .others_began()
+            .is_some_and(|at| now.since(at).is_none_or(|age| age < UNDER_WAY));
+        begun
+            || lock(&self.front.aloft)
+                .get(&boarding.aim.user)
+                .is_some_and(|aloft| aloft.others_write)
     }
 
-    /// The user stands as this flight wants it: what is remembered otherwise is over, even if the flight has still to wait.
+    /// The user stands as this flight wants it: what is remembered otherwise is over, even if the
+    /// flight has still to wait.
     pub fn outdated(&self, boarding: &Boarding) {
-        let _known = self.front.contradict(&boarding.aim.user, boarding.aim.fingerprint);
+        let _known = self
+            .front
+            .contradict(&boarding.aim.user, boarding.aim.fingerprint);
     }
 
     /// The user was written.
@@ -254,8 +315,20 @@ impl Ledger {
 
     fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool) {
         let aim = &boarding.aim;
-        let brief = if written { matches!(boarding.expected, Expected::Others) } else { boarding.others_began().is_some() };
-        let alone = self.front.keep(boarding, Entry::Stands { fingerprint: aim.fingerprint, seen: now }, now, brief);
+        let brief = if written {
+            matches!(boarding.expected, Expected::Others)
+        } else {
+            boarding.others_began().is_some()
+        };
+        let alone = self.front.keep(
+            boarding,
+            Entry::Stands {
+                fingerprint: aim.fingerprint,
+                seen: now,
+            },
+            now,
+            brief,
+        );
         if boarding.unsure {
             // What the store says of a write in the air stays there until it is too old.
             return;
@@ -267,7 +340,8 @@ impl Ledger {
         }
     }
 
-    /// Drops what is known of a user, here and in the store, and tells the other replicas: whoever asks next, the cluster is asked.
+    /// Drops what is known of a user, here and in the store, and tells the other replicas: whoever
+    /// asks next, the cluster is asked.
     #[must_use]
     pub fn forget(&self, user: &Username) -> Forgotten {
         let known = self.front.contradict(user, NO_FINGERPRINT);
@@ -297,11 +371,14 @@ impl Ledger {
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("users", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Ledger")
+            .field("users", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
-/// One flight's place in the ledger. While it lives, what other replicas say about the user is noticed.
+/// One flight's place in the ledger. While it lives, what other replicas say about the user is
+/// noticed.
 #[derive(Debug)]
 pub struct Boarding {
     aim: Aim,
@@ -311,14 +388,16 @@ pub struct Boarding {
     stored: Stored,
     /// What this flight learns is for this process alone.
     unsure: bool,
-    /// In which phase of hearing it has begun: what it brings home may have missed a change of before.
+    /// In which phase of hearing it has begun: what it brings home may have missed a change of
+    /// before.
     phase: u64,
     front: Arc<Front>,
 }
 
 impl Boarding {
-    /// A write of unknown end may still undo what this flight brings about. Only this process knows, and only for its life: neither other replicas nor the next
-    /// start may be told that the user stands.
+    /// A write of unknown end may still undo what this flight brings about. Only this process
+    /// knows, and only for its life: neither other replicas nor the next start may be told that the
+    /// user stands.
     pub fn keep_to_ourselves(&mut self) {
         self.unsure = true;
     }
@@ -329,14 +408,19 @@ impl Boarding {
         &self.aim.user
     }
 
-    /// When the cluster said, to some replica, that the user stands as this flight wants it; as far as the store knows.
+    /// When the cluster said, to some replica, that the user stands as this flight wants it; as far
+    /// as the store knows.
     #[must_use]
     pub fn vouched(&self) -> Option<Timestamp> {
         let fact = self.vouched.as_ref()?.fact?;
-        (fact.kind == Kind::Stands && fact.fingerprint == self.aim.fingerprint && fact.epoch == self.aim.epoch).then_some(fact.at)
+        (fact.kind == Kind::Stands
+            && fact.fingerprint == self.aim.fingerprint
+            && fact.epoch == self.aim.epoch)
+            .then_some(fact.at)
     }
 
-    /// When another replica's write began that is on its way, or has been lost on it; as the store had it when this flight began.
+    /// When another replica's write began that is on its way, or has been lost on it; as the store
+    /// had it when this flight began.
     fn others_began(&self) -> Option<Timestamp> {
         let fact = self.vouched.as_ref()?.fact?;
         (fact.kind == Kind::InFlux).then_some(fact.at)
@@ -364,7 +448,8 @@ enum Expected {
     /// Not known: the store could not be told in time.
     #[default]
     Unknown,
-    /// Nothing that could be right: another write was under way when this one began, and may end after it.
+    /// Nothing that could be right: another write was under way when this one began, and may end
+    /// after it.
     Others,
     /// This very value, or one about the same.
     Value(Vec<u8>),
@@ -374,11 +459,14 @@ enum Expected {
 #[derive(Debug)]
 struct Front {
     entries: Cache<Username, Kept>,
-    /// Users of flights, and whether another replica has said something else about them meanwhile. Flights are bounded, and so is this.
+    /// Users of flights, and whether another replica has said something else about them meanwhile.
+    /// Flights are bounded, and so is this.
     aloft: Mutex<HashMap<Username, Aloft>>,
-    /// Counts the changes between hearing others and not hearing them: odd while every change is heard.
+    /// Counts the changes between hearing others and not hearing them: odd while every change is
+    /// heard.
     phase: AtomicU64,
-    /// Until when the latest phase of hearing that is over is known to have lasted, in milliseconds.
+    /// Until when the latest phase of hearing that is over is known to have lasted, in
+    /// milliseconds.
     heard_until: AtomicU64,
 }
 
@@ -387,19 +475,23 @@ struct Kept {
     entry: Entry,
     /// When it came here.
     at: Timestamp,
-    /// The phase in which every change of it was heard; [`Front::NEVER_HEARD`] where none was, or where another replica's write is known to be under way.
+    /// The phase in which every change of it was heard; [`Front::NEVER_HEARD`] where none was, or
+    /// where another replica's write is known to be under way.
     phase: u64,
     stored: Stored,
 }
 
-/// What is known to lie in the store about a user who stands with the fingerprint of his entry. Where it is wrong nothing worse comes of it than a question.
+/// What is known to lie in the store about a user who stands with the fingerprint of his entry.
+/// Where it is wrong nothing worse comes of it than a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stored {
     /// Nothing is known, as after another replica's word has been found there.
     Unknown,
-    /// That he does, and that the cluster said so then: to this replica, or to one that has told us. The latter may be later than what the entry says.
+    /// That he does, and that the cluster said so then: to this replica, or to one that has told
+    /// us. The latter may be later than what the entry says.
     At(Timestamp),
-    /// What the others say about him does not count: this process alone knows of a write that may still undo it.
+    /// What the others say about him does not count: this process alone knows of a write that may
+    /// still undo it.
     Apart,
 }
 
@@ -415,11 +507,17 @@ impl Stored {
 }
 
 impl Kept {
-    /// What may be believed: a check by another replica counts from when our own clock has reached its moment.
+    /// What may be believed: a check by another replica counts from when our own clock has reached
+    /// its moment.
     fn as_of(&self, now: Timestamp) -> Entry {
         match (self.entry, self.stored) {
-            (Entry::Stands { fingerprint, seen }, Stored::At(told)) if told > seen && told <= now => {
-                Entry::Stands { fingerprint, seen: told }
+            (Entry::Stands { fingerprint, seen }, Stored::At(told))
+                if told > seen && told <= now =>
+            {
+                Entry::Stands {
+                    fingerprint,
+                    seen: told,
+                }
             }
             (entry, _) => entry,
         }
@@ -445,7 +543,12 @@ impl Front {
     const ALL_HEARD: u64 = 1;
 
     fn new(config: &Config, phase: u64) -> Self {
-        Self { entries: Cache::new(config.capacity), aloft: Mutex::default(), phase: AtomicU64::new(phase), heard_until: AtomicU64::new(0) }
+        Self {
+            entries: Cache::new(config.capacity),
+            aloft: Mutex::default(),
+            phase: AtomicU64::new(phase),
+            heard_until: AtomicU64::new(0),
+        }
     }
 
     fn recall(&self, user: &Username, now: Timestamp) -> Option<Entry> {
@@ -455,45 +558,86 @@ impl Front {
             return Some(kept.as_of(now));
         }
         // The latest phase of hearing that is over: what was kept in it was right to its end.
-        let latest = if is_heard(phase) { phase.checked_sub(2) } else { phase.checked_sub(1) };
-        let since = if Some(kept.phase) == latest { kept.at.0.max(self.heard_until.load(Ordering::Acquire)) } else { kept.at.0 };
-        now.since(Timestamp(since)).is_some_and(|age| age < unheard(user)).then(|| kept.as_of(now))
+        let latest = if is_heard(phase) {
+            phase.checked_sub(2)
+        } else {
+            phase.checked_sub(1)
+        };
+        let since = if Some(kept.phase) == latest {
+            kept.at.0.max(self.heard_until.load(Ordering::Acquire))
+        } else {
+            kept.at.0
+        };
+        now.since(Timestamp(since))
+            .is_some_and(|age| age < unheard(user))
+            .then(|| kept.as_of(now))
     }
 
     fn in_flux(&self, user: &Username) -> bool {
-        self.entries.get(user).is_some_and(|kept| kept.entry == Entry::InFlux)
+        self.entries
+            .get(user)
+            .is_some_and(|kept| kept.entry == Entry::InFlux)
     }
 
     fn board(self: &Arc<Self>, aim: Aim) -> Boarding {
-        lock(&self.aloft).insert(aim.user.clone(), Aloft { fingerprint: aim.fingerprint, contradicted: false, others_write: false });
+        lock(&self.aloft).insert(
+            aim.user.clone(),
+            Aloft {
+                fingerprint: aim.fingerprint,
+                contradicted: false,
+                others_write: false,
+            },
+        );
         let phase = self.phase.load(Ordering::Acquire);
         let stored = self.stored(&aim.user, aim.fingerprint);
-        Boarding { aim, vouched: None, expected: Expected::Unknown, stored, unsure: false, phase, front: Arc::clone(self) }
+        Boarding {
+            aim,
+            vouched: None,
+            expected: Expected::Unknown,
+            stored,
+            unsure: false,
+            phase,
+            front: Arc::clone(self),
+        }
     }
 
     /// What is known to lie in the store about this user, as long as every change is heard.
     fn stored(&self, user: &Username, fingerprint: Fingerprint) -> Stored {
-        self.heard(user, fingerprint).map_or(Stored::Unknown, |kept| kept.stored)
+        self.heard(user, fingerprint)
+            .map_or(Stored::Unknown, |kept| kept.stored)
     }
 
     /// Another replica has asked the cluster at `seen`, and its answer lies in the store.
     fn told(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
-        self.note(user, fingerprint, Stored::At(seen), |kept| kept.stored.may_become(seen));
+        self.note(user, fingerprint, Stored::At(seen), |kept| {
+            kept.stored.may_become(seen)
+        });
     }
 
     /// What this replica knows of the user since `seen` lies in the store.
     fn lies_there(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
         let entry = Entry::Stands { fingerprint, seen };
-        self.note(user, fingerprint, Stored::At(seen), |kept| kept.entry == entry && kept.stored.may_become(seen));
+        self.note(user, fingerprint, Stored::At(seen), |kept| {
+            kept.entry == entry && kept.stored.may_become(seen)
+        });
     }
 
     /// What was to lie in the store does not.
     fn lies_there_no_more(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
-        self.note(user, fingerprint, Stored::Unknown, |kept| kept.stored == Stored::At(seen));
+        self.note(user, fingerprint, Stored::Unknown, |kept| {
+            kept.stored == Stored::At(seen)
+        });
     }
 
-    /// Notes what lies in the store about a user who stands with this fingerprint. Makes no entry, and leaves one alone of which a change may have gone unheard.
-    fn note(&self, user: &Username, fingerprint: Fingerprint, stored: Stored, agrees: impl FnOnce(&Kept) -> bool) {
+    /// Notes what lies in the store about a user who stands with this fingerprint. Makes no entry,
+    /// and leaves one alone of which a change may have gone unheard.
+    fn note(
+        &self,
+        user: &Username,
+        fingerprint: Fingerprint,
+        stored: Stored,
+        agrees: impl FnOnce(&Kept) -> bool,
+    ) {
         // Between the look and the change nobody may contradict.
         let _aloft = lock(&self.aloft);
         if let Some(kept) = self.heard(user, fingerprint).filter(agrees) {
@@ -504,13 +648,17 @@ impl Front {
     /// What is kept of a user who stands with this fingerprint, if every change of it was heard.
     fn heard(&self, user: &Username, fingerprint: Fingerprint) -> Option<Kept> {
         let phase = self.phase.load(Ordering::Acquire);
-        self.entries.peek(user).filter(|kept| kept.stands_with(fingerprint) && kept.phase == phase && is_heard(phase))
+        self.entries
+            .peek(user)
+            .filter(|kept| kept.stands_with(fingerprint) && kept.phase == phase && is_heard(phase))
     }
 
-    /// Keeps what a flight has learnt, unless another replica has contradicted it meanwhile; says whether nobody has.
+    /// Keeps what a flight has learnt, unless another replica has contradicted it meanwhile; says
+    /// whether nobody has.
     fn keep(&self, boarding: &Boarding, entry: Entry, at: Timestamp, brief: bool) -> bool {
         let user = &boarding.aim.user;
-        // Held over both steps: a contradiction comes before them and is seen, or after them and removes the entry.
+        // Held over both steps: a contradiction comes before them and is seen, or after them and
+        // removes the entry.
         let aloft = lock(&self.aloft);
         let contradicted = aloft.get(user).is_some_and(|aloft| aloft.contradicted);
         if contradicted && entry != Entry::InFlux {
@@ -529,12 +677,21 @@ impl Front {
                 },
             };
             let phase = if heard { phase } else { Self::NEVER_HEARD };
-            self.entries.insert(user.clone(), Kept { entry, at, phase, stored });
+            self.entries.insert(
+                user.clone(),
+                Kept {
+                    entry,
+                    at,
+                    phase,
+                    stored,
+                },
+            );
         }
         !contradicted
     }
 
-    /// Another replica writes this user, or has: what is remembered of him is believed no more, unless it is the same. Says whether anything was remembered.
+    /// Another replica writes this user, or has: what is remembered of him is believed no more,
+    /// unless it is the same. Says whether anything was remembered.
     fn contradict(&self, user: &Username, theirs: Fingerprint) -> bool {
         let mut aloft = lock(&self.aloft);
         if let Some(flight) = aloft.get_mut(user) {
@@ -543,9 +700,23 @@ impl Front {
         }
         let kept = self.entries.get(user);
         match kept {
-            Some(Kept { entry: Entry::Stands { fingerprint, .. }, .. }) if fingerprint != theirs => drop(self.entries.remove(user)),
+            Some(Kept {
+                entry: Entry::Stands { fingerprint, .. },
+                ..
+            }) if fingerprint != theirs => drop(self.entries.remove(user)),
             // The same: he stands, and something else lies in the store.
-            Some(same @ Kept { stored: Stored::At(_), .. }) => self.entries.insert(user.clone(), Kept { stored: Stored::Unknown, ..same }),
+            Some(
+                same @ Kept {
+                    stored: Stored::At(_),
+                    ..
+                },
+            ) => self.entries.insert(
+                user.clone(),
+                Kept {
+                    stored: Stored::Unknown,
+                    ..same
+                },
+            ),
             // Our own doubt stays.
             Some(_) | None => {}
         }

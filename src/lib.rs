@@ -1,7 +1,8 @@
 //! elastauth: single sign-on for Elasticsearch and Kibana on the free tier.
 //!
-//! A gateway asks about each request (forward auth); elastauth learns who is asking, makes sure that the cluster has that user with the
-//! right roles, and answers with a login that works. ARCHITECTURE.md draws the floors; a module imports only from lower ones.
+//! A gateway asks about each request (forward auth); elastauth learns who is asking, makes sure
+//! that the cluster has that user with the right roles, and answers with a login that works.
+//! ARCHITECTURE.md draws the floors; a module imports only from lower ones.
 
 pub mod app;
 pub mod broker;

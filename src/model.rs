@@ -6,7 +6,8 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 /// What is known of the request that a gateway asks about.
 ///
-/// The server makes it, and only for a peer that [`crate::net::trust`] has admitted: whoever reads it may believe its headers.
+/// The server makes it, and only for a peer that [`crate::net::trust`] has admitted: whoever reads
+/// it may believe its headers.
 #[derive(Debug)]
 pub struct RequestFacts {
     /// The address of the gateway's TCP connection.
@@ -15,7 +16,8 @@ pub struct RequestFacts {
     pub headers: HeaderMap,
 }
 
-/// The name of a native user: 1–507 printable ASCII bytes, as both the cluster and HTTP Basic can carry it.
+/// The name of a native user: 1–507 printable ASCII bytes, as both the cluster and HTTP Basic can
+/// carry it.
 ///
 /// Case is kept: `Alice` and `alice` are two users in Elasticsearch.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,7 +30,8 @@ impl Username {
     /// Takes the text of an identity header or a claim.
     ///
     /// # Errors
-    /// Says which rule the value breaks. The value itself is not in the error: it may be an attacker's.
+    /// Says which rule the value breaks. The value itself is not in the error: it may be an
+    /// attacker's.
     pub fn parse(text: &str) -> Result<Self, InvalidUsername> {
         use InvalidUsername as E;
         match text {
@@ -50,11 +53,13 @@ impl Username {
         &self.0
     }
 
-    /// A number that is even over all users and the same in every replica, for whatever must not happen to everybody at once. FNV-1a, and the finish of
-    /// `SplitMix64` that spreads similar names: each request pays for it.
+    /// A number that is even over all users and the same in every replica, for whatever must not
+    /// happen to everybody at once. FNV-1a, and the finish of `SplitMix64` that spreads similar
+    /// names: each request pays for it.
     #[must_use]
     pub fn place(&self) -> u64 {
-        let byte = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let byte =
+            |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         mixed(self.0.bytes().fold(0xcbf2_9ce4_8422_2325, byte))
     }
 }
@@ -73,7 +78,8 @@ impl fmt::Debug for Username {
     }
 }
 
-/// Why a text is not a user name. One variant a rule, so that a log line and a test can tell them apart.
+/// Why a text is not a user name. One variant a rule, so that a log line and a test can tell them
+/// apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidUsername {
@@ -96,8 +102,9 @@ pub enum InvalidUsername {
 pub struct Group(Box<str>);
 
 impl Group {
-    /// Takes one group name; outer blanks and tabs are dropped, and nothing is left of an empty one. Other white space is part of the name: whoever may
-    /// name groups could else make one that passes for another.
+    /// Takes one group name; outer blanks and tabs are dropped, and nothing is left of an empty
+    /// one. Other white space is part of the name: whoever may name groups could else make one that
+    /// passes for another.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_matches([' ', '\t']);
@@ -116,10 +123,12 @@ impl Group {
 pub struct Role(Arc<str>);
 
 impl Role {
-    /// Takes the name of a role: 1–507 printable ASCII bytes with no outer white space, as Elasticsearch demands.
+    /// Takes the name of a role: 1–507 printable ASCII bytes with no outer white space, as
+    /// Elasticsearch demands.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=507).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b));
+        let fits =
+            (1..=507).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b));
         (fits && text.trim() == text).then(|| Self(text.into()))
     }
 
@@ -130,11 +139,13 @@ impl Role {
     }
 }
 
-/// A keyed digest of all that one write puts into a user: two equal ones stand for the same user document and the same password.
+/// A keyed digest of all that one write puts into a user: two equal ones stand for the same user
+/// document and the same password.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 16]);
 
-/// 22 characters of base64url, as the user's metadata carry it. Not a secret: without the key nothing follows from it.
+/// 22 characters of base64url, as the user's metadata carry it. Not a secret: without the key
+/// nothing follows from it.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0))
@@ -153,8 +164,19 @@ mod tests {
 
     #[test]
     fn a_name_that_the_cluster_takes_is_kept_byte_for_byte() {
-        for name in ["alice", "Alice", "a.b@example.org", "a/b", "a b", "%2e%2e", &"x".repeat(507)] {
-            assert_eq!(Username::parse(name).map(|u| u.as_str().to_owned()), Ok(name.to_owned()));
+        for name in [
+            "alice",
+            "Alice",
+            "a.b@example.org",
+            "a/b",
+            "a b",
+            "%2e%2e",
+            &"x".repeat(507),
+        ] {
+            assert_eq!(
+                Username::parse(name).map(|u| u.as_str().to_owned()),
+                Ok(name.to_owned())
+            );
         }
     }
 
@@ -179,7 +201,12 @@ mod tests {
 
     #[test]
     fn a_group_is_trimmed_and_never_empty() {
-        assert_eq!(Group::parse(" ops team\t").map(|g| g.as_str().to_owned()).as_deref(), Some("ops team"));
+        assert_eq!(
+            Group::parse(" ops team\t")
+                .map(|g| g.as_str().to_owned())
+                .as_deref(),
+            Some("ops team")
+        );
         assert_eq!(Group::parse(" \t"), None);
     }
 

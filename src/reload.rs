@@ -1,6 +1,8 @@
-//! Reading the configuration again while the program runs: on SIGHUP, and when one of its files changes.
+//! Reading the configuration again while the program runs: on SIGHUP, and when one of its files
+//! changes.
 //!
-//! A faulty configuration changes nothing, and neither does one that is still being written: a file counts once it has looked the same twice.
+//! A faulty configuration changes nothing, and neither does one that is still being written: a file
+//! counts once it has looked the same twice.
 
 use crate::{
     app::Controls,
@@ -22,7 +24,8 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// How often the files are looked at. A change counts after two looks, and an operator who waits for it watches the log.
+/// How often the files are looked at. A change counts after two looks, and an operator who waits
+/// for it watches the log.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What is in force, and what can change it.
@@ -45,10 +48,23 @@ enum Why {
 }
 
 impl Reloader {
-    /// For the program that was started with `flags`, is as `reading` says, and writes its log from `level` on.
+    /// For the program that was started with `flags`, is as `reading` says, and writes its log from
+    /// `level` on.
     #[must_use]
-    pub fn new(flags: Flags, reading: Reading, controls: Controls, (log, level): (telemetry::Handle, Level)) -> Self {
-        Self { flags, reading, controls, log, level, told: Vec::new() }
+    pub fn new(
+        flags: Flags,
+        reading: Reading,
+        controls: Controls,
+        (log, level): (telemetry::Handle, Level),
+    ) -> Self {
+        Self {
+            flags,
+            reading,
+            controls,
+            log,
+            level,
+            told: Vec::new(),
+        }
     }
 
     /// Starts to listen for the signal and to look at the files, until `tasks` end.
@@ -102,7 +118,13 @@ impl Reloader {
 
     /// Reads, and changes what is in force if all is well. Gives the files to look at from now on.
     fn read_again(&mut self, why: Why) -> BTreeSet<PathBuf> {
-        let Again { outcome, warnings, taken, left, mut files } = self.reading.again(&Sources::system(self.flags.clone()));
+        let Again {
+            outcome,
+            warnings,
+            taken,
+            left,
+            mut files,
+        } = self.reading.again(&Sources::system(self.flags.clone()));
         files.extend(self.reading.files());
         let (config, reading) = match outcome {
             Ok(good) => good,
@@ -115,7 +137,10 @@ impl Reloader {
         let level = config.telemetry.level;
         if let Err(error) = self.take(&config, level.min(self.level)) {
             self.controls.metrics().reloaded(Reload::Refused);
-            tracing::error!(error = chain(&*error), "the new configuration cannot be taken; the old one stays in force");
+            tracing::error!(
+                error = chain(&*error),
+                "the new configuration cannot be taken; the old one stays in force"
+            );
             return files;
         }
         self.reading = reading;
@@ -130,13 +155,22 @@ impl Reloader {
             for warning in &warnings {
                 tracing::warn!("{warning}");
             }
-            tracing::info!(keys = taken.join(","), "the configuration has changed and is in force");
+            tracing::info!(
+                keys = taken.join(","),
+                "the configuration has changed and is in force"
+            );
         }
         if !left.is_empty() {
-            tracing::warn!(keys = left.join(","), "changed in the configuration, and in force only when elastauth is started anew");
+            tracing::warn!(
+                keys = left.join(","),
+                "changed in the configuration, and in force only when elastauth is started anew"
+            );
         }
         if let Err(error) = self.log.set_level(level) {
-            tracing::error!(error = chain(&error), "the level of the log cannot be changed");
+            tracing::error!(
+                error = chain(&error),
+                "the level of the log cannot be changed"
+            );
         }
         self.level = level;
         files
@@ -154,7 +188,10 @@ impl Reloader {
             return;
         }
         self.controls.metrics().reloaded(Reload::Refused);
-        tracing::error!(faults = faults.len(), "the new configuration is faulty; the old one stays in force");
+        tracing::error!(
+            faults = faults.len(),
+            "the new configuration is faulty; the old one stays in force"
+        );
         for fault in &faults {
             tracing::error!("{fault}");
         }
@@ -162,7 +199,8 @@ impl Reloader {
     }
 }
 
-/// The files of a configuration, each in the state in which it was read; `None` where there is no such file.
+/// The files of a configuration, each in the state in which it was read; `None` where there is no
+/// such file.
 type Seen = BTreeMap<PathBuf, Option<Stamp>>;
 
 /// What tells one state of a file from another.
@@ -177,9 +215,17 @@ struct Stamp {
 fn look(files: BTreeSet<PathBuf>) -> Seen {
     let stamp = |path: &PathBuf| {
         let found = fs::metadata(path).ok()?;
-        Some(Stamp { file: (found.dev(), found.ino()), modified: (found.mtime(), found.mtime_nsec()), len: found.len() })
+        Some(Stamp {
+            file: (found.dev(), found.ino()),
+            modified: (found.mtime(), found.mtime_nsec()),
+            len: found.len(),
+        })
     };
-    files.into_iter().map(|path| (stamp(&path), path)).map(|(stamp, path)| (path, stamp)).collect()
+    files
+        .into_iter()
+        .map(|path| (stamp(&path), path))
+        .map(|(stamp, path)| (path, stamp))
+        .collect()
 }
 
 /// The files as they were when they were read, and at the last look.
@@ -190,18 +236,23 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks at the files of a configuration that was just read. Make it before certificates are read: what changes after this is noticed.
+    /// Looks at the files of a configuration that was just read. Make it before certificates are
+    /// read: what changes after this is noticed.
     #[must_use]
     pub fn new(reading: &Reading) -> Self {
         let read = look(reading.files());
-        Self { last: read.clone(), read }
+        Self {
+            last: read.clone(),
+            read,
+        }
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {
         self.read.keys().cloned().collect()
     }
 
-    /// From now on these files are looked at. Those known already are as they were before they were read.
+    /// From now on these files are looked at. Those known already are as they were before they were
+    /// read.
     fn expect(&mut self, mut seen: Seen) {
         for (path, stamp) in &mut seen {
             if let Some(before) = self.read.get(path) {
@@ -227,13 +278,31 @@ mod tests {
     use super::*;
 
     fn seen(len: u64) -> Seen {
-        Seen::from([(PathBuf::from("a"), Some(Stamp { file: (1, 2), modified: (3, 4), len }))])
+        Seen::from([(
+            PathBuf::from("a"),
+            Some(Stamp {
+                file: (1, 2),
+                modified: (3, 4),
+                len,
+            }),
+        )])
     }
 
     #[test]
     fn a_file_counts_once_it_has_looked_the_same_twice() {
-        let mut watch = Watch { read: seen(1), last: seen(1) };
-        let looks = [(1, false), (2, false), (3, false), (3, true), (3, false), (1, false), (1, true)];
+        let mut watch = Watch {
+            read: seen(1),
+            last: seen(1),
+        };
+        let looks = [
+            (1, false),
+            (2, false),
+            (3, false),
+            (3, true),
+            (3, false),
+            (1, false),
+            (1, true),
+        ];
         for (at, (len, changed)) in looks.into_iter().enumerate() {
             assert_eq!(watch.has_changed(&seen(len)), changed, "look {at}");
         }
@@ -241,7 +310,10 @@ mod tests {
 
     #[test]
     fn a_change_between_the_look_and_the_reading_is_noticed_by_the_next_looks() {
-        let mut watch = Watch { read: seen(1), last: seen(1) };
+        let mut watch = Watch {
+            read: seen(1),
+            last: seen(1),
+        };
         assert!(!watch.has_changed(&seen(2)) && watch.has_changed(&seen(2)));
         // Somebody wrote while it was read.
         watch.expect(seen(3));

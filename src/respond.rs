@@ -1,7 +1,8 @@
 //! The one table from outcome to answer, and the answers themselves.
 //!
-//! Each line follows from what gateways do with an answer: any 2xx lets the request through, any header of a refusal may reach the client as it is, and nginx knows
-//! no refusal but 401 and 403. docs/STATUS-CODES.md explains each line to operators; a test holds the two together.
+//! Each line follows from what gateways do with an answer: any 2xx lets the request through, any
+//! header of a refusal may reach the client as it is, and nginx knows no refusal but 401 and 403.
+//! docs/STATUS-CODES.md explains each line to operators; a test holds the two together.
 
 mod grant;
 mod page;
@@ -37,7 +38,8 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The endpoint for it. Paths that have no endpoint of their own are asked as [`Self::ForwardAuth`].
+    /// The endpoint for it. Paths that have no endpoint of their own are asked as
+    /// [`Self::ForwardAuth`].
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -48,9 +50,13 @@ impl Protocol {
     }
 }
 
-/// Every way a question can end without a login. A new one does not compile until it has its line in [`Outcome::line`].
+/// Every way a question can end without a login. A new one does not compile until it has its line
+/// in [`Outcome::line`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "docs/STATUS-CODES.md explains each to operators")]
+#[expect(
+    missing_docs,
+    reason = "docs/STATUS-CODES.md explains each to operators"
+)]
 pub enum Outcome {
     UntrustedPeer,
     GatewayKey,
@@ -76,7 +82,8 @@ pub enum Outcome {
     Bug,
 }
 
-/// What is answered and logged for an outcome. Both texts are for the client, and say nothing of whoever asks.
+/// What is answered and logged for an outcome. Both texts are for the client, and say nothing of
+/// whoever asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Line {
     /// The status for every protocol but [`Protocol::AuthRequest`].
@@ -129,11 +136,13 @@ impl Outcome {
 
     /// The table.
     ///
-    /// Levels: `INFO` for what users do, `WARN` for what a gateway or an administrator should look at, `ERROR` for what keeps everybody out.
+    /// Levels: `INFO` for what users do, `WARN` for what a gateway or an administrator should look
+    /// at, `ERROR` for what keeps everybody out.
     #[must_use]
     pub const fn line(self) -> Line {
         match self {
-            // A stranger hears what anybody hears who is not logged in: not even that the address is the reason.
+            // A stranger hears what anybody hears who is not logged in: not even that the address
+            // is the reason.
             Self::UntrustedPeer => not_authenticated(Level::WARN),
             Self::GatewayKey => Line {
                 code: "gateway_key",
@@ -152,20 +161,26 @@ impl Outcome {
                 challenge: None,
                 level: Level::WARN,
             },
-            // Tokens expire all day. The error code is RFC 6750's: a client takes it as the advice to fetch a new one.
+            // Tokens expire all day. The error code is RFC 6750's: a client takes it as the advice
+            // to fetch a new one.
             Self::TokenRefused | Self::TokenOutdated => Line {
                 code: "invalid_token",
                 message: "The token is not accepted.",
                 challenge: Some(Challenge::AnotherToken),
                 ..not_authenticated(Level::INFO)
             },
-            Self::TokenClaims | Self::ImpossibleName | Self::ReservedName | Self::ForeignUser => not_allowed(Level::WARN),
+            Self::TokenClaims | Self::ImpossibleName | Self::ReservedName | Self::ForeignUser => {
+                not_allowed(Level::WARN)
+            }
             Self::GroupNotAllowed | Self::NoRole | Self::Disabled => not_allowed(Level::INFO),
-            // The budget is counted over a minute: a place in it comes free after seconds, not at once.
+            // The budget is counted over a minute: a place in it comes free after seconds, not at
+            // once.
             Self::WriteBudget => unavailable(2, Level::WARN),
             // A flood does not end within a second; who comes back with it only waits again.
             Self::NewUsers => unavailable(5, Level::WARN),
-            Self::IdentityProvider | Self::ServiceAccount | Self::Cluster => unavailable(2, Level::ERROR),
+            Self::IdentityProvider | Self::ServiceAccount | Self::Cluster => {
+                unavailable(2, Level::ERROR)
+            }
             Self::Late | Self::Busy | Self::Overdue => unavailable(1, Level::WARN),
             // The next try reaches another replica.
             Self::Bug => Line {
@@ -205,11 +220,14 @@ impl Challenge {
     #[must_use]
     pub const fn text(self, tokens: bool) -> &'static str {
         match (self, tokens) {
-            // No browser knows this scheme, so none pops up a password dialog (as it does for `Basic`) whose password would lead nowhere. nginx copies it to its own 401.
+            // No browser knows this scheme, so none pops up a password dialog (as it does for
+            // `Basic`) whose password would lead nowhere. nginx copies it to its own 401.
             (Self::SignIn, false) => r#"SSO realm="elastauth""#,
-            // RFC 6750, §3.1: no error where nothing was shown. Nor does any browser pop up anything for this one.
+            // RFC 6750, §3.1: no error where nothing was shown. Nor does any browser pop up
+            // anything for this one.
             (Self::SignIn, true) => r#"Bearer realm="elastauth""#,
-            // Which rule the token broke is for the log: whoever bends tokens need not be told how far they got.
+            // Which rule the token broke is for the log: whoever bends tokens need not be told how
+            // far they got.
             (Self::AnotherToken, _) => r#"Bearer realm="elastauth", error="invalid_token""#,
         }
     }
@@ -267,12 +285,17 @@ impl From<&AuthError> for Outcome {
     fn from(why: &AuthError) -> Self {
         match why {
             AuthError::NobodyAsks => Self::NobodyAsks,
-            AuthError::Identity(Rejected::Repeated(_) | Rejected::Joined | Rejected::NotUtf8(_) | Rejected::GroupsMissing) => {
-                Self::Malformed
-            }
-            AuthError::Identity(Rejected::Token(oidc::Refused::Ambiguous)) => Self::Malformed,
+            AuthError::Identity(
+                Rejected::Repeated(_)
+                | Rejected::Joined
+                | Rejected::NotUtf8(_)
+                | Rejected::GroupsMissing
+                | Rejected::Token(oidc::Refused::Ambiguous),
+            ) => Self::Malformed,
             AuthError::Identity(Rejected::Token(_)) => Self::TokenRefused,
-            AuthError::Identity(Rejected::Name(_) | Rejected::Claims(oidc::claims::NoUser::Name(_))) => Self::ImpossibleName,
+            AuthError::Identity(
+                Rejected::Name(_) | Rejected::Claims(oidc::claims::NoUser::Name(_)),
+            ) => Self::ImpossibleName,
             AuthError::Identity(Rejected::Claims(_)) => Self::TokenClaims,
             AuthError::Identity(Rejected::Idp { .. }) => Self::IdentityProvider,
             AuthError::Roles(NotEntitled::GroupNotAllowed) => Self::GroupNotAllowed,
@@ -308,20 +331,36 @@ mod tests {
     #[test]
     fn no_refusal_is_a_grant_and_nginx_gets_what_it_can_pass_on() {
         for outcome in Outcome::ALL {
-            for protocol in [Protocol::ForwardAuth, Protocol::ExtAuthz, Protocol::AuthRequest] {
+            for protocol in [
+                Protocol::ForwardAuth,
+                Protocol::ExtAuthz,
+                Protocol::AuthRequest,
+            ] {
                 let status = outcome.status(protocol);
-                assert!(status.is_client_error() || status.is_server_error(), "{outcome:?}");
-                assert_eq!(status == StatusCode::SERVICE_UNAVAILABLE, outcome.line().retry_after.is_some(), "{outcome:?}");
+                assert!(
+                    status.is_client_error() || status.is_server_error(),
+                    "{outcome:?}"
+                );
+                assert_eq!(
+                    status == StatusCode::SERVICE_UNAVAILABLE,
+                    outcome.line().retry_after.is_some(),
+                    "{outcome:?}"
+                );
             }
             let nginx = outcome.status(Protocol::AuthRequest);
-            assert!(nginx.is_server_error() || [401, 403].contains(&nginx.as_u16()), "{outcome:?}");
+            assert!(
+                nginx.is_server_error() || [401, 403].contains(&nginx.as_u16()),
+                "{outcome:?}"
+            );
         }
     }
 
     /// One line a row, as `docs/STATUS-CODES.md` has it.
     fn row(outcome: Outcome) -> String {
         let line = outcome.line();
-        let retry = line.retry_after.map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s"));
+        let retry = line
+            .retry_after
+            .map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s"));
         format!(
             "| `{outcome:?}` | {} | {} | `{}` | {retry} | {} |",
             line.status.as_u16(),
@@ -334,11 +373,18 @@ mod tests {
     #[test]
     fn the_document_has_the_table_line_for_line() {
         let document = include_str!("../docs/STATUS-CODES.md");
-        let written: Vec<&str> =
-            document.lines().filter(|line| line.starts_with("| `")).filter(|line| line.matches('|').count() >= 7).collect();
+        let written: Vec<&str> = document
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .filter(|line| line.matches('|').count() >= 7)
+            .collect();
         assert_eq!(written.len(), Outcome::COUNT);
         for (written, outcome) in written.into_iter().zip(Outcome::ALL) {
-            assert!(written.starts_with(&row(outcome)), "expected\n{}\nfound\n{written}", row(outcome));
+            assert!(
+                written.starts_with(&row(outcome)),
+                "expected\n{}\nfound\n{written}",
+                row(outcome)
+            );
             assert!(document.contains(outcome.line().message), "{outcome:?}");
         }
     }

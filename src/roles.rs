@@ -17,7 +17,8 @@ pub struct Config {
     pub group_mappings: Vec<(Group, Vec<Role>)>,
     /// Patterns of the groups that may enter; `None` lets every group in.
     pub allowed_groups: Option<Vec<Group>>,
-    /// Rules for the users of one identity provider, by its name. They stand in the place of all of the above: a group that a second provider calls `admins` is not the first one's.
+    /// Rules for the users of one identity provider, by its name. They stand in the place of all of
+    /// the above: a group that a second provider calls `admins` is not the first one's.
     pub by_provider: HashMap<Box<str>, Config>,
 }
 
@@ -100,8 +101,14 @@ impl Mapping {
     #[must_use]
     pub fn new(mut config: Config) -> Self {
         let by_provider = std::mem::take(&mut config.by_provider);
-        let by_provider = by_provider.into_iter().map(|(name, config)| (name, Rules::new(config))).collect();
-        Self { rules: Rules::new(config), by_provider }
+        let by_provider = by_provider
+            .into_iter()
+            .map(|(name, config)| (name, Rules::new(config)))
+            .collect();
+        Self {
+            rules: Rules::new(config),
+            by_provider,
+        }
     }
 
     /// The rules for an identity: its provider's own, where there are any.
@@ -119,31 +126,50 @@ impl Mapping {
     /// When its groups may not enter, or nothing gives it a role.
     pub fn entitle(&self, identity: Identity) -> Result<Entitled, NotEntitled> {
         if let Some(allowed) = &self.rules(&identity).allowed {
-            let enters = identity.groups().iter().any(|group| allowed.matching(group.as_str()).next().is_some());
+            let enters = identity
+                .groups()
+                .iter()
+                .any(|group| allowed.matching(group.as_str()).next().is_some());
             if !enters {
                 return Err(NotEntitled::GroupNotAllowed);
             }
         }
-        let mut roles: Vec<Role> = self.given(&identity).into_iter().map(|given| given.role.clone()).collect();
+        let mut roles: Vec<Role> = self
+            .given(&identity)
+            .into_iter()
+            .map(|given| given.role.clone())
+            .collect();
         if roles.is_empty() {
             return Err(NotEntitled::NoRole);
         }
         roles.sort_unstable();
         roles.dedup();
-        Ok(Entitled { identity, roles: RoleSet(roles) })
+        Ok(Entitled {
+            identity,
+            roles: RoleSet(roles),
+        })
     }
 
-    /// Every role that a rule gives to this identity, with the rule: what [`Self::entitle`] makes the role set of, in the order of the groups.
+    /// Every role that a rule gives to this identity, with the rule: what [`Self::entitle`] makes
+    /// the role set of, in the order of the groups.
     #[must_use]
     pub fn given<'a>(&'a self, identity: &'a Identity) -> Vec<Given<'a>> {
         let rules = self.rules(identity);
         let mapped = identity.groups().iter().flat_map(|group| {
             let fitting = rules.mappings.matching(group.as_str());
-            fitting.flat_map(move |(pattern, roles)| roles.iter().map(move |role| Given { role, rule: Rule::Mapping { pattern, group } }))
+            fitting.flat_map(move |(pattern, roles)| {
+                roles.iter().map(move |role| Given {
+                    role,
+                    rule: Rule::Mapping { pattern, group },
+                })
+            })
         });
         let mut given: Vec<Given<'a>> = mapped.collect();
         if given.is_empty() || rules.apply == DefaultRolesApply::Always {
-            given.extend(rules.default_roles.iter().map(|role| Given { role, rule: Rule::Default }));
+            given.extend(rules.default_roles.iter().map(|role| Given {
+                role,
+                rule: Rule::Default,
+            }));
         }
         given
     }
@@ -155,7 +181,9 @@ impl Rules {
             default_roles: config.default_roles,
             apply: config.default_roles_apply,
             mappings: Table::new(config.group_mappings),
-            allowed: config.allowed_groups.map(|groups| Table::new(groups.into_iter().map(|group| (group, ())).collect())),
+            allowed: config
+                .allowed_groups
+                .map(|groups| Table::new(groups.into_iter().map(|group| (group, ())).collect())),
         }
     }
 }
@@ -183,8 +211,8 @@ pub enum Rule<'a> {
     },
 }
 
-/// Values by group pattern. Letters compare without regard to ASCII case; other letters compare as they are, because there is no one way to
-/// fold them and a wrong guess gives rights.
+/// Values by group pattern. Letters compare without regard to ASCII case; other letters compare as
+/// they are, because there is no one way to fold them and a wrong guess gives rights.
 #[derive(Debug)]
 struct Table<V> {
     exact: HashMap<Box<str>, Vec<(Group, V)>>,
@@ -193,13 +221,20 @@ struct Table<V> {
 
 impl<V> Table<V> {
     fn new(entries: Vec<(Group, V)>) -> Self {
-        let mut table = Self { exact: HashMap::new(), wildcards: Vec::new() };
+        let mut table = Self {
+            exact: HashMap::new(),
+            wildcards: Vec::new(),
+        };
         for (pattern, value) in entries {
             let folded = pattern.as_str().to_ascii_lowercase().into_boxed_str();
             if folded.contains('*') {
                 table.wildcards.push((folded, pattern, value));
             } else {
-                table.exact.entry(folded).or_default().push((pattern, value));
+                table
+                    .exact
+                    .entry(folded)
+                    .or_default()
+                    .push((pattern, value));
             }
         }
         table
@@ -208,17 +243,27 @@ impl<V> Table<V> {
     /// The entries that fit a group, each with its pattern as it was configured.
     fn matching(&self, group: &str) -> impl Iterator<Item = (&str, &V)> {
         let group = group.to_ascii_lowercase();
-        let exact = self.exact.get(group.as_str()).into_iter().flatten().map(|(pattern, value)| (pattern.as_str(), value));
-        let fitting = self.wildcards.iter().filter(move |(folded, ..)| fits(folded, &group));
+        let exact = self
+            .exact
+            .get(group.as_str())
+            .into_iter()
+            .flatten()
+            .map(|(pattern, value)| (pattern.as_str(), value));
+        let fitting = self
+            .wildcards
+            .iter()
+            .filter(move |(folded, ..)| fits(folded, &group));
         exact.chain(fitting.map(|(_, pattern, value)| (pattern.as_str(), value)))
     }
 }
 
-/// Whether `pattern` covers all of `text`; each `*` stands for any text, also none. Linear in both for one `*`, never exponential: on a
-/// mismatch only the last `*` takes one byte more.
+/// Whether `pattern` covers all of `text`; each `*` stands for any text, also none. Linear in both
+/// for one `*`, never exponential: on a mismatch only the last `*` takes one byte more.
 fn fits(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
-    let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
+    let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else {
+        return false;
+    };
     let mut last = None;
     for piece in pieces {
         if let Some(between) = last.replace(piece) {
@@ -241,21 +286,36 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("remote-user", HeaderValue::from_static("alice"));
         headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
-        let facts = RequestFacts { peer: [127, 0, 0, 1].into(), headers };
-        identity::headers::identify(&identity::headers::Config::default(), &facts).unwrap().unwrap()
+        let facts = RequestFacts {
+            peer: [127, 0, 0, 1].into(),
+            headers,
+        };
+        identity::headers::identify(&identity::headers::Config::default(), &facts)
+            .unwrap()
+            .unwrap()
     }
 
     fn roles(names: &[&str]) -> Vec<Role> {
-        names.iter().map(|name| Role::parse(name).unwrap()).collect()
+        names
+            .iter()
+            .map(|name| Role::parse(name).unwrap())
+            .collect()
     }
 
     fn mapping(pairs: &[(&str, &[&str])]) -> Vec<(Group, Vec<Role>)> {
-        pairs.iter().map(|(group, names)| (Group::parse(group).unwrap(), roles(names))).collect()
+        pairs
+            .iter()
+            .map(|(group, names)| (Group::parse(group).unwrap(), roles(names)))
+            .collect()
     }
 
     fn given(config: &Config, groups: &str) -> Result<Vec<String>, NotEntitled> {
         let entitled = Mapping::new(config.clone()).entitle(identity(groups))?;
-        Ok(entitled.roles().iter().map(|role| role.as_str().to_owned()).collect())
+        Ok(entitled
+            .roles()
+            .iter()
+            .map(|role| role.as_str().to_owned())
+            .collect())
     }
 
     #[test]
@@ -267,19 +327,30 @@ mod tests {
         };
         assert_eq!(given(&config, "").unwrap(), ["viewer"]);
         assert_eq!(given(&config, "dev").unwrap(), ["editor", "viewer"]);
-        assert_eq!(given(&config, "dev,admins,unknown").unwrap(), ["editor", "superuser", "viewer"]);
+        assert_eq!(
+            given(&config, "dev,admins,unknown").unwrap(),
+            ["editor", "superuser", "viewer"]
+        );
     }
 
     #[test]
     fn each_role_can_say_which_rule_gave_it() {
-        let config = Config { default_roles: roles(&["viewer"]), group_mappings: mapping(&[("Team-*", &["editor"])]), ..Config::default() };
+        let config = Config {
+            default_roles: roles(&["viewer"]),
+            group_mappings: mapping(&[("Team-*", &["editor"])]),
+            ..Config::default()
+        };
         let (mapping, identity) = (Mapping::new(config), identity("team-a"));
         let told: Vec<String> = mapping
             .given(&identity)
             .iter()
             .map(|given| match given.rule {
                 Rule::Default => format!("{} by default", given.role.as_str()),
-                Rule::Mapping { pattern, group } => format!("{} by {pattern} for {}", given.role.as_str(), group.as_str()),
+                Rule::Mapping { pattern, group } => format!(
+                    "{} by {pattern} for {}",
+                    given.role.as_str(),
+                    group.as_str()
+                ),
             })
             .collect();
         assert_eq!(told, ["editor by Team-* for team-a", "viewer by default"]);
@@ -299,11 +370,28 @@ mod tests {
 
     #[test]
     fn ascii_case_does_not_count_and_other_letters_do() {
-        let config = Config { group_mappings: mapping(&[("Éditeurs", &["editor"]), ("OPS", &["ops"])]), ..Config::default() };
+        let config = Config {
+            group_mappings: mapping(&[("Éditeurs", &["editor"]), ("OPS", &["ops"])]),
+            ..Config::default()
+        };
         assert_eq!(given(&config, "ops").unwrap(), ["ops"]);
         assert_eq!(given(&config, "oPs").unwrap(), ["ops"]);
-        assert_eq!(Mapping::new(config.clone()).rules.mappings.matching("Éditeurs").count(), 1);
-        assert_eq!(Mapping::new(config).rules.mappings.matching("éditeurs").count(), 0);
+        assert_eq!(
+            Mapping::new(config.clone())
+                .rules
+                .mappings
+                .matching("Éditeurs")
+                .count(),
+            1
+        );
+        assert_eq!(
+            Mapping::new(config)
+                .rules
+                .mappings
+                .matching("éditeurs")
+                .count(),
+            0
+        );
     }
 
     #[test]
@@ -335,8 +423,11 @@ mod tests {
 
     #[test]
     fn only_allowed_groups_enter() {
-        let config =
-            Config { default_roles: roles(&["viewer"]), allowed_groups: Some(vec![Group::parse("es-*").unwrap()]), ..Config::default() };
+        let config = Config {
+            default_roles: roles(&["viewer"]),
+            allowed_groups: Some(vec![Group::parse("es-*").unwrap()]),
+            ..Config::default()
+        };
         assert_eq!(given(&config, "ES-users").unwrap(), ["viewer"]);
         assert_eq!(given(&config, "users"), Err(NotEntitled::GroupNotAllowed));
         assert_eq!(given(&config, ""), Err(NotEntitled::GroupNotAllowed));
@@ -344,24 +435,46 @@ mod tests {
 
     #[test]
     fn rules_of_one_provider_are_for_its_users_alone() {
-        let own = Config { group_mappings: mapping(&[("admins", &["partner_admin"])]), ..Config::default() };
+        let own = Config {
+            group_mappings: mapping(&[("admins", &["partner_admin"])]),
+            ..Config::default()
+        };
         let rules = Mapping::new(Config {
             default_roles: roles(&["viewer"]),
             group_mappings: mapping(&[("admins", &["superuser"])]),
             by_provider: HashMap::from([("partner".into(), own)]),
             ..Config::default()
         });
-        let given = |identity: Identity| rules.entitle(identity).map(|e| e.roles().iter().map(|role| role.as_str().to_owned()).collect());
-        assert_eq!(given(identity("admins")), Ok(vec!["superuser".to_owned(), "viewer".to_owned()]));
+        let given = |identity: Identity| {
+            rules.entitle(identity).map(|e| {
+                e.roles()
+                    .iter()
+                    .map(|role| role.as_str().to_owned())
+                    .collect()
+            })
+        };
+        assert_eq!(
+            given(identity("admins")),
+            Ok(vec!["superuser".to_owned(), "viewer".to_owned()])
+        );
         let from = |provider: &str, groups: &[&str]| Identity::of_provider(provider, "bob", groups);
-        assert_eq!(given(from("partner", &["admins"])), Ok(vec!["partner_admin".to_owned()]));
+        assert_eq!(
+            given(from("partner", &["admins"])),
+            Ok(vec!["partner_admin".to_owned()])
+        );
         assert_eq!(given(from("partner", &[])), Err(NotEntitled::NoRole));
-        assert_eq!(given(from("other", &["admins"])), Ok(vec!["superuser".to_owned(), "viewer".to_owned()]));
+        assert_eq!(
+            given(from("other", &["admins"])),
+            Ok(vec!["superuser".to_owned(), "viewer".to_owned()])
+        );
     }
 
     #[test]
     fn no_role_is_no_entry() {
-        let config = Config { group_mappings: mapping(&[("dev", &["editor"])]), ..Config::default() };
+        let config = Config {
+            group_mappings: mapping(&[("dev", &["editor"])]),
+            ..Config::default()
+        };
         assert_eq!(given(&config, "other"), Err(NotEntitled::NoRole));
     }
 

@@ -1,4 +1,5 @@
-//! Secrets have types: nothing here prints, serialises or compares in variable time, and each use is one greppable call.
+//! Secrets have types: nothing here prints, serialises or compares in variable time, and each use
+//! is one greppable call.
 
 pub use secrecy::{ExposeSecret, SecretString};
 
@@ -21,9 +22,16 @@ impl SecretKey {
         }
         let mut bytes = [0_u8; 32];
         for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = pair.iter().try_fold(0_u8, |high, digit| Some((high << 4) | hex_value(*digit)?)).ok_or(InvalidKey::NotHex)?;
+            *byte = pair
+                .iter()
+                .try_fold(0_u8, |high, digit| Some((high << 4) | hex_value(*digit)?))
+                .ok_or(InvalidKey::NotHex)?;
         }
-        if is_sample(&bytes) { Err(InvalidKey::Sample) } else { Ok(Self(bytes)) }
+        if is_sample(&bytes) {
+            Err(InvalidKey::Sample)
+        } else {
+            Ok(Self(bytes))
+        }
     }
 
     /// A new key from the system's random source.
@@ -46,20 +54,29 @@ impl SecretKey {
     #[must_use]
     pub fn expose_hex(&self) -> String {
         use fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _infallible = write!(text, "{byte:02x}");
-            text
-        })
+        self.0
+            .iter()
+            .fold(String::with_capacity(64), |mut text, byte| {
+                let _infallible = write!(text, "{byte:02x}");
+                text
+            })
     }
 }
 
 fn hex_value(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
-/// Keys that stand in public guides and examples: all digits alike, or a short pattern over and over. Everybody knows them.
+/// Keys that stand in public guides and examples: all digits alike, or a short pattern over and
+/// over. Everybody knows them.
 fn is_sample(bytes: &[u8; 32]) -> bool {
-    (1..=8).filter(|period| 32 % period == 0).any(|period| bytes.chunks_exact(period).all(|chunk| bytes.starts_with(chunk)))
+    (1..=8).filter(|period| 32 % period == 0).any(|period| {
+        bytes
+            .chunks_exact(period)
+            .all(|chunk| bytes.starts_with(chunk))
+    })
 }
 
 impl fmt::Debug for SecretKey {
@@ -76,7 +93,9 @@ pub enum InvalidKey {
     Length,
     #[error("a key consists of hex digits only; make one with `elastauth generate-key`")]
     NotHex,
-    #[error("this key is a published sample that anybody can look up; make one with `elastauth generate-key`")]
+    #[error(
+        "this key is a published sample that anybody can look up; make one with `elastauth generate-key`"
+    )]
     Sample,
 }
 
@@ -93,10 +112,12 @@ impl GatewayKey {
     /// Shorter keys can be guessed over the network within the life of a deployment.
     pub const MIN_BYTES: usize = 16;
 
-    /// Takes a key of at least [`Self::MIN_BYTES`] visible ASCII characters, which every gateway can put into a header.
+    /// Takes a key of at least [`Self::MIN_BYTES`] visible ASCII characters, which every gateway
+    /// can put into a header.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        (text.len() >= Self::MIN_BYTES && text.bytes().all(|b| b.is_ascii_graphic())).then(|| Self(digest_of(text.as_bytes())))
+        (text.len() >= Self::MIN_BYTES && text.bytes().all(|b| b.is_ascii_graphic()))
+            .then(|| Self(digest_of(text.as_bytes())))
     }
 
     /// Whether `shown` is this key; takes the same time for every wrong one.
@@ -125,7 +146,10 @@ mod tests {
     #[test]
     fn a_key_survives_the_way_through_its_text() {
         let key = SecretKey::random().unwrap();
-        assert_eq!(SecretKey::parse(&key.expose_hex()).unwrap().expose(), key.expose());
+        assert_eq!(
+            SecretKey::parse(&key.expose_hex()).unwrap().expose(),
+            key.expose()
+        );
         assert_eq!(format!("{key:?}"), "SecretKey(***)");
     }
 

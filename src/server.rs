@@ -1,6 +1,8 @@
-//! The listeners and what stands behind them: questions of gateways, health, and what operators look at.
+//! The listeners and what stands behind them: questions of gateways, health, and what operators
+//! look at.
 //!
-//! A raw service with no router in front: a question may have any method, path and query, and costs nothing but its decision.
+//! A raw service with no router in front: a question may have any method, path and query, and costs
+//! nothing but its decision.
 
 mod accept;
 mod admin;
@@ -64,7 +66,13 @@ pub struct Service {
 impl Service {
     /// Puts it together; now is when the service has started.
     #[must_use]
-    pub fn new(flow: Flow, trust: Trust, identity_headers: IdentityHeaders, check: Check, clock: Clock) -> Self {
+    pub fn new(
+        flow: Flow,
+        trust: Trust,
+        identity_headers: IdentityHeaders,
+        check: Check,
+        clock: Clock,
+    ) -> Self {
         let started = clock.now();
         Self {
             flow,
@@ -86,7 +94,11 @@ impl Service {
     /// Counts into these numbers and writes into this stream.
     #[must_use]
     pub fn watched(self, metrics: Metrics, audit: Audit) -> Self {
-        Self { metrics, audit, ..self }
+        Self {
+            metrics,
+            audit,
+            ..self
+        }
     }
 
     /// Tells in readiness whether the clocks agree.
@@ -112,10 +124,14 @@ impl Service {
         Self { traces, ..self }
     }
 
-    /// Answers operators as `config` says; `show` tells the effective configuration, with its secrets already blotted out.
+    /// Answers operators as `config` says; `show` tells the effective configuration, with its
+    /// secrets already blotted out.
     #[must_use]
     pub fn with_admin(self, config: &AdminConfig, show: Show) -> Self {
-        Self { admin: Admin::new(config, show), ..self }
+        Self {
+            admin: Admin::new(config, show),
+            ..self
+        }
     }
 }
 
@@ -139,7 +155,8 @@ pub struct Server {
     audience: Audience,
 }
 
-/// What a listener shows and asks for in TLS handshakes; it can be replaced while it serves. Clones belong to the same listener.
+/// What a listener shows and asks for in TLS handshakes; it can be replaced while it serves. Clones
+/// belong to the same listener.
 #[derive(Debug, Clone)]
 pub struct Certificates(Arc<ArcSwap<rustls::ServerConfig>>);
 
@@ -179,12 +196,16 @@ impl Server {
     ///
     /// # Errors
     /// See [`ServeError`].
-    #[expect(clippy::unused_async, reason = "binding needs the runtime, and waits where it is done by name")]
+    #[expect(
+        clippy::unused_async,
+        reason = "binding needs the runtime, and waits where it is done by name"
+    )]
     pub async fn bind(config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
         Self::bind_for(Audience::Gateways, config, service)
     }
 
-    /// Binds the listener of `admin.listen`, which answers operators and decides nothing. Whoever reaches it is answered: its address is its protection.
+    /// Binds the listener of `admin.listen`, which answers operators and decides nothing. Whoever
+    /// reaches it is answered: its address is its protection.
     ///
     /// # Errors
     /// See [`ServeError`].
@@ -193,11 +214,31 @@ impl Server {
         Self::bind_for(Audience::Operators, config, service)
     }
 
-    fn bind_for(audience: Audience, config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
-        let tls = config.tls.as_ref().map(tls::server).transpose().map_err(ServeError::Tls)?;
+    fn bind_for(
+        audience: Audience,
+        config: &Config,
+        service: Arc<Service>,
+    ) -> Result<Self, ServeError> {
+        let tls = config
+            .tls
+            .as_ref()
+            .map(tls::server)
+            .transpose()
+            .map_err(ServeError::Tls)?;
         let tls = tls.map(Certificates::new);
-        let (listener, addr) = accept::listen(config.listen).map_err(|source| ServeError::Listen { addr: config.listen, source })?;
-        Ok(Self { listener, addr, tls, service, limits: Limits::default(), audience })
+        let (listener, addr) =
+            accept::listen(config.listen).map_err(|source| ServeError::Listen {
+                addr: config.listen,
+                source,
+            })?;
+        Ok(Self {
+            listener,
+            addr,
+            tls,
+            service,
+            limits: Limits::default(),
+            audience,
+        })
     }
 
     /// Where it listens; with port 0 in the settings, on which port.
@@ -212,38 +253,47 @@ impl Server {
         self.tls.clone()
     }
 
-    /// Serves until `tasks` end; then takes no more connections and lets each finish what it has in hand. Connections are tasks of `tasks`: whoever waits
-    /// for those has waited for all answers.
+    /// Serves until `tasks` end; then takes no more connections and lets each finish what it has in
+    /// hand. Connections are tasks of `tasks`: whoever waits for those has waited for all answers.
     pub async fn run(self, tasks: Tasks) {
         accept::run(self, tasks).await;
     }
 }
 
-/// Bounds of the listener. They are not settings: each follows from how gateways behave, and tests make them short.
+/// Bounds of the listener. They are not settings: each follows from how gateways behave, and tests
+/// make them short.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// Open connections of peers in `trusted_proxies`. A busy gateway keeps hundreds; each costs some 10 KB here.
+    /// Open connections of peers in `trusted_proxies`. A busy gateway keeps hundreds; each costs
+    /// some 10 KB here.
     connections: usize,
-    /// Open connections of all other peers together: probes and mistakes. They cannot take the gateways' places.
+    /// Open connections of all other peers together: probes and mistakes. They cannot take the
+    /// gateways' places.
     strangers: usize,
     /// A TLS handshake: two round trips and a signature.
     handshake: Duration,
     /// The first request of a connection, and the rest of any that has begun.
     header: Duration,
-    /// A connection without a request. Longer than gateways keep theirs (Envoy: one hour), because Envoy does not retry on another where one is cut.
+    /// A connection without a request. Longer than gateways keep theirs (Envoy: one hour), because
+    /// Envoy does not retry on another where one is cut.
     idle: Duration,
     /// A decision. Gateways begin to give up after 2 s (`HAProxy`); Caddy never does.
     decision: Duration,
-    /// The rest of a connection that has been told to end: a decision, and the time to write its answer.
+    /// The rest of a connection that has been told to end: a decision, and the time to write its
+    /// answer.
     leaving: Duration,
-    /// Gateways pass on what clients send, and hyper's own limit of 100 turns that into a 431 for the user. nginx and Traefik take more than this
-    /// from a client, but each slot costs every request a little.
+    /// Gateways pass on what clients send, and hyper's own limit of 100 turns that into a 431 for
+    /// the user. nginx and Traefik take more than this from a client, but each slot costs every
+    /// request a little.
     headers: usize,
-    /// All headers of a request together. Envoy takes 60 KB from a client, nginx 32 KB, `HAProxy` 15 KB.
+    /// All headers of a request together. Envoy takes 60 KB from a client, nginx 32 KB, `HAProxy`
+    /// 15 KB.
     header_bytes: u32,
-    /// Requests at once on one HTTP/2 connection. Traefik has only one connection and queues what exceeds this.
+    /// Requests at once on one HTTP/2 connection. Traefik has only one connection and queues what
+    /// exceeds this.
     streams: u32,
-    /// How often HTTP/2 asks a silent peer whether it is there, and how long it waits for the answer: a gateway that lost power frees its place.
+    /// How often HTTP/2 asks a silent peer whether it is there, and how long it waits for the
+    /// answer: a gateway that lost power frees its place.
     ping: Duration,
     pong: Duration,
 }
@@ -274,7 +324,8 @@ enum Place {
     Operators(Page),
     /// An identity provider ends a session.
     Logout,
-    /// A name of elastauth 1. It does not stand below `/elastauth/`, so a client's own path may look like it.
+    /// A name of elastauth 1. It does not stand below `/elastauth/`, so a client's own path may
+    /// look like it.
     Old(Old),
     Decision(Protocol),
 }
@@ -286,7 +337,8 @@ enum Old {
     Page(Page),
 }
 
-/// Everything that has no name of its own here is a question: Caddy and Envoy put the client's own path and query behind the configured one.
+/// Everything that has no name of its own here is a question: Caddy and Envoy put the client's own
+/// path and query behind the configured one.
 fn place(path: &str) -> Place {
     match path {
         "/elastauth/health" => Place::Health(Endpoint::Health),
@@ -295,7 +347,9 @@ fn place(path: &str) -> Place {
         "/elastauth/metrics" => Place::Operators(Page::Metrics),
         "/elastauth/config" => Place::Operators(Page::Config),
         "/elastauth/docs" => Place::Operators(Page::Docs),
-        "/elastauth/api/openapi.yaml" | "/elastauth/openapi.yaml" => Place::Operators(Page::OpenApi),
+        "/elastauth/api/openapi.yaml" | "/elastauth/openapi.yaml" => {
+            Place::Operators(Page::OpenApi)
+        }
         logout::PATH => Place::Logout,
         "/health" => Place::Old(Old::Health),
         "/metrics" => Place::Old(Old::Page(Page::Metrics)),
@@ -303,19 +357,29 @@ fn place(path: &str) -> Place {
         "/elastauth/auth-request" => Place::Decision(Protocol::AuthRequest),
         _ if admin::user_to_recheck(path).is_some() => Place::Operators(Page::Recheck),
         _ => match path.strip_prefix("/elastauth/ext-authz") {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => Place::Decision(Protocol::ExtAuthz),
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+                Place::Decision(Protocol::ExtAuthz)
+            }
             _ => Place::Decision(Protocol::ForwardAuth),
         },
     }
 }
 
 /// Answers one request. It cannot fail: a failure is an answer too.
-async fn answer(connection: Arc<Connection>, request: http::Request<Incoming>) -> Result<Response, Infallible> {
+async fn answer(
+    connection: Arc<Connection>,
+    request: http::Request<Incoming>,
+) -> Result<Response, Infallible> {
     connection.pulse.called(request.version());
-    // But for one place the body is held and never read: some gateways announce one that does not come.
+    // But for one place the body is held and never read: some gateways announce one that does not
+    // come.
     let (request, body) = request.into_parts();
     let place = place(request.uri.path());
-    if let (Audience::Gateways, Place::Logout, Some(oidc)) = (connection.audience, place, connection.service.flow.providers().oidc()) {
+    if let (Audience::Gateways, Place::Logout, Some(oidc)) = (
+        connection.audience,
+        place,
+        connection.service.flow.providers().oidc(),
+    ) {
         return Ok(Box::pin(logout::answer(&connection, oidc, &request, body)).await);
     }
     let version = request.version;
@@ -323,9 +387,12 @@ async fn answer(connection: Arc<Connection>, request: http::Request<Incoming>) -
         Audience::Gateways => to_gateway(&connection, request, place).await,
         Audience::Operators => to_operator(&connection, &request, place).await,
     };
-    // A first request that came when the end had begun, answered before its connection could be told to leave.
+    // A first request that came when the end had begun, answered before its connection could be
+    // told to leave.
     if connection.tasks.is_ending() && version < Version::HTTP_2 {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }
@@ -334,15 +401,22 @@ async fn to_gateway(connection: &Connection, request: Parts, place: Place) -> Re
     match place {
         Place::Decision(protocol) => decision::decide(connection, request, protocol).await,
         Place::Health(endpoint) => health::answer(connection, &request, endpoint).await,
-        Place::Operators(page) if !admin::is_a_question(&request) => admin::answer(connection, &request, page),
+        Place::Operators(page) if !admin::is_a_question(&request) => {
+            admin::answer(connection, &request, page)
+        }
         Place::Old(Old::Health) if admin::is_plainly_old(connection, &request) => {
             health::answer(connection, &request, Endpoint::Health).await
         }
-        Place::Old(Old::Page(page)) if admin::is_plainly_old(connection, &request) && connection.service.admin.has(page) => {
+        Place::Old(Old::Page(page))
+            if admin::is_plainly_old(connection, &request)
+                && connection.service.admin.has(page) =>
+        {
             admin::answer(connection, &request, page)
         }
         // Without a provider of tokens nobody can log anybody out, and the path is like any other.
-        Place::Logout | Place::Operators(_) | Place::Old(_) => decision::decide(connection, request, Protocol::ForwardAuth).await,
+        Place::Logout | Place::Operators(_) | Place::Old(_) => {
+            decision::decide(connection, request, Protocol::ForwardAuth).await
+        }
     }
 }
 
@@ -350,7 +424,9 @@ async fn to_operator(connection: &Connection, request: &Parts, place: Place) -> 
     match place {
         Place::Health(endpoint) => health::answer(connection, request, endpoint).await,
         Place::Old(Old::Health) => health::answer(connection, request, Endpoint::Health).await,
-        Place::Operators(page) | Place::Old(Old::Page(page)) => admin::answer(connection, request, page),
+        Place::Operators(page) | Place::Old(Old::Page(page)) => {
+            admin::answer(connection, request, page)
+        }
         Place::Decision(_) | Place::Logout => admin::nothing_here(connection.service.clock.now()),
     }
 }

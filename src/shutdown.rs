@@ -1,4 +1,5 @@
-//! The end of the program: what must be finished is tracked here, and everybody hears of the end at once.
+//! The end of the program: what must be finished is tracked here, and everybody hears of the end at
+//! once.
 
 use std::{future::Future, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -20,7 +21,8 @@ impl Tasks {
         drop(self.tracker.spawn(work));
     }
 
-    /// Says that the end has begun. Tasks that wait on [`Self::ending`] finish what they have in hand.
+    /// Says that the end has begun. Tasks that wait on [`Self::ending`] finish what they have in
+    /// hand.
     pub fn end(&self) {
         self.ending.cancel();
         self.tracker.close();
@@ -45,7 +47,9 @@ impl Tasks {
 
     /// Waits for all tasks, at most `patience`; says whether all have finished.
     pub async fn drained(&self, patience: Duration) -> bool {
-        tokio::time::timeout(patience, self.tracker.wait()).await.is_ok()
+        tokio::time::timeout(patience, self.tracker.wait())
+            .await
+            .is_ok()
     }
 }
 

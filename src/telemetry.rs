@@ -1,5 +1,5 @@
-//! What operators see: the log, the audit stream, the numbers and the traces. docs/LOGGING.md, docs/METRICS.md and docs/TRACING.md
-//! are for them.
+//! What operators see: the log, the audit stream, the numbers and the traces. docs/LOGGING.md,
+//! docs/METRICS.md and docs/TRACING.md are for them.
 
 pub mod audit;
 mod ecs;
@@ -76,7 +76,8 @@ impl Handle {
     }
 }
 
-/// Sends the log of the whole process to standard error, with colours only where that is a terminal.
+/// Sends the log of the whole process to standard error, with colours only where that is a
+/// terminal.
 ///
 /// # Errors
 /// When the process has a log already.
@@ -86,7 +87,8 @@ pub fn init(config: Config) -> Result<Handle, AlreadySet> {
     Ok(handle)
 }
 
-/// The log with a writer of the caller's choice. It does nothing until it is made the default of a process or a scope.
+/// The log with a writer of the caller's choice. It does nothing until it is made the default of a
+/// process or a scope.
 #[must_use]
 pub fn dispatch<W>(config: Config, writer: W, colours: bool) -> (Dispatch, Handle)
 where
@@ -95,15 +97,29 @@ where
     let lines = fmt::layer().with_writer(writer).with_ansi(colours);
     let lines = match config.format {
         Format::Text => lines.with_target(false).boxed(),
-        // Field names of the event stand beside `level` and `timestamp`, where log collectors look for them.
-        Format::Json => lines.with_ansi(false).json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
-        Format::Ecs => lines.with_ansi(false).event_format(ecs::Lines::default()).boxed(),
+        // Field names of the event stand beside `level` and `timestamp`, where log collectors look
+        // for them.
+        Format::Json => lines
+            .with_ansi(false)
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
+        Format::Ecs => lines
+            .with_ansi(false)
+            .event_format(ecs::Lines::default())
+            .boxed(),
     };
     let (filter, handle) = reload::Layer::new(targets(config.level));
-    (Dispatch::new(Registry::default().with(lines.with_filter(filter))), Handle(handle))
+    (
+        Dispatch::new(Registry::default().with(lines.with_filter(filter))),
+        Handle(handle),
+    )
 }
 
-/// Our own lines by the setting. Of the libraries only warnings, whatever the setting: at lower severities they write what they read, headers included.
+/// Our own lines by the setting. Of the libraries only warnings, whatever the setting: at lower
+/// severities they write what they read, headers included.
 fn targets(level: Level) -> Targets {
     let own = match level {
         Level::Debug => LevelFilter::DEBUG,
@@ -111,7 +127,9 @@ fn targets(level: Level) -> Targets {
         Level::Warn => LevelFilter::WARN,
         Level::Error => LevelFilter::ERROR,
     };
-    Targets::new().with_default(own.min(LevelFilter::WARN)).with_target(env!("CARGO_CRATE_NAME"), own)
+    Targets::new()
+        .with_default(own.min(LevelFilter::WARN))
+        .with_target(env!("CARGO_CRATE_NAME"), own)
 }
 
 /// An error and what it came from, outermost first, for a line of the log.
@@ -156,7 +174,13 @@ mod tests {
     #[test]
     fn a_line_cannot_be_forged_by_what_it_tells() {
         for format in [Format::Text, Format::Json, Format::Ecs] {
-            let text = written(Config { level: Level::Info, format }, || tracing::info!(user = "a\nb\u{1b}[31m\"", "hello"));
+            let text = written(
+                Config {
+                    level: Level::Info,
+                    format,
+                },
+                || tracing::info!(user = "a\nb\u{1b}[31m\"", "hello"),
+            );
             assert_eq!(text.matches('\n').count(), 1, "{text}");
             assert!(!text.contains('\u{1b}'), "{text}");
         }
@@ -164,28 +188,61 @@ mod tests {
 
     #[test]
     fn json_lines_have_their_fields_beside_the_level() {
-        let text =
-            written(Config { level: Level::Info, format: Format::Json }, || tracing::warn!(code = "unavailable", status = 503, "refused"));
+        let text = written(
+            Config {
+                level: Level::Info,
+                format: Format::Json,
+            },
+            || tracing::warn!(code = "unavailable", status = 503, "refused"),
+        );
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(
-            (&line["level"], &line["code"], &line["status"], &line["message"]),
-            (&"WARN".into(), &"unavailable".into(), &503.into(), &"refused".into())
+            (
+                &line["level"],
+                &line["code"],
+                &line["status"],
+                &line["message"]
+            ),
+            (
+                &"WARN".into(),
+                &"unavailable".into(),
+                &503.into(),
+                &"refused".into()
+            )
         );
     }
 
     #[test]
     fn libraries_are_quiet_even_when_we_are_not() {
-        let text = written(Config { level: Level::Debug, format: Format::Text }, || {
-            tracing::debug!(target: "hyper::proto", "a header");
-            tracing::warn!(target: "hyper::proto", "a warning");
-            tracing::debug!("our own");
-        });
-        assert!(!text.contains("a header") && text.contains("a warning") && text.contains("our own"), "{text}");
+        let text = written(
+            Config {
+                level: Level::Debug,
+                format: Format::Text,
+            },
+            || {
+                tracing::debug!(target: "hyper::proto", "a header");
+                tracing::warn!(target: "hyper::proto", "a warning");
+                tracing::debug!("our own");
+            },
+        );
+        assert!(
+            !text.contains("a header") && text.contains("a warning") && text.contains("our own"),
+            "{text}"
+        );
     }
 
     #[test]
     fn what_is_below_the_level_is_not_written() {
-        assert_eq!(written(Config { level: Level::Error, format: Format::Text }, || tracing::warn!("no")), "");
+        assert_eq!(
+            written(
+                Config {
+                    level: Level::Error,
+                    format: Format::Text
+                },
+                || tracing::warn!("no")
+            ),
+            ""
+        );
     }
 
     #[test]
@@ -193,14 +250,24 @@ mod tests {
         #[derive(Debug, thiserror::Error)]
         #[error("outer")]
         struct Outer(#[source] std::fmt::Error);
-        assert_eq!(chain(&Outer(std::fmt::Error)), format!("outer: {}", std::fmt::Error));
+        assert_eq!(
+            chain(&Outer(std::fmt::Error)),
+            format!("outer: {}", std::fmt::Error)
+        );
     }
 
     #[test]
     fn the_level_can_be_changed_while_the_log_is_written() {
         let kept = Kept::default();
         let writer = kept.clone();
-        let (dispatch, handle) = dispatch(Config { level: Level::Info, format: Format::Text }, move || writer.clone(), false);
+        let (dispatch, handle) = dispatch(
+            Config {
+                level: Level::Info,
+                format: Format::Text,
+            },
+            move || writer.clone(),
+            false,
+        );
         tracing::dispatcher::with_default(&dispatch, || {
             let say = |text: &str| tracing::debug!("{text}");
             say("unheard");
@@ -210,30 +277,39 @@ mod tests {
             say("unheard again");
         });
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
-        assert!(text.contains("heard") && !text.contains("unheard"), "{text}");
+        assert!(
+            text.contains("heard") && !text.contains("unheard"),
+            "{text}"
+        );
         drop(dispatch);
         assert!(handle.set_level(Level::Info).is_err());
     }
 
     #[test]
     fn a_refusal_in_the_common_schema() {
-        let text = written(Config { level: Level::Info, format: Format::Ecs }, || {
-            tracing::warn!(
-                code = "unavailable",
-                outcome = ?Some("Cluster"),
-                status = 503,
-                user = "alice",
-                peer = %"10.1.2.3",
-                method = "GET",
-                host = "kibana.example.org",
-                uri = "/app",
-                request_id = "0af7651916cd43dd",
-                error = "it is away",
-                suppressed = None::<u64>,
-                took_ms = 3_u64,
-                "refused"
-            );
-        });
+        let text = written(
+            Config {
+                level: Level::Info,
+                format: Format::Ecs,
+            },
+            || {
+                tracing::warn!(
+                    code = "unavailable",
+                    outcome = ?Some("Cluster"),
+                    status = 503,
+                    user = "alice",
+                    peer = %"10.1.2.3",
+                    method = "GET",
+                    host = "kibana.example.org",
+                    uri = "/app",
+                    request_id = "0af7651916cd43dd",
+                    error = "it is away",
+                    suppressed = None::<u64>,
+                    took_ms = 3_u64,
+                    "refused"
+                );
+            },
+        );
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         for (field, value) in [
             ("log.level", serde_json::json!("warn")),
@@ -254,7 +330,12 @@ mod tests {
         ] {
             assert_eq!(line[field], value, "{field} in {text}");
         }
-        assert!(line["@timestamp"].as_str().is_some_and(|moment| moment.ends_with('Z')), "{text}");
+        assert!(
+            line["@timestamp"]
+                .as_str()
+                .is_some_and(|moment| moment.ends_with('Z')),
+            "{text}"
+        );
         assert!(line.get("elastauth.suppressed").is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! What a client or a confused gateway may send to the running program: each gets the documented answer (docs/STATUS-CODES.md), and the cluster
-//! hears of none of it.
+//! What a client or a confused gateway may send to the running program: each gets the documented
+//! answer (docs/STATUS-CODES.md), and the cluster hears of none of it.
 
 #![allow(
     missing_docs,
@@ -9,7 +9,10 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on should stop"
 )]
-#![allow(clippy::disallowed_methods, reason = "clients of the test's own run beside it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "clients of the test's own run beside it"
+)]
 
 #[path = "support/program.rs"]
 mod support;
@@ -20,30 +23,61 @@ use support::stage::{GATEWAY_KEY, Stage, question};
 #[tokio::test]
 async fn a_stranger_is_nobody_whatever_it_claims() {
     let stage = Stage::usual().await;
-    for target in ["/", "/elastauth", "/elastauth/forward-auth", "/elastauth/ext-authz/app", "/?user=alice", "/any/path"] {
+    for target in [
+        "/",
+        "/elastauth",
+        "/elastauth/forward-auth",
+        "/elastauth/ext-authz/app",
+        "/?user=alice",
+        "/any/path",
+    ] {
         for name in ["remote-user", "Remote-User", "remote_user"] {
-            let answer = stage.send(&stage.stranger(), question(target, &[(name, b"alice"), ("remote-groups", b"ops")])).await;
+            let answer = stage
+                .send(
+                    &stage.stranger(),
+                    question(target, &[(name, b"alice"), ("remote-groups", b"ops")]),
+                )
+                .await;
             stage.says(&answer, 401, "not_authenticated");
             assert!(answer.headers.contains_key("www-authenticate"));
         }
     }
-    let nginx = stage.send(&stage.stranger(), question("/elastauth/auth-request", &[("remote-user", b"alice")])).await;
-    assert_eq!((nginx.status, nginx.body.len()), (StatusCode::UNAUTHORIZED, 0));
+    let nginx = stage
+        .send(
+            &stage.stranger(),
+            question("/elastauth/auth-request", &[("remote-user", b"alice")]),
+        )
+        .await;
+    assert_eq!(
+        (nginx.status, nginx.body.len()),
+        (StatusCode::UNAUTHORIZED, 0)
+    );
     assert_eq!(stage.calls(), Vec::<String>::new());
-    assert!(!stage.elastauth.log().contains("alice"), "what a stranger claims is not worth a word in the log");
+    assert!(
+        !stage.elastauth.log().contains("alice"),
+        "what a stranger claims is not worth a word in the log"
+    );
 }
 
 #[tokio::test]
 async fn a_gateway_without_its_key_gets_nothing() {
     let stage = Stage::usual().await;
     let wrong = format!("{GATEWAY_KEY}x");
-    let keys: [&[&str]; 6] =
-        [&[], &[""], &[wrong.as_str()], &[&GATEWAY_KEY[1..]], &[GATEWAY_KEY, GATEWAY_KEY], &[GATEWAY_KEY, wrong.as_str()]];
+    let keys: [&[&str]; 6] = [
+        &[],
+        &[""],
+        &[wrong.as_str()],
+        &[&GATEWAY_KEY[1..]],
+        &[GATEWAY_KEY, GATEWAY_KEY],
+        &[GATEWAY_KEY, wrong.as_str()],
+    ];
     for shown in keys {
         let mut asked = question("/elastauth", &[("remote-user", b"alice")]);
         asked.headers_mut().remove("x-elastauth-key");
         for key in shown {
-            asked.headers_mut().append("x-elastauth-key", HeaderValue::from_str(key).unwrap());
+            asked
+                .headers_mut()
+                .append("x-elastauth-key", HeaderValue::from_str(key).unwrap());
         }
         let answer = stage.send(stage.gateway(), asked).await;
         stage.says(&answer, 403, "gateway_key");
@@ -85,19 +119,48 @@ async fn each_odd_name_has_its_answer() {
     ];
     for (names, status, nginx, code) in refused {
         let headers: Vec<(&str, &[u8])> = names.iter().map(|name| ("remote-user", *name)).collect();
-        for target in ["/", "/elastauth", "/elastauth/forward-auth", "/elastauth/ext-authz/elastauth/live"] {
-            let answer = stage.send(stage.gateway(), question(target, &headers)).await;
+        for target in [
+            "/",
+            "/elastauth",
+            "/elastauth/forward-auth",
+            "/elastauth/ext-authz/elastauth/live",
+        ] {
+            let answer = stage
+                .send(stage.gateway(), question(target, &headers))
+                .await;
             stage.says(&answer, *status, code);
         }
-        let answer = stage.send(stage.gateway(), question("/elastauth/auth-request", &headers)).await;
-        assert_eq!((answer.status.as_u16(), answer.body.len()), (*nginx, 0), "{headers:?}");
+        let answer = stage
+            .send(
+                stage.gateway(),
+                question("/elastauth/auth-request", &headers),
+            )
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.len()),
+            (*nginx, 0),
+            "{headers:?}"
+        );
     }
-    let underscore = stage.send(stage.gateway(), question("/elastauth", &[("remote_user", b"alice")])).await;
+    let underscore = stage
+        .send(
+            stage.gateway(),
+            question("/elastauth", &[("remote_user", b"alice")]),
+        )
+        .await;
     stage.says(&underscore, 401, "not_authenticated");
     assert_eq!(stage.calls(), Vec::<String>::new());
 
     // The real header counts and its underscore form does not, beside it or not.
-    let both = stage.send(stage.gateway(), question("/elastauth", &[("remote_user", b"mallory"), ("remote-user", b"alice")])).await;
+    let both = stage
+        .send(
+            stage.gateway(),
+            question(
+                "/elastauth",
+                &[("remote_user", b"mallory"), ("remote-user", b"alice")],
+            ),
+        )
+        .await;
     assert_eq!(both.headers.get("remote-user").unwrap(), "alice");
 }
 
@@ -119,7 +182,10 @@ async fn a_name_that_looks_like_a_path_is_a_name() {
     ] {
         let answer = stage.ask(name, "dev").await;
         assert!(stage.works(&answer), "{name}: {answer:?}");
-        assert_eq!(stage.cluster.user(name).unwrap().roles, ["editor", "viewer"]);
+        assert_eq!(
+            stage.cluster.user(name).unwrap().roles,
+            ["editor", "viewer"]
+        );
         let written = format!("PUT /_security/user/{segment}?refresh=false 200");
         assert!(stage.calls().contains(&written), "{:?}", stage.calls());
     }
@@ -148,21 +214,36 @@ async fn groups_are_read_as_bytes_and_never_give_more_than_they_say() {
         assert_eq!(stage.cluster.user("alice").unwrap().roles, roles);
     }
     // Sixty kilobytes of groups change neither the login nor the size of the answer.
-    let many = (0..3_000).map(|n| format!("a-group-of-many-{n}")).collect::<Vec<_>>().join(",");
+    let many = (0..3_000)
+        .map(|n| format!("a-group-of-many-{n}"))
+        .collect::<Vec<_>>()
+        .join(",");
     let answer = stage.send(stage.gateway(), asked(&[many.as_bytes()])).await;
     assert!(stage.works(&answer), "{answer:?}");
-    let bytes: usize = answer.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    assert!(bytes < 4_096 && answer.headers.get("remote-groups").unwrap().is_empty(), "{bytes}");
+    let bytes: usize = answer
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    assert!(
+        bytes < 4_096 && answer.headers.get("remote-groups").unwrap().is_empty(),
+        "{bytes}"
+    );
 }
 
 #[tokio::test]
 async fn headers_in_hundreds_are_taken_and_in_thousands_refused() {
     let stage = Stage::usual().await;
     let with = |count: usize, length: usize| {
-        let mut asked = question("/elastauth", &[("remote-user", b"alice"), ("remote-groups", b"dev")]);
+        let mut asked = question(
+            "/elastauth",
+            &[("remote-user", b"alice"), ("remote-groups", b"dev")],
+        );
         for n in 0..count {
             let name = http::HeaderName::from_bytes(format!("x-client-{n}").as_bytes()).unwrap();
-            asked.headers_mut().append(name, HeaderValue::from_bytes(&vec![b'v'; length]).unwrap());
+            asked
+                .headers_mut()
+                .append(name, HeaderValue::from_bytes(&vec![b'v'; length]).unwrap());
         }
         asked
     };
@@ -172,7 +253,11 @@ async fn headers_in_hundreds_are_taken_and_in_thousands_refused() {
     }
     for (count, length) in [(600, 8), (1, 70_000), (100, 1_000)] {
         let answer = stage.gateway().send(with(count, length)).await.unwrap();
-        assert_eq!((answer.status.as_u16(), answer.body.len()), (431, 0), "{count} headers of {length}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.body.len()),
+            (431, 0),
+            "{count} headers of {length}"
+        );
     }
     let mut far = question("/", &[("remote-user", b"alice")]);
     *far.uri_mut() = format!("/{}", "x".repeat(65_500)).parse::<Uri>().unwrap();
@@ -208,14 +293,21 @@ async fn nothing_is_decided_by_method_path_or_query() {
         "/app/kibana?x=1&x=2",
         "*",
     ];
-    let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PURGE", "PROPFIND", "X"];
+    let methods = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PURGE", "PROPFIND",
+        "X",
+    ];
     for target in targets {
         for method in methods {
             let mut asked = question("/", &[("remote-user", b"alice"), ("remote-groups", b"dev")]);
             *asked.uri_mut() = target.parse().unwrap();
             *asked.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
             let answer = stage.send(stage.gateway(), asked.clone()).await;
-            assert_eq!(answer.headers.get("remote-user").unwrap(), "alice", "{method} {target}");
+            assert_eq!(
+                answer.headers.get("remote-user").unwrap(),
+                "alice",
+                "{method} {target}"
+            );
             asked.headers_mut().remove("remote-user");
             let answer = stage.send(stage.gateway(), asked.clone()).await;
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {target}");
@@ -234,13 +326,25 @@ async fn a_client_of_a_gateway_gets_no_page_that_could_pass_for_a_grant() {
         ("remote-groups", b""),
         ("via", b"1.1 a"),
     ];
-    for target in ["/metrics", "/health", "/config", "/elastauth/metrics", "/elastauth/config"] {
+    for target in [
+        "/metrics",
+        "/health",
+        "/config",
+        "/elastauth/metrics",
+        "/elastauth/config",
+    ] {
         for trace in traces {
-            let answer = stage.send(stage.gateway(), question(target, &[trace])).await;
+            let answer = stage
+                .send(stage.gateway(), question(target, &[trace]))
+                .await;
             stage.says(&answer, 401, "not_authenticated");
         }
         // A stranger hears that nobody is signed in, or that there is no such page.
         let answer = stage.send(&stage.stranger(), question(target, &[])).await;
-        assert!([401, 404].contains(&answer.status.as_u16()), "{target}: {}", answer.text());
+        assert!(
+            [401, 404].contains(&answer.status.as_u16()),
+            "{target}: {}",
+            answer.text()
+        );
     }
 }

@@ -1,9 +1,21 @@
-//! The real broker, several replicas of it, in every order of events that a small setting allows: answers of the cluster that come late, get lost or
-//! are applied half a minute on, replicas that are killed and come back, clocks that differ, administrators that edit.
+//! The real broker, several replicas of it, in every order of events that a small setting allows:
+//! answers of the cluster that come late, get lost or are applied half a minute on, replicas that
+//! are killed and come back, clocks that differ, administrators that edit.
 //!
-//! No copy of the protocol is checked but the code that ships, down to its HTTP client. What is scripted is the cluster alone.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
-#![allow(clippy::disallowed_methods, reason = "the explorer holds every task by its handle")]
+//! No copy of the protocol is checked but the code that ships, down to its HTTP client. What is
+//! scripted is the cluster alone.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the explorer holds every task by its handle"
+)]
 #![allow(clippy::print_stdout, reason = "what was covered is worth a line")]
 
 #[path = "interleavings/cluster.rs"]
@@ -50,7 +62,10 @@ fn holds(name: &str, setting: Setting) {
 /// What the protocol rests on is taken away, and the explorer has to notice.
 fn breaks(name: &str, what: &str, setting: Setting) {
     let story = every_order(setting).expect_err(name);
-    assert!(story.contains(what), "{name}: another fault than the one that was made: {story}");
+    assert!(
+        story.contains(what),
+        "{name}: another fault than the one that was made: {story}"
+    );
     println!("{name}: {story}");
 }
 
@@ -69,22 +84,56 @@ fn wander(name: &str, setting: &Setting, seeds: u64, length: usize) {
 }
 
 fn first_logins() -> Setting {
-    Setting { budget: Budget { asks: 2, losses: 1, stalls: 1, ..Budget::default() }, ..Setting::default() }
+    Setting {
+        budget: Budget {
+            asks: 2,
+            losses: 1,
+            stalls: 1,
+            ..Budget::default()
+        },
+        ..Setting::default()
+    }
 }
 
 fn changed_groups() -> Setting {
-    let budget = Budget { asks: 3, losses: 1, ..Budget::default() };
-    Setting { ahead: &[0], losses: &[Loss::Refused, Loss::After, Loss::Cut], before: &[(0, "dev")], budget, ..Setting::default() }
+    let budget = Budget {
+        asks: 3,
+        losses: 1,
+        ..Budget::default()
+    };
+    Setting {
+        ahead: &[0],
+        losses: &[Loss::Refused, Loss::After, Loss::Cut],
+        before: &[(0, "dev")],
+        budget,
+        ..Setting::default()
+    }
 }
 
 fn late_writes() -> Setting {
-    let budget = Budget { asks: 3, losses: 1, passes: 1, ..Budget::default() };
-    Setting { ahead: &[0], losses: &[Loss::Adrift], passes: &[30_000, 91_000], before: &[(0, "dev")], budget, ..Setting::default() }
+    let budget = Budget {
+        asks: 3,
+        losses: 1,
+        passes: 1,
+        ..Budget::default()
+    };
+    Setting {
+        ahead: &[0],
+        losses: &[Loss::Adrift],
+        passes: &[30_000, 91_000],
+        before: &[(0, "dev")],
+        budget,
+        ..Setting::default()
+    }
 }
 
 /// A tenth of a second before the boundary; the other replica is a fifth of a second ahead.
 fn boundary() -> Setting {
-    let budget = Budget { asks: 3, passes: 3, ..Budget::default() };
+    let budget = Budget {
+        asks: 3,
+        passes: 3,
+        ..Budget::default()
+    };
     Setting {
         ahead: &[0, 200],
         before_boundary: 300,
@@ -97,38 +146,125 @@ fn boundary() -> Setting {
 }
 
 fn killed() -> Setting {
-    let budget = Budget { asks: 2, losses: 1, restarts: 1, ..Budget::default() };
-    Setting { losses: &[Loss::After, Loss::Adrift], before: &[(0, "dev")], budget, ..Setting::default() }
+    let budget = Budget {
+        asks: 2,
+        losses: 1,
+        restarts: 1,
+        ..Budget::default()
+    };
+    Setting {
+        losses: &[Loss::After, Loss::Adrift],
+        before: &[(0, "dev")],
+        budget,
+        ..Setting::default()
+    }
 }
 
 fn administrator() -> Setting {
-    let budget = Budget { asks: 2, stalls: 1, edits: 2, passes: 1, ..Budget::default() };
-    let edits = &[Edit::Disable, Edit::Enable, Edit::Roles, Edit::Password, Edit::Delete];
-    Setting { ahead: &[0], edits, passes: &[600_000], groups: &["dev"], before: &[(0, "dev")], budget, ..Setting::default() }
+    let budget = Budget {
+        asks: 2,
+        stalls: 1,
+        edits: 2,
+        passes: 1,
+        ..Budget::default()
+    };
+    let edits = &[
+        Edit::Disable,
+        Edit::Enable,
+        Edit::Roles,
+        Edit::Password,
+        Edit::Delete,
+    ];
+    Setting {
+        ahead: &[0],
+        edits,
+        passes: &[600_000],
+        groups: &["dev"],
+        before: &[(0, "dev")],
+        budget,
+        ..Setting::default()
+    }
 }
 
 fn foreign() -> Setting {
-    let budget = Budget { asks: 2, losses: 1, stalls: 1, restarts: 1, ..Budget::default() };
-    Setting { groups: &["dev"], foreign: true, budget, ..Setting::default() }
+    let budget = Budget {
+        asks: 2,
+        losses: 1,
+        stalls: 1,
+        restarts: 1,
+        ..Budget::default()
+    };
+    Setting {
+        groups: &["dev"],
+        foreign: true,
+        budget,
+        ..Setting::default()
+    }
 }
 
 fn two_addresses() -> Setting {
-    let budget = Budget { asks: 2, losses: 1, passes: 1, ..Budget::default() };
-    Setting { ahead: &[0], addresses: 2, groups: &["dev"], passes: &[1_100, 11_000], budget, ..Setting::default() }
+    let budget = Budget {
+        asks: 2,
+        losses: 1,
+        passes: 1,
+        ..Budget::default()
+    };
+    Setting {
+        ahead: &[0],
+        addresses: 2,
+        groups: &["dev"],
+        passes: &[1_100, 11_000],
+        budget,
+        ..Setting::default()
+    }
 }
 
-/// Both replicas know the user, and have told each other. What may go wrong with Redis is for the dice: every order of it would be ten thousand stories.
+/// Both replicas know the user, and have told each other. What may go wrong with Redis is for the
+/// dice: every order of it would be ten thousand stories.
 fn shared() -> Setting {
-    let budget = Budget { asks: 2, ..Budget::default() };
-    Setting { before: &[(0, "dev"), (1, "dev")], expiration: 30_000, redis: Some(&[]), budget, ..Setting::default() }
+    let budget = Budget {
+        asks: 2,
+        ..Budget::default()
+    };
+    Setting {
+        before: &[(0, "dev"), (1, "dev")],
+        expiration: 30_000,
+        redis: Some(&[]),
+        budget,
+        ..Setting::default()
+    }
 }
 
 #[test]
 fn long_ways_with_a_shared_redis_by_the_dice() {
-    let budget = Budget { asks: 255, losses: 10, stalls: 10, passes: 20, mishaps: 8, ..Budget::default() };
+    let budget = Budget {
+        asks: 255,
+        losses: 10,
+        stalls: 10,
+        passes: 20,
+        mishaps: 8,
+        ..Budget::default()
+    };
     let passes = &[2_000, 6_000, 12_000, 32_000, 92_000];
-    let mishaps: &[Mishap] = &[Mishap::CutBefore, Mishap::CutAfter, Mishap::Late, Mishap::Deaf, Mishap::Flush];
-    wander("with Redis", &Setting { passes, redis: Some(mishaps), before: &[], budget, ..shared() }, 20, 80);
+    let mishaps: &[Mishap] = &[
+        Mishap::CutBefore,
+        Mishap::CutAfter,
+        Mishap::Late,
+        Mishap::Deaf,
+        Mishap::Flush,
+    ];
+    wander(
+        "with Redis",
+        &Setting {
+            passes,
+            redis: Some(mishaps),
+            before: &[],
+            budget,
+            ..shared()
+        },
+        20,
+        80,
+    );
 }
 
 #[test]
@@ -158,14 +294,42 @@ fn a_boundary_of_two_passwords_with_clocks_that_differ() {
 
 #[test]
 fn a_slow_flight_at_the_boundary() {
-    let budget = Budget { asks: 2, passes: 2, hang_ups: 1, ..Budget::default() };
-    holds("slow flight", Setting { ahead: &[0], passes: &[700], before_boundary: 1_100, groups: &["dev"], budget, ..Setting::default() });
+    let budget = Budget {
+        asks: 2,
+        passes: 2,
+        hang_ups: 1,
+        ..Budget::default()
+    };
+    holds(
+        "slow flight",
+        Setting {
+            ahead: &[0],
+            passes: &[700],
+            before_boundary: 1_100,
+            groups: &["dev"],
+            budget,
+            ..Setting::default()
+        },
+    );
 }
 
 #[test]
 fn a_change_of_keys() {
-    let budget = Budget { asks: 3, passes: 2, ..Budget::default() };
-    holds("change of keys", Setting { rotation: 0, key_change: true, before_boundary: 150, budget, ..boundary() });
+    let budget = Budget {
+        asks: 3,
+        passes: 2,
+        ..Budget::default()
+    };
+    holds(
+        "change of keys",
+        Setting {
+            rotation: 0,
+            key_change: true,
+            before_boundary: 150,
+            budget,
+            ..boundary()
+        },
+    );
 }
 
 #[test]
@@ -190,14 +354,29 @@ fn a_cluster_with_two_addresses() {
 
 #[test]
 fn long_ways_by_the_dice() {
-    let budget = Budget { asks: 255, losses: 15, stalls: 10, passes: 40, restarts: 4, edits: 4, hang_ups: 10, mishaps: 0 };
+    let budget = Budget {
+        asks: 255,
+        losses: 15,
+        stalls: 10,
+        passes: 40,
+        restarts: 4,
+        edits: 4,
+        hang_ups: 10,
+        mishaps: 0,
+    };
     let setting = Setting {
         ahead: &[0, 100, 200],
         users: &["alice", "bob"],
         groups: &["dev", "admins", ""],
         rotation: 100_000,
         passes: &[50, 200, 500, 1_100, 4_000, 30_000, 91_000, 601_000],
-        edits: &[Edit::Disable, Edit::Enable, Edit::Roles, Edit::Password, Edit::Delete],
+        edits: &[
+            Edit::Disable,
+            Edit::Enable,
+            Edit::Roles,
+            Edit::Password,
+            Edit::Delete,
+        ],
         before_boundary: 1_000,
         budget,
         ..Setting::default()
@@ -207,20 +386,49 @@ fn long_ways_by_the_dice() {
 
 #[test]
 fn the_explorer_finds_a_boundary_without_a_hold() {
-    breaks("no hold", "was ended by a write", Setting { grace: 0, ..boundary() });
+    breaks(
+        "no hold",
+        "was ended by a write",
+        Setting {
+            grace: 0,
+            ..boundary()
+        },
+    );
 }
 
 #[test]
 fn the_explorer_finds_clocks_that_differ_by_more_than_the_grace() {
-    breaks("skew", "was ended by a write", Setting { ahead: &[0, 900], ..boundary() });
+    breaks(
+        "skew",
+        "was ended by a write",
+        Setting {
+            ahead: &[0, 900],
+            ..boundary()
+        },
+    );
 }
 
 #[test]
 fn the_explorer_finds_gateways_that_take_longer_than_the_grace() {
-    breaks("slow gateways", "was ended by a write", Setting { use_within: 900, ..boundary() });
+    breaks(
+        "slow gateways",
+        "was ended by a write",
+        Setting {
+            use_within: 900,
+            ..boundary()
+        },
+    );
 }
 
 #[test]
 fn the_explorer_finds_a_doubt_that_is_shorter_than_the_clusters_own_time_out() {
-    breaks("patient cluster", "more roles", Setting { gives_up: 300_000, passes: &[91_000], ..late_writes() });
+    breaks(
+        "patient cluster",
+        "more roles",
+        Setting {
+            gives_up: 300_000,
+            passes: &[91_000],
+            ..late_writes()
+        },
+    );
 }

@@ -1,7 +1,8 @@
-//! Replicas in front of one stand-in cluster with a real Redis between them: what they tell each other, and that nothing which can happen to Redis
-//! ever costs a login.
+//! Replicas in front of one stand-in cluster with a real Redis between them: what they tell each
+//! other, and that nothing which can happen to Redis ever costs a login.
 //!
-//! (A long file: each test is one thing that can happen to Redis, and all need the same two replicas.)
+//! (A long file: each test is one thing that can happen to Redis, and all need the same two
+//! replicas.)
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +12,12 @@
     reason = "a test that cannot go on should stop"
 )]
 #![allow(clippy::print_stdout, reason = "what was counted is worth a line")]
-#![allow(clippy::disallowed_methods, dead_code, missing_docs, reason = "a test waits for other programs by the real clock")]
+#![allow(
+    clippy::disallowed_methods,
+    dead_code,
+    missing_docs,
+    reason = "a test waits for other programs by the real clock"
+)]
 
 #[path = "ledger_redis/checks.rs"]
 mod checks;
@@ -69,7 +75,9 @@ fn at(url: &str) -> Config {
 
 fn replica(house: &House, redis: Config, change: impl FnOnce(&mut broker::Config)) -> Replica {
     let tasks = Tasks::default();
-    let flow = house.replica_with(&tasks, change, |scope| StoreConfig::Redis(Box::new(redis), Box::new(scope)));
+    let flow = house.replica_with(&tasks, change, |scope| {
+        StoreConfig::Redis(Box::new(redis), Box::new(scope))
+    });
     Replica { flow, tasks }
 }
 
@@ -87,14 +95,20 @@ async fn until(what: &str, mut seen: impl FnMut() -> bool) {
 
 async fn two(house: &House, redis: &Redis) -> (Replica, Replica) {
     let url = format!("redis://127.0.0.1:{}", redis.port);
-    let (one, other) = (replica(house, at(&url), |_| {}), replica(house, at(&url), |_| {}));
+    let (one, other) = (
+        replica(house, at(&url), |_| {}),
+        replica(house, at(&url), |_| {}),
+    );
     ready(&one).await;
     ready(&other).await;
     (one, other)
 }
 
 async fn stored(redis: &Redis, users: usize) {
-    until("what was written is in Redis", || redis.keys().len() == users && redis.keys().iter().all(|key| kind(redis, key) == "s")).await;
+    until("what was written is in Redis", || {
+        redis.keys().len() == users && redis.keys().iter().all(|key| kind(redis, key) == "s")
+    })
+    .await;
 }
 
 /// `s` for stands, `f` for in flux.
@@ -109,23 +123,43 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
     ask(&one.flow, "alice", "dev").await.unwrap();
     stored(&redis, 1).await;
     let ttl: u64 = redis.cli(&["PTTL", &redis.keys()[0]]).parse().unwrap();
-    assert!((7_190_000..=7_200_000).contains(&ttl), "twice the expiration: {ttl}");
+    assert!(
+        (7_190_000..=7_200_000).contains(&ttl),
+        "twice the expiration: {ttl}"
+    );
     assert!(!redis.keys()[0].contains("alice"));
     house.calls();
     let grant = ask(&other.flow, "alice", "dev").await.unwrap();
     assert!(house.cluster.accepts(grant.credential().authorization()));
     assert_eq!(house.calls(), Vec::<String>::new());
     // An operator who has one replica check a user has them all check.
-    assert!(futures_now(ask(&other.flow, "alice", "dev")) && futures_now(ask(&one.flow, "alice", "dev")));
+    assert!(
+        futures_now(ask(&other.flow, "alice", "dev"))
+            && futures_now(ask(&one.flow, "alice", "dev"))
+    );
     let told = Instant::now();
     let forgotten = one.flow.recheck(&Username::parse("alice").unwrap());
-    assert_eq!(forgotten, Forgotten { known: true, others: Others::Told });
+    assert_eq!(
+        forgotten,
+        Forgotten {
+            known: true,
+            others: Others::Told
+        }
+    );
     // It asks the cluster again, within this look or after it.
-    until("the other one's forgetting", || !futures_now(ask(&other.flow, "alice", "dev")) || !house.calls().is_empty()).await;
-    assert!(told.elapsed() < Duration::from_secs(1), "{:?}", told.elapsed());
+    until("the other one's forgetting", || {
+        !futures_now(ask(&other.flow, "alice", "dev")) || !house.calls().is_empty()
+    })
+    .await;
+    assert!(
+        told.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        told.elapsed()
+    );
     ask(&one.flow, "alice", "dev").await.unwrap();
     ask(&other.flow, "alice", "dev").await.unwrap();
-    // Other groups on one replica; the other one, which remembers the old ones, must not answer on them for long.
+    // Other groups on one replica; the other one, which remembers the old ones, must not answer on
+    // them for long.
     let changed = Instant::now();
     ask(&one.flow, "alice", "admins").await.unwrap();
     until("the change", || {
@@ -135,7 +169,11 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
             || !house.roles("alice").contains(&"superuser".to_owned())
     })
     .await;
-    assert!(changed.elapsed() < Duration::from_secs(1), "{:?}", changed.elapsed());
+    assert!(
+        changed.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        changed.elapsed()
+    );
     // A clock that has moved past the expiration believes nothing.
     house.pass(Duration::from_hours(1));
     house.calls();
@@ -166,12 +204,30 @@ async fn values_that_are_not_right_in_every_bit_cost_a_call_and_nothing_else() {
     for (what, spoil) in [
         ("swapped", &(|| copy(&bobs, &alices)) as &dyn Fn()),
         ("truncated", &|| {
-            drop(redis.cli(&["EVAL", "redis.call('SET', KEYS[1], string.sub(redis.call('GET', KEYS[1]), 1, 71))", "1", &alices]));
+            drop(redis.cli(&[
+                "EVAL",
+                "redis.call('SET', KEYS[1], string.sub(redis.call('GET', KEYS[1]), 1, 71))",
+                "1",
+                &alices,
+            ]));
         }),
-        ("changed", &|| drop(redis.cli(&["SETRANGE", &alices, "20", "x"]))),
-        ("another time", &|| drop(redis.cli(&["SETRANGE", &alices, "39", "zzzz"]))),
-        ("nonsense", &|| drop(redis.cli(&["SET", &alices, "nonsense"]))),
-        ("another type", &|| drop(redis.cli(&["EVAL", "redis.call('DEL', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')", "1", &alices]))),
+        ("changed", &|| {
+            drop(redis.cli(&["SETRANGE", &alices, "20", "x"]));
+        }),
+        ("another time", &|| {
+            drop(redis.cli(&["SETRANGE", &alices, "39", "zzzz"]));
+        }),
+        ("nonsense", &|| {
+            drop(redis.cli(&["SET", &alices, "nonsense"]));
+        }),
+        ("another type", &|| {
+            drop(redis.cli(&[
+                "EVAL",
+                "redis.call('DEL', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')",
+                "1",
+                &alices,
+            ]));
+        }),
     ] {
         copy("good", &alices);
         spoil();
@@ -179,7 +235,11 @@ async fn values_that_are_not_right_in_every_bit_cost_a_call_and_nothing_else() {
         ready(&fresh).await;
         house.calls();
         ask(&fresh.flow, "alice", "dev").await.unwrap();
-        assert_eq!(house.calls(), ["GET /_security/_authenticate 200 by alice"], "{what}");
+        assert_eq!(
+            house.calls(),
+            ["GET /_security/_authenticate 200 by alice"],
+            "{what}"
+        );
     }
     drop(good);
     // Replayed after the expiration: right in every bit, and too old.
@@ -198,12 +258,25 @@ async fn a_replica_with_another_key_is_no_witness() {
     let (one, _other) = two(&house, &redis).await;
     ask(&one.flow, "alice", "dev").await.unwrap();
     stored(&redis, 1).await;
-    let stranger = replica(&house, at(&format!("redis://127.0.0.1:{}", redis.port)), |config| {
-        config.secret_key = Some(SecretKey::parse("3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c").unwrap());
-    });
+    let stranger = replica(
+        &house,
+        at(&format!("redis://127.0.0.1:{}", redis.port)),
+        |config| {
+            config.secret_key = Some(
+                SecretKey::parse(
+                    "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c",
+                )
+                .unwrap(),
+            );
+        },
+    );
     // Each of them reports the other one.
     for flow in [&stranger.flow, &one.flow] {
-        until("the other key", || flow.store_state().is_err_and(|why| why.contains("another `secret_key`"))).await;
+        until("the other key", || {
+            flow.store_state()
+                .is_err_and(|why| why.contains("another `secret_key`"))
+        })
+        .await;
     }
     house.calls();
     ask(&stranger.flow, "alice", "dev").await.unwrap();
@@ -223,16 +296,30 @@ async fn nothing_that_happens_to_redis_costs_a_login() {
     let mut redis = Redis::start(&[]).await;
     let (one, other) = two(&house, &redis).await;
     let mut round = 0;
-    for trouble in ["nothing", "flushed", "paused", "killed", "full", "read-only", "other people's values"] {
+    for trouble in [
+        "nothing",
+        "flushed",
+        "paused",
+        "killed",
+        "full",
+        "read-only",
+        "other people's values",
+    ] {
         match trouble {
             "flushed" => drop(redis.cli(&["FLUSHALL"])),
             "paused" => redis.signal("STOP"),
             "killed" => redis.kill(),
             "full" => {
-                drop((redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]), redis.cli(&["CONFIG", "SET", "maxmemory", "1"])));
+                drop((
+                    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]),
+                    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]),
+                ));
             }
             "read-only" => drop(redis.cli(&["REPLICAOF", "127.0.0.1", "1"])),
-            "other people's values" => redis.keys().iter().for_each(|key| drop(redis.cli(&["SET", key, "x"]))),
+            "other people's values" => redis
+                .keys()
+                .iter()
+                .for_each(|key| drop(redis.cli(&["SET", key, "x"]))),
             _ => {}
         }
         let end = Instant::now() + Duration::from_secs(2);
@@ -243,9 +330,18 @@ async fn nothing_that_happens_to_redis_costs_a_login() {
                 let groups = if round % 3 == 0 { "dev" } else { "admins" };
                 for flow in [&one.flow, &other.flow] {
                     let asked = Instant::now();
-                    let grant = ask(flow, &user, groups).await.unwrap_or_else(|why| panic!("{trouble}: {why:?}"));
-                    assert!(house.cluster.accepts(grant.credential().authorization()), "{trouble}");
-                    assert!(asked.elapsed() < Duration::from_secs(1), "{trouble}: {:?}", asked.elapsed());
+                    let grant = ask(flow, &user, groups)
+                        .await
+                        .unwrap_or_else(|why| panic!("{trouble}: {why:?}"));
+                    assert!(
+                        house.cluster.accepts(grant.credential().authorization()),
+                        "{trouble}"
+                    );
+                    assert!(
+                        asked.elapsed() < Duration::from_secs(1),
+                        "{trouble}: {:?}",
+                        asked.elapsed()
+                    );
                 }
             }
             house.pass(Duration::from_secs(3));
@@ -259,14 +355,27 @@ async fn nothing_that_happens_to_redis_costs_a_login() {
         }
         if !["nothing", "flushed", "other people's values"].contains(&trouble) {
             // The next errand finds it well again.
-            ask(&one.flow, "carol", if round % 2 == 0 { "dev" } else { "admins" }).await.unwrap();
-            ask(&other.flow, "dave", if round % 2 == 0 { "dev" } else { "admins" }).await.unwrap();
+            ask(
+                &one.flow,
+                "carol",
+                if round % 2 == 0 { "dev" } else { "admins" },
+            )
+            .await
+            .unwrap();
+            ask(
+                &other.flow,
+                "dave",
+                if round % 2 == 0 { "dev" } else { "admins" },
+            )
+            .await
+            .unwrap();
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_facts_are_not_believed() {
+async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_facts_are_not_believed()
+{
     let (house, mut redis) = (House::new().await, Redis::start(&[]).await);
     let (one, other) = two(&house, &redis).await;
     ask(&one.flow, "alice", "dev").await.unwrap();
@@ -292,22 +401,37 @@ async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_fact
     assert!(!house.roles("alice").contains(&"superuser".to_owned()));
 }
 
-/// One replica's writes are given up by whoever asked for them, and it is asked no more; the others go on with other groups. What comes late must not stand for
-/// longer than ten seconds with them, although one of them has written the user itself, for bob even with the same groups before, and another has had it
-/// confirmed since.
+/// One replica's writes are given up by whoever asked for them, and it is asked no more; the others
+/// go on with other groups. What comes late must not stand for longer than ten seconds with them,
+/// although one of them has written the user itself, for bob even with the same groups before, and
+/// another has had it confirmed since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_lands_late_is_found_by_every_replica_within_ten_seconds() {
     let (house, redis) = (House::new().await, Redis::start(&[]).await);
     let (one, other) = two(&house, &redis).await;
-    let third = replica(&house, at(&format!("redis://127.0.0.1:{}", redis.port)), |_| {});
+    let third = replica(
+        &house,
+        at(&format!("redis://127.0.0.1:{}", redis.port)),
+        |_| {},
+    );
     ready(&third).await;
     for (user, known) in [("alice", 1), ("bob", 2)] {
         ask(&one.flow, user, "dev").await.unwrap();
         stored(&redis, known).await;
-        house.cluster.fault(Fault::new(Endpoint::Write, Misbehaviour::LateWrite(Duration::from_secs(5))).about(user).times(1));
+        house.cluster.fault(
+            Fault::new(
+                Endpoint::Write,
+                Misbehaviour::LateWrite(Duration::from_secs(5)),
+            )
+            .about(user)
+            .times(1),
+        );
     }
     let lands = Instant::now() + Duration::from_secs(5);
-    let (alice, bob) = tokio::join!(ask(&one.flow, "alice", "admins"), ask(&one.flow, "bob", "admins"));
+    let (alice, bob) = tokio::join!(
+        ask(&one.flow, "alice", "admins"),
+        ask(&one.flow, "bob", "admins")
+    );
     assert!(alice.is_err() && bob.is_err(), "their writes hang");
     ask(&other.flow, "bob", "admins").await.unwrap();
     for user in ["alice", "bob"] {
@@ -319,7 +443,12 @@ async fn a_write_that_lands_late_is_found_by_every_replica_within_ten_seconds() 
     let is_late = |user: &str| house.roles(user).contains(&"superuser".to_owned());
     until("the late writes", || is_late("alice") && is_late("bob")).await;
     house.pass(Duration::from_secs(10));
-    for (flow, user) in [(&third.flow, "alice"), (&other.flow, "alice"), (&other.flow, "bob"), (&third.flow, "bob")] {
+    for (flow, user) in [
+        (&third.flow, "alice"),
+        (&other.flow, "alice"),
+        (&other.flow, "bob"),
+        (&third.flow, "bob"),
+    ] {
         house.calls();
         ask(flow, user, "staff").await.unwrap();
         assert!(!house.calls().is_empty(), "{user} is answered from memory");
@@ -332,38 +461,78 @@ async fn the_ways_to_redis() {
     let house = House::new().await;
     let redis = Redis::start(&[]).await;
     let rights = "on >secret resetchannels &elastauth:* resetkeys ~elastauth:* -@all +ping +get +set +del +eval +publish +subscribe";
-    let rights: Vec<&str> = ["ACL", "SETUSER", "elastauth"].into_iter().chain(rights.split(' ')).collect();
+    let rights: Vec<&str> = ["ACL", "SETUSER", "elastauth"]
+        .into_iter()
+        .chain(rights.split(' '))
+        .collect();
     assert_eq!(redis.cli(&rights), "OK");
-    assert_eq!(redis.cli(&["ACL", "SETUSER", "default", "resetpass", ">other"]), "OK");
+    assert_eq!(
+        redis.cli(&["ACL", "SETUSER", "default", "resetpass", ">other"]),
+        "OK"
+    );
     let mut config = at(&format!("127.0.0.1:{}", redis.port));
-    (config.username, config.password) = (Some("elastauth".to_owned()), Some(SecretString::from("secret")));
+    (config.username, config.password) = (
+        Some("elastauth".to_owned()),
+        Some(SecretString::from("secret")),
+    );
     shares(&house, &config, "acl").await;
     config.password = Some(SecretString::from("wrong"));
     let wrong = replica(&house, config, |_| {});
-    let refused = || wrong.flow.store_state().is_err_and(|why| why.contains("user name or the password"));
+    let refused = || {
+        wrong
+            .flow
+            .store_state()
+            .is_err_and(|why| why.contains("user name or the password"))
+    };
     until("a wrong password is told as one", refused).await;
     ask(&wrong.flow, "erin", "dev").await.unwrap();
     drop(redis);
 
     let redis = Redis::start(&["--unixsocket", "HOME/redis.sock"]).await;
-    shares(&house, &at(&format!("unix://{}/redis.sock", redis.home.display())), "socket").await;
-    shares(&house, &at(&format!("redis://127.0.0.1:{}/3", redis.port)), "database").await;
+    shares(
+        &house,
+        &at(&format!("unix://{}/redis.sock", redis.home.display())),
+        "socket",
+    )
+    .await;
+    shares(
+        &house,
+        &at(&format!("redis://127.0.0.1:{}/3", redis.port)),
+        "database",
+    )
+    .await;
     drop(redis);
 
     let (authority, folder) = (tls::Authority::new(), process::folder());
     let signed = authority.sign();
-    for (name, text) in [("ca.pem", &authority.pem()), ("redis.pem", &signed.certificate), ("redis.key", &signed.key)] {
+    for (name, text) in [
+        ("ca.pem", &authority.pem()),
+        ("redis.pem", &signed.certificate),
+        ("redis.key", &signed.key),
+    ] {
         std::fs::write(folder.join(name), text).unwrap();
     }
     let file = |name: &str| folder.join(name).display().to_string();
     let (ca, cert, key) = (file("ca.pem"), file("redis.pem"), file("redis.key"));
-    let server = ["--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &ca, "--tls-auth-clients", "no"];
+    let server = [
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+    ];
     let redis = Redis::start_for(&server, &["--tls", "--cacert", &ca]).await;
     let mut config = at(&format!("rediss://localhost:{}", redis.port));
     let stranger = replica(&house, config.clone(), |_| {});
     config.tls.ca_cert = Some(ca.into());
     shares(&house, &config, "tls").await;
-    assert!(stranger.flow.store_state().is_err(), "a certificate of a CA that nobody named is not believed");
+    assert!(
+        stranger.flow.store_state().is_err(),
+        "a certificate of a CA that nobody named is not believed"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -373,16 +542,23 @@ async fn a_cluster_and_a_sentinel() {
     let bus = process::free_port().to_string();
     let node = Redis::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await;
     node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
-    until("the cluster", || node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")).await;
+    until("the cluster", || {
+        node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+    })
+    .await;
     let mut config = at("localhost");
-    config.place = Place::Cluster(vec![Node::parse(&format!("127.0.0.1:{}", node.port)).unwrap()]);
+    config.place = Place::Cluster(vec![
+        Node::parse(&format!("127.0.0.1:{}", node.port)).unwrap(),
+    ]);
     shares(&house, &config, "cluster").await;
     drop(node);
 
     let master = Redis::start(&[]).await;
     let sentinel = Sentinel::start(master.port, 1, "").await;
-    config.place =
-        Place::Sentinel { sentinels: vec![Node::parse(&format!("127.0.0.1:{}", sentinel.port)).unwrap()], master: "main".to_owned() };
+    config.place = Place::Sentinel {
+        sentinels: vec![Node::parse(&format!("127.0.0.1:{}", sentinel.port)).unwrap()],
+        master: "main".to_owned(),
+    };
     shares(&house, &config, "sentinel").await;
 }
 
@@ -392,8 +568,16 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
     let mut master = Redis::start(&[]).await;
     let replica_of = ["--replicaof", &format!("127.0.0.1 {}", master.port)].map(str::to_owned);
     let second = Redis::start(&[&replica_of[0], &replica_of[1]]).await;
-    until("the second one in step", || second.cli(&["INFO", "replication"]).contains("master_link_status:up")).await;
-    let (conf, port) = (process::folder().join("failover.conf"), process::free_port());
+    until("the second one in step", || {
+        second
+            .cli(&["INFO", "replication"])
+            .contains("master_link_status:up")
+    })
+    .await;
+    let (conf, port) = (
+        process::folder().join("failover.conf"),
+        process::free_port(),
+    );
     let lines = format!(
         "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
         master.port
@@ -403,21 +587,35 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
     program.arg(&conf).arg("--sentinel");
     let _sentinel = process::Process::start("sentinel", &mut program);
     let mut config = at("localhost");
-    config.place = Place::Sentinel { sentinels: vec![Node::parse(&format!("127.0.0.1:{port}")).unwrap()], master: "main".to_owned() };
-    let (one, other) = (replica(&house, config.clone(), |_| {}), replica(&house, config.clone(), |_| {}));
+    config.place = Place::Sentinel {
+        sentinels: vec![Node::parse(&format!("127.0.0.1:{port}")).unwrap()],
+        master: "main".to_owned(),
+    };
+    let (one, other) = (
+        replica(&house, config.clone(), |_| {}),
+        replica(&house, config.clone(), |_| {}),
+    );
     ready(&one).await;
     ready(&other).await;
     ask(&one.flow, "alice", "admins").await.unwrap();
     ask(&other.flow, "alice", "admins").await.unwrap();
     // Sentinels ask a master for its replicas every ten seconds.
-    until_slowly("the Sentinel's knowledge of the second one", || sentinel_knows(port, second.port)).await;
+    until_slowly("the Sentinel's knowledge of the second one", || {
+        sentinel_knows(port, second.port)
+    })
+    .await;
     master.kill();
     house.pass(Duration::from_secs(1));
     let is_master = || second.cli(&["INFO", "replication"]).contains("role:master");
     let end = Instant::now() + Duration::from_secs(30);
     let mut n = 0;
     while !(is_master() && one.flow.store_state().is_ok() && other.flow.store_state().is_ok()) {
-        assert!(Instant::now() < end, "{:?} {:?}", one.flow.store_state(), other.flow.store_state());
+        assert!(
+            Instant::now() < end,
+            "{:?} {:?}",
+            one.flow.store_state(),
+            other.flow.store_state()
+        );
         n += 1;
         for flow in [&one.flow, &other.flow] {
             let grant = ask(flow, &format!("user-{n}"), "dev").await.unwrap();
@@ -425,7 +623,8 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
         }
         sleep(Duration::from_millis(100)).await;
     }
-    // The new master has what was told before, and nothing of it is believed: something may be missing.
+    // The new master has what was told before, and nothing of it is believed: something may be
+    // missing.
     house.pass(Duration::from_secs(11));
     house.calls();
     ask(&other.flow, "alice", "admins").await.unwrap();
@@ -434,8 +633,19 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
 }
 
 fn sentinel_knows(sentinel: u16, replica: u16) -> bool {
-    let arguments = ["-h", "127.0.0.1", "-p", &sentinel.to_string(), "SENTINEL", "REPLICAS", "main"].map(str::to_owned);
-    let told = std::process::Command::new("redis-cli").args(arguments).output();
+    let arguments = [
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &sentinel.to_string(),
+        "SENTINEL",
+        "REPLICAS",
+        "main",
+    ]
+    .map(str::to_owned);
+    let told = std::process::Command::new("redis-cli")
+        .args(arguments)
+        .output();
     told.is_ok_and(|told| String::from_utf8_lossy(&told.stdout).contains(&replica.to_string()))
 }
 
@@ -454,7 +664,10 @@ async fn until_slowly(what: &str, mut seen: impl FnMut() -> bool) {
 
 /// Two replicas of this configuration share what one has learnt.
 async fn shares(house: &House, config: &Config, user: &str) {
-    let (one, other) = (replica(house, config.clone(), |_| {}), replica(house, config.clone(), |_| {}));
+    let (one, other) = (
+        replica(house, config.clone(), |_| {}),
+        replica(house, config.clone(), |_| {}),
+    );
     ready(&one).await;
     ready(&other).await;
     ask(&one.flow, user, "dev").await.unwrap();
@@ -470,22 +683,57 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
     let redis = Redis::start(&[]).await;
     let start = |ahead_ms: u64| {
         let clock = Clock::Manual(Arc::new((1_800_000_000_000 + ahead_ms).into()));
-        let (tasks, skew) = (Tasks::default(), Skew::new(clock.clone(), Duration::from_millis(500), Metrics::default()));
+        let (tasks, skew) = (
+            Tasks::default(),
+            Skew::new(
+                clock.clone(),
+                Duration::from_millis(500),
+                Metrics::default(),
+            ),
+        );
         let scope = Scope {
             cluster: "default".to_owned(),
-            key: SecretKey::parse("3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c").unwrap(),
+            key: SecretKey::parse(
+                "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c",
+            )
+            .unwrap(),
             previous: None,
             expiration: Duration::from_hours(1),
         };
-        let store = StoreConfig::Redis(Box::new(at(&format!("127.0.0.1:{}", redis.port))), Box::new(scope));
-        (Ledger::start(&ledger::Config { capacity: 10 }, store, &clock, &tasks, &skew).unwrap(), tasks, skew)
+        let store = StoreConfig::Redis(
+            Box::new(at(&format!("127.0.0.1:{}", redis.port))),
+            Box::new(scope),
+        );
+        (
+            Ledger::start(
+                &ledger::Config { capacity: 10 },
+                store,
+                &clock,
+                &tasks,
+                &skew,
+            )
+            .unwrap(),
+            tasks,
+            skew,
+        )
     };
     let ((_one, ones, one), (_two, twos, two)) = (start(0), start(400));
     sleep(Duration::from_millis(2_500)).await;
-    assert_eq!((one.state(), two.state()), (Ok(()), Ok(())), "within the grace");
+    assert_eq!(
+        (one.state(), two.state()),
+        (Ok(()), Ok(())),
+        "within the grace"
+    );
     let (_three, threes, three) = start(30_000);
-    until("the clock that is ahead", || one.state().is_err() && two.state().is_err()).await;
-    assert_eq!(three.state(), Ok(()), "who is ahead cannot tell a clock that is behind from a long way");
+    until("the clock that is ahead", || {
+        one.state().is_err() && two.state().is_err()
+    })
+    .await;
+    assert_eq!(
+        three.state(),
+        Ok(()),
+        "who is ahead cannot tell a clock that is behind from a long way"
+    );
     for tasks in [ones, twos, threes] {
         tasks.end();
     }
@@ -494,18 +742,30 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_answers_and_takes_no_writes_vouches_for_nobody() {
     let house = House::new().await;
-    for trouble in ["no replica to save to", "a disk that is full", "an ACL without DEL and EVAL"] {
+    for trouble in [
+        "no replica to save to",
+        "a disk that is full",
+        "an ACL without DEL and EVAL",
+    ] {
         let redis = Redis::start(&["--enable-protected-configs", "yes"]).await;
         let (one, other) = two(&house, &redis).await;
         ask(&one.flow, "alice", "admins").await.unwrap();
         stored(&redis, 1).await;
         ask(&other.flow, "alice", "admins").await.unwrap();
         match trouble {
-            "no replica to save to" => drop(redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"])),
+            "no replica to save to" => {
+                drop(redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]));
+            }
             "a disk that is full" => {
-                drop((redis.cli(&["CONFIG", "SET", "save", "1 1"]), redis.cli(&["CONFIG", "SET", "dir", "/proc/self"])));
+                drop((
+                    redis.cli(&["CONFIG", "SET", "save", "1 1"]),
+                    redis.cli(&["CONFIG", "SET", "dir", "/proc/self"]),
+                ));
                 drop(redis.cli(&["BGSAVE"]));
-                until("writes are refused", || redis.cli(&["DEL", "nothing"]).contains("MISCONF")).await;
+                until("writes are refused", || {
+                    redis.cli(&["DEL", "nothing"]).contains("MISCONF")
+                })
+                .await;
             }
             _ => drop(redis.cli(&["ACL", "SETUSER", "default", "-del", "-eval"])),
         }
@@ -515,9 +775,15 @@ async fn a_redis_that_answers_and_takes_no_writes_vouches_for_nobody() {
         let until_then = Instant::now() + Duration::from_secs(7);
         while Instant::now() < until_then {
             let grant = ask(&other.flow, "alice", "admins").await.unwrap();
-            assert!(house.roles("alice").contains(&"superuser".to_owned()), "{trouble}: {grant:?} on roles that do not stand");
+            assert!(
+                house.roles("alice").contains(&"superuser".to_owned()),
+                "{trouble}: {grant:?} on roles that do not stand"
+            );
             ask(&one.flow, "alice", "dev").await.unwrap();
-            assert!(!house.roles("alice").contains(&"superuser".to_owned()), "{trouble}: roles of another session");
+            assert!(
+                !house.roles("alice").contains(&"superuser".to_owned()),
+                "{trouble}: roles of another session"
+            );
             sleep(Duration::from_secs(3)).await;
             house.pass(Duration::from_mins(1));
         }

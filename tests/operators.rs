@@ -1,4 +1,5 @@
-//! The files for operators are held against the program: dashboard, alert rules, the description of the endpoints, and docs/METRICS.md.
+//! The files for operators are held against the program: dashboard, alert rules, the description of
+//! the endpoints, and docs/METRICS.md.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use elastauth::{clock::Timestamp, respond::Outcome, telemetry::metrics::Metrics};
@@ -20,30 +21,54 @@ fn exposition() -> String {
 
 /// Name and type of each metric.
 fn metrics(exposition: &str) -> BTreeMap<&str, &str> {
-    exposition.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect()
+    exposition
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .collect()
 }
 
 /// The names of all series; of a histogram there are three.
 fn series(exposition: &str) -> BTreeSet<&str> {
     let lines = exposition.lines().filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split(['{', ' ']).next()).collect()
+    lines
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect()
 }
 
 /// The metrics of ours that an expression names.
 fn named(expression: &str) -> BTreeSet<&str> {
     let words = expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
-    words.filter(|word| word.starts_with("elastauth_") || word.starts_with("process_")).collect()
+    words
+        .filter(|word| word.starts_with("elastauth_") || word.starts_with("process_"))
+        .collect()
 }
 
 /// The values that an expression compares one of our labels with.
 fn compared(expression: &str) -> Vec<(&str, &str)> {
-    let ours = ["outcome", "provider", "step", "call", "status_class", "result"];
+    let ours = [
+        "outcome",
+        "provider",
+        "step",
+        "call",
+        "status_class",
+        "result",
+    ];
     let mut found = Vec::new();
     for label in ours {
         for (at, _) in expression.match_indices(label) {
             let rest = expression.get(at + label.len()..).unwrap_or_default();
-            if let Some(values) = rest.strip_prefix("=~\"").or_else(|| rest.strip_prefix("=\"")) {
-                found.extend(values.split('"').next().unwrap().split('|').map(|value| (label, value)));
+            if let Some(values) = rest
+                .strip_prefix("=~\"")
+                .or_else(|| rest.strip_prefix("=\""))
+            {
+                found.extend(
+                    values
+                        .split('"')
+                        .next()
+                        .unwrap()
+                        .split('|')
+                        .map(|value| (label, value)),
+                );
             }
         }
     }
@@ -54,13 +79,23 @@ fn is_sound(expression: &str) {
     let exposition = exposition();
     let series = series(&exposition);
     for name in named(expression) {
-        assert!(series.contains(name), "{name} is not exposed; in {expression}");
+        assert!(
+            series.contains(name),
+            "{name} is not exposed; in {expression}"
+        );
     }
     for (label, value) in compared(expression) {
-        assert!(exposition.contains(&format!("{label}=\"{value}\"")), "{label} is never {value}; in {expression}");
+        assert!(
+            exposition.contains(&format!("{label}=\"{value}\"")),
+            "{label} is never {value}; in {expression}"
+        );
     }
     for (open, close) in [('(', ')'), ('{', '}'), ('[', ']')] {
-        assert_eq!(expression.matches(open).count(), expression.matches(close).count(), "{expression}");
+        assert_eq!(
+            expression.matches(open).count(),
+            expression.matches(close).count(),
+            "{expression}"
+        );
     }
 }
 
@@ -78,8 +113,17 @@ fn values<'a>(document: &'a Value, key: &str, found: &mut Vec<&'a str>) {
 
 /// The scalars of a YAML document in their order: a key stands before its value.
 fn scalars(yaml: &str) -> Vec<String> {
-    let events = Parser::new_from_str(yaml).map(|event| event.unwrap_or_else(|error| panic!("{error}")).0);
-    events.filter_map(|event| if let Event::Scalar(text, ..) = event { Some(text.into_owned()) } else { None }).collect()
+    let events =
+        Parser::new_from_str(yaml).map(|event| event.unwrap_or_else(|error| panic!("{error}")).0);
+    events
+        .filter_map(|event| {
+            if let Event::Scalar(text, ..) = event {
+                Some(text.into_owned())
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 #[test]
@@ -93,13 +137,32 @@ fn the_dashboard_asks_for_what_there_is() {
         assert!(!named(expression).is_empty(), "{expression}");
         is_sound(expression);
     }
-    let ids: Vec<_> = dashboard["panels"].as_array().unwrap().iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
-    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "a panel's id is its own");
+    let ids: Vec<_> = dashboard["panels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|panel| panel["id"].as_u64().unwrap())
+        .collect();
+    assert_eq!(
+        ids.iter().collect::<BTreeSet<_>>().len(),
+        ids.len(),
+        "a panel's id is its own"
+    );
     // The names for old dashboards are for old dashboards; everything else is shown.
-    let shown: BTreeSet<_> = expressions.iter().chain(&definitions).flat_map(|expression| named(expression)).collect();
+    let shown: BTreeSet<_> = expressions
+        .iter()
+        .chain(&definitions)
+        .flat_map(|expression| named(expression))
+        .collect();
     for (metric, _) in metrics(&exposition()) {
-        let is_shown = shown.iter().any(|name| name.strip_prefix(metric).is_some_and(|rest| rest.is_empty() || rest == "_bucket"));
-        assert!(is_shown || metric.starts_with("elastauth_proxy_"), "no panel shows {metric}");
+        let is_shown = shown.iter().any(|name| {
+            name.strip_prefix(metric)
+                .is_some_and(|rest| rest.is_empty() || rest == "_bucket")
+        });
+        assert!(
+            is_shown || metric.starts_with("elastauth_proxy_"),
+            "no panel shows {metric}"
+        );
     }
 }
 
@@ -108,16 +171,29 @@ fn each_alert_asks_for_what_there_is_and_tells_what_to_do() {
     let scalars = scalars(RULES);
     let after = |key: &str| {
         let pairs = scalars.iter().zip(scalars.iter().skip(1));
-        pairs.filter(|(name, _)| *name == key).map(|(_, value)| value.as_str()).collect::<Vec<_>>()
+        pairs
+            .filter(|(name, _)| *name == key)
+            .map(|(_, value)| value.as_str())
+            .collect::<Vec<_>>()
     };
     let (alerts, expressions) = (after("alert"), after("expr"));
-    assert!(alerts.len() >= 10 && alerts.len() == alerts.iter().collect::<BTreeSet<_>>().len(), "{alerts:?}");
+    assert!(
+        alerts.len() >= 10 && alerts.len() == alerts.iter().collect::<BTreeSet<_>>().len(),
+        "{alerts:?}"
+    );
     for key in ["expr", "severity", "summary", "description"] {
         assert_eq!(after(key).len(), alerts.len(), "{key}");
     }
-    assert!(after("severity").iter().all(|severity| ["critical", "warning"].contains(severity)));
+    assert!(
+        after("severity")
+            .iter()
+            .all(|severity| ["critical", "warning"].contains(severity))
+    );
     for expression in expressions {
-        assert!(!named(expression).is_empty() || expression == "up{job=\"elastauth\"} == 0", "{expression}");
+        assert!(
+            !named(expression).is_empty() || expression == "up{job=\"elastauth\"} == 0",
+            "{expression}"
+        );
         is_sound(expression);
     }
 }
@@ -141,9 +217,17 @@ fn the_description_of_the_endpoints_is_yaml_and_its_references_lead_somewhere() 
     let page = include_str!("../src/server/admin/docs.html");
     for outcome in Outcome::ALL {
         let code = outcome.line().code;
-        assert!(scalars.iter().any(|scalar| scalar == code) && page.contains(&format!("<code>{code}</code>")), "{code}");
+        assert!(
+            scalars.iter().any(|scalar| scalar == code)
+                && page.contains(&format!("<code>{code}</code>")),
+            "{code}"
+        );
     }
-    for (_, target) in scalars.iter().zip(scalars.iter().skip(1)).filter(|(key, _)| *key == "$ref") {
+    for (_, target) in scalars
+        .iter()
+        .zip(scalars.iter().skip(1))
+        .filter(|(key, _)| *key == "$ref")
+    {
         let name = target.rsplit('/').next().unwrap();
         assert!(OPENAPI.contains(&format!("\n    {name}:\n")), "{target}");
     }

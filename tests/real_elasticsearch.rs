@@ -1,7 +1,11 @@
-//! elastauth as it is shipped against a real Elasticsearch, asked directly: what it writes, what it refuses to touch, and that the login it
-//! hands out works.
+//! elastauth as it is shipped against a real Elasticsearch, asked directly: what it writes, what it
+//! refuses to touch, and that the login it hands out works.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
 
 #[path = "support/real.rs"]
 mod support;
@@ -44,26 +48,47 @@ elasticsearch:
 ",
             cluster.url()
         );
-        Self { cluster, elastauth: Elastauth::start(Server::plain(port), &config, &[], &[]).await }
+        Self {
+            cluster,
+            elastauth: Elastauth::start(Server::plain(port), &config, &[], &[]).await,
+        }
     }
 
     async fn ask(&self, user: &str, groups: &str) -> Answer {
-        let headers = [("remote-user", user), ("remote-groups", groups), ("remote-email", "x@example.org"), ("remote-name", "X Y")];
+        let headers = [
+            ("remote-user", user),
+            ("remote-groups", groups),
+            ("remote-email", "x@example.org"),
+            ("remote-name", "X Y"),
+        ];
         self.elastauth.server().get("/elastauth", &headers).await
     }
 
     /// Asks, expects a grant, and returns what the cluster says about its login.
     async fn login(&self, user: &str, groups: &str) -> Value {
         let granted = self.ask(user, groups).await;
-        assert_eq!((granted.status, granted.text().as_str()), (StatusCode::OK, ""), "log:\n{}", self.elastauth.log());
-        let whoami = self.cluster.authenticate(granted.header("authorization").unwrap()).await;
+        assert_eq!(
+            (granted.status, granted.text().as_str()),
+            (StatusCode::OK, ""),
+            "log:\n{}",
+            self.elastauth.log()
+        );
+        let whoami = self
+            .cluster
+            .authenticate(granted.header("authorization").unwrap())
+            .await;
         assert_eq!(whoami.status, StatusCode::OK, "{}", whoami.text());
         whoami.json()
     }
 
     async fn assert_refused(&self, user: &str) {
         let refused = self.ask(user, "readers").await;
-        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{user}: {}", refused.text());
+        assert_eq!(
+            refused.status,
+            StatusCode::FORBIDDEN,
+            "{user}: {}",
+            refused.text()
+        );
         assert!(refused.header("authorization").is_none(), "{user}");
     }
 }
@@ -71,10 +96,15 @@ elasticsearch:
 #[tokio::test]
 async fn a_first_login_makes_a_user_that_works() {
     let scene = Scene::new("svc-first").await;
-    let whoami = scene.login("first-alice", "readers, nobody-maps-this").await;
+    let whoami = scene
+        .login("first-alice", "readers, nobody-maps-this")
+        .await;
     assert_eq!(whoami["username"], "first-alice");
     assert_eq!(whoami["roles"], json!(["viewer"]));
-    assert_eq!((&whoami["email"], &whoami["full_name"]), (&json!("x@example.org"), &json!("X Y")));
+    assert_eq!(
+        (&whoami["email"], &whoami["full_name"]),
+        (&json!("x@example.org"), &json!("X Y"))
+    );
     assert_eq!(whoami["authentication_realm"]["type"], "native");
 
     let nobody = scene.elastauth.server().get("/elastauth", &[]).await;
@@ -85,11 +115,23 @@ async fn a_first_login_makes_a_user_that_works() {
 #[tokio::test]
 async fn changed_groups_count_at_the_very_next_request() {
     let scene = Scene::new("svc-change").await;
-    assert_eq!(scene.login("change-alice", "readers").await["roles"], json!(["viewer"]));
-    assert_eq!(scene.login("change-alice", "editors").await["roles"], json!(["editor"]));
-    assert_eq!(scene.login("change-alice", "readers").await["roles"], json!(["viewer"]));
+    assert_eq!(
+        scene.login("change-alice", "readers").await["roles"],
+        json!(["viewer"])
+    );
+    assert_eq!(
+        scene.login("change-alice", "editors").await["roles"],
+        json!(["editor"])
+    );
+    assert_eq!(
+        scene.login("change-alice", "readers").await["roles"],
+        json!(["viewer"])
+    );
     // No group that gives a role: not a login with fewer roles, but none.
-    assert_eq!(scene.ask("change-alice", "strangers").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(
+        scene.ask("change-alice", "strangers").await.status,
+        StatusCode::FORBIDDEN
+    );
 }
 
 #[tokio::test]
@@ -108,7 +150,11 @@ async fn the_password_travels_as_a_hash() {
     let document = scene.cluster.document("user-hash-alice").await;
     let stored = document["_source"]["password"].as_str().unwrap().to_owned();
     // The cluster's own hash would begin with `$2a$10$`.
-    assert!(stored.starts_with("{PBKDF2}1000$"), "{}", stored.split('$').next().unwrap_or_default());
+    assert!(
+        stored.starts_with("{PBKDF2}1000$"),
+        "{}",
+        stored.split('$').next().unwrap_or_default()
+    );
 }
 
 #[tokio::test]
@@ -117,8 +163,14 @@ async fn a_replica_that_starts_later_needs_no_write() {
     scene.login("replica-alice", "readers").await;
     let before = scene.cluster.document("user-replica-alice").await["_version"].clone();
     let second = Scene::new("svc-replica").await;
-    assert_eq!(second.login("replica-alice", "readers").await["username"], "replica-alice");
-    assert_eq!(scene.cluster.document("user-replica-alice").await["_version"], before);
+    assert_eq!(
+        second.login("replica-alice", "readers").await["username"],
+        "replica-alice"
+    );
+    assert_eq!(
+        scene.cluster.document("user-replica-alice").await["_version"],
+        before
+    );
 }
 
 #[tokio::test]
@@ -129,30 +181,70 @@ async fn a_disabled_user_is_refused_and_stays_disabled() {
     // Other groups make elastauth look at the user again; so does a start.
     let refused = scene.ask("disabled-alice", "editors").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
-    Scene::new("svc-disabled").await.assert_refused("disabled-alice").await;
+    Scene::new("svc-disabled")
+        .await
+        .assert_refused("disabled-alice")
+        .await;
     let user = scene.cluster.user("disabled-alice").await.unwrap();
-    assert_eq!((&user["enabled"], &user["roles"]), (&json!(false), &json!(["viewer"])));
+    assert_eq!(
+        (&user["enabled"], &user["roles"]),
+        (&json!(false), &json!(["viewer"]))
+    );
 }
 
 #[tokio::test]
 async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
     let scene = Scene::new("svc-meddle").await;
-    assert_eq!(scene.login("meddle-alice", "readers").await["roles"], json!(["viewer"]));
+    assert_eq!(
+        scene.login("meddle-alice", "readers").await["roles"],
+        json!(["viewer"])
+    );
     let before = scene.cluster.user("meddle-alice").await.unwrap();
     let other = json!({"password": "another password", "roles": ["superuser"], "metadata": before["metadata"]});
-    for what in ["re-roled and given another password", "given another password", "deleted"] {
+    for what in [
+        "re-roled and given another password",
+        "given another password",
+        "deleted",
+    ] {
         match what {
             "deleted" => scene.cluster.delete("/_security/user/meddle-alice").await,
             "given another password" => {
-                scene.cluster.put("/_security/user/meddle-alice/_password", &json!({"password": "another one"})).await;
+                scene
+                    .cluster
+                    .put(
+                        "/_security/user/meddle-alice/_password",
+                        &json!({"password": "another one"}),
+                    )
+                    .await;
             }
-            _ => drop(scene.cluster.put("/_security/user/meddle-alice", &other).await),
+            _ => drop(
+                scene
+                    .cluster
+                    .put("/_security/user/meddle-alice", &other)
+                    .await,
+            ),
         }
         let path = "/elastauth/admin/users/meddle-alice/recheck";
-        let done = scene.elastauth.server().ask(http::Method::POST, path, &[], None).await;
-        assert_eq!((done.status, &done.json()["known"]), (StatusCode::OK, &json!(true)), "{what}");
-        assert_eq!(scene.login("meddle-alice", "readers").await["roles"], json!(["viewer"]), "{what}");
-        assert_eq!(scene.cluster.user("meddle-alice").await.unwrap(), before, "{what}");
+        let done = scene
+            .elastauth
+            .server()
+            .ask(http::Method::POST, path, &[], None)
+            .await;
+        assert_eq!(
+            (done.status, &done.json()["known"]),
+            (StatusCode::OK, &json!(true)),
+            "{what}"
+        );
+        assert_eq!(
+            scene.login("meddle-alice", "readers").await["roles"],
+            json!(["viewer"]),
+            "{what}"
+        );
+        assert_eq!(
+            scene.cluster.user("meddle-alice").await.unwrap(),
+            before,
+            "{what}"
+        );
     }
 }
 
@@ -161,35 +253,56 @@ async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
 async fn the_cluster_itself_says_nothing_of_its_clock() {
     let scene = Scene::new("svc-clock").await;
     let granted = scene.ask("clock-alice", "readers").await;
-    let whoami = scene.cluster.authenticate(granted.header("authorization").unwrap()).await;
-    assert_eq!((whoami.status, whoami.header("date")), (StatusCode::OK, None));
+    let whoami = scene
+        .cluster
+        .authenticate(granted.header("authorization").unwrap())
+        .await;
+    assert_eq!(
+        (whoami.status, whoami.header("date")),
+        (StatusCode::OK, None)
+    );
 }
 
 #[tokio::test]
 async fn a_user_that_the_go_program_wrote_is_adopted() {
     let scene = Scene::new("svc-go").await;
-    let old =
-        json!({ "password": "drawn by the old program", "roles": ["superuser"], "email": null, "metadata": { "groups": ["readers"] } });
+    let old = json!({ "password": "drawn by the old program", "roles": ["superuser"], "email": null, "metadata": { "groups": ["readers"] } });
     scene.cluster.put("/_security/user/go-alice", &old).await;
-    assert_eq!(scene.login("go-alice", "readers").await["roles"], json!(["viewer"]));
+    assert_eq!(
+        scene.login("go-alice", "readers").await["roles"],
+        json!(["viewer"])
+    );
 }
 
 #[tokio::test]
 async fn a_user_that_somebody_else_made_is_left_alone() {
     let scene = Scene::new("svc-foreign").await;
     let theirs = json!({ "password": "somebody else's", "roles": ["superuser"], "metadata": { "groups": ["readers"], "team": "ops" } });
-    scene.cluster.put("/_security/user/foreign-alice", &theirs).await;
+    scene
+        .cluster
+        .put("/_security/user/foreign-alice", &theirs)
+        .await;
     let before = scene.cluster.user("foreign-alice").await;
     scene.assert_refused("foreign-alice").await;
     assert_eq!(scene.cluster.user("foreign-alice").await, before);
-    assert!(scene.elastauth.log().contains("adopt"), "the log says how to adopt it:\n{}", scene.elastauth.log());
+    assert!(
+        scene.elastauth.log().contains("adopt"),
+        "the log says how to adopt it:\n{}",
+        scene.elastauth.log()
+    );
 }
 
 #[tokio::test]
 async fn reserved_names_and_the_service_account_are_never_written() {
     let scene = Scene::new("svc-reserved").await;
     let before = scene.cluster.user("svc-reserved").await;
-    for name in ["elastic", "kibana_system", "_bulk", "_password", "svc-reserved"] {
+    for name in [
+        "elastic",
+        "kibana_system",
+        "_bulk",
+        "_password",
+        "svc-reserved",
+    ] {
         scene.assert_refused(name).await;
     }
     assert_eq!(scene.cluster.user("svc-reserved").await, before);
@@ -199,7 +312,11 @@ async fn reserved_names_and_the_service_account_are_never_written() {
 #[tokio::test]
 async fn odd_names_are_one_segment_of_the_path() {
     let scene = Scene::new("svc-odd").await;
-    for (name, in_path) in [("odd/a/b", "odd%2Fa%2Fb"), ("%2e%2e", "%252e%252e"), ("odd ? # % ; +", "odd%20%3F%20%23%20%25%20%3B%20%2B")] {
+    for (name, in_path) in [
+        ("odd/a/b", "odd%2Fa%2Fb"),
+        ("%2e%2e", "%252e%252e"),
+        ("odd ? # % ; +", "odd%20%3F%20%23%20%25%20%3B%20%2B"),
+    ] {
         assert_eq!(scene.login(name, "readers").await["username"], name);
         assert_eq!(scene.cluster.user(in_path).await.unwrap()["username"], name);
     }
@@ -210,25 +327,59 @@ async fn an_api_key_with_the_least_rights_is_enough() {
     let cluster = Elasticsearch::shared().await;
     let key = cluster.api_key("elastauth").await;
     let scene = Scene::with_account(&format!("api_key: {key}")).await;
-    assert_eq!(scene.login("key-alice", "readers").await["roles"], json!(["viewer"]));
-    assert_eq!(scene.elastauth.server().get("/elastauth/ready", &[]).await.status, StatusCode::OK);
+    assert_eq!(
+        scene.login("key-alice", "readers").await["roles"],
+        json!(["viewer"])
+    );
+    assert_eq!(
+        scene
+            .elastauth
+            .server()
+            .get("/elastauth/ready", &[])
+            .await
+            .status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
 async fn a_wrong_service_password_is_our_fault_not_the_users() {
     let scene = Scene::with_account("username: svc-wrong\n  password: not-the-password").await;
     let answer = scene.ask("wrong-alice", "readers").await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text());
+    assert_eq!(
+        answer.status,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "{}",
+        answer.text()
+    );
     assert!(answer.header("retry-after").is_some() && answer.header("authorization").is_none());
-    assert_eq!(scene.elastauth.server().get("/elastauth/ready", &[]).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        scene
+            .elastauth
+            .server()
+            .get("/elastauth/ready", &[])
+            .await
+            .status,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     let log = scene.elastauth.log();
-    assert!(log.contains("service account"), "the log names the account that was refused:\n{log}");
-    assert!(!log.contains("not-the-password") && !log.contains(SECRET_KEY), "no secret in the log");
+    assert!(
+        log.contains("service account"),
+        "the log names the account that was refused:\n{log}"
+    );
+    assert!(
+        !log.contains("not-the-password") && !log.contains(SECRET_KEY),
+        "no secret in the log"
+    );
 }
 
 #[tokio::test]
 async fn a_signal_ends_it_in_order() {
     let mut scene = Scene::new("svc-signal").await;
     scene.login("signal-alice", "readers").await;
-    assert!(scene.elastauth.terminate().await.success(), "{}", scene.elastauth.log());
+    assert!(
+        scene.elastauth.terminate().await.success(),
+        "{}",
+        scene.elastauth.log()
+    );
 }

@@ -1,13 +1,15 @@
 //! How often one user may be written, and how many may be made.
 //!
-//! A native user has one set of roles. Two live sessions of one user with different groups would pull at it with every request; where no
-//! order tells which is the newer, the pulling is bounded and the request that would flip it back is refused.
+//! A native user has one set of roles. Two live sessions of one user with different groups would
+//! pull at it with every request; where no order tells which is the newer, the pulling is bounded
+//! and the request that would flip it back is refused.
 
 use crate::{clock::Timestamp, model::Username};
 use quick_cache::sync::Cache;
 use std::{fmt, sync::Mutex};
 
-/// Users who were written lately. Far more than can be written within a minute, so that nobody's bucket is pushed out by others.
+/// Users who were written lately. Far more than can be written within a minute, so that nobody's
+/// bucket is pushed out by others.
 const USERS: usize = 50_000;
 const MINUTE_MS: u64 = 60_000;
 
@@ -20,20 +22,29 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(a_minute: u32) -> Self {
-        Self { a_minute, buckets: Mutex::new(Cache::new(USERS)) }
+        Self {
+            a_minute,
+            buckets: Mutex::new(Cache::new(USERS)),
+        }
     }
 
     /// Takes one write; `false` when none is left.
     pub(super) fn take(&self, user: &Username, now: Timestamp) -> bool {
-        let Ok(buckets) = self.buckets.lock() else { return false };
-        let Some(after) = self.drawn(buckets.get(user), now) else { return false };
+        let Ok(buckets) = self.buckets.lock() else {
+            return false;
+        };
+        let Some(after) = self.drawn(buckets.get(user), now) else {
+            return false;
+        };
         buckets.insert(user.clone(), (after, now));
         true
     }
 
     /// Whether one could be taken now.
     pub(super) fn has_one(&self, user: &Username, now: Timestamp) -> bool {
-        self.buckets.lock().is_ok_and(|buckets| self.drawn(buckets.get(user), now).is_some())
+        self.buckets
+            .lock()
+            .is_ok_and(|buckets| self.drawn(buckets.get(user), now).is_some())
     }
 
     fn drawn(&self, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
@@ -41,17 +52,22 @@ impl Budget {
     }
 }
 
-/// One draw from a bucket that holds `full` thousandths and is filled again evenly over a minute: what is left then, or nothing where it does not suffice.
+/// One draw from a bucket that holds `full` thousandths and is filled again evenly over a minute:
+/// what is left then, or nothing where it does not suffice.
 fn drawn(full: u64, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
-    // A bucket from the future (a clock set back) is as good as none: it would else stay empty until the old time comes round again.
-    let (left, then) = bucket.filter(|(_, then)| *then <= now).unwrap_or((full, now));
+    // A bucket from the future (a clock set back) is as good as none: it would else stay empty
+    // until the old time comes round again.
+    let (left, then) = bucket
+        .filter(|(_, then)| *then <= now)
+        .unwrap_or((full, now));
     let elapsed = now.0.saturating_sub(then.0).min(MINUTE_MS);
     // A refusal changes nothing: rounding at each of many would keep the bucket empty for ever.
-    full.min(left + elapsed * full / MINUTE_MS).checked_sub(1_000)
+    full.min(left + elapsed * full / MINUTE_MS)
+        .checked_sub(1_000)
 }
 
-/// The one bucket of users whom the cluster gets anew. Somebody who makes names up, behind a gateway that is believed, could else fill the cluster, the store
-/// and the memory with them.
+/// The one bucket of users whom the cluster gets anew. Somebody who makes names up, behind a
+/// gateway that is believed, could else fill the cluster, the store and the memory with them.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     a_minute: u32,
@@ -60,20 +76,29 @@ pub(super) struct Arrivals {
 
 impl Arrivals {
     pub(super) fn new(a_minute: u32) -> Self {
-        Self { a_minute, bucket: Mutex::default() }
+        Self {
+            a_minute,
+            bucket: Mutex::default(),
+        }
     }
 
     /// Takes one new user; `false` when none is left.
     pub(super) fn take(&self, now: Timestamp) -> bool {
-        let Ok(mut bucket) = self.bucket.lock() else { return false };
-        let Some(after) = self.drawn(*bucket, now) else { return false };
+        let Ok(mut bucket) = self.bucket.lock() else {
+            return false;
+        };
+        let Some(after) = self.drawn(*bucket, now) else {
+            return false;
+        };
         *bucket = Some((after, now));
         true
     }
 
     /// Whether one could be taken now.
     pub(super) fn has_one(&self, now: Timestamp) -> bool {
-        self.bucket.lock().is_ok_and(|bucket| self.drawn(*bucket, now).is_some())
+        self.bucket
+            .lock()
+            .is_ok_and(|bucket| self.drawn(*bucket, now).is_some())
     }
 
     fn drawn(&self, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
@@ -83,7 +108,9 @@ impl Arrivals {
 
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget").field("a_minute", &self.a_minute).finish_non_exhaustive()
+        f.debug_struct("Budget")
+            .field("a_minute", &self.a_minute)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +122,10 @@ mod tests {
     fn ten_writes_and_then_one_every_six_seconds() {
         let (budget, user) = (Budget::new(10), Username::parse("alice").unwrap());
         let start = Timestamp(1_000_000);
-        assert!((0..100).all(|_| budget.has_one(&user, start)), "looking takes none");
+        assert!(
+            (0..100).all(|_| budget.has_one(&user, start)),
+            "looking takes none"
+        );
         assert!((0..10).all(|_| budget.take(&user, start)));
         assert!(!budget.has_one(&user, start) && !budget.take(&user, start));
         assert!(!budget.take(&user, Timestamp(start.0 + 5_999)));
@@ -108,10 +138,23 @@ mod tests {
     #[test]
     fn a_minutes_worth_of_new_users_and_then_as_they_come() {
         let arrivals = Arrivals::new(600);
-        assert!((0..10_000).all(|_| arrivals.has_one(Timestamp(5_000))), "looking takes none");
-        assert_eq!((0..10_000).filter(|_| arrivals.take(Timestamp(5_000))).count(), 600);
+        assert!(
+            (0..10_000).all(|_| arrivals.has_one(Timestamp(5_000))),
+            "looking takes none"
+        );
+        assert_eq!(
+            (0..10_000)
+                .filter(|_| arrivals.take(Timestamp(5_000)))
+                .count(),
+            600
+        );
         assert!(!arrivals.has_one(Timestamp(5_000)));
-        assert_eq!((0..1_000).filter(|ms| arrivals.take(Timestamp(5_001 + ms))).count(), 10);
+        assert_eq!(
+            (0..1_000)
+                .filter(|ms| arrivals.take(Timestamp(5_001 + ms)))
+                .count(),
+            10
+        );
     }
 
     #[test]

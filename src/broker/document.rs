@@ -15,7 +15,8 @@ use crate::{
 use serde_json::{Map, Value, json};
 use std::{sync::Arc, time::Duration};
 
-/// The key in a user's metadata that says whose user it is. The Go program wrote `groups` beside it, and so do we.
+/// The key in a user's metadata that says whose user it is. The Go program wrote `groups` beside
+/// it, and so do we.
 const MARKER: &str = "elastauth";
 /// Within it, of when the word is that the user was last written from, in milliseconds since 1970.
 const AS_OF: &str = "as_of";
@@ -23,7 +24,8 @@ const AS_OF: &str = "as_of";
 const PROVIDER: &str = "provider";
 /// Within it, what that provider calls whoever it was (`sub`), where it calls him something.
 const SUBJECT: &str = "subject";
-/// How far ahead of our clock such a moment may be: the largest leeway that a provider's clock may have, and as much again for ours.
+/// How far ahead of our clock such a moment may be: the largest leeway that a provider's clock may
+/// have, and as much again for ours.
 const MOST_AHEAD: Duration = Duration::from_mins(10);
 
 /// Everything about a user in the cluster but the password.
@@ -37,8 +39,19 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn new(entitled: &Entitled, fingerprint: Fingerprint, turn: Turn, key_id: &str) -> Self {
-        Self { identity: entitled.identity().clone(), roles: entitled.roles().clone(), fingerprint, turn, key_id: key_id.into() }
+    pub(super) fn new(
+        entitled: &Entitled,
+        fingerprint: Fingerprint,
+        turn: Turn,
+        key_id: &str,
+    ) -> Self {
+        Self {
+            identity: entitled.identity().clone(),
+            roles: entitled.roles().clone(),
+            fingerprint,
+            turn,
+            key_id: key_id.into(),
+        }
     }
 
     pub(super) fn identity(&self) -> &Identity {
@@ -63,14 +76,20 @@ impl Document {
             KeySlot::Current => Under::Current,
             KeySlot::Previous => Under::Previous,
         };
-        Aim { user: self.identity.user().clone(), fingerprint: self.fingerprint, epoch: self.turn.epoch, under }
+        Aim {
+            user: self.identity.user().clone(),
+            fingerprint: self.fingerprint,
+            epoch: self.turn.epoch,
+            under,
+        }
     }
 
     pub(super) fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// The body of a write. The whole user, always: what is left out, the cluster sets to its default.
+    /// The body of a write. The whole user, always: what is left out, the cluster sets to its
+    /// default.
     pub(super) fn body<'a>(&'a self, password: Password<'a>) -> NewUser<'a> {
         NewUser {
             password,
@@ -89,13 +108,16 @@ impl Document {
         })
     }
 
-    /// Whether this very document stands in the cluster, and not one that somebody has edited since: an edit keeps the metadata.
+    /// Whether this very document stands in the cluster, and not one that somebody has edited
+    /// since: an edit keeps the metadata.
     pub(super) fn stands_as(&self, user: &User) -> bool {
         let same_roles = {
             let mut theirs: Vec<&str> = user.roles.iter().map(String::as_str).collect();
             theirs.sort_unstable();
             theirs.dedup();
-            theirs.into_iter().eq(self.roles.iter().map(crate::model::Role::as_str))
+            theirs
+                .into_iter()
+                .eq(self.roles.iter().map(crate::model::Role::as_str))
         };
         same_roles
             && user.enabled
@@ -104,19 +126,29 @@ impl Document {
             && without_moment(user.metadata.clone()) == without_moment(self.metadata())
     }
 
-    /// The provider for whose user it was last written, where that is somebody else than ours: a name alone makes nobody the same. Users that no provider was noted for
-    /// are the first one's.
+    /// The provider for whose user it was last written, where that is somebody else than ours: a
+    /// name alone makes nobody the same. Users that no provider was noted for are the first one's.
     pub(super) fn is_somebody_elses(&self, user: &User) -> Option<Arc<str>> {
-        let noted = |what: &str| user.metadata.get(MARKER).and_then(|mark| mark.get(what)).and_then(Value::as_str);
+        let noted = |what: &str| {
+            user.metadata
+                .get(MARKER)
+                .and_then(|mark| mark.get(what))
+                .and_then(Value::as_str)
+        };
         let provider = noted(PROVIDER)?;
-        let another = || noted(SUBJECT).zip(self.identity.subject()).is_some_and(|(theirs, ours)| theirs != ours);
+        let another = || {
+            noted(SUBJECT)
+                .zip(self.identity.subject())
+                .is_some_and(|(theirs, ours)| theirs != ours)
+        };
         (provider != self.identity.provider().name() || another()).then(|| provider.into())
     }
 
     /// Whether what stands there was written from a newer token with other groups; of when it is.
     pub(super) fn is_outdated_by(&self, user: &User, now: Timestamp) -> Option<Timestamp> {
         let (ours, theirs) = (self.identity.as_of()?, as_of(user)?);
-        // Nobody's clock is that far off. A moment that is must not keep the user out until it comes.
+        // Nobody's clock is that far off. A moment that is must not keep the user out until it
+        // comes.
         let believable = theirs <= now.after(MOST_AHEAD);
         let other = !groups_of(user).eq(self.identity.groups().iter().map(Group::as_str));
         (ours < theirs && believable && other).then_some(theirs)
@@ -132,12 +164,19 @@ impl Document {
             (SUBJECT, self.identity.subject().map(Value::from)),
             (AS_OF, self.identity.as_of().map(|Timestamp(ms)| json!(ms))),
         ];
-        let mark: Map<String, Value> = mark.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        Map::from_iter([("groups".to_owned(), json!(groups)), (MARKER.to_owned(), mark.into())])
+        let mark: Map<String, Value> = mark
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        Map::from_iter([
+            ("groups".to_owned(), json!(groups)),
+            (MARKER.to_owned(), mark.into()),
+        ])
     }
 }
 
-/// Of when the token was that the user was last written from. Later ones that say the same are no reason to write, so it is no part of what has to stand.
+/// Of when the token was that the user was last written from. Later ones that say the same are no
+/// reason to write, so it is no part of what has to stand.
 fn without_moment(mut metadata: Map<String, Value>) -> Map<String, Value> {
     if let Some(Value::Object(mark)) = metadata.get_mut(MARKER) {
         mark.remove(AS_OF);
@@ -146,12 +185,21 @@ fn without_moment(mut metadata: Map<String, Value>) -> Map<String, Value> {
 }
 
 fn as_of(user: &User) -> Option<Timestamp> {
-    user.metadata.get(MARKER)?.get(AS_OF)?.as_u64().map(Timestamp)
+    user.metadata
+        .get(MARKER)?
+        .get(AS_OF)?
+        .as_u64()
+        .map(Timestamp)
 }
 
 /// The groups that a user was written with.
 pub(super) fn groups_of(user: &User) -> impl Iterator<Item = &str> {
-    user.metadata.get("groups").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    user.metadata
+        .get("groups")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
 }
 
 /// Whose user it is that stands in the cluster.
@@ -208,18 +256,41 @@ mod tests {
 
     fn document(identity: Identity) -> Document {
         let roles = vec![crate::model::Role::parse("viewer").unwrap()];
-        let mapping = crate::roles::Mapping::new(crate::roles::Config { default_roles: roles, ..crate::roles::Config::default() });
-        let turn = Turn { epoch: 3, key: KeySlot::Current, hold: None };
-        Document::new(&mapping.entitle(identity).unwrap(), Fingerprint([7; 16]), turn, "k")
+        let mapping = crate::roles::Mapping::new(crate::roles::Config {
+            default_roles: roles,
+            ..crate::roles::Config::default()
+        });
+        let turn = Turn {
+            epoch: 3,
+            key: KeySlot::Current,
+            hold: None,
+        };
+        Document::new(
+            &mapping.entitle(identity).unwrap(),
+            Fingerprint([7; 16]),
+            turn,
+            "k",
+        )
     }
 
     fn standing(as_document: &Document) -> User {
-        User { roles: vec!["viewer".to_owned()], metadata: as_document.metadata(), ..user(&json!({})) }
+        User {
+            roles: vec!["viewer".to_owned()],
+            metadata: as_document.metadata(),
+            ..user(&json!({}))
+        }
     }
 
     #[test]
     fn a_later_token_that_says_the_same_is_no_reason_to_write() {
-        let at = |ms| document(Identity::of_provider_at("sso", "alice", &["dev"], Some(Timestamp(ms))));
+        let at = |ms| {
+            document(Identity::of_provider_at(
+                "sso",
+                "alice",
+                &["dev"],
+                Some(Timestamp(ms)),
+            ))
+        };
         let there = standing(&at(1_000));
         assert_eq!(there.metadata["elastauth"]["as_of"], 1_000);
         assert!(at(1_000).stands_as(&there) && at(2_000).stands_as(&there));
@@ -228,15 +299,32 @@ mod tests {
 
     #[test]
     fn what_was_written_from_a_newer_token_is_newer_unless_nobodys_clock_says_so() {
-        let at = |ms, groups: &[&str]| document(Identity::of_provider_at("sso", "alice", groups, Some(Timestamp(ms))));
+        let at = |ms, groups: &[&str]| {
+            document(Identity::of_provider_at(
+                "sso",
+                "alice",
+                groups,
+                Some(Timestamp(ms)),
+            ))
+        };
         let there = standing(&at(900_000, &["dev"]));
         let now = Timestamp(900_000);
-        assert_eq!(at(800_000, &["ops"]).is_outdated_by(&there, now), Some(Timestamp(900_000)));
-        for document in [at(800_000, &["dev"]), at(900_000, &["ops"]), at(950_000, &["ops"])] {
+        assert_eq!(
+            at(800_000, &["ops"]).is_outdated_by(&there, now),
+            Some(Timestamp(900_000))
+        );
+        for document in [
+            at(800_000, &["dev"]),
+            at(900_000, &["ops"]),
+            at(950_000, &["ops"]),
+        ] {
             assert_eq!(document.is_outdated_by(&there, now), None);
         }
         // Ten minutes ahead of everybody: it would keep the user out until then.
-        assert_eq!(at(100_000, &["ops"]).is_outdated_by(&there, Timestamp(299_999)), None);
+        assert_eq!(
+            at(100_000, &["ops"]).is_outdated_by(&there, Timestamp(299_999)),
+            None
+        );
         assert_eq!(
             document(Identity::of_provider("sso", "alice", &["ops"])).is_outdated_by(&there, now),
             None,
@@ -247,19 +335,40 @@ mod tests {
     #[test]
     fn a_user_is_of_the_provider_that_is_noted_and_else_the_first_ones() {
         let ours = document(Identity::of_provider("sso", "alice", &[]));
-        let noted = |mark: Value| ours.is_somebody_elses(&user(&json!({ "groups": [], "elastauth": mark })));
-        assert_eq!(noted(json!({ "provider": "authelia" })).as_deref(), Some("authelia"));
-        assert_eq!(noted(json!({ "provider": "sso", "subject": "u1" })), None, "we know of no subject");
-        for mark in [json!({ "provider": "sso" }), json!({}), json!({ "provider": 7 }), json!("a text")] {
+        let noted = |mark: Value| {
+            ours.is_somebody_elses(&user(&json!({ "groups": [], "elastauth": mark })))
+        };
+        assert_eq!(
+            noted(json!({ "provider": "authelia" })).as_deref(),
+            Some("authelia")
+        );
+        assert_eq!(
+            noted(json!({ "provider": "sso", "subject": "u1" })),
+            None,
+            "we know of no subject"
+        );
+        for mark in [
+            json!({ "provider": "sso" }),
+            json!({}),
+            json!({ "provider": 7 }),
+            json!("a text"),
+        ] {
             assert_eq!(noted(mark), None);
         }
     }
 
     #[test]
     fn the_marker_says_that_a_user_is_ours() {
-        let ours = json!({ "groups": [], "elastauth": { "fingerprint": "x", "epoch": 3, "key": "k" } });
+        let ours =
+            json!({ "groups": [], "elastauth": { "fingerprint": "x", "epoch": 3, "key": "k" } });
         for adopt in [Adopt::Never, Adopt::ElastauthGo, Adopt::Any] {
-            assert_eq!(owner(&user(&ours), adopt), Owner::Elastauth { epoch: Some(3), key_id: Some("k".into()) });
+            assert_eq!(
+                owner(&user(&ours), adopt),
+                Owner::Elastauth {
+                    epoch: Some(3),
+                    key_id: Some("k".into())
+                }
+            );
         }
     }
 
@@ -268,14 +377,29 @@ mod tests {
         let go = json!({ "groups": ["dev"] });
         assert_eq!(owner(&user(&go), Adopt::ElastauthGo), Owner::Adoptable);
         assert_eq!(owner(&user(&go), Adopt::Never), Owner::Foreign);
-        for other in [json!({}), json!({ "groups": [], "team": "x" }), json!({ "elastauth": "a text" })] {
-            assert_eq!(owner(&user(&other), Adopt::ElastauthGo), Owner::Foreign, "{other}");
-            assert_eq!(owner(&user(&other), Adopt::Any), Owner::Adoptable, "{other}");
+        for other in [
+            json!({}),
+            json!({ "groups": [], "team": "x" }),
+            json!({ "elastauth": "a text" }),
+        ] {
+            assert_eq!(
+                owner(&user(&other), Adopt::ElastauthGo),
+                Owner::Foreign,
+                "{other}"
+            );
+            assert_eq!(
+                owner(&user(&other), Adopt::Any),
+                Owner::Adoptable,
+                "{other}"
+            );
         }
     }
 
     #[test]
     fn a_reserved_user_is_nobodys_whatever_the_setting() {
-        assert_eq!(owner(&user(&json!({ "_reserved": true })), Adopt::Any), Owner::Reserved);
+        assert_eq!(
+            owner(&user(&json!({ "_reserved": true })), Adopt::Any),
+            Owner::Reserved
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! Users of whom nobody knows what stands in the cluster.
 //!
-//! A write that was given up may still be applied: a real cluster without a master applied one half a minute later. Until the cluster's own
-//! time-outs have passed, every answer for such a user is checked first; and what was checked in that time is not believed after it either, for the
-//! write may have been applied between the check and the end of the doubt.
+//! A write that was given up may still be applied: a real cluster without a master applied one half
+//! a minute later. Until the cluster's own time-outs have passed, every answer for such a user is
+//! checked first; and what was checked in that time is not believed after it either, for the write
+//! may have been applied between the check and the end of the doubt.
 
 use crate::{clock::Timestamp, model::Username};
 use std::{
@@ -14,26 +15,35 @@ use std::{
     time::Duration,
 };
 
-/// Elasticsearch gives up a write that waits for a master after 60 s; half of that again for queues and slow nodes.
+/// Elasticsearch gives up a write that waits for a master after 60 s; half of that again for queues
+/// and slow nodes.
 const LASTS: Duration = Duration::from_secs(90);
-/// Beyond this many doubtful users everybody is doubtful: that costs calls, where forgetting one would cost the truth.
+/// Beyond this many doubtful users everybody is doubtful: that costs calls, where forgetting one
+/// would cost the truth.
 const USERS: usize = 10_000;
 
 /// The doubtful users, each with the end of the doubt.
 #[derive(Debug)]
 pub(super) struct Doubts {
-    /// How long a check is believed where there is no doubt: so long the end of a doubt has to be remembered.
+    /// How long a check is believed where there is no doubt: so long the end of a doubt has to be
+    /// remembered.
     expiration: Duration,
     /// Looked at by every request of whoever was checked before the last doubt's end: side by side.
     users: RwLock<HashMap<Username, Timestamp>>,
-    /// The end of the last doubt of all: one look at it answers the usual question, whether there is any doubt.
+    /// The end of the last doubt of all: one look at it answers the usual question, whether there
+    /// is any doubt.
     last: AtomicU64,
     everybody: AtomicU64,
 }
 
 impl Doubts {
     pub(super) fn new(expiration: Duration) -> Self {
-        Self { expiration, users: RwLock::default(), last: AtomicU64::new(0), everybody: AtomicU64::new(0) }
+        Self {
+            expiration,
+            users: RwLock::default(),
+            last: AtomicU64::new(0),
+            everybody: AtomicU64::new(0),
+        }
     }
 
     /// Begins to doubt this user.
@@ -52,13 +62,19 @@ impl Doubts {
         self.last.fetch_max(until.0, Ordering::Release);
     }
 
-    /// Whether what the cluster has said about this user at `seen` may have been undone since by a write that came late.
+    /// Whether what the cluster has said about this user at `seen` may have been undone since by a
+    /// write that came late.
     pub(super) fn about(&self, user: &Username, seen: Timestamp) -> bool {
         if seen.0 >= self.last.load(Ordering::Acquire) {
             return false;
         }
         seen.0 < self.everybody.load(Ordering::Acquire)
-            || self.users.read().unwrap_or_else(PoisonError::into_inner).get(user).is_some_and(|until| seen < *until)
+            || self
+                .users
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(user)
+                .is_some_and(|until| seen < *until)
     }
 }
 

@@ -1,7 +1,8 @@
 //! When each user is checked again.
 //!
-//! Every user has a moment of his own in each period of `cache.expiration`. It follows from the name alone, so all replicas agree on it, and whatever
-//! brings everybody to the door at once (a start, a busy morning) does not bring the checks together.
+//! Every user has a moment of his own in each period of `cache.expiration`. It follows from the
+//! name alone, so all replicas agree on it, and whatever brings everybody to the door at once (a
+//! start, a busy morning) does not bring the checks together.
 
 use crate::{
     clock::Timestamp,
@@ -9,14 +10,23 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How long what the cluster said then is believed: until the user's next moment, which is `cache.expiration` away at most.
+/// How long what the cluster said then is believed: until the user's next moment, which is
+/// `cache.expiration` away at most.
 pub(super) fn believed(user: &Username, seen: Timestamp, expiration: Duration) -> Duration {
     let period = u64::try_from(expiration.as_millis()).unwrap_or(u64::MAX);
-    // Mixed once more: the boundaries of passwords lie where the name itself puts them, and have nothing to do with this.
-    let (Some(offset), Some(place)) = (mixed(user.place()).checked_rem(period), seen.0.checked_rem(period)) else {
+    // Mixed once more: the boundaries of passwords lie where the name itself puts them, and have
+    // nothing to do with this.
+    let (Some(offset), Some(place)) = (
+        mixed(user.place()).checked_rem(period),
+        seen.0.checked_rem(period),
+    ) else {
         return Duration::ZERO;
     };
-    let into = if place >= offset { place - offset } else { period - offset + place };
+    let into = if place >= offset {
+        place - offset
+    } else {
+        period - offset + place
+    };
     Duration::from_millis(period - into)
 }
 
@@ -32,7 +42,8 @@ mod tests {
         Username::parse(&format!("user-{n}")).unwrap()
     }
 
-    /// Ten thousand users who are active all the time and came within one second; a check is due as soon as the last one is believed no more.
+    /// Ten thousand users who are active all the time and came within one second; a check is due as
+    /// soon as the last one is believed no more.
     #[test]
     fn checks_of_ten_thousand_users_are_spread_from_the_first_round_on() {
         let mut checks = vec![0_u32; 10 * 60];
@@ -40,15 +51,27 @@ mod tests {
             let mut seen = Timestamp(START + user.place() % 1_000);
             loop {
                 seen = seen.after(believed(&user, seen, HOUR));
-                let Some(minute) = checks.get_mut(usize::try_from((seen.0 - START) / 60_000).unwrap()) else { break };
+                let Some(minute) =
+                    checks.get_mut(usize::try_from((seen.0 - START) / 60_000).unwrap())
+                else {
+                    break;
+                };
                 *minute += 1;
             }
         }
         let mean = 10_000.0 / 60.0;
         let peak = f64::from(*checks.iter().max().unwrap());
-        assert!(peak <= 2.0 * mean, "{peak} in one minute, {mean} in the mean");
-        // A user costs one check a period, and the second in which they all came costs some of them one more.
-        assert!((99_900..=100_100).contains(&checks.iter().sum::<u32>()), "{}", checks.iter().sum::<u32>());
+        assert!(
+            peak <= 2.0 * mean,
+            "{peak} in one minute, {mean} in the mean"
+        );
+        // A user costs one check a period, and the second in which they all came costs some of them
+        // one more.
+        assert!(
+            (99_900..=100_100).contains(&checks.iter().sum::<u32>()),
+            "{}",
+            checks.iter().sum::<u32>()
+        );
     }
 
     #[test]
@@ -64,7 +87,10 @@ mod tests {
     #[test]
     fn with_no_expiration_nothing_is_believed() {
         for expiration in [Duration::ZERO, Duration::from_micros(999)] {
-            assert_eq!(believed(&user(1), Timestamp(START), expiration), Duration::ZERO);
+            assert_eq!(
+                believed(&user(1), Timestamp(START), expiration),
+                Duration::ZERO
+            );
         }
     }
 

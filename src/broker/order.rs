@@ -1,8 +1,10 @@
 //! Which of a user's tokens is the newest.
 //!
-//! A native user has one set of roles, and two tokens of one user may give different groups. Tokens say when they were issued: the newest that was seen counts, and an older
-//! one with other groups is turned away. What is remembered here is for the usual case and costs no call. The cluster keeps the moment of what stands there in the user's
-//! metadata, so a replica that has just started knows as much as matters: nothing older than what stands is written over it.
+//! A native user has one set of roles, and two tokens of one user may give different groups. Tokens
+//! say when they were issued: the newest that was seen counts, and an older one with other groups
+//! is turned away. What is remembered here is for the usual case and costs no call. The cluster
+//! keeps the moment of what stands there in the user's metadata, so a replica that has just started
+//! knows as much as matters: nothing older than what stands is written over it.
 
 use crate::{
     clock::Timestamp,
@@ -16,7 +18,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Users whose newest token is remembered: as many as tokens are. A user beyond it is known by what stands in the cluster.
+/// Users whose newest token is remembered: as many as tokens are. A user beyond it is known by what
+/// stands in the cluster.
 const USERS: usize = 100_000;
 
 /// The newest token of each user.
@@ -50,13 +53,18 @@ impl Equivalent<Key> for Of<'_> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Newest {
     as_of: Timestamp,
-    /// A hash of the groups. Two lists that share one by chance would be taken for the same, and the fingerprint would tell them apart all the same.
+    /// A hash of the groups. Two lists that share one by chance would be taken for the same, and
+    /// the fingerprint would tell them apart all the same.
     groups: u64,
 }
 
 impl Order {
     pub(super) fn new() -> Self {
-        Self { newest: Cache::new(USERS), replacing: Mutex::new(()), hasher: RandomState::new() }
+        Self {
+            newest: Cache::new(USERS),
+            replacing: Mutex::new(()),
+            hasher: RandomState::new(),
+        }
     }
 
     /// Takes note of an identity that says of when it is.
@@ -64,8 +72,14 @@ impl Order {
     /// # Errors
     /// The moment of a newer one with other groups, if there was one.
     pub(super) fn admit(&self, identity: &Identity) -> Result<(), Timestamp> {
-        let (Some(as_of), Provider::Oidc(provider)) = (identity.as_of(), identity.provider()) else { return Ok(()) };
-        match self.newest.get(&Of { provider, user: identity.user() }) {
+        let (Some(as_of), Provider::Oidc(provider)) = (identity.as_of(), identity.provider())
+        else {
+            return Ok(());
+        };
+        match self.newest.get(&Of {
+            provider,
+            user: identity.user(),
+        }) {
             // The same token again, or one of the same moment: between those there is no order.
             Some(newest) if newest.as_of == as_of => Ok(()),
             Some(newest) if newest.as_of > as_of => {
@@ -81,18 +95,42 @@ impl Order {
     }
 
     /// Takes note of what was found in the cluster, written from a newer token of the same user.
-    pub(super) fn found<'a>(&self, identity: &Identity, as_of: Timestamp, groups: impl Iterator<Item = &'a str>) {
+    pub(super) fn found<'a>(
+        &self,
+        identity: &Identity,
+        as_of: Timestamp,
+        groups: impl Iterator<Item = &'a str>,
+    ) {
         if let Provider::Oidc(provider) = identity.provider() {
-            self.replace(provider, identity.user(), Newest { as_of, groups: self.hash(groups) });
+            self.replace(
+                provider,
+                identity.user(),
+                Newest {
+                    as_of,
+                    groups: self.hash(groups),
+                },
+            );
         }
     }
 
     fn replace(&self, provider: &Arc<str>, user: &Username, newer: Newest) {
         // The lock guards no data: a panic under it leaves nothing half done.
-        let _alone = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let overtaken = self.newest.get(&Of { provider, user }).is_some_and(|newest| newest.as_of >= newer.as_of);
+        let _alone = self
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let overtaken = self
+            .newest
+            .get(&Of { provider, user })
+            .is_some_and(|newest| newest.as_of >= newer.as_of);
         if !overtaken {
-            self.newest.insert(Key { provider: Arc::clone(provider), user: user.clone() }, newer);
+            self.newest.insert(
+                Key {
+                    provider: Arc::clone(provider),
+                    user: user.clone(),
+                },
+                newer,
+            );
         }
     }
 
@@ -103,7 +141,9 @@ impl Order {
 
 impl fmt::Debug for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Order").field("users", &self.newest.len()).finish_non_exhaustive()
+        f.debug_struct("Order")
+            .field("users", &self.newest.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -120,10 +160,21 @@ mod tests {
         let order = Order::new();
         assert_eq!(order.admit(&token("sso", 10, &["a", "b"])), Ok(()));
         assert_eq!(order.admit(&token("sso", 20, &["a"])), Ok(()));
-        assert_eq!(order.admit(&token("sso", 10, &["a", "b"])), Err(Timestamp(20)));
-        assert_eq!(order.admit(&token("sso", 5, &["a"])), Ok(()), "an older one that says the same");
+        assert_eq!(
+            order.admit(&token("sso", 10, &["a", "b"])),
+            Err(Timestamp(20))
+        );
+        assert_eq!(
+            order.admit(&token("sso", 5, &["a"])),
+            Ok(()),
+            "an older one that says the same"
+        );
         assert_eq!(order.admit(&token("sso", 20, &["a"])), Ok(()));
-        assert_eq!(order.admit(&token("sso", 20, &["b"])), Ok(()), "no order between two of one moment");
+        assert_eq!(
+            order.admit(&token("sso", 20, &["b"])),
+            Ok(()),
+            "no order between two of one moment"
+        );
         assert_eq!(order.admit(&token("sso", 30, &["a", "b"])), Ok(()));
         assert_eq!(order.admit(&token("sso", 20, &["a"])), Err(Timestamp(30)));
     }
@@ -133,7 +184,11 @@ mod tests {
         let order = Order::new();
         assert_eq!(order.admit(&token("partner", 1_000, &[])), Ok(()));
         assert_eq!(order.admit(&token("sso", 10, &["a"])), Ok(()));
-        assert_eq!(order.admit(&Identity::of_provider("sso", "alice", &["x"])), Ok(()), "what has no moment has no place in the order");
+        assert_eq!(
+            order.admit(&Identity::of_provider("sso", "alice", &["x"])),
+            Ok(()),
+            "what has no moment has no place in the order"
+        );
     }
 
     #[test]

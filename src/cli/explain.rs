@@ -1,4 +1,5 @@
-//! `elastauth explain`: why somebody has which roles, and what the next request would do. It runs the code of the request path.
+//! `elastauth explain`: why somebody has which roles, and what the next request would do. It runs
+//! the code of the request path.
 
 mod token;
 
@@ -36,13 +37,15 @@ pub(super) struct Options {
     /// The full name.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// A file with a bearer token, or `-` for standard input. The identity provider is asked as for any request; the token is not printed.
+    /// A file with a bearer token, or `-` for standard input. The identity provider is asked as for
+    /// any request; the token is not printed.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["user", "groups", "email", "name"])]
     token_file: Option<PathBuf>,
     /// One more header of the request, as `Name: value`. May be repeated.
     #[arg(long = "header", value_name = "K: V")]
     headers: Vec<String>,
-    /// Which cluster is meant, by its `elasticsearch.cluster_name`: a configuration for another one ends the command.
+    /// Which cluster is meant, by its `elasticsearch.cluster_name`: a configuration for another one
+    /// ends the command.
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
     /// Also ask the cluster what stands there now. Nothing is written.
@@ -55,8 +58,15 @@ pub(super) struct Options {
 
 /// Tells the trip of one request. A refusal is an answer like any other: the command succeeds.
 pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed> {
-    if let Some(meant) = options.cluster.as_ref().filter(|meant| **meant != config.broker.cluster_name) {
-        return Err(Failed(format!("the configuration is for the cluster {:?}, not for {meant:?}", config.broker.cluster_name)));
+    if let Some(meant) = options
+        .cluster
+        .as_ref()
+        .filter(|meant| **meant != config.broker.cluster_name)
+    {
+        return Err(Failed(format!(
+            "the configuration is for the cluster {:?}, not for {meant:?}",
+            config.broker.cluster_name
+        )));
     }
     let mut headers = headers(&config, options)?;
     let token = options.token_file.as_deref().map(Token::read).transpose()?;
@@ -64,7 +74,10 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed>
         headers.append(header::AUTHORIZATION, token.header()?);
     }
     let says = token.as_ref().map(Token::says);
-    let facts = RequestFacts { peer: Ipv4Addr::LOCALHOST.into(), headers };
+    let facts = RequestFacts {
+        peer: Ipv4Addr::LOCALHOST.into(),
+        headers,
+    };
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
     let told = flow.explain(&facts, options.online).await;
     if options.json {
@@ -78,19 +91,31 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed>
 fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
     let mut headers = HeaderMap::new();
     let mut put = |name: HeaderName, value: &str| {
-        let value =
-            HeaderValue::from_bytes(value.as_bytes()).map_err(|_| Failed(format!("the value for {name} cannot be put into a header")))?;
+        let value = HeaderValue::from_bytes(value.as_bytes())
+            .map_err(|_| Failed(format!("the value for {name} cannot be put into a header")))?;
         headers.append(name, value);
         Ok::<(), Failed>(())
     };
-    let names = config.identity.providers.iter().find_map(|provider| match provider {
-        ProviderConfig::Headers(names) => Some(names.clone()),
-        ProviderConfig::Oidc(_) => None,
-    });
-    let given = [&options.user, &options.groups, &options.email, &options.name];
+    let names = config
+        .identity
+        .providers
+        .iter()
+        .find_map(|provider| match provider {
+            ProviderConfig::Headers(names) => Some(names.clone()),
+            ProviderConfig::Oidc(_) => None,
+        });
+    let given = [
+        &options.user,
+        &options.groups,
+        &options.email,
+        &options.name,
+    ];
     match names {
         Some(names) => {
-            for (name, value) in [names.user, names.groups, names.email, names.name].into_iter().zip(given) {
+            for (name, value) in [names.user, names.groups, names.email, names.name]
+                .into_iter()
+                .zip(given)
+            {
                 if let Some(value) = value {
                     put(name, value)?;
                 }
@@ -122,7 +147,10 @@ fn provider(told: &Explanation) -> Option<&str> {
 fn verdict(told: &Explanation) -> (u16, String) {
     match &told.refused {
         None => (200, "a login".to_owned()),
-        Some(why) => (Outcome::from(why).status(Protocol::ForwardAuth).as_u16(), chain(why)),
+        Some(why) => (
+            Outcome::from(why).status(Protocol::ForwardAuth).as_u16(),
+            chain(why),
+        ),
     }
 }
 
@@ -141,12 +169,24 @@ fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
     if let Some(identity) = &told.identity {
         line("user", identity.user().as_str());
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
-        line("groups", if groups.is_empty() { "none".to_owned() } else { groups.join(", ") }.as_str());
+        line(
+            "groups",
+            if groups.is_empty() {
+                "none".to_owned()
+            } else {
+                groups.join(", ")
+            }
+            .as_str(),
+        );
         for given in told.given() {
             let rule = match given.rule {
                 Rule::Default => "default_roles".to_owned(),
-                Rule::Mapping { pattern, group } if pattern == group.as_str() => format!("group_mappings, {pattern}"),
-                Rule::Mapping { pattern, group } => format!("group_mappings, {pattern} fits {}", group.as_str()),
+                Rule::Mapping { pattern, group } if pattern == group.as_str() => {
+                    format!("group_mappings, {pattern}")
+                }
+                Rule::Mapping { pattern, group } => {
+                    format!("group_mappings, {pattern} fits {}", group.as_str())
+                }
             };
             line("role", &format!("{} ({rule})", given.role.as_str()));
         }
@@ -156,7 +196,13 @@ fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
     }
     match &told.plan {
         Some(plan) => {
-            line("in cluster", &plan.found.as_ref().map_or("no such user".to_owned(), |user| standing(user).to_string()));
+            line(
+                "in cluster",
+                &plan
+                    .found
+                    .as_ref()
+                    .map_or("no such user".to_owned(), |user| standing(user).to_string()),
+            );
             line("next", &next(plan));
         }
         None if online && told.refused.is_none() => line("in cluster", "not asked"),
@@ -183,7 +229,10 @@ fn as_json(told: &Explanation, says: Option<&Value>) -> Value {
             }
         })
         .collect();
-    let cluster = told.plan.as_ref().map(|plan| json!({ "found": plan.found.as_ref().map(standing), "next": next(plan) }));
+    let cluster = told
+        .plan
+        .as_ref()
+        .map(|plan| json!({ "found": plan.found.as_ref().map(standing), "next": next(plan) }));
     let (status, why) = verdict(told);
     json!({
         "token": says, "provider": provider(told), "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,

@@ -1,4 +1,5 @@
-//! `elastauth healthcheck`: is the process on this machine alive? For containers, whose image has no other program to ask with.
+//! `elastauth healthcheck`: is the process on this machine alive? For containers, whose image has
+//! no other program to ask with.
 
 use super::{Failed, failed};
 use crate::{net::tls, server::Config};
@@ -29,23 +30,35 @@ pub(super) async fn run(server: &Config) -> Result<(), Failed> {
         Ok(Ok(StatusCode::OK)) => Ok(()),
         Ok(Ok(status)) => Err(Failed(format!("{addr} answers {status}"))),
         Ok(Err(fault)) => Err(fault),
-        Err(_late) => Err(Failed(format!("{addr} does not answer within {PATIENCE:?}"))),
+        Err(_late) => Err(Failed(format!(
+            "{addr} does not answer within {PATIENCE:?}"
+        ))),
     }
 }
 
 async fn ask(addr: SocketAddr, server: &Config) -> Result<StatusCode, Failed> {
-    let stream = TcpStream::connect(addr).await.map_err(|error| failed(&format!("nobody listens on {addr}"), &error))?;
-    let Some(tls) = &server.tls else { return exchange(stream, addr).await };
+    let stream = TcpStream::connect(addr)
+        .await
+        .map_err(|error| failed(&format!("nobody listens on {addr}"), &error))?;
+    let Some(tls) = &server.tls else {
+        return exchange(stream, addr).await;
+    };
     if tls.client_ca.is_some() {
         // Without a certificate of a gateway there is no way in; that the port is taken has to do.
         return Ok(StatusCode::OK);
     }
-    // Whether its certificate is good is the gateway's to judge; here it is asked under an address that stands in none.
-    let trusting = tls::ClientConfig { danger_skip_verify: true, ..tls::ClientConfig::default() };
+    // Whether its certificate is good is the gateway's to judge; here it is asked under an address
+    // that stands in none.
+    let trusting = tls::ClientConfig {
+        danger_skip_verify: true,
+        ..tls::ClientConfig::default()
+    };
     let client = tls::client(&trusting).map_err(|error| failed("TLS cannot be set up", &error))?;
     let connector = TlsConnector::from(Arc::new(client));
-    let stream =
-        connector.connect(ServerName::from(addr.ip()), stream).await.map_err(|error| failed(&format!("{addr} speaks no TLS"), &error))?;
+    let stream = connector
+        .connect(ServerName::from(addr.ip()), stream)
+        .await
+        .map_err(|error| failed(&format!("{addr} speaks no TLS"), &error))?;
     exchange(stream, addr).await
 }
 
@@ -54,8 +67,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let no_answer = |error: hyper::Error| failed(&format!("{addr} gives no answer"), &error);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
-    let request = Request::get("/elastauth/live").header(header::HOST, addr.to_string()).body(Empty::<Bytes>::new());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(no_answer)?;
+    let request = Request::get("/elastauth/live")
+        .header(header::HOST, addr.to_string())
+        .body(Empty::<Bytes>::new());
     let request = request.map_err(|error| failed("the question cannot be written", &error))?;
     tokio::select! {
         answer = sender.send_request(request) => Ok(answer.map_err(no_answer)?.status()),
@@ -65,7 +82,12 @@ where
 
 /// A listener on every address is reached by loopback.
 fn reachable(listen: SocketAddr) -> SocketAddr {
-    // A listener on `::` takes IPv4 as well, and has fallen back to it where the system knows nothing else.
-    let ip = if listen.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { listen.ip() };
+    // A listener on `::` takes IPv4 as well, and has fallen back to it where the system knows
+    // nothing else.
+    let ip = if listen.ip().is_unspecified() {
+        Ipv4Addr::LOCALHOST.into()
+    } else {
+        listen.ip()
+    };
     SocketAddr::new(ip, listen.port())
 }

@@ -1,9 +1,10 @@
 //! Whether a request's body has left, known for certain and decided once.
 //!
-//! A write may go to another host only if the first one cannot have it. "The connection failed" is not enough to go by: a time-out
-//! can strike between waiting for a connection and sending on it. So the body itself keeps the count. The connection asks it for its
-//! bytes exactly when it is about to send them, and without its body a `PUT` is not carried out. Whoever recalls the body before it
-//! was asked for knows that it never leaves.
+//! A write may go to another host only if the first one cannot have it. "The connection failed" is
+//! not enough to go by: a time-out can strike between waiting for a connection and sending on it.
+//! So the body itself keeps the count. The connection asks it for its bytes exactly when it is
+//! about to send them, and without its body a `PUT` is not carried out. Whoever recalls the body
+//! before it was asked for knows that it never leaves.
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -36,15 +37,24 @@ pub(super) struct Departure {
 impl Outgoing {
     pub(super) fn new(data: Bytes) -> (Self, Departure) {
         let state = Arc::new(AtomicU8::new(WAITING));
-        (Self { data: Some(data).filter(|data| !data.is_empty()), state: Arc::clone(&state) }, Departure { state })
+        (
+            Self {
+                data: Some(data).filter(|data| !data.is_empty()),
+                state: Arc::clone(&state),
+            },
+            Departure { state },
+        )
     }
 }
 
 impl Departure {
-    /// Calls the body back. `true` where it had not left: it never will. An empty body never leaves by this count, so for a read this
-    /// says nothing about the request.
+    /// Calls the body back. `true` where it had not left: it never will. An empty body never leaves
+    /// by this count, so for a read this says nothing about the request.
     pub(super) fn recall(&self) -> bool {
-        self.state.compare_exchange(WAITING, RECALLED, Ordering::SeqCst, Ordering::SeqCst).unwrap_or_else(|now| now) != LEFT
+        self.state
+            .compare_exchange(WAITING, RECALLED, Ordering::SeqCst, Ordering::SeqCst)
+            .unwrap_or_else(|now| now)
+            != LEFT
     }
 }
 
@@ -57,9 +67,16 @@ impl Body for Outgoing {
     type Data = Bytes;
     type Error = Recalled;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Recalled>>> {
-        let Some(data) = self.data.take() else { return Poll::Ready(None) };
-        let left = self.state.compare_exchange(WAITING, LEFT, Ordering::SeqCst, Ordering::SeqCst);
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Recalled>>> {
+        let Some(data) = self.data.take() else {
+            return Poll::Ready(None);
+        };
+        let left = self
+            .state
+            .compare_exchange(WAITING, LEFT, Ordering::SeqCst, Ordering::SeqCst);
         Poll::Ready(Some(left.map(|_| Frame::data(data)).map_err(|_| Recalled)))
     }
 
@@ -68,7 +85,11 @@ impl Body for Outgoing {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.data.as_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX)))
+        SizeHint::with_exact(
+            self.data
+                .as_ref()
+                .map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX)),
+        )
     }
 }
 

@@ -1,4 +1,5 @@
-//! What can go wrong with a call, told by what it means for the caller: whether anything was sent, and whether it may still take effect.
+//! What can go wrong with a call, told by what it means for the caller: whether anything was sent,
+//! and whether it may still take effect.
 
 use super::wire::ErrorType;
 use http::StatusCode;
@@ -6,8 +7,8 @@ use std::{error::Error, fmt, sync::Arc};
 
 /// Why a call has no usable answer.
 ///
-/// The reason text of the cluster's answer is never kept: it may quote our own body, password included (seen with a body that is not
-/// well-formed JSON).
+/// The reason text of the cluster's answer is never kept: it may quote our own body, password
+/// included (seen with a body that is not well-formed JSON).
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// The request never left: no node could be connected, or there was no room for one more call.
@@ -101,7 +102,8 @@ impl fmt::Display for Loss {
 pub enum Fate {
     /// Nothing: it was not sent, or it was refused.
     NotApplied,
-    /// It may have been applied, or may be later. A real cluster without a master applied a write 30 s after its client had gone.
+    /// It may have been applied, or may be later. A real cluster without a master applied a write
+    /// 30 s after its client had gone.
     Unknown,
 }
 
@@ -112,10 +114,20 @@ impl CallError {
         match self {
             Self::NotSent { .. } => Fate::NotApplied,
             Self::Lost { .. } => Fate::Unknown,
-            Self::Status { status, error_type, .. } => {
-                // A 4xx is a refusal, save one that speaks of time run out: newer versions answer some of those with 429 instead of 503.
-                let late = *status == StatusCode::REQUEST_TIMEOUT || error_type.as_deref().is_some_and(|name| name.contains("timeout"));
-                if status.is_client_error() && !late { Fate::NotApplied } else { Fate::Unknown }
+            Self::Status {
+                status, error_type, ..
+            } => {
+                // A 4xx is a refusal, save one that speaks of time run out: newer versions answer
+                // some of those with 429 instead of 503.
+                let late = *status == StatusCode::REQUEST_TIMEOUT
+                    || error_type
+                        .as_deref()
+                        .is_some_and(|name| name.contains("timeout"));
+                if status.is_client_error() && !late {
+                    Fate::NotApplied
+                } else {
+                    Fate::Unknown
+                }
             }
         }
     }
@@ -139,26 +151,47 @@ impl CallError {
     }
 
     pub(super) fn not_sent(node: &Arc<str>, why: Unsent, source: Option<Source>) -> Self {
-        Self::NotSent { node: Arc::clone(node), why, source }
+        Self::NotSent {
+            node: Arc::clone(node),
+            why,
+            source,
+        }
     }
 
     pub(super) fn lost(node: &Arc<str>, why: Loss, source: Option<Source>) -> Self {
-        Self::Lost { node: Arc::clone(node), why, source }
+        Self::Lost {
+            node: Arc::clone(node),
+            why,
+            source,
+        }
     }
 
-    pub(super) fn answered(node: &Arc<str>, status: StatusCode, error_type: Option<ErrorType>) -> Self {
-        Self::Status { node: Arc::clone(node), status, error_type: error_type.map(ErrorType::into_text) }
+    pub(super) fn answered(
+        node: &Arc<str>,
+        status: StatusCode,
+        error_type: Option<ErrorType>,
+    ) -> Self {
+        Self::Status {
+            node: Arc::clone(node),
+            status,
+            error_type: error_type.map(ErrorType::into_text),
+        }
     }
 
-    /// Whether this tells against the node and not against the call: it cannot be reached, it breaks off, or a gateway answers in its place.
+    /// Whether this tells against the node and not against the call: it cannot be reached, it
+    /// breaks off, or a gateway answers in its place.
     ///
-    /// A body that is too big or says something unexpected does not: one odd user must not cost the cluster its nodes. Neither does a
-    /// 503: it is mostly the whole cluster's, and a node that is shut out helps nobody.
+    /// A body that is too big or says something unexpected does not: one odd user must not cost the
+    /// cluster its nodes. Neither does a 503: it is mostly the whole cluster's, and a node that is
+    /// shut out helps nobody.
     pub(super) fn tells_against_node(&self) -> bool {
         match self {
             Self::NotSent { why, .. } => matches!(why, Unsent::Connect | Unsent::ConnectTimeout),
             Self::Lost { why, .. } => matches!(why, Loss::TimedOut | Loss::Cut | Loss::NotJson),
-            Self::Status { status, .. } => matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT),
+            Self::Status { status, .. } => matches!(
+                *status,
+                StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
+            ),
         }
     }
 
@@ -168,21 +201,30 @@ impl CallError {
             Self::NotSent { .. } | Self::Lost { .. } => true,
             // A node that has just started says 503 for a second while the others work.
             Self::Status { status, .. } => {
-                matches!(*status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
-                    || self.is_refusal()
+                matches!(
+                    *status,
+                    StatusCode::BAD_GATEWAY
+                        | StatusCode::SERVICE_UNAVAILABLE
+                        | StatusCode::GATEWAY_TIMEOUT
+                ) || self.is_refusal()
             }
         }
     }
 
-    /// Whether whoever asked was refused. That is first of all the word of one node: without its security index it knows neither the account (401) nor, if it
-    /// remembers that, its rights (403). It has done nothing then.
+    /// Whether whoever asked was refused. That is first of all the word of one node: without its
+    /// security index it knows neither the account (401) nor, if it remembers that, its rights
+    /// (403). It has done nothing then.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+        matches!(
+            self.status(),
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        )
     }
 
-    /// The error of a call that has asked several nodes, of which this one was asked last. Refused is who was refused by all: where another one had no answer, that is
-    /// what is told, for the refusal is most likely a sign of the same trouble.
+    /// The error of a call that has asked several nodes, of which this one was asked last. Refused
+    /// is who was refused by all: where another one had no answer, that is what is told, for the
+    /// refusal is most likely a sign of the same trouble.
     pub(super) fn after(self, before: Option<Self>) -> Self {
         match before {
             Some(before) if self.is_refusal() && !before.is_refusal() => before,
@@ -211,13 +253,27 @@ mod tests {
     #[test]
     fn only_what_was_refused_or_never_left_is_known_not_to_be_applied() {
         let node = "http://es:9200".into();
-        assert_eq!(CallError::not_sent(&node, Unsent::Connect, None).fate(), Fate::NotApplied);
-        assert_eq!(CallError::lost(&node, Loss::TimedOut, None).fate(), Fate::Unknown);
+        assert_eq!(
+            CallError::not_sent(&node, Unsent::Connect, None).fate(),
+            Fate::NotApplied
+        );
+        assert_eq!(
+            CallError::lost(&node, Loss::TimedOut, None).fate(),
+            Fate::Unknown
+        );
         for (code, error_type, fate) in [
             (400, Some("validation_exception"), Fate::NotApplied),
             (403, None, Fate::NotApplied),
-            (429, Some("es_rejected_execution_exception"), Fate::NotApplied),
-            (429, Some("process_cluster_event_timeout_exception"), Fate::Unknown),
+            (
+                429,
+                Some("es_rejected_execution_exception"),
+                Fate::NotApplied,
+            ),
+            (
+                429,
+                Some("process_cluster_event_timeout_exception"),
+                Fate::Unknown,
+            ),
             (408, None, Fate::Unknown),
             (302, None, Fate::Unknown),
             (500, Some("exception"), Fate::Unknown),
@@ -229,7 +285,13 @@ mod tests {
 
     #[test]
     fn an_error_names_the_node_the_status_and_the_type() {
-        assert_eq!(status(403, Some("security_exception")).to_string(), "http://es:9200 answered 403 Forbidden (security_exception)");
-        assert_eq!(status(302, None).to_string(), "http://es:9200 answered 302 Found");
+        assert_eq!(
+            status(403, Some("security_exception")).to_string(),
+            "http://es:9200 answered 403 Forbidden (security_exception)"
+        );
+        assert_eq!(
+            status(302, None).to_string(),
+            "http://es:9200 answered 302 Found"
+        );
     }
 }

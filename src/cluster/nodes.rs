@@ -1,18 +1,23 @@
 //! The cluster's nodes, and which of them to ask next.
 //!
-//! A node that fails is ejected for a while that doubles each time. When the while is over the node is on probation: one request at a
-//! time is let through, and its outcome decides. When no node is left, the one whose ejection ends first is asked all the same:
-//! a wrong guess costs a failed call, refusing to try costs a login.
+//! A node that fails is ejected for a while that doubles each time. When the while is over the node
+//! is on probation: one request at a time is let through, and its outcome decides. When no node is
+//! left, the one whose ejection ends first is asked all the same: a wrong guess costs a failed
+//! call, refusing to try costs a login.
 //!
-//! A write goes to the node that answered last. It may not be repeated elsewhere and is patient, so a node that hangs would cost it its whole deadline; a read
-//! finds such a node out within a second and asks another. A flight's write comes right after its reads.
+//! A write goes to the node that answered last. It may not be repeated elsewhere and is patient, so
+//! a node that hangs would cost it its whole deadline; a read finds such a node out within a second
+//! and asks another. A flight's write comes right after its reads.
 //!
-//! (A long file: the rules of choosing and their tests, which are nearly half of it, are read together.)
+//! (A long file: the rules of choosing and their tests, which are nearly half of it, are read
+//! together.)
 //!
-//! A verdict counts only for the state in which its turn began. So fifty requests that hang on one dying node are one strike, and an
-//! answer that was under way when the node died does not bring it back.
+//! A verdict counts only for the state in which its turn began. So fifty requests that hang on one
+//! dying node are one strike, and an answer that was under way when the node died does not bring it
+//! back.
 //!
-//! The choice and the verdict share one table and its rules, so they share a file with the tests of both; a third of it is tests.
+//! The choice and the verdict share one table and its rules, so they share a file with the tests of
+//! both; a third of it is tests.
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -28,12 +33,14 @@ use std::{
     time::Duration,
 };
 
-/// The first ejection. A restarting node is back within seconds, a refused connection costs next to nothing to find out.
+/// The first ejection. A restarting node is back within seconds, a refused connection costs next to
+/// nothing to find out.
 const FIRST_EJECTION: Duration = Duration::from_secs(1);
 /// The longest. A node that was away for an hour is used again a minute after it is back.
 const LONGEST_EJECTION: Duration = Duration::from_mins(1);
 
-/// How often at most it is told that a node goes and comes. Where one of them hangs, every other that has to ask it for something fails now and then, too.
+/// How often at most it is told that a node goes and comes. Where one of them hangs, every other
+/// that has to ask it for something fails now and then, too.
 const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// One node: where it is.
@@ -52,7 +59,11 @@ impl Node {
     pub(super) fn new(url: &Uri) -> Self {
         let name = name_of(url);
         let base = format!("{name}{}", url.path().trim_end_matches('/')).into();
-        Self { name: name.into(), base, gauge: metrics::Node::default() }
+        Self {
+            name: name.into(),
+            base,
+            gauge: metrics::Node::default(),
+        }
     }
 
     pub(super) fn watched(self, gauge: metrics::Node) -> Self {
@@ -72,8 +83,15 @@ impl fmt::Debug for Node {
 
 /// A base URL as it may be shown: `scheme://host:port`, whatever else it carries.
 pub(super) fn name_of(url: &Uri) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{}{port}", url.scheme_str().unwrap_or_default(), url.host().unwrap_or_default())
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    format!(
+        "{}://{}{port}",
+        url.scheme_str().unwrap_or_default(),
+        url.host().unwrap_or_default()
+    )
 }
 
 /// What a request does, as far as the choice of a node goes.
@@ -81,7 +99,8 @@ pub(super) fn name_of(url: &Uri) -> String {
 pub(super) enum Purpose {
     /// It changes nothing, so it may be the one that tries a node on probation.
     Read,
-    /// It may not be repeated elsewhere once it was sent, so it goes to a node on probation only when there is no healthy one.
+    /// It may not be repeated elsewhere once it was sent, so it goes to a node on probation only
+    /// when there is no healthy one.
     Write,
 }
 
@@ -116,7 +135,8 @@ struct Ejection {
 }
 
 impl Ejection {
-    /// A clock that was set back ends the ejection: else it would last until the old time comes round again.
+    /// A clock that was set back ends the ejection: else it would last until the old time comes
+    /// round again.
     fn is_over(&self, now: Timestamp) -> bool {
         now.since(self.since).is_none_or(|past| past >= self.wait)
     }
@@ -129,7 +149,8 @@ pub(super) struct Round {
     asked: Vec<usize>,
 }
 
-/// Leave to ask one node, and the duty to say how it went. Dropped without a word it only frees the probation for the next.
+/// Leave to ask one node, and the duty to say how it went. Dropped without a word it only frees the
+/// probation for the next.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     nodes: &'a Nodes,
@@ -160,7 +181,10 @@ impl Nodes {
 
     /// Begins a call: the next place in the rotation, no node asked yet.
     pub(super) fn round(&self) -> Round {
-        Round { place: self.calls.fetch_add(1, Ordering::Relaxed), asked: Vec::new() }
+        Round {
+            place: self.calls.fetch_add(1, Ordering::Relaxed),
+            asked: Vec::new(),
+        }
     }
 
     /// The next node for this call; `None` when it has asked each once.
@@ -168,18 +192,42 @@ impl Nodes {
         let now = self.clock.now();
         let mut states = self.states();
         let open = |index: usize, state: &State| {
-            !round.asked.contains(&index) && state.ejection.as_ref().is_none_or(|e| purpose == Purpose::Read && !e.probed && e.is_over(now))
+            !round.asked.contains(&index)
+                && state
+                    .ejection
+                    .as_ref()
+                    .is_none_or(|e| purpose == Purpose::Read && !e.probed && e.is_over(now))
         };
-        let eligible: Vec<usize> = states.iter().enumerate().filter(|(index, state)| open(*index, state)).map(|(index, _)| index).collect();
-        let in_turn = round.place.checked_rem(eligible.len()).and_then(|place| eligible.get(place).copied());
-        let alive = Some(self.answered.load(Ordering::Relaxed)).filter(|index| purpose == Purpose::Write && eligible.contains(index));
+        let eligible: Vec<usize> = states
+            .iter()
+            .enumerate()
+            .filter(|(index, state)| open(*index, state))
+            .map(|(index, _)| index)
+            .collect();
+        let in_turn = round
+            .place
+            .checked_rem(eligible.len())
+            .and_then(|place| eligible.get(place).copied());
+        let alive = Some(self.answered.load(Ordering::Relaxed))
+            .filter(|index| purpose == Purpose::Write && eligible.contains(index));
         let chosen = alive.or(in_turn);
         let index = chosen.or_else(|| first_to_return(&states, &round.asked))?;
         round.asked.push(index);
 
         let (state, node) = (states.get_mut(index)?, self.all.get(index)?);
-        let probe = state.ejection.as_mut().filter(|e| !e.probed && e.is_over(now)).map(|e| e.probed = true).is_some();
-        Some(Turn { nodes: self, index, generation: state.generation, probe, node })
+        let probe = state
+            .ejection
+            .as_mut()
+            .filter(|e| !e.probed && e.is_over(now))
+            .map(|e| e.probed = true)
+            .is_some();
+        Some(Turn {
+            nodes: self,
+            index,
+            generation: state.generation,
+            probe,
+            node,
+        })
     }
 
     fn states(&self) -> MutexGuard<'_, Box<[State]>> {
@@ -190,7 +238,9 @@ impl Nodes {
     /// Runs `change` if the node is still in the state in which the turn began.
     fn judge<T>(&self, turn: &Turn<'_>, change: impl FnOnce(&mut State) -> Option<T>) -> Option<T> {
         let mut states = self.states();
-        let state = states.get_mut(turn.index).filter(|state| state.generation == turn.generation)?;
+        let state = states
+            .get_mut(turn.index)
+            .filter(|state| state.generation == turn.generation)?;
         let changed = change(state)?;
         state.generation = state.generation.wrapping_add(1);
         Some(changed)
@@ -217,10 +267,22 @@ impl Turn<'_> {
         let ejected = self.nodes.judge(&self, |state| {
             let before = state.ejection.take();
             let (strikes, told) = before.map_or((0, false), |e| (e.strikes, e.told));
-            // A node that goes again shortly after it was told is left to the next line; if it stays away, that is told after all.
-            let tell = !told && (strikes > 0 || state.told.and_then(|at| now.since(at)).is_none_or(|past| past >= TOLD_EVERY));
+            // A node that goes again shortly after it was told is left to the next line; if it
+            // stays away, that is told after all.
+            let tell = !told
+                && (strikes > 0
+                    || state
+                        .told
+                        .and_then(|at| now.since(at))
+                        .is_none_or(|past| past >= TOLD_EVERY));
             let wait = wait_after(strikes, random_byte());
-            state.ejection = Some(Ejection { since: now, wait, strikes: strikes.saturating_add(1), told: told || tell, probed: false });
+            state.ejection = Some(Ejection {
+                since: now,
+                wait,
+                strikes: strikes.saturating_add(1),
+                told: told || tell,
+                probed: false,
+            });
             if tell {
                 state.told = Some(now);
             }
@@ -231,8 +293,11 @@ impl Turn<'_> {
             self.node.gauge.up(false);
         }
         match ejected {
-            Some((true, wait)) => tracing::warn!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is ejected"),
-            // Said once, when it went; that it is still away, or away again for a moment, is no news.
+            Some((true, wait)) => {
+                tracing::warn!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is ejected");
+            }
+            // Said once, when it went; that it is still away, or away again for a moment, is no
+            // news.
             Some((false, wait)) => {
                 tracing::debug!(%node, reason = %chain(why), ejected_ms = wait.as_millis(), "cluster node is still away");
             }
@@ -244,7 +309,11 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if self.probe
-            && let Some(state) = self.nodes.states().get_mut(self.index).filter(|state| state.generation == self.generation)
+            && let Some(state) = self
+                .nodes
+                .states()
+                .get_mut(self.index)
+                .filter(|state| state.generation == self.generation)
             && let Some(ejection) = &mut state.ejection
         {
             ejection.probed = false;
@@ -260,17 +329,25 @@ impl fmt::Debug for Nodes {
 
 fn first_to_return(states: &[State], asked: &[usize]) -> Option<usize> {
     let end = |state: &State| state.ejection.as_ref().map(|e| e.since.after(e.wait));
-    let left = states.iter().enumerate().filter(|(index, _)| !asked.contains(index));
-    left.min_by_key(|(_, state)| end(state)).map(|(index, _)| index)
+    let left = states
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !asked.contains(index));
+    left.min_by_key(|(_, state)| end(state))
+        .map(|(index, _)| index)
 }
 
-/// Doubles with each strike up to the longest, then 20 % more or less, so that replicas do not come back to a node in step.
+/// Doubles with each strike up to the longest, then 20 % more or less, so that replicas do not come
+/// back to a node in step.
 fn wait_after(strikes: u32, random: u8) -> Duration {
-    let wait = FIRST_EJECTION.saturating_mul(1_u32.checked_shl(strikes.min(16)).unwrap_or(u32::MAX)).min(LONGEST_EJECTION);
+    let wait = FIRST_EJECTION
+        .saturating_mul(1_u32.checked_shl(strikes.min(16)).unwrap_or(u32::MAX))
+        .min(LONGEST_EJECTION);
     wait * (800 + u32::from(random) * 400 / 255) / 1_000
 }
 
-/// Spreads things out; nothing depends on it being hard to guess, so a system without randomness only spreads less.
+/// Spreads things out; nothing depends on it being hard to guess, so a system without randomness
+/// only spreads less.
 fn random_byte() -> u8 {
     let mut byte = [0];
     let _spread_less = aws_lc_rs::rand::fill(&mut byte);
@@ -290,7 +367,13 @@ mod tests {
     fn nodes(count: usize) -> (Nodes, Arc<AtomicU64>) {
         let time = Arc::new(AtomicU64::new(1_000_000));
         let url = |i| format!("http://es{i}:9200").parse::<Uri>().unwrap();
-        (Nodes::new((0..count).map(|i| Node::new(&url(i))).collect(), Clock::Manual(Arc::clone(&time))), time)
+        (
+            Nodes::new(
+                (0..count).map(|i| Node::new(&url(i))).collect(),
+                Clock::Manual(Arc::clone(&time)),
+            ),
+            time,
+        )
     }
 
     fn pass(time: &AtomicU64, wait: Duration) {
@@ -316,12 +399,23 @@ mod tests {
     fn a_url_is_shown_without_what_it_may_hide() {
         for (url, name, path) in [
             ("http://es:9200", "http://es:9200", "http://es:9200/_x"),
-            ("https://u:secret@es:9200/a/b/?c=d", "https://es:9200", "https://es:9200/a/b/_x"),
-            ("https://[::1]:9200/", "https://[::1]:9200", "https://[::1]:9200/_x"),
+            (
+                "https://u:secret@es:9200/a/b/?c=d",
+                "https://es:9200",
+                "https://es:9200/a/b/_x",
+            ),
+            (
+                "https://[::1]:9200/",
+                "https://[::1]:9200",
+                "https://[::1]:9200/_x",
+            ),
             ("https://es", "https://es", "https://es/_x"),
         ] {
             let node = Node::new(&url.parse().unwrap());
-            assert_eq!((&*node.name, node.uri("/_x").unwrap().to_string().as_str()), (name, path));
+            assert_eq!(
+                (&*node.name, node.uri("/_x").unwrap().to_string().as_str()),
+                (name, path)
+            );
             assert!(!format!("{node:?}").contains("secret"));
         }
     }
@@ -334,7 +428,9 @@ mod tests {
         assert_eq!(first, [0, 0, 1, 1, 2, 2]);
 
         let mut round = nodes.round();
-        let mut asked: Vec<usize> = std::iter::from_fn(|| nodes.next(&mut round, Purpose::Read).map(|turn| turn.index)).collect();
+        let mut asked: Vec<usize> =
+            std::iter::from_fn(|| nodes.next(&mut round, Purpose::Read).map(|turn| turn.index))
+                .collect();
         asked.sort_unstable();
         assert_eq!(asked, [0, 1, 2]);
     }
@@ -347,12 +443,24 @@ mod tests {
 
         pass(&time, Duration::from_millis(1_201));
         let turns: Vec<Turn<'_>> = (0..10).map(|_| ask(&nodes, Purpose::Read)).collect();
-        assert_eq!(turns.iter().filter(|turn| turn.index == 0).count(), 1, "one probe is out");
+        assert_eq!(
+            turns.iter().filter(|turn| turn.index == 0).count(),
+            1,
+            "one probe is out"
+        );
         drop(turns);
 
-        let probe = std::iter::repeat_with(|| ask(&nodes, Purpose::Read)).find(|turn| turn.index == 0).unwrap();
+        let probe = std::iter::repeat_with(|| ask(&nodes, Purpose::Read))
+            .find(|turn| turn.index == 0)
+            .unwrap();
         probe.went_well();
-        assert_eq!((0..10).filter(|_| ask(&nodes, Purpose::Read).index == 0).count(), 5, "a probe given up left the way free; it is back");
+        assert_eq!(
+            (0..10)
+                .filter(|_| ask(&nodes, Purpose::Read).index == 0)
+                .count(),
+            5,
+            "a probe given up left the way free; it is back"
+        );
     }
 
     #[test]
@@ -362,7 +470,11 @@ mod tests {
         pass(&time, Duration::from_secs(5));
         assert!((0..10).all(|_| ask(&nodes, Purpose::Write).index == 1));
         eject(&nodes, 1);
-        assert_eq!(ask(&nodes, Purpose::Write).index, 0, "no healthy one is left");
+        assert_eq!(
+            ask(&nodes, Purpose::Write).index,
+            0,
+            "no healthy one is left"
+        );
     }
 
     #[test]
@@ -389,7 +501,11 @@ mod tests {
         let turn = ask(&nodes, Purpose::Write);
         assert_eq!(turn.index, 2);
         turn.went_well();
-        assert_eq!(ask(&nodes, Purpose::Write).index, 2, "it answered, so it is back before its time");
+        assert_eq!(
+            ask(&nodes, Purpose::Write).index,
+            2,
+            "it answered, so it is back before its time"
+        );
     }
 
     #[test]
@@ -411,19 +527,34 @@ mod tests {
         })
         .take(20)
         .collect();
-        assert!(waits[0] >= Duration::from_millis(1_600) && waits[0] <= Duration::from_millis(2_400), "{waits:?}");
-        assert!(waits[19] >= Duration::from_secs(48) && waits[19] <= Duration::from_secs(72), "{waits:?}");
+        assert!(
+            waits[0] >= Duration::from_millis(1_600) && waits[0] <= Duration::from_millis(2_400),
+            "{waits:?}"
+        );
+        assert!(
+            waits[19] >= Duration::from_secs(48) && waits[19] <= Duration::from_secs(72),
+            "{waits:?}"
+        );
     }
 
     /// What the log has of coming and going.
     fn logged(story: impl FnOnce()) -> Vec<String> {
         let log = tempfile::NamedTempFile::new().unwrap();
-        let subscriber = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).with_ansi(false).without_time().finish();
-        // While there is just one subscriber, `tracing` lets the thread that meets an event first decide for all whether anybody
-        // listens, and tests beside this one listen to nothing. With a second one it asks both.
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(Arc::new(log.reopen().unwrap()))
+            .with_ansi(false)
+            .without_time()
+            .finish();
+        // While there is just one subscriber, `tracing` lets the thread that meets an event first
+        // decide for all whether anybody listens, and tests beside this one listen to nothing. With
+        // a second one it asks both.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         tracing::subscriber::with_default(subscriber, story);
-        std::fs::read_to_string(log.path()).unwrap().lines().map(|line| line.trim().to_owned()).collect()
+        std::fs::read_to_string(log.path())
+            .unwrap()
+            .lines()
+            .map(|line| line.trim().to_owned())
+            .collect()
     }
 
     #[test]
@@ -440,8 +571,15 @@ mod tests {
             turns.into_iter().for_each(Turn::went_well);
         });
         assert_eq!(log.len(), 2, "{log:?}");
-        assert!(log[0].starts_with("WARN") && log[0].contains("node=http://es0:9200 reason=gone ejected_ms="), "{log:?}");
-        assert!(log[1].starts_with("INFO") && log[1].contains("cluster node is back"), "{log:?}");
+        assert!(
+            log[0].starts_with("WARN")
+                && log[0].contains("node=http://es0:9200 reason=gone ejected_ms="),
+            "{log:?}"
+        );
+        assert!(
+            log[1].starts_with("INFO") && log[1].contains("cluster node is back"),
+            "{log:?}"
+        );
     }
 
     #[test]
@@ -461,7 +599,10 @@ mod tests {
             ask(&nodes, Purpose::Read).went_well();
             ask(&nodes, Purpose::Read).failed(&Gone);
         });
-        let levels: Vec<&str> = log.iter().map(|line| line.split_once(' ').unwrap().0).collect();
+        let levels: Vec<&str> = log
+            .iter()
+            .map(|line| line.split_once(' ').unwrap().0)
+            .collect();
         assert_eq!(levels, ["WARN", "INFO", "WARN", "INFO", "WARN"], "{log:?}");
     }
 
@@ -476,7 +617,10 @@ mod tests {
     #[test]
     fn the_wait_doubles_and_is_spread_by_a_fifth() {
         let wait = |strikes, random| wait_after(strikes, random).as_millis();
-        assert_eq!([wait(0, 0), wait(0, 255), wait(1, 0), wait(3, 255)], [800, 1_200, 1_600, 9_600]);
+        assert_eq!(
+            [wait(0, 0), wait(0, 255), wait(1, 0), wait(3, 255)],
+            [800, 1_200, 1_600, 9_600]
+        );
         assert_eq!([wait(6, 0), wait(u32::MAX, 255)], [48_000, 72_000]);
     }
 }

@@ -49,7 +49,10 @@ fn short() -> Timeouts {
 fn config(urls: &[String]) -> Config {
     Config {
         hosts: urls.iter().map(|url| url.parse().unwrap()).collect(),
-        account: Account::Basic { username: "svc".to_owned(), password: SecretString::from("pw") },
+        account: Account::Basic {
+            username: "svc".to_owned(),
+            password: SecretString::from("pw"),
+        },
         tls: tls::ClientConfig::default(),
     }
 }
@@ -57,7 +60,10 @@ fn config(urls: &[String]) -> Config {
 fn client_with(addrs: &[SocketAddr], timeouts: Timeouts) -> (Cluster, Arc<AtomicU64>) {
     let time = Arc::new(AtomicU64::new(1_000_000));
     let urls: Vec<String> = addrs.iter().map(|addr| format!("http://{addr}")).collect();
-    (Cluster::with(config(&urls), Clock::Manual(Arc::clone(&time)), timeouts).unwrap(), time)
+    (
+        Cluster::with(config(&urls), Clock::Manual(Arc::clone(&time)), timeouts).unwrap(),
+        time,
+    )
 }
 
 /// For tests that wait for no deadline.
@@ -67,33 +73,54 @@ fn client(addrs: &[SocketAddr]) -> Cluster {
 
 /// An address where nobody listens.
 async fn nobody() -> SocketAddr {
-    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 #[tokio::test]
 async fn the_three_calls_are_exactly_these_bytes() {
     let node = Stub::start(Manner::answer(200, JOE_IS)).await;
     let cluster = client(&[node.addr]);
-    let whoami = cluster.authenticate(&HeaderValue::from_static("Basic am9lOnB3")).await.unwrap();
-    assert!(matches!(whoami, Whoami::Is { user, realm } if user.username == "joe" && user.roles == ["viewer"] && realm == "native"));
+    let whoami = cluster
+        .authenticate(&HeaderValue::from_static("Basic am9lOnB3"))
+        .await
+        .unwrap();
+    assert!(
+        matches!(whoami, Whoami::Is { user, realm } if user.username == "joe" && user.roles == ["viewer"] && realm == "native")
+    );
     cluster.check().await.unwrap();
 
     node.behave(Manner::answer(200, JOE));
     let user = cluster.read_user(&joe()).await.unwrap().unwrap();
-    assert_eq!((user.full_name.as_deref(), user.enabled), (Some("Joe"), true));
+    assert_eq!(
+        (user.full_name.as_deref(), user.enabled),
+        (Some("Joe"), true)
+    );
     node.behave(Manner::answer(200, CREATED));
     cluster.write_user(&joe(), &new_user()).await.unwrap();
 
-    let common = format!("user-agent: elastauth/{}\r\naccept: application/json\r\n", env!("CARGO_PKG_VERSION"));
+    let common = format!(
+        "user-agent: elastauth/{}\r\naccept: application/json\r\n",
+        env!("CARGO_PKG_VERSION")
+    );
     let host = format!("host: {}\r\n", node.addr);
     let body = r#"{"password":"open sesame","roles":["viewer"],"full_name":null,"email":null,"metadata":{},"enabled":true}"#;
     let length = body.len();
     assert_eq!(
         node.requests(),
         [
-            format!("GET /_security/_authenticate HTTP/1.1\r\nauthorization: Basic am9lOnB3\r\n{common}{host}\r\n"),
-            format!("GET /_security/_authenticate HTTP/1.1\r\nauthorization: Basic c3ZjOnB3\r\n{common}{host}\r\n"),
-            format!("GET /_security/user/joe HTTP/1.1\r\nauthorization: Basic c3ZjOnB3\r\n{common}{host}\r\n"),
+            format!(
+                "GET /_security/_authenticate HTTP/1.1\r\nauthorization: Basic am9lOnB3\r\n{common}{host}\r\n"
+            ),
+            format!(
+                "GET /_security/_authenticate HTTP/1.1\r\nauthorization: Basic c3ZjOnB3\r\n{common}{host}\r\n"
+            ),
+            format!(
+                "GET /_security/user/joe HTTP/1.1\r\nauthorization: Basic c3ZjOnB3\r\n{common}{host}\r\n"
+            ),
             format!(
                 "PUT /_security/user/joe?refresh=false HTTP/1.1\r\nauthorization: Basic c3ZjOnB3\r\n{common}\
                  content-type: application/json\r\n{host}content-length: {length}\r\n\r\n{body}"
@@ -117,15 +144,36 @@ async fn a_call_within_a_recorded_decision_says_to_which_trace_it_belongs() {
         batch: 1,
         delay: Duration::from_hours(1),
     };
-    let traces = traces::Traces::start(traces::Config::Otlp(Box::new(otlp)), Clock::System, Metrics::default()).unwrap();
+    let traces = traces::Traces::start(
+        traces::Config::Otlp(Box::new(otlp)),
+        Clock::System,
+        Metrics::default(),
+    )
+    .unwrap();
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let headers = http::HeaderMap::from_iter([(http::HeaderName::from_static(traces::TRACEPARENT), HeaderValue::from_static(parent))]);
+    let headers = http::HeaderMap::from_iter([(
+        http::HeaderName::from_static(traces::TRACEPARENT),
+        HeaderValue::from_static(parent),
+    )]);
     let decision = traces.begin(Some(&headers)).unwrap();
-    decision.here().within(client(&[node.addr]).check()).await.unwrap();
+    decision
+        .here()
+        .within(client(&[node.addr]).check())
+        .await
+        .unwrap();
     let request = node.requests().remove(0);
-    let told = request.lines().find_map(|line| line.strip_prefix("traceparent: ")).unwrap();
+    let told = request
+        .lines()
+        .find_map(|line| line.strip_prefix("traceparent: "))
+        .unwrap();
     // The trace is the gateway's, and the span the call's own.
-    assert!(told.starts_with(&parent[..36]) && told.ends_with("-01") && told.len() == parent.len() && told != parent, "{request}");
+    assert!(
+        told.starts_with(&parent[..36])
+            && told.ends_with("-01")
+            && told.len() == parent.len()
+            && told != parent,
+        "{request}"
+    );
 }
 
 #[tokio::test]
@@ -141,7 +189,10 @@ async fn a_name_stays_one_segment_of_the_path_on_the_wire() {
         (r"a\b;c", "a%5Cb%3Bc"),
         ("a@b.test", "a%40b.test"),
     ] {
-        cluster.write_user(&Username::parse(name).unwrap(), &new_user()).await.unwrap();
+        cluster
+            .write_user(&Username::parse(name).unwrap(), &new_user())
+            .await
+            .unwrap();
         let line = format!("PUT /_security/user/{segment}?refresh=false HTTP/1.1\r\n");
         assert!(node.requests().last().unwrap().starts_with(&line), "{name}");
     }
@@ -156,7 +207,11 @@ async fn a_prefix_is_kept_and_user_information_is_not_sent() {
     let cluster = Cluster::new(config, Clock::System).unwrap();
     assert_eq!(cluster.read_user(&joe()).await.unwrap(), None);
     let request = node.requests().remove(0);
-    assert!(request.starts_with("GET /es/main/_security/user/joe HTTP/1.1\r\n") && !request.contains("topsecret"), "{request}");
+    assert!(
+        request.starts_with("GET /es/main/_security/user/joe HTTP/1.1\r\n")
+            && !request.contains("topsecret"),
+        "{request}"
+    );
     assert!(request.contains(&format!("host: {}\r\n", node.addr)));
 }
 
@@ -165,21 +220,48 @@ async fn an_api_key_is_sent_as_it_is_and_one_that_no_header_carries_is_not_sent(
     let node = Stub::start(Manner::answer(404, "{}")).await;
     let with = |key: &str| {
         let account = Account::ApiKey(SecretString::from(key));
-        Cluster::new(Config { account, ..config(&[format!("http://{}", node.addr)]) }, Clock::System).unwrap()
+        Cluster::new(
+            Config {
+                account,
+                ..config(&[format!("http://{}", node.addr)])
+            },
+            Clock::System,
+        )
+        .unwrap()
     };
     assert_eq!(with("aWQ6a2V5").read_user(&joe()).await.unwrap(), None);
-    assert!(node.requests().remove(0).contains("\r\nauthorization: ApiKey aWQ6a2V5\r\n"));
-    assert!(matches!(with("two\nlines").read_user(&joe()).await, Err(CallError::NotSent { why: Unsent::Unsendable, .. })));
+    assert!(
+        node.requests()
+            .remove(0)
+            .contains("\r\nauthorization: ApiKey aWQ6a2V5\r\n")
+    );
+    assert!(matches!(
+        with("two\nlines").read_user(&joe()).await,
+        Err(CallError::NotSent {
+            why: Unsent::Unsendable,
+            ..
+        })
+    ));
     assert_eq!(node.requests().len(), 1);
 }
 
 #[tokio::test]
 async fn nothing_shows_a_secret() {
-    let node = Stub::start(Manner::answer(400, r#"{"error":{"type":"x_content_parse_exception","reason":"open sesame"}}"#)).await;
+    let node = Stub::start(Manner::answer(
+        400,
+        r#"{"error":{"type":"x_content_parse_exception","reason":"open sesame"}}"#,
+    ))
+    .await;
     let cluster = client(&[node.addr]);
     let error = cluster.write_user(&joe(), &new_user()).await.unwrap_err();
-    assert_eq!((error.status().map(|s| s.as_u16()), error.error_type()), (Some(400), Some("x_content_parse_exception")));
+    assert_eq!(
+        (error.status().map(|s| s.as_u16()), error.error_type()),
+        (Some(400), Some("x_content_parse_exception"))
+    );
     let config = config(&["https://u:open%20sesame@es".to_owned()]);
     let shown = format!("{error} {error:?} {cluster:?} {config:?} {:?}", new_user());
-    assert!(!shown.contains("sesame") && !shown.contains("pw") && !shown.contains("c3ZjOnB3"), "{shown}");
+    assert!(
+        !shown.contains("sesame") && !shown.contains("pw") && !shown.contains("c3ZjOnB3"),
+        "{shown}"
+    );
 }

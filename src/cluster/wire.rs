@@ -46,11 +46,13 @@ pub enum Whoami {
         /// The **type** of the realm that vouched for it: `native` for users of the security API.
         realm: String,
     },
-    /// 401. Not proof of a wrong password: native users get it too while the cluster cannot read its security index.
+    /// 401. Not proof of a wrong password: native users get it too while the cluster cannot read
+    ///      its security index.
     Refused,
 }
 
-/// A whole user to write. Everything is always sent, for what is left out the cluster resets to its default.
+/// A whole user to write. Everything is always sent, for what is left out the cluster resets to its
+/// default.
 #[derive(Debug, Clone)]
 pub struct NewUser<'a> {
     /// What it logs in with.
@@ -94,7 +96,8 @@ impl Serialize for NewUser<'_> {
         user.serialize_field("full_name", &self.full_name)?;
         user.serialize_field("email", &self.email)?;
         user.serialize_field("metadata", &self.metadata)?;
-        // Left out it would mean the same today. It is said because it is meant: who writes a user has looked whether it is disabled.
+        // Left out it would mean the same today. It is said because it is meant: who writes a user
+        // has looked whether it is disabled.
         user.serialize_field("enabled", &true)?;
         user.end()
     }
@@ -113,13 +116,22 @@ pub struct Privileges {
     pub write: bool,
 }
 
-/// The path of one user. Every byte outside RFC 3986's unreserved set is escaped, so that a name is one segment whatever it holds.
+/// The path of one user. Every byte outside RFC 3986's unreserved set is escaped, so that a name is
+/// one segment whatever it holds.
 pub(super) fn user_path(name: &Username) -> String {
-    const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-    format!("/_security/user/{}", utf8_percent_encode(name.as_str(), SEGMENT))
+    const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    format!(
+        "/_security/user/{}",
+        utf8_percent_encode(name.as_str(), SEGMENT)
+    )
 }
 
-/// The body of a write. Strings, string keys and JSON values always serialise; were it not so, an empty body is refused by the cluster.
+/// The body of a write. Strings, string keys and JSON values always serialise; were it not so, an
+/// empty body is refused by the cluster.
 pub(super) fn body_of(user: &NewUser<'_>) -> Vec<u8> {
     serde_json::to_vec(user).unwrap_or_default()
 }
@@ -143,7 +155,11 @@ pub(super) enum Unfit {
 impl Answer {
     /// Of `_authenticate` with somebody's credential.
     pub(super) fn whoami(&self) -> Result<Whoami, Unfit> {
-        if self.status == StatusCode::UNAUTHORIZED { Ok(Whoami::Refused) } else { self.somebody() }
+        if self.status == StatusCode::UNAUTHORIZED {
+            Ok(Whoami::Refused)
+        } else {
+            self.somebody()
+        }
     }
 
     /// The same where a 401 is no answer yet.
@@ -151,7 +167,10 @@ impl Answer {
         let told: Authenticated = self.ok()?;
         // A login that has just worked is enabled, whether the answer says so or not.
         let enabled = told.user.enabled.unwrap_or(true);
-        Ok(Whoami::Is { user: told.user.with(enabled), realm: told.authentication_realm.kind })
+        Ok(Whoami::Is {
+            user: told.user.with(enabled),
+            realm: told.authentication_realm.kind,
+        })
     }
 
     /// Of `_authenticate` with the service account.
@@ -164,10 +183,14 @@ impl Answer {
     pub(super) fn privileges(&self) -> Result<Privileges, Unfit> {
         let told: HasPrivileges = self.ok()?;
         let may = |action: &str| told.cluster.get(action).copied().unwrap_or(false);
-        Ok(Privileges { read: may(READ_USERS), write: may(WRITE_USERS) })
+        Ok(Privileges {
+            read: may(READ_USERS),
+            write: may(WRITE_USERS),
+        })
     }
 
-    /// Of `GET /`; nothing where the account may not see it, which the least privileged one may not.
+    /// Of `GET /`; nothing where the account may not see it, which the least privileged one may
+    /// not.
     pub(super) fn version(&self) -> Result<Option<String>, Unfit> {
         if self.status == StatusCode::FORBIDDEN {
             return Ok(None);
@@ -175,8 +198,15 @@ impl Answer {
         let told: Greeting = self.ok()?;
         // Shown to a person: what does not look like a version is not repeated.
         let number = told.version.number;
-        let fits = (1..=40).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b));
-        if fits { Ok(Some(number)) } else { Err(Unfit::Lost(Loss::Unexpected)) }
+        let fits = (1..=40).contains(&number.len())
+            && number
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b));
+        if fits {
+            Ok(Some(number))
+        } else {
+            Err(Unfit::Lost(Loss::Unexpected))
+        }
     }
 
     /// Of a read of the one user `name`.
@@ -185,8 +215,12 @@ impl Answer {
             return Ok(None);
         }
         let mut told: std::collections::HashMap<String, UserTold> = self.ok()?;
-        let user = told.remove(name.as_str()).filter(|user| user.username == name.as_str()).ok_or(Unfit::Lost(Loss::Unexpected))?;
-        // Here the answer is the only witness: without it an administrator's switch could be overlooked.
+        let user = told
+            .remove(name.as_str())
+            .filter(|user| user.username == name.as_str())
+            .ok_or(Unfit::Lost(Loss::Unexpected))?;
+        // Here the answer is the only witness: without it an administrator's switch could be
+        // overlooked.
         let enabled = user.enabled.ok_or(Unfit::Lost(Loss::Unexpected))?;
         Ok(Some(user.with(enabled)))
     }
@@ -197,16 +231,25 @@ impl Answer {
         Ok(())
     }
 
-    /// `error.type`, where the body has one. `error` may also be a string or missing, and the body may be anything.
+    /// `error.type`, where the body has one. `error` may also be a string or missing, and the body
+    /// may be anything.
     pub(super) fn error_type(&self) -> Option<ErrorType> {
         let failed: Failed = serde_json::from_slice(self.body.as_ref().ok()?).ok()?;
-        failed.error.get("type")?.as_str().and_then(ErrorType::parse)
+        failed
+            .error
+            .get("type")?
+            .as_str()
+            .and_then(ErrorType::parse)
     }
 
-    /// The cluster says "absent" with an empty object. A gateway's own 404 page must not be taken for it: the user would then be
-    /// written over, disabled or not.
+    /// The cluster says "absent" with an empty object. A gateway's own 404 page must not be taken
+    /// for it: the user would then be written over, disabled or not.
     fn says_absent(&self) -> bool {
-        let body = self.body.as_ref().ok().and_then(|body| serde_json::from_slice::<Map<String, Value>>(body).ok());
+        let body = self
+            .body
+            .as_ref()
+            .ok()
+            .and_then(|body| serde_json::from_slice::<Map<String, Value>>(body).ok());
         body.is_some_and(|told| told.is_empty())
     }
 
@@ -216,7 +259,13 @@ impl Answer {
         }
         let body = self.body.as_ref().map_err(|loss| Unfit::Lost(*loss))?;
         // What serde says about it quotes the body, so only its kind is kept.
-        serde_json::from_slice(body).map_err(|error| Unfit::Lost(if error.is_data() { Loss::Unexpected } else { Loss::NotJson }))
+        serde_json::from_slice(body).map_err(|error| {
+            Unfit::Lost(if error.is_data() {
+                Loss::Unexpected
+            } else {
+                Loss::NotJson
+            })
+        })
     }
 }
 
@@ -226,7 +275,10 @@ pub(super) struct ErrorType(Box<str>);
 
 impl ErrorType {
     fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let fits = (1..=100).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         fits.then(|| Self(text.into()))
     }
 
@@ -248,8 +300,22 @@ struct UserTold {
 
 impl UserTold {
     fn with(self, enabled: bool) -> User {
-        let Self { username, roles, full_name, email, metadata, enabled: _ } = self;
-        User { username, roles, full_name, email, metadata: metadata.unwrap_or_default(), enabled }
+        let Self {
+            username,
+            roles,
+            full_name,
+            email,
+            metadata,
+            enabled: _,
+        } = self;
+        User {
+            username,
+            roles,
+            full_name,
+            email,
+            metadata: metadata.unwrap_or_default(),
+            enabled,
+        }
     }
 }
 
@@ -283,7 +349,10 @@ struct Version {
 
 #[derive(Deserialize)]
 struct Written {
-    #[expect(dead_code, reason = "that it is there, and a bool, is what tells a real answer")]
+    #[expect(
+        dead_code,
+        reason = "that it is there, and a bool, is what tells a real answer"
+    )]
     created: bool,
 }
 
@@ -298,7 +367,10 @@ mod tests {
     use serde_json::json;
 
     fn answer(status: u16, body: &str) -> Answer {
-        Answer { status: StatusCode::from_u16(status).unwrap(), body: Ok(bytes::Bytes::copy_from_slice(body.as_bytes())) }
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: Ok(bytes::Bytes::copy_from_slice(body.as_bytes())),
+        }
     }
 
     fn name(text: &str) -> Username {
@@ -339,7 +411,10 @@ mod tests {
         );
         user.password = Password::Clear("open sesame");
         let sent = serde_json::to_value(&user).unwrap();
-        assert_eq!((sent.get("password"), sent.get("password_hash")), (Some(&json!("open sesame")), None));
+        assert_eq!(
+            (sent.get("password"), sent.get("password_hash")),
+            (Some(&json!("open sesame")), None)
+        );
         assert!(!format!("{user:?}").contains("sesame"));
     }
 
@@ -347,8 +422,18 @@ mod tests {
     fn a_login_tells_who_it_is_and_by_the_type_of_which_realm() {
         let told = r#"{"username":"joe","roles":["viewer","viewer"],"full_name":null,"email":null,"metadata":{},"enabled":true,
             "authentication_realm":{"name":"default_native","type":"native"},"lookup_realm":{"name":"x","type":"file"},"authentication_type":"realm"}"#;
-        let Ok(Whoami::Is { user, realm }) = answer(200, told).whoami() else { panic!() };
-        assert_eq!((user.username.as_str(), user.roles.len(), user.enabled, realm.as_str()), ("joe", 2, true, "native"));
+        let Ok(Whoami::Is { user, realm }) = answer(200, told).whoami() else {
+            panic!()
+        };
+        assert_eq!(
+            (
+                user.username.as_str(),
+                user.roles.len(),
+                user.enabled,
+                realm.as_str()
+            ),
+            ("joe", 2, true, "native")
+        );
         assert_eq!(answer(401, "Unauthorized").whoami(), Ok(Whoami::Refused));
         assert_eq!(answer(403, "{}").whoami(), Err(Unfit::Status));
     }
@@ -356,36 +441,87 @@ mod tests {
     #[test]
     fn what_may_be_missing_of_a_user_and_what_may_not() {
         let bare = r#""username":"joe","roles":[]"#;
-        let whoami = |fields: &str| answer(200, &format!(r#"{{{fields},"authentication_realm":{{"type":"native"}}}}"#)).whoami();
-        assert!(matches!(whoami(bare), Ok(Whoami::Is { user: User { enabled: true, full_name: None, .. }, .. })));
+        let whoami = |fields: &str| {
+            answer(
+                200,
+                &format!(r#"{{{fields},"authentication_realm":{{"type":"native"}}}}"#),
+            )
+            .whoami()
+        };
+        assert!(matches!(
+            whoami(bare),
+            Ok(Whoami::Is {
+                user: User {
+                    enabled: true,
+                    full_name: None,
+                    ..
+                },
+                ..
+            })
+        ));
 
-        let read = |fields: &str| answer(200, &format!(r#"{{"joe":{{{fields}}}}}"#)).user(&name("joe"));
+        let read =
+            |fields: &str| answer(200, &format!(r#"{{"joe":{{{fields}}}}}"#)).user(&name("joe"));
         let unexpected = Err(Unfit::Lost(Loss::Unexpected));
         assert_eq!(read(bare), unexpected);
-        let user = read(&format!(r#"{bare},"enabled":false,"metadata":null"#)).unwrap().unwrap();
+        let user = read(&format!(r#"{bare},"enabled":false,"metadata":null"#))
+            .unwrap()
+            .unwrap();
         assert!(!user.enabled && user.metadata.is_empty());
-        assert_eq!(read(r#""username":"joe","enabled":true"#), unexpected, "a user of unknown roles");
-        assert_eq!(read(r#""username":"ann","roles":[],"enabled":true"#), unexpected, "another's document");
+        assert_eq!(
+            read(r#""username":"joe","enabled":true"#),
+            unexpected,
+            "a user of unknown roles"
+        );
+        assert_eq!(
+            read(r#""username":"ann","roles":[],"enabled":true"#),
+            unexpected,
+            "another's document"
+        );
     }
 
     #[test]
     fn only_the_clusters_own_404_means_that_the_user_is_absent() {
         assert_eq!(answer(404, "{}").user(&name("joe")), Ok(None));
-        for page in ["", "default backend - 404", "<html></html>", r#"{"error":"no such route"}"#] {
-            assert_eq!(answer(404, page).user(&name("joe")), Err(Unfit::Status), "{page}");
+        for page in [
+            "",
+            "default backend - 404",
+            "<html></html>",
+            r#"{"error":"no such route"}"#,
+        ] {
+            assert_eq!(
+                answer(404, page).user(&name("joe")),
+                Err(Unfit::Status),
+                "{page}"
+            );
         }
-        assert_eq!(answer(200, "{}").user(&name("joe")), Err(Unfit::Lost(Loss::Unexpected)));
+        assert_eq!(
+            answer(200, "{}").user(&name("joe")),
+            Err(Unfit::Lost(Loss::Unexpected))
+        );
     }
 
     #[test]
     fn a_write_is_done_when_the_answer_says_so_in_its_own_words() {
         assert_eq!(answer(200, r#"{"created":true}"#).written(), Ok(()));
         assert_eq!(answer(200, r#"{"created":false}"#).written(), Ok(()));
-        assert_eq!(answer(200, r#"{"created":"#).written(), Err(Unfit::Lost(Loss::NotJson)));
-        assert_eq!(answer(200, "<html>log in</html>").written(), Err(Unfit::Lost(Loss::NotJson)));
+        assert_eq!(
+            answer(200, r#"{"created":"#).written(),
+            Err(Unfit::Lost(Loss::NotJson))
+        );
+        assert_eq!(
+            answer(200, "<html>log in</html>").written(),
+            Err(Unfit::Lost(Loss::NotJson))
+        );
         assert_eq!(answer(200, "").written(), Err(Unfit::Lost(Loss::NotJson)));
-        assert_eq!(answer(200, r#"{"created":"yes"}"#).written(), Err(Unfit::Lost(Loss::Unexpected)));
-        assert_eq!(answer(201, r#"{"created":true}"#).written(), Err(Unfit::Status));
+        assert_eq!(
+            answer(200, r#"{"created":"yes"}"#).written(),
+            Err(Unfit::Lost(Loss::Unexpected))
+        );
+        assert_eq!(
+            answer(201, r#"{"created":true}"#).written(),
+            Err(Unfit::Status)
+        );
     }
 
     #[test]
@@ -393,7 +529,14 @@ mod tests {
         let told = |body: &str| answer(400, body).error_type().map(ErrorType::into_text);
         let body = r#"{"error":{"root_cause":[],"type":"parse_exception","reason":"got [open sesame]"},"status":400}"#;
         assert_eq!(told(body).as_deref(), Some("parse_exception"));
-        for odd in [r#"{"error":"a string"}"#, "{}", "<html>", "", r#"{"error":{"type":7}}"#, r#"{"error":{"type":"open sesame"}}"#] {
+        for odd in [
+            r#"{"error":"a string"}"#,
+            "{}",
+            "<html>",
+            "",
+            r#"{"error":{"type":7}}"#,
+            r#"{"error":{"type":"open sesame"}}"#,
+        ] {
             assert_eq!(told(odd), None, "{odd}");
         }
     }

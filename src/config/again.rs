@@ -1,4 +1,5 @@
-//! The configuration read once more while the program runs: what it may take over, and what it has to be started anew for.
+//! The configuration read once more while the program runs: what it may take over, and what it has
+//! to be started anew for.
 
 use super::{
     Checked, Config, Warning, fill,
@@ -26,7 +27,8 @@ pub struct Reading {
 /// What came of reading once more.
 #[derive(Debug)]
 pub struct Again {
-    /// What is to be in force from now on: the new values of the keys that a running program takes, the old ones of all others. Or everything that is wrong.
+    /// What is to be in force from now on: the new values of the keys that a running program takes,
+    /// the old ones of all others. Or everything that is wrong.
     pub outcome: Result<(Box<Config>, Reading), Vec<Fault>>,
     /// What is legal, and weak or old, in the new configuration.
     pub warnings: Vec<Warning>,
@@ -40,15 +42,29 @@ pub struct Again {
 
 impl Reading {
     pub(super) fn new(settings: Settings, sources: &Sources) -> Self {
-        Self { settings, file: sources.looked_for.clone() }
+        Self {
+            settings,
+            file: sources.looked_for.clone(),
+        }
     }
 
-    /// The files whose change means something to a running program: the configuration's own, those that hold secrets, certificates and keys. Some may not exist.
+    /// The files whose change means something to a running program: the configuration's own, those
+    /// that hold secrets, certificates and keys. Some may not exist.
     #[must_use]
     pub fn files(&self) -> BTreeSet<PathBuf> {
-        let own = self.file.iter().cloned().chain([PathBuf::from(super::load::DOT_ENV)]);
-        let general = table::ALL.iter().filter_map(|key| file_of(&self.settings, key));
-        let of_providers = self.settings.providers().iter().flat_map(|own| section::keys().filter_map(|(_, key)| file_of(own, key)));
+        let own = self
+            .file
+            .iter()
+            .cloned()
+            .chain([PathBuf::from(super::load::DOT_ENV)]);
+        let general = table::ALL
+            .iter()
+            .filter_map(|key| file_of(&self.settings, key));
+        let of_providers = self
+            .settings
+            .providers()
+            .iter()
+            .flat_map(|own| section::keys().filter_map(|(_, key)| file_of(own, key)));
         own.chain(general).chain(of_providers).collect()
     }
 
@@ -62,7 +78,13 @@ impl Reading {
         let speaks_tls = |settings: &Settings| settings.given(&table::TLS_CERT);
         let listener_stays = speaks_tls(&self.settings) == speaks_tls(&fresh.settings);
         if let Err(faults) = outcome {
-            return Again { outcome: Err(faults), warnings, taken, left, files };
+            return Again {
+                outcome: Err(faults),
+                warnings,
+                taken,
+                left,
+                files,
+            };
         }
         let Self { mut settings, file } = fresh;
         for key in table::ALL {
@@ -76,7 +98,9 @@ impl Reading {
                 (false, false) => continue,
                 (false, true) => key.reload,
             };
-            let of_listener = [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA].iter().any(|tls| tls.path == key.path);
+            let of_listener = [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA]
+                .iter()
+                .any(|tls| tls.path == key.path);
             if may_change && (listener_stays || !of_listener) {
                 taken.push(key.path);
             } else {
@@ -90,13 +114,24 @@ impl Reading {
         let outcome = match Checked::new(config, findings).outcome {
             Ok(config) => Ok((Box::new(config), Self { settings, file })),
             Err(mut faults) => {
-                let why =
-                    format!("this is good for a start and not for a change of the running program, which keeps its {}", left.join(", "));
-                faults.push(Fault { place: Place::Nowhere, text: why });
+                let why = format!(
+                    "this is good for a start and not for a change of the running program, which keeps its {}",
+                    left.join(", ")
+                );
+                faults.push(Fault {
+                    place: Place::Nowhere,
+                    text: why,
+                });
                 Err(faults)
             }
         };
-        Again { outcome, warnings, taken, left, files }
+        Again {
+            outcome,
+            warnings,
+            taken,
+            left,
+            files,
+        }
     }
 }
 
@@ -104,7 +139,14 @@ impl Reading {
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reading")
-            .field("file", &self.file.as_deref().map(Path::display).map(|path| path.to_string()))
+            .field(
+                "file",
+                &self
+                    .file
+                    .as_deref()
+                    .map(Path::display)
+                    .map(|path| path.to_string()),
+            )
             .finish_non_exhaustive()
     }
 }
@@ -114,8 +156,13 @@ fn file_of(settings: &Settings, key: &Key) -> Option<PathBuf> {
     if let Place::Twin { path, .. } = &settings.raw(key)?.place {
         return Some(PathBuf::from(path));
     }
-    // A path that is taken while the program runs is one whose content is read once: a certificate, a key.
-    if key.reload { settings.get::<PathBuf>(key) } else { None }
+    // A path that is taken while the program runs is one whose content is read once: a certificate,
+    // a key.
+    if key.reload {
+        settings.get::<PathBuf>(key)
+    } else {
+        None
+    }
 }
 
 /// What a new `oidc.providers` is to a running program.
@@ -125,10 +172,15 @@ enum Sections {
     Left,
 }
 
-/// Compares the sections one by one: the providers have to be the same in the same order, and only what each takes while the program runs may differ.
+/// Compares the sections one by one: the providers have to be the same in the same order, and only
+/// what each takes while the program runs may differ.
 fn sections(before: &[Settings], after: &[Settings]) -> Sections {
     let pairs = || before.iter().zip(after);
-    let changed = || pairs().flat_map(|(before, after)| section::keys().filter(|(_, key)| differs(key, before, after)));
+    let changed = || {
+        pairs().flat_map(|(before, after)| {
+            section::keys().filter(|(_, key)| differs(key, before, after))
+        })
+    };
     match (before.len() == after.len(), changed().next()) {
         (true, None) => Sections::Same,
         (true, Some(_)) if changed().all(|(_, key)| key.reload) => Sections::Taken,
@@ -147,9 +199,15 @@ fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
 fn same(one: &Raw, other: &Raw) -> bool {
     match (&one.node, &other.node) {
         (Node::Text(one), Node::Text(other)) => one == other,
-        (Node::List(one), Node::List(other)) => one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other)),
+        (Node::List(one), Node::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
         (Node::Map(one), Node::Map(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
         }
         (Node::Null, Node::Null) | (Node::Spoilt, Node::Spoilt) => true,
         _ => false,

@@ -36,7 +36,13 @@ where the environment says everything.
 pub fn reference() -> String {
     let mut text = INTRODUCTION.to_owned();
     for key in keys(Status::Available) {
-        let _infallible = write!(text, "## `{}`\n\n{}\n\n{}\n", key.path, key.doc(), facts(key));
+        let _infallible = write!(
+            text,
+            "## `{}`\n\n{}\n\n{}\n",
+            key.path,
+            key.doc(),
+            facts(key)
+        );
     }
     text.push_str("## Old keys\n\nTaken with a warning that names the key to use.\n\n");
     for key in table::ALL {
@@ -59,13 +65,25 @@ fn facts(key: &Key) -> String {
     let variables: Vec<String> = if matches!(key.kind, Kind::Mappings | Kind::Pairs) {
         vec![format!("`{}_<NAME>`", key.variable())]
     } else if matches!(key.kind, Kind::Sections) {
-        vec![format!("`{}_0_<KEY>`, `…_1_<KEY>`; they stand in the place of the file's list", key.variable())]
+        vec![format!(
+            "`{}_0_<KEY>`, `…_1_<KEY>`; they stand in the place of the file's list",
+            key.variable()
+        )]
     } else {
-        [key.variable()].into_iter().chain(key.variables.iter().map(|name| (*name).to_owned())).map(|name| format!("`{name}`")).collect()
+        [key.variable()]
+            .into_iter()
+            .chain(key.variables.iter().map(|name| (*name).to_owned()))
+            .map(|name| format!("`{name}`"))
+            .collect()
     };
     let _infallible = writeln!(text, "- Variable: {}", variables.join(", "));
     if key.kind.has_twin() {
-        let _infallible = writeln!(text, "- Secret; in a file of its own with `{}_file` or `{}_FILE`", key.path, key.variable());
+        let _infallible = writeln!(
+            text,
+            "- Secret; in a file of its own with `{}_file` or `{}_FILE`",
+            key.path,
+            key.variable()
+        );
     }
     if key.reload && key.status == Status::Available {
         text.push_str("- Taken while it runs\n");
@@ -78,14 +96,24 @@ fn facts(key: &Key) -> String {
 }
 
 fn keys(status: Status) -> impl Iterator<Item = &'static Key> {
-    table::ALL.iter().copied().filter(move |key| key.status == status)
+    table::ALL
+        .iter()
+        .copied()
+        .filter(move |key| key.status == status)
 }
 
 /// What a usual deployment says; the rest stands in the example as a comment.
-const SAID: [&Key; 6] =
-    [&table::SECRET_KEY, &table::ES_HOSTS, &table::ES_USERNAME, &table::ES_PASSWORD, &table::DEFAULT_ROLES, &table::GROUP_MAPPINGS];
+const SAID: [&Key; 6] = [
+    &table::SECRET_KEY,
+    &table::ES_HOSTS,
+    &table::ES_USERNAME,
+    &table::ES_PASSWORD,
+    &table::DEFAULT_ROLES,
+    &table::GROUP_MAPPINGS,
+];
 
-/// The text of elastauth.example.yml: every key, those that few need as comments with no space after the `#`.
+/// The text of elastauth.example.yml: every key, those that few need as comments with no space
+/// after the `#`.
 #[must_use]
 pub fn example() -> String {
     let mut text =
@@ -94,7 +122,11 @@ pub fn example() -> String {
     for key in keys(Status::Available) {
         let mut sections: Vec<&str> = key.path.split('.').collect();
         let name = sections.pop().unwrap_or_default();
-        let same = sections.iter().zip(&within).take_while(|(a, b)| a == b).count();
+        let same = sections
+            .iter()
+            .zip(&within)
+            .take_while(|(a, b)| a == b)
+            .count();
         if sections.is_empty() || same == 0 {
             text.push('\n');
         }
@@ -105,7 +137,12 @@ pub fn example() -> String {
         let said = SAID.iter().any(|said| said.path == key.path);
         let _infallible = writeln!(text, "{indent}# {}", key.doc());
         for line in format!("{name}: {}", value(key)).lines() {
-            let _infallible = writeln!(text, "{indent}{}{}", if said { "" } else { "#" }, line.trim_end());
+            let _infallible = writeln!(
+                text,
+                "{indent}{}{}",
+                if said { "" } else { "#" },
+                line.trim_end()
+            );
         }
         within = sections;
     }
@@ -120,6 +157,19 @@ fn value(key: &Key) -> String {
         return key.default.to_owned();
     }
     // A colon means something to YAML.
-    let quoted = |item: &str| if item.contains(':') { format!("\"{item}\"") } else { item.to_owned() };
-    format!("[{}]", key.default.split(',').map(quoted).collect::<Vec<_>>().join(", "))
+    let quoted = |item: &str| {
+        if item.contains(':') {
+            format!("\"{item}\"")
+        } else {
+            item.to_owned()
+        }
+    };
+    format!(
+        "[{}]",
+        key.default
+            .split(',')
+            .map(quoted)
+            .collect::<Vec<_>>()
+            .join(", ")
+    )
 }

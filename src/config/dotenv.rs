@@ -18,18 +18,33 @@ pub(super) fn read<'a>(text: &'a str, findings: &mut Findings) -> Vec<Line<'a>> 
             continue;
         }
         let number = at + 1;
-        let read = line.strip_prefix("export ").unwrap_or(line).split_once('=').map(|(name, value)| (name.trim(), unquoted(value.trim())));
+        let read = line
+            .strip_prefix("export ")
+            .unwrap_or(line)
+            .split_once('=')
+            .map(|(name, value)| (name.trim(), unquoted(value.trim())));
         match read {
-            Some((name, Some(value))) if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
-                lines.push(Line { name, value, number });
+            Some((name, Some(value)))
+                if !name.is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
+            {
+                lines.push(Line {
+                    name,
+                    value,
+                    number,
+                });
             }
-            _ => findings.warn(&Place::DotEnv { line: number }, "the line is not `NAME=value` and is passed over"),
+            _ => findings.warn(
+                &Place::DotEnv { line: number },
+                "the line is not `NAME=value` and is passed over",
+            ),
         }
     }
     lines
 }
 
-/// Between single quotes everything is itself; between double quotes `\n`, `\"` and `\\` are what they are in C; without quotes a ` #` begins a comment.
+/// Between single quotes everything is itself; between double quotes `\n`, `\"` and `\\` are what
+/// they are in C; without quotes a ` #` begins a comment.
 fn unquoted(value: &str) -> Option<String> {
     if let Some(inner) = value.strip_prefix('\'') {
         return inner.split_once('\'').map(|(inner, _)| inner.to_owned());
@@ -59,10 +74,31 @@ mod tests {
     fn lines_are_read_as_a_shell_reads_them() {
         let text = "# comment\n\nA=1\nexport B = two # why\nC='a # b'\nD=\"x\\\"y\\n\"\nE=\nF=a#b\nnot a line\nG=\"open\n";
         let mut findings = Findings::default();
-        let lines: Vec<_> = read(text, &mut findings).into_iter().map(|line| (line.name, line.value, line.number)).collect();
-        let expected = [("A", "1", 3), ("B", "two", 4), ("C", "a # b", 5), ("D", "x\"y\n", 6), ("E", "", 7), ("F", "a#b", 8)];
-        assert_eq!(lines, expected.map(|(name, value, number)| (name, value.to_owned(), number)));
-        let warnings: Vec<_> = findings.told().1.into_iter().map(|warning| warning.place).collect();
-        assert_eq!(warnings, [Place::DotEnv { line: 9 }, Place::DotEnv { line: 10 }]);
+        let lines: Vec<_> = read(text, &mut findings)
+            .into_iter()
+            .map(|line| (line.name, line.value, line.number))
+            .collect();
+        let expected = [
+            ("A", "1", 3),
+            ("B", "two", 4),
+            ("C", "a # b", 5),
+            ("D", "x\"y\n", 6),
+            ("E", "", 7),
+            ("F", "a#b", 8),
+        ];
+        assert_eq!(
+            lines,
+            expected.map(|(name, value, number)| (name, value.to_owned(), number))
+        );
+        let warnings: Vec<_> = findings
+            .told()
+            .1
+            .into_iter()
+            .map(|warning| warning.place)
+            .collect();
+        assert_eq!(
+            warnings,
+            [Place::DotEnv { line: 9 }, Place::DotEnv { line: 10 }]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What counts in the end, and where each value came from: for people who wonder why the program does what it does.
+//! What counts in the end, and where each value came from: for people who wonder why the program
+//! does what it does.
 
 use super::{
     finding::{Findings, Place},
@@ -29,7 +30,9 @@ pub struct Setting {
 pub fn effective(sources: &Sources) -> Vec<Setting> {
     let mut findings = Findings::default();
     let settings = Settings::gather(sources, &mut findings);
-    let told = table::ALL.iter().filter(|key| key.status == Status::Available || settings.given(key));
+    let told = table::ALL
+        .iter()
+        .filter(|key| key.status == Status::Available || settings.given(key));
     told.map(|key| {
         let found = settings.found(key);
         let value = found.map(|found| match &found.value {
@@ -39,23 +42,41 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
             Some(Value::Sections) => sections(&settings).to_string(),
             Some(_) => shown(&found.raw),
         });
-        Setting { key: key.path, value, place: found.map_or(Place::Default, |found| found.raw.place.clone()) }
+        Setting {
+            key: key.path,
+            value,
+            place: found.map_or(Place::Default, |found| found.raw.place.clone()),
+        }
     })
     .collect()
 }
 
-/// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`. `mode`, `provider_config` and `proxy` are there as in elastauth 2, and
-/// one provider is a text and no list, as scripts expect.
+/// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`.
+/// `mode`, `provider_config` and `proxy` are there as in elastauth 2, and one provider is a text
+/// and no list, as scripts expect.
 pub(super) fn tree(settings: &Settings) -> Json {
     let mut root = Map::new();
-    for key in table::ALL.iter().filter(|key| key.status == Status::Available) {
-        let Some(found) = settings.found(key).filter(|found| found.value.is_some()) else { continue };
-        let value = if matches!(key.kind, Kind::Sections) { sections(settings) } else { value(key, found) };
+    for key in table::ALL
+        .iter()
+        .filter(|key| key.status == Status::Available)
+    {
+        let Some(found) = settings.found(key).filter(|found| found.value.is_some()) else {
+            continue;
+        };
+        let value = if matches!(key.kind, Kind::Sections) {
+            sections(settings)
+        } else {
+            value(key, found)
+        };
         put(&mut root, key.path, value);
     }
-    let providers = settings.get::<Vec<&str>>(&table::AUTH_PROVIDER).unwrap_or_default();
-    let of_providers: Map<String, Json> =
-        providers.iter().filter_map(|name| Some(((*name).to_owned(), root.get(*name)?.clone()))).collect();
+    let providers = settings
+        .get::<Vec<&str>>(&table::AUTH_PROVIDER)
+        .unwrap_or_default();
+    let of_providers: Map<String, Json> = providers
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), root.get(*name)?.clone())))
+        .collect();
     if let [only] = providers.as_slice() {
         root.insert("auth_provider".to_owned(), (*only).into());
     }
@@ -70,7 +91,14 @@ fn sections(settings: &Settings) -> Json {
     let section = |settings: &Settings| {
         let mut own = Map::new();
         for (name, key) in section::keys().filter(|(_, key)| settings.given(key)) {
-            put(&mut own, name, settings.found(key).filter(|found| found.value.is_some()).map_or(Json::Null, |found| value(key, found)));
+            put(
+                &mut own,
+                name,
+                settings
+                    .found(key)
+                    .filter(|found| found.value.is_some())
+                    .map_or(Json::Null, |found| value(key, found)),
+            );
         }
         Json::from(own)
     };
@@ -78,15 +106,23 @@ fn sections(settings: &Settings) -> Json {
 }
 
 fn value(key: &Key, found: &Found) -> Json {
-    if key.kind.is_secret() { "***".into() } else { json(&found.raw, &key.kind) }
+    if key.kind.is_secret() {
+        "***".into()
+    } else {
+        json(&found.raw, &key.kind)
+    }
 }
 
 /// Puts a value where its path says.
 fn put(root: &mut Map<String, Json>, path: &str, value: Json) {
     let mut sections: Vec<&str> = path.split('.').collect();
     let Some(name) = sections.pop() else { return };
-    let section =
-        sections.into_iter().try_fold(root, |section, name| section.entry(name).or_insert_with(|| Map::new().into()).as_object_mut());
+    let section = sections.into_iter().try_fold(root, |section, name| {
+        section
+            .entry(name)
+            .or_insert_with(|| Map::new().into())
+            .as_object_mut()
+    });
     if let Some(section) = section {
         section.insert(name.to_owned(), value);
     }
@@ -95,12 +131,21 @@ fn put(root: &mut Map<String, Json>, path: &str, value: Json) {
 fn json(raw: &Raw, kind: &Kind) -> Json {
     match (&raw.node, kind) {
         (Node::Null | Node::Spoilt, _) => Json::Null,
-        (Node::Text(text), Kind::Bool) => matches!(text.as_str(), "true" | "True" | "TRUE" | "1").into(),
-        (Node::Text(text), Kind::Number(..)) => text.parse::<u64>().map_or_else(|_| text.clone().into(), Json::from),
-        (Node::Text(text), Kind::List(of)) => pieces(text).map(|piece| json(&Raw::text(piece, raw.place.clone()), of)).collect(),
+        (Node::Text(text), Kind::Bool) => {
+            matches!(text.as_str(), "true" | "True" | "TRUE" | "1").into()
+        }
+        (Node::Text(text), Kind::Number(..)) => text
+            .parse::<u64>()
+            .map_or_else(|_| text.clone().into(), Json::from),
+        (Node::Text(text), Kind::List(of)) => pieces(text)
+            .map(|piece| json(&Raw::text(piece, raw.place.clone()), of))
+            .collect(),
         (Node::Text(text), _) => text.clone().into(),
         (Node::List(items), _) => items.iter().map(|item| json(item, &Kind::Text)).collect(),
-        (Node::Map(entries), _) => entries.iter().map(|(name, raw)| (name.text.clone(), json(raw, &Kind::List(&Kind::Text)))).collect(),
+        (Node::Map(entries), _) => entries
+            .iter()
+            .map(|(name, raw)| (name.text.clone(), json(raw, &Kind::List(&Kind::Text))))
+            .collect(),
     }
 }
 
@@ -108,9 +153,14 @@ fn shown(raw: &Raw) -> String {
     match &raw.node {
         Node::Null | Node::Spoilt => String::new(),
         Node::Text(text) => text.escape_debug().to_string(),
-        Node::List(items) => format!("[{}]", items.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        Node::List(items) => format!(
+            "[{}]",
+            items.iter().map(shown).collect::<Vec<_>>().join(", ")
+        ),
         Node::Map(entries) => {
-            let entries = entries.iter().map(|(name, raw)| format!("{}: {}", name.text.escape_debug(), shown(raw)));
+            let entries = entries
+                .iter()
+                .map(|(name, raw)| format!("{}: {}", name.text.escape_debug(), shown(raw)));
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
     }

@@ -6,8 +6,13 @@ use super::{
     yaml::shown,
 };
 
-/// Puts variables into every value below `raw`, in place. A value that names a missing one is spoilt, and the fault told.
-pub(super) fn expand<'e>(raw: &mut Raw, variable: &dyn Fn(&str) -> Option<&'e str>, findings: &mut Findings) {
+/// Puts variables into every value below `raw`, in place. A value that names a missing one is
+/// spoilt, and the fault told.
+pub(super) fn expand<'e>(
+    raw: &mut Raw,
+    variable: &dyn Fn(&str) -> Option<&'e str>,
+    findings: &mut Findings,
+) {
     match &mut raw.node {
         Node::Text(text) if text.contains("${") => match expanded(text, variable) {
             Ok(done) => *text = done,
@@ -17,8 +22,12 @@ pub(super) fn expand<'e>(raw: &mut Raw, variable: &dyn Fn(&str) -> Option<&'e st
             }
         },
         Node::Null | Node::Spoilt | Node::Text(_) => {}
-        Node::List(items) => items.iter_mut().for_each(|item| expand(item, variable, findings)),
-        Node::Map(entries) => entries.iter_mut().for_each(|(_, value)| expand(value, variable, findings)),
+        Node::List(items) => items
+            .iter_mut()
+            .for_each(|item| expand(item, variable, findings)),
+        Node::Map(entries) => entries
+            .iter_mut()
+            .for_each(|(_, value)| expand(value, variable, findings)),
     }
 }
 
@@ -33,8 +42,12 @@ fn expanded<'e>(text: &str, variable: &dyn Fn(&str) -> Option<&'e str>) -> Resul
             continue;
         }
         done.push_str(before);
-        let (inner, tail) = after.split_once('}').ok_or("a `${` has no `}`; write `$${` for one that means itself")?;
-        let (name, default) = inner.split_once(":-").map_or((inner, None), |(name, default)| (name, Some(default)));
+        let (inner, tail) = after
+            .split_once('}')
+            .ok_or("a `${` has no `}`; write `$${` for one that means itself")?;
+        let (name, default) = inner
+            .split_once(":-")
+            .map_or((inner, None), |(name, default)| (name, Some(default)));
         let is_name = !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             && !name.starts_with(|c: char| c.is_ascii_digit());
@@ -43,7 +56,11 @@ fn expanded<'e>(text: &str, variable: &dyn Fn(&str) -> Option<&'e str>) -> Resul
         }
         // As a shell does it: the default counts for an empty variable too.
         let value = variable(name).filter(|value| default.is_none() || !value.is_empty());
-        done.push_str(value.or(default).ok_or_else(|| format!("the variable `{}` is not set", shown(name)))?);
+        done.push_str(
+            value
+                .or(default)
+                .ok_or_else(|| format!("the variable `{}` is not set", shown(name)))?,
+        );
         rest = tail;
     }
     done.push_str(rest);

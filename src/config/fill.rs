@@ -1,6 +1,7 @@
 //! From the values of the keys to each component's own `Config`: one file a component.
 //!
-//! A filler gives nothing where a value that it needs is missing or faulty. Every filler runs, so that all faults are told at once.
+//! A filler gives nothing where a value that it needs is missing or faulty. Every filler runs, so
+//! that all faults are told at once.
 
 mod broker;
 mod cluster;
@@ -61,10 +62,16 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
 /// When it cannot be used; the fault was told.
 fn way_out(settings: &Settings, findings: &mut Findings) -> WayOut {
     let (way_out, except) = settings.proxy();
-    way_out.map(|text| Proxy::parse(text, NoProxy::parse(except))).transpose().map_err(|why| {
-        findings.fault(&Place::Variable("HTTPS_PROXY".to_owned()), format!("`HTTPS_PROXY`: {why}"));
-        Told
-    })
+    way_out
+        .map(|text| Proxy::parse(text, NoProxy::parse(except)))
+        .transpose()
+        .map_err(|why| {
+            findings.fault(
+                &Place::Variable("HTTPS_PROXY".to_owned()),
+                format!("`HTTPS_PROXY`: {why}"),
+            );
+            Told
+        })
 }
 
 /// The proxy, where the machine has one.
@@ -75,11 +82,22 @@ type WayOut = Result<Option<Proxy>, Told>;
 struct Told;
 
 /// A certificate and its key: both, or neither.
-fn identity_files(settings: &Settings, cert: &Key, key: &Key, findings: &mut Findings) -> Option<IdentityFiles> {
+fn identity_files(
+    settings: &Settings,
+    cert: &Key,
+    key: &Key,
+    findings: &mut Findings,
+) -> Option<IdentityFiles> {
     for (one, other) in [(cert, key), (key, cert)] {
         if settings.given(one) && !settings.given(other) {
-            findings.fault(&settings.place(one), format!("`{}` needs `{}` beside it", one.path, other.path));
+            findings.fault(
+                &settings.place(one),
+                format!("`{}` needs `{}` beside it", one.path, other.path),
+            );
         }
     }
-    Some(IdentityFiles { cert: settings.get(cert)?, key: settings.get(key)? })
+    Some(IdentityFiles {
+        cert: settings.get(cert)?,
+        key: settings.get(key)?,
+    })
 }

@@ -1,4 +1,5 @@
-//! What is wrong or weak, and where it stands. Texts here name keys, places and kinds, never a value: a value in the wrong place may be a secret.
+//! What is wrong or weak, and where it stands. Texts here name keys, places and kinds, never a
+//! value: a value in the wrong place may be a secret.
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use std::{fmt, sync::Arc};
@@ -52,7 +53,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// For programs: `file`, `line` and `column`, or `variable`, or `flag`; the text form stands beside them as `at`.
+/// For programs: `file`, `line` and `column`, or `variable`, or `flag`; the text form stands beside
+/// them as `at`.
 impl Serialize for Place {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -126,17 +128,24 @@ impl Findings {
         if self.full() {
             self.untold += 1;
         } else {
-            self.faults.push(Fault { place: place.clone(), text: text.into() });
+            self.faults.push(Fault {
+                place: place.clone(),
+                text: text.into(),
+            });
         }
     }
 
     pub(super) fn warn(&mut self, place: &Place, text: impl Into<String>) {
         if self.warnings.len() < MOST {
-            self.warnings.push(Warning { place: place.clone(), text: text.into() });
+            self.warnings.push(Warning {
+                place: place.clone(),
+                text: text.into(),
+            });
         }
     }
 
-    /// Whether further faults are only counted: whoever would take trouble over the text of one may save it.
+    /// Whether further faults are only counted: whoever would take trouble over the text of one may
+    /// save it.
     pub(super) fn full(&self) -> bool {
         self.faults.len() >= MOST
     }
@@ -148,7 +157,10 @@ impl Findings {
         self.faults.dedup();
         self.warnings.sort_by(|a, b| a.place.cmp(&b.place));
         if self.untold > 0 {
-            self.faults.push(Fault { place: Place::Nowhere, text: format!("and {} more faults", self.untold) });
+            self.faults.push(Fault {
+                place: Place::Nowhere,
+                text: format!("and {} more faults", self.untold),
+            });
         }
         (self.faults, self.warnings)
     }

@@ -1,4 +1,5 @@
-//! What is known of one key. Everything else that the program says about keys follows from it: variable names, schema, reference, example.
+//! What is known of one key. Everything else that the program says about keys follows from it:
+//! variable names, schema, reference, example.
 
 use super::kind::Kind;
 
@@ -10,7 +11,8 @@ pub(super) struct Key {
     pub(super) kind: Kind,
     /// What it is, for people.
     pub(super) doc: &'static str,
-    /// The value where nobody gives one, as an environment variable would hold it; empty where there is none.
+    /// The value where nobody gives one, as an environment variable would hold it; empty where
+    /// there is none.
     pub(super) default: &'static str,
     /// What a value looks like where the default shows nothing, in YAML.
     pub(super) example: &'static str,
@@ -35,7 +37,17 @@ pub(super) enum Status {
 
 impl Key {
     pub(super) const fn new(path: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Self { path, kind, doc, default: "", example: "", variables: &[], old: &[], reload: false, status: Status::Available }
+        Self {
+            path,
+            kind,
+            doc,
+            default: "",
+            example: "",
+            variables: &[],
+            old: &[],
+            reload: false,
+            status: Status::Available,
+        }
     }
 
     /// Its name in the environment.

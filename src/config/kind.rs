@@ -69,7 +69,10 @@ pub(super) struct Word {
 
 /// A word that the program knows what to do with.
 pub(super) const fn yes(text: &'static str) -> Word {
-    Word { text, available: true }
+    Word {
+        text,
+        available: true,
+    }
 }
 
 impl Kind {
@@ -78,7 +81,10 @@ impl Kind {
         if let Self::List(of) = self {
             return of.is_secret();
         }
-        matches!(self, Self::Secret | Self::SecretKey | Self::GatewayKey | Self::Pairs)
+        matches!(
+            self,
+            Self::Secret | Self::SecretKey | Self::GatewayKey | Self::Pairs
+        )
     }
 
     /// Whether the value may stand in a file of its own.
@@ -121,53 +127,93 @@ impl Kind {
         match (self, &raw.node) {
             (_, Node::Spoilt) => None,
             (Self::List(of), Node::List(items)) => {
-                let read: Vec<Option<Value>> = items.iter().map(|item| of.read(key, item, findings)).collect();
+                let read: Vec<Option<Value>> = items
+                    .iter()
+                    .map(|item| of.read(key, item, findings))
+                    .collect();
                 read.into_iter().collect::<Option<_>>().map(Value::List)
             }
             (Self::List(of), Node::Text(text)) => {
-                // One text is a list of one, or of several with commas: environment variables know no other way.
+                // One text is a list of one, or of several with commas: environment variables know
+                // no other way.
                 let items = pieces(text).map(|piece| of.scalar(key, piece, &raw.place, findings));
-                items.collect::<Vec<_>>().into_iter().collect::<Option<_>>().map(Value::List)
+                items
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .collect::<Option<_>>()
+                    .map(Value::List)
             }
             (Self::Mappings, Node::Map(entries)) => mappings(key, entries, findings),
             (Self::Pairs, Node::Map(entries)) => {
                 let pairs: Vec<_> = entries
                     .iter()
                     .map(|(name, raw)| match Self::Text.read(key, raw, findings) {
-                        Some(Value::Text(text)) => Some((name.text.clone(), SecretString::from(text))),
+                        Some(Value::Text(text)) => {
+                            Some((name.text.clone(), SecretString::from(text)))
+                        }
                         _ => None,
                     })
                     .collect();
                 pairs.into_iter().collect::<Option<_>>().map(Value::Pairs)
             }
             (Self::Sections, Node::List(items)) => {
-                let wrong = items.iter().filter(|item| !matches!(item.node, Node::Map(_) | Node::Spoilt));
-                let wrong = wrong.map(|item| findings.fault(&item.place, format!("`{key}` has {} in the place of a section", item.what())));
+                let wrong = items
+                    .iter()
+                    .filter(|item| !matches!(item.node, Node::Map(_) | Node::Spoilt));
+                let wrong = wrong.map(|item| {
+                    findings.fault(
+                        &item.place,
+                        format!("`{key}` has {} in the place of a section", item.what()),
+                    );
+                });
                 (wrong.count() == 0).then_some(Value::Sections)
             }
-            (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections, _) | (_, Node::Null | Node::List(_) | Node::Map(_)) => {
-                self.refuse(key, raw, findings)
-            }
+            (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections, _)
+            | (_, Node::Null | Node::List(_) | Node::Map(_)) => self.refuse(key, raw, findings),
             (_, Node::Text(text)) => self.scalar(key, text, &raw.place, findings),
         }
     }
 
     fn refuse(&self, key: &str, raw: &Raw, findings: &mut Findings) -> Option<Value> {
-        findings.fault(&raw.place, format!("`{key}` holds {}; it must be {}", raw.what(), self.allowed()));
+        findings.fault(
+            &raw.place,
+            format!(
+                "`{key}` holds {}; it must be {}",
+                raw.what(),
+                self.allowed()
+            ),
+        );
         None
     }
 
-    fn scalar(&self, key: &str, text: &str, place: &Place, findings: &mut Findings) -> Option<Value> {
+    fn scalar(
+        &self,
+        key: &str,
+        text: &str,
+        place: &Place,
+        findings: &mut Findings,
+    ) -> Option<Value> {
         let value = self.parse(text);
         let later = |word: &&Word| !word.available && word.text.eq_ignore_ascii_case(text);
         if let Self::OneOf(words) = self
             && let Some(word) = words.iter().find(later)
         {
-            findings.fault(place, format!("`{key}: {}` is not available yet", word.text));
+            findings.fault(
+                place,
+                format!("`{key}: {}` is not available yet", word.text),
+            );
         } else if let Err(why) = &value {
             let what = Raw::text(text, place.clone()).what();
-            let because = why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
-            findings.fault(place, format!("`{key}` holds {what}; it must be {}{because}", self.allowed()));
+            let because = why
+                .as_ref()
+                .map_or_else(String::new, |why| format!(": {why}"));
+            findings.fault(
+                place,
+                format!(
+                    "`{key}` holds {what}; it must be {}{because}",
+                    self.allowed()
+                ),
+            );
         }
         value.ok()
     }
@@ -183,28 +229,45 @@ impl Kind {
                 _ => Err(None),
             },
             Self::Number(least, most) => {
-                let number = text.parse::<u64>().ok().filter(|number| (least..=most).contains(&number));
+                let number = text
+                    .parse::<u64>()
+                    .ok()
+                    .filter(|number| (least..=most).contains(&number));
                 number.map(Value::Number).ok_or(None)
             }
             Self::Duration(least, most) => {
                 let duration = go_duration(text).ok_or(None)?;
-                let within = duration >= Duration::from_millis(*least) && duration <= Duration::from_millis(*most);
-                if within { Ok(Value::Duration(duration)) } else { Err(None) }
+                let within = duration >= Duration::from_millis(*least)
+                    && duration <= Duration::from_millis(*most);
+                if within {
+                    Ok(Value::Duration(duration))
+                } else {
+                    Err(None)
+                }
             }
             Self::Moment => moment(text).map(Value::Moment).ok_or(None),
-            Self::OneOf(words) => match words.iter().find(|word| word.text.eq_ignore_ascii_case(text)) {
+            Self::OneOf(words) => match words
+                .iter()
+                .find(|word| word.text.eq_ignore_ascii_case(text))
+            {
                 Some(word) if word.available => Ok(Value::Word(word.text)),
                 Some(_) => Err(None),
-                None => Err(nearest(text, words.iter().map(|word| word.text)).map(|word| format!("did you mean `{word}`?"))),
+                None => Err(nearest(text, words.iter().map(|word| word.text))
+                    .map(|word| format!("did you mean `{word}`?"))),
             },
             Self::Text | Self::Secret | Self::Path if text.is_empty() => Err(None),
             Self::Text => Ok(Value::Text(text.to_owned())),
             Self::Secret => Ok(Value::Secret(SecretString::from(text.to_owned()))),
-            Self::SecretKey => SecretKey::parse(text).map(Value::Key).map_err(|why| Some(why.to_string())),
+            Self::SecretKey => SecretKey::parse(text)
+                .map(Value::Key)
+                .map_err(|why| Some(why.to_string())),
             Self::GatewayKey => GatewayKey::parse(text).map(Value::GatewayKey).ok_or(None),
             Self::Url => url(text).map(Value::Url).map_err(rule),
             Self::Path => Ok(Value::Path(PathBuf::from(text))),
-            Self::Header => text.parse::<HeaderName>().map(Value::Header).map_err(|_| None),
+            Self::Header => text
+                .parse::<HeaderName>()
+                .map(Value::Header)
+                .map_err(|_| None),
             Self::Listen => listen(text).map(Value::Listen).ok_or(None),
             Self::Network => network(text).map(Value::Network),
             Self::Role => Role::parse(text).map(Value::Role).ok_or(None),
@@ -216,24 +279,40 @@ impl Kind {
 
 /// The items of a list in one text. Nothing between two commas is nothing.
 pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|piece| !piece.is_empty())
+    text.split(',')
+        .map(str::trim)
+        .filter(|piece| !piece.is_empty())
 }
 
-fn mappings(key: &str, entries: &[(super::raw::Name, Raw)], findings: &mut Findings) -> Option<Value> {
+fn mappings(
+    key: &str,
+    entries: &[(super::raw::Name, Raw)],
+    findings: &mut Findings,
+) -> Option<Value> {
     let mut read = Some(Vec::with_capacity(entries.len()));
     for (name, raw) in entries {
         let group = Group::parse(&name.text);
         if group.is_none() {
-            findings.fault(&name.place, format!("`{key}` has a group with an empty name"));
+            findings.fault(
+                &name.place,
+                format!("`{key}` has a group with an empty name"),
+            );
         }
         let roles = match Kind::List(&Kind::Role).read(key, raw, findings) {
             Some(Value::List(roles)) if roles.is_empty() => {
-                findings.fault(&name.place, format!("`{key}` maps a group to no role; name a role or take the group out"));
+                findings.fault(
+                    &name.place,
+                    format!("`{key}` maps a group to no role; name a role or take the group out"),
+                );
                 None
             }
-            Some(Value::List(roles)) => {
-                Some(roles.into_iter().filter_map(|role| if let Value::Role(role) = role { Some(role) } else { None }))
-            }
+            Some(Value::List(roles)) => Some(roles.into_iter().filter_map(|role| {
+                if let Value::Role(role) = role {
+                    Some(role)
+                } else {
+                    None
+                }
+            })),
             _ => None,
         };
         match (group, roles, &mut read) {
@@ -245,9 +324,21 @@ fn mappings(key: &str, entries: &[(super::raw::Name, Raw)], findings: &mut Findi
 }
 
 /// The candidate that was probably meant: few letters away in proportion to its length.
-pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let text: String = text.chars().take(80).map(|c| c.to_ascii_lowercase()).collect();
-    let rated = candidates.map(|candidate| (strsim::normalized_damerau_levenshtein(&text, &candidate.to_ascii_lowercase()), candidate));
+pub(super) fn nearest<'a>(
+    text: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let text: String = text
+        .chars()
+        .take(80)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    let rated = candidates.map(|candidate| {
+        (
+            strsim::normalized_damerau_levenshtein(&text, &candidate.to_ascii_lowercase()),
+            candidate,
+        )
+    });
     let best = rated.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (best.0 >= 0.6).then_some(best.1)
 }
@@ -258,7 +349,13 @@ mod tests {
 
     #[test]
     fn the_nearest_word_is_named_only_where_it_is_near() {
-        assert_eq!(nearest("wran", ["debug", "info", "warn", "error"].into_iter()), Some("warn"));
-        assert_eq!(nearest("something else", ["debug", "info"].into_iter()), None);
+        assert_eq!(
+            nearest("wran", ["debug", "info", "warn", "error"].into_iter()),
+            Some("warn")
+        );
+        assert_eq!(
+            nearest("something else", ["debug", "info"].into_iter()),
+            None
+        );
     }
 }

@@ -23,17 +23,26 @@ impl Sources {
     /// The sources of this process: its environment, `.env` and the configuration file.
     #[must_use]
     pub fn system(flags: Flags) -> Self {
-        let mut sources = Self { flags, ..Self::default() };
-        #[expect(clippy::disallowed_methods, reason = "this is the place that reads the environment")]
+        let mut sources = Self {
+            flags,
+            ..Self::default()
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the place that reads the environment"
+        )]
         for (name, value) in std::env::vars_os() {
             match (name.into_string(), value.into_string()) {
                 (Ok(name), Ok(value)) => drop(sources.environment.insert(name, value)),
                 (Ok(name), Err(_)) if name.starts_with(super::key::PREFIX) => {
                     sources.unreadable(Place::Variable(name), "the value is not UTF-8".to_owned());
                 }
-                // With signs in the place of what is no text: where the value is used, it is judged like any other.
+                // With signs in the place of what is no text: where the value is used, it is judged
+                // like any other.
                 (Ok(name), Err(value)) if name.starts_with(super::key::OTEL_PREFIX) => {
-                    sources.environment.insert(name, value.to_string_lossy().into_owned());
+                    sources
+                        .environment
+                        .insert(name, value.to_string_lossy().into_owned());
                 }
                 _ => {}
             }
@@ -41,13 +50,26 @@ impl Sources {
         match bytes(Path::new(DOT_ENV), yaml::MAX_BYTES + 1).map(String::from_utf8) {
             // Half of it would be read as the whole.
             Ok(Ok(text)) if text.len() > yaml::MAX_BYTES => {
-                sources.unreadable(Place::DotEnv { line: 1 }, format!("the file is larger than {} MiB", yaml::MAX_BYTES >> 20));
+                sources.unreadable(
+                    Place::DotEnv { line: 1 },
+                    format!("the file is larger than {} MiB", yaml::MAX_BYTES >> 20),
+                );
             }
             Ok(Ok(text)) => sources.dot_env = Some(text),
-            Ok(Err(_)) => sources.unreadable(Place::DotEnv { line: 1 }, "the file is not UTF-8".to_owned()),
+            Ok(Err(_)) => sources.unreadable(
+                Place::DotEnv { line: 1 },
+                "the file is not UTF-8".to_owned(),
+            ),
             // A folder of that name is somebody's virtual environment.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory) => {}
-            Err(error) => sources.unreadable(Place::DotEnv { line: 1 }, format!("the file cannot be read: {error}")),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
+                ) => {}
+            Err(error) => sources.unreadable(
+                Place::DotEnv { line: 1 },
+                format!("the file cannot be read: {error}"),
+            ),
         }
         sources.find_file();
         sources
@@ -57,9 +79,24 @@ impl Sources {
     fn named_file(&self) -> Option<PathBuf> {
         const NAME: &str = "ELASTAUTH_CONFIG";
         // What is wrong in `.env` is told when its keys are read.
-        let lines = self.dot_env.as_deref().map(|text| dotenv::read(text, &mut Findings::default())).unwrap_or_default();
-        let line = || lines.iter().rev().find(|line| line.name == NAME).map(|line| line.value.as_str());
-        let named = self.environment.get(NAME).map(String::as_str).filter(|path| !path.is_empty()).or_else(line);
+        let lines = self
+            .dot_env
+            .as_deref()
+            .map(|text| dotenv::read(text, &mut Findings::default()))
+            .unwrap_or_default();
+        let line = || {
+            lines
+                .iter()
+                .rev()
+                .find(|line| line.name == NAME)
+                .map(|line| line.value.as_str())
+        };
+        let named = self
+            .environment
+            .get(NAME)
+            .map(String::as_str)
+            .filter(|path| !path.is_empty())
+            .or_else(line);
         named.filter(|path| !path.is_empty()).map(PathBuf::from)
     }
 
@@ -77,7 +114,11 @@ impl Sources {
             Ok(content) => self.file = Some((shown.into(), content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !explicit => {}
             Err(error) => {
-                let place = Place::File { file: shown.into(), line: 0, column: 0 };
+                let place = Place::File {
+                    file: shown.into(),
+                    line: 0,
+                    column: 0,
+                };
                 self.unreadable(place, format!("the configuration cannot be read: {error}"));
             }
         }
@@ -93,7 +134,8 @@ pub(super) struct Secret {
 
 /// Reads a secret; one newline at its end belongs to the file and not to the secret.
 pub(super) fn secret(path: &Path) -> Result<Secret, String> {
-    let read = bytes(path, MAX_SECRET + 1).map_err(|error| format!("the file cannot be read: {error}"))?;
+    let read =
+        bytes(path, MAX_SECRET + 1).map_err(|error| format!("the file cannot be read: {error}"))?;
     if read.len() > MAX_SECRET {
         return Err(format!("the file is larger than {} KiB", MAX_SECRET >> 10));
     }
@@ -104,12 +146,20 @@ pub(super) fn secret(path: &Path) -> Result<Secret, String> {
             text.pop();
         }
     }
-    if text.is_empty() { Err("the file is empty".to_owned()) } else { Ok(Secret { text, open: open_to_all(path) }) }
+    if text.is_empty() {
+        Err("the file is empty".to_owned())
+    } else {
+        Ok(Secret {
+            text,
+            open: open_to_all(path),
+        })
+    }
 }
 
 fn open_to_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+    path.metadata()
+        .is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 fn bytes(path: &Path, most: usize) -> io::Result<Vec<u8>> {

@@ -1,4 +1,5 @@
-//! What was given, before anybody knows what it means: texts, lists and sections, each with its place.
+//! What was given, before anybody knows what it means: texts, lists and sections, each with its
+//! place.
 
 use super::finding::Place;
 use std::fmt;
@@ -34,10 +35,14 @@ pub(super) struct Name {
 
 impl Raw {
     pub(super) fn text(text: impl Into<String>, place: Place) -> Self {
-        Self { node: Node::Text(text.into()), place }
+        Self {
+            node: Node::Text(text.into()),
+            place,
+        }
     }
 
-    /// Nobody means anything by it: absent, null, or the empty text that an unset variable leaves behind.
+    /// Nobody means anything by it: absent, null, or the empty text that an unset variable leaves
+    /// behind.
     pub(super) fn is_unset(&self) -> bool {
         match &self.node {
             Node::Null => true,

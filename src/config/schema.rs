@@ -16,11 +16,19 @@ pub fn schema() -> Value {
         for old in key.old {
             let mut value = of(&key.kind);
             put(&mut value, "deprecated", json!(true));
-            put(&mut value, "description", json!(format!("An old name of `{}`.", key.path)));
+            put(
+                &mut value,
+                "description",
+                json!(format!("An old name of `{}`.", key.path)),
+            );
             insert(&mut root, old, value);
         }
     }
-    put(&mut root, "$schema", json!("https://json-schema.org/draft/2020-12/schema"));
+    put(
+        &mut root,
+        "$schema",
+        json!("https://json-schema.org/draft/2020-12/schema"),
+    );
     put(&mut root, "title", json!("elastauth configuration"));
     put(
         &mut root,
@@ -34,7 +42,11 @@ fn insert_key(root: &mut Value, path: &str, key: &Key) {
     insert(root, path, described(key, of(&key.kind)));
     if key.kind.has_twin() {
         let mut twin = json!({ "type": "string" });
-        put(&mut twin, "description", json!(format!("A file that holds `{path}`.")));
+        put(
+            &mut twin,
+            "description",
+            json!(format!("A file that holds `{path}`.")),
+        );
         insert(root, &format!("{path}_file"), twin);
     }
 }
@@ -45,7 +57,11 @@ fn described(key: &Key, mut value: Value) -> Value {
         Status::NotYet => (" Not available yet.".to_owned(), false),
         Status::Old(now) => (format!(" Use `{now}`."), true),
     };
-    put(&mut value, "description", json!(format!("{}{status}", key.doc())));
+    put(
+        &mut value,
+        "description",
+        json!(format!("{}{status}", key.doc())),
+    );
     if deprecated {
         put(&mut value, "deprecated", json!(true));
     }
@@ -67,19 +83,27 @@ fn of(kind: &Kind) -> Value {
     let or_variable = |value: Value| json!({ "anyOf": [value, { "$ref": "#/$defs/variable" }] });
     match kind {
         Kind::Bool => or_variable(json!({ "type": "boolean" })),
-        Kind::Number(least, most) => or_variable(json!({ "type": "integer", "minimum": least, "maximum": most })),
+        Kind::Number(least, most) => {
+            or_variable(json!({ "type": "integer", "minimum": least, "maximum": most }))
+        }
         // A bare 0 is a number to YAML.
         Kind::Duration(..) => json!({ "anyOf": [{ "type": "string" }, { "const": 0 }] }),
         Kind::Moment => or_variable(json!({ "type": "string", "format": "date-time" })),
         Kind::OneOf(words) => {
-            let words: Vec<&str> = words.iter().filter(|word| word.available).map(|word| word.text).collect();
+            let words: Vec<&str> = words
+                .iter()
+                .filter(|word| word.available)
+                .map(|word| word.text)
+                .collect();
             or_variable(json!({ "enum": words }))
         }
         Kind::List(of_item) => {
             let item = of(of_item);
             json!({ "anyOf": [{ "type": "array", "items": item }, item] })
         }
-        Kind::Mappings => json!({ "type": "object", "additionalProperties": of(&Kind::List(&Kind::Role)) }),
+        Kind::Mappings => {
+            json!({ "type": "object", "additionalProperties": of(&Kind::List(&Kind::Role)) })
+        }
         Kind::Pairs => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Sections => {
             let mut one = section();
@@ -89,8 +113,16 @@ fn of(kind: &Kind) -> Value {
             json!({ "type": "array", "items": one })
         }
         // A name of digits only is a number to YAML.
-        Kind::Text | Kind::Secret | Kind::Role | Kind::Group => json!({ "type": ["string", "number"] }),
-        Kind::SecretKey | Kind::GatewayKey | Kind::Url | Kind::Path | Kind::Header | Kind::Listen | Kind::Network => {
+        Kind::Text | Kind::Secret | Kind::Role | Kind::Group => {
+            json!({ "type": ["string", "number"] })
+        }
+        Kind::SecretKey
+        | Kind::GatewayKey
+        | Kind::Url
+        | Kind::Path
+        | Kind::Header
+        | Kind::Listen
+        | Kind::Network => {
             json!({ "type": "string" })
         }
     }
@@ -102,10 +134,14 @@ fn section() -> Value {
 }
 
 fn insert(root: &mut Value, path: &str, value: Value) {
-    let (parents, name) = path.rsplit_once('.').map_or((None, path), |(parents, name)| (Some(parents), name));
+    let (parents, name) = path
+        .rsplit_once('.')
+        .map_or((None, path), |(parents, name)| (Some(parents), name));
     let mut at = root;
     for parent in parents.into_iter().flat_map(|parents| parents.split('.')) {
-        let Some(properties) = properties(at) else { return };
+        let Some(properties) = properties(at) else {
+            return;
+        };
         at = properties.entry(parent).or_insert_with(section);
     }
     if let Some(properties) = properties(at) {

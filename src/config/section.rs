@@ -1,6 +1,7 @@
 //! The sections of `oidc.providers`: which keys may stand in one.
 //!
-//! They are keys of the one table. A section has those of `oidc` without that word before them, and may have role rules under the names that they have for everybody.
+//! They are keys of the one table. A section has those of `oidc` without that word before them, and
+//! may have role rules under the names that they have for everybody.
 
 use super::{
     key::{Key, Status},
@@ -8,15 +9,26 @@ use super::{
 };
 
 /// What all providers have in common, and so has no place in the section of one.
-pub(super) static SHARED: [&Key; 3] = [&table::OIDC_PROVIDERS, &table::OIDC_ACCESS_COOKIE, &table::OIDC_ID_COOKIE];
+pub(super) static SHARED: [&Key; 3] = [
+    &table::OIDC_PROVIDERS,
+    &table::OIDC_ACCESS_COOKIE,
+    &table::OIDC_ID_COOKIE,
+];
 
 /// Role rules. If a section has one of them, none of the general ones counts for its users.
-pub(super) static RULES: [&Key; 4] = [&table::DEFAULT_ROLES, &table::DEFAULT_ROLES_APPLY, &table::GROUP_MAPPINGS, &table::ALLOWED_GROUPS];
+pub(super) static RULES: [&Key; 4] = [
+    &table::DEFAULT_ROLES,
+    &table::DEFAULT_ROLES_APPLY,
+    &table::GROUP_MAPPINGS,
+    &table::ALLOWED_GROUPS,
+];
 
 /// The keys of one provider alone.
 pub(super) fn of_one_provider() -> impl Iterator<Item = &'static Key> {
     let shared = |key: &Key| SHARED.iter().any(|shared| shared.path == key.path);
-    table::ALL.iter().copied().filter(move |key| key.path.starts_with(WITHIN) && key.status == Status::Available && !shared(key))
+    table::ALL.iter().copied().filter(move |key| {
+        key.path.starts_with(WITHIN) && key.status == Status::Available && !shared(key)
+    })
 }
 
 /// Every key of a section, with its name there.

@@ -37,8 +37,15 @@ impl Sources {
     /// Sources from values, for tests and tools.
     #[must_use]
     pub fn given(flags: Flags, environment: &[(&str, &str)]) -> Self {
-        let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { flags, environment, ..Self::default() }
+        let environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Self {
+            flags,
+            environment,
+            ..Self::default()
+        }
     }
 
     /// The same with a configuration file of this name and content.
@@ -69,6 +76,9 @@ impl Sources {
 /// Names only: nearly every value may be a secret.
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources").field("flags", &self.flags).field("file", &self.file().map(Path::to_owned)).finish_non_exhaustive()
+        f.debug_struct("Sources")
+            .field("flags", &self.flags)
+            .field("file", &self.file().map(Path::to_owned))
+            .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,9 @@
-//! The one table of keys. Longer than other files, because a key that stood in two tables would soon differ in them.
+//! The one table of keys. Longer than other files, because a key that stood in two tables would
+//! soon differ in them.
 //!
-//! A row is the documentation, the name by which the fillers ask, the path, the kind, and what differs from the usual. A capability that arrives
-//! flips its rows by taking `status = NOT_YET` away and is then filled in `fill/`.
+//! A row is the documentation, the name by which the fillers ask, the path, the kind, and what
+//! differs from the usual. A capability that arrives flips its rows by taking `status = NOT_YET`
+//! away and is then filled in `fill/`.
 
 use super::{
     key::{Key, Status},
@@ -23,7 +25,8 @@ macro_rules! table {
 table! {
     /// Where to listen. Nothing before the colon means every address of the machine.
     LISTEN: "listen", Kind::Listen, default = "127.0.0.1:5000";
-    /// The certificate chain of the listener, PEM, leaf first. With it the listener speaks TLS, HTTP/2 included.
+    /// The certificate chain of the listener, PEM, leaf first. With it the listener speaks TLS,
+    /// HTTP/2 included.
     TLS_CERT: "tls.cert", Kind::Path, example = "/etc/elastauth/tls.crt", reload = true;
     /// The private key of the certificate, PEM.
     TLS_KEY: "tls.key", Kind::Path, example = "/etc/elastauth/tls.key", reload = true;
@@ -32,7 +35,8 @@ table! {
     /// Networks from which gateways connect. Identity headers of any other peer are as if absent.
     TRUSTED_PROXIES: "trusted_proxies", Kind::List(&Kind::Network), reload = true,
         default = "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10";
-    /// Keys, one of which a gateway must show in the header `X-Elastauth-Key`. Several at once let them be changed without an outage.
+    /// Keys, one of which a gateway must show in the header `X-Elastauth-Key`. Several at once let
+    /// them be changed without an outage.
     GATEWAY_KEYS: "gateway_keys", Kind::List(&Kind::GatewayKey), example = "[\"${GATEWAY_KEY}\"]", reload = true;
 
     /// Who vouches for users: one provider, or a list that is asked in its order.
@@ -45,16 +49,20 @@ table! {
     AUTHELIA_EMAIL: "authelia.header_email", Kind::Header, default = "Remote-Email", old = &["headers_email", "headers.email"];
     /// The header that carries the full name.
     AUTHELIA_NAME: "authelia.header_name", Kind::Header, default = "Remote-Name", old = &["headers_name", "headers.name"];
-    /// Refuse a request that has no groups header. Present and empty is fine. Always so with `default_roles_apply: unmapped`.
+    /// Refuse a request that has no groups header. Present and empty is fine. Always so with
+    /// `default_roles_apply: unmapped`.
     AUTHELIA_GROUPS_REQUIRED: "authelia.groups_required", Kind::Bool, default = "false";
 
     /// Roles for every user, beside those of the mappings.
     DEFAULT_ROLES: "default_roles", Kind::List(&Kind::Role), example = "[viewer]", reload = true;
-    /// Whether the default roles go to every user (`always`) or only to those whom no mapping matches (`unmapped`, as the Go program did).
+    /// Whether the default roles go to every user (`always`) or only to those whom no mapping
+    /// matches (`unmapped`, as the Go program did).
     DEFAULT_ROLES_APPLY: "default_roles_apply", Kind::OneOf(&[yes("always"), yes("unmapped")]), default = "always";
-    /// Which group gives which roles. ASCII case does not count, `*` stands for any text. In the environment one variable a group.
+    /// Which group gives which roles. ASCII case does not count, `*` stands for any text. In the
+    /// environment one variable a group.
     GROUP_MAPPINGS: "group_mappings", Kind::Mappings, example = "\n  search-readers: [viewer]\n  search-editors: [editor]", reload = true;
-    /// Only users with one of these groups may enter, `*` standing for any text. Leave it out to let every group in.
+    /// Only users with one of these groups may enter, `*` standing for any text. Leave it out to
+    /// let every group in.
     ALLOWED_GROUPS: "allowed_groups", Kind::List(&Kind::Group), example = "[\"search-*\"]", reload = true;
     /// Whether `group_whitelist` counts.
     ENABLE_GROUP_WHITELIST: "enable_group_whitelist", Kind::Bool, status = Status::Old("allowed_groups"), reload = true;
@@ -70,11 +78,13 @@ table! {
     ES_PASSWORD: "elasticsearch.password", Kind::Secret, example = "\"${ELASTICSEARCH_PASSWORD}\"", old = &["elasticsearch_password"], reload = true;
     /// An API key in its encoded form, in the place of user name and password.
     ES_API_KEY: "elasticsearch.api_key", Kind::Secret, example = "\"${ELASTICSEARCH_API_KEY}\"", reload = true;
-    /// A name for the cluster. It is part of every derived password: two clusters that share a `secret_key` need two names.
+    /// A name for the cluster. It is part of every derived password: two clusters that share a
+    /// `secret_key` need two names.
     ES_CLUSTER_NAME: "elasticsearch.cluster_name", Kind::Text, default = "default";
     /// Answer with a login and write nothing. For trying things out.
     ES_DRY_RUN: "elasticsearch.dry_run", Kind::Bool, default = "false", old = &["elasticsearch_dry_run"];
-    /// Only a check: `true` wants every host to be `https`. Whether TLS is spoken follows from the host's URL.
+    /// Only a check: `true` wants every host to be `https`. Whether TLS is spoken follows from the
+    /// host's URL.
     ES_TLS_ENABLED: "elasticsearch.tls.enabled", Kind::Bool, default = "false";
     /// A PEM file of CAs that are believed in the place of the system's.
     ES_TLS_CA: "elasticsearch.tls.ca_cert", Kind::Path, example = "/etc/elastauth/elasticsearch-ca.pem", reload = true;
@@ -82,18 +92,22 @@ table! {
     ES_TLS_CERT: "elasticsearch.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt", reload = true;
     /// The private key of the client certificate, PEM.
     ES_TLS_KEY: "elasticsearch.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key", reload = true;
-    /// Believe any certificate. Whoever stands on the way then learns the service account's password.
+    /// Believe any certificate. Whoever stands on the way then learns the service account's
+    /// password.
     ES_TLS_SKIP: "elasticsearch.tls.insecure_skip_verify", Kind::Bool, default = "false", old = &["insecure_skip_verify"];
 
-    /// The key from which every credential is derived; the same on every replica. Without one, a key is made at each start.
+    /// The key from which every credential is derived; the same on every replica. Without one, a
+    /// key is made at each start.
     SECRET_KEY: "secret_key", Kind::SecretKey, example = "\"${SECRET_KEY}\"";
     /// The key before the present one, while it is being changed.
     SECRET_KEY_PREVIOUS: "secret_key_previous", Kind::SecretKey, example = "\"${SECRET_KEY_PREVIOUS}\"";
-    /// From when on users move from the previous key to the present one, each at the next change of the password. A moment by which every replica knows both keys.
+    /// From when on users move from the previous key to the present one, each at the next change of
+    /// the password. A moment by which every replica knows both keys.
     SECRET_KEY_SINCE: "secret_key_since", Kind::Moment, example = "2027-01-31T12:00:00Z";
     /// How long a user's password lives; 0 means for ever.
     ROTATION: "credentials.rotation", Kind::Duration(0, 365 * DAY), default = "24h";
-    /// How long nobody is answered at the boundary of two passwords. More than the replicas' clocks differ.
+    /// How long nobody is answered at the boundary of two passwords. More than the replicas' clocks
+    /// differ.
     GRACE: "credentials.grace", Kind::Duration(0, 1_500), default = "500ms";
     /// The time of day into which the boundaries fall, as `02:00-05:00`.
     ROTATION_WINDOW: "credentials.rotation_window", Kind::Text, example = "02:00-05:00";
@@ -101,23 +115,30 @@ table! {
     ROTATION_TIME_ZONE: "credentials.rotation_time_zone", Kind::Text, default = "UTC";
     /// Send passwords as a cheap hash where the cluster takes it (`auto`), or in clear (`off`).
     HASH: "credentials.hash", Kind::OneOf(&[yes("auto"), yes("off")]), default = "auto";
-    /// Which existing users may be taken over: none, those of the Go program, or any that is not reserved; the last also takes over users that were written for another provider's user, or another
-    /// subject, of that name.
+    /// Which existing users may be taken over: none, those of the Go program, or any that is not
+    /// reserved; the last also takes over users that were written for another provider's user, or
+    /// another subject, of that name.
     ADOPT: "users.adopt", Kind::OneOf(&[yes("never"), yes("elastauth-go"), yes("any")]), default = "elastauth-go";
     /// How often one user may be written in a minute before his requests are refused.
     WRITES_PER_MINUTE: "users.writes_per_minute", Kind::Number(1, 1_000), default = "10";
-    /// How many users whom the cluster does not have one replica makes in a minute. Beyond it strangers get 503; who is known is not touched by it.
+    /// How many users whom the cluster does not have one replica makes in a minute. Beyond it
+    /// strangers get 503; who is known is not touched by it.
     NEW_PER_MINUTE: "users.new_per_minute", Kind::Number(1, 1_000_000), default = "1000";
-    /// How many users one replica writes at the same time; a quarter of the places are for those whom it knows. Each write is a change of the cluster's security index, which a small cluster makes one by one.
+    /// How many users one replica writes at the same time; a quarter of the places are for those
+    /// whom it knows. Each write is a change of the cluster's security index, which a small cluster
+    /// makes one by one.
     WRITES_AT_ONCE: "users.writes_at_once", Kind::Number(1, 64), default = "16";
 
-    /// Accepted from older files. Nothing depends on it: what is used is checked after `cache.expiration` all the same.
+    /// Accepted from older files. Nothing depends on it: what is used is checked after
+    /// `cache.expiration` all the same.
     EXTEND_CACHE: "extend_cache", Kind::Bool, default = "false";
     /// Where it is remembered which users stand in the cluster.
     CACHE_TYPE: "cache.type", Kind::OneOf(&[yes("memory"), yes("redis"), yes("file")]), default = "memory", old = &["cache_type"];
-    /// How long that is believed at most without asking the cluster again. Each user has a moment of his own in that time, so that checks spread.
+    /// How long that is believed at most without asking the cluster again. Each user has a moment
+    /// of his own in that time, so that checks spread.
     CACHE_EXPIRATION: "cache.expiration", Kind::Duration(100, 31 * DAY), default = "1h", old = &["cache_expire"];
-    /// How many users are remembered in memory. The default holds a million with room to spare; memory is taken as they come.
+    /// How many users are remembered in memory. The default holds a million with room to spare;
+    /// memory is taken as they come.
     CACHE_CAPACITY: "cache.capacity", Kind::Number(1, 100_000_000), default = "1200000";
     /// Host and port of Redis.
     REDIS_HOST: "cache.redis_host", Kind::Text, default = "localhost:6379", old = &["redis_host"];
@@ -129,7 +150,8 @@ table! {
     REDIS_PASSWORD: "cache.redis_password", Kind::Secret, example = "\"${REDIS_PASSWORD}\"", reload = true;
     /// The folder of the file cache.
     CACHE_PATH: "cache.path", Kind::Path, default = "/tmp/elastauth-cache", old = &["cache_path"];
-    /// Redis by URL, in the place of `cache.redis_host`: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database where they are needed.
+    /// Redis by URL, in the place of `cache.redis_host`: `redis://`, `rediss://` (TLS) or
+    /// `unix://`, with user, password and database where they are needed.
     REDIS_URL: "redis.url", Kind::Secret, example = "\"rediss://redis:6379\"";
     /// Redis Sentinels, each `host:port` or a URL. They name the server that is used.
     REDIS_SENTINEL: "redis.sentinel", Kind::List(&Kind::Secret), example = "[\"sentinel-0:26379\", \"sentinel-1:26379\"]";
@@ -137,7 +159,8 @@ table! {
     REDIS_SENTINEL_MASTER: "redis.sentinel_master", Kind::Text, example = "mymaster";
     /// Some nodes of a Redis cluster, each `host:port` or a URL. They name the others.
     REDIS_CLUSTER: "redis.cluster", Kind::List(&Kind::Secret), example = "[\"redis-0:6379\", \"redis-1:6379\"]";
-    /// A PEM file of CAs that are believed in the place of the system's, where the address is `rediss://`.
+    /// A PEM file of CAs that are believed in the place of the system's, where the address is
+    /// `rediss://`.
     REDIS_TLS_CA: "redis.tls.ca_cert", Kind::Path, example = "/etc/elastauth/redis-ca.pem", reload = true;
     /// A client certificate for Redis, PEM.
     REDIS_TLS_CERT: "redis.tls.client_cert", Kind::Path, example = "/etc/elastauth/redis-client.crt", reload = true;
@@ -150,20 +173,25 @@ table! {
     LOG_FORMAT: "log_format", Kind::OneOf(&[yes("text"), yes("json"), yes("ecs")]), default = "text";
     /// Where the audit lines go: a file, or `stdout`.
     AUDIT_PATH: "audit.path", Kind::Path, example = "/var/log/elastauth/audit.jsonl";
-    /// Which logins the audit stream has: those for which the cluster was asked or told something, or every single one.
+    /// Which logins the audit stream has: those for which the cluster was asked or told something,
+    /// or every single one.
     AUDIT_GRANTS: "audit.grants", Kind::OneOf(&[yes("changes"), yes("all")]), default = "changes";
     /// Show numbers for Prometheus at `/elastauth/metrics`.
     ENABLE_METRICS: "enable_metrics", Kind::Bool, default = "false";
     /// Send traces, as the standard `OTEL_*` variables say: docs/TRACING.md has those that count.
     ENABLE_OTEL: "enableOtel", Kind::Bool, default = "false", variables = &["ELASTAUTH_ENABLE_OTEL"];
-    /// A listener of its own for the pages of operators: numbers, configuration, descriptions, health. Whoever reaches it sees them; the main listener then shows none but health.
+    /// A listener of its own for the pages of operators: numbers, configuration, descriptions,
+    /// health. Whoever reaches it sees them; the main listener then shows none but health.
     ADMIN_LISTEN: "admin.listen", Kind::Listen, example = "127.0.0.1:5001";
 
-    /// What the provider is called: in the log, and in the metadata of the users that are written for it. Another name makes it another provider to the users that stand in the cluster.
+    /// What the provider is called: in the log, and in the metadata of the users that are written
+    /// for it. Another name makes it another provider to the users that stand in the cluster.
     OIDC_NAME: "oidc.name", Kind::Text, default = "oidc";
-    /// The issuer of the tokens, exactly as it names itself in `iss`. The rest is discovered from it.
+    /// The issuer of the tokens, exactly as it names itself in `iss`. The rest is discovered from
+    /// it.
     OIDC_ISSUER: "oidc.issuer", Kind::Text, example = "https://sso.example.org/realms/main";
-    /// Our name at the issuer. A token must be issued for it, unless `oidc.audiences` says otherwise.
+    /// Our name at the issuer. A token must be issued for it, unless `oidc.audiences` says
+    /// otherwise.
     OIDC_CLIENT_ID: "oidc.client_id", Kind::Text, example = "elastauth";
     /// Our secret at the issuer. Only introspection shows it.
     OIDC_CLIENT_SECRET: "oidc.client_secret", Kind::Secret, example = "\"${OIDC_CLIENT_SECRET}\"", reload = true;
@@ -179,23 +207,27 @@ table! {
     OIDC_JWKS_URI: "oidc.jwks_uri", Kind::Text, example = "https://sso.example.org/keys";
     /// What is asked for at a sign-in. Accepted from older files; elastauth only checks tokens.
     OIDC_SCOPES: "oidc.scopes", Kind::List(&Kind::Text), default = "openid,profile,email,groups";
-    /// How we show the issuer that we are this client: `none` shows the client id alone, and a client certificate where one is set.
+    /// How we show the issuer that we are this client: `none` shows the client id alone, and a
+    /// client certificate where one is set.
     OIDC_CLIENT_AUTH_METHOD: "oidc.client_auth_method",
         Kind::OneOf(&[yes("client_secret_basic"), yes("client_secret_post"), yes("private_key_jwt"), yes("none")]), default = "client_secret_basic";
     /// The private key for `private_key_jwt`: PEM, RSA, P-256, P-384 or Ed25519.
     OIDC_PRIVATE_KEY: "oidc.private_key", Kind::Secret, example = "\"${OIDC_PRIVATE_KEY}\"", reload = true;
     /// What the issuer calls that key (`kid`).
     OIDC_PRIVATE_KEY_ID: "oidc.private_key_id", Kind::Text, example = "elastauth-1";
-    /// How a token is checked: by its signature (`jwks`), by asking the issuer (`userinfo`, `introspection`), or signed tokens by their signature and all others by asking (`both`).
+    /// How a token is checked: by its signature (`jwks`), by asking the issuer (`userinfo`,
+    /// `introspection`), or signed tokens by their signature and all others by asking (`both`).
     OIDC_TOKEN_VALIDATION: "oidc.token_validation",
         Kind::OneOf(&[yes("jwks"), yes("userinfo"), yes("introspection"), yes("both")]), default = "jwks";
     /// Use PKCE at a sign-in. Accepted from older files; elastauth only checks tokens.
     OIDC_USE_PKCE: "oidc.use_pkce", Kind::Bool, default = "true";
     /// Audiences, one of which a token must have; the client id where absent.
     OIDC_AUDIENCES: "oidc.audiences", Kind::List(&Kind::Text), example = "[elastauth]";
-    /// To whom a token may be issued (`azp`); `*` is anybody. Left out: to the client itself or one of the audiences.
+    /// To whom a token may be issued (`azp`); `*` is anybody. Left out: to the client itself or one
+    /// of the audiences.
     OIDC_AUTHORIZED_PARTIES: "oidc.authorized_parties", Kind::List(&Kind::Text), example = "[kibana-login]";
-    /// Where ID tokens are taken: in the cookie that is there for them, nowhere, or wherever an access token is.
+    /// Where ID tokens are taken: in the cookie that is there for them, nowhere, or wherever an
+    /// access token is.
     OIDC_ID_TOKENS: "oidc.id_tokens", Kind::OneOf(&[yes("in_cookie"), yes("never"), yes("anywhere")]), default = "in_cookie";
     /// The cookie that may hold an access token. Empty: none.
     OIDC_ACCESS_COOKIE: "oidc.access_token_cookie", Kind::Text, default = "access_token";
@@ -203,7 +235,8 @@ table! {
     OIDC_ID_COOKIE: "oidc.id_token_cookie", Kind::Text, default = "id_token";
     /// Take only access tokens that say so in their header (`at+jwt`, RFC 9068).
     OIDC_REQUIRE_AT_JWT: "oidc.require_at_jwt", Kind::Bool, default = "false";
-    /// Signature algorithms that are taken. The first RSA one also counts for RSA keys that name none.
+    /// Signature algorithms that are taken. The first RSA one also counts for RSA keys that name
+    /// none.
     OIDC_ALGORITHMS: "oidc.algorithms", Kind::List(&Kind::OneOf(&[
         yes("RS256"), yes("RS384"), yes("RS512"), yes("PS256"), yes("PS384"), yes("PS512"), yes("ES256"), yes("ES384"), yes("ES512"), yes("EdDSA"),
     ])), default = "RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA";
@@ -215,7 +248,8 @@ table! {
     OIDC_USERNAME_PREFIX: "oidc.username_prefix", Kind::Text, example = "\"sso-\"";
     /// Stands before every group of this provider.
     OIDC_GROUP_PREFIX: "oidc.group_prefix", Kind::Text, example = "\"sso:\"";
-    /// The claim with the user name: a name, a path (`a.b`), a JSON pointer (`/a/b`) or a quoted name.
+    /// The claim with the user name: a name, a path (`a.b`), a JSON pointer (`/a/b`) or a quoted
+    /// name.
     OIDC_CLAIM_USERNAME: "oidc.claim_mappings.username", Kind::Text, default = "preferred_username";
     /// The claim with the mail address.
     OIDC_CLAIM_EMAIL: "oidc.claim_mappings.email", Kind::Text, default = "email";
@@ -233,9 +267,12 @@ table! {
     OIDC_TLS_CERT: "oidc.tls.client_cert", Kind::Path, example = "/etc/elastauth/client.crt", reload = true;
     /// The private key of the client certificate, PEM.
     OIDC_TLS_KEY: "oidc.tls.client_key", Kind::Path, example = "/etc/elastauth/client.key", reload = true;
-    /// Several providers in the place of one: each a section with a `name` and the keys that stand below `oidc` for a single one, the two cookies excepted. A token's `iss` chooses the provider. A section
-    /// may have `default_roles`, `default_roles_apply`, `group_mappings` and `allowed_groups` of its own; with one of these, none of the general ones counts for its users.
-    /// While it runs, a section takes what these keys take by themselves; any other change of the list waits for the next start.
+    /// Several providers in the place of one: each a section with a `name` and the keys that stand
+    /// below `oidc` for a single one, the two cookies excepted. A token's `iss` chooses the
+    /// provider. A section may have `default_roles`, `default_roles_apply`, `group_mappings` and
+    /// `allowed_groups` of its own; with one of these, none of the general ones counts for its
+    /// users. While it runs, a section takes what these keys take by themselves; any other change
+    /// of the list waits for the next start.
     OIDC_PROVIDERS: "oidc.providers", Kind::Sections,
         example = "[{name: staff, issuer: \"https://sso.example.org/realms/main\", client_id: elastauth}]", reload = true;
 

@@ -25,11 +25,22 @@ fn faults(file: &str) -> Vec<String> {
 }
 
 fn told(checked: &Checked) -> Vec<String> {
-    checked.outcome.as_ref().err().into_iter().flatten().map(ToString::to_string).collect()
+    checked
+        .outcome
+        .as_ref()
+        .err()
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn warnings(file: &str, environment: &[(&str, &str)]) -> Vec<String> {
-    check(&sources(file, environment)).warnings.iter().map(ToString::to_string).collect()
+    check(&sources(file, environment))
+        .warnings
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 fn good(file: &str, environment: &[(&str, &str)]) -> Config {
@@ -48,14 +59,34 @@ fn the_least_that_works_has_the_documented_defaults() {
     let config = good(LEAST, &[]);
     assert_eq!(config.server.listen, "127.0.0.1:5000".parse().unwrap());
     assert!(config.server.tls.is_none());
-    assert!(config.trust.proxies.contains(&"fe80::/10".parse().unwrap()) && config.trust.proxies.len() == 7);
-    assert_eq!((config.broker.rotation, config.broker.grace), (Duration::from_hours(24), Duration::from_millis(500)));
-    assert_eq!((config.broker.expiration, config.broker.writes_per_minute), (Duration::from_hours(1), 10));
-    assert_eq!((config.broker.cluster_name.as_str(), config.broker.service_account.as_deref()), ("default", Some("elastauth")));
+    assert!(
+        config.trust.proxies.contains(&"fe80::/10".parse().unwrap())
+            && config.trust.proxies.len() == 7
+    );
+    assert_eq!(
+        (config.broker.rotation, config.broker.grace),
+        (Duration::from_hours(24), Duration::from_millis(500))
+    );
+    assert_eq!(
+        (config.broker.expiration, config.broker.writes_per_minute),
+        (Duration::from_hours(1), 10)
+    );
+    assert_eq!(
+        (
+            config.broker.cluster_name.as_str(),
+            config.broker.service_account.as_deref()
+        ),
+        ("default", Some("elastauth"))
+    );
     assert_eq!(config.ledger.capacity, 1_200_000);
     assert!(config.roles.allowed_groups.is_none());
-    let [ProviderConfig::Headers(headers)] = config.identity.providers.as_slice() else { panic!("one provider") };
-    assert_eq!((headers.user.as_str(), headers.groups_required), ("remote-user", false));
+    let [ProviderConfig::Headers(headers)] = config.identity.providers.as_slice() else {
+        panic!("one provider")
+    };
+    assert_eq!(
+        (headers.user.as_str(), headers.groups_required),
+        ("remote-user", false)
+    );
     assert_eq!(warnings(LEAST, &[]), Vec::<String>::new());
 }
 
@@ -64,14 +95,21 @@ fn every_default_is_a_value_of_its_kind() {
     let mut findings = Findings::default();
     for key in table::ALL.iter().filter(|key| !key.default.is_empty()) {
         let raw = raw::Raw::text(key.default, Place::Default);
-        assert!(key.kind.read(key.path, &raw, &mut findings).is_some(), "{}", key.path);
+        assert!(
+            key.kind.read(key.path, &raw, &mut findings).is_some(),
+            "{}",
+            key.path
+        );
     }
 }
 
 #[test]
 fn no_two_keys_have_one_name() {
-    let mut names: Vec<String> =
-        table::ALL.iter().flat_map(|key| [key.path].into_iter().chain(key.old.iter().copied())).map(str::to_lowercase).collect();
+    let mut names: Vec<String> = table::ALL
+        .iter()
+        .flat_map(|key| [key.path].into_iter().chain(key.old.iter().copied()))
+        .map(str::to_lowercase)
+        .collect();
     names.sort();
     let count = names.len();
     names.dedup();
@@ -101,7 +139,10 @@ default_roles_apply: yes
     let told = faults(file);
     let expected = [
         ("1:1", "did you mean `default_roles`?"),
-        ("2:9", "`listen` holds a text; it must be an address and a port"),
+        (
+            "2:9",
+            "`listen` holds a text; it must be an address and a port",
+        ),
         ("3:1", "did you mean `elasticsearch.hosts`?"),
         ("5:11", "keys of their own"),
         ("5:29", "begin with `http://` or `https://`"),
@@ -109,15 +150,25 @@ default_roles_apply: yes
         ("9:5", "host bits"),
         ("11:3", "maps a group to no role"),
         ("12:7", "`group_mappings` holds an empty text"),
-        ("13:21", "`cache.expiration` holds a number; it must be a duration"),
+        (
+            "13:21",
+            "`cache.expiration` holds a number; it must be a duration",
+        ),
         ("14:12", "did you mean `warn`?"),
         ("16:22", "must be `always` or `unmapped`"),
         ("configuration", "`elasticsearch.api_key`"),
     ];
     assert_eq!(told.len(), expected.len(), "{told:#?}");
     for (fault, (place, words)) in told.iter().zip(expected) {
-        let place = if place == "configuration" { format!("{place}: ") } else { format!("config.yml:{place}: ") };
-        assert!(fault.starts_with(&place) && fault.contains(words), "{fault} | {place} {words}");
+        let place = if place == "configuration" {
+            format!("{place}: ")
+        } else {
+            format!("config.yml:{place}: ")
+        };
+        assert!(
+            fault.starts_with(&place) && fault.contains(words),
+            "{fault} | {place} {words}"
+        );
     }
 }
 
@@ -126,7 +177,11 @@ fn contradictions_are_faults() {
     for (more, place, words) in [
         ("allowed_groups: []\n", "4:17", "nobody could enter"),
         ("allowed_groups:\n", "4:15", "nobody could enter"),
-        ("enable_group_whitelist: true\n", "4:25", "nobody could enter"),
+        (
+            "enable_group_whitelist: true\n",
+            "4:25",
+            "nobody could enter",
+        ),
         ("tls: {cert: /a}\n", "4:13", "needs `tls.key`"),
         ("tls: {client_ca: /a}\n", "4:18", "needs `tls.cert`"),
         ("trusted_proxies: []\n", "4:18", "nobody could ask"),
@@ -136,7 +191,11 @@ fn contradictions_are_faults() {
         ("auth_provider: [authelia, authelia]\n", "4:16", "twice"),
         ("auth_provider: oidc\n", "4:16", "needs `oidc.issuer`"),
         ("auth_provider: oidc\n", "4:16", "needs `oidc.client_id`"),
-        ("auth_provider: oidc\noidc: {issuer: \"http://a.example\", client_id: a}\n", "5:16", "`oidc.issuer`: "),
+        (
+            "auth_provider: oidc\noidc: {issuer: \"http://a.example\", client_id: a}\n",
+            "5:16",
+            "`oidc.issuer`: ",
+        ),
         (
             "auth_provider: oidc\noidc: {issuer: \"https://a\", client_id: a, token_validation: introspection}\n",
             "5:61",
@@ -147,51 +206,143 @@ fn contradictions_are_faults() {
             "5:68",
             "`oidc.claim_mappings.groups`",
         ),
-        ("authelia: {header_email: remote-user}\n", "4:26", "the same header"),
-        ("authelia: {header_email: Authorization}\n", "4:26", "meaning of its own"),
-        ("default_roles_apply: unmapped\nauthelia: {groups_required: false}\n", "5:29", "make"),
+        (
+            "authelia: {header_email: remote-user}\n",
+            "4:26",
+            "the same header",
+        ),
+        (
+            "authelia: {header_email: Authorization}\n",
+            "4:26",
+            "meaning of its own",
+        ),
+        (
+            "default_roles_apply: unmapped\nauthelia: {groups_required: false}\n",
+            "5:29",
+            "make",
+        ),
         ("credentials: {rotation: 900ms}\n", "4:25", "twice"),
         ("credentials: {grace: 2s}\n", "4:22", "from 0 to 1500ms"),
         ("users: {writes_per_minute: 0}\n", "4:28", "from 1 to 1000"),
         ("extend_cache: yes\n", "4:15", "`true` or `false`"),
-        ("elasticsearch.api_key: k\n", "3:", "stands beside `elasticsearch.api_key`"),
-        ("elasticsearch.tls: {client_cert: /a}\n", "4:34", "needs `elasticsearch.tls.client_key`"),
-        ("elasticsearch.tls: {insecure_skip_verify: true, ca_cert: /a}\n", "4:58", "means nothing"),
+        (
+            "elasticsearch.api_key: k\n",
+            "3:",
+            "stands beside `elasticsearch.api_key`",
+        ),
+        (
+            "elasticsearch.tls: {client_cert: /a}\n",
+            "4:34",
+            "needs `elasticsearch.tls.client_key`",
+        ),
+        (
+            "elasticsearch.tls: {insecure_skip_verify: true, ca_cert: /a}\n",
+            "4:58",
+            "means nothing",
+        ),
     ] {
         let told = faults(&least_and(more));
         let place = format!("config.yml:{place}");
-        assert!(told.iter().any(|fault| fault.starts_with(&place) && fault.contains(words)), "{more}: {told:#?}");
+        assert!(
+            told.iter()
+                .any(|fault| fault.starts_with(&place) && fault.contains(words)),
+            "{more}: {told:#?}"
+        );
     }
     let plain = LEAST.replace("https", "http");
-    assert!(faults(&format!("{plain}elasticsearch.tls: {{enabled: true}}\n")).iter().any(|fault| fault.contains("write `https`")));
-    assert!(faults(&format!("{plain}elasticsearch.tls: {{ca_cert: /a}}\n")).iter().any(|fault| fault.contains("every host is `http`")));
+    assert!(
+        faults(&format!("{plain}elasticsearch.tls: {{enabled: true}}\n"))
+            .iter()
+            .any(|fault| fault.contains("write `https`"))
+    );
+    assert!(
+        faults(&format!("{plain}elasticsearch.tls: {{ca_cert: /a}}\n"))
+            .iter()
+            .any(|fault| fault.contains("every host is `http`"))
+    );
     let keyless = LEAST.replace("secret_key", "#");
-    assert!(faults(&format!("{keyless}cache: {{type: redis}}\n")).iter().any(|fault| fault.contains("needs `secret_key`")));
+    assert!(
+        faults(&format!("{keyless}cache: {{type: redis}}\n"))
+            .iter()
+            .any(|fault| fault.contains("needs `secret_key`"))
+    );
     for sample in ["0123456789abcdef".repeat(4), "0".repeat(64)] {
-        assert!(faults(&LEAST.replace(KEY, &format!("\"{sample}\""))).iter().any(|fault| fault.contains("published sample")));
+        assert!(
+            faults(&LEAST.replace(KEY, &format!("\"{sample}\"")))
+                .iter()
+                .any(|fault| fault.contains("published sample"))
+        );
     }
 }
 
 #[test]
 fn what_is_legal_and_weak_is_a_warning() {
     for (file, place, words) in [
-        (LEAST.replace("https://es", "http://es"), "config.yml:3:24", "in clear"),
-        (LEAST.replace("secret_key", "#"), "configuration", "every restart writes all users anew"),
-        (least_and("listen: :5000\n"), "default", "every private network"),
-        (least_and("trusted_proxies: [0.0.0.0/0]\n"), "config.yml:4:18", "believes every address"),
-        (least_and("group_mappings: {\"*-admins\": [superuser]}\n"), "config.yml:4:18", "wildcard"),
-        (LEAST.replace("viewer", "superuser"), "config.yml:1:16", "every user a superuser"),
-        (least_and("elasticsearch.tls: {insecure_skip_verify: true}\n"), "config.yml:4:43", "whoever stands on the way"),
-        (least_and("extend_cache: true\n"), "config.yml:4:15", "has no effect"),
-        (least_and("elasticsearch_dry_run: true\n"), "config.yml:4:1", "`elasticsearch.dry_run` now"),
-        (LEAST.replace("default_roles", "#"), "configuration", "every request will be refused"),
+        (
+            LEAST.replace("https://es", "http://es"),
+            "config.yml:3:24",
+            "in clear",
+        ),
+        (
+            LEAST.replace("secret_key", "#"),
+            "configuration",
+            "every restart writes all users anew",
+        ),
+        (
+            least_and("listen: :5000\n"),
+            "default",
+            "every private network",
+        ),
+        (
+            least_and("trusted_proxies: [0.0.0.0/0]\n"),
+            "config.yml:4:18",
+            "believes every address",
+        ),
+        (
+            least_and("group_mappings: {\"*-admins\": [superuser]}\n"),
+            "config.yml:4:18",
+            "wildcard",
+        ),
+        (
+            LEAST.replace("viewer", "superuser"),
+            "config.yml:1:16",
+            "every user a superuser",
+        ),
+        (
+            least_and("elasticsearch.tls: {insecure_skip_verify: true}\n"),
+            "config.yml:4:43",
+            "whoever stands on the way",
+        ),
+        (
+            least_and("extend_cache: true\n"),
+            "config.yml:4:15",
+            "has no effect",
+        ),
+        (
+            least_and("elasticsearch_dry_run: true\n"),
+            "config.yml:4:1",
+            "`elasticsearch.dry_run` now",
+        ),
+        (
+            LEAST.replace("default_roles", "#"),
+            "configuration",
+            "every request will be refused",
+        ),
     ] {
         let told = warnings(&file, &[]);
-        assert!(told.iter().any(|warning| warning.starts_with(place) && warning.contains(words)), "{file}: {told:#?}");
+        assert!(
+            told.iter()
+                .any(|warning| warning.starts_with(place) && warning.contains(words)),
+            "{file}: {told:#?}"
+        );
         assert_eq!(faults(&file), Vec::<String>::new());
     }
     let loopback = LEAST.replace("https://es", "http://127.0.0.1");
-    assert_eq!(warnings(&loopback, &[]), Vec::<String>::new(), "in clear, but nowhere to be heard");
+    assert_eq!(
+        warnings(&loopback, &[]),
+        Vec::<String>::new(),
+        "in clear, but nowhere to be heard"
+    );
 }
 
 #[test]
@@ -199,13 +350,30 @@ fn flags_come_before_variables_before_dot_env_before_the_file() {
     let file = least_and("listen: 127.0.0.1:1\n");
     let listen = |sources: &Sources| check(sources).outcome.unwrap().server.listen.port();
     let all = Sources {
-        flags: Flags { listen: Some("127.0.0.1:4".to_owned()), ..Flags::default() },
-        ..sources(&file, &[("ELASTAUTH_LISTEN", "127.0.0.1:3")]).with_dot_env("ELASTAUTH_LISTEN=127.0.0.1:2")
+        flags: Flags {
+            listen: Some("127.0.0.1:4".to_owned()),
+            ..Flags::default()
+        },
+        ..sources(&file, &[("ELASTAUTH_LISTEN", "127.0.0.1:3")])
+            .with_dot_env("ELASTAUTH_LISTEN=127.0.0.1:2")
     };
     assert_eq!(listen(&all), 4);
-    assert_eq!(listen(&Sources { flags: Flags::default(), ..all.clone() }), 3);
-    assert_eq!(listen(&sources(&file, &[]).with_dot_env("export ELASTAUTH_LISTEN='127.0.0.1:2'")), 2);
-    assert_eq!(listen(&sources(&file, &[("ELASTAUTH_LISTEN", "")])), 1, "an empty variable is none");
+    assert_eq!(
+        listen(&Sources {
+            flags: Flags::default(),
+            ..all.clone()
+        }),
+        3
+    );
+    assert_eq!(
+        listen(&sources(&file, &[]).with_dot_env("export ELASTAUTH_LISTEN='127.0.0.1:2'")),
+        2
+    );
+    assert_eq!(
+        listen(&sources(&file, &[("ELASTAUTH_LISTEN", "")])),
+        1,
+        "an empty variable is none"
+    );
     assert_eq!(listen(&sources(LEAST, &[])), 5000);
 }
 
@@ -222,14 +390,34 @@ fn the_forms_of_the_environment_are_understood() {
             ("ELASTAUTH_ENABLE_OTEL", "false"),
         ],
     );
-    assert_eq!(config.cluster.hosts, ["https://one:9200", "https://two:9200"]);
-    assert_eq!(config.roles.default_roles.iter().map(crate::model::Role::as_str).collect::<Vec<_>>(), ["viewer", "reader"]);
-    let mut mappings: Vec<_> = config.roles.group_mappings.iter().map(|(group, roles)| (Group::as_str(group), roles.len())).collect();
+    assert_eq!(
+        config.cluster.hosts,
+        ["https://one:9200", "https://two:9200"]
+    );
+    assert_eq!(
+        config
+            .roles
+            .default_roles
+            .iter()
+            .map(crate::model::Role::as_str)
+            .collect::<Vec<_>>(),
+        ["viewer", "reader"]
+    );
+    let mut mappings: Vec<_> = config
+        .roles
+        .group_mappings
+        .iter()
+        .map(|(group, roles)| (Group::as_str(group), roles.len()))
+        .collect();
     mappings.sort_unstable();
     assert_eq!(mappings, [("dev", 2), ("ops", 1), ("team_a", 1)]);
     let on = good(LEAST, &[("ELASTAUTH_ENABLEOTEL", "true")]).traces;
     assert!(matches!(on, telemetry::traces::Config::Otlp(_)), "{on:?}");
-    assert!(told(&check(&sources(LEAST, &[("ELASTAUTH_LISTEN", "x")]))).iter().any(|fault| fault.starts_with("ELASTAUTH_LISTEN: ")));
+    assert!(
+        told(&check(&sources(LEAST, &[("ELASTAUTH_LISTEN", "x")])))
+            .iter()
+            .any(|fault| fault.starts_with("ELASTAUTH_LISTEN: "))
+    );
 }
 
 #[test]
@@ -247,11 +435,23 @@ fn an_unknown_variable_is_a_warning_and_a_service_link_is_nothing() {
         ("OTHER", "x"),
     ];
     assert_eq!(warnings(LEAST, &links), Vec::<String>::new());
-    let told = warnings(LEAST, &[("ELASTAUTH_HTTP_PORT", "80"), ("ELASTAUTH_LISTN", "x")]);
+    let told = warnings(
+        LEAST,
+        &[("ELASTAUTH_HTTP_PORT", "80"), ("ELASTAUTH_LISTN", "x")],
+    );
     assert_eq!(told.len(), 2, "{told:#?}");
-    assert!(told.iter().any(|warning| warning.starts_with("ELASTAUTH_LISTN: ") && warning.ends_with("did you mean `ELASTAUTH_LISTEN`?")));
+    assert!(
+        told.iter()
+            .any(|warning| warning.starts_with("ELASTAUTH_LISTN: ")
+                && warning.ends_with("did you mean `ELASTAUTH_LISTEN`?"))
+    );
     // Nothing is near to it but the beginning that all names have.
-    assert!(told.iter().any(|warning| warning.starts_with("ELASTAUTH_HTTP_PORT: ") && !warning.contains("did you mean")), "{told:#?}");
+    assert!(
+        told.iter()
+            .any(|warning| warning.starts_with("ELASTAUTH_HTTP_PORT: ")
+                && !warning.contains("did you mean")),
+        "{told:#?}"
+    );
 }
 
 #[test]
@@ -264,39 +464,91 @@ fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
     );
     good(&switched_off, &[]);
     let told = warnings(&switched_off, &[]);
-    assert!(told.len() == 4 && told.iter().all(|warning| warning.contains("has no effect without `proxy.enabled: true`")), "{told:#?}");
+    assert!(
+        told.len() == 4
+            && told
+                .iter()
+                .all(|warning| warning.contains("has no effect without `proxy.enabled: true`")),
+        "{told:#?}"
+    );
     let told = faults(&least_and("proxy: {enabled: true}\n"));
-    assert!(told.len() == 1 && told.iter().all(|fault| fault.contains("`proxy.enabled` is not available yet")), "{told:#?}");
+    assert!(
+        told.len() == 1
+            && told
+                .iter()
+                .all(|fault| fault.contains("`proxy.enabled` is not available yet")),
+        "{told:#?}"
+    );
 }
 
 #[test]
 fn what_operators_are_shown_is_the_whole_in_sections_without_a_secret() {
     let config = good(
-        &least_and("enable_metrics: true\nadmin: {listen: \":5001\"}\naudit: {path: stdout}\nlog_format: ecs\n"),
+        &least_and(
+            "enable_metrics: true\nadmin: {listen: \":5001\"}\naudit: {path: stdout}\nlog_format: ecs\n",
+        ),
         &[("ELASTAUTH_DEFAULT_ROLES", "viewer, editor")],
     );
     assert!(config.admin.metrics && config.admin.listen.is_some());
-    assert_eq!((config.audit.target, config.telemetry.format), (audit::Target::Stdout, telemetry::Format::Ecs));
+    assert_eq!(
+        (config.audit.target, config.telemetry.format),
+        (audit::Target::Stdout, telemetry::Format::Ecs)
+    );
     let shown = config.shown;
-    assert_eq!((&shown["mode"], &shown["enable_metrics"], &shown["admin"]["listen"]), (&"auth-only".into(), &true.into(), &":5001".into()));
-    assert_eq!(shown["default_roles"], serde_json::json!(["viewer", "editor"]));
-    assert_eq!((&shown["elasticsearch"]["password"], &shown["cache"]["capacity"]), (&"***".into(), &1_200_000.into()));
-    assert_eq!(shown["provider_config"]["authelia"]["header_username"], "Remote-User");
+    assert_eq!(
+        (
+            &shown["mode"],
+            &shown["enable_metrics"],
+            &shown["admin"]["listen"]
+        ),
+        (&"auth-only".into(), &true.into(), &":5001".into())
+    );
+    assert_eq!(
+        shown["default_roles"],
+        serde_json::json!(["viewer", "editor"])
+    );
+    assert_eq!(
+        (
+            &shown["elasticsearch"]["password"],
+            &shown["cache"]["capacity"]
+        ),
+        (&"***".into(), &1_200_000.into())
+    );
+    assert_eq!(
+        shown["provider_config"]["authelia"]["header_username"],
+        "Remote-User"
+    );
     // As scripts for elastauth 2 expect it.
-    assert_eq!((&shown["auth_provider"], &shown["proxy"]), (&"authelia".into(), &serde_json::json!({"enabled": false})));
-    let two = least_and("auth_provider: [authelia, oidc]\noidc: {issuer: \"https://idp.test\", client_id: a}\n");
-    assert_eq!(good(&two, &[]).shown["auth_provider"], serde_json::json!(["authelia", "oidc"]));
+    assert_eq!(
+        (&shown["auth_provider"], &shown["proxy"]),
+        (&"authelia".into(), &serde_json::json!({"enabled": false}))
+    );
+    let two = least_and(
+        "auth_provider: [authelia, oidc]\noidc: {issuer: \"https://idp.test\", client_id: a}\n",
+    );
+    assert_eq!(
+        good(&two, &[]).shown["auth_provider"],
+        serde_json::json!(["authelia", "oidc"])
+    );
 }
 
 #[test]
 fn odd_files_are_one_clear_fault() {
-    let bomb: String = (1..40)
-        .fold("a0: &a0 [x, x]\n".to_owned(), |text, n| text + &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")));
+    let bomb: String = (1..40).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
+        text + &format!(
+            "a{n}: &a{n} [{}]\n",
+            vec![format!("*a{}", n - 1); 9].join(", ")
+        )
+    });
     let deep = format!("a: {}", "[".repeat(100));
     let deeper = "[".repeat(100_000);
     let large = "#".repeat(5 << 20);
     for (file, place, words) in [
-        ("a: 1\nlisten: x\nlisten: y\n".as_bytes(), "3:1", "stands twice"),
+        (
+            "a: 1\nlisten: x\nlisten: y\n".as_bytes(),
+            "3:1",
+            "stands twice",
+        ),
         (b"listen: \xff", "1:9", "UTF-8"),
         (b"a:\n\t- b\n", "2:", "not YAML"),
         (b"listen: !!str x\n", "1:", "tags"),
@@ -315,32 +567,75 @@ fn odd_files_are_one_clear_fault() {
         (b"a: *a\n", "1:4", ""),
         (b"a: &a [*a]\n", "1:8", "not complete"),
     ] {
-        let told = told(&check(&Sources::given(Flags::default(), &[]).with_file("config.yml", file)));
-        let shown = String::from_utf8_lossy(file).chars().take(60).collect::<String>();
-        assert!(told.iter().any(|fault| fault.starts_with(&format!("config.yml:{place}")) && fault.contains(words)), "{shown}: {told:#?}");
+        let told = told(&check(
+            &Sources::given(Flags::default(), &[]).with_file("config.yml", file),
+        ));
+        let shown = String::from_utf8_lossy(file)
+            .chars()
+            .take(60)
+            .collect::<String>();
+        assert!(
+            told.iter()
+                .any(|fault| fault.starts_with(&format!("config.yml:{place}"))
+                    && fault.contains(words)),
+            "{shown}: {told:#?}"
+        );
     }
-    assert!(faults("").iter().all(|fault| fault.starts_with("configuration: ")), "an empty file says nothing");
-    let many = (0..1_000).map(|n| format!("unknown{n}: x")).collect::<Vec<_>>().join("\n");
-    assert!(faults(&many).len() == 101 && faults(&many).iter().any(|fault| fault.contains("more faults")));
+    assert!(
+        faults("")
+            .iter()
+            .all(|fault| fault.starts_with("configuration: ")),
+        "an empty file says nothing"
+    );
+    let many = (0..1_000)
+        .map(|n| format!("unknown{n}: x"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert!(
+        faults(&many).len() == 101
+            && faults(&many)
+                .iter()
+                .any(|fault| fault.contains("more faults"))
+    );
 }
 
 #[test]
 fn a_file_that_is_named_must_be_there_and_a_folder_is_enough() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("config.yml"), LEAST).unwrap();
-    let read = |path: std::path::PathBuf| check(&Sources::system(Flags { config: Some(path), ..Flags::default() }));
+    let read = |path: std::path::PathBuf| {
+        check(&Sources::system(Flags {
+            config: Some(path),
+            ..Flags::default()
+        }))
+    };
     assert!(read(folder.path().to_owned()).outcome.is_ok());
     assert!(read(folder.path().join("config.yml")).outcome.is_ok());
     let faults = told(&read(folder.path().join("other.yml")));
-    assert!(matches!(faults.as_slice(), [fault] if fault.contains("other.yml: the configuration cannot be read")), "{faults:#?}");
+    assert!(
+        matches!(faults.as_slice(), [fault] if fault.contains("other.yml: the configuration cannot be read")),
+        "{faults:#?}"
+    );
 }
 
 #[test]
 fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
-    let config =
-        good(&least_and("tls: {cert: /nonexistent/crt, key: /nonexistent/key}\nelasticsearch.tls: {ca_cert: /nonexistent/ca}\n"), &[]);
-    let told: Vec<String> = check_files(&config).iter().map(ToString::to_string).collect();
-    assert!(told.len() == 2 && told[0].contains("/nonexistent/ca cannot be read") && told[1].contains("/nonexistent/crt"), "{told:#?}");
+    let config = good(
+        &least_and(
+            "tls: {cert: /nonexistent/crt, key: /nonexistent/key}\nelasticsearch.tls: {ca_cert: /nonexistent/ca}\n",
+        ),
+        &[],
+    );
+    let told: Vec<String> = check_files(&config)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(
+        told.len() == 2
+            && told[0].contains("/nonexistent/ca cannot be read")
+            && told[1].contains("/nonexistent/crt"),
+        "{told:#?}"
+    );
     let config = good(
         &least_and(
             "cache: {type: redis}\nredis: {url: \"rediss://redis:6379\", tls: {ca_cert: /nonexistent/redis}}\n\
@@ -348,14 +643,28 @@ fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
         ),
         &[],
     );
-    let told: Vec<String> = check_files(&config).iter().map(ToString::to_string).collect();
-    assert!(told.len() == 2 && told[0].contains("/nonexistent/redis cannot be read") && told[1].contains("/nonexistent/idp"), "{told:#?}");
+    let told: Vec<String> = check_files(&config)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(
+        told.len() == 2
+            && told[0].contains("/nonexistent/redis cannot be read")
+            && told[1].contains("/nonexistent/idp"),
+        "{told:#?}"
+    );
 }
 
 #[test]
 fn a_thousand_mappings_are_read_in_passing() {
-    let mappings = (0..1_000).map(|n| format!("  group-{n}: [role-{n}, viewer]")).collect::<Vec<_>>().join("\n");
-    let config = good(&least_and(&format!("group_mappings:\n{mappings}")), &[("ELASTAUTH_GROUP_MAPPINGS_X", "y")]);
+    let mappings = (0..1_000)
+        .map(|n| format!("  group-{n}: [role-{n}, viewer]"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let config = good(
+        &least_and(&format!("group_mappings:\n{mappings}")),
+        &[("ELASTAUTH_GROUP_MAPPINGS_X", "y")],
+    );
     assert_eq!(config.roles.group_mappings.len(), 1_001);
 }
 

@@ -35,7 +35,8 @@ pub(super) enum Value {
     Sections,
 }
 
-/// What a component's filler asks for. `None` where the key's kind holds something else, which the test of the defaults finds.
+/// What a component's filler asks for. `None` where the key's kind holds something else, which the
+/// test of the defaults finds.
 pub(super) trait From: Sized {
     fn from(value: &Value) -> Option<Self>;
 }
@@ -73,6 +74,10 @@ from!(
 
 impl<T: From> From for Vec<T> {
     fn from(value: &Value) -> Option<Self> {
-        if let Value::List(items) = value { items.iter().map(T::from).collect() } else { None }
+        if let Value::List(items) = value {
+            items.iter().map(T::from).collect()
+        } else {
+            None
+        }
     }
 }

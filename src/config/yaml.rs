@@ -1,7 +1,8 @@
 //! YAML to a small tree with places. The only file that knows the YAML library.
 //!
-//! Strict where other readers guess: a key that stands twice, a tag, a merge key, a second document are faults. Bounded in size, depth and nodes, the
-//! copies of aliases included, so that a file that names itself ten times over costs a fault and no memory.
+//! Strict where other readers guess: a key that stands twice, a tag, a merge key, a second document
+//! are faults. Bounded in size, depth and nodes, the copies of aliases included, so that a file
+//! that names itself ten times over costs a fault and no memory.
 
 use super::{
     finding::{Findings, Place},
@@ -17,14 +18,22 @@ use std::{
 pub(super) const MAX_BYTES: usize = 4 << 20;
 /// The deepest key of ours lies four levels down.
 const MAX_DEPTH: usize = 16;
-/// Scalars, lists and sections together, copies by alias included. A file of the largest size has no more than this without aliases.
+/// Scalars, lists and sections together, copies by alias included. A file of the largest size has
+/// no more than this without aliases.
 const MAX_NODES: usize = 400_000;
 
 /// Reads a whole file. `None` where it cannot be read as YAML at all; the faults say where and why.
 pub(super) fn read(file: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Option<Raw> {
-    let place = |line, column| Place::File { file: Arc::clone(file), line, column };
+    let place = |line, column| Place::File {
+        file: Arc::clone(file),
+        line,
+        column,
+    };
     if bytes.len() > MAX_BYTES {
-        findings.fault(&place(0, 0), format!("the file is larger than {} MiB", MAX_BYTES >> 20));
+        findings.fault(
+            &place(0, 0),
+            format!("the file is larger than {} MiB", MAX_BYTES >> 20),
+        );
         return None;
     }
     let text = match std::str::from_utf8(bytes) {
@@ -33,12 +42,21 @@ pub(super) fn read(file: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Op
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let before = String::from_utf8_lossy(good);
             let line = before.split('\n').count();
-            let column = 1 + before.split('\n').next_back().map_or(0, |last| last.chars().count());
+            let column = 1 + before
+                .split('\n')
+                .next_back()
+                .map_or(0, |last| last.chars().count());
             findings.fault(&place(line, column), "the file is not UTF-8 from here on");
             return None;
         }
     };
-    let mut reader = Reader { parser: Parser::new_from_str(text), file, anchors: HashMap::new(), nodes: 0, findings };
+    let mut reader = Reader {
+        parser: Parser::new_from_str(text),
+        file,
+        anchors: HashMap::new(),
+        nodes: 0,
+        findings,
+    };
     reader.stream().ok()
 }
 
@@ -60,8 +78,16 @@ impl<'a> Reader<'a, '_> {
             let (event, span) = self.next()?;
             match event {
                 Event::StreamEnd => break,
-                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
-                Event::Alias(_) | Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) if root.is_none() => {
+                Event::StreamStart
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd
+                | Event::Nothing => {}
+                Event::Alias(_)
+                | Event::Scalar(..)
+                | Event::SequenceStart(..)
+                | Event::MappingStart(..)
+                    if root.is_none() =>
+                {
                     root = Some(self.node(event, span, 0)?);
                 }
                 Event::Alias(_)
@@ -69,10 +95,18 @@ impl<'a> Reader<'a, '_> {
                 | Event::SequenceStart(..)
                 | Event::MappingStart(..)
                 | Event::SequenceEnd
-                | Event::MappingEnd => return Err(self.told(span.start, "a second document begins; the configuration is one")),
+                | Event::MappingEnd => {
+                    return Err(self.told(
+                        span.start,
+                        "a second document begins; the configuration is one",
+                    ));
+                }
             }
         }
-        Ok(root.unwrap_or(Raw { node: Node::Map(Vec::new()), place: self.place(Marker::new(0, 1, 0)) }))
+        Ok(root.unwrap_or(Raw {
+            node: Node::Map(Vec::new()),
+            place: self.place(Marker::new(0, 1, 0)),
+        }))
     }
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Raw, Told> {
@@ -82,18 +116,34 @@ impl<'a> Reader<'a, '_> {
             return Err(self.told(span.start, "the nesting is too deep"));
         }
         let (node, anchor) = match event {
-            Event::Scalar(_, _, _, Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
-                return Err(self.told(span.start, "tags (`!…`) are not taken; write the plain value"));
+            Event::Scalar(_, _, _, Some(_))
+            | Event::SequenceStart(_, Some(_))
+            | Event::MappingStart(_, Some(_)) => {
+                return Err(self.told(
+                    span.start,
+                    "tags (`!…`) are not taken; write the plain value",
+                ));
             }
             Event::Scalar(text, style, anchor, None) => {
-                let null = style == ScalarStyle::Plain && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL");
-                (if null { Node::Null } else { Node::Text(text.into_owned()) }, anchor)
+                let null = style == ScalarStyle::Plain
+                    && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL");
+                (
+                    if null {
+                        Node::Null
+                    } else {
+                        Node::Text(text.into_owned())
+                    },
+                    anchor,
+                )
             }
             Event::SequenceStart(anchor, None) => (Node::List(self.list(depth)?), anchor),
             Event::MappingStart(anchor, None) => (Node::Map(self.map(depth)?), anchor),
             Event::Alias(anchor) => {
                 let Some((raw, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(self.told(span.start, "the alias names something that is not complete here"));
+                    return Err(self.told(
+                        span.start,
+                        "the alias names something that is not complete here",
+                    ));
                 };
                 self.count(size, span.start)?;
                 return Ok(raw);
@@ -108,7 +158,8 @@ impl<'a> Reader<'a, '_> {
         };
         let raw = Raw { node, place };
         if anchor > 0 {
-            self.anchors.insert(anchor, (raw.clone(), self.nodes - from));
+            self.anchors
+                .insert(anchor, (raw.clone(), self.nodes - from));
             // The copy that is kept counts as well.
             self.count(self.nodes - from, span.start)?;
         }
@@ -137,15 +188,27 @@ impl<'a> Reader<'a, '_> {
                 return Err(self.told(span.start, "a key must be a plain text"));
             };
             if style == ScalarStyle::Plain && text == "<<" {
-                return Err(self.told(span.start, "merge keys (`<<`) are not taken; write the keys out"));
+                return Err(self.told(
+                    span.start,
+                    "merge keys (`<<`) are not taken; write the keys out",
+                ));
             }
-            let name = Name { text: text.into_owned(), place: self.place(span.start) };
+            let name = Name {
+                text: text.into_owned(),
+                place: self.place(span.start),
+            };
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
             if seen.insert(name.text.clone()) {
                 map.push((name, value));
             } else {
-                self.findings.fault(&name.place, format!("the key `{}` stands twice in its section", shown(&name.text)));
+                self.findings.fault(
+                    &name.place,
+                    format!(
+                        "the key `{}` stands twice in its section",
+                        shown(&name.text)
+                    ),
+                );
             }
         }
     }
@@ -153,10 +216,12 @@ impl<'a> Reader<'a, '_> {
     fn next(&mut self) -> Result<(Event<'a>, Span), Told> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
-            // The library's words are constants but for one that shows a single character of the file.
-            Some(Err(error)) if error.info().contains('`') => {
-                Err(self.told(*error.marker(), "not YAML: a character that cannot stand here"))
-            }
+            // The library's words are constants but for one that shows a single character of the
+            // file.
+            Some(Err(error)) if error.info().contains('`') => Err(self.told(
+                *error.marker(),
+                "not YAML: a character that cannot stand here",
+            )),
             Some(Err(error)) => {
                 let text = format!("not YAML: {}", error.info());
                 Err(self.told(*error.marker(), &text))
@@ -167,7 +232,11 @@ impl<'a> Reader<'a, '_> {
 
     fn count(&mut self, more: usize, at: Marker) -> Result<(), Told> {
         self.nodes = self.nodes.saturating_add(more);
-        if self.nodes > MAX_NODES { Err(self.told(at, "the file is too large when its aliases are written out")) } else { Ok(()) }
+        if self.nodes > MAX_NODES {
+            Err(self.told(at, "the file is too large when its aliases are written out"))
+        } else {
+            Ok(())
+        }
     }
 
     fn told(&mut self, at: Marker, text: &str) -> Told {
@@ -176,7 +245,11 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn place(&self, at: Marker) -> Place {
-        Place::File { file: Arc::clone(self.file), line: at.line().max(1), column: at.col() + 1 }
+        Place::File {
+            file: Arc::clone(self.file),
+            line: at.line().max(1),
+            column: at.col() + 1,
+        }
     }
 }
 

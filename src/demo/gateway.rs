@@ -1,7 +1,9 @@
-//! A tiny gateway with forward auth: what Traefik, Caddy or nginx do in production, in as few lines as show it.
+//! A tiny gateway with forward auth: what Traefik, Caddy or nginx do in production, in as few lines
+//! as show it.
 //!
-//! It strikes out what only a gateway may say, says who has signed in, asks elastauth, and puts the login that comes back on the request.
-//! Each trip is written down step by step; the login itself never is.
+//! It strikes out what only a gateway may say, says who has signed in, asks elastauth, and puts the
+//! login that comes back on the request. Each trip is written down step by step; the login itself
+//! never is.
 
 use super::{
     people::{Directory, Person},
@@ -102,14 +104,23 @@ pub(super) const MAX_BODY: usize = 64 * 1024;
 impl Gateway {
     pub(super) fn new(elastauth: SocketAddr, standin: StandIn) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { people: Directory::default(), standin, elastauth, client, road: Mutex::new(()) }
+        Self {
+            people: Directory::default(),
+            standin,
+            elastauth,
+            client,
+            road: Mutex::new(()),
+        }
     }
 
     /// Takes one visit to its end.
     pub(super) async fn trip(&self, visit: Visit) -> Trip {
         let _alone = self.road.lock().await;
         let began = Instant::now();
-        let person = visit.who.as_deref().and_then(|login| self.people.get(login));
+        let person = visit
+            .who
+            .as_deref()
+            .and_then(|login| self.people.get(login));
         let (kept, struck_out) = without_identity(&visit.headers);
         let asserted = identity_of(person.as_ref());
 
@@ -117,7 +128,11 @@ impl Gateway {
         let asked = Instant::now();
         let question = self.question(&visit, &asserted, &kept);
         let decided = self.ask(question).await;
-        let mut decision = Decision { status: None, message: None, ms: ms(asked.elapsed()) };
+        let mut decision = Decision {
+            status: None,
+            message: None,
+            ms: ms(asked.elapsed()),
+        };
         let cluster_calls = self.calls_since(before);
 
         let mut arrival = None;
@@ -133,8 +148,15 @@ impl Gateway {
                         answer
                     }
                     // A permission without a login, or with two, is none.
-                    (StatusCode::OK, None) => Answer { status: StatusCode::BAD_GATEWAY, ..Answer::default() },
-                    (status, _) => Answer { status, content_type: head.headers.get(header::CONTENT_TYPE).cloned(), body },
+                    (StatusCode::OK, None) => Answer {
+                        status: StatusCode::BAD_GATEWAY,
+                        ..Answer::default()
+                    },
+                    (status, _) => Answer {
+                        status,
+                        content_type: head.headers.get(header::CONTENT_TYPE).cloned(),
+                        body,
+                    },
                 }
             }
         };
@@ -142,7 +164,10 @@ impl Gateway {
             who: person.map(|person| person.login.to_owned()),
             request: format!("{} {}", visit.method, visit.target),
             struck_out,
-            identity: asserted.iter().map(|(name, value)| format!("{}: {}", title(name), text(value))).collect(),
+            identity: asserted
+                .iter()
+                .map(|(name, value)| format!("{}: {}", title(name), text(value)))
+                .collect(),
             decision,
             cluster_calls,
             arrival,
@@ -155,13 +180,24 @@ impl Gateway {
     /// Asks elastauth alone, as often as one likes: for the steady state of the tour.
     pub(super) async fn decide(&self, login: &str) -> Option<StatusCode> {
         let asserted = identity_of(self.people.get(login).as_ref());
-        let visit = Visit { target: "/".to_owned(), ..Visit::default() };
-        self.ask(self.question(&visit, &asserted, &HeaderMap::new())).await.ok().map(|(head, _)| head.status)
+        let visit = Visit {
+            target: "/".to_owned(),
+            ..Visit::default()
+        };
+        self.ask(self.question(&visit, &asserted, &HeaderMap::new()))
+            .await
+            .ok()
+            .map(|(head, _)| head.status)
     }
 
-    /// What elastauth asked the cluster since call `number`; what the gateway itself brought there carries `Via` and is left out.
+    /// What elastauth asked the cluster since call `number`; what the gateway itself brought there
+    /// carries `Via` and is left out.
     pub(super) fn calls_since(&self, number: u64) -> Vec<ClusterCall> {
-        let calls = self.standin.calls_since(number).into_iter().filter(|call| !call.through_gateway);
+        let calls = self
+            .standin
+            .calls_since(number)
+            .into_iter()
+            .filter(|call| !call.through_gateway);
         calls
             .map(|call| ClusterCall {
                 line: call.line(),
@@ -175,7 +211,12 @@ impl Gateway {
             .collect()
     }
 
-    fn question(&self, visit: &Visit, asserted: &[(&'static str, HeaderValue)], kept: &HeaderMap) -> Request<Full<Bytes>> {
+    fn question(
+        &self,
+        visit: &Visit,
+        asserted: &[(&'static str, HeaderValue)],
+        kept: &HeaderMap,
+    ) -> Request<Full<Bytes>> {
         let mut question = Request::new(Full::default());
         *question.uri_mut() = local(self.elastauth, "/elastauth/forward-auth");
         let headers = question.headers_mut();
@@ -185,9 +226,11 @@ impl Gateway {
         if let Some(accept) = kept.get(header::ACCEPT) {
             headers.insert(header::ACCEPT, accept.clone());
         }
-        for (name, value) in
-            [("x-forwarded-method", visit.method.as_str()), ("x-forwarded-uri", &visit.target), ("x-forwarded-proto", "http")]
-        {
+        for (name, value) in [
+            ("x-forwarded-method", visit.method.as_str()),
+            ("x-forwarded-uri", &visit.target),
+            ("x-forwarded-proto", "http"),
+        ] {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
             }
@@ -195,16 +238,30 @@ impl Gateway {
         question
     }
 
-    async fn arrive(&self, visit: &Visit, kept: HeaderMap, login: HeaderValue) -> (Answer, Arrival) {
+    async fn arrive(
+        &self,
+        visit: &Visit,
+        kept: HeaderMap,
+        login: HeaderValue,
+    ) -> (Answer, Arrival) {
         let began = Instant::now();
         let mut request = Request::new(Full::from(visit.body.clone()));
         *request.method_mut() = visit.method.clone();
         *request.uri_mut() = local(self.standin.addr(), &visit.target);
         *request.headers_mut() = kept;
         request.headers_mut().insert(header::AUTHORIZATION, login);
-        request.headers_mut().insert(header::VIA, HeaderValue::from_static("1.1 demo-gateway"));
+        request
+            .headers_mut()
+            .insert(header::VIA, HeaderValue::from_static("1.1 demo-gateway"));
         match self.ask(request).await {
-            Err(failed) => (failed, Arrival { status: None, body: Value::Null, ms: ms(began.elapsed()) }),
+            Err(failed) => (
+                failed,
+                Arrival {
+                    status: None,
+                    body: Value::Null,
+                    ms: ms(began.elapsed()),
+                },
+            ),
             Ok((head, body)) => {
                 let seen = Arrival {
                     status: Some(head.status.as_u16()),
@@ -213,24 +270,44 @@ impl Gateway {
                 };
                 // The challenge stays here: it would open the browser's own password dialogue.
                 let content_type = head.headers.get(header::CONTENT_TYPE).cloned();
-                (Answer { status: head.status, content_type, body }, seen)
+                (
+                    Answer {
+                        status: head.status,
+                        content_type,
+                        body,
+                    },
+                    seen,
+                )
             }
         }
     }
 
-    async fn ask(&self, request: Request<Full<Bytes>>) -> Result<(http::response::Parts, Bytes), Answer> {
-        let failed = |status| Answer { status, ..Answer::default() };
+    async fn ask(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(http::response::Parts, Bytes), Answer> {
+        let failed = |status| Answer {
+            status,
+            ..Answer::default()
+        };
         let exchange = async {
             let (head, body) = self.client.request(request).await.ok()?.into_parts();
-            let body = Limited::new(body, MAX_BODY).collect().await.ok()?.to_bytes();
+            let body = Limited::new(body, MAX_BODY)
+                .collect()
+                .await
+                .ok()?
+                .to_bytes();
             Some((head, body))
         };
-        let heard = tokio::time::timeout(DEADLINE, exchange).await.map_err(|_| failed(StatusCode::GATEWAY_TIMEOUT))?;
+        let heard = tokio::time::timeout(DEADLINE, exchange)
+            .await
+            .map_err(|_| failed(StatusCode::GATEWAY_TIMEOUT))?;
         heard.ok_or_else(|| failed(StatusCode::BAD_GATEWAY))
     }
 }
 
-/// The client's headers without those that only a gateway may send, and the names of those it tried.
+/// The client's headers without those that only a gateway may send, and the names of those it
+/// tried.
 fn without_identity(headers: &HeaderMap) -> (HeaderMap, Vec<String>) {
     let (mut kept, mut struck_out) = (HeaderMap::new(), Vec::new());
     for (name, value) in headers {
@@ -249,18 +326,34 @@ fn is_identity(name: &HeaderName) -> bool {
     name.starts_with("remote-")
         || name.starts_with("remote_")
         || name.starts_with("x-forwarded-")
-        || matches!(name, "authorization" | "es-security-runas-user" | "x-elastauth-key")
+        || matches!(
+            name,
+            "authorization" | "es-security-runas-user" | "x-elastauth-key"
+        )
 }
 
 /// Headers of this connection alone, and what the new one sets itself.
 fn ends_here(name: &HeaderName) -> bool {
-    let hop = ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"];
-    hop.contains(&name.as_str()) || matches!(name.as_str(), "host" | "content-length" | "cookie" | "via")
+    let hop = [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "expect",
+    ];
+    hop.contains(&name.as_str())
+        || matches!(name.as_str(), "host" | "content-length" | "cookie" | "via")
 }
 
-/// All four, present and empty where there is nothing to say: a missing header must not mean anything.
+/// All four, present and empty where there is nothing to say: a missing header must not mean
+/// anything.
 fn identity_of(person: Option<&Person>) -> Vec<(&'static str, HeaderValue)> {
-    let Some(person) = person else { return Vec::new() };
+    let Some(person) = person else {
+        return Vec::new();
+    };
     let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
     vec![
         ("remote-user", value(person.login)),
@@ -273,7 +366,9 @@ fn identity_of(person: Option<&Person>) -> Vec<(&'static str, HeaderValue)> {
 /// The one login of an answer that permits.
 fn login_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return None;
+    };
     let mut value = value.clone();
     value.set_sensitive(true);
     (!value.is_empty()).then_some(value)
@@ -285,14 +380,21 @@ fn message_of(body: &[u8]) -> Option<String> {
 }
 
 fn local(addr: SocketAddr, target: &str) -> Uri {
-    Uri::builder().scheme("http").authority(addr.to_string()).path_and_query(target).build().unwrap_or_default()
+    Uri::builder()
+        .scheme("http")
+        .authority(addr.to_string())
+        .path_and_query(target)
+        .build()
+        .unwrap_or_default()
 }
 
 /// `remote-user` as people write it: `Remote-User`.
 fn title(name: &str) -> String {
     let words = name.split('-').map(|word| {
         let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_ascii_uppercase(), letters.as_str()))
+        letters.next().map_or_else(String::new, |first| {
+            format!("{}{}", first.to_ascii_uppercase(), letters.as_str())
+        })
     });
     words.collect::<Vec<_>>().join("-")
 }

@@ -1,4 +1,5 @@
-//! Who can ask in the demonstration: the directory of the login page that a gateway would have in front.
+//! Who can ask in the demonstration: the directory of the login page that a gateway would have in
+//! front.
 
 use super::settings::MAPPINGS;
 use serde::Serialize;
@@ -37,25 +38,46 @@ impl Default for Directory {
                 about: "keeps the lights on",
                 groups: vec!["admins"],
             },
-            Person { login: "linus", name: "Linus Pauling", email: "linus@example.org", about: "is new here", groups: vec![] },
+            Person {
+                login: "linus",
+                name: "Linus Pauling",
+                email: "linus@example.org",
+                about: "is new here",
+                groups: vec![],
+            },
             // A reserved name of the cluster: whoever signs up with it must not become it.
-            Person { login: "elastic", name: "Eve", email: "eve@example.org", about: "wants a reserved name", groups: vec!["admins"] },
+            Person {
+                login: "elastic",
+                name: "Eve",
+                email: "eve@example.org",
+                about: "wants a reserved name",
+                groups: vec!["admins"],
+            },
         ]))
     }
 }
 
 impl Directory {
     pub(super) fn all(&self) -> Vec<Person> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn get(&self, login: &str) -> Option<Person> {
         self.all().into_iter().find(|person| person.login == login)
     }
 
-    /// Gives somebody these groups and no others; `None` where there is nobody of that login or a group is unknown.
+    /// Gives somebody these groups and no others; `None` where there is nobody of that login or a
+    /// group is unknown.
     pub(super) fn set_groups(&self, login: &str, groups: &[&str]) -> Option<Person> {
-        let known = |group: &&str| MAPPINGS.iter().find(|(known, _)| known == group).map(|(known, _)| *known);
+        let known = |group: &&str| {
+            MAPPINGS
+                .iter()
+                .find(|(known, _)| known == group)
+                .map(|(known, _)| *known)
+        };
         let groups: Option<Vec<&'static str>> = groups.iter().map(known).collect();
         let mut people = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let person = people.iter_mut().find(|person| person.login == login)?;

@@ -18,10 +18,14 @@ use std::{
 };
 
 /// Which group gives which roles of the cluster.
-pub(super) const MAPPINGS: [(&str, &[&str]); 3] =
-    [("analysts", &["viewer"]), ("editors", &["editor"]), ("admins", &["kibana_admin", "monitoring_user"])];
+pub(super) const MAPPINGS: [(&str, &[&str]); 3] = [
+    ("analysts", &["viewer"]),
+    ("editors", &["editor"]),
+    ("admins", &["kibana_admin", "monitoring_user"]),
+];
 
-/// How long elastauth believes what it has seen. One hour by default; here so short that a person sees what comes after it.
+/// How long elastauth believes what it has seen. One hour by default; here so short that a person
+/// sees what comes after it.
 pub(super) const EXPIRATION: Duration = Duration::from_secs(2);
 
 /// elastauth on a free port of the loopback address, in front of this stand-in.
@@ -34,17 +38,38 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         name: header("remote-name"),
         groups_required: true,
     };
-    let account =
-        cluster::Account::Basic { username: standin::SERVICE_USER.to_owned(), password: SecretString::from(standin.service_password()) };
-    let loopback = ["127.0.0.0/8", "::1/128"].into_iter().filter_map(|network| network.parse().ok()).collect();
+    let account = cluster::Account::Basic {
+        username: standin::SERVICE_USER.to_owned(),
+        password: SecretString::from(standin.service_password()),
+    };
+    let loopback = ["127.0.0.0/8", "::1/128"]
+        .into_iter()
+        .filter_map(|network| network.parse().ok())
+        .collect();
     let mapped = |(group, roles): &(&str, &[&str])| {
-        Group::parse(group).map(|group| (group, roles.iter().filter_map(|role| Role::parse(role)).collect()))
+        Group::parse(group).map(|group| {
+            (
+                group,
+                roles.iter().filter_map(|role| Role::parse(role)).collect(),
+            )
+        })
     };
     Ok(Config {
-        server: server::Config { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls: None },
-        trust: trust::Config { proxies: loopback, gateway_keys: Vec::new() },
-        identity: identity::Config { providers: vec![identity::ProviderConfig::Headers(headers)] },
-        roles: roles::Config { group_mappings: MAPPINGS.iter().filter_map(mapped).collect(), ..roles::Config::default() },
+        server: server::Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tls: None,
+        },
+        trust: trust::Config {
+            proxies: loopback,
+            gateway_keys: Vec::new(),
+        },
+        identity: identity::Config {
+            providers: vec![identity::ProviderConfig::Headers(headers)],
+        },
+        roles: roles::Config {
+            group_mappings: MAPPINGS.iter().filter_map(mapped).collect(),
+            ..roles::Config::default()
+        },
         broker: broker::Config {
             // Drawn at the start: nothing of a demonstration needs to be the same tomorrow.
             secret_key: None,
@@ -70,7 +95,10 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         },
         ledger: ledger::Config { capacity: 1_000 },
         store: ledger::StoreConfig::Memory,
-        telemetry: telemetry::Config { level: telemetry::Level::Warn, ..telemetry::Config::default() },
+        telemetry: telemetry::Config {
+            level: telemetry::Level::Warn,
+            ..telemetry::Config::default()
+        },
         audit: telemetry::audit::Config::default(),
         traces: telemetry::traces::Config::Off,
         admin: server::AdminConfig::default(),

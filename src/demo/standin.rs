@@ -1,8 +1,10 @@
-//! A stand-in for the security API of Elasticsearch, on a real socket: for the demonstration, and for tests that want bad weather.
+//! A stand-in for the security API of Elasticsearch, on a real socket: for the demonstration, and
+//! for tests that want bad weather.
 //!
-//! It follows what was measured on a real 9.5.3: validation with the right `error.type`s, whole-document overwrite, hashes that are really
-//! verified, the 401 that says nothing. It is no model of a cluster's speed, and it keeps everything in memory. Nothing outside of `demo`
-//! and the tests knows of it.
+//! It follows what was measured on a real 9.5.3: validation with the right `error.type`s,
+//! whole-document overwrite, hashes that are really verified, the 401 that says nothing. It is no
+//! model of a cluster's speed, and it keeps everything in memory. Nothing outside of `demo` and the
+//! tests knows of it.
 
 mod answer;
 mod api;
@@ -32,7 +34,8 @@ use std::{
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsAcceptor, rustls};
 
-/// The name of the service account: a native user with the role `superuser`, who may therefore be overwritten like any other.
+/// The name of the service account: a native user with the role `superuser`, who may therefore be
+/// overwritten like any other.
 pub const SERVICE_USER: &str = "elastauth";
 
 /// A running stand-in: one node of a cluster, and the cluster's users. Clones are the same node.
@@ -60,7 +63,8 @@ impl StandIn {
         Self::listen(Cluster::new()?, Some(config.into()), tasks).await
     }
 
-    /// One more node of the same cluster: the same users and accounts, its own address, calls and faults.
+    /// One more node of the same cluster: the same users and accounts, its own address, calls and
+    /// faults.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -68,9 +72,16 @@ impl StandIn {
         Self::listen(Arc::clone(&self.node.cluster), None, &self.node.tasks).await
     }
 
-    async fn listen(cluster: Arc<Cluster>, tls: Option<TlsAcceptor>, tasks: &Tasks) -> io::Result<Self> {
+    async fn listen(
+        cluster: Arc<Cluster>,
+        tls: Option<TlsAcceptor>,
+        tasks: &Tasks,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let (addr, scheme) = (listener.local_addr()?, if tls.is_some() { "https" } else { "http" });
+        let (addr, scheme) = (
+            listener.local_addr()?,
+            if tls.is_some() { "https" } else { "http" },
+        );
         let node = Arc::new(Node {
             cluster,
             calls: Mutex::default(),
@@ -139,7 +150,12 @@ impl StandIn {
     /// A user as the cluster keeps it now.
     #[must_use]
     pub fn user(&self, name: &str) -> Option<StoredUser> {
-        self.node.cluster.users.held().get(name).map(|user| (**user).clone())
+        self.node
+            .cluster
+            .users
+            .held()
+            .get(name)
+            .map(|user| (**user).clone())
     }
 
     /// Puts a user there, as an administrator might have done; no rules are checked.
@@ -159,13 +175,14 @@ impl StandIn {
         self.node.cluster.users.held().delete(name)
     }
 
-    /// Lets this node misbehave from the next call on. The first fault set that fits a call hits it.
+    /// Lets this node misbehave from the next call on. The first fault set that fits a call hits
+    /// it.
     pub fn fault(&self, fault: Fault) {
         self.node.faults.held().add(fault);
     }
 
-    /// Puts this `Date` on every answer of this node from now on, as one whose clock is off would. A real Elasticsearch sends none; what stands in front
-    /// of it may.
+    /// Puts this `Date` on every answer of this node from now on, as one whose clock is off would.
+    /// A real Elasticsearch sends none; what stands in front of it may.
     pub fn set_date(&self, date: HeaderValue) {
         *self.node.date.held() = Some(date);
     }
@@ -180,14 +197,16 @@ impl StandIn {
         self.node.faults.held().clear_about(user);
     }
 
-    /// Whether the cluster takes this value of `Authorization`. Asked directly: it is no call, and no fault hits it.
+    /// Whether the cluster takes this value of `Authorization`. Asked directly: it is no call, and
+    /// no fault hits it.
     #[must_use]
     pub fn accepts(&self, authorization: &HeaderValue) -> bool {
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization.clone())]);
         self.node.cluster.identify(&headers, "/").is_ok()
     }
 
-    /// Closes the listener and all connections of this node: from now on nobody answers at its address.
+    /// Closes the listener and all connections of this node: from now on nobody answers at its
+    /// address.
     pub fn stop(&self) {
         self.node.stopped.cancel();
     }
@@ -205,19 +224,26 @@ impl Cluster {
         let (service_password, secret) = (drawn()?, drawn()?);
         let mut users = users::Users::default();
         users.put(StoredUser::new(SERVICE_USER, &service_password).with_roles(&["superuser"]));
-        Ok(Arc::new(Self { users: Mutex::new(users), service_password, api_key: STANDARD.encode(format!("standin:{secret}")) }))
+        Ok(Arc::new(Self {
+            users: Mutex::new(users),
+            service_password,
+            api_key: STANDARD.encode(format!("standin:{secret}")),
+        }))
     }
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster").field("users", &self.users).finish_non_exhaustive()
+        f.debug_struct("Cluster")
+            .field("users", &self.users)
+            .finish_non_exhaustive()
     }
 }
 
 fn drawn() -> io::Result<String> {
     let mut bytes = [0_u8; 24];
-    rand::fill(&mut bytes).map_err(|_| io::Error::other("the system's random source gave nothing"))?;
+    rand::fill(&mut bytes)
+        .map_err(|_| io::Error::other("the system's random source gave nothing"))?;
     Ok(STANDARD.encode(bytes))
 }
 

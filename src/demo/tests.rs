@@ -1,4 +1,5 @@
-//! The gateway and its site, with a scripted elastauth behind them; and the whole tour with the real one.
+//! The gateway and its site, with a scripted elastauth behind them; and the whole tour with the
+//! real one.
 
 use super::{gateway::Trip, site::News, *};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -50,19 +51,36 @@ impl Scene {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let elastauth = listener.local_addr().unwrap();
         tasks.spawn(play(listener, Arc::clone(&script), tasks.clone()));
-        let stage = Stage::open(None, elastauth, standin.clone(), &tasks).await.unwrap();
-        Self { stage, standin, script, tasks }
+        let stage = Stage::open(None, elastauth, standin.clone(), &tasks)
+            .await
+            .unwrap();
+        Self {
+            stage,
+            standin,
+            script,
+            tasks,
+        }
     }
 
     async fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Heard {
-        let mut request = Request::builder().method(method).uri(format!("http://{}{target}", self.stage.addr));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{target}", self.stage.addr));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-        let (head, body) = client.request(request.body(Empty::new()).unwrap()).await.unwrap().into_parts();
+        let (head, body) = client
+            .request(request.body(Empty::new()).unwrap())
+            .await
+            .unwrap()
+            .into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Heard { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() }
+        Heard {
+            status: head.status,
+            headers: head.headers,
+            body: String::from_utf8_lossy(&body).into_owned(),
+        }
     }
 
     fn trip(&mut self) -> Box<Trip> {
@@ -107,7 +125,10 @@ fn login(password: &str) -> String {
 }
 
 fn permits(password: &str) -> Script {
-    Script { logins: vec![login(password)], ..Script::default() }
+    Script {
+        logins: vec![login(password)],
+        ..Script::default()
+    }
 }
 
 const ME: &str = "/_security/_authenticate";
@@ -115,21 +136,37 @@ const ME: &str = "/_security/_authenticate";
 #[tokio::test]
 async fn who_has_signed_in_arrives_with_the_login_and_never_sees_it() {
     let mut scene = Scene::with(permits("derived")).await;
-    let heard = scene.ask("GET", ME, &[("cookie", "theme=dark; who=ada")]).await;
+    let heard = scene
+        .ask("GET", ME, &[("cookie", "theme=dark; who=ada")])
+        .await;
     assert_eq!(heard.status, StatusCode::OK);
     assert!(heard.body.contains(r#""username":"ada""#), "{}", heard.body);
     let asked = scene.asked();
-    for (name, value) in [("remote-user", "ada"), ("remote-groups", "analysts"), ("remote-name", "Ada Lovelace"), ("x-forwarded-uri", ME)] {
+    for (name, value) in [
+        ("remote-user", "ada"),
+        ("remote-groups", "analysts"),
+        ("remote-name", "Ada Lovelace"),
+        ("x-forwarded-uri", ME),
+    ] {
         assert_eq!(asked[name], value);
     }
     assert!(!asked.contains_key("cookie"));
-    let told = format!("{} {:?} {}", serde_json::to_string(&scene.trip()).unwrap(), heard.headers, heard.body);
+    let told = format!(
+        "{} {:?} {}",
+        serde_json::to_string(&scene.trip()).unwrap(),
+        heard.headers,
+        heard.body
+    );
     assert!(!told.contains(&login("derived")[6..]));
 }
 
 #[tokio::test]
 async fn what_a_browser_claims_is_struck_out() {
-    let mut scene = Scene::with(Script { status: StatusCode::UNAUTHORIZED, ..Script::default() }).await;
+    let mut scene = Scene::with(Script {
+        status: StatusCode::UNAUTHORIZED,
+        ..Script::default()
+    })
+    .await;
     let claims = [
         ("Remote-User", "grace"),
         ("Remote_User", "grace"),
@@ -137,7 +174,10 @@ async fn what_a_browser_claims_is_struck_out() {
         ("Authorization", "Basic YTpi"),
         ("X-Elastauth-Key", "k"),
     ];
-    assert_eq!(scene.ask("GET", ME, &claims).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        scene.ask("GET", ME, &claims).await.status,
+        StatusCode::UNAUTHORIZED
+    );
     let asked = scene.asked();
     for (name, _) in claims {
         assert!(!asked.contains_key(name), "{name}");
@@ -149,18 +189,40 @@ async fn what_a_browser_claims_is_struck_out() {
 #[tokio::test]
 async fn a_refusal_is_handed_on_and_nothing_reaches_the_cluster() {
     let body = r#"{"message":"this user may not enter"}"#;
-    let mut scene = Scene::with(Script { status: StatusCode::FORBIDDEN, body, ..Script::default() }).await;
+    let mut scene = Scene::with(Script {
+        status: StatusCode::FORBIDDEN,
+        body,
+        ..Script::default()
+    })
+    .await;
     let heard = scene.ask("GET", ME, &[("cookie", "who=ada")]).await;
-    assert_eq!((heard.status, heard.body.as_str()), (StatusCode::FORBIDDEN, body));
-    assert_eq!(scene.trip().decision.message.as_deref(), Some("this user may not enter"));
+    assert_eq!(
+        (heard.status, heard.body.as_str()),
+        (StatusCode::FORBIDDEN, body)
+    );
+    assert_eq!(
+        scene.trip().decision.message.as_deref(),
+        Some("this user may not enter")
+    );
     assert_eq!(scene.standin.count(), 0);
 }
 
 #[tokio::test]
 async fn a_permission_with_no_login_or_two_is_none() {
-    for logins in [vec![], vec![String::new()], vec![login("derived"), login("other")]] {
-        let scene = Scene::with(Script { logins, ..Script::default() }).await;
-        assert_eq!(scene.ask("GET", ME, &[("cookie", "who=ada")]).await.status, StatusCode::BAD_GATEWAY);
+    for logins in [
+        vec![],
+        vec![String::new()],
+        vec![login("derived"), login("other")],
+    ] {
+        let scene = Scene::with(Script {
+            logins,
+            ..Script::default()
+        })
+        .await;
+        assert_eq!(
+            scene.ask("GET", ME, &[("cookie", "who=ada")]).await.status,
+            StatusCode::BAD_GATEWAY
+        );
         assert_eq!(scene.standin.count(), 0);
     }
 }
@@ -177,16 +239,36 @@ async fn the_clusters_challenge_stays_at_the_gateway() {
 async fn the_page_changes_groups_and_the_cluster_but_no_other_site_does() {
     let scene = Scene::with(permits("derived")).await;
     let own = format!("http://{}", scene.stage.addr);
-    let (groups, enabled) = ("/demo/api/people/ada?groups=analysts,editors", "/demo/api/cluster/ada?enabled=false");
+    let (groups, enabled) = (
+        "/demo/api/people/ada?groups=analysts,editors",
+        "/demo/api/cluster/ada?enabled=false",
+    );
     for target in [groups, enabled] {
-        assert_eq!(scene.ask("POST", target, &[("origin", "http://elsewhere.example")]).await.status, StatusCode::FORBIDDEN);
-        assert_eq!(scene.ask("POST", target, &[("origin", &own)]).await.status, StatusCode::OK);
+        assert_eq!(
+            scene
+                .ask("POST", target, &[("origin", "http://elsewhere.example")])
+                .await
+                .status,
+            StatusCode::FORBIDDEN
+        );
+        assert_eq!(
+            scene.ask("POST", target, &[("origin", &own)]).await.status,
+            StatusCode::OK
+        );
     }
     assert!(scene.standin.user("ada").is_some_and(|user| !user.enabled));
     scene.ask("POST", "/demo/api/ask?who=ada", &[]).await;
     assert_eq!(scene.asked()["remote-groups"], "analysts,editors");
-    for target in ["/demo/api/people/ada?groups=nonsense", "/demo/api/people/bob?groups=", "/demo/api/cluster/elastauth?enabled=false"] {
-        assert_eq!(scene.ask("POST", target, &[]).await.status, StatusCode::NOT_FOUND, "{target}");
+    for target in [
+        "/demo/api/people/ada?groups=nonsense",
+        "/demo/api/people/bob?groups=",
+        "/demo/api/cluster/elastauth?enabled=false",
+    ] {
+        assert_eq!(
+            scene.ask("POST", target, &[]).await.status,
+            StatusCode::NOT_FOUND,
+            "{target}"
+        );
     }
 }
 
@@ -195,16 +277,33 @@ async fn the_page_fetches_nothing_from_elsewhere() {
     let scene = Scene::with(Script::default()).await;
     let heard = scene.ask("GET", "/", &[]).await;
     assert_eq!(heard.status, StatusCode::OK);
-    assert!(heard.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'none'"));
+    assert!(
+        heard.headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .starts_with("default-src 'none'")
+    );
     // The one address in it names the format of its own little picture.
     let addresses = heard.body.replace("http://www.w3.org/2000/svg", "");
-    assert!(!addresses.contains("http://") && !addresses.contains("https://") && !addresses.contains(" src="));
+    assert!(
+        !addresses.contains("http://")
+            && !addresses.contains("https://")
+            && !addresses.contains(" src=")
+    );
 }
 
 #[tokio::test]
 async fn the_tour_goes_as_told() {
     let (tasks, mut out) = (Tasks::default(), Vec::new());
-    let told = tell(Options { once: true, listen: None }, &tasks, &mut out).await;
+    let told = tell(
+        Options {
+            once: true,
+            listen: None,
+        },
+        &tasks,
+        &mut out,
+    )
+    .await;
     tasks.end();
     let story = String::from_utf8(out).unwrap();
     assert!(told.is_ok(), "{told:?}\n{story}");

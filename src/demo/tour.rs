@@ -1,4 +1,5 @@
-//! The story in the terminal: an invitation with commands to paste, what happens as it happens, and the tour that takes itself.
+//! The story in the terminal: an invitation with commands to paste, what happens as it happens, and
+//! the tour that takes itself.
 
 use super::{DemoError, Stage, gateway::Trip, settings::EXPIRATION, site::News};
 use bytes::Bytes;
@@ -56,12 +57,23 @@ pub(super) async fn follow(stage: &mut Stage, out: Out<'_>) -> Result<(), DemoEr
                 writeln!(out, "{who} asks: {}", trip.request)?;
                 tell_trip(&trip, out)?;
             }
-            News::Groups { login, groups } => writeln!(out, "{login} is now in: {}", listed(&groups))?,
-            News::Enabled { login, enabled: false } => {
-                let seconds = EXPIRATION.as_secs();
-                writeln!(out, "{login} is disabled in the cluster, which refuses at once; elastauth notices within {seconds} s")?;
+            News::Groups { login, groups } => {
+                writeln!(out, "{login} is now in: {}", listed(&groups))?;
             }
-            News::Enabled { login, enabled: true } => writeln!(out, "{login} is enabled in the cluster again")?,
+            News::Enabled {
+                login,
+                enabled: false,
+            } => {
+                let seconds = EXPIRATION.as_secs();
+                writeln!(
+                    out,
+                    "{login} is disabled in the cluster, which refuses at once; elastauth notices within {seconds} s"
+                )?;
+            }
+            News::Enabled {
+                login,
+                enabled: true,
+            } => writeln!(out, "{login} is enabled in the cluster again")?,
         }
         out.flush()?;
     }
@@ -70,23 +82,46 @@ pub(super) async fn follow(stage: &mut Stage, out: Out<'_>) -> Result<(), DemoEr
 
 fn tell_trip(trip: &Trip, out: Out<'_>) -> Result<(), DemoError> {
     if !trip.struck_out.is_empty() {
-        writeln!(out, "   gateway    strikes out what only a gateway may say: {}", trip.struck_out.join(", "))?;
+        writeln!(
+            out,
+            "   gateway    strikes out what only a gateway may say: {}",
+            trip.struck_out.join(", ")
+        )?;
     }
     let decision = &trip.decision;
-    let status = decision.status.map_or("no answer".to_owned(), |status| status.to_string());
-    let message = decision.message.as_deref().map_or(String::new(), |message| format!(": {message}"));
+    let status = decision
+        .status
+        .map_or("no answer".to_owned(), |status| status.to_string());
+    let message = decision
+        .message
+        .as_deref()
+        .map_or(String::new(), |message| format!(": {message}"));
     for call in &trip.cluster_calls {
         let took = call.ms.map_or(String::new(), |ms| format!(", {ms:.1} ms"));
-        writeln!(out, "   elastauth  asks the cluster: {} (as {}{took})", call.line, call.by)?;
+        writeln!(
+            out,
+            "   elastauth  asks the cluster: {} (as {}{took})",
+            call.line, call.by
+        )?;
     }
     if trip.cluster_calls.is_empty() && decision.status == Some(200) {
         writeln!(out, "   elastauth  remembers: no call to the cluster")?;
     }
-    writeln!(out, "   elastauth  {status}{message} ({:.1} ms)", decision.ms)?;
+    writeln!(
+        out,
+        "   elastauth  {status}{message} ({:.1} ms)",
+        decision.ms
+    )?;
     if let Some(arrival) = &trip.arrival {
-        let status = arrival.status.map_or("no answer".to_owned(), |status| status.to_string());
+        let status = arrival
+            .status
+            .map_or("no answer".to_owned(), |status| status.to_string());
         let said = if arrival.body.get("username").is_some() {
-            format!(": you are {}, with the roles {}", name_in(&arrival.body), listed(&roles_in(&arrival.body)))
+            format!(
+                ": you are {}, with the roles {}",
+                name_in(&arrival.body),
+                listed(&roles_in(&arrival.body))
+            )
         } else {
             String::new()
         };
@@ -99,7 +134,12 @@ fn tell_trip(trip: &Trip, out: Out<'_>) -> Result<(), DemoError> {
 /// Takes the tour over the gateway's real socket.
 pub(super) async fn take(stage: &mut Stage, out: Out<'_>) -> Result<(), DemoError> {
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let mut tour = Tour { stage, out, client, step: 0 };
+    let mut tour = Tour {
+        stage,
+        out,
+        client,
+        step: 0,
+    };
     tour.first_login().await?;
     tour.new_groups().await?;
     tour.disabled().await?;
@@ -137,7 +177,8 @@ impl Tour<'_> {
 
     async fn new_groups(&mut self) -> Result<(), DemoError> {
         self.begin("Ada joins the editors: the very next request has the new role")?;
-        self.post("/demo/api/people/ada?groups=analysts,editors").await?;
+        self.post("/demo/api/people/ada?groups=analysts,editors")
+            .await?;
         let seen = self.visit(Some("ada"), None).await?;
         self.tell(&seen)?;
         self.expect(&seen, 200, Some(("ada", &["editor", "viewer"])))
@@ -154,11 +195,21 @@ impl Tour<'_> {
         let at_once = self.visit(Some("ada"), None).await?;
         self.tell(&at_once)?;
         if at_once.status.is_success() {
-            return Err(self.failed(format!("the cluster let a disabled user in ({})", at_once.status)));
+            return Err(self.failed(format!(
+                "the cluster let a disabled user in ({})",
+                at_once.status
+            )));
         }
         let refused = self.until(403).await?;
         self.tell(&refused)?;
-        if self.stage.site.gateway.standin.user("ada").is_none_or(|user| user.enabled) {
+        if self
+            .stage
+            .site
+            .gateway
+            .standin
+            .user("ada")
+            .is_none_or(|user| user.enabled)
+        {
             return Err(self.failed("elastauth switched the user on again".to_owned()));
         }
         self.post("/demo/api/cluster/ada?enabled=true").await?;
@@ -169,8 +220,18 @@ impl Tour<'_> {
 
     async fn strangers(&mut self) -> Result<(), DemoError> {
         self.begin("Nobody has signed in; then somebody claims to be Grace; then a reserved name")?;
-        for (who, claim, status) in [(None, None, 401), (None, Some("grace"), 401), (Some("elastic"), None, 403)] {
-            writeln!(self.out, "   browser    {}", who.map_or("sends no cookie".to_owned(), |who| format!("is signed in as {who}")))?;
+        for (who, claim, status) in [
+            (None, None, 401),
+            (None, Some("grace"), 401),
+            (Some("elastic"), None, 403),
+        ] {
+            writeln!(
+                self.out,
+                "   browser    {}",
+                who.map_or("sends no cookie".to_owned(), |who| format!(
+                    "is signed in as {who}"
+                ))
+            )?;
             let seen = self.visit(who, claim).await?;
             self.tell(&seen)?;
             self.expect(&seen, status, None)?;
@@ -221,21 +282,38 @@ impl Tour<'_> {
         tell_trip(&seen.trip, self.out)
     }
 
-    fn expect(&self, seen: &Seen, status: u16, whoami: Option<(&str, &[&str])>) -> Result<(), DemoError> {
-        let found = (seen.status.as_u16(), name_in(&seen.body), roles_in(&seen.body));
-        let as_told = found.0 == status && whoami.is_none_or(|(name, roles)| found.1 == name && found.2 == roles);
+    fn expect(
+        &self,
+        seen: &Seen,
+        status: u16,
+        whoami: Option<(&str, &[&str])>,
+    ) -> Result<(), DemoError> {
+        let found = (
+            seen.status.as_u16(),
+            name_in(&seen.body),
+            roles_in(&seen.body),
+        );
+        let as_told = found.0 == status
+            && whoami.is_none_or(|(name, roles)| found.1 == name && found.2 == roles);
         if as_told {
             return Ok(());
         }
         let (name, roles) = whoami.unwrap_or(("", &[]));
-        Err(self.failed(format!("expected {status} {name} {roles:?}, got {} {} {:?}", found.0, found.1, found.2)))
+        Err(self.failed(format!(
+            "expected {status} {name} {roles:?}, got {} {} {:?}",
+            found.0, found.1, found.2
+        )))
     }
 
     fn failed(&self, why: String) -> DemoError {
-        DemoError::Tour { step: self.step, why }
+        DemoError::Tour {
+            step: self.step,
+            why,
+        }
     }
 
-    /// Asks as Ada until elastauth has looked again; the bound is what it believes, and time for a slow machine.
+    /// Asks as Ada until elastauth has looked again; the bound is what it believes, and time for a
+    /// slow machine.
     async fn until(&mut self, status: u16) -> Result<Seen, DemoError> {
         let began = Instant::now();
         loop {
@@ -244,7 +322,11 @@ impl Tour<'_> {
                 return Ok(seen);
             }
             if began.elapsed() > EXPIRATION + DEADLINE {
-                return Err(self.failed(format!("still {} after {:?}, expected {status}", seen.status, began.elapsed())));
+                return Err(self.failed(format!(
+                    "still {} after {:?}, expected {status}",
+                    seen.status,
+                    began.elapsed()
+                )));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -254,9 +336,15 @@ impl Tour<'_> {
     async fn visit(&mut self, who: Option<&str>, claim: Option<&str>) -> Result<Seen, DemoError> {
         let mut request = Request::new(Empty::new());
         let headers = request.headers_mut();
-        headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::ACCEPT,
+            header::HeaderValue::from_static("application/json"),
+        );
         let cookie = who.map(|who| format!("who={who}"));
-        for (name, value) in [(header::COOKIE, cookie), (REMOTE_USER, claim.map(str::to_owned))] {
+        for (name, value) in [
+            (header::COOKIE, cookie),
+            (REMOTE_USER, claim.map(str::to_owned)),
+        ] {
             if let Some(value) = value.and_then(|value| value.parse().ok()) {
                 headers.insert(name, value);
             }
@@ -270,7 +358,8 @@ impl Tour<'_> {
             }
         });
         let trip = heard.await.ok().flatten();
-        let trip = trip.ok_or_else(|| self.failed("the gateway told nothing of the trip".to_owned()))?;
+        let trip =
+            trip.ok_or_else(|| self.failed("the gateway told nothing of the trip".to_owned()))?;
         Ok(Seen { status, body, trip })
     }
 
@@ -283,15 +372,29 @@ impl Tour<'_> {
         }
     }
 
-    async fn exchange(&self, mut request: Request<Empty<Bytes>>, target: &str) -> Result<(StatusCode, Value), DemoError> {
+    async fn exchange(
+        &self,
+        mut request: Request<Empty<Bytes>>,
+        target: &str,
+    ) -> Result<(StatusCode, Value), DemoError> {
         let url = format!("http://{}{target}", self.stage.addr);
         *request.uri_mut() = url.parse().map_err(|_| DemoError::Address)?;
         let exchange = async {
             let (head, body) = self.client.request(request).await.ok()?.into_parts();
-            let body = Limited::new(body, super::gateway::MAX_BODY).collect().await.ok()?.to_bytes();
-            Some((head.status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+            let body = Limited::new(body, super::gateway::MAX_BODY)
+                .collect()
+                .await
+                .ok()?
+                .to_bytes();
+            Some((
+                head.status,
+                serde_json::from_slice(&body).unwrap_or(Value::Null),
+            ))
         };
-        let heard = tokio::time::timeout(DEADLINE, exchange).await.ok().flatten();
+        let heard = tokio::time::timeout(DEADLINE, exchange)
+            .await
+            .ok()
+            .flatten();
         heard.ok_or_else(|| self.failed(format!("no whole answer from {url}")))
     }
 }
@@ -299,16 +402,28 @@ impl Tour<'_> {
 const REMOTE_USER: header::HeaderName = header::HeaderName::from_static("remote-user");
 
 fn name_in(body: &Value) -> &str {
-    body.get("username").and_then(Value::as_str).unwrap_or_default()
+    body.get("username")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// Sorted: the order of roles means nothing.
 fn roles_in(body: &Value) -> Vec<&str> {
-    let mut roles: Vec<&str> = body.get("roles").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut roles: Vec<&str> = body
+        .get("roles")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     roles.sort_unstable();
     roles
 }
 
 fn listed(items: &[&str]) -> String {
-    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+    if items.is_empty() {
+        "none".to_owned()
+    } else {
+        items.join(", ")
+    }
 }

@@ -1,14 +1,16 @@
 //! Identity headers that an authentication service in front has set.
 //!
-//! How gateways deliver them is measured, not guessed: the bytes are UTF-8 or worse, a repeated header arrives twice or joined by a comma,
-//! "no groups" is a header that is present and empty, and an absent one can be a client's doing.
+//! How gateways deliver them is measured, not guessed: the bytes are UTF-8 or worse, a repeated
+//! header arrives twice or joined by a comma, "no groups" is a header that is present and empty,
+//! and an absent one can be a client's doing.
 
 use super::{Attempt, Field, Identity, Person, Provider, Rejected, Vouched};
 use crate::model::{Group, RequestFacts, Username};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// What HTTP allows around a value (RFC 9110, optional white space). No other white space is dropped: `alice` and `alice` with a no-break space behind it are
-/// two people to whoever let them sign up.
+/// What HTTP allows around a value (RFC 9110, optional white space). No other white space is
+/// dropped: `alice` and `alice` with a no-break space behind it are two people to whoever let them
+/// sign up.
 const BLANK: [char; 2] = [' ', '\t'];
 
 /// Names of the identity headers, and whether the groups may be missing.
@@ -22,7 +24,8 @@ pub struct Config {
     pub email: HeaderName,
     /// Carries the full name.
     pub name: HeaderName,
-    /// Refuse a request without the groups header (present and empty is fine): some gateways let a client make it vanish.
+    /// Refuse a request without the groups header (present and empty is fine): some gateways let a
+    /// client make it vanish.
     pub groups_required: bool,
 }
 
@@ -39,7 +42,8 @@ impl Default for Config {
     }
 }
 
-/// Reads the identity headers. An empty user header is an absent one: Authelia's bypass rules and some gateways send it so.
+/// Reads the identity headers. An empty user header is an absent one: Authelia's bypass rules and
+/// some gateways send it so.
 pub(super) fn attempt(config: &Config, facts: &RequestFacts) -> Attempt {
     match read(config, &facts.headers) {
         Ok(None) => Attempt::NotRequested,
@@ -57,7 +61,9 @@ pub fn identify(config: &Config, facts: &RequestFacts) -> Result<Option<Identity
 }
 
 fn read(config: &Config, headers: &HeaderMap) -> Result<Option<Identity>, Rejected> {
-    let Some(name) = single(headers, &config.user, Field::User)? else { return Ok(None) };
+    let Some(name) = single(headers, &config.user, Field::User)? else {
+        return Ok(None);
+    };
     if name.contains(',') {
         return Err(Rejected::Joined);
     }
@@ -71,13 +77,28 @@ fn read(config: &Config, headers: &HeaderMap) -> Result<Option<Identity>, Reject
         email: single(headers, &config.email, Field::Email)?.map(Box::from),
         full_name: single(headers, &config.name, Field::FullName)?.map(Box::from),
     };
-    Ok(Some(Identity::new(person, Vouched { by: Provider::Headers, issued_at: None, asked: None, subject: None, session: None })))
+    Ok(Some(Identity::new(
+        person,
+        Vouched {
+            by: Provider::Headers,
+            issued_at: None,
+            asked: None,
+            subject: None,
+            session: None,
+        },
+    )))
 }
 
 /// The value of a header that may stand once; `None` where it is absent or blank.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName, field: Field) -> Result<Option<&'a str>, Rejected> {
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    field: Field,
+) -> Result<Option<&'a str>, Rejected> {
     let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
         return Err(Rejected::Repeated(field));
     }
@@ -85,13 +106,19 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName, field: Field) -> Result
     Ok((!text.is_empty()).then_some(text))
 }
 
-/// All groups of all values of the header, each once: some gateways repeat the header where others join it.
+/// All groups of all values of the header, each once: some gateways repeat the header where others
+/// join it.
 fn groups(headers: &HeaderMap, name: &HeaderName) -> Result<Vec<Group>, Rejected> {
     let mut found: Vec<Group> = Vec::new();
     for value in headers.get_all(name) {
-        found.extend(utf8(value, Field::Groups)?.split(',').filter_map(Group::parse));
+        found.extend(
+            utf8(value, Field::Groups)?
+                .split(',')
+                .filter_map(Group::parse),
+        );
     }
-    // Sorted, so that the order in which a provider happens to name them changes nothing downstream.
+    // Sorted, so that the order in which a provider happens to name them changes nothing
+    // downstream.
     found.sort_unstable();
     found.dedup();
     Ok(found)
@@ -113,13 +140,24 @@ mod tests {
     fn asked_with(config: &Config, headers: &[(&'static str, &[u8])]) -> Attempt {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
+            map.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_bytes(value).unwrap(),
+            );
         }
-        attempt(config, &RequestFacts { peer: [127, 0, 0, 1].into(), headers: map })
+        attempt(
+            config,
+            &RequestFacts {
+                peer: [127, 0, 0, 1].into(),
+                headers: map,
+            },
+        )
     }
 
     fn identified(headers: &[(&'static str, &[u8])]) -> Identity {
-        let Attempt::Identified(identity) = asked(headers) else { panic!("not identified") };
+        let Attempt::Identified(identity) = asked(headers) else {
+            panic!("not identified")
+        };
         identity
     }
 
@@ -132,16 +170,38 @@ mod tests {
             ("remote-name", "Zo\u{eb} Ångström".as_bytes()),
         ]);
         assert_eq!(identity.user().as_str(), "alice");
-        assert_eq!(identity.groups().iter().map(Group::as_str).collect::<Vec<_>>(), ["\"c", "d\"", "dev", "ops"]);
+        assert_eq!(
+            identity
+                .groups()
+                .iter()
+                .map(Group::as_str)
+                .collect::<Vec<_>>(),
+            ["\"c", "d\"", "dev", "ops"]
+        );
         assert_eq!(identity.email(), Some("alice@example.org"));
         assert_eq!(identity.full_name(), Some("Zo\u{eb} Ångström"));
     }
 
     #[test]
     fn present_but_empty_is_nothing() {
-        let identity = identified(&[("remote-user", b"alice"), ("remote-groups", b""), ("remote-email", b" "), ("remote-name", b"")]);
-        assert_eq!((identity.groups().len(), identity.email(), identity.full_name()), (0, None, None));
-        assert_eq!(asked(&[("remote-user", b""), ("remote-groups", b"admins")]), Attempt::NotRequested);
+        let identity = identified(&[
+            ("remote-user", b"alice"),
+            ("remote-groups", b""),
+            ("remote-email", b" "),
+            ("remote-name", b""),
+        ]);
+        assert_eq!(
+            (
+                identity.groups().len(),
+                identity.email(),
+                identity.full_name()
+            ),
+            (0, None, None)
+        );
+        assert_eq!(
+            asked(&[("remote-user", b""), ("remote-groups", b"admins")]),
+            Attempt::NotRequested
+        );
         assert_eq!(asked(&[]), Attempt::NotRequested);
     }
 
@@ -152,20 +212,43 @@ mod tests {
 
     #[test]
     fn two_names_are_no_name() {
-        assert_eq!(asked(&[("remote-user", b"alice"), ("remote-user", b"mallory")]), Attempt::Rejected(Rejected::Repeated(Field::User)));
-        assert_eq!(asked(&[("remote-user", b"alice"), ("remote-user", b"alice")]), Attempt::Rejected(Rejected::Repeated(Field::User)));
-        assert_eq!(asked(&[("remote-user", b"alice,mallory")]), Attempt::Rejected(Rejected::Joined));
+        assert_eq!(
+            asked(&[("remote-user", b"alice"), ("remote-user", b"mallory")]),
+            Attempt::Rejected(Rejected::Repeated(Field::User))
+        );
+        assert_eq!(
+            asked(&[("remote-user", b"alice"), ("remote-user", b"alice")]),
+            Attempt::Rejected(Rejected::Repeated(Field::User))
+        );
+        assert_eq!(
+            asked(&[("remote-user", b"alice,mallory")]),
+            Attempt::Rejected(Rejected::Joined)
+        );
     }
 
     #[test]
     fn repeated_groups_are_one_list() {
-        let identity = identified(&[("remote-user", b"alice"), ("remote-groups", b"a,b"), ("remote-groups", b"b, c")]);
-        assert_eq!(identity.groups().iter().map(Group::as_str).collect::<Vec<_>>(), ["a", "b", "c"]);
+        let identity = identified(&[
+            ("remote-user", b"alice"),
+            ("remote-groups", b"a,b"),
+            ("remote-groups", b"b, c"),
+        ]);
+        assert_eq!(
+            identity
+                .groups()
+                .iter()
+                .map(Group::as_str)
+                .collect::<Vec<_>>(),
+            ["a", "b", "c"]
+        );
     }
 
     #[test]
     fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
-        assert_eq!(asked(&[("remote-user", b"al\xffce")]), Attempt::Rejected(Rejected::NotUtf8(Field::User)));
+        assert_eq!(
+            asked(&[("remote-user", b"al\xffce")]),
+            Attempt::Rejected(Rejected::NotUtf8(Field::User))
+        );
         assert_eq!(
             asked(&[("remote-user", b"alice"), ("remote-groups", b"\xe9quipe")]),
             Attempt::Rejected(Rejected::NotUtf8(Field::Groups))
@@ -174,26 +257,60 @@ mod tests {
 
     #[test]
     fn a_name_that_cannot_be_a_user_says_why() {
-        assert_eq!(asked(&[("remote-user", b"..")]), Attempt::Rejected(Rejected::Name(InvalidUsername::DotSegment)));
-        assert_eq!(asked(&[("remote-user", b"a:b")]), Attempt::Rejected(Rejected::Name(InvalidUsername::Separator)));
-        assert_eq!(asked(&[("remote-user", &[b'x'; 8192])]), Attempt::Rejected(Rejected::Name(InvalidUsername::TooLong)));
+        assert_eq!(
+            asked(&[("remote-user", b"..")]),
+            Attempt::Rejected(Rejected::Name(InvalidUsername::DotSegment))
+        );
+        assert_eq!(
+            asked(&[("remote-user", b"a:b")]),
+            Attempt::Rejected(Rejected::Name(InvalidUsername::Separator))
+        );
+        assert_eq!(
+            asked(&[("remote-user", &[b'x'; 8192])]),
+            Attempt::Rejected(Rejected::Name(InvalidUsername::TooLong))
+        );
     }
 
     #[test]
     fn white_space_that_is_not_https_own_makes_another_name_and_another_group() {
         for name in ["alice\u{a0}", "\u{2003}alice", "alice\u{3000}"] {
             let refused = asked(&[("remote-user", name.as_bytes())]);
-            assert!(matches!(refused, Attempt::Rejected(Rejected::Name(_))), "{name:?} became {refused:?}");
+            assert!(
+                matches!(refused, Attempt::Rejected(Rejected::Name(_))),
+                "{name:?} became {refused:?}"
+            );
         }
-        let identity = identified(&[("remote-user", b" alice\t"), ("remote-groups", "dev\u{a0}, ops\t".as_bytes())]);
+        let identity = identified(&[
+            ("remote-user", b" alice\t"),
+            ("remote-groups", "dev\u{a0}, ops\t".as_bytes()),
+        ]);
         assert_eq!(identity.user().as_str(), "alice");
-        assert_eq!(identity.groups().iter().map(Group::as_str).collect::<Vec<_>>(), ["dev\u{a0}", "ops"]);
+        assert_eq!(
+            identity
+                .groups()
+                .iter()
+                .map(Group::as_str)
+                .collect::<Vec<_>>(),
+            ["dev\u{a0}", "ops"]
+        );
     }
 
     #[test]
     fn where_groups_are_required_a_missing_header_is_refused_and_an_empty_one_is_not() {
-        let config = Config { groups_required: true, ..Config::default() };
-        assert_eq!(asked_with(&config, &[("remote-user", b"alice")]), Attempt::Rejected(Rejected::GroupsMissing));
-        assert!(matches!(asked_with(&config, &[("remote-user", b"alice"), ("remote-groups", b"")]), Attempt::Identified(_)));
+        let config = Config {
+            groups_required: true,
+            ..Config::default()
+        };
+        assert_eq!(
+            asked_with(&config, &[("remote-user", b"alice")]),
+            Attempt::Rejected(Rejected::GroupsMissing)
+        );
+        assert!(matches!(
+            asked_with(
+                &config,
+                &[("remote-user", b"alice"), ("remote-groups", b"")]
+            ),
+            Attempt::Identified(_)
+        ));
     }
 }

@@ -8,7 +8,8 @@ use crate::{
 use aws_lc_rs::{
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+        Ed25519KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
     },
 };
 use base64::{
@@ -31,7 +32,8 @@ pub enum ClientAuth {
     SecretPost(SecretString),
     /// `private_key_jwt`.
     PrivateKeyJwt(SigningKey),
-    /// `none`, or `tls_client_auth` where a client certificate is configured: the client's name alone.
+    /// `none`, or `tls_client_auth` where a client certificate is configured: the client's name
+    /// alone.
     NameOnly,
 }
 
@@ -65,19 +67,28 @@ impl SigningKey {
     /// # Errors
     /// Says what is wrong without repeating anything of the text.
     pub fn parse_pem(pem: &[u8], kid: Option<&str>) -> Result<Self, InvalidSigningKey> {
-        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_quotes_the_file| InvalidSigningKey::NotPem)?;
+        let key = PrivateKeyDer::from_pem_slice(pem)
+            .map_err(|_quotes_the_file| InvalidSigningKey::NotPem)?;
         let der = key.secret_der();
         let pair = RsaKeyPair::from_pkcs8(der)
             .or_else(|_| RsaKeyPair::from_der(der))
             .map(Pair::Rsa)
-            .or_else(|_| EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map(Pair::P256))
-            .or_else(|_| EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, der).map(Pair::P384))
+            .or_else(|_| {
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map(Pair::P256)
+            })
+            .or_else(|_| {
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P384_SHA384_FIXED_SIGNING, der).map(Pair::P384)
+            })
             .or_else(|_| Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map(Pair::Ed25519))
             .map_err(|_| InvalidSigningKey::Kind)?;
-        Ok(Self { pair: Arc::new(pair), kid: kid.map(Box::from) })
+        Ok(Self {
+            pair: Arc::new(pair),
+            kid: kid.map(Box::from),
+        })
     }
 
-    /// A signed statement of who asks (RFC 7523). `None` if the system has no randomness or the key does not sign.
+    /// A signed statement of who asks (RFC 7523). `None` if the system has no randomness or the key
+    /// does not sign.
     fn assertion(&self, client_id: &str, audience: &Issuer, now: Timestamp) -> Option<String> {
         let mut id = [0_u8; 16];
         aws_lc_rs::rand::fill(&mut id).ok()?;
@@ -92,7 +103,10 @@ impl SigningKey {
         });
         let signed = jws::unsigned(&header, &claims);
         let signature = self.sign(signed.as_bytes())?;
-        Some(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature)))
+        Some(format!(
+            "{signed}.{}",
+            BASE64_URL_SAFE_NO_PAD.encode(signature)
+        ))
     }
 
     fn algorithm(&self) -> &'static str {
@@ -109,10 +123,13 @@ impl SigningKey {
         match &*self.pair {
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).ok()?;
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .ok()?;
                 Some(signature)
             }
-            Pair::P256(pair) | Pair::P384(pair) => Some(pair.sign(&random, message).ok()?.as_ref().to_vec()),
+            Pair::P256(pair) | Pair::P384(pair) => {
+                Some(pair.sign(&random, message).ok()?.as_ref().to_vec())
+            }
             Pair::Ed25519(pair) => Some(pair.sign(message).as_ref().to_vec()),
         }
     }
@@ -120,7 +137,10 @@ impl SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SigningKey").field("algorithm", &self.algorithm()).field("kid", &self.kid).finish_non_exhaustive()
+        f.debug_struct("SigningKey")
+            .field("algorithm", &self.algorithm())
+            .field("kid", &self.kid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,23 +155,36 @@ pub(super) struct Shown {
 impl ClientAuth {
     /// `None` if it cannot be shown: a secret that no header carries, a key that does not sign.
     pub(super) fn shown(&self, client_id: &str, issuer: &Issuer, now: Timestamp) -> Option<Shown> {
-        let mut shown = Shown { headers: HeaderMap::new(), form: Vec::new() };
+        let mut shown = Shown {
+            headers: HeaderMap::new(),
+            form: Vec::new(),
+        };
         match self {
             Self::SecretBasic(secret) => {
-                // Both are form-encoded first (RFC 6749, §2.3.1), so that a colon in the name is not the separator.
+                // Both are form-encoded first (RFC 6749, §2.3.1), so that a colon in the name is
+                // not the separator.
                 let joined = format!("{}:{}", encoded(client_id), encoded(secret.expose_secret()));
-                let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(joined))).ok()?;
+                let mut value =
+                    HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(joined)))
+                        .ok()?;
                 value.set_sensitive(true);
                 shown.headers.insert(header::AUTHORIZATION, value);
             }
             Self::SecretPost(secret) => {
                 shown.form.push(("client_id", client_id.to_owned()));
-                shown.form.push(("client_secret", secret.expose_secret().to_owned()));
+                shown
+                    .form
+                    .push(("client_secret", secret.expose_secret().to_owned()));
             }
             Self::PrivateKeyJwt(key) => {
                 shown.form.push(("client_id", client_id.to_owned()));
-                shown.form.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()));
-                shown.form.push(("client_assertion", key.assertion(client_id, issuer, now)?));
+                shown.form.push((
+                    "client_assertion_type",
+                    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),
+                ));
+                shown
+                    .form
+                    .push(("client_assertion", key.assertion(client_id, issuer, now)?));
             }
             Self::NameOnly => shown.form.push(("client_id", client_id.to_owned())),
         }
@@ -161,6 +194,9 @@ impl ClientAuth {
 
 /// `application/x-www-form-urlencoded`, with everything encoded that could be in doubt.
 pub(super) fn encoded(text: &str) -> String {
-    const KEPT: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+    const KEPT: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_');
     percent_encoding::utf8_percent_encode(text, &KEPT).to_string()
 }

@@ -4,7 +4,8 @@ use http::Uri;
 use serde_json::Value;
 use std::{fmt, net::IpAddr};
 
-/// What an identity provider calls itself. Compared byte for byte: `https://idp` and `https://idp/` are two.
+/// What an identity provider calls itself. Compared byte for byte: `https://idp` and `https://idp/`
+/// are two.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Issuer(Box<str>);
 
@@ -48,7 +49,10 @@ impl Issuer {
 
     /// Where the provider describes itself (OpenID Connect Discovery 1.0, §4).
     pub(super) fn discovery(&self) -> Result<Endpoint, InvalidEndpoint> {
-        Endpoint::parse(&format!("{}/.well-known/openid-configuration", self.0.trim_end_matches('/')))
+        Endpoint::parse(&format!(
+            "{}/.well-known/openid-configuration",
+            self.0.trim_end_matches('/')
+        ))
     }
 }
 
@@ -82,7 +86,11 @@ impl Endpoint {
 
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
-        || host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Debug for Issuer {
@@ -100,7 +108,13 @@ impl fmt::Display for Issuer {
 /// The query may be somebody's secret.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.0.scheme_str().unwrap_or_default(), self.0.host().unwrap_or_default(), self.0.path())
+        write!(
+            f,
+            "{}://{}{}",
+            self.0.scheme_str().unwrap_or_default(),
+            self.0.host().unwrap_or_default(),
+            self.0.path()
+        )
     }
 }
 
@@ -129,24 +143,42 @@ pub(super) struct Discovered {
 pub enum BadDiscovery {
     #[error("it is not a JSON object")]
     Shape,
-    #[error("it names another issuer than the configured one, which must be written exactly as the provider does")]
+    #[error(
+        "it names another issuer than the configured one, which must be written exactly as the provider does"
+    )]
     Issuer,
     #[error("an address in it cannot be used")]
     Endpoint(#[source] InvalidEndpoint),
 }
 
 impl Discovered {
-    /// Reads the document. With client certificates the provider's other addresses for such clients win (RFC 8705, §5).
-    pub(super) fn parse(bytes: &[u8], issuer: &Issuer, with_certificate: bool) -> Result<Self, BadDiscovery> {
+    /// Reads the document. With client certificates the provider's other addresses for such clients
+    /// win (RFC 8705, §5).
+    pub(super) fn parse(
+        bytes: &[u8],
+        issuer: &Issuer,
+        with_certificate: bool,
+    ) -> Result<Self, BadDiscovery> {
         let document: Value = serde_json::from_slice(bytes).map_err(|_| BadDiscovery::Shape)?;
-        let said = document.get("issuer").and_then(Value::as_str).ok_or(BadDiscovery::Shape)?;
+        let said = document
+            .get("issuer")
+            .and_then(Value::as_str)
+            .ok_or(BadDiscovery::Shape)?;
         if said != issuer.as_str() {
             return Err(BadDiscovery::Issuer);
         }
-        let aliases = document.get("mtls_endpoint_aliases").filter(|_| with_certificate);
+        let aliases = document
+            .get("mtls_endpoint_aliases")
+            .filter(|_| with_certificate);
         let endpoint = |name: &str| {
-            let value = aliases.and_then(|aliases| aliases.get(name)).or_else(|| document.get(name));
-            value.and_then(Value::as_str).map(Endpoint::parse).transpose().map_err(BadDiscovery::Endpoint)
+            let value = aliases
+                .and_then(|aliases| aliases.get(name))
+                .or_else(|| document.get(name));
+            value
+                .and_then(Value::as_str)
+                .map(Endpoint::parse)
+                .transpose()
+                .map_err(BadDiscovery::Endpoint)
         };
         Ok(Self {
             jwks: endpoint("jwks_uri")?,
@@ -186,17 +218,31 @@ mod tests {
     #[test]
     fn a_provider_must_call_itself_what_we_call_it() {
         let read = |issuer: &str| {
-            Discovered::parse(br#"{"issuer":"https://idp.test","jwks_uri":"https://idp.test/k"}"#, &Issuer::parse(issuer).unwrap(), false)
+            Discovered::parse(
+                br#"{"issuer":"https://idp.test","jwks_uri":"https://idp.test/k"}"#,
+                &Issuer::parse(issuer).unwrap(),
+                false,
+            )
         };
-        assert_eq!(format!("{:?}", read("https://idp.test").unwrap().jwks), "Some(https://idp.test/k)");
+        assert_eq!(
+            format!("{:?}", read("https://idp.test").unwrap().jwks),
+            "Some(https://idp.test/k)"
+        );
         assert_eq!(read("https://idp.test/").unwrap_err(), BadDiscovery::Issuer);
-        assert_eq!(read("https://other.test").unwrap_err(), BadDiscovery::Issuer);
+        assert_eq!(
+            read("https://other.test").unwrap_err(),
+            BadDiscovery::Issuer
+        );
     }
 
     #[test]
     fn a_provider_cannot_lead_us_to_plain_http() {
         let issuer = Issuer::parse("https://idp.test").unwrap();
-        let read = Discovered::parse(br#"{"issuer":"https://idp.test","jwks_uri":"http://idp.test/k"}"#, &issuer, false);
+        let read = Discovered::parse(
+            br#"{"issuer":"https://idp.test","jwks_uri":"http://idp.test/k"}"#,
+            &issuer,
+            false,
+        );
         assert_eq!(read.unwrap_err(), BadDiscovery::Endpoint(E::NotHttps));
     }
 
@@ -205,7 +251,18 @@ mod tests {
         let issuer = Issuer::parse("https://idp.test").unwrap();
         let document = br#"{"issuer":"https://idp.test","userinfo_endpoint":"https://idp.test/u",
             "mtls_endpoint_aliases":{"userinfo_endpoint":"https://mtls.idp.test/u"}}"#;
-        let shown = |with| format!("{:?}", Discovered::parse(document, &issuer, with).unwrap().userinfo.unwrap());
-        assert_eq!((shown(false).as_str(), shown(true).as_str()), ("https://idp.test/u", "https://mtls.idp.test/u"));
+        let shown = |with| {
+            format!(
+                "{:?}",
+                Discovered::parse(document, &issuer, with)
+                    .unwrap()
+                    .userinfo
+                    .unwrap()
+            )
+        };
+        assert_eq!(
+            (shown(false).as_str(), shown(true).as_str()),
+            ("https://idp.test/u", "https://mtls.idp.test/u")
+        );
     }
 }

@@ -48,7 +48,9 @@ pub enum IdpError {
     #[error("the provider's {0} answers with a signed token; switch that off for this client")]
     Signed(What),
     /// We are not who we say we are, or may not ask.
-    #[error("the provider's {0} refuses elastauth's own client: its name, its secret or its rights")]
+    #[error(
+        "the provider's {0} refuses elastauth's own client: its name, its secret or its rights"
+    )]
     OurClient(What),
     /// Our own name or secret cannot be sent.
     #[error("the client's name, secret or key cannot be put into a request")]

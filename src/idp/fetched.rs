@@ -1,7 +1,10 @@
-//! Something fetched when it is first needed, kept for ever, and fetched again when it has aged or somebody misses something in it.
+//! Something fetched when it is first needed, kept for ever, and fetched again when it has aged or
+//! somebody misses something in it.
 //!
-//! At most one fetch is in the air. After a good one there is a cool-down, after a failed one a wait that doubles; whoever asks in that time gets what is there. So no number of
-//! requests makes more than one fetch in a cool-down. A fetch runs on its own task: it does not end with the client that caused it.
+//! At most one fetch is in the air. After a good one there is a cool-down, after a failed one a
+//! wait that doubles; whoever asks in that time gets what is there. So no number of requests makes
+//! more than one fetch in a cool-down. A fetch runs on its own task: it does not end with the
+//! client that caused it.
 
 use super::IdpError;
 use crate::{
@@ -46,7 +49,8 @@ pub(super) struct Fetched<T> {
     /// Whose it is, for logs.
     issuer: Arc<str>,
     state: Mutex<State<T>>,
-    /// From when on, in milliseconds, it should be fetched again even if nobody asks for it. Beside the lock, so that a look costs next to nothing.
+    /// From when on, in milliseconds, it should be fetched again even if nobody asks for it. Beside
+    /// the lock, so that a look costs next to nothing.
     due: AtomicU64,
     pace: Pace,
     clock: Clock,
@@ -99,7 +103,14 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             error: None,
             landing: None,
         };
-        Self { issuer, state: Mutex::new(state), due: AtomicU64::new(NEVER), pace, clock, tasks }
+        Self {
+            issuer,
+            state: Mutex::new(state),
+            due: AtomicU64::new(NEVER),
+            pace,
+            clock,
+            tasks,
+        }
     }
 
     /// What is there.
@@ -117,7 +128,8 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         Some((value, age))
     }
 
-    /// Whether it has aged and nobody is fetching it. For those who live off what was made of it earlier and would not notice.
+    /// Whether it has aged and nobody is fetching it. For those who live off what was made of it
+    /// earlier and would not notice.
     pub(super) fn is_due(&self) -> bool {
         self.clock.now().0 >= self.due.load(Ordering::Relaxed)
     }
@@ -128,14 +140,22 @@ impl<T: Send + Sync + 'static> Fetched<T> {
     }
 
     /// Joins the fetch that is in the air or begins one, if it is not too early.
-    pub(super) fn fetch<F>(self: &Arc<Self>, make: impl FnOnce() -> F, replaced: impl FnOnce(&T, &T) + Send + 'static) -> Wish
+    pub(super) fn fetch<F>(
+        self: &Arc<Self>,
+        make: impl FnOnce() -> F,
+        replaced: impl FnOnce(&T, &T) + Send + 'static,
+    ) -> Wish
     where
         F: Future<Output = Result<(T, Option<Duration>), IdpError>> + Send + 'static,
     {
         let now = self.clock.now();
         let mut state = self.state();
         // A fetch that crashed has dropped its end of the channel: the next one takes its place.
-        if let Some(landing) = state.landing.as_ref().filter(|landing| landing.has_changed().is_ok()) {
+        if let Some(landing) = state
+            .landing
+            .as_ref()
+            .filter(|landing| landing.has_changed().is_ok())
+        {
             return Wish::Aloft(landing.clone());
         }
         if let Some((began, wait)) = state.began
@@ -157,12 +177,19 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         Wish::Aloft(landing)
     }
 
-    fn land(&self, began: Timestamp, outcome: Result<(T, Option<Duration>), IdpError>, replaced: impl FnOnce(&T, &T)) {
+    fn land(
+        &self,
+        began: Timestamp,
+        outcome: Result<(T, Option<Duration>), IdpError>,
+        replaced: impl FnOnce(&T, &T),
+    ) {
         let mut state = self.state();
         state.landing = None;
         match outcome {
             Ok((value, max_age)) => {
-                let lifetime = max_age.unwrap_or(self.pace.lifetime).clamp(self.pace.shortest, self.pace.longest);
+                let lifetime = max_age
+                    .unwrap_or(self.pace.lifetime)
+                    .clamp(self.pace.shortest, self.pace.longest);
                 if let Some(old) = &state.value {
                     replaced(old, &value);
                 }
@@ -175,13 +202,18 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                 state.lifetime = spread(lifetime, random_byte());
                 state.failures = 0;
                 state.error = None;
-                self.due.store(state.came.after(state.lifetime).0, Ordering::Relaxed);
+                self.due
+                    .store(state.came.after(state.lifetime).0, Ordering::Relaxed);
             }
             Err(error) => {
                 if state.failures == 0 {
                     tracing::warn!(issuer = %self.issuer, reason = %chain(&error), known = state.value.is_some(), "the identity provider cannot be asked");
                 }
-                let doubled = FIRST_BACKOFF.saturating_mul(1_u32.checked_shl(state.failures.min(16)).unwrap_or(u32::MAX));
+                let doubled = FIRST_BACKOFF.saturating_mul(
+                    1_u32
+                        .checked_shl(state.failures.min(16))
+                        .unwrap_or(u32::MAX),
+                );
                 let wait = spread(doubled.min(LONGEST_BACKOFF), random_byte());
                 state.began = Some((began, wait));
                 if state.value.is_some() {
@@ -201,7 +233,9 @@ impl<T: Send + Sync + 'static> Fetched<T> {
 
 impl<T> fmt::Debug for Fetched<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fetched").field("pace", &self.pace).finish_non_exhaustive()
+        f.debug_struct("Fetched")
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
     }
 }
 

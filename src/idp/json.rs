@@ -1,10 +1,12 @@
-//! JSON objects of people who may mean ill: no member twice, no deep nesting. `serde_json` alone keeps the last of two members, and another reader may keep the first.
+//! JSON objects of people who may mean ill: no member twice, no deep nesting. `serde_json` alone
+//! keeps the last of two members, and another reader may keep the first.
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::{cell::Cell, fmt};
 
-/// Objects and lists within each other. Keycloak's `resource_access.<client>.roles` is four deep; twice that is nobody's wish.
+/// Objects and lists within each other. Keycloak's `resource_access.<client>.roles` is four deep;
+/// twice that is nobody's wish.
 const MAX_DEPTH: u8 = 12;
 
 /// Why bytes are not a JSON object that we take.
@@ -28,7 +30,12 @@ pub enum BadJson {
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, BadJson> {
     let why = Cell::new(BadJson::Syntax);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { left: MAX_DEPTH, why: &why }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    let value = Strict {
+        left: MAX_DEPTH,
+        why: &why,
+    }
+    .deserialize(&mut reader)
+    .and_then(|value| reader.end().map(|()| value));
     match value {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(BadJson::NotAnObject),
@@ -44,7 +51,10 @@ struct Strict<'a> {
 
 impl Strict<'_> {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        let left = self.left.checked_sub(1).ok_or_else(|| self.refuse(BadJson::Deep))?;
+        let left = self
+            .left
+            .checked_sub(1)
+            .ok_or_else(|| self.refuse(BadJson::Deep))?;
         Ok(Self { left, ..self })
     }
 
@@ -86,7 +96,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("not finite"))
+        Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("not finite"))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -126,7 +138,10 @@ mod tests {
     #[test]
     fn an_object_is_read_whole() {
         let read = object(br#" {"a":[1,-2,1.5,"x",null,true,{"b":{}}]} "#).unwrap();
-        assert_eq!(Value::Object(read), serde_json::json!({"a": [1, -2, 1.5, "x", null, true, {"b": {}}]}));
+        assert_eq!(
+            Value::Object(read),
+            serde_json::json!({"a": [1, -2, 1.5, "x", null, true, {"b": {}}]})
+        );
     }
 
     #[test]
@@ -149,7 +164,12 @@ mod tests {
             (b"[]", BadJson::NotAnObject),
             (b"null", BadJson::NotAnObject),
         ] {
-            assert_eq!(object(text), Err(why), "{}", String::from_utf8_lossy(text.get(..40).unwrap_or(text)));
+            assert_eq!(
+                object(text),
+                Err(why),
+                "{}",
+                String::from_utf8_lossy(text.get(..40).unwrap_or(text))
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The outer form of a signed token: three parts, strictly read. What the claims say is judged elsewhere.
+//! The outer form of a signed token: three parts, strictly read. What the claims say is judged
+//! elsewhere.
 
 use super::{
     json::{self, BadJson},
@@ -8,7 +9,8 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The longest token. Servers in front take 8 to 32 KB of headers, and Keycloak's tokens with hundreds of roles stay below.
+/// The longest token. Servers in front take 8 to 32 KB of headers, and Keycloak's tokens with
+/// hundreds of roles stay below.
 pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
 /// A header has `alg`, `kid`, `typ` and perhaps a certificate chain that nobody reads.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
@@ -53,7 +55,9 @@ impl Verified {
 /// Claims are people's affairs.
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verified").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Verified")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,7 +102,9 @@ pub enum BadToken {
     Kid,
     #[error("the token's `typ` is not a text")]
     Kind,
-    #[error("the token's header has `crit`: it must not be taken by those who do not know what it names")]
+    #[error(
+        "the token's header has `crit`: it must not be taken by those who do not know what it names"
+    )]
     Critical,
     #[error("the token's header has `b64`: its claims are not encoded as a token's must be")]
     Unencoded,
@@ -106,11 +112,15 @@ pub enum BadToken {
     Nested,
 }
 
-/// Whether a text has the shape of a signed or encrypted token. What is one must stand on its signature; only others may be asked about.
+/// Whether a text has the shape of a signed or encrypted token. What is one must stand on its
+/// signature; only others may be asked about.
 #[must_use]
 pub fn has_shape(token: &str) -> bool {
     // Base64url of `{"` and of the usual blanks behind a brace.
-    matches!(token.bytes().filter(|byte| *byte == b'.').count(), 2 | 4) || ["ey", "ew", "IH"].iter().any(|start| token.starts_with(start))
+    matches!(token.bytes().filter(|byte| *byte == b'.').count(), 2 | 4)
+        || ["ey", "ew", "IH"]
+            .iter()
+            .any(|start| token.starts_with(start))
 }
 
 impl<'a> Jws<'a> {
@@ -123,15 +133,19 @@ impl<'a> Jws<'a> {
             return Err(BadToken::TooLong);
         }
         let mut parts = token.split('.');
-        let (header, claims, signature) = match (parts.next(), parts.next(), parts.next(), parts.count()) {
-            (Some(header), Some(claims), Some(signature), 0) => (header, claims, signature),
-            (Some(_), Some(_), Some(_), 2) => return Err(BadToken::Encrypted),
-            _ => return Err(BadToken::Parts),
-        };
+        let (header, claims, signature) =
+            match (parts.next(), parts.next(), parts.next(), parts.count()) {
+                (Some(header), Some(claims), Some(signature), 0) => (header, claims, signature),
+                (Some(_), Some(_), Some(_), 2) => return Err(BadToken::Encrypted),
+                _ => return Err(BadToken::Parts),
+            };
         if header.len() > MAX_HEADER_BYTES || signature.len() > MAX_SIGNATURE_BYTES {
             return Err(BadToken::PartTooLong);
         }
-        let signed = token.as_bytes().get(..=header.len() + claims.len()).unwrap_or_default();
+        let signed = token
+            .as_bytes()
+            .get(..=header.len() + claims.len())
+            .unwrap_or_default();
         Ok(Self {
             header: Header::read(&object(header, Part::Header)?)?,
             claims: object(claims, Part::Claims)?,
@@ -140,7 +154,8 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// What the token claims, proven or not: for choosing whose keys must have signed it, and for nothing else.
+    /// What the token claims, proven or not: for choosing whose keys must have signed it, and for
+    /// nothing else.
     #[must_use]
     pub fn unproven(&self) -> &Map<String, Value> {
         &self.claims
@@ -161,19 +176,31 @@ impl<'a> Jws<'a> {
     /// The claims, if one of the keys has signed them; `None` if none has.
     #[must_use]
     pub fn verified<'k>(self, keys: impl IntoIterator<Item = &'k Key>) -> Option<Verified> {
-        let signed = |key: &Key| key.algorithm() == self.header.algorithm && key.verifies(self.signed, &self.signature);
-        if keys.into_iter().any(signed) { Some(Verified { claims: self.claims, kind: self.header.kind }) } else { None }
+        let signed = |key: &Key| {
+            key.algorithm() == self.header.algorithm && key.verifies(self.signed, &self.signature)
+        };
+        if keys.into_iter().any(signed) {
+            Some(Verified {
+                claims: self.claims,
+                kind: self.header.kind,
+            })
+        } else {
+            None
+        }
     }
 }
 
 impl fmt::Debug for Jws<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jws").field("algorithm", &self.header.algorithm).finish_non_exhaustive()
+        f.debug_struct("Jws")
+            .field("algorithm", &self.header.algorithm)
+            .finish_non_exhaustive()
     }
 }
 
 impl Header {
-    /// `jku`, `x5u`, `jwk` and `x5c` are not looked at: a token does not choose the keys that it is judged by.
+    /// `jku`, `x5u`, `jwk` and `x5c` are not looked at: a token does not choose the keys that it is
+    /// judged by.
     fn read(members: &Map<String, Value>) -> Result<Self, BadToken> {
         if members.contains_key("crit") {
             return Err(BadToken::Critical);
@@ -181,13 +208,22 @@ impl Header {
         if members.contains_key("b64") {
             return Err(BadToken::Unencoded);
         }
-        if ["cty", "zip", "enc"].iter().any(|member| members.contains_key(*member)) {
+        if ["cty", "zip", "enc"]
+            .iter()
+            .any(|member| members.contains_key(*member))
+        {
             return Err(BadToken::Nested);
         }
-        let algorithm = members.get("alg").and_then(Value::as_str).and_then(Algorithm::parse).ok_or(BadToken::Algorithm)?;
+        let algorithm = members
+            .get("alg")
+            .and_then(Value::as_str)
+            .and_then(Algorithm::parse)
+            .ok_or(BadToken::Algorithm)?;
         let kid = match members.get("kid") {
             None => None,
-            Some(Value::String(kid)) if (1..=MAX_KID_BYTES).contains(&kid.len()) => Some(kid.as_str().into()),
+            Some(Value::String(kid)) if (1..=MAX_KID_BYTES).contains(&kid.len()) => {
+                Some(kid.as_str().into())
+            }
             Some(_) => return Err(BadToken::Kid),
         };
         let media_type = match members.get("typ") {
@@ -198,7 +234,11 @@ impl Header {
             }
             Some(_) => return Err(BadToken::Kind),
         };
-        Ok(Self { algorithm, kid, kind: media_type })
+        Ok(Self {
+            algorithm,
+            kid,
+            kind: media_type,
+        })
     }
 }
 
@@ -207,10 +247,16 @@ fn object(text: &str, part: Part) -> Result<Map<String, Value>, BadToken> {
 }
 
 fn decoded(text: &str, part: Part) -> Result<Vec<u8>, BadToken> {
-    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| BadToken::Base64(part))
+    BASE64_URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| BadToken::Base64(part))
 }
 
 /// The first two parts of a token, as they are signed.
 pub(super) fn unsigned(header: &Value, claims: &Value) -> String {
-    format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(header.to_string()), BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()))
+    format!(
+        "{}.{}",
+        BASE64_URL_SAFE_NO_PAD.encode(header.to_string()),
+        BASE64_URL_SAFE_NO_PAD.encode(claims.to_string())
+    )
 }

@@ -1,9 +1,11 @@
-//! Keys that sign tokens, and the check of a signature. The key decides the algorithm; a token may only agree.
+//! Keys that sign tokens, and the check of a signature. The key decides the algorithm; a token may
+//! only agree.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512,
-    RsaParameters, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
+    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
@@ -12,7 +14,8 @@ use std::fmt;
 /// The longest `kid` that is looked at. They are UUIDs, thumbprints and dates.
 pub(super) const MAX_KID_BYTES: usize = 256;
 
-/// Signature algorithms with a public key. There is no `none` and nothing with a shared secret: those cannot be written down here.
+/// Signature algorithms with a public key. There is no `none` and nothing with a shared secret:
+/// those cannot be written down here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "named by RFC 7518, 8037 and 9864")]
 pub enum Algorithm {
@@ -85,7 +88,8 @@ impl Algorithm {
 pub struct Key {
     kid: Option<Box<str>>,
     algorithm: Algorithm,
-    /// How long a signature of this key is, in bytes. There is one length for each key; another one is another encoding or padding.
+    /// How long a signature of this key is, in bytes. There is one length for each key; another one
+    /// is another encoding or padding.
     signature_bytes: usize,
     public: ParsedPublicKey,
 }
@@ -111,7 +115,8 @@ pub enum OddKey {
 impl Key {
     /// Takes one entry of a key set. Certificates and addresses in it are not looked at.
     ///
-    /// An RSA key could serve six algorithms; where it does not name its own, `rsa_unnamed` says which one it is.
+    /// An RSA key could serve six algorithms; where it does not name its own, `rsa_unnamed` says
+    /// which one it is.
     ///
     /// # Errors
     /// Which rule makes it none.
@@ -121,21 +126,45 @@ impl Key {
         if kid.is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
             return Err(OddKey::Shape);
         }
-        if ["d", "k", "p", "q"].iter().any(|member| entry.contains_key(*member)) {
+        if ["d", "k", "p", "q"]
+            .iter()
+            .any(|member| entry.contains_key(*member))
+        {
             return Err(OddKey::NotPublic);
         }
         if text(entry, "use")?.is_some_and(|of| of != "sig") || !may_verify(entry)? {
             return Err(OddKey::NotForSignatures);
         }
-        let named = text(entry, "alg")?.map(|name| Algorithm::parse(name).ok_or(OddKey::Algorithm)).transpose()?;
+        let named = text(entry, "alg")?
+            .map(|name| Algorithm::parse(name).ok_or(OddKey::Algorithm))
+            .transpose()?;
         let family = text(entry, "kty")?.ok_or(OddKey::Shape)?;
         let (algorithm, signature_bytes, public) = match (family, text(entry, "crv")?) {
             ("RSA", _) => rsa(entry, named.unwrap_or(rsa_unnamed))?,
-            ("EC", Some("P-256")) => (Algorithm::Es256, 64, curve(entry, 32, |key| ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key))?),
-            ("EC", Some("P-384")) => (Algorithm::Es384, 96, curve(entry, 48, |key| ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key))?),
-            ("EC", Some("P-521")) => (Algorithm::Es512, 132, curve(entry, 66, |key| ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, key))?),
+            ("EC", Some("P-256")) => (
+                Algorithm::Es256,
+                64,
+                curve(entry, 32, |key| {
+                    ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key)
+                })?,
+            ),
+            ("EC", Some("P-384")) => (
+                Algorithm::Es384,
+                96,
+                curve(entry, 48, |key| {
+                    ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key)
+                })?,
+            ),
+            ("EC", Some("P-521")) => (
+                Algorithm::Es512,
+                132,
+                curve(entry, 66, |key| {
+                    ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, key)
+                })?,
+            ),
             ("OKP", Some("Ed25519")) => {
-                let public = ParsedPublicKey::new(&ED25519, number(entry, "x", 32)?).map_err(|_| OddKey::Numbers)?;
+                let public = ParsedPublicKey::new(&ED25519, number(entry, "x", 32)?)
+                    .map_err(|_| OddKey::Numbers)?;
                 (Algorithm::Ed25519, 64, public)
             }
             _ => return Err(OddKey::Kind),
@@ -143,7 +172,12 @@ impl Key {
         if named.is_some_and(|named| named != algorithm) {
             return Err(OddKey::Algorithm);
         }
-        Ok(Self { kid: kid.map(Box::from), algorithm, signature_bytes, public })
+        Ok(Self {
+            kid: kid.map(Box::from),
+            algorithm,
+            signature_bytes,
+            public,
+        })
     }
 
     /// Its name in the set.
@@ -161,19 +195,25 @@ impl Key {
     /// Whether `signature` is this key's over `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        signature.len() == self.signature_bytes && self.public.verify_sig(message, signature).is_ok()
+        signature.len() == self.signature_bytes
+            && self.public.verify_sig(message, signature).is_ok()
     }
 
     /// Whether both are the same key under the same name.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
-        self.kid == other.kid && self.algorithm == other.algorithm && self.public.as_ref() == other.public.as_ref()
+        self.kid == other.kid
+            && self.algorithm == other.algorithm
+            && self.public.as_ref() == other.public.as_ref()
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("kid", &self.kid).field("algorithm", &self.algorithm).finish_non_exhaustive()
+        f.debug_struct("Key")
+            .field("kid", &self.kid)
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }
 
@@ -188,7 +228,9 @@ fn rsa(entry: &Map<String, Value>, algorithm: Algorithm) -> Result<Judged, OddKe
     if !(2048..=8192).contains(&bits) {
         return Err(OddKey::Numbers);
     }
-    let public = RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters).map_err(|_| OddKey::Numbers)?;
+    let public = RsaPublicKeyComponents { n, e }
+        .to_parsed_public_key(parameters)
+        .map_err(|_| OddKey::Numbers)?;
     Ok((algorithm, bits.div_ceil(8), public))
 }
 
@@ -198,12 +240,23 @@ fn curve<E>(
     size: usize,
     parse: impl FnOnce(Vec<u8>) -> Result<ParsedPublicKey, E>,
 ) -> Result<ParsedPublicKey, OddKey> {
-    let point = [vec![4], number(entry, "x", size)?, number(entry, "y", size)?].concat();
+    let point = [
+        vec![4],
+        number(entry, "x", size)?,
+        number(entry, "y", size)?,
+    ]
+    .concat();
     parse(point).map_err(|_| OddKey::Numbers)
 }
 
 fn number(entry: &Map<String, Value>, member: &str, size: usize) -> Result<Vec<u8>, OddKey> {
-    bytes(entry, member).and_then(|bytes| if bytes.len() == size { Ok(bytes) } else { Err(OddKey::Numbers) })
+    bytes(entry, member).and_then(|bytes| {
+        if bytes.len() == size {
+            Ok(bytes)
+        } else {
+            Err(OddKey::Numbers)
+        }
+    })
 }
 
 fn bytes(entry: &Map<String, Value>, member: &str) -> Result<Vec<u8>, OddKey> {
@@ -212,7 +265,9 @@ fn bytes(entry: &Map<String, Value>, member: &str) -> Result<Vec<u8>, OddKey> {
     if text.len() > 1_500 {
         return Err(OddKey::Numbers);
     }
-    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| OddKey::Numbers)
+    BASE64_URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| OddKey::Numbers)
 }
 
 fn without_zeros(bytes: &[u8]) -> &[u8] {
@@ -221,7 +276,11 @@ fn without_zeros(bytes: &[u8]) -> &[u8] {
 }
 
 fn text<'a>(entry: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, OddKey> {
-    entry.get(member).filter(|value| !value.is_null()).map(|value| value.as_str().ok_or(OddKey::Shape)).transpose()
+    entry
+        .get(member)
+        .filter(|value| !value.is_null())
+        .map(|value| value.as_str().ok_or(OddKey::Shape))
+        .transpose()
 }
 
 fn may_verify(entry: &Map<String, Value>) -> Result<bool, OddKey> {

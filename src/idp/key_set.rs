@@ -3,9 +3,11 @@
 use super::key::{Algorithm, Key, OddKey};
 use serde_json::Value;
 
-/// Entries that are looked at. Providers publish two to ten keys; Keycloak with every algorithm switched on about twenty.
+/// Entries that are looked at. Providers publish two to ten keys; Keycloak with every algorithm
+/// switched on about twenty.
 const MAX_ENTRIES: usize = 100;
-/// Keys that may be tried for one token. More than one is tried only where a set gives several keys one name, or a token names none.
+/// Keys that may be tried for one token. More than one is tried only where a set gives several keys
+/// one name, or a token names none.
 const MAX_TRIES: usize = 4;
 
 /// The usable keys of one set; at least one.
@@ -31,7 +33,10 @@ impl KeySet {
     /// When it is no set, or nothing in it can be used.
     pub fn parse(bytes: &[u8], rsa_unnamed: Algorithm) -> Result<Self, BadKeySet> {
         let document: Value = serde_json::from_slice(bytes).map_err(|_| BadKeySet::Shape)?;
-        let entries = document.get("keys").and_then(Value::as_array).ok_or(BadKeySet::Shape)?;
+        let entries = document
+            .get("keys")
+            .and_then(Value::as_array)
+            .ok_or(BadKeySet::Shape)?;
         let mut keys: Vec<Key> = Vec::new();
         for (place, entry) in entries.iter().take(MAX_ENTRIES).enumerate() {
             match Key::parse(entry, rsa_unnamed) {
@@ -41,12 +46,23 @@ impl KeySet {
                 Err(why) => tracing::debug!(place, %why, "an entry of the key set is passed over"),
             }
         }
-        if keys.is_empty() { Err(BadKeySet::NoKey) } else { Ok(Self { keys }) }
+        if keys.is_empty() {
+            Err(BadKeySet::NoKey)
+        } else {
+            Ok(Self { keys })
+        }
     }
 
-    /// The keys that may have made a signature: of that name where the token gives one, and of that algorithm.
-    pub fn candidates<'a>(&'a self, kid: Option<&'a str>, algorithm: Algorithm) -> impl Iterator<Item = &'a Key> {
-        let fits = move |key: &&Key| key.algorithm() == algorithm && kid.is_none_or(|kid| key.kid() == Some(kid));
+    /// The keys that may have made a signature: of that name where the token gives one, and of that
+    /// algorithm.
+    pub fn candidates<'a>(
+        &'a self,
+        kid: Option<&'a str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &'a Key> {
+        let fits = move |key: &&Key| {
+            key.algorithm() == algorithm && kid.is_none_or(|kid| key.kid() == Some(kid))
+        };
         self.keys.iter().filter(fits).take(MAX_TRIES)
     }
 
@@ -59,7 +75,10 @@ impl KeySet {
     /// Whether every key of `older` is still here.
     #[must_use]
     pub fn keeps_all_of(&self, older: &Self) -> bool {
-        older.keys.iter().all(|old| self.keys.iter().any(|key| key.is(old)))
+        older
+            .keys
+            .iter()
+            .all(|old| self.keys.iter().any(|key| key.is(old)))
     }
 
     /// How many keys can be used.

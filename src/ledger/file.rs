@@ -1,8 +1,10 @@
 //! Facts that outlive the process, in a file of a folder that one process has at a time.
 //!
-//! The file is never on the way of a known user. A flight asks the table that was read at the start, and what it learns is written in the background. Only
-//! where the file still says that a user stands does a write to the cluster wait until it no longer does, and no longer than [`WRITTEN`] and [`DEADLINE`]. A disk that is full, slow or away
-//! costs calls to the cluster after the next start, never a login.
+//! The file is never on the way of a known user. A flight asks the table that was read at the
+//! start, and what it learns is written in the background. Only where the file still says that a
+//! user stands does a write to the cluster wait until it no longer does, and no longer than
+//! [`WRITTEN`] and [`DEADLINE`]. A disk that is full, slow or away costs calls to the cluster after
+//! the next start, never a login.
 
 mod disk;
 
@@ -36,14 +38,16 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-/// Records on their way to the disk, about 150 bytes each. What finds no room is not lost: the file is then written anew from the table.
+/// Records on their way to the disk, about 150 bytes each. What finds no room is not lost: the file
+/// is then written anew from the table.
 const QUEUE: usize = 8_192;
 /// How often a full table is rid of what is too old.
 const PRUNE: Duration = Duration::from_mins(1);
-/// How long the disk is left alone after it could not be written. A full one takes a little again as soon as our own file is gone, and would be filled and given up many times
-/// a second.
+/// How long the disk is left alone after it could not be written. A full one takes a little again
+/// as soon as our own file is gone, and would be filled and given up many times a second.
 const RECOVERY: Duration = Duration::from_secs(10);
-/// How long a write to the cluster waits until the system has what is written before it. It is there within a millisecond, but for a disk that hangs or a machine that is far too busy.
+/// How long a write to the cluster waits until the system has what is written before it. It is
+/// there within a millisecond, but for a disk that hangs or a machine that is far too busy.
 const WRITTEN: Duration = Duration::from_millis(500);
 /// Records in one go to the disk.
 const BATCH: usize = 1_024;
@@ -74,8 +78,16 @@ struct Line {
 }
 
 impl File {
-    /// Takes the folder and reads what is there. Waits for the local disk and for nobody else; whatever is wrong leaves memory alone.
-    pub(super) fn start(folder: &Path, scope: &Scope, capacity: usize, front: Arc<Front>, clock: &Clock, tasks: &Tasks) -> Self {
+    /// Takes the folder and reads what is there. Waits for the local disk and for nobody else;
+    /// whatever is wrong leaves memory alone.
+    pub(super) fn start(
+        folder: &Path,
+        scope: &Scope,
+        capacity: usize,
+        front: Arc<Front>,
+        clock: &Clock,
+        tasks: &Tasks,
+    ) -> Self {
         let (lines, coming) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
             seals: Seals::new(&scope.key, scope.previous.as_ref(), &scope.cluster),
@@ -90,10 +102,18 @@ impl File {
         match Disk::take(folder, capacity) {
             Ok((disk, records)) => {
                 shared.read(&disk, records);
-                tasks.spawn(write(Arc::clone(&shared), disk, coming, front, tasks.clone()));
+                tasks.spawn(write(
+                    Arc::clone(&shared),
+                    disk,
+                    coming,
+                    front,
+                    tasks.clone(),
+                ));
             }
             Err(disk::TakeError::Taken) => {
-                warn!("another process has the folder of `cache.path`; users are remembered in memory alone");
+                warn!(
+                    "another process has the folder of `cache.path`; users are remembered in memory alone"
+                );
                 shared.troubled(Some("another process has the folder"));
             }
             Err(disk::TakeError::Io(step, why)) => {
@@ -113,22 +133,42 @@ impl File {
         let seal = self.shared.seals.of(aim.under);
         let name = seal.name(&aim.user);
         let raw = lock(&self.shared.known).get(&name).cloned()?;
-        let fact = seal.open(&name, &raw).ok().filter(|fact| self.shared.is_worth_keeping(fact));
-        Some(Found { fact, raw: Some(raw) })
+        let fact = seal
+            .open(&name, &raw)
+            .ok()
+            .filter(|fact| self.shared.is_worth_keeping(fact));
+        Some(Found {
+            fact,
+            raw: Some(raw),
+        })
     }
 
-    /// Puts "in flux" in the place of what the file says, before a write makes it wrong. It outlives the process: a write that is lost on its way may come
-    /// late, and who starts next must know.
+    /// Puts "in flux" in the place of what the file says, before a write makes it wrong. It
+    /// outlives the process: a write that is lost on its way may come late, and who starts next
+    /// must know.
     pub(super) async fn begin_write(&self, aim: &Aim, now: Timestamp) {
         let seal = self.shared.seals.of(aim.under);
         let name = seal.name(&aim.user);
-        let flux = Fact { kind: Kind::InFlux, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
+        let flux = Fact {
+            kind: Kind::InFlux,
+            epoch: aim.epoch,
+            fingerprint: aim.fingerprint,
+            at: now,
+        };
         let value = seal.close(&name, &flux);
         let ((outlives, written), (lasts, synced)) = (oneshot::channel(), oneshot::channel());
         let old = self.shared.keep(name, value.clone());
-        self.put(Line { record: Record { name, value }, done: Some((outlives, lasts)) });
-        if old.as_deref().and_then(claimed).is_some_and(|fact| fact.kind == Kind::Stands) {
-            // Late or never, the write goes on. Writing waits for no disk in a usual hour, and a process may be killed at any moment.
+        self.put(Line {
+            record: Record { name, value },
+            done: Some((outlives, lasts)),
+        });
+        if old
+            .as_deref()
+            .and_then(claimed)
+            .is_some_and(|fact| fact.kind == Kind::Stands)
+        {
+            // Late or never, the write goes on. Writing waits for no disk in a usual hour, and a
+            // process may be killed at any moment.
             let _best_effort = timeout(WRITTEN, written).await;
             let _best_effort = timeout(DEADLINE, synced).await;
         }
@@ -139,9 +179,21 @@ impl File {
         for seal in self.shared.seals.all() {
             let name = seal.name(user);
             if lock(&self.shared.known).remove(&name).is_some() {
-                // A write that began in 1970 is long over: nothing stands, and nothing is under way.
-                let nothing = Fact { kind: Kind::InFlux, epoch: 0, fingerprint: NO_FINGERPRINT, at: Timestamp(0) };
-                self.put(Line { record: Record { name, value: seal.close(&name, &nothing) }, done: None });
+                // A write that began in 1970 is long over: nothing stands, and nothing is under
+                // way.
+                let nothing = Fact {
+                    kind: Kind::InFlux,
+                    epoch: 0,
+                    fingerprint: NO_FINGERPRINT,
+                    at: Timestamp(0),
+                };
+                self.put(Line {
+                    record: Record {
+                        name,
+                        value: seal.close(&name, &nothing),
+                    },
+                    done: None,
+                });
             }
         }
     }
@@ -155,9 +207,20 @@ impl File {
         let aim = &boarding.aim;
         let seal = self.shared.seals.of(aim.under);
         let name = seal.name(&aim.user);
-        let value = seal.close(&name, &Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now });
+        let value = seal.close(
+            &name,
+            &Fact {
+                kind: Kind::Stands,
+                epoch: aim.epoch,
+                fingerprint: aim.fingerprint,
+                at: now,
+            },
+        );
         let _old = self.shared.keep(name, value.clone());
-        self.put(Line { record: Record { name, value }, done: None });
+        self.put(Line {
+            record: Record { name, value },
+            done: None,
+        });
     }
 
     fn put(&self, line: Line) {
@@ -168,7 +231,8 @@ impl File {
 }
 
 impl Shared {
-    /// Takes over what is right. One record that is damaged makes all of them doubtful: it may have been the one that took another back.
+    /// Takes over what is right. One record that is damaged makes all of them doubtful: it may have
+    /// been the one that took another back.
     fn read(&self, disk: &Disk, records: Vec<Record>) {
         let (mut foreign, mut known) = (0_usize, HashMap::new());
         for Record { name, value } in records {
@@ -177,16 +241,24 @@ impl Shared {
                 Ok(_) => drop(known.remove(&name)),
                 Err(super::seal::Worthless::Foreign) => foreign += 1,
                 Err(super::seal::Worthless::Damaged) => {
-                    warn!("the file in `cache.path` is damaged; it is set aside beside it, and the cluster is asked again");
+                    warn!(
+                        "the file in `cache.path` is damaged; it is set aside beside it, and the cluster is asked again"
+                    );
                     disk.set_aside();
                     return;
                 }
             }
         }
         if foreign > 0 {
-            warn!(records = foreign, "the file in `cache.path` has records made with another `secret_key`; they are ignored");
+            warn!(
+                records = foreign,
+                "the file in `cache.path` has records made with another `secret_key`; they are ignored"
+            );
         }
-        let users = known.values().filter(|value| claimed(value).is_some_and(|fact| fact.kind == Kind::Stands)).count();
+        let users = known
+            .values()
+            .filter(|value| claimed(value).is_some_and(|fact| fact.kind == Kind::Stands))
+            .count();
         info!(users, "users remembered from the file in `cache.path`");
         *lock(&self.known) = known;
     }
@@ -198,7 +270,8 @@ impl Shared {
             return known.insert(name, value);
         }
         drop(known);
-        // Whatever is too old goes when the file is written anew. That costs a look at everything, so it is not done for each who finds no room.
+        // Whatever is too old goes when the file is written anew. That costs a look at everything,
+        // so it is not done for each who finds no room.
         let (now, pruned) = (self.clock.now(), self.pruned.load(Ordering::Relaxed));
         if now.since(Timestamp(pruned)).is_none_or(|age| age >= PRUNE) {
             self.pruned.store(now.0, Ordering::Relaxed);
@@ -212,14 +285,24 @@ impl Shared {
             Kind::Stands => self.lasts,
             Kind::InFlux => FLUX,
         };
-        self.clock.now().since(fact.at).is_none_or(|age| age < lasts)
+        self.clock
+            .now()
+            .since(fact.at)
+            .is_none_or(|age| age < lasts)
     }
 
-    /// Everything that is still worth something. What is in the table was proven when it came: flights wait for this lock.
+    /// Everything that is still worth something. What is in the table was proven when it came:
+    /// flights wait for this lock.
     fn snapshot(&self) -> Vec<Record> {
         let mut known = lock(&self.known);
         known.retain(|_, value| claimed(value).is_some_and(|fact| self.is_worth_keeping(&fact)));
-        known.iter().map(|(name, value)| Record { name: *name, value: value.clone() }).collect()
+        known
+            .iter()
+            .map(|(name, value)| Record {
+                name: *name,
+                value: value.clone(),
+            })
+            .collect()
     }
 
     /// What the file has not taken is in the table, and comes when it is written anew.
@@ -238,10 +321,18 @@ impl Shared {
     }
 }
 
-/// Writes what comes, until the last flight has landed after the end. What is written outlives a process that is killed; until it is also on the disk, for the sake of a machine that is
-/// cut off, nobody else's lines wait.
-async fn write(shared: Arc<Shared>, mut disk: Disk, mut coming: mpsc::Receiver<Line>, front: Arc<Front>, tasks: Tasks) {
-    let (mut given_up, mut unsynced): (Option<Instant>, Vec<oneshot::Sender<()>>) = (None, Vec::new());
+/// Writes what comes, until the last flight has landed after the end. What is written outlives a
+/// process that is killed; until it is also on the disk, for the sake of a machine that is cut off,
+/// nobody else's lines wait.
+async fn write(
+    shared: Arc<Shared>,
+    mut disk: Disk,
+    mut coming: mpsc::Receiver<Line>,
+    front: Arc<Front>,
+    tasks: Tasks,
+) {
+    let (mut given_up, mut unsynced): (Option<Instant>, Vec<oneshot::Sender<()>>) =
+        (None, Vec::new());
     let mut sync: Option<JoinHandle<io::Result<()>>> = None;
     loop {
         let mut lines = Vec::new();
@@ -265,19 +356,28 @@ async fn write(shared: Arc<Shared>, mut disk: Disk, mut coming: mpsc::Receiver<L
             }
         }
         if given_up.is_some_and(|since| since.elapsed() < RECOVERY) {
-            // There is no file that could be wrong, and the table has what the lines say: whoever waits for one need not.
+            // There is no file that could be wrong, and the table has what the lines say: whoever
+            // waits for one need not.
             unsynced.clear();
             continue;
         }
-        let (records, done): (Vec<_>, Vec<_>) = lines.into_iter().map(|line| (line.record, line.done)).unzip();
+        let (records, done): (Vec<_>, Vec<_>) = lines
+            .into_iter()
+            .map(|line| (line.record, line.done))
+            .unzip();
         let (outlive, last): (Vec<_>, Vec<_>) = done.into_iter().flatten().unzip();
         unsynced.extend(last);
         if !records.is_empty() {
             let own = Arc::clone(&shared);
             let work = tokio::task::spawn_blocking(move || {
                 let whole = own.rewrite.swap(false, Ordering::AcqRel) || disk.is_long();
-                // The table is the truth and newer than the lines: a file that is written anew needs none of them.
-                let result = if whole { disk.rewrite(&own.snapshot()) } else { disk.append(&records) };
+                // The table is the truth and newer than the lines: a file that is written anew
+                // needs none of them.
+                let result = if whole {
+                    disk.rewrite(&own.snapshot())
+                } else {
+                    disk.append(&records)
+                };
                 (disk, result)
             });
             let Ok((back, result)) = work.await else {

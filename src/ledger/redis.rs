@@ -1,24 +1,32 @@
 //! Facts that replicas share through Redis.
 //!
-//! Redis is never on the way of a known user. A flight asks it at most once and tells it once, each within [`DEADLINE`]; whatever else has to be told
-//! waits in a bounded queue. A Redis that is slow, full, read-only, lost or lying costs calls to the cluster, never a login.
+//! Redis is never on the way of a known user. A flight asks it at most once and tells it once, each
+//! within [`DEADLINE`]; whatever else has to be told waits in a bounded queue. A Redis that is
+//! slow, full, read-only, lost or lying costs calls to the cluster, never a login.
 //!
 //! What keeps the facts right while several replicas write:
-//! - Before a write leaves, its replica puts "in flux" in the place of the fact and tells the others, in one step. Only if that still lies there
-//!   when the write has ended does the new fact take its place; otherwise somebody else wrote meanwhile, and nothing is left that could be wrong.
-//! - Whoever finds "in flux" at the beginning of its own write leaves it there at the end: the other write may be lost, and land when this one is long over.
-//!   What is learnt beside it is believed for ten seconds.
-//! - A replica that only asked the cluster stores the answer only in the place of what it knew to lie there before it asked: nothing has changed in
-//!   Redis since. It has seen that there, or has put it there, or has been told, and has heard every change since then. A value follows from what it
-//!   says, so it need not be fetched to be compared.
-//! - Every replica hears of each change (`hearing`) and drops what it remembers. Whoever cannot hear believes its memory for ten seconds.
-//! - Every replica hears of each answer that was stored. Who remembers the same, and has heard every change of it, believes it for as long as if it had
-//!   asked by itself. Such a letter makes no entry, revives none that was contradicted, and ends no doubt: it prolongs what is there.
+//! - Before a write leaves, its replica puts "in flux" in the place of the fact and tells the
+//!   others, in one step. Only if that still lies there when the write has ended does the new fact
+//!   take its place; otherwise somebody else wrote meanwhile, and nothing is left that could be
+//!   wrong.
+//! - Whoever finds "in flux" at the beginning of its own write leaves it there at the end: the
+//!   other write may be lost, and land when this one is long over. What is learnt beside it is
+//!   believed for ten seconds.
+//! - A replica that only asked the cluster stores the answer only in the place of what it knew to
+//!   lie there before it asked: nothing has changed in Redis since. It has seen that there, or has
+//!   put it there, or has been told, and has heard every change since then. A value follows from
+//!   what it says, so it need not be fetched to be compared.
+//! - Every replica hears of each change (`hearing`) and drops what it remembers. Whoever cannot
+//!   hear believes its memory for ten seconds.
+//! - Every replica hears of each answer that was stored. Who remembers the same, and has heard
+//!   every change of it, believes it for as long as if it had asked by itself. Such a letter makes
+//!   no entry, revives none that was contradicted, and ends no doubt: it prolongs what is there.
 //! - After an outage nothing that was stored before it is believed: changes may be missing.
 //!
-//! So a user who is active on every replica costs one command in each `cache.expiration`, whoever comes first at his moment. What two replicas ask in the
-//! same few milliseconds costs two. An answer that cannot be stored, because something else lies there, is told to nobody, and the next flight asks
-//! what does.
+//! So a user who is active on every replica costs one command in each `cache.expiration`, whoever
+//! comes first at his moment. What two replicas ask in the same few milliseconds costs two. An
+//! answer that cannot be stored, because something else lies there, is told to nobody, and the next
+//! flight asks what does.
 //!
 //! (A long file: the three scripts and whoever sends them hold each other to these rules.)
 
@@ -60,33 +68,37 @@ use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// How long a flight waits for Redis. A Redis in the same network answers within a millisecond; the cluster's own answer takes several.
+/// How long a flight waits for Redis. A Redis in the same network answers within a millisecond; the
+/// cluster's own answer takes several.
 pub const DEADLINE: Duration = Duration::from_millis(50);
 /// How long an errand of the queue may take: nobody waits for it.
 const ERRAND: Duration = Duration::from_secs(1);
 
-/// By how much another replica's clock may be ahead for its word to count: the most that `credentials.grace` can be. Beyond it something is wrong, and is
-/// reported as that.
+/// By how much another replica's clock may be ahead for its word to count: the most that
+/// `credentials.grace` can be. Beyond it something is wrong, and is reported as that.
 const AHEAD: Duration = Duration::from_millis(1_500);
-/// How long the end waits for a Redis that is away or takes no writes, while it has still to be told of changes. Long enough for a failover, and well within the
-/// time that the end has.
+/// How long the end waits for a Redis that is away or takes no writes, while it has still to be
+/// told of changes. Long enough for a failover, and well within the time that the end has.
 const LAST_TRIES: Duration = Duration::from_secs(5);
 /// Between two tries to take a fact back.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// For how long a replica with another key is reported after its last sign: its beats come every two seconds.
+/// For how long a replica with another key is reported after its last sign: its beats come every
+/// two seconds.
 const FOREIGN: Duration = Duration::from_secs(30);
 
-/// What lies there, from a Redis that would take it back: one that answers and takes no writes (its disk is full, it has lost its replicas, it is a replica itself)
-/// may say what stood before a change. The second name is that of nothing, and lies where the first one lies.
+/// What lies there, from a Redis that would take it back: one that answers and takes no writes (its
+/// disk is full, it has lost its replicas, it is a replica itself) may say what stood before a
+/// change. The second name is that of nothing, and lies where the first one lies.
 const LOOK: &str = "redis.call('DEL', KEYS[2]) return redis.call('GET', KEYS[1])";
 /// Puts "in flux" in the place of what is there, tells everybody, and gives back what was there.
 const BEGIN: &str = "local old = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) redis.call('PUBLISH', ARGV[3], ARGV[4]) return old";
-/// The end of a write: the new fact if nobody else wrote meanwhile, else nothing; and tells everybody. What says that another write is under way stays. Says
-/// whether the fact lies there.
+/// The end of a write: the new fact if nobody else wrote meanwhile, else nothing; and tells
+/// everybody. What says that another write is under way stays. Says whether the fact lies there.
 const WRITTEN: &str = "local now, stored = redis.call('GET', KEYS[1]), 0 if now and ARGV[1] ~= '' and string.sub(now, 1, #ARGV[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) stored = 1 elseif now and string.sub(now, 2, 2) ~= 'f' then redis.call('DEL', KEYS[1]) end redis.call('PUBLISH', ARGV[4], ARGV[5]) return stored";
-/// What the cluster has said, if nothing has changed since before it was asked; and tells everybody. Says whether it lies there, also to whoever has to ask
-/// twice because an answer was lost.
+/// What the cluster has said, if nothing has changed since before it was asked; and tells
+/// everybody. Says whether it lies there, also to whoever has to ask twice because an answer was
+/// lost.
 const CONFIRMED: &str = "local now = redis.call('GET', KEYS[1]) or '' if now == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) redis.call('PUBLISH', ARGV[4], ARGV[5]) return 1 end if now == ARGV[2] then return 1 end return 0";
 
 /// The store.
@@ -121,8 +133,8 @@ struct Shared {
     /// Stands before every name.
     prefix: String,
     channel: String,
-    /// How long a fact lies in Redis: twice as long as it is believed, so that it still lies there when the next one takes its place. Whether it is
-    /// believed our own clock says.
+    /// How long a fact lies in Redis: twice as long as it is believed, so that it still lies there
+    /// when the next one takes its place. Whether it is believed our own clock says.
     lasts: Duration,
     /// Who we are among the replicas.
     own: [u8; 8],
@@ -191,8 +203,16 @@ impl Redis {
                 () = linked.told.cancelled() => {}
             }
         });
-        tasks.spawn(until_the_end(tasks.clone(), Arc::clone(&shared), async |shared| hearing::hear(shared).await));
-        tasks.spawn(until_the_end(tasks.clone(), Arc::clone(&shared), async |shared| hearing::beat(shared).await));
+        tasks.spawn(until_the_end(
+            tasks.clone(),
+            Arc::clone(&shared),
+            async |shared| hearing::hear(shared).await,
+        ));
+        tasks.spawn(until_the_end(
+            tasks.clone(),
+            Arc::clone(&shared),
+            async |shared| hearing::beat(shared).await,
+        ));
         tasks.spawn(Arc::clone(&shared).run_errands(tasks.clone()));
         Ok(Self(shared))
     }
@@ -209,20 +229,39 @@ impl Redis {
     /// What Redis has about the user, where that is known without asking.
     pub(super) fn as_remembered(&self, boarding: &Boarding) -> Option<Found> {
         let (shared, aim) = (&self.0, &boarding.aim);
-        let Stored::At(at) = boarding.stored else { return None };
-        if shared.clock.now().since(at).is_some_and(|age| age >= shared.lasts) {
+        let Stored::At(at) = boarding.stored else {
+            return None;
+        };
+        if shared
+            .clock
+            .now()
+            .since(at)
+            .is_some_and(|age| age >= shared.lasts)
+        {
             return None;
         }
-        let fact = Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at };
+        let fact = Fact {
+            kind: Kind::Stands,
+            epoch: aim.epoch,
+            fingerprint: aim.fingerprint,
+            at,
+        };
         let seal = shared.seals.of(aim.under);
-        Some(Found { fact: Some(fact), raw: Some(seal.close(&seal.name(&aim.user), &fact)) })
+        Some(Found {
+            fact: Some(fact),
+            raw: Some(seal.close(&seal.name(&aim.user), &fact)),
+        })
     }
 
     /// What Redis has about the user; `None` where it could not be asked.
     pub(super) async fn look(&self, aim: &Aim) -> Option<Found> {
         let shared = &self.0;
         let (mut look, key) = (Cmd::new(), shared.key(aim));
-        look.arg("EVAL").arg(LOOK).arg(2).arg(&key).arg(format!("elastauth:{{{key}}}"));
+        look.arg("EVAL")
+            .arg(LOOK)
+            .arg(2)
+            .arg(&key)
+            .arg(format!("elastauth:{{{key}}}"));
         match shared.link.ask::<Option<Vec<u8>>>(&look, DEADLINE).await {
             Ok(raw) => {
                 shared.health.set(Part::Reads, None);
@@ -236,27 +275,44 @@ impl Redis {
         }
     }
 
-    /// Puts "in flux" there and tells the others. If that cannot be done in time it is done later, without holding up the write.
+    /// Puts "in flux" there and tells the others. If that cannot be done in time it is done later,
+    /// without holding up the write.
     pub(super) async fn begin_write(&self, aim: &Aim, now: Timestamp) -> Expected {
         let shared = &self.0;
         let seal = shared.seals.of(aim.under);
-        let flux = Fact { kind: Kind::InFlux, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
+        let flux = Fact {
+            kind: Kind::InFlux,
+            epoch: aim.epoch,
+            fingerprint: aim.fingerprint,
+            at: now,
+        };
         let flux = seal.close(&seal.name(&aim.user), &flux);
-        let Some(letter) = shared.letter_about(aim) else { return Expected::Unknown };
+        let Some(letter) = shared.letter_about(aim) else {
+            return Expected::Unknown;
+        };
         let mut begin = Cmd::new();
         begin.arg("EVAL").arg(BEGIN).arg(1).arg(shared.key(aim));
-        begin.arg(&flux).arg(millis(FLUX)).arg(&shared.channel).arg(&letter);
+        begin
+            .arg(&flux)
+            .arg(millis(FLUX))
+            .arg(&shared.channel)
+            .arg(&letter);
         match shared.link.ask::<Option<Vec<u8>>>(&begin, DEADLINE).await {
             Ok(old) => {
                 shared.health.set(Part::Writes, None);
                 let others = old.is_some_and(|old| is_flux(shared.judge(aim, &old)));
-                if others { Expected::Others } else { Expected::Value(flux) }
+                if others {
+                    Expected::Others
+                } else {
+                    Expected::Value(flux)
+                }
             }
             Err(error) => {
                 shared.failed(Part::Writes, &error);
                 // To forget takes no memory: it works where Redis is full.
                 if let Some(errand) = shared.forgetting(seal, &aim.user)
-                    && (!matches!(error, AskError::Refused(_)) || shared.forget(&errand, DEADLINE).await.is_err())
+                    && (!matches!(error, AskError::Refused(_))
+                        || shared.forget(&errand, DEADLINE).await.is_err())
                 {
                     shared.put(errand);
                 }
@@ -273,37 +329,74 @@ impl Redis {
                 shared.put(errand);
             }
         }
-        if shared.link.is_up() { Others::Told } else { Others::ToldLater }
+        if shared.link.is_up() {
+            Others::Told
+        } else {
+            Others::ToldLater
+        }
     }
 
-    /// The user stands as the flight wanted it; `alone` unless another replica has said something else meanwhile.
+    /// The user stands as the flight wanted it; `alone` unless another replica has said something
+    /// else meanwhile.
     pub(super) fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool, alone: bool) {
         let (shared, aim) = (&self.0, &boarding.aim);
         let seal = shared.seals.of(aim.under);
-        let fact = Fact { kind: Kind::Stands, epoch: aim.epoch, fingerprint: aim.fingerprint, at: now };
+        let fact = Fact {
+            kind: Kind::Stands,
+            epoch: aim.epoch,
+            fingerprint: aim.fingerprint,
+            at: now,
+        };
         let value = seal.close(&seal.name(&aim.user), &fact);
         let (what, news) = match (&boarding.expected, &boarding.vouched) {
             (Expected::Value(flux), _) if written => {
-                let instead_of = if alone { subject(flux).to_vec() } else { Vec::new() };
-                (What::Written { instead_of, value }, News::Changed(aim.user.clone(), aim.fingerprint))
+                let instead_of = if alone {
+                    subject(flux).to_vec()
+                } else {
+                    Vec::new()
+                };
+                (
+                    What::Written { instead_of, value },
+                    News::Changed(aim.user.clone(), aim.fingerprint),
+                )
             }
-            (Expected::Others, _) if written => {
-                (What::Written { instead_of: Vec::new(), value }, News::Changed(aim.user.clone(), aim.fingerprint))
-            }
+            (Expected::Others, _) if written => (
+                What::Written {
+                    instead_of: Vec::new(),
+                    value,
+                },
+                News::Changed(aim.user.clone(), aim.fingerprint),
+            ),
             (Expected::Unknown, _) if written => {
                 if let Some(errand) = shared.forgetting(seal, &aim.user) {
                     shared.put(errand);
                 }
                 return;
             }
-            (_, Some(found)) if alone && !is_flux(found.fact) && !shared.was_told_meanwhile(boarding) => {
+            (_, Some(found))
+                if alone && !is_flux(found.fact) && !shared.was_told_meanwhile(boarding) =>
+            {
                 let stands = News::Stands(aim.user.clone(), aim.fingerprint, now);
-                (What::Confirmed { instead_of: found.raw.clone().unwrap_or_default(), value }, stands)
+                (
+                    What::Confirmed {
+                        instead_of: found.raw.clone().unwrap_or_default(),
+                        value,
+                    },
+                    stands,
+                )
             }
             _ => return,
         };
-        if let Some(letter) = seal.close_letter(&Letter { from: shared.own, news }) {
-            shared.put(Errand { key: shared.key(aim), user: aim.user.clone(), what, letter });
+        if let Some(letter) = seal.close_letter(&Letter {
+            from: shared.own,
+            news,
+        }) {
+            shared.put(Errand {
+                key: shared.key(aim),
+                user: aim.user.clone(),
+                what,
+                letter,
+            });
         }
     }
 }
@@ -314,19 +407,35 @@ impl Shared {
     }
 
     fn key_of(&self, seal: &Seal, user: &Username) -> String {
-        format!("{}{}", self.prefix, BASE64_URL_SAFE_NO_PAD.encode(seal.name(user)))
+        format!(
+            "{}{}",
+            self.prefix,
+            BASE64_URL_SAFE_NO_PAD.encode(seal.name(user))
+        )
     }
 
-    /// Takes away what lies there about the user, and contradicts whatever is remembered of him: it is told late, in the place of older news perhaps, and who
-    /// remembers what he is to become may have missed what he was in between.
+    /// Takes away what lies there about the user, and contradicts whatever is remembered of him: it
+    /// is told late, in the place of older news perhaps, and who remembers what he is to become may
+    /// have missed what he was in between.
     fn forgetting(&self, seal: &Seal, user: &Username) -> Option<Errand> {
         let news = News::Changed(user.clone(), NO_FINGERPRINT);
-        let letter = seal.close_letter(&Letter { from: self.own, news })?;
-        Some(Errand { key: self.key_of(seal, user), user: user.clone(), what: What::Forget, letter })
+        let letter = seal.close_letter(&Letter {
+            from: self.own,
+            news,
+        })?;
+        Some(Errand {
+            key: self.key_of(seal, user),
+            user: user.clone(),
+            what: What::Forget,
+            letter,
+        })
     }
 
     fn letter_about(&self, aim: &Aim) -> Option<Vec<u8>> {
-        let letter = Letter { from: self.own, news: News::Changed(aim.user.clone(), aim.fingerprint) };
+        let letter = Letter {
+            from: self.own,
+            news: News::Changed(aim.user.clone(), aim.fingerprint),
+        };
         self.seals.of(aim.under).close_letter(&letter)
     }
 
@@ -341,7 +450,9 @@ impl Shared {
 
     /// Whether another replica has stored the same since this flight began.
     fn was_told_meanwhile(&self, boarding: &Boarding) -> bool {
-        let now = self.front.stored(&boarding.aim.user, boarding.aim.fingerprint);
+        let now = self
+            .front
+            .stored(&boarding.aim.user, boarding.aim.fingerprint);
         matches!(now, Stored::At(_)) && now != boarding.stored
     }
 
@@ -350,7 +461,9 @@ impl Shared {
         // Values of our own making, or proven when they came.
         match (claimed(value), claimed(instead_of)) {
             (Some(fact), _) if lies_there => self.front.lies_there(user, fact.fingerprint, fact.at),
-            (_, Some(fact)) => self.front.lies_there_no_more(user, fact.fingerprint, fact.at),
+            (_, Some(fact)) => self
+                .front
+                .lies_there_no_more(user, fact.fingerprint, fact.at),
             _ => {}
         }
     }
@@ -360,7 +473,12 @@ impl Shared {
         let seal = self.seals.of(aim.under);
         match seal.open(&seal.name(&aim.user), raw) {
             // One of before an outage may have missed its end.
-            Ok(fact) if fact.kind == Kind::Stands && fact.at.0 < self.outage_ended.load(Ordering::Acquire) => None,
+            Ok(fact)
+                if fact.kind == Kind::Stands
+                    && fact.at.0 < self.outage_ended.load(Ordering::Acquire) =>
+            {
+                None
+            }
             Ok(fact) => Some(fact),
             Err(worthless) => {
                 let own = claimed_key(raw).is_some_and(|key| self.seals.know(key));
@@ -375,7 +493,10 @@ impl Shared {
             Worthless::Foreign => {
                 count(&self.counts.foreign);
                 self.foreign_at.store(self.clock.now().0, Ordering::Relaxed);
-                self.health.set(Part::Keys, Some("replicas with another `secret_key` use the same cluster name"));
+                self.health.set(
+                    Part::Keys,
+                    Some("replicas with another `secret_key` use the same cluster name"),
+                );
                 if !self.foreign_told.swap(true, Ordering::Relaxed) {
                     warn!(
                         "Redis holds facts of an elastauth with another `secret_key` for the same cluster name; they are ignored. Replicas of one cluster need one key, two clusters need two names (`elasticsearch.cluster_name`)"
@@ -385,7 +506,9 @@ impl Shared {
             Worthless::Damaged => {
                 count(&self.counts.damaged);
                 if !self.damaged_told.swap(true, Ordering::Relaxed) {
-                    warn!("Redis holds something that no elastauth has written there, or not so; it is ignored");
+                    warn!(
+                        "Redis holds something that no elastauth has written there, or not so; it is ignored"
+                    );
                 }
             }
         }
@@ -410,7 +533,10 @@ impl Shared {
     fn put(&self, errand: Errand) {
         if !lock(&self.pending).put(errand) {
             count(&self.counts.dropped);
-            self.health.set(Part::Queue, Some("changes were lost while it could not be told"));
+            self.health.set(
+                Part::Queue,
+                Some("changes were lost while it could not be told"),
+            );
         }
         self.wake.notify_one();
     }
@@ -426,13 +552,16 @@ impl Shared {
             let next = lock(&self.pending).next();
             match next {
                 Some(errand) => {
-                    let Err(error) = self.run(&errand).await else { continue };
+                    let Err(error) = self.run(&errand).await else {
+                        continue;
+                    };
                     let ending = tasks.is_ending();
                     if ending && !(has_patience && errand.what.is_news()) {
                         lost += u32::from(errand.what.is_news());
                         continue;
                     }
-                    // One that is refused lets others pass: in a cluster some of them go to another node.
+                    // One that is refused lets others pass: in a cluster some of them go to another
+                    // node.
                     let refused = matches!(error, AskError::Refused(_));
                     lock(&self.pending).put_back(errand, refused);
                     tokio::select! {
@@ -452,7 +581,10 @@ impl Shared {
             }
         }
         if lost > 0 {
-            warn!(changes = lost, "Redis could not be told of changes before the end; other replicas may believe what stood before");
+            warn!(
+                changes = lost,
+                "Redis could not be told of changes before the end; other replicas may believe what stood before"
+            );
         }
         self.told.cancel();
     }
@@ -471,7 +603,14 @@ impl Shared {
                 (value, instead_of)
             }
         };
-        script.arg(1).arg(&errand.key).arg(instead_of).arg(value).arg(millis(self.lasts)).arg(&self.channel).arg(&errand.letter);
+        script
+            .arg(1)
+            .arg(&errand.key)
+            .arg(instead_of)
+            .arg(value)
+            .arg(millis(self.lasts))
+            .arg(&self.channel)
+            .arg(&errand.letter);
         match self.link.ask::<bool>(&script, ERRAND).await {
             Ok(lies_there) => {
                 self.health.set(Part::Writes, None);
@@ -481,7 +620,9 @@ impl Shared {
             Err(error) => {
                 self.failed(Part::Writes, &error);
                 match error {
-                    AskError::Refused(_) if errand.what.is_news() => self.forget(errand, ERRAND).await,
+                    AskError::Refused(_) if errand.what.is_news() => {
+                        self.forget(errand, ERRAND).await
+                    }
                     AskError::Refused(_) => Ok(()),
                     AskError::Away | AskError::Late => Err(error),
                 }
@@ -489,13 +630,23 @@ impl Shared {
         }
     }
 
-    /// Takes the fact away and tells everybody: two commands that work where scripts do not. Both are tried.
+    /// Takes the fact away and tells everybody: two commands that work where scripts do not. Both
+    /// are tried.
     async fn forget(&self, errand: &Errand, deadline: Duration) -> Result<(), AskError> {
         let (mut del, mut publish) = (Cmd::new(), Cmd::new());
         del.arg("DEL").arg(&errand.key);
-        publish.arg("PUBLISH").arg(&self.channel).arg(&errand.letter);
-        let (gone, told) = tokio::join!(self.link.ask::<()>(&del, deadline), self.link.ask::<()>(&publish, deadline));
-        for error in [gone.as_ref().err(), told.as_ref().err()].into_iter().flatten() {
+        publish
+            .arg("PUBLISH")
+            .arg(&self.channel)
+            .arg(&errand.letter);
+        let (gone, told) = tokio::join!(
+            self.link.ask::<()>(&del, deadline),
+            self.link.ask::<()>(&publish, deadline)
+        );
+        for error in [gone.as_ref().err(), told.as_ref().err()]
+            .into_iter()
+            .flatten()
+        {
             self.failed(Part::Writes, error);
         }
         gone.and(told)
@@ -536,6 +687,8 @@ fn count(counter: &AtomicU64) {
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis").field("counts", &self.0.counts).finish_non_exhaustive()
+        f.debug_struct("Redis")
+            .field("counts", &self.0.counts)
+            .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,9 @@
-//! What a store is told, so that it need not be believed: facts that only holders of the same key can write, under names that tell nobody who is meant.
+//! What a store is told, so that it need not be believed: facts that only holders of the same key
+//! can write, under names that tell nobody who is meant.
 //!
-//! A value is 72 bytes: version, kind, key id, epoch, fingerprint, time, and an HMAC-SHA256 over these and the user, under a key that is derived from
-//! `secret_key` and the cluster's name. A swapped, changed, truncated or foreign value fails, and a replayed one carries its own age.
+//! A value is 72 bytes: version, kind, key id, epoch, fingerprint, time, and an HMAC-SHA256 over
+//! these and the user, under a key that is derived from `secret_key` and the cluster's name. A
+//! swapped, changed, truncated or foreign value fails, and a replayed one carries its own age.
 
 use crate::{
     clock::Timestamp,
@@ -78,7 +80,10 @@ pub(super) struct Seals {
 
 impl Seals {
     pub(super) fn new(current: &SecretKey, previous: Option<&SecretKey>, cluster: &str) -> Self {
-        Self { current: Seal::new(current, cluster), previous: previous.map(|key| Seal::new(key, cluster)) }
+        Self {
+            current: Seal::new(current, cluster),
+            previous: previous.map(|key| Seal::new(key, cluster)),
+        }
     }
 
     pub(super) fn of(&self, under: Under) -> &Seal {
@@ -90,7 +95,9 @@ impl Seals {
 
     /// Those of all keys.
     pub(super) fn all(&self) -> impl Iterator<Item = &Seal> {
-        [Some(&self.current), self.previous.as_ref()].into_iter().flatten()
+        [Some(&self.current), self.previous.as_ref()]
+            .into_iter()
+            .flatten()
     }
 
     /// Whether values of this key are this deployment's own.
@@ -107,13 +114,18 @@ impl Seals {
 
     /// Opens a letter of this deployment, whichever of its keys it was closed with.
     pub(super) fn open(&self, letter: &[u8]) -> Result<Letter, Worthless> {
-        let Some((key, rest)) = letter.split_first_chunk() else { return Err(Worthless::Damaged) };
+        let Some((key, rest)) = letter.split_first_chunk() else {
+            return Err(Worthless::Damaged);
+        };
         let own = self.all().find(|seal| seal.key_id == *key);
-        own.ok_or(Worthless::Foreign)?.open_letter(rest).ok_or(Worthless::Damaged)
+        own.ok_or(Worthless::Foreign)?
+            .open_letter(rest)
+            .ok_or(Worthless::Damaged)
     }
 }
 
-/// What replicas tell each other. Closed with AES-256-GCM: a store hears no names, and forges nothing.
+/// What replicas tell each other. Closed with AES-256-GCM: a store hears no names, and forges
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Letter {
     /// Which replica writes.
@@ -125,7 +137,8 @@ pub(super) struct Letter {
 pub(super) enum News {
     /// Its writer is there and reaches the store; the time by its clock.
     Beat(Timestamp),
-    /// This user is being written, or was: from now on nothing but this fingerprint may be believed.
+    /// This user is being written, or was: from now on nothing but this fingerprint may be
+    /// believed.
     Changed(Username, Fingerprint),
     /// The cluster said then that this user stands with this fingerprint, and the store has it so.
     Stands(Username, Fingerprint, Timestamp),
@@ -144,14 +157,20 @@ impl Seal {
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, LABEL).extract(key.expose());
         let derived = |purpose: &[u8]| {
             let mut out = Zeroizing::new([0_u8; 32]);
-            // The purposes are constants and none is the beginning of another one: what follows is the cluster.
+            // The purposes are constants and none is the beginning of another one: what follows is
+            // the cluster.
             let info = [purpose, b"/", cluster.as_bytes()];
-            let filled = prk.expand(&info, hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut *out));
+            let filled = prk
+                .expand(&info, hkdf::HKDF_SHA256)
+                .and_then(|okm| okm.fill(&mut *out));
             filled.unwrap_or_else(|_| unreachable!("32 bytes are within what HKDF gives"));
             out
         };
         let mut key_id = KeyId::default();
-        key_id.iter_mut().zip(derived(b"key id").iter()).for_each(|(to, from)| *to = *from);
+        key_id
+            .iter_mut()
+            .zip(derived(b"key id").iter())
+            .for_each(|(to, from)| *to = *from);
         Self {
             key_id,
             names: hmac::Key::new(HMAC_SHA256, &*derived(b"names")),
@@ -163,7 +182,9 @@ impl Seal {
 
     pub(super) fn name(&self, user: &Username) -> Name {
         let mut name = Name::default();
-        name.iter_mut().zip(hmac::sign(&self.names, user.as_str().as_bytes()).as_ref()).for_each(|(to, from)| *to = *from);
+        name.iter_mut()
+            .zip(hmac::sign(&self.names, user.as_str().as_bytes()).as_ref())
+            .for_each(|(to, from)| *to = *from);
         name
     }
 
@@ -220,7 +241,10 @@ impl Seal {
                 text.extend_from_slice(user.as_str().as_bytes());
             }
         }
-        let nonce = self.letters.seal_in_place_append_tag(Aad::empty(), &mut text).ok()?;
+        let nonce = self
+            .letters
+            .seal_in_place_append_tag(Aad::empty(), &mut text)
+            .ok()?;
         let mut closed = Vec::with_capacity(18 + text.len());
         closed.extend_from_slice(&self.key_id);
         closed.extend_from_slice(nonce.as_ref());
@@ -231,7 +255,14 @@ impl Seal {
     fn open_letter(&self, closed: &[u8]) -> Option<Letter> {
         let (nonce, sealed) = closed.split_first_chunk::<12>()?;
         let mut sealed = sealed.to_vec();
-        let text = self.letters.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut sealed).ok()?;
+        let text = self
+            .letters
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                Aad::empty(),
+                &mut sealed,
+            )
+            .ok()?;
         let (from, rest) = text.split_first_chunk()?;
         let (kind, rest) = rest.split_first()?;
         let user = |name: &[u8]| Username::parse(std::str::from_utf8(name).ok()?).ok();
@@ -244,7 +275,11 @@ impl Seal {
             b's' => {
                 let (fingerprint, rest) = rest.split_first_chunk()?;
                 let (seen, name) = rest.split_first_chunk()?;
-                News::Stands(user(name)?, Fingerprint(*fingerprint), Timestamp(u64::from_be_bytes(*seen)))
+                News::Stands(
+                    user(name)?,
+                    Fingerprint(*fingerprint),
+                    Timestamp(u64::from_be_bytes(*seen)),
+                )
             }
             _ => return None,
         };
@@ -254,7 +289,9 @@ impl Seal {
 
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seal").field("key_id", &BASE64_URL_SAFE_NO_PAD.encode(self.key_id)).finish_non_exhaustive()
+        f.debug_struct("Seal")
+            .field("key_id", &BASE64_URL_SAFE_NO_PAD.encode(self.key_id))
+            .finish_non_exhaustive()
     }
 }
 
@@ -268,7 +305,8 @@ pub(super) fn claimed(value: &[u8]) -> Option<Fact> {
     Fields::of(value.get(..HEADER)?).map(|fields| fields.fact)
 }
 
-/// The name stands before the header: it has a fixed length, so the two cannot be taken apart in another way. It follows from the user under the same key.
+/// The name stands before the header: it has a fixed length, so the two cannot be taken apart in
+/// another way. It follows from the user under the same key.
 fn covered(name: &Name, header: &[u8]) -> Vec<u8> {
     [name.as_slice(), header].concat()
 }
@@ -291,8 +329,16 @@ impl Fields {
             _ => return None,
         };
         let at = Timestamp(u64::from_be_bytes(rest.try_into().ok()?));
-        let fact = Fact { kind, epoch: u64::from_be_bytes(*epoch), fingerprint: Fingerprint(*fingerprint), at };
-        Some(Self { key_id: *key_id, fact })
+        let fact = Fact {
+            kind,
+            epoch: u64::from_be_bytes(*epoch),
+            fingerprint: Fingerprint(*fingerprint),
+            at,
+        };
+        Some(Self {
+            key_id: *key_id,
+            fact,
+        })
     }
 }
 
@@ -306,14 +352,72 @@ mod tests {
     }
 
     fn secret(first: char) -> SecretKey {
-        SecretKey::parse(&format!("{first}{}", "3c9d1e07b8a64f52e1d0c3b4a59687786950413f2e1d0c9b8a7968574635241")).unwrap()
+        SecretKey::parse(&format!(
+            "{first}{}",
+            "3c9d1e07b8a64f52e1d0c3b4a59687786950413f2e1d0c9b8a7968574635241"
+        ))
+        .unwrap()
     }
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
     }
 
-    const FACT: Fact = Fact { kind: Kind::Stands, epoch: 20_000, fingerprint: Fingerprint([7; 16]), at: Timestamp(1_800_000_000_000) };
+    const FACT: Fact = Fact {
+        kind: Kind::Stands,
+        epoch: 20_000,
+        fingerprint: Fingerprint([7; 16]),
+        at: Timestamp(1_800_000_000_000),
+    };
+
+    /// What these bytes are must never change: an upgrade would forget what every store holds, and
+    /// replicas of both versions would not hear each other.
+    #[test]
+    fn fixed_vectors() {
+        let seals = seals('1', "default");
+        let seal = seals.of(Under::Current);
+        let name = seal.name(&user("alice"));
+        let in_flux = Fact {
+            kind: Kind::InFlux,
+            ..FACT
+        };
+        let shown = [
+            BASE64_URL_SAFE_NO_PAD.encode(seal.key_id),
+            BASE64_URL_SAFE_NO_PAD.encode(name),
+            BASE64_URL_SAFE_NO_PAD.encode(seal.close(&name, &FACT)),
+            BASE64_URL_SAFE_NO_PAD.encode(seal.close(&name, &in_flux)),
+        ];
+        assert_eq!(
+            shown,
+            [
+                "1Mmi3kqh",
+                "ejnnYwsPWGaUzlf_-Apz6w",
+                "AXPUyaLeSqEAAAAAAABOIAcHBwcHBwcHBwcHBwcHBwcAAAGjGFxQANvJK_j8kiPH-x_r5mNaw18QHinwcdJZievz7bNQG_pA",
+                "AWbUyaLeSqEAAAAAAABOIAcHBwcHBwcHBwcHBwcHBwcAAAGjGFxQAFpZ6vfOVim4aFCQjcNUMZlh7FfrvQjBI5OkIxKH4Jje",
+            ]
+        );
+        let letters = [
+            (
+                News::Beat(FACT.at),
+                "1Mmi3kqhEyT-9xnYirnbNd8RZ4IPuyKKujlXYPDBqXCNFJtuq2_R_4KFYIiMOPGLkPUz",
+            ),
+            (
+                News::Changed(user("alice"), FACT.fingerprint),
+                "1Mmi3kqhy67vLp1xhOSZLUOQPGYlfO4fZtcb8VdcPRhW8odS3PwaQh3-i8GR1giuUZpNHsdJmAmlYYCS9pYlCg",
+            ),
+            (
+                News::Stands(user("alice"), FACT.fingerprint, FACT.at),
+                "1Mmi3kqhCeKbMKzX0kJ7Sqd-jwhVkb1hCNYfAQEcS7yvRXcAkhfsBFsO-yi4xZ16qCf0i2I-kWBTfhwla_7ROWPQMqF5p0BA",
+            ),
+        ];
+        for (news, closed) in letters {
+            let letter = Letter { from: [9; 8], news };
+            assert_eq!(
+                seals.open(&BASE64_URL_SAFE_NO_PAD.decode(closed).unwrap()),
+                Ok(letter)
+            );
+        }
+    }
 
     #[test]
     fn every_replica_with_the_key_reads_what_one_wrote() {
@@ -328,15 +432,30 @@ mod tests {
     #[test]
     fn a_value_of_another_user_cluster_or_key_is_worth_nothing() {
         let own = seals('1', "default");
-        let (own, alice, bob) =
-            (own.of(Under::Current), own.of(Under::Current).name(&user("alice")), own.of(Under::Current).name(&user("bob")));
+        let (own, alice, bob) = (
+            own.of(Under::Current),
+            own.of(Under::Current).name(&user("alice")),
+            own.of(Under::Current).name(&user("bob")),
+        );
         let value = own.close(&alice, &FACT);
         assert_eq!(own.open(&bob, &value), Err(Worthless::Damaged));
-        assert_eq!(seals('2', "default").of(Under::Current).open(&alice, &value), Err(Worthless::Foreign));
-        assert_eq!(seals('1', "other").of(Under::Current).open(&alice, &value), Err(Worthless::Foreign));
+        assert_eq!(
+            seals('2', "default")
+                .of(Under::Current)
+                .open(&alice, &value),
+            Err(Worthless::Foreign)
+        );
+        assert_eq!(
+            seals('1', "other").of(Under::Current).open(&alice, &value),
+            Err(Worthless::Foreign)
+        );
         assert_eq!(claimed_key(&value), Some(own.key_id));
         for length in 0..VALUE {
-            assert_eq!(own.open(&alice, value.get(..length).unwrap()), Err(Worthless::Damaged), "{length}");
+            assert_eq!(
+                own.open(&alice, value.get(..length).unwrap()),
+                Err(Worthless::Damaged),
+                "{length}"
+            );
         }
         assert!(own.open(&alice, &[value, vec![0]].concat()).is_err());
     }
@@ -344,17 +463,29 @@ mod tests {
     #[test]
     fn a_letter_is_read_by_those_with_the_key_and_names_nobody_to_others() {
         let own = Seals::new(&secret('1'), Some(&secret('2')), "default");
-        let letter = Letter { from: [9; 8], news: News::Changed(user("alice"), Fingerprint([3; 16])) };
+        let letter = Letter {
+            from: [9; 8],
+            news: News::Changed(user("alice"), Fingerprint([3; 16])),
+        };
         for under in [Under::Current, Under::Previous] {
             let closed = own.of(under).close_letter(&letter).unwrap();
             assert_eq!(own.open(&closed), Ok(letter.clone()));
             assert!(!closed.windows(5).any(|window| window == b"alice"));
             assert_eq!(seals('3', "default").open(&closed), Err(Worthless::Foreign));
-            assert_eq!(own.open(closed.get(..closed.len() - 1).unwrap()), Err(Worthless::Damaged));
+            assert_eq!(
+                own.open(closed.get(..closed.len() - 1).unwrap()),
+                Err(Worthless::Damaged)
+            );
         }
-        for news in [News::Beat(FACT.at), News::Stands(user("alice"), FACT.fingerprint, FACT.at)] {
+        for news in [
+            News::Beat(FACT.at),
+            News::Stands(user("alice"), FACT.fingerprint, FACT.at),
+        ] {
             let letter = Letter { from: [9; 8], news };
-            assert_eq!(own.open(&own.of(Under::Current).close_letter(&letter).unwrap()), Ok(letter));
+            assert_eq!(
+                own.open(&own.of(Under::Current).close_letter(&letter).unwrap()),
+                Ok(letter)
+            );
         }
     }
 

@@ -8,11 +8,19 @@ fn user(n: usize) -> Username {
 }
 
 fn aim(n: usize, fingerprint: Fingerprint) -> Aim {
-    Aim { user: user(n), fingerprint, epoch: 0, under: Under::Current }
+    Aim {
+        user: user(n),
+        fingerprint,
+        epoch: 0,
+        under: Under::Current,
+    }
 }
 
 fn stands(fingerprint: Fingerprint, at: u64) -> Entry {
-    Entry::Stands { fingerprint, seen: Timestamp(at) }
+    Entry::Stands {
+        fingerprint,
+        seen: Timestamp(at),
+    }
 }
 
 #[tokio::test]
@@ -25,7 +33,10 @@ async fn the_last_word_counts() {
     ledger.begin_write(&mut boarding, Timestamp(2)).await;
     assert_eq!(ledger.recall(&user(1), Timestamp(2)), Some(Entry::InFlux));
     ledger.written(&boarding, Timestamp(3));
-    assert_eq!(ledger.recall(&user(1), Timestamp(999_999)), Some(stands(TWO, 3)));
+    assert_eq!(
+        ledger.recall(&user(1), Timestamp(999_999)),
+        Some(stands(TWO, 3))
+    );
 }
 
 #[tokio::test]
@@ -44,7 +55,11 @@ async fn what_others_say_counts_before_during_and_after_a_flight() {
     let now = Timestamp(1);
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, now);
     ledger.front.contradict(&user(1), ONE);
-    assert_eq!(ledger.recall(&user(1), now), Some(stands(ONE, 1)), "the same is no contradiction");
+    assert_eq!(
+        ledger.recall(&user(1), now),
+        Some(stands(ONE, 1)),
+        "the same is no contradiction"
+    );
     ledger.front.contradict(&user(1), TWO);
     assert_eq!(ledger.recall(&user(1), now), None);
     // The cluster's answer to this flight may be older than the other replica's write.
@@ -53,7 +68,9 @@ async fn what_others_say_counts_before_during_and_after_a_flight() {
     ledger.confirmed(&boarding, now);
     assert_eq!(ledger.recall(&user(1), now), None);
     // One's own doubt is never taken away by others.
-    ledger.begin_write(&mut ledger.board(aim(1, ONE)).await, now).await;
+    ledger
+        .begin_write(&mut ledger.board(aim(1, ONE)).await, now)
+        .await;
     ledger.front.contradict(&user(1), TWO);
     assert_eq!(ledger.recall(&user(1), now), Some(Entry::InFlux));
 }
@@ -61,7 +78,11 @@ async fn what_others_say_counts_before_during_and_after_a_flight() {
 #[tokio::test]
 async fn while_others_go_unheard_an_entry_lives_ten_seconds_at_most_and_not_all_end_at_once() {
     let ledger = Ledger::new(&Config { capacity: 1_000 });
-    let alive = |at: u64| (0..100).filter(|n| ledger.recall(&user(*n), Timestamp(at)).is_some()).count();
+    let alive = |at: u64| {
+        (0..100)
+            .filter(|n| ledger.recall(&user(*n), Timestamp(at)).is_some())
+            .count()
+    };
     for n in 0..100 {
         ledger.confirmed(&ledger.board(aim(n, ONE)).await, Timestamp(1_000));
     }
@@ -69,7 +90,8 @@ async fn while_others_go_unheard_an_entry_lives_ten_seconds_at_most_and_not_all_
     ledger.front.hears_no_more(Timestamp(60_000));
     assert_eq!((alive(64_900), alive(70_000)), (100, 0));
     assert!((30..70).contains(&alive(67_500)), "{}", alive(67_500));
-    // Heard again: what was kept before may have missed a change, and what is kept from now on has not.
+    // Heard again: what was kept before may have missed a change, and what is kept from now on has
+    // not.
     ledger.front.hears();
     assert_eq!((alive(64_900), alive(70_000)), (100, 0));
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(70_000));
@@ -105,7 +127,13 @@ async fn a_clock_that_is_set_back_does_not_make_others_unheard() {
 async fn who_is_forgotten_is_asked_about_even_if_a_flight_was_in_the_air() {
     let ledger = Ledger::new(&Config { capacity: 10 });
     let now = Timestamp(1);
-    assert_eq!(ledger.forget(&user(1)), Forgotten { known: false, others: Others::CannotBeTold });
+    assert_eq!(
+        ledger.forget(&user(1)),
+        Forgotten {
+            known: false,
+            others: Others::CannotBeTold
+        }
+    );
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, now);
     let boarding = ledger.board(aim(1, ONE)).await;
     assert!(ledger.forget(&user(1)).known);
@@ -127,11 +155,22 @@ async fn what_another_replica_has_checked_counts_from_when_our_own_clock_reaches
     assert_eq!(believed(&ledger, 1_000), None, "it makes no entry");
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1_000));
     told(TWO, 2_000);
-    assert_eq!(believed(&ledger, 9_000), Some(stands(ONE, 1_000)), "of another fingerprint");
+    assert_eq!(
+        believed(&ledger, 9_000),
+        Some(stands(ONE, 1_000)),
+        "of another fingerprint"
+    );
     told(ONE, 3_000);
-    assert_eq!((believed(&ledger, 2_999), believed(&ledger, 3_000)), (Some(stands(ONE, 1_000)), Some(stands(ONE, 3_000))));
+    assert_eq!(
+        (believed(&ledger, 2_999), believed(&ledger, 3_000)),
+        (Some(stands(ONE, 1_000)), Some(stands(ONE, 3_000)))
+    );
     told(ONE, 2_000);
-    assert_eq!(believed(&ledger, 9_000), Some(stands(ONE, 3_000)), "an older one, or the same again");
+    assert_eq!(
+        believed(&ledger, 9_000),
+        Some(stands(ONE, 3_000)),
+        "an older one, or the same again"
+    );
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(4_000));
     told(ONE, 3_500);
     assert_eq!(believed(&ledger, 9_000), Some(stands(ONE, 4_000)));
@@ -165,7 +204,11 @@ async fn what_another_replica_has_checked_revives_nothing_and_ends_no_doubt() {
     drop(boarding);
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(10));
     told(11);
-    assert_eq!(believed(&ledger, 11), Some(stands(ONE, 11)), "the doubt is over");
+    assert_eq!(
+        believed(&ledger, 11),
+        Some(stands(ONE, 11)),
+        "the doubt is over"
+    );
 }
 
 #[tokio::test]
@@ -176,7 +219,10 @@ async fn what_may_have_missed_a_change_is_prolonged_by_nobody() {
     ledger.front.told(&user(1), ONE, Timestamp(2_500));
     ledger.front.hears();
     ledger.front.told(&user(1), ONE, Timestamp(3_000));
-    assert_eq!((believed(&ledger, 3_000), believed(&ledger, 12_000)), (Some(stands(ONE, 1_000)), None));
+    assert_eq!(
+        (believed(&ledger, 3_000), believed(&ledger, 12_000)),
+        (Some(stands(ONE, 1_000)), None)
+    );
 }
 
 #[tokio::test]
@@ -186,7 +232,10 @@ async fn what_lies_in_the_store_is_known_until_it_is_not_there_or_a_change_may_b
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1));
     assert_eq!(stored(ONE), Stored::Unknown, "not told yet");
     ledger.front.lies_there(&user(1), ONE, Timestamp(1));
-    assert_eq!((stored(ONE), stored(TWO)), (Stored::At(Timestamp(1)), Stored::Unknown));
+    assert_eq!(
+        (stored(ONE), stored(TWO)),
+        (Stored::At(Timestamp(1)), Stored::Unknown)
+    );
     // A later check is stored in its place: until it is, the old one lies there.
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(2));
     assert_eq!(stored(ONE), Stored::At(Timestamp(1)));
@@ -195,7 +244,10 @@ async fn what_lies_in_the_store_is_known_until_it_is_not_there_or_a_change_may_b
     ledger.front.lies_there_no_more(&user(1), ONE, Timestamp(1));
     assert_eq!(stored(ONE), Stored::At(Timestamp(3)));
     ledger.front.lies_there_no_more(&user(1), ONE, Timestamp(3));
-    assert_eq!((stored(ONE), believed(&ledger, 9)), (Stored::Unknown, Some(stands(ONE, 2))));
+    assert_eq!(
+        (stored(ONE), believed(&ledger, 9)),
+        (Stored::Unknown, Some(stands(ONE, 2)))
+    );
     ledger.front.lies_there(&user(1), ONE, Timestamp(2));
     ledger.front.hears_no_more(Timestamp(4));
     ledger.front.hears();

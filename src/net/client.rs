@@ -1,7 +1,8 @@
 //! An HTTP client towards a party that is trusted for what it says and for nothing else.
 //!
-//! One deadline covers the whole answer, so a body that drips does not outlast it. A body has a cap. Nothing is decompressed, so there is no bomb to defuse: an encoded
-//! answer is refused. No redirect is followed: it would take our client's credentials to another place.
+//! One deadline covers the whole answer, so a body that drips does not outlast it. A body has a
+//! cap. Nothing is decompressed, so there is no bomb to defuse: an encoded answer is refused. No
+//! redirect is followed: it would take our client's credentials to another place.
 
 mod connections;
 mod proxy;
@@ -23,7 +24,8 @@ use hyper_util::client::legacy::{
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
-/// TCP alone: a lost first packet is repeated after a second, and then the wait is worth it no longer.
+/// TCP alone: a lost first packet is repeated after a second, and then the wait is worth it no
+/// longer.
 const CONNECT: Duration = Duration::from_millis(1_400);
 /// Kept connections. Few calls are made, and each may be a user's wait.
 const MAX_IDLE: usize = 16;
@@ -123,17 +125,30 @@ impl Client {
             if let Some(authorization) = proxy.authorization {
                 tunnel = tunnel.with_auth(authorization);
             }
-            // Only TLS goes through the tunnel: what is plain goes to the loopback interface, and directly.
+            // Only TLS goes through the tunnel: what is plain goes to the loopback interface, and
+            // directly.
             (
                 pool(
-                    HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_only().enable_http1().wrap_connector(tunnel),
+                    HttpsConnectorBuilder::new()
+                        .with_tls_config(tls.clone())
+                        .https_only()
+                        .enable_http1()
+                        .wrap_connector(tunnel),
                     MAX_IDLE,
                 ),
                 proxy.except,
             )
         });
-        let direct = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp(CONNECT));
-        Ok(Self { direct: pool(direct, MAX_IDLE), tunnelled, headers: config.headers })
+        let direct = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp(CONNECT));
+        Ok(Self {
+            direct: pool(direct, MAX_IDLE),
+            tunnelled,
+            headers: config.headers,
+        })
     }
 
     /// Sends one request and reads the whole answer, whatever its status.
@@ -144,7 +159,11 @@ impl Client {
         let deadline = Instant::now() + call.timeout;
         let max_bytes = call.max_bytes;
         let through = self.tunnelled.as_ref().filter(|(_, except)| {
-            call.uri.scheme_str() == Some("https") && call.uri.host().is_some_and(|host| !except.covers(host, call.uri.port_u16()))
+            call.uri.scheme_str() == Some("https")
+                && call
+                    .uri
+                    .host()
+                    .is_some_and(|host| !except.covers(host, call.uri.port_u16()))
         });
         let request = self.request(call)?;
         let response = match through {
@@ -153,13 +172,23 @@ impl Client {
         };
         let response = response
             .map_err(|_elapsed| CallError::TimedOut)?
-            .map_err(|error| if error.is_connect() { CallError::Connect(Arc::new(error)) } else { CallError::Cut(Arc::new(error)) })?;
+            .map_err(|error| {
+                if error.is_connect() {
+                    CallError::Connect(Arc::new(error))
+                } else {
+                    CallError::Cut(Arc::new(error))
+                }
+            })?;
         let (head, body) = response.into_parts();
         if is_encoded(&head.headers) {
             return Err(CallError::Encoded);
         }
         match whole(body, deadline, max_bytes).await {
-            Ok(body) => Ok(Answer { status: head.status, headers: head.headers, body }),
+            Ok(body) => Ok(Answer {
+                status: head.status,
+                headers: head.headers,
+                body,
+            }),
             Err(Incomplete::TimedOut) => Err(CallError::TimedOut),
             Err(Incomplete::TooBig) => Err(CallError::TooBig),
             Err(Incomplete::Cut(source)) => Err(CallError::Cut(source)),
@@ -167,27 +196,46 @@ impl Client {
     }
 
     fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, CallError> {
-        let mut request =
-            Request::builder().method(call.method).uri(call.uri).body(Full::new(call.body)).map_err(|_| CallError::Unsendable)?;
+        let mut request = Request::builder()
+            .method(call.method)
+            .uri(call.uri)
+            .body(Full::new(call.body))
+            .map_err(|_| CallError::Unsendable)?;
         let headers = request.headers_mut();
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("elastauth/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("elastauth/", env!("CARGO_PKG_VERSION"))),
+        );
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.extend(self.headers.clone());
         for (name, value) in &call.headers {
             headers.insert(name, value.clone());
         }
-        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
         Ok(request)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("tunnelled", &self.tunnelled.is_some()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("tunnelled", &self.tunnelled.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 /// Anything but `identity`, which some servers name although nothing was done.
 fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|value| {
+            !value
+                .as_bytes()
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"identity")
+        })
 }

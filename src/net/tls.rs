@@ -1,6 +1,7 @@
 //! TLS from PEM files, as a client and as a server.
 //!
-//! The crypto provider (aws-lc-rs) is handed to rustls each time: nothing depends on a process-wide default that a library could set.
+//! The crypto provider (aws-lc-rs) is handed to rustls each time: nothing depends on a process-wide
+//! default that a library could set.
 
 mod danger;
 mod pem;
@@ -33,7 +34,8 @@ pub struct ClientConfig {
 pub struct ServerConfig {
     /// The certificate chain and its key.
     pub identity: IdentityFiles,
-    /// A PEM file of CA certificates; where set, only clients with a certificate of one of them get in.
+    /// A PEM file of CA certificates; where set, only clients with a certificate of one of them get
+    /// in.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -46,7 +48,8 @@ pub struct IdentityFiles {
     pub key: PathBuf,
 }
 
-/// Why TLS cannot be set up. One variant a failed step, with the file it failed on; never a line of the file, which may be a key's.
+/// Why TLS cannot be set up. One variant a failed step, with the file it failed on; never a line of
+/// the file, which may be a key's.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The file is missing, or this process may not read it.
@@ -115,7 +118,8 @@ pub enum TlsError {
 /// TLS as a client: who is believed, and what is shown. ALPN is left to the caller.
 ///
 /// # Errors
-/// Names the step and the file. Without `ca_cert` an empty system store is one: every handshake would fail later, and nobody would know why.
+/// Names the step and the file. Without `ca_cert` an empty system store is one: every handshake
+/// would fail later, and nobody would know why.
 pub fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsError> {
     let provider = provider();
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -123,14 +127,25 @@ pub fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsError> {
         .map_err(TlsError::Versions)?;
     if config.danger_skip_verify {
         let verifier = danger::BelieveAnyone::new(&provider);
-        return shown(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)), config.identity.as_ref());
+        return shown(
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier)),
+            config.identity.as_ref(),
+        );
     }
-    let roots = config.ca_cert.as_deref().map_or_else(system_roots, roots_of)?;
-    shown(builder.with_root_certificates(roots), config.identity.as_ref())
+    let roots = config
+        .ca_cert
+        .as_deref()
+        .map_or_else(system_roots, roots_of)?;
+    shown(
+        builder.with_root_certificates(roots),
+        config.identity.as_ref(),
+    )
 }
 
-/// A client that believes nobody: every handshake fails. For a connector that will only ever be asked for plain `http`, and so must
-/// not fail at start for want of certificates.
+/// A client that believes nobody: every handshake fails. For a connector that will only ever be
+/// asked for plain `http`, and so must not fail at start for want of certificates.
 pub(crate) fn client_without_trust() -> Result<rustls::ClientConfig, TlsError> {
     Ok(rustls::ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -151,19 +166,26 @@ pub fn server(config: &ServerConfig) -> Result<rustls::ServerConfig, TlsError> {
     let builder = match &config.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            // A client without a certificate is refused: this verifier asks for one and lets nobody off.
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots_of(path)?), provider)
-                .build()
-                .map_err(|source| TlsError::ClientCa { path: path.clone(), source })?;
+            // A client without a certificate is refused: this verifier asks for one and lets nobody
+            // off.
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots_of(path)?), provider)
+                    .build()
+                    .map_err(|source| TlsError::ClientCa {
+                        path: path.clone(),
+                        source,
+                    })?;
             builder.with_client_cert_verifier(verifier)
         }
     };
     let IdentityFiles { cert, key } = &config.identity;
-    let mut server = builder.with_single_cert(pem::certificates(cert)?, pem::key(key)?).map_err(|source| TlsError::Identity {
-        cert: cert.clone(),
-        key: key.clone(),
-        source,
-    })?;
+    let mut server = builder
+        .with_single_cert(pem::certificates(cert)?, pem::key(key)?)
+        .map_err(|source| TlsError::Identity {
+            cert: cert.clone(),
+            key: key.clone(),
+            source,
+        })?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(server)
 }
@@ -180,15 +202,23 @@ fn shown(
         None => Ok(builder.with_no_client_auth()),
         Some(IdentityFiles { cert, key }) => builder
             .with_client_auth_cert(pem::certificates(cert)?, pem::key(key)?)
-            .map_err(|source| TlsError::Identity { cert: cert.clone(), key: key.clone(), source }),
+            .map_err(|source| TlsError::Identity {
+                cert: cert.clone(),
+                key: key.clone(),
+                source,
+            }),
     }
 }
 
-/// All certificates of one file. One that cannot be used is an error here: the operator has named the file and means each of them.
+/// All certificates of one file. One that cannot be used is an error here: the operator has named
+/// the file and means each of them.
 fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in pem::certificates(path)? {
-        roots.add(certificate).map_err(|source| TlsError::Ca { path: path.to_owned(), source })?;
+        roots.add(certificate).map_err(|source| TlsError::Ca {
+            path: path.to_owned(),
+            source,
+        })?;
     }
     Ok(roots)
 }
@@ -198,7 +228,13 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (_used, _passed_over) = roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(TlsError::NoSystemCa { source: found.errors.into_iter().next() }) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(TlsError::NoSystemCa {
+            source: found.errors.into_iter().next(),
+        })
+    } else {
+        Ok(roots)
+    }
 }
 
 #[cfg(test)]
@@ -212,7 +248,9 @@ mod tests {
 
     impl Files {
         fn new() -> Self {
-            Self { folder: tempfile::tempdir().unwrap() }
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+            }
         }
 
         fn put(&self, name: &str, text: &str) -> PathBuf {
@@ -233,15 +271,26 @@ mod tests {
     #[test]
     fn a_server_offers_http_2_before_http_1() {
         let files = Files::new();
-        let server = server(&ServerConfig { identity: files.identity("a.test"), client_ca: None }).unwrap();
-        assert_eq!(server.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+        let server = server(&ServerConfig {
+            identity: files.identity("a.test"),
+            client_ca: None,
+        })
+        .unwrap();
+        assert_eq!(
+            server.alpn_protocols,
+            [b"h2".to_vec(), b"http/1.1".to_vec()]
+        );
     }
 
     #[test]
     fn a_client_offers_no_protocol_of_its_own() {
         let files = Files::new();
         let identity = files.identity("a.test");
-        let config = ClientConfig { ca_cert: Some(identity.cert.clone()), identity: Some(identity), danger_skip_verify: false };
+        let config = ClientConfig {
+            ca_cert: Some(identity.cert.clone()),
+            identity: Some(identity),
+            danger_skip_verify: false,
+        };
         assert!(client(&config).unwrap().alpn_protocols.is_empty());
     }
 
@@ -250,10 +299,19 @@ mod tests {
         let files = Files::new();
         let (one, other) = (files.identity("a.test"), files.identity("b.test"));
         let missing = files.folder.path().join("missing.pem");
-        let with_ca = |path: &Path| client(&ClientConfig { ca_cert: Some(path.to_owned()), ..ClientConfig::default() }).unwrap_err();
+        let with_ca = |path: &Path| {
+            client(&ClientConfig {
+                ca_cert: Some(path.to_owned()),
+                ..ClientConfig::default()
+            })
+            .unwrap_err()
+        };
 
         let error = with_ca(&missing);
-        assert!(matches!(&error, TlsError::Read { path, .. } if *path == missing), "{error:?}");
+        assert!(
+            matches!(&error, TlsError::Read { path, .. } if *path == missing),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("missing.pem") && error.source().is_some());
 
         let text = files.put("text.pem", "this is not PEM");
@@ -263,16 +321,36 @@ mod tests {
         let cut = files.put("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
         assert!(matches!(with_ca(&cut), TlsError::Damaged { path } if path == cut));
 
-        let junk = files.put("junk.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        let junk = files.put(
+            "junk.pem",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        );
         assert!(matches!(with_ca(&junk), TlsError::Ca { path, .. } if path == junk));
 
-        let mixed = IdentityFiles { cert: one.cert.clone(), key: other.key.clone() };
-        let error = server(&ServerConfig { identity: mixed, client_ca: None }).unwrap_err();
+        let mixed = IdentityFiles {
+            cert: one.cert.clone(),
+            key: other.key.clone(),
+        };
+        let error = server(&ServerConfig {
+            identity: mixed,
+            client_ca: None,
+        })
+        .unwrap_err();
         assert!(matches!(error, TlsError::Identity { .. }), "{error:?}");
 
-        let keyless = IdentityFiles { cert: one.cert.clone(), key: one.cert.clone() };
-        let error = server(&ServerConfig { identity: keyless, client_ca: None }).unwrap_err();
-        assert!(matches!(&error, TlsError::NoKey { path } if *path == one.cert), "{error:?}");
+        let keyless = IdentityFiles {
+            cert: one.cert.clone(),
+            key: one.cert.clone(),
+        };
+        let error = server(&ServerConfig {
+            identity: keyless,
+            client_ca: None,
+        })
+        .unwrap_err();
+        assert!(
+            matches!(&error, TlsError::NoKey { path } if *path == one.cert),
+            "{error:?}"
+        );
     }
 
     #[test]
@@ -282,18 +360,36 @@ mod tests {
         for (name, text) in [
             ("a", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n"),
             ("b", "-----BEGIN PRIVATE KEY c2VjcmV0\n"),
-            ("c", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0!!\n-----END PRIVATE KEY-----\n"),
-            ("d", "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"),
+            (
+                "c",
+                "-----BEGIN PRIVATE KEY-----\nc2VjcmV0!!\n-----END PRIVATE KEY-----\n",
+            ),
+            (
+                "d",
+                "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n",
+            ),
         ] {
-            let identity = IdentityFiles { cert: one.cert.clone(), key: files.put(name, text) };
-            let error = server(&ServerConfig { identity, client_ca: None }).unwrap_err();
+            let identity = IdentityFiles {
+                cert: one.cert.clone(),
+                key: files.put(name, text),
+            };
+            let error = server(&ServerConfig {
+                identity,
+                client_ca: None,
+            })
+            .unwrap_err();
             let mut said = format!("{error} {error:?}");
             let mut next = error.source();
             while let Some(source) = next {
                 said.push_str(&source.to_string());
                 next = source.source();
             }
-            assert!(!said.contains("c2VjcmV0") && !said.contains("secret") && !said.contains("99, 50, 86"), "{said}");
+            assert!(
+                !said.contains("c2VjcmV0")
+                    && !said.contains("secret")
+                    && !said.contains("99, 50, 86"),
+                "{said}"
+            );
         }
     }
 
@@ -301,7 +397,11 @@ mod tests {
     fn a_client_ca_without_certificates_is_refused() {
         let files = Files::new();
         let empty = files.put("empty.pem", "");
-        let error = server(&ServerConfig { identity: files.identity("a.test"), client_ca: Some(empty) }).unwrap_err();
+        let error = server(&ServerConfig {
+            identity: files.identity("a.test"),
+            client_ca: Some(empty),
+        })
+        .unwrap_err();
         assert!(matches!(error, TlsError::NoCertificate { .. }), "{error:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! Which peers are believed.
 //!
-//! Nothing in an auth request shows whether the gateway has deleted the client's own identity headers, and no gateway signs what it sends. So what is believed is a
-//! connection: its TCP peer address, and where gateways share a network with others, a key that the gateway shows.
+//! Nothing in an auth request shows whether the gateway has deleted the client's own identity
+//! headers, and no gateway signs what it sends. So what is believed is a connection: its TCP peer
+//! address, and where gateways share a network with others, a key that the gateway shows.
 
 use crate::secret::GatewayKey;
 use http::{HeaderMap, HeaderName};
@@ -54,18 +55,25 @@ pub enum Distrust {
     #[error("the key in x-elastauth-key is none of `gateway_keys`")]
     KeyWrong,
     /// Two keys: one of them may be the client's.
-    #[error("the x-elastauth-key header stands more than once; the gateway must replace the client's own")]
+    #[error(
+        "the x-elastauth-key header stands more than once; the gateway must replace the client's own"
+    )]
     KeyRepeated,
 }
 
 impl Trust {
-    /// Takes the networks and keys. A network of IPv4 addresses in their IPv6 form means those IPv4 addresses.
+    /// Takes the networks and keys. A network of IPv4 addresses in their IPv6 form means those IPv4
+    /// addresses.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { proxies: config.proxies.into_iter().map(unmapped).collect(), keys: config.gateway_keys }
+        Self {
+            proxies: config.proxies.into_iter().map(unmapped).collect(),
+            keys: config.gateway_keys,
+        }
     }
 
-    /// Whether a peer connects from where gateways do. It says nothing yet about what the peer sends: that needs [`Self::admit`].
+    /// Whether a peer connects from where gateways do. It says nothing yet about what the peer
+    /// sends: that needs [`Self::admit`].
     #[must_use]
     pub fn knows(&self, peer: IpAddr) -> bool {
         // A listener on `::` reports IPv4 peers as `::ffff:a.b.c.d`.
@@ -88,17 +96,25 @@ impl Trust {
                 return Err(Distrust::KeyRepeated);
             }
             // Every key is compared: the time must not tell which of them, or how many, came close.
-            if !self.keys.iter().fold(false, |found, known| found | known.matches(key.as_bytes())) {
+            if !self
+                .keys
+                .iter()
+                .fold(false, |found, known| found | known.matches(key.as_bytes()))
+            {
                 return Err(Distrust::KeyWrong);
             }
         }
-        Ok(TrustedPeer { ip: peer.to_canonical() })
+        Ok(TrustedPeer {
+            ip: peer.to_canonical(),
+        })
     }
 }
 
 /// `::ffff:10.0.0.0/104` is `10.0.0.0/8` in other clothes; peers are compared in their IPv4 form.
 fn unmapped(network: IpNet) -> IpNet {
-    let IpNet::V6(v6) = network else { return network };
+    let IpNet::V6(v6) = network else {
+        return network;
+    };
     v6.addr()
         .to_ipv4_mapped()
         .zip(v6.prefix_len().checked_sub(96))
@@ -122,10 +138,12 @@ mod tests {
     }
 
     fn shown(keys: &[&'static str]) -> HeaderMap {
-        keys.iter().map(|key| (KEY_HEADER, HeaderValue::from_static(key))).fold(HeaderMap::new(), |mut map, (name, value)| {
-            map.append(name, value);
-            map
-        })
+        keys.iter()
+            .map(|key| (KEY_HEADER, HeaderValue::from_static(key)))
+            .fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            })
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -135,27 +153,52 @@ mod tests {
     #[test]
     fn a_peer_is_believed_by_its_address() {
         let trust = trust(&["10.1.0.0/16", "fd00::/8"], &[]);
-        for (peer, believed) in [("10.1.2.3", true), ("10.2.2.3", false), ("fd12::1", true), ("fe80::1", false), ("127.0.0.1", false)] {
-            assert_eq!(trust.admit(ip(peer), &HeaderMap::new()).is_ok(), believed, "{peer}");
+        for (peer, believed) in [
+            ("10.1.2.3", true),
+            ("10.2.2.3", false),
+            ("fd12::1", true),
+            ("fe80::1", false),
+            ("127.0.0.1", false),
+        ] {
+            assert_eq!(
+                trust.admit(ip(peer), &HeaderMap::new()).is_ok(),
+                believed,
+                "{peer}"
+            );
         }
     }
 
     #[test]
     fn an_ipv4_peer_of_an_ipv6_listener_is_an_ipv4_peer() {
         let by_v4 = trust(&["10.0.0.0/8"], &[]);
-        assert_eq!(by_v4.admit(ip("::ffff:10.1.2.3"), &HeaderMap::new()).map(TrustedPeer::ip), Ok(ip("10.1.2.3")));
+        assert_eq!(
+            by_v4
+                .admit(ip("::ffff:10.1.2.3"), &HeaderMap::new())
+                .map(TrustedPeer::ip),
+            Ok(ip("10.1.2.3"))
+        );
         let by_mapped = trust(&["::ffff:10.0.0.0/104"], &[]);
-        assert!(by_mapped.knows(ip("10.1.2.3")) && by_mapped.knows(ip("::ffff:10.1.2.3")) && !by_mapped.knows(ip("11.1.2.3")));
+        assert!(
+            by_mapped.knows(ip("10.1.2.3"))
+                && by_mapped.knows(ip("::ffff:10.1.2.3"))
+                && !by_mapped.knows(ip("11.1.2.3"))
+        );
     }
 
     #[test]
     fn a_network_of_all_ipv6_addresses_does_not_let_ipv4_in() {
-        assert_eq!(trust(&["::/0"], &[]).admit(ip("::ffff:10.1.2.3"), &HeaderMap::new()), Err(Distrust::Peer));
+        assert_eq!(
+            trust(&["::/0"], &[]).admit(ip("::ffff:10.1.2.3"), &HeaderMap::new()),
+            Err(Distrust::Peer)
+        );
     }
 
     #[test]
     fn with_no_networks_nobody_is_believed() {
-        assert_eq!(trust(&[], &[]).admit(ip("127.0.0.1"), &HeaderMap::new()), Err(Distrust::Peer));
+        assert_eq!(
+            trust(&[], &[]).admit(ip("127.0.0.1"), &HeaderMap::new()),
+            Err(Distrust::Peer)
+        );
     }
 
     #[test]
@@ -173,6 +216,9 @@ mod tests {
     #[test]
     fn a_key_does_not_help_a_stranger() {
         let trust = trust(&["10.0.0.0/8"], &[KEY]);
-        assert_eq!(trust.admit(ip("127.0.0.1"), &shown(&[KEY])), Err(Distrust::Peer));
+        assert_eq!(
+            trust.admit(ip("127.0.0.1"), &shown(&[KEY])),
+            Err(Distrust::Peer)
+        );
     }
 }

@@ -11,15 +11,20 @@ use http::{
 };
 use http_body_util::Full;
 
-/// nginx reads the headers of an answer into 4 KB (`proxy_buffer_size`) and makes a 500 of more. A little is left for what a proxy between adds.
+/// nginx reads the headers of an answer into 4 KB (`proxy_buffer_size`) and makes a 500 of more. A
+/// little is left for what a proxy between adds.
 const MAX_BYTES: usize = 4_000;
 
-/// The status line, the headers whose size does not change, and those that the HTTP layer adds (`date`, `content-length`), with some room.
+/// The status line, the headers whose size does not change, and those that the HTTP layer adds
+/// (`date`, `content-length`), with some room.
 const FIXED_BYTES: usize = 256;
 
-/// Tells Envoy to take this header from the client's request: with it, a client whose user has `run_as` could act as somebody else.
-const REMOVE: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("x-envoy-auth-headers-to-remove"), HeaderValue::from_static("es-security-runas-user"));
+/// Tells Envoy to take this header from the client's request: with it, a client whose user has
+/// `run_as` could act as somebody else.
+const REMOVE: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("x-envoy-auth-headers-to-remove"),
+    HeaderValue::from_static("es-security-runas-user"),
+);
 
 /// Under which names a grant tells the gateway who it is.
 #[derive(Debug, Clone)]
@@ -37,11 +42,17 @@ pub struct IdentityHeaders {
 /// A grant answers under the names under which the question came.
 impl From<&headers::Config> for IdentityHeaders {
     fn from(config: &headers::Config) -> Self {
-        Self { user: config.user.clone(), groups: config.groups.clone(), email: config.email.clone(), name: config.name.clone() }
+        Self {
+            user: config.user.clone(),
+            groups: config.groups.clone(),
+            email: config.email.clone(),
+            name: config.name.clone(),
+        }
     }
 }
 
-/// 200 with the login and the identity, and an empty body: behind a body, Caddy and nginx open a new connection for every question.
+/// 200 with the login and the identity, and an empty body: behind a body, Caddy and nginx open a
+/// new connection for every question.
 #[must_use]
 pub fn grant(grant: &Grant, names: &IdentityHeaders) -> Response {
     let mut response = Response::new(Full::default());
@@ -52,16 +63,23 @@ pub fn grant(grant: &Grant, names: &IdentityHeaders) -> Response {
 fn headers(authorization: &HeaderValue, identity: &Identity, names: &IdentityHeaders) -> HeaderMap {
     // Eight come from here, two from the HTTP layer.
     let mut headers = HeaderMap::with_capacity(10);
-    let names_bytes =
-        [&names.user, &names.groups, &names.email, &names.name].into_iter().map(|name| name.as_str().len() + ": \r\n".len()).sum::<usize>();
+    let names_bytes = [&names.user, &names.groups, &names.email, &names.name]
+        .into_iter()
+        .map(|name| name.as_str().len() + ": \r\n".len())
+        .sum::<usize>();
     let mut room = MAX_BYTES.saturating_sub(FIXED_BYTES + names_bytes + authorization.len());
     let mut put = |name: &HeaderName, value: HeaderValue| {
-        let value = if value.len() <= room { value } else { HeaderValue::from_static("") };
+        let value = if value.len() <= room {
+            value
+        } else {
+            HeaderValue::from_static("")
+        };
         room -= value.len();
         headers.insert(name, value);
     };
-    // All four always: Envoy and HAProxy leave the client's own in place where ours is lacking. What does not fit is left empty as a whole, groups
-    // first: half a list of groups would be a lie, and no header but `Authorization` is needed for the login to work.
+    // All four always: Envoy and HAProxy leave the client's own in place where ours is lacking.
+    // What does not fit is left empty as a whole, groups first: half a list of groups would be a
+    // lie, and no header but `Authorization` is needed for the login to work.
     put(&names.user, text(identity.user().as_str()));
     put(&names.email, text(identity.email().unwrap_or_default()));
     put(&names.name, text(identity.full_name().unwrap_or_default()));
@@ -106,15 +124,30 @@ mod tests {
     fn answered(asked: &[(&'static str, &[u8])]) -> HeaderMap {
         let config = headers::Config::default();
         let names = IdentityHeaders::from(&config);
-        let asked = asked.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())).collect();
-        let facts = RequestFacts { peer: [127, 0, 0, 1].into(), headers: asked };
+        let asked = asked
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_bytes(value).unwrap(),
+                )
+            })
+            .collect();
+        let facts = RequestFacts {
+            peer: [127, 0, 0, 1].into(),
+            headers: asked,
+        };
         let identity = headers::identify(&config, &facts).unwrap().unwrap();
         headers(&LOGIN, &identity, &names)
     }
 
     fn size(headers: &HeaderMap) -> usize {
-        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
-            + "HTTP/1.1 200 OK\r\ncontent-length: 0\r\ndate: Tue, 24 Nov 2026 04:42:19 GMT\r\n\r\n".len()
+        headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum::<usize>()
+            + "HTTP/1.1 200 OK\r\ncontent-length: 0\r\ndate: Tue, 24 Nov 2026 04:42:19 GMT\r\n\r\n"
+                .len()
     }
 
     #[test]
@@ -130,35 +163,66 @@ mod tests {
         assert_eq!(answer["remote-email"], "alice@example.org");
         assert_eq!(answer["remote-name"].as_bytes(), "Zo\u{eb}".as_bytes());
         assert_eq!(answer["cache-control"], "no-store");
-        assert_eq!(answer["x-envoy-auth-headers-to-remove"], "es-security-runas-user");
-        assert_eq!(answer.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), [&LOGIN]);
+        assert_eq!(
+            answer["x-envoy-auth-headers-to-remove"],
+            "es-security-runas-user"
+        );
+        assert_eq!(
+            answer.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(),
+            [&LOGIN]
+        );
     }
 
     #[test]
     fn what_is_not_known_is_there_and_empty() {
         let answer = answered(&[("remote-user", b"alice")]);
         for name in ["remote-groups", "remote-email", "remote-name"] {
-            assert_eq!(answer.get_all(name).iter().collect::<Vec<_>>(), [""], "{name}");
+            assert_eq!(
+                answer.get_all(name).iter().collect::<Vec<_>>(),
+                [""],
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn groups_that_nginx_cannot_take_are_left_out_and_the_login_stays() {
-        let many = (0..400).map(|n| format!("group-{n:04}")).collect::<Vec<_>>().join(",");
-        let answer = answered(&[("remote-user", b"alice"), ("remote-groups", many.as_bytes()), ("remote-email", b"a@example.org")]);
+        let many = (0..400)
+            .map(|n| format!("group-{n:04}"))
+            .collect::<Vec<_>>()
+            .join(",");
+        let answer = answered(&[
+            ("remote-user", b"alice"),
+            ("remote-groups", many.as_bytes()),
+            ("remote-email", b"a@example.org"),
+        ]);
         assert_eq!(
-            (&answer["remote-groups"], &answer["remote-email"], &answer[AUTHORIZATION]),
-            (&HeaderValue::from_static(""), &HeaderValue::from_static("a@example.org"), &LOGIN)
+            (
+                &answer["remote-groups"],
+                &answer["remote-email"],
+                &answer[AUTHORIZATION]
+            ),
+            (
+                &HeaderValue::from_static(""),
+                &HeaderValue::from_static("a@example.org"),
+                &LOGIN
+            )
         );
         assert!(size(&answer) < 4096);
     }
 
     #[test]
     fn no_identity_makes_the_answer_longer_than_four_kilobytes() {
-        for bytes in [0, 100, 1_000, 3_000, 3_400, 3_500, 3_600, 3_700, 5_000, 60_000] {
+        for bytes in [
+            0, 100, 1_000, 3_000, 3_400, 3_500, 3_600, 3_700, 5_000, 60_000,
+        ] {
             let long = vec![b'x'; bytes];
-            let answer =
-                answered(&[("remote-user", &[b'u'; 507]), ("remote-groups", &long), ("remote-email", &long), ("remote-name", &long)]);
+            let answer = answered(&[
+                ("remote-user", &[b'u'; 507]),
+                ("remote-groups", &long),
+                ("remote-email", &long),
+                ("remote-name", &long),
+            ]);
             assert!(size(&answer) < 4096, "{bytes}");
             assert_eq!(answer["remote-user"].len(), 507);
         }

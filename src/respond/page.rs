@@ -1,10 +1,12 @@
-//! The refusal as a page for a person: the same facts as in the JSON body, nothing loaded from anywhere.
+//! The refusal as a page for a person: the same facts as in the JSON body, nothing loaded from
+//! anywhere.
 
 use super::{Line, Refusal};
 use std::fmt::Write as _;
 
 /// The page brings its style along and needs nothing else.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'";
+pub(super) const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'";
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1d2330;--soft:#5b6474;--paper:#f5f6f8;--card:#fff;--line:#dfe3ea}\
@@ -41,15 +43,16 @@ pub(super) fn write(line: &Line, refusal: &Refusal<'_>) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, letter| {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(letter),
-        }
-        out
-    })
+    text.chars()
+        .fold(String::with_capacity(text.len()), |mut out, letter| {
+            match letter {
+                '&' => out.push_str("&amp;"),
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '"' => out.push_str("&quot;"),
+                '\'' => out.push_str("&#39;"),
+                _ => out.push(letter),
+            }
+            out
+        })
 }

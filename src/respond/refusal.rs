@@ -5,7 +5,10 @@ use crate::clock::Timestamp;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue,
-    header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
+        WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    },
 };
 use http_body_util::Full;
 use serde::Serialize;
@@ -38,12 +41,20 @@ pub enum Form {
 }
 
 impl Form {
-    /// A navigation of a browser names `text/html`; what scripts and API clients send does not (`*/*`).
+    /// A navigation of a browser names `text/html`; what scripts and API clients send does not
+    /// (`*/*`).
     #[must_use]
     pub fn wanted(headers: &HeaderMap) -> Self {
-        let ranges = headers.get_all(ACCEPT).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        let ranges = headers
+            .get_all(ACCEPT)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         let mut types = ranges.filter_map(|range| range.split(|byte| *byte == b';').next());
-        if types.any(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/html")) { Self::Page } else { Self::Json }
+        if types.any(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/html")) {
+            Self::Page
+        } else {
+            Self::Json
+        }
     }
 }
 
@@ -55,15 +66,22 @@ struct Body<'a> {
     request_id: &'a str,
 }
 
-/// Writes the refusal. It never carries `Authorization`: gateways hand the headers of a refusal to the client.
+/// Writes the refusal. It never carries `Authorization`: gateways hand the headers of a refusal to
+/// the client.
 #[must_use]
 pub fn refuse(refusal: &Refusal<'_>) -> Response {
     let line = refusal.outcome.line();
-    // nginx shows a page of its own in any case, and closes the connection to us if the answer has a body.
+    // nginx shows a page of its own in any case, and closes the connection to us if the answer has
+    // a body.
     let (kind, body) = match (refusal.protocol, refusal.form) {
         (Protocol::AuthRequest, _) => (None, Bytes::new()),
-        (Protocol::ForwardAuth | Protocol::ExtAuthz, Form::Json) => (Some("application/json"), json(&line, refusal)),
-        (Protocol::ForwardAuth | Protocol::ExtAuthz, Form::Page) => (Some("text/html; charset=utf-8"), page::write(&line, refusal).into()),
+        (Protocol::ForwardAuth | Protocol::ExtAuthz, Form::Json) => {
+            (Some("application/json"), json(&line, refusal))
+        }
+        (Protocol::ForwardAuth | Protocol::ExtAuthz, Form::Page) => (
+            Some("text/html; charset=utf-8"),
+            page::write(&line, refusal).into(),
+        ),
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = refusal.outcome.status(refusal.protocol);
@@ -74,10 +92,16 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     if refusal.form == Form::Page {
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
+        headers.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(page::POLICY),
+        );
     }
     if let Some(challenge) = line.challenge {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge.text(refusal.tokens)));
+        headers.insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static(challenge.text(refusal.tokens)),
+        );
     }
     if let Some(seconds) = line.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
@@ -86,7 +110,12 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response {
 }
 
 fn json(line: &Line, refusal: &Refusal<'_>) -> Bytes {
-    let body = Body { message: line.message, code: line.code, timestamp: refusal.now.to_string(), request_id: refusal.request_id };
+    let body = Body {
+        message: line.message,
+        code: line.code,
+        timestamp: refusal.now.to_string(),
+        request_id: refusal.request_id,
+    };
     // Four strings cannot fail to be JSON; if they did, the status would still say it.
     serde_json::to_vec(&body).unwrap_or_default().into()
 }
@@ -98,22 +127,42 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     async fn refused(outcome: Outcome, protocol: Protocol, form: Form) -> (HeaderMap, String) {
-        let refusal = Refusal { outcome, protocol, form, tokens: false, request_id: "r<\"&'>1", now: Timestamp(1_700_000_000_123) };
+        let refusal = Refusal {
+            outcome,
+            protocol,
+            form,
+            tokens: false,
+            request_id: "r<\"&'>1",
+            now: Timestamp(1_700_000_000_123),
+        };
         let (parts, body) = refuse(&refusal).into_parts();
         assert_eq!(parts.status, outcome.status(protocol));
-        (parts.headers, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+        (
+            parts.headers,
+            String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap(),
+        )
     }
 
     #[tokio::test]
     async fn every_refusal_is_complete_and_carries_no_login() {
         for outcome in Outcome::ALL {
-            for protocol in [Protocol::ForwardAuth, Protocol::ExtAuthz, Protocol::AuthRequest] {
+            for protocol in [
+                Protocol::ForwardAuth,
+                Protocol::ExtAuthz,
+                Protocol::AuthRequest,
+            ] {
                 for form in [Form::Json, Form::Page] {
                     let (headers, body) = refused(outcome, protocol, form).await;
                     assert!(!headers.contains_key(AUTHORIZATION));
                     assert_eq!(headers[CACHE_CONTROL], "no-store");
-                    assert_eq!(headers.contains_key(WWW_AUTHENTICATE), outcome.line().status == 401);
-                    assert_eq!(headers.contains_key(RETRY_AFTER), outcome.line().status == 503);
+                    assert_eq!(
+                        headers.contains_key(WWW_AUTHENTICATE),
+                        outcome.line().status == 401
+                    );
+                    assert_eq!(
+                        headers.contains_key(RETRY_AFTER),
+                        outcome.line().status == 503
+                    );
                     assert_eq!(body.is_empty(), protocol == Protocol::AuthRequest);
                 }
             }
@@ -123,7 +172,10 @@ mod tests {
     #[tokio::test]
     async fn a_refused_token_is_told_in_the_words_of_rfc_6750() {
         let (headers, _) = refused(Outcome::TokenRefused, Protocol::AuthRequest, Form::Json).await;
-        assert_eq!(headers[WWW_AUTHENTICATE], r#"Bearer realm="elastauth", error="invalid_token""#);
+        assert_eq!(
+            headers[WWW_AUTHENTICATE],
+            r#"Bearer realm="elastauth", error="invalid_token""#
+        );
     }
 
     #[tokio::test]
@@ -146,17 +198,35 @@ mod tests {
     async fn a_person_gets_a_page_with_the_same_facts_and_nothing_unescaped() {
         let (headers, body) = refused(Outcome::Disabled, Protocol::ForwardAuth, Form::Page).await;
         assert_eq!(headers[CONTENT_TYPE], "text/html; charset=utf-8");
-        for fact in [Outcome::Disabled.line().message, "user_not_allowed", "2023-11-14T22:13:20.123Z", "r&lt;&quot;&amp;&#39;&gt;1", "403"]
-        {
+        for fact in [
+            Outcome::Disabled.line().message,
+            "user_not_allowed",
+            "2023-11-14T22:13:20.123Z",
+            "r&lt;&quot;&amp;&#39;&gt;1",
+            "403",
+        ] {
             assert!(body.contains(fact), "{fact}");
         }
-        assert!(!body.contains("r<") && !body.contains("http:") && !body.contains("https:") && !body.contains("<script"));
+        assert!(
+            !body.contains("r<")
+                && !body.contains("http:")
+                && !body.contains("https:")
+                && !body.contains("<script")
+        );
     }
 
     #[test]
     fn a_page_is_for_those_who_ask_for_one() {
-        let asked = |accept: &'static str| Form::wanted(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
-        assert_eq!(asked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Form::Page);
+        let asked = |accept: &'static str| {
+            Form::wanted(&HeaderMap::from_iter([(
+                ACCEPT,
+                HeaderValue::from_static(accept),
+            )]))
+        };
+        assert_eq!(
+            asked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            Form::Page
+        );
         assert_eq!(asked("application/json, Text/HTML;q=0.9"), Form::Page);
         for other in ["*/*", "application/json", "text/html5", ""] {
             assert_eq!(asked(other), Form::Json, "{other}");

@@ -21,12 +21,14 @@ use tokio::{
     time::sleep,
 };
 
-/// Waits between two tries when the system gives no connection (no file descriptors, no memory): doubled up to the longest.
+/// Waits between two tries when the system gives no connection (no file descriptors, no memory):
+/// doubled up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Connections that the system takes before we do. Gateways that come back all at once find room there; whoever finds none tries again only after a second. The
-/// system may allow less (`net.core.somaxconn`).
+/// Connections that the system takes before we do. Gateways that come back all at once find room
+/// there; whoever finds none tries again only after a second. The system may allow less
+/// (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;
 /// Connections that are taken from the queue at the end: as many as it can have.
 const QUEUED: usize = 4_096;
@@ -54,7 +56,11 @@ pub(super) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> 
 }
 
 fn listener(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
     // The addresses of an end that was just now are free again.
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
@@ -63,16 +69,29 @@ fn listener(addr: SocketAddr) -> io::Result<TcpListener> {
 
 /// Takes connections until the end begins.
 pub(super) async fn run(server: Server, tasks: Tasks) {
-    let Server { listener, tls, service, limits, audience, .. } = server;
-    let shared = Arc::new(Shared { http: builder(&limits, &tasks), drain: Drain::default(), handshakes: Throttle::default() });
+    let Server {
+        listener,
+        tls,
+        service,
+        limits,
+        audience,
+        ..
+    } = server;
+    let shared = Arc::new(Shared {
+        http: builder(&limits, &tasks),
+        drain: Drain::default(),
+        handshakes: Throttle::default(),
+    });
     let gateways = Arc::new(Semaphore::new(limits.connections));
     let strangers = Arc::new(Semaphore::new(limits.strangers));
     let full = Throttle::default();
     let take = |stream: TcpStream, peer: SocketAddr| {
         let peer = peer.ip().to_canonical();
         let known = service.trust.load().knows(peer);
-        // Closed at once rather than left in the queue: a gateway that sees that can try elsewhere, one that waits cannot.
-        let Ok(permit) = Arc::clone(if known { &gateways } else { &strangers }).try_acquire_owned() else {
+        // Closed at once rather than left in the queue: a gateway that sees that can try elsewhere,
+        // one that waits cannot.
+        let Ok(permit) = Arc::clone(if known { &gateways } else { &strangers }).try_acquire_owned()
+        else {
             if let Some(suppressed) = full.admit() {
                 tracing::warn!(%peer, known, suppressed = (suppressed > 0).then_some(suppressed), "too many connections; closed a new one");
             }
@@ -88,7 +107,10 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
             tasks: tasks.clone(),
             pulse: Pulse::default(),
         });
-        let (shared, tls) = (Arc::clone(&shared), tls.as_ref().map(Certificates::acceptor));
+        let (shared, tls) = (
+            Arc::clone(&shared),
+            tls.as_ref().map(Certificates::acceptor),
+        );
         tasks.spawn(async move {
             connection::serve(stream, tls, connection, &shared).await;
             drop(permit);
@@ -113,11 +135,15 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
             }
         }
     }
-    // Who stands in the queue has connected before the end: the system would cut those connections together with the listener.
+    // Who stands in the queue has connected before the end: the system would cut those connections
+    // together with the listener.
     if let Ok(listener) = listener.into_std() {
         let queued = std::iter::from_fn(|| listener.accept().ok()).take(QUEUED);
         for (stream, peer) in queued {
-            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            if let Ok(stream) = stream
+                .set_nonblocking(true)
+                .and_then(|()| TcpStream::from_std(stream))
+            {
                 take(stream, peer);
             }
         }
@@ -130,11 +156,15 @@ pub(super) async fn run(server: Server, tasks: Tasks) {
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
     )
 }
 
-/// An answer is one small packet; without this it may wait for the acknowledgement of the one before.
+/// An answer is one small packet; without this it may wait for the acknowledgement of the one
+/// before.
 fn without_delay(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
@@ -145,7 +175,8 @@ fn builder(limits: &Limits, tasks: &Tasks) -> auto::Builder<Spawner> {
     let mut builder = auto::Builder::new(Spawner(tasks.clone()));
     builder
         .http1()
-        // hyper's time for headers runs while a kept connection rests, and costs a timer a request. `connection::Watch` stands in for it.
+        // hyper's time for headers runs while a kept connection rests, and costs a timer a request.
+        // `connection::Watch` stands in for it.
         .header_read_timeout(None)
         .max_headers(limits.headers)
         .max_buf_size(limits.header_bytes as usize);

@@ -41,14 +41,23 @@ pub(super) struct Connection {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, connection: Arc<Connection>, shared: &Shared) {
-    let Some(tls) = tls else { return http(stream, connection, shared).await };
-    let failed: Box<dyn std::error::Error> = match timeout(connection.limits.handshake, tls.accept(stream)).await {
-        Ok(Ok(stream)) => return http(stream, connection, shared).await,
-        Ok(Err(error)) => error.into(),
-        Err(late) => late.into(),
+pub(super) async fn serve(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    connection: Arc<Connection>,
+    shared: &Shared,
+) {
+    let Some(tls) = tls else {
+        return http(stream, connection, shared).await;
     };
-    // A gateway that does not believe our certificate, or has none to show, is seen here and nowhere else. Port scanners are seen here too.
+    let failed: Box<dyn std::error::Error> =
+        match timeout(connection.limits.handshake, tls.accept(stream)).await {
+            Ok(Ok(stream)) => return http(stream, connection, shared).await,
+            Ok(Err(error)) => error.into(),
+            Err(late) => late.into(),
+        };
+    // A gateway that does not believe our certificate, or has none to show, is seen here and
+    // nowhere else. Port scanners are seen here too.
     if connection.known
         && let Some(suppressed) = shared.handshakes.admit()
     {
@@ -62,14 +71,18 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut watch = Watch::over(Arc::clone(&connection));
-    let io = TokioIo::new(Watched { io, connection: Arc::clone(&connection) });
+    let io = TokioIo::new(Watched {
+        io,
+        connection: Arc::clone(&connection),
+    });
     let service = service_fn(move |request| answer(Arc::clone(&connection), request));
     let mut serving = pin!(shared.http.serve_connection(io, service));
     let mut bell = pin!(shared.drain.bell.notified());
     bell.as_mut().enable();
     let mut bell_is_heard = false;
     let ended = poll_fn(|context| {
-        // The bell is told once whom to wake; from then on the flag says whether it has rung. Its lock is everybody's, and not for every request.
+        // The bell is told once whom to wake; from then on the flag says whether it has rung. Its
+        // lock is everybody's, and not for every request.
         if !bell_is_heard {
             bell_is_heard = true;
             let _rings_later = bell.as_mut().poll(context);
@@ -89,8 +102,12 @@ where
     match ended {
         Some(Ok(())) => {}
         // The peer's doing: not HTTP, or hung up. Nothing to look at in a service that works.
-        Some(Err(error)) => tracing::debug!(peer = %watch.connection.peer, error = chain(error.as_ref()), "the connection ended"),
-        None => tracing::debug!(peer = %watch.connection.peer, "the connection was cut: it took too long"),
+        Some(Err(error)) => {
+            tracing::debug!(peer = %watch.connection.peer, error = chain(error.as_ref()), "the connection ended");
+        }
+        None => {
+            tracing::debug!(peer = %watch.connection.peer, "the connection was cut: it took too long");
+        }
     }
 }
 
@@ -109,12 +126,14 @@ impl Drain {
     }
 }
 
-/// Signs of life of a connection. Written on the hot path, so a few relaxed stores and nothing more.
+/// Signs of life of a connection. Written on the hot path, so a few relaxed stores and nothing
+/// more.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     /// Requests so far.
     calls: AtomicU32,
-    /// Something was read after the last request and the last answer: the beginning of another request.
+    /// Something was read after the last request and the last answer: the beginning of another
+    /// request.
     begun: AtomicBool,
     /// HTTP/2 reads at any time, and keeps its own watch over silent peers.
     multiplexed: AtomicBool,
@@ -134,14 +153,16 @@ impl Pulse {
         self.begun.store(true, Relaxed);
     }
 
-    /// Only an answer is written, so what was read before it was the rest of a request that nobody waits for: its body.
+    /// Only an answer is written, so what was read before it was the rest of a request that nobody
+    /// waits for: its body.
     fn written(&self) {
         self.begun.store(false, Relaxed);
     }
 }
 
-/// The watch over a connection's time, with one timer for its whole life. The timer is not set anew by each request: when it rings, the watch looks whether
-/// anything has happened since, and so allows between one and two of the times set.
+/// The watch over a connection's time, with one timer for its whole life. The timer is not set anew
+/// by each request: when it rings, the watch looks whether anything has happened since, and so
+/// allows between one and two of the times set.
 struct Watch {
     connection: Arc<Connection>,
     timer: Pin<Box<Sleep>>,
@@ -149,8 +170,9 @@ struct Watch {
     calls: u32,
 }
 
-/// How long a connection without a request yet has for its first one when the end begins. It was made because there is one, and a gateway that finds it closed
-/// under its first request does not know that nobody has read it.
+/// How long a connection without a request yet has for its first one when the end begins. It was
+/// made because there is one, and a gateway that finds it closed under its first request does not
+/// know that nobody has read it.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// What a connection is given time for.
@@ -176,7 +198,12 @@ enum Verdict {
 impl Watch {
     fn over(connection: Arc<Connection>) -> Self {
         let timer = Box::pin(sleep(connection.limits.header));
-        Self { connection, timer, pace: Pace::Header, calls: 0 }
+        Self {
+            connection,
+            timer,
+            pace: Pace::Header,
+            calls: 0,
+        }
     }
 
     fn look(&mut self, context: &mut Context<'_>, draining: bool) -> Verdict {
@@ -208,7 +235,11 @@ impl Watch {
     }
 
     fn due(&self) -> Pace {
-        let Pulse { calls, begun, multiplexed } = &self.connection.pulse;
+        let Pulse {
+            calls,
+            begun,
+            multiplexed,
+        } = &self.connection.pulse;
         let in_header = begun.load(Relaxed) && !multiplexed.load(Relaxed);
         if let Pace::First | Pace::Leaving = self.pace {
             self.pace
@@ -240,7 +271,11 @@ struct Watched<I> {
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
         if buffer.filled().len() > before {
@@ -251,12 +286,20 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.connection.pulse.written();
         Pin::new(&mut self.io).poll_write(context, bytes)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         self.connection.pulse.written();
         Pin::new(&mut self.io).poll_write_vectored(context, parts)
     }

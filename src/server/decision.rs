@@ -39,16 +39,29 @@ const MOST_URI_BYTES: usize = 512;
 /// The longest request id that is taken over. A UUID has 36; tracing headers stay below it.
 const MOST_REQUEST_ID_BYTES: usize = 128;
 
-/// Answers a question. Method, path and query of the question decide nothing, and its body is not looked at: in front of some gateways the client writes them.
-pub(super) async fn decide(connection: &Connection, request: Parts, protocol: Protocol) -> Response {
+/// Answers a question. Method, path and query of the question decide nothing, and its body is not
+/// looked at: in front of some gateways the client writes them.
+pub(super) async fn decide(
+    connection: &Connection,
+    request: Parts,
+    protocol: Protocol,
+) -> Response {
     let begun = Instant::now();
     let service = &connection.service;
-    let admitted = service.trust.load().admit(connection.peer, &request.headers);
-    let judged = match service.traces.begin(admitted.is_ok().then_some(&request.headers)) {
+    let admitted = service
+        .trust
+        .load()
+        .admit(connection.peer, &request.headers);
+    let judged = match service
+        .traces
+        .begin(admitted.is_ok().then_some(&request.headers))
+    {
         None => judge(connection, request, protocol, admitted, None).await,
         Some(span) => traced(connection, request, protocol, admitted, span).await,
     };
-    service.metrics.decided(judged.verdict(), judged.provider, begun.elapsed());
+    service
+        .metrics
+        .decided(judged.verdict(), judged.provider, begun.elapsed());
     judged.response
 }
 
@@ -62,7 +75,15 @@ fn traced<'a>(
 ) -> Pin<Box<dyn Future<Output = Judged> + Send + 'a>> {
     Box::pin(async move {
         let (method, here) = (request.method.clone(), span.here());
-        let judged = here.within(judge(connection, request, protocol, admitted, Some(&mut span))).await;
+        let judged = here
+            .within(judge(
+                connection,
+                request,
+                protocol,
+                admitted,
+                Some(&mut span),
+            ))
+            .await;
         span.decided(&Decided {
             method,
             route: protocol.path(),
@@ -101,24 +122,41 @@ async fn judge(
         Ok(peer) => peer,
         Err(why) => {
             let response = stranger(connection, why, protocol, span.as_deref());
-            return Judged { response, outcome: Some(why.into()), provider: Provider::None };
+            return Judged {
+                response,
+                outcome: Some(why.into()),
+                provider: Provider::None,
+            };
         }
     };
-    let Parts { method, uri, headers, .. } = request;
-    let facts = RequestFacts { peer: peer.ip(), headers };
+    let Parts {
+        method,
+        uri,
+        headers,
+        ..
+    } = request;
+    let facts = RequestFacts {
+        peer: peer.ip(),
+        headers,
+    };
     let deadline = connection.limits.decision;
-    let (user, provider, why) = match caught(timeout(deadline, connection.service.flow.decide(&facts))).await {
-        Ok(Ok(Ok(grant))) => {
-            if let Some(span) = span {
-                span.is_of(grant.identity().user().as_str());
+    let (user, provider, why) =
+        match caught(timeout(deadline, connection.service.flow.decide(&facts))).await {
+            Ok(Ok(Ok(grant))) => {
+                if let Some(span) = span {
+                    span.is_of(grant.identity().user().as_str());
+                }
+                let provider = grant.identity().provider().kind();
+                return Judged {
+                    response: granted(connection, &facts, &grant),
+                    outcome: None,
+                    provider,
+                };
             }
-            let provider = grant.identity().provider().kind();
-            return Judged { response: granted(connection, &facts, &grant), outcome: None, provider };
-        }
-        Ok(Ok(Err(refused))) => (refused.user, refused.provider, Why::Refused(refused.why)),
-        Ok(Err(_elapsed)) => (None, Provider::None, Why::Overdue),
-        Err(Crashed) => (None, Provider::None, Why::Crashed),
-    };
+            Ok(Ok(Err(refused))) => (refused.user, refused.provider, Why::Refused(refused.why)),
+            Ok(Err(_elapsed)) => (None, Provider::None, Why::Overdue),
+            Err(Crashed) => (None, Provider::None, Why::Crashed),
+        };
     if let (Some(span), Some(user)) = (span.as_deref_mut(), &user) {
         span.is_of(user.as_str());
     }
@@ -137,7 +175,11 @@ async fn judge(
         asked: Some(&asked),
         error: &why,
     };
-    Judged { response: turn_away(connection, &turned_away), outcome: Some(outcome), provider }
+    Judged {
+        response: turn_away(connection, &turned_away),
+        outcome: Some(outcome),
+        provider,
+    }
 }
 
 fn granted(connection: &Connection, facts: &RequestFacts, grant: &Grant) -> Response {
@@ -150,7 +192,12 @@ fn granted(connection: &Connection, facts: &RequestFacts, grant: &Grant) -> Resp
 
 fn audit_grant(connection: &Connection, facts: &RequestFacts, grant: &Grant) {
     let identity = grant.identity();
-    let asked = Asked::of(&facts.headers, Protocol::ForwardAuth, &Method::GET, &Uri::default());
+    let asked = Asked::of(
+        &facts.headers,
+        Protocol::ForwardAuth,
+        &Method::GET,
+        &Uri::default(),
+    );
     connection.service.audit.tell(&Event {
         user: Some(identity.user().as_str()),
         provider: Some(identity.provider().name()),
@@ -186,7 +233,12 @@ impl Why {
 }
 
 /// A peer that is not believed is answered before anything that it sends is looked at.
-fn stranger(connection: &Connection, why: Distrust, protocol: Protocol, span: Option<&Active>) -> Response {
+fn stranger(
+    connection: &Connection,
+    why: Distrust,
+    protocol: Protocol,
+    span: Option<&Active>,
+) -> Response {
     let trace_id = span.map(Active::trace_id);
     let turned_away = TurnedAway {
         outcome: Outcome::from(why),
@@ -216,10 +268,29 @@ struct TurnedAway<'a> {
 
 /// The one place where a refusal is logged and answered.
 fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
-    let &TurnedAway { outcome, protocol, form, request_id, trace_id, user, asked, error, .. } = away;
+    let &TurnedAway {
+        outcome,
+        protocol,
+        form,
+        request_id,
+        trace_id,
+        user,
+        asked,
+        error,
+        ..
+    } = away;
     let service = &connection.service;
     let status = outcome.status(protocol).as_u16();
-    let line = Refused { outcome, status, peer: connection.peer, user, request_id, trace_id, asked, error };
+    let line = Refused {
+        outcome,
+        status,
+        peer: connection.peer,
+        user,
+        request_id,
+        trace_id,
+        asked,
+        error,
+    };
     if let Some(suppressed) = service.lines.refused(&line, &service.metrics)
         && service.audit.is_on()
         && is_about_somebody(outcome)
@@ -227,15 +298,24 @@ fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
         audit_refusal(connection, away, suppressed);
     }
     let tokens = service.flow.providers().oidc().is_some();
-    let mut response = respond::refuse(&Refusal { outcome, protocol, form, tokens, request_id, now: service.clock.now() });
-    // nginx passes on no body, and this header only where it is told to; everybody else sees it beside the body.
+    let mut response = respond::refuse(&Refusal {
+        outcome,
+        protocol,
+        form,
+        tokens,
+        request_id,
+        now: service.clock.now(),
+    });
+    // nginx passes on no body, and this header only where it is told to; everybody else sees it
+    // beside the body.
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }
 
-/// Whether a refusal is a verdict on somebody, and not one on a gateway or the weather: that is what the audit stream is for.
+/// Whether a refusal is a verdict on somebody, and not one on a gateway or the weather: that is
+/// what the audit stream is for.
 fn is_about_somebody(outcome: Outcome) -> bool {
     match outcome {
         Outcome::Malformed
@@ -279,7 +359,8 @@ fn audit_refusal(connection: &Connection, away: &TurnedAway<'_>, suppressed: u64
     });
 }
 
-/// An outcome as it is counted. The numbers stand on a lower floor and cannot know it; a new one does not compile until it is counted.
+/// An outcome as it is counted. The numbers stand on a lower floor and cannot know it; a new one
+/// does not compile until it is counted.
 const fn verdict(outcome: Outcome) -> Verdict {
     match outcome {
         Outcome::UntrustedPeer => Verdict::UntrustedPeer,
@@ -318,21 +399,29 @@ pub(super) struct Asked {
 
 impl Asked {
     fn of(headers: &HeaderMap, protocol: Protocol, method: &Method, uri: &Uri) -> Self {
-        // Envoy sends no X-Forwarded-Method and -Uri of its own: there the question's are the client's.
+        // Envoy sends no X-Forwarded-Method and -Uri of its own: there the question's are the
+        // client's.
         let own = protocol == Protocol::ExtAuthz;
-        let path = headers.get(FORWARDED_URI).map(http::HeaderValue::as_bytes).or_else(|| own.then_some(uri.path().as_bytes()));
+        let path = headers
+            .get(FORWARDED_URI)
+            .map(http::HeaderValue::as_bytes)
+            .or_else(|| own.then_some(uri.path().as_bytes()));
         Self {
-            method: log::excerpt(headers, &FORWARDED_METHOD, MOST_METHOD_BYTES)
-                .or_else(|| own.then(|| log::bounded(method.as_str().as_bytes(), MOST_METHOD_BYTES))),
+            method: log::excerpt(headers, &FORWARDED_METHOD, MOST_METHOD_BYTES).or_else(|| {
+                own.then(|| log::bounded(method.as_str().as_bytes(), MOST_METHOD_BYTES))
+            }),
             host: log::excerpt(headers, &FORWARDED_HOST, MOST_HOST_BYTES),
-            uri: path.and_then(|path| path.split(|byte| *byte == b'?').next()).map(|path| log::bounded(path, MOST_URI_BYTES)),
+            uri: path
+                .and_then(|path| path.split(|byte| *byte == b'?').next())
+                .map(|path| log::bounded(path, MOST_URI_BYTES)),
         }
     }
 }
 
 fn taken_over(headers: &HeaderMap) -> Option<String> {
     let id = headers.get(REQUEST_ID)?.as_bytes();
-    let fits = (1..=MOST_REQUEST_ID_BYTES).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
+    let fits =
+        (1..=MOST_REQUEST_ID_BYTES).contains(&id.len()) && id.iter().all(u8::is_ascii_graphic);
     fits.then(|| String::from_utf8_lossy(id).into_owned())
 }
 
@@ -346,15 +435,18 @@ fn random_id() -> String {
 /// The work has panicked.
 struct Crashed;
 
-/// Turns a panic of `work` into a value, so that the gateway gets a 500 and not a cut connection. The panic itself is written by the process's hook.
+/// Turns a panic of `work` into a value, so that the gateway gets a 500 and not a cut connection.
+/// The panic itself is written by the process's hook.
 async fn caught<F: Future>(work: F) -> Result<F::Output, Crashed> {
     let mut work = pin!(work);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        // `work` is not polled again.
-        Err(_panic) => Poll::Ready(Err(Crashed)),
-    })
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            // `work` is not polled again.
+            Err(_panic) => Poll::Ready(Err(Crashed)),
+        },
+    )
     .await
 }
 
@@ -364,7 +456,10 @@ mod tests {
     use http::HeaderValue;
 
     fn headers(pairs: &[(&HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| ((*name).clone(), HeaderValue::from_str(value).unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).clone(), HeaderValue::from_str(value).unwrap()))
+            .collect()
     }
 
     #[tokio::test]
@@ -376,8 +471,14 @@ mod tests {
     #[test]
     fn the_query_of_what_was_asked_is_left_out_and_the_rest_bounded() {
         let long = "/".repeat(10_000);
-        let asked =
-            |uri: &str| Asked::of(&headers(&[(&FORWARDED_URI, uri)]), Protocol::ForwardAuth, &Method::GET, &Uri::from_static("/elastauth"));
+        let asked = |uri: &str| {
+            Asked::of(
+                &headers(&[(&FORWARDED_URI, uri)]),
+                Protocol::ForwardAuth,
+                &Method::GET,
+                &Uri::from_static("/elastauth"),
+            )
+        };
         assert_eq!(asked("/app?token=secret").uri.as_deref(), Some("/app"));
         assert_eq!(asked(&long).uri.map(|uri| uri.len()), Some(MOST_URI_BYTES));
     }
@@ -386,15 +487,26 @@ mod tests {
     fn envoys_question_itself_tells_what_was_asked() {
         let uri = Uri::from_static("/elastauth/ext-authz/app?x=1");
         let asked = Asked::of(&HeaderMap::new(), Protocol::ExtAuthz, &Method::DELETE, &uri);
-        assert_eq!((asked.method.as_deref(), asked.uri.as_deref()), (Some("DELETE"), Some("/elastauth/ext-authz/app")));
-        let asked = Asked::of(&HeaderMap::new(), Protocol::ForwardAuth, &Method::DELETE, &uri);
+        assert_eq!(
+            (asked.method.as_deref(), asked.uri.as_deref()),
+            (Some("DELETE"), Some("/elastauth/ext-authz/app"))
+        );
+        let asked = Asked::of(
+            &HeaderMap::new(),
+            Protocol::ForwardAuth,
+            &Method::DELETE,
+            &uri,
+        );
         assert_eq!((asked.method, asked.uri), (None, None));
     }
 
     #[test]
     fn a_request_id_is_taken_over_if_it_is_one() {
         let taken = |id: &str| taken_over(&headers(&[(&REQUEST_ID, id)]));
-        assert_eq!(taken("0af7651916cd43dd"), Some("0af7651916cd43dd".to_owned()));
+        assert_eq!(
+            taken("0af7651916cd43dd"),
+            Some("0af7651916cd43dd".to_owned())
+        );
         for bad in ["", "a b", &"x".repeat(129)] {
             assert_eq!(taken(bad), None);
         }

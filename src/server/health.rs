@@ -21,13 +21,17 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Asks the cluster whether it takes elastauth's own account. The text of a failure goes to trusted peers: it must name no address.
-pub type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+/// Asks the cluster whether it takes elastauth's own account. The text of a failure goes to trusted
+/// peers: it must name no address.
+pub type Check =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-/// How long a probe waits. Kubernetes gives a probe one second by default, and a cluster that needs longer is not one to send users to.
+/// How long a probe waits. Kubernetes gives a probe one second by default, and a cluster that needs
+/// longer is not one to send users to.
 const DEADLINE: Duration = Duration::from_secs(1);
 
-/// How long an answer of the cluster is good for all probes: a flood of them costs one call a second.
+/// How long an answer of the cluster is good for all probes: a flood of them costs one call a
+/// second.
 const SHARED: Duration = Duration::from_secs(1);
 
 /// The only mode there is: elastauth answers questions and carries no traffic itself.
@@ -42,11 +46,22 @@ pub(super) enum Endpoint {
 }
 
 /// Answers a probe. Anybody may ask; why something is missing is told to trusted peers only.
-pub(super) async fn answer(connection: &Connection, request: &Parts, endpoint: Endpoint) -> Response {
+pub(super) async fn answer(
+    connection: &Connection,
+    request: &Parts,
+    endpoint: Endpoint,
+) -> Response {
     let now = connection.service.clock.now();
     if ![Method::GET, Method::HEAD].contains(&request.method) {
-        let mut response = admin::told(now, StatusCode::METHOD_NOT_ALLOWED, "Health is asked with GET or HEAD.", "method_not_allowed");
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        let mut response = admin::told(
+            now,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Health is asked with GET or HEAD.",
+            "method_not_allowed",
+        );
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     let service = &connection.service;
@@ -54,12 +69,23 @@ pub(super) async fn answer(connection: &Connection, request: &Parts, endpoint: E
         Endpoint::Health => answered(StatusCode::OK, &json!({"status": "OK", "mode": MODE})),
         Endpoint::Live => {
             let uptime = now.since(service.started).unwrap_or_default();
-            answered(StatusCode::OK, &json!({"status": "OK", "timestamp": now.to_string(), "uptime": duration(uptime), "mode": MODE}))
+            answered(
+                StatusCode::OK,
+                &json!({"status": "OK", "timestamp": now.to_string(), "uptime": duration(uptime), "mode": MODE}),
+            )
         }
         Endpoint::Ready => {
             let cluster = service.readiness.ask(&connection.tasks).await;
-            let told = service.trust.load().admit(connection.peer, &request.headers).is_ok();
-            let (status, word) = if cluster.is_ok() { (StatusCode::OK, "OK") } else { (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY") };
+            let told = service
+                .trust
+                .load()
+                .admit(connection.peer, &request.headers)
+                .is_ok();
+            let (status, word) = if cluster.is_ok() {
+                (StatusCode::OK, "OK")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY")
+            };
             let body = json!({
                 "status": word,
                 "checks": {
@@ -85,12 +111,17 @@ fn check(result: Result<(), String>, told: bool) -> Value {
     }
 }
 
-/// A store or an identity provider that is away, and clocks that differ, make nobody `NOT_READY`: what is known goes on, and all replicas would leave the service at once.
+/// A store or an identity provider that is away, and clocks that differ, make nobody `NOT_READY`:
+/// what is known goes on, and all replicas would leave the service at once.
 fn degraded(state: Result<impl Into<Value>, String>, told: bool) -> Value {
     match state {
         Ok(kind) => {
             let kind = kind.into();
-            if kind.is_null() { json!({"status": "OK"}) } else { json!({"status": "OK", "message": kind}) }
+            if kind.is_null() {
+                json!({"status": "OK"})
+            } else {
+                json!({"status": "OK", "message": kind})
+            }
         }
         Err(why) if told => json!({"status": "DEGRADED", "error": why}),
         Err(_) => json!({"status": "DEGRADED"}),
@@ -130,11 +161,14 @@ struct Latest {
 
 impl Readiness {
     pub(super) fn new(check: Check) -> Self {
-        Self { check, latest: Mutex::new(None) }
+        Self {
+            check,
+            latest: Mutex::new(None),
+        }
     }
 
-    /// Joins the check that is under way or was made within the last second, or begins one. It runs on its own task, so that probes which hang up do not
-    /// each begin another.
+    /// Joins the check that is under way or was made within the last second, or begins one. It runs
+    /// on its own task, so that probes which hang up do not each begin another.
     async fn ask(&self, tasks: &Tasks) -> Result<(), String> {
         let mut result = {
             let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,20 +182,31 @@ impl Readiness {
                         match timeout(DEADLINE, &mut call).await {
                             Ok(said) => drop(done.send_replace(Some(said))),
                             Err(_late) => {
-                                done.send_replace(Some(Err(format!("no answer within {DEADLINE:?}"))));
-                                // To its own end, which is not far: cut here, the cluster's client would never learn that a node hangs, and
-                                // would ask it again for every third probe.
+                                done.send_replace(Some(Err(format!(
+                                    "no answer within {DEADLINE:?}"
+                                ))));
+                                // To its own end, which is not far: cut here, the cluster's client
+                                // would never learn that a node hangs, and would ask it again for
+                                // every third probe.
                                 drop(call.await);
                             }
                         }
                     });
-                    *latest = Some(Latest { since: Instant::now(), result: result.clone() });
+                    *latest = Some(Latest {
+                        since: Instant::now(),
+                        result: result.clone(),
+                    });
                     result
                 }
             }
         };
         // A check that crashed has dropped its end.
-        result.wait_for(Option::is_some).await.ok().and_then(|said| said.clone()).unwrap_or_else(|| Err("the check crashed".to_owned()))
+        result
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|said| said.clone())
+            .unwrap_or_else(|| Err("the check crashed".to_owned()))
     }
 }
 
@@ -190,7 +235,11 @@ mod tests {
         let tasks = Tasks::default();
         for _ in 0..50 {
             // A probe that hangs up leaves the check to the others.
-            assert!(timeout(Duration::from_millis(1), readiness.ask(&tasks)).await.is_err());
+            assert!(
+                timeout(Duration::from_millis(1), readiness.ask(&tasks))
+                    .await
+                    .is_err()
+            );
         }
         for _ in 0..50 {
             assert_eq!(readiness.ask(&tasks).await, Err("down".to_owned()));
@@ -204,9 +253,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_or_crashes_is_a_failed_one() {
         let hangs = Readiness::new(Arc::new(|| Box::pin(std::future::pending())));
-        assert_eq!(hangs.ask(&Tasks::default()).await, Err("no answer within 1s".to_owned()));
+        assert_eq!(
+            hangs.ask(&Tasks::default()).await,
+            Err("no answer within 1s".to_owned())
+        );
         let crashes = Readiness::new(Arc::new(|| Box::pin(async { panic!("a test's panic") })));
-        assert_eq!(crashes.ask(&Tasks::default()).await, Err("the check crashed".to_owned()));
+        assert_eq!(
+            crashes.ask(&Tasks::default()).await,
+            Err("the check crashed".to_owned())
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -222,7 +277,10 @@ mod tests {
             })
         }));
         let tasks = Tasks::default();
-        assert_eq!(readiness.ask(&tasks).await, Err("no answer within 1s".to_owned()));
+        assert_eq!(
+            readiness.ask(&tasks).await,
+            Err("no answer within 1s".to_owned())
+        );
         tasks.end();
         assert!(tasks.drained(Duration::from_secs(1)).await);
         assert_eq!(ended.load(Ordering::SeqCst), 1);
@@ -230,6 +288,9 @@ mod tests {
 
     #[test]
     fn uptime_reads_as_it_did() {
-        assert_eq!([0, 61, 3_723].map(|s| duration(Duration::from_secs(s))), ["0s", "1m1s", "1h2m3s"]);
+        assert_eq!(
+            [0, 61, 3_723].map(|s| duration(Duration::from_secs(s))),
+            ["0s", "1m1s", "1h2m3s"]
+        );
     }
 }

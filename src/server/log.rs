@@ -15,7 +15,8 @@ use std::{
 use tokio::time::Instant;
 use tracing::Level;
 
-/// So many lines of one kind are written in a second. Enough to see what goes on; more would let anybody who can reach the port fill the disk.
+/// So many lines of one kind are written in a second. Enough to see what goes on; more would let
+/// anybody who can reach the port fill the disk.
 const LINES_PER_SECOND: u32 = 10;
 
 /// Lets a few lines of one kind through in each second and counts the others.
@@ -30,11 +31,15 @@ struct Window {
 }
 
 impl Throttle {
-    /// `None`: write nothing. Otherwise how many lines were left out since the last one that was written.
+    /// `None`: write nothing. Otherwise how many lines were left out since the last one that was
+    /// written.
     pub(super) fn admit(&self) -> Option<u64> {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if window.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
+        if window
+            .since
+            .is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1))
+        {
             window.since = Some(now);
             window.written = 0;
         }
@@ -83,10 +88,14 @@ macro_rules! line {
 }
 
 impl Lines {
-    /// Writes the line, unless there were too many like it; says whether it did, and how many it left out before. Texts are escaped by the writer of
-    /// the log.
+    /// Writes the line, unless there were too many like it; says whether it did, and how many it
+    /// left out before. Texts are escaped by the writer of the log.
     pub(super) fn refused(&self, refused: &Refused<'_>, metrics: &Metrics) -> Option<u64> {
-        let Some(suppressed) = self.refusals.get(refused.outcome as usize).and_then(Throttle::admit) else {
+        let Some(suppressed) = self
+            .refusals
+            .get(refused.outcome as usize)
+            .and_then(Throttle::admit)
+        else {
             metrics.suppressed();
             return None;
         };
@@ -130,7 +139,9 @@ impl Lines {
 
 /// The text of a header for the log: at most `most` bytes of it, lossy. `None` where it is absent.
 pub(super) fn excerpt(headers: &HeaderMap, name: &HeaderName, most: usize) -> Option<String> {
-    headers.get(name).map(|value| bounded(value.as_bytes(), most))
+    headers
+        .get(name)
+        .map(|value| bounded(value.as_bytes(), most))
 }
 
 /// At most `most` bytes, lossy.
@@ -145,7 +156,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_writes_ten_lines_a_second_and_says_what_it_left_out() {
         let throttle = Throttle::default();
-        let written = (0..1_000).filter_map(|_| throttle.admit()).collect::<Vec<_>>();
+        let written = (0..1_000)
+            .filter_map(|_| throttle.admit())
+            .collect::<Vec<_>>();
         assert_eq!(written, [0; 10]);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!((throttle.admit(), throttle.admit()), (Some(990), Some(0)));

@@ -1,4 +1,5 @@
-//! The server on real sockets. Behind its broker there is no cluster, so a well-formed question ends in 503; answers that grant are tested where they are made.
+//! The server on real sockets. Behind its broker there is no cluster, so a well-formed question
+//! ends in 503; answers that grant are tested where they are made.
 
 mod http1;
 mod multiplexed;
@@ -79,21 +80,35 @@ impl Setup {
     async fn start(self) -> Running {
         let trust = Trust::new(trust::Config {
             proxies: vec![self.proxies.parse().unwrap()],
-            gateway_keys: self.keys.iter().map(|key| GatewayKey::parse(key).unwrap()).collect(),
+            gateway_keys: self
+                .keys
+                .iter()
+                .map(|key| GatewayKey::parse(key).unwrap())
+                .collect(),
         });
         let names = headers::Config::default();
         let identity_headers = IdentityHeaders::from(&names);
         let flow = Flow::new(
             self.providers,
-            Mapping::new(roles::Config { default_roles: vec![crate::model::Role::parse("viewer").unwrap()], ..roles::Config::default() }),
+            Mapping::new(roles::Config {
+                default_roles: vec![crate::model::Role::parse("viewer").unwrap()],
+                ..roles::Config::default()
+            }),
             broker(),
         );
-        let mut service = Service::new(flow, trust, identity_headers, self.check, Clock::System).watched(Metrics::default(), self.audit);
+        let mut service = Service::new(flow, trust, identity_headers, self.check, Clock::System)
+            .watched(Metrics::default(), self.audit);
         if let Some(config) = &self.admin {
-            service = service.with_admin(config, Arc::new(|| serde_json::json!({"elasticsearch": {"password": "***"}})));
+            service = service.with_admin(
+                config,
+                Arc::new(|| serde_json::json!({"elasticsearch": {"password": "***"}})),
+            );
         }
         let service = Arc::new(service);
-        let config = Config { listen: ([127, 0, 0, 1], 0).into(), tls: self.tls };
+        let config = Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls: self.tls,
+        };
         let mut server = Server::bind(&config, Arc::clone(&service)).await.unwrap();
         server.limits = self.limits;
         let (addr, tasks) = (server.local_addr(), Tasks::default());
@@ -102,10 +117,16 @@ impl Setup {
         let admin = match self.admin.and_then(|config| config.listen) {
             None => None,
             Some(listen) => {
-                let server = Server::bind_admin(&Config { listen, tls: None }, service).await.unwrap();
+                let server = Server::bind_admin(&Config { listen, tls: None }, service)
+                    .await
+                    .unwrap();
                 let (addr, ending) = (server.local_addr(), tasks.clone());
                 tasks.spawn(async move { server.run(ending).await });
-                Some(Box::new(Running { addr, tasks: tasks.clone(), admin: None }))
+                Some(Box::new(Running {
+                    addr,
+                    tasks: tasks.clone(),
+                    admin: None,
+                }))
             }
         };
         Running { addr, tasks, admin }
@@ -114,10 +135,21 @@ impl Setup {
 
 /// A broker whose cluster refuses every connection.
 fn broker() -> Broker {
-    let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: "unused".into() };
+    let account = cluster::Account::Basic {
+        username: "elastauth".to_owned(),
+        password: "unused".into(),
+    };
     // Nobody listens on the port that TCP reserves for its multiplexer.
     let hosts = vec![http::Uri::from_static("http://127.0.0.1:1")];
-    let cluster = Cluster::new(cluster::Config { hosts, account, tls: tls::ClientConfig::default() }, Clock::System).unwrap();
+    let cluster = Cluster::new(
+        cluster::Config {
+            hosts,
+            account,
+            tls: tls::ClientConfig::default(),
+        },
+        Clock::System,
+    )
+    .unwrap();
     let config = broker::Config {
         secret_key: None,
         previous_key: None,
@@ -134,7 +166,14 @@ fn broker() -> Broker {
         writes_at_once: 16,
         dry_run: false,
     };
-    Broker::new(config, cluster, Ledger::new(&ledger::Config { capacity: 10 }), Clock::System, Tasks::default()).unwrap()
+    Broker::new(
+        config,
+        cluster,
+        Ledger::new(&ledger::Config { capacity: 10 }),
+        Clock::System,
+        Tasks::default(),
+    )
+    .unwrap()
 }
 
 impl Running {
@@ -160,26 +199,45 @@ struct Answer {
 
 impl Answer {
     async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Self {
-        timeout(LONG, Self::read_patiently(stream)).await.expect("an answer in time")
+        timeout(LONG, Self::read_patiently(stream))
+            .await
+            .expect("an answer in time")
     }
 
     async fn read_patiently(stream: &mut (impl AsyncRead + Unpin)) -> Self {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            let byte = stream.read_u8().await.unwrap_or_else(|error| panic!("{error} after {:?}", String::from_utf8_lossy(&head)));
+            let byte = stream.read_u8().await.unwrap_or_else(|error| {
+                panic!("{error} after {:?}", String::from_utf8_lossy(&head))
+            });
             head.push(byte);
         }
         let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        let mut answer = Self { status, head, body: String::new() };
-        let mut body = vec![0; answer.header("content-length").map_or(0, |length| length.parse().unwrap())];
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap();
+        let mut answer = Self {
+            status,
+            head,
+            body: String::new(),
+        };
+        let mut body = vec![
+            0;
+            answer
+                .header("content-length")
+                .map_or(0, |length| length.parse().unwrap())
+        ];
         stream.read_exact(&mut body).await.unwrap();
         answer.body = String::from_utf8(body).unwrap();
         answer
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
     fn json(&self) -> serde_json::Value {

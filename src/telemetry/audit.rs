@@ -1,7 +1,9 @@
-//! The audit stream: who was let in with which roles, which users were written and why, who was refused. JSON lines in a place of their own.
+//! The audit stream: who was let in with which roles, which users were written and why, who was
+//! refused. JSON lines in a place of their own.
 //!
-//! It never holds anybody up: lines go through a bounded queue to a thread that writes them, because a disk may take seconds and a worker that
-//! answers gateways may not. What does not fit or cannot be written is counted and told; a decision does not wait for its line.
+//! It never holds anybody up: lines go through a bounded queue to a thread that writes them,
+//! because a disk may take seconds and a worker that answers gateways may not. What does not fit or
+//! cannot be written is counted and told; a decision does not wait for its line.
 
 mod sink;
 #[cfg(test)]
@@ -24,8 +26,8 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Lines that wait for the disk. At the 2,000 first logins a second that a cluster takes at best, a disk may stand still for two seconds; a line has
-/// some 300 bytes.
+/// Lines that wait for the disk. At the 2,000 first logins a second that a cluster takes at best, a
+/// disk may stand still for two seconds; a line has some 300 bytes.
 const QUEUE: usize = 4_096;
 /// How often the log says that lines are lost. The count goes on in the metrics.
 const TOLD_EVERY_MS: u64 = 60_000;
@@ -47,15 +49,16 @@ pub enum Target {
     Off,
     /// To standard output. The log goes to standard error, so the two do not mix.
     Stdout,
-    /// To the end of this file. It is made for its owner alone (0600); one that is there keeps its permissions.
+    /// To the end of this file. It is made for its owner alone (0600); one that is there keeps its
+    /// permissions.
     File(PathBuf),
 }
 
 /// Which grants are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Grants {
-    /// Those for which the cluster was asked or told something: the first of a user in this process, each change, and one when what is remembered has
-    /// expired.
+    /// Those for which the cluster was asked or told something: the first of a user in this
+    /// process, each change, and one when what is remembered has expired.
     #[default]
     Changes,
     /// Each single one. A dashboard that somebody looks at makes several a second.
@@ -168,7 +171,8 @@ enum Message {
 pub struct StartError(#[source] io::Error);
 
 impl Audit {
-    /// Starts the stream. A file that cannot be opened yet is no error: it is tried again with each line.
+    /// Starts the stream. A file that cannot be opened yet is no error: it is tried again with each
+    /// line.
     ///
     /// # Errors
     /// When the system gives no thread.
@@ -179,11 +183,28 @@ impl Audit {
             Target::File(path) => Sink::file(path.clone()),
         };
         let (queue, lines) = sync_channel(QUEUE);
-        let losses = Arc::new(Losses { untold: AtomicU64::new(0), told_at: AtomicU64::new(0), metrics });
-        let writer = Writer { sink, lines, losses: Arc::clone(&losses), clock: clock.clone() };
+        let losses = Arc::new(Losses {
+            untold: AtomicU64::new(0),
+            told_at: AtomicU64::new(0),
+            metrics,
+        });
+        let writer = Writer {
+            sink,
+            lines,
+            losses: Arc::clone(&losses),
+            clock: clock.clone(),
+        };
         // Its end is that of the queue: with the last clone of this handle.
-        let _detached = std::thread::Builder::new().name("audit".to_owned()).spawn(|| writer.run()).map_err(StartError)?;
-        Ok(Self(Some(Arc::new(Stream { queue, grants: config.grants, losses, clock }))))
+        let _detached = std::thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(|| writer.run())
+            .map_err(StartError)?;
+        Ok(Self(Some(Arc::new(Stream {
+            queue,
+            grants: config.grants,
+            losses,
+            clock,
+        }))))
     }
 
     /// Whether anybody listens. Who has to collect a line's parts first asks this before.
@@ -195,15 +216,22 @@ impl Audit {
     /// Whether each single grant is wanted.
     #[must_use]
     pub fn wants_all_grants(&self) -> bool {
-        self.0.as_ref().is_some_and(|stream| stream.grants == Grants::All)
+        self.0
+            .as_ref()
+            .is_some_and(|stream| stream.grants == Grants::All)
     }
 
     /// Writes a line, later and elsewhere. It never waits.
     pub fn tell(&self, event: &Event<'_>) {
         let Some(stream) = &self.0 else { return };
         let line = line(&stream.clock, event);
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = stream.queue.try_send(Message::Line(line)) {
-            stream.losses.add(stream.clock.now().0, &"the queue is full: the disk does not keep up");
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            stream.queue.try_send(Message::Line(line))
+        {
+            stream.losses.add(
+                stream.clock.now().0,
+                &"the queue is full: the disk does not keep up",
+            );
         }
     }
 
@@ -225,7 +253,9 @@ impl Audit {
 
 impl fmt::Debug for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Audit").field("on", &self.is_on()).finish_non_exhaustive()
+        f.debug_struct("Audit")
+            .field("on", &self.is_on())
+            .finish_non_exhaustive()
     }
 }
 
@@ -238,7 +268,10 @@ struct Line<'a, E> {
 }
 
 fn line(clock: &Clock, event: &impl Serialize) -> Box<[u8]> {
-    let line = Line { timestamp: clock.now().to_string(), event };
+    let line = Line {
+        timestamp: clock.now().to_string(),
+        event,
+    };
     // Texts and lists of texts cannot fail to be JSON.
     let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
     bytes.push(b'\n');
@@ -261,7 +294,12 @@ impl Losses {
         let told = self.told_at.load(Relaxed);
         // A clock that was set back says it once too often rather than never again.
         let due = told == 0 || now_ms < told || now_ms - told >= TOLD_EVERY_MS;
-        if due && self.told_at.compare_exchange(told, now_ms.max(1), Relaxed, Relaxed).is_ok() {
+        if due
+            && self
+                .told_at
+                .compare_exchange(told, now_ms.max(1), Relaxed, Relaxed)
+                .is_ok()
+        {
             tracing::error!(error = %why, "lines of the audit stream are lost; decisions go on without it");
         }
     }
@@ -298,7 +336,13 @@ impl Writer {
         let written = if lost == 0 {
             self.sink.write(bytes)
         } else {
-            let told = line(&self.clock, &Lost { event: "lines_lost", count: lost });
+            let told = line(
+                &self.clock,
+                &Lost {
+                    event: "lines_lost",
+                    count: lost,
+                },
+            );
             self.sink.write(&[&told, bytes].concat())
         };
         match written {

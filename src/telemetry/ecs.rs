@@ -1,6 +1,8 @@
-//! Lines of the log with the field names of the Elastic Common Schema, so that Filebeat and Elastic Agent need no pipeline for them.
+//! Lines of the log with the field names of the Elastic Common Schema, so that Filebeat and Elastic
+//! Agent need no pipeline for them.
 //!
-//! Names are written flat with dots (`"user.name"`), as Elastic's own logging libraries do; Elasticsearch reads them as objects.
+//! Names are written flat with dots (`"user.name"`), as Elastic's own logging libraries do;
+//! Elasticsearch reads them as objects.
 
 use crate::clock::Clock;
 use serde_json::{Map, Value};
@@ -28,14 +30,25 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
 {
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let metadata = event.metadata();
         let mut fields = Fields(Map::from_iter([
             ("@timestamp".to_owned(), self.clock.now().to_string().into()),
-            ("log.level".to_owned(), metadata.level().as_str().to_ascii_lowercase().into()),
+            (
+                "log.level".to_owned(),
+                metadata.level().as_str().to_ascii_lowercase().into(),
+            ),
             ("ecs.version".to_owned(), VERSION.into()),
             ("service.name".to_owned(), env!("CARGO_PKG_NAME").into()),
-            ("service.version".to_owned(), env!("CARGO_PKG_VERSION").into()),
+            (
+                "service.version".to_owned(),
+                env!("CARGO_PKG_VERSION").into(),
+            ),
             ("event.dataset".to_owned(), "elastauth.log".into()),
             ("log.logger".to_owned(), metadata.target().into()),
         ]));
@@ -44,7 +57,8 @@ where
     }
 }
 
-/// The name that the schema has for one of ours. What it has none for stands under our own prefix, where nothing of a later version can collide with it.
+/// The name that the schema has for one of ours. What it has none for stands under our own prefix,
+/// where nothing of a later version can collide with it.
 fn name(ours: &str) -> String {
     let theirs = match ours {
         "message" => "message",

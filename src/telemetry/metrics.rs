@@ -1,13 +1,16 @@
-//! Numbers for Prometheus: what is counted, by whom it is counted, and how it is exposed. docs/METRICS.md tells operators what each means.
+//! Numbers for Prometheus: what is counted, by whom it is counted, and how it is exposed.
+//! docs/METRICS.md tells operators what each means.
 //!
-//! A [`Metrics`] is handed to whoever counts. Its names are those of the dashboards that users of elastauth 2 have, where the number still exists, and
-//! ours.
+//! A [`Metrics`] is handed to whoever counts. Its names are those of the dashboards that users of
+//! elastauth 2 have, where the number still exists, and ours.
 
 mod cells;
 mod labels;
 mod process;
 
-pub use labels::{AuditLine, Call, CallEnd, Logout, Lookup, Provider, Reload, SpanEnd, Step, Verdict};
+pub use labels::{
+    AuditLine, Call, CallEnd, Logout, Lookup, Provider, Reload, SpanEnd, Step, Verdict,
+};
 
 use super::skew::Witness;
 use crate::clock::Timestamp;
@@ -31,7 +34,8 @@ use std::{
 /// The form of [`Metrics::expose`], for `Content-Type`. Every Prometheus reads it.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// All numbers of the process. Clones count into the same ones. The default is for tests: it counts as any other and has started in 1970.
+/// All numbers of the process. Clones count into the same ones. The default is for tests: it counts
+/// as any other and has started in 1970.
 #[derive(Clone)]
 pub struct Metrics(Arc<Numbers>);
 
@@ -66,7 +70,9 @@ impl Default for Metrics {
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Metrics").field("decisions", &self.0.decisions.total()).finish_non_exhaustive()
+        f.debug_struct("Metrics")
+            .field("decisions", &self.0.decisions.total())
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,16 +80,32 @@ impl Metrics {
     /// All numbers at zero; `started` is when the process has begun.
     #[must_use]
     pub fn new(started: Timestamp) -> Self {
-        Self::with(started, Counters::default(), Times::default(), Counters::default())
+        Self::with(
+            started,
+            Counters::default(),
+            Times::default(),
+            Counters::default(),
+        )
     }
 
-    /// Numbers to which a known user's decision adds nothing. For the benchmark, which finds out what counting costs.
+    /// Numbers to which a known user's decision adds nothing. For the benchmark, which finds out
+    /// what counting costs.
     #[must_use]
     pub fn without_decisions() -> Self {
-        Self::with(Timestamp::default(), Counters::without_cells(), Times::without_cells(), Counters::without_cells())
+        Self::with(
+            Timestamp::default(),
+            Counters::without_cells(),
+            Times::without_cells(),
+            Counters::without_cells(),
+        )
     }
 
-    fn with(started: Timestamp, decisions: Counters<Verdict, Provider>, decision_times: Times, lookups: Counters<Lookup>) -> Self {
+    fn with(
+        started: Timestamp,
+        decisions: Counters<Verdict, Provider>,
+        decision_times: Times,
+        lookups: Counters<Lookup>,
+    ) -> Self {
         let mut registry = Registry::default();
         let mut numbers = Numbers {
             registry: Registry::default(),
@@ -108,35 +130,91 @@ impl Metrics {
             spans: Counters::default(),
         };
         let n = &numbers;
-        registry.register("elastauth_decisions", "Questions of gateways, by how they ended and who knew the user", n.decisions.clone());
-        registry.register("elastauth_decision_duration_seconds", "How long decisions took", n.decision_times.clone());
-        registry.register("elastauth_ensure_steps", "What making the cluster agree on a user came to", n.steps.clone());
-        registry.register("elastauth_cluster_calls", "Calls to nodes of the cluster, each attempt counted", n.calls.clone());
-        registry.register("elastauth_cluster_call_duration_seconds", "How long calls to nodes of the cluster took", n.call_times.clone());
-        registry.register("elastauth_node_up", "1 while the node is used, 0 while it is left out after failures", n.nodes.clone());
+        registry.register(
+            "elastauth_decisions",
+            "Questions of gateways, by how they ended and who knew the user",
+            n.decisions.clone(),
+        );
+        registry.register(
+            "elastauth_decision_duration_seconds",
+            "How long decisions took",
+            n.decision_times.clone(),
+        );
+        registry.register(
+            "elastauth_ensure_steps",
+            "What making the cluster agree on a user came to",
+            n.steps.clone(),
+        );
+        registry.register(
+            "elastauth_cluster_calls",
+            "Calls to nodes of the cluster, each attempt counted",
+            n.calls.clone(),
+        );
+        registry.register(
+            "elastauth_cluster_call_duration_seconds",
+            "How long calls to nodes of the cluster took",
+            n.call_times.clone(),
+        );
+        registry.register(
+            "elastauth_node_up",
+            "1 while the node is used, 0 while it is left out after failures",
+            n.nodes.clone(),
+        );
         registry.register(
             "elastauth_jwks_fetched_timestamp_seconds",
             "When the keys of an identity provider were last fetched, since 1970",
             n.keys.clone(),
         );
-        registry.register("elastauth_ledger_users", "Users that are remembered", n.ledger_users.clone());
+        registry.register(
+            "elastauth_ledger_users",
+            "Users that are remembered",
+            n.ledger_users.clone(),
+        );
         registry.register(
             "elastauth_store_up",
             "1 while Redis or the file behind the memory of users is in order, and with memory alone",
             n.store.clone(),
         );
-        registry.register("elastauth_ledger_lookups", "Look-ups of users in the ledger", n.lookups.clone());
-        registry.register("elastauth_flights", "Users for whom the cluster is being asked or told at this moment", n.flights.clone());
-        registry.register("elastauth_held_requests", "Requests that wait at the boundary of two passwords", n.held.clone());
+        registry.register(
+            "elastauth_ledger_lookups",
+            "Look-ups of users in the ledger",
+            n.lookups.clone(),
+        );
+        registry.register(
+            "elastauth_flights",
+            "Users for whom the cluster is being asked or told at this moment",
+            n.flights.clone(),
+        );
+        registry.register(
+            "elastauth_held_requests",
+            "Requests that wait at the boundary of two passwords",
+            n.held.clone(),
+        );
         registry.register(
             "elastauth_write_budget_refusals",
             "Writes that were refused because one user was written too often",
             n.budget_refusals.clone(),
         );
-        registry.register("elastauth_oidc_logouts", "Sessions that identity providers said are over", n.logouts.clone());
-        registry.register("elastauth_reloads", "Reloads of the configuration", n.reloads.clone());
-        registry.register("elastauth_audit_lines", "Lines of the audit stream", n.audit.clone());
-        registry.register("elastauth_log_lines_suppressed", "Lines of refusals that were left out of the log", n.unwritten.clone());
+        registry.register(
+            "elastauth_oidc_logouts",
+            "Sessions that identity providers said are over",
+            n.logouts.clone(),
+        );
+        registry.register(
+            "elastauth_reloads",
+            "Reloads of the configuration",
+            n.reloads.clone(),
+        );
+        registry.register(
+            "elastauth_audit_lines",
+            "Lines of the audit stream",
+            n.audit.clone(),
+        );
+        registry.register(
+            "elastauth_log_lines_suppressed",
+            "Lines of refusals that were left out of the log",
+            n.unwritten.clone(),
+        );
         for witness in Witness::ALL {
             // There from the start, at zero: nobody has said anything else.
             drop(n.clocks.get_or_create(&vec![("witness", witness.text())]));
@@ -146,14 +224,22 @@ impl Metrics {
             "How far somebody else's clock is ahead of ours, the most of the last minute",
             n.clocks.clone(),
         );
-        registry.register("elastauth_spans", "Spans of recorded traces, by what became of them", n.spans.clone());
+        registry.register(
+            "elastauth_spans",
+            "Spans of recorded traces, by what became of them",
+            n.spans.clone(),
+        );
         let decisions = n.decisions.clone();
         registry.register(
             "elastauth_proxy_authentication",
             "The name that elastauth 2 gave to decisions",
             Derived::new("result", &["success", "failure"], move |result| {
                 let granted = decisions.of(Verdict::Granted);
-                if result == "success" { granted } else { decisions.total().saturating_sub(granted) }
+                if result == "success" {
+                    granted
+                } else {
+                    decisions.total().saturating_sub(granted)
+                }
             }),
         );
         let lookups = n.lookups.clone();
@@ -162,11 +248,23 @@ impl Metrics {
             "The name that elastauth 2 gave to look-ups in the ledger",
             Derived::new("result", &["hit", "miss"], move |result| {
                 let hits = lookups.of(Lookup::Hit);
-                if result == "hit" { hits } else { lookups.total().saturating_sub(hits) }
+                if result == "hit" {
+                    hits
+                } else {
+                    lookups.total().saturating_sub(hits)
+                }
             }),
         );
-        registry.register("elastauth_build", "What is running", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
-        registry.register("process_start_time_seconds", "When the process has begun, since 1970", ConstGauge::new(seconds(started)));
+        registry.register(
+            "elastauth_build",
+            "What is running",
+            Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]),
+        );
+        registry.register(
+            "process_start_time_seconds",
+            "When the process has begun, since 1970",
+            ConstGauge::new(seconds(started)),
+        );
         registry.register_collector(Box::new(process::Process));
         numbers.registry = registry;
         Self(Arc::new(numbers))
@@ -194,10 +292,13 @@ impl Metrics {
 
     /// So many users are remembered.
     pub fn remembered(&self, users: usize) {
-        self.0.ledger_users.set(i64::try_from(users).unwrap_or(i64::MAX));
+        self.0
+            .ledger_users
+            .set(i64::try_from(users).unwrap_or(i64::MAX));
     }
 
-    /// What stands behind the memory of users is in order, or is not. Looked at when somebody wants the numbers.
+    /// What stands behind the memory of users is in order, or is not. Looked at when somebody wants
+    /// the numbers.
     pub fn store_is_up(&self, up: bool) {
         self.0.store.set(i64::from(up));
     }
@@ -221,14 +322,23 @@ impl Metrics {
     /// A node, by its place in the configuration: an address is nothing for a label.
     #[must_use]
     pub fn node(&self, place: usize) -> Node {
-        let gauge = self.0.nodes.get_or_create(&vec![("node", place.to_string())]).clone();
+        let gauge = self
+            .0
+            .nodes
+            .get_or_create(&vec![("node", place.to_string())])
+            .clone();
         gauge.set(1);
         Node(gauge)
     }
 
-    /// The keys of the identity provider of this name were fetched. The name is the operator's, so there are as many as the configuration has.
+    /// The keys of the identity provider of this name were fetched. The name is the operator's, so
+    /// there are as many as the configuration has.
     pub fn keys_fetched(&self, provider: &str, at: Timestamp) {
-        let gauge = self.0.keys.get_or_create(&vec![("provider", provider.to_owned())]).clone();
+        let gauge = self
+            .0
+            .keys
+            .get_or_create(&vec![("provider", provider.to_owned())])
+            .clone();
         gauge.set(i64::try_from(at.0 / 1_000).unwrap_or(i64::MAX));
     }
 
@@ -262,7 +372,10 @@ impl Metrics {
     /// Somebody else's clock is so far ahead of ours.
     pub(super) fn clock_differs(&self, witness: Witness, ahead_ms: i64) {
         let seconds = Duration::from_millis(ahead_ms.unsigned_abs()).as_secs_f64();
-        self.0.clocks.get_or_create(&vec![("witness", witness.text())]).set(if ahead_ms < 0 { -seconds } else { seconds });
+        self.0
+            .clocks
+            .get_or_create(&vec![("witness", witness.text())])
+            .set(if ahead_ms < 0 { -seconds } else { seconds });
     }
 
     /// Spans were sent, or lost.

@@ -1,7 +1,9 @@
 //! How far our clock and those of others are apart.
 //!
-//! Replicas agree on passwords by the clock: at a boundary all of them hold their answers for `credentials.grace`, and a clock that is off by more than that
-//! answers with a password that the others have replaced. Nobody can tell whose clock is wrong, so the difference is told to people and acts on nothing.
+//! Replicas agree on passwords by the clock: at a boundary all of them hold their answers for
+//! `credentials.grace`, and a clock that is off by more than that answers with a password that the
+//! others have replaced. Nobody can tell whose clock is wrong, so the difference is told to people
+//! and acts on nothing.
 
 use super::metrics::Metrics;
 use crate::clock::{Clock, Timestamp};
@@ -14,7 +16,8 @@ use std::{
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// How long a difference is reported after it was last seen. Of several nodes one may be off, and the others answer in between.
+/// How long a difference is reported after it was last seen. Of several nodes one may be off, and
+/// the others answer in between.
 const REPORTED: Duration = Duration::from_mins(1);
 /// `Date` counts whole seconds.
 const DATE_STEP_MS: i64 = 1_000;
@@ -22,7 +25,8 @@ const DATE_STEP_MS: i64 = 1_000;
 /// By whose clock ours is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Witness {
-    /// The cluster, or what stands in front of it: Elasticsearch itself sends no `Date`, the proxies of hosted ones do.
+    /// The cluster, or what stands in front of it: Elasticsearch itself sends no `Date`, the
+    /// proxies of hosted ones do.
     Cluster,
     /// Another replica, heard through Redis.
     Replica,
@@ -52,7 +56,8 @@ impl Witness {
     }
 }
 
-/// Compares clocks. Clones share what they have seen; the default takes every difference for harmless.
+/// Compares clocks. Clones share what they have seen; the default takes every difference for
+/// harmless.
 #[derive(Clone)]
 pub struct Skew(Arc<Inner>);
 
@@ -76,7 +81,12 @@ impl Skew {
     /// `tolerance` is the difference that does no harm: `credentials.grace`.
     #[must_use]
     pub fn new(clock: Clock, tolerance: Duration, metrics: Metrics) -> Self {
-        Self(Arc::new(Inner { clock, tolerance, metrics, seen: Mutex::default() }))
+        Self(Arc::new(Inner {
+            clock,
+            tolerance,
+            metrics,
+            seen: Mutex::default(),
+        }))
     }
 
     /// The time by our own clock, to be taken before a question leaves.
@@ -87,25 +97,38 @@ impl Skew {
 
     /// The `Date` of an answer to a question that was sent at `sent`. What is no date says nothing.
     pub fn dated(&self, witness: Witness, date: &HeaderValue, sent: Timestamp) {
-        let Some(theirs) = Timestamp::of_http_date(date).map(millis) else { return };
-        // It was written between the question and now, somewhere in its second: only what lies beyond that is a difference.
+        let Some(theirs) = Timestamp::of_http_date(date).map(millis) else {
+            return;
+        };
+        // It was written between the question and now, somewhere in its second: only what lies
+        // beyond that is a difference.
         let (sent, now) = (millis(sent), millis(self.now()));
         let ahead = theirs.saturating_sub(now).max(0);
-        let behind = sent.saturating_sub(theirs.saturating_add(DATE_STEP_MS)).max(0);
+        let behind = sent
+            .saturating_sub(theirs.saturating_add(DATE_STEP_MS))
+            .max(0);
         self.compared(witness, ahead - behind);
     }
 
-    /// Somebody's time as he has sent it, who knows how long ago. A clock that is behind cannot be told from a long way; its owner hears ours.
+    /// Somebody's time as he has sent it, who knows how long ago. A clock that is behind cannot be
+    /// told from a long way; its owner hears ours.
     pub fn heard(&self, witness: Witness, theirs: Timestamp) {
-        self.compared(witness, millis(theirs).saturating_sub(millis(self.now())).max(0));
+        self.compared(
+            witness,
+            millis(theirs).saturating_sub(millis(self.now())).max(0),
+        );
     }
 
     fn compared(&self, witness: Witness, difference_ms: i64) {
         let inner = &self.0;
         let now = Instant::now();
         let mut all = inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(seen) = all.get_mut(witness as usize) else { return };
-        let lasts = seen.worst.is_some_and(|(worst, at)| now.duration_since(at) < REPORTED && worst.abs() > difference_ms.abs());
+        let Some(seen) = all.get_mut(witness as usize) else {
+            return;
+        };
+        let lasts = seen.worst.is_some_and(|(worst, at)| {
+            now.duration_since(at) < REPORTED && worst.abs() > difference_ms.abs()
+        });
         if !lasts {
             seen.worst = Some((difference_ms, now));
         }
@@ -140,7 +163,11 @@ impl Skew {
                 && now.duration_since(at) < REPORTED
                 && self.harms(worst)
             {
-                return Err(format!("this clock and {} differ by {} ms, more than `credentials.grace`", witness.whose(), worst.abs()));
+                return Err(format!(
+                    "this clock and {} differ by {} ms, more than `credentials.grace`",
+                    witness.whose(),
+                    worst.abs()
+                ));
             }
         }
         Ok(())
@@ -159,7 +186,9 @@ impl Default for Skew {
 
 impl fmt::Debug for Skew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Skew").field("tolerance", &self.0.tolerance).finish_non_exhaustive()
+        f.debug_struct("Skew")
+            .field("tolerance", &self.0.tolerance)
+            .finish_non_exhaustive()
     }
 }
 
@@ -177,7 +206,15 @@ mod tests {
 
     fn skew() -> (Skew, Arc<AtomicU64>, Metrics) {
         let (ms, metrics) = (Arc::new(AtomicU64::new(NOW)), Metrics::default());
-        (Skew::new(Clock::Manual(Arc::clone(&ms)), Duration::from_millis(500), metrics.clone()), ms, metrics)
+        (
+            Skew::new(
+                Clock::Manual(Arc::clone(&ms)),
+                Duration::from_millis(500),
+                metrics.clone(),
+            ),
+            ms,
+            metrics,
+        )
     }
 
     fn date(second: u8) -> HeaderValue {
@@ -195,7 +232,10 @@ mod tests {
             assert_eq!(skew.state(), Ok(()), "{second}");
         }
         skew.dated(Witness::Cluster, &date(22), sent);
-        assert!(skew.state().is_err_and(|why| why.contains("the cluster's differ by 1000 ms")));
+        assert!(
+            skew.state()
+                .is_err_and(|why| why.contains("the cluster's differ by 1000 ms"))
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,7 +243,13 @@ mod tests {
         let (skew, _, metrics) = skew();
         skew.dated(Witness::Cluster, &date(10), skew.now());
         assert!(skew.state().is_err_and(|why| why.contains("9000 ms")));
-        assert!(metrics.expose().contains("elastauth_clock_difference_seconds{witness=\"cluster\"} -9.0\n"), "{}", metrics.expose());
+        assert!(
+            metrics
+                .expose()
+                .contains("elastauth_clock_difference_seconds{witness=\"cluster\"} -9.0\n"),
+            "{}",
+            metrics.expose()
+        );
         // Another node of the cluster has the right time.
         tokio::time::advance(Duration::from_secs(59)).await;
         skew.dated(Witness::Cluster, &date(20), skew.now());
@@ -211,7 +257,11 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         skew.dated(Witness::Cluster, &date(20), skew.now());
         assert_eq!(skew.state(), Ok(()));
-        assert!(metrics.expose().contains("elastauth_clock_difference_seconds{witness=\"cluster\"} 0.0\n"));
+        assert!(
+            metrics
+                .expose()
+                .contains("elastauth_clock_difference_seconds{witness=\"cluster\"} 0.0\n")
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,14 +271,27 @@ mod tests {
         skew.heard(Witness::Replica, Timestamp(NOW + 500));
         assert_eq!(skew.state(), Ok(()));
         skew.heard(Witness::Replica, Timestamp(NOW + 501));
-        assert!(skew.state().is_err_and(|why| why.contains("another replica's")));
+        assert!(
+            skew.state()
+                .is_err_and(|why| why.contains("another replica's"))
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_no_date_says_nothing() {
         let (skew, _, _) = skew();
-        for text in ["", "yesterday", "Tue, 14 Nov 2023", "Tue, 99 Nov 2023 22:13:20 GMT", "9999999999999999999999"] {
-            skew.dated(Witness::Cluster, &HeaderValue::from_str(text).unwrap(), skew.now());
+        for text in [
+            "",
+            "yesterday",
+            "Tue, 14 Nov 2023",
+            "Tue, 99 Nov 2023 22:13:20 GMT",
+            "9999999999999999999999",
+        ] {
+            skew.dated(
+                Witness::Cluster,
+                &HeaderValue::from_str(text).unwrap(),
+                skew.now(),
+            );
         }
         skew.heard(Witness::Replica, Timestamp(0));
         assert_eq!(skew.state(), Ok(()));

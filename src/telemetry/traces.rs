@@ -1,9 +1,12 @@
-//! Traces: a span for each decision and, within it, one for each call to the cluster, sent over OTLP/HTTP. docs/TRACING.md is for operators.
+//! Traces: a span for each decision and, within it, one for each call to the cluster, sent over
+//! OTLP/HTTP. docs/TRACING.md is for operators.
 //!
-//! Off, it is one branch a decision. On, a finished span goes into a bounded queue, and a task of its own sends what lies there: a collector that is slow or
-//! away costs spans, which are counted and told, and never a login.
+//! Off, it is one branch a decision. On, a finished span goes into a bounded queue, and a task of
+//! its own sends what lies there: a collector that is slow or away costs spans, which are counted
+//! and told, and never a login.
 //!
-//! What a span may carry is closed: words of this program, numbers, the user's name and the cluster's host. No header and no path gets into one.
+//! What a span may carry is closed: words of this program, numbers, the user's name and the
+//! cluster's host. No header and no path gets into one.
 
 mod context;
 mod export;
@@ -87,30 +90,60 @@ impl Traces {
     /// # Errors
     /// When a certificate or key file towards the collector cannot be used.
     pub fn start(config: Config, clock: Clock, metrics: Metrics) -> Result<Self, TlsError> {
-        let Config::Otlp(config) = config else { return Ok(Self(None)) };
+        let Config::Otlp(config) = config else {
+            return Ok(Self(None));
+        };
         let losses = export::Losses::new(clock.clone(), metrics);
         let (queue, spans) = mpsc::channel(config.queue);
         let (filled, tasks) = (Arc::<Notify>::default(), Tasks::default());
-        let (sampler, follows_gateway, batch) = (config.sampler, config.follows_gateway, config.batch);
+        let (sampler, follows_gateway, batch) =
+            (config.sampler, config.follows_gateway, config.batch);
         // Not the whole address: a query may hold a key.
-        let to = config.endpoint.authority().map_or("", http::uri::Authority::as_str);
+        let to = config
+            .endpoint
+            .authority()
+            .map_or("", http::uri::Authority::as_str);
         tracing::info!(collector = to, sampler = ?config.sampler, "traces are recorded");
-        let exporter = Exporter::new(*config, spans, Arc::clone(&filled), losses.clone(), tasks.clone())?;
+        let exporter = Exporter::new(
+            *config,
+            spans,
+            Arc::clone(&filled),
+            losses.clone(),
+            tasks.clone(),
+        )?;
         tasks.spawn(exporter.run());
-        Ok(Self(Some(Arc::new(Recorder { sampler, follows_gateway, queue, batch, filled, losses, clock, tasks }))))
+        Ok(Self(Some(Arc::new(Recorder {
+            sampler,
+            follows_gateway,
+            queue,
+            batch,
+            filled,
+            losses,
+            clock,
+            tasks,
+        }))))
     }
 
-    /// Begins the span of a decision; nothing where it is not to be recorded. `headers` are those of a gateway that is believed, and nobody else's.
+    /// Begins the span of a decision; nothing where it is not to be recorded. `headers` are those
+    /// of a gateway that is believed, and nobody else's.
     #[must_use]
     pub fn begin(&self, headers: Option<&HeaderMap>) -> Option<Active> {
         let recorder = self.0.as_ref()?;
-        let parent = headers.filter(|_| recorder.follows_gateway).and_then(Parent::of);
+        let parent = headers
+            .filter(|_| recorder.follows_gateway)
+            .and_then(Parent::of);
         let trace = recorder.sampler.sample(parent.as_ref())?;
         let parent = parent.map(|parent| parent.span);
-        Some(Active::begin(Arc::clone(recorder), trace, parent, Kind::Server))
+        Some(Active::begin(
+            Arc::clone(recorder),
+            trace,
+            parent,
+            Kind::Server,
+        ))
     }
 
-    /// Sends what still waits, within a bound of some seconds. For the end of the program, when nothing makes spans any more.
+    /// Sends what still waits, within a bound of some seconds. For the end of the program, when
+    /// nothing makes spans any more.
     pub async fn finish(&self) {
         let Some(recorder) = &self.0 else { return };
         recorder.tasks.end();
@@ -121,12 +154,15 @@ impl Traces {
 
 impl fmt::Debug for Traces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Traces").field("on", &self.0.is_some()).finish_non_exhaustive()
+        f.debug_struct("Traces")
+            .field("on", &self.0.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 impl Recorder {
-    /// Puts a finished span into the queue. It never waits, and wakes the sender only for a whole batch.
+    /// Puts a finished span into the queue. It never waits, and wakes the sender only for a whole
+    /// batch.
     fn take(&self, span: Span) {
         if self.queue.try_send(span).is_err() {
             self.losses.overflow();
@@ -186,12 +222,16 @@ impl Here {
 
 impl fmt::Debug for Here {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Here").field("trace", &self.trace).field("span", &self.span).finish_non_exhaustive()
+        f.debug_struct("Here")
+            .field("trace", &self.trace)
+            .field("span", &self.span)
+            .finish_non_exhaustive()
     }
 }
 
 tokio::task_local! {
-    /// The span within which this task works. Only calls to outside parties look at it, and nothing is decided by it.
+    /// The span within which this task works. Only calls to outside parties look at it, and nothing
+    /// is decided by it.
     static HERE: Here;
 }
 
@@ -207,7 +247,9 @@ pub struct Active {
 
 impl fmt::Debug for Active {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Active").field("here", &self.here).finish_non_exhaustive()
+        f.debug_struct("Active")
+            .field("here", &self.here)
+            .finish_non_exhaustive()
     }
 }
 
@@ -233,7 +275,18 @@ pub struct Decided {
 impl Active {
     fn begin(recorder: Arc<Recorder>, trace: TraceId, parent: Option<SpanId>, kind: Kind) -> Self {
         let (start, begun) = (recorder.clock.exactly(), Instant::now());
-        Self { here: Here { recorder, trace, span: SpanId::random() }, parent, kind, start, begun, user: None }
+        Self {
+            here: Here {
+                recorder,
+                trace,
+                span: SpanId::random(),
+            },
+            parent,
+            kind,
+            start,
+            begun,
+            user: None,
+        }
     }
 
     /// The trace, in the form in which logs and other programs write it.
@@ -263,34 +316,71 @@ impl Active {
     pub fn decided(self, decided: &Decided) {
         let method = known(&decided.method);
         let mut attributes = vec![
-            ("http.request.method", Value::Word(method.unwrap_or("_OTHER"))),
+            (
+                "http.request.method",
+                Value::Word(method.unwrap_or("_OTHER")),
+            ),
             ("http.route", Value::Word(decided.route)),
-            ("http.response.status_code", Value::Number(decided.status.into())),
-            ("network.peer.address", Value::Text(decided.peer.to_string().into())),
+            (
+                "http.response.status_code",
+                Value::Number(decided.status.into()),
+            ),
+            (
+                "network.peer.address",
+                Value::Text(decided.peer.to_string().into()),
+            ),
             ("elastauth.outcome", Value::Word(decided.verdict.name())),
         ];
-        attributes.extend(self.user.as_deref().map(|user| ("user.name", Value::Text(user.into()))));
-        attributes.extend(decided.provider.name().map(|name| ("elastauth.provider", Value::Word(name))));
-        attributes.extend(decided.code.map(|code| ("elastauth.code", Value::Word(code))));
-        // A refusal is no fault of ours; what is, has a status of 500 and above, as the conventions for servers have it.
+        attributes.extend(
+            self.user
+                .as_deref()
+                .map(|user| ("user.name", Value::Text(user.into()))),
+        );
+        attributes.extend(
+            decided
+                .provider
+                .name()
+                .map(|name| ("elastauth.provider", Value::Word(name))),
+        );
+        attributes.extend(
+            decided
+                .code
+                .map(|code| ("elastauth.code", Value::Word(code))),
+        );
+        // A refusal is no fault of ours; what is, has a status of 500 and above, as the conventions
+        // for servers have it.
         let failed = decided.status >= 500;
-        attributes.extend(decided.code.filter(|_| failed).map(|code| ("error.type", Value::Word(code))));
+        attributes.extend(
+            decided
+                .code
+                .filter(|_| failed)
+                .map(|code| ("error.type", Value::Word(code))),
+        );
         let name = format!("{} {}", method.unwrap_or("HTTP"), decided.route);
         self.end(name.into(), attributes, failed);
     }
 
-    /// The call to a node of the cluster has ended: with a whole answer of this status, or without one. `node` is its base URL.
+    /// The call to a node of the cluster has ended: with a whole answer of this status, or without
+    /// one. `node` is its base URL.
     pub fn called(self, call: Call, method: &Method, node: &str, end: Result<u16, CallEnd>) {
         let operation = call.operation();
         let mut attributes = vec![
             ("db.system.name", Value::Word("elasticsearch")),
             ("db.operation.name", Value::Word(operation)),
-            ("http.request.method", Value::Word(known(method).unwrap_or("_OTHER"))),
+            (
+                "http.request.method",
+                Value::Word(known(method).unwrap_or("_OTHER")),
+            ),
         ];
         let address = node.parse::<Uri>().ok();
         let host = address.as_ref().and_then(Uri::host);
         attributes.extend(host.map(|host| ("server.address", Value::Text(host.into()))));
-        attributes.extend(address.as_ref().and_then(Uri::port_u16).map(|port| ("server.port", Value::Number(port.into()))));
+        attributes.extend(
+            address
+                .as_ref()
+                .and_then(Uri::port_u16)
+                .map(|port| ("server.port", Value::Number(port.into()))),
+        );
         let failed = match end {
             Ok(status) => {
                 attributes.push(("http.response.status_code", Value::Number(status.into())));
@@ -306,16 +396,42 @@ impl Active {
     }
 
     fn end(self, name: Box<str>, attributes: Vec<(&'static str, Value)>, failed: bool) {
-        let Self { here: Here { recorder, trace, span }, parent, kind, start, begun, .. } = self;
+        let Self {
+            here:
+                Here {
+                    recorder,
+                    trace,
+                    span,
+                },
+            parent,
+            kind,
+            start,
+            begun,
+            ..
+        } = self;
         let (start, end) = (nanos(start), nanos(start + begun.elapsed()));
-        recorder.take(Span { trace, id: span, parent, kind, name, start, end, attributes, failed });
+        recorder.take(Span {
+            trace,
+            id: span,
+            parent,
+            kind,
+            name,
+            start,
+            end,
+            attributes,
+            failed,
+        });
     }
 }
 
 /// Begins the span of a call to the cluster, where this task works within a recorded span.
 #[must_use]
 pub fn call() -> Option<Active> {
-    let Here { recorder, trace, span } = HERE.try_with(Clone::clone).ok()?;
+    let Here {
+        recorder,
+        trace,
+        span,
+    } = HERE.try_with(Clone::clone).ok()?;
     Some(Active::begin(recorder, trace, Some(span), Kind::Client))
 }
 
@@ -331,7 +447,11 @@ pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
 }
 
 fn known(method: &Method) -> Option<&'static str> {
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"].into_iter().find(|name| method.as_str() == *name)
+    [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+    ]
+    .into_iter()
+    .find(|name| method.as_str() == *name)
 }
 
 fn nanos(since_1970: Duration) -> u64 {

@@ -1,5 +1,5 @@
-//! The cluster behind the replicas: a stand-in, or two real nodes. Clients ask it what it makes of a login, an administrator edits its users, and it says what it
-//! cannot do at the moment.
+//! The cluster behind the replicas: a stand-in, or two real nodes. Clients ask it what it makes of
+//! a login, an administrator edits its users, and it says what it cannot do at the moment.
 
 use crate::nodes::Nodes;
 use elastauth::demo::standin::{StandIn, StoredUser};
@@ -15,9 +15,16 @@ pub(crate) enum Cluster {
 /// What the cluster makes of a login.
 pub(crate) enum Seen {
     /// It takes it for this user's, who has these roles there at the moment.
-    Taken { name: String, roles: BTreeSet<String> },
-    /// It does not take it, and takes others. What stands of the user, where that is seen at the same moment.
-    Refused { told: String, standing: Option<BTreeSet<String>> },
+    Taken {
+        name: String,
+        roles: BTreeSet<String>,
+    },
+    /// It does not take it, and takes others. What stands of the user, where that is seen at the
+    /// same moment.
+    Refused {
+        told: String,
+        standing: Option<BTreeSet<String>>,
+    },
     /// No node could say, for a reason of its own.
     Unsaid(&'static str),
 }
@@ -46,11 +53,20 @@ impl Cluster {
         match self {
             Self::StandIn(cluster) => {
                 let taken = cluster.accepts(login);
-                let roles = cluster.user(name).map(|user| user.roles.into_iter().collect()).unwrap_or_default();
+                let roles = cluster
+                    .user(name)
+                    .map(|user| user.roles.into_iter().collect())
+                    .unwrap_or_default();
                 if taken {
-                    Seen::Taken { name: name.to_owned(), roles }
+                    Seen::Taken {
+                        name: name.to_owned(),
+                        roles,
+                    }
                 } else {
-                    Seen::Refused { told: String::new(), standing: Some(roles) }
+                    Seen::Refused {
+                        told: String::new(),
+                        standing: Some(roles),
+                    }
                 }
             }
             Self::Nodes(nodes) => nodes.whoami(login, first).await,
@@ -62,7 +78,9 @@ impl Cluster {
             Self::Nodes(nodes) => return nodes.edit(name, edit).await,
             Self::StandIn(cluster) => cluster,
         };
-        let Some(user) = cluster.user(name) else { return Edited::NotThere };
+        let Some(user) = cluster.user(name) else {
+            return Edited::NotThere;
+        };
         match edit {
             Edit::Delete => drop(cluster.remove_user(name)),
             Edit::Superuser => cluster.set_user(user.with_roles(&["superuser"])),
@@ -88,13 +106,16 @@ impl Cluster {
         }
     }
 
-    /// Why elastauth could not do what a request asked then needed: with a write to the cluster, or without.
+    /// Why elastauth could not do what a request asked then needed: with a write to the cluster, or
+    /// without.
     pub(crate) fn excuse(&self, asked: Instant, writes: bool) -> Option<&'static str> {
         self.nodes()?.health().excuse(asked, writes)
     }
 
     /// What is known of its nodes, for a message.
     pub(crate) fn told(&self) -> String {
-        self.nodes().map(|nodes| format!("; {}", nodes.health().told())).unwrap_or_default()
+        self.nodes()
+            .map(|nodes| format!("; {}", nodes.health().told()))
+            .unwrap_or_default()
     }
 }

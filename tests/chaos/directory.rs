@@ -7,12 +7,17 @@ use tokio::time::{Instant, sleep};
 
 /// Users whose groups never change. Those whose groups do come after them.
 pub(crate) const STEADY: usize = 120;
-/// Three seconds of reading, and the one for which a failure answers the same question: what one replica began before another made a user stand may fail for so long.
+/// Three seconds of reading, and the one for which a failure answers the same question: what one
+/// replica began before another made a user stand may fail for so long.
 const A_FLIGHT: Duration = Duration::from_secs(4);
 
 /// Groups that a user may have, with the roles that they give beside `viewer`.
-pub(crate) const GROUPS: [(&str, &[&str]); 4] =
-    [("", &[]), ("dev", &["editor"]), ("ops", &["monitoring_user"]), ("dev,ops", &["editor", "monitoring_user"])];
+pub(crate) const GROUPS: [(&str, &[&str]); 4] = [
+    ("", &[]),
+    ("dev", &["editor"]),
+    ("ops", &["monitoring_user"]),
+    ("dev,ops", &["editor", "monitoring_user"]),
+];
 
 /// Who has which groups now.
 pub(crate) struct Directory {
@@ -22,7 +27,8 @@ pub(crate) struct Directory {
 struct User {
     name: String,
     groups: usize,
-    /// For each set of groups: when a request with it was last about, when one last failed, perhaps with a write under way, and how many are about.
+    /// For each set of groups: when a request with it was last about, when one last failed, perhaps
+    /// with a write under way, and how many are about.
     seen: [Option<Instant>; GROUPS.len()],
     failed: [Option<Instant>; GROUPS.len()],
     about: [u32; GROUPS.len()],
@@ -32,7 +38,8 @@ struct User {
     known: bool,
     /// Nobody asks for him: somebody is changing him in the cluster.
     aside: bool,
-    /// The password period in which he was last let in, and since when, until somebody changes him. Within it nothing has to be written for him.
+    /// The password period in which he was last let in, and since when, until somebody changes him.
+    /// Within it nothing has to be written for him.
     stands: Option<(u64, Instant)>,
 }
 
@@ -54,7 +61,11 @@ pub(crate) struct Visit {
 impl Directory {
     pub(crate) fn new(pace: &Pace) -> Self {
         let users = (0..STEADY + pace.changing).map(|n| {
-            let name = if n < STEADY { format!("steady-{n}") } else { format!("changing-{n}") };
+            let name = if n < STEADY {
+                format!("steady-{n}")
+            } else {
+                format!("changing-{n}")
+            };
             Mutex::new(User {
                 name,
                 groups: n % GROUPS.len(),
@@ -67,7 +78,9 @@ impl Directory {
                 stands: None,
             })
         });
-        Self { users: users.collect() }
+        Self {
+            users: users.collect(),
+        }
     }
 
     /// Somebody asks for him, unless he is aside.
@@ -78,7 +91,15 @@ impl Directory {
         }
         let groups = user.groups;
         user.about[groups] += 1;
-        Some(Visit { place, name: user.name.clone(), groups, known: user.known, asked: Instant::now(), by: None, stood: user.stands })
+        Some(Visit {
+            place,
+            name: user.name.clone(),
+            groups,
+            known: user.known,
+            asked: Instant::now(),
+            by: None,
+            stood: user.stands,
+        })
     }
 
     /// He was let in, and his login will be used once more after the visit.
@@ -86,7 +107,10 @@ impl Directory {
         let mut user = self.users[visit.place].lock().unwrap();
         let (period, _) = pace.period(&user.name);
         user.known = true;
-        user.stands = user.stands.filter(|(stood, _)| *stood == period).or(Some((period, Instant::now())));
+        user.stands = user
+            .stands
+            .filter(|(stood, _)| *stood == period)
+            .or(Some((period, Instant::now())));
         user.kept += 1;
     }
 
@@ -105,15 +129,22 @@ impl Directory {
         self.users[visit.place].lock().unwrap().kept -= 1;
     }
 
-    /// Whether nothing has to be written for this request: he stands in this period, has for a moment, and always has the same groups. Where clocks differ, nobody can
-    /// say from outside which period it is.
+    /// Whether nothing has to be written for this request: he stands in this period, has for a
+    /// moment, and always has the same groups. Where clocks differ, nobody can say from outside
+    /// which period it is.
     pub(crate) fn stands_for(&self, visit: &Visit, pace: &Pace) -> bool {
         let (period, _) = pace.period(&visit.name);
-        let stood = visit.stood.is_some_and(|(stood, since)| stood == period && since + A_FLIGHT <= visit.asked);
-        pace.clocks == 0 && stood && visit.place < STEADY && visit.stood == self.users[visit.place].lock().unwrap().stands
+        let stood = visit
+            .stood
+            .is_some_and(|(stood, since)| stood == period && since + A_FLIGHT <= visit.asked);
+        pace.clocks == 0
+            && stood
+            && visit.place < STEADY
+            && visit.stood == self.users[visit.place].lock().unwrap().stands
     }
 
-    /// Waits until nobody asks for the user and no login of his is in use; his name, if he is known and not aside already.
+    /// Waits until nobody asks for the user and no login of his is in use; his name, if he is known
+    /// and not aside already.
     pub(crate) async fn take_aside(&self, place: usize) -> Option<String> {
         {
             let mut user = self.users[place].lock().unwrap();
@@ -138,14 +169,26 @@ impl Directory {
     }
 
     pub(crate) fn give_any_groups(&self, place: usize, chance: &mut Chance) {
-        self.users[place].lock().unwrap().groups = usize::try_from(chance.below(GROUPS.len() as u64)).unwrap();
+        self.users[place].lock().unwrap().groups =
+            usize::try_from(chance.below(GROUPS.len() as u64)).unwrap();
     }
 
     /// Gives him groups that come to other roles than those that stand in the cluster.
-    pub(crate) fn give_other_groups(&self, place: usize, cluster: &StandIn, chance: &mut Chance) -> &'static str {
+    pub(crate) fn give_other_groups(
+        &self,
+        place: usize,
+        cluster: &StandIn,
+        chance: &mut Chance,
+    ) -> &'static str {
         let mut user = self.users[place].lock().unwrap();
-        let standing: BTreeSet<String> = cluster.user(&user.name).into_iter().flat_map(|user| user.roles).collect();
-        let others: Vec<usize> = (0..GROUPS.len()).filter(|groups| roles(*groups) != standing).collect();
+        let standing: BTreeSet<String> = cluster
+            .user(&user.name)
+            .into_iter()
+            .flat_map(|user| user.roles)
+            .collect();
+        let others: Vec<usize> = (0..GROUPS.len())
+            .filter(|groups| roles(*groups) != standing)
+            .collect();
         user.groups = others[usize::try_from(chance.below(others.len() as u64)).unwrap()];
         GROUPS[user.groups].0
     }
@@ -154,18 +197,33 @@ impl Directory {
     pub(crate) fn other_groups(&self, place: usize, groups: usize) -> Option<Duration> {
         let user = self.users[place].lock().unwrap();
         let others = (0..GROUPS.len()).filter(|other| *other != groups);
-        others.filter_map(|other| if user.about[other] > 0 { Some(Duration::ZERO) } else { user.seen[other].map(|at| at.elapsed()) }).min()
+        others
+            .filter_map(|other| {
+                if user.about[other] > 0 {
+                    Some(Duration::ZERO)
+                } else {
+                    user.seen[other].map(|at| at.elapsed())
+                }
+            })
+            .min()
     }
 
-    /// Whether a write for him may have been given up lately that a real cluster carries out late; one with other groups than these, if any are given.
+    /// Whether a write for him may have been given up lately that a real cluster carries out late;
+    /// one with other groups than these, if any are given.
     pub(crate) fn gave_up(&self, place: usize, but: Option<usize>) -> bool {
         let user = self.users[place].lock().unwrap();
-        let carried_out_late = |groups: usize| user.failed[groups].is_some_and(|at| at.elapsed() < CARRIED_OUT_LATE);
+        let carried_out_late =
+            |groups: usize| user.failed[groups].is_some_and(|at| at.elapsed() < CARRIED_OUT_LATE);
         (0..GROUPS.len()).any(|groups| Some(groups) != but && carried_out_late(groups))
     }
 }
 
 /// What these groups give.
 pub(crate) fn roles(groups: usize) -> BTreeSet<String> {
-    GROUPS[groups].1.iter().chain(&["viewer"]).map(|role| (*role).to_owned()).collect()
+    GROUPS[groups]
+        .1
+        .iter()
+        .chain(&["viewer"])
+        .map(|role| (*role).to_owned())
+        .collect()
 }

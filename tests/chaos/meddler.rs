@@ -1,4 +1,5 @@
-//! An administrator who changes users of ours in the cluster, has one replica check them again, and expects every replica to have put them right a second later.
+//! An administrator who changes users of ours in the cluster, has one replica check them again, and
+//! expects every replica to have put them right a second later.
 
 use crate::{
     Chance, World,
@@ -16,16 +17,22 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
     while Instant::now() + Duration::from_secs(2) < world.end {
         let place = usize::try_from(chance.below(STEADY as u64)).unwrap();
         // An administrator waits for a cluster that is whole.
-        let is_whole = world.cluster.nodes().is_none_or(|nodes| nodes.health().is_whole());
+        let is_whole = world
+            .cluster
+            .nodes()
+            .is_none_or(|nodes| nodes.health().is_whole());
         if is_whole && let Some(name) = world.directory.take_aside(place).await {
             world.known.forget(place);
-            let edit = [Edit::Delete, Edit::Superuser, Edit::OtherPassword][usize::try_from(chance.below(3)).unwrap()];
+            let edit = [Edit::Delete, Edit::Superuser, Edit::OtherPassword]
+                [usize::try_from(chance.below(3)).unwrap()];
             match world.cluster.edit(&name, edit).await {
                 Edited::Done => world.report.count("users changed by somebody else"),
                 Edited::NotThere => {}
                 // It may come late, and nobody would look for it then: he stays aside for good.
                 Edited::Unknown => {
-                    world.report.count("users set aside after an edit of unknown end");
+                    world
+                        .report
+                        .count("users set aside after an edit of unknown end");
                     continue;
                 }
             }
@@ -38,7 +45,8 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
     }
 }
 
-/// Asks one replica; all of them where they do not hear each other, or where the one that was asked says so.
+/// Asks one replica; all of them where they do not hear each other, or where the one that was asked
+/// says so.
 async fn recheck(world: &World, name: &str, chance: &mut Chance) {
     let gateways = world.gateways.read().unwrap().clone();
     let first = usize::try_from(chance.below(gateways.len() as u64)).unwrap();
@@ -46,7 +54,14 @@ async fn recheck(world: &World, name: &str, chance: &mut Chance) {
     for n in 0..gateways.len() {
         let path = format!("/elastauth/admin/users/{name}/recheck");
         let gateway = &gateways[(first + n) % gateways.len()];
-        let answer = gateway.try_ask(Method::POST, &path, &[("x-elastauth-key", GATEWAY_KEY)], None).await;
+        let answer = gateway
+            .try_ask(
+                Method::POST,
+                &path,
+                &[("x-elastauth-key", GATEWAY_KEY)],
+                None,
+            )
+            .await;
         if alone && answer.is_ok_and(|answer| has_told(&answer)) {
             return;
         }

@@ -1,4 +1,5 @@
-//! What happens to the nodes of the real cluster, one thing at a time, in an order that the seed decides. Each ends with a cluster that is whole again.
+//! What happens to the nodes of the real cluster, one thing at a time, in an order that the seed
+//! decides. Each ends with a cluster that is whole again.
 
 use crate::{Chance, World, nodes::Nodes, two_nodes::TwoNodes};
 use elastauth::demo::standin::SERVICE_USER;
@@ -42,10 +43,17 @@ impl Outages {
 
     /// As by a power cut, and back with the same data.
     async fn killed(&mut self, which: usize) {
-        let what = ["the master is away: no writes", "a node was killed under a write"][which];
-        self.world.report.weather(["the master killed -9", "the other node killed -9"][which]);
+        let what = [
+            "the master is away: no writes",
+            "a node was killed under a write",
+        ][which];
+        self.world
+            .report
+            .weather(["the master killed -9", "the other node killed -9"][which]);
         let away = Duration::from_millis(self.chance.below(6_000));
-        self.nodes.health().outage_begins(which, what, which == MASTER);
+        self.nodes
+            .health()
+            .outage_begins(which, what, which == MASTER);
         self.nodes.health().is_gone(which, true);
         self.cluster.nodes()[which].kill();
         sleep(away).await;
@@ -55,14 +63,21 @@ impl Outages {
         self.nodes.health().outage_is_over();
     }
 
-    /// The node that is not the master starts and does not find it: it listens, and refuses everybody.
+    /// The node that is not the master starts and does not find it: it listens, and refuses
+    /// everybody.
     async fn lost(&mut self) {
-        self.world.report.weather("the other node did not find the master");
-        self.nodes.health().outage_begins(1, "a node was killed under a write", false);
+        self.world
+            .report
+            .weather("the other node did not find the master");
+        self.nodes
+            .health()
+            .outage_begins(1, "a node was killed under a write", false);
         self.nodes.health().is_gone(1, true);
         self.cluster.nodes()[1].kill();
         // Under another name no cluster takes it, though it knows the master's address from before.
-        self.cluster.nodes()[1].start_again_with(&["cluster.name=lost", "discovery.initial_state_timeout=1s"]).await;
+        self.cluster.nodes()[1]
+            .start_again_with(&["cluster.name=lost", "discovery.initial_state_timeout=1s"])
+            .await;
         sleep(Duration::from_millis(2_000 + self.chance.below(4_000))).await;
         self.cluster.nodes()[1].kill();
         self.cluster.nodes()[1].start_again().await;
@@ -75,13 +90,17 @@ impl Outages {
     async fn stopped(&mut self, least_ms: u64, most_ms: u64) {
         let which = usize::try_from(self.chance.below(2)).unwrap();
         let lasts = Duration::from_millis(least_ms + self.chance.below(most_ms - least_ms));
-        self.world.report.weather(match (which, lasts < Duration::from_secs(10)) {
-            (MASTER, true) => "the master stopped for seconds",
-            (MASTER, false) => "the master stopped for longer than a write is waited for",
-            (_, true) => "the other node stopped for seconds",
-            (_, false) => "the other node stopped for longer than a write is waited for",
-        });
-        self.nodes.health().outage_begins(which, "a node hangs, and a write waits for both", true);
+        self.world
+            .report
+            .weather(match (which, lasts < Duration::from_secs(10)) {
+                (MASTER, true) => "the master stopped for seconds",
+                (MASTER, false) => "the master stopped for longer than a write is waited for",
+                (_, true) => "the other node stopped for seconds",
+                (_, false) => "the other node stopped for longer than a write is waited for",
+            });
+        self.nodes
+            .health()
+            .outage_begins(which, "a node hangs, and a write waits for both", true);
         self.cluster.nodes()[which].signal("STOP");
         sleep(lasts).await;
         self.cluster.nodes()[which].signal("CONT");
@@ -93,7 +112,11 @@ impl Outages {
     async fn stutters(&mut self) {
         let which = usize::try_from(self.chance.below(2)).unwrap();
         self.world.report.weather("a node stutters");
-        self.nodes.health().outage_begins(which, "a node stutters, and a write waits for both", true);
+        self.nodes.health().outage_begins(
+            which,
+            "a node stutters, and a write waits for both",
+            true,
+        );
         for _ in 0..4 + self.chance.below(8) {
             self.cluster.nodes()[which].signal("STOP");
             sleep(Duration::from_millis(100 + self.chance.below(500))).await;
@@ -104,9 +127,15 @@ impl Outages {
     }
 
     async fn other_password(&mut self) {
-        self.world.report.weather("the service account has another password");
-        self.nodes.health().account_begins("the service account has another password");
-        self.nodes.set_password(SERVICE_USER, "another password").await;
+        self.world
+            .report
+            .weather("the service account has another password");
+        self.nodes
+            .health()
+            .account_begins("the service account has another password");
+        self.nodes
+            .set_password(SERVICE_USER, "another password")
+            .await;
         sleep(Duration::from_millis(1_000 + self.chance.below(4_000))).await;
         self.nodes.set_password(SERVICE_USER, &self.password).await;
         self.nodes.health().account_is_over();

@@ -1,4 +1,5 @@
-//! What happens to the replicas: killed, told to end and followed by another one, and their clocks set, always so that they differ by less than the grace.
+//! What happens to the replicas: killed, told to end and followed by another one, and their clocks
+//! set, always so that they differ by less than the grace.
 
 use crate::{
     Chance, Pace, REPLICAS, World,
@@ -17,7 +18,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// Replicas send their time every two seconds; the library looks every second, and Redis may have been away until just now.
+/// Replicas send their time every two seconds; the library looks every second, and Redis may have
+/// been away until just now.
 const NOTICED: Duration = Duration::from_secs(30);
 
 /// A replica and its clock.
@@ -27,12 +29,22 @@ pub(crate) struct Replica {
 }
 
 /// All of them, with clocks of their own, for the stand-in of the first or for other hosts.
-pub(crate) async fn start(more: &str, hosts: Option<&Vec<String>>, pace: &Pace, chance: &mut Chance) -> Vec<Replica> {
+pub(crate) async fn start(
+    more: &str,
+    hosts: Option<&Vec<String>>,
+    pace: &Pace,
+    chance: &mut Chance,
+) -> Vec<Replica> {
     let mut replicas: Vec<Replica> = Vec::new();
     for _ in 0..REPLICAS {
         let ahead = pace.ahead(chance);
         let wall = Wall::ahead(ahead);
-        let plan = Plan { more, hosts: hosts.cloned(), environment: &wall.environment(), ..Plan::default() };
+        let plan = Plan {
+            more,
+            hosts: hosts.cloned(),
+            environment: &wall.environment(),
+            ..Plan::default()
+        };
         let stage = match replicas.first() {
             None => Stage::planned(plan).await,
             Some(first) => first.stage.replica(plan).await,
@@ -53,8 +65,19 @@ pub(crate) struct ForReplicas {
 }
 
 impl ForReplicas {
-    pub(crate) fn new(world: &Arc<World>, chance: Chance, more: String, replicas: Vec<Replica>) -> Self {
-        Self { world: Arc::clone(world), chance, more, replicas, leaving: Vec::new() }
+    pub(crate) fn new(
+        world: &Arc<World>,
+        chance: Chance,
+        more: String,
+        replicas: Vec<Replica>,
+    ) -> Self {
+        Self {
+            world: Arc::clone(world),
+            chance,
+            more,
+            replicas,
+            leaving: Vec::new(),
+        }
     }
 
     pub(crate) async fn run(&mut self) {
@@ -64,7 +87,10 @@ impl ForReplicas {
                 return;
             }
             let which = usize::try_from(self.chance.below(REPLICAS as u64)).unwrap();
-            match self.chance.below(if self.world.pace.clocks > 0 { 3 } else { 2 }) {
+            match self
+                .chance
+                .below(if self.world.pace.clocks > 0 { 3 } else { 2 })
+            {
                 0 => self.is_killed(which).await,
                 1 => self.is_told_to_end(which).await,
                 _ => self.has_its_clock_set(which).await,
@@ -74,10 +100,18 @@ impl ForReplicas {
 
     async fn is_killed(&mut self, which: usize) {
         self.world.report.weather("replica killed -9");
-        self.world.sky(|sky| sky.replica_killed = Some(Instant::now()));
-        self.world.killed.lock().unwrap().insert(self.replicas[which].stage.gateway().address());
+        self.world
+            .sky(|sky| sky.replica_killed = Some(Instant::now()));
+        self.world
+            .killed
+            .lock()
+            .unwrap()
+            .insert(self.replicas[which].stage.gateway().address());
         self.replicas[which].stage.elastauth.kill();
-        look_through(&self.world.report, &self.replicas[which].stage.elastauth.log());
+        look_through(
+            &self.world.report,
+            &self.replicas[which].stage.elastauth.log(),
+        );
         sleep(Duration::from_millis(self.chance.below(1_500))).await;
         self.replicas[which] = self.another(which).await;
     }
@@ -93,10 +127,18 @@ impl ForReplicas {
         self.leaving.push(tokio::spawn(async move {
             let status = stage.elastauth.ended().await;
             let log = stage.elastauth.log();
-            if status.success() && log.contains("some work did not finish in time") && world.report.has_stalled_since(told) {
-                world.report.allowed("work lost at an end", "the machine stood still");
+            if status.success()
+                && log.contains("some work did not finish in time")
+                && world.report.has_stalled_since(told)
+            {
+                world
+                    .report
+                    .allowed("work lost at an end", "the machine stood still");
             } else if !status.success() || log.contains("some work did not finish in time") {
-                world.report.violation("work lost at an end", format!("{status}: {}", log.lines().last().unwrap_or_default()));
+                world.report.violation(
+                    "work lost at an end",
+                    format!("{status}: {}", log.lines().last().unwrap_or_default()),
+                );
             }
             look_through(&world.report, &log);
             drop(wall);
@@ -109,7 +151,12 @@ impl ForReplicas {
         let wall = Wall::ahead(self.world.pace.ahead(&mut self.chance));
         let other = (which + 1) % self.replicas.len();
         let hosts = self.world.cluster.hosts();
-        let plan = Plan { more: &self.more, hosts, environment: &wall.environment(), ..Plan::default() };
+        let plan = Plan {
+            more: &self.more,
+            hosts,
+            environment: &wall.environment(),
+            ..Plan::default()
+        };
         let stage = self.replicas[other].stage.replica(plan).await;
         self.world.gateways.write().unwrap()[which] = stage.gateway().clone();
         Replica { stage, wall }
@@ -124,7 +171,8 @@ impl ForReplicas {
         self.world.known.a_clock_is_set();
     }
 
-    /// After the last client: within the grace nobody has complained of a clock; one that is far ahead is noticed by the others, and told where operators look.
+    /// After the last client: within the grace nobody has complained of a clock; one that is far
+    /// ahead is noticed by the others, and told where operators look.
     pub(crate) async fn conclude(mut self) -> Vec<Stage> {
         let mut stages = Vec::new();
         for leaving in self.leaving.drain(..) {
@@ -137,7 +185,9 @@ impl ForReplicas {
         for replica in &self.replicas[1..] {
             until_noticed(replica.stage.gateway()).await;
         }
-        self.world.report.count("replicas that noticed a clock beyond the grace, after the end");
+        self.world
+            .report
+            .count("replicas that noticed a clock beyond the grace, after the end");
         stages.extend(self.replicas.drain(..).map(|replica| replica.stage));
         stages
     }
@@ -146,12 +196,24 @@ impl ForReplicas {
 async fn until_noticed(replica: &Server) {
     let until = Instant::now() + NOTICED;
     loop {
-        let answer = replica.try_ask(Method::GET, "/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)], None).await;
-        let told = answer.map_or(Value::Null, |answer| answer.json()["checks"]["clock"].clone());
+        let answer = replica
+            .try_ask(
+                Method::GET,
+                "/elastauth/ready",
+                &[("x-elastauth-key", GATEWAY_KEY)],
+                None,
+            )
+            .await;
+        let told = answer.map_or(Value::Null, |answer| {
+            answer.json()["checks"]["clock"].clone()
+        });
         if told["status"] == "DEGRADED" {
             return;
         }
-        assert!(Instant::now() < until, "a clock that is far ahead is not noticed: {told}");
+        assert!(
+            Instant::now() < until,
+            "a clock that is far ahead is not noticed: {told}"
+        );
         sleep(Duration::from_millis(100)).await;
     }
 }

@@ -9,7 +9,8 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
-/// A machine that leaves a ready task without a processor for so long says nothing about the program.
+/// A machine that leaves a ready task without a processor for so long says nothing about the
+/// program.
 const STALL: Duration = Duration::from_millis(250);
 /// So many of each kind of violation are told in full.
 const TOLD: usize = 5;
@@ -54,11 +55,23 @@ impl Report {
     }
 
     pub(crate) fn allowed(&self, what: &'static str, why: &str) {
-        *self.0.lock().unwrap().allowed.entry(format!("{what}: {why}")).or_default() += 1;
+        *self
+            .0
+            .lock()
+            .unwrap()
+            .allowed
+            .entry(format!("{what}: {why}"))
+            .or_default() += 1;
     }
 
     pub(crate) fn violation(&self, what: &'static str, told: String) {
-        self.0.lock().unwrap().violations.entry(what).or_default().push(told);
+        self.0
+            .lock()
+            .unwrap()
+            .violations
+            .entry(what)
+            .or_default()
+            .push(told);
     }
 
     pub(crate) fn answered(&self, took: Duration) {
@@ -77,13 +90,21 @@ impl Report {
 
     /// So many calls of elastauth have reached the cluster within a second.
     pub(crate) fn called(&self, phase: &'static str, calls: u64) {
-        self.0.lock().unwrap().calls.entry(phase).or_default().push(calls);
+        self.0
+            .lock()
+            .unwrap()
+            .calls
+            .entry(phase)
+            .or_default()
+            .push(calls);
     }
 
     /// Whether the machine itself has stood still since then, or shortly before, or does so now.
     pub(crate) fn has_stalled_since(&self, then: Instant) -> bool {
         let counts = self.0.lock().unwrap();
-        let before = counts.last_stall.is_some_and(|at| at + Duration::from_secs(2) > then);
+        let before = counts
+            .last_stall
+            .is_some_and(|at| at + Duration::from_secs(2) > then);
         before || counts.last_look.is_some_and(|at| at.elapsed() >= STALL)
     }
 
@@ -104,14 +125,28 @@ impl Report {
                 reason = "a share of a list's length"
             )]
             let place = (counts.times.len() as f64 * share) as usize;
-            counts.times.get(place.min(counts.times.len().saturating_sub(1))).copied().unwrap_or_default()
+            counts
+                .times
+                .get(place.min(counts.times.len().saturating_sub(1)))
+                .copied()
+                .unwrap_or_default()
         };
         let mut text = String::from("chaos report\n");
         for (what, count) in &counts.numbers {
             let _ = writeln!(text, "  {what}: {count}");
         }
-        let _ = writeln!(text, "  granted in: median {:?}, 99 % {:?}, longest {:?}", at(0.5), at(0.99), at(1.0));
-        let _ = writeln!(text, "  the machine's worst stall: {:?}", counts.worst_stall);
+        let _ = writeln!(
+            text,
+            "  granted in: median {:?}, 99 % {:?}, longest {:?}",
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
+        let _ = writeln!(
+            text,
+            "  the machine's worst stall: {:?}",
+            counts.worst_stall
+        );
         let _ = writeln!(text, "weather");
         for (what, count) in &counts.weather {
             let _ = writeln!(text, "  {what}: {count}");
@@ -120,8 +155,15 @@ impl Report {
             let _ = writeln!(text, "  {what}: {times} times, for {longest:?} at most");
         }
         for (phase, calls) in &counts.calls {
-            let (most, sum) = (calls.iter().max().copied().unwrap_or_default(), calls.iter().sum::<u64>());
-            let _ = writeln!(text, "  calls of elastauth a second {phase}: {} in the mean, {most} at most", sum / calls.len() as u64);
+            let (most, sum) = (
+                calls.iter().max().copied().unwrap_or_default(),
+                calls.iter().sum::<u64>(),
+            );
+            let _ = writeln!(
+                text,
+                "  calls of elastauth a second {phase}: {} in the mean, {most} at most",
+                sum / calls.len() as u64
+            );
         }
         let _ = writeln!(text, "allowed by the documented bounds");
         for (what, count) in &counts.allowed {
@@ -130,12 +172,21 @@ impl Report {
         let _ = writeln!(text, "violations");
         let mut verdict = Vec::new();
         for what in KINDS {
-            let told = counts.violations.get(what).map(Vec::as_slice).unwrap_or_default();
+            let told = counts
+                .violations
+                .get(what)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
             let _ = writeln!(text, "  {what}: {}", told.len());
             for one in told.iter().take(TOLD) {
                 let _ = writeln!(text, "    {one}");
                 let about = one.split([' ', ',']).next().unwrap_or_default();
-                for line in counts.logs.iter().flat_map(|log| log.lines()).filter(|line| is_about(line, about)) {
+                for line in counts
+                    .logs
+                    .iter()
+                    .flat_map(|log| log.lines())
+                    .filter(|line| is_about(line, about))
+                {
                     let _ = writeln!(text, "      {line}");
                 }
             }
@@ -143,16 +194,30 @@ impl Report {
                 verdict.push(format!("{what}: {}", told.len()));
             }
         }
-        // A moment of some milliseconds, once in a password period: more than that would be something else.
-        let on_its_way: u64 = counts.allowed.iter().filter(|(what, _)| what.ends_with(ON_ITS_WAY)).map(|(_, count)| count).sum();
-        if on_its_way * 1_000 > counts.numbers.get("used at once").copied().unwrap_or_default() {
+        // A moment of some milliseconds, once in a password period: more than that would be
+        // something else.
+        let on_its_way: u64 = counts
+            .allowed
+            .iter()
+            .filter(|(what, _)| what.ends_with(ON_ITS_WAY))
+            .map(|(_, count)| count)
+            .sum();
+        if on_its_way * 1_000
+            > counts
+                .numbers
+                .get("used at once")
+                .copied()
+                .unwrap_or_default()
+        {
             verdict.push(format!("{on_its_way} times {ON_ITS_WAY}"));
         }
         if counts.numbers.get("granted").copied().unwrap_or_default() < 100 {
             verdict.push("too few answers to say anything".to_owned());
         }
         // Sentinel promotes nobody for half a minute after it has itself stood still.
-        if !counts.numbers.contains_key("Redis failovers") && counts.worst_stall < Duration::from_secs(1) {
+        if !counts.numbers.contains_key("Redis failovers")
+            && counts.worst_stall < Duration::from_secs(1)
+        {
             verdict.push("Redis was not failed over".to_owned());
         }
         (text, verdict)
@@ -161,10 +226,12 @@ impl Report {
 
 /// Whether a line of a log names this user, and not another one whose name only begins so.
 fn is_about(line: &str, user: &str) -> bool {
-    line.match_indices(user).any(|(at, _)| !line[at + user.len()..].starts_with(|next: char| next.is_ascii_digit()))
+    line.match_indices(user)
+        .any(|(at, _)| !line[at + user.len()..].starts_with(|next: char| next.is_ascii_digit()))
 }
 
-/// Notices when the machine stands still: a client that gets no processor uses its login too late, whatever the program does.
+/// Notices when the machine stands still: a client that gets no processor uses its login too late,
+/// whatever the program does.
 pub(crate) async fn watch_for_stalls(world: Arc<World>) {
     loop {
         let before = Instant::now();

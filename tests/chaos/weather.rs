@@ -1,4 +1,5 @@
-//! What happens to Redis, to the replicas and to the cluster, in an order that the seed decides. One thing at a time for each of the three.
+//! What happens to Redis, to the replicas and to the cluster, in an order that the seed decides.
+//! One thing at a time for each of the three.
 
 use crate::{
     Chance, World,
@@ -14,12 +15,14 @@ use http::StatusCode;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// For how long a fault of the cluster excuses questions that come after it is over: the second for which a failure answers the same question, and one for what
-/// was on its way.
+/// For how long a fault of the cluster excuses questions that come after it is over: the second for
+/// which a failure answers the same question, and one for what was on its way.
 const AFTERMATH: Duration = Duration::from_secs(2);
-/// For how long entries may be believed that nobody can contradict: ten seconds, and one for the news.
+/// For how long entries may be believed that nobody can contradict: ten seconds, and one for the
+/// news.
 const UNHEARD: Duration = Duration::from_secs(11);
-/// How long it may take, after Redis is well again, until all replicas hear each other through it: a wait between two tries, and a try that was under way.
+/// How long it may take, after Redis is well again, until all replicas hear each other through it:
+/// a wait between two tries, and a try that was under way.
 const AGAIN: Duration = Duration::from_secs(6);
 
 /// The weather of the moment, and what is left of the last one.
@@ -40,13 +43,19 @@ pub(crate) struct Trouble {
 impl fmt::Debug for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} since {:?}", self.what, self.began.elapsed())?;
-        self.over.map_or(Ok(()), |over| write!(f, ", over since {:?}", over.elapsed()))
+        self.over.map_or(Ok(()), |over| {
+            write!(f, ", over since {:?}", over.elapsed())
+        })
     }
 }
 
 impl Trouble {
     pub(crate) fn began(what: &'static str) -> Self {
-        Self { what, began: Instant::now(), over: None }
+        Self {
+            what,
+            began: Instant::now(),
+            over: None,
+        }
     }
 
     pub(crate) fn ends(&mut self) {
@@ -55,7 +64,8 @@ impl Trouble {
 }
 
 impl Sky {
-    /// Why a request that was asked then may fail for a user who is known: only while the cluster does not do its part.
+    /// Why a request that was asked then may fail for a user who is known: only while the cluster
+    /// does not do its part.
     pub(crate) fn excuse(&self, asked: Instant) -> Option<&'static str> {
         let trouble = self.cluster.as_ref()?;
         let lasts = trouble.over.is_none_or(|over| asked < over + AFTERMATH);
@@ -64,37 +74,58 @@ impl Sky {
 
     /// Whether the cluster does not do its part at this moment.
     pub(crate) fn cluster_is_in_trouble(&self) -> bool {
-        self.cluster.as_ref().is_some_and(|trouble| trouble.over.is_none())
+        self.cluster
+            .as_ref()
+            .is_some_and(|trouble| trouble.over.is_none())
     }
 
     /// Whether the cluster refused native users at some moment since then.
     pub(crate) fn security_is_away(&self, asked: Instant) -> bool {
-        self.cluster
-            .as_ref()
-            .is_some_and(|trouble| trouble.what == "the security index is away" && trouble.over.is_none_or(|over| asked < over))
+        self.cluster.as_ref().is_some_and(|trouble| {
+            trouble.what == "the security index is away"
+                && trouble.over.is_none_or(|over| asked < over)
+        })
     }
 
     /// Whether a replica was killed just now.
     pub(crate) fn a_replica_was_killed(&self) -> bool {
-        self.replica_killed.is_some_and(|at| at.elapsed() < Duration::from_secs(2))
+        self.replica_killed
+            .is_some_and(|at| at.elapsed() < Duration::from_secs(2))
     }
 
     /// How long ago what another replica has written may have been, and still be unheard.
     pub(crate) fn unheard(&self) -> Option<Duration> {
         let trouble = self.redis.as_ref()?;
-        trouble.over.is_none_or(|over| over.elapsed() < UNHEARD + AGAIN).then_some(UNHEARD)
+        trouble
+            .over
+            .is_none_or(|over| over.elapsed() < UNHEARD + AGAIN)
+            .then_some(UNHEARD)
     }
 }
 
-/// Lets all three have their weather until the end, then looks through every log. What is to live longer than the clients comes back.
-pub(crate) async fn run(world: &Arc<World>, seed: u64, replicas: Vec<Replica>, redises: Redises) -> (Vec<Stage>, Redises) {
+/// Lets all three have their weather until the end, then looks through every log. What is to live
+/// longer than the clients comes back.
+pub(crate) async fn run(
+    world: &Arc<World>,
+    seed: u64,
+    replicas: Vec<Replica>,
+    redises: Redises,
+) -> (Vec<Stage>, Redises) {
     let more = plan(&redises, &world.pace);
     let mut for_redis = ForRedis::new(world, Chance::new(seed, 2), redises);
     let mut for_replicas = ForReplicas::new(world, Chance::new(seed, 3), more, replicas);
     let for_cluster = async {
         // Real nodes have a weather of their own.
-        let Cluster::StandIn(cluster) = &world.cluster else { return };
-        ForCluster { world: Arc::clone(world), cluster: cluster.clone(), chance: Chance::new(seed, 4) }.run().await;
+        let Cluster::StandIn(cluster) = &world.cluster else {
+            return;
+        };
+        ForCluster {
+            world: Arc::clone(world),
+            cluster: cluster.clone(),
+            chance: Chance::new(seed, 4),
+        }
+        .run()
+        .await;
     };
     sleep(Duration::from_secs(2)).await;
     tokio::join!(for_redis.run(), for_replicas.run(), for_cluster);
@@ -123,26 +154,52 @@ impl ForCluster {
         use {Endpoint as E, Misbehaviour as M};
         let unavailable = M::Status(StatusCode::SERVICE_UNAVAILABLE);
         let slow = M::Delay(Duration::from_millis(50 + self.chance.below(350)));
-        // Others overtake them. No write begins in the last 600 ms before a boundary; that and the grace together are what a boundary can bear, less the difference of
-        // two clocks.
+        // Others overtake them. No write begins in the last 600 ms before a boundary; that and the
+        // grace together are what a boundary can bear, less the difference of two clocks.
         let overtaken = M::Delay(Duration::from_millis(950 + self.chance.below(200)));
         let several = 1 + u32::try_from(self.chance.below(5)).unwrap();
         let (what, fault) = match self.chance.below(12) {
             0 => ("the cluster answers 503", Fault::new(E::Any, unavailable)),
-            1 => ("the cluster takes no writes (429)", Fault::new(E::Write, M::Status(StatusCode::TOO_MANY_REQUESTS))),
-            2 => ("the security index is away", Fault::new(E::Any, M::SecurityUnavailable)),
-            3 => ("the cluster cuts connections before it acts", Fault::new(E::Any, M::CloseBefore).times(several)),
-            4 => ("the cluster writes and cuts the connection", Fault::new(E::Write, M::CloseAfter).times(several)),
-            5 => ("the cluster writes and says 500", Fault::new(E::Write, M::AppliedThen500).times(several)),
-            6..=8 => ("a few writes take longer than the grace", Fault::new(E::Write, overtaken).times(several)),
-            9 => ("the service account has another password", Fault::new(E::Check, M::Delay(Duration::ZERO))),
+            1 => (
+                "the cluster takes no writes (429)",
+                Fault::new(E::Write, M::Status(StatusCode::TOO_MANY_REQUESTS)),
+            ),
+            2 => (
+                "the security index is away",
+                Fault::new(E::Any, M::SecurityUnavailable),
+            ),
+            3 => (
+                "the cluster cuts connections before it acts",
+                Fault::new(E::Any, M::CloseBefore).times(several),
+            ),
+            4 => (
+                "the cluster writes and cuts the connection",
+                Fault::new(E::Write, M::CloseAfter).times(several),
+            ),
+            5 => (
+                "the cluster writes and says 500",
+                Fault::new(E::Write, M::AppliedThen500).times(several),
+            ),
+            6..=8 => (
+                "a few writes take longer than the grace",
+                Fault::new(E::Write, overtaken).times(several),
+            ),
+            9 => (
+                "the service account has another password",
+                Fault::new(E::Check, M::Delay(Duration::ZERO)),
+            ),
             _ => ("the cluster is slow", Fault::new(E::Any, slow)),
         };
         self.world.report.weather(what);
-        self.world.sky(|sky| sky.cluster = Some(Trouble::began(what)));
-        let account = self.cluster.user(SERVICE_USER).expect("the service account");
+        self.world
+            .sky(|sky| sky.cluster = Some(Trouble::began(what)));
+        let account = self
+            .cluster
+            .user(SERVICE_USER)
+            .expect("the service account");
         if what.starts_with("the service account") {
-            self.cluster.set_user(StoredUser::new(SERVICE_USER, "another one").with_roles(&["superuser"]));
+            self.cluster
+                .set_user(StoredUser::new(SERVICE_USER, "another one").with_roles(&["superuser"]));
         } else {
             self.cluster.fault(fault);
         }
@@ -157,7 +214,8 @@ impl ForCluster {
     }
 }
 
-/// Every password begins alike, and is nowhere to be read; nothing has crashed; and no clock was far enough from another to be told.
+/// Every password begins alike, and is nowhere to be read; nothing has crashed; and no clock was
+/// far enough from another to be told.
 pub(crate) fn look_through(report: &Report, log: &str) {
     report.keep_log(log);
     for line in log.lines() {

@@ -1,4 +1,5 @@
-//! A cluster that does nothing by itself: each call waits at the gate until the explorer says what becomes of it.
+//! A cluster that does nothing by itself: each call waits at the gate until the explorer says what
+//! becomes of it.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -60,7 +61,13 @@ impl User {
 
 impl Hash for User {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.password, &self.roles, self.enabled, self.metadata.contains_key("elastauth")).hash(state);
+        (
+            &self.password,
+            &self.roles,
+            self.enabled,
+            self.metadata.contains_key("elastauth"),
+        )
+            .hash(state);
     }
 }
 
@@ -135,7 +142,10 @@ pub(crate) struct Cluster {
 impl Cluster {
     pub(crate) async fn open() -> (Self, JoinHandle<()>) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let cluster = Self { state: Arc::default(), addr: listener.local_addr().unwrap() };
+        let cluster = Self {
+            state: Arc::default(),
+            addr: listener.local_addr().unwrap(),
+        };
         let served = cluster.clone();
         let accepting = tokio::spawn(async move {
             loop {
@@ -145,7 +155,11 @@ impl Cluster {
                 tokio::spawn(async move {
                     let service = service_fn(move |request| served.clone().take(request));
                     // How a connection ends is part of the play.
-                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+                    drop(
+                        http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await,
+                    );
                 });
             }
         });
@@ -163,23 +177,43 @@ impl Cluster {
     async fn take(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, io::Error> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        let (life, wish) = understand(&head, &body).ok_or_else(|| io::Error::other("no such call"))?;
+        let (life, wish) =
+            understand(&head, &body).ok_or_else(|| io::Error::other("no such call"))?;
         let (answer, told) = oneshot::channel();
         let name = {
             let mut state = self.state();
             let now = state.now;
-            let Some(number) = state.lives.get_mut(&life) else { return Err(io::Error::other("a dead caller")) };
+            let Some(number) = state.lives.get_mut(&life) else {
+                return Err(io::Error::other("a dead caller"));
+            };
             *number += 1;
             let name = (life, *number);
-            state.calls.insert(name, Call { by: life, wish, came: now, awaited: true, dealt: None, answer: Some(answer) });
+            state.calls.insert(
+                name,
+                Call {
+                    by: life,
+                    wish,
+                    came: now,
+                    awaited: true,
+                    dealt: None,
+                    answer: Some(answer),
+                },
+            );
             state.came.push(name);
             name
         };
-        let _gone = Gone { cluster: &self, name };
+        let _gone = Gone {
+            cluster: &self,
+            name,
+        };
         // Nothing is sent where the connection is to be cut.
         let told = told.await.map_err(io::Error::other)?;
         let body = Full::new(Bytes::from(told.body.to_string()));
-        Ok(Response::builder().status(told.status).header(header::CONTENT_TYPE, "application/json").body(body).unwrap())
+        Ok(Response::builder()
+            .status(told.status)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .unwrap())
     }
 }
 
@@ -199,26 +233,42 @@ impl Drop for Gone<'_> {
 
 fn understand(head: &http::request::Parts, body: &[u8]) -> Option<(Life, Wish)> {
     let mut path = head.uri.path().trim_start_matches('/').splitn(3, '/');
-    let life = Life { place: path.next()?.parse().ok()?, number: path.next()?.parse().ok()? };
+    let life = Life {
+        place: path.next()?.parse().ok()?,
+        number: path.next()?.parse().ok()?,
+    };
     let path = path.next()?;
     let wish = match (&head.method, path.strip_prefix("_security/user/")) {
         (&Method::GET, None) => {
-            let login = head.headers.get(header::AUTHORIZATION).and_then(|value| login(value.to_str().ok()?));
+            let login = head
+                .headers
+                .get(header::AUTHORIZATION)
+                .and_then(|value| login(value.to_str().ok()?));
             Wish::Ask { login }
         }
-        (&Method::GET, Some(name)) => Wish::Read { name: name.to_owned() },
+        (&Method::GET, Some(name)) => Wish::Read {
+            name: name.to_owned(),
+        },
         (&Method::PUT, Some(name)) => {
             let body: Value = serde_json::from_slice(body).ok()?;
             let user = User {
                 password: body["password"].as_str()?.to_owned(),
-                roles: body["roles"].as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+                roles: body["roles"]
+                    .as_array()?
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect(),
                 // What is left out means true, as in a real cluster.
                 enabled: body["enabled"].as_bool().unwrap_or(true),
                 metadata: body["metadata"].as_object().cloned().unwrap_or_default(),
                 full_name: body["full_name"].clone(),
                 email: body["email"].clone(),
             };
-            Wish::Write { name: name.to_owned(), user: Box::new(user) }
+            Wish::Write {
+                name: name.to_owned(),
+                user: Box::new(user),
+            }
         }
         _ => return None,
     };
@@ -227,33 +277,58 @@ fn understand(head: &http::request::Parts, body: &[u8]) -> Option<(Life, Wish)> 
 
 /// Name and password of a value of `Authorization`.
 pub(crate) fn login(authorization: &str) -> Option<(String, String)> {
-    let text = BASE64_STANDARD.decode(authorization.strip_prefix("Basic ")?).ok()?;
+    let text = BASE64_STANDARD
+        .decode(authorization.strip_prefix("Basic ")?)
+        .ok()?;
     let text = String::from_utf8(text).ok()?;
-    text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
+    text.split_once(':')
+        .map(|(name, password)| (name.to_owned(), password.to_owned()))
 }
 
 impl State {
     pub(crate) fn accepts(&self, name: &str, password: &str) -> bool {
-        self.users.get(name).is_some_and(|user| user.enabled && user.password == password)
+        self.users
+            .get(name)
+            .is_some_and(|user| user.enabled && user.password == password)
     }
 
     /// Does what a call wants, and keeps what it will be told.
     pub(crate) fn deal(&mut self, name: CallName) {
-        let Some(wish) = self.calls.get(&name).map(|call| call.wish.clone()) else { return };
+        let Some(wish) = self.calls.get(&name).map(|call| call.wish.clone()) else {
+            return;
+        };
         let told = match wish {
-            Wish::Ask { login: Some((user, password)) } if self.accepts(&user, &password) => {
+            Wish::Ask {
+                login: Some((user, password)),
+            } if self.accepts(&user, &password) => {
                 let mut body = self.users[&user].told(&user);
-                body["authentication_realm"] = json!({ "name": "default_native", "type": "native" });
-                Told { status: StatusCode::OK, body }
+                body["authentication_realm"] =
+                    json!({ "name": "default_native", "type": "native" });
+                Told {
+                    status: StatusCode::OK,
+                    body,
+                }
             }
-            Wish::Ask { .. } => Told { status: StatusCode::UNAUTHORIZED, body: json!({}) },
+            Wish::Ask { .. } => Told {
+                status: StatusCode::UNAUTHORIZED,
+                body: json!({}),
+            },
             Wish::Read { name } => match self.users.get(&name) {
-                Some(user) => Told { status: StatusCode::OK, body: json!({ (name.clone()): user.told(&name) }) },
-                None => Told { status: StatusCode::NOT_FOUND, body: json!({}) },
+                Some(user) => Told {
+                    status: StatusCode::OK,
+                    body: json!({ (name.clone()): user.told(&name) }),
+                },
+                None => Told {
+                    status: StatusCode::NOT_FOUND,
+                    body: json!({}),
+                },
             },
             Wish::Write { name, user } => {
                 let created = self.users.insert(name, *user).is_none();
-                Told { status: StatusCode::OK, body: json!({ "created": created }) }
+                Told {
+                    status: StatusCode::OK,
+                    body: json!({ "created": created }),
+                }
             }
         };
         if let Some(call) = self.calls.get_mut(&name) {
@@ -263,7 +338,9 @@ impl State {
 
     /// Lets an answer go. The call is over, unless `keep` leaves it with the cluster.
     pub(crate) fn answer(&mut self, name: CallName, told: Told, keep: bool) {
-        let Some(call) = self.calls.get_mut(&name) else { return };
+        let Some(call) = self.calls.get_mut(&name) else {
+            return;
+        };
         call.awaited = false;
         if let Some(answer) = call.answer.take() {
             // A caller that hangs up at this moment does not hear it.

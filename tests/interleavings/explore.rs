@@ -24,14 +24,20 @@ pub(crate) struct Found {
 
 /// Plays on one thread, with a time that passes only when a step says so.
 pub(crate) fn play<T>(story: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).event_interval(1).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .event_interval(1)
+        .build()
+        .unwrap();
     runtime.block_on(story)
 }
 
-/// Every order. Two orders that lead to the same state have the same future, and only one is followed.
+/// Every order. Two orders that lead to the same state have the same future, and only one is
+/// followed.
 ///
-/// From every state there is a way to an answer without further mishaps: each state has a usual next step, until none is left and the ending is played to an
-/// answer.
+/// From every state there is a way to an answer without further mishaps: each state has a usual
+/// next step, until none is left and the ending is played to an answer.
 ///
 /// # Errors
 /// A short story that breaks a rule.
@@ -43,7 +49,9 @@ pub(crate) fn every_order(setting: Setting) -> Result<Found, String> {
         let mut waiting = vec![Vec::new()];
         while let Some(mut story) = waiting.pop() {
             found.stories += 1;
-            if let Err(why) = follow(&mut stage, &mut story, &mut known, &mut waiting, &mut found).await {
+            if let Err(why) =
+                follow(&mut stage, &mut story, &mut known, &mut waiting, &mut found).await
+            {
                 return Err(shortest(&mut stage, why, story).await);
             }
         }
@@ -52,8 +60,8 @@ pub(crate) fn every_order(setting: Setting) -> Result<Found, String> {
     })
 }
 
-/// Plays a story, and goes on from its end by the usual steps for as long as that leads to something new. The other ways that there were are left for
-/// later.
+/// Plays a story, and goes on from its end by the usual steps for as long as that leads to
+/// something new. The other ways that there were are left for later.
 async fn follow(
     stage: &mut Stage,
     story: &mut Vec<Step>,
@@ -74,8 +82,14 @@ async fn follow(
             return world.end(false).await;
         }
         let mut next = world.steps();
-        let usual = next.iter().position(|step| step.is_usual()).map(|place| next.remove(place));
-        waiting.extend(next.into_iter().map(|step| [story.as_slice(), &[step]].concat()));
+        let usual = next
+            .iter()
+            .position(|step| step.is_usual())
+            .map(|place| next.remove(place));
+        waiting.extend(
+            next.into_iter()
+                .map(|step| [story.as_slice(), &[step]].concat()),
+        );
         let Some(usual) = usual else {
             found.answers += world.answers - told;
             return world.end(true).await;
@@ -94,17 +108,29 @@ pub(crate) fn by_the_dice(setting: &Setting, seed: u64, length: usize) -> Result
         let mut stage = Stage::new(setting.clone()).await;
         let (mut dice, mut story) = (Dice(seed), Vec::new());
         match wander(&mut stage, &mut dice, &mut story, length).await {
-            Ok(answers) => Ok(Found { states: story.len(), steps: story.len(), stories: 1, answers, longest: story.len() }),
+            Ok(answers) => Ok(Found {
+                states: story.len(),
+                steps: story.len(),
+                stories: 1,
+                answers,
+                longest: story.len(),
+            }),
             Err(why) => Err(shortest(&mut stage, why, story).await),
         }
     })
 }
 
-async fn wander(stage: &mut Stage, dice: &mut Dice, story: &mut Vec<Step>, length: usize) -> Result<usize, String> {
+async fn wander(
+    stage: &mut Stage,
+    dice: &mut Dice,
+    story: &mut Vec<Step>,
+    length: usize,
+) -> Result<usize, String> {
     let mut world = World::begin(stage).await?;
     while story.len() < length {
         let steps = world.steps();
-        let answers = |step: &Step| matches!(step, Step::Well(_) | Step::Release(_) | Step::Told(_));
+        let answers =
+            |step: &Step| matches!(step, Step::Well(_) | Step::Release(_) | Step::Told(_));
         // Mostly the cluster answers or somebody asks: else nobody would ever get anywhere.
         let kind: &dyn Fn(&Step) -> bool = match dice.throw(10) {
             0..=4 => &answers,

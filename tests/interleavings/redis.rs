@@ -1,6 +1,8 @@
-//! A Redis that does nothing by itself: each command about a user waits until the explorer says what becomes of it. It runs the scripts that it is sent.
+//! A Redis that does nothing by itself: each command about a user waits until the explorer says
+//! what becomes of it. It runs the scripts that it is sent.
 //!
-//! It listens on a socket of the file system, which hands over at once what it is given. The number of the database says who is calling.
+//! It listens on a socket of the file system, which hands over at once what it is given. The number
+//! of the database says who is calling.
 
 use super::{
     cluster::{CallName, Life},
@@ -23,7 +25,8 @@ use tokio::{
 
 /// A beat is as long as this; all other letters are longer.
 const BEAT: usize = 51;
-/// A letter that the one user whom there is stands as he did is as long as this: it carries a time as well.
+/// A letter that the one user whom there is stands as he did is as long as this: it carries a time
+/// as well.
 const STANDS: usize = 67 + USER.len();
 /// The user of all settings with a Redis.
 pub(crate) const USER: &str = "alice";
@@ -61,9 +64,12 @@ impl Command {
         self.words[0] == name.as_bytes()
     }
 
-    /// Whether a flight waits for it: it looks, or begins a write. All else is told in the background.
+    /// Whether a flight waits for it: it looks, or begins a write. All else is told in the
+    /// background.
     pub(crate) fn holds_a_flight(&self, now: u64) -> bool {
-        ["look", "begin"].contains(&self.word()) && self.awaited && u128::from(now - self.came) < DEADLINE.as_millis()
+        ["look", "begin"].contains(&self.word())
+            && self.awaited
+            && u128::from(now - self.came) < DEADLINE.as_millis()
     }
 
     /// What stands in a story.
@@ -112,7 +118,8 @@ pub(crate) struct State {
     values: BTreeMap<Vec<u8>, Lying>,
     pub(crate) commands: BTreeMap<CallName, Command>,
     ears: BTreeMap<Life, Ear>,
-    /// Commands of each life so far; a life that is not here is over, and nothing of it gets through.
+    /// Commands of each life so far; a life that is not here is over, and nothing of it gets
+    /// through.
     pub(crate) lives: BTreeMap<Life, u32>,
     /// Counts whatever comes in.
     pub(crate) moved: u64,
@@ -137,7 +144,10 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) fn open() -> (Self, JoinHandle<()>) {
-        let redis = Self { state: Arc::default(), folder: Arc::new(tempfile::tempdir().unwrap()) };
+        let redis = Self {
+            state: Arc::default(),
+            folder: Arc::new(tempfile::tempdir().unwrap()),
+        };
         let listener = UnixListener::bind(redis.path()).unwrap();
         let served = redis.clone();
         let accepting = tokio::spawn(async move {
@@ -154,7 +164,11 @@ impl Redis {
     }
 
     pub(crate) fn url(&self, life: Life) -> String {
-        format!("unix://{}?db={}", self.path().display(), 1 + life.place * LIVES + life.number)
+        format!(
+            "unix://{}?db={}",
+            self.path().display(),
+            1 + life.place * LIVES + life.number
+        )
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -164,7 +178,13 @@ impl Redis {
     /// An empty one; whoever was connected is no more.
     pub(crate) fn reset(&self, now: u64) {
         let mut state = self.state();
-        *state = State { story: state.story + 1, connections: state.connections, beats: FIRST_BEAT, now, ..State::default() };
+        *state = State {
+            story: state.story + 1,
+            connections: state.connections,
+            beats: FIRST_BEAT,
+            now,
+            ..State::default()
+        };
     }
 
     /// One connection: commands in their order, or letters.
@@ -175,14 +195,21 @@ impl Redis {
             (state.story, state.connections)
         };
         let (mut read, mut life) = (Vec::new(), None);
-        let (mut answers, mut letters) = (VecDeque::<(CallName, oneshot::Receiver<Value>)>::new(), None::<mpsc::UnboundedReceiver<_>>);
+        let (mut answers, mut letters) = (
+            VecDeque::<(CallName, oneshot::Receiver<Value>)>::new(),
+            None::<mpsc::UnboundedReceiver<_>>,
+        );
         'connected: loop {
             while let Some(words) = command(&mut read) {
                 self.state().moved += 1;
                 match (words[0].as_slice(), life) {
                     (b"SELECT", _) => {
-                        let number = String::from_utf8_lossy(&words[1]).parse::<usize>().unwrap() - 1;
-                        life = Some(Life { place: number / LIVES, number: number % LIVES });
+                        let number =
+                            String::from_utf8_lossy(&words[1]).parse::<usize>().unwrap() - 1;
+                        life = Some(Life {
+                            place: number / LIVES,
+                            number: number % LIVES,
+                        });
                         if stream.write_all(b"+OK\r\n").await.is_err() {
                             break 'connected;
                         }
@@ -191,11 +218,23 @@ impl Redis {
                     (b"SUBSCRIBE", Some(life)) => {
                         let (sender, receiver) = mpsc::unbounded_channel();
                         letters = Some(receiver);
-                        self.state().ears.insert(life, Ear { letters: sender, late: None });
-                        drop(stream.write_all(&pushed(&[b"subscribe", &words[1]], Some(1))).await);
+                        self.state().ears.insert(
+                            life,
+                            Ear {
+                                letters: sender,
+                                late: None,
+                            },
+                        );
+                        drop(
+                            stream
+                                .write_all(&pushed(&[b"subscribe", &words[1]], Some(1)))
+                                .await,
+                        );
                     }
                     (_, Some(life)) => {
-                        let Some(coming) = self.state().come(life, connection, words) else { break 'connected };
+                        let Some(coming) = self.state().come(life, connection, words) else {
+                            break 'connected;
+                        };
                         answers.push_back(coming);
                     }
                     (name, None) => panic!("{} by nobody", String::from_utf8_lossy(name)),
@@ -231,7 +270,11 @@ impl Redis {
         if state.story == story {
             for (name, _) in answers {
                 // Of a Redis that hangs for long, the first ones are enough of a surprise.
-                let orphans = state.commands.iter().filter(|(other, command)| other.0 == name.0 && !command.awaited).count();
+                let orphans = state
+                    .commands
+                    .iter()
+                    .filter(|(other, command)| other.0 == name.0 && !command.awaited)
+                    .count();
                 if name.1 >= FIRST_BEAT || orphans >= ORPHANS {
                     state.commands.remove(&name);
                 } else if let Some(command) = state.commands.get_mut(&name) {
@@ -246,17 +289,36 @@ impl Redis {
 }
 
 impl State {
-    fn come(&mut self, life: Life, connection: u64, words: Vec<Vec<u8>>) -> Option<(CallName, oneshot::Receiver<Value>)> {
+    fn come(
+        &mut self,
+        life: Life,
+        connection: u64,
+        words: Vec<Vec<u8>>,
+    ) -> Option<(CallName, oneshot::Receiver<Value>)> {
         let number = self.lives.get_mut(&life)?;
-        // Which of those that a new connection wakes comes first is chance: a beat takes no number from the others.
+        // Which of those that a new connection wakes comes first is chance: a beat takes no number
+        // from the others.
         let is_beat = words[0] == b"PUBLISH" && words[2].len() == BEAT;
         let number = if is_beat { &mut self.beats } else { number };
         *number += 1;
         let name = (life, *number);
         let (answer, told) = oneshot::channel();
-        let waits = self.commands.values().any(|command| command.connection == connection);
-        self.commands
-            .insert(name, Command { words, connection, came: self.now, after: self.changes, order: self.moved, awaited: true, answer });
+        let waits = self
+            .commands
+            .values()
+            .any(|command| command.connection == connection);
+        self.commands.insert(
+            name,
+            Command {
+                words,
+                connection,
+                came: self.now,
+                after: self.changes,
+                order: self.moved,
+                awaited: true,
+                answer,
+            },
+        );
         // Beats come through by themselves, where nothing stands before them.
         if is_beat && !waits {
             self.run(name, true);
@@ -267,12 +329,15 @@ impl State {
     /// Those that may be next: the first of each connection.
     pub(crate) fn next(&self) -> impl Iterator<Item = CallName> {
         let is_first = |(_, command): &(&CallName, &Command)| {
-            !self.commands.values().any(|earlier| earlier.connection == command.connection && earlier.order < command.order)
+            !self.commands.values().any(|earlier| {
+                earlier.connection == command.connection && earlier.order < command.order
+            })
         };
         self.commands.iter().filter(is_first).map(|(name, _)| *name)
     }
 
-    /// Does what a command says, and answers, or cuts the connection. Beats that stood behind it come through as well.
+    /// Does what a command says, and answers, or cuts the connection. Beats that stood behind it
+    /// come through as well.
     pub(crate) fn run(&mut self, name: CallName, answers: bool) -> Option<Value> {
         let command = self.commands.remove(&name)?;
         let value = self.perform(name, &command.words, command.after);
@@ -301,7 +366,8 @@ impl State {
     }
 
     fn forget_connection(&mut self, connection: u64) {
-        self.commands.retain(|_, command| command.connection != connection);
+        self.commands
+            .retain(|_, command| command.connection != connection);
     }
 
     fn perform(&mut self, name: CallName, words: &[Vec<u8>], after: u64) -> Value {
@@ -310,28 +376,41 @@ impl State {
             b"SET" => {
                 assert_eq!(words[3], b"PX");
                 let lasts: u64 = String::from_utf8_lossy(&words[4]).parse().unwrap();
-                self.values.insert(words[1].clone(), (words[2].clone(), self.now.saturating_add(lasts)));
+                self.values.insert(
+                    words[1].clone(),
+                    (words[2].clone(), self.now.saturating_add(lasts)),
+                );
                 Value::Done
             }
             b"DEL" => Value::Number(i64::from(self.values.remove(&words[1]).is_some())),
             b"PUBLISH" => {
                 let (text, by) = (words[2].clone(), (words[2].len() != BEAT).then_some(name));
                 let is_news = by.is_some() && text.len() < STANDS;
-                self.publish(&Letter { text, by, is_news, after });
+                self.publish(&Letter {
+                    text,
+                    by,
+                    is_news,
+                    after,
+                });
                 Value::Number(1)
             }
             b"EVAL" => {
                 let script = String::from_utf8(words[1].clone()).unwrap();
                 let keys: usize = String::from_utf8_lossy(&words[2]).parse().unwrap();
                 let (keys, arguments) = words[3..].split_at(keys);
-                script::run(&script, keys, arguments, &mut |words| self.perform(name, &words, after))
+                script::run(&script, keys, arguments, &mut |words| {
+                    self.perform(name, &words, after)
+                })
             }
             other => panic!("no such command: {}", String::from_utf8_lossy(other)),
         }
     }
 
     fn lying(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.values.get(key).filter(|(_, until)| *until > self.now).map(|(value, _)| value.clone())
+        self.values
+            .get(key)
+            .filter(|(_, until)| *until > self.now)
+            .map(|(value, _)| value.clone())
     }
 
     fn publish(&mut self, letter: &Letter) {
@@ -358,7 +437,9 @@ impl State {
 
     /// The letters that were late come.
     pub(crate) fn bring_letters(&mut self, life: Life) {
-        let Some(ear) = self.ears.get_mut(&life) else { return };
+        let Some(ear) = self.ears.get_mut(&life) else {
+            return;
+        };
         for letter in ear.late.take().into_iter().flatten() {
             if ear.letters.send(letter.text.clone()).is_ok() {
                 self.heard.push((life, letter));
@@ -394,7 +475,11 @@ impl Hash for State {
         for (key, (value, until)) in &self.values {
             (key, value, until).hash(state);
         }
-        for (name, command) in self.commands.iter().filter(|((_, number), _)| *number < FIRST_BEAT) {
+        for (name, command) in self
+            .commands
+            .iter()
+            .filter(|((_, number), _)| *number < FIRST_BEAT)
+        {
             (name, command.plain(), command.came, command.awaited).hash(state);
         }
         for (life, ear) in &self.ears {
@@ -408,7 +493,10 @@ fn command(read: &mut Vec<u8>) -> Option<Vec<Vec<u8>>> {
     /// A number, and what comes after its line.
     fn number(text: &[u8]) -> Option<(usize, &[u8])> {
         let end = text.windows(2).position(|window| window == b"\r\n")?;
-        Some((std::str::from_utf8(&text[1..end]).unwrap().parse().unwrap(), &text[end + 2..]))
+        Some((
+            std::str::from_utf8(&text[1..end]).unwrap().parse().unwrap(),
+            &text[end + 2..],
+        ))
     }
     let (count, mut rest) = number(read)?;
     let mut words = Vec::new();

@@ -1,4 +1,5 @@
-//! What must hold, judged from outside: by what the cluster keeps at the moment, and by what each replica was told.
+//! What must hold, judged from outside: by what the cluster keeps at the moment, and by what each
+//! replica was told.
 
 use super::cluster::{CallName, Life, State, User};
 use std::{
@@ -6,7 +7,8 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-/// How long a replica believes a check while an own write of unknown end may still be applied: `DOUBTFUL_FOR` of the broker.
+/// How long a replica believes a check while an own write of unknown end may still be applied:
+/// `DOUBTFUL_FOR` of the broker.
 const DOUBTFUL_MS: u64 = 1_000;
 
 /// Whose work stands in the cluster.
@@ -77,7 +79,8 @@ pub(crate) struct Bounds {
 pub(crate) struct Rules {
     bounds: Bounds,
     seen: BTreeMap<(Life, String), Seen>,
-    /// Good answers of this step. They count unless the replica goes on to read the user: then something else stood there than it wanted.
+    /// Good answers of this step. They count unless the replica goes on to read the user: then
+    /// something else stood there than it wanted.
     heard: BTreeMap<(Life, String), Seen>,
     /// Changes since a call was dealt with, until its answer is heard.
     unheard: BTreeMap<CallName, (String, Changed)>,
@@ -88,7 +91,8 @@ pub(crate) struct Rules {
     lives: BTreeSet<Life>,
     /// Changes so far.
     pub(crate) changes: u64,
-    /// Who has not been told of the last change of a user. Nobody tells of what an administrator does.
+    /// Who has not been told of the last change of a user. Nobody tells of what an administrator
+    /// does.
     untold: BTreeMap<(Life, String), Untold>,
 }
 
@@ -98,13 +102,21 @@ struct Untold {
     by: Option<Life>,
     /// Its number.
     change: u64,
-    /// When any replica had last seen what stood before: whoever was told of that may believe it for as long as the one who saw it.
+    /// When any replica had last seen what stood before: whoever was told of that may believe it
+    /// for as long as the one who saw it.
     seen: Option<u64>,
 }
 
 impl Hash for Rules {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.seen, &self.unheard, &self.author, &self.in_use, &self.looks).hash(state);
+        (
+            &self.seen,
+            &self.unheard,
+            &self.author,
+            &self.in_use,
+            &self.looks,
+        )
+            .hash(state);
         for (whose, untold) in &self.untold {
             (whose, untold.by, untold.seen).hash(state);
         }
@@ -126,7 +138,10 @@ pub(crate) fn roles_of(groups: &str) -> Vec<&'static str> {
 
 /// When any replica has last seen this user in the cluster.
 fn last_seen(seen: &BTreeMap<(Life, String), Seen>, user: &str) -> Option<u64> {
-    seen.iter().filter(|((_, whose), _)| whose == user).map(|(_, seen)| seen.at).max()
+    seen.iter()
+        .filter(|((_, whose), _)| whose == user)
+        .map(|(_, seen)| seen.at)
+        .max()
 }
 
 impl Rules {
@@ -149,14 +164,21 @@ impl Rules {
     pub(crate) fn began(&mut self, life: Life) {
         self.lives.insert(life);
         for (user, author) in &self.author {
-            let untold = Untold { by: author.life(), change: self.changes, seen: last_seen(&self.seen, user) };
+            let untold = Untold {
+                by: author.life(),
+                change: self.changes,
+                seen: last_seen(&self.seen, user),
+            };
             self.untold.insert((life, user.clone()), untold);
         }
     }
 
-    /// A replica hears that another one has changed a user, when the cluster had seen so many changes.
+    /// A replica hears that another one has changed a user, when the cluster had seen so many
+    /// changes.
     pub(crate) fn told(&mut self, life: Life, by: Life, after: u64) {
-        self.untold.retain(|(whose, _), untold| *whose != life || untold.by != Some(by) || untold.change > after);
+        self.untold.retain(|(whose, _), untold| {
+            *whose != life || untold.by != Some(by) || untold.change > after
+        });
     }
 
     /// A replica has ended: what it knew is gone with it, and whoever uses its logins goes on.
@@ -173,26 +195,32 @@ impl Rules {
         let look = match found {
             None => Look::Absent,
             Some(user) if user.is_foreign() => Look::Foreign,
-            Some(user) => Look::Ours { enabled: user.enabled },
+            Some(user) => Look::Ours {
+                enabled: user.enabled,
+            },
         };
         self.looks.insert((life, user.to_owned()), look);
     }
 
-    /// A write has come to the cluster: it must follow a look of its own, and the look must allow it.
+    /// A write has come to the cluster: it must follow a look of its own, and the look must allow
+    /// it.
     pub(crate) fn write_came(&mut self, life: Life, user: &str) -> Result<(), String> {
         match self.looks.remove(&(life, user.to_owned())) {
             Some(Look::Absent | Look::Ours { enabled: true }) => Ok(()),
-            Some(Look::Ours { enabled: false }) => {
-                Err(format!("{user}, whom an administrator has disabled, is enabled by a write of {life:?}"))
-            }
-            Some(Look::Foreign) => Err(format!("{user} is somebody else's and is written by {life:?}")),
+            Some(Look::Ours { enabled: false }) => Err(format!(
+                "{user}, whom an administrator has disabled, is enabled by a write of {life:?}"
+            )),
+            Some(Look::Foreign) => Err(format!(
+                "{user} is somebody else's and is written by {life:?}"
+            )),
             None => Err(format!("{user} is written by {life:?} without a look")),
         }
     }
 
     /// The cluster has dealt with a call: from now on its answer grows old.
     pub(crate) fn dealt(&mut self, call: CallName, user: &str) {
-        self.unheard.insert(call, (user.to_owned(), Changed::default()));
+        self.unheard
+            .insert(call, (user.to_owned(), Changed::default()));
     }
 
     /// A good answer was given to its caller.
@@ -221,91 +249,159 @@ impl Rules {
     pub(crate) fn changed(&mut self, user: &str, by: Author) {
         self.author.insert(user.to_owned(), by);
         self.changes += 1;
-        let untold = Untold { by: by.life(), change: self.changes, seen: last_seen(&self.seen, user) };
+        let untold = Untold {
+            by: by.life(),
+            change: self.changes,
+            seen: last_seen(&self.seen, user),
+        };
         for life in self.lives.iter().filter(|life| by.life() != Some(**life)) {
             self.untold.insert((*life, user.to_owned()), untold);
         }
         let note = |life: Life, changed: &mut Changed| match by {
             Author::Adrift(whose) if whose == life => changed.by_own_adrift = true,
             Author::Live(whose) | Author::Overtaken(whose) if whose == life => {}
-            Author::Live(_) | Author::Overtaken(_) | Author::Adrift(_) | Author::Admin => changed.by_others = true,
+            Author::Live(_) | Author::Overtaken(_) | Author::Adrift(_) | Author::Admin => {
+                changed.by_others = true;
+            }
         };
         for ((life, _), seen) in self.seen.iter_mut().filter(|((_, whose), _)| whose == user) {
             note(*life, &mut seen.changed);
         }
-        for ((life, _), (_, changed)) in self.unheard.iter_mut().filter(|(_, (whose, _))| whose == user) {
+        for ((life, _), (_, changed)) in self
+            .unheard
+            .iter_mut()
+            .filter(|(_, (whose, _))| whose == user)
+        {
             note(*life, changed);
         }
     }
 
-    /// A login was answered: it must be this user's, work now, and give no more than the groups of the request.
-    pub(crate) fn answered(&mut self, by: Life, user: &str, groups: &str, login: (String, String), state: &State) -> Result<(), String> {
+    /// A login was answered: it must be this user's, work now, and give no more than the groups of
+    /// the request.
+    pub(crate) fn answered(
+        &mut self,
+        by: Life,
+        user: &str,
+        groups: &str,
+        login: (String, String),
+        state: &State,
+    ) -> Result<(), String> {
         let (name, password) = login;
         if name != user {
             return Err(format!("{user} got the login of {name}"));
         }
         let allowed = roles_of(groups);
         let accepted = state.accepts(user, &password);
-        let excess = state.users.get(user).is_some_and(|stands| stands.roles.iter().any(|role| !allowed.contains(&role.as_str())));
+        let excess = state.users.get(user).is_some_and(|stands| {
+            stands
+                .roles
+                .iter()
+                .any(|role| !allowed.contains(&role.as_str()))
+        });
         if accepted {
-            self.in_use.push(InUse { user: name, password, by, until: state.now + self.bounds.use_within });
+            self.in_use.push(InUse {
+                user: name,
+                password,
+                by,
+                until: state.now + self.bounds.use_within,
+            });
         }
         if (accepted && !excess) || self.is_within_the_bounds(by, user, state.now) {
             return Ok(());
         }
-        let what = if accepted { "stands with more roles than its groups give" } else { "got a login that the cluster refuses" };
+        let what = if accepted {
+            "stands with more roles than its groups give"
+        } else {
+            "got a login that the cluster refuses"
+        };
         Err(format!(
             "{user} with the groups {groups:?}, answered by {by:?}, {what}: {:?}; last changed by {:?}; the replica knows {:?}",
-            state.users.get(user).map(|user| (&user.roles, user.enabled)),
+            state
+                .users
+                .get(user)
+                .map(|user| (&user.roles, user.enabled)),
             self.author.get(user),
             self.seen.get(&(by, user.to_owned()))
         ))
     }
 
-    /// Whether what stands there came about behind the back of the replica, and so lately that it need not know yet.
+    /// Whether what stands there came about behind the back of the replica, and so lately that it
+    /// need not know yet.
     fn is_within_the_bounds(&self, by: Life, user: &str, now: u64) -> bool {
-        if self.bounds.shared && self.author.get(user).is_some_and(|author| author.life() != Some(by)) {
+        if self.bounds.shared
+            && self
+                .author
+                .get(user)
+                .is_some_and(|author| author.life() != Some(by))
+        {
             return self.is_untold(by, user, now);
         }
-        let Some(seen) = self.seen.get(&(by, user.to_owned())) else { return false };
+        let Some(seen) = self.seen.get(&(by, user.to_owned())) else {
+            return false;
+        };
         let age = now - seen.at;
         match self.author.get(user) {
             Some(Author::Live(whose) | Author::Overtaken(whose)) if *whose == by => false,
-            Some(Author::Adrift(whose)) if *whose == by => seen.changed.by_own_adrift && age < DOUBTFUL_MS,
+            Some(Author::Adrift(whose)) if *whose == by => {
+                seen.changed.by_own_adrift && age < DOUBTFUL_MS
+            }
             Some(_) => seen.changed.by_others && age < self.bounds.expiration,
             None => false,
         }
     }
 
-    /// Whether nobody has told this replica of the last change, and some replica's look of before is not too old to be believed.
+    /// Whether nobody has told this replica of the last change, and some replica's look of before
+    /// is not too old to be believed.
     fn is_untold(&self, by: Life, user: &str, now: u64) -> bool {
-        let believed = |seen: &Seen| (seen.changed.by_others || seen.changed.by_own_adrift) && now - seen.at < self.bounds.expiration;
-        self.untold.get(&(by, user.to_owned())).is_some_and(|untold| {
-            untold.seen.is_some_and(|seen| now - seen < self.bounds.expiration)
-                || self.seen.iter().any(|((_, whose), seen)| whose == user && believed(seen))
-        })
+        let believed = |seen: &Seen| {
+            (seen.changed.by_others || seen.changed.by_own_adrift)
+                && now - seen.at < self.bounds.expiration
+        };
+        self.untold
+            .get(&(by, user.to_owned()))
+            .is_some_and(|untold| {
+                untold
+                    .seen
+                    .is_some_and(|seen| now - seen < self.bounds.expiration)
+                    || self
+                        .seen
+                        .iter()
+                        .any(|((_, whose), seen)| whose == user && believed(seen))
+            })
     }
 
-    /// Where nothing goes wrong, a replica puts right what its own slow write has done to a later period, even if nobody waits for it any more.
+    /// Where nothing goes wrong, a replica puts right what its own slow write has done to a later
+    /// period, even if nobody waits for it any more.
     pub(crate) fn nothing_overtaken_stands(&self) -> Result<(), String> {
-        match self.author.iter().find(|(_, author)| matches!(author, Author::Overtaken(_))) {
-            Some((user, author)) => Err(format!("{user} is left with the password of an older period by {author:?}")),
+        match self
+            .author
+            .iter()
+            .find(|(_, author)| matches!(author, Author::Overtaken(_)))
+        {
+            Some((user, author)) => Err(format!(
+                "{user} is left with the password of an older period by {author:?}"
+            )),
             None => Ok(()),
         }
     }
 
-    /// Logins on their way must go on working, whatever replicas do in their time: only an administrator, or a write that comes too late for its
-    /// period or for its replica, may end them.
+    /// Logins on their way must go on working, whatever replicas do in their time: only an
+    /// administrator, or a write that comes too late for its period or for its replica, may end
+    /// them.
     pub(crate) fn in_use_work(&mut self, state: &State) -> Result<(), String> {
         self.in_use.retain(|login| state.now <= login.until);
         for login in &self.in_use {
             if let Some(Author::Live(whose)) = self.author.get(&login.user)
                 && !state.accepts(&login.user, &login.password)
             {
-                return Err(format!("the login of {} that {:?} has just answered was ended by a write of {whose:?}", login.user, login.by));
+                return Err(format!(
+                    "the login of {} that {:?} has just answered was ended by a write of {whose:?}",
+                    login.user, login.by
+                ));
             }
         }
-        self.in_use.retain(|login| state.accepts(&login.user, &login.password));
+        self.in_use
+            .retain(|login| state.accepts(&login.user, &login.password));
         Ok(())
     }
 }

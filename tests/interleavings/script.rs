@@ -1,4 +1,5 @@
-//! As much of Lua as the ledger's scripts need: what runs is the text that the program sends, and not somebody's idea of it. What it does not know, it stops at.
+//! As much of Lua as the ledger's scripts need: what runs is the text that the program sends, and
+//! not somebody's idea of it. What it does not know, it stops at.
 
 use std::{collections::BTreeMap, iter::Peekable, vec::IntoIter};
 
@@ -38,11 +39,26 @@ enum Token {
 const SIGNS: [&str; 11] = ["==", "~=", "(", ")", "[", "]", ",", "=", "#", ".", ";"];
 
 /// Runs a script; `call` is what `redis.call` does.
-pub(crate) fn run(script: &str, keys: &[Vec<u8>], arguments: &[Vec<u8>], call: &mut dyn FnMut(Vec<Vec<u8>>) -> Value) -> Value {
+pub(crate) fn run(
+    script: &str,
+    keys: &[Vec<u8>],
+    arguments: &[Vec<u8>],
+    call: &mut dyn FnMut(Vec<Vec<u8>>) -> Value,
+) -> Value {
     let tokens = tokens(script).into_iter().peekable();
-    let mut run = Run { tokens, keys, arguments, call, names: BTreeMap::new(), returned: None };
+    let mut run = Run {
+        tokens,
+        keys,
+        arguments,
+        call,
+        names: BTreeMap::new(),
+        returned: None,
+    };
     run.block(true);
-    assert!(run.tokens.next().is_none(), "the script goes on after its end: {script}");
+    assert!(
+        run.tokens.next().is_none(),
+        "the script goes on after its end: {script}"
+    );
     run.returned.unwrap_or(Value::Nothing)
 }
 
@@ -50,7 +66,9 @@ fn tokens(mut text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     loop {
         text = text.trim_start();
-        let Some(first) = text.chars().next() else { return tokens };
+        let Some(first) = text.chars().next() else {
+            return tokens;
+        };
         let length = |what: fn(char) -> bool| text.find(|c| !what(c)).unwrap_or(text.len());
         let (next, taken) = if first.is_ascii_digit() {
             let length = length(|c| c.is_ascii_digit());
@@ -62,7 +80,10 @@ fn tokens(mut text: &str) -> Vec<Token> {
             let length = text[1..].find('\'').unwrap();
             (Token::Text(text[1..=length].to_owned()), length + 2)
         } else {
-            let sign = SIGNS.into_iter().find(|sign| text.starts_with(sign)).unwrap_or_else(|| panic!("no sign: {text}"));
+            let sign = SIGNS
+                .into_iter()
+                .find(|sign| text.starts_with(sign))
+                .unwrap_or_else(|| panic!("no sign: {text}"));
             (Token::Sign(sign), sign.len())
         };
         tokens.push(next);
@@ -185,21 +206,35 @@ impl Run<'_> {
             }
             Token::Sign("#") => {
                 let text = self.operand(live);
-                Value::Number(if live { i64::try_from(text.text().len()).unwrap() } else { 0 })
+                Value::Number(if live {
+                    i64::try_from(text.text().len()).unwrap()
+                } else {
+                    0
+                })
             }
             Token::Word(word) => match word.as_str() {
                 "redis" => self.redis(live),
                 "string" => self.sub(live),
                 "KEYS" | "ARGV" => {
                     self.expect("[");
-                    let Value::Number(place) = self.operand(live) else { panic!("no place") };
+                    let Value::Number(place) = self.operand(live) else {
+                        panic!("no place")
+                    };
                     self.expect("]");
-                    let list = if word == "KEYS" { self.keys } else { self.arguments };
+                    let list = if word == "KEYS" {
+                        self.keys
+                    } else {
+                        self.arguments
+                    };
                     Value::Text(list[usize::try_from(place).unwrap() - 1].clone())
                 }
                 "true" => Value::True,
                 "false" => Value::Nothing,
-                _ if live => self.names.get(&word).unwrap_or_else(|| panic!("no such name: {word}")).clone(),
+                _ if live => self
+                    .names
+                    .get(&word)
+                    .unwrap_or_else(|| panic!("no such name: {word}"))
+                    .clone(),
                 _ => Value::Nothing,
             },
             other @ Token::Sign(_) => panic!("no operand: {other:?}"),
@@ -211,7 +246,11 @@ impl Run<'_> {
         self.expect(".");
         self.expect_word("call");
         let arguments = self.list(live);
-        if live { (self.call)(arguments.into_iter().map(Value::text).collect()) } else { Value::Nothing }
+        if live {
+            (self.call)(arguments.into_iter().map(Value::text).collect())
+        } else {
+            Value::Nothing
+        }
     }
 
     /// `string.sub(text, from, to)`.
@@ -222,7 +261,10 @@ impl Run<'_> {
         if !live {
             return Value::Nothing;
         }
-        let [Value::Text(text), Value::Number(from), Value::Number(to)] = arguments.as_slice() else { panic!("sub of {arguments:?}") };
+        let [Value::Text(text), Value::Number(from), Value::Number(to)] = arguments.as_slice()
+        else {
+            panic!("sub of {arguments:?}")
+        };
         let to = usize::try_from(*to).unwrap().min(text.len());
         Value::Text(text[usize::try_from(*from).unwrap() - 1..to].to_vec())
     }
@@ -249,7 +291,11 @@ impl Run<'_> {
     }
 
     fn expect(&mut self, sign: &'static str) {
-        assert!(self.takes(sign), "{sign} was expected before {:?}", self.tokens.peek());
+        assert!(
+            self.takes(sign),
+            "{sign} was expected before {:?}",
+            self.tokens.peek()
+        );
     }
 
     fn takes(&mut self, sign: &'static str) -> bool {
@@ -257,6 +303,8 @@ impl Run<'_> {
     }
 
     fn takes_word(&mut self, word: &str) -> bool {
-        self.tokens.next_if_eq(&Token::Word(word.to_owned())).is_some()
+        self.tokens
+            .next_if_eq(&Token::Word(word.to_owned()))
+            .is_some()
     }
 }

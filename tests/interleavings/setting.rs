@@ -44,11 +44,13 @@ pub(crate) struct Setting {
     pub(crate) edits: &'static [Edit],
     /// In which ways answers get lost.
     pub(crate) losses: &'static [Loss],
-    /// What has happened before, undisturbed: requests of a replica with groups, for the first user.
+    /// What has happened before, undisturbed: requests of a replica with groups, for the first
+    /// user.
     pub(crate) before: &'static [(usize, &'static str)],
     /// The first user is somebody else's.
     pub(crate) foreign: bool,
-    /// Replicas share a Redis, of which these mishaps may befall it. Its only user is the usual one.
+    /// Replicas share a Redis, of which these mishaps may befall it. Its only user is the usual
+    /// one.
     pub(crate) redis: Option<&'static [Mishap]>,
     pub(crate) budget: Budget,
 }
@@ -70,7 +72,14 @@ impl Default for Setting {
             addresses: 1,
             passes: &[],
             edits: &[],
-            losses: &[Loss::Refused, Loss::Full, Loss::After, Loss::Adrift, Loss::Unseen, Loss::Cut],
+            losses: &[
+                Loss::Refused,
+                Loss::Full,
+                Loss::After,
+                Loss::Adrift,
+                Loss::Unseen,
+                Loss::Cut,
+            ],
             before: &[],
             foreign: false,
             redis: None,
@@ -160,6 +169,15 @@ pub(crate) enum Step {
 impl Step {
     /// Neither a mishap nor anybody's doing from outside.
     pub(crate) fn is_usual(self) -> bool {
-        matches!(self, Self::Ask { .. } | Self::Well(_) | Self::Release(_) | Self::Late(_) | Self::Pass(_) | Self::Told(_) | Self::Heard(_))
+        matches!(
+            self,
+            Self::Ask { .. }
+                | Self::Well(_)
+                | Self::Release(_)
+                | Self::Late(_)
+                | Self::Pass(_)
+                | Self::Told(_)
+                | Self::Heard(_)
+        )
     }
 }

@@ -13,7 +13,11 @@ impl World<'_> {
         let redis = self.redis();
         steps.extend(redis.next().map(Step::Told));
         let places = || self.replicas.iter().enumerate();
-        steps.extend(places().filter(|(_, replica)| redis.letters_are_late(replica.life)).map(|(place, _)| Step::Heard(place)));
+        steps.extend(
+            places()
+                .filter(|(_, replica)| redis.letters_are_late(replica.life))
+                .map(|(place, _)| Step::Heard(place)),
+        );
         if self.budget.mishaps == 0 {
             return;
         }
@@ -24,8 +28,14 @@ impl World<'_> {
                     steps.extend(awaited.map(|name| Step::Mistold(name, *mishap)));
                 }
                 Mishap::Late | Mishap::Deaf => {
-                    let hears = |replica: &Replica| redis.hears(replica.life) && !redis.letters_are_late(replica.life);
-                    steps.extend(places().filter(|(_, replica)| hears(replica)).map(|(place, _)| Step::Misheard(place, *mishap)));
+                    let hears = |replica: &Replica| {
+                        redis.hears(replica.life) && !redis.letters_are_late(replica.life)
+                    };
+                    steps.extend(
+                        places()
+                            .filter(|(_, replica)| hears(replica))
+                            .map(|(place, _)| Step::Misheard(place, *mishap)),
+                    );
                 }
                 Mishap::Flush => steps.push(Step::Flush),
             }
@@ -58,19 +68,27 @@ impl World<'_> {
         }
     }
 
-    /// A Redis that hangs does so for one leap: whoever loses it again and again waits for times that chance draws.
+    /// A Redis that hangs does so for one leap: whoever loses it again and again waits for times
+    /// that chance draws.
     pub(super) async fn redis_goes_on(&mut self) {
         loop {
-            let Some(name) = self.redis().next().next() else { return };
+            let Some(name) = self.redis().next().next() else {
+                return;
+            };
             self.redis_does(name, Some(true));
             self.settle().await;
             self.note_letters();
         }
     }
 
-    /// Work of a replica that goes on for ever: with Redis a link is kept, letters are heard, beats are sent and errands run.
+    /// Work of a replica that goes on for ever: with Redis a link is kept, letters are heard, beats
+    /// are sent and errands run.
     pub(super) fn in_the_background(&self) -> usize {
-        if self.stage.setting.redis.is_some() { 4 } else { 0 }
+        if self.stage.setting.redis.is_some() {
+            4
+        } else {
+            0
+        }
     }
 
     /// What comes late comes.

@@ -1,4 +1,5 @@
-//! What lasts from story to story: the scripted cluster, clocks, connections, and how a replica is put together.
+//! What lasts from story to story: the scripted cluster, clocks, connections, and how a replica is
+//! put together.
 
 use super::{
     cluster::{self as scripted, Life},
@@ -63,17 +64,29 @@ impl Stage {
         let (cluster, at_cluster) = scripted::Cluster::open().await;
         let (redis, at_redis) = Redis::open();
         // One clock more than there are replicas: that of the prompter.
-        let clocks = (0..=setting.ahead.len()).map(|_| Arc::new(AtomicU64::new(ONCE))).collect();
+        let clocks = (0..=setting.ahead.len())
+            .map(|_| Arc::new(AtomicU64::new(ONCE)))
+            .collect();
         let accepting = [at_cluster, at_redis];
         let (clients, earlier) = (HashMap::new(), Vec::new());
-        let mut stage = Self { cluster, redis, earlier, clocks, clients, setting, boundary: ONCE, accepting };
+        let mut stage = Self {
+            cluster,
+            redis,
+            earlier,
+            clocks,
+            clients,
+            setting,
+            boundary: ONCE,
+            accepting,
+        };
         if stage.setting.rotation > 0 {
             stage.boundary = stage.find_boundary().await;
         }
         stage
     }
 
-    /// Waits until nothing of earlier stories goes on. Whoever runs errands to Redis looks around for the last time some milliseconds after the end.
+    /// Waits until nothing of earlier stories goes on. Whoever runs errands to Redis looks around
+    /// for the last time some milliseconds after the end.
     pub(crate) async fn end_earlier(&mut self) {
         let earlier = std::mem::take(&mut self.earlier);
         for _ in 0..100 {
@@ -93,7 +106,11 @@ impl Stage {
         let (mut old, mut new) = (ONCE, ONCE + self.setting.rotation);
         while new - old > 1 {
             let middle = u64::midpoint(old, new);
-            if self.period(&prompter, user, middle).await == first { old = middle } else { new = middle }
+            if self.period(&prompter, user, middle).await == first {
+                old = middle;
+            } else {
+                new = middle;
+            }
         }
         new
     }
@@ -107,7 +124,11 @@ impl Stage {
     /// The mark of the period in which this user is at some moment.
     pub(crate) async fn period(&self, prompter: &Flow, user: &str, moment: u64) -> Value {
         self.clocks[self.setting.ahead.len()].store(moment, Ordering::SeqCst);
-        let document = prompter.explain(&facts(user, "dev"), false).await.document.unwrap();
+        let document = prompter
+            .explain(&facts(user, "dev"), false)
+            .await
+            .document
+            .unwrap();
         mark(document["metadata"].as_object())
     }
 
@@ -117,7 +138,10 @@ impl Stage {
         let key = |text| SecretKey::parse(text).unwrap();
         let config = broker::Config {
             secret_key: Some(key(if setting.key_change { NEXT_KEY } else { KEY })),
-            previous_key: setting.key_change.then(|| PreviousKey { key: key(KEY), until: Timestamp(self.boundary) }),
+            previous_key: setting.key_change.then(|| PreviousKey {
+                key: key(KEY),
+                until: Timestamp(self.boundary),
+            }),
             cluster_name: "default".to_owned(),
             service_account: Some("elastauth".to_owned()),
             rotation: Duration::from_millis(setting.rotation),
@@ -133,9 +157,20 @@ impl Stage {
         };
         let (url, addresses) = (self.cluster.url(life), setting.addresses);
         let client = self.clients.entry(life).or_insert_with(|| {
-            let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: "of the account".to_owned().into() };
+            let account = cluster::Account::Basic {
+                username: "elastauth".to_owned(),
+                password: "of the account".to_owned().into(),
+            };
             let hosts = vec![url.parse().unwrap(); addresses];
-            Cluster::new(cluster::Config { hosts, account, tls: tls::ClientConfig::default() }, clock.clone()).unwrap()
+            Cluster::new(
+                cluster::Config {
+                    hosts,
+                    account,
+                    tls: tls::ClientConfig::default(),
+                },
+                clock.clone(),
+            )
+            .unwrap()
         });
         let store = match setting.redis {
             // The prompter remembers nothing.
@@ -148,35 +183,60 @@ impl Stage {
                     tls: tls::ClientConfig::default(),
                 };
                 let (cluster, expiration) = (config.cluster_name.clone(), config.expiration);
-                let scope = ledger::Scope { cluster, key: key(KEY), previous: None, expiration };
+                let scope = ledger::Scope {
+                    cluster,
+                    key: key(KEY),
+                    previous: None,
+                    expiration,
+                };
                 StoreConfig::Redis(Box::new(redis), Box::new(scope))
             }
             Some(_) | None => StoreConfig::Memory,
         };
-        let ledger = Ledger::start(&ledger::Config { capacity: 100 }, store, &clock, tasks, &Skew::default()).unwrap();
+        let ledger = Ledger::start(
+            &ledger::Config { capacity: 100 },
+            store,
+            &clock,
+            tasks,
+            &Skew::default(),
+        )
+        .unwrap();
         let broker = Broker::new(config, client.clone(), ledger, clock, tasks.clone()).unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {
             default_roles: vec![role("viewer")],
             group_mappings: vec![
                 (Group::parse("dev").unwrap(), vec![role("editor")]),
-                (Group::parse("admins").unwrap(), vec![role("kibana_admin"), role("superuser")]),
+                (
+                    Group::parse("admins").unwrap(),
+                    vec![role("kibana_admin"), role("superuser")],
+                ),
             ],
             ..roles::Config::default()
         });
-        Arc::new(Flow::new(Providers::headers(headers::Config::default()), mapping, broker))
+        Arc::new(Flow::new(
+            Providers::headers(headers::Config::default()),
+            mapping,
+            broker,
+        ))
     }
 }
 
 /// Period and key of a document.
 pub(crate) fn mark(metadata: Option<&serde_json::Map<String, Value>>) -> Value {
     let mark = metadata.and_then(|metadata| metadata.get("elastauth"));
-    json!([mark.map(|mark| &mark["epoch"]), mark.map(|mark| &mark["key"])])
+    json!([
+        mark.map(|mark| &mark["epoch"]),
+        mark.map(|mark| &mark["key"])
+    ])
 }
 
 pub(crate) fn facts(user: &str, groups: &str) -> RequestFacts {
     let mut headers = HeaderMap::new();
     headers.insert("remote-user", HeaderValue::from_str(user).unwrap());
     headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
-    RequestFacts { peer: [127, 0, 0, 1].into(), headers }
+    RequestFacts {
+        peer: [127, 0, 0, 1].into(),
+        headers,
+    }
 }

@@ -1,7 +1,8 @@
 //! Replicas of the real broker in front of the scripted cluster, moved one step at a time.
 //!
-//! Everything runs on one thread and tokio's time stands still. After each step the world comes to rest: every flight waits for an answer of the cluster
-//! or for time to pass. So the order of events is the order of the steps and nothing else, and the same steps give the same story.
+//! Everything runs on one thread and tokio's time stands still. After each step the world comes to
+//! rest: every flight waits for an answer of the cluster or for time to pass. So the order of
+//! events is the order of the steps and nothing else, and the same steps give the same story.
 //!
 //! (A long file: which steps there are and what each does are read together.)
 
@@ -43,11 +44,12 @@ struct Asking {
     answer: JoinHandle<Result<Grant, Refused>>,
 }
 
-/// How much time passes at once where replicas share a Redis: as much as lies between two beats, and more than the first waits of whoever has lost it,
-/// which chance draws.
+/// How much time passes at once where replicas share a Redis: as much as lies between two beats,
+/// and more than the first waits of whoever has lost it, which chance draws.
 const LEAP: u64 = 2_000;
 
-/// How long before a story what has happened before it happens: shortly before a boundary nothing is written.
+/// How long before a story what has happened before it happens: shortly before a boundary nothing
+/// is written.
 const EARLIER: u64 = 10_000;
 
 /// One story.
@@ -65,13 +67,30 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) async fn begin(stage: &'a mut Stage) -> Result<World<'a>, String> {
         let setting = stage.setting.clone();
-        *stage.cluster.state() = scripted::State { now: stage.boundary - setting.before_boundary - EARLIER, ..scripted::State::default() };
+        *stage.cluster.state() = scripted::State {
+            now: stage.boundary - setting.before_boundary - EARLIER,
+            ..scripted::State::default()
+        };
         let prompter = stage.prompter();
         stage.end_earlier().await;
-        stage.redis.reset(stage.boundary - setting.before_boundary - EARLIER);
+        stage
+            .redis
+            .reset(stage.boundary - setting.before_boundary - EARLIER);
         let (expiration, use_within) = (setting.expiration, setting.use_within);
-        let rules = Rules::new(Bounds { expiration, use_within, shared: setting.redis.is_some() });
-        let mut world = World { stage, prompter, replicas: Vec::new(), asking: Vec::new(), rules, budget: setting.budget, answers: 0 };
+        let rules = Rules::new(Bounds {
+            expiration,
+            use_within,
+            shared: setting.redis.is_some(),
+        });
+        let mut world = World {
+            stage,
+            prompter,
+            replicas: Vec::new(),
+            asking: Vec::new(),
+            rules,
+            budget: setting.budget,
+            answers: 0,
+        };
         world.set_clocks();
         for place in 0..setting.ahead.len() {
             let replica = world.start(Life { place, number: 0 });
@@ -79,14 +98,19 @@ impl<'a> World<'a> {
         }
         world.rest().await?;
         if setting.foreign {
-            world.state().users.insert(setting.users[0].to_owned(), User::foreign());
+            world
+                .state()
+                .users
+                .insert(setting.users[0].to_owned(), User::foreign());
         }
         for (place, groups) in setting.before {
             world.ask(*place, setting.users[0], groups);
             world.undisturbed().await?;
         }
         let now = world.state().now;
-        world.pass((world.stage.boundary - setting.before_boundary).saturating_sub(now)).await;
+        world
+            .pass((world.stage.boundary - setting.before_boundary).saturating_sub(now))
+            .await;
         world.rest().await?;
         Ok(world)
     }
@@ -111,7 +135,12 @@ impl<'a> World<'a> {
         self.state().lives.insert(life, 0);
         self.redis().lives.insert(life, 0);
         self.rules.began(life);
-        Replica { life, flow: self.stage.flow(life, &tasks), tasks, history: 0 }
+        Replica {
+            life,
+            flow: self.stage.flow(life, &tasks),
+            tasks,
+            history: 0,
+        }
     }
 
     /// Every step that may come next; the usual ones first.
@@ -138,9 +167,15 @@ impl<'a> World<'a> {
                     && setting.ahead[place] == setting.ahead[place - 1];
                 for user in setting.users {
                     for groups in setting.groups {
-                        let asks = |asking: &Asking| (asking.place, asking.user, asking.groups) == (place, *user, *groups);
+                        let asks = |asking: &Asking| {
+                            (asking.place, asking.user, asking.groups) == (place, *user, *groups)
+                        };
                         if !like_the_last && !self.asking.iter().any(asks) {
-                            steps.push(Step::Ask { place, user, groups });
+                            steps.push(Step::Ask {
+                                place,
+                                user,
+                                groups,
+                            });
                         }
                     }
                 }
@@ -149,12 +184,22 @@ impl<'a> World<'a> {
         if budget.passes > 0 {
             steps.extend(setting.passes.iter().map(|ms| Step::Pass(*ms)));
         }
-        for (name, call) in state.calls.iter().filter(|(_, call)| call.awaited && call.dealt.is_none()) {
+        for (name, call) in state
+            .calls
+            .iter()
+            .filter(|(_, call)| call.awaited && call.dealt.is_none())
+        {
             if budget.losses > 0 {
                 let possible: &[Loss] = match call.wish {
                     Wish::Ask { .. } => &[Loss::Refused, Loss::Unseen],
                     Wish::Read { .. } => &[Loss::Refused],
-                    Wish::Write { .. } => &[Loss::Refused, Loss::Full, Loss::After, Loss::Adrift, Loss::Cut],
+                    Wish::Write { .. } => &[
+                        Loss::Refused,
+                        Loss::Full,
+                        Loss::After,
+                        Loss::Adrift,
+                        Loss::Cut,
+                    ],
                 };
                 let ways = setting.losses.iter().filter(|how| possible.contains(how));
                 steps.extend(ways.map(|how| Step::Lost(*name, *how)));
@@ -171,7 +216,11 @@ impl<'a> World<'a> {
             steps.extend((0..self.replicas.len()).filter(awaited).map(Step::HangUp));
         }
         if budget.edits > 0 {
-            for user in setting.users.iter().filter(|user| state.users.contains_key(**user)) {
+            for user in setting
+                .users
+                .iter()
+                .filter(|user| state.users.contains_key(**user))
+            {
                 steps.extend(setting.edits.iter().map(|edit| Step::Edit(user, *edit)));
             }
         }
@@ -181,7 +230,11 @@ impl<'a> World<'a> {
     /// Takes a step, comes to rest, and holds all that has happened against the rules.
     pub(crate) async fn take(&mut self, step: Step) -> Result<(), String> {
         match step {
-            Step::Ask { place, user, groups } => {
+            Step::Ask {
+                place,
+                user,
+                groups,
+            } => {
                 self.budget.asks -= 1;
                 self.ask(place, user, groups);
             }
@@ -252,7 +305,12 @@ impl<'a> World<'a> {
         self.told(place, &("ask", user, groups));
         let flow = Arc::clone(&self.replicas[place].flow);
         let answer = tokio::spawn(async move { flow.decide(&facts(user, groups)).await });
-        self.asking.push(Asking { place, user, groups, answer });
+        self.asking.push(Asking {
+            place,
+            user,
+            groups,
+            answer,
+        });
     }
 
     /// Writes down what a replica was asked or told.
@@ -267,7 +325,9 @@ impl<'a> World<'a> {
     async fn deal(&mut self, name: CallName) {
         let (life, wish, awaited) = {
             let state = self.state();
-            let Some(call) = state.calls.get(&name) else { return };
+            let Some(call) = state.calls.get(&name) else {
+                return;
+            };
             (call.by, call.wish.clone(), call.awaited)
         };
         let before = self.state().users.clone();
@@ -277,7 +337,10 @@ impl<'a> World<'a> {
                 let found = self.state().users.get(user).cloned();
                 self.rules.looked(life, user, found.as_ref());
             }
-            Wish::Write { name: user, user: written } => {
+            Wish::Write {
+                name: user,
+                user: written,
+            } => {
                 if before.get(user) != Some(written) {
                     let clock = self.state().now + self.stage.setting.ahead[life.place];
                     let present = self.stage.period(&self.prompter, user, clock).await;
@@ -291,7 +354,11 @@ impl<'a> World<'a> {
             }
             Wish::Ask { .. } => {}
         }
-        if let Wish::Ask { login: Some((user, _)) } | Wish::Write { name: user, .. } = &wish {
+        if let Wish::Ask {
+            login: Some((user, _)),
+        }
+        | Wish::Write { name: user, .. } = &wish
+        {
             self.rules.dealt(name, user);
         }
     }
@@ -303,7 +370,14 @@ impl<'a> World<'a> {
 
     /// The answer to a call that was dealt with comes to its caller.
     fn release(&mut self, name: CallName) {
-        let Some(told) = self.state().calls.get(&name).and_then(|call| call.dealt.clone()) else { return };
+        let Some(told) = self
+            .state()
+            .calls
+            .get(&name)
+            .and_then(|call| call.dealt.clone())
+        else {
+            return;
+        };
         self.told(name.0.place, &(name.1, told.status.as_u16()));
         if told.status == StatusCode::OK {
             let now = self.state().now;
@@ -315,19 +389,40 @@ impl<'a> World<'a> {
     }
 
     async fn lose(&mut self, name: CallName, how: Loss) {
-        let error = |status: StatusCode, kind: &str| Told { status, body: json!({ "error": { "type": kind }, "status": status.as_u16() }) };
-        let unavailable = error(StatusCode::SERVICE_UNAVAILABLE, "unavailable_shards_exception");
+        let error = |status: StatusCode, kind: &str| Told {
+            status,
+            body: json!({ "error": { "type": kind }, "status": status.as_u16() }),
+        };
+        let unavailable = error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable_shards_exception",
+        );
         self.told(name.0.place, &(name.1, how));
         match how {
             Loss::Refused => self.state().answer(name, unavailable, false),
             Loss::Full => {
-                self.state().answer(name, error(StatusCode::TOO_MANY_REQUESTS, "es_rejected_execution_exception"), false);
+                self.state().answer(
+                    name,
+                    error(
+                        StatusCode::TOO_MANY_REQUESTS,
+                        "es_rejected_execution_exception",
+                    ),
+                    false,
+                );
             }
-            Loss::Unseen => self.state().answer(name, error(StatusCode::UNAUTHORIZED, "security_exception"), false),
+            Loss::Unseen => self.state().answer(
+                name,
+                error(StatusCode::UNAUTHORIZED, "security_exception"),
+                false,
+            ),
             Loss::After => {
                 self.deal(name).await;
                 self.rules.forget(name);
-                self.state().answer(name, error(StatusCode::INTERNAL_SERVER_ERROR, "exception"), false);
+                self.state().answer(
+                    name,
+                    error(StatusCode::INTERNAL_SERVER_ERROR, "exception"),
+                    false,
+                );
             }
             Loss::Adrift => self.state().answer(name, unavailable, true),
             Loss::Cut => self.state().cut(name),
@@ -336,7 +431,11 @@ impl<'a> World<'a> {
 
     async fn pass(&mut self, mut ms: u64) {
         // What goes to and fro between replicas and Redis goes on meanwhile.
-        let leap = if self.stage.setting.redis.is_some() { LEAP } else { ms };
+        let leap = if self.stage.setting.redis.is_some() {
+            LEAP
+        } else {
+            ms
+        };
         while ms > 0 {
             let now = ms.min(leap);
             ms -= now;
@@ -358,7 +457,12 @@ impl<'a> World<'a> {
             let mut state = self.state();
             state.lives.remove(&life);
             self.redis().ended(life);
-            state.calls.iter().filter(|(_, call)| call.by == life && call.awaited).map(|(name, _)| *name).collect()
+            state
+                .calls
+                .iter()
+                .filter(|(_, call)| call.by == life && call.awaited)
+                .map(|(name, _)| *name)
+                .collect()
         };
         for name in ours {
             self.state().cut(name);
@@ -366,7 +470,10 @@ impl<'a> World<'a> {
         self.hang_up(place);
         self.replicas[place].tasks.end();
         self.rules.ended(life);
-        self.replicas[place] = self.start(Life { place, number: life.number + 1 });
+        self.replicas[place] = self.start(Life {
+            place,
+            number: life.number + 1,
+        });
     }
 
     fn hang_up(&mut self, place: usize) {
@@ -381,7 +488,9 @@ impl<'a> World<'a> {
     fn edit(&mut self, name: &'static str, edit: Edit) {
         {
             let mut state = self.state();
-            let Some(user) = state.users.get_mut(name) else { return };
+            let Some(user) = state.users.get_mut(name) else {
+                return;
+            };
             let before = user.clone();
             match edit {
                 Edit::Disable => user.enabled = false,
@@ -411,16 +520,26 @@ impl<'a> World<'a> {
             }
         }
         self.rules.rested();
-        for asking in self.asking.extract_if(.., |asking| asking.answer.is_finished()).collect::<Vec<_>>() {
+        for asking in self
+            .asking
+            .extract_if(.., |asking| asking.answer.is_finished())
+            .collect::<Vec<_>>()
+        {
             let life = self.replicas[asking.place].life;
             match asking.answer.await.unwrap() {
                 Ok(grant) => {
                     self.answers += 1;
-                    let login = scripted::login(grant.credential().authorization().to_str().unwrap()).unwrap();
+                    let login =
+                        scripted::login(grant.credential().authorization().to_str().unwrap())
+                            .unwrap();
                     let state = self.stage.cluster.state();
-                    self.rules.answered(life, asking.user, asking.groups, login, &state)?;
+                    self.rules
+                        .answered(life, asking.user, asking.groups, login, &state)?;
                 }
-                Err(Refused { why: AuthError::Broker(BrokerError::Crashed), .. }) => return Err("a flight has crashed".to_owned()),
+                Err(Refused {
+                    why: AuthError::Broker(BrokerError::Crashed),
+                    ..
+                }) => return Err("a flight has crashed".to_owned()),
                 Err(_) => {}
             }
         }
@@ -428,19 +547,27 @@ impl<'a> World<'a> {
         let mut state = self.stage.cluster.state();
         let now = state.now;
         // What the cluster has given up, or nobody will ever hear, is no more.
-        state.calls.retain(|_, call| call.awaited || (call.wish.is_write() && call.dealt.is_none() && now - call.came <= gives_up));
+        state.calls.retain(|_, call| {
+            call.awaited
+                || (call.wish.is_write() && call.dealt.is_none() && now - call.came <= gives_up)
+        });
         self.rules.in_use_work(&state)
     }
 
-    /// Every flight of a living replica either waits for the cluster or sleeps. What is on its way through the machine is waited for by name, and
-    /// not by time; only a flight that sleeps cannot be told from one that is slow, and gets a moment.
+    /// Every flight of a living replica either waits for the cluster or sleeps. What is on its way
+    /// through the machine is waited for by name, and not by time; only a flight that sleeps cannot
+    /// be told from one that is slow, and gets a moment.
     async fn settle(&self) {
         let (mut calm, mut turns, mut moved) = (0_u32, 0_u32, 0);
         // With Redis a flight may wait anywhere for another replica's write.
         let may_sleep = self.is_near_a_boundary() || self.stage.setting.redis.is_some();
         let patience = if may_sleep { 1_000 } else { 1_000_000 };
         // What is told in the background is not in hand by name.
-        let enough = if self.stage.setting.redis.is_some() { 20 } else { 12 };
+        let enough = if self.stage.setting.redis.is_some() {
+            20
+        } else {
+            12
+        };
         while calm < enough {
             yield_now().await;
             turns += 1;
@@ -448,17 +575,31 @@ impl<'a> World<'a> {
             let at_rest = before == moved && {
                 let (state, redis) = (self.state(), self.redis());
                 self.replicas.iter().all(|replica| {
-                    let calls = state.calls.values().filter(|call| call.by == replica.life && call.awaited).count();
-                    let told = redis.commands.iter().filter(|(name, _)| name.0 == replica.life);
-                    let looks = told.filter(|(_, command)| command.holds_a_flight(redis.now)).count();
+                    let calls = state
+                        .calls
+                        .values()
+                        .filter(|call| call.by == replica.life && call.awaited)
+                        .count();
+                    let told = redis
+                        .commands
+                        .iter()
+                        .filter(|(name, _)| name.0 == replica.life);
+                    let looks = told
+                        .filter(|(_, command)| command.holds_a_flight(redis.now))
+                        .count();
                     replica.tasks.in_hand() == self.in_the_background() + calls + looks
                 })
             };
-            calm = if at_rest || turns > patience { calm + 1 } else { 0 };
+            calm = if at_rest || turns > patience {
+                calm + 1
+            } else {
+                0
+            };
         }
     }
 
-    /// Whether some replica may hold requests and flights at this moment: shortly before a boundary no write begins, and after it nobody is answered.
+    /// Whether some replica may hold requests and flights at this moment: shortly before a boundary
+    /// no write begins, and after it nobody is answered.
     fn is_near_a_boundary(&self) -> bool {
         const BEFORE: u64 = 1_100;
         const AFTER: u64 = 10;
@@ -468,12 +609,19 @@ impl<'a> World<'a> {
         setting.users.len() > 1
             || setting.ahead.iter().any(|ahead| {
                 let begun = boundary - BEFORE;
-                let into = (now + ahead).checked_sub(begun).map(|past| if setting.rotation > 0 { past % setting.rotation } else { past });
+                let into = (now + ahead).checked_sub(begun).map(|past| {
+                    if setting.rotation > 0 {
+                        past % setting.rotation
+                    } else {
+                        past
+                    }
+                });
                 into.is_some_and(|into| into < BEFORE + setting.grace + AFTER)
             })
     }
 
-    /// What this world is, as far as its future goes. A replica is what it was asked and told, and when.
+    /// What this world is, as far as its future goes. A replica is what it was asked and told, and
+    /// when.
     pub(crate) fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let state = self.state();
@@ -483,7 +631,14 @@ impl<'a> World<'a> {
             (replica.life, replica.history).hash(&mut hasher);
         }
         for (name, call) in &state.calls {
-            (name, call.wish.word(), call.came, call.awaited, call.dealt.as_ref().map(|told| told.status.as_u16())).hash(&mut hasher);
+            (
+                name,
+                call.wish.word(),
+                call.came,
+                call.awaited,
+                call.dealt.as_ref().map(|told| told.status.as_u16()),
+            )
+                .hash(&mut hasher);
             if let Wish::Write { user, .. } = &call.wish {
                 user.hash(&mut hasher);
             }
@@ -503,7 +658,11 @@ impl<'a> World<'a> {
             }
             let next = {
                 let state = self.state();
-                state.calls.iter().find(|(_, call)| call.awaited).map(|(name, call)| (*name, call.dealt.is_some()))
+                state
+                    .calls
+                    .iter()
+                    .find(|(_, call)| call.awaited)
+                    .map(|(name, call)| (*name, call.dealt.is_some()))
             };
             match next {
                 Some((name, false)) => {
@@ -512,12 +671,15 @@ impl<'a> World<'a> {
                 }
                 Some((name, true)) => self.release(name),
                 None if self.asking.is_empty()
-                    && self.replicas.iter().all(|replica| replica.tasks.in_hand() == self.in_the_background()) =>
+                    && self
+                        .replicas
+                        .iter()
+                        .all(|replica| replica.tasks.in_hand() == self.in_the_background()) =>
                 {
                     return Ok(());
                 }
-                // At a boundary.
-                // Or for another replica's write, a second at most. What is waited for longer is a connection, in times that chance draws.
+                // At a boundary. Or for another replica's write, a second at most. What is waited
+                // for longer is a connection, in times that chance draws.
                 None if self.stage.setting.redis.is_some() => {
                     self.pass(if waited < 1_500 { 250 } else { LEAP }).await;
                     waited += 250;
@@ -528,7 +690,8 @@ impl<'a> World<'a> {
         Err("the replicas ask without end".to_owned())
     }
 
-    /// The weather is good from now on: what hangs comes, and everybody who may have a login gets one, from every replica.
+    /// The weather is good from now on: what hangs comes, and everybody who may have a login gets
+    /// one, from every replica.
     pub(crate) async fn end(mut self, to_an_answer: bool) -> Result<(), String> {
         self.bring_letters();
         self.undisturbed().await?;
@@ -552,9 +715,15 @@ impl<'a> World<'a> {
                 let before = self.answers;
                 self.ask(place, user, "dev");
                 self.undisturbed().await?;
-                let shut_out = self.state().users.get(*user).is_some_and(|user| !user.enabled || user.is_foreign());
+                let shut_out = self
+                    .state()
+                    .users
+                    .get(*user)
+                    .is_some_and(|user| !user.enabled || user.is_foreign());
                 if self.answers == before && !shut_out {
-                    return Err(format!("{user} gets no login from replica {place} although all is well"));
+                    return Err(format!(
+                        "{user} gets no login from replica {place} although all is well"
+                    ));
                 }
             }
         }

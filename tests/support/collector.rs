@@ -6,7 +6,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse},
+    collector::trace::v1::{
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    },
     common::v1::{KeyValue, any_value::Value},
     trace::v1::Span,
 };
@@ -45,7 +47,10 @@ pub(crate) struct Got {
 
 impl Got {
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     }
 
     fn message(&self) -> ExportTraceServiceRequest {
@@ -53,7 +58,12 @@ impl Got {
     }
 
     pub(crate) fn resource(&self) -> Vec<KeyValue> {
-        self.message().resource_spans.remove(0).resource.expect("a resource").attributes
+        self.message()
+            .resource_spans
+            .remove(0)
+            .resource
+            .expect("a resource")
+            .attributes
     }
 }
 
@@ -85,13 +95,23 @@ impl Collector {
     async fn start_with(mood: Mood, tls: Option<TlsAcceptor>) -> Self {
         let scheme = if tls.is_some() { "https" } else { "http" };
         // Where it is away, nobody else may come to be there.
-        let listener = TcpListener::bind(("127.0.0.1", crate::support::process::free_port())).await.expect("a port");
-        let (address, seen) = (listener.local_addr().expect("its address"), Arc::<Mutex<Seen>>::default());
+        let listener = TcpListener::bind(("127.0.0.1", crate::support::process::free_port()))
+            .await
+            .expect("a port");
+        let (address, seen) = (
+            listener.local_addr().expect("its address"),
+            Arc::<Mutex<Seen>>::default(),
+        );
         let mut serving = JoinSet::new();
         if mood != Mood::Away {
             serving.spawn(serve(listener, tls, mood, Arc::clone(&seen)));
         }
-        Self { address, scheme, seen, _serving: serving }
+        Self {
+            address,
+            scheme,
+            seen,
+            _serving: serving,
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -108,14 +128,23 @@ impl Collector {
 
     /// All spans so far, in the order in which they have begun.
     pub(crate) fn spans(&self) -> Vec<Span> {
-        let scopes = self.got().into_iter().flat_map(|got| got.message().resource_spans).flat_map(|spans| spans.scope_spans);
+        let scopes = self
+            .got()
+            .into_iter()
+            .flat_map(|got| got.message().resource_spans)
+            .flat_map(|spans| spans.scope_spans);
         let mut spans: Vec<Span> = scopes.flat_map(|scope| scope.spans).collect();
         spans.sort_by_key(|span| span.start_time_unix_nano);
         spans
     }
 }
 
-async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, mood: Mood, seen: Arc<Mutex<Seen>>) {
+async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mood: Mood,
+    seen: Arc<Mutex<Seen>>,
+) {
     let mut open = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         seen.lock().expect("what was seen").connections += 1;
@@ -123,9 +152,17 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, mood: Mood, seen
         open.spawn(async move {
             let answer = service_fn(|request| answer(request, mood, &seen));
             let _closed = match tls {
-                None => http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await,
+                None => {
+                    http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), answer)
+                        .await
+                }
                 Some(tls) => match tls.accept(stream).await {
-                    Ok(stream) => http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await,
+                    Ok(stream) => {
+                        http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), answer)
+                            .await
+                    }
                     Err(_refused) => return,
                 },
             };
@@ -133,24 +170,45 @@ async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, mood: Mood, seen
     }
 }
 
-async fn answer(request: Request<Incoming>, mood: Mood, seen: &Mutex<Seen>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    mood: Mood,
+    seen: &Mutex<Seen>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a whole body").to_bytes();
     let first = {
         let mut seen = seen.lock().expect("what was seen");
-        seen.got.push(Got { path: head.uri.to_string(), headers: head.headers, body });
+        seen.got.push(Got {
+            path: head.uri.to_string(),
+            headers: head.headers,
+            body,
+        });
         seen.got.len() == 1
     };
-    let rejected_spans = if let Mood::Rejects(spans) = mood { spans } else { 0 };
-    let partial_success = Some(ExportTracePartialSuccess { rejected_spans, error_message: String::new() });
-    let mut response = Response::new(Full::from(ExportTraceServiceResponse { partial_success }.encode_to_vec()));
+    let rejected_spans = if let Mood::Rejects(spans) = mood {
+        spans
+    } else {
+        0
+    };
+    let partial_success = Some(ExportTracePartialSuccess {
+        rejected_spans,
+        error_message: String::new(),
+    });
+    let mut response = Response::new(Full::from(
+        ExportTraceServiceResponse { partial_success }.encode_to_vec(),
+    ));
     match mood {
         Mood::Hangs => std::future::pending().await,
         Mood::Once(status) if first => {
             *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("0"));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("0"));
         }
-        Mood::Says(status) => *response.status_mut() = StatusCode::from_u16(status).expect("a status"),
+        Mood::Says(status) => {
+            *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+        }
         Mood::Good | Mood::Once(_) | Mood::Rejects(_) | Mood::Away => {}
     }
     Ok(response)
@@ -161,7 +219,10 @@ pub(crate) fn text(attributes: &[KeyValue], key: &str) -> Option<String> {
     let mut found = attributes.iter().filter(|pair| pair.key == key);
     let value = found.next()?.value.as_ref()?.value.clone()?;
     assert!(found.next().is_none(), "{key} stands twice");
-    #[allow(clippy::wildcard_enum_match_arm, reason = "there is nothing else in our spans")]
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "there is nothing else in our spans"
+    )]
     match value {
         Value::StringValue(text) => Some(text),
         Value::IntValue(number) => Some(number.to_string()),

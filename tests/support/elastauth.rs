@@ -18,15 +18,30 @@ pub(crate) struct Elastauth {
 }
 
 impl Elastauth {
-    /// Starts it with this configuration and waits until it is alive at `server`; `/etc/elastauth/` becomes the folder that gets `files`.
-    pub(crate) async fn start(server: Server, config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+    /// Starts it with this configuration and waits until it is alive at `server`; `/etc/elastauth/`
+    /// becomes the folder that gets `files`.
+    pub(crate) async fn start(
+        server: Server,
+        config: &str,
+        files: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let (mut process, home) = Self::spawn(config, files, environment);
         let alive = async |_: &Process| {
-            let answer = server.try_ask(http::Method::GET, "/elastauth/live", &[], None).await.ok()?;
+            let answer = server
+                .try_ask(http::Method::GET, "/elastauth/live", &[], None)
+                .await
+                .ok()?;
             answer.status.is_success().then_some(())
         };
-        process.wait_for("its first sign of life", Duration::from_secs(10), alive).await;
-        Self { process, server, home }
+        process
+            .wait_for("its first sign of life", Duration::from_secs(10), alive)
+            .await;
+        Self {
+            process,
+            server,
+            home,
+        }
     }
 
     /// The same, with a configuration that lets it choose its port: the log says which.
@@ -35,18 +50,39 @@ impl Elastauth {
     }
 
     /// The same, in this environment.
-    pub(crate) async fn start_anywhere_in(config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start_anywhere_in(
+        config: &str,
+        files: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let (mut process, home) = Self::spawn(config, files, environment);
         let listening = async |process: &Process| {
             let log = process.log();
-            let line = log.lines().find(|line| line.contains("elastauth answers"))?;
-            line.split_once("listen=127.0.0.1:")?.1.split_whitespace().next()?.parse().ok()
+            let line = log
+                .lines()
+                .find(|line| line.contains("elastauth answers"))?;
+            line.split_once("listen=127.0.0.1:")?
+                .1
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
         };
-        let port = process.wait_for("its port", Duration::from_secs(10), listening).await;
-        Self { process, server: Server::plain(port), home }
+        let port = process
+            .wait_for("its port", Duration::from_secs(10), listening)
+            .await;
+        Self {
+            process,
+            server: Server::plain(port),
+            home,
+        }
     }
 
-    fn spawn(config: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> (Process, TempDir) {
+    fn spawn(
+        config: &str,
+        files: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> (Process, TempDir) {
         let home = tempfile::tempdir().expect("a folder for elastauth");
         let etc = format!("{}/", home.path().display());
         let path = home.path().join("config.yml");
@@ -55,14 +91,22 @@ impl Elastauth {
             std::fs::write(home.path().join(name), content).expect("a file for elastauth");
         }
         let mut program = command(env!("CARGO_BIN_EXE_elastauth"));
-        program.arg("--config").arg(&path).current_dir(home.path()).envs(environment.iter().copied());
+        program
+            .arg("--config")
+            .arg(&path)
+            .current_dir(home.path())
+            .envs(environment.iter().copied());
         (Process::start("elastauth", &mut program), home)
     }
 
     /// Runs one of its commands beside it, with its configuration.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
         let mut program = tokio::process::Command::from(command(env!("CARGO_BIN_EXE_elastauth")));
-        program.arg("--config").arg(self.config()).current_dir(self.home.path()).args(arguments);
+        program
+            .arg("--config")
+            .arg(self.config())
+            .current_dir(self.home.path())
+            .args(arguments);
         program.output().await.expect("a command of elastauth")
     }
 
@@ -87,13 +131,21 @@ impl Elastauth {
     /// Changes a file in its folder as editors do: the new one takes the old one's name.
     pub(crate) fn put(&self, name: &str, content: &str) {
         let (path, fresh) = (self.home.path().join(name), self.home.path().join("fresh"));
-        std::fs::write(&fresh, content.replace("/etc/elastauth/", &format!("{}/", self.home.path().display()))).expect("a new file");
+        std::fs::write(
+            &fresh,
+            content.replace(
+                "/etc/elastauth/",
+                &format!("{}/", self.home.path().display()),
+            ),
+        )
+        .expect("a new file");
         std::fs::rename(fresh, path).expect("a file for elastauth");
     }
 
     /// Changes its configuration.
     pub(crate) fn edit(&self, change: impl FnOnce(String) -> String) {
-        let before = std::fs::read_to_string(self.home.path().join("config.yml")).expect("the configuration");
+        let before = std::fs::read_to_string(self.home.path().join("config.yml"))
+            .expect("the configuration");
         self.put("config.yml", &change(before));
     }
 

@@ -16,7 +16,10 @@ use tokio::time::{Instant, sleep};
 const PASSWORD: &str = "elastic-of-the-tests";
 
 /// What a service account needs and no more, as the guide says.
-const MINIMAL: [&str; 2] = ["cluster:admin/xpack/security/user/put", "cluster:admin/xpack/security/user/get"];
+const MINIMAL: [&str; 2] = [
+    "cluster:admin/xpack/security/user/put",
+    "cluster:admin/xpack/security/user/get",
+];
 
 #[derive(Debug)]
 pub(crate) struct Elasticsearch {
@@ -25,7 +28,8 @@ pub(crate) struct Elasticsearch {
     scheme: &'static str,
     home: PathBuf,
     settings: Vec<String>,
-    /// The node ends with its stdin, so it ends with us even when nobody drops this: a static is never dropped.
+    /// The node ends with its stdin, so it ends with us even when nobody drops this: a static is
+    /// never dropped.
     process: Process,
 }
 
@@ -43,10 +47,12 @@ impl Elasticsearch {
         if let Some(authority) = authority {
             let signed = authority.sign();
             std::fs::create_dir_all(home.join("config")).expect("the node's config folder");
-            std::fs::write(home.join("config/http.crt"), signed.certificate).expect("the node's certificate");
+            std::fs::write(home.join("config/http.crt"), signed.certificate)
+                .expect("the node's certificate");
             std::fs::write(home.join("config/http.key"), signed.key).expect("the node's key");
             settings.extend(
-                ["enabled=true", "certificate=http.crt", "key=http.key"].map(|setting| format!("xpack.security.http.ssl.{setting}")),
+                ["enabled=true", "certificate=http.crt", "key=http.key"]
+                    .map(|setting| format!("xpack.security.http.ssl.{setting}")),
             );
         }
         Self::start_at(home, settings, authority).await
@@ -61,9 +67,20 @@ impl Elasticsearch {
         let mut process = spawn(&home, &settings);
         let port = port_of(&mut process).await;
         let server = Server::plain(port);
-        let server = if let Some(authority) = authority { server.with_tls(authority.client()) } else { server };
+        let server = if let Some(authority) = authority {
+            server.with_tls(authority.client())
+        } else {
+            server
+        };
         secured(&mut process, &server).await;
-        Self { server, port, scheme: if authority.is_some() { "https" } else { "http" }, home, settings, process }
+        Self {
+            server,
+            port,
+            scheme: if authority.is_some() { "https" } else { "http" },
+            home,
+            settings,
+            process,
+        }
     }
 
     /// Ends it as a power cut would. What it has stored stays.
@@ -78,7 +95,12 @@ impl Elasticsearch {
 
     /// The same with further settings for this time.
     pub(crate) async fn start_again_with(&mut self, further: &[&str]) {
-        let settings: Vec<String> = self.settings.iter().cloned().chain(further.iter().map(|one| (*one).to_owned())).collect();
+        let settings: Vec<String> = self
+            .settings
+            .iter()
+            .cloned()
+            .chain(further.iter().map(|one| (*one).to_owned()))
+            .collect();
         self.process = spawn(&self.home, &settings);
         assert_eq!(port_of(&mut self.process).await, self.port);
     }
@@ -112,21 +134,46 @@ impl Elasticsearch {
 
     /// Deletes something as the administrator.
     pub(crate) async fn delete(&self, path: &str) {
-        let answer = self.server.ask(Method::DELETE, path, &[("authorization", &admin())], None).await;
-        assert!(answer.status.is_success(), "DELETE {path}: {} {}", answer.status, answer.text());
+        let answer = self
+            .server
+            .ask(Method::DELETE, path, &[("authorization", &admin())], None)
+            .await;
+        assert!(
+            answer.status.is_success(),
+            "DELETE {path}: {} {}",
+            answer.status,
+            answer.text()
+        );
     }
 
     async fn put_body(&self, path: &str, body: Option<&Value>) -> Value {
-        let answer = self.server.ask(Method::PUT, path, &[("authorization", &admin())], body).await;
-        assert!(answer.status.is_success(), "PUT {path}: {} {}", answer.status, answer.text());
+        let answer = self
+            .server
+            .ask(Method::PUT, path, &[("authorization", &admin())], body)
+            .await;
+        assert!(
+            answer.status.is_success(),
+            "PUT {path}: {} {}",
+            answer.status,
+            answer.text()
+        );
         answer.json()
     }
 
     /// A native user as the administrator sees it; `path_name` is percent-encoded by the caller.
     pub(crate) async fn user(&self, path_name: &str) -> Option<Value> {
-        let answer = self.server.get(&format!("/_security/user/{path_name}"), &[("authorization", &admin())]).await;
+        let answer = self
+            .server
+            .get(
+                &format!("/_security/user/{path_name}"),
+                &[("authorization", &admin())],
+            )
+            .await;
         match answer.status {
-            StatusCode::OK => answer.json().as_object().and_then(|users| users.values().next().cloned()),
+            StatusCode::OK => answer
+                .json()
+                .as_object()
+                .and_then(|users| users.values().next().cloned()),
             StatusCode::NOT_FOUND => None,
             status => panic!("reading {path_name}: {status} {}", answer.text()),
         }
@@ -134,9 +181,17 @@ impl Elasticsearch {
 
     /// A document of the security index as it is stored, hash included.
     pub(crate) async fn document(&self, id: &str) -> Value {
-        let ask = async || self.server.get(&format!("/.security/_doc/{id}"), &[("authorization", &admin())]).await;
+        let ask = async || {
+            self.server
+                .get(
+                    &format!("/.security/_doc/{id}"),
+                    &[("authorization", &admin())],
+                )
+                .await
+        };
         let (mut answer, end) = (ask().await, Instant::now() + Duration::from_secs(20));
-        // A cluster that has just lost its master asks it for a moment longer (502), and one that has it back has its shards a moment later (503).
+        // A cluster that has just lost its master asks it for a moment longer (502), and one that
+        // has it back has its shards a moment later (503).
         while answer.status.is_server_error() && Instant::now() < end {
             sleep(Duration::from_millis(200)).await;
             answer = ask().await;
@@ -147,12 +202,18 @@ impl Elasticsearch {
 
     /// Switches a user off, as an administrator does.
     pub(crate) async fn disable(&self, path_name: &str) {
-        self.put_body(&format!("/_security/user/{path_name}/_disable"), None).await;
+        self.put_body(&format!("/_security/user/{path_name}/_disable"), None)
+            .await;
     }
 
     /// Who a login is.
     pub(crate) async fn authenticate(&self, authorization: &str) -> Answer {
-        self.server.get("/_security/_authenticate", &[("authorization", authorization)]).await
+        self.server
+            .get(
+                "/_security/_authenticate",
+                &[("authorization", authorization)],
+            )
+            .await
     }
 
     /// Makes a service account with the minimal role; returns its password.
@@ -164,44 +225,74 @@ impl Elasticsearch {
 
     /// The same with this password.
     pub(crate) async fn service_account_with(&self, name: &str, password: &str) {
-        self.put("/_security/role/elastauth", &json!({ "cluster": MINIMAL })).await;
-        self.put(&format!("/_security/user/{name}"), &json!({ "password": password, "roles": ["elastauth"] })).await;
+        self.put("/_security/role/elastauth", &json!({ "cluster": MINIMAL }))
+            .await;
+        self.put(
+            &format!("/_security/user/{name}"),
+            &json!({ "password": password, "roles": ["elastauth"] }),
+        )
+        .await;
     }
 
     /// Makes an API key with the minimal rights; returns its encoded form.
     pub(crate) async fn api_key(&self, name: &str) -> String {
-        let body = json!({ "name": name, "role_descriptors": { "elastauth": { "cluster": MINIMAL } } });
-        self.put("/_security/api_key", &body).await["encoded"].as_str().expect("an encoded key").to_owned()
+        let body =
+            json!({ "name": name, "role_descriptors": { "elastauth": { "cluster": MINIMAL } } });
+        self.put("/_security/api_key", &body).await["encoded"]
+            .as_str()
+            .expect("an encoded key")
+            .to_owned()
     }
 }
 
 fn fresh_home() -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    folder().join(format!("node-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
+    folder().join(format!(
+        "node-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    ))
 }
 
 fn spawn(home: &Path, settings: &[String]) -> Process {
-    let mut run = command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/elasticsearch/run.sh"));
-    run.arg(part("elasticsearch")).arg(home).args(settings).stdin(Stdio::piped());
-    run.env("JAVA", part("java/bin/java")).env("ELASTIC_PASSWORD", PASSWORD).env("KIT_EPHEMERAL", "1").env("ES_JIT_LEVEL", "1");
+    let mut run =
+        command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/elasticsearch/run.sh"));
+    run.arg(part("elasticsearch"))
+        .arg(home)
+        .args(settings)
+        .stdin(Stdio::piped());
+    run.env("JAVA", part("java/bin/java"))
+        .env("ELASTIC_PASSWORD", PASSWORD)
+        .env("KIT_EPHEMERAL", "1")
+        .env("ES_JIT_LEVEL", "1");
     Process::start("elasticsearch", &mut run)
 }
 
 async fn port_of(process: &mut Process) -> u16 {
     let listening = async |process: &Process| {
         let log = process.log();
-        log.lines().find_map(|line| line.strip_prefix("node started, http on port "))?.parse().ok()
+        log.lines()
+            .find_map(|line| line.strip_prefix("node started, http on port "))?
+            .parse()
+            .ok()
     };
-    process.wait_for("its port", Duration::from_mins(2), listening).await
+    process
+        .wait_for("its port", Duration::from_mins(2), listening)
+        .await
 }
 
 async fn secured(process: &mut Process, server: &Server) {
     let ready = async |_: &Process| {
         let path = "/_cluster/health/.security?wait_for_status=yellow&timeout=3s";
-        let answer = server.try_ask(Method::GET, path, &[("authorization", &admin())], None).await.ok()?;
+        let answer = server
+            .try_ask(Method::GET, path, &[("authorization", &admin())], None)
+            .await
+            .ok()?;
         (answer.status == StatusCode::OK).then_some(())
     };
-    process.wait_for("its security index", Duration::from_mins(1), ready).await;
+    process
+        .wait_for("its security index", Duration::from_mins(1), ready)
+        .await;
 }
 
 /// `Authorization` of the administrator.

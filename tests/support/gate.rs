@@ -22,12 +22,21 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// With these lines below `oidc:` beside the issuer and the client's name, and these below `group_mappings:`.
+    /// With these lines below `oidc:` beside the issuer and the client's name, and these below
+    /// `group_mappings:`.
     pub(crate) async fn open(issuer: &str, oidc: &str, mappings: &str) -> Self {
         let tasks = Tasks::default();
         let cluster = StandIn::start(&tasks).await.expect("the stand-in");
-        let indented = |lines: &str| lines.lines().fold(String::new(), |text, line| format!("{text}  {line}\n"));
-        let client = if oidc.contains("client_id:") { "" } else { "  client_id: elastauth\n" };
+        let indented = |lines: &str| {
+            lines
+                .lines()
+                .fold(String::new(), |text, line| format!("{text}  {line}\n"))
+        };
+        let client = if oidc.contains("client_id:") {
+            ""
+        } else {
+            "  client_id: elastauth\n"
+        };
         let config = format!(
             "listen: 127.0.0.1:0\nlog_level: debug\nsecret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
              auth_provider: oidc\noidc:\n  issuer: {issuer}\n{client}{}group_mappings:\n{}\
@@ -38,11 +47,19 @@ impl Gate {
             cluster.service_password()
         );
         let elastauth = Elastauth::start_anywhere(&config, &[]).await;
-        Self { cluster, elastauth, shown: Mutex::default(), _tasks: tasks }
+        Self {
+            cluster,
+            elastauth,
+            shown: Mutex::default(),
+            _tasks: tasks,
+        }
     }
 
     pub(crate) async fn bearer(&self, token: &str) -> Answer {
-        self.shown.lock().expect("the tokens").push(token.to_owned());
+        self.shown
+            .lock()
+            .expect("the tokens")
+            .push(token.to_owned());
         self.ask("authorization", &format!("Bearer {token}")).await
     }
 
@@ -51,9 +68,17 @@ impl Gate {
     }
 
     async fn ask(&self, header: &str, value: &str) -> Answer {
-        let answer = self.elastauth.server().get("/elastauth", &[(header, value)]).await;
+        let answer = self
+            .elastauth
+            .server()
+            .get("/elastauth", &[(header, value)])
+            .await;
         if answer.status != StatusCode::OK {
-            assert!(answer.header("authorization").is_none(), "a login on {}", answer.status);
+            assert!(
+                answer.header("authorization").is_none(),
+                "a login on {}",
+                answer.status
+            );
         }
         answer
     }
@@ -66,7 +91,11 @@ impl Gate {
     pub(crate) fn assert_grant(&self, answer: &Answer, user: &str, roles: &[&str]) {
         assert_eq!(answer.status, StatusCode::OK, "{}", self.log());
         assert_eq!(answer.header("remote-user"), Some(user));
-        assert!(self.cluster.accepts(&answer.headers["authorization"]), "{}", self.log());
+        assert!(
+            self.cluster.accepts(&answer.headers["authorization"]),
+            "{}",
+            self.log()
+        );
         assert_eq!(self.roles(user), roles);
     }
 
@@ -76,9 +105,23 @@ impl Gate {
     }
 
     pub(crate) fn assert_refusal(&self, answer: &Answer, why: &str) {
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{why}\n{}", self.log());
-        assert!(answer.header("www-authenticate").is_some_and(|challenge| challenge.contains("invalid_token")), "{why}");
-        assert!(self.log().contains(why), "the log does not say `{why}`:\n{}", self.log());
+        assert_eq!(
+            answer.status,
+            StatusCode::UNAUTHORIZED,
+            "{why}\n{}",
+            self.log()
+        );
+        assert!(
+            answer
+                .header("www-authenticate")
+                .is_some_and(|challenge| challenge.contains("invalid_token")),
+            "{why}"
+        );
+        assert!(
+            self.log().contains(why),
+            "the log does not say `{why}`:\n{}",
+            self.log()
+        );
     }
 
     /// Waits until the token gets this status.
@@ -92,14 +135,22 @@ impl Gate {
             if answer.status == status {
                 return answer;
             }
-            assert!(Instant::now() < end, "still {}:\n{}", answer.status, self.log());
+            assert!(
+                Instant::now() < end,
+                "still {}:\n{}",
+                answer.status,
+                self.log()
+            );
             sleep(Duration::from_millis(100)).await;
         }
     }
 
     /// Roles of a user in the cluster.
     pub(crate) fn roles(&self, user: &str) -> Vec<String> {
-        self.cluster.user(user).unwrap_or_else(|| panic!("no user {user}:\n{}", self.log())).roles
+        self.cluster
+            .user(user)
+            .unwrap_or_else(|| panic!("no user {user}:\n{}", self.log()))
+            .roles
     }
 
     /// The log.
@@ -117,7 +168,10 @@ impl Gate {
 
     /// Where identity providers end sessions.
     pub(crate) fn logout_uri(&self) -> String {
-        format!("http://{}/elastauth/oidc/backchannel-logout", self.elastauth.server().address())
+        format!(
+            "http://{}/elastauth/oidc/backchannel-logout",
+            self.elastauth.server().address()
+        )
     }
 
     /// How often the cluster was called.

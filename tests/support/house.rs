@@ -1,7 +1,16 @@
-//! The decisions of elastauth in front of the stand-in cluster, without a listener. The clock is set by hand; sockets are real.
+//! The decisions of elastauth in front of the stand-in cluster, without a listener. The clock is
+//! set by hand; sockets are real.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses its own share")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses its own share"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 pub(crate) use elastauth::{
     broker::{self, Adopt, Broker, BrokerError, HashMode},
@@ -49,7 +58,12 @@ impl House {
         let cluster = StandIn::start(&tasks).await.unwrap();
         let ms = Arc::new(AtomicU64::new(1_800_000_000_000));
         let flow = Self::flow(&cluster, &ms, &tasks, change);
-        Self { cluster, flow, ms, tasks }
+        Self {
+            cluster,
+            flow,
+            ms,
+            tasks,
+        }
     }
 
     /// A second replica of the same deployment, or the first one after a restart.
@@ -57,9 +71,16 @@ impl House {
         Self::flow(&self.cluster, &self.ms, &self.tasks, change)
     }
 
-    /// A replica whose clock is so far ahead of that of the house; where it stands comes back, to be moved by hand.
-    pub(crate) fn replica_ahead(&self, by: Duration, change: impl FnOnce(&mut broker::Config)) -> (Arc<Flow>, Arc<AtomicU64>) {
-        let ms = Arc::new(AtomicU64::new(self.ms.load(Ordering::SeqCst) + u64::try_from(by.as_millis()).unwrap()));
+    /// A replica whose clock is so far ahead of that of the house; where it stands comes back, to
+    /// be moved by hand.
+    pub(crate) fn replica_ahead(
+        &self,
+        by: Duration,
+        change: impl FnOnce(&mut broker::Config),
+    ) -> (Arc<Flow>, Arc<AtomicU64>) {
+        let ms = Arc::new(AtomicU64::new(
+            self.ms.load(Ordering::SeqCst) + u64::try_from(by.as_millis()).unwrap(),
+        ));
         (Self::flow(&self.cluster, &ms, &self.tasks, change), ms)
     }
 
@@ -73,7 +94,12 @@ impl House {
         Self::flow_with(&self.cluster, &self.ms, tasks, change, store)
     }
 
-    fn flow(standin: &StandIn, ms: &Arc<AtomicU64>, tasks: &Tasks, change: impl FnOnce(&mut broker::Config)) -> Arc<Flow> {
+    fn flow(
+        standin: &StandIn,
+        ms: &Arc<AtomicU64>,
+        tasks: &Tasks,
+        change: impl FnOnce(&mut broker::Config),
+    ) -> Arc<Flow> {
         Self::flow_with(standin, ms, tasks, change, |_| StoreConfig::Memory)
     }
 
@@ -102,23 +128,43 @@ impl House {
             dry_run: false,
         };
         change(&mut config);
-        let account = cluster::Account::Basic { username: "elastauth".to_owned(), password: standin.service_password().to_owned().into() };
-        let cluster = cluster::Config { hosts: vec![standin.url().parse().unwrap()], account, tls: tls::ClientConfig::default() };
+        let account = cluster::Account::Basic {
+            username: "elastauth".to_owned(),
+            password: standin.service_password().to_owned().into(),
+        };
+        let cluster = cluster::Config {
+            hosts: vec![standin.url().parse().unwrap()],
+            account,
+            tls: tls::ClientConfig::default(),
+        };
         let cluster = Cluster::new(cluster, clock.clone()).unwrap();
         let scope = ledger::Scope {
             cluster: config.cluster_name.clone(),
             key: config.secret_key.clone().unwrap(),
-            previous: config.previous_key.as_ref().map(|previous| previous.key.clone()),
+            previous: config
+                .previous_key
+                .as_ref()
+                .map(|previous| previous.key.clone()),
             expiration: config.expiration,
         };
-        let ledger = Ledger::start(&ledger::Config { capacity: 10_000 }, store(scope), &clock, tasks, &Skew::default()).unwrap();
+        let ledger = Ledger::start(
+            &ledger::Config { capacity: 10_000 },
+            store(scope),
+            &clock,
+            tasks,
+            &Skew::default(),
+        )
+        .unwrap();
         let broker = Broker::new(config, cluster, ledger, clock, tasks.clone()).unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {
             default_roles: vec![role("viewer")],
             group_mappings: vec![
                 (Group::parse("dev").unwrap(), vec![role("editor")]),
-                (Group::parse("admins").unwrap(), vec![role("kibana_admin"), role("superuser")]),
+                (
+                    Group::parse("admins").unwrap(),
+                    vec![role("kibana_admin"), role("superuser")],
+                ),
             ],
             ..roles::Config::default()
         });
@@ -131,7 +177,8 @@ impl House {
     }
 
     pub(crate) fn pass(&self, time: Duration) {
-        self.ms.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        self.ms
+            .fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
     /// Method, status and whose credential, of each call since the last look.
@@ -143,7 +190,10 @@ impl House {
             By::User(name) => name.clone(),
             By::Nobody => "nobody".to_owned(),
         };
-        calls.iter().map(|call| format!("{} by {}", call.line(), by(&call.by))).collect()
+        calls
+            .iter()
+            .map(|call| format!("{} by {}", call.line(), by(&call.by)))
+            .collect()
     }
 
     pub(crate) fn roles(&self, user: &str) -> Vec<String> {
@@ -155,8 +205,16 @@ pub(crate) async fn ask(flow: &Flow, user: &str, groups: &str) -> Result<Grant, 
     let mut headers = HeaderMap::new();
     headers.insert("remote-user", HeaderValue::from_str(user).unwrap());
     headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
-    headers.insert("remote-email", HeaderValue::from_str(&format!("{user}@example.org")).unwrap());
-    flow.decide(&RequestFacts { peer: [127, 0, 0, 1].into(), headers }).await.map_err(|refused| refused.why)
+    headers.insert(
+        "remote-email",
+        HeaderValue::from_str(&format!("{user}@example.org")).unwrap(),
+    );
+    flow.decide(&RequestFacts {
+        peer: [127, 0, 0, 1].into(),
+        headers,
+    })
+    .await
+    .map_err(|refused| refused.why)
 }
 
 pub(crate) fn why(result: Result<Grant, AuthError>) -> BrokerError {

@@ -1,4 +1,5 @@
-//! A plain HTTP/1.1 client that sends what it is told: no redirects, no retries, no normalised paths, one connection a request.
+//! A plain HTTP/1.1 client that sends what it is told: no redirects, no retries, no normalised
+//! paths, one connection a request.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -36,16 +37,28 @@ pub(crate) struct Answer {
 
 impl Server {
     pub(crate) fn plain(port: u16) -> Self {
-        Self { address: (Ipv4Addr::LOCALHOST, port).into(), tls: None, source: Ipv4Addr::LOCALHOST.into(), host: None, deadline: DEADLINE }
+        Self {
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            tls: None,
+            source: Ipv4Addr::LOCALHOST.into(),
+            host: None,
+            deadline: DEADLINE,
+        }
     }
 
     pub(crate) fn with_tls(self, config: Arc<ClientConfig>) -> Self {
-        Self { tls: Some(config), ..self }
+        Self {
+            tls: Some(config),
+            ..self
+        }
     }
 
     /// Connects from another loopback address.
     pub(crate) fn from(&self, source: Ipv4Addr) -> Self {
-        Self { source: source.into(), ..self.clone() }
+        Self {
+            source: source.into(),
+            ..self.clone()
+        }
     }
 
     /// Waits so long for an answer.
@@ -55,7 +68,10 @@ impl Server {
 
     /// Sends another `Host` than the address.
     pub(crate) fn host(self, host: &str) -> Self {
-        Self { host: Some(host.to_owned()), ..self }
+        Self {
+            host: Some(host.to_owned()),
+            ..self
+        }
     }
 
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -64,7 +80,13 @@ impl Server {
 
     /// # Panics
     /// Where no whole answer comes in time.
-    pub(crate) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Answer {
         self.try_ask(method.clone(), path, headers, body)
             .await
             .unwrap_or_else(|fault| panic!("{method} {path} at {}: {fault}", self.address))
@@ -77,15 +99,24 @@ impl Server {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-        let host = self.host.clone().unwrap_or_else(|| self.address.to_string());
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, host);
+        let host = self
+            .host
+            .clone()
+            .unwrap_or_else(|| self.address.to_string());
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host);
         for (name, value) in headers {
             request = request.header(*name, value.as_bytes());
         }
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        let request = request.body(Full::new(body.map(|json| Bytes::from(json.to_string())).unwrap_or_default()))?;
+        let request = request.body(Full::new(
+            body.map(|json| Bytes::from(json.to_string()))
+                .unwrap_or_default(),
+        ))?;
         self.send(request).await
     }
 
@@ -93,26 +124,49 @@ impl Server {
     ///
     /// # Panics
     /// Where no whole answer comes in time.
-    pub(crate) async fn post_form(&self, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post_form(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Answer {
         let mut request = Request::post(path)
-            .header(header::HOST, self.host.clone().unwrap_or_else(|| self.address.to_string()))
+            .header(
+                header::HOST,
+                self.host
+                    .clone()
+                    .unwrap_or_else(|| self.address.to_string()),
+            )
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         for (name, value) in headers {
             request = request.header(*name, value.as_bytes());
         }
-        let request = request.body(Full::new(Bytes::from(form(fields)))).expect("a request");
-        self.send(request).await.unwrap_or_else(|fault| panic!("POST {path} at {}: {fault}", self.address))
+        let request = request
+            .body(Full::new(Bytes::from(form(fields))))
+            .expect("a request");
+        self.send(request)
+            .await
+            .unwrap_or_else(|fault| panic!("POST {path} at {}: {fault}", self.address))
     }
 
     /// Sends a request as it is.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
         tokio::time::timeout(self.deadline, async {
             let stream = self.connect().await?;
             match &self.tls {
                 None => exchange(stream, request).await,
                 Some(config) => {
                     let name = ServerName::from(self.address.ip());
-                    exchange(tokio_rustls::TlsConnector::from(Arc::clone(config)).connect(name, stream).await?, request).await
+                    exchange(
+                        tokio_rustls::TlsConnector::from(Arc::clone(config))
+                            .connect(name, stream)
+                            .await?,
+                        request,
+                    )
+                    .await
                 }
             }
         })
@@ -122,7 +176,8 @@ impl Server {
     /// A connection and nothing on it yet, for what is no proper request.
     pub(crate) async fn connect(&self) -> std::io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
-        // Bound, a connection takes a port that no other may have for a minute, whoever it goes to: some hundreds of requests a second use them up.
+        // Bound, a connection takes a port that no other may have for a minute, whoever it goes to:
+        // some hundreds of requests a second use them up.
         if self.source != IpAddr::from(Ipv4Addr::LOCALHOST) {
             socket.bind(SocketAddr::new(self.source, 0))?;
         }
@@ -134,16 +189,24 @@ impl Server {
     }
 }
 
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>>
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let (head, body) = sender.send_request(request).await?.into_parts();
     let body = body.collect().await?.to_bytes();
     connection.abort();
-    Ok(Answer { status: head.status, headers: head.headers, body })
+    Ok(Answer {
+        status: head.status,
+        headers: head.headers,
+        body,
+    })
 }
 
 impl Answer {
@@ -152,7 +215,8 @@ impl Answer {
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|fault| panic!("not JSON ({fault}), {}: {}", self.status, self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|fault| panic!("not JSON ({fault}), {}: {}", self.status, self.text()))
     }
 
     /// The one value of a header.
@@ -166,12 +230,21 @@ impl Answer {
 
 /// Fields as they stand in a form or behind the question mark.
 pub(crate) fn form(fields: &[(&str, &str)]) -> String {
-    let encoded = |text| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
-    fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect::<Vec<_>>().join("&")
+    let encoded = |text| {
+        percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    };
+    fields
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
 /// The value of `Authorization` for a name and a password.
 pub(crate) fn basic(user: &str, password: &str) -> String {
     use base64::Engine as _;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
+    )
 }

@@ -1,4 +1,5 @@
-//! An identity provider of the tests' own, on a real socket: a description, one key, and tokens signed with it.
+//! An identity provider of the tests' own, on a real socket: a description, one key, and tokens
+//! signed with it.
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -41,7 +42,9 @@ enum Page {
 impl Idp {
     pub(crate) async fn start() -> Self {
         // Once it has left, nobody else may come to be there.
-        let listener = TcpListener::bind(("127.0.0.1", super::process::free_port())).await.unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", super::process::free_port()))
+            .await
+            .unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let keys = json!({ "keys": [jwk(&key, "k1")] });
@@ -49,7 +52,10 @@ impl Idp {
             "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "userinfo_endpoint": format!("{issuer}/me"),
             "introspection_endpoint": format!("{issuer}/introspect"),
         });
-        let pages = [("/.well-known/openid-configuration", Page::Json(about)), ("/keys", Page::Json(keys))];
+        let pages = [
+            ("/.well-known/openid-configuration", Page::Json(about)),
+            ("/keys", Page::Json(keys)),
+        ];
         let pages = Arc::new(Mutex::new(HashMap::from(pages)));
         let (asked, mut serving) = (Arc::<Mutex<Vec<String>>>::default(), JoinSet::new());
         let date = Arc::<Mutex<String>>::default();
@@ -77,13 +83,26 @@ impl Idp {
                         continue;
                     }
                 };
-                let date = Some(dated.lock().unwrap().clone()).filter(|date| !date.is_empty()).map(|date| format!("\r\ndate: {date}"));
-                let first = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close{}", date.unwrap_or_default());
+                let date = Some(dated.lock().unwrap().clone())
+                    .filter(|date| !date.is_empty())
+                    .map(|date| format!("\r\ndate: {date}"));
+                let first = format!(
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close{}",
+                    date.unwrap_or_default()
+                );
                 let answer = format!("{first}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                 let _whoever_asked_may_be_gone = stream.write_all(answer.as_bytes()).await;
             }
         });
-        Self { issuer, key, kid: "k1", pages, date, asked, serving }
+        Self {
+            issuer,
+            key,
+            kid: "k1",
+            pages,
+            date,
+            asked,
+            serving,
+        }
     }
 
     /// From now on it says this at that path.
@@ -93,7 +112,10 @@ impl Idp {
 
     /// From now on it sends these bytes there, so many times, and does not hang up.
     pub(crate) fn sends(&self, path: &'static str, bytes: &[u8], times: usize) {
-        self.pages.lock().unwrap().insert(path, Page::Bytes(bytes.to_vec(), times));
+        self.pages
+            .lock()
+            .unwrap()
+            .insert(path, Page::Bytes(bytes.to_vec(), times));
     }
 
     /// What it says at a path when it is honest.
@@ -108,7 +130,12 @@ impl Idp {
 
     /// How often it was asked at that path.
     pub(crate) fn asked(&self, path: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|asked| *asked == path)
+            .count()
     }
 
     /// How often it was asked at all.
@@ -151,9 +178,19 @@ impl Idp {
 
     /// Signs whatever it is given.
     pub(crate) fn sign_bytes(&self, header: &[u8], claims: &[u8]) -> String {
-        let signed = format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(header), BASE64_URL_SAFE_NO_PAD.encode(claims));
-        let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()))
+        let signed = format!(
+            "{}.{}",
+            BASE64_URL_SAFE_NO_PAD.encode(header),
+            BASE64_URL_SAFE_NO_PAD.encode(claims)
+        );
+        let signature = self
+            .key
+            .sign(&SystemRandom::new(), signed.as_bytes())
+            .unwrap();
+        format!(
+            "{signed}.{}",
+            BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref())
+        )
     }
 
     /// Signs with another key from now on, and has no other.
@@ -171,10 +208,16 @@ impl Idp {
 
 fn jwk(key: &EcdsaKeyPair, kid: &str) -> Value {
     let point = key.public_key().as_ref();
-    let (x, y) = (BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]), BASE64_URL_SAFE_NO_PAD.encode(&point[33..]));
+    let (x, y) = (
+        BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]),
+        BASE64_URL_SAFE_NO_PAD.encode(&point[33..]),
+    );
     json!({ "kty": "EC", "crv": "P-256", "kid": kid, "use": "sig", "alg": "ES256", "x": x, "y": y })
 }
 
 pub(crate) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }

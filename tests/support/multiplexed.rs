@@ -1,4 +1,5 @@
-//! HTTP/2 as gateways speak it: in clear with prior knowledge, and over TLS where ALPN has agreed on it.
+//! HTTP/2 as gateways speak it: in clear with prior knowledge, and over TLS where ALPN has agreed
+//! on it.
 
 use super::http::{Answer, Server};
 use bytes::Bytes;
@@ -24,13 +25,18 @@ impl Multiplexed {
         client.alpn_protocols = vec![b"h2".to_vec()];
         let name = ServerName::from(server.address().ip());
         let stream = server.connect().await.expect("a connection");
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.expect("a handshake");
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(client))
+            .connect(name, stream)
+            .await
+            .expect("a handshake");
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
         Self::over(stream).await
     }
 
     async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
         drop(tokio::spawn(connection));
         Self(sender)
     }
@@ -38,7 +44,14 @@ impl Multiplexed {
     pub(crate) async fn send(&self, request: Request<()>) -> Result<Answer, hyper::Error> {
         let mut sender = self.0.clone();
         sender.ready().await?;
-        let (head, body) = sender.send_request(request.map(|()| Empty::new())).await?.into_parts();
-        Ok(Answer { status: head.status, headers: head.headers, body: body.collect().await?.to_bytes() })
+        let (head, body) = sender
+            .send_request(request.map(|()| Empty::new()))
+            .await?
+            .into_parts();
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await?.to_bytes(),
+        })
     }
 }

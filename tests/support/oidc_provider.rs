@@ -24,7 +24,8 @@ pub(crate) struct OidcProvider {
 }
 
 impl OidcProvider {
-    /// Starts it with keys as `("k1", "RS256")` and with clients beside the usual ones: `elastauth`, and `other` with rights of its own.
+    /// Starts it with keys as `("k1", "RS256")` and with clients beside the usual ones:
+    /// `elastauth`, and `other` with rights of its own.
     pub(crate) async fn start(sign: &[(&str, &str)], clients: &[Value]) -> Self {
         let home = tempfile::tempdir().expect("a folder for the provider");
         let port = free_port();
@@ -43,28 +44,46 @@ impl OidcProvider {
         });
         let mut process = Self::spawn(&settings, home.path());
         Self::wait(&mut process).await;
-        Self { process, port, home, settings }
+        Self {
+            process,
+            port,
+            home,
+            settings,
+        }
     }
 
     fn keys(sign: &[(&str, &str)]) -> Value {
-        sign.iter().map(|(kid, alg)| json!({ "kid": kid, "alg": alg })).collect()
+        sign.iter()
+            .map(|(kid, alg)| json!({ "kid": kid, "alg": alg }))
+            .collect()
     }
 
     fn spawn(settings: &Value, home: &Path) -> Process {
         let file = home.join("settings.json");
         std::fs::write(&file, settings.to_string()).expect("the provider's settings");
         let mut node = command(part("node"));
-        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/oidc-provider/server.mjs")).arg(file);
-        node.env("OIDC_PROVIDER_PART", part("oidc-provider")).stdin(Stdio::piped());
+        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/oidc-provider/server.mjs"))
+            .arg(file);
+        node.env("OIDC_PROVIDER_PART", part("oidc-provider"))
+            .stdin(Stdio::piped());
         Process::start("oidc-provider", &mut node)
     }
 
     async fn wait(process: &mut Process) {
-        let ready = async |process: &Process| process.log().lines().any(|line| line.starts_with("ready ")).then_some(());
-        process.wait_for("its first sign of life", Duration::from_secs(30), ready).await;
+        let ready = async |process: &Process| {
+            process
+                .log()
+                .lines()
+                .any(|line| line.starts_with("ready "))
+                .then_some(())
+        };
+        process
+            .wait_for("its first sign of life", Duration::from_secs(30), ready)
+            .await;
     }
 
-    /// Ends it and starts it anew with these keys in force. It forgets its sessions and opaque tokens; keys keep their numbers by their names.
+    /// Ends it and starts it anew with these keys in force. It forgets its sessions and opaque
+    /// tokens; keys keep their numbers by their names.
     pub(crate) async fn restart(&mut self, sign: &[(&str, &str)]) {
         self.process.kill();
         self.settings["sign"] = Self::keys(sign);
@@ -76,28 +95,67 @@ impl OidcProvider {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Signs in on the provider's own pages. `resource` decides what the access token is; server.mjs says how.
+    /// Signs in on the provider's own pages. `resource` decides what the access token is;
+    /// server.mjs says how.
     pub(crate) async fn tokens(&self, client: &str, user: &str, resource: Option<&str>) -> Value {
         let server = Server::plain(self.port);
-        let more: Vec<(&str, &str)> = resource.map(|resource| ("resource", resource)).into_iter().collect();
+        let more: Vec<(&str, &str)> = resource
+            .map(|resource| ("resource", resource))
+            .into_iter()
+            .collect();
         let (query, verifier) = code_request(client, CALLBACK, SCOPE, &more);
-        let back = Browser::new(&server).sign_in(&format!("/auth?{query}"), CALLBACK, user, "any").await;
-        let code = back.get("code").unwrap_or_else(|| panic!("no code, but {back:?}"));
-        let fields = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", CALLBACK), ("code_verifier", verifier)];
+        let back = Browser::new(&server)
+            .sign_in(&format!("/auth?{query}"), CALLBACK, user, "any")
+            .await;
+        let code = back
+            .get("code")
+            .unwrap_or_else(|| panic!("no code, but {back:?}"));
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", CALLBACK),
+            ("code_verifier", verifier),
+        ];
         let login = basic(client, &format!("{client}-secret"));
-        let answer = server.post_form("/token", &[("authorization", &login)], &[&fields[..], &more].concat()).await;
-        assert_eq!(answer.status, StatusCode::OK, "{}\n{}", answer.text(), self.process.log());
+        let answer = server
+            .post_form(
+                "/token",
+                &[("authorization", &login)],
+                &[&fields[..], &more].concat(),
+            )
+            .await;
+        assert_eq!(
+            answer.status,
+            StatusCode::OK,
+            "{}\n{}",
+            answer.text(),
+            self.process.log()
+        );
         answer.json()
     }
 
-    pub(crate) async fn access_token(&self, client: &str, user: &str, resource: Option<&str>) -> String {
-        self.tokens(client, user, resource).await["access_token"].as_str().expect("a token").to_owned()
+    pub(crate) async fn access_token(
+        &self,
+        client: &str,
+        user: &str,
+        resource: Option<&str>,
+    ) -> String {
+        self.tokens(client, user, resource).await["access_token"]
+            .as_str()
+            .expect("a token")
+            .to_owned()
     }
 
     /// Revokes a token, as its client.
     pub(crate) async fn revoke(&self, client: &str, token: &str) {
         let login = basic(client, &format!("{client}-secret"));
-        let answer = Server::plain(self.port).post_form("/token/revocation", &[("authorization", &login)], &[("token", token)]).await;
+        let answer = Server::plain(self.port)
+            .post_form(
+                "/token/revocation",
+                &[("authorization", &login)],
+                &[("token", token)],
+            )
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How often a condition is looked at. Waits are level-triggered: what was missed once is seen the next time.
+/// How often a condition is looked at. Waits are level-triggered: what was missed once is seen the
+/// next time.
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -19,26 +20,41 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it; `name` is for messages and for the file of its output, which is kept for a look after a failure.
+    /// Starts it; `name` is for messages and for the file of its output, which is kept for a look
+    /// after a failure.
     pub(crate) fn start(name: &'static str, command: &mut Command) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let log = folder().join(format!("{name}-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let log = folder().join(format!(
+            "{name}-{}.log",
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        ));
         let out = File::create(&log).expect("a log file");
         let err = out.try_clone().expect("a second handle of the log");
-        let child = command.stdout(out).stderr(err).spawn().unwrap_or_else(|fault| panic!("{name} does not start: {fault}"));
+        let child = command
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .unwrap_or_else(|fault| panic!("{name} does not start: {fault}"));
         Self { name, child, log }
     }
 
     /// All it has written so far.
     pub(crate) fn log(&self) -> String {
-        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
     }
 
     /// Waits until `ready` has a value.
     ///
     /// # Panics
     /// With the end of the log, when the process ends before or the time is over.
-    pub(crate) async fn wait_for<T>(&mut self, what: &str, bound: Duration, mut ready: impl AsyncFnMut(&Self) -> Option<T>) -> T {
+    pub(crate) async fn wait_for<T>(
+        &mut self,
+        what: &str,
+        bound: Duration,
+        mut ready: impl AsyncFnMut(&Self) -> Option<T>,
+    ) -> T {
         let until = Instant::now() + bound;
         loop {
             if let Some(value) = ready(self).await {
@@ -51,7 +67,11 @@ impl Process {
                     || format!("was not there within {bound:?}"),
                     |status| format!("did not come: the program ended, {status}"),
                 );
-                panic!("{}: {what} {why}; its last words:\n{}", self.name, last_lines(&self.log(), 25));
+                panic!(
+                    "{}: {what} {why}; its last words:\n{}",
+                    self.name,
+                    last_lines(&self.log(), 25)
+                );
             }
             sleep(POLL).await;
         }
@@ -77,8 +97,14 @@ impl Process {
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id();
         // The shell's own `kill`: sending a signal by ourselves would need unsafe code.
-        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "{} could not be sent SIG{signal}", self.name);
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{signal} {pid}")])
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "{} could not be sent SIG{signal}",
+            self.name
+        );
     }
 
     /// Waits until it has ended.
@@ -88,7 +114,12 @@ impl Process {
             if let Some(status) = self.child.try_wait().expect("the state of a child") {
                 return status;
             }
-            assert!(Instant::now() < until, "{} did not end within {bound:?}:\n{}", self.name, last_lines(&self.log(), 25));
+            assert!(
+                Instant::now() < until,
+                "{} did not end within {bound:?}:\n{}",
+                self.name,
+                last_lines(&self.log(), 25)
+            );
             sleep(POLL).await;
         }
     }
@@ -107,23 +138,31 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on at the moment. Only for programs that cannot be told to choose one themselves.
+/// A port that nobody listens on at the moment. Only for programs that cannot be told to choose one
+/// themselves.
 ///
-/// It lies below those that the system gives to outgoing connections: some programs bind only ten seconds after they were told.
+/// It lies below those that the system gives to outgoing connections: some programs bind only ten
+/// seconds after they were told.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 20_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Test binaries that run side by side begin at different places.
     let begin = std::process::id().wrapping_mul(7_919);
-    let mut tries = (0..COUNT).map(|_| FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT);
+    let mut tries = (0..COUNT)
+        .map(|_| FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT);
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    tries.find_map(|port| u16::try_from(port).ok().filter(is_free)).expect("a free port")
+    tries
+        .find_map(|port| u16::try_from(port).ok().filter(is_free))
+        .expect("a free port")
 }
 
 /// Cargo's folder for the files of this test binary.
 pub(crate) fn folder() -> PathBuf {
-    let own = std::env::current_exe().ok().and_then(|path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    let own = std::env::current_exe().ok().and_then(|path| {
+        path.file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+    });
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(own.unwrap_or_default());
     std::fs::create_dir_all(&folder).expect("a folder for the files of tests");
     folder
@@ -134,7 +173,11 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
-        .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .envs(
+            ["PATH", "HOME", "TMPDIR"]
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        )
         .stdin(Stdio::null());
     command
 }

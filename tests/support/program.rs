@@ -1,4 +1,5 @@
-//! The shipped program between a client and the stand-in cluster, on real sockets; nothing that has to be fetched first.
+//! The shipped program between a client and the stand-in cluster, on real sockets; nothing that has
+//! to be fetched first.
 
 #![allow(dead_code, reason = "each test binary uses its own share")]
 #![allow(
@@ -8,7 +9,10 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on should stop"
 )]
-#![allow(clippy::disallowed_methods, reason = "the bans are for the program; a test waits for other programs by the real clock")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the bans are for the program; a test waits for other programs by the real clock"
+)]
 
 pub(crate) mod elastauth;
 pub(crate) mod http;

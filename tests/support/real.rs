@@ -1,6 +1,8 @@
-//! Real programs for tests: Elasticsearch, Traefik, identity providers and elastauth itself, each on a free port of the loopback address.
+//! Real programs for tests: Elasticsearch, Traefik, identity providers and elastauth itself, each
+//! on a free port of the loopback address.
 //!
-//! What a test starts ends with the test, by its own process handle. A missing part is a failure, never a skip.
+//! What a test starts ends with the test, by its own process handle. A missing part is a failure,
+//! never a skip.
 
 #![allow(dead_code, reason = "each test binary uses its own share")]
 #![allow(
@@ -10,7 +12,10 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on should stop"
 )]
-#![allow(clippy::disallowed_methods, reason = "the bans are for the program; a test waits for other programs by the real clock")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the bans are for the program; a test waits for other programs by the real clock"
+)]
 
 pub(crate) mod authelia;
 pub(crate) mod browser;
@@ -32,8 +37,14 @@ use std::task::Poll;
 
 /// A file that `cargo xtask parts` makes.
 pub(crate) fn part(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts").join(name);
-    assert!(path.exists(), "{} is missing; `cargo xtask parts` fetches it", path.display());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/parts")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is missing; `cargo xtask parts` fetches it",
+        path.display()
+    );
     path
 }
 
@@ -48,7 +59,11 @@ pub(crate) async fn all_at_once<F: Future>(all: impl Iterator<Item = F>) -> Vec<
                 Poll::Pending => waiting = true,
             }
         }
-        if waiting { Poll::Pending } else { Poll::Ready(()) }
+        if waiting {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     })
     .await;
     open.into_iter().filter_map(|(_, output)| output).collect()

@@ -29,29 +29,67 @@ impl Redis {
         let home = folder().join(format!("redis-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
         let _ = std::fs::remove_dir_all(&home);
         std::fs::create_dir_all(&home).expect("a folder for Redis");
-        let own = |texts: &[&str]| texts.iter().map(|text| text.replace("HOME", &home.display().to_string())).collect::<Vec<_>>();
+        let own = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| text.replace("HOME", &home.display().to_string()))
+                .collect::<Vec<_>>()
+        };
         let (arguments, cli, port) = (own(arguments), own(cli), free_port());
         let process = Self::spawn(port, &home, &arguments);
-        let mut redis = Self { process, port, home, arguments, cli };
+        let mut redis = Self {
+            process,
+            port,
+            home,
+            arguments,
+            cli,
+        };
         redis.wait().await;
         redis
     }
 
     fn spawn(port: u16, home: &std::path::Path, arguments: &[String]) -> Process {
-        let there = Command::new("redis-server").arg("--version").output().is_ok();
-        assert!(there, "redis-server is missing; `cargo xtask parts` or `apt-get install redis-server` brings it");
+        let there = Command::new("redis-server")
+            .arg("--version")
+            .output()
+            .is_ok();
+        assert!(
+            there,
+            "redis-server is missing; `cargo xtask parts` or `apt-get install redis-server` brings it"
+        );
         let mut program = command("redis-server");
         let port = port.to_string();
-        let tls = arguments.iter().any(|argument| argument == "--tls-cert-file");
-        let ports: [&str; 4] = if tls { ["--port", "0", "--tls-port", &port] } else { ["--port", &port, "--tls-port", "0"] };
-        program.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]).arg(home).args(ports).args(arguments);
+        let tls = arguments
+            .iter()
+            .any(|argument| argument == "--tls-cert-file");
+        let ports: [&str; 4] = if tls {
+            ["--port", "0", "--tls-port", &port]
+        } else {
+            ["--port", &port, "--tls-port", "0"]
+        };
+        program
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+            ])
+            .arg(home)
+            .args(ports)
+            .args(arguments);
         Process::start("redis", &mut program)
     }
 
     async fn wait(&mut self) {
         let (port, cli) = (self.port, self.cli.clone());
-        let answers = async |_: &Process| (run_cli(port, &cli, &["PING"]).trim() == "PONG").then_some(());
-        self.process.wait_for("an answer", Duration::from_secs(10), answers).await;
+        let answers =
+            async |_: &Process| (run_cli(port, &cli, &["PING"]).trim() == "PONG").then_some(());
+        self.process
+            .wait_for("an answer", Duration::from_secs(10), answers)
+            .await;
     }
 
     /// What `redis-cli` says.
@@ -61,7 +99,11 @@ impl Redis {
 
     /// The names under which facts lie there.
     pub(crate) fn keys(&self) -> Vec<String> {
-        self.cli(&["--raw", "KEYS", "elastauth:*"]).lines().map(str::to_owned).filter(|line| !line.is_empty()).collect()
+        self.cli(&["--raw", "KEYS", "elastauth:*"])
+            .lines()
+            .map(str::to_owned)
+            .filter(|line| !line.is_empty())
+            .collect()
     }
 
     pub(crate) fn kill(&mut self) {
@@ -83,13 +125,24 @@ impl Redis {
 
     /// Stops it without closing anything, or lets it go on.
     pub(crate) fn signal(&self, signal: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {}", self.process.id())]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "Redis could not be signalled");
+        let sent = Command::new("sh")
+            .args(["-c", &format!("kill -{signal} {}", self.process.id())])
+            .status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "Redis could not be signalled"
+        );
     }
 }
 
 /// What `redis-cli` says to whoever listens there.
 pub(crate) fn run_cli(port: u16, cli: &[String], arguments: &[&str]) -> String {
-    let output = Command::new("redis-cli").args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(cli).args(arguments).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    let output = Command::new("redis-cli")
+        .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+        .args(cli)
+        .args(arguments)
+        .output();
+    output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default()
 }

@@ -1,4 +1,5 @@
-//! A relay that counts TCP connections, the one thing that tells h2 from HTTP/1.1 from the outside of an encrypted stream; and that cuts them all when it goes.
+//! A relay that counts TCP connections, the one thing that tells h2 from HTTP/1.1 from the outside
+//! of an encrypted stream; and that cuts them all when it goes.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -20,7 +21,9 @@ impl Relay {
 
     /// At a port that somebody knows already.
     pub(crate) async fn at(port: u16, target: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("a listener");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .expect("a listener");
         let port = listener.local_addr().expect("its address").port();
         let connections = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&connections);
@@ -30,13 +33,18 @@ impl Relay {
             while let Ok((mut client, _)) = listener.accept().await {
                 counter.fetch_add(1, Ordering::Relaxed);
                 relayed.spawn(async move {
-                    if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await {
+                    if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await
+                    {
                         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
                     }
                 });
             }
         });
-        Self { port, connections, task: task.abort_handle() }
+        Self {
+            port,
+            connections,
+            task: task.abort_handle(),
+        }
     }
 
     /// How many connections were opened so far.

@@ -13,7 +13,8 @@ pub(crate) struct Sentinel {
 }
 
 impl Sentinel {
-    /// Starts one for the primary at this port; so many of them must miss it before it counts as down. `more` are lines of its configuration.
+    /// Starts one for the primary at this port; so many of them must miss it before it counts as
+    /// down. `more` are lines of its configuration.
     pub(crate) async fn start(primary: u16, quorum: u32, more: &str) -> Self {
         let port = free_port();
         let home = folder().join(format!("sentinel-{port}"));
@@ -21,13 +22,22 @@ impl Sentinel {
         std::fs::create_dir_all(&home).expect("a folder for Sentinel");
         let conf = home.join("sentinel.conf");
         let dir = home.display();
-        let lines = format!("port {port}\nbind 127.0.0.1\ndir {dir}\nsentinel monitor main 127.0.0.1 {primary} {quorum}\n{more}\n");
+        let lines = format!(
+            "port {port}\nbind 127.0.0.1\ndir {dir}\nsentinel monitor main 127.0.0.1 {primary} {quorum}\n{more}\n"
+        );
         std::fs::write(&conf, lines).expect("a configuration for Sentinel");
         let mut program = command("redis-server");
         program.arg(&conf).arg("--sentinel");
-        let mut sentinel = Self { process: Process::start("sentinel", &mut program), port };
-        let answers = async |_: &Process| (run_cli(port, &[], &["PING"]).trim() == "PONG").then_some(());
-        sentinel.process.wait_for("an answer", Duration::from_secs(10), answers).await;
+        let mut sentinel = Self {
+            process: Process::start("sentinel", &mut program),
+            port,
+        };
+        let answers =
+            async |_: &Process| (run_cli(port, &[], &["PING"]).trim() == "PONG").then_some(());
+        sentinel
+            .process
+            .wait_for("an answer", Duration::from_secs(10), answers)
+            .await;
         sentinel
     }
 }

@@ -1,4 +1,5 @@
-//! elastauth in front of a stand-in cluster, and the promises that hold for every answer, every line of the log and every call, whatever a test is about.
+//! elastauth in front of a stand-in cluster, and the promises that hold for every answer, every
+//! line of the log and every call, whatever a test is about.
 
 use super::elastauth::Elastauth;
 use super::http::{Answer, Server, basic};
@@ -15,7 +16,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::timeout;
 
-pub(crate) const SECRET_KEY: &str = "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b";
+pub(crate) const SECRET_KEY: &str =
+    "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b";
 pub(crate) const GATEWAY_KEY: &str = "0b6f0e3a7c5549d8a1f2c7e4";
 
 /// Answers come within two seconds; a machine that does other things besides gets as much again.
@@ -56,11 +58,24 @@ impl Stage {
 
     /// In front of a cluster that is there already.
     pub(crate) async fn before(cluster: StandIn, tasks: Tasks, plan: Plan<'_>) -> Self {
-        let elastauth = Elastauth::start_anywhere_in(&config(&cluster, &plan), plan.files, plan.environment).await;
+        let elastauth =
+            Elastauth::start_anywhere_in(&config(&cluster, &plan), plan.files, plan.environment)
+                .await;
         let password = cluster.service_password().to_owned();
         let account = STANDARD.encode(format!("{SERVICE_USER}:{password}"));
-        let secrets = vec![SECRET_KEY.to_owned(), GATEWAY_KEY.to_owned(), password, account, cluster.api_key().to_owned()];
-        Self { cluster, elastauth, tasks, secrets: Mutex::new(secrets) }
+        let secrets = vec![
+            SECRET_KEY.to_owned(),
+            GATEWAY_KEY.to_owned(),
+            password,
+            account,
+            cluster.api_key().to_owned(),
+        ];
+        Self {
+            cluster,
+            elastauth,
+            tasks,
+            secrets: Mutex::new(secrets),
+        }
     }
 
     /// One more elastauth for the same cluster; `self` keeps watch over its own only.
@@ -79,53 +94,116 @@ impl Stage {
 
     /// Asks as the gateway, for this user with these groups.
     pub(crate) async fn ask(&self, user: &str, groups: &str) -> Answer {
-        self.send(self.gateway(), question("/elastauth", &[("remote-user", user.as_bytes()), ("remote-groups", groups.as_bytes())])).await
+        self.send(
+            self.gateway(),
+            question(
+                "/elastauth",
+                &[
+                    ("remote-user", user.as_bytes()),
+                    ("remote-groups", groups.as_bytes()),
+                ],
+            ),
+        )
+        .await
     }
 
     /// Sends a question and holds the answer to what is promised of each.
     pub(crate) async fn send(&self, from: &Server, question: Request<Full<Bytes>>) -> Answer {
         let asked = format!("{} {}", question.method(), question.uri());
         let answer = timeout(IN_TIME, from.send(question)).await;
-        let answer = answer.unwrap_or_else(|_| panic!("{asked}: no answer in time; {}", self.elastauth.log()));
-        let answer = answer.unwrap_or_else(|fault| panic!("{asked}: {fault}; {}", self.elastauth.log()));
+        let answer = answer
+            .unwrap_or_else(|_| panic!("{asked}: no answer in time; {}", self.elastauth.log()));
+        let answer =
+            answer.unwrap_or_else(|fault| panic!("{asked}: {fault}; {}", self.elastauth.log()));
         self.hold(&asked, &answer);
         answer
     }
 
-    /// What holds for every answer to a question: 200 with exactly one login and nothing else in it, or a refusal without one.
+    /// What holds for every answer to a question: 200 with exactly one login and nothing else in
+    /// it, or a refusal without one.
     pub(crate) fn hold(&self, asked: &str, answer: &Answer) {
-        let logins: Vec<&HeaderValue> = answer.headers.get_all(header::AUTHORIZATION).iter().collect();
-        assert_eq!(answer.headers.get(header::CACHE_CONTROL).map(HeaderValue::as_bytes), Some(&b"no-store"[..]), "{asked}: {answer:?}");
+        let logins: Vec<&HeaderValue> = answer
+            .headers
+            .get_all(header::AUTHORIZATION)
+            .iter()
+            .collect();
+        assert_eq!(
+            answer
+                .headers
+                .get(header::CACHE_CONTROL)
+                .map(HeaderValue::as_bytes),
+            Some(&b"no-store"[..]),
+            "{asked}: {answer:?}"
+        );
         if answer.status == StatusCode::OK {
-            assert_eq!((logins.len(), answer.body.len()), (1, 0), "{asked}: {answer:?}");
-            for name in ["remote-user", "remote-groups", "remote-email", "remote-name"] {
-                assert_eq!(answer.headers.get_all(name).iter().count(), 1, "{asked}: {name}");
+            assert_eq!(
+                (logins.len(), answer.body.len()),
+                (1, 0),
+                "{asked}: {answer:?}"
+            );
+            for name in [
+                "remote-user",
+                "remote-groups",
+                "remote-email",
+                "remote-name",
+            ] {
+                assert_eq!(
+                    answer.headers.get_all(name).iter().count(),
+                    1,
+                    "{asked}: {name}"
+                );
             }
             self.learn(logins[0]);
         } else {
-            assert!(!answer.status.is_success() && !answer.status.is_informational() && logins.is_empty(), "{asked}: {answer:?}");
+            assert!(
+                !answer.status.is_success()
+                    && !answer.status.is_informational()
+                    && logins.is_empty(),
+                "{asked}: {answer:?}"
+            );
             self.hold_secrets(&format!("the answer to {asked}"), &answer.text());
         }
     }
 
     /// Whether the cluster takes the login of this answer.
     pub(crate) fn works(&self, answer: &Answer) -> bool {
-        answer.headers.get(header::AUTHORIZATION).is_some_and(|login| self.cluster.accepts(login))
+        answer
+            .headers
+            .get(header::AUTHORIZATION)
+            .is_some_and(|login| self.cluster.accepts(login))
     }
 
     /// Calls that elastauth has made, each in a line.
     pub(crate) fn calls(&self) -> Vec<String> {
-        self.cluster.calls().iter().filter(|call| !call.through_gateway).map(elastauth::demo::standin::Call::line).collect()
+        self.cluster
+            .calls()
+            .iter()
+            .filter(|call| !call.through_gateway)
+            .map(elastauth::demo::standin::Call::line)
+            .collect()
     }
 
     /// Makes sure of an answer's status and code.
     pub(crate) fn says(&self, answer: &Answer, status: u16, code: &str) {
-        let told = if answer.body.is_empty() { Value::Null } else { answer.json()["code"].clone() };
-        assert_eq!((answer.status.as_u16(), told), (status, Value::from(code)), "{}", self.elastauth.log());
+        let told = if answer.body.is_empty() {
+            Value::Null
+        } else {
+            answer.json()["code"].clone()
+        };
+        assert_eq!(
+            (answer.status.as_u16(), told),
+            (status, Value::from(code)),
+            "{}",
+            self.elastauth.log()
+        );
     }
 
     fn learn(&self, login: &HeaderValue) {
-        let encoded = login.to_str().ok().and_then(|text| text.strip_prefix("Basic ")).expect("a Basic login");
+        let encoded = login
+            .to_str()
+            .ok()
+            .and_then(|text| text.strip_prefix("Basic "))
+            .expect("a Basic login");
         let pair = String::from_utf8(STANDARD.decode(encoded).expect("base64")).expect("UTF-8");
         let (user, password) = pair.split_once(':').expect("a name and a password");
         assert_eq!(basic(user, password), format!("Basic {encoded}"));
@@ -138,12 +216,16 @@ impl Stage {
     /// Makes sure that `text` tells no secret.
     pub(crate) fn hold_secrets(&self, place: &str, text: &str) {
         for secret in &*self.secrets.lock().expect("the secrets") {
-            assert!(!text.contains(secret.as_str()), "{place} tells {secret}:\n{text}");
+            assert!(
+                !text.contains(secret.as_str()),
+                "{place} tells {secret}:\n{text}"
+            );
         }
     }
 }
 
-/// At the end of each test: nothing secret was logged, and nothing but the three intended calls has reached the cluster.
+/// At the end of each test: nothing secret was logged, and nothing but the three intended calls has
+/// reached the cluster.
 impl Drop for Stage {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -151,12 +233,24 @@ impl Drop for Stage {
         }
         let log = self.elastauth.log();
         self.hold_secrets("the log", &log);
-        assert!(!log.contains("{PBKDF2}") && !log.contains("panicked"), "{log}");
-        for call in self.cluster.calls().iter().filter(|call| !call.through_gateway) {
+        assert!(
+            !log.contains("{PBKDF2}") && !log.contains("panicked"),
+            "{log}"
+        );
+        for call in self
+            .cluster
+            .calls()
+            .iter()
+            .filter(|call| !call.through_gateway)
+        {
             let name = call.path.strip_prefix("/_security/user/");
             let intended = match call.method.as_str() {
-                "GET" => call.path == "/_security/_authenticate" || name.is_some_and(is_one_segment),
-                "PUT" => name.and_then(|name| name.strip_suffix("?refresh=false")).is_some_and(is_one_segment),
+                "GET" => {
+                    call.path == "/_security/_authenticate" || name.is_some_and(is_one_segment)
+                }
+                "PUT" => name
+                    .and_then(|name| name.strip_suffix("?refresh=false"))
+                    .is_some_and(is_one_segment),
                 _ => false,
             };
             assert!(intended, "{} has reached the cluster", call.line());
@@ -168,23 +262,39 @@ fn is_one_segment(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with('_')
         && ![".", "..", "elastic", SERVICE_USER].contains(&name)
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte))
 }
 
 /// A question of the gateway, with its key.
 pub(crate) fn question(target: &str, headers: &[(&str, &[u8])]) -> Request<Full<Bytes>> {
-    let mut request = Request::get(target).header(header::HOST, "elastauth.test").header("x-elastauth-key", GATEWAY_KEY);
+    let mut request = Request::get(target)
+        .header(header::HOST, "elastauth.test")
+        .header("x-elastauth-key", GATEWAY_KEY);
     for (name, value) in headers {
-        request = request.header(*name, HeaderValue::from_bytes(value).expect("a header value"));
+        request = request.header(
+            *name,
+            HeaderValue::from_bytes(value).expect("a header value"),
+        );
     }
     request.body(Full::default()).expect("a question")
 }
 
 fn config(cluster: &StandIn, plan: &Plan<'_>) -> String {
     let hosts = plan.hosts.clone().unwrap_or_else(|| vec![cluster.url()]);
-    let Plan { elasticsearch, more, .. } = plan;
-    // A user's moment may come at any time, and a test that counts calls wants none that is not its own.
-    let seldom = if more.contains("cache:") { "" } else { "cache: {expiration: 744h}" };
+    let Plan {
+        elasticsearch,
+        more,
+        ..
+    } = plan;
+    // A user's moment may come at any time, and a test that counts calls wants none that is not its
+    // own.
+    let seldom = if more.contains("cache:") {
+        ""
+    } else {
+        "cache: {expiration: 744h}"
+    };
     format!(
         r#"
 listen: 127.0.0.1:0

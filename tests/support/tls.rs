@@ -1,6 +1,8 @@
 //! A CA for one test, and what it signs.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::sync::Arc;
@@ -17,22 +19,35 @@ pub(crate) struct Signed {
 impl Signed {
     /// A server that shows this certificate.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("our own certificate");
+        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes())
+            .expect("our own certificate");
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("our own key");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("protocol versions");
-        Arc::new(config.with_no_client_auth().with_single_cert(vec![certificate], key).expect("a certificate and its key"))
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("protocol versions");
+        Arc::new(
+            config
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate], key)
+                .expect("a certificate and its key"),
+        )
     }
 }
 
 impl Authority {
     pub(crate) fn new() -> Self {
         let mut about = CertificateParams::new(Vec::<String>::new()).expect("parameters of a CA");
-        // A name of its own: OpenSSL takes a certificate that is named as its issuer for self-signed.
-        about.distinguished_name.push(DnType::CommonName, "a CA for tests");
+        // A name of its own: OpenSSL takes a certificate that is named as its issuer for
+        // self-signed.
+        about
+            .distinguished_name
+            .push(DnType::CommonName, "a CA for tests");
         about.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         about.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Self(CertifiedIssuer::self_signed(about, KeyPair::generate().expect("a key")).expect("a CA"))
+        Self(
+            CertifiedIssuer::self_signed(about, KeyPair::generate().expect("a key")).expect("a CA"),
+        )
     }
 
     pub(crate) fn pem(&self) -> String {
@@ -47,18 +62,30 @@ impl Authority {
     /// A certificate for these names.
     pub(crate) fn sign_for(&self, names: &[&str]) -> Signed {
         let key = KeyPair::generate().expect("a key");
-        let about =
-            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).expect("parameters of a certificate");
+        let about = CertificateParams::new(
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>(),
+        )
+        .expect("parameters of a certificate");
         let certificate = about.signed_by(&key, &self.0).expect("a certificate");
-        Signed { certificate: certificate.pem(), key: key.serialize_pem() }
+        Signed {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
     }
 
     /// A client that believes this CA and nobody else.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(self.0.der().to_vec())).expect("our own CA");
+        roots
+            .add(CertificateDer::from(self.0.der().to_vec()))
+            .expect("our own CA");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("protocol versions");
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("protocol versions");
         Arc::new(config.with_root_certificates(roots).with_no_client_auth())
     }
 }

@@ -13,29 +13,52 @@ pub(crate) struct Traefik {
 }
 
 impl Traefik {
-    /// Starts it with the text of a dynamic file; `/etc/traefik/` in it becomes the folder that gets `files`.
-    pub(crate) async fn start(dynamic: &str, files: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+    /// Starts it with the text of a dynamic file; `/etc/traefik/` in it becomes the folder that
+    /// gets `files`.
+    pub(crate) async fn start(
+        dynamic: &str,
+        files: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let home = tempfile::tempdir().expect("a folder for Traefik");
         let etc = format!("{}/", home.path().display());
         let port = free_port();
         let listen = format!("127.0.0.1:{port}");
-        let fixed = guide::file("traefik/traefik.yml", &[("/etc/traefik/", &etc), (":8080", &listen)]);
+        let fixed = guide::file(
+            "traefik/traefik.yml",
+            &[("/etc/traefik/", &etc), (":8080", &listen)],
+        );
         std::fs::write(home.path().join("traefik.yml"), fixed).expect("the static file");
-        std::fs::write(home.path().join("dynamic.yml"), dynamic.replace("/etc/traefik/", &etc)).expect("the dynamic file");
+        std::fs::write(
+            home.path().join("dynamic.yml"),
+            dynamic.replace("/etc/traefik/", &etc),
+        )
+        .expect("the dynamic file");
         for (name, content) in files {
             std::fs::write(home.path().join(name), content).expect("a file for Traefik");
         }
         let mut traefik = command(part("traefik"));
-        traefik.arg(format!("--configfile={etc}traefik.yml")).envs(environment.iter().copied());
+        traefik
+            .arg(format!("--configfile={etc}traefik.yml"))
+            .envs(environment.iter().copied());
         let mut process = Process::start("traefik", &mut traefik);
         let server = Server::plain(port).host("elasticsearch.example.org");
         // 404 is Traefik's answer as long as it has not read its routers.
         let routed = async |_: &Process| {
-            let answer = server.try_ask(http::Method::GET, "/", &[], None).await.ok()?;
+            let answer = server
+                .try_ask(http::Method::GET, "/", &[], None)
+                .await
+                .ok()?;
             (answer.status != http::StatusCode::NOT_FOUND).then_some(())
         };
-        process.wait_for("its first route", Duration::from_secs(20), routed).await;
-        Self { process, server, _home: home }
+        process
+            .wait_for("its first route", Duration::from_secs(20), routed)
+            .await;
+        Self {
+            process,
+            server,
+            _home: home,
+        }
     }
 
     /// The way in for clients of Elasticsearch.

@@ -33,7 +33,13 @@ impl TwoNodes {
             Elasticsearch::start_with(settings("two", transports[1]))
         );
         let master = two.cat("/_cat/master?h=node").await;
-        let cluster = Self { nodes: if master == "one" { [one, two] } else { [two, one] } };
+        let cluster = Self {
+            nodes: if master == "one" {
+                [one, two]
+            } else {
+                [two, one]
+            },
+        };
         cluster.whole().await;
         cluster
     }
@@ -43,7 +49,8 @@ impl TwoNodes {
         &self.nodes[1]
     }
 
-    /// Both, the master first. It is the only one of the two that may be master, for of two nodes one has the say.
+    /// Both, the master first. It is the only one of the two that may be master, for of two nodes
+    /// one has the say.
     pub(crate) fn nodes(&mut self) -> &mut [Elasticsearch; 2] {
         &mut self.nodes
     }
@@ -62,12 +69,21 @@ impl TwoNodes {
     pub(crate) async fn whole(&self) {
         let end = Instant::now() + Duration::from_mins(1);
         loop {
-            let path = "/_cluster/health/.security?wait_for_nodes=2&wait_for_status=green&timeout=3s";
-            let answer = self.other().server().get(path, &[("authorization", &admin())]).await;
+            let path =
+                "/_cluster/health/.security?wait_for_nodes=2&wait_for_status=green&timeout=3s";
+            let answer = self
+                .other()
+                .server()
+                .get(path, &[("authorization", &admin())])
+                .await;
             if answer.status.is_success() {
                 return;
             }
-            assert!(Instant::now() < end, "two nodes do not come together: {}", answer.text());
+            assert!(
+                Instant::now() < end,
+                "two nodes do not come together: {}",
+                answer.text()
+            );
             sleep(Duration::from_millis(200)).await;
         }
     }

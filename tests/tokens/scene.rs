@@ -23,14 +23,25 @@ impl Scene {
     pub(crate) async fn with(more: &str) -> Self {
         let (idp, tasks) = (Idp::start().await, Tasks::default());
         let cluster = StandIn::start(&tasks).await.unwrap();
-        let oidc = format!("oidc:\n  issuer: {}\n  client_id: elastauth\n{more}", idp.issuer);
+        let oidc = format!(
+            "oidc:\n  issuer: {}\n  client_id: elastauth\n{more}",
+            idp.issuer
+        );
         let elastauth = Elastauth::start_anywhere(&config(&cluster, &oidc), &[]).await;
-        Self { idp, cluster, elastauth, _tasks: tasks }
+        Self {
+            idp,
+            cluster,
+            elastauth,
+            _tasks: tasks,
+        }
     }
 
     /// One more elastauth of this deployment.
     pub(crate) async fn replica(&self, more: &str) -> Elastauth {
-        let oidc = format!("oidc:\n  issuer: {}\n  client_id: elastauth\n{more}", self.idp.issuer);
+        let oidc = format!(
+            "oidc:\n  issuer: {}\n  client_id: elastauth\n{more}",
+            self.idp.issuer
+        );
         Elastauth::start_anywhere(&config(&self.cluster, &oidc), &[]).await
     }
 
@@ -61,5 +72,11 @@ pub(crate) fn config(cluster: &StandIn, oidc: &str) -> String {
 }
 
 pub(crate) async fn bearer(elastauth: &Elastauth, token: &str) -> Answer {
-    elastauth.server().get("/elastauth", &[("authorization", &format!("Bearer {token}"))]).await
+    elastauth
+        .server()
+        .get(
+            "/elastauth",
+            &[("authorization", &format!("Bearer {token}"))],
+        )
+        .await
 }

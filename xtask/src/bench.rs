@@ -1,5 +1,5 @@
-//! The figures of docs/PERFORMANCE.md, made anew on whatever machine this is. Ratios, from interleaved rounds in one run: absolute figures
-//! of a noisy machine mean nothing.
+//! The figures of docs/PERFORMANCE.md, made anew on whatever machine this is. Ratios, from
+//! interleaved rounds in one run: absolute figures of a noisy machine mean nothing.
 //!
 //! All traffic stays on 127.0.0.1, and every round ends by itself.
 
@@ -22,7 +22,15 @@ use anyhow::Context as _;
 use std::time::{Duration, Instant};
 
 /// What stands in for others.
-const EXAMPLES: &[&str] = &["bare_hyper", "bare_logins", "crowd", "standin", "token_issuer", "uncounted", "yes_cluster"];
+const EXAMPLES: &[&str] = &[
+    "bare_hyper",
+    "bare_logins",
+    "crowd",
+    "standin",
+    "token_issuer",
+    "uncounted",
+    "yes_cluster",
+];
 
 type Measurement = fn() -> anyhow::Result<()>;
 
@@ -43,14 +51,26 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("crowd", crowd::run),
         ("build", build),
     ];
-    let chosen: Vec<_> = all.iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect();
+    let chosen: Vec<_> = all
+        .iter()
+        .filter(|(name, _)| names.is_empty() || names.contains(name))
+        .collect();
     anyhow::ensure!(
-        names.iter().all(|name| all.iter().any(|(known, _)| known == name)),
+        names
+            .iter()
+            .all(|name| all.iter().any(|(known, _)| known == name)),
         "measurements: {}",
-        all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+        all.iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ")
     );
-    // Each by itself: beside the examples the program would be built with what the tests want of its dependencies, and be another than the one that is shipped.
-    shell::run(&mut shell::command("cargo", &["build", "--release", "--bin", "elastauth"]))?;
+    // Each by itself: beside the examples the program would be built with what the tests want of
+    // its dependencies, and be another than the one that is shipped.
+    shell::run(&mut shell::command(
+        "cargo",
+        &["build", "--release", "--bin", "elastauth"],
+    ))?;
     let mut parts = shell::command("cargo", &["build", "--release"]);
     parts.args(EXAMPLES.iter().flat_map(|example| ["--example", example]));
     shell::run(&mut parts)?;
@@ -72,7 +92,11 @@ fn start() -> anyhow::Result<()> {
     }
     times.sort();
     let median = times.get(times.len() / 2).copied().unwrap_or_default();
-    println!("start to first answer: median {:.1} ms of {} starts (aim: at most 50)", millis(median), times.len());
+    println!(
+        "start to first answer: median {:.1} ms of {} starts (aim: at most 50)",
+        millis(median),
+        times.len()
+    );
     println!("idle: {:.1} MB resident (aim: at most 15)", mega(resident));
     Ok(())
 }
@@ -82,12 +106,21 @@ fn build() -> anyhow::Result<()> {
     let target = shell::root().join("target/bench-build");
     let _ = std::fs::remove_dir_all(&target);
     let begun = now();
-    shell::run(shell::command("cargo", &["build", "--release", "--locked", "--quiet"]).env("CARGO_TARGET_DIR", &target))?;
-    println!("release build from nothing: {:.0} s (aim: at most 300 on two cores)", begun.elapsed().as_secs_f64());
+    shell::run(
+        shell::command("cargo", &["build", "--release", "--locked", "--quiet"])
+            .env("CARGO_TARGET_DIR", &target),
+    )?;
+    println!(
+        "release build from nothing: {:.0} s (aim: at most 300 on two cores)",
+        begun.elapsed().as_secs_f64()
+    );
     std::fs::remove_dir_all(&target).context("the build folder")
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures the real time")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures the real time"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -105,12 +138,20 @@ fn mega(kib: u64) -> f64 {
 fn median(values: &mut [f64]) -> (f64, String) {
     values.sort_by(f64::total_cmp);
     let middle = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
-    let (low, high) = (values.first().copied().unwrap_or(f64::NAN), values.last().copied().unwrap_or(f64::NAN));
+    let (low, high) = (
+        values.first().copied().unwrap_or(f64::NAN),
+        values.last().copied().unwrap_or(f64::NAN),
+    );
     (middle, format!("{middle:.3} [{low:.3}-{high:.3}]"))
 }
 
 /// The value below which this share of all lies; the largest for a share of one.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in a list")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a place in a list"
+)]
 fn percentile(values: &mut [f64], share: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let place = ((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1));

@@ -21,9 +21,24 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     anyhow::ensure!(rest.is_empty(), "{} wants a value", rest.join(" "));
     let mut command = shell::command(
         "cargo",
-        &["test", "--features", "real-parts", "--test", "chaos", "--", "--nocapture", "--include-ignored", "--exact", form],
+        &[
+            "test",
+            "--features",
+            "real-parts",
+            "--test",
+            "chaos",
+            "--",
+            "--nocapture",
+            "--include-ignored",
+            "--exact",
+            form,
+        ],
     );
-    command.envs(numbers.into_iter().map(|(name, number)| (name, number.to_string())));
+    command.envs(
+        numbers
+            .into_iter()
+            .map(|(name, number)| (name, number.to_string())),
+    );
     shell::run(&mut command)
 }
 
@@ -32,5 +47,7 @@ const STAND_IN: &str = "nobody_ever_notices";
 const REAL: &str = "nobody_notices_what_two_real_nodes_go_through";
 
 fn number(name: &str, value: &str) -> anyhow::Result<u64> {
-    value.parse().map_err(|_| anyhow::anyhow!("{name} wants a number, not `{value}`"))
+    value
+        .parse()
+        .map_err(|_| anyhow::anyhow!("{name} wants a number, not `{value}`"))
 }

@@ -1,4 +1,5 @@
-//! The long form of `tests/interleavings.rs`, and what it is worth: broken variants of the program that it has to tell from the whole one.
+//! The long form of `tests/interleavings.rs`, and what it is worth: broken variants of the program
+//! that it has to tell from the whole one.
 
 use crate::shell;
 use anyhow::{Context, bail, ensure};
@@ -119,7 +120,10 @@ const VARIANTS: &[Broken] = &[
 
 /// Goes further than `cargo test` does: minutes.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let mut tests = shell::command("cargo", &["test", "--test", "interleavings", "--", "--nocapture"]);
+    let mut tests = shell::command(
+        "cargo",
+        &["test", "--test", "interleavings", "--", "--nocapture"],
+    );
     shell::run(tests.env("ELASTAUTH_INTERLEAVINGS", "long"))
 }
 
@@ -131,19 +135,29 @@ pub(crate) fn broken() -> anyhow::Result<()> {
         same(&root.join(folder), &copy.join(folder))?;
     }
     for file in ["Cargo.toml", "Cargo.lock", "elastauth.example.yml"] {
-        fs::copy(root.join(file), copy.join(file)).with_context(|| format!("{file} cannot be copied"))?;
+        fs::copy(root.join(file), copy.join(file))
+            .with_context(|| format!("{file} cannot be copied"))?;
     }
     let mut survived = Vec::new();
     for variant in VARIANTS {
         let path = copy.join(variant.file);
         let whole = fs::read_to_string(&path)?;
-        ensure!(whole.matches(variant.whole).count() == 1, "`{}` does not stand in {} once", variant.whole, variant.file);
+        ensure!(
+            whole.matches(variant.whole).count() == 1,
+            "`{}` does not stand in {} once",
+            variant.whole,
+            variant.file
+        );
         fs::write(&path, whole.replace(variant.whole, variant.damaged))?;
         let compiled = ask(&copy, &root, variant.test, true);
         let passed = compiled.is_ok() && ask(&copy, &root, variant.test, false)?;
         fs::write(&path, whole)?;
         ensure!(compiled?, "`{}` does not compile", variant.name);
-        println!("{}: {}", variant.name, if passed { "NOT FOUND" } else { "found" });
+        println!(
+            "{}: {}",
+            variant.name,
+            if passed { "NOT FOUND" } else { "found" }
+        );
         if passed {
             survived.push(variant.name);
         }
@@ -156,14 +170,24 @@ pub(crate) fn broken() -> anyhow::Result<()> {
 
 /// Whether the test passes, or at least compiles.
 fn ask(copy: &Path, root: &Path, test: &str, compile_only: bool) -> anyhow::Result<bool> {
-    let arguments: &[&str] = if compile_only { &["--no-run"] } else { &["--", "--exact", test] };
-    let mut command = shell::command("cargo", &[&["test", "--quiet", "--test", "interleavings"], arguments].concat());
-    command.current_dir(copy).env("CARGO_TARGET_DIR", root.join("target"));
+    let arguments: &[&str] = if compile_only {
+        &["--no-run"]
+    } else {
+        &["--", "--exact", test]
+    };
+    let mut command = shell::command(
+        "cargo",
+        &[&["test", "--quiet", "--test", "interleavings"], arguments].concat(),
+    );
+    command
+        .current_dir(copy)
+        .env("CARGO_TARGET_DIR", root.join("target"));
     let quiet = command.stdout(Stdio::null()).stderr(Stdio::null());
     Ok(quiet.status().context("cargo cannot be started")?.success())
 }
 
-/// Makes `to` the same as `from`; what has not changed keeps its time, so that little is built again.
+/// Makes `to` the same as `from`; what has not changed keeps its time, so that little is built
+/// again.
 fn same(from: &Path, to: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

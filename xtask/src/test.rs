@@ -1,4 +1,5 @@
-//! All that has to be green, in the order in which it fails fastest. The tests come last, so that their result ends the output.
+//! All that has to be green, in the order in which it fails fastest. The tests come last, so that
+//! their result ends the output.
 
 use crate::{floors, fuzz, parts, shell};
 use anyhow::Context;
@@ -29,9 +30,21 @@ const STEPS_FULL: &[Step] = &[
         run: parts::fetch,
         remedy: "the message above says what could not be fetched; `cargo xtask parts` tries just this again",
     },
-    Step { name: "lints", run: || clippy(&["--all-features"]), remedy: LINTS_REMEDY },
-    Step { name: "licences and bans", run: deny, remedy: "deny.toml says what is allowed and why" },
-    Step { name: "docs", run: docs, remedy: "`cargo doc --no-deps --open` shows the page" },
+    Step {
+        name: "lints",
+        run: || clippy(&["--all-features"]),
+        remedy: LINTS_REMEDY,
+    },
+    Step {
+        name: "licences and bans",
+        run: deny,
+        remedy: "deny.toml says what is allowed and why",
+    },
+    Step {
+        name: "docs",
+        run: docs,
+        remedy: "`cargo doc --no-deps --open` shows the page",
+    },
     Step {
         name: "fuzz",
         run: || fuzz::run(FUZZ),
@@ -47,20 +60,41 @@ const STEPS_FULL: &[Step] = &[
 const STEPS_QUICK: &[Step] = &[
     FORMAT,
     FLOORS,
-    Step { name: "lints", run: || clippy(&[]), remedy: LINTS_REMEDY },
-    Step { name: "tests", run: || tests(&[]), remedy: "`cargo test -- name` runs one alone" },
+    Step {
+        name: "lints",
+        run: || clippy(&[]),
+        remedy: LINTS_REMEDY,
+    },
+    Step {
+        name: "tests",
+        run: || tests(&[]),
+        remedy: "`cargo test -- name` runs one alone",
+    },
 ];
 
 /// Some tens of thousands of cases.
 const FUZZ: Duration = Duration::from_secs(20);
 
-const FORMAT: Step = Step { name: "format", run: || cargo(&["fmt", "--all", "--check"]), remedy: "`cargo fmt --all` mends it" };
-const FLOORS: Step = Step { name: "floors", run: floors::run, remedy: "ARCHITECTURE.md says who may know whom" };
-const LINTS_REMEDY: &str = "mend it, or say at the place why the lint is wrong there: #[expect(lint, reason = \"...\")]";
+const FORMAT: Step = Step {
+    name: "format",
+    run: || cargo(&["fmt", "--all", "--check"]),
+    remedy: "`cargo fmt --all` mends it",
+};
+const FLOORS: Step = Step {
+    name: "floors",
+    run: floors::run,
+    remedy: "ARCHITECTURE.md says who may know whom",
+};
+const LINTS_REMEDY: &str =
+    "mend it, or say at the place why the lint is wrong there: #[expect(lint, reason = \"...\")]";
 
 /// Runs the steps, one line each with its time, and stops at the first that fails.
 pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
-    let steps = if extent == Extent::Full { STEPS_FULL } else { STEPS_QUICK };
+    let steps = if extent == Extent::Full {
+        STEPS_FULL
+    } else {
+        STEPS_QUICK
+    };
     let mut times = Vec::new();
     for step in steps {
         println!("== {}", step.name);
@@ -70,13 +104,23 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
         println!("== {}: ok, {}", step.name, seconds(begun.elapsed()));
     }
     let total = times.iter().map(|(_, time)| *time).sum();
-    let list: Vec<String> = times.iter().map(|(name, time)| format!("{name} {}", seconds(*time))).collect();
+    let list: Vec<String> = times
+        .iter()
+        .map(|(name, time)| format!("{name} {}", seconds(*time)))
+        .collect();
     println!("== all ok, {} ({})", seconds(total), list.join(", "));
     Ok(())
 }
 
 fn clippy(features: &[&str]) -> anyhow::Result<()> {
-    cargo(&[&["clippy", "--workspace", "--all-targets"], features, &["--", "-D", "warnings"]].concat())
+    cargo(
+        &[
+            &["clippy", "--workspace", "--all-targets"],
+            features,
+            &["--", "-D", "warnings"],
+        ]
+        .concat(),
+    )
 }
 
 fn tests(features: &[&str]) -> anyhow::Result<()> {
@@ -84,7 +128,18 @@ fn tests(features: &[&str]) -> anyhow::Result<()> {
 }
 
 fn docs() -> anyhow::Result<()> {
-    shell::run(shell::command("cargo", &["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings"))
+    shell::run(
+        shell::command(
+            "cargo",
+            &[
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+            ],
+        )
+        .env("RUSTDOCFLAGS", "-D warnings"),
+    )
 }
 
 /// Pinned, as a newer one may know new complaints.
@@ -94,20 +149,45 @@ fn deny() -> anyhow::Result<()> {
     let tools = shell::root().join("target/tools");
     let program = tools.join("bin/cargo-deny");
     let wanted = CARGO_DENY.replace('@', " ");
-    let there = Command::new(&program).arg("--version").output().is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim() == wanted);
+    let there = Command::new(&program)
+        .arg("--version")
+        .output()
+        .is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim() == wanted);
     if !there {
         // A debug build: it takes half of the time to make and checks as well.
         println!("building {CARGO_DENY} once, about two minutes");
-        let mut install = shell::command("cargo", &["install", "--quiet", "--locked", "--debug", "--force", CARGO_DENY, "--root"]);
-        shell::run(install.arg(&tools).env("CARGO_TARGET_DIR", tools.join("build")))?;
+        let mut install = shell::command(
+            "cargo",
+            &[
+                "install", "--quiet", "--locked", "--debug", "--force", CARGO_DENY, "--root",
+            ],
+        );
+        shell::run(
+            install
+                .arg(&tools)
+                .env("CARGO_TARGET_DIR", tools.join("build")),
+        )?;
         let _ = std::fs::remove_dir_all(tools.join("build"));
     }
     shell::run(&mut shell::command(
         &program.to_string_lossy(),
-        &["--all-features", "--workspace", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"],
+        &[
+            "--all-features",
+            "--workspace",
+            "check",
+            "--hide-inclusion-graph",
+            "bans",
+            "licenses",
+            "sources",
+        ],
     ))?;
-    // The advisory database is a git repository that not every machine reaches. Only that is forgiven.
-    let advisories = shell::command(&program.to_string_lossy(), &["--all-features", "--workspace", "check", "advisories"]).output()?;
+    // The advisory database is a git repository that not every machine reaches. Only that is
+    // forgiven.
+    let advisories = shell::command(
+        &program.to_string_lossy(),
+        &["--all-features", "--workspace", "check", "advisories"],
+    )
+    .output()?;
     let said = String::from_utf8_lossy(&advisories.stderr);
     if advisories.status.success() {
         println!("advisories ok");
@@ -123,7 +203,10 @@ fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
     shell::run(&mut shell::command("cargo", arguments))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the ban is for the program, which is tested with a set clock; this only times a chore")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the ban is for the program, which is tested with a set clock; this only times a chore"
+)]
 fn now() -> Instant {
     Instant::now()
 }

@@ -1,4 +1,5 @@
-//! The token of `explain --token-file`: read from where no command line shows it, and told about without being repeated.
+//! The token of `explain --token-file`: read from where no command line shows it, and told about
+//! without being repeated.
 
 use crate::{
     cli::Failed,
@@ -17,8 +18,20 @@ use zeroize::Zeroizing;
 const MOST_BYTES: u64 = 256 * 1024;
 /// The longest text of a claim that is repeated.
 const MOST_CHARS: usize = 200;
-/// Claims that decide whether a token is taken; they are no secret to whoever holds it. Of the others only the names are told.
-const TOLD: [&str; 10] = ["iss", "aud", "azp", "client_id", "typ", "token_use", "scope", "iat", "nbf", "exp"];
+/// Claims that decide whether a token is taken; they are no secret to whoever holds it. Of the
+/// others only the names are told.
+const TOLD: [&str; 10] = [
+    "iss",
+    "aud",
+    "azp",
+    "client_id",
+    "typ",
+    "token_use",
+    "scope",
+    "iat",
+    "nbf",
+    "exp",
+];
 
 /// A token, as it stood in the file, without `Bearer` and blanks around it.
 pub(super) struct Token(Zeroizing<String>);
@@ -28,14 +41,24 @@ impl Token {
     pub(super) fn read(path: &Path) -> Result<Self, Failed> {
         let mut text = Zeroizing::new(String::new());
         let read = if path == Path::new("-") {
-            io::stdin().lock().take(MOST_BYTES).read_to_string(&mut text)
+            io::stdin()
+                .lock()
+                .take(MOST_BYTES)
+                .read_to_string(&mut text)
         } else {
             File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))
         };
-        read.map_err(|error| Failed(format!("the token cannot be read from {}: {error}", path.display())))?;
+        read.map_err(|error| {
+            Failed(format!(
+                "the token cannot be read from {}: {error}",
+                path.display()
+            ))
+        })?;
         let token = text.trim();
         let token = match token.strip_prefix("Bearer") {
-            Some(rest) if rest.is_empty() || rest.starts_with(char::is_whitespace) => rest.trim_start(),
+            Some(rest) if rest.is_empty() || rest.starts_with(char::is_whitespace) => {
+                rest.trim_start()
+            }
             _ => token,
         };
         if token.is_empty() {
@@ -47,7 +70,8 @@ impl Token {
     /// The header in which it comes.
     pub(super) fn header(&self) -> Result<HeaderValue, Failed> {
         let text = Zeroizing::new(format!("Bearer {}", *self.0));
-        let mut value = HeaderValue::from_str(&text).map_err(|_| Failed("what was read has characters that no token has".to_owned()))?;
+        let mut value = HeaderValue::from_str(&text)
+            .map_err(|_| Failed("what was read has characters that no token has".to_owned()))?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -61,9 +85,15 @@ impl Token {
             Err(_told_in_the_answer) => json!({ "form": "unreadable" }),
             Ok(jws) => {
                 let claims = jws.unproven();
-                let told: Map<String, Value> =
-                    TOLD.iter().filter_map(|name| Some(((*name).to_owned(), bounded(claims.get(*name)?)))).collect();
-                let names: Vec<Value> = claims.keys().take(100).map(|name| bounded(&json!(name))).collect();
+                let told: Map<String, Value> = TOLD
+                    .iter()
+                    .filter_map(|name| Some(((*name).to_owned(), bounded(claims.get(*name)?))))
+                    .collect();
+                let names: Vec<Value> = claims
+                    .keys()
+                    .take(100)
+                    .map(|name| bounded(&json!(name)))
+                    .collect();
                 json!({ "form": "signed", "kid": jws.kid().map(|kid| bounded(&json!(kid))), "says": told, "claims": names })
             }
         }
@@ -94,16 +124,26 @@ mod tests {
     #[test]
     fn what_stands_around_a_token_is_none_of_it() {
         for text in ["abc", "abc\n", " Bearer abc\r\n"] {
-            assert_eq!(read(text.as_bytes()).ok().unwrap().header().ok().unwrap(), "Bearer abc", "{text:?}");
+            assert_eq!(
+                read(text.as_bytes()).ok().unwrap().header().ok().unwrap(),
+                "Bearer abc",
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_token_is_not_repeated() {
         for text in [&b""[..], b"\n", b"Bearer \n", b"se\ncret", b"\xffsecret"] {
-            let why = read(text).and_then(|token| token.header()).map_err(|Failed(why)| why).unwrap_err();
+            let why = read(text)
+                .and_then(|token| token.header())
+                .map_err(|Failed(why)| why)
+                .unwrap_err();
             assert!(!why.contains("cret"), "{why}");
         }
-        assert!(Token::read(Path::new("/nowhere/token")).is_err_and(|Failed(why)| why.contains("/nowhere/token")));
+        assert!(
+            Token::read(Path::new("/nowhere/token"))
+                .is_err_and(|Failed(why)| why.contains("/nowhere/token"))
+        );
     }
 }

@@ -30,7 +30,10 @@ pub(super) enum Manner {
 impl Manner {
     /// A whole answer with a JSON or any other body.
     pub(super) fn answer(status: u16, body: &str) -> Self {
-        Self::Say(format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+        Self::Say(format!(
+            "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
     }
 }
 
@@ -66,7 +69,11 @@ impl Stub {
             manner: Arc::new(Mutex::new(manner)),
             tasks: Tasks::default(),
         };
-        let (seen, manner, tasks) = (Arc::clone(&stub.seen), Arc::clone(&stub.manner), stub.tasks.clone());
+        let (seen, manner, tasks) = (
+            Arc::clone(&stub.seen),
+            Arc::clone(&stub.manner),
+            stub.tasks.clone(),
+        );
         stub.tasks.spawn(async move {
             loop {
                 let socket = tokio::select! {
@@ -74,7 +81,12 @@ impl Stub {
                     () = tasks.ending() => return,
                 };
                 seen.lock().unwrap().connections += 1;
-                let (seen, manner, tls, ending) = (Arc::clone(&seen), Arc::clone(&manner), tls.clone(), tasks.clone());
+                let (seen, manner, tls, ending) = (
+                    Arc::clone(&seen),
+                    Arc::clone(&manner),
+                    tls.clone(),
+                    tasks.clone(),
+                );
                 tasks.spawn(async move {
                     let served = async {
                         match tls {
@@ -113,7 +125,11 @@ impl Drop for Stub {
 }
 
 /// `None` when the client has gone or the manner ends the connection.
-async fn serve(mut socket: impl AsyncRead + AsyncWrite + Unpin, seen: &Mutex<Seen>, manner: &Mutex<Manner>) -> Option<()> {
+async fn serve(
+    mut socket: impl AsyncRead + AsyncWrite + Unpin,
+    seen: &Mutex<Seen>,
+    manner: &Mutex<Manner>,
+) -> Option<()> {
     loop {
         let request = read_request(&mut socket).await?;
         seen.lock().unwrap().requests.push(request);
@@ -127,7 +143,10 @@ async fn serve(mut socket: impl AsyncRead + AsyncWrite + Unpin, seen: &Mutex<See
             Manner::Hang => tokio::time::sleep(Duration::from_mins(1)).await,
             Manner::HangUp => return None,
             Manner::Endless => {
-                socket.write_all(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n").await.ok()?;
+                socket
+                    .write_all(b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n")
+                    .await
+                    .ok()?;
                 let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
                 loop {
                     socket.write_all(chunk.as_bytes()).await.ok()?;
@@ -142,7 +161,11 @@ async fn read_request(socket: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     loop {
         let text = String::from_utf8_lossy(&bytes);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+            let length = head.lines().find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length: ")
+                    .map(str::to_owned)
+            });
             if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
                 return Some(text.into_owned());
             }

@@ -16,11 +16,17 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
              make one with `elastauth generate-key`",
         );
     }
-    let (rotation, grace) = (settings.get::<Duration>(&table::ROTATION), settings.get::<Duration>(&table::GRACE));
+    let (rotation, grace) = (
+        settings.get::<Duration>(&table::ROTATION),
+        settings.get::<Duration>(&table::GRACE),
+    );
     if let (Some(rotation), Some(grace)) = (rotation, grace) {
         // Nobody is answered in the grace: half of the time would be lost to it.
         if !rotation.is_zero() && rotation < grace * 2 {
-            findings.fault(&settings.place(&table::ROTATION), "`credentials.rotation` must be at least twice `credentials.grace`, or 0");
+            findings.fault(
+                &settings.place(&table::ROTATION),
+                "`credentials.rotation` must be at least twice `credentials.grace`, or 0",
+            );
         }
     }
     if settings.get(&table::EXTEND_CACHE) == Some(true) {
@@ -52,9 +58,15 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
             "any" => Adopt::Any,
             _ => Adopt::ElastauthGo,
         },
-        writes_per_minute: settings.get::<u64>(&table::WRITES_PER_MINUTE).and_then(|writes| u32::try_from(writes).ok())?,
-        new_per_minute: settings.get::<u64>(&table::NEW_PER_MINUTE).and_then(|users| u32::try_from(users).ok())?,
-        writes_at_once: settings.get::<u64>(&table::WRITES_AT_ONCE).and_then(|writes| usize::try_from(writes).ok())?,
+        writes_per_minute: settings
+            .get::<u64>(&table::WRITES_PER_MINUTE)
+            .and_then(|writes| u32::try_from(writes).ok())?,
+        new_per_minute: settings
+            .get::<u64>(&table::NEW_PER_MINUTE)
+            .and_then(|users| u32::try_from(users).ok())?,
+        writes_at_once: settings
+            .get::<u64>(&table::WRITES_AT_ONCE)
+            .and_then(|writes| usize::try_from(writes).ok())?,
         dry_run,
     })
 }
@@ -64,10 +76,16 @@ fn previous_key(settings: &Settings, findings: &mut Findings) -> Option<Previous
     let place = settings.place(&table::SECRET_KEY_PREVIOUS);
     let given = settings.given(&table::SECRET_KEY_PREVIOUS);
     if settings.given(&table::SECRET_KEY_SINCE) && !given {
-        findings.fault(&settings.place(&table::SECRET_KEY_SINCE), "`secret_key_since` needs `secret_key_previous` beside it");
+        findings.fault(
+            &settings.place(&table::SECRET_KEY_SINCE),
+            "`secret_key_since` needs `secret_key_previous` beside it",
+        );
     }
     if given && !settings.given(&table::SECRET_KEY) {
-        findings.fault(&place, "`secret_key_previous` needs the new `secret_key` beside it");
+        findings.fault(
+            &place,
+            "`secret_key_previous` needs the new `secret_key` beside it",
+        );
     }
     if given && !settings.given(&table::SECRET_KEY_SINCE) {
         findings.warn(
@@ -76,20 +94,33 @@ fn previous_key(settings: &Settings, findings: &mut Findings) -> Option<Previous
         );
     }
     let key = settings.get(&table::SECRET_KEY_PREVIOUS)?;
-    Some(PreviousKey { key, until: settings.get(&table::SECRET_KEY_SINCE).unwrap_or(Timestamp(0)) })
+    Some(PreviousKey {
+        key,
+        until: settings
+            .get(&table::SECRET_KEY_SINCE)
+            .unwrap_or(Timestamp(0)),
+    })
 }
 
 fn rotation_window(settings: &Settings, findings: &mut Findings) -> Option<Window> {
     let place = settings.place(&table::ROTATION_WINDOW);
-    let (text, zone) = (settings.get::<String>(&table::ROTATION_WINDOW)?, settings.get::<String>(&table::ROTATION_TIME_ZONE)?);
+    let (text, zone) = (
+        settings.get::<String>(&table::ROTATION_WINDOW)?,
+        settings.get::<String>(&table::ROTATION_TIME_ZONE)?,
+    );
     let rotation = settings.get::<Duration>(&table::ROTATION)?;
-    if rotation.is_zero() || rotation.as_secs() % (24 * 3_600) != 0 || rotation.subsec_nanos() != 0 {
+    if rotation.is_zero() || rotation.as_secs() % (24 * 3_600) != 0 || rotation.subsec_nanos() != 0
+    {
         findings.fault(&place, "`credentials.rotation_window` needs a `credentials.rotation` of whole days, such as `24h` or `168h`");
     }
     match Window::parse(&text, &zone) {
         Ok(window) => Some(window),
         Err(error) => {
-            let key = if error == InvalidWindow::Zone { &table::ROTATION_TIME_ZONE } else { &table::ROTATION_WINDOW };
+            let key = if error == InvalidWindow::Zone {
+                &table::ROTATION_TIME_ZONE
+            } else {
+                &table::ROTATION_WINDOW
+            };
             findings.fault(&settings.place(key), format!("`{}`: {error}", key.path));
             None
         }

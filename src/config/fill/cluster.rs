@@ -31,7 +31,11 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         identity: identity_files(settings, &table::ES_TLS_CERT, &table::ES_TLS_KEY, findings),
         danger_skip_verify,
     };
-    Some(Config { hosts: hosts?, account: account?, tls })
+    Some(Config {
+        hosts: hosts?,
+        account: account?,
+        tls,
+    })
 }
 
 fn hosts(settings: &Settings, findings: &mut Findings) -> Option<Vec<Uri>> {
@@ -41,21 +45,43 @@ fn hosts(settings: &Settings, findings: &mut Findings) -> Option<Vec<Uri>> {
     }
     let hosts: Vec<Uri> = settings.get(&table::ES_HOSTS)?;
     if hosts.is_empty() {
-        findings.fault(&place, "`elasticsearch.hosts` is an empty list; name the cluster's nodes");
+        findings.fault(
+            &place,
+            "`elasticsearch.hosts` is an empty list; name the cluster's nodes",
+        );
     }
-    let plain: Vec<&Uri> = hosts.iter().filter(|host| host.scheme() == Some(&Scheme::HTTP)).collect();
+    let plain: Vec<&Uri> = hosts
+        .iter()
+        .filter(|host| host.scheme() == Some(&Scheme::HTTP))
+        .collect();
     if !plain.is_empty() && settings.get(&table::ES_TLS_ENABLED) == Some(true) {
-        findings.fault(&place, "`elasticsearch.tls.enabled` is on and a host is `http`; write `https`");
+        findings.fault(
+            &place,
+            "`elasticsearch.tls.enabled` is on and a host is `http`; write `https`",
+        );
     } else if plain.iter().any(|host| !is_loopback(host)) {
         findings.warn(&place, "a host of the cluster is plain `http`: the service account's password and every user's travel in clear");
     }
-    if plain.len() < hosts.len() && settings.given(&table::ES_TLS_ENABLED) && settings.get(&table::ES_TLS_ENABLED) == Some(false) {
-        findings
-            .warn(&settings.place(&table::ES_TLS_ENABLED), "`elasticsearch.tls.enabled: false` has no effect on a host that is `https`");
+    if plain.len() < hosts.len()
+        && settings.given(&table::ES_TLS_ENABLED)
+        && settings.get(&table::ES_TLS_ENABLED) == Some(false)
+    {
+        findings.warn(
+            &settings.place(&table::ES_TLS_ENABLED),
+            "`elasticsearch.tls.enabled: false` has no effect on a host that is `https`",
+        );
     }
-    let unused = [&table::ES_TLS_CA, &table::ES_TLS_CERT].into_iter().find(|key| settings.given(key));
+    let unused = [&table::ES_TLS_CA, &table::ES_TLS_CERT]
+        .into_iter()
+        .find(|key| settings.given(key));
     if let Some(key) = unused.filter(|_| !hosts.is_empty() && plain.len() == hosts.len()) {
-        findings.fault(&settings.place(key), format!("`{}` is set and every host is `http`; write `https`, or take it out", key.path));
+        findings.fault(
+            &settings.place(key),
+            format!(
+                "`{}` is set and every host is `http`; write `https`, or take it out",
+                key.path
+            ),
+        );
     }
     Some(hosts)
 }
@@ -63,33 +89,59 @@ fn hosts(settings: &Settings, findings: &mut Findings) -> Option<Vec<Uri>> {
 fn account(settings: &Settings, findings: &mut Findings) -> Option<Account> {
     let (name, password, key) = (&table::ES_USERNAME, &table::ES_PASSWORD, &table::ES_API_KEY);
     let username = settings.get::<String>(name);
-    if username.as_ref().is_some_and(|username| username.contains(':')) {
-        findings.fault(&settings.place(name), "`elasticsearch.username` has a `:`, which ends a name in HTTP Basic");
+    if username
+        .as_ref()
+        .is_some_and(|username| username.contains(':'))
+    {
+        findings.fault(
+            &settings.place(name),
+            "`elasticsearch.username` has a `:`, which ends a name in HTTP Basic",
+        );
     }
     if settings.given(key) {
         for other in [name, password] {
             if settings.given(other) {
-                findings.fault(&settings.place(other), format!("`{}` stands beside `{}`; keep one of them", other.path, key.path));
+                findings.fault(
+                    &settings.place(other),
+                    format!(
+                        "`{}` stands beside `{}`; keep one of them",
+                        other.path, key.path
+                    ),
+                );
             }
         }
         return settings.get(key).map(Account::ApiKey);
     }
     match (settings.given(name), settings.given(password)) {
         (true, true) => {}
-        (true, false) => findings.fault(&settings.place(name), "`elasticsearch.username` needs `elasticsearch.password` beside it"),
-        (false, true) => findings.fault(&settings.place(password), "`elasticsearch.password` needs `elasticsearch.username` beside it"),
+        (true, false) => findings.fault(
+            &settings.place(name),
+            "`elasticsearch.username` needs `elasticsearch.password` beside it",
+        ),
+        (false, true) => findings.fault(
+            &settings.place(password),
+            "`elasticsearch.password` needs `elasticsearch.username` beside it",
+        ),
         (false, false) => {
             findings
                 .fault(&Place::Nowhere, "`elasticsearch.username` and `elasticsearch.password` are missing, or `elasticsearch.api_key`");
         }
     }
-    Some(Account::Basic { username: username?, password: settings.get(password)? })
+    Some(Account::Basic {
+        username: username?,
+        password: settings.get(password)?,
+    })
 }
 
 fn missing(key: &Key, findings: &mut Findings) {
     findings.fault(
         &Place::Nowhere,
-        format!("`{}` is missing; it must be {} (in the environment `{}`)", key.path, key.kind.allowed(), key.variable()),
+        format!(
+            "`{}` is missing; it must be {} (in the environment `{}`)",
+            key.path,
+            key.kind.allowed(),
+            key.variable()
+        ),
     );
 }
 

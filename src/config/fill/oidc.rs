@@ -4,7 +4,8 @@ use super::{Findings, Settings, WayOut, identity_files, way_out};
 use crate::{
     config::{key::Key, section, table},
     identity::oidc::{
-        Asked, AuthorizedParties, Config, CookieName, IdTokens, InvalidProviders, ProviderConfig, Validation,
+        Asked, AuthorizedParties, Config, CookieName, IdTokens, InvalidProviders, ProviderConfig,
+        Validation,
         claims::{ClaimPath, Mapping},
     },
     idp::{self, Algorithm, ClientAuth, Endpoint, InvalidEndpoint, Issuer, Overrides, SigningKey},
@@ -19,12 +20,19 @@ const MOST_NAME_BYTES: usize = 64;
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
     let several = settings.given(&table::OIDC_PROVIDERS);
     let way_out = way_out(settings, findings);
-    let providers =
-        if several { in_sections(settings, &way_out, findings) } else { the_one(settings, &way_out, findings).map(|one| vec![one]) };
+    let providers = if several {
+        in_sections(settings, &way_out, findings)
+    } else {
+        the_one(settings, &way_out, findings).map(|one| vec![one])
+    };
     let access_token_cookie = cookie(settings, &table::OIDC_ACCESS_COOKIE, findings);
     let id_token_cookie = cookie(settings, &table::OIDC_ID_COOKIE, findings);
     match Config::new(providers?) {
-        Ok(config) => Some(Config { access_token_cookie, id_token_cookie, ..config }),
+        Ok(config) => Some(Config {
+            access_token_cookie,
+            id_token_cookie,
+            ..config
+        }),
         Err(error) => {
             let key = match (several, error) {
                 (true, _) => &table::OIDC_PROVIDERS,
@@ -37,29 +45,59 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     }
 }
 
-fn the_one(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<ProviderConfig> {
+fn the_one(
+    settings: &Settings,
+    way_out: &WayOut,
+    findings: &mut Findings,
+) -> Option<ProviderConfig> {
     for key in [&table::OIDC_ISSUER, &table::OIDC_CLIENT_ID] {
         if !settings.given(key) {
-            findings.fault(&settings.place(&table::AUTH_PROVIDER), format!("`auth_provider: oidc` needs `{}`", key.path));
+            findings.fault(
+                &settings.place(&table::AUTH_PROVIDER),
+                format!("`auth_provider: oidc` needs `{}`", key.path),
+            );
         }
     }
     provider(settings, way_out, findings)
 }
 
-fn in_sections(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<Vec<ProviderConfig>> {
+fn in_sections(
+    settings: &Settings,
+    way_out: &WayOut,
+    findings: &mut Findings,
+) -> Option<Vec<ProviderConfig>> {
     for key in section::of_one_provider().filter(|key| settings.given(key)) {
-        findings.fault(&settings.place(key), format!("`{}` stands beside `oidc.providers`, where each provider has its own", key.path));
+        findings.fault(
+            &settings.place(key),
+            format!(
+                "`{}` stands beside `oidc.providers`, where each provider has its own",
+                key.path
+            ),
+        );
     }
     let sections = settings.providers();
     if sections.is_empty() {
-        findings.fault(&settings.place(&table::OIDC_PROVIDERS), "`oidc.providers` names no provider");
+        findings.fault(
+            &settings.place(&table::OIDC_PROVIDERS),
+            "`oidc.providers` names no provider",
+        );
     }
     let filled: Vec<Option<ProviderConfig>> = sections
         .iter()
         .map(|own| {
-            for key in [&table::OIDC_NAME, &table::OIDC_ISSUER, &table::OIDC_CLIENT_ID] {
+            for key in [
+                &table::OIDC_NAME,
+                &table::OIDC_ISSUER,
+                &table::OIDC_CLIENT_ID,
+            ] {
                 if !own.given(key) {
-                    findings.fault(own.home(), format!("a provider of `oidc.providers` needs `{}`", section::name(key)));
+                    findings.fault(
+                        own.home(),
+                        format!(
+                            "a provider of `oidc.providers` needs `{}`",
+                            section::name(key)
+                        ),
+                    );
                 }
             }
             provider(own, way_out, findings)
@@ -67,7 +105,17 @@ fn in_sections(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -
         .collect();
     // All of them were looked at: every fault is told.
     let providers = filled.into_iter().collect::<Option<Vec<_>>>()?;
-    if providers.iter().filter(|one| matches!(one.validation, Validation::Userinfo | Validation::Introspection)).count() > 1 {
+    if providers
+        .iter()
+        .filter(|one| {
+            matches!(
+                one.validation,
+                Validation::Userinfo | Validation::Introspection
+            )
+        })
+        .count()
+        > 1
+    {
         findings.warn(
             &settings.place(&table::OIDC_PROVIDERS),
             "several providers are asked about tokens: those that are not signed are refused, because they do not say whose they are",
@@ -76,8 +124,14 @@ fn in_sections(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -
     Some(providers)
 }
 
-fn provider(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<ProviderConfig> {
-    let name = read(settings, &table::OIDC_NAME, findings, |text| name(text).ok_or("it must be 1 to 64 letters, digits, `.`, `_` and `-`"));
+fn provider(
+    settings: &Settings,
+    way_out: &WayOut,
+    findings: &mut Findings,
+) -> Option<ProviderConfig> {
+    let name = read(settings, &table::OIDC_NAME, findings, |text| {
+        name(text).ok_or("it must be 1 to 64 letters, digits, `.`, `_` and `-`")
+    });
     let client_auth = client_auth(settings, findings);
     let endpoints = Overrides {
         jwks: endpoint(settings, &table::OIDC_JWKS_URI, findings),
@@ -87,7 +141,11 @@ fn provider(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> O
     let http = http(settings, way_out, findings);
     let claims = claims(settings, findings);
     let issuer = read(settings, &table::OIDC_ISSUER, findings, Issuer::parse);
-    let mut idp = idp::Config::new(issuer?, &settings.get::<String>(&table::OIDC_CLIENT_ID)?, client_auth?);
+    let mut idp = idp::Config::new(
+        issuer?,
+        &settings.get::<String>(&table::OIDC_CLIENT_ID)?,
+        client_auth?,
+    );
     idp.endpoints = endpoints;
     idp.http = http?;
     Some(ProviderConfig {
@@ -109,7 +167,10 @@ fn provider(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> O
 }
 
 fn name(text: &str) -> Option<String> {
-    let fits = text.len() <= MOST_NAME_BYTES && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    let fits = text.len() <= MOST_NAME_BYTES
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     fits.then(|| text.to_owned())
 }
 
@@ -135,11 +196,18 @@ fn endpoint(settings: &Settings, key: &Key, findings: &mut Findings) -> Option<E
 }
 
 fn cookie(settings: &Settings, key: &Key, findings: &mut Findings) -> Option<CookieName> {
-    read(settings, key, findings, |text| CookieName::parse(text).ok_or("it must be the name of a cookie"))
+    read(settings, key, findings, |text| {
+        CookieName::parse(text).ok_or("it must be the name of a cookie")
+    })
 }
 
 fn texts(settings: &Settings, key: &Key) -> Vec<Box<str>> {
-    settings.get::<Vec<String>>(key).unwrap_or_default().into_iter().map(Box::from).collect()
+    settings
+        .get::<Vec<String>>(key)
+        .unwrap_or_default()
+        .into_iter()
+        .map(Box::from)
+        .collect()
 }
 
 fn validation(settings: &Settings) -> Option<Validation> {
@@ -147,7 +215,10 @@ fn validation(settings: &Settings) -> Option<Validation> {
         "userinfo" => Validation::Userinfo,
         "introspection" => Validation::Introspection,
         // What can be asked about a token depends on what the issuer would let us ask.
-        "both" if settings.given(&table::OIDC_CLIENT_SECRET) || settings.given(&table::OIDC_PRIVATE_KEY) => {
+        "both"
+            if settings.given(&table::OIDC_CLIENT_SECRET)
+                || settings.given(&table::OIDC_PRIVATE_KEY) =>
+        {
             Validation::Both(Asked::IntrospectionThenUserinfo)
         }
         "both" => Validation::Both(Asked::Userinfo),
@@ -167,7 +238,9 @@ fn authorized_parties(settings: &Settings) -> AuthorizedParties {
 }
 
 fn algorithms(settings: &Settings) -> Vec<Algorithm> {
-    let names = settings.get::<Vec<&str>>(&table::OIDC_ALGORITHMS).unwrap_or_default();
+    let names = settings
+        .get::<Vec<&str>>(&table::OIDC_ALGORITHMS)
+        .unwrap_or_default();
     names.into_iter().filter_map(Algorithm::parse).collect()
 }
 
@@ -211,23 +284,37 @@ fn client_auth(settings: &Settings, findings: &mut Findings) -> Option<ClientAut
 
 fn claims(settings: &Settings, findings: &mut Findings) -> Option<Mapping> {
     let mut path = |key: &Key| read(settings, key, findings, ClaimPath::parse);
-    let (user, email, full_name) = (path(&table::OIDC_CLAIM_USERNAME), path(&table::OIDC_CLAIM_EMAIL), path(&table::OIDC_CLAIM_NAME));
+    let (user, email, full_name) = (
+        path(&table::OIDC_CLAIM_USERNAME),
+        path(&table::OIDC_CLAIM_EMAIL),
+        path(&table::OIDC_CLAIM_NAME),
+    );
     let groups: Vec<Option<ClaimPath>> = settings
         .get::<Vec<String>>(&table::OIDC_CLAIM_GROUPS)?
         .iter()
         .map(|text| match ClaimPath::parse(text) {
             Ok(path) => Some(path),
             Err(why) => {
-                findings.fault(&settings.place(&table::OIDC_CLAIM_GROUPS), format!("`{}`: {why}", table::OIDC_CLAIM_GROUPS.path));
+                findings.fault(
+                    &settings.place(&table::OIDC_CLAIM_GROUPS),
+                    format!("`{}`: {why}", table::OIDC_CLAIM_GROUPS.path),
+                );
                 None
             }
         })
         .collect();
-    let prefix = |key: &Key| settings.get::<String>(key).unwrap_or_default().into_boxed_str();
+    let prefix = |key: &Key| {
+        settings
+            .get::<String>(key)
+            .unwrap_or_default()
+            .into_boxed_str()
+    };
     Some(Mapping {
         user: user?,
         groups: groups.into_iter().collect::<Option<_>>()?,
-        group_member: settings.get::<String>(&table::OIDC_CLAIM_GROUP_MEMBER).map(Box::from),
+        group_member: settings
+            .get::<String>(&table::OIDC_CLAIM_GROUP_MEMBER)
+            .map(Box::from),
         email: email?,
         full_name: full_name?,
         username_prefix: prefix(&table::OIDC_USERNAME_PREFIX),
@@ -236,11 +323,26 @@ fn claims(settings: &Settings, findings: &mut Findings) -> Option<Mapping> {
 }
 
 fn http(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<client::Config> {
-    let identity = identity_files(settings, &table::OIDC_TLS_CERT, &table::OIDC_TLS_KEY, findings);
-    let tls = tls::ClientConfig { ca_cert: settings.get(&table::OIDC_TLS_CA), identity, danger_skip_verify: false };
+    let identity = identity_files(
+        settings,
+        &table::OIDC_TLS_CERT,
+        &table::OIDC_TLS_KEY,
+        findings,
+    );
+    let tls = tls::ClientConfig {
+        ca_cert: settings.get(&table::OIDC_TLS_CA),
+        identity,
+        danger_skip_verify: false,
+    };
     let mut headers = HeaderMap::new();
-    for (name, value) in settings.get::<Vec<(String, SecretString)>>(&table::OIDC_CUSTOM_HEADERS).unwrap_or_default() {
-        match (name.parse::<HeaderName>(), HeaderValue::from_str(value.expose_secret())) {
+    for (name, value) in settings
+        .get::<Vec<(String, SecretString)>>(&table::OIDC_CUSTOM_HEADERS)
+        .unwrap_or_default()
+    {
+        match (
+            name.parse::<HeaderName>(),
+            HeaderValue::from_str(value.expose_secret()),
+        ) {
             (Ok(name), Ok(mut value)) => {
                 value.set_sensitive(true);
                 headers.append(name, value);
@@ -252,5 +354,9 @@ fn http(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Optio
         }
     }
     let proxy = way_out.clone().ok()?;
-    Some(client::Config { tls, headers, proxy })
+    Some(client::Config {
+        tls,
+        headers,
+        proxy,
+    })
 }

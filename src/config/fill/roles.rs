@@ -18,17 +18,25 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     });
     let by_provider: Vec<Option<(Box<str>, Config)>> = by_provider.collect();
     // Where every user has rules of a provider, nobody needs the general ones.
-    let needed =
-        settings.says(&table::AUTH_PROVIDER, "authelia") || by_provider.is_empty() || by_provider.len() < settings.providers().len();
+    let needed = settings.says(&table::AUTH_PROVIDER, "authelia")
+        || by_provider.is_empty()
+        || by_provider.len() < settings.providers().len();
     let general = rules(settings, findings, needed);
-    Some(Config { by_provider: by_provider.into_iter().collect::<Option<_>>()?, ..general? })
+    Some(Config {
+        by_provider: by_provider.into_iter().collect::<Option<_>>()?,
+        ..general?
+    })
 }
 
 fn rules(settings: &Settings, findings: &mut Findings, needed: bool) -> Option<Config> {
     let default_roles: Vec<Role> = settings.get(&table::DEFAULT_ROLES).unwrap_or_default();
-    let group_mappings: Vec<(Group, Vec<Role>)> = settings.get(&table::GROUP_MAPPINGS).unwrap_or_default();
+    let group_mappings: Vec<(Group, Vec<Role>)> =
+        settings.get(&table::GROUP_MAPPINGS).unwrap_or_default();
     if default_roles.iter().any(|role| role.as_str() == SUPERUSER) {
-        findings.warn(&settings.place(&table::DEFAULT_ROLES), "`default_roles` makes every user a superuser");
+        findings.warn(
+            &settings.place(&table::DEFAULT_ROLES),
+            "`default_roles` makes every user a superuser",
+        );
     }
     for (group, roles) in &group_mappings {
         if group.as_str().contains('*') && roles.iter().any(|role| role.as_str() == SUPERUSER) {
@@ -37,15 +45,26 @@ fn rules(settings: &Settings, findings: &mut Findings, needed: bool) -> Option<C
         }
     }
     // A faulty mapping is no missing one.
-    let nobody = needed && !settings.given(&table::DEFAULT_ROLES) && !settings.given(&table::GROUP_MAPPINGS);
-    if nobody || (default_roles.is_empty() && group_mappings.is_empty() && settings.get::<Vec<Role>>(&table::DEFAULT_ROLES).is_some()) {
+    let nobody =
+        needed && !settings.given(&table::DEFAULT_ROLES) && !settings.given(&table::GROUP_MAPPINGS);
+    if nobody
+        || (default_roles.is_empty()
+            && group_mappings.is_empty()
+            && settings.get::<Vec<Role>>(&table::DEFAULT_ROLES).is_some())
+    {
         findings.warn(settings.home(), "neither `default_roles` nor `group_mappings` gives anybody a role: every request will be refused");
     }
     let default_roles_apply = match settings.get::<&str>(&table::DEFAULT_ROLES_APPLY)? {
         "unmapped" => DefaultRolesApply::Unmapped,
         _ => DefaultRolesApply::Always,
     };
-    Some(Config { default_roles, default_roles_apply, group_mappings, allowed_groups: allowed(settings, findings), ..Config::default() })
+    Some(Config {
+        default_roles,
+        default_roles_apply,
+        group_mappings,
+        allowed_groups: allowed(settings, findings),
+        ..Config::default()
+    })
 }
 
 /// Whom `allowed_groups` lets in, or the two keys that came before it.
@@ -58,9 +77,15 @@ fn allowed(settings: &Settings, findings: &mut Findings) -> Option<Vec<Group>> {
                 "`enable_group_whitelist` stands beside `allowed_groups`; keep the latter",
             );
         }
-        (&table::ALLOWED_GROUPS, settings.place(&table::ALLOWED_GROUPS))
+        (
+            &table::ALLOWED_GROUPS,
+            settings.place(&table::ALLOWED_GROUPS),
+        )
     } else if listed {
-        (&table::GROUP_WHITELIST, settings.place(&table::ENABLE_GROUP_WHITELIST))
+        (
+            &table::GROUP_WHITELIST,
+            settings.place(&table::ENABLE_GROUP_WHITELIST),
+        )
     } else {
         return None;
     };
@@ -75,6 +100,11 @@ fn allowed(settings: &Settings, findings: &mut Findings) -> Option<Vec<Group>> {
 
 fn place_of(settings: &Settings, group: &Group) -> Place {
     let entries = settings.raw(&table::GROUP_MAPPINGS).map(|raw| &raw.node);
-    let Some(Node::Map(entries)) = entries else { return Place::Nowhere };
-    entries.iter().find(|(name, _)| name.text.trim() == group.as_str()).map_or(Place::Nowhere, |(name, _)| name.place.clone())
+    let Some(Node::Map(entries)) = entries else {
+        return Place::Nowhere;
+    };
+    entries
+        .iter()
+        .find(|(name, _)| name.text.trim() == group.as_str())
+        .map_or(Place::Nowhere, |(name, _)| name.place.clone())
 }

@@ -24,14 +24,21 @@ pub(super) fn fill(settings: &Settings, _findings: &mut Findings) -> Option<Conf
 }
 
 pub(super) fn audit(settings: &Settings, findings: &mut Findings) -> Option<audit::Config> {
-    let grants = if settings.get::<&str>(&table::AUDIT_GRANTS)? == "all" { audit::Grants::All } else { audit::Grants::Changes };
+    let grants = if settings.get::<&str>(&table::AUDIT_GRANTS)? == "all" {
+        audit::Grants::All
+    } else {
+        audit::Grants::Changes
+    };
     let target = match settings.get::<PathBuf>(&table::AUDIT_PATH) {
         None => audit::Target::Off,
         Some(path) if path == Path::new("stdout") => audit::Target::Stdout,
         Some(path) => audit::Target::File(path),
     };
     if target == audit::Target::Off && settings.given(&table::AUDIT_GRANTS) {
-        findings.warn(&settings.place(&table::AUDIT_GRANTS), "`audit.grants` means nothing without `audit.path`");
+        findings.warn(
+            &settings.place(&table::AUDIT_GRANTS),
+            "`audit.grants` means nothing without `audit.path`",
+        );
     }
     Some(audit::Config { target, grants })
 }
@@ -44,5 +51,8 @@ pub(super) fn admin(settings: &Settings, findings: &mut Findings) -> Option<Admi
             "`admin.listen` is the same address as `listen`; give the pages of operators their own",
         );
     }
-    Some(AdminConfig { listen, metrics: settings.get(&table::ENABLE_METRICS)? })
+    Some(AdminConfig {
+        listen,
+        metrics: settings.get(&table::ENABLE_METRICS)?,
+    })
 }

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-/// Go's duration text: `1h30m`, `500ms`, `1.5h`, bare `0`. Negative ones are nothing that a setting could mean.
+/// Go's duration text: `1h30m`, `500ms`, `1.5h`, bare `0`. Negative ones are nothing that a setting
+/// could mean.
 pub(super) fn go_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
@@ -20,7 +21,9 @@ pub(super) fn go_duration(text: &str) -> Option<Duration> {
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
         let (number, tail) = rest.split_at(digits);
-        let unit = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let unit = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit);
         let scale = match unit {
             "ns" => 1.0,
@@ -54,7 +57,8 @@ pub(super) fn duration_text(ms: u64) -> String {
     }
 }
 
-/// A server's base URL. What it could carry beside an address belongs into keys of its own, or nowhere.
+/// A server's base URL. What it could carry beside an address belongs into keys of its own, or
+/// nowhere.
 pub(super) fn url(text: &str) -> Result<Uri, &'static str> {
     let lower = text.to_ascii_lowercase();
     if !lower.starts_with("http://") && !lower.starts_with("https://") {
@@ -68,11 +72,21 @@ pub(super) fn url(text: &str) -> Result<Uri, &'static str> {
     if authority.as_str().contains('@') {
         return Err("user name and password have keys of their own");
     }
-    let port = authority.as_str().rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
-    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port == 0) || port.parse::<u16>().is_err()) {
+    let port = authority
+        .as_str()
+        .rsplit_once(':')
+        .map(|(_, port)| port)
+        .filter(|port| !port.ends_with(']'));
+    if port.is_some_and(|port| {
+        port.parse::<u16>().is_ok_and(|port| port == 0) || port.parse::<u16>().is_err()
+    }) {
         return Err("its port is not one");
     }
-    if authority.host().is_empty() { Err("it has no host") } else { Ok(url) }
+    if authority.host().is_empty() {
+        Err("it has no host")
+    } else {
+        Ok(url)
+    }
 }
 
 /// As Go takes it: nothing before the colon means every address of the machine.
@@ -83,7 +97,10 @@ pub(super) fn listen(text: &str) -> Option<SocketAddr> {
         // One listener for both families.
         "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        _ => match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        _ => match host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+        {
             Some(v6) => IpAddr::V6(v6.parse().ok()?),
             None => IpAddr::V4(host.parse().ok()?),
         },
@@ -97,7 +114,13 @@ pub(super) fn network(text: &str) -> Result<IpNet, Option<String>> {
     }
     let network: IpNet = text.parse().map_err(|_| None)?;
     // Whoever wrote 10.1.2.3/8 meant one of two very different things.
-    if network.addr() == network.network() { Ok(network) } else { Err(Some("there are host bits to the right of the prefix".to_owned())) }
+    if network.addr() == network.network() {
+        Ok(network)
+    } else {
+        Err(Some(
+            "there are host bits to the right of the prefix".to_owned(),
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -106,12 +129,30 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_reads_them() {
-        for (text, ms) in
-            [("1h30m", 5_400_000), ("500ms", 500), ("90s", 90_000), ("0", 0), ("0s", 0), ("1.5h", 5_400_000), ("1m0.5s", 60_500)]
-        {
+        for (text, ms) in [
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+            ("90s", 90_000),
+            ("0", 0),
+            ("0s", 0),
+            ("1.5h", 5_400_000),
+            ("1m0.5s", 60_500),
+        ] {
             assert_eq!(go_duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
-        for bad in ["", "3600", "-1s", "1", "h", "1d", "1h ", "..s", "1e3s", "9999999999999h", "1s1"] {
+        for bad in [
+            "",
+            "3600",
+            "-1s",
+            "1",
+            "h",
+            "1d",
+            "1h ",
+            "..s",
+            "1e3s",
+            "9999999999999h",
+            "1s1",
+        ] {
             assert_eq!(go_duration(bad), None, "{bad}");
         }
     }
@@ -127,14 +168,28 @@ mod tests {
         ] {
             assert_eq!(listen(text), Some(address.parse().unwrap()), "{text}");
         }
-        for bad in ["", "5000", "::1:5000", "host:5000", "127.0.0.1", "127.0.0.1:70000", "127.0.0.1:"] {
+        for bad in [
+            "",
+            "5000",
+            "::1:5000",
+            "host:5000",
+            "127.0.0.1",
+            "127.0.0.1:70000",
+            "127.0.0.1:",
+        ] {
             assert_eq!(listen(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn a_url_is_an_address_and_nothing_more() {
-        for good in ["http://a", "https://a:9200/", "https://[::1]:9200", "https://a/es", "HTTPS://a"] {
+        for good in [
+            "http://a",
+            "https://a:9200/",
+            "https://[::1]:9200",
+            "https://a/es",
+            "HTTPS://a",
+        ] {
             assert!(url(good).is_ok(), "{good}");
         }
         for bad in [

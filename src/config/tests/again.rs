@@ -19,33 +19,64 @@ fn nothing_new_is_nothing_taken_and_nothing_left() {
 #[test]
 fn what_is_left_keeps_its_value_until_the_next_start() {
     let again = again("", "listen: :1\nlog_level: warn\ncache.expiration: 5m\n");
-    assert_eq!((again.taken, again.left), (vec!["log_level"], vec!["listen", "cache.expiration"]));
+    assert_eq!(
+        (again.taken, again.left),
+        (vec!["log_level"], vec!["listen", "cache.expiration"])
+    );
     let (config, reading) = again.outcome.unwrap();
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:5000");
     assert_eq!(config.shown["cache"]["expiration"], "1h");
-    // Compared is with what is in force, so it is named again, and not any more when the file goes back.
-    assert_eq!(reading.again(&sources(&least_and("log_level: warn\nlisten: :1\n"), &[])).left, ["listen"]);
-    assert!(reading.again(&sources(&least_and("log_level: warn\n"), &[])).left.is_empty());
+    // Compared is with what is in force, so it is named again, and not any more when the file goes
+    // back.
+    assert_eq!(
+        reading
+            .again(&sources(&least_and("log_level: warn\nlisten: :1\n"), &[]))
+            .left,
+        ["listen"]
+    );
+    assert!(
+        reading
+            .again(&sources(&least_and("log_level: warn\n"), &[]))
+            .left
+            .is_empty()
+    );
 }
 
 #[test]
 fn a_listener_keeps_speaking_tls_or_plain_http() {
     let gone = again(TLS, "");
-    assert_eq!((gone.taken.len(), gone.left), (0, vec!["tls.cert", "tls.key"]));
+    assert_eq!(
+        (gone.taken.len(), gone.left),
+        (0, vec!["tls.cert", "tls.key"])
+    );
     assert!(gone.outcome.unwrap().0.server.tls.is_some());
     let come = again("", &(TLS.replace('}', ", client_ca: /etc/ca.pem}")));
-    assert_eq!((come.taken.len(), come.left), (0, vec!["tls.cert", "tls.key", "tls.client_ca"]));
+    assert_eq!(
+        (come.taken.len(), come.left),
+        (0, vec!["tls.cert", "tls.key", "tls.client_ca"])
+    );
     let changed = again(TLS, &TLS.replace("a.crt", "b.crt"));
     assert_eq!((changed.taken, changed.left.len()), (vec!["tls.cert"], 0));
 }
 
 #[test]
 fn what_only_goes_together_with_a_new_start_is_refused_as_a_whole() {
-    let nobody = again("gateway_keys: [0123456789abcdef]\n", "trusted_proxies: []\nlog_level: warn\n");
+    let nobody = again(
+        "gateway_keys: [0123456789abcdef]\n",
+        "trusted_proxies: []\nlog_level: warn\n",
+    );
     assert!(nobody.outcome.is_err() && nobody.taken.is_empty());
-    let beside = again("elasticsearch.tls: {insecure_skip_verify: true}\n", "elasticsearch.tls: {ca_cert: /etc/ca.pem}\n");
+    let beside = again(
+        "elasticsearch.tls: {insecure_skip_verify: true}\n",
+        "elasticsearch.tls: {ca_cert: /etc/ca.pem}\n",
+    );
     let faults = beside.outcome.unwrap_err();
-    assert!(faults.iter().any(|fault| fault.text.contains("keeps its elasticsearch.tls.insecure_skip_verify")), "{faults:#?}");
+    assert!(
+        faults.iter().any(|fault| fault
+            .text
+            .contains("keeps its elasticsearch.tls.insecure_skip_verify")),
+        "{faults:#?}"
+    );
 }
 
 #[test]
@@ -53,10 +84,27 @@ fn the_files_to_look_at_are_those_that_are_read_once() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("key");
     std::fs::write(&secret, KEY).unwrap();
-    let file = format!("default_roles: [viewer]\nsecret_key_file: {}\naudit.path: /var/log/audit\n{TLS}", secret.display());
-    let named = |reading: &Reading| reading.files().iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    let file = format!(
+        "default_roles: [viewer]\nsecret_key_file: {}\naudit.path: /var/log/audit\n{TLS}",
+        secret.display()
+    );
+    let named = |reading: &Reading| {
+        reading
+            .files()
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect::<Vec<_>>()
+    };
     let (_, reading) = read(&sources(&file, &[]));
-    assert_eq!(named(&reading), ["/etc/a.crt".to_owned(), "/etc/a.key".to_owned(), secret.display().to_string(), ".env".to_owned()]);
+    assert_eq!(
+        named(&reading),
+        [
+            "/etc/a.crt".to_owned(),
+            "/etc/a.key".to_owned(),
+            secret.display().to_string(),
+            ".env".to_owned()
+        ]
+    );
     // One that is missing is waited for.
     std::fs::remove_file(&secret).unwrap();
     assert_eq!(named(&read(&sources(&file, &[])).1).len(), 4);
@@ -65,10 +113,15 @@ fn the_files_to_look_at_are_those_that_are_read_once() {
 #[test]
 fn of_a_token_provider_secrets_and_role_rules_are_taken_and_its_name_is_not() {
     let one = |more: &str| {
-        format!("auth_provider: oidc\noidc: {{issuer: \"https://sso.example\", client_id: a, token_validation: introspection, {more}}}\n")
+        format!(
+            "auth_provider: oidc\noidc: {{issuer: \"https://sso.example\", client_id: a, token_validation: introspection, {more}}}\n"
+        )
     };
     let secret = again(&one("client_secret: one"), &one("client_secret: two"));
-    assert_eq!((secret.taken, secret.left.len()), (vec!["oidc.client_secret"], 0));
+    assert_eq!(
+        (secret.taken, secret.left.len()),
+        (vec!["oidc.client_secret"], 0)
+    );
     let several = |more: &str| {
         format!(
             "auth_provider: oidc\noidc:\n  providers:\n  - {{name: a, issuer: \"https://a.example\", client_id: a, {more}}}\n  - {{name: b, issuer: \"https://b.example\", client_id: b}}\n"
@@ -80,10 +133,16 @@ fn of_a_token_provider_secrets_and_role_rules_are_taken_and_its_name_is_not() {
     assert_eq!((taken.taken, taken.left.len()), (vec!["oidc.providers"], 0));
     assert!(of_a(&taken.outcome.unwrap().0).contains("two"));
     // Another client is another provider: nothing of the section counts until the restart.
-    let left = again(&rules("one"), &rules("two").replace("client_id: a", "client_id: c"));
+    let left = again(
+        &rules("one"),
+        &rules("two").replace("client_id: a", "client_id: c"),
+    );
     assert_eq!((left.taken.len(), left.left), (0, vec!["oidc.providers"]));
     assert!(of_a(&left.outcome.unwrap().0).contains("one"));
-    let same = again(&rules("one"), &rules("one").replace("name: a, ", "name: \"a\", "));
+    let same = again(
+        &rules("one"),
+        &rules("one").replace("name: a, ", "name: \"a\", "),
+    );
     assert!(same.taken.is_empty() && same.left.is_empty());
 }
 
@@ -100,5 +159,8 @@ fn secrets_of_a_section_are_looked_at_in_their_files() {
     assert!(checked.outcome.is_ok(), "{:?}", told(&checked));
     assert!(reading.files().contains(&secret));
     std::fs::write(&secret, "two").unwrap();
-    assert_eq!(reading.again(&sources(&file, &[])).taken, ["oidc.providers"]);
+    assert_eq!(
+        reading.again(&sources(&file, &[])).taken,
+        ["oidc.providers"]
+    );
 }

@@ -18,39 +18,74 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let key = file(&folder, "key", &format!("{KEY}\n"), 0o600);
     let password = file(&folder, "password", "two\nlines\n\n", 0o600);
-    let gateways = file(&folder, "gateways", "first-gateway-key\nsecond-gateway-key\n", 0o600);
+    let gateways = file(
+        &folder,
+        "gateways",
+        "first-gateway-key\nsecond-gateway-key\n",
+        0o600,
+    );
     let text = format!(
         "default_roles: [a]\nsecret_key_file: {key}\nelasticsearch: {{hosts: https://es, username: u}}\ngateway_keys_file: {gateways}\n"
     );
-    let config = good(&text, &[("ELASTAUTH_ELASTICSEARCH_PASSWORD_FILE", &password)]);
+    let config = good(
+        &text,
+        &[("ELASTAUTH_ELASTICSEARCH_PASSWORD_FILE", &password)],
+    );
     assert!(config.broker.secret_key.is_some());
     assert_eq!(config.trust.gateway_keys.len(), 2);
-    let crate::cluster::Account::Basic { password, .. } = &config.cluster.account else { panic!("a password") };
-    assert_eq!(password.expose_secret(), "two\nlines\n", "one newline at the end belongs to the file");
+    let crate::cluster::Account::Basic { password, .. } = &config.cluster.account else {
+        panic!("a password")
+    };
+    assert_eq!(
+        password.expose_secret(),
+        "two\nlines\n",
+        "one newline at the end belongs to the file"
+    );
 }
 
 #[test]
 fn a_file_that_cannot_be_used_is_named_with_the_place_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (empty, open) = (file(&folder, "empty", "\n", 0o600), file(&folder, "open", KEY, 0o644));
-    for (path, words) in
-        [("/nonexistent/key", "cannot be read"), (&empty, "is empty"), (&folder.path().display().to_string(), "cannot be read")]
-    {
+    let (empty, open) = (
+        file(&folder, "empty", "\n", 0o600),
+        file(&folder, "open", KEY, 0o644),
+    );
+    for (path, words) in [
+        ("/nonexistent/key", "cannot be read"),
+        (&empty, "is empty"),
+        (&folder.path().display().to_string(), "cannot be read"),
+    ] {
         let told = faults(&format!("secret_key_file: {path}\n"));
         assert!(
-            told.iter().any(|fault| fault.starts_with(&format!("{path} (named at config.yml:1:1): ")) && fault.contains(words)),
+            told.iter().any(|fault| fault
+                .starts_with(&format!("{path} (named at config.yml:1:1): "))
+                && fault.contains(words)),
             "{told:#?}"
         );
     }
-    assert!(warnings(&format!("secret_key_file: {open}\n"), &[]).iter().any(|warning| warning.contains("every user of the machine")));
+    assert!(
+        warnings(&format!("secret_key_file: {open}\n"), &[])
+            .iter()
+            .any(|warning| warning.contains("every user of the machine"))
+    );
 }
 
 #[test]
 fn a_value_and_a_file_in_one_place_are_a_fault_and_in_two_the_higher_counts() {
     let both = format!("{LEAST}secret_key_file: /nonexistent\n");
-    assert!(faults(&both).iter().any(|fault| fault.contains("`secret_key` is given twice")), "{:#?}", faults(&both));
+    assert!(
+        faults(&both)
+            .iter()
+            .any(|fault| fault.contains("`secret_key` is given twice")),
+        "{:#?}",
+        faults(&both)
+    );
     let text = LEAST.replace("secret_key: ", "secret_key: # ") + "secret_key_file: /nonexistent\n";
-    assert!(told(&check(&sources(&text, &[]))).iter().any(|fault| fault.contains("/nonexistent")));
+    assert!(
+        told(&check(&sources(&text, &[])))
+            .iter()
+            .any(|fault| fault.contains("/nonexistent"))
+    );
     let folder = tempfile::tempdir().unwrap();
     let key = file(&folder, "key", KEY, 0o600);
     good(LEAST, &[("ELASTAUTH_SECRET_KEY_FILE", &key)]);
@@ -59,8 +94,18 @@ fn a_value_and_a_file_in_one_place_are_a_fault_and_in_two_the_higher_counts() {
 /// Everything that is ever said about these sources.
 fn everything_said(sources: &Sources) -> String {
     let checked = check(sources);
-    let faults = checked.outcome.as_ref().err().map_or(String::new(), |faults| serde_json::to_string(faults).unwrap());
-    format!("{checked:?} {faults} {:?} {sources:?} {:?}", effective(sources), told(&checked))
+    let faults = checked
+        .outcome
+        .as_ref()
+        .err()
+        .map_or(String::new(), |faults| {
+            serde_json::to_string(faults).unwrap()
+        });
+    format!(
+        "{checked:?} {faults} {:?} {sources:?} {:?}",
+        effective(sources),
+        told(&checked)
+    )
 }
 
 #[test]
@@ -68,18 +113,35 @@ fn a_secret_never_shows_wherever_it_stands() {
     for key in table::ALL.iter().filter(|key| key.kind.is_secret()) {
         let names = [key.path].into_iter().chain(key.old.iter().copied());
         for (name, form) in names.flat_map(|name| {
-            ["MARK", "[MARK]", "[MARK, 'MARK,MARK']", "{MARK: MARK}", "{a: MARK}", "[{a: MARK}]", "\"MARK", "!x MARK", "&a MARK", "${MARK}"]
-                .map(|form| (name, form))
+            [
+                "MARK",
+                "[MARK]",
+                "[MARK, 'MARK,MARK']",
+                "{MARK: MARK}",
+                "{a: MARK}",
+                "[{a: MARK}]",
+                "\"MARK",
+                "!x MARK",
+                "&a MARK",
+                "${MARK}",
+            ]
+            .map(|form| (name, form))
         }) {
             let text = format!("{name}: {}\n", form.replace("MARK", MARK));
             let said = everything_said(&sources(&text, &[]));
             // The name of a variable is no secret, and telling it is the point.
-            assert!(!said.contains("MARKED") || form == "${MARK}", "{text}: {said}");
+            assert!(
+                !said.contains("MARKED") || form == "${MARK}",
+                "{text}: {said}"
+            );
         }
         for value in [MARK.to_owned(), format!("{MARK},{MARK}")] {
             for suffix in ["", "_0", "_A"] {
                 let name = format!("{}{suffix}", key.variable());
-                let said = everything_said(&sources("", &[(&name, &value)]).with_dot_env(&format!("{name}={value}\n{value}")));
+                let said = everything_said(
+                    &sources("", &[(&name, &value)])
+                        .with_dot_env(&format!("{name}={value}\n{value}")),
+                );
                 assert!(!said.contains("MARKED"), "{name}: {said}");
             }
         }
@@ -88,9 +150,13 @@ fn a_secret_never_shows_wherever_it_stands() {
 
 #[test]
 fn a_good_secret_does_not_show_either() {
-    let text = LEAST.replace("password: p", &format!("password: {MARK}")) + &format!("gateway_keys: [{MARK}]\n");
+    let text = LEAST.replace("password: p", &format!("password: {MARK}"))
+        + &format!("gateway_keys: [{MARK}]\n");
     let said = everything_said(&sources(&text, &[]));
-    assert!(!said.contains("MARKED") && !said.contains(KEY) && said.contains("***"), "{said}");
+    assert!(
+        !said.contains("MARKED") && !said.contains(KEY) && said.contains("***"),
+        "{said}"
+    );
     let inside = LEAST.replace("https://es", &format!("https://user:{MARK}@es"));
     let said = everything_said(&sources(&inside, &[]));
     assert!(!said.contains("MARKED"), "a password in a URL: {said}");

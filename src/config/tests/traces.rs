@@ -13,47 +13,92 @@ fn with(variables: &[(&str, &str)]) -> Sources {
 fn otlp(variables: &[(&str, &str)]) -> Otlp {
     let checked = check(&with(variables));
     assert_eq!(told(&checked), Vec::<String>::new());
-    let traces::Config::Otlp(otlp) = checked.outcome.unwrap().traces else { panic!("traces are off") };
+    let traces::Config::Otlp(otlp) = checked.outcome.unwrap().traces else {
+        panic!("traces are off")
+    };
     *otlp
 }
 
 fn value<'a>(otlp: &'a Otlp, key: &str) -> Option<&'a str> {
-    otlp.resource.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
+    otlp.resource
+        .iter()
+        .find(|(own, _)| own == key)
+        .map(|(_, value)| value.as_str())
 }
 
 #[test]
 fn with_the_switch_alone_spans_go_to_a_collector_on_this_host() {
     let otlp = otlp(&[]);
     assert_eq!(otlp.endpoint, "http://localhost:4318/v1/traces");
-    assert_eq!((otlp.timeout, otlp.delay), (Duration::from_secs(10), Duration::from_secs(5)));
-    assert_eq!((otlp.queue, otlp.batch, otlp.follows_gateway), (2_048, 512, true));
+    assert_eq!(
+        (otlp.timeout, otlp.delay),
+        (Duration::from_secs(10), Duration::from_secs(5))
+    );
+    assert_eq!(
+        (otlp.queue, otlp.batch, otlp.follows_gateway),
+        (2_048, 512, true)
+    );
     assert_eq!(otlp.sampler, Sampler::default());
-    assert_eq!((value(&otlp, "service.name"), value(&otlp, "service.version")), (Some("elastauth"), Some(env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (
+            value(&otlp, "service.name"),
+            value(&otlp, "service.version")
+        ),
+        (Some("elastauth"), Some(env!("CARGO_PKG_VERSION")))
+    );
     assert!(otlp.http.headers.is_empty() && otlp.http.tls.ca_cert.is_none());
 }
 
 #[test]
 fn without_the_switch_the_variables_are_nobodys_business() {
-    let config = good(LEAST, &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_SAMPLER", "no such one")]);
+    let config = good(
+        LEAST,
+        &[
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_TRACES_SAMPLER", "no such one"),
+        ],
+    );
     assert!(matches!(config.traces, traces::Config::Off));
-    for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+    for off in [
+        ("OTEL_SDK_DISABLED", "true"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ] {
         let checked = check(&with(&[off]));
-        assert!(checked.warnings.iter().any(|warning| warning.text.contains("`enableOtel` has no effect")), "{:?}", checked.warnings);
-        assert!(matches!(checked.outcome.unwrap().traces, traces::Config::Off));
+        assert!(
+            checked
+                .warnings
+                .iter()
+                .any(|warning| warning.text.contains("`enableOtel` has no effect")),
+            "{:?}",
+            checked.warnings
+        );
+        assert!(matches!(
+            checked.outcome.unwrap().traces,
+            traces::Config::Off
+        ));
     }
 }
 
 #[test]
 fn every_variable_takes_effect() {
     let otlp = otlp(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318/otlp/"),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "https://collector:4318/otlp/",
+        ),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/Protobuf"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "Authorization=Bearer%20abc, x-tenant = one"),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "Authorization=Bearer%20abc, x-tenant = one",
+        ),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "2500"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/etc/ca.pem"),
         ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/etc/c.pem"),
         ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/etc/k.pem"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=prod%2Ceu,service.name=other"),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "deployment.environment.name=prod%2Ceu,service.name=other",
+        ),
         ("OTEL_SERVICE_NAME", "sso"),
         ("OTEL_TRACES_SAMPLER", "traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
@@ -64,12 +109,33 @@ fn every_variable_takes_effect() {
         ("OTEL_BSP_EXPORT_TIMEOUT", "2000"),
     ]);
     assert_eq!(otlp.endpoint, "https://collector:4318/otlp/v1/traces");
-    assert_eq!((otlp.timeout, otlp.delay), (Duration::from_secs(2), Duration::from_millis(100)));
-    assert_eq!((otlp.queue, otlp.batch, otlp.follows_gateway), (64, 16, false));
-    assert_eq!(otlp.sampler, Sampler { by_parent: false, choice: Choice::Share(Share::new(0.25).unwrap()) });
-    assert_eq!((value(&otlp, "service.name"), value(&otlp, "deployment.environment.name")), (Some("sso"), Some("prod,eu")));
     assert_eq!(
-        (&otlp.http.headers["authorization"], &otlp.http.headers["x-tenant"]),
+        (otlp.timeout, otlp.delay),
+        (Duration::from_secs(2), Duration::from_millis(100))
+    );
+    assert_eq!(
+        (otlp.queue, otlp.batch, otlp.follows_gateway),
+        (64, 16, false)
+    );
+    assert_eq!(
+        otlp.sampler,
+        Sampler {
+            by_parent: false,
+            choice: Choice::Share(Share::new(0.25).unwrap())
+        }
+    );
+    assert_eq!(
+        (
+            value(&otlp, "service.name"),
+            value(&otlp, "deployment.environment.name")
+        ),
+        (Some("sso"), Some("prod,eu"))
+    );
+    assert_eq!(
+        (
+            &otlp.http.headers["authorization"],
+            &otlp.http.headers["x-tenant"]
+        ),
         (&"Bearer abc".parse().unwrap(), &"one".parse().unwrap())
     );
     assert!(!format!("{otlp:?}").contains("abc"));
@@ -80,7 +146,10 @@ fn every_variable_takes_effect() {
 fn what_is_set_for_traces_alone_counts_before_what_is_set_for_all() {
     let otlp = otlp(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318"),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:4318/intake?x=1"),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "http://traces:4318/intake?x=1",
+        ),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "a=1"),
@@ -96,13 +165,26 @@ fn what_is_set_for_traces_alone_counts_before_what_is_set_for_all() {
 #[test]
 fn the_names_may_stand_in_the_env_file_and_the_environment_counts_more() {
     let told_of = |line: &str| {
-        let sources = with(&[("OTEL_SERVICE_NAME", "set")]).with_dot_env(&format!("OTEL_SERVICE_NAME=written\n{line}\n"));
+        let sources = with(&[("OTEL_SERVICE_NAME", "set")])
+            .with_dot_env(&format!("OTEL_SERVICE_NAME=written\n{line}\n"));
         check(&sources)
     };
-    let traces::Config::Otlp(otlp) = told_of("OTEL_BSP_SCHEDULE_DELAY=70").outcome.unwrap().traces else { panic!("traces are off") };
-    assert_eq!((value(&otlp, "service.name"), otlp.delay), (Some("set"), Duration::from_millis(70)));
+    let traces::Config::Otlp(otlp) = told_of("OTEL_BSP_SCHEDULE_DELAY=70")
+        .outcome
+        .unwrap()
+        .traces
+    else {
+        panic!("traces are off")
+    };
+    assert_eq!(
+        (value(&otlp, "service.name"), otlp.delay),
+        (Some("set"), Duration::from_millis(70))
+    );
     let faults = told(&told_of("OTEL_BSP_SCHEDULE_DELAY=0"));
-    assert_eq!(faults, [".env:2: `OTEL_BSP_SCHEDULE_DELAY`: it must be a whole number from 1 to 600000"]);
+    assert_eq!(
+        faults,
+        [".env:2: `OTEL_BSP_SCHEDULE_DELAY`: it must be a whole number from 1 to 600000"]
+    );
 }
 
 #[test]
@@ -113,43 +195,115 @@ fn each_fault_names_its_variable_and_repeats_no_value() {
         ("OTEL_SDK_DISABLED", MARK, "`false` or `true`"),
         ("OTEL_TRACES_EXPORTER", MARK, "`otlp` or `none`"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", MARK, "a URL such as"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://collector", "a URL such as"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &user, "OTEL_EXPORTER_OTLP_HEADERS"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/?x=1", "query"),
-        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://collector:4318/#x", "a URL such as"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "it must be `http/protobuf`"),
-        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "it must be `http/protobuf`"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", MARK, "`name=value,other=value`"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", &secret, "cannot be in a header"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "content-length=1", "belongs to HTTP itself"),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "ftp://collector",
+            "a URL such as",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            &user,
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://collector:4318/?x=1",
+            "query",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "http://collector:4318/#x",
+            "a URL such as",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "grpc",
+            "it must be `http/protobuf`",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+            "http/json",
+            "it must be `http/protobuf`",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            MARK,
+            "`name=value,other=value`",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            &secret,
+            "cannot be in a header",
+        ),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "content-length=1",
+            "belongs to HTTP itself",
+        ),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "a whole number from 1"),
         ("OTEL_EXPORTER_OTLP_CLIENT_KEY", MARK, "set together"),
-        ("OTEL_TRACES_SAMPLER", "jaeger_remote", "`parentbased_always_on` or"),
+        (
+            "OTEL_TRACES_SAMPLER",
+            "jaeger_remote",
+            "`parentbased_always_on` or",
+        ),
         ("OTEL_PROPAGATORS", "b3", "`tracecontext`"),
         ("OTEL_RESOURCE_ATTRIBUTES", MARK, "`name=value,other=value`"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "a whole number from 1"),
-        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4096", "`OTEL_BSP_MAX_QUEUE_SIZE`"),
+        (
+            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+            "4096",
+            "`OTEL_BSP_MAX_QUEUE_SIZE`",
+        ),
     ] {
         let told = told(&check(&with(&[(name, bad)])));
         assert_eq!(told.len(), 1, "{name}: {told:#?}");
-        assert!(told[0].starts_with(&format!("{name}: `{name}`: ")) && told[0].contains(words), "{told:#?}");
+        assert!(
+            told[0].starts_with(&format!("{name}: `{name}`: ")) && told[0].contains(words),
+            "{told:#?}"
+        );
         assert!(!told[0].contains(MARK), "{told:#?}");
     }
-    let told = told(&check(&with(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")])));
-    assert_eq!(told, ["OTEL_TRACES_SAMPLER_ARG: `OTEL_TRACES_SAMPLER_ARG`: it must be a number from 0 to 1"]);
+    let told = told(&check(&with(&[
+        ("OTEL_TRACES_SAMPLER", "traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "2"),
+    ])));
+    assert_eq!(
+        told,
+        ["OTEL_TRACES_SAMPLER_ARG: `OTEL_TRACES_SAMPLER_ARG`: it must be a number from 0 to 1"]
+    );
 }
 
 #[test]
 fn what_is_legal_and_probably_not_meant_is_a_warning() {
     for (variables, words) in [
-        (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")][..], "4317 is usually the port for gRPC"),
-        (&[("OTEL_TRACES_SAMPLER_ARG", "0.5")], "has no effect with this `OTEL_TRACES_SAMPLER`"),
-        (&[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")], "spans are sent as they are"),
-        (&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"), ("OTEL_EXPORTER_OTLP_HEADERS", "a=b")], "travel in clear"),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")][..],
+            "4317 is usually the port for gRPC",
+        ),
+        (
+            &[("OTEL_TRACES_SAMPLER_ARG", "0.5")],
+            "has no effect with this `OTEL_TRACES_SAMPLER`",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")],
+            "spans are sent as they are",
+        ),
+        (
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+                ("OTEL_EXPORTER_OTLP_HEADERS", "a=b"),
+            ],
+            "travel in clear",
+        ),
     ] {
         let checked = check(&with(variables));
         assert_eq!(told(&checked), Vec::<String>::new());
         assert_eq!(checked.warnings.len(), 1, "{:?}", checked.warnings);
-        assert!(checked.warnings[0].text.contains(words), "{:?}", checked.warnings);
+        assert!(
+            checked.warnings[0].text.contains(words),
+            "{:?}",
+            checked.warnings
+        );
     }
 }

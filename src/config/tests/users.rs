@@ -3,10 +3,19 @@
 use super::*;
 use std::path::Path;
 
-const VARIABLES: [(&str, &str); 3] = [("SECRET_KEY", KEY), ("ELASTICSEARCH_PASSWORD", "p"), ("CLIENT_SECRET", "s")];
+const VARIABLES: [(&str, &str); 3] = [
+    ("SECRET_KEY", KEY),
+    ("ELASTICSEARCH_PASSWORD", "p"),
+    ("CLIENT_SECRET", "s"),
+];
 
 fn read(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/configurations").join(name)).unwrap()
+    std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/configurations")
+            .join(name),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -22,8 +31,13 @@ fn version_1_starts_and_is_told_the_new_names() {
     let config = good(&text, &[]);
     assert_eq!(config.cluster.hosts, ["http://localhost:9200"]);
     assert_eq!(config.broker.expiration, Duration::from_mins(90));
-    assert_eq!(config.roles.allowed_groups.map(|groups| groups.len()), Some(2));
-    let ProviderConfig::Headers(headers) = &config.identity.providers[0] else { panic!("headers") };
+    assert_eq!(
+        config.roles.allowed_groups.map(|groups| groups.len()),
+        Some(2)
+    );
+    let ProviderConfig::Headers(headers) = &config.identity.providers[0] else {
+        panic!("headers")
+    };
     assert_eq!(headers.user, "x-user");
     let told = warnings(&text, &[]);
     for (old, new) in [
@@ -36,7 +50,9 @@ fn version_1_starts_and_is_told_the_new_names() {
         ("group_whitelist", "allowed_groups"),
     ] {
         assert!(
-            told.iter().any(|warning| warning.contains(&format!("`{old}`")) && warning.contains(&format!("`{new}`"))),
+            told.iter()
+                .any(|warning| warning.contains(&format!("`{old}`"))
+                    && warning.contains(&format!("`{new}`"))),
             "{old}: {told:#?}"
         );
     }
@@ -47,9 +63,21 @@ fn the_environment_alone_is_enough() {
     let text = read("environment.env");
     let checked = check(&Sources::given(Flags::default(), &[]).with_dot_env(&text));
     assert_eq!(told(&checked), Vec::<String>::new());
-    let pairs: Vec<(&str, &str)> = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')).collect();
-    let config = check(&Sources::given(Flags::default(), &pairs)).outcome.unwrap();
-    assert_eq!((config.cluster.hosts.len(), config.roles.group_mappings.len()), (2, 2));
+    let pairs: Vec<(&str, &str)> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='))
+        .collect();
+    let config = check(&Sources::given(Flags::default(), &pairs))
+        .outcome
+        .unwrap();
+    assert_eq!(
+        (
+            config.cluster.hosts.len(),
+            config.roles.group_mappings.len()
+        ),
+        (2, 2)
+    );
 }
 
 #[test]
@@ -57,10 +85,23 @@ fn in_kubernetes_secrets_are_files() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret-key"), KEY).unwrap();
     std::fs::write(folder.path().join("password"), "p\n").unwrap();
-    let text = read("kubernetes.yml").replace("/run/secrets/elastauth", &folder.path().display().to_string());
+    let text = read("kubernetes.yml").replace(
+        "/run/secrets/elastauth",
+        &folder.path().display().to_string(),
+    );
     let password = folder.path().join("password").display().to_string();
-    let links = [("ELASTAUTH_PORT", "tcp://10.96.0.7:5000"), ("ELASTAUTH_SERVICE_HOST", "10.96.0.7")];
-    let config = good(&text, &[&links[..], &[("ELASTAUTH_ELASTICSEARCH_PASSWORD_FILE", &password)]].concat());
+    let links = [
+        ("ELASTAUTH_PORT", "tcp://10.96.0.7:5000"),
+        ("ELASTAUTH_SERVICE_HOST", "10.96.0.7"),
+    ];
+    let config = good(
+        &text,
+        &[
+            &links[..],
+            &[("ELASTAUTH_ELASTICSEARCH_PASSWORD_FILE", &password)],
+        ]
+        .concat(),
+    );
     assert!(config.broker.secret_key.is_some());
 }
 
@@ -68,24 +109,49 @@ fn in_kubernetes_secrets_are_files() {
 fn version_2_with_redis_starts_as_it_is_and_not_without_a_key() {
     let text = read("v2-redis.yml");
     good(&text, &VARIABLES);
-    let keyless: String = text.lines().filter(|line| !line.starts_with("secret_key")).map(|line| line.to_owned() + "\n").collect();
+    let keyless: String = text
+        .lines()
+        .filter(|line| !line.starts_with("secret_key"))
+        .map(|line| line.to_owned() + "\n")
+        .collect();
     let told = told(&check(&sources(&keyless, &VARIABLES)));
-    assert!(told.iter().any(|fault| fault.contains("secret_key")), "{told:#?}");
+    assert!(
+        told.iter().any(|fault| fault.contains("secret_key")),
+        "{told:#?}"
+    );
 }
 
 #[test]
 fn version_2_with_tokens_starts_as_it_is() {
-    for name in ["v2-oidc-keycloak.yml", "v2-oidc-entra.yml", "v2-oidc-okta.yml", "v2-oidc-google.yml"] {
+    for name in [
+        "v2-oidc-keycloak.yml",
+        "v2-oidc-entra.yml",
+        "v2-oidc-okta.yml",
+        "v2-oidc-google.yml",
+    ] {
         let config = good(&read(name), &VARIABLES);
-        let ProviderConfig::Oidc(oidc) = &config.identity.providers[0] else { panic!("{name}: tokens") };
-        assert_eq!((&*oidc.providers[0].idp.client_id, oidc.providers.len()), ("elastauth", 1), "{name}");
+        let ProviderConfig::Oidc(oidc) = &config.identity.providers[0] else {
+            panic!("{name}: tokens")
+        };
+        assert_eq!(
+            (&*oidc.providers[0].idp.client_id, oidc.providers.len()),
+            ("elastauth", 1),
+            "{name}"
+        );
         assert!(!format!("{config:?}").contains("CLIENT_SECRET"), "{name}");
     }
 }
 
-/// As long as the capability is missing it is refused by name: never ignored, never taken for a misspelling.
+/// As long as the capability is missing it is refused by name: never ignored, never taken for a
+/// misspelling.
 #[test]
 fn what_is_not_there_yet_is_all_that_is_refused() {
     let told = told(&check(&sources(&read("v2-proxy.yml"), &VARIABLES)));
-    assert!(!told.is_empty() && told.iter().all(|fault| fault.contains("is not available yet")), "{told:#?}");
+    assert!(
+        !told.is_empty()
+            && told
+                .iter()
+                .all(|fault| fault.contains("is not available yet")),
+        "{told:#?}"
+    );
 }

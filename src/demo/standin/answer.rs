@@ -1,4 +1,5 @@
-//! Answers as Elasticsearch words them: the error envelope, its headers, and the ways in which a body can go wrong.
+//! Answers as Elasticsearch words them: the error envelope, its headers, and the ways in which a
+//! body can go wrong.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -22,7 +23,11 @@ pub(super) struct Answer {
 
 impl Answer {
     pub(super) fn json(status: StatusCode, body: &Value) -> Self {
-        Self { status, body: body.to_string().into(), content_type: "application/json" }
+        Self {
+            status,
+            body: body.to_string().into(),
+            content_type: "application/json",
+        }
     }
 
     /// The usual envelope: the error, and the same once more as its own root cause.
@@ -49,18 +54,30 @@ impl Answer {
         if let Some(fields) = error.as_object_mut() {
             fields.insert("root_cause".to_owned(), json!([cause]));
         }
-        Self::json(StatusCode::UNAUTHORIZED, &json!({ "error": error, "status": 401 }))
+        Self::json(
+            StatusCode::UNAUTHORIZED,
+            &json!({ "error": error, "status": 401 }),
+        )
     }
 
     /// What a proxy in front of a cluster says, with a status that promises more.
     pub(super) fn html() -> Self {
-        let body = Bytes::from_static(b"<!doctype html><title>Welcome</title><h1>Please sign in</h1>");
-        Self { status: StatusCode::OK, body, content_type: "text/html" }
+        let body =
+            Bytes::from_static(b"<!doctype html><title>Welcome</title><h1>Please sign in</h1>");
+        Self {
+            status: StatusCode::OK,
+            body,
+            content_type: "text/html",
+        }
     }
 
     /// 413 has no body at all.
     pub(super) fn too_large() -> Self {
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, body: Bytes::new(), content_type: "application/json" }
+        Self {
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            body: Bytes::new(),
+            content_type: "application/json",
+        }
     }
 
     pub(super) fn into_response(self, course: Course) -> Response<AnswerBody> {
@@ -74,10 +91,16 @@ impl Answer {
         }
         if status == StatusCode::UNAUTHORIZED {
             for challenge in CHALLENGES {
-                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+                headers.append(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static(challenge),
+                );
             }
         } else {
-            headers.insert("x-elastic-product", HeaderValue::from_static("Elasticsearch"));
+            headers.insert(
+                "x-elastic-product",
+                HeaderValue::from_static("Elasticsearch"),
+            );
         }
         if status == StatusCode::PAYLOAD_TOO_LARGE {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -104,15 +127,24 @@ pub(super) enum Course {
 pub(super) struct AnswerBody {
     bytes: Bytes,
     course: Course,
-    /// Between two frames of a bad body, so that what was sent before is on the wire, and an endless one does not eat a core.
+    /// Between two frames of a bad body, so that what was sent before is on the wire, and an
+    /// endless one does not eat a core.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl AnswerBody {
     fn new(bytes: Bytes, course: Course) -> Self {
         let half = bytes.len() / 2;
-        let bytes = if course == Course::Half { bytes.slice(..half) } else { bytes };
-        Self { bytes, course, pause: None }
+        let bytes = if course == Course::Half {
+            bytes.slice(..half)
+        } else {
+            bytes
+        };
+        Self {
+            bytes,
+            course,
+            pause: None,
+        }
     }
 }
 
@@ -120,7 +152,10 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(cx));
         }

@@ -16,7 +16,8 @@ pub struct Call {
     pub path: String,
     /// Whose credential it carried.
     pub by: By,
-    /// What was answered; `None` while the answer is on its way, and for ever where the connection was cut.
+    /// What was answered; `None` while the answer is on its way, and for ever where the connection
+    /// was cut.
     pub status: Option<StatusCode>,
     /// How long the answer took.
     pub took: Option<Duration>,
@@ -39,10 +40,13 @@ pub enum By {
 }
 
 impl Call {
-    /// In one line, such as `PUT /_security/user/ada?refresh=false 200`; `...` stands for an answer that never came.
+    /// In one line, such as `PUT /_security/user/ada?refresh=false 200`; `...` stands for an answer
+    /// that never came.
     #[must_use]
     pub fn line(&self) -> String {
-        let status = self.status.map_or("...".to_owned(), |status| status.as_u16().to_string());
+        let status = self
+            .status
+            .map_or("...".to_owned(), |status| status.as_u16().to_string());
         format!("{} {} {status}", self.method, self.path)
     }
 
@@ -66,7 +70,13 @@ impl Calls {
     /// More than a test looks at; a few megabytes.
     const MAX: usize = 20_000;
 
-    pub(super) fn begin(&mut self, method: &Method, path: &str, by: By, through_gateway: bool) -> u64 {
+    pub(super) fn begin(
+        &mut self,
+        method: &Method,
+        path: &str,
+        by: By,
+        through_gateway: bool,
+    ) -> u64 {
         let number = self.next;
         self.next += 1;
         self.open += 1;
@@ -75,7 +85,17 @@ impl Calls {
             self.list.pop_front();
         }
         let (method, path, began) = (method.clone(), path.to_owned(), Instant::now());
-        self.list.push_back(Call { number, method, path, by, status: None, took: None, through_gateway, met: None, began });
+        self.list.push_back(Call {
+            number,
+            method,
+            path,
+            by,
+            status: None,
+            took: None,
+            through_gateway,
+            met: None,
+            began,
+        });
         number
     }
 
@@ -105,7 +125,9 @@ impl Calls {
     fn call(&mut self, number: u64) -> Option<&mut Call> {
         // A call that began long ago may have left the list.
         let first = self.list.front().map_or(0, |call| call.number);
-        let at = number.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+        let at = number
+            .checked_sub(first)
+            .and_then(|at| usize::try_from(at).ok());
         at.and_then(|at| self.list.get_mut(at))
     }
 
@@ -114,7 +136,11 @@ impl Calls {
     }
 
     pub(super) fn since(&self, number: u64) -> Vec<Call> {
-        self.list.iter().filter(|call| call.number >= number).cloned().collect()
+        self.list
+            .iter()
+            .filter(|call| call.number >= number)
+            .cloned()
+            .collect()
     }
 
     pub(super) fn count(&self) -> u64 {

@@ -35,7 +35,8 @@ pub enum Misbehaviour {
     Status(StatusCode),
     /// Applied, then 500: clearing the caches failed after the write.
     AppliedThen500,
-    /// Applied, and answered this much later: a write that the other copies of the index do not have yet.
+    /// Applied, and answered this much later: a write that the other copies of the index do not
+    /// have yet.
     AppliedThenDelay(Duration),
     /// Never answers, applies nothing.
     Hang,
@@ -51,9 +52,11 @@ pub enum Misbehaviour {
     HalfBody,
     /// Applies, and answers with a body that never ends.
     EndlessBody,
-    /// Never answers, and applies after this time even if the caller hung up: a cluster that was without a master for a while.
+    /// Never answers, and applies after this time even if the caller hung up: a cluster that was
+    /// without a master for a while.
     LateWrite(Duration),
-    /// Refuses every `password_hash` (400 `illegal_argument_exception`), as older versions do. Hits only calls that carry one.
+    /// Refuses every `password_hash` (400 `illegal_argument_exception`), as older versions do. Hits
+    /// only calls that carry one.
     HashRefused,
     /// `.security` is not there: native users get 401, the service account 503, an API key 401.
     SecurityUnavailable,
@@ -63,19 +66,30 @@ impl Fault {
     /// A fault that lasts until it is cleared.
     #[must_use]
     pub fn new(at: Endpoint, what: Misbehaviour) -> Self {
-        Self { at, what, left: None, user: None }
+        Self {
+            at,
+            what,
+            left: None,
+            user: None,
+        }
     }
 
     /// The same for the next `count` calls only.
     #[must_use]
     pub fn times(self, count: u32) -> Self {
-        Self { left: Some(count), ..self }
+        Self {
+            left: Some(count),
+            ..self
+        }
     }
 
     /// The same for reads and writes of this user only.
     #[must_use]
     pub fn about(self, user: &str) -> Self {
-        Self { user: Some(user.to_owned()), ..self }
+        Self {
+            user: Some(user.to_owned()),
+            ..self
+        }
     }
 }
 
@@ -109,7 +123,12 @@ impl Faults {
     }
 
     /// The first fault that hits this call, and every delay before it. Counts them down.
-    pub(super) fn meet(&mut self, at: Option<Endpoint>, user: Option<&str>, carries_hash: bool) -> Weather {
+    pub(super) fn meet(
+        &mut self,
+        at: Option<Endpoint>,
+        user: Option<&str>,
+        carries_hash: bool,
+    ) -> Weather {
         let mut weather = Weather::default();
         for fault in &mut self.0 {
             let hits = (fault.at == Endpoint::Any || Some(fault.at) == at)
@@ -137,19 +156,35 @@ impl Faults {
 /// The envelope that a real cluster sends with this status.
 pub(super) fn envelope(status: StatusCode, caller: &str, path: &str) -> Answer {
     let (error_type, reason) = match status.as_u16() {
-        401 => return Answer::unauthenticated(&format!("unable to authenticate user [{caller}] for REST request [{path}]")),
+        401 => {
+            return Answer::unauthenticated(&format!(
+                "unable to authenticate user [{caller}] for REST request [{path}]"
+            ));
+        }
         403 => (
             "security_exception",
-            format!("action [cluster:admin/xpack/security/user] is unauthorized for user [{caller}] with effective roles []"),
+            format!(
+                "action [cluster:admin/xpack/security/user] is unauthorized for user [{caller}] with effective roles []"
+            ),
         ),
-        409 => ("version_conflict_engine_exception", "[user]: version conflict, required seqNo [1], primary term [1]".to_owned()),
+        409 => (
+            "version_conflict_engine_exception",
+            "[user]: version conflict, required seqNo [1], primary term [1]".to_owned(),
+        ),
         429 => (
             "es_rejected_execution_exception",
-            "rejected execution of coordinating operation [coordinating_and_primary_bytes=0]".to_owned(),
+            "rejected execution of coordinating operation [coordinating_and_primary_bytes=0]"
+                .to_owned(),
         ),
-        503 => ("unavailable_shards_exception", "at least one primary shard for the index [.security-7] is unavailable".to_owned()),
+        503 => (
+            "unavailable_shards_exception",
+            "at least one primary shard for the index [.security-7] is unavailable".to_owned(),
+        ),
         // The class `ElasticsearchException` itself has this name on the wire.
-        _ => ("exception", "clearing the cache failed. please clear the realm cache manually".to_owned()),
+        _ => (
+            "exception",
+            "clearing the cache failed. please clear the realm cache manually".to_owned(),
+        ),
     };
     Answer::error(status, error_type, &reason)
 }

@@ -1,4 +1,5 @@
-//! One listener of the stand-in: takes connections, writes down each call, and lets the weather have its way with it.
+//! One listener of the stand-in: takes connections, writes down each call, and lets the weather
+//! have its way with it.
 
 use super::{
     Cluster, Lock as _,
@@ -45,7 +46,9 @@ const MAX_LINE: usize = 4_096;
 pub(super) async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, node: Arc<Node>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = node.end() => return,
@@ -102,7 +105,10 @@ impl Node {
     }
 
     /// An error cuts the connection without an answer.
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<AnswerBody>, io::Error> {
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<AnswerBody>, io::Error> {
         let (head, body) = request.into_parts();
         let path = head.uri.path().to_owned();
         let caller = self.cluster.identify(&head.headers, &path);
@@ -111,15 +117,25 @@ impl Node {
             Ok(caller) => By::User(caller.name().to_owned()),
             Err(_) => By::Nobody,
         };
-        // Written down as soon as it is here: a test that says "nothing reached the cluster" means this.
-        let target = head.uri.path_and_query().map_or(path.as_str(), |whole| whole.as_str());
+        // Written down as soon as it is here: a test that says "nothing reached the cluster" means
+        // this.
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or(path.as_str(), |whole| whole.as_str());
         let through_gateway = head.headers.contains_key(header::VIA);
-        let call = self.calls.held().begin(&head.method, target, by.clone(), through_gateway);
+        let call = self
+            .calls
+            .held()
+            .begin(&head.method, target, by.clone(), through_gateway);
         let _open = Open(&self.calls);
 
         let (answer, course) = match Self::taken(&head, body).await {
             Err(refusal) => (refusal, Course::Whole),
-            Ok((route, body)) => self.weathered(call, route, caller, body, &by, &path).await?,
+            Ok((route, body)) => {
+                self.weathered(call, route, caller, body, &by, &path)
+                    .await?
+            }
         };
         self.calls.held().end(call, answer.status);
         let mut response = answer.into_response(course);
@@ -131,19 +147,43 @@ impl Node {
 
     /// What is refused before anybody asks who is calling, and the body.
     async fn taken(head: &http::request::Parts, body: Incoming) -> Result<(Route, Bytes), Answer> {
-        let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let size: usize = head
+            .headers
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len() + 4)
+            .sum();
         if size > MAX_HEADERS {
-            return Err(Answer::bad("too_long_http_header_exception", "HTTP header is larger than 16384 bytes."));
+            return Err(Answer::bad(
+                "too_long_http_header_exception",
+                "HTTP header is larger than 16384 bytes.",
+            ));
         }
         if head.uri.to_string().len() > MAX_LINE {
-            return Err(Answer::bad("too_long_http_line_exception", "An HTTP line is larger than 4096 bytes."));
+            return Err(Answer::bad(
+                "too_long_http_line_exception",
+                "An HTTP line is larger than 4096 bytes.",
+            ));
         }
         let route = Route::of(&head.method, &head.uri)?;
-        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| Answer::too_large())?.to_bytes();
-        let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let body = Limited::new(body, MAX_BODY)
+            .collect()
+            .await
+            .map_err(|_| Answer::too_large())?
+            .to_bytes();
+        let content_type = head
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let kind = content_type.split(';').next().unwrap_or_default().trim();
-        if !body.is_empty() && kind != "application/json" && !kind.starts_with("application/vnd.elasticsearch+json") {
-            return Err(Answer::bare(StatusCode::NOT_ACCEPTABLE, &format!("Content-Type header [{content_type}] is not supported")));
+        if !body.is_empty()
+            && kind != "application/json"
+            && !kind.starts_with("application/vnd.elasticsearch+json")
+        {
+            return Err(Answer::bare(
+                StatusCode::NOT_ACCEPTABLE,
+                &format!("Content-Type header [{content_type}] is not supported"),
+            ));
         }
         Ok((route, body))
     }
@@ -159,7 +199,8 @@ impl Node {
     ) -> Result<(Answer, Course), io::Error> {
         use Misbehaviour as M;
         let service = *by == By::ServiceAccount;
-        let carries_hash = matches!(route, Route::Write(_)) && contains(&body, b"\"password_hash\"");
+        let carries_hash =
+            matches!(route, Route::Write(_)) && contains(&body, b"\"password_hash\"");
         let Weather { delay, fault } = {
             let mut faults = self.faults.held();
             let weather = faults.meet(route.endpoint(service), route.user(), carries_hash);
@@ -181,7 +222,10 @@ impl Node {
             None | Some(M::Delay(_)) => (perform(), Course::Whole),
             Some(M::Status(status)) => (envelope(status, &name, path), Course::Whole),
             Some(M::AppliedThen500) => match perform() {
-                done if done.status.is_success() => (envelope(StatusCode::INTERNAL_SERVER_ERROR, &name, path), Course::Whole),
+                done if done.status.is_success() => (
+                    envelope(StatusCode::INTERNAL_SERVER_ERROR, &name, path),
+                    Course::Whole,
+                ),
                 refusal => (refusal, Course::Whole),
             },
             Some(M::AppliedThenDelay(time)) => {
@@ -213,11 +257,18 @@ impl Node {
                 self.end().await;
                 return Err(cut());
             }
-            Some(M::HashRefused) => {
-                (Answer::bad("illegal_argument_exception", "The provided password hash is not supported"), Course::Whole)
-            }
+            Some(M::HashRefused) => (
+                Answer::bad(
+                    "illegal_argument_exception",
+                    "The provided password hash is not supported",
+                ),
+                Course::Whole,
+            ),
             Some(M::SecurityUnavailable) if like_reserved => (unavailable(&name), Course::Whole),
-            Some(M::SecurityUnavailable) => (envelope(StatusCode::UNAUTHORIZED, &name, path), Course::Whole),
+            Some(M::SecurityUnavailable) => (
+                envelope(StatusCode::UNAUTHORIZED, &name, path),
+                Course::Whole,
+            ),
         })
     }
 }
@@ -231,10 +282,15 @@ impl Drop for Open<'_> {
     }
 }
 
-/// What the reserved `elastic` gets while `.security` is not there; the service account stands for it.
+/// What the reserved `elastic` gets while `.security` is not there; the service account stands for
+/// it.
 fn unavailable(name: &str) -> Answer {
     let reason = format!("failed to retrieve password hash for reserved user [{name}]");
-    Answer::error(StatusCode::SERVICE_UNAVAILABLE, "authentication_processing_error", &reason)
+    Answer::error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "authentication_processing_error",
+        &reason,
+    )
 }
 
 fn contains(body: &[u8], needle: &[u8]) -> bool {

@@ -26,27 +26,49 @@ pub(super) enum Route {
 impl Route {
     pub(super) fn of(method: &Method, uri: &Uri) -> Result<Self, Answer> {
         // Split first, decode then: `a%2Fb` is one segment.
-        let segments: Result<Vec<String>, Answer> = uri.path().split('/').skip(1).map(decoded).collect();
+        let segments: Result<Vec<String>, Answer> =
+            uri.path().split('/').skip(1).map(decoded).collect();
         let segments = segments?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let wrong =
-            || Answer::bare(StatusCode::METHOD_NOT_ALLOWED, &format!("Incorrect HTTP method for uri [{uri}] and method [{method}]"));
-        let (get, put) = (method == Method::GET, method == Method::PUT || method == Method::POST);
+        let wrong = || {
+            Answer::bare(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &format!("Incorrect HTTP method for uri [{uri}] and method [{method}]"),
+            )
+        };
+        let (get, put) = (
+            method == Method::GET,
+            method == Method::PUT || method == Method::POST,
+        );
         let route = match segments.as_slice() {
             ["_security", "_authenticate"] if get => Self::Authenticate,
             // The fixed segments come before names. `_disable` alone is a name like any other.
             ["_security", "user", "_password"] if put => Self::OwnPassword,
-            ["_security", "user", "_has_privileges"] if get || method == Method::POST => Self::HasPrivileges,
-            ["_security", "user", "_password" | "_privileges" | "_has_privileges"] => return Err(wrong()),
+            ["_security", "user", "_has_privileges"] if get || method == Method::POST => {
+                Self::HasPrivileges
+            }
+            [
+                "_security",
+                "user",
+                "_password" | "_privileges" | "_has_privileges",
+            ] => return Err(wrong()),
             ["_security", "user" | "user/"] | ["_security", "user", ""] if get => Self::ReadAll,
             ["_security", "user", name] if get => Self::Read((*name).to_owned()),
             ["_security", "user", name] if put => Self::Write((*name).to_owned()),
-            ["_security", "user", name] if method == Method::DELETE => Self::Delete((*name).to_owned()),
-            ["_security", "user", name, "_enable"] if put => Self::SetEnabled((*name).to_owned(), true),
-            ["_security", "user", name, "_disable"] if put => Self::SetEnabled((*name).to_owned(), false),
+            ["_security", "user", name] if method == Method::DELETE => {
+                Self::Delete((*name).to_owned())
+            }
+            ["_security", "user", name, "_enable"] if put => {
+                Self::SetEnabled((*name).to_owned(), true)
+            }
+            ["_security", "user", name, "_disable"] if put => {
+                Self::SetEnabled((*name).to_owned(), false)
+            }
             [""] if get || method == Method::HEAD => Self::Root,
             ["_search"] | [_, "_search"] if get || put => Self::Search,
-            ["_security", "_authenticate"] | ["_security", "user", _] | ["_security", "user", _, "_enable" | "_disable"] => {
+            ["_security", "_authenticate"]
+            | ["_security", "user", _]
+            | ["_security", "user", _, "_enable" | "_disable"] => {
                 return Err(wrong());
             }
             _ => {
@@ -61,10 +83,18 @@ impl Route {
     /// Unknown parameters are refused, and `refresh` has three values.
     fn check_query(&self, uri: &Uri) -> Result<(), Answer> {
         let bad = |reason: String| Err(Answer::bad("illegal_argument_exception", &reason));
-        for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        for pair in uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+        {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (key, self) {
-                ("refresh", Self::Write(_) | Self::Delete(_) | Self::SetEnabled(..) | Self::OwnPassword) => {
+                (
+                    "refresh",
+                    Self::Write(_) | Self::Delete(_) | Self::SetEnabled(..) | Self::OwnPassword,
+                ) => {
                     if !matches!(value, "true" | "false" | "wait_for" | "") {
                         return bad(format!("Unknown value for refresh: [{value}]."));
                     }
@@ -72,7 +102,12 @@ impl Route {
                 ("pretty" | "human" | "error_trace" | "format" | "filter_path", _)
                 | ("q" | "size", Self::Search)
                 | ("with_profile_uid", Self::Read(_) | Self::ReadAll) => {}
-                _ => return bad(format!("request [{}] contains unrecognized parameter: [{key}]", uri.path())),
+                _ => {
+                    return bad(format!(
+                        "request [{}] contains unrecognized parameter: [{key}]",
+                        uri.path()
+                    ));
+                }
             }
         }
         Ok(())
@@ -97,28 +132,49 @@ impl Route {
 
     /// Who is read or written.
     pub(super) fn user(&self) -> Option<&str> {
-        if let Self::Read(name) | Self::Write(name) = self { Some(name) } else { None }
+        if let Self::Read(name) | Self::Write(name) = self {
+            Some(name)
+        } else {
+            None
+        }
     }
 
-    /// The privilege that the call needs: the part of the action's name after `cluster:admin/xpack/security/user/`.
+    /// The privilege that the call needs: the part of the action's name after
+    /// `cluster:admin/xpack/security/user/`.
     pub(super) fn admin_action(&self) -> Option<&'static str> {
         match self {
             Self::Read(_) | Self::ReadAll => Some("get"),
             Self::Write(_) => Some("put"),
             Self::Delete(_) => Some("delete"),
             Self::SetEnabled(..) => Some("set_enabled"),
-            Self::Authenticate | Self::OwnPassword | Self::HasPrivileges | Self::Root | Self::Search => None,
+            Self::Authenticate
+            | Self::OwnPassword
+            | Self::HasPrivileges
+            | Self::Root
+            | Self::Search => None,
         }
     }
 }
 
 /// `%2F` and the like are decoded, `+` stays a plus.
 fn decoded(segment: &str) -> Result<String, Answer> {
-    let bad = || Answer::bad("illegal_argument_exception", &format!("unterminated escape sequence at end of string: {segment}"));
+    let bad = || {
+        Answer::bad(
+            "illegal_argument_exception",
+            &format!("unterminated escape sequence at end of string: {segment}"),
+        )
+    };
     let escapes = segment.split('%').skip(1);
-    let whole = escapes.clone().all(|rest| rest.as_bytes().get(..2).is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit)));
+    let whole = escapes.clone().all(|rest| {
+        rest.as_bytes()
+            .get(..2)
+            .is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit))
+    });
     if !whole {
         return Err(bad());
     }
-    percent_decode_str(segment).decode_utf8().map(String::from).map_err(|_| bad())
+    percent_decode_str(segment)
+        .decode_utf8()
+        .map(String::from)
+        .map_err(|_| bad())
 }

@@ -41,7 +41,11 @@ impl Caller {
     async fn new() -> Self {
         let tasks = Tasks::default();
         let standin = StandIn::start(&tasks).await.unwrap();
-        Self { standin, tasks, client: Client::builder(TokioExecutor::new()).build_http() }
+        Self {
+            standin,
+            tasks,
+            client: Client::builder(TokioExecutor::new()).build_http(),
+        }
     }
 
     fn service(&self) -> String {
@@ -49,8 +53,16 @@ impl Caller {
     }
 
     /// `None` when no whole answer came.
-    async fn heard(&self, method: Method, path: &str, authorization: &str, body: &str) -> Option<Heard> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.standin.url()));
+    async fn heard(
+        &self,
+        method: Method,
+        path: &str,
+        authorization: &str,
+        body: &str,
+    ) -> Option<Heard> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.standin.url()));
         if !authorization.is_empty() {
             request = request.header("authorization", authorization);
         }
@@ -62,9 +74,16 @@ impl Caller {
             let response = self.client.request(request).await.ok()?;
             let (head, body) = response.into_parts();
             let body = body.collect().await.ok()?.to_bytes();
-            Some(Heard { status: head.status, headers: head.headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) })
+            Some(Heard {
+                status: head.status,
+                headers: head.headers,
+                body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+            })
         };
-        tokio::time::timeout(Duration::from_secs(1), asked).await.ok().flatten()
+        tokio::time::timeout(Duration::from_secs(1), asked)
+            .await
+            .ok()
+            .flatten()
     }
 
     async fn put(&self, name: &str, body: &Value) -> Heard {
@@ -72,15 +91,26 @@ impl Caller {
     }
 
     async fn put_text(&self, name: &str, body: &str) -> Heard {
-        self.heard(Method::PUT, &format!("/_security/user/{name}?refresh=false"), &self.service(), body).await.unwrap()
+        self.heard(
+            Method::PUT,
+            &format!("/_security/user/{name}?refresh=false"),
+            &self.service(),
+            body,
+        )
+        .await
+        .unwrap()
     }
 
     async fn get(&self, path: &str) -> Heard {
-        self.heard(Method::GET, path, &self.service(), "").await.unwrap()
+        self.heard(Method::GET, path, &self.service(), "")
+            .await
+            .unwrap()
     }
 
     async fn whoami(&self, authorization: &str) -> Heard {
-        self.heard(Method::GET, "/_security/_authenticate", authorization, "").await.unwrap()
+        self.heard(Method::GET, "/_security/_authenticate", authorization, "")
+            .await
+            .unwrap()
     }
 }
 
@@ -92,6 +122,16 @@ fn basic(name: &str, password: &str) -> String {
 fn hash_of(password: &str, rounds: u32) -> String {
     use aws_lc_rs::pbkdf2;
     let (salt, mut key) = ([7_u8; 32], [0_u8; 32]);
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, rounds.try_into().unwrap(), &salt, password.as_bytes(), &mut key);
-    format!("{{PBKDF2}}{rounds}${}${}", STANDARD.encode(salt), STANDARD.encode(key))
+    pbkdf2::derive(
+        pbkdf2::PBKDF2_HMAC_SHA512,
+        rounds.try_into().unwrap(),
+        &salt,
+        password.as_bytes(),
+        &mut key,
+    );
+    format!(
+        "{{PBKDF2}}{rounds}${}${}",
+        STANDARD.encode(salt),
+        STANDARD.encode(key)
+    )
 }

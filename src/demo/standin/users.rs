@@ -1,4 +1,5 @@
-//! The native users of the stand-in: stored hashes that are really verified, and the realm's cache of what was verified.
+//! The native users of the stand-in: stored hashes that are really verified, and the realm's cache
+//! of what was verified.
 
 use aws_lc_rs::{digest, pbkdf2, rand};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -41,7 +42,10 @@ impl StoredUser {
     /// The same user with these roles.
     #[must_use]
     pub fn with_roles(self, roles: &[&str]) -> Self {
-        Self { roles: roles.iter().map(|role| (*role).to_owned()).collect(), ..self }
+        Self {
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            ..self
+        }
     }
 
     /// As `GET /_security/user/{name}` and, with the realm added, `_authenticate` show it.
@@ -59,7 +63,8 @@ pub(super) struct Hash {
     rounds: NonZeroU32,
     salt: Vec<u8>,
     key: Vec<u8>,
-    /// A password that came in clear is hashed with bcrypt on a real cluster: only its first 72 bytes count.
+    /// A password that came in clear is hashed with bcrypt on a real cluster: only its first 72
+    /// bytes count.
     cut: bool,
 }
 
@@ -67,31 +72,60 @@ impl Hash {
     /// The costs that Elasticsearch knows; any other number is no known algorithm.
     const ROUNDS: [u32; 6] = [1_000, 10_000, 50_000, 100_000, 500_000, 1_000_000];
 
-    /// What a cluster does with a clear password, at a cost that does not make a demonstration wait.
+    /// What a cluster does with a clear password, at a cost that does not make a demonstration
+    /// wait.
     pub(super) fn of_password(password: &str) -> Self {
         let mut salt = vec![0; 16];
         // Without randomness the salt stays zero: good enough for a stand-in.
         let _best_effort = rand::fill(&mut salt);
-        let mut hash = Self { rounds: NonZeroU32::MIN, salt, key: vec![0; 32], cut: true };
+        let mut hash = Self {
+            rounds: NonZeroU32::MIN,
+            salt,
+            key: vec![0; 32],
+            cut: true,
+        };
         let mut key = vec![0; 32];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA512, hash.rounds, &hash.salt, hash.counted(password), &mut key);
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA512,
+            hash.rounds,
+            &hash.salt,
+            hash.counted(password),
+            &mut key,
+        );
         hash.key = key;
         hash
     }
 
-    /// Reads `{PBKDF2}<rounds>$<base64 salt>$<base64 key>`: a salt of at least 8 bytes, a key of whole 128-bit blocks.
-    /// (bcrypt, which a real cluster takes as well, is not known here.)
+    /// Reads `{PBKDF2}<rounds>$<base64 salt>$<base64 key>`: a salt of at least 8 bytes, a key of
+    /// whole 128-bit blocks. (bcrypt, which a real cluster takes as well, is not known here.)
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.strip_prefix("{PBKDF2}")?.split('$');
         let (rounds, salt, key) = (parts.next()?, parts.next()?, parts.next()?);
-        let rounds = rounds.parse().ok().filter(|rounds| Self::ROUNDS.contains(rounds)).and_then(NonZeroU32::new)?;
+        let rounds = rounds
+            .parse()
+            .ok()
+            .filter(|rounds| Self::ROUNDS.contains(rounds))
+            .and_then(NonZeroU32::new)?;
         let (salt, key) = (STANDARD.decode(salt).ok()?, STANDARD.decode(key).ok()?);
-        let fits = parts.next().is_none() && salt.len() >= 8 && !key.is_empty() && key.len() % 16 == 0;
-        fits.then_some(Self { rounds, salt, key, cut: false })
+        let fits =
+            parts.next().is_none() && salt.len() >= 8 && !key.is_empty() && key.len() % 16 == 0;
+        fits.then_some(Self {
+            rounds,
+            salt,
+            key,
+            cut: false,
+        })
     }
 
     fn verifies(&self, password: &str) -> bool {
-        pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA512, self.rounds, &self.salt, self.counted(password), &self.key).is_ok()
+        pbkdf2::verify(
+            pbkdf2::PBKDF2_HMAC_SHA512,
+            self.rounds,
+            &self.salt,
+            self.counted(password),
+            &self.key,
+        )
+        .is_ok()
     }
 
     fn counted<'a>(&self, password: &'a str) -> &'a [u8] {
@@ -141,7 +175,9 @@ impl Users {
     /// Writes the whole user and clears the cache; says whether it is new.
     pub(super) fn put(&mut self, user: StoredUser) -> bool {
         self.verified.remove(&user.username);
-        self.stored.insert(user.username.clone(), Arc::new(user)).is_none()
+        self.stored
+            .insert(user.username.clone(), Arc::new(user))
+            .is_none()
     }
 
     pub(super) fn delete(&mut self, name: &str) -> bool {
@@ -152,16 +188,23 @@ impl Users {
     pub(super) fn login(&self, name: &str, password: &str) -> Login {
         match self.stored.get(name).filter(|user| user.enabled) {
             None => Login::Refused,
-            Some(user) if self.verified.get(name) == Some(&digest_of(password)) => Login::Known(Arc::clone(user)),
+            Some(user) if self.verified.get(name) == Some(&digest_of(password)) => {
+                Login::Known(Arc::clone(user))
+            }
             Some(user) => Login::Unverified(Arc::clone(user)),
         }
     }
 
     /// Takes over the verdict on a password, unless the user was written meanwhile.
     pub(super) fn remember(&mut self, user: &Arc<StoredUser>, password: &str, good: bool) {
-        if self.stored.get(&user.username).is_some_and(|now| Arc::ptr_eq(now, user)) {
+        if self
+            .stored
+            .get(&user.username)
+            .is_some_and(|now| Arc::ptr_eq(now, user))
+        {
             if good {
-                self.verified.insert(user.username.clone(), digest_of(password));
+                self.verified
+                    .insert(user.username.clone(), digest_of(password));
             } else {
                 // As the real realm does: a wrong password drops the entry of the right one.
                 self.verified.remove(&user.username);

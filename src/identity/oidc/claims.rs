@@ -17,7 +17,8 @@ const MAX_STEPS: usize = 8;
 pub struct Mapping {
     /// The user name. Must be there, as a text.
     pub user: ClaimPath,
-    /// Groups: each may be a text (one group, never split), a list of texts, or a list of objects. Those of all paths together.
+    /// Groups: each may be a text (one group, never split), a list of texts, or a list of objects.
+    /// Those of all paths together.
     pub groups: Vec<ClaimPath>,
     /// Where groups are objects, the member that names them.
     pub group_member: Option<Box<str>>,
@@ -66,13 +67,17 @@ pub enum InvalidPath {
 }
 
 impl ClaimPath {
-    /// Takes `a.b` (nested), `/a/b` (a JSON pointer, RFC 6901) or `"https://a.b/c"` (a quoted name, also as a step: `resource_access."my.client".roles`).
+    /// Takes `a.b` (nested), `/a/b` (a JSON pointer, RFC 6901) or `"https://a.b/c"` (a quoted name,
+    /// also as a step: `resource_access."my.client".roles`).
     ///
     /// # Errors
     /// Which rule the text breaks.
     pub fn parse(text: &str) -> Result<Self, InvalidPath> {
         let steps = match text.strip_prefix('/') {
-            Some(pointer) => pointer.split('/').map(unescaped).collect::<Result<Vec<_>, _>>()?,
+            Some(pointer) => pointer
+                .split('/')
+                .map(unescaped)
+                .collect::<Result<Vec<_>, _>>()?,
             None => dotted(text)?,
         };
         if !(1..=MAX_STEPS).contains(&steps.len()) || steps.iter().any(|step| step.is_empty()) {
@@ -84,7 +89,9 @@ impl ClaimPath {
     /// What stands there. Null and absent are one.
     fn of<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         let (first, rest) = self.0.split_first()?;
-        let value = rest.iter().try_fold(claims.get(&**first)?, |value, step| value.get(&**step))?;
+        let value = rest
+            .iter()
+            .try_fold(claims.get(&**first)?, |value, step| value.get(&**step))?;
         (!value.is_null()).then_some(value)
     }
 
@@ -139,13 +146,17 @@ impl fmt::Debug for ClaimPath {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum NoUser {
-    #[error("the claim for the user name is not there; is the mapping right, and the scope asked for?")]
+    #[error(
+        "the claim for the user name is not there; is the mapping right, and the scope asked for?"
+    )]
     Missing,
     #[error("the claim for the {0} is of a kind that it cannot be")]
     Shape(Field),
     #[error("the user name is a mail address that the provider says is not verified")]
     Unverified,
-    #[error("the provider has left the groups out because there are too many; let it send only the assigned ones, or roles")]
+    #[error(
+        "the provider has left the groups out because there are too many; let it send only the assigned ones, or roles"
+    )]
     TooManyToSend,
     #[error("there are more than {MAX_GROUPS} groups")]
     TooMany,
@@ -158,14 +169,25 @@ impl Mapping {
     pub(super) fn person(&self, claims: &Map<String, Value>) -> Result<Person, NoUser> {
         let name = text(&self.user, claims, Field::User)?.ok_or(NoUser::Missing)?;
         // Anybody may claim any address until it is verified.
-        if self.user.first() == "email" && claims.get("email_verified").is_some_and(|verified| *verified != true && *verified != "true") {
+        if self.user.first() == "email"
+            && claims
+                .get("email_verified")
+                .is_some_and(|verified| *verified != true && *verified != "true")
+        {
             return Err(NoUser::Unverified);
         }
         Ok(Person {
-            user: Username::parse(&format!("{}{name}", self.username_prefix)).map_err(NoUser::Name)?,
+            user: Username::parse(&format!("{}{name}", self.username_prefix))
+                .map_err(NoUser::Name)?,
             groups: self.groups(claims)?,
-            email: text(&self.email, claims, Field::Email)?.map(str::trim).filter(|text| !text.is_empty()).map(Box::from),
-            full_name: text(&self.full_name, claims, Field::FullName)?.map(str::trim).filter(|text| !text.is_empty()).map(Box::from),
+            email: text(&self.email, claims, Field::Email)?
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+                .map(Box::from),
+            full_name: text(&self.full_name, claims, Field::FullName)?
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+                .map(Box::from),
         })
     }
 
@@ -185,7 +207,10 @@ impl Mapping {
                     for entry in all {
                         let name = match (entry, &self.group_member) {
                             (Value::String(name), _) => name,
-                            (Value::Object(members), Some(member)) => members.get(&**member).and_then(Value::as_str).ok_or(SHAPE)?,
+                            (Value::Object(members), Some(member)) => members
+                                .get(&**member)
+                                .and_then(Value::as_str)
+                                .ok_or(SHAPE)?,
                             _ => return Err(SHAPE),
                         };
                         groups.extend(self.group(name));
@@ -194,30 +219,50 @@ impl Mapping {
                 Some(_) => return Err(SHAPE),
             }
         }
-        // Sorted, so that the order in which a provider happens to name them changes nothing downstream.
+        // Sorted, so that the order in which a provider happens to name them changes nothing
+        // downstream.
         groups.sort_unstable();
         groups.dedup();
         // It is kept for as long as the token is remembered.
         groups.shrink_to_fit();
-        if groups.len() > MAX_GROUPS { Err(NoUser::TooMany) } else { Ok(groups) }
+        if groups.len() > MAX_GROUPS {
+            Err(NoUser::TooMany)
+        } else {
+            Ok(groups)
+        }
     }
 
     fn group(&self, name: &str) -> Option<Group> {
         Group::parse(name).and_then(|group| {
-            if self.group_prefix.is_empty() { Some(group) } else { Group::parse(&format!("{}{}", self.group_prefix, group.as_str())) }
+            if self.group_prefix.is_empty() {
+                Some(group)
+            } else {
+                Group::parse(&format!("{}{}", self.group_prefix, group.as_str()))
+            }
         })
     }
 }
 
-/// Entra ID's way to say that the groups do not fit: it names the claim and sends it elsewhere, or sets `hasgroups`. Taken for "no groups" it would give default roles.
+/// Entra ID's way to say that the groups do not fit: it names the claim and sends it elsewhere, or
+/// sets `hasgroups`. Taken for "no groups" it would give default roles.
 fn too_many_to_send(claims: &Map<String, Value>, claim: &str) -> bool {
-    let elsewhere = claims.get("_claim_names").is_some_and(|names| names.get(claim).is_some());
-    let has = claims.get("hasgroups").is_some_and(|has| *has == true || *has == "true");
+    let elsewhere = claims
+        .get("_claim_names")
+        .is_some_and(|names| names.get(claim).is_some());
+    let has = claims
+        .get("hasgroups")
+        .is_some_and(|has| *has == true || *has == "true");
     elsewhere || (has && claim == "groups")
 }
 
-fn text<'a>(path: &ClaimPath, claims: &'a Map<String, Value>, field: Field) -> Result<Option<&'a str>, NoUser> {
-    path.of(claims).map(|value| value.as_str().ok_or(NoUser::Shape(field))).transpose()
+fn text<'a>(
+    path: &ClaimPath,
+    claims: &'a Map<String, Value>,
+    field: Field,
+) -> Result<Option<&'a str>, NoUser> {
+    path.of(claims)
+        .map(|value| value.as_str().ok_or(NoUser::Shape(field)))
+        .transpose()
 }
 
 impl Person {

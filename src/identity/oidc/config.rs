@@ -1,4 +1,5 @@
-//! Settings of the token provider. Each value is right once it exists; who reads files fills them in.
+//! Settings of the token provider. Each value is right once it exists; who reads files fills them
+//! in.
 
 use super::{claims::Mapping, presented::CookieName};
 use crate::{identity::Provider, idp};
@@ -13,7 +14,8 @@ pub struct Config {
     pub access_token_cookie: Option<CookieName>,
     /// The cookie that may hold an ID token; `None` looks at none.
     pub id_token_cookie: Option<CookieName>,
-    /// How many tokens are remembered. Beyond it the least used are verified or asked about again, which costs time and never a login.
+    /// How many tokens are remembered. Beyond it the least used are verified or asked about again,
+    /// which costs time and never a login.
     pub remembered: usize,
 }
 
@@ -24,7 +26,12 @@ impl Config {
     /// When two providers could be taken for each other, or one could not be reached by any token.
     pub fn new(providers: Vec<ProviderConfig>) -> Result<Self, InvalidProviders> {
         let repeats = |same: fn(&ProviderConfig, &ProviderConfig) -> bool| {
-            providers.iter().enumerate().any(|(place, one)| providers.iter().take(place).any(|earlier| same(one, earlier)))
+            providers.iter().enumerate().any(|(place, one)| {
+                providers
+                    .iter()
+                    .take(place)
+                    .any(|earlier| same(one, earlier))
+            })
         };
         if repeats(|one, other| one.name == other.name) {
             return Err(InvalidProviders::SameName);
@@ -36,7 +43,11 @@ impl Config {
             return Err(InvalidProviders::SameIssuer);
         }
         let asks = |one: &&ProviderConfig| one.validation != Validation::Jwks;
-        if providers.iter().any(|one| matches!(one.validation, Validation::Both(_))) && providers.iter().filter(asks).count() > 1 {
+        if providers
+            .iter()
+            .any(|one| matches!(one.validation, Validation::Both(_)))
+            && providers.iter().filter(asks).count() > 1
+        {
             return Err(InvalidProviders::Unroutable);
         }
         if providers.iter().any(|one| one.algorithms.is_empty()) {
@@ -46,7 +57,8 @@ impl Config {
             providers,
             access_token_cookie: CookieName::parse("access_token"),
             id_token_cookie: CookieName::parse("id_token"),
-            // About 50 MB when full: three users for each token that a large company has alive at one time.
+            // About 50 MB when full: three users for each token that a large company has alive at
+            // one time.
             remembered: 100_000,
         })
     }
@@ -58,7 +70,10 @@ impl Config {
 pub enum InvalidProviders {
     #[error("two providers have the same name")]
     SameName,
-    #[error("a provider is called `{}`, which is what identity headers are called", Provider::HEADERS)]
+    #[error(
+        "a provider is called `{}`, which is what identity headers are called",
+        Provider::HEADERS
+    )]
     NameOfHeaders,
     #[error("two providers have the same issuer; a token's issuer must say which one judges it")]
     SameIssuer,
@@ -79,7 +94,8 @@ pub struct ProviderConfig {
     pub idp: idp::Config,
     /// How a token is judged.
     pub validation: Validation,
-    /// For whom a token must be issued: one of these must be in `aud`. Empty means the client's own name.
+    /// For whom a token must be issued: one of these must be in `aud`. Empty means the client's own
+    /// name.
     pub audiences: Vec<Box<str>>,
     /// To whom it may be issued.
     pub authorized_parties: AuthorizedParties,
@@ -91,7 +107,8 @@ pub struct ProviderConfig {
     pub algorithms: Vec<idp::Algorithm>,
     /// How far the provider's clock may be off.
     pub leeway: Duration,
-    /// How long an answer of the provider about a token is believed. Zero: never, each request asks.
+    /// How long an answer of the provider about a token is believed. Zero: never, each request
+    /// asks.
     pub cache: Duration,
     /// Which claim is what.
     pub claims: Mapping,
@@ -124,7 +141,8 @@ pub enum Validation {
     /// By its signature. A token that is not signed is refused.
     #[default]
     Jwks,
-    /// A signed token by its signature; then the provider is asked who it is for, and what it answers counts. For any other token its answer alone counts.
+    /// A signed token by its signature; then the provider is asked who it is for, and what it
+    /// answers counts. For any other token its answer alone counts.
     Userinfo,
     /// The provider is asked what it is worth, each time.
     Introspection,
@@ -140,14 +158,16 @@ pub enum Asked {
     Userinfo,
     /// What it is worth.
     Introspection,
-    /// What it is worth, and then who it is for: where introspection has no groups, as with Authelia.
+    /// What it is worth, and then who it is for: where introspection has no groups, as with
+    /// Authelia.
     IntrospectionThenUserinfo,
 }
 
 /// To whom a token may be issued (`azp`, or `client_id` where there is no `azp`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum AuthorizedParties {
-    /// The client itself or one of the audiences. Keycloak puts every client in whose roles a user is into `aud`, so `aud` alone does not say that a token was meant for us.
+    /// The client itself or one of the audiences. Keycloak puts every client in whose roles a user
+    /// is into `aud`, so `aud` alone does not say that a token was meant for us.
     #[default]
     Audiences,
     /// These, and the token must say which.
@@ -156,7 +176,8 @@ pub enum AuthorizedParties {
     Any,
 }
 
-/// Where ID tokens are taken. They say who signed in somewhere, and not that anybody may ask on that user's behalf.
+/// Where ID tokens are taken. They say who signed in somewhere, and not that anybody may ask on
+/// that user's behalf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IdTokens {
     /// Nowhere.

@@ -1,7 +1,9 @@
-//! Logout from behind (OpenID Connect Back-Channel Logout 1.0): the provider says that a session, or all sessions of a subject, are over.
+//! Logout from behind (OpenID Connect Back-Channel Logout 1.0): the provider says that a session,
+//! or all sessions of a subject, are over.
 //!
-//! A signed token stays signed, so dropping what is remembered would not be enough: what is over is kept in mind, and tokens of it are refused. Where the provider itself is
-//! asked about a token, forgetting the answer is enough.
+//! A signed token stays signed, so dropping what is remembered would not be enough: what is over is
+//! kept in mind, and tokens of it are refused. Where the provider itself is asked about a token,
+//! forgetting the answer is enough.
 
 use super::{
     Refused,
@@ -21,11 +23,14 @@ use std::{
 };
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-/// Ended sessions that are kept in mind for each provider. Beyond it the oldest are forgotten, and their tokens live until they expire by themselves.
+/// Ended sessions that are kept in mind for each provider. Beyond it the oldest are forgotten, and
+/// their tokens live until they expire by themselves.
 const MAX_ENDED: usize = 20_000;
-/// How long. Access tokens live minutes to hours; one that lives longer than a day cannot be called back.
+/// How long. Access tokens live minutes to hours; one that lives longer than a day cannot be called
+/// back.
 const KEPT: Duration = Duration::from_hours(24);
-/// Logout tokens of one provider that are alive at one time. They live two minutes, and only the provider can make them.
+/// Logout tokens of one provider that are alive at one time. They live two minutes, and only the
+/// provider can make them.
 const MAX_ALIVE: usize = 50_000;
 /// The longest life of a logout token. The norm speaks of two minutes.
 const LONGEST_LIFE: Duration = Duration::from_hours(1);
@@ -58,15 +63,27 @@ pub(super) struct Notice {
 
 impl Notice {
     /// Judges the claims of a token whose signature is right.
-    pub(super) fn read(verified: &Verified, issuer: &str, client_id: &str, leeway: Duration, now: Timestamp) -> Result<Self, Refused> {
+    pub(super) fn read(
+        verified: &Verified,
+        issuer: &str,
+        client_id: &str,
+        leeway: Duration,
+        now: Timestamp,
+    ) -> Result<Self, Refused> {
         let claims = verified.claims();
         if !matches!(verified.kind(), None | Some("logout+jwt" | "jwt")) {
             return Err(Refused::HeaderType);
         }
-        if present(claims, "typ").is_some_and(|kind| kind.as_str().is_none_or(|kind| !kind.eq_ignore_ascii_case("logout"))) {
+        if present(claims, "typ").is_some_and(|kind| {
+            kind.as_str()
+                .is_none_or(|kind| !kind.eq_ignore_ascii_case("logout"))
+        }) {
             return Err(Refused::ClaimType);
         }
-        if !present(claims, "events").and_then(|events| events.get(EVENT)).is_some_and(Value::is_object) {
+        if !present(claims, "events")
+            .and_then(|events| events.get(EVENT))
+            .is_some_and(Value::is_object)
+        {
             return Err(Refused::Events);
         }
         // With a nonce it could be an ID token in disguise.
@@ -85,7 +102,9 @@ impl Notice {
             return Err(Refused::Audience);
         }
         let issued_at = moment(claims, "iat", Refused::Times)?.ok_or(Refused::Times)?;
-        let until = moment(claims, "exp", Refused::ExpiryMissing)?.ok_or(Refused::ExpiryMissing)?.after(leeway);
+        let until = moment(claims, "exp", Refused::ExpiryMissing)?
+            .ok_or(Refused::ExpiryMissing)?
+            .after(leeway);
         if now >= until {
             return Err(Refused::Expired);
         }
@@ -100,13 +119,24 @@ impl Notice {
             return Err(Refused::Id);
         }
         let id = id(claims, "jti")?.ok_or(Refused::Id)?;
-        Ok(Self { subject, session, issued_at, until, id })
+        Ok(Self {
+            subject,
+            session,
+            issued_at,
+            until,
+            id,
+        })
     }
 }
 
 impl Ended {
     pub(super) fn new() -> Self {
-        Self { any: AtomicBool::new(false), sessions: Cache::new(MAX_ENDED), subjects: Cache::new(MAX_ENDED), seen: Mutex::default() }
+        Self {
+            any: AtomicBool::new(false),
+            sessions: Cache::new(MAX_ENDED),
+            subjects: Cache::new(MAX_ENDED),
+            seen: Mutex::default(),
+        }
     }
 
     /// Takes a notice, once.
@@ -124,7 +154,10 @@ impl Ended {
             }
             seen.insert(notice.id, notice.until);
         }
-        let end = End { heard: now, said: notice.issued_at };
+        let end = End {
+            heard: now,
+            said: notice.issued_at,
+        };
         match (notice.session, notice.subject) {
             // The norm: with a `sid` it is this one session, without it all of the subject's.
             (Some(session), _) => self.sessions.insert(session, end),
@@ -136,26 +169,45 @@ impl Ended {
     }
 
     /// Whether a signed token's session is over.
-    pub(super) fn ends(&self, session: Option<&str>, subject: Option<&str>, issued_at: Option<Timestamp>, now: Timestamp) -> bool {
+    pub(super) fn ends(
+        &self,
+        session: Option<&str>,
+        subject: Option<&str>,
+        issued_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> bool {
         let kept = |end: &End| now.since(end.heard).is_none_or(|past| past < KEPT);
         self.any.load(Ordering::Acquire)
-            && (session.and_then(|session| self.sessions.get(session)).is_some_and(|end| kept(&end))
+            && (session
+                .and_then(|session| self.sessions.get(session))
+                .is_some_and(|end| kept(&end))
                 || subject
                     .and_then(|subject| self.subjects.get(subject))
-                    .is_some_and(|end| kept(&end) && issued_at.is_none_or(|issued| issued <= end.said)))
+                    .is_some_and(|end| {
+                        kept(&end) && issued_at.is_none_or(|issued| issued <= end.said)
+                    }))
     }
 
     /// Whether an answer of the provider, given at `asked`, is from before an end that concerns it.
     pub(super) fn outdates(&self, identity: &Identity, asked: Timestamp) -> bool {
         let after = |end: End| asked <= end.heard;
         self.any.load(Ordering::Acquire)
-            && (identity.session().and_then(|session| self.sessions.get(session)).is_some_and(after)
-                || identity.subject().and_then(|subject| self.subjects.get(subject)).is_some_and(after))
+            && (identity
+                .session()
+                .and_then(|session| self.sessions.get(session))
+                .is_some_and(after)
+                || identity
+                    .subject()
+                    .and_then(|subject| self.subjects.get(subject))
+                    .is_some_and(after))
     }
 }
 
 impl fmt::Debug for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ended").field("sessions", &self.sessions.len()).field("subjects", &self.subjects.len()).finish_non_exhaustive()
+        f.debug_struct("Ended")
+            .field("sessions", &self.sessions.len())
+            .field("subjects", &self.subjects.len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,8 @@
-//! What claims must say to be believed. Signature and form have been judged before; here every rule is one about the content.
+//! What claims must say to be believed. Signature and form have been judged before; here every rule
+//! is one about the content.
 //!
-//! RFC 8725 (JWT best practice), RFC 9068 (JWT access tokens), OpenID Connect Core §3.1.3.7 and RFC 7662 are what the rules follow.
+//! RFC 8725 (JWT best practice), RFC 9068 (JWT access tokens), OpenID Connect Core §3.1.3.7 and RFC
+//! 7662 are what the rules follow.
 
 use super::{
     Refused,
@@ -42,9 +44,16 @@ pub(super) struct Accepted {
 impl Policy {
     pub(super) fn new(config: &ProviderConfig) -> Self {
         let client = &config.idp.client_id;
-        let audiences = if config.audiences.is_empty() { vec![client.clone()] } else { config.audiences.clone() };
+        let audiences = if config.audiences.is_empty() {
+            vec![client.clone()]
+        } else {
+            config.audiences.clone()
+        };
         let (parties, party_required) = match &config.authorized_parties {
-            AuthorizedParties::Audiences => (Some(audiences.iter().cloned().chain([client.clone()]).collect()), false),
+            AuthorizedParties::Audiences => (
+                Some(audiences.iter().cloned().chain([client.clone()]).collect()),
+                false,
+            ),
             AuthorizedParties::These(these) => (Some(these.clone()), true),
             AuthorizedParties::Any => (None, false),
         };
@@ -60,7 +69,13 @@ impl Policy {
     }
 
     /// Judges a signed token whose signature is right. `kind` is the header's `typ`.
-    pub(super) fn token(&self, claims: &Map<String, Value>, kind: Option<&str>, slot: Slot, now: Timestamp) -> Result<Accepted, Refused> {
+    pub(super) fn token(
+        &self,
+        claims: &Map<String, Value>,
+        kind: Option<&str>,
+        slot: Slot,
+        now: Timestamp,
+    ) -> Result<Accepted, Refused> {
         self.header_kind(kind)?;
         self.purpose(claims, slot)?;
         if kind != Some("at+jwt") && looks_like_id_token(claims) && !self.takes_id_tokens(slot) {
@@ -75,8 +90,14 @@ impl Policy {
         Ok(accepted)
     }
 
-    /// Judges an introspection answer that says `active`. It comes from the provider itself, so it may leave out what a token must say; what it says must be right.
-    pub(super) fn introspected(&self, claims: &Map<String, Value>, slot: Slot, now: Timestamp) -> Result<Accepted, Refused> {
+    /// Judges an introspection answer that says `active`. It comes from the provider itself, so it
+    /// may leave out what a token must say; what it says must be right.
+    pub(super) fn introspected(
+        &self,
+        claims: &Map<String, Value>,
+        slot: Slot,
+        now: Timestamp,
+    ) -> Result<Accepted, Refused> {
         // Keycloak calls refresh and ID tokens active too; Ory and Authelia have `token_use`.
         let is = |name: &str, allowed: &[&str]| match present(claims, name) {
             None => true,
@@ -96,7 +117,9 @@ impl Policy {
         }
         if present(claims, "aud").is_none() {
             // Certified providers leave `aud` out and name the client that the token was issued to.
-            let client = present(claims, "client_id").and_then(Value::as_str).ok_or(Refused::Audience)?;
+            let client = present(claims, "client_id")
+                .and_then(Value::as_str)
+                .ok_or(Refused::Audience)?;
             if !self.audiences.iter().any(|audience| **audience == *client) {
                 return Err(Refused::Audience);
             }
@@ -119,33 +142,46 @@ impl Policy {
         match kind {
             Some("at+jwt") => Ok(()),
             None | Some("jwt") if !self.require_at_jwt => Ok(()),
-            // Logout tokens, DPoP proofs, security events, client assertions: signed with the same keys, and not for us.
+            // Logout tokens, DPoP proofs, security events, client assertions: signed with the same
+            // keys, and not for us.
             _ => Err(Refused::HeaderType),
         }
     }
 
-    /// Access and ID tokens of Keycloak have the same header, key, issuer and audience; only the claim `typ` tells them apart.
+    /// Access and ID tokens of Keycloak have the same header, key, issuer and audience; only the
+    /// claim `typ` tells them apart.
     fn purpose(&self, claims: &Map<String, Value>, slot: Slot) -> Result<(), Refused> {
         if claims.contains_key("events") {
             return Err(Refused::Events);
         }
-        // A token that is bound to a key is worth nothing in the hands of one who does not show the key, and nobody shows us one.
+        // A token that is bound to a key is worth nothing in the hands of one who does not show the
+        // key, and nobody shows us one.
         if present(claims, "cnf").is_some() {
             return Err(Refused::Bound);
         }
         match present(claims, "typ") {
             None => Ok(()),
             Some(Value::String(kind)) if kind.eq_ignore_ascii_case("bearer") => Ok(()),
-            Some(Value::String(kind)) if kind.eq_ignore_ascii_case("id") && self.takes_id_tokens(slot) => Ok(()),
+            Some(Value::String(kind))
+                if kind.eq_ignore_ascii_case("id") && self.takes_id_tokens(slot) =>
+            {
+                Ok(())
+            }
             Some(_) => Err(Refused::ClaimType),
         }
     }
 
     fn audience(&self, claims: &Map<String, Value>, slot: Slot) -> Result<(), Refused> {
-        let ours = |audience: &Value| audience.as_str().is_some_and(|text| self.audiences.iter().any(|one| **one == *text));
+        let ours = |audience: &Value| {
+            audience
+                .as_str()
+                .is_some_and(|text| self.audiences.iter().any(|one| **one == *text))
+        };
         let several = match present(claims, "aud") {
             Some(Value::String(_)) if present(claims, "aud").is_some_and(ours) => false,
-            Some(Value::Array(all)) if all.iter().all(Value::is_string) && all.iter().any(ours) => all.len() > 1,
+            Some(Value::Array(all)) if all.iter().all(Value::is_string) && all.iter().any(ours) => {
+                all.len() > 1
+            }
             _ => return Err(Refused::Audience),
         };
         let party = match present(claims, "azp").or_else(|| present(claims, "client_id")) {
@@ -153,22 +189,33 @@ impl Policy {
             Some(Value::String(party)) => Some(party.as_str()),
             Some(_) => return Err(Refused::Party),
         };
-        let Some(parties) = &self.parties else { return Ok(()) };
+        let Some(parties) = &self.parties else {
+            return Ok(());
+        };
         match party {
             Some(party) if parties.iter().any(|one| **one == *party) => Ok(()),
             Some(_) => Err(Refused::Party),
             // An ID token for several must say for whom it was made.
-            None if self.party_required || (several && slot == Slot::IdCookie) => Err(Refused::Party),
+            None if self.party_required || (several && slot == Slot::IdCookie) => {
+                Err(Refused::Party)
+            }
             None => Ok(()),
         }
     }
 
-    fn times(&self, claims: &Map<String, Value>, until: Option<Timestamp>, now: Timestamp) -> Result<Accepted, Refused> {
+    fn times(
+        &self,
+        claims: &Map<String, Value>,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Accepted, Refused> {
         let until = until.map(|until| until.after(self.leeway));
         if until.is_some_and(|until| now >= until) {
             return Err(Refused::Expired);
         }
-        let ahead = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment > now.after(self.leeway));
+        let ahead = |moment: Option<Timestamp>| {
+            moment.is_some_and(|moment| moment > now.after(self.leeway))
+        };
         if ahead(moment(claims, "nbf", Refused::Times)?) {
             return Err(Refused::NotYet);
         }
@@ -176,15 +223,23 @@ impl Policy {
         if ahead(issued_at) {
             return Err(Refused::IssuedAhead);
         }
-        Ok(Accepted { until, issued_at, subject: id(claims, "sub")?, session: id(claims, "sid")? })
+        Ok(Accepted {
+            until,
+            issued_at,
+            subject: id(claims, "sub")?,
+            session: id(claims, "sid")?,
+        })
     }
 }
 
 /// For a token that does not say by its header (`at+jwt`) what it is.
 ///
-/// The first claims bind an ID token to the sign-in that it came from (OpenID Connect Core §2, §3.3.2.11). Access tokens have no use for them; Dex and old Keycloaks put them in all the same, of
-/// which Keycloak says by the claim `typ` what they are. But an ID token need have none of them: certified providers leave them out of the code flow. So a token must also show something
-/// that is of access tokens only: what it allows (`scope`, `scp`), to whom it was issued (`client_id`; `azp` stands in ID tokens as well), or its use, as Amazon Cognito and Ory write it.
+/// The first claims bind an ID token to the sign-in that it came from (OpenID Connect Core §2,
+/// §3.3.2.11). Access tokens have no use for them; Dex and old Keycloaks put them in all the same,
+/// of which Keycloak says by the claim `typ` what they are. But an ID token need have none of them:
+/// certified providers leave them out of the code flow. So a token must also show something that is
+/// of access tokens only: what it allows (`scope`, `scp`), to whom it was issued (`client_id`;
+/// `azp` stands in ID tokens as well), or its use, as Amazon Cognito and Ory write it.
 fn looks_like_id_token(claims: &Map<String, Value>) -> bool {
     let has = |name: &&str| present(claims, name).is_some();
     if has(&"typ") {
@@ -205,18 +260,40 @@ pub(super) fn present<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<
 }
 
 /// `NumericDate`: seconds, of which a part may be behind a point.
-pub(super) fn moment(claims: &Map<String, Value>, name: &str, otherwise: Refused) -> Result<Option<Timestamp>, Refused> {
-    let Some(value) = claims.get(name) else { return Ok(None) };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "bounded on the line itself")]
-    let whole = || value.as_f64().filter(|seconds| (0.0..=LAST_SECOND as f64).contains(seconds)).map(|seconds| seconds as u64);
-    let seconds = value.as_u64().or_else(whole).filter(|seconds| *seconds <= LAST_SECOND).ok_or(otherwise)?;
+pub(super) fn moment(
+    claims: &Map<String, Value>,
+    name: &str,
+    otherwise: Refused,
+) -> Result<Option<Timestamp>, Refused> {
+    let Some(value) = claims.get(name) else {
+        return Ok(None);
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "bounded on the line itself"
+    )]
+    let whole = || {
+        value
+            .as_f64()
+            .filter(|seconds| (0.0..=LAST_SECOND as f64).contains(seconds))
+            .map(|seconds| seconds as u64)
+    };
+    let seconds = value
+        .as_u64()
+        .or_else(whole)
+        .filter(|seconds| *seconds <= LAST_SECOND)
+        .ok_or(otherwise)?;
     Ok(Some(Timestamp(seconds * 1_000)))
 }
 
 pub(super) fn id(claims: &Map<String, Value>, name: &str) -> Result<Option<Box<str>>, Refused> {
     match present(claims, name) {
         None => Ok(None),
-        Some(Value::String(id)) if (1..=MAX_ID_BYTES).contains(&id.len()) => Ok(Some(id.as_str().into())),
+        Some(Value::String(id)) if (1..=MAX_ID_BYTES).contains(&id.len()) => {
+            Ok(Some(id.as_str().into()))
+        }
         Some(_) => Err(Refused::Id),
     }
 }

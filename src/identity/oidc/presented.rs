@@ -1,4 +1,5 @@
-//! Where a token stands in a request. One credential, or none; two are ambiguous, whatever they say.
+//! Where a token stands in a request. One credential, or none; two are ambiguous, whatever they
+//! say.
 
 use super::Refused;
 use http::{HeaderMap, HeaderValue, header};
@@ -11,7 +12,10 @@ impl CookieName {
     /// Takes a token of RFC 9110.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        let fits = !text.is_empty()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
         fits.then(|| Self(text.into()))
     }
 }
@@ -39,12 +43,24 @@ pub(super) fn find<'a>(
     access: Option<&CookieName>,
     id: Option<&CookieName>,
 ) -> Result<Option<Presented<'a>>, Refused> {
-    let bearers = headers.get_all(header::AUTHORIZATION).iter().filter_map(bearer).map(|token| (token, Slot::Bearer));
-    let cookies =
-        headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';')).filter_map(|pair| {
+    let bearers = headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .filter_map(bearer)
+        .map(|token| (token, Slot::Bearer));
+    let cookies = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| {
             let at = pair.iter().position(|byte| *byte == b'=')?;
-            let (name, value) = (pair.get(..at)?.trim_ascii(), unquoted(pair.get(at + 1..)?.trim_ascii()));
-            let is = |cookie: Option<&CookieName>| cookie.is_some_and(|cookie| cookie.0.as_bytes() == name);
+            let (name, value) = (
+                pair.get(..at)?.trim_ascii(),
+                unquoted(pair.get(at + 1..)?.trim_ascii()),
+            );
+            let is = |cookie: Option<&CookieName>| {
+                cookie.is_some_and(|cookie| cookie.0.as_bytes() == name)
+            };
             let slot = if is(access) {
                 Slot::AccessCookie
             } else if is(id) {
@@ -56,18 +72,27 @@ pub(super) fn find<'a>(
             (!value.is_empty()).then_some((value, slot))
         });
     let mut all = bearers.chain(cookies);
-    let Some((token, slot)) = all.next() else { return Ok(None) };
+    let Some((token, slot)) = all.next() else {
+        return Ok(None);
+    };
     if all.next().is_some() {
         return Err(Refused::Ambiguous);
     }
     // The alphabet of RFC 6750: what else stands there is no token of anybody.
-    let text = std::str::from_utf8(token).ok().filter(|text| !text.is_empty() && all_of_tokens(text)).ok_or(Refused::Alphabet)?;
+    let text = std::str::from_utf8(token)
+        .ok()
+        .filter(|text| !text.is_empty() && all_of_tokens(text))
+        .ok_or(Refused::Alphabet)?;
     Ok(Some(Presented { token: text, slot }))
 }
 
-/// Without a way out in the middle and without a branch in it: so the compiler looks at many bytes at once, and every request with a token comes by here.
+/// Without a way out in the middle and without a branch in it: so the compiler looks at many bytes
+/// at once, and every request with a token comes by here.
 fn all_of_tokens(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+    let fits = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            | matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+    };
     text.bytes().fold(true, |so_far, byte| so_far & fits(byte))
 }
 
@@ -85,7 +110,10 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+    value
+        .strip_prefix(b"\"")
+        .and_then(|value| value.strip_suffix(b"\""))
+        .unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -97,8 +125,12 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        let (access, id) = (CookieName::parse("access_token"), CookieName::parse("id_token"));
-        find(&headers, access.as_ref(), id.as_ref()).map(|found| found.map(|found| (found.token.to_owned(), found.slot)))
+        let (access, id) = (
+            CookieName::parse("access_token"),
+            CookieName::parse("id_token"),
+        );
+        find(&headers, access.as_ref(), id.as_ref())
+            .map(|found| found.map(|found| (found.token.to_owned(), found.slot)))
     }
 
     #[test]
@@ -110,7 +142,11 @@ mod tests {
             ("cookie", "access_token=\"abc\"", Slot::AccessCookie),
             ("cookie", "id_token=abc;access_token=", Slot::IdCookie),
         ] {
-            assert_eq!(found(&[(name, value)]), Ok(Some(("abc".to_owned(), slot))), "{value}");
+            assert_eq!(
+                found(&[(name, value)]),
+                Ok(Some(("abc".to_owned(), slot))),
+                "{value}"
+            );
         }
     }
 
@@ -120,7 +156,10 @@ mod tests {
             ("authorization", "Basic YTpi"),
             ("authorization", "Bearerabc"),
             ("authorization", ""),
-            ("cookie", "Access_Token=abc; xaccess_token=abc; access_token"),
+            (
+                "cookie",
+                "Access_Token=abc; xaccess_token=abc; access_token",
+            ),
             ("x-access-token", "abc"),
         ] {
             assert_eq!(found(&[(name, value)]), Ok(None), "{value}");
@@ -130,11 +169,20 @@ mod tests {
     #[test]
     fn two_are_ambiguous_even_if_they_are_the_same() {
         for pairs in [
-            &[("authorization", "Bearer abc"), ("authorization", "Bearer abc")][..],
-            &[("authorization", "Bearer abc"), ("cookie", "access_token=abc")],
+            &[
+                ("authorization", "Bearer abc"),
+                ("authorization", "Bearer abc"),
+            ][..],
+            &[
+                ("authorization", "Bearer abc"),
+                ("cookie", "access_token=abc"),
+            ],
             &[("cookie", "access_token=abc; id_token=abc")],
             &[("cookie", "access_token=abc; access_token=abc")],
-            &[("cookie", "access_token=abc"), ("cookie", "access_token=abc")],
+            &[
+                ("cookie", "access_token=abc"),
+                ("cookie", "access_token=abc"),
+            ],
         ] {
             assert_eq!(found(pairs), Err(Refused::Ambiguous), "{pairs:?}");
         }
@@ -142,8 +190,18 @@ mod tests {
 
     #[test]
     fn what_is_no_token_of_anybody_is_refused_and_not_passed_over() {
-        for value in ["Bearer", "Bearer a b", "Bearer a,b", "Bearer a\"b", "Bearer \u{e9}"] {
-            assert_eq!(found(&[("authorization", value)]), Err(Refused::Alphabet), "{value}");
+        for value in [
+            "Bearer",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer a\"b",
+            "Bearer \u{e9}",
+        ] {
+            assert_eq!(
+                found(&[("authorization", value)]),
+                Err(Refused::Alphabet),
+                "{value}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Why a token is no good. One variant a rule; nothing of the token is in it, so each may be logged as it is.
+//! Why a token is no good. One variant a rule; nothing of the token is in it, so each may be logged
+//! as it is.
 
 use crate::{
     identity::Rejected,
@@ -31,7 +32,9 @@ pub enum Refused {
     Issuer,
     #[error("the token is not for us: `aud` is missing, or none of the audiences")]
     Audience,
-    #[error("the token was issued to somebody else: `azp` or `client_id` is none of the authorized parties")]
+    #[error(
+        "the token was issued to somebody else: `azp` or `client_id` is none of the authorized parties"
+    )]
     Party,
     #[error("the token has no `exp` that is a time")]
     ExpiryMissing,
@@ -51,7 +54,9 @@ pub enum Refused {
         "the token looks like an ID token (`nonce`, `at_hash`, or neither `scope` nor `client_id`), which is not taken here; `id_tokens` decides, and Dex needs `anywhere`"
     )]
     IdToken,
-    #[error("the provider says that the token is something else than an access token (`token_type`, `token_use`)")]
+    #[error(
+        "the provider says that the token is something else than an access token (`token_type`, `token_use`)"
+    )]
     TokenType,
     #[error("`events` is not what it must be: a logout token has it, no other token may")]
     Events,

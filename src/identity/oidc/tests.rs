@@ -1,5 +1,9 @@
-//! The token provider against an identity provider of our own: what is let in, and every way to bend a token that we know.
-#![expect(clippy::needless_pass_by_value, reason = "changes are literals, and read best without an ampersand")]
+//! The token provider against an identity provider of our own: what is let in, and every way to
+//! bend a token that we know.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "changes are literals, and read best without an ampersand"
+)]
 
 mod asked;
 mod bent;
@@ -47,7 +51,12 @@ impl Stage {
         change(&mut config);
         let ms = Arc::new(AtomicU64::new(NOW * 1_000));
         let oidc = oidc(vec![config], &ms);
-        Self { fake, key, oidc, ms }
+        Self {
+            fake,
+            key,
+            oidc,
+            ms,
+        }
     }
 
     /// Claims as an access token has them, with some replaced; `null` takes one out.
@@ -83,17 +92,26 @@ impl Stage {
     }
 
     fn pass(&self, time: Duration) {
-        self.ms.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        self.ms
+            .fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 }
 
 fn provider(name: &str, fake: &FakeIdp) -> ProviderConfig {
     let auth = ClientAuth::SecretBasic("secret".to_owned().into());
-    ProviderConfig::new(name, IdpConfig::new(Issuer::parse(&fake.issuer()).unwrap(), "elastauth", auth))
+    ProviderConfig::new(
+        name,
+        IdpConfig::new(Issuer::parse(&fake.issuer()).unwrap(), "elastauth", auth),
+    )
 }
 
 fn oidc(providers: Vec<ProviderConfig>, ms: &Arc<AtomicU64>) -> Oidc {
-    Oidc::new(Config::new(providers).unwrap(), &Clock::Manual(Arc::clone(ms)), &Tasks::default()).unwrap()
+    Oidc::new(
+        Config::new(providers).unwrap(),
+        &Clock::Manual(Arc::clone(ms)),
+        &Tasks::default(),
+    )
+    .unwrap()
 }
 
 async fn ask(oidc: &Oidc, headers: &[(&'static str, &str)]) -> Result<Identity, Rejected> {
@@ -101,7 +119,13 @@ async fn ask(oidc: &Oidc, headers: &[(&'static str, &str)]) -> Result<Identity, 
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    match oidc.attempt(&RequestFacts { peer: [127, 0, 0, 1].into(), headers: map }).await {
+    match oidc
+        .attempt(&RequestFacts {
+            peer: [127, 0, 0, 1].into(),
+            headers: map,
+        })
+        .await
+    {
         Attempt::Identified(identity) => Ok(identity),
         Attempt::Rejected(why) => Err(why),
         Attempt::NotRequested => panic!("not requested"),
@@ -115,29 +139,61 @@ fn groups(identity: &Identity) -> Vec<&str> {
 #[tokio::test]
 async fn a_good_token_is_a_user_with_everything_that_it_says() {
     let stage = Stage::new().await;
-    let identity = stage.ask(&stage.token(json!({"sid": "s-1"}))).await.unwrap();
+    let identity = stage
+        .ask(&stage.token(json!({"sid": "s-1"})))
+        .await
+        .unwrap();
     assert_eq!(identity.user().as_str(), "alice");
     assert_eq!(groups(&identity), ["dev", "ops"]);
-    assert_eq!((identity.email(), identity.full_name()), (Some("alice@example.org"), Some("Alice Archer")));
+    assert_eq!(
+        (identity.email(), identity.full_name()),
+        (Some("alice@example.org"), Some("Alice Archer"))
+    );
     assert_eq!(*identity.provider(), VouchedBy::Oidc("main".into()));
     assert_eq!(identity.issued_at(), Some(Timestamp(NOW * 1_000)));
-    assert_eq!((identity.subject(), identity.session()), (Some("u-1"), Some("s-1")));
+    assert_eq!(
+        (identity.subject(), identity.session()),
+        (Some("u-1"), Some("s-1"))
+    );
 }
 
 #[tokio::test]
 async fn a_request_without_a_token_is_not_for_this_provider() {
     let stage = Stage::new().await;
-    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Basic YTpi"))]);
-    assert_eq!(stage.oidc.attempt(&RequestFacts { peer: [127, 0, 0, 1].into(), headers }).await, Attempt::NotRequested);
+    let headers = HeaderMap::from_iter([(
+        header::AUTHORIZATION,
+        HeaderValue::from_static("Basic YTpi"),
+    )]);
+    assert_eq!(
+        stage
+            .oidc
+            .attempt(&RequestFacts {
+                peer: [127, 0, 0, 1].into(),
+                headers
+            })
+            .await,
+        Attempt::NotRequested
+    );
 }
 
 #[tokio::test]
 async fn every_algorithm_of_the_list_is_taken_and_one_that_is_switched_off_is_not() {
-    for alg in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"] {
+    for alg in [
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+    ] {
         let stage = Stage::with(alg, |_| {}).await;
         assert!(stage.ask(&stage.token(json!({}))).await.is_ok(), "{alg}");
-        let stage = Stage::with(alg, |config| config.algorithms.retain(|one| Some(*one) != idp::Algorithm::parse(alg))).await;
-        assert_eq!(stage.refusal(&stage.token(json!({}))).await, Refused::Algorithm, "{alg}");
+        let stage = Stage::with(alg, |config| {
+            config
+                .algorithms
+                .retain(|one| Some(*one) != idp::Algorithm::parse(alg));
+        })
+        .await;
+        assert_eq!(
+            stage.refusal(&stage.token(json!({}))).await,
+            Refused::Algorithm,
+            "{alg}"
+        );
     }
 }
 
@@ -160,10 +216,19 @@ async fn what_is_remembered_is_bounded() {
     let stage = Stage::new().await;
     let mut config = Config::new(vec![provider("main", &stage.fake)]).unwrap();
     config.remembered = 10;
-    let oidc = Oidc::new(config, &Clock::Manual(Arc::clone(&stage.ms)), &Tasks::default()).unwrap();
+    let oidc = Oidc::new(
+        config,
+        &Clock::Manual(Arc::clone(&stage.ms)),
+        &Tasks::default(),
+    )
+    .unwrap();
     for i in 0..50 {
         let token = stage.token(json!({"jti": i.to_string()}));
-        assert!(ask(&oidc, &[("authorization", &format!("Bearer {token}"))]).await.is_ok());
+        assert!(
+            ask(&oidc, &[("authorization", &format!("Bearer {token}"))])
+                .await
+                .is_ok()
+        );
     }
     assert!(oidc.remembered() <= 10);
 }
@@ -176,7 +241,12 @@ async fn a_token_whose_key_was_withdrawn_is_worth_nothing_once_that_is_known() {
     let next = Signer::new("key-2", "ES256");
     stage.fake.on("/keys", Manner::json(key_set(&[&next])));
     stage.pass(Duration::from_secs(10));
-    assert!(stage.ask(&next.token(&stage.claims(json!({})))).await.is_ok());
+    assert!(
+        stage
+            .ask(&next.token(&stage.claims(json!({}))))
+            .await
+            .is_ok()
+    );
     assert_eq!(stage.refusal(&token).await, Refused::UnknownKey);
 }
 
@@ -185,23 +255,39 @@ async fn whoever_lives_off_remembered_tokens_hears_of_a_withdrawn_key_all_the_sa
     let stage = Stage::new().await;
     let token = stage.token(json!({"exp": NOW + 86_400}));
     assert!(stage.ask(&token).await.is_ok());
-    stage.fake.on("/keys", Manner::json(key_set(&[&Signer::new("key-2", "ES256")])));
+    stage.fake.on(
+        "/keys",
+        Manner::json(key_set(&[&Signer::new("key-2", "ES256")])),
+    );
     stage.pass(Duration::from_mins(12));
     assert!(stage.ask(&token).await.is_ok(), "nobody waits for the keys");
     while stage.ask(&token).await.is_ok() {
         tokio::task::yield_now().await;
     }
     assert_eq!(stage.refusal(&token).await, Refused::UnknownKey);
-    assert_eq!(stage.fake.count("/keys"), 2, "at first, and after ten minutes");
+    assert_eq!(
+        stage.fake.count("/keys"),
+        2,
+        "at first, and after ten minutes"
+    );
 }
 
 #[tokio::test]
 async fn providers_that_could_be_taken_for_each_other_are_a_fault() {
-    let (one, other) = (FakeIdp::start(String::new()).await, FakeIdp::start(String::new()).await);
+    let (one, other) = (
+        FakeIdp::start(String::new()).await,
+        FakeIdp::start(String::new()).await,
+    );
     let of = |providers| Config::new(providers).err();
     assert_eq!(of(vec![provider("a", &one), provider("b", &other)]), None);
-    assert_eq!(of(vec![provider("a", &one), provider("a", &other)]), Some(InvalidProviders::SameName));
-    assert_eq!(of(vec![provider("a", &one), provider("b", &one)]), Some(InvalidProviders::SameIssuer));
+    assert_eq!(
+        of(vec![provider("a", &one), provider("a", &other)]),
+        Some(InvalidProviders::SameName)
+    );
+    assert_eq!(
+        of(vec![provider("a", &one), provider("b", &one)]),
+        Some(InvalidProviders::SameIssuer)
+    );
     let mut none = provider("a", &one);
     none.algorithms.clear();
     assert_eq!(of(vec![none]), Some(InvalidProviders::NoAlgorithm));
@@ -209,36 +295,62 @@ async fn providers_that_could_be_taken_for_each_other_are_a_fault() {
 
 #[tokio::test]
 async fn an_rsa_key_that_names_no_algorithm_has_the_first_of_the_list() {
-    for (first, alg, taken) in [(None, "RS256", true), (None, "PS256", false), (Some(idp::Algorithm::Ps256), "PS256", true)] {
-        let stage = Stage::with(alg, |config| config.algorithms.splice(0..0, first).for_each(drop)).await;
+    for (first, alg, taken) in [
+        (None, "RS256", true),
+        (None, "PS256", false),
+        (Some(idp::Algorithm::Ps256), "PS256", true),
+    ] {
+        let stage = Stage::with(alg, |config| {
+            config.algorithms.splice(0..0, first).for_each(drop);
+        })
+        .await;
         let mut jwk = stage.key.jwk();
         jwk["alg"] = Value::Null;
         stage.fake.on("/keys", Manner::json(json!({"keys": [jwk]})));
-        assert_eq!(stage.ask(&stage.token(json!({}))).await.is_ok(), taken, "{first:?} {alg}");
+        assert_eq!(
+            stage.ask(&stage.token(json!({}))).await.is_ok(),
+            taken,
+            "{first:?} {alg}"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_issuer_chooses_the_provider_and_no_other_is_tried() {
     let (one, other) = (Stage::new().await, Stage::new().await);
-    let both = oidc(vec![provider("one", &one.fake), provider("other", &other.fake)], &one.ms);
+    let both = oidc(
+        vec![provider("one", &one.fake), provider("other", &other.fake)],
+        &one.ms,
+    );
     let asked = |token: String| {
         let both = &both;
         async move { ask(both, &[("authorization", &format!("Bearer {token}"))]).await }
     };
     for (stage, name) in [(&one, "one"), (&other, "other")] {
-        assert_eq!(*asked(stage.token(json!({}))).await.unwrap().provider(), VouchedBy::Oidc(name.into()));
+        assert_eq!(
+            *asked(stage.token(json!({}))).await.unwrap().provider(),
+            VouchedBy::Oidc(name.into())
+        );
     }
     // The other's key under the other's name, but in the one's name.
     let forged = other.key.token(&one.claims(json!({})));
-    assert_eq!(asked(forged).await, Err(Rejected::Token(Refused::Signature)));
-    assert_eq!(asked(one.token(json!({"iss": "https://elsewhere.test"}))).await, Err(Rejected::Token(Refused::UnknownIssuer)));
+    assert_eq!(
+        asked(forged).await,
+        Err(Rejected::Token(Refused::Signature))
+    );
+    assert_eq!(
+        asked(one.token(json!({"iss": "https://elsewhere.test"}))).await,
+        Err(Rejected::Token(Refused::UnknownIssuer))
+    );
 }
 
 #[tokio::test]
 async fn a_token_may_stand_in_a_cookie_and_an_id_token_only_in_its_own() {
     let stage = Stage::new().await;
-    let (access, id) = (stage.token(json!({})), stage.token(json!({"typ": "ID", "azp": "elastauth"})));
+    let (access, id) = (
+        stage.token(json!({})),
+        stage.token(json!({"typ": "ID", "azp": "elastauth"})),
+    );
     let asked = |cookie: String| {
         let oidc = &stage.oidc;
         async move { ask(oidc, &[("cookie", &cookie)]).await.map(|_| ()) }
@@ -246,21 +358,53 @@ async fn a_token_may_stand_in_a_cookie_and_an_id_token_only_in_its_own() {
     assert_eq!(asked(format!("access_token={access}")).await, Ok(()));
     assert_eq!(asked(format!("id_token={id}")).await, Ok(()));
     // Remembered or not: what is good in one place is not good in another.
-    assert_eq!(asked(format!("access_token={id}")).await, Err(Rejected::Token(Refused::ClaimType)));
+    assert_eq!(
+        asked(format!("access_token={id}")).await,
+        Err(Rejected::Token(Refused::ClaimType))
+    );
     assert_eq!(stage.refusal(&id).await, Refused::ClaimType);
-    assert_eq!(asked(format!("access_token={access}; id_token={id}")).await, Err(Rejected::Token(Refused::Ambiguous)));
+    assert_eq!(
+        asked(format!("access_token={access}; id_token={id}")).await,
+        Err(Rejected::Token(Refused::Ambiguous))
+    );
     let anywhere = Stage::with("ES256", |config| config.id_tokens = IdTokens::Anywhere).await;
-    assert!(anywhere.ask(&anywhere.token(json!({"typ": "ID"}))).await.is_ok());
+    assert!(
+        anywhere
+            .ask(&anywhere.token(json!({"typ": "ID"})))
+            .await
+            .is_ok()
+    );
     let never = Stage::with("ES256", |config| config.id_tokens = IdTokens::Never).await;
     let id = never.token(json!({"typ": "ID"}));
-    assert_eq!(ask(&never.oidc, &[("cookie", &format!("id_token={id}"))]).await, Err(Rejected::Token(Refused::ClaimType)));
+    assert_eq!(
+        ask(&never.oidc, &[("cookie", &format!("id_token={id}"))]).await,
+        Err(Rejected::Token(Refused::ClaimType))
+    );
 }
 
 #[tokio::test]
 async fn while_nothing_is_known_and_the_provider_is_away_nobody_is_called_a_liar() {
     let stage = Stage::new().await;
-    stage.fake.on("/.well-known/openid-configuration", Manner::status("502 Bad Gateway"));
+    stage.fake.on(
+        "/.well-known/openid-configuration",
+        Manner::status("502 Bad Gateway"),
+    );
     let outcome = stage.ask(&stage.token(json!({}))).await;
-    assert!(matches!(outcome, Err(Rejected::Idp { source: IdpError::Status(..), .. })), "{outcome:?}");
-    assert_eq!(stage.refusal(&stage.token(json!({"iss": "https://elsewhere.test"}))).await, Refused::UnknownIssuer, "that needs no asking");
+    assert!(
+        matches!(
+            outcome,
+            Err(Rejected::Idp {
+                source: IdpError::Status(..),
+                ..
+            })
+        ),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        stage
+            .refusal(&stage.token(json!({"iss": "https://elsewhere.test"})))
+            .await,
+        Refused::UnknownIssuer,
+        "that needs no asking"
+    );
 }

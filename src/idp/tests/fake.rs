@@ -1,4 +1,5 @@
-//! An identity provider of our own that can do everything wrong. It answers raw bytes by path, and keeps what it was asked.
+//! An identity provider of our own that can do everything wrong. It answers raw bytes by path, and
+//! keeps what it was asked.
 
 use crate::shutdown::Tasks;
 use serde_json::json;
@@ -28,9 +29,16 @@ pub(crate) enum Manner {
 }
 
 impl Manner {
-    #[expect(clippy::needless_pass_by_value, reason = "a literal reads best without an ampersand")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a literal reads best without an ampersand"
+    )]
     pub(crate) fn json(body: impl ToString) -> Self {
-        Self::with("200 OK", "Content-Type: application/json\r\n", &body.to_string())
+        Self::with(
+            "200 OK",
+            "Content-Type: application/json\r\n",
+            &body.to_string(),
+        )
     }
 
     pub(crate) fn status(status: &str) -> Self {
@@ -38,7 +46,10 @@ impl Manner {
     }
 
     pub(crate) fn with(status: &str, headers: &str, body: &str) -> Self {
-        Self::Say(format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()))
+        Self::Say(format!(
+            "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
     }
 }
 
@@ -60,7 +71,11 @@ impl FakeIdp {
     /// A provider that describes itself as it should, and has these keys.
     pub(crate) async fn start(keys: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let idp = Self { addr: listener.local_addr().unwrap(), state: Arc::default(), tasks: Tasks::default() };
+        let idp = Self {
+            addr: listener.local_addr().unwrap(),
+            state: Arc::default(),
+            tasks: Tasks::default(),
+        };
         let issuer = idp.issuer();
         let described = json!({
             "issuer": issuer, "jwks_uri": format!("{issuer}/keys"),
@@ -90,18 +105,34 @@ impl FakeIdp {
 
     /// From now on this path is answered so.
     pub(crate) fn on(&self, path: &str, manner: Manner) {
-        self.state.lock().unwrap().manners.insert(path.to_owned(), manner);
+        self.state
+            .lock()
+            .unwrap()
+            .manners
+            .insert(path.to_owned(), manner);
     }
 
     /// How often a path was asked.
     pub(crate) fn count(&self, path: &str) -> usize {
-        self.state.lock().unwrap().asked.iter().filter(|(asked, _)| asked == path).count()
+        self.state
+            .lock()
+            .unwrap()
+            .asked
+            .iter()
+            .filter(|(asked, _)| asked == path)
+            .count()
     }
 
     /// The last question to a path: head and body.
     pub(crate) fn last(&self, path: &str) -> String {
         let state = self.state.lock().unwrap();
-        state.asked.iter().rev().find(|(asked, _)| asked == path).map(|(_, text)| text.clone()).unwrap()
+        state
+            .asked
+            .iter()
+            .rev()
+            .find(|(asked, _)| asked == path)
+            .map(|(_, text)| text.clone())
+            .unwrap()
     }
 }
 
@@ -118,20 +149,30 @@ async fn serve(mut socket: TcpStream, state: &Mutex<State>) -> Option<()> {
         let manner = {
             let mut state = state.lock().unwrap();
             state.asked.push((path.clone(), text));
-            state.manners.get(&path).cloned().unwrap_or_else(|| Manner::status("404 Not Found"))
+            state
+                .manners
+                .get(&path)
+                .cloned()
+                .unwrap_or_else(|| Manner::status("404 Not Found"))
         };
         match manner {
             Manner::Say(answer) => socket.write_all(answer.as_bytes()).await.ok()?,
             Manner::Hang => std::future::pending().await,
             Manner::HangUp => return None,
             Manner::Endless => {
-                socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n").await.ok()?;
+                socket
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+                    .await
+                    .ok()?;
                 loop {
                     socket.write_all(&[b' '; 8192]).await.ok()?;
                 }
             }
             Manner::Drip => {
-                socket.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n").await.ok()?;
+                socket
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+                    .await
+                    .ok()?;
                 loop {
                     socket.write_all(b" ").await.ok()?;
                     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -147,7 +188,11 @@ async fn question(socket: &mut TcpStream) -> Option<String> {
     loop {
         let text = String::from_utf8_lossy(&read).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+            let length = head.lines().find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("content-length: ")
+                    .map(str::to_owned)
+            });
             if body.len() >= length.and_then(|length| length.parse().ok()).unwrap_or(0) {
                 return Some(text);
             }

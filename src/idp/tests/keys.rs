@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 #[test]
 fn every_kind_of_key_verifies_its_own_signature_and_no_other() {
-    for alg in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"] {
+    for alg in [
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+    ] {
         let signer = Signer::new("k", alg);
         let key = Key::parse(&signer.jwk(), Algorithm::Rs256).unwrap();
         assert_eq!(Some(key.algorithm()), Algorithm::parse(alg));
@@ -14,10 +16,19 @@ fn every_kind_of_key_verifies_its_own_signature_and_no_other() {
         assert!(!key.verifies(b"massage", &signature), "{alg}");
         let mut bent = signature.clone();
         bent[0] ^= 1;
-        let (longer, shorter) = ([&signature[..], &[0]].concat(), &signature[..signature.len() - 1]);
-        for bent in
-            [&bent[..], &longer, shorter, &[&[0], &signature[..]].concat(), &vec![0; signature.len()], &vec![255; signature.len()], &[]]
-        {
+        let (longer, shorter) = (
+            [&signature[..], &[0]].concat(),
+            &signature[..signature.len() - 1],
+        );
+        for bent in [
+            &bent[..],
+            &longer,
+            shorter,
+            &[&[0], &signature[..]].concat(),
+            &vec![0; signature.len()],
+            &vec![255; signature.len()],
+            &[],
+        ] {
             assert!(!key.verifies(b"message", bent), "{alg} {}", bent.len());
         }
     }
@@ -29,23 +40,38 @@ fn ecdsa_values_out_of_range_are_no_signature() {
     let key = Key::parse(&signer.jwk(), Algorithm::Rs256).unwrap();
     let good = signer.sign(b"m");
     let order = [
-        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84,
-        0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+        0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
+        0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
     ];
     let one = [&[0; 31][..], &[1]].concat();
-    for (r, s) in
-        [(&[0; 32][..], &good[32..]), (&good[..32], &[0; 32]), (&order, &good[32..]), (&good[..32], &order), (&one, &one), (&order, &order)]
-    {
+    for (r, s) in [
+        (&[0; 32][..], &good[32..]),
+        (&good[..32], &[0; 32]),
+        (&order, &good[32..]),
+        (&good[..32], &order),
+        (&one, &one),
+        (&order, &order),
+    ] {
         assert!(!key.verifies(b"m", &[r, s].concat()));
     }
     // A signature in DER is another encoding, and longer.
-    let der = [&[0x30, 0x44, 0x02, 0x20][..], &good[..32], &[0x02, 0x20], &good[32..]].concat();
+    let der = [
+        &[0x30, 0x44, 0x02, 0x20][..],
+        &good[..32],
+        &[0x02, 0x20],
+        &good[32..],
+    ]
+    .concat();
     assert!(!key.verifies(b"m", &der));
 }
 
 #[test]
 fn an_odd_key_is_passed_over_for_its_own_reason() {
-    let (rsa, ec, ed) = (Signer::new("r", "RS256").jwk(), Signer::new("e", "ES256").jwk(), Signer::new("o", "EdDSA").jwk());
+    let (rsa, ec, ed) = (
+        Signer::new("r", "RS256").jwk(),
+        Signer::new("e", "ES256").jwk(),
+        Signer::new("o", "EdDSA").jwk(),
+    );
     let with = |key: &Value, member: &str, value: Value| {
         let mut key = key.clone();
         key[member] = value;
@@ -58,7 +84,10 @@ fn an_odd_key_is_passed_over_for_its_own_reason() {
         (with(&rsa, "kid", json!("x".repeat(257))), OddKey::Shape),
         (with(&rsa, "kty", Value::Null), OddKey::Shape),
         (with(&rsa, "use", json!("enc")), OddKey::NotForSignatures),
-        (with(&rsa, "key_ops", json!(["encrypt"])), OddKey::NotForSignatures),
+        (
+            with(&rsa, "key_ops", json!(["encrypt"])),
+            OddKey::NotForSignatures,
+        ),
         (with(&rsa, "alg", json!("RSA-OAEP")), OddKey::Algorithm),
         (with(&rsa, "alg", json!("HS256")), OddKey::Algorithm),
         (with(&rsa, "alg", json!("none")), OddKey::Algorithm),
@@ -82,7 +111,13 @@ fn an_odd_key_is_passed_over_for_its_own_reason() {
     ] {
         assert_eq!(Key::parse(&key, Algorithm::Rs256).err(), Some(why), "{key}");
         let set = json!({"keys": [key, ec]}).to_string();
-        assert_eq!(KeySet::parse(set.as_bytes(), Algorithm::Rs256).unwrap().len(), 1, "the one beside it counts");
+        assert_eq!(
+            KeySet::parse(set.as_bytes(), Algorithm::Rs256)
+                .unwrap()
+                .len(),
+            1,
+            "the one beside it counts"
+        );
     }
 }
 
@@ -90,9 +125,18 @@ fn an_odd_key_is_passed_over_for_its_own_reason() {
 fn an_rsa_key_that_names_no_algorithm_has_the_configured_one_and_no_other() {
     let mut jwk = Signer::new("r", "RS256").jwk();
     jwk["alg"] = Value::Null;
-    assert_eq!(Key::parse(&jwk, Algorithm::Rs256).unwrap().algorithm(), Algorithm::Rs256);
-    assert_eq!(Key::parse(&jwk, Algorithm::Ps256).unwrap().algorithm(), Algorithm::Ps256);
-    assert_eq!(Key::parse(&jwk, Algorithm::Es256).err(), Some(OddKey::Algorithm));
+    assert_eq!(
+        Key::parse(&jwk, Algorithm::Rs256).unwrap().algorithm(),
+        Algorithm::Rs256
+    );
+    assert_eq!(
+        Key::parse(&jwk, Algorithm::Ps256).unwrap().algorithm(),
+        Algorithm::Ps256
+    );
+    assert_eq!(
+        Key::parse(&jwk, Algorithm::Es256).err(),
+        Some(OddKey::Algorithm)
+    );
 }
 
 #[test]
@@ -100,6 +144,12 @@ fn a_set_is_bounded() {
     let ec = Signer::new("e", "ES256").jwk();
     let set = json!({"keys": vec![ec; 150]}).to_string();
     let set = KeySet::parse(set.as_bytes(), Algorithm::Rs256).unwrap();
-    assert_eq!((set.len(), set.candidates(None, Algorithm::Es256).count()), (100, 4));
-    assert_eq!(KeySet::parse(b"{}", Algorithm::Rs256).err(), Some(BadKeySet::Shape));
+    assert_eq!(
+        (set.len(), set.candidates(None, Algorithm::Es256).count()),
+        (100, 4)
+    );
+    assert_eq!(
+        KeySet::parse(b"{}", Algorithm::Rs256).err(),
+        Some(BadKeySet::Shape)
+    );
 }

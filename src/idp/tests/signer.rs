@@ -4,9 +4,10 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-        KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding,
-        RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+        ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+        RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+        RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
     },
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -39,7 +40,9 @@ fn rsa_key() -> &'static RsaKeyPair {
 
 impl Signer {
     pub(crate) fn new(kid: &'static str, alg: &'static str) -> Self {
-        let ec = |algorithm, curve, size| Pair::Ec(EcdsaKeyPair::generate(algorithm).unwrap(), curve, size);
+        let ec = |algorithm, curve, size| {
+            Pair::Ec(EcdsaKeyPair::generate(algorithm).unwrap(), curve, size)
+        };
         let pair = match alg {
             "ES256" => ec(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256", 32),
             "ES384" => ec(&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384", 48),
@@ -111,7 +114,8 @@ impl Signer {
                     _ => &RSA_PKCS1_SHA256,
                 };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(padding, &random, message, &mut signature).unwrap();
+                pair.sign(padding, &random, message, &mut signature)
+                    .unwrap();
                 signature
             }
             Pair::Ec(pair, ..) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
@@ -130,7 +134,13 @@ fn rsa_numbers(der: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (_, body, _) = element(der);
     let (_, n, rest) = element(body);
     let (_, e, _) = element(rest);
-    let plain = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect();
+    let plain = |number: &[u8]| {
+        number
+            .iter()
+            .copied()
+            .skip_while(|byte| *byte == 0)
+            .collect()
+    };
     (plain(n), plain(e))
 }
 
@@ -139,7 +149,12 @@ fn element(der: &[u8]) -> (u8, &[u8], &[u8]) {
         short @ 0..=127 => (usize::from(short), 2),
         long => {
             let count = usize::from(long & 127);
-            (der[2..2 + count].iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), 2 + count)
+            (
+                der[2..2 + count]
+                    .iter()
+                    .fold(0, |length, byte| length << 8 | usize::from(*byte)),
+                2 + count,
+            )
         }
     };
     (der[0], &der[at..at + length], &der[at + length..])

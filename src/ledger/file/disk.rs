@@ -1,4 +1,5 @@
-//! The file itself: a line that names the layout, then records of one length, each sealed. The last word about a name counts.
+//! The file itself: a line that names the layout, then records of one length, each sealed. The last
+//! word about a name counts.
 
 use crate::ledger::seal::{Name, VALUE};
 use std::{
@@ -44,15 +45,28 @@ pub(super) enum TakeError {
 impl Disk {
     /// Takes the folder and reads the file.
     pub(super) fn take(folder: &Path, capacity: usize) -> Result<(Self, Vec<Record>), TakeError> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|why| TakeError::Io("make it", why))?;
-        let lock = open(&folder.join("ledger.lock")).map_err(|why| TakeError::Io("open its lock", why))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|why| TakeError::Io("make it", why))?;
+        let lock =
+            open(&folder.join("ledger.lock")).map_err(|why| TakeError::Io("open its lock", why))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(TakeError::Taken),
             Err(fs::TryLockError::Error(why)) => return Err(TakeError::Io("lock it", why)),
         }
-        let disk = Self { folder: folder.to_owned(), _lock: lock, file: None, length: 0, whole: 0 };
-        let records = disk.read(capacity).map_err(|why| TakeError::Io("read its file", why))?;
+        let disk = Self {
+            folder: folder.to_owned(),
+            _lock: lock,
+            file: None,
+            length: 0,
+            whole: 0,
+        };
+        let records = disk
+            .read(capacity)
+            .map_err(|why| TakeError::Io("read its file", why))?;
         Ok((disk, records))
     }
 
@@ -66,18 +80,28 @@ impl Disk {
         let most = 2 * SHORT + 4 * (capacity as u64).saturating_mul(RECORD as u64);
         let mut bytes = Vec::new();
         file.take(most + 1).read_to_end(&mut bytes)?;
-        let records = if bytes.len() as u64 > most { None } else { bytes.strip_prefix(FIRST_LINE) };
+        let records = if bytes.len() as u64 > most {
+            None
+        } else {
+            bytes.strip_prefix(FIRST_LINE)
+        };
         let Some(records) = records else {
             if !bytes.is_empty() {
-                warn!("the file in `cache.path` is not one of elastauth's, or far too long; it is set aside");
+                warn!(
+                    "the file in `cache.path` is not one of elastauth's, or far too long; it is set aside"
+                );
                 self.set_aside();
             }
             return Ok(Vec::new());
         };
-        // What is left over is the beginning of a record that a crash has cut: the write that it stood for had not begun.
+        // What is left over is the beginning of a record that a crash has cut: the write that it
+        // stood for had not begun.
         let whole = records.chunks_exact(RECORD).filter_map(|record| {
             let (name, value) = record.split_first_chunk()?;
-            Some(Record { name: *name, value: value.to_vec() })
+            Some(Record {
+                name: *name,
+                value: value.to_vec(),
+            })
         });
         Ok(whole.collect())
     }
@@ -97,12 +121,18 @@ impl Disk {
 
     /// The file, for whoever makes sure that it is on the disk.
     pub(super) fn handle(&self) -> io::Result<fs::File> {
-        self.file.as_ref().ok_or_else(|| io::Error::other("the file was given up"))?.try_clone()
+        self.file
+            .as_ref()
+            .ok_or_else(|| io::Error::other("the file was given up"))?
+            .try_clone()
     }
 
-    /// Adds records. They outlive this process from now on, and the machine once somebody has waited for the disk.
+    /// Adds records. They outlive this process from now on, and the machine once somebody has
+    /// waited for the disk.
     pub(super) fn append(&mut self, records: &[Record]) -> io::Result<()> {
-        let Some(file) = self.file.as_mut() else { return Err(io::Error::other("the file was given up")) };
+        let Some(file) = self.file.as_mut() else {
+            return Err(io::Error::other("the file was given up"));
+        };
         let mut bytes = Vec::with_capacity(records.len() * RECORD);
         for record in records {
             add(&mut bytes, record);
@@ -154,7 +184,9 @@ impl Disk {
             match fs::remove_file(self.folder.join(name)) {
                 Ok(()) => {}
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(why) => warn!(error = %why, "an outdated file in `cache.path` cannot be removed; remove it before the next start"),
+                Err(why) => {
+                    warn!(error = %why, "an outdated file in `cache.path` cannot be removed; remove it before the next start");
+                }
             }
         }
     }
@@ -165,7 +197,12 @@ impl Disk {
 }
 
 fn open(path: &Path) -> io::Result<fs::File> {
-    OpenOptions::new().append(true).read(true).create(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .append(true)
+        .read(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn add(bytes: &mut Vec<u8>, record: &Record) {

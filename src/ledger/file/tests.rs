@@ -18,7 +18,10 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path) -> Self {
-        Self::with_key(folder, "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a")
+        Self::with_key(
+            folder,
+            "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a",
+        )
     }
 
     fn with_key(folder: &Path, key: &str) -> Self {
@@ -26,7 +29,12 @@ impl Process {
     }
 
     fn at(folder: &Path, capacity: usize, now: Timestamp) -> Self {
-        Self::with(folder, "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a", capacity, now)
+        Self::with(
+            folder,
+            "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a",
+            capacity,
+            now,
+        )
     }
 
     fn with(folder: &Path, key: &str, capacity: usize, now: Timestamp) -> Self {
@@ -39,7 +47,17 @@ impl Process {
         };
         let clock = Clock::Manual(Arc::new(now.0.into()));
         let store = StoreConfig::File(folder.to_owned(), Box::new(scope));
-        Self { ledger: Ledger::start(&Config { capacity }, store, &clock, &tasks, &Skew::default()).unwrap(), tasks }
+        Self {
+            ledger: Ledger::start(
+                &Config { capacity },
+                store,
+                &clock,
+                &tasks,
+                &Skew::default(),
+            )
+            .unwrap(),
+            tasks,
+        }
     }
 
     async fn knows(&self, user: &str, fingerprint: Fingerprint) -> bool {
@@ -47,7 +65,8 @@ impl Process {
     }
 
     async fn learns(&self, user: &str, fingerprint: Fingerprint) {
-        self.ledger.confirmed(&self.ledger.board(aim(user, fingerprint)).await, NOW);
+        self.ledger
+            .confirmed(&self.ledger.board(aim(user, fingerprint)).await, NOW);
     }
 
     /// Ends in order; without it, what is dropped is as good as killed.
@@ -58,7 +77,12 @@ impl Process {
 }
 
 fn aim(user: &str, fingerprint: Fingerprint) -> Aim {
-    Aim { user: Username::parse(user).unwrap(), fingerprint, epoch: 7, under: Under::Current }
+    Aim {
+        user: Username::parse(user).unwrap(),
+        fingerprint,
+        epoch: 7,
+        under: Under::Current,
+    }
 }
 
 #[tokio::test]
@@ -74,7 +98,12 @@ async fn what_was_learnt_survives_a_restart_and_holds_no_names() {
     let second = Process::start(folder.path());
     assert!(second.knows("user-0", ONE).await && second.knows("user-499", ONE).await);
     assert!(!second.knows("user-0", TWO).await && !second.knows("somebody", ONE).await);
-    assert_eq!(second.ledger.recall(&Username::parse("user-0").unwrap(), NOW), None::<Entry>);
+    assert_eq!(
+        second
+            .ledger
+            .recall(&Username::parse("user-0").unwrap(), NOW),
+        None::<Entry>
+    );
     second.end().await;
 }
 
@@ -84,10 +113,17 @@ async fn a_write_whose_end_nobody_saw_leaves_nothing_to_believe() {
     let first = Process::start(folder.path());
     first.learns("alice", ONE).await;
     first.learns("bob", ONE).await;
-    first.ledger.begin_write(&mut first.ledger.board(aim("alice", TWO)).await, NOW).await;
+    first
+        .ledger
+        .begin_write(&mut first.ledger.board(aim("alice", TWO)).await, NOW)
+        .await;
     first.end().await;
     let second = Process::start(folder.path());
-    assert!(!second.knows("alice", ONE).await && !second.knows("alice", TWO).await && second.knows("bob", ONE).await);
+    assert!(
+        !second.knows("alice", ONE).await
+            && !second.knows("alice", TWO).await
+            && second.knows("bob", ONE).await
+    );
     second.end().await;
 }
 
@@ -96,16 +132,28 @@ async fn a_write_that_was_lost_with_its_process_may_come_late_and_the_next_proce
     let folder = tempfile::tempdir().unwrap();
     let first = Process::start(folder.path());
     // Of alice nothing was known before; that does not matter.
-    first.ledger.begin_write(&mut first.ledger.board(aim("alice", TWO)).await, NOW).await;
+    first
+        .ledger
+        .begin_write(&mut first.ledger.board(aim("alice", TWO)).await, NOW)
+        .await;
     first.end().await;
     let second = Process::start(folder.path());
     let alice = Username::parse("alice").unwrap();
     second.learns("alice", ONE).await;
     assert!(second.ledger.recall(&alice, NOW).is_some());
-    assert_eq!(second.ledger.recall(&alice, NOW.after(Duration::from_secs(10))), None, "checked again soon");
+    assert_eq!(
+        second
+            .ledger
+            .recall(&alice, NOW.after(Duration::from_secs(10))),
+        None,
+        "checked again soon"
+    );
     second.end().await;
     let third = Process::start(folder.path());
-    assert!(!third.knows("alice", ONE).await, "and not believed by the next one either");
+    assert!(
+        !third.knows("alice", ONE).await,
+        "and not believed by the next one either"
+    );
     third.end().await;
     let later = Process::at(folder.path(), 1_000, NOW.after(FLUX));
     later.learns("alice", ONE).await;
@@ -124,13 +172,21 @@ async fn a_table_that_is_full_of_what_is_too_old_has_room_again() {
     first.end().await;
     let scope = Scope {
         cluster: "default".to_owned(),
-        key: SecretKey::parse("8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a").unwrap(),
+        key: SecretKey::parse("8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a")
+            .unwrap(),
         previous: None,
         expiration: Duration::from_hours(1),
     };
     let tasks = Tasks::default();
     let store = StoreConfig::File(folder.path().to_owned(), Box::new(scope));
-    let ledger = Ledger::start(&Config { capacity: 10 }, store, &Clock::Manual(Arc::clone(&clock)), &tasks, &Skew::default()).unwrap();
+    let ledger = Ledger::start(
+        &Config { capacity: 10 },
+        store,
+        &Clock::Manual(Arc::clone(&clock)),
+        &tasks,
+        &Skew::default(),
+    )
+    .unwrap();
     let later = NOW.after(Duration::from_hours(2));
     clock.store(later.0, Ordering::SeqCst);
     // The first who finds no room has the old ones taken out; it happens in the background.
@@ -150,7 +206,12 @@ async fn who_is_forgotten_stays_so_after_a_restart() {
     let first = Process::start(folder.path());
     first.learns("alice", ONE).await;
     first.learns("bob", ONE).await;
-    assert!(first.ledger.forget(&Username::parse("alice").unwrap()).known);
+    assert!(
+        first
+            .ledger
+            .forget(&Username::parse("alice").unwrap())
+            .known
+    );
     assert!(!first.knows("alice", ONE).await);
     first.end().await;
     let second = Process::start(folder.path());
@@ -177,7 +238,10 @@ async fn a_cut_record_is_dropped_and_a_changed_one_sets_the_file_aside() {
         fs::write(&file, &damaged).unwrap();
         let third = Process::start(folder.path());
         assert!(!third.knows("alice", ONE).await && !third.knows("bob", ONE).await);
-        assert_eq!(fs::read(folder.path().join("ledger.damaged")).unwrap(), damaged);
+        assert_eq!(
+            fs::read(folder.path().join("ledger.damaged")).unwrap(),
+            damaged
+        );
         third.end().await;
     }
 }
@@ -188,9 +252,17 @@ async fn a_second_process_goes_on_in_memory_alone_and_says_so() {
     let first = Process::start(folder.path());
     let second = Process::start(folder.path());
     assert_eq!(first.ledger.store_state(), Ok("file"));
-    assert_eq!(second.ledger.store_state(), Err("another process has the folder".to_owned()));
+    assert_eq!(
+        second.ledger.store_state(),
+        Err("another process has the folder".to_owned())
+    );
     second.learns("alice", ONE).await;
-    assert!(second.ledger.recall(&Username::parse("alice").unwrap(), NOW).is_some());
+    assert!(
+        second
+            .ledger
+            .recall(&Username::parse("alice").unwrap(), NOW)
+            .is_some()
+    );
     first.end().await;
 }
 
@@ -200,11 +272,19 @@ async fn another_key_finds_nothing_and_a_folder_that_cannot_be_made_costs_nothin
     let first = Process::start(folder.path());
     first.learns("alice", ONE).await;
     first.end().await;
-    let other = Process::with_key(folder.path(), "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c");
+    let other = Process::with_key(
+        folder.path(),
+        "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c",
+    );
     assert!(!other.knows("alice", ONE).await);
     other.end().await;
     let nowhere = Process::start(&folder.path().join("ledger").join("below a file"));
     assert!(nowhere.ledger.store_state().is_err());
     nowhere.learns("alice", ONE).await;
-    assert!(nowhere.ledger.recall(&Username::parse("alice").unwrap(), NOW).is_some());
+    assert!(
+        nowhere
+            .ledger
+            .recall(&Username::parse("alice").unwrap(), NOW)
+            .is_some()
+    );
 }

@@ -62,14 +62,26 @@ pub(super) enum Addr {
 pub struct InvalidAddress;
 
 impl Node {
-    /// Takes `host:port`, or a URL: `redis://`, `rediss://` (TLS) or `unix://`, with user, password and database where they are needed.
+    /// Takes `host:port`, or a URL: `redis://`, `rediss://` (TLS) or `unix://`, with user, password
+    /// and database where they are needed.
     ///
     /// # Errors
     /// Without the text: it may hold a password.
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
-        let url = if text.contains("://") { text.to_owned() } else { format!("redis://{text}") };
-        let known = ["redis://", "rediss://", "unix://"].iter().any(|scheme| url.starts_with(scheme));
-        let info = url.as_str().into_connection_info().ok().filter(|_| known).ok_or(InvalidAddress)?;
+        let url = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("redis://{text}")
+        };
+        let known = ["redis://", "rediss://", "unix://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme));
+        let info = url
+            .as_str()
+            .into_connection_info()
+            .ok()
+            .filter(|_| known)
+            .ok_or(InvalidAddress)?;
         let (addr, encrypted) = match info.addr() {
             ConnectionAddr::Tcp(host, port) => (Addr::Tcp(host.clone(), *port), false),
             // `#insecure` at the end of a URL would believe anybody.
@@ -82,7 +94,11 @@ impl Node {
         Ok(Self {
             addr,
             encrypted,
-            database: if redis.db() == 0 { None } else { Some(u16::try_from(redis.db()).map_err(|_| InvalidAddress)?) },
+            database: if redis.db() == 0 {
+                None
+            } else {
+                Some(u16::try_from(redis.db()).map_err(|_| InvalidAddress)?)
+            },
             username: redis.username().map(str::to_owned),
             password: redis.password().map(SecretString::from),
         })
@@ -99,12 +115,21 @@ impl Node {
     pub fn is_local(&self) -> bool {
         match &self.addr {
             Addr::Unix(_) => true,
-            Addr::Tcp(host, _) => host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+            Addr::Tcp(host, _) => {
+                host == "localhost"
+                    || host
+                        .parse::<std::net::IpAddr>()
+                        .is_ok_and(|ip| ip.is_loopback())
+            }
         }
     }
 
     /// As the library takes it. The given user and password count where the URL names none.
-    pub(super) fn connection(&self, config: &Config, tls: Option<&redis::TlsCertificates>) -> redis::RedisResult<redis::Client> {
+    pub(super) fn connection(
+        &self,
+        config: &Config,
+        tls: Option<&redis::TlsCertificates>,
+    ) -> redis::RedisResult<redis::Client> {
         let mut settings = redis::RedisConnectionInfo::default()
             .set_db(i64::from(self.database.unwrap_or(config.database)))
             // One command less that an ACL would have to allow.
@@ -117,9 +142,12 @@ impl Node {
         }
         let addr = match &self.addr {
             Addr::Unix(path) => ConnectionAddr::Unix(path.clone()),
-            Addr::Tcp(host, port) if self.encrypted => {
-                ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure: false, tls_params: None }
-            }
+            Addr::Tcp(host, port) if self.encrypted => ConnectionAddr::TcpTls {
+                host: host.clone(),
+                port: *port,
+                insecure: false,
+                tls_params: None,
+            },
             Addr::Tcp(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
         };
         let info = addr.into_connection_info()?.set_redis_settings(settings);
@@ -132,7 +160,10 @@ impl Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("addr", &self.addr).field("encrypted", &self.encrypted).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("addr", &self.addr)
+            .field("encrypted", &self.encrypted)
+            .finish_non_exhaustive()
     }
 }
 
@@ -151,21 +182,42 @@ mod tests {
             ("unix:///run/redis.sock", "Unix(\"/run/redis.sock\")", false),
         ] {
             let node = Node::parse(text).unwrap();
-            assert_eq!((format!("{:?}", node.addr).as_str(), node.encrypted), (addr, encrypted), "{text}");
+            assert_eq!(
+                (format!("{:?}", node.addr).as_str(), node.encrypted),
+                (addr, encrypted),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_a_url_says_beside_the_address_is_kept_and_not_shown() {
         let node = Node::parse("rediss://us%20er:pass%40word@r:1/3").unwrap();
-        assert_eq!((node.database, node.username.as_deref()), (Some(3), Some("us er")));
-        assert_eq!(node.password.as_ref().map(|password| password.expose_secret().to_owned()).as_deref(), Some("pass@word"));
+        assert_eq!(
+            (node.database, node.username.as_deref()),
+            (Some(3), Some("us er"))
+        );
+        assert_eq!(
+            node.password
+                .as_ref()
+                .map(|password| password.expose_secret().to_owned())
+                .as_deref(),
+            Some("pass@word")
+        );
         assert!(!format!("{node:?}").contains("word"), "{node:?}");
     }
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "http://r", "r:port", "redis://", "rediss://r:1/#insecure", "r:99999", "memcached://r"] {
+        for text in [
+            "",
+            "http://r",
+            "r:port",
+            "redis://",
+            "rediss://r:1/#insecure",
+            "r:99999",
+            "memcached://r",
+        ] {
             assert!(Node::parse(text).is_err(), "{text}");
         }
     }

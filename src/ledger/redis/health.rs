@@ -1,4 +1,5 @@
-//! How it goes with Redis, for readiness and for the log: a line when trouble begins, one when it is over.
+//! How it goes with Redis, for readiness and for the log: a line when trouble begins, one when it
+//! is over.
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -21,7 +22,14 @@ pub(super) enum Part {
     Keys,
 }
 
-const PARTS: [Part; 6] = [Part::Link, Part::Reads, Part::Writes, Part::News, Part::Queue, Part::Keys];
+const PARTS: [Part; 6] = [
+    Part::Link,
+    Part::Reads,
+    Part::Writes,
+    Part::News,
+    Part::Queue,
+    Part::Keys,
+];
 
 #[derive(Debug)]
 pub(super) struct Health {
@@ -41,25 +49,41 @@ struct Known {
 impl Health {
     pub(super) fn new(clock: Clock) -> Self {
         // Nothing stands yet: readiness says so, and the log waits for the first try.
-        let known = Known { trouble: vec![(Part::Link, "it has not been reached yet")], told: None, untold: false };
-        Self { clock, known: Mutex::new(known) }
+        let known = Known {
+            trouble: vec![(Part::Link, "it has not been reached yet")],
+            told: None,
+            untold: false,
+        };
+        Self {
+            clock,
+            known: Mutex::new(known),
+        }
     }
 
-    /// Notes what is wrong with a part, or that nothing is. The texts are constants: Redis does not write our log.
+    /// Notes what is wrong with a part, or that nothing is. The texts are constants: Redis does not
+    /// write our log.
     pub(super) fn set(&self, part: Part, trouble: Option<&'static str>) {
         let mut known = lock(&self.known);
-        let before = known.trouble.iter().find(|(of, _)| *of == part).map(|(_, why)| *why);
+        let before = known
+            .trouble
+            .iter()
+            .find(|(of, _)| *of == part)
+            .map(|(_, why)| *why);
         if before == trouble && !(trouble.is_some() && known.untold) {
             return;
         }
         known.trouble.retain(|(of, _)| *of != part);
         known.trouble.extend(trouble.map(|why| (part, why)));
         let now = self.clock.now();
-        let quiet = known.told.is_some_and(|(at, _)| now.since(at).is_some_and(|age| age < QUIET));
+        let quiet = known
+            .told
+            .is_some_and(|(at, _)| now.since(at).is_some_and(|age| age < QUIET));
         match trouble {
             Some(why) if !quiet => {
                 (known.told, known.untold) = (Some((now, true)), false);
-                warn!("Redis is in trouble: {why}; logins go on, and the cluster is asked more often");
+                warn!(
+                    "Redis is in trouble: {why}; logins go on, and the cluster is asked more often"
+                );
             }
             Some(_) => known.untold = true,
             None if known.trouble.is_empty() => {
@@ -76,7 +100,9 @@ impl Health {
     /// What is wrong, the most fundamental first.
     pub(super) fn state(&self) -> Result<(), String> {
         let known = lock(&self.known);
-        let worst = PARTS.iter().find_map(|part| known.trouble.iter().find(|(of, _)| of == part));
+        let worst = PARTS
+            .iter()
+            .find_map(|part| known.trouble.iter().find(|(of, _)| of == part));
         worst.map_or(Ok(()), |(_, why)| Err((*why).to_owned()))
     }
 }
@@ -93,7 +119,11 @@ mod tests {
     fn trouble_that_comes_back_at_once_and_stays_is_told_after_a_while() {
         let ms = Arc::new(AtomicU64::new(1_000));
         let health = Health::new(Clock::Manual(Arc::clone(&ms)));
-        let told = || lock(&health.known).told.map(|(at, trouble)| (at.0, trouble));
+        let told = || {
+            lock(&health.known)
+                .told
+                .map(|(at, trouble)| (at.0, trouble))
+        };
         health.set(Part::Link, None);
         assert_eq!(told(), Some((1_000, false)));
         health.set(Part::Link, Some("away"));

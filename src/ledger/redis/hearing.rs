@@ -1,7 +1,8 @@
 //! Hearing of changes that other replicas make.
 //!
-//! A subscription that has silently died looks like one on which nobody says anything. So every replica says something every two seconds, and
-//! believes that it hears only for as long as it hears itself: that proves the whole way, from publishing to hearing.
+//! A subscription that has silently died looks like one on which nobody says anything. So every
+//! replica says something every two seconds, and believes that it hears only for as long as it
+//! hears itself: that proves the whole way, from publishing to hearing.
 
 use super::{Shared, health::Part, link::Waits};
 use crate::{
@@ -48,7 +49,9 @@ pub(super) async fn hear(shared: &Shared) {
                     shared.front.hears_no_more(until);
                     outage = true;
                 }
-                shared.health.set(Part::News, Some("changes by other replicas are not heard"));
+                shared
+                    .health
+                    .set(Part::News, Some("changes by other replicas are not heard"));
                 if since.elapsed() >= DEAF * 2 {
                     waits = Waits::default();
                 }
@@ -63,12 +66,17 @@ pub(super) async fn hear(shared: &Shared) {
 pub(super) async fn beat(shared: &Shared) {
     loop {
         shared.forget_foreign();
-        let letter = Letter { from: shared.own, news: News::Beat(shared.clock.now()) };
+        let letter = Letter {
+            from: shared.own,
+            news: News::Beat(shared.clock.now()),
+        };
         if let Some(letter) = shared.seals.of(Under::Current).close_letter(&letter) {
             let mut publish = redis::Cmd::new();
             publish.arg("PUBLISH").arg(&shared.channel).arg(letter);
             // If it fails nobody hears it, and that is the measure.
-            if shared.link.ask::<()>(&publish, super::DEADLINE * 4).await == Err(super::AskError::Away) {
+            if shared.link.ask::<()>(&publish, super::DEADLINE * 4).await
+                == Err(super::AskError::Away)
+            {
                 shared.link.up().await;
                 continue;
             }
@@ -93,15 +101,24 @@ fn arrived(shared: &Shared, after_an_outage: bool) {
 fn takes(shared: &Shared, closed: &[u8]) -> bool {
     match shared.seals.open(closed) {
         Ok(letter) if letter.from == shared.own => true,
-        Ok(Letter { news: News::Changed(user, fingerprint), .. }) => {
+        Ok(Letter {
+            news: News::Changed(user, fingerprint),
+            ..
+        }) => {
             let _known = shared.front.contradict(&user, fingerprint);
             false
         }
-        Ok(Letter { news: News::Stands(user, fingerprint, seen), .. }) => {
+        Ok(Letter {
+            news: News::Stands(user, fingerprint, seen),
+            ..
+        }) => {
             shared.confirmed_elsewhere(&user, fingerprint, seen);
             false
         }
-        Ok(Letter { news: News::Beat(now), .. }) => {
+        Ok(Letter {
+            news: News::Beat(now),
+            ..
+        }) => {
             shared.skew.heard(Witness::Replica, now);
             false
         }

@@ -1,9 +1,11 @@
-//! What Redis has still to be told: the last word about each user, changes first, else in the order of coming.
+//! What Redis has still to be told: the last word about each user, changes first, else in the order
+//! of coming.
 
 use crate::model::Username;
 use std::collections::{BTreeMap, HashMap};
 
-/// About 500 bytes each. A Redis that stays away long enough to fill this has lost sight of the users anyway.
+/// About 500 bytes each. A Redis that stays away long enough to fill this has lost sight of the
+/// users anyway.
 const MOST: usize = 10_000;
 
 /// One thing to tell.
@@ -27,13 +29,15 @@ pub(super) enum What {
 }
 
 impl What {
-    /// Whether others may believe something else, and must hear of it. That somebody still stands as he did is good to know, and no more.
+    /// Whether others may believe something else, and must hear of it. That somebody still stands
+    /// as he did is good to know, and no more.
     pub(super) fn is_news(&self) -> bool {
         !matches!(self, Self::Confirmed { .. })
     }
 }
 
-/// The queue. News comes before what the cluster has only confirmed: others act on old facts until they hear it.
+/// The queue. News comes before what the cluster has only confirmed: others act on old facts until
+/// they hear it.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     errands: HashMap<String, (Place, Errand)>,
@@ -51,7 +55,8 @@ struct Place {
 }
 
 impl Pending {
-    /// Takes an errand in, in the place of an older one about the same user; says whether it had room.
+    /// Takes an errand in, in the place of an older one about the same user; says whether it had
+    /// room.
     pub(super) fn put(&mut self, errand: Errand) -> bool {
         match self.errands.get(&errand.key) {
             // A change must not be forgotten over a later look at the cluster.
@@ -81,7 +86,8 @@ impl Pending {
         self.errands.remove(&key).map(|(_, errand)| errand)
     }
 
-    /// One that could not be run goes back to the front, or behind the others of its kind, unless there is a newer one.
+    /// One that could not be run goes back to the front, or behind the others of its kind, unless
+    /// there is a newer one.
     pub(super) fn put_back(&mut self, errand: Errand, behind: bool) {
         match self.errands.get(&errand.key) {
             Some((_, newer)) if newer.what.is_news() || !errand.what.is_news() => {}
@@ -97,12 +103,17 @@ impl Pending {
     }
 
     fn drop_one_without_news(&mut self) -> bool {
-        let Some(last) = self.order.last_entry().filter(|last| last.key().is_no_news) else { return false };
+        let Some(last) = self.order.last_entry().filter(|last| last.key().is_no_news) else {
+            return false;
+        };
         self.errands.remove(&last.remove()).is_some()
     }
 
     fn place(&mut self, number: i64, errand: Errand) {
-        let place = Place { is_no_news: !errand.what.is_news(), number };
+        let place = Place {
+            is_no_news: !errand.what.is_news(),
+            number,
+        };
         self.order.insert(place, errand.key.clone());
         if let Some((before, _)) = self.errands.insert(errand.key.clone(), (place, errand)) {
             self.order.remove(&before);
@@ -115,23 +126,37 @@ mod tests {
     use super::*;
 
     fn errand(key: &str, what: What) -> Errand {
-        Errand { key: key.to_owned(), user: Username::parse("alice").unwrap(), what, letter: vec![] }
+        Errand {
+            key: key.to_owned(),
+            user: Username::parse("alice").unwrap(),
+            what,
+            letter: vec![],
+        }
     }
 
     fn confirmed() -> What {
-        What::Confirmed { instead_of: vec![], value: vec![1] }
+        What::Confirmed {
+            instead_of: vec![],
+            value: vec![1],
+        }
     }
 
     #[test]
     fn the_last_word_about_each_user_is_kept_and_changes_come_first() {
         let mut pending = Pending::default();
-        let written = What::Written { instead_of: vec![1], value: vec![2] };
+        let written = What::Written {
+            instead_of: vec![1],
+            value: vec![2],
+        };
         for key in ["x", "a", "y"] {
             assert!(pending.put(errand(key, confirmed())));
         }
         assert!(pending.put(errand("b", What::Forget)));
         assert!(pending.put(errand("a", written.clone())));
-        assert!(pending.put(errand("b", confirmed())), "a change outlives a later look");
+        assert!(
+            pending.put(errand("b", confirmed())),
+            "a change outlives a later look"
+        );
         assert_eq!(pending.next(), Some(errand("b", What::Forget)));
         assert_eq!(pending.next(), Some(errand("a", written)));
         pending.put_back(errand("c", confirmed()), false);
@@ -164,7 +189,11 @@ mod tests {
         pending.put(errand("a", confirmed()));
         assert_eq!(
             [pending.next(), pending.next(), pending.next()],
-            [Some(errand("b", What::Forget)), Some(errand("a", What::Forget)), None]
+            [
+                Some(errand("b", What::Forget)),
+                Some(errand("a", What::Forget)),
+                None
+            ]
         );
     }
 
@@ -178,8 +207,21 @@ mod tests {
         assert!(pending.put(errand("0", What::Forget)));
         // But what the cluster has only confirmed makes room for a change.
         pending.next();
-        assert!(pending.put(errand("confirmed", confirmed())) && !pending.put(errand("another", confirmed())));
-        assert!(pending.put(errand("a change", What::Forget)) && !pending.put(errand("one more", What::Forget)));
-        assert_eq!((pending.errands.len(), pending.order.len(), pending.errands.contains_key("confirmed")), (MOST, MOST, false));
+        assert!(
+            pending.put(errand("confirmed", confirmed()))
+                && !pending.put(errand("another", confirmed()))
+        );
+        assert!(
+            pending.put(errand("a change", What::Forget))
+                && !pending.put(errand("one more", What::Forget))
+        );
+        assert_eq!(
+            (
+                pending.errands.len(),
+                pending.order.len(),
+                pending.errands.contains_key("confirmed")
+            ),
+            (MOST, MOST, false)
+        );
     }
 }

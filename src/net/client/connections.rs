@@ -1,4 +1,5 @@
-//! What every client of ours does alike: connections that are kept, and bodies that end in time and within a bound.
+//! What every client of ours does alike: connections that are kept, and bodies that end in time and
+//! within a bound.
 
 use super::Source;
 use bytes::Bytes;
@@ -16,7 +17,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// Status line and headers of an answer: those we ask send a few hundred bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Less than the 60 s after which common load balancers close a connection, which would lose a request that is sent just then.
+/// Less than the 60 s after which common load balancers close a connection, which would lose a
+/// request that is sent just then.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Why there is no whole body.
@@ -52,8 +54,9 @@ where
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(max_idle)
         .http1_max_buf_size(MAX_HEAD_BYTES)
-        // A kept connection that turns out to be closed before a request was written to it gives the request back, and it goes out
-        // on another. That is safe for writes too: not a byte of them was sent.
+        // A kept connection that turns out to be closed before a request was written to it gives
+        // the request back, and it goes out on another. That is safe for writes too: not a byte of
+        // them was sent.
         .retry_canceled_requests(true)
         .build(connector)
 }
@@ -62,7 +65,11 @@ where
 ///
 /// # Errors
 /// When it does not come to one by the deadline and within `max_bytes`.
-pub async fn whole(body: Incoming, deadline: Instant, max_bytes: usize) -> Result<Bytes, Incomplete> {
+pub async fn whole(
+    body: Incoming,
+    deadline: Instant,
+    max_bytes: usize,
+) -> Result<Bytes, Incomplete> {
     match timeout_at(deadline, Limited::new(body, max_bytes).collect()).await {
         Err(_elapsed) => Err(Incomplete::TimedOut),
         Ok(Ok(body)) => Ok(body.to_bytes()),

@@ -1,4 +1,5 @@
-//! The way out through a proxy, in the words of `HTTPS_PROXY` and `NO_PROXY`. Who reads the environment hands the values in.
+//! The way out through a proxy, in the words of `HTTPS_PROXY` and `NO_PROXY`. Who reads the
+//! environment hands the values in.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Uri, uri::Scheme};
@@ -20,7 +21,9 @@ pub enum InvalidProxy {
     #[error("the proxy is not a URL")]
     NotUrl,
     /// Another scheme.
-    #[error("the proxy must be an http:// URL; it only opens tunnels, and what goes through them is encrypted")]
+    #[error(
+        "the proxy must be an http:// URL; it only opens tunnels, and what goes through them is encrypted"
+    )]
     Scheme,
     /// A control character in it, for one.
     #[error("the proxy's user name or password cannot be put into a header")]
@@ -39,13 +42,26 @@ impl Proxy {
             return Err(InvalidProxy::Scheme);
         }
         let rest = rest.trim_end_matches('/');
-        let (credentials, host) = rest.rsplit_once('@').map_or((None, rest), |(credentials, host)| (Some(credentials), host));
-        let address = Uri::builder().scheme(Scheme::HTTP).authority(host).path_and_query("/").build().map_err(|_| InvalidProxy::NotUrl)?;
+        let (credentials, host) = rest
+            .rsplit_once('@')
+            .map_or((None, rest), |(credentials, host)| {
+                (Some(credentials), host)
+            });
+        let address = Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(host)
+            .path_and_query("/")
+            .build()
+            .map_err(|_| InvalidProxy::NotUrl)?;
         if address.host().is_none_or(str::is_empty) {
             return Err(InvalidProxy::NotUrl);
         }
         let authorization = credentials.map(basic).transpose()?;
-        Ok(Self { address, authorization, except })
+        Ok(Self {
+            address,
+            authorization,
+            except,
+        })
     }
 }
 
@@ -53,7 +69,8 @@ fn basic(credentials: &str) -> Result<HeaderValue, InvalidProxy> {
     let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
     let plain = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
     let joined = [plain(user), b":".to_vec(), plain(password)].concat();
-    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(joined))).map_err(|_| InvalidProxy::Credentials)?;
+    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(joined)))
+        .map_err(|_| InvalidProxy::Credentials)?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -61,11 +78,15 @@ fn basic(credentials: &str) -> Result<HeaderValue, InvalidProxy> {
 /// The password may stand in the address, so only the host is shown.
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy").field("address", &self.address).field("except", &self.except).finish_non_exhaustive()
+        f.debug_struct("Proxy")
+            .field("address", &self.address)
+            .field("except", &self.except)
+            .finish_non_exhaustive()
     }
 }
 
-/// Hosts that are reached directly: names with all below them, addresses, networks, each with a port if wanted, or `*`.
+/// Hosts that are reached directly: names with all below them, addresses, networks, each with a
+/// port if wanted, or `*`.
 #[derive(Debug, Clone, Default)]
 pub struct NoProxy {
     all: bool,
@@ -74,11 +95,16 @@ pub struct NoProxy {
 }
 
 impl NoProxy {
-    /// Takes a list with commas or spaces. Entries that are nothing of the above match nothing, as everywhere.
+    /// Takes a list with commas or spaces. Entries that are nothing of the above match nothing, as
+    /// everywhere.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut parsed = Self::default();
-        for entry in text.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()) {
+        for entry in text
+            .split([',', ' '])
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+        {
             let bare = entry.trim_start_matches('[').trim_end_matches(']');
             if entry == "*" {
                 parsed.all = true;
@@ -87,8 +113,16 @@ impl NoProxy {
             } else if let Ok(address) = bare.parse::<IpAddr>() {
                 parsed.networks.push(address.into());
             } else {
-                let (name, port) = entry.rsplit_once(':').map_or((entry, None), |(name, port)| (name, port.parse().ok()));
-                parsed.names.push((name.trim_start_matches("*.").trim_start_matches('.').to_ascii_lowercase().into(), port));
+                let (name, port) = entry
+                    .rsplit_once(':')
+                    .map_or((entry, None), |(name, port)| (name, port.parse().ok()));
+                parsed.names.push((
+                    name.trim_start_matches("*.")
+                        .trim_start_matches('.')
+                        .to_ascii_lowercase()
+                        .into(),
+                    port,
+                ));
             }
         }
         parsed
@@ -96,16 +130,26 @@ impl NoProxy {
 
     /// Whether this host is reached directly. The loopback interface always is.
     pub(super) fn covers(&self, host: &str, port: Option<u16>) -> bool {
-        let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .trim_end_matches('.')
+            .to_ascii_lowercase();
         if self.all || host == "localhost" {
             return true;
         }
         if let Ok(address) = host.parse::<IpAddr>() {
-            return address.is_loopback() || self.networks.iter().any(|network| network.contains(&address));
+            return address.is_loopback()
+                || self
+                    .networks
+                    .iter()
+                    .any(|network| network.contains(&address));
         }
         self.names.iter().any(|(name, only)| {
             only.is_none_or(|only| port.unwrap_or(443) == only)
-                && host.strip_suffix(&**name).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+                && host
+                    .strip_suffix(&**name)
+                    .is_some_and(|before| before.is_empty() || before.ends_with('.'))
         })
     }
 }
@@ -119,17 +163,28 @@ mod tests {
         let parsed = |text| Proxy::parse(text, NoProxy::default());
         let with = parsed("http://user:p%40ss@proxy.test:3128/").unwrap();
         assert_eq!(with.address.to_string(), "http://proxy.test:3128/");
-        assert_eq!(with.authorization.as_ref().map(HeaderValue::as_bytes), Some(&b"Basic dXNlcjpwQHNz"[..]));
+        assert_eq!(
+            with.authorization.as_ref().map(HeaderValue::as_bytes),
+            Some(&b"Basic dXNlcjpwQHNz"[..])
+        );
         assert!(!format!("{with:?}").contains("p@ss") && !format!("{with:?}").contains("dXNl"));
         assert!(parsed("proxy.test:3128").unwrap().authorization.is_none());
-        assert_eq!(parsed("socks5://proxy.test").err(), Some(InvalidProxy::Scheme));
-        assert_eq!(parsed("https://proxy.test").err(), Some(InvalidProxy::Scheme));
+        assert_eq!(
+            parsed("socks5://proxy.test").err(),
+            Some(InvalidProxy::Scheme)
+        );
+        assert_eq!(
+            parsed("https://proxy.test").err(),
+            Some(InvalidProxy::Scheme)
+        );
         assert_eq!(parsed("http://").err(), Some(InvalidProxy::NotUrl));
     }
 
     #[test]
     fn some_hosts_are_reached_directly() {
-        let except = NoProxy::parse("corp.test, .inner.test, *.star.test,10.0.0.0/8 192.0.2.7,port.test:8443");
+        let except = NoProxy::parse(
+            "corp.test, .inner.test, *.star.test,10.0.0.0/8 192.0.2.7,port.test:8443",
+        );
         for (host, port, direct) in [
             ("corp.test", None, true),
             ("IDP.corp.TEST", None, true),

@@ -14,7 +14,8 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-/// A server for `idp.test` and `localhost` with a certificate of its own making, and a proxy that leads every name to it.
+/// A server for `idp.test` and `localhost` with a certificate of its own making, and a proxy that
+/// leads every name to it.
 struct Scene {
     folder: tempfile::TempDir,
     server: SocketAddr,
@@ -28,13 +29,22 @@ impl Scene {
     async fn new(with_client_certificates: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["server", "client"] {
-            let made = rcgen::generate_simple_self_signed(["idp.test".to_owned(), "localhost".to_owned()]).unwrap();
+            let made =
+                rcgen::generate_simple_self_signed(["idp.test".to_owned(), "localhost".to_owned()])
+                    .unwrap();
             std::fs::write(folder.path().join(format!("{name}.crt")), made.cert.pem()).unwrap();
-            std::fs::write(folder.path().join(format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+            std::fs::write(
+                folder.path().join(format!("{name}.key")),
+                made.signing_key.serialize_pem(),
+            )
+            .unwrap();
         }
         let file = |name: &str| folder.path().join(name);
         let config = tls::ServerConfig {
-            identity: IdentityFiles { cert: file("server.crt"), key: file("server.key") },
+            identity: IdentityFiles {
+                cert: file("server.crt"),
+                key: file("server.key"),
+            },
             client_ca: with_client_certificates.then(|| file("client.crt")),
         };
         let mut config = tls::server(&config).unwrap();
@@ -46,7 +56,9 @@ impl Scene {
             async move {
                 if let Ok(mut stream) = acceptor.accept(socket).await {
                     head(&mut stream).await;
-                    let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+                    let _gone = stream
+                        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                        .await;
                     let _gone = stream.shutdown().await;
                 }
             }
@@ -59,12 +71,21 @@ impl Scene {
                 let asked = head(&mut socket).await;
                 seen.lock().unwrap().push(asked);
                 let mut onward = TcpStream::connect(server).await.unwrap();
-                socket.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await.unwrap();
+                socket
+                    .write_all(b"HTTP/1.1 200 Connected\r\n\r\n")
+                    .await
+                    .unwrap();
                 let _gone = copy_bidirectional(&mut socket, &mut onward).await;
             }
         })
         .await;
-        Self { folder, server, proxy, connects, _serving: [first, second] }
+        Self {
+            folder,
+            server,
+            proxy,
+            connects,
+            _serving: [first, second],
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -72,7 +93,10 @@ impl Scene {
     }
 
     fn believing(&self) -> tls::ClientConfig {
-        tls::ClientConfig { ca_cert: Some(self.file("server.crt")), ..tls::ClientConfig::default() }
+        tls::ClientConfig {
+            ca_cert: Some(self.file("server.crt")),
+            ..tls::ClientConfig::default()
+        }
     }
 
     async fn get(&self, config: Config, url: &str) -> Result<Bytes, CallError> {
@@ -84,7 +108,11 @@ impl Scene {
             timeout: Duration::from_secs(10),
             max_bytes: 100,
         };
-        Client::new(config).unwrap().call(call).await.map(|answer| answer.body)
+        Client::new(config)
+            .unwrap()
+            .call(call)
+            .await
+            .map(|answer| answer.body)
     }
 }
 
@@ -119,19 +147,64 @@ async fn head(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
 async fn only_the_configured_ca_is_believed() {
     let scene = Scene::new(false).await;
     let url = format!("https://localhost:{}/", scene.server.port());
-    let other = tls::ClientConfig { ca_cert: Some(scene.file("client.crt")), ..tls::ClientConfig::default() };
-    assert_eq!(scene.get(Config { tls: scene.believing(), ..Config::default() }, &url).await, Ok("ok".into()));
-    assert!(matches!(scene.get(Config { tls: other, ..Config::default() }, &url).await, Err(CallError::Connect(_))));
+    let other = tls::ClientConfig {
+        ca_cert: Some(scene.file("client.crt")),
+        ..tls::ClientConfig::default()
+    };
+    assert_eq!(
+        scene
+            .get(
+                Config {
+                    tls: scene.believing(),
+                    ..Config::default()
+                },
+                &url
+            )
+            .await,
+        Ok("ok".into())
+    );
+    assert!(matches!(
+        scene
+            .get(
+                Config {
+                    tls: other,
+                    ..Config::default()
+                },
+                &url
+            )
+            .await,
+        Err(CallError::Connect(_))
+    ));
 }
 
 #[tokio::test]
 async fn a_client_certificate_is_shown_where_there_is_one() {
     let scene = Scene::new(true).await;
     let url = format!("https://localhost:{}/", scene.server.port());
-    let identity = Some(IdentityFiles { cert: scene.file("client.crt"), key: scene.file("client.key") });
-    let with = Config { tls: tls::ClientConfig { identity, ..scene.believing() }, ..Config::default() };
+    let identity = Some(IdentityFiles {
+        cert: scene.file("client.crt"),
+        key: scene.file("client.key"),
+    });
+    let with = Config {
+        tls: tls::ClientConfig {
+            identity,
+            ..scene.believing()
+        },
+        ..Config::default()
+    };
     assert_eq!(scene.get(with, &url).await, Ok("ok".into()));
-    assert!(scene.get(Config { tls: scene.believing(), ..Config::default() }, &url).await.is_err());
+    assert!(
+        scene
+            .get(
+                Config {
+                    tls: scene.believing(),
+                    ..Config::default()
+                },
+                &url
+            )
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -139,19 +212,33 @@ async fn a_proxy_opens_a_tunnel_and_sees_nothing_but_the_name() {
     let scene = Scene::new(false).await;
     let through = |except: &str| Config {
         tls: scene.believing(),
-        proxy: Some(Proxy::parse(&format!("http://user:pass@{}", scene.proxy), NoProxy::parse(except)).unwrap()),
+        proxy: Some(
+            Proxy::parse(
+                &format!("http://user:pass@{}", scene.proxy),
+                NoProxy::parse(except),
+            )
+            .unwrap(),
+        ),
         ..Config::default()
     };
-    assert_eq!(scene.get(through(""), "https://idp.test/secret-path").await, Ok("ok".into()));
+    assert_eq!(
+        scene.get(through(""), "https://idp.test/secret-path").await,
+        Ok("ok".into())
+    );
     let asked = scene.connects.lock().unwrap().clone();
     assert_eq!(asked.len(), 1);
     assert!(
-        asked[0].starts_with("CONNECT idp.test:443 HTTP/1.1\r\n") && asked[0].contains("Proxy-Authorization: Basic dXNlcjpwYXNz"),
+        asked[0].starts_with("CONNECT idp.test:443 HTTP/1.1\r\n")
+            && asked[0].contains("Proxy-Authorization: Basic dXNlcjpwYXNz"),
         "{asked:?}"
     );
     assert!(!asked[0].contains("secret-path"));
 
     let direct = format!("https://localhost:{}/", scene.server.port());
-    assert_eq!(scene.get(through(""), &direct).await, Ok("ok".into()), "the loopback interface is never asked for elsewhere");
+    assert_eq!(
+        scene.get(through(""), &direct).await,
+        Ok("ok".into()),
+        "the loopback interface is never asked for elsewhere"
+    );
     assert_eq!(scene.connects.lock().unwrap().len(), 1);
 }

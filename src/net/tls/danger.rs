@@ -3,11 +3,14 @@
 use rustls::{
     DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    },
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// Takes any certificate: of any name, any CA, any age. Whoever sits on the way can read and change everything.
+/// Takes any certificate: of any name, any CA, any age. Whoever sits on the way can read and change
+/// everything.
 ///
 /// The handshake's signature is still checked, so the peer at least holds the key of what it shows.
 #[derive(Debug)]
@@ -17,7 +20,9 @@ pub(super) struct BelieveAnyone {
 
 impl BelieveAnyone {
     pub(super) fn new(provider: &CryptoProvider) -> Self {
-        Self { algorithms: provider.signature_verification_algorithms }
+        Self {
+            algorithms: provider.signature_verification_algorithms,
+        }
     }
 }
 

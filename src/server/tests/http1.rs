@@ -6,9 +6,18 @@ const ALICE: &str = "GET /elastauth HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\
 
 #[tokio::test]
 async fn a_stranger_gets_401_whatever_it_sends_and_no_connection_to_keep() {
-    let server = Setup { proxies: "10.0.0.0/8", keys: &["correct-horse-battery"], ..Setup::default() }.start().await;
+    let server = Setup {
+        proxies: "10.0.0.0/8",
+        keys: &["correct-horse-battery"],
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let answer = server.ask("GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\naccept: text/html\r\nx-request-id: mine\r\n\r\n").await;
-    assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("sso realm=\"elastauth\"")));
+    assert_eq!(
+        (answer.status, answer.header("www-authenticate")),
+        (401, Some("sso realm=\"elastauth\""))
+    );
     assert_eq!(answer.json()["code"], "not_authenticated");
     assert_ne!(answer.json()["request_id"], "mine");
     assert!(!answer.head.contains("authorization"));
@@ -16,15 +25,38 @@ async fn a_stranger_gets_401_whatever_it_sends_and_no_connection_to_keep() {
 
 #[tokio::test]
 async fn a_gateway_shows_its_key() {
-    let server = Setup { keys: &["correct-horse-battery"], ..Setup::default() }.start().await;
+    let server = Setup {
+        keys: &["correct-horse-battery"],
+        ..Setup::default()
+    }
+    .start()
+    .await;
     for (keys, status, code) in [
         ("", 403, "gateway_key"),
-        ("x-elastauth-key: correct-horse-batterx\r\n", 403, "gateway_key"),
-        ("x-elastauth-key: correct-horse-battery\r\nx-elastauth-key: correct-horse-battery\r\n", 403, "gateway_key"),
-        ("x-elastauth-key: correct-horse-battery\r\n", 401, "not_authenticated"),
+        (
+            "x-elastauth-key: correct-horse-batterx\r\n",
+            403,
+            "gateway_key",
+        ),
+        (
+            "x-elastauth-key: correct-horse-battery\r\nx-elastauth-key: correct-horse-battery\r\n",
+            403,
+            "gateway_key",
+        ),
+        (
+            "x-elastauth-key: correct-horse-battery\r\n",
+            401,
+            "not_authenticated",
+        ),
     ] {
-        let answer = server.ask(&format!("GET / HTTP/1.1\r\nhost: a\r\n{keys}\r\n")).await;
-        assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{keys}");
+        let answer = server
+            .ask(&format!("GET / HTTP/1.1\r\nhost: a\r\n{keys}\r\n"))
+            .await;
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (status, Some(code)),
+            "{keys}"
+        );
     }
 }
 
@@ -43,12 +75,24 @@ async fn each_protocol_hears_what_its_gateway_can_pass_on() {
         ("/elastauth/health/", 400, true),
         ("/any/path?user=alice", 400, true),
     ] {
-        let answer = server.ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n{twice}\r\n")).await;
-        assert_eq!((answer.status, !answer.body.is_empty()), (status, has_body), "{path}");
+        let answer = server
+            .ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n{twice}\r\n"))
+            .await;
+        assert_eq!(
+            (answer.status, !answer.body.is_empty()),
+            (status, has_body),
+            "{path}"
+        );
     }
-    let nginx = server.ask("GET /elastauth/auth-request HTTP/1.0\r\nconnection: close\r\n\r\n").await;
+    let nginx = server
+        .ask("GET /elastauth/auth-request HTTP/1.0\r\nconnection: close\r\n\r\n")
+        .await;
     assert_eq!(
-        (nginx.status, nginx.header("www-authenticate"), nginx.header("content-length")),
+        (
+            nginx.status,
+            nginx.header("www-authenticate"),
+            nginx.header("content-length")
+        ),
         (401, Some("sso realm=\"elastauth\""), Some("0"))
     );
 }
@@ -57,18 +101,40 @@ async fn each_protocol_hears_what_its_gateway_can_pass_on() {
 async fn a_refusal_repeats_the_gateways_request_id() {
     let server = Setup::default().start().await;
     let answer = server.ask("GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\nx-request-id: 0af7651916cd43dd\r\n\r\n").await;
-    assert_eq!((answer.status, answer.header("retry-after"), answer.header("cache-control")), (503, Some("2"), Some("no-store")));
-    assert_eq!((&answer.json()["code"], &answer.json()["request_id"]), (&"unavailable".into(), &"0af7651916cd43dd".into()));
+    assert_eq!(
+        (
+            answer.status,
+            answer.header("retry-after"),
+            answer.header("cache-control")
+        ),
+        (503, Some("2"), Some("no-store"))
+    );
+    assert_eq!(
+        (&answer.json()["code"], &answer.json()["request_id"]),
+        (&"unavailable".into(), &"0af7651916cd43dd".into())
+    );
     assert_eq!(answer.header("x-request-id"), Some("0af7651916cd43dd"));
-    let nginx = server.ask("GET /elastauth/auth-request HTTP/1.1\r\nhost: a\r\nx-request-id: a b\r\n\r\n").await;
-    assert!(nginx.header("x-request-id").is_some_and(|id| id.len() == 16 && !id.contains(' ')), "{nginx:?}");
+    let nginx = server
+        .ask("GET /elastauth/auth-request HTTP/1.1\r\nhost: a\r\nx-request-id: a b\r\n\r\n")
+        .await;
+    assert!(
+        nginx
+            .header("x-request-id")
+            .is_some_and(|id| id.len() == 16 && !id.contains(' ')),
+        "{nginx:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_browser_gets_a_page() {
     let server = Setup::default().start().await;
-    let answer = server.ask("GET / HTTP/1.1\r\nhost: a\r\naccept: text/html,*/*;q=0.8\r\n\r\n").await;
-    assert_eq!((answer.status, answer.header("content-type")), (401, Some("text/html; charset=utf-8")));
+    let answer = server
+        .ask("GET / HTTP/1.1\r\nhost: a\r\naccept: text/html,*/*;q=0.8\r\n\r\n")
+        .await;
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (401, Some("text/html; charset=utf-8"))
+    );
     assert!(answer.body.starts_with("<!doctype html>"));
 }
 
@@ -97,16 +163,29 @@ async fn old_and_bare_requests_are_questions_too() {
 async fn head_is_answered_without_a_body() {
     let server = Setup::default().start().await;
     let mut stream = server.connect().await;
-    stream.write_all(b"HEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"HEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
     let mut text = String::new();
-    timeout(LONG, stream.read_to_string(&mut text)).await.unwrap().unwrap();
-    assert!(text.starts_with("HTTP/1.1 401") && text.ends_with("\r\n\r\n"), "{text}");
+    timeout(LONG, stream.read_to_string(&mut text))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(
+        text.starts_with("HTTP/1.1 401") && text.ends_with("\r\n\r\n"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn what_is_not_http_is_refused_by_the_http_layer() {
     let server = Setup::default().start().await;
-    for request in ["GET /\r\n\r\n", "GET / HTTP/1.1\r\nremote-user : alice\r\n\r\n", "GET / HTTP/1.1\r\nremote-user: al\x01ice\r\n\r\n"] {
+    for request in [
+        "GET /\r\n\r\n",
+        "GET / HTTP/1.1\r\nremote-user : alice\r\n\r\n",
+        "GET / HTTP/1.1\r\nremote-user: al\x01ice\r\n\r\n",
+    ] {
         assert_eq!(server.ask(request).await.status, 400, "{request}");
     }
 }
@@ -124,9 +203,21 @@ async fn many_headers_are_taken_and_too_many_are_not() {
 #[tokio::test]
 async fn long_headers_are_taken_and_too_long_ones_are_not() {
     let server = Setup::default().start().await;
-    for (name, bytes, status) in [("x-long", 8_192, 503), ("x-long", 60_000, 503), ("x-long", 70_000, 431), ("remote-user", 8_192, 403)] {
-        let user = if name == "remote-user" { "" } else { "remote-user: alice\r\n" };
-        let request = format!("GET / HTTP/1.1\r\nhost: a\r\n{user}{name}: {}\r\n\r\n", "x".repeat(bytes));
+    for (name, bytes, status) in [
+        ("x-long", 8_192, 503),
+        ("x-long", 60_000, 503),
+        ("x-long", 70_000, 431),
+        ("remote-user", 8_192, 403),
+    ] {
+        let user = if name == "remote-user" {
+            ""
+        } else {
+            "remote-user: alice\r\n"
+        };
+        let request = format!(
+            "GET / HTTP/1.1\r\nhost: a\r\n{user}{name}: {}\r\n\r\n",
+            "x".repeat(bytes)
+        );
         assert_eq!(server.ask(&request).await.status, status, "{name} {bytes}");
     }
 }
@@ -136,9 +227,18 @@ async fn a_body_that_never_comes_is_not_waited_for() {
     let server = Setup::default().start().await;
     for announced in ["content-length: 11\r\n", "transfer-encoding: chunked\r\n"] {
         let mut stream = server.connect().await;
-        stream.write_all(format!("POST / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n{announced}\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(
+                format!("POST / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n{announced}\r\n")
+                    .as_bytes(),
+            )
+            .await
+            .unwrap();
         assert_eq!(Answer::read(&mut stream).await.status, 503, "{announced}");
-        assert!(closes(&mut stream).await, "such a connection cannot be used again");
+        assert!(
+            closes(&mut stream).await,
+            "such a connection cannot be used again"
+        );
     }
 }
 
@@ -169,35 +269,80 @@ async fn pipelined_requests_are_answered_in_order() {
     let two = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned() + ALICE;
     stream.write_all(two.repeat(20).as_bytes()).await.unwrap();
     for _ in 0..20 {
-        assert_eq!((Answer::read(&mut stream).await.status, Answer::read(&mut stream).await.status), (401, 503));
+        assert_eq!(
+            (
+                Answer::read(&mut stream).await.status,
+                Answer::read(&mut stream).await.status
+            ),
+            (401, 503)
+        );
     }
 }
 
 #[tokio::test]
 async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
-    let down: Check = Arc::new(|| Box::pin(async { Err("the cluster refuses the service account".to_owned()) }));
-    let gateway = Setup { check: Arc::clone(&down), ..Setup::default() }.start().await;
-    let stranger = Setup { proxies: "10.0.0.0/8", check: down, ..Setup::default() }.start().await;
+    let down: Check =
+        Arc::new(|| Box::pin(async { Err("the cluster refuses the service account".to_owned()) }));
+    let gateway = Setup {
+        check: Arc::clone(&down),
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    let stranger = Setup {
+        proxies: "10.0.0.0/8",
+        check: down,
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let fine = Setup::default().start().await;
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
 
-    assert_eq!(stranger.ask(&get("/elastauth/health")).await.json(), serde_json::json!({"status": "OK", "mode": "auth-only"}));
+    assert_eq!(
+        stranger.ask(&get("/elastauth/health")).await.json(),
+        serde_json::json!({"status": "OK", "mode": "auth-only"})
+    );
     let live = stranger.ask(&get("/elastauth/live?x=1")).await.json();
-    assert_eq!((&live["status"], &live["mode"], &live["uptime"]), (&"OK".into(), &"auth-only".into(), &"0s".into()));
+    assert_eq!(
+        (&live["status"], &live["mode"], &live["uptime"]),
+        (&"OK".into(), &"auth-only".into(), &"0s".into())
+    );
 
     let ready = fine.ask(&get("/elastauth/ready")).await;
-    assert_eq!((ready.status, &ready.json()["status"], &ready.json()["version"]), (200, &"OK".into(), &env!("CARGO_PKG_VERSION").into()));
+    assert_eq!(
+        (
+            ready.status,
+            &ready.json()["status"],
+            &ready.json()["version"]
+        ),
+        (200, &"OK".into(), &env!("CARGO_PKG_VERSION").into())
+    );
     for (server, told) in [(&gateway, true), (&stranger, false)] {
         let ready = server.ask(&get("/elastauth/ready")).await;
         let body = ready.json();
         assert_eq!(
-            (ready.status, &body["status"], &body["checks"]["elasticsearch"]["status"]),
+            (
+                ready.status,
+                &body["status"],
+                &body["checks"]["elasticsearch"]["status"]
+            ),
             (503, &"NOT_READY".into(), &"ERROR".into())
         );
         assert_eq!(body["checks"]["elasticsearch"].get("error").is_some(), told);
     }
 
-    let posted = fine.ask("POST /elastauth/live HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert_eq!((posted.status, posted.header("allow")), (405, Some("get, head")));
-    assert!(["message", "code", "timestamp"].iter().all(|name| posted.json()[name].is_string()), "{posted:?}");
+    let posted = fine
+        .ask("POST /elastauth/live HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await;
+    assert_eq!(
+        (posted.status, posted.header("allow")),
+        (405, Some("get, head"))
+    );
+    assert!(
+        ["message", "code", "timestamp"]
+            .iter()
+            .all(|name| posted.json()[name].is_string()),
+        "{posted:?}"
+    );
 }

@@ -24,7 +24,10 @@ impl Body for Never {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         Poll::Pending
     }
 }
@@ -33,26 +36,40 @@ async fn h2<I>(io: I) -> http2::SendRequest<Empty<Bytes>>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io))
+        .await
+        .unwrap();
     #[expect(clippy::disallowed_methods, reason = "a client of the test's own")]
     let _detached = tokio::spawn(connection);
     sender
 }
 
 fn question(user: &str) -> Request<Empty<Bytes>> {
-    Request::get("http://a/elastauth").header("remote-user", user).body(Empty::new()).unwrap()
+    Request::get("http://a/elastauth")
+        .header("remote-user", user)
+        .body(Empty::new())
+        .unwrap()
 }
 
 async fn many_at_once(sender: http2::SendRequest<Empty<Bytes>>) {
     let asked = (0..50).map(|_| {
         let mut sender = sender.clone();
-        async move { sender.send_request(question("alice")).await.unwrap().status() }
+        async move {
+            sender
+                .send_request(question("alice"))
+                .await
+                .unwrap()
+                .status()
+        }
     });
     let mut answers = tokio::task::JoinSet::new();
     for one in asked {
         answers.spawn(one);
     }
-    assert_eq!(timeout(LONG, answers.join_all()).await.unwrap(), [StatusCode::SERVICE_UNAVAILABLE; 50]);
+    assert_eq!(
+        timeout(LONG, answers.join_all()).await.unwrap(),
+        [StatusCode::SERVICE_UNAVAILABLE; 50]
+    );
 }
 
 #[tokio::test]
@@ -63,11 +80,27 @@ async fn http_2_is_taken_in_clear() {
 
 #[tokio::test]
 async fn an_http_2_connection_that_has_asked_may_rest() {
-    let limits = Limits { header: Duration::from_millis(100), ping: Duration::from_millis(20), ..Limits::default() };
-    let server = Setup { limits, ..Setup::default() }.start().await;
+    let limits = Limits {
+        header: Duration::from_millis(100),
+        ping: Duration::from_millis(20),
+        ..Limits::default()
+    };
+    let server = Setup {
+        limits,
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let mut sender = h2(server.connect().await).await;
     for _ in 0..2 {
-        assert_eq!(sender.send_request(question("alice")).await.unwrap().status(), 503);
+        assert_eq!(
+            sender
+                .send_request(question("alice"))
+                .await
+                .unwrap()
+                .status(),
+            503
+        );
         tokio::time::sleep(limits.header * 4).await;
     }
     assert!(!sender.is_closed());
@@ -76,18 +109,38 @@ async fn an_http_2_connection_that_has_asked_may_rest() {
 #[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for_in_http_2_either() {
     let server = Setup::default().start().await;
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(server.connect().await)).await.unwrap();
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(server.connect().await))
+            .await
+            .unwrap();
     #[expect(clippy::disallowed_methods, reason = "a client of the test's own")]
     let _detached = tokio::spawn(connection);
-    let request = Request::post("http://a/").header("content-length", "11").body(Never).unwrap();
-    assert_eq!(timeout(LONG, sender.send_request(request)).await.unwrap().unwrap().status(), 401);
+    let request = Request::post("http://a/")
+        .header("content-length", "11")
+        .body(Never)
+        .unwrap();
+    assert_eq!(
+        timeout(LONG, sender.send_request(request))
+            .await
+            .unwrap()
+            .unwrap()
+            .status(),
+        401
+    );
 }
 
 #[tokio::test]
 async fn the_end_says_goodbye_to_http_2() {
     let server = Setup::default().start().await;
     let mut sender = h2(server.connect().await).await;
-    assert_eq!(sender.send_request(question("alice")).await.unwrap().status(), 503);
+    assert_eq!(
+        sender
+            .send_request(question("alice"))
+            .await
+            .unwrap()
+            .status(),
+        503
+    );
     server.tasks.end();
     assert!(server.tasks.drained(LONG).await);
     assert!(sender.send_request(question("alice")).await.is_err());
@@ -107,9 +160,16 @@ impl Certificates {
         std::fs::write(folder.path().join("ca.crt"), ca.pem()).unwrap();
         for name in ["server", "gateway"] {
             let key = KeyPair::generate().unwrap();
-            let certificate = CertificateParams::new([format!("{name}.test")]).unwrap().signed_by(&key, &ca).unwrap();
+            let certificate = CertificateParams::new([format!("{name}.test")])
+                .unwrap()
+                .signed_by(&key, &ca)
+                .unwrap();
             std::fs::write(folder.path().join(format!("{name}.crt")), certificate.pem()).unwrap();
-            std::fs::write(folder.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+            std::fs::write(
+                folder.path().join(format!("{name}.key")),
+                key.serialize_pem(),
+            )
+            .unwrap();
         }
         Self { folder }
     }
@@ -119,14 +179,25 @@ impl Certificates {
     }
 
     fn identity(&self, name: &str) -> tls::IdentityFiles {
-        tls::IdentityFiles { cert: self.path().join(format!("{name}.crt")), key: self.path().join(format!("{name}.key")) }
+        tls::IdentityFiles {
+            cert: self.path().join(format!("{name}.crt")),
+            key: self.path().join(format!("{name}.key")),
+        }
     }
 
     fn server(&self, client_ca: bool) -> tls::ServerConfig {
-        tls::ServerConfig { identity: self.identity("server"), client_ca: client_ca.then(|| self.path().join("ca.crt")) }
+        tls::ServerConfig {
+            identity: self.identity("server"),
+            client_ca: client_ca.then(|| self.path().join("ca.crt")),
+        }
     }
 
-    async fn connect(&self, server: &Running, protocol: &str, shown: Option<&str>) -> std::io::Result<TlsStream<TcpStream>> {
+    async fn connect(
+        &self,
+        server: &Running,
+        protocol: &str,
+        shown: Option<&str>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let config = tls::ClientConfig {
             ca_cert: Some(self.path().join("ca.crt")),
             identity: shown.map(|name| self.identity(name)),
@@ -134,14 +205,21 @@ impl Certificates {
         };
         let mut config = tls::client(&config).unwrap();
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        TlsConnector::from(Arc::new(config)).connect("server.test".try_into().unwrap(), server.connect().await).await
+        TlsConnector::from(Arc::new(config))
+            .connect("server.test".try_into().unwrap(), server.connect().await)
+            .await
     }
 }
 
 #[tokio::test]
 async fn tls_speaks_the_protocol_that_was_agreed() {
     let files = Certificates::new();
-    let server = Setup { tls: Some(files.server(false)), ..Setup::default() }.start().await;
+    let server = Setup {
+        tls: Some(files.server(false)),
+        ..Setup::default()
+    }
+    .start()
+    .await;
 
     let stream = files.connect(&server, "h2", None).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
@@ -150,7 +228,10 @@ async fn tls_speaks_the_protocol_that_was_agreed() {
     let mut stream = files.connect(&server, "http/1.1", None).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
     for _ in 0..10 {
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n\r\n")
+            .await
+            .unwrap();
         assert_eq!(Answer::read(&mut stream).await.status, 503);
     }
 }
@@ -158,14 +239,22 @@ async fn tls_speaks_the_protocol_that_was_agreed() {
 #[tokio::test]
 async fn where_a_client_ca_is_set_a_certificate_must_be_shown() {
     let files = Certificates::new();
-    let server = Setup { tls: Some(files.server(true)), ..Setup::default() }.start().await;
+    let server = Setup {
+        tls: Some(files.server(true)),
+        ..Setup::default()
+    }
+    .start()
+    .await;
 
     many_at_once(h2(files.connect(&server, "h2", Some("gateway")).await.unwrap()).await).await;
 
-    // With TLS 1.3 a client believes in its connection before the server has judged its certificate: the refusal comes with the first read.
+    // With TLS 1.3 a client believes in its connection before the server has judged its
+    // certificate: the refusal comes with the first read.
     let refused = async {
         let mut stream = files.connect(&server, "http/1.1", None).await?;
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await?;
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            .await?;
         stream.read_u8().await
     };
     assert!(timeout(LONG, refused).await.unwrap().is_err());
@@ -174,7 +263,16 @@ async fn where_a_client_ca_is_set_a_certificate_must_be_shown() {
 #[tokio::test]
 async fn a_handshake_that_never_comes_is_given_up() {
     let files = Certificates::new();
-    let limits = Limits { handshake: Duration::from_millis(100), ..Limits::default() };
-    let server = Setup { tls: Some(files.server(false)), limits, ..Setup::default() }.start().await;
+    let limits = Limits {
+        handshake: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let server = Setup {
+        tls: Some(files.server(false)),
+        limits,
+        ..Setup::default()
+    }
+    .start()
+    .await;
     assert!(closes(&mut server.connect().await).await);
 }

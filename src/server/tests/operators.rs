@@ -4,16 +4,29 @@ use super::*;
 use crate::server::admin::{DOCS, OPENAPI};
 use serde_json::json;
 
-const PAGES: [&str; 5] =
-    ["/elastauth/metrics", "/elastauth/config", "/elastauth/docs", "/elastauth/api/openapi.yaml", "/elastauth/openapi.yaml"];
+const PAGES: [&str; 5] = [
+    "/elastauth/metrics",
+    "/elastauth/config",
+    "/elastauth/docs",
+    "/elastauth/api/openapi.yaml",
+    "/elastauth/openapi.yaml",
+];
 const OLD: [&str; 3] = ["/health", "/metrics", "/config"];
 
 fn with_pages() -> Setup {
-    Setup { admin: Some(AdminConfig { listen: None, metrics: true }), ..Setup::default() }
+    Setup {
+        admin: Some(AdminConfig {
+            listen: None,
+            metrics: true,
+        }),
+        ..Setup::default()
+    }
 }
 
 async fn get(server: &Running, path: &str, headers: &str) -> Answer {
-    server.ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await
+    server
+        .ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n"))
+        .await
 }
 
 /// Nobody asks, so a decision is a 401 with our challenge and no page is.
@@ -26,20 +39,57 @@ async fn a_believed_peer_sees_the_pages() {
     let server = with_pages().start().await;
     assert!(is_decision(&get(&server, "/", "").await));
     let metrics = get(&server, "/elastauth/metrics", "").await;
-    assert_eq!((metrics.status, metrics.header("content-type")), (200, Some("text/plain; version=0.0.4; charset=utf-8")));
-    assert!(metrics.body.contains("elastauth_decisions_total{outcome=\"nobody_asks\",provider=\"none\"} 1\n"), "{}", metrics.body);
-    assert!(metrics.body.contains("elastauth_decision_duration_seconds_count 1\n"));
-    assert_eq!(get(&server, "/elastauth/config", "").await.json(), json!({"elasticsearch": {"password": "***"}}));
+    assert_eq!(
+        (metrics.status, metrics.header("content-type")),
+        (200, Some("text/plain; version=0.0.4; charset=utf-8"))
+    );
+    assert!(
+        metrics
+            .body
+            .contains("elastauth_decisions_total{outcome=\"nobody_asks\",provider=\"none\"} 1\n"),
+        "{}",
+        metrics.body
+    );
+    assert!(
+        metrics
+            .body
+            .contains("elastauth_decision_duration_seconds_count 1\n")
+    );
+    assert_eq!(
+        get(&server, "/elastauth/config", "").await.json(),
+        json!({"elasticsearch": {"password": "***"}})
+    );
     let docs = get(&server, "/elastauth/docs", "").await;
-    assert_eq!((docs.status, docs.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert!(docs.header("content-security-policy").is_some_and(|policy| policy.starts_with("default-src 'none'")));
-    for path in ["/elastauth/api/openapi.yaml", "/elastauth/openapi.yaml", "/elastauth/openapi.yaml?x=1"] {
+    assert_eq!(
+        (docs.status, docs.header("content-type")),
+        (200, Some("text/html; charset=utf-8"))
+    );
+    assert!(
+        docs.header("content-security-policy")
+            .is_some_and(|policy| policy.starts_with("default-src 'none'"))
+    );
+    for path in [
+        "/elastauth/api/openapi.yaml",
+        "/elastauth/openapi.yaml",
+        "/elastauth/openapi.yaml?x=1",
+    ] {
         let answer = get(&server, path, "").await;
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/yaml")), "{path}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some("application/yaml")),
+            "{path}"
+        );
     }
     let absolute = get(&server, "http://elastauth.example.org/elastauth/docs", "").await;
-    assert_eq!(absolute.status, 200, "the absolute form names the same page");
-    for (path, word) in [("/health", "mode"), ("/metrics", "elastauth_decisions_total"), ("/config", "***")] {
+    assert_eq!(
+        absolute.status, 200,
+        "the absolute form names the same page"
+    );
+    for (path, word) in [
+        ("/health", "mode"),
+        ("/metrics", "elastauth_decisions_total"),
+        ("/config", "***"),
+    ] {
         let answer = get(&server, path, "").await;
         assert!(answer.status == 200 && answer.body.contains(word), "{path}");
     }
@@ -47,8 +97,18 @@ async fn a_believed_peer_sees_the_pages() {
 
 #[tokio::test]
 async fn whoever_is_not_believed_learns_nothing() {
-    let stranger = Setup { proxies: "10.0.0.0/8", ..with_pages() }.start().await;
-    let keyless = Setup { keys: &["correct-horse-battery"], ..with_pages() }.start().await;
+    let stranger = Setup {
+        proxies: "10.0.0.0/8",
+        ..with_pages()
+    }
+    .start()
+    .await;
+    let keyless = Setup {
+        keys: &["correct-horse-battery"],
+        ..with_pages()
+    }
+    .start()
+    .await;
     for server in [&stranger, &keyless] {
         for path in PAGES {
             let answer = get(server, path, "").await;
@@ -58,13 +118,30 @@ async fn whoever_is_not_believed_learns_nothing() {
                 (404, &json!("There is nothing here."), &json!("not_found")),
                 "{path}"
             );
-            assert!(told["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{told}");
+            assert!(
+                told["timestamp"]
+                    .as_str()
+                    .is_some_and(|at| at.ends_with('Z')),
+                "{told}"
+            );
         }
         for path in OLD {
-            assert!([401, 403].contains(&get(server, path, "").await.status), "{path}");
+            assert!(
+                [401, 403].contains(&get(server, path, "").await.status),
+                "{path}"
+            );
         }
     }
-    assert_eq!(get(&keyless, "/elastauth/metrics", "x-elastauth-key: correct-horse-battery\r\n").await.status, 200);
+    assert_eq!(
+        get(
+            &keyless,
+            "/elastauth/metrics",
+            "x-elastauth-key: correct-horse-battery\r\n"
+        )
+        .await
+        .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -127,7 +204,11 @@ async fn what_a_gateway_sends_is_a_question_wherever_it_goes() {
     }
     // An identity gets as far as the cluster, which is away.
     for path in PAGES.into_iter().chain(OLD) {
-        assert_eq!(get(&server, path, "remote-user: alice\r\n").await.status, 503, "{path}");
+        assert_eq!(
+            get(&server, path, "remote-user: alice\r\n").await.status,
+            503,
+            "{path}"
+        );
     }
 }
 
@@ -136,17 +217,28 @@ async fn only_get_is_old_and_only_get_and_head_are_pages() {
     let server = with_pages().start().await;
     for path in OLD {
         for method in ["POST", "HEAD", "OPTIONS"] {
-            let request = format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+            let request =
+                format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
             let mut stream = server.connect().await;
-            tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
+                .await
+                .unwrap();
             let mut text = String::new();
-            tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text).await.unwrap();
+            tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut text)
+                .await
+                .unwrap();
             assert!(text.starts_with("HTTP/1.1 401 "), "{method} {path}: {text}");
         }
     }
     for path in PAGES {
-        let answer = server.ask(&format!("POST {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("get, head")), "{path}");
+        let answer = server
+            .ask(&format!("POST {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
+            .await;
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some("get, head")),
+            "{path}"
+        );
     }
 }
 
@@ -156,37 +248,94 @@ async fn a_user_is_checked_again_when_an_operator_says_so() {
     let ask = async |method: &str, name: &str, headers: &str| {
         server.ask(&format!("{method} /elastauth/admin/users/{name}/recheck HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await
     };
-    for (name, user) in [("alice", "alice"), ("a%20b%2Fc", "a b/c"), ("%2e%2e%2F", "../"), ("a+b", "a+b")] {
+    for (name, user) in [
+        ("alice", "alice"),
+        ("a%20b%2Fc", "a b/c"),
+        ("%2e%2e%2F", "../"),
+        ("a+b", "a+b"),
+    ] {
         let answer = ask("POST", name, "").await;
         let told = json!({"user": user, "known": false, "other_replicas": "not_told", "message": "The next request of this user asks the cluster."});
         assert_eq!((answer.status, answer.json()), (200, told), "{name}");
     }
-    for name in ["a%2", "%zz", "%", "%ff", "a%3Ab", "a%0Ab", "%20a", "%2e", &"x".repeat(508)] {
+    for name in [
+        "a%2",
+        "%zz",
+        "%",
+        "%ff",
+        "a%3Ab",
+        "a%0Ab",
+        "%20a",
+        "%2e",
+        &"x".repeat(508),
+    ] {
         let answer = ask("POST", name, "").await;
-        assert_eq!((answer.status, &answer.json()["code"]), (400, &"malformed_user".into()), "{name}");
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (400, &"malformed_user".into()),
+            "{name}"
+        );
     }
     for method in ["GET", "PUT", "DELETE"] {
         let answer = ask(method, "alice", "").await;
-        assert_eq!((answer.status, answer.header("allow")), (405, Some("post")), "{method}");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (405, Some("post")),
+            "{method}"
+        );
     }
     // A gateway asks on behalf of a client, whatever the path says.
-    for header in ["x-forwarded-uri: /x\r\n", "x-original-uri: /x\r\n", "via: 1.1 gateway\r\n", "remote-groups: dev\r\n"] {
+    for header in [
+        "x-forwarded-uri: /x\r\n",
+        "x-original-uri: /x\r\n",
+        "via: 1.1 gateway\r\n",
+        "remote-groups: dev\r\n",
+    ] {
         assert!(is_decision(&ask("POST", "alice", header).await), "{header}");
     }
-    for path in ["users//recheck", "users/a/b/recheck", "users/a/recheck/", "users/recheck", "users/a", "users/a/Recheck"] {
-        let answer = server.ask(&format!("POST /elastauth/admin/{path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+    for path in [
+        "users//recheck",
+        "users/a/b/recheck",
+        "users/a/recheck/",
+        "users/recheck",
+        "users/a",
+        "users/a/Recheck",
+    ] {
+        let answer = server
+            .ask(&format!(
+                "POST /elastauth/admin/{path} HTTP/1.1\r\nhost: a\r\n\r\n"
+            ))
+            .await;
         assert!(is_decision(&answer), "{path}: {answer:?}");
     }
-    let stranger = Setup { proxies: "10.0.0.0/8", ..with_pages() }.start().await;
-    let answer = stranger.ask("POST /elastauth/admin/users/alice/recheck HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert_eq!((answer.status, &answer.json()["code"]), (404, &"not_found".into()));
+    let stranger = Setup {
+        proxies: "10.0.0.0/8",
+        ..with_pages()
+    }
+    .start()
+    .await;
+    let answer = stranger
+        .ask("POST /elastauth/admin/users/alice/recheck HTTP/1.1\r\nhost: a\r\n\r\n")
+        .await;
+    assert_eq!(
+        (answer.status, &answer.json()["code"]),
+        (404, &"not_found".into())
+    );
 }
 
 #[tokio::test]
 async fn what_is_switched_off_says_so_or_is_a_question() {
-    let server = Setup { admin: Some(AdminConfig::default()), ..Setup::default() }.start().await;
+    let server = Setup {
+        admin: Some(AdminConfig::default()),
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let metrics = get(&server, "/elastauth/metrics", "").await;
-    assert_eq!((metrics.status, &metrics.json()["code"]), (404, &"metrics_off".into()));
+    assert_eq!(
+        (metrics.status, &metrics.json()["code"]),
+        (404, &"metrics_off".into())
+    );
     assert!(is_decision(&get(&server, "/metrics", "").await));
     assert_eq!(get(&server, "/config", "").await.status, 200);
 }
@@ -195,15 +344,31 @@ async fn what_is_switched_off_says_so_or_is_a_question() {
 async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
     let setup = Setup {
         proxies: "10.0.0.0/8",
-        admin: Some(AdminConfig { listen: Some(([127, 0, 0, 1], 0).into()), metrics: true }),
+        admin: Some(AdminConfig {
+            listen: Some(([127, 0, 0, 1], 0).into()),
+            metrics: true,
+        }),
         ..with_pages()
     };
     let server = setup.start().await;
     let admin = server.admin.as_ref().unwrap();
-    let ask = async |path: &str, headers: &str| admin.ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await;
-    for path in PAGES.into_iter().chain(OLD).chain(["/elastauth/live", "/elastauth/ready", "/metrics?x"]) {
+    let ask = async |path: &str, headers: &str| {
+        admin
+            .ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n"))
+            .await
+    };
+    for path in
+        PAGES
+            .into_iter()
+            .chain(OLD)
+            .chain(["/elastauth/live", "/elastauth/ready", "/metrics?x"])
+    {
         // A sidecar in front of a scraper may add what it likes: here nobody asks a question.
-        assert_eq!(ask(path, "x-forwarded-for: 192.0.2.1\r\n").await.status, 200, "{path}");
+        assert_eq!(
+            ask(path, "x-forwarded-for: 192.0.2.1\r\n").await.status,
+            200,
+            "{path}"
+        );
     }
     for path in [
         "/",
@@ -214,7 +379,11 @@ async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
         "/elastauth/oidc/backchannel-logout",
     ] {
         let answer = ask(path, "remote-user: alice\r\nremote-groups: dev\r\n").await;
-        assert_eq!((answer.status, &answer.json()["code"]), (404, &"not_found".into()), "{path}");
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (404, &"not_found".into()),
+            "{path}"
+        );
     }
     for path in PAGES {
         assert_eq!(get(&server, path, "").await.status, 404, "{path}");
@@ -226,14 +395,25 @@ async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
 
 #[test]
 fn the_page_names_every_path_of_the_description() {
-    let paths = OPENAPI.lines().filter_map(|line| line.strip_prefix("  /")?.strip_suffix(':')).collect::<Vec<_>>();
+    let paths = OPENAPI
+        .lines()
+        .filter_map(|line| line.strip_prefix("  /")?.strip_suffix(':'))
+        .collect::<Vec<_>>();
     assert!(paths.len() >= 15, "{paths:?}");
     for path in paths {
         let named = [format!(">/{path}<"), format!("\"/{path}\"")];
-        assert!(named.iter().any(|name| DOCS.contains(name)), "/{path} is not on the page");
+        assert!(
+            named.iter().any(|name| DOCS.contains(name)),
+            "/{path} is not on the page"
+        );
     }
-    for foreign in ["http:", "https:", "<script", "<link", "<img", "@import", "url("] {
-        assert!(!DOCS.contains(foreign), "the page loads or links something: {foreign}");
+    for foreign in [
+        "http:", "https:", "<script", "<link", "<img", "@import", "url(",
+    ] {
+        assert!(
+            !DOCS.contains(foreign),
+            "the page loads or links something: {foreign}"
+        );
     }
     assert!(OPENAPI.contains(&format!("  version: {}\n", env!("CARGO_PKG_VERSION"))));
 }

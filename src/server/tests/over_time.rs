@@ -8,7 +8,10 @@ const READY: &[u8] = b"GET /elastauth/ready HTTP/1.1\r\nhost: a\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(100);
 
 fn short_headers() -> Limits {
-    Limits { header: SHORT, ..Limits::default() }
+    Limits {
+        header: SHORT,
+        ..Limits::default()
+    }
 }
 
 /// Whether the other side keeps the connection for several times the short limit.
@@ -18,8 +21,18 @@ async fn stays(stream: &mut TcpStream) -> bool {
 
 #[tokio::test]
 async fn a_connection_that_sends_no_request_is_closed() {
-    let server = Setup { limits: short_headers(), ..Setup::default() }.start().await;
-    for begun in ["", "GET", "GET / HTTP/1.1\r\nhost: a\r\nx: ", "PRI * HTTP/2.0\r\n"] {
+    let server = Setup {
+        limits: short_headers(),
+        ..Setup::default()
+    }
+    .start()
+    .await;
+    for begun in [
+        "",
+        "GET",
+        "GET / HTTP/1.1\r\nhost: a\r\nx: ",
+        "PRI * HTTP/2.0\r\n",
+    ] {
         let mut stream = server.connect().await;
         stream.write_all(begun.as_bytes()).await.unwrap();
         assert!(closes(&mut stream).await, "{begun:?}");
@@ -28,7 +41,12 @@ async fn a_connection_that_sends_no_request_is_closed() {
 
 #[tokio::test]
 async fn drops_of_a_header_do_not_win_time() {
-    let server = Setup { limits: short_headers(), ..Setup::default() }.start().await;
+    let server = Setup {
+        limits: short_headers(),
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let mut stream = server.connect().await;
     let (mut read, mut write) = stream.split();
     let dripping = async {
@@ -37,7 +55,11 @@ async fn drops_of_a_header_do_not_win_time() {
             tokio::time::sleep(SHORT / 10).await;
         }
     };
-    let closed = async { timeout(LONG, read.read_to_end(&mut Vec::new())).await.is_ok() };
+    let closed = async {
+        timeout(LONG, read.read_to_end(&mut Vec::new()))
+            .await
+            .is_ok()
+    };
     tokio::select! {
         () = dripping => {}
         closed = closed => assert!(closed),
@@ -46,7 +68,12 @@ async fn drops_of_a_header_do_not_win_time() {
 
 #[tokio::test]
 async fn a_kept_connection_rests_but_does_not_dawdle() {
-    let server = Setup { limits: short_headers(), ..Setup::default() }.start().await;
+    let server = Setup {
+        limits: short_headers(),
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let mut stream = server.connect().await;
     for _ in 0..2 {
         stream.write_all(ALICE).await.unwrap();
@@ -59,16 +86,34 @@ async fn a_kept_connection_rests_but_does_not_dawdle() {
 
 #[tokio::test]
 async fn a_late_body_is_not_taken_for_a_slow_header() {
-    let server = Setup { limits: short_headers(), ..Setup::default() }.start().await;
+    let server = Setup {
+        limits: short_headers(),
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let mut stream = server.connect().await;
-    stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
+    stream
+        .write_all(
+            b"POST / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\ncontent-length: 5\r\n\r\nhello",
+        )
+        .await
+        .unwrap();
     assert_eq!(Answer::read(&mut stream).await.status, 503);
     assert!(stays(&mut stream).await);
 }
 
 #[tokio::test]
 async fn a_rested_connection_is_closed_in_the_end() {
-    let server = Setup { limits: Limits { idle: SHORT, ..Limits::default() }, ..Setup::default() }.start().await;
+    let server = Setup {
+        limits: Limits {
+            idle: SHORT,
+            ..Limits::default()
+        },
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let mut stream = server.connect().await;
     stream.write_all(ALICE).await.unwrap();
     assert_eq!(Answer::read(&mut stream).await.status, 503);
@@ -77,7 +122,13 @@ async fn a_rested_connection_is_closed_in_the_end() {
 
 #[tokio::test]
 async fn a_stranger_keeps_no_connection() {
-    let server = Setup { proxies: "10.0.0.0/8", limits: short_headers(), ..Setup::default() }.start().await;
+    let server = Setup {
+        proxies: "10.0.0.0/8",
+        limits: short_headers(),
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let mut stream = server.connect().await;
     stream.write_all(ALICE).await.unwrap();
     assert_eq!(Answer::read(&mut stream).await.status, 401);
@@ -86,7 +137,16 @@ async fn a_stranger_keeps_no_connection() {
 
 #[tokio::test]
 async fn a_connection_too_many_is_closed_and_the_others_go_on() {
-    let server = Setup { limits: Limits { connections: 2, strangers: 0, ..Limits::default() }, ..Setup::default() }.start().await;
+    let server = Setup {
+        limits: Limits {
+            connections: 2,
+            strangers: 0,
+            ..Limits::default()
+        },
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let (mut one, mut other) = (server.connect().await, server.connect().await);
     for stream in [&mut one, &mut other] {
         stream.write_all(ALICE).await.unwrap();
@@ -124,7 +184,12 @@ async fn the_end_waits_for_the_request_in_hand() {
             })
         })
     };
-    let server = Setup { check, ..Setup::default() }.start().await;
+    let server = Setup {
+        check,
+        ..Setup::default()
+    }
+    .start()
+    .await;
     let (mut resting, mut busy) = (server.connect().await, server.connect().await);
     resting.write_all(ALICE).await.unwrap();
     assert_eq!(Answer::read(&mut resting).await.status, 503);
@@ -133,11 +198,17 @@ async fn the_end_waits_for_the_request_in_hand() {
 
     server.tasks.end();
     assert!(closes(&mut resting).await, "who rests is closed at once");
-    assert!(TcpStream::connect(server.addr).await.is_err(), "nobody new gets in");
+    assert!(
+        TcpStream::connect(server.addr).await.is_err(),
+        "nobody new gets in"
+    );
     assert!(!server.tasks.drained(SHORT).await, "the end waits");
     gate.add_permits(1);
     let answer = Answer::read(&mut busy).await;
-    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert_eq!(
+        (answer.status, answer.header("connection")),
+        (200, Some("close"))
+    );
     assert!(closes(&mut busy).await);
     assert!(server.tasks.drained(LONG).await);
 }
@@ -145,7 +216,8 @@ async fn the_end_waits_for_the_request_in_hand() {
 #[tokio::test]
 async fn who_has_connected_before_the_end_is_answered_once() {
     let server = Setup::default().start().await;
-    // One that the server has taken, and some that it has not yet: nothing else runs until the next await.
+    // One that the server has taken, and some that it has not yet: nothing else runs until the next
+    // await.
     let mut connections = vec![server.connect().await];
     tokio::time::sleep(SHORT).await;
     for _ in 0..5 {
@@ -155,11 +227,17 @@ async fn who_has_connected_before_the_end_is_answered_once() {
     }
     server.tasks.end();
     tokio::time::sleep(SHORT).await;
-    assert!(TcpStream::connect(server.addr).await.is_err(), "nobody new gets in");
+    assert!(
+        TcpStream::connect(server.addr).await.is_err(),
+        "nobody new gets in"
+    );
     for connection in &mut connections {
         connection.write_all(ALICE).await.unwrap();
         let answer = Answer::read(connection).await;
-        assert_eq!((answer.status, answer.header("connection")), (503, Some("close")));
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (503, Some("close"))
+        );
         assert!(closes(connection).await);
     }
     assert!(server.tasks.drained(LONG).await);

@@ -26,7 +26,11 @@ impl Sink {
     }
 
     pub(super) fn file(path: PathBuf) -> Self {
-        Self::File { path, open: None, torn: false }
+        Self::File {
+            path,
+            open: None,
+            torn: false,
+        }
     }
 
     /// Writes a whole line, with its end.
@@ -38,11 +42,20 @@ impl Sink {
         // Whoever rotates logs moves the file away and expects a new one under the old name.
         if open.as_ref().is_none_or(|file| !stands_at(file, path)) {
             *open = None;
-            // In append mode two replicas or a rotation that copies cannot overwrite each other's lines.
-            *open = Some(OpenOptions::new().append(true).create(true).mode(0o600).open(path)?);
+            // In append mode two replicas or a rotation that copies cannot overwrite each other's
+            // lines.
+            *open = Some(
+                OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .mode(0o600)
+                    .open(path)?,
+            );
             *torn = false;
         }
-        let Some(file) = open else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(file) = open else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         if *torn {
             // What stands there is no line; ours begins on one of its own.
             file.write_all(b"\n")?;
@@ -53,6 +66,8 @@ impl Sink {
 }
 
 fn stands_at(file: &File, path: &Path) -> bool {
-    let (Ok(open), Ok(there)) = (file.metadata(), path.metadata()) else { return false };
+    let (Ok(open), Ok(there)) = (file.metadata(), path.metadata()) else {
+        return false;
+    };
     (open.dev(), open.ino()) == (there.dev(), there.ino())
 }

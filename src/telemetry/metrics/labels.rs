@@ -1,4 +1,5 @@
-//! The closed sets of label values. What is not here cannot become a label: no user name, no address, no path.
+//! The closed sets of label values. What is not here cannot become a label: no user name, no
+//! address, no path.
 
 /// A closed set of label values, each with its place in a table.
 pub(super) trait Label: Copy + std::fmt::Debug + Send + Sync + 'static {
@@ -170,7 +171,8 @@ impl CallEnd {
         self.text()
     }
 
-    /// The class of a status. What is below 200 never ends a call; it counts as the redirect that nobody follows.
+    /// The class of a status. What is below 200 never ends a call; it counts as the redirect that
+    /// nobody follows.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         match status {

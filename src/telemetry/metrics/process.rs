@@ -1,4 +1,5 @@
-//! What the system says of this process, read when somebody looks. Where there is no `/proc` nothing is exposed.
+//! What the system says of this process, read when somebody looks. Where there is no `/proc`
+//! nothing is exposed.
 
 use prometheus_client::{
     collector::Collector,
@@ -16,7 +17,11 @@ pub(super) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        if let Some(seconds) = std::fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(cpu_seconds) {
+        if let Some(seconds) = std::fs::read_to_string("/proc/self/stat")
+            .ok()
+            .as_deref()
+            .and_then(cpu_seconds)
+        {
             let value = ConstCounter::new(seconds);
             value.encode(encoder.encode_descriptor(
                 "process_cpu_seconds",
@@ -25,25 +30,42 @@ impl Collector for Process {
                 value.metric_type(),
             )?)?;
         }
-        if let Some(bytes) = std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(resident_bytes) {
+        if let Some(bytes) = std::fs::read_to_string("/proc/self/status")
+            .ok()
+            .as_deref()
+            .and_then(resident_bytes)
+        {
             let value = ConstGauge::new(bytes);
             let name = "process_resident_memory_bytes";
-            value.encode(encoder.encode_descriptor(name, "Memory that the process holds", None, value.metric_type())?)?;
+            value.encode(encoder.encode_descriptor(
+                name,
+                "Memory that the process holds",
+                None,
+                value.metric_type(),
+            )?)?;
         }
         Ok(())
     }
 }
 
-/// The 14th and 15th field, counted from behind the name of the program, which may hold spaces and brackets.
+/// The 14th and 15th field, counted from behind the name of the program, which may hold spaces and
+/// brackets.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace().skip(11).map(str::parse::<u32>);
+    let mut fields = rest
+        .split_ascii_whitespace()
+        .skip(11)
+        .map(str::parse::<u32>);
     let (user, system) = (fields.next()?.ok()?, fields.next()?.ok()?);
     Some((f64::from(user) + f64::from(system)) / TICKS)
 }
 
 fn resident_bytes(status: &str) -> Option<i64> {
-    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix("kB")?;
+    let kilobytes = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?
+        .trim()
+        .strip_suffix("kB")?;
     kilobytes.trim().parse::<i64>().ok()?.checked_mul(1_024)
 }
 
@@ -53,14 +75,18 @@ mod tests {
 
     #[test]
     fn the_programs_name_does_not_lead_astray() {
-        let stat = "42 (ela) stauth 1 2) S 1 42 42 0 -1 4194560 900 0 0 0 150 50 0 0 20 0 5 0 100 1 1";
+        let stat =
+            "42 (ela) stauth 1 2) S 1 42 42 0 -1 4194560 900 0 0 0 150 50 0 0 20 0 5 0 100 1 1";
         assert_eq!(cpu_seconds(stat), Some(2.0));
         assert_eq!(cpu_seconds("42 (elastauth) S 1"), None);
     }
 
     #[test]
     fn memory_is_told_in_bytes() {
-        assert_eq!(resident_bytes("Name:\telastauth\nVmRSS:\t   10 kB\n"), Some(10_240));
+        assert_eq!(
+            resident_bytes("Name:\telastauth\nVmRSS:\t   10 kB\n"),
+            Some(10_240)
+        );
         assert_eq!(resident_bytes("Name:\telastauth\n"), None);
     }
 }

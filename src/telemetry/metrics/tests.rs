@@ -1,13 +1,19 @@
 use super::{labels::Label, *};
 
 fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(start)).map(str::trim)
+    text.lines()
+        .find_map(|line| line.strip_prefix(start))
+        .map(str::trim)
 }
 
 #[test]
 fn what_is_counted_is_exposed() {
     let metrics = Metrics::new(Timestamp(1_500));
-    metrics.decided(Verdict::Granted, Provider::Authelia, Duration::from_micros(70));
+    metrics.decided(
+        Verdict::Granted,
+        Provider::Authelia,
+        Duration::from_micros(70),
+    );
     metrics.decided(Verdict::NobodyAsks, Provider::None, Duration::from_mins(1));
     metrics.looked_up(Lookup::Hit);
     metrics.looked_up(Lookup::Stale);
@@ -16,26 +22,57 @@ fn what_is_counted_is_exposed() {
     metrics.remembered(7);
     let text = metrics.expose();
     for (start, value) in [
-        ("elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"}", "1"),
-        ("elastauth_decisions_total{outcome=\"granted\",provider=\"oidc\"}", "0"),
+        (
+            "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"}",
+            "1",
+        ),
+        (
+            "elastauth_decisions_total{outcome=\"granted\",provider=\"oidc\"}",
+            "0",
+        ),
         ("elastauth_decision_duration_seconds_count", "2"),
-        ("elastauth_decision_duration_seconds_bucket{le=\"5e-05\"}", "0"),
-        ("elastauth_decision_duration_seconds_bucket{le=\"0.0001\"}", "1"),
+        (
+            "elastauth_decision_duration_seconds_bucket{le=\"5e-05\"}",
+            "0",
+        ),
+        (
+            "elastauth_decision_duration_seconds_bucket{le=\"0.0001\"}",
+            "1",
+        ),
         ("elastauth_decision_duration_seconds_bucket{le=\"10\"}", "1"),
-        ("elastauth_decision_duration_seconds_bucket{le=\"+Inf\"}", "2"),
+        (
+            "elastauth_decision_duration_seconds_bucket{le=\"+Inf\"}",
+            "2",
+        ),
         ("elastauth_ledger_lookups_total{result=\"stale\"}", "1"),
-        ("elastauth_cluster_calls_total{call=\"write_user\",status_class=\"2xx\"}", "1"),
-        ("elastauth_cluster_call_duration_seconds_bucket{call=\"write_user\",le=\"0.005\"}", "1"),
+        (
+            "elastauth_cluster_calls_total{call=\"write_user\",status_class=\"2xx\"}",
+            "1",
+        ),
+        (
+            "elastauth_cluster_call_duration_seconds_bucket{call=\"write_user\",le=\"0.005\"}",
+            "1",
+        ),
         ("elastauth_node_up{node=\"1\"}", "0"),
         ("elastauth_ledger_users", "7"),
         ("elastauth_write_budget_refusals_total", "0"),
-        ("elastauth_proxy_authentication_total{result=\"success\"}", "1"),
-        ("elastauth_proxy_authentication_total{result=\"failure\"}", "1"),
+        (
+            "elastauth_proxy_authentication_total{result=\"success\"}",
+            "1",
+        ),
+        (
+            "elastauth_proxy_authentication_total{result=\"failure\"}",
+            "1",
+        ),
         ("elastauth_proxy_cache_hits_total{result=\"hit\"}", "1"),
         ("elastauth_proxy_cache_hits_total{result=\"miss\"}", "1"),
         ("process_start_time_seconds", "1.5"),
     ] {
-        assert_eq!(line(&text, &format!("{start} ")), Some(value), "{start}\n{text}");
+        assert_eq!(
+            line(&text, &format!("{start} ")),
+            Some(value),
+            "{start}\n{text}"
+        );
     }
     assert!(text.contains("elastauth_build_info{version=\""), "{text}");
 }
@@ -43,15 +80,24 @@ fn what_is_counted_is_exposed() {
 #[test]
 fn what_the_benchmark_compares_with_counts_no_decision() {
     let metrics = Metrics::without_decisions();
-    metrics.decided(Verdict::Granted, Provider::Authelia, Duration::from_micros(70));
+    metrics.decided(
+        Verdict::Granted,
+        Provider::Authelia,
+        Duration::from_micros(70),
+    );
     metrics.looked_up(Lookup::Hit);
     let text = metrics.expose();
-    for start in
-        ["elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"} ", "elastauth_ledger_lookups_total{result=\"hit\"} "]
-    {
+    for start in [
+        "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"} ",
+        "elastauth_ledger_lookups_total{result=\"hit\"} ",
+    ] {
         assert_eq!(line(&text, start), Some("0"), "{text}");
     }
-    assert_eq!(line(&text, "elastauth_decision_duration_seconds_count "), None, "{text}");
+    assert_eq!(
+        line(&text, "elastauth_decision_duration_seconds_count "),
+        None,
+        "{text}"
+    );
 }
 
 #[test]
@@ -75,7 +121,8 @@ fn the_size_of_the_exposition_does_not_depend_on_who_comes() {
     assert_eq!(metrics.expose().lines().count(), lines);
 }
 
-/// Not a bound, only a measurement: `cargo test --release --lib what_a_decision_pays -- --ignored --nocapture`.
+/// Not a bound, only a measurement: `cargo test --release --lib what_a_decision_pays -- --ignored
+/// --nocapture`.
 #[test]
 #[ignore = "it measures"]
 #[expect(clippy::print_stdout, reason = "its result is for a person")]
@@ -86,7 +133,8 @@ fn what_a_decision_pays() {
         metrics.looked_up(Lookup::Hit);
         metrics.decided(Verdict::Granted, Provider::Authelia, took);
     };
-    // Tokio's clock is slower in tests than in the program: there it can be stopped, and asks a lock whether it is.
+    // Tokio's clock is slower in tests than in the program: there it can be stopped, and asks a
+    // lock whether it is.
     let timed = || {
         let begun = tokio::time::Instant::now();
         count(begun.elapsed());
@@ -101,7 +149,10 @@ fn what_a_decision_pays() {
         start.elapsed() / DECISIONS
     };
     for threads in [1, 2] {
-        let (counted, clocked) = (on(threads, &|| count(Duration::from_micros(20))), on(threads, &timed));
+        let (counted, clocked) = (
+            on(threads, &|| count(Duration::from_micros(20))),
+            on(threads, &timed),
+        );
         println!("{threads} threads: {counted:?} to count a decision, {clocked:?} with the clock");
     }
 }

@@ -1,4 +1,5 @@
-//! Which trace a request belongs to, and whether it is recorded: W3C Trace Context and the samplers of OpenTelemetry.
+//! Which trace a request belongs to, and whether it is recorded: W3C Trace Context and the samplers
+//! of OpenTelemetry.
 
 use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderValue};
@@ -20,7 +21,8 @@ pub(super) struct TraceId(pub(super) [u8; 16]);
 pub(super) struct SpanId(pub(super) [u8; 8]);
 
 impl TraceId {
-    /// A new one. A system without randomness would mix up traces; it gives one that is at least legal.
+    /// A new one. A system without randomness would mix up traces; it gives one that is at least
+    /// legal.
     fn random() -> Self {
         let mut bytes = [0; 16];
         match rand::fill(&mut bytes) {
@@ -73,18 +75,28 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    /// Reads `traceparent`. One that is faulty or stands twice is as if absent, as the norm wants it.
+    /// Reads `traceparent`. One that is faulty or stands twice is as if absent, as the norm wants
+    /// it.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
         let value = values.next()?.as_bytes();
-        if values.next().is_some() { None } else { Self::parse(value) }
+        if values.next().is_some() {
+            None
+        } else {
+            Self::parse(value)
+        }
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
         let (head, rest) = text.split_at_checked(LENGTH)?;
-        let &[v1, v2, b'-', ref trace @ .., b'-', f1, f2] = head else { return None };
+        let &[v1, v2, b'-', ref trace @ .., b'-', f1, f2] = head else {
+            return None;
+        };
         let (trace, span) = trace.split_at_checked(32)?;
-        let (version, flags) = ((digit(v1)? << 4) | digit(v2)?, (digit(f1)? << 4) | digit(f2)?);
+        let (version, flags) = (
+            (digit(v1)? << 4) | digit(v2)?,
+            (digit(f1)? << 4) | digit(f2)?,
+        );
         // A later version may have more behind another dash; the first one has not.
         let fits = match version {
             0 => rest.is_empty(),
@@ -93,7 +105,11 @@ impl Parent {
         };
         let (trace, span) = (TraceId(hex(trace)?), SpanId(hex(span.strip_prefix(b"-")?)?));
         let legal = fits && trace.0 != [0; 16] && span.0 != [0; 8];
-        legal.then_some(Self { trace, span, sampled: flags & SAMPLED != 0 })
+        legal.then_some(Self {
+            trace,
+            span,
+            sampled: flags & SAMPLED != 0,
+        })
     }
 }
 
@@ -108,7 +124,9 @@ fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
         return None;
     }
     for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = pair.iter().try_fold(0_u8, |high, character| Some((high << 4) | digit(*character)?))?;
+        *byte = pair.iter().try_fold(0_u8, |high, character| {
+            Some((high << 4) | digit(*character)?)
+        })?;
     }
     Some(bytes)
 }
@@ -142,7 +160,8 @@ pub enum Choice {
     Share(Share),
 }
 
-/// A share of all traces. Which ones follows from the trace's id, as in other programs: so all of them keep the same ones.
+/// A share of all traces. Which ones follows from the trace's id, as in other programs: so all of
+/// them keep the same ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// Of the 63 bits that count, all numbers below this one.
@@ -159,12 +178,18 @@ impl Share {
         reason = "from 0 to 2^63, which a float holds exactly"
     )]
     pub fn new(share: f64) -> Option<Self> {
-        (0.0..=1.0).contains(&share).then_some(Self { below: (share * (1_u64 << 63) as f64) as u64 })
+        (0.0..=1.0).contains(&share).then_some(Self {
+            below: (share * (1_u64 << 63) as f64) as u64,
+        })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what counts")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the lower half is what counts"
+    )]
     fn has(self, TraceId(trace): TraceId) -> bool {
-        // The random part of an id is its end, and the top bit is left out so that languages without unsigned numbers agree.
+        // The random part of an id is its end, and the top bit is left out so that languages
+        // without unsigned numbers agree.
         u128::from_be_bytes(trace) as u64 >> 1 < self.below
     }
 }
@@ -172,12 +197,16 @@ impl Share {
 impl Default for Sampler {
     /// As OpenTelemetry has it where nobody says anything.
     fn default() -> Self {
-        Self { by_parent: true, choice: Choice::Always }
+        Self {
+            by_parent: true,
+            choice: Choice::Always,
+        }
     }
 }
 
 impl Sampler {
-    /// The trace to record into: the caller's, or a new one; `None` where nothing is to be recorded.
+    /// The trace to record into: the caller's, or a new one; `None` where nothing is to be
+    /// recorded.
     pub(super) fn sample(self, parent: Option<&Parent>) -> Option<TraceId> {
         if let Some(parent) = parent.filter(|_| self.by_parent) {
             return parent.sampled.then_some(parent.trace);
@@ -209,9 +238,16 @@ mod tests {
     fn a_callers_trace_is_read_to_the_letter() {
         let good = format!("00-{TRACE}-b7ad6b7169203331-01");
         let read = parent(&[&good]).unwrap();
-        assert_eq!((read.trace.to_string(), read.span.to_string(), read.sampled), (TRACE.to_owned(), "b7ad6b7169203331".to_owned(), true));
+        assert_eq!(
+            (read.trace.to_string(), read.span.to_string(), read.sampled),
+            (TRACE.to_owned(), "b7ad6b7169203331".to_owned(), true)
+        );
         assert_eq!(traceparent(read.trace, read.span).unwrap(), good);
-        assert!(!parent(&[&format!("00-{TRACE}-b7ad6b7169203331-02")]).unwrap().sampled);
+        assert!(
+            !parent(&[&format!("00-{TRACE}-b7ad6b7169203331-02")])
+                .unwrap()
+                .sampled
+        );
         assert!(parent(&[&format!("cc-{TRACE}-b7ad6b7169203331-01-what-comes-later")]).is_some());
     }
 
@@ -233,21 +269,30 @@ mod tests {
             assert_eq!(parent(&[&bad]), None, "{bad}");
         }
         let good = format!("00-{TRACE}-b7ad6b7169203331-01");
-        assert_eq!(parent(&[&good, &good]), None, "which of two counts would be a guess");
+        assert_eq!(
+            parent(&[&good, &good]),
+            None,
+            "which of two counts would be a guess"
+        );
     }
 
     #[test]
     fn the_callers_word_counts_where_it_is_to_count() {
-        let [yes, no] = ["01", "00"].map(|flags| parent(&[&format!("00-{TRACE}-b7ad6b7169203331-{flags}")]).unwrap());
+        let [yes, no] = ["01", "00"]
+            .map(|flags| parent(&[&format!("00-{TRACE}-b7ad6b7169203331-{flags}")]).unwrap());
         let sampler = |by_parent, choice| Sampler { by_parent, choice };
         for (sampler, expected) in [
             (Sampler::default(), [true, true, false]),
             (sampler(true, Choice::Never), [false, true, false]),
             (sampler(false, Choice::Always), [true, true, true]),
             (sampler(false, Choice::Never), [false, false, false]),
-            (sampler(true, Choice::Share(Share::new(0.0).unwrap())), [false, true, false]),
+            (
+                sampler(true, Choice::Share(Share::new(0.0).unwrap())),
+                [false, true, false],
+            ),
         ] {
-            let found = [None, Some(&yes), Some(&no)].map(|parent| sampler.sample(parent).is_some());
+            let found =
+                [None, Some(&yes), Some(&no)].map(|parent| sampler.sample(parent).is_some());
             assert_eq!(found, expected, "{sampler:?}");
         }
         assert_eq!(Sampler::default().sample(Some(&yes)), Some(yes.trace));

@@ -1,4 +1,5 @@
-//! From the queue to the collector: batches, each with a deadline, repeated where the protocol says so, and lost where nothing helps.
+//! From the queue to the collector: batches, each with a deadline, repeated where the protocol says
+//! so, and lost where nothing helps.
 
 use super::{Otlp, Span, wire};
 use crate::{
@@ -28,7 +29,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// For all that still waits when the program ends. A collector that works takes milliseconds; whoever restarts a service does not wait for one that hangs.
+/// For all that still waits when the program ends. A collector that works takes milliseconds;
+/// whoever restarts a service does not wait for one that hangs.
 pub(super) const LAST: Duration = Duration::from_secs(2);
 /// How often the log says that spans are lost. The count goes on in the metrics.
 const TOLD_EVERY_MS: u64 = 60_000;
@@ -53,12 +55,19 @@ struct Untold {
 
 impl Losses {
     pub(super) fn new(clock: Clock, metrics: Metrics) -> Self {
-        Self(Arc::new(Untold { count: AtomicU64::new(0), told_at: AtomicU64::new(0), clock, metrics }))
+        Self(Arc::new(Untold {
+            count: AtomicU64::new(0),
+            told_at: AtomicU64::new(0),
+            clock,
+            metrics,
+        }))
     }
 
     /// A span found no room.
     pub(super) fn overflow(&self) {
-        self.add(SpanEnd::QueueFull, 1, || "the queue is full: the collector does not keep up".to_owned());
+        self.add(SpanEnd::QueueFull, 1, || {
+            "the queue is full: the collector does not keep up".to_owned()
+        });
     }
 
     /// What the log has not been told yet.
@@ -70,15 +79,28 @@ impl Losses {
     }
 
     fn add(&self, end: SpanEnd, spans: u64, why: impl FnOnce() -> String) {
-        let Untold { count, told_at, clock, metrics } = &*self.0;
+        let Untold {
+            count,
+            told_at,
+            clock,
+            metrics,
+        } = &*self.0;
         metrics.spans(end, spans);
         count.fetch_add(spans, Relaxed);
         let (now, told) = (clock.now().0, told_at.load(Relaxed));
         // A clock that was set back says it once too often rather than never again.
         let due = told == 0 || now < told || now - told >= TOLD_EVERY_MS;
-        if due && told_at.compare_exchange(told, now.max(1), Relaxed, Relaxed).is_ok() {
+        if due
+            && told_at
+                .compare_exchange(told, now.max(1), Relaxed, Relaxed)
+                .is_ok()
+        {
             let lost = count.swap(0, Relaxed);
-            tracing::warn!(lost, error = why(), "spans are lost; decisions go on without them");
+            tracing::warn!(
+                lost,
+                error = why(),
+                "spans are lost; decisions go on without them"
+            );
         }
     }
 }
@@ -136,12 +158,33 @@ impl Exporter {
         losses: Losses,
         tasks: Tasks,
     ) -> Result<Self, TlsError> {
-        let Otlp { endpoint, http, timeout, resource, batch, delay, .. } = config;
+        let Otlp {
+            endpoint,
+            http,
+            timeout,
+            resource,
+            batch,
+            delay,
+            ..
+        } = config;
         let (client, resource) = (Client::new(http)?, wire::Resource::new(&resource));
-        Ok(Self { client, endpoint, resource, spans, filled, batch, delay, timeout, losses, tasks, over: OnceLock::new() })
+        Ok(Self {
+            client,
+            endpoint,
+            resource,
+            spans,
+            filled,
+            batch,
+            delay,
+            timeout,
+            losses,
+            tasks,
+            over: OnceLock::new(),
+        })
     }
 
-    /// Sends a batch when it is full, and what there is when it has waited long enough or the end has come.
+    /// Sends a batch when it is full, and what there is when it has waited long enough or the end
+    /// has come.
     pub(super) async fn run(mut self) {
         loop {
             tokio::select! {
@@ -181,9 +224,14 @@ impl Exporter {
         match sent {
             Ok(rejected) => {
                 let rejected = rejected.min(count);
-                self.losses.0.metrics.spans(SpanEnd::Exported, count - rejected);
+                self.losses
+                    .0
+                    .metrics
+                    .spans(SpanEnd::Exported, count - rejected);
                 if rejected > 0 {
-                    self.losses.add(SpanEnd::Refused, rejected, || "the collector took only a part".to_owned());
+                    self.losses.add(SpanEnd::Refused, rejected, || {
+                        "the collector took only a part".to_owned()
+                    });
                 }
             }
             Err(failure) => self.losses.add(failure.end(), count, || chain(&failure)),
@@ -196,18 +244,26 @@ impl Exporter {
         sleep_until(*self.over.get_or_init(|| Instant::now() + LAST)).await;
     }
 
-    /// Sends until it has arrived, or the deadline has; says how many spans the collector did not want.
+    /// Sends until it has arrived, or the deadline has; says how many spans the collector did not
+    /// want.
     async fn deliver(&self, body: &Bytes) -> Result<u64, Failure> {
         let deadline = Instant::now() + self.timeout;
         let mut pause = FIRST_PAUSE;
         loop {
             let (failure, wish) = match self.attempt(body, deadline).await {
-                Ok(answer) if answer.status.is_success() => return Ok(wire::Response::rejected(&answer.body)),
-                Ok(answer) => (Failure::Refused(answer.status), retry_after(&answer.headers)),
+                Ok(answer) if answer.status.is_success() => {
+                    return Ok(wire::Response::rejected(&answer.body));
+                }
+                Ok(answer) => (
+                    Failure::Refused(answer.status),
+                    retry_after(&answer.headers),
+                ),
                 Err(error) => (Failure::Unreachable(error), None),
             };
             let until = Instant::now().checked_add(wish.unwrap_or_else(|| jittered(pause)));
-            let Some(until) = until.filter(|until| failure.is_passing() && *until < deadline && !self.tasks.is_ending()) else {
+            let Some(until) = until.filter(|until| {
+                failure.is_passing() && *until < deadline && !self.tasks.is_ending()
+            }) else {
                 return Err(failure);
             };
             // At the end there is one more attempt, at once.
@@ -220,16 +276,34 @@ impl Exporter {
     }
 
     async fn attempt(&self, body: &Bytes, deadline: Instant) -> Result<Answer, CallError> {
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, PROTOBUF), (header::ACCEPT, PROTOBUF)]);
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, PROTOBUF), (header::ACCEPT, PROTOBUF)]);
         let timeout = deadline.saturating_duration_since(Instant::now());
         let (uri, body) = (self.endpoint.clone(), body.clone());
-        self.client.call(Call { method: Method::POST, uri, headers, body, timeout, max_bytes: MAX_ANSWER_BYTES }).await
+        self.client
+            .call(Call {
+                method: Method::POST,
+                uri,
+                headers,
+                body,
+                timeout,
+                max_bytes: MAX_ANSWER_BYTES,
+            })
+            .await
     }
 }
 
-/// The collector's wish in seconds. As a date it would need the collector's clock; then our own pause counts.
+/// The collector's wish in seconds. As a date it would need the collector's clock; then our own
+/// pause counts.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    headers
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 /// From half the pause to all of it, so that replicas do not come back at once.

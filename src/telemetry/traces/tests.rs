@@ -18,11 +18,22 @@ fn traces(change: impl FnOnce(&mut Otlp)) -> (Traces, Metrics) {
     };
     change(&mut config);
     let metrics = Metrics::default();
-    (Traces::start(Config::Otlp(Box::new(config)), Clock::System, metrics.clone()).unwrap(), metrics)
+    (
+        Traces::start(
+            Config::Otlp(Box::new(config)),
+            Clock::System,
+            metrics.clone(),
+        )
+        .unwrap(),
+        metrics,
+    )
 }
 
 fn headers() -> HeaderMap {
-    HeaderMap::from_iter([(TRACEPARENT.parse().unwrap(), HeaderValue::from_static(PARENT))])
+    HeaderMap::from_iter([(
+        TRACEPARENT.parse().unwrap(),
+        HeaderValue::from_static(PARENT),
+    )])
 }
 
 fn decided() -> Decided {
@@ -46,9 +57,19 @@ async fn switched_off_there_is_nothing() {
 
 #[tokio::test]
 async fn the_gateways_trace_goes_on_unless_it_is_not_to() {
-    let begun = |follows| traces(|config| config.follows_gateway = follows).0.begin(Some(&headers())).unwrap();
+    let begun = |follows| {
+        traces(|config| config.follows_gateway = follows)
+            .0
+            .begin(Some(&headers()))
+            .unwrap()
+    };
     assert!(PARENT.contains(&begun(true).trace_id()) && !PARENT.contains(&begun(false).trace_id()));
-    let (traces, _) = traces(|config| config.sampler = Sampler { by_parent: true, choice: Choice::Never });
+    let (traces, _) = traces(|config| {
+        config.sampler = Sampler {
+            by_parent: true,
+            choice: Choice::Never,
+        }
+    });
     assert!(traces.begin(Some(&headers())).is_some() && traces.begin(None).is_none());
 }
 
@@ -57,13 +78,21 @@ async fn a_call_belongs_to_the_decision_that_made_it_on_whichever_task_it_runs()
     let (traces, _) = traces(|_| {});
     let span = traces.begin(Some(&headers())).unwrap();
     let id = span.here.span;
-    let elsewhere = span.here().within(std::future::poll_fn(|_| std::task::Poll::Ready(carried(async { call() })))).await;
+    let elsewhere = span
+        .here()
+        .within(std::future::poll_fn(|_| {
+            std::task::Poll::Ready(carried(async { call() }))
+        }))
+        .await;
     let tasks = Tasks::default();
     let (done, told) = tokio::sync::oneshot::channel();
     tasks.spawn(async move { drop(done.send(elsewhere.await)) });
     let call = told.await.unwrap().unwrap();
     assert_eq!((call.parent, call.trace_id()), (Some(id), span.trace_id()));
-    assert!(carried(async { super::call() }).await.is_none(), "here is no decision");
+    assert!(
+        carried(async { super::call() }).await.is_none(),
+        "here is no decision"
+    );
 }
 
 #[tokio::test]
@@ -72,5 +101,11 @@ async fn what_does_not_fit_the_queue_is_lost_and_counted() {
     for _ in 0..7 {
         traces.begin(None).unwrap().decided(&decided());
     }
-    assert!(metrics.expose().contains("elastauth_spans_total{result=\"queue_full\"} 3\n"), "{}", metrics.expose());
+    assert!(
+        metrics
+            .expose()
+            .contains("elastauth_spans_total{result=\"queue_full\"} 3\n"),
+        "{}",
+        metrics.expose()
+    );
 }

@@ -1,4 +1,5 @@
-//! The messages of OTLP 1 that are sent and read, by their numbers in `opentelemetry/proto`. What is never sent is left out.
+//! The messages of OTLP 1 that are sent and read, by their numbers in `opentelemetry/proto`. What
+//! is never sent is left out.
 
 use super::{Kind, Span, Value};
 use prost::Message;
@@ -116,26 +117,46 @@ struct PartialSuccess {
 }
 
 impl Response {
-    /// How many of the spans the collector has thrown away. A body that is not readable says nothing.
+    /// How many of the spans the collector has thrown away. A body that is not readable says
+    /// nothing.
     pub(super) fn rejected(body: &[u8]) -> u64 {
-        let partial = Self::decode(body).ok().and_then(|response| response.partial_success);
-        partial.and_then(|partial| u64::try_from(partial.rejected_spans).ok()).unwrap_or_default()
+        let partial = Self::decode(body)
+            .ok()
+            .and_then(|response| response.partial_success);
+        partial
+            .and_then(|partial| u64::try_from(partial.rejected_spans).ok())
+            .unwrap_or_default()
     }
 }
 
 impl Resource {
     pub(super) fn new(attributes: &[(String, String)]) -> Self {
-        let attributes = attributes.iter().map(|(key, value)| pair(key, Any::Text(value.clone()))).collect();
+        let attributes = attributes
+            .iter()
+            .map(|(key, value)| pair(key, Any::Text(value.clone())))
+            .collect();
         Self { attributes }
     }
 }
 
 /// A whole request, as bytes.
 pub(super) fn request(resource: &Resource, spans: Vec<Span>) -> Vec<u8> {
-    let scope = Scope { name: SCOPE.to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    let scope = Scope {
+        name: SCOPE.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
     let spans = spans.into_iter().map(span).collect();
-    let scope_spans = vec![ScopeSpans { scope: Some(scope), spans }];
-    Request { resource_spans: vec![ResourceSpans { resource: Some(resource.clone()), scope_spans }] }.encode_to_vec()
+    let scope_spans = vec![ScopeSpans {
+        scope: Some(scope),
+        spans,
+    }];
+    Request {
+        resource_spans: vec![ResourceSpans {
+            resource: Some(resource.clone()),
+            scope_spans,
+        }],
+    }
+    .encode_to_vec()
 }
 
 fn span(span: Span) -> WireSpan {
@@ -155,7 +176,10 @@ fn span(span: Span) -> WireSpan {
     WireSpan {
         trace_id: span.trace.0.to_vec(),
         span_id: span.id.0.to_vec(),
-        parent_span_id: span.parent.map(|parent| parent.0.to_vec()).unwrap_or_default(),
+        parent_span_id: span
+            .parent
+            .map(|parent| parent.0.to_vec())
+            .unwrap_or_default(),
         name: span.name.into(),
         kind,
         start_time_unix_nano: span.start,
@@ -167,5 +191,8 @@ fn span(span: Span) -> WireSpan {
 }
 
 fn pair(key: &str, value: Any) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }) }
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+    }
 }

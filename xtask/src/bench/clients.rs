@@ -4,11 +4,23 @@ use super::now;
 use std::time::{Duration, Instant};
 
 /// Runs `work` for each number below `clients`, all at once; what each has brought.
-pub(super) fn at_once<T: Send>(clients: usize, work: impl Fn(usize) -> anyhow::Result<T> + Sync) -> anyhow::Result<Vec<T>> {
+pub(super) fn at_once<T: Send>(
+    clients: usize,
+    work: impl Fn(usize) -> anyhow::Result<T> + Sync,
+) -> anyhow::Result<Vec<T>> {
     let work = &work;
     std::thread::scope(|scope| {
-        let running: Vec<_> = (0..clients).map(|client| scope.spawn(move || work(client))).collect();
-        running.into_iter().map(|client| client.join().map_err(|_| anyhow::anyhow!("a client crashed"))?).collect()
+        let running: Vec<_> = (0..clients)
+            .map(|client| scope.spawn(move || work(client)))
+            .collect();
+        running
+            .into_iter()
+            .map(|client| {
+                client
+                    .join()
+                    .map_err(|_| anyhow::anyhow!("a client crashed"))?
+            })
+            .collect()
     })
 }
 
@@ -18,7 +30,10 @@ pub(super) fn identity(user: &str) -> String {
 }
 
 pub(super) fn rest_until(moment: Instant) {
-    #[expect(clippy::disallowed_methods, reason = "a client has a thread of its own")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a client has a thread of its own"
+    )]
     std::thread::sleep(moment.saturating_duration_since(now()));
 }
 

@@ -25,30 +25,55 @@ pub(super) fn run() -> anyhow::Result<()> {
     let url = format!("http://{}", node.address);
     // As a superuser: what the service account may do is not what is measured.
     node.account("svc-bench")?;
-    let start = |hash: &str| Elastauth::start_as(&url, "svc-bench", PASSWORD, &format!("credentials:\n  hash: {hash}\n"));
+    let start = |hash: &str| {
+        Elastauth::start_as(
+            &url,
+            "svc-bench",
+            PASSWORD,
+            &format!("credentials:\n  hash: {hash}\n"),
+        )
+    };
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
-        let (hashed, plain) =
-            (logins(start("auto")?.address, &node, &format!("h{round}"))?, logins(start("off")?.address, &node, &format!("p{round}"))?);
-        println!("round {}: {LOGINS} first logins, hashed {:.0} ms, in clear {:.0} ms", round + 1, millis(hashed), millis(plain));
+        let (hashed, plain) = (
+            logins(start("auto")?.address, &node, &format!("h{round}"))?,
+            logins(start("off")?.address, &node, &format!("p{round}"))?,
+        );
+        println!(
+            "round {}: {LOGINS} first logins, hashed {:.0} ms, in clear {:.0} ms",
+            round + 1,
+            millis(hashed),
+            millis(plain)
+        );
         ratios.push(hashed.as_secs_f64() / plain.as_secs_f64());
     }
-    println!("first logins, hashed against in clear: {} (aim: at most 0.1)", median(&mut ratios).1);
+    println!(
+        "first logins, hashed against in clear: {} (aim: at most 0.1)",
+        median(&mut ratios).1
+    );
     Ok(())
 }
 
 /// The time until the last of the logins works on the cluster.
 fn logins(elastauth: SocketAddr, node: &Node, prefix: &str) -> anyhow::Result<Duration> {
     let begun = now();
-    at_once(AT_ONCE, |client| work(elastauth, node.address, prefix, client))?;
+    at_once(AT_ONCE, |client| {
+        work(elastauth, node.address, prefix, client)
+    })?;
     Ok(begun.elapsed())
 }
 
-fn work(elastauth: SocketAddr, node: SocketAddr, prefix: &str, client: usize) -> anyhow::Result<()> {
+fn work(
+    elastauth: SocketAddr,
+    node: SocketAddr,
+    prefix: &str,
+    client: usize,
+) -> anyhow::Result<()> {
     let (mut gate, mut cluster) = (Connection::open(elastauth)?, Connection::open(node)?);
     for user in (client..LOGINS).step_by(AT_ONCE) {
         let headers = format!("Remote-User: {prefix}-{user}\r\nRemote-Groups: dev\r\n");
-        // In clear a login takes longer than a gateway would wait: 503 and try again, as its client would.
+        // In clear a login takes longer than a gateway would wait: 503 and try again, as its client
+        // would.
         let login = loop {
             match gate.ask_for("/elastauth/forward-auth", &headers)? {
                 (200, login) => break login.context("a grant without a login")?,
@@ -56,8 +81,14 @@ fn work(elastauth: SocketAddr, node: SocketAddr, prefix: &str, client: usize) ->
                 (status, _) => anyhow::bail!("{prefix}-{user} got {status}"),
             }
         };
-        let status = cluster.ask("/_security/_authenticate", &format!("Authorization: {login}\r\n"))?;
-        ensure!(status == 200, "the login of {prefix}-{user} got {status} from the cluster");
+        let status = cluster.ask(
+            "/_security/_authenticate",
+            &format!("Authorization: {login}\r\n"),
+        )?;
+        ensure!(
+            status == 200,
+            "the login of {prefix}-{user} got {status} from the cluster"
+        );
     }
     Ok(())
 }
@@ -86,7 +117,10 @@ impl Node {
             .context("the node does not start")?;
         let node = Self { child, address };
         let until = now() + Duration::from_mins(2);
-        while node.curl(&["/_cluster/health/.security?wait_for_status=yellow&timeout=3s"]).is_err() {
+        while node
+            .curl(&["/_cluster/health/.security?wait_for_status=yellow&timeout=3s"])
+            .is_err()
+        {
             ensure!(now() < until, "the node is not ready in time");
             #[expect(clippy::disallowed_methods, reason = "nobody else runs on this thread")]
             std::thread::sleep(Duration::from_millis(200));
@@ -96,14 +130,31 @@ impl Node {
 
     fn account(&self, name: &str) -> anyhow::Result<()> {
         let body = format!(r#"{{"password":"{PASSWORD}","roles":["superuser"]}}"#);
-        self.curl(&[&format!("/_security/user/{name}"), "-X", "PUT", "-H", "Content-Type: application/json", "-d", &body])
+        self.curl(&[
+            &format!("/_security/user/{name}"),
+            "-X",
+            "PUT",
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            &body,
+        ])
     }
 
     fn curl(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let (path, rest) = arguments.split_first().context("a path")?;
         let mut command = Command::new("curl");
         command
-            .args(["-sf", "-m", "30", "-o", "/dev/null", "-u", &format!("elastic:{PASSWORD}"), &format!("http://{}{path}", self.address)])
+            .args([
+                "-sf",
+                "-m",
+                "30",
+                "-o",
+                "/dev/null",
+                "-u",
+                &format!("elastic:{PASSWORD}"),
+                &format!("http://{}{path}", self.address),
+            ])
             .args(rest);
         ensure!(shell::succeeds(&mut command), "the node refused {path}");
         Ok(())

@@ -1,4 +1,5 @@
-//! Known users: the hot path against a bare hyper server that returns a constant, and one user against a million.
+//! Known users: the hot path against a bare hyper server that returns a constant, and one user
+//! against a million.
 
 use super::{
     clients::at_once,
@@ -16,7 +17,10 @@ const USERS: usize = 1_000_000;
 const COMPANY: &[(&str, &str)] = &[
     ("Remote-Groups", "dev,ops"),
     ("Remote-Name", "User Zero"),
-    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    (
+        "User-Agent",
+        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    ),
     ("X-Forwarded-For", "192.0.2.7"),
     ("X-Forwarded-Host", "kibana.example.org"),
     ("X-Forwarded-Method", "GET"),
@@ -31,9 +35,20 @@ pub(super) fn run() -> anyhow::Result<()> {
     let (cluster, bare) = (example("yes_cluster")?, example("bare_hyper")?);
     let elastauth = Elastauth::start(&format!("http://{}", cluster.address), "")?;
     fill(elastauth.address, 1)?;
-    let found = against(ROUNDS, ("elastauth", &elastauth), ("bare hyper", &bare), |server| load(server, 1))?;
-    println!("known user, requests/s against bare hyper: {} (aim: at least 0.95)", median(&mut found.rates()).1);
-    println!("known user, CPU a request against bare hyper: {} (aim: at most 1.05)", median(&mut found.costs()).1);
+    let found = against(
+        ROUNDS,
+        ("elastauth", &elastauth),
+        ("bare hyper", &bare),
+        |server| load(server, 1),
+    )?;
+    println!(
+        "known user, requests/s against bare hyper: {} (aim: at least 0.95)",
+        median(&mut found.rates()).1
+    );
+    println!(
+        "known user, CPU a request against bare hyper: {} (aim: at most 1.05)",
+        median(&mut found.costs()).1
+    );
     Ok(())
 }
 
@@ -45,15 +60,33 @@ pub(super) fn watched() -> anyhow::Result<()> {
     let elastauth = Elastauth::start(&cluster, "enable_metrics: true\n")?;
     let uncounted = Elastauth::start_uncounted(&cluster)?;
     let sampled = |share| {
-        let environment =
-            [("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", share)];
+        let environment = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", share),
+        ];
         Elastauth::start_in(&cluster, "enableOtel: true\n", &environment)
     };
     let (all, hundredth) = (sampled("1")?, sampled("0.01")?);
     let (counted, uncounted) = (("counted", &*elastauth), ("not counted", &*uncounted));
-    compare("metrics counted against not counted", "at least 0.97", counted, uncounted)?;
-    compare("one trace in a hundred recorded against none", "none set", ("one in a hundred", &hundredth), counted)?;
-    compare("every trace recorded against none", "none set", ("every trace", &all), counted)
+    compare(
+        "metrics counted against not counted",
+        "at least 0.97",
+        counted,
+        uncounted,
+    )?;
+    compare(
+        "one trace in a hundred recorded against none",
+        "none set",
+        ("one in a hundred", &hundredth),
+        counted,
+    )?;
+    compare(
+        "every trace recorded against none",
+        "none set",
+        ("every trace", &all),
+        counted,
+    )
 }
 
 /// The rate and the processor time of one against another.
@@ -61,29 +94,49 @@ fn compare(what: &str, aim: &str, one: Named<'_>, other: Named<'_>) -> anyhow::R
     fill(one.1.address, 1)?;
     fill(other.1.address, 1)?;
     let found = against(2 * ROUNDS, one, other, |server| load(server, 1))?;
-    println!("known user, requests/s, {what}: {} (aim: {aim})", median(&mut found.rates()).1);
-    println!("known user, CPU a request, {what}: {}", median(&mut found.costs()).1);
+    println!(
+        "known user, requests/s, {what}: {} (aim: {aim})",
+        median(&mut found.rates()).1
+    );
+    println!(
+        "known user, CPU a request, {what}: {}",
+        median(&mut found.costs()).1
+    );
     Ok(())
 }
 
 /// A million known users: memory, and the rate against that with one.
 pub(super) fn million() -> anyhow::Result<()> {
     let cluster = example("yes_cluster")?;
-    // In clear: the hash that a real cluster would get costs us most of a millisecond a user and is not what is measured here.
+    // In clear: the hash that a real cluster would get costs us most of a millisecond a user and is
+    // not what is measured here.
     let more = "cache:\n  capacity: 1200000\n  expiration: 24h\ncredentials:\n  hash: off\n  rotation: 0\n";
     let elastauth = Elastauth::start(&format!("http://{}", cluster.address), more)?;
     let idle = elastauth.resident_kib()?;
     let begun = now();
     fill(elastauth.address, USERS)?;
-    println!("{USERS} first logins against a cluster that takes everybody: {:.0} s", begun.elapsed().as_secs_f64());
-    println!("resident: {:.1} MB with {USERS} users, {:.1} MB idle (aim: at most 300)", mega(elastauth.resident_kib()?), mega(idle));
+    println!(
+        "{USERS} first logins against a cluster that takes everybody: {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
+    println!(
+        "resident: {:.1} MB with {USERS} users, {:.1} MB idle (aim: at most 300)",
+        mega(elastauth.resident_kib()?),
+        mega(idle)
+    );
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
         let (one, many) = (load(&elastauth, 1)?, load(&elastauth, USERS)?);
-        println!("one user {:.0}/s, {USERS} users {:.0}/s", one.rate, many.rate);
+        println!(
+            "one user {:.0}/s, {USERS} users {:.0}/s",
+            one.rate, many.rate
+        );
         rates.push(many.rate / one.rate);
     }
-    println!("rate with {USERS} users against one: {} (aim: at least 0.9)", median(&mut rates).1);
+    println!(
+        "rate with {USERS} users against one: {} (aim: at least 0.9)",
+        median(&mut rates).1
+    );
     Ok(())
 }
 
@@ -112,7 +165,9 @@ fn head(user: usize) -> String {
 
 /// One round of wrk: 64 connections, 5 s, users drawn at random.
 pub(super) fn load(server: &Running, users: usize) -> anyhow::Result<Load> {
-    let company = COMPANY.iter().fold(String::new(), |text, (name, value)| text + name + ": " + value + "\\r\\n");
+    let company = COMPANY.iter().fold(String::new(), |text, (name, value)| {
+        text + name + ": " + value + "\\r\\n"
+    });
     let script = format!(
         "local tail = '{company}\\r\\n'\nfunction init() math.randomseed(os.time()) end\n\
          function request()\n  local u = 'user-' .. math.random(0, {})\n\

@@ -23,16 +23,21 @@ const ROTATION: Duration = Duration::from_secs(6);
 const GRACE: Duration = Duration::from_millis(500);
 /// How long after its answer a login is used for the last time, at most.
 const LATER: Duration = Duration::from_millis(300);
-/// Between a client's visits, at most. So 64 clients make some 1,500 visits a second, of three requests each, and the machine has time left to answer.
+/// Between a client's visits, at most. So 64 clients make some 1,500 visits a second, of three
+/// requests each, and the machine has time left to answer.
 const PAUSE: Duration = Duration::from_millis(80);
 
-/// 64 clients of 320 known users in turn before an elastauth that rotates every six seconds and one that never does. Each login is used on its cluster at
-/// once and once more up to 300 ms later.
+/// 64 clients of 320 known users in turn before an elastauth that rotates every six seconds and one
+/// that never does. Each login is used on its cluster at once and once more up to 300 ms later.
 pub(super) fn run() -> anyhow::Result<()> {
-    let (rotating, still) = (Scene::start(&format!("{}s", ROTATION.as_secs()))?, Scene::start("0")?);
+    let (rotating, still) = (
+        Scene::start(&format!("{}s", ROTATION.as_secs()))?,
+        Scene::start("0")?,
+    );
     let (mut tails, mut whole) = (Vec::new(), Round::default());
     for round in 0..ROUNDS {
-        let (mut with, mut without) = in_turn(round, || rotating.round(round), || still.round(round))?;
+        let (mut with, mut without) =
+            in_turn(round, || rotating.round(round), || still.round(round))?;
         println!("round {}: rotating: {}", round + 1, with.told());
         println!("round {}: still: {}", round + 1, without.told());
         tails.push(percentile(&mut with.usual, 0.99) / percentile(&mut without.usual, 0.99));
@@ -58,7 +63,10 @@ pub(super) fn run() -> anyhow::Result<()> {
         percentile(&mut whole.back, 0.5),
         percentile(&mut whole.back, 1.0)
     );
-    println!("rotation, p99 of the other answers against p99 without rotation: {}", median(&mut tails).1);
+    println!(
+        "rotation, p99 of the other answers against p99 without rotation: {}",
+        median(&mut tails).1
+    );
     Ok(())
 }
 
@@ -107,13 +115,22 @@ struct Login {
 impl Scene {
     fn start(rotation: &str) -> anyhow::Result<Self> {
         let cluster = StandIn::start(2)?;
-        let elastauth = cluster.elastauth(&format!("credentials:\n  rotation: {rotation}\nusers:\n  new_per_minute: 1000000\n"))?;
-        let scene = Self { cluster, elastauth, users: (0..USERS).map(|_| Mutex::default()).collect() };
+        let elastauth = cluster.elastauth(&format!(
+            "credentials:\n  rotation: {rotation}\nusers:\n  new_per_minute: 1000000\n"
+        ))?;
+        let scene = Self {
+            cluster,
+            elastauth,
+            users: (0..USERS).map(|_| Mutex::default()).collect(),
+        };
         // From here on they are known.
         at_once(CONNECTIONS, |client| {
             let mut gate = Connection::open(scene.elastauth.address)?;
             for user in (client..USERS).step_by(CONNECTIONS) {
-                let status = gate.ask("/elastauth/forward-auth", &identity(&format!("user-{user}")))?;
+                let status = gate.ask(
+                    "/elastauth/forward-auth",
+                    &identity(&format!("user-{user}")),
+                )?;
                 ensure!(status == 200, "user-{user} got {status} at the first login");
             }
             Ok(())
@@ -126,13 +143,16 @@ impl Scene {
             *user.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         let mut whole = Round::default();
-        for one in at_once(CONNECTIONS, |client| self.client(Dice::new(round * CONNECTIONS + client)))? {
+        for one in at_once(CONNECTIONS, |client| {
+            self.client(Dice::new(round * CONNECTIONS + client))
+        })? {
             whole.add(one);
         }
         Ok(whole)
     }
 
-    /// Asks and uses logins at once; each is used again somewhat later, whatever the next question waits for.
+    /// Asks and uses logins at once; each is used again somewhat later, whatever the next question
+    /// waits for.
     fn client(&self, mut dice: Dice) -> anyhow::Result<Round> {
         let later = dice.at_most(LATER);
         std::thread::scope(|scope| {
@@ -147,18 +167,26 @@ impl Scene {
             });
             let first = self.visits(dice, &again);
             drop(again);
-            let mut found = second.join().map_err(|_| anyhow::anyhow!("a client crashed"))??;
+            let mut found = second
+                .join()
+                .map_err(|_| anyhow::anyhow!("a client crashed"))??;
             found.add(first?);
             Ok(found)
         })
     }
 
     fn visits(&self, mut dice: Dice, again: &mpsc::Sender<Login>) -> anyhow::Result<Round> {
-        let (mut gate, mut judge) = (Connection::open(self.elastauth.address)?, self.cluster.judge()?);
+        let (mut gate, mut judge) = (
+            Connection::open(self.elastauth.address)?,
+            self.cluster.judge()?,
+        );
         let (mut found, end) = (Round::default(), now() + ROUND);
         while now() < end {
             let (user, asked) = (dice.below(USERS), now());
-            let (status, login) = gate.ask_for("/elastauth/forward-auth", &identity(&format!("user-{user}")))?;
+            let (status, login) = gate.ask_for(
+                "/elastauth/forward-auth",
+                &identity(&format!("user-{user}")),
+            )?;
             let (took, answered) = (millis(asked.elapsed()), now());
             if status == 200 {
                 let text = login.context("a grant without a login")?;
@@ -179,10 +207,16 @@ impl Scene {
     }
 
     fn sight(&self, user: usize, login: &str, asked: Instant) -> Sight {
-        let Some(known) = self.users.get(user) else { return Sight::Usual };
+        let Some(known) = self.users.get(user) else {
+            return Sight::Usual;
+        };
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref().is_none_or(|known| known.login != login) {
-            *known = Some(Known { login: login.to_owned(), since: now(), first: known.is_none() });
+            *known = Some(Known {
+                login: login.to_owned(),
+                since: now(),
+                first: known.is_none(),
+            });
         }
         match &*known {
             Some(Known { since, first, .. }) if asked <= *since => {
@@ -201,7 +235,11 @@ impl Round {
     fn try_out(&mut self, judge: &mut Judge, login: &Login) -> anyhow::Result<()> {
         self.uses += 1;
         if !judge.takes(&login.text)? {
-            *if login.answered.elapsed() < GRACE { &mut self.rejected } else { &mut self.late } += 1;
+            *if login.answered.elapsed() < GRACE {
+                &mut self.rejected
+            } else {
+                &mut self.late
+            } += 1;
         }
         Ok(())
     }
@@ -218,12 +256,22 @@ impl Round {
 
     fn told(&mut self) -> String {
         let mut all: Vec<f64> = self.usual.iter().chain(&self.held).copied().collect();
-        let whole = format!("{} answers, p50 {:.2} p99 {:.2} ms", all.len(), percentile(&mut all, 0.5), percentile(&mut all, 0.99));
+        let whole = format!(
+            "{} answers, p50 {:.2} p99 {:.2} ms",
+            all.len(),
+            percentile(&mut all, 0.5),
+            percentile(&mut all, 0.99)
+        );
         if self.held.is_empty() {
             return whole;
         }
         let (held, longest) = (self.held.len(), percentile(&mut self.held, 1.0));
-        let (p50, p99) = (percentile(&mut self.usual, 0.5), percentile(&mut self.usual, 0.99));
-        format!("{whole}; {held} of them held, at most {longest:.0} ms, the others p50 {p50:.2} p99 {p99:.2} ms")
+        let (p50, p99) = (
+            percentile(&mut self.usual, 0.5),
+            percentile(&mut self.usual, 0.99),
+        );
+        format!(
+            "{whole}; {held} of them held, at most {longest:.0} ms, the others p50 {p50:.2} p99 {p99:.2} ms"
+        )
     }
 }

@@ -20,12 +20,18 @@ pub(super) struct Rounds(Vec<(Load, Load)>);
 impl Rounds {
     /// Ratios of the rates.
     pub(super) fn rates(&self) -> Vec<f64> {
-        self.0.iter().map(|(one, other)| one.rate / other.rate).collect()
+        self.0
+            .iter()
+            .map(|(one, other)| one.rate / other.rate)
+            .collect()
     }
 
     /// Ratios of the processor times.
     pub(super) fn costs(&self) -> Vec<f64> {
-        self.0.iter().map(|(one, other)| one.cost_us / other.cost_us).collect()
+        self.0
+            .iter()
+            .map(|(one, other)| one.cost_us / other.cost_us)
+            .collect()
     }
 
     /// What the first of the two has shown.
@@ -60,7 +66,8 @@ pub(super) fn against(
     Ok(Rounds(found))
 }
 
-/// Measures both; each goes first in turn, so that neither always finds the machine as the other has left it.
+/// Measures both; each goes first in turn, so that neither always finds the machine as the other
+/// has left it.
 pub(super) fn in_turn<T>(
     round: usize,
     one: impl FnOnce() -> anyhow::Result<T>,
@@ -86,12 +93,35 @@ pub(super) fn wrk(server: &Running, script: &str) -> anyhow::Result<Load> {
         .arg(format!("http://{}/elastauth/forward-auth", server.address))
         .output()
         .context("wrk is missing: apt-get install wrk")?;
-    let (spent, elapsed) = (server.cpu()?.saturating_sub(cpu).as_secs_f64(), begun.elapsed());
+    let (spent, elapsed) = (
+        server.cpu()?.saturating_sub(cpu).as_secs_f64(),
+        begun.elapsed(),
+    );
     std::fs::remove_file(&file)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(elapsed < Duration::from_secs(30) && !text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
-    let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim).map(ToOwned::to_owned);
-    let rate: f64 = field("Requests/sec:").context("requests a second")?.parse()?;
-    let total: f64 = text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("requests")?.0.parse()?;
-    Ok(Load { rate, cost_us: spent / total * 1e6 })
+    ensure!(
+        elapsed < Duration::from_secs(30)
+            && !text.contains("Non-2xx")
+            && !text.contains("Socket errors"),
+        "{text}"
+    );
+    let field = |name: &str| {
+        text.lines()
+            .find_map(|line| line.trim().strip_prefix(name))
+            .map(str::trim)
+            .map(ToOwned::to_owned)
+    };
+    let rate: f64 = field("Requests/sec:")
+        .context("requests a second")?
+        .parse()?;
+    let total: f64 = text
+        .lines()
+        .find_map(|line| line.trim().split_once(" requests in "))
+        .context("requests")?
+        .0
+        .parse()?;
+    Ok(Load {
+        rate,
+        cost_us: spent / total * 1e6,
+    })
 }

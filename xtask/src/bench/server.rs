@@ -1,4 +1,5 @@
-//! The programs under measurement: started on a free port, watched through /proc, killed at the end.
+//! The programs under measurement: started on a free port, watched through /proc, killed at the
+//! end.
 
 use crate::{bench::now, shell};
 use anyhow::{Context, bail};
@@ -19,9 +20,17 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts `program` and waits until `path` is answered, at most 20 s.
-    pub(super) fn start(program: &mut Command, address: SocketAddr, path: &str) -> anyhow::Result<Self> {
-        let child =
-            program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("the program does not start")?;
+    pub(super) fn start(
+        program: &mut Command,
+        address: SocketAddr,
+        path: &str,
+    ) -> anyhow::Result<Self> {
+        let child = program
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("the program does not start")?;
         let mut running = Self { child, address };
         let until = now() + Duration::from_secs(20);
         while request(address, path, "").is_err() {
@@ -44,7 +53,10 @@ impl Running {
 
     /// Sends it a signal, such as `STOP`.
     pub(super) fn signal(&self, signal: &str) -> anyhow::Result<()> {
-        shell::run(&mut shell::command("kill", &[&format!("-{signal}"), &self.child.id().to_string()]))
+        shell::run(&mut shell::command(
+            "kill",
+            &[&format!("-{signal}"), &self.child.id().to_string()],
+        ))
     }
 
     /// Processor time of the process so far, user and system.
@@ -52,7 +64,12 @@ impl Running {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // Fields 14 and 15 of proc(5), counted from after the name in brackets, in ticks of 10 ms.
         let after = stat.rsplit_once(')').context("/proc/PID/stat")?.1;
-        let ticks: u64 = after.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+        let ticks: u64 = after
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().unwrap_or(0))
+            .sum();
         Ok(Duration::from_millis(ticks * 10))
     }
 
@@ -68,8 +85,15 @@ impl Running {
 
     fn status(&self, name: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| name.to_owned())?;
-        line.split_whitespace().next().context("a number")?.parse().context("a number")
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .with_context(|| name.to_owned())?;
+        line.split_whitespace()
+            .next()
+            .context("a number")?
+            .parse()
+            .context("a number")
     }
 }
 
@@ -93,22 +117,55 @@ impl Elastauth {
     }
 
     /// The same, with a service account of one's own.
-    pub(super) fn start_as(cluster: &str, username: &str, password: &str, more: &str) -> anyhow::Result<Self> {
-        Self::start_program(Command::new(built("elastauth")).arg("--config"), cluster, username, password, more)
+    pub(super) fn start_as(
+        cluster: &str,
+        username: &str,
+        password: &str,
+        more: &str,
+    ) -> anyhow::Result<Self> {
+        Self::start_program(
+            Command::new(built("elastauth")).arg("--config"),
+            cluster,
+            username,
+            password,
+            more,
+        )
     }
 
     /// The same in this environment.
-    pub(super) fn start_in(cluster: &str, more: &str, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub(super) fn start_in(
+        cluster: &str,
+        more: &str,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut program = Command::new(built("elastauth"));
-        Self::start_program(program.arg("--config").envs(environment.iter().copied()), cluster, "elastauth", "bench-password", more)
+        Self::start_program(
+            program.arg("--config").envs(environment.iter().copied()),
+            cluster,
+            "elastauth",
+            "bench-password",
+            more,
+        )
     }
 
     /// The same, with decisions that are not counted.
     pub(super) fn start_uncounted(cluster: &str) -> anyhow::Result<Self> {
-        Self::start_program(&mut Command::new(built("examples/uncounted")), cluster, "elastauth", "bench-password", "")
+        Self::start_program(
+            &mut Command::new(built("examples/uncounted")),
+            cluster,
+            "elastauth",
+            "bench-password",
+            "",
+        )
     }
 
-    fn start_program(program: &mut Command, cluster: &str, username: &str, password: &str, more: &str) -> anyhow::Result<Self> {
+    fn start_program(
+        program: &mut Command,
+        cluster: &str,
+        username: &str,
+        password: &str,
+        more: &str,
+    ) -> anyhow::Result<Self> {
         let address = free_address()?;
         let home = Folder::new()?;
         let config = home.0.join("config.yml");
@@ -119,7 +176,10 @@ impl Elastauth {
         );
         std::fs::write(&config, text)?;
         program.arg(&config).current_dir(&home.0);
-        Ok(Self { running: Running::start(program, address, "/elastauth/live")?, _home: home })
+        Ok(Self {
+            running: Running::start(program, address, "/elastauth/live")?,
+            _home: home,
+        })
     }
 }
 
@@ -138,7 +198,13 @@ pub(super) fn example(name: &str) -> anyhow::Result<Running> {
 /// The same with more arguments than its address.
 pub(super) fn example_with(name: &str, arguments: &[&str]) -> anyhow::Result<Running> {
     let address = free_address()?;
-    Running::start(Command::new(built(&format!("examples/{name}"))).arg(address.to_string()).args(arguments), address, "/")
+    Running::start(
+        Command::new(built(&format!("examples/{name}")))
+            .arg(address.to_string())
+            .args(arguments),
+        address,
+        "/",
+    )
 }
 
 pub(super) fn built(name: &str) -> PathBuf {
@@ -156,7 +222,11 @@ impl Folder {
     pub(super) fn new() -> anyhow::Result<Self> {
         // Several may run at once.
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let path = shell::root().join(format!("target/bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+        let path = shell::root().join(format!(
+            "target/bench-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        ));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
@@ -194,8 +264,14 @@ impl Connection {
     }
 
     /// The same, with the value of `Authorization` of the answer.
-    pub(super) fn ask_for(&mut self, path: &str, headers: &str) -> anyhow::Result<(u16, Option<String>)> {
-        self.0.get_mut().write_all(format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n").as_bytes())?;
+    pub(super) fn ask_for(
+        &mut self,
+        path: &str,
+        headers: &str,
+    ) -> anyhow::Result<(u16, Option<String>)> {
+        self.0
+            .get_mut()
+            .write_all(format!("GET {path} HTTP/1.1\r\nHost: bench\r\n{headers}\r\n").as_bytes())?;
         let (mut line, mut status, mut length, mut login) = (String::new(), None, 0, None);
         loop {
             line.clear();
@@ -205,13 +281,22 @@ impl Connection {
                 break;
             }
             match text.split_once(':') {
-                _ if status.is_none() => status = text.split(' ').nth(1).and_then(|code| code.parse().ok()),
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse()?,
-                Some((name, value)) if name.eq_ignore_ascii_case("authorization") => login = Some(value.trim().to_owned()),
+                _ if status.is_none() => {
+                    status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    length = value.trim().parse()?;
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("authorization") => {
+                    login = Some(value.trim().to_owned());
+                }
                 _ => {}
             }
         }
-        std::io::copy(&mut std::io::Read::take(&mut self.0, length), &mut std::io::sink())?;
+        std::io::copy(
+            &mut std::io::Read::take(&mut self.0, length),
+            &mut std::io::sink(),
+        )?;
         Ok((status.context("a status line")?, login))
     }
 }

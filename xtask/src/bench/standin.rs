@@ -50,12 +50,23 @@ impl StandIn {
         let mut words = line.split_whitespace();
         let mut word = || words.next().context("the stand-in did not say where it is");
         let (address, judge, password) = (word()?.parse()?, word()?.parse()?, word()?.to_owned());
-        Ok(Self { process: Running::of(child, address), judge, password, questions, answers })
+        Ok(Self {
+            process: Running::of(child, address),
+            judge,
+            password,
+            questions,
+            answers,
+        })
     }
 
     /// elastauth in front of it.
     pub(super) fn elastauth(&self, more: &str) -> anyhow::Result<Elastauth> {
-        Elastauth::start_as(&format!("http://{}", self.process.address), "elastauth", &self.password, more)
+        Elastauth::start_as(
+            &format!("http://{}", self.process.address),
+            "elastauth",
+            &self.password,
+            more,
+        )
     }
 
     /// What was asked of it since the last time.
@@ -63,9 +74,19 @@ impl StandIn {
         self.questions.write_all(b"\n")?;
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
-        let numbers: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
-        let [authenticate, reads, writes, most] = *numbers else { anyhow::bail!("the stand-in says `{line}`") };
-        Ok(Calls { authenticate, reads, writes, most })
+        let numbers: Vec<u64> = line
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        let [authenticate, reads, writes, most] = *numbers else {
+            anyhow::bail!("the stand-in says `{line}`")
+        };
+        Ok(Calls {
+            authenticate,
+            reads,
+            writes,
+            most,
+        })
     }
 
     /// Whoever tries logins on it.
@@ -80,7 +101,10 @@ pub(super) struct Judge(Connection);
 impl Judge {
     /// Whether the cluster takes this `Authorization`.
     pub(super) fn takes(&mut self, login: &str) -> anyhow::Result<bool> {
-        match self.0.ask("/_security/_authenticate", &format!("Authorization: {login}\r\n"))? {
+        match self.0.ask(
+            "/_security/_authenticate",
+            &format!("Authorization: {login}\r\n"),
+        )? {
             200 => Ok(true),
             401 => Ok(false),
             status => anyhow::bail!("the cluster answered a login with {status}"),

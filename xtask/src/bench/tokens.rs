@@ -1,4 +1,5 @@
-//! Tokens: one that was seen before against bare hyper, the cost of a first sight, memory, and whether anybody notices that the issuer is away.
+//! Tokens: one that was seen before against bare hyper, the cost of a first sight, memory, and
+//! whether anybody notices that the issuer is away.
 
 use super::{
     clients::at_once,
@@ -15,7 +16,8 @@ use std::{
 
 /// More than a minute in all, so that the keys are fetched again in between.
 const ROUNDS: usize = 7;
-/// Tokens of one kind in a round of first sights: at 50 us each, half a second of processor time, which the system counts in steps of 10 ms.
+/// Tokens of one kind in a round of first sights: at 50 us each, half a second of processor time,
+/// which the system counts in steps of 10 ms.
 const FIRST: usize = 10_000;
 const MANY: usize = 100_000;
 
@@ -27,22 +29,44 @@ pub(super) fn run() -> anyhow::Result<()> {
 }
 
 fn start(cluster: &Running, issuer: &Running) -> anyhow::Result<Elastauth> {
-    let more = format!("auth_provider: oidc\noidc:\n  issuer: http://{}\n  client_id: elastauth\n", issuer.address);
+    let more = format!(
+        "auth_provider: oidc\noidc:\n  issuer: http://{}\n  client_id: elastauth\n",
+        issuer.address
+    );
     Elastauth::start(&format!("http://{}", cluster.address), &more)
 }
 
-/// A token that is remembered against bare hyper, first with the issuer in reach and its keys fetched again meanwhile, then with the issuer gone and its keys overdue.
+/// A token that is remembered against bare hyper, first with the issuer in reach and its keys
+/// fetched again meanwhile, then with the issuer gone and its keys overdue.
 fn seen_before(cluster: &Running) -> anyhow::Result<()> {
     let (issuer, bare) = (example("token_issuer")?, example("bare_hyper")?);
     let elastauth = start(cluster, &issuer)?;
-    let token = tokens(issuer.address, "RS256", 1)?.pop().context("a token")?;
+    let token = tokens(issuer.address, "RS256", 1)?
+        .pop()
+        .context("a token")?;
     pass(elastauth.address, std::slice::from_ref(&token))?;
-    let script = format!("request = function() return '{}' end\n", request(&token).replace("\r\n", "\\r\\n"));
+    let script = format!(
+        "request = function() return '{}' end\n",
+        request(&token).replace("\r\n", "\\r\\n")
+    );
 
-    let rounds = || against(ROUNDS, ("elastauth", &elastauth), ("bare hyper", &bare), |server| wrk(server, &script));
+    let rounds = || {
+        against(
+            ROUNDS,
+            ("elastauth", &elastauth),
+            ("bare hyper", &bare),
+            |server| wrk(server, &script),
+        )
+    };
     let with_issuer = rounds()?;
-    println!("token seen before, requests/s against bare hyper: {} (aim: at least 0.85)", median(&mut with_issuer.rates()).1);
-    println!("token seen before, CPU a request against bare hyper: {} (aim: at most 1.15)", median(&mut with_issuer.costs()).1);
+    println!(
+        "token seen before, requests/s against bare hyper: {} (aim: at least 0.85)",
+        median(&mut with_issuer.rates()).1
+    );
+    println!(
+        "token seen before, CPU a request against bare hyper: {} (aim: at most 1.15)",
+        median(&mut with_issuer.costs()).1
+    );
     let fetches = text(issuer.address, "/fetches")?;
     println!("the keys were fetched {fetches} times until then");
 
@@ -51,7 +75,8 @@ fn seen_before(cluster: &Running) -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "nobody else runs on this thread")]
     std::thread::sleep(Duration::from_secs(70));
     let without = rounds()?;
-    let change = |mut with: Vec<f64>, mut without: Vec<f64>| median(&mut without).0 / median(&mut with).0;
+    let change =
+        |mut with: Vec<f64>, mut without: Vec<f64>| median(&mut without).0 / median(&mut with).0;
     println!(
         "the same with the issuer away and its keys overdue: rate {:.2} and CPU {:.2} of before (aim: no change)",
         change(with_issuer.rates(), without.rates()),
@@ -73,8 +98,15 @@ fn first_sight(cluster: &Running) -> anyhow::Result<()> {
             let (first, second) = (cost(&elastauth, &fresh)?, cost(&elastauth, &fresh)?);
             more.push(first - second);
         }
-        let aim = if algorithm == "RS256" { " (aim: at most 60)" } else { "" };
-        println!("first sight of an {algorithm} token, CPU more than a remembered one: {} us{aim}", median(&mut more).1);
+        let aim = if algorithm == "RS256" {
+            " (aim: at most 60)"
+        } else {
+            ""
+        };
+        println!(
+            "first sight of an {algorithm} token, CPU more than a remembered one: {} us{aim}",
+            median(&mut more).1
+        );
     }
     Ok(())
 }
@@ -89,7 +121,11 @@ fn memory(cluster: &Running) -> anyhow::Result<()> {
         pass(elastauth.address, &tokens(issuer.address, "EdDSA", FIRST)?)?;
     }
     let after = elastauth.resident_kib()?;
-    println!("{MANY} remembered tokens: {:.1} MB more, {:.1} MB in all (aim: at most 60)", mega(after - before), mega(after));
+    println!(
+        "{MANY} remembered tokens: {:.1} MB more, {:.1} MB in all (aim: at most 60)",
+        mega(after - before),
+        mega(after)
+    );
     Ok(())
 }
 
@@ -127,7 +163,10 @@ fn headers(token: &str) -> String {
 }
 
 fn request(token: &str) -> String {
-    format!("GET /elastauth/forward-auth HTTP/1.1\r\nHost: bench\r\n{}\r\n", headers(token))
+    format!(
+        "GET /elastauth/forward-auth HTTP/1.1\r\nHost: bench\r\n{}\r\n",
+        headers(token)
+    )
 }
 
 fn tokens(issuer: SocketAddr, algorithm: &str, count: usize) -> anyhow::Result<Vec<String>> {
@@ -135,7 +174,10 @@ fn tokens(issuer: SocketAddr, algorithm: &str, count: usize) -> anyhow::Result<V
     const AT_ONCE: usize = 500;
     let mut all = Vec::new();
     while all.len() < count {
-        let more = text(issuer, &format!("/tokens/{algorithm}/{}", AT_ONCE.min(count - all.len())))?;
+        let more = text(
+            issuer,
+            &format!("/tokens/{algorithm}/{}", AT_ONCE.min(count - all.len())),
+        )?;
         all.extend(more.lines().map(str::to_owned));
     }
     Ok(all)
@@ -146,7 +188,9 @@ fn text(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let until = now() + Duration::from_secs(30);
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").as_bytes())?;
+    stream.write_all(
+        format!("GET {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").as_bytes(),
+    )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     ensure!(now() < until, "{path} took too long");

@@ -1,6 +1,8 @@
-//! Which modules a source file names: a lexer that knows just enough of Rust to skip what is not code.
+//! Which modules a source file names: a lexer that knows just enough of Rust to skip what is not
+//! code.
 
-/// The top-level modules named in `source`, each with its line; `module` is the path of the file itself.
+/// The top-level modules named in `source`, each with its line; `module` is the path of the file
+/// itself.
 ///
 /// Found are `crate::x`, `crate::{x, y::z}` and `super::…` as far as it climbs to the root.
 pub(crate) fn named_modules(module: &[String], source: &str) -> Vec<(usize, String)> {
@@ -38,13 +40,23 @@ pub(crate) fn named_modules(module: &[String], source: &str) -> Vec<(usize, Stri
 /// The `mod x;` lines of a file.
 pub(crate) fn declared_modules(source: &str) -> Vec<(usize, String)> {
     let tokens = tokens(source);
-    let pairs = tokens.windows(2).filter_map(|pair| if let [word, name] = pair { (word.text == "mod").then_some(name) } else { None });
-    pairs.map(|name| (name.line, name.text.to_owned())).collect()
+    let pairs = tokens.windows(2).filter_map(|pair| {
+        if let [word, name] = pair {
+            (word.text == "mod").then_some(name)
+        } else {
+            None
+        }
+    });
+    pairs
+        .map(|name| (name.line, name.text.to_owned()))
+        .collect()
 }
 
 /// The names that follow the root of the crate: one, or those of a group.
 fn after_root(rest: &[Token<'_>]) -> Vec<(usize, String)> {
-    let [colons, first, group @ ..] = rest else { return Vec::new() };
+    let [colons, first, group @ ..] = rest else {
+        return Vec::new();
+    };
     if colons.text != "::" {
         return Vec::new(); // `pub(crate)`
     }
@@ -71,7 +83,11 @@ fn after_root(rest: &[Token<'_>]) -> Vec<(usize, String)> {
 }
 
 fn follows_super(tokens: &[Token<'_>], at: usize) -> bool {
-    at >= 2 && tokens.get(at - 2).is_some_and(|token| token.text == "super") && tokens.get(at - 1).is_some_and(|token| token.text == "::")
+    at >= 2
+        && tokens
+            .get(at - 2)
+            .is_some_and(|token| token.text == "super")
+        && tokens.get(at - 1).is_some_and(|token| token.text == "::")
 }
 
 #[derive(Debug)]
@@ -84,7 +100,9 @@ struct Token<'a> {
 fn tokens(source: &str) -> Vec<Token<'_>> {
     let (mut tokens, mut rest, mut line) = (Vec::new(), source, 1);
     while let Some(sign) = rest.chars().next() {
-        let word = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let word = rest
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(rest.len());
         let skipped = skipped(rest, word);
         let length = skipped.unwrap_or(if word > 0 {
             word
@@ -103,14 +121,17 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// How long the comment, string, character or lifetime is that begins here, if one does; `word` is the length of a word before it.
+/// How long the comment, string, character or lifetime is that begins here, if one does; `word` is
+/// the length of a word before it.
 fn skipped(rest: &str, word: usize) -> Option<usize> {
     let (prefix, after) = rest.split_at(word);
     match prefix {
         "" if rest.starts_with("//") => Some(rest.find('\n').unwrap_or(rest.len())),
         "" if rest.starts_with("/*") => Some(block_comment(rest)),
         "" | "b" | "c" if after.starts_with('"') => Some(word + quoted(after, '"')),
-        "r" | "br" | "cr" if after.starts_with(['"', '#']) => raw_string(after).map(|length| word + length),
+        "r" | "br" | "cr" if after.starts_with(['"', '#']) => {
+            raw_string(after).map(|length| word + length)
+        }
         "" | "b" if after.starts_with('\'') => Some(word + character_or_lifetime(after)),
         _ => None,
     }
@@ -151,7 +172,10 @@ fn raw_string(rest: &str) -> Option<usize> {
     let hashes = rest.len() - rest.trim_start_matches('#').len();
     let body = rest.get(hashes..)?.strip_prefix('"')?;
     let end = format!("\"{}", "#".repeat(hashes));
-    Some(body.find(&end).map_or(rest.len(), |at| hashes + 1 + at + end.len()))
+    Some(
+        body.find(&end)
+            .map_or(rest.len(), |at| hashes + 1 + at + end.len()),
+    )
 }
 
 fn character_or_lifetime(rest: &str) -> usize {

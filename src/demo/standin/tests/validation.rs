@@ -11,35 +11,114 @@ async fn each_bad_body_has_its_own_error_type() {
         body.to_string()
     };
     for (body, error_type, reason) in [
-        (with("password", json!("short")), "validation_exception", "at least [6] characters"),
-        (with("password", json!("")), "validation_exception", "at least [6] characters"),
+        (
+            with("password", json!("short")),
+            "validation_exception",
+            "at least [6] characters",
+        ),
+        (
+            with("password", json!("")),
+            "validation_exception",
+            "at least [6] characters",
+        ),
         (with("password", Value::Null), "parse_exception", "password"),
-        (with("password_hash", json!("clear text")), "illegal_argument_exception", "known hash algorithm"),
-        (with("password_hash", json!("{PBKDF2}10$c2FsdHNhbHQ=$a2V5a2V5a2V5a2V5a2V5aw==")), "illegal_argument_exception", ""),
-        (with("password_hash", json!("{SSHA256}abc")), "illegal_argument_exception", ""),
-        (with("password_hash", json!(hash_of("x", 1_000))), "validation_exception", "already been set"),
+        (
+            with("password_hash", json!("clear text")),
+            "illegal_argument_exception",
+            "known hash algorithm",
+        ),
+        (
+            with(
+                "password_hash",
+                json!("{PBKDF2}10$c2FsdHNhbHQ=$a2V5a2V5a2V5a2V5a2V5aw=="),
+            ),
+            "illegal_argument_exception",
+            "",
+        ),
+        (
+            with("password_hash", json!("{SSHA256}abc")),
+            "illegal_argument_exception",
+            "",
+        ),
+        (
+            with("password_hash", json!(hash_of("x", 1_000))),
+            "validation_exception",
+            "already been set",
+        ),
         (with("roles", Value::Null), "parse_exception", "roles"),
         (with("roles", json!([1])), "parse_exception", "roles"),
-        (with("roles", json!([""])), "action_request_validation_exception", "Role names"),
-        (with("roles", json!(["vi\u{e9}wer"])), "action_request_validation_exception", "Role names"),
+        (
+            with("roles", json!([""])),
+            "action_request_validation_exception",
+            "Role names",
+        ),
+        (
+            with("roles", json!(["vi\u{e9}wer"])),
+            "action_request_validation_exception",
+            "Role names",
+        ),
         (with("metadata", Value::Null), "parse_exception", "metadata"),
-        (with("metadata", json!("text")), "parse_exception", "metadata"),
-        (with("metadata", json!({ "_x": 1 })), "action_request_validation_exception", "may not start with [_]"),
+        (
+            with("metadata", json!("text")),
+            "parse_exception",
+            "metadata",
+        ),
+        (
+            with("metadata", json!({ "_x": 1 })),
+            "action_request_validation_exception",
+            "may not start with [_]",
+        ),
         (with("enabled", json!("true")), "parse_exception", "enabled"),
         (with("full_name", json!(7)), "parse_exception", "full_name"),
-        (with("foo", json!(1)), "parse_exception", "unexpected field [foo]"),
-        (with("username", json!("bob")), "illegal_argument_exception", "does not match"),
-        (json!({ "password": "long enough" }).to_string(), "action_request_validation_exception", "1: roles are missing;"),
-        (json!({ "roles": [] }).to_string(), "validation_exception", "password must be specified"),
+        (
+            with("foo", json!(1)),
+            "parse_exception",
+            "unexpected field [foo]",
+        ),
+        (
+            with("username", json!("bob")),
+            "illegal_argument_exception",
+            "does not match",
+        ),
+        (
+            json!({ "password": "long enough" }).to_string(),
+            "action_request_validation_exception",
+            "1: roles are missing;",
+        ),
+        (
+            json!({ "roles": [] }).to_string(),
+            "validation_exception",
+            "password must be specified",
+        ),
         (json!([1]).to_string(), "parse_exception", ""),
         (String::new(), "parse_exception", "request body is required"),
-        (r#"{"password":"secret!","roles":["#.to_owned(), "x_content_e_o_f_exception", "secret!"),
-        (r#"{"password":"secret!","roles":[],"roles":[]}"#.to_owned(), "x_content_parse_exception", "secret!"),
-        (r#"{"password":"secret!" "roles":[]}"#.to_owned(), "x_content_parse_exception", "secret!"),
+        (
+            r#"{"password":"secret!","roles":["#.to_owned(),
+            "x_content_e_o_f_exception",
+            "secret!",
+        ),
+        (
+            r#"{"password":"secret!","roles":[],"roles":[]}"#.to_owned(),
+            "x_content_parse_exception",
+            "secret!",
+        ),
+        (
+            r#"{"password":"secret!" "roles":[]}"#.to_owned(),
+            "x_content_parse_exception",
+            "secret!",
+        ),
     ] {
         let heard = caller.put_text("ada", &body).await;
-        assert_eq!((heard.status, heard.error_type()), (StatusCode::BAD_REQUEST, error_type), "{body}");
-        assert!(heard.reason().contains(reason), "{body}: {}", heard.reason());
+        assert_eq!(
+            (heard.status, heard.error_type()),
+            (StatusCode::BAD_REQUEST, error_type),
+            "{body}"
+        );
+        assert!(
+            heard.reason().contains(reason),
+            "{body}: {}",
+            heard.reason()
+        );
         assert_eq!(heard.body["error"]["root_cause"][0]["type"], error_type);
         assert_eq!(heard.body["status"], 400);
         assert_eq!(heard.headers["x-elastic-product"], "Elasticsearch");
@@ -49,8 +128,17 @@ async fn each_bad_body_has_its_own_error_type() {
 
 #[tokio::test]
 async fn several_faults_are_numbered() {
-    let heard = Caller::new().await.put("ada", &json!({ "password": "long enough", "metadata": { "_x": 1 } })).await;
-    assert_eq!(heard.reason(), "Validation Failed: 1: roles are missing; 2: metadata keys may not start with [_];");
+    let heard = Caller::new()
+        .await
+        .put(
+            "ada",
+            &json!({ "password": "long enough", "metadata": { "_x": 1 } }),
+        )
+        .await;
+    assert_eq!(
+        heard.reason(),
+        "Validation Failed: 1: roles are missing; 2: metadata keys may not start with [_];"
+    );
 }
 
 #[tokio::test]
@@ -61,7 +149,11 @@ async fn lenient_where_a_real_cluster_is() {
         r#"{"password":"long enough","roles":["no such role"]} trailing garbage"#,
         r#"{"password":"long enough","roles":[],"username":"ada","email":null,"metadata":{"a":{"_nested":[null]}}}"#,
     ] {
-        assert_eq!(caller.put_text("ada", body).await.status, StatusCode::OK, "{body}");
+        assert_eq!(
+            caller.put_text("ada", body).await.status,
+            StatusCode::OK,
+            "{body}"
+        );
     }
 }
 
@@ -69,20 +161,57 @@ async fn lenient_where_a_real_cluster_is() {
 async fn a_name_is_checked_and_decoded_as_one_segment() {
     let caller = Caller::new().await;
     let body = json!({ "password": "long enough", "roles": [] });
-    for (segment, name) in
-        [("a%2Fb", "a/b"), ("a%20b", "a b"), ("a+b", "a+b"), ("a%2Bb", "a+b"), ("%252e", "%2e"), ("%2E%2E", ".."), ("_xpack", "_xpack")]
-    {
-        assert_eq!(caller.put(segment, &body).await.status, StatusCode::OK, "{segment}");
+    for (segment, name) in [
+        ("a%2Fb", "a/b"),
+        ("a%20b", "a b"),
+        ("a+b", "a+b"),
+        ("a%2Bb", "a+b"),
+        ("%252e", "%2e"),
+        ("%2E%2E", ".."),
+        ("_xpack", "_xpack"),
+    ] {
+        assert_eq!(
+            caller.put(segment, &body).await.status,
+            StatusCode::OK,
+            "{segment}"
+        );
         assert!(caller.standin.user(name).is_some(), "{segment}");
-        assert_eq!(caller.get(&format!("/_security/user/{segment}")).await.body[name]["username"], name);
+        assert_eq!(
+            caller.get(&format!("/_security/user/{segment}")).await.body[name]["username"],
+            name
+        );
     }
     let long = "x".repeat(508);
-    for segment in ["%20ada", "ada%20", "a%09b", "zo%C3%AB", "%7F", "%00", &long, "elastic", "kibana_system", "apm_system"] {
+    for segment in [
+        "%20ada",
+        "ada%20",
+        "a%09b",
+        "zo%C3%AB",
+        "%7F",
+        "%00",
+        &long,
+        "elastic",
+        "kibana_system",
+        "apm_system",
+    ] {
         let heard = caller.put(segment, &body).await;
-        assert_eq!((heard.status, heard.error_type()), (StatusCode::BAD_REQUEST, "action_request_validation_exception"), "{segment}");
+        assert_eq!(
+            (heard.status, heard.error_type()),
+            (
+                StatusCode::BAD_REQUEST,
+                "action_request_validation_exception"
+            ),
+            "{segment}"
+        );
     }
-    assert_eq!(caller.put(&"x".repeat(507), &body).await.status, StatusCode::OK);
-    assert_eq!(caller.put("a%zz", &body).await.error_type(), "illegal_argument_exception");
+    assert_eq!(
+        caller.put(&"x".repeat(507), &body).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        caller.put("a%zz", &body).await.error_type(),
+        "illegal_argument_exception"
+    );
 }
 
 #[tokio::test]
@@ -94,18 +223,29 @@ async fn a_name_with_a_comma_is_never_found_again() {
     }
     for path in ["/_security/user/a,b", "/_security/user/a%2Cb"] {
         let heard = caller.get(path).await;
-        assert_eq!((heard.status, heard.body), (StatusCode::NOT_FOUND, json!({})));
+        assert_eq!(
+            (heard.status, heard.body),
+            (StatusCode::NOT_FOUND, json!({}))
+        );
     }
     let both = caller.get("/_security/user/ada,grace,nobody").await;
-    assert_eq!((both.status, both.body.as_object().unwrap().len()), (StatusCode::OK, 2));
+    assert_eq!(
+        (both.status, both.body.as_object().unwrap().len()),
+        (StatusCode::OK, 2)
+    );
 }
 
 #[tokio::test]
 async fn a_user_named_like_a_route_changes_the_callers_own_password() {
     let caller = Caller::new().await;
-    let heard = caller.put_text("_password", r#"{"password":"taken over"}"#).await;
+    let heard = caller
+        .put_text("_password", r#"{"password":"taken over"}"#)
+        .await;
     assert_eq!(heard.status, StatusCode::OK);
-    assert_eq!(caller.whoami(&caller.service()).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        caller.whoami(&caller.service()).await.status,
+        StatusCode::UNAUTHORIZED
+    );
 }
 
 #[tokio::test]
@@ -116,11 +256,27 @@ async fn a_login_is_read_as_basic_with_one_colon_that_counts() {
     for (authorization, status, reason) in [
         (raw(&format!("elastauth:{password}")), 200, ""),
         (format!("ApiKey {}", caller.standin.api_key()), 200, ""),
-        (raw(&format!("elastauth:{password}x")), 401, "unable to authenticate user [elastauth]"),
+        (
+            raw(&format!("elastauth:{password}x")),
+            401,
+            "unable to authenticate user [elastauth]",
+        ),
         (raw("nobody:x"), 401, "unable to authenticate user [nobody]"),
-        (raw("no colon"), 401, "invalid basic authentication header value"),
-        ("Basic ???".to_owned(), 401, "invalid basic authentication header encoding"),
-        ("Bearer abc".to_owned(), 401, "missing authentication credentials"),
+        (
+            raw("no colon"),
+            401,
+            "invalid basic authentication header value",
+        ),
+        (
+            "Basic ???".to_owned(),
+            401,
+            "invalid basic authentication header encoding",
+        ),
+        (
+            "Bearer abc".to_owned(),
+            401,
+            "missing authentication credentials",
+        ),
         (String::new(), 401, "missing authentication credentials"),
     ] {
         let heard = caller.whoami(&authorization).await;
@@ -137,31 +293,68 @@ async fn a_login_is_read_as_basic_with_one_colon_that_counts() {
 #[tokio::test]
 async fn only_the_service_account_may_touch_users() {
     let caller = Caller::new().await;
-    caller.put("ada", &json!({ "password": "long enough", "roles": ["viewer"] })).await;
+    caller
+        .put(
+            "ada",
+            &json!({ "password": "long enough", "roles": ["viewer"] }),
+        )
+        .await;
     let ada = basic("ada", "long enough");
     for (method, path, body) in [
         (Method::GET, "/_security/user/ada", ""),
-        (Method::PUT, "/_security/user/bob", r#"{"password":"long enough","roles":[]}"#),
+        (
+            Method::PUT,
+            "/_security/user/bob",
+            r#"{"password":"long enough","roles":[]}"#,
+        ),
         (Method::PUT, "/_security/user/ada/_disable", ""),
         (Method::DELETE, "/_security/user/ada", ""),
         (Method::GET, "/", ""),
     ] {
         let heard = caller.heard(method, path, &ada, body).await.unwrap();
-        assert_eq!((heard.status, heard.error_type()), (StatusCode::FORBIDDEN, "security_exception"), "{path}");
+        assert_eq!(
+            (heard.status, heard.error_type()),
+            (StatusCode::FORBIDDEN, "security_exception"),
+            "{path}"
+        );
     }
-    assert_eq!(caller.heard(Method::GET, "/_search", &ada, "").await.unwrap().status, StatusCode::OK);
+    assert_eq!(
+        caller
+            .heard(Method::GET, "/_search", &ada, "")
+            .await
+            .unwrap()
+            .status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
 async fn what_the_rest_layer_refuses_has_a_plain_string() {
     let caller = Caller::new().await;
-    let heard = caller.heard(Method::PATCH, "/_security/user/ada", &caller.service(), "{}").await.unwrap();
+    let heard = caller
+        .heard(
+            Method::PATCH,
+            "/_security/user/ada",
+            &caller.service(),
+            "{}",
+        )
+        .await
+        .unwrap();
     assert_eq!(heard.status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(heard.body["error"].is_string());
-    assert_eq!(caller.get("/_nothing/here").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        caller.get("/_nothing/here").await.status,
+        StatusCode::BAD_REQUEST
+    );
     for query in ["bogus=1", "refresh=bogus"] {
         let path = format!("/_security/user/ada?{query}");
-        let heard = caller.heard(Method::PUT, &path, &caller.service(), "{}").await.unwrap();
-        assert_eq!((heard.status, heard.error_type()), (StatusCode::BAD_REQUEST, "illegal_argument_exception"));
+        let heard = caller
+            .heard(Method::PUT, &path, &caller.service(), "{}")
+            .await
+            .unwrap();
+        assert_eq!(
+            (heard.status, heard.error_type()),
+            (StatusCode::BAD_REQUEST, "illegal_argument_exception")
+        );
     }
 }

@@ -15,15 +15,42 @@ async fn stage(validation: Validation) -> Stage {
 
 #[tokio::test]
 async fn a_signed_token_is_never_rescued_by_asking() {
-    for validation in [Validation::Jwks, Validation::Both(Asked::Userinfo), Validation::Both(Asked::Introspection), Validation::Userinfo] {
+    for validation in [
+        Validation::Jwks,
+        Validation::Both(Asked::Userinfo),
+        Validation::Both(Asked::Introspection),
+        Validation::Userinfo,
+    ] {
         let stage = stage(validation).await;
-        stage.fake.on("/userinfo", Manner::json(json!({"sub": "u-1", "preferred_username": "alice"})));
+        stage.fake.on(
+            "/userinfo",
+            Manner::json(json!({"sub": "u-1", "preferred_username": "alice"})),
+        );
         stage.fake.on("/introspect", active(&stage, json!({})));
         let mallory = Signer::new("key-1", "ES256");
-        assert_eq!(stage.refusal(&mallory.token(&stage.claims(json!({})))).await, Refused::Signature, "{validation:?}");
-        assert_eq!(stage.refusal(&stage.token(json!({"exp": NOW - 60}))).await, Refused::Expired, "{validation:?}");
-        assert_eq!(stage.refusal(&format!("{}.x.y", stage.token(json!({})))).await, Refused::Form(idp::BadToken::Encrypted));
-        assert_eq!(stage.fake.count("/userinfo") + stage.fake.count("/introspect"), 0, "{validation:?}");
+        assert_eq!(
+            stage
+                .refusal(&mallory.token(&stage.claims(json!({}))))
+                .await,
+            Refused::Signature,
+            "{validation:?}"
+        );
+        assert_eq!(
+            stage.refusal(&stage.token(json!({"exp": NOW - 60}))).await,
+            Refused::Expired,
+            "{validation:?}"
+        );
+        assert_eq!(
+            stage
+                .refusal(&format!("{}.x.y", stage.token(json!({}))))
+                .await,
+            Refused::Form(idp::BadToken::Encrypted)
+        );
+        assert_eq!(
+            stage.fake.count("/userinfo") + stage.fake.count("/introspect"),
+            0,
+            "{validation:?}"
+        );
     }
 }
 
@@ -39,30 +66,60 @@ async fn an_opaque_token_goes_to_the_one_who_can_be_asked() {
         (Validation::Both(Asked::IntrospectionThenUserinfo), 1, 1),
     ] {
         let stage = stage(validation).await;
-        stage.fake.on("/userinfo", Manner::json(json!({"sub": "u-1", "preferred_username": "alice", "groups": ["live"]})));
+        stage.fake.on(
+            "/userinfo",
+            Manner::json(json!({"sub": "u-1", "preferred_username": "alice", "groups": ["live"]})),
+        );
         stage.fake.on("/introspect", active(&stage, json!({})));
         let identity = stage.ask("opaque-1").await.unwrap();
-        assert_eq!(groups(&identity), if userinfo == 1 { vec!["live"] } else { vec!["dev", "ops"] }, "{validation:?}");
-        assert_eq!((stage.fake.count("/userinfo"), stage.fake.count("/introspect")), (userinfo, introspect), "{validation:?}");
+        assert_eq!(
+            groups(&identity),
+            if userinfo == 1 {
+                vec!["live"]
+            } else {
+                vec!["dev", "ops"]
+            },
+            "{validation:?}"
+        );
+        assert_eq!(
+            (
+                stage.fake.count("/userinfo"),
+                stage.fake.count("/introspect")
+            ),
+            (userinfo, introspect),
+            "{validation:?}"
+        );
     }
     let both = oidc(
-        vec![provider("a", &jwks.fake), provider("b", &FakeIdp::start(String::new()).await)]
-            .into_iter()
-            .map(|mut one| {
-                one.validation = Validation::Userinfo;
-                one
-            })
-            .collect(),
+        vec![
+            provider("a", &jwks.fake),
+            provider("b", &FakeIdp::start(String::new()).await),
+        ]
+        .into_iter()
+        .map(|mut one| {
+            one.validation = Validation::Userinfo;
+            one
+        })
+        .collect(),
         &jwks.ms,
     );
-    assert_eq!(ask(&both, &[("authorization", "Bearer opaque")]).await, Err(Rejected::Token(Refused::Unroutable)));
-    assert_eq!(jwks.fake.count("/userinfo"), 0, "nobody is tried after another");
+    assert_eq!(
+        ask(&both, &[("authorization", "Bearer opaque")]).await,
+        Err(Rejected::Token(Refused::Unroutable))
+    );
+    assert_eq!(
+        jwks.fake.count("/userinfo"),
+        0,
+        "nobody is tried after another"
+    );
 }
 
 #[tokio::test]
 async fn an_answer_is_believed_for_a_short_while_and_not_beyond_the_tokens_end() {
     let stage = stage(Validation::Introspection).await;
-    stage.fake.on("/introspect", active(&stage, json!({"exp": NOW + 50})));
+    stage
+        .fake
+        .on("/introspect", active(&stage, json!({"exp": NOW + 50})));
     assert!(stage.ask("opaque").await.is_ok());
     stage.pass(Duration::from_secs(29));
     assert!(stage.ask("opaque").await.is_ok());
@@ -71,7 +128,9 @@ async fn an_answer_is_believed_for_a_short_while_and_not_beyond_the_tokens_end()
     assert!(stage.ask("opaque").await.is_ok());
     assert_eq!(stage.fake.count("/introspect"), 2);
     // A user who was disabled meanwhile.
-    stage.fake.on("/introspect", Manner::json(json!({"active": false})));
+    stage
+        .fake
+        .on("/introspect", Manner::json(json!({"active": false})));
     stage.pass(Duration::from_secs(30));
     assert_eq!(stage.refusal("opaque").await, Refused::Inactive);
 }
@@ -87,14 +146,21 @@ async fn with_no_cache_every_request_asks() {
     for _ in 0..3 {
         assert!(stage.ask("opaque").await.is_ok());
     }
-    assert_eq!((stage.fake.count("/introspect"), stage.oidc.remembered()), (3, 0));
+    assert_eq!(
+        (stage.fake.count("/introspect"), stage.oidc.remembered()),
+        (3, 0)
+    );
 }
 
 #[tokio::test]
 async fn fifty_requests_with_one_token_are_one_question_good_or_bad() {
     for good in [true, false] {
         let stage = Arc::new(stage(Validation::Introspection).await);
-        let answer = if good { active(&stage, json!({})) } else { Manner::json(json!({"active": false})) };
+        let answer = if good {
+            active(&stage, json!({}))
+        } else {
+            Manner::json(json!({"active": false}))
+        };
         stage.fake.on("/introspect", answer);
         let asks = (0..50).map(|_| {
             let stage = Arc::clone(&stage);
@@ -107,7 +173,11 @@ async fn fifty_requests_with_one_token_are_one_question_good_or_bad() {
         assert_eq!(stage.fake.count("/introspect"), 1);
         stage.pass(Duration::from_secs(1));
         let _either = stage.ask("opaque").await;
-        assert_eq!(stage.fake.count("/introspect"), if good { 1 } else { 2 }, "a no is kept for a second");
+        assert_eq!(
+            stage.fake.count("/introspect"),
+            if good { 1 } else { 2 },
+            "a no is kept for a second"
+        );
     }
 }
 
@@ -127,7 +197,10 @@ async fn an_answer_that_says_active_must_also_be_about_an_access_token_for_us() 
         (json!({"aud": "other"}), Refused::Audience),
         (json!({"aud": []}), Refused::Audience),
         (json!({"aud": null}), Refused::Audience),
-        (json!({"aud": null, "client_id": "other"}), Refused::Audience),
+        (
+            json!({"aud": null, "client_id": "other"}),
+            Refused::Audience,
+        ),
         (json!({"client_id": "other"}), Refused::Party),
         (json!({"exp": NOW - 31}), Refused::Expired),
         (json!({"exp": "soon"}), Refused::Times),
@@ -157,36 +230,77 @@ async fn an_answer_that_says_active_must_also_be_about_an_access_token_for_us() 
 async fn userinfo_must_be_about_the_tokens_own_subject() {
     let stage = stage(Validation::Userinfo).await;
     for (answer, expected) in [
-        (json!({"sub": "u-1", "preferred_username": "alice", "groups": null}), Ok(())),
-        (json!({"sub": "u-2", "preferred_username": "alice"}), Err(Rejected::Token(Refused::Subject))),
-        (json!({"preferred_username": "alice"}), Err(Rejected::Token(Refused::Subject))),
-        (json!({"sub": 1, "preferred_username": "alice"}), Err(Rejected::Token(Refused::Id))),
-        (json!({"sub": "u-1"}), Err(Rejected::Claims(NoUser::Missing))),
+        (
+            json!({"sub": "u-1", "preferred_username": "alice", "groups": null}),
+            Ok(()),
+        ),
+        (
+            json!({"sub": "u-2", "preferred_username": "alice"}),
+            Err(Rejected::Token(Refused::Subject)),
+        ),
+        (
+            json!({"preferred_username": "alice"}),
+            Err(Rejected::Token(Refused::Subject)),
+        ),
+        (
+            json!({"sub": 1, "preferred_username": "alice"}),
+            Err(Rejected::Token(Refused::Id)),
+        ),
+        (
+            json!({"sub": "u-1"}),
+            Err(Rejected::Claims(NoUser::Missing)),
+        ),
     ] {
         stage.fake.on("/userinfo", Manner::json(&answer));
         stage.pass(Duration::from_secs(2));
-        assert_eq!(stage.ask(&stage.token(json!({"jti": answer.to_string()}))).await.map(|_| ()), expected, "{answer}");
+        assert_eq!(
+            stage
+                .ask(&stage.token(json!({"jti": answer.to_string()})))
+                .await
+                .map(|_| ()),
+            expected,
+            "{answer}"
+        );
     }
     for status in ["400 Bad", "401 No", "403 No"] {
         stage.fake.on("/userinfo", Manner::status(status));
-        assert_eq!(stage.refusal(&format!("opaque-{status}").replace(' ', "-")).await, Refused::Inactive);
+        assert_eq!(
+            stage
+                .refusal(&format!("opaque-{status}").replace(' ', "-"))
+                .await,
+            Refused::Inactive
+        );
     }
 }
 
 #[tokio::test]
 async fn a_provider_that_cannot_be_asked_is_not_the_users_fault() {
-    for (validation, path) in [(Validation::Userinfo, "/userinfo"), (Validation::Introspection, "/introspect")] {
-        for manner in [Manner::status("500 Oops"), Manner::HangUp, Manner::json("<html>"), Manner::Endless] {
+    for (validation, path) in [
+        (Validation::Userinfo, "/userinfo"),
+        (Validation::Introspection, "/introspect"),
+    ] {
+        for manner in [
+            Manner::status("500 Oops"),
+            Manner::HangUp,
+            Manner::json("<html>"),
+            Manner::Endless,
+        ] {
             let stage = stage(validation).await;
             stage.fake.on(path, manner);
-            assert!(matches!(stage.ask("opaque").await, Err(Rejected::Idp { .. })), "{path}");
+            assert!(
+                matches!(stage.ask("opaque").await, Err(Rejected::Idp { .. })),
+                "{path}"
+            );
         }
     }
     let stage = stage(Validation::Introspection).await;
     stage.fake.on("/introspect", Manner::status("401 No"));
     assert_eq!(
         stage.ask("opaque").await,
-        Err(Rejected::Idp { provider: "main".into(), source: IdpError::OurClient(idp::What::Introspection) })
+        Err(Rejected::Idp {
+            provider: "main".into(),
+            source: IdpError::OurClient(idp::What::Introspection)
+        })
     );
 }
 
@@ -194,8 +308,16 @@ async fn a_provider_that_cannot_be_asked_is_not_the_users_fault() {
 async fn what_says_of_itself_that_it_is_over_is_not_asked_about() {
     let stage = stage(Validation::Introspection).await;
     stage.fake.on("/introspect", active(&stage, json!({})));
-    assert_eq!(stage.refusal(&stage.token(json!({"exp": NOW - 60}))).await, Refused::Expired);
+    assert_eq!(
+        stage.refusal(&stage.token(json!({"exp": NOW - 60}))).await,
+        Refused::Expired
+    );
     assert_eq!(stage.fake.count("/introspect"), 0);
     // A lightweight token says next to nothing, and the provider knows the rest.
-    assert!(stage.ask(&stage.token(json!({"sub": null, "aud": null, "preferred_username": null}))).await.is_ok());
+    assert!(
+        stage
+            .ask(&stage.token(json!({"sub": null, "aud": null, "preferred_username": null})))
+            .await
+            .is_ok()
+    );
 }

@@ -1,4 +1,5 @@
-//! Bad tokens, family by family. Each must be refused for its own reason: a token that is refused for another one leaves its rule untested.
+//! Bad tokens, family by family. Each must be refused for its own reason: a token that is refused
+//! for another one leaves its rule untested.
 
 use super::*;
 use crate::idp::{BadToken, Part, json::BadJson};
@@ -29,7 +30,10 @@ async fn a_claim_that_is_wrong_or_of_the_wrong_kind_is_refused_for_its_own_reaso
         (json!({"aud": ["elastauth", 7]}), R::Audience),
         (json!({"aud": [["elastauth"]]}), R::Audience),
         (json!({"azp": "other"}), R::Party),
-        (json!({"aud": ["elastauth", "other"], "azp": "other"}), R::Party),
+        (
+            json!({"aud": ["elastauth", "other"], "azp": "other"}),
+            R::Party,
+        ),
         (json!({"azp": 7}), R::Party),
         (json!({"azp": ["elastauth"]}), R::Party),
         (json!({"client_id": "other"}), R::Party),
@@ -66,7 +70,10 @@ async fn a_claim_that_is_wrong_or_of_the_wrong_kind_is_refused_for_its_own_reaso
         (json!({"c_hash": "h"}), R::IdToken),
         (json!({"typ": "Bearer "}), R::ClaimType),
         (json!({"typ": ["Bearer"]}), R::ClaimType),
-        (json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}), R::Events),
+        (
+            json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}),
+            R::Events,
+        ),
         (json!({"events": {}}), R::Events),
         (json!({"cnf": {"jkt": "x"}}), R::Bound),
         (json!({"sub": 7}), R::Id),
@@ -74,7 +81,11 @@ async fn a_claim_that_is_wrong_or_of_the_wrong_kind_is_refused_for_its_own_reaso
         (json!({"sub": "x".repeat(256)}), R::Id),
         (json!({"sid": ["s"]}), R::Id),
     ] {
-        assert_eq!(stage.refusal(&stage.token(change.clone())).await, why, "{change}");
+        assert_eq!(
+            stage.refusal(&stage.token(change.clone())).await,
+            why,
+            "{change}"
+        );
     }
     assert_eq!(stage.oidc.remembered(), 0);
 }
@@ -91,7 +102,10 @@ async fn what_looks_odd_and_is_allowed_is_taken() {
         json!({"typ": "Bearer"}),
         json!({"typ": "bearer", "nbf": 0, "nonce": "old Keycloaks have one here"}),
     ] {
-        assert!(stage.ask(&stage.token(change.clone())).await.is_ok(), "{change}");
+        assert!(
+            stage.ask(&stage.token(change.clone())).await.is_ok(),
+            "{change}"
+        );
     }
 }
 
@@ -102,15 +116,40 @@ async fn audiences_and_parties_are_as_configured() {
         config.authorized_parties = AuthorizedParties::These(vec!["spa".into()]);
     })
     .await;
-    assert!(stage.ask(&stage.token(json!({"aud": "api", "azp": "spa"}))).await.is_ok());
-    assert_eq!(stage.refusal(&stage.token(json!({"aud": "elastauth", "azp": "spa"}))).await, Refused::Audience);
-    assert_eq!(stage.refusal(&stage.token(json!({"aud": "api", "azp": "elastauth"}))).await, Refused::Party);
-    assert_eq!(stage.refusal(&stage.token(json!({"aud": "api"}))).await, Refused::Party, "it must say to whom");
-    let any = Stage::with("ES256", |config| config.authorized_parties = AuthorizedParties::Any).await;
+    assert!(
+        stage
+            .ask(&stage.token(json!({"aud": "api", "azp": "spa"})))
+            .await
+            .is_ok()
+    );
+    assert_eq!(
+        stage
+            .refusal(&stage.token(json!({"aud": "elastauth", "azp": "spa"})))
+            .await,
+        Refused::Audience
+    );
+    assert_eq!(
+        stage
+            .refusal(&stage.token(json!({"aud": "api", "azp": "elastauth"})))
+            .await,
+        Refused::Party
+    );
+    assert_eq!(
+        stage.refusal(&stage.token(json!({"aud": "api"}))).await,
+        Refused::Party,
+        "it must say to whom"
+    );
+    let any = Stage::with("ES256", |config| {
+        config.authorized_parties = AuthorizedParties::Any;
+    })
+    .await;
     assert!(any.ask(&any.token(json!({"azp": "whoever"}))).await.is_ok());
     let several = Stage::new().await;
     let id = several.token(json!({"typ": "ID", "aud": ["elastauth", "other"]}));
-    assert_eq!(ask(&several.oidc, &[("cookie", &format!("id_token={id}"))]).await, Err(Rejected::Token(Refused::Party)));
+    assert_eq!(
+        ask(&several.oidc, &[("cookie", &format!("id_token={id}"))]).await,
+        Err(Rejected::Token(Refused::Party))
+    );
 }
 
 #[tokio::test]
@@ -144,7 +183,11 @@ async fn a_header_that_is_bent_is_refused_for_its_own_reason() {
         ("kid", json!(null), form(B::Kid)),
         ("kid", json!(["key-1"]), form(B::Kid)),
         ("typ", json!("logout+jwt"), Refused::HeaderType),
-        ("typ", json!("application/secevent+jwt"), Refused::HeaderType),
+        (
+            "typ",
+            json!("application/secevent+jwt"),
+            Refused::HeaderType,
+        ),
         ("typ", json!("dpop+jwt"), Refused::HeaderType),
         ("typ", json!("id_token+jwt"), Refused::HeaderType),
         ("typ", json!(7), form(B::Kind)),
@@ -158,15 +201,34 @@ async fn a_header_that_is_bent_is_refused_for_its_own_reason() {
     ] {
         let mut header = stage.key.header();
         header[member] = value.clone();
-        assert_eq!(stage.refusal(&stage.key.token_with(&header, &stage.claims(json!({})))).await, why, "{member}: {value}");
+        assert_eq!(
+            stage
+                .refusal(&stage.key.token_with(&header, &stage.claims(json!({}))))
+                .await,
+            why,
+            "{member}: {value}"
+        );
     }
     for kind in ["JWT", "jwt", "at+jwt", "application/at+jwt", "AT+JWT"] {
         let mut header = stage.key.header();
         header["typ"] = kind.into();
-        assert!(stage.ask(&stage.key.token_with(&header, &stage.claims(json!({"jti": kind})))).await.is_ok(), "{kind}");
+        assert!(
+            stage
+                .ask(
+                    &stage
+                        .key
+                        .token_with(&header, &stage.claims(json!({"jti": kind})))
+                )
+                .await
+                .is_ok(),
+            "{kind}"
+        );
     }
     let strict = Stage::with("ES256", |config| config.require_at_jwt = true).await;
-    assert_eq!(strict.refusal(&strict.token(json!({}))).await, Refused::HeaderType);
+    assert_eq!(
+        strict.refusal(&strict.token(json!({}))).await,
+        Refused::HeaderType
+    );
 }
 
 #[tokio::test]
@@ -175,15 +237,34 @@ async fn keys_and_addresses_in_a_token_are_never_followed() {
     let mallory = Signer::new("mallory", "ES256");
     let trap = FakeIdp::start(key_set(&[&mallory])).await;
     let url = format!("{}/keys", trap.issuer());
-    for (member, value) in [("jwk", mallory.jwk()), ("jku", json!(url)), ("x5u", json!(url)), ("x5c", json!([b64("cert")]))] {
+    for (member, value) in [
+        ("jwk", mallory.jwk()),
+        ("jku", json!(url)),
+        ("x5u", json!(url)),
+        ("x5c", json!([b64("cert")])),
+    ] {
         for kid in ["mallory", "key-1"] {
             let mut header = mallory.header();
             header[member] = value.clone();
             header["kid"] = kid.into();
-            let why = stage.refusal(&mallory.token_with(&header, &stage.claims(json!({})))).await;
-            assert_eq!(why, if kid == "key-1" { Refused::Signature } else { Refused::UnknownKey });
+            let why = stage
+                .refusal(&mallory.token_with(&header, &stage.claims(json!({}))))
+                .await;
+            assert_eq!(
+                why,
+                if kid == "key-1" {
+                    Refused::Signature
+                } else {
+                    Refused::UnknownKey
+                }
+            );
             header.as_object_mut().unwrap().remove("kid");
-            assert_eq!(stage.refusal(&mallory.token_with(&header, &stage.claims(json!({})))).await, Refused::Signature);
+            assert_eq!(
+                stage
+                    .refusal(&mallory.token_with(&header, &stage.claims(json!({}))))
+                    .await,
+                Refused::Signature
+            );
         }
     }
     assert_eq!(trap.count("/keys"), 0);
@@ -193,13 +274,30 @@ async fn keys_and_addresses_in_a_token_are_never_followed() {
 async fn a_public_key_is_no_shared_secret() {
     for alg in ["RS256", "ES256"] {
         let stage = Stage::with(alg, |_| {}).await;
-        for secret in [stage.key.public(), stage.key.jwk().to_string().into_bytes(), Vec::new()] {
+        for secret in [
+            stage.key.public(),
+            stage.key.jwk().to_string().into_bytes(),
+            Vec::new(),
+        ] {
             for named in ["HS256", alg] {
-                let signed =
-                    format!("{}.{}", b64(json!({"alg": named, "kid": "key-1"}).to_string()), b64(stage.claims(json!({})).to_string()));
-                let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), signed.as_bytes());
+                let signed = format!(
+                    "{}.{}",
+                    b64(json!({"alg": named, "kid": "key-1"}).to_string()),
+                    b64(stage.claims(json!({})).to_string())
+                );
+                let mac = hmac::sign(
+                    &hmac::Key::new(hmac::HMAC_SHA256, &secret),
+                    signed.as_bytes(),
+                );
                 let why = stage.refusal(&format!("{signed}.{}", b64(mac))).await;
-                assert_eq!(why, if named == "HS256" { Refused::Form(BadToken::Algorithm) } else { Refused::Signature });
+                assert_eq!(
+                    why,
+                    if named == "HS256" {
+                        Refused::Form(BadToken::Algorithm)
+                    } else {
+                        Refused::Signature
+                    }
+                );
             }
         }
     }
@@ -210,47 +308,133 @@ async fn a_form_that_is_bent_is_refused_for_its_own_reason() {
     use BadToken as B;
     let stage = Stage::new().await;
     let good = stage.token(json!({}));
-    let [head, body, signature] = good.split('.').collect::<Vec<_>>()[..] else { panic!("three parts") };
+    let [head, body, signature] = good.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
     let signed = |header: &str, claims: &str| stage.key.token_of(&b64(header), &b64(claims));
     let claims = stage.claims(json!({})).to_string();
-    let twice = format!("{},\"iss\":\"https://elsewhere.test\"}}", claims.trim_end_matches('}'));
-    let deep = format!("{},\"x\":{}{}}}", claims.trim_end_matches('}'), "[".repeat(5_000), "]".repeat(5_000));
+    let twice = format!(
+        "{},\"iss\":\"https://elsewhere.test\"}}",
+        claims.trim_end_matches('}')
+    );
+    let deep = format!(
+        "{},\"x\":{}{}}}",
+        claims.trim_end_matches('}'),
+        "[".repeat(5_000),
+        "]".repeat(5_000)
+    );
     let json_of = |part, why| Refused::Form(B::Json(part, why));
     for (token, why) in [
         (format!("{head}.{body}"), Refused::Form(B::Parts)),
         (format!("{head}.{body}."), Refused::Signature),
         (format!("{good}."), Refused::Form(B::Parts)),
         (format!("{good}.{signature}"), Refused::Form(B::Parts)),
-        (format!("{head}.{body}.{signature}.x.y"), Refused::Form(B::Encrypted)),
-        (format!(".{body}.{signature}"), json_of(Part::Header, BadJson::Syntax)),
-        (format!("{head}..{signature}"), json_of(Part::Claims, BadJson::Syntax)),
-        (format!("{good}="), Refused::Form(B::Base64(Part::Signature))),
-        (format!("{head}==.{body}.{signature}"), Refused::Form(B::Base64(Part::Header))),
-        (format!("{head}.{}+.{signature}", &body[..body.len() - 1]), Refused::Form(B::Base64(Part::Claims))),
-        (format!("{head}.{body}.{}/", &signature[..signature.len() - 1]), Refused::Form(B::Base64(Part::Signature))),
-        (format!("{head}.{body}.{}", &signature[..signature.len() - 1]), Refused::Form(B::Base64(Part::Signature))),
+        (
+            format!("{head}.{body}.{signature}.x.y"),
+            Refused::Form(B::Encrypted),
+        ),
+        (
+            format!(".{body}.{signature}"),
+            json_of(Part::Header, BadJson::Syntax),
+        ),
+        (
+            format!("{head}..{signature}"),
+            json_of(Part::Claims, BadJson::Syntax),
+        ),
+        (
+            format!("{good}="),
+            Refused::Form(B::Base64(Part::Signature)),
+        ),
+        (
+            format!("{head}==.{body}.{signature}"),
+            Refused::Form(B::Base64(Part::Header)),
+        ),
+        (
+            format!("{head}.{}+.{signature}", &body[..body.len() - 1]),
+            Refused::Form(B::Base64(Part::Claims)),
+        ),
+        (
+            format!("{head}.{body}.{}/", &signature[..signature.len() - 1]),
+            Refused::Form(B::Base64(Part::Signature)),
+        ),
+        (
+            format!("{head}.{body}.{}", &signature[..signature.len() - 1]),
+            Refused::Form(B::Base64(Part::Signature)),
+        ),
         (signed("{", &claims), json_of(Part::Header, BadJson::Syntax)),
-        (signed("[]", &claims), json_of(Part::Header, BadJson::NotAnObject)),
-        (signed(r#"{"alg":"none","alg":"ES256","kid":"key-1"}"#, &claims), json_of(Part::Header, BadJson::Duplicate)),
-        (signed(r#"{"alg":"ES256","kid":"key-1"}"#, &twice), json_of(Part::Claims, BadJson::Duplicate)),
-        (signed(r#"{"alg":"ES256","kid":"key-1"}"#, &deep), json_of(Part::Claims, BadJson::Deep)),
-        (signed(r#"{"alg":"ES256","kid":"key-1"}"#, "\"text\""), json_of(Part::Claims, BadJson::NotAnObject)),
-        (stage.key.token_of(&b64(r#"{"alg":"ES256","kid":"key-1"}"#), &b64(b"{\"iss\":\"\xff\"}")), json_of(Part::Claims, BadJson::Syntax)),
-        (signed(&format!(r#"{{"alg":"ES256","x":"{}"}}"#, "x".repeat(9_000)), &claims), Refused::Form(B::PartTooLong)),
-        (stage.token(json!({"x": "x".repeat(40_000)})), Refused::Form(B::TooLong)),
-        (format!("{good}{}", "A".repeat(1_000_000)), Refused::Form(B::TooLong)),
+        (
+            signed("[]", &claims),
+            json_of(Part::Header, BadJson::NotAnObject),
+        ),
+        (
+            signed(r#"{"alg":"none","alg":"ES256","kid":"key-1"}"#, &claims),
+            json_of(Part::Header, BadJson::Duplicate),
+        ),
+        (
+            signed(r#"{"alg":"ES256","kid":"key-1"}"#, &twice),
+            json_of(Part::Claims, BadJson::Duplicate),
+        ),
+        (
+            signed(r#"{"alg":"ES256","kid":"key-1"}"#, &deep),
+            json_of(Part::Claims, BadJson::Deep),
+        ),
+        (
+            signed(r#"{"alg":"ES256","kid":"key-1"}"#, "\"text\""),
+            json_of(Part::Claims, BadJson::NotAnObject),
+        ),
+        (
+            stage.key.token_of(
+                &b64(r#"{"alg":"ES256","kid":"key-1"}"#),
+                &b64(b"{\"iss\":\"\xff\"}"),
+            ),
+            json_of(Part::Claims, BadJson::Syntax),
+        ),
+        (
+            signed(
+                &format!(r#"{{"alg":"ES256","x":"{}"}}"#, "x".repeat(9_000)),
+                &claims,
+            ),
+            Refused::Form(B::PartTooLong),
+        ),
+        (
+            stage.token(json!({"x": "x".repeat(40_000)})),
+            Refused::Form(B::TooLong),
+        ),
+        (
+            format!("{good}{}", "A".repeat(1_000_000)),
+            Refused::Form(B::TooLong),
+        ),
         ("A".repeat(100), Refused::Opaque),
-        (stage.key.token_of(&b64(r#"{"alg":"ES256","cty":"JWT"}"#), &b64(&good)), Refused::Form(B::Nested)),
+        (
+            stage
+                .key
+                .token_of(&b64(r#"{"alg":"ES256","cty":"JWT"}"#), &b64(&good)),
+            Refused::Form(B::Nested),
+        ),
     ] {
-        assert_eq!(stage.refusal(&token).await, why, "{}", token.get(..80).unwrap_or(&token));
+        assert_eq!(
+            stage.refusal(&token).await,
+            why,
+            "{}",
+            token.get(..80).unwrap_or(&token)
+        );
     }
     // The last character of 64 bytes has four bits that mean nothing: only zeros are canonical.
     let mut tail = signature.to_owned();
     let last = tail.pop().unwrap();
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let next = alphabet.chars().nth(alphabet.find(last).unwrap() + 1).unwrap();
-    assert_eq!(stage.refusal(&format!("{head}.{body}.{tail}{next}")).await, Refused::Form(B::Base64(Part::Signature)));
-    assert!(stage.ask(&good).await.is_ok(), "what all these were made from is good");
+    let next = alphabet
+        .chars()
+        .nth(alphabet.find(last).unwrap() + 1)
+        .unwrap();
+    assert_eq!(
+        stage.refusal(&format!("{head}.{body}.{tail}{next}")).await,
+        Refused::Form(B::Base64(Part::Signature))
+    );
+    assert!(
+        stage.ask(&good).await.is_ok(),
+        "what all these were made from is good"
+    );
 }
 
 #[tokio::test]
@@ -265,18 +449,44 @@ async fn a_signature_that_is_bent_is_refused_and_asks_nobody() {
         let half = raw.len() / 2;
         let mut flipped = raw.clone();
         flipped[half] ^= 0x80;
-        for bent in
-            [flipped, [&raw[half..], &raw[..half]].concat(), [&raw[..], &raw].concat(), [&[0][..], &raw].concat(), vec![0; raw.len()]]
-        {
-            assert_eq!(stage.refusal(&format!("{signed}.{}", b64(bent))).await, Refused::Signature, "{alg}");
+        for bent in [
+            flipped,
+            [&raw[half..], &raw[..half]].concat(),
+            [&raw[..], &raw].concat(),
+            [&[0][..], &raw].concat(),
+            vec![0; raw.len()],
+        ] {
+            assert_eq!(
+                stage.refusal(&format!("{signed}.{}", b64(bent))).await,
+                Refused::Signature,
+                "{alg}"
+            );
         }
         let other = stage.token(json!({"preferred_username": "root"}));
-        assert_eq!(stage.refusal(&format!("{}.{signature}", other.rsplit_once('.').unwrap().0)).await, Refused::Signature, "{alg}");
+        assert_eq!(
+            stage
+                .refusal(&format!(
+                    "{}.{signature}",
+                    other.rsplit_once('.').unwrap().0
+                ))
+                .await,
+            Refused::Signature,
+            "{alg}"
+        );
         for i in 0..100 {
             let (signed, _) = good.rsplit_once('.').unwrap();
-            assert_eq!(stage.refusal(&format!("{signed}.{}", b64(vec![i; raw.len()]))).await, Refused::Signature);
+            assert_eq!(
+                stage
+                    .refusal(&format!("{signed}.{}", b64(vec![i; raw.len()])))
+                    .await,
+                Refused::Signature
+            );
         }
-        assert_eq!(stage.fake.count("/keys"), 1, "{alg}: bad signatures fetch nothing");
+        assert_eq!(
+            stage.fake.count("/keys"),
+            1,
+            "{alg}: bad signatures fetch nothing"
+        );
     }
 }
 
@@ -284,9 +494,19 @@ async fn a_signature_that_is_bent_is_refused_and_asks_nobody() {
 async fn a_token_that_names_no_key_is_judged_by_those_of_its_algorithm() {
     let stage = Stage::new().await;
     let claims = stage.claims(json!({}));
-    assert!(stage.ask(&stage.key.token_with(&json!({"alg": "ES256"}), &claims)).await.is_ok());
+    assert!(
+        stage
+            .ask(&stage.key.token_with(&json!({"alg": "ES256"}), &claims))
+            .await
+            .is_ok()
+    );
     let mallory = Signer::new("key-1", "ES256");
-    assert_eq!(stage.refusal(&mallory.token_with(&json!({"alg": "ES256"}), &claims)).await, Refused::Signature);
+    assert_eq!(
+        stage
+            .refusal(&mallory.token_with(&json!({"alg": "ES256"}), &claims))
+            .await,
+        Refused::Signature
+    );
 }
 
 #[tokio::test]
@@ -297,7 +517,12 @@ async fn a_flood_of_unknown_keys_reaches_the_provider_once() {
     let mallory = Signer::new("x", "ES256");
     for i in 0..200 {
         let header = json!({"alg": "ES256", "kid": format!("made-up-{i}")});
-        assert_eq!(stage.refusal(&mallory.token_with(&header, &stage.claims(json!({})))).await, Refused::UnknownKey);
+        assert_eq!(
+            stage
+                .refusal(&mallory.token_with(&header, &stage.claims(json!({}))))
+                .await,
+            Refused::UnknownKey
+        );
     }
     assert_eq!(stage.fake.count("/keys"), 2);
 }

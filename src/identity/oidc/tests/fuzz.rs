@@ -1,9 +1,17 @@
-//! Bent tokens, claims, headers and answers by the thousand. None may panic, none may be anybody's fault but the token's, and what is let in must be what its signer has written.
+//! Bent tokens, claims, headers and answers by the thousand. None may panic, none may be anybody's
+//! fault but the token's, and what is let in must be what its signer has written.
 //!
-//! Chance is repeatable: a failure tells its seed. `cargo xtask fuzz --seconds N` goes on for longer than the tests do, from a new seed.
+//! Chance is repeatable: a failure tells its seed. `cargo xtask fuzz --seconds N` goes on for
+//! longer than the tests do, from a new seed.
 
-#![expect(clippy::print_stdout, reason = "the seed is for the person at the terminal")]
-#![expect(clippy::wildcard_enum_match_arm, reason = "whatever is not the one thing is all the rest")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the seed is for the person at the terminal"
+)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever is not the one thing is all the rest"
+)]
 
 mod draw;
 mod oracle;
@@ -17,7 +25,8 @@ use std::{collections::HashSet, time::Instant};
 
 /// Enough for each kind of change to meet each member, in a few seconds.
 const CASES: u64 = 10_000;
-/// The seed of the tests. A red test that is green the next time helps nobody; other seeds are for `cargo xtask fuzz`.
+/// The seed of the tests. A red test that is green the next time helps nobody; other seeds are for
+/// `cargo xtask fuzz`.
 const SEED: u64 = 7;
 
 const CLAIMS: &[&str] = &[
@@ -52,7 +61,10 @@ const CLAIMS: &[&str] = &[
     "jti",
     "a.b",
 ];
-const HEADER: &[&str] = &["alg", "kid", "typ", "crit", "b64", "cty", "zip", "enc", "jwk", "jku", "x5u", "x5c", "x5t", "p2c", "epk"];
+const HEADER: &[&str] = &[
+    "alg", "kid", "typ", "crit", "b64", "cty", "zip", "enc", "jwk", "jku", "x5u", "x5c", "x5t",
+    "p2c", "epk",
+];
 
 #[tokio::test]
 async fn nothing_that_is_bent_gets_in_and_nothing_panics() {
@@ -75,10 +87,18 @@ struct Effort {
 }
 
 impl Effort {
-    #[expect(clippy::disallowed_methods, reason = "how long a person wants to wait is real time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how long a person wants to wait is real time"
+    )]
     fn new() -> Self {
-        let until = number_from("ELASTAUTH_FUZZ_SECONDS").map(|seconds| (Instant::now(), Duration::from_secs(seconds)));
-        Self { begun: 0, until, only: number_from("ELASTAUTH_FUZZ_CASE") }
+        let until = number_from("ELASTAUTH_FUZZ_SECONDS")
+            .map(|seconds| (Instant::now(), Duration::from_secs(seconds)));
+        Self {
+            begun: 0,
+            until,
+            only: number_from("ELASTAUTH_FUZZ_CASE"),
+        }
     }
 
     fn goes_on(&mut self) -> bool {
@@ -92,9 +112,14 @@ impl Effort {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is how a person tells the test what to try")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is how a person tells the test what to try"
+)]
 fn number_from(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+    std::env::var(variable)
+        .ok()
+        .map(|text| text.parse().unwrap())
 }
 
 /// Tells the case when the test dies of it.
@@ -103,7 +128,10 @@ struct Told(u64);
 impl Drop for Told {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("this case alone: ELASTAUTH_FUZZ_CASE={} cargo test --lib tests::fuzz", self.0);
+            println!(
+                "this case alone: ELASTAUTH_FUZZ_CASE={} cargo test --lib tests::fuzz",
+                self.0
+            );
         }
     }
 }
@@ -123,11 +151,20 @@ struct Target {
 
 impl Target {
     async fn new() -> Self {
-        let signers: Vec<Signer> =
-            [("es", "ES256"), ("ed", "EdDSA"), ("rs", "RS256"), ("ps", "PS256")].map(|(kid, alg)| Signer::new(kid, alg)).into();
+        let signers: Vec<Signer> = [
+            ("es", "ES256"),
+            ("ed", "EdDSA"),
+            ("rs", "RS256"),
+            ("ps", "PS256"),
+        ]
+        .map(|(kid, alg)| Signer::new(kid, alg))
+        .into();
         let fake = FakeIdp::start(key_set(&signers.iter().collect::<Vec<_>>())).await;
         let with = |validation| {
-            let config = ProviderConfig { validation, ..provider("main", &fake) };
+            let config = ProviderConfig {
+                validation,
+                ..provider("main", &fake)
+            };
             oidc(vec![config], &Arc::new(AtomicU64::new(NOW * 1_000)))
         };
         let known = [
@@ -170,7 +207,11 @@ impl Target {
             fake,
             signers,
         };
-        target.good = target.signers.iter().map(|signer| signer.token(&target.claims())).collect();
+        target.good = target
+            .signers
+            .iter()
+            .map(|signer| signer.token(&target.claims()))
+            .collect();
         target.ask_is_refused();
         target.good_tokens_are_still_good().await;
         target
@@ -186,13 +227,17 @@ impl Target {
 
     /// Unless a case says otherwise, the provider knows no token.
     fn ask_is_refused(&self) {
-        self.fake.on("/introspect", Manner::json(json!({"active": false})));
+        self.fake
+            .on("/introspect", Manner::json(json!({"active": false})));
         self.fake.on("/userinfo", Manner::status("401 No"));
     }
 
     async fn good_tokens_are_still_good(&self) {
         for token in &self.good {
-            assert!(matches!(shown(&self.local, &Shown::bearer(token)).await, Attempt::Identified(_)));
+            assert!(matches!(
+                shown(&self.local, &Shown::bearer(token)).await,
+                Attempt::Identified(_)
+            ));
         }
     }
 
@@ -212,7 +257,11 @@ impl Target {
 
     fn signer(&self, draw: &mut Draw) -> &Signer {
         // RSA signs slowly, and what is fuzzed comes before and after the signature.
-        &self.signers[if draw.chance(90) { draw.below(2) } else { draw.below(4) }]
+        &self.signers[if draw.chance(90) {
+            draw.below(2)
+        } else {
+            draw.below(4)
+        }]
     }
 
     fn judge(&self, draw: &mut Draw) -> &Oidc {
@@ -225,7 +274,10 @@ impl Target {
     }
 
     fn where_it_stands<'a>(draw: &mut Draw, token: &'a str) -> Shown<'a> {
-        Shown { token, header: draw.one_of(&["authorization", "authorization", "access_token", "id_token"]) }
+        Shown {
+            token,
+            header: draw.one_of(&["authorization", "authorization", "access_token", "id_token"]),
+        }
     }
 
     async fn bent_text(&self, draw: &mut Draw) {
@@ -234,7 +286,10 @@ impl Target {
         let (oidc, shown_as) = (self.judge(draw), Self::where_it_stands(draw, &bent));
         let attempt = shown(oidc, &shown_as).await;
         let is_good = self.good.contains(&bent);
-        assert!(is_good || is_the_tokens_fault(&attempt), "{attempt:?} for {bent}");
+        assert!(
+            is_good || is_the_tokens_fault(&attempt),
+            "{attempt:?} for {bent}"
+        );
     }
 
     async fn changed_without_a_signature(&self, draw: &mut Draw) {
@@ -247,9 +302,16 @@ impl Target {
             draw.change(&mut claims, CLAIMS, &self.known);
         }
         let signature = token.rsplit('.').next().unwrap();
-        let bent = format!("{}.{}.{signature}", b64(header.to_string()), b64(claims.to_string()));
+        let bent = format!(
+            "{}.{}.{signature}",
+            b64(header.to_string()),
+            b64(claims.to_string())
+        );
         let attempt = shown(self.judge(draw), &Self::where_it_stands(draw, &bent)).await;
-        assert!(bent == token || is_the_tokens_fault(&attempt), "{attempt:?} for {header}.{claims}");
+        assert!(
+            bent == token || is_the_tokens_fault(&attempt),
+            "{attempt:?} for {header}.{claims}"
+        );
     }
 
     async fn changed_and_signed(&self, draw: &mut Draw) {
@@ -265,8 +327,18 @@ impl Target {
         let as_shown = Self::where_it_stands(draw, &token);
         let attempt = shown(&self.local, &as_shown).await;
         match &attempt {
-            Attempt::Identified(identity) => oracle::signed(signer, &header, &claims, &as_shown, identity, &self.fake.issuer()),
-            other => assert!(is_the_tokens_fault(other), "{other:?} for {header}.{claims}"),
+            Attempt::Identified(identity) => oracle::signed(
+                signer,
+                &header,
+                &claims,
+                &as_shown,
+                identity,
+                &self.fake.issuer(),
+            ),
+            other => assert!(
+                is_the_tokens_fault(other),
+                "{other:?} for {header}.{claims}"
+            ),
         }
     }
 
@@ -277,7 +349,11 @@ impl Target {
         let (bytes, twice) = if draw.chance(30) {
             let name = draw.one_of(&["aud", "iss", "exp", "preferred_username", "groups"]);
             let value = draw.value(&self.known, 0);
-            (text.replacen('{', &format!("{{\"{name}\":{value},"), 1).into_bytes(), true)
+            (
+                text.replacen('{', &format!("{{\"{name}\":{value},"), 1)
+                    .into_bytes(),
+                true,
+            )
         } else {
             let mut bytes = text.into_bytes();
             for _ in 0..=draw.below(4) {
@@ -291,11 +367,26 @@ impl Target {
         let attempt = shown(&self.local, &as_shown).await;
         match &attempt {
             Attempt::Identified(identity) => {
-                assert!(!twice, "a member stands twice in {}", String::from_utf8_lossy(&bytes));
+                assert!(
+                    !twice,
+                    "a member stands twice in {}",
+                    String::from_utf8_lossy(&bytes)
+                );
                 let claims = serde_json::from_slice(&bytes).unwrap();
-                oracle::signed(signer, &signer.header(), &claims, &as_shown, identity, &self.fake.issuer());
+                oracle::signed(
+                    signer,
+                    &signer.header(),
+                    &claims,
+                    &as_shown,
+                    identity,
+                    &self.fake.issuer(),
+                );
             }
-            other => assert!(is_the_tokens_fault(other), "{other:?} for {}", String::from_utf8_lossy(&bytes)),
+            other => assert!(
+                is_the_tokens_fault(other),
+                "{other:?} for {}",
+                String::from_utf8_lossy(&bytes)
+            ),
         }
     }
 
@@ -317,15 +408,31 @@ impl Target {
                 let at = draw.below(value.len());
                 value[at] = u8::try_from(draw.below(256)).unwrap();
             }
-            let name = if draw.chance(50) { header::AUTHORIZATION } else { header::COOKIE };
+            let name = if draw.chance(50) {
+                header::AUTHORIZATION
+            } else {
+                header::COOKIE
+            };
             if let Ok(value) = HeaderValue::from_bytes(&value) {
                 headers.append(name, value);
             }
         }
-        let attempt = self.local.attempt(&RequestFacts { peer: [127, 0, 0, 1].into(), headers: headers.clone() }).await;
+        let attempt = self
+            .local
+            .attempt(&RequestFacts {
+                peer: [127, 0, 0, 1].into(),
+                headers: headers.clone(),
+            })
+            .await;
         if let Attempt::Identified(identity) = &attempt {
-            let whole: String = headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
-            assert!(self.good.iter().any(|good| whole.contains(good)), "{identity:?} from {headers:?}");
+            let whole: String = headers
+                .values()
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .collect();
+            assert!(
+                self.good.iter().any(|good| whole.contains(good)),
+                "{identity:?} from {headers:?}"
+            );
         }
     }
 
@@ -346,15 +453,23 @@ impl Target {
             let attempt = shown(oidc, &as_shown).await;
             if let Attempt::Identified(identity) = &attempt {
                 let claims: Value = serde_json::from_str(&body).unwrap();
-                oracle::answered(&claims, identity, &self.fake.issuer(), !std::ptr::eq(oidc, &raw const self.userinfo));
+                oracle::answered(
+                    &claims,
+                    identity,
+                    &self.fake.issuer(),
+                    !std::ptr::eq(oidc, &raw const self.userinfo),
+                );
             }
         }
         self.ask_is_refused();
     }
 
     fn bent_keys(&self, draw: &mut Draw) {
-        let mut set: Value = serde_json::from_str(&key_set(&self.signers.iter().collect::<Vec<_>>())).unwrap();
-        let names = &["kty", "kid", "use", "alg", "crv", "x", "y", "n", "e", "key_ops", "d", "k"];
+        let mut set: Value =
+            serde_json::from_str(&key_set(&self.signers.iter().collect::<Vec<_>>())).unwrap();
+        let names = &[
+            "kty", "kid", "use", "alg", "crv", "x", "y", "n", "e", "key_ops", "d", "k",
+        ];
         let key = draw.below(4);
         draw.change(&mut set["keys"][key], names, &self.known);
         let mut text = set.to_string();
@@ -380,12 +495,29 @@ impl Target {
             return;
         }
         let taken = self.local.backchannel_logout(&signer.token(&claims)).await;
-        assert!(taken.is_err() || claims["events"].get(event).is_some(), "{claims}");
+        assert!(
+            taken.is_err() || claims["events"].get(event).is_some(),
+            "{claims}"
+        );
     }
 }
 
 fn odd_path(draw: &mut Draw) {
-    let pieces = ["a", ".", "/", "\"", "~", "~0", "~1", "://", "ü", "", " ", "realm_access", "https://x.y/z"];
+    let pieces = [
+        "a",
+        ".",
+        "/",
+        "\"",
+        "~",
+        "~0",
+        "~1",
+        "://",
+        "ü",
+        "",
+        " ",
+        "realm_access",
+        "https://x.y/z",
+    ];
     let text: String = (0..draw.below(12)).map(|_| draw.one_of(&pieces)).collect();
     let _either = ClaimPath::parse(&text);
 }
@@ -393,10 +525,18 @@ fn odd_path(draw: &mut Draw) {
 async fn shown(oidc: &Oidc, token: &Shown<'_>) -> Attempt {
     let (name, value) = token.as_header();
     let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(&value).unwrap())]);
-    oidc.attempt(&RequestFacts { peer: [127, 0, 0, 1].into(), headers }).await
+    oidc.attempt(&RequestFacts {
+        peer: [127, 0, 0, 1].into(),
+        headers,
+    })
+    .await
 }
 
-/// Refused for what it is, or none at all; and never because the provider cannot be asked: that would be a 5xx for what a client sends.
+/// Refused for what it is, or none at all; and never because the provider cannot be asked: that
+/// would be a 5xx for what a client sends.
 fn is_the_tokens_fault(attempt: &Attempt) -> bool {
-    matches!(attempt, Attempt::NotRequested | Attempt::Rejected(Rejected::Token(_) | Rejected::Claims(_)))
+    matches!(
+        attempt,
+        Attempt::NotRequested | Attempt::Rejected(Rejected::Token(_) | Rejected::Claims(_))
+    )
 }

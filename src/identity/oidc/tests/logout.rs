@@ -25,11 +25,30 @@ fn notice_with(stage: &Stage, header: &Value, changes: Value) -> String {
 #[tokio::test]
 async fn a_session_that_was_ended_is_over_for_its_signed_tokens_and_for_no_other() {
     let stage = Stage::new().await;
-    let (token, other) = (stage.token(json!({"sid": "s-1"})), stage.token(json!({"sid": "s-2"})));
+    let (token, other) = (
+        stage.token(json!({"sid": "s-1"})),
+        stage.token(json!({"sid": "s-2"})),
+    );
     assert!(stage.ask(&token).await.is_ok() && stage.ask(&other).await.is_ok());
-    assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, json!({}))).await, Ok(()));
-    assert_eq!(stage.refusal(&token).await, Refused::LoggedOut, "the remembered one");
-    assert_eq!(stage.refusal(&stage.token(json!({"sid": "s-1", "jti": "new"}))).await, Refused::LoggedOut, "one not seen before");
+    assert_eq!(
+        stage
+            .oidc
+            .backchannel_logout(&notice(&stage, json!({})))
+            .await,
+        Ok(())
+    );
+    assert_eq!(
+        stage.refusal(&token).await,
+        Refused::LoggedOut,
+        "the remembered one"
+    );
+    assert_eq!(
+        stage
+            .refusal(&stage.token(json!({"sid": "s-1", "jti": "new"})))
+            .await,
+        Refused::LoggedOut,
+        "one not seen before"
+    );
     assert!(stage.ask(&other).await.is_ok());
 }
 
@@ -38,23 +57,46 @@ async fn a_subject_that_was_signed_out_everywhere_can_sign_in_again() {
     let stage = Stage::new().await;
     let token = stage.token(json!({}));
     assert!(stage.ask(&token).await.is_ok());
-    assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, json!({"sid": null, "sub": "u-1"}))).await, Ok(()));
+    assert_eq!(
+        stage
+            .oidc
+            .backchannel_logout(&notice(&stage, json!({"sid": null, "sub": "u-1"})))
+            .await,
+        Ok(())
+    );
     assert_eq!(stage.refusal(&token).await, Refused::LoggedOut);
     assert!(stage.ask(&stage.token(json!({"sub": "u-2"}))).await.is_ok());
-    assert!(stage.ask(&stage.token(json!({"iat": NOW + 1}))).await.is_ok(), "issued after the logout");
+    assert!(
+        stage
+            .ask(&stage.token(json!({"iat": NOW + 1})))
+            .await
+            .is_ok(),
+        "issued after the logout"
+    );
 }
 
 #[tokio::test]
 async fn where_the_provider_is_asked_it_is_asked_again() {
-    let stage = Stage::with("ES256", |config| config.validation = Validation::Introspection).await;
+    let stage = Stage::with("ES256", |config| {
+        config.validation = Validation::Introspection;
+    })
+    .await;
     let mut answer = stage.claims(json!({"sid": "s-1"}));
     answer["active"] = true.into();
     stage.fake.on("/introspect", Manner::json(&answer));
     assert!(stage.ask("opaque").await.is_ok() && stage.ask("opaque").await.is_ok());
     assert_eq!(stage.fake.count("/introspect"), 1);
-    assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, json!({}))).await, Ok(()));
+    assert_eq!(
+        stage
+            .oidc
+            .backchannel_logout(&notice(&stage, json!({})))
+            .await,
+        Ok(())
+    );
     stage.pass(Duration::from_millis(1));
-    stage.fake.on("/introspect", Manner::json(json!({"active": false})));
+    stage
+        .fake
+        .on("/introspect", Manner::json(json!({"active": false})));
     assert_eq!(stage.refusal("opaque").await, Refused::Inactive);
 }
 
@@ -63,10 +105,22 @@ async fn a_logout_token_is_used_once() {
     let stage = Stage::new().await;
     let token = notice(&stage, json!({}));
     assert_eq!(stage.oidc.backchannel_logout(&token).await, Ok(()));
-    assert_eq!(stage.oidc.backchannel_logout(&token).await, Err(LogoutError::Refused(Refused::Replayed)));
-    assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, json!({"jti": "j-2"}))).await, Ok(()));
+    assert_eq!(
+        stage.oidc.backchannel_logout(&token).await,
+        Err(LogoutError::Refused(Refused::Replayed))
+    );
+    assert_eq!(
+        stage
+            .oidc
+            .backchannel_logout(&notice(&stage, json!({"jti": "j-2"})))
+            .await,
+        Ok(())
+    );
     stage.pass(Duration::from_secs(150));
-    assert_eq!(stage.oidc.backchannel_logout(&token).await, Err(LogoutError::Refused(Refused::Expired)));
+    assert_eq!(
+        stage.oidc.backchannel_logout(&token).await,
+        Err(LogoutError::Refused(Refused::Expired))
+    );
 }
 
 #[tokio::test]
@@ -84,7 +138,10 @@ async fn a_logout_token_that_breaks_a_rule_ends_nothing() {
         (json!({"iat": null}), R::Times),
         (json!({"iat": NOW + 31}), R::IssuedAhead),
         (json!({"events": null}), R::Events),
-        (json!({"events": {"https://elsewhere.test/event": {}}}), R::Events),
+        (
+            json!({"events": {"https://elsewhere.test/event": {}}}),
+            R::Events,
+        ),
         (json!({"events": {EVENT: true}}), R::Events),
         (json!({"events": EVENT}), R::Events),
         (json!({"nonce": "n"}), R::Nonce),
@@ -93,14 +150,40 @@ async fn a_logout_token_that_breaks_a_rule_ends_nothing() {
         (json!({"jti": 7}), R::Id),
         (json!({"typ": "ID"}), R::ClaimType),
     ] {
-        assert_eq!(stage.oidc.backchannel_logout(&notice(&stage, change.clone())).await, Err(LogoutError::Refused(why)), "{change}");
+        assert_eq!(
+            stage
+                .oidc
+                .backchannel_logout(&notice(&stage, change.clone()))
+                .await,
+            Err(LogoutError::Refused(why)),
+            "{change}"
+        );
     }
     let mut header = stage.key.header();
     header["typ"] = "at+jwt".into();
-    assert_eq!(stage.oidc.backchannel_logout(&notice_with(&stage, &header, json!({}))).await, Err(LogoutError::Refused(R::HeaderType)));
+    assert_eq!(
+        stage
+            .oidc
+            .backchannel_logout(&notice_with(&stage, &header, json!({})))
+            .await,
+        Err(LogoutError::Refused(R::HeaderType))
+    );
     let forged = Signer::new("key-1", "ES256").token(&json!({"iss": stage.fake.issuer()}));
-    assert_eq!(stage.oidc.backchannel_logout(&forged).await, Err(LogoutError::Refused(R::Signature)));
-    assert_eq!(stage.oidc.backchannel_logout(&token).await, Err(LogoutError::Refused(R::Events)), "an access token is no logout token");
+    assert_eq!(
+        stage.oidc.backchannel_logout(&forged).await,
+        Err(LogoutError::Refused(R::Signature))
+    );
+    assert_eq!(
+        stage.oidc.backchannel_logout(&token).await,
+        Err(LogoutError::Refused(R::Events)),
+        "an access token is no logout token"
+    );
     assert!(stage.ask(&token).await.is_ok());
-    assert_eq!(stage.refusal(&notice(&stage, json!({"typ": "Logout"}))).await, R::HeaderType, "and no logout token an access token");
+    assert_eq!(
+        stage
+            .refusal(&notice(&stage, json!({"typ": "Logout"})))
+            .await,
+        R::HeaderType,
+        "and no logout token an access token"
+    );
 }

@@ -15,11 +15,20 @@ fn read(mapping: &Mapping, claims: Value) -> Result<Person, NoUser> {
 }
 
 fn names(person: Result<Person, NoUser>) -> Result<Vec<String>, NoUser> {
-    person.map(|person| person.groups.iter().map(|group| group.as_str().to_owned()).collect())
+    person.map(|person| {
+        person
+            .groups
+            .iter()
+            .map(|group| group.as_str().to_owned())
+            .collect()
+    })
 }
 
 fn grouped_by(text: &str) -> Mapping {
-    Mapping { groups: vec![path(text)], ..Mapping::default() }
+    Mapping {
+        groups: vec![path(text)],
+        ..Mapping::default()
+    }
 }
 
 #[test]
@@ -36,7 +45,11 @@ fn a_path_is_dotted_a_pointer_or_quoted() {
         ("/re~1so~0urce/my.client/roles", "deep"),
         ("re/so~urce.\"my.client\".roles", "deep"),
     ] {
-        assert_eq!(names(read(&grouped_by(text), claims.clone())), Ok(vec![found.to_owned()]), "{text}");
+        assert_eq!(
+            names(read(&grouped_by(text), claims.clone())),
+            Ok(vec![found.to_owned()]),
+            "{text}"
+        );
     }
     for (text, why) in [
         ("", InvalidPath::Steps),
@@ -56,7 +69,10 @@ fn a_path_is_dotted_a_pointer_or_quoted() {
 
 #[test]
 fn groups_are_a_text_a_list_or_objects_and_are_never_split() {
-    let mapping = Mapping { group_member: Some("name".into()), ..Mapping::default() };
+    let mapping = Mapping {
+        group_member: Some("name".into()),
+        ..Mapping::default()
+    };
     for (groups, expected) in [
         (json!(["b", "a", "b"]), Ok(vec!["a", "b"])),
         (json!("one, still one"), Ok(vec!["one, still one"])),
@@ -72,12 +88,31 @@ fn groups_are_a_text_a_list_or_objects_and_are_never_split() {
         (json!(vec!["x"; 2_001]), Err(NoUser::TooMany)),
     ] {
         let shown = groups.to_string().chars().take(40).collect::<String>();
-        let expected = expected.map(|names: Vec<&str>| names.into_iter().map(str::to_owned).collect());
-        assert_eq!(names(read(&mapping, json!({"preferred_username": "u", "groups": groups}))), expected, "{shown}");
+        let expected =
+            expected.map(|names: Vec<&str>| names.into_iter().map(str::to_owned).collect());
+        assert_eq!(
+            names(read(
+                &mapping,
+                json!({"preferred_username": "u", "groups": groups})
+            )),
+            expected,
+            "{shown}"
+        );
     }
-    assert_eq!(names(read(&mapping, json!({"preferred_username": "u"}))), Ok(vec![]), "absent");
-    let objects = read(&Mapping::default(), json!({"preferred_username": "u", "groups": [{"name": "x"}]}));
-    assert_eq!(names(objects), Err(NoUser::Shape(Field::Groups)), "no member was configured");
+    assert_eq!(
+        names(read(&mapping, json!({"preferred_username": "u"}))),
+        Ok(vec![]),
+        "absent"
+    );
+    let objects = read(
+        &Mapping::default(),
+        json!({"preferred_username": "u", "groups": [{"name": "x"}]}),
+    );
+    assert_eq!(
+        names(objects),
+        Err(NoUser::Shape(Field::Groups)),
+        "no member was configured"
+    );
 }
 
 #[test]
@@ -92,12 +127,26 @@ fn too_many_groups_to_send_are_not_none() {
         json!({"hasgroups": true}),
         json!({"hasgroups": "true", "groups": null}),
     ] {
-        assert_eq!(names(read(&Mapping::default(), user(claims.clone()))), refused, "{claims}");
+        assert_eq!(
+            names(read(&Mapping::default(), user(claims.clone()))),
+            refused,
+            "{claims}"
+        );
     }
-    for claims in [json!({"hasgroups": false}), json!({"_claim_names": {"address": "src1"}}), json!({"hasgroups": true, "groups": ["a"]})] {
-        assert!(read(&Mapping::default(), user(claims.clone())).is_ok(), "{claims}");
+    for claims in [
+        json!({"hasgroups": false}),
+        json!({"_claim_names": {"address": "src1"}}),
+        json!({"hasgroups": true, "groups": ["a"]}),
+    ] {
+        assert!(
+            read(&Mapping::default(), user(claims.clone())).is_ok(),
+            "{claims}"
+        );
     }
-    assert!(read(&grouped_by("roles"), user(json!({"hasgroups": true}))).is_ok(), "roles always fit");
+    assert!(
+        read(&grouped_by("roles"), user(json!({"hasgroups": true}))).is_ok(),
+        "roles always fit"
+    );
 }
 
 #[test]
@@ -110,25 +159,65 @@ fn a_user_name_is_a_text_that_the_cluster_takes() {
         (json!(" alice"), NoUser::Name(InvalidUsername::OuterSpace)),
         (json!("a:b"), NoUser::Name(InvalidUsername::Separator)),
         (json!("a,b"), NoUser::Name(InvalidUsername::Separator)),
-        (json!("zo\u{eb}"), NoUser::Name(InvalidUsername::NotPrintableAscii)),
-        (json!("a\u{0}b"), NoUser::Name(InvalidUsername::NotPrintableAscii)),
+        (
+            json!("zo\u{eb}"),
+            NoUser::Name(InvalidUsername::NotPrintableAscii),
+        ),
+        (
+            json!("a\u{0}b"),
+            NoUser::Name(InvalidUsername::NotPrintableAscii),
+        ),
         (json!(".."), NoUser::Name(InvalidUsername::DotSegment)),
-        (json!("x".repeat(508)), NoUser::Name(InvalidUsername::TooLong)),
+        (
+            json!("x".repeat(508)),
+            NoUser::Name(InvalidUsername::TooLong),
+        ),
     ] {
-        assert_eq!(read(&Mapping::default(), json!({"preferred_username": name})).err(), Some(why), "{name}");
+        assert_eq!(
+            read(&Mapping::default(), json!({"preferred_username": name})).err(),
+            Some(why),
+            "{name}"
+        );
     }
-    let by_mail = Mapping { user: path("email"), ..Mapping::default() };
+    let by_mail = Mapping {
+        user: path("email"),
+        ..Mapping::default()
+    };
     assert!(read(&by_mail, json!({"email": "a@b.test"})).is_ok());
-    assert!(read(&by_mail, json!({"email": "a@b.test", "email_verified": true})).is_ok());
-    assert_eq!(read(&by_mail, json!({"email": "a@b.test", "email_verified": false})).err(), Some(NoUser::Unverified));
+    assert!(
+        read(
+            &by_mail,
+            json!({"email": "a@b.test", "email_verified": true})
+        )
+        .is_ok()
+    );
+    assert_eq!(
+        read(
+            &by_mail,
+            json!({"email": "a@b.test", "email_verified": false})
+        )
+        .err(),
+        Some(NoUser::Unverified)
+    );
 }
 
 #[test]
 fn prefixes_keep_two_providers_apart() {
-    let mapping = Mapping { username_prefix: "partner-".into(), group_prefix: "partner/".into(), ..Mapping::default() };
-    let person = read(&mapping, json!({"preferred_username": "alice", "groups": ["admins", ""]})).unwrap();
+    let mapping = Mapping {
+        username_prefix: "partner-".into(),
+        group_prefix: "partner/".into(),
+        ..Mapping::default()
+    };
+    let person = read(
+        &mapping,
+        json!({"preferred_username": "alice", "groups": ["admins", ""]}),
+    )
+    .unwrap();
     assert_eq!(person.user.as_str(), "partner-alice");
-    assert_eq!(person.groups.iter().map(Group::as_str).collect::<Vec<_>>(), ["partner/admins"]);
+    assert_eq!(
+        person.groups.iter().map(Group::as_str).collect::<Vec<_>>(),
+        ["partner/admins"]
+    );
 }
 
 #[test]
@@ -141,13 +230,29 @@ fn keycloaks_claims_are_read_by_their_paths() {
         "scope": "openid email profile", "email_verified": true, "name": "Alice Archer", "groups": ["/admins", "/org/team-a/admins"],
         "preferred_username": "alice", "email": "alice@example.org",
     });
-    let mapping =
-        Mapping { groups: vec![path("groups"), path("realm_access.roles"), path("resource_access.account.roles")], ..Mapping::default() };
+    let mapping = Mapping {
+        groups: vec![
+            path("groups"),
+            path("realm_access.roles"),
+            path("resource_access.account.roles"),
+        ],
+        ..Mapping::default()
+    };
     let person = read(&mapping, claims).unwrap();
-    assert_eq!((person.user.as_str(), person.full_name.as_deref()), ("alice", Some("Alice Archer")));
+    assert_eq!(
+        (person.user.as_str(), person.full_name.as_deref()),
+        ("alice", Some("Alice Archer"))
+    );
     assert_eq!(
         person.groups.iter().map(Group::as_str).collect::<Vec<_>>(),
-        ["/admins", "/org/team-a/admins", "manage-account", "offline_access", "staff", "view-profile"]
+        [
+            "/admins",
+            "/org/team-a/admins",
+            "manage-account",
+            "offline_access",
+            "staff",
+            "view-profile"
+        ]
     );
 }
 
@@ -164,14 +269,24 @@ async fn keycloaks_tokens_are_told_apart_as_it_makes_them() {
     assert!(stage.ask(&keycloak(json!({}))).await.is_ok());
     for (change, why) in [
         (json!({"typ": "ID", "aud": "elastauth"}), Refused::ClaimType),
-        (json!({"typ": "Refresh", "aud": stage.fake.issuer()}), Refused::ClaimType),
+        (
+            json!({"typ": "Refresh", "aud": stage.fake.issuer()}),
+            Refused::ClaimType,
+        ),
         (json!({"typ": "Offline"}), Refused::ClaimType),
         // Another client's token: without a mapper, and where the user has a role of our client.
         (json!({"azp": "other", "aud": "account"}), Refused::Audience),
         (json!({"azp": "other"}), Refused::Party),
         // Lightweight.
-        (json!({"aud": null, "sub": null, "groups": null, "preferred_username": null}), Refused::Audience),
+        (
+            json!({"aud": null, "sub": null, "groups": null, "preferred_username": null}),
+            Refused::Audience,
+        ),
     ] {
-        assert_eq!(stage.refusal(&keycloak(change.clone())).await, why, "{change}");
+        assert_eq!(
+            stage.refusal(&keycloak(change.clone())).await,
+            why,
+            "{change}"
+        );
     }
 }

@@ -44,7 +44,10 @@ impl Draw {
                     let to = self.below(bytes.len() + 1);
                     bytes.splice(to..to, piece);
                 }
-                8 => bytes.extend_from_slice(self.one_of(&["=", "==", ".", "..", "A", "-", ".e30", ".e30.e30"]).as_bytes()),
+                8 => bytes.extend_from_slice(
+                    self.one_of(&["=", "==", ".", "..", "A", "-", ".e30", ".e30.e30"])
+                        .as_bytes(),
+                ),
                 _ => bytes = self.recombined(&bytes, other),
             }
         }
@@ -110,10 +113,31 @@ impl Draw {
             2 => json!([0_i64, -1, 1, i64::MIN][self.below(4)]),
             3 => json!([u64::MAX, 253_402_300_799, 253_402_300_800, self.number()][self.below(4)]),
             4 => json!([0.5, 1e300, -1e-300, 1_800_000_100.5][self.below(4)]),
-            5 => self.one_of(&["", " ", "\u{0}", "elastic", "_x", "..", "a:b", "a,b", "\u{202e}", "ﬀ", "A", "\u{1f600}"]).into(),
-            6 => "x".repeat([254, 255, 256, 507, 508, 5_000][self.below(6)]).into(),
-            7 | 8 if depth < 14 => (0..self.below(4)).map(|_| self.value(known, depth + 1)).collect(),
-            9 if depth < 14 => json!({"name": self.value(known, depth + 1), "roles": self.value(known, depth + 1)}),
+            5 => self
+                .one_of(&[
+                    "",
+                    " ",
+                    "\u{0}",
+                    "elastic",
+                    "_x",
+                    "..",
+                    "a:b",
+                    "a,b",
+                    "\u{202e}",
+                    "ﬀ",
+                    "A",
+                    "\u{1f600}",
+                ])
+                .into(),
+            6 => "x"
+                .repeat([254, 255, 256, 507, 508, 5_000][self.below(6)])
+                .into(),
+            7 | 8 if depth < 14 => (0..self.below(4))
+                .map(|_| self.value(known, depth + 1))
+                .collect(),
+            9 if depth < 14 => {
+                json!({"name": self.value(known, depth + 1), "roles": self.value(known, depth + 1)})
+            }
             10 => (0..self.below(30)).fold(json!([]), |inner, _| json!([inner])),
             _ => known[self.below(known.len())].clone(),
         }

@@ -1,4 +1,5 @@
-//! What must be true of a token that was let in, written down once more and in another way than where it is judged.
+//! What must be true of a token that was let in, written down once more and in another way than
+//! where it is judged.
 
 use super::*;
 
@@ -14,7 +15,10 @@ pub(super) struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     pub(super) fn bearer(token: &'a str) -> Self {
-        Self { token, header: "authorization" }
+        Self {
+            token,
+            header: "authorization",
+        }
     }
 
     pub(super) fn as_header(&self) -> (header::HeaderName, String) {
@@ -26,14 +30,26 @@ impl<'a> Shown<'a> {
 }
 
 /// Of a signed token.
-pub(super) fn signed(signer: &Signer, header: &Value, claims: &Value, shown: &Shown<'_>, identity: &Identity, issuer: &str) {
+pub(super) fn signed(
+    signer: &Signer,
+    header: &Value,
+    claims: &Value,
+    shown: &Shown<'_>,
+    identity: &Identity,
+    issuer: &str,
+) {
     let why = format!("{header}.{claims} in {}", shown.header);
     assert_eq!(header["alg"], signer.alg, "{why}");
-    assert!(header.get("kid").is_none_or(|kid| kid == signer.kid), "{why}");
+    assert!(
+        header.get("kid").is_none_or(|kid| kid == signer.kid),
+        "{why}"
+    );
     for member in ["crit", "b64", "cty", "zip", "enc"] {
         assert!(header.get(member).is_none(), "{why}");
     }
-    let kind = header.get("typ").map(|kind| kind.as_str().unwrap().to_ascii_lowercase());
+    let kind = header
+        .get("typ")
+        .map(|kind| kind.as_str().unwrap().to_ascii_lowercase());
     let kind = kind.as_deref();
     assert!(matches!(kind, None | Some("jwt" | "at+jwt")), "{why}");
     let in_id_cookie = shown.header == "id_token";
@@ -44,7 +60,10 @@ pub(super) fn signed(signer: &Signer, header: &Value, claims: &Value, shown: &Sh
         Some(other) => assert_eq!(other, "bearer", "{why}"),
     }
     if purpose.is_none() && kind != Some("at+jwt") && !in_id_cookie {
-        assert!(claims["nonce"].is_null() && claims["at_hash"].is_null(), "{why}");
+        assert!(
+            claims["nonce"].is_null() && claims["at_hash"].is_null(),
+            "{why}"
+        );
     }
     assert_eq!(claims["iss"], issuer, "{why}");
     assert!(claims["exp"].as_f64().unwrap() + 30.0 > NOW_F, "{why}");
@@ -57,7 +76,12 @@ pub(super) fn answered(claims: &Value, identity: &Identity, issuer: &str, intros
     if introspected {
         assert_eq!(claims["active"], true, "{why}");
         assert!(claims["iss"].is_null() || claims["iss"] == issuer, "{why}");
-        assert!(claims["token_type"].as_str().is_none_or(|kind| kind.eq_ignore_ascii_case("bearer")), "{why}");
+        assert!(
+            claims["token_type"]
+                .as_str()
+                .is_none_or(|kind| kind.eq_ignore_ascii_case("bearer")),
+            "{why}"
+        );
         if claims["aud"].is_null() {
             assert_eq!(claims["client_id"], "elastauth", "{why}");
             named(claims, identity, &why);
@@ -72,20 +96,38 @@ pub(super) fn answered(claims: &Value, identity: &Identity, issuer: &str, intros
 
 fn common(claims: &Value, identity: &Identity, why: &str) {
     let audience = &claims["aud"];
-    let several = audience.as_array().is_some_and(|all| all.iter().all(Value::is_string) && all.contains(&json!("elastauth")));
+    let several = audience
+        .as_array()
+        .is_some_and(|all| all.iter().all(Value::is_string) && all.contains(&json!("elastauth")));
     assert!(audience == "elastauth" || several, "{why}");
-    let party = if claims["azp"].is_null() { &claims["client_id"] } else { &claims["azp"] };
+    let party = if claims["azp"].is_null() {
+        &claims["client_id"]
+    } else {
+        &claims["azp"]
+    };
     assert!(party.is_null() || party == "elastauth", "{why}");
-    assert!(claims.get("events").is_none() && claims["cnf"].is_null(), "{why}");
+    assert!(
+        claims.get("events").is_none() && claims["cnf"].is_null(),
+        "{why}"
+    );
     for moment in ["nbf", "iat"] {
-        assert!(claims.get(moment).is_none_or(|moment| moment.as_f64().unwrap() < NOW_F + 31.0), "{why}");
+        assert!(
+            claims
+                .get(moment)
+                .is_none_or(|moment| moment.as_f64().unwrap() < NOW_F + 31.0),
+            "{why}"
+        );
     }
     named(claims, identity, why);
 }
 
 /// The user and the groups are those of the claims, letter by letter.
 fn named(claims: &Value, identity: &Identity, why: &str) {
-    assert_eq!(claims["preferred_username"], identity.user().as_str(), "{why}");
+    assert_eq!(
+        claims["preferred_username"],
+        identity.user().as_str(),
+        "{why}"
+    );
     let said: HashSet<&str> = match &claims["groups"] {
         Value::String(one) => [one.as_str()].into(),
         Value::Array(all) => all.iter().map(|one| one.as_str().unwrap()).collect(),
@@ -94,7 +136,16 @@ fn named(claims: &Value, identity: &Identity, why: &str) {
             HashSet::new()
         }
     };
-    let said: HashSet<&str> = said.into_iter().map(|group| group.trim_matches([' ', '\t'])).collect();
-    assert!(groups(identity).iter().all(|group| said.contains(group)), "{why}");
-    assert!(claims["hasgroups"] != true || !claims["groups"].is_null(), "{why}");
+    let said: HashSet<&str> = said
+        .into_iter()
+        .map(|group| group.trim_matches([' ', '\t']))
+        .collect();
+    assert!(
+        groups(identity).iter().all(|group| said.contains(group)),
+        "{why}"
+    );
+    assert!(
+        claims["hasgroups"] != true || !claims["groups"].is_null(),
+        "{why}"
+    );
 }
