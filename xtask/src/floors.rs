@@ -4,6 +4,7 @@
 //! inline, `#[cfg(test)]`) and a comment or a string does not. What a macro would build from pieces
 //! is not seen; there is none.
 
+mod circles;
 mod paths;
 
 use crate::shell;
@@ -47,7 +48,7 @@ const TOO_LONG: usize = 600;
 /// Checks the tree and prints what it found.
 pub(crate) fn run() -> anyhow::Result<()> {
     let root = shell::root();
-    let (mut faults, mut files) = (Vec::new(), 0);
+    let (mut faults, mut files, mut sources) = (Vec::new(), 0, Vec::new());
     for folder in ["src", "tests", "benches", "xtask/src"] {
         for path in rust_files(&root.join(folder))? {
             let source = std::fs::read_to_string(&path)
@@ -79,8 +80,12 @@ pub(crate) fn run() -> anyhow::Result<()> {
                         .into_iter()
                         .map(|fault| format!("{shown}:{fault}")),
                 );
+                sources.push((module, source));
             }
         }
+    }
+    for circle in circles::find(&sources) {
+        println!("note: circle: {circle}");
     }
     if faults.is_empty() {
         println!("floors: {files} files, every import goes down");

@@ -91,13 +91,13 @@ fn follows_super(tokens: &[Token<'_>], at: usize) -> bool {
 }
 
 #[derive(Debug)]
-struct Token<'a> {
-    line: usize,
-    text: &'a str,
+pub(crate) struct Token<'a> {
+    pub(crate) line: usize,
+    pub(crate) text: &'a str,
 }
 
 /// Words, `::` and single signs; comments, strings, characters and lifetimes are left out.
-fn tokens(source: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(source: &str) -> Vec<Token<'_>> {
     let (mut tokens, mut rest, mut line) = (Vec::new(), source, 1);
     while let Some(sign) = rest.chars().next() {
         let word = rest
