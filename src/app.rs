@@ -3,7 +3,7 @@
 use crate::{
     broker::Broker,
     clock::Clock,
-    cluster::{CallError, Cluster},
+    cluster::{CallError, SecurityApi},
     config::Config,
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
@@ -54,7 +54,7 @@ pub struct App {
 pub struct Controls {
     service: Arc<Service>,
     certificates: Option<Certificates>,
-    cluster: Cluster,
+    cluster: SecurityApi,
     shown: Arc<ArcSwap<serde_json::Value>>,
     metrics: Metrics,
 }
@@ -169,7 +169,7 @@ impl App {
     pub async fn start_counted(config: Config, metrics: Metrics) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let skew = Skew::new(clock.clone(), config.broker.grace, metrics.clone());
-        let cluster = Cluster::watched(config.cluster, clock.clone(), &metrics, &skew)
+        let cluster = SecurityApi::watched(config.cluster, clock.clone(), &metrics, &skew)
             .map_err(StartError::ClusterTls)?;
         let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks, &skew)
             .map_err(StartError::Ledger)?;
@@ -256,7 +256,7 @@ impl App {
     pub fn flow(config: Config) -> Result<Flow, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let cluster =
-            Cluster::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
+            SecurityApi::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
         let broker = Broker::new(
             config.broker,
             cluster,
@@ -326,7 +326,7 @@ impl App {
 }
 
 /// What readiness asks of the cluster. Its text goes to trusted peers and names no address.
-fn check(cluster: Cluster) -> Check {
+fn check(cluster: SecurityApi) -> Check {
     Arc::new(move || {
         let cluster = cluster.clone();
         Box::pin(async move {

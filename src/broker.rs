@@ -17,7 +17,7 @@ pub use rotation::{InvalidWindow, Window};
 
 use crate::{
     clock::{Clock, Timestamp},
-    cluster::Cluster,
+    cluster::SecurityApi,
     identity::Identity,
     ledger::{Entry, Forgotten, Ledger, redis},
     model::{Fingerprint, Username},
@@ -250,7 +250,7 @@ impl Broker {
     /// When a key must be made and the system has no randomness.
     pub fn new(
         config: Config,
-        cluster: Cluster,
+        cluster: SecurityApi,
         ledger: Ledger,
         clock: Clock,
         tasks: Tasks,
@@ -272,7 +272,7 @@ impl Broker {
     /// As with [`Self::new`].
     pub fn watched(
         config: Config,
-        cluster: Cluster,
+        cluster: SecurityApi,
         ledger: Ledger,
         clock: Clock,
         tasks: Tasks,

@@ -48,7 +48,7 @@ pub struct Config {
     /// information in them is never sent.
     pub hosts: Vec<Uri>,
     /// As whom elastauth itself calls.
-    pub account: Account,
+    pub account: ServiceAccount,
     /// TLS towards the nodes.
     pub tls: tls::ClientConfig,
 }
@@ -66,7 +66,7 @@ impl fmt::Debug for Config {
 
 /// The service account.
 #[derive(Debug, Clone)]
-pub enum Account {
+pub enum ServiceAccount {
     /// A native or file realm user.
     Basic {
         /// Its name.
@@ -78,7 +78,7 @@ pub enum Account {
     ApiKey(SecretString),
 }
 
-impl Account {
+impl ServiceAccount {
     /// `None` where a key holds bytes that no header can carry.
     fn authorization(&self) -> Option<HeaderValue> {
         let text = Zeroizing::new(match self {
@@ -96,7 +96,7 @@ impl Account {
 
 /// A client of the security API. Clones share connections and what is known of the nodes.
 #[derive(Debug, Clone)]
-pub struct Cluster {
+pub struct SecurityApi {
     inner: Arc<Inner>,
 }
 
@@ -107,7 +107,7 @@ struct Inner {
     account: ArcSwapOption<HeaderValue>,
 }
 
-/// The account and the TLS of a new configuration, ready to be used. Made by [`Cluster::access`].
+/// The account and the TLS of a new configuration, ready to be used. Made by [`SecurityApi::access`].
 pub struct Access {
     account: Option<HeaderValue>,
     tls: rustls::ClientConfig,
@@ -137,7 +137,7 @@ impl Inner {
     }
 }
 
-impl Cluster {
+impl SecurityApi {
     /// Sets the client up. Nothing is connected yet: a cluster that is down at start is not an
     /// error.
     ///

@@ -6,7 +6,7 @@ use elastauth::{
     app::App,
     broker::{self, Adopt, Broker, HashMode},
     clock::Clock,
-    cluster::{self, Cluster},
+    cluster::{self, SecurityApi},
     config,
     demo::standin::StandIn,
     flow::Flow,
@@ -64,7 +64,7 @@ impl House {
         };
         let audit = Audit::start(&config, clock.clone(), metrics.clone()).unwrap();
         let standin = StandIn::start(&tasks).await.unwrap();
-        let cluster = Cluster::watched(
+        let cluster = SecurityApi::watched(
             cluster_config(&standin),
             clock.clone(),
             &metrics,
@@ -168,7 +168,7 @@ impl House {
 }
 
 fn cluster_config(standin: &StandIn) -> cluster::Config {
-    let account = cluster::Account::Basic {
+    let account = cluster::ServiceAccount::Basic {
         username: "elastauth".to_owned(),
         password: standin.service_password().to_owned().into(),
     };

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    cluster::{self, CallError, Cluster, Fate, User, Whoami},
+    cluster::{self, CallError, Fate, SecurityApi, User, Whoami},
     ledger::{Boarding, Ledger},
     model::{Group, Role},
     telemetry::{
@@ -56,7 +56,7 @@ const BETWEEN_LOOKS: [u64; 4] = [30, 60, 120, 240];
 /// Everything that a flight needs.
 #[derive(Debug)]
 pub(super) struct Ensure {
-    pub(super) cluster: Cluster,
+    pub(super) cluster: SecurityApi,
     pub(super) ledger: Ledger,
     pub(super) doubts: Doubts,
     pub(super) derivers: Derivers,
@@ -77,7 +77,7 @@ pub(super) struct Ensure {
 
 impl Ensure {
     pub(super) fn new(
-        cluster: Cluster,
+        cluster: SecurityApi,
         ledger: Ledger,
         derivers: Derivers,
         clock: Clock,

@@ -3,7 +3,7 @@
 
 use crate::{
     clock::Clock,
-    cluster::{CallError, Cluster, Config},
+    cluster::{CallError, Config, SecurityApi},
     config,
     identity::{
         ProviderConfig,
@@ -186,7 +186,7 @@ async fn node(config: Config) -> Vec<Tried> {
         .map(ToString::to_string)
         .unwrap_or_default();
     let what = |what: &str| format!("{} {what}", host.trim_end_matches('/'));
-    let cluster = match Cluster::new(config, Clock::System) {
+    let cluster = match SecurityApi::new(config, Clock::System) {
         Ok(cluster) => cluster,
         Err(error) => {
             return vec![Tried {

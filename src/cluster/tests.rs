@@ -49,7 +49,7 @@ fn short() -> Timeouts {
 fn config(urls: &[String]) -> Config {
     Config {
         hosts: urls.iter().map(|url| url.parse().unwrap()).collect(),
-        account: Account::Basic {
+        account: ServiceAccount::Basic {
             username: "svc".to_owned(),
             password: SecretString::from("pw"),
         },
@@ -57,17 +57,17 @@ fn config(urls: &[String]) -> Config {
     }
 }
 
-fn client_with(addrs: &[SocketAddr], timeouts: Timeouts) -> (Cluster, Arc<AtomicU64>) {
+fn client_with(addrs: &[SocketAddr], timeouts: Timeouts) -> (SecurityApi, Arc<AtomicU64>) {
     let time = Arc::new(AtomicU64::new(1_000_000));
     let urls: Vec<String> = addrs.iter().map(|addr| format!("http://{addr}")).collect();
     (
-        Cluster::with(config(&urls), Clock::Manual(Arc::clone(&time)), timeouts).unwrap(),
+        SecurityApi::with(config(&urls), Clock::Manual(Arc::clone(&time)), timeouts).unwrap(),
         time,
     )
 }
 
 /// For tests that wait for no deadline.
-fn client(addrs: &[SocketAddr]) -> Cluster {
+fn client(addrs: &[SocketAddr]) -> SecurityApi {
     client_with(addrs, Timeouts::default()).0
 }
 
@@ -204,7 +204,7 @@ async fn a_prefix_is_kept_and_user_information_is_not_sent() {
     let urls = [format!("http://u:topsecret@{}/es/main/", node.addr)];
     let config = config(&urls);
     assert!(!format!("{config:?}").contains("topsecret"));
-    let cluster = Cluster::new(config, Clock::System).unwrap();
+    let cluster = SecurityApi::new(config, Clock::System).unwrap();
     assert_eq!(cluster.read_user(&joe()).await.unwrap(), None);
     let request = node.requests().remove(0);
     assert!(
@@ -219,8 +219,8 @@ async fn a_prefix_is_kept_and_user_information_is_not_sent() {
 async fn an_api_key_is_sent_as_it_is_and_one_that_no_header_carries_is_not_sent() {
     let node = Stub::start(Manner::answer(404, "{}")).await;
     let with = |key: &str| {
-        let account = Account::ApiKey(SecretString::from(key));
-        Cluster::new(
+        let account = ServiceAccount::ApiKey(SecretString::from(key));
+        SecurityApi::new(
             Config {
                 account,
                 ..config(&[format!("http://{}", node.addr)])

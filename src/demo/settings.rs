@@ -38,7 +38,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         name: header("remote-name"),
         groups_required: true,
     };
-    let account = cluster::Account::Basic {
+    let account = cluster::ServiceAccount::Basic {
         username: standin::SERVICE_USER.to_owned(),
         password: SecretString::from(standin.service_password()),
     };

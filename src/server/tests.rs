@@ -11,7 +11,7 @@ use super::{AdminConfig, Check, Config, Limits, Server, Service};
 use crate::{
     broker::{self, Broker},
     clock::Clock,
-    cluster::{self, Cluster},
+    cluster::{self, SecurityApi},
     flow::Flow,
     identity::{Providers, headers},
     ledger::{self, Ledger},
@@ -135,13 +135,13 @@ impl Setup {
 
 /// A broker whose cluster refuses every connection.
 fn broker() -> Broker {
-    let account = cluster::Account::Basic {
+    let account = cluster::ServiceAccount::Basic {
         username: "elastauth".to_owned(),
         password: "unused".into(),
     };
     // Nobody listens on the port that TCP reserves for its multiplexer.
     let hosts = vec![http::Uri::from_static("http://127.0.0.1:1")];
-    let cluster = Cluster::new(
+    let cluster = SecurityApi::new(
         cluster::Config {
             hosts,
             account,

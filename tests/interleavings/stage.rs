@@ -9,7 +9,7 @@ use super::{
 use elastauth::{
     broker::{self, Adopt, Broker, HashMode, PreviousKey},
     clock::{Clock, Timestamp},
-    cluster::{self, Cluster},
+    cluster::{self, SecurityApi},
     flow::Flow,
     identity::{Providers, headers},
     ledger::{
@@ -47,7 +47,7 @@ pub(crate) struct Stage {
     /// The work of replicas of earlier stories, which has to end before the next one.
     pub(crate) earlier: Vec<Tasks>,
     pub(crate) clocks: Vec<Arc<AtomicU64>>,
-    clients: HashMap<Life, Cluster>,
+    clients: HashMap<Life, SecurityApi>,
     pub(crate) setting: Setting,
     pub(crate) boundary: u64,
     accepting: [JoinHandle<()>; 2],
@@ -157,12 +157,12 @@ impl Stage {
         };
         let (url, addresses) = (self.cluster.url(life), setting.addresses);
         let client = self.clients.entry(life).or_insert_with(|| {
-            let account = cluster::Account::Basic {
+            let account = cluster::ServiceAccount::Basic {
                 username: "elastauth".to_owned(),
                 password: "of the account".to_owned().into(),
             };
             let hosts = vec![url.parse().unwrap(); addresses];
-            Cluster::new(
+            SecurityApi::new(
                 cluster::Config {
                     hosts,
                     account,

@@ -22,7 +22,7 @@ pub(crate) use elastauth::{
 };
 use elastauth::{
     clock::Clock,
-    cluster::{self, Cluster},
+    cluster::{self, SecurityApi},
     identity::{Providers, headers},
     ledger::{self, Ledger},
     model::{Group, RequestFacts, Role},
@@ -128,7 +128,7 @@ impl House {
             dry_run: false,
         };
         change(&mut config);
-        let account = cluster::Account::Basic {
+        let account = cluster::ServiceAccount::Basic {
             username: "elastauth".to_owned(),
             password: standin.service_password().to_owned().into(),
         };
@@ -137,7 +137,7 @@ impl House {
             account,
             tls: tls::ClientConfig::default(),
         };
-        let cluster = Cluster::new(cluster, clock.clone()).unwrap();
+        let cluster = SecurityApi::new(cluster, clock.clone()).unwrap();
         let scope = ledger::Scope {
             cluster: config.cluster_name.clone(),
             key: config.secret_key.clone().unwrap(),

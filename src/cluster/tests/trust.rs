@@ -57,7 +57,7 @@ async fn read(node: &Stub, tls: tls::ClientConfig) -> Result<Option<User>, CallE
         tls,
         ..config(&[format!("https://localhost:{}", node.addr.port())])
     };
-    Cluster::new(config, Clock::System)
+    SecurityApi::new(config, Clock::System)
         .unwrap()
         .read_user(&joe())
         .await
@@ -149,7 +149,7 @@ async fn a_client_certificate_is_shown_and_without_one_nobody_gets_in() {
 fn tls_files_matter_only_where_a_host_is_https() {
     let missing = believing(Path::new("/nowhere/ca.pem"));
     let with = |url: &str| {
-        Cluster::new(
+        SecurityApi::new(
             Config {
                 tls: missing.clone(),
                 ..config(&[url.to_owned()])

@@ -194,13 +194,13 @@ async fn a_write_that_waits_for_tls_in_vain_was_not_sent_and_goes_elsewhere() {
     ]);
     config.tls.danger_skip_verify = true;
     for _ in 0..3 {
-        let cluster = Cluster::with(config.clone(), Clock::System, short()).unwrap();
+        let cluster = SecurityApi::with(config.clone(), Clock::System, short()).unwrap();
         cluster.write_user(&joe(), &new_user()).await.unwrap();
     }
     assert_eq!(node.requests().len(), 3);
 
     config.hosts.truncate(1);
-    let error = Cluster::with(config, Clock::System, short())
+    let error = SecurityApi::with(config, Clock::System, short())
         .unwrap()
         .write_user(&joe(), &new_user())
         .await

@@ -2,7 +2,7 @@
 
 use super::{Findings, Settings, identity_files};
 use crate::{
-    cluster::{Account, Config},
+    cluster::{Config, ServiceAccount},
     config::{finding::Place, key::Key, table},
     net::tls,
 };
@@ -86,7 +86,7 @@ fn hosts(settings: &Settings, findings: &mut Findings) -> Option<Vec<Uri>> {
     Some(hosts)
 }
 
-fn account(settings: &Settings, findings: &mut Findings) -> Option<Account> {
+fn account(settings: &Settings, findings: &mut Findings) -> Option<ServiceAccount> {
     let (name, password, key) = (&table::ES_USERNAME, &table::ES_PASSWORD, &table::ES_API_KEY);
     let username = settings.get::<String>(name);
     if username
@@ -110,7 +110,7 @@ fn account(settings: &Settings, findings: &mut Findings) -> Option<Account> {
                 );
             }
         }
-        return settings.get(key).map(Account::ApiKey);
+        return settings.get(key).map(ServiceAccount::ApiKey);
     }
     match (settings.given(name), settings.given(password)) {
         (true, true) => {}
@@ -127,7 +127,7 @@ fn account(settings: &Settings, findings: &mut Findings) -> Option<Account> {
                 .fault(&Place::Nowhere, "`elasticsearch.username` and `elasticsearch.password` are missing, or `elasticsearch.api_key`");
         }
     }
-    Some(Account::Basic {
+    Some(ServiceAccount::Basic {
         username: username?,
         password: settings.get(password)?,
     })

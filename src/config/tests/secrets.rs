@@ -33,7 +33,7 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
     );
     assert!(config.broker.secret_key.is_some());
     assert_eq!(config.trust.gateway_keys.len(), 2);
-    let crate::cluster::Account::Basic { password, .. } = &config.cluster.account else {
+    let crate::cluster::ServiceAccount::Basic { password, .. } = &config.cluster.account else {
         panic!("a password")
     };
     assert_eq!(
