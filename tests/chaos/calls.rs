@@ -1,7 +1,7 @@
 //! How often elastauth calls the cluster, by its own count: there must be no storm when a node goes
 //! or comes back.
 
-use crate::{World, http::Answer, support::stage::GATEWAY_KEY};
+use crate::{World, support::http::Answer, support::stage::GATEWAY_KEY};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 

@@ -1,7 +1,7 @@
 //! The wall clock of a replica, moved by `libfaketime` while it runs. Its other clock, which
 //! measures waits, is left alone, as with a machine whose time is set.
 
-use crate::{http::Server, process::folder};
+use crate::{support::http::Server, support::process::folder};
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},

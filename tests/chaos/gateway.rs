@@ -4,9 +4,9 @@
 use crate::{
     World,
     cluster::Cluster,
-    guide,
+    support::guide,
+    support::traefik::Traefik,
     support::{http::Server, stage::GATEWAY_KEY},
-    traefik::Traefik,
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},

@@ -8,9 +8,9 @@
 use crate::{
     World,
     cluster::{Edit, Edited, Seen},
-    elasticsearch::{Elasticsearch, admin},
     health::{BLIND, Health},
-    http::{Answer, Server},
+    support::elasticsearch::{Elasticsearch, admin},
+    support::http::{Answer, Server},
 };
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};

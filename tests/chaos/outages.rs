@@ -1,7 +1,7 @@
 //! What happens to the nodes of the real cluster, one thing at a time, in an order that the seed
 //! decides. Each ends with a cluster that is whole again.
 
-use crate::{Chance, World, nodes::Nodes, two_nodes::TwoNodes};
+use crate::{Chance, World, nodes::Nodes, support::two_nodes::TwoNodes};
 use elastauth::demo::standin::SERVICE_USER;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};

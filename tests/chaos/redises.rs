@@ -3,8 +3,8 @@
 
 use crate::{
     Chance, World,
-    redis::{Redis, run_cli},
-    sentinel::Sentinel,
+    support::redis::{Redis, run_cli},
+    support::sentinel::Sentinel,
     weather::Trouble,
 };
 use std::{sync::Arc, time::Duration};

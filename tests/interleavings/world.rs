@@ -26,7 +26,6 @@ use std::{
 };
 use tokio::task::{JoinHandle, yield_now};
 
-#[path = "sharing.rs"]
 mod sharing;
 
 struct Replica {

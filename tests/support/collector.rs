@@ -95,7 +95,7 @@ impl Collector {
     async fn start_with(mood: Mood, tls: Option<TlsAcceptor>) -> Self {
         let scheme = if tls.is_some() { "https" } else { "http" };
         // Where it is away, nobody else may come to be there.
-        let listener = TcpListener::bind(("127.0.0.1", crate::support::process::free_port()))
+        let listener = TcpListener::bind(("127.0.0.1", super::process::free_port()))
             .await
             .expect("a port");
         let (address, seen) = (

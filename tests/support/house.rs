@@ -1,17 +1,6 @@
 //! The decisions of elastauth in front of the stand-in cluster, without a listener. The clock is
 //! set by hand; sockets are real.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "each test binary uses its own share"
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on should stop"
-)]
-
 pub(crate) use elastauth::{
     broker::{self, Adopt, Broker, BrokerError, HashMode},
     demo::standin::{By, Endpoint, Fault, Misbehaviour, StandIn, StoredUser},

@@ -1,6 +1,6 @@
 //! A real Redis on a free port of the loopback address; it ends with the value.
 
-use crate::process::{Process, command, folder, free_port};
+use super::process::{Process, command, folder, free_port};
 use std::{
     path::PathBuf,
     process::Command,

@@ -1,6 +1,6 @@
 //! A real Sentinel that watches a Redis by the name of `main`; it ends with the value.
 
-use crate::{
+use super::{
     process::{Process, command, folder, free_port},
     redis::run_cli,
 };

@@ -1,4 +1,4 @@
-//! The chaos suite (`tests/chaos.rs`) for as long as one likes.
+//! The chaos suite (`tests/chaos`) for as long as one likes.
 
 use crate::shell;
 

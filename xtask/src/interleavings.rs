@@ -1,4 +1,4 @@
-//! The long form of `tests/interleavings.rs`, and what it is worth: broken variants of the program
+//! The long form of `tests/interleavings`, and what it is worth: broken variants of the program
 //! that it has to tell from the whole one.
 
 use crate::shell;

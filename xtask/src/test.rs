@@ -53,7 +53,7 @@ const STEPS_FULL: &[Step] = &[
     Step {
         name: "tests",
         run: || tests(&["--features", "real-parts"]),
-        remedy: "`cargo test --features real-parts --test real_traefik -- name` runs one alone",
+        remedy: "`cargo test --features real-parts --test real name` runs one alone",
     },
 ];
 

@@ -1,0 +1,337 @@
+//! What the operator's commands say, and that they change nothing. The program as it is shipped, in
+//! front of the stand-in cluster.
+
+use elastauth::{
+    demo::standin::{SERVICE_USER, StandIn, StoredUser},
+    shutdown::Tasks,
+};
+use serde_json::{Value, json};
+use std::process::Output;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+const SECRET_KEY: &str = "5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847";
+
+/// A configuration in a folder of its own, and the cluster that it names.
+struct Desk {
+    cluster: StandIn,
+    home: TempDir,
+    _tasks: Tasks,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let tasks = Tasks::default();
+        let desk = Self {
+            cluster: StandIn::start(&tasks).await.unwrap(),
+            home: tempfile::tempdir().unwrap(),
+            _tasks: tasks,
+        };
+        desk.configure(SERVICE_USER, desk.cluster.service_password(), "");
+        desk
+    }
+
+    fn configure(&self, account: &str, password: &str, more: &str) {
+        let text = format!(
+            "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\ndefault_roles: [viewer]\ngroup_mappings:\n  \"team-*\": [editor]\n\
+             elasticsearch:\n  hosts: [\"{}\"]\n  username: {account}\n  password: {password}\n{more}",
+            self.cluster.url()
+        );
+        std::fs::write(self.home.path().join("config.yml"), text).unwrap();
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_elastauth"));
+        program
+            .env_clear()
+            .current_dir(self.home.path())
+            .args(arguments)
+            .output()
+            .await
+            .unwrap()
+    }
+
+    async fn json(&self, arguments: &[&str]) -> (bool, Value) {
+        let output = self.run(arguments).await;
+        let told = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{arguments:?}: {output:?}"));
+        (output.status.success(), told)
+    }
+}
+
+#[tokio::test]
+async fn explain_says_which_rule_gave_which_role_and_asks_nobody() {
+    let desk = Desk::new().await;
+    let (ok, told) = desk
+        .json(&[
+            "explain",
+            "--user",
+            "alice",
+            "--groups",
+            "Team-A,others",
+            "--email",
+            "a@example.org",
+            "--json",
+        ])
+        .await;
+    assert!(ok);
+    assert_eq!(
+        told["identity"],
+        json!({ "user": "alice", "groups": ["Team-A", "others"], "email": "a@example.org", "full_name": null })
+    );
+    assert_eq!(
+        told["roles"],
+        json!([
+            { "role": "editor", "rule": "group_mappings", "pattern": "team-*", "group": "Team-A" },
+            { "role": "viewer", "rule": "default_roles" }
+        ])
+    );
+    assert_eq!(
+        (&told["provider"], &told["document"]["roles"]),
+        (&json!("authelia"), &json!(["editor", "viewer"]))
+    );
+    assert_eq!(
+        (&told["answer"]["status"], &told["cluster"]),
+        (&json!(200), &Value::Null)
+    );
+    assert_eq!(desk.cluster.count(), 0);
+}
+
+#[tokio::test]
+async fn explain_online_foresees_what_the_next_request_does_and_writes_nothing() {
+    let desk = Desk::new().await;
+    let asked = [
+        "explain", "--user", "alice", "--groups", "team-a", "--online", "--json",
+    ];
+    let (_, told) = desk.json(&asked).await;
+    assert_eq!(
+        (&told["cluster"]["found"], &told["cluster"]["next"]),
+        (&Value::Null, &json!("the user is written (first login)"))
+    );
+
+    desk.cluster
+        .set_user(StoredUser::new("alice", "somebody else's").with_roles(&["superuser"]));
+    let (ok, told) = desk.json(&asked).await;
+    assert_eq!(
+        (ok, &told["answer"]["status"], &told["answer"]["outcome"]),
+        (true, &json!(403), &json!("ForeignUser"))
+    );
+    assert_eq!(told["cluster"]["found"]["roles"], json!(["superuser"]));
+
+    let (_, told) = desk
+        .json(&["explain", "--user", "elastic", "--json", "--online"])
+        .await;
+    assert_eq!(told["answer"]["outcome"], "ReservedName");
+    let (_, told) = desk
+        .json(&["explain", "--header", "Remote-User: a,b", "--json"])
+        .await;
+    assert_eq!(
+        (&told["answer"]["outcome"], &told["provider"]),
+        (&json!("Malformed"), &json!("authelia"))
+    );
+    let (_, told) = desk.json(&["explain", "--json"]).await;
+    assert_eq!(
+        (&told["answer"]["outcome"], &told["provider"]),
+        (&json!("NobodyAsks"), &Value::Null)
+    );
+    let (ok, _) = desk
+        .json(&[
+            "explain",
+            "--user",
+            "alice",
+            "--cluster",
+            "default",
+            "--json",
+        ])
+        .await;
+    let other = desk
+        .run(&["explain", "--user", "alice", "--cluster", "production"])
+        .await;
+    assert!(
+        ok && !other.status.success()
+            && String::from_utf8_lossy(&other.stderr).contains("is for the cluster \"default\"")
+    );
+    assert!(
+        desk.cluster
+            .calls()
+            .iter()
+            .all(|call| call.line().starts_with("GET")),
+        "{:?}",
+        desk.cluster.calls()
+    );
+}
+
+#[tokio::test]
+async fn check_online_tells_a_good_account_from_a_weak_and_a_wrong_one() {
+    let desk = Desk::new().await;
+    let verdicts = |told: &Value| -> Vec<bool> {
+        told["tried"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tried| tried["ok"] == true)
+            .collect()
+    };
+    let (ok, told) = desk.json(&["check", "--online", "--json"]).await;
+    assert_eq!(
+        (ok, verdicts(&told), &told["ok"]),
+        (true, vec![true, true, true], &json!(true))
+    );
+
+    desk.cluster
+        .set_user(StoredUser::new("weak", "weak-password").with_roles(&["viewer"]));
+    desk.configure("weak", "weak-password", "");
+    let (ok, told) = desk.json(&["check", "--online", "--json"]).await;
+    assert_eq!((ok, verdicts(&told)), (false, vec![true, true, false]));
+    assert!(
+        told["tried"][2]["found"]
+            .as_str()
+            .unwrap()
+            .contains("cluster:admin/xpack/security/user/put")
+    );
+
+    desk.configure("weak", "wrong-password", "");
+    let (ok, told) = desk.json(&["check", "--online", "--json"]).await;
+    assert_eq!((ok, verdicts(&told)), (false, vec![false]));
+    assert!(!told.to_string().contains("wrong-password"));
+    assert!(
+        desk.cluster
+            .calls()
+            .iter()
+            .all(|call| !call.line().starts_with("PUT"))
+    );
+}
+
+#[tokio::test]
+async fn a_faulty_configuration_ends_every_command_with_all_its_faults() {
+    let desk = Desk::new().await;
+    desk.configure(SERVICE_USER, "x", "defualt_roles: [a]\nlog_level: loud\n");
+    for command in [
+        &["check"][..],
+        &["explain", "--user", "alice"],
+        &["healthcheck"],
+        &[],
+    ] {
+        let output = desk.run(command).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{command:?} {said}");
+        assert!(
+            said.contains("did you mean `default_roles`") && said.contains("log_level"),
+            "{command:?} {said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_variables_that_is_too_large_is_a_fault_and_not_half_a_file() {
+    let desk = Desk::new().await;
+    let large = format!("{}\nELASTAUTH_LISTEN=here\n", "#".repeat(5 << 20));
+    std::fs::write(desk.home.path().join(".env"), large).unwrap();
+    let output = desk.run(&["check"]).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success()
+            && said.starts_with("fault: .env:1: the file is larger than 4 MiB"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn healthcheck_sees_whether_anybody_answers() {
+    let desk = Desk::new().await;
+    let nobody = desk.run(&["--listen", "127.0.0.1:1", "healthcheck"]).await;
+    assert_eq!(nobody.status.code(), Some(1));
+
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .unwrap()
+        .port();
+    let listen = format!("127.0.0.1:{port}");
+    let mut serving = Command::new(env!("CARGO_BIN_EXE_elastauth"));
+    let serving = serving
+        .env_clear()
+        .current_dir(desk.home.path())
+        .args(["--listen", &listen])
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let alive = async {
+        while !desk
+            .run(&["--listen", &listen, "healthcheck"])
+            .await
+            .status
+            .success()
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), alive)
+        .await
+        .unwrap();
+    drop(serving);
+}
+
+#[tokio::test]
+async fn what_shells_and_readers_of_manuals_need_can_be_printed() {
+    let desk = Desk::new().await;
+    for (arguments, word) in [
+        (&["completions", "bash"][..], "complete -F"),
+        (&["completions", "fish"], "complete -c elastauth"),
+        (&["man"], ".TH elastauth"),
+    ] {
+        let output = desk.run(arguments).await;
+        assert!(
+            output.status.success() && String::from_utf8_lossy(&output.stdout).contains(word),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn time_zones_are_the_programs_own_so_that_no_machine_has_other_boundaries() {
+    let desk = Desk::new().await;
+    let zone = |name: &str| {
+        let more = format!(
+            "credentials: {{rotation_window: '02:00-05:00', rotation_time_zone: {name}}}\n"
+        );
+        desk.configure(SERVICE_USER, desk.cluster.service_password(), &more);
+    };
+    // A database of time zones as systems have it, with one that nobody else has.
+    let block = [
+        &b"TZif2"[..],
+        &[0; 15],
+        &[0; 16],
+        &[0, 0, 0, 1, 0, 0, 0, 4],
+        &[0; 6],
+        b"UTC\0",
+    ]
+    .concat();
+    std::fs::create_dir_all(desk.home.path().join("zones/Made")).unwrap();
+    std::fs::write(
+        desk.home.path().join("zones/Made/Up"),
+        [&block[..], &block, b"\nUTC0\n"].concat(),
+    )
+    .unwrap();
+    let check = async || {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_elastauth"));
+        program
+            .env_clear()
+            .env("TZDIR", desk.home.path().join("zones"))
+            .current_dir(desk.home.path())
+            .arg("check")
+            .output()
+            .await
+            .unwrap()
+    };
+    zone("Made/Up");
+    let output = check().await;
+    let told = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && told.contains("no such time zone"),
+        "{told}"
+    );
+    // And none is missing where the system has none at all.
+    zone("Europe/Berlin");
+    assert!(check().await.status.success());
+}

@@ -1,0 +1,33 @@
+//! The program as it is shipped, or its parts, on real sockets against the stand-in cluster. Nothing
+//! has to be fetched for it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+#![allow(clippy::print_stdout, reason = "what was seen is worth a line")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the bans are for the program; what a test starts ends with it"
+)]
+
+mod cluster_failures;
+mod commands;
+mod ensure;
+mod ensure_edges;
+mod invalid_input;
+mod key_change;
+mod key_change_live;
+mod malformed_http;
+mod operators;
+mod reload;
+mod restarts;
+mod steady;
+#[path = "../support/lib.rs"]
+mod support;
+mod telemetry;
+mod tokens;
+mod traces;

@@ -1,0 +1,449 @@
+//! What operators see of a login: the audit stream and the numbers, on real sockets against the
+//! stand-in cluster.
+
+use elastauth::{
+    app::App,
+    broker::{self, Adopt, Broker, HashMode},
+    clock::Clock,
+    cluster::{self, SecurityApi},
+    config,
+    demo::standin::StandIn,
+    flow::Flow,
+    identity::{self, headers},
+    ledger::{self, Ledger},
+    model::{Group, Role},
+    net::{tls, trust},
+    respond::IdentityHeaders,
+    roles::{self, Mapping},
+    secret::SecretKey,
+    server::{self, AdminConfig, Server, Service},
+    shutdown::Tasks,
+    telemetry::{
+        self,
+        audit::{self, Audit, Grants, Target},
+        metrics::Metrics,
+        skew::Skew,
+    },
+};
+use serde_json::{Value, json};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+const KEY: &str = "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a";
+const LONG: Duration = Duration::from_secs(10);
+
+struct House {
+    cluster: StandIn,
+    addr: SocketAddr,
+    audit: Audit,
+    path: PathBuf,
+    _folder: TempDir,
+    tasks: Tasks,
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.tasks.end();
+    }
+}
+
+impl House {
+    async fn new(grants: Grants) -> Self {
+        let (clock, tasks, metrics) = (Clock::System, Tasks::default(), Metrics::default());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let config = audit::Config {
+            target: Target::File(path.clone()),
+            grants,
+        };
+        let audit = Audit::start(&config, clock.clone(), metrics.clone()).unwrap();
+        let standin = StandIn::start(&tasks).await.unwrap();
+        let cluster = SecurityApi::watched(
+            cluster_config(&standin),
+            clock.clone(),
+            &metrics,
+            &Skew::default(),
+        )
+        .unwrap();
+        let ledger = Ledger::new(&ledger::Config { capacity: 100 });
+        let broker = Broker::watched(
+            broker_config(),
+            cluster,
+            ledger,
+            clock.clone(),
+            tasks.clone(),
+            metrics.clone(),
+            audit.clone(),
+        )
+        .unwrap();
+        let role = |name: &str| Role::parse(name).unwrap();
+        let mapping = Mapping::new(roles::Config {
+            default_roles: vec![role("viewer")],
+            group_mappings: vec![(Group::parse("dev").unwrap(), vec![role("editor")])],
+            ..roles::Config::default()
+        });
+        let names = headers::Config::default();
+        let identity_headers = IdentityHeaders::from(&names);
+        let flow = Flow::new(identity::Providers::headers(names), mapping, broker);
+        let trust = trust::Trust::new(trust::Config {
+            proxies: vec!["127.0.0.0/8".parse().unwrap()],
+            gateway_keys: Vec::new(),
+        });
+        let service = Service::new(
+            flow,
+            trust,
+            identity_headers,
+            Arc::new(|| Box::pin(async { Ok(()) })),
+            clock,
+        )
+        .watched(metrics, audit.clone())
+        .with_admin(
+            &AdminConfig {
+                listen: None,
+                metrics: true,
+            },
+            Arc::new(|| json!({})),
+        );
+        let config = server::Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            tls: None,
+        };
+        let server = Server::bind(&config, Arc::new(service)).await.unwrap();
+        let (addr, ending) = (server.local_addr(), tasks.clone());
+        tasks.spawn(async move { server.run(ending).await });
+        Self {
+            cluster: standin,
+            addr,
+            audit,
+            path,
+            _folder: folder,
+            tasks,
+        }
+    }
+
+    async fn get(&self, path: &str, headers: &str) -> String {
+        get(self.addr, path, headers).await
+    }
+
+    /// The status of a question.
+    async fn ask(&self, user: &str, groups: &str) -> u16 {
+        let asked = "x-forwarded-host: kibana.example.org\r\nx-forwarded-uri: /app/x?token=hidden\r\nx-request-id: 0af7651916cd43dd\r\n";
+        let answer = self
+            .get(
+                "/elastauth",
+                &format!("remote-user: {user}\r\nremote-groups: {groups}\r\n{asked}"),
+            )
+            .await;
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    async fn audited(&self) -> Vec<Value> {
+        self.audit.flush(LONG).await;
+        let text = std::fs::read_to_string(&self.path).unwrap();
+        assert!(
+            !text.contains("Basic ") && !text.contains("PBKDF2") && !text.contains("hidden"),
+            "{text}"
+        );
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    async fn number(&self, series: &str) -> u64 {
+        let text = self.get("/elastauth/metrics", "").await;
+        let found = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        found
+            .unwrap_or_else(|| panic!("{series} is not in {text}"))
+            .parse()
+            .unwrap()
+    }
+}
+
+fn cluster_config(standin: &StandIn) -> cluster::Config {
+    let account = cluster::ServiceAccount::Basic {
+        username: "elastauth".to_owned(),
+        password: standin.service_password().to_owned().into(),
+    };
+    cluster::Config {
+        hosts: vec![standin.url().parse().unwrap()],
+        account,
+        tls: tls::ClientConfig::default(),
+    }
+}
+
+fn broker_config() -> broker::Config {
+    broker::Config {
+        secret_key: Some(SecretKey::parse(KEY).unwrap()),
+        cluster_name: "default".to_owned(),
+        service_account: Some("elastauth".to_owned()),
+        previous_key: None,
+        rotation: Duration::ZERO,
+        rotation_window: None,
+        grace: Duration::ZERO,
+        expiration: Duration::from_hours(1),
+        hash: HashMode::Auto,
+        adopt: Adopt::ElastauthGo,
+        writes_per_minute: 1,
+        new_per_minute: 10_000,
+        writes_at_once: 16,
+        dry_run: false,
+    }
+}
+
+/// The whole answer, as text.
+async fn get(addr: SocketAddr, path: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    timeout(LONG, stream.read_to_string(&mut text))
+        .await
+        .unwrap()
+        .unwrap();
+    text
+}
+
+fn told(line: &Value, fields: &[&str]) -> Value {
+    fields.iter().map(|field| line[field].clone()).collect()
+}
+
+#[tokio::test]
+async fn the_stream_tells_each_change_of_a_user_and_not_each_request() {
+    let house = House::new(Grants::Changes).await;
+    for _ in 0..3 {
+        assert_eq!(house.ask("alice", "dev").await, 200);
+    }
+    assert_eq!(house.ask("alice", "").await, 200);
+    let lines = house.audited().await;
+    let fields = ["event", "user", "provider", "groups", "roles", "reason"];
+    assert_eq!(
+        lines
+            .iter()
+            .map(|line| told(line, &fields))
+            .collect::<Vec<_>>(),
+        [
+            json!([
+                "user_written",
+                "alice",
+                "authelia",
+                ["dev"],
+                ["editor", "viewer"],
+                "first login"
+            ]),
+            json!([
+                "user_written",
+                "alice",
+                "authelia",
+                null,
+                ["viewer"],
+                "changed"
+            ]),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_stream_tells_who_was_refused_and_why() {
+    let house = House::new(Grants::Changes).await;
+    assert_eq!(house.ask("elastic", "dev").await, 403);
+    assert_eq!(house.ask("alice,bob", "dev").await, 400);
+    // The one change a minute that this house allows, and then one too many.
+    for (groups, status) in [("dev", 200), ("", 200), ("dev", 503)] {
+        assert_eq!(house.ask("alice", groups).await, status);
+    }
+    assert_eq!(
+        house.get("/", "").await.split(' ').nth(1),
+        Some("401"),
+        "nobody is nobody's affair"
+    );
+    let lines = house.audited().await;
+    let refused: Vec<_> = lines
+        .iter()
+        .filter(|line| line["event"] == "refused")
+        .collect();
+    assert_eq!(
+        refused
+            .iter()
+            .map(|line| told(line, &["outcome", "user"]))
+            .collect::<Vec<_>>(),
+        [
+            json!(["ReservedName", "elastic"]),
+            json!(["Malformed", null]),
+            json!(["WriteBudget", "alice"])
+        ]
+    );
+    let fields = ["peer", "host", "uri", "request_id", "provider"];
+    assert_eq!(
+        told(refused[0], &fields),
+        json!([
+            "127.0.0.1",
+            "kibana.example.org",
+            "/app/x",
+            "0af7651916cd43dd",
+            "authelia"
+        ])
+    );
+    assert_eq!(
+        house.number("elastauth_write_budget_refusals_total").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn each_grant_is_told_where_that_is_wanted() {
+    let house = House::new(Grants::All).await;
+    for _ in 0..3 {
+        assert_eq!(house.ask("alice", "dev").await, 200);
+    }
+    let lines = house.audited().await;
+    let granted: Vec<_> = lines
+        .iter()
+        .filter(|line| line["event"] == "granted")
+        .collect();
+    assert_eq!(granted.len(), 3);
+    let fields = ["user", "roles", "uri", "request_id"];
+    assert_eq!(
+        told(granted[0], &fields),
+        json!(["alice", ["editor", "viewer"], "/app/x", "0af7651916cd43dd"])
+    );
+}
+
+#[tokio::test]
+async fn the_numbers_follow_a_login() {
+    let house = House::new(Grants::Changes).await;
+    for _ in 0..3 {
+        assert_eq!(house.ask("alice", "dev").await, 200);
+    }
+    assert_eq!(house.ask("elastic", "dev").await, 403);
+    assert!(!house.cluster.calls().is_empty());
+    for (series, count) in [
+        (
+            "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"}",
+            3,
+        ),
+        (
+            "elastauth_decisions_total{outcome=\"reserved_name\",provider=\"authelia\"}",
+            1,
+        ),
+        ("elastauth_decision_duration_seconds_count", 4),
+        ("elastauth_ensure_steps_total{step=\"written_first\"}", 1),
+        (
+            "elastauth_cluster_calls_total{call=\"authenticate\",status_class=\"4xx\"}",
+            1,
+        ),
+        (
+            "elastauth_cluster_calls_total{call=\"read_user\",status_class=\"4xx\"}",
+            1,
+        ),
+        (
+            "elastauth_cluster_calls_total{call=\"write_user\",status_class=\"2xx\"}",
+            1,
+        ),
+        ("elastauth_ledger_lookups_total{result=\"hit\"}", 2),
+        ("elastauth_ledger_lookups_total{result=\"miss\"}", 2),
+        ("elastauth_ledger_users", 1),
+        ("elastauth_node_up{node=\"0\"}", 1),
+        ("elastauth_flights", 0),
+        ("elastauth_held_requests", 0),
+        ("elastauth_audit_lines_total{result=\"lost\"}", 0),
+    ] {
+        assert_eq!(house.number(series).await, count, "{series}");
+    }
+}
+
+#[tokio::test]
+async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_last_lines() {
+    let tasks = Tasks::default();
+    let standin = StandIn::start(&tasks).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
+    let config = config::Config {
+        server: server::Config {
+            listen: loopback,
+            tls: None,
+        },
+        trust: trust::Config {
+            proxies: vec!["127.0.0.0/8".parse().unwrap()],
+            gateway_keys: Vec::new(),
+        },
+        identity: identity::Config {
+            providers: vec![identity::ProviderConfig::Headers(headers::Config::default())],
+        },
+        roles: roles::Config {
+            default_roles: vec![Role::parse("viewer").unwrap()],
+            ..roles::Config::default()
+        },
+        broker: broker_config(),
+        cluster: cluster_config(&standin),
+        ledger: ledger::Config { capacity: 100 },
+        store: ledger::StoreConfig::Memory,
+        telemetry: telemetry::Config::default(),
+        audit: audit::Config {
+            target: Target::File(path.clone()),
+            grants: Grants::Changes,
+        },
+        traces: telemetry::traces::Config::Off,
+        admin: AdminConfig {
+            listen: Some(loopback),
+            metrics: true,
+        },
+        shown: json!({"secret_key": "***"}),
+    };
+    let app = App::start(config).await.unwrap();
+    let (gateways, admin) = (app.addr(), app.admin_addr().unwrap());
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let running = app.run_until(async move { drop(ended.await) });
+    let story = async {
+        assert!(
+            get(gateways, "/elastauth", "remote-user: alice\r\n")
+                .await
+                .starts_with("HTTP/1.1 200 ")
+        );
+        let metrics = get(admin, "/elastauth/metrics", "").await;
+        assert!(
+            metrics.contains(
+                "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"} 1\n"
+            ),
+            "{metrics}"
+        );
+        assert!(
+            metrics.contains(
+                "elastauth_cluster_calls_total{call=\"write_user\",status_class=\"2xx\"} 1\n"
+            ),
+            "{metrics}"
+        );
+        assert!(
+            get(admin, "/elastauth/config", "")
+                .await
+                .contains("\"***\"")
+        );
+        assert!(
+            get(gateways, "/elastauth/config", "")
+                .await
+                .starts_with("HTTP/1.1 404 ")
+        );
+        assert!(
+            get(admin, "/elastauth", "remote-user: alice\r\n")
+                .await
+                .starts_with("HTTP/1.1 404 ")
+        );
+        end.send(()).unwrap();
+    };
+    timeout(LONG, async { tokio::join!(running, story) })
+        .await
+        .unwrap();
+    assert!(
+        std::fs::read_to_string(&path)
+            .unwrap()
+            .contains("\"event\":\"user_written\",\"user\":\"alice\"")
+    );
+    tasks.end();
+}

@@ -1,0 +1,234 @@
+//! Bearer tokens on the running program, from the configuration file to a login that works: a
+//! provider of the test's own, on a real socket.
+
+mod bent;
+mod explained;
+mod guides;
+mod liars;
+mod logout;
+mod order;
+mod providers;
+mod scene;
+mod whose;
+
+use scene::Scene;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_token_gets_the_login_that_its_claims_justify() {
+    let scene = Scene::new().await;
+    let granted = scene.bearer(&scene.idp.token(|_| {})).await;
+    assert_eq!(granted.status, 200, "{}", scene.elastauth.log());
+    assert!(scene.cluster.accepts(&granted.headers["authorization"]));
+    // `a,b` is one group, and never two of which one is `a`.
+    assert_eq!(scene.cluster.user("alice").unwrap().roles, ["editor"]);
+    let cookie = format!("access_token={}", scene.idp.token(|_| {}));
+    assert_eq!(
+        scene
+            .elastauth
+            .server()
+            .get("/elastauth", &[("cookie", &cookie)])
+            .await
+            .status,
+        200
+    );
+    // Only where no token is shown does the next provider look.
+    assert_eq!(
+        scene
+            .elastauth
+            .server()
+            .get(
+                "/elastauth",
+                &[("remote-user", "bob"), ("remote-groups", "dev")]
+            )
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_good_gets_nothing_and_is_not_repeated() {
+    let scene = Scene::new().await;
+    let good = scene.idp.token(|_| {});
+    let (head, tail) = good.split_at(good.len() - 20);
+    let bent = format!(
+        "{head}{}{}",
+        if tail.starts_with('A') { 'B' } else { 'A' },
+        &tail[1..]
+    );
+    let other = scene.idp.token(|claims| claims["aud"] = json!("another"));
+    let over = scene.idp.token(|claims| claims["exp"] = json!(1_000));
+    let endless = scene
+        .idp
+        .token(|claims| drop(claims.as_object_mut().unwrap().remove("exp")));
+    let foreign = scene
+        .idp
+        .token(|claims| claims["iss"] = json!("https://elsewhere.example"));
+    for token in [
+        bent.as_str(),
+        &other,
+        &over,
+        &endless,
+        &foreign,
+        "not.a.token",
+        "opaque",
+    ] {
+        let refused = scene.bearer(token).await;
+        assert_eq!(refused.status, 401, "{}", scene.elastauth.log());
+        assert!(refused.header("authorization").is_none());
+        assert!(
+            refused
+                .header("www-authenticate")
+                .unwrap()
+                .contains("invalid_token")
+        );
+        // A refused token is not rescued by headers.
+        let headers = [
+            ("authorization", format!("Bearer {token}")),
+            ("remote-user", "bob".to_owned()),
+            ("remote-groups", "dev".to_owned()),
+        ];
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        assert_eq!(
+            scene
+                .elastauth
+                .server()
+                .get("/elastauth", &headers)
+                .await
+                .status,
+            401
+        );
+    }
+    assert_eq!(
+        scene.cluster.count(),
+        0,
+        "the cluster has heard of none of it"
+    );
+    let log = scene.elastauth.log();
+    assert!(
+        !log.contains(&good[..40]) && !log.contains(&good[good.len() - 40..]),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn check_online_tries_the_issuer_before_the_first_token_does() {
+    let mut scene = Scene::new().await;
+    let good = scene.elastauth.command(&["check", "--online"]).await;
+    let said = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(
+        said.contains(&format!(
+            "ok: issuer {}: it answers, and 1 of its keys can verify tokens",
+            scene.idp.issuer
+        )),
+        "{said}"
+    );
+    assert!(good.status.success(), "{good:?}");
+    scene.idp.leave().await;
+    let away = scene.elastauth.command(&["check", "--online"]).await;
+    let said = String::from_utf8_lossy(&away.stderr).into_owned();
+    assert!(
+        said.contains(&format!("failed: issuer {}: ", scene.idp.issuer)) && !away.status.success(),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn check_online_tells_a_wrong_name_a_wrong_clock_and_keys_that_are_none() {
+    let scene = Scene::new().await;
+    let tried = async || {
+        let output = scene
+            .elastauth
+            .command(&["check", "--online", "--json"])
+            .await;
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found = told["tried"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|one| one["what"].as_str().unwrap().contains("issuer"))
+            .cloned();
+        (
+            told["ok"] == true,
+            found.collect::<serde_json::Value>().to_string(),
+        )
+    };
+    scene.idp.dates("Sun, 06 Nov 1994 08:49:37 GMT");
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("behind ours"), "{told}");
+    scene.idp.dates("Thu, 06 Nov 2194 08:49:37 GMT");
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("fresh tokens are refused"), "{told}");
+    scene.idp.dates("no date at all");
+    scene.idp.says(
+        "/keys",
+        json!({ "keys": [{ "kty": "oct", "k": "AAAA", "kid": "k1" }] }),
+    );
+    let (ok, told) = tried().await;
+    assert!(!ok && told.contains("none of its keys"), "{told}");
+    scene.idp.says(
+        "/.well-known/openid-configuration",
+        json!({ "issuer": "https://another.example", "jwks_uri": "https://another.example/keys" }),
+    );
+    let (ok, told) = tried().await;
+    assert!(
+        !ok && told.contains("names another issuer than the configured one"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_from_the_identity_providers_shows_in_readiness_and_refuses_nobody() {
+    let scene = Scene::new().await;
+    scene.idp.dates("Sun, 06 Nov 1994 08:49:37 GMT");
+    assert_eq!(scene.bearer(&scene.idp.token(|_| {})).await.status, 200);
+    let ready = scene.elastauth.server().get("/elastauth/ready", &[]).await;
+    assert_eq!(
+        (
+            ready.status.as_u16(),
+            &ready.json()["checks"]["clock"]["status"]
+        ),
+        (200, &json!("DEGRADED")),
+        "{}",
+        ready.text()
+    );
+    assert!(
+        ready.text().contains("an identity provider's differ by"),
+        "{}",
+        ready.text()
+    );
+    assert_eq!(
+        scene
+            .elastauth
+            .log()
+            .matches("this clock and an identity provider's differ")
+            .count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_503_and_headers_go_on() {
+    let mut scene = Scene::new().await;
+    let token = scene.idp.token(|_| {});
+    scene.idp.leave().await;
+    let unavailable = scene.bearer(&token).await;
+    assert_eq!(unavailable.status, 503, "{}", scene.elastauth.log());
+    assert!(unavailable.header("retry-after").is_some());
+    assert_eq!(
+        scene
+            .elastauth
+            .server()
+            .get(
+                "/elastauth",
+                &[("remote-user", "bob"), ("remote-groups", "dev")]
+            )
+            .await
+            .status,
+        200
+    );
+}

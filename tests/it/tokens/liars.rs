@@ -1,0 +1,143 @@
+//! Identity providers that hang, lie, lead elsewhere or never end.
+
+use super::scene::Scene;
+use crate::support::{idp::Idp, until};
+use serde_json::json;
+use std::time::Duration;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+/// A decision has two seconds; a machine that does other things besides gets as much again.
+const IN_TIME: Duration = Duration::from_secs(4);
+
+#[tokio::test]
+async fn a_provider_that_does_not_do_its_part_is_503_in_time_and_believed_when_it_does() {
+    let elsewhere = Idp::start().await;
+    let redirect = format!(
+        "HTTP/1.1 302 Found\r\nlocation: {}/keys\r\ncontent-length: 0\r\n\r\n",
+        elsewhere.issuer
+    );
+    let endless = [
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"keys\":[".as_slice(),
+        &b" ".repeat(60_000),
+    ]
+    .concat();
+    let packed =
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 20\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+    let html = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>";
+    let liars = [
+        ("hangs", &b""[..], 0),
+        (
+            "hangs in the middle",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{\"keys\":[",
+            1,
+        ),
+        ("leads elsewhere", redirect.as_bytes(), 1),
+        ("never ends", &endless, 2_000),
+        ("packs its answer", packed, 1),
+        ("has a page in the place of keys", html, 1),
+        ("has no HTTP", b"SSH-2.0-OpenSSH_9.9\r\n", 1),
+        (
+            "is out of order",
+            b"HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n",
+            1,
+        ),
+        (
+            "has headers without end",
+            b"HTTP/1.1 200 OK\r\nx: y\r\nx: y\r\nx: y\r\nx: y\r\n",
+            20_000,
+        ),
+    ];
+    // Side by side: each takes as long as the program waits.
+    let mut trials = JoinSet::new();
+    for (what, bytes, times) in liars {
+        trials.spawn(tried(what, bytes.to_vec(), times));
+    }
+    trials.join_all().await;
+    assert_eq!(elsewhere.asked_in_all(), 0, "no redirect is followed");
+}
+
+async fn tried(what: &str, bytes: Vec<u8>, times: usize) {
+    let scene = Scene::new().await;
+    scene.idp.sends("/keys", &bytes, times);
+    let begun = Instant::now();
+    let answer = scene.bearer(&scene.idp.aged(9, &["dev"])).await;
+    assert_eq!(answer.status, 503, "{what}: {}", scene.elastauth.log());
+    assert!(
+        begun.elapsed() < IN_TIME && answer.header("retry-after").is_some(),
+        "{what}: {:?}",
+        begun.elapsed()
+    );
+    let headers = [("remote-user", "bob"), ("remote-groups", "dev")];
+    assert_eq!(
+        scene
+            .elastauth
+            .server()
+            .get("/elastauth", &headers)
+            .await
+            .status,
+        200,
+        "{what}: nobody else is kept"
+    );
+    scene.idp.is_honest();
+    let end = Instant::now() + Duration::from_secs(20);
+    while scene.bearer(&scene.idp.aged(5, &["dev"])).await.status != 200 {
+        assert!(Instant::now() < end, "{what}: {}", scene.elastauth.log());
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_description_that_is_somebody_elses_or_leads_to_plain_http_is_not_believed() {
+    for (change, words) in [
+        (
+            json!({ "issuer": "https://another.example" }),
+            "names another issuer",
+        ),
+        (
+            json!({ "jwks_uri": "http://192.0.2.1/keys" }),
+            "an address in it cannot be used",
+        ),
+        (
+            json!({ "jwks_uri": "file:///etc/passwd" }),
+            "an address in it cannot be used",
+        ),
+        (json!({ "jwks_uri": null }), "names no address for its keys"),
+    ] {
+        let scene = Scene::new().await;
+        let mut about =
+            json!({ "issuer": scene.idp.issuer, "jwks_uri": format!("{}/keys", scene.idp.issuer) });
+        for (name, value) in change.as_object().unwrap() {
+            about[name] = value.clone();
+        }
+        scene.idp.says("/.well-known/openid-configuration", about);
+        assert_eq!(
+            scene.bearer(&scene.idp.aged(9, &["dev"])).await.status,
+            503,
+            "{change}"
+        );
+        until(words, || scene.elastauth.log().contains(words)).await;
+        assert_eq!(scene.idp.asked("/keys"), 0);
+    }
+}
+
+#[tokio::test]
+async fn known_users_go_on_while_the_provider_hangs() {
+    let scene = Scene::new().await;
+    let (known, fresh) = (scene.idp.aged(9, &["dev"]), scene.idp.aged(8, &["dev"]));
+    assert_eq!(
+        scene.bearer(&known).await.status,
+        200,
+        "{}",
+        scene.elastauth.log()
+    );
+    scene.idp.sends("/keys", b"", 0);
+    scene.idp.sends("/.well-known/openid-configuration", b"", 0);
+    let asked = scene.idp.asked_in_all();
+    for token in [&known, &fresh] {
+        assert_eq!(scene.bearer(token).await.status, 200, "its key is known");
+    }
+    assert_eq!(scene.idp.asked_in_all(), asked);
+}

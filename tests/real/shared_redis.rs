@@ -1,0 +1,331 @@
+//! The running program beside a real Redis: replicas that end, are killed, or lose sight of it.
+
+pub(crate) use crate::support::process;
+
+use crate::support::redis::Redis;
+use crate::support::{
+    http::Server,
+    relay::Relay,
+    stage::{GATEWAY_KEY, Plan, Stage, question},
+    tls::Authority,
+};
+use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn};
+use std::time::Duration;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+fn with_redis(port: u16) -> String {
+    format!(
+        "cache: {{type: redis}}\nredis: {{url: 'redis://127.0.0.1:{port}'}}\nusers: {{writes_per_minute: 1000, new_per_minute: 1000000}}"
+    )
+}
+
+async fn cache(stage: &Stage) -> serde_json::Value {
+    stage
+        .gateway()
+        .get("/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)])
+        .await
+        .json()["checks"]["cache"]
+        .clone()
+}
+
+async fn comes_to(stage: &Stage, status: &str) {
+    for _ in 0..200 {
+        if cache(stage).await["status"] == status {
+            return;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the store is not {status}: {}", cache(stage).await);
+}
+
+async fn in_use(stage: &Stage) {
+    comes_to(stage, "OK").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when_redis_comes_back_in_time()
+ {
+    let redis = Redis::start(&[]).await;
+    let relay = Relay::to(redis.port).await;
+    let other = Stage::planned(Plan {
+        more: &with_redis(redis.port),
+        ..Plan::default()
+    })
+    .await;
+    let mut lonely = other
+        .replica(Plan {
+            more: &with_redis(relay.port),
+            ..Plan::default()
+        })
+        .await;
+    in_use(&other).await;
+    in_use(&lonely).await;
+    assert!(other.works(&other.ask("alice", "ops").await));
+    // One of the two loses Redis, writes other roles, and is told to end.
+    let port = relay.port;
+    drop(relay);
+    comes_to(&lonely, "DEGRADED").await;
+    assert!(lonely.works(&lonely.ask("alice", "dev").await));
+    assert_eq!(
+        other.cluster.user("alice").unwrap().roles,
+        ["editor", "viewer"]
+    );
+    lonely.elastauth.ask_to_end();
+    sleep(Duration::from_secs(1)).await;
+    let _back = Relay::at(port, redis.port).await;
+    assert!(lonely.elastauth.ended().await.success());
+    assert!(
+        !lonely.elastauth.log().contains("could not be told"),
+        "{}",
+        lonely.elastauth.log()
+    );
+    // The other one hears all the time, and would believe what it remembers for an hour.
+    sleep(Duration::from_secs(1)).await;
+    assert!(other.works(&other.ask("alice", "ops").await));
+    assert_eq!(
+        other.cluster.user("alice").unwrap().roles,
+        ["monitoring_user", "viewer"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_to_end_while_redis_is_away_it_does_not_wait_for_ever_and_says_what_it_could_not_tell()
+{
+    let mut redis = Redis::start(&[]).await;
+    let mut stage = Stage::planned(Plan {
+        more: &with_redis(redis.port),
+        ..Plan::default()
+    })
+    .await;
+    in_use(&stage).await;
+    redis.kill();
+    comes_to(&stage, "DEGRADED").await;
+    assert!(stage.works(&stage.ask("alice", "dev").await));
+    assert!(stage.elastauth.terminate().await.success());
+    let log = stage.elastauth.log();
+    assert!(
+        log.contains("Redis could not be told of changes before the end")
+            && log.contains("changes=1"),
+        "{log}"
+    );
+    assert!(!log.contains("given up"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_and_a_new_ca_of_redis_are_taken_without_a_restart() {
+    let redis = Redis::start_for(
+        &["--requirepass", "first"],
+        &["--no-auth-warning", "-a", "first"],
+    )
+    .await;
+    let more = with_redis(redis.port).replace("type: redis", "type: redis, redis_password: first");
+    let stage = Stage::planned(Plan {
+        more: &more,
+        ..Plan::default()
+    })
+    .await;
+    in_use(&stage).await;
+    redis.cli(&["CONFIG", "SET", "requirepass", "second"]);
+    for kind in ["normal", "pubsub"] {
+        redis.cli(&["-a", "second", "CLIENT", "KILL", "TYPE", kind]);
+    }
+    comes_to(&stage, "DEGRADED").await;
+    stage
+        .elastauth
+        .edit(|config| config.replace("redis_password: first", "redis_password: second"));
+    in_use(&stage).await;
+    let log = stage.elastauth.log();
+    assert!(
+        log.contains("cache.redis_password") && !log.contains("started anew"),
+        "{log}"
+    );
+
+    let (old, new, folder) = (Authority::new(), Authority::new(), process::folder());
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (cert, key, ca) = (file("redis.pem"), file("redis.key"), file("ca.pem"));
+    let show = |authority: &Authority| {
+        let signed = authority.sign();
+        for (path, text) in [
+            (&cert, &signed.certificate),
+            (&key, &signed.key),
+            (&ca, &authority.pem()),
+        ] {
+            std::fs::write(path, text).unwrap();
+        }
+    };
+    show(&old);
+    let server = [
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+    ];
+    let mut redis = Redis::start_for(&server, &["--tls", "--cacert", &ca]).await;
+    let more = format!(
+        "cache: {{type: redis}}\nredis: {{url: 'rediss://localhost:{}', tls: {{ca_cert: /etc/elastauth/ca.pem}}}}",
+        redis.port
+    );
+    let stage = Stage::planned(Plan {
+        more: &more,
+        files: &[("ca.pem", &old.pem())],
+        ..Plan::default()
+    })
+    .await;
+    in_use(&stage).await;
+    show(&new);
+    redis.restart().await;
+    comes_to(&stage, "DEGRADED").await;
+    // The same name, another content.
+    stage.elastauth.put("ca.pem", &new.pem());
+    in_use(&stage).await;
+    assert!(stage.works(&stage.ask("alice", "dev").await));
+}
+
+/// A small generator of numbers: a run can be repeated from its seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        elastauth::model::mixed(self.0) % most
+    }
+}
+
+/// Asks for one user again and again, with groups that change, and uses each login at once, until
+/// the replica is killed under the question or the time is over. The roles in the cluster are those
+/// of the request, at once or within what is said of replicas.
+async fn one_user(
+    gateway: Server,
+    cluster: StandIn,
+    user: String,
+    mut chance: Chance,
+    (end, bound): (Instant, Duration),
+) {
+    while Instant::now() < end {
+        let (groups, role) =
+            [("ops", "monitoring_user"), ("dev", "editor")][usize::from(chance.below(3) > 0)];
+        let asked = question(
+            "/elastauth",
+            &[
+                ("remote-user", user.as_bytes()),
+                ("remote-groups", groups.as_bytes()),
+            ],
+        );
+        let asked_at = Instant::now();
+        loop {
+            let Ok(answer) = gateway.send(asked.clone()).await else {
+                return;
+            };
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert!(
+                cluster.accepts(&answer.headers[http::header::AUTHORIZATION]),
+                "{user} with {groups}"
+            );
+            let roles = cluster.user(&user).unwrap().roles;
+            if roles == [role, "viewer"] {
+                break;
+            }
+            assert!(
+                asked_at.elapsed() < bound,
+                "{user} with {groups}: {roles:?}"
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_moments_that_nobody_chooses_the_next_start_puts_everybody_right() {
+    let seed = std::env::var("ELASTAUTH_SEED").ok().map_or_else(
+        || u64::from(std::process::id()),
+        |text| text.parse().unwrap(),
+    );
+    println!("ELASTAUTH_SEED={seed}");
+    let (folder, redis) = (tempfile::tempdir().unwrap(), Redis::start(&[]).await);
+    let file = format!(
+        "cache: {{type: file, path: '{}'}}\nusers: {{writes_per_minute: 1000, new_per_minute: 1000000}}",
+        folder.path().display()
+    );
+    let memory = "users: {writes_per_minute: 1000, new_per_minute: 1000000}".to_owned();
+    // On a machine that makes Redis late, a change may have been untold when its replica was
+    // killed: then the others ask again when their time is over.
+    let shared = with_redis(redis.port).replace("type: redis", "type: redis, expiration: 2s");
+    let bounds = [Duration::ZERO, Duration::ZERO, Duration::from_secs(4)];
+    for ((ledger, more), bound) in [("memory", memory), ("file", file), ("redis", shared)]
+        .into_iter()
+        .zip(bounds)
+    {
+        let mut chance = Chance(seed);
+        let plan = || Plan {
+            more: &more,
+            ..Plan::default()
+        };
+        let mut killed = Stage::planned(plan()).await;
+        // Beside the one that is killed there is one that is not, where there is a way for them to
+        // hear of each other.
+        let other = if ledger == "redis" {
+            Some(killed.replica(plan()).await)
+        } else {
+            None
+        };
+        let cluster = killed.cluster.clone();
+        cluster.fault(Fault::new(
+            Endpoint::Any,
+            Misbehaviour::Delay(Duration::from_millis(5)),
+        ));
+        for round in 0..8 {
+            if ledger == "redis" {
+                in_use(&killed).await;
+            }
+            let (mut traffic, end) = (
+                JoinSet::new(),
+                Instant::now() + Duration::from_millis(20 + chance.below(700)),
+            );
+            for n in 0..20 {
+                // Each user is with one of them, and goes over to the other in the next round.
+                let stage = other
+                    .as_ref()
+                    .filter(|_| (round + n) % 2 == 0)
+                    .unwrap_or(&killed);
+                let chance = Chance(seed ^ (round * 20 + n));
+                traffic.spawn(one_user(
+                    stage.gateway().clone(),
+                    cluster.clone(),
+                    format!("user-{n}"),
+                    chance,
+                    (end, bound),
+                ));
+            }
+            sleep_until(end).await;
+            killed.elastauth.kill();
+            while let Some(done) = traffic.join_next().await {
+                done.unwrap_or_else(|why| panic!("{ledger}, round {round}, seed {seed}: {why}"));
+            }
+            killed = killed.replica(plan()).await;
+        }
+        // Left alone, everybody is put right by the first request and stays so.
+        sleep(bound).await;
+        for _ in 0..2 {
+            for n in 0..20 {
+                for stage in [Some(&killed), other.as_ref()].into_iter().flatten() {
+                    assert!(
+                        stage.works(&stage.ask(&format!("user-{n}"), "dev").await),
+                        "{ledger}, seed {seed}"
+                    );
+                    assert_eq!(
+                        cluster.user(&format!("user-{n}")).unwrap().roles,
+                        ["editor", "viewer"],
+                        "{ledger}, seed {seed}"
+                    );
+                }
+            }
+        }
+    }
+}

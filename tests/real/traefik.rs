@@ -1,0 +1,469 @@
+//! The guide's own files on a real Traefik, the shipped elastauth behind it and a real
+//! Elasticsearch at the end: what a client can reach from the outside, and what it cannot.
+
+use crate::support::authelia::{Authelia, BYPASSED};
+use crate::support::elastauth::Elastauth;
+use crate::support::elasticsearch::Elasticsearch;
+use crate::support::http::{Answer, Server, basic};
+use crate::support::relay::Relay;
+use crate::support::tls::Authority;
+use crate::support::traefik::Traefik;
+use crate::support::{all_at_once, elasticsearch, free_port, guide};
+use http::StatusCode;
+use serde_json::json;
+use std::net::Ipv4Addr;
+
+const GATEWAY_KEY: &str = "0b6f0e3a7c5549d8a1f2c7e4";
+const SECRET_KEY: &str = "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b";
+const WHOAMI: &str = "/_security/_authenticate";
+
+/// The usual case of the guide: Traefik, Authelia, elastauth, Elasticsearch.
+struct Scene {
+    cluster: &'static Elasticsearch,
+    authelia: Authelia,
+    elastauth: Elastauth,
+    traefik: Traefik,
+}
+
+impl Scene {
+    async fn usual(account: &str) -> Self {
+        let cluster = Elasticsearch::shared().await;
+        let port = free_port();
+        let elastauth = start_elastauth(cluster, account, port).await;
+        let (authelia, traefik) = usual_gateway(cluster, port).await;
+        Self {
+            cluster,
+            authelia,
+            elastauth,
+            traefik,
+        }
+    }
+
+    /// Asks the cluster through Traefik who is asking.
+    async fn whoami(&self, headers: &[(&str, &str)]) -> Answer {
+        self.traefik.elasticsearch().get(WHOAMI, headers).await
+    }
+
+    async fn assert_is(&self, headers: &[(&str, &str)], user: &str, role: &str) {
+        let answer = self.whoami(headers).await;
+        assert_eq!(
+            answer.status,
+            StatusCode::OK,
+            "{headers:?}: {}\n{}",
+            answer.text(),
+            self.elastauth.log()
+        );
+        let whoami = answer.json();
+        assert_eq!(
+            (&whoami["username"], &whoami["roles"]),
+            (&json!(user), &json!([role])),
+            "{headers:?}"
+        );
+        assert_eq!(
+            whoami["authentication_realm"], whoami["lookup_realm"],
+            "nobody runs as somebody else: {headers:?}"
+        );
+    }
+}
+
+async fn start_elastauth(cluster: &Elasticsearch, account: &str, port: u16) -> Elastauth {
+    let password = cluster.service_account(account).await;
+    let config = guide::file(
+        "traefik/config.yml",
+        &[
+            ("0.0.0.0:5000", &format!("127.0.0.1:{port}")),
+            ("192.0.2.20/32", "127.0.0.1/32"),
+            ("http://elasticsearch:9200", &cluster.url()),
+            ("username: elastauth", &format!("username: {account}")),
+        ],
+    );
+    Elastauth::start(Server::plain(port), &config, &[], &secrets(&password)).await
+}
+
+async fn usual_gateway(cluster: &Elasticsearch, elastauth: u16) -> (Authelia, Traefik) {
+    let authelia = Authelia::start().await;
+    let dynamic = guide::file(
+        "traefik/dynamic.yml",
+        &[
+            (
+                "http://authelia:9091",
+                &format!("http://127.0.0.1:{}", authelia.port),
+            ),
+            (
+                "http://elastauth:5000",
+                &format!("http://127.0.0.1:{elastauth}"),
+            ),
+            ("http://elasticsearch:9200", &cluster.url()),
+        ],
+    );
+    (
+        authelia,
+        Traefik::start(&dynamic, &[], &[("GATEWAY_KEY", GATEWAY_KEY)]).await,
+    )
+}
+
+fn secrets(password: &str) -> [(&str, &str); 3] {
+    [
+        ("GATEWAY_KEY", GATEWAY_KEY),
+        ("SECRET_KEY", SECRET_KEY),
+        ("ELASTICSEARCH_PASSWORD", password),
+    ]
+}
+
+#[tokio::test]
+async fn a_request_reaches_the_cluster_as_its_user_with_the_roles_of_its_groups() {
+    let scene = Scene::usual("svc-usual").await;
+    let cookie = scene
+        .authelia
+        .sign_in("usual-alice", "search-readers,others");
+    scene
+        .assert_is(&[("cookie", &cookie)], "usual-alice", "viewer")
+        .await;
+
+    // Groups that change in the first check change the roles at the next request, in both
+    // directions.
+    scene.authelia.sign_in("usual-alice", "search-editors");
+    scene
+        .assert_is(&[("cookie", &cookie)], "usual-alice", "editor")
+        .await;
+    scene.authelia.sign_in("usual-alice", "search-readers");
+    scene
+        .assert_is(&[("cookie", &cookie)], "usual-alice", "viewer")
+        .await;
+
+    // Without a group that gives a role there is no way in.
+    scene.authelia.sign_in("usual-alice", "");
+    let refused = scene.whoami(&[("cookie", &cookie)]).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
+    assert!(refused.header("authorization").is_none());
+}
+
+#[tokio::test]
+async fn what_a_client_claims_does_not_help() {
+    let scene = Scene::usual("svc-forged").await;
+    let bob = scene.authelia.sign_in("forged-bob", "search-readers");
+    let elastic = elasticsearch::admin();
+    let wrong = basic("elastic", "wrong");
+    let claims: &[&[(&str, &str)]] = &[
+        &[("remote-user", "elastic")],
+        &[("Remote-User", "elastic"), ("remote-user", "forged-carol")],
+        &[("remote-groups", "search-admins")],
+        &[
+            ("remote_user", "elastic"),
+            ("remote_groups", "search-admins"),
+        ],
+        &[("authorization", &elastic)],
+        &[("authorization", &wrong)],
+        &[("es-security-runas-user", "elastic")],
+        &[("x-elastauth-key", GATEWAY_KEY), ("remote-user", "elastic")],
+        &[(
+            "connection",
+            "remote-groups, x-elastauth-key, authorization",
+        )],
+        &[
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-real-ip", "127.0.0.1"),
+            ("x-original-url", "/public"),
+        ],
+    ];
+    for claim in claims {
+        // Somebody who is signed in stays who he is.
+        let with_cookie = [&[("cookie", bob.as_str())], *claim].concat();
+        scene.assert_is(&with_cookie, "forged-bob", "viewer").await;
+
+        // Nobody stays nobody, whether the first check refuses ...
+        let refused = scene.whoami(claim).await;
+        assert_eq!(
+            (refused.status, refused.header("x-answered-by")),
+            (StatusCode::UNAUTHORIZED, Some("authelia")),
+            "{claim:?}"
+        );
+
+        // ... or lets the path through without asking.
+        let bypassed = scene
+            .traefik
+            .elasticsearch()
+            .get(&format!("{BYPASSED}/_search"), claim)
+            .await;
+        assert_eq!(
+            bypassed.status,
+            StatusCode::UNAUTHORIZED,
+            "{claim:?}: {}",
+            bypassed.text()
+        );
+        assert!(
+            bypassed.header("x-elastic-product").is_none()
+                && !bypassed.text().contains("security_exception"),
+            "elastauth has answered, not the cluster"
+        );
+    }
+    // Run-as with a user who has the privilege: the header has to be gone, or this would be the
+    // kibana_system user.
+    let admin = scene.authelia.sign_in("forged-admin", "search-admins");
+    scene
+        .assert_is(
+            &[
+                ("cookie", &admin),
+                ("es-security-runas-user", "kibana_system"),
+            ],
+            "forged-admin",
+            "superuser",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_disabled_user_has_no_way_in() {
+    let scene = Scene::usual("svc-off").await;
+    let cookie = scene.authelia.sign_in("off-alice", "search-readers");
+    scene
+        .assert_is(&[("cookie", &cookie)], "off-alice", "viewer")
+        .await;
+    scene.cluster.disable("off-alice").await;
+    // elastauth may still believe its memory; the cluster refuses the login itself.
+    assert_ne!(
+        scene.whoami(&[("cookie", &cookie)]).await.status,
+        StatusCode::OK
+    );
+    // At the next look at the user it is elastauth that says no, and it does not switch the user on
+    // again.
+    scene.authelia.sign_in("off-alice", "search-editors");
+    assert_eq!(
+        scene.whoami(&[("cookie", &cookie)]).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        scene.cluster.user("off-alice").await.unwrap()["enabled"],
+        json!(false)
+    );
+}
+
+#[tokio::test]
+async fn without_elastauth_nobody_gets_in() {
+    let mut scene = Scene::usual("svc-down").await;
+    let cookie = scene.authelia.sign_in("down-alice", "search-readers");
+    scene
+        .assert_is(&[("cookie", &cookie)], "down-alice", "viewer")
+        .await;
+    scene.elastauth.kill();
+    for headers in [
+        &[("cookie", cookie.as_str())][..],
+        &[
+            ("cookie", cookie.as_str()),
+            ("authorization", &elasticsearch::admin()),
+        ],
+    ] {
+        assert_eq!(
+            scene.whoami(headers).await.status,
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+    }
+}
+
+#[tokio::test]
+async fn past_the_gateway_there_is_nothing_to_get() {
+    let scene = Scene::usual("svc-past").await;
+    let server = scene.elastauth.server();
+    let claim = [
+        ("remote-user", "past-mallory"),
+        ("remote-groups", "search-admins"),
+    ];
+    // A trusted address without the key, or with a wrong one.
+    assert_eq!(
+        server.get("/elastauth/forward-auth", &claim).await.status,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        server
+            .get(
+                "/elastauth/forward-auth",
+                &[&claim[..], &[("x-elastauth-key", "guess")]].concat()
+            )
+            .await
+            .status,
+        StatusCode::FORBIDDEN
+    );
+    // The key from an address that is not trusted.
+    let stranger = server.from(Ipv4Addr::new(127, 0, 0, 9));
+    let answer = stranger
+        .get(
+            "/elastauth/forward-auth",
+            &[&claim[..], &[("x-elastauth-key", GATEWAY_KEY)]].concat(),
+        )
+        .await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(scene.cluster.user("past-mallory").await, None);
+}
+
+#[tokio::test]
+async fn behind_a_portal_only_the_portal_is_believed() {
+    let cluster = Elasticsearch::shared().await;
+    let port = free_port();
+    let elastauth = start_elastauth(cluster, "svc-portal", port).await;
+    let dynamic = guide::file(
+        "traefik/standalone.yml",
+        &[
+            ("192.0.2.10/32", "127.0.0.1/32"),
+            ("http://elastauth:5000", &format!("http://127.0.0.1:{port}")),
+            ("http://elasticsearch:9200", &cluster.url()),
+        ],
+    );
+    let traefik = Traefik::start(&dynamic, &[], &[("GATEWAY_KEY", GATEWAY_KEY)]).await;
+    let claim = [
+        ("remote-user", "portal-alice"),
+        ("remote-groups", "search-readers"),
+        ("x-elastauth-key", "guess"),
+    ];
+
+    let portal = traefik.elasticsearch();
+    let whoami = portal.get(WHOAMI, &claim).await;
+    assert_eq!(
+        whoami.status,
+        StatusCode::OK,
+        "{}\n{}",
+        whoami.text(),
+        elastauth.log()
+    );
+    assert_eq!(
+        (&whoami.json()["username"], &whoami.json()["roles"]),
+        (&json!("portal-alice"), &json!(["viewer"]))
+    );
+    assert_eq!(
+        portal.get(WHOAMI, &[]).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+
+    let neighbour = portal.from(Ipv4Addr::new(127, 0, 0, 9));
+    assert_eq!(
+        neighbour.get(WHOAMI, &claim).await.status,
+        StatusCode::FORBIDDEN
+    );
+    let pretender = [
+        &claim[..],
+        &[("x-forwarded-for", "127.0.0.1"), ("x-real-ip", "127.0.0.1")],
+    ]
+    .concat();
+    assert_eq!(
+        neighbour.get(WHOAMI, &pretender).await.status,
+        StatusCode::FORBIDDEN
+    );
+}
+
+#[tokio::test]
+async fn over_tls_one_connection_carries_all_questions() {
+    let (to_elastauth, to_cluster) = (Authority::new(), Authority::new());
+    let cluster = Elasticsearch::start(Some(&to_cluster)).await;
+    let password = cluster.service_account("svc-tls").await;
+    let port = free_port();
+    let config = guide::file(
+        "traefik/config-tls.yml",
+        &[
+            ("0.0.0.0:5000", &format!("127.0.0.1:{port}")),
+            ("192.0.2.20/32", "127.0.0.1/32"),
+            ("https://elasticsearch:9200", &cluster.url()),
+            ("username: elastauth", "username: svc-tls"),
+        ],
+    );
+    let signed = to_elastauth.sign();
+    let cluster_ca = to_cluster.pem();
+    let files = [
+        ("tls.crt", signed.certificate.as_str()),
+        ("tls.key", &signed.key),
+        ("elasticsearch-ca.pem", &cluster_ca),
+    ];
+    let server = Server::plain(port).with_tls(to_elastauth.client());
+    let elastauth = Elastauth::start(server, &config, &files, &secrets(&password)).await;
+
+    let (authelia, relay) = (Authelia::start().await, Relay::to(port).await);
+    let dynamic = guide::file(
+        "traefik/tls.yml",
+        &[
+            (
+                "http://authelia:9091",
+                &format!("http://127.0.0.1:{}", authelia.port),
+            ),
+            (
+                "https://elastauth:5000",
+                &format!("https://127.0.0.1:{}", relay.port),
+            ),
+            ("https://elasticsearch:9200", &cluster.url()),
+        ],
+    );
+    let files = [
+        ("elastauth-ca.pem", to_elastauth.pem()),
+        ("elasticsearch-ca.pem", cluster_ca.clone()),
+    ];
+    let files = files
+        .each_ref()
+        .map(|(name, content)| (*name, content.as_str()));
+    let traefik = Traefik::start(&dynamic, &files, &[("GATEWAY_KEY", GATEWAY_KEY)]).await;
+
+    let whoami = traefik
+        .elasticsearch()
+        .get(
+            WHOAMI,
+            &[("cookie", &authelia.sign_in("tls-alice", "search-readers"))],
+        )
+        .await;
+    assert_eq!(
+        whoami.status,
+        StatusCode::OK,
+        "{}\n{}\n{}",
+        whoami.text(),
+        elastauth.log(),
+        traefik.log()
+    );
+    assert_eq!(
+        (&whoami.json()["username"], &whoami.json()["roles"]),
+        (&json!("tls-alice"), &json!(["viewer"]))
+    );
+
+    // Sixteen first logins at once. HTTP/1.1 carries one question at a time on a connection; only
+    // h2 needs no second one.
+    let before = relay.connections();
+    assert_eq!(sixteen_first_logins(&traefik, &authelia).await, 16);
+    assert_eq!(
+        (before, relay.connections()),
+        (1, 1),
+        "TCP connections from Traefik to elastauth"
+    );
+}
+
+/// What the count above is worth: the same over plain HTTP does open more.
+#[tokio::test]
+async fn over_plain_http_they_do_not_share_a_connection() {
+    let cluster = Elasticsearch::shared().await;
+    let port = free_port();
+    let elastauth = start_elastauth(cluster, "svc-plain", port).await;
+    let relay = Relay::to(port).await;
+    let (authelia, traefik) = usual_gateway(cluster, relay.port).await;
+    assert_eq!(
+        sixteen_first_logins(&traefik, &authelia).await,
+        16,
+        "{}",
+        elastauth.log()
+    );
+    assert!(
+        relay.connections() > 1,
+        "{} connection",
+        relay.connections()
+    );
+}
+
+/// How many of sixteen new users get in, all asking at once.
+async fn sixteen_first_logins(traefik: &Traefik, authelia: &Authelia) -> usize {
+    let cookies: Vec<String> = (0..16)
+        .map(|n| authelia.sign_in(&format!("burst-{n}"), "search-readers"))
+        .collect();
+    let answers = all_at_once(cookies.iter().map(async |cookie| {
+        traefik
+            .elasticsearch()
+            .get(WHOAMI, &[("cookie", cookie)])
+            .await
+    }))
+    .await;
+    answers
+        .iter()
+        .filter(|answer| answer.status == StatusCode::OK)
+        .count()
+}

@@ -1,0 +1,99 @@
+//! What tests stand on: the program as it is shipped, clients, and the other parties, each on a
+//! free port of the loopback address.
+//!
+//! What a test starts ends with the test, by its own process handle. A missing part is a failure,
+//! never a skip.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses its own share"
+)]
+
+pub(crate) mod collector;
+pub(crate) mod elastauth;
+pub(crate) mod guide;
+pub(crate) mod house;
+pub(crate) mod http;
+pub(crate) mod idp;
+pub(crate) mod multiplexed;
+pub(crate) mod page;
+pub(crate) mod process;
+pub(crate) mod relay;
+pub(crate) mod stage;
+pub(crate) mod tls;
+
+#[cfg(feature = "real-parts")]
+pub(crate) mod authelia;
+#[cfg(feature = "real-parts")]
+pub(crate) mod browser;
+#[cfg(feature = "real-parts")]
+pub(crate) mod elasticsearch;
+#[cfg(feature = "real-parts")]
+pub(crate) mod gate;
+#[cfg(feature = "real-parts")]
+pub(crate) mod keycloak;
+#[cfg(feature = "real-parts")]
+pub(crate) mod oidc_provider;
+#[cfg(feature = "real-parts")]
+pub(crate) mod redis;
+#[cfg(feature = "real-parts")]
+pub(crate) mod sentinel;
+#[cfg(feature = "real-parts")]
+pub(crate) mod traefik;
+#[cfg(feature = "real-parts")]
+pub(crate) mod two_nodes;
+
+pub(crate) use process::free_port;
+use std::{
+    path::{Path, PathBuf},
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// Waits until something is seen, as often as it takes within ten seconds.
+///
+/// # Panics
+/// When it is not.
+pub(crate) async fn until(what: &str, mut seen: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !seen() {
+        assert!(Instant::now() < end, "{what} was not seen");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A file that `cargo xtask parts` makes.
+pub(crate) fn part(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("target/parts")
+        .join(name);
+    assert!(
+        path.exists(),
+        "{} is missing; `cargo xtask parts` fetches it",
+        path.display()
+    );
+    path
+}
+
+/// Drives all of them at once, on this thread.
+pub(crate) async fn all_at_once<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut open: Vec<_> = all.map(|one| (Box::pin(one), None)).collect();
+    std::future::poll_fn(|context| {
+        let mut waiting = false;
+        for (future, output) in open.iter_mut().filter(|(_, output)| output.is_none()) {
+            match future.as_mut().poll(context) {
+                Poll::Ready(value) => *output = Some(value),
+                Poll::Pending => waiting = true,
+            }
+        }
+        if waiting {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+    open.into_iter().filter_map(|(_, output)| output).collect()
+}
