@@ -5,7 +5,6 @@
 //! which source gives which key, `settings` keeps the highest one, `fill` hands it out. Nothing
 //! above this floor knows where a value came from.
 
-mod again;
 mod describe;
 mod dotenv;
 mod effective;
@@ -13,10 +12,10 @@ mod expand;
 mod fill;
 mod finding;
 mod key;
-mod kind;
 mod layers;
 mod load;
 mod raw;
+mod reload;
 mod schema;
 mod section;
 mod settings;
@@ -25,12 +24,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod value;
+mod value_type;
 mod yaml;
 
-pub use again::{Again, Reading};
 pub use describe::{example, reference};
 pub use effective::{Setting, effective};
 pub use finding::{Fault, Place, Warning};
+pub use reload::{Loaded, Reloaded};
 pub use schema::schema;
 pub use sources::{Flags, Sources};
 
@@ -81,7 +81,7 @@ impl Checked {
     /// What came of filling everything in. Without a configuration there is a fault, and with a
     /// fault no configuration.
     fn new(config: Option<Config>, findings: Findings) -> Self {
-        let (mut faults, warnings) = findings.told();
+        let (mut faults, warnings) = findings.sorted();
         let outcome = match config {
             Some(config) if faults.is_empty() => Ok(config),
             _ => {
@@ -108,7 +108,7 @@ pub fn check(sources: &Sources) -> Checked {
 
 /// The same, and what is needed to read them again while the program runs.
 #[must_use]
-pub fn read(sources: &Sources) -> (Checked, Reading) {
+pub fn read(sources: &Sources) -> (Checked, Loaded) {
     let mut findings = Findings::default();
     let settings = Settings::gather(sources, &mut findings);
     // Where a source could not be read, every other fault would be a guess.
@@ -119,7 +119,7 @@ pub fn read(sources: &Sources) -> (Checked, Reading) {
     };
     (
         Checked::new(config, findings),
-        Reading::new(settings, sources),
+        Loaded::new(settings, sources),
     )
 }
 

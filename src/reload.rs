@@ -6,7 +6,7 @@
 
 use crate::{
     app::Controls,
-    config::{Again, Config, Fault, Flags, Reading, Sources},
+    config::{Config, Fault, Flags, Loaded, Reloaded, Sources},
     shutdown::Tasks,
     telemetry::{self, Level, chain, metrics::Reload},
 };
@@ -32,12 +32,12 @@ const LOOK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Reloader {
     flags: Flags,
-    reading: Reading,
+    reading: Loaded,
     controls: Controls,
     log: telemetry::Handle,
     level: Level,
-    /// The faults that were told last.
-    told: Vec<Fault>,
+    /// The faults that were reported last.
+    reported: Vec<Fault>,
 }
 
 /// Why the configuration is read again.
@@ -53,7 +53,7 @@ impl Reloader {
     #[must_use]
     pub fn new(
         flags: Flags,
-        reading: Reading,
+        reading: Loaded,
         controls: Controls,
         (log, level): (telemetry::Handle, Level),
     ) -> Self {
@@ -63,7 +63,7 @@ impl Reloader {
             controls,
             log,
             level,
-            told: Vec::new(),
+            reported: Vec::new(),
         }
     }
 
@@ -98,7 +98,7 @@ impl Reloader {
                     }
                 }
             };
-            // Files are read and certificates taken apart: not on a thread that answers.
+            // Files are read and certificates parsed: not on a thread that answers.
             let work = move || {
                 let files = self.read_again(why);
                 (self, look(files))
@@ -118,13 +118,13 @@ impl Reloader {
 
     /// Reads, and changes what is in force if all is well. Gives the files to look at from now on.
     fn read_again(&mut self, why: Why) -> BTreeSet<PathBuf> {
-        let Again {
+        let Reloaded {
             outcome,
             warnings,
-            taken,
-            left,
+            applied,
+            requires_restart,
             mut files,
-        } = self.reading.again(&Sources::system(self.flags.clone()));
+        } = self.reading.reload(&Sources::system(self.flags.clone()));
         files.extend(self.reading.files());
         let (config, reading) = match outcome {
             Ok(good) => good,
@@ -144,8 +144,8 @@ impl Reloader {
             return files;
         }
         self.reading = reading;
-        self.told.clear();
-        if taken.is_empty() {
+        self.reported.clear();
+        if applied.is_empty() {
             self.controls.metrics().reloaded(Reload::Unchanged);
             tracing::info!(
                 "the configuration was read again, certificates too; no setting that can change while elastauth runs has changed"
@@ -156,13 +156,13 @@ impl Reloader {
                 tracing::warn!("{warning}");
             }
             tracing::info!(
-                keys = taken.join(","),
+                keys = applied.join(","),
                 "the configuration has changed and is in force"
             );
         }
-        if !left.is_empty() {
+        if !requires_restart.is_empty() {
             tracing::warn!(
-                keys = left.join(","),
+                keys = requires_restart.join(","),
                 "changed in the configuration, and in force only when elastauth is started anew"
             );
         }
@@ -182,9 +182,9 @@ impl Reloader {
         Ok(())
     }
 
-    /// The same faults of a file that somebody is still at work on are told once.
+    /// The same faults of a file that somebody is still at work on are reported once.
     fn refused(&mut self, why: Why, faults: Vec<Fault>) {
-        if why != Why::Signal && faults == self.told {
+        if why != Why::Signal && faults == self.reported {
             return;
         }
         self.controls.metrics().reloaded(Reload::Refused);
@@ -195,7 +195,7 @@ impl Reloader {
         for fault in &faults {
             tracing::error!("{fault}");
         }
-        self.told = faults;
+        self.reported = faults;
     }
 }
 
@@ -239,7 +239,7 @@ impl Watch {
     /// Looks at the files of a configuration that was just read. Make it before certificates are
     /// read: what changes after this is noticed.
     #[must_use]
-    pub fn new(reading: &Reading) -> Self {
+    pub fn new(reading: &Loaded) -> Self {
         let read = look(reading.files());
         Self {
             last: read.clone(),

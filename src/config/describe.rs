@@ -2,8 +2,8 @@
 
 use super::{
     key::{Key, Status},
-    kind::Kind,
     table,
+    value_type::ValueType,
 };
 use std::fmt::Write as _;
 
@@ -21,7 +21,7 @@ where the environment says everything.
 - **Variables in the file.** `${NAME}` and `${NAME:-default}` stand for variables in any value; `$${` is a `${` that means itself.
 - **Environment.** `ELASTAUTH_` and the key in capitals, `_` for the dot. A list is separated by commas, or has one variable an item (`…_0`, `…_1`). A group's
   roles stand in `ELASTAUTH_GROUP_MAPPINGS_<GROUP>`, and join the groups of the file. An empty variable is one that is not set.
-- **Secrets in files.** Every secret has a twin that names a file: `ELASTAUTH_SECRET_KEY_FILE`, or `secret_key_file` in the YAML. One newline at the file's end is
+- **Secrets in files.** Every secret has a `*_file` variant that names a file: `ELASTAUTH_SECRET_KEY_FILE`, or `secret_key_file` in the YAML. One newline at the file's end is
   cut. A list has one item a line.
 - **Durations** are written as in Go: `1h30m`, `90s`, `500ms`.
 - `true` and `false` are the only truth values. A key that stands twice, an unknown key and a tag are faults. An unknown `ELASTAUTH_` variable is a warning.
@@ -58,13 +58,14 @@ pub fn reference() -> String {
 }
 
 fn facts(key: &Key) -> String {
-    let mut text = format!("- Value: {}\n", key.kind.allowed());
+    let mut text = format!("- Value: {}\n", key.value_type.allowed());
     if !key.default.is_empty() {
         let _infallible = writeln!(text, "- Default: `{}`", key.default.replace(',', ", "));
     }
-    let variables: Vec<String> = if matches!(key.kind, Kind::Mappings | Kind::Pairs) {
+    let variables: Vec<String> = if matches!(key.value_type, ValueType::Mappings | ValueType::Pairs)
+    {
         vec![format!("`{}_<NAME>`", key.variable())]
-    } else if matches!(key.kind, Kind::Sections) {
+    } else if matches!(key.value_type, ValueType::Sections) {
         vec![format!(
             "`{}_0_<KEY>`, `…_1_<KEY>`; they stand in the place of the file's list",
             key.variable()
@@ -77,7 +78,7 @@ fn facts(key: &Key) -> String {
             .collect()
     };
     let _infallible = writeln!(text, "- Variable: {}", variables.join(", "));
-    if key.kind.has_twin() {
+    if key.value_type.has_file_variant() {
         let _infallible = writeln!(
             text,
             "- Secret; in a file of its own with `{}_file` or `{}_FILE`",
@@ -153,7 +154,7 @@ fn value(key: &Key) -> String {
     if !key.example.is_empty() {
         return key.example.to_owned();
     }
-    if !matches!(key.kind, Kind::List(_)) {
+    if !matches!(key.value_type, ValueType::List(_)) {
         return key.default.to_owned();
     }
     // A colon means something to YAML.

@@ -91,7 +91,7 @@ mod tests {
             expected.map(|(name, value, number)| (name, value.to_owned(), number))
         );
         let warnings: Vec<_> = findings
-            .told()
+            .sorted()
             .1
             .into_iter()
             .map(|warning| warning.place)

@@ -4,13 +4,13 @@
 use super::{
     finding::{Findings, Place},
     key::{Key, Status},
-    kind::{Kind, pieces},
     raw::{Node, Raw},
     section,
     settings::{Found, Settings},
     sources::Sources,
     table,
     value::Value,
+    value_type::{ValueType, pieces},
 };
 use serde_json::{Map, Value as Json};
 
@@ -36,9 +36,9 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
     told.map(|key| {
         let found = settings.found(key);
         let value = found.map(|found| match &found.value {
-            // What its kind did not take may be a secret that got into the wrong place.
+            // What its value type did not take may be a secret that got into the wrong place.
             None => "(faulty)".to_owned(),
-            Some(_) if key.kind.is_secret() => "***".to_owned(),
+            Some(_) if key.value_type.is_secret() => "***".to_owned(),
             Some(Value::Sections) => sections(&settings).to_string(),
             Some(_) => shown(&found.raw),
         });
@@ -63,7 +63,7 @@ pub(super) fn tree(settings: &Settings) -> Json {
         let Some(found) = settings.found(key).filter(|found| found.value.is_some()) else {
             continue;
         };
-        let value = if matches!(key.kind, Kind::Sections) {
+        let value = if matches!(key.value_type, ValueType::Sections) {
             sections(settings)
         } else {
             value(key, found)
@@ -106,10 +106,10 @@ fn sections(settings: &Settings) -> Json {
 }
 
 fn value(key: &Key, found: &Found) -> Json {
-    if key.kind.is_secret() {
+    if key.value_type.is_secret() {
         "***".into()
     } else {
-        json(&found.raw, &key.kind)
+        json(&found.raw, &key.value_type)
     }
 }
 
@@ -128,30 +128,38 @@ fn put(root: &mut Map<String, Json>, path: &str, value: Json) {
     }
 }
 
-fn json(raw: &Raw, kind: &Kind) -> Json {
-    match (&raw.node, kind) {
-        (Node::Null | Node::Spoilt, _) => Json::Null,
-        (Node::Text(text), Kind::Bool) => {
+fn json(raw: &Raw, value_type: &ValueType) -> Json {
+    match (&raw.node, value_type) {
+        (Node::Null | Node::Invalid, _) => Json::Null,
+        (Node::Text(text), ValueType::Bool) => {
             matches!(text.as_str(), "true" | "True" | "TRUE" | "1").into()
         }
-        (Node::Text(text), Kind::Number(..)) => text
+        (Node::Text(text), ValueType::Number(..)) => text
             .parse::<u64>()
             .map_or_else(|_| text.clone().into(), Json::from),
-        (Node::Text(text), Kind::List(of)) => pieces(text)
+        (Node::Text(text), ValueType::List(of)) => pieces(text)
             .map(|piece| json(&Raw::text(piece, raw.place.clone()), of))
             .collect(),
         (Node::Text(text), _) => text.clone().into(),
-        (Node::List(items), _) => items.iter().map(|item| json(item, &Kind::Text)).collect(),
+        (Node::List(items), _) => items
+            .iter()
+            .map(|item| json(item, &ValueType::Text))
+            .collect(),
         (Node::Map(entries), _) => entries
             .iter()
-            .map(|(name, raw)| (name.text.clone(), json(raw, &Kind::List(&Kind::Text))))
+            .map(|(name, raw)| {
+                (
+                    name.text.clone(),
+                    json(raw, &ValueType::List(&ValueType::Text)),
+                )
+            })
             .collect(),
     }
 }
 
 fn shown(raw: &Raw) -> String {
     match &raw.node {
-        Node::Null | Node::Spoilt => String::new(),
+        Node::Null | Node::Invalid => String::new(),
         Node::Text(text) => text.escape_debug().to_string(),
         Node::List(items) => format!(
             "[{}]",

@@ -18,10 +18,10 @@ pub(super) fn expand<'e>(
             Ok(done) => *text = done,
             Err(why) => {
                 findings.fault(&raw.place, why);
-                raw.node = Node::Spoilt;
+                raw.node = Node::Invalid;
             }
         },
-        Node::Null | Node::Spoilt | Node::Text(_) => {}
+        Node::Null | Node::Invalid | Node::Text(_) => {}
         Node::List(items) => items
             .iter_mut()
             .for_each(|item| expand(item, variable, findings)),

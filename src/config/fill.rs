@@ -60,9 +60,9 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
 ///
 /// # Errors
 /// When it cannot be used; the fault was told.
-fn way_out(settings: &Settings, findings: &mut Findings) -> WayOut {
-    let (way_out, except) = settings.proxy();
-    way_out
+fn outbound_proxy(settings: &Settings, findings: &mut Findings) -> OutboundProxy {
+    let (outbound_proxy, except) = settings.proxy();
+    outbound_proxy
         .map(|text| Proxy::parse(text, NoProxy::parse(except)))
         .transpose()
         .map_err(|why| {
@@ -70,16 +70,16 @@ fn way_out(settings: &Settings, findings: &mut Findings) -> WayOut {
                 &Place::Variable("HTTPS_PROXY".to_owned()),
                 format!("`HTTPS_PROXY`: {why}"),
             );
-            Told
+            Reported
         })
 }
 
 /// The proxy, where the machine has one.
-type WayOut = Result<Option<Proxy>, Told>;
+type OutboundProxy = Result<Option<Proxy>, Reported>;
 
 /// A fault that was told already.
 #[derive(Clone, Copy)]
-struct Told;
+struct Reported;
 
 /// A certificate and its key: both, or neither.
 fn identity_files(

@@ -26,7 +26,7 @@ pub enum Place {
     /// A flag of the command line.
     Flag(&'static str),
     /// A file that a `*_file` key or a `*_FILE` variable names.
-    Twin {
+    SecretFile {
         /// The file that holds the value.
         path: String,
         /// Where the file is named.
@@ -46,7 +46,7 @@ impl fmt::Display for Place {
             Self::DotEnv { line } => write!(f, ".env:{line}"),
             Self::Variable(name) => f.write_str(name),
             Self::Flag(name) => f.write_str(name),
-            Self::Twin { path, named } => write!(f, "{path} (named at {named})"),
+            Self::SecretFile { path, named } => write!(f, "{path} (named at {named})"),
             Self::Default => f.write_str("default"),
             Self::Nowhere => f.write_str("configuration"),
         }
@@ -72,7 +72,7 @@ impl Serialize for Place {
             }
             Self::Variable(name) => map.serialize_entry("variable", name)?,
             Self::Flag(name) => map.serialize_entry("flag", name)?,
-            Self::Twin { path, named } => {
+            Self::SecretFile { path, named } => {
                 map.serialize_entry("file", path)?;
                 map.serialize_entry("named", &**named)?;
             }
@@ -120,13 +120,13 @@ const MOST: usize = 100;
 pub(super) struct Findings {
     faults: Vec<Fault>,
     warnings: Vec<Warning>,
-    untold: usize,
+    not_kept: usize,
 }
 
 impl Findings {
     pub(super) fn fault(&mut self, place: &Place, text: impl Into<String>) {
         if self.full() {
-            self.untold += 1;
+            self.not_kept += 1;
         } else {
             self.faults.push(Fault {
                 place: place.clone(),
@@ -151,15 +151,15 @@ impl Findings {
     }
 
     /// All of them in the order of the file.
-    pub(super) fn told(mut self) -> (Vec<Fault>, Vec<Warning>) {
+    pub(super) fn sorted(mut self) -> (Vec<Fault>, Vec<Warning>) {
         self.faults.sort_by(|a, b| a.place.cmp(&b.place));
         // Two components may need the same value of the machine's.
         self.faults.dedup();
         self.warnings.sort_by(|a, b| a.place.cmp(&b.place));
-        if self.untold > 0 {
+        if self.not_kept > 0 {
             self.faults.push(Fault {
                 place: Place::Nowhere,
-                text: format!("and {} more faults", self.untold),
+                text: format!("and {} more faults", self.not_kept),
             });
         }
         (self.faults, self.warnings)

@@ -1,14 +1,14 @@
 //! What is known of one key. Everything else that the program says about keys follows from it:
 //! variable names, schema, reference, example.
 
-use super::kind::Kind;
+use super::value_type::ValueType;
 
 /// One key of the configuration.
 #[derive(Debug)]
 pub(super) struct Key {
     /// Its place in the file, sections joined by dots.
     pub(super) path: &'static str,
-    pub(super) kind: Kind,
+    pub(super) value_type: ValueType,
     /// What it is, for people.
     pub(super) doc: &'static str,
     /// The value where nobody gives one, as an environment variable would hold it; empty where
@@ -36,10 +36,10 @@ pub(super) enum Status {
 }
 
 impl Key {
-    pub(super) const fn new(path: &'static str, kind: Kind, doc: &'static str) -> Self {
+    pub(super) const fn new(path: &'static str, value_type: ValueType, doc: &'static str) -> Self {
         Self {
             path,
-            kind,
+            value_type,
             doc,
             default: "",
             example: "",

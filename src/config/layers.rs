@@ -5,11 +5,11 @@ use super::{
     dotenv,
     finding::{Findings, Place},
     key::{self, Key, PREFIX},
-    kind::{Kind, nearest},
     raw::{Name, Node, Raw},
     section,
     sources::Sources,
     table,
+    value_type::{ValueType, nearest},
     yaml::shown,
 };
 use std::collections::{BTreeMap, HashMap};
@@ -23,7 +23,7 @@ pub(super) struct Given {
     /// The old name that was used for it.
     pub(super) old: Option<&'static str>,
     /// The value is the name of a file that holds the value.
-    pub(super) twin: bool,
+    pub(super) file_variant: bool,
 }
 
 impl Given {
@@ -33,7 +33,7 @@ impl Given {
             raw: Raw::text(text, place.clone()),
             place,
             old: None,
-            twin: false,
+            file_variant: false,
         }
     }
 }
@@ -93,9 +93,13 @@ fn from_variables<'a>(
         variables.filter(|(name, value, _)| name.starts_with(PREFIX) && !value.is_empty())
     {
         match names.meaning(name) {
-            Some(Meaning::Value { key, old, twin }) => given.push(Given {
+            Some(Meaning::Value {
+                key,
                 old,
-                twin,
+                file_variant,
+            }) => given.push(Given {
+                old,
+                file_variant,
                 ..Given::new(key, value, place)
             }),
             Some(Meaning::Item(key, at)) => {
@@ -143,10 +147,14 @@ fn from_variables<'a>(
                  key,
                  raw,
                  place,
-                 twin,
+                 file_variant,
                  ..
              }| {
-                let text = format!("{}{}", section::name(key), if twin { "_file" } else { "" });
+                let text = format!(
+                    "{}{}",
+                    section::name(key),
+                    if file_variant { "_file" } else { "" }
+                );
                 (Name { text, place }, raw)
             },
         );
@@ -175,7 +183,7 @@ fn from_variables<'a>(
             },
             place,
             old: None,
-            twin: false,
+            file_variant: false,
         });
     }
     for (key, map) in entries.into_values() {
@@ -190,7 +198,7 @@ fn from_variables<'a>(
             },
             place,
             old: None,
-            twin: false,
+            file_variant: false,
         });
     }
     given
@@ -211,7 +219,7 @@ enum Meaning {
     Value {
         key: &'static Key,
         old: Option<&'static str>,
-        twin: bool,
+        file_variant: bool,
     },
     /// `ELASTAUTH_ELASTICSEARCH_HOSTS_0`.
     Item(&'static Key, u32),
@@ -265,7 +273,7 @@ impl Names {
         keys: Vec<(String, &'static Key)>,
     ) -> Self {
         for (name, key) in &keys {
-            if key.kind.has_twin() {
+            if key.value_type.has_file_variant() {
                 known.insert(format!("{name}_FILE"), (*key, None, true));
             }
             known.insert(name.clone(), (*key, None, false));
@@ -274,11 +282,11 @@ impl Names {
     }
 
     fn meaning(&self, name: &str) -> Option<Meaning> {
-        if let Some((key, old, twin)) = self.known.get(name) {
+        if let Some((key, old, file_variant)) = self.known.get(name) {
             return Some(Meaning::Value {
                 key,
                 old: *old,
-                twin: *twin,
+                file_variant: *file_variant,
             });
         }
         for (variable, key) in &self.keys {
@@ -286,19 +294,19 @@ impl Names {
                 .strip_prefix(variable)
                 .and_then(|rest| rest.strip_prefix('_'))
                 .filter(|rest| !rest.is_empty());
-            match (&key.kind, rest) {
-                (Kind::List(_), Some(rest)) => {
+            match (&key.value_type, rest) {
+                (ValueType::List(_), Some(rest)) => {
                     if let Ok(at) = rest.parse() {
                         return Some(Meaning::Item(key, at));
                     }
                 }
-                (Kind::Mappings, Some(group)) => {
+                (ValueType::Mappings, Some(group)) => {
                     return Some(Meaning::Entry(key, group.to_ascii_lowercase()));
                 }
-                (Kind::Pairs, Some(header)) => {
+                (ValueType::Pairs, Some(header)) => {
                     return Some(Meaning::Entry(key, header.replace('_', "-")));
                 }
-                (Kind::Sections, Some(rest)) => {
+                (ValueType::Sections, Some(rest)) => {
                     if let Some(Ok(at)) = rest.split_once('_').map(|(at, _)| at.parse()) {
                         return Some(Meaning::OfSection(key, at));
                     }
@@ -332,7 +340,7 @@ fn is_service_link(name: &str, value: &str) -> bool {
         .is_some_and(|number| number.parse::<u16>().is_ok())
         && parts
             .next()
-            .is_some_and(|kind| matches!(kind, "TCP" | "UDP" | "SCTP"))
+            .is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"))
 }
 
 /// What the file gives. Keys compare without regard to ASCII case, as in the Go program.
@@ -371,7 +379,7 @@ impl<'f> Walk<'f> {
         let (mut paths, mut known) = (HashMap::new(), Vec::new());
         for (path, key) in keys {
             paths.insert(path.to_ascii_lowercase(), (key, None, false));
-            if key.kind.has_twin() {
+            if key.value_type.has_file_variant() {
                 paths.insert(
                     format!("{}_file", path.to_ascii_lowercase()),
                     (key, None, true),
@@ -391,7 +399,7 @@ impl<'f> Walk<'f> {
         let entries = match raw.node {
             Node::Map(entries) => entries,
             // A section whose keys are all commented out.
-            Node::Null | Node::Spoilt => return,
+            Node::Null | Node::Invalid => return,
             Node::Text(_) | Node::List(_) => {
                 let name = if within.is_empty() {
                     "the configuration".to_owned()
@@ -414,13 +422,13 @@ impl<'f> Walk<'f> {
                 format!("{within}.{}", name.text)
             };
             let lower = path.to_ascii_lowercase();
-            if let Some((key, old, twin)) = self.paths.get(&lower) {
+            if let Some((key, old, file_variant)) = self.paths.get(&lower) {
                 self.given.push(Given {
                     key,
                     raw: value,
                     place: name.place,
                     old: *old,
-                    twin: *twin,
+                    file_variant: *file_variant,
                 });
             } else if self.paths.keys().any(|known| {
                 known

@@ -23,7 +23,7 @@ pub(super) enum Node {
     /// Names with their own places, and what they hold.
     Map(Vec<(Name, Raw)>),
     /// A value whose fault was told already.
-    Spoilt,
+    Invalid,
 }
 
 /// A key as it was written.
@@ -47,7 +47,7 @@ impl Raw {
         match &self.node {
             Node::Null => true,
             Node::Text(text) => text.is_empty(),
-            Node::List(_) | Node::Map(_) | Node::Spoilt => false,
+            Node::List(_) | Node::Map(_) | Node::Invalid => false,
         }
     }
 
@@ -62,7 +62,7 @@ impl Raw {
             Node::List(list) if list.is_empty() => "an empty list",
             Node::List(_) => "a list",
             Node::Map(_) => "a section",
-            Node::Spoilt => "a faulty value",
+            Node::Invalid => "a faulty value",
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{
     key::{Key, Status},
-    kind::Kind,
     section, table,
+    value_type::ValueType,
 };
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ pub fn schema() -> Value {
     for key in table::ALL {
         insert_key(&mut root, key.path, key);
         for old in key.old {
-            let mut value = of(&key.kind);
+            let mut value = of(&key.value_type);
             put(&mut value, "deprecated", json!(true));
             put(
                 &mut value,
@@ -39,15 +39,15 @@ pub fn schema() -> Value {
 }
 
 fn insert_key(root: &mut Value, path: &str, key: &Key) {
-    insert(root, path, described(key, of(&key.kind)));
-    if key.kind.has_twin() {
-        let mut twin = json!({ "type": "string" });
+    insert(root, path, described(key, of(&key.value_type)));
+    if key.value_type.has_file_variant() {
+        let mut file_variant = json!({ "type": "string" });
         put(
-            &mut twin,
+            &mut file_variant,
             "description",
             json!(format!("A file that holds `{path}`.")),
         );
-        insert(root, &format!("{path}_file"), twin);
+        insert(root, &format!("{path}_file"), file_variant);
     }
 }
 
@@ -68,7 +68,7 @@ fn described(key: &Key, mut value: Value) -> Value {
     if key.default.is_empty() {
         return value;
     }
-    let default = if let Kind::List(_) = key.kind {
+    let default = if let ValueType::List(_) = key.value_type {
         json!(key.default.split(',').collect::<Vec<_>>())
     } else {
         // `true` and `10` are JSON as they stand; whatever else is a text.
@@ -78,18 +78,18 @@ fn described(key: &Key, mut value: Value) -> Value {
     value
 }
 
-/// What a kind takes. A variable may stand for any scalar, so no text is held to a pattern.
-fn of(kind: &Kind) -> Value {
+/// What a value type takes. A variable may stand for any scalar, so no text is held to a pattern.
+fn of(value_type: &ValueType) -> Value {
     let or_variable = |value: Value| json!({ "anyOf": [value, { "$ref": "#/$defs/variable" }] });
-    match kind {
-        Kind::Bool => or_variable(json!({ "type": "boolean" })),
-        Kind::Number(least, most) => {
+    match value_type {
+        ValueType::Bool => or_variable(json!({ "type": "boolean" })),
+        ValueType::Number(least, most) => {
             or_variable(json!({ "type": "integer", "minimum": least, "maximum": most }))
         }
         // A bare 0 is a number to YAML.
-        Kind::Duration(..) => json!({ "anyOf": [{ "type": "string" }, { "const": 0 }] }),
-        Kind::Moment => or_variable(json!({ "type": "string", "format": "date-time" })),
-        Kind::OneOf(words) => {
+        ValueType::Duration(..) => json!({ "anyOf": [{ "type": "string" }, { "const": 0 }] }),
+        ValueType::Moment => or_variable(json!({ "type": "string", "format": "date-time" })),
+        ValueType::OneOf(words) => {
             let words: Vec<&str> = words
                 .iter()
                 .filter(|word| word.available)
@@ -97,15 +97,17 @@ fn of(kind: &Kind) -> Value {
                 .collect();
             or_variable(json!({ "enum": words }))
         }
-        Kind::List(of_item) => {
+        ValueType::List(of_item) => {
             let item = of(of_item);
             json!({ "anyOf": [{ "type": "array", "items": item }, item] })
         }
-        Kind::Mappings => {
-            json!({ "type": "object", "additionalProperties": of(&Kind::List(&Kind::Role)) })
+        ValueType::Mappings => {
+            json!({ "type": "object", "additionalProperties": of(&ValueType::List(&ValueType::Role)) })
         }
-        Kind::Pairs => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
-        Kind::Sections => {
+        ValueType::Pairs => {
+            json!({ "type": "object", "additionalProperties": { "type": "string" } })
+        }
+        ValueType::Sections => {
             let mut one = section();
             for (name, key) in section::keys() {
                 insert_key(&mut one, name, key);
@@ -113,16 +115,16 @@ fn of(kind: &Kind) -> Value {
             json!({ "type": "array", "items": one })
         }
         // A name of digits only is a number to YAML.
-        Kind::Text | Kind::Secret | Kind::Role | Kind::Group => {
+        ValueType::Text | ValueType::Secret | ValueType::Role | ValueType::Group => {
             json!({ "type": ["string", "number"] })
         }
-        Kind::SecretKey
-        | Kind::GatewayKey
-        | Kind::Url
-        | Kind::Path
-        | Kind::Header
-        | Kind::Listen
-        | Kind::Network => {
+        ValueType::SecretKey
+        | ValueType::GatewayKey
+        | ValueType::Url
+        | ValueType::Path
+        | ValueType::Header
+        | ValueType::Listen
+        | ValueType::Network => {
             json!({ "type": "string" })
         }
     }

@@ -1,10 +1,9 @@
-//! One value a key, from the highest source that gives one, read by its kind.
+//! One value a key, from the highest source that gives one, read by its value type.
 
 use super::{
     dotenv, expand,
     finding::{Findings, Place},
     key::{Key, OTEL_PREFIX, Status},
-    kind::Kind,
     layers::{self, Given},
     load,
     raw::{Name, Node, Raw},
@@ -12,6 +11,7 @@ use super::{
     sources::Sources,
     table,
     value::{self, Value},
+    value_type::ValueType,
     yaml,
 };
 use std::{collections::HashMap, path::Path};
@@ -116,7 +116,7 @@ impl Settings {
         else {
             return Vec::new();
         };
-        // What is no section was told by the key's kind.
+        // What is no section was told by the key's value type.
         let sections = items
             .iter()
             .filter(|item| matches!(item.node, Node::Map(_)))
@@ -209,7 +209,7 @@ impl Settings {
                     format!("`{}` is an old key; use `{now}`", key.path),
                 );
             }
-            found.value = key.kind.read(key.path, &found.raw, findings);
+            found.value = key.value_type.read(key.path, &found.raw, findings);
         }
     }
 
@@ -319,7 +319,7 @@ impl Given {
             key,
             mut raw,
             place,
-            twin,
+            file_variant,
             ..
         } = self;
         // Whoever has taken every group out of this list does not mean "everybody".
@@ -331,7 +331,7 @@ impl Given {
                 place: raw.place,
             });
         }
-        if !twin {
+        if !file_variant {
             return Some(raw);
         }
         let Node::Text(path) = &raw.node else {
@@ -343,10 +343,10 @@ impl Given {
                     raw.what()
                 ),
             );
-            raw.node = Node::Spoilt;
+            raw.node = Node::Invalid;
             return Some(raw);
         };
-        let place = Place::Twin {
+        let place = Place::SecretFile {
             path: path.clone(),
             named: Box::new(place),
         };
@@ -361,7 +361,7 @@ impl Given {
                         ),
                     );
                 }
-                if let Kind::List(_) = key.kind {
+                if let ValueType::List(_) = key.value_type {
                     // One item a line: a gateway's key may have commas.
                     let lines = secret
                         .text
@@ -375,7 +375,7 @@ impl Given {
             }
             Err(why) => {
                 findings.fault(&place, why);
-                Node::Spoilt
+                Node::Invalid
             }
         };
         Some(Raw { node, place })
@@ -415,18 +415,20 @@ fn is_harmless(key: &Key, raw: &Raw) -> bool {
             texts.collect::<Vec<_>>().join(",")
         }
         Node::Map(entries) if entries.is_empty() => String::new(),
-        Node::Map(_) | Node::Null | Node::Spoilt => {
-            return matches!(raw.node, Node::Null | Node::Spoilt);
+        Node::Map(_) | Node::Null | Node::Invalid => {
+            return matches!(raw.node, Node::Null | Node::Invalid);
         }
     };
     let mut unheard = Findings::default();
     let mut read = |text: &str| {
         format!(
             "{:?}",
-            key.kind
+            key.value_type
                 .read(key.path, &Raw::text(text, Place::Nowhere), &mut unheard)
         )
     };
     given == key.default
-        || (!key.default.is_empty() && !key.kind.is_secret() && read(&given) == read(key.default))
+        || (!key.default.is_empty()
+            && !key.value_type.is_secret()
+            && read(&given) == read(key.default))
 }

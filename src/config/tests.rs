@@ -1,6 +1,6 @@
-mod again;
 mod documents;
 mod providers;
+mod reload;
 mod secrets;
 mod traces;
 mod users;
@@ -21,10 +21,10 @@ fn sources(file: &str, environment: &[(&str, &str)]) -> Sources {
 }
 
 fn faults(file: &str) -> Vec<String> {
-    told(&check(&sources(file, &[])))
+    fault_texts(&check(&sources(file, &[])))
 }
 
-fn told(checked: &Checked) -> Vec<String> {
+fn fault_texts(checked: &Checked) -> Vec<String> {
     checked
         .outcome
         .as_ref()
@@ -45,7 +45,7 @@ fn warnings(file: &str, environment: &[(&str, &str)]) -> Vec<String> {
 
 fn good(file: &str, environment: &[(&str, &str)]) -> Config {
     let checked = check(&sources(file, environment));
-    assert_eq!(told(&checked), Vec::<String>::new());
+    assert_eq!(fault_texts(&checked), Vec::<String>::new());
     checked.outcome.unwrap()
 }
 
@@ -96,7 +96,7 @@ fn every_default_is_a_value_of_its_kind() {
     for key in table::ALL.iter().filter(|key| !key.default.is_empty()) {
         let raw = raw::Raw::text(key.default, Place::Default);
         assert!(
-            key.kind.read(key.path, &raw, &mut findings).is_some(),
+            key.value_type.read(key.path, &raw, &mut findings).is_some(),
             "{}",
             key.path
         );
@@ -136,7 +136,7 @@ log_level: wran
 default_roles: yes please
 default_roles_apply: yes
 ";
-    let told = faults(file);
+    let fault_texts = faults(file);
     let expected = [
         ("1:1", "did you mean `default_roles`?"),
         (
@@ -158,8 +158,8 @@ default_roles_apply: yes
         ("16:22", "must be `always` or `unmapped`"),
         ("configuration", "`elasticsearch.api_key`"),
     ];
-    assert_eq!(told.len(), expected.len(), "{told:#?}");
-    for (fault, (place, words)) in told.iter().zip(expected) {
+    assert_eq!(fault_texts.len(), expected.len(), "{fault_texts:#?}");
+    for (fault, (place, words)) in fault_texts.iter().zip(expected) {
         let place = if place == "configuration" {
             format!("{place}: ")
         } else {
@@ -241,12 +241,13 @@ fn contradictions_are_faults() {
             "means nothing",
         ),
     ] {
-        let told = faults(&least_and(more));
+        let fault_texts = faults(&least_and(more));
         let place = format!("config.yml:{place}");
         assert!(
-            told.iter()
+            fault_texts
+                .iter()
                 .any(|fault| fault.starts_with(&place) && fault.contains(words)),
-            "{more}: {told:#?}"
+            "{more}: {fault_texts:#?}"
         );
     }
     let plain = LEAST.replace("https", "http");
@@ -329,11 +330,12 @@ fn what_is_legal_and_weak_is_a_warning() {
             "every request will be refused",
         ),
     ] {
-        let told = warnings(&file, &[]);
+        let fault_texts = warnings(&file, &[]);
         assert!(
-            told.iter()
+            fault_texts
+                .iter()
                 .any(|warning| warning.starts_with(place) && warning.contains(words)),
-            "{file}: {told:#?}"
+            "{file}: {fault_texts:#?}"
         );
         assert_eq!(faults(&file), Vec::<String>::new());
     }
@@ -414,7 +416,7 @@ fn the_forms_of_the_environment_are_understood() {
     let on = good(LEAST, &[("ELASTAUTH_ENABLEOTEL", "true")]).traces;
     assert!(matches!(on, telemetry::traces::Config::Otlp(_)), "{on:?}");
     assert!(
-        told(&check(&sources(LEAST, &[("ELASTAUTH_LISTEN", "x")])))
+        fault_texts(&check(&sources(LEAST, &[("ELASTAUTH_LISTEN", "x")])))
             .iter()
             .any(|fault| fault.starts_with("ELASTAUTH_LISTEN: "))
     );
@@ -435,22 +437,24 @@ fn an_unknown_variable_is_a_warning_and_a_service_link_is_nothing() {
         ("OTHER", "x"),
     ];
     assert_eq!(warnings(LEAST, &links), Vec::<String>::new());
-    let told = warnings(
+    let fault_texts = warnings(
         LEAST,
         &[("ELASTAUTH_HTTP_PORT", "80"), ("ELASTAUTH_LISTN", "x")],
     );
-    assert_eq!(told.len(), 2, "{told:#?}");
+    assert_eq!(fault_texts.len(), 2, "{fault_texts:#?}");
     assert!(
-        told.iter()
+        fault_texts
+            .iter()
             .any(|warning| warning.starts_with("ELASTAUTH_LISTN: ")
                 && warning.ends_with("did you mean `ELASTAUTH_LISTEN`?"))
     );
     // Nothing is near to it but the beginning that all names have.
     assert!(
-        told.iter()
+        fault_texts
+            .iter()
             .any(|warning| warning.starts_with("ELASTAUTH_HTTP_PORT: ")
                 && !warning.contains("did you mean")),
-        "{told:#?}"
+        "{fault_texts:#?}"
     );
 }
 
@@ -463,21 +467,21 @@ fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
         "proxy:\n  enabled: false\n  elasticsearch_url: \"https://es:9200\"\n  max_idle_conns: 50\n  tls: {enabled: true, ca_cert: /a}\n",
     );
     good(&switched_off, &[]);
-    let told = warnings(&switched_off, &[]);
+    let fault_texts = warnings(&switched_off, &[]);
     assert!(
-        told.len() == 4
-            && told
+        fault_texts.len() == 4
+            && fault_texts
                 .iter()
                 .all(|warning| warning.contains("has no effect without `proxy.enabled: true`")),
-        "{told:#?}"
+        "{fault_texts:#?}"
     );
-    let told = faults(&least_and("proxy: {enabled: true}\n"));
+    let fault_texts = faults(&least_and("proxy: {enabled: true}\n"));
     assert!(
-        told.len() == 1
-            && told
+        fault_texts.len() == 1
+            && fault_texts
                 .iter()
                 .all(|fault| fault.contains("`proxy.enabled` is not available yet")),
-        "{told:#?}"
+        "{fault_texts:#?}"
     );
 }
 
@@ -567,7 +571,7 @@ fn odd_files_are_one_clear_fault() {
         (b"a: *a\n", "1:4", ""),
         (b"a: &a [*a]\n", "1:8", "not complete"),
     ] {
-        let told = told(&check(
+        let fault_texts = fault_texts(&check(
             &Sources::given(Flags::default(), &[]).with_file("config.yml", file),
         ));
         let shown = String::from_utf8_lossy(file)
@@ -575,10 +579,11 @@ fn odd_files_are_one_clear_fault() {
             .take(60)
             .collect::<String>();
         assert!(
-            told.iter()
+            fault_texts
+                .iter()
                 .any(|fault| fault.starts_with(&format!("config.yml:{place}"))
                     && fault.contains(words)),
-            "{shown}: {told:#?}"
+            "{shown}: {fault_texts:#?}"
         );
     }
     assert!(
@@ -611,7 +616,7 @@ fn a_file_that_is_named_must_be_there_and_a_folder_is_enough() {
     };
     assert!(read(folder.path().to_owned()).outcome.is_ok());
     assert!(read(folder.path().join("config.yml")).outcome.is_ok());
-    let faults = told(&read(folder.path().join("other.yml")));
+    let faults = fault_texts(&read(folder.path().join("other.yml")));
     assert!(
         matches!(faults.as_slice(), [fault] if fault.contains("other.yml: the configuration cannot be read")),
         "{faults:#?}"
@@ -626,15 +631,15 @@ fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
         ),
         &[],
     );
-    let told: Vec<String> = check_files(&config)
+    let fault_texts: Vec<String> = check_files(&config)
         .iter()
         .map(ToString::to_string)
         .collect();
     assert!(
-        told.len() == 2
-            && told[0].contains("/nonexistent/ca cannot be read")
-            && told[1].contains("/nonexistent/crt"),
-        "{told:#?}"
+        fault_texts.len() == 2
+            && fault_texts[0].contains("/nonexistent/ca cannot be read")
+            && fault_texts[1].contains("/nonexistent/crt"),
+        "{fault_texts:#?}"
     );
     let config = good(
         &least_and(
@@ -643,15 +648,15 @@ fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
         ),
         &[],
     );
-    let told: Vec<String> = check_files(&config)
+    let fault_texts: Vec<String> = check_files(&config)
         .iter()
         .map(ToString::to_string)
         .collect();
     assert!(
-        told.len() == 2
-            && told[0].contains("/nonexistent/redis cannot be read")
-            && told[1].contains("/nonexistent/idp"),
-        "{told:#?}"
+        fault_texts.len() == 2
+            && fault_texts[0].contains("/nonexistent/redis cannot be read")
+            && fault_texts[1].contains("/nonexistent/idp"),
+        "{fault_texts:#?}"
     );
 }
 

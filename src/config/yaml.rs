@@ -61,7 +61,7 @@ pub(super) fn read(file: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Op
 }
 
 /// The fault was told.
-struct Told;
+struct Reported;
 
 struct Reader<'a, 'f> {
     parser: Parser<'a, StrInput<'a>>,
@@ -72,7 +72,7 @@ struct Reader<'a, 'f> {
 }
 
 impl<'a> Reader<'a, '_> {
-    fn stream(&mut self) -> Result<Raw, Told> {
+    fn stream(&mut self) -> Result<Raw, Reported> {
         let mut root = None;
         loop {
             let (event, span) = self.next()?;
@@ -96,7 +96,7 @@ impl<'a> Reader<'a, '_> {
                 | Event::MappingStart(..)
                 | Event::SequenceEnd
                 | Event::MappingEnd => {
-                    return Err(self.told(
+                    return Err(self.fault(
                         span.start,
                         "a second document begins; the configuration is one",
                     ));
@@ -109,17 +109,17 @@ impl<'a> Reader<'a, '_> {
         }))
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Raw, Told> {
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Raw, Reported> {
         let (from, place) = (self.nodes, self.place(span.start));
         self.count(1, span.start)?;
         if depth > MAX_DEPTH {
-            return Err(self.told(span.start, "the nesting is too deep"));
+            return Err(self.fault(span.start, "the nesting is too deep"));
         }
         let (node, anchor) = match event {
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, Some(_))
             | Event::MappingStart(_, Some(_)) => {
-                return Err(self.told(
+                return Err(self.fault(
                     span.start,
                     "tags (`!…`) are not taken; write the plain value",
                 ));
@@ -140,7 +140,7 @@ impl<'a> Reader<'a, '_> {
             Event::MappingStart(anchor, None) => (Node::Map(self.map(depth)?), anchor),
             Event::Alias(anchor) => {
                 let Some((raw, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(self.told(
+                    return Err(self.fault(
                         span.start,
                         "the alias names something that is not complete here",
                     ));
@@ -154,7 +154,7 @@ impl<'a> Reader<'a, '_> {
             | Event::DocumentStart(_)
             | Event::DocumentEnd
             | Event::SequenceEnd
-            | Event::MappingEnd => return Err(self.told(span.start, "a value is missing")),
+            | Event::MappingEnd => return Err(self.fault(span.start, "a value is missing")),
         };
         let raw = Raw { node, place };
         if anchor > 0 {
@@ -166,7 +166,7 @@ impl<'a> Reader<'a, '_> {
         Ok(raw)
     }
 
-    fn list(&mut self, depth: usize) -> Result<Vec<Raw>, Told> {
+    fn list(&mut self, depth: usize) -> Result<Vec<Raw>, Reported> {
         let mut list = Vec::new();
         loop {
             let (event, span) = self.next()?;
@@ -177,7 +177,7 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn map(&mut self, depth: usize) -> Result<Vec<(Name, Raw)>, Told> {
+    fn map(&mut self, depth: usize) -> Result<Vec<(Name, Raw)>, Reported> {
         let (mut map, mut seen) = (Vec::new(), HashSet::new());
         loop {
             let (event, span) = self.next()?;
@@ -185,10 +185,10 @@ impl<'a> Reader<'a, '_> {
                 return Ok(map);
             }
             let Event::Scalar(text, style, _, None) = event else {
-                return Err(self.told(span.start, "a key must be a plain text"));
+                return Err(self.fault(span.start, "a key must be a plain text"));
             };
             if style == ScalarStyle::Plain && text == "<<" {
-                return Err(self.told(
+                return Err(self.fault(
                     span.start,
                     "merge keys (`<<`) are not taken; write the keys out",
                 ));
@@ -213,35 +213,35 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn next(&mut self) -> Result<(Event<'a>, Span), Told> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), Reported> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
             // The library's words are constants but for one that shows a single character of the
             // file.
-            Some(Err(error)) if error.info().contains('`') => Err(self.told(
+            Some(Err(error)) if error.info().contains('`') => Err(self.fault(
                 *error.marker(),
                 "not YAML: a character that cannot stand here",
             )),
             Some(Err(error)) => {
                 let text = format!("not YAML: {}", error.info());
-                Err(self.told(*error.marker(), &text))
+                Err(self.fault(*error.marker(), &text))
             }
-            None => Err(self.told(Marker::new(0, 1, 0), "the file ends too early")),
+            None => Err(self.fault(Marker::new(0, 1, 0), "the file ends too early")),
         }
     }
 
-    fn count(&mut self, more: usize, at: Marker) -> Result<(), Told> {
+    fn count(&mut self, more: usize, at: Marker) -> Result<(), Reported> {
         self.nodes = self.nodes.saturating_add(more);
         if self.nodes > MAX_NODES {
-            Err(self.told(at, "the file is too large when its aliases are written out"))
+            Err(self.fault(at, "the file is too large when its aliases are written out"))
         } else {
             Ok(())
         }
     }
 
-    fn told(&mut self, at: Marker, text: &str) -> Told {
+    fn fault(&mut self, at: Marker, text: &str) -> Reported {
         self.findings.fault(&self.place(at), text);
-        Told
+        Reported
     }
 
     fn place(&self, at: Marker) -> Place {

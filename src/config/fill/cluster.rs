@@ -139,7 +139,7 @@ fn missing(key: &Key, findings: &mut Findings) {
         format!(
             "`{}` is missing; it must be {} (in the environment `{}`)",
             key.path,
-            key.kind.allowed(),
+            key.value_type.allowed(),
             key.variable()
         ),
     );

@@ -1,6 +1,6 @@
 //! The token provider.
 
-use super::{Findings, Settings, WayOut, identity_files, way_out};
+use super::{Findings, OutboundProxy, Settings, identity_files, outbound_proxy};
 use crate::{
     config::{key::Key, section, table},
     identity::oidc::{
@@ -19,11 +19,11 @@ const MOST_NAME_BYTES: usize = 64;
 
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
     let several = settings.given(&table::OIDC_PROVIDERS);
-    let way_out = way_out(settings, findings);
+    let outbound_proxy = outbound_proxy(settings, findings);
     let providers = if several {
-        in_sections(settings, &way_out, findings)
+        in_sections(settings, &outbound_proxy, findings)
     } else {
-        the_one(settings, &way_out, findings).map(|one| vec![one])
+        the_one(settings, &outbound_proxy, findings).map(|one| vec![one])
     };
     let access_token_cookie = cookie(settings, &table::OIDC_ACCESS_COOKIE, findings);
     let id_token_cookie = cookie(settings, &table::OIDC_ID_COOKIE, findings);
@@ -47,7 +47,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
 
 fn the_one(
     settings: &Settings,
-    way_out: &WayOut,
+    outbound_proxy: &OutboundProxy,
     findings: &mut Findings,
 ) -> Option<ProviderConfig> {
     for key in [&table::OIDC_ISSUER, &table::OIDC_CLIENT_ID] {
@@ -58,12 +58,12 @@ fn the_one(
             );
         }
     }
-    provider(settings, way_out, findings)
+    provider(settings, outbound_proxy, findings)
 }
 
 fn in_sections(
     settings: &Settings,
-    way_out: &WayOut,
+    outbound_proxy: &OutboundProxy,
     findings: &mut Findings,
 ) -> Option<Vec<ProviderConfig>> {
     for key in section::of_one_provider().filter(|key| settings.given(key)) {
@@ -100,7 +100,7 @@ fn in_sections(
                     );
                 }
             }
-            provider(own, way_out, findings)
+            provider(own, outbound_proxy, findings)
         })
         .collect();
     // All of them were looked at: every fault is told.
@@ -126,7 +126,7 @@ fn in_sections(
 
 fn provider(
     settings: &Settings,
-    way_out: &WayOut,
+    outbound_proxy: &OutboundProxy,
     findings: &mut Findings,
 ) -> Option<ProviderConfig> {
     let name = read(settings, &table::OIDC_NAME, findings, |text| {
@@ -138,7 +138,7 @@ fn provider(
         userinfo: endpoint(settings, &table::OIDC_USERINFO_ENDPOINT, findings),
         introspection: endpoint(settings, &table::OIDC_INTROSPECTION_ENDPOINT, findings),
     };
-    let http = http(settings, way_out, findings);
+    let http = http(settings, outbound_proxy, findings);
     let claims = claims(settings, findings);
     let issuer = read(settings, &table::OIDC_ISSUER, findings, Issuer::parse);
     let mut idp = idp::Config::new(
@@ -322,7 +322,11 @@ fn claims(settings: &Settings, findings: &mut Findings) -> Option<Mapping> {
     })
 }
 
-fn http(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Option<client::Config> {
+fn http(
+    settings: &Settings,
+    outbound_proxy: &OutboundProxy,
+    findings: &mut Findings,
+) -> Option<client::Config> {
     let identity = identity_files(
         settings,
         &table::OIDC_TLS_CERT,
@@ -353,7 +357,7 @@ fn http(settings: &Settings, way_out: &WayOut, findings: &mut Findings) -> Optio
             ),
         }
     }
-    let proxy = way_out.clone().ok()?;
+    let proxy = outbound_proxy.clone().ok()?;
     Some(client::Config {
         tls,
         headers,

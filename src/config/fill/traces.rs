@@ -3,7 +3,7 @@
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/> and
 //! `…/protocol/exporter/`.
 
-use super::{Findings, Settings, cluster::is_loopback, way_out};
+use super::{Findings, Settings, cluster::is_loopback, outbound_proxy};
 use crate::{
     config::{finding::Place, table},
     net::{
@@ -60,7 +60,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     variables.say_what_is_left_out();
     let endpoint = endpoint?;
     let proxy = if endpoint.scheme_str() == Some("https") {
-        way_out(settings, findings).ok()?
+        outbound_proxy(settings, findings).ok()?
     } else {
         None
     };

@@ -11,7 +11,7 @@ fn path(name: &str) -> PathBuf {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a test that is told to write its expectation"
+    reason = "a test that is fault_texts to write its expectation"
 )]
 fn assert_current(name: &str, text: &str) {
     if std::env::var_os("ELASTAUTH_BLESS").is_some() {
@@ -51,13 +51,13 @@ fn the_example_is_current_and_works() {
         ("TENANT", "t"),
         ("REDIS_PASSWORD", "r"),
     ];
-    let told = told(&check(&sources(&all, &variables)));
+    let fault_texts = fault_texts(&check(&sources(&all, &variables)));
     assert!(
-        told.len() == 2
-            && told
+        fault_texts.len() == 2
+            && fault_texts
                 .iter()
                 .all(|fault| fault.contains("stands beside `elasticsearch.api_key`")),
-        "{told:#?}"
+        "{fault_texts:#?}"
     );
     let given = effective(&sources(&all, &variables));
     let missing: Vec<_> = given

@@ -141,11 +141,12 @@ fn variables_make_a_list_of_their_own() {
             .len(),
         2
     );
-    let told = warnings(LEAST, &[("ELASTAUTH_OIDC_PROVIDERS_0_ISUER", "x")]);
+    let fault_texts = warnings(LEAST, &[("ELASTAUTH_OIDC_PROVIDERS_0_ISUER", "x")]);
     assert!(
-        told.iter()
+        fault_texts
+            .iter()
             .any(|warning| warning.contains("did you mean `ELASTAUTH_OIDC_PROVIDERS_0_ISSUER`?")),
-        "{told:#?}"
+        "{fault_texts:#?}"
     );
 }
 
@@ -208,17 +209,21 @@ fn what_would_let_two_providers_be_taken_for_each_other_is_a_fault() {
         ),
     ] {
         assert!(TWO.contains(was), "{was}");
-        let told = faults(&least_and(&TWO.replace(was, is)));
+        let fault_texts = faults(&least_and(&TWO.replace(was, is)));
         let place = format!("config.yml:{place}");
         assert!(
-            told.iter()
+            fault_texts
+                .iter()
                 .any(|fault| fault.starts_with(&place) && fault.contains(words)),
-            "{is}: {told:#?}"
+            "{is}: {fault_texts:#?}"
         );
         assert_eq!(
-            told.iter().filter(|fault| fault.contains(words)).count(),
+            fault_texts
+                .iter()
+                .filter(|fault| fault.contains(words))
+                .count(),
             1,
-            "{is}: told once: {told:#?}"
+            "{is}: fault_texts once: {fault_texts:#?}"
         );
     }
     assert!(
@@ -230,16 +235,17 @@ fn what_would_let_two_providers_be_taken_for_each_other_is_a_fault() {
         faults(&least_and(one))[0]
             .starts_with("config.yml:5:14: `oidc.name`: a provider is called `authelia`")
     );
-    let told = told(&check(&sources(
+    let fault_texts = fault_texts(&check(&sources(
         &least_and(TWO),
         &[("HTTPS_PROXY", "socks5://proxy:1080")],
     )));
     assert_eq!(
-        told.iter()
+        fault_texts
+            .iter()
             .filter(|fault| fault.contains("HTTPS_PROXY"))
             .count(),
         1,
-        "told once, not once a provider: {told:#?}"
+        "fault_texts once, not once a provider: {fault_texts:#?}"
     );
 }
 

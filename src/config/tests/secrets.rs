@@ -55,12 +55,12 @@ fn a_file_that_cannot_be_used_is_named_with_the_place_that_names_it() {
         (&empty, "is empty"),
         (&folder.path().display().to_string(), "cannot be read"),
     ] {
-        let told = faults(&format!("secret_key_file: {path}\n"));
+        let fault_texts = faults(&format!("secret_key_file: {path}\n"));
         assert!(
-            told.iter().any(|fault| fault
+            fault_texts.iter().any(|fault| fault
                 .starts_with(&format!("{path} (named at config.yml:1:1): "))
                 && fault.contains(words)),
-            "{told:#?}"
+            "{fault_texts:#?}"
         );
     }
     assert!(
@@ -82,7 +82,7 @@ fn a_value_and_a_file_in_one_place_are_a_fault_and_in_two_the_higher_counts() {
     );
     let text = LEAST.replace("secret_key: ", "secret_key: # ") + "secret_key_file: /nonexistent\n";
     assert!(
-        told(&check(&sources(&text, &[])))
+        fault_texts(&check(&sources(&text, &[])))
             .iter()
             .any(|fault| fault.contains("/nonexistent"))
     );
@@ -104,13 +104,13 @@ fn everything_said(sources: &Sources) -> String {
     format!(
         "{checked:?} {faults} {:?} {sources:?} {:?}",
         effective(sources),
-        told(&checked)
+        fault_texts(&checked)
     )
 }
 
 #[test]
 fn a_secret_never_shows_wherever_it_stands() {
-    for key in table::ALL.iter().filter(|key| key.kind.is_secret()) {
+    for key in table::ALL.iter().filter(|key| key.value_type.is_secret()) {
         let names = [key.path].into_iter().chain(key.old.iter().copied());
         for (name, form) in names.flat_map(|name| {
             [

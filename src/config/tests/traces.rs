@@ -12,7 +12,7 @@ fn with(variables: &[(&str, &str)]) -> Sources {
 
 fn otlp(variables: &[(&str, &str)]) -> Otlp {
     let checked = check(&with(variables));
-    assert_eq!(told(&checked), Vec::<String>::new());
+    assert_eq!(fault_texts(&checked), Vec::<String>::new());
     let traces::Config::Otlp(otlp) = checked.outcome.unwrap().traces else {
         panic!("traces are off")
     };
@@ -180,7 +180,7 @@ fn the_names_may_stand_in_the_env_file_and_the_environment_counts_more() {
         (value(&otlp, "service.name"), otlp.delay),
         (Some("set"), Duration::from_millis(70))
     );
-    let faults = told(&told_of("OTEL_BSP_SCHEDULE_DELAY=0"));
+    let faults = fault_texts(&told_of("OTEL_BSP_SCHEDULE_DELAY=0"));
     assert_eq!(
         faults,
         [".env:2: `OTEL_BSP_SCHEDULE_DELAY`: it must be a whole number from 1 to 600000"]
@@ -256,20 +256,21 @@ fn each_fault_names_its_variable_and_repeats_no_value() {
             "`OTEL_BSP_MAX_QUEUE_SIZE`",
         ),
     ] {
-        let told = told(&check(&with(&[(name, bad)])));
-        assert_eq!(told.len(), 1, "{name}: {told:#?}");
+        let fault_texts = fault_texts(&check(&with(&[(name, bad)])));
+        assert_eq!(fault_texts.len(), 1, "{name}: {fault_texts:#?}");
         assert!(
-            told[0].starts_with(&format!("{name}: `{name}`: ")) && told[0].contains(words),
-            "{told:#?}"
+            fault_texts[0].starts_with(&format!("{name}: `{name}`: "))
+                && fault_texts[0].contains(words),
+            "{fault_texts:#?}"
         );
-        assert!(!told[0].contains(MARK), "{told:#?}");
+        assert!(!fault_texts[0].contains(MARK), "{fault_texts:#?}");
     }
-    let told = told(&check(&with(&[
+    let fault_texts = fault_texts(&check(&with(&[
         ("OTEL_TRACES_SAMPLER", "traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "2"),
     ])));
     assert_eq!(
-        told,
+        fault_texts,
         ["OTEL_TRACES_SAMPLER_ARG: `OTEL_TRACES_SAMPLER_ARG`: it must be a number from 0 to 1"]
     );
 }
@@ -298,7 +299,7 @@ fn what_is_legal_and_probably_not_meant_is_a_warning() {
         ),
     ] {
         let checked = check(&with(variables));
-        assert_eq!(told(&checked), Vec::<String>::new());
+        assert_eq!(fault_texts(&checked), Vec::<String>::new());
         assert_eq!(checked.warnings.len(), 1, "{:?}", checked.warnings);
         assert!(
             checked.warnings[0].text.contains(words),

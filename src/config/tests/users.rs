@@ -39,7 +39,7 @@ fn version_1_starts_and_is_told_the_new_names() {
         panic!("headers")
     };
     assert_eq!(headers.user, "x-user");
-    let told = warnings(&text, &[]);
+    let fault_texts = warnings(&text, &[]);
     for (old, new) in [
         ("elasticsearch_host", "elasticsearch.hosts"),
         ("elasticsearch_password", "elasticsearch.password"),
@@ -50,10 +50,11 @@ fn version_1_starts_and_is_told_the_new_names() {
         ("group_whitelist", "allowed_groups"),
     ] {
         assert!(
-            told.iter()
+            fault_texts
+                .iter()
                 .any(|warning| warning.contains(&format!("`{old}`"))
                     && warning.contains(&format!("`{new}`"))),
-            "{old}: {told:#?}"
+            "{old}: {fault_texts:#?}"
         );
     }
 }
@@ -62,7 +63,7 @@ fn version_1_starts_and_is_told_the_new_names() {
 fn the_environment_alone_is_enough() {
     let text = read("environment.env");
     let checked = check(&Sources::given(Flags::default(), &[]).with_dot_env(&text));
-    assert_eq!(told(&checked), Vec::<String>::new());
+    assert_eq!(fault_texts(&checked), Vec::<String>::new());
     let pairs: Vec<(&str, &str)> = text
         .lines()
         .filter(|line| !line.starts_with('#'))
@@ -114,10 +115,10 @@ fn version_2_with_redis_starts_as_it_is_and_not_without_a_key() {
         .filter(|line| !line.starts_with("secret_key"))
         .map(|line| line.to_owned() + "\n")
         .collect();
-    let told = told(&check(&sources(&keyless, &VARIABLES)));
+    let fault_texts = fault_texts(&check(&sources(&keyless, &VARIABLES)));
     assert!(
-        told.iter().any(|fault| fault.contains("secret_key")),
-        "{told:#?}"
+        fault_texts.iter().any(|fault| fault.contains("secret_key")),
+        "{fault_texts:#?}"
     );
 }
 
@@ -146,12 +147,12 @@ fn version_2_with_tokens_starts_as_it_is() {
 /// misspelling.
 #[test]
 fn what_is_not_there_yet_is_all_that_is_refused() {
-    let told = told(&check(&sources(&read("v2-proxy.yml"), &VARIABLES)));
+    let fault_texts = fault_texts(&check(&sources(&read("v2-proxy.yml"), &VARIABLES)));
     assert!(
-        !told.is_empty()
-            && told
+        !fault_texts.is_empty()
+            && fault_texts
                 .iter()
                 .all(|fault| fault.contains("is not available yet")),
-        "{told:#?}"
+        "{fault_texts:#?}"
     );
 }

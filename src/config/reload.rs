@@ -18,29 +18,29 @@ use std::{
 };
 
 /// A configuration as it was read, kept so that a later one can be compared with it.
-pub struct Reading {
+pub struct Loaded {
     settings: Settings,
     /// Where the file was, or would have been.
     file: Option<PathBuf>,
 }
 
-/// What came of reading once more.
+/// What came of loaded once more.
 #[derive(Debug)]
-pub struct Again {
+pub struct Reloaded {
     /// What is to be in force from now on: the new values of the keys that a running program takes,
     /// the old ones of all others. Or everything that is wrong.
-    pub outcome: Result<(Box<Config>, Reading), Vec<Fault>>,
+    pub outcome: Result<(Box<Config>, Loaded), Vec<Fault>>,
     /// What is legal, and weak or old, in the new configuration.
     pub warnings: Vec<Warning>,
-    /// The keys whose new values are taken.
-    pub taken: Vec<&'static str>,
+    /// The keys whose new values are applied.
+    pub applied: Vec<&'static str>,
     /// The keys that have new values, and keep their old ones until the program is started anew.
-    pub left: Vec<&'static str>,
+    pub requires_restart: Vec<&'static str>,
     /// The files that the new configuration is made of, be it good or not.
     pub files: BTreeSet<PathBuf>,
 }
 
-impl Reading {
+impl Loaded {
     pub(super) fn new(settings: Settings, sources: &Sources) -> Self {
         Self {
             settings,
@@ -70,19 +70,19 @@ impl Reading {
 
     /// Compares with what the sources say now. Nothing changes by it.
     #[must_use]
-    pub fn again(&self, sources: &Sources) -> Again {
+    pub fn reload(&self, sources: &Sources) -> Reloaded {
         let (Checked { outcome, warnings }, fresh) = super::read(sources);
         let files = fresh.files();
-        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        let (mut applied, mut requires_restart) = (Vec::new(), Vec::new());
         // A listener keeps speaking TLS, or plain HTTP, until its end.
         let speaks_tls = |settings: &Settings| settings.given(&table::TLS_CERT);
         let listener_stays = speaks_tls(&self.settings) == speaks_tls(&fresh.settings);
         if let Err(faults) = outcome {
-            return Again {
+            return Reloaded {
                 outcome: Err(faults),
                 warnings,
-                taken,
-                left,
+                applied,
+                requires_restart,
                 files,
             };
         }
@@ -102,9 +102,9 @@ impl Reading {
                 .iter()
                 .any(|tls| tls.path == key.path);
             if may_change && (listener_stays || !of_listener) {
-                taken.push(key.path);
+                applied.push(key.path);
             } else {
-                left.push(key.path);
+                requires_restart.push(key.path);
                 settings.put_back(key, &self.settings);
             }
         }
@@ -116,7 +116,7 @@ impl Reading {
             Err(mut faults) => {
                 let why = format!(
                     "this is good for a start and not for a change of the running program, which keeps its {}",
-                    left.join(", ")
+                    requires_restart.join(", ")
                 );
                 faults.push(Fault {
                     place: Place::Nowhere,
@@ -125,20 +125,20 @@ impl Reading {
                 Err(faults)
             }
         };
-        Again {
+        Reloaded {
             outcome,
             warnings,
-            taken,
-            left,
+            applied,
+            requires_restart,
             files,
         }
     }
 }
 
 /// Its values may be secrets.
-impl fmt::Debug for Reading {
+impl fmt::Debug for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading")
+        f.debug_struct("Loaded")
             .field(
                 "file",
                 &self
@@ -153,10 +153,10 @@ impl fmt::Debug for Reading {
 
 /// The file that a key's value comes from, where it is one whose content is read.
 fn file_of(settings: &Settings, key: &Key) -> Option<PathBuf> {
-    if let Place::Twin { path, .. } = &settings.raw(key)?.place {
+    if let Place::SecretFile { path, .. } = &settings.raw(key)?.place {
         return Some(PathBuf::from(path));
     }
-    // A path that is taken while the program runs is one whose content is read once: a certificate,
+    // A path that is applied while the program runs is one whose content is read once: a certificate,
     // a key.
     if key.reload {
         settings.get::<PathBuf>(key)
@@ -209,7 +209,7 @@ fn same(one: &Raw, other: &Raw) -> bool {
                     .zip(other)
                     .all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
         }
-        (Node::Null, Node::Null) | (Node::Spoilt, Node::Spoilt) => true,
+        (Node::Null, Node::Null) | (Node::Invalid, Node::Invalid) => true,
         _ => false,
     }
 }

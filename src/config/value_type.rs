@@ -17,7 +17,7 @@ use std::{path::PathBuf, time::Duration};
 
 /// What a key takes.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum ValueType {
     /// `true` or `false`.
     Bool,
     /// A whole number within bounds, both included.
@@ -51,7 +51,7 @@ pub(super) enum Kind {
     /// A group, `*` as wildcard.
     Group,
     /// A list of something.
-    List(&'static Kind),
+    List(&'static ValueType),
     /// Group to list of roles.
     Mappings,
     /// Name to text; the texts may be secret.
@@ -75,8 +75,8 @@ pub(super) const fn yes(text: &'static str) -> Word {
     }
 }
 
-impl Kind {
-    /// Whether a value of this kind must never be shown.
+impl ValueType {
+    /// Whether a value of this value type must never be shown.
     pub(super) fn is_secret(&self) -> bool {
         if let Self::List(of) = self {
             return of.is_secret();
@@ -88,7 +88,7 @@ impl Kind {
     }
 
     /// Whether the value may stand in a file of its own.
-    pub(super) fn has_twin(&self) -> bool {
+    pub(super) fn has_file_variant(&self) -> bool {
         self.is_secret() && !matches!(self, Self::Pairs)
     }
 
@@ -125,7 +125,7 @@ impl Kind {
     /// Reads a value; tells every fault in it and then gives nothing.
     pub(super) fn read(&self, key: &str, raw: &Raw, findings: &mut Findings) -> Option<Value> {
         match (self, &raw.node) {
-            (_, Node::Spoilt) => None,
+            (_, Node::Invalid) => None,
             (Self::List(of), Node::List(items)) => {
                 let read: Vec<Option<Value>> = items
                     .iter()
@@ -159,7 +159,7 @@ impl Kind {
             (Self::Sections, Node::List(items)) => {
                 let wrong = items
                     .iter()
-                    .filter(|item| !matches!(item.node, Node::Map(_) | Node::Spoilt));
+                    .filter(|item| !matches!(item.node, Node::Map(_) | Node::Invalid));
                 let wrong = wrong.map(|item| {
                     findings.fault(
                         &item.place,
@@ -298,7 +298,7 @@ fn mappings(
                 format!("`{key}` has a group with an empty name"),
             );
         }
-        let roles = match Kind::List(&Kind::Role).read(key, raw, findings) {
+        let roles = match ValueType::List(&ValueType::Role).read(key, raw, findings) {
             Some(Value::List(roles)) if roles.is_empty() => {
                 findings.fault(
                     &name.place,
