@@ -1,20 +1,19 @@
 //! The composition root: which part gets which. No decisions.
 
 use crate::{
-    broker::Broker,
+    broker::{self, Broker},
     clock::Clock,
     cluster::{CallError, SecurityApi},
     config::Config,
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
-    ledger::{self, Ledger, StoreConfig},
+    ledger::{self, StoreConfig},
     net::{
         tls::{self, TlsError},
         trust::Trust,
     },
     respond::IdentityHeaders,
     roles::Mapping,
-    secret::NoRandomness,
     server::{self, Certificates, Check, ServeError, Server, Service, Show},
     shutdown::Tasks,
     telemetry::{
@@ -90,14 +89,13 @@ impl Controls {
             .map(Oidc::access)
             .transpose()
             .map_err(StartError::IdpTls)?;
-        let redis = match &config.store {
-            StoreConfig::Redis(redis, _) => Some(
-                redis
-                    .access()
-                    .map_err(|error| StartError::Ledger(ledger::StartError::Redis(error)))?,
-            ),
-            StoreConfig::Memory | StoreConfig::File(..) => None,
-        };
+        let redis =
+            match &config.broker.ledger.store {
+                StoreConfig::Redis(redis) => Some(redis.access().map_err(|error| {
+                    broker::StartError::Ledger(ledger::StartError::Redis(error))
+                })?),
+                StoreConfig::Memory | StoreConfig::File(..) => None,
+            };
         if let Some((certificates, new)) = listener {
             certificates.replace(new);
         }
@@ -133,12 +131,9 @@ pub enum StartError {
     /// A certificate or key file towards an identity provider.
     #[error("TLS towards an identity provider cannot be set up")]
     IdpTls(#[source] TlsError),
-    /// No key can be made.
-    #[error("no key can be made")]
-    Key(#[source] NoRandomness),
-    /// The memory of users.
-    #[error("the memory of users cannot be set up")]
-    Ledger(#[source] ledger::StartError),
+    /// The keys or the memory of users.
+    #[error(transparent)]
+    Broker(#[from] broker::StartError),
     /// The listener.
     #[error("the listener cannot be set up")]
     Listen(#[source] ServeError),
@@ -171,8 +166,6 @@ impl App {
         let skew = Skew::new(clock.clone(), config.broker.grace, metrics.clone());
         let cluster = SecurityApi::watched(config.cluster, clock.clone(), &metrics, &skew)
             .map_err(StartError::ClusterTls)?;
-        let ledger = Ledger::start(&config.ledger, config.store, &clock, &tasks, &skew)
-            .map_err(StartError::Ledger)?;
         // Identity headers in answers have the names of those in questions, where there are such.
         let names = config
             .identity
@@ -193,13 +186,12 @@ impl App {
         let broker = Broker::watched(
             config.broker,
             cluster.clone(),
-            ledger,
             clock.clone(),
             tasks.clone(),
             metrics.clone(),
             audit.clone(),
-        )
-        .map_err(StartError::Key)?;
+            &skew,
+        )?;
         let shown = Arc::new(ArcSwap::from_pointee(config.shown));
         let show: Show = {
             let shown = Arc::clone(&shown);
@@ -257,14 +249,9 @@ impl App {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let cluster =
             SecurityApi::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
-        let broker = Broker::new(
-            config.broker,
-            cluster,
-            Ledger::new(&config.ledger),
-            clock.clone(),
-            tasks.clone(),
-        )
-        .map_err(StartError::Key)?;
+        let mut broker = config.broker;
+        broker.ledger.store = StoreConfig::Memory;
+        let broker = Broker::new(broker, cluster, clock.clone(), tasks.clone())?;
         let providers =
             Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
         Ok(Flow::new(providers, Mapping::new(config.roles), broker))

@@ -19,7 +19,8 @@ use crate::{
     clock::{Clock, Timestamp},
     cluster::SecurityApi,
     identity::Identity,
-    ledger::{Entry, Forgotten, Ledger, redis},
+    keys::Keyring,
+    ledger::{self, Entry, Forgotten, Ledger, redis},
     model::{Fingerprint, Username},
     roles::Entitled,
     secret::{NoRandomness, SecretKey},
@@ -27,9 +28,10 @@ use crate::{
     telemetry::{
         audit::Audit,
         metrics::{Lookup, Metrics},
+        skew::Skew,
     },
 };
-use derive::Derivers;
+use derive::Password;
 use document::Document;
 use ensure::{Ensure, Flown};
 use flights::{Flights, Landing};
@@ -90,6 +92,31 @@ pub struct Config {
     pub writes_at_once: usize,
     /// Answer with a credential and never call the cluster.
     pub dry_run: bool,
+    /// Where it is remembered to what the cluster has agreed.
+    pub ledger: ledger::Config,
+}
+
+impl Config {
+    /// The keys that all credentials and all stored facts follow from.
+    ///
+    /// # Errors
+    /// When a key must be made and the system has no randomness.
+    pub fn keyring(&self) -> Result<Keyring, NoRandomness> {
+        let current = self.secret_key.clone().map_or_else(SecretKey::random, Ok)?;
+        let previous = self.previous_key.as_ref().map(|previous| &previous.key);
+        Ok(Keyring::new(&current, previous, &self.cluster_name))
+    }
+}
+
+/// Why a broker cannot be started. That the cluster or a store is away is never a reason.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key must be made, and the system has no randomness.
+    #[error("no key can be made")]
+    Key(#[source] NoRandomness),
+    /// The memory of users.
+    #[error("the memory of users cannot be set up")]
+    Ledger(#[source] ledger::StartError),
 }
 
 /// The key that is being replaced.
@@ -243,26 +270,24 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Takes the seats: the cluster to talk to, the ledger of what it has agreed to, and who runs
-    /// the work.
+    /// Opens the ledger. `tasks` run the work.
     ///
     /// # Errors
-    /// When a key must be made and the system has no randomness.
+    /// See [`StartError`].
     pub fn new(
         config: Config,
         cluster: SecurityApi,
-        ledger: Ledger,
         clock: Clock,
         tasks: Tasks,
-    ) -> Result<Self, NoRandomness> {
+    ) -> Result<Self, StartError> {
         Self::watched(
             config,
             cluster,
-            ledger,
             clock,
             tasks,
             Metrics::default(),
             Audit::default(),
+            &Skew::default(),
         )
     }
 
@@ -273,23 +298,26 @@ impl Broker {
     pub fn watched(
         config: Config,
         cluster: SecurityApi,
-        ledger: Ledger,
         clock: Clock,
         tasks: Tasks,
         metrics: Metrics,
         audit: Audit,
-    ) -> Result<Self, NoRandomness> {
-        let key = config
-            .secret_key
-            .clone()
-            .map_or_else(SecretKey::random, Ok)?;
-        let previous = config.previous_key.as_ref();
-        let derivers = Derivers::new(
-            &key,
-            previous.map(|previous| &previous.key),
-            &config.cluster_name,
-        );
-        let key_since = previous.map_or(Timestamp(0), |previous| previous.until);
+        skew: &Skew,
+    ) -> Result<Self, StartError> {
+        let keys = Arc::new(config.keyring().map_err(StartError::Key)?);
+        let ledger = Ledger::start(
+            &config.ledger,
+            &keys,
+            config.expiration,
+            &clock,
+            &tasks,
+            skew,
+        )
+        .map_err(StartError::Ledger)?;
+        let key_since = config
+            .previous_key
+            .as_ref()
+            .map_or(Timestamp(0), |previous| previous.until);
         let rotation = Rotation::new(
             config.rotation,
             config.rotation_window.as_ref(),
@@ -300,7 +328,7 @@ impl Broker {
         Ok(Self {
             flights: Flights::new(tasks, clock.clone(), metrics.clone()),
             ensure: Arc::new(Ensure::new(
-                cluster, ledger, derivers, clock, &config, metrics, audit,
+                cluster, ledger, keys, clock, &config, metrics, audit,
             )),
             rotation: Arc::new(rotation),
             held: Semaphore::new(HELD),
@@ -326,7 +354,8 @@ impl Broker {
                 self.hold(wait, deadline).await?;
                 continue;
             }
-            let fingerprint = self.ensure.derivers.of(turn.key).fingerprint(
+            let fingerprint = derive::fingerprint(
+                &self.ensure.keys.of(turn.key).credentials,
                 entitled.identity(),
                 entitled.roles(),
                 turn.epoch,
@@ -485,22 +514,19 @@ impl Broker {
     }
 
     fn login(&self, user: &Username, turn: Turn) -> Credential {
+        let keys = &self.ensure.keys.of(turn.key).credentials;
         Credential {
-            authorization: self
-                .ensure
-                .derivers
-                .of(turn.key)
-                .password(user, turn.epoch)
-                .authorization(user),
+            authorization: Password::derive(keys, user, turn.epoch).authorization(user),
         }
     }
 }
 
 /// What this user is to stand with in this period.
 fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
-    let deriver = ensure.derivers.of(turn.key);
-    let fingerprint = deriver.fingerprint(entitled.identity(), entitled.roles(), turn.epoch);
-    Document::new(entitled, fingerprint, turn, deriver.key_id())
+    let keys = &ensure.keys.of(turn.key).credentials;
+    let (identity, roles) = (entitled.identity(), entitled.roles());
+    let fingerprint = derive::fingerprint(keys, identity, roles, turn.epoch);
+    Document::new(entitled, fingerprint, turn, keys.id())
 }
 
 /// A flight, and one more where a new password period has begun meanwhile: a write that was slow

@@ -58,8 +58,6 @@ pub struct Config {
     pub roles: roles::Config,
     pub broker: broker::Config,
     pub cluster: cluster::Config,
-    pub ledger: ledger::Config,
-    pub store: ledger::StoreConfig,
     pub telemetry: telemetry::Config,
     pub audit: telemetry::audit::Config,
     pub traces: telemetry::traces::Config,
@@ -140,7 +138,7 @@ pub fn check_files(config: &Config) -> Vec<Fault> {
             &mut faults,
         );
     }
-    if let ledger::StoreConfig::Redis(redis, _) = &config.store {
+    if let ledger::StoreConfig::Redis(redis) = &config.broker.ledger.store {
         look("redis", redis.access().map(drop), &mut faults);
     }
     for provider in &config.identity.providers {

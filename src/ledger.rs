@@ -12,12 +12,10 @@ mod file;
 pub mod redis;
 mod seal;
 
-pub use seal::Under;
-
 use crate::{
     clock::{Clock, Timestamp},
+    keys::{Keyring, Slot},
     model::{Fingerprint, Username},
-    secret::SecretKey,
     shutdown::Tasks,
     telemetry::skew::Skew,
 };
@@ -57,6 +55,8 @@ pub struct Config {
     /// How many users are remembered; beyond it the least used are forgotten, which costs a call
     /// each and never a login.
     pub capacity: usize,
+    /// What is behind the memory.
+    pub store: StoreConfig,
 }
 
 /// What stands behind the memory.
@@ -66,23 +66,9 @@ pub enum StoreConfig {
     #[default]
     Memory,
     /// Redis, shared by replicas.
-    Redis(Box<redis::Config>, Box<Scope>),
+    Redis(Box<redis::Config>),
     /// A file in this folder, of one process at a time.
-    File(PathBuf, Box<Scope>),
-}
-
-/// Whose facts a store holds. It has to agree with what the broker is told, or nothing that is read
-/// will ever match.
-#[derive(Debug, Clone)]
-pub struct Scope {
-    /// The name of the cluster.
-    pub cluster: String,
-    /// The key of the deployment.
-    pub key: SecretKey,
-    /// The key before it, while it is being changed.
-    pub previous: Option<SecretKey>,
-    /// How long a fact is believed.
-    pub expiration: Duration,
+    File(PathBuf),
 }
 
 /// Why a ledger cannot be started. That a store is away is never a reason.
@@ -138,7 +124,7 @@ pub struct Aim {
     /// In which period of passwords.
     pub epoch: u64,
     /// Under which key.
-    pub under: Under,
+    pub key: Slot,
 }
 
 /// The memory of one cluster's users, and what stands behind it.
@@ -154,61 +140,51 @@ enum Store {
 }
 
 impl Ledger {
-    /// An empty ledger with nothing behind it. Memory is taken as entries come, not in advance.
-    #[must_use]
-    pub fn new(config: &Config) -> Self {
-        Self {
-            front: Arc::new(Front::new(config, Front::ALL_HEARD)),
-            store: Store::Memory,
-        }
-    }
-
-    /// A ledger in front of a store. Nothing waits for the store, now or later.
+    /// An empty ledger. Memory is taken as entries come, and nothing waits for the store, now or
+    /// later. An entry is used for `expiration` at most.
     ///
     /// # Errors
     /// When a certificate file cannot be used.
     pub fn start(
         config: &Config,
-        store: StoreConfig,
+        keys: &Arc<Keyring>,
+        expiration: Duration,
         clock: &Clock,
         tasks: &Tasks,
         skew: &Skew,
     ) -> Result<Self, StartError> {
-        Ok(match store {
-            StoreConfig::Memory => Self::new(config),
-            StoreConfig::Redis(redis, scope) => {
-                // Nothing is heard yet.
-                let front = Arc::new(Front::new(config, Front::NEVER_HEARD));
-                let store = redis::Redis::start(
-                    &redis,
-                    &scope,
+        // From Redis, nothing is heard yet.
+        let phase = if matches!(config.store, StoreConfig::Redis(_)) {
+            Front::NEVER_HEARD
+        } else {
+            Front::ALL_HEARD
+        };
+        let front = Arc::new(Front::new(config.capacity, phase));
+        let store = match &config.store {
+            StoreConfig::Memory => Store::Memory,
+            StoreConfig::Redis(redis) => Store::Redis(
+                redis::Redis::start(
+                    redis,
+                    Arc::clone(keys),
+                    expiration,
                     Arc::clone(&front),
                     clock.clone(),
                     tasks,
                     skew,
                 )
-                .map_err(StartError::Redis)?;
-                Self {
-                    front,
-                    store: Store::Redis(store),
-                }
-            }
-            StoreConfig::File(folder, scope) => {
-                let front = Arc::new(Front::new(config, Front::ALL_HEARD));
-                let store = file::File::start(
-                    &folder,
-                    &scope,
-                    config.capacity,
-                    Arc::clone(&front),
-                    clock,
-                    tasks,
-                );
-                Self {
-                    front,
-                    store: Store::File(store),
-                }
-            }
-        })
+                .map_err(StartError::Redis)?,
+            ),
+            StoreConfig::File(folder) => Store::File(file::File::start(
+                folder,
+                Arc::clone(keys),
+                expiration,
+                config.capacity,
+                Arc::clone(&front),
+                clock,
+                tasks,
+            )),
+        };
+        Ok(Self { front, store })
     }
 
     /// What is known of this user. How long that is believed is the caller's to judge, and ends
@@ -542,9 +518,9 @@ impl Front {
     /// The phase of one who hears everything there is to hear.
     const ALL_HEARD: u64 = 1;
 
-    fn new(config: &Config, phase: u64) -> Self {
+    fn new(capacity: usize, phase: u64) -> Self {
         Self {
-            entries: Cache::new(config.capacity),
+            entries: Cache::new(capacity),
             aloft: Mutex::default(),
             phase: AtomicU64::new(phase),
             heard_until: AtomicU64::new(0),

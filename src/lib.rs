@@ -14,6 +14,7 @@ pub mod demo;
 pub mod flow;
 pub mod identity;
 pub mod idp;
+pub mod keys;
 pub mod ledger;
 pub mod model;
 pub mod net;

@@ -1,17 +1,13 @@
 //! Credentials are derived, not drawn: the same key, cluster, user and epoch give the same password
 //! on every replica and after every restart.
 
-use super::rotation::KeySlot;
 use crate::{
     identity::Identity,
+    keys::{CredentialKeys, Pieces},
     model::{Fingerprint, Username},
     roles::RoleSet,
-    secret::SecretKey,
 };
-use aws_lc_rs::{
-    hmac::{self, HMAC_SHA256},
-    pbkdf2,
-};
+use aws_lc_rs::pbkdf2;
 use base64::{
     Engine as _,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
@@ -20,195 +16,51 @@ use http::HeaderValue;
 use std::{fmt, num::NonZeroU32};
 use zeroize::Zeroizing;
 
-/// The extraction salt of HKDF (RFC 5869); a new scheme would take a new label.
-const LABEL: &[u8] = b"elastauth/v1";
 /// Upper and lower case, a digit and a symbol: what class-based password rules ask for.
 const PREFIX: &str = "Ea1-";
 /// A slow hash protects passwords that can be guessed; 256 bits cannot. The smallest count that
 /// Elasticsearch takes.
 const ROUNDS: NonZeroU32 = NonZeroU32::new(1_000).expect("not zero");
 
-/// The present key, and the one before it for as long as some users stand under that.
-#[derive(Debug)]
-pub(super) struct Derivers {
-    current: Deriver,
-    previous: Option<Deriver>,
+/// Covers everything that a write puts into the user, its password included: both depend on the
+/// key, the epoch and the name.
+pub(super) fn fingerprint(
+    keys: &CredentialKeys,
+    identity: &Identity,
+    roles: &RoleSet,
+    epoch: u64,
+) -> Fingerprint {
+    let mut pieces = Pieces::with_capacity(256);
+    pieces.add(identity.user().as_str().as_bytes());
+    pieces.add(&epoch.to_be_bytes());
+    for role in roles.iter() {
+        pieces.add(role.as_str().as_bytes());
+    }
+    // A list ends where the next piece is empty: neither a role nor a group ever is.
+    pieces.add(b"");
+    for group in identity.groups() {
+        pieces.add(group.as_str().as_bytes());
+    }
+    pieces.add(b"");
+    pieces.add(identity.email().unwrap_or_default().as_bytes());
+    pieces.add(identity.full_name().unwrap_or_default().as_bytes());
+    // Two people of one name are two, whatever else they share.
+    pieces.add(identity.provider().name().as_bytes());
+    pieces.add(identity.subject().unwrap_or_default().as_bytes());
+    keys.fingerprint(&pieces)
 }
 
-impl Derivers {
-    pub(super) fn new(current: &SecretKey, previous: Option<&SecretKey>, cluster: &str) -> Self {
-        Self {
-            current: Deriver::new(current, cluster),
-            previous: previous.map(|key| Deriver::new(key, cluster)),
-        }
-    }
-
-    /// The deriver of a key. Without a previous key there is only the present one, and
-    /// [`super::rotation`] names no other.
-    pub(super) fn of(&self, slot: KeySlot) -> &Deriver {
-        match (slot, &self.previous) {
-            (KeySlot::Previous, Some(previous)) => previous,
-            (KeySlot::Previous, None) | (KeySlot::Current, _) => &self.current,
-        }
-    }
-
-    /// Whether a user that stands under the key of this id was written by this deployment: under
-    /// its present key or the one before.
-    pub(super) fn know(&self, key_id: &str) -> bool {
-        [Some(&self.current), self.previous.as_ref()]
-            .into_iter()
-            .flatten()
-            .any(|deriver| deriver.key_id() == key_id)
-    }
-}
-
-/// Makes passwords and fingerprints of one cluster.
-pub(super) struct Deriver {
-    /// The pseudo-random key of HKDF, ready for use: its inner and outer state are computed once.
-    prk: hmac::Key,
-    fingerprints: hmac::Key,
-    cluster: Box<str>,
-    key_id: Box<str>,
-}
-
-impl Deriver {
-    pub(super) fn new(key: &SecretKey, cluster: &str) -> Self {
-        let prk = hmac::Key::new(
-            HMAC_SHA256,
-            hmac::sign(&hmac::Key::new(HMAC_SHA256, LABEL), key.expose()).as_ref(),
-        );
-        let fingerprints = hmac::Key::new(
-            HMAC_SHA256,
-            &*expand(&prk, &[b"fingerprint", cluster.as_bytes()]),
-        );
-        // 48 bits tell the keys of one deployment apart, and say nothing about any of them.
-        let key_id = BASE64_URL_SAFE_NO_PAD
-            .encode(expand(&prk, &[b"key id"]).split_at(6).0)
-            .into_boxed_str();
-        Self {
-            prk,
-            fingerprints,
-            cluster: cluster.into(),
-            key_id,
-        }
-    }
-
-    /// Which key this is, for whoever has seen it before. Not a secret.
-    pub(super) fn key_id(&self) -> &str {
-        &self.key_id
-    }
-
-    /// The password of this user in this epoch: 47 printable ASCII characters that carry 256 bits.
-    pub(super) fn password(&self, user: &Username, epoch: u64) -> Password {
-        let secret = expand(
-            &self.prk,
-            &[
-                b"password",
-                self.cluster.as_bytes(),
-                user.as_str().as_bytes(),
-                &epoch.to_be_bytes(),
-            ],
-        );
-        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 43));
-        text.push_str(PREFIX);
-        BASE64_URL_SAFE_NO_PAD.encode_string(*secret, &mut text);
-        Password(text)
-    }
-
-    /// `password` as the cluster may store it, still to be worked out. The salt is derived too, so
-    /// that a repeated write is the same write.
-    pub(super) fn hash(&self, user: &Username, epoch: u64, password: &Password) -> Hash {
-        let salt = expand(
-            &self.prk,
-            &[
-                b"salt",
-                self.cluster.as_bytes(),
-                user.as_str().as_bytes(),
-                &epoch.to_be_bytes(),
-            ],
-        );
-        Hash {
-            salt,
-            password: password.0.clone(),
-        }
-    }
-
-    /// Covers everything that a write puts into the user, its password included: both depend on the
-    /// key, the epoch and the name.
-    pub(super) fn fingerprint(
-        &self,
-        identity: &Identity,
-        roles: &RoleSet,
-        epoch: u64,
-    ) -> Fingerprint {
-        let mut context = hmac::Context::with_key(&self.fingerprints);
-        let mut buffer = Vec::with_capacity(256);
-        piece(&mut buffer, identity.user().as_str().as_bytes());
-        piece(&mut buffer, &epoch.to_be_bytes());
-        for role in roles.iter() {
-            piece(&mut buffer, role.as_str().as_bytes());
-        }
-        // A list ends where the next piece is empty: neither a role nor a group ever is.
-        piece(&mut buffer, b"");
-        for group in identity.groups() {
-            piece(&mut buffer, group.as_str().as_bytes());
-        }
-        piece(&mut buffer, b"");
-        piece(&mut buffer, identity.email().unwrap_or_default().as_bytes());
-        piece(
-            &mut buffer,
-            identity.full_name().unwrap_or_default().as_bytes(),
-        );
-        // Two people of one name are two, whatever else they share.
-        piece(&mut buffer, identity.provider().name().as_bytes());
-        piece(
-            &mut buffer,
-            identity.subject().unwrap_or_default().as_bytes(),
-        );
-        context.update(&buffer);
-        let tag = context.sign();
-        let mut short = [0; 16];
-        short
-            .iter_mut()
-            .zip(tag.as_ref())
-            .for_each(|(to, from)| *to = *from);
-        Fingerprint(short)
-    }
-}
-
-impl fmt::Debug for Deriver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Deriver")
-            .field("cluster", &self.cluster)
-            .finish_non_exhaustive()
-    }
-}
-
-/// HKDF-Expand for one block, which is all that 32 bytes need: `HMAC(prk, info || 1)`.
-fn expand(prk: &hmac::Key, pieces: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    let mut info = Vec::with_capacity(128);
-    for bytes in pieces {
-        piece(&mut info, bytes);
-    }
-    info.push(1);
-    let mut out = Zeroizing::new([0; 32]);
-    out.iter_mut()
-        .zip(hmac::sign(prk, &info).as_ref())
-        .for_each(|(to, from)| *to = *from);
-    out
-}
-
-/// Each piece with its length before it, so that no two lists of pieces read the same.
-fn piece(buffer: &mut Vec<u8>, bytes: &[u8]) {
-    // Names and headers are far below 4 GiB.
-    buffer.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-    buffer.extend_from_slice(bytes);
-}
-
-/// A derived password; zeroized when dropped.
+/// 47 printable ASCII characters that carry 256 bits; zeroized when dropped.
 pub(super) struct Password(Zeroizing<String>);
 
 impl Password {
+    pub(super) fn derive(keys: &CredentialKeys, user: &Username, epoch: u64) -> Self {
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 43));
+        text.push_str(PREFIX);
+        BASE64_URL_SAFE_NO_PAD.encode_string(*keys.password(user, epoch), &mut text);
+        Self(text)
+    }
+
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
@@ -244,6 +96,18 @@ pub(super) struct Hash {
 }
 
 impl Hash {
+    pub(super) fn new(
+        keys: &CredentialKeys,
+        user: &Username,
+        epoch: u64,
+        password: &Password,
+    ) -> Self {
+        Self {
+            salt: keys.salt(user, epoch),
+            password: password.0.clone(),
+        }
+    }
+
     /// `{PBKDF2}1000$salt$hash`, HMAC-SHA512, 32 bytes each. Takes a third of a millisecond and
     /// more.
     pub(super) fn worked_out(&self) -> Zeroizing<String> {
@@ -266,14 +130,27 @@ impl Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        keys::{Keyring, Slot},
+        secret::SecretKey,
+    };
     use aws_lc_rs::hkdf;
 
-    fn key(byte: u8) -> SecretKey {
+    fn secret(byte: u8) -> SecretKey {
         SecretKey::parse(&format!(
             "{byte:02x}{}",
             "0123456789abcdef".repeat(4).get(2..).unwrap()
         ))
         .unwrap()
+    }
+
+    fn ring(byte: u8, cluster: &str) -> Keyring {
+        Keyring::new(&secret(byte), None, cluster)
+    }
+
+    fn derived(byte: u8, cluster: &str, name: &str, epoch: u64) -> Password {
+        let ring = ring(byte, cluster);
+        Password::derive(&ring.of(Slot::Current).credentials, &user(name), epoch)
     }
 
     fn user(name: &str) -> Username {
@@ -282,12 +159,10 @@ mod tests {
 
     #[test]
     fn a_password_is_the_same_wherever_it_is_derived_and_fits_every_rule() {
-        let password = Deriver::new(&key(7), "default").password(&user("alice"), 20_000);
+        let password = derived(7, "default", "alice", 20_000);
         assert_eq!(
             password.expose(),
-            Deriver::new(&key(7), "default")
-                .password(&user("alice"), 20_000)
-                .expose()
+            derived(7, "default", "alice", 20_000).expose()
         );
         assert_eq!(password.expose().len(), 47);
         assert!(password.expose().bytes().all(|b| b.is_ascii_graphic()));
@@ -297,11 +172,11 @@ mod tests {
     #[test]
     fn key_cluster_user_and_epoch_each_change_it() {
         let passwords = [
-            Deriver::new(&key(7), "default").password(&user("alice"), 1),
-            Deriver::new(&key(8), "default").password(&user("alice"), 1),
-            Deriver::new(&key(7), "other").password(&user("alice"), 1),
-            Deriver::new(&key(7), "default").password(&user("Alice"), 1),
-            Deriver::new(&key(7), "default").password(&user("alice"), 2),
+            derived(7, "default", "alice", 1),
+            derived(8, "default", "alice", 1),
+            derived(7, "other", "alice", 1),
+            derived(7, "default", "Alice", 1),
+            derived(7, "default", "alice", 2),
         ];
         let different: std::collections::HashSet<&str> =
             passwords.iter().map(Password::expose).collect();
@@ -313,16 +188,17 @@ mod tests {
     fn the_derivation_is_hkdf() {
         let mut info = Vec::new();
         for bytes in [&b"password"[..], b"default", b"alice", &3_u64.to_be_bytes()] {
-            piece(&mut info, bytes);
+            info.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
+            info.extend_from_slice(bytes);
         }
         let mut expected = [0; 32];
         let info = [info.as_slice()];
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, LABEL).extract(key(7).expose());
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"elastauth/v1").extract(secret(7).expose());
         prk.expand(&info, hkdf::HKDF_SHA256)
             .unwrap()
             .fill(&mut expected)
             .unwrap();
-        let password = Deriver::new(&key(7), "default").password(&user("alice"), 3);
+        let password = derived(7, "default", "alice", 3);
         assert_eq!(
             password.expose().strip_prefix(PREFIX),
             Some(BASE64_URL_SAFE_NO_PAD.encode(expected).as_str())
@@ -331,12 +207,13 @@ mod tests {
 
     #[test]
     fn the_hash_is_of_the_form_that_the_cluster_takes_and_always_the_same() {
-        let deriver = Deriver::new(&key(7), "default");
-        let password = deriver.password(&user("alice"), 1);
-        let hash = deriver.hash(&user("alice"), 1, &password).worked_out();
+        let ring = ring(7, "default");
+        let keys = &ring.of(Slot::Current).credentials;
+        let password = Password::derive(keys, &user("alice"), 1);
+        let hash = Hash::new(keys, &user("alice"), 1, &password).worked_out();
         assert_eq!(
             *hash,
-            *deriver.hash(&user("alice"), 1, &password).worked_out()
+            *Hash::new(keys, &user("alice"), 1, &password).worked_out()
         );
         let parts: Vec<&str> = hash.split('$').collect();
         let [head, salt, key] = parts.as_slice() else {
@@ -367,8 +244,9 @@ mod tests {
             model::Role,
             roles::{self, Mapping},
         };
-        let deriver = Deriver::new(&key(7), "default");
-        let password = deriver.password(&user("alice"), 20_000);
+        let ring = ring(7, "default");
+        let keys = &ring.of(Slot::Current).credentials;
+        let password = Password::derive(keys, &user("alice"), 20_000);
         let identity = Identity::of_provider_at(
             "sso",
             "alice",
@@ -385,13 +263,12 @@ mod tests {
         })
         .entitle(identity)
         .unwrap();
-        let fingerprint = deriver.fingerprint(entitled.identity(), entitled.roles(), 20_000);
+        let fingerprint = fingerprint(keys, entitled.identity(), entitled.roles(), 20_000);
         assert_eq!(
             [
-                deriver.key_id().to_owned(),
+                keys.id().to_owned(),
                 password.expose().to_owned(),
-                deriver
-                    .hash(&user("alice"), 20_000, &password)
+                Hash::new(keys, &user("alice"), 20_000, &password)
                     .worked_out()
                     .to_string(),
                 fingerprint.to_string(),
@@ -408,10 +285,10 @@ mod tests {
 
     #[test]
     fn nothing_here_shows_a_secret() {
-        let deriver = Deriver::new(&key(7), "default");
-        let password = deriver.password(&user("alice"), 1);
+        let ring = ring(7, "default");
+        let password = Password::derive(&ring.of(Slot::Current).credentials, &user("alice"), 1);
         let shown = format!(
-            "{deriver:?} {password:?} {:?}",
+            "{ring:?} {password:?} {:?}",
             password.authorization(&user("alice"))
         );
         assert!(

@@ -1,14 +1,12 @@
 //! The user document: what elastauth writes, and whose work it is that stands in the cluster.
 
-use super::{
-    Adopt,
-    rotation::{KeySlot, Turn},
-};
+use super::{Adopt, rotation::Turn};
 use crate::{
     clock::Timestamp,
     cluster::{NewUser, Password, User},
     identity::Identity,
-    ledger::{Aim, Under},
+    keys::Slot,
+    ledger::Aim,
     model::{Fingerprint, Group},
     roles::{Entitled, RoleSet},
 };
@@ -66,21 +64,17 @@ impl Document {
         self.turn.epoch
     }
 
-    pub(super) fn key(&self) -> KeySlot {
+    pub(super) fn key(&self) -> Slot {
         self.turn.key
     }
 
     /// What the ledger is told of a flight with this document.
     pub(super) fn aim(&self) -> Aim {
-        let under = match self.turn.key {
-            KeySlot::Current => Under::Current,
-            KeySlot::Previous => Under::Previous,
-        };
         Aim {
             user: self.identity.user().clone(),
             fingerprint: self.fingerprint,
             epoch: self.turn.epoch,
-            under,
+            key: self.turn.key,
         }
     }
 
@@ -262,7 +256,7 @@ mod tests {
         });
         let turn = Turn {
             epoch: 3,
-            key: KeySlot::Current,
+            key: Slot::Current,
             hold: None,
         };
         Document::new(

@@ -7,7 +7,7 @@
 use super::{
     Adopt, BrokerError, Guest,
     budget::{Arrivals, Budget},
-    derive::{Derivers, Hash, Password},
+    derive::{Hash, Password},
     document::{Document, Owner, groups_of, owner},
     doubt::Doubts,
     order::Order,
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     cluster::{self, CallError, Fate, SecurityApi, User, Whoami},
+    keys::{CredentialKeys, Keyring},
     ledger::{Boarding, Ledger},
     model::{Group, Role},
     telemetry::{
@@ -59,7 +60,7 @@ pub(super) struct Ensure {
     pub(super) cluster: SecurityApi,
     pub(super) ledger: Ledger,
     pub(super) doubts: Doubts,
-    pub(super) derivers: Derivers,
+    pub(super) keys: Arc<Keyring>,
     pub(super) order: Order,
     pub(super) clock: Clock,
     pub(super) metrics: Metrics,
@@ -79,7 +80,7 @@ impl Ensure {
     pub(super) fn new(
         cluster: SecurityApi,
         ledger: Ledger,
-        derivers: Derivers,
+        keys: Arc<Keyring>,
         clock: Clock,
         config: &super::Config,
         metrics: Metrics,
@@ -88,7 +89,7 @@ impl Ensure {
         Self {
             cluster,
             ledger,
-            derivers,
+            keys,
             clock,
             metrics,
             audit,
@@ -262,9 +263,15 @@ impl Ensure {
     }
 
     fn password(&self, document: &Document) -> Password {
-        self.derivers
-            .of(document.key())
-            .password(document.identity().user(), document.epoch())
+        Password::derive(
+            self.keys_of(document),
+            document.identity().user(),
+            document.epoch(),
+        )
+    }
+
+    fn keys_of(&self, document: &Document) -> &CredentialKeys {
+        &self.keys.of(document.key()).credentials
     }
 
     /// The hash of the password, for a write that is to be expected. It is worked out on a thread
@@ -288,7 +295,8 @@ impl Ensure {
     }
 
     fn hash(&self, document: &Document, password: &Password) -> Hash {
-        self.derivers.of(document.key()).hash(
+        Hash::new(
+            self.keys_of(document),
             document.identity().user(),
             document.epoch(),
             password,
@@ -385,7 +393,7 @@ impl Ensure {
             // nature as that of a new period.
             Owner::Elastauth {
                 key_id: Some(id), ..
-            } if *id != *document.key_id() && self.derivers.know(&id) => Ok(Reason::Rotated),
+            } if *id != *document.key_id() && self.keys.knows(&id) => Ok(Reason::Rotated),
             // A later period than ours belongs to a replica with another clock or other settings:
             // that is pulling too.
             Owner::Elastauth { epoch, .. } if epoch >= Some(document.epoch()) => {

@@ -1,7 +1,7 @@
 //! When passwords change. Every replica gives the same answer, for it follows from the clock, the
 //! user's name and the configuration alone.
 
-use crate::{clock::Timestamp, model::Username};
+use crate::{clock::Timestamp, keys::Slot, model::Username};
 use jiff::{
     ToSpan as _,
     civil::{Date, Time},
@@ -111,20 +111,13 @@ impl Window {
     }
 }
 
-/// Which of the two keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum KeySlot {
-    Current,
-    Previous,
-}
-
 /// Where a user stands in the rotation at some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
     /// Counts the user's rotation periods since 1970.
     pub(super) epoch: u64,
     /// Under which key the user stands in this period.
-    pub(super) key: KeySlot,
+    pub(super) key: Slot,
     /// How long nobody may be answered, because answers with the old password may still be on their
     /// way.
     pub(super) hold: Option<Duration>,
@@ -247,9 +240,9 @@ impl Rotation {
         Turn {
             epoch,
             key: if began < self.key_since.0 {
-                KeySlot::Previous
+                Slot::Previous
             } else {
-                KeySlot::Current
+                Slot::Current
             },
             hold: self
                 .grace
@@ -406,7 +399,7 @@ mod tests {
             never.turn(&user("alice"), Timestamp(u64::MAX)),
             Turn {
                 epoch: 0,
-                key: KeySlot::Current,
+                key: Slot::Current,
                 hold: None
             }
         );
@@ -616,10 +609,10 @@ mod tests {
         };
         for name in ["alice", "bob", "carol", "dave", "erin"] {
             let moved = (0..24)
-                .find(|hours| key(name, *hours) == KeySlot::Current)
+                .find(|hours| key(name, *hours) == Slot::Current)
                 .unwrap_or(24);
             assert!(
-                moved > 0 && (moved..48).all(|hours| key(name, hours) == KeySlot::Current),
+                moved > 0 && (moved..48).all(|hours| key(name, hours) == Slot::Current),
                 "{name} {moved}"
             );
             let (before, after) = (
@@ -646,9 +639,9 @@ mod tests {
                 |ms: u64| rotation.turn(&user(&format!("user-{n}")), Timestamp(since.0 + ms));
             assert_eq!(
                 (turn(moves).key, turn(moves).hold),
-                (KeySlot::Current, Some(GRACE))
+                (Slot::Current, Some(GRACE))
             );
-            assert!(moves == 0 || turn(moves - 1).key == KeySlot::Previous);
+            assert!(moves == 0 || turn(moves - 1).key == Slot::Previous);
         }
         assert!(
             minutes.iter().all(|users| (50..150).contains(users)),
@@ -665,7 +658,7 @@ mod tests {
             turn(-1),
             Turn {
                 epoch: 0,
-                key: KeySlot::Previous,
+                key: Slot::Previous,
                 hold: None
             }
         );
@@ -673,7 +666,7 @@ mod tests {
             turn(0),
             Turn {
                 epoch: 0,
-                key: KeySlot::Current,
+                key: Slot::Current,
                 hold: Some(GRACE)
             }
         );
@@ -681,7 +674,7 @@ mod tests {
             turn(500),
             Turn {
                 epoch: 0,
-                key: KeySlot::Current,
+                key: Slot::Current,
                 hold: None
             }
         );

@@ -10,12 +10,12 @@ use crate::{
         oidc::{self, Asked, Validation},
     },
     idp::{Idp, What},
-    ledger::{self, Ledger, StoreConfig},
+    ledger::{Ledger, StoreConfig},
     shutdown::Tasks,
     telemetry::{chain, skew::Skew},
 };
 use serde::Serialize;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long the store is given: connecting, subscribing and hearing oneself.
@@ -139,12 +139,14 @@ async fn clock(config: &oidc::ProviderConfig) -> Option<Tried> {
 /// The store behind the memory, tried as the program uses it.
 async fn store(config: &config::Config) -> Option<Tried> {
     let (what, tasks) = (|kind: &str| format!("cache.type: {kind}"), Tasks::default());
-    let StoreConfig::Redis(..) = &config.store else {
+    let StoreConfig::Redis(..) = &config.broker.ledger.store else {
         return None;
     };
+    let keys = Arc::new(config.broker.keyring().ok()?);
     let tried = match Ledger::start(
-        &ledger::Config { capacity: 1 },
-        config.store.clone(),
+        &config.broker.ledger,
+        &keys,
+        config.broker.expiration,
         &Clock::System,
         &tasks,
         &Skew::default(),

@@ -33,8 +33,6 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let roles = roles::fill(settings, findings);
     let broker = broker::fill(settings, findings);
     let cluster = cluster::fill(settings, findings);
-    let ledger = ledger::fill(settings);
-    let store = ledger::store(settings, findings);
     let log = telemetry::fill(settings, findings);
     let audit = telemetry::audit(settings, findings);
     let traces = traces::fill(settings, findings);
@@ -46,8 +44,6 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         roles: roles?,
         broker: broker?,
         cluster: cluster?,
-        ledger: ledger?,
-        store: store?,
         telemetry: log?,
         audit: audit?,
         traces: traces?,

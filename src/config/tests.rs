@@ -78,7 +78,7 @@ fn the_least_that_works_has_the_documented_defaults() {
         ),
         ("default", Some("elastauth"))
     );
-    assert_eq!(config.ledger.capacity, 1_200_000);
+    assert_eq!(config.broker.ledger.capacity, 1_200_000);
     assert!(config.roles.allowed_groups.is_none());
     let [ProviderConfig::Headers(headers)] = config.identity.providers.as_slice() else {
         panic!("one provider")

@@ -87,14 +87,16 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             new_per_minute: 10_000,
             writes_at_once: 16,
             dry_run: false,
+            ledger: ledger::Config {
+                capacity: 1_000,
+                store: ledger::StoreConfig::Memory,
+            },
         },
         cluster: cluster::Config {
             hosts: vec![standin.url().parse().map_err(|_| DemoError::Address)?],
             account,
             tls: tls::ClientConfig::default(),
         },
-        ledger: ledger::Config { capacity: 1_000 },
-        store: ledger::StoreConfig::Memory,
         telemetry: telemetry::Config {
             level: telemetry::Level::Warn,
             ..telemetry::Config::default()

@@ -9,12 +9,13 @@
 mod disk;
 
 use super::{
-    Aim, Boarding, FLUX, Found, Front, NO_FINGERPRINT, Scope, lock,
+    Aim, Boarding, FLUX, Found, Front, NO_FINGERPRINT, lock,
     redis::DEADLINE,
-    seal::{Fact, Kind, Name, Seals, claimed},
+    seal::{self, Fact, Kind, claimed},
 };
 use crate::{
     clock::{Clock, Timestamp},
+    keys::{Keyring, StoreName},
     model::Username,
     shutdown::Tasks,
 };
@@ -59,8 +60,8 @@ pub(super) struct File {
 }
 
 struct Shared {
-    seals: Seals,
-    known: Mutex<HashMap<Name, Vec<u8>>>,
+    keys: Arc<Keyring>,
+    known: Mutex<HashMap<StoreName, Vec<u8>>>,
     capacity: usize,
     lasts: Duration,
     clock: Clock,
@@ -82,7 +83,8 @@ impl File {
     /// whatever is wrong leaves memory alone.
     pub(super) fn start(
         folder: &Path,
-        scope: &Scope,
+        keys: Arc<Keyring>,
+        expiration: Duration,
         capacity: usize,
         front: Arc<Front>,
         clock: &Clock,
@@ -90,10 +92,10 @@ impl File {
     ) -> Self {
         let (lines, coming) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
-            seals: Seals::new(&scope.key, scope.previous.as_ref(), &scope.cluster),
+            keys,
             known: Mutex::default(),
             capacity,
-            lasts: scope.expiration,
+            lasts: expiration,
             clock: clock.clone(),
             rewrite: AtomicBool::new(true),
             pruned: AtomicU64::new(0),
@@ -130,11 +132,10 @@ impl File {
 
     /// What the file had about the user.
     pub(super) fn look(&self, aim: &Aim) -> Option<Found> {
-        let seal = self.shared.seals.of(aim.under);
-        let name = seal.name(&aim.user);
+        let keys = &self.shared.keys.of(aim.key).store;
+        let name = keys.name(&aim.user);
         let raw = lock(&self.shared.known).get(&name).cloned()?;
-        let fact = seal
-            .open(&name, &raw)
+        let fact = seal::open(keys, &name, &raw)
             .ok()
             .filter(|fact| self.shared.is_worth_keeping(fact));
         Some(Found {
@@ -147,15 +148,15 @@ impl File {
     /// outlives the process: a write that is lost on its way may come late, and who starts next
     /// must know.
     pub(super) async fn begin_write(&self, aim: &Aim, now: Timestamp) {
-        let seal = self.shared.seals.of(aim.under);
-        let name = seal.name(&aim.user);
+        let keys = &self.shared.keys.of(aim.key).store;
+        let name = keys.name(&aim.user);
         let flux = Fact {
             kind: Kind::InFlux,
             epoch: aim.epoch,
             fingerprint: aim.fingerprint,
             at: now,
         };
-        let value = seal.close(&name, &flux);
+        let value = seal::close(keys, &name, &flux);
         let ((outlives, written), (lasts, synced)) = (oneshot::channel(), oneshot::channel());
         let old = self.shared.keep(name, value.clone());
         self.put(Line {
@@ -176,8 +177,8 @@ impl File {
 
     /// Takes away what the file says about the user.
     pub(super) fn forget(&self, user: &Username) {
-        for seal in self.shared.seals.all() {
-            let name = seal.name(user);
+        for keys in self.shared.keys.all().map(|keys| &keys.store) {
+            let name = keys.name(user);
             if lock(&self.shared.known).remove(&name).is_some() {
                 // A write that began in 1970 is long over: nothing stands, and nothing is under
                 // way.
@@ -190,7 +191,7 @@ impl File {
                 self.put(Line {
                     record: Record {
                         name,
-                        value: seal.close(&name, &nothing),
+                        value: seal::close(keys, &name, &nothing),
                     },
                     done: None,
                 });
@@ -205,9 +206,10 @@ impl File {
             return;
         }
         let aim = &boarding.aim;
-        let seal = self.shared.seals.of(aim.under);
-        let name = seal.name(&aim.user);
-        let value = seal.close(
+        let keys = &self.shared.keys.of(aim.key).store;
+        let name = keys.name(&aim.user);
+        let value = seal::close(
+            keys,
             &name,
             &Fact {
                 kind: Kind::Stands,
@@ -236,11 +238,11 @@ impl Shared {
     fn read(&self, disk: &Disk, records: Vec<Record>) {
         let (mut foreign, mut known) = (0_usize, HashMap::new());
         for Record { name, value } in records {
-            match self.seals.open_value(&name, &value) {
+            match seal::open_any(&self.keys, &name, &value) {
                 Ok(fact) if self.is_worth_keeping(&fact) => drop(known.insert(name, value)),
                 Ok(_) => drop(known.remove(&name)),
-                Err(super::seal::Worthless::Foreign) => foreign += 1,
-                Err(super::seal::Worthless::Damaged) => {
+                Err(seal::Worthless::Foreign) => foreign += 1,
+                Err(seal::Worthless::Damaged) => {
                     warn!(
                         "the file in `cache.path` is damaged; it is set aside beside it, and the cluster is asked again"
                     );
@@ -264,7 +266,7 @@ impl Shared {
     }
 
     /// Puts a value into the table, as far as it has room; what was there before comes back.
-    fn keep(&self, name: Name, value: Vec<u8>) -> Option<Vec<u8>> {
+    fn keep(&self, name: StoreName, value: Vec<u8>) -> Option<Vec<u8>> {
         let mut known = lock(&self.known);
         if known.len() < self.capacity || known.contains_key(&name) {
             return known.insert(name, value);

@@ -40,11 +40,12 @@ pub use address::{Config, InvalidAddress, Node, Place};
 pub use link::SetUpError;
 
 use super::{
-    Aim, Boarding, Expected, FLUX, Found, Front, NO_FINGERPRINT, Others, Scope, Stored, lock,
-    seal::{Fact, Kind, Letter, News, SUBJECT, Seal, Seals, Worthless, claimed, claimed_key},
+    Aim, Boarding, Expected, FLUX, Found, Front, NO_FINGERPRINT, Others, Stored, lock,
+    seal::{self, Fact, Kind, Letter, News, SUBJECT, Worthless, claimed, claimed_key},
 };
 use crate::{
     clock::{Clock, Timestamp},
+    keys::{Keyring, StoreKeys},
     model::{Fingerprint, Username},
     shutdown::Tasks,
     telemetry::skew::Skew,
@@ -126,7 +127,7 @@ impl fmt::Debug for Access {
 struct Shared {
     link: Link,
     health: Arc<Health>,
-    seals: Seals,
+    keys: Arc<Keyring>,
     front: Arc<Front>,
     clock: Clock,
     skew: Skew,
@@ -166,7 +167,8 @@ impl Redis {
     /// Prepares the way and sets out on it; does not wait to arrive.
     pub(super) fn start(
         config: &Config,
-        scope: &Scope,
+        keys: Arc<Keyring>,
+        expiration: Duration,
         front: Arc<Front>,
         clock: Clock,
         tasks: &Tasks,
@@ -178,13 +180,13 @@ impl Redis {
         let shared = Arc::new(Shared {
             link: Link::new(config, Arc::clone(&health))?,
             health,
-            seals: Seals::new(&scope.key, scope.previous.as_ref(), &scope.cluster),
+            prefix: format!("elastauth:{}:", keys.cluster()),
+            channel: format!("elastauth:{}", keys.cluster()),
+            keys,
             front,
             clock,
             skew: skew.clone(),
-            prefix: format!("elastauth:{}:", scope.cluster),
-            channel: format!("elastauth:{}", scope.cluster),
-            lasts: scope.expiration.saturating_mul(2),
+            lasts: expiration.saturating_mul(2),
             own,
             pending: Mutex::default(),
             wake: Notify::new(),
@@ -246,10 +248,9 @@ impl Redis {
             fingerprint: aim.fingerprint,
             at,
         };
-        let seal = shared.seals.of(aim.under);
         Some(Found {
             fact: Some(fact),
-            raw: Some(seal.close(&seal.name(&aim.user), &fact)),
+            raw: Some(shared.value(aim, &fact)),
         })
     }
 
@@ -279,14 +280,13 @@ impl Redis {
     /// without holding up the write.
     pub(super) async fn begin_write(&self, aim: &Aim, now: Timestamp) -> Expected {
         let shared = &self.0;
-        let seal = shared.seals.of(aim.under);
         let flux = Fact {
             kind: Kind::InFlux,
             epoch: aim.epoch,
             fingerprint: aim.fingerprint,
             at: now,
         };
-        let flux = seal.close(&seal.name(&aim.user), &flux);
+        let flux = shared.value(aim, &flux);
         let Some(letter) = shared.letter_about(aim) else {
             return Expected::Unknown;
         };
@@ -310,7 +310,7 @@ impl Redis {
             Err(error) => {
                 shared.failed(Part::Writes, &error);
                 // To forget takes no memory: it works where Redis is full.
-                if let Some(errand) = shared.forgetting(seal, &aim.user)
+                if let Some(errand) = shared.forgetting(shared.keys_of(aim), &aim.user)
                     && (!matches!(error, AskError::Refused(_))
                         || shared.forget(&errand, DEADLINE).await.is_err())
                 {
@@ -324,8 +324,8 @@ impl Redis {
     /// Takes away what lies there about the user, under whichever key, and tells the others.
     pub(super) fn forget(&self, user: &Username) -> Others {
         let shared = &self.0;
-        for seal in shared.seals.all() {
-            if let Some(errand) = shared.forgetting(seal, user) {
+        for keys in shared.keys.all() {
+            if let Some(errand) = shared.forgetting(&keys.store, user) {
                 shared.put(errand);
             }
         }
@@ -340,14 +340,13 @@ impl Redis {
     /// else meanwhile.
     pub(super) fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool, alone: bool) {
         let (shared, aim) = (&self.0, &boarding.aim);
-        let seal = shared.seals.of(aim.under);
         let fact = Fact {
             kind: Kind::Stands,
             epoch: aim.epoch,
             fingerprint: aim.fingerprint,
             at: now,
         };
-        let value = seal.close(&seal.name(&aim.user), &fact);
+        let value = shared.value(aim, &fact);
         let (what, news) = match (&boarding.expected, &boarding.vouched) {
             (Expected::Value(flux), _) if written => {
                 let instead_of = if alone {
@@ -368,7 +367,7 @@ impl Redis {
                 News::Changed(aim.user.clone(), aim.fingerprint),
             ),
             (Expected::Unknown, _) if written => {
-                if let Some(errand) = shared.forgetting(seal, &aim.user) {
+                if let Some(errand) = shared.forgetting(shared.keys_of(aim), &aim.user) {
                     shared.put(errand);
                 }
                 return;
@@ -387,10 +386,7 @@ impl Redis {
             }
             _ => return,
         };
-        if let Some(letter) = seal.close_letter(&Letter {
-            from: shared.own,
-            news,
-        }) {
+        if let Some(letter) = shared.letter(shared.keys_of(aim), news) {
             shared.put(Errand {
                 key: shared.key(aim),
                 user: aim.user.clone(),
@@ -403,40 +399,47 @@ impl Redis {
 
 impl Shared {
     fn key(&self, aim: &Aim) -> String {
-        self.key_of(self.seals.of(aim.under), &aim.user)
+        self.key_of(self.keys_of(aim), &aim.user)
     }
 
-    fn key_of(&self, seal: &Seal, user: &Username) -> String {
+    fn key_of(&self, keys: &StoreKeys, user: &Username) -> String {
         format!(
             "{}{}",
             self.prefix,
-            BASE64_URL_SAFE_NO_PAD.encode(seal.name(user))
+            BASE64_URL_SAFE_NO_PAD.encode(keys.name(user))
         )
+    }
+
+    fn keys_of(&self, aim: &Aim) -> &StoreKeys {
+        &self.keys.of(aim.key).store
+    }
+
+    fn value(&self, aim: &Aim, fact: &Fact) -> Vec<u8> {
+        let keys = self.keys_of(aim);
+        seal::close(keys, &keys.name(&aim.user), fact)
+    }
+
+    fn letter(&self, keys: &StoreKeys, news: News) -> Option<Vec<u8>> {
+        let from = self.own;
+        Letter { from, news }.close(keys)
     }
 
     /// Takes away what lies there about the user, and contradicts whatever is remembered of him: it
     /// is told late, in the place of older news perhaps, and who remembers what he is to become may
     /// have missed what he was in between.
-    fn forgetting(&self, seal: &Seal, user: &Username) -> Option<Errand> {
+    fn forgetting(&self, keys: &StoreKeys, user: &Username) -> Option<Errand> {
         let news = News::Changed(user.clone(), NO_FINGERPRINT);
-        let letter = seal.close_letter(&Letter {
-            from: self.own,
-            news,
-        })?;
         Some(Errand {
-            key: self.key_of(seal, user),
+            key: self.key_of(keys, user),
             user: user.clone(),
             what: What::Forget,
-            letter,
+            letter: self.letter(keys, news)?,
         })
     }
 
     fn letter_about(&self, aim: &Aim) -> Option<Vec<u8>> {
-        let letter = Letter {
-            from: self.own,
-            news: News::Changed(aim.user.clone(), aim.fingerprint),
-        };
-        self.seals.of(aim.under).close_letter(&letter)
+        let news = News::Changed(aim.user.clone(), aim.fingerprint);
+        self.letter(self.keys_of(aim), news)
     }
 
     /// Another replica has stored what the cluster has just said.
@@ -470,8 +473,8 @@ impl Shared {
 
     /// What a value is worth, and a word in the log where it is not what we would have written.
     fn judge(&self, aim: &Aim, raw: &[u8]) -> Option<Fact> {
-        let seal = self.seals.of(aim.under);
-        match seal.open(&seal.name(&aim.user), raw) {
+        let keys = self.keys_of(aim);
+        match seal::open(keys, &keys.name(&aim.user), raw) {
             // One of before an outage may have missed its end.
             Ok(fact)
                 if fact.kind == Kind::Stands
@@ -481,7 +484,7 @@ impl Shared {
             }
             Ok(fact) => Some(fact),
             Err(worthless) => {
-                let own = claimed_key(raw).is_some_and(|key| self.seals.know(key));
+                let own = claimed_key(raw).is_some_and(|id| self.keys.store_keys(id).is_some());
                 self.worthless(if own { Worthless::Damaged } else { worthless });
                 None
             }

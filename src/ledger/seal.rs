@@ -7,20 +7,10 @@
 
 use crate::{
     clock::Timestamp,
+    keys::{Keyring, StoreKeyId, StoreKeys, StoreName},
     model::{Fingerprint, Username},
-    secret::SecretKey,
 };
-use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey},
-    hkdf,
-    hmac::{self, HMAC_SHA256},
-};
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use std::fmt;
-use zeroize::Zeroizing;
 
-/// The extraction salt of HKDF. Not that of the passwords: nothing here can ever coincide with one.
-const LABEL: &[u8] = b"elastauth/ledger/v1";
 /// Of the layout below.
 const VERSION: u8 = 1;
 /// Where the authenticated part ends.
@@ -29,21 +19,6 @@ const HEADER: usize = 40;
 pub(super) const VALUE: usize = HEADER + 32;
 /// So much of a value tells what it is about, and does not tell when it was written.
 pub(super) const SUBJECT: usize = 32;
-
-/// Under which key of a deployment a user stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Under {
-    /// The present one.
-    #[default]
-    Current,
-    /// The one before it.
-    Previous,
-}
-
-/// The name under which a user's value lies in a store: a keyed hash.
-pub(super) type Name = [u8; 16];
-/// Which key a value was made with. Not a secret.
-pub(super) type KeyId = [u8; 6];
 
 /// What a value says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,59 +46,6 @@ pub(super) enum Worthless {
     Damaged,
 }
 
-/// The seals of one deployment and one cluster.
-#[derive(Debug)]
-pub(super) struct Seals {
-    current: Seal,
-    previous: Option<Seal>,
-}
-
-impl Seals {
-    pub(super) fn new(current: &SecretKey, previous: Option<&SecretKey>, cluster: &str) -> Self {
-        Self {
-            current: Seal::new(current, cluster),
-            previous: previous.map(|key| Seal::new(key, cluster)),
-        }
-    }
-
-    pub(super) fn of(&self, under: Under) -> &Seal {
-        match (under, &self.previous) {
-            (Under::Previous, Some(previous)) => previous,
-            (Under::Previous, None) | (Under::Current, _) => &self.current,
-        }
-    }
-
-    /// Those of all keys.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Seal> {
-        [Some(&self.current), self.previous.as_ref()]
-            .into_iter()
-            .flatten()
-    }
-
-    /// Whether values of this key are this deployment's own.
-    pub(super) fn know(&self, key: KeyId) -> bool {
-        self.all().any(|seal| seal.key_id == key)
-    }
-
-    /// What a value says, whichever of this deployment's keys it was made with.
-    pub(super) fn open_value(&self, name: &Name, value: &[u8]) -> Result<Fact, Worthless> {
-        let key = claimed_key(value).ok_or(Worthless::Damaged)?;
-        let own = self.all().find(|seal| seal.key_id == key);
-        own.ok_or(Worthless::Foreign)?.open(name, value)
-    }
-
-    /// Opens a letter of this deployment, whichever of its keys it was closed with.
-    pub(super) fn open(&self, letter: &[u8]) -> Result<Letter, Worthless> {
-        let Some((key, rest)) = letter.split_first_chunk() else {
-            return Err(Worthless::Damaged);
-        };
-        let own = self.all().find(|seal| seal.key_id == *key);
-        own.ok_or(Worthless::Foreign)?
-            .open_letter(rest)
-            .ok_or(Worthless::Damaged)
-    }
-}
-
 /// What replicas tell each other. Closed with AES-256-GCM: a store hears no names, and forges
 /// nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,87 +66,48 @@ pub(super) enum News {
     Stands(Username, Fingerprint, Timestamp),
 }
 
-/// The keys that follow from one `secret_key`.
-pub(super) struct Seal {
-    key_id: KeyId,
-    names: hmac::Key,
-    facts: hmac::Key,
-    letters: RandomizedNonceKey,
+/// The value that says so about this name.
+pub(super) fn close(keys: &StoreKeys, name: &StoreName, fact: &Fact) -> Vec<u8> {
+    let mut value = Vec::with_capacity(VALUE);
+    value.push(VERSION);
+    value.push(match fact.kind {
+        Kind::Stands => b's',
+        Kind::InFlux => b'f',
+    });
+    value.extend_from_slice(&keys.id());
+    value.extend_from_slice(&fact.epoch.to_be_bytes());
+    value.extend_from_slice(&fact.fingerprint.0);
+    value.extend_from_slice(&fact.at.0.to_be_bytes());
+    let tag = keys.sign_fact(&covered(name, &value));
+    value.extend_from_slice(tag.as_ref());
+    value
 }
 
-impl Seal {
-    fn new(key: &SecretKey, cluster: &str) -> Self {
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, LABEL).extract(key.expose());
-        let derived = |purpose: &[u8]| {
-            let mut out = Zeroizing::new([0_u8; 32]);
-            // The purposes are constants and none is the beginning of another one: what follows is
-            // the cluster.
-            let info = [purpose, b"/", cluster.as_bytes()];
-            let filled = prk
-                .expand(&info, hkdf::HKDF_SHA256)
-                .and_then(|okm| okm.fill(&mut *out));
-            filled.unwrap_or_else(|_| unreachable!("32 bytes are within what HKDF gives"));
-            out
-        };
-        let mut key_id = KeyId::default();
-        key_id
-            .iter_mut()
-            .zip(derived(b"key id").iter())
-            .for_each(|(to, from)| *to = *from);
-        Self {
-            key_id,
-            names: hmac::Key::new(HMAC_SHA256, &*derived(b"names")),
-            facts: hmac::Key::new(HMAC_SHA256, &*derived(b"facts")),
-            letters: RandomizedNonceKey::new(&AES_256_GCM, &*derived(b"letters"))
-                .unwrap_or_else(|_| unreachable!("the key has the length of the algorithm's")),
-        }
+/// What a value says about this name, if it is right in every bit.
+pub(super) fn open(keys: &StoreKeys, name: &StoreName, value: &[u8]) -> Result<Fact, Worthless> {
+    let (header, tag) = value.split_at_checked(HEADER).ok_or(Worthless::Damaged)?;
+    let fields = Fields::of(header).ok_or(Worthless::Damaged)?;
+    if fields.key_id != keys.id() {
+        return Err(Worthless::Foreign);
     }
+    keys.verify_fact(&covered(name, header), tag)
+        .map_err(|_| Worthless::Damaged)?;
+    Ok(fields.fact)
+}
 
-    pub(super) fn name(&self, user: &Username) -> Name {
-        let mut name = Name::default();
-        name.iter_mut()
-            .zip(hmac::sign(&self.names, user.as_str().as_bytes()).as_ref())
-            .for_each(|(to, from)| *to = *from);
-        name
-    }
+/// The same, whichever of this deployment's keys it was made with.
+pub(super) fn open_any(ring: &Keyring, name: &StoreName, value: &[u8]) -> Result<Fact, Worthless> {
+    let id = claimed_key(value).ok_or(Worthless::Damaged)?;
+    let keys = ring.store_keys(id).ok_or(Worthless::Foreign)?;
+    open(keys, name, value)
+}
 
-    /// The value that says so about this name.
-    pub(super) fn close(&self, name: &Name, fact: &Fact) -> Vec<u8> {
-        let mut value = Vec::with_capacity(VALUE);
-        value.push(VERSION);
-        value.push(match fact.kind {
-            Kind::Stands => b's',
-            Kind::InFlux => b'f',
-        });
-        value.extend_from_slice(&self.key_id);
-        value.extend_from_slice(&fact.epoch.to_be_bytes());
-        value.extend_from_slice(&fact.fingerprint.0);
-        value.extend_from_slice(&fact.at.0.to_be_bytes());
-        let mac = self.mac(name, &value);
-        value.extend_from_slice(mac.as_ref());
-        value
-    }
-
-    /// What a value says about this name, if it is right in every bit.
-    pub(super) fn open(&self, name: &Name, value: &[u8]) -> Result<Fact, Worthless> {
-        let (header, mac) = value.split_at_checked(HEADER).ok_or(Worthless::Damaged)?;
-        let fields = Fields::of(header).ok_or(Worthless::Damaged)?;
-        if fields.key_id != self.key_id {
-            return Err(Worthless::Foreign);
-        }
-        hmac::verify(&self.facts, &covered(name, header), mac).map_err(|_| Worthless::Damaged)?;
-        Ok(fields.fact)
-    }
-
-    fn mac(&self, name: &Name, header: &[u8]) -> hmac::Tag {
-        hmac::sign(&self.facts, &covered(name, header))
-    }
-
-    /// Closes a letter to the other replicas; `None` when the system has no randomness.
-    pub(super) fn close_letter(&self, letter: &Letter) -> Option<Vec<u8>> {
+impl Letter {
+    /// For the other replicas; `None` when the system has no randomness.
+    pub(super) fn close(&self, keys: &StoreKeys) -> Option<Vec<u8>> {
         let mut text = Vec::with_capacity(80);
-        text.extend_from_slice(&letter.from);
-        match &letter.news {
+        text.extend_from_slice(&self.from);
+        match &self.news {
             News::Beat(now) => {
                 text.push(b'b');
                 text.extend_from_slice(&now.0.to_be_bytes());
@@ -241,28 +124,18 @@ impl Seal {
                 text.extend_from_slice(user.as_str().as_bytes());
             }
         }
-        let nonce = self
-            .letters
-            .seal_in_place_append_tag(Aad::empty(), &mut text)
-            .ok()?;
-        let mut closed = Vec::with_capacity(18 + text.len());
-        closed.extend_from_slice(&self.key_id);
-        closed.extend_from_slice(nonce.as_ref());
-        closed.append(&mut text);
-        Some(closed)
+        keys.seal_message(text)
     }
 
-    fn open_letter(&self, closed: &[u8]) -> Option<Letter> {
-        let (nonce, sealed) = closed.split_first_chunk::<12>()?;
-        let mut sealed = sealed.to_vec();
-        let text = self
-            .letters
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::empty(),
-                &mut sealed,
-            )
-            .ok()?;
+    /// Opens a letter of this deployment, whichever of its keys it was closed with.
+    pub(super) fn open(ring: &Keyring, closed: &[u8]) -> Result<Self, Worthless> {
+        let (id, sealed) = closed.split_first_chunk().ok_or(Worthless::Damaged)?;
+        let keys = ring.store_keys(*id).ok_or(Worthless::Foreign)?;
+        let text = keys.open_message(sealed).ok_or(Worthless::Damaged)?;
+        Self::read(&text).ok_or(Worthless::Damaged)
+    }
+
+    fn read(text: &[u8]) -> Option<Self> {
         let (from, rest) = text.split_first_chunk()?;
         let (kind, rest) = rest.split_first()?;
         let user = |name: &[u8]| Username::parse(std::str::from_utf8(name).ok()?).ok();
@@ -283,20 +156,12 @@ impl Seal {
             }
             _ => return None,
         };
-        Some(Letter { from: *from, news })
-    }
-}
-
-impl fmt::Debug for Seal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seal")
-            .field("key_id", &BASE64_URL_SAFE_NO_PAD.encode(self.key_id))
-            .finish_non_exhaustive()
+        Some(Self { from: *from, news })
     }
 }
 
 /// The key that a value claims to be made with, before anything of it is believed.
-pub(super) fn claimed_key(value: &[u8]) -> Option<KeyId> {
+pub(super) fn claimed_key(value: &[u8]) -> Option<StoreKeyId> {
     Fields::of(value.get(..HEADER)?).map(|fields| fields.key_id)
 }
 
@@ -307,12 +172,12 @@ pub(super) fn claimed(value: &[u8]) -> Option<Fact> {
 
 /// The name stands before the header: it has a fixed length, so the two cannot be taken apart in
 /// another way. It follows from the user under the same key.
-fn covered(name: &Name, header: &[u8]) -> Vec<u8> {
+fn covered(name: &StoreName, header: &[u8]) -> Vec<u8> {
     [name.as_slice(), header].concat()
 }
 
 struct Fields {
-    key_id: KeyId,
+    key_id: StoreKeyId,
     fact: Fact,
 }
 
@@ -345,10 +210,16 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{keys::Slot, secret::SecretKey};
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
     use proptest::prelude::*;
 
-    fn seals(key: char, cluster: &str) -> Seals {
-        Seals::new(&secret(key), None, cluster)
+    fn ring(key: char, cluster: &str) -> Keyring {
+        Keyring::new(&secret(key), None, cluster)
+    }
+
+    fn current(ring: &Keyring) -> &StoreKeys {
+        &ring.of(Slot::Current).store
     }
 
     fn secret(first: char) -> SecretKey {
@@ -374,18 +245,18 @@ mod tests {
     /// replicas of both versions would not hear each other.
     #[test]
     fn fixed_vectors() {
-        let seals = seals('1', "default");
-        let seal = seals.of(Under::Current);
-        let name = seal.name(&user("alice"));
+        let ring = ring('1', "default");
+        let keys = current(&ring);
+        let name = keys.name(&user("alice"));
         let in_flux = Fact {
             kind: Kind::InFlux,
             ..FACT
         };
         let shown = [
-            BASE64_URL_SAFE_NO_PAD.encode(seal.key_id),
+            BASE64_URL_SAFE_NO_PAD.encode(keys.id()),
             BASE64_URL_SAFE_NO_PAD.encode(name),
-            BASE64_URL_SAFE_NO_PAD.encode(seal.close(&name, &FACT)),
-            BASE64_URL_SAFE_NO_PAD.encode(seal.close(&name, &in_flux)),
+            BASE64_URL_SAFE_NO_PAD.encode(close(keys, &name, &FACT)),
+            BASE64_URL_SAFE_NO_PAD.encode(close(keys, &name, &in_flux)),
         ];
         assert_eq!(
             shown,
@@ -413,7 +284,7 @@ mod tests {
         for (news, closed) in letters {
             let letter = Letter { from: [9; 8], news };
             assert_eq!(
-                seals.open(&BASE64_URL_SAFE_NO_PAD.decode(closed).unwrap()),
+                Letter::open(&ring, &BASE64_URL_SAFE_NO_PAD.decode(closed).unwrap()),
                 Ok(letter)
             );
         }
@@ -421,59 +292,57 @@ mod tests {
 
     #[test]
     fn every_replica_with_the_key_reads_what_one_wrote() {
-        let (one, two) = (seals('1', "default"), seals('1', "default"));
-        let name = one.of(Under::Current).name(&user("alice"));
-        let value = one.of(Under::Current).close(&name, &FACT);
+        let (one, two) = (ring('1', "default"), ring('1', "default"));
+        let name = current(&one).name(&user("alice"));
+        let value = close(current(&one), &name, &FACT);
         assert_eq!(value.len(), VALUE);
-        assert_eq!(name, two.of(Under::Current).name(&user("alice")));
-        assert_eq!(two.of(Under::Current).open(&name, &value), Ok(FACT));
+        assert_eq!(name, current(&two).name(&user("alice")));
+        assert_eq!(open(current(&two), &name, &value), Ok(FACT));
     }
 
     #[test]
     fn a_value_of_another_user_cluster_or_key_is_worth_nothing() {
-        let own = seals('1', "default");
-        let (own, alice, bob) = (
-            own.of(Under::Current),
-            own.of(Under::Current).name(&user("alice")),
-            own.of(Under::Current).name(&user("bob")),
-        );
-        let value = own.close(&alice, &FACT);
-        assert_eq!(own.open(&bob, &value), Err(Worthless::Damaged));
-        assert_eq!(
-            seals('2', "default")
-                .of(Under::Current)
-                .open(&alice, &value),
-            Err(Worthless::Foreign)
-        );
-        assert_eq!(
-            seals('1', "other").of(Under::Current).open(&alice, &value),
-            Err(Worthless::Foreign)
-        );
-        assert_eq!(claimed_key(&value), Some(own.key_id));
+        let own = ring('1', "default");
+        let own = current(&own);
+        let (alice, bob) = (own.name(&user("alice")), own.name(&user("bob")));
+        let value = close(own, &alice, &FACT);
+        assert_eq!(open(own, &bob, &value), Err(Worthless::Damaged));
+        for (key, cluster) in [('2', "default"), ('1', "other")] {
+            let other = ring(key, cluster);
+            assert_eq!(
+                open(current(&other), &alice, &value),
+                Err(Worthless::Foreign)
+            );
+            assert_eq!(open_any(&other, &alice, &value), Err(Worthless::Foreign));
+        }
+        assert_eq!(claimed_key(&value), Some(own.id()));
         for length in 0..VALUE {
             assert_eq!(
-                own.open(&alice, value.get(..length).unwrap()),
+                open(own, &alice, value.get(..length).unwrap()),
                 Err(Worthless::Damaged),
                 "{length}"
             );
         }
-        assert!(own.open(&alice, &[value, vec![0]].concat()).is_err());
+        assert!(open(own, &alice, &[value, vec![0]].concat()).is_err());
     }
 
     #[test]
     fn a_letter_is_read_by_those_with_the_key_and_names_nobody_to_others() {
-        let own = Seals::new(&secret('1'), Some(&secret('2')), "default");
+        let own = Keyring::new(&secret('1'), Some(&secret('2')), "default");
         let letter = Letter {
             from: [9; 8],
             news: News::Changed(user("alice"), Fingerprint([3; 16])),
         };
-        for under in [Under::Current, Under::Previous] {
-            let closed = own.of(under).close_letter(&letter).unwrap();
-            assert_eq!(own.open(&closed), Ok(letter.clone()));
+        for slot in [Slot::Current, Slot::Previous] {
+            let closed = letter.close(&own.of(slot).store).unwrap();
+            assert_eq!(Letter::open(&own, &closed), Ok(letter.clone()));
             assert!(!closed.windows(5).any(|window| window == b"alice"));
-            assert_eq!(seals('3', "default").open(&closed), Err(Worthless::Foreign));
             assert_eq!(
-                own.open(closed.get(..closed.len() - 1).unwrap()),
+                Letter::open(&ring('3', "default"), &closed),
+                Err(Worthless::Foreign)
+            );
+            assert_eq!(
+                Letter::open(&own, closed.get(..closed.len() - 1).unwrap()),
                 Err(Worthless::Damaged)
             );
         }
@@ -483,7 +352,7 @@ mod tests {
         ] {
             let letter = Letter { from: [9; 8], news };
             assert_eq!(
-                own.open(&own.of(Under::Current).close_letter(&letter).unwrap()),
+                Letter::open(&own, &letter.close(current(&own)).unwrap()),
                 Ok(letter)
             );
         }
@@ -492,20 +361,19 @@ mod tests {
     proptest! {
         #[test]
         fn one_changed_bit_is_enough(bit in 0..VALUE * 8) {
-            let seals = seals('1', "default");
-            let seal = seals.of(Under::Current);
-            let name = seal.name(&user("alice"));
-            let mut value = seal.close(&name, &FACT);
+            let ring = ring('1', "default");
+            let name = current(&ring).name(&user("alice"));
+            let mut value = close(current(&ring), &name, &FACT);
             if let Some(byte) = value.get_mut(bit / 8) { *byte ^= 1 << (bit % 8); }
-            prop_assert!(seal.open(&name, &value).is_err());
+            prop_assert!(open(current(&ring), &name, &value).is_err());
         }
 
         #[test]
         fn strangers_bytes_are_taken_calmly(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let seals = seals('1', "default");
-            let name = seals.of(Under::Current).name(&user("alice"));
-            prop_assert!(seals.of(Under::Current).open(&name, &bytes).is_err());
-            prop_assert!(seals.open(&bytes).is_err());
+            let ring = ring('1', "default");
+            let name = current(&ring).name(&user("alice"));
+            prop_assert!(open(current(&ring), &name, &bytes).is_err());
+            prop_assert!(Letter::open(&ring, &bytes).is_err());
         }
     }
 }

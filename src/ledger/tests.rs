@@ -1,7 +1,23 @@
 use super::*;
+use crate::secret::SecretKey;
 
 const ONE: Fingerprint = Fingerprint([1; 16]);
 const TWO: Fingerprint = Fingerprint([2; 16]);
+
+fn ledger(capacity: usize) -> Ledger {
+    Ledger::start(
+        &Config {
+            capacity,
+            store: StoreConfig::Memory,
+        },
+        &Arc::new(Keyring::new(&SecretKey::random().unwrap(), None, "default")),
+        Duration::from_hours(1),
+        &Clock::System,
+        &Tasks::default(),
+        &Skew::default(),
+    )
+    .unwrap()
+}
 
 fn user(n: usize) -> Username {
     Username::parse(&format!("user-{n}")).unwrap()
@@ -12,7 +28,7 @@ fn aim(n: usize, fingerprint: Fingerprint) -> Aim {
         user: user(n),
         fingerprint,
         epoch: 0,
-        under: Under::Current,
+        key: Slot::Current,
     }
 }
 
@@ -25,7 +41,7 @@ fn stands(fingerprint: Fingerprint, at: u64) -> Entry {
 
 #[tokio::test]
 async fn the_last_word_counts() {
-    let ledger = Ledger::new(&Config { capacity: 10 });
+    let ledger = ledger(10);
     assert_eq!(ledger.recall(&user(1), Timestamp(1)), None);
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1));
     assert_eq!(ledger.recall(&user(1), Timestamp(1)), Some(stands(ONE, 1)));
@@ -41,7 +57,7 @@ async fn the_last_word_counts() {
 
 #[tokio::test]
 async fn a_flood_of_users_stays_within_the_bound() {
-    let ledger = Ledger::new(&Config { capacity: 1_000 });
+    let ledger = ledger(1_000);
     for n in 0..50_000 {
         ledger.confirmed(&ledger.board(aim(n, ONE)).await, Timestamp(1));
     }
@@ -51,7 +67,7 @@ async fn a_flood_of_users_stays_within_the_bound() {
 
 #[tokio::test]
 async fn what_others_say_counts_before_during_and_after_a_flight() {
-    let ledger = Ledger::new(&Config { capacity: 10 });
+    let ledger = ledger(10);
     let now = Timestamp(1);
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, now);
     ledger.front.contradict(&user(1), ONE);
@@ -77,7 +93,7 @@ async fn what_others_say_counts_before_during_and_after_a_flight() {
 
 #[tokio::test]
 async fn while_others_go_unheard_an_entry_lives_ten_seconds_at_most_and_not_all_end_at_once() {
-    let ledger = Ledger::new(&Config { capacity: 1_000 });
+    let ledger = ledger(1_000);
     let alive = |at: u64| {
         (0..100)
             .filter(|n| ledger.recall(&user(*n), Timestamp(at)).is_some())
@@ -105,7 +121,7 @@ async fn while_others_go_unheard_an_entry_lives_ten_seconds_at_most_and_not_all_
 
 #[tokio::test]
 async fn what_a_flight_brings_home_from_before_others_were_heard_lives_as_if_unheard() {
-    let ledger = Ledger::new(&Config { capacity: 10 });
+    let ledger = ledger(10);
     ledger.front.hears_no_more(Timestamp(0));
     let boarding = ledger.board(aim(1, ONE)).await;
     ledger.front.hears();
@@ -116,7 +132,7 @@ async fn what_a_flight_brings_home_from_before_others_were_heard_lives_as_if_unh
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_does_not_make_others_unheard() {
-    let ledger = Ledger::new(&Config { capacity: 10 });
+    let ledger = ledger(10);
     ledger.front.hears_no_more(Timestamp(5_000_000));
     ledger.front.hears();
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1_000));
@@ -125,7 +141,7 @@ async fn a_clock_that_is_set_back_does_not_make_others_unheard() {
 
 #[tokio::test]
 async fn who_is_forgotten_is_asked_about_even_if_a_flight_was_in_the_air() {
-    let ledger = Ledger::new(&Config { capacity: 10 });
+    let ledger = ledger(10);
     let now = Timestamp(1);
     assert_eq!(
         ledger.forget(&user(1)),
@@ -149,7 +165,7 @@ fn believed(ledger: &Ledger, at: u64) -> Option<Entry> {
 
 #[tokio::test]
 async fn what_another_replica_has_checked_counts_from_when_our_own_clock_reaches_it() {
-    let ledger = Ledger::new(&Config { capacity: 10 });
+    let ledger = ledger(10);
     let told = |fingerprint, at| ledger.front.told(&user(1), fingerprint, Timestamp(at));
     told(ONE, 500);
     assert_eq!(believed(&ledger, 1_000), None, "it makes no entry");
@@ -178,7 +194,7 @@ async fn what_another_replica_has_checked_counts_from_when_our_own_clock_reaches
 
 #[tokio::test]
 async fn what_another_replica_has_checked_revives_nothing_and_ends_no_doubt() {
-    let ledger = Ledger::new(&Config { capacity: 10 });
+    let ledger = ledger(10);
     let told = |at| ledger.front.told(&user(1), ONE, Timestamp(at));
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1));
     ledger.front.contradict(&user(1), TWO);
@@ -213,7 +229,7 @@ async fn what_another_replica_has_checked_revives_nothing_and_ends_no_doubt() {
 
 #[tokio::test]
 async fn what_may_have_missed_a_change_is_prolonged_by_nobody() {
-    let ledger = Ledger::new(&Config { capacity: 10 });
+    let ledger = ledger(10);
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1_000));
     ledger.front.hears_no_more(Timestamp(2_000));
     ledger.front.told(&user(1), ONE, Timestamp(2_500));
@@ -227,7 +243,7 @@ async fn what_may_have_missed_a_change_is_prolonged_by_nobody() {
 
 #[tokio::test]
 async fn what_lies_in_the_store_is_known_until_it_is_not_there_or_a_change_may_be_missing() {
-    let ledger = Ledger::new(&Config { capacity: 10 });
+    let ledger = ledger(10);
     let stored = |fingerprint| ledger.front.stored(&user(1), fingerprint);
     ledger.confirmed(&ledger.board(aim(1, ONE)).await, Timestamp(1));
     assert_eq!(stored(ONE), Stored::Unknown, "not told yet");

@@ -14,7 +14,7 @@ use crate::{
     cluster::{self, SecurityApi},
     flow::Flow,
     identity::{Providers, headers},
-    ledger::{self, Ledger},
+    ledger,
     net::{
         tls,
         trust::{self, Trust},
@@ -165,15 +165,12 @@ fn broker() -> Broker {
         new_per_minute: 10_000,
         writes_at_once: 16,
         dry_run: false,
+        ledger: ledger::Config {
+            capacity: 10,
+            store: ledger::StoreConfig::Memory,
+        },
     };
-    Broker::new(
-        config,
-        cluster,
-        Ledger::new(&ledger::Config { capacity: 10 }),
-        Clock::System,
-        Tasks::default(),
-    )
-    .unwrap()
+    Broker::new(config, cluster, Clock::System, Tasks::default()).unwrap()
 }
 
 impl Running {

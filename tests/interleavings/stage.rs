@@ -13,7 +13,7 @@ use elastauth::{
     flow::Flow,
     identity::{Providers, headers},
     ledger::{
-        self, Ledger, StoreConfig,
+        self, StoreConfig,
         redis::{Node, Place},
     },
     model::{Group, RequestFacts, Role},
@@ -21,7 +21,6 @@ use elastauth::{
     roles::{self, Mapping},
     secret::SecretKey,
     shutdown::Tasks,
-    telemetry::skew::Skew,
 };
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -136,7 +135,7 @@ impl Stage {
         let setting = &self.setting;
         let clock = Clock::Manual(Arc::clone(&self.clocks[life.place]));
         let key = |text| SecretKey::parse(text).unwrap();
-        let config = broker::Config {
+        let mut config = broker::Config {
             secret_key: Some(key(if setting.key_change { NEXT_KEY } else { KEY })),
             previous_key: setting.key_change.then(|| PreviousKey {
                 key: key(KEY),
@@ -154,6 +153,10 @@ impl Stage {
             new_per_minute: 10_000,
             writes_at_once: 16,
             dry_run: false,
+            ledger: ledger::Config {
+                capacity: 100,
+                store: StoreConfig::Memory,
+            },
         };
         let (url, addresses) = (self.cluster.url(life), setting.addresses);
         let client = self.clients.entry(life).or_insert_with(|| {
@@ -172,7 +175,7 @@ impl Stage {
             )
             .unwrap()
         });
-        let store = match setting.redis {
+        config.ledger.store = match setting.redis {
             // The prompter remembers nothing.
             Some(_) if life.place < setting.ahead.len() => {
                 let redis = ledger::redis::Config {
@@ -182,26 +185,11 @@ impl Stage {
                     password: None,
                     tls: tls::ClientConfig::default(),
                 };
-                let (cluster, expiration) = (config.cluster_name.clone(), config.expiration);
-                let scope = ledger::Scope {
-                    cluster,
-                    key: key(KEY),
-                    previous: None,
-                    expiration,
-                };
-                StoreConfig::Redis(Box::new(redis), Box::new(scope))
+                StoreConfig::Redis(Box::new(redis))
             }
             Some(_) | None => StoreConfig::Memory,
         };
-        let ledger = Ledger::start(
-            &ledger::Config { capacity: 100 },
-            store,
-            &clock,
-            tasks,
-            &Skew::default(),
-        )
-        .unwrap();
-        let broker = Broker::new(config, client.clone(), ledger, clock, tasks.clone()).unwrap();
+        let broker = Broker::new(config, client.clone(), clock, tasks.clone()).unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {
             default_roles: vec![role("viewer")],

@@ -275,11 +275,7 @@ async fn a_clock_that_is_set_back_while_a_write_waits_for_the_next_period_costs_
 async fn while_a_write_may_still_come_the_next_start_is_not_told_that_the_user_stands() {
     let (house, folder) = (House::new().await, tempfile::tempdir().unwrap());
     let start = |tasks: &Tasks| {
-        house.replica_with(
-            tasks,
-            |_| {},
-            |scope| StoreConfig::File(folder.path().to_owned(), Box::new(scope)),
-        )
+        house.replica_with(tasks, |_| {}, StoreConfig::File(folder.path().to_owned()))
     };
     let end = async |tasks: Tasks| {
         tasks.end();

@@ -10,7 +10,7 @@ use elastauth::{
     demo::standin::StandIn,
     flow::Flow,
     identity::{self, headers},
-    ledger::{self, Ledger},
+    ledger,
     model::{Group, Role},
     net::{tls, trust},
     respond::IdentityHeaders,
@@ -70,15 +70,14 @@ impl House {
             &Skew::default(),
         )
         .unwrap();
-        let ledger = Ledger::new(&ledger::Config { capacity: 100 });
         let broker = Broker::watched(
             broker_config(),
             cluster,
-            ledger,
             clock.clone(),
             tasks.clone(),
             metrics.clone(),
             audit.clone(),
+            &Skew::default(),
         )
         .unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
@@ -194,6 +193,10 @@ fn broker_config() -> broker::Config {
         new_per_minute: 10_000,
         writes_at_once: 16,
         dry_run: false,
+        ledger: ledger::Config {
+            capacity: 100,
+            store: ledger::StoreConfig::Memory,
+        },
     }
 }
 
@@ -383,8 +386,6 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         },
         broker: broker_config(),
         cluster: cluster_config(&standin),
-        ledger: ledger::Config { capacity: 100 },
-        store: ledger::StoreConfig::Memory,
         telemetry: telemetry::Config::default(),
         audit: audit::Config {
             target: Target::File(path.clone()),

@@ -13,8 +13,9 @@ use crate::support::{process, redis::Redis, tls};
 use elastauth::{
     broker,
     clock::Clock,
+    keys::Keyring,
     ledger::{
-        self, Forgotten, Ledger, Others, Scope,
+        self, Forgotten, Ledger, Others,
         redis::{Config, Node, Place},
     },
     model::Username,
@@ -48,9 +49,7 @@ fn at(url: &str) -> Config {
 
 fn replica(house: &House, redis: Config, change: impl FnOnce(&mut broker::Config)) -> Replica {
     let tasks = Tasks::default();
-    let flow = house.replica_with(&tasks, change, |scope| {
-        StoreConfig::Redis(Box::new(redis), Box::new(scope))
-    });
+    let flow = house.replica_with(&tasks, change, StoreConfig::Redis(Box::new(redis)));
     Replica { flow, tasks }
 }
 
@@ -664,23 +663,18 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
                 Metrics::default(),
             ),
         );
-        let scope = Scope {
-            cluster: "default".to_owned(),
-            key: SecretKey::parse(
-                "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c",
-            )
-            .unwrap(),
-            previous: None,
-            expiration: Duration::from_hours(1),
-        };
-        let store = StoreConfig::Redis(
-            Box::new(at(&format!("127.0.0.1:{}", redis.port))),
-            Box::new(scope),
-        );
+        let key =
+            SecretKey::parse("3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c")
+                .unwrap();
+        let store = StoreConfig::Redis(Box::new(at(&format!("127.0.0.1:{}", redis.port))));
         (
             Ledger::start(
-                &ledger::Config { capacity: 10 },
-                store,
+                &ledger::Config {
+                    capacity: 10,
+                    store,
+                },
+                &Arc::new(Keyring::new(&key, None, "default")),
+                Duration::from_hours(1),
                 &clock,
                 &tasks,
                 &skew,

@@ -7,13 +7,12 @@ pub(crate) use elastauth::{
     flow::{AuthError, Flow, Grant},
     ledger::StoreConfig,
     shutdown::Tasks,
-    telemetry::skew::Skew,
 };
 use elastauth::{
     clock::Clock,
     cluster::{self, SecurityApi},
     identity::{Providers, headers},
-    ledger::{self, Ledger},
+    ledger,
     model::{Group, RequestFacts, Role},
     net::tls,
     roles::{self, Mapping},
@@ -78,9 +77,13 @@ impl House {
         &self,
         tasks: &Tasks,
         change: impl FnOnce(&mut broker::Config),
-        store: impl FnOnce(ledger::Scope) -> StoreConfig,
+        store: StoreConfig,
     ) -> Arc<Flow> {
-        Self::flow_with(&self.cluster, &self.ms, tasks, change, store)
+        let change = |config: &mut broker::Config| {
+            config.ledger.store = store;
+            change(config);
+        };
+        Self::flow(&self.cluster, &self.ms, tasks, change)
     }
 
     fn flow(
@@ -88,16 +91,6 @@ impl House {
         ms: &Arc<AtomicU64>,
         tasks: &Tasks,
         change: impl FnOnce(&mut broker::Config),
-    ) -> Arc<Flow> {
-        Self::flow_with(standin, ms, tasks, change, |_| StoreConfig::Memory)
-    }
-
-    fn flow_with(
-        standin: &StandIn,
-        ms: &Arc<AtomicU64>,
-        tasks: &Tasks,
-        change: impl FnOnce(&mut broker::Config),
-        store: impl FnOnce(ledger::Scope) -> StoreConfig,
     ) -> Arc<Flow> {
         let clock = Clock::Manual(Arc::clone(ms));
         let mut config = broker::Config {
@@ -115,6 +108,10 @@ impl House {
             new_per_minute: 10_000,
             writes_at_once: 16,
             dry_run: false,
+            ledger: ledger::Config {
+                capacity: 10_000,
+                store: StoreConfig::Memory,
+            },
         };
         change(&mut config);
         let account = cluster::ServiceAccount::Basic {
@@ -127,24 +124,7 @@ impl House {
             tls: tls::ClientConfig::default(),
         };
         let cluster = SecurityApi::new(cluster, clock.clone()).unwrap();
-        let scope = ledger::Scope {
-            cluster: config.cluster_name.clone(),
-            key: config.secret_key.clone().unwrap(),
-            previous: config
-                .previous_key
-                .as_ref()
-                .map(|previous| previous.key.clone()),
-            expiration: config.expiration,
-        };
-        let ledger = Ledger::start(
-            &ledger::Config { capacity: 10_000 },
-            store(scope),
-            &clock,
-            tasks,
-            &Skew::default(),
-        )
-        .unwrap();
-        let broker = Broker::new(config, cluster, ledger, clock, tasks.clone()).unwrap();
+        let broker = Broker::new(config, cluster, clock, tasks.clone()).unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {
             default_roles: vec![role("viewer")],

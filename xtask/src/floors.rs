@@ -31,6 +31,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("idp", 3),
     ("telemetry", 2),
     ("net", 1),
+    ("keys", 1),
     ("shutdown", 1),
     ("model", 0),
     ("secret", 0),

@@ -16,6 +16,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
              make one with `elastauth generate-key`",
         );
     }
+    let ledger = super::ledger::fill(settings, findings);
     let (rotation, grace) = (
         settings.get::<Duration>(&table::ROTATION),
         settings.get::<Duration>(&table::GRACE),
@@ -68,6 +69,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
             .get::<u64>(&table::WRITES_AT_ONCE)
             .and_then(|writes| usize::try_from(writes).ok())?,
         dry_run,
+        ledger: ledger?,
     })
 }
 

@@ -4,23 +4,25 @@ use super::{Findings, Settings, identity_files};
 use crate::{
     config::{key::Key, table},
     ledger::{
-        Config, Scope, StoreConfig,
+        Config, StoreConfig,
         redis::{self, InvalidAddress, Node, Place},
     },
     net::tls,
-    secret::{ExposeSecret as _, SecretKey, SecretString},
+    secret::{ExposeSecret as _, SecretString},
 };
 
-pub(super) fn fill(settings: &Settings) -> Option<Config> {
+pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
+    let store = store(settings, findings);
     Some(Config {
         capacity: settings
             .get::<u64>(&table::CACHE_CAPACITY)
             .and_then(|users| usize::try_from(users).ok())?,
+        store: store?,
     })
 }
 
 /// What stands behind the memory.
-pub(super) fn store(settings: &Settings, findings: &mut Findings) -> Option<StoreConfig> {
+fn store(settings: &Settings, findings: &mut Findings) -> Option<StoreConfig> {
     let kind = settings.get::<&str>(&table::CACHE_TYPE)?;
     let place = settings.place(&table::CACHE_TYPE);
     let keyless = !settings.given(&table::SECRET_KEY);
@@ -46,32 +48,16 @@ pub(super) fn store(settings: &Settings, findings: &mut Findings) -> Option<Stor
                 let text = "`cache.type: redis` needs `secret_key`: replicas that share a memory must derive the same passwords";
                 findings.fault(&place, text);
             }
-            let redis = redis(settings, findings);
-            Some(StoreConfig::Redis(
-                Box::new(redis?),
-                Box::new(scope(settings)?),
-            ))
+            Some(StoreConfig::Redis(Box::new(redis(settings, findings)?)))
         }
         "file" if keyless => {
             findings
                 .warn(&place, "`cache.type: file` has no effect without `secret_key`: what one start remembers means nothing to the next");
             Some(StoreConfig::Memory)
         }
-        "file" => Some(StoreConfig::File(
-            settings.get(&table::CACHE_PATH)?,
-            Box::new(scope(settings)?),
-        )),
+        "file" => Some(StoreConfig::File(settings.get(&table::CACHE_PATH)?)),
         _ => Some(StoreConfig::Memory),
     }
-}
-
-fn scope(settings: &Settings) -> Option<Scope> {
-    Some(Scope {
-        cluster: settings.get(&table::ES_CLUSTER_NAME)?,
-        key: settings.get::<SecretKey>(&table::SECRET_KEY)?,
-        previous: settings.get(&table::SECRET_KEY_PREVIOUS),
-        expiration: settings.get(&table::CACHE_EXPIRATION)?,
-    })
 }
 
 fn redis(settings: &Settings, findings: &mut Findings) -> Option<redis::Config> {

@@ -1,7 +1,7 @@
 //! The file itself: a line that names the layout, then records of one length, each sealed. The last
 //! word about a name counts.
 
-use crate::ledger::seal::{Name, VALUE};
+use crate::{keys::StoreName, ledger::seal::VALUE};
 use std::{
     fs::{self, OpenOptions},
     io::{self, Read as _, Write as _},
@@ -17,7 +17,7 @@ const SHORT: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    pub(super) name: Name,
+    pub(super) name: StoreName,
     pub(super) value: Vec<u8>,
 }
 

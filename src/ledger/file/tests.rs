@@ -1,6 +1,7 @@
 use super::*;
 use crate::{
-    ledger::{Config, Entry, Ledger, StoreConfig, Under},
+    keys::Slot,
+    ledger::{Config, Entry, Ledger, StoreConfig},
     model::{Fingerprint, Username},
     secret::SecretKey,
     telemetry::skew::Skew,
@@ -11,6 +12,26 @@ const ONE: Fingerprint = Fingerprint([1; 16]);
 const TWO: Fingerprint = Fingerprint([2; 16]);
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
+const KEY: &str = "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a";
+
+fn ledger(folder: &Path, key: &str, capacity: usize, clock: &Clock, tasks: &Tasks) -> Ledger {
+    let config = Config {
+        capacity,
+        store: StoreConfig::File(folder.to_owned()),
+    };
+    let keys = Keyring::new(&SecretKey::parse(key).unwrap(), None, "default");
+    let lasts = Duration::from_hours(1);
+    Ledger::start(
+        &config,
+        &Arc::new(keys),
+        lasts,
+        clock,
+        tasks,
+        &Skew::default(),
+    )
+    .unwrap()
+}
+
 struct Process {
     ledger: Ledger,
     tasks: Tasks,
@@ -18,10 +39,7 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path) -> Self {
-        Self::with_key(
-            folder,
-            "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a",
-        )
+        Self::with_key(folder, KEY)
     }
 
     fn with_key(folder: &Path, key: &str) -> Self {
@@ -29,33 +47,14 @@ impl Process {
     }
 
     fn at(folder: &Path, capacity: usize, now: Timestamp) -> Self {
-        Self::with(
-            folder,
-            "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a",
-            capacity,
-            now,
-        )
+        Self::with(folder, KEY, capacity, now)
     }
 
     fn with(folder: &Path, key: &str, capacity: usize, now: Timestamp) -> Self {
-        let tasks = Tasks::default();
-        let scope = Scope {
-            cluster: "default".to_owned(),
-            key: SecretKey::parse(key).unwrap(),
-            previous: None,
-            expiration: Duration::from_hours(1),
-        };
         let clock = Clock::Manual(Arc::new(now.0.into()));
-        let store = StoreConfig::File(folder.to_owned(), Box::new(scope));
+        let tasks = Tasks::default();
         Self {
-            ledger: Ledger::start(
-                &Config { capacity },
-                store,
-                &clock,
-                &tasks,
-                &Skew::default(),
-            )
-            .unwrap(),
+            ledger: ledger(folder, key, capacity, &clock, &tasks),
             tasks,
         }
     }
@@ -81,7 +80,7 @@ fn aim(user: &str, fingerprint: Fingerprint) -> Aim {
         user: Username::parse(user).unwrap(),
         fingerprint,
         epoch: 7,
-        under: Under::Current,
+        key: Slot::Current,
     }
 }
 
@@ -170,23 +169,14 @@ async fn a_table_that_is_full_of_what_is_too_old_has_room_again() {
     }
     let clock = Arc::new(std::sync::atomic::AtomicU64::new(NOW.0));
     first.end().await;
-    let scope = Scope {
-        cluster: "default".to_owned(),
-        key: SecretKey::parse("8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a")
-            .unwrap(),
-        previous: None,
-        expiration: Duration::from_hours(1),
-    };
     let tasks = Tasks::default();
-    let store = StoreConfig::File(folder.path().to_owned(), Box::new(scope));
-    let ledger = Ledger::start(
-        &Config { capacity: 10 },
-        store,
+    let ledger = ledger(
+        folder.path(),
+        KEY,
+        10,
         &Clock::Manual(Arc::clone(&clock)),
         &tasks,
-        &Skew::default(),
-    )
-    .unwrap();
+    );
     let later = NOW.after(Duration::from_hours(2));
     clock.store(later.0, Ordering::SeqCst);
     // The first who finds no room has the old ones taken out; it happens in the background.

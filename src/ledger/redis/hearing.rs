@@ -6,7 +6,8 @@
 
 use super::{Shared, health::Part, link::Waits};
 use crate::{
-    ledger::seal::{Letter, News, Under},
+    keys::Slot,
+    ledger::seal::{Letter, News},
     telemetry::skew::Witness,
 };
 use futures_util::StreamExt as _;
@@ -66,11 +67,8 @@ pub(super) async fn hear(shared: &Shared) {
 pub(super) async fn beat(shared: &Shared) {
     loop {
         shared.forget_foreign();
-        let letter = Letter {
-            from: shared.own,
-            news: News::Beat(shared.clock.now()),
-        };
-        if let Some(letter) = shared.seals.of(Under::Current).close_letter(&letter) {
+        let keys = &shared.keys.of(Slot::Current).store;
+        if let Some(letter) = shared.letter(keys, News::Beat(shared.clock.now())) {
             let mut publish = redis::Cmd::new();
             publish.arg("PUBLISH").arg(&shared.channel).arg(letter);
             // If it fails nobody hears it, and that is the measure.
@@ -99,7 +97,7 @@ fn arrived(shared: &Shared, after_an_outage: bool) {
 
 /// Takes one letter; says whether it is our own.
 fn takes(shared: &Shared, closed: &[u8]) -> bool {
-    match shared.seals.open(closed) {
+    match Letter::open(&shared.keys, closed) {
         Ok(letter) if letter.from == shared.own => true,
         Ok(Letter {
             news: News::Changed(user, fingerprint),
