@@ -18,6 +18,7 @@ pub mod keys;
 pub mod ledger;
 pub mod model;
 pub mod net;
+pub mod outcome;
 pub mod reload;
 pub mod respond;
 pub mod roles;

@@ -9,13 +9,14 @@ mod page;
 mod refusal;
 
 pub use grant::{IdentityHeaders, grant};
-pub use refusal::{Form, Refusal, refuse};
+pub use refusal::{Context, Form, refuse};
 
 use crate::{
     broker::BrokerError,
     flow::AuthError,
     identity::{Rejected, oidc},
     net::trust::Distrust,
+    outcome::Refusal,
     roles::NotEntitled,
 };
 use bytes::Bytes;
@@ -50,39 +51,7 @@ impl Protocol {
     }
 }
 
-/// Every way a question can end without a login. A new one does not compile until it has its line
-/// in [`Outcome::line`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "docs/STATUS-CODES.md explains each to operators"
-)]
-pub enum Outcome {
-    UntrustedPeer,
-    GatewayKey,
-    NobodyAsks,
-    Malformed,
-    TokenRefused,
-    TokenOutdated,
-    TokenClaims,
-    IdentityProvider,
-    ImpossibleName,
-    GroupNotAllowed,
-    NoRole,
-    ReservedName,
-    Disabled,
-    ForeignUser,
-    WriteBudget,
-    NewUsers,
-    ServiceAccount,
-    Cluster,
-    Late,
-    Busy,
-    Overdue,
-    Bug,
-}
-
-/// What is answered and logged for an outcome. Both texts are for the client, and say nothing of
+/// What is answered and logged for a refusal. Both texts are for the client, and say nothing of
 /// whoever asks.
 #[derive(Debug, Clone, Copy)]
 pub struct Line {
@@ -104,54 +73,26 @@ pub struct Line {
     pub level: Level,
 }
 
-impl Outcome {
-    /// How many outcomes there are.
-    pub const COUNT: usize = Self::Bug as usize + 1;
-
-    /// All of them, in the order of their declaration.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::UntrustedPeer,
-        Self::GatewayKey,
-        Self::NobodyAsks,
-        Self::Malformed,
-        Self::TokenRefused,
-        Self::TokenOutdated,
-        Self::TokenClaims,
-        Self::IdentityProvider,
-        Self::ImpossibleName,
-        Self::GroupNotAllowed,
-        Self::NoRole,
-        Self::ReservedName,
-        Self::Disabled,
-        Self::ForeignUser,
-        Self::WriteBudget,
-        Self::NewUsers,
-        Self::ServiceAccount,
-        Self::Cluster,
-        Self::Late,
-        Self::Busy,
-        Self::Overdue,
-        Self::Bug,
-    ];
-
+impl Line {
     /// The table.
     ///
     /// Levels: `INFO` for what users do, `WARN` for what a gateway or an administrator should look
     /// at, `ERROR` for what keeps everybody out.
     #[must_use]
-    pub const fn line(self) -> Line {
-        match self {
+    pub const fn of(refusal: Refusal) -> Self {
+        use Refusal as R;
+        match refusal {
             // A stranger hears what anybody hears who is not logged in: not even that the address
             // is the reason.
-            Self::UntrustedPeer => not_authenticated(Level::WARN),
-            Self::GatewayKey => Line {
+            R::UntrustedPeer => not_authenticated(Level::WARN),
+            R::GatewayKey => Self {
                 code: "gateway_key",
                 message: "The gateway did not show its key.",
                 advice: "The service is set up wrongly. Tell the people who run it.",
                 ..not_allowed(Level::WARN)
             },
-            Self::NobodyAsks => not_authenticated(Level::INFO),
-            Self::Malformed => Line {
+            R::NobodyAsks => not_authenticated(Level::INFO),
+            R::Malformed => Self {
                 status: StatusCode::BAD_REQUEST,
                 auth_request: StatusCode::FORBIDDEN,
                 code: "malformed_identity",
@@ -163,27 +104,25 @@ impl Outcome {
             },
             // Tokens expire all day. The error code is RFC 6750's: a client takes it as the advice
             // to fetch a new one.
-            Self::TokenRefused | Self::TokenOutdated => Line {
+            R::TokenRefused | R::TokenOutdated => Self {
                 code: "invalid_token",
                 message: "The token is not accepted.",
                 challenge: Some(Challenge::AnotherToken),
                 ..not_authenticated(Level::INFO)
             },
-            Self::TokenClaims | Self::ImpossibleName | Self::ReservedName | Self::ForeignUser => {
+            R::TokenClaims | R::ImpossibleName | R::ReservedName | R::ForeignUser => {
                 not_allowed(Level::WARN)
             }
-            Self::GroupNotAllowed | Self::NoRole | Self::Disabled => not_allowed(Level::INFO),
+            R::GroupNotAllowed | R::NoRole | R::Disabled => not_allowed(Level::INFO),
             // The budget is counted over a minute: a place in it comes free after seconds, not at
             // once.
-            Self::WriteBudget => unavailable(2, Level::WARN),
+            R::WriteBudget => unavailable(2, Level::WARN),
             // A flood does not end within a second; who comes back with it only waits again.
-            Self::NewUsers => unavailable(5, Level::WARN),
-            Self::IdentityProvider | Self::ServiceAccount | Self::Cluster => {
-                unavailable(2, Level::ERROR)
-            }
-            Self::Late | Self::Busy | Self::Overdue => unavailable(1, Level::WARN),
+            R::NewUsers => unavailable(5, Level::WARN),
+            R::IdentityProvider | R::ServiceAccount | R::Cluster => unavailable(2, Level::ERROR),
+            R::Late | R::Busy | R::Overdue => unavailable(1, Level::WARN),
             // The next try reaches another replica.
-            Self::Bug => Line {
+            R::Bug => Self {
                 status: StatusCode::INTERNAL_SERVER_ERROR,
                 auth_request: StatusCode::INTERNAL_SERVER_ERROR,
                 code: "internal",
@@ -198,10 +137,10 @@ impl Outcome {
 
     /// The status in a protocol.
     #[must_use]
-    pub const fn status(self, protocol: Protocol) -> StatusCode {
+    pub const fn status_for(&self, protocol: Protocol) -> StatusCode {
         match protocol {
-            Protocol::ForwardAuth | Protocol::ExtAuthz => self.line().status,
-            Protocol::AuthRequest => self.line().auth_request,
+            Protocol::ForwardAuth | Protocol::ExtAuthz => self.status,
+            Protocol::AuthRequest => self.auth_request,
         }
     }
 }
@@ -272,7 +211,7 @@ const fn unavailable(retry_after: u8, level: Level) -> Line {
     }
 }
 
-impl From<Distrust> for Outcome {
+impl From<Distrust> for Refusal {
     fn from(why: Distrust) -> Self {
         match why {
             Distrust::Peer => Self::UntrustedPeer,
@@ -281,7 +220,7 @@ impl From<Distrust> for Outcome {
     }
 }
 
-impl From<&AuthError> for Outcome {
+impl From<&AuthError> for Refusal {
     fn from(why: &AuthError) -> Self {
         match why {
             AuthError::NobodyAsks => Self::NobodyAsks,
@@ -322,47 +261,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_of_outcomes_is_complete() {
-        for (place, outcome) in Outcome::ALL.into_iter().enumerate() {
-            assert_eq!(outcome as usize, place);
-        }
-    }
-
-    #[test]
     fn no_refusal_is_a_grant_and_nginx_gets_what_it_can_pass_on() {
-        for outcome in Outcome::ALL {
+        for refusal in Refusal::ALL {
+            let line = Line::of(refusal);
             for protocol in [
                 Protocol::ForwardAuth,
                 Protocol::ExtAuthz,
                 Protocol::AuthRequest,
             ] {
-                let status = outcome.status(protocol);
+                let status = line.status_for(protocol);
                 assert!(
                     status.is_client_error() || status.is_server_error(),
-                    "{outcome:?}"
+                    "{refusal:?}"
                 );
                 assert_eq!(
                     status == StatusCode::SERVICE_UNAVAILABLE,
-                    outcome.line().retry_after.is_some(),
-                    "{outcome:?}"
+                    line.retry_after.is_some(),
+                    "{refusal:?}"
                 );
             }
-            let nginx = outcome.status(Protocol::AuthRequest);
+            let nginx = line.status_for(Protocol::AuthRequest);
             assert!(
                 nginx.is_server_error() || [401, 403].contains(&nginx.as_u16()),
-                "{outcome:?}"
+                "{refusal:?}"
             );
         }
     }
 
     /// One line a row, as `docs/STATUS-CODES.md` has it.
-    fn row(outcome: Outcome) -> String {
-        let line = outcome.line();
+    fn row(refusal: Refusal) -> String {
+        let line = Line::of(refusal);
         let retry = line
             .retry_after
             .map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s"));
+        let name = refusal.name();
         format!(
-            "| `{outcome:?}` | {} | {} | `{}` | {retry} | {} |",
+            "| `{name}` | {} | {} | `{}` | {retry} | {} |",
             line.status.as_u16(),
             line.auth_request.as_u16(),
             line.code,
@@ -378,14 +312,14 @@ mod tests {
             .filter(|line| line.starts_with("| `"))
             .filter(|line| line.matches('|').count() >= 7)
             .collect();
-        assert_eq!(written.len(), Outcome::COUNT);
-        for (written, outcome) in written.into_iter().zip(Outcome::ALL) {
+        assert_eq!(written.len(), Refusal::ALL.len());
+        for (written, refusal) in written.into_iter().zip(Refusal::ALL) {
             assert!(
-                written.starts_with(&row(outcome)),
+                written.starts_with(&row(refusal)),
                 "expected\n{}\nfound\n{written}",
-                row(outcome)
+                row(refusal)
             );
-            assert!(document.contains(outcome.line().message), "{outcome:?}");
+            assert!(document.contains(Line::of(refusal).message), "{refusal:?}");
         }
     }
 }

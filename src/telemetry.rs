@@ -295,7 +295,7 @@ mod tests {
             || {
                 tracing::warn!(
                     code = "unavailable",
-                    outcome = ?Some("Cluster"),
+                    outcome = %"cluster",
                     status = 503,
                     user = "alice",
                     peer = %"10.1.2.3",
@@ -317,7 +317,7 @@ mod tests {
             ("ecs.version", "8.17.0".into()),
             ("service.name", "elastauth".into()),
             ("event.code", "unavailable".into()),
-            ("event.reason", "Some(\"Cluster\")".into()),
+            ("event.reason", "cluster".into()),
             ("http.response.status_code", 503.into()),
             ("user.name", "alice".into()),
             ("source.ip", "10.1.2.3".into()),

@@ -12,7 +12,8 @@ use crate::{
     flow::{AuthError, Explanation},
     identity::ProviderConfig,
     model::{Group, RequestFacts},
-    respond::{Outcome, Protocol},
+    outcome::Refusal,
+    respond::{Line, Protocol},
     roles::Rule,
     telemetry::chain,
 };
@@ -148,7 +149,9 @@ fn verdict(told: &Explanation) -> (u16, String) {
     match &told.refused {
         None => (200, "a login".to_owned()),
         Some(why) => (
-            Outcome::from(why).status(Protocol::ForwardAuth).as_u16(),
+            Line::of(Refusal::from(why))
+                .status_for(Protocol::ForwardAuth)
+                .as_u16(),
             chain(why),
         ),
     }
@@ -236,7 +239,7 @@ fn as_json(told: &Explanation, says: Option<&Value>) -> Value {
     let (status, why) = verdict(told);
     json!({
         "token": says, "provider": provider(told), "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
-        "answer": { "status": status, "reason": why, "outcome": told.refused.as_ref().map(|why| format!("{:?}", Outcome::from(why))) },
+        "answer": { "status": status, "reason": why, "outcome": told.refused.as_ref().map(|why| Refusal::from(why).name()) },
     })
 }
 

@@ -1,7 +1,7 @@
 //! The refusal as a page for a person: the same facts as in the JSON body, nothing loaded from
 //! anywhere.
 
-use super::{Line, Refusal};
+use super::{Context, Line};
 use std::fmt::Write as _;
 
 /// The page brings its style along and needs nothing else.
@@ -22,8 +22,8 @@ dt{color:var(--soft)}dd{margin:0;font-family:ui-monospace,'SF Mono',Menlo,Consol
 @media(max-width:26rem){main{padding:1.5rem 1.25rem}dl{grid-template-columns:1fr;gap:.1rem}dd{margin-bottom:.5rem}}";
 
 /// Writes the page.
-pub(super) fn write(line: &Line, refusal: &Refusal<'_>) -> String {
-    let status = refusal.outcome.status(refusal.protocol);
+pub(super) fn write(line: &Line, context: &Context<'_>) -> String {
+    let status = line.status_for(context.protocol);
     let mut page = String::with_capacity(2_560);
     let _infallible = write!(
         page,
@@ -36,8 +36,8 @@ pub(super) fn write(line: &Line, refusal: &Refusal<'_>) -> String {
         message = escaped(line.message),
         advice = escaped(line.advice),
         code = escaped(line.code),
-        now = refusal.now,
-        id = escaped(refusal.request_id),
+        now = context.now,
+        id = escaped(context.request_id),
     );
     page
 }

@@ -1,7 +1,7 @@
 //! The answer that turns a request away.
 
-use super::{Line, Outcome, Protocol, Response, page};
-use crate::clock::Timestamp;
+use super::{Line, Protocol, Response, page};
+use crate::{clock::Timestamp, outcome::Refusal};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue,
@@ -13,11 +13,9 @@ use http::{
 use http_body_util::Full;
 use serde::Serialize;
 
-/// What a refusal is made of.
+/// What the answer to a refused request depends on besides the refusal.
 #[derive(Debug, Clone, Copy)]
-pub struct Refusal<'a> {
-    /// Why.
-    pub outcome: Outcome,
+pub struct Context<'a> {
     /// For which kind of gateway.
     pub protocol: Protocol,
     /// For whom.
@@ -69,29 +67,29 @@ struct Body<'a> {
 /// Writes the refusal. It never carries `Authorization`: gateways hand the headers of a refusal to
 /// the client.
 #[must_use]
-pub fn refuse(refusal: &Refusal<'_>) -> Response {
-    let line = refusal.outcome.line();
+pub fn refuse(refusal: Refusal, context: &Context<'_>) -> Response {
+    let line = Line::of(refusal);
     // nginx shows a page of its own in any case, and closes the connection to us if the answer has
     // a body.
-    let (kind, body) = match (refusal.protocol, refusal.form) {
+    let (kind, body) = match (context.protocol, context.form) {
         (Protocol::AuthRequest, _) => (None, Bytes::new()),
         (Protocol::ForwardAuth | Protocol::ExtAuthz, Form::Json) => {
-            (Some("application/json"), json(&line, refusal))
+            (Some("application/json"), json(&line, context))
         }
         (Protocol::ForwardAuth | Protocol::ExtAuthz, Form::Page) => (
             Some("text/html; charset=utf-8"),
-            page::write(&line, refusal).into(),
+            page::write(&line, context).into(),
         ),
     };
     let mut response = Response::new(Full::new(body));
-    *response.status_mut() = refusal.outcome.status(refusal.protocol);
+    *response.status_mut() = line.status_for(context.protocol);
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(kind) = kind {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
-    if refusal.form == Form::Page {
+    if context.form == Form::Page {
         headers.insert(
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(page::POLICY),
@@ -100,7 +98,7 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response {
     if let Some(challenge) = line.challenge {
         headers.insert(
             WWW_AUTHENTICATE,
-            HeaderValue::from_static(challenge.text(refusal.tokens)),
+            HeaderValue::from_static(challenge.text(context.tokens)),
         );
     }
     if let Some(seconds) = line.retry_after {
@@ -109,12 +107,12 @@ pub fn refuse(refusal: &Refusal<'_>) -> Response {
     response
 }
 
-fn json(line: &Line, refusal: &Refusal<'_>) -> Bytes {
+fn json(line: &Line, context: &Context<'_>) -> Bytes {
     let body = Body {
         message: line.message,
         code: line.code,
-        timestamp: refusal.now.to_string(),
-        request_id: refusal.request_id,
+        timestamp: context.now.to_string(),
+        request_id: context.request_id,
     };
     // Four strings cannot fail to be JSON; if they did, the status would still say it.
     serde_json::to_vec(&body).unwrap_or_default().into()
@@ -126,17 +124,16 @@ mod tests {
     use http::header::AUTHORIZATION;
     use http_body_util::BodyExt as _;
 
-    async fn refused(outcome: Outcome, protocol: Protocol, form: Form) -> (HeaderMap, String) {
-        let refusal = Refusal {
-            outcome,
+    async fn refused(refusal: Refusal, protocol: Protocol, form: Form) -> (HeaderMap, String) {
+        let context = Context {
             protocol,
             form,
             tokens: false,
             request_id: "r<\"&'>1",
             now: Timestamp(1_700_000_000_123),
         };
-        let (parts, body) = refuse(&refusal).into_parts();
-        assert_eq!(parts.status, outcome.status(protocol));
+        let (parts, body) = refuse(refusal, &context).into_parts();
+        assert_eq!(parts.status, Line::of(refusal).status_for(protocol));
         (
             parts.headers,
             String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap(),
@@ -145,23 +142,23 @@ mod tests {
 
     #[tokio::test]
     async fn every_refusal_is_complete_and_carries_no_login() {
-        for outcome in Outcome::ALL {
+        for refusal in Refusal::ALL {
             for protocol in [
                 Protocol::ForwardAuth,
                 Protocol::ExtAuthz,
                 Protocol::AuthRequest,
             ] {
                 for form in [Form::Json, Form::Page] {
-                    let (headers, body) = refused(outcome, protocol, form).await;
+                    let (headers, body) = refused(refusal, protocol, form).await;
                     assert!(!headers.contains_key(AUTHORIZATION));
                     assert_eq!(headers[CACHE_CONTROL], "no-store");
                     assert_eq!(
                         headers.contains_key(WWW_AUTHENTICATE),
-                        outcome.line().status == 401
+                        Line::of(refusal).status == 401
                     );
                     assert_eq!(
                         headers.contains_key(RETRY_AFTER),
-                        outcome.line().status == 503
+                        Line::of(refusal).status == 503
                     );
                     assert_eq!(body.is_empty(), protocol == Protocol::AuthRequest);
                 }
@@ -171,7 +168,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_token_is_told_in_the_words_of_rfc_6750() {
-        let (headers, _) = refused(Outcome::TokenRefused, Protocol::AuthRequest, Form::Json).await;
+        let (headers, _) = refused(Refusal::TokenRefused, Protocol::AuthRequest, Form::Json).await;
         assert_eq!(
             headers[WWW_AUTHENTICATE],
             r#"Bearer realm="elastauth", error="invalid_token""#
@@ -180,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_gets_json() {
-        let (headers, body) = refused(Outcome::NobodyAsks, Protocol::ForwardAuth, Form::Json).await;
+        let (headers, body) = refused(Refusal::NobodyAsks, Protocol::ForwardAuth, Form::Json).await;
         assert_eq!(headers[CONTENT_TYPE], "application/json");
         assert_eq!(headers[WWW_AUTHENTICATE], r#"SSO realm="elastauth""#);
         assert_eq!(
@@ -196,10 +193,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_person_gets_a_page_with_the_same_facts_and_nothing_unescaped() {
-        let (headers, body) = refused(Outcome::Disabled, Protocol::ForwardAuth, Form::Page).await;
+        let (headers, body) = refused(Refusal::Disabled, Protocol::ForwardAuth, Form::Page).await;
         assert_eq!(headers[CONTENT_TYPE], "text/html; charset=utf-8");
         for fact in [
-            Outcome::Disabled.line().message,
+            Line::of(Refusal::Disabled).message,
             "user_not_allowed",
             "2023-11-14T22:13:20.123Z",
             "r&lt;&quot;&amp;&#39;&gt;1",

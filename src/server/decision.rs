@@ -8,11 +8,12 @@ use crate::{
     flow::{AuthError, Grant},
     model::{Group, RequestFacts, Role, Username},
     net::trust::{Distrust, TrustedPeer},
-    respond::{self, Form, Outcome, Protocol, Refusal, Response},
+    outcome::{Outcome, Refusal},
+    respond::{self, Context, Form, Line, Protocol, Response},
     telemetry::{
         audit::{Event, Kind},
         chain,
-        metrics::{Provider, Verdict},
+        metrics::Provider,
         traces::{Active, Decided},
     },
 };
@@ -61,7 +62,7 @@ pub(super) async fn decide(
     };
     service
         .metrics
-        .decided(judged.verdict(), judged.provider, begun.elapsed());
+        .decided(judged.outcome(), judged.provider, begun.elapsed());
     judged.response
 }
 
@@ -89,8 +90,8 @@ fn traced<'a>(
             route: protocol.path(),
             peer: connection.peer,
             status: judged.response.status().as_u16(),
-            verdict: judged.verdict(),
-            code: judged.outcome.map(|outcome| outcome.line().code),
+            outcome: judged.outcome(),
+            code: judged.refusal.map(|refusal| Line::of(refusal).code),
             provider: judged.provider,
         });
         judged
@@ -101,13 +102,13 @@ fn traced<'a>(
 struct Judged {
     response: Response,
     /// Why there is no login; `None` where there is one.
-    outcome: Option<Outcome>,
+    refusal: Option<Refusal>,
     provider: Provider,
 }
 
 impl Judged {
-    fn verdict(&self) -> Verdict {
-        self.outcome.map_or(Verdict::Granted, verdict)
+    fn outcome(&self) -> Outcome {
+        self.refusal.map_or(Outcome::Granted, Outcome::Refused)
     }
 }
 
@@ -124,7 +125,7 @@ async fn judge(
             let response = stranger(connection, why, protocol, span.as_deref());
             return Judged {
                 response,
-                outcome: Some(why.into()),
+                refusal: Some(why.into()),
                 provider: Provider::None,
             };
         }
@@ -149,7 +150,7 @@ async fn judge(
                 let provider = grant.identity().provider().kind();
                 return Judged {
                     response: granted(connection, &facts, &grant),
-                    outcome: None,
+                    refusal: None,
                     provider,
                 };
             }
@@ -161,11 +162,11 @@ async fn judge(
         span.is_of(user.as_str());
     }
     let asked = Asked::of(&facts.headers, protocol, &method, &uri);
-    let outcome = why.outcome();
+    let refusal = why.refusal();
     let request_id = taken_over(&facts.headers).unwrap_or_else(random_id);
     let trace_id = span.map(|span| span.trace_id());
     let turned_away = TurnedAway {
-        outcome,
+        refusal,
         protocol,
         form: Form::wanted(&facts.headers),
         request_id: &request_id,
@@ -177,7 +178,7 @@ async fn judge(
     };
     Judged {
         response: turn_away(connection, &turned_away),
-        outcome: Some(outcome),
+        refusal: Some(refusal),
         provider,
     }
 }
@@ -223,11 +224,11 @@ enum Why {
 }
 
 impl Why {
-    fn outcome(&self) -> Outcome {
+    fn refusal(&self) -> Refusal {
         match self {
-            Self::Refused(why) => Outcome::from(why),
-            Self::Overdue => Outcome::Overdue,
-            Self::Crashed => Outcome::Bug,
+            Self::Refused(why) => Refusal::from(why),
+            Self::Overdue => Refusal::Overdue,
+            Self::Crashed => Refusal::Bug,
         }
     }
 }
@@ -241,7 +242,7 @@ fn stranger(
 ) -> Response {
     let trace_id = span.map(Active::trace_id);
     let turned_away = TurnedAway {
-        outcome: Outcome::from(why),
+        refusal: Refusal::from(why),
         protocol,
         form: Form::Json,
         request_id: &random_id(),
@@ -255,7 +256,7 @@ fn stranger(
 }
 
 struct TurnedAway<'a> {
-    outcome: Outcome,
+    refusal: Refusal,
     protocol: Protocol,
     form: Form,
     request_id: &'a str,
@@ -269,7 +270,7 @@ struct TurnedAway<'a> {
 /// The one place where a refusal is logged and answered.
 fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
     let &TurnedAway {
-        outcome,
+        refusal,
         protocol,
         form,
         request_id,
@@ -280,9 +281,9 @@ fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
         ..
     } = away;
     let service = &connection.service;
-    let status = outcome.status(protocol).as_u16();
+    let status = Line::of(refusal).status_for(protocol).as_u16();
     let line = Refused {
-        outcome,
+        refusal,
         status,
         peer: connection.peer,
         user,
@@ -293,19 +294,21 @@ fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
     };
     if let Some(suppressed) = service.lines.refused(&line, &service.metrics)
         && service.audit.is_on()
-        && is_about_somebody(outcome)
+        && is_about_somebody(refusal)
     {
         audit_refusal(connection, away, suppressed);
     }
     let tokens = service.flow.providers().oidc().is_some();
-    let mut response = respond::refuse(&Refusal {
-        outcome,
-        protocol,
-        form,
-        tokens,
-        request_id,
-        now: service.clock.now(),
-    });
+    let mut response = respond::refuse(
+        refusal,
+        &Context {
+            protocol,
+            form,
+            tokens,
+            request_id,
+            now: service.clock.now(),
+        },
+    );
     // nginx passes on no body, and this header only where it is told to; everybody else sees it
     // beside the body.
     if let Ok(id) = HeaderValue::from_str(request_id) {
@@ -316,40 +319,39 @@ fn turn_away(connection: &Connection, away: &TurnedAway<'_>) -> Response {
 
 /// Whether a refusal is a verdict on somebody, and not one on a gateway or the weather: that is
 /// what the audit stream is for.
-fn is_about_somebody(outcome: Outcome) -> bool {
-    match outcome {
-        Outcome::Malformed
-        | Outcome::TokenRefused
-        | Outcome::TokenOutdated
-        | Outcome::TokenClaims
-        | Outcome::ImpossibleName
-        | Outcome::GroupNotAllowed
-        | Outcome::NoRole
-        | Outcome::ReservedName
-        | Outcome::Disabled
-        | Outcome::ForeignUser
-        | Outcome::WriteBudget => true,
-        Outcome::UntrustedPeer
-        | Outcome::GatewayKey
-        | Outcome::NobodyAsks
-        | Outcome::IdentityProvider
-        | Outcome::NewUsers
-        | Outcome::ServiceAccount
-        | Outcome::Cluster
-        | Outcome::Late
-        | Outcome::Busy
-        | Outcome::Overdue
-        | Outcome::Bug => false,
+fn is_about_somebody(refusal: Refusal) -> bool {
+    match refusal {
+        Refusal::Malformed
+        | Refusal::TokenRefused
+        | Refusal::TokenOutdated
+        | Refusal::TokenClaims
+        | Refusal::ImpossibleName
+        | Refusal::GroupNotAllowed
+        | Refusal::NoRole
+        | Refusal::ReservedName
+        | Refusal::Disabled
+        | Refusal::ForeignUser
+        | Refusal::WriteBudget => true,
+        Refusal::UntrustedPeer
+        | Refusal::GatewayKey
+        | Refusal::NobodyAsks
+        | Refusal::IdentityProvider
+        | Refusal::NewUsers
+        | Refusal::ServiceAccount
+        | Refusal::Cluster
+        | Refusal::Late
+        | Refusal::Busy
+        | Refusal::Overdue
+        | Refusal::Bug => false,
     }
 }
 
 fn audit_refusal(connection: &Connection, away: &TurnedAway<'_>, suppressed: u64) {
-    let outcome = format!("{:?}", away.outcome);
     connection.service.audit.tell(&Event {
         user: away.user,
         provider: away.provider.name(),
         reason: Some(&chain(away.error)),
-        outcome: Some(&outcome),
+        outcome: Some(away.refusal.name()),
         peer: Some(connection.peer),
         host: away.asked.and_then(|asked| asked.host.as_deref()),
         uri: away.asked.and_then(|asked| asked.uri.as_deref()),
@@ -357,35 +359,6 @@ fn audit_refusal(connection: &Connection, away: &TurnedAway<'_>, suppressed: u64
         suppressed: (suppressed > 0).then_some(suppressed),
         ..Event::new(Kind::Refused)
     });
-}
-
-/// An outcome as it is counted. The numbers stand on a lower floor and cannot know it; a new one
-/// does not compile until it is counted.
-const fn verdict(outcome: Outcome) -> Verdict {
-    match outcome {
-        Outcome::UntrustedPeer => Verdict::UntrustedPeer,
-        Outcome::GatewayKey => Verdict::GatewayKey,
-        Outcome::NobodyAsks => Verdict::NobodyAsks,
-        Outcome::TokenRefused => Verdict::TokenRefused,
-        Outcome::TokenOutdated => Verdict::TokenOutdated,
-        Outcome::TokenClaims => Verdict::TokenClaims,
-        Outcome::IdentityProvider => Verdict::IdentityProvider,
-        Outcome::Malformed => Verdict::Malformed,
-        Outcome::ImpossibleName => Verdict::ImpossibleName,
-        Outcome::GroupNotAllowed => Verdict::GroupNotAllowed,
-        Outcome::NoRole => Verdict::NoRole,
-        Outcome::ReservedName => Verdict::ReservedName,
-        Outcome::Disabled => Verdict::Disabled,
-        Outcome::ForeignUser => Verdict::ForeignUser,
-        Outcome::WriteBudget => Verdict::WriteBudget,
-        Outcome::NewUsers => Verdict::NewUsers,
-        Outcome::ServiceAccount => Verdict::ServiceAccount,
-        Outcome::Cluster => Verdict::Cluster,
-        Outcome::Late => Verdict::Late,
-        Outcome::Busy => Verdict::Busy,
-        Outcome::Overdue => Verdict::Overdue,
-        Outcome::Bug => Verdict::Bug,
-    }
 }
 
 /// What the client asked of the gateway, as far as a believed gateway tells. For the log alone.

@@ -2,7 +2,8 @@
 
 use super::decision::Asked;
 use crate::{
-    respond::Outcome,
+    outcome::Refusal,
+    respond::Line,
     telemetry::{chain, metrics::Metrics},
 };
 use http::{HeaderMap, HeaderName};
@@ -55,7 +56,7 @@ impl Throttle {
 /// One throttle an outcome, so that a flood of strangers does not hide a refusal of another kind.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    refusals: [Throttle; Outcome::COUNT],
+    refusals: [Throttle; Refusal::ALL.len()],
     withheld: Throttle,
     rechecks: Throttle,
     pub(super) logouts: Throttle,
@@ -64,7 +65,7 @@ pub(super) struct Lines {
 /// What a refusal's line tells.
 #[derive(Debug)]
 pub(super) struct Refused<'a> {
-    pub(super) outcome: Outcome,
+    pub(super) refusal: Refusal,
     pub(super) status: u16,
     pub(super) peer: IpAddr,
     pub(super) user: Option<&'a str>,
@@ -93,18 +94,18 @@ impl Lines {
     pub(super) fn refused(&self, refused: &Refused<'_>, metrics: &Metrics) -> Option<u64> {
         let Some(suppressed) = self
             .refusals
-            .get(refused.outcome as usize)
+            .get(refused.refusal as usize)
             .and_then(Throttle::admit)
         else {
             metrics.suppressed();
             return None;
         };
-        let line = refused.outcome.line();
+        let line = Line::of(refused.refusal);
         let asked = refused.asked;
         line!(
             line.level,
             code = line.code,
-            outcome = ?refused.outcome,
+            outcome = %refused.refusal.name(),
             status = refused.status,
             user = refused.user,
             peer = %refused.peer,

@@ -8,12 +8,10 @@ mod cells;
 mod labels;
 mod process;
 
-pub use labels::{
-    AuditLine, Call, CallEnd, Logout, Lookup, Provider, Reload, SpanEnd, Step, Verdict,
-};
+pub use labels::{AuditLine, Call, CallEnd, Logout, Lookup, Provider, Reload, SpanEnd, Step};
 
 use super::skew::Witness;
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, outcome::Outcome};
 use cells::{Counters, Derived, Times};
 use labels::Nothing;
 use prometheus_client::{
@@ -41,7 +39,7 @@ pub struct Metrics(Arc<Numbers>);
 
 struct Numbers {
     registry: Registry,
-    decisions: Counters<Verdict, Provider>,
+    decisions: Counters<Outcome, Provider>,
     decision_times: Times,
     steps: Counters<Step>,
     calls: Counters<Call, CallEnd>,
@@ -102,7 +100,7 @@ impl Metrics {
 
     fn with(
         started: Timestamp,
-        decisions: Counters<Verdict, Provider>,
+        decisions: Counters<Outcome, Provider>,
         decision_times: Times,
         lookups: Counters<Lookup>,
     ) -> Self {
@@ -234,7 +232,7 @@ impl Metrics {
             "elastauth_proxy_authentication",
             "The name that elastauth 2 gave to decisions",
             Derived::new("result", &["success", "failure"], move |result| {
-                let granted = decisions.of(Verdict::Granted);
+                let granted = decisions.of(Outcome::Granted);
                 if result == "success" {
                     granted
                 } else {
@@ -280,8 +278,8 @@ impl Metrics {
     }
 
     /// A question was answered. Four additions, no lock and no allocation: this is the hot path.
-    pub fn decided(&self, verdict: Verdict, provider: Provider, took: Duration) {
-        self.0.decisions.add(verdict, provider);
+    pub fn decided(&self, outcome: Outcome, provider: Provider, took: Duration) {
+        self.0.decisions.add(outcome, provider);
         self.0.decision_times.add(Nothing::It, took);
     }
 

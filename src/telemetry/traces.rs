@@ -16,10 +16,11 @@ mod wire;
 
 pub use context::{Choice, Sampler, Share};
 
-use super::metrics::{Call, CallEnd, Metrics, Provider, Verdict};
+use super::metrics::{Call, CallEnd, Metrics, Provider};
 use crate::{
     clock::Clock,
     net::{client, tls::TlsError},
+    outcome::Outcome,
     shutdown::Tasks,
 };
 use context::{Parent, SpanId, TraceId};
@@ -264,8 +265,8 @@ pub struct Decided {
     pub peer: IpAddr,
     /// The answer's status.
     pub status: u16,
-    /// The outcome.
-    pub verdict: Verdict,
+    /// How it ended.
+    pub outcome: Outcome,
     /// What a refused client was told.
     pub code: Option<&'static str>,
     /// Who knew, or refused, whoever asked.
@@ -329,7 +330,7 @@ impl Active {
                 "network.peer.address",
                 Value::Text(decided.peer.to_string().into()),
             ),
-            ("elastauth.outcome", Value::Word(decided.verdict.name())),
+            ("elastauth.outcome", Value::Word(decided.outcome.name())),
         ];
         attributes.extend(
             self.user

@@ -35,17 +35,17 @@ async fn whatever_the_cluster_does_the_answer_is_503_and_the_next_request_settle
     use Endpoint::{Authenticate, Read, Write};
     use Misbehaviour as M;
     let everywhere = [
-        (M::Status(StatusCode::CONFLICT), "Cluster"),
-        (M::Status(StatusCode::TOO_MANY_REQUESTS), "Cluster"),
-        (M::Status(StatusCode::INTERNAL_SERVER_ERROR), "Cluster"),
-        (M::Status(StatusCode::SERVICE_UNAVAILABLE), "Cluster"),
-        (M::Status(StatusCode::FOUND), "Cluster"),
-        (M::CloseBefore, "Cluster"),
-        (M::CloseAfter, "Cluster"),
-        (M::Html, "Cluster"),
-        (M::HalfBody, "Cluster"),
-        (M::EndlessBody, "Cluster"),
-        (M::Hang, "Late"),
+        (M::Status(StatusCode::CONFLICT), "cluster"),
+        (M::Status(StatusCode::TOO_MANY_REQUESTS), "cluster"),
+        (M::Status(StatusCode::INTERNAL_SERVER_ERROR), "cluster"),
+        (M::Status(StatusCode::SERVICE_UNAVAILABLE), "cluster"),
+        (M::Status(StatusCode::FOUND), "cluster"),
+        (M::CloseBefore, "cluster"),
+        (M::CloseAfter, "cluster"),
+        (M::Html, "cluster"),
+        (M::HalfBody, "cluster"),
+        (M::EndlessBody, "cluster"),
+        (M::Hang, "late"),
     ];
     let mut cases: Vec<(Endpoint, Misbehaviour, &str)> = [Authenticate, Read, Write]
         .into_iter()
@@ -56,12 +56,16 @@ async fn whatever_the_cluster_does_the_answer_is_503_and_the_next_request_settle
         *at != Authenticate || ![M::HalfBody, M::EndlessBody].contains(what)
     });
     cases.extend([
-        (Authenticate, M::Status(StatusCode::FORBIDDEN), "Cluster"),
-        (Read, M::Status(StatusCode::UNAUTHORIZED), "ServiceAccount"),
-        (Read, M::Status(StatusCode::FORBIDDEN), "ServiceAccount"),
-        (Write, M::Status(StatusCode::UNAUTHORIZED), "ServiceAccount"),
-        (Write, M::Status(StatusCode::FORBIDDEN), "ServiceAccount"),
-        (Write, M::AppliedThen500, "Cluster"),
+        (Authenticate, M::Status(StatusCode::FORBIDDEN), "cluster"),
+        (Read, M::Status(StatusCode::UNAUTHORIZED), "service_account"),
+        (Read, M::Status(StatusCode::FORBIDDEN), "service_account"),
+        (
+            Write,
+            M::Status(StatusCode::UNAUTHORIZED),
+            "service_account",
+        ),
+        (Write, M::Status(StatusCode::FORBIDDEN), "service_account"),
+        (Write, M::AppliedThen500, "cluster"),
     ]);
     let mut all = JoinSet::new();
     for (at, what, expected) in cases {
@@ -502,7 +506,7 @@ async fn two_sessions_that_pull_at_one_user_are_told_to_wait() {
             stage.says(&answer, 503, "unavailable");
             assert_eq!(
                 outcome(&stage.elastauth.log()).as_deref(),
-                Some("WriteBudget")
+                Some("write_budget")
             );
         }
         answers.push(answer.status.as_u16());

@@ -114,25 +114,25 @@ async fn explain_online_foresees_what_the_next_request_does_and_writes_nothing()
     let (ok, told) = desk.json(&asked).await;
     assert_eq!(
         (ok, &told["answer"]["status"], &told["answer"]["outcome"]),
-        (true, &json!(403), &json!("ForeignUser"))
+        (true, &json!(403), &json!("foreign_user"))
     );
     assert_eq!(told["cluster"]["found"]["roles"], json!(["superuser"]));
 
     let (_, told) = desk
         .json(&["explain", "--user", "elastic", "--json", "--online"])
         .await;
-    assert_eq!(told["answer"]["outcome"], "ReservedName");
+    assert_eq!(told["answer"]["outcome"], "reserved_name");
     let (_, told) = desk
         .json(&["explain", "--header", "Remote-User: a,b", "--json"])
         .await;
     assert_eq!(
         (&told["answer"]["outcome"], &told["provider"]),
-        (&json!("Malformed"), &json!("authelia"))
+        (&json!("malformed"), &json!("authelia"))
     );
     let (_, told) = desk.json(&["explain", "--json"]).await;
     assert_eq!(
         (&told["answer"]["outcome"], &told["provider"]),
-        (&json!("NobodyAsks"), &Value::Null)
+        (&json!("nobody_asks"), &Value::Null)
     );
     let (ok, _) = desk
         .json(&[

@@ -299,7 +299,7 @@ async fn whoever_makes_names_up_gets_a_bounded_number_of_users_and_keeps_nobody_
         .elastauth
         .log()
         .lines()
-        .filter(|line| line.contains("outcome=NewUsers"))
+        .filter(|line| line.contains("outcome=new_users"))
         .count();
     assert!(lines < refused, "the log is not flooded: {lines} lines");
     // A user whom the cluster has is no new one, whoever remembers him.

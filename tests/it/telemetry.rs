@@ -277,9 +277,9 @@ async fn the_stream_tells_who_was_refused_and_why() {
             .map(|line| told(line, &["outcome", "user"]))
             .collect::<Vec<_>>(),
         [
-            json!(["ReservedName", "elastic"]),
-            json!(["Malformed", null]),
-            json!(["WriteBudget", "alice"])
+            json!(["reserved_name", "elastic"]),
+            json!(["malformed", null]),
+            json!(["write_budget", "alice"])
         ]
     );
     let fields = ["peer", "host", "uri", "request_id", "provider"];

@@ -7,7 +7,7 @@ use crate::support::{elastauth::Elastauth, http::Answer, idp::Idp, process::comm
 use elastauth::{
     config::{self, Flags, Sources},
     demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn, StoredUser},
-    respond::Outcome,
+    outcome::Refusal,
     shutdown::Tasks,
 };
 use serde_json::json;
@@ -517,11 +517,12 @@ fn what_the_guide_for_replicas_configures_is_taken_without_a_word() {
 #[test]
 fn every_outcome_of_the_status_table_has_a_symptom_and_every_link_a_section() {
     let page = page::read("RUNBOOK.md");
-    for outcome in Outcome::ALL {
+    for refusal in Refusal::ALL {
         assert!(
-            page.lines()
-                .any(|line| line.starts_with('|') && line.contains(&format!("`{outcome:?}`"))),
-            "{outcome:?} is in no row"
+            page.lines().any(
+                |line| line.starts_with('|') && line.contains(&format!("`{}`", refusal.name()))
+            ),
+            "{refusal:?} is in no row"
         );
     }
     let anchor = |heading: &str| -> String {

@@ -33,6 +33,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("net", 1),
     ("keys", 1),
     ("shutdown", 1),
+    ("outcome", 0),
     ("model", 0),
     ("secret", 0),
     ("clock", 0),

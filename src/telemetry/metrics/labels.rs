@@ -1,6 +1,8 @@
 //! The closed sets of label values. What is not here cannot become a label: no user name, no
 //! address, no path.
 
+use crate::outcome::Outcome;
+
 /// A closed set of label values, each with its place in a table.
 pub(super) trait Label: Copy + std::fmt::Debug + Send + Sync + 'static {
     /// The label's name.
@@ -36,33 +38,6 @@ macro_rules! labels {
 }
 
 labels! {
-    /// How a question ended: with a login, or with one of the outcomes of docs/STATUS-CODES.md.
-    Verdict("outcome") {
-        Granted = "granted",
-        UntrustedPeer = "untrusted_peer",
-        GatewayKey = "gateway_key",
-        NobodyAsks = "nobody_asks",
-        TokenRefused = "token_refused",
-        TokenOutdated = "token_outdated",
-        TokenClaims = "token_claims",
-        IdentityProvider = "identity_provider",
-        Malformed = "malformed",
-        ImpossibleName = "impossible_name",
-        GroupNotAllowed = "group_not_allowed",
-        NoRole = "no_role",
-        ReservedName = "reserved_name",
-        Disabled = "disabled",
-        ForeignUser = "foreign_user",
-        WriteBudget = "write_budget",
-        NewUsers = "new_users",
-        ServiceAccount = "service_account",
-        Cluster = "cluster",
-        Late = "late",
-        Busy = "busy",
-        Overdue = "overdue",
-        Bug = "bug",
-    }
-
     /// Which provider knew, or refused, whoever asked.
     Provider("provider") {
         None = "none",
@@ -135,11 +110,16 @@ labels! {
     }
 }
 
-impl Verdict {
-    /// Its name, as it is exposed.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.text()
+impl Label for Outcome {
+    const NAME: &'static str = "outcome";
+    const ALL: &'static [Self] = &Outcome::ALL;
+
+    fn text(self) -> &'static str {
+        self.name()
+    }
+
+    fn place(self) -> usize {
+        self.index()
     }
 }
 

@@ -1,4 +1,5 @@
 use super::{labels::Label, *};
+use crate::outcome::Refusal;
 
 fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     text.lines()
@@ -10,11 +11,15 @@ fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
 fn what_is_counted_is_exposed() {
     let metrics = Metrics::new(Timestamp(1_500));
     metrics.decided(
-        Verdict::Granted,
+        Outcome::Granted,
         Provider::Authelia,
         Duration::from_micros(70),
     );
-    metrics.decided(Verdict::NobodyAsks, Provider::None, Duration::from_mins(1));
+    metrics.decided(
+        Outcome::Refused(Refusal::NobodyAsks),
+        Provider::None,
+        Duration::from_mins(1),
+    );
     metrics.looked_up(Lookup::Hit);
     metrics.looked_up(Lookup::Stale);
     metrics.called(Call::WriteUser, CallEnd::Success, Duration::from_millis(3));
@@ -81,7 +86,7 @@ fn what_is_counted_is_exposed() {
 fn what_the_benchmark_compares_with_counts_no_decision() {
     let metrics = Metrics::without_decisions();
     metrics.decided(
-        Verdict::Granted,
+        Outcome::Granted,
         Provider::Authelia,
         Duration::from_micros(70),
     );
@@ -113,9 +118,9 @@ fn what_is_in_hand_is_let_go() {
 fn the_size_of_the_exposition_does_not_depend_on_who_comes() {
     let metrics = Metrics::default();
     let lines = metrics.expose().lines().count();
-    for verdict in Verdict::ALL {
+    for outcome in Outcome::ALL {
         for provider in Provider::ALL {
-            metrics.decided(*verdict, *provider, Duration::ZERO);
+            metrics.decided(outcome, *provider, Duration::ZERO);
         }
     }
     assert_eq!(metrics.expose().lines().count(), lines);
@@ -131,7 +136,7 @@ fn what_a_decision_pays() {
     let metrics = Metrics::default();
     let count = |took: Duration| {
         metrics.looked_up(Lookup::Hit);
-        metrics.decided(Verdict::Granted, Provider::Authelia, took);
+        metrics.decided(Outcome::Granted, Provider::Authelia, took);
     };
     // Tokio's clock is slower in tests than in the program: there it can be stopped, and asks a
     // lock whether it is.

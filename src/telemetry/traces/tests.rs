@@ -42,7 +42,7 @@ fn decided() -> Decided {
         route: "/elastauth/forward-auth",
         peer: [127, 0, 0, 1].into(),
         status: 200,
-        verdict: Verdict::Granted,
+        outcome: Outcome::Granted,
         code: None,
         provider: Provider::Authelia,
     }

@@ -86,7 +86,7 @@ async fn a_bad_token_is_told_with_the_rule_that_it_breaks() {
             &told.json["answer"]["status"],
             &told.json["answer"]["outcome"]
         ),
-        (&json!(401), &json!("TokenRefused"))
+        (&json!(401), &json!("token_refused"))
     );
     assert!(
         told.text.contains(

@@ -32,7 +32,7 @@ async fn a_user_of_one_provider_is_not_taken_over_by_another() {
         scene.cluster.user("alice").unwrap().metadata,
         written.metadata
     );
-    let log = scene.log_with("ForeignUser").await;
+    let log = scene.log_with("foreign_user").await;
     assert!(
         log.contains("a user of the provider `oidc`, and `authelia` asks")
             && log.contains("users.adopt: any"),
