@@ -1,29 +1,35 @@
-//! From roles to a credential that works: a known user is answered from memory, anybody else after
-//! the cluster was made to agree.
+//! From roles to a login that works.
+//!
+//! Two paths. The hot path, in this file, answers a known user from memory, without I/O. The cold
+//! path, [`ensure`], makes the cluster agree; [`updates`] runs it at most once a user at a time.
+//! What both need is in [`state`].
 
-mod budget;
+mod config;
 mod derive;
 mod document;
-mod doubt;
 mod ensure;
-mod flights;
-mod moments;
+mod error;
 mod names;
 mod order;
+mod places;
+mod recheck_times;
 mod rotation;
+mod state;
+mod uncertain;
+mod updates;
 
-pub use ensure::{Next, Plan, Reason};
+pub use config::{Adopt, Config, HashMode, PreviousKey};
+pub use ensure::{Plan, Reason};
+pub use error::{BrokerError, StartError};
 pub use rotation::{InvalidWindow, Window};
 
 use crate::{
     clock::{Clock, Timestamp},
     cluster::SecurityApi,
     identity::Identity,
-    keys::Keyring,
-    ledger::{self, Entry, Forgotten, Ledger, redis},
+    ledger::{Entry, Forgotten, Ledger},
     model::{Fingerprint, Username},
     roles::Entitled,
-    secret::{NoRandomness, SecretKey},
     shutdown::Tasks,
     telemetry::{
         audit::Audit,
@@ -31,136 +37,25 @@ use crate::{
         skew::Skew,
     },
 };
-use derive::Password;
-use document::Document;
-use ensure::{Ensure, Flown};
-use flights::{Flights, Landing};
+use ensure::Ensure;
 use http::HeaderValue;
-use moments::believed;
-use rotation::{Rotation, Turn};
+use order::Order;
+use places::Class;
+use rotation::{Period, Rotation};
+use state::State;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout_at},
 };
+use uncertain::UncertainWrites;
+use updates::{Joined, Updates};
 
 /// How long a request waits for its user. Gateways begin to give up after 2 s, and Caddy never
 /// does: we answer before.
-const PATIENCE: Duration = Duration::from_millis(1_800);
-/// How long a check is believed that a late write may have undone: at most one call a second for
-/// each doubtful user.
-const DOUBTFUL_FOR: Duration = Duration::from_secs(1);
-/// Flights in a row: one that the boundary or another replica overtakes, one for what is true then,
-/// and one more for a cluster that is slower than a short period is long.
-const FLIGHTS: u32 = 3;
-/// By how much a wait for a boundary is longer than it has to be: the clock that it is for and the
-/// one that measures it are two.
-const SLACK: Duration = Duration::from_millis(5);
+const ANSWER_WITHIN: Duration = Duration::from_millis(1_800);
 /// Requests that wait at the boundary of two passwords. Each costs a timer and its connection.
 const HELD: usize = 4_096;
-
-/// Settings of this floor.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// The key from which credentials are derived; `None` makes one for this process alone.
-    pub secret_key: Option<SecretKey>,
-    /// The key before it, for a change of keys without an outage.
-    pub previous_key: Option<PreviousKey>,
-    /// Part of every derivation, so that two clusters never share a password.
-    pub cluster_name: String,
-    /// The service account's own name, never to be written. `None` with an API key.
-    pub service_account: Option<String>,
-    /// How long a password lives; zero means for ever.
-    pub rotation: Duration,
-    /// In which part of the day passwords change; `None` spreads the changes over the whole period.
-    /// With a window the period is counted in whole days.
-    pub rotation_window: Option<Window>,
-    /// How long nobody is answered at the boundary of two passwords; must exceed the replicas'
-    /// clock skew.
-    pub grace: Duration,
-    /// How long the cluster's agreement is believed without asking again.
-    pub expiration: Duration,
-    /// In which form passwords are sent.
-    pub hash: HashMode,
-    /// Which users that elastauth has not written may be taken over.
-    pub adopt: Adopt,
-    /// How often one user may be written in a minute.
-    pub writes_per_minute: u32,
-    /// How many users the cluster may get anew in a minute.
-    pub new_per_minute: u32,
-    /// How many users may be written at the same time, from 1 to 64.
-    pub writes_at_once: usize,
-    /// Answer with a credential and never call the cluster.
-    pub dry_run: bool,
-    /// Where it is remembered to what the cluster has agreed.
-    pub ledger: ledger::Config,
-}
-
-impl Config {
-    /// The keys that all credentials and all stored facts follow from.
-    ///
-    /// # Errors
-    /// When a key must be made and the system has no randomness.
-    pub fn keyring(&self) -> Result<Keyring, NoRandomness> {
-        let current = self.secret_key.clone().map_or_else(SecretKey::random, Ok)?;
-        let previous = self.previous_key.as_ref().map(|previous| &previous.key);
-        Ok(Keyring::new(&current, previous, &self.cluster_name))
-    }
-}
-
-/// Why a broker cannot be started. That the cluster or a store is away is never a reason.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A key must be made, and the system has no randomness.
-    #[error("no key can be made")]
-    Key(#[source] NoRandomness),
-    /// The memory of users.
-    #[error("the memory of users cannot be set up")]
-    Ledger(#[source] ledger::StartError),
-}
-
-/// The key that is being replaced.
-#[derive(Debug, Clone)]
-pub struct PreviousKey {
-    /// The key.
-    pub key: SecretKey,
-    /// When the change begins: each user moves to the present key at the first boundary of its
-    /// passwords from here on. Replicas that all know both keys by then never contradict each
-    /// other.
-    pub until: Timestamp,
-}
-
-/// In which form passwords are sent to the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HashMode {
-    /// As a cheap hash, and in clear where the cluster refuses the hash.
-    #[default]
-    Auto,
-    /// In clear; the cluster hashes at its own cost.
-    Off,
-}
-
-/// Which users that elastauth has not written may be taken over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Adopt {
-    /// None.
-    Never,
-    /// Those that the Go program wrote: metadata whose only key is `groups`.
-    #[default]
-    ElastauthGo,
-    /// Any native user that is not reserved.
-    Any,
-}
-
-/// Whether this replica knows the user. Anybody with a gateway's trust can make names up, so
-/// strangers have places of their own, and a flood of them keeps nobody else waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Guest {
-    /// Something is remembered of him.
-    Known,
-    /// Nothing is; the cluster may know him all the same.
-    Stranger,
-}
 
 /// A login that works now. Made by [`Broker::credential`] alone.
 #[derive(Debug, Clone)]
@@ -176,101 +71,20 @@ impl Credential {
     }
 }
 
-/// Why there is no credential.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BrokerError {
-    /// The name belongs to the cluster itself or to elastauth's own account.
-    #[error("the name is reserved: {0}")]
-    ReservedName(&'static str),
-    /// An administrator has disabled the user in the cluster.
-    #[error("the user is disabled in the cluster")]
-    Disabled,
-    /// The cluster has a user of that name that elastauth has not written.
-    #[error(
-        "the cluster has a user of that name which elastauth has not written; `users.adopt` decides whether it may be taken over"
-    )]
-    Foreign,
-    /// The user was written for somebody else: of another provider, or another subject of the same
-    /// one.
-    #[error(
-        "the user in the cluster was written for {}; if both are the same person, delete the user there or set `users.adopt: any`, else give one of the providers a `username_prefix`",
-        if *.provider == *.asking { format!("another subject of the provider `{provider}`") } else { format!("a user of the provider `{provider}`, and `{asking}` asks") }
-    )]
-    SomebodyElses {
-        /// The provider for whose user it was written.
-        provider: std::sync::Arc<str>,
-        /// The provider whose user asks.
-        asking: std::sync::Arc<str>,
-    },
-    /// A later token of the user was seen, and says something else about the groups.
-    #[error(
-        "a newer token of the user has other groups ({newest}); this one does not count any more"
-    )]
-    Outdated {
-        /// The moment of that one.
-        newest: Timestamp,
-    },
-    /// The user was written too often within a minute.
-    #[error(
-        "the user's groups change too often: the limit of writes a minute is reached; two sessions of one user with different groups?"
-    )]
-    WriteBudget,
-    /// Too many users were made within a minute.
-    #[error(
-        "more users come for the first time than `users.new_per_minute` allows; a roll-out, or somebody who makes names up?"
-    )]
-    NewUsers,
-    /// The cluster refused elastauth's own account.
-    #[error(
-        "the cluster refuses the service account: {0}; if that lasts for more than some seconds (a cluster that has just started refuses everybody), \
-         look at elasticsearch.username, .password or .api_key, and its privileges to read and write users"
-    )]
-    ServiceAccount(std::sync::Arc<str>),
-    /// The cluster could not be asked, or its answer could not be used.
-    #[error("the cluster did not do its part: {0}")]
-    Cluster(std::sync::Arc<str>),
-    /// It takes longer than a gateway waits; the work goes on and the next request may find it
-    /// done.
-    #[error("the cluster did not answer in time")]
-    Late,
-    /// Too many requests wait for the cluster.
-    #[error("too many requests wait for the cluster")]
-    Busy,
-    /// The work on the user ended without a result: a bug.
-    #[error("the work on the user ended without a result")]
-    Crashed,
-}
-
-impl BrokerError {
-    /// Whether it is a word about the user and not about the weather.
-    fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::ReservedName(_)
-                | Self::Disabled
-                | Self::Foreign
-                | Self::SomebodyElses { .. }
-                | Self::Outdated { .. }
-                | Self::WriteBudget
-                | Self::NewUsers
-        )
-    }
-}
-
-/// Makes the cluster agree.
+/// Gives entitled identities their logins in one cluster.
 #[derive(Debug)]
 pub struct Broker {
+    state: Arc<State>,
     ensure: Arc<Ensure>,
-    flights: Flights,
-    rotation: Arc<Rotation>,
+    updates: Updates,
     held: Semaphore,
-    expiration: Duration,
+    metrics: Metrics,
     service_account: Option<Box<str>>,
     dry_run: bool,
 }
 
 impl Broker {
-    /// Opens the ledger. `tasks` run the work.
+    /// Opens the ledger. `tasks` run the updates.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -291,7 +105,7 @@ impl Broker {
         )
     }
 
-    /// The same, counted and audited.
+    /// The same, with metrics and audit.
     ///
     /// # Errors
     /// As with [`Self::new`].
@@ -318,21 +132,33 @@ impl Broker {
             .previous_key
             .as_ref()
             .map_or(Timestamp(0), |previous| previous.until);
-        let rotation = Rotation::new(
-            config.rotation,
-            config.rotation_window.as_ref(),
-            key_since,
-            config.grace,
-            clock.now(),
-        );
-        Ok(Self {
-            flights: Flights::new(tasks, clock.clone(), metrics.clone()),
-            ensure: Arc::new(Ensure::new(
-                cluster, ledger, keys, clock, &config, metrics, audit,
-            )),
-            rotation: Arc::new(rotation),
-            held: Semaphore::new(HELD),
+        let state = Arc::new(State {
+            keys,
+            rotation: Rotation::new(
+                config.rotation,
+                config.rotation_window.as_ref(),
+                key_since,
+                config.grace,
+                clock.now(),
+            ),
+            ledger,
+            uncertain: UncertainWrites::new(config.expiration),
+            order: Order::new(),
             expiration: config.expiration,
+            clock: clock.clone(),
+        });
+        Ok(Self {
+            ensure: Arc::new(Ensure::new(
+                Arc::clone(&state),
+                cluster,
+                &config,
+                metrics.clone(),
+                audit,
+            )),
+            state,
+            updates: Updates::new(tasks, clock, metrics.clone()),
+            held: Semaphore::new(HELD),
+            metrics,
             service_account: config.service_account.map(Box::from),
             dry_run: config.dry_run,
         })
@@ -342,67 +168,60 @@ impl Broker {
     /// cluster is made to agree first.
     ///
     /// # Errors
-    /// See [`BrokerError`]; [`BrokerError::Late`] after 1.8 s, while the work goes on.
+    /// See [`BrokerError`]; [`BrokerError::Late`] after 1.8 s, while the update goes on.
     pub async fn credential(&self, entitled: &Entitled) -> Result<Credential, BrokerError> {
         let user = entitled.identity().user();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
             self.in_order(entitled.identity())?;
-            let now = self.ensure.clock.now();
-            let turn = self.rotation.turn(user, now);
-            if let Some(wait) = turn.hold {
+            let now = self.state.clock.now();
+            let period = self.state.rotation.period(user, now);
+            if let Some(wait) = period.grace_left {
                 self.hold(wait, deadline).await?;
                 continue;
             }
-            let fingerprint = derive::fingerprint(
-                &self.ensure.keys.of(turn.key).credentials,
-                entitled.identity(),
-                entitled.roles(),
-                turn.epoch,
-            );
+            let fingerprint = self.state.fingerprint(entitled, period);
             let lookup = self.look_up(user, now, fingerprint);
-            self.ensure.metrics.looked_up(lookup);
+            self.metrics.looked_up(lookup);
             if lookup == Lookup::Hit {
-                return Ok(self.login(user, turn));
+                return Ok(self.login(user, period));
             }
             self.permits(entitled)?;
             if self.dry_run {
-                return Ok(self.login(user, turn));
+                return Ok(self.login(user, period));
             }
-            let guest = if lookup == Lookup::Miss {
-                Guest::Stranger
+            let class = if lookup == Lookup::Miss {
+                Class::New
             } else {
-                Guest::Known
+                Class::Known
             };
-            let flight = self.flights.join(user, guest, fingerprint, || {
-                let (ensure, rotation, entitled) = (Arc::clone(&self.ensure), Arc::clone(&self.rotation), entitled.clone());
-                async move { through_the_boundary(&ensure, &rotation, &entitled, guest, turn).await }
+            let update = self.updates.join(user, class, fingerprint, || {
+                Arc::clone(&self.ensure).run(entitled.clone(), class, period)
             });
-            match timeout_at(deadline, flight)
+            match timeout_at(deadline, update)
                 .await
                 .map_err(|_| BrokerError::Late)?
             {
-                Landing::Same(Ok(())) if self.still_holds(user, fingerprint, turn) => {
-                    return Ok(self.login(user, turn));
+                Joined::Same(Ok(())) if self.still_holds(user, fingerprint, period) => {
+                    return Ok(self.login(user, period));
                 }
-                // That was an older token with the same groups, whose flight this one has joined.
-                Landing::Same(Err(BrokerError::Outdated { newest }))
+                // The update was for an older token with the same groups; this one is newer.
+                Joined::Same(Err(BrokerError::Outdated { newest }))
                     if entitled.identity().as_of() >= Some(newest) => {}
-                Landing::Same(Err(error)) => return Err(error),
-                // Another session's flight has landed, or what this one made stands no more: look
-                // again.
-                Landing::Same(Ok(())) | Landing::Other => {}
+                Joined::Same(Err(error)) => return Err(error),
+                // The result is not valid any more, or it was for another fingerprint: look again.
+                Joined::Same(Ok(())) | Joined::Other => {}
             }
         }
     }
 
-    /// Takes note of an identity, whether it gets a login or not: what is older and has other
-    /// groups counts no more.
+    /// Takes note of an identity, whether it gets a login or not: older tokens of the user with
+    /// other groups are refused from now on.
     ///
     /// # Errors
     /// [`BrokerError::Outdated`] if it is itself older than one that was seen.
     pub fn in_order(&self, identity: &Identity) -> Result<(), BrokerError> {
-        self.ensure
+        self.state
             .order
             .admit(identity)
             .map_err(|newest| BrokerError::Outdated { newest })
@@ -415,22 +234,15 @@ impl Broker {
     /// When the name may not be written at all, or the cluster cannot be asked.
     pub async fn foresee(&self, entitled: &Entitled) -> Result<Plan, BrokerError> {
         self.permits(entitled)?;
-        let user = entitled.identity().user();
-        self.ensure
-            .foresee(&document(
-                &self.ensure,
-                entitled,
-                self.rotation.turn(user, self.ensure.clock.now()),
-            ))
-            .await
+        self.ensure.plan(entitled).await
     }
 
-    /// Lets the next request of this user ask the cluster, whatever is remembered of him here, in
-    /// the store or by other replicas.
+    /// Makes the next request of this user ask the cluster, whatever is remembered here, in the
+    /// store or by other replicas.
     #[must_use]
     pub fn recheck(&self, user: &Username) -> Forgotten {
-        self.flights.forgive(user);
-        self.ensure.ledger.forget(user)
+        self.updates.forget_failure(user);
+        self.state.ledger.forget(user)
     }
 
     /// Whether a user of this name may be written at all.
@@ -442,128 +254,58 @@ impl Broker {
             .map_err(BrokerError::ReservedName)
     }
 
-    /// Whether the store behind the ledger is there.
-    ///
-    /// # Errors
-    /// What is wrong with it, without an address.
-    pub fn store_state(&self) -> Result<&'static str, String> {
-        self.ensure.ledger.store_state()
-    }
-
-    /// Shows Redis what a new configuration has for it, from the next connection on.
-    pub fn replace_access(&self, access: redis::Access) {
-        self.ensure.ledger.replace_access(access);
+    /// What is remembered, and the store behind it.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.state.ledger
     }
 
     /// The user that a write would put into the cluster at this moment, without its password.
     #[must_use]
     pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
-        let turn = self
-            .rotation
-            .turn(entitled.identity().user(), self.ensure.clock.now());
-        document(&self.ensure, entitled, turn).without_password()
+        let period = self.state.period(entitled.identity().user());
+        self.state.document(entitled, period).without_password()
     }
 
-    /// Whether this user stands in the cluster with this fingerprint, as far as that is still
-    /// believed.
+    /// Whether the user is remembered with this fingerprint, from a check that is still trusted.
     fn look_up(&self, user: &Username, now: Timestamp, wanted: Fingerprint) -> Lookup {
-        let (fingerprint, seen) = match self.ensure.ledger.recall(user, now) {
-            Some(Entry::Stands { fingerprint, seen }) => (fingerprint, seen),
-            Some(Entry::InFlux) => return Lookup::Stale,
-            None => return Lookup::Miss,
-        };
-        let believed = if self.ensure.doubts.about(user, seen) {
-            DOUBTFUL_FOR
-        } else {
-            believed(user, seen, self.expiration)
-        };
-        // An entry from the future (a clock set back) has no age and is not believed.
-        let fresh = now.since(seen).is_some_and(|age| age < believed);
-        if fresh && fingerprint == wanted {
-            Lookup::Hit
-        } else {
-            Lookup::Stale
+        match self.state.ledger.recall(user, now) {
+            None => Lookup::Miss,
+            Some(Entry::Stands { fingerprint, seen })
+                if fingerprint == wanted && self.state.is_fresh(user, seen, now) =>
+            {
+                Lookup::Hit
+            }
+            Some(Entry::Stands { .. } | Entry::InFlux) => Lookup::Stale,
         }
     }
 
-    /// Whether a flight that has just landed may be answered on: the same password period, and
-    /// nobody has begun to write the user since. A ledger that has already forgotten the entry says
-    /// nothing against it.
-    fn still_holds(&self, user: &Username, fingerprint: Fingerprint, then: Turn) -> bool {
-        let now = self.ensure.clock.now();
-        let turn = self.rotation.turn(user, now);
-        let stands = match self.ensure.ledger.recall(user, now) {
+    /// Whether the result of an update may be answered on: the password period is the same, and
+    /// nobody has begun to write the user since. That the ledger has forgotten the entry already is
+    /// no objection.
+    fn still_holds(&self, user: &Username, wanted: Fingerprint, then: Period) -> bool {
+        let now = self.state.clock.now();
+        let agrees = match self.state.ledger.recall(user, now) {
             None => true,
             Some(Entry::InFlux) => false,
-            Some(Entry::Stands {
-                fingerprint: theirs,
-                ..
-            }) => theirs == fingerprint,
+            Some(Entry::Stands { fingerprint, .. }) => fingerprint == wanted,
         };
-        stands && turn == then
+        agrees && self.state.rotation.period(user, now) == then
     }
 
-    /// Waits out the boundary of two passwords, within the request's own deadline and in bounded
-    /// company.
+    /// Waits out the boundary of two passwords, within the request's own deadline. The number of
+    /// waiting requests is bounded.
     async fn hold(&self, wait: Duration, deadline: Instant) -> Result<(), BrokerError> {
         let _place = self.held.try_acquire().map_err(|_| BrokerError::Busy)?;
-        let _counted = self.ensure.metrics.held();
+        let _counted = self.metrics.held();
         timeout_at(deadline, sleep(wait))
             .await
             .map_err(|_| BrokerError::Late)
     }
 
-    fn login(&self, user: &Username, turn: Turn) -> Credential {
-        let keys = &self.ensure.keys.of(turn.key).credentials;
+    fn login(&self, user: &Username, period: Period) -> Credential {
         Credential {
-            authorization: Password::derive(keys, user, turn.epoch).authorization(user),
+            authorization: self.state.password(user, period).authorization(user),
         }
     }
-}
-
-/// What this user is to stand with in this period.
-fn document(ensure: &Ensure, entitled: &Entitled, turn: Turn) -> Document {
-    let keys = &ensure.keys.of(turn.key).credentials;
-    let (identity, roles) = (entitled.identity(), entitled.roles());
-    let fingerprint = derive::fingerprint(keys, identity, roles, turn.epoch);
-    Document::new(entitled, fingerprint, turn, keys.id())
-}
-
-/// A flight, and one more where a new password period has begun meanwhile: a write that was slow
-/// may have undone what another replica wrote for that period, and whoever asked for it here may be
-/// gone. Where a write would begin shortly before a boundary, it waits for the new period. And one
-/// more where another replica has said something else while it was in the air: what the cluster has
-/// answered may be older than that.
-async fn through_the_boundary(
-    ensure: &Ensure,
-    rotation: &Rotation,
-    entitled: &Entitled,
-    guest: Guest,
-    mut turn: Turn,
-) -> Result<(), BrokerError> {
-    let user = entitled.identity().user();
-    for flight in 1..=FLIGHTS {
-        let may_write = |now| rotation.may_write(user, turn, now);
-        let flown = ensure
-            .fly(&document(ensure, entitled, turn), guest, may_write)
-            .await?;
-        if flown == Flown::TooLate {
-            sleep(rotation.rest(user, turn, ensure.clock.now()) + SLACK).await;
-        }
-        let now = rotation.turn(user, ensure.clock.now());
-        if (now.epoch, now.key) == (turn.epoch, turn.key) {
-            let is_forgotten = || ensure.ledger.recall(user, ensure.clock.now()).is_none();
-            match flown {
-                Flown::Agreed if flight < FLIGHTS && is_forgotten() => continue,
-                Flown::Agreed => return Ok(()),
-                // A clock that was set back meanwhile: the period still has an end to wait for, or
-                // time enough for a write.
-                Flown::TooLate => continue,
-            }
-        }
-        // Not before the grace is over: others still use what stands.
-        sleep(now.hold.unwrap_or_default()).await;
-        turn = Turn { hold: None, ..now };
-    }
-    Err(BrokerError::Late)
 }

@@ -126,7 +126,7 @@ impl Flow {
 
     /// Shows Redis what a new configuration has for it, from the next connection on.
     pub fn replace_access(&self, access: redis::Access) {
-        self.broker.replace_access(access);
+        self.broker.ledger().replace_access(access);
     }
 
     /// Who is asked who asks.
@@ -164,11 +164,11 @@ impl Flow {
         if online {
             match self.broker.foresee(&entitled).await {
                 Ok(Plan {
-                    next: Err(why),
+                    write: Err(why),
                     found,
                 }) => {
                     told.plan = Some(Plan {
-                        next: Err(why.clone()),
+                        write: Err(why.clone()),
                         found,
                     });
                     told.refused = Some(AuthError::Broker(why));
@@ -192,7 +192,7 @@ impl Flow {
     /// # Errors
     /// What is wrong with it, without an address.
     pub fn store_state(&self) -> Result<&'static str, String> {
-        self.broker.store_state()
+        self.broker.ledger().store_state()
     }
 
     /// Decides about one request. A known user is answered without waiting for anything.

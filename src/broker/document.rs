@@ -1,6 +1,6 @@
 //! The user document: what elastauth writes, and whose work it is that stands in the cluster.
 
-use super::{Adopt, rotation::Turn};
+use super::{config::Adopt, rotation::Period};
 use crate::{
     clock::Timestamp,
     cluster::{NewUser, Password, User},
@@ -32,7 +32,7 @@ pub(super) struct Document {
     identity: Identity,
     roles: RoleSet,
     fingerprint: Fingerprint,
-    turn: Turn,
+    period: Period,
     key_id: Box<str>,
 }
 
@@ -40,14 +40,14 @@ impl Document {
     pub(super) fn new(
         entitled: &Entitled,
         fingerprint: Fingerprint,
-        turn: Turn,
+        period: Period,
         key_id: &str,
     ) -> Self {
         Self {
             identity: entitled.identity().clone(),
             roles: entitled.roles().clone(),
             fingerprint,
-            turn,
+            period,
             key_id: key_id.into(),
         }
     }
@@ -61,11 +61,11 @@ impl Document {
     }
 
     pub(super) fn epoch(&self) -> u64 {
-        self.turn.epoch
+        self.period.epoch
     }
 
     pub(super) fn key(&self) -> Slot {
-        self.turn.key
+        self.period.key
     }
 
     /// What the ledger is told of a flight with this document.
@@ -73,8 +73,8 @@ impl Document {
         Aim {
             user: self.identity.user().clone(),
             fingerprint: self.fingerprint,
-            epoch: self.turn.epoch,
-            key: self.turn.key,
+            epoch: self.period.epoch,
+            key: self.period.key,
         }
     }
 
@@ -254,15 +254,15 @@ mod tests {
             default_roles: roles,
             ..crate::roles::Config::default()
         });
-        let turn = Turn {
+        let period = Period {
             epoch: 3,
             key: Slot::Current,
-            hold: None,
+            grace_left: None,
         };
         Document::new(
             &mapping.entitle(identity).unwrap(),
             Fingerprint([7; 16]),
-            turn,
+            period,
             "k",
         )
     }

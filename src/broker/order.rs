@@ -2,9 +2,9 @@
 //!
 //! A native user has one set of roles, and two tokens of one user may give different groups. Tokens
 //! say when they were issued: the newest that was seen counts, and an older one with other groups
-//! is turned away. What is remembered here is for the usual case and costs no call. The cluster
-//! keeps the moment of what stands there in the user's metadata, so a replica that has just started
-//! knows as much as matters: nothing older than what stands is written over it.
+//! is refused. What is remembered here is for the usual case and costs no call. The user's metadata
+//! in the cluster has the time of the token it was written from, so even a replica that has just
+//! started never overwrites a user from an older token.
 
 use crate::{
     clock::Timestamp,
@@ -18,26 +18,25 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// Users whose newest token is remembered: as many as tokens are. A user beyond it is known by what
-/// stands in the cluster.
+/// Users whose newest token is remembered: as many as tokens are. For others the metadata in the
+/// cluster has to do.
 const USERS: usize = 100_000;
 
-/// The newest token of each user.
 pub(super) struct Order {
     newest: Cache<Key, Newest>,
-    /// Held while a newer one takes its place, so that an older one cannot come last.
+    /// Held while an entry is replaced, so that an older token cannot be the last to do it.
     replacing: Mutex<()>,
     hasher: RandomState,
 }
 
-/// Two providers may have a user of one name, and neither may make the other's tokens old.
+/// Two providers may have a user of one name, and neither may outdate the other's tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     provider: Arc<str>,
     user: Username,
 }
 
-/// The same, of what an identity holds.
+/// The same, borrowed from an identity.
 #[derive(Hash)]
 struct Of<'a> {
     provider: &'a str,
@@ -67,10 +66,10 @@ impl Order {
         }
     }
 
-    /// Takes note of an identity that says of when it is.
+    /// Takes note of an identity that says when it was issued.
     ///
     /// # Errors
-    /// The moment of a newer one with other groups, if there was one.
+    /// The time of a newer one with other groups, if there was one.
     pub(super) fn admit(&self, identity: &Identity) -> Result<(), Timestamp> {
         let (Some(as_of), Provider::Oidc(provider)) = (identity.as_of(), identity.provider())
         else {
@@ -80,7 +79,7 @@ impl Order {
             provider,
             user: identity.user(),
         }) {
-            // The same token again, or one of the same moment: between those there is no order.
+            // The same token again, or one of the same time: between those there is no order.
             Some(newest) if newest.as_of == as_of => Ok(()),
             Some(newest) if newest.as_of > as_of => {
                 let same = newest.groups == self.hash(identity.groups().iter().map(Group::as_str));
@@ -173,7 +172,7 @@ mod tests {
         assert_eq!(
             order.admit(&token("sso", 20, &["b"])),
             Ok(()),
-            "no order between two of one moment"
+            "no order between two of the same time"
         );
         assert_eq!(order.admit(&token("sso", 30, &["a", "b"])), Ok(()));
         assert_eq!(order.admit(&token("sso", 20, &["a"])), Err(Timestamp(30)));
@@ -187,12 +186,12 @@ mod tests {
         assert_eq!(
             order.admit(&Identity::of_provider("sso", "alice", &["x"])),
             Ok(()),
-            "what has no moment has no place in the order"
+            "an identity without a time has no place in the order"
         );
     }
 
     #[test]
-    fn what_stands_in_the_cluster_is_heard_of_and_never_sets_the_order_back() {
+    fn what_the_cluster_has_counts_and_never_sets_the_order_back() {
         let order = Order::new();
         order.found(&token("sso", 10, &["a"]), Timestamp(20), ["b"].into_iter());
         assert_eq!(order.admit(&token("sso", 10, &["a"])), Err(Timestamp(20)));

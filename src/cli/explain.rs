@@ -6,7 +6,7 @@ mod token;
 use super::{Failed, failed, print};
 use crate::{
     app::App,
-    broker::{Next, Plan},
+    broker::Plan,
     cluster::User,
     config::Config,
     flow::{AuthError, Explanation},
@@ -251,9 +251,9 @@ fn standing(user: &User) -> Value {
 }
 
 fn next(plan: &Plan) -> String {
-    match &plan.next {
-        Ok(Next::Stands) => "nothing: the user stands as it should".to_owned(),
-        Ok(Next::Write(why)) => format!("the user is written ({})", why.text()),
+    match &plan.write {
+        Ok(None) => "nothing: the user stands as it should".to_owned(),
+        Ok(Some(why)) => format!("the user is written ({})", why.text()),
         Err(why) => format!("nothing: {}", chain(&AuthError::Broker(why.clone()))),
     }
 }

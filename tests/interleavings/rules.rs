@@ -8,7 +8,7 @@ use std::{
 };
 
 /// How long a replica believes a check while an own write of unknown end may still be applied:
-/// `DOUBTFUL_FOR` of the broker.
+/// `UNCERTAIN_VALID_FOR` of the broker.
 const DOUBTFUL_MS: u64 = 1_000;
 
 /// Whose work stands in the cluster.

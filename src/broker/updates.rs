@@ -1,6 +1,6 @@
 //! At most one change a user at a time, finished even if nobody waits for it any more.
 
-use super::{BrokerError, Guest};
+use super::{error::BrokerError, places::Class};
 use crate::{
     clock::{Clock, Timestamp},
     model::{Fingerprint, Username},
@@ -18,30 +18,30 @@ use tokio::sync::{Semaphore, watch};
 /// Users with work in hand or a fresh failure. Each waits for a handful of calls; more than this is
 /// a flood, and shedding keeps it small.
 const MOST: usize = 4_096;
-/// How many of them may be strangers: the others are for those who are known.
-const STRANGERS: usize = 3_072;
+/// How many of them may be new users: the others are for known users.
+const NEW_USERS: usize = 3_072;
 /// How long a failure answers those who ask for the same again: a cluster that is down is asked
 /// once a second for a user, not once a request.
 const FAILURE_LASTS: Duration = Duration::from_secs(1);
 
-/// How a flight ended; `None` while it is in the air.
+/// The result of an update; `None` while it runs.
 type Outcome = Option<Result<(), BrokerError>>;
 
-/// The flights of one cluster.
+/// The updates of one cluster.
 #[derive(Debug)]
-pub(super) struct Flights {
-    table: Arc<Mutex<HashMap<Username, Flight>>>,
-    strangers: Arc<Semaphore>,
+pub(super) struct Updates {
+    table: Arc<Mutex<HashMap<Username, Entry>>>,
+    new_users: Arc<Semaphore>,
     tasks: Tasks,
     clock: Clock,
     metrics: Metrics,
 }
 
 #[derive(Debug)]
-enum Flight {
-    Aloft {
+enum Entry {
+    Running {
         fingerprint: Fingerprint,
-        landing: watch::Receiver<Outcome>,
+        result: watch::Receiver<Outcome>,
     },
     Failed {
         fingerprint: Fingerprint,
@@ -50,67 +50,67 @@ enum Flight {
     },
 }
 
-/// What became of the wish to have a user stand with some fingerprint.
+/// What became of the wish to update a user to some fingerprint.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Landing {
-    /// A flight with this very aim ended so.
+pub(super) enum Joined {
+    /// The result of an update to this very fingerprint.
     Same(Result<(), BrokerError>),
-    /// A flight with another aim was in the air and has ended: ask again.
+    /// An update to another fingerprint was running and has ended: ask again.
     Other,
 }
 
-impl Flights {
+impl Updates {
     pub(super) fn new(tasks: Tasks, clock: Clock, metrics: Metrics) -> Self {
         Self {
             table: Arc::default(),
-            strangers: Arc::new(Semaphore::new(STRANGERS)),
+            new_users: Arc::new(Semaphore::new(NEW_USERS)),
             tasks,
             clock,
             metrics,
         }
     }
 
-    /// Joins the flight of this user or starts one with `work`, on its own task: a client that
-    /// hangs up must not cut a change in half. Dropping the wait does not touch the flight.
+    /// Joins the update of this user or starts one with `work`, on its own task: a client that
+    /// hangs up must not cut a change in half. Dropping the wait does not touch the update.
     pub(super) async fn join<F>(
         &self,
         user: &Username,
-        guest: Guest,
+        class: Class,
         fingerprint: Fingerprint,
         work: impl FnOnce() -> F,
-    ) -> Landing
+    ) -> Joined
     where
         F: Future<Output = Result<(), BrokerError>> + Send + 'static,
     {
-        let (aim, mut landing) = match self.board(user, guest, fingerprint, work) {
-            Ok(boarded) => boarded,
-            Err(refused) => return Landing::Same(Err(refused)),
+        let (target, mut result) = match self.start(user, class, fingerprint, work) {
+            Ok(started) => started,
+            Err(refused) => return Joined::Same(Err(refused)),
         };
         // The sender is dropped without a word only by a crash.
-        let outcome = landing
+        let outcome = result
             .wait_for(Option::is_some)
             .await
             .ok()
             .and_then(|outcome| outcome.clone());
-        if aim == fingerprint {
-            Landing::Same(outcome.unwrap_or(Err(BrokerError::Crashed)))
+        if target == fingerprint {
+            Joined::Same(outcome.unwrap_or(Err(BrokerError::Crashed)))
         } else {
-            Landing::Other
+            Joined::Other
         }
     }
 
     /// Forgets a failure that would answer whoever asks next.
-    pub(super) fn forgive(&self, user: &Username) {
+    pub(super) fn forget_failure(&self, user: &Username) {
         let mut table = lock(&self.table);
-        if matches!(table.get(user), Some(Flight::Failed { .. })) {
+        if matches!(table.get(user), Some(Entry::Failed { .. })) {
             table.remove(user);
         }
     }
 
-    fn board<F>(
+    fn start<F>(
         &self,
         user: &Username,
-        guest: Guest,
+        class: Class,
         fingerprint: Fingerprint,
         work: impl FnOnce() -> F,
     ) -> Result<(Fingerprint, watch::Receiver<Outcome>), BrokerError>
@@ -120,48 +120,48 @@ impl Flights {
         let now = self.clock.now();
         let mut table = lock(&self.table);
         match table.get(user) {
-            // A flight that crashed has dropped its end of the channel: the next one takes its
+            // An update that crashed has dropped its end of the channel: the next one takes its
             // place.
-            Some(Flight::Aloft {
+            Some(Entry::Running {
                 fingerprint,
-                landing,
-            }) if landing.has_changed().is_ok() => return Ok((*fingerprint, landing.clone())),
-            Some(Flight::Failed {
+                result,
+            }) if result.has_changed().is_ok() => return Ok((*fingerprint, result.clone())),
+            Some(Entry::Failed {
                 fingerprint: same,
                 error,
                 since,
             }) if *same == fingerprint && is_fresh(*since, now) => {
                 return Err(error.clone());
             }
-            Some(Flight::Aloft { .. } | Flight::Failed { .. }) | None => {}
+            Some(Entry::Running { .. } | Entry::Failed { .. }) | None => {}
         }
         if table.len() >= MOST {
-            table.retain(|_, flight| match flight {
-                Flight::Aloft { landing, .. } => landing.has_changed().is_ok(),
-                Flight::Failed { since, .. } => is_fresh(*since, now),
+            table.retain(|_, entry| match entry {
+                Entry::Running { result, .. } => result.has_changed().is_ok(),
+                Entry::Failed { since, .. } => is_fresh(*since, now),
             });
             // Failures are kept to spare the cluster a question. They must not keep anybody out.
-            if table.len() >= MOST && guest == Guest::Known {
-                table.retain(|_, flight| matches!(flight, Flight::Aloft { .. }));
+            if table.len() >= MOST && class == Class::Known {
+                table.retain(|_, entry| matches!(entry, Entry::Running { .. }));
             }
             if table.len() >= MOST && !table.contains_key(user) {
                 return Err(BrokerError::Busy);
             }
         }
-        let place = match guest {
-            Guest::Known => None,
-            Guest::Stranger => Some(
-                Arc::clone(&self.strangers)
+        let place = match class {
+            Class::Known => None,
+            Class::New => Some(
+                Arc::clone(&self.new_users)
                     .try_acquire_owned()
                     .map_err(|_| BrokerError::Busy)?,
             ),
         };
-        let (done, landing) = watch::channel(None);
+        let (done, result) = watch::channel(None);
         table.insert(
             user.clone(),
-            Flight::Aloft {
+            Entry::Running {
                 fingerprint,
-                landing: landing.clone(),
+                result: result.clone(),
             },
         );
         drop(table);
@@ -171,10 +171,10 @@ impl Flights {
             self.clock.clone(),
             traces::carried(work()),
         );
-        let aloft = self.metrics.flight();
+        let counted = self.metrics.flight();
         self.tasks.spawn(async move {
             let result = work.await;
-            drop((aloft, place));
+            drop((counted, place));
             let mut table = lock(&table);
             match &result {
                 // The limit judges each request anew: the one that keeps the roles as they are may
@@ -186,7 +186,7 @@ impl Flights {
                     let since = clock.now();
                     table.insert(
                         user,
-                        Flight::Failed {
+                        Entry::Failed {
                             fingerprint,
                             error: error.clone(),
                             since,
@@ -197,7 +197,7 @@ impl Flights {
             drop(table);
             done.send_replace(Some(result));
         });
-        Ok((fingerprint, landing))
+        Ok((fingerprint, result))
     }
 }
 
@@ -207,7 +207,7 @@ fn is_fresh(since: Timestamp, now: Timestamp) -> bool {
     now.since(since).is_some_and(|age| age < FAILURE_LASTS)
 }
 
-fn lock(table: &Mutex<HashMap<Username, Flight>>) -> MutexGuard<'_, HashMap<Username, Flight>> {
+fn lock(table: &Mutex<HashMap<Username, Entry>>) -> MutexGuard<'_, HashMap<Username, Entry>> {
     // Each change of the table is one step: a panic elsewhere leaves it whole.
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -224,10 +224,10 @@ mod tests {
         Username::parse("alice").unwrap()
     }
 
-    fn flights() -> (Arc<Flights>, Arc<AtomicU64>) {
+    fn updates() -> (Arc<Updates>, Arc<AtomicU64>) {
         let ms = Arc::new(AtomicU64::new(1_000_000));
         (
-            Arc::new(Flights::new(
+            Arc::new(Updates::new(
                 Tasks::default(),
                 Clock::Manual(Arc::clone(&ms)),
                 Metrics::default(),
@@ -237,14 +237,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn fifty_at_once_are_one_flight() {
-        let ((flights, _), writes) = (flights(), Arc::new(AtomicUsize::new(0)));
+    async fn fifty_at_once_are_one_update() {
+        let ((updates, _), writes) = (updates(), Arc::new(AtomicUsize::new(0)));
         let asks: Vec<_> = (0..50)
             .map(|_| {
-                let (flights, writes) = (Arc::clone(&flights), Arc::clone(&writes));
+                let (updates, writes) = (Arc::clone(&updates), Arc::clone(&writes));
                 async move {
-                    flights
-                        .join(&user(), Guest::Known, ONE, || async move {
+                    updates
+                        .join(&user(), Class::Known, ONE, || async move {
                             tokio::time::sleep(Duration::from_millis(30)).await;
                             writes.fetch_add(1, Ordering::Relaxed);
                             Ok(())
@@ -261,53 +261,53 @@ mod tests {
             set.join_all()
                 .await
                 .into_iter()
-                .all(|landing| landing == Landing::Same(Ok(())))
+                .all(|result| result == Joined::Same(Ok(())))
         );
         assert_eq!(writes.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_aim_waits_for_the_one_in_the_air() {
-        let ((flights, _), user) = (flights(), user());
-        let first = flights.join(&user, Guest::Known, ONE, || async {
+    async fn another_fingerprint_waits_for_the_running_update() {
+        let ((updates, _), user) = (updates(), user());
+        let first = updates.join(&user, Class::Known, ONE, || async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             Ok(())
         });
         let second = async {
             tokio::task::yield_now().await;
-            flights
-                .join(&user, Guest::Known, TWO, || async {
-                    unreachable!("one flight a user")
+            updates
+                .join(&user, Class::Known, TWO, || async {
+                    unreachable!("one update a user")
                 })
                 .await
         };
         assert_eq!(
             tokio::join!(first, second),
-            (Landing::Same(Ok(())), Landing::Other)
+            (Joined::Same(Ok(())), Joined::Other)
         );
     }
 
     #[tokio::test]
-    async fn a_flight_that_crashed_leaves_the_way_free() {
-        let (flights, _) = flights();
+    async fn an_update_that_crashed_keeps_nobody_out() {
+        let (updates, _) = updates();
         let crash = || async { std::panic::resume_unwind(Box::new("crash")) };
         assert_eq!(
-            flights.join(&user(), Guest::Known, ONE, crash).await,
-            Landing::Same(Err(BrokerError::Crashed))
+            updates.join(&user(), Class::Known, ONE, crash).await,
+            Joined::Same(Err(BrokerError::Crashed))
         );
         assert_eq!(
-            flights
-                .join(&user(), Guest::Known, ONE, || async { Ok(()) })
+            updates
+                .join(&user(), Class::Known, ONE, || async { Ok(()) })
                 .await,
-            Landing::Same(Ok(()))
+            Joined::Same(Ok(()))
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_hangs_up_does_not_cut_the_work() {
-        let ((flights, _), user, written) = (flights(), user(), Arc::new(AtomicUsize::new(0)));
+        let ((updates, _), user, written) = (updates(), user(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&written);
-        let wait = flights.join(&user, Guest::Known, ONE, || async move {
+        let wait = updates.join(&user, Class::Known, ONE, || async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             count.fetch_add(1, Ordering::Relaxed);
             Ok(())
@@ -317,59 +317,59 @@ mod tests {
                 .await
                 .is_err()
         );
-        flights.tasks.end();
-        assert!(flights.tasks.drained(Duration::from_secs(5)).await);
+        updates.tasks.end();
+        assert!(updates.tasks.drained(Duration::from_secs(5)).await);
         assert_eq!(written.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
     async fn a_failure_answers_for_a_second_and_only_those_who_ask_for_the_same() {
-        let (flights, ms) = flights();
-        let failed = || Landing::Same(Err(BrokerError::Late));
+        let (updates, ms) = updates();
+        let failed = || Joined::Same(Err(BrokerError::Late));
         assert_eq!(
-            flights
-                .join(&user(), Guest::Known, ONE, || async {
+            updates
+                .join(&user(), Class::Known, ONE, || async {
                     Err(BrokerError::Late)
                 })
                 .await,
             failed()
         );
         assert_eq!(
-            flights
-                .join(&user(), Guest::Known, ONE, || async { Ok(()) })
+            updates
+                .join(&user(), Class::Known, ONE, || async { Ok(()) })
                 .await,
             failed()
         );
         ms.fetch_add(1_000, Ordering::Relaxed);
         assert_eq!(
-            flights
-                .join(&user(), Guest::Known, ONE, || async { Ok(()) })
+            updates
+                .join(&user(), Class::Known, ONE, || async { Ok(()) })
                 .await,
-            Landing::Same(Ok(()))
+            Joined::Same(Ok(()))
         );
         assert_eq!(
-            flights
-                .join(&user(), Guest::Known, ONE, || async {
+            updates
+                .join(&user(), Class::Known, ONE, || async {
                     Err(BrokerError::Late)
                 })
                 .await,
             failed()
         );
         assert_eq!(
-            flights
-                .join(&user(), Guest::Known, TWO, || async { Ok(()) })
+            updates
+                .join(&user(), Class::Known, TWO, || async { Ok(()) })
                 .await,
-            Landing::Same(Ok(()))
+            Joined::Same(Ok(()))
         );
     }
 
     #[tokio::test]
     async fn a_clock_set_back_ends_a_failure() {
-        let (flights, ms) = flights();
-        let failed = || Landing::Same(Err(BrokerError::Late));
+        let (updates, ms) = updates();
+        let failed = || Joined::Same(Err(BrokerError::Late));
         assert_eq!(
-            flights
-                .join(&user(), Guest::Known, ONE, || async {
+            updates
+                .join(&user(), Class::Known, ONE, || async {
                     Err(BrokerError::Late)
                 })
                 .await,
@@ -377,25 +377,25 @@ mod tests {
         );
         ms.fetch_sub(500_000, Ordering::Relaxed);
         assert_eq!(
-            flights
-                .join(&user(), Guest::Known, ONE, || async { Ok(()) })
+            updates
+                .join(&user(), Class::Known, ONE, || async { Ok(()) })
                 .await,
-            Landing::Same(Ok(()))
+            Joined::Same(Ok(()))
         );
     }
 
     #[tokio::test]
-    async fn a_flood_of_strangers_leaves_room_for_those_who_are_known() {
-        let (flights, _) = flights();
-        let name = |n: usize| Username::parse(&format!("stranger-{n}")).unwrap();
+    async fn a_flood_of_new_users_leaves_room_for_known_users() {
+        let (updates, _) = updates();
+        let name = |n: usize| Username::parse(&format!("new-{n}")).unwrap();
         let mut waits = Vec::new();
         for n in 0..2 * MOST {
-            let flights = Arc::clone(&flights);
+            let updates = Arc::clone(&updates);
             let mut wait = Box::pin(async move {
-                flights
+                updates
                     .join(
                         &name(n),
-                        Guest::Stranger,
+                        Class::New,
                         ONE,
                         std::future::pending::<Result<(), BrokerError>>,
                     )
@@ -403,30 +403,30 @@ mod tests {
             });
             match futures_util::poll!(&mut wait) {
                 std::task::Poll::Pending => waits.push(wait),
-                std::task::Poll::Ready(landing) => {
-                    assert_eq!(landing, Landing::Same(Err(BrokerError::Busy)));
+                std::task::Poll::Ready(result) => {
+                    assert_eq!(result, Joined::Same(Err(BrokerError::Busy)));
                 }
             }
         }
-        assert_eq!(waits.len(), STRANGERS);
+        assert_eq!(waits.len(), NEW_USERS);
         // The other places are full of fresh failures.
         for n in 0..MOST {
             let failed = || async { Err(BrokerError::Late) };
-            let landing = flights
+            let result = updates
                 .join(
                     &Username::parse(&format!("known-{n}")).unwrap(),
-                    Guest::Known,
+                    Class::Known,
                     ONE,
                     failed,
                 )
                 .await;
-            assert_eq!(landing, Landing::Same(Err(BrokerError::Late)));
+            assert_eq!(result, Joined::Same(Err(BrokerError::Late)));
         }
         assert_eq!(
-            flights
-                .join(&user(), Guest::Known, ONE, || async { Ok(()) })
+            updates
+                .join(&user(), Class::Known, ONE, || async { Ok(()) })
                 .await,
-            Landing::Same(Ok(()))
+            Joined::Same(Ok(()))
         );
     }
 }

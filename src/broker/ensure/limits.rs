@@ -1,27 +1,69 @@
-//! How often one user may be written, and how many may be made.
+//! How often one user may be written, and how many users may be created.
 //!
 //! A native user has one set of roles. Two live sessions of one user with different groups would
-//! pull at it with every request; where no order tells which is the newer, the pulling is bounded
-//! and the request that would flip it back is refused.
+//! rewrite the user with every request. Where no order tells which session is the newer one, these
+//! writes are bounded, and the request that would flip the roles back is refused.
 
-use crate::{clock::Timestamp, model::Username};
+use super::types::Reason;
+use crate::{
+    broker::{error::BrokerError, places::Class},
+    clock::Timestamp,
+    model::Username,
+};
 use quick_cache::sync::Cache;
 use std::{fmt, sync::Mutex};
 
 /// Users who were written lately. Far more than can be written within a minute, so that nobody's
-/// bucket is pushed out by others.
+/// bucket is evicted by others.
 const USERS: usize = 50_000;
 const MINUTE_MS: u64 = 60_000;
 
+#[derive(Debug)]
+pub(super) struct Limits {
+    changes: Budget,
+    new_users: Arrivals,
+}
+
+impl Limits {
+    pub(super) fn new(writes_per_minute: u32, new_per_minute: u32) -> Self {
+        Self {
+            changes: Budget::new(writes_per_minute),
+            new_users: Arrivals::new(new_per_minute),
+        }
+    }
+
+    /// Whether a write for such a user is to be expected to pass.
+    pub(super) fn allow(&self, user: &Username, class: Class, now: Timestamp) -> bool {
+        match class {
+            Class::Known => self.changes.has_one(user, now),
+            Class::New => self.new_users.has_one(now),
+        }
+    }
+
+    /// Takes one write. Rotation and take-over are bounded by nature: once a period, once a user.
+    pub(super) fn take(
+        &self,
+        user: &Username,
+        reason: Reason,
+        now: Timestamp,
+    ) -> Result<(), BrokerError> {
+        match reason {
+            Reason::Changed if !self.changes.take(user, now) => Err(BrokerError::WriteBudget),
+            Reason::Absent if !self.new_users.take(now) => Err(BrokerError::NewUsers),
+            Reason::Absent | Reason::Changed | Reason::Rotated | Reason::Adopted => Ok(()),
+        }
+    }
+}
+
 /// A bucket of writes a user, filled again evenly over a minute.
-pub(super) struct Budget {
+struct Budget {
     a_minute: u32,
     /// Thousandths of a write that are left, and when that was.
     buckets: Mutex<Cache<Username, (u64, Timestamp)>>,
 }
 
 impl Budget {
-    pub(super) fn new(a_minute: u32) -> Self {
+    fn new(a_minute: u32) -> Self {
         Self {
             a_minute,
             buckets: Mutex::new(Cache::new(USERS)),
@@ -29,7 +71,7 @@ impl Budget {
     }
 
     /// Takes one write; `false` when none is left.
-    pub(super) fn take(&self, user: &Username, now: Timestamp) -> bool {
+    fn take(&self, user: &Username, now: Timestamp) -> bool {
         let Ok(buckets) = self.buckets.lock() else {
             return false;
         };
@@ -41,7 +83,7 @@ impl Budget {
     }
 
     /// Whether one could be taken now.
-    pub(super) fn has_one(&self, user: &Username, now: Timestamp) -> bool {
+    fn has_one(&self, user: &Username, now: Timestamp) -> bool {
         self.buckets
             .lock()
             .is_ok_and(|buckets| self.drawn(buckets.get(user), now).is_some())
@@ -55,27 +97,27 @@ impl Budget {
 /// One draw from a bucket that holds `full` thousandths and is filled again evenly over a minute:
 /// what is left then, or nothing where it does not suffice.
 fn drawn(full: u64, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
-    // A bucket from the future (a clock set back) is as good as none: it would else stay empty
-    // until the old time comes round again.
+    // A bucket from the future (a clock set back) does not count: it would else stay empty until
+    // the old time is reached again.
     let (left, then) = bucket
         .filter(|(_, then)| *then <= now)
         .unwrap_or((full, now));
     let elapsed = now.0.saturating_sub(then.0).min(MINUTE_MS);
-    // A refusal changes nothing: rounding at each of many would keep the bucket empty for ever.
+    // A refusal changes nothing: rounding at each of many would keep the bucket empty forever.
     full.min(left + elapsed * full / MINUTE_MS)
         .checked_sub(1_000)
 }
 
-/// The one bucket of users whom the cluster gets anew. Somebody who makes names up, behind a
-/// gateway that is believed, could else fill the cluster, the store and the memory with them.
+/// The one bucket of users that are created. Somebody who makes names up behind a trusted gateway
+/// could else fill the cluster, the store and the memory with them.
 #[derive(Debug)]
-pub(super) struct Arrivals {
+struct Arrivals {
     a_minute: u32,
     bucket: Mutex<Option<(u64, Timestamp)>>,
 }
 
 impl Arrivals {
-    pub(super) fn new(a_minute: u32) -> Self {
+    fn new(a_minute: u32) -> Self {
         Self {
             a_minute,
             bucket: Mutex::default(),
@@ -83,7 +125,7 @@ impl Arrivals {
     }
 
     /// Takes one new user; `false` when none is left.
-    pub(super) fn take(&self, now: Timestamp) -> bool {
+    fn take(&self, now: Timestamp) -> bool {
         let Ok(mut bucket) = self.bucket.lock() else {
             return false;
         };
@@ -95,7 +137,7 @@ impl Arrivals {
     }
 
     /// Whether one could be taken now.
-    pub(super) fn has_one(&self, now: Timestamp) -> bool {
+    fn has_one(&self, now: Timestamp) -> bool {
         self.bucket
             .lock()
             .is_ok_and(|bucket| self.drawn(*bucket, now).is_some())

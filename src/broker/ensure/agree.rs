@@ -1,0 +1,163 @@
+//! One attempt to make the cluster agree, in eleven numbered steps.
+//!
+//! The order of the steps is the proof of what elastauth promises about writes:
+//!
+//! - Nobody is written who may not be: every write (step 11) comes after a read (6) and a verdict
+//!   (7). So a disabled user stays disabled and a foreign user is left alone.
+//! - Nothing waits between the read and the write, or a change that an administrator makes in that
+//!   time would be overwritten. Places are queued for before the read (3, 5), and the password is
+//!   hashed during it (6).
+//! - The usual case costs one call without any privilege (4). Reading and writing come after it.
+//! - No write begins shortly before a password boundary (9): it could end after another replica's
+//!   write for the next period.
+//! - From before the write leaves until it is known to have ended, no replica answers this user
+//!   from memory (11, in `write`).
+
+use super::{
+    confirm,
+    limits::Limits,
+    look::Look,
+    report::Report,
+    types::{Agreement, Login},
+    write::Writer,
+};
+use crate::{
+    broker::{
+        config::Config,
+        document::Document,
+        error::BrokerError,
+        places::{Class, Places},
+        rotation::Period,
+        state::State,
+    },
+    cluster::SecurityApi,
+};
+use std::sync::Arc;
+
+/// Updates that ask the cluster at once, and how many of them for new users. Enough to hide its
+/// latency, too few to crowd out its other work.
+const QUESTIONS: usize = 64;
+const QUESTIONS_OF_NEW_USERS: usize = 48;
+
+#[derive(Debug)]
+pub(super) struct Agree {
+    state: Arc<State>,
+    look: Look,
+    writer: Writer,
+    limits: Limits,
+    questions: Places,
+    writes: Places,
+    report: Report,
+}
+
+impl Agree {
+    pub(super) fn new(
+        state: Arc<State>,
+        cluster: SecurityApi,
+        look: Look,
+        config: &Config,
+        report: Report,
+    ) -> Self {
+        Self {
+            writer: Writer::new(cluster, Arc::clone(&state), config.hash),
+            limits: Limits::new(config.writes_per_minute, config.new_per_minute),
+            questions: Places::new(QUESTIONS, QUESTIONS_OF_NEW_USERS),
+            // A cluster that hashes slowly has few threads for it; more writes would only wait
+            // there instead of here.
+            writes: Places::new(
+                config.writes_at_once,
+                (config.writes_at_once * 3 / 4).max(1),
+            ),
+            state,
+            look,
+            report,
+        }
+    }
+
+    /// Makes the cluster agree; says what that took.
+    pub(super) async fn attempt(
+        &self,
+        document: &Document,
+        class: Class,
+        period: Period,
+    ) -> Result<Agreement, BrokerError> {
+        let user = document.identity().user();
+
+        // 1. Open an update in the ledger. From here on it notices what other replicas say about
+        //    this user. If an uncertain write may still change the user, what is learned now is
+        //    for this process alone.
+        let mut boarding = confirm::begin(&self.state, document).await;
+
+        // 2. Another replica, or this one before its restart, has asked recently: nothing to ask.
+        if confirm::adopt_vouched(&self.state, &boarding) {
+            return Ok(Agreement::Confirmed);
+        }
+
+        // 3. Queue for a place to ask. It is free again before step 5: writes that hang must not
+        //    hold up those who have only to be confirmed.
+        let question = self.questions.queue(class).await?;
+
+        // 4. Ask as the user: does the login work, and is the user as it should be? In the usual
+        //    case yes, and the update is done.
+        let password = self.state.password(user, period);
+        let login = self.look.log_in(document, &password).await?;
+        drop(question);
+        if let Login::Agrees(_) = login {
+            confirm::confirm(&self.state, document, boarding).await;
+            return Ok(Agreement::Confirmed);
+        }
+        let login_works = matches!(login, Login::Differs);
+
+        // 5. Queue for a place to write, before the user is read: see the top of this file.
+        let _place = self.writes.queue(class).await?;
+
+        // 6. Read the user with the service account. Hash the password meanwhile, unless a limit
+        //    is going to refuse the write.
+        let hash_ahead = async {
+            if self.limits.allow(user, class, self.state.clock.now()) {
+                self.writer.hash(document, &password).await
+            } else {
+                None
+            }
+        };
+        let (read, hash) = tokio::join!(self.look.read(document, login_works), hash_ahead);
+        let (found, verdict) = read?;
+
+        // 7. May this user be written, and why? If not, this is the end.
+        let reason = verdict?;
+
+        // 8. The user that was read is as it should be, but a node has refused the login: a node
+        //    without its security index refuses everybody. Ask the other nodes, and write nothing
+        //    if one of them accepts the login.
+        if !login_works
+            && self
+                .look
+                .agrees_elsewhere(document, &password, found.as_ref())
+                .await?
+        {
+            confirm::confirm(&self.state, document, boarding).await;
+            return Ok(Agreement::Confirmed);
+        }
+
+        // 9. Is there time for a write before the password changes?
+        if !self
+            .state
+            .rotation
+            .may_write(user, period, self.state.clock.now())
+        {
+            return Ok(Agreement::TooLate);
+        }
+
+        // 10. Take the write from the limits.
+        self.limits
+            .take(user, reason, self.state.clock.now())
+            .inspect_err(|error| self.report.over_limit(error))?;
+
+        // 11. Write. The ledger knows of it before the request leaves.
+        self.writer
+            .write(document, &mut boarding, &password, hash)
+            .await
+            .inspect_err(|error| self.report.write_failed(document, error))?;
+        Ok(Agreement::Written(reason))
+    }
+}

@@ -1,0 +1,63 @@
+//! Updates in the ledger that need no write: another replica vouches for the user, or the cluster
+//! has confirmed it.
+
+use crate::{
+    broker::{document::Document, state::State},
+    ledger::Boarding,
+};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How long apart the store is asked whether another replica's write has ended, in milliseconds:
+/// most do within tens of them, and none is waited for longer than half a second. A mark may stay
+/// when its write has ended, and then the wait is in vain: after the grace of a new period it must
+/// leave time for the answer.
+const BETWEEN_LOOKS: [u64; 4] = [30, 60, 120, 240];
+
+/// Begins an update in the ledger.
+pub(super) async fn begin(state: &State, document: &Document) -> Boarding {
+    let mut boarding = state.ledger.board(document.aim()).await;
+    let user = document.identity().user();
+    if state.uncertain.affects(user, state.clock.now()) {
+        boarding.keep_to_ourselves();
+    }
+    boarding
+}
+
+/// Takes over what the store vouches for: another replica has asked the cluster, or this one has
+/// before its restart, and that is still trusted.
+pub(super) fn adopt_vouched(state: &State, boarding: &Boarding) -> bool {
+    let (user, now) = (boarding.user(), state.clock.now());
+    let vouched = boarding
+        .vouched()
+        .filter(|seen| !state.uncertain.affects(user, *seen) && state.is_fresh(user, *seen, now));
+    if let Some(seen) = vouched {
+        state.ledger.adopt(boarding, seen, now);
+    }
+    vouched.is_some()
+}
+
+/// Remembers that the cluster has confirmed the user, as soon as no write of another replica is
+/// under way.
+///
+/// What the cluster has confirmed may be that very write, seen at one copy of the index before the
+/// other copies have it. A node that reads one of those would refuse the login.
+pub(super) async fn confirm(state: &State, document: &Document, mut boarding: Boarding) {
+    let mut waited = false;
+    for pause in BETWEEN_LOOKS {
+        if !state.ledger.others_write(&boarding, state.clock.now()) {
+            break;
+        }
+        state.ledger.outdated(&boarding);
+        sleep(Duration::from_millis(pause)).await;
+        waited = true;
+        // The ledger has one update a user: the old one ends before the new one begins.
+        drop(boarding);
+        boarding = begin(state, document).await;
+    }
+    // What was seen before a wait answers those who wait and is not remembered: a contradiction of
+    // that time went to the update that is over.
+    if !adopt_vouched(state, &boarding) && !waited {
+        state.ledger.confirmed(&boarding, state.clock.now());
+    }
+}

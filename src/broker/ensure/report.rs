@@ -1,0 +1,84 @@
+//! What an update tells operators: log, metrics, audit.
+
+use super::types::{Agreement, Reason};
+use crate::{
+    broker::{document::Document, error::BrokerError},
+    model::{Group, Role},
+    telemetry::{
+        audit::{Audit, Event, Kind},
+        chain,
+        metrics::{Metrics, Step},
+    },
+};
+use tracing::info;
+
+#[derive(Debug, Clone)]
+pub(super) struct Report {
+    metrics: Metrics,
+    audit: Audit,
+}
+
+impl Report {
+    pub(super) fn new(metrics: Metrics, audit: Audit) -> Self {
+        Self { metrics, audit }
+    }
+
+    /// An attempt has ended, and so many users are remembered now. A refusal is audited with the
+    /// request that it turns away, a failed write by [`Self::write_failed`].
+    pub(super) fn ended(
+        &self,
+        document: &Document,
+        agreed: &Result<Agreement, BrokerError>,
+        remembered: usize,
+    ) {
+        self.metrics.remembered(remembered);
+        match agreed {
+            Ok(Agreement::Confirmed) => {
+                self.metrics.ensured(Step::Confirmed);
+                self.audit(document, Kind::UserConfirmed, None);
+            }
+            Ok(Agreement::Written(reason)) => {
+                let (step, kind) = match reason {
+                    Reason::Absent => (Step::WrittenFirst, Kind::UserWritten),
+                    Reason::Changed => (Step::WrittenChanged, Kind::UserWritten),
+                    Reason::Rotated => (Step::WrittenRotated, Kind::UserRotated),
+                    Reason::Adopted => (Step::WrittenAdopted, Kind::UserAdopted),
+                };
+                self.metrics.ensured(step);
+                let user = document.identity().user().as_str();
+                let roles: Vec<&str> = document.roles().iter().map(Role::as_str).collect();
+                let (roles, reason) = (roles.join(","), reason.text());
+                info!(?user, roles, reason, "user written to the cluster");
+                self.audit(document, kind, Some(reason));
+            }
+            Ok(Agreement::TooLate) => {}
+            Err(error) if error.is_final() => self.metrics.ensured(Step::Refused),
+            Err(_) => self.metrics.ensured(Step::Failed),
+        }
+    }
+
+    pub(super) fn write_failed(&self, document: &Document, error: &BrokerError) {
+        self.audit(document, Kind::WriteFailed, Some(&chain(error)));
+    }
+
+    pub(super) fn over_limit(&self, error: &BrokerError) {
+        if *error == BrokerError::WriteBudget {
+            self.metrics.over_budget();
+        }
+    }
+
+    fn audit(&self, document: &Document, kind: Kind, reason: Option<&str>) {
+        if !self.audit.is_on() {
+            return;
+        }
+        let identity = document.identity();
+        self.audit.tell(&Event {
+            user: Some(identity.user().as_str()),
+            provider: Some(identity.provider().name()),
+            groups: identity.groups().iter().map(Group::as_str).collect(),
+            roles: document.roles().iter().map(Role::as_str).collect(),
+            reason,
+            ..Event::new(kind)
+        });
+    }
+}

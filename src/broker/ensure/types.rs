@@ -1,0 +1,61 @@
+//! What an attempt finds and does, as values.
+
+use crate::{broker::error::BrokerError, cluster::User};
+
+/// What it took to make the cluster agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Agreement {
+    /// Nothing: the user was as it should be.
+    Confirmed,
+    /// A write.
+    Written(Reason),
+    /// It would take a write, and the password period ends too soon to begin one.
+    TooLate,
+}
+
+/// What asking the cluster as the user gave.
+#[derive(Debug)]
+pub(super) enum Login {
+    /// The login works and the user is exactly as it should be.
+    Agrees(Box<User>),
+    /// The login works, and the user is different in something else.
+    Differs,
+    /// The login does not work: no such user, another password, disabled, or the security index is
+    /// away. All look alike.
+    Refused,
+}
+
+/// What was found in the cluster, and what follows from it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The user as it is now, if there is one.
+    pub found: Option<User>,
+    /// Why the next request writes the user; `None` if it has nothing to write.
+    pub write: Result<Option<Reason>, BrokerError>,
+}
+
+/// Why a user is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The cluster has no user of that name.
+    Absent,
+    /// Roles, groups, names or mail are others than those of this request.
+    Changed,
+    /// The user has the password of another period or key.
+    Rotated,
+    /// elastauth has not written the user, and may take it over.
+    Adopted,
+}
+
+impl Reason {
+    /// A word for a log line.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Absent => "first login",
+            Self::Changed => "changed",
+            Self::Rotated => "new password period",
+            Self::Adopted => "taken over",
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Why there is no broker, or no credential.
+
+use crate::{clock::Timestamp, cluster::CallError, ledger, secret::NoRandomness};
+use std::sync::Arc;
+
+/// Why a broker cannot be started. That the cluster or a store is away is never a reason.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key must be made, and the system has no randomness.
+    #[error("no key can be made")]
+    Key(#[source] NoRandomness),
+    /// The ledger cannot be opened.
+    #[error("the memory of users cannot be set up")]
+    Ledger(#[source] ledger::StartError),
+}
+
+/// Why there is no credential.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// The name belongs to the cluster itself or to elastauth's own account.
+    #[error("the name is reserved: {0}")]
+    ReservedName(&'static str),
+    /// An administrator has disabled the user in the cluster.
+    #[error("the user is disabled in the cluster")]
+    Disabled,
+    /// The cluster has a user of that name that elastauth has not written.
+    #[error(
+        "the cluster has a user of that name which elastauth has not written; \
+         `users.adopt` decides whether it may be taken over"
+    )]
+    Foreign,
+    /// The user was written for another person: of another provider, or another subject of the
+    /// same one.
+    #[error(
+        "the user in the cluster was written for {}; if both are the same person, delete the user \
+         there or set `users.adopt: any`, else give one of the providers a `username_prefix`",
+        if *.provider == *.asking {
+            format!("another subject of the provider `{provider}`")
+        } else {
+            format!("a user of the provider `{provider}`, but `{asking}` identified this request")
+        }
+    )]
+    SomebodyElses {
+        /// The provider for whose user it was written.
+        provider: Arc<str>,
+        /// The provider that identified the request.
+        asking: Arc<str>,
+    },
+    /// The user has a newer token, and that one has other groups.
+    #[error("the user has a newer token (of {newest}) with other groups; use that one")]
+    Outdated {
+        /// Of when the newer token is.
+        newest: Timestamp,
+    },
+    /// The user was written too often within a minute.
+    #[error(
+        "the user's groups change more often than `users.writes_per_minute` allows; \
+         the usual cause is two sessions of one user with different groups"
+    )]
+    WriteBudget,
+    /// Too many users were made within a minute.
+    #[error(
+        "more new users come than `users.new_per_minute` allows; \
+         raise it during a roll-out, otherwise look for somebody who makes names up"
+    )]
+    NewUsers,
+    /// The cluster refused elastauth's own account.
+    #[error(
+        "the cluster refuses the service account; check `elasticsearch.username`, `.password` or \
+         `.api_key`, and that the account may read and write users (a cluster that has just \
+         started refuses everybody for some seconds)"
+    )]
+    ServiceAccount(#[source] Arc<FailedCall>),
+    /// The cluster could not be asked, or its answer could not be used.
+    #[error(transparent)]
+    Cluster(Arc<FailedCall>),
+    /// It takes longer than a gateway waits; the work goes on and the next request may find it
+    /// done.
+    #[error("the cluster did not answer in time")]
+    Late,
+    /// Too many requests wait for the cluster.
+    #[error("too many requests wait for the cluster")]
+    Busy,
+    /// The update ended without a result: a bug.
+    #[error("the update of the user ended without a result")]
+    Crashed,
+}
+
+impl BrokerError {
+    /// Whether the user is refused, and not only kept waiting by a failure.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::ReservedName(_)
+                | Self::Disabled
+                | Self::Foreign
+                | Self::SomebodyElses { .. }
+                | Self::Outdated { .. }
+                | Self::WriteBudget
+                | Self::NewUsers
+        )
+    }
+
+    /// A call as the user has failed.
+    pub(super) fn of_call(doing: &'static str, source: CallError) -> Self {
+        Self::Cluster(Arc::new(FailedCall { doing, source }))
+    }
+
+    /// A call as the service account has failed. Its refusal is an error of its own, and comes from
+    /// all nodes that answer: a single node also refuses it while it has no security index.
+    pub(super) fn of_admin_call(doing: &'static str, source: CallError) -> Self {
+        if source.is_refusal() {
+            Self::ServiceAccount(Arc::new(FailedCall { doing, source }))
+        } else {
+            Self::of_call(doing, source)
+        }
+    }
+}
+
+/// A call to the cluster that failed. Shared by all who wait for the same update.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} failed")]
+pub struct FailedCall {
+    doing: &'static str,
+    source: CallError,
+}
+
+/// Two failures are equal if they are the same one.
+impl PartialEq for FailedCall {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for FailedCall {}
