@@ -98,8 +98,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "a write is sent again to another address",
         file: "src/cluster/call.rs",
-        whole: "Err(error) if error.is_not_sent() && Instant::now() < deadline => last",
-        damaged: "Err(error) if Instant::now() < deadline => last",
+        whole: "(error.is_not_sent() || error.is_refusal()) && Instant::now() < deadline",
+        damaged: "Instant::now() < deadline",
         test: "a_cluster_with_two_addresses",
     },
     Broken {
@@ -112,8 +112,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "a replica that hears of a change remembers what it did",
         file: "src/ledger.rs",
-        whole: "        if other {\n",
-        damaged: "        if other && false {\n",
+        whole: "}) if fingerprint != theirs => drop(",
+        damaged: "}) if fingerprint != theirs && false => drop(",
         test: "long_ways_with_a_shared_redis_by_the_dice",
     },
 ];
