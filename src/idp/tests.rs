@@ -6,10 +6,24 @@ mod keys;
 pub(crate) mod signer;
 
 use super::{json::BadJson, *};
-use crate::net::client::CallError;
+use crate::{
+    clock::Clock,
+    net::client::CallError,
+    shutdown::Tasks,
+    telemetry::{metrics::Metrics, skew::Skew},
+};
 use fake::{FakeIdp, Manner};
+use fetch::PATIENCE;
+use http::{HeaderValue, StatusCode};
 use signer::{Signer, key_set};
-use std::{net::SocketAddr, sync::atomic::AtomicU64 as Ms};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64 as Ms, Ordering},
+    },
+    time::Duration,
+};
 
 /// A provider, a client of it, and the time.
 pub(crate) struct Stage {

@@ -1,0 +1,212 @@
+//! What a provider is asked: about a token, and for documents.
+
+use super::{
+    client_auth::encoded,
+    endpoint::Endpoint,
+    error::{IdpError, What},
+    fetch::{FETCH, MAX_DISCOVERY_BYTES, PATIENCE},
+    json,
+    provider::Idp,
+};
+use crate::{
+    clock::Timestamp,
+    net::client::{Answer, Call},
+    telemetry::skew::Witness,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::{Map, Value};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// As much as a token could hold, several times over: a user in a thousand groups.
+const MAX_CLAIMS_BYTES: usize = 256 * 1024;
+
+/// What a provider says about a token.
+#[expect(missing_debug_implementations, reason = "claims are personal data")]
+pub enum Verdict {
+    /// The token is good, and this is what the provider says about it.
+    Claims(Map<String, Value>),
+    /// The token is unknown, or no longer good.
+    Refused,
+}
+
+impl Idp {
+    /// Who belongs to an access token (OpenID Connect Core 1.0, §5.3).
+    ///
+    /// # Errors
+    /// When the provider cannot be asked.
+    pub async fn userinfo(&self, token: &str) -> Result<Verdict, IdpError> {
+        const WHAT: What = What::Userinfo;
+        let _room = self.0.calls.try_acquire().map_err(|_| IdpError::Busy)?;
+        let mut bearer =
+            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| IdpError::Unsendable)?;
+        bearer.set_sensitive(true);
+        let asking = async {
+            let uri = self.endpoint(WHAT).await?;
+            self.get(
+                WHAT,
+                &uri,
+                HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]),
+                PATIENCE,
+                MAX_CLAIMS_BYTES,
+            )
+            .await
+        };
+        let answer = timeout(PATIENCE, asking)
+            .await
+            .map_err(|_| IdpError::Late(WHAT))??;
+        match answer.status {
+            StatusCode::OK => claims(WHAT, &answer).map(Verdict::Claims),
+            // Dex answers a bad token with 403, others with 400.
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Ok(Verdict::Refused)
+            }
+            status => Err(IdpError::Status(WHAT, status)),
+        }
+    }
+
+    /// What a token is worth (RFC 7662). `active` is judged here, everything else by the caller.
+    ///
+    /// # Errors
+    /// When the provider cannot be asked.
+    pub async fn introspect(&self, token: &str) -> Result<Verdict, IdpError> {
+        const WHAT: What = What::Introspection;
+        let _room = self.0.calls.try_acquire().map_err(|_| IdpError::Busy)?;
+        let asking = async {
+            let uri = self.endpoint(WHAT).await?;
+            let config = &self.0.config;
+            let shown = self
+                .0
+                .access
+                .load()
+                .auth
+                .shown(&config.client_id, &config.issuer, self.0.clock.now())
+                .ok_or(IdpError::Unsendable)?;
+            let mut form = format!("token={}&token_type_hint=access_token", encoded(token));
+            for (name, value) in &shown.form {
+                form.extend(["&", name, "=", &encoded(value)]);
+            }
+            let mut headers = shown.headers;
+            headers.insert(
+                header::CONTENT_TYPE,
+                HeaderValue::from_static("application/x-www-form-urlencoded"),
+            );
+            let call = Call {
+                method: Method::POST,
+                uri: uri.uri().clone(),
+                headers,
+                body: form.into(),
+                timeout: PATIENCE,
+                max_bytes: MAX_CLAIMS_BYTES,
+            };
+            self.ask(WHAT, call).await
+        };
+        let answer = timeout(PATIENCE, asking)
+            .await
+            .map_err(|_| IdpError::Late(WHAT))??;
+        match answer.status {
+            StatusCode::OK => {
+                let claims = claims(WHAT, &answer)?;
+                Ok(if claims.get("active") == Some(&Value::Bool(true)) {
+                    Verdict::Claims(claims)
+                } else {
+                    Verdict::Refused
+                })
+            }
+            // Some answer so when they are shown a token of a kind that they do not introspect.
+            StatusCode::BAD_REQUEST if !says_our_client(&answer.body) => Ok(Verdict::Refused),
+            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(IdpError::OurClient(WHAT))
+            }
+            status => Err(IdpError::Status(WHAT, status)),
+        }
+    }
+
+    pub(super) async fn get(
+        &self,
+        what: What,
+        uri: &Endpoint,
+        headers: HeaderMap,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<Answer, IdpError> {
+        let call = Call {
+            method: Method::GET,
+            uri: uri.uri().clone(),
+            headers,
+            body: Bytes::new(),
+            timeout,
+            max_bytes,
+        };
+        self.ask(what, call).await
+    }
+
+    async fn ask(&self, what: What, call: Call) -> Result<Answer, IdpError> {
+        let asked = self.0.clock.now();
+        let client = &self.0.access.load_full().client;
+        let answer = client.call(call).await;
+        let answer = answer.map_err(|error| IdpError::Call(what, error))?;
+        let headers = &answer.headers;
+        if let (Some((_, skew, _)), Some(date)) = (self.0.telemetry.get(), headers.get(header::DATE))
+            // A cache on the way hands on what was the time when it got the answer.
+            && !headers.contains_key(header::AGE)
+        {
+            skew.dated(Witness::IdentityProvider, date, asked);
+        }
+        Ok(answer)
+    }
+
+    /// What its server says the time is, to the second, and what our clock says at that moment.
+    /// `None` where it says nothing.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn time(&self) -> Result<Option<(Timestamp, Timestamp)>, IdpError> {
+        let uri = match self.issuer().discovery() {
+            Ok(uri) => uri,
+            Err(_) => self.endpoint(What::Keys).await?,
+        };
+        let answer = self
+            .get(
+                What::Discovery,
+                &uri,
+                HeaderMap::new(),
+                FETCH,
+                MAX_DISCOVERY_BYTES,
+            )
+            .await?;
+        let date = answer
+            .headers
+            .get(header::DATE)
+            .and_then(Timestamp::of_http_date);
+        Ok(date.map(|theirs| (theirs, self.0.clock.now())))
+    }
+}
+
+fn claims(what: What, answer: &Answer) -> Result<Map<String, Value>, IdpError> {
+    let kind = answer
+        .headers
+        .get(header::CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    if kind.starts_with(b"application/jwt")
+        || kind.starts_with(b"application/token-introspection+jwt")
+    {
+        return Err(IdpError::Signed(what));
+    }
+    json::object(&answer.body).map_err(|why| IdpError::Claims(what, why))
+}
+
+fn says_our_client(body: &[u8]) -> bool {
+    let error = serde_json::from_slice::<Value>(body).ok();
+    let error = error
+        .as_ref()
+        .and_then(|error| error.get("error"))
+        .and_then(Value::as_str);
+    matches!(
+        error,
+        Some("invalid_client" | "invalid_client_metadata" | "unauthorized_client")
+    )
+}

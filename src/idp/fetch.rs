@@ -1,0 +1,212 @@
+//! The provider's keys and its description of itself, fetched when they are needed.
+
+use super::{
+    endpoint::{BadDiscovery, Discovered, Endpoint, Overrides},
+    error::{IdpError, What},
+    fetched::{Age, Fetch, TooEarly},
+    key::Algorithm,
+    key_set::KeySet,
+    provider::Idp,
+};
+use http::{HeaderMap, StatusCode, header};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+/// A fetch of keys or of the description. No request waits for the whole of it.
+pub(super) const FETCH: Duration = Duration::from_secs(5);
+/// How long a request waits for a fetch or a call. A decision must be there within two seconds, and
+/// a user may still have to be written.
+pub(super) const PATIENCE: Duration = Duration::from_millis(1_400);
+/// A key set with a certificate chain for each of twenty keys has 100 KB.
+const MAX_KEYS_BYTES: usize = 512 * 1024;
+/// Keycloak's description has 7 KB.
+pub(super) const MAX_DISCOVERY_BYTES: usize = 128 * 1024;
+
+impl Idp {
+    /// The keys in which a token's key should be. Known keys are there at once; for an unknown one
+    /// the set is fetched again, at most once in a cool-down.
+    ///
+    /// The set may still lack the key: then the provider has none of that name.
+    ///
+    /// # Errors
+    /// When nothing is known and the provider cannot be asked, or when it could have a new key by
+    /// now and cannot be asked.
+    pub async fn keys(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Arc<KeySet>, IdpError> {
+        let keys = &self.0.keys;
+        let knows = |set: &KeySet| set.candidates(kid, algorithm).next().is_some();
+        match keys.current() {
+            Some((set, Age::Fresh)) if knows(&set) => return Ok(set),
+            Some((set, Age::Due)) if knows(&set) => {
+                let _goes_on_in_the_background = self.fetch_keys();
+                return Ok(set);
+            }
+            // A name that is there with another algorithm is a forged header, not a new key.
+            Some((set, Age::Fresh)) if kid.is_some_and(|kid| set.names(kid)) => return Ok(set),
+            Some(_) | None => {}
+        }
+        let failed = keys.wait(self.fetch_keys(), PATIENCE).await;
+        match (keys.current(), failed) {
+            (Some((set, _)), None) => Ok(set),
+            (Some((set, _)), Some(_)) if knows(&set) => Ok(set),
+            (_, failed) => Err(failed.unwrap_or(IdpError::Late(What::Keys))),
+        }
+    }
+
+    /// Fetches the keys in the background if they have aged; costs one look if not.
+    ///
+    /// Remembered tokens need no keys. Without this, a request with such a token would never learn
+    /// that a key was withdrawn.
+    pub fn keep_fresh(&self) {
+        if self.0.keys.is_due() {
+            let _goes_on_in_the_background = self.fetch_keys();
+        }
+    }
+
+    /// Reads what tokens will need, before the first one comes: where `asked` is, and how many
+    /// `keys` there are. No token is asked about.
+    ///
+    /// # Errors
+    /// Why the provider cannot be used.
+    pub async fn try_out(
+        &self,
+        asked: Option<What>,
+        keys: bool,
+    ) -> Result<Option<usize>, IdpError> {
+        if let Some(what) = asked {
+            self.endpoint(what).await?;
+        }
+        if !keys {
+            return Ok(None);
+        }
+        self.read_keys().await.map(|(keys, _)| Some(keys.len()))
+    }
+
+    fn fetch_keys(&self) -> Result<Fetch, TooEarly> {
+        let this = self.clone();
+        let withdrawals = Arc::clone(&self.0.withdrawals);
+        let replaced = move |old: &KeySet, new: &KeySet| {
+            if !new.keeps_all_of(old) {
+                withdrawals.fetch_add(1, Ordering::AcqRel);
+            }
+        };
+        self.0
+            .keys
+            .fetch(|| async move { this.read_keys().await }, replaced)
+    }
+
+    async fn read_keys(&self) -> Result<(KeySet, Option<Duration>), IdpError> {
+        let uri = self.endpoint(What::Keys).await?;
+        let headers = HeaderMap::new();
+        let answer = self
+            .get(What::Keys, &uri, headers, FETCH, MAX_KEYS_BYTES)
+            .await?;
+        if answer.status != StatusCode::OK {
+            return Err(IdpError::Status(What::Keys, answer.status));
+        }
+        let keys =
+            KeySet::parse(&answer.body, self.0.config.rsa_unnamed).map_err(IdpError::Keys)?;
+        tracing::debug!(
+            issuer = %self.issuer(),
+            keys = keys.len(),
+            "the identity provider's keys are read"
+        );
+        if let Some((metrics, _, name)) = self.0.telemetry.get() {
+            metrics.keys_fetched(name, self.0.clock.now());
+        }
+        Ok((keys, max_age(&answer.headers)))
+    }
+
+    /// Where something is: as configured, else as the provider says.
+    pub(super) async fn endpoint(&self, what: What) -> Result<Endpoint, IdpError> {
+        let Overrides {
+            jwks,
+            userinfo,
+            introspection,
+        } = &self.0.config.endpoints;
+        let configured = match what {
+            What::Keys => jwks,
+            What::Userinfo => userinfo,
+            What::Introspection => introspection,
+            What::Discovery => &None,
+        };
+        if let Some(endpoint) = configured {
+            return Ok(endpoint.clone());
+        }
+        let discovered = &self.0.discovered;
+        let (known, failed) = match discovered.current() {
+            Some((known, Age::Fresh)) => (Some(known), None),
+            Some((known, Age::Due | Age::Stale)) => {
+                let _goes_on_in_the_background = self.discover();
+                (Some(known), None)
+            }
+            None => {
+                let failed = discovered.wait(self.discover(), PATIENCE).await;
+                (discovered.current().map(|(known, _)| known), failed)
+            }
+        };
+        let known = known.ok_or_else(|| failed.unwrap_or(IdpError::Late(What::Discovery)))?;
+        let endpoint = match what {
+            What::Keys => &known.jwks,
+            What::Userinfo => &known.userinfo,
+            What::Introspection => &known.introspection,
+            What::Discovery => &None,
+        };
+        endpoint.clone().ok_or(IdpError::NoEndpoint(what))
+    }
+
+    fn discover(&self) -> Result<Fetch, TooEarly> {
+        let this = self.clone();
+        self.0
+            .discovered
+            .fetch(|| async move { this.read_discovery().await }, |_, _| {})
+    }
+
+    async fn read_discovery(&self) -> Result<(Discovered, Option<Duration>), IdpError> {
+        const WHAT: What = What::Discovery;
+        let uri = self
+            .issuer()
+            .discovery()
+            .map_err(|why| IdpError::Discovery(BadDiscovery::Endpoint(why)))?;
+        let headers = HeaderMap::new();
+        let answer = self
+            .get(WHAT, &uri, headers, FETCH, MAX_DISCOVERY_BYTES)
+            .await?;
+        if answer.status != StatusCode::OK {
+            return Err(IdpError::Status(WHAT, answer.status));
+        }
+        let with_certificate = self.0.config.http.tls.identity.is_some();
+        let read = Discovered::parse(&answer.body, self.issuer(), with_certificate)
+            .map_err(IdpError::Discovery)?;
+        Ok((read, None))
+    }
+}
+
+/// `max-age`, where the answer may be kept.
+fn max_age(headers: &HeaderMap) -> Option<Duration> {
+    let mut found = None;
+    for directive in headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+    {
+        let directive = directive.trim().to_ascii_lowercase();
+        match directive.split_once('=') {
+            None if directive == "no-store" || directive == "no-cache" => {
+                return Some(Duration::ZERO);
+            }
+            Some(("max-age", seconds)) => {
+                let seconds = seconds.trim_matches('"').parse();
+                found = seconds.ok().map(Duration::from_secs);
+            }
+            _ => {}
+        }
+    }
+    found
+}

@@ -1,0 +1,191 @@
+//! One identity provider: its settings, its keys and addresses as far as they are known, and how it
+//! is reached.
+
+use super::{
+    client_auth::ClientAuth,
+    endpoint::{Discovered, Issuer, Overrides},
+    error::{IdpError, What},
+    fetched::{Fetched, Pace},
+    key::Algorithm,
+    key_set::KeySet,
+};
+use crate::{
+    clock::Clock,
+    net::{
+        client::{self, Client},
+        tls::TlsError,
+    },
+    shutdown::Tasks,
+    telemetry::{metrics::Metrics, skew::Skew},
+};
+use arc_swap::ArcSwap;
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::Semaphore;
+
+/// Calls about tokens under way at once. Beyond it the provider is overloaded, and refusing is
+/// better than waiting.
+const MAX_CALLS: usize = 64;
+
+/// Settings of one provider.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The provider's own name for itself.
+    pub issuer: Issuer,
+    /// The provider's name for elastauth.
+    pub client_id: Box<str>,
+    /// How elastauth shows that it is this client.
+    pub client_auth: ClientAuth,
+    /// Addresses set by hand.
+    pub endpoints: Overrides,
+    /// TLS, additional headers, the outbound proxy.
+    pub http: client::Config,
+    /// The algorithm of an RSA key that does not name its own. Where there is a list of allowed
+    /// algorithms, this is its first one for RSA.
+    pub rsa_unnamed: Algorithm,
+    /// Between two fetches of the keys because of a key that is not known.
+    pub cool_down: Duration,
+    /// How old keys may be before they are fetched again, where the provider says nothing else.
+    pub keys_lifetime: Duration,
+}
+
+impl Config {
+    /// The settings that rarely matter, at their defaults.
+    #[must_use]
+    pub fn new(issuer: Issuer, client_id: &str, client_auth: ClientAuth) -> Self {
+        Self {
+            issuer,
+            client_id: client_id.into(),
+            client_auth,
+            endpoints: Overrides::default(),
+            http: client::Config::default(),
+            // The default of OpenID Connect. Entra ID names none.
+            rsa_unnamed: Algorithm::Rs256,
+            // A new key works after this even under a flood of tokens with made-up keys, and a
+            // provider can answer one request in five seconds.
+            cool_down: Duration::from_secs(5),
+            keys_lifetime: Duration::from_mins(10),
+        }
+    }
+}
+
+/// One identity provider. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Idp(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) config: Config,
+    pub(super) access: ArcSwap<Access>,
+    pub(super) clock: Clock,
+    pub(super) discovered: Arc<Fetched<Discovered>>,
+    pub(super) keys: Arc<Fetched<KeySet>>,
+    /// Grows when a key is gone from the set.
+    pub(super) withdrawals: Arc<AtomicU64>,
+    /// The operator's name for it comes last.
+    pub(super) telemetry: OnceLock<(Metrics, Skew, Arc<str>)>,
+    pub(super) calls: Semaphore,
+}
+
+/// How a provider is reached, and how elastauth authenticates there. Made by [`Idp::access`].
+#[derive(Debug)]
+pub struct Access {
+    pub(super) client: Client,
+    pub(super) auth: ClientAuth,
+}
+
+impl Idp {
+    /// Asks nothing yet: a provider that is away at start-up is no error.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be used.
+    pub fn new(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, TlsError> {
+        let access = ArcSwap::from_pointee(Self::access(&config)?);
+        let keys = Pace {
+            cool_down: config.cool_down,
+            lifetime: config.keys_lifetime,
+            // Some say `no-store` or zero, some a day. A withdrawn key must not live that long.
+            shortest: Duration::from_mins(1),
+            longest: Duration::from_hours(1),
+        };
+        let discovered = Pace {
+            lifetime: Duration::from_hours(12),
+            longest: Duration::from_hours(12),
+            ..keys
+        };
+        let name: Arc<str> = Arc::from(config.issuer.as_str());
+        Ok(Self(Arc::new(Inner {
+            access,
+            discovered: Arc::new(Fetched::new(
+                What::Discovery,
+                Arc::clone(&name),
+                discovered,
+                clock.clone(),
+                tasks.clone(),
+            )),
+            keys: Arc::new(Fetched::new(What::Keys, name, keys, clock.clone(), tasks)),
+            withdrawals: Arc::default(),
+            telemetry: OnceLock::new(),
+            calls: Semaphore::new(MAX_CALLS),
+            clock,
+            config,
+        })))
+    }
+
+    /// Takes from the settings what may change while the program runs: TLS, additional headers, the
+    /// client's secret or key.
+    ///
+    /// # Errors
+    /// As with [`Self::new`].
+    pub fn access(config: &Config) -> Result<Access, TlsError> {
+        Ok(Access {
+            client: Client::new(config.http.clone())?,
+            auth: config.client_auth.clone(),
+        })
+    }
+
+    /// Uses it from the next call on.
+    pub fn replace(&self, access: Access) {
+        self.0.access.store(Arc::new(access));
+    }
+
+    /// Reports here when its keys were fetched, under the operator's name for it, and compares its
+    /// clock with ours.
+    pub fn watch(&self, metrics: &Metrics, skew: &Skew, name: &Arc<str>) {
+        // The first call wins: a process has one set of metrics.
+        let _first = self
+            .0
+            .telemetry
+            .set((metrics.clone(), skew.clone(), Arc::clone(name)));
+    }
+
+    #[must_use]
+    #[expect(missing_docs, reason = "the name says it")]
+    pub fn issuer(&self) -> &Issuer {
+        &self.0.config.issuer
+    }
+
+    /// The provider's name for elastauth.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.0.config.client_id
+    }
+
+    /// Grows whenever a key is gone from the set: tokens that were verified before must be verified
+    /// again.
+    #[must_use]
+    pub fn withdrawals(&self) -> u64 {
+        self.0.withdrawals.load(Ordering::Acquire)
+    }
+
+    /// Why it could not be asked the last time, if it could not. Known keys stay in use.
+    #[must_use]
+    pub fn trouble(&self) -> Option<IdpError> {
+        self.0.keys.error().or_else(|| self.0.discovered.error())
+    }
+}
