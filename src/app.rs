@@ -16,12 +16,7 @@ use crate::{
     roles::Mapping,
     server::{self, Certificates, Check, ServeError, Server, Service, Show},
     shutdown::Tasks,
-    telemetry::{
-        audit::{self, Audit},
-        metrics::Metrics,
-        skew::Skew,
-        traces::Traces,
-    },
+    telemetry::{self, ClusterTelemetry, Telemetry, metrics::Metrics},
 };
 use arc_swap::ArcSwap;
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -42,8 +37,7 @@ pub struct App {
     server: Server,
     /// The listener for operators, where they have one of their own.
     admin: Option<Server>,
-    audit: Audit,
-    traces: Traces,
+    telemetry: Telemetry,
     tasks: Tasks,
     controls: Controls,
 }
@@ -140,12 +134,9 @@ pub enum StartError {
     /// The listener for operators.
     #[error("the listener of admin.listen cannot be set up")]
     Admin(#[source] ServeError),
-    /// The audit stream.
-    #[error("the audit stream cannot be set up")]
-    Audit(#[source] audit::StartError),
-    /// A certificate or key file towards the collector of traces.
-    #[error("TLS towards the collector of traces cannot be set up")]
-    CollectorTls(#[source] TlsError),
+    /// The audit stream or the export of traces.
+    #[error("reports cannot be set up")]
+    Telemetry(#[source] telemetry::StartError),
 }
 
 impl App {
@@ -154,17 +145,11 @@ impl App {
     /// # Errors
     /// When a file cannot be used or the address is taken.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Self::start_counted(config, Metrics::new(Clock::System.now())).await
-    }
-
-    /// The same, counted there.
-    ///
-    /// # Errors
-    /// As with [`Self::start`].
-    pub async fn start_counted(config: Config, metrics: Metrics) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let skew = Skew::new(clock.clone(), config.broker.grace, metrics.clone());
-        let cluster = SecurityApi::watched(config.cluster, clock.clone(), &metrics, &skew)
+        let telemetry = Telemetry::start(&config.audit, config.traces, &clock, config.broker.grace)
+            .map_err(StartError::Telemetry)?;
+        let of_cluster = telemetry.of_cluster(&config.broker.cluster_name);
+        let cluster = SecurityApi::new(config.cluster, clock.clone(), &of_cluster)
             .map_err(StartError::ClusterTls)?;
         // Identity headers in answers have the names of those in questions, where there are such.
         let names = config
@@ -176,21 +161,14 @@ impl App {
                 ProviderConfig::Oidc(_) => None,
             });
         let answered_under = names.unwrap_or_default();
-        let providers = Providers::new(config.identity, &clock, &tasks)
-            .map_err(StartError::IdpTls)?
-            .watched(&metrics, &skew);
-        let audit = Audit::start(&config.audit, clock.clone(), metrics.clone())
-            .map_err(StartError::Audit)?;
-        let traces = Traces::start(config.traces, clock.clone(), metrics.clone())
-            .map_err(StartError::CollectorTls)?;
-        let broker = Broker::watched(
+        let providers = Providers::new(config.identity, &clock, &tasks, &telemetry)
+            .map_err(StartError::IdpTls)?;
+        let broker = Broker::new(
             config.broker,
             cluster.clone(),
             clock.clone(),
             tasks.clone(),
-            metrics.clone(),
-            audit.clone(),
-            &skew,
+            of_cluster,
         )?;
         let shown = Arc::new(ArcSwap::from_pointee(config.shown));
         let show: Show = {
@@ -203,10 +181,8 @@ impl App {
             IdentityHeaders::from(&answered_under),
             check(cluster.clone()),
             clock,
+            telemetry.clone(),
         )
-        .watched(metrics.clone(), audit.clone())
-        .traced(traces.clone())
-        .with_skew(skew)
         .with_admin(&config.admin, show);
         let service = Arc::new(service);
         let admin = match config.admin.listen {
@@ -229,13 +205,12 @@ impl App {
             certificates: server.certificates(),
             cluster,
             shown,
-            metrics,
+            metrics: telemetry.metrics.clone(),
         };
         Ok(Self {
             server,
             admin,
-            audit,
-            traces,
+            telemetry,
             tasks,
             controls,
         })
@@ -247,13 +222,14 @@ impl App {
     /// See [`StartError`].
     pub fn flow(config: Config) -> Result<Flow, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let cluster =
-            SecurityApi::new(config.cluster, clock.clone()).map_err(StartError::ClusterTls)?;
+        let of_cluster = ClusterTelemetry::default();
+        let cluster = SecurityApi::new(config.cluster, clock.clone(), &of_cluster)
+            .map_err(StartError::ClusterTls)?;
         let mut broker = config.broker;
         broker.ledger.store = StoreConfig::Memory;
-        let broker = Broker::new(broker, cluster, clock.clone(), tasks.clone())?;
-        let providers =
-            Providers::new(config.identity, &clock, &tasks).map_err(StartError::IdpTls)?;
+        let broker = Broker::new(broker, cluster, clock.clone(), tasks.clone(), of_cluster)?;
+        let providers = Providers::new(config.identity, &clock, &tasks, &Telemetry::default())
+            .map_err(StartError::IdpTls)?;
         Ok(Flow::new(providers, Mapping::new(config.roles), broker))
     }
 
@@ -287,8 +263,7 @@ impl App {
         let Self {
             server,
             admin,
-            audit,
-            traces,
+            telemetry,
             tasks,
             controls: _,
         } = self;
@@ -307,8 +282,7 @@ impl App {
                 "some work did not finish in time and is given up"
             );
         }
-        traces.finish().await;
-        audit.flush(LAST_WORDS).await;
+        telemetry.finish(LAST_WORDS).await;
     }
 }
 

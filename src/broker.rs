@@ -32,9 +32,8 @@ use crate::{
     roles::Entitled,
     shutdown::Tasks,
     telemetry::{
-        audit::Audit,
-        metrics::{Lookup, Metrics},
-        skew::Skew,
+        ClusterTelemetry,
+        metrics::{ClusterMetrics, Lookup},
     },
 };
 use ensure::Ensure;
@@ -78,7 +77,7 @@ pub struct Broker {
     ensure: Arc<Ensure>,
     updates: Updates,
     held: Semaphore,
-    metrics: Metrics,
+    metrics: ClusterMetrics,
     service_account: Option<Box<str>>,
     dry_run: bool,
 }
@@ -93,30 +92,7 @@ impl Broker {
         cluster: SecurityApi,
         clock: Clock,
         tasks: Tasks,
-    ) -> Result<Self, StartError> {
-        Self::watched(
-            config,
-            cluster,
-            clock,
-            tasks,
-            Metrics::default(),
-            Audit::default(),
-            &Skew::default(),
-        )
-    }
-
-    /// The same, with metrics and audit.
-    ///
-    /// # Errors
-    /// As with [`Self::new`].
-    pub fn watched(
-        config: Config,
-        cluster: SecurityApi,
-        clock: Clock,
-        tasks: Tasks,
-        metrics: Metrics,
-        audit: Audit,
-        skew: &Skew,
+        telemetry: ClusterTelemetry,
     ) -> Result<Self, StartError> {
         let keys = Arc::new(config.keyring().map_err(StartError::Key)?);
         let ledger = Ledger::start(
@@ -125,7 +101,7 @@ impl Broker {
             config.expiration,
             &clock,
             &tasks,
-            skew,
+            &telemetry,
         )
         .map_err(StartError::Ledger)?;
         let key_since = config
@@ -152,13 +128,12 @@ impl Broker {
                 Arc::clone(&state),
                 cluster,
                 &config,
-                metrics.clone(),
-                audit,
+                &telemetry,
             )),
             state,
-            updates: Updates::new(tasks, clock, metrics.clone()),
+            updates: Updates::new(tasks, clock, telemetry.metrics.clone()),
             held: Semaphore::new(HELD),
-            metrics,
+            metrics: telemetry.metrics,
             service_account: config.service_account.map(Box::from),
             dry_run: config.dry_run,
         })
@@ -260,6 +235,13 @@ impl Broker {
         &self.state.ledger
     }
 
+    /// Writes the state of the ledger into the metrics.
+    pub fn report_ledger(&self) {
+        let ledger = &self.state.ledger;
+        self.metrics
+            .ledger(ledger.len(), ledger.store_state().is_ok());
+    }
+
     /// The user that a write would put into the cluster at this moment, without its password.
     #[must_use]
     pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
@@ -297,7 +279,7 @@ impl Broker {
     /// waiting requests is bounded.
     async fn hold(&self, wait: Duration, deadline: Instant) -> Result<(), BrokerError> {
         let _place = self.held.try_acquire().map_err(|_| BrokerError::Busy)?;
-        let _counted = self.metrics.held();
+        let _counted = self.metrics.held_request();
         timeout_at(deadline, sleep(wait))
             .await
             .map_err(|_| BrokerError::Late)

@@ -140,7 +140,7 @@ fn serve(flags: Flags) -> Result<(), Failed> {
         ))
     })?;
     let level = config.telemetry.level;
-    let log = telemetry::init(config.telemetry)
+    let log = telemetry::log::init(config.telemetry)
         .map_err(|error| failed("the log cannot be set up", &error))?;
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -316,9 +316,9 @@ fn demo(once: bool, listen: Option<&str>) -> Result<(), Failed> {
     let listen = listen.map(str::parse).transpose().map_err(|_| {
         Failed("--listen of the demo is an address such as 127.0.0.1:8080".to_owned())
     })?;
-    telemetry::init(telemetry::Config {
-        level: telemetry::Level::Error,
-        ..telemetry::Config::default()
+    telemetry::log::init(telemetry::log::Config {
+        level: telemetry::log::Level::Error,
+        ..telemetry::log::Config::default()
     })
     .map_err(|error| failed("the log cannot be set up", &error))?;
     runtime()?

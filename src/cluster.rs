@@ -22,8 +22,8 @@ use crate::{
     net::tls,
     secret::{ExposeSecret as _, SecretString},
     telemetry::{
-        metrics::{Call, Metrics},
-        skew::Skew,
+        ClusterTelemetry,
+        metrics::{Call, NodeMetrics},
     },
 };
 use arc_swap::ArcSwapOption;
@@ -55,7 +55,11 @@ pub struct Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<Node> = self.hosts.iter().map(Node::new).collect();
+        let hosts: Vec<Node> = self
+            .hosts
+            .iter()
+            .map(|host| Node::new(host, NodeMetrics::default()))
+            .collect();
         f.debug_struct("Config")
             .field("hosts", &hosts)
             .field("account", &self.account)
@@ -144,40 +148,24 @@ impl SecurityApi {
     /// # Errors
     /// When a host is `https` and TLS cannot be set up. With plain `http` alone no TLS file is
     /// looked at.
-    pub fn new(config: Config, clock: Clock) -> Result<Self, tls::TlsError> {
-        Self::watched(config, clock, &Metrics::default(), &Skew::default())
-    }
-
-    /// The same, counted, and with an eye on the clocks.
-    ///
-    /// # Errors
-    /// As with [`Self::new`].
-    pub fn watched(
+    pub fn new(
         config: Config,
         clock: Clock,
-        metrics: &Metrics,
-        skew: &Skew,
+        telemetry: &ClusterTelemetry,
     ) -> Result<Self, tls::TlsError> {
-        Self::build(config, clock, Timeouts::default(), metrics, skew)
+        Self::build(config, clock, Timeouts::default(), telemetry)
     }
 
     #[cfg(test)]
     fn with(config: Config, clock: Clock, timeouts: Timeouts) -> Result<Self, tls::TlsError> {
-        Self::build(
-            config,
-            clock,
-            timeouts,
-            &Metrics::default(),
-            &Skew::default(),
-        )
+        Self::build(config, clock, timeouts, &ClusterTelemetry::default())
     }
 
     fn build(
         config: Config,
         clock: Clock,
         timeouts: Timeouts,
-        metrics: &Metrics,
-        skew: &Skew,
+        telemetry: &ClusterTelemetry,
     ) -> Result<Self, tls::TlsError> {
         let Config {
             hosts,
@@ -188,15 +176,9 @@ impl SecurityApi {
         let nodes = hosts
             .iter()
             .enumerate()
-            .map(|(place, host)| Node::new(host).watched(metrics.node(place)))
+            .map(|(index, host)| Node::new(host, telemetry.metrics.node(index)))
             .collect();
-        let caller = Caller::new(
-            Nodes::new(nodes, clock),
-            connector,
-            timeouts,
-            metrics.clone(),
-            skew.clone(),
-        );
+        let caller = Caller::new(Nodes::new(nodes, clock), connector, timeouts, telemetry);
         let account = ArcSwapOption::from_pointee(account.authorization());
         Ok(Self {
             inner: Arc::new(Inner { caller, account }),

@@ -58,7 +58,7 @@ pub struct Config {
     pub roles: roles::Config,
     pub broker: broker::Config,
     pub cluster: cluster::Config,
-    pub telemetry: telemetry::Config,
+    pub telemetry: telemetry::log::Config,
     pub audit: telemetry::audit::Config,
     pub traces: telemetry::traces::Config,
     pub admin: server::AdminConfig,

@@ -195,6 +195,11 @@ impl Flow {
         self.broker.ledger().store_state()
     }
 
+    /// Writes the state of the ledger into the metrics.
+    pub fn report_ledger(&self) {
+        self.broker.report_ledger();
+    }
+
     /// Decides about one request. A known user is answered without waiting for anything.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::{
     model::{Group, InvalidUsername, RequestFacts, Username},
     net::tls::TlsError,
     shutdown::Tasks,
-    telemetry::{metrics, skew::Skew},
+    telemetry::{Telemetry, metrics},
 };
 use std::sync::Arc;
 
@@ -295,12 +295,17 @@ impl Providers {
     ///
     /// # Errors
     /// When a certificate or key file towards an identity provider cannot be used.
-    pub fn new(config: Config, clock: &Clock, tasks: &Tasks) -> Result<Self, TlsError> {
+    pub fn new(
+        config: Config,
+        clock: &Clock,
+        tasks: &Tasks,
+        telemetry: &Telemetry,
+    ) -> Result<Self, TlsError> {
         let ready = |provider| {
             Ok(match provider {
                 ProviderConfig::Headers(names) => Asked::Headers(names),
                 ProviderConfig::Oidc(config) => {
-                    Asked::Oidc(Box::new(oidc::Oidc::new(config, clock, tasks)?))
+                    Asked::Oidc(Box::new(oidc::Oidc::new(config, clock, tasks, telemetry)?))
                 }
             })
         };
@@ -310,15 +315,6 @@ impl Providers {
             .map(ready)
             .collect::<Result<_, _>>()
             .map(Self)
-    }
-
-    /// The same, counted; clocks of identity providers are compared with ours.
-    #[must_use]
-    pub fn watched(self, metrics: &metrics::Metrics, skew: &Skew) -> Self {
-        if let Some(oidc) = self.oidc() {
-            oidc.watch(metrics, skew);
-        }
-        self
     }
 
     /// Identity headers alone.

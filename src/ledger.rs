@@ -17,7 +17,7 @@ use crate::{
     keys::{Keyring, Slot},
     model::{Fingerprint, Username},
     shutdown::Tasks,
-    telemetry::skew::Skew,
+    telemetry::ClusterTelemetry,
 };
 use quick_cache::sync::Cache;
 use seal::{Fact, Kind};
@@ -151,7 +151,7 @@ impl Ledger {
         expiration: Duration,
         clock: &Clock,
         tasks: &Tasks,
-        skew: &Skew,
+        telemetry: &ClusterTelemetry,
     ) -> Result<Self, StartError> {
         // From Redis, nothing is heard yet.
         let phase = if matches!(config.store, StoreConfig::Redis(_)) {
@@ -170,7 +170,7 @@ impl Ledger {
                     Arc::clone(&front),
                     clock.clone(),
                     tasks,
-                    skew,
+                    &telemetry.clocks,
                 )
                 .map_err(StartError::Redis)?,
             ),

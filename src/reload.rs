@@ -8,7 +8,7 @@ use crate::{
     app::Controls,
     config::{Config, Fault, Flags, Loaded, Reloaded, Sources},
     shutdown::Tasks,
-    telemetry::{self, Level, chain, metrics::Reload},
+    telemetry::{self, chain, log::Level, metrics::Reload},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ pub struct Reloader {
     flags: Flags,
     reading: Loaded,
     controls: Controls,
-    log: telemetry::Handle,
+    log: telemetry::log::Handle,
     level: Level,
     /// The faults that were reported last.
     reported: Vec<Fault>,
@@ -55,7 +55,7 @@ impl Reloader {
         flags: Flags,
         reading: Loaded,
         controls: Controls,
-        (log, level): (telemetry::Handle, Level),
+        (log, level): (telemetry::log::Handle, Level),
     ) -> Self {
         Self {
             flags,

@@ -24,7 +24,7 @@ use crate::{
     },
     respond::{IdentityHeaders, Protocol, Response},
     shutdown::Tasks,
-    telemetry::{audit::Audit, metrics::Metrics, skew::Skew, traces::Traces},
+    telemetry::{Telemetry, audit::Audit, clocks::ClockCheck, metrics::Metrics, traces::Traces},
 };
 use admin::{Admin, Page};
 use arc_swap::ArcSwap;
@@ -60,7 +60,7 @@ pub struct Service {
     audit: Audit,
     traces: Traces,
     admin: Admin,
-    skew: Skew,
+    clocks: ClockCheck,
 }
 
 impl Service {
@@ -72,6 +72,7 @@ impl Service {
         identity_headers: IdentityHeaders,
         check: Check,
         clock: Clock,
+        telemetry: Telemetry,
     ) -> Self {
         let started = clock.now();
         Self {
@@ -83,28 +84,12 @@ impl Service {
             started,
             lines: log::Lines::default(),
             logouts: logout::Pace::default(),
-            metrics: Metrics::default(),
-            audit: Audit::default(),
-            traces: Traces::default(),
+            metrics: telemetry.metrics,
+            audit: telemetry.audit,
+            traces: telemetry.traces,
+            clocks: telemetry.clocks,
             admin: Admin::default(),
-            skew: Skew::default(),
         }
-    }
-
-    /// Counts into these numbers and writes into this stream.
-    #[must_use]
-    pub fn watched(self, metrics: Metrics, audit: Audit) -> Self {
-        Self {
-            metrics,
-            audit,
-            ..self
-        }
-    }
-
-    /// Tells in readiness whether the clocks agree.
-    #[must_use]
-    pub fn with_skew(self, skew: Skew) -> Self {
-        Self { skew, ..self }
     }
 
     /// The decisions.
@@ -116,12 +101,6 @@ impl Service {
     /// From the next request on, of kept connections too, these peers are believed.
     pub fn replace_trust(&self, trust: Trust) {
         self.trust.store(Arc::new(trust));
-    }
-
-    /// Records decisions there.
-    #[must_use]
-    pub fn traced(self, traces: Traces) -> Self {
-        Self { traces, ..self }
     }
 
     /// Answers operators as `config` says; `show` tells the effective configuration, with its

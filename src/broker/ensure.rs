@@ -16,11 +16,7 @@ mod write;
 pub use types::{Plan, Reason};
 
 use super::{config::Config, error::BrokerError, places::Class, rotation::Period, state::State};
-use crate::{
-    cluster::SecurityApi,
-    roles::Entitled,
-    telemetry::{audit::Audit, metrics::Metrics},
-};
+use crate::{cluster::SecurityApi, roles::Entitled, telemetry::ClusterTelemetry};
 use agree::Agree;
 use look::Look;
 use report::Report;
@@ -48,11 +44,10 @@ impl Ensure {
         state: Arc<State>,
         cluster: SecurityApi,
         config: &Config,
-        metrics: Metrics,
-        audit: Audit,
+        telemetry: &ClusterTelemetry,
     ) -> Self {
         let look = Look::new(cluster.clone(), Arc::clone(&state), config.adopt);
-        let report = Report::new(metrics, audit);
+        let report = Report::new(telemetry);
         Self {
             agree: Agree::new(
                 Arc::clone(&state),
@@ -84,8 +79,7 @@ impl Ensure {
         for attempt in 1..=ATTEMPTS {
             let document = self.state.document(&entitled, period);
             let agreed = self.agree.attempt(&document, class, period).await;
-            self.report
-                .ended(&document, &agreed, self.state.ledger.len());
+            self.report.ended(&document, &agreed);
             let too_late = agreed? == Agreement::TooLate;
             if too_late {
                 let rest = self

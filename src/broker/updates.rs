@@ -5,7 +5,7 @@ use crate::{
     clock::{Clock, Timestamp},
     model::{Fingerprint, Username},
     shutdown::Tasks,
-    telemetry::{metrics::Metrics, traces},
+    telemetry::{metrics::ClusterMetrics, traces},
 };
 use std::{
     collections::HashMap,
@@ -34,7 +34,7 @@ pub(super) struct Updates {
     new_users: Arc<Semaphore>,
     tasks: Tasks,
     clock: Clock,
-    metrics: Metrics,
+    metrics: ClusterMetrics,
 }
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(super) enum Joined {
 }
 
 impl Updates {
-    pub(super) fn new(tasks: Tasks, clock: Clock, metrics: Metrics) -> Self {
+    pub(super) fn new(tasks: Tasks, clock: Clock, metrics: ClusterMetrics) -> Self {
         Self {
             table: Arc::default(),
             new_users: Arc::new(Semaphore::new(NEW_USERS)),
@@ -171,7 +171,7 @@ impl Updates {
             self.clock.clone(),
             traces::carried(work()),
         );
-        let counted = self.metrics.flight();
+        let counted = self.metrics.update_in_flight();
         self.tasks.spawn(async move {
             let result = work.await;
             drop((counted, place));
@@ -230,7 +230,7 @@ mod tests {
             Arc::new(Updates::new(
                 Tasks::default(),
                 Clock::Manual(Arc::clone(&ms)),
-                Metrics::default(),
+                ClusterMetrics::default(),
             )),
             ms,
         )

@@ -12,7 +12,7 @@ use crate::{
     idp::{Idp, What},
     ledger::{Ledger, StoreConfig},
     shutdown::Tasks,
-    telemetry::{chain, skew::Skew},
+    telemetry::{ClusterTelemetry, Telemetry, chain},
 };
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
@@ -62,7 +62,13 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
 /// An identity provider's description, and its keys where tokens are verified with them.
 async fn issuer(config: &oidc::ProviderConfig) -> Tried {
     let what = format!("issuer {}", config.idp.issuer);
-    let idp = match Idp::new(config.idp.clone(), Clock::System, Tasks::default()) {
+    let idp = match Idp::new(
+        config.idp.clone(),
+        &config.name,
+        Clock::System,
+        Tasks::default(),
+        &Telemetry::default(),
+    ) {
         Ok(idp) => idp,
         Err(error) => {
             return Tried {
@@ -113,7 +119,14 @@ async fn issuer(config: &oidc::ProviderConfig) -> Tried {
 /// not answer, the other line has told it.
 async fn clock(config: &oidc::ProviderConfig) -> Option<Tried> {
     let what = format!("clock of issuer {}", config.idp.issuer);
-    let idp = Idp::new(config.idp.clone(), Clock::System, Tasks::default()).ok()?;
+    let idp = Idp::new(
+        config.idp.clone(),
+        &config.name,
+        Clock::System,
+        Tasks::default(),
+        &Telemetry::default(),
+    )
+    .ok()?;
     let (theirs, ours) = timeout(ISSUER, idp.time()).await.ok()?.ok()??;
     let (ahead, behind) = (
         theirs.0.saturating_sub(ours.0) / 1_000,
@@ -149,7 +162,7 @@ async fn store(config: &config::Config) -> Option<Tried> {
         config.broker.expiration,
         &Clock::System,
         &tasks,
-        &Skew::default(),
+        &ClusterTelemetry::default(),
     ) {
         Err(error) => Tried {
             what: what("redis"),
@@ -188,7 +201,7 @@ async fn node(config: Config) -> Vec<Tried> {
         .map(ToString::to_string)
         .unwrap_or_default();
     let what = |what: &str| format!("{} {what}", host.trim_end_matches('/'));
-    let cluster = match SecurityApi::new(config, Clock::System) {
+    let cluster = match SecurityApi::new(config, Clock::System, &ClusterTelemetry::default()) {
         Ok(cluster) => cluster,
         Err(error) => {
             return vec![Tried {

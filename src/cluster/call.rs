@@ -9,8 +9,9 @@ use super::{
 use crate::{
     net::client::{Incomplete, pool, tcp, whole},
     telemetry::{
-        metrics::{Call, CallEnd, Metrics},
-        skew::{Skew, Witness},
+        ClusterTelemetry,
+        clocks::ClockCheck,
+        metrics::{Call, CallEnd, ClockSource, ClusterMetrics},
         traces::{self, Active},
     },
 };
@@ -81,8 +82,8 @@ pub(super) struct Caller {
     client: ArcSwap<HttpClient>,
     nodes: Nodes,
     timeouts: Timeouts,
-    metrics: Metrics,
-    skew: Skew,
+    metrics: ClusterMetrics,
+    clocks: ClockCheck,
     reads: Semaphore,
     writes: Semaphore,
 }
@@ -106,16 +107,15 @@ impl Caller {
         nodes: Nodes,
         tls: rustls::ClientConfig,
         timeouts: Timeouts,
-        metrics: Metrics,
-        skew: Skew,
+        telemetry: &ClusterTelemetry,
     ) -> Self {
         let client = ArcSwap::from_pointee(client(tls, timeouts.connect));
         Self {
             client,
             nodes,
             timeouts,
-            metrics,
-            skew,
+            metrics: telemetry.metrics.clone(),
+            clocks: telemetry.clocks.clone(),
             reads: Semaphore::new(MAX_READS),
             writes: Semaphore::new(MAX_WRITES),
         }
@@ -255,7 +255,7 @@ impl Caller {
         let (request, sent) = request(node, ask, span).map_err(|error| {
             CallError::not_sent(name, Unsent::Unsendable, Some(Arc::new(error)))
         })?;
-        let asked = self.skew.now();
+        let asked = self.clocks.now();
         let mut response = pin!(self.client.load().request(request));
         let response = match timeout_at(departure, &mut response).await {
             Ok(response) => response,
@@ -273,7 +273,7 @@ impl Caller {
         })?;
         let (head, body) = response.into_parts();
         if let Some(date) = head.headers.get(header::DATE) {
-            self.skew.dated(Witness::Cluster, date, asked);
+            self.clocks.compare_date(ClockSource::Cluster, date, asked);
         }
         let (body, source) = match whole(body, deadline, MAX_BODY_BYTES).await {
             Ok(body) => (Ok(body), None),

@@ -21,7 +21,7 @@
 
 use crate::{
     clock::{Clock, Timestamp},
-    telemetry::{chain, metrics},
+    telemetry::{chain, metrics::NodeMetrics},
 };
 use http::Uri;
 use std::{
@@ -51,23 +51,19 @@ pub(super) struct Node {
     /// What stands before each path: the name and the prefix, without a trailing slash.
     base: Box<str>,
     /// Told when it is ejected and when it is back.
-    gauge: metrics::Node,
+    metrics: NodeMetrics,
 }
 
 impl Node {
     /// Takes a base URL. User information and query are dropped; they belong to no request of ours.
-    pub(super) fn new(url: &Uri) -> Self {
+    pub(super) fn new(url: &Uri, metrics: NodeMetrics) -> Self {
         let name = name_of(url);
         let base = format!("{name}{}", url.path().trim_end_matches('/')).into();
         Self {
             name: name.into(),
             base,
-            gauge: metrics::Node::default(),
+            metrics,
         }
-    }
-
-    pub(super) fn watched(self, gauge: metrics::Node) -> Self {
-        Self { gauge, ..self }
     }
 
     pub(super) fn uri(&self, path_and_query: &str) -> Result<Uri, http::uri::InvalidUri> {
@@ -252,7 +248,7 @@ impl Turn<'_> {
     pub(super) fn went_well(self) {
         self.nodes.answered.store(self.index, Ordering::Relaxed);
         if let Some(ejection) = self.nodes.judge(&self, |state| state.ejection.take()) {
-            self.node.gauge.up(true);
+            self.node.metrics.up(true);
             if ejection.told {
                 tracing::info!(node = %self.node.name, "cluster node is back");
             } else {
@@ -290,7 +286,7 @@ impl Turn<'_> {
         });
         let node = &self.node.name;
         if ejected.is_some() {
-            self.node.gauge.up(false);
+            self.node.metrics.up(false);
         }
         match ejected {
             Some((true, wait)) => {
@@ -369,7 +365,9 @@ mod tests {
         let url = |i| format!("http://es{i}:9200").parse::<Uri>().unwrap();
         (
             Nodes::new(
-                (0..count).map(|i| Node::new(&url(i))).collect(),
+                (0..count)
+                    .map(|i| Node::new(&url(i), NodeMetrics::default()))
+                    .collect(),
                 Clock::Manual(Arc::clone(&time)),
             ),
             time,
@@ -411,7 +409,7 @@ mod tests {
             ),
             ("https://es", "https://es", "https://es/_x"),
         ] {
-            let node = Node::new(&url.parse().unwrap());
+            let node = Node::new(&url.parse().unwrap(), NodeMetrics::default());
             assert_eq!(
                 (&*node.name, node.uri("/_x").unwrap().to_string().as_str()),
                 (name, path)

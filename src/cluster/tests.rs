@@ -147,7 +147,7 @@ async fn a_call_within_a_recorded_decision_says_to_which_trace_it_belongs() {
     let traces = traces::Traces::start(
         traces::Config::Otlp(Box::new(otlp)),
         Clock::System,
-        Metrics::default(),
+        crate::telemetry::metrics::Metrics::default(),
     )
     .unwrap();
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -204,7 +204,7 @@ async fn a_prefix_is_kept_and_user_information_is_not_sent() {
     let urls = [format!("http://u:topsecret@{}/es/main/", node.addr)];
     let config = config(&urls);
     assert!(!format!("{config:?}").contains("topsecret"));
-    let cluster = SecurityApi::new(config, Clock::System).unwrap();
+    let cluster = SecurityApi::new(config, Clock::System, &ClusterTelemetry::default()).unwrap();
     assert_eq!(cluster.read_user(&joe()).await.unwrap(), None);
     let request = node.requests().remove(0);
     assert!(
@@ -226,6 +226,7 @@ async fn an_api_key_is_sent_as_it_is_and_one_that_no_header_carries_is_not_sent(
                 ..config(&[format!("http://{}", node.addr)])
             },
             Clock::System,
+            &ClusterTelemetry::default(),
         )
         .unwrap()
     };

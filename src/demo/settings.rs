@@ -97,9 +97,9 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             account,
             tls: tls::ClientConfig::default(),
         },
-        telemetry: telemetry::Config {
-            level: telemetry::Level::Warn,
-            ..telemetry::Config::default()
+        telemetry: telemetry::log::Config {
+            level: telemetry::log::Level::Warn,
+            ..telemetry::log::Config::default()
         },
         audit: telemetry::audit::Config::default(),
         traces: telemetry::traces::Config::Off,

@@ -26,7 +26,7 @@ use crate::{
     model::RequestFacts,
     net::tls::TlsError,
     shutdown::Tasks,
-    telemetry::{metrics::Metrics, skew::Skew},
+    telemetry::Telemetry,
 };
 use aws_lc_rs::digest::{self, SHA256};
 use logout::{Ended, Notice};
@@ -89,7 +89,12 @@ impl Oidc {
     ///
     /// # Errors
     /// When a certificate or key file cannot be used.
-    pub fn new(config: Config, clock: &Clock, tasks: &Tasks) -> Result<Self, TlsError> {
+    pub fn new(
+        config: Config,
+        clock: &Clock,
+        tasks: &Tasks,
+        telemetry: &Telemetry,
+    ) -> Result<Self, TlsError> {
         let providers = config.providers.into_iter().map(|mut config| {
             config.idp.rsa_unnamed = config
                 .algorithms
@@ -99,7 +104,13 @@ impl Oidc {
                 .unwrap_or(config.idp.rsa_unnamed);
             Ok(Provider {
                 name: Arc::clone(&config.name),
-                idp: Idp::new(config.idp.clone(), clock.clone(), tasks.clone())?,
+                idp: Idp::new(
+                    config.idp.clone(),
+                    &config.name,
+                    clock.clone(),
+                    tasks.clone(),
+                    telemetry,
+                )?,
                 policy: Policy::new(&config),
                 ended: Ended::new(),
                 config,
@@ -119,13 +130,6 @@ impl Oidc {
             remembered: Cache::new(config.remembered),
             clock: clock.clone(),
         })
-    }
-
-    /// Tells these numbers when the keys of each provider were fetched.
-    pub(super) fn watch(&self, metrics: &Metrics, skew: &Skew) {
-        self.providers
-            .iter()
-            .for_each(|provider| provider.idp.watch(metrics, skew, &provider.name));
     }
 
     /// Takes from the settings how each provider is reached, in their order.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     net::client::{Answer, Call},
-    telemetry::skew::Witness,
+    telemetry::metrics::ClockSource,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -148,11 +148,13 @@ impl Idp {
         let answer = client.call(call).await;
         let answer = answer.map_err(|error| IdpError::Call(what, error))?;
         let headers = &answer.headers;
-        if let (Some((_, skew, _)), Some(date)) = (self.0.telemetry.get(), headers.get(header::DATE))
+        if let Some(date) = headers.get(header::DATE)
             // A cache on the way hands on what was the time when it got the answer.
             && !headers.contains_key(header::AGE)
         {
-            skew.dated(Witness::IdentityProvider, date, asked);
+            self.0
+                .clocks
+                .compare_date(ClockSource::IdentityProvider, date, asked);
         }
         Ok(answer)
     }

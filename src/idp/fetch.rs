@@ -116,9 +116,9 @@ impl Idp {
             keys = keys.len(),
             "the identity provider's keys are read"
         );
-        if let Some((metrics, _, name)) = self.0.telemetry.get() {
-            metrics.keys_fetched(name, self.0.clock.now());
-        }
+        self.0
+            .metrics
+            .keys_fetched(&self.0.name, self.0.clock.now());
         Ok((keys, max_age(&answer.headers)))
     }
 

@@ -16,12 +16,12 @@ use crate::{
         tls::TlsError,
     },
     shutdown::Tasks,
-    telemetry::{metrics::Metrics, skew::Skew},
+    telemetry::{Telemetry, clocks::ClockCheck, metrics::Metrics},
 };
 use arc_swap::ArcSwap;
 use std::{
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -87,8 +87,10 @@ pub(super) struct Inner {
     pub(super) keys: Arc<Fetched<KeySet>>,
     /// Grows when a key is gone from the set.
     pub(super) withdrawals: Arc<AtomicU64>,
-    /// The operator's name for it comes last.
-    pub(super) telemetry: OnceLock<(Metrics, Skew, Arc<str>)>,
+    /// The operator's name for it.
+    pub(super) name: Arc<str>,
+    pub(super) metrics: Metrics,
+    pub(super) clocks: ClockCheck,
     pub(super) calls: Semaphore,
 }
 
@@ -104,7 +106,13 @@ impl Idp {
     ///
     /// # Errors
     /// When a certificate or key file cannot be used.
-    pub fn new(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, TlsError> {
+    pub fn new(
+        config: Config,
+        name: &Arc<str>,
+        clock: Clock,
+        tasks: Tasks,
+        telemetry: &Telemetry,
+    ) -> Result<Self, TlsError> {
         let access = ArcSwap::from_pointee(Self::access(&config)?);
         let keys = Pace {
             cool_down: config.cool_down,
@@ -118,19 +126,21 @@ impl Idp {
             longest: Duration::from_hours(12),
             ..keys
         };
-        let name: Arc<str> = Arc::from(config.issuer.as_str());
+        let issuer: Arc<str> = Arc::from(config.issuer.as_str());
         Ok(Self(Arc::new(Inner {
             access,
             discovered: Arc::new(Fetched::new(
                 What::Discovery,
-                Arc::clone(&name),
+                Arc::clone(&issuer),
                 discovered,
                 clock.clone(),
                 tasks.clone(),
             )),
-            keys: Arc::new(Fetched::new(What::Keys, name, keys, clock.clone(), tasks)),
+            keys: Arc::new(Fetched::new(What::Keys, issuer, keys, clock.clone(), tasks)),
             withdrawals: Arc::default(),
-            telemetry: OnceLock::new(),
+            name: Arc::clone(name),
+            metrics: telemetry.metrics.clone(),
+            clocks: telemetry.clocks.clone(),
             calls: Semaphore::new(MAX_CALLS),
             clock,
             config,
@@ -152,16 +162,6 @@ impl Idp {
     /// Uses it from the next call on.
     pub fn replace(&self, access: Access) {
         self.0.access.store(Arc::new(access));
-    }
-
-    /// Reports here when its keys were fetched, under the operator's name for it, and compares its
-    /// clock with ours.
-    pub fn watch(&self, metrics: &Metrics, skew: &Skew, name: &Arc<str>) {
-        // The first call wins: a process has one set of metrics.
-        let _first = self
-            .0
-            .telemetry
-            .set((metrics.clone(), skew.clone(), Arc::clone(name)));
     }
 
     #[must_use]

@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     net::client::CallError,
     shutdown::Tasks,
-    telemetry::{metrics::Metrics, skew::Skew},
+    telemetry::{Telemetry, metrics::Metrics},
 };
 use fake::{FakeIdp, Manner};
 use fetch::PATIENCE;
@@ -30,6 +30,7 @@ pub(crate) struct Stage {
     pub(crate) fake: FakeIdp,
     pub(crate) idp: Idp,
     ms: Arc<Ms>,
+    metrics: Metrics,
 }
 
 impl Stage {
@@ -46,8 +47,21 @@ impl Stage {
             ClientAuth::SecretBasic("s:3cret&".to_owned().into()),
         );
         change(&mut config);
-        let idp = Idp::new(config, Clock::Manual(Arc::clone(&ms)), Tasks::default()).unwrap();
-        Self { fake, idp, ms }
+        let telemetry = Telemetry::default();
+        let idp = Idp::new(
+            config,
+            &Arc::from("main"),
+            Clock::Manual(Arc::clone(&ms)),
+            Tasks::default(),
+            &telemetry,
+        )
+        .unwrap();
+        Self {
+            fake,
+            idp,
+            ms,
+            metrics: telemetry.metrics,
+        }
     }
 
     fn pass(&self, time: Duration) {
@@ -100,10 +114,8 @@ async fn keys_are_fetched_when_first_needed_and_then_known() {
 #[tokio::test]
 async fn the_numbers_say_when_keys_were_last_fetched_and_not_when_that_failed() {
     let key = Signer::new("a", "ES256");
-    let (stage, metrics) = (Stage::new(&[&key]).await, Metrics::default());
-    stage
-        .idp
-        .watch(&metrics, &Skew::default(), &Arc::from("main"));
+    let stage = Stage::new(&[&key]).await;
+    let metrics = &stage.metrics;
     let series = "elastauth_jwks_fetched_timestamp_seconds{provider=\"main\"}";
     assert!(
         !metrics.expose().contains(series),
@@ -538,6 +550,12 @@ fn no_secret_is_in_what_is_printed() {
         "elastauth",
         ClientAuth::SecretPost("hunter2".to_owned().into()),
     );
-    let idp = Idp::new(config.clone(), Clock::System, Tasks::default());
+    let idp = Idp::new(
+        config.clone(),
+        &Arc::from("main"),
+        Clock::System,
+        Tasks::default(),
+        &Telemetry::default(),
+    );
     assert!(!format!("{config:?} {idp:?}").contains("hunter2"));
 }

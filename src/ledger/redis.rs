@@ -48,7 +48,7 @@ use crate::{
     keys::{Keyring, StoreKeys},
     model::{Fingerprint, Username},
     shutdown::Tasks,
-    telemetry::skew::Skew,
+    telemetry::clocks::ClockCheck,
 };
 use aws_lc_rs::rand;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -130,7 +130,7 @@ struct Shared {
     keys: Arc<Keyring>,
     front: Arc<Front>,
     clock: Clock,
-    skew: Skew,
+    clocks: ClockCheck,
     /// Stands before every name.
     prefix: String,
     channel: String,
@@ -172,7 +172,7 @@ impl Redis {
         front: Arc<Front>,
         clock: Clock,
         tasks: &Tasks,
-        skew: &Skew,
+        clocks: &ClockCheck,
     ) -> Result<Self, SetUpError> {
         let health = Arc::new(Health::new(clock.clone()));
         let mut own = [0; 8];
@@ -185,7 +185,7 @@ impl Redis {
             keys,
             front,
             clock,
-            skew: skew.clone(),
+            clocks: clocks.clone(),
             lasts: expiration.saturating_mul(2),
             own,
             pending: Mutex::default(),

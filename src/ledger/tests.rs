@@ -14,7 +14,7 @@ fn ledger(capacity: usize) -> Ledger {
         Duration::from_hours(1),
         &Clock::System,
         &Tasks::default(),
-        &Skew::default(),
+        &ClusterTelemetry::default(),
     )
     .unwrap()
 }

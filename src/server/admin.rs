@@ -173,9 +173,7 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
     }
     match page {
         Page::Metrics if admin.metrics => {
-            service
-                .metrics
-                .store_is_up(service.flow.store_state().is_ok());
+            service.flow.report_ledger();
             whole(
                 StatusCode::OK,
                 metrics::CONTENT_TYPE,

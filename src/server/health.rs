@@ -91,7 +91,7 @@ pub(super) async fn answer(
                 "checks": {
                     "elasticsearch": check(cluster, told),
                     "cache": degraded(service.flow.store_state(), told),
-                    "clock": degraded(service.skew.state().map(|()| Value::Null), told),
+                    "clock": degraded(service.clocks.state().map(|()| Value::Null), told),
                     "provider": degraded(service.flow.providers().state(), told),
                 },
                 "timestamp": now.to_string(),

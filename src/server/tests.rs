@@ -23,7 +23,7 @@ use crate::{
     roles::{self, Mapping},
     secret::GatewayKey,
     shutdown::Tasks,
-    telemetry::{audit::Audit, metrics::Metrics},
+    telemetry::{ClusterTelemetry, Telemetry, audit::Audit},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -96,8 +96,17 @@ impl Setup {
             }),
             broker(),
         );
-        let mut service = Service::new(flow, trust, identity_headers, self.check, Clock::System)
-            .watched(Metrics::default(), self.audit);
+        let mut service = Service::new(
+            flow,
+            trust,
+            identity_headers,
+            self.check,
+            Clock::System,
+            Telemetry {
+                audit: self.audit,
+                ..Telemetry::default()
+            },
+        );
         if let Some(config) = &self.admin {
             service = service.with_admin(
                 config,
@@ -148,6 +157,7 @@ fn broker() -> Broker {
             tls: tls::ClientConfig::default(),
         },
         Clock::System,
+        &ClusterTelemetry::default(),
     )
     .unwrap();
     let config = broker::Config {
@@ -170,7 +180,14 @@ fn broker() -> Broker {
             store: ledger::StoreConfig::Memory,
         },
     };
-    Broker::new(config, cluster, Clock::System, Tasks::default()).unwrap()
+    Broker::new(
+        config,
+        cluster,
+        Clock::System,
+        Tasks::default(),
+        ClusterTelemetry::default(),
+    )
+    .unwrap()
 }
 
 impl Running {

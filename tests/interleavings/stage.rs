@@ -21,6 +21,7 @@ use elastauth::{
     roles::{self, Mapping},
     secret::SecretKey,
     shutdown::Tasks,
+    telemetry::ClusterTelemetry,
 };
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -172,6 +173,7 @@ impl Stage {
                     tls: tls::ClientConfig::default(),
                 },
                 clock.clone(),
+                &ClusterTelemetry::default(),
             )
             .unwrap()
         });
@@ -189,7 +191,14 @@ impl Stage {
             }
             Some(_) | None => StoreConfig::Memory,
         };
-        let broker = Broker::new(config, client.clone(), clock, tasks.clone()).unwrap();
+        let broker = Broker::new(
+            config,
+            client.clone(),
+            clock,
+            tasks.clone(),
+            ClusterTelemetry::default(),
+        )
+        .unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {
             default_roles: vec![role("viewer")],

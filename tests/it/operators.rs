@@ -13,7 +13,7 @@ const OPENAPI: &str = include_str!("../../docs/api/openapi.yaml");
 
 fn exposition() -> String {
     let metrics = Metrics::default();
-    let _node = metrics.node(0);
+    let _node = metrics.cluster("default").node(0);
     metrics.keys_fetched("oidc", Timestamp(0));
     metrics.expose()
 }

@@ -283,7 +283,7 @@ async fn at_a_boundary_some_thousands_wait_and_whoever_comes_beyond_that_is_told
             .await
             .text();
         let held = numbers.lines().find_map(|line| {
-            line.strip_prefix("elastauth_held_requests ")?
+            line.strip_prefix("elastauth_held_requests{cluster=\"default\"} ")?
                 .parse::<usize>()
                 .ok()
         });

@@ -292,7 +292,7 @@ async fn whoever_makes_names_up_gets_a_bounded_number_of_users_and_keeps_nobody_
         u64::try_from(refused).unwrap()
     );
     assert_eq!(
-        number(&stage, "elastauth_ledger_users").await,
+        number(&stage, "elastauth_ledger_users{cluster=\"default\"}").await,
         u64::try_from(granted + 2).unwrap()
     );
     let lines = stage
@@ -412,7 +412,7 @@ async fn a_clock_that_differs_from_the_clusters_is_reported_and_refuses_nobody()
         .await
         .text();
     assert!(
-        metrics.contains("elastauth_clock_difference_seconds{witness=\"cluster\"} -"),
+        metrics.contains("elastauth_clock_difference_seconds{source=\"cluster\"} -"),
         "{metrics}"
     );
     let log = stage.elastauth.log();
@@ -689,8 +689,8 @@ async fn a_second_process_on_the_same_file_is_told_so_and_a_file_that_is_no_ledg
     );
     assert_eq!(
         (
-            number(&first, "elastauth_store_up").await,
-            number(&second, "elastauth_store_up").await
+            number(&first, "elastauth_store_up{cluster=\"default\"}").await,
+            number(&second, "elastauth_store_up{cluster=\"default\"}").await
         ),
         (1, 0)
     );

@@ -19,10 +19,9 @@ use elastauth::{
     server::{self, AdminConfig, Server, Service},
     shutdown::Tasks,
     telemetry::{
-        self,
+        Telemetry,
         audit::{self, Audit, Grants, Target},
         metrics::Metrics,
-        skew::Skew,
     },
 };
 use serde_json::{Value, json};
@@ -62,22 +61,21 @@ impl House {
             grants,
         };
         let audit = Audit::start(&config, clock.clone(), metrics.clone()).unwrap();
+        let telemetry = Telemetry {
+            metrics,
+            audit: audit.clone(),
+            ..Telemetry::default()
+        };
+        let of_cluster = telemetry.of_cluster("default");
         let standin = StandIn::start(&tasks).await.unwrap();
-        let cluster = SecurityApi::watched(
-            cluster_config(&standin),
-            clock.clone(),
-            &metrics,
-            &Skew::default(),
-        )
-        .unwrap();
-        let broker = Broker::watched(
+        let cluster =
+            SecurityApi::new(cluster_config(&standin), clock.clone(), &of_cluster).unwrap();
+        let broker = Broker::new(
             broker_config(),
             cluster,
             clock.clone(),
             tasks.clone(),
-            metrics.clone(),
-            audit.clone(),
-            &Skew::default(),
+            of_cluster,
         )
         .unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
@@ -99,8 +97,8 @@ impl House {
             identity_headers,
             Arc::new(|| Box::pin(async { Ok(()) })),
             clock,
+            telemetry,
         )
-        .watched(metrics, audit.clone())
         .with_admin(
             &AdminConfig {
                 listen: None,
@@ -294,7 +292,9 @@ async fn the_stream_tells_who_was_refused_and_why() {
         ])
     );
     assert_eq!(
-        house.number("elastauth_write_budget_refusals_total").await,
+        house
+            .number("elastauth_write_budget_refusals_total{cluster=\"default\"}")
+            .await,
         1
     );
 }
@@ -336,25 +336,34 @@ async fn the_numbers_follow_a_login() {
             1,
         ),
         ("elastauth_decision_duration_seconds_count", 4),
-        ("elastauth_ensure_steps_total{step=\"written_first\"}", 1),
         (
-            "elastauth_cluster_calls_total{call=\"authenticate\",status_class=\"4xx\"}",
+            "elastauth_ensure_steps_total{cluster=\"default\",step=\"written_first\"}",
             1,
         ),
         (
-            "elastauth_cluster_calls_total{call=\"read_user\",status_class=\"4xx\"}",
+            "elastauth_cluster_calls_total{cluster=\"default\",call=\"authenticate\",status_class=\"4xx\"}",
             1,
         ),
         (
-            "elastauth_cluster_calls_total{call=\"write_user\",status_class=\"2xx\"}",
+            "elastauth_cluster_calls_total{cluster=\"default\",call=\"read_user\",status_class=\"4xx\"}",
             1,
         ),
-        ("elastauth_ledger_lookups_total{result=\"hit\"}", 2),
-        ("elastauth_ledger_lookups_total{result=\"miss\"}", 2),
-        ("elastauth_ledger_users", 1),
-        ("elastauth_node_up{node=\"0\"}", 1),
-        ("elastauth_flights", 0),
-        ("elastauth_held_requests", 0),
+        (
+            "elastauth_cluster_calls_total{cluster=\"default\",call=\"write_user\",status_class=\"2xx\"}",
+            1,
+        ),
+        (
+            "elastauth_ledger_lookups_total{cluster=\"default\",result=\"hit\"}",
+            2,
+        ),
+        (
+            "elastauth_ledger_lookups_total{cluster=\"default\",result=\"miss\"}",
+            2,
+        ),
+        ("elastauth_ledger_users{cluster=\"default\"}", 1),
+        ("elastauth_node_up{cluster=\"default\",node=\"0\"}", 1),
+        ("elastauth_flights{cluster=\"default\"}", 0),
+        ("elastauth_held_requests{cluster=\"default\"}", 0),
         ("elastauth_audit_lines_total{result=\"lost\"}", 0),
     ] {
         assert_eq!(house.number(series).await, count, "{series}");
@@ -386,12 +395,12 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         },
         broker: broker_config(),
         cluster: cluster_config(&standin),
-        telemetry: telemetry::Config::default(),
+        telemetry: elastauth::telemetry::log::Config::default(),
         audit: audit::Config {
             target: Target::File(path.clone()),
             grants: Grants::Changes,
         },
-        traces: telemetry::traces::Config::Off,
+        traces: elastauth::telemetry::traces::Config::Off,
         admin: AdminConfig {
             listen: Some(loopback),
             metrics: true,
@@ -417,7 +426,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         );
         assert!(
             metrics.contains(
-                "elastauth_cluster_calls_total{call=\"write_user\",status_class=\"2xx\"} 1\n"
+                "elastauth_cluster_calls_total{cluster=\"default\",call=\"write_user\",status_class=\"2xx\"} 1\n"
             ),
             "{metrics}"
         );

@@ -20,7 +20,7 @@ use elastauth::{
     },
     model::Username,
     secret::{SecretKey, SecretString},
-    telemetry::{metrics::Metrics, skew::Skew},
+    telemetry::{ClusterTelemetry, clocks::ClockCheck, metrics::Metrics},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -655,9 +655,9 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
     let redis = Redis::start(&[]).await;
     let start = |ahead_ms: u64| {
         let clock = Clock::Manual(Arc::new((1_800_000_000_000 + ahead_ms).into()));
-        let (tasks, skew) = (
+        let (tasks, clocks) = (
             Tasks::default(),
-            Skew::new(
+            ClockCheck::new(
                 clock.clone(),
                 Duration::from_millis(500),
                 Metrics::default(),
@@ -677,11 +677,14 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
                 Duration::from_hours(1),
                 &clock,
                 &tasks,
-                &skew,
+                &ClusterTelemetry {
+                    clocks: clocks.clone(),
+                    ..ClusterTelemetry::default()
+                },
             )
             .unwrap(),
             tasks,
-            skew,
+            clocks,
         )
     };
     let ((_one, ones, one), (_two, twos, two)) = (start(0), start(400));

@@ -7,6 +7,7 @@ pub(crate) use elastauth::{
     flow::{AuthError, Flow, Grant},
     ledger::StoreConfig,
     shutdown::Tasks,
+    telemetry::ClusterTelemetry,
 };
 use elastauth::{
     clock::Clock,
@@ -123,8 +124,16 @@ impl House {
             account,
             tls: tls::ClientConfig::default(),
         };
-        let cluster = SecurityApi::new(cluster, clock.clone()).unwrap();
-        let broker = Broker::new(config, cluster, clock, tasks.clone()).unwrap();
+        let cluster =
+            SecurityApi::new(cluster, clock.clone(), &ClusterTelemetry::default()).unwrap();
+        let broker = Broker::new(
+            config,
+            cluster,
+            clock,
+            tasks.clone(),
+            ClusterTelemetry::default(),
+        )
+        .unwrap();
         let role = |name: &str| Role::parse(name).unwrap();
         let mapping = Mapping::new(roles::Config {
             default_roles: vec![role("viewer")],

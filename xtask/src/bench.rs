@@ -28,7 +28,6 @@ const EXAMPLES: &[&str] = &[
     "crowd",
     "standin",
     "token_issuer",
-    "uncounted",
     "yes_cluster",
 ];
 
@@ -40,7 +39,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("start", start),
         ("check", check::run),
         ("known", known::run),
-        ("metrics", known::watched),
+        ("traces", known::traces),
         ("million", known::million),
         ("tokens", tokens::run),
         ("first", first::run),

@@ -5,33 +5,31 @@ use crate::{
     broker::{document::Document, error::BrokerError},
     model::{Group, Role},
     telemetry::{
+        ClusterTelemetry,
         audit::{Audit, Event, Kind},
         chain,
-        metrics::{Metrics, Step},
+        metrics::{ClusterMetrics, Step},
     },
 };
 use tracing::info;
 
 #[derive(Debug, Clone)]
 pub(super) struct Report {
-    metrics: Metrics,
+    metrics: ClusterMetrics,
     audit: Audit,
 }
 
 impl Report {
-    pub(super) fn new(metrics: Metrics, audit: Audit) -> Self {
-        Self { metrics, audit }
+    pub(super) fn new(telemetry: &ClusterTelemetry) -> Self {
+        Self {
+            metrics: telemetry.metrics.clone(),
+            audit: telemetry.audit.clone(),
+        }
     }
 
-    /// An attempt has ended, and so many users are remembered now. A refusal is audited with the
+    /// An attempt has ended. A refusal is audited with the
     /// request that it turns away, a failed write by [`Self::write_failed`].
-    pub(super) fn ended(
-        &self,
-        document: &Document,
-        agreed: &Result<Agreement, BrokerError>,
-        remembered: usize,
-    ) {
-        self.metrics.remembered(remembered);
+    pub(super) fn ended(&self, document: &Document, agreed: &Result<Agreement, BrokerError>) {
         match agreed {
             Ok(Agreement::Confirmed) => {
                 self.metrics.ensured(Step::Confirmed);

@@ -57,7 +57,7 @@ async fn read(node: &Stub, tls: tls::ClientConfig) -> Result<Option<User>, CallE
         tls,
         ..config(&[format!("https://localhost:{}", node.addr.port())])
     };
-    SecurityApi::new(config, Clock::System)
+    SecurityApi::new(config, Clock::System, &ClusterTelemetry::default())
         .unwrap()
         .read_user(&joe())
         .await
@@ -155,6 +155,7 @@ fn tls_files_matter_only_where_a_host_is_https() {
                 ..config(&[url.to_owned()])
             },
             Clock::System,
+            &ClusterTelemetry::default(),
         )
         .map(drop)
     };

@@ -4,7 +4,10 @@ use super::{Findings, Settings};
 use crate::{
     config::table,
     server::AdminConfig,
-    telemetry::{Config, Format, Level, audit},
+    telemetry::{
+        audit,
+        log::{Config, Format, Level},
+    },
 };
 use std::path::{Path, PathBuf};
 

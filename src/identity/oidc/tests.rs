@@ -110,6 +110,7 @@ fn oidc(providers: Vec<ProviderConfig>, ms: &Arc<AtomicU64>) -> Oidc {
         Config::new(providers).unwrap(),
         &Clock::Manual(Arc::clone(ms)),
         &Tasks::default(),
+        &Telemetry::default(),
     )
     .unwrap()
 }
@@ -220,6 +221,7 @@ async fn what_is_remembered_is_bounded() {
         config,
         &Clock::Manual(Arc::clone(&stage.ms)),
         &Tasks::default(),
+        &Telemetry::default(),
     )
     .unwrap();
     for i in 0..50 {

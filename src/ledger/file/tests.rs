@@ -4,7 +4,7 @@ use crate::{
     ledger::{Config, Entry, Ledger, StoreConfig},
     model::{Fingerprint, Username},
     secret::SecretKey,
-    telemetry::skew::Skew,
+    telemetry::ClusterTelemetry,
 };
 use std::fs;
 
@@ -27,7 +27,7 @@ fn ledger(folder: &Path, key: &str, capacity: usize, clock: &Clock, tasks: &Task
         lasts,
         clock,
         tasks,
-        &Skew::default(),
+        &ClusterTelemetry::default(),
     )
     .unwrap()
 }

@@ -8,7 +8,7 @@ use super::{Shared, health::Part, link::Waits};
 use crate::{
     keys::Slot,
     ledger::seal::{Letter, News},
-    telemetry::skew::Witness,
+    telemetry::metrics::ClockSource,
 };
 use futures_util::StreamExt as _;
 use std::{sync::atomic::Ordering, time::Duration};
@@ -117,7 +117,7 @@ fn takes(shared: &Shared, closed: &[u8]) -> bool {
             news: News::Beat(now),
             ..
         }) => {
-            shared.skew.heard(Witness::Replica, now);
+            shared.clocks.compare(ClockSource::Replica, now);
             false
         }
         Err(worthless) => {

@@ -40,7 +40,8 @@ impl Scene {
             ],
         };
         let clock = Clock::Manual(Arc::new((NOW * 1_000).into()));
-        let providers = Providers::new(config, &clock, &Tasks::default()).unwrap();
+        let providers =
+            Providers::new(config, &clock, &Tasks::default(), &Telemetry::default()).unwrap();
         Self {
             idp,
             key,

@@ -1,18 +1,18 @@
-//! The closed sets of label values. What is not here cannot become a label: no user name, no
-//! address, no path.
+//! The closed sets of label values. Nothing else can become one: no user name, no address, no
+//! path.
 
 use crate::outcome::Outcome;
 
-/// A closed set of label values, each with its place in a table.
-pub(super) trait Label: Copy + std::fmt::Debug + Send + Sync + 'static {
+/// A closed set of label values.
+pub(super) trait Label: Copy + 'static {
     /// The label's name.
     const NAME: &'static str;
-    /// All values, in the order of their places.
+    /// All values, in the order of their indices.
     const ALL: &'static [Self];
-    /// As it is exposed.
+    /// The value as it is exposed.
     fn text(self) -> &'static str;
-    /// Its place in [`Self::ALL`].
-    fn place(self) -> usize;
+    /// Its index in [`Self::ALL`].
+    fn index(self) -> usize;
 }
 
 macro_rules! labels {
@@ -30,7 +30,7 @@ macro_rules! labels {
                 match self { $(Self::$value => $text,)* }
             }
 
-            fn place(self) -> usize {
+            fn index(self) -> usize {
                 self as usize
             }
         }
@@ -38,21 +38,21 @@ macro_rules! labels {
 }
 
 labels! {
-    /// Which provider knew, or refused, whoever asked.
+    /// Which provider identified or refused the user.
     Provider("provider") {
         None = "none",
         Authelia = "authelia",
         Oidc = "oidc",
     }
 
-    /// What became of a logout that an identity provider told of.
+    /// What became of the logout token of an identity provider.
     Logout("result") {
         Taken = "taken",
         Refused = "refused",
         Unavailable = "unavailable",
     }
 
-    /// A step on the way to a user who stands in the cluster as he should.
+    /// How an attempt to make the cluster agree on a user ended.
     Step("step") {
         Confirmed = "confirmed",
         WrittenFirst = "written_first",
@@ -71,7 +71,7 @@ labels! {
         Check = "check",
     }
 
-    /// How a call ended: the class of its status, or without one.
+    /// How a call ended: the class of its status, or no status.
     CallEnd("status_class") {
         Success = "2xx",
         Redirect = "3xx",
@@ -101,6 +101,16 @@ labels! {
         Lost = "lost",
     }
 
+    /// Whose clock ours is compared with.
+    ClockSource("source") {
+        // The cluster, or the proxy before it: Elasticsearch itself sends no `Date`, the proxies of
+        // hosted ones do.
+        Cluster = "cluster",
+        // Another replica, through Redis.
+        Replica = "replica",
+        IdentityProvider = "identity_provider",
+    }
+
     /// What became of a span.
     SpanEnd("result") {
         Exported = "exported",
@@ -118,8 +128,8 @@ impl Label for Outcome {
         self.name()
     }
 
-    fn place(self) -> usize {
-        self.index()
+    fn index(self) -> usize {
+        Outcome::index(self)
     }
 }
 
@@ -137,7 +147,7 @@ impl Call {
 }
 
 impl Provider {
-    /// Its name in the configuration; nothing where nobody was known.
+    /// Its name in the configuration; `None` where no provider identified the user.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {
         (self != Self::None).then(|| self.text())
@@ -151,8 +161,7 @@ impl CallEnd {
         self.text()
     }
 
-    /// The class of a status. What is below 200 never ends a call; it counts as the redirect that
-    /// nobody follows.
+    /// The class of a status. A status below 200 never ends a call; it counts as a redirect.
     #[must_use]
     pub fn of_status(status: u16) -> Self {
         match status {
@@ -161,25 +170,5 @@ impl CallEnd {
             500.. => Self::Failed,
             _ => Self::Redirect,
         }
-    }
-}
-
-/// The label of what has no label; it is not exposed.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Nothing {
-    /// The only one.
-    It,
-}
-
-impl Label for Nothing {
-    const NAME: &'static str = "";
-    const ALL: &'static [Self] = &[Self::It];
-
-    fn text(self) -> &'static str {
-        ""
-    }
-
-    fn place(self) -> usize {
-        0
     }
 }

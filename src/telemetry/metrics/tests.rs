@@ -10,6 +10,7 @@ fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
 #[test]
 fn what_is_counted_is_exposed() {
     let metrics = Metrics::new(Timestamp(1_500));
+    let cluster = metrics.cluster("default");
     metrics.decided(
         Outcome::Granted,
         Provider::Authelia,
@@ -20,11 +21,11 @@ fn what_is_counted_is_exposed() {
         Provider::None,
         Duration::from_mins(1),
     );
-    metrics.looked_up(Lookup::Hit);
-    metrics.looked_up(Lookup::Stale);
-    metrics.called(Call::WriteUser, CallEnd::Success, Duration::from_millis(3));
-    metrics.node(1).up(false);
-    metrics.remembered(7);
+    cluster.looked_up(Lookup::Hit);
+    cluster.looked_up(Lookup::Stale);
+    cluster.called(Call::WriteUser, CallEnd::Success, Duration::from_millis(3));
+    cluster.node(1).up(false);
+    cluster.ledger(7, true);
     let text = metrics.expose();
     for (start, value) in [
         (
@@ -49,18 +50,24 @@ fn what_is_counted_is_exposed() {
             "elastauth_decision_duration_seconds_bucket{le=\"+Inf\"}",
             "2",
         ),
-        ("elastauth_ledger_lookups_total{result=\"stale\"}", "1"),
         (
-            "elastauth_cluster_calls_total{call=\"write_user\",status_class=\"2xx\"}",
+            "elastauth_ledger_lookups_total{cluster=\"default\",result=\"stale\"}",
             "1",
         ),
         (
-            "elastauth_cluster_call_duration_seconds_bucket{call=\"write_user\",le=\"0.005\"}",
+            "elastauth_cluster_calls_total{cluster=\"default\",call=\"write_user\",status_class=\"2xx\"}",
             "1",
         ),
-        ("elastauth_node_up{node=\"1\"}", "0"),
-        ("elastauth_ledger_users", "7"),
-        ("elastauth_write_budget_refusals_total", "0"),
+        (
+            "elastauth_cluster_call_duration_seconds_bucket{cluster=\"default\",call=\"write_user\",le=\"0.005\"}",
+            "1",
+        ),
+        ("elastauth_node_up{cluster=\"default\",node=\"1\"}", "0"),
+        ("elastauth_ledger_users{cluster=\"default\"}", "7"),
+        (
+            "elastauth_write_budget_refusals_total{cluster=\"default\"}",
+            "0",
+        ),
         (
             "elastauth_proxy_authentication_total{result=\"success\"}",
             "1",
@@ -83,35 +90,38 @@ fn what_is_counted_is_exposed() {
 }
 
 #[test]
-fn what_the_benchmark_compares_with_counts_no_decision() {
-    let metrics = Metrics::without_decisions();
-    metrics.decided(
-        Outcome::Granted,
-        Provider::Authelia,
-        Duration::from_micros(70),
-    );
-    metrics.looked_up(Lookup::Hit);
-    let text = metrics.expose();
-    for start in [
-        "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"} ",
-        "elastauth_ledger_lookups_total{result=\"hit\"} ",
-    ] {
-        assert_eq!(line(&text, start), Some("0"), "{text}");
-    }
-    assert_eq!(
-        line(&text, "elastauth_decision_duration_seconds_count "),
-        None,
-        "{text}"
-    );
+fn what_is_in_flight_is_counted_until_it_ends() {
+    let metrics = Metrics::default();
+    let cluster = metrics.cluster("default");
+    let (one, other) = (cluster.update_in_flight(), cluster.update_in_flight());
+    let series = "elastauth_flights{cluster=\"default\"} ";
+    assert_eq!(line(&metrics.expose(), series), Some("2"));
+    drop((one, other));
+    assert_eq!(line(&metrics.expose(), series), Some("0"));
 }
 
 #[test]
-fn what_is_in_hand_is_let_go() {
+fn a_cluster_has_its_own_series_and_the_old_names_add_them_up() {
     let metrics = Metrics::default();
-    let (one, other) = (metrics.flight(), metrics.flight());
-    assert_eq!(line(&metrics.expose(), "elastauth_flights "), Some("2"));
-    drop((one, other));
-    assert_eq!(line(&metrics.expose(), "elastauth_flights "), Some("0"));
+    for (name, hits) in [("main", 2), ("logs", 1)] {
+        for _ in 0..hits {
+            metrics.cluster(name).looked_up(Lookup::Hit);
+        }
+    }
+    let text = metrics.expose();
+    for (series, value) in [
+        (
+            "elastauth_ledger_lookups_total{cluster=\"main\",result=\"hit\"} ",
+            "2",
+        ),
+        (
+            "elastauth_ledger_lookups_total{cluster=\"logs\",result=\"hit\"} ",
+            "1",
+        ),
+        ("elastauth_proxy_cache_hits_total{result=\"hit\"} ", "3"),
+    ] {
+        assert_eq!(line(&text, series), Some(value), "{series}\n{text}");
+    }
 }
 
 #[test]
@@ -134,8 +144,9 @@ fn the_size_of_the_exposition_does_not_depend_on_who_comes() {
 fn what_a_decision_pays() {
     const DECISIONS: u32 = 5_000_000;
     let metrics = Metrics::default();
+    let cluster = metrics.cluster("default");
     let count = |took: Duration| {
-        metrics.looked_up(Lookup::Hit);
+        cluster.looked_up(Lookup::Hit);
         metrics.decided(Outcome::Granted, Provider::Authelia, took);
     };
     // Tokio's clock is slower in tests than in the program: there it can be stopped, and asks a

@@ -148,17 +148,6 @@ impl Elastauth {
         )
     }
 
-    /// The same, with decisions that are not counted.
-    pub(super) fn start_uncounted(cluster: &str) -> anyhow::Result<Self> {
-        Self::start_program(
-            &mut Command::new(built("examples/uncounted")),
-            cluster,
-            "elastauth",
-            "bench-password",
-            "",
-        )
-    }
-
     fn start_program(
         program: &mut Command,
         cluster: &str,

@@ -1,0 +1,208 @@
+//! The metrics of the components that belong to one cluster. Each series carries the cluster's name
+//! from the configuration.
+
+use super::{
+    durations::Durations,
+    handles::{Counted, Handles, Labels, registered},
+    labels::{Call, CallEnd, Label as _, Lookup, Step},
+};
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// The clusters whose series are resolved, by name.
+pub(super) type Clusters = Mutex<BTreeMap<Box<str>, ClusterMetrics>>;
+
+/// The families, of all clusters.
+#[derive(Debug)]
+pub(super) struct Families {
+    steps: Family<Labels, Counter>,
+    calls: Family<Labels, Counter>,
+    call_durations: Family<Labels, Durations>,
+    nodes: Family<Labels, Gauge>,
+    users: Family<Labels, Gauge>,
+    store: Family<Labels, Gauge>,
+    lookups: Family<Labels, Counter>,
+    updates: Family<Labels, Gauge>,
+    held: Family<Labels, Gauge>,
+    budget_refusals: Family<Labels, Counter>,
+}
+
+impl Families {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        Self {
+            steps: registered(
+                registry,
+                "elastauth_ensure_steps",
+                "Results of making the cluster agree on a user",
+            ),
+            calls: registered(
+                registry,
+                "elastauth_cluster_calls",
+                "Calls to nodes of the cluster, each attempt counted",
+            ),
+            call_durations: registered(
+                registry,
+                "elastauth_cluster_call_duration_seconds",
+                "How long calls to nodes of the cluster took",
+            ),
+            nodes: registered(
+                registry,
+                "elastauth_node_up",
+                "1 while elastauth uses the node, 0 while it is ejected after failures",
+            ),
+            users: registered(
+                registry,
+                "elastauth_ledger_users",
+                "Users in the memory cache of the ledger",
+            ),
+            store: registered(
+                registry,
+                "elastauth_store_up",
+                "1 while the store of the ledger (Redis or the file) works, and with memory alone",
+            ),
+            lookups: registered(
+                registry,
+                "elastauth_ledger_lookups",
+                "Look-ups of users in the ledger",
+            ),
+            updates: registered(
+                registry,
+                "elastauth_flights",
+                "Users whom elastauth is reading from the cluster or writing to it at this moment",
+            ),
+            held: registered(
+                registry,
+                "elastauth_held_requests",
+                "Requests that wait until a password change is over",
+            ),
+            budget_refusals: registered(
+                registry,
+                "elastauth_write_budget_refusals",
+                "Writes that elastauth refused because it wrote the same user too often",
+            ),
+        }
+    }
+
+    /// Resolves every series of this cluster; they are exposed from now on.
+    pub(super) fn of(&self, cluster: &str) -> ClusterMetrics {
+        let labels = vec![("cluster", cluster.to_owned().into())];
+        let store = self.store.get_or_create_owned(&labels);
+        store.set(1);
+        ClusterMetrics(Arc::new(Series {
+            steps: Handles::resolve(&self.steps, &labels),
+            calls: Handles::new(|call: Call| {
+                let mut labels = labels.clone();
+                labels.push((Call::NAME, call.text().into()));
+                Handles::resolve(&self.calls, &labels)
+            }),
+            call_durations: Handles::resolve(&self.call_durations, &labels),
+            users: self.users.get_or_create_owned(&labels),
+            store,
+            lookups: Handles::resolve(&self.lookups, &labels),
+            updates: self.updates.get_or_create_owned(&labels),
+            held: self.held.get_or_create_owned(&labels),
+            budget_refusals: self.budget_refusals.get_or_create_owned(&labels),
+            nodes: self.nodes.clone(),
+            labels,
+        }))
+    }
+}
+
+/// The metrics of one cluster. Clones count into the same series.
+#[derive(Debug, Clone)]
+pub struct ClusterMetrics(Arc<Series>);
+
+#[derive(Debug)]
+struct Series {
+    steps: Handles<Step>,
+    calls: Handles<Call, Handles<CallEnd>>,
+    call_durations: Handles<Call, Durations>,
+    users: Gauge,
+    store: Gauge,
+    lookups: Handles<Lookup>,
+    updates: Gauge,
+    held: Gauge,
+    budget_refusals: Counter,
+    nodes: Family<Labels, Gauge>,
+    labels: Labels,
+}
+
+impl Default for ClusterMetrics {
+    /// For tests: nobody reads them.
+    fn default() -> Self {
+        Families::new(&mut Registry::default()).of("default")
+    }
+}
+
+impl ClusterMetrics {
+    /// The broker asked the ledger for a user. On the hot path: one addition.
+    pub fn looked_up(&self, result: Lookup) {
+        self.0.lookups.get(result).inc();
+    }
+
+    pub(super) fn lookups(&self) -> &Handles<Lookup> {
+        &self.0.lookups
+    }
+
+    /// What the ledger holds, and whether its store works. Called before the metrics are exposed.
+    pub fn ledger(&self, users: usize, store_up: bool) {
+        self.0.users.set(i64::try_from(users).unwrap_or(i64::MAX));
+        self.0.store.set(i64::from(store_up));
+    }
+
+    /// An attempt to make the cluster agree ended like this.
+    pub fn ensured(&self, step: Step) {
+        self.0.steps.get(step).inc();
+    }
+
+    /// A write was refused because its user was written too often.
+    pub fn over_budget(&self) {
+        self.0.budget_refusals.inc();
+    }
+
+    /// A call to a node ended.
+    pub fn called(&self, call: Call, end: CallEnd, took: Duration) {
+        self.0.calls.get(call).get(end).inc();
+        self.0.call_durations.get(call).observe(took);
+    }
+
+    /// The node at this index of the configuration. Its address may be secret, so it is no label.
+    #[must_use]
+    pub fn node(&self, index: usize) -> NodeMetrics {
+        let mut labels = self.0.labels.clone();
+        labels.push(("node", index.to_string().into()));
+        let gauge = self.0.nodes.get_or_create_owned(&labels);
+        gauge.set(1);
+        NodeMetrics(gauge)
+    }
+
+    /// One more user is being updated, until the value is dropped.
+    #[must_use]
+    pub fn update_in_flight(&self) -> Counted {
+        Counted::new(&self.0.updates)
+    }
+
+    /// One more request waits for the end of a password change, until the value is dropped.
+    #[must_use]
+    pub fn held_request(&self) -> Counted {
+        Counted::new(&self.0.held)
+    }
+}
+
+/// The metrics of one node.
+#[derive(Debug, Clone, Default)]
+pub struct NodeMetrics(Gauge);
+
+impl NodeMetrics {
+    /// Whether elastauth uses the node.
+    pub fn up(&self, up: bool) {
+        self.0.set(i64::from(up));
+    }
+}

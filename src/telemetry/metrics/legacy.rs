@@ -1,0 +1,67 @@
+//! The names that elastauth 2 gave to some metrics, for its dashboards. They are sums of ours,
+//! computed when somebody reads them.
+
+use super::{
+    cluster::{ClusterMetrics, Clusters},
+    handles::Handles,
+    labels::{Lookup, Provider},
+};
+use crate::outcome::Outcome;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, counter::Counter},
+};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+};
+
+#[derive(Debug)]
+pub(super) struct LegacyNames {
+    pub(super) decisions: Handles<Outcome, Handles<Provider>>,
+    pub(super) clusters: Arc<Clusters>,
+}
+
+impl Collector for LegacyNames {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let granted = sum(self.decisions.get(Outcome::Granted).iter());
+        let all = sum(self.decisions.iter().flat_map(Handles::iter));
+        counters(
+            &mut encoder,
+            "elastauth_proxy_authentication",
+            "The name of elastauth_decisions in elastauth 2",
+            [
+                ("success", granted),
+                ("failure", all.saturating_sub(granted)),
+            ],
+        )?;
+        let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let lookups = || clusters.values().map(ClusterMetrics::lookups);
+        let hits = sum(lookups().map(|lookups| lookups.get(Lookup::Hit)));
+        let all = sum(lookups().flat_map(Handles::iter));
+        counters(
+            &mut encoder,
+            "elastauth_proxy_cache_hits",
+            "The name of elastauth_ledger_lookups in elastauth 2",
+            [("hit", hits), ("miss", all.saturating_sub(hits))],
+        )
+    }
+}
+
+fn sum<'a>(counters: impl Iterator<Item = &'a Counter>) -> u64 {
+    counters.map(Counter::get).sum()
+}
+
+fn counters(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: [(&'static str, u64); 2],
+) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (result, value) in values {
+        ConstCounter::new(value).encode(metric.encode_family(&[("result", result)])?)?;
+    }
+    Ok(())
+}
