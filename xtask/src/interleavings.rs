@@ -28,8 +28,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "a known user is answered while a write is in the air",
         file: "src/broker/ensure/write.rs",
-        whole: "state.ledger.begin_write(boarding, state.clock.now()).await;",
-        damaged: "let _ = &boarding;",
+        whole: "state.ledger.begin_write(update, state.clock.now()).await;",
+        damaged: "let _ = &update;",
         test: "a_known_user_whose_groups_change",
     },
     Broken {
@@ -105,8 +105,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "a failed update keeps its user out",
         file: "src/broker/updates.rs",
-        whole: "now.since(since).is_some_and(|age| age < FAILURE_LASTS)",
-        damaged: "now >= since && FAILURE_LASTS > Duration::ZERO",
+        whole: "const FAILURE_LASTS: Duration = Duration::from_secs(1);",
+        damaged: "const FAILURE_LASTS: Duration = Duration::from_hours(9);",
         test: "first_logins_at_two_replicas",
     },
     Broken {

@@ -9,38 +9,46 @@ use crate::{
     broker::{error::BrokerError, places::Class},
     clock::Timestamp,
     model::Username,
+    rate::{Bucket, Limiter, Rate},
 };
 use quick_cache::sync::Cache;
-use std::{fmt, sync::Mutex};
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// Users who were written lately. Far more than can be written within a minute, so that nobody's
 /// bucket is evicted by others.
 const USERS: usize = 50_000;
-const MINUTE_MS: u64 = 60_000;
 
-#[derive(Debug)]
 pub(super) struct Limits {
-    changes: Budget,
-    new_users: Arrivals,
+    writes: Rate,
+    /// The lock is held over look and change. Each change is one step: a panic leaves it whole.
+    written: Mutex<Cache<Username, Bucket>>,
+    /// Somebody who makes names up behind a trusted gateway could otherwise fill the cluster, the
+    /// store and the memory with them.
+    new_users: Limiter,
 }
 
 impl Limits {
     pub(super) fn new(writes_per_minute: u32, new_per_minute: u32) -> Self {
         Self {
-            changes: Budget::new(writes_per_minute),
-            new_users: Arrivals::new(new_per_minute),
+            writes: Rate::a_minute(writes_per_minute),
+            written: Mutex::new(Cache::new(USERS)),
+            new_users: Limiter::new(Rate::a_minute(new_per_minute)),
         }
     }
 
-    /// Whether a write for such a user is to be expected to pass.
+    /// Whether a write for such a user is likely to be allowed. Takes nothing.
     pub(super) fn allow(&self, user: &Username, class: Class, now: Timestamp) -> bool {
         match class {
-            Class::Known => self.changes.has_one(user, now),
+            Class::Known => self.writes.taken(self.written().get(user), now).is_some(),
             Class::New => self.new_users.has_one(now),
         }
     }
 
-    /// Takes one write. Rotation and take-over are bounded by nature: once a period, once a user.
+    /// Takes one write. Rotation and adoption need no limit: they come once a period and once a
+    /// user.
     pub(super) fn take(
         &self,
         user: &Username,
@@ -48,172 +56,94 @@ impl Limits {
         now: Timestamp,
     ) -> Result<(), BrokerError> {
         match reason {
-            Reason::Changed if !self.changes.take(user, now) => Err(BrokerError::WriteBudget),
-            Reason::Absent if !self.new_users.take(now) => Err(BrokerError::NewUsers),
-            Reason::Absent | Reason::Changed | Reason::Rotated | Reason::Adopted => Ok(()),
-        }
-    }
-}
-
-/// A bucket of writes a user, filled again evenly over a minute.
-struct Budget {
-    a_minute: u32,
-    /// Thousandths of a write that are left, and when that was.
-    buckets: Mutex<Cache<Username, (u64, Timestamp)>>,
-}
-
-impl Budget {
-    fn new(a_minute: u32) -> Self {
-        Self {
-            a_minute,
-            buckets: Mutex::new(Cache::new(USERS)),
+            Reason::Changed => {
+                let written = self.written();
+                let bucket = self.writes.taken(written.get(user), now);
+                written.insert(user.clone(), bucket.ok_or(BrokerError::WriteBudget)?);
+                Ok(())
+            }
+            Reason::Absent => {
+                let suppressed = self.new_users.take(now);
+                suppressed.map(drop).ok_or(BrokerError::NewUsers)
+            }
+            Reason::Rotated | Reason::Adopted => Ok(()),
         }
     }
 
-    /// Takes one write; `false` when none is left.
-    fn take(&self, user: &Username, now: Timestamp) -> bool {
-        let Ok(buckets) = self.buckets.lock() else {
-            return false;
-        };
-        let Some(after) = self.drawn(buckets.get(user), now) else {
-            return false;
-        };
-        buckets.insert(user.clone(), (after, now));
-        true
-    }
-
-    /// Whether one could be taken now.
-    fn has_one(&self, user: &Username, now: Timestamp) -> bool {
-        self.buckets
-            .lock()
-            .is_ok_and(|buckets| self.drawn(buckets.get(user), now).is_some())
-    }
-
-    fn drawn(&self, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
-        drawn(u64::from(self.a_minute) * 1_000, bucket, now)
+    fn written(&self) -> MutexGuard<'_, Cache<Username, Bucket>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One draw from a bucket that holds `full` thousandths and is filled again evenly over a minute:
-/// what is left then, or nothing where it does not suffice.
-fn drawn(full: u64, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
-    // A bucket from the future (a clock set back) does not count: it would else stay empty until
-    // the old time is reached again.
-    let (left, then) = bucket
-        .filter(|(_, then)| *then <= now)
-        .unwrap_or((full, now));
-    let elapsed = now.0.saturating_sub(then.0).min(MINUTE_MS);
-    // A refusal changes nothing: rounding at each of many would keep the bucket empty forever.
-    full.min(left + elapsed * full / MINUTE_MS)
-        .checked_sub(1_000)
-}
-
-/// The one bucket of users that are created. Somebody who makes names up behind a trusted gateway
-/// could else fill the cluster, the store and the memory with them.
-#[derive(Debug)]
-struct Arrivals {
-    a_minute: u32,
-    bucket: Mutex<Option<(u64, Timestamp)>>,
-}
-
-impl Arrivals {
-    fn new(a_minute: u32) -> Self {
-        Self {
-            a_minute,
-            bucket: Mutex::default(),
-        }
-    }
-
-    /// Takes one new user; `false` when none is left.
-    fn take(&self, now: Timestamp) -> bool {
-        let Ok(mut bucket) = self.bucket.lock() else {
-            return false;
-        };
-        let Some(after) = self.drawn(*bucket, now) else {
-            return false;
-        };
-        *bucket = Some((after, now));
-        true
-    }
-
-    /// Whether one could be taken now.
-    fn has_one(&self, now: Timestamp) -> bool {
-        self.bucket
-            .lock()
-            .is_ok_and(|bucket| self.drawn(*bucket, now).is_some())
-    }
-
-    fn drawn(&self, bucket: Option<(u64, Timestamp)>, now: Timestamp) -> Option<u64> {
-        drawn(u64::from(self.a_minute) * 1_000, bucket, now)
-    }
-}
-
-impl fmt::Debug for Budget {
+impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget")
-            .field("a_minute", &self.a_minute)
+        f.debug_struct("Limits")
+            .field("writes", &self.writes)
+            .field("new_users", &self.new_users)
             .finish_non_exhaustive()
     }
 }
 
+/// How a bucket is filled again is tested in `rate`.
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn user(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
     #[test]
-    fn ten_writes_and_then_one_every_six_seconds() {
-        let (budget, user) = (Budget::new(10), Username::parse("alice").unwrap());
-        let start = Timestamp(1_000_000);
-        assert!(
-            (0..100).all(|_| budget.has_one(&user, start)),
-            "looking takes none"
-        );
-        assert!((0..10).all(|_| budget.take(&user, start)));
-        assert!(!budget.has_one(&user, start) && !budget.take(&user, start));
-        assert!(!budget.take(&user, Timestamp(start.0 + 5_999)));
-        assert!(budget.take(&user, Timestamp(start.0 + 6_001)));
-        assert!((6_002..12_000).all(|ms| !budget.take(&user, Timestamp(start.0 + ms))));
-        assert!(budget.take(&user, Timestamp(start.0 + 12_002)));
-        assert!((0..10).all(|_| budget.take(&user, Timestamp(start.0 + 600_000))));
+    fn a_user_is_changed_ten_times_and_then_once_every_six_seconds() {
+        let (limits, alice) = (Limits::new(10, 1), user("alice"));
+        let take = |ms| limits.take(&alice, Reason::Changed, Timestamp(NOW.0 + ms));
+        assert!((0..100).all(|_| limits.allow(&alice, Class::Known, NOW)));
+        assert!((0..10).all(|_| take(0).is_ok()), "looking takes none");
+        assert!(!limits.allow(&alice, Class::Known, NOW));
+        assert_eq!(take(0), Err(BrokerError::WriteBudget));
+        assert_eq!(take(5_999), Err(BrokerError::WriteBudget));
+        assert_eq!(take(6_001), Ok(()));
+        assert!((6_002..12_000).all(|ms| take(ms).is_err()));
+        assert_eq!(take(12_002), Ok(()));
+        assert!((0..10).all(|_| take(600_000).is_ok()));
+    }
+
+    #[test]
+    fn one_user_does_not_spend_anothers_and_rotation_and_adoption_spend_none() {
+        let (limits, alice) = (Limits::new(1, 1), user("alice"));
+        for reason in [Reason::Rotated, Reason::Adopted] {
+            assert!((0..10).all(|_| limits.take(&alice, reason, NOW).is_ok()));
+        }
+        assert!(limits.take(&alice, Reason::Changed, NOW).is_ok());
+        assert!(limits.take(&user("bob"), Reason::Changed, NOW).is_ok());
+        assert!(limits.take(&alice, Reason::Changed, NOW).is_err());
     }
 
     #[test]
     fn a_minutes_worth_of_new_users_and_then_as_they_come() {
-        let arrivals = Arrivals::new(600);
-        assert!(
-            (0..10_000).all(|_| arrivals.has_one(Timestamp(5_000))),
-            "looking takes none"
-        );
+        let limits = Limits::new(1, 600);
+        let takes = |n: usize, ms| {
+            let take = |_: &usize| limits.take(&user("new"), Reason::Absent, Timestamp(ms));
+            (0..n).filter(|n| take(n).is_ok()).count()
+        };
+        let is_allowed = || limits.allow(&user("new"), Class::New, NOW);
+        assert!((0..10_000).all(|_| is_allowed()), "looking takes none");
+        assert_eq!(takes(10_000, NOW.0), 600);
+        assert!(!is_allowed());
         assert_eq!(
-            (0..10_000)
-                .filter(|_| arrivals.take(Timestamp(5_000)))
-                .count(),
-            600
-        );
-        assert!(!arrivals.has_one(Timestamp(5_000)));
-        assert_eq!(
-            (0..1_000)
-                .filter(|ms| arrivals.take(Timestamp(5_001 + ms)))
-                .count(),
+            (1..=1_000).map(|ms| takes(1, NOW.0 + ms)).sum::<usize>(),
             10
         );
     }
 
     #[test]
-    fn one_user_does_not_spend_anothers() {
-        let budget = Budget::new(1);
-        assert!(budget.take(&Username::parse("alice").unwrap(), Timestamp(0)));
-        assert!(budget.take(&Username::parse("bob").unwrap(), Timestamp(0)));
-    }
-
-    #[test]
     fn a_clock_set_back_does_not_empty_a_bucket_for_good() {
-        let (budget, user) = (Budget::new(2), Username::parse("alice").unwrap());
-        let hour = Timestamp(3_600_000);
-        assert!((0..2).all(|_| budget.take(&user, hour)));
-        assert!(!budget.take(&user, hour));
-        assert!((0..2).all(|_| budget.take(&user, Timestamp(1_000))));
-        assert!(!budget.take(&user, Timestamp(1_000)));
-        assert!(budget.take(&user, Timestamp(31_000)));
+        let (limits, alice) = (Limits::new(2, 1), user("alice"));
+        let take = |ms| limits.take(&alice, Reason::Changed, Timestamp(ms)).is_ok();
+        assert_eq!([(); 3].map(|()| take(3_600_000)), [true, true, false]);
+        assert_eq!([(); 3].map(|()| take(1_000)), [true, true, false]);
+        assert!(take(31_000));
     }
 }
