@@ -7,6 +7,7 @@ mod online;
 use crate::{
     app::App,
     config::{self, Checked, Config, Flags, Sources},
+    demo::{self, Options},
     reload::{Reloader, Watch},
     telemetry::{self, chain},
 };
@@ -303,15 +304,6 @@ fn generate_key() -> Result<(), Failed> {
     print(&key)
 }
 
-#[cfg(not(feature = "demo"))]
-fn demo(_once: bool, _listen: Option<&str>) -> Result<(), Failed> {
-    Err(Failed(
-        "this build of elastauth has no demo: it was compiled without the feature `demo`"
-            .to_owned(),
-    ))
-}
-
-#[cfg(feature = "demo")]
 fn demo(once: bool, listen: Option<&str>) -> Result<(), Failed> {
     let listen = listen.map(str::parse).transpose().map_err(|_| {
         Failed("--listen of the demo is an address such as 127.0.0.1:8080".to_owned())
@@ -322,7 +314,7 @@ fn demo(once: bool, listen: Option<&str>) -> Result<(), Failed> {
     })
     .map_err(|error| failed("the log cannot be set up", &error))?;
     runtime()?
-        .block_on(crate::demo::run(crate::demo::Options { once, listen }))
+        .block_on(demo::run(Options { once, listen }))
         .map_err(|error| failed("the demonstration ended early", &error))
 }
 

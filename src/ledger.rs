@@ -83,7 +83,7 @@ pub enum StartError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// The user stood there with this fingerprint.
-    Present {
+    Stands {
         /// Of the document and the password.
         fingerprint: Fingerprint,
         /// When the cluster said so.
@@ -91,7 +91,7 @@ pub enum Entry {
     },
     /// A write has begun and its end is not known: nothing may be answered on the strength of what
     /// was known before.
-    WritePending,
+    InFlux,
 }
 
 /// What became of the wish to know nothing of a user any more.
@@ -107,16 +107,16 @@ pub struct Forgotten {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Others {
     /// Nothing: there is no Redis between them.
-    NotShared,
+    CannotBeTold,
     /// They are told at once.
-    Reported,
+    Told,
     /// They are told when Redis is there again.
-    ReportedLater,
+    ToldLater,
 }
 
 /// What a flight is to bring about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct Aim {
     /// Whose flight it is.
     pub user: Username,
     /// With which fingerprint the user is to stand.
@@ -216,28 +216,28 @@ impl Ledger {
 
     /// Begins a flight, and asks the store for what it knows of the user, unless that is known: at
     /// most [`redis::DEADLINE`].
-    pub async fn begin_update(&self, target: Target) -> Update {
-        let mut update = self.front.begin_update(target);
-        update.vouched = match &self.store {
+    pub async fn board(&self, aim: Aim) -> Boarding {
+        let mut boarding = self.front.board(aim);
+        boarding.vouched = match &self.store {
             Store::Memory => None,
             // After a write of which we do not know the end, Redis may not have been told of its
             // beginning and still say what stood before.
-            Store::Redis(_) if self.front.in_flux(&update.target.user) => None,
-            Store::Redis(redis) => match redis.as_remembered(&update) {
-                None => redis.look(&update.target).await,
+            Store::Redis(_) if self.front.in_flux(&boarding.aim.user) => None,
+            Store::Redis(redis) => match redis.as_remembered(&boarding) {
+                None => redis.look(&boarding.aim).await,
                 remembered => remembered,
             },
-            Store::File(file) => file.look(&update.target),
+            Store::File(file) => file.look(&boarding.aim),
         };
-        update
+        boarding
     }
 
     /// Takes over what the store vouches for, with the time at which the cluster said so.
-    pub fn use_stored(&self, update: &Update, seen: Timestamp, now: Timestamp) {
+    pub fn adopt(&self, boarding: &Boarding, seen: Timestamp, now: Timestamp) {
         self.front.keep(
-            update,
-            Entry::Present {
-                fingerprint: update.target.fingerprint,
+            boarding,
+            Entry::Stands {
+                fingerprint: boarding.aim.fingerprint,
                 seen,
             },
             now,
@@ -247,72 +247,72 @@ impl Ledger {
 
     /// A write is about to leave: nobody may be answered on the strength of what stood before, here
     /// or, as far as the store can be told in time, elsewhere.
-    pub async fn begin_write(&self, update: &mut Update, now: Timestamp) {
-        self.front.keep(update, Entry::WritePending, now, false);
+    pub async fn begin_write(&self, boarding: &mut Boarding, now: Timestamp) {
+        self.front.keep(boarding, Entry::InFlux, now, false);
         match &self.store {
             Store::Memory => {}
-            Store::Redis(redis) => update.expected = redis.begin_write(&update.target, now).await,
-            Store::File(file) => file.begin_write(&update.target, now).await,
+            Store::Redis(redis) => boarding.expected = redis.begin_write(&boarding.aim, now).await,
+            Store::File(file) => file.begin_write(&boarding.aim, now).await,
         }
     }
 
     /// Whether another replica writes this user just now, as far as is known here: it was heard
     /// during this flight, or found in the store when the flight began.
     #[must_use]
-    pub fn is_written_elsewhere(&self, update: &Update, now: Timestamp) -> bool {
+    pub fn others_write(&self, boarding: &Boarding, now: Timestamp) -> bool {
         // A write that began longer ago hangs, or was lost with its replica. One that has begun in
         // the future comes from a clock that is ahead.
-        let begun = update
+        let begun = boarding
             .others_began()
             .is_some_and(|at| now.since(at).is_none_or(|age| age < UNDER_WAY));
         begun
             || lock(&self.front.aloft)
-                .get(&update.target.user)
+                .get(&boarding.aim.user)
                 .is_some_and(|aloft| aloft.others_write)
     }
 
     /// The user stands as this flight wants it: what is remembered otherwise is over, even if the
     /// flight has still to wait.
-    pub fn drop_outdated(&self, update: &Update) {
+    pub fn outdated(&self, boarding: &Boarding) {
         let _known = self
             .front
-            .contradict(&update.target.user, update.target.fingerprint);
+            .contradict(&boarding.aim.user, boarding.aim.fingerprint);
     }
 
     /// The user was written.
-    pub fn written(&self, update: &Update, now: Timestamp) {
-        self.stands(update, now, true);
+    pub fn written(&self, boarding: &Boarding, now: Timestamp) {
+        self.stands(boarding, now, true);
     }
 
     /// The cluster was asked, and the user stands as this flight wants it.
-    pub fn confirmed(&self, update: &Update, now: Timestamp) {
-        self.stands(update, now, false);
+    pub fn confirmed(&self, boarding: &Boarding, now: Timestamp) {
+        self.stands(boarding, now, false);
     }
 
-    fn stands(&self, update: &Update, now: Timestamp, written: bool) {
-        let target = &update.target;
+    fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool) {
+        let aim = &boarding.aim;
         let brief = if written {
-            matches!(update.expected, Expected::Others)
+            matches!(boarding.expected, Expected::Others)
         } else {
-            update.others_began().is_some()
+            boarding.others_began().is_some()
         };
         let alone = self.front.keep(
-            update,
-            Entry::Present {
-                fingerprint: target.fingerprint,
+            boarding,
+            Entry::Stands {
+                fingerprint: aim.fingerprint,
                 seen: now,
             },
             now,
             brief,
         );
-        if update.local_only {
+        if boarding.unsure {
             // What the store says of a write in the air stays there until it is too old.
             return;
         }
         match &self.store {
             Store::Memory => {}
-            Store::Redis(redis) => redis.stands(update, now, written, alone),
-            Store::File(file) => file.stands(update, now, written),
+            Store::Redis(redis) => redis.stands(boarding, now, written, alone),
+            Store::File(file) => file.stands(boarding, now, written),
         }
     }
 
@@ -322,11 +322,11 @@ impl Ledger {
     pub fn forget(&self, user: &Username) -> Forgotten {
         let known = self.front.contradict(user, NO_FINGERPRINT);
         let others = match &self.store {
-            Store::Memory => Others::NotShared,
+            Store::Memory => Others::CannotBeTold,
             Store::Redis(redis) => redis.forget(user),
             Store::File(file) => {
                 file.forget(user);
-                Others::NotShared
+                Others::CannotBeTold
             }
         };
         Forgotten { known, others }
@@ -356,42 +356,42 @@ impl fmt::Debug for Ledger {
 /// One flight's place in the ledger. While it lives, what other replicas say about the user is
 /// noticed.
 #[derive(Debug)]
-pub struct Update {
-    target: Target,
+pub struct Boarding {
+    aim: Aim,
     vouched: Option<Found>,
     expected: Expected,
     /// What was known to lie in the store when this flight began.
     stored: Stored,
     /// What this flight learns is for this process alone.
-    local_only: bool,
+    unsure: bool,
     /// In which phase of hearing it has begun: what it brings home may have missed a change of
     /// before.
     phase: u64,
     front: Arc<Front>,
 }
 
-impl Update {
+impl Boarding {
     /// A write of unknown end may still undo what this flight brings about. Only this process
     /// knows, and only for its life: neither other replicas nor the next start may be told that the
     /// user stands.
-    pub fn keep_local(&mut self) {
-        self.local_only = true;
+    pub fn keep_to_ourselves(&mut self) {
+        self.unsure = true;
     }
 
     /// Whose flight it is.
     #[must_use]
     pub fn user(&self) -> &Username {
-        &self.target.user
+        &self.aim.user
     }
 
     /// When the cluster said, to some replica, that the user stands as this flight wants it; as far
     /// as the store knows.
     #[must_use]
-    pub fn confirmed_at(&self) -> Option<Timestamp> {
+    pub fn vouched(&self) -> Option<Timestamp> {
         let fact = self.vouched.as_ref()?.fact?;
-        (fact.kind == Kind::Present
-            && fact.fingerprint == self.target.fingerprint
-            && fact.epoch == self.target.epoch)
+        (fact.kind == Kind::Stands
+            && fact.fingerprint == self.aim.fingerprint
+            && fact.epoch == self.aim.epoch)
             .then_some(fact.at)
     }
 
@@ -399,13 +399,13 @@ impl Update {
     /// had it when this flight began.
     fn others_began(&self) -> Option<Timestamp> {
         let fact = self.vouched.as_ref()?.fact?;
-        (fact.kind == Kind::WritePending).then_some(fact.at)
+        (fact.kind == Kind::InFlux).then_some(fact.at)
     }
 }
 
-impl Drop for Update {
+impl Drop for Boarding {
     fn drop(&mut self) {
-        lock(&self.front.aloft).remove(&self.target.user);
+        lock(&self.front.aloft).remove(&self.aim.user);
     }
 }
 
@@ -487,10 +487,10 @@ impl Kept {
     /// its moment.
     fn as_of(&self, now: Timestamp) -> Entry {
         match (self.entry, self.stored) {
-            (Entry::Present { fingerprint, seen }, Stored::At(told))
+            (Entry::Stands { fingerprint, seen }, Stored::At(told))
                 if told > seen && told <= now =>
             {
-                Entry::Present {
+                Entry::Stands {
                     fingerprint,
                     seen: told,
                 }
@@ -500,7 +500,7 @@ impl Kept {
     }
 
     fn stands_with(&self, wanted: Fingerprint) -> bool {
-        matches!(self.entry, Entry::Present { fingerprint, .. } if fingerprint == wanted)
+        matches!(self.entry, Entry::Stands { fingerprint, .. } if fingerprint == wanted)
     }
 }
 
@@ -530,7 +530,7 @@ impl Front {
     fn recall(&self, user: &Username, now: Timestamp) -> Option<Entry> {
         let kept = self.entries.get(user)?;
         let phase = self.phase.load(Ordering::Acquire);
-        if kept.entry == Entry::WritePending || (kept.phase == phase && is_heard(phase)) {
+        if kept.entry == Entry::InFlux || (kept.phase == phase && is_heard(phase)) {
             return Some(kept.as_of(now));
         }
         // The latest phase of hearing that is over: what was kept in it was right to its end.
@@ -552,26 +552,26 @@ impl Front {
     fn in_flux(&self, user: &Username) -> bool {
         self.entries
             .get(user)
-            .is_some_and(|kept| kept.entry == Entry::WritePending)
+            .is_some_and(|kept| kept.entry == Entry::InFlux)
     }
 
-    fn begin_update(self: &Arc<Self>, target: Target) -> Update {
+    fn board(self: &Arc<Self>, aim: Aim) -> Boarding {
         lock(&self.aloft).insert(
-            target.user.clone(),
+            aim.user.clone(),
             Aloft {
-                fingerprint: target.fingerprint,
+                fingerprint: aim.fingerprint,
                 contradicted: false,
                 others_write: false,
             },
         );
         let phase = self.phase.load(Ordering::Acquire);
-        let stored = self.stored(&target.user, target.fingerprint);
-        Update {
-            target,
+        let stored = self.stored(&aim.user, aim.fingerprint);
+        Boarding {
+            aim,
             vouched: None,
             expected: Expected::Unknown,
             stored,
-            local_only: false,
+            unsure: false,
             phase,
             front: Arc::clone(self),
         }
@@ -592,7 +592,7 @@ impl Front {
 
     /// What this replica knows of the user since `seen` lies in the store.
     fn lies_there(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
-        let entry = Entry::Present { fingerprint, seen };
+        let entry = Entry::Stands { fingerprint, seen };
         self.note(user, fingerprint, Stored::At(seen), |kept| {
             kept.entry == entry && kept.stored.may_become(seen)
         });
@@ -631,25 +631,23 @@ impl Front {
 
     /// Keeps what a flight has learnt, unless another replica has contradicted it meanwhile; says
     /// whether nobody has.
-    fn keep(&self, update: &Update, entry: Entry, at: Timestamp, brief: bool) -> bool {
-        let user = &update.target.user;
+    fn keep(&self, boarding: &Boarding, entry: Entry, at: Timestamp, brief: bool) -> bool {
+        let user = &boarding.aim.user;
         // Held over both steps: a contradiction comes before them and is seen, or after them and
         // removes the entry.
         let aloft = lock(&self.aloft);
         let contradicted = aloft.get(user).is_some_and(|aloft| aloft.contradicted);
-        if contradicted && entry != Entry::WritePending {
+        if contradicted && entry != Entry::InFlux {
             self.entries.remove(user);
         } else {
             let phase = self.phase.load(Ordering::Acquire);
-            let heard = !brief && phase == update.phase && is_heard(phase);
+            let heard = !brief && phase == boarding.phase && is_heard(phase);
             let stored = match entry {
-                Entry::WritePending => Stored::Unknown,
-                Entry::Present { .. } if update.local_only => Stored::Apart,
-                Entry::Present { seen, .. } if update.confirmed_at() == Some(seen) => {
-                    Stored::At(seen)
-                }
+                Entry::InFlux => Stored::Unknown,
+                Entry::Stands { .. } if boarding.unsure => Stored::Apart,
+                Entry::Stands { seen, .. } if boarding.vouched() == Some(seen) => Stored::At(seen),
                 // The store is told later.
-                Entry::Present { fingerprint, .. } => match self.stored(user, fingerprint) {
+                Entry::Stands { fingerprint, .. } => match self.stored(user, fingerprint) {
                     Stored::Apart => Stored::Unknown,
                     known @ (Stored::Unknown | Stored::At(_)) => known,
                 },
@@ -679,7 +677,7 @@ impl Front {
         let kept = self.entries.get(user);
         match kept {
             Some(Kept {
-                entry: Entry::Present { fingerprint, .. },
+                entry: Entry::Stands { fingerprint, .. },
                 ..
             }) if fingerprint != theirs => drop(self.entries.remove(user)),
             // The same: he stands, and something else lies in the store.

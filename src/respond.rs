@@ -232,9 +232,9 @@ impl From<&AuthError> for Refusal {
                 | Rejected::Token(oidc::Refused::Ambiguous),
             ) => Self::Malformed,
             AuthError::Identity(Rejected::Token(_)) => Self::TokenRefused,
-            AuthError::Identity(
-                Rejected::Name(_) | Rejected::Claims(oidc::claims::NoUser::Name(_)),
-            ) => Self::ImpossibleName,
+            AuthError::Identity(Rejected::Name(_) | Rejected::Claims(oidc::NoUser::Name(_))) => {
+                Self::ImpossibleName
+            }
             AuthError::Identity(Rejected::Claims(_)) => Self::TokenClaims,
             AuthError::Identity(Rejected::Idp { .. }) => Self::IdentityProvider,
             AuthError::Roles(NotEntitled::GroupNotAllowed) => Self::GroupNotAllowed,

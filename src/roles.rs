@@ -1,7 +1,7 @@
 //! From an identity to the roles that it has. Pure functions of the configuration and the identity.
 
 use crate::{
-    identity::{Identity, Provider},
+    identity::Identity,
     model::{Group, Role},
 };
 use std::collections::HashMap;
@@ -113,10 +113,7 @@ impl Mapping {
 
     /// The rules for an identity: its provider's own, where there are any.
     fn rules(&self, identity: &Identity) -> &Rules {
-        let own = match identity.provider() {
-            Provider::Oidc(name) => self.by_provider.get(&**name),
-            Provider::Headers => None,
-        };
+        let own = self.by_provider.get(identity.provider().name());
         own.unwrap_or(&self.rules)
     }
 
@@ -279,20 +276,14 @@ fn fits(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{identity, model::RequestFacts};
+    use crate::identity;
     use http::{HeaderMap, HeaderValue};
 
     fn identity(groups: &str) -> Identity {
         let mut headers = HeaderMap::new();
         headers.insert("remote-user", HeaderValue::from_static("alice"));
         headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
-        let facts = RequestFacts {
-            peer: [127, 0, 0, 1].into(),
-            headers,
-        };
-        identity::headers::identify(&identity::headers::Config::default(), &facts)
-            .unwrap()
-            .unwrap()
+        identity::headers::identity(&headers)
     }
 
     fn roles(names: &[&str]) -> Vec<Role> {

@@ -15,7 +15,7 @@ use quick_cache::{Equivalent, sync::Cache};
 use std::{
     fmt,
     hash::{BuildHasher as _, Hash, RandomState},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 /// Users whose newest token is remembered: as many as tokens are. For others the metadata in the
@@ -32,20 +32,20 @@ pub(super) struct Order {
 /// Two providers may have a user of one name, and neither may outdate the other's tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
-    provider: Arc<str>,
+    provider: Provider,
     user: Username,
 }
 
 /// The same, borrowed from an identity.
 #[derive(Hash)]
 struct Of<'a> {
-    provider: &'a str,
+    provider: &'a Provider,
     user: &'a Username,
 }
 
 impl Equivalent<Key> for Of<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        *self.provider == *key.provider && self.user == &key.user
+        self.provider == &key.provider && self.user == &key.user
     }
 }
 
@@ -71,10 +71,10 @@ impl Order {
     /// # Errors
     /// The time of a newer one with other groups, if there was one.
     pub(super) fn admit(&self, identity: &Identity) -> Result<(), Timestamp> {
-        let (Some(as_of), Provider::Oidc(provider)) = (identity.as_of(), identity.provider())
-        else {
+        let Some(as_of) = identity.as_of() else {
             return Ok(());
         };
+        let provider = identity.provider();
         match self.newest.get(&Of {
             provider,
             user: identity.user(),
@@ -100,19 +100,15 @@ impl Order {
         as_of: Timestamp,
         groups: impl Iterator<Item = &'a str>,
     ) {
-        if let Provider::Oidc(provider) = identity.provider() {
-            self.replace(
-                provider,
-                identity.user(),
-                Newest {
-                    as_of,
-                    groups: self.hash(groups),
-                },
-            );
+        // Identity headers do not say from when they are: nothing is compared with them.
+        if identity.provider().name() != Provider::HEADERS {
+            let groups = self.hash(groups);
+            let newest = Newest { as_of, groups };
+            self.replace(identity.provider(), identity.user(), newest);
         }
     }
 
-    fn replace(&self, provider: &Arc<str>, user: &Username, newer: Newest) {
+    fn replace(&self, provider: &Provider, user: &Username, newer: Newest) {
         // The lock guards no data: a panic under it leaves nothing half done.
         let _alone = self
             .replacing
@@ -125,7 +121,7 @@ impl Order {
         if !overtaken {
             self.newest.insert(
                 Key {
-                    provider: Arc::clone(provider),
+                    provider: provider.clone(),
                     user: user.clone(),
                 },
                 newer,

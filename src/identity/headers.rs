@@ -1,16 +1,18 @@
 //! Identity headers that an authentication service in front has set.
 //!
-//! How gateways deliver them is measured, not guessed: the bytes are UTF-8 or worse, a repeated
-//! header arrives twice or joined by a comma, "no groups" is a header that is present and empty,
-//! and an absent one can be a client's doing.
+//! How gateways deliver them was measured: the bytes may not be UTF-8, a repeated header arrives
+//! twice or joined by a comma, "no groups" is a header that is present and empty, and a client can
+//! cause a header to be absent.
 
-use super::{Attempt, Field, Identity, Person, Provider, Rejected, Vouched};
-use crate::model::{Group, RequestFacts, Username};
+use super::{
+    rejected::Rejected,
+    types::{Field, Identity, Person, Provider, Vouched},
+};
+use crate::model::{Group, Username};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// What HTTP allows around a value (RFC 9110, optional white space). No other white space is
-/// dropped: `alice` and `alice` with a no-break space behind it are two people to whoever let them
-/// sign up.
+/// dropped: a directory may have both `alice` and `alice` with a no-break space behind it.
 const BLANK: [char; 2] = [' ', '\t'];
 
 /// Names of the identity headers, and whether the groups may be missing.
@@ -24,8 +26,8 @@ pub struct Config {
     pub email: HeaderName,
     /// Carries the full name.
     pub name: HeaderName,
-    /// Refuse a request without the groups header (present and empty is fine): some gateways let a
-    /// client make it vanish.
+    /// Refuse a request without the groups header (present and empty is accepted): with some
+    /// gateways a client can remove it.
     pub groups_required: bool,
 }
 
@@ -42,54 +44,58 @@ impl Default for Config {
     }
 }
 
-/// Reads the identity headers. An empty user header is an absent one: Authelia's bypass rules and
-/// some gateways send it so.
-pub(super) fn attempt(config: &Config, facts: &RequestFacts) -> Attempt {
-    match read(config, &facts.headers) {
-        Ok(None) => Attempt::NotRequested,
-        Ok(Some(identity)) => Attempt::Identified(identity),
-        Err(why) => Attempt::Rejected(why),
-    }
+/// The provider of identity headers.
+#[derive(Debug)]
+pub(super) struct Headers {
+    config: Config,
+    provider: Provider,
 }
 
-/// Who asks, by the headers alone.
-///
-/// # Errors
-/// Which rule they break.
-pub fn identify(config: &Config, facts: &RequestFacts) -> Result<Option<Identity>, Rejected> {
-    read(config, &facts.headers)
-}
+impl Headers {
+    pub(super) fn new(config: Config) -> Self {
+        let provider = Provider::headers();
+        Self { config, provider }
+    }
 
-fn read(config: &Config, headers: &HeaderMap) -> Result<Option<Identity>, Rejected> {
-    let Some(name) = single(headers, &config.user, Field::User)? else {
-        return Ok(None);
-    };
-    if name.contains(',') {
-        return Err(Rejected::Joined);
-    }
-    let user = Username::parse(name).map_err(Rejected::Name)?;
-    if config.groups_required && !headers.contains_key(&config.groups) {
-        return Err(Rejected::GroupsMissing);
-    }
-    let person = Person {
-        user,
-        groups: groups(headers, &config.groups)?,
-        email: single(headers, &config.email, Field::Email)?.map(Box::from),
-        full_name: single(headers, &config.name, Field::FullName)?.map(Box::from),
-    };
-    Ok(Some(Identity::new(
-        person,
-        Vouched {
-            by: Provider::Headers,
+    /// Reads the identity headers. An empty user header is an absent one: Authelia's bypass rules
+    /// and some gateways send it so.
+    pub(super) fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, Rejected> {
+        let config = &self.config;
+        let Some(name) = single(headers, &config.user, Field::User)? else {
+            return Ok(None);
+        };
+        if name.contains(',') {
+            return Err(Rejected::Joined);
+        }
+        let user = Username::parse(name).map_err(Rejected::Name)?;
+        if config.groups_required && !headers.contains_key(&config.groups) {
+            return Err(Rejected::GroupsMissing);
+        }
+        let person = Person {
+            user,
+            groups: groups(headers, &config.groups)?,
+            email: single(headers, &config.email, Field::Email)?.map(Box::from),
+            full_name: single(headers, &config.name, Field::FullName)?.map(Box::from),
+        };
+        let vouched = Vouched {
+            by: self.provider.clone(),
             issued_at: None,
             asked: None,
             subject: None,
             session: None,
-        },
-    )))
+        };
+        Ok(Some(Identity::new(person, vouched)))
+    }
 }
 
-/// The value of a header that may stand once; `None` where it is absent or blank.
+/// The identity in headers of the default names, for tests of the modules above.
+#[cfg(test)]
+pub(crate) fn identity(headers: &HeaderMap) -> Identity {
+    let default = Headers::new(Config::default());
+    default.identify(headers).unwrap().unwrap()
+}
+
+/// The value of a header that may occur once; `None` where it is absent or blank.
 fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -133,11 +139,14 @@ mod tests {
     use super::*;
     use crate::model::InvalidUsername;
 
-    fn asked(headers: &[(&'static str, &[u8])]) -> Attempt {
+    fn asked(headers: &[(&'static str, &[u8])]) -> Result<Option<Identity>, Rejected> {
         asked_with(&Config::default(), headers)
     }
 
-    fn asked_with(config: &Config, headers: &[(&'static str, &[u8])]) -> Attempt {
+    fn asked_with(
+        config: &Config,
+        headers: &[(&'static str, &[u8])],
+    ) -> Result<Option<Identity>, Rejected> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(
@@ -145,17 +154,11 @@ mod tests {
                 HeaderValue::from_bytes(value).unwrap(),
             );
         }
-        attempt(
-            config,
-            &RequestFacts {
-                peer: [127, 0, 0, 1].into(),
-                headers: map,
-            },
-        )
+        Headers::new(config.clone()).identify(&map)
     }
 
     fn identified(headers: &[(&'static str, &[u8])]) -> Identity {
-        let Attempt::Identified(identity) = asked(headers) else {
+        let Ok(Some(identity)) = asked(headers) else {
             panic!("not identified")
         };
         identity
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn present_but_empty_is_nothing() {
+    fn a_present_but_empty_header_is_an_absent_one() {
         let identity = identified(&[
             ("remote-user", b"alice"),
             ("remote-groups", b""),
@@ -200,29 +203,29 @@ mod tests {
         );
         assert_eq!(
             asked(&[("remote-user", b""), ("remote-groups", b"admins")]),
-            Attempt::NotRequested
+            Ok(None)
         );
-        assert_eq!(asked(&[]), Attempt::NotRequested);
+        assert_eq!(asked(&[]), Ok(None));
     }
 
     #[test]
-    fn the_underscore_form_is_another_header() {
-        assert_eq!(asked(&[("remote_user", b"alice")]), Attempt::NotRequested);
+    fn a_name_with_an_underscore_is_another_header() {
+        assert_eq!(asked(&[("remote_user", b"alice")]), Ok(None));
     }
 
     #[test]
-    fn two_names_are_no_name() {
+    fn two_names_are_refused() {
         assert_eq!(
             asked(&[("remote-user", b"alice"), ("remote-user", b"mallory")]),
-            Attempt::Rejected(Rejected::Repeated(Field::User))
+            Err(Rejected::Repeated(Field::User))
         );
         assert_eq!(
             asked(&[("remote-user", b"alice"), ("remote-user", b"alice")]),
-            Attempt::Rejected(Rejected::Repeated(Field::User))
+            Err(Rejected::Repeated(Field::User))
         );
         assert_eq!(
             asked(&[("remote-user", b"alice,mallory")]),
-            Attempt::Rejected(Rejected::Joined)
+            Err(Rejected::Joined)
         );
     }
 
@@ -244,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
+    fn bytes_that_are_not_utf8_are_refused_in_every_header() {
         assert_eq!(
             asked(&[("remote-user", b"al\xffce")]),
-            Attempt::Rejected(Rejected::NotUtf8(Field::User))
+            Err(Rejected::NotUtf8(Field::User))
         );
         assert_eq!(
             asked(&[("remote-user", b"alice"), ("remote-groups", b"\xe9quipe")]),
-            Attempt::Rejected(Rejected::NotUtf8(Field::Groups))
+            Err(Rejected::NotUtf8(Field::Groups))
         );
     }
 
@@ -259,24 +262,24 @@ mod tests {
     fn a_name_that_cannot_be_a_user_says_why() {
         assert_eq!(
             asked(&[("remote-user", b"..")]),
-            Attempt::Rejected(Rejected::Name(InvalidUsername::DotSegment))
+            Err(Rejected::Name(InvalidUsername::DotSegment))
         );
         assert_eq!(
             asked(&[("remote-user", b"a:b")]),
-            Attempt::Rejected(Rejected::Name(InvalidUsername::Separator))
+            Err(Rejected::Name(InvalidUsername::Separator))
         );
         assert_eq!(
             asked(&[("remote-user", &[b'x'; 8192])]),
-            Attempt::Rejected(Rejected::Name(InvalidUsername::TooLong))
+            Err(Rejected::Name(InvalidUsername::TooLong))
         );
     }
 
     #[test]
-    fn white_space_that_is_not_https_own_makes_another_name_and_another_group() {
+    fn white_space_that_http_does_not_allow_around_a_value_is_kept() {
         for name in ["alice\u{a0}", "\u{2003}alice", "alice\u{3000}"] {
             let refused = asked(&[("remote-user", name.as_bytes())]);
             assert!(
-                matches!(refused, Attempt::Rejected(Rejected::Name(_))),
+                matches!(refused, Err(Rejected::Name(_))),
                 "{name:?} became {refused:?}"
             );
         }
@@ -303,14 +306,14 @@ mod tests {
         };
         assert_eq!(
             asked_with(&config, &[("remote-user", b"alice")]),
-            Attempt::Rejected(Rejected::GroupsMissing)
+            Err(Rejected::GroupsMissing)
         );
         assert!(matches!(
             asked_with(
                 &config,
                 &[("remote-user", b"alice"), ("remote-groups", b"")]
             ),
-            Attempt::Identified(_)
+            Ok(Some(_))
         ));
     }
 }

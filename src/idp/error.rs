@@ -62,6 +62,9 @@ pub enum IdpError {
     #[error("the provider's {0} is not there yet")]
     Late(What),
     /// Too many calls.
-    #[error("too many calls to the provider are on their way")]
+    #[error("too many calls to the provider are under way")]
     Busy,
+    /// A fault of elastauth's own.
+    #[error("the call to the provider crashed")]
+    Crashed,
 }

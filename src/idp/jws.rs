@@ -161,6 +161,12 @@ impl<'a> Jws<'a> {
         &self.claims
     }
 
+    /// The issuer that the token claims to be from, proven or not.
+    #[must_use]
+    pub fn unproven_issuer(&self) -> Option<&str> {
+        self.claims.get("iss").and_then(Value::as_str)
+    }
+
     /// Which algorithm the token says it was signed with.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {

@@ -117,8 +117,6 @@ fn text(value: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RequestFacts;
-
     const LOGIN: HeaderValue = HeaderValue::from_static("Basic YWxpY2U6RWExLXNlY3JldA==");
 
     fn answered(asked: &[(&'static str, &[u8])]) -> HeaderMap {
@@ -133,12 +131,7 @@ mod tests {
                 )
             })
             .collect();
-        let facts = RequestFacts {
-            peer: [127, 0, 0, 1].into(),
-            headers: asked,
-        };
-        let identity = headers::identify(&config, &facts).unwrap().unwrap();
-        headers(&LOGIN, &identity, &names)
+        headers(&LOGIN, &headers::identity(&asked), &names)
     }
 
     fn size(headers: &HeaderMap) -> usize {

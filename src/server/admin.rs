@@ -255,9 +255,9 @@ fn recheck(connection: &Connection, path: &str) -> Response {
         ..Event::new(Kind::UserRecheck)
     });
     let others = match others {
-        Others::NotShared => "not_told",
-        Others::Reported => "told",
-        Others::ReportedLater => "told_later",
+        Others::CannotBeTold => "not_told",
+        Others::Told => "told",
+        Others::ToldLater => "told_later",
     };
     let message = "The next request of this user asks the cluster.";
     json(

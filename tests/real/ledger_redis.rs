@@ -115,7 +115,7 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
         forgotten,
         Forgotten {
             known: true,
-            others: Others::Reported
+            others: Others::Told
         }
     );
     // It asks the cluster again, within this look or after it.

@@ -1,18 +1,17 @@
 //! From claims to a user: which claim is what, and what a claim must look like.
 
+use super::refused::{MAX_GROUPS, NoUser};
 use crate::{
-    identity::{Field, Identity, Person, Vouched},
-    model::{Group, InvalidUsername, Username},
+    identity::types::{Field, Person},
+    model::{Group, Username},
 };
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// Groups of one user. Larger numbers come from a mapping to the wrong claim.
-const MAX_GROUPS: usize = 2_000;
 /// Steps of one path; no provider nests deeper.
 const MAX_STEPS: usize = 8;
 
-/// Which claim is what.
+/// Which claim is used for what.
 #[derive(Debug, Clone)]
 pub struct Mapping {
     /// The user name. Must be there, as a text.
@@ -26,7 +25,7 @@ pub struct Mapping {
     pub email: ClaimPath,
     /// The name for people.
     pub full_name: ClaimPath,
-    /// Put before each user name, so that two providers cannot meet in one.
+    /// Put before each user name, so that users of two providers cannot have the same name.
     pub username_prefix: Box<str>,
     /// Put before each group.
     pub group_prefix: Box<str>,
@@ -48,11 +47,11 @@ impl Default for Mapping {
     }
 }
 
-/// The way to a claim.
+/// The path to a claim.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClaimPath(Vec<Box<str>>);
 
-/// Why a text is no way to a claim.
+/// Why a text is not a path to a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidPath {
@@ -86,7 +85,7 @@ impl ClaimPath {
         Ok(Self(steps))
     }
 
-    /// What stands there. Null and absent are one.
+    /// The value at the path. Null counts as absent.
     fn of<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         let (first, rest) = self.0.split_first()?;
         let value = rest
@@ -142,33 +141,11 @@ impl fmt::Debug for ClaimPath {
     }
 }
 
-/// Why good claims are no user. The token itself is in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum NoUser {
-    #[error(
-        "the claim for the user name is not there; is the mapping right, and the scope asked for?"
-    )]
-    Missing,
-    #[error("the claim for the {0} is of a kind that it cannot be")]
-    Shape(Field),
-    #[error("the user name is a mail address that the provider says is not verified")]
-    Unverified,
-    #[error(
-        "the provider has left the groups out because there are too many; let it send only the assigned ones, or roles"
-    )]
-    TooManyToSend,
-    #[error("there are more than {MAX_GROUPS} groups")]
-    TooMany,
-    #[error("the name cannot be a user of the cluster")]
-    Name(#[source] InvalidUsername),
-}
-
 impl Mapping {
     /// Reads a user out of claims that have been judged.
     pub(super) fn person(&self, claims: &Map<String, Value>) -> Result<Person, NoUser> {
         let name = text(&self.user, claims, Field::User)?.ok_or(NoUser::Missing)?;
-        // Anybody may claim any address until it is verified.
+        // Until an address is verified, a user can claim one that belongs to another person.
         if self.user.first() == "email"
             && claims
                 .get("email_verified")
@@ -223,7 +200,7 @@ impl Mapping {
         // downstream.
         groups.sort_unstable();
         groups.dedup();
-        // It is kept for as long as the token is remembered.
+        // They stay in memory for as long as the token is remembered.
         groups.shrink_to_fit();
         if groups.len() > MAX_GROUPS {
             Err(NoUser::TooMany)
@@ -243,8 +220,8 @@ impl Mapping {
     }
 }
 
-/// Entra ID's way to say that the groups do not fit: it names the claim and sends it elsewhere, or
-/// sets `hasgroups`. Taken for "no groups" it would give default roles.
+/// Entra ID's way to say that the groups do not fit: it names the claim and an address to fetch it
+/// from, or sets `hasgroups`. Understood as "no groups" it would give default roles.
 fn too_many_to_send(claims: &Map<String, Value>, claim: &str) -> bool {
     let elsewhere = claims
         .get("_claim_names")
@@ -263,11 +240,4 @@ fn text<'a>(
     path.of(claims)
         .map(|value| value.as_str().ok_or(NoUser::Shape(field)))
         .transpose()
-}
-
-impl Person {
-    /// What the token adds: who vouches, since when, and for which session.
-    pub(super) fn vouched(self, vouched: Vouched) -> Identity {
-        Identity::new(self, vouched)
-    }
 }

@@ -1,8 +1,7 @@
-//! Settings of the token provider. Each value is right once it exists; who reads files fills them
-//! in.
+//! Settings of the token providers. `config` fills them in.
 
 use super::{claims::Mapping, presented::CookieName};
-use crate::{identity::Provider, idp};
+use crate::{identity::types::Provider, idp};
 use std::{sync::Arc, time::Duration};
 
 /// Settings of all identity providers together.
@@ -23,7 +22,7 @@ impl Config {
     /// One cookie for each kind, under the names that elastauth 2 has, and room for 100,000 tokens.
     ///
     /// # Errors
-    /// When two providers could be taken for each other, or one could not be reached by any token.
+    /// When a token could belong to two providers, or a provider could accept no token.
     pub fn new(providers: Vec<ProviderConfig>) -> Result<Self, InvalidProviders> {
         let repeats = |same: fn(&ProviderConfig, &ProviderConfig) -> bool| {
             providers.iter().enumerate().any(|(place, one)| {
@@ -42,7 +41,7 @@ impl Config {
         if repeats(|one, other| one.idp.issuer == other.idp.issuer) {
             return Err(InvalidProviders::SameIssuer);
         }
-        let asks = |one: &&ProviderConfig| one.validation != Validation::Jwks;
+        let asks = |one: &&ProviderConfig| one.validation.check(false).is_some();
         if providers
             .iter()
             .any(|one| matches!(one.validation, Validation::Both(_)))
@@ -64,21 +63,22 @@ impl Config {
     }
 }
 
-/// Why providers cannot stand beside each other.
+/// Why providers cannot be configured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidProviders {
     #[error("two providers have the same name")]
     SameName,
     #[error(
-        "a provider is called `{}`, which is what identity headers are called",
+        "a provider is named `{}`, which is the name of identity headers",
         Provider::HEADERS
     )]
     NameOfHeaders,
     #[error("two providers have the same issuer; a token's issuer must say which one judges it")]
     SameIssuer,
     #[error(
-        "a provider has `token_validation: both` and another one is asked about tokens too: a token that is not signed does not say which of them is meant; only one may take such tokens"
+        "a provider has `token_validation: both` and another one is asked about tokens too: a token \
+         that is not signed does not name its provider, so only one may take such tokens"
     )]
     Unroutable,
     #[error("a provider has no algorithm that is allowed")]
@@ -88,7 +88,7 @@ pub enum InvalidProviders {
 /// Settings of one identity provider.
 #[derive(Debug, Clone)]
 pub struct ProviderConfig {
-    /// What the operator calls it: in logs, and where role rules are for one provider alone.
+    /// The operator's name for it: in logs, and where role rules are for one provider alone.
     pub name: Arc<str>,
     /// Where it is and how it is asked.
     pub idp: idp::Config,
@@ -99,18 +99,17 @@ pub struct ProviderConfig {
     pub audiences: Vec<Box<str>>,
     /// To whom it may be issued.
     pub authorized_parties: AuthorizedParties,
-    /// Where ID tokens are taken.
+    /// Where ID tokens are accepted.
     pub id_tokens: IdTokens,
-    /// Take only access tokens that say so in their header (`at+jwt`, RFC 9068).
+    /// Accept only access tokens that say so in their header (`at+jwt`, RFC 9068).
     pub require_at_jwt: bool,
-    /// The signature algorithms that are taken; a subset of all. None of them has a shared secret.
+    /// The signature algorithms that are accepted. None of them has a shared secret.
     pub algorithms: Vec<idp::Algorithm>,
     /// How far the provider's clock may be off.
     pub leeway: Duration,
-    /// How long an answer of the provider about a token is believed. Zero: never, each request
-    /// asks.
+    /// How long an answer of the provider about a token counts. Zero: each request asks.
     pub cache: Duration,
-    /// Which claim is what.
+    /// Which claim is used for what.
     pub claims: Mapping,
 }
 
@@ -128,7 +127,7 @@ impl ProviderConfig {
             require_at_jwt: false,
             algorithms: idp::Algorithm::ALL.to_vec(),
             leeway: Duration::from_secs(30),
-            // As long as a signed-out user may still be let in by an answer of before.
+            // So long may a user who has signed out still get in by an earlier answer.
             cache: Duration::from_secs(30),
             claims: Mapping::default(),
         }
@@ -141,24 +140,52 @@ pub enum Validation {
     /// By its signature. A token that is not signed is refused.
     #[default]
     Jwks,
-    /// A signed token by its signature; then the provider is asked who it is for, and what it
-    /// answers counts. For any other token its answer alone counts.
+    /// A signed token by its signature; then the provider is asked whose it is, and its answer
+    /// counts. For any other token its answer alone counts.
     Userinfo,
-    /// The provider is asked what it is worth, each time.
+    /// The provider is asked about every token, by introspection.
     Introspection,
     /// A signed token by its signature, and that is final. Any other is asked about.
     Both(Asked),
 }
 
+/// What is done with one token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    Signature,
+    SignatureThenUserinfo,
+    Userinfo,
+    Introspection,
+    IntrospectionThenUserinfo,
+}
+
+impl Validation {
+    /// What is done with a token; `None` refuses it.
+    pub(super) fn check(self, signed: bool) -> Option<Check> {
+        Some(match (self, signed) {
+            (Self::Jwks, false) => return None,
+            (Self::Jwks | Self::Both(_), true) => Check::Signature,
+            (Self::Userinfo, true) => Check::SignatureThenUserinfo,
+            (Self::Userinfo | Self::Both(Asked::Userinfo), false) => Check::Userinfo,
+            (Self::Introspection, _) | (Self::Both(Asked::Introspection), false) => {
+                Check::Introspection
+            }
+            (Self::Both(Asked::IntrospectionThenUserinfo), false) => {
+                Check::IntrospectionThenUserinfo
+            }
+        })
+    }
+}
+
 /// What is asked about a token that is not signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Asked {
-    /// Who it is for. The answer does not say which client it was issued to.
+    /// Whose it is. The answer does not say which client it was issued to.
     #[default]
     Userinfo,
-    /// What it is worth.
+    /// Whether it is active, and its claims.
     Introspection,
-    /// What it is worth, and then who it is for: where introspection has no groups, as with
+    /// Whether it is active, and then whose it is: where introspection has no groups, as with
     /// Authelia.
     IntrospectionThenUserinfo,
 }
@@ -172,12 +199,12 @@ pub enum AuthorizedParties {
     Audiences,
     /// These, and the token must say which.
     These(Vec<Box<str>>),
-    /// Anybody.
+    /// To any client.
     Any,
 }
 
-/// Where ID tokens are taken. They say who signed in somewhere, and not that anybody may ask on
-/// that user's behalf.
+/// Where ID tokens are accepted. They say who signed in somewhere, not that their holder may act
+/// for that user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IdTokens {
     /// Nowhere.
@@ -185,6 +212,6 @@ pub enum IdTokens {
     /// In the cookie that is there for them.
     #[default]
     InCookie,
-    /// Wherever an access token is taken.
+    /// Wherever an access token is accepted.
     Anywhere,
 }

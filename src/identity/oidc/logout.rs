@@ -1,15 +1,15 @@
-//! Logout from behind (OpenID Connect Back-Channel Logout 1.0): the provider says that a session,
-//! or all sessions of a subject, are over.
+//! Back-channel logout (OpenID Connect Back-Channel Logout 1.0): the provider says that a session,
+//! or all sessions of a subject, have ended.
 //!
-//! A signed token stays signed, so dropping what is remembered would not be enough: what is over is
-//! kept in mind, and tokens of it are refused. Where the provider itself is asked about a token,
-//! forgetting the answer is enough.
+//! A signed token stays signed, so forgetting what is remembered would not be enough: the revoked
+//! sessions are stored, and their tokens are refused. Where the provider itself is asked about a
+//! token, forgetting the answer is enough.
 
 use super::{
-    Refused,
-    policy::{id, moment, present},
+    policy::{id, present, time},
+    refused::Refused,
 };
-use crate::{clock::Timestamp, identity::Identity, idp::Verified};
+use crate::{clock::Timestamp, identity::types::Identity, idp::Verified};
 use quick_cache::sync::Cache;
 use serde_json::Value;
 use std::{
@@ -23,20 +23,20 @@ use std::{
 };
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
-/// Ended sessions that are kept in mind for each provider. Beyond it the oldest are forgotten, and
-/// their tokens live until they expire by themselves.
-const MAX_ENDED: usize = 20_000;
-/// How long. Access tokens live minutes to hours; one that lives longer than a day cannot be called
-/// back.
+/// Revoked sessions that are stored for each provider. Beyond it the oldest are forgotten, and
+/// their tokens are accepted until they expire.
+const MAX_REVOKED: usize = 20_000;
+/// How long. Access tokens live minutes to hours; one that lives longer than a day cannot be
+/// revoked.
 const KEPT: Duration = Duration::from_hours(24);
 /// Logout tokens of one provider that are alive at one time. They live two minutes, and only the
 /// provider can make them.
 const MAX_ALIVE: usize = 50_000;
-/// The longest life of a logout token. The norm speaks of two minutes.
+/// The longest life of a logout token. The standard recommends two minutes.
 const LONGEST_LIFE: Duration = Duration::from_hours(1);
 
-/// What is over at one provider.
-pub(super) struct Ended {
+/// The revoked sessions of one provider.
+pub(super) struct Revoked {
     any: AtomicBool,
     sessions: Cache<Box<str>, End>,
     subjects: Cache<Box<str>, End>,
@@ -46,14 +46,14 @@ pub(super) struct Ended {
 #[derive(Debug, Clone, Copy)]
 struct End {
     /// By our clock.
-    heard: Timestamp,
+    received: Timestamp,
     /// By the provider's: tokens issued later belong to a new session.
-    said: Timestamp,
+    issued: Timestamp,
 }
 
-/// A logout token that was judged.
+/// An accepted logout token.
 #[derive(Debug)]
-pub(super) struct Notice {
+pub(super) struct LogoutNotice {
     subject: Option<Box<str>>,
     session: Option<Box<str>>,
     issued_at: Timestamp,
@@ -61,7 +61,7 @@ pub(super) struct Notice {
     id: Box<str>,
 }
 
-impl Notice {
+impl LogoutNotice {
     /// Judges the claims of a token whose signature is right.
     pub(super) fn read(
         verified: &Verified,
@@ -101,8 +101,8 @@ impl Notice {
         if !for_us {
             return Err(Refused::Audience);
         }
-        let issued_at = moment(claims, "iat", Refused::Times)?.ok_or(Refused::Times)?;
-        let until = moment(claims, "exp", Refused::ExpiryMissing)?
+        let issued_at = time(claims, "iat", Refused::Times)?.ok_or(Refused::Times)?;
+        let until = time(claims, "exp", Refused::ExpiryMissing)?
             .ok_or(Refused::ExpiryMissing)?
             .after(leeway);
         if now >= until {
@@ -129,18 +129,18 @@ impl Notice {
     }
 }
 
-impl Ended {
+impl Revoked {
     pub(super) fn new() -> Self {
         Self {
             any: AtomicBool::new(false),
-            sessions: Cache::new(MAX_ENDED),
-            subjects: Cache::new(MAX_ENDED),
+            sessions: Cache::new(MAX_REVOKED),
+            subjects: Cache::new(MAX_REVOKED),
             seen: Mutex::default(),
         }
     }
 
     /// Takes a notice, once.
-    pub(super) fn take(&self, notice: Notice, now: Timestamp) -> Result<(), Refused> {
+    pub(super) fn revoke(&self, notice: LogoutNotice, now: Timestamp) -> Result<(), Refused> {
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if seen.get(&notice.id).is_some_and(|until| now < *until) {
@@ -155,11 +155,11 @@ impl Ended {
             seen.insert(notice.id, notice.until);
         }
         let end = End {
-            heard: now,
-            said: notice.issued_at,
+            received: now,
+            issued: notice.issued_at,
         };
         match (notice.session, notice.subject) {
-            // The norm: with a `sid` it is this one session, without it all of the subject's.
+            // The standard: with a `sid` it is this session, without it all of the subject's.
             (Some(session), _) => self.sessions.insert(session, end),
             (None, Some(subject)) => self.subjects.insert(subject, end),
             (None, None) => {}
@@ -168,15 +168,15 @@ impl Ended {
         Ok(())
     }
 
-    /// Whether a signed token's session is over.
-    pub(super) fn ends(
+    /// Whether the session of a signed token was revoked.
+    pub(super) fn is_revoked(
         &self,
         session: Option<&str>,
         subject: Option<&str>,
         issued_at: Option<Timestamp>,
         now: Timestamp,
     ) -> bool {
-        let kept = |end: &End| now.since(end.heard).is_none_or(|past| past < KEPT);
+        let kept = |end: &End| now.since(end.received).is_none_or(|past| past < KEPT);
         self.any.load(Ordering::Acquire)
             && (session
                 .and_then(|session| self.sessions.get(session))
@@ -184,13 +184,13 @@ impl Ended {
                 || subject
                     .and_then(|subject| self.subjects.get(subject))
                     .is_some_and(|end| {
-                        kept(&end) && issued_at.is_none_or(|issued| issued <= end.said)
+                        kept(&end) && issued_at.is_none_or(|issued| issued <= end.issued)
                     }))
     }
 
-    /// Whether an answer of the provider, given at `asked`, is from before an end that concerns it.
+    /// Whether an answer of the provider, given at `asked`, is older than a logout of its session.
     pub(super) fn outdates(&self, identity: &Identity, asked: Timestamp) -> bool {
-        let after = |end: End| asked <= end.heard;
+        let after = |end: End| asked <= end.received;
         self.any.load(Ordering::Acquire)
             && (identity
                 .session()
@@ -203,9 +203,9 @@ impl Ended {
     }
 }
 
-impl fmt::Debug for Ended {
+impl fmt::Debug for Revoked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ended")
+        f.debug_struct("Revoked")
             .field("sessions", &self.sessions.len())
             .field("subjects", &self.subjects.len())
             .finish_non_exhaustive()

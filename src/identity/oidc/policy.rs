@@ -1,19 +1,19 @@
-//! What claims must say to be believed. Signature and form have been judged before; here every rule
-//! is one about the content.
+//! What claims must say to be accepted. Signature and form have been judged before; here every rule
+//! is about the content.
 //!
 //! RFC 8725 (JWT best practice), RFC 9068 (JWT access tokens), OpenID Connect Core §3.1.3.7 and RFC
 //! 7662 are what the rules follow.
 
 use super::{
-    Refused,
     config::{AuthorizedParties, IdTokens, ProviderConfig},
     presented::Slot,
+    refused::Refused,
 };
 use crate::clock::Timestamp;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// The end of the year 9999. Later moments are milliseconds taken for seconds, or worse.
+/// The end of the year 9999. Later times are milliseconds instead of seconds, or wrong.
 const LAST_SECOND: u64 = 253_402_300_799;
 /// `sub` and `sid` are kept with each remembered token. OpenID Connect bounds `sub` at 255.
 const MAX_ID_BYTES: usize = 255;
@@ -23,7 +23,7 @@ const MAX_ID_BYTES: usize = 255;
 pub(super) struct Policy {
     issuer: Box<str>,
     audiences: Vec<Box<str>>,
-    /// `None`: anybody.
+    /// `None`: any.
     parties: Option<Vec<Box<str>>>,
     party_required: bool,
     id_tokens: IdTokens,
@@ -31,7 +31,7 @@ pub(super) struct Policy {
     leeway: Duration,
 }
 
-/// What of the claims is needed later on.
+/// The part of the claims that is needed later.
 #[derive(Debug)]
 pub(super) struct Accepted {
     /// Until when, leeway included. `None` where an answer of the provider names no end.
@@ -68,7 +68,7 @@ impl Policy {
         }
     }
 
-    /// Judges a signed token whose signature is right. `kind` is the header's `typ`.
+    /// Judges a signed token whose signature was verified. `kind` is the header's `typ`.
     pub(super) fn token(
         &self,
         claims: &Map<String, Value>,
@@ -85,13 +85,13 @@ impl Policy {
             return Err(Refused::Issuer);
         }
         self.audience(claims, slot)?;
-        let until = moment(claims, "exp", Refused::ExpiryMissing)?.ok_or(Refused::ExpiryMissing)?;
+        let until = time(claims, "exp", Refused::ExpiryMissing)?.ok_or(Refused::ExpiryMissing)?;
         let accepted = self.times(claims, Some(until), now)?;
         Ok(accepted)
     }
 
     /// Judges an introspection answer that says `active`. It comes from the provider itself, so it
-    /// may leave out what a token must say; what it says must be right.
+    /// may leave out what a token must say; what it says must be correct.
     pub(super) fn introspected(
         &self,
         claims: &Map<String, Value>,
@@ -126,7 +126,7 @@ impl Policy {
         } else {
             self.audience(claims, slot)?;
         }
-        let until = moment(claims, "exp", Refused::Times)?;
+        let until = time(claims, "exp", Refused::Times)?;
         self.times(claims, until, now)
     }
 
@@ -143,7 +143,7 @@ impl Policy {
             Some("at+jwt") => Ok(()),
             None | Some("jwt") if !self.require_at_jwt => Ok(()),
             // Logout tokens, DPoP proofs, security events, client assertions: signed with the same
-            // keys, and not for us.
+            // keys, and no access tokens.
             _ => Err(Refused::HeaderType),
         }
     }
@@ -154,8 +154,8 @@ impl Policy {
         if claims.contains_key("events") {
             return Err(Refused::Events);
         }
-        // A token that is bound to a key is worth nothing in the hands of one who does not show the
-        // key, and nobody shows us one.
+        // A token that is bound to a key is valid only together with the key, which elastauth cannot
+        // ask for.
         if present(claims, "cnf").is_some() {
             return Err(Refused::Bound);
         }
@@ -213,13 +213,11 @@ impl Policy {
         if until.is_some_and(|until| now >= until) {
             return Err(Refused::Expired);
         }
-        let ahead = |moment: Option<Timestamp>| {
-            moment.is_some_and(|moment| moment > now.after(self.leeway))
-        };
-        if ahead(moment(claims, "nbf", Refused::Times)?) {
+        let ahead = |at: Option<Timestamp>| at.is_some_and(|at| at > now.after(self.leeway));
+        if ahead(time(claims, "nbf", Refused::Times)?) {
             return Err(Refused::NotYet);
         }
-        let issued_at = moment(claims, "iat", Refused::Times)?;
+        let issued_at = time(claims, "iat", Refused::Times)?;
         if ahead(issued_at) {
             return Err(Refused::IssuedAhead);
         }
@@ -254,13 +252,13 @@ fn looks_like_id_token(claims: &Map<String, Value>) -> bool {
     }
 }
 
-/// Null and absent are one.
+/// Null counts as absent.
 pub(super) fn present<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     claims.get(name).filter(|value| !value.is_null())
 }
 
-/// `NumericDate`: seconds, of which a part may be behind a point.
-pub(super) fn moment(
+/// `NumericDate`: seconds, with or without a fraction.
+pub(super) fn time(
     claims: &Map<String, Value>,
     name: &str,
     otherwise: Refused,

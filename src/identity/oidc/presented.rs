@@ -1,7 +1,6 @@
-//! Where a token stands in a request. One credential, or none; two are ambiguous, whatever they
-//! say.
+//! Where a token is in a request. One credential, or none; two are ambiguous, whatever they say.
 
-use super::Refused;
+use super::refused::Refused;
 use http::{HeaderMap, HeaderValue, header};
 
 /// The name of a cookie, compared exactly.
@@ -20,7 +19,7 @@ impl CookieName {
     }
 }
 
-/// Where it stood.
+/// Where it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
     Bearer,
@@ -78,7 +77,7 @@ pub(super) fn find<'a>(
     if all.next().is_some() {
         return Err(Refused::Ambiguous);
     }
-    // The alphabet of RFC 6750: what else stands there is no token of anybody.
+    // The alphabet of RFC 6750: a value with other characters is not a token.
     let text = std::str::from_utf8(token)
         .ok()
         .filter(|text| !text.is_empty() && all_of_tokens(text))
@@ -86,8 +85,8 @@ pub(super) fn find<'a>(
     Ok(Some(Presented { token: text, slot }))
 }
 
-/// Without a way out in the middle and without a branch in it: so the compiler looks at many bytes
-/// at once, and every request with a token comes by here.
+/// Without an early return and without a branch, so that the compiler checks many bytes at once:
+/// every request with a token is checked here.
 fn all_of_tokens(text: &str) -> bool {
     let fits = |byte: u8| {
         byte.is_ascii_alphanumeric()

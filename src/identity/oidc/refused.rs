@@ -1,10 +1,14 @@
-//! Why a token is no good. One variant a rule; nothing of the token is in it, so each may be logged
+//! Why a token is refused. One variant a rule; nothing of the token is in it, so each may be logged
 //! as it is.
 
 use crate::{
-    identity::Rejected,
+    identity::types::Field,
     idp::{BadToken, IdpError},
+    model::InvalidUsername,
 };
+
+/// Groups of one user. Larger numbers come from a mapping to the wrong claim.
+pub(super) const MAX_GROUPS: usize = 2_000;
 
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,16 +82,32 @@ pub enum Refused {
     TooManyNotices,
 }
 
-impl From<Refused> for Rejected {
-    fn from(why: Refused) -> Self {
-        Self::Token(why)
-    }
+/// Why accepted claims do not name a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum NoUser {
+    #[error(
+        "the claim for the user name is not there; is the mapping right, and the scope asked for?"
+    )]
+    Missing,
+    #[error("the claim for the {0} is of a kind that it cannot be")]
+    Shape(Field),
+    #[error("the user name is a mail address that the provider says is not verified")]
+    Unverified,
+    #[error(
+        "the provider has left the groups out because there are too many; let it send only the assigned ones, or roles"
+    )]
+    TooManyToSend,
+    #[error("there are more than {MAX_GROUPS} groups")]
+    TooMany,
+    #[error("the name cannot be a user of the cluster")]
+    Name(#[source] InvalidUsername),
 }
 
-/// Why a logout from behind did not happen.
+/// Why a back-channel logout was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogoutError {
-    /// The token is no good: 400 by the norm.
+    /// 400 by the standard.
     #[error("the logout token is refused")]
     Refused(#[source] Refused),
     /// It cannot be checked.

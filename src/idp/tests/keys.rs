@@ -14,14 +14,14 @@ fn every_kind_of_key_verifies_its_own_signature_and_no_other() {
         let signature = signer.sign(b"message");
         assert!(key.verifies(b"message", &signature), "{alg}");
         assert!(!key.verifies(b"massage", &signature), "{alg}");
-        let mut bent = signature.clone();
-        bent[0] ^= 1;
+        let mut flipped = signature.clone();
+        flipped[0] ^= 1;
         let (longer, shorter) = (
             [&signature[..], &[0]].concat(),
             &signature[..signature.len() - 1],
         );
-        for bent in [
-            &bent[..],
+        for invalid in [
+            &flipped[..],
             &longer,
             shorter,
             &[&[0], &signature[..]].concat(),
@@ -29,7 +29,11 @@ fn every_kind_of_key_verifies_its_own_signature_and_no_other() {
             &vec![255; signature.len()],
             &[],
         ] {
-            assert!(!key.verifies(b"message", bent), "{alg} {}", bent.len());
+            assert!(
+                !key.verifies(b"message", invalid),
+                "{alg} {}",
+                invalid.len()
+            );
         }
     }
 }

@@ -67,7 +67,7 @@ const HEADER: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn nothing_that_is_bent_gets_in_and_nothing_panics() {
+async fn no_malformed_token_is_accepted_and_nothing_panics() {
     let seed = number_from("ELASTAUTH_FUZZ_SEED").unwrap_or(SEED);
     let (target, mut effort, mut draw) = (Target::new().await, Effort::new(), Draw(seed));
     while effort.goes_on() {
@@ -236,20 +236,20 @@ impl Target {
         for token in &self.good {
             assert!(matches!(
                 shown(&self.local, &Shown::bearer(token)).await,
-                Attempt::Identified(_)
+                Ok(Some(_))
             ));
         }
     }
 
     async fn one(&self, draw: &mut Draw) {
         match draw.below(100) {
-            0..30 => self.bent_text(draw).await,
+            0..30 => self.malformed_text(draw).await,
             30..45 => self.changed_without_a_signature(draw).await,
             45..75 => self.changed_and_signed(draw).await,
-            75..82 => self.bent_and_signed(draw).await,
+            75..82 => self.malformed_and_signed(draw).await,
             82..88 => self.odd_request(draw).await,
             88..95 => self.changed_answer(draw).await,
-            95..97 => self.bent_keys(draw),
+            95..97 => self.malformed_keys(draw),
             97..99 => self.changed_logout(draw).await,
             _ => odd_path(draw),
         }
@@ -280,15 +280,15 @@ impl Target {
         }
     }
 
-    async fn bent_text(&self, draw: &mut Draw) {
+    async fn malformed_text(&self, draw: &mut Draw) {
         let (good, other) = (draw.below(4), draw.below(4));
-        let bent = draw.bend(&self.good[good], &self.good[other]);
-        let (oidc, shown_as) = (self.judge(draw), Self::where_it_stands(draw, &bent));
+        let changed = draw.bend(&self.good[good], &self.good[other]);
+        let (oidc, shown_as) = (self.judge(draw), Self::where_it_stands(draw, &changed));
         let attempt = shown(oidc, &shown_as).await;
-        let is_good = self.good.contains(&bent);
+        let is_good = self.good.contains(&changed);
         assert!(
             is_good || is_the_tokens_fault(&attempt),
-            "{attempt:?} for {bent}"
+            "{attempt:?} for {changed}"
         );
     }
 
@@ -302,14 +302,14 @@ impl Target {
             draw.change(&mut claims, CLAIMS, &self.known);
         }
         let signature = token.rsplit('.').next().unwrap();
-        let bent = format!(
+        let changed = format!(
             "{}.{}.{signature}",
             b64(header.to_string()),
             b64(claims.to_string())
         );
-        let attempt = shown(self.judge(draw), &Self::where_it_stands(draw, &bent)).await;
+        let attempt = shown(self.judge(draw), &Self::where_it_stands(draw, &changed)).await;
         assert!(
-            bent == token || is_the_tokens_fault(&attempt),
+            changed == token || is_the_tokens_fault(&attempt),
             "{attempt:?} for {header}.{claims}"
         );
     }
@@ -327,7 +327,7 @@ impl Target {
         let as_shown = Self::where_it_stands(draw, &token);
         let attempt = shown(&self.local, &as_shown).await;
         match &attempt {
-            Attempt::Identified(identity) => oracle::signed(
+            Ok(Some(identity)) => oracle::signed(
                 signer,
                 &header,
                 &claims,
@@ -343,7 +343,7 @@ impl Target {
     }
 
     /// Bytes that are hardly JSON any more, signed all the same; members that stand twice.
-    async fn bent_and_signed(&self, draw: &mut Draw) {
+    async fn malformed_and_signed(&self, draw: &mut Draw) {
         let signer = self.signer(draw);
         let text = self.claims().to_string();
         let (bytes, twice) = if draw.chance(30) {
@@ -366,7 +366,7 @@ impl Target {
         let as_shown = Shown::bearer(&token);
         let attempt = shown(&self.local, &as_shown).await;
         match &attempt {
-            Attempt::Identified(identity) => {
+            Ok(Some(identity)) => {
                 assert!(
                     !twice,
                     "a member stands twice in {}",
@@ -417,14 +417,8 @@ impl Target {
                 headers.append(name, value);
             }
         }
-        let attempt = self
-            .local
-            .attempt(&RequestFacts {
-                peer: [127, 0, 0, 1].into(),
-                headers: headers.clone(),
-            })
-            .await;
-        if let Attempt::Identified(identity) = &attempt {
+        let attempt = self.local.identify(&headers).await;
+        if let Ok(Some(identity)) = &attempt {
             let whole: String = headers
                 .values()
                 .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -451,7 +445,7 @@ impl Target {
         let as_shown = Shown::bearer(&token);
         for oidc in [&self.introspection, &self.userinfo, &self.both] {
             let attempt = shown(oidc, &as_shown).await;
-            if let Attempt::Identified(identity) = &attempt {
+            if let Ok(Some(identity)) = &attempt {
                 let claims: Value = serde_json::from_str(&body).unwrap();
                 oracle::answered(
                     &claims,
@@ -464,7 +458,7 @@ impl Target {
         self.ask_is_refused();
     }
 
-    fn bent_keys(&self, draw: &mut Draw) {
+    fn malformed_keys(&self, draw: &mut Draw) {
         let mut set: Value =
             serde_json::from_str(&key_set(&self.signers.iter().collect::<Vec<_>>())).unwrap();
         let names = &[
@@ -522,14 +516,12 @@ fn odd_path(draw: &mut Draw) {
     let _either = ClaimPath::parse(&text);
 }
 
+type Attempt = Result<Option<Identity>, Rejected>;
+
 async fn shown(oidc: &Oidc, token: &Shown<'_>) -> Attempt {
     let (name, value) = token.as_header();
     let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(&value).unwrap())]);
-    oidc.attempt(&RequestFacts {
-        peer: [127, 0, 0, 1].into(),
-        headers,
-    })
-    .await
+    oidc.identify(&headers).await
 }
 
 /// Refused for what it is, or none at all; and never because the provider cannot be asked: that
@@ -537,6 +529,6 @@ async fn shown(oidc: &Oidc, token: &Shown<'_>) -> Attempt {
 fn is_the_tokens_fault(attempt: &Attempt) -> bool {
     matches!(
         attempt,
-        Attempt::NotRequested | Attempt::Rejected(Rejected::Token(_) | Rejected::Claims(_))
+        Ok(None) | Err(Rejected::Token(_) | Rejected::Claims(_))
     )
 }

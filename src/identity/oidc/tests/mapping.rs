@@ -4,7 +4,7 @@ use super::{
     super::claims::{ClaimPath, InvalidPath, Mapping},
     *,
 };
-use crate::{identity::Person, model::InvalidUsername};
+use crate::{identity::types::Person, model::InvalidUsername};
 
 fn path(text: &str) -> ClaimPath {
     ClaimPath::parse(text).unwrap()

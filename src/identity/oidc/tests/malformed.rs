@@ -1,8 +1,9 @@
 //! Bad tokens, family by family. Each must be refused for its own reason: a token that is refused
 //! for another one leaves its rule untested.
 
+use super::super::{policy::Policy, presented::Slot};
 use super::*;
-use crate::idp::{BadToken, Part, json::BadJson};
+use crate::idp::{BadToken, Jws, Part, json::BadJson};
 use aws_lc_rs::hmac;
 
 #[tokio::test]
@@ -153,7 +154,7 @@ async fn audiences_and_parties_are_as_configured() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_bent_is_refused_for_its_own_reason() {
+async fn a_malformed_header_is_refused_for_its_own_reason() {
     use BadToken as B;
     let stage = Stage::new().await;
     let form = Refused::Form;
@@ -304,7 +305,7 @@ async fn a_public_key_is_no_shared_secret() {
 }
 
 #[tokio::test]
-async fn a_form_that_is_bent_is_refused_for_its_own_reason() {
+async fn a_malformed_token_is_refused_for_its_own_reason() {
     use BadToken as B;
     let stage = Stage::new().await;
     let good = stage.token(json!({}));
@@ -438,7 +439,7 @@ async fn a_form_that_is_bent_is_refused_for_its_own_reason() {
 }
 
 #[tokio::test]
-async fn a_signature_that_is_bent_is_refused_and_asks_nobody() {
+async fn an_invalid_signature_is_refused_and_fetches_no_keys() {
     for alg in ["RS256", "PS256", "ES256", "ES512", "EdDSA"] {
         let stage = Stage::with(alg, |_| {}).await;
         assert!(stage.ask(&stage.token(json!({}))).await.is_ok());
@@ -449,7 +450,7 @@ async fn a_signature_that_is_bent_is_refused_and_asks_nobody() {
         let half = raw.len() / 2;
         let mut flipped = raw.clone();
         flipped[half] ^= 0x80;
-        for bent in [
+        for invalid in [
             flipped,
             [&raw[half..], &raw[..half]].concat(),
             [&raw[..], &raw].concat(),
@@ -457,7 +458,7 @@ async fn a_signature_that_is_bent_is_refused_and_asks_nobody() {
             vec![0; raw.len()],
         ] {
             assert_eq!(
-                stage.refusal(&format!("{signed}.{}", b64(bent))).await,
+                stage.refusal(&format!("{signed}.{}", b64(invalid))).await,
                 Refused::Signature,
                 "{alg}"
             );

@@ -1,0 +1,283 @@
+//! One identity provider, and how it judges a token.
+
+use super::{
+    config::{Check, ProviderConfig},
+    logout::{LogoutNotice, Revoked},
+    policy::{self, Accepted, Policy, time},
+    presented::{Presented, Slot},
+    refused::{LogoutError, Refused},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    identity::{
+        rejected::Rejected,
+        types::{Identity, Provider as By, Vouched},
+    },
+    idp::{self, BadToken, Idp, IdpError, Jws, Verdict, Verified},
+    net::tls::TlsError,
+    shutdown::Tasks,
+    telemetry::Telemetry,
+};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(super) struct Provider {
+    pub(super) idp: Idp,
+    policy: Policy,
+    pub(super) revoked: Revoked,
+    by: By,
+    config: ProviderConfig,
+}
+
+pub(super) enum Token<'a> {
+    Signed(Jws<'a>),
+    Opaque,
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn read(text: &'a str) -> Result<Self, Refused> {
+        if idp::has_shape(text) {
+            return Jws::parse(text).map(Self::Signed).map_err(Refused::Form);
+        }
+        if text.len() > idp::MAX_TOKEN_BYTES {
+            return Err(Refused::Form(BadToken::TooLong));
+        }
+        Ok(Self::Opaque)
+    }
+}
+
+/// A token that was accepted.
+pub(super) struct Judged {
+    pub(super) identity: Identity,
+    pub(super) until: Timestamp,
+}
+
+impl Provider {
+    pub(super) fn new(
+        mut config: ProviderConfig,
+        clock: &Clock,
+        tasks: &Tasks,
+        telemetry: &Telemetry,
+    ) -> Result<Self, TlsError> {
+        if let Some(first) = config.algorithms.iter().find(|one| one.is_rsa()) {
+            config.idp.rsa_unnamed = *first;
+        }
+        Ok(Self {
+            idp: Idp::new(
+                config.idp.clone(),
+                &config.name,
+                clock.clone(),
+                tasks.clone(),
+                telemetry,
+            )?,
+            policy: Policy::new(&config),
+            revoked: Revoked::new(),
+            by: By::oidc(Arc::clone(&config.name)),
+            config,
+        })
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.config.name
+    }
+
+    fn check(&self, token: &Token<'_>) -> Option<Check> {
+        let signed = matches!(token, Token::Signed(_));
+        self.config.validation.check(signed)
+    }
+
+    /// Whether the provider itself is asked about this token.
+    pub(super) fn asks(&self, token: &Token<'_>) -> bool {
+        self.check(token)
+            .is_some_and(|check| check != Check::Signature)
+    }
+
+    /// Whether no answer is remembered.
+    pub(super) fn asks_each_time(&self) -> bool {
+        self.config.cache.is_zero()
+    }
+
+    /// Whether tokens that are not signed are accepted.
+    pub(super) fn takes_opaque(&self) -> bool {
+        self.check(&Token::Opaque).is_some()
+    }
+
+    pub(super) async fn judge(
+        &self,
+        token: Token<'_>,
+        presented: Presented<'_>,
+        now: Timestamp,
+    ) -> Result<Judged, Rejected> {
+        let Presented { token: text, slot } = presented;
+        let check = self.check(&token).ok_or(Refused::Opaque)?;
+        match (check, token) {
+            (Check::Signature, Token::Signed(jws)) => {
+                let (verified, accepted) = self.accepted(jws, slot, now).await?;
+                let until = accepted.until.unwrap_or(now);
+                let identity = self.identity(verified.claims(), accepted, None)?;
+                Ok(Judged { identity, until })
+            }
+            (Check::SignatureThenUserinfo, Token::Signed(jws)) => {
+                let (_, accepted) = self.accepted(jws, slot, now).await?;
+                self.ask_userinfo(text, accepted, now).await
+            }
+            (Check::Introspection, token) => {
+                // A token that says of itself that it has expired is not asked about. Nothing else
+                // is taken from its claims.
+                if let Token::Signed(jws) = token
+                    && time(jws.unproven(), "exp", Refused::ExpiryMissing)?
+                        .is_some_and(|until| now >= until.after(self.config.leeway))
+                {
+                    return Err(Refused::Expired.into());
+                }
+                let (claims, accepted) = self.ask_introspection(text, slot, now).await?;
+                self.valid_for_a_while(&claims, accepted, now)
+            }
+            (Check::IntrospectionThenUserinfo, _) => {
+                let (_, accepted) = self.ask_introspection(text, slot, now).await?;
+                self.ask_userinfo(text, accepted, now).await
+            }
+            (Check::Userinfo, _) => {
+                let nothing_known = Accepted {
+                    until: None,
+                    issued_at: None,
+                    subject: None,
+                    session: None,
+                };
+                self.ask_userinfo(text, nothing_known, now).await
+            }
+            (Check::Signature | Check::SignatureThenUserinfo, Token::Opaque) => {
+                Err(Refused::Opaque.into())
+            }
+        }
+    }
+
+    /// Signature first, then what the claims say, then whether the session was ended.
+    async fn accepted(
+        &self,
+        jws: Jws<'_>,
+        slot: Slot,
+        now: Timestamp,
+    ) -> Result<(Verified, Accepted), Rejected> {
+        let verified = self.signed(jws).await.map_err(|why| self.away(why))??;
+        let accepted = self
+            .policy
+            .token(verified.claims(), verified.kind(), slot, now)?;
+        if self.revoked.is_revoked(
+            accepted.session.as_deref(),
+            accepted.subject.as_deref(),
+            accepted.issued_at,
+            now,
+        ) {
+            return Err(Refused::LoggedOut.into());
+        }
+        Ok((verified, accepted))
+    }
+
+    async fn signed(&self, jws: Jws<'_>) -> Result<Result<Verified, Refused>, IdpError> {
+        if !self.config.algorithms.contains(&jws.algorithm()) {
+            return Ok(Err(Refused::Algorithm));
+        }
+        let keys = self.idp.keys(jws.kid(), jws.algorithm()).await?;
+        let kid = jws.kid().map(str::to_owned);
+        let mut candidates = keys.candidates(kid.as_deref(), jws.algorithm()).peekable();
+        if candidates.peek().is_none() {
+            return Ok(Err(Refused::UnknownKey));
+        }
+        // A bad signature by a known key says nothing about the keys: they are not fetched again.
+        Ok(jws.verified(candidates).ok_or(Refused::Signature))
+    }
+
+    /// Takes a logout token that names this provider.
+    pub(super) async fn log_out(&self, jws: Jws<'_>, clock: &Clock) -> Result<(), LogoutError> {
+        let verified = self.signed(jws).await.map_err(LogoutError::Idp)??;
+        let (issuer, client_id) = (self.idp.issuer().as_str(), self.idp.client_id());
+        let now = clock.now();
+        let notice = LogoutNotice::read(&verified, issuer, client_id, self.config.leeway, now)?;
+        Ok(self.revoked.revoke(notice, now)?)
+    }
+
+    async fn ask_introspection(
+        &self,
+        token: &str,
+        slot: Slot,
+        now: Timestamp,
+    ) -> Result<(Map<String, Value>, Accepted), Rejected> {
+        let verdict = self.idp.introspect(token).await;
+        match verdict.map_err(|why| self.away(why))? {
+            Verdict::Refused => Err(Refused::Inactive.into()),
+            Verdict::Claims(claims) => {
+                let accepted = self.policy.introspected(&claims, slot, now)?;
+                Ok((claims, accepted))
+            }
+        }
+    }
+
+    async fn ask_userinfo(
+        &self,
+        token: &str,
+        accepted: Accepted,
+        now: Timestamp,
+    ) -> Result<Judged, Rejected> {
+        let verdict = self.idp.userinfo(token).await;
+        let Verdict::Claims(claims) = verdict.map_err(|why| self.away(why))? else {
+            return Err(Refused::Inactive.into());
+        };
+        // The answer must be about the token's own subject (OpenID Connect Core §5.3.2).
+        let subject = policy::id(&claims, "sub")?.ok_or(Refused::Subject)?;
+        if accepted.subject.as_ref().is_some_and(|own| *own != subject) {
+            return Err(Refused::Subject.into());
+        }
+        let accepted = Accepted {
+            subject: Some(subject),
+            ..accepted
+        };
+        self.valid_for_a_while(&claims, accepted, now)
+    }
+
+    pub(super) fn away(&self, source: IdpError) -> Rejected {
+        Rejected::Idp {
+            provider: Arc::clone(self.name()),
+            source,
+        }
+    }
+
+    fn valid_for_a_while(
+        &self,
+        claims: &Map<String, Value>,
+        accepted: Accepted,
+        now: Timestamp,
+    ) -> Result<Judged, Rejected> {
+        let longest = now.after(self.config.cache);
+        let until = accepted.until.map_or(longest, |until| until.min(longest));
+        let identity = self.identity(claims, accepted, Some(now))?;
+        Ok(Judged { identity, until })
+    }
+
+    fn identity(
+        &self,
+        claims: &Map<String, Value>,
+        accepted: Accepted,
+        asked: Option<Timestamp>,
+    ) -> Result<Identity, Rejected> {
+        let person = self.config.claims.person(claims);
+        let vouched = Vouched {
+            by: self.by.clone(),
+            issued_at: accepted.issued_at,
+            asked,
+            subject: accepted.subject,
+            session: accepted.session,
+        };
+        Ok(Identity::new(person.map_err(Rejected::Claims)?, vouched))
+    }
+
+    pub(super) fn is_revoked(&self, identity: &Identity, now: Timestamp) -> bool {
+        self.revoked.is_revoked(
+            identity.session(),
+            identity.subject(),
+            identity.issued_at(),
+            now,
+        )
+    }
+}

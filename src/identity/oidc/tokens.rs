@@ -1,0 +1,303 @@
+//! All identity providers together: which of them judges a token, and what is remembered.
+
+use super::{
+    config::{Config, ProviderConfig},
+    presented::{self, CookieName, Presented, Slot},
+    provider::{Judged, Provider, Token},
+    refused::{LogoutError, Refused},
+};
+use crate::{
+    clock::{Clock, Timestamp},
+    identity::{rejected::Rejected, types::Identity},
+    idp::{self, Idp, IdpError, Jws},
+    net::tls::TlsError,
+    shutdown::Tasks,
+    single_flight::{Full, SingleFlight},
+    telemetry::Telemetry,
+};
+use aws_lc_rs::digest::{self, SHA256};
+use http::HeaderMap;
+use quick_cache::sync::Cache;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+/// How long a refusal by a provider that was asked answers the same token: long enough that a page
+/// of fifty requests asks once.
+const REFUSAL_LASTS: Duration = Duration::from_secs(1);
+/// How old a provider's statement about a token must be for the provider to be asked again because
+/// of a newer statement about the same user: two tokens of one user with different groups cost a
+/// call a second each.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
+/// Tokens about which providers are being asked, and refusals that still answer. Each provider
+/// takes 64 calls at once, so more than this is a flood.
+const MAX_ASKED: usize = 4_096;
+
+/// All identity providers.
+pub struct Oidc {
+    providers: Vec<Arc<Provider>>,
+    by_issuer: HashMap<Box<str>, usize>,
+    access_token_cookie: Option<CookieName>,
+    id_token_cookie: Option<CookieName>,
+    remembered: Arc<Cache<Digest, Remembered>>,
+    asked: SingleFlight<Digest, (), Result<Identity, Rejected>>,
+    clock: Clock,
+}
+
+/// Of a token and where it was found. It is no secret: the token cannot be computed from it.
+type Digest = [u8; 32];
+
+#[derive(Clone)]
+struct Remembered {
+    identity: Identity,
+    until: Timestamp,
+    provider: usize,
+    /// The generation of the keys, for what a signature proves.
+    withdrawals: u64,
+    /// When the provider was asked, for what the provider said.
+    asked: Option<Timestamp>,
+}
+
+/// Why no provider needs to be asked, or none can be.
+enum NotAsked {
+    /// The answer came meanwhile.
+    Known(Result<Identity, Rejected>),
+    Full,
+}
+
+impl From<Full> for NotAsked {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
+impl Oidc {
+    /// Asks nothing yet: a provider that is away at start-up is no error.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be used.
+    pub fn new(
+        config: Config,
+        clock: &Clock,
+        tasks: &Tasks,
+        telemetry: &Telemetry,
+    ) -> Result<Self, TlsError> {
+        let providers = config.providers.into_iter();
+        let providers = providers
+            .map(|config| Provider::new(config, clock, tasks, telemetry).map(Arc::new))
+            .collect::<Result<Vec<_>, TlsError>>()?;
+        let by_issuer = providers
+            .iter()
+            .enumerate()
+            .map(|(index, provider)| (provider.idp.issuer().as_str().into(), index))
+            .collect();
+        let keep = |outcome: &Result<_, _>| outcome.is_err().then_some(REFUSAL_LASTS);
+        Ok(Self {
+            by_issuer,
+            providers,
+            access_token_cookie: config.access_token_cookie,
+            id_token_cookie: config.id_token_cookie,
+            remembered: Arc::new(Cache::new(config.remembered)),
+            asked: SingleFlight::new(MAX_ASKED, keep, tasks.clone(), clock.clone()),
+            clock: clock.clone(),
+        })
+    }
+
+    /// Takes from the settings how each provider is reached, in their order.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be used.
+    pub fn access(config: &Config) -> Result<Vec<idp::Access>, TlsError> {
+        let access = |provider: &ProviderConfig| Idp::access(&provider.idp);
+        config.providers.iter().map(access).collect()
+    }
+
+    /// Uses them from the next call on.
+    pub fn replace(&self, access: Vec<idp::Access>) {
+        for (provider, access) in self.providers.iter().zip(access) {
+            provider.idp.replace(access);
+        }
+    }
+
+    /// Why the first identity provider that could not be asked the last time could not.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.providers.iter().find_map(|provider| {
+            let why = provider.idp.trouble()?;
+            Some(format!("`{}`: {why}", provider.name()))
+        })
+    }
+
+    /// Looks for a token. One that is remembered is answered at once.
+    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, Rejected> {
+        let Some(presented) = self.presented(headers)? else {
+            return Ok(None);
+        };
+        let digest = digest_of(presented);
+        let outcome = match self.recall(&digest) {
+            Some(known) => known,
+            // Boxed: what is rare must not make every request's future large.
+            None => Box::pin(self.first_sight(presented, digest)).await,
+        };
+        outcome.map(Some)
+    }
+
+    /// Forgets what a provider said about the request's token, if it was asked a second ago or
+    /// longer; whether there was such a statement. It is asked again then.
+    pub(crate) fn forget(&self, headers: &HeaderMap) -> bool {
+        let Ok(Some(presented)) = self.presented(headers) else {
+            return false;
+        };
+        let now = self.clock.now();
+        let was_a_while_ago =
+            |asked: Timestamp| now.since(asked).is_some_and(|past| past >= ASKED_AGAIN);
+        self.remembered
+            .remove_if(&digest_of(presented), |remembered| {
+                remembered.asked.is_some_and(was_a_while_ago)
+            })
+            .is_some()
+    }
+
+    fn presented<'a>(&self, headers: &'a HeaderMap) -> Result<Option<Presented<'a>>, Refused> {
+        presented::find(
+            headers,
+            self.access_token_cookie.as_ref(),
+            self.id_token_cookie.as_ref(),
+        )
+    }
+
+    /// What is remembered of this token, if it still counts.
+    fn recall(&self, digest: &Digest) -> Option<Result<Identity, Rejected>> {
+        let remembered = self.remembered.get(digest)?;
+        let provider = self.providers.get(remembered.provider)?;
+        provider.idp.keep_fresh();
+        let (identity, now) = (remembered.identity, self.clock.now());
+        if now >= remembered.until || remembered.withdrawals != provider.idp.withdrawals() {
+            return None;
+        }
+        match remembered.asked {
+            Some(asked) if provider.revoked.outdates(&identity, asked) => None,
+            None if provider.is_revoked(&identity, now) => Some(Err(Refused::LoggedOut.into())),
+            Some(_) | None => Some(Ok(identity)),
+        }
+    }
+
+    async fn first_sight(
+        &self,
+        presented: Presented<'_>,
+        digest: Digest,
+    ) -> Result<Identity, Rejected> {
+        let token = Token::read(presented.token)?;
+        let index = self.provider_of(&token)?;
+        let provider = self.providers.get(index).ok_or(Refused::UnknownIssuer)?;
+        let now = self.clock.now();
+        let withdrawals = provider.idp.withdrawals();
+        let remembered = move |judged: &Judged, asked| Remembered {
+            identity: judged.identity.clone(),
+            until: judged.until,
+            provider: index,
+            withdrawals,
+            asked,
+        };
+        if !provider.asks(&token) {
+            let judged = provider.judge(token, presented, now).await?;
+            self.remembered.insert(digest, remembered(&judged, None));
+            return Ok(judged.identity);
+        }
+        if provider.asks_each_time() {
+            let judged = provider.judge(token, presented, now).await?;
+            return Ok(judged.identity);
+        }
+        // All requests with the same token wait for the first of them: a page of fifty requests is
+        // one call.
+        let asked = self.asked.join(&digest, (), || {
+            if let Some(known) = self.recall(&digest) {
+                return Err(NotAsked::Known(known));
+            }
+            let (text, slot) = (SecretString::from(presented.token), presented.slot);
+            let (provider, cache) = (Arc::clone(provider), Arc::clone(&self.remembered));
+            Ok(async move {
+                let token = text.expose_secret();
+                let presented = Presented { token, slot };
+                let judged = provider.judge(Token::read(token)?, presented, now).await?;
+                cache.insert(digest, remembered(&judged, Some(now)));
+                Ok(judged.identity)
+            })
+        });
+        match asked {
+            Ok(run) => run
+                .result()
+                .await
+                .unwrap_or_else(|| Err(provider.away(IdpError::Crashed))),
+            Err(NotAsked::Known(known)) => known,
+            Err(NotAsked::Full) => Err(provider.away(IdpError::Busy)),
+        }
+    }
+
+    /// The provider that a token belongs to, by its issuer. A token without one can belong only to
+    /// the one provider that can be asked.
+    fn provider_of(&self, token: &Token<'_>) -> Result<usize, Refused> {
+        let Token::Signed(jws) = token else {
+            let mut able = self
+                .providers
+                .iter()
+                .enumerate()
+                .filter(|(_, provider)| provider.takes_opaque());
+            return match (able.next(), able.next()) {
+                (Some((index, _)), None) => Ok(index),
+                (None, _) => Err(Refused::Opaque),
+                (Some(_), Some(_)) => Err(Refused::Unroutable),
+            };
+        };
+        let issuer = jws.unproven_issuer().ok_or(Refused::Issuer)?;
+        let index = self.by_issuer.get(issuer);
+        index.copied().ok_or(Refused::UnknownIssuer)
+    }
+
+    /// Takes a logout token of a provider: tokens of that session, or of that subject so far, are
+    /// refused from now on.
+    ///
+    /// # Errors
+    /// When the token is refused, or the provider's keys cannot be fetched.
+    pub async fn backchannel_logout(&self, token: &str) -> Result<(), LogoutError> {
+        let jws = Jws::parse(token).map_err(Refused::Form)?;
+        let issuer = jws.unproven_issuer().ok_or(Refused::Issuer)?;
+        let index = self.by_issuer.get(issuer);
+        let provider = index
+            .and_then(|index| self.providers.get(*index))
+            .ok_or(Refused::UnknownIssuer)?;
+        provider.log_out(jws, &self.clock).await?;
+        tracing::info!(
+            provider = %provider.name(),
+            "a session was ended by the identity provider"
+        );
+        Ok(())
+    }
+
+    /// How many tokens are remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.remembered.len()
+    }
+}
+
+impl fmt::Debug for Oidc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oidc")
+            .field("providers", &self.providers)
+            .field("remembered", &self.remembered.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn digest_of(presented: Presented<'_>) -> Digest {
+    let mut context = digest::Context::new(&SHA256);
+    // An ID token that was accepted in its cookie is not accepted as a bearer token.
+    context.update(match presented.slot {
+        Slot::Bearer => b"b",
+        Slot::AccessCookie => b"a",
+        Slot::IdCookie => b"i",
+    });
+    context.update(presented.token.as_bytes());
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}

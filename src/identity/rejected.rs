@@ -1,0 +1,60 @@
+//! Why a credential is not accepted.
+
+use super::{
+    oidc::refused::{NoUser, Refused},
+    types::Field,
+};
+use crate::{idp::IdpError, model::InvalidUsername, telemetry::metrics};
+use std::sync::Arc;
+
+/// One variant a rule. `respond` decides what the client reads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejected {
+    /// An identity header that may occur once occurs more often.
+    #[error(
+        "the {0} header occurs more than once; the gateway must delete the client's own before it \
+         sets it"
+    )]
+    Repeated(Field),
+    /// Two names in one header, as gateways join repeated ones.
+    #[error("the user header has a comma: two names, or a name that looks like two")]
+    Joined,
+    /// The bytes are not UTF-8.
+    #[error("the {0} header is not UTF-8")]
+    NotUtf8(Field),
+    /// The groups header is missing where it is required.
+    #[error("the groups header is missing and `authelia.groups_required` is set")]
+    GroupsMissing,
+    /// One name, which the cluster cannot have as a user.
+    #[error("the name cannot be a user of the cluster")]
+    Name(#[source] InvalidUsername),
+    /// The token is not accepted.
+    #[error("the token is refused")]
+    Token(#[from] Refused),
+    /// The token is accepted and does not name a user.
+    #[error("the token is in order, and no user can be made of its claims")]
+    Claims(#[source] NoUser),
+    /// The identity provider would have to be asked, and cannot be.
+    #[error("the identity provider `{provider}` cannot be asked")]
+    Idp {
+        /// The operator's name for it.
+        provider: Arc<str>,
+        /// Why.
+        source: IdpError,
+    },
+}
+
+impl Rejected {
+    /// The kind of provider that has refused, as metrics and traces name it.
+    #[must_use]
+    pub fn kind(&self) -> metrics::Provider {
+        match self {
+            Self::Token(_) | Self::Claims(_) | Self::Idp { .. } => metrics::Provider::Oidc,
+            Self::Repeated(_)
+            | Self::Joined
+            | Self::NotUtf8(_)
+            | Self::GroupsMissing
+            | Self::Name(_) => metrics::Provider::Authelia,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What the providers have in common: an identity, and the provider that vouches for it.
+
+use crate::{
+    clock::Timestamp,
+    model::{Group, Username},
+    telemetry::metrics,
+};
+use std::{fmt, sync::Arc};
+
+/// A user for whom a provider vouches. This room alone makes it: whoever holds one may rely on it.
+/// Clones share it: a remembered one is handed out with every request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity(Arc<(Person, Vouched)>);
+
+/// What is known of a person.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Person {
+    pub(super) user: Username,
+    pub(super) groups: Vec<Group>,
+    pub(super) email: Option<Box<str>>,
+    pub(super) full_name: Option<Box<str>>,
+}
+
+/// Who vouches, since when, and for which session.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Vouched {
+    pub(super) by: Provider,
+    pub(super) issued_at: Option<Timestamp>,
+    /// When the provider itself was asked.
+    pub(super) asked: Option<Timestamp>,
+    pub(super) subject: Option<Box<str>>,
+    pub(super) session: Option<Box<str>>,
+}
+
+/// A provider, as logs, the audit stream, metrics and role rules name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Provider {
+    kind: metrics::Provider,
+    name: Arc<str>,
+}
+
+impl Provider {
+    /// The name of identity headers. No identity provider may have it.
+    pub const HEADERS: &str = "authelia";
+
+    pub(super) fn headers() -> Self {
+        Self {
+            kind: metrics::Provider::Authelia,
+            name: Self::HEADERS.into(),
+        }
+    }
+
+    pub(super) fn oidc(name: Arc<str>) -> Self {
+        let kind = metrics::Provider::Oidc;
+        Self { kind, name }
+    }
+
+    /// The operator's name for it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kind of provider, as metrics and traces name it.
+    #[must_use]
+    pub fn kind(&self) -> metrics::Provider {
+        self.kind
+    }
+}
+
+impl Identity {
+    pub(super) fn new(person: Person, vouched: Vouched) -> Self {
+        Self(Arc::new((person, vouched)))
+    }
+
+    /// An identity as a token makes it, for tests of the modules above.
+    #[cfg(test)]
+    pub(crate) fn of_provider(provider: &str, user: &str, groups: &[&str]) -> Self {
+        Self::of_provider_at(provider, user, groups, None)
+    }
+
+    /// The same, of a token that was issued then.
+    #[cfg(test)]
+    pub(crate) fn of_provider_at(
+        provider: &str,
+        user: &str,
+        groups: &[&str],
+        issued_at: Option<Timestamp>,
+    ) -> Self {
+        let person = Person {
+            user: Username::parse(user).unwrap(),
+            groups: groups
+                .iter()
+                .filter_map(|name| Group::parse(name))
+                .collect(),
+            email: None,
+            full_name: None,
+        };
+        Self::new(
+            person,
+            Vouched {
+                by: Provider::oidc(provider.into()),
+                issued_at,
+                asked: None,
+                subject: None,
+                session: None,
+            },
+        )
+    }
+
+    /// Whose login is asked for.
+    #[must_use]
+    pub fn user(&self) -> &Username {
+        &self.0.0.user
+    }
+
+    /// The groups, sorted and without repetitions.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.0.0.groups
+    }
+
+    /// The mail address, never empty.
+    #[must_use]
+    pub fn email(&self) -> Option<&str> {
+        self.0.0.email.as_deref()
+    }
+
+    /// The name for people, never empty.
+    #[must_use]
+    pub fn full_name(&self) -> Option<&str> {
+        self.0.0.full_name.as_deref()
+    }
+
+    /// Who vouches.
+    #[must_use]
+    pub fn provider(&self) -> &Provider {
+        &self.0.1.by
+    }
+
+    /// When the token was issued, where there is one that says so.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        self.0.1.issued_at
+    }
+
+    /// From when this statement about the user is: the time of the token, or of the question where
+    /// the provider itself was asked. The later of two statements counts. Identity headers do not
+    /// say.
+    #[must_use]
+    pub fn as_of(&self) -> Option<Timestamp> {
+        self.0.1.asked.or(self.0.1.issued_at)
+    }
+
+    /// The provider's own name for the user (`sub`): never reused, unlike a user name.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.0.1.subject.as_deref()
+    }
+
+    /// The provider's session (`sid`).
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.0.1.session.as_deref()
+    }
+}
+
+/// The part of an identity that an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Field {
+    User,
+    Groups,
+    Email,
+    FullName,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::User => "user",
+            Self::Groups => "groups",
+            Self::Email => "email",
+            Self::FullName => "name",
+        })
+    }
+}
