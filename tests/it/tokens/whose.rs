@@ -34,7 +34,7 @@ async fn a_user_of_one_provider_is_not_taken_over_by_another() {
     );
     let log = scene.log_with("foreign_user").await;
     assert!(
-        log.contains("a user of the provider `oidc`, and `authelia` asks")
+        log.contains("a user of the provider `oidc`, but `authelia` identified")
             && log.contains("users.adopt: any"),
         "{log}"
     );
