@@ -98,7 +98,7 @@ impl Controls {
             oidc.replace(access);
         }
         if let Some(access) = redis {
-            self.service.flow().replace_access(access);
+            self.service.flow().broker().ledger().replace_access(access);
         }
         self.service
             .flow()
@@ -175,15 +175,16 @@ impl App {
             let shown = Arc::clone(&shown);
             Arc::new(move || serde_json::Value::clone(&shown.load()))
         };
-        let service = Service::new(
-            Flow::new(providers, Mapping::new(config.roles), broker),
-            Trust::new(config.trust),
-            IdentityHeaders::from(&answered_under),
-            check(cluster.clone()),
+        let service = Service::new(server::Parts {
+            flow: Flow::new(providers, Mapping::new(config.roles), broker),
+            trust: Trust::new(config.trust),
+            identity_headers: IdentityHeaders::from(&answered_under),
+            check: check(cluster.clone()),
             clock,
-            telemetry.clone(),
-        )
-        .with_admin(&config.admin, show);
+            telemetry: telemetry.clone(),
+            admin: config.admin.clone(),
+            show,
+        });
         let service = Arc::new(service);
         let admin = match config.admin.listen {
             None => None,

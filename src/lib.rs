@@ -24,6 +24,7 @@ pub mod outcome;
 #[allow(dead_code, reason = "its other users are moved over one by one")]
 mod rate;
 pub mod reload;
+pub mod request;
 pub mod respond;
 pub mod roles;
 pub mod secret;

@@ -1,20 +1,7 @@
 //! Values that cross floors. Each is made in one place and is right from then on.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use http::HeaderMap;
-use std::{fmt, net::IpAddr, sync::Arc};
-
-/// What is known of the request that a gateway asks about.
-///
-/// The server makes it, and only for a peer that [`crate::net::trust`] has admitted: whoever reads
-/// it may believe its headers.
-#[derive(Debug)]
-pub struct RequestFacts {
-    /// The address of the gateway's TCP connection.
-    pub peer: IpAddr,
-    /// All headers of the auth request, names and bytes exactly as they came.
-    pub headers: HeaderMap,
-}
+use std::{fmt, sync::Arc};
 
 /// The name of a native user: 1–507 printable ASCII bytes, as both the cluster and HTTP Basic can
 /// carry it.

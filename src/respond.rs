@@ -9,16 +9,9 @@ mod page;
 mod refusal;
 
 pub use grant::{IdentityHeaders, grant};
-pub use refusal::{Context, Form, refuse};
+pub use refusal::{Context, refuse};
 
-use crate::{
-    broker::BrokerError,
-    flow::AuthError,
-    identity::{Rejected, oidc},
-    net::trust::Distrust,
-    outcome::Refusal,
-    roles::NotEntitled,
-};
+use crate::{outcome::Refusal, request::Protocol};
 use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
@@ -26,30 +19,6 @@ use tracing::Level;
 
 /// An answer: whole in memory, or empty.
 pub type Response = http::Response<Full<Bytes>>;
-
-/// Which protocol the gateway speaks, by the endpoint it asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// Traefik, Caddy and `HAProxy`: a refusal goes to the client as it is.
-    ForwardAuth,
-    /// Envoy: the same, and the client's own method and path are those of the question.
-    ExtAuthz,
-    /// nginx: passes on 401 and 403 without their body and makes everything else its own 500.
-    AuthRequest,
-}
-
-impl Protocol {
-    /// The endpoint for it. Paths that have no endpoint of their own are asked as
-    /// [`Self::ForwardAuth`].
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::ForwardAuth => "/elastauth/forward-auth",
-            Self::ExtAuthz => "/elastauth/ext-authz",
-            Self::AuthRequest => "/elastauth/auth-request",
-        }
-    }
-}
 
 /// What is answered and logged for a refusal. Both texts are for the client, and say nothing of
 /// whoever asks.
@@ -208,51 +177,6 @@ const fn unavailable(retry_after: u8, level: Level) -> Line {
         retry_after: Some(retry_after),
         challenge: None,
         level,
-    }
-}
-
-impl From<Distrust> for Refusal {
-    fn from(why: Distrust) -> Self {
-        match why {
-            Distrust::Peer => Self::UntrustedPeer,
-            Distrust::KeyMissing | Distrust::KeyWrong | Distrust::KeyRepeated => Self::GatewayKey,
-        }
-    }
-}
-
-impl From<&AuthError> for Refusal {
-    fn from(why: &AuthError) -> Self {
-        match why {
-            AuthError::NobodyAsks => Self::NobodyAsks,
-            AuthError::Identity(
-                Rejected::Repeated(_)
-                | Rejected::Joined
-                | Rejected::NotUtf8(_)
-                | Rejected::GroupsMissing
-                | Rejected::Token(oidc::Refused::Ambiguous),
-            ) => Self::Malformed,
-            AuthError::Identity(Rejected::Token(_)) => Self::TokenRefused,
-            AuthError::Identity(Rejected::Name(_) | Rejected::Claims(oidc::NoUser::Name(_))) => {
-                Self::ImpossibleName
-            }
-            AuthError::Identity(Rejected::Claims(_)) => Self::TokenClaims,
-            AuthError::Identity(Rejected::Idp { .. }) => Self::IdentityProvider,
-            AuthError::Roles(NotEntitled::GroupNotAllowed) => Self::GroupNotAllowed,
-            AuthError::Roles(NotEntitled::NoRole) => Self::NoRole,
-            AuthError::Broker(why) => match why {
-                BrokerError::ReservedName(_) => Self::ReservedName,
-                BrokerError::Disabled => Self::Disabled,
-                BrokerError::Foreign | BrokerError::SomebodyElses { .. } => Self::ForeignUser,
-                BrokerError::Outdated { .. } => Self::TokenOutdated,
-                BrokerError::WriteBudget => Self::WriteBudget,
-                BrokerError::NewUsers => Self::NewUsers,
-                BrokerError::ServiceAccount(_) => Self::ServiceAccount,
-                BrokerError::Cluster(_) => Self::Cluster,
-                BrokerError::Late => Self::Late,
-                BrokerError::Busy => Self::Busy,
-                BrokerError::Crashed => Self::Bug,
-            },
-        }
     }
 }
 

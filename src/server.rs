@@ -7,10 +7,12 @@
 mod accept;
 mod admin;
 mod connection;
-mod decision;
+mod decide;
+mod forward_auth;
 mod health;
-mod log;
 mod logout;
+mod observe;
+mod throttle;
 
 pub use admin::{Config as AdminConfig, Show};
 pub use health::Check;
@@ -22,16 +24,18 @@ use crate::{
         tls::{self, TlsError},
         trust::Trust,
     },
-    respond::{IdentityHeaders, Protocol, Response},
+    request::Protocol,
+    respond::{IdentityHeaders, Response},
     shutdown::Tasks,
-    telemetry::{Telemetry, audit::Audit, clocks::ClockCheck, metrics::Metrics, traces::Traces},
+    telemetry::Telemetry,
 };
 use admin::{Admin, Page};
 use arc_swap::ArcSwap;
 use connection::Connection;
 use health::{Endpoint, Readiness};
-use http::{HeaderValue, Version, header::CONNECTION, request::Parts};
+use http::{HeaderValue, Version, header::CONNECTION, request};
 use hyper::body::Incoming;
+use observe::Observer;
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -54,41 +58,52 @@ pub struct Service {
     readiness: Readiness,
     clock: Clock,
     started: Timestamp,
-    lines: log::Lines,
     logouts: logout::Pace,
-    metrics: Metrics,
-    audit: Audit,
-    traces: Traces,
+    observer: Observer,
+    telemetry: Telemetry,
     admin: Admin,
-    clocks: ClockCheck,
+}
+
+/// What a [`Service`] is made of. Nothing is optional, so that no part can be forgotten.
+#[expect(missing_debug_implementations, reason = "it is taken apart at once")]
+#[expect(missing_docs, reason = "the types say it")]
+pub struct Parts {
+    pub flow: Flow,
+    pub trust: Trust,
+    pub identity_headers: IdentityHeaders,
+    pub check: Check,
+    pub clock: Clock,
+    pub telemetry: Telemetry,
+    pub admin: AdminConfig,
+    /// Shows the effective configuration, with `***` for every secret.
+    pub show: Show,
 }
 
 impl Service {
-    /// Puts it together; now is when the service has started.
+    /// Puts it together; the service starts now.
     #[must_use]
-    pub fn new(
-        flow: Flow,
-        trust: Trust,
-        identity_headers: IdentityHeaders,
-        check: Check,
-        clock: Clock,
-        telemetry: Telemetry,
-    ) -> Self {
-        let started = clock.now();
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            flow,
+            trust,
+            identity_headers,
+            check,
+            clock,
+            telemetry,
+            admin,
+            show,
+        } = parts;
         Self {
             flow,
             trust: ArcSwap::from_pointee(trust),
             identity_headers,
             readiness: Readiness::new(check),
+            started: clock.now(),
             clock,
-            started,
-            lines: log::Lines::default(),
             logouts: logout::Pace::default(),
-            metrics: telemetry.metrics,
-            audit: telemetry.audit,
-            traces: telemetry.traces,
-            clocks: telemetry.clocks,
-            admin: Admin::default(),
+            observer: Observer::new(telemetry.clone()),
+            telemetry,
+            admin: Admin::new(&admin, show),
         }
     }
 
@@ -101,16 +116,6 @@ impl Service {
     /// From the next request on, of kept connections too, these peers are believed.
     pub fn replace_trust(&self, trust: Trust) {
         self.trust.store(Arc::new(trust));
-    }
-
-    /// Answers operators as `config` says; `show` tells the effective configuration, with its
-    /// secrets already blotted out.
-    #[must_use]
-    pub fn with_admin(self, config: &AdminConfig, show: Show) -> Self {
-        Self {
-            admin: Admin::new(config, show),
-            ..self
-        }
     }
 }
 
@@ -376,9 +381,9 @@ async fn answer(
     Ok(response)
 }
 
-async fn to_gateway(connection: &Connection, request: Parts, place: Place) -> Response {
+async fn to_gateway(connection: &Connection, request: request::Parts, place: Place) -> Response {
     match place {
-        Place::Decision(protocol) => decision::decide(connection, request, protocol).await,
+        Place::Decision(protocol) => forward_auth::answer(connection, request, protocol).await,
         Place::Health(endpoint) => health::answer(connection, &request, endpoint).await,
         Place::Operators(page) if !admin::is_a_question(&request) => {
             admin::answer(connection, &request, page)
@@ -394,12 +399,12 @@ async fn to_gateway(connection: &Connection, request: Parts, place: Place) -> Re
         }
         // Without a provider of tokens nobody can log anybody out, and the path is like any other.
         Place::Logout | Place::Operators(_) | Place::Old(_) => {
-            decision::decide(connection, request, Protocol::ForwardAuth).await
+            forward_auth::answer(connection, request, Protocol::ForwardAuth).await
         }
     }
 }
 
-async fn to_operator(connection: &Connection, request: &Parts, place: Place) -> Response {
+async fn to_operator(connection: &Connection, request: &request::Parts, place: Place) -> Response {
     match place {
         Place::Health(endpoint) => health::answer(connection, request, endpoint).await,
         Place::Old(Old::Health) => health::answer(connection, request, Endpoint::Health).await,

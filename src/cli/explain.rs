@@ -11,16 +11,18 @@ use crate::{
     config::Config,
     flow::{AuthError, Explanation},
     identity::ProviderConfig,
-    model::{Group, RequestFacts},
-    outcome::Refusal,
-    respond::{Line, Protocol},
+    model::Group,
+    net::trust::TrustedPeer,
+    outcome::Outcome,
+    request::{Protocol, Request},
+    respond::Line,
     roles::Rule,
     telemetry::chain,
 };
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
-use std::{fmt::Write as _, net::Ipv4Addr, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf};
 use token::Token;
 
 /// Of whom to tell.
@@ -75,12 +77,11 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed>
         headers.append(header::AUTHORIZATION, token.header()?);
     }
     let says = token.as_ref().map(Token::says);
-    let facts = RequestFacts {
-        peer: Ipv4Addr::LOCALHOST.into(),
-        headers,
-    };
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.headers = headers;
+    let request = Request::new(TrustedPeer::operator(), Protocol::ForwardAuth, parts);
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
-    let told = flow.explain(&facts, options.online).await;
+    let told = flow.explain(&request, options.online).await;
     if options.json {
         print(&format!("{:#}", as_json(&told, says.as_ref())))
     } else {
@@ -135,25 +136,27 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
     Ok(headers)
 }
 
-/// Who answers for the request, or refuses it.
+/// Which provider identified the user, or refused to.
 fn provider(told: &Explanation) -> Option<&str> {
-    match (&told.identity, &told.refused) {
-        (Some(identity), _) => Some(identity.provider().name()),
-        (None, Some(AuthError::Identity(why))) => why.kind().name(),
-        (None, _) => None,
+    match &told.result {
+        Err(refused) if refused.identity.is_none() => refused.provider().name(),
+        _ => told.identity().map(|identity| identity.provider().name()),
     }
 }
 
-/// What the gateway would be told.
-fn verdict(told: &Explanation) -> (u16, String) {
-    match &told.refused {
-        None => (200, "a login".to_owned()),
-        Some(why) => (
-            Line::of(Refusal::from(why))
-                .status_for(Protocol::ForwardAuth)
-                .as_u16(),
-            chain(why),
-        ),
+/// What the gateway would be told: the status, the reason and the outcome.
+fn answer(told: &Explanation) -> (u16, String, Outcome) {
+    match &told.result {
+        Ok(_) => (200, "a login".to_owned(), Outcome::Granted),
+        Err(refused) => {
+            let refusal = refused.refusal();
+            let status = Line::of(refusal).status_for(Protocol::ForwardAuth);
+            (
+                status.as_u16(),
+                chain(&refused.why),
+                Outcome::Refused(refusal),
+            )
+        }
     }
 }
 
@@ -169,7 +172,7 @@ fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
     if let Some(provider) = provider(told) {
         line("provider", provider);
     }
-    if let Some(identity) = &told.identity {
+    if let Some(identity) = told.identity() {
         line("user", identity.user().as_str());
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
         line(
@@ -208,17 +211,17 @@ fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
             );
             line("next", &next(plan));
         }
-        None if online && told.refused.is_none() => line("in cluster", "not asked"),
+        None if online && told.result.is_ok() => line("in cluster", "not asked"),
         None => {}
     }
-    let (status, why) = verdict(told);
+    let (status, why, _) = answer(told);
     line("answer", &format!("{status}: {why}"));
     text.truncate(text.trim_end().len());
     text
 }
 
 fn as_json(told: &Explanation, says: Option<&Value>) -> Value {
-    let identity = told.identity.as_ref().map(|identity| {
+    let identity = told.identity().map(|identity| {
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
         json!({ "user": identity.user().as_str(), "groups": groups, "email": identity.email(), "full_name": identity.full_name() })
     });
@@ -236,10 +239,10 @@ fn as_json(told: &Explanation, says: Option<&Value>) -> Value {
         .plan
         .as_ref()
         .map(|plan| json!({ "found": plan.found.as_ref().map(standing), "next": next(plan) }));
-    let (status, why) = verdict(told);
+    let (status, why, outcome) = answer(told);
     json!({
         "token": says, "provider": provider(told), "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
-        "answer": { "status": status, "reason": why, "outcome": told.refused.as_ref().map(|why| Refusal::from(why).name()) },
+        "answer": { "status": status, "reason": why, "outcome": outcome.name() },
     })
 }
 

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    model::RequestFacts,
     net::tls::TlsError,
+    request::Request,
     shutdown::Tasks,
     telemetry::{Telemetry, metrics},
 };
@@ -74,11 +74,11 @@ impl Providers {
     /// # Errors
     /// The refusal of the first provider whose kind of credential the request carries: a credential
     /// that failed is never tried with another provider.
-    pub async fn identify(&self, facts: &RequestFacts) -> Result<Option<Identity>, Rejected> {
+    pub async fn identify(&self, request: &Request) -> Result<Option<Identity>, Rejected> {
         for provider in &self.0 {
             let identity = match provider {
-                Ready::Headers(provider) => provider.identify(&facts.headers)?,
-                Ready::Oidc(provider) => provider.identify(&facts.headers).await?,
+                Ready::Headers(provider) => provider.identify(request.headers())?,
+                Ready::Oidc(provider) => provider.identify(request.headers()).await?,
             };
             if identity.is_some() {
                 return Ok(identity);
@@ -106,8 +106,9 @@ impl Providers {
     /// Forgets what a provider said about the request's token a while ago; whether there was such a
     /// statement.
     #[must_use]
-    pub fn forget(&self, facts: &RequestFacts) -> bool {
-        self.oidc().is_some_and(|oidc| oidc.forget(&facts.headers))
+    pub fn forget(&self, request: &Request) -> bool {
+        self.oidc()
+            .is_some_and(|oidc| oidc.forget(request.headers()))
     }
 
     /// The token provider, where there is one.

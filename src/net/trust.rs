@@ -7,7 +7,7 @@
 use crate::secret::GatewayKey;
 use http::{HeaderMap, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// In which header a gateway shows its key. All gateways can set a header over the client's.
 pub const KEY_HEADER: HeaderName = HeaderName::from_static("x-elastauth-key");
@@ -28,13 +28,20 @@ pub struct Trust {
     keys: Vec<GatewayKey>,
 }
 
-/// Proof that a peer is believed. [`Trust::admit`] alone makes it.
+/// Proof that a peer is trusted: [`Trust::admit`] makes it for the peer of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrustedPeer {
     ip: IpAddr,
 }
 
 impl TrustedPeer {
+    /// The operator of this machine, who plays a gateway (`elastauth explain`).
+    pub(crate) fn operator() -> Self {
+        Self {
+            ip: Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+
     /// The peer's address; an IPv4 address is never in its IPv6 form.
     #[must_use]
     pub fn ip(self) -> IpAddr {

@@ -1,59 +1,33 @@
 //! The answer that turns a request away.
 
-use super::{Line, Protocol, Response, page};
-use crate::{clock::Timestamp, outcome::Refusal};
+use super::{Line, Response, page};
+use crate::{clock::Timestamp, outcome::Refusal, request::Protocol};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderName, HeaderValue,
     header::{
-        ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
-        WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+        X_CONTENT_TYPE_OPTIONS,
     },
 };
 use http_body_util::Full;
 use serde::Serialize;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the answer to a refused request depends on besides the refusal.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// For which kind of gateway.
     pub protocol: Protocol,
-    /// For whom.
-    pub form: Form,
+    /// Whether a person waits for the answer.
+    pub wants_page: bool,
     /// Whether tokens are taken: then a 401 asks for one.
-    pub tokens: bool,
+    pub takes_tokens: bool,
     /// Also in the log, so that the two can be put together.
     pub request_id: &'a str,
     /// When.
     pub now: Timestamp,
-}
-
-/// For whom the body is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Form {
-    /// For programs.
-    #[default]
-    Json,
-    /// For a person with a browser.
-    Page,
-}
-
-impl Form {
-    /// A navigation of a browser names `text/html`; what scripts and API clients send does not
-    /// (`*/*`).
-    #[must_use]
-    pub fn wanted(headers: &HeaderMap) -> Self {
-        let ranges = headers
-            .get_all(ACCEPT)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        let mut types = ranges.filter_map(|range| range.split(|byte| *byte == b';').next());
-        if types.any(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/html")) {
-            Self::Page
-        } else {
-            Self::Json
-        }
-    }
 }
 
 #[derive(Serialize)]
@@ -71,12 +45,12 @@ pub fn refuse(refusal: Refusal, context: &Context<'_>) -> Response {
     let line = Line::of(refusal);
     // nginx shows a page of its own in any case, and closes the connection to us if the answer has
     // a body.
-    let (kind, body) = match (context.protocol, context.form) {
+    let (kind, body) = match (context.protocol, context.wants_page) {
         (Protocol::AuthRequest, _) => (None, Bytes::new()),
-        (Protocol::ForwardAuth | Protocol::ExtAuthz, Form::Json) => {
+        (Protocol::ForwardAuth | Protocol::ExtAuthz, false) => {
             (Some("application/json"), json(&line, context))
         }
-        (Protocol::ForwardAuth | Protocol::ExtAuthz, Form::Page) => (
+        (Protocol::ForwardAuth | Protocol::ExtAuthz, true) => (
             Some("text/html; charset=utf-8"),
             page::write(&line, context).into(),
         ),
@@ -89,7 +63,7 @@ pub fn refuse(refusal: Refusal, context: &Context<'_>) -> Response {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
-    if context.form == Form::Page {
+    if context.wants_page {
         headers.insert(
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(page::POLICY),
@@ -98,11 +72,16 @@ pub fn refuse(refusal: Refusal, context: &Context<'_>) -> Response {
     if let Some(challenge) = line.challenge {
         headers.insert(
             WWW_AUTHENTICATE,
-            HeaderValue::from_static(challenge.text(context.tokens)),
+            HeaderValue::from_static(challenge.text(context.takes_tokens)),
         );
     }
     if let Some(seconds) = line.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
+    }
+    // nginx passes on no body, and this header only where it is told to; everybody else sees it
+    // beside the body.
+    if let Ok(id) = HeaderValue::from_str(context.request_id) {
+        headers.insert(REQUEST_ID, id);
     }
     response
 }
@@ -121,14 +100,18 @@ fn json(line: &Line, context: &Context<'_>) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::header::AUTHORIZATION;
+    use http::{HeaderMap, header::AUTHORIZATION};
     use http_body_util::BodyExt as _;
 
-    async fn refused(refusal: Refusal, protocol: Protocol, form: Form) -> (HeaderMap, String) {
+    async fn refused(
+        refusal: Refusal,
+        protocol: Protocol,
+        wants_page: bool,
+    ) -> (HeaderMap, String) {
         let context = Context {
             protocol,
-            form,
-            tokens: false,
+            wants_page,
+            takes_tokens: false,
             request_id: "r<\"&'>1",
             now: Timestamp(1_700_000_000_123),
         };
@@ -148,8 +131,8 @@ mod tests {
                 Protocol::ExtAuthz,
                 Protocol::AuthRequest,
             ] {
-                for form in [Form::Json, Form::Page] {
-                    let (headers, body) = refused(refusal, protocol, form).await;
+                for wants_page in [false, true] {
+                    let (headers, body) = refused(refusal, protocol, wants_page).await;
                     assert!(!headers.contains_key(AUTHORIZATION));
                     assert_eq!(headers[CACHE_CONTROL], "no-store");
                     assert_eq!(
@@ -168,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_refused_token_is_told_in_the_words_of_rfc_6750() {
-        let (headers, _) = refused(Refusal::TokenRefused, Protocol::AuthRequest, Form::Json).await;
+        let (headers, _) = refused(Refusal::TokenRefused, Protocol::AuthRequest, false).await;
         assert_eq!(
             headers[WWW_AUTHENTICATE],
             r#"Bearer realm="elastauth", error="invalid_token""#
@@ -177,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_gets_json() {
-        let (headers, body) = refused(Refusal::NobodyAsks, Protocol::ForwardAuth, Form::Json).await;
+        let (headers, body) = refused(Refusal::NobodyAsks, Protocol::ForwardAuth, false).await;
         assert_eq!(headers[CONTENT_TYPE], "application/json");
         assert_eq!(headers[WWW_AUTHENTICATE], r#"SSO realm="elastauth""#);
         assert_eq!(
@@ -193,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_person_gets_a_page_with_the_same_facts_and_nothing_unescaped() {
-        let (headers, body) = refused(Refusal::Disabled, Protocol::ForwardAuth, Form::Page).await;
+        let (headers, body) = refused(Refusal::Disabled, Protocol::ForwardAuth, true).await;
         assert_eq!(headers[CONTENT_TYPE], "text/html; charset=utf-8");
         for fact in [
             Line::of(Refusal::Disabled).message,
@@ -210,24 +193,5 @@ mod tests {
                 && !body.contains("https:")
                 && !body.contains("<script")
         );
-    }
-
-    #[test]
-    fn a_page_is_for_those_who_ask_for_one() {
-        let asked = |accept: &'static str| {
-            Form::wanted(&HeaderMap::from_iter([(
-                ACCEPT,
-                HeaderValue::from_static(accept),
-            )]))
-        };
-        assert_eq!(
-            asked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-            Form::Page
-        );
-        assert_eq!(asked("application/json, Text/HTML;q=0.9"), Form::Page);
-        for other in ["*/*", "application/json", "text/html5", ""] {
-            assert_eq!(asked(other), Form::Json, "{other}");
-        }
-        assert_eq!(Form::wanted(&HeaderMap::new()), Form::Json);
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     Certificates, Limits, Server,
     connection::{self, Connection, Drain, Pulse},
-    log::Throttle,
+    throttle::Throttle,
 };
 use crate::shutdown::Tasks;
 use hyper::rt::Executor;

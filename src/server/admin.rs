@@ -13,10 +13,7 @@ use crate::{
     ledger::{Forgotten, Others},
     model::Username,
     respond::Response,
-    telemetry::{
-        audit::{Event, Kind},
-        metrics,
-    },
+    telemetry::metrics,
 };
 use bytes::Bytes;
 use http::{
@@ -72,12 +69,11 @@ pub(super) enum Page {
 }
 
 /// What there is to show.
-#[derive(Clone, Default)]
 pub(super) struct Admin {
     metrics: bool,
     /// They are on a listener of their own.
     elsewhere: bool,
-    show: Option<Show>,
+    show: Show,
 }
 
 impl Admin {
@@ -85,7 +81,7 @@ impl Admin {
         Self {
             metrics: config.metrics,
             elsewhere: config.listen.is_some(),
-            show: Some(show),
+            show,
         }
     }
 
@@ -93,8 +89,7 @@ impl Admin {
     pub(super) fn has(&self, page: Page) -> bool {
         match page {
             Page::Metrics => self.metrics,
-            Page::Config => self.show.is_some(),
-            Page::Docs | Page::OpenApi | Page::Recheck => true,
+            Page::Config | Page::Docs | Page::OpenApi | Page::Recheck => true,
         }
     }
 }
@@ -148,8 +143,7 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
             .load()
             .admit(connection.peer, &request.headers)
         {
-            // The operator who wonders why the scraper finds nothing finds this.
-            service.lines.withheld(connection.peer, &why);
+            service.observer.withheld(connection.peer, &why);
             return nothing_here(now);
         }
     }
@@ -173,11 +167,11 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
     }
     match page {
         Page::Metrics if admin.metrics => {
-            service.flow.report_ledger();
+            service.flow.broker().report_ledger();
             whole(
                 StatusCode::OK,
                 metrics::CONTENT_TYPE,
-                service.metrics.expose().into(),
+                service.telemetry.metrics.expose().into(),
             )
         }
         Page::Metrics => told(
@@ -186,10 +180,7 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
             "The metrics are switched off; `enable_metrics` switches them on.",
             "metrics_off",
         ),
-        Page::Config => admin
-            .show
-            .as_ref()
-            .map_or_else(|| nothing_here(now), |show| json(StatusCode::OK, &show())),
+        Page::Config => json(StatusCode::OK, &(admin.show)()),
         Page::Docs => {
             let mut response = whole(
                 StatusCode::OK,
@@ -247,13 +238,8 @@ fn recheck(connection: &Connection, path: &str) -> Response {
         }
         Some(Ok(user)) => user,
     };
-    let Forgotten { known, others } = service.flow.recheck(&user);
-    service.lines.recheck(connection.peer, user.as_str(), known);
-    service.audit.tell(&Event {
-        user: Some(user.as_str()),
-        peer: Some(connection.peer),
-        ..Event::new(Kind::UserRecheck)
-    });
+    let Forgotten { known, others } = service.flow.broker().recheck(&user);
+    service.observer.recheck(connection.peer, &user, known);
     let others = match others {
         Others::CannotBeTold => "not_told",
         Others::Told => "told",

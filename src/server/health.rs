@@ -90,8 +90,8 @@ pub(super) async fn answer(
                 "status": word,
                 "checks": {
                     "elasticsearch": check(cluster, told),
-                    "cache": degraded(service.flow.store_state(), told),
-                    "clock": degraded(service.clocks.state().map(|()| Value::Null), told),
+                    "cache": degraded(service.flow.broker().ledger().store_state(), told),
+                    "clock": degraded(service.telemetry.clocks.state().map(|()| Value::Null), told),
                     "provider": degraded(service.flow.providers().state(), told),
                 },
                 "timestamp": now.to_string(),

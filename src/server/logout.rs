@@ -6,11 +6,11 @@
 //! a bounded body and a place in a bounded rate. A success says nothing about anybody and carries
 //! no login: a gateway that was pointed here by mistake sends no logout token and gets a refusal.
 
-use super::{Connection, log};
+use super::Connection;
 use crate::{
     identity::oidc::{LogoutError, Oidc},
     respond::Response,
-    telemetry::{chain, metrics::Logout},
+    telemetry::metrics::Logout,
 };
 use bytes::Bytes;
 use http::{
@@ -96,15 +96,16 @@ pub(super) async fn answer(
     } else {
         Err(Why::TooMany)
     };
-    service.metrics.logged_out(match &outcome {
+    let result = match &outcome {
         Ok(()) => Logout::Taken,
         Err(Why::Form(_) | Why::Token(LogoutError::Refused(_))) => Logout::Refused,
         Err(Why::Token(LogoutError::Idp(_)) | Why::Late | Why::TooMany) => Logout::Unavailable,
-    });
+    };
+    let error = outcome.as_ref().err().map(|why| why as _);
+    service.observer.logged_out(connection.peer, result, error);
     let Err(why) = outcome else {
         return said(StatusCode::OK, Bytes::new());
     };
-    service.lines.not_logged_out(connection.peer, &why);
     match why {
         // Which rule the token broke is for the log.
         Why::Form(_) | Why::Token(LogoutError::Refused(_)) => told(
@@ -201,16 +202,6 @@ fn said(status: StatusCode, body: Bytes) -> Response {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     response
-}
-
-impl log::Lines {
-    /// Somebody has knocked in vain.
-    fn not_logged_out(&self, peer: std::net::IpAddr, why: &Why) {
-        if let Some(suppressed) = self.logouts.admit() {
-            let suppressed = (suppressed > 0).then_some(suppressed);
-            tracing::warn!(%peer, error = chain(why), suppressed, "a logout by an identity provider is not taken");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod operators;
 mod over_time;
 mod tokens;
 
-use super::{AdminConfig, Check, Config, Limits, Server, Service};
+use super::{AdminConfig, Check, Config, Limits, Parts, Server, Service};
 use crate::{
     broker::{self, Broker},
     clock::Clock,
@@ -42,7 +42,7 @@ struct Setup {
     limits: Limits,
     tls: Option<tls::ServerConfig>,
     check: Check,
-    admin: Option<AdminConfig>,
+    admin: AdminConfig,
     audit: Audit,
     providers: Providers,
 }
@@ -55,7 +55,7 @@ impl Default for Setup {
             limits: Limits::default(),
             tls: None,
             check: Arc::new(|| Box::pin(async { Ok(()) })),
-            admin: None,
+            admin: AdminConfig::default(),
             audit: Audit::default(),
             providers: Providers::headers(headers::Config::default()),
         }
@@ -96,23 +96,20 @@ impl Setup {
             }),
             broker(),
         );
-        let mut service = Service::new(
+        let admin_listener = self.admin.listen;
+        let service = Service::new(Parts {
             flow,
             trust,
             identity_headers,
-            self.check,
-            Clock::System,
-            Telemetry {
+            check: self.check,
+            clock: Clock::System,
+            telemetry: Telemetry {
                 audit: self.audit,
                 ..Telemetry::default()
             },
-        );
-        if let Some(config) = &self.admin {
-            service = service.with_admin(
-                config,
-                Arc::new(|| serde_json::json!({"elasticsearch": {"password": "***"}})),
-            );
-        }
+            admin: self.admin,
+            show: Arc::new(|| serde_json::json!({"elasticsearch": {"password": "***"}})),
+        });
         let service = Arc::new(service);
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -123,7 +120,7 @@ impl Setup {
         let (addr, tasks) = (server.local_addr(), Tasks::default());
         let ending = tasks.clone();
         tasks.spawn(async move { server.run(ending).await });
-        let admin = match self.admin.and_then(|config| config.listen) {
+        let admin = match admin_listener {
             None => None,
             Some(listen) => {
                 let server = Server::bind_admin(&Config { listen, tls: None }, service)

@@ -21,6 +21,8 @@
 mod cluster;
 mod explore;
 mod redis;
+#[path = "../support/request.rs"]
+mod request;
 mod rules;
 mod script;
 mod setting;

@@ -4,6 +4,7 @@
 use super::{
     cluster::{self as scripted, Life},
     redis::Redis,
+    request::request,
     setting::Setting,
 };
 use elastauth::{
@@ -16,8 +17,9 @@ use elastauth::{
         self, StoreConfig,
         redis::{Node, Place},
     },
-    model::{Group, RequestFacts, Role},
+    model::{Group, Role},
     net::tls,
+    request::Request,
     roles::{self, Mapping},
     secret::SecretKey,
     shutdown::Tasks,
@@ -125,7 +127,7 @@ impl Stage {
     pub(crate) async fn period(&self, prompter: &Flow, user: &str, moment: u64) -> Value {
         self.clocks[self.setting.ahead.len()].store(moment, Ordering::SeqCst);
         let document = prompter
-            .explain(&facts(user, "dev"), false)
+            .explain(&auth_request(user, "dev"), false)
             .await
             .document
             .unwrap();
@@ -228,12 +230,9 @@ pub(crate) fn mark(metadata: Option<&serde_json::Map<String, Value>>) -> Value {
     ])
 }
 
-pub(crate) fn facts(user: &str, groups: &str) -> RequestFacts {
+pub(crate) fn auth_request(user: &str, groups: &str) -> Request {
     let mut headers = HeaderMap::new();
     headers.insert("remote-user", HeaderValue::from_str(user).unwrap());
     headers.insert("remote-groups", HeaderValue::from_str(groups).unwrap());
-    RequestFacts {
-        peer: [127, 0, 0, 1].into(),
-        headers,
-    }
+    request(headers)
 }

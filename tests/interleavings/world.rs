@@ -10,7 +10,7 @@ use super::{
     cluster::{self as scripted, CallName, Life, Told, User, Wish},
     rules::{Author, Bounds, Rules},
     setting::{Budget, Edit, Loss, Mishap, Step},
-    stage::{Stage, facts, mark},
+    stage::{Stage, auth_request, mark},
 };
 use elastauth::{
     broker::BrokerError,
@@ -303,7 +303,7 @@ impl<'a> World<'a> {
     fn ask(&mut self, place: usize, user: &'static str, groups: &'static str) {
         self.told(place, &("ask", user, groups));
         let flow = Arc::clone(&self.replicas[place].flow);
-        let answer = tokio::spawn(async move { flow.decide(&facts(user, groups)).await });
+        let answer = tokio::spawn(async move { flow.decide(&auth_request(user, groups)).await });
         self.asking.push(Asking {
             place,
             user,

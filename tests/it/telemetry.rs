@@ -91,21 +91,19 @@ impl House {
             proxies: vec!["127.0.0.0/8".parse().unwrap()],
             gateway_keys: Vec::new(),
         });
-        let service = Service::new(
+        let service = Service::new(server::Parts {
             flow,
             trust,
             identity_headers,
-            Arc::new(|| Box::pin(async { Ok(()) })),
+            check: Arc::new(|| Box::pin(async { Ok(()) })),
             clock,
             telemetry,
-        )
-        .with_admin(
-            &AdminConfig {
+            admin: AdminConfig {
                 listen: None,
                 metrics: true,
             },
-            Arc::new(|| json!({})),
-        );
+            show: Arc::new(|| json!({})),
+        });
         let config = server::Config {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: None,

@@ -54,7 +54,10 @@ fn replica(house: &House, redis: Config, change: impl FnOnce(&mut broker::Config
 }
 
 async fn ready(replica: &Replica) {
-    until("Redis is in use", || replica.flow.store_state().is_ok()).await;
+    until("Redis is in use", || {
+        replica.flow.broker().ledger().store_state().is_ok()
+    })
+    .await;
 }
 
 async fn until(what: &str, mut seen: impl FnMut() -> bool) {
@@ -110,7 +113,10 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
             && futures_now(ask(&one.flow, "alice", "dev"))
     );
     let told = Instant::now();
-    let forgotten = one.flow.recheck(&Username::parse("alice").unwrap());
+    let forgotten = one
+        .flow
+        .broker()
+        .recheck(&Username::parse("alice").unwrap());
     assert_eq!(
         forgotten,
         Forgotten {
@@ -245,7 +251,9 @@ async fn a_replica_with_another_key_is_no_witness() {
     // Each of them reports the other one.
     for flow in [&stranger.flow, &one.flow] {
         until("the other key", || {
-            flow.store_state()
+            flow.broker()
+                .ledger()
+                .store_state()
                 .is_err_and(|why| why.contains("another `secret_key`"))
         })
         .await;
@@ -257,7 +265,7 @@ async fn a_replica_with_another_key_is_no_witness() {
     // Who is gone is reported no more, half a minute after the last word.
     until("the end of the report", || {
         house.pass(Duration::from_secs(1));
-        one.flow.store_state().is_ok()
+        one.flow.broker().ledger().store_state().is_ok()
     })
     .await;
 }
@@ -354,7 +362,10 @@ async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_fact
     stored(&redis, 1).await;
     ask(&other.flow, "alice", "dev").await.unwrap();
     redis.kill();
-    until("the loss", || other.flow.store_state().is_err()).await;
+    until("the loss", || {
+        other.flow.broker().ledger().store_state().is_err()
+    })
+    .await;
     house.calls();
     ask(&other.flow, "alice", "dev").await.unwrap();
     assert_eq!(house.calls(), Vec::<String>::new());
@@ -453,6 +464,8 @@ async fn the_ways_to_redis() {
     let refused = || {
         wrong
             .flow
+            .broker()
+            .ledger()
             .store_state()
             .is_err_and(|why| why.contains("user name or the password"))
     };
@@ -502,7 +515,7 @@ async fn the_ways_to_redis() {
     config.tls.ca_cert = Some(ca.into());
     shares(&house, &config, "tls").await;
     assert!(
-        stranger.flow.store_state().is_err(),
+        stranger.flow.broker().ledger().store_state().is_err(),
         "a certificate of a CA that nobody named is not believed"
     );
 }
@@ -581,12 +594,15 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
     let is_master = || second.cli(&["INFO", "replication"]).contains("role:master");
     let end = Instant::now() + Duration::from_secs(30);
     let mut n = 0;
-    while !(is_master() && one.flow.store_state().is_ok() && other.flow.store_state().is_ok()) {
+    while !(is_master()
+        && one.flow.broker().ledger().store_state().is_ok()
+        && other.flow.broker().ledger().store_state().is_ok())
+    {
         assert!(
             Instant::now() < end,
             "{:?} {:?}",
-            one.flow.store_state(),
-            other.flow.store_state()
+            one.flow.broker().ledger().store_state(),
+            other.flow.broker().ledger().store_state()
         );
         n += 1;
         for flow in [&one.flow, &other.flow] {

@@ -1,6 +1,7 @@
 //! The decisions of elastauth in front of the stand-in cluster, without a listener. The clock is
 //! set by hand; sockets are real.
 
+use super::request::request;
 pub(crate) use elastauth::{
     broker::{self, Adopt, Broker, BrokerError, HashMode},
     demo::standin::{By, Endpoint, Fault, Misbehaviour, StandIn, StoredUser},
@@ -14,7 +15,7 @@ use elastauth::{
     cluster::{self, SecurityApi},
     identity::{Providers, headers},
     ledger,
-    model::{Group, RequestFacts, Role},
+    model::{Group, Role},
     net::tls,
     roles::{self, Mapping},
     secret::SecretKey,
@@ -187,12 +188,9 @@ pub(crate) async fn ask(flow: &Flow, user: &str, groups: &str) -> Result<Grant, 
         "remote-email",
         HeaderValue::from_str(&format!("{user}@example.org")).unwrap(),
     );
-    flow.decide(&RequestFacts {
-        peer: [127, 0, 0, 1].into(),
-        headers,
-    })
-    .await
-    .map_err(|refused| refused.why)
+    flow.decide(&request(headers))
+        .await
+        .map_err(|refused| refused.why)
 }
 
 pub(crate) fn why(result: Result<Grant, AuthError>) -> BrokerError {

@@ -20,6 +20,7 @@ pub(crate) mod multiplexed;
 pub(crate) mod page;
 pub(crate) mod process;
 pub(crate) mod relay;
+pub(crate) mod request;
 pub(crate) mod stage;
 pub(crate) mod tls;
 

@@ -29,6 +29,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("cluster", 4),
     ("ledger", 4),
     ("idp", 3),
+    ("request", 2),
     ("telemetry", 2),
     ("single_flight", 2),
     ("net", 1),

@@ -15,10 +15,10 @@ const OLD: [&str; 3] = ["/health", "/metrics", "/config"];
 
 fn with_pages() -> Setup {
     Setup {
-        admin: Some(AdminConfig {
+        admin: AdminConfig {
             listen: None,
             metrics: true,
-        }),
+        },
         ..Setup::default()
     }
 }
@@ -326,7 +326,7 @@ async fn a_user_is_checked_again_when_an_operator_says_so() {
 #[tokio::test]
 async fn what_is_switched_off_says_so_or_is_a_question() {
     let server = Setup {
-        admin: Some(AdminConfig::default()),
+        admin: AdminConfig::default(),
         ..Setup::default()
     }
     .start()
@@ -344,10 +344,10 @@ async fn what_is_switched_off_says_so_or_is_a_question() {
 async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
     let setup = Setup {
         proxies: "10.0.0.0/8",
-        admin: Some(AdminConfig {
+        admin: AdminConfig {
             listen: Some(([127, 0, 0, 1], 0).into()),
             metrics: true,
-        }),
+        },
         ..with_pages()
     };
     let server = setup.start().await;

@@ -249,7 +249,7 @@ async fn a_letter_that_comes_again_or_late_or_from_somebody_else_prolongs_nothin
         },
     );
     until("the stranger's hearing", || {
-        stranger.flow.store_state().is_err()
+        stranger.flow.broker().ledger().store_state().is_err()
     })
     .await;
     // What he says in his own words of a user who is the same to him.

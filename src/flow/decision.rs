@@ -1,0 +1,182 @@
+//! What is decided about a request: a grant, or a refusal with its reason.
+
+use crate::{
+    broker::{BrokerError, Credential},
+    identity::{Identity, Rejected, oidc},
+    model::Username,
+    net::trust::Distrust,
+    outcome::{Outcome, Refusal},
+    roles::{Entitled, NotEntitled, RoleSet},
+    telemetry::metrics::Provider,
+};
+use std::time::Duration;
+
+/// What was decided about one request. Every surface renders it, one place observes it.
+#[derive(Debug)]
+pub struct Decision {
+    /// A login, or why there is none.
+    pub result: Result<Grant, Refused>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Decision {
+    /// How it ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match &self.result {
+            Ok(_) => Outcome::Granted,
+            Err(refused) => Outcome::Refused(refused.refusal()),
+        }
+    }
+
+    /// Whose request it was, as far as that is known.
+    #[must_use]
+    pub fn user(&self) -> Option<&Username> {
+        match &self.result {
+            Ok(grant) => Some(grant.identity().user()),
+            Err(refused) => refused.identity.as_ref().map(Identity::user),
+        }
+    }
+
+    /// Which kind of provider identified the user, or refused to.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        match &self.result {
+            Ok(grant) => grant.identity().provider().kind(),
+            Err(refused) => refused.provider(),
+        }
+    }
+}
+
+/// What the gateway may let through, and as whom. [`super::Flow::decide`] alone makes it.
+#[derive(Debug)]
+pub struct Grant {
+    pub(super) entitled: Entitled,
+    pub(super) credential: Credential,
+}
+
+impl Grant {
+    /// As whom.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        self.entitled.identity()
+    }
+
+    /// With which roles.
+    #[must_use]
+    pub fn roles(&self) -> &RoleSet {
+        self.entitled.roles()
+    }
+
+    /// With which login.
+    #[must_use]
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+}
+
+/// A request that gets no login.
+#[derive(Debug)]
+pub struct Refused {
+    /// Who asked; `None` before that is known.
+    pub identity: Option<Identity>,
+    /// Why not.
+    pub why: AuthError,
+}
+
+impl Refused {
+    /// Its name for everybody but the person who reads the error.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        Refusal::from(&self.why)
+    }
+
+    /// Which kind of provider identified the user, or refused to.
+    #[must_use]
+    pub fn provider(&self) -> Provider {
+        match (&self.identity, &self.why) {
+            (Some(identity), _) => identity.provider().kind(),
+            (None, AuthError::Identity(why)) => why.kind(),
+            (None, _) => Provider::None,
+        }
+    }
+}
+
+/// Refused before it is known who asks.
+impl From<AuthError> for Refused {
+    fn from(why: AuthError) -> Self {
+        Self {
+            identity: None,
+            why,
+        }
+    }
+}
+
+/// Why a request gets no login. One variant a step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// The peer is not trusted, and nothing of the request was read.
+    #[error(transparent)]
+    Untrusted(#[from] Distrust),
+    /// No provider found anything of its kind.
+    #[error("no provider found a credential in the request")]
+    NobodyAsks,
+    /// A provider refused what it found.
+    #[error("the identity is refused")]
+    Identity(#[source] Rejected),
+    /// The identity has no roles.
+    #[error("the user has no role")]
+    Roles(#[source] NotEntitled),
+    /// The cluster was not made to agree.
+    #[error("no login could be made")]
+    Broker(#[source] BrokerError),
+    /// The steps together took longer than a gateway waits.
+    #[error("the decision took too long")]
+    Overdue,
+    /// A step panicked.
+    #[error("the decision crashed")]
+    Crashed,
+}
+
+impl From<&AuthError> for Refusal {
+    fn from(why: &AuthError) -> Self {
+        match why {
+            AuthError::Untrusted(Distrust::Peer) => Self::UntrustedPeer,
+            AuthError::Untrusted(
+                Distrust::KeyMissing | Distrust::KeyWrong | Distrust::KeyRepeated,
+            ) => Self::GatewayKey,
+            AuthError::NobodyAsks => Self::NobodyAsks,
+            AuthError::Identity(
+                Rejected::Repeated(_)
+                | Rejected::Joined
+                | Rejected::NotUtf8(_)
+                | Rejected::GroupsMissing
+                | Rejected::Token(oidc::Refused::Ambiguous),
+            ) => Self::Malformed,
+            AuthError::Identity(Rejected::Token(_)) => Self::TokenRefused,
+            AuthError::Identity(Rejected::Name(_) | Rejected::Claims(oidc::NoUser::Name(_))) => {
+                Self::ImpossibleName
+            }
+            AuthError::Identity(Rejected::Claims(_)) => Self::TokenClaims,
+            AuthError::Identity(Rejected::Idp { .. }) => Self::IdentityProvider,
+            AuthError::Roles(NotEntitled::GroupNotAllowed) => Self::GroupNotAllowed,
+            AuthError::Roles(NotEntitled::NoRole) => Self::NoRole,
+            AuthError::Broker(why) => match why {
+                BrokerError::ReservedName(_) => Self::ReservedName,
+                BrokerError::Disabled => Self::Disabled,
+                BrokerError::Foreign | BrokerError::SomebodyElses { .. } => Self::ForeignUser,
+                BrokerError::Outdated { .. } => Self::TokenOutdated,
+                BrokerError::WriteBudget => Self::WriteBudget,
+                BrokerError::NewUsers => Self::NewUsers,
+                BrokerError::ServiceAccount(_) => Self::ServiceAccount,
+                BrokerError::Cluster(_) => Self::Cluster,
+                BrokerError::Late => Self::Late,
+                BrokerError::Busy => Self::Busy,
+                BrokerError::Crashed => Self::Bug,
+            },
+            AuthError::Overdue => Self::Overdue,
+            AuthError::Crashed => Self::Bug,
+        }
+    }
+}

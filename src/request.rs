@@ -1,0 +1,267 @@
+//! A request that a gateway asks about. It carries the proof that its peer is trusted, so whoever
+//! holds one may read its headers.
+//!
+//! What only a refusal needs (host, path, an id) is read when it is asked for: a known user pays for
+//! none of it.
+
+use crate::net::trust::TrustedPeer;
+use aws_lc_rs::rand;
+use http::{HeaderMap, HeaderName, Method, Uri, header::ACCEPT, request::Parts};
+use std::{borrow::Cow, net::IpAddr};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+
+/// Bounds on what a log line repeats of a request; with the escapes it stays a few KB.
+const MAX_METHOD_BYTES: usize = 32;
+const MAX_SCHEME_BYTES: usize = 16;
+const MAX_HOST_BYTES: usize = 255;
+const MAX_PATH_BYTES: usize = 512;
+/// The longest request id that is taken over. A UUID has 36; tracing headers stay below it.
+const MAX_ID_BYTES: usize = 128;
+
+/// Which protocol the gateway speaks, by the endpoint it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Traefik, Caddy and `HAProxy`: a refusal goes to the client as it is.
+    ForwardAuth,
+    /// Envoy: the same, and the auth request has the client's own method and path.
+    ExtAuthz,
+    /// nginx: passes on 401 and 403 without their body and makes everything else its own 500.
+    AuthRequest,
+}
+
+impl Protocol {
+    /// The endpoint for it. Paths that have no endpoint of their own are asked as
+    /// [`Self::ForwardAuth`].
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::ForwardAuth => "/elastauth/forward-auth",
+            Self::ExtAuthz => "/elastauth/ext-authz",
+            Self::AuthRequest => "/elastauth/auth-request",
+        }
+    }
+}
+
+/// An auth request of a trusted gateway, and what it says about the client's request.
+#[derive(Debug)]
+pub struct Request {
+    peer: TrustedPeer,
+    protocol: Protocol,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Request {
+    /// The only way to make one: whoever calls it has the proof that the peer is trusted.
+    #[must_use]
+    pub fn new(peer: TrustedPeer, protocol: Protocol, parts: Parts) -> Self {
+        let Parts {
+            method,
+            uri,
+            headers,
+            ..
+        } = parts;
+        Self {
+            peer,
+            protocol,
+            method,
+            uri,
+            headers,
+        }
+    }
+
+    /// A forward-auth request with these headers, from a gateway on this machine.
+    #[cfg(test)]
+    pub(crate) fn with_headers(headers: HeaderMap) -> Self {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.headers = headers;
+        Self::new(TrustedPeer::operator(), Protocol::ForwardAuth, parts)
+    }
+
+    /// The address of the gateway.
+    #[must_use]
+    pub fn peer(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
+    /// How the gateway asks.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// All headers, names and bytes exactly as they came.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The client's method, cut to 32 bytes.
+    #[must_use]
+    pub fn method(&self) -> Option<Cow<'_, str>> {
+        let own = || {
+            self.is_the_clients_own()
+                .then_some(self.method.as_str().as_bytes())
+        };
+        let method = self.value(&FORWARDED_METHOD).or_else(own)?;
+        Some(bounded(method, MAX_METHOD_BYTES))
+    }
+
+    /// The client's scheme, cut to 16 bytes.
+    #[must_use]
+    pub fn scheme(&self) -> Option<Cow<'_, str>> {
+        Some(bounded(self.value(&FORWARDED_PROTO)?, MAX_SCHEME_BYTES))
+    }
+
+    /// The host that the client asked for, cut to 255 bytes.
+    #[must_use]
+    pub fn host(&self) -> Option<Cow<'_, str>> {
+        Some(bounded(self.value(&FORWARDED_HOST)?, MAX_HOST_BYTES))
+    }
+
+    /// The path that the client asked for, cut to 512 bytes and without the query, which may hold a
+    /// token.
+    #[must_use]
+    pub fn path(&self) -> Option<Cow<'_, str>> {
+        let own = || {
+            self.is_the_clients_own()
+                .then_some(self.uri.path().as_bytes())
+        };
+        let uri = self.value(&FORWARDED_URI).or_else(own)?;
+        let path = uri.split(|byte| *byte == b'?').next()?;
+        Some(bounded(path, MAX_PATH_BYTES))
+    }
+
+    /// The gateway's id of the request, where it sends one that fits into a log line.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        let id = self.headers.get(REQUEST_ID)?.to_str().ok()?;
+        let fits = (1..=MAX_ID_BYTES).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then_some(id)
+    }
+
+    /// Whether a person waits for the answer: the navigation of a browser names `text/html`, what
+    /// scripts and API clients send (`*/*`) does not.
+    #[must_use]
+    pub fn wants_page(&self) -> bool {
+        self.headers
+            .get_all(ACCEPT)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|range| range.split(|byte| *byte == b';').next())
+            .any(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/html"))
+    }
+
+    /// Envoy sends no X-Forwarded-Method and -Uri: its auth request has the client's own.
+    fn is_the_clients_own(&self) -> bool {
+        self.protocol == Protocol::ExtAuthz
+    }
+
+    fn value(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.headers.get(name).map(http::HeaderValue::as_bytes)
+    }
+}
+
+/// An id for a request that has none: sixteen hex digits. A system without randomness gives zeros,
+/// which is good enough to find a line in a log.
+#[must_use]
+pub fn random_id() -> String {
+    let mut bytes = [0_u8; 8];
+    let _zeros_are_good_enough = rand::fill(&mut bytes);
+    format!("{:016x}", u64::from_be_bytes(bytes))
+}
+
+fn bounded(bytes: &[u8], max: usize) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes.get(..max).unwrap_or(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn with(name: HeaderName, value: &str) -> Request {
+        let value = HeaderValue::from_str(value).unwrap();
+        Request::with_headers(HeaderMap::from_iter([(name, value)]))
+    }
+
+    #[test]
+    fn the_query_is_left_out_of_the_path_and_the_rest_is_bounded() {
+        let long = "/".repeat(10_000);
+        assert_eq!(
+            with(FORWARDED_URI, "/app?token=secret").path().as_deref(),
+            Some("/app")
+        );
+        assert_eq!(
+            with(FORWARDED_URI, &long).path().map(|path| path.len()),
+            Some(MAX_PATH_BYTES)
+        );
+    }
+
+    #[test]
+    fn only_envoys_auth_request_has_the_clients_method_and_path() {
+        let asked = |protocol| {
+            let (parts, ()) = http::Request::delete("/elastauth/ext-authz/app?x=1")
+                .body(())
+                .unwrap()
+                .into_parts();
+            let request = Request::new(TrustedPeer::operator(), protocol, parts);
+            let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+            (owned(request.method()), owned(request.path()))
+        };
+        assert_eq!(
+            asked(Protocol::ExtAuthz),
+            (
+                Some("DELETE".to_owned()),
+                Some("/elastauth/ext-authz/app".to_owned())
+            )
+        );
+        assert_eq!(asked(Protocol::ForwardAuth), (None, None));
+    }
+
+    #[test]
+    fn scheme_and_host_are_those_that_the_gateway_names() {
+        assert_eq!(
+            with(FORWARDED_PROTO, "https").scheme().as_deref(),
+            Some("https")
+        );
+        assert_eq!(
+            with(FORWARDED_HOST, "kibana.example.org").host().as_deref(),
+            Some("kibana.example.org")
+        );
+        assert_eq!(with(FORWARDED_HOST, "kibana").scheme(), None);
+    }
+
+    #[test]
+    fn a_request_id_is_taken_over_if_it_is_one() {
+        assert_eq!(
+            with(REQUEST_ID, "0af7651916cd43dd").id(),
+            Some("0af7651916cd43dd")
+        );
+        for bad in ["", "a b", &"x".repeat(129)] {
+            assert_eq!(with(REQUEST_ID, bad).id(), None);
+        }
+        let (one, other) = (random_id(), random_id());
+        assert!(one.len() == 16 && one != other);
+    }
+
+    #[test]
+    fn a_page_is_for_those_who_ask_for_one() {
+        let wants_page = |accept| with(ACCEPT, accept).wants_page();
+        assert!(wants_page(
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+        ));
+        assert!(wants_page("application/json, Text/HTML;q=0.9"));
+        for other in ["*/*", "application/json", "text/html5", ""] {
+            assert!(!wants_page(other), "{other}");
+        }
+        assert!(!Request::with_headers(HeaderMap::new()).wants_page());
+    }
+}

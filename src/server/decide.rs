@@ -1,0 +1,65 @@
+//! From a request to a decision: within a deadline, and a panic is a refusal like any other.
+
+use crate::{
+    flow::{AuthError, Decision, Flow},
+    net::trust::Distrust,
+    request::Request,
+};
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+
+/// Decides about the request of a trusted peer, and refuses any other without looking at it.
+pub(super) async fn decide(
+    flow: &Flow,
+    request: &Result<Request, Distrust>,
+    deadline: Duration,
+) -> Decision {
+    let begun = Instant::now();
+    let result = match request {
+        Err(why) => Err(AuthError::Untrusted(*why).into()),
+        Ok(request) => match caught(timeout(deadline, flow.decide(request))).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_elapsed)) => Err(AuthError::Overdue.into()),
+            Err(Crashed) => Err(AuthError::Crashed.into()),
+        },
+    };
+    Decision {
+        result,
+        took: begun.elapsed(),
+    }
+}
+
+/// The work has panicked.
+struct Crashed;
+
+/// Turns a panic of `work` into a value, so that the gateway gets a 500 and not a cut connection.
+/// The panic itself is written by the process's hook.
+async fn caught<F: Future>(work: F) -> Result<F::Output, Crashed> {
+    let mut work = pin!(work);
+    poll_fn(
+        |context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            // `work` is not polled again.
+            Err(_panic) => Poll::Ready(Err(Crashed)),
+        },
+    )
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_value() {
+        assert!(caught(async { panic!("a test's panic") }).await.is_err());
+        assert_eq!(caught(async { 1 }).await.ok(), Some(1));
+    }
+}

@@ -1,0 +1,53 @@
+//! A gateway's auth request and its answer.
+
+use super::{connection::Connection, decide::decide, observe::About};
+use crate::{
+    request::{Protocol, Request, random_id},
+    respond::{self, Context, Response},
+};
+use http::request::Parts;
+use std::borrow::Cow;
+
+/// Answers an auth request. Its own method, path and query decide nothing, and its body is not
+/// read: in front of some gateways the client writes them.
+pub(super) async fn answer(connection: &Connection, parts: Parts, protocol: Protocol) -> Response {
+    let service = &connection.service;
+    let admitted = service.trust.load().admit(connection.peer, &parts.headers);
+    let span = service.observer.begin(&parts, admitted.is_ok());
+    let request = admitted.map(|peer| Request::new(peer, protocol, parts));
+    let deciding = || decide(&service.flow, &request, connection.limits.decision);
+    let decision = match &span {
+        None => deciding().await,
+        // On the heap, so that only a recorded request carries the room for it.
+        Some(span) => Box::pin(span.within(deciding())).await,
+    };
+    // Nothing that an untrusted peer sends is read.
+    let request = request.as_ref().ok();
+    let request_id = match &decision.result {
+        // Only a refusal has to be found again.
+        Ok(_) => Cow::Borrowed(""),
+        Err(_) => request
+            .and_then(Request::id)
+            .map_or_else(|| random_id().into(), Cow::Borrowed),
+    };
+    let about = About {
+        peer: connection.peer,
+        protocol,
+        request,
+        request_id: &request_id,
+    };
+    service.observer.decided(&decision, &about, span);
+    match &decision.result {
+        Ok(grant) => respond::grant(grant, &service.identity_headers),
+        Err(refused) => respond::refuse(
+            refused.refusal(),
+            &Context {
+                protocol,
+                wants_page: request.is_some_and(Request::wants_page),
+                takes_tokens: service.flow.providers().oidc().is_some(),
+                request_id: &request_id,
+                now: service.clock.now(),
+            },
+        ),
+    }
+}

@@ -1,0 +1,264 @@
+//! What operators learn of a request: the log line, the audit event, the numbers and the span. No
+//! other file of this room writes any of them for a decision.
+
+use super::throttle::Throttle;
+use crate::{
+    flow::{Decision, Grant, Refused},
+    model::{Group, Role, Username},
+    outcome::{Outcome, Refusal},
+    request::{Protocol, Request},
+    respond::Line,
+    telemetry::{
+        Telemetry,
+        audit::{Event, Kind},
+        chain, metrics,
+        traces::{Active, Decided},
+    },
+};
+use http::{Method, request::Parts};
+use std::{error::Error, net::IpAddr};
+use tracing::Level;
+
+/// Where everything is written to.
+#[derive(Debug)]
+pub(super) struct Observer {
+    telemetry: Telemetry,
+    /// One a refusal, so that a flood of one kind does not hide another.
+    refusals: [Throttle; Refusal::ALL.len()],
+    withheld: Throttle,
+    rechecks: Throttle,
+    logouts: Throttle,
+}
+
+/// What a decision is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'a> {
+    pub(super) peer: IpAddr,
+    pub(super) protocol: Protocol,
+    /// `None` for an untrusted peer: nothing that it sends gets into the log.
+    pub(super) request: Option<&'a Request>,
+    /// The id in the answer to a refusal.
+    pub(super) request_id: &'a str,
+}
+
+/// The span of a decision that is recorded.
+#[derive(Debug)]
+pub(super) struct Span {
+    active: Active,
+    method: Method,
+}
+
+impl Span {
+    /// Runs `work`; calls that it makes become parts of this span.
+    pub(super) async fn within<F: Future>(&self, work: F) -> F::Output {
+        self.active.here().within(work).await
+    }
+}
+
+macro_rules! line {
+    ($level:expr, $($field:tt)*) => {
+        match $level {
+            Level::ERROR => tracing::error!($($field)*),
+            Level::WARN => tracing::warn!($($field)*),
+            Level::INFO => tracing::info!($($field)*),
+            _ => tracing::debug!($($field)*),
+        }
+    };
+}
+
+impl Observer {
+    pub(super) fn new(telemetry: Telemetry) -> Self {
+        Self {
+            telemetry,
+            refusals: std::array::from_fn(|_| Throttle::default()),
+            withheld: Throttle::default(),
+            rechecks: Throttle::default(),
+            logouts: Throttle::default(),
+        }
+    }
+
+    /// Begins the span of a decision; `None` where it is not recorded. A trace of the gateway goes
+    /// on only if the gateway is trusted.
+    pub(super) fn begin(&self, parts: &Parts, trusted: bool) -> Option<Span> {
+        let active = self
+            .telemetry
+            .traces
+            .begin(trusted.then_some(&parts.headers))?;
+        Some(Span {
+            active,
+            method: parts.method.clone(),
+        })
+    }
+
+    /// Writes down a decision. For a grant this is four additions, unless each grant is audited.
+    pub(super) fn decided(&self, decision: &Decision, about: &About<'_>, span: Option<Span>) {
+        match &decision.result {
+            Ok(grant) => self.granted(grant, about),
+            Err(refused) => {
+                let trace_id = span.as_ref().map(|span| span.active.trace_id());
+                self.refused(refused, about, trace_id.as_deref());
+            }
+        }
+        let (outcome, provider) = (decision.outcome(), decision.provider());
+        if let Some(Span { mut active, method }) = span {
+            if let Some(user) = decision.user() {
+                active.is_of(user.as_str());
+            }
+            let line = match outcome {
+                Outcome::Granted => None,
+                Outcome::Refused(refusal) => Some(Line::of(refusal)),
+            };
+            active.decided(&Decided {
+                method,
+                route: about.protocol.path(),
+                peer: about.peer,
+                status: line.map_or(200, |line| line.status_for(about.protocol).as_u16()),
+                outcome,
+                code: line.map(|line| line.code),
+                provider,
+            });
+        }
+        self.telemetry
+            .metrics
+            .decided(outcome, provider, decision.took);
+    }
+
+    fn granted(&self, grant: &Grant, about: &About<'_>) {
+        let identity = grant.identity();
+        let user = identity.user().as_str();
+        tracing::debug!(user, peer = %about.peer, "granted");
+        if self.telemetry.audit.wants_all_grants() {
+            let event = Event {
+                user: Some(user),
+                provider: Some(identity.provider().name()),
+                groups: identity.groups().iter().map(Group::as_str).collect(),
+                roles: grant.roles().iter().map(Role::as_str).collect(),
+                request_id: about.request.and_then(Request::id),
+                ..Event::new(Kind::Granted)
+            };
+            self.audit(event, about);
+        }
+    }
+
+    /// Writes the line, unless there were too many like it. Texts are escaped by the log's writer.
+    fn refused(&self, refused: &Refused, about: &About<'_>, trace_id: Option<&str>) {
+        let refusal = refused.refusal();
+        let throttle = self.refusals.get(refusal as usize);
+        let Some(suppressed) = throttle.and_then(Throttle::admit) else {
+            self.telemetry.metrics.suppressed();
+            return;
+        };
+        let suppressed = (suppressed > 0).then_some(suppressed);
+        let (line, request) = (Line::of(refusal), about.request);
+        let user = refused.identity.as_ref().map(|who| who.user().as_str());
+        let error = chain(&refused.why);
+        line!(
+            line.level,
+            code = line.code,
+            outcome = %refusal.name(),
+            status = line.status_for(about.protocol).as_u16(),
+            user,
+            peer = %about.peer,
+            method = request.and_then(Request::method).as_deref(),
+            host = request.and_then(Request::host).as_deref(),
+            uri = request.and_then(Request::path).as_deref(),
+            request_id = about.request_id,
+            trace_id,
+            error,
+            suppressed,
+            "refused"
+        );
+        if self.telemetry.audit.is_on() && is_about_a_user(refusal) {
+            let event = Event {
+                user,
+                provider: refused.provider().name(),
+                reason: Some(&error),
+                outcome: Some(refusal.name()),
+                request_id: Some(about.request_id),
+                suppressed,
+                ..Event::new(Kind::Refused)
+            };
+            self.audit(event, about);
+        }
+    }
+
+    /// Adds to an audit event what the request was about.
+    fn audit(&self, event: Event<'_>, about: &About<'_>) {
+        let host = about.request.and_then(Request::host);
+        let uri = about.request.and_then(Request::path);
+        self.telemetry.audit.tell(&Event {
+            peer: Some(about.peer),
+            host: host.as_deref(),
+            uri: uri.as_deref(),
+            ..event
+        });
+    }
+
+    /// An operator asked for a user to be checked again.
+    pub(super) fn recheck(&self, peer: IpAddr, user: &Username, known: bool) {
+        let user = user.as_str();
+        if let Some(suppressed) = self.rechecks.admit() {
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            tracing::info!(%peer, user, known, suppressed, "an operator asked for a recheck: the next request of this user asks the cluster");
+        }
+        self.telemetry.audit.tell(&Event {
+            user: Some(user),
+            peer: Some(peer),
+            ..Event::new(Kind::UserRecheck)
+        });
+    }
+
+    /// An untrusted peer asked for a page for operators. The operator who wonders why the scraper
+    /// gets a 404 finds this line.
+    pub(super) fn withheld(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
+        if let Some(suppressed) = self.withheld.admit() {
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            tracing::info!(%peer, error = chain(why), suppressed, "a page for operators is withheld");
+        }
+    }
+
+    /// An identity provider ended a session, or something that claims to be one tried to.
+    pub(super) fn logged_out(
+        &self,
+        peer: IpAddr,
+        result: metrics::Logout,
+        error: Option<&(dyn Error + 'static)>,
+    ) {
+        self.telemetry.metrics.logged_out(result);
+        if let Some(error) = error
+            && let Some(suppressed) = self.logouts.admit()
+        {
+            let suppressed = (suppressed > 0).then_some(suppressed);
+            tracing::warn!(%peer, error = chain(error), suppressed, "a logout by an identity provider was refused");
+        }
+    }
+}
+
+/// Whether a refusal judges a user, and not a gateway or the state of the cluster. Only such
+/// refusals are audited.
+fn is_about_a_user(refusal: Refusal) -> bool {
+    match refusal {
+        Refusal::Malformed
+        | Refusal::TokenRefused
+        | Refusal::TokenOutdated
+        | Refusal::TokenClaims
+        | Refusal::ImpossibleName
+        | Refusal::GroupNotAllowed
+        | Refusal::NoRole
+        | Refusal::ReservedName
+        | Refusal::Disabled
+        | Refusal::ForeignUser
+        | Refusal::WriteBudget => true,
+        Refusal::UntrustedPeer
+        | Refusal::GatewayKey
+        | Refusal::NobodyAsks
+        | Refusal::IdentityProvider
+        | Refusal::NewUsers
+        | Refusal::ServiceAccount
+        | Refusal::Cluster
+        | Refusal::Late
+        | Refusal::Busy
+        | Refusal::Overdue
+        | Refusal::Bug => false,
+    }
+}
