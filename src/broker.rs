@@ -253,12 +253,12 @@ impl Broker {
     fn look_up(&self, user: &Username, now: Timestamp, wanted: Fingerprint) -> Lookup {
         match self.state.ledger.recall(user, now) {
             None => Lookup::Miss,
-            Some(Entry::Stands { fingerprint, seen })
+            Some(Entry::Present { fingerprint, seen })
                 if fingerprint == wanted && self.state.is_fresh(user, seen, now) =>
             {
                 Lookup::Hit
             }
-            Some(Entry::Stands { .. } | Entry::InFlux) => Lookup::Stale,
+            Some(Entry::Present { .. } | Entry::WritePending) => Lookup::Stale,
         }
     }
 
@@ -269,8 +269,8 @@ impl Broker {
         let now = self.state.clock.now();
         let agrees = match self.state.ledger.recall(user, now) {
             None => true,
-            Some(Entry::InFlux) => false,
-            Some(Entry::Stands { fingerprint, .. }) => fingerprint == wanted,
+            Some(Entry::WritePending) => false,
+            Some(Entry::Present { fingerprint, .. }) => fingerprint == wanted,
         };
         agrees && self.state.rotation.period(user, now) == then
     }

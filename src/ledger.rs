@@ -83,7 +83,7 @@ pub enum StartError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     /// The user stood there with this fingerprint.
-    Stands {
+    Present {
         /// Of the document and the password.
         fingerprint: Fingerprint,
         /// When the cluster said so.
@@ -91,7 +91,7 @@ pub enum Entry {
     },
     /// A write has begun and its end is not known: nothing may be answered on the strength of what
     /// was known before.
-    InFlux,
+    WritePending,
 }
 
 /// What became of the wish to know nothing of a user any more.
@@ -107,16 +107,16 @@ pub struct Forgotten {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Others {
     /// Nothing: there is no Redis between them.
-    CannotBeTold,
+    NotShared,
     /// They are told at once.
-    Told,
+    Reported,
     /// They are told when Redis is there again.
-    ToldLater,
+    ReportedLater,
 }
 
 /// What a flight is to bring about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Aim {
+pub struct Target {
     /// Whose flight it is.
     pub user: Username,
     /// With which fingerprint the user is to stand.
@@ -216,28 +216,28 @@ impl Ledger {
 
     /// Begins a flight, and asks the store for what it knows of the user, unless that is known: at
     /// most [`redis::DEADLINE`].
-    pub async fn board(&self, aim: Aim) -> Boarding {
-        let mut boarding = self.front.board(aim);
-        boarding.vouched = match &self.store {
+    pub async fn begin_update(&self, target: Target) -> Update {
+        let mut update = self.front.begin_update(target);
+        update.vouched = match &self.store {
             Store::Memory => None,
             // After a write of which we do not know the end, Redis may not have been told of its
             // beginning and still say what stood before.
-            Store::Redis(_) if self.front.in_flux(&boarding.aim.user) => None,
-            Store::Redis(redis) => match redis.as_remembered(&boarding) {
-                None => redis.look(&boarding.aim).await,
+            Store::Redis(_) if self.front.in_flux(&update.target.user) => None,
+            Store::Redis(redis) => match redis.as_remembered(&update) {
+                None => redis.look(&update.target).await,
                 remembered => remembered,
             },
-            Store::File(file) => file.look(&boarding.aim),
+            Store::File(file) => file.look(&update.target),
         };
-        boarding
+        update
     }
 
     /// Takes over what the store vouches for, with the time at which the cluster said so.
-    pub fn adopt(&self, boarding: &Boarding, seen: Timestamp, now: Timestamp) {
+    pub fn use_stored(&self, update: &Update, seen: Timestamp, now: Timestamp) {
         self.front.keep(
-            boarding,
-            Entry::Stands {
-                fingerprint: boarding.aim.fingerprint,
+            update,
+            Entry::Present {
+                fingerprint: update.target.fingerprint,
                 seen,
             },
             now,
@@ -247,72 +247,72 @@ impl Ledger {
 
     /// A write is about to leave: nobody may be answered on the strength of what stood before, here
     /// or, as far as the store can be told in time, elsewhere.
-    pub async fn begin_write(&self, boarding: &mut Boarding, now: Timestamp) {
-        self.front.keep(boarding, Entry::InFlux, now, false);
+    pub async fn begin_write(&self, update: &mut Update, now: Timestamp) {
+        self.front.keep(update, Entry::WritePending, now, false);
         match &self.store {
             Store::Memory => {}
-            Store::Redis(redis) => boarding.expected = redis.begin_write(&boarding.aim, now).await,
-            Store::File(file) => file.begin_write(&boarding.aim, now).await,
+            Store::Redis(redis) => update.expected = redis.begin_write(&update.target, now).await,
+            Store::File(file) => file.begin_write(&update.target, now).await,
         }
     }
 
     /// Whether another replica writes this user just now, as far as is known here: it was heard
     /// during this flight, or found in the store when the flight began.
     #[must_use]
-    pub fn others_write(&self, boarding: &Boarding, now: Timestamp) -> bool {
+    pub fn is_written_elsewhere(&self, update: &Update, now: Timestamp) -> bool {
         // A write that began longer ago hangs, or was lost with its replica. One that has begun in
         // the future comes from a clock that is ahead.
-        let begun = boarding
+        let begun = update
             .others_began()
             .is_some_and(|at| now.since(at).is_none_or(|age| age < UNDER_WAY));
         begun
             || lock(&self.front.aloft)
-                .get(&boarding.aim.user)
+                .get(&update.target.user)
                 .is_some_and(|aloft| aloft.others_write)
     }
 
     /// The user stands as this flight wants it: what is remembered otherwise is over, even if the
     /// flight has still to wait.
-    pub fn outdated(&self, boarding: &Boarding) {
+    pub fn drop_outdated(&self, update: &Update) {
         let _known = self
             .front
-            .contradict(&boarding.aim.user, boarding.aim.fingerprint);
+            .contradict(&update.target.user, update.target.fingerprint);
     }
 
     /// The user was written.
-    pub fn written(&self, boarding: &Boarding, now: Timestamp) {
-        self.stands(boarding, now, true);
+    pub fn written(&self, update: &Update, now: Timestamp) {
+        self.stands(update, now, true);
     }
 
     /// The cluster was asked, and the user stands as this flight wants it.
-    pub fn confirmed(&self, boarding: &Boarding, now: Timestamp) {
-        self.stands(boarding, now, false);
+    pub fn confirmed(&self, update: &Update, now: Timestamp) {
+        self.stands(update, now, false);
     }
 
-    fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool) {
-        let aim = &boarding.aim;
+    fn stands(&self, update: &Update, now: Timestamp, written: bool) {
+        let target = &update.target;
         let brief = if written {
-            matches!(boarding.expected, Expected::Others)
+            matches!(update.expected, Expected::Others)
         } else {
-            boarding.others_began().is_some()
+            update.others_began().is_some()
         };
         let alone = self.front.keep(
-            boarding,
-            Entry::Stands {
-                fingerprint: aim.fingerprint,
+            update,
+            Entry::Present {
+                fingerprint: target.fingerprint,
                 seen: now,
             },
             now,
             brief,
         );
-        if boarding.unsure {
+        if update.local_only {
             // What the store says of a write in the air stays there until it is too old.
             return;
         }
         match &self.store {
             Store::Memory => {}
-            Store::Redis(redis) => redis.stands(boarding, now, written, alone),
-            Store::File(file) => file.stands(boarding, now, written),
+            Store::Redis(redis) => redis.stands(update, now, written, alone),
+            Store::File(file) => file.stands(update, now, written),
         }
     }
 
@@ -322,11 +322,11 @@ impl Ledger {
     pub fn forget(&self, user: &Username) -> Forgotten {
         let known = self.front.contradict(user, NO_FINGERPRINT);
         let others = match &self.store {
-            Store::Memory => Others::CannotBeTold,
+            Store::Memory => Others::NotShared,
             Store::Redis(redis) => redis.forget(user),
             Store::File(file) => {
                 file.forget(user);
-                Others::CannotBeTold
+                Others::NotShared
             }
         };
         Forgotten { known, others }
@@ -356,42 +356,42 @@ impl fmt::Debug for Ledger {
 /// One flight's place in the ledger. While it lives, what other replicas say about the user is
 /// noticed.
 #[derive(Debug)]
-pub struct Boarding {
-    aim: Aim,
+pub struct Update {
+    target: Target,
     vouched: Option<Found>,
     expected: Expected,
     /// What was known to lie in the store when this flight began.
     stored: Stored,
     /// What this flight learns is for this process alone.
-    unsure: bool,
+    local_only: bool,
     /// In which phase of hearing it has begun: what it brings home may have missed a change of
     /// before.
     phase: u64,
     front: Arc<Front>,
 }
 
-impl Boarding {
+impl Update {
     /// A write of unknown end may still undo what this flight brings about. Only this process
     /// knows, and only for its life: neither other replicas nor the next start may be told that the
     /// user stands.
-    pub fn keep_to_ourselves(&mut self) {
-        self.unsure = true;
+    pub fn keep_local(&mut self) {
+        self.local_only = true;
     }
 
     /// Whose flight it is.
     #[must_use]
     pub fn user(&self) -> &Username {
-        &self.aim.user
+        &self.target.user
     }
 
     /// When the cluster said, to some replica, that the user stands as this flight wants it; as far
     /// as the store knows.
     #[must_use]
-    pub fn vouched(&self) -> Option<Timestamp> {
+    pub fn confirmed_at(&self) -> Option<Timestamp> {
         let fact = self.vouched.as_ref()?.fact?;
-        (fact.kind == Kind::Stands
-            && fact.fingerprint == self.aim.fingerprint
-            && fact.epoch == self.aim.epoch)
+        (fact.kind == Kind::Present
+            && fact.fingerprint == self.target.fingerprint
+            && fact.epoch == self.target.epoch)
             .then_some(fact.at)
     }
 
@@ -399,13 +399,13 @@ impl Boarding {
     /// had it when this flight began.
     fn others_began(&self) -> Option<Timestamp> {
         let fact = self.vouched.as_ref()?.fact?;
-        (fact.kind == Kind::InFlux).then_some(fact.at)
+        (fact.kind == Kind::WritePending).then_some(fact.at)
     }
 }
 
-impl Drop for Boarding {
+impl Drop for Update {
     fn drop(&mut self) {
-        lock(&self.front.aloft).remove(&self.aim.user);
+        lock(&self.front.aloft).remove(&self.target.user);
     }
 }
 
@@ -487,10 +487,10 @@ impl Kept {
     /// its moment.
     fn as_of(&self, now: Timestamp) -> Entry {
         match (self.entry, self.stored) {
-            (Entry::Stands { fingerprint, seen }, Stored::At(told))
+            (Entry::Present { fingerprint, seen }, Stored::At(told))
                 if told > seen && told <= now =>
             {
-                Entry::Stands {
+                Entry::Present {
                     fingerprint,
                     seen: told,
                 }
@@ -500,7 +500,7 @@ impl Kept {
     }
 
     fn stands_with(&self, wanted: Fingerprint) -> bool {
-        matches!(self.entry, Entry::Stands { fingerprint, .. } if fingerprint == wanted)
+        matches!(self.entry, Entry::Present { fingerprint, .. } if fingerprint == wanted)
     }
 }
 
@@ -530,7 +530,7 @@ impl Front {
     fn recall(&self, user: &Username, now: Timestamp) -> Option<Entry> {
         let kept = self.entries.get(user)?;
         let phase = self.phase.load(Ordering::Acquire);
-        if kept.entry == Entry::InFlux || (kept.phase == phase && is_heard(phase)) {
+        if kept.entry == Entry::WritePending || (kept.phase == phase && is_heard(phase)) {
             return Some(kept.as_of(now));
         }
         // The latest phase of hearing that is over: what was kept in it was right to its end.
@@ -552,26 +552,26 @@ impl Front {
     fn in_flux(&self, user: &Username) -> bool {
         self.entries
             .get(user)
-            .is_some_and(|kept| kept.entry == Entry::InFlux)
+            .is_some_and(|kept| kept.entry == Entry::WritePending)
     }
 
-    fn board(self: &Arc<Self>, aim: Aim) -> Boarding {
+    fn begin_update(self: &Arc<Self>, target: Target) -> Update {
         lock(&self.aloft).insert(
-            aim.user.clone(),
+            target.user.clone(),
             Aloft {
-                fingerprint: aim.fingerprint,
+                fingerprint: target.fingerprint,
                 contradicted: false,
                 others_write: false,
             },
         );
         let phase = self.phase.load(Ordering::Acquire);
-        let stored = self.stored(&aim.user, aim.fingerprint);
-        Boarding {
-            aim,
+        let stored = self.stored(&target.user, target.fingerprint);
+        Update {
+            target,
             vouched: None,
             expected: Expected::Unknown,
             stored,
-            unsure: false,
+            local_only: false,
             phase,
             front: Arc::clone(self),
         }
@@ -592,7 +592,7 @@ impl Front {
 
     /// What this replica knows of the user since `seen` lies in the store.
     fn lies_there(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
-        let entry = Entry::Stands { fingerprint, seen };
+        let entry = Entry::Present { fingerprint, seen };
         self.note(user, fingerprint, Stored::At(seen), |kept| {
             kept.entry == entry && kept.stored.may_become(seen)
         });
@@ -631,23 +631,25 @@ impl Front {
 
     /// Keeps what a flight has learnt, unless another replica has contradicted it meanwhile; says
     /// whether nobody has.
-    fn keep(&self, boarding: &Boarding, entry: Entry, at: Timestamp, brief: bool) -> bool {
-        let user = &boarding.aim.user;
+    fn keep(&self, update: &Update, entry: Entry, at: Timestamp, brief: bool) -> bool {
+        let user = &update.target.user;
         // Held over both steps: a contradiction comes before them and is seen, or after them and
         // removes the entry.
         let aloft = lock(&self.aloft);
         let contradicted = aloft.get(user).is_some_and(|aloft| aloft.contradicted);
-        if contradicted && entry != Entry::InFlux {
+        if contradicted && entry != Entry::WritePending {
             self.entries.remove(user);
         } else {
             let phase = self.phase.load(Ordering::Acquire);
-            let heard = !brief && phase == boarding.phase && is_heard(phase);
+            let heard = !brief && phase == update.phase && is_heard(phase);
             let stored = match entry {
-                Entry::InFlux => Stored::Unknown,
-                Entry::Stands { .. } if boarding.unsure => Stored::Apart,
-                Entry::Stands { seen, .. } if boarding.vouched() == Some(seen) => Stored::At(seen),
+                Entry::WritePending => Stored::Unknown,
+                Entry::Present { .. } if update.local_only => Stored::Apart,
+                Entry::Present { seen, .. } if update.confirmed_at() == Some(seen) => {
+                    Stored::At(seen)
+                }
                 // The store is told later.
-                Entry::Stands { fingerprint, .. } => match self.stored(user, fingerprint) {
+                Entry::Present { fingerprint, .. } => match self.stored(user, fingerprint) {
                     Stored::Apart => Stored::Unknown,
                     known @ (Stored::Unknown | Stored::At(_)) => known,
                 },
@@ -677,7 +679,7 @@ impl Front {
         let kept = self.entries.get(user);
         match kept {
             Some(Kept {
-                entry: Entry::Stands { fingerprint, .. },
+                entry: Entry::Present { fingerprint, .. },
                 ..
             }) if fingerprint != theirs => drop(self.entries.remove(user)),
             // The same: he stands, and something else lies in the store.

@@ -6,7 +6,7 @@ use crate::{
     cluster::{NewUser, Password, User},
     identity::Identity,
     keys::Slot,
-    ledger::Aim,
+    ledger::Target,
     model::{Fingerprint, Group},
     roles::{Entitled, RoleSet},
 };
@@ -68,9 +68,9 @@ impl Document {
         self.period.key
     }
 
-    /// What the ledger is told of a flight with this document.
-    pub(super) fn aim(&self) -> Aim {
-        Aim {
+    /// What an update of the ledger is about with this document.
+    pub(super) fn target(&self) -> Target {
+        Target {
             user: self.identity.user().clone(),
             fingerprint: self.fingerprint,
             epoch: self.period.epoch,

@@ -9,7 +9,7 @@
 mod disk;
 
 use super::{
-    Aim, Boarding, FLUX, Found, Front, NO_FINGERPRINT, lock,
+    FLUX, Found, Front, NO_FINGERPRINT, Target, Update, lock,
     redis::DEADLINE,
     seal::{self, Fact, Kind, claimed},
 };
@@ -131,9 +131,9 @@ impl File {
     }
 
     /// What the file had about the user.
-    pub(super) fn look(&self, aim: &Aim) -> Option<Found> {
-        let keys = &self.shared.keys.of(aim.key).store;
-        let name = keys.name(&aim.user);
+    pub(super) fn look(&self, target: &Target) -> Option<Found> {
+        let keys = &self.shared.keys.of(target.key).store;
+        let name = keys.name(&target.user);
         let raw = lock(&self.shared.known).get(&name).cloned()?;
         let fact = seal::open(keys, &name, &raw)
             .ok()
@@ -147,13 +147,13 @@ impl File {
     /// Puts "in flux" in the place of what the file says, before a write makes it wrong. It
     /// outlives the process: a write that is lost on its way may come late, and who starts next
     /// must know.
-    pub(super) async fn begin_write(&self, aim: &Aim, now: Timestamp) {
-        let keys = &self.shared.keys.of(aim.key).store;
-        let name = keys.name(&aim.user);
+    pub(super) async fn begin_write(&self, target: &Target, now: Timestamp) {
+        let keys = &self.shared.keys.of(target.key).store;
+        let name = keys.name(&target.user);
         let flux = Fact {
-            kind: Kind::InFlux,
-            epoch: aim.epoch,
-            fingerprint: aim.fingerprint,
+            kind: Kind::WritePending,
+            epoch: target.epoch,
+            fingerprint: target.fingerprint,
             at: now,
         };
         let value = seal::close(keys, &name, &flux);
@@ -166,7 +166,7 @@ impl File {
         if old
             .as_deref()
             .and_then(claimed)
-            .is_some_and(|fact| fact.kind == Kind::Stands)
+            .is_some_and(|fact| fact.kind == Kind::Present)
         {
             // Late or never, the write goes on. Writing waits for no disk in a usual hour, and a
             // process may be killed at any moment.
@@ -183,7 +183,7 @@ impl File {
                 // A write that began in 1970 is long over: nothing stands, and nothing is under
                 // way.
                 let nothing = Fact {
-                    kind: Kind::InFlux,
+                    kind: Kind::WritePending,
                     epoch: 0,
                     fingerprint: NO_FINGERPRINT,
                     at: Timestamp(0),
@@ -200,21 +200,21 @@ impl File {
     }
 
     /// The user stands as the flight wanted it.
-    pub(super) fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool) {
-        if !written && boarding.others_began().is_some() {
+    pub(super) fn stands(&self, update: &Update, now: Timestamp, written: bool) {
+        if !written && update.others_began().is_some() {
             // What stands now may yet be undone by a write that was lost.
             return;
         }
-        let aim = &boarding.aim;
-        let keys = &self.shared.keys.of(aim.key).store;
-        let name = keys.name(&aim.user);
+        let target = &update.target;
+        let keys = &self.shared.keys.of(target.key).store;
+        let name = keys.name(&target.user);
         let value = seal::close(
             keys,
             &name,
             &Fact {
-                kind: Kind::Stands,
-                epoch: aim.epoch,
-                fingerprint: aim.fingerprint,
+                kind: Kind::Present,
+                epoch: target.epoch,
+                fingerprint: target.fingerprint,
                 at: now,
             },
         );
@@ -259,7 +259,7 @@ impl Shared {
         }
         let users = known
             .values()
-            .filter(|value| claimed(value).is_some_and(|fact| fact.kind == Kind::Stands))
+            .filter(|value| claimed(value).is_some_and(|fact| fact.kind == Kind::Present))
             .count();
         info!(users, "users remembered from the file in `cache.path`");
         *lock(&self.known) = known;
@@ -284,8 +284,8 @@ impl Shared {
 
     fn is_worth_keeping(&self, fact: &Fact) -> bool {
         let lasts = match fact.kind {
-            Kind::Stands => self.lasts,
-            Kind::InFlux => FLUX,
+            Kind::Present => self.lasts,
+            Kind::WritePending => FLUX,
         };
         self.clock
             .now()

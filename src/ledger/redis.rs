@@ -40,7 +40,7 @@ pub use address::{Config, InvalidAddress, Node, Place};
 pub use link::SetUpError;
 
 use super::{
-    Aim, Boarding, Expected, FLUX, Found, Front, NO_FINGERPRINT, Others, Stored, lock,
+    Expected, FLUX, Found, Front, NO_FINGERPRINT, Others, Stored, Target, Update, lock,
     seal::{self, Fact, Kind, Letter, News, SUBJECT, Worthless, claimed, claimed_key},
 };
 use crate::{
@@ -229,9 +229,9 @@ impl Redis {
     }
 
     /// What Redis has about the user, where that is known without asking.
-    pub(super) fn as_remembered(&self, boarding: &Boarding) -> Option<Found> {
-        let (shared, aim) = (&self.0, &boarding.aim);
-        let Stored::At(at) = boarding.stored else {
+    pub(super) fn as_remembered(&self, update: &Update) -> Option<Found> {
+        let (shared, target) = (&self.0, &update.target);
+        let Stored::At(at) = update.stored else {
             return None;
         };
         if shared
@@ -243,21 +243,21 @@ impl Redis {
             return None;
         }
         let fact = Fact {
-            kind: Kind::Stands,
-            epoch: aim.epoch,
-            fingerprint: aim.fingerprint,
+            kind: Kind::Present,
+            epoch: target.epoch,
+            fingerprint: target.fingerprint,
             at,
         };
         Some(Found {
             fact: Some(fact),
-            raw: Some(shared.value(aim, &fact)),
+            raw: Some(shared.value(target, &fact)),
         })
     }
 
     /// What Redis has about the user; `None` where it could not be asked.
-    pub(super) async fn look(&self, aim: &Aim) -> Option<Found> {
+    pub(super) async fn look(&self, target: &Target) -> Option<Found> {
         let shared = &self.0;
-        let (mut look, key) = (Cmd::new(), shared.key(aim));
+        let (mut look, key) = (Cmd::new(), shared.key(target));
         look.arg("EVAL")
             .arg(LOOK)
             .arg(2)
@@ -266,7 +266,7 @@ impl Redis {
         match shared.link.ask::<Option<Vec<u8>>>(&look, DEADLINE).await {
             Ok(raw) => {
                 shared.health.set(Part::Reads, None);
-                let fact = raw.as_deref().and_then(|raw| shared.judge(aim, raw));
+                let fact = raw.as_deref().and_then(|raw| shared.judge(target, raw));
                 Some(Found { fact, raw })
             }
             Err(error) => {
@@ -278,20 +278,20 @@ impl Redis {
 
     /// Puts "in flux" there and tells the others. If that cannot be done in time it is done later,
     /// without holding up the write.
-    pub(super) async fn begin_write(&self, aim: &Aim, now: Timestamp) -> Expected {
+    pub(super) async fn begin_write(&self, target: &Target, now: Timestamp) -> Expected {
         let shared = &self.0;
         let flux = Fact {
-            kind: Kind::InFlux,
-            epoch: aim.epoch,
-            fingerprint: aim.fingerprint,
+            kind: Kind::WritePending,
+            epoch: target.epoch,
+            fingerprint: target.fingerprint,
             at: now,
         };
-        let flux = shared.value(aim, &flux);
-        let Some(letter) = shared.letter_about(aim) else {
+        let flux = shared.value(target, &flux);
+        let Some(letter) = shared.letter_about(target) else {
             return Expected::Unknown;
         };
         let mut begin = Cmd::new();
-        begin.arg("EVAL").arg(BEGIN).arg(1).arg(shared.key(aim));
+        begin.arg("EVAL").arg(BEGIN).arg(1).arg(shared.key(target));
         begin
             .arg(&flux)
             .arg(millis(FLUX))
@@ -300,7 +300,7 @@ impl Redis {
         match shared.link.ask::<Option<Vec<u8>>>(&begin, DEADLINE).await {
             Ok(old) => {
                 shared.health.set(Part::Writes, None);
-                let others = old.is_some_and(|old| is_flux(shared.judge(aim, &old)));
+                let others = old.is_some_and(|old| is_flux(shared.judge(target, &old)));
                 if others {
                     Expected::Others
                 } else {
@@ -310,7 +310,7 @@ impl Redis {
             Err(error) => {
                 shared.failed(Part::Writes, &error);
                 // To forget takes no memory: it works where Redis is full.
-                if let Some(errand) = shared.forgetting(shared.keys_of(aim), &aim.user)
+                if let Some(errand) = shared.forgetting(shared.keys_of(target), &target.user)
                     && (!matches!(error, AskError::Refused(_))
                         || shared.forget(&errand, DEADLINE).await.is_err())
                 {
@@ -330,24 +330,24 @@ impl Redis {
             }
         }
         if shared.link.is_up() {
-            Others::Told
+            Others::Reported
         } else {
-            Others::ToldLater
+            Others::ReportedLater
         }
     }
 
     /// The user stands as the flight wanted it; `alone` unless another replica has said something
     /// else meanwhile.
-    pub(super) fn stands(&self, boarding: &Boarding, now: Timestamp, written: bool, alone: bool) {
-        let (shared, aim) = (&self.0, &boarding.aim);
+    pub(super) fn stands(&self, update: &Update, now: Timestamp, written: bool, alone: bool) {
+        let (shared, target) = (&self.0, &update.target);
         let fact = Fact {
-            kind: Kind::Stands,
-            epoch: aim.epoch,
-            fingerprint: aim.fingerprint,
+            kind: Kind::Present,
+            epoch: target.epoch,
+            fingerprint: target.fingerprint,
             at: now,
         };
-        let value = shared.value(aim, &fact);
-        let (what, news) = match (&boarding.expected, &boarding.vouched) {
+        let value = shared.value(target, &fact);
+        let (what, news) = match (&update.expected, &update.vouched) {
             (Expected::Value(flux), _) if written => {
                 let instead_of = if alone {
                     subject(flux).to_vec()
@@ -356,7 +356,7 @@ impl Redis {
                 };
                 (
                     What::Written { instead_of, value },
-                    News::Changed(aim.user.clone(), aim.fingerprint),
+                    News::Changed(target.user.clone(), target.fingerprint),
                 )
             }
             (Expected::Others, _) if written => (
@@ -364,18 +364,18 @@ impl Redis {
                     instead_of: Vec::new(),
                     value,
                 },
-                News::Changed(aim.user.clone(), aim.fingerprint),
+                News::Changed(target.user.clone(), target.fingerprint),
             ),
             (Expected::Unknown, _) if written => {
-                if let Some(errand) = shared.forgetting(shared.keys_of(aim), &aim.user) {
+                if let Some(errand) = shared.forgetting(shared.keys_of(target), &target.user) {
                     shared.put(errand);
                 }
                 return;
             }
             (_, Some(found))
-                if alone && !is_flux(found.fact) && !shared.was_told_meanwhile(boarding) =>
+                if alone && !is_flux(found.fact) && !shared.was_told_meanwhile(update) =>
             {
-                let stands = News::Stands(aim.user.clone(), aim.fingerprint, now);
+                let stands = News::Stands(target.user.clone(), target.fingerprint, now);
                 (
                     What::Confirmed {
                         instead_of: found.raw.clone().unwrap_or_default(),
@@ -386,10 +386,10 @@ impl Redis {
             }
             _ => return,
         };
-        if let Some(letter) = shared.letter(shared.keys_of(aim), news) {
+        if let Some(letter) = shared.letter(shared.keys_of(target), news) {
             shared.put(Errand {
-                key: shared.key(aim),
-                user: aim.user.clone(),
+                key: shared.key(target),
+                user: target.user.clone(),
                 what,
                 letter,
             });
@@ -398,8 +398,8 @@ impl Redis {
 }
 
 impl Shared {
-    fn key(&self, aim: &Aim) -> String {
-        self.key_of(self.keys_of(aim), &aim.user)
+    fn key(&self, target: &Target) -> String {
+        self.key_of(self.keys_of(target), &target.user)
     }
 
     fn key_of(&self, keys: &StoreKeys, user: &Username) -> String {
@@ -410,13 +410,13 @@ impl Shared {
         )
     }
 
-    fn keys_of(&self, aim: &Aim) -> &StoreKeys {
-        &self.keys.of(aim.key).store
+    fn keys_of(&self, target: &Target) -> &StoreKeys {
+        &self.keys.of(target.key).store
     }
 
-    fn value(&self, aim: &Aim, fact: &Fact) -> Vec<u8> {
-        let keys = self.keys_of(aim);
-        seal::close(keys, &keys.name(&aim.user), fact)
+    fn value(&self, target: &Target, fact: &Fact) -> Vec<u8> {
+        let keys = self.keys_of(target);
+        seal::close(keys, &keys.name(&target.user), fact)
     }
 
     fn letter(&self, keys: &StoreKeys, news: News) -> Option<Vec<u8>> {
@@ -437,9 +437,9 @@ impl Shared {
         })
     }
 
-    fn letter_about(&self, aim: &Aim) -> Option<Vec<u8>> {
-        let news = News::Changed(aim.user.clone(), aim.fingerprint);
-        self.letter(self.keys_of(aim), news)
+    fn letter_about(&self, target: &Target) -> Option<Vec<u8>> {
+        let news = News::Changed(target.user.clone(), target.fingerprint);
+        self.letter(self.keys_of(target), news)
     }
 
     /// Another replica has stored what the cluster has just said.
@@ -452,11 +452,11 @@ impl Shared {
     }
 
     /// Whether another replica has stored the same since this flight began.
-    fn was_told_meanwhile(&self, boarding: &Boarding) -> bool {
+    fn was_told_meanwhile(&self, update: &Update) -> bool {
         let now = self
             .front
-            .stored(&boarding.aim.user, boarding.aim.fingerprint);
-        matches!(now, Stored::At(_)) && now != boarding.stored
+            .stored(&update.target.user, update.target.fingerprint);
+        matches!(now, Stored::At(_)) && now != update.stored
     }
 
     /// Redis has answered whether the value lies there.
@@ -472,12 +472,12 @@ impl Shared {
     }
 
     /// What a value is worth, and a word in the log where it is not what we would have written.
-    fn judge(&self, aim: &Aim, raw: &[u8]) -> Option<Fact> {
-        let keys = self.keys_of(aim);
-        match seal::open(keys, &keys.name(&aim.user), raw) {
+    fn judge(&self, target: &Target, raw: &[u8]) -> Option<Fact> {
+        let keys = self.keys_of(target);
+        match seal::open(keys, &keys.name(&target.user), raw) {
             // One of before an outage may have missed its end.
             Ok(fact)
-                if fact.kind == Kind::Stands
+                if fact.kind == Kind::Present
                     && fact.at.0 < self.outage_ended.load(Ordering::Acquire) =>
             {
                 None
@@ -676,7 +676,7 @@ fn subject(value: &[u8]) -> &[u8] {
 }
 
 fn is_flux(fact: Option<Fact>) -> bool {
-    fact.is_some_and(|fact| fact.kind == Kind::InFlux)
+    fact.is_some_and(|fact| fact.kind == Kind::WritePending)
 }
 
 fn millis(time: Duration) -> u64 {

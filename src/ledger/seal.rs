@@ -33,8 +33,8 @@ pub(super) struct Fact {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    Stands,
-    InFlux,
+    Present,
+    WritePending,
 }
 
 /// Why a value is worth nothing.
@@ -71,8 +71,8 @@ pub(super) fn close(keys: &StoreKeys, name: &StoreName, fact: &Fact) -> Vec<u8> 
     let mut value = Vec::with_capacity(VALUE);
     value.push(VERSION);
     value.push(match fact.kind {
-        Kind::Stands => b's',
-        Kind::InFlux => b'f',
+        Kind::Present => b's',
+        Kind::WritePending => b'f',
     });
     value.extend_from_slice(&keys.id());
     value.extend_from_slice(&fact.epoch.to_be_bytes());
@@ -189,8 +189,8 @@ impl Fields {
         let (epoch, rest) = rest.split_first_chunk()?;
         let (fingerprint, rest) = rest.split_first_chunk()?;
         let kind = match (*version, kind) {
-            (VERSION, b's') => Kind::Stands,
-            (VERSION, b'f') => Kind::InFlux,
+            (VERSION, b's') => Kind::Present,
+            (VERSION, b'f') => Kind::WritePending,
             _ => return None,
         };
         let at = Timestamp(u64::from_be_bytes(rest.try_into().ok()?));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     const FACT: Fact = Fact {
-        kind: Kind::Stands,
+        kind: Kind::Present,
         epoch: 20_000,
         fingerprint: Fingerprint([7; 16]),
         at: Timestamp(1_800_000_000_000),
@@ -249,7 +249,7 @@ mod tests {
         let keys = current(&ring);
         let name = keys.name(&user("alice"));
         let in_flux = Fact {
-            kind: Kind::InFlux,
+            kind: Kind::WritePending,
             ..FACT
         };
         let shown = [

@@ -241,9 +241,9 @@ fn recheck(connection: &Connection, path: &str) -> Response {
     let Forgotten { known, others } = service.flow.broker().recheck(&user);
     service.observer.recheck(connection.peer, &user, known);
     let others = match others {
-        Others::CannotBeTold => "not_told",
-        Others::Told => "told",
-        Others::ToldLater => "told_later",
+        Others::NotShared => "not_told",
+        Others::Reported => "told",
+        Others::ReportedLater => "told_later",
     };
     let message = "The next request of this user asks the cluster.";
     json(

@@ -121,7 +121,7 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
         forgotten,
         Forgotten {
             known: true,
-            others: Others::Told
+            others: Others::Reported
         }
     );
     // It asks the cluster again, within this look or after it.

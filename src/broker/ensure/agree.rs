@@ -86,10 +86,10 @@ impl Agree {
         // 1. Open an update in the ledger. From here on it notices what other replicas say about
         //    this user. If an uncertain write may still change the user, what is learned now is
         //    for this process alone.
-        let mut boarding = confirm::begin(&self.state, document).await;
+        let mut update = confirm::begin(&self.state, document).await;
 
         // 2. Another replica, or this one before its restart, has asked recently: nothing to ask.
-        if confirm::adopt_vouched(&self.state, &boarding) {
+        if confirm::use_stored(&self.state, &update) {
             return Ok(Agreement::Confirmed);
         }
 
@@ -103,7 +103,7 @@ impl Agree {
         let login = self.look.log_in(document, &password).await?;
         drop(question);
         if let Login::Agrees(_) = login {
-            confirm::confirm(&self.state, document, boarding).await;
+            confirm::confirm(&self.state, document, update).await;
             return Ok(Agreement::Confirmed);
         }
         let login_works = matches!(login, Login::Differs);
@@ -135,7 +135,7 @@ impl Agree {
                 .agrees_elsewhere(document, &password, found.as_ref())
                 .await?
         {
-            confirm::confirm(&self.state, document, boarding).await;
+            confirm::confirm(&self.state, document, update).await;
             return Ok(Agreement::Confirmed);
         }
 
@@ -155,7 +155,7 @@ impl Agree {
 
         // 11. Write. The ledger knows of it before the request leaves.
         self.writer
-            .write(document, &mut boarding, &password, hash)
+            .write(document, &mut update, &password, hash)
             .await
             .inspect_err(|error| self.report.write_failed(document, error))?;
         Ok(Agreement::Written(reason))

@@ -3,7 +3,7 @@
 
 use crate::{
     broker::{document::Document, state::State},
-    ledger::Boarding,
+    ledger::Update,
 };
 use std::time::Duration;
 use tokio::time::sleep;
@@ -15,26 +15,26 @@ use tokio::time::sleep;
 const BETWEEN_LOOKS: [u64; 4] = [30, 60, 120, 240];
 
 /// Begins an update in the ledger.
-pub(super) async fn begin(state: &State, document: &Document) -> Boarding {
-    let mut boarding = state.ledger.board(document.aim()).await;
+pub(super) async fn begin(state: &State, document: &Document) -> Update {
+    let mut update = state.ledger.begin_update(document.target()).await;
     let user = document.identity().user();
     if state.uncertain.affects(user, state.clock.now()) {
-        boarding.keep_to_ourselves();
+        update.keep_local();
     }
-    boarding
+    update
 }
 
 /// Takes over what the store vouches for: another replica has asked the cluster, or this one has
 /// before its restart, and that is still trusted.
-pub(super) fn adopt_vouched(state: &State, boarding: &Boarding) -> bool {
-    let (user, now) = (boarding.user(), state.clock.now());
-    let vouched = boarding
-        .vouched()
+pub(super) fn use_stored(state: &State, update: &Update) -> bool {
+    let (user, now) = (update.user(), state.clock.now());
+    let confirmed_at = update
+        .confirmed_at()
         .filter(|seen| !state.uncertain.affects(user, *seen) && state.is_fresh(user, *seen, now));
-    if let Some(seen) = vouched {
-        state.ledger.adopt(boarding, seen, now);
+    if let Some(seen) = confirmed_at {
+        state.ledger.use_stored(update, seen, now);
     }
-    vouched.is_some()
+    confirmed_at.is_some()
 }
 
 /// Remembers that the cluster has confirmed the user, as soon as no write of another replica is
@@ -42,22 +42,25 @@ pub(super) fn adopt_vouched(state: &State, boarding: &Boarding) -> bool {
 ///
 /// What the cluster has confirmed may be that very write, seen at one copy of the index before the
 /// other copies have it. A node that reads one of those would refuse the login.
-pub(super) async fn confirm(state: &State, document: &Document, mut boarding: Boarding) {
+pub(super) async fn confirm(state: &State, document: &Document, mut update: Update) {
     let mut waited = false;
     for pause in BETWEEN_LOOKS {
-        if !state.ledger.others_write(&boarding, state.clock.now()) {
+        if !state
+            .ledger
+            .is_written_elsewhere(&update, state.clock.now())
+        {
             break;
         }
-        state.ledger.outdated(&boarding);
+        state.ledger.drop_outdated(&update);
         sleep(Duration::from_millis(pause)).await;
         waited = true;
         // The ledger has one update a user: the old one ends before the new one begins.
-        drop(boarding);
-        boarding = begin(state, document).await;
+        drop(update);
+        update = begin(state, document).await;
     }
     // What was seen before a wait answers those who wait and is not remembered: a contradiction of
     // that time went to the update that is over.
-    if !adopt_vouched(state, &boarding) && !waited {
-        state.ledger.confirmed(&boarding, state.clock.now());
+    if !use_stored(state, &update) && !waited {
+        state.ledger.confirmed(&update, state.clock.now());
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         state::State,
     },
     cluster::{self, CallError, Fate, SecurityApi},
-    ledger::Boarding,
+    ledger::Update,
 };
 use http::StatusCode;
 use std::sync::{
@@ -66,16 +66,16 @@ impl Writer {
     pub(super) async fn write(
         &self,
         document: &Document,
-        boarding: &mut Boarding,
+        update: &mut Update,
         password: &Password,
         hash: Option<Zeroizing<String>>,
     ) -> Result<(), BrokerError> {
         let state = &self.state;
         // From here on nobody may be answered on what was known before.
-        state.ledger.begin_write(boarding, state.clock.now()).await;
+        state.ledger.begin_write(update, state.clock.now()).await;
         match self.send(document, password, hash).await {
             Ok(()) => {
-                state.ledger.written(boarding, state.clock.now());
+                state.ledger.written(update, state.clock.now());
                 Ok(())
             }
             Err(error) => {

@@ -60,12 +60,18 @@ impl Process {
     }
 
     async fn knows(&self, user: &str, fingerprint: Fingerprint) -> bool {
-        self.ledger.board(aim(user, fingerprint)).await.vouched() == Some(NOW)
+        self.ledger
+            .begin_update(target(user, fingerprint))
+            .await
+            .confirmed_at()
+            == Some(NOW)
     }
 
     async fn learns(&self, user: &str, fingerprint: Fingerprint) {
-        self.ledger
-            .confirmed(&self.ledger.board(aim(user, fingerprint)).await, NOW);
+        self.ledger.confirmed(
+            &self.ledger.begin_update(target(user, fingerprint)).await,
+            NOW,
+        );
     }
 
     /// Ends in order; without it, what is dropped is as good as killed.
@@ -75,8 +81,8 @@ impl Process {
     }
 }
 
-fn aim(user: &str, fingerprint: Fingerprint) -> Aim {
-    Aim {
+fn target(user: &str, fingerprint: Fingerprint) -> Target {
+    Target {
         user: Username::parse(user).unwrap(),
         fingerprint,
         epoch: 7,
@@ -114,7 +120,10 @@ async fn a_write_whose_end_nobody_saw_leaves_nothing_to_believe() {
     first.learns("bob", ONE).await;
     first
         .ledger
-        .begin_write(&mut first.ledger.board(aim("alice", TWO)).await, NOW)
+        .begin_write(
+            &mut first.ledger.begin_update(target("alice", TWO)).await,
+            NOW,
+        )
         .await;
     first.end().await;
     let second = Process::start(folder.path());
@@ -133,7 +142,10 @@ async fn a_write_that_was_lost_with_its_process_may_come_late_and_the_next_proce
     // Of alice nothing was known before; that does not matter.
     first
         .ledger
-        .begin_write(&mut first.ledger.board(aim("alice", TWO)).await, NOW)
+        .begin_write(
+            &mut first.ledger.begin_update(target("alice", TWO)).await,
+            NOW,
+        )
         .await;
     first.end().await;
     let second = Process::start(folder.path());
@@ -181,9 +193,14 @@ async fn a_table_that_is_full_of_what_is_too_old_has_room_again() {
     clock.store(later.0, Ordering::SeqCst);
     // The first who finds no room has the old ones taken out; it happens in the background.
     let until = tokio::time::Instant::now() + Duration::from_secs(10);
-    while ledger.board(aim("alice", ONE)).await.vouched() != Some(later) {
+    while ledger
+        .begin_update(target("alice", ONE))
+        .await
+        .confirmed_at()
+        != Some(later)
+    {
         assert!(tokio::time::Instant::now() < until, "no room");
-        ledger.confirmed(&ledger.board(aim("alice", ONE)).await, later);
+        ledger.confirmed(&ledger.begin_update(target("alice", ONE)).await, later);
         sleep(Duration::from_millis(10)).await;
     }
     tasks.end();
