@@ -3,7 +3,7 @@
 use crate::{
     broker::{self, Broker},
     clock::Clock,
-    cluster::{CallError, SecurityApi},
+    cluster::SecurityApi,
     config::Config,
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
@@ -149,7 +149,7 @@ impl App {
         let telemetry = Telemetry::start(&config.audit, config.traces, &clock, config.broker.grace)
             .map_err(StartError::Telemetry)?;
         let of_cluster = telemetry.of_cluster(&config.broker.cluster_name);
-        let cluster = SecurityApi::new(config.cluster, clock.clone(), &of_cluster)
+        let cluster = SecurityApi::new(&config.cluster, clock.clone(), &of_cluster)
             .map_err(StartError::ClusterTls)?;
         // Identity headers in answers have the names of those in questions, where there are such.
         let names = config
@@ -224,7 +224,7 @@ impl App {
     pub fn flow(config: Config) -> Result<Flow, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let of_cluster = ClusterTelemetry::default();
-        let cluster = SecurityApi::new(config.cluster, clock.clone(), &of_cluster)
+        let cluster = SecurityApi::new(&config.cluster, clock.clone(), &of_cluster)
             .map_err(StartError::ClusterTls)?;
         let mut broker = config.broker;
         broker.ledger.store = StoreConfig::Memory;
@@ -292,13 +292,8 @@ fn check(cluster: SecurityApi) -> Check {
     Arc::new(move || {
         let cluster = cluster.clone();
         Box::pin(async move {
-            cluster.check().await.map_err(|error| match error {
-                CallError::NotSent { why, .. } => why.to_string(),
-                CallError::Lost { why, .. } => why.to_string(),
-                CallError::Status { status, .. } => {
-                    format!("it answers elastauth's own account with {status}")
-                }
-            })
+            let checked = cluster.check().await;
+            checked.map_err(|error| error.without_address())
         })
     })
 }

@@ -9,7 +9,6 @@ mod derive;
 mod document;
 mod ensure;
 mod error;
-mod names;
 mod order;
 mod places;
 mod recheck_times;
@@ -18,7 +17,7 @@ mod state;
 mod uncertain;
 mod updates;
 
-pub use config::{Adopt, Config, HashMode, PreviousKey};
+pub use config::{Adopt, Config, PreviousKey};
 pub use ensure::{Plan, Reason};
 pub use error::{BrokerError, StartError};
 pub use rotation::{InvalidWindow, Window};
@@ -74,6 +73,7 @@ impl Credential {
 #[derive(Debug)]
 pub struct Broker {
     state: Arc<State>,
+    cluster: SecurityApi,
     ensure: Arc<Ensure>,
     updates: Updates,
     held: Semaphore,
@@ -126,11 +126,12 @@ impl Broker {
         Ok(Self {
             ensure: Arc::new(Ensure::new(
                 Arc::clone(&state),
-                cluster,
+                cluster.clone(),
                 &config,
                 &telemetry,
             )),
             state,
+            cluster,
             updates: Updates::new(tasks, clock, telemetry.metrics.clone()),
             held: Semaphore::new(HELD),
             metrics: telemetry.metrics,
@@ -225,8 +226,15 @@ impl Broker {
     /// # Errors
     /// [`BrokerError::ReservedName`] with the rule.
     pub fn permits(&self, entitled: &Entitled) -> Result<(), BrokerError> {
-        names::permit(entitled.identity().user(), self.service_account.as_deref())
-            .map_err(BrokerError::ReservedName)
+        let user = entitled.identity().user();
+        let own = || {
+            (self.service_account.as_deref() == Some(user.as_str()))
+                .then_some("elastauth's own account")
+        };
+        match self.cluster.reserves(user).or_else(own) {
+            Some(rule) => Err(BrokerError::ReservedName(rule)),
+            None => Ok(()),
+        }
     }
 
     /// What is remembered, and the store behind it.
@@ -246,7 +254,8 @@ impl Broker {
     #[must_use]
     pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
         let period = self.state.period(entitled.identity().user());
-        self.state.document(entitled, period).without_password()
+        let document = self.state.document(entitled, period);
+        self.cluster.document(document.account())
     }
 
     /// Whether the user is remembered with this fingerprint, from a check that is still trusted.

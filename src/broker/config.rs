@@ -30,8 +30,6 @@ pub struct Config {
     pub grace: Duration,
     /// How long an answer of the cluster is trusted before it is asked again.
     pub expiration: Duration,
-    /// In which form passwords are sent.
-    pub hash: HashMode,
     /// Which users that elastauth has not written may be taken over.
     pub adopt: Adopt,
     /// How often one user may be written in a minute.
@@ -67,16 +65,6 @@ pub struct PreviousKey {
     /// passwords from here on. Replicas that all know both keys by then never contradict each
     /// other.
     pub until: Timestamp,
-}
-
-/// In which form passwords are sent to the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HashMode {
-    /// As a cheap hash, and in clear where the cluster refuses the hash.
-    #[default]
-    Auto,
-    /// In clear; the cluster hashes at its own cost.
-    Off,
 }
 
 /// Which users that elastauth has not written may be taken over.

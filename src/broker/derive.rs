@@ -2,25 +2,22 @@
 //! on every replica and after every restart.
 
 use crate::{
+    cluster::NewPassword,
     identity::Identity,
     keys::{CredentialKeys, Pieces},
     model::{Fingerprint, Username},
     roles::RoleSet,
 };
-use aws_lc_rs::pbkdf2;
 use base64::{
     Engine as _,
     prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
 };
 use http::HeaderValue;
-use std::{fmt, num::NonZeroU32};
+use std::fmt;
 use zeroize::Zeroizing;
 
 /// Upper and lower case, a digit and a symbol: what class-based password rules ask for.
 const PREFIX: &str = "Ea1-";
-/// A slow hash protects passwords that can be guessed; 256 bits cannot. The smallest count that
-/// Elasticsearch takes.
-const ROUNDS: NonZeroU32 = NonZeroU32::new(1_000).expect("not zero");
 
 /// Covers everything that a write puts into the user, its password included: both depend on the
 /// key, the epoch and the name.
@@ -65,6 +62,16 @@ impl Password {
         &self.0
     }
 
+    /// As it is written. The salt is derived too, so that a repeated write is the same write.
+    pub(super) fn to_write(
+        &self,
+        keys: &CredentialKeys,
+        user: &Username,
+        epoch: u64,
+    ) -> NewPassword {
+        NewPassword::new(self.expose(), keys.salt(user, epoch))
+    }
+
     /// The value of `Authorization` for HTTP Basic (RFC 7617), marked sensitive.
     pub(super) fn authorization(&self, user: &Username) -> HeaderValue {
         let mut login = Zeroizing::new(String::with_capacity(
@@ -86,44 +93,6 @@ impl Password {
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(***)")
-    }
-}
-
-/// A hash that nobody has worked out yet, apart from the keys: any thread may do it.
-pub(super) struct Hash {
-    salt: Zeroizing<[u8; 32]>,
-    password: Zeroizing<String>,
-}
-
-impl Hash {
-    pub(super) fn new(
-        keys: &CredentialKeys,
-        user: &Username,
-        epoch: u64,
-        password: &Password,
-    ) -> Self {
-        Self {
-            salt: keys.salt(user, epoch),
-            password: password.0.clone(),
-        }
-    }
-
-    /// `{PBKDF2}1000$salt$hash`, HMAC-SHA512, 32 bytes each. Takes a third of a millisecond and
-    /// more.
-    pub(super) fn worked_out(&self) -> Zeroizing<String> {
-        let mut key = Zeroizing::new([0_u8; 32]);
-        pbkdf2::derive(
-            pbkdf2::PBKDF2_HMAC_SHA512,
-            ROUNDS,
-            &*self.salt,
-            self.password.as_bytes(),
-            &mut *key,
-        );
-        Zeroizing::new(format!(
-            "{{PBKDF2}}{ROUNDS}${}${}",
-            BASE64_STANDARD.encode(*self.salt),
-            BASE64_STANDARD.encode(*key)
-        ))
     }
 }
 
@@ -205,39 +174,9 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_hash_is_of_the_form_that_the_cluster_takes_and_always_the_same() {
-        let ring = ring(7, "default");
-        let keys = &ring.of(Slot::Current).credentials;
-        let password = Password::derive(keys, &user("alice"), 1);
-        let hash = Hash::new(keys, &user("alice"), 1, &password).worked_out();
-        assert_eq!(
-            *hash,
-            *Hash::new(keys, &user("alice"), 1, &password).worked_out()
-        );
-        let parts: Vec<&str> = hash.split('$').collect();
-        let [head, salt, key] = parts.as_slice() else {
-            panic!("three parts")
-        };
-        assert_eq!(*head, "{PBKDF2}1000");
-        let (salt, key) = (
-            BASE64_STANDARD.decode(salt).unwrap(),
-            BASE64_STANDARD.decode(key).unwrap(),
-        );
-        assert_eq!((salt.len(), key.len()), (32, 32));
-        assert!(
-            pbkdf2::verify(
-                pbkdf2::PBKDF2_HMAC_SHA512,
-                ROUNDS,
-                &salt,
-                password.expose().as_bytes(),
-                &key
-            )
-            .is_ok()
-        );
-    }
-
-    /// What these bytes are must never change: an upgrade would rewrite every user.
+    /// What these bytes are must never change: an upgrade would rewrite every user. What the cluster
+    /// makes of this password and this salt has its own vector in
+    /// `cluster::security::elasticsearch::password`.
     #[test]
     fn fixed_vectors() {
         use crate::{
@@ -268,16 +207,13 @@ mod tests {
             [
                 keys.id().to_owned(),
                 password.expose().to_owned(),
-                Hash::new(keys, &user("alice"), 20_000, &password)
-                    .worked_out()
-                    .to_string(),
+                BASE64_STANDARD.encode(*keys.salt(&user("alice"), 20_000)),
                 fingerprint.to_string(),
             ],
             [
                 "I9ebRvBD",
                 "Ea1-AVAlKY1AbaSOEIB3gNixmyFCxuunk3_DxMJ4ER-vJNU",
-                "{PBKDF2}1000$ONa/oyOCeuIjnLYAan12OLvHCCP3CezC7MdmYfPuqKs=\
-                 $LPaDv2TAqQ0FK4vnBn8MIykLmIvlIgtIqeWuNfrC2j4=",
+                "ONa/oyOCeuIjnLYAan12OLvHCCP3CezC7MdmYfPuqKs=",
                 "1EM3iCPV9ErRn52NLK7fcA",
             ]
         );

@@ -70,10 +70,10 @@ pub enum BrokerError {
          `.api_key`, and that the account may read and write users (a cluster that has just \
          started refuses everybody for some seconds)"
     )]
-    ServiceAccount(#[source] Arc<FailedCall>),
+    ServiceAccount(#[source] CallError),
     /// The cluster could not be asked, or its answer could not be used.
     #[error(transparent)]
-    Cluster(Arc<FailedCall>),
+    Cluster(CallError),
     /// It takes longer than a gateway waits; the work goes on and the next request may find it
     /// done.
     #[error("the cluster did not answer in time")]
@@ -101,35 +101,13 @@ impl BrokerError {
         )
     }
 
-    /// A call as the user has failed.
-    pub(super) fn of_call(doing: &'static str, source: CallError) -> Self {
-        Self::Cluster(Arc::new(FailedCall { doing, source }))
-    }
-
     /// A call as the service account has failed. Its refusal is an error of its own, and comes from
     /// all nodes that answer: a single node also refuses it while it has no security index.
-    pub(super) fn of_admin_call(doing: &'static str, source: CallError) -> Self {
-        if source.is_refusal() {
-            Self::ServiceAccount(Arc::new(FailedCall { doing, source }))
+    pub(super) fn of_admin_call(error: CallError) -> Self {
+        if error.is_refusal() {
+            Self::ServiceAccount(error)
         } else {
-            Self::of_call(doing, source)
+            Self::Cluster(error)
         }
     }
 }
-
-/// A call to the cluster that failed. Shared by all who wait for the same update.
-#[derive(Debug, thiserror::Error)]
-#[error("{doing} failed")]
-pub struct FailedCall {
-    doing: &'static str,
-    source: CallError,
-}
-
-/// Two failures are equal if they are the same one.
-impl PartialEq for FailedCall {
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other)
-    }
-}
-
-impl Eq for FailedCall {}

@@ -7,7 +7,6 @@ use super::{Failed, failed, print};
 use crate::{
     app::App,
     broker::Plan,
-    cluster::User,
     config::Config,
     flow::{AuthError, Explanation},
     identity::ProviderConfig,
@@ -207,7 +206,7 @@ fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
                 &plan
                     .found
                     .as_ref()
-                    .map_or("no such user".to_owned(), |user| standing(user).to_string()),
+                    .map_or("no such user".to_owned(), |user| user.document.to_string()),
             );
             line("next", &next(plan));
         }
@@ -235,21 +234,14 @@ fn as_json(told: &Explanation, says: Option<&Value>) -> Value {
             }
         })
         .collect();
-    let cluster = told
-        .plan
-        .as_ref()
-        .map(|plan| json!({ "found": plan.found.as_ref().map(standing), "next": next(plan) }));
+    let cluster = told.plan.as_ref().map(|plan| {
+        let found = plan.found.as_ref().map(|user| &user.document);
+        json!({ "found": found, "next": next(plan) })
+    });
     let (status, why, outcome) = answer(told);
     json!({
         "token": says, "provider": provider(told), "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
         "answer": { "status": status, "reason": why, "outcome": outcome.name() },
-    })
-}
-
-/// A user as it stands in the cluster, with what the operator wants to know of it.
-fn standing(user: &User) -> Value {
-    json!({
-        "roles": user.roles, "enabled": user.enabled, "full_name": user.full_name, "email": user.email, "metadata": user.metadata,
     })
 }
 

@@ -201,7 +201,7 @@ async fn node(config: Config) -> Vec<Tried> {
         .map(ToString::to_string)
         .unwrap_or_default();
     let what = |what: &str| format!("{} {what}", host.trim_end_matches('/'));
-    let cluster = match SecurityApi::new(config, Clock::System, &ClusterTelemetry::default()) {
+    let cluster = match SecurityApi::new(&config, Clock::System, &ClusterTelemetry::default()) {
         Ok(cluster) => cluster,
         Err(error) => {
             return vec![Tried {
@@ -242,22 +242,13 @@ async fn node(config: Config) -> Vec<Tried> {
             found: refusal(&error),
         },
     });
-    let (read, write) = (
-        "cluster:admin/xpack/security/user/get",
-        "cluster:admin/xpack/security/user/put",
-    );
-    tried.push(match cluster.privileges().await {
-        Ok(may) if may.read && may.write => Tried {
+    tried.push(match cluster.missing_privileges().await {
+        Ok(missing) if missing.is_empty() => Tried {
             what: what("privileges"),
             ok: true,
             found: "the account may read and write users".to_owned(),
         },
-        Ok(may) => {
-            let missing: Vec<&str> = [(may.read, read), (may.write, write)]
-                .into_iter()
-                .filter(|(may, _)| !may)
-                .map(|(_, name)| name)
-                .collect();
+        Ok(missing) => {
             let found = format!(
                 "the account lacks {}; give its role these cluster privileges",
                 missing.join(" and ")

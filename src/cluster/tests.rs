@@ -4,11 +4,22 @@ mod stub;
 mod trust;
 mod weather;
 
+use super::pool::Timeouts;
 use super::*;
-use crate::{secret::SecretString, telemetry::traces};
+use crate::{
+    clock::Clock,
+    model::Username,
+    net::tls,
+    secret::SecretString,
+    telemetry::{ClusterTelemetry, traces},
+};
+use http::HeaderValue;
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 use stub::{Manner, Stub};
@@ -24,21 +35,33 @@ fn joe() -> Username {
     Username::parse("joe").unwrap()
 }
 
-fn new_user() -> NewUser<'static> {
-    NewUser {
-        password: Password::Clear("open sesame"),
-        roles: vec!["viewer"],
+/// Writes a user of this name in clear, so that the request is known byte for byte.
+async fn write(cluster: &SecurityApi, name: &str) -> Result<(), CallError> {
+    let account = Account {
+        name: name.to_owned(),
+        roles: vec!["viewer".to_owned()],
         full_name: None,
         email: None,
-        metadata: serde_json::Map::new(),
-    }
+        groups: Vec::new(),
+        enabled: true,
+        origin: Origin::Other,
+    };
+    cluster.write_user(&account, &password()).await
+}
+
+fn password() -> NewPassword {
+    NewPassword::new("open sesame", [7; 32].into())
+}
+
+fn with(config: &Config, clock: Clock, timeouts: Timeouts) -> SecurityApi {
+    SecurityApi::with(config, clock, timeouts, &ClusterTelemetry::default()).unwrap()
 }
 
 /// Deadlines short enough for a test that waits for them, and long enough for a busy machine.
 fn short() -> Timeouts {
     Timeouts {
         connect: Duration::from_millis(300),
-        departure: Duration::from_millis(400),
+        send: Duration::from_millis(400),
         attempt: Duration::from_millis(400),
         read: Duration::from_millis(1_200),
         write: Duration::from_millis(800),
@@ -54,6 +77,7 @@ fn config(urls: &[String]) -> Config {
             password: SecretString::from("pw"),
         },
         tls: tls::ClientConfig::default(),
+        passwords: PasswordForm::Clear,
     }
 }
 
@@ -61,7 +85,7 @@ fn client_with(addrs: &[SocketAddr], timeouts: Timeouts) -> (SecurityApi, Arc<At
     let time = Arc::new(AtomicU64::new(1_000_000));
     let urls: Vec<String> = addrs.iter().map(|addr| format!("http://{addr}")).collect();
     (
-        SecurityApi::with(config(&urls), Clock::Manual(Arc::clone(&time)), timeouts).unwrap(),
+        with(&config(&urls), Clock::Manual(Arc::clone(&time)), timeouts),
         time,
     )
 }
@@ -89,25 +113,25 @@ async fn the_three_calls_are_exactly_these_bytes() {
         .await
         .unwrap();
     assert!(
-        matches!(whoami, Whoami::Is { user, realm } if user.username == "joe" && user.roles == ["viewer"] && realm == "native")
+        matches!(whoami, Whoami::User(user) if user.account.name == "joe" && user.account.roles == ["viewer"])
     );
     cluster.check().await.unwrap();
 
     node.behave(Manner::answer(200, JOE));
-    let user = cluster.read_user(&joe()).await.unwrap().unwrap();
+    let user = cluster.read_user(&joe()).await.unwrap().unwrap().account;
     assert_eq!(
         (user.full_name.as_deref(), user.enabled),
         (Some("Joe"), true)
     );
     node.behave(Manner::answer(200, CREATED));
-    cluster.write_user(&joe(), &new_user()).await.unwrap();
+    write(&cluster, "joe").await.unwrap();
 
     let common = format!(
         "user-agent: elastauth/{}\r\naccept: application/json\r\n",
         env!("CARGO_PKG_VERSION")
     );
     let host = format!("host: {}\r\n", node.addr);
-    let body = r#"{"password":"open sesame","roles":["viewer"],"full_name":null,"email":null,"metadata":{},"enabled":true}"#;
+    let body = r#"{"password":"open sesame","roles":["viewer"],"full_name":null,"email":null,"metadata":{"groups":[]},"enabled":true}"#;
     let length = body.len();
     assert_eq!(
         node.requests(),
@@ -189,10 +213,7 @@ async fn a_name_stays_one_segment_of_the_path_on_the_wire() {
         (r"a\b;c", "a%5Cb%3Bc"),
         ("a@b.test", "a%40b.test"),
     ] {
-        cluster
-            .write_user(&Username::parse(name).unwrap(), &new_user())
-            .await
-            .unwrap();
+        write(&cluster, name).await.unwrap();
         let line = format!("PUT /_security/user/{segment}?refresh=false HTTP/1.1\r\n");
         assert!(node.requests().last().unwrap().starts_with(&line), "{name}");
     }
@@ -204,7 +225,7 @@ async fn a_prefix_is_kept_and_user_information_is_not_sent() {
     let urls = [format!("http://u:topsecret@{}/es/main/", node.addr)];
     let config = config(&urls);
     assert!(!format!("{config:?}").contains("topsecret"));
-    let cluster = SecurityApi::new(config, Clock::System, &ClusterTelemetry::default()).unwrap();
+    let cluster = SecurityApi::new(&config, Clock::System, &ClusterTelemetry::default()).unwrap();
     assert_eq!(cluster.read_user(&joe()).await.unwrap(), None);
     let request = node.requests().remove(0);
     assert!(
@@ -221,7 +242,7 @@ async fn an_api_key_is_sent_as_it_is_and_one_that_no_header_carries_is_not_sent(
     let with = |key: &str| {
         let account = ServiceAccount::ApiKey(SecretString::from(key));
         SecurityApi::new(
-            Config {
+            &Config {
                 account,
                 ..config(&[format!("http://{}", node.addr)])
             },
@@ -239,7 +260,7 @@ async fn an_api_key_is_sent_as_it_is_and_one_that_no_header_carries_is_not_sent(
     assert!(matches!(
         with("two\nlines").read_user(&joe()).await,
         Err(CallError::NotSent {
-            why: Unsent::Unsendable,
+            why: SendError::Unsendable,
             ..
         })
     ));
@@ -254,13 +275,13 @@ async fn nothing_shows_a_secret() {
     ))
     .await;
     let cluster = client(&[node.addr]);
-    let error = cluster.write_user(&joe(), &new_user()).await.unwrap_err();
+    let error = write(&cluster, "joe").await.unwrap_err();
     assert_eq!(
         (error.status().map(|s| s.as_u16()), error.error_type()),
         (Some(400), Some("x_content_parse_exception"))
     );
     let config = config(&["https://u:open%20sesame@es".to_owned()]);
-    let shown = format!("{error} {error:?} {cluster:?} {config:?} {:?}", new_user());
+    let shown = format!("{error} {error:?} {cluster:?} {config:?} {:?}", password());
     assert!(
         !shown.contains("sesame") && !shown.contains("pw") && !shown.contains("c3ZjOnB3"),
         "{shown}"

@@ -80,7 +80,6 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
             expiration: EXPIRATION,
-            hash: broker::HashMode::Auto,
             adopt: broker::Adopt::Never,
             // People click: ten a minute would be reached by toggling groups.
             writes_per_minute: 120,
@@ -96,6 +95,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             hosts: vec![standin.url().parse().map_err(|_| DemoError::Address)?],
             account,
             tls: tls::ClientConfig::default(),
+            passwords: cluster::PasswordForm::Hash,
         },
         telemetry: telemetry::log::Config {
             level: telemetry::log::Level::Warn,

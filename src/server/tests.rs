@@ -148,10 +148,11 @@ fn broker() -> Broker {
     // Nobody listens on the port that TCP reserves for its multiplexer.
     let hosts = vec![http::Uri::from_static("http://127.0.0.1:1")];
     let cluster = SecurityApi::new(
-        cluster::Config {
+        &cluster::Config {
             hosts,
             account,
             tls: tls::ClientConfig::default(),
+            passwords: cluster::PasswordForm::Hash,
         },
         Clock::System,
         &ClusterTelemetry::default(),
@@ -166,7 +167,6 @@ fn broker() -> Broker {
         rotation: Duration::ZERO,
         grace: Duration::ZERO,
         expiration: Duration::from_hours(1),
-        hash: broker::HashMode::Auto,
         adopt: broker::Adopt::Never,
         writes_per_minute: 10,
         new_per_minute: 10_000,

@@ -8,7 +8,7 @@ use super::{
     setting::Setting,
 };
 use elastauth::{
-    broker::{self, Adopt, Broker, HashMode, PreviousKey},
+    broker::{self, Adopt, Broker, PreviousKey},
     clock::{Clock, Timestamp},
     cluster::{self, SecurityApi},
     flow::Flow,
@@ -150,7 +150,6 @@ impl Stage {
             rotation_window: None,
             grace: Duration::from_millis(setting.grace),
             expiration: Duration::from_millis(setting.expiration),
-            hash: HashMode::Off,
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,
             new_per_minute: 10_000,
@@ -169,10 +168,11 @@ impl Stage {
             };
             let hosts = vec![url.parse().unwrap(); addresses];
             SecurityApi::new(
-                cluster::Config {
+                &cluster::Config {
                     hosts,
                     account,
                     tls: tls::ClientConfig::default(),
+                    passwords: cluster::PasswordForm::Clear,
                 },
                 clock.clone(),
                 &ClusterTelemetry::default(),

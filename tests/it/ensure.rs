@@ -2,8 +2,8 @@
 //! and when it is left alone. The clock is set by hand; sockets are real.
 
 use crate::support::house::{
-    Adopt, AuthError, BrokerError, Endpoint, Fault, HashMode, House, Misbehaviour, StoredUser, ask,
-    why,
+    Adopt, AuthError, BrokerError, Endpoint, Fault, House, Misbehaviour, PasswordForm, StoredUser,
+    ask, why,
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -265,7 +265,7 @@ async fn a_cluster_that_refuses_hashes_gets_the_password_and_is_remembered() {
 
 #[tokio::test]
 async fn with_hashes_off_the_password_is_sent() {
-    let house = House::with(|config| config.hash = HashMode::Off).await;
+    let house = House::sending(PasswordForm::Clear).await;
     house
         .cluster
         .fault(Fault::new(Endpoint::Write, Misbehaviour::HashRefused));

@@ -3,7 +3,7 @@
 
 use elastauth::{
     app::App,
-    broker::{self, Adopt, Broker, HashMode},
+    broker::{self, Adopt, Broker},
     clock::Clock,
     cluster::{self, SecurityApi},
     config,
@@ -69,7 +69,7 @@ impl House {
         let of_cluster = telemetry.of_cluster("default");
         let standin = StandIn::start(&tasks).await.unwrap();
         let cluster =
-            SecurityApi::new(cluster_config(&standin), clock.clone(), &of_cluster).unwrap();
+            SecurityApi::new(&cluster_config(&standin), clock.clone(), &of_cluster).unwrap();
         let broker = Broker::new(
             broker_config(),
             cluster,
@@ -170,6 +170,7 @@ fn cluster_config(standin: &StandIn) -> cluster::Config {
         hosts: vec![standin.url().parse().unwrap()],
         account,
         tls: tls::ClientConfig::default(),
+        passwords: cluster::PasswordForm::Hash,
     }
 }
 
@@ -183,7 +184,6 @@ fn broker_config() -> broker::Config {
         rotation_window: None,
         grace: Duration::ZERO,
         expiration: Duration::from_hours(1),
-        hash: HashMode::Auto,
         adopt: Adopt::ElastauthGo,
         writes_per_minute: 1,
         new_per_minute: 10_000,

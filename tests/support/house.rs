@@ -3,7 +3,8 @@
 
 use super::request::request;
 pub(crate) use elastauth::{
-    broker::{self, Adopt, Broker, BrokerError, HashMode},
+    broker::{self, Adopt, Broker, BrokerError},
+    cluster::PasswordForm,
     demo::standin::{By, Endpoint, Fault, Misbehaviour, StandIn, StoredUser},
     flow::{AuthError, Flow, Grant},
     ledger::StoreConfig,
@@ -56,6 +57,13 @@ impl House {
         }
     }
 
+    /// One that sends passwords in this form.
+    pub(crate) async fn sending(passwords: PasswordForm) -> Self {
+        let mut house = Self::new().await;
+        house.flow = Self::flow_with(&house.cluster, &house.ms, &house.tasks, passwords, |_| {});
+        house
+    }
+
     /// A second replica of the same deployment, or the first one after a restart.
     pub(crate) fn replica(&self, change: impl FnOnce(&mut broker::Config)) -> Arc<Flow> {
         Self::flow(&self.cluster, &self.ms, &self.tasks, change)
@@ -94,6 +102,16 @@ impl House {
         tasks: &Tasks,
         change: impl FnOnce(&mut broker::Config),
     ) -> Arc<Flow> {
+        Self::flow_with(standin, ms, tasks, PasswordForm::Hash, change)
+    }
+
+    fn flow_with(
+        standin: &StandIn,
+        ms: &Arc<AtomicU64>,
+        tasks: &Tasks,
+        passwords: PasswordForm,
+        change: impl FnOnce(&mut broker::Config),
+    ) -> Arc<Flow> {
         let clock = Clock::Manual(Arc::clone(ms));
         let mut config = broker::Config {
             secret_key: Some(SecretKey::parse(KEY).unwrap()),
@@ -104,7 +122,6 @@ impl House {
             rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
             expiration: Duration::from_hours(1),
-            hash: HashMode::Auto,
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,
             new_per_minute: 10_000,
@@ -124,9 +141,10 @@ impl House {
             hosts: vec![standin.url().parse().unwrap()],
             account,
             tls: tls::ClientConfig::default(),
+            passwords,
         };
         let cluster =
-            SecurityApi::new(cluster, clock.clone(), &ClusterTelemetry::default()).unwrap();
+            SecurityApi::new(&cluster, clock.clone(), &ClusterTelemetry::default()).unwrap();
         let broker = Broker::new(
             config,
             cluster,

@@ -59,7 +59,7 @@ impl Agree {
         report: Report,
     ) -> Self {
         Self {
-            writer: Writer::new(cluster, Arc::clone(&state), config.hash),
+            writer: Writer::new(cluster, Arc::clone(&state)),
             limits: Limits::new(config.writes_per_minute, config.new_per_minute),
             questions: Places::new(QUESTIONS, QUESTIONS_OF_NEW_USERS),
             // A cluster that hashes slowly has few threads for it; more writes would only wait
@@ -113,14 +113,16 @@ impl Agree {
 
         // 6. Read the user with the service account. Hash the password meanwhile, unless a limit
         //    is going to refuse the write.
-        let hash_ahead = async {
+        let new_password =
+            password.to_write(self.state.credential_keys(period), user, period.epoch);
+        let prepared = async {
             if self.limits.allow(user, class, self.state.clock.now()) {
-                self.writer.hash(document, &password).await
+                self.writer.prepare(new_password).await
             } else {
-                None
+                new_password
             }
         };
-        let (read, hash) = tokio::join!(self.look.read(document, login_works), hash_ahead);
+        let (read, new_password) = tokio::join!(self.look.read(document, login_works), prepared);
         let (found, verdict) = read?;
 
         // 7. May this user be written, and why? If not, this is the end.
@@ -155,7 +157,7 @@ impl Agree {
 
         // 11. Write. The ledger knows of it before the request leaves.
         self.writer
-            .write(document, &mut update, &password, hash)
+            .write(document, &mut update, &new_password)
             .await
             .inspect_err(|error| self.report.write_failed(document, error))?;
         Ok(Agreement::Written(reason))

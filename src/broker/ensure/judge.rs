@@ -9,20 +9,20 @@ use crate::{
         error::BrokerError,
     },
     clock::Timestamp,
-    cluster::User,
+    cluster::Account,
 };
 
 /// The rules, the most forbidding first. `login_works` says that the password derived for this
 /// period was accepted; `knows_key` whether a key id is of this deployment.
 pub(super) fn judge(
     document: &Document,
-    found: &User,
+    found: &Account,
     login_works: bool,
     adopt: Adopt,
     knows_key: impl Fn(&str) -> bool,
     now: Timestamp,
 ) -> Result<Reason, BrokerError> {
-    let mut owner = owner(found, adopt);
+    let mut owner = owner(&found.origin, adopt);
     if login_works && owner != Owner::Reserved {
         // A login that only our key can make proves who wrote the user and in which period,
         // whatever became of its metadata.
@@ -52,7 +52,7 @@ pub(super) fn judge(
         // regular as that of a new period.
         Owner::Elastauth {
             key_id: Some(id), ..
-        } if *id != *document.key_id() && knows_key(&id) => Ok(Reason::Rotated),
+        } if document.key_id() != Some(&id) && knows_key(&id) => Ok(Reason::Rotated),
         // A later period than ours belongs to a replica with another clock or other settings:
         // the writes budget has to bound that too.
         Owner::Elastauth { epoch, .. } if epoch >= Some(document.epoch()) => Ok(Reason::Changed),

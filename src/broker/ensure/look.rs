@@ -6,17 +6,11 @@ use super::{
 };
 use crate::{
     broker::{
-        config::Adopt,
-        derive::Password,
-        document::{Document, groups_of},
-        error::BrokerError,
-        state::State,
+        config::Adopt, derive::Password, document::Document, error::BrokerError, state::State,
     },
-    cluster::{SecurityApi, User, Whoami},
+    cluster::{SecurityApi, StoredAccount, Whoami},
 };
 use std::sync::Arc;
-
-const LOG_IN: &str = "asking the cluster as the user";
 
 #[derive(Debug, Clone)]
 pub(super) struct Look {
@@ -42,7 +36,7 @@ impl Look {
     ) -> Result<Login, BrokerError> {
         let authorization = password.authorization(document.identity().user());
         let answer = self.cluster.authenticate(&authorization).await;
-        let answer = answer.map_err(|error| BrokerError::of_call(LOG_IN, error))?;
+        let answer = answer.map_err(BrokerError::Cluster)?;
         Ok(login(answer, document))
     }
 
@@ -52,14 +46,14 @@ impl Look {
         &self,
         document: &Document,
         password: &Password,
-        found: Option<&User>,
+        found: Option<&StoredAccount>,
     ) -> Result<bool, BrokerError> {
-        if !found.is_some_and(|found| document.stands_as(found)) {
+        if !found.is_some_and(|found| document.matches(found)) {
             return Ok(false);
         }
         let authorization = password.authorization(document.identity().user());
         let answer = self.cluster.authenticate_anywhere(&authorization).await;
-        let answer = answer.map_err(|error| BrokerError::of_call(LOG_IN, error))?;
+        let answer = answer.map_err(BrokerError::Cluster)?;
         Ok(matches!(login(answer, document), Login::Agrees(_)))
     }
 
@@ -68,12 +62,12 @@ impl Look {
         &self,
         document: &Document,
         login_works: bool,
-    ) -> Result<(Option<User>, Result<Reason, BrokerError>), BrokerError> {
+    ) -> Result<(Option<StoredAccount>, Result<Reason, BrokerError>), BrokerError> {
         let found = self
             .cluster
             .read_user(document.identity().user())
             .await
-            .map_err(|error| BrokerError::of_admin_call("reading the user", error))?;
+            .map_err(BrokerError::of_admin_call)?;
         let verdict = found.as_ref().map_or(Ok(Reason::Absent), |found| {
             self.judge(document, found, login_works)
         });
@@ -83,16 +77,22 @@ impl Look {
     fn judge(
         &self,
         document: &Document,
-        found: &User,
+        found: &StoredAccount,
         login_works: bool,
     ) -> Result<Reason, BrokerError> {
         let now = self.state.clock.now();
         let knows_key = |id: &str| self.state.keys.knows(id);
-        let verdict = judge(document, found, login_works, self.adopt, knows_key, now);
+        let verdict = judge(
+            document,
+            &found.account,
+            login_works,
+            self.adopt,
+            knows_key,
+            now,
+        );
         if let Err(BrokerError::Outdated { newest }) = &verdict {
-            self.state
-                .order
-                .found(document.identity(), *newest, groups_of(found));
+            let groups = found.account.groups.iter().map(String::as_str);
+            self.state.order.found(document.identity(), *newest, groups);
         }
         verdict
     }
@@ -100,16 +100,14 @@ impl Look {
 
 fn login(answer: Whoami, document: &Document) -> Login {
     match answer {
-        // Another realm or another name (anonymous access) says nothing about the native user.
-        Whoami::Is { user: found, realm }
-            if realm == "native" && found.username == document.identity().user().as_str() =>
-        {
-            if document.stands_as(&found) {
-                Login::Agrees(Box::new(found))
+        // Another name (anonymous access) says nothing about this user.
+        Whoami::User(found) if found.account.name == document.identity().user().as_str() => {
+            if document.matches(&found) {
+                Login::Agrees(found)
             } else {
                 Login::Differs
             }
         }
-        Whoami::Is { .. } | Whoami::Refused => Login::Refused,
+        Whoami::User(_) | Whoami::Other | Whoami::Refused => Login::Refused,
     }
 }

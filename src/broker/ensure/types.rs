@@ -1,6 +1,6 @@
 //! What an attempt finds and does, as values.
 
-use crate::{broker::error::BrokerError, cluster::User};
+use crate::{broker::error::BrokerError, cluster::StoredAccount};
 
 /// What it took to make the cluster agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum Agreement {
 #[derive(Debug)]
 pub(super) enum Login {
     /// The login works and the user is exactly as it should be.
-    Agrees(Box<User>),
+    Agrees(Box<StoredAccount>),
     /// The login works, and the user is different in something else.
     Differs,
     /// The login does not work: no such user, another password, disabled, or the security index is
@@ -29,7 +29,7 @@ pub(super) enum Login {
 #[derive(Debug)]
 pub struct Plan {
     /// The user as it is now, if there is one.
-    pub found: Option<User>,
+    pub found: Option<StoredAccount>,
     /// Why the next request writes the user; `None` if it has nothing to write.
     pub write: Result<Option<Reason>, BrokerError>,
 }

@@ -52,12 +52,12 @@ async fn node(identity: tls::IdentityFiles, client_ca: Option<PathBuf>) -> Stub 
     Stub::start_tls(Manner::answer(404, "{}"), config).await
 }
 
-async fn read(node: &Stub, tls: tls::ClientConfig) -> Result<Option<User>, CallError> {
+async fn read(node: &Stub, tls: tls::ClientConfig) -> Result<Option<StoredAccount>, CallError> {
     let config = Config {
         tls,
         ..config(&[format!("https://localhost:{}", node.addr.port())])
     };
-    SecurityApi::new(config, Clock::System, &ClusterTelemetry::default())
+    SecurityApi::new(&config, Clock::System, &ClusterTelemetry::default())
         .unwrap()
         .read_user(&joe())
         .await
@@ -87,7 +87,7 @@ async fn the_right_name_by_the_right_ca_is_believed_and_nothing_else() {
             matches!(
                 error,
                 CallError::NotSent {
-                    why: Unsent::Connect,
+                    why: SendError::Connect,
                     ..
                 }
             ),
@@ -150,7 +150,7 @@ fn tls_files_matter_only_where_a_host_is_https() {
     let missing = believing(Path::new("/nowhere/ca.pem"));
     let with = |url: &str| {
         SecurityApi::new(
-            Config {
+            &Config {
                 tls: missing.clone(),
                 ..config(&[url.to_owned()])
             },

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 fn told<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
     match result.unwrap_err() {
         CallError::NotSent { why, .. } => format!("{why:?}"),
-        CallError::Lost { why, .. } => format!("{why:?}"),
+        CallError::NoAnswer { why, .. } => format!("{why:?}"),
         CallError::Status {
             status, error_type, ..
         } => format!(
@@ -68,7 +68,7 @@ async fn each_wrong_answer_has_its_name_and_none_is_taken_for_success() {
     ] {
         node.behave(manner);
         let before = node.requests().len();
-        assert_eq!(told(cluster.write_user(&joe(), &new_user()).await), name);
+        assert_eq!(told(write(&cluster, "joe").await), name);
         assert_eq!(told(cluster.read_user(&joe()).await), name);
         assert_eq!(
             node.requests().len(),
@@ -112,10 +112,7 @@ async fn a_node_that_hangs_costs_its_deadline_and_no_more() {
         node.behave(manner);
         let begin = Instant::now();
         assert_eq!(told(cluster.read_user(&joe()).await), "TimedOut");
-        assert_eq!(
-            told(cluster.write_user(&joe(), &new_user()).await),
-            "TimedOut"
-        );
+        assert_eq!(told(write(&cluster, "joe").await), "TimedOut");
         assert!(
             begin.elapsed() >= Duration::from_millis(1_950)
                 && begin.elapsed() < Duration::from_secs(4),
@@ -141,7 +138,7 @@ async fn one_dead_host_of_three_is_not_felt() {
         stub.behave(Manner::answer(200, CREATED));
     }
     for _ in 0..6 {
-        cluster.write_user(&joe(), &new_user()).await.unwrap();
+        write(&cluster, "joe").await.unwrap();
     }
     assert_eq!(one.requests().len() + two.requests().len(), 12);
 }
@@ -154,10 +151,7 @@ async fn a_write_goes_on_to_the_next_host_where_the_first_refused_the_connection
     );
     for _ in 0..4 {
         // A new client each time: its first write meets either host.
-        client(&[dead, node.addr])
-            .write_user(&joe(), &new_user())
-            .await
-            .unwrap();
+        write(&client(&[dead, node.addr]), "joe").await.unwrap();
     }
     assert_eq!(node.requests().len(), 4);
 }
@@ -176,8 +170,8 @@ async fn a_write_that_was_sent_is_never_sent_to_another_host() {
             Stub::start(manner.clone()).await,
         );
         let (cluster, _) = client_with(&[one.addr, two.addr], short());
-        let error = cluster.write_user(&joe(), &new_user()).await.unwrap_err();
-        assert_eq!(error.fate(), Fate::Unknown, "{manner:?}");
+        let error = write(&cluster, "joe").await.unwrap_err();
+        assert_eq!(error.write_outcome(), WriteOutcome::Unknown, "{manner:?}");
         assert_eq!(one.requests().len() + two.requests().len(), 1, "{manner:?}");
     }
 }
@@ -194,25 +188,23 @@ async fn a_write_that_waits_for_tls_in_vain_was_not_sent_and_goes_elsewhere() {
     ]);
     config.tls.danger_skip_verify = true;
     for _ in 0..3 {
-        let cluster = SecurityApi::with(config.clone(), Clock::System, short()).unwrap();
-        cluster.write_user(&joe(), &new_user()).await.unwrap();
+        let cluster = with(&config, Clock::System, short());
+        write(&cluster, "joe").await.unwrap();
     }
     assert_eq!(node.requests().len(), 3);
 
     config.hosts.truncate(1);
-    let error = SecurityApi::with(config, Clock::System, short())
-        .unwrap()
-        .write_user(&joe(), &new_user())
+    let error = write(&with(&config, Clock::System, short()), "joe")
         .await
         .unwrap_err();
     assert!(
         matches!(
             error,
             CallError::NotSent {
-                why: Unsent::ConnectTimeout,
+                why: SendError::ConnectTimeout,
                 ..
             }
-        ) && error.fate() == Fate::NotApplied,
+        ) && error.write_outcome() == WriteOutcome::NotApplied,
         "{error:?}"
     );
 }
@@ -275,10 +267,7 @@ async fn a_write_that_one_node_has_refused_is_carried_out_by_another() {
         );
         for _ in 0..4 {
             // A new client each time: its first write meets either host.
-            client(&[bad.addr, good.addr])
-                .write_user(&joe(), &new_user())
-                .await
-                .unwrap();
+            write(&client(&[bad.addr, good.addr]), "joe").await.unwrap();
         }
         assert_eq!(good.requests().len(), 4, "{status}");
     }
@@ -294,7 +283,7 @@ async fn a_login_that_is_asked_about_anywhere_is_refused_where_all_refuse_it() {
     let credential = HeaderValue::from_static("Basic x");
     for _ in 0..4 {
         assert!(
-            matches!(cluster.authenticate_anywhere(&credential).await.unwrap(), Whoami::Is { user, .. } if user.username == "joe")
+            matches!(cluster.authenticate_anywhere(&credential).await.unwrap(), Whoami::User(user) if user.account.name == "joe")
         );
     }
     two.behave(Manner::answer(401, "{}"));
@@ -409,7 +398,7 @@ async fn a_kept_connection_that_the_node_has_closed_is_not_felt() {
     let node = Stub::start(Manner::SayAndClose(answer)).await;
     let cluster = client(&[node.addr]);
     for _ in 0..5 {
-        cluster.write_user(&joe(), &new_user()).await.unwrap();
+        write(&cluster, "joe").await.unwrap();
         // Until the end of the connection has arrived.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -431,8 +420,7 @@ async fn more_calls_than_there_is_room_for_are_shed() {
     for _ in 0..80 {
         let (cluster, tell) = (cluster.clone(), tell.clone());
         tasks.spawn(async move {
-            tell.send(told(cluster.write_user(&joe(), &new_user()).await))
-                .unwrap();
+            tell.send(told(write(&cluster, "joe").await)).unwrap();
         });
     }
     drop(tell);

@@ -2,7 +2,7 @@
 
 use super::{Findings, Settings};
 use crate::{
-    broker::{Adopt, Config, HashMode, InvalidWindow, PreviousKey, Window},
+    broker::{Adopt, Config, InvalidWindow, PreviousKey, Window},
     clock::Timestamp,
     config::{finding::Place, table},
 };
@@ -50,10 +50,6 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         rotation_window: rotation_window(settings, findings),
         grace: grace?,
         expiration: settings.get(&table::CACHE_EXPIRATION)?,
-        hash: match settings.get::<&str>(&table::HASH)? {
-            "off" => HashMode::Off,
-            _ => HashMode::Auto,
-        },
         adopt: match settings.get::<&str>(&table::ADOPT)? {
             "never" => Adopt::Never,
             "any" => Adopt::Any,

@@ -2,7 +2,7 @@
 
 use super::{Findings, Settings, identity_files};
 use crate::{
-    cluster::{Config, ServiceAccount},
+    cluster::{Config, PasswordForm, ServiceAccount},
     config::{finding::Place, key::Key, table},
     net::tls,
 };
@@ -35,6 +35,10 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         hosts: hosts?,
         account: account?,
         tls,
+        passwords: match settings.get::<&str>(&table::HASH)? {
+            "off" => PasswordForm::Clear,
+            _ => PasswordForm::Hash,
+        },
     })
 }
 

@@ -30,24 +30,24 @@ pub(super) struct Outgoing {
 
 /// The sender's end of an [`Outgoing`].
 #[derive(Debug)]
-pub(super) struct Departure {
+pub(super) struct SendState {
     state: Arc<AtomicU8>,
 }
 
 impl Outgoing {
-    pub(super) fn new(data: Bytes) -> (Self, Departure) {
+    pub(super) fn new(data: Bytes) -> (Self, SendState) {
         let state = Arc::new(AtomicU8::new(WAITING));
         (
             Self {
                 data: Some(data).filter(|data| !data.is_empty()),
                 state: Arc::clone(&state),
             },
-            Departure { state },
+            SendState { state },
         )
     }
 }
 
-impl Departure {
+impl SendState {
     /// Calls the body back. `true` where it had not left: it never will. An empty body never leaves
     /// by this count, so for a read this says nothing about the request.
     pub(super) fn recall(&self) -> bool {
@@ -100,16 +100,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_left_cannot_be_recalled() {
-        let (body, departure) = Outgoing::new(Bytes::from_static(b"{}"));
+        let (body, state) = Outgoing::new(Bytes::from_static(b"{}"));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "{}");
-        assert!(!departure.recall());
+        assert!(!state.recall());
     }
 
     #[tokio::test]
     async fn what_was_recalled_never_leaves() {
-        let (body, departure) = Outgoing::new(Bytes::from_static(b"{}"));
-        assert!(departure.recall());
-        assert!(departure.recall(), "once recalled it stays so");
+        let (body, state) = Outgoing::new(Bytes::from_static(b"{}"));
+        assert!(state.recall());
+        assert!(state.recall(), "once recalled it stays so");
         assert!(body.collect().await.is_err());
     }
 }

@@ -1,0 +1,206 @@
+//! The nodes of a cluster, and how a request gets to one of them: deadlines, bounds, failover.
+//!
+//! Reads go from node to node; a write goes to a second node only where the first cannot have it or
+//! has refused the account.
+
+mod attempt;
+mod nodes;
+mod send_state;
+mod types;
+
+pub(super) use types::{Answer, Ask, Unfit};
+
+use super::error::{CallError, SendError};
+use crate::{
+    clock::Clock,
+    net::client,
+    telemetry::{
+        ClusterTelemetry,
+        clocks::ClockCheck,
+        metrics::{Call, ClusterMetrics},
+    },
+};
+use arc_swap::ArcSwap;
+use http::Uri;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use nodes::{Node, Nodes, Purpose};
+use send_state::Outgoing;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout},
+};
+
+/// Reads under way at once. Elasticsearch checks one credential a thread and core, so more would
+/// only wait over there.
+const MAX_READS: usize = 128;
+/// Writes under way at once, apart from the reads: without a master each hangs for the whole of its
+/// deadline.
+const MAX_WRITES: usize = 64;
+/// Connections kept to each node; beyond it they are closed after use.
+const MAX_IDLE: usize = 32;
+
+/// How long each thing may take.
+#[derive(Debug, Clone)]
+pub(super) struct Timeouts {
+    /// TCP alone. In a data centre it takes a millisecond; one lost packet is repeated after 200 ms
+    /// or, for the first, after a second.
+    pub(super) connect: Duration,
+    /// Until a write's body has left: TCP, TLS and a free connection. Until then it may go to
+    /// another node.
+    pub(super) send: Duration,
+    /// One attempt of a read where there is another node to ask. Requests wait at a gateway for it,
+    /// and a healthy node takes 2 to 20 ms.
+    pub(super) attempt: Duration,
+    /// A read with all its attempts, and the one attempt of a single host.
+    pub(super) read: Duration,
+    /// A write from the first attempt to the whole answer. The first one on a fresh cluster creates
+    /// the security index and takes seconds; and a write given up leaves its user uncertain, so
+    /// patience is cheaper than a second try.
+    pub(super) write: Duration,
+    /// Until there is room for one more call. Beyond it the cluster is overloaded, and shedding
+    /// load helps it more.
+    pub(super) room: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(700),
+            send: Duration::from_millis(1_500),
+            attempt: Duration::from_secs(1),
+            read: Duration::from_secs(3),
+            write: Duration::from_secs(10),
+            room: Duration::from_secs(1),
+        }
+    }
+}
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Outgoing>;
+
+/// The nodes with the connections to them.
+#[derive(Debug)]
+pub(super) struct Pool {
+    client: ArcSwap<HttpClient>,
+    nodes: Nodes,
+    timeouts: Timeouts,
+    metrics: ClusterMetrics,
+    clocks: ClockCheck,
+    reads: Semaphore,
+    writes: Semaphore,
+}
+
+impl Pool {
+    pub(super) fn new(
+        hosts: &[Uri],
+        tls: rustls::ClientConfig,
+        clock: Clock,
+        timeouts: Timeouts,
+        telemetry: &ClusterTelemetry,
+    ) -> Self {
+        let nodes = hosts
+            .iter()
+            .enumerate()
+            .map(|(index, host)| Node::new(host, telemetry.metrics.node(index)))
+            .collect();
+        Self {
+            client: ArcSwap::from_pointee(http_client(tls, timeouts.connect)),
+            nodes: Nodes::new(nodes, clock),
+            timeouts,
+            metrics: telemetry.metrics.clone(),
+            clocks: telemetry.clocks.clone(),
+            reads: Semaphore::new(MAX_READS),
+            writes: Semaphore::new(MAX_WRITES),
+        }
+    }
+
+    /// From the next call on, over connections of its own. Calls under way finish as they began.
+    pub(super) fn replace_tls(&self, tls: rustls::ClientConfig) {
+        let client = http_client(tls, self.timeouts.connect);
+        self.client.store(Arc::new(client));
+    }
+
+    /// Asks one node after the other, each at most once, until one gives an answer that
+    /// `understand` can use.
+    pub(super) async fn read<T>(
+        &self,
+        ask: &Ask<'_>,
+        understand: impl Fn(&Answer) -> Result<T, Unfit>,
+    ) -> Result<T, CallError> {
+        let end = Instant::now() + self.timeouts.read;
+        let _room = self.room(&self.reads, ask.call).await?;
+        let attempt = if self.nodes.len() > 1 {
+            self.timeouts.attempt
+        } else {
+            self.timeouts.read
+        };
+        let mut round = self.nodes.round();
+        let mut last = None;
+        while let Some(lease) = self.nodes.next(&mut round, Purpose::Read) {
+            let deadline = end.min(Instant::now() + attempt);
+            match self
+                .attempt(lease, ask, deadline, deadline, &understand)
+                .await
+            {
+                Err(error) if error.is_worth_another_node() && Instant::now() < end => {
+                    last = Some(error.after(last));
+                }
+                done => return done,
+            }
+        }
+        Err(last.unwrap_or_else(|| CallError::unsendable(ask.call)))
+    }
+
+    /// Asks one node. Another one only where the first cannot have got the request, or has refused
+    /// the account: never do two hosts carry out a write.
+    pub(super) async fn write<T>(
+        &self,
+        ask: &Ask<'_>,
+        understand: impl Fn(&Answer) -> Result<T, Unfit>,
+    ) -> Result<T, CallError> {
+        let _room = self.room(&self.writes, ask.call).await?;
+        // Counted from here: a write that had to wait for room gets no less time to be answered.
+        let deadline = Instant::now() + self.timeouts.write;
+        let mut round = self.nodes.round();
+        let mut last = None;
+        while let Some(lease) = self.nodes.next(&mut round, Purpose::Write) {
+            let send_by = deadline.min(Instant::now() + self.timeouts.send);
+            match self
+                .attempt(lease, ask, send_by, deadline, &understand)
+                .await
+            {
+                Err(error)
+                    if (error.is_not_sent() || error.is_refusal()) && Instant::now() < deadline =>
+                {
+                    last = Some(error.after(last));
+                }
+                done => return done,
+            }
+        }
+        Err(last.unwrap_or_else(|| CallError::unsendable(ask.call)))
+    }
+
+    async fn room<'a>(
+        &self,
+        room: &'a Semaphore,
+        call: Call,
+    ) -> Result<SemaphorePermit<'a>, CallError> {
+        let permit = timeout(self.timeouts.room, room.acquire()).await;
+        permit
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| CallError::not_sent(call, &"the cluster".into(), SendError::Busy, None))
+    }
+}
+
+fn http_client(tls: rustls::ClientConfig, connect: Duration) -> HttpClient {
+    client::pool(
+        HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(client::tcp(connect)),
+        MAX_IDLE,
+    )
+}

@@ -1,0 +1,191 @@
+//! The cluster's nodes, and which of them to ask next.
+//!
+//! A node that fails is ejected for a while that doubles each time. When the while is over the node
+//! is on probation: one request at a time is let through, and its outcome decides. When no node is
+//! left, the one whose ejection ends first is asked nevertheless: a wrong guess costs a failed
+//! call, refusing to try costs a login.
+//!
+//! A write goes to the node that answered last. It may not be repeated elsewhere and is patient, so
+//! a node that hangs would cost it its whole deadline; a read finds such a node out within a second
+//! and asks another. A write comes right after the reads of the same update.
+
+mod health;
+mod node;
+#[cfg(test)]
+mod tests;
+
+pub(super) use node::Node;
+
+use crate::{clock::Clock, telemetry::chain};
+use health::Health;
+use std::{
+    error::Error,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+/// What a request does, as far as the choice of a node goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It changes nothing, so it may be the one that tries a node on probation.
+    Read,
+    /// It may not be repeated elsewhere once it was sent, so it goes to a node on probation only
+    /// when there is no healthy one.
+    Write,
+}
+
+/// All nodes with their health.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    all: Box<[Node]>,
+    health: Mutex<Box<[Health]>>,
+    calls: AtomicUsize,
+    /// The node that answered last; none of them until one has.
+    answered: AtomicUsize,
+    clock: Clock,
+}
+
+/// The nodes that one call has asked so far, and its place in the rotation.
+#[derive(Debug)]
+pub(super) struct Round {
+    place: usize,
+    asked: Vec<usize>,
+}
+
+/// Leave to ask one node, and the duty to report the outcome. Dropped without a report it only
+/// frees the probation for the next request.
+#[derive(Debug)]
+pub(super) struct Lease<'a> {
+    nodes: &'a Nodes,
+    index: usize,
+    generation: u64,
+    probe: bool,
+    pub(super) node: &'a Node,
+}
+
+impl Nodes {
+    pub(super) fn new(nodes: Vec<Node>, clock: Clock) -> Self {
+        Self {
+            health: Mutex::new(vec![Health::default(); nodes.len()].into()),
+            all: nodes.into(),
+            // Replicas that start together begin at different nodes.
+            calls: AtomicUsize::new(random_byte().into()),
+            answered: AtomicUsize::new(usize::MAX),
+            clock,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Begins a call: the next place in the rotation, no node asked yet.
+    pub(super) fn round(&self) -> Round {
+        Round {
+            place: self.calls.fetch_add(1, Ordering::Relaxed),
+            asked: Vec::new(),
+        }
+    }
+
+    /// The next node for this call; `None` when it has asked each once.
+    pub(super) fn next(&self, round: &mut Round, purpose: Purpose) -> Option<Lease<'_>> {
+        let now = self.clock.now();
+        let mut all = self.health();
+        let is_open = |health: &Health| {
+            !health.is_ejected() || purpose == Purpose::Read && health.is_on_probation(now)
+        };
+        let mut not_asked: Vec<usize> = (0..all.len())
+            .filter(|index| !round.asked.contains(index))
+            .collect();
+        let first_to_return = not_asked
+            .iter()
+            .copied()
+            .min_by_key(|index| all.get(*index).and_then(Health::returns));
+        not_asked.retain(|index| all.get(*index).is_some_and(is_open));
+        let open = not_asked;
+        let in_order = round
+            .place
+            .checked_rem(open.len())
+            .and_then(|place| open.get(place).copied());
+        let answered = Some(self.answered.load(Ordering::Relaxed))
+            .filter(|index| purpose == Purpose::Write && open.contains(index));
+        let index = answered.or(in_order).or(first_to_return)?;
+        round.asked.push(index);
+
+        let (health, node) = (all.get_mut(index)?, self.all.get(index)?);
+        let probe = health.is_on_probation(now);
+        if probe {
+            health.probe(true);
+        }
+        Some(Lease {
+            nodes: self,
+            index,
+            generation: health.generation,
+            probe,
+            node,
+        })
+    }
+
+    fn health(&self) -> MutexGuard<'_, Box<[Health]>> {
+        // Nothing under this lock leaves a health half changed.
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease<'_> {
+    /// The node answered.
+    pub(super) fn succeeded(self) {
+        self.nodes.answered.store(self.index, Ordering::Relaxed);
+        let Some(logged) = self.change(Health::succeeded).flatten() else {
+            return;
+        };
+        self.node.metrics.up(true);
+        let node = &self.node.name;
+        if logged {
+            tracing::info!(%node, "cluster node is back");
+        } else {
+            tracing::debug!(%node, "cluster node is back");
+        }
+    }
+
+    /// The node failed.
+    pub(super) fn failed(self, why: &(dyn Error + 'static)) {
+        let now = self.nodes.clock.now();
+        let Some(ejected) = self.change(|health| health.failed(now, random_byte())) else {
+            return;
+        };
+        self.node.metrics.up(false);
+        let (node, reason, ejected_ms) = (&self.node.name, chain(why), ejected.wait.as_millis());
+        if ejected.log {
+            tracing::warn!(%node, %reason, ejected_ms, "cluster node is ejected");
+        } else {
+            tracing::debug!(%node, %reason, ejected_ms, "cluster node is still away");
+        }
+    }
+
+    /// Changes the node's health if it is still the one with which the lease began.
+    fn change<T>(&self, change: impl FnOnce(&mut Health) -> T) -> Option<T> {
+        let mut all = self.nodes.health();
+        let health = all.get_mut(self.index)?;
+        (health.generation == self.generation).then(|| change(health))
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.probe {
+            self.change(|health| health.probe(false));
+        }
+    }
+}
+
+/// Spreads things out; nothing depends on it being hard to guess, so a system without randomness
+/// only spreads less.
+fn random_byte() -> u8 {
+    let mut byte = [0];
+    let _spread_less = aws_lc_rs::rand::fill(&mut byte);
+    let [byte] = byte;
+    byte
+}

@@ -1,0 +1,71 @@
+//! Where one node is.
+
+use crate::telemetry::metrics::NodeMetrics;
+use http::{Uri, uri::InvalidUri};
+use std::{fmt, sync::Arc};
+
+pub(in crate::cluster::pool) struct Node {
+    /// `scheme://host:port`, for logs and errors.
+    pub(in crate::cluster::pool) name: Arc<str>,
+    /// What comes before each path: the name and the prefix, without a trailing slash.
+    base: Box<str>,
+    pub(super) metrics: NodeMetrics,
+}
+
+impl Node {
+    /// Takes a base URL. User information and query are dropped; they belong to no request of ours.
+    pub(in crate::cluster::pool) fn new(url: &Uri, metrics: NodeMetrics) -> Self {
+        let port = url.port().map(|port| format!(":{port}"));
+        let name = format!(
+            "{}://{}{}",
+            url.scheme_str().unwrap_or_default(),
+            url.host().unwrap_or_default(),
+            port.unwrap_or_default()
+        );
+        Self {
+            base: format!("{name}{}", url.path().trim_end_matches('/')).into(),
+            name: name.into(),
+            metrics,
+        }
+    }
+
+    pub(in crate::cluster::pool) fn uri(&self, path_and_query: &str) -> Result<Uri, InvalidUri> {
+        format!("{}{path_and_query}", self.base).parse()
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.base)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_what_it_may_hide() {
+        for (url, name, path) in [
+            ("http://es:9200", "http://es:9200", "http://es:9200/_x"),
+            (
+                "https://u:secret@es:9200/a/b/?c=d",
+                "https://es:9200",
+                "https://es:9200/a/b/_x",
+            ),
+            (
+                "https://[::1]:9200/",
+                "https://[::1]:9200",
+                "https://[::1]:9200/_x",
+            ),
+            ("https://es", "https://es", "https://es/_x"),
+        ] {
+            let node = Node::new(&url.parse().unwrap(), NodeMetrics::default());
+            assert_eq!(
+                (&*node.name, node.uri("/_x").unwrap().to_string().as_str()),
+                (name, path)
+            );
+            assert!(!format!("{node:?}").contains("secret"));
+        }
+    }
+}

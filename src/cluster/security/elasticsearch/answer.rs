@@ -1,0 +1,301 @@
+//! What Elasticsearch's answers mean.
+
+use super::document::User;
+use crate::{
+    cluster::{
+        error::ResponseError,
+        pool::{Answer, Unfit},
+        security::types::{StoredAccount, Whoami},
+    },
+    model::Username,
+};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// The two actions that the service account needs, by the names that a role can grant.
+pub(super) const PRIVILEGES: [&str; 2] = [
+    "cluster:admin/xpack/security/user/get",
+    "cluster:admin/xpack/security/user/put",
+];
+
+/// Of `_authenticate` with somebody's credential.
+pub(super) fn whoami(answer: &Answer) -> Result<Whoami, Unfit> {
+    if answer.status == StatusCode::UNAUTHORIZED {
+        return Ok(Whoami::Refused);
+    }
+    let Authenticated {
+        user,
+        authentication_realm,
+    } = ok(answer)?;
+    // The realm's type, not its name: users of the security API are all native.
+    if authentication_realm.kind != "native" {
+        return Ok(Whoami::Other);
+    }
+    // A login that has just worked is enabled, whether the answer has it or not.
+    let enabled = user.enabled.unwrap_or(true);
+    Ok(Whoami::User(Box::new(user.stored(enabled))))
+}
+
+/// Of `_authenticate` with the service account.
+pub(super) fn accepted(answer: &Answer) -> Result<(), Unfit> {
+    ok::<Authenticated>(answer).map(drop)
+}
+
+/// Of `_has_privileges`, for [`PRIVILEGES`].
+pub(super) fn missing_privileges(answer: &Answer) -> Result<Vec<&'static str>, Unfit> {
+    let granted: HasPrivileges = ok(answer)?;
+    let lacks = |action: &&str| granted.cluster.get(*action) != Some(&true);
+    Ok(PRIVILEGES.into_iter().filter(lacks).collect())
+}
+
+/// Of `GET /`; `None` where the account may not see it, which the least privileged one may not.
+pub(super) fn version(answer: &Answer) -> Result<Option<String>, Unfit> {
+    if answer.status == StatusCode::FORBIDDEN {
+        return Ok(None);
+    }
+    let Greeting { version } = ok(answer)?;
+    // Shown to a person: what does not look like a version is not repeated.
+    let number = version.number;
+    let fits = (1..=40).contains(&number.len())
+        && number
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b));
+    if fits {
+        Ok(Some(number))
+    } else {
+        Err(Unfit::Body(ResponseError::Unexpected))
+    }
+}
+
+/// Of a read of the one user `name`.
+pub(super) fn user(answer: &Answer, name: &Username) -> Result<Option<StoredAccount>, Unfit> {
+    if answer.status == StatusCode::NOT_FOUND && is_empty_object(answer) {
+        return Ok(None);
+    }
+    let unexpected = || Unfit::Body(ResponseError::Unexpected);
+    let mut users: HashMap<String, User> = ok(answer)?;
+    let user = users
+        .remove(name.as_str())
+        .filter(|user| user.username == name.as_str())
+        .ok_or_else(unexpected)?;
+    // Only this field tells it: without it an administrator's switch could be overlooked.
+    let enabled = user.enabled.ok_or_else(unexpected)?;
+    Ok(Some(user.stored(enabled)))
+}
+
+/// Of a write. Whether the user existed before makes no difference.
+pub(super) fn written(answer: &Answer) -> Result<(), Unfit> {
+    ok::<Written>(answer).map(drop)
+}
+
+/// The cluster reports "absent" with an empty object. A gateway's own 404 page must not be taken
+/// for it: the user would then be written over, disabled or not.
+fn is_empty_object(answer: &Answer) -> bool {
+    parsed::<Map<String, Value>>(answer).is_some_and(|object| object.is_empty())
+}
+
+/// `error.type`, where the body has one. `error` may also be a string or missing, and the body may
+/// be anything. Only the name of an exception in snake case is repeated.
+fn error_type(answer: &Answer) -> Option<Box<str>> {
+    let Failed { error } = parsed(answer)?;
+    let name = error.get("type")?.as_str()?;
+    let fits = (1..=100).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    fits.then(|| name.into())
+}
+
+fn parsed<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Option<T> {
+    serde_json::from_slice(answer.body.as_ref().ok()?).ok()
+}
+
+fn ok<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, Unfit> {
+    if answer.status != StatusCode::OK {
+        return Err(Unfit::Status(error_type(answer)));
+    }
+    let body = answer.body.as_ref().map_err(|error| Unfit::Body(*error))?;
+    // serde's own message quotes the body, so only its kind is kept.
+    serde_json::from_slice(body).map_err(|error| {
+        Unfit::Body(if error.is_data() {
+            ResponseError::Unexpected
+        } else {
+            ResponseError::NotJson
+        })
+    })
+}
+
+#[derive(Deserialize)]
+struct Authenticated {
+    #[serde(flatten)]
+    user: User,
+    authentication_realm: Realm,
+}
+
+#[derive(Deserialize)]
+struct Realm {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct HasPrivileges {
+    cluster: HashMap<String, bool>,
+}
+
+#[derive(Deserialize)]
+struct Greeting {
+    version: Version,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    number: String,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    #[expect(dead_code, reason = "only a real answer has it, and as a bool")]
+    created: bool,
+}
+
+#[derive(Deserialize)]
+struct Failed {
+    error: Value,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: Ok(bytes::Bytes::copy_from_slice(body.as_bytes())),
+        }
+    }
+
+    fn name(text: &str) -> Username {
+        Username::parse(text).unwrap()
+    }
+
+    fn of_status(error_type: Option<&str>) -> Unfit {
+        Unfit::Status(error_type.map(Into::into))
+    }
+
+    #[test]
+    fn a_login_is_a_user_of_the_security_api_only_by_the_type_of_its_realm() {
+        let told = |realm: &str| {
+            let body = format!(
+                r#"{{"username":"joe","roles":["viewer","viewer"],"full_name":null,"email":null,"metadata":{{}},"enabled":true,
+                "authentication_realm":{{"name":"native","type":"{realm}"}},"lookup_realm":{{"name":"x","type":"file"}},"authentication_type":"realm"}}"#
+            );
+            answer(200, &body)
+        };
+        let Ok(Whoami::User(stored)) = whoami(&told("native")) else {
+            panic!()
+        };
+        let account = stored.account;
+        assert_eq!(
+            (account.name.as_str(), account.roles.len(), account.enabled),
+            ("joe", 2, true)
+        );
+        assert_eq!(whoami(&told("file")), Ok(Whoami::Other));
+        assert_eq!(whoami(&answer(401, "Unauthorized")), Ok(Whoami::Refused));
+        assert_eq!(whoami(&answer(403, "{}")), Err(of_status(None)));
+    }
+
+    #[test]
+    fn what_may_be_missing_of_a_user_and_what_may_not() {
+        let bare = r#""username":"joe","roles":[]"#;
+        let login = answer(
+            200,
+            &format!(r#"{{{bare},"authentication_realm":{{"type":"native"}}}}"#),
+        );
+        let Ok(Whoami::User(stored)) = whoami(&login) else {
+            panic!()
+        };
+        let account = stored.account;
+        assert!(account.enabled && account.full_name.is_none());
+
+        let read = |fields: &str| {
+            user(
+                &answer(200, &format!(r#"{{"joe":{{{fields}}}}}"#)),
+                &name("joe"),
+            )
+        };
+        let unexpected = Err(Unfit::Body(ResponseError::Unexpected));
+        assert_eq!(read(bare), unexpected);
+        let stored = read(&format!(r#"{bare},"enabled":false,"metadata":null"#))
+            .unwrap()
+            .unwrap();
+        assert!(!stored.account.enabled);
+        assert_eq!(stored.document["metadata"], serde_json::json!({}));
+        assert_eq!(
+            read(r#""username":"joe","enabled":true"#),
+            unexpected,
+            "a user of unknown roles"
+        );
+        assert_eq!(
+            read(r#""username":"ann","roles":[],"enabled":true"#),
+            unexpected,
+            "another's document"
+        );
+    }
+
+    #[test]
+    fn only_the_clusters_own_404_means_that_the_user_is_absent() {
+        assert_eq!(user(&answer(404, "{}"), &name("joe")), Ok(None));
+        for page in [
+            "",
+            "default backend - 404",
+            "<html></html>",
+            r#"{"error":"no such route"}"#,
+        ] {
+            assert_eq!(
+                user(&answer(404, page), &name("joe")),
+                Err(of_status(None)),
+                "{page}"
+            );
+        }
+        assert_eq!(
+            user(&answer(200, "{}"), &name("joe")),
+            Err(Unfit::Body(ResponseError::Unexpected))
+        );
+    }
+
+    #[test]
+    fn a_write_has_succeeded_only_if_the_answer_reports_it() {
+        let written = |status, body| written(&answer(status, body));
+        let (not_json, unexpected) = (
+            Err(Unfit::Body(ResponseError::NotJson)),
+            Err(Unfit::Body(ResponseError::Unexpected)),
+        );
+        assert_eq!(written(200, r#"{"created":true}"#), Ok(()));
+        assert_eq!(written(200, r#"{"created":false}"#), Ok(()));
+        assert_eq!(written(200, r#"{"created":"#), not_json);
+        assert_eq!(written(200, "<html>log in</html>"), not_json);
+        assert_eq!(written(200, ""), not_json);
+        assert_eq!(written(200, r#"{"created":"yes"}"#), unexpected);
+        assert_eq!(written(201, r#"{"created":true}"#), Err(of_status(None)));
+    }
+
+    #[test]
+    fn an_error_is_known_by_its_type_alone() {
+        let told = |body: &str| written(&answer(400, body)).unwrap_err();
+        let body = r#"{"error":{"root_cause":[],"type":"parse_exception","reason":"got [open sesame]"},"status":400}"#;
+        assert_eq!(told(body), of_status(Some("parse_exception")));
+        for odd in [
+            r#"{"error":"a string"}"#,
+            "{}",
+            "<html>",
+            "",
+            r#"{"error":{"type":7}}"#,
+            r#"{"error":{"type":"open sesame"}}"#,
+        ] {
+            assert_eq!(told(odd), of_status(None), "{odd}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The user document of Elasticsearch, and an account in it. What is written here is what a user
+//! stands with in every cluster: another layout would make an upgrade rewrite all users.
+
+use super::Password;
+use crate::{
+    clock::Timestamp,
+    cluster::security::types::{Account, Marker, Origin, StoredAccount},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// In the metadata: what elastauth notes.
+const MARKER: &str = "elastauth";
+/// Beside it, as the Go program wrote them too.
+const GROUPS: &str = "groups";
+/// Within the marker: when the token was issued, in milliseconds since 1970.
+const AS_OF: &str = "as_of";
+
+/// The whole user, always: what is left out, the cluster sets to its default.
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password_hash: Option<&'a str>,
+    roles: &'a [String],
+    full_name: Option<&'a str>,
+    email: Option<&'a str>,
+    metadata: Map<String, Value>,
+    enabled: bool,
+}
+
+impl<'a> Body<'a> {
+    fn new(account: &'a Account, password: Option<Password<'a>>) -> Self {
+        let (clear, hash) = match password {
+            Some(Password::Clear(text)) => (Some(text), None),
+            Some(Password::Hash(text)) => (None, Some(text)),
+            None => (None, None),
+        };
+        Self {
+            password: clear,
+            password_hash: hash,
+            roles: &account.roles,
+            full_name: account.full_name.as_deref(),
+            email: account.email.as_deref(),
+            metadata: metadata(account),
+            enabled: account.enabled,
+        }
+    }
+}
+
+/// The body of a write. Strings and JSON values always serialise; were it not so, the cluster
+/// refuses an empty body.
+pub(super) fn body(account: &Account, password: Password<'_>) -> Bytes {
+    serde_json::to_vec(&Body::new(account, Some(password)))
+        .unwrap_or_default()
+        .into()
+}
+
+/// The same for people to read, without a password.
+pub(in crate::cluster::security) fn document(account: &Account) -> Value {
+    serde_json::to_value(Body::new(account, None)).unwrap_or_default()
+}
+
+/// A user in an answer. A missing name or missing roles make the answer no answer; the rest may be
+/// null or absent.
+#[derive(Deserialize)]
+pub(super) struct User {
+    pub(super) username: String,
+    roles: Vec<String>,
+    full_name: Option<String>,
+    email: Option<String>,
+    metadata: Option<Map<String, Value>>,
+    pub(super) enabled: Option<bool>,
+}
+
+impl User {
+    pub(super) fn stored(self, enabled: bool) -> StoredAccount {
+        let stored = self.metadata.unwrap_or_default();
+        let groups = stored.get(GROUPS).and_then(Value::as_array);
+        let groups = groups.into_iter().flatten().filter_map(Value::as_str);
+        let account = Account {
+            name: self.username,
+            roles: self.roles,
+            full_name: self.full_name,
+            email: self.email,
+            groups: groups.map(str::to_owned).collect(),
+            enabled,
+            origin: origin(&stored),
+        };
+        let document = json!({
+            "roles": account.roles, "full_name": account.full_name, "email": account.email,
+            "metadata": stored, "enabled": enabled,
+        });
+        StoredAccount {
+            exact: without_time(stored) == without_time(metadata(&account)),
+            account,
+            document,
+        }
+    }
+}
+
+fn metadata(account: &Account) -> Map<String, Value> {
+    let mut metadata = Map::from_iter([(GROUPS.to_owned(), json!(account.groups))]);
+    if let Some(marker) = account.origin.marker() {
+        let text = |text: &Option<String>| text.clone().map(Value::from);
+        let noted = [
+            ("fingerprint", text(&marker.fingerprint)),
+            ("epoch", marker.epoch.map(Value::from)),
+            ("key", text(&marker.key_id)),
+            ("provider", text(&marker.provider)),
+            ("subject", text(&marker.subject)),
+            (AS_OF, marker.issued_at.map(|Timestamp(ms)| ms.into())),
+        ];
+        let noted: Map<String, Value> = noted
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect();
+        metadata.insert(MARKER.to_owned(), noted.into());
+    }
+    metadata
+}
+
+fn origin(metadata: &Map<String, Value>) -> Origin {
+    if metadata.get("_reserved") == Some(&Value::Bool(true)) {
+        return Origin::BuiltIn;
+    }
+    if let Some(Value::Object(noted)) = metadata.get(MARKER) {
+        let text = |name| Some(noted.get(name)?.as_str()?.to_owned());
+        let number = |name| noted.get(name)?.as_u64();
+        return Origin::Elastauth(Marker {
+            fingerprint: text("fingerprint"),
+            epoch: number("epoch"),
+            key_id: text("key"),
+            provider: text("provider"),
+            subject: text("subject"),
+            issued_at: number(AS_OF).map(Timestamp),
+        });
+    }
+    if metadata.len() == 1 && metadata.contains_key(GROUPS) {
+        Origin::ElastauthGo
+    } else {
+        Origin::Other
+    }
+}
+
+/// Whether a time is noted, and in which form, is no part of what an account is.
+fn without_time(mut metadata: Map<String, Value>) -> Map<String, Value> {
+    if let Some(Value::Object(noted)) = metadata.get_mut(MARKER) {
+        noted.remove(AS_OF);
+    }
+    metadata
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account() -> Account {
+        Account {
+            name: "alice".to_owned(),
+            roles: vec!["viewer".to_owned()],
+            full_name: None,
+            email: Some("a@b.test".to_owned()),
+            groups: vec!["dev".to_owned()],
+            enabled: true,
+            origin: Origin::Elastauth(Marker {
+                fingerprint: Some("f".to_owned()),
+                epoch: Some(3),
+                key_id: Some("k".to_owned()),
+                provider: Some("sso".to_owned()),
+                subject: Some("u1".to_owned()),
+                issued_at: Some(Timestamp(1_000)),
+            }),
+        }
+    }
+
+    fn stored(metadata: &Value) -> StoredAccount {
+        let user = json!({ "username": "alice", "roles": ["viewer"], "email": "a@b.test", "metadata": metadata });
+        serde_json::from_value::<User>(user).unwrap().stored(true)
+    }
+
+    /// Byte for byte: whatever changes here is rewritten for every user of every cluster.
+    #[test]
+    fn a_user_is_written_whole_and_enabled() {
+        let rest = r#""roles":["viewer"],"full_name":null,"email":"a@b.test","metadata":{"elastauth":{"as_of":1000,"epoch":3,"fingerprint":"f","key":"k","provider":"sso","subject":"u1"},"groups":["dev"]},"enabled":true}"#;
+        assert_eq!(
+            body(&account(), Password::Hash("{PBKDF2}1000$a$b")),
+            format!(r#"{{"password_hash":"{{PBKDF2}}1000$a$b",{rest}"#)
+        );
+        assert_eq!(
+            body(&account(), Password::Clear("open sesame")),
+            format!(r#"{{"password":"open sesame",{rest}"#)
+        );
+        assert_eq!(
+            document(&account()),
+            serde_json::from_str::<Value>(&format!("{{{rest}")).unwrap()
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let written = document(&account());
+        let read = stored(&written["metadata"]);
+        assert_eq!((read.account, read.exact), (account(), true));
+        assert_eq!(read.document, written);
+    }
+
+    #[test]
+    fn an_account_with_anything_else_in_it_is_not_exact() {
+        let exact = |change: &dyn Fn(&mut Value)| {
+            let mut written = document(&account());
+            change(&mut written["metadata"]);
+            stored(&written["metadata"]).exact
+        };
+        assert!(exact(
+            &|metadata| metadata["elastauth"]["as_of"] = json!("later")
+        ));
+        assert!(!exact(&|metadata| metadata["team"] = json!("x")));
+        assert!(!exact(&|metadata| metadata["elastauth"]["more"] = json!(1)));
+        assert!(!exact(
+            &|metadata| metadata["elastauth"]["epoch"] = json!("3")
+        ));
+        assert!(!exact(&|metadata| metadata["groups"] = json!(["dev", 7])));
+        assert!(!exact(&|metadata| metadata["groups"] = json!("dev")));
+    }
+
+    #[test]
+    fn the_metadata_tells_who_has_written_a_user() {
+        let origin = |metadata: Value| stored(&metadata).account.origin;
+        let marker = Marker {
+            fingerprint: Some("x".to_owned()),
+            epoch: Some(3),
+            key_id: Some("k".to_owned()),
+            ..Marker::default()
+        };
+        assert_eq!(
+            origin(
+                json!({ "groups": [], "elastauth": { "fingerprint": "x", "epoch": 3, "key": "k" } })
+            ),
+            Origin::Elastauth(marker)
+        );
+        assert_eq!(
+            origin(json!({ "groups": [], "elastauth": { "provider": 7 } })),
+            Origin::Elastauth(Marker::default()),
+            "what is malformed is not noted"
+        );
+        assert_eq!(origin(json!({ "groups": ["dev"] })), Origin::ElastauthGo);
+        assert_eq!(
+            origin(json!({ "_reserved": true, "elastauth": {} })),
+            Origin::BuiltIn
+        );
+        for other in [
+            json!({}),
+            json!({ "groups": [], "team": "x" }),
+            json!({ "elastauth": "a text" }),
+            json!({ "groups": [], "elastauth": "a text" }),
+        ] {
+            assert_eq!(origin(other.clone()), Origin::Other, "{other}");
+        }
+    }
+}
