@@ -1,4 +1,4 @@
-//! The time of day, handed in: production reads the system's, a test sets its own.
+//! The time of day, passed in: production reads the system's clock, a test sets its own.
 
 use http::HeaderValue;
 use std::{
@@ -15,13 +15,13 @@ use std::{
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// How long ago `earlier` was; `None` where it lies ahead, as after a clock was set back.
+    /// How long ago `earlier` was; `None` if it is in the future, as after a clock was set back.
     #[must_use]
     pub fn since(self, earlier: Self) -> Option<Duration> {
         self.0.checked_sub(earlier.0).map(Duration::from_millis)
     }
 
-    /// The moment that comes `wait` later.
+    /// The time `wait` later.
     #[must_use]
     pub fn after(self, wait: Duration) -> Self {
         Self(
@@ -30,24 +30,24 @@ impl Timestamp {
         )
     }
 
-    /// What a `Date` header says, to the second; `None` where it is no date, or one before 1970.
+    /// The time in a `Date` header, to the second; `None` if it is not a date, or before 1970.
     #[must_use]
     pub fn of_http_date(date: &HeaderValue) -> Option<Self> {
-        let moment = jiff::fmt::rfc2822::parse(date.to_str().ok()?)
+        let time = jiff::fmt::rfc2822::parse(date.to_str().ok()?)
             .ok()?
             .timestamp();
-        u64::try_from(moment.as_millisecond()).ok().map(Self)
+        u64::try_from(time.as_millisecond()).ok().map(Self)
     }
 }
 
 /// RFC 3339 in UTC with milliseconds, as error bodies and health answers carry it.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = i64::try_from(self.0)
+        let time = i64::try_from(self.0)
             .ok()
             .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
             .unwrap_or(jiff::Timestamp::MAX);
-        write!(f, "{moment:.3}")
+        write!(f, "{time:.3}")
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_written_as_rfc_3339() {
+    fn a_timestamp_is_written_as_rfc_3339() {
         assert_eq!(
             Timestamp(1_700_000_000_123).to_string(),
             "2023-11-14T22:13:20.123Z"
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_ahead_has_no_age() {
+    fn a_time_in_the_future_has_no_age() {
         assert_eq!(
             Timestamp(5).since(Timestamp(3)),
             Some(Duration::from_millis(2))

@@ -1,4 +1,4 @@
-//! Values that cross floors. Each is made in one place and is right from then on.
+//! Values that modules pass to each other. Each is checked once, when it is made.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{fmt, sync::Arc};
@@ -34,15 +34,15 @@ impl Username {
         }
     }
 
-    /// The name as the cluster keeps it.
+    /// The name as the cluster stores it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// A number that is even over all users and the same in every replica, for whatever must not
-    /// happen to everybody at once. FNV-1a, and the finish of `SplitMix64` that spreads similar
-    /// names: each request pays for it.
+    /// A number that is evenly spread over all users and the same in every replica, for what must
+    /// not happen to all users at once. FNV-1a, and the last step of `SplitMix64` that spreads
+    /// similar names: both are cheap enough for every request.
     #[must_use]
     pub fn place(&self) -> u64 {
         let byte =
@@ -51,7 +51,7 @@ impl Username {
     }
 }
 
-/// The finish of `SplitMix64`: numbers that are near each other come out far apart.
+/// The last step of `SplitMix64`: similar numbers become very different ones.
 #[must_use]
 pub fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -89,17 +89,17 @@ pub enum InvalidUsername {
 pub struct Group(Box<str>);
 
 impl Group {
-    /// Takes one group name; outer blanks and tabs are dropped, and nothing is left of an empty
-    /// one. Other white space is part of the name: whoever may name groups could else make one that
-    /// passes for another.
+    /// Takes one group name; outer blanks and tabs are dropped, and an empty name is no group.
+    /// Other white space is part of the name: otherwise a person who may create groups could make
+    /// one that is read as another.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim_matches([' ', '\t']);
         (!text.is_empty()).then(|| Self(text.into()))
     }
 
-    /// The name as it came.
     #[must_use]
+    #[expect(missing_docs, reason = "the name says it")]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -111,7 +111,7 @@ pub struct Role(Arc<str>);
 
 impl Role {
     /// Takes the name of a role: 1–507 printable ASCII bytes with no outer white space, as
-    /// Elasticsearch demands.
+    /// Elasticsearch requires.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let fits =
@@ -119,20 +119,20 @@ impl Role {
         (fits && text.trim() == text).then(|| Self(text.into()))
     }
 
-    /// The name as the cluster knows it.
     #[must_use]
+    #[expect(missing_docs, reason = "the name says it")]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A keyed digest of all that one write puts into a user: two equal ones stand for the same user
-/// document and the same password.
+/// A keyed digest of everything that one write puts into a user: equal fingerprints mean the same
+/// user document and the same password.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 16]);
 
-/// 22 characters of base64url, as the user's metadata carry it. Not a secret: without the key
-/// nothing follows from it.
+/// 22 characters of base64url, as in the user's metadata. Not a secret: without the key nothing
+/// can be derived from it.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&BASE64_URL_SAFE_NO_PAD.encode(self.0))
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_the_cluster_takes_is_kept_byte_for_byte() {
+    fn a_name_that_the_cluster_accepts_is_kept_byte_for_byte() {
         for name in [
             "alice",
             "Alice",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_has_its_own_refusal() {
+    fn each_rule_has_its_own_error() {
         use InvalidUsername as E;
         let long = "x".repeat(508);
         for (value, why) in [

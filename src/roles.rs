@@ -6,29 +6,29 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// Settings of this floor.
+/// Settings of the role mapping.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Roles for everybody, or for those whom no mapping matched.
+    /// Roles for all users, or for those that no mapping matched.
     pub default_roles: Vec<Role>,
-    /// To whom the default roles go.
+    /// Which users have the default roles.
     pub default_roles_apply: DefaultRolesApply,
-    /// A group pattern (`*` stands for any text) and the roles that it gives.
+    /// A group pattern (`*` matches any text) and the roles that it gives.
     pub group_mappings: Vec<(Group, Vec<Role>)>,
     /// Patterns of the groups that may enter; `None` lets every group in.
     pub allowed_groups: Option<Vec<Group>>,
-    /// Rules for the users of one identity provider, by its name. They stand in the place of all of
-    /// the above: a group that a second provider calls `admins` is not the first one's.
+    /// Rules for the users of one identity provider, by its name. They replace all of the above:
+    /// the group `admins` of a second provider is not that of the first.
     pub by_provider: HashMap<Box<str>, Config>,
 }
 
-/// To whom `default_roles` go.
+/// Which users have `default_roles`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DefaultRolesApply {
-    /// Every user has them beside the mapped ones.
+    /// Every user, in addition to the mapped ones.
     #[default]
     Always,
-    /// Only users whom no mapping matched.
+    /// Only users that no mapping matched.
     Unmapped,
 }
 
@@ -40,19 +40,19 @@ pub struct Entitled {
 }
 
 impl Entitled {
-    /// Who.
     #[must_use]
+    #[expect(missing_docs, reason = "the name says it")]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// May do what.
     #[must_use]
+    #[expect(missing_docs, reason = "the name says it")]
     pub fn roles(&self) -> &RoleSet {
         &self.roles
     }
 
-    /// Gives the identity back when the roles have done their work.
+    /// Gives the identity back when the roles are no longer needed.
     #[must_use]
     pub fn into_identity(self) -> Identity {
         self.identity
@@ -81,7 +81,8 @@ pub enum NotEntitled {
     NoRole,
 }
 
-/// The configuration, made ready to be asked: a look-up a group, however many mappings there are.
+/// The configuration, prepared so that each group costs one look-up, however many mappings there
+/// are.
 #[derive(Debug)]
 pub struct Mapping {
     rules: Rules,
@@ -97,8 +98,8 @@ struct Rules {
 }
 
 impl Mapping {
-    /// Prepares the configuration.
     #[must_use]
+    #[expect(missing_docs, reason = "the name says it")]
     pub fn new(mut config: Config) -> Self {
         let by_provider = std::mem::take(&mut config.by_provider);
         let by_provider = by_provider
@@ -111,7 +112,7 @@ impl Mapping {
         }
     }
 
-    /// The rules for an identity: its provider's own, where there are any.
+    /// The rules of the identity's provider, where it has its own.
     fn rules(&self, identity: &Identity) -> &Rules {
         let own = self.by_provider.get(identity.provider().name());
         own.unwrap_or(&self.rules)
@@ -120,7 +121,7 @@ impl Mapping {
     /// Gives an identity its roles.
     ///
     /// # Errors
-    /// When its groups may not enter, or nothing gives it a role.
+    /// When none of its groups is allowed, or no rule gives it a role.
     pub fn entitle(&self, identity: Identity) -> Result<Entitled, NotEntitled> {
         if let Some(allowed) = &self.rules(&identity).allowed {
             let enters = identity
@@ -147,8 +148,8 @@ impl Mapping {
         })
     }
 
-    /// Every role that a rule gives to this identity, with the rule: what [`Self::entitle`] makes
-    /// the role set of, in the order of the groups.
+    /// Every role that a rule gives to this identity, with the rule, in the order of the groups.
+    /// [`Self::entitle`] makes the role set of them.
     #[must_use]
     pub fn given<'a>(&'a self, identity: &'a Identity) -> Vec<Given<'a>> {
         let rules = self.rules(identity);
@@ -203,13 +204,13 @@ pub enum Rule<'a> {
     Mapping {
         /// The entry's group or pattern, as it is configured.
         pattern: &'a str,
-        /// The user's group that it fits.
+        /// The user's group that it matches.
         group: &'a Group,
     },
 }
 
-/// Values by group pattern. Letters compare without regard to ASCII case; other letters compare as
-/// they are, because there is no one way to fold them and a wrong guess gives rights.
+/// Values by group pattern. ASCII letters compare without regard to case; other letters compare as
+/// they are, because there are several ways to fold them and a wrong one would give roles.
 #[derive(Debug)]
 struct Table<V> {
     exact: HashMap<Box<str>, Vec<(Group, V)>>,
@@ -237,7 +238,7 @@ impl<V> Table<V> {
         table
     }
 
-    /// The entries that fit a group, each with its pattern as it was configured.
+    /// The entries that match a group, each with its pattern as it was configured.
     fn matching(&self, group: &str) -> impl Iterator<Item = (&str, &V)> {
         let group = group.to_ascii_lowercase();
         let exact = self
@@ -254,8 +255,9 @@ impl<V> Table<V> {
     }
 }
 
-/// Whether `pattern` covers all of `text`; each `*` stands for any text, also none. Linear in both
-/// for one `*`, never exponential: on a mismatch only the last `*` takes one byte more.
+/// Whether `pattern` matches all of `text`; each `*` matches any text, also none. The time is
+/// linear in both for one `*` and never exponential: on a mismatch only the last `*` takes one byte
+/// more.
 fn fits(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else {

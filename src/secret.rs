@@ -1,5 +1,5 @@
-//! Secrets have types: nothing here prints, serialises or compares in variable time, and each use
-//! is one greppable call.
+//! Secrets have types: none can be printed, serialised or compared in variable time, and each use
+//! is a call that a search finds.
 
 pub use secrecy::{ExposeSecret, SecretString};
 
@@ -44,13 +44,13 @@ impl SecretKey {
         Ok(Self(bytes))
     }
 
-    /// The raw key, for derivation alone.
+    /// The raw key, for derivation only.
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The form in which `secret_key` takes it. The caller is about to show a secret.
+    /// As `secret_key` takes it. The caller is about to show a secret.
     #[must_use]
     pub fn expose_hex(&self) -> String {
         use fmt::Write as _;
@@ -69,8 +69,8 @@ fn hex_value(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
-/// Keys that stand in public guides and examples: all digits alike, or a short pattern over and
-/// over. Everybody knows them.
+/// Keys of public guides and examples: all digits alike, or a short pattern repeated. They are
+/// known to attackers.
 fn is_sample(bytes: &[u8; 32]) -> bool {
     (1..=8).filter(|period| 32 % period == 0).any(|period| {
         bytes
@@ -94,17 +94,18 @@ pub enum InvalidKey {
     #[error("a key consists of hex digits only; make one with `elastauth generate-key`")]
     NotHex,
     #[error(
-        "this key is a published sample that anybody can look up; make one with `elastauth generate-key`"
+        "this key is a published sample that anybody can look up; make one with \
+         `elastauth generate-key`"
     )]
     Sample,
 }
 
 /// The system gave no random bytes.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the system's random source gave nothing")]
+#[error("the system's random source gave no bytes")]
 pub struct NoRandomness;
 
-/// A key that a gateway shows in `X-Elastauth-Key`. Only its digest is kept.
+/// A key that a gateway sends in `X-Elastauth-Key`. Only its digest is kept.
 #[derive(Clone)]
 pub struct GatewayKey([u8; 32]);
 
@@ -144,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_survives_the_way_through_its_text() {
+    fn a_key_written_as_text_is_read_back() {
         let key = SecretKey::random().unwrap();
         assert_eq!(
             SecretKey::parse(&key.expose_hex()).unwrap().expose(),
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_key_is_refused_by_name() {
+    fn an_invalid_key_is_refused_with_its_reason() {
         for (text, why) in [
             (String::new(), InvalidKey::Length),
             ("ab".repeat(31), InvalidKey::Length),
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_key_matches_itself_alone() {
+    fn a_gateway_key_matches_only_itself() {
         let key = GatewayKey::parse("a-long-enough-key").unwrap();
         assert!(key.matches(b"a-long-enough-key"));
         assert!(!key.matches(b"a-long-enough-kez"));

@@ -1,5 +1,5 @@
-//! The end of the program: what must be finished is tracked here, and everybody hears of the end at
-//! once.
+//! The end of the program: tasks that must finish are tracked here, and all of them learn of the end
+//! at the same time.
 
 use std::{future::Future, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,12 +17,11 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        // Nobody joins it: what `work` has to say it says through its own channel.
+        // Nobody joins it: `work` reports through its own channel.
         drop(self.tracker.spawn(work));
     }
 
-    /// Says that the end has begun. Tasks that wait on [`Self::ending`] finish what they have in
-    /// hand.
+    /// Begins the end. Tasks that wait on [`Self::ending`] finish their current work.
     pub fn end(&self) {
         self.ending.cancel();
         self.tracker.close();
@@ -39,13 +38,13 @@ impl Tasks {
         self.ending.is_cancelled()
     }
 
-    /// How many tasks are in hand.
+    /// How many tasks are running.
     #[must_use]
     pub fn in_hand(&self) -> usize {
         self.tracker.len()
     }
 
-    /// Waits for all tasks, at most `patience`; says whether all have finished.
+    /// Waits for all tasks, at most `patience`; whether all have finished.
     pub async fn drained(&self, patience: Duration) -> bool {
         tokio::time::timeout(patience, self.tracker.wait())
             .await
@@ -58,7 +57,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_end_waits_for_what_is_in_hand() {
+    async fn the_end_waits_for_running_tasks() {
         let tasks = Tasks::default();
         let (done, mut finished) = tokio::sync::oneshot::channel();
         tasks.spawn(async move {

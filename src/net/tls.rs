@@ -1,19 +1,21 @@
 //! TLS from PEM files, as a client and as a server.
 //!
-//! The crypto provider (aws-lc-rs) is handed to rustls each time: nothing depends on a process-wide
+//! The crypto provider (aws-lc-rs) is passed to rustls each time: nothing depends on a process-wide
 //! default that a library could set.
 
 mod danger;
+mod error;
 mod pem;
+
+pub use error::TlsError;
 
 use rustls::{
     RootCertStore,
     client::WantsClientCert,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{VerifierBuilderError, WebPkiClientVerifier},
+    server::WebPkiClientVerifier,
 };
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,11 +23,11 @@ use std::{
 /// TLS as a client.
 #[derive(Debug, Clone, Default)]
 pub struct ClientConfig {
-    /// A PEM file of CA certificates that are believed instead of the system's.
+    /// A PEM file of CA certificates that are trusted instead of the system's.
     pub ca_cert: Option<PathBuf>,
     /// A PEM certificate chain and its key, shown to the server.
     pub identity: Option<IdentityFiles>,
-    /// Believe any certificate. Named in a warning at every start.
+    /// Accept any certificate. A warning at every start names it.
     pub danger_skip_verify: bool,
 }
 
@@ -34,8 +36,8 @@ pub struct ClientConfig {
 pub struct ServerConfig {
     /// The certificate chain and its key.
     pub identity: IdentityFiles,
-    /// A PEM file of CA certificates; where set, only clients with a certificate of one of them get
-    /// in.
+    /// A PEM file of CA certificates; if set, only clients with a certificate of one of them are
+    /// accepted.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -48,85 +50,18 @@ pub struct IdentityFiles {
     pub key: PathBuf,
 }
 
-/// Why TLS cannot be set up. One variant a failed step, with the file it failed on; never a line of
-/// the file, which may be a key's.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The file is missing, or this process may not read it.
-    #[error("{} cannot be read", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The file has a `BEGIN` without its `END`, or what stands between is not Base64.
-    #[error("{} is damaged: not well-formed PEM", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file was read and holds no certificate.
-    #[error("{} holds no PEM certificate", path.display())]
-    NoCertificate {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The file was read and holds no key that is not encrypted.
-    #[error("{} holds no unencrypted PEM private key (PKCS#8, PKCS#1 or SEC1)", path.display())]
-    NoKey {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A certificate in the file cannot serve as a CA.
-    #[error("a certificate in {} cannot be used as a CA", path.display())]
-    Ca {
-        /// The file.
-        path: PathBuf,
-        /// What rustls says.
-        source: rustls::Error,
-    },
-    /// No `ca_cert` is set, and the system has no certificates that could be used instead.
-    #[error("the system's certificate store is empty; set a CA file")]
-    NoSystemCa {
-        /// The first thing that went wrong while it was read, if anything did.
-        source: Option<rustls_native_certs::Error>,
-    },
-    /// Certificate and key do not belong together, or the key is of a kind that is not supported.
-    #[error("the certificate {} and the key {} cannot be used together", cert.display(), key.display())]
-    Identity {
-        /// The certificate's file.
-        cert: PathBuf,
-        /// The key's file.
-        key: PathBuf,
-        /// What rustls says.
-        source: rustls::Error,
-    },
-    /// No check of client certificates can be made from the CA file.
-    #[error("clients cannot be checked with the CAs in {}", path.display())]
-    ClientCa {
-        /// The CA file.
-        path: PathBuf,
-        /// What rustls says.
-        source: VerifierBuilderError,
-    },
-    /// The crypto provider does not support the protocol versions. A build fault.
-    #[error("the crypto provider lacks TLS 1.2 and 1.3")]
-    Versions(#[source] rustls::Error),
-}
-
-/// TLS as a client: who is believed, and what is shown. ALPN is left to the caller.
+/// TLS as a client: which servers are trusted, and which certificate is sent. The caller sets ALPN.
 ///
 /// # Errors
-/// Names the step and the file. Without `ca_cert` an empty system store is one: every handshake
-/// would fail later, and nobody would know why.
+/// Names the step and the file. Without `ca_cert` an empty system store is an error: every handshake
+/// would fail later, without a clear reason.
 pub fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsError> {
     let provider = provider();
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Versions)?;
     if config.danger_skip_verify {
-        let verifier = danger::BelieveAnyone::new(&provider);
+        let verifier = danger::AcceptAny::new(&provider);
         return shown(
             builder
                 .dangerous()
@@ -144,8 +79,8 @@ pub fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsError> {
     )
 }
 
-/// A client that believes nobody: every handshake fails. For a connector that will only ever be
-/// asked for plain `http`, and so must not fail at start for want of certificates.
+/// A client that trusts no server: every handshake fails. For a connector that is used for plain
+/// `http` only, and so must not fail at start because there are no certificates.
 pub(crate) fn client_without_trust() -> Result<rustls::ClientConfig, TlsError> {
     Ok(rustls::ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
@@ -166,8 +101,7 @@ pub fn server(config: &ServerConfig) -> Result<rustls::ServerConfig, TlsError> {
     let builder = match &config.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
-            // A client without a certificate is refused: this verifier asks for one and lets nobody
-            // off.
+            // This verifier requires a certificate of every client.
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots_of(path)?), provider)
                     .build()
@@ -210,8 +144,8 @@ fn shown(
     }
 }
 
-/// All certificates of one file. One that cannot be used is an error here: the operator has named
-/// the file and means each of them.
+/// All certificates of one file. One that cannot be used is an error: the operator has chosen the
+/// file.
 fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in pem::certificates(path)? {
@@ -223,7 +157,8 @@ fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// The system's certificates. Odd ones among them are passed over: nobody chose them for us.
+/// The system's certificates. Those that cannot be parsed are skipped: the operator has not chosen
+/// them.
 fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
@@ -354,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn no_error_repeats_what_stands_in_a_key_file() {
+    fn no_error_repeats_the_content_of_a_key_file() {
         let files = Files::new();
         let one = files.identity("a.test");
         for (name, text) in [

@@ -1,27 +1,27 @@
-//! Which peers are believed.
+//! Which peers are trusted.
 //!
 //! Nothing in an auth request shows whether the gateway has deleted the client's own identity
-//! headers, and no gateway signs what it sends. So what is believed is a connection: its TCP peer
-//! address, and where gateways share a network with others, a key that the gateway shows.
+//! headers, and no gateway signs what it sends. So a connection is trusted: by its TCP peer address,
+//! and where gateways share a network with others, by a key that the gateway sends.
 
 use crate::secret::GatewayKey;
 use http::{HeaderMap, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// In which header a gateway shows its key. All gateways can set a header over the client's.
+/// The header in which a gateway sends its key. All gateways can overwrite a client's header.
 pub const KEY_HEADER: HeaderName = HeaderName::from_static("x-elastauth-key");
 
-/// Who is believed.
+/// Which peers are trusted.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Networks from which gateways connect.
     pub proxies: Vec<IpNet>,
-    /// Where not empty, a gateway must also show one of these.
+    /// If not empty, a gateway must also send one of these.
     pub gateway_keys: Vec<GatewayKey>,
 }
 
-/// Tells believed peers from others.
+/// Decides which peers are trusted.
 #[derive(Debug)]
 pub struct Trust {
     proxies: Vec<IpNet>,
@@ -49,7 +49,7 @@ impl TrustedPeer {
     }
 }
 
-/// Why a peer is not believed.
+/// Why a peer is not trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
     /// It connects from outside `trusted_proxies`.
@@ -58,12 +58,13 @@ pub enum Distrust {
     /// `gateway_keys` is set and the request shows no key.
     #[error("the request has no x-elastauth-key header and `gateway_keys` is set")]
     KeyMissing,
-    /// The key is none of `gateway_keys`.
-    #[error("the key in x-elastauth-key is none of `gateway_keys`")]
+    /// The key is not one of `gateway_keys`.
+    #[error("the key in x-elastauth-key is not one of `gateway_keys`")]
     KeyWrong,
     /// Two keys: one of them may be the client's.
     #[error(
-        "the x-elastauth-key header stands more than once; the gateway must replace the client's own"
+        "the x-elastauth-key header occurs more than once; the gateway must replace the client's \
+         own"
     )]
     KeyRepeated,
 }
@@ -79,8 +80,8 @@ impl Trust {
         }
     }
 
-    /// Whether a peer connects from where gateways do. It says nothing yet about what the peer
-    /// sends: that needs [`Self::admit`].
+    /// Whether a peer connects from a gateway's network. What the peer sends is trusted only after
+    /// [`Self::admit`].
     #[must_use]
     pub fn knows(&self, peer: IpAddr) -> bool {
         // A listener on `::` reports IPv4 peers as `::ffff:a.b.c.d`.
@@ -88,10 +89,10 @@ impl Trust {
         self.proxies.iter().any(|network| network.contains(&peer))
     }
 
-    /// Decides whether the headers of a request may be believed.
+    /// Decides whether the headers of a request are trusted.
     ///
     /// # Errors
-    /// Why not. The address is judged first, so that a stranger cannot try keys.
+    /// Why not. The address is checked first, so that other peers cannot try keys.
     pub fn admit(&self, peer: IpAddr, headers: &HeaderMap) -> Result<TrustedPeer, Distrust> {
         if !self.knows(peer) {
             return Err(Distrust::Peer);
@@ -117,7 +118,7 @@ impl Trust {
     }
 }
 
-/// `::ffff:10.0.0.0/104` is `10.0.0.0/8` in other clothes; peers are compared in their IPv4 form.
+/// `::ffff:10.0.0.0/104` is another form of `10.0.0.0/8`; peers are compared in their IPv4 form.
 fn unmapped(network: IpNet) -> IpNet {
     let IpNet::V6(v6) = network else {
         return network;
@@ -158,9 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_believed_by_its_address() {
+    fn a_peer_is_trusted_by_its_address() {
         let trust = trust(&["10.1.0.0/16", "fd00::/8"], &[]);
-        for (peer, believed) in [
+        for (peer, trusted) in [
             ("10.1.2.3", true),
             ("10.2.2.3", false),
             ("fd12::1", true),
@@ -169,7 +170,7 @@ mod tests {
         ] {
             assert_eq!(
                 trust.admit(ip(peer), &HeaderMap::new()).is_ok(),
-                believed,
+                trusted,
                 "{peer}"
             );
         }
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn with_no_networks_nobody_is_believed() {
+    fn with_no_networks_no_peer_is_trusted() {
         assert_eq!(
             trust(&[], &[]).admit(ip("127.0.0.1"), &HeaderMap::new()),
             Err(Distrust::Peer)
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn where_keys_are_set_exactly_one_must_be_shown() {
+    fn where_keys_are_set_exactly_one_must_be_sent() {
         let trust = trust(&["127.0.0.0/8"], &[KEY, NEXT_KEY]);
         let admit = |keys: &[&'static str]| trust.admit(ip("127.0.0.1"), &shown(keys)).map(|_| ());
         assert_eq!(admit(&[KEY]), Ok(()));
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_does_not_help_a_stranger() {
+    fn a_key_does_not_help_a_peer_outside_the_networks() {
         let trust = trust(&["10.0.0.0/8"], &[KEY]);
         assert_eq!(
             trust.admit(ip("127.0.0.1"), &shown(&[KEY])),

@@ -9,16 +9,17 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// Takes any certificate: of any name, any CA, any age. Whoever sits on the way can read and change
-/// everything.
+/// Accepts any certificate: of any name, any CA, any age. Everybody on the network path can read and
+/// change everything.
 ///
-/// The handshake's signature is still checked, so the peer at least holds the key of what it shows.
+/// The handshake's signature is still checked, so the peer has the key of the certificate that it
+/// sends.
 #[derive(Debug)]
-pub(super) struct BelieveAnyone {
+pub(super) struct AcceptAny {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl BelieveAnyone {
+impl AcceptAny {
     pub(super) fn new(provider: &CryptoProvider) -> Self {
         Self {
             algorithms: provider.signature_verification_algorithms,
@@ -26,7 +27,7 @@ impl BelieveAnyone {
     }
 }
 
-impl ServerCertVerifier for BelieveAnyone {
+impl ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -1,7 +1,7 @@
-//! Certificates and keys from PEM files. What the parser says about a damaged file quotes lines of
-//! it, so its words go no further.
+//! Certificates and keys from PEM files. The parser's message about a damaged file quotes lines of
+//! it, so it is dropped.
 
-use super::TlsError;
+use super::error::TlsError;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -21,8 +21,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
     }
 }
 
-/// The first private key of a file. Certificates beside it are passed over, so that one file may
-/// hold both.
+/// The first private key of a file. Certificates in it are skipped, so that one file may hold both.
 pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read(path)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
