@@ -1,8 +1,8 @@
 //! An identity provider as an outside party: what it says of itself, its keys, and what it answers
 //! about a token.
 //!
-//! How it is asked and what an answer looks like is known here. Which tokens are accepted is decided
-//! by `identity::oidc`.
+//! This room asks the provider and parses its answers. `identity::oidc` decides which tokens are
+//! accepted.
 
 mod ask;
 mod client_auth;
@@ -20,9 +20,9 @@ pub(crate) mod tests;
 
 pub use ask::Verdict;
 pub use client_auth::{ClientAuth, InvalidSigningKey, SigningKey};
-pub use endpoint::{BadDiscovery, Endpoint, InvalidEndpoint, Issuer, Overrides};
+pub use endpoint::{Endpoint, InvalidDiscovery, InvalidEndpoint, Issuer, Overrides};
 pub use error::{IdpError, What};
-pub use jws::{BadToken, Jws, MAX_TOKEN_BYTES, Part, Verified, has_shape};
-pub use key::{Algorithm, Key, OddKey};
-pub use key_set::{BadKeySet, KeySet};
+pub use jws::{Jws, MAX_TOKEN_BYTES, MalformedToken, Part, Verified, has_shape};
+pub use key::{Algorithm, Key, UnusableKey};
+pub use key_set::{InvalidKeySet, KeySet};
 pub use provider::{Access, Config, Idp};

@@ -1,5 +1,5 @@
-//! The end of the program: tasks that must finish are tracked here, and all of them learn of the end
-//! at the same time.
+//! The end of the program: tasks that must finish are tracked here, and all of them learn of the
+//! end at the same time.
 
 use std::{future::Future, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

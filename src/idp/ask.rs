@@ -32,7 +32,7 @@ pub enum Verdict {
 }
 
 impl Idp {
-    /// Who belongs to an access token (OpenID Connect Core 1.0, §5.3).
+    /// Whose an access token is (OpenID Connect Core 1.0, §5.3).
     ///
     /// # Errors
     /// When the provider cannot be asked.
@@ -66,7 +66,7 @@ impl Idp {
         }
     }
 
-    /// What a token is worth (RFC 7662). `active` is judged here, everything else by the caller.
+    /// Whether a token is active, and its claims (RFC 7662). The caller judges the claims.
     ///
     /// # Errors
     /// When the provider cannot be asked.
@@ -76,18 +76,18 @@ impl Idp {
         let asking = async {
             let uri = self.endpoint(WHAT).await?;
             let config = &self.0.config;
-            let shown = self
+            let proof = self
                 .0
                 .access
                 .load()
                 .auth
-                .shown(&config.client_id, &config.issuer, self.0.clock.now())
+                .proof(&config.client_id, &config.issuer, self.0.clock.now())
                 .ok_or(IdpError::Unsendable)?;
             let mut form = format!("token={}&token_type_hint=access_token", encoded(token));
-            for (name, value) in &shown.form {
+            for (name, value) in &proof.form {
                 form.extend(["&", name, "=", &encoded(value)]);
             }
-            let mut headers = shown.headers;
+            let mut headers = proof.headers;
             headers.insert(
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/x-www-form-urlencoded"),
@@ -114,7 +114,7 @@ impl Idp {
                     Verdict::Refused
                 })
             }
-            // Some answer so when they are shown a token of a kind that they do not introspect.
+            // Some answer so if they cannot introspect this kind of token.
             StatusCode::BAD_REQUEST if !says_our_client(&answer.body) => Ok(Verdict::Refused),
             StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(IdpError::OurClient(WHAT))
@@ -159,8 +159,8 @@ impl Idp {
         Ok(answer)
     }
 
-    /// What its server says the time is, to the second, and what our clock says at that moment.
-    /// `None` where it says nothing.
+    /// The time by the provider's clock, to the second, and by ours. `None` if the answer has no
+    /// `Date`.
     ///
     /// # Errors
     /// When it cannot be asked.

@@ -1,6 +1,6 @@
-//! How elastauth shows an identity provider which client it is.
+//! How elastauth authenticates to an identity provider.
 
-use super::{Issuer, jws};
+use super::{endpoint::Issuer, jws};
 use crate::{
     clock::Timestamp,
     secret::{ExposeSecret as _, SecretString},
@@ -20,10 +20,10 @@ use http::{HeaderMap, HeaderValue, header};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
 use std::{fmt, sync::Arc};
 
-/// How long an assertion lives. It is used at once; a minute is for clocks that disagree.
+/// An assertion is used at once; a minute allows for clocks that differ.
 const ASSERTION_SECONDS: u64 = 60;
 
-/// The ways to show it.
+/// The ways to authenticate.
 #[derive(Debug, Clone)]
 pub enum ClientAuth {
     /// `client_secret_basic`.
@@ -32,8 +32,8 @@ pub enum ClientAuth {
     SecretPost(SecretString),
     /// `private_key_jwt`.
     PrivateKeyJwt(SigningKey),
-    /// `none`, or `tls_client_auth` where a client certificate is configured: the client's name
-    /// alone.
+    /// `none`, or `tls_client_auth` where a client certificate is configured: only the client's
+    /// name.
     NameOnly,
 }
 
@@ -51,13 +51,13 @@ enum Pair {
     Ed25519(Ed25519KeyPair),
 }
 
-/// Why a text holds no key for assertions.
+/// Why a text is not a key for assertions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidSigningKey {
-    #[error("there is no unencrypted PEM private key in it")]
+    #[error("it has no unencrypted PEM private key")]
     NotPem,
-    #[error("the key is none of RSA (2048 to 8192 bits), P-256, P-384 and Ed25519 in PKCS#8")]
+    #[error("the key is not RSA (2048 to 8192 bits), P-256, P-384 or Ed25519 in PKCS#8")]
     Kind,
 }
 
@@ -87,8 +87,8 @@ impl SigningKey {
         })
     }
 
-    /// A signed statement of who asks (RFC 7523). `None` if the system has no randomness or the key
-    /// does not sign.
+    /// A signed statement of who asks (RFC 7523). `None` if the system gives no random bytes or the
+    /// key does not sign.
     fn assertion(&self, client_id: &str, audience: &Issuer, now: Timestamp) -> Option<String> {
         let mut id = [0_u8; 16];
         aws_lc_rs::rand::fill(&mut id).ok()?;
@@ -144,18 +144,18 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What goes into a request to say which client asks.
+/// The part of a request that authenticates the client.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct Proof {
     pub(super) headers: HeaderMap,
-    /// More of the form.
+    /// Additional fields of the form.
     pub(super) form: Vec<(&'static str, String)>,
 }
 
 impl ClientAuth {
-    /// `None` if it cannot be shown: a secret that no header carries, a key that does not sign.
-    pub(super) fn shown(&self, client_id: &str, issuer: &Issuer, now: Timestamp) -> Option<Shown> {
-        let mut shown = Shown {
+    /// `None` if it cannot be made: a secret that no header can carry, a key that does not sign.
+    pub(super) fn proof(&self, client_id: &str, issuer: &Issuer, now: Timestamp) -> Option<Proof> {
+        let mut proof = Proof {
             headers: HeaderMap::new(),
             form: Vec::new(),
         };
@@ -168,31 +168,31 @@ impl ClientAuth {
                     HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(joined)))
                         .ok()?;
                 value.set_sensitive(true);
-                shown.headers.insert(header::AUTHORIZATION, value);
+                proof.headers.insert(header::AUTHORIZATION, value);
             }
             Self::SecretPost(secret) => {
-                shown.form.push(("client_id", client_id.to_owned()));
-                shown
+                proof.form.push(("client_id", client_id.to_owned()));
+                proof
                     .form
                     .push(("client_secret", secret.expose_secret().to_owned()));
             }
             Self::PrivateKeyJwt(key) => {
-                shown.form.push(("client_id", client_id.to_owned()));
-                shown.form.push((
+                proof.form.push(("client_id", client_id.to_owned()));
+                proof.form.push((
                     "client_assertion_type",
                     "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),
                 ));
-                shown
+                proof
                     .form
                     .push(("client_assertion", key.assertion(client_id, issuer, now)?));
             }
-            Self::NameOnly => shown.form.push(("client_id", client_id.to_owned())),
+            Self::NameOnly => proof.form.push(("client_id", client_id.to_owned())),
         }
-        Some(shown)
+        Some(proof)
     }
 }
 
-/// `application/x-www-form-urlencoded`, with everything encoded that could be in doubt.
+/// `application/x-www-form-urlencoded`; only characters that are safe everywhere stay as they are.
 pub(super) fn encoded(text: &str) -> String {
     const KEPT: percent_encoding::AsciiSet = percent_encoding::NON_ALPHANUMERIC
         .remove(b'-')

@@ -140,7 +140,7 @@ pub(super) struct Discovered {
 /// Why a description is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
-pub enum BadDiscovery {
+pub enum InvalidDiscovery {
     #[error("it is not a JSON object")]
     Shape,
     #[error(
@@ -158,14 +158,14 @@ impl Discovered {
         bytes: &[u8],
         issuer: &Issuer,
         with_certificate: bool,
-    ) -> Result<Self, BadDiscovery> {
-        let document: Value = serde_json::from_slice(bytes).map_err(|_| BadDiscovery::Shape)?;
+    ) -> Result<Self, InvalidDiscovery> {
+        let document: Value = serde_json::from_slice(bytes).map_err(|_| InvalidDiscovery::Shape)?;
         let said = document
             .get("issuer")
             .and_then(Value::as_str)
-            .ok_or(BadDiscovery::Shape)?;
+            .ok_or(InvalidDiscovery::Shape)?;
         if said != issuer.as_str() {
-            return Err(BadDiscovery::Issuer);
+            return Err(InvalidDiscovery::Issuer);
         }
         let aliases = document
             .get("mtls_endpoint_aliases")
@@ -178,7 +178,7 @@ impl Discovered {
                 .and_then(Value::as_str)
                 .map(Endpoint::parse)
                 .transpose()
-                .map_err(BadDiscovery::Endpoint)
+                .map_err(InvalidDiscovery::Endpoint)
         };
         Ok(Self {
             jwks: endpoint("jwks_uri")?,
@@ -228,10 +228,13 @@ mod tests {
             format!("{:?}", read("https://idp.test").unwrap().jwks),
             "Some(https://idp.test/k)"
         );
-        assert_eq!(read("https://idp.test/").unwrap_err(), BadDiscovery::Issuer);
+        assert_eq!(
+            read("https://idp.test/").unwrap_err(),
+            InvalidDiscovery::Issuer
+        );
         assert_eq!(
             read("https://other.test").unwrap_err(),
-            BadDiscovery::Issuer
+            InvalidDiscovery::Issuer
         );
     }
 
@@ -243,7 +246,7 @@ mod tests {
             &issuer,
             false,
         );
-        assert_eq!(read.unwrap_err(), BadDiscovery::Endpoint(E::NotHttps));
+        assert_eq!(read.unwrap_err(), InvalidDiscovery::Endpoint(E::NotHttps));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Why an identity provider cannot be asked. Whose fault it is shows in the variant.
+//! Why an identity provider cannot be asked. The variant tells whose fault it is.
 
-use super::{endpoint::BadDiscovery, json::BadJson, key_set::BadKeySet};
+use super::{endpoint::InvalidDiscovery, json::InvalidJson, key_set::InvalidKeySet};
 use crate::net::client::CallError;
 use http::StatusCode;
 use std::fmt;
@@ -29,37 +29,37 @@ impl fmt::Display for What {
 /// Why a provider cannot be asked. One variant a step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdpError {
-    /// No whole answer.
+    /// No complete answer.
     #[error("the provider's {0} did not answer")]
     Call(What, #[source] CallError),
-    /// Another status than the call knows.
+    /// A status that the call does not expect.
     #[error("the provider's {0} answered {1}")]
     Status(What, StatusCode),
-    /// Its description is not believed.
+    /// Its description is not accepted.
     #[error("the provider's description is not accepted")]
-    Discovery(#[source] BadDiscovery),
-    /// Its keys are none.
+    Discovery(#[source] InvalidDiscovery),
+    /// Its key set is not accepted.
     #[error("the provider's key set is not accepted")]
-    Keys(#[source] BadKeySet),
-    /// Claims that are no claims.
-    #[error("the provider's {0} answered with something else than a JSON object")]
-    Claims(What, #[source] BadJson),
-    /// An answer that a plain JSON object should be, and is a signed token.
-    #[error("the provider's {0} answers with a signed token; switch that off for this client")]
+    Keys(#[source] InvalidKeySet),
+    /// The answer has no claims.
+    #[error("the provider's {0} answered with something other than a JSON object")]
+    Claims(What, #[source] InvalidJson),
+    /// The answer should be a plain JSON object and is a signed token.
+    #[error("the provider's {0} answered with a signed token; switch that off for this client")]
     Signed(What),
-    /// We are not who we say we are, or may not ask.
+    /// elastauth's client is not accepted, or may not ask.
     #[error(
-        "the provider's {0} refuses elastauth's own client: its name, its secret or its rights"
+        "the provider's {0} refuses elastauth's client; check its name, its secret and its rights"
     )]
     OurClient(What),
-    /// Our own name or secret cannot be sent.
+    /// The client's name or secret cannot be sent.
     #[error("the client's name, secret or key cannot be put into a request")]
     Unsendable,
-    /// It has no such address, and none is configured.
+    /// The address is unknown.
     #[error("the provider names no address for its {0}, and none is configured")]
     NoEndpoint(What),
-    /// It is still being waited for.
-    #[error("the provider's {0} is not there yet")]
+    /// It is still being fetched.
+    #[error("the provider's {0} has not been received yet")]
     Late(What),
     /// Too many calls.
     #[error("too many calls to the provider are under way")]

@@ -1,7 +1,7 @@
 //! The provider's keys and its description of itself, fetched when they are needed.
 
 use super::{
-    endpoint::{BadDiscovery, Discovered, Endpoint, Overrides},
+    endpoint::{Discovered, Endpoint, InvalidDiscovery, Overrides},
     error::{IdpError, What},
     fetched::{Age, Fetch, TooEarly},
     key::Algorithm,
@@ -172,7 +172,7 @@ impl Idp {
         let uri = self
             .issuer()
             .discovery()
-            .map_err(|why| IdpError::Discovery(BadDiscovery::Endpoint(why)))?;
+            .map_err(|why| IdpError::Discovery(InvalidDiscovery::Endpoint(why)))?;
         let headers = HeaderMap::new();
         let answer = self
             .get(WHAT, &uri, headers, FETCH, MAX_DISCOVERY_BYTES)

@@ -1,21 +1,21 @@
-//! JSON objects of people who may mean ill: no member twice, no deep nesting. `serde_json` alone
-//! keeps the last of two members, and another reader may keep the first.
+//! JSON objects from untrusted sources: no member twice, no deep nesting. `serde_json` alone keeps
+//! the last of two members, and another parser may keep the first.
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::{cell::Cell, fmt};
 
-/// Objects and lists within each other. Keycloak's `resource_access.<client>.roles` is four deep;
-/// twice that is nobody's wish.
+/// Levels of objects and lists. Keycloak's `resource_access.<client>.roles` has four; no provider
+/// needs twice as many.
 const MAX_DEPTH: u8 = 12;
 
-/// Why bytes are not a JSON object that we take.
+/// Why bytes are not a JSON object that is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
-pub enum BadJson {
+pub enum InvalidJson {
     #[error("it is not JSON")]
     Syntax,
-    #[error("a member stands twice in one object")]
+    #[error("an object has the same member twice")]
     Duplicate,
     #[error("it is nested deeper than {MAX_DEPTH} levels")]
     Deep,
@@ -26,9 +26,9 @@ pub enum BadJson {
 /// Reads one object and nothing behind it.
 ///
 /// # Errors
-/// Says which rule is broken, without repeating a byte of it.
-pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, BadJson> {
-    let why = Cell::new(BadJson::Syntax);
+/// Says which rule is broken, without repeating the bytes.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, InvalidJson> {
+    let why = Cell::new(InvalidJson::Syntax);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict {
         left: MAX_DEPTH,
@@ -38,7 +38,7 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, BadJson> {
     .and_then(|value| reader.end().map(|()| value));
     match value {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(BadJson::NotAnObject),
+        Ok(_) => Err(InvalidJson::NotAnObject),
         Err(_says_where) => Err(why.get()),
     }
 }
@@ -46,7 +46,7 @@ pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, BadJson> {
 #[derive(Clone, Copy)]
 struct Strict<'a> {
     left: u8,
-    why: &'a Cell<BadJson>,
+    why: &'a Cell<InvalidJson>,
 }
 
 impl Strict<'_> {
@@ -54,11 +54,11 @@ impl Strict<'_> {
         let left = self
             .left
             .checked_sub(1)
-            .ok_or_else(|| self.refuse(BadJson::Deep))?;
+            .ok_or_else(|| self.refuse(InvalidJson::Deep))?;
         Ok(Self { left, ..self })
     }
 
-    fn refuse<E: serde::de::Error>(self, why: BadJson) -> E {
+    fn refuse<E: serde::de::Error>(self, why: InvalidJson) -> E {
         self.why.set(why);
         E::custom("refused")
     }
@@ -123,7 +123,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(self.refuse(BadJson::Duplicate));
+                return Err(self.refuse(InvalidJson::Duplicate));
             }
             object.insert(name, members.next_value_seed(inner)?);
         }
@@ -149,20 +149,20 @@ mod tests {
         let deep = format!("{}1{}", r#"{"a":"#.repeat(13), "}".repeat(13));
         let bottomless = format!("{}{}", r#"{"a":"#, "[".repeat(50_000));
         for (text, why) in [
-            (&b""[..], BadJson::Syntax),
-            (b"{\"a\":1}x", BadJson::Syntax),
-            (b"{\"a\":\"\xff\"}", BadJson::Syntax),
-            (br#"{"a":"\ud800"}"#, BadJson::Syntax),
-            (br#"{"a":1e999}"#, BadJson::Syntax),
-            (br#"{"a":NaN}"#, BadJson::Syntax),
-            (br#"{"a":1,}"#, BadJson::Syntax),
-            (br#"{"a":1,"a":1}"#, BadJson::Duplicate),
-            (br#"{"a":1,"\u0061":2}"#, BadJson::Duplicate),
-            (br#"{"x":{"a":1,"b":2,"a":3}}"#, BadJson::Duplicate),
-            (deep.as_bytes(), BadJson::Deep),
-            (bottomless.as_bytes(), BadJson::Deep),
-            (b"[]", BadJson::NotAnObject),
-            (b"null", BadJson::NotAnObject),
+            (&b""[..], InvalidJson::Syntax),
+            (b"{\"a\":1}x", InvalidJson::Syntax),
+            (b"{\"a\":\"\xff\"}", InvalidJson::Syntax),
+            (br#"{"a":"\ud800"}"#, InvalidJson::Syntax),
+            (br#"{"a":1e999}"#, InvalidJson::Syntax),
+            (br#"{"a":NaN}"#, InvalidJson::Syntax),
+            (br#"{"a":1,}"#, InvalidJson::Syntax),
+            (br#"{"a":1,"a":1}"#, InvalidJson::Duplicate),
+            (br#"{"a":1,"\u0061":2}"#, InvalidJson::Duplicate),
+            (br#"{"x":{"a":1,"b":2,"a":3}}"#, InvalidJson::Duplicate),
+            (deep.as_bytes(), InvalidJson::Deep),
+            (bottomless.as_bytes(), InvalidJson::Deep),
+            (b"[]", InvalidJson::NotAnObject),
+            (b"null", InvalidJson::NotAnObject),
         ] {
             assert_eq!(
                 object(text),

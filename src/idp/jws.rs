@@ -1,23 +1,23 @@
-//! The outer form of a signed token: three parts, strictly read. What the claims say is judged
-//! elsewhere.
+//! The outer form of a signed token: three parts, strictly parsed. `identity::oidc` judges the
+//! claims.
 
 use super::{
-    json::{self, BadJson},
+    json::{self, InvalidJson},
     key::{Algorithm, Key, MAX_KID_BYTES},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The longest token. Servers in front take 8 to 32 KB of headers, and Keycloak's tokens with
-/// hundreds of roles stay below.
+/// The longest token. Servers in front accept 8 to 32 KB of headers, and Keycloak's tokens with
+/// hundreds of roles are smaller.
 pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
-/// A header has `alg`, `kid`, `typ` and perhaps a certificate chain that nobody reads.
+/// A header has `alg`, `kid`, `typ` and perhaps a certificate chain that is ignored.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// The longest signature in base64url: RSA with 8192 bits.
 const MAX_SIGNATURE_BYTES: usize = 1_366;
 
-/// A token's form was right. Nothing is proven yet.
+/// A token that is well-formed. Nothing is proven yet.
 pub struct Jws<'a> {
     header: Header,
     claims: Map<String, Value>,
@@ -32,15 +32,15 @@ struct Header {
     kind: Option<Box<str>>,
 }
 
-/// Claims whose signature a key has made. [`Jws::verified`] alone makes it.
+/// Claims whose signature was verified. [`Jws::verified`] alone makes it.
 pub struct Verified {
     claims: Map<String, Value>,
     kind: Option<Box<str>>,
 }
 
 impl Verified {
-    /// What the issuer says.
     #[must_use]
+    #[expect(missing_docs, reason = "the name says it")]
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
@@ -52,7 +52,7 @@ impl Verified {
     }
 }
 
-/// Claims are people's affairs.
+/// Claims are personal data.
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verified")
@@ -61,7 +61,7 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// Which part of a token a fault is in.
+/// The part of a token that an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Part {
@@ -80,43 +80,42 @@ impl fmt::Display for Part {
     }
 }
 
-/// Why a text is no signed token that we take. One variant a rule; nothing of the token is in it.
+/// Why a text is not a signed token that is accepted. One variant a rule; nothing of the token is
+/// in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
-pub enum BadToken {
+pub enum MalformedToken {
     #[error("the token is longer than {MAX_TOKEN_BYTES} bytes")]
     TooLong,
-    #[error("the token is encrypted (five parts); only signed ones are taken")]
+    #[error("the token is encrypted (five parts); only signed tokens are accepted")]
     Encrypted,
-    #[error("the token has not three parts")]
+    #[error("the token does not have three parts")]
     Parts,
     #[error("the token's {0} is not base64url without padding, in its one canonical form")]
     Base64(Part),
     #[error("the token's {0} is not acceptable JSON")]
-    Json(Part, #[source] BadJson),
-    #[error("the token's header or signature is longer than any that is made")]
+    Json(Part, #[source] InvalidJson),
+    #[error("the token's header or signature is too long")]
     PartTooLong,
-    #[error("the token's algorithm (`alg`) is none of the asymmetric ones that are allowed")]
+    #[error("the token's algorithm (`alg`) is not one of the asymmetric ones that are supported")]
     Algorithm,
     #[error("the token's `kid` is not a text of at most {MAX_KID_BYTES} bytes")]
     Kid,
     #[error("the token's `typ` is not a text")]
     Kind,
-    #[error(
-        "the token's header has `crit`: it must not be taken by those who do not know what it names"
-    )]
+    #[error("the token's header has `crit`: it requires extensions that elastauth does not know")]
     Critical,
-    #[error("the token's header has `b64`: its claims are not encoded as a token's must be")]
+    #[error("the token's header has `b64`: its claims are not encoded as in a token")]
     Unencoded,
     #[error("the token holds another token (`cty`), or is compressed or encrypted (`zip`, `enc`)")]
     Nested,
 }
 
-/// Whether a text has the shape of a signed or encrypted token. What is one must stand on its
-/// signature; only others may be asked about.
+/// Whether a text has the shape of a signed or encrypted token. Such a token is judged by its
+/// signature; the provider may be asked only about others.
 #[must_use]
 pub fn has_shape(token: &str) -> bool {
-    // Base64url of `{"` and of the usual blanks behind a brace.
+    // Base64url of `{"`, and of a brace with the usual blanks.
     matches!(token.bytes().filter(|byte| *byte == b'.').count(), 2 | 4)
         || ["ey", "ew", "IH"]
             .iter()
@@ -124,23 +123,23 @@ pub fn has_shape(token: &str) -> bool {
 }
 
 impl<'a> Jws<'a> {
-    /// Reads the form. Sizes are judged before anything is decoded.
+    /// Parses the form. Sizes are checked before anything is decoded.
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn parse(token: &'a str) -> Result<Self, BadToken> {
+    pub fn parse(token: &'a str) -> Result<Self, MalformedToken> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(BadToken::TooLong);
+            return Err(MalformedToken::TooLong);
         }
         let mut parts = token.split('.');
         let (header, claims, signature) =
             match (parts.next(), parts.next(), parts.next(), parts.count()) {
                 (Some(header), Some(claims), Some(signature), 0) => (header, claims, signature),
-                (Some(_), Some(_), Some(_), 2) => return Err(BadToken::Encrypted),
-                _ => return Err(BadToken::Parts),
+                (Some(_), Some(_), Some(_), 2) => return Err(MalformedToken::Encrypted),
+                _ => return Err(MalformedToken::Parts),
             };
         if header.len() > MAX_HEADER_BYTES || signature.len() > MAX_SIGNATURE_BYTES {
-            return Err(BadToken::PartTooLong);
+            return Err(MalformedToken::PartTooLong);
         }
         let signed = token
             .as_bytes()
@@ -154,26 +153,26 @@ impl<'a> Jws<'a> {
         })
     }
 
-    /// What the token claims, proven or not: for choosing whose keys must have signed it, and for
-    /// nothing else.
+    /// The claims, which nothing has proven yet.
     #[must_use]
     pub fn unproven(&self) -> &Map<String, Value> {
         &self.claims
     }
 
-    /// The issuer that the token claims to be from, proven or not.
+    /// The issuer that the token names, which nothing has proven yet: for choosing the keys that
+    /// must have signed it, and for nothing else.
     #[must_use]
     pub fn unproven_issuer(&self) -> Option<&str> {
         self.claims.get("iss").and_then(Value::as_str)
     }
 
-    /// Which algorithm the token says it was signed with.
+    /// The algorithm that the token names.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.header.algorithm
     }
 
-    /// Which key the token says it was signed with.
+    /// The key that the token names.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.header.kid.as_deref()
@@ -205,32 +204,31 @@ impl fmt::Debug for Jws<'_> {
 }
 
 impl Header {
-    /// `jku`, `x5u`, `jwk` and `x5c` are not looked at: a token does not choose the keys that it is
-    /// judged by.
-    fn read(members: &Map<String, Value>) -> Result<Self, BadToken> {
+    /// `jku`, `x5u`, `jwk` and `x5c` are ignored: a token does not choose the keys that verify it.
+    fn read(members: &Map<String, Value>) -> Result<Self, MalformedToken> {
         if members.contains_key("crit") {
-            return Err(BadToken::Critical);
+            return Err(MalformedToken::Critical);
         }
         if members.contains_key("b64") {
-            return Err(BadToken::Unencoded);
+            return Err(MalformedToken::Unencoded);
         }
         if ["cty", "zip", "enc"]
             .iter()
             .any(|member| members.contains_key(*member))
         {
-            return Err(BadToken::Nested);
+            return Err(MalformedToken::Nested);
         }
         let algorithm = members
             .get("alg")
             .and_then(Value::as_str)
             .and_then(Algorithm::parse)
-            .ok_or(BadToken::Algorithm)?;
+            .ok_or(MalformedToken::Algorithm)?;
         let kid = match members.get("kid") {
             None => None,
             Some(Value::String(kid)) if (1..=MAX_KID_BYTES).contains(&kid.len()) => {
                 Some(kid.as_str().into())
             }
-            Some(_) => return Err(BadToken::Kid),
+            Some(_) => return Err(MalformedToken::Kid),
         };
         let media_type = match members.get("typ") {
             None => None,
@@ -238,7 +236,7 @@ impl Header {
                 let named = named.to_ascii_lowercase();
                 Some(named.strip_prefix("application/").unwrap_or(&named).into())
             }
-            Some(_) => return Err(BadToken::Kind),
+            Some(_) => return Err(MalformedToken::Kind),
         };
         Ok(Self {
             algorithm,
@@ -248,14 +246,14 @@ impl Header {
     }
 }
 
-fn object(text: &str, part: Part) -> Result<Map<String, Value>, BadToken> {
-    json::object(&decoded(text, part)?).map_err(|why| BadToken::Json(part, why))
+fn object(text: &str, part: Part) -> Result<Map<String, Value>, MalformedToken> {
+    json::object(&decoded(text, part)?).map_err(|why| MalformedToken::Json(part, why))
 }
 
-fn decoded(text: &str, part: Part) -> Result<Vec<u8>, BadToken> {
+fn decoded(text: &str, part: Part) -> Result<Vec<u8>, MalformedToken> {
     BASE64_URL_SAFE_NO_PAD
         .decode(text)
-        .map_err(|_| BadToken::Base64(part))
+        .map_err(|_| MalformedToken::Base64(part))
 }
 
 /// The first two parts of a token, as they are signed.

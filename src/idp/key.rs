@@ -1,5 +1,5 @@
-//! Keys that sign tokens, and the check of a signature. The key decides the algorithm; a token may
-//! only agree.
+//! Keys that sign tokens, and the check of a signature. The key decides the algorithm; a token must
+//! name the same.
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
@@ -11,11 +11,11 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// The longest `kid` that is looked at. They are UUIDs, thumbprints and dates.
+/// The longest `kid` that is accepted. They are UUIDs, thumbprints and dates.
 pub(super) const MAX_KID_BYTES: usize = 256;
 
-/// Signature algorithms with a public key. There is no `none` and nothing with a shared secret:
-/// those cannot be written down here.
+/// Signature algorithms with a public key. `none` and algorithms with a shared secret do not exist
+/// here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "named by RFC 7518, 8037 and 9864")]
 pub enum Algorithm {
@@ -47,7 +47,7 @@ impl Algorithm {
         Self::Ed25519,
     ];
 
-    /// The name is compared exactly: `none`, `NONE` and `rs256` are all nothing.
+    /// The name is compared exactly: `none`, `NONE` and `rs256` are not accepted.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
@@ -84,61 +84,59 @@ impl Algorithm {
     }
 }
 
-/// A public key, parsed once.
+/// A parsed public key.
 pub struct Key {
     kid: Option<Box<str>>,
     algorithm: Algorithm,
-    /// How long a signature of this key is, in bytes. There is one length for each key; another one
-    /// is another encoding or padding.
+    /// The length of a signature of this key. Another length means another encoding or padding.
     signature_bytes: usize,
     public: ParsedPublicKey,
 }
 
-/// Why an entry of a key set is no key for us. Such entries are passed over: RFC 7517 §5.
+/// Why an entry of a key set cannot be used. Such entries are skipped (RFC 7517 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
-pub enum OddKey {
+pub enum UnusableKey {
     #[error("it is not an object with members of the right types")]
     Shape,
     #[error("it is not for signatures (`use`, `key_ops`)")]
     NotForSignatures,
-    #[error("its kind or curve is none that signs for us")]
+    #[error("its type or curve is not supported")]
     Kind,
-    #[error("its algorithm is none of ours, or not one of its kind")]
+    #[error("its algorithm is not supported, or does not belong to its type")]
     Algorithm,
-    #[error("it is private or shared, and published all the same")]
+    #[error("it is a private or shared key")]
     NotPublic,
-    #[error("its numbers are no such key, or an RSA key outside 2048 to 8192 bits")]
+    #[error("its numbers are not a valid key, or an RSA key outside 2048 to 8192 bits")]
     Numbers,
 }
 
 impl Key {
-    /// Takes one entry of a key set. Certificates and addresses in it are not looked at.
+    /// Takes one entry of a key set. Certificates and addresses in it are ignored.
     ///
-    /// An RSA key could serve six algorithms; where it does not name its own, `rsa_unnamed` says
-    /// which one it is.
+    /// An RSA key could have six algorithms; if it does not name one, it has `rsa_unnamed`.
     ///
     /// # Errors
-    /// Which rule makes it none.
-    pub fn parse(entry: &Value, rsa_unnamed: Algorithm) -> Result<Self, OddKey> {
-        let entry = entry.as_object().ok_or(OddKey::Shape)?;
+    /// Why it cannot be used.
+    pub fn parse(entry: &Value, rsa_unnamed: Algorithm) -> Result<Self, UnusableKey> {
+        let entry = entry.as_object().ok_or(UnusableKey::Shape)?;
         let kid = text(entry, "kid")?.filter(|kid| !kid.is_empty());
         if kid.is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
-            return Err(OddKey::Shape);
+            return Err(UnusableKey::Shape);
         }
         if ["d", "k", "p", "q"]
             .iter()
             .any(|member| entry.contains_key(*member))
         {
-            return Err(OddKey::NotPublic);
+            return Err(UnusableKey::NotPublic);
         }
         if text(entry, "use")?.is_some_and(|of| of != "sig") || !may_verify(entry)? {
-            return Err(OddKey::NotForSignatures);
+            return Err(UnusableKey::NotForSignatures);
         }
         let named = text(entry, "alg")?
-            .map(|name| Algorithm::parse(name).ok_or(OddKey::Algorithm))
+            .map(|name| Algorithm::parse(name).ok_or(UnusableKey::Algorithm))
             .transpose()?;
-        let family = text(entry, "kty")?.ok_or(OddKey::Shape)?;
+        let family = text(entry, "kty")?.ok_or(UnusableKey::Shape)?;
         let (algorithm, signature_bytes, public) = match (family, text(entry, "crv")?) {
             ("RSA", _) => rsa(entry, named.unwrap_or(rsa_unnamed))?,
             ("EC", Some("P-256")) => (
@@ -164,13 +162,13 @@ impl Key {
             ),
             ("OKP", Some("Ed25519")) => {
                 let public = ParsedPublicKey::new(&ED25519, number(entry, "x", 32)?)
-                    .map_err(|_| OddKey::Numbers)?;
+                    .map_err(|_| UnusableKey::Numbers)?;
                 (Algorithm::Ed25519, 64, public)
             }
-            _ => return Err(OddKey::Kind),
+            _ => return Err(UnusableKey::Kind),
         };
         if named.is_some_and(|named| named != algorithm) {
-            return Err(OddKey::Algorithm);
+            return Err(UnusableKey::Algorithm);
         }
         Ok(Self {
             kid: kid.map(Box::from),
@@ -180,7 +178,7 @@ impl Key {
         })
     }
 
-    /// Its name in the set.
+    /// Its name in the set, if it has one.
     #[must_use]
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
@@ -192,7 +190,7 @@ impl Key {
         self.algorithm
     }
 
-    /// Whether `signature` is this key's over `message`.
+    /// Whether `signature` is a signature of `message` by this key.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         signature.len() == self.signature_bytes
@@ -217,20 +215,20 @@ impl fmt::Debug for Key {
     }
 }
 
-type Judged = (Algorithm, usize, ParsedPublicKey);
+type Parsed = (Algorithm, usize, ParsedPublicKey);
 
-fn rsa(entry: &Map<String, Value>, algorithm: Algorithm) -> Result<Judged, OddKey> {
-    let parameters = algorithm.rsa().ok_or(OddKey::Algorithm)?;
+fn rsa(entry: &Map<String, Value>, algorithm: Algorithm) -> Result<Parsed, UnusableKey> {
+    let parameters = algorithm.rsa().ok_or(UnusableKey::Algorithm)?;
     let (n, e) = (bytes(entry, "n")?, bytes(entry, "e")?);
-    // Leading zeros are against the norm and occur; the number is the same.
+    // Leading zeros are against the standard and occur; the number is the same.
     let (n, e) = (without_zeros(&n), without_zeros(&e));
     let bits = n.len() * 8 - n.first().map_or(0, |first| first.leading_zeros() as usize);
     if !(2048..=8192).contains(&bits) {
-        return Err(OddKey::Numbers);
+        return Err(UnusableKey::Numbers);
     }
     let public = RsaPublicKeyComponents { n, e }
         .to_parsed_public_key(parameters)
-        .map_err(|_| OddKey::Numbers)?;
+        .map_err(|_| UnusableKey::Numbers)?;
     Ok((algorithm, bits.div_ceil(8), public))
 }
 
@@ -239,35 +237,35 @@ fn curve<E>(
     entry: &Map<String, Value>,
     size: usize,
     parse: impl FnOnce(Vec<u8>) -> Result<ParsedPublicKey, E>,
-) -> Result<ParsedPublicKey, OddKey> {
+) -> Result<ParsedPublicKey, UnusableKey> {
     let point = [
         vec![4],
         number(entry, "x", size)?,
         number(entry, "y", size)?,
     ]
     .concat();
-    parse(point).map_err(|_| OddKey::Numbers)
+    parse(point).map_err(|_| UnusableKey::Numbers)
 }
 
-fn number(entry: &Map<String, Value>, member: &str, size: usize) -> Result<Vec<u8>, OddKey> {
+fn number(entry: &Map<String, Value>, member: &str, size: usize) -> Result<Vec<u8>, UnusableKey> {
     bytes(entry, member).and_then(|bytes| {
         if bytes.len() == size {
             Ok(bytes)
         } else {
-            Err(OddKey::Numbers)
+            Err(UnusableKey::Numbers)
         }
     })
 }
 
-fn bytes(entry: &Map<String, Value>, member: &str) -> Result<Vec<u8>, OddKey> {
-    let text = text(entry, member)?.ok_or(OddKey::Shape)?;
+fn bytes(entry: &Map<String, Value>, member: &str) -> Result<Vec<u8>, UnusableKey> {
+    let text = text(entry, member)?.ok_or(UnusableKey::Shape)?;
     // 8192 bits are 1,366 characters.
     if text.len() > 1_500 {
-        return Err(OddKey::Numbers);
+        return Err(UnusableKey::Numbers);
     }
     BASE64_URL_SAFE_NO_PAD
         .decode(text)
-        .map_err(|_| OddKey::Numbers)
+        .map_err(|_| UnusableKey::Numbers)
 }
 
 fn without_zeros(bytes: &[u8]) -> &[u8] {
@@ -275,18 +273,18 @@ fn without_zeros(bytes: &[u8]) -> &[u8] {
     bytes.get(zeros..).unwrap_or_default()
 }
 
-fn text<'a>(entry: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, OddKey> {
+fn text<'a>(entry: &'a Map<String, Value>, member: &str) -> Result<Option<&'a str>, UnusableKey> {
     entry
         .get(member)
         .filter(|value| !value.is_null())
-        .map(|value| value.as_str().ok_or(OddKey::Shape))
+        .map(|value| value.as_str().ok_or(UnusableKey::Shape))
         .transpose()
 }
 
-fn may_verify(entry: &Map<String, Value>) -> Result<bool, OddKey> {
+fn may_verify(entry: &Map<String, Value>) -> Result<bool, UnusableKey> {
     match entry.get("key_ops") {
         None | Some(Value::Null) => Ok(true),
         Some(Value::Array(all)) => Ok(all.iter().any(|one| one == "verify")),
-        Some(_) => Err(OddKey::Shape),
+        Some(_) => Err(UnusableKey::Shape),
     }
 }

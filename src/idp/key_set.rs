@@ -1,13 +1,13 @@
-//! A key set, its entries judged one by one.
+//! A key set, whose entries are judged one by one.
 
-use super::key::{Algorithm, Key, OddKey};
+use super::key::{Algorithm, Key, UnusableKey};
 use serde_json::Value;
 
-/// Entries that are looked at. Providers publish two to ten keys; Keycloak with every algorithm
+/// Entries that are read. Providers publish two to ten keys; Keycloak with every algorithm
 /// switched on about twenty.
 const MAX_ENTRIES: usize = 100;
-/// Keys that may be tried for one token. More than one is tried only where a set gives several keys
-/// one name, or a token names none.
+/// Keys that are tried for one token. More than one is tried only if several keys of a set have the
+/// same name, or a token names none.
 const MAX_TRIES: usize = 4;
 
 /// The usable keys of one set; at least one.
@@ -16,10 +16,10 @@ pub struct KeySet {
     keys: Vec<Key>,
 }
 
-/// Why a document is no key set.
+/// Why a document is not a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
-pub enum BadKeySet {
+pub enum InvalidKeySet {
     #[error("it is not JSON with a list of `keys`")]
     Shape,
     #[error("none of its keys can be used")]
@@ -27,27 +27,27 @@ pub enum BadKeySet {
 }
 
 impl KeySet {
-    /// Reads a set. Odd entries are passed over, each with a line for those who look closely.
+    /// Reads a set. Entries that cannot be used are skipped, each with a line in the log.
     ///
     /// # Errors
-    /// When it is no set, or nothing in it can be used.
-    pub fn parse(bytes: &[u8], rsa_unnamed: Algorithm) -> Result<Self, BadKeySet> {
-        let document: Value = serde_json::from_slice(bytes).map_err(|_| BadKeySet::Shape)?;
+    /// When it is not a set, or no key in it can be used.
+    pub fn parse(bytes: &[u8], rsa_unnamed: Algorithm) -> Result<Self, InvalidKeySet> {
+        let document: Value = serde_json::from_slice(bytes).map_err(|_| InvalidKeySet::Shape)?;
         let entries = document
             .get("keys")
             .and_then(Value::as_array)
-            .ok_or(BadKeySet::Shape)?;
+            .ok_or(InvalidKeySet::Shape)?;
         let mut keys: Vec<Key> = Vec::new();
         for (place, entry) in entries.iter().take(MAX_ENTRIES).enumerate() {
             match Key::parse(entry, rsa_unnamed) {
                 Ok(key) => keys.push(key),
                 // Keycloak always has one for encryption.
-                Err(OddKey::NotForSignatures) => {}
-                Err(why) => tracing::debug!(place, %why, "an entry of the key set is passed over"),
+                Err(UnusableKey::NotForSignatures) => {}
+                Err(why) => tracing::debug!(place, %why, "an entry of the key set is skipped"),
             }
         }
         if keys.is_empty() {
-            Err(BadKeySet::NoKey)
+            Err(InvalidKeySet::NoKey)
         } else {
             Ok(Self { keys })
         }
@@ -81,8 +81,8 @@ impl KeySet {
             .all(|old| self.keys.iter().any(|key| key.is(old)))
     }
 
-    /// How many keys can be used.
     #[must_use]
+    #[expect(missing_docs, reason = "the name says it")]
     pub fn len(&self) -> usize {
         self.keys.len()
     }

@@ -5,7 +5,7 @@ pub(crate) mod fake;
 mod keys;
 pub(crate) mod signer;
 
-use super::{json::BadJson, *};
+use super::{json::InvalidJson, *};
 use crate::{
     clock::Clock,
     net::client::CallError,
@@ -304,7 +304,7 @@ async fn a_provider_that_lies_or_overdoes_it_gives_no_keys() {
         (
             "/.well-known/openid-configuration",
             Manner::json(r#"{"issuer":"https://other.test","jwks_uri":"https://other.test/k"}"#),
-            &|e| *e == IdpError::Discovery(BadDiscovery::Issuer),
+            &|e| *e == IdpError::Discovery(InvalidDiscovery::Issuer),
         ),
         (
             "/.well-known/openid-configuration",
@@ -314,7 +314,7 @@ async fn a_provider_that_lies_or_overdoes_it_gives_no_keys() {
         (
             "/.well-known/openid-configuration",
             Manner::json("<html>"),
-            &|e| *e == IdpError::Discovery(BadDiscovery::Shape),
+            &|e| *e == IdpError::Discovery(InvalidDiscovery::Shape),
         ),
         ("/keys", Manner::Endless, &|e| {
             *e == IdpError::Call(What::Keys, CallError::TooBig)
@@ -331,10 +331,10 @@ async fn a_provider_that_lies_or_overdoes_it_gives_no_keys() {
             *e == IdpError::Status(What::Keys, StatusCode::SERVICE_UNAVAILABLE)
         }),
         ("/keys", Manner::json(r#"{"keys":[]}"#), &|e| {
-            *e == IdpError::Keys(BadKeySet::NoKey)
+            *e == IdpError::Keys(InvalidKeySet::NoKey)
         }),
         ("/keys", Manner::json("[".repeat(100_000)), &|e| {
-            *e == IdpError::Keys(BadKeySet::Shape)
+            *e == IdpError::Keys(InvalidKeySet::Shape)
         }),
     ];
     for (path, manner, expected) in cases {
@@ -425,11 +425,17 @@ async fn introspection_shows_our_client_and_takes_only_a_yes() {
         ),
         (
             Manner::json("[]"),
-            Err(IdpError::Claims(What::Introspection, BadJson::NotAnObject)),
+            Err(IdpError::Claims(
+                What::Introspection,
+                InvalidJson::NotAnObject,
+            )),
         ),
         (
             Manner::json(r#"{"active":true,"active":false}"#),
-            Err(IdpError::Claims(What::Introspection, BadJson::Duplicate)),
+            Err(IdpError::Claims(
+                What::Introspection,
+                InvalidJson::Duplicate,
+            )),
         ),
         (
             Manner::with(

@@ -1,8 +1,8 @@
 //! Which peers are trusted.
 //!
 //! Nothing in an auth request shows whether the gateway has deleted the client's own identity
-//! headers, and no gateway signs what it sends. So a connection is trusted: by its TCP peer address,
-//! and where gateways share a network with others, by a key that the gateway sends.
+//! headers, and no gateway signs what it sends. So a connection is trusted: by its TCP peer
+//! address, and where gateways share a network with others, by a key that the gateway sends.
 
 use crate::secret::GatewayKey;
 use http::{HeaderMap, HeaderName};

@@ -154,8 +154,8 @@ impl Policy {
         if claims.contains_key("events") {
             return Err(Refused::Events);
         }
-        // A token that is bound to a key is valid only together with the key, which elastauth cannot
-        // ask for.
+        // A token that is bound to a key is valid only together with the key, which elastauth
+        // cannot ask for.
         if present(claims, "cnf").is_some() {
             return Err(Refused::Bound);
         }

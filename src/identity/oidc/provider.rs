@@ -13,7 +13,7 @@ use crate::{
         rejected::Rejected,
         types::{Identity, Provider as By, Vouched},
     },
-    idp::{self, BadToken, Idp, IdpError, Jws, Verdict, Verified},
+    idp::{self, Idp, IdpError, Jws, MalformedToken, Verdict, Verified},
     net::tls::TlsError,
     shutdown::Tasks,
     telemetry::Telemetry,
@@ -41,7 +41,7 @@ impl<'a> Token<'a> {
             return Jws::parse(text).map(Self::Signed).map_err(Refused::Form);
         }
         if text.len() > idp::MAX_TOKEN_BYTES {
-            return Err(Refused::Form(BadToken::TooLong));
+            return Err(Refused::Form(MalformedToken::TooLong));
         }
         Ok(Self::Opaque)
     }

@@ -3,7 +3,7 @@
 
 use crate::{
     identity::types::Field,
-    idp::{BadToken, IdpError},
+    idp::{IdpError, MalformedToken},
     model::InvalidUsername,
 };
 
@@ -14,33 +14,34 @@ pub(super) const MAX_GROUPS: usize = 2_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum Refused {
-    #[error("the request carries more than one token; which one counts is not for us to guess")]
+    #[error("the request has more than one token; elastauth does not guess which one counts")]
     Ambiguous,
-    #[error("what stands in the place of a token is none: other characters than a token has")]
+    #[error("the value is not a token: it has characters that a token cannot have")]
     Alphabet,
-    #[error("the token's form is not accepted")]
-    Form(#[source] BadToken),
+    #[error("the token is malformed")]
+    Form(#[source] MalformedToken),
     #[error("the token is not signed, and the provider's `token_validation` is `jwks`")]
     Opaque,
     #[error("the token is not signed, and more than one provider could be asked about it")]
     Unroutable,
-    #[error("the token's issuer is none of the configured ones")]
+    #[error("the token's issuer is not configured")]
     UnknownIssuer,
     #[error("the token's algorithm is not among those allowed for this provider")]
     Algorithm,
     #[error("the provider has no key of the token's `kid` that signs with the token's algorithm")]
     UnknownKey,
-    #[error("the token's signature is not that of the key it names")]
+    #[error("the token's signature does not match the key that it names")]
     Signature,
     #[error("the token's issuer (`iss`) is missing or not exactly the configured one")]
     Issuer,
-    #[error("the token is not for us: `aud` is missing, or none of the audiences")]
+    #[error("the token is not for elastauth: `aud` is missing, or not one of the audiences")]
     Audience,
     #[error(
-        "the token was issued to somebody else: `azp` or `client_id` is none of the authorized parties"
+        "the token was issued to another client: `azp` or `client_id` is not one of the authorized \
+         parties"
     )]
     Party,
-    #[error("the token has no `exp` that is a time")]
+    #[error("the token has no `exp`, or it is not a time")]
     ExpiryMissing,
     #[error("the token has expired (`exp`)")]
     Expired,
@@ -48,23 +49,24 @@ pub enum Refused {
     NotYet,
     #[error("the token was issued in the future (`iat`); one of the clocks is wrong")]
     IssuedAhead,
-    #[error("a time in the token is not one")]
+    #[error("a time in the token (`iat`, `nbf` or `exp`) is not a time")]
     Times,
-    #[error("the token's header says that it is something else than an access token (`typ`)")]
+    #[error("the token's header says that it is not an access token (`typ`)")]
     HeaderType,
-    #[error("the token says that it is something else than an access token (claim `typ`)")]
+    #[error("the token says that it is not an access token (claim `typ`)")]
     ClaimType,
     #[error(
-        "the token looks like an ID token (`nonce`, `at_hash`, or neither `scope` nor `client_id`), which is not taken here; `id_tokens` decides, and Dex needs `anywhere`"
+        "the token looks like an ID token (`nonce`, `at_hash`, or neither `scope` nor `client_id`), \
+         which is not accepted here; `id_tokens` decides, and Dex needs `anywhere`"
     )]
     IdToken,
-    #[error(
-        "the provider says that the token is something else than an access token (`token_type`, `token_use`)"
-    )]
+    #[error("the provider says that the token is not an access token (`token_type`, `token_use`)")]
     TokenType,
-    #[error("`events` is not what it must be: a logout token has it, no other token may")]
+    #[error(
+        "`events` is wrong: a logout token must name the logout event, and no other token may have it"
+    )]
     Events,
-    #[error("the token is bound to a key that nobody shows (`cnf`)")]
+    #[error("the token is bound to a key that elastauth cannot check (`cnf`)")]
     Bound,
     #[error("`sub`, `sid` or `jti` is missing or not a text of 1 to 255 bytes")]
     Id,
@@ -74,11 +76,11 @@ pub enum Refused {
     Inactive,
     #[error("the session was ended at the identity provider")]
     LoggedOut,
-    #[error("a logout token has no `nonce`")]
+    #[error("a logout token must not have a `nonce`")]
     Nonce,
     #[error("the logout token was used before")]
     Replayed,
-    #[error("too many logout tokens are alive at one time")]
+    #[error("too many logout tokens are valid at the same time")]
     TooManyNotices,
 }
 
@@ -87,15 +89,17 @@ pub enum Refused {
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum NoUser {
     #[error(
-        "the claim for the user name is not there; is the mapping right, and the scope asked for?"
+        "the claim for the user name is missing; check `claims.username` and the scopes that the \
+         client asks for"
     )]
     Missing,
-    #[error("the claim for the {0} is of a kind that it cannot be")]
+    #[error("the claim for the {0} has the wrong JSON type")]
     Shape(Field),
     #[error("the user name is a mail address that the provider says is not verified")]
     Unverified,
     #[error(
-        "the provider has left the groups out because there are too many; let it send only the assigned ones, or roles"
+        "the provider has left the groups out because there are too many; configure it to send only \
+         the assigned groups, or roles"
     )]
     TooManyToSend,
     #[error("there are more than {MAX_GROUPS} groups")]
@@ -110,7 +114,7 @@ pub enum LogoutError {
     /// 400 by the standard.
     #[error("the logout token is refused")]
     Refused(#[source] Refused),
-    /// It cannot be checked.
+    /// The provider's keys cannot be fetched.
     #[error("the logout token cannot be checked")]
     Idp(#[source] IdpError),
 }

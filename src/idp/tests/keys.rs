@@ -83,35 +83,41 @@ fn an_odd_key_is_passed_over_for_its_own_reason() {
     };
     let n = |bytes: usize| json!(signer::b64([&[0xc1][..], &vec![1; bytes - 1]].concat()));
     for (key, why) in [
-        (json!("text"), OddKey::Shape),
-        (with(&rsa, "kid", json!(7)), OddKey::Shape),
-        (with(&rsa, "kid", json!("x".repeat(257))), OddKey::Shape),
-        (with(&rsa, "kty", Value::Null), OddKey::Shape),
-        (with(&rsa, "use", json!("enc")), OddKey::NotForSignatures),
+        (json!("text"), UnusableKey::Shape),
+        (with(&rsa, "kid", json!(7)), UnusableKey::Shape),
+        (
+            with(&rsa, "kid", json!("x".repeat(257))),
+            UnusableKey::Shape,
+        ),
+        (with(&rsa, "kty", Value::Null), UnusableKey::Shape),
+        (
+            with(&rsa, "use", json!("enc")),
+            UnusableKey::NotForSignatures,
+        ),
         (
             with(&rsa, "key_ops", json!(["encrypt"])),
-            OddKey::NotForSignatures,
+            UnusableKey::NotForSignatures,
         ),
-        (with(&rsa, "alg", json!("RSA-OAEP")), OddKey::Algorithm),
-        (with(&rsa, "alg", json!("HS256")), OddKey::Algorithm),
-        (with(&rsa, "alg", json!("none")), OddKey::Algorithm),
-        (with(&rsa, "alg", json!("ES256")), OddKey::Algorithm),
-        (with(&ec, "alg", json!("ES384")), OddKey::Algorithm),
-        (with(&ec, "alg", json!("RS256")), OddKey::Algorithm),
-        (with(&rsa, "kty", json!("oct")), OddKey::Kind),
-        (with(&ec, "crv", json!("secp256k1")), OddKey::Kind),
-        (with(&ed, "crv", json!("Ed448")), OddKey::Kind),
-        (with(&ed, "crv", json!("X25519")), OddKey::Kind),
-        (with(&rsa, "d", json!("AQAB")), OddKey::NotPublic),
-        (with(&rsa, "k", json!("AQAB")), OddKey::NotPublic),
-        (with(&rsa, "n", n(128)), OddKey::Numbers),
-        (with(&rsa, "n", n(255)), OddKey::Numbers),
-        (with(&rsa, "n", n(1025)), OddKey::Numbers),
-        (with(&rsa, "n", json!("AQAB=")), OddKey::Numbers),
-        (with(&rsa, "e", json!("AA")), OddKey::Numbers),
-        (with(&ec, "y", ec["x"].clone()), OddKey::Numbers),
-        (with(&ec, "x", json!("AQAB")), OddKey::Numbers),
-        (with(&ed, "x", json!("AQAB")), OddKey::Numbers),
+        (with(&rsa, "alg", json!("RSA-OAEP")), UnusableKey::Algorithm),
+        (with(&rsa, "alg", json!("HS256")), UnusableKey::Algorithm),
+        (with(&rsa, "alg", json!("none")), UnusableKey::Algorithm),
+        (with(&rsa, "alg", json!("ES256")), UnusableKey::Algorithm),
+        (with(&ec, "alg", json!("ES384")), UnusableKey::Algorithm),
+        (with(&ec, "alg", json!("RS256")), UnusableKey::Algorithm),
+        (with(&rsa, "kty", json!("oct")), UnusableKey::Kind),
+        (with(&ec, "crv", json!("secp256k1")), UnusableKey::Kind),
+        (with(&ed, "crv", json!("Ed448")), UnusableKey::Kind),
+        (with(&ed, "crv", json!("X25519")), UnusableKey::Kind),
+        (with(&rsa, "d", json!("AQAB")), UnusableKey::NotPublic),
+        (with(&rsa, "k", json!("AQAB")), UnusableKey::NotPublic),
+        (with(&rsa, "n", n(128)), UnusableKey::Numbers),
+        (with(&rsa, "n", n(255)), UnusableKey::Numbers),
+        (with(&rsa, "n", n(1025)), UnusableKey::Numbers),
+        (with(&rsa, "n", json!("AQAB=")), UnusableKey::Numbers),
+        (with(&rsa, "e", json!("AA")), UnusableKey::Numbers),
+        (with(&ec, "y", ec["x"].clone()), UnusableKey::Numbers),
+        (with(&ec, "x", json!("AQAB")), UnusableKey::Numbers),
+        (with(&ed, "x", json!("AQAB")), UnusableKey::Numbers),
     ] {
         assert_eq!(Key::parse(&key, Algorithm::Rs256).err(), Some(why), "{key}");
         let set = json!({"keys": [key, ec]}).to_string();
@@ -139,7 +145,7 @@ fn an_rsa_key_that_names_no_algorithm_has_the_configured_one_and_no_other() {
     );
     assert_eq!(
         Key::parse(&jwk, Algorithm::Es256).err(),
-        Some(OddKey::Algorithm)
+        Some(UnusableKey::Algorithm)
     );
 }
 
@@ -154,6 +160,6 @@ fn a_set_is_bounded() {
     );
     assert_eq!(
         KeySet::parse(b"{}", Algorithm::Rs256).err(),
-        Some(BadKeySet::Shape)
+        Some(InvalidKeySet::Shape)
     );
 }

@@ -44,7 +44,7 @@ async fn a_signed_token_is_never_rescued_by_asking() {
             stage
                 .refusal(&format!("{}.x.y", stage.token(json!({}))))
                 .await,
-            Refused::Form(idp::BadToken::Encrypted)
+            Refused::Form(idp::MalformedToken::Encrypted)
         );
         assert_eq!(
             stage.fake.count("/userinfo") + stage.fake.count("/introspect"),

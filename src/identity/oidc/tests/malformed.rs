@@ -3,7 +3,7 @@
 
 use super::super::{policy::Policy, presented::Slot};
 use super::*;
-use crate::idp::{BadToken, Jws, Part, json::BadJson};
+use crate::idp::{Jws, MalformedToken, Part, json::InvalidJson};
 use aws_lc_rs::hmac;
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn audiences_and_parties_are_as_configured() {
 
 #[tokio::test]
 async fn a_malformed_header_is_refused_for_its_own_reason() {
-    use BadToken as B;
+    use MalformedToken as B;
     let stage = Stage::new().await;
     let form = Refused::Form;
     for (member, value, why) in [
@@ -294,7 +294,7 @@ async fn a_public_key_is_no_shared_secret() {
                 assert_eq!(
                     why,
                     if named == "HS256" {
-                        Refused::Form(BadToken::Algorithm)
+                        Refused::Form(MalformedToken::Algorithm)
                     } else {
                         Refused::Signature
                     }
@@ -306,7 +306,7 @@ async fn a_public_key_is_no_shared_secret() {
 
 #[tokio::test]
 async fn a_malformed_token_is_refused_for_its_own_reason() {
-    use BadToken as B;
+    use MalformedToken as B;
     let stage = Stage::new().await;
     let good = stage.token(json!({}));
     let [head, body, signature] = good.split('.').collect::<Vec<_>>()[..] else {
@@ -336,11 +336,11 @@ async fn a_malformed_token_is_refused_for_its_own_reason() {
         ),
         (
             format!(".{body}.{signature}"),
-            json_of(Part::Header, BadJson::Syntax),
+            json_of(Part::Header, InvalidJson::Syntax),
         ),
         (
             format!("{head}..{signature}"),
-            json_of(Part::Claims, BadJson::Syntax),
+            json_of(Part::Claims, InvalidJson::Syntax),
         ),
         (
             format!("{good}="),
@@ -362,33 +362,36 @@ async fn a_malformed_token_is_refused_for_its_own_reason() {
             format!("{head}.{body}.{}", &signature[..signature.len() - 1]),
             Refused::Form(B::Base64(Part::Signature)),
         ),
-        (signed("{", &claims), json_of(Part::Header, BadJson::Syntax)),
+        (
+            signed("{", &claims),
+            json_of(Part::Header, InvalidJson::Syntax),
+        ),
         (
             signed("[]", &claims),
-            json_of(Part::Header, BadJson::NotAnObject),
+            json_of(Part::Header, InvalidJson::NotAnObject),
         ),
         (
             signed(r#"{"alg":"none","alg":"ES256","kid":"key-1"}"#, &claims),
-            json_of(Part::Header, BadJson::Duplicate),
+            json_of(Part::Header, InvalidJson::Duplicate),
         ),
         (
             signed(r#"{"alg":"ES256","kid":"key-1"}"#, &twice),
-            json_of(Part::Claims, BadJson::Duplicate),
+            json_of(Part::Claims, InvalidJson::Duplicate),
         ),
         (
             signed(r#"{"alg":"ES256","kid":"key-1"}"#, &deep),
-            json_of(Part::Claims, BadJson::Deep),
+            json_of(Part::Claims, InvalidJson::Deep),
         ),
         (
             signed(r#"{"alg":"ES256","kid":"key-1"}"#, "\"text\""),
-            json_of(Part::Claims, BadJson::NotAnObject),
+            json_of(Part::Claims, InvalidJson::NotAnObject),
         ),
         (
             stage.key.token_of(
                 &b64(r#"{"alg":"ES256","kid":"key-1"}"#),
                 &b64(b"{\"iss\":\"\xff\"}"),
             ),
-            json_of(Part::Claims, BadJson::Syntax),
+            json_of(Part::Claims, InvalidJson::Syntax),
         ),
         (
             signed(
