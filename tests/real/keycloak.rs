@@ -99,14 +99,16 @@ async fn a_second_clients_token_is_refused_even_if_it_names_us() {
     let (gate, asking) = (gate(&realm, "").await, gate_that_asks(&realm, "").await);
     let alice = realm.access_token("other", "alice").await;
     assert_eq!(part_of(&alice, 1)["aud"], json!("account"));
-    gate.assert_refused(&alice, "not for us").await;
+    gate.assert_refused(&alice, "not for elastauth").await;
     asking.assert_refused(&alice, "not active").await;
     // Keycloak itself has put us into `aud`, because zoe has a role here. The token was issued to
     // another client all the same.
     let zoe = realm.access_token("other", "zoe").await;
     assert_eq!(part_of(&zoe, 1)["aud"], json!(["elastauth", "account"]));
-    gate.assert_refused(&zoe, "issued to somebody else").await;
-    asking.assert_refused(&zoe, "issued to somebody else").await;
+    gate.assert_refused(&zoe, "issued to another client").await;
+    asking
+        .assert_refused(&zoe, "issued to another client")
+        .await;
     assert_eq!((gate.calls(), asking.calls()), (0, 0));
     // Unless the operator says that this client may.
     let open = Gate::open(
@@ -346,7 +348,7 @@ async fn introspection_asks_as_the_client_in_each_way_that_keycloak_knows() {
         wrong.log()
     );
     assert!(
-        wrong.log().contains("refuses elastauth's own client"),
+        wrong.log().contains("refuses elastauth's client"),
         "{}",
         wrong.log()
     );
@@ -403,7 +405,7 @@ async fn a_lightweight_token_says_nothing_by_itself_and_everything_when_asked_ab
     assert_eq!(part_of(&token, 1).get("aud"), None);
     gate(&realm, "")
         .await
-        .assert_refused(&token, "not for us")
+        .assert_refused(&token, "not for elastauth")
         .await;
     gate_that_asks(&realm, "")
         .await
@@ -418,7 +420,7 @@ async fn access_tokens_that_say_so_in_their_header_can_be_required() {
     strict
         .assert_refused(
             &realm.access_token("elastauth", "alice").await,
-            "something else than an access token",
+            "is not an access token",
         )
         .await;
     realm
@@ -440,10 +442,7 @@ async fn access_tokens_that_say_so_in_their_header_can_be_required() {
         )
         .await;
     strict
-        .assert_refused(
-            &text(&tokens, "id_token"),
-            "something else than an access token",
-        )
+        .assert_refused(&text(&tokens, "id_token"), "is not an access token")
         .await;
 }
 

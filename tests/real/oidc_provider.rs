@@ -56,13 +56,16 @@ async fn a_token_for_another_audience_or_of_another_client_is_refused() {
     let tokens = provider
         .tokens("elastauth", "alice", Some("https://other.test"))
         .await;
-    gate.assert_refused(tokens["access_token"].as_str().unwrap(), "not for us")
-        .await;
+    gate.assert_refused(
+        tokens["access_token"].as_str().unwrap(),
+        "not for elastauth",
+    )
+    .await;
     gate.assert_refused(
         &provider
             .access_token("other", "alice", Some("https://rs256.test"))
             .await,
-        "issued to somebody else",
+        "issued to another client",
     )
     .await;
     // An ID token has our name as its audience, and says nowhere what it is but by what is in it.
@@ -102,8 +105,10 @@ async fn opaque_tokens_are_asked_about() {
     // Introspection says to whom it was issued; userinfo does not, and answers whoever holds a
     // token.
     let other = provider.access_token("other", "alice", None).await;
-    both.assert_refused(&other, "not for us").await;
-    introspecting.assert_refused(&other, "not for us").await;
+    both.assert_refused(&other, "not for elastauth").await;
+    introspecting
+        .assert_refused(&other, "not for elastauth")
+        .await;
 
     provider.revoke("elastauth", &token).await;
     for gate in [&both, &userinfo, &introspecting] {

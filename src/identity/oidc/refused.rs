@@ -89,8 +89,8 @@ pub enum Refused {
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum NoUser {
     #[error(
-        "the claim for the user name is missing; check `claims.username` and the scopes that the \
-         client asks for"
+        "the claim for the user name is missing; check `claim_mappings.username` and the scopes \
+         that the client asks for"
     )]
     Missing,
     #[error("the claim for the {0} has the wrong JSON type")]

@@ -90,7 +90,7 @@ async fn a_bad_token_is_told_with_the_rule_that_it_breaks() {
     );
     assert!(
         told.text.contains(
-            "401: the identity is refused: the token is refused: the token is not for us"
+            "401: the identity is refused: the token is refused: the token is not for elastauth"
         ),
         "{}",
         told.text
@@ -108,7 +108,7 @@ async fn a_bad_token_is_told_with_the_rule_that_it_breaks() {
     ));
     for (token, form, words) in [
         ("opaque-token", "opaque", "the token is not signed"),
-        ("e30.e30.e30", "unreadable", "the token's form"),
+        ("e30.e30.e30", "unreadable", "the token is malformed"),
     ] {
         let told = explain(&scene, token).await;
         assert_eq!(told.json["token"]["form"], form);
