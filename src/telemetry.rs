@@ -4,14 +4,17 @@ pub mod audit;
 pub mod clocks;
 mod ecs;
 pub mod log;
+mod losses;
 pub mod metrics;
 pub mod traces;
+
+pub use log::chain;
 
 use crate::{clock::Clock, net::tls::TlsError};
 use audit::Audit;
 use clocks::ClockCheck;
 use metrics::{ClusterMetrics, Metrics};
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 use traces::Traces;
 
 /// Where every component reports. Clones report to the same places. The default is for tests and
@@ -83,34 +86,5 @@ impl Telemetry {
     pub async fn finish(&self, audit_timeout: Duration) {
         self.traces.finish().await;
         self.audit.flush(audit_timeout).await;
-    }
-}
-
-/// An error and what it came from, outermost first, for a line of the log.
-#[must_use]
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_is_shown_with_its_causes() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("outer")]
-        struct Outer(#[source] std::fmt::Error);
-        assert_eq!(
-            chain(&Outer(std::fmt::Error)),
-            format!("outer: {}", std::fmt::Error)
-        );
     }
 }

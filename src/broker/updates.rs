@@ -65,7 +65,10 @@ impl Updates {
                     Some(share.map_err(|_| BrokerError::Busy)?)
                 }
             };
-            let (work, counted) = (traces::carried(work()), self.metrics.update_in_flight());
+            let (work, counted) = (
+                traces::with_current_span(work()),
+                self.metrics.update_in_flight(),
+            );
             Ok(async move {
                 let result = work.await;
                 drop((counted, share));

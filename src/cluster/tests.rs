@@ -181,7 +181,7 @@ async fn a_call_within_a_recorded_decision_says_to_which_trace_it_belongs() {
     )]);
     let decision = traces.begin(Some(&headers)).unwrap();
     decision
-        .here()
+        .current()
         .within(client(&[node.addr]).check())
         .await
         .unwrap();

@@ -12,7 +12,7 @@ use crate::{
         Telemetry,
         audit::{Event, Kind},
         chain, metrics,
-        traces::{Active, Decided},
+        traces::{ActiveSpan, Decided},
     },
 };
 use http::{Method, request::Parts};
@@ -44,14 +44,14 @@ pub(super) struct About<'a> {
 /// The span of a decision that is recorded.
 #[derive(Debug)]
 pub(super) struct Span {
-    active: Active,
+    active: ActiveSpan,
     method: Method,
 }
 
 impl Span {
     /// Runs `work`; calls that it makes become parts of this span.
     pub(super) async fn within<F: Future>(&self, work: F) -> F::Output {
-        self.active.here().within(work).await
+        self.active.current().within(work).await
     }
 }
 
@@ -102,7 +102,7 @@ impl Observer {
         let (outcome, provider) = (decision.outcome(), decision.provider());
         if let Some(Span { mut active, method }) = span {
             if let Some(user) = decision.user() {
-                active.is_of(user.as_str());
+                active.set_user(user.as_str());
             }
             let line = match outcome {
                 Outcome::Granted => None,

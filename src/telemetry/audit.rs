@@ -9,7 +9,10 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use super::metrics::{AuditLine, Metrics};
+use super::{
+    losses::Losses,
+    metrics::{AuditLine, Metrics},
+};
 use crate::clock::Clock;
 use serde::Serialize;
 use sink::Sink;
@@ -19,7 +22,6 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     time::Duration,
@@ -29,8 +31,6 @@ use tokio::sync::oneshot;
 /// Lines that wait for the disk. At the 2,000 first logins a second that a cluster takes at best, a
 /// disk may stand still for two seconds; a line has some 300 bytes.
 const QUEUE: usize = 4_096;
-/// How often the log says that lines are lost. The count goes on in the metrics.
-const TOLD_EVERY_MS: u64 = 60_000;
 
 /// Settings of the audit stream.
 #[derive(Debug, Clone, Default)]
@@ -155,7 +155,7 @@ pub struct Audit(Option<Arc<Stream>>);
 struct Stream {
     queue: SyncSender<Message>,
     grants: Grants,
-    losses: Arc<Losses>,
+    losses: LineLosses,
     clock: Clock,
 }
 
@@ -183,15 +183,14 @@ impl Audit {
             Target::File(path) => Sink::file(path.clone()),
         };
         let (queue, lines) = sync_channel(QUEUE);
-        let losses = Arc::new(Losses {
-            untold: AtomicU64::new(0),
-            told_at: AtomicU64::new(0),
+        let losses = LineLosses {
+            losses: Arc::new(Losses::new(clock.clone())),
             metrics,
-        });
+        };
         let writer = Writer {
             sink,
             lines,
-            losses: Arc::clone(&losses),
+            losses: losses.clone(),
             clock: clock.clone(),
         };
         // Its end is that of the queue: with the last clone of this handle.
@@ -228,10 +227,9 @@ impl Audit {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
             stream.queue.try_send(Message::Line(line))
         {
-            stream.losses.add(
-                stream.clock.now().0,
-                &"the queue is full: the disk does not keep up",
-            );
+            stream
+                .losses
+                .add(&"the queue is full: the disk is too slow");
         }
     }
 
@@ -278,29 +276,21 @@ fn line(clock: &Clock, event: &impl Serialize) -> Box<[u8]> {
     bytes.into()
 }
 
-/// Lines that nobody will read.
-struct Losses {
-    /// Since the stream itself has last said so.
-    untold: AtomicU64,
-    /// When the log has last said so, in milliseconds; zero for never.
-    told_at: AtomicU64,
+/// Lines that cannot be written.
+#[derive(Clone)]
+struct LineLosses {
+    losses: Arc<Losses>,
     metrics: Metrics,
 }
 
-impl Losses {
-    fn add(&self, now_ms: u64, why: &dyn fmt::Display) {
-        self.untold.fetch_add(1, Relaxed);
+impl LineLosses {
+    fn add(&self, why: &dyn fmt::Display) {
         self.metrics.audited(AuditLine::Lost, 1);
-        let told = self.told_at.load(Relaxed);
-        // A clock that was set back says it once too often rather than never again.
-        let due = told == 0 || now_ms < told || now_ms - told >= TOLD_EVERY_MS;
-        if due
-            && self
-                .told_at
-                .compare_exchange(told, now_ms.max(1), Relaxed, Relaxed)
-                .is_ok()
-        {
-            tracing::error!(error = %why, "lines of the audit stream are lost; decisions go on without it");
+        if self.losses.add(1) {
+            tracing::error!(
+                error = %why,
+                "lines of the audit stream are lost; decisions go on without it"
+            );
         }
     }
 }
@@ -308,7 +298,7 @@ impl Losses {
 struct Writer {
     sink: Sink,
     lines: Receiver<Message>,
-    losses: Arc<Losses>,
+    losses: LineLosses,
     clock: Clock,
 }
 
@@ -332,7 +322,7 @@ impl Writer {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        let lost = self.losses.untold.load(Relaxed);
+        let lost = self.losses.losses.unreported();
         let written = if lost == 0 {
             self.sink.write(bytes)
         } else {
@@ -347,10 +337,10 @@ impl Writer {
         };
         match written {
             Ok(()) => {
-                self.losses.untold.fetch_sub(lost, Relaxed);
+                self.losses.losses.reported(lost);
                 self.losses.metrics.audited(AuditLine::Written, 1);
             }
-            Err(error) => self.losses.add(self.clock.now().0, &error),
+            Err(error) => self.losses.add(&error),
         }
     }
 }

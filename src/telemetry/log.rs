@@ -1,7 +1,10 @@
 //! The log of the process: severity, format, and where it goes. docs/LOGGING.md is for operators.
 
 use super::ecs;
-use std::io::{self, IsTerminal as _};
+use std::{
+    error::Error,
+    io::{self, IsTerminal as _},
+};
 use tracing::{Dispatch, dispatcher::SetGlobalDefaultError};
 use tracing_subscriber::{
     Layer as _, Registry,
@@ -121,6 +124,19 @@ fn targets(level: Level) -> Targets {
     Targets::new()
         .with_default(own.min(LevelFilter::WARN))
         .with_target(env!("CARGO_CRATE_NAME"), own)
+}
+
+/// An error and what it came from, outermost first, for a line of the log.
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -304,5 +320,16 @@ mod tests {
             "{text}"
         );
         assert!(line.get("elastauth.suppressed").is_none());
+    }
+
+    #[test]
+    fn an_error_is_shown_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] std::fmt::Error);
+        assert_eq!(
+            chain(&Outer(std::fmt::Error)),
+            format!("outer: {}", std::fmt::Error)
+        );
     }
 }

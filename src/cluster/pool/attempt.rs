@@ -11,7 +11,7 @@ use crate::{
     net::client::{Incomplete, whole},
     telemetry::{
         metrics::{CallEnd, ClockSource},
-        traces::{self, Active},
+        traces::{self, ActiveSpan},
     },
 };
 use http::{HeaderMap, HeaderValue, Request, header};
@@ -36,7 +36,7 @@ impl Pool {
     ) -> Result<T, CallError> {
         let name = &lease.node.name;
         let begun = Instant::now();
-        let span = traces::call();
+        let span = traces::begin_call();
         let exchanged = self
             .exchange(lease.node, ask, span.as_ref(), send_by, deadline)
             .await;
@@ -71,7 +71,7 @@ impl Pool {
         &self,
         node: &Node,
         ask: &Ask<'_>,
-        span: Option<&Active>,
+        span: Option<&ActiveSpan>,
         send_by: Instant,
         deadline: Instant,
     ) -> Exchanged {
@@ -130,7 +130,7 @@ impl Ask<'_> {
 fn request(
     node: &Node,
     ask: &Ask<'_>,
-    span: Option<&Active>,
+    span: Option<&ActiveSpan>,
 ) -> Result<(Request<Outgoing>, SendState), http::Error> {
     let (body, state) = Outgoing::new(ask.body.clone());
     let mut request = Request::builder()
@@ -146,7 +146,7 @@ fn request(
         HeaderValue::from_static(concat!("elastauth/", env!("CARGO_PKG_VERSION"))),
     );
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    if let Some(parent) = span.and_then(Active::traceparent) {
+    if let Some(parent) = span.and_then(ActiveSpan::traceparent) {
         headers.insert(traces::TRACEPARENT, parent);
     }
     if !ask.body.is_empty() {

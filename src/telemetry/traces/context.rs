@@ -5,8 +5,8 @@ use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderValue};
 use std::fmt;
 
-/// The header of W3C Trace Context.
-pub(super) const TRACEPARENT: &str = "traceparent";
+/// The header of W3C Trace Context: to which trace a request belongs.
+pub const TRACEPARENT: &str = "traceparent";
 /// `00-`, 32 digits, `-`, 16 digits, `-`, two digits.
 const LENGTH: usize = 55;
 /// The flag that says that whoever called records the trace.
@@ -21,8 +21,7 @@ pub(super) struct TraceId(pub(super) [u8; 16]);
 pub(super) struct SpanId(pub(super) [u8; 8]);
 
 impl TraceId {
-    /// A new one. A system without randomness would mix up traces; it gives one that is at least
-    /// legal.
+    /// A new one. Without randomness traces would mix; the id is at least valid then.
     fn random() -> Self {
         let mut bytes = [0; 16];
         match rand::fill(&mut bytes) {
@@ -66,7 +65,7 @@ impl fmt::Debug for SpanId {
     }
 }
 
-/// What a caller says of its trace.
+/// What a caller says about its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parent {
     pub(super) trace: TraceId,
@@ -75,8 +74,7 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    /// Reads `traceparent`. One that is faulty or stands twice is as if absent, as the norm wants
-    /// it.
+    /// Reads `traceparent`. A malformed or repeated one is ignored, as the standard demands.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
         let value = values.next()?.as_bytes();
@@ -97,7 +95,7 @@ impl Parent {
             (digit(v1)? << 4) | digit(v2)?,
             (digit(f1)? << 4) | digit(f2)?,
         );
-        // A later version may have more behind another dash; the first one has not.
+        // A later version may have more after another dash; the first one has not.
         let fits = match version {
             0 => rest.is_empty(),
             0xff => false,
@@ -113,7 +111,7 @@ impl Parent {
     }
 }
 
-/// The header for whoever is called within a recorded span.
+/// The header for a call within a recorded span.
 pub(super) fn traceparent(trace: TraceId, span: SpanId) -> Option<HeaderValue> {
     HeaderValue::from_str(&format!("00-{trace}-{span}-{SAMPLED:02x}")).ok()
 }
@@ -131,7 +129,7 @@ fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// Small letters only: the norm has no large ones.
+/// Lower case only, as the standard has it.
 fn digit(character: u8) -> Option<u8> {
     match character {
         b'0'..=b'9' => Some(character - b'0'),
@@ -143,13 +141,13 @@ fn digit(character: u8) -> Option<u8> {
 /// Which traces are recorded (`OTEL_TRACES_SAMPLER`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sampler {
-    /// The caller's word counts where there is one.
+    /// Whether the caller decides, where there is one.
     pub by_parent: bool,
-    /// What else counts.
+    /// Decides otherwise.
     pub choice: Choice,
 }
 
-/// Which traces are recorded where nobody else has said so.
+/// Which traces are recorded where no caller decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     /// All.
@@ -160,8 +158,8 @@ pub enum Choice {
     Share(Share),
 }
 
-/// A share of all traces. Which ones follows from the trace's id, as in other programs: so all of
-/// them keep the same ones.
+/// A share of all traces. The id decides, as in other programs, so all of them record the same
+/// traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
     /// Of the 63 bits that count, all numbers below this one.
@@ -195,7 +193,7 @@ impl Share {
 }
 
 impl Default for Sampler {
-    /// As OpenTelemetry has it where nobody says anything.
+    /// The default of OpenTelemetry.
     fn default() -> Self {
         Self {
             by_parent: true,
@@ -205,8 +203,7 @@ impl Default for Sampler {
 }
 
 impl Sampler {
-    /// The trace to record into: the caller's, or a new one; `None` where nothing is to be
-    /// recorded.
+    /// The trace to record into: the caller's, or a new one; `None` where nothing is recorded.
     pub(super) fn sample(self, parent: Option<&Parent>) -> Option<TraceId> {
         if let Some(parent) = parent.filter(|_| self.by_parent) {
             return parent.sampled.then_some(parent.trace);
@@ -235,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_callers_trace_is_read_to_the_letter() {
+    fn a_callers_trace_is_read_exactly() {
         let good = format!("00-{TRACE}-b7ad6b7169203331-01");
         let read = parent(&[&good]).unwrap();
         assert_eq!(
@@ -252,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_quite_a_trace_is_none() {
+    fn a_malformed_trace_is_ignored() {
         for bad in [
             String::new(),
             "00".to_owned(),
@@ -277,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_callers_word_counts_where_it_is_to_count() {
+    fn the_caller_decides_where_the_sampler_says_so() {
         let [yes, no] = ["01", "00"]
             .map(|flags| parent(&[&format!("00-{TRACE}-b7ad6b7169203331-{flags}")]).unwrap());
         let sampler = |by_parent, choice| Sampler { by_parent, choice };

@@ -1,27 +1,24 @@
-//! From the queue to the collector: batches, each with a deadline, repeated where the protocol says
-//! so, and lost where nothing helps.
+//! Sends the queue to the collector in batches. Each has a deadline and is repeated where the
+//! protocol says so; what does not arrive until then is lost.
 
-use super::{Otlp, Span, wire};
+use super::{config::Otlp, losses::SpanLosses, span::Span, wire};
 use crate::{
-    clock::Clock,
+    backoff::Backoff,
     net::{
         client::{Answer, Call, CallError, Client},
         tls::TlsError,
     },
     shutdown::Tasks,
     telemetry::{
-        chain,
+        log::chain,
         metrics::{Metrics, SpanEnd},
     },
 };
-use aws_lc_rs::rand;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio::{
@@ -29,90 +26,23 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// For all that still waits when the program ends. A collector that works takes milliseconds;
-/// whoever restarts a service does not wait for one that hangs.
+/// For all spans that still wait when the program ends. A collector that works takes milliseconds;
+/// a restart must not wait for one that hangs.
 pub(super) const LAST: Duration = Duration::from_secs(2);
-/// How often the log says that spans are lost. The count goes on in the metrics.
-const TOLD_EVERY_MS: u64 = 60_000;
-/// Before the second attempt; then twice as long each time, as the protocol wants it.
+/// Before the second attempt; then twice as long each time, as the protocol demands.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest body of an answer. It holds a number and a sentence.
+/// The longest body of a response. It holds a number and a sentence.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
-
-/// Spans that nobody will see.
-#[derive(Clone)]
-pub(super) struct Losses(Arc<Untold>);
-
-struct Untold {
-    /// Since the log has last said so.
-    count: AtomicU64,
-    /// When it has, in milliseconds; zero for never.
-    told_at: AtomicU64,
-    clock: Clock,
-    metrics: Metrics,
-}
-
-impl Losses {
-    pub(super) fn new(clock: Clock, metrics: Metrics) -> Self {
-        Self(Arc::new(Untold {
-            count: AtomicU64::new(0),
-            told_at: AtomicU64::new(0),
-            clock,
-            metrics,
-        }))
-    }
-
-    /// A span found no room.
-    pub(super) fn overflow(&self) {
-        self.add(SpanEnd::QueueFull, 1, || {
-            "the queue is full: the collector does not keep up".to_owned()
-        });
-    }
-
-    /// What the log has not been told yet.
-    fn last_words(&self) {
-        let lost = self.0.count.swap(0, Relaxed);
-        if lost > 0 {
-            tracing::warn!(lost, "more spans were lost");
-        }
-    }
-
-    fn add(&self, end: SpanEnd, spans: u64, why: impl FnOnce() -> String) {
-        let Untold {
-            count,
-            told_at,
-            clock,
-            metrics,
-        } = &*self.0;
-        metrics.spans(end, spans);
-        count.fetch_add(spans, Relaxed);
-        let (now, told) = (clock.now().0, told_at.load(Relaxed));
-        // A clock that was set back says it once too often rather than never again.
-        let due = told == 0 || now < told || now - told >= TOLD_EVERY_MS;
-        if due
-            && told_at
-                .compare_exchange(told, now.max(1), Relaxed, Relaxed)
-                .is_ok()
-        {
-            let lost = count.swap(0, Relaxed);
-            tracing::warn!(
-                lost,
-                error = why(),
-                "spans are lost; decisions go on without them"
-            );
-        }
-    }
-}
 
 /// Why a batch did not arrive.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("the collector answers with {0}")]
+    #[error("the collector answered {0}")]
     Refused(StatusCode),
-    #[error("the collector cannot be asked")]
+    #[error("the collector cannot be reached")]
     Unreachable(#[source] CallError),
-    #[error("the program ends, and the collector has not answered in time")]
+    #[error("the collector did not answer before the end of the program")]
     OutOfTime,
 }
 
@@ -138,15 +68,16 @@ impl Failure {
 pub(super) struct Exporter {
     client: Client,
     endpoint: Uri,
-    resource: wire::Resource,
+    resource: Resource,
     spans: mpsc::Receiver<Span>,
     filled: Arc<Notify>,
     batch: usize,
     delay: Duration,
     timeout: Duration,
-    losses: Losses,
+    losses: SpanLosses,
+    metrics: Metrics,
     tasks: Tasks,
-    /// When the last time is over; set when the end begins.
+    /// The deadline for what still waits; set when the end of the program begins.
     over: OnceLock<Instant>,
 }
 
@@ -155,7 +86,8 @@ impl Exporter {
         config: Otlp,
         spans: mpsc::Receiver<Span>,
         filled: Arc<Notify>,
-        losses: Losses,
+        losses: SpanLosses,
+        metrics: Metrics,
         tasks: Tasks,
     ) -> Result<Self, TlsError> {
         let Otlp {
@@ -167,7 +99,7 @@ impl Exporter {
             delay,
             ..
         } = config;
-        let (client, resource) = (Client::new(http)?, wire::Resource::new(&resource));
+        let (client, resource) = (Client::new(http)?, wire::resource(&resource));
         Ok(Self {
             client,
             endpoint,
@@ -178,13 +110,13 @@ impl Exporter {
             delay,
             timeout,
             losses,
+            metrics,
             tasks,
             over: OnceLock::new(),
         })
     }
 
-    /// Sends a batch when it is full, and what there is when it has waited long enough or the end
-    /// has come.
+    /// Sends a batch when it is full, when it has waited long enough, and at the end of the program.
     pub(super) async fn run(mut self) {
         loop {
             tokio::select! {
@@ -197,7 +129,7 @@ impl Exporter {
                 self.send(batch).await;
             }
             if ending {
-                self.losses.last_words();
+                self.losses.log_rest();
                 return;
             }
         }
@@ -224,13 +156,10 @@ impl Exporter {
         match sent {
             Ok(rejected) => {
                 let rejected = rejected.min(count);
-                self.losses
-                    .0
-                    .metrics
-                    .spans(SpanEnd::Exported, count - rejected);
+                self.metrics.spans(SpanEnd::Exported, count - rejected);
                 if rejected > 0 {
                     self.losses.add(SpanEnd::Refused, rejected, || {
-                        "the collector took only a part".to_owned()
+                        "the collector accepted only a part".to_owned()
                     });
                 }
             }
@@ -238,21 +167,21 @@ impl Exporter {
         }
     }
 
-    /// Resolves when the time for what is left at the end is over.
+    /// Resolves when the time at the end of the program is over.
     async fn over(&self) {
         self.tasks.ending().await;
         sleep_until(*self.over.get_or_init(|| Instant::now() + LAST)).await;
     }
 
-    /// Sends until it has arrived, or the deadline has; says how many spans the collector did not
-    /// want.
+    /// Sends until the batch arrives or its deadline passes; returns how many spans the collector
+    /// rejected.
     async fn deliver(&self, body: &Bytes) -> Result<u64, Failure> {
         let deadline = Instant::now() + self.timeout;
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, self.timeout);
         loop {
             let (failure, wish) = match self.attempt(body, deadline).await {
                 Ok(answer) if answer.status.is_success() => {
-                    return Ok(wire::Response::rejected(&answer.body));
+                    return Ok(wire::rejected(&answer.body));
                 }
                 Ok(answer) => (
                     Failure::Refused(answer.status),
@@ -260,7 +189,7 @@ impl Exporter {
                 ),
                 Err(error) => (Failure::Unreachable(error), None),
             };
-            let until = Instant::now().checked_add(wish.unwrap_or_else(|| jittered(pause)));
+            let until = Instant::now().checked_add(wish.unwrap_or_else(|| backoff.failed()));
             let Some(until) = until.filter(|until| {
                 failure.is_passing() && *until < deadline && !self.tasks.is_ending()
             }) else {
@@ -271,7 +200,6 @@ impl Exporter {
                 () = sleep_until(until) => {}
                 () = self.tasks.ending() => {}
             }
-            pause *= 2;
         }
     }
 
@@ -293,7 +221,7 @@ impl Exporter {
     }
 }
 
-/// The collector's wish in seconds. As a date it would need the collector's clock; then our own
+/// What the collector asks for, in seconds. A date would need the collector's clock; then our own
 /// pause counts.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers
@@ -304,12 +232,4 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .parse()
         .ok()
         .map(Duration::from_secs)
-}
-
-/// From half the pause to all of it, so that replicas do not come back at once.
-fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0_u8];
-    let _the_shortest_is_good_enough = rand::fill(&mut byte);
-    let [part] = byte;
-    pause / 2 + pause / 2 * u32::from(part) / 256
 }

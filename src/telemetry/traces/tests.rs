@@ -1,5 +1,7 @@
 use super::*;
-use http::HeaderValue;
+use crate::{net::client, outcome::Outcome, telemetry::metrics::Provider};
+use http::{HeaderValue, Method, Uri};
+use std::time::Duration;
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -51,7 +53,7 @@ fn decided() -> Decided {
 #[tokio::test]
 async fn switched_off_there_is_nothing() {
     assert!(Traces::default().begin(Some(&headers())).is_none());
-    assert!(call().is_none());
+    assert!(begin_call().is_none());
     Traces::default().finish().await;
 }
 
@@ -77,11 +79,11 @@ async fn the_gateways_trace_goes_on_unless_it_is_not_to() {
 async fn a_call_belongs_to_the_decision_that_made_it_on_whichever_task_it_runs() {
     let (traces, _) = traces(|_| {});
     let span = traces.begin(Some(&headers())).unwrap();
-    let id = span.here.span;
+    let id = span.current().span;
     let elsewhere = span
-        .here()
+        .current()
         .within(std::future::poll_fn(|_| {
-            std::task::Poll::Ready(carried(async { call() }))
+            std::task::Poll::Ready(with_current_span(async { begin_call() }))
         }))
         .await;
     let tasks = Tasks::default();
@@ -90,7 +92,7 @@ async fn a_call_belongs_to_the_decision_that_made_it_on_whichever_task_it_runs()
     let call = told.await.unwrap().unwrap();
     assert_eq!((call.parent, call.trace_id()), (Some(id), span.trace_id()));
     assert!(
-        carried(async { super::call() }).await.is_none(),
+        with_current_span(async { begin_call() }).await.is_none(),
         "here is no decision"
     );
 }
