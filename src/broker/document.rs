@@ -187,11 +187,7 @@ mod tests {
             default_roles: roles,
             ..crate::roles::Config::default()
         });
-        let period = Period {
-            epoch: 3,
-            key: Slot::Current,
-            grace_left: None,
-        };
+        let period = Period::of_epoch(3);
         Document::new(
             &mapping.entitle(identity).unwrap(),
             Fingerprint([7; 16]),

@@ -82,10 +82,7 @@ impl Ensure {
             self.report.ended(&document, &agreed);
             let too_late = agreed? == Agreement::TooLate;
             if too_late {
-                let rest = self
-                    .state
-                    .rotation
-                    .rest(user, period, self.state.clock.now());
+                let rest = self.state.rotation.rest(period, self.state.clock.now());
                 sleep(rest + SLACK).await;
             }
             let now = self.state.period(user);
@@ -104,10 +101,7 @@ impl Ensure {
             }
             // Not before the grace is over: others still use the old password.
             sleep(now.grace_left.unwrap_or_default()).await;
-            period = Period {
-                grace_left: None,
-                ..now
-            };
+            period = now;
         }
         Err(BrokerError::Late)
     }

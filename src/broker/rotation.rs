@@ -7,7 +7,7 @@ mod window;
 pub use window::{InvalidWindow, Window};
 
 use crate::{clock::Timestamp, keys::Slot, model::Username};
-use boundaries::{Boundaries, millis};
+use boundaries::Boundaries;
 use std::time::Duration;
 
 /// No write begins so shortly before a boundary. One that took longer than this and the grace would
@@ -25,6 +25,8 @@ pub(super) struct Period {
     pub(super) epoch: u64,
     /// The key of the password in this period.
     pub(super) key: Slot,
+    began: Timestamp,
+    ends: Timestamp,
     /// How long nobody may be answered yet: answers with the old password may still be on their
     /// way.
     pub(super) grace_left: Option<Duration>,
@@ -34,6 +36,21 @@ impl Period {
     /// Whether the password is the same.
     pub(super) fn is_same(self, other: Self) -> bool {
         (self.epoch, self.key) == (other.epoch, other.key)
+    }
+
+    fn contains(self, time: Timestamp) -> bool {
+        self.began <= time && time < self.ends
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_epoch(epoch: u64) -> Self {
+        Self {
+            epoch,
+            key: Slot::Current,
+            began: Timestamp(0),
+            ends: Timestamp(u64::MAX),
+            grace_left: None,
+        }
     }
 }
 
@@ -68,16 +85,18 @@ impl Rotation {
     }
 
     pub(super) fn period(&self, user: &Username, now: Timestamp) -> Period {
-        let current = self.boundaries.current(user.place(), now, self.key_since);
-        let into = Duration::from_millis(now.0.saturating_sub(current.began));
-        let is_after_a_boundary = current.began > 0;
+        let span = self.boundaries.span(user.place(), now, self.key_since);
+        let into = Duration::from_millis(now.0.saturating_sub(span.began));
+        let is_after_a_boundary = span.began > 0;
         Period {
-            epoch: current.epoch,
-            key: if current.began < self.key_since.0 {
+            epoch: span.epoch,
+            key: if span.began < self.key_since.0 {
                 Slot::Previous
             } else {
                 Slot::Current
             },
+            began: Timestamp(span.began),
+            ends: Timestamp(span.ends),
             grace_left: self
                 .grace
                 .checked_sub(into)
@@ -87,32 +106,17 @@ impl Rotation {
 
     /// Whether a write for this period may still begin: the period goes on for long enough that the
     /// write will have ended before another replica writes for the next one.
-    pub(super) fn may_write(&self, user: &Username, period: Period, now: Timestamp) -> bool {
-        self.is_in(user, period, now) && self.is_in(user, period, now.after(self.lead))
-    }
-
-    /// Whether `now` is within this period.
-    fn is_in(&self, user: &Username, period: Period, now: Timestamp) -> bool {
-        self.period(user, now).is_same(period)
+    pub(super) fn may_write(&self, period: Period, now: Timestamp) -> bool {
+        period.contains(now) && period.contains(now.after(self.lead))
     }
 
     /// How long this period still lasts, where its end is so near that no write may begin; the
     /// whole of that time at most.
-    pub(super) fn rest(&self, user: &Username, period: Period, now: Timestamp) -> Duration {
-        let is_over = |ms: u64| !self.is_in(user, period, now.after(Duration::from_millis(ms)));
-        let (mut open, mut over) = (0, millis(self.lead));
-        if is_over(open) {
+    pub(super) fn rest(&self, period: Period, now: Timestamp) -> Duration {
+        if !period.contains(now) {
             return Duration::ZERO;
         }
-        while over - open > 1 {
-            let middle = open.midpoint(over);
-            if is_over(middle) {
-                over = middle;
-            } else {
-                open = middle;
-            }
-        }
-        Duration::from_millis(over)
+        period.ends.since(now).unwrap_or_default().min(self.lead)
     }
 }
 

@@ -145,7 +145,7 @@ impl Agree {
         if !self
             .state
             .rotation
-            .may_write(user, period, self.state.clock.now())
+            .may_write(period, self.state.clock.now())
         {
             return Ok(Agreement::TooLate);
         }

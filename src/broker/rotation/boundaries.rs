@@ -25,13 +25,15 @@ pub(super) enum Boundaries {
     Windows(Windows),
 }
 
-/// The period in which a time lies.
+/// The period of one user in which a time lies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Current {
+pub(super) struct Span {
     /// Counts the user's periods since 1970.
     pub(super) epoch: u64,
-    /// When the period began; zero before the first boundary.
+    /// The boundary at which the period began; zero before the first one.
     pub(super) began: u64,
+    /// The next boundary.
+    pub(super) ends: u64,
 }
 
 impl Boundaries {
@@ -44,26 +46,36 @@ impl Boundaries {
         }
     }
 
-    /// The period of the user with this place. Without rotation, the change of key is the one
-    /// boundary there is.
-    pub(super) fn current(&self, place: u64, now: Timestamp, key_since: Timestamp) -> Current {
+    /// The present period of the user with this place. Without rotation, the change of key is the
+    /// one boundary there is.
+    pub(super) fn span(&self, place: u64, now: Timestamp, key_since: Timestamp) -> Span {
         match self {
             Self::Never => {
-                let moves = key_since.0.saturating_add(place % millis(KEY_SPREAD));
-                let has_moved = key_since.0 > 0 && now.0 >= moves;
-                Current {
+                let moves = match key_since.0 {
+                    0 => 0,
+                    since => since.saturating_add(place % millis(KEY_SPREAD)),
+                };
+                let (began, ends) = if now.0 < moves {
+                    (0, moves)
+                } else {
+                    (moves, u64::MAX)
+                };
+                Span {
                     epoch: 0,
-                    began: if has_moved { moves } else { 0 },
+                    began,
+                    ends,
                 }
             }
             Self::Spread { period } => {
                 let shifted = now.0.saturating_add(place % period);
-                Current {
+                let into = shifted % period;
+                Span {
                     epoch: shifted / period,
-                    began: now.0.saturating_sub(shifted % period),
+                    began: now.0.saturating_sub(into),
+                    ends: now.0.saturating_add(period - into),
                 }
             }
-            Self::Windows(windows) => windows.current(place, now.0),
+            Self::Windows(windows) => windows.span(place, now.0),
         }
     }
 }
@@ -100,38 +112,37 @@ impl Windows {
         }
     }
 
-    fn current(&self, place: u64, now: u64) -> Current {
-        let boundary = |index: usize| {
-            self.table
-                .get(index)
-                .map(|(begins, length)| begins + place % length)
+    /// In the window that has begun last, the user's own boundary may still be ahead.
+    fn span(&self, place: u64, now: u64) -> Span {
+        let boundary = |(begins, length): &(u64, u64)| begins + place % length;
+        let begun = self.table.partition_point(|(begins, _)| *begins <= now);
+        let passed = match self.table.get(..begun).and_then(<[_]>::last) {
+            Some(window) if boundary(window) > now => begun - 1,
+            Some(_) | None => begun,
         };
-        let before_the_first = Current {
-            epoch: self.first.saturating_sub(1),
-            began: 0,
+        let (before, after) = self.table.split_at(passed);
+        let next = after.first().map(boundary);
+        let Some(began) = before.last().map(boundary) else {
+            return Span {
+                epoch: self.first.saturating_sub(1),
+                began: 0,
+                ends: next.unwrap_or(u64::MAX),
+            };
         };
-        let opened = self.table.partition_point(|(begins, _)| *begins <= now);
-        let Some(index) = opened.checked_sub(1) else {
-            return before_the_first;
-        };
-        let (present, began) = match (boundary(index), index.checked_sub(1)) {
-            (Some(at), Some(before)) if at > now => (before, boundary(before).unwrap_or(0)),
-            (Some(at), None) if at > now => return before_the_first,
-            (at, _) => (index, at.unwrap_or(0)),
-        };
-        // More than one period can only have passed since the last window.
-        let beyond = if present + 1 == self.table.len() {
-            (now - began) / self.period
-        } else {
+        let beyond = if next.is_some() {
             0
+        } else {
+            (now - began) / self.period
         };
-        Current {
-            epoch: self.first + present as u64 + beyond,
-            began: began + beyond * self.period,
+        let began = began + beyond * self.period;
+        Span {
+            epoch: self.first + passed as u64 - 1 + beyond,
+            began,
+            ends: next.unwrap_or(began + self.period),
         }
     }
 }
 
-pub(super) fn millis(time: Duration) -> u64 {
+fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

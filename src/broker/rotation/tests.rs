@@ -16,6 +16,10 @@ fn plain(period: Duration) -> Rotation {
     Rotation::new(period, None, Timestamp(0), GRACE, Timestamp(0))
 }
 
+fn shown(period: Period) -> (u64, Slot, Option<Duration>) {
+    (period.epoch, period.key, period.grace_left)
+}
+
 fn at(text: &str) -> Timestamp {
     Timestamp(u64::try_from(text.parse::<jiff::Timestamp>().unwrap().as_millisecond()).unwrap())
 }
@@ -42,7 +46,7 @@ fn no_write_begins_shortly_before_a_boundary_or_after_it() {
     let (rotation, alice) = (plain(Duration::from_mins(1)), user("alice"));
     let start = Timestamp(1_700_000_000_000);
     let period = rotation.period(&alice, start);
-    let may = |ms: u64| rotation.may_write(&alice, period, Timestamp(start.0 + ms));
+    let may = |ms: u64| rotation.may_write(period, Timestamp(start.0 + ms));
     let boundary = (0..60_001)
         .find(|ms| rotation.period(&alice, Timestamp(start.0 + ms)).epoch != period.epoch)
         .unwrap();
@@ -50,7 +54,7 @@ fn no_write_begins_shortly_before_a_boundary_or_after_it() {
         assert_eq!(may(ms), ms + 1_000 < boundary, "{ms} of {boundary}");
     }
     let never = plain(Duration::ZERO);
-    assert!(never.may_write(&alice, never.period(&alice, start), start));
+    assert!(never.may_write(never.period(&alice, start), start));
     // A short period is not taken up by it, and neither is a request's patience.
     assert_eq!(
         plain(Duration::from_secs(2)).lead,
@@ -84,13 +88,41 @@ fn passwords_change_at_different_times_and_never_where_rotation_is_off() {
     assert!(offsets.len() > 10, "{offsets:?}");
     let never = plain(Duration::ZERO);
     assert_eq!(
-        never.period(&user("alice"), Timestamp(u64::MAX)),
-        Period {
-            epoch: 0,
-            key: Slot::Current,
-            grace_left: None
-        }
+        shown(never.period(&user("alice"), Timestamp(u64::MAX))),
+        (0, Slot::Current, None)
     );
+}
+
+/// With every kind of boundaries, before the first of them and past the last window too.
+#[test]
+fn a_period_knows_its_own_begin_and_end() {
+    let window = Window::parse("22:30-01:30", "Europe/Berlin").unwrap();
+    let start = at("2026-03-25T12:00:00Z");
+    for (period, window, from) in [
+        (DAY, None, Timestamp(0)),
+        (DAY, None, start),
+        (DAY, Some(&window), start),
+        (2 * DAY, Some(&window), Timestamp(start.0 - 6 * 24 * HOUR)),
+        (DAY, Some(&window), at("2046-03-18T12:00:00Z")),
+        (Duration::ZERO, None, start),
+    ] {
+        let key_since = Timestamp(start.0 + HOUR);
+        let rotation = Rotation::new(period, window, key_since, GRACE, start);
+        for name in ["alice", "bob"] {
+            let mut last = rotation.period(&user(name), from);
+            for minute in 1..10_000 {
+                let now = Timestamp(from.0 + minute * 60_000);
+                let period = rotation.period(&user(name), now);
+                assert!(period.contains(now));
+                if period.is_same(last) {
+                    assert_eq!((period.began, period.ends), (last.began, last.ends));
+                } else {
+                    assert_eq!(last.ends, period.began, "{name} at {now}");
+                }
+                last = period;
+            }
+        }
+    }
 }
 
 #[test]
@@ -107,19 +139,16 @@ fn the_rest_of_a_period_ends_at_the_boundary() {
     let then = rotation.period(&alice, begin);
     let boundary = (0..3_600_000)
         .map(|ms| begin.after(Duration::from_millis(ms)))
-        .find(|now| !rotation.is_in(&alice, then, *now));
+        .find(|now| !then.is_same(rotation.period(&alice, *now)));
     let boundary = boundary.unwrap();
     for before in [1, 2, 499, 500, 700] {
         let now = Timestamp(boundary.0 - before);
-        assert!(!rotation.may_write(&alice, then, now));
-        assert_eq!(
-            rotation.rest(&alice, then, now),
-            Duration::from_millis(before)
-        );
+        assert!(!rotation.may_write(then, now));
+        assert_eq!(rotation.rest(then, now), Duration::from_millis(before));
     }
-    assert_eq!(rotation.rest(&alice, then, boundary), Duration::ZERO);
+    assert_eq!(rotation.rest(then, boundary), Duration::ZERO);
     assert!(
-        rotation.rest(&alice, then, begin) <= Duration::from_secs(1),
+        rotation.rest(then, begin) <= Duration::from_secs(1),
         "far from a boundary it is bounded"
     );
 }
@@ -335,28 +364,7 @@ fn without_rotation_the_change_of_key_is_the_one_boundary_and_comes_to_each_with
             Timestamp(since.0.checked_add_signed(moves + ms).unwrap()),
         )
     };
-    assert_eq!(
-        period(-1),
-        Period {
-            epoch: 0,
-            key: Slot::Previous,
-            grace_left: None
-        }
-    );
-    assert_eq!(
-        period(0),
-        Period {
-            epoch: 0,
-            key: Slot::Current,
-            grace_left: Some(GRACE)
-        }
-    );
-    assert_eq!(
-        period(500),
-        Period {
-            epoch: 0,
-            key: Slot::Current,
-            grace_left: None
-        }
-    );
+    assert_eq!(shown(period(-1)), (0, Slot::Previous, None));
+    assert_eq!(shown(period(0)), (0, Slot::Current, Some(GRACE)));
+    assert_eq!(shown(period(500)), (0, Slot::Current, None));
 }
