@@ -9,12 +9,11 @@
 use crate::{
     clock::Timestamp,
     identity::{Identity, Provider},
-    model::{Group, Username},
+    model::Group,
 };
-use quick_cache::{Equivalent, sync::Cache};
+use quick_cache::sync::Cache;
 use std::{
-    fmt,
-    hash::{BuildHasher as _, Hash, RandomState},
+    hash::{BuildHasher as _, RandomState},
     sync::{Mutex, PoisonError},
 };
 
@@ -22,31 +21,15 @@ use std::{
 /// cluster has to do.
 const USERS: usize = 100_000;
 
+#[derive(Debug)]
 pub(super) struct Order {
-    newest: Cache<Key, Newest>,
+    /// By a hash of provider and user: two providers may have a user of one name, and neither may
+    /// outdate the other's tokens. The hash has a secret key, and 64 bits make it unique among so
+    /// few.
+    newest: Cache<u64, Newest>,
     /// Held while an entry is replaced, so that an older token cannot be the last to do it.
     replacing: Mutex<()>,
     hasher: RandomState,
-}
-
-/// Two providers may have a user of one name, and neither may outdate the other's tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    provider: Provider,
-    user: Username,
-}
-
-/// The same, borrowed from an identity.
-#[derive(Hash)]
-struct Of<'a> {
-    provider: &'a Provider,
-    user: &'a Username,
-}
-
-impl Equivalent<Key> for Of<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.provider == &key.provider && self.user == &key.user
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,20 +57,17 @@ impl Order {
         let Some(as_of) = identity.as_of() else {
             return Ok(());
         };
-        let provider = identity.provider();
-        match self.newest.get(&Of {
-            provider,
-            user: identity.user(),
-        }) {
+        let (key, groups) = (self.key(identity), identity.groups().iter());
+        let groups = groups.map(Group::as_str);
+        match self.newest.get(&key) {
             // The same token again, or one of the same time: between those there is no order.
             Some(newest) if newest.as_of == as_of => Ok(()),
             Some(newest) if newest.as_of > as_of => {
-                let same = newest.groups == self.hash(identity.groups().iter().map(Group::as_str));
+                let same = newest.groups == self.hash(groups);
                 if same { Ok(()) } else { Err(newest.as_of) }
             }
             Some(_) | None => {
-                let groups = self.hash(identity.groups().iter().map(Group::as_str));
-                self.replace(provider, identity.user(), Newest { as_of, groups });
+                self.replace(key, as_of, groups);
                 Ok(())
             }
         }
@@ -102,43 +82,29 @@ impl Order {
     ) {
         // Identity headers do not say from when they are: nothing is compared with them.
         if identity.provider().name() != Provider::HEADERS {
-            let groups = self.hash(groups);
-            let newest = Newest { as_of, groups };
-            self.replace(identity.provider(), identity.user(), newest);
+            self.replace(self.key(identity), as_of, groups);
         }
     }
 
-    fn replace(&self, provider: &Provider, user: &Username, newer: Newest) {
+    fn replace<'a>(&self, key: u64, as_of: Timestamp, groups: impl Iterator<Item = &'a str>) {
+        let groups = self.hash(groups);
         // The lock guards no data: a panic under it leaves nothing half done.
         let _alone = self
             .replacing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let overtaken = self
-            .newest
-            .get(&Of { provider, user })
-            .is_some_and(|newest| newest.as_of >= newer.as_of);
-        if !overtaken {
-            self.newest.insert(
-                Key {
-                    provider: provider.clone(),
-                    user: user.clone(),
-                },
-                newer,
-            );
+        let newest = self.newest.get(&key);
+        if newest.is_none_or(|newest| newest.as_of < as_of) {
+            self.newest.insert(key, Newest { as_of, groups });
         }
+    }
+
+    fn key(&self, identity: &Identity) -> u64 {
+        self.hasher.hash_one((identity.provider(), identity.user()))
     }
 
     fn hash<'a>(&self, groups: impl Iterator<Item = &'a str>) -> u64 {
         self.hasher.hash_one(groups.collect::<Vec<_>>())
-    }
-}
-
-impl fmt::Debug for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Order")
-            .field("users", &self.newest.len())
-            .finish_non_exhaustive()
     }
 }
 

@@ -12,15 +12,13 @@ use crate::{
     rate::{Bucket, Limiter, Rate},
 };
 use quick_cache::sync::Cache;
-use std::{
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Users who were written lately. Far more than can be written within a minute, so that nobody's
 /// bucket is evicted by others.
 const USERS: usize = 50_000;
 
+#[derive(Debug)]
 pub(super) struct Limits {
     writes: Rate,
     /// The lock is held over look and change. Each change is one step: a panic leaves it whole.
@@ -72,15 +70,6 @@ impl Limits {
 
     fn written(&self) -> MutexGuard<'_, Cache<Username, Bucket>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for Limits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limits")
-            .field("writes", &self.writes)
-            .field("new_users", &self.new_users)
-            .finish_non_exhaustive()
     }
 }
 

@@ -97,7 +97,7 @@ impl Windows {
             .unwrap_or(1)
             .max(1);
         let today = i64::try_from(now.0 / millis(DAY)).unwrap_or(0);
-        // Two periods back: the present one has begun in one of them, in whatever zone.
+        // Two periods back: the present one has opened in one of them, in whatever zone.
         let first = (today / days - 2).max(0);
         let last = (today + DAYS_AHEAD) / days;
         let at = |number: i64| {
@@ -112,13 +112,13 @@ impl Windows {
         }
     }
 
-    /// In the window that has begun last, the user's own boundary may still be ahead.
+    /// In the window that has opened last, the user's own boundary may still be ahead.
     fn span(&self, place: u64, now: u64) -> Span {
         let boundary = |(begins, length): &(u64, u64)| begins + place % length;
-        let begun = self.table.partition_point(|(begins, _)| *begins <= now);
-        let passed = match self.table.get(..begun).and_then(<[_]>::last) {
-            Some(window) if boundary(window) > now => begun - 1,
-            Some(_) | None => begun,
+        let opened = self.table.partition_point(|(begins, _)| *begins <= now);
+        let passed = match self.table.get(..opened).and_then(<[_]>::last) {
+            Some(window) if boundary(window) > now => opened - 1,
+            Some(_) | None => opened,
         };
         let (before, after) = self.table.split_at(passed);
         let next = after.first().map(boundary);
