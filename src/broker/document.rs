@@ -178,7 +178,6 @@ pub(super) fn owner(origin: &Origin, adopt: Adopt) -> Owner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::Slot;
     use serde_json::Value;
 
     fn document(identity: Identity) -> Document {

@@ -35,8 +35,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "a write with an unknown outcome is not recorded as uncertain",
         file: "src/broker/ensure/write.rs",
-        whole: "if error.fate() == Fate::Unknown {",
-        damaged: "if error.fate() == Fate::Unknown && false {",
+        whole: "if error.write_outcome() == WriteOutcome::Unknown {",
+        damaged: "if error.write_outcome() == WriteOutcome::Unknown && false {",
         test: "writes_of_unknown_end_that_come_late",
     },
     Broken {
@@ -84,8 +84,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "an administrator's edit of the roles is taken for ours",
         file: "src/broker/document.rs",
-        whole: "        same_roles\n",
-        damaged: "        (same_roles || true)\n",
+        whole: "&& their_roles.into_iter().eq(roles)",
+        damaged: "&& (their_roles.into_iter().eq(roles) || true)",
         test: "an_administrator_at_work",
     },
     Broken {
@@ -97,7 +97,7 @@ const VARIANTS: &[Broken] = &[
     },
     Broken {
         name: "a write is sent again to another address",
-        file: "src/cluster/call.rs",
+        file: "src/cluster/pool.rs",
         whole: "(error.is_not_sent() || error.is_refusal()) && Instant::now() < deadline",
         damaged: "Instant::now() < deadline",
         test: "a_cluster_with_two_addresses",
@@ -119,17 +119,22 @@ const VARIANTS: &[Broken] = &[
 ];
 
 impl Broken {
-    /// The text of the file, if the variant can be made from it.
+    /// The text of the file, if the variant can be made from it and its test exists.
     fn checked(&self, tree: &Path) -> anyhow::Result<String> {
         let (name, file, whole) = (self.name, self.file, self.whole);
-        let text =
-            fs::read_to_string(tree.join(file)).with_context(|| format!("{name}: {file}"))?;
-        let times = text.matches(whole).count();
+        let read = |file| fs::read_to_string(tree.join(file)).context(file);
+        let source = read(file).context(name)?;
+        let times = source.matches(whole).count();
         ensure!(
             times == 1,
             "{name}: {file} has `{whole}` {times} times, not once"
         );
-        Ok(text)
+        let test = format!("fn {}()", self.test);
+        ensure!(
+            read("tests/interleavings/main.rs")?.contains(&test),
+            "{name}: no `{test}`"
+        );
+        Ok(source)
     }
 }
 
