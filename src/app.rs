@@ -3,7 +3,7 @@
 use crate::{
     broker::{self, Broker},
     clock::Clock,
-    cluster::SecurityApi,
+    cluster::{self, SecurityApi},
     config::Config,
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
@@ -13,10 +13,11 @@ use crate::{
         trust::Trust,
     },
     respond::IdentityHeaders,
-    roles::Mapping,
+    roles::{self, Mapping},
     server::{self, Certificates, Check, ServeError, Server, Service, Show},
     shutdown::Tasks,
     telemetry::{self, ClusterTelemetry, Telemetry, metrics::Metrics},
+    upstream::{Selector, Upstream},
 };
 use arc_swap::ArcSwap;
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
@@ -47,7 +48,6 @@ pub struct App {
 pub struct Controls {
     service: Arc<Service>,
     certificates: Option<Certificates>,
-    cluster: SecurityApi,
     shown: Arc<ArcSwap<serde_json::Value>>,
     metrics: Metrics,
 }
@@ -67,9 +67,11 @@ impl Controls {
             )),
             _ => None,
         };
-        let access = self
-            .cluster
-            .access(&config.cluster)
+        let flow = self.service.flow();
+        let upstream = flow.upstreams().named(&config.broker.cluster_name);
+        let access = upstream
+            .map(|upstream| upstream.security().access(&config.cluster))
+            .transpose()
             .map_err(StartError::ClusterTls)?;
         let oidc = config
             .identity
@@ -93,16 +95,16 @@ impl Controls {
         if let Some((certificates, new)) = listener {
             certificates.replace(new);
         }
-        self.cluster.replace(access);
-        if let (Some(oidc), Some(access)) = (self.service.flow().providers().oidc(), providers) {
+        if let (Some(oidc), Some(access)) = (flow.providers().oidc(), providers) {
             oidc.replace(access);
         }
-        if let Some(access) = redis {
-            self.service.flow().broker().ledger().replace_access(access);
+        if let (Some(upstream), Some(access)) = (upstream, access) {
+            upstream.security().replace(access);
+            if let Some(access) = redis {
+                upstream.broker().ledger().replace_access(access);
+            }
+            upstream.replace_mapping(Mapping::new(config.roles.clone()));
         }
-        self.service
-            .flow()
-            .replace_mapping(Mapping::new(config.roles.clone()));
         self.service.replace_trust(Trust::new(config.trust.clone()));
         self.shown.store(Arc::new(config.shown.clone()));
         Ok(())
@@ -148,9 +150,6 @@ impl App {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let telemetry = Telemetry::start(&config.audit, config.traces, &clock, config.broker.grace)
             .map_err(StartError::Telemetry)?;
-        let of_cluster = telemetry.of_cluster(&config.broker.cluster_name);
-        let cluster = SecurityApi::new(&config.cluster, clock.clone(), &of_cluster)
-            .map_err(StartError::ClusterTls)?;
         // Identity headers in answers have the names of those in questions, where there are such.
         let names = config
             .identity
@@ -163,23 +162,26 @@ impl App {
         let answered_under = names.unwrap_or_default();
         let providers = Providers::new(config.identity, &clock, &tasks, &telemetry)
             .map_err(StartError::IdpTls)?;
-        let broker = Broker::new(
+        let of_cluster = telemetry.of_cluster(&config.broker.cluster_name);
+        let upstream = upstream(
+            &config.cluster,
             config.broker,
-            cluster.clone(),
-            clock.clone(),
-            tasks.clone(),
+            config.roles,
+            &clock,
+            &tasks,
             of_cluster,
         )?;
+        let check = check(upstream.security().clone());
         let shown = Arc::new(ArcSwap::from_pointee(config.shown));
         let show: Show = {
             let shown = Arc::clone(&shown);
             Arc::new(move || serde_json::Value::clone(&shown.load()))
         };
         let service = Service::new(server::Parts {
-            flow: Flow::new(providers, Mapping::new(config.roles), broker),
+            flow: Flow::new(providers, upstream.into()),
             trust: Trust::new(config.trust),
             identity_headers: IdentityHeaders::from(&answered_under),
-            check: check(cluster.clone()),
+            check,
             clock,
             telemetry: telemetry.clone(),
             admin: config.admin.clone(),
@@ -204,7 +206,6 @@ impl App {
         let controls = Controls {
             service,
             certificates: server.certificates(),
-            cluster,
             shown,
             metrics: telemetry.metrics.clone(),
         };
@@ -223,15 +224,19 @@ impl App {
     /// See [`StartError`].
     pub fn flow(config: Config) -> Result<Flow, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let of_cluster = ClusterTelemetry::default();
-        let cluster = SecurityApi::new(&config.cluster, clock.clone(), &of_cluster)
-            .map_err(StartError::ClusterTls)?;
         let mut broker = config.broker;
         broker.ledger.store = StoreConfig::Memory;
-        let broker = Broker::new(broker, cluster, clock.clone(), tasks.clone(), of_cluster)?;
+        let upstream = upstream(
+            &config.cluster,
+            broker,
+            config.roles,
+            &clock,
+            &tasks,
+            ClusterTelemetry::default(),
+        )?;
         let providers = Providers::new(config.identity, &clock, &tasks, &Telemetry::default())
             .map_err(StartError::IdpTls)?;
-        Ok(Flow::new(providers, Mapping::new(config.roles), broker))
+        Ok(Flow::new(providers, upstream.into()))
     }
 
     /// Where it listens.
@@ -285,6 +290,35 @@ impl App {
         }
         telemetry.finish(LAST_WORDS).await;
     }
+}
+
+/// The only cluster, which every request is for.
+fn upstream(
+    cluster: &cluster::Config,
+    broker: broker::Config,
+    roles: roles::Config,
+    clock: &Clock,
+    tasks: &Tasks,
+    telemetry: ClusterTelemetry,
+) -> Result<Upstream, StartError> {
+    let security =
+        SecurityApi::new(cluster, clock.clone(), &telemetry).map_err(StartError::ClusterTls)?;
+    let name = broker.cluster_name.clone();
+    let broker = Broker::new(
+        broker,
+        security.clone(),
+        clock.clone(),
+        tasks.clone(),
+        telemetry,
+    )?;
+    let mapping = Mapping::new(roles);
+    Ok(Upstream::new(
+        &name,
+        Selector::Every,
+        mapping,
+        broker,
+        security,
+    ))
 }
 
 /// What readiness asks of the cluster. Its text goes to trusted peers and names no address.

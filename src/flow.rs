@@ -6,70 +6,72 @@ mod decision;
 pub use decision::{AuthError, Decision, Grant, Refused};
 
 use crate::{
-    broker::{Broker, BrokerError, Plan},
+    broker::{BrokerError, Plan},
     identity::{Identity, Providers},
     request::Request,
     roles::{Entitled, Given, Mapping},
+    upstream::{Upstream, Upstreams},
 };
-use arc_swap::ArcSwap;
 use std::sync::Arc;
 
-/// The three steps, ready to be taken.
+/// The steps, ready to be taken.
 #[derive(Debug)]
 pub struct Flow {
     providers: Providers,
-    mapping: ArcSwap<Mapping>,
-    broker: Broker,
+    upstreams: Upstreams,
 }
 
 impl Flow {
-    /// Puts the three steps together.
+    /// Puts the steps together.
     #[must_use]
-    pub fn new(providers: Providers, mapping: Mapping, broker: Broker) -> Self {
+    pub fn new(providers: Providers, upstreams: Upstreams) -> Self {
         Self {
             providers,
-            mapping: ArcSwap::from_pointee(mapping),
-            broker,
+            upstreams,
         }
     }
 
-    /// Applies these rules from the next request on. Requests under way keep the rules that they
-    /// began with.
-    pub fn replace_mapping(&self, mapping: Mapping) {
-        self.mapping.store(Arc::new(mapping));
-    }
-
-    /// The first step.
+    /// What identifies users.
     #[must_use]
     pub fn providers(&self) -> &Providers {
         &self.providers
     }
 
-    /// The last step.
+    /// The clusters.
     #[must_use]
-    pub fn broker(&self) -> &Broker {
-        &self.broker
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
+    }
+
+    /// The step before the others: which cluster the request is for.
+    ///
+    /// # Errors
+    /// [`AuthError::NoCluster`] if it is for none.
+    pub fn choose(&self, request: &Request) -> Result<&Upstream, AuthError> {
+        self.upstreams.choose(request).ok_or(AuthError::NoCluster)
     }
 
     /// Decides about one request. A known user is answered without waiting for anything.
     ///
     /// # Errors
     /// The first step that refuses.
-    pub async fn decide(&self, request: &Request) -> Result<Grant, Refused> {
-        match self.decide_once(request).await {
+    pub async fn decide(&self, upstream: &Upstream, request: &Request) -> Result<Grant, Refused> {
+        match self.decide_once(upstream, request).await {
             // What a provider said about this token a while ago is outdated; it can be asked again.
             // Boxed, as it is rare.
             Err(Refused {
                 why: AuthError::Broker(BrokerError::Outdated { .. }),
                 ..
-            }) if self.providers.forget(request) => Box::pin(self.decide_once(request)).await,
+            }) if self.providers.forget(request) => {
+                Box::pin(self.decide_once(upstream, request)).await
+            }
             decided => decided,
         }
     }
 
-    async fn decide_once(&self, request: &Request) -> Result<Grant, Refused> {
-        let entitled = self.entitle(request).await?;
-        match self.broker.credential(&entitled).await {
+    async fn decide_once(&self, upstream: &Upstream, request: &Request) -> Result<Grant, Refused> {
+        let entitled = self.entitle(upstream, request).await?;
+        match upstream.broker().credential(&entitled).await {
             Ok(credential) => Ok(Grant {
                 entitled,
                 credential,
@@ -80,13 +82,19 @@ impl Flow {
 
     /// Takes the same steps as [`Self::decide`], but ends with a look at what the broker would do.
     /// Nothing is written; the cluster is asked only if `online`.
-    pub async fn explain(&self, request: &Request, online: bool) -> Explanation {
+    pub async fn explain(
+        &self,
+        upstream: &Upstream,
+        request: &Request,
+        online: bool,
+    ) -> Explanation {
+        let broker = upstream.broker();
         let (mut document, mut plan) = (None, None);
-        let mut result = self.entitle(request).await;
+        let mut result = self.entitle(upstream, request).await;
         if let Ok(entitled) = &result {
-            document = Some(self.broker.would_write(entitled));
-            let permitted = match self.broker.permits(entitled) {
-                Ok(()) if online => self.broker.foresee(entitled).await.and_then(|foreseen| {
+            document = Some(broker.would_write(entitled));
+            let permitted = match broker.permits(entitled) {
+                Ok(()) if online => broker.foresee(entitled).await.and_then(|foreseen| {
                     let write = foreseen.write.clone();
                     plan = Some(foreseen);
                     write.map(drop)
@@ -98,7 +106,7 @@ impl Flow {
             }
         }
         Explanation {
-            mapping: self.mapping.load_full(),
+            mapping: upstream.mapping(),
             document,
             plan,
             result,
@@ -106,24 +114,21 @@ impl Flow {
     }
 
     /// Who asks, and with which roles.
-    async fn entitle(&self, request: &Request) -> Result<Entitled, Refused> {
+    async fn entitle(&self, upstream: &Upstream, request: &Request) -> Result<Entitled, Refused> {
         let identity = match self.providers.identify(request).await {
             Ok(Some(identity)) => identity,
             Ok(None) => return Err(AuthError::NobodyAsks.into()),
             Err(why) => return Err(AuthError::Identity(why).into()),
         };
-        self.mapping
-            .load()
-            .entitle(identity.clone())
-            .map_err(|why| {
-                // The broker has to see this token too: one that gives no role makes older ones
-                // outdated.
-                let outdated = self.broker.in_order(&identity).err();
-                Refused {
-                    identity: Some(identity),
-                    why: outdated.map_or(AuthError::Roles(why), AuthError::Broker),
-                }
-            })
+        upstream.entitle(identity.clone()).map_err(|why| {
+            // The broker has to see this token too: one that gives no role makes older ones
+            // outdated.
+            let outdated = upstream.broker().in_order(&identity).err();
+            Refused {
+                identity: Some(identity),
+                why: outdated.map_or(AuthError::Roles(why), AuthError::Broker),
+            }
+        })
     }
 }
 

@@ -33,3 +33,4 @@ pub mod shutdown;
 #[allow(dead_code, reason = "its other users are moved over one by one")]
 mod single_flight;
 pub mod telemetry;
+pub mod upstream;

@@ -60,6 +60,7 @@ macro_rules! refusals {
 refusals! {
     UntrustedPeer = "untrusted_peer",
     GatewayKey = "gateway_key",
+    NoCluster = "no_cluster",
     NobodyAsks = "nobody_asks",
     Malformed = "malformed",
     TokenRefused = "token_refused",

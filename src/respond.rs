@@ -60,6 +60,7 @@ impl Line {
                 advice: "The service is set up wrongly. Tell the people who run it.",
                 ..not_allowed(Level::WARN)
             },
+            R::NoCluster => not_allowed(Level::WARN),
             R::NobodyAsks => not_authenticated(Level::INFO),
             R::Malformed => Self {
                 status: StatusCode::BAD_REQUEST,

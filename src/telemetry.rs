@@ -14,7 +14,7 @@ use crate::{clock::Clock, net::tls::TlsError};
 use audit::Audit;
 use clocks::ClockCheck;
 use metrics::{ClusterMetrics, Metrics};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use traces::Traces;
 
 /// Where every component reports. Clones report to the same places. The default is for tests and
@@ -32,6 +32,7 @@ pub struct Telemetry {
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "the types say it")]
 pub struct ClusterTelemetry {
+    pub cluster: Arc<str>,
     pub metrics: ClusterMetrics,
     pub audit: Audit,
     pub clocks: ClockCheck,
@@ -75,6 +76,7 @@ impl Telemetry {
     #[must_use]
     pub fn of_cluster(&self, name: &str) -> ClusterTelemetry {
         ClusterTelemetry {
+            cluster: name.into(),
             metrics: self.metrics.cluster(name),
             audit: self.audit.clone(),
             clocks: self.clocks.clone(),

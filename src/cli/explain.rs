@@ -80,7 +80,10 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed>
     parts.headers = headers;
     let request = Request::new(TrustedPeer::operator(), Protocol::ForwardAuth, parts);
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
-    let told = flow.explain(&request, options.online).await;
+    let upstream = flow
+        .choose(&request)
+        .map_err(|error| failed("the request cannot be explained", &error))?;
+    let told = flow.explain(upstream, &request, options.online).await;
     if options.json {
         print(&format!("{:#}", as_json(&told, says.as_ref())))
     } else {

@@ -13,14 +13,16 @@ use std::time::Duration;
 
 /// What was decided about one request. Every surface renders it, one place observes it.
 #[derive(Debug)]
-pub struct Decision {
+pub struct Decision<'a> {
     /// A login, or why there is none.
     pub result: Result<Grant, Refused>,
+    /// The cluster that the request is for, as far as that is known.
+    pub cluster: Option<&'a str>,
     /// How long it took.
     pub took: Duration,
 }
 
-impl Decision {
+impl Decision<'_> {
     /// How it ended.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
@@ -119,6 +121,9 @@ pub enum AuthError {
     /// The peer is not trusted, and nothing of the request was read.
     #[error(transparent)]
     Untrusted(#[from] Distrust),
+    /// The request is for none of the configured clusters.
+    #[error("no configured cluster is for this request")]
+    NoCluster,
     /// No provider found anything of its kind.
     #[error("no provider found a credential in the request")]
     NobodyAsks,
@@ -146,6 +151,7 @@ impl From<&AuthError> for Refusal {
             AuthError::Untrusted(
                 Distrust::KeyMissing | Distrust::KeyWrong | Distrust::KeyRepeated,
             ) => Self::GatewayKey,
+            AuthError::NoCluster => Self::NoCluster,
             AuthError::NobodyAsks => Self::NobodyAsks,
             AuthError::Identity(
                 Rejected::Repeated(_)

@@ -167,7 +167,9 @@ pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Re
     }
     match page {
         Page::Metrics if admin.metrics => {
-            service.flow.broker().report_ledger();
+            for upstream in service.flow.upstreams().iter() {
+                upstream.broker().report_ledger();
+            }
             whole(
                 StatusCode::OK,
                 metrics::CONTENT_TYPE,
@@ -238,12 +240,20 @@ fn recheck(connection: &Connection, path: &str) -> Response {
         }
         Some(Ok(user)) => user,
     };
-    let Forgotten { known, others } = service.flow.broker().recheck(&user);
+    // The same name may be a user of several clusters.
+    let forgotten: Vec<Forgotten> = service
+        .flow
+        .upstreams()
+        .iter()
+        .map(|upstream| upstream.broker().recheck(&user))
+        .collect();
+    let known = forgotten.iter().any(|cluster| cluster.known);
     service.observer.recheck(connection.peer, &user, known);
-    let others = match others {
-        Others::NotShared => "not_told",
-        Others::Reported => "told",
-        Others::ReportedLater => "told_later",
+    let reported = |others| forgotten.iter().any(|cluster| cluster.others == others);
+    let others = match (reported(Others::ReportedLater), reported(Others::Reported)) {
+        (true, _) => "told_later",
+        (false, true) => "told",
+        (false, false) => "not_told",
     };
     let message = "The next request of this user asks the cluster.";
     json(

@@ -15,22 +15,30 @@ use std::{
 use tokio::time::{Instant, timeout};
 
 /// Decides about the request of a trusted peer, and refuses any other without looking at it.
-pub(super) async fn decide(
-    flow: &Flow,
+pub(super) async fn decide<'a>(
+    flow: &'a Flow,
     request: &Result<Request, Distrust>,
     deadline: Duration,
-) -> Decision {
+) -> Decision<'a> {
     let begun = Instant::now();
-    let result = match request {
-        Err(why) => Err(AuthError::Untrusted(*why).into()),
-        Ok(request) => match caught(timeout(deadline, flow.decide(request))).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_elapsed)) => Err(AuthError::Overdue.into()),
-            Err(Crashed) => Err(AuthError::Crashed.into()),
-        },
+    let chosen = request
+        .as_ref()
+        .map_err(|why| AuthError::Untrusted(*why))
+        .and_then(|request| Ok((flow.choose(request)?, request)));
+    let cluster = chosen.as_ref().ok().map(|(upstream, _)| upstream.name());
+    let result = match chosen {
+        Err(why) => Err(why.into()),
+        Ok((upstream, request)) => {
+            match caught(timeout(deadline, flow.decide(upstream, request))).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(_elapsed)) => Err(AuthError::Overdue.into()),
+                Err(Crashed) => Err(AuthError::Crashed.into()),
+            }
+        }
     };
     Decision {
         result,
+        cluster,
         took: begun.elapsed(),
     }
 }

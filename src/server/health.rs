@@ -1,7 +1,7 @@
 //! Health endpoints, in the form that users of elastauth 2 have in their probes.
 
 use super::{Connection, admin};
-use crate::{respond::Response, shutdown::Tasks};
+use crate::{respond::Response, shutdown::Tasks, upstream::Upstreams};
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, StatusCode,
@@ -90,7 +90,7 @@ pub(super) async fn answer(
                 "status": word,
                 "checks": {
                     "elasticsearch": check(cluster, told),
-                    "cache": degraded(service.flow.broker().ledger().store_state(), told),
+                    "cache": degraded(store_state(service.flow.upstreams()), told),
                     "clock": degraded(service.telemetry.clocks.state().map(|()| Value::Null), told),
                     "provider": degraded(service.flow.providers().state(), told),
                 },
@@ -101,6 +101,15 @@ pub(super) async fn answer(
             answered(status, &body)
         }
     }
+}
+
+/// The store behind the ledgers: what is wrong with the first one that has a problem.
+fn store_state(upstreams: &Upstreams) -> Result<&'static str, String> {
+    let mut states = upstreams
+        .iter()
+        .map(|upstream| upstream.broker().ledger().store_state());
+    let first = states.next().unwrap_or(Ok("memory"));
+    states.fold(first, Result::and)
 }
 
 fn check(result: Result<(), String>, told: bool) -> Value {

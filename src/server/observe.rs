@@ -91,12 +91,12 @@ impl Observer {
     }
 
     /// Writes down a decision. For a grant this is four additions, unless each grant is audited.
-    pub(super) fn decided(&self, decision: &Decision, about: &About<'_>, span: Option<Span>) {
+    pub(super) fn decided(&self, decision: &Decision<'_>, about: &About<'_>, span: Option<Span>) {
         match &decision.result {
-            Ok(grant) => self.granted(grant, about),
+            Ok(grant) => self.granted(grant, decision.cluster, about),
             Err(refused) => {
                 let trace_id = span.as_ref().map(|span| span.active.trace_id());
-                self.refused(refused, about, trace_id.as_deref());
+                self.refused(refused, decision.cluster, about, trace_id.as_deref());
             }
         }
         let (outcome, provider) = (decision.outcome(), decision.provider());
@@ -123,12 +123,13 @@ impl Observer {
             .decided(outcome, provider, decision.took);
     }
 
-    fn granted(&self, grant: &Grant, about: &About<'_>) {
+    fn granted(&self, grant: &Grant, cluster: Option<&str>, about: &About<'_>) {
         let identity = grant.identity();
         let user = identity.user().as_str();
         tracing::debug!(user, peer = %about.peer, "granted");
         if self.telemetry.audit.wants_all_grants() {
             let event = Event {
+                cluster,
                 user: Some(user),
                 provider: Some(identity.provider().name()),
                 groups: identity.groups().iter().map(Group::as_str).collect(),
@@ -141,7 +142,13 @@ impl Observer {
     }
 
     /// Writes the line, unless there were too many like it. Texts are escaped by the log's writer.
-    fn refused(&self, refused: &Refused, about: &About<'_>, trace_id: Option<&str>) {
+    fn refused(
+        &self,
+        refused: &Refused,
+        cluster: Option<&str>,
+        about: &About<'_>,
+        trace_id: Option<&str>,
+    ) {
         let refusal = refused.refusal();
         let throttle = self.refusals.get(refusal as usize);
         let Some(suppressed) = throttle.and_then(Throttle::admit) else {
@@ -170,6 +177,7 @@ impl Observer {
         );
         if self.telemetry.audit.is_on() && is_about_a_user(refusal) {
             let event = Event {
+                cluster,
                 user,
                 provider: refused.provider().name(),
                 reason: Some(&error),
@@ -251,6 +259,7 @@ fn is_about_a_user(refusal: Refusal) -> bool {
         | Refusal::WriteBudget => true,
         Refusal::UntrustedPeer
         | Refusal::GatewayKey
+        | Refusal::NoCluster
         | Refusal::NobodyAsks
         | Refusal::IdentityProvider
         | Refusal::NewUsers

@@ -24,6 +24,7 @@ use crate::{
     secret::GatewayKey,
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry, audit::Audit},
+    upstream::{Selector, Upstream},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -88,14 +89,7 @@ impl Setup {
         });
         let names = headers::Config::default();
         let identity_headers = IdentityHeaders::from(&names);
-        let flow = Flow::new(
-            self.providers,
-            Mapping::new(roles::Config {
-                default_roles: vec![crate::model::Role::parse("viewer").unwrap()],
-                ..roles::Config::default()
-            }),
-            broker(),
-        );
+        let flow = Flow::new(self.providers, upstream().into());
         let admin_listener = self.admin.listen;
         let service = Service::new(Parts {
             flow,
@@ -140,7 +134,7 @@ impl Setup {
 }
 
 /// A broker whose cluster refuses every connection.
-fn broker() -> Broker {
+fn upstream() -> Upstream {
     let account = cluster::ServiceAccount::Basic {
         username: "elastauth".to_owned(),
         password: "unused".into(),
@@ -177,14 +171,19 @@ fn broker() -> Broker {
             store: ledger::StoreConfig::Memory,
         },
     };
-    Broker::new(
+    let broker = Broker::new(
         config,
-        cluster,
+        cluster.clone(),
         Clock::System,
         Tasks::default(),
         ClusterTelemetry::default(),
     )
-    .unwrap()
+    .unwrap();
+    let mapping = Mapping::new(roles::Config {
+        default_roles: vec![crate::model::Role::parse("viewer").unwrap()],
+        ..roles::Config::default()
+    });
+    Upstream::new("default", Selector::Every, mapping, broker, cluster)
 }
 
 impl Running {

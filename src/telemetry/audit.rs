@@ -92,6 +92,9 @@ pub enum Kind {
 pub struct Event<'a> {
     /// What happened.
     pub event: Kind,
+    /// In which cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<&'a str>,
     /// To whom.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<&'a str>,
@@ -133,6 +136,7 @@ impl Event<'_> {
     pub fn new(event: Kind) -> Self {
         Self {
             event,
+            cluster: None,
             user: None,
             provider: None,
             groups: Vec::new(),

@@ -24,6 +24,7 @@ use elastauth::{
     secret::SecretKey,
     shutdown::Tasks,
     telemetry::ClusterTelemetry,
+    upstream::{Selector, Upstream},
 };
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -126,8 +127,9 @@ impl Stage {
     /// The mark of the period in which this user is at some moment.
     pub(crate) async fn period(&self, prompter: &Flow, user: &str, moment: u64) -> Value {
         self.clocks[self.setting.ahead.len()].store(moment, Ordering::SeqCst);
+        let request = auth_request(user, "dev");
         let document = prompter
-            .explain(&auth_request(user, "dev"), false)
+            .explain(prompter.choose(&request).unwrap(), &request, false)
             .await
             .document
             .unwrap();
@@ -213,10 +215,10 @@ impl Stage {
             ],
             ..roles::Config::default()
         });
+        let upstream = Upstream::new("default", Selector::Every, mapping, broker, client.clone());
         Arc::new(Flow::new(
             Providers::headers(headers::Config::default()),
-            mapping,
-            broker,
+            upstream.into(),
         ))
     }
 }

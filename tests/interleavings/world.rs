@@ -303,7 +303,10 @@ impl<'a> World<'a> {
     fn ask(&mut self, place: usize, user: &'static str, groups: &'static str) {
         self.told(place, &("ask", user, groups));
         let flow = Arc::clone(&self.replicas[place].flow);
-        let answer = tokio::spawn(async move { flow.decide(&auth_request(user, groups)).await });
+        let answer = tokio::spawn(async move {
+            let request = auth_request(user, groups);
+            flow.decide(flow.choose(&request).unwrap(), &request).await
+        });
         self.asking.push(Asking {
             place,
             user,

@@ -23,6 +23,7 @@ use elastauth::{
         audit::{self, Audit, Grants, Target},
         metrics::Metrics,
     },
+    upstream::{Selector, Upstream},
 };
 use serde_json::{Value, json};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -72,7 +73,7 @@ impl House {
             SecurityApi::new(&cluster_config(&standin), clock.clone(), &of_cluster).unwrap();
         let broker = Broker::new(
             broker_config(),
-            cluster,
+            cluster.clone(),
             clock.clone(),
             tasks.clone(),
             of_cluster,
@@ -86,7 +87,8 @@ impl House {
         });
         let names = headers::Config::default();
         let identity_headers = IdentityHeaders::from(&names);
-        let flow = Flow::new(identity::Providers::headers(names), mapping, broker);
+        let upstream = Upstream::new("default", Selector::Every, mapping, broker, cluster);
+        let flow = Flow::new(identity::Providers::headers(names), upstream.into());
         let trust = trust::Trust::new(trust::Config {
             proxies: vec!["127.0.0.0/8".parse().unwrap()],
             gateway_keys: Vec::new(),

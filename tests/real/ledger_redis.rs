@@ -7,7 +7,9 @@
 mod checks;
 mod in_the_air;
 
-use crate::support::house::{Endpoint, Fault, Flow, House, Misbehaviour, StoreConfig, Tasks, ask};
+use crate::support::house::{
+    Endpoint, Fault, Flow, House, Misbehaviour, StoreConfig, Tasks, ask, broker_of,
+};
 use crate::support::sentinel::Sentinel;
 use crate::support::{process, redis::Redis, tls};
 use elastauth::{
@@ -55,7 +57,7 @@ fn replica(house: &House, redis: Config, change: impl FnOnce(&mut broker::Config
 
 async fn ready(replica: &Replica) {
     until("Redis is in use", || {
-        replica.flow.broker().ledger().store_state().is_ok()
+        broker_of(&replica.flow).ledger().store_state().is_ok()
     })
     .await;
 }
@@ -113,10 +115,7 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
             && futures_now(ask(&one.flow, "alice", "dev"))
     );
     let told = Instant::now();
-    let forgotten = one
-        .flow
-        .broker()
-        .recheck(&Username::parse("alice").unwrap());
+    let forgotten = broker_of(&one.flow).recheck(&Username::parse("alice").unwrap());
     assert_eq!(
         forgotten,
         Forgotten {
@@ -251,7 +250,7 @@ async fn a_replica_with_another_key_is_no_witness() {
     // Each of them reports the other one.
     for flow in [&stranger.flow, &one.flow] {
         until("the other key", || {
-            flow.broker()
+            broker_of(flow)
                 .ledger()
                 .store_state()
                 .is_err_and(|why| why.contains("another `secret_key`"))
@@ -265,7 +264,7 @@ async fn a_replica_with_another_key_is_no_witness() {
     // Who is gone is reported no more, half a minute after the last word.
     until("the end of the report", || {
         house.pass(Duration::from_secs(1));
-        one.flow.broker().ledger().store_state().is_ok()
+        broker_of(&one.flow).ledger().store_state().is_ok()
     })
     .await;
 }
@@ -363,7 +362,7 @@ async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_fact
     ask(&other.flow, "alice", "dev").await.unwrap();
     redis.kill();
     until("the loss", || {
-        other.flow.broker().ledger().store_state().is_err()
+        broker_of(&other.flow).ledger().store_state().is_err()
     })
     .await;
     house.calls();
@@ -462,9 +461,7 @@ async fn the_ways_to_redis() {
     config.password = Some(SecretString::from("wrong"));
     let wrong = replica(&house, config, |_| {});
     let refused = || {
-        wrong
-            .flow
-            .broker()
+        broker_of(&wrong.flow)
             .ledger()
             .store_state()
             .is_err_and(|why| why.contains("user name or the password"))
@@ -515,7 +512,7 @@ async fn the_ways_to_redis() {
     config.tls.ca_cert = Some(ca.into());
     shares(&house, &config, "tls").await;
     assert!(
-        stranger.flow.broker().ledger().store_state().is_err(),
+        broker_of(&stranger.flow).ledger().store_state().is_err(),
         "a certificate of a CA that nobody named is not believed"
     );
 }
@@ -595,14 +592,14 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
     let end = Instant::now() + Duration::from_secs(30);
     let mut n = 0;
     while !(is_master()
-        && one.flow.broker().ledger().store_state().is_ok()
-        && other.flow.broker().ledger().store_state().is_ok())
+        && broker_of(&one.flow).ledger().store_state().is_ok()
+        && broker_of(&other.flow).ledger().store_state().is_ok())
     {
         assert!(
             Instant::now() < end,
             "{:?} {:?}",
-            one.flow.broker().ledger().store_state(),
-            other.flow.broker().ledger().store_state()
+            broker_of(&one.flow).ledger().store_state(),
+            broker_of(&other.flow).ledger().store_state()
         );
         n += 1;
         for flow in [&one.flow, &other.flow] {

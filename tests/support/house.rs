@@ -20,6 +20,7 @@ use elastauth::{
     net::tls,
     roles::{self, Mapping},
     secret::SecretKey,
+    upstream::{Selector, Upstream},
 };
 use http::{HeaderMap, HeaderValue};
 use std::{
@@ -147,7 +148,7 @@ impl House {
             SecurityApi::new(&cluster, clock.clone(), &ClusterTelemetry::default()).unwrap();
         let broker = Broker::new(
             config,
-            cluster,
+            cluster.clone(),
             clock,
             tasks.clone(),
             ClusterTelemetry::default(),
@@ -166,7 +167,8 @@ impl House {
             ..roles::Config::default()
         });
         let identity = Providers::headers(headers::Config::default());
-        Arc::new(Flow::new(identity, mapping, broker))
+        let upstream = Upstream::new("default", Selector::Every, mapping, broker, cluster);
+        Arc::new(Flow::new(identity, upstream.into()))
     }
 
     pub(crate) async fn ask(&self, user: &str, groups: &str) -> Result<Grant, AuthError> {
@@ -198,6 +200,11 @@ impl House {
     }
 }
 
+/// The broker of the only cluster.
+pub(crate) fn broker_of(flow: &Flow) -> &Broker {
+    flow.upstreams().iter().next().unwrap().broker()
+}
+
 pub(crate) async fn ask(flow: &Flow, user: &str, groups: &str) -> Result<Grant, AuthError> {
     let mut headers = HeaderMap::new();
     headers.insert("remote-user", HeaderValue::from_str(user).unwrap());
@@ -206,7 +213,8 @@ pub(crate) async fn ask(flow: &Flow, user: &str, groups: &str) -> Result<Grant, 
         "remote-email",
         HeaderValue::from_str(&format!("{user}@example.org")).unwrap(),
     );
-    flow.decide(&request(headers))
+    let request = request(headers);
+    flow.decide(flow.choose(&request).unwrap(), &request)
         .await
         .map_err(|refused| refused.why)
 }

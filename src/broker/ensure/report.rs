@@ -11,10 +11,12 @@ use crate::{
         metrics::{ClusterMetrics, Step},
     },
 };
+use std::sync::Arc;
 use tracing::info;
 
 #[derive(Debug, Clone)]
 pub(super) struct Report {
+    cluster: Arc<str>,
     metrics: ClusterMetrics,
     audit: Audit,
 }
@@ -22,6 +24,7 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn new(telemetry: &ClusterTelemetry) -> Self {
         Self {
+            cluster: Arc::clone(&telemetry.cluster),
             metrics: telemetry.metrics.clone(),
             audit: telemetry.audit.clone(),
         }
@@ -71,6 +74,7 @@ impl Report {
         }
         let identity = document.identity();
         self.audit.tell(&Event {
+            cluster: Some(&self.cluster),
             user: Some(identity.user().as_str()),
             provider: Some(identity.provider().name()),
             groups: identity.groups().iter().map(Group::as_str).collect(),

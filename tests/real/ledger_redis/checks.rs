@@ -3,7 +3,7 @@
 
 use super::{Replica, at, futures_now, kind, ready, replica, two, until};
 use crate::support::{
-    house::{Endpoint, Fault, House, Misbehaviour, ask},
+    house::{Endpoint, Fault, House, Misbehaviour, ask, broker_of},
     redis::Redis,
 };
 use elastauth::{broker, secret::SecretKey};
@@ -249,7 +249,7 @@ async fn a_letter_that_comes_again_or_late_or_from_somebody_else_prolongs_nothin
         },
     );
     until("the stranger's hearing", || {
-        stranger.flow.broker().ledger().store_state().is_err()
+        broker_of(&stranger.flow).ledger().store_state().is_err()
     })
     .await;
     // What he says in his own words of a user who is the same to him.
