@@ -17,7 +17,7 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        // Nobody joins it: `work` reports through its own channel.
+        // No task joins it: `work` reports through its own channel.
         drop(self.tracker.spawn(work));
     }
 

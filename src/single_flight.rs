@@ -1,7 +1,7 @@
-//! At most one run of the same work at a time, finished even if nobody waits for it any more.
+//! At most one run of the same work at a time, finished even if no request waits for it any more.
 //!
-//! A run has its own task: a client that hangs up must not cut a change in half. Whoever asks for
-//! the same key meanwhile joins the run. A crash frees the key.
+//! A run has its own task: a client that hangs up must not cut a change in half. Requests for the
+//! same key join the run. A crash frees the key.
 
 use crate::{
     clock::{Clock, Timestamp},
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 pub(crate) struct SingleFlight<K, Q, T> {
     runs: Arc<Mutex<HashMap<K, Run<Q, T>>>>,
     most: usize,
-    /// How long a result answers those who ask the same question again.
+    /// How long a result answers the same question again.
     keep: fn(&T) -> Option<Duration>,
     tasks: Tasks,
     clock: Clock,
@@ -91,7 +91,7 @@ where
         }
         if runs.len() >= self.most && !runs.contains_key(key) {
             runs.retain(|_, run| run.is_under_way() || run.answers(self.keep, now));
-            // Results are kept to save work. They must not keep anybody out.
+            // Results are kept to save work. They must not take the room of a run.
             if runs.len() >= self.most {
                 runs.retain(|_, run| run.is_under_way());
             }
@@ -121,7 +121,7 @@ where
         Ok(run)
     }
 
-    /// Removes a kept result, so that the next one who asks begins a run.
+    /// Removes a kept result, so that the next request begins a run.
     pub(crate) fn forget(&self, key: &K) {
         let mut runs = lock(&self.runs);
         if runs.get(key).is_some_and(|run| !run.is_under_way()) {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_run_is_finished_though_nobody_waits() {
+    async fn a_run_is_finished_even_if_no_request_waits() {
         let ((flights, _), written) = (flights(10), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&written);
         drop(flights.join(&1, 1, || {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn runs_are_bounded_and_kept_results_keep_nobody_out() {
+    async fn runs_are_bounded_and_kept_results_take_no_room() {
         let (flights, _) = flights(3);
         let pending = || Ok::<_, &str>(std::future::pending::<Outcome>());
         let failed = || Ok::<_, &str>(async { Err("down") });

@@ -7,8 +7,8 @@ use crate::{
 };
 use std::{fmt, sync::Arc};
 
-/// A user for whom a provider vouches. This room alone makes it: whoever holds one may rely on it.
-/// Clones share it: a remembered one is handed out with every request.
+/// A user for whom a provider vouches. Only a provider makes it, so its holder may rely on it.
+/// Clones share it: every request with a remembered token gets one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity(Arc<(Person, Vouched)>);
 

@@ -144,7 +144,8 @@ pub enum InvalidDiscovery {
     #[error("it is not a JSON object")]
     Shape,
     #[error(
-        "it names another issuer than the configured one, which must be written exactly as the provider does"
+        "it names another issuer than the configured one, which must be written exactly as the \
+         provider does"
     )]
     Issuer,
     #[error("an address in it cannot be used")]

@@ -1,9 +1,9 @@
-//! Something that is fetched when it is first needed, kept for ever, and fetched again when it has
-//! aged or does not have what is looked for.
+//! A value that is fetched when it is first needed, never dropped, and fetched again when it has
+//! aged or lacks what is looked for.
 //!
 //! At most one fetch is under way. After a good one there is a cool-down, after a failed one a wait
-//! that doubles; until then everybody gets what is there. So no number of requests makes more than
-//! one fetch in a cool-down.
+//! that doubles; until then all requests get the known value. So no number of requests makes more
+//! than one fetch in a cool-down.
 
 use super::error::{IdpError, What};
 use crate::{
@@ -51,8 +51,8 @@ pub(super) struct Fetched<T> {
     /// Whose it is, for logs.
     issuer: Arc<str>,
     state: Mutex<State<T>>,
-    /// From when on, in milliseconds, it should be fetched again even if nobody asks for it. Beside
-    /// the lock, so that a look costs next to nothing.
+    /// From when on, in milliseconds, it should be fetched again even if it is not asked for.
+    /// Beside the lock, so that a look costs next to nothing.
     due: AtomicU64,
     fetches: SingleFlight<(), (), ()>,
     pace: Pace,
@@ -90,7 +90,7 @@ pub(super) enum Age {
     Fresh,
     /// To be fetched again; good enough meanwhile.
     Due,
-    /// Nobody has asked for so long that it should not be used before another fetch is tried.
+    /// It was not asked for so long that it should not be used before another fetch is tried.
     Stale,
 }
 

@@ -38,12 +38,12 @@ impl KeySet {
             .and_then(Value::as_array)
             .ok_or(InvalidKeySet::Shape)?;
         let mut keys: Vec<Key> = Vec::new();
-        for (place, entry) in entries.iter().take(MAX_ENTRIES).enumerate() {
+        for (index, entry) in entries.iter().take(MAX_ENTRIES).enumerate() {
             match Key::parse(entry, rsa_unnamed) {
                 Ok(key) => keys.push(key),
                 // Keycloak always has one for encryption.
                 Err(UnusableKey::NotForSignatures) => {}
-                Err(why) => tracing::debug!(place, %why, "an entry of the key set is skipped"),
+                Err(why) => tracing::debug!(index, %why, "an entry of the key set is skipped"),
             }
         }
         if keys.is_empty() {

@@ -112,7 +112,7 @@ async fn keys_are_fetched_when_first_needed_and_then_known() {
 }
 
 #[tokio::test]
-async fn the_numbers_say_when_keys_were_last_fetched_and_not_when_that_failed() {
+async fn metrics_have_the_time_of_the_last_successful_fetch_of_keys() {
     let key = Signer::new("a", "ES256");
     let stage = Stage::new(&[&key]).await;
     let metrics = &stage.metrics;
@@ -138,7 +138,7 @@ async fn the_numbers_say_when_keys_were_last_fetched_and_not_when_that_failed() 
 }
 
 #[tokio::test]
-async fn fifty_who_need_the_same_new_key_are_one_fetch() {
+async fn fifty_requests_with_the_same_new_key_are_one_fetch() {
     let key = Signer::new("a", "ES256");
     let stage = Arc::new(Stage::new(&[&key]).await);
     let asks = (0..50).map(|_| {
@@ -171,7 +171,7 @@ async fn a_flood_of_unknown_keys_is_one_fetch_in_a_cool_down_and_a_new_key_works
 }
 
 #[tokio::test]
-async fn a_new_key_is_found_at_once_when_nobody_floods() {
+async fn a_new_key_is_found_at_once_without_a_flood() {
     let (old, new) = (Signer::new("old", "ES256"), Signer::new("new", "ES256"));
     let stage = Stage::new(&[&old]).await;
     assert_eq!(stage.knows("old").await, Ok(true));
@@ -186,7 +186,7 @@ async fn a_new_key_is_found_at_once_when_nobody_floods() {
 }
 
 #[tokio::test]
-async fn known_keys_go_on_while_the_provider_is_away_and_are_fetched_again_when_it_is_back() {
+async fn known_keys_are_used_while_the_provider_is_away_and_fetched_again_afterwards() {
     let (old, new) = (Signer::new("old", "ES256"), Signer::new("new", "ES256"));
     let stage = Stage::new(&[&old]).await;
     assert_eq!(stage.knows("old").await, Ok(true));
@@ -237,7 +237,7 @@ async fn aged_keys_are_used_while_they_are_fetched_again() {
 }
 
 #[tokio::test]
-async fn the_provider_says_how_long_its_keys_are_good_within_reason() {
+async fn max_age_decides_when_keys_are_fetched_again_within_bounds() {
     let key = Signer::new("a", "ES256");
     for (header, fresh, aged) in [
         ("max-age=1200", 17, 23),
@@ -268,7 +268,7 @@ async fn the_provider_says_how_long_its_keys_are_good_within_reason() {
 }
 
 #[tokio::test]
-async fn who_is_away_at_first_is_found_later_with_waits_in_between() {
+async fn a_provider_that_is_away_at_first_is_tried_again_after_waits() {
     let key = Signer::new("a", "ES256");
     let stage = Stage::new(&[&key]).await;
     stage
@@ -296,7 +296,7 @@ async fn who_is_away_at_first_is_found_later_with_waits_in_between() {
 type Check = &'static dyn Fn(&IdpError) -> bool;
 
 #[tokio::test]
-async fn a_provider_that_lies_or_overdoes_it_gives_no_keys() {
+async fn a_wrong_or_oversized_answer_gives_no_keys() {
     let key = Signer::new("a", "ES256");
     let keys = key_set(&[&key]);
     let redirect = "Location: http://127.0.0.1:1/keys\r\n";
@@ -347,7 +347,7 @@ async fn a_provider_that_lies_or_overdoes_it_gives_no_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_long_for_one_who_hangs_or_drips() {
+async fn a_provider_that_hangs_or_is_slow_is_not_waited_for_long() {
     let key = Signer::new("a", "ES256");
     for manner in [Manner::Hang, Manner::Drip] {
         let stage = Stage::new(&[&key]).await;
@@ -361,7 +361,7 @@ async fn nobody_waits_long_for_one_who_hangs_or_drips() {
 }
 
 #[tokio::test]
-async fn addresses_set_by_hand_win_and_need_no_description() {
+async fn configured_addresses_win_and_need_no_discovery() {
     let key = Signer::new("a", "ES256");
     let other = FakeIdp::start(key_set(&[&key])).await;
     let jwks = Endpoint::parse(&format!("{}/keys", other.issuer())).unwrap();
@@ -378,7 +378,7 @@ async fn addresses_set_by_hand_win_and_need_no_description() {
 }
 
 #[tokio::test]
-async fn introspection_shows_our_client_and_takes_only_a_yes() {
+async fn introspection_authenticates_the_client_and_accepts_only_active_true() {
     let stage = Stage::with(&[], |config| {
         config
             .http
@@ -468,7 +468,7 @@ async fn introspection_shows_our_client_and_takes_only_a_yes() {
 }
 
 #[tokio::test]
-async fn each_way_to_show_our_client_is_sent_as_the_norm_has_it() {
+async fn each_client_authentication_follows_the_standard() {
     let key = rcgen::KeyPair::generate().unwrap();
     let signing = SigningKey::parse_pem(key.serialize_pem().as_bytes(), Some("mine")).unwrap();
     for (auth, form) in [
@@ -479,7 +479,8 @@ async fn each_way_to_show_our_client_is_sent_as_the_norm_has_it() {
         (ClientAuth::NameOnly, "&client_id=elastauth"),
         (
             ClientAuth::PrivateKeyJwt(signing),
-            "&client_id=elastauth&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=",
+            "&client_id=elastauth&client_assertion_type=\
+             urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=",
         ),
     ] {
         let stage = Stage::with(&[], |config| config.client_auth = auth).await;
@@ -505,7 +506,8 @@ async fn each_way_to_show_our_client_is_sent_as_the_norm_has_it() {
             );
             assert_eq!(jws.unproven()["aud"], stage.fake.issuer());
             let public = key.public_key_raw();
-            let jwk = serde_json::json!({"kty": "EC", "crv": "P-256", "x": signer::b64(&public[1..33]), "y": signer::b64(&public[33..])});
+            let jwk = serde_json::json!({"kty": "EC", "crv": "P-256",
+                "x": signer::b64(&public[1..33]), "y": signer::b64(&public[33..])});
             assert!(
                 jws.verified([&Key::parse(&jwk, Algorithm::Rs256).unwrap()])
                     .is_some()
@@ -515,7 +517,7 @@ async fn each_way_to_show_our_client_is_sent_as_the_norm_has_it() {
 }
 
 #[tokio::test]
-async fn a_new_secret_of_our_client_and_new_headers_are_shown_from_the_next_call_on() {
+async fn a_new_client_secret_and_new_headers_are_used_from_the_next_call_on() {
     let stage = Stage::with(&[], |config| {
         config.client_auth = ClientAuth::SecretPost("old".to_owned().into());
     })
@@ -549,7 +551,7 @@ async fn a_new_secret_of_our_client_and_new_headers_are_shown_from_the_next_call
 }
 
 #[test]
-fn no_secret_is_in_what_is_printed() {
+fn debug_output_has_no_secret() {
     let issuer: SocketAddr = ([127, 0, 0, 1], 1).into();
     let config = Config::new(
         Issuer::parse(&format!("http://{issuer}")).unwrap(),

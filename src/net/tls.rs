@@ -313,17 +313,17 @@ mod tests {
                 client_ca: None,
             })
             .unwrap_err();
-            let mut said = format!("{error} {error:?}");
+            let mut shown = format!("{error} {error:?}");
             let mut next = error.source();
             while let Some(source) = next {
-                said.push_str(&source.to_string());
+                shown.push_str(&source.to_string());
                 next = source.source();
             }
             assert!(
-                !said.contains("c2VjcmV0")
-                    && !said.contains("secret")
-                    && !said.contains("99, 50, 86"),
-                "{said}"
+                !shown.contains("c2VjcmV0")
+                    && !shown.contains("secret")
+                    && !shown.contains("99, 50, 86"),
+                "{shown}"
             );
         }
     }

@@ -61,7 +61,7 @@ pub enum InvalidPath {
     Quotes,
     #[error("a claim whose name is a URL has dots that do not nest: put it in double quotes")]
     BareUrl,
-    #[error("in a JSON pointer `~` is written `~0` and stands before 0 or 1 only")]
+    #[error("in a JSON pointer `~` is written `~0`, and only 0 or 1 may follow it")]
     Escape,
 }
 

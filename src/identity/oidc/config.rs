@@ -25,10 +25,10 @@ impl Config {
     /// When a token could belong to two providers, or a provider could accept no token.
     pub fn new(providers: Vec<ProviderConfig>) -> Result<Self, InvalidProviders> {
         let repeats = |same: fn(&ProviderConfig, &ProviderConfig) -> bool| {
-            providers.iter().enumerate().any(|(place, one)| {
+            providers.iter().enumerate().any(|(index, one)| {
                 providers
                     .iter()
-                    .take(place)
+                    .take(index)
                     .any(|earlier| same(one, earlier))
             })
         };
@@ -77,8 +77,8 @@ pub enum InvalidProviders {
     #[error("two providers have the same issuer; a token's issuer must say which one judges it")]
     SameIssuer,
     #[error(
-        "a provider has `token_validation: both` and another one is asked about tokens too: a token \
-         that is not signed does not name its provider, so only one may take such tokens"
+        "a provider has `token_validation: both` and another one is asked about tokens too: a \
+         token that is not signed does not name its provider, so only one may take such tokens"
     )]
     Unroutable,
     #[error("a provider has no algorithm that is allowed")]

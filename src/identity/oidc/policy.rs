@@ -233,11 +233,11 @@ impl Policy {
 /// For a token that does not say by its header (`at+jwt`) what it is.
 ///
 /// The first claims bind an ID token to the sign-in that it came from (OpenID Connect Core §2,
-/// §3.3.2.11). Access tokens have no use for them; Dex and old Keycloaks put them in all the same,
-/// of which Keycloak says by the claim `typ` what they are. But an ID token need have none of them:
-/// certified providers leave them out of the code flow. So a token must also show something that is
-/// of access tokens only: what it allows (`scope`, `scp`), to whom it was issued (`client_id`;
-/// `azp` stands in ID tokens as well), or its use, as Amazon Cognito and Ory write it.
+/// §3.3.2.11). Access tokens do not need them; Dex and old Keycloaks add them nevertheless, and
+/// Keycloak marks its tokens by the claim `typ`. But an ID token may have none of them: certified
+/// providers leave them out in the code flow. So a token must also have a claim that only access
+/// tokens have: what it allows (`scope`, `scp`), to whom it was issued (`client_id`; ID tokens have
+/// `azp` as well), or its use, as Amazon Cognito and Ory write it.
 fn looks_like_id_token(claims: &Map<String, Value>) -> bool {
     let has = |name: &&str| present(claims, name).is_some();
     if has(&"typ") {
@@ -247,7 +247,7 @@ fn looks_like_id_token(claims: &Map<String, Value>) -> bool {
         return true;
     }
     match present(claims, "token_use") {
-        Some(said) => !matches!(said.as_str(), Some("access" | "access_token")),
+        Some(token_use) => !matches!(token_use.as_str(), Some("access" | "access_token")),
         None => !["scope", "scp", "client_id"].iter().any(has),
     }
 }

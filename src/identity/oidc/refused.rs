@@ -56,14 +56,15 @@ pub enum Refused {
     #[error("the token says that it is not an access token (claim `typ`)")]
     ClaimType,
     #[error(
-        "the token looks like an ID token (`nonce`, `at_hash`, or neither `scope` nor `client_id`), \
-         which is not accepted here; `id_tokens` decides, and Dex needs `anywhere`"
+        "the token looks like an ID token (`nonce`, `at_hash`, or neither `scope` nor \
+         `client_id`), which is not accepted here; `id_tokens` decides, and Dex needs `anywhere`"
     )]
     IdToken,
     #[error("the provider says that the token is not an access token (`token_type`, `token_use`)")]
     TokenType,
     #[error(
-        "`events` is wrong: a logout token must name the logout event, and no other token may have it"
+        "`events` is wrong: a logout token must name the logout event, and no other token may \
+         have it"
     )]
     Events,
     #[error("the token is bound to a key that elastauth cannot check (`cnf`)")]
@@ -98,8 +99,8 @@ pub enum NoUser {
     #[error("the user name is a mail address that the provider says is not verified")]
     Unverified,
     #[error(
-        "the provider has left the groups out because there are too many; configure it to send only \
-         the assigned groups, or roles"
+        "the provider has left the groups out because there are too many; configure it to send \
+         only the assigned groups, or roles"
     )]
     TooManyToSend,
     #[error("there are more than {MAX_GROUPS} groups")]

@@ -1,5 +1,5 @@
-//! The token provider against an identity provider of our own: what is let in, and every way to
-//! bend a token that we know.
+//! The token providers against a fake identity provider: which tokens are accepted, and every known
+//! way to forge or break one.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "changes are literals, and read best without an ampersand"
@@ -70,8 +70,10 @@ impl Stage {
     /// Claims as an access token has them, with some replaced; `null` takes one out.
     fn claims(&self, changes: Value) -> Value {
         let mut claims = json!({
-            "iss": self.fake.issuer(), "aud": "elastauth", "sub": "u-1", "exp": NOW + 300, "iat": NOW, "scope": "openid",
-            "preferred_username": "alice", "groups": ["ops", "dev"], "email": "alice@example.org", "name": "Alice Archer",
+            "iss": self.fake.issuer(), "aud": "elastauth", "sub": "u-1", "exp": NOW + 300,
+            "iat": NOW, "scope": "openid",
+            "preferred_username": "alice", "groups": ["ops", "dev"], "email": "alice@example.org",
+            "name": "Alice Archer",
         });
         let members = claims.as_object_mut().unwrap();
         for (name, value) in changes.as_object().unwrap() {
@@ -137,7 +139,7 @@ fn groups(identity: &Identity) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_good_token_is_a_user_with_everything_that_it_says() {
+async fn a_valid_token_gives_an_identity_with_all_its_claims() {
     let stage = Stage::new().await;
     let identity = stage
         .ask(&stage.token(json!({"sid": "s-1"})))
@@ -168,7 +170,7 @@ async fn a_request_without_a_token_is_not_for_this_provider() {
 }
 
 #[tokio::test]
-async fn every_algorithm_of_the_list_is_taken_and_one_that_is_switched_off_is_not() {
+async fn every_allowed_algorithm_is_accepted_and_no_other() {
     for alg in [
         "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
     ] {
@@ -203,7 +205,7 @@ async fn a_token_is_remembered_until_it_expires_and_no_longer() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_is_bounded() {
+async fn remembered_tokens_are_bounded() {
     let stage = Stage::new().await;
     let mut config = Config::new(vec![provider("main", &stage.fake)]).unwrap();
     config.remembered = 10;
@@ -226,7 +228,7 @@ async fn what_is_remembered_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_token_whose_key_was_withdrawn_is_worth_nothing_once_that_is_known() {
+async fn a_token_is_refused_once_its_key_is_known_to_be_withdrawn() {
     let stage = Stage::new().await;
     let token = stage.token(json!({}));
     assert!(stage.ask(&token).await.is_ok());
@@ -243,7 +245,7 @@ async fn a_token_whose_key_was_withdrawn_is_worth_nothing_once_that_is_known() {
 }
 
 #[tokio::test]
-async fn whoever_lives_off_remembered_tokens_hears_of_a_withdrawn_key_all_the_same() {
+async fn requests_with_remembered_tokens_learn_of_a_withdrawn_key() {
     let stage = Stage::new().await;
     let token = stage.token(json!({"exp": NOW + 86_400}));
     assert!(stage.ask(&token).await.is_ok());
@@ -252,7 +254,10 @@ async fn whoever_lives_off_remembered_tokens_hears_of_a_withdrawn_key_all_the_sa
         Manner::json(key_set(&[&Signer::new("key-2", "ES256")])),
     );
     stage.pass(Duration::from_mins(12));
-    assert!(stage.ask(&token).await.is_ok(), "nobody waits for the keys");
+    assert!(
+        stage.ask(&token).await.is_ok(),
+        "no request waits for the keys"
+    );
     while stage.ask(&token).await.is_ok() {
         tokio::task::yield_now().await;
     }
@@ -265,7 +270,7 @@ async fn whoever_lives_off_remembered_tokens_hears_of_a_withdrawn_key_all_the_sa
 }
 
 #[tokio::test]
-async fn providers_that_could_be_taken_for_each_other_are_a_fault() {
+async fn ambiguous_providers_are_an_error() {
     let (one, other) = (
         FakeIdp::start(String::new()).await,
         FakeIdp::start(String::new()).await,
@@ -341,7 +346,7 @@ async fn the_issuer_chooses_the_provider_and_no_other_is_tried() {
 }
 
 #[tokio::test]
-async fn a_token_may_stand_in_a_cookie_and_an_id_token_only_in_its_own() {
+async fn an_access_token_may_be_in_a_cookie_and_an_id_token_only_in_its_own() {
     let stage = Stage::new().await;
     let (access, id) = (
         stage.token(json!({})),
@@ -353,7 +358,7 @@ async fn a_token_may_stand_in_a_cookie_and_an_id_token_only_in_its_own() {
     };
     assert_eq!(asked(format!("access_token={access}")).await, Ok(()));
     assert_eq!(asked(format!("id_token={id}")).await, Ok(()));
-    // Remembered or not: what is good in one place is not good in another.
+    // Remembered or not: a token that is accepted in one place is not accepted in another.
     assert_eq!(
         asked(format!("access_token={id}")).await,
         Err(Rejected::Token(Refused::ClaimType))
@@ -379,7 +384,7 @@ async fn a_token_may_stand_in_a_cookie_and_an_id_token_only_in_its_own() {
 }
 
 #[tokio::test]
-async fn while_nothing_is_known_and_the_provider_is_away_nobody_is_called_a_liar() {
+async fn a_token_is_not_refused_while_the_provider_is_away_and_no_keys_are_known() {
     let stage = Stage::new().await;
     stage.fake.on(
         "/.well-known/openid-configuration",

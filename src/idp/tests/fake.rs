@@ -79,7 +79,8 @@ impl FakeIdp {
         let issuer = idp.issuer();
         let described = json!({
             "issuer": issuer, "jwks_uri": format!("{issuer}/keys"),
-            "userinfo_endpoint": format!("{issuer}/userinfo"), "introspection_endpoint": format!("{issuer}/introspect"),
+            "userinfo_endpoint": format!("{issuer}/userinfo"),
+            "introspection_endpoint": format!("{issuer}/introspect"),
         });
         idp.on("/.well-known/openid-configuration", Manner::json(described));
         idp.on("/keys", Manner::json(keys));

@@ -39,7 +39,7 @@ fn every_kind_of_key_verifies_its_own_signature_and_no_other() {
 }
 
 #[test]
-fn ecdsa_values_out_of_range_are_no_signature() {
+fn ecdsa_values_out_of_range_are_refused() {
     let signer = Signer::new("k", "ES256");
     let key = Key::parse(&signer.jwk(), Algorithm::Rs256).unwrap();
     let good = signer.sign(b"m");
@@ -70,7 +70,7 @@ fn ecdsa_values_out_of_range_are_no_signature() {
 }
 
 #[test]
-fn an_odd_key_is_passed_over_for_its_own_reason() {
+fn an_unusable_key_is_skipped_for_its_own_reason() {
     let (rsa, ec, ed) = (
         Signer::new("r", "RS256").jwk(),
         Signer::new("e", "ES256").jwk(),

@@ -62,7 +62,8 @@ impl Signer {
             }
             Pair::Ec(pair, curve, size) => {
                 let point = pair.public_key().as_ref();
-                json!({"kty": "EC", "crv": curve, "x": b64(&point[1..=*size]), "y": b64(&point[1 + size..])})
+                json!({"kty": "EC", "crv": curve, "x": b64(&point[1..=*size]),
+                    "y": b64(&point[1 + size..])})
             }
             Pair::Ed(pair) => json!({"kty": "OKP", "crv": "Ed25519", "x": b64(pair.public_key())}),
         };

@@ -9,7 +9,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
-/// Accepts any certificate: of any name, any CA, any age. Everybody on the network path can read
+/// Accepts any certificate: of any name, any CA, any age. Anyone on the network path can read
 /// and change everything.
 ///
 /// The handshake's signature is still checked, so the peer has the key of the certificate that it

@@ -14,7 +14,7 @@ async fn stage(validation: Validation) -> Stage {
 }
 
 #[tokio::test]
-async fn a_signed_token_is_never_rescued_by_asking() {
+async fn a_refused_signed_token_is_never_asked_about() {
     for validation in [
         Validation::Jwks,
         Validation::Both(Asked::Userinfo),
@@ -55,7 +55,7 @@ async fn a_signed_token_is_never_rescued_by_asking() {
 }
 
 #[tokio::test]
-async fn an_opaque_token_goes_to_the_one_who_can_be_asked() {
+async fn an_opaque_token_goes_to_the_provider_that_can_be_asked() {
     let jwks = stage(Validation::Jwks).await;
     assert_eq!(jwks.refusal("opaque-1").await, Refused::Opaque);
     for (validation, userinfo, introspect) in [
@@ -115,7 +115,7 @@ async fn an_opaque_token_goes_to_the_one_who_can_be_asked() {
 }
 
 #[tokio::test]
-async fn an_answer_is_believed_for_a_short_while_and_not_beyond_the_tokens_end() {
+async fn an_answer_counts_for_a_short_while_and_not_beyond_the_tokens_expiry() {
     let stage = stage(Validation::Introspection).await;
     stage
         .fake
@@ -153,7 +153,7 @@ async fn with_no_cache_every_request_asks() {
 }
 
 #[tokio::test]
-async fn fifty_requests_with_one_token_are_one_question_good_or_bad() {
+async fn fifty_requests_with_one_token_are_one_question() {
     for good in [true, false] {
         let stage = Arc::new(stage(Validation::Introspection).await);
         let answer = if good {
@@ -305,7 +305,7 @@ async fn a_provider_that_cannot_be_asked_is_not_the_users_fault() {
 }
 
 #[tokio::test]
-async fn what_says_of_itself_that_it_is_over_is_not_asked_about() {
+async fn an_expired_signed_token_is_not_asked_about() {
     let stage = stage(Validation::Introspection).await;
     stage.fake.on("/introspect", active(&stage, json!({})));
     assert_eq!(

@@ -1,17 +1,14 @@
-//! Bent tokens, claims, headers and answers by the thousand. None may panic, none may be anybody's
-//! fault but the token's, and what is let in must be what its signer has written.
+//! Malformed tokens, claims, headers and answers by the thousand. None may cause a panic or an
+//! error that blames the provider, and an accepted identity must be what the signer has written.
 //!
-//! Chance is repeatable: a failure tells its seed. `cargo xtask fuzz --seconds N` goes on for
-//! longer than the tests do, from a new seed.
+//! The choices are repeatable: a failure prints its seed. `cargo xtask fuzz --seconds N` runs
+//! longer than the tests, from a new seed.
 
 #![expect(
     clippy::print_stdout,
     reason = "the seed is for the person at the terminal"
 )]
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "whatever is not the one thing is all the rest"
-)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "only one variant matters")]
 
 mod draw;
 mod oracle;
@@ -25,8 +22,8 @@ use std::{collections::HashSet, time::Instant};
 
 /// Enough for each kind of change to meet each member, in a few seconds.
 const CASES: u64 = 10_000;
-/// The seed of the tests. A red test that is green the next time helps nobody; other seeds are for
-/// `cargo xtask fuzz`.
+/// The seed of the tests, always the same so that a failure can be repeated; `cargo xtask fuzz`
+/// uses others.
 const SEED: u64 = 7;
 
 const CLAIMS: &[&str] = &[
@@ -75,7 +72,7 @@ async fn no_malformed_token_is_accepted_and_nothing_panics() {
         let case = Told(effort.only.unwrap_or_else(|| draw.number()));
         target.one(&mut Draw(case.0)).await;
     }
-    target.good_tokens_are_still_good().await;
+    target.valid_tokens_are_still_accepted().await;
     println!("{} cases from seed {seed}", effort.begun);
 }
 
@@ -213,14 +210,16 @@ impl Target {
             .map(|signer| signer.token(&target.claims()))
             .collect();
         target.ask_is_refused();
-        target.good_tokens_are_still_good().await;
+        target.valid_tokens_are_still_accepted().await;
         target
     }
 
     fn claims(&self) -> Value {
         json!({
-            "iss": self.fake.issuer(), "aud": "elastauth", "azp": "elastauth", "sub": "u-1", "exp": NOW + 300, "iat": NOW, "scope": "openid",
-            "preferred_username": "alice", "groups": ["ops", "dev"], "email": "alice@example.org", "name": "Alice Archer", "sid": "s-1",
+            "iss": self.fake.issuer(), "aud": "elastauth", "azp": "elastauth", "sub": "u-1",
+            "exp": NOW + 300, "iat": NOW, "scope": "openid",
+            "preferred_username": "alice", "groups": ["ops", "dev"], "email": "alice@example.org",
+            "name": "Alice Archer", "sid": "s-1",
             "realm_access": {"roles": ["staff"]},
         })
     }
@@ -232,7 +231,7 @@ impl Target {
         self.fake.on("/userinfo", Manner::status("401 No"));
     }
 
-    async fn good_tokens_are_still_good(&self) {
+    async fn valid_tokens_are_still_accepted(&self) {
         for token in &self.good {
             assert!(matches!(
                 shown(&self.local, &Shown::bearer(token)).await,
@@ -247,11 +246,11 @@ impl Target {
             30..45 => self.changed_without_a_signature(draw).await,
             45..75 => self.changed_and_signed(draw).await,
             75..82 => self.malformed_and_signed(draw).await,
-            82..88 => self.odd_request(draw).await,
+            82..88 => self.unusual_request(draw).await,
             88..95 => self.changed_answer(draw).await,
             95..97 => self.malformed_keys(draw),
             97..99 => self.changed_logout(draw).await,
-            _ => odd_path(draw),
+            _ => unusual_path(draw),
         }
     }
 
@@ -273,7 +272,7 @@ impl Target {
         }
     }
 
-    fn where_it_stands<'a>(draw: &mut Draw, token: &'a str) -> Shown<'a> {
+    fn where_it_is<'a>(draw: &mut Draw, token: &'a str) -> Shown<'a> {
         Shown {
             token,
             header: draw.one_of(&["authorization", "authorization", "access_token", "id_token"]),
@@ -282,8 +281,8 @@ impl Target {
 
     async fn malformed_text(&self, draw: &mut Draw) {
         let (good, other) = (draw.below(4), draw.below(4));
-        let changed = draw.bend(&self.good[good], &self.good[other]);
-        let (oidc, shown_as) = (self.judge(draw), Self::where_it_stands(draw, &changed));
+        let changed = draw.mutate(&self.good[good], &self.good[other]);
+        let (oidc, shown_as) = (self.judge(draw), Self::where_it_is(draw, &changed));
         let attempt = shown(oidc, &shown_as).await;
         let is_good = self.good.contains(&changed);
         assert!(
@@ -307,7 +306,7 @@ impl Target {
             b64(header.to_string()),
             b64(claims.to_string())
         );
-        let attempt = shown(self.judge(draw), &Self::where_it_stands(draw, &changed)).await;
+        let attempt = shown(self.judge(draw), &Self::where_it_is(draw, &changed)).await;
         assert!(
             changed == token || is_the_tokens_fault(&attempt),
             "{attempt:?} for {header}.{claims}"
@@ -324,7 +323,7 @@ impl Target {
             draw.change(&mut claims, CLAIMS, &self.known);
         }
         let token = signer.token_with(&header, &claims);
-        let as_shown = Self::where_it_stands(draw, &token);
+        let as_shown = Self::where_it_is(draw, &token);
         let attempt = shown(&self.local, &as_shown).await;
         match &attempt {
             Ok(Some(identity)) => oracle::signed(
@@ -342,7 +341,7 @@ impl Target {
         }
     }
 
-    /// Bytes that are hardly JSON any more, signed all the same; members that stand twice.
+    /// Signed bytes that are not JSON any more, or have a member twice.
     async fn malformed_and_signed(&self, draw: &mut Draw) {
         let signer = self.signer(draw);
         let text = self.claims().to_string();
@@ -369,7 +368,7 @@ impl Target {
             Ok(Some(identity)) => {
                 assert!(
                     !twice,
-                    "a member stands twice in {}",
+                    "a member occurs twice in {}",
                     String::from_utf8_lossy(&bytes)
                 );
                 let claims = serde_json::from_slice(&bytes).unwrap();
@@ -390,8 +389,8 @@ impl Target {
         }
     }
 
-    /// Any bytes in the places where a token may stand.
-    async fn odd_request(&self, draw: &mut Draw) {
+    /// Any bytes where a token may be.
+    async fn unusual_request(&self, draw: &mut Draw) {
         let mut headers = HeaderMap::new();
         for _ in 0..=draw.below(3) {
             let good = &self.good[draw.below(4)];
@@ -430,14 +429,14 @@ impl Target {
         }
     }
 
-    /// A provider that answers what it should not.
+    /// A provider with wrong answers.
     async fn changed_answer(&self, draw: &mut Draw) {
         let mut claims = self.claims();
         claims["active"] = true.into();
         draw.change(&mut claims, CLAIMS, &self.known);
         let mut body = claims.to_string();
         if draw.chance(15) {
-            body = draw.bend(&body, "a.b");
+            body = draw.mutate(&body, "a.b");
         }
         self.fake.on("/introspect", Manner::json(&body));
         self.fake.on("/userinfo", Manner::json(&body));
@@ -468,7 +467,7 @@ impl Target {
         draw.change(&mut set["keys"][key], names, &self.known);
         let mut text = set.to_string();
         if draw.chance(30) {
-            text = draw.bend(&text, "a.b");
+            text = draw.mutate(&text, "a.b");
         }
         if let Ok(keys) = KeySet::parse(text.as_bytes(), idp::Algorithm::Rs256) {
             assert!(keys.len() <= 100);
@@ -479,7 +478,8 @@ impl Target {
         let signer = self.signer(draw);
         let event = "http://schemas.openid.net/event/backchannel-logout";
         let mut claims = json!({
-            "iss": self.fake.issuer(), "aud": "elastauth", "iat": NOW, "exp": NOW + 60, "jti": draw.number().to_string(),
+            "iss": self.fake.issuer(), "aud": "elastauth", "iat": NOW, "exp": NOW + 60,
+            "jti": draw.number().to_string(),
             // Nobody's session: the good tokens stay good.
             "sid": "s-of-nobody", "events": { event: {} },
         });
@@ -496,7 +496,7 @@ impl Target {
     }
 }
 
-fn odd_path(draw: &mut Draw) {
+fn unusual_path(draw: &mut Draw) {
     let pieces = [
         "a",
         ".",
@@ -524,8 +524,8 @@ async fn shown(oidc: &Oidc, token: &Shown<'_>) -> Attempt {
     oidc.identify(&headers).await
 }
 
-/// Refused for what it is, or none at all; and never because the provider cannot be asked: that
-/// would be a 5xx for what a client sends.
+/// Refused because of the token, or no token at all; never because the provider cannot be asked:
+/// then a client could cause a 5xx.
 fn is_the_tokens_fault(attempt: &Attempt) -> bool {
     matches!(
         attempt,

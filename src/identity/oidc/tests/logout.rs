@@ -1,4 +1,4 @@
-//! Logout from behind.
+//! Back-channel logout.
 
 use super::*;
 
@@ -12,7 +12,8 @@ fn notice(stage: &Stage, changes: Value) -> String {
 
 fn notice_with(stage: &Stage, header: &Value, changes: Value) -> String {
     let mut claims = json!({
-        "iss": stage.fake.issuer(), "aud": "elastauth", "iat": NOW, "exp": NOW + 120, "jti": "j-1", "sid": "s-1", "events": {EVENT: {}},
+        "iss": stage.fake.issuer(), "aud": "elastauth", "iat": NOW, "exp": NOW + 120, "jti": "j-1",
+        "sid": "s-1", "events": {EVENT: {}},
     });
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
@@ -23,7 +24,7 @@ fn notice_with(stage: &Stage, header: &Value, changes: Value) -> String {
 }
 
 #[tokio::test]
-async fn a_session_that_was_ended_is_over_for_its_signed_tokens_and_for_no_other() {
+async fn a_logout_revokes_the_signed_tokens_of_its_session_and_no_other() {
     let stage = Stage::new().await;
     let (token, other) = (
         stage.token(json!({"sid": "s-1"})),
@@ -76,7 +77,7 @@ async fn a_subject_that_was_signed_out_everywhere_can_sign_in_again() {
 }
 
 #[tokio::test]
-async fn where_the_provider_is_asked_it_is_asked_again() {
+async fn after_a_logout_the_provider_is_asked_again() {
     let stage = Stage::with("ES256", |config| {
         config.validation = Validation::Introspection;
     })
@@ -124,7 +125,7 @@ async fn a_logout_token_is_used_once() {
 }
 
 #[tokio::test]
-async fn a_logout_token_that_breaks_a_rule_ends_nothing() {
+async fn a_logout_token_that_breaks_a_rule_revokes_nothing() {
     use Refused as R;
     let stage = Stage::new().await;
     let token = stage.token(json!({"sid": "s-1"}));

@@ -34,7 +34,8 @@ fn grouped_by(text: &str) -> Mapping {
 #[test]
 fn a_path_is_dotted_a_pointer_or_quoted() {
     let claims = json!({
-        "preferred_username": "u", "a": {"b": ["nested"]}, "https://x.test/groups": ["auth0"], "re/so~urce": {"my.client": {"roles": ["deep"]}},
+        "preferred_username": "u", "a": {"b": ["nested"]}, "https://x.test/groups": ["auth0"],
+        "re/so~urce": {"my.client": {"roles": ["deep"]}},
     });
     for (text, found) in [
         ("a.b", "nested"),
@@ -116,14 +117,15 @@ fn groups_are_a_text_a_list_or_objects_and_are_never_split() {
 }
 
 #[test]
-fn too_many_groups_to_send_are_not_none() {
+fn groups_that_the_provider_left_out_are_not_no_groups() {
     let refused = Err(NoUser::TooManyToSend);
     let user = |mut claims: Value| {
         claims["preferred_username"] = "u".into();
         claims
     };
     for claims in [
-        json!({"_claim_names": {"groups": "src1"}, "_claim_sources": {"src1": {"endpoint": "https://graph.test"}}}),
+        json!({"_claim_names": {"groups": "src1"},
+            "_claim_sources": {"src1": {"endpoint": "https://graph.test"}}}),
         json!({"hasgroups": true}),
         json!({"hasgroups": "true", "groups": null}),
     ] {
@@ -150,7 +152,7 @@ fn too_many_groups_to_send_are_not_none() {
 }
 
 #[test]
-fn a_user_name_is_a_text_that_the_cluster_takes() {
+fn a_user_name_is_a_text_that_the_cluster_accepts() {
     for (name, why) in [
         (json!(null), NoUser::Missing),
         (json!(7), NoUser::Shape(Field::User)),
@@ -223,11 +225,14 @@ fn prefixes_keep_two_providers_apart() {
 #[test]
 fn keycloaks_claims_are_read_by_their_paths() {
     let claims = json!({
-        "iss": "http://127.0.0.1:8181/realms/elastauth", "aud": ["elastauth", "account"], "sub": "00000000-0000-4000-8000-000000000001",
-        "typ": "Bearer", "azp": "elastauth", "sid": "_a8qBehmstEYLkKGpQnae6tE", "acr": "1", "allowed-origins": ["http://127.0.0.1"],
+        "iss": "http://127.0.0.1:8181/realms/elastauth", "aud": ["elastauth", "account"],
+        "sub": "00000000-0000-4000-8000-000000000001",
+        "typ": "Bearer", "azp": "elastauth", "sid": "_a8qBehmstEYLkKGpQnae6tE", "acr": "1",
+        "allowed-origins": ["http://127.0.0.1"],
         "realm_access": {"roles": ["offline_access", "staff"]},
         "resource_access": {"account": {"roles": ["manage-account", "view-profile"]}},
-        "scope": "openid email profile", "email_verified": true, "name": "Alice Archer", "groups": ["/admins", "/org/team-a/admins"],
+        "scope": "openid email profile", "email_verified": true, "name": "Alice Archer",
+        "groups": ["/admins", "/org/team-a/admins"],
         "preferred_username": "alice", "email": "alice@example.org",
     });
     let mapping = Mapping {
@@ -257,10 +262,11 @@ fn keycloaks_claims_are_read_by_their_paths() {
 }
 
 #[tokio::test]
-async fn keycloaks_tokens_are_told_apart_as_it_makes_them() {
+async fn the_kinds_of_keycloaks_tokens_are_distinguished() {
     let stage = Stage::with("RS256", |_| {}).await;
     let keycloak = |change: Value| {
-        let mut claims = json!({"aud": ["elastauth", "account"], "typ": "Bearer", "azp": "elastauth", "sid": "s", "acr": "1", "realm_access": {"roles": ["staff"]}});
+        let mut claims = json!({"aud": ["elastauth", "account"], "typ": "Bearer",
+            "azp": "elastauth", "sid": "s", "acr": "1", "realm_access": {"roles": ["staff"]}});
         for (name, value) in change.as_object().unwrap() {
             claims[name] = value.clone();
         }

@@ -28,7 +28,7 @@ impl Draw {
     }
 
     /// Bends a text of ASCII a little: some bytes, a piece, or a part between dots.
-    pub(super) fn bend(&mut self, text: &str, other: &str) -> String {
+    pub(super) fn mutate(&mut self, text: &str, other: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
         for _ in 0..=self.below(3) {
             let at = self.below(bytes.len().max(1)).min(bytes.len());
