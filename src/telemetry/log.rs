@@ -16,14 +16,14 @@ use tracing_subscriber::{
 
 /// Settings of the log.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "the types say it")]
 pub struct Config {
-    /// From which severity on lines are written.
+    /// Lines of this severity and above are written.
     pub level: Level,
-    /// How a line looks.
     pub format: Format,
 }
 
-/// From which severity on lines are written.
+/// Lines of this severity and above are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 #[expect(missing_docs, reason = "the usual four")]
 pub enum Level {
@@ -34,7 +34,7 @@ pub enum Level {
     Error,
 }
 
-/// How a line looks.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
     /// For people.
@@ -46,32 +46,31 @@ pub enum Format {
     Ecs,
 }
 
-/// The log was set up before.
+/// The process has a log already.
 #[derive(Debug, thiserror::Error)]
-#[error("the log is set up already")]
+#[error("the process has a log already")]
 pub struct AlreadySet(#[source] SetGlobalDefaultError);
 
-/// Changes the log while it is written. Clones change the same log.
+/// Changes the log of a running program. Clones change the same log.
 #[derive(Debug, Clone)]
 pub struct Handle(reload::Handle<Targets, Registry>);
 
-/// The log is gone: whoever made it has dropped it.
+/// The log no longer exists.
 #[derive(Debug, thiserror::Error)]
-#[error("the log cannot be changed")]
+#[error("the log no longer exists")]
 pub struct Gone(#[source] reload::Error);
 
 impl Handle {
     /// From now on lines of this severity and above are written.
     ///
     /// # Errors
-    /// When there is no log any more.
+    /// When the log no longer exists.
     pub fn set_level(&self, level: Level) -> Result<(), Gone> {
         self.0.reload(targets(level)).map_err(Gone)
     }
 }
 
-/// Sends the log of the whole process to standard error, with colours only where that is a
-/// terminal.
+/// Sends the log of the process to standard error, with colours only where that is a terminal.
 ///
 /// # Errors
 /// When the process has a log already.
@@ -81,8 +80,8 @@ pub fn init(config: Config) -> Result<Handle, AlreadySet> {
     Ok(handle)
 }
 
-/// The log with a writer of the caller's choice. It does nothing until it is made the default of a
-/// process or a scope.
+/// The log with another writer. It does nothing until it becomes the default of a process or of a
+/// scope.
 #[must_use]
 pub fn dispatch<W>(config: Config, writer: W, colours: bool) -> (Dispatch, Handle)
 where
@@ -91,8 +90,7 @@ where
     let lines = fmt::layer().with_writer(writer).with_ansi(colours);
     let lines = match config.format {
         Format::Text => lines.with_target(false).boxed(),
-        // Field names of the event stand beside `level` and `timestamp`, where log collectors look
-        // for them.
+        // The fields are beside `level` and `timestamp`, where log collectors expect them.
         Format::Json => lines
             .with_ansi(false)
             .json()
@@ -112,8 +110,8 @@ where
     )
 }
 
-/// Our own lines by the setting. Of the libraries only warnings, whatever the setting: at lower
-/// severities they write what they read, headers included.
+/// Our own lines by the setting. Libraries only warn, whatever the setting: at lower severities they
+/// log what they read, headers included.
 fn targets(level: Level) -> Targets {
     let own = match level {
         Level::Debug => LevelFilter::DEBUG,
@@ -126,7 +124,7 @@ fn targets(level: Level) -> Targets {
         .with_target(env!("CARGO_CRATE_NAME"), own)
 }
 
-/// An error and what it came from, outermost first, for a line of the log.
+/// An error and its causes, outermost first, for a line of the log.
 #[must_use]
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -145,9 +143,9 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Kept {
+    impl io::Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -157,16 +155,16 @@ mod tests {
         }
     }
 
-    fn written(config: Config, say: impl FnOnce()) -> String {
-        let kept = Kept::default();
-        let writer = kept.clone();
-        tracing::dispatcher::with_default(&dispatch(config, move || writer.clone(), false).0, say);
-        let bytes = kept.0.lock().unwrap().clone();
+    fn written(config: Config, log: impl FnOnce()) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        tracing::dispatcher::with_default(&dispatch(config, move || writer.clone(), false).0, log);
+        let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
-    fn a_line_cannot_be_forged_by_what_it_tells() {
+    fn a_value_cannot_forge_a_line() {
         for format in [Format::Text, Format::Json, Format::Ecs] {
             let text = written(
                 Config {
@@ -241,8 +239,8 @@ mod tests {
 
     #[test]
     fn the_level_can_be_changed_while_the_log_is_written() {
-        let kept = Kept::default();
-        let writer = kept.clone();
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
         let (dispatch, handle) = dispatch(
             Config {
                 level: Level::Info,
@@ -253,15 +251,15 @@ mod tests {
         );
         tracing::dispatcher::with_default(&dispatch, || {
             let say = |text: &str| tracing::debug!("{text}");
-            say("unheard");
+            say("left out");
             handle.set_level(Level::Debug).unwrap();
-            say("heard");
+            say("written");
             handle.set_level(Level::Error).unwrap();
-            say("unheard again");
+            say("left out again");
         });
-        let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
         assert!(
-            text.contains("heard") && !text.contains("unheard"),
+            text.contains("written") && !text.contains("left out"),
             "{text}"
         );
         drop(dispatch);

@@ -1,5 +1,5 @@
-//! What the system says of this process, read when somebody looks. Where there is no `/proc`
-//! nothing is exposed.
+//! What Linux reports about this process, read at each exposition. Without `/proc` nothing is
+//! exposed.
 
 use prometheus_client::{
     collector::Collector,
@@ -25,7 +25,7 @@ impl Collector for Process {
             let value = ConstCounter::new(seconds);
             value.encode(encoder.encode_descriptor(
                 "process_cpu_seconds",
-                "CPU time that the process has used",
+                "CPU time that the process used",
                 None,
                 value.metric_type(),
             )?)?;
@@ -39,7 +39,7 @@ impl Collector for Process {
             let name = "process_resident_memory_bytes";
             value.encode(encoder.encode_descriptor(
                 name,
-                "Memory that the process holds",
+                "Memory that the process uses",
                 None,
                 value.metric_type(),
             )?)?;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_programs_name_does_not_lead_astray() {
+    fn a_program_name_with_spaces_and_brackets_is_skipped() {
         let stat =
             "42 (ela) stauth 1 2) S 1 42 42 0 -1 4194560 900 0 0 0 150 50 0 0 20 0 5 0 100 1 1";
         assert_eq!(cpu_seconds(stat), Some(2.0));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_told_in_bytes() {
+    fn memory_is_in_bytes() {
         assert_eq!(
             resident_bytes("Name:\telastauth\nVmRSS:\t   10 kB\n"),
             Some(10_240)

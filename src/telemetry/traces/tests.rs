@@ -87,9 +87,9 @@ async fn a_call_belongs_to_the_decision_that_made_it_on_whichever_task_it_runs()
         }))
         .await;
     let tasks = Tasks::default();
-    let (done, told) = tokio::sync::oneshot::channel();
+    let (done, result) = tokio::sync::oneshot::channel();
     tasks.spawn(async move { drop(done.send(elsewhere.await)) });
-    let call = told.await.unwrap().unwrap();
+    let call = result.await.unwrap().unwrap();
     assert_eq!((call.parent, call.trace_id()), (Some(id), span.trace_id()));
     assert!(
         with_current_span(async { begin_call() }).await.is_none(),
