@@ -3,9 +3,8 @@
 //! Reads go from node to node; a write goes to a second node only where the first cannot have it or
 //! has refused the account.
 
-mod attempt;
+mod connections;
 mod nodes;
-mod send_state;
 mod types;
 
 pub(super) use types::{Answer, Ask, Unfit};
@@ -13,20 +12,13 @@ pub(super) use types::{Answer, Ask, Unfit};
 use super::error::{CallError, SendError};
 use crate::{
     clock::Clock,
-    net::client,
-    telemetry::{
-        ClusterTelemetry,
-        clocks::ClockCheck,
-        metrics::{Call, ClusterMetrics},
-    },
+    net::client::Limits,
+    telemetry::{ClusterTelemetry, metrics::Call},
 };
-use arc_swap::ArcSwap;
+use connections::{Connections, Patience};
 use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use nodes::{Node, Nodes, Purpose};
-use send_state::Outgoing;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout},
@@ -77,16 +69,12 @@ impl Default for Timeouts {
     }
 }
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Outgoing>;
-
 /// The nodes with the connections to them.
 #[derive(Debug)]
 pub(super) struct Pool {
-    client: ArcSwap<HttpClient>,
+    connections: Connections,
     nodes: Nodes,
     timeouts: Timeouts,
-    metrics: ClusterMetrics,
-    clocks: ClockCheck,
     reads: Semaphore,
     writes: Semaphore,
 }
@@ -104,12 +92,14 @@ impl Pool {
             .enumerate()
             .map(|(index, host)| Node::new(host, telemetry.metrics.node(index)))
             .collect();
+        let limits = Limits {
+            connect: timeouts.connect,
+            max_idle: MAX_IDLE,
+        };
         Self {
-            client: ArcSwap::from_pointee(http_client(tls, timeouts.connect)),
+            connections: Connections::new(tls, limits, telemetry),
             nodes: Nodes::new(nodes, clock),
             timeouts,
-            metrics: telemetry.metrics.clone(),
-            clocks: telemetry.clocks.clone(),
             reads: Semaphore::new(MAX_READS),
             writes: Semaphore::new(MAX_WRITES),
         }
@@ -117,8 +107,7 @@ impl Pool {
 
     /// From the next call on, over connections of its own. Calls under way finish as they began.
     pub(super) fn replace_tls(&self, tls: rustls::ClientConfig) {
-        let client = http_client(tls, self.timeouts.connect);
-        self.client.store(Arc::new(client));
+        self.connections.replace_tls(tls);
     }
 
     /// Asks one node after the other, each at most once, until one gives an answer that
@@ -135,21 +124,13 @@ impl Pool {
         } else {
             self.timeouts.read
         };
-        let mut round = self.nodes.round();
-        let mut last = None;
-        while let Some(lease) = self.nodes.next(&mut round, Purpose::Read) {
-            let deadline = end.min(Instant::now() + attempt);
-            match self
-                .attempt(lease, ask, deadline, deadline, &understand)
-                .await
-            {
-                Err(error) if error.is_worth_another_node() && Instant::now() < end => {
-                    last = Some(error.after(last));
-                }
-                done => return done,
-            }
-        }
-        Err(last.unwrap_or_else(|| CallError::unsendable(ask.call)))
+        let patience = || Patience {
+            whole: attempt.min(end.saturating_duration_since(Instant::now())),
+            send: None,
+        };
+        let worth_another = |error: &CallError| error.is_worth_another_node();
+        self.round(ask, Purpose::Read, end, patience, worth_another, understand)
+            .await
     }
 
     /// Asks one node. Another one only where the first cannot have got the request, or has refused
@@ -161,18 +142,40 @@ impl Pool {
     ) -> Result<T, CallError> {
         let _room = self.room(&self.writes, ask.call).await?;
         // Counted from here: a write that had to wait for room gets no less time to be answered.
-        let deadline = Instant::now() + self.timeouts.write;
+        let end = Instant::now() + self.timeouts.write;
+        let patience = || Patience {
+            whole: end.saturating_duration_since(Instant::now()),
+            send: Some(self.timeouts.send),
+        };
+        let worth_another = |error: &CallError| error.is_not_sent() || error.is_refusal();
+        self.round(
+            ask,
+            Purpose::Write,
+            end,
+            patience,
+            worth_another,
+            understand,
+        )
+        .await
+    }
+
+    async fn round<T>(
+        &self,
+        ask: &Ask<'_>,
+        purpose: Purpose,
+        end: Instant,
+        patience: impl Fn() -> Patience,
+        worth_another: impl Fn(&CallError) -> bool,
+        understand: impl Fn(&Answer) -> Result<T, Unfit>,
+    ) -> Result<T, CallError> {
         let mut round = self.nodes.round();
         let mut last = None;
-        while let Some(lease) = self.nodes.next(&mut round, Purpose::Write) {
-            let send_by = deadline.min(Instant::now() + self.timeouts.send);
-            match self
-                .attempt(lease, ask, send_by, deadline, &understand)
-                .await
-            {
-                Err(error)
-                    if (error.is_not_sent() || error.is_refusal()) && Instant::now() < deadline =>
-                {
+        while let Some(lease) = self.nodes.next(&mut round, purpose) {
+            let attempt = self
+                .connections
+                .attempt(lease, ask, patience(), &understand);
+            match attempt.await {
+                Err(error) if worth_another(&error) && Instant::now() < end => {
                     last = Some(error.after(last));
                 }
                 done => return done,
@@ -192,15 +195,4 @@ impl Pool {
             .and_then(Result::ok)
             .ok_or_else(|| CallError::not_sent(call, &"the cluster".into(), SendError::Busy, None))
     }
-}
-
-fn http_client(tls: rustls::ClientConfig, connect: Duration) -> HttpClient {
-    client::pool(
-        HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(client::tcp(connect)),
-        MAX_IDLE,
-    )
 }

@@ -130,24 +130,22 @@ async fn the_three_calls_are_exactly_these_bytes() {
         "user-agent: elastauth/{}\r\naccept: application/json\r\n",
         env!("CARGO_PKG_VERSION")
     );
-    let host = format!("host: {}\r\n", node.addr);
+    let rest = format!("accept-encoding: identity\r\nhost: {}\r\n", node.addr);
+    let svc = "authorization: Basic c3ZjOnB3\r\n";
     let body = r#"{"password":"open sesame","roles":["viewer"],"full_name":null,"email":null,"metadata":{"groups":[]},"enabled":true}"#;
     let length = body.len();
     assert_eq!(
         node.requests(),
         [
             format!(
-                "GET /_security/_authenticate HTTP/1.1\r\nauthorization: Basic am9lOnB3\r\n{common}{host}\r\n"
+                "GET /_security/_authenticate HTTP/1.1\r\n{common}\
+                 authorization: Basic am9lOnB3\r\n{rest}\r\n"
             ),
+            format!("GET /_security/_authenticate HTTP/1.1\r\n{common}{svc}{rest}\r\n"),
+            format!("GET /_security/user/joe HTTP/1.1\r\n{common}{svc}{rest}\r\n"),
             format!(
-                "GET /_security/_authenticate HTTP/1.1\r\nauthorization: Basic c3ZjOnB3\r\n{common}{host}\r\n"
-            ),
-            format!(
-                "GET /_security/user/joe HTTP/1.1\r\nauthorization: Basic c3ZjOnB3\r\n{common}{host}\r\n"
-            ),
-            format!(
-                "PUT /_security/user/joe?refresh=false HTTP/1.1\r\nauthorization: Basic c3ZjOnB3\r\n{common}\
-                 content-type: application/json\r\n{host}content-length: {length}\r\n\r\n{body}"
+                "PUT /_security/user/joe?refresh=false HTTP/1.1\r\n{common}{svc}\
+                 content-type: application/json\r\n{rest}content-length: {length}\r\n\r\n{body}"
             ),
         ]
     );

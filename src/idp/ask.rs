@@ -98,6 +98,7 @@ impl Idp {
                 headers,
                 body: form.into(),
                 timeout: PATIENCE,
+                send_timeout: None,
                 max_bytes: MAX_CLAIMS_BYTES,
             };
             self.ask(WHAT, call).await
@@ -137,6 +138,7 @@ impl Idp {
             headers,
             body: Bytes::new(),
             timeout,
+            send_timeout: None,
             max_bytes,
         };
         self.ask(what, call).await

@@ -16,7 +16,7 @@ mod tests;
 
 pub(super) use node::Node;
 
-use crate::{clock::Clock, telemetry::chain};
+use crate::{backoff::random_byte, clock::Clock, telemetry::chain};
 use health::Health;
 use std::{
     error::Error,
@@ -68,7 +68,7 @@ pub(super) struct Lease<'a> {
 impl Nodes {
     pub(super) fn new(nodes: Vec<Node>, clock: Clock) -> Self {
         Self {
-            health: Mutex::new(vec![Health::default(); nodes.len()].into()),
+            health: Mutex::new(vec![Health::new(); nodes.len()].into()),
             all: nodes.into(),
             // Replicas that start together begin at different nodes.
             calls: AtomicUsize::new(random_byte().into()),
@@ -153,7 +153,7 @@ impl Lease<'_> {
     /// The node failed.
     pub(super) fn failed(self, why: &(dyn Error + 'static)) {
         let now = self.nodes.clock.now();
-        let Some(ejected) = self.change(|health| health.failed(now, random_byte())) else {
+        let Some(ejected) = self.change(|health| health.failed(now)) else {
             return;
         };
         self.node.metrics.up(false);
@@ -179,13 +179,4 @@ impl Drop for Lease<'_> {
             self.change(|health| health.probe(false));
         }
     }
-}
-
-/// Spreads things out; nothing depends on it being hard to guess, so a system without randomness
-/// only spreads less.
-fn random_byte() -> u8 {
-    let mut byte = [0];
-    let _spread_less = aws_lc_rs::rand::fill(&mut byte);
-    let [byte] = byte;
-    byte
 }

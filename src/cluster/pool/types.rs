@@ -1,8 +1,8 @@
 //! What is asked of a node, and what comes back.
 
-use crate::{cluster::error::ResponseError, telemetry::metrics::Call};
+use crate::{cluster::error::ResponseError, net::client, telemetry::metrics::Call};
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method};
 
 /// A request to any node.
 #[derive(Debug)]
@@ -16,18 +16,16 @@ pub(crate) struct Ask<'a> {
     pub(crate) body: Bytes,
 }
 
-/// An answer as it came: the status, and the body as far as it could be read.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Result<Bytes, ResponseError>,
-}
+/// An answer as it came: the body as far as it could be read.
+pub(crate) type Answer = client::Answer<Result<Bytes, client::CallError>>;
 
 /// Why an answer is not what was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Unfit {
     /// By its status; with `error.type` of the body, where it has one.
     Status(Option<Box<str>>),
+    /// Its status was right, and its body did not come whole.
+    Incomplete(client::CallError),
     /// Its status was right, its body was not.
     Body(ResponseError),
 }

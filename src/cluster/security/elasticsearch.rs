@@ -11,6 +11,8 @@ mod password;
 pub(super) use document::document;
 pub(super) use names::reserves;
 
+use document::Password;
+
 use super::types::{
     Account, Config, NewPassword, PasswordForm, ServiceAccount, StoredAccount, Whoami,
 };
@@ -213,13 +215,6 @@ impl Elasticsearch {
             .cloned()
             .ok_or_else(|| CallError::unsendable(call))
     }
-}
-
-/// What a user logs in with.
-#[derive(Clone, Copy)]
-enum Password<'a> {
-    Clear(&'a str),
-    Hash(&'a str),
 }
 
 /// The path of one user. Every byte outside RFC 3986's unreserved set is escaped, so that a name is

@@ -1,10 +1,13 @@
-//! What every client of ours does alike: connections that are kept, and bodies that end in time and
-//! within a bound.
+//! Connections that are kept, and bodies that end in time and within a bound.
 
-use super::Source;
+use super::{
+    send_state::Outgoing,
+    types::{CallError, Source},
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
         Client,
@@ -12,7 +15,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
-use std::{error::Error, sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 /// Status line and headers of an answer: those we ask send a few hundred bytes.
@@ -21,38 +24,40 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 /// request that is sent just then.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Why there is no whole body.
-#[derive(Debug)]
-pub enum Incomplete {
-    /// It has not ended in time.
-    TimedOut,
-    /// It has no end within the limit.
-    TooBig,
-    /// The connection ended first.
-    Cut(Source),
+/// Bounds on the connections to each host.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// For TCP alone.
+    pub connect: Duration,
+    /// Connections that are kept; beyond it they are closed after use.
+    pub max_idle: usize,
 }
 
-/// TCP for plain HTTP and under TLS; `connect` is the time for TCP alone.
-#[must_use]
-pub fn tcp(connect: Duration) -> HttpConnector {
+pub(super) type Connections<C> = Client<HttpsConnector<C>, Outgoing>;
+
+/// TCP for plain HTTP and under TLS.
+pub(super) fn tcp(limits: Limits) -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(connect));
+    tcp.set_connect_timeout(Some(limits.connect));
     tcp
 }
 
-/// Keeps at most `max_idle` connections to each host.
-pub fn pool<C, B>(connector: C, max_idle: usize) -> Client<C, B>
+/// Keeps connections of this connector, plain or with TLS.
+pub(super) fn keep<C>(tls: rustls::ClientConfig, connector: C, limits: Limits) -> Connections<C>
 where
-    C: Connect + Clone,
-    B: Body + Send,
-    B::Data: Send,
+    HttpsConnector<C>: Connect + Clone,
 {
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(max_idle)
+        .pool_max_idle_per_host(limits.max_idle)
         .http1_max_buf_size(MAX_HEAD_BYTES)
         // A kept connection that turns out to be closed before a request was written to it gives
         // the request back, and it goes out on another. That is safe for writes too: not a byte of
@@ -61,19 +66,16 @@ where
         .build(connector)
 }
 
-/// Reads a body to its end.
-///
-/// # Errors
-/// When it does not come to one by the deadline and within `max_bytes`.
-pub async fn whole(
+/// Reads a body to its end, within the deadline and the bound.
+pub(super) async fn whole(
     body: Incoming,
     deadline: Instant,
     max_bytes: usize,
-) -> Result<Bytes, Incomplete> {
+) -> Result<Bytes, CallError> {
     match timeout_at(deadline, Limited::new(body, max_bytes).collect()).await {
-        Err(_elapsed) => Err(Incomplete::TimedOut),
+        Err(_elapsed) => Err(CallError::TimedOut),
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Incomplete::TooBig),
-        Ok(Err(error)) => Err(Incomplete::Cut(Arc::<dyn Error + Send + Sync>::from(error))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(CallError::TooBig),
+        Ok(Err(error)) => Err(CallError::Cut(Source::from(error))),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::tls::IdentityFiles;
+use http::Method;
 use std::{
     net::SocketAddr,
     path::PathBuf,
@@ -106,6 +107,7 @@ impl Scene {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             timeout: Duration::from_secs(10),
+            send_timeout: None,
             max_bytes: 100,
         };
         Client::new(config)

@@ -215,6 +215,7 @@ impl Exporter {
                 headers,
                 body,
                 timeout,
+                send_timeout: None,
                 max_bytes: MAX_ANSWER_BYTES,
             })
             .await

@@ -1,6 +1,6 @@
 //! The health of one node: ejected when it fails, on probation afterwards, back when it answers.
 
-use crate::clock::Timestamp;
+use crate::{backoff::Backoff, clock::Timestamp};
 use std::time::Duration;
 
 /// The first ejection. A restarting node is back within seconds, and a refused connection is cheap
@@ -12,13 +12,14 @@ const LONGEST_EJECTION: Duration = Duration::from_mins(1);
 /// that has to ask it for something fails now and then, too.
 const LOGGED_EVERY: Duration = Duration::from_mins(1);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Health {
     /// Grows with each change. An outcome counts only for the generation in which its request
     /// began: fifty requests that hang on one dying node are one strike, and an answer that was
     /// under way when the node died does not bring it back.
     pub(super) generation: u64,
     pub(super) ejection: Option<Ejection>,
+    backoff: Backoff,
     /// When it was last logged that the node is ejected.
     logged: Option<Timestamp>,
 }
@@ -27,7 +28,6 @@ pub(super) struct Health {
 pub(super) struct Ejection {
     since: Timestamp,
     pub(super) wait: Duration,
-    pub(super) strikes: u32,
     /// Whether the log has it, so that it gets the end as well.
     logged: bool,
     /// A request is under way to see whether the node is back.
@@ -51,6 +51,15 @@ impl Ejection {
 }
 
 impl Health {
+    pub(super) fn new() -> Self {
+        Self {
+            generation: 0,
+            ejection: None,
+            backoff: Backoff::new(FIRST_EJECTION, LONGEST_EJECTION),
+            logged: None,
+        }
+    }
+
     pub(super) fn is_ejected(&self) -> bool {
         self.ejection.is_some()
     }
@@ -60,6 +69,11 @@ impl Health {
         self.ejection
             .as_ref()
             .is_some_and(|ejection| !ejection.probed && ejection.is_over(now))
+    }
+
+    #[cfg(test)]
+    pub(super) fn strikes(&self) -> u32 {
+        self.backoff.failures()
     }
 
     /// When the ejection ends.
@@ -78,23 +92,23 @@ impl Health {
     /// The node answered. Whether the log has the ejection that this ends, if it ends one.
     pub(super) fn succeeded(&mut self) -> Option<bool> {
         let ejection = self.ejection.take()?;
+        self.backoff.reset();
         self.generation = self.generation.wrapping_add(1);
         Some(ejection.logged)
     }
 
     /// The node failed.
-    pub(super) fn failed(&mut self, now: Timestamp, random: u8) -> Ejected {
+    pub(super) fn failed(&mut self, now: Timestamp) -> Ejected {
         let before = self.ejection.take();
-        let (strikes, logged) = before.map_or((0, false), |e| (e.strikes, e.logged));
+        let logged = before.as_ref().is_some_and(|before| before.logged);
         let recently = |at| now.since(at).is_some_and(|past| past < LOGGED_EVERY);
         // A node that goes again shortly after the log had it gets no line; if it stays away, it
         // gets one after all.
-        let log = !logged && (strikes > 0 || !self.logged.is_some_and(recently));
-        let wait = wait_after(strikes, random);
+        let log = !logged && (before.is_some() || !self.logged.is_some_and(recently));
+        let wait = self.backoff.failed();
         self.ejection = Some(Ejection {
             since: now,
             wait,
-            strikes: strikes.saturating_add(1),
             logged: logged || log,
             probed: false,
         });
@@ -103,29 +117,5 @@ impl Health {
         }
         self.generation = self.generation.wrapping_add(1);
         Ejected { wait, log }
-    }
-}
-
-/// Doubles with each strike up to the longest, then 20 % more or less, so that replicas do not come
-/// back to a node in step.
-fn wait_after(strikes: u32, random: u8) -> Duration {
-    let wait = FIRST_EJECTION
-        .saturating_mul(1_u32.checked_shl(strikes.min(16)).unwrap_or(u32::MAX))
-        .min(LONGEST_EJECTION);
-    wait * (800 + u32::from(random) * 400 / 255) / 1_000
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_wait_doubles_and_is_spread_by_a_fifth() {
-        let wait = |strikes, random| wait_after(strikes, random).as_millis();
-        assert_eq!(
-            [wait(0, 0), wait(0, 255), wait(1, 0), wait(3, 255)],
-            [800, 1_200, 1_600, 9_600]
-        );
-        assert_eq!([wait(6, 0), wait(u32::MAX, 255)], [48_000, 72_000]);
     }
 }

@@ -4,9 +4,9 @@ use crate::telemetry::metrics::NodeMetrics;
 use http::{Uri, uri::InvalidUri};
 use std::{fmt, sync::Arc};
 
-pub(in crate::cluster::pool) struct Node {
+pub(crate) struct Node {
     /// `scheme://host:port`, for logs and errors.
-    pub(in crate::cluster::pool) name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// What comes before each path: the name and the prefix, without a trailing slash.
     base: Box<str>,
     pub(super) metrics: NodeMetrics,
@@ -14,7 +14,7 @@ pub(in crate::cluster::pool) struct Node {
 
 impl Node {
     /// Takes a base URL. User information and query are dropped; they belong to no request of ours.
-    pub(in crate::cluster::pool) fn new(url: &Uri, metrics: NodeMetrics) -> Self {
+    pub(crate) fn new(url: &Uri, metrics: NodeMetrics) -> Self {
         let port = url.port().map(|port| format!(":{port}"));
         let name = format!(
             "{}://{}{}",
@@ -29,7 +29,7 @@ impl Node {
         }
     }
 
-    pub(in crate::cluster::pool) fn uri(&self, path_and_query: &str) -> Result<Uri, InvalidUri> {
+    pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, InvalidUri> {
         format!("{}{path_and_query}", self.base).parse()
     }
 }

@@ -144,7 +144,7 @@ fn many_failures_at_once_are_one_strike_and_a_late_answer_does_not_count() {
     for lease in leases {
         lease.failed(&Gone);
     }
-    assert_eq!(nodes.health()[0].ejection.as_ref().unwrap().strikes, 1);
+    assert_eq!(nodes.health()[0].strikes(), 1);
     late.succeeded();
     assert!(nodes.health()[0].ejection.is_some());
 

@@ -116,7 +116,8 @@ fn ok<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, Unfit> {
     if answer.status != StatusCode::OK {
         return Err(Unfit::Status(error_type(answer)));
     }
-    let body = answer.body.as_ref().map_err(|error| Unfit::Body(*error))?;
+    let body = answer.body.as_ref();
+    let body = body.map_err(|error| Unfit::Incomplete(error.clone()))?;
     // serde's own message quotes the body, so only its kind is kept.
     serde_json::from_slice(body).map_err(|error| {
         Unfit::Body(if error.is_data() {
@@ -173,6 +174,7 @@ mod tests {
     fn answer(status: u16, body: &str) -> Answer {
         Answer {
             status: StatusCode::from_u16(status).unwrap(),
+            headers: http::HeaderMap::new(),
             body: Ok(bytes::Bytes::copy_from_slice(body.as_bytes())),
         }
     }

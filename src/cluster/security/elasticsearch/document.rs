@@ -1,7 +1,6 @@
 //! The user document of Elasticsearch, and an account in it. What is written here is what a user
 //! stands with in every cluster: another layout would make an upgrade rewrite all users.
 
-use super::Password;
 use crate::{
     clock::Timestamp,
     cluster::security::types::{Account, Marker, Origin, StoredAccount},
@@ -16,6 +15,13 @@ const MARKER: &str = "elastauth";
 const GROUPS: &str = "groups";
 /// Within the marker: when the token was issued, in milliseconds since 1970.
 const AS_OF: &str = "as_of";
+
+/// What a user logs in with.
+#[derive(Clone, Copy)]
+pub(super) enum Password<'a> {
+    Clear(&'a str),
+    Hash(&'a str),
+}
 
 /// The whole user, always: what is left out, the cluster sets to its default.
 #[derive(Serialize)]
@@ -59,7 +65,7 @@ pub(super) fn body(account: &Account, password: Password<'_>) -> Bytes {
 }
 
 /// The same for people to read, without a password.
-pub(in crate::cluster::security) fn document(account: &Account) -> Value {
+pub(crate) fn document(account: &Account) -> Value {
     serde_json::to_value(Body::new(account, None)).unwrap_or_default()
 }
 

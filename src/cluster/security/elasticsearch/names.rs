@@ -14,7 +14,7 @@ const BUILT_IN: [&str; 7] = [
 ];
 
 /// The rule that keeps this name for the cluster, if one does.
-pub(in crate::cluster::security) fn reserves(name: &Username) -> Option<&'static str> {
+pub(crate) fn reserves(name: &Username) -> Option<&'static str> {
     if BUILT_IN.contains(&name.as_str()) {
         Some("a built-in user of the cluster")
     } else if name.as_str().starts_with('_') {

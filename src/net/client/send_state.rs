@@ -32,29 +32,34 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 pub(super) struct SendState {
     state: Arc<AtomicU8>,
+    empty: bool,
 }
 
 impl Outgoing {
     pub(super) fn new(data: Bytes) -> (Self, SendState) {
         let state = Arc::new(AtomicU8::new(WAITING));
+        let empty = data.is_empty();
         (
             Self {
-                data: Some(data).filter(|data| !data.is_empty()),
+                data: Some(data).filter(|_| !empty),
                 state: Arc::clone(&state),
             },
-            SendState { state },
+            SendState { state, empty },
         )
     }
 }
 
 impl SendState {
-    /// Calls the body back. `true` where it had not left: it never will. An empty body never leaves
-    /// by this count, so for a read this says nothing about the request.
-    pub(super) fn recall(&self) -> bool {
-        self.state
-            .compare_exchange(WAITING, RECALLED, Ordering::SeqCst, Ordering::SeqCst)
-            .unwrap_or_else(|now| now)
-            != LEFT
+    /// Whether the server may have the request. From this question on it either has, or never will:
+    /// a body that has not left is recalled. A request without a body has nothing to go by, and may
+    /// be repeated anyway.
+    pub(super) fn may_have_left(&self) -> bool {
+        self.empty
+            || self
+                .state
+                .compare_exchange(WAITING, RECALLED, Ordering::SeqCst, Ordering::SeqCst)
+                .unwrap_or_else(|now| now)
+                == LEFT
     }
 }
 
@@ -102,14 +107,19 @@ mod tests {
     async fn what_has_left_cannot_be_recalled() {
         let (body, state) = Outgoing::new(Bytes::from_static(b"{}"));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "{}");
-        assert!(!state.recall());
+        assert!(state.may_have_left());
     }
 
     #[tokio::test]
     async fn what_was_recalled_never_leaves() {
         let (body, state) = Outgoing::new(Bytes::from_static(b"{}"));
-        assert!(state.recall());
-        assert!(state.recall(), "once recalled it stays so");
+        assert!(!state.may_have_left());
+        assert!(!state.may_have_left(), "once recalled it stays so");
         assert!(body.collect().await.is_err());
+    }
+
+    #[test]
+    fn a_request_without_a_body_may_always_have_left() {
+        assert!(Outgoing::new(Bytes::new()).1.may_have_left());
     }
 }
