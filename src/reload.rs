@@ -1,12 +1,12 @@
-//! Reading the configuration again while the program runs: on SIGHUP, and when one of its files
+//! Reads the configuration again while the program runs: on SIGHUP, and when one of its files
 //! changes.
 //!
-//! A faulty configuration changes nothing, and neither does one that is still being written: a file
-//! counts once it has looked the same twice.
+//! A faulty configuration changes nothing, and neither does one that is still being written: a
+//! change counts when the files have looked the same twice.
 
 use crate::{
     app::Controls,
-    config::{Config, Fault, Flags, Loaded, Reloaded, Sources},
+    config::{Config, Finding, Flags, Loaded, Reloaded, Sources},
     shutdown::Tasks,
     telemetry::{self, chain, log::Level, metrics::Reload},
 };
@@ -24,20 +24,20 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// How often the files are looked at. A change counts after two looks, and an operator who waits
-/// for it watches the log.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the files are looked at. A change counts after two looks; an operator who waits for
+/// it watches the log.
+const POLL: Duration = Duration::from_secs(1);
 
 /// What is in force, and what can change it.
 #[derive(Debug)]
 pub struct Reloader {
     flags: Flags,
-    reading: Loaded,
+    loaded: Loaded,
     controls: Controls,
     log: telemetry::log::Handle,
     level: Level,
-    /// The faults that were reported last.
-    reported: Vec<Fault>,
+    /// The faults that were logged last.
+    logged: Vec<Finding>,
 }
 
 /// Why the configuration is read again.
@@ -48,29 +48,29 @@ enum Why {
 }
 
 impl Reloader {
-    /// For the program that was started with `flags`, is as `reading` says, and writes its log from
-    /// `level` on.
+    /// For the program that was started with `flags`, has `loaded` in force, and logs from `level`
+    /// on.
     #[must_use]
     pub fn new(
         flags: Flags,
-        reading: Loaded,
+        loaded: Loaded,
         controls: Controls,
         (log, level): (telemetry::log::Handle, Level),
     ) -> Self {
         Self {
             flags,
-            reading,
+            loaded,
             controls,
             log,
             level,
-            reported: Vec::new(),
+            logged: Vec::new(),
         }
     }
 
     /// Starts to listen for the signal and to look at the files, until `tasks` end.
     ///
     /// # Errors
-    /// When the system lets nobody hear of the signal.
+    /// When the signal cannot be received.
     pub fn start(self, watch: Watch, tasks: &Tasks) -> io::Result<()> {
         let hangup = signal(SignalKind::hangup())?;
         let ending = tasks.clone();
@@ -84,7 +84,7 @@ impl Reloader {
     }
 
     async fn run(mut self, mut watch: Watch, mut hangup: Signal) {
-        let mut looks = interval(LOOK);
+        let mut looks = interval(POLL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let why = tokio::select! {
@@ -98,7 +98,7 @@ impl Reloader {
                     }
                 }
             };
-            // Files are read and certificates parsed: not on a thread that answers.
+            // Files are read and certificates parsed: not on a thread that answers requests.
             let work = move || {
                 let files = self.read_again(why);
                 (self, look(files))
@@ -109,14 +109,19 @@ impl Reloader {
                     watch.expect(seen);
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the configuration cannot be read again any more; it stays as it is until the next start");
+                    tracing::error!(
+                        %error,
+                        "the configuration can no longer be read again; it stays in force until \
+                         the next start"
+                    );
                     return;
                 }
             }
         }
     }
 
-    /// Reads, and changes what is in force if all is well. Gives the files to look at from now on.
+    /// Reads, and applies the new configuration if it is valid. Returns the files to look at from
+    /// now on.
     fn read_again(&mut self, why: Why) -> BTreeSet<PathBuf> {
         let Reloaded {
             outcome,
@@ -124,31 +129,32 @@ impl Reloader {
             applied,
             requires_restart,
             mut files,
-        } = self.reading.reload(&Sources::system(self.flags.clone()));
-        files.extend(self.reading.files());
-        let (config, reading) = match outcome {
+        } = self.loaded.reload(&Sources::system(self.flags.clone()));
+        files.extend(self.loaded.files());
+        let (config, loaded) = match outcome {
             Ok(good) => good,
             Err(faults) => {
                 self.refused(why, faults);
                 return files;
             }
         };
-        // The more talkative of both levels until all is said.
+        // The lower of both levels until everything is logged.
         let level = config.telemetry.level;
-        if let Err(error) = self.take(&config, level.min(self.level)) {
+        if let Err(error) = self.apply(&config, level.min(self.level)) {
             self.controls.metrics().reloaded(Reload::Refused);
             tracing::error!(
                 error = chain(&*error),
-                "the new configuration cannot be taken; the old one stays in force"
+                "the new configuration cannot be applied; the old one stays in force"
             );
             return files;
         }
-        self.reading = reading;
-        self.reported.clear();
+        self.loaded = loaded;
+        self.logged.clear();
         if applied.is_empty() {
             self.controls.metrics().reloaded(Reload::Unchanged);
             tracing::info!(
-                "the configuration was read again, certificates too; no setting that can change while elastauth runs has changed"
+                "the configuration was read again, certificates too; no setting that can change \
+                 without a restart has changed"
             );
         } else {
             self.controls.metrics().reloaded(Reload::Applied);
@@ -163,7 +169,7 @@ impl Reloader {
         if !requires_restart.is_empty() {
             tracing::warn!(
                 keys = requires_restart.join(","),
-                "changed in the configuration, and in force only when elastauth is started anew"
+                "these keys have changed; their new values require a restart of elastauth"
             );
         }
         if let Err(error) = self.log.set_level(level) {
@@ -176,15 +182,15 @@ impl Reloader {
         files
     }
 
-    fn take(&self, config: &Config, level: Level) -> Result<(), Box<dyn Error>> {
+    fn apply(&self, config: &Config, level: Level) -> Result<(), Box<dyn Error>> {
         self.controls.apply(config)?;
         self.log.set_level(level)?;
         Ok(())
     }
 
-    /// The same faults of a file that somebody is still at work on are reported once.
-    fn refused(&mut self, why: Why, faults: Vec<Fault>) {
-        if why != Why::Signal && faults == self.reported {
+    /// The same faults of a file that somebody is still editing are logged once.
+    fn refused(&mut self, why: Why, faults: Vec<Finding>) {
+        if why != Why::Signal && faults == self.logged {
             return;
         }
         self.controls.metrics().reloaded(Reload::Refused);
@@ -195,18 +201,17 @@ impl Reloader {
         for fault in &faults {
             tracing::error!("{fault}");
         }
-        self.reported = faults;
+        self.logged = faults;
     }
 }
 
-/// The files of a configuration, each in the state in which it was read; `None` where there is no
-/// such file.
+/// The files of a configuration, each with its state; `None` where there is no such file.
 type Seen = BTreeMap<PathBuf, Option<Stamp>>;
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
-    /// Device and number: editors and Kubernetes change a file by giving its name to another.
+    /// Device and inode: editors and Kubernetes replace a file by another of its name.
     file: (u64, u64),
     modified: (i64, i64),
     len: u64,
@@ -236,11 +241,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Looks at the files of a configuration that was just read. Make it before certificates are
-    /// read: what changes after this is noticed.
+    /// For a configuration that was just read. Make it before certificates are read: what changes
+    /// after this is noticed.
     #[must_use]
-    pub fn new(reading: &Loaded) -> Self {
-        let read = look(reading.files());
+    pub fn new(loaded: &Loaded) -> Self {
+        let read = look(loaded.files());
         Self {
             last: read.clone(),
             read,
@@ -251,8 +256,7 @@ impl Watch {
         self.read.keys().cloned().collect()
     }
 
-    /// From now on these files are looked at. Those known already are as they were before they were
-    /// read.
+    /// Looks at these files from now on. Those known already count as they were before they were read.
     fn expect(&mut self, mut seen: Seen) {
         for (path, stamp) in &mut seen {
             if let Some(before) = self.read.get(path) {

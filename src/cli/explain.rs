@@ -3,7 +3,7 @@
 
 mod token;
 
-use super::{Failed, failed, print};
+use super::output::{Failed, failed, print};
 use crate::{
     app::App,
     broker::Plan,

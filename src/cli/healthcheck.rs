@@ -1,7 +1,7 @@
 //! `elastauth healthcheck`: is the process on this machine alive? For containers, whose image has
-//! no other program to ask with.
+//! no other program that could ask.
 
-use super::{Failed, failed};
+use super::output::{Failed, failed};
 use crate::{net::tls, server::Config};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -20,35 +20,32 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-/// Less than the three seconds that container engines give a check by default.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Less than the three seconds that container engines allow a check by default.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks the listener of this configuration whether it is alive.
 pub(super) async fn run(server: &Config) -> Result<(), Failed> {
     let addr = reachable(server.listen);
-    match timeout(PATIENCE, ask(addr, server)).await {
+    match timeout(TIMEOUT, ask(addr, server)).await {
         Ok(Ok(StatusCode::OK)) => Ok(()),
-        Ok(Ok(status)) => Err(Failed(format!("{addr} answers {status}"))),
+        Ok(Ok(status)) => Err(Failed(format!("{addr} answered {status}"))),
         Ok(Err(fault)) => Err(fault),
-        Err(_late) => Err(Failed(format!(
-            "{addr} does not answer within {PATIENCE:?}"
-        ))),
+        Err(_late) => Err(Failed(format!("{addr} did not answer within {TIMEOUT:?}"))),
     }
 }
 
 async fn ask(addr: SocketAddr, server: &Config) -> Result<StatusCode, Failed> {
     let stream = TcpStream::connect(addr)
         .await
-        .map_err(|error| failed(&format!("nobody listens on {addr}"), &error))?;
+        .map_err(|error| failed(&format!("cannot connect to {addr}"), &error))?;
     let Some(tls) = &server.tls else {
         return exchange(stream, addr).await;
     };
     if tls.client_ca.is_some() {
-        // Without a certificate of a gateway there is no way in; that the port is taken has to do.
+        // Only a gateway's certificate is admitted; that the port is open has to be enough.
         return Ok(StatusCode::OK);
     }
-    // Whether its certificate is good is the gateway's to judge; here it is asked under an address
-    // that stands in none.
+    // The gateway checks the certificate. Here it is asked by an address, which no certificate has.
     let trusting = tls::ClientConfig {
         danger_skip_verify: true,
         ..tls::ClientConfig::default()
@@ -58,7 +55,7 @@ async fn ask(addr: SocketAddr, server: &Config) -> Result<StatusCode, Failed> {
     let stream = connector
         .connect(ServerName::from(addr.ip()), stream)
         .await
-        .map_err(|error| failed(&format!("{addr} speaks no TLS"), &error))?;
+        .map_err(|error| failed(&format!("{addr} does not speak TLS"), &error))?;
     exchange(stream, addr).await
 }
 
@@ -66,17 +63,17 @@ async fn exchange<S>(stream: S, addr: SocketAddr) -> Result<StatusCode, Failed>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let no_answer = |error: hyper::Error| failed(&format!("{addr} gives no answer"), &error);
+    let no_answer = |error: hyper::Error| failed(&format!("{addr} did not answer"), &error);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(no_answer)?;
     let request = Request::get("/elastauth/live")
         .header(header::HOST, addr.to_string())
         .body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| failed("the question cannot be written", &error))?;
+    let request = request.map_err(|error| failed("the request cannot be made", &error))?;
     tokio::select! {
         answer = sender.send_request(request) => Ok(answer.map_err(no_answer)?.status()),
-        ended = connection => Err(ended.err().map_or_else(|| Failed(format!("{addr} gives no answer")), no_answer)),
+        ended = connection => Err(ended.err().map_or_else(|| Failed(format!("{addr} did not answer")), no_answer)),
     }
 }
 

@@ -7,26 +7,38 @@ use super::{
 };
 use std::fmt::Write as _;
 
+/// Lines of both texts end before this column, values excepted.
+const WIDTH: usize = 100;
+
 const INTRODUCTION: &str = "\
 # Configuration
 
-<!-- Written by the program from its table of keys; `ELASTAUTH_BLESS=1 cargo test --lib config::` writes it anew. -->
+<!-- Generated from the table of keys by `cargo test --lib write_documents -- --ignored`. -->
 
-elastauth reads flags, then environment variables, then `.env` in the working directory, then a YAML file, then its defaults: the first that gives a key counts.
-The file is `--config` or `ELASTAUTH_CONFIG` (a file, or a folder with a `config.yml`), else `config.yml` in the working directory. It may be missing
-where the environment says everything.
+elastauth reads flags, then environment variables, then `.env` in the working directory, then a
+YAML file, then its defaults. The first source that gives a key counts. The file is `--config` or
+`ELASTAUTH_CONFIG` (a file, or a folder with a `config.yml`); without them it is `config.yml` in the
+working directory. It may be missing if the environment gives everything.
 
-- `elastauth check` says everything that is wrong or weak at once, with line and column. `elastauth config` shows what counts and where it came from.
+- `elastauth check` reports everything that is wrong or weak at once, with line and column.
+  `elastauth config` shows the effective configuration, and where each value comes from.
   `elastauth schema` prints a JSON Schema for editors.
-- **Variables in the file.** `${NAME}` and `${NAME:-default}` stand for variables in any value; `$${` is a `${` that means itself.
-- **Environment.** `ELASTAUTH_` and the key in capitals, `_` for the dot. A list is separated by commas, or has one variable an item (`…_0`, `…_1`). A group's
-  roles stand in `ELASTAUTH_GROUP_MAPPINGS_<GROUP>`, and join the groups of the file. An empty variable is one that is not set.
-- **Secrets in files.** Every secret has a `*_file` variant that names a file: `ELASTAUTH_SECRET_KEY_FILE`, or `secret_key_file` in the YAML. One newline at the file's end is
-  cut. A list has one item a line.
-- **Durations** are written as in Go: `1h30m`, `90s`, `500ms`.
-- `true` and `false` are the only truth values. A key that stands twice, an unknown key and a tag are faults. An unknown `ELASTAUTH_` variable is a warning.
-- **Changes while it runs.** elastauth reads everything again on SIGHUP, and when one of the files changes: the configuration's own, secrets in files, certificates. Keys
-  that say \"Taken while it runs\" are then in force; the log names all others that have changed. With a fault in it nothing changes, and the log says so.
+- **Variables in the file.** `${NAME}` and `${NAME:-default}` in a value are replaced by environment
+  variables; `$${` is a literal `${`.
+- **Environment.** The variable of a key is `ELASTAUTH_` and the key in capitals, with `_` for `.`.
+  A list is separated by commas, or has one variable for each item (`…_0`, `…_1`). The roles of a
+  group are in `ELASTAUTH_GROUP_MAPPINGS_<GROUP>`; they are added to the groups of the file. An
+  empty variable counts as not set.
+- **Secrets in files.** Every secret has a `*_file` variant that names a file:
+  `ELASTAUTH_SECRET_KEY_FILE`, or `secret_key_file` in the YAML. One newline at the end of the file
+  is removed. A list has one item on each line.
+- **Durations** are written as `1h30m`, `90s`, `500ms`.
+- The only Boolean values are `true` and `false`. Repeated keys, unknown keys and tags are faults.
+  An unknown `ELASTAUTH_` variable is a warning.
+- **Changes while it runs.** elastauth reads everything again on SIGHUP, and when one of these files
+  changes: the configuration, `.env`, secrets in files, certificates. Keys marked \"Changes without
+  a restart\" are applied at once; the log names all others that have changed. If the new
+  configuration has a fault, nothing changes, and the log says why.
 - An empty text is no value: `cache.type: \"\"` is the default, `memory`.
 
 ";
@@ -35,76 +47,96 @@ where the environment says everything.
 #[must_use]
 pub fn reference() -> String {
     let mut text = INTRODUCTION.to_owned();
-    for key in keys(Status::Available) {
-        let _infallible = write!(
-            text,
-            "## `{}`\n\n{}\n\n{}\n",
-            key.path,
-            key.doc(),
-            facts(key)
-        );
+    for key in keys() {
+        let _infallible = writeln!(text, "## `{}`\n", key.path);
+        wrap(&mut text, "", "", key.doc());
+        text.push('\n');
+        facts(&mut text, key);
+        text.push('\n');
     }
-    text.push_str("## Old keys\n\nTaken with a warning that names the key to use.\n\n");
+    text.push_str("## Old keys\n\nAccepted with a warning that names the key to use.\n\n");
     for key in table::ALL {
         if let Status::Old(now) = key.status {
-            let _infallible = writeln!(text, "- `{}`: {} Use `{now}`.", key.path, key.doc());
+            let item = format!("`{}`: {} Use `{now}`.", key.path, key.doc());
+            wrap(&mut text, "- ", "  ", &item);
         }
     }
-    text.push_str("\n## Not available yet\n\nKeys of capabilities that are still to come. They are refused by name unless they say what is the case anyhow.\n\n");
-    for key in keys(Status::NotYet) {
-        let _infallible = writeln!(text, "- `{}`: {}", key.path, key.doc());
+    text.push_str(
+        "\n## Keys of elastauth 2 without effect\n\nAccepted with a warning, so that elastauth \
+         starts with a configuration of elastauth 2.\n\n",
+    );
+    for key in table::ALL {
+        if let Status::NoEffect(why) = key.status {
+            let item = format!("`{}`: {} No effect {why}.", key.path, key.doc());
+            wrap(&mut text, "- ", "  ", &item);
+        }
     }
     text
 }
 
-fn facts(key: &Key) -> String {
-    let mut text = format!("- Value: {}\n", key.value_type.allowed());
-    if !key.default.is_empty() {
-        let _infallible = writeln!(text, "- Default: `{}`", key.default.replace(',', ", "));
-    }
-    let variables: Vec<String> = if matches!(key.value_type, ValueType::Mappings | ValueType::Pairs)
-    {
-        vec![format!("`{}_<NAME>`", key.variable())]
-    } else if matches!(key.value_type, ValueType::Sections) {
-        vec![format!(
-            "`{}_0_<KEY>`, `…_1_<KEY>`; they stand in the place of the file's list",
-            key.variable()
-        )]
-    } else {
-        [key.variable()]
-            .into_iter()
-            .chain(key.variables.iter().map(|name| (*name).to_owned()))
-            .map(|name| format!("`{name}`"))
-            .collect()
+fn facts(text: &mut String, key: &Key) {
+    let mut fact = |fact: String| wrap(text, "- ", "  ", &fact);
+    let ticked = |names: Vec<String>| {
+        let names = names.into_iter().map(|name| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(", ")
     };
-    let _infallible = writeln!(text, "- Variable: {}", variables.join(", "));
-    if key.value_type.has_file_variant() {
-        let _infallible = writeln!(
-            text,
-            "- Secret; in a file of its own with `{}_file` or `{}_FILE`",
-            key.path,
-            key.variable()
-        );
+    fact(format!("Value: {}", key.value_type.allowed()));
+    if !key.default.is_empty() {
+        fact(format!("Default: `{}`", key.default.replace(',', ", ")));
     }
-    if key.reload && key.status == Status::Available {
-        text.push_str("- Taken while it runs\n");
+    let variable = key.variable();
+    if matches!(key.value_type, ValueType::Mappings | ValueType::Pairs) {
+        fact(format!("Variable: `{variable}_<NAME>`"));
+    } else if matches!(key.value_type, ValueType::Sections) {
+        fact(format!(
+            "Variable: `{variable}_0_<KEY>`, `…_1_<KEY>`; they replace the list of the file"
+        ));
+    } else {
+        let further = key.variables.iter().map(|name| (*name).to_owned());
+        let variables = [variable.clone()].into_iter().chain(further).collect();
+        fact(format!("Variable: {}", ticked(variables)));
+    }
+    if key.value_type.has_file_variant() {
+        fact(format!(
+            "Secret; in a file with `{}_file` or `{variable}_FILE`",
+            key.path
+        ));
+    }
+    if key.reload {
+        fact("Changes without a restart".to_owned());
     }
     if !key.old.is_empty() {
-        let old: Vec<String> = key.old.iter().map(|old| format!("`{old}`")).collect();
-        let _infallible = writeln!(text, "- Old names: {}", old.join(", "));
+        let old = key.old.iter().map(|old| (*old).to_owned()).collect();
+        fact(format!("Old names: {}", ticked(old)));
     }
-    text
 }
 
-fn keys(status: Status) -> impl Iterator<Item = &'static Key> {
-    table::ALL
-        .iter()
-        .copied()
-        .filter(move |key| key.status == status)
+/// Writes words in lines of the width: the first begins with `first`, all others with `then`.
+fn wrap(text: &mut String, first: &str, then: &str, words: &str) {
+    let mut line = first.to_owned();
+    let mut is_empty = true;
+    for word in words.split_whitespace() {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            let _infallible = writeln!(text, "{line}");
+            then.clone_into(&mut line);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    let _infallible = writeln!(text, "{line}");
 }
 
-/// What a usual deployment says; the rest stands in the example as a comment.
-const SAID: [&Key; 6] = [
+fn keys() -> impl Iterator<Item = &'static Key> {
+    let keys = table::ALL.iter().copied();
+    keys.filter(|key| key.status == Status::Current)
+}
+
+/// What a usual deployment sets; all other keys are comments in the example.
+const SET: [&Key; 6] = [
     &table::SECRET_KEY,
     &table::ES_HOSTS,
     &table::ES_USERNAME,
@@ -117,17 +149,15 @@ const SAID: [&Key; 6] = [
 /// after the `#`.
 #[must_use]
 pub fn example() -> String {
-    let mut text =
-        "# elastauth: every key. Those behind a `#` show their default, or what a value looks like; docs/CONFIG.md says more.\n".to_owned();
+    let mut text = "# elastauth: every key. A key after `#` shows its default or an example; \
+                    docs/CONFIG.md says more.\n"
+        .to_owned();
     let mut within = Vec::new();
-    for key in keys(Status::Available) {
+    for key in keys() {
         let mut sections: Vec<&str> = key.path.split('.').collect();
         let name = sections.pop().unwrap_or_default();
-        let same = sections
-            .iter()
-            .zip(&within)
-            .take_while(|(a, b)| a == b)
-            .count();
+        let same = sections.iter().zip(&within);
+        let same = same.take_while(|(a, b)| a == b).count();
         if sections.is_empty() || same == 0 {
             text.push('\n');
         }
@@ -135,15 +165,12 @@ pub fn example() -> String {
             let _infallible = writeln!(text, "{}{section}:", "  ".repeat(depth));
         }
         let indent = "  ".repeat(sections.len());
-        let said = SAID.iter().any(|said| said.path == key.path);
-        let _infallible = writeln!(text, "{indent}# {}", key.doc());
+        let comment = format!("{indent}# ");
+        wrap(&mut text, &comment, &comment, key.doc());
+        let is_set = SET.iter().any(|set| set.path == key.path);
+        let before = if is_set { "" } else { "#" };
         for line in format!("{name}: {}", value(key)).lines() {
-            let _infallible = writeln!(
-                text,
-                "{indent}{}{}",
-                if said { "" } else { "#" },
-                line.trim_end()
-            );
+            let _infallible = writeln!(text, "{indent}{before}{}", line.trim_end());
         }
         within = sections;
     }
@@ -157,20 +184,13 @@ fn value(key: &Key) -> String {
     if !matches!(key.value_type, ValueType::List(_)) {
         return key.default.to_owned();
     }
-    // A colon means something to YAML.
-    let quoted = |item: &str| {
+    let items = key.default.split(',').map(|item| {
+        // A colon has a meaning in YAML.
         if item.contains(':') {
             format!("\"{item}\"")
         } else {
             item.to_owned()
         }
-    };
-    format!(
-        "[{}]",
-        key.default
-            .split(',')
-            .map(quoted)
-            .collect::<Vec<_>>()
-            .join(", ")
-    )
+    });
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
 }

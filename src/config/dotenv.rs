@@ -1,6 +1,9 @@
 //! The `.env` file: `NAME=value` lines, as compose files and shells write them.
 
-use super::finding::{Findings, Place};
+use super::{
+    finding::{Findings, Place},
+    sources::Variable,
+};
 
 /// One line: its name, its value, its number.
 pub(super) struct Line<'a> {
@@ -9,7 +12,20 @@ pub(super) struct Line<'a> {
     pub(super) number: usize,
 }
 
-/// Reads all lines. What cannot be read may be another program's, so it is a warning.
+impl Line<'_> {
+    pub(super) fn variable(&self) -> Variable<'_> {
+        let place = Place::DotEnv { line: self.number };
+        (self.name, &self.value, place)
+    }
+}
+
+/// The last value of a name.
+pub(super) fn value<'a>(lines: &'a [Line<'_>], name: &str) -> Option<&'a str> {
+    let line = lines.iter().rev().find(|line| line.name == name)?;
+    Some(&line.value)
+}
+
+/// Reads all lines. A line of another form may be for another program, so it is a warning.
 pub(super) fn read<'a>(text: &'a str, findings: &mut Findings) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     for (at, line) in text.lines().enumerate() {
@@ -36,7 +52,7 @@ pub(super) fn read<'a>(text: &'a str, findings: &mut Findings) -> Vec<Line<'a>> 
             }
             _ => findings.warn(
                 &Place::DotEnv { line: number },
-                "the line is not `NAME=value` and is passed over",
+                "the line is not `NAME=value`, so it is ignored",
             ),
         }
     }

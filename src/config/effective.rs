@@ -1,8 +1,9 @@
-//! What counts in the end, and where each value came from: for people who wonder why the program
-//! does what it does.
+//! The effective configuration, and where each value came from.
 
 use super::{
+    choice::{AuthProvider, Choice},
     finding::{Findings, Place},
+    gather::gather,
     key::{Key, Status},
     raw::{Node, Raw},
     section,
@@ -25,18 +26,17 @@ pub struct Setting {
     pub place: Place,
 }
 
-/// Every key that the program knows what to do with, and every other one that was given.
+/// Every key that has an effect, and every other one that a source gives.
 #[must_use]
 pub fn effective(sources: &Sources) -> Vec<Setting> {
     let mut findings = Findings::default();
-    let settings = Settings::gather(sources, &mut findings);
-    let told = table::ALL
-        .iter()
-        .filter(|key| key.status == Status::Available || settings.given(key));
-    told.map(|key| {
+    let settings = gather(sources, &mut findings);
+    let keys = table::ALL.iter();
+    let keys = keys.filter(|key| key.status == Status::Current || settings.given(key));
+    keys.map(|key| {
         let found = settings.found(key);
         let value = found.map(|found| match &found.value {
-            // What its value type did not take may be a secret that got into the wrong place.
+            // A value of another type may be a secret in the wrong place.
             None => "(faulty)".to_owned(),
             Some(_) if key.value_type.is_secret() => "***".to_owned(),
             Some(Value::Sections) => sections(&settings).to_string(),
@@ -52,13 +52,13 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
 }
 
 /// The same as one JSON object, sections within sections as in the file, for `/elastauth/config`.
-/// `mode`, `provider_config` and `proxy` are there as in elastauth 2, and one provider is a text
-/// and no list, as scripts expect.
+/// It has `mode` and `provider_config` as in elastauth 2, and a single provider is a text, not a
+/// list, as scripts expect.
 pub(super) fn tree(settings: &Settings) -> Json {
     let mut root = Map::new();
     for key in table::ALL
         .iter()
-        .filter(|key| key.status == Status::Available)
+        .filter(|key| key.status == Status::Current)
     {
         let Some(found) = settings.found(key).filter(|found| found.value.is_some()) else {
             continue;
@@ -70,9 +70,9 @@ pub(super) fn tree(settings: &Settings) -> Json {
         };
         put(&mut root, key.path, value);
     }
-    let providers = settings
-        .get::<Vec<&str>>(&table::AUTH_PROVIDER)
-        .unwrap_or_default();
+    let providers = settings.get::<Vec<AuthProvider>>(&table::AUTH_PROVIDER);
+    let providers = providers.unwrap_or_default().into_iter().map(Choice::text);
+    let providers: Vec<&str> = providers.collect();
     let of_providers: Map<String, Json> = providers
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), root.get(*name)?.clone())))
@@ -80,13 +80,12 @@ pub(super) fn tree(settings: &Settings) -> Json {
     if let [only] = providers.as_slice() {
         root.insert("auth_provider".to_owned(), (*only).into());
     }
-    root.insert("proxy".to_owned(), serde_json::json!({ "enabled": false }));
     root.insert("provider_config".to_owned(), of_providers.into());
     root.insert("mode".to_owned(), "auth-only".into());
     root.into()
 }
 
-/// What was given in each section of a list, secrets as `***`.
+/// What each section of a list gives, secrets as `***`.
 fn sections(settings: &Settings) -> Json {
     let section = |settings: &Settings| {
         let mut own = Map::new();
@@ -102,7 +101,7 @@ fn sections(settings: &Settings) -> Json {
         }
         Json::from(own)
     };
-    settings.providers().iter().map(section).collect()
+    settings.providers.iter().map(section).collect()
 }
 
 fn value(key: &Key, found: &Found) -> Json {
@@ -113,7 +112,7 @@ fn value(key: &Key, found: &Found) -> Json {
     }
 }
 
-/// Puts a value where its path says.
+/// Puts a value at its path.
 fn put(root: &mut Map<String, Json>, path: &str, value: Json) {
     let mut sections: Vec<&str> = path.split('.').collect();
     let Some(name) = sections.pop() else { return };

@@ -6,8 +6,8 @@ use super::{
     yaml::shown,
 };
 
-/// Puts variables into every value below `raw`, in place. A value that names a missing one is
-/// spoilt, and the fault told.
+/// Puts variables into every value below `raw`, in place. A value that names a missing one becomes
+/// invalid; the fault is reported.
 pub(super) fn expand<'e>(
     raw: &mut Raw,
     variable: &dyn Fn(&str) -> Option<&'e str>,
@@ -35,7 +35,7 @@ fn expanded<'e>(text: &str, variable: &dyn Fn(&str) -> Option<&'e str>) -> Resul
     let (mut done, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, after)) = rest.split_once("${") {
         if let Some(before) = before.strip_suffix('$') {
-            // `$${` is a `${` that means itself.
+            // `$${` is a literal `${`.
             done.push_str(before);
             done.push_str("${");
             rest = after;
@@ -44,7 +44,7 @@ fn expanded<'e>(text: &str, variable: &dyn Fn(&str) -> Option<&'e str>) -> Resul
         done.push_str(before);
         let (inner, tail) = after
             .split_once('}')
-            .ok_or("a `${` has no `}`; write `$${` for one that means itself")?;
+            .ok_or("a `${` has no `}`; write `$${` for a literal `${`")?;
         let (name, default) = inner
             .split_once(":-")
             .map_or((inner, None), |(name, default)| (name, Some(default)));
@@ -52,7 +52,11 @@ fn expanded<'e>(text: &str, variable: &dyn Fn(&str) -> Option<&'e str>) -> Resul
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             && !name.starts_with(|c: char| c.is_ascii_digit());
         if !is_name {
-            return Err("between `${` and `}` stands no name of a variable; write `$${` for a `${` that means itself".to_owned());
+            return Err(
+                "there is no name of a variable between `${` and `}`; write `$${` for a \
+                        literal `${`"
+                    .to_owned(),
+            );
         }
         // As a shell does it: the default counts for an empty variable too.
         let value = variable(name).filter(|value| default.is_none() || !value.is_empty());

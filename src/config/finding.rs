@@ -1,5 +1,5 @@
-//! What is wrong or weak, and where it stands. Texts here name keys, places and kinds, never a
-//! value: a value in the wrong place may be a secret.
+//! What is wrong or weak, and where. The texts name keys, places and types, never a value: a value
+//! in the wrong place may be a secret.
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use std::{fmt, sync::Arc};
@@ -32,7 +32,7 @@ pub enum Place {
         /// Where the file is named.
         named: Box<Place>,
     },
-    /// Nobody has given it.
+    /// No source gives it.
     Default,
     /// The configuration as a whole.
     Nowhere,
@@ -53,8 +53,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// For programs: `file`, `line` and `column`, or `variable`, or `flag`; the text form stands beside
-/// them as `at`.
+/// For programs: `file`, `line` and `column`, or `variable`, or `flag`; `at` has the text form as
+/// well.
 impl Serialize for Place {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -82,31 +82,16 @@ impl Serialize for Place {
     }
 }
 
-/// One thing that keeps the program from starting.
+/// A fault, which keeps the program from starting, or a warning: legal, and weak or old.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Fault {
-    /// Where.
-    pub place: Place,
-    /// What, and what is allowed.
-    pub text: String,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.text)
-    }
-}
-
-/// One thing that is legal, and weak or old.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Warning {
+pub struct Finding {
     /// Where.
     pub place: Place,
     /// What, and what to do about it.
     pub text: String,
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.text)
     }
@@ -115,20 +100,21 @@ impl fmt::Display for Warning {
 /// More than a person reads. A file of another program may have a fault on every line.
 const MOST: usize = 100;
 
-/// Collects, so that all faults are told at once.
+/// Collects, so that all faults are reported at once.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    faults: Vec<Fault>,
-    warnings: Vec<Warning>,
-    not_kept: usize,
+    faults: Vec<Finding>,
+    warnings: Vec<Finding>,
+    /// Faults beyond the first hundred.
+    further: usize,
 }
 
 impl Findings {
     pub(super) fn fault(&mut self, place: &Place, text: impl Into<String>) {
         if self.full() {
-            self.not_kept += 1;
+            self.further += 1;
         } else {
-            self.faults.push(Fault {
+            self.faults.push(Finding {
                 place: place.clone(),
                 text: text.into(),
             });
@@ -137,29 +123,28 @@ impl Findings {
 
     pub(super) fn warn(&mut self, place: &Place, text: impl Into<String>) {
         if self.warnings.len() < MOST {
-            self.warnings.push(Warning {
+            self.warnings.push(Finding {
                 place: place.clone(),
                 text: text.into(),
             });
         }
     }
 
-    /// Whether further faults are only counted: whoever would take trouble over the text of one may
-    /// save it.
+    /// Whether further faults are only counted, so that a costly text need not be made.
     pub(super) fn full(&self) -> bool {
         self.faults.len() >= MOST
     }
 
     /// All of them in the order of the file.
-    pub(super) fn sorted(mut self) -> (Vec<Fault>, Vec<Warning>) {
+    pub(super) fn sorted(mut self) -> (Vec<Finding>, Vec<Finding>) {
         self.faults.sort_by(|a, b| a.place.cmp(&b.place));
-        // Two components may need the same value of the machine's.
+        // Two components may read the same faulty value.
         self.faults.dedup();
         self.warnings.sort_by(|a, b| a.place.cmp(&b.place));
-        if self.not_kept > 0 {
-            self.faults.push(Fault {
+        if self.further > 0 {
+            self.faults.push(Finding {
                 place: Place::Nowhere,
-                text: format!("and {} more faults", self.not_kept),
+                text: format!("and {} more faults", self.further),
             });
         }
         (self.faults, self.warnings)

@@ -1,5 +1,5 @@
-//! What is known of one key. Everything else that the program says about keys follows from it:
-//! variable names, schema, reference, example.
+//! What is known of one key. Everything that the program says about keys follows from it: names of
+//! variables, schema, reference, example.
 
 use super::value_type::ValueType;
 
@@ -11,28 +11,28 @@ pub(super) struct Key {
     pub(super) value_type: ValueType,
     /// What it is, for people.
     pub(super) doc: &'static str,
-    /// The value where nobody gives one, as an environment variable would hold it; empty where
+    /// The value where no source gives one, as an environment variable would hold it; empty where
     /// there is none.
     pub(super) default: &'static str,
-    /// What a value looks like where the default shows nothing, in YAML.
+    /// An example value in YAML, where the default shows nothing.
     pub(super) example: &'static str,
-    /// Names in the environment beside the one that follows from the path.
+    /// Names in the environment besides the one that follows from the path.
     pub(super) variables: &'static [&'static str],
-    /// Names in older files, taken with a warning.
+    /// Names in older files, accepted with a warning.
     pub(super) old: &'static [&'static str],
-    /// Whether a running program takes a new value.
+    /// Whether a running program applies a new value.
     pub(super) reload: bool,
     pub(super) status: Status,
 }
 
-/// Whether the program can do what the key asks for.
+/// Whether the key does something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Status {
-    Available,
-    /// Known, and refused with these words unless it says what is the case anyhow.
-    NotYet,
-    /// Taken for older files; the words say what to use.
+    Current,
+    /// Accepted with a warning that says what to use.
     Old(&'static str),
+    /// A key of elastauth 2, accepted with a warning that says when it has no effect.
+    NoEffect(&'static str),
 }
 
 impl Key {
@@ -46,7 +46,7 @@ impl Key {
             variables: &[],
             old: &[],
             reload: false,
-            status: Status::Available,
+            status: Status::Current,
         }
     }
 

@@ -12,11 +12,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file that is looked for where nobody names one.
-const USUAL: &str = "config.yml";
+/// The file that is read where none is named.
+const DEFAULT_FILE: &str = "config.yml";
 /// Variables in a file, from the folder that the program runs in.
 pub(super) const DOT_ENV: &str = ".env";
-/// A secret is a line. What is larger is another file.
+/// A secret is a line or a key. A larger file is another one.
 const MAX_SECRET: usize = 64 << 10;
 
 impl Sources {
@@ -37,8 +37,7 @@ impl Sources {
                 (Ok(name), Err(_)) if name.starts_with(super::key::PREFIX) => {
                     sources.unreadable(Place::Variable(name), "the value is not UTF-8".to_owned());
                 }
-                // With signs in the place of what is no text: where the value is used, it is judged
-                // like any other.
+                // Made readable: where the value is used, it is checked like any other.
                 (Ok(name), Err(value)) if name.starts_with(super::key::OTEL_PREFIX) => {
                     sources
                         .environment
@@ -48,7 +47,7 @@ impl Sources {
             }
         }
         match bytes(Path::new(DOT_ENV), yaml::MAX_BYTES + 1).map(String::from_utf8) {
-            // Half of it would be read as the whole.
+            // A part of it would be read as the whole.
             Ok(Ok(text)) if text.len() > yaml::MAX_BYTES => {
                 sources.unreadable(
                     Place::DotEnv { line: 1 },
@@ -60,7 +59,7 @@ impl Sources {
                 Place::DotEnv { line: 1 },
                 "the file is not UTF-8".to_owned(),
             ),
-            // A folder of that name is somebody's virtual environment.
+            // A folder of that name is a virtual environment of Python.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -78,19 +77,13 @@ impl Sources {
     /// The file or folder that `ELASTAUTH_CONFIG` names, in the environment or in `.env`.
     fn named_file(&self) -> Option<PathBuf> {
         const NAME: &str = "ELASTAUTH_CONFIG";
-        // What is wrong in `.env` is told when its keys are read.
+        // Faults of `.env` are reported when its keys are read.
         let lines = self
             .dot_env
             .as_deref()
             .map(|text| dotenv::read(text, &mut Findings::default()))
             .unwrap_or_default();
-        let line = || {
-            lines
-                .iter()
-                .rev()
-                .find(|line| line.name == NAME)
-                .map(|line| line.value.as_str())
-        };
+        let line = || dotenv::value(&lines, NAME);
         let named = self
             .environment
             .get(NAME)
@@ -103,9 +96,9 @@ impl Sources {
     fn find_file(&mut self) {
         let named = self.flags.config.clone().or_else(|| self.named_file());
         let explicit = named.is_some();
-        let mut path = named.unwrap_or_else(|| PathBuf::from(USUAL));
+        let mut path = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
         if explicit && path.is_dir() {
-            path.push(USUAL);
+            path.push(DEFAULT_FILE);
         }
         self.looked_for = Some(path.clone());
         let shown = path.display().to_string();
@@ -128,11 +121,10 @@ impl Sources {
 /// A secret from its own file.
 pub(super) struct Secret {
     pub(super) text: String,
-    /// Whether any user of the machine may read it.
-    pub(super) open: bool,
+    pub(super) world_readable: bool,
 }
 
-/// Reads a secret; one newline at its end belongs to the file and not to the secret.
+/// Reads a secret; one newline at its end belongs to the file, not to the secret.
 pub(super) fn secret(path: &Path) -> Result<Secret, String> {
     let read =
         bytes(path, MAX_SECRET + 1).map_err(|error| format!("the file cannot be read: {error}"))?;
@@ -151,12 +143,12 @@ pub(super) fn secret(path: &Path) -> Result<Secret, String> {
     } else {
         Ok(Secret {
             text,
-            open: open_to_all(path),
+            world_readable: is_world_readable(path),
         })
     }
 }
 
-fn open_to_all(path: &Path) -> bool {
+fn is_world_readable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata()
         .is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)

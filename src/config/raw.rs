@@ -1,28 +1,26 @@
-//! What was given, before anybody knows what it means: texts, lists and sections, each with its
-//! place.
+//! What the sources give before it is read: texts, lists and sections, each with its place.
 
 use super::finding::Place;
 use std::fmt;
 
-/// A node and where it stands.
+/// A node and its place.
 #[derive(Clone)]
 pub(super) struct Raw {
     pub(super) node: Node,
     pub(super) place: Place,
 }
 
-/// The three shapes of YAML, and what is missing.
+/// The three shapes of YAML, and nothing.
 #[derive(Clone)]
 pub(super) enum Node {
     /// Nothing: `key:` alone, `~`, `null`.
     Null,
-    /// A scalar of any kind; `true` and `12` are texts until a kind reads them.
+    /// A scalar of any kind; `true` and `12` are texts until a value type reads them.
     Text(String),
-    /// A list.
     List(Vec<Raw>),
     /// Names with their own places, and what they hold.
     Map(Vec<(Name, Raw)>),
-    /// A value whose fault was told already.
+    /// A value whose fault is reported already.
     Invalid,
 }
 
@@ -41,8 +39,7 @@ impl Raw {
         }
     }
 
-    /// Nobody means anything by it: absent, null, or the empty text that an unset variable leaves
-    /// behind.
+    /// Whether it says nothing: null, or the empty text that an unset variable becomes.
     pub(super) fn is_unset(&self) -> bool {
         match &self.node {
             Node::Null => true,
@@ -51,12 +48,12 @@ impl Raw {
         }
     }
 
-    /// The kind of what stands there, for a fault. Never the value.
+    /// The shape of the value, for a fault. Never the value.
     pub(super) fn what(&self) -> &'static str {
         match &self.node {
             Node::Null => "nothing",
             Node::Text(text) if text.is_empty() => "an empty text",
-            Node::Text(text) if text == "true" || text == "false" => "a truth value",
+            Node::Text(text) if text == "true" || text == "false" => "`true` or `false`",
             Node::Text(text) if text.parse::<f64>().is_ok() => "a number",
             Node::Text(_) => "a text",
             Node::List(list) if list.is_empty() => "an empty list",
@@ -67,7 +64,7 @@ impl Raw {
     }
 }
 
-/// Kinds only: any of it may be a secret.
+/// Shapes only: any value may be a secret.
 impl fmt::Debug for Raw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Raw({} at {})", self.what(), self.place)

@@ -1,215 +1,144 @@
-//! The configuration read once more while the program runs: what it may take over, and what it has
-//! to be started anew for.
+//! Reading the configuration again while the program runs: what can be applied, and what requires a
+//! restart.
 
 use super::{
-    Checked, Config, Warning, fill,
-    finding::{Fault, Findings, Place},
+    fill::fill,
+    finding::{Finding, Findings, Place},
     key::Key,
-    raw::{Node, Raw},
+    loaded::{Loaded, differs},
+    read::read,
     section,
     settings::Settings,
     sources::Sources,
     table,
+    types::{Checked, Config},
 };
-use std::{
-    collections::BTreeSet,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, path::PathBuf};
 
-/// A configuration as it was read, kept so that a later one can be compared with it.
-pub struct Loaded {
-    settings: Settings,
-    /// Where the file was, or would have been.
-    file: Option<PathBuf>,
-}
-
-/// What came of loaded once more.
+/// What reading again gives.
 #[derive(Debug)]
 pub struct Reloaded {
-    /// What is to be in force from now on: the new values of the keys that a running program takes,
-    /// the old ones of all others. Or everything that is wrong.
-    pub outcome: Result<(Box<Config>, Loaded), Vec<Fault>>,
+    /// What is to be in force from now on: the new values of the keys that a running program
+    /// applies, the old ones of all others. Or everything that is wrong.
+    pub outcome: Result<(Box<Config>, Loaded), Vec<Finding>>,
     /// What is legal, and weak or old, in the new configuration.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<Finding>,
     /// The keys whose new values are applied.
     pub applied: Vec<&'static str>,
-    /// The keys that have new values, and keep their old ones until the program is started anew.
+    /// The keys that have new values and keep their old ones until a restart.
     pub requires_restart: Vec<&'static str>,
-    /// The files that the new configuration is made of, be it good or not.
+    /// The files that the new configuration is made of, whether it is valid or not.
     pub files: BTreeSet<PathBuf>,
 }
 
 impl Loaded {
-    pub(super) fn new(settings: Settings, sources: &Sources) -> Self {
-        Self {
-            settings,
-            file: sources.looked_for.clone(),
-        }
-    }
-
-    /// The files whose change means something to a running program: the configuration's own, those
-    /// that hold secrets, certificates and keys. Some may not exist.
-    #[must_use]
-    pub fn files(&self) -> BTreeSet<PathBuf> {
-        let own = self
-            .file
-            .iter()
-            .cloned()
-            .chain([PathBuf::from(super::load::DOT_ENV)]);
-        let general = table::ALL
-            .iter()
-            .filter_map(|key| file_of(&self.settings, key));
-        let of_providers = self
-            .settings
-            .providers()
-            .iter()
-            .flat_map(|own| section::keys().filter_map(|(_, key)| file_of(own, key)));
-        own.chain(general).chain(of_providers).collect()
-    }
-
-    /// Compares with what the sources say now. Nothing changes by it.
+    /// Compares with what the sources say now. Changes nothing.
     #[must_use]
     pub fn reload(&self, sources: &Sources) -> Reloaded {
-        let (Checked { outcome, warnings }, fresh) = super::read(sources);
-        let files = fresh.files();
-        let (mut applied, mut requires_restart) = (Vec::new(), Vec::new());
-        // A listener keeps speaking TLS, or plain HTTP, until its end.
+        let (Checked { outcome, warnings }, new) = read(sources);
+        let mut reloaded = Reloaded {
+            files: new.files(),
+            outcome: Err(Vec::new()),
+            warnings,
+            applied: Vec::new(),
+            requires_restart: Vec::new(),
+        };
+        reloaded.outcome = match outcome {
+            Ok(_) => self.apply(new, &mut reloaded.applied, &mut reloaded.requires_restart),
+            Err(faults) => Err(faults),
+        };
+        reloaded
+    }
+
+    /// The new configuration with the old values of all keys that require a restart.
+    fn apply(
+        &self,
+        mut new: Loaded,
+        applied: &mut Vec<&'static str>,
+        requires_restart: &mut Vec<&'static str>,
+    ) -> Result<(Box<Config>, Loaded), Vec<Finding>> {
         let speaks_tls = |settings: &Settings| settings.given(&table::TLS_CERT);
-        let listener_stays = speaks_tls(&self.settings) == speaks_tls(&fresh.settings);
-        if let Err(faults) = outcome {
-            return Reloaded {
-                outcome: Err(faults),
-                warnings,
-                applied,
-                requires_restart,
-                files,
-            };
-        }
-        let Self { mut settings, file } = fresh;
+        // A listener speaks TLS, or plain HTTP, until its end.
+        let listener_stays = speaks_tls(&self.settings) == speaks_tls(&new.settings);
         for key in table::ALL {
-            let of_providers = key.path == table::OIDC_PROVIDERS.path;
-            let may_change = match (of_providers, differs(key, &self.settings, &settings)) {
-                (true, _) => match sections(self.settings.providers(), settings.providers()) {
-                    Sections::Same => continue,
-                    Sections::Taken => true,
-                    Sections::Left => false,
-                },
-                (false, false) => continue,
-                (false, true) => key.reload,
+            let at_once = match change(key, &self.settings, &new.settings) {
+                Change::None => continue,
+                Change::Applies => listener_stays || !is_of_listener(key),
+                Change::RequiresRestart => false,
             };
-            let of_listener = [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA]
-                .iter()
-                .any(|tls| tls.path == key.path);
-            if may_change && (listener_stays || !of_listener) {
+            if at_once {
                 applied.push(key.path);
             } else {
                 requires_restart.push(key.path);
-                settings.put_back(key, &self.settings);
+                new.settings.revert(key, &self.settings);
             }
         }
         let mut findings = Findings::default();
-        let config = fill::fill(&settings, &mut findings);
-        // The warnings were told above.
-        let outcome = match Checked::new(config, findings).outcome {
-            Ok(config) => Ok((Box::new(config), Self { settings, file })),
+        let config = fill(&new.settings, &mut findings);
+        // The warnings of the whole new configuration are reported already.
+        match Checked::new(config, findings).outcome {
+            Ok(config) => Ok((Box::new(config), new)),
             Err(mut faults) => {
-                let why = format!(
-                    "this is good for a start and not for a change of the running program, which keeps its {}",
-                    requires_restart.join(", ")
-                );
-                faults.push(Fault {
+                let kept = requires_restart.join(", ");
+                faults.push(Finding {
                     place: Place::Nowhere,
-                    text: why,
+                    text: format!(
+                        "the new configuration is valid after a restart, but not for the running \
+                         program, which keeps its {kept}; restart elastauth"
+                    ),
                 });
                 Err(faults)
             }
-        };
-        Reloaded {
-            outcome,
-            warnings,
-            applied,
-            requires_restart,
-            files,
         }
     }
 }
 
-/// Its values may be secrets.
-impl fmt::Debug for Loaded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded")
-            .field(
-                "file",
-                &self
-                    .file
-                    .as_deref()
-                    .map(Path::display)
-                    .map(|path| path.to_string()),
-            )
-            .finish_non_exhaustive()
+/// What a new value of a key means to a running program.
+enum Change {
+    None,
+    Applies,
+    RequiresRestart,
+}
+
+impl Change {
+    fn applies(applies: bool) -> Self {
+        if applies {
+            Self::Applies
+        } else {
+            Self::RequiresRestart
+        }
     }
 }
 
-/// The file that a key's value comes from, where it is one whose content is read.
-fn file_of(settings: &Settings, key: &Key) -> Option<PathBuf> {
-    if let Place::SecretFile { path, .. } = &settings.raw(key)?.place {
-        return Some(PathBuf::from(path));
+fn change(key: &Key, before: &Settings, after: &Settings) -> Change {
+    if key.path == table::OIDC_PROVIDERS.path {
+        return change_of_sections(&before.providers, &after.providers);
     }
-    // A path that is applied while the program runs is one whose content is read once: a certificate,
-    // a key.
-    if key.reload {
-        settings.get::<PathBuf>(key)
+    if differs(key, before, after) {
+        Change::applies(key.reload)
     } else {
-        None
+        Change::None
     }
 }
 
-/// What a new `oidc.providers` is to a running program.
-enum Sections {
-    Same,
-    Taken,
-    Left,
+/// Compares section by section. The providers have to be the same in the same order, and only what
+/// applies to a running program may differ in each.
+fn change_of_sections(before: &[Settings], after: &[Settings]) -> Change {
+    if before.len() != after.len() {
+        return Change::RequiresRestart;
+    }
+    let pairs = before.iter().zip(after);
+    let changed = pairs
+        .flat_map(|(before, after)| section::keys().filter(|(_, key)| differs(key, before, after)));
+    let changed: Vec<_> = changed.collect();
+    if changed.is_empty() {
+        return Change::None;
+    }
+    Change::applies(changed.iter().all(|(_, key)| key.reload))
 }
 
-/// Compares the sections one by one: the providers have to be the same in the same order, and only
-/// what each takes while the program runs may differ.
-fn sections(before: &[Settings], after: &[Settings]) -> Sections {
-    let pairs = || before.iter().zip(after);
-    let changed = || {
-        pairs().flat_map(|(before, after)| {
-            section::keys().filter(|(_, key)| differs(key, before, after))
-        })
-    };
-    match (before.len() == after.len(), changed().next()) {
-        (true, None) => Sections::Same,
-        (true, Some(_)) if changed().all(|(_, key)| key.reload) => Sections::Taken,
-        _ => Sections::Left,
-    }
-}
-
-fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
-    match (before.raw(key), after.raw(key)) {
-        (None, None) => false,
-        (Some(one), Some(other)) => !same(one, other),
-        _ => true,
-    }
-}
-
-fn same(one: &Raw, other: &Raw) -> bool {
-    match (&one.node, &other.node) {
-        (Node::Text(one), Node::Text(other)) => one == other,
-        (Node::List(one), Node::List(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
-        }
-        (Node::Map(one), Node::Map(other)) => {
-            one.len() == other.len()
-                && one
-                    .iter()
-                    .zip(other)
-                    .all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
-        }
-        (Node::Null, Node::Null) | (Node::Invalid, Node::Invalid) => true,
-        _ => false,
-    }
+fn is_of_listener(key: &Key) -> bool {
+    [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA]
+        .iter()
+        .any(|tls| tls.path == key.path)
 }

@@ -53,8 +53,8 @@ fn insert_key(root: &mut Value, path: &str, key: &Key) {
 
 fn described(key: &Key, mut value: Value) -> Value {
     let (status, deprecated) = match key.status {
-        Status::Available => (String::new(), false),
-        Status::NotYet => (" Not available yet.".to_owned(), false),
+        Status::Current => (String::new(), false),
+        Status::NoEffect(why) => (format!(" No effect {why}."), false),
         Status::Old(now) => (format!(" Use `{now}`."), true),
     };
     put(
@@ -71,14 +71,14 @@ fn described(key: &Key, mut value: Value) -> Value {
     let default = if let ValueType::List(_) = key.value_type {
         json!(key.default.split(',').collect::<Vec<_>>())
     } else {
-        // `true` and `10` are JSON as they stand; whatever else is a text.
+        // `true` and `10` are JSON already; anything else is a text.
         serde_json::from_str(key.default).unwrap_or_else(|_| json!(key.default))
     };
     put(&mut value, "default", default);
     value
 }
 
-/// What a value type takes. A variable may stand for any scalar, so no text is held to a pattern.
+/// What a value type accepts. A variable may stand for any scalar, so no text has a pattern.
 fn of(value_type: &ValueType) -> Value {
     let or_variable = |value: Value| json!({ "anyOf": [value, { "$ref": "#/$defs/variable" }] });
     match value_type {
@@ -88,15 +88,8 @@ fn of(value_type: &ValueType) -> Value {
         }
         // A bare 0 is a number to YAML.
         ValueType::Duration(..) => json!({ "anyOf": [{ "type": "string" }, { "const": 0 }] }),
-        ValueType::Moment => or_variable(json!({ "type": "string", "format": "date-time" })),
-        ValueType::OneOf(words) => {
-            let words: Vec<&str> = words
-                .iter()
-                .filter(|word| word.available)
-                .map(|word| word.text)
-                .collect();
-            or_variable(json!({ "enum": words }))
-        }
+        ValueType::Timestamp => or_variable(json!({ "type": "string", "format": "date-time" })),
+        ValueType::Choice(texts) => or_variable(json!({ "enum": texts() })),
         ValueType::List(of_item) => {
             let item = of(of_item);
             json!({ "anyOf": [{ "type": "array", "items": item }, item] })

@@ -1,21 +1,21 @@
-//! The sections of `oidc.providers`: which keys may stand in one.
+//! The sections of `oidc.providers`: which keys one may have.
 //!
-//! They are keys of the one table. A section has those of `oidc` without that word before them, and
-//! may have role rules under the names that they have for everybody.
+//! They are keys of the one table: those of `oidc` without that prefix, and the role rules under
+//! their own names.
 
 use super::{
     key::{Key, Status},
     table,
 };
 
-/// What all providers have in common, and so has no place in the section of one.
+/// What all providers share; a section has none of it.
 pub(super) static SHARED: [&Key; 3] = [
     &table::OIDC_PROVIDERS,
     &table::OIDC_ACCESS_COOKIE,
     &table::OIDC_ID_COOKIE,
 ];
 
-/// Role rules. If a section has one of them, none of the general ones counts for its users.
+/// Role rules. If a section has one of them, none of the general ones applies to its users.
 pub(super) static RULES: [&Key; 4] = [
     &table::DEFAULT_ROLES,
     &table::DEFAULT_ROLES_APPLY,
@@ -27,7 +27,7 @@ pub(super) static RULES: [&Key; 4] = [
 pub(super) fn of_one_provider() -> impl Iterator<Item = &'static Key> {
     let shared = |key: &Key| SHARED.iter().any(|shared| shared.path == key.path);
     table::ALL.iter().copied().filter(move |key| {
-        key.path.starts_with(WITHIN) && key.status == Status::Available && !shared(key)
+        key.path.starts_with(WITHIN) && key.status == Status::Current && !shared(key)
     })
 }
 
@@ -36,7 +36,7 @@ pub(super) fn keys() -> impl Iterator<Item = (&'static str, &'static Key)> {
     of_one_provider().chain(RULES).map(|key| (name(key), key))
 }
 
-/// What a key is called within a section.
+/// The name of a key within a section.
 pub(super) fn name(key: &Key) -> &'static str {
     key.path.strip_prefix(WITHIN).unwrap_or(key.path)
 }

@@ -1,12 +1,15 @@
-//! Where values come from, as they were found: nothing here reads anything by itself.
+//! Where values come from, as they were found. Nothing here reads a file or the environment.
 
-use super::finding::{Fault, Place};
+use super::finding::{Finding, Place};
 use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// A variable: its name, its value, and its place.
+pub(super) type Variable<'a> = (&'a str, &'a str, Place);
 
 /// What the command line says about the configuration.
 #[derive(Debug, Clone, Default)]
@@ -27,10 +30,10 @@ pub struct Sources {
     /// The text of `.env` where there is one.
     pub(super) dot_env: Option<String>,
     pub(super) file: Option<(Arc<str>, Vec<u8>)>,
-    /// Where the file is, or would be if there were one.
+    /// Where the file is, or would be.
     pub(super) looked_for: Option<PathBuf>,
-    /// What could not even be read.
-    pub(super) unread: Vec<Fault>,
+    /// What could not be read.
+    pub(super) unread: Vec<Finding>,
 }
 
 impl Sources {
@@ -68,12 +71,19 @@ impl Sources {
         self.file.as_ref().map(|(name, _)| Path::new(&**name))
     }
 
+    /// The variables of the environment.
+    pub(super) fn variables(&self) -> impl Iterator<Item = Variable<'_>> {
+        let variables = self.environment.iter();
+        variables
+            .map(|(name, value)| (name.as_str(), value.as_str(), Place::Variable(name.clone())))
+    }
+
     pub(super) fn unreadable(&mut self, place: Place, text: String) {
-        self.unread.push(Fault { place, text });
+        self.unread.push(Finding { place, text });
     }
 }
 
-/// Names only: nearly every value may be a secret.
+/// Names only: a value may be a secret.
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sources")

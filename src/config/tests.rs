@@ -5,9 +5,12 @@ mod secrets;
 mod traces;
 mod users;
 
-use super::*;
-use crate::telemetry::audit;
-use crate::{identity::ProviderConfig, model::Group};
+use super::{finding::Findings, *};
+use crate::{
+    identity::ProviderConfig,
+    model::Group,
+    telemetry::{self, audit},
+};
 use std::time::Duration;
 
 const KEY: &str = "5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847";
@@ -91,7 +94,7 @@ fn the_least_that_works_has_the_documented_defaults() {
 }
 
 #[test]
-fn every_default_is_a_value_of_its_kind() {
+fn every_default_is_a_value_of_its_type() {
     let mut findings = Findings::default();
     for key in table::ALL.iter().filter(|key| !key.default.is_empty()) {
         let raw = raw::Raw::text(key.default, Place::Default);
@@ -117,7 +120,7 @@ fn no_two_keys_have_one_name() {
 }
 
 #[test]
-fn all_faults_are_told_at_once_in_the_order_of_the_file() {
+fn all_faults_are_reported_at_once_in_the_order_of_the_file() {
     let file = "\
 defualt_roles: [viewer]
 listen: here
@@ -136,7 +139,7 @@ log_level: wran
 default_roles: yes please
 default_roles_apply: yes
 ";
-    let fault_texts = faults(file);
+    let texts = faults(file);
     let expected = [
         ("1:1", "did you mean `default_roles`?"),
         (
@@ -158,8 +161,8 @@ default_roles_apply: yes
         ("16:22", "must be `always` or `unmapped`"),
         ("configuration", "`elasticsearch.api_key`"),
     ];
-    assert_eq!(fault_texts.len(), expected.len(), "{fault_texts:#?}");
-    for (fault, (place, words)) in fault_texts.iter().zip(expected) {
+    assert_eq!(texts.len(), expected.len(), "{texts:#?}");
+    for (fault, (place, words)) in texts.iter().zip(expected) {
         let place = if place == "configuration" {
             format!("{place}: ")
         } else {
@@ -214,21 +217,21 @@ fn contradictions_are_faults() {
         (
             "authelia: {header_email: Authorization}\n",
             "4:26",
-            "meaning of its own",
+            "another meaning",
         ),
         (
             "default_roles_apply: unmapped\nauthelia: {groups_required: false}\n",
             "5:29",
-            "make",
+            "would get the default roles",
         ),
         ("credentials: {rotation: 900ms}\n", "4:25", "twice"),
-        ("credentials: {grace: 2s}\n", "4:22", "from 0 to 1500ms"),
+        ("credentials: {grace: 2s}\n", "4:22", "from 0s to 1s 500ms"),
         ("users: {writes_per_minute: 0}\n", "4:28", "from 1 to 1000"),
         ("extend_cache: yes\n", "4:15", "`true` or `false`"),
         (
             "elasticsearch.api_key: k\n",
             "3:",
-            "stands beside `elasticsearch.api_key`",
+            "and `elasticsearch.api_key` are both set",
         ),
         (
             "elasticsearch.tls: {client_cert: /a}\n",
@@ -238,16 +241,16 @@ fn contradictions_are_faults() {
         (
             "elasticsearch.tls: {insecure_skip_verify: true, ca_cert: /a}\n",
             "4:58",
-            "means nothing",
+            "has no effect with",
         ),
     ] {
-        let fault_texts = faults(&least_and(more));
+        let texts = faults(&least_and(more));
         let place = format!("config.yml:{place}");
         assert!(
-            fault_texts
+            texts
                 .iter()
                 .any(|fault| fault.starts_with(&place) && fault.contains(words)),
-            "{more}: {fault_texts:#?}"
+            "{more}: {texts:#?}"
         );
     }
     let plain = LEAST.replace("https", "http");
@@ -287,7 +290,7 @@ fn what_is_legal_and_weak_is_a_warning() {
         (
             LEAST.replace("secret_key", "#"),
             "configuration",
-            "every restart writes all users anew",
+            "every restart writes all users again",
         ),
         (
             least_and("listen: :5000\n"),
@@ -297,7 +300,7 @@ fn what_is_legal_and_weak_is_a_warning() {
         (
             least_and("trusted_proxies: [0.0.0.0/0]\n"),
             "config.yml:4:18",
-            "believes every address",
+            "trusts every address",
         ),
         (
             least_and("group_mappings: {\"*-admins\": [superuser]}\n"),
@@ -312,7 +315,7 @@ fn what_is_legal_and_weak_is_a_warning() {
         (
             least_and("elasticsearch.tls: {insecure_skip_verify: true}\n"),
             "config.yml:4:43",
-            "whoever stands on the way",
+            "anyone between elastauth and the cluster",
         ),
         (
             least_and("extend_cache: true\n"),
@@ -330,12 +333,12 @@ fn what_is_legal_and_weak_is_a_warning() {
             "every request will be refused",
         ),
     ] {
-        let fault_texts = warnings(&file, &[]);
+        let texts = warnings(&file, &[]);
         assert!(
-            fault_texts
+            texts
                 .iter()
                 .any(|warning| warning.starts_with(place) && warning.contains(words)),
-            "{file}: {fault_texts:#?}"
+            "{file}: {texts:#?}"
         );
         assert_eq!(faults(&file), Vec::<String>::new());
     }
@@ -437,29 +440,29 @@ fn an_unknown_variable_is_a_warning_and_a_service_link_is_nothing() {
         ("OTHER", "x"),
     ];
     assert_eq!(warnings(LEAST, &links), Vec::<String>::new());
-    let fault_texts = warnings(
+    let texts = warnings(
         LEAST,
         &[("ELASTAUTH_HTTP_PORT", "80"), ("ELASTAUTH_LISTN", "x")],
     );
-    assert_eq!(fault_texts.len(), 2, "{fault_texts:#?}");
+    assert_eq!(texts.len(), 2, "{texts:#?}");
     assert!(
-        fault_texts
+        texts
             .iter()
             .any(|warning| warning.starts_with("ELASTAUTH_LISTN: ")
                 && warning.ends_with("did you mean `ELASTAUTH_LISTEN`?"))
     );
     // Nothing is near to it but the beginning that all names have.
     assert!(
-        fault_texts
+        texts
             .iter()
             .any(|warning| warning.starts_with("ELASTAUTH_HTTP_PORT: ")
                 && !warning.contains("did you mean")),
-        "{fault_texts:#?}"
+        "{texts:#?}"
     );
 }
 
 #[test]
-fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
+fn the_keys_of_the_proxy_are_warned_about_and_the_proxy_itself_is_refused() {
     let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\noidc:\ncache: {redis_db: 0}\nredis: {url: \"\"}\n";
     good(&least_and(harmless), &[]);
     // The examples of elastauth 2 write the whole section and switch it off.
@@ -467,21 +470,21 @@ fn a_later_capability_is_refused_by_name_unless_nothing_is_asked_of_it() {
         "proxy:\n  enabled: false\n  elasticsearch_url: \"https://es:9200\"\n  max_idle_conns: 50\n  tls: {enabled: true, ca_cert: /a}\n",
     );
     good(&switched_off, &[]);
-    let fault_texts = warnings(&switched_off, &[]);
+    let texts = warnings(&switched_off, &[]);
     assert!(
-        fault_texts.len() == 4
-            && fault_texts
+        texts.len() == 4
+            && texts
                 .iter()
                 .all(|warning| warning.contains("has no effect without `proxy.enabled: true`")),
-        "{fault_texts:#?}"
+        "{texts:#?}"
     );
-    let fault_texts = faults(&least_and("proxy: {enabled: true}\n"));
+    let texts = faults(&least_and("proxy: {enabled: true}\n"));
     assert!(
-        fault_texts.len() == 1
-            && fault_texts
+        texts.len() == 1
+            && texts
                 .iter()
                 .all(|fault| fault.contains("`proxy.enabled` is not available yet")),
-        "{fault_texts:#?}"
+        "{texts:#?}"
     );
 }
 
@@ -537,7 +540,7 @@ fn what_operators_are_shown_is_the_whole_in_sections_without_a_secret() {
 }
 
 #[test]
-fn odd_files_are_one_clear_fault() {
+fn malformed_files_are_one_clear_fault() {
     let bomb: String = (1..40).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
         text + &format!(
             "a{n}: &a{n} [{}]\n",
@@ -551,7 +554,7 @@ fn odd_files_are_one_clear_fault() {
         (
             "a: 1\nlisten: x\nlisten: y\n".as_bytes(),
             "3:1",
-            "stands twice",
+            "is in its section twice",
         ),
         (b"listen: \xff", "1:9", "UTF-8"),
         (b"a:\n\t- b\n", "2:", "not YAML"),
@@ -571,7 +574,7 @@ fn odd_files_are_one_clear_fault() {
         (b"a: *a\n", "1:4", ""),
         (b"a: &a [*a]\n", "1:8", "not complete"),
     ] {
-        let fault_texts = fault_texts(&check(
+        let texts = fault_texts(&check(
             &Sources::given(Flags::default(), &[]).with_file("config.yml", file),
         ));
         let shown = String::from_utf8_lossy(file)
@@ -579,11 +582,11 @@ fn odd_files_are_one_clear_fault() {
             .take(60)
             .collect::<String>();
         assert!(
-            fault_texts
+            texts
                 .iter()
                 .any(|fault| fault.starts_with(&format!("config.yml:{place}"))
                     && fault.contains(words)),
-            "{shown}: {fault_texts:#?}"
+            "{shown}: {texts:#?}"
         );
     }
     assert!(
@@ -631,15 +634,15 @@ fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
         ),
         &[],
     );
-    let fault_texts: Vec<String> = check_files(&config)
+    let texts: Vec<String> = check_files(&config)
         .iter()
         .map(ToString::to_string)
         .collect();
     assert!(
-        fault_texts.len() == 2
-            && fault_texts[0].contains("/nonexistent/ca cannot be read")
-            && fault_texts[1].contains("/nonexistent/crt"),
-        "{fault_texts:#?}"
+        texts.len() == 2
+            && texts[0].contains("/nonexistent/ca cannot be read")
+            && texts[1].contains("/nonexistent/crt"),
+        "{texts:#?}"
     );
     let config = good(
         &least_and(
@@ -648,20 +651,20 @@ fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
         ),
         &[],
     );
-    let fault_texts: Vec<String> = check_files(&config)
+    let texts: Vec<String> = check_files(&config)
         .iter()
         .map(ToString::to_string)
         .collect();
     assert!(
-        fault_texts.len() == 2
-            && fault_texts[0].contains("/nonexistent/redis cannot be read")
-            && fault_texts[1].contains("/nonexistent/idp"),
-        "{fault_texts:#?}"
+        texts.len() == 2
+            && texts[0].contains("/nonexistent/redis cannot be read")
+            && texts[1].contains("/nonexistent/idp"),
+        "{texts:#?}"
     );
 }
 
 #[test]
-fn a_thousand_mappings_are_read_in_passing() {
+fn a_thousand_mappings_are_read() {
     let mappings = (0..1_000)
         .map(|n| format!("  group-{n}: [role-{n}, viewer]"))
         .collect::<Vec<_>>()

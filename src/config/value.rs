@@ -1,5 +1,6 @@
-//! Values once their kind has read them: right from then on.
+//! Values that their type has read: valid from then on.
 
+use super::choice::Choice;
 use crate::{
     clock::Timestamp,
     model::{Group, Role},
@@ -9,14 +10,14 @@ use http::{HeaderName, Uri};
 use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-/// One value of one kind.
+/// One value.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Bool(bool),
     Number(u64),
     Duration(Duration),
-    Moment(Timestamp),
-    Word(&'static str),
+    Timestamp(Timestamp),
+    Choice(&'static str),
     Text(String),
     Secret(SecretString),
     Key(SecretKey),
@@ -31,32 +32,31 @@ pub(super) enum Value {
     List(Vec<Value>),
     Mappings(Vec<(Group, Vec<Role>)>),
     Pairs(Vec<(String, SecretString)>),
-    /// What stands in each is with [`super::settings::Settings::providers`].
+    /// The content of each is in [`super::settings::Settings::providers`].
     Sections,
 }
 
-/// What a component's filler asks for. `None` where the key's kind holds something else, which the
-/// test of the defaults finds.
-pub(super) trait From: Sized {
-    fn from(value: &Value) -> Option<Self>;
+/// What a component's filler asks for. `None` where the key has another type, which the test of the
+/// defaults finds.
+pub(super) trait FromValue: Sized {
+    fn from_value(value: &Value) -> Option<Self>;
 }
 
-macro_rules! from {
+macro_rules! from_value {
     ($($type:ty = $variant:ident),*) => {
-        $(impl From for $type {
-            fn from(value: &Value) -> Option<Self> {
+        $(impl FromValue for $type {
+            fn from_value(value: &Value) -> Option<Self> {
                 if let Value::$variant(inner) = value { Some(inner.clone()) } else { None }
             }
         })*
     };
 }
 
-from!(
+from_value!(
     bool = Bool,
     u64 = Number,
     Duration = Duration,
-    Timestamp = Moment,
-    &'static str = Word,
+    Timestamp = Timestamp,
     String = Text,
     SecretString = Secret,
     SecretKey = Key,
@@ -72,10 +72,20 @@ from!(
     Vec<(String, SecretString)> = Pairs
 );
 
-impl<T: From> From for Vec<T> {
-    fn from(value: &Value) -> Option<Self> {
+impl<T: Choice> FromValue for T {
+    fn from_value(value: &Value) -> Option<Self> {
+        if let Value::Choice(text) = value {
+            T::parse(text)
+        } else {
+            None
+        }
+    }
+}
+
+impl<T: FromValue> FromValue for Vec<T> {
+    fn from_value(value: &Value) -> Option<Self> {
         if let Value::List(items) = value {
-            items.iter().map(T::from).collect()
+            items.iter().map(T::from_value).collect()
         } else {
             None
         }

@@ -1,33 +1,33 @@
-//! The kinds of values: what each takes, in words and in code.
+//! The types of values: what each accepts, in words and in code.
 
 mod forms;
 
 use super::{
     finding::{Findings, Place},
-    raw::{Node, Raw},
-    value::Value,
+    nearest::did_you_mean,
+    raw::{Name, Node, Raw},
+    value::{FromValue as _, Value},
 };
 use crate::{
     model::{Group, Role},
     secret::{GatewayKey, SecretKey, SecretString},
 };
-use forms::{duration_text, go_duration, listen, moment, network, url};
 use http::HeaderName;
 use std::{path::PathBuf, time::Duration};
 
-/// What a key takes.
+/// What a key accepts.
 #[derive(Debug)]
 pub(super) enum ValueType {
     /// `true` or `false`.
     Bool,
     /// A whole number within bounds, both included.
     Number(u64, u64),
-    /// A duration text of Go, `1h30m`, within bounds in milliseconds, both included.
-    Duration(u64, u64),
-    /// A moment, RFC 3339.
-    Moment,
-    /// One of a few words.
-    OneOf(&'static [Word]),
+    /// A duration such as `1h30m` within bounds, both included.
+    Duration(Duration, Duration),
+    /// A moment in time, RFC 3339.
+    Timestamp,
+    /// One value of an enum; the function lists its texts ([`super::choice::texts`]).
+    Choice(fn() -> Vec<&'static str>),
     /// Any text that is not empty.
     Text,
     /// Any text that is not empty and must not be shown.
@@ -60,23 +60,8 @@ pub(super) enum ValueType {
     Sections,
 }
 
-/// One of the words of a choice, and whether the program can do it yet.
-#[derive(Debug)]
-pub(super) struct Word {
-    pub(super) text: &'static str,
-    pub(super) available: bool,
-}
-
-/// A word that the program knows what to do with.
-pub(super) const fn yes(text: &'static str) -> Word {
-    Word {
-        text,
-        available: true,
-    }
-}
-
 impl ValueType {
-    /// Whether a value of this value type must never be shown.
+    /// Whether a value must never be shown.
     pub(super) fn is_secret(&self) -> bool {
         if let Self::List(of) = self {
             return of.is_secret();
@@ -87,103 +72,110 @@ impl ValueType {
         )
     }
 
-    /// Whether the value may stand in a file of its own.
+    /// Whether a `*_file` variant may name a file that holds the value.
     pub(super) fn has_file_variant(&self) -> bool {
         self.is_secret() && !matches!(self, Self::Pairs)
     }
 
     /// What is allowed, to follow "must be".
     pub(super) fn allowed(&self) -> String {
-        match self {
-            Self::Bool => "`true` or `false`".to_owned(),
-            Self::Number(least, most) => format!("a whole number from {least} to {most}"),
+        let text = match self {
+            Self::Number(least, most) => {
+                return format!("a whole number from {least} to {most}");
+            }
             Self::Duration(least, most) => {
-                format!("a duration such as `1h30m`, `90s` or `500ms`, from {} to {}", duration_text(*least), duration_text(*most))
+                let (least, most) = (forms::duration_text(*least), forms::duration_text(*most));
+                return format!(
+                    "a duration such as `1h30m`, `90s` or `500ms`, from {least} to {most}"
+                );
             }
-            Self::OneOf(words) => {
-                let words: Vec<String> = words.iter().filter(|word| word.available).map(|word| format!("`{}`", word.text)).collect();
-                words.join(" or ")
+            Self::Choice(texts) => {
+                let texts = texts().into_iter().map(|text| format!("`{text}`"));
+                return texts.collect::<Vec<_>>().join(" or ");
             }
-            Self::Moment => "a moment such as `2027-01-31T12:00:00Z`".to_owned(),
-            Self::Text | Self::Secret => "a text".to_owned(),
-            Self::SecretKey => "64 hex digits, as `elastauth generate-key` makes them".to_owned(),
-            Self::GatewayKey => format!("at least {} visible ASCII characters", GatewayKey::MIN_BYTES),
-            Self::Url => "a URL such as `https://host:9200`".to_owned(),
-            Self::Path => "a path".to_owned(),
-            Self::Header => "the name of an HTTP header".to_owned(),
-            Self::Listen => "an address and a port such as `127.0.0.1:5000`, `[::1]:5000` or `:5000`".to_owned(),
-            Self::Network => "a network such as `10.0.0.0/8`, or one address".to_owned(),
-            Self::Role => "the name of a role: 1 to 507 printable ASCII characters with no space at either end".to_owned(),
-            Self::Group => "the name of a group, `*` standing for any text".to_owned(),
-            Self::List(of) => format!("a list, each item {}", of.allowed()),
-            Self::Mappings => "a section of groups, each with its list of roles".to_owned(),
-            Self::Pairs => "a section of names, each with its text".to_owned(),
-            Self::Sections => "a list of sections".to_owned(),
-        }
+            Self::List(of) => return format!("a list, each item {}", of.allowed()),
+            Self::GatewayKey => {
+                return format!(
+                    "at least {} visible ASCII characters",
+                    GatewayKey::MIN_BYTES
+                );
+            }
+            Self::Bool => "`true` or `false`",
+            Self::Timestamp => "a time such as `2027-01-31T12:00:00Z`",
+            Self::Text | Self::Secret => "a text",
+            Self::SecretKey => "64 hex digits, as `elastauth generate-key` makes them",
+            Self::Url => "a URL such as `https://host:9200`",
+            Self::Path => "a path",
+            Self::Header => "the name of an HTTP header",
+            Self::Listen => {
+                "an address and a port such as `127.0.0.1:5000`, `[::1]:5000` or `:5000`"
+            }
+            Self::Network => "a network such as `10.0.0.0/8`, or one address",
+            Self::Role => {
+                "the name of a role: 1 to 507 printable ASCII characters with no space at either \
+                 end"
+            }
+            Self::Group => "the name of a group, where `*` matches any text",
+            Self::Mappings => "a section of groups, each with its list of roles",
+            Self::Pairs => "a section of names, each with its text",
+            Self::Sections => "a list of sections",
+        };
+        text.to_owned()
     }
 
-    /// Reads a value; tells every fault in it and then gives nothing.
+    /// Reads a value; reports every fault in it and then returns `None`.
     pub(super) fn read(&self, key: &str, raw: &Raw, findings: &mut Findings) -> Option<Value> {
         match (self, &raw.node) {
             (_, Node::Invalid) => None,
             (Self::List(of), Node::List(items)) => {
-                let read: Vec<Option<Value>> = items
-                    .iter()
-                    .map(|item| of.read(key, item, findings))
-                    .collect();
-                read.into_iter().collect::<Option<_>>().map(Value::List)
+                let items = items.iter().map(|item| of.read(key, item, findings));
+                all(items).map(Value::List)
             }
+            // One item without brackets, or several as the environment has them.
             (Self::List(of), Node::Text(text)) => {
-                // One text is a list of one, or of several with commas: environment variables know
-                // no other way.
                 let items = pieces(text).map(|piece| of.scalar(key, piece, &raw.place, findings));
-                items
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .collect::<Option<_>>()
-                    .map(Value::List)
+                all(items).map(Value::List)
             }
-            (Self::Mappings, Node::Map(entries)) => mappings(key, entries, findings),
+            (Self::Mappings, Node::Map(entries)) => {
+                let entries = entries.iter().map(|entry| mapping(key, entry, findings));
+                all(entries).map(Value::Mappings)
+            }
             (Self::Pairs, Node::Map(entries)) => {
-                let pairs: Vec<_> = entries
-                    .iter()
-                    .map(|(name, raw)| match Self::Text.read(key, raw, findings) {
-                        Some(Value::Text(text)) => {
-                            Some((name.text.clone(), SecretString::from(text)))
-                        }
-                        _ => None,
-                    })
-                    .collect();
-                pairs.into_iter().collect::<Option<_>>().map(Value::Pairs)
+                let pairs =
+                    entries
+                        .iter()
+                        .map(|(name, raw)| match Self::Text.read(key, raw, findings) {
+                            Some(Value::Text(text)) => Some((name.text.clone(), text.into())),
+                            _ => None,
+                        });
+                all(pairs).map(Value::Pairs)
             }
             (Self::Sections, Node::List(items)) => {
-                let wrong = items
-                    .iter()
-                    .filter(|item| !matches!(item.node, Node::Map(_) | Node::Invalid));
-                let wrong = wrong.map(|item| {
-                    findings.fault(
-                        &item.place,
-                        format!("`{key}` has {} in the place of a section", item.what()),
-                    );
+                let sections = items.iter().map(|item| {
+                    if matches!(item.node, Node::Map(_) | Node::Invalid) {
+                        return Some(());
+                    }
+                    let fault = format!("`{key}` has {} instead of a section", item.what());
+                    findings.fault(&item.place, fault);
+                    None
                 });
-                (wrong.count() == 0).then_some(Value::Sections)
+                all(sections).map(|_| Value::Sections)
             }
             (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections, _)
-            | (_, Node::Null | Node::List(_) | Node::Map(_)) => self.refuse(key, raw, findings),
+            | (_, Node::Null | Node::List(_) | Node::Map(_)) => {
+                self.refuse(key, raw, "", findings);
+                None
+            }
             (_, Node::Text(text)) => self.scalar(key, text, &raw.place, findings),
         }
     }
 
-    fn refuse(&self, key: &str, raw: &Raw, findings: &mut Findings) -> Option<Value> {
+    fn refuse(&self, key: &str, raw: &Raw, why: &str, findings: &mut Findings) {
+        let (found, allowed) = (raw.what(), self.allowed());
         findings.fault(
             &raw.place,
-            format!(
-                "`{key}` holds {}; it must be {}",
-                raw.what(),
-                self.allowed()
-            ),
+            format!("`{key}` holds {found}; it must be {allowed}{why}"),
         );
-        None
     }
 
     fn scalar(
@@ -194,168 +186,104 @@ impl ValueType {
         findings: &mut Findings,
     ) -> Option<Value> {
         let value = self.parse(text);
-        let later = |word: &&Word| !word.available && word.text.eq_ignore_ascii_case(text);
-        if let Self::OneOf(words) = self
-            && let Some(word) = words.iter().find(later)
-        {
-            findings.fault(
-                place,
-                format!("`{key}: {}` is not available yet", word.text),
-            );
-        } else if let Err(why) = &value {
-            let what = Raw::text(text, place.clone()).what();
-            let because = why
-                .as_ref()
-                .map_or_else(String::new, |why| format!(": {why}"));
-            findings.fault(
-                place,
-                format!(
-                    "`{key}` holds {what}; it must be {}{because}",
-                    self.allowed()
-                ),
-            );
+        if let Err(why) = &value {
+            self.refuse(key, &Raw::text(text, place.clone()), why, findings);
         }
         value.ok()
     }
 
-    /// `Err` with the rule that is broken, where the general words do not say it.
-    fn parse(&self, text: &str) -> Result<Value, Option<String>> {
-        let rule = |text: &str| Some(text.to_owned());
+    /// `Err` with the rule that is broken where the general words do not say it; empty otherwise.
+    fn parse(&self, text: &str) -> Result<Value, String> {
+        let general = String::new;
+        let rule = |why: &str| format!(": {why}");
         match self {
-            // Go's reader takes `1` and `0` from the environment.
+            // Go's reader accepts `1` and `0` in the environment.
             Self::Bool => match text {
                 "true" | "True" | "TRUE" | "1" => Ok(Value::Bool(true)),
                 "false" | "False" | "FALSE" | "0" => Ok(Value::Bool(false)),
-                _ => Err(None),
+                _ => Err(general()),
             },
             Self::Number(least, most) => {
-                let number = text
-                    .parse::<u64>()
-                    .ok()
-                    .filter(|number| (least..=most).contains(&number));
-                number.map(Value::Number).ok_or(None)
+                let number = text.parse::<u64>().ok();
+                let number = number.filter(|number| (least..=most).contains(&number));
+                number.map(Value::Number).ok_or_else(general)
             }
             Self::Duration(least, most) => {
-                let duration = go_duration(text).ok_or(None)?;
-                let within = duration >= Duration::from_millis(*least)
-                    && duration <= Duration::from_millis(*most);
-                if within {
-                    Ok(Value::Duration(duration))
-                } else {
-                    Err(None)
-                }
+                let duration = forms::duration(text);
+                let duration = duration.filter(|duration| (least..=most).contains(&duration));
+                duration.map(Value::Duration).ok_or_else(general)
             }
-            Self::Moment => moment(text).map(Value::Moment).ok_or(None),
-            Self::OneOf(words) => match words
-                .iter()
-                .find(|word| word.text.eq_ignore_ascii_case(text))
-            {
-                Some(word) if word.available => Ok(Value::Word(word.text)),
-                Some(_) => Err(None),
-                None => Err(nearest(text, words.iter().map(|word| word.text))
-                    .map(|word| format!("did you mean `{word}`?"))),
-            },
-            Self::Text | Self::Secret | Self::Path if text.is_empty() => Err(None),
+            Self::Timestamp => {
+                let time = forms::timestamp(text);
+                time.map(Value::Timestamp).ok_or_else(general)
+            }
+            Self::Choice(texts) => {
+                let mut texts = texts().into_iter();
+                let known = texts.clone().find(|known| known.eq_ignore_ascii_case(text));
+                known
+                    .map(Value::Choice)
+                    .ok_or_else(|| did_you_mean(text, &mut texts, ""))
+            }
+            Self::Text | Self::Secret | Self::Path if text.is_empty() => Err(general()),
             Self::Text => Ok(Value::Text(text.to_owned())),
             Self::Secret => Ok(Value::Secret(SecretString::from(text.to_owned()))),
-            Self::SecretKey => SecretKey::parse(text)
-                .map(Value::Key)
-                .map_err(|why| Some(why.to_string())),
-            Self::GatewayKey => GatewayKey::parse(text).map(Value::GatewayKey).ok_or(None),
-            Self::Url => url(text).map(Value::Url).map_err(rule),
-            Self::Path => Ok(Value::Path(PathBuf::from(text))),
-            Self::Header => text
-                .parse::<HeaderName>()
-                .map(Value::Header)
-                .map_err(|_| None),
-            Self::Listen => listen(text).map(Value::Listen).ok_or(None),
-            Self::Network => network(text).map(Value::Network),
-            Self::Role => Role::parse(text).map(Value::Role).ok_or(None),
-            Self::Group => Group::parse(text).map(Value::Group).ok_or(None),
-            Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections => Err(None),
-        }
-    }
-}
-
-/// The items of a list in one text. Nothing between two commas is nothing.
-pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|piece| !piece.is_empty())
-}
-
-fn mappings(
-    key: &str,
-    entries: &[(super::raw::Name, Raw)],
-    findings: &mut Findings,
-) -> Option<Value> {
-    let mut read = Some(Vec::with_capacity(entries.len()));
-    for (name, raw) in entries {
-        let group = Group::parse(&name.text);
-        if group.is_none() {
-            findings.fault(
-                &name.place,
-                format!("`{key}` has a group with an empty name"),
-            );
-        }
-        let roles = match ValueType::List(&ValueType::Role).read(key, raw, findings) {
-            Some(Value::List(roles)) if roles.is_empty() => {
-                findings.fault(
-                    &name.place,
-                    format!("`{key}` maps a group to no role; name a role or take the group out"),
-                );
-                None
+            Self::SecretKey => {
+                let key = SecretKey::parse(text);
+                key.map(Value::Key).map_err(|why| rule(&why.to_string()))
             }
-            Some(Value::List(roles)) => Some(roles.into_iter().filter_map(|role| {
-                if let Value::Role(role) = role {
-                    Some(role)
-                } else {
-                    None
-                }
-            })),
-            _ => None,
-        };
-        match (group, roles, &mut read) {
-            (Some(group), Some(roles), Some(read)) => read.push((group, roles.collect())),
-            (_, _, read) => *read = None,
+            Self::GatewayKey => {
+                let key = GatewayKey::parse(text);
+                key.map(Value::GatewayKey).ok_or_else(general)
+            }
+            Self::Url => forms::url(text).map(Value::Url).map_err(rule),
+            Self::Path => Ok(Value::Path(PathBuf::from(text))),
+            Self::Header => {
+                let name = text.parse::<HeaderName>();
+                name.map(Value::Header).map_err(|_| general())
+            }
+            Self::Listen => forms::listen(text).map(Value::Listen).ok_or_else(general),
+            Self::Network => match forms::network(text) {
+                Ok(network) => Ok(Value::Network(network)),
+                Err(why) => Err(why.map_or_else(general, rule)),
+            },
+            Self::Role => Role::parse(text).map(Value::Role).ok_or_else(general),
+            Self::Group => Group::parse(text).map(Value::Group).ok_or_else(general),
+            Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections => Err(general()),
         }
     }
-    read.map(Value::Mappings)
 }
 
-/// The candidate that was probably meant: few letters away in proportion to its length.
-pub(super) fn nearest<'a>(
-    text: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let text: String = text
-        .chars()
-        .take(80)
-        .map(|c| c.to_ascii_lowercase())
-        .collect();
-    let rated = candidates.map(|candidate| {
-        (
-            strsim::normalized_damerau_levenshtein(&text, &candidate.to_ascii_lowercase()),
-            candidate,
-        )
-    });
-    let best = rated.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 >= 0.6).then_some(best.1)
+/// All of them, or `None` where one is missing; each is looked at, so that every fault is reported.
+fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let items: Vec<Option<T>> = items.collect();
+    items.into_iter().collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The items of a list in one text. Nothing between two commas is no item.
+pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let pieces = text.split(',').map(str::trim);
+    pieces.filter(|piece| !piece.is_empty())
+}
 
-    #[test]
-    fn the_nearest_word_is_named_only_where_it_is_near() {
-        assert_eq!(
-            nearest("wran", ["debug", "info", "warn", "error"].into_iter()),
-            Some("warn")
-        );
-        assert_eq!(
-            nearest("something else", ["debug", "info"].into_iter()),
-            None
-        );
+fn mapping(
+    key: &str,
+    (name, raw): &(Name, Raw),
+    findings: &mut Findings,
+) -> Option<(Group, Vec<Role>)> {
+    let group = Group::parse(&name.text);
+    if group.is_none() {
+        let fault = format!("`{key}` has a group with an empty name");
+        findings.fault(&name.place, fault);
     }
+    let Some(Value::List(roles)) = ValueType::List(&ValueType::Role).read(key, raw, findings)
+    else {
+        return None;
+    };
+    if roles.is_empty() {
+        let fault = format!("`{key}` maps a group to no role; name a role, or remove the group");
+        findings.fault(&name.place, fault);
+        return None;
+    }
+    let roles = roles.iter().map(Role::from_value).collect::<Option<_>>();
+    Some((group?, roles?))
 }

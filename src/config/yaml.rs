@@ -1,8 +1,8 @@
 //! YAML to a small tree with places. The only file that knows the YAML library.
 //!
-//! Strict where other readers guess: a key that stands twice, a tag, a merge key, a second document
-//! are faults. Bounded in size, depth and nodes, the copies of aliases included, so that a file
-//! that names itself ten times over costs a fault and no memory.
+//! Strict where other readers guess: a repeated key, a tag, a merge key, a second document are
+//! faults. Size, depth and nodes are bounded, the copies of aliases included, so that a file that
+//! multiplies itself costs a fault and no memory.
 
 use super::{
     finding::{Findings, Place},
@@ -16,13 +16,13 @@ use std::{
 
 /// The largest file: ten thousand mappings are half a mebibyte.
 pub(super) const MAX_BYTES: usize = 4 << 20;
-/// The deepest key of ours lies four levels down.
+/// The deepest of our keys is four levels down.
 const MAX_DEPTH: usize = 16;
 /// Scalars, lists and sections together, copies by alias included. A file of the largest size has
 /// no more than this without aliases.
 const MAX_NODES: usize = 400_000;
 
-/// Reads a whole file. `None` where it cannot be read as YAML at all; the faults say where and why.
+/// Reads a whole file. `None` where it is not YAML; the faults say where and why.
 pub(super) fn read(file: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Option<Raw> {
     let place = |line, column| Place::File {
         file: Arc::clone(file),
@@ -60,7 +60,7 @@ pub(super) fn read(file: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Op
     reader.stream().ok()
 }
 
-/// The fault was told.
+/// The fault is reported.
 struct Reported;
 
 struct Reader<'a, 'f> {
@@ -98,7 +98,7 @@ impl<'a> Reader<'a, '_> {
                 | Event::MappingEnd => {
                     return Err(self.fault(
                         span.start,
-                        "a second document begins; the configuration is one",
+                        "a second document begins; the configuration is one document",
                     ));
                 }
             }
@@ -121,7 +121,7 @@ impl<'a> Reader<'a, '_> {
             | Event::MappingStart(_, Some(_)) => {
                 return Err(self.fault(
                     span.start,
-                    "tags (`!…`) are not taken; write the plain value",
+                    "tags (`!…`) are not accepted; write the plain value",
                 ));
             }
             Event::Scalar(text, style, anchor, None) => {
@@ -160,7 +160,7 @@ impl<'a> Reader<'a, '_> {
         if anchor > 0 {
             self.anchors
                 .insert(anchor, (raw.clone(), self.nodes - from));
-            // The copy that is kept counts as well.
+            // The kept copy counts as well.
             self.count(self.nodes - from, span.start)?;
         }
         Ok(raw)
@@ -190,7 +190,7 @@ impl<'a> Reader<'a, '_> {
             if style == ScalarStyle::Plain && text == "<<" {
                 return Err(self.fault(
                     span.start,
-                    "merge keys (`<<`) are not taken; write the keys out",
+                    "merge keys (`<<`) are not accepted; write the keys out",
                 ));
             }
             let name = Name {
@@ -204,10 +204,7 @@ impl<'a> Reader<'a, '_> {
             } else {
                 self.findings.fault(
                     &name.place,
-                    format!(
-                        "the key `{}` stands twice in its section",
-                        shown(&name.text)
-                    ),
+                    format!("the key `{}` is in its section twice", shown(&name.text)),
                 );
             }
         }
@@ -216,11 +213,10 @@ impl<'a> Reader<'a, '_> {
     fn next(&mut self) -> Result<(Event<'a>, Span), Reported> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
-            // The library's words are constants but for one that shows a single character of the
-            // file.
+            // The library's texts are constants except for one that shows a character of the file.
             Some(Err(error)) if error.info().contains('`') => Err(self.fault(
                 *error.marker(),
-                "not YAML: a character that cannot stand here",
+                "not YAML: a character that is not allowed here",
             )),
             Some(Err(error)) => {
                 let text = format!("not YAML: {}", error.info());
@@ -253,7 +249,7 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
-/// A key's name as a fault may show it: bounded, and with nothing that a terminal would obey.
+/// A key's name as a fault may show it: bounded, and without control characters.
 pub(super) fn shown(name: &str) -> String {
     let short: String = name.chars().take(60).collect();
     short.escape_debug().to_string()

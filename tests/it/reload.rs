@@ -34,7 +34,7 @@ async fn says(elastauth: &Elastauth, text: &str, times: usize) {
 
 const IN_FORCE: &str = "the configuration has changed and is in force";
 const REFUSED: &str = "the new configuration is faulty; the old one stays in force";
-const ONLY_ANEW: &str = "in force only when elastauth is started anew";
+const REQUIRES_RESTART: &str = "their new values require a restart of elastauth";
 
 #[tokio::test]
 async fn new_role_rules_count_for_the_next_request_of_a_known_user() {
@@ -136,7 +136,7 @@ async fn what_cannot_change_is_named_and_the_rest_of_the_file_counts() {
             .replace("dev: [editor]", "dev: [ingest_admin]")
             + "\ncredentials: {rotation: 1h}\n"
     });
-    says(&stage.elastauth, ONLY_ANEW, 1).await;
+    says(&stage.elastauth, REQUIRES_RESTART, 1).await;
     let log = stage.elastauth.log();
     assert!(
         log.contains("keys=\"listen,credentials.rotation\"") && log.contains(IN_FORCE),
@@ -155,7 +155,7 @@ async fn what_cannot_change_is_named_and_the_rest_of_the_file_counts() {
     );
     // It is said again as long as it is so.
     stage.elastauth.hang_up();
-    says(&stage.elastauth, ONLY_ANEW, 2).await;
+    says(&stage.elastauth, REQUIRES_RESTART, 2).await;
 }
 
 #[tokio::test]
@@ -262,7 +262,9 @@ async fn the_secret_of_our_client_at_an_identity_provider_is_taken_from_its_file
     let elastauth = Elastauth::start_anywhere(&config, &[("client", "an-old-secret")]).await;
     elastauth.put("client", "a-new-secret");
     says(&elastauth, "keys=\"oidc.client_secret\"", 1).await;
-    assert!(!elastauth.log().contains("a-new-secret") && !elastauth.log().contains(ONLY_ANEW));
+    assert!(
+        !elastauth.log().contains("a-new-secret") && !elastauth.log().contains(REQUIRES_RESTART)
+    );
 }
 
 #[tokio::test]
@@ -287,7 +289,7 @@ async fn a_renewed_certificate_is_shown_to_whoever_connects_next() {
     stage.elastauth.put("tls.crt", &second.certificate);
     says(
         &stage.elastauth,
-        "cannot be taken; the old one stays in force",
+        "cannot be applied; the old one stays in force",
         1,
     )
     .await;

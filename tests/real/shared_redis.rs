@@ -139,7 +139,7 @@ async fn a_new_password_and_a_new_ca_of_redis_are_taken_without_a_restart() {
     in_use(&stage).await;
     let log = stage.elastauth.log();
     assert!(
-        log.contains("cache.redis_password") && !log.contains("started anew"),
+        log.contains("cache.redis_password") && !log.contains("require a restart"),
         "{log}"
     );
 

@@ -2,7 +2,7 @@
 //! without being repeated.
 
 use crate::{
-    cli::Failed,
+    cli::output::Failed,
     idp::{self, Jws},
 };
 use http::HeaderValue;

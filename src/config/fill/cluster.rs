@@ -1,152 +1,140 @@
-//! The cluster and the account towards it.
+//! The cluster, and the account that elastauth uses there.
 
-use super::{Findings, Settings, identity_files};
+use super::filler::Filler;
 use crate::{
-    cluster::{Config, PasswordForm, ServiceAccount},
-    config::{finding::Place, key::Key, table},
+    cluster::{Config, ServiceAccount},
+    config::table,
     net::tls,
 };
 use http::{Uri, uri::Scheme};
 use std::net::IpAddr;
 
-pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
-    let hosts = hosts(settings, findings);
-    let account = account(settings, findings);
-    let danger_skip_verify = settings.get(&table::ES_TLS_SKIP)?;
+pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
+    let hosts = hosts(fill);
+    let account = account(fill);
+    let danger_skip_verify = fill.get(&table::ES_TLS_SKIP)?;
     if danger_skip_verify {
-        let place = settings.place(&table::ES_TLS_SKIP);
-        findings.warn(
-            &place,
-            "`elasticsearch.tls.insecure_skip_verify` is on: whoever stands on the way to the cluster can read and change everything",
+        fill.warn(
+            &table::ES_TLS_SKIP,
+            "`elasticsearch.tls.insecure_skip_verify` is on: anyone between elastauth and the \
+             cluster can read and change everything; set `elasticsearch.tls.ca_cert` instead",
         );
-        if settings.given(&table::ES_TLS_CA) {
-            findings.fault(
-                &settings.place(&table::ES_TLS_CA),
-                "`elasticsearch.tls.ca_cert` means nothing beside `insecure_skip_verify`; keep one of them",
+        if fill.given(&table::ES_TLS_CA) {
+            fill.fault(
+                &table::ES_TLS_CA,
+                "`elasticsearch.tls.ca_cert` has no effect with `insecure_skip_verify`; remove one \
+                 of them",
             );
         }
     }
     let tls = tls::ClientConfig {
-        ca_cert: settings.get(&table::ES_TLS_CA),
-        identity: identity_files(settings, &table::ES_TLS_CERT, &table::ES_TLS_KEY, findings),
+        ca_cert: fill.get(&table::ES_TLS_CA),
+        identity: fill.identity_files(&table::ES_TLS_CERT, &table::ES_TLS_KEY),
         danger_skip_verify,
     };
     Some(Config {
         hosts: hosts?,
         account: account?,
         tls,
-        passwords: match settings.get::<&str>(&table::HASH)? {
-            "off" => PasswordForm::Clear,
-            _ => PasswordForm::Hash,
-        },
+        passwords: fill.get(&table::HASH)?,
     })
 }
 
-fn hosts(settings: &Settings, findings: &mut Findings) -> Option<Vec<Uri>> {
-    let place = settings.place(&table::ES_HOSTS);
-    if !settings.given(&table::ES_HOSTS) {
-        missing(&table::ES_HOSTS, findings);
-    }
-    let hosts: Vec<Uri> = settings.get(&table::ES_HOSTS)?;
-    if hosts.is_empty() {
-        findings.fault(
-            &place,
-            "`elasticsearch.hosts` is an empty list; name the cluster's nodes",
-        );
-    }
-    let plain: Vec<&Uri> = hosts
-        .iter()
-        .filter(|host| host.scheme() == Some(&Scheme::HTTP))
-        .collect();
-    if !plain.is_empty() && settings.get(&table::ES_TLS_ENABLED) == Some(true) {
-        findings.fault(
-            &place,
-            "`elasticsearch.tls.enabled` is on and a host is `http`; write `https`",
-        );
-    } else if plain.iter().any(|host| !is_loopback(host)) {
-        findings.warn(&place, "a host of the cluster is plain `http`: the service account's password and every user's travel in clear");
-    }
-    if plain.len() < hosts.len()
-        && settings.given(&table::ES_TLS_ENABLED)
-        && settings.get(&table::ES_TLS_ENABLED) == Some(false)
-    {
-        findings.warn(
-            &settings.place(&table::ES_TLS_ENABLED),
-            "`elasticsearch.tls.enabled: false` has no effect on a host that is `https`",
-        );
-    }
-    let unused = [&table::ES_TLS_CA, &table::ES_TLS_CERT]
-        .into_iter()
-        .find(|key| settings.given(key));
-    if let Some(key) = unused.filter(|_| !hosts.is_empty() && plain.len() == hosts.len()) {
-        findings.fault(
-            &settings.place(key),
+fn hosts(fill: &mut Filler<'_>) -> Option<Vec<Uri>> {
+    let key = &table::ES_HOSTS;
+    if !fill.given(key) {
+        let (allowed, variable) = (key.value_type.allowed(), key.variable());
+        fill.fault(
+            key,
             format!(
-                "`{}` is set and every host is `http`; write `https`, or take it out",
+                "`{}` is missing; it must be {allowed} (in the environment `{variable}`)",
                 key.path
             ),
         );
     }
+    let hosts: Vec<Uri> = fill.get(key)?;
+    if hosts.is_empty() {
+        fill.fault(
+            key,
+            "`elasticsearch.hosts` is an empty list; name the nodes of the cluster",
+        );
+    }
+    let is_http = |host: &&Uri| host.scheme() == Some(&Scheme::HTTP);
+    let plain: Vec<&Uri> = hosts.iter().filter(is_http).collect();
+    let tls_enabled = fill.get(&table::ES_TLS_ENABLED);
+    if !plain.is_empty() && tls_enabled == Some(true) {
+        fill.fault(
+            key,
+            "`elasticsearch.tls.enabled` is on and a host is `http`; write `https`",
+        );
+    } else if plain.iter().any(|host| !is_loopback(host)) {
+        fill.warn(
+            key,
+            "a host of the cluster is plain `http`, so the password of the service account and \
+             those of all users are sent in clear; write `https`",
+        );
+    }
+    if plain.len() < hosts.len() && fill.given(&table::ES_TLS_ENABLED) && tls_enabled == Some(false)
+    {
+        fill.warn(
+            &table::ES_TLS_ENABLED,
+            "`elasticsearch.tls.enabled: false` has no effect on a host that is `https`",
+        );
+    }
+    if !hosts.is_empty() && plain.len() == hosts.len() {
+        let keys = [&table::ES_TLS_CA, &table::ES_TLS_CERT];
+        if let Some(key) = keys.into_iter().find(|key| fill.given(key)) {
+            let fault = format!(
+                "`{}` is set and every host is `http`; write `https`, or remove it",
+                key.path
+            );
+            fill.fault(key, fault);
+        }
+    }
     Some(hosts)
 }
 
-fn account(settings: &Settings, findings: &mut Findings) -> Option<ServiceAccount> {
+fn account(fill: &mut Filler<'_>) -> Option<ServiceAccount> {
     let (name, password, key) = (&table::ES_USERNAME, &table::ES_PASSWORD, &table::ES_API_KEY);
-    let username = settings.get::<String>(name);
-    if username
-        .as_ref()
-        .is_some_and(|username| username.contains(':'))
-    {
-        findings.fault(
-            &settings.place(name),
-            "`elasticsearch.username` has a `:`, which ends a name in HTTP Basic",
+    let username = fill.get::<String>(name);
+    if username.as_ref().is_some_and(|name| name.contains(':')) {
+        fill.fault(
+            name,
+            "`elasticsearch.username` contains `:`, which ends a name in HTTP Basic",
         );
     }
-    if settings.given(key) {
+    if fill.given(key) {
         for other in [name, password] {
-            if settings.given(other) {
-                findings.fault(
-                    &settings.place(other),
-                    format!(
-                        "`{}` stands beside `{}`; keep one of them",
-                        other.path, key.path
-                    ),
+            if fill.given(other) {
+                let fault = format!(
+                    "`{}` and `{}` are both set; remove one of them",
+                    other.path, key.path
                 );
+                fill.fault(other, fault);
             }
         }
-        return settings.get(key).map(ServiceAccount::ApiKey);
+        return fill.get(key).map(ServiceAccount::ApiKey);
     }
-    match (settings.given(name), settings.given(password)) {
+    match (fill.given(name), fill.given(password)) {
         (true, true) => {}
-        (true, false) => findings.fault(
-            &settings.place(name),
-            "`elasticsearch.username` needs `elasticsearch.password` beside it",
+        (true, false) => fill.fault(
+            name,
+            "`elasticsearch.username` needs `elasticsearch.password` as well",
         ),
-        (false, true) => findings.fault(
-            &settings.place(password),
-            "`elasticsearch.password` needs `elasticsearch.username` beside it",
+        (false, true) => fill.fault(
+            password,
+            "`elasticsearch.password` needs `elasticsearch.username` as well",
         ),
-        (false, false) => {
-            findings
-                .fault(&Place::Nowhere, "`elasticsearch.username` and `elasticsearch.password` are missing, or `elasticsearch.api_key`");
-        }
+        (false, false) => fill.fault(
+            name,
+            "`elasticsearch.username` and `elasticsearch.password` are missing, or \
+             `elasticsearch.api_key`",
+        ),
     }
     Some(ServiceAccount::Basic {
         username: username?,
-        password: settings.get(password)?,
+        password: fill.get(password)?,
     })
-}
-
-fn missing(key: &Key, findings: &mut Findings) {
-    findings.fault(
-        &Place::Nowhere,
-        format!(
-            "`{}` is missing; it must be {} (in the environment `{}`)",
-            key.path,
-            key.value_type.allowed(),
-            key.variable()
-        ),
-    );
 }
 
 pub(super) fn is_loopback(host: &Uri) -> bool {

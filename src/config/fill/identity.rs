@@ -1,93 +1,80 @@
 //! The providers.
 
-use super::{Findings, Settings, oidc};
+use super::{filler::Filler, oidc};
 use crate::{
-    config::table,
+    config::{choice::AuthProvider, table},
     identity::{Config, ProviderConfig, headers},
+    net::trust,
+    roles::DefaultRolesApply,
 };
 use http::{HeaderName, header};
 
-pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
-    let place = settings.place(&table::AUTH_PROVIDER);
-    let headers = headers(settings, findings);
-    let oidc = if settings.says(&table::AUTH_PROVIDER, "oidc") {
-        oidc::fill(settings, findings)
+pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
+    let key = &table::AUTH_PROVIDER;
+    let headers = headers(fill);
+    let oidc = if fill.settings.names(key, AuthProvider::Oidc) {
+        oidc::fill(fill)
     } else {
         None
     };
-    let names: Vec<&str> = settings.get(&table::AUTH_PROVIDER)?;
+    let names: Vec<AuthProvider> = fill.get(key)?;
     if names.is_empty() {
-        findings.fault(
-            &place,
-            "`auth_provider` is an empty list: nobody could be known; name a provider",
+        fill.fault(
+            key,
+            "`auth_provider` is an empty list, so nobody could be identified; name a provider",
         );
     }
-    if (1..names.len()).any(|at| {
-        names
-            .get(..at)
-            .is_some_and(|before| names.get(at).is_some_and(|name| before.contains(name)))
-    }) {
-        findings.fault(&place, "`auth_provider` names a provider twice");
-    }
-    let providers: Option<Vec<ProviderConfig>> = names
-        .iter()
-        .map(|name| match *name {
-            "authelia" => headers.clone().map(ProviderConfig::Headers),
-            "oidc" => oidc.clone().map(ProviderConfig::Oidc),
-            // The kind of the key refuses every other word.
-            _ => None,
-        })
-        .collect();
+    let mut seen = Vec::new();
+    let providers = names.into_iter().map(|name| {
+        if seen.contains(&name) {
+            fill.fault(key, "`auth_provider` names a provider twice");
+        }
+        seen.push(name);
+        match name {
+            AuthProvider::Headers => headers.clone().map(ProviderConfig::Headers),
+            AuthProvider::Oidc => oidc.clone().map(ProviderConfig::Oidc),
+        }
+    });
+    let providers: Vec<Option<ProviderConfig>> = providers.collect();
     Some(Config {
-        providers: providers?,
+        providers: providers.into_iter().collect::<Option<_>>()?,
     })
 }
 
-fn headers(settings: &Settings, findings: &mut Findings) -> Option<headers::Config> {
+fn headers(fill: &mut Filler<'_>) -> Option<headers::Config> {
+    const RESERVED: [HeaderName; 4] = [
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::HOST,
+        trust::KEY_HEADER,
+    ];
     let keys = [
         &table::AUTHELIA_USERNAME,
         &table::AUTHELIA_GROUPS,
         &table::AUTHELIA_EMAIL,
         &table::AUTHELIA_NAME,
     ];
-    let names = keys.map(|key| settings.get::<HeaderName>(key));
-    for (at, (key, name)) in keys.iter().zip(&names).enumerate() {
+    let names = keys.map(|key| fill.get::<HeaderName>(key));
+    for (at, (key, name)) in keys.into_iter().zip(&names).enumerate() {
         let Some(name) = name else { continue };
-        let earlier = keys
-            .iter()
-            .zip(&names)
-            .take(at)
-            .find(|(_, other)| other.as_ref() == Some(name));
-        if let Some((other, _)) = earlier {
-            let place = settings.place(if settings.given(key) { key } else { other });
-            findings.fault(
-                &place,
-                format!("`{}` and `{}` name the same header", key.path, other.path),
-            );
+        let mut earlier = keys.into_iter().zip(&names).take(at);
+        if let Some((other, _)) = earlier.find(|(_, other)| other.as_ref() == Some(name)) {
+            let given = if fill.given(key) { key } else { other };
+            let fault = format!("`{}` and `{}` name the same header", key.path, other.path);
+            fill.fault(given, fault);
         }
-        if [
-            header::AUTHORIZATION,
-            header::COOKIE,
-            header::HOST,
-            crate::net::trust::KEY_HEADER,
-        ]
-        .contains(name)
-        {
-            findings.fault(
-                &settings.place(key),
-                format!(
-                    "`{}` names a header that has a meaning of its own",
-                    key.path
-                ),
-            );
+        if RESERVED.contains(name) {
+            let fault = format!("`{}` names a header that has another meaning", key.path);
+            fill.fault(key, fault);
         }
     }
-    let unmapped = settings.get::<&str>(&table::DEFAULT_ROLES_APPLY)? == "unmapped";
-    let required: bool = settings.get(&table::AUTHELIA_GROUPS_REQUIRED)?;
-    if unmapped && !required && settings.given(&table::AUTHELIA_GROUPS_REQUIRED) {
-        findings.fault(
-            &settings.place(&table::AUTHELIA_GROUPS_REQUIRED),
-            "`authelia.groups_required: false` cannot stand beside `default_roles_apply: unmapped`: a client that makes its groups vanish would get the default roles",
+    let unmapped = fill.get(&table::DEFAULT_ROLES_APPLY) == Some(DefaultRolesApply::Unmapped);
+    let required: bool = fill.get(&table::AUTHELIA_GROUPS_REQUIRED)?;
+    if unmapped && !required && fill.given(&table::AUTHELIA_GROUPS_REQUIRED) {
+        fill.fault(
+            &table::AUTHELIA_GROUPS_REQUIRED,
+            "`authelia.groups_required: false` does not go with `default_roles_apply: unmapped`: a \
+             client that suppresses its groups would get the default roles; remove one of them",
         );
     }
     let [user, groups, email, name] = names;

@@ -1,181 +1,111 @@
-//! What is remembered of the cluster, and where.
+//! What elastauth remembers of the cluster, and where.
 
-use super::{Findings, Settings, identity_files};
+use super::filler::Filler;
 use crate::{
-    config::{key::Key, table},
+    config::{choice::CacheType, key::Key, table},
     ledger::{
         Config, StoreConfig,
-        redis::{self, InvalidAddress, Node, Place},
+        redis::{self, Node, Place},
     },
     net::tls,
     secret::{ExposeSecret as _, SecretString},
 };
 
-pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
-    let store = store(settings, findings);
+/// The ways to name Redis; one of them is used.
+const ADDRESSES: [&Key; 4] = [
+    &table::REDIS_HOST,
+    &table::REDIS_URL,
+    &table::REDIS_SENTINEL,
+    &table::REDIS_CLUSTER,
+];
+
+pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
+    let store = store(fill);
     Some(Config {
-        capacity: settings
-            .get::<u64>(&table::CACHE_CAPACITY)
-            .and_then(|users| usize::try_from(users).ok())?,
+        capacity: fill.number(&table::CACHE_CAPACITY)?,
         store: store?,
     })
 }
 
-/// What stands behind the memory.
-fn store(settings: &Settings, findings: &mut Findings) -> Option<StoreConfig> {
-    let kind = settings.get::<&str>(&table::CACHE_TYPE)?;
-    let place = settings.place(&table::CACHE_TYPE);
-    let keyless = !settings.given(&table::SECRET_KEY);
-    if kind != "redis" {
-        // Nobody should believe that replicas share what they do not share.
-        for key in [
-            &table::REDIS_HOST,
-            &table::REDIS_URL,
-            &table::REDIS_SENTINEL,
-            &table::REDIS_CLUSTER,
-        ] {
-            if settings.given(key) {
-                findings.warn(
-                    &settings.place(key),
-                    format!("`{}` has no effect without `cache.type: redis`", key.path),
-                );
+fn store(fill: &mut Filler<'_>) -> Option<StoreConfig> {
+    let key = &table::CACHE_TYPE;
+    let cache_type = fill.get(key)?;
+    let has_key = fill.given(&table::SECRET_KEY);
+    if cache_type != CacheType::Redis {
+        // Nobody should assume that replicas share what they do not share.
+        for key in ADDRESSES {
+            if fill.given(key) {
+                let warning = format!("`{}` has no effect without `cache.type: redis`", key.path);
+                fill.warn(key, warning);
             }
         }
     }
-    match kind {
-        "redis" => {
-            if keyless {
-                let text = "`cache.type: redis` needs `secret_key`: replicas that share a memory must derive the same passwords";
-                findings.fault(&place, text);
+    match cache_type {
+        CacheType::Memory => Some(StoreConfig::Memory),
+        CacheType::Redis => {
+            if !has_key {
+                fill.fault(
+                    key,
+                    "`cache.type: redis` needs `secret_key`: replicas that share a cache must \
+                     derive the same passwords",
+                );
             }
-            Some(StoreConfig::Redis(Box::new(redis(settings, findings)?)))
+            Some(StoreConfig::Redis(Box::new(redis(fill)?)))
         }
-        "file" if keyless => {
-            findings
-                .warn(&place, "`cache.type: file` has no effect without `secret_key`: what one start remembers means nothing to the next");
+        CacheType::File if has_key => Some(StoreConfig::File(fill.get(&table::CACHE_PATH)?)),
+        CacheType::File => {
+            fill.warn(
+                key,
+                "`cache.type: file` has no effect without `secret_key`: the next start has another \
+                 key and cannot use the file",
+            );
             Some(StoreConfig::Memory)
         }
-        "file" => Some(StoreConfig::File(settings.get(&table::CACHE_PATH)?)),
-        _ => Some(StoreConfig::Memory),
     }
 }
 
-fn redis(settings: &Settings, findings: &mut Findings) -> Option<redis::Config> {
-    let ways = [
-        &table::REDIS_HOST,
-        &table::REDIS_URL,
-        &table::REDIS_SENTINEL,
-        &table::REDIS_CLUSTER,
-    ];
-    let given: Vec<&Key> = ways.into_iter().filter(|key| settings.given(key)).collect();
+fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
+    let given: Vec<&Key> = ADDRESSES
+        .into_iter()
+        .filter(|key| fill.given(key))
+        .collect();
     if let [first, second, ..] = given.as_slice() {
-        let text = format!(
-            "`{}` stands beside `{}`; Redis is in one place",
+        let fault = format!(
+            "`{}` and `{}` are both set; there is one Redis, so remove one of them",
             second.path, first.path
         );
-        findings.fault(&settings.place(second), text);
+        fill.fault(second, fault);
     }
-    let master = settings.get::<String>(&table::REDIS_SENTINEL_MASTER);
-    if settings.given(&table::REDIS_SENTINEL) != settings.given(&table::REDIS_SENTINEL_MASTER) {
-        let key = given
-            .first()
-            .copied()
-            .unwrap_or(&table::REDIS_SENTINEL_MASTER);
-        findings.fault(
-            &settings.place(key),
-            "`redis.sentinel` and `redis.sentinel_master` need each other",
-        );
-    }
-    let place = match given.first() {
-        Some(key) if key.path == table::REDIS_SENTINEL.path => {
-            let sentinels = nodes(settings, key, findings);
-            Place::Sentinel {
-                sentinels: sentinels?,
-                master: master?,
-            }
-        }
-        Some(key) if key.path == table::REDIS_CLUSTER.path => {
-            Place::Cluster(nodes(settings, key, findings)?)
-        }
-        Some(key) if key.path == table::REDIS_URL.path => {
-            let url = settings.get::<SecretString>(key)?;
-            Place::One(node(settings, key, url.expose_secret(), findings)?)
-        }
-        Some(_) | None => {
-            let host = settings.get::<String>(&table::REDIS_HOST)?;
-            Place::One(node(settings, &table::REDIS_HOST, &host, findings)?)
-        }
-    };
-    let database = settings
-        .get::<u64>(&table::REDIS_DB)
-        .and_then(|number| u16::try_from(number).ok())?;
+    let address = given.first().copied().unwrap_or(&table::REDIS_HOST);
+    let place = place(fill, address)?;
+    let database = fill.number::<u16>(&table::REDIS_DB)?;
     if matches!(place, Place::Cluster(_)) && database != 0 {
-        findings.fault(
-            &settings.place(&table::REDIS_DB),
-            "a Redis cluster has no database but 0; take `cache.redis_db` out",
+        fill.fault(
+            &table::REDIS_DB,
+            "a Redis cluster has database 0 only; remove `cache.redis_db`",
         );
     }
     let (username, password) = (
-        settings.get(&table::REDIS_USERNAME),
-        settings.get(&table::REDIS_PASSWORD),
+        fill.get(&table::REDIS_USERNAME),
+        fill.get(&table::REDIS_PASSWORD),
     );
-    if settings.given(&table::REDIS_USERNAME) && !settings.given(&table::REDIS_PASSWORD) {
-        findings.fault(
-            &settings.place(&table::REDIS_USERNAME),
-            "`cache.redis_username` needs `cache.redis_password` beside it",
+    if fill.given(&table::REDIS_USERNAME) && !fill.given(&table::REDIS_PASSWORD) {
+        fill.fault(
+            &table::REDIS_USERNAME,
+            "`cache.redis_username` needs `cache.redis_password` as well",
         );
     }
     let tls = tls::ClientConfig {
-        ca_cert: settings.get(&table::REDIS_TLS_CA),
-        identity: identity_files(
-            settings,
-            &table::REDIS_TLS_CERT,
-            &table::REDIS_TLS_KEY,
-            findings,
-        ),
+        ca_cert: fill.get(&table::REDIS_TLS_CA),
+        identity: fill.identity_files(&table::REDIS_TLS_CERT, &table::REDIS_TLS_KEY),
         danger_skip_verify: false,
     };
-    let nodes = match &place {
-        Place::One(node) => std::slice::from_ref(node),
-        Place::Sentinel {
-            sentinels: nodes, ..
-        }
-        | Place::Cluster(nodes) => nodes,
-    };
-    let where_it_stands = settings.place(given.first().copied().unwrap_or(&table::REDIS_HOST));
-    if nodes
-        .iter()
-        .any(|node| node.is_encrypted() != nodes.first().is_some_and(Node::is_encrypted))
-    {
-        findings.fault(
-            &where_it_stands,
-            "some addresses of Redis are `rediss://` and some are not; write all of them one way",
-        );
-    }
-    if !nodes.iter().any(Node::is_encrypted) {
-        for key in [&table::REDIS_TLS_CA, &table::REDIS_TLS_CERT]
-            .into_iter()
-            .filter(|key| settings.given(key))
-        {
-            findings.fault(
-                &settings.place(key),
-                format!(
-                    "`{}` is set and no address of Redis is `rediss://`",
-                    key.path
-                ),
-            );
-        }
-        if password.is_some() && !nodes.iter().all(Node::is_local) {
-            findings.warn(
-                &where_it_stands,
-                "Redis is spoken to without TLS: its password travels in clear; write `rediss://`",
-            );
-        }
-    }
+    check_encryption(fill, address, nodes_of(&place), password.is_some());
     if tls.ca_cert.is_some() && matches!(place, Place::Sentinel { .. }) {
-        findings.warn(
-            &settings.place(&table::REDIS_TLS_CA),
-            "`redis.tls.ca_cert` holds for the Sentinels; the server that they name is checked with the system's CAs",
+        fill.warn(
+            &table::REDIS_TLS_CA,
+            "`redis.tls.ca_cert` applies to the Sentinels; the server that they name is checked \
+             with the CAs of the system",
         );
     }
     Some(redis::Config {
@@ -187,27 +117,84 @@ fn redis(settings: &Settings, findings: &mut Findings) -> Option<redis::Config> 
     })
 }
 
-fn nodes(settings: &Settings, key: &Key, findings: &mut Findings) -> Option<Vec<Node>> {
-    let texts = settings.get::<Vec<SecretString>>(key)?;
-    if texts.is_empty() {
-        findings.fault(
-            &settings.place(key),
-            format!("`{}` is an empty list", key.path),
+fn place(fill: &mut Filler<'_>, address: &Key) -> Option<Place> {
+    let master = fill.get::<String>(&table::REDIS_SENTINEL_MASTER);
+    if fill.given(&table::REDIS_SENTINEL) != fill.given(&table::REDIS_SENTINEL_MASTER) {
+        let either = if fill.given(address) {
+            address
+        } else {
+            &table::REDIS_SENTINEL_MASTER
+        };
+        fill.fault(
+            either,
+            "`redis.sentinel` and `redis.sentinel_master` need each other",
         );
     }
-    texts
-        .iter()
-        .map(|text| node(settings, key, text.expose_secret(), findings))
-        .collect()
+    if address.path == table::REDIS_SENTINEL.path {
+        let sentinels = nodes(fill, address)?;
+        let master = master?;
+        return Some(Place::Sentinel { sentinels, master });
+    }
+    if address.path == table::REDIS_CLUSTER.path {
+        return nodes(fill, address).map(Place::Cluster);
+    }
+    let host = || fill.get::<String>(address).map(SecretString::from);
+    let text = fill.get::<SecretString>(address).or_else(host)?;
+    node(fill, address, &text).map(Place::One)
 }
 
-fn node(settings: &Settings, key: &Key, text: &str, findings: &mut Findings) -> Option<Node> {
-    let node = Node::parse(text);
-    if let Err(error @ InvalidAddress) = &node {
-        findings.fault(
-            &settings.place(key),
-            format!("`{}` is no address of Redis; {error}", key.path),
+fn nodes_of(place: &Place) -> &[Node] {
+    match place {
+        Place::One(node) => std::slice::from_ref(node),
+        Place::Sentinel { sentinels, .. } => sentinels,
+        Place::Cluster(nodes) => nodes,
+    }
+}
+
+/// TLS on every connection or on none, and what follows where there is none.
+fn check_encryption(fill: &mut Filler<'_>, address: &Key, nodes: &[Node], has_password: bool) {
+    let encrypted = nodes.iter().filter(|node| node.is_encrypted()).count();
+    if encrypted > 0 && encrypted < nodes.len() {
+        fill.fault(
+            address,
+            "some addresses of Redis are `rediss://` and some are not; write `rediss://` for all \
+             or for none",
         );
     }
+    if encrypted > 0 {
+        return;
+    }
+    for key in [&table::REDIS_TLS_CA, &table::REDIS_TLS_CERT] {
+        if fill.given(key) {
+            let fault = format!(
+                "`{}` is set and no address of Redis is `rediss://`; write `rediss://`, or remove \
+                 it",
+                key.path
+            );
+            fill.fault(key, fault);
+        }
+    }
+    if has_password && !nodes.iter().all(Node::is_local) {
+        fill.warn(
+            address,
+            "the connection to Redis is not encrypted, so its password is sent in clear; write \
+             `rediss://`",
+        );
+    }
+}
+
+fn nodes(fill: &mut Filler<'_>, key: &Key) -> Option<Vec<Node>> {
+    let texts = fill.get::<Vec<SecretString>>(key)?;
+    if texts.is_empty() {
+        fill.fault(key, format!("`{}` is an empty list", key.path));
+    }
+    texts.iter().map(|text| node(fill, key, text)).collect()
+}
+
+fn node(fill: &mut Filler<'_>, key: &Key, text: &SecretString) -> Option<Node> {
+    let node = Node::parse(text.expose_secret()).map_err(|error| {
+        let fault = format!("`{}` is not an address of Redis; {error}", key.path);
+        fill.fault(key, fault);
+    });
     node.ok()
 }

@@ -1,110 +1,113 @@
-//! Who gets which roles, and who gets in.
+//! Who gets which roles, and who may enter.
 
-use super::{Findings, Settings};
+use super::filler::Filler;
 use crate::{
-    config::{finding::Place, raw::Node, section, table},
+    config::{
+        choice::AuthProvider, finding::Place, key::Key, raw::Node, section, settings::Settings,
+        table,
+    },
     model::{Group, Role},
-    roles::{Config, DefaultRolesApply},
+    roles::Config,
 };
 
-/// What may do everything in a cluster.
+/// The role that may do everything in a cluster.
 const SUPERUSER: &str = "superuser";
 
-pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
+pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
+    let sections = &fill.settings.providers;
     let has_own = |own: &&Settings| section::RULES.iter().any(|key| own.given(key));
-    let by_provider = settings.providers().iter().filter(has_own).map(|own| {
+    let by_provider = sections.iter().filter(has_own).map(|own| {
         let name: String = own.get(&table::OIDC_NAME)?;
-        Some((name.into_boxed_str(), rules(own, findings, true)?))
+        let rules = rules(&mut fill.section(own), true)?;
+        Some((name.into_boxed_str(), rules))
     });
     let by_provider: Vec<Option<(Box<str>, Config)>> = by_provider.collect();
-    // Where every user has rules of a provider, nobody needs the general ones.
-    let needed = settings.says(&table::AUTH_PROVIDER, "authelia")
+    // Where every provider has rules of its own, nobody needs the general ones.
+    let headers = AuthProvider::Headers;
+    let needed = fill.settings.names(&table::AUTH_PROVIDER, headers)
         || by_provider.is_empty()
-        || by_provider.len() < settings.providers().len();
-    let general = rules(settings, findings, needed);
+        || by_provider.len() < sections.len();
+    let general = rules(fill, needed);
     Some(Config {
         by_provider: by_provider.into_iter().collect::<Option<_>>()?,
         ..general?
     })
 }
 
-fn rules(settings: &Settings, findings: &mut Findings, needed: bool) -> Option<Config> {
-    let default_roles: Vec<Role> = settings.get(&table::DEFAULT_ROLES).unwrap_or_default();
+fn rules(fill: &mut Filler<'_>, needed: bool) -> Option<Config> {
+    let default_roles = fill.get::<Vec<Role>>(&table::DEFAULT_ROLES);
+    let is_empty = default_roles.as_ref().is_some_and(Vec::is_empty);
+    let default_roles = default_roles.unwrap_or_default();
     let group_mappings: Vec<(Group, Vec<Role>)> =
-        settings.get(&table::GROUP_MAPPINGS).unwrap_or_default();
-    if default_roles.iter().any(|role| role.as_str() == SUPERUSER) {
-        findings.warn(
-            &settings.place(&table::DEFAULT_ROLES),
+        fill.get(&table::GROUP_MAPPINGS).unwrap_or_default();
+    let is_superuser = |role: &Role| role.as_str() == SUPERUSER;
+    if default_roles.iter().any(is_superuser) {
+        fill.warn(
+            &table::DEFAULT_ROLES,
             "`default_roles` makes every user a superuser",
         );
     }
     for (group, roles) in &group_mappings {
-        if group.as_str().contains('*') && roles.iter().any(|role| role.as_str() == SUPERUSER) {
-            let text = "a wildcard in `group_mappings` makes superusers: whoever can name a group that fits becomes one";
-            findings.warn(&place_of(settings, group), text);
+        if group.as_str().contains('*') && roles.iter().any(is_superuser) {
+            let warning = "a wildcard in `group_mappings` makes superusers: every user with a \
+                           group that matches it becomes one";
+            fill.findings.warn(&place_of(fill.settings, group), warning);
         }
     }
-    // A faulty mapping is no missing one.
-    let nobody =
-        needed && !settings.given(&table::DEFAULT_ROLES) && !settings.given(&table::GROUP_MAPPINGS);
-    if nobody
-        || (default_roles.is_empty()
-            && group_mappings.is_empty()
-            && settings.get::<Vec<Role>>(&table::DEFAULT_ROLES).is_some())
-    {
-        findings.warn(settings.home(), "neither `default_roles` nor `group_mappings` gives anybody a role: every request will be refused");
+    // A faulty mapping is not a missing one.
+    let given = |key: &Key| fill.given(key);
+    let missing = needed && !given(&table::DEFAULT_ROLES) && !given(&table::GROUP_MAPPINGS);
+    if missing || (is_empty && group_mappings.is_empty()) {
+        fill.findings.warn(
+            &fill.settings.place,
+            "neither `default_roles` nor `group_mappings` gives anybody a role: every request will \
+             be refused",
+        );
     }
-    let default_roles_apply = match settings.get::<&str>(&table::DEFAULT_ROLES_APPLY)? {
-        "unmapped" => DefaultRolesApply::Unmapped,
-        _ => DefaultRolesApply::Always,
-    };
     Some(Config {
         default_roles,
-        default_roles_apply,
+        default_roles_apply: fill.get(&table::DEFAULT_ROLES_APPLY)?,
         group_mappings,
-        allowed_groups: allowed(settings, findings),
+        allowed_groups: allowed(fill),
         ..Config::default()
     })
 }
 
-/// Whom `allowed_groups` lets in, or the two keys that came before it.
-fn allowed(settings: &Settings, findings: &mut Findings) -> Option<Vec<Group>> {
-    let listed = settings.get::<bool>(&table::ENABLE_GROUP_WHITELIST) == Some(true);
-    let (key, place) = if settings.given(&table::ALLOWED_GROUPS) {
-        if listed {
-            findings.fault(
-                &settings.place(&table::ENABLE_GROUP_WHITELIST),
-                "`enable_group_whitelist` stands beside `allowed_groups`; keep the latter",
+/// The groups of `allowed_groups`, or of the two keys that came before it.
+fn allowed(fill: &mut Filler<'_>) -> Option<Vec<Group>> {
+    let whitelist = fill.get::<bool>(&table::ENABLE_GROUP_WHITELIST) == Some(true);
+    let (key, switch) = if fill.given(&table::ALLOWED_GROUPS) {
+        if whitelist {
+            fill.fault(
+                &table::ENABLE_GROUP_WHITELIST,
+                "`enable_group_whitelist` and `allowed_groups` are both set; keep the latter",
             );
         }
-        (
-            &table::ALLOWED_GROUPS,
-            settings.place(&table::ALLOWED_GROUPS),
-        )
-    } else if listed {
-        (
-            &table::GROUP_WHITELIST,
-            settings.place(&table::ENABLE_GROUP_WHITELIST),
-        )
+        (&table::ALLOWED_GROUPS, &table::ALLOWED_GROUPS)
+    } else if whitelist {
+        (&table::GROUP_WHITELIST, &table::ENABLE_GROUP_WHITELIST)
     } else {
         return None;
     };
-    let groups: Option<Vec<Group>> = settings.get(key);
-    let missing = groups.is_none() && !settings.given(key);
+    let groups: Option<Vec<Group>> = fill.get(key);
+    let missing = groups.is_none() && !fill.given(key);
     if missing || groups.as_ref().is_some_and(Vec::is_empty) {
-        findings
-            .fault(&place, format!("`{}` names no group: nobody could enter; name one, or leave it out to let every group in", key.path));
+        let fault = format!(
+            "`{}` names no group, so nobody could enter; name one, or leave it out to let every \
+             group in",
+            key.path
+        );
+        fill.fault(switch, fault);
     }
     groups
 }
 
 fn place_of(settings: &Settings, group: &Group) -> Place {
-    let entries = settings.raw(&table::GROUP_MAPPINGS).map(|raw| &raw.node);
-    let Some(Node::Map(entries)) = entries else {
+    let raw = settings.raw(&table::GROUP_MAPPINGS);
+    let Some(Node::Map(entries)) = raw.map(|raw| &raw.node) else {
         return Place::Nowhere;
     };
-    entries
-        .iter()
-        .find(|(name, _)| name.text.trim() == group.as_str())
-        .map_or(Place::Nowhere, |(name, _)| name.place.clone())
+    let mut names = entries.iter().map(|(name, _)| name);
+    let name = names.find(|name| name.text.trim() == group.as_str());
+    name.map_or(Place::Nowhere, |name| name.place.clone())
 }

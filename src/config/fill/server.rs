@@ -1,15 +1,23 @@
 //! The listener.
 
-use super::{Findings, Settings, identity_files};
+use super::filler::Filler;
 use crate::{config::table, net::tls, server::Config};
 
-pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
-    let identity = identity_files(settings, &table::TLS_CERT, &table::TLS_KEY, findings);
-    let client_ca = settings.get(&table::TLS_CLIENT_CA);
-    if client_ca.is_some() && !settings.given(&table::TLS_CERT) {
-        findings.fault(
-            &settings.place(&table::TLS_CLIENT_CA),
-            "`tls.client_ca` needs `tls.cert` and `tls.key` beside it",
+pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
+    if fill.get(&table::PROXY_ENABLED) == Some(true) {
+        // Not a warning: what asks elastauth as a proxy would get an answer with a login in it.
+        fill.fault(
+            &table::PROXY_ENABLED,
+            "`proxy.enabled` is not available yet: elastauth would answer requests with logins \
+             instead of passing them on; set it to `false`, and let a gateway ask elastauth",
+        );
+    }
+    let identity = fill.identity_files(&table::TLS_CERT, &table::TLS_KEY);
+    let client_ca = fill.get(&table::TLS_CLIENT_CA);
+    if client_ca.is_some() && !fill.given(&table::TLS_CERT) {
+        fill.fault(
+            &table::TLS_CLIENT_CA,
+            "`tls.client_ca` needs `tls.cert` and `tls.key` as well",
         );
     }
     let tls = identity.map(|identity| tls::ServerConfig {
@@ -17,7 +25,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         client_ca,
     });
     Some(Config {
-        listen: settings.get(&table::LISTEN)?,
+        listen: fill.get(&table::LISTEN)?,
         tls,
     })
 }

@@ -3,14 +3,14 @@
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/> and
 //! `…/protocol/exporter/`.
 
-use super::{Findings, Settings, cluster::is_loopback, outbound_proxy};
+use super::{cluster::is_loopback, filler::Filler};
 use crate::{
-    config::{finding::Place, table},
+    config::{choice::Choice, finding::Place, table},
     net::{
         client,
         tls::{self, IdentityFiles},
     },
-    telemetry::traces::{Choice, Config, Otlp, Sampler, Share},
+    telemetry::traces::{self, Config, Otlp, Sampler, Share},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::PathAndQuery};
 use percent_encoding::percent_decode_str;
@@ -25,26 +25,26 @@ const MOST_MS: u64 = 600_000;
 /// Spans that may wait at most. Each has some 400 bytes.
 const MOST_SPANS: u64 = 1_000_000;
 
-pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
-    if !settings.get::<bool>(&table::ENABLE_OTEL)? {
+pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
+    if !fill.get::<bool>(&table::ENABLE_OTEL)? {
         return Some(Config::Off);
     }
-    let mut variables = Variables { settings, findings };
-    if variables.switch("OTEL_SDK_DISABLED")?
-        || variables.choice("OTEL_TRACES_EXPORTER", &["otlp", "none"])? == "none"
+    let mut variables = Variables(fill);
+    if variables.choice::<Disabled>("OTEL_SDK_DISABLED")? == Disabled::Yes
+        || variables.choice::<Exporter>("OTEL_TRACES_EXPORTER")? == Exporter::None
     {
-        let place = settings.place(&table::ENABLE_OTEL);
-        findings.warn(&place, "`enableOtel` has no effect: `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` switches traces off");
+        fill.warn(
+            &table::ENABLE_OTEL,
+            "`enableOtel` has no effect: `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` switches \
+             traces off",
+        );
         return Some(Config::Off);
     }
     let endpoint = variables.endpoint();
     // Other forms of the same protocol. One collector often takes several, but not at the same
     // address.
-    let protocol = variables
-        .signal("PROTOCOL")
-        .map_or(Some("http/protobuf"), |name| {
-            variables.choice(&name, &["http/protobuf"])
-        });
+    let protocol = variables.signal("PROTOCOL");
+    let protocol = protocol.map_or(Some(Protocol::HttpProtobuf), |name| variables.choice(&name));
     let headers = variables.headers();
     let tls = variables.tls();
     let timeout = variables.signal("TIMEOUT").map_or(Some(10_000), |name| {
@@ -57,17 +57,20 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let sampler = variables.sampler();
     let follows_gateway = variables.follows_gateway();
     let resource = variables.resource();
-    variables.say_what_is_left_out();
+    variables.warn_of_compression();
     let endpoint = endpoint?;
     let proxy = if endpoint.scheme_str() == Some("https") {
-        outbound_proxy(settings, findings).ok()?
+        fill.outbound_proxy().ok()?
     } else {
         None
     };
-    let (_protobuf, headers) = (protocol?, headers?);
+    let (Protocol::HttpProtobuf, headers) = (protocol?, headers?);
     if !headers.is_empty() && endpoint.scheme_str() == Some("http") && !is_loopback(&endpoint) {
-        let text = "the collector's address is plain `http`: the headers for it travel in clear, and so do the names of users";
-        findings.warn(&settings.place(&table::ENABLE_OTEL), text);
+        fill.warn(
+            &table::ENABLE_OTEL,
+            "the address of the collector is plain `http`, so the headers for it and the names of \
+             users are sent in clear; write `https`",
+        );
     }
     Some(Config::Otlp(Box::new(Otlp {
         endpoint,
@@ -86,22 +89,90 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     })))
 }
 
-struct Variables<'a> {
-    settings: &'a Settings,
-    findings: &'a mut Findings,
+/// `OTEL_SDK_DISABLED`.
+#[derive(Clone, Copy, PartialEq)]
+enum Disabled {
+    No,
+    Yes,
 }
 
-impl<'a> Variables<'a> {
+/// `OTEL_TRACES_EXPORTER`.
+#[derive(Clone, Copy, PartialEq)]
+enum Exporter {
+    Otlp,
+    None,
+}
+
+/// `OTEL_EXPORTER_OTLP_PROTOCOL`.
+#[derive(Clone, Copy, PartialEq)]
+enum Protocol {
+    HttpProtobuf,
+}
+
+/// `OTEL_TRACES_SAMPLER`: whether a caller decides, and what counts where none does.
+#[derive(Clone, Copy, PartialEq)]
+struct SamplerName {
+    by_parent: bool,
+    otherwise: Sampled,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Sampled {
+    Always,
+    Never,
+    Share,
+}
+
+impl SamplerName {
+    const fn new(by_parent: bool, otherwise: Sampled) -> Self {
+        Self {
+            by_parent,
+            otherwise,
+        }
+    }
+}
+
+// Of each, the first is the default.
+impl Choice for Disabled {
+    const ALL: &'static [(&'static str, Self)] = &[("false", Self::No), ("true", Self::Yes)];
+}
+
+impl Choice for Exporter {
+    const ALL: &'static [(&'static str, Self)] = &[("otlp", Self::Otlp), ("none", Self::None)];
+}
+
+impl Choice for Protocol {
+    const ALL: &'static [(&'static str, Self)] = &[("http/protobuf", Self::HttpProtobuf)];
+}
+
+impl Choice for SamplerName {
+    const ALL: &'static [(&'static str, Self)] = &[
+        ("parentbased_always_on", Self::new(true, Sampled::Always)),
+        ("parentbased_always_off", Self::new(true, Sampled::Never)),
+        ("parentbased_traceidratio", Self::new(true, Sampled::Share)),
+        ("always_on", Self::new(false, Sampled::Always)),
+        ("always_off", Self::new(false, Sampled::Never)),
+        ("traceidratio", Self::new(false, Sampled::Share)),
+    ];
+}
+
+struct Variables<'f, 'a>(&'f mut Filler<'a>);
+
+impl<'a> Variables<'_, 'a> {
     fn text(&self, name: &str) -> Option<(&'a str, &'a Place)> {
-        self.settings.otel(name)
+        self.0.settings.standard.otel(name)
     }
 
-    /// Tells what a variable must be. What it is may be a secret.
+    fn warn(&mut self, place: &Place, text: impl Into<String>) {
+        self.0.findings.warn(place, text);
+    }
+
+    /// Says what a variable must be. Its value may be a secret.
     fn fault<T>(&mut self, name: &str, text: &str) -> Option<T> {
         let place = self
             .text(name)
             .map_or(Place::Nowhere, |(_, place)| place.clone());
-        self.findings.fault(&place, format!("`{name}`: {text}"));
+        self.0.findings.fault(&place, format!("`{name}`: {text}"));
         None
     }
 
@@ -115,20 +186,16 @@ impl<'a> Variables<'a> {
         names.into_iter().find(|name| self.text(name).is_some())
     }
 
-    fn switch(&mut self, name: &str) -> Option<bool> {
-        Some(self.choice(name, &["false", "true"])? == "true")
-    }
-
-    /// One of these words, the first where nobody says anything. Case does not count.
-    fn choice(&mut self, name: &str, words: &[&'static str]) -> Option<&'static str> {
+    /// The selected value, the first where the variable is not set.
+    fn choice<T: Choice>(&mut self, name: &str) -> Option<T> {
         let Some((text, _)) = self.text(name) else {
-            return words.first().copied();
+            return T::ALL.first().map(|(_, value)| *value);
         };
-        let word = words
-            .iter()
-            .copied()
-            .find(|word| word.eq_ignore_ascii_case(text));
-        word.or_else(|| self.fault(name, &format!("it must be {}", listed(words))))
+        T::parse(text).or_else(|| {
+            let texts = T::ALL.iter().map(|(text, _)| format!("`{text}`"));
+            let texts = texts.collect::<Vec<_>>().join(" or ");
+            self.fault(name, &format!("it must be {texts}"))
+        })
     }
 
     fn number(&mut self, name: &str, least: u64, most: u64, usual: u64) -> Option<u64> {
@@ -177,13 +244,18 @@ impl<'a> Variables<'a> {
             .authority()
             .is_some_and(|authority| authority.as_str().contains('@'))
         {
-            return self.fault(&name, "it must not contain a user name or a password; `OTEL_EXPORTER_OTLP_HEADERS` is for those");
+            return self.fault(
+                &name,
+                "it must not contain a user name or a password; use `OTEL_EXPORTER_OTLP_HEADERS` \
+                 for those",
+            );
         }
         if uri.port_u16() == Some(4317) {
             let text = format!(
-                "`{name}`: 4317 is usually the port for gRPC; spans go over HTTP, for which it is usually 4318"
+                "`{name}`: 4317 is usually the port for gRPC; elastauth sends spans over HTTP, usually \
+                 on port 4318"
             );
-            self.findings.warn(place, text);
+            self.warn(place, text);
         }
         if name.contains("TRACES") {
             return Some(uri);
@@ -221,7 +293,13 @@ impl<'a> Variables<'a> {
             .map(str::trim)
             .filter(|item| !item.is_empty());
         let pairs: Option<Vec<_>> = items.map(pair).collect();
-        pairs.or_else(|| self.fault(name, "it must be a list such as `name=value,other=value`, with other characters percent-encoded"))
+        pairs.or_else(|| {
+            self.fault(
+                name,
+                "it must be a list such as `name=value,other=value`, with other characters \
+                 percent-encoded",
+            )
+        })
     }
 
     fn headers(&mut self) -> Option<HeaderMap> {
@@ -277,35 +355,24 @@ impl<'a> Variables<'a> {
 
     fn sampler(&mut self) -> Option<Sampler> {
         const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-        let name = self.choice(
-            "OTEL_TRACES_SAMPLER",
-            &[
-                "parentbased_always_on",
-                "parentbased_always_off",
-                "parentbased_traceidratio",
-                "always_on",
-                "always_off",
-                "traceidratio",
-            ],
-        )?;
-        let bare = name.trim_start_matches("parentbased_");
+        let name: SamplerName = self.choice("OTEL_TRACES_SAMPLER")?;
         let argument = self.text(ARGUMENT);
-        let choice = match (bare, argument) {
-            ("always_off", _) => Choice::Never,
-            ("always_on", _) | (_, None) => Choice::Always,
-            (_, Some((text, _))) => match text.parse().ok().and_then(Share::new) {
-                Some(share) => Choice::Share(share),
+        let choice = match (name.otherwise, argument) {
+            (Sampled::Never, _) => traces::Choice::Never,
+            (Sampled::Always, _) | (Sampled::Share, None) => traces::Choice::Always,
+            (Sampled::Share, Some((text, _))) => match text.parse().ok().and_then(Share::new) {
+                Some(share) => traces::Choice::Share(share),
                 None => return self.fault(ARGUMENT, "it must be a number from 0 to 1"),
             },
         };
-        if let (Some((_, place)), true) = (argument, bare != "traceidratio") {
-            self.findings.warn(
+        if let (Some((_, place)), true) = (argument, name.otherwise != Sampled::Share) {
+            self.warn(
                 place,
                 format!("`{ARGUMENT}` has no effect with this `OTEL_TRACES_SAMPLER`"),
             );
         }
         Some(Sampler {
-            by_parent: bare != name,
+            by_parent: name.by_parent,
             choice,
         })
     }
@@ -363,20 +430,15 @@ impl<'a> Variables<'a> {
         Some(resource)
     }
 
-    fn say_what_is_left_out(&mut self) {
+    fn warn_of_compression(&mut self) {
         if let Some(name) = self.signal("COMPRESSION")
             && let Some((text, place)) = self.text(&name)
             && !text.eq_ignore_ascii_case("none")
         {
-            self.findings.warn(place, format!("`{name}` has no effect: spans are sent as they are, which every collector takes"));
+            let warning = format!(
+                "`{name}` has no effect: spans are sent uncompressed, which every collector accepts"
+            );
+            self.warn(place, warning);
         }
     }
-}
-
-fn listed(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(" or ")
 }

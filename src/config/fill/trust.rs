@@ -1,47 +1,45 @@
-//! Which peers are believed.
+//! Which peers are trusted.
 
-use super::{Findings, Settings};
+use super::filler::Filler;
 use crate::{config::table, net::trust::Config};
 use std::net::SocketAddr;
 
-pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
-    let proxies: Option<Vec<ipnet::IpNet>> = settings.get(&table::TRUSTED_PROXIES);
-    let keys = settings.given(&table::GATEWAY_KEYS);
-    let place = settings.place(&table::TRUSTED_PROXIES);
+pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
+    let key = &table::TRUSTED_PROXIES;
+    let proxies: Option<Vec<ipnet::IpNet>> = fill.get(key);
+    let has_keys = fill.given(&table::GATEWAY_KEYS);
     if proxies.as_ref().is_some_and(Vec::is_empty) {
-        findings.fault(
-            &place,
-            "`trusted_proxies` is an empty list: nobody could ask; name the gateways' addresses",
+        fill.fault(
+            key,
+            "`trusted_proxies` is an empty list, so nobody could ask; name the addresses of the \
+             gateways",
         );
     }
-    if proxies
-        .iter()
-        .flatten()
-        .any(|network| network.prefix_len() == 0)
-        && !keys
-    {
-        findings.warn(
-            &place,
-            "`trusted_proxies` believes every address there is, and no `gateway_keys` are set: whoever reaches the port can be anybody",
+    let mut networks = proxies.iter().flatten();
+    if networks.any(|network| network.prefix_len() == 0) && !has_keys {
+        fill.warn(
+            key,
+            "`trusted_proxies` trusts every address, and `gateway_keys` is not set: anyone who \
+             reaches the port can be any user",
         );
     }
-    let inward = settings
-        .get::<SocketAddr>(&table::LISTEN)
-        .is_some_and(|listen| listen.ip().is_loopback());
-    if !settings.given(&table::TRUSTED_PROXIES) && !keys && !inward {
-        findings.warn(
-            &place,
-            "`trusted_proxies` is not set: identity headers are believed from every private network; name the gateways' addresses, or set `gateway_keys`",
+    let listen = fill.get::<SocketAddr>(&table::LISTEN);
+    let is_local = listen.is_some_and(|listen| listen.ip().is_loopback());
+    if !fill.given(key) && !has_keys && !is_local {
+        fill.warn(
+            key,
+            "`trusted_proxies` is not set: identity headers are trusted from every private \
+             network; name the addresses of the gateways, or set `gateway_keys`",
         );
     }
-    let gateway_keys = if keys {
-        settings.get(&table::GATEWAY_KEYS)?
+    let gateway_keys = if has_keys {
+        fill.get(&table::GATEWAY_KEYS)?
     } else {
         Vec::new()
     };
-    if keys && gateway_keys.is_empty() {
-        findings.fault(
-            &settings.place(&table::GATEWAY_KEYS),
+    if has_keys && gateway_keys.is_empty() {
+        fill.fault(
+            &table::GATEWAY_KEYS,
             "`gateway_keys` is an empty list; leave it out, or name a key",
         );
     }

@@ -141,12 +141,12 @@ fn variables_make_a_list_of_their_own() {
             .len(),
         2
     );
-    let fault_texts = warnings(LEAST, &[("ELASTAUTH_OIDC_PROVIDERS_0_ISUER", "x")]);
+    let texts = warnings(LEAST, &[("ELASTAUTH_OIDC_PROVIDERS_0_ISUER", "x")]);
     assert!(
-        fault_texts
+        texts
             .iter()
             .any(|warning| warning.contains("did you mean `ELASTAUTH_OIDC_PROVIDERS_0_ISSUER`?")),
-        "{fault_texts:#?}"
+        "{texts:#?}"
     );
 }
 
@@ -186,7 +186,7 @@ fn what_would_let_two_providers_be_taken_for_each_other_is_a_fault() {
             "access_token_cookie: kibana",
             "issuer: https://third.example",
             "6:11",
-            "stands beside `oidc.providers`",
+            "and `oidc.providers` are both set",
         ),
         (
             "username_prefix: partner-",
@@ -205,25 +205,22 @@ fn what_would_let_two_providers_be_taken_for_each_other_is_a_fault() {
             "- name: staff",
             "- nothing\n    - name: staff",
             "8:7",
-            "in the place of a section",
+            "instead of a section",
         ),
     ] {
         assert!(TWO.contains(was), "{was}");
-        let fault_texts = faults(&least_and(&TWO.replace(was, is)));
+        let texts = faults(&least_and(&TWO.replace(was, is)));
         let place = format!("config.yml:{place}");
         assert!(
-            fault_texts
+            texts
                 .iter()
                 .any(|fault| fault.starts_with(&place) && fault.contains(words)),
-            "{is}: {fault_texts:#?}"
+            "{is}: {texts:#?}"
         );
         assert_eq!(
-            fault_texts
-                .iter()
-                .filter(|fault| fault.contains(words))
-                .count(),
+            texts.iter().filter(|fault| fault.contains(words)).count(),
             1,
-            "{is}: fault_texts once: {fault_texts:#?}"
+            "{is}: texts once: {texts:#?}"
         );
     }
     assert!(
@@ -233,19 +230,19 @@ fn what_would_let_two_providers_be_taken_for_each_other_is_a_fault() {
     let one = "auth_provider: oidc\noidc: {name: authelia, issuer: \"https://sso.example.org\", client_id: elastauth}\n";
     assert!(
         faults(&least_and(one))[0]
-            .starts_with("config.yml:5:14: `oidc.name`: a provider is called `authelia`")
+            .starts_with("config.yml:5:14: `oidc.name`: a provider is named `authelia`")
     );
-    let fault_texts = fault_texts(&check(&sources(
+    let texts = fault_texts(&check(&sources(
         &least_and(TWO),
         &[("HTTPS_PROXY", "socks5://proxy:1080")],
     )));
     assert_eq!(
-        fault_texts
+        texts
             .iter()
             .filter(|fault| fault.contains("HTTPS_PROXY"))
             .count(),
         1,
-        "fault_texts once, not once a provider: {fault_texts:#?}"
+        "texts once, not once a provider: {texts:#?}"
     );
 }
 

@@ -55,18 +55,18 @@ fn a_file_that_cannot_be_used_is_named_with_the_place_that_names_it() {
         (&empty, "is empty"),
         (&folder.path().display().to_string(), "cannot be read"),
     ] {
-        let fault_texts = faults(&format!("secret_key_file: {path}\n"));
+        let texts = faults(&format!("secret_key_file: {path}\n"));
         assert!(
-            fault_texts.iter().any(|fault| fault
+            texts.iter().any(|fault| fault
                 .starts_with(&format!("{path} (named at config.yml:1:1): "))
                 && fault.contains(words)),
-            "{fault_texts:#?}"
+            "{texts:#?}"
         );
     }
     assert!(
         warnings(&format!("secret_key_file: {open}\n"), &[])
             .iter()
-            .any(|warning| warning.contains("every user of the machine"))
+            .any(|warning| warning.contains("every user of this machine"))
     );
 }
 

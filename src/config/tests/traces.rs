@@ -164,12 +164,12 @@ fn what_is_set_for_traces_alone_counts_before_what_is_set_for_all() {
 
 #[test]
 fn the_names_may_stand_in_the_env_file_and_the_environment_counts_more() {
-    let told_of = |line: &str| {
+    let checked_with = |line: &str| {
         let sources = with(&[("OTEL_SERVICE_NAME", "set")])
             .with_dot_env(&format!("OTEL_SERVICE_NAME=written\n{line}\n"));
         check(&sources)
     };
-    let traces::Config::Otlp(otlp) = told_of("OTEL_BSP_SCHEDULE_DELAY=70")
+    let traces::Config::Otlp(otlp) = checked_with("OTEL_BSP_SCHEDULE_DELAY=70")
         .outcome
         .unwrap()
         .traces
@@ -180,7 +180,7 @@ fn the_names_may_stand_in_the_env_file_and_the_environment_counts_more() {
         (value(&otlp, "service.name"), otlp.delay),
         (Some("set"), Duration::from_millis(70))
     );
-    let faults = fault_texts(&told_of("OTEL_BSP_SCHEDULE_DELAY=0"));
+    let faults = fault_texts(&checked_with("OTEL_BSP_SCHEDULE_DELAY=0"));
     assert_eq!(
         faults,
         [".env:2: `OTEL_BSP_SCHEDULE_DELAY`: it must be a whole number from 1 to 600000"]
@@ -256,21 +256,20 @@ fn each_fault_names_its_variable_and_repeats_no_value() {
             "`OTEL_BSP_MAX_QUEUE_SIZE`",
         ),
     ] {
-        let fault_texts = fault_texts(&check(&with(&[(name, bad)])));
-        assert_eq!(fault_texts.len(), 1, "{name}: {fault_texts:#?}");
+        let texts = fault_texts(&check(&with(&[(name, bad)])));
+        assert_eq!(texts.len(), 1, "{name}: {texts:#?}");
         assert!(
-            fault_texts[0].starts_with(&format!("{name}: `{name}`: "))
-                && fault_texts[0].contains(words),
-            "{fault_texts:#?}"
+            texts[0].starts_with(&format!("{name}: `{name}`: ")) && texts[0].contains(words),
+            "{texts:#?}"
         );
-        assert!(!fault_texts[0].contains(MARK), "{fault_texts:#?}");
+        assert!(!texts[0].contains(MARK), "{texts:#?}");
     }
-    let fault_texts = fault_texts(&check(&with(&[
+    let texts = fault_texts(&check(&with(&[
         ("OTEL_TRACES_SAMPLER", "traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "2"),
     ])));
     assert_eq!(
-        fault_texts,
+        texts,
         ["OTEL_TRACES_SAMPLER_ARG: `OTEL_TRACES_SAMPLER_ARG`: it must be a number from 0 to 1"]
     );
 }
@@ -288,14 +287,14 @@ fn what_is_legal_and_probably_not_meant_is_a_warning() {
         ),
         (
             &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")],
-            "spans are sent as they are",
+            "spans are sent uncompressed",
         ),
         (
             &[
                 ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
                 ("OTEL_EXPORTER_OTLP_HEADERS", "a=b"),
             ],
-            "travel in clear",
+            "sent in clear",
         ),
     ] {
         let checked = check(&with(variables));

@@ -26,7 +26,7 @@ fn version_2_with_headers_starts_as_it_is() {
 }
 
 #[test]
-fn version_1_starts_and_is_told_the_new_names() {
+fn version_1_starts_and_warnings_name_the_new_keys() {
     let text = read("v1-flat.yml");
     let config = good(&text, &[]);
     assert_eq!(config.cluster.hosts, ["http://localhost:9200"]);
@@ -39,7 +39,7 @@ fn version_1_starts_and_is_told_the_new_names() {
         panic!("headers")
     };
     assert_eq!(headers.user, "x-user");
-    let fault_texts = warnings(&text, &[]);
+    let texts = warnings(&text, &[]);
     for (old, new) in [
         ("elasticsearch_host", "elasticsearch.hosts"),
         ("elasticsearch_password", "elasticsearch.password"),
@@ -50,11 +50,11 @@ fn version_1_starts_and_is_told_the_new_names() {
         ("group_whitelist", "allowed_groups"),
     ] {
         assert!(
-            fault_texts
+            texts
                 .iter()
                 .any(|warning| warning.contains(&format!("`{old}`"))
                     && warning.contains(&format!("`{new}`"))),
-            "{old}: {fault_texts:#?}"
+            "{old}: {texts:#?}"
         );
     }
 }
@@ -115,10 +115,10 @@ fn version_2_with_redis_starts_as_it_is_and_not_without_a_key() {
         .filter(|line| !line.starts_with("secret_key"))
         .map(|line| line.to_owned() + "\n")
         .collect();
-    let fault_texts = fault_texts(&check(&sources(&keyless, &VARIABLES)));
+    let texts = fault_texts(&check(&sources(&keyless, &VARIABLES)));
     assert!(
-        fault_texts.iter().any(|fault| fault.contains("secret_key")),
-        "{fault_texts:#?}"
+        texts.iter().any(|fault| fault.contains("secret_key")),
+        "{texts:#?}"
     );
 }
 
@@ -143,16 +143,15 @@ fn version_2_with_tokens_starts_as_it_is() {
     }
 }
 
-/// As long as the capability is missing it is refused by name: never ignored, never taken for a
-/// misspelling.
+/// Clients would get logins in the answers: this must not be a warning.
 #[test]
-fn what_is_not_there_yet_is_all_that_is_refused() {
-    let fault_texts = fault_texts(&check(&sources(&read("v2-proxy.yml"), &VARIABLES)));
+fn a_proxy_that_elastauth_does_not_have_yet_is_refused() {
+    let texts = fault_texts(&check(&sources(&read("v2-proxy.yml"), &VARIABLES)));
     assert!(
-        !fault_texts.is_empty()
-            && fault_texts
+        !texts.is_empty()
+            && texts
                 .iter()
                 .all(|fault| fault.contains("is not available yet")),
-        "{fault_texts:#?}"
+        "{texts:#?}"
     );
 }

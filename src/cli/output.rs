@@ -1,0 +1,25 @@
+//! What a command prints, and how it fails.
+
+use crate::telemetry::chain;
+use std::{
+    error::Error,
+    io::{self, Write as _},
+};
+
+/// What to print before the program ends with 1.
+pub(super) struct Failed(pub(super) String);
+
+pub(super) fn failed(what: &str, error: &(dyn Error + 'static)) -> Failed {
+    Failed(format!("{what}: {}", chain(error)))
+}
+
+/// The result of a command goes to standard output. A reader that stops early (`| head`) is not a
+/// failure.
+pub(super) fn print(text: &str) -> Result<(), Failed> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(failed("the result cannot be printed", &error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,63 @@
+//! `elastauth serve`: the service itself.
+
+use super::{
+    check::failed_with,
+    output::{Failed, failed},
+    runtime::runtime,
+};
+use crate::{
+    app::App,
+    config::{self, Checked, Config, Flags, Sources},
+    reload::{Reloader, Watch},
+    telemetry,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) fn run(flags: Flags) -> Result<(), Failed> {
+    let (Checked { outcome, warnings }, loaded) = config::read(&Sources::system(flags.clone()));
+    let watch = Watch::new(&loaded);
+    let config = outcome.map_err(|faults| {
+        failed_with("elastauth does not start: the configuration has", &faults)
+    })?;
+    let level = config.telemetry.level;
+    let log = telemetry::log::init(config.telemetry)
+        .map_err(|error| failed("the log cannot be set up", &error))?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+    log_trust(&config);
+    runtime()?.block_on(async {
+        let no_signals = |error| failed("signals cannot be received", &error);
+        let app = App::start(config)
+            .await
+            .map_err(|error| failed("elastauth does not start", &error))?;
+        let end = end_signal().map_err(no_signals)?;
+        let reloader = Reloader::new(flags, loaded, app.controls(), (log, level));
+        reloader.start(watch, app.tasks()).map_err(no_signals)?;
+        app.run_until(end).await;
+        Ok(())
+    })
+}
+
+/// Everything depends on who is trusted, so every start logs it.
+fn log_trust(config: &Config) {
+    let networks = config.trust.proxies.iter().map(ToString::to_string);
+    let networks: Vec<String> = networks.collect();
+    tracing::info!(
+        trusted_proxies = networks.join(","),
+        gateway_keys = config.trust.gateway_keys.len(),
+        "identity headers are trusted from these networks only"
+    );
+}
+
+/// SIGTERM is what supervisors send, SIGINT is Ctrl-C.
+fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
+}

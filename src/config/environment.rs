@@ -1,0 +1,220 @@
+//! From environment variables, and the lines of `.env`, to keys.
+//!
+//! A variable gives a whole value, one item of a list (`…_HOSTS_0`), one entry of a map
+//! (`…_GROUP_MAPPINGS_ADMINS`), or one key of a section in a list (`…_OIDC_PROVIDERS_0_ISSUER`).
+
+use super::{
+    finding::{Findings, Place},
+    given::{Given, Reference},
+    key::{self, Key, PREFIX},
+    nearest::did_you_mean,
+    raw::{Name, Node, Raw},
+    section,
+    sources::Variable,
+    table,
+    value_type::ValueType,
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// What these variables give.
+pub(super) fn read<'a>(
+    variables: impl Iterator<Item = Variable<'a>>,
+    findings: &mut Findings,
+) -> Vec<Given> {
+    let names = Names::of_configuration();
+    // A compose file sets a variable to the empty text where it is not set.
+    let ours = variables.filter(|(name, value, _)| name.starts_with(PREFIX) && !value.is_empty());
+    read_as(ours, &names, findings)
+}
+
+fn read_as<'a>(
+    variables: impl Iterator<Item = Variable<'a>>,
+    names: &Names,
+    findings: &mut Findings,
+) -> Vec<Given> {
+    let mut given = Vec::new();
+    let mut lists = Parts::<&str, (u32, Raw)>::default();
+    let mut maps = Parts::<&str, (Name, Raw)>::default();
+    let mut sections = Parts::<(&str, u32), Variable<'a>>::default();
+    for (name, value, place) in variables {
+        match names.meaning(name) {
+            Some(Meaning::Value(reference)) => given.push(Given {
+                reference,
+                raw: Raw::text(value, place.clone()),
+                place,
+            }),
+            Some(Meaning::Item(key, at)) => {
+                lists.add(key.path, key, (at, Raw::text(value, place)));
+            }
+            Some(Meaning::Entry(key, text)) => {
+                let entry = Name {
+                    text,
+                    place: place.clone(),
+                };
+                maps.add(key.path, key, (entry, Raw::text(value, place)));
+            }
+            Some(Meaning::OfSection(key, at)) => {
+                sections.add((key.path, at), key, (name, value, place));
+            }
+            None if name == "ELASTAUTH_CONFIG" || is_service_link(name, value) => {}
+            None => findings.warn(&place, names.unknown(name)),
+        }
+    }
+    for ((path, at), (key, own)) in sections.0 {
+        let place = first(&own, |(_, _, place)| place);
+        let own = read_as(own.into_iter(), &Names::of_section(key, at), findings);
+        let entries = own.into_iter().map(|given| {
+            let suffix = if given.reference.file { "_file" } else { "" };
+            let text = format!("{}{suffix}", section::name(given.reference.key));
+            let name = Name {
+                text,
+                place: given.place,
+            };
+            (name, given.raw)
+        });
+        let node = Node::Map(entries.collect());
+        lists.add(path, key, (at, Raw { node, place }));
+    }
+    for (key, mut items) in lists.0.into_values() {
+        items.sort_by_key(|(at, _)| *at);
+        let place = first(&items, |(_, raw)| &raw.place);
+        let items = items.into_iter().map(|(_, raw)| raw).collect();
+        given.push(Given::node(key, Node::List(items), place));
+    }
+    for (key, entries) in maps.0.into_values() {
+        let place = first(&entries, |(_, raw)| &raw.place);
+        given.push(Given::node(key, Node::Map(entries), place));
+    }
+    given
+}
+
+/// Values that several variables give together: the parts of each, by key.
+struct Parts<K, T>(BTreeMap<K, (&'static Key, Vec<T>)>);
+
+impl<K, T> Default for Parts<K, T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K: Ord, T> Parts<K, T> {
+    fn add(&mut self, of: K, key: &'static Key, part: T) {
+        let (_, parts) = self.0.entry(of).or_insert_with(|| (key, Vec::new()));
+        parts.push(part);
+    }
+}
+
+fn first<T>(parts: &[T], place: impl Fn(&T) -> &Place) -> Place {
+    let first = parts.first();
+    first.map_or(Place::Nowhere, |part| place(part).clone())
+}
+
+/// What a variable gives.
+enum Meaning {
+    Value(Reference),
+    /// `ELASTAUTH_ELASTICSEARCH_HOSTS_0`.
+    Item(&'static Key, u32),
+    /// `ELASTAUTH_GROUP_MAPPINGS_ADMINS`.
+    Entry(&'static Key, String),
+    /// `ELASTAUTH_OIDC_PROVIDERS_0_ISSUER`.
+    OfSection(&'static Key, u32),
+}
+
+/// The names of variables that follow from the keys.
+struct Names {
+    exact: HashMap<String, Reference>,
+    keys: Vec<(String, &'static Key)>,
+}
+
+impl Names {
+    fn of_configuration() -> Self {
+        let keys = table::ALL.iter().flat_map(|key| {
+            let further = key.variables.iter().map(|name| (*name).to_owned());
+            further.chain([key.variable()]).map(|name| (name, *key))
+        });
+        let mut names = Self::of(keys.collect());
+        for key in table::ALL {
+            for old in key.old {
+                let reference = Reference {
+                    old: Some(old),
+                    ..Reference::to(key)
+                };
+                // Where an old and a present name make the same variable, the present one counts.
+                names.exact.entry(key::variable(old)).or_insert(reference);
+            }
+        }
+        names
+    }
+
+    /// Those of one section of a list.
+    fn of_section(list: &Key, at: u32) -> Self {
+        let before = format!("{}_{at}", list.variable());
+        let names = section::keys().map(|(name, key)| {
+            let name = name.replace('.', "_").to_ascii_uppercase();
+            (format!("{before}_{name}"), key)
+        });
+        Self::of(names.collect())
+    }
+
+    fn of(keys: Vec<(String, &'static Key)>) -> Self {
+        let names = keys.iter();
+        let exact = names.flat_map(|(name, key)| Reference::names(name.clone(), "_FILE", key));
+        Self {
+            exact: exact.collect(),
+            keys,
+        }
+    }
+
+    fn meaning(&self, name: &str) -> Option<Meaning> {
+        if let Some(reference) = self.exact.get(name) {
+            return Some(Meaning::Value(*reference));
+        }
+        self.keys.iter().find_map(|(variable, key)| {
+            let rest = name.strip_prefix(variable)?.strip_prefix('_')?;
+            match (&key.value_type, rest) {
+                (_, "") => None,
+                (ValueType::List(_), at) => Some(Meaning::Item(key, at.parse().ok()?)),
+                (ValueType::Mappings, group) => {
+                    Some(Meaning::Entry(key, group.to_ascii_lowercase()))
+                }
+                (ValueType::Pairs, header) => Some(Meaning::Entry(key, header.replace('_', "-"))),
+                (ValueType::Sections, rest) => {
+                    let (at, _) = rest.split_once('_')?;
+                    Some(Meaning::OfSection(key, at.parse().ok()?))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        // Compared without the prefix that all of them share: it would make every name look near.
+        let bare = |name| str::strip_prefix(name, PREFIX).unwrap_or(name);
+        let known = self.exact.keys().map(|known| bare(known.as_str()));
+        let near = did_you_mean(bare(name), known, PREFIX);
+        format!("no key has a variable of this name, so it has no effect{near}")
+    }
+}
+
+/// Kubernetes sets these in every pod beside a Service whose name begins with `elastauth`.
+fn is_service_link(name: &str, value: &str) -> bool {
+    if name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+    {
+        return true;
+    }
+    let Some((_, port)) = name.split_once("_PORT") else {
+        return false;
+    };
+    if port.is_empty() {
+        return ["tcp://", "udp://", "sctp://"]
+            .iter()
+            .any(|scheme| value.starts_with(scheme));
+    }
+    let mut parts = port.split('_').skip(1);
+    parts.next().is_some_and(|port| port.parse::<u16>().is_ok())
+        && parts
+            .next()
+            .is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"))
+}

@@ -1,0 +1,120 @@
+//! From the tree of the configuration file to keys. Names compare without regard to ASCII case, as
+//! in the Go program.
+
+use super::{
+    finding::Findings,
+    given::{Given, Reference},
+    key::Key,
+    nearest::did_you_mean,
+    raw::{Name, Node, Raw},
+    section, table,
+    yaml::shown,
+};
+use std::collections::HashMap;
+
+/// What the file gives.
+pub(super) fn read(root: Raw, findings: &mut Findings) -> Vec<Given> {
+    let mut walk = Walk::of(table::ALL.iter().map(|key| (key.path, *key)), findings);
+    for key in table::ALL {
+        for old in key.old {
+            let reference = Reference {
+                old: Some(old),
+                ..Reference::to(key)
+            };
+            walk.paths.insert((*old).to_ascii_lowercase(), reference);
+        }
+    }
+    walk.section("", root);
+    walk.given
+}
+
+/// What one section of a list gives.
+pub(super) fn read_section(section: Raw, findings: &mut Findings) -> Vec<Given> {
+    let mut walk = Walk::of(section::keys(), findings);
+    walk.section("", section);
+    walk.given
+}
+
+struct Walk<'f> {
+    /// By paths in lower case.
+    paths: HashMap<String, Reference>,
+    /// The paths as the documentation writes them.
+    written: Vec<&'static str>,
+    given: Vec<Given>,
+    findings: &'f mut Findings,
+}
+
+impl<'f> Walk<'f> {
+    fn of(
+        keys: impl Iterator<Item = (&'static str, &'static Key)>,
+        findings: &'f mut Findings,
+    ) -> Self {
+        let (mut paths, mut written) = (HashMap::new(), Vec::new());
+        for (path, key) in keys {
+            paths.extend(Reference::names(path.to_ascii_lowercase(), "_file", key));
+            written.push(path);
+        }
+        Self {
+            paths,
+            written,
+            given: Vec::new(),
+            findings,
+        }
+    }
+
+    fn section(&mut self, within: &str, raw: Raw) {
+        let entries = match raw.node {
+            Node::Map(entries) => entries,
+            // A section whose keys are all commented out.
+            Node::Null | Node::Invalid => return,
+            Node::Text(_) | Node::List(_) => {
+                let name = if within.is_empty() {
+                    "the configuration".to_owned()
+                } else {
+                    format!("`{within}`")
+                };
+                let fault = format!("{name} must be a section of keys; it is {}", raw.what());
+                return self.findings.fault(&raw.place, fault);
+            }
+        };
+        for (name, value) in entries {
+            let path = if within.is_empty() {
+                name.text.clone()
+            } else {
+                format!("{within}.{}", name.text)
+            };
+            let lower = path.to_ascii_lowercase();
+            let is_in = |known: &String| {
+                let rest = known.strip_prefix(&lower);
+                rest.is_some_and(|rest| rest.starts_with('.'))
+            };
+            if let Some(reference) = self.paths.get(&lower) {
+                self.given.push(Given {
+                    reference: *reference,
+                    raw: value,
+                    place: name.place,
+                });
+            } else if self.paths.keys().any(is_in) {
+                self.section(&lower, value);
+            } else {
+                self.unknown(&lower, &path, &name);
+            }
+        }
+    }
+
+    fn unknown(&mut self, lower: &str, path: &str, name: &Name) {
+        if self.findings.full() {
+            return self.findings.fault(&name.place, "");
+        }
+        // The right key in the wrong section is nearer than a wrong key in the right one.
+        let own = name.text.to_ascii_lowercase();
+        let mut written = self.written.iter().copied();
+        let elsewhere = written.find(|known| known.rsplit('.').next() == Some(&own));
+        let near = elsewhere.map_or_else(
+            || did_you_mean(lower, self.written.iter().copied(), ""),
+            |known| format!("; did you mean `{known}`?"),
+        );
+        let fault = format!("`{}` is not a key{near}", shown(path));
+        self.findings.fault(&name.place, fault);
+    }
+}

@@ -1,0 +1,57 @@
+//! The certificate and key files that a configuration names.
+
+use super::{
+    finding::{Finding, Place},
+    types::Config,
+};
+use crate::{identity, ledger, net::tls, telemetry};
+use http::Uri;
+use std::error::Error;
+
+/// What is wrong with the certificate and key files of a valid configuration. The start finds the
+/// same, one at a time.
+#[must_use]
+pub fn check_files(config: &Config) -> Vec<Finding> {
+    let mut faults = Vec::new();
+    let mut check = |section, result: Result<(), String>| {
+        faults.extend(result.err().map(|why| Finding {
+            place: Place::Nowhere,
+            text: format!("`{section}`: {why}"),
+        }));
+    };
+    if config.cluster.hosts.iter().any(is_https) {
+        let cluster = tls::client(&config.cluster.tls);
+        check("elasticsearch.tls", usable(cluster));
+    }
+    if let ledger::StoreConfig::Redis(redis) = &config.broker.ledger.store {
+        check("redis", usable(redis.access()));
+    }
+    for provider in &config.identity.providers {
+        if let identity::ProviderConfig::Oidc(oidc) = provider {
+            for issuer in &oidc.providers {
+                check("oidc.tls", usable(tls::client(&issuer.idp.http.tls)));
+            }
+        }
+    }
+    if let Some(files) = &config.server.tls {
+        check("tls", usable(tls::server(files)));
+    }
+    if let telemetry::traces::Config::Otlp(otlp) = &config.traces
+        && is_https(&otlp.endpoint)
+    {
+        let collector = tls::client(&otlp.http.tls);
+        check("OTEL_EXPORTER_OTLP_CERTIFICATE", usable(collector));
+    }
+    faults
+}
+
+fn is_https(url: &Uri) -> bool {
+    url.scheme_str() == Some("https")
+}
+
+fn usable<T>(result: Result<T, impl Error + 'static>) -> Result<(), String> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(error) => Err(telemetry::chain(&error)),
+    }
+}

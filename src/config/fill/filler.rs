@@ -1,0 +1,87 @@
+//! What every filler reads from and reports to.
+
+use crate::{
+    config::{
+        finding::{Findings, Place},
+        key::Key,
+        settings::Settings,
+        value::FromValue,
+    },
+    net::{
+        client::{NoProxy, Proxy},
+        tls::IdentityFiles,
+    },
+};
+
+/// The settings to read, and the findings to add to.
+pub(super) struct Filler<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) findings: &'a mut Findings,
+}
+
+/// The proxy for connections to others over https, where the machine has one.
+pub(super) type OutboundProxy = Result<Option<Proxy>, Reported>;
+
+/// A fault that is reported already.
+#[derive(Clone, Copy)]
+pub(super) struct Reported;
+
+impl<'a> Filler<'a> {
+    pub(super) fn new(settings: &'a Settings, findings: &'a mut Findings) -> Self {
+        Self { settings, findings }
+    }
+
+    /// For a section of a list.
+    pub(super) fn section<'b>(&'b mut self, settings: &'b Settings) -> Filler<'b> {
+        Filler::new(settings, self.findings)
+    }
+
+    pub(super) fn get<T: FromValue>(&self, key: &Key) -> Option<T> {
+        self.settings.get(key)
+    }
+
+    /// A number in the width that the component has for it.
+    pub(super) fn number<T: TryFrom<u64>>(&self, key: &Key) -> Option<T> {
+        self.get::<u64>(key)?.try_into().ok()
+    }
+
+    pub(super) fn given(&self, key: &Key) -> bool {
+        self.settings.given(key)
+    }
+
+    /// A fault at the value of a key.
+    pub(super) fn fault(&mut self, key: &Key, text: impl Into<String>) {
+        self.findings.fault(&self.settings.place(key), text);
+    }
+
+    /// A warning at the value of a key.
+    pub(super) fn warn(&mut self, key: &Key, text: impl Into<String>) {
+        self.findings.warn(&self.settings.place(key), text);
+    }
+
+    /// A certificate and its key: both, or neither.
+    pub(super) fn identity_files(&mut self, cert: &Key, key: &Key) -> Option<IdentityFiles> {
+        for (one, other) in [(cert, key), (key, cert)] {
+            if self.given(one) && !self.given(other) {
+                self.fault(
+                    one,
+                    format!("`{}` needs `{}` as well", one.path, other.path),
+                );
+            }
+        }
+        Some(IdentityFiles {
+            cert: self.get(cert)?,
+            key: self.get(key)?,
+        })
+    }
+
+    pub(super) fn outbound_proxy(&mut self) -> OutboundProxy {
+        let (proxy, except) = self.settings.standard.proxy();
+        let proxy = proxy.map(|text| Proxy::parse(text, NoProxy::parse(except)));
+        proxy.transpose().map_err(|why| {
+            let place = Place::Variable("HTTPS_PROXY".to_owned());
+            self.findings.fault(&place, format!("`HTTPS_PROXY`: {why}"));
+            Reported
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! From the sources to settings: flags, then the environment, then `.env`, then the file, then
+//! defaults. The first that gives a key counts.
+
+use super::{
+    dotenv::{self, Line},
+    environment, expand, file,
+    finding::{Findings, Place},
+    given::{self, Given},
+    key::{Key, Status},
+    raw::{Name, Node, Raw},
+    section,
+    settings::{Found, Settings},
+    sources::Sources,
+    standard::StandardVariables,
+    table, yaml,
+};
+use std::collections::HashMap;
+
+type Values = HashMap<&'static str, Found>;
+
+/// Gathers from all sources. Every fault is reported.
+pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
+    for fault in &sources.unread {
+        findings.fault(&fault.place, fault.text.clone());
+    }
+    let lines = sources.dot_env.as_deref();
+    let lines = lines.map_or_else(Vec::new, |text| dotenv::read(text, findings));
+    let root = sources.file.as_ref();
+    let root = root.and_then(|(name, bytes)| yaml::read(name, bytes, findings));
+    let unread = !sources.unread.is_empty() || (sources.file.is_some() && root.is_none());
+    let file = root.map(|mut root| {
+        let variable = |name: &str| {
+            let line = || dotenv::value(&lines, name);
+            let set = sources.environment.get(name);
+            set.map(String::as_str).or_else(line)
+        };
+        expand::expand(&mut root, &variable, findings);
+        file::read(root, findings)
+    });
+    let layers = [
+        given::from_flags(&sources.flags),
+        environment::read(sources.variables(), findings),
+        environment::read(lines.iter().map(Line::variable), findings),
+        file.unwrap_or_default(),
+    ];
+    let mut values = Values::new();
+    for layer in layers {
+        add(&mut values, layer, findings);
+    }
+    read(&mut values, table::ALL.iter().copied(), findings);
+    Settings {
+        providers: sections(&values, findings),
+        values,
+        place: Place::Nowhere,
+        standard: StandardVariables::read(sources, &lines),
+        unread,
+    }
+}
+
+fn sections(values: &Values, findings: &mut Findings) -> Vec<Settings> {
+    let list = values.get(table::OIDC_PROVIDERS.path);
+    let Some(Node::List(items)) = list.map(|found| &found.raw.node) else {
+        return Vec::new();
+    };
+    // The type of the key has reported items that are no sections.
+    let sections = items
+        .iter()
+        .filter(|item| matches!(item.node, Node::Map(_)));
+    let settings = sections.map(|item| {
+        let mut values = Values::new();
+        add(
+            &mut values,
+            file::read_section(item.clone(), findings),
+            findings,
+        );
+        read(&mut values, section::keys().map(|(_, key)| key), findings);
+        Settings {
+            values,
+            providers: Vec::new(),
+            place: item.place.clone(),
+            standard: StandardVariables::default(),
+            unread: false,
+        }
+    });
+    settings.collect()
+}
+
+/// Adds one source. What is there already comes from a higher one.
+fn add(values: &mut Values, layer: Vec<Given>, findings: &mut Findings) {
+    let mut own: HashMap<&'static str, (Raw, Place)> = HashMap::new();
+    for given in layer {
+        let (path, place) = (given.reference.key.path, given.place.clone());
+        if let Some(old) = given.reference.old {
+            findings.warn(&place, format!("`{old}` is an old name; use `{path}` now"));
+        }
+        let Some(raw) = given.value(findings) else {
+            continue;
+        };
+        if let Some((_, first)) = own.get(path) {
+            let fault = format!("`{path}` is given twice; the other value is at {first}");
+            findings.fault(&place, fault);
+        } else {
+            own.insert(path, (raw, place));
+        }
+    }
+    for (path, (raw, _)) in own {
+        match values.get_mut(path) {
+            None => drop(values.insert(path, Found { raw, value: None })),
+            Some(higher) => merge(&mut higher.raw, raw),
+        }
+    }
+}
+
+/// A map of a lower source adds its entries under names that the higher one does not have.
+/// Anything else is replaced as a whole.
+fn merge(higher: &mut Raw, lower: Raw) {
+    if let (Node::Map(entries), Node::Map(mut more)) = (&mut higher.node, lower.node) {
+        let has = |name: &Name| {
+            let mut own = entries.iter();
+            own.any(|(own, _)| own.text.eq_ignore_ascii_case(&name.text))
+        };
+        more.retain(|(name, _)| !has(name));
+        entries.append(&mut more);
+    }
+}
+
+/// Reads each value by the type of its key.
+fn read(values: &mut Values, keys: impl Iterator<Item = &'static Key>, findings: &mut Findings) {
+    for key in keys {
+        if !key.default.is_empty() {
+            values.entry(key.path).or_insert_with(|| Found {
+                raw: Raw::text(key.default, Place::Default),
+                value: None,
+            });
+        }
+        let Some(found) = values.get_mut(key.path) else {
+            continue;
+        };
+        match key.status {
+            Status::Current => {}
+            Status::Old(now) => findings.warn(
+                &found.raw.place,
+                format!("`{}` is an old key; use `{now}`", key.path),
+            ),
+            Status::NoEffect(why) => {
+                let warning = format!("`{}` has no effect {why}", key.path);
+                findings.warn(&found.raw.place, warning);
+                continue;
+            }
+        }
+        found.value = key.value_type.read(key.path, &found.raw, findings);
+    }
+}

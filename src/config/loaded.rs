@@ -1,0 +1,88 @@
+//! A configuration as it was read, kept so that a later one can be compared with it.
+
+use super::{
+    finding::Place,
+    key::Key,
+    load,
+    raw::{Node, Raw},
+    section,
+    settings::Settings,
+    sources::Sources,
+    table,
+};
+use std::{collections::BTreeSet, fmt, path::PathBuf};
+
+/// A configuration as it was read.
+pub struct Loaded {
+    pub(super) settings: Settings,
+    /// The path of the file, whether it exists or not.
+    pub(super) file: Option<PathBuf>,
+}
+
+impl Loaded {
+    pub(super) fn new(settings: Settings, sources: &Sources) -> Self {
+        Self {
+            settings,
+            file: sources.looked_for.clone(),
+        }
+    }
+
+    /// The files whose changes matter to a running program: the configuration's own, those that
+    /// hold secrets, certificates and keys. Some may not exist.
+    #[must_use]
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let own = self.file.iter().cloned();
+        let own = own.chain([PathBuf::from(load::DOT_ENV)]);
+        let keys = table::ALL.iter();
+        let general = keys.filter_map(|key| file_of(&self.settings, key));
+        let of_providers = self
+            .settings
+            .providers
+            .iter()
+            .flat_map(|settings| section::keys().filter_map(|(_, key)| file_of(settings, key)));
+        own.chain(general).chain(of_providers).collect()
+    }
+}
+
+/// Its values may be secrets.
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The file whose content is the value of this key, or is read once because of it.
+fn file_of(settings: &Settings, key: &Key) -> Option<PathBuf> {
+    if let Place::SecretFile { path, .. } = &settings.raw(key)?.place {
+        return Some(PathBuf::from(path));
+    }
+    // A path that a running program applies is that of a certificate or a key.
+    key.reload.then(|| settings.get(key)).flatten()
+}
+
+/// Whether two configurations give a key different values.
+pub(super) fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
+    match (before.raw(key), after.raw(key)) {
+        (None, None) => false,
+        (Some(one), Some(other)) => !same(one, other),
+        _ => true,
+    }
+}
+
+fn same(one: &Raw, other: &Raw) -> bool {
+    match (&one.node, &other.node) {
+        (Node::Text(one), Node::Text(other)) => one == other,
+        (Node::List(one), Node::List(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Node::Map(one), Node::Map(other)) => {
+            let mut pairs = one.iter().zip(other);
+            one.len() == other.len()
+                && pairs.all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
+        }
+        (Node::Null, Node::Null) | (Node::Invalid, Node::Invalid) => true,
+        _ => false,
+    }
+}

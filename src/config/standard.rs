@@ -1,0 +1,50 @@
+//! Variables that other programs follow as well: those of the machine's proxy, and those of
+//! OpenTelemetry.
+
+use super::{dotenv::Line, finding::Place, key::OTEL_PREFIX, sources::Sources};
+use std::collections::HashMap;
+
+/// Their values. An empty variable is one that is not set.
+#[derive(Clone, Default)]
+pub(super) struct StandardVariables {
+    https_proxy: Option<String>,
+    no_proxy: Option<String>,
+    otel: HashMap<String, (String, Place)>,
+}
+
+impl StandardVariables {
+    /// `.env` counts for OpenTelemetry, after the environment; it never counts for the proxy.
+    pub(super) fn read(sources: &Sources, lines: &[Line<'_>]) -> Self {
+        let set = |name: &str| {
+            let value = sources.environment.get(name);
+            value.filter(|text| !text.is_empty()).cloned()
+        };
+        // Lower case is as common; upper case counts first.
+        let either = |name: &str| set(name).or_else(|| set(&name.to_ascii_lowercase()));
+        let lines = lines.iter().map(Line::variable);
+        let otel = lines
+            .chain(sources.variables())
+            .filter_map(|(name, value, place)| {
+                let value = value.trim();
+                let is_set = name.starts_with(OTEL_PREFIX) && !value.is_empty();
+                is_set.then(|| (name.to_owned(), (value.to_owned(), place)))
+            });
+        Self {
+            https_proxy: either("HTTPS_PROXY"),
+            no_proxy: either("NO_PROXY"),
+            otel: otel.collect(),
+        }
+    }
+
+    /// The proxy for `https`, and the hosts that are reached without it.
+    pub(super) fn proxy(&self) -> (Option<&str>, &str) {
+        let except = self.no_proxy.as_deref().unwrap_or_default();
+        (self.https_proxy.as_deref(), except)
+    }
+
+    /// A variable of OpenTelemetry, and its place.
+    pub(super) fn otel(&self, name: &str) -> Option<(&str, &Place)> {
+        let (text, place) = self.otel.get(name)?;
+        Some((text, place))
+    }
+}

@@ -1,0 +1,55 @@
+//! What reading the configuration gives.
+
+use super::finding::{Finding, Findings, Place};
+use crate::{broker, cluster, identity, net::trust, roles, server, telemetry};
+
+/// The configuration of each component.
+#[derive(Debug, Clone)]
+#[expect(
+    missing_docs,
+    reason = "one field a component, and the component's type says the rest"
+)]
+pub struct Config {
+    pub server: server::Config,
+    pub trust: trust::Config,
+    pub identity: identity::Config,
+    pub roles: roles::Config,
+    pub broker: broker::Config,
+    pub cluster: cluster::Config,
+    pub telemetry: telemetry::log::Config,
+    pub audit: telemetry::audit::Config,
+    pub traces: telemetry::traces::Config,
+    pub admin: server::AdminConfig,
+    /// The effective configuration for people, with `***` for every secret.
+    pub shown: serde_json::Value,
+}
+
+/// A configuration that was checked as a whole.
+#[derive(Debug)]
+pub struct Checked {
+    /// The configuration, or everything that is wrong with it: at least one fault.
+    pub outcome: Result<Config, Vec<Finding>>,
+    /// What is legal, and weak or old.
+    pub warnings: Vec<Finding>,
+}
+
+impl Checked {
+    /// Without a configuration there is a fault, and with a fault no configuration.
+    pub(super) fn new(config: Option<Config>, findings: Findings) -> Self {
+        let (mut faults, warnings) = findings.sorted();
+        let outcome = match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => {
+                if faults.is_empty() {
+                    // A filler that asks for another type; the test of the defaults finds it.
+                    faults.push(Finding {
+                        place: Place::Nowhere,
+                        text: "a value was lost; this is a bug of elastauth".to_owned(),
+                    });
+                }
+                Err(faults)
+            }
+        };
+        Self { outcome, warnings }
+    }
+}
