@@ -1,5 +1,5 @@
-//! `elastauth check --online`: are the others there, and would they let us do our work? Nothing is
-//! written anywhere.
+//! `elastauth check --online`: do the cluster, Redis and the identity providers answer, and would
+//! they let elastauth do its work? Writes nothing.
 
 use crate::{
     clock::Clock,
@@ -18,40 +18,48 @@ use serde::Serialize;
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long the store is given: connecting, subscribing and hearing oneself.
+/// For the store: connecting, subscribing, and receiving its own message.
 const STORE: Duration = Duration::from_secs(5);
 
-/// How long an identity provider is given for its description and its keys.
+/// For an identity provider: its description and its keys.
 const ISSUER: Duration = Duration::from_secs(10);
 
 /// One thing that was tried.
 #[derive(Debug, Serialize)]
 pub(super) struct Tried {
-    /// What was looked at.
     pub(super) what: String,
-    /// Whether it is as it should be.
     pub(super) ok: bool,
-    /// What was found.
     pub(super) found: String,
+}
+
+impl Tried {
+    /// `Ok` with what was found, or `Err` with what is wrong.
+    fn new(what: String, found: Result<String, String>) -> Self {
+        let ok = found.is_ok();
+        let found = found.unwrap_or_else(|why| why);
+        Self { what, ok, found }
+    }
 }
 
 /// Tries everything that the configuration names.
 pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
     let mut tried = Vec::new();
     for host in &config.cluster.hosts {
-        // One host at a time: the client itself would go on to the next one and hide that this one
-        // is away.
+        // One host at a time: the client itself would use the next one, and hide that this one does
+        // not answer.
         let alone = Config {
             hosts: vec![host.clone()],
             ..config.cluster.clone()
         };
-        tried.extend(node(alone).await);
+        let name = host.to_string();
+        node(name.trim_end_matches('/'), &alone, &mut tried).await;
     }
     tried.extend(store(config).await);
     for provider in &config.identity.providers {
         if let ProviderConfig::Oidc(oidc) = provider {
             for issuer in &oidc.providers {
-                tried.push(self::issuer(issuer).await);
+                let name = format!("issuer {}", issuer.idp.issuer);
+                tried.push(Tried::new(name, self::issuer(issuer).await));
                 tried.extend(clock(issuer).await);
             }
         }
@@ -59,25 +67,9 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
     tried
 }
 
-/// An identity provider's description, and its keys where tokens are verified with them.
-async fn issuer(config: &oidc::ProviderConfig) -> Tried {
-    let what = format!("issuer {}", config.idp.issuer);
-    let idp = match Idp::new(
-        config.idp.clone(),
-        &config.name,
-        Clock::System,
-        Tasks::default(),
-        &Telemetry::default(),
-    ) {
-        Ok(idp) => idp,
-        Err(error) => {
-            return Tried {
-                what,
-                ok: false,
-                found: chain(&error),
-            };
-        }
-    };
+/// An identity provider's description, and its keys if tokens are verified with them.
+async fn issuer(config: &oidc::ProviderConfig) -> Result<String, String> {
+    let idp = idp(config)?;
     let (asked, keys) = match config.validation {
         Validation::Jwks => (None, true),
         Validation::Userinfo | Validation::Both(Asked::Userinfo) => (Some(What::Userinfo), true),
@@ -87,192 +79,125 @@ async fn issuer(config: &oidc::ProviderConfig) -> Tried {
         }
     };
     match timeout(ISSUER, idp.try_out(asked, keys)).await {
-        Ok(Ok(Some(0))) => Tried {
-            what,
-            ok: false,
-            found: "it answers, and none of its keys can verify a token".to_owned(),
-        },
-        Ok(Ok(Some(keys))) => Tried {
-            what,
-            ok: true,
-            found: format!("it answers, and {keys} of its keys can verify tokens"),
-        },
-        Ok(Ok(None)) => Tried {
-            what,
-            ok: true,
-            found: "it says where tokens are asked about".to_owned(),
-        },
-        Ok(Err(error)) => Tried {
-            what,
-            ok: false,
-            found: chain(&error),
-        },
-        Err(_late) => Tried {
-            what,
-            ok: false,
-            found: format!("no answer within {ISSUER:?}"),
-        },
+        Ok(Ok(Some(0))) => Err("it answers, and none of its keys can verify a token".to_owned()),
+        Ok(Ok(Some(keys))) => Ok(format!(
+            "it answers, and {keys} of its keys can verify tokens"
+        )),
+        Ok(Ok(None)) => Ok("it answers, and names the endpoint that checks tokens".to_owned()),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_late) => Err(format!("no answer within {ISSUER:?}")),
     }
 }
 
-/// Whether an identity provider's clock agrees with ours: tokens are judged by both. Where it does
-/// not answer, the other line has told it.
-async fn clock(config: &oidc::ProviderConfig) -> Option<Tried> {
-    let what = format!("clock of issuer {}", config.idp.issuer);
+fn idp(config: &oidc::ProviderConfig) -> Result<Idp, String> {
     let idp = Idp::new(
         config.idp.clone(),
         &config.name,
         Clock::System,
         Tasks::default(),
         &Telemetry::default(),
-    )
-    .ok()?;
-    let (theirs, ours) = timeout(ISSUER, idp.time()).await.ok()?.ok()??;
-    let (ahead, behind) = (
-        theirs.0.saturating_sub(ours.0) / 1_000,
-        ours.0.saturating_sub(theirs.0) / 1_000,
     );
-    let ok = ahead.max(behind) <= config.leeway.as_secs().max(1);
-    let found = match (ok, ahead) {
-        (true, _) => "it agrees with ours".to_owned(),
-        (false, 0) => {
-            format!(
-                "it is {behind} s behind ours, and `leeway` is {:?}: tokens are taken longer than they should be",
-                config.leeway
-            )
-        }
-        (false, _) => format!(
-            "it is {ahead} s ahead of ours, and `leeway` is {:?}: fresh tokens are refused",
-            config.leeway
-        ),
-    };
-    Some(Tried { what, ok, found })
+    idp.map_err(|error| chain(&error))
 }
 
-/// The store behind the memory, tried as the program uses it.
+/// Whether an identity provider's clock agrees with ours: tokens are checked by both. If it does
+/// not answer, the line before has reported it.
+async fn clock(config: &oidc::ProviderConfig) -> Option<Tried> {
+    let idp = idp(config).ok()?;
+    let (theirs, ours) = timeout(ISSUER, idp.time()).await.ok()?.ok()??;
+    let ahead = theirs.0.saturating_sub(ours.0) / 1_000;
+    let behind = ours.0.saturating_sub(theirs.0) / 1_000;
+    let leeway = config.leeway;
+    let found = if ahead.max(behind) <= leeway.as_secs().max(1) {
+        Ok("it agrees with ours".to_owned())
+    } else if ahead > 0 {
+        Err(format!(
+            "it is {ahead} s ahead of ours, and `leeway` is {leeway:?}: new tokens are refused; \
+             correct the clock that is wrong"
+        ))
+    } else {
+        Err(format!(
+            "it is {behind} s behind ours, and `leeway` is {leeway:?}: tokens are accepted longer \
+             than they should be; correct the clock that is wrong"
+        ))
+    };
+    let what = format!("clock of issuer {}", config.idp.issuer);
+    Some(Tried::new(what, found))
+}
+
+/// The store of the ledger, tried as the service uses it.
 async fn store(config: &config::Config) -> Option<Tried> {
-    let (what, tasks) = (|kind: &str| format!("cache.type: {kind}"), Tasks::default());
     let StoreConfig::Redis(..) = &config.broker.ledger.store else {
         return None;
     };
     let keys = Arc::new(config.broker.keyring().ok()?);
-    let tried = match Ledger::start(
+    let tasks = Tasks::default();
+    let ledger = Ledger::start(
         &config.broker.ledger,
         &keys,
         config.broker.expiration,
         &Clock::System,
         &tasks,
         &ClusterTelemetry::default(),
-    ) {
-        Err(error) => Tried {
-            what: what("redis"),
-            ok: false,
-            found: chain(&error),
-        },
+    );
+    let found = match ledger {
+        Err(error) => Err(chain(&error)),
         Ok(ledger) => {
-            let mut state = ledger.store_state();
             let end = Instant::now() + STORE;
+            let mut state = ledger.store_state();
             while state.is_err() && Instant::now() < end {
                 sleep(Duration::from_millis(50)).await;
                 state = ledger.store_state();
             }
-            let (ok, found) = match state {
-                Ok(_) => (
-                    true,
-                    "Redis answers, and what replicas tell each other is heard".to_owned(),
-                ),
-                Err(why) => (false, why),
-            };
-            Tried {
-                what: what("redis"),
-                ok,
-                found,
-            }
+            state.map(|_| "Redis answers, and messages between replicas arrive".to_owned())
         }
     };
     tasks.end();
-    Some(tried)
+    Some(Tried::new("cache.type: redis".to_owned(), found))
 }
 
-async fn node(config: Config) -> Vec<Tried> {
-    let host = config
-        .hosts
-        .first()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let what = |what: &str| format!("{} {what}", host.trim_end_matches('/'));
-    let cluster = match SecurityApi::new(&config, Clock::System, &ClusterTelemetry::default()) {
+async fn node(host: &str, config: &Config, tried: &mut Vec<Tried>) {
+    let mut add = |what: &str, found: Result<String, String>| {
+        let ok = found.is_ok();
+        tried.push(Tried::new(format!("{host} {what}"), found));
+        ok
+    };
+    let cluster = match SecurityApi::new(config, Clock::System, &ClusterTelemetry::default()) {
         Ok(cluster) => cluster,
         Err(error) => {
-            return vec![Tried {
-                what: what("TLS"),
-                ok: false,
-                found: chain(&error),
-            }];
+            add("TLS", Err(chain(&error)));
+            return;
         }
     };
-    let mut tried = vec![match cluster.check().await {
-        Ok(()) => Tried {
-            what: what("service account"),
-            ok: true,
-            found: "the cluster answers and takes it".to_owned(),
-        },
-        Err(error) => {
-            return vec![Tried {
-                what: what("service account"),
-                ok: false,
-                found: refusal(&error),
-            }];
-        }
-    }];
-    tried.push(match cluster.version().await {
-        Ok(Some(version)) => Tried {
-            what: what("version"),
-            ok: true,
-            found: version,
-        },
-        Ok(None) => Tried {
-            what: what("version"),
-            ok: true,
-            found: "not shown to this account, which needs no right to see it".to_owned(),
-        },
-        Err(error) => Tried {
-            what: what("version"),
-            ok: false,
-            found: refusal(&error),
-        },
-    });
-    tried.push(match cluster.missing_privileges().await {
-        Ok(missing) if missing.is_empty() => Tried {
-            what: what("privileges"),
-            ok: true,
-            found: "the account may read and write users".to_owned(),
-        },
-        Ok(missing) => {
-            let found = format!(
-                "the account lacks {}; give its role these cluster privileges",
-                missing.join(" and ")
-            );
-            Tried {
-                what: what("privileges"),
-                ok: false,
-                found,
-            }
-        }
-        Err(error) => Tried {
-            what: what("privileges"),
-            ok: false,
-            found: refusal(&error),
-        },
-    });
-    tried
+    let account = cluster.check().await.map_err(|error| refusal(&error));
+    let accepted = account.map(|()| "the cluster answers and accepts it".to_owned());
+    if !add("service account", accepted) {
+        return;
+    }
+    let version = cluster.version().await.map_err(|error| refusal(&error));
+    let not_shown = || "not shown to this account, which needs no right to see it".to_owned();
+    add(
+        "version",
+        version.map(|version| version.unwrap_or_else(not_shown)),
+    );
+    let missing = cluster.missing_privileges().await;
+    let privileges = match missing.map_err(|error| refusal(&error)) {
+        Ok(missing) if missing.is_empty() => Ok("the account may read and write users".to_owned()),
+        Ok(missing) => Err(format!(
+            "the account lacks {}; give its role these cluster privileges",
+            missing.join(" and ")
+        )),
+        Err(why) => Err(why),
+    };
+    add("privileges", privileges);
 }
 
 fn refusal(error: &CallError) -> String {
-    match error.status().map(|status| status.as_u16()) {
-        Some(401) => format!(
-            "{error}: the cluster does not take the account; look at `elasticsearch.username`, `.password` or `.api_key`"
-        ),
-        _ => chain(error),
+    if error.status().is_some_and(|status| status == 401) {
+        return format!(
+            "{error}: the cluster does not accept the account; look at `elasticsearch.username`, \
+             `.password` or `.api_key`"
+        );
     }
+    chain(error)
 }
