@@ -188,6 +188,15 @@ fn generate_key() -> Result<(), Failed> {
     print(&key.expose_hex())
 }
 
+#[cfg(not(feature = "demo"))]
+fn demo(_once: bool, _listen: Option<&str>) -> Result<(), Failed> {
+    Err(Failed(
+        "this build of elastauth has no demo: it was compiled without the feature `demo`"
+            .to_owned(),
+    ))
+}
+
+#[cfg(feature = "demo")]
 fn demo(once: bool, listen: Option<&str>) -> Result<(), Failed> {
     use crate::{
         demo::Options,

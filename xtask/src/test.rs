@@ -32,7 +32,7 @@ const STEPS_FULL: &[Step] = &[
     },
     Step {
         name: "lints",
-        run: || clippy(&["--all-features"]),
+        run: || lints(&["--all-features"]),
         remedy: LINTS_REMEDY,
     },
     Step {
@@ -62,7 +62,7 @@ const STEPS_QUICK: &[Step] = &[
     FLOORS,
     Step {
         name: "lints",
-        run: || clippy(&[]),
+        run: || lints(&[]),
         remedy: LINTS_REMEDY,
     },
     Step {
@@ -112,15 +112,14 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn clippy(features: &[&str]) -> anyhow::Result<()> {
-    cargo(
-        &[
-            &["clippy", "--workspace", "--all-targets"],
-            features,
-            &["--", "-D", "warnings"],
-        ]
-        .concat(),
-    )
+/// Once with everything, and once as a package without the demo is built.
+fn lints(features: &[&str]) -> anyhow::Result<()> {
+    clippy(&[&["--workspace", "--all-targets"], features].concat())?;
+    clippy(&["--lib", "--bins", "--no-default-features"])
+}
+
+fn clippy(what: &[&str]) -> anyhow::Result<()> {
+    cargo(&[&["clippy"], what, &["--", "-D", "warnings"]].concat())
 }
 
 fn tests(features: &[&str]) -> anyhow::Result<()> {
