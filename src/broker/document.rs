@@ -176,23 +176,25 @@ pub(super) fn owner(origin: &Origin, adopt: Adopt) -> Owner {
 }
 
 #[cfg(test)]
+impl Document {
+    /// With the role `viewer`, in period 3, under the key `k`.
+    pub(super) fn of(identity: Identity) -> Self {
+        let mapping = crate::roles::Mapping::new(crate::roles::Config {
+            default_roles: vec![Role::parse("viewer").unwrap()],
+            ..crate::roles::Config::default()
+        });
+        let entitled = mapping.entitle(identity).unwrap();
+        Self::new(&entitled, Fingerprint([7; 16]), Period::of_epoch(3), "k")
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::Value;
 
     fn document(identity: Identity) -> Document {
-        let roles = vec![Role::parse("viewer").unwrap()];
-        let mapping = crate::roles::Mapping::new(crate::roles::Config {
-            default_roles: roles,
-            ..crate::roles::Config::default()
-        });
-        let period = Period::of_epoch(3);
-        Document::new(
-            &mapping.entitle(identity).unwrap(),
-            Fingerprint([7; 16]),
-            period,
-            "k",
-        )
+        Document::of(identity)
     }
 
     fn at(ms: u64, groups: &[&str]) -> Document {

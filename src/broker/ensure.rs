@@ -18,8 +18,6 @@ pub use types::{Plan, Reason};
 use super::{config::Config, error::BrokerError, places::Class, rotation::Period, state::State};
 use crate::{cluster::SecurityApi, roles::Entitled, telemetry::ClusterTelemetry};
 use agree::Agree;
-use look::Look;
-use report::Report;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use types::Agreement;
@@ -34,9 +32,7 @@ const SLACK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Ensure {
     state: Arc<State>,
-    look: Look,
     agree: Agree,
-    report: Report,
 }
 
 impl Ensure {
@@ -46,19 +42,9 @@ impl Ensure {
         config: &Config,
         telemetry: &ClusterTelemetry,
     ) -> Self {
-        let look = Look::new(cluster.clone(), Arc::clone(&state), config.adopt);
-        let report = Report::new(telemetry);
         Self {
-            agree: Agree::new(
-                Arc::clone(&state),
-                cluster,
-                look.clone(),
-                config,
-                report.clone(),
-            ),
+            agree: Agree::new(Arc::clone(&state), cluster, config, telemetry),
             state,
-            look,
-            report,
         }
     }
 
@@ -78,9 +64,8 @@ impl Ensure {
         let user = entitled.identity().user();
         for attempt in 1..=ATTEMPTS {
             let document = self.state.document(&entitled, period);
-            let agreed = self.agree.attempt(&document, class, period).await;
-            self.report.ended(&document, &agreed);
-            let too_late = agreed? == Agreement::TooLate;
+            let agreed = self.agree.attempt(&document, class, period).await?;
+            let too_late = agreed == Agreement::TooLate;
             if too_late {
                 let rest = self.state.rotation.rest(period, self.state.clock.now());
                 sleep(rest + SLACK).await;
@@ -108,9 +93,8 @@ impl Ensure {
 
     /// What [`Self::run`] would find and do now. It asks, and changes nothing.
     pub(super) async fn plan(&self, entitled: &Entitled) -> Result<Plan, BrokerError> {
-        let user = entitled.identity().user();
-        let period = self.state.period(user);
+        let period = self.state.period(entitled.identity().user());
         let document = self.state.document(entitled, period);
-        plan::plan(&self.look, &document, &self.state.password(user, period)).await
+        self.agree.plan(&document, period).await
     }
 }

@@ -17,9 +17,10 @@ use super::{
     confirm,
     limits::Limits,
     look::Look,
+    plan::plan,
     report::Report,
-    types::{Agreement, Login},
-    write::Writer,
+    types::{Agreement, Login, Plan},
+    write::write,
 };
 use crate::{
     broker::{
@@ -31,6 +32,7 @@ use crate::{
         state::State,
     },
     cluster::SecurityApi,
+    telemetry::ClusterTelemetry,
 };
 use std::sync::Arc;
 
@@ -42,8 +44,8 @@ const QUESTIONS_OF_NEW_USERS: usize = 48;
 #[derive(Debug)]
 pub(super) struct Agree {
     state: Arc<State>,
+    cluster: SecurityApi,
     look: Look,
-    writer: Writer,
     limits: Limits,
     questions: Places,
     writes: Places,
@@ -54,12 +56,11 @@ impl Agree {
     pub(super) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
-        look: Look,
         config: &Config,
-        report: Report,
+        telemetry: &ClusterTelemetry,
     ) -> Self {
         Self {
-            writer: Writer::new(cluster, Arc::clone(&state)),
+            look: Look::new(cluster.clone(), Arc::clone(&state), config.adopt),
             limits: Limits::new(config.writes_per_minute, config.new_per_minute),
             questions: Places::new(QUESTIONS, QUESTIONS_OF_NEW_USERS),
             // A cluster that hashes slowly has few threads for it; more writes would only wait
@@ -68,14 +69,35 @@ impl Agree {
                 config.writes_at_once,
                 (config.writes_at_once * 3 / 4).max(1),
             ),
+            report: Report::new(telemetry),
             state,
-            look,
-            report,
+            cluster,
         }
+    }
+
+    /// What an attempt would find and do now.
+    pub(super) async fn plan(
+        &self,
+        document: &Document,
+        period: Period,
+    ) -> Result<Plan, BrokerError> {
+        let password = self.state.password(document.identity().user(), period);
+        plan(&self.look, document, &password).await
     }
 
     /// Makes the cluster agree; says what that took.
     pub(super) async fn attempt(
+        &self,
+        document: &Document,
+        class: Class,
+        period: Period,
+    ) -> Result<Agreement, BrokerError> {
+        let agreed = self.steps(document, class, period).await;
+        self.report.ended(document, &agreed);
+        agreed
+    }
+
+    async fn steps(
         &self,
         document: &Document,
         class: Class,
@@ -117,7 +139,7 @@ impl Agree {
             password.to_write(self.state.credential_keys(period), user, period.epoch);
         let prepared = async {
             if self.limits.allow(user, class, self.state.clock.now()) {
-                self.writer.prepare(new_password).await
+                self.cluster.prepare(new_password).await
             } else {
                 new_password
             }
@@ -156,10 +178,15 @@ impl Agree {
             .inspect_err(|error| self.report.over_limit(error))?;
 
         // 11. Write. The ledger knows of it before the request leaves.
-        self.writer
-            .write(document, &mut update, &new_password)
-            .await
-            .inspect_err(|error| self.report.write_failed(document, error))?;
+        write(
+            &self.state,
+            &self.cluster,
+            document,
+            &mut update,
+            &new_password,
+        )
+        .await
+        .inspect_err(|error| self.report.write_failed(document, error))?;
         Ok(Agreement::Written(reason))
     }
 }

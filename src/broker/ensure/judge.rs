@@ -61,3 +61,143 @@ pub(super) fn judge(
         Owner::Foreign | Owner::Reserved => Err(BrokerError::Foreign),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cluster::{Marker, Origin},
+        identity::Identity,
+    };
+
+    const NOW: Timestamp = Timestamp(900_000);
+
+    fn ours() -> Document {
+        Document::of(Identity::of_provider_at(
+            "sso",
+            "alice",
+            &["dev"],
+            Some(NOW),
+        ))
+    }
+
+    /// The verdict about an account like ours with this change, under each setting of `adopt`.
+    fn verdicts(
+        login_works: bool,
+        change: impl Fn(&mut Account),
+    ) -> [Result<Reason, BrokerError>; 3] {
+        let (document, mut found) = (ours(), ours().account().clone());
+        change(&mut found);
+        [Adopt::Never, Adopt::ElastauthGo, Adopt::Any].map(|adopt| {
+            judge(
+                &document,
+                &found,
+                login_works,
+                adopt,
+                |id| id == "previous",
+                NOW,
+            )
+        })
+    }
+
+    fn marked(found: &mut Account, change: impl Fn(&mut Marker)) {
+        let mut marker = found.origin.marker().cloned().unwrap();
+        change(&mut marker);
+        found.origin = Origin::Elastauth(marker);
+    }
+
+    fn always<T: Clone>(verdict: T) -> [T; 3] {
+        [verdict.clone(), verdict.clone(), verdict]
+    }
+
+    #[test]
+    fn a_built_in_user_and_a_disabled_one_are_never_written() {
+        let reserved = BrokerError::ReservedName("a built-in user of the cluster");
+        for login_works in [false, true] {
+            assert_eq!(
+                verdicts(login_works, |found| found.origin = Origin::BuiltIn),
+                always(Err(reserved.clone()))
+            );
+            for origin in [ours().account().origin.clone(), Origin::Other] {
+                let change = |found: &mut Account| {
+                    found.enabled = false;
+                    found.origin = origin.clone();
+                };
+                assert_eq!(
+                    verdicts(login_works, change),
+                    always(Err(BrokerError::Disabled))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_account_without_a_marker_is_adopted_as_configured_and_ours_if_the_login_works() {
+        let (foreign, adopted) = (Err(BrokerError::Foreign), Ok(Reason::Adopted));
+        assert_eq!(
+            verdicts(false, |found| found.origin = Origin::Other),
+            [foreign.clone(), foreign.clone(), adopted.clone()]
+        );
+        assert_eq!(
+            verdicts(false, |found| found.origin = Origin::ElastauthGo),
+            [foreign, adopted.clone(), adopted]
+        );
+        assert_eq!(
+            verdicts(true, |found| found.origin = Origin::Other),
+            always(Ok(Reason::Changed))
+        );
+    }
+
+    #[test]
+    fn an_earlier_period_or_the_other_key_is_rotation_and_all_else_a_change() {
+        for (epoch, reason) in [
+            (None, Reason::Rotated),
+            (Some(2), Reason::Rotated),
+            (Some(3), Reason::Changed),
+            (Some(4), Reason::Changed),
+        ] {
+            let change = |found: &mut Account| marked(found, |marker| marker.epoch = epoch);
+            assert_eq!(verdicts(false, change), always(Ok(reason)), "{epoch:?}");
+            assert_eq!(verdicts(true, change), always(Ok(Reason::Changed)));
+        }
+        for (key, reason) in [("previous", Reason::Rotated), ("unknown", Reason::Changed)] {
+            let change = |found: &mut Account| {
+                marked(found, |marker| marker.key_id = Some(key.to_owned()));
+            };
+            assert_eq!(verdicts(false, change), always(Ok(reason)), "{key}");
+        }
+    }
+
+    #[test]
+    fn another_persons_account_is_taken_over_only_if_any_is_adopted() {
+        let refused = Err(BrokerError::SomebodyElses {
+            provider: "other".into(),
+            asking: "sso".into(),
+        });
+        for login_works in [false, true] {
+            let change = |found: &mut Account| {
+                found.groups.clear();
+                marked(found, |marker| {
+                    marker.provider = Some("other".to_owned());
+                    marker.issued_at = Some(Timestamp(NOW.0 + 1));
+                });
+            };
+            assert_eq!(
+                verdicts(login_works, change),
+                [refused.clone(), refused.clone(), Ok(Reason::Changed)]
+            );
+        }
+    }
+
+    #[test]
+    fn an_account_from_a_newer_token_is_not_overwritten() {
+        let newest = Timestamp(NOW.0 + 1);
+        let change = |found: &mut Account| {
+            found.groups.clear();
+            marked(found, |marker| marker.issued_at = Some(newest));
+        };
+        let outdated = Err(BrokerError::Outdated { newest });
+        assert_eq!(verdicts(false, change), always(outdated.clone()));
+        assert_eq!(verdicts(true, change), always(outdated));
+    }
+}

@@ -12,7 +12,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Look {
     cluster: SecurityApi,
     state: Arc<State>,

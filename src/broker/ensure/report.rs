@@ -14,7 +14,7 @@ use crate::{
 use std::sync::Arc;
 use tracing::info;
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Report {
     cluster: Arc<str>,
     metrics: ClusterMetrics,
@@ -30,8 +30,8 @@ impl Report {
         }
     }
 
-    /// An attempt has ended. A refusal is audited with the
-    /// request that it turns away, a failed write by [`Self::write_failed`].
+    /// An attempt has ended. A refusal is audited with the request that it refuses, a failed write
+    /// by [`Self::write_failed`].
     pub(super) fn ended(&self, document: &Document, agreed: &Result<Agreement, BrokerError>) {
         match agreed {
             Ok(Agreement::Confirmed) => {
