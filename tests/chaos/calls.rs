@@ -1,9 +1,10 @@
 //! How often elastauth calls the cluster, by its own count: there must be no storm when a node goes
 //! or comes back.
 
+use crate::support::{Why, pause};
 use crate::{World, support::http::Answer, support::stage::GATEWAY_KEY};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// Looks at the numbers of every replica once a second until the end.
 pub(crate) async fn watch(world: Arc<World>) {
@@ -38,7 +39,11 @@ pub(crate) async fn watch(world: Arc<World>) {
             world.report.called(phase, fresh);
         }
         before = now;
-        sleep(Duration::from_secs(1).saturating_sub(begun.elapsed())).await;
+        pause(
+            Why::Pace,
+            Duration::from_secs(1).saturating_sub(begun.elapsed()),
+        )
+        .await;
     }
 }
 

@@ -2,6 +2,7 @@
 //! to whichever replica chance says, and its login is used at once and once more a little later, as
 //! a gateway with a slow request would.
 
+use crate::support::{Why, pause};
 use crate::{
     Chance, World,
     cluster::{Cluster, Seen},
@@ -17,10 +18,7 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, header};
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinHandle, time::Instant};
 
 const CLIENTS: u64 = 24;
 /// How many of them come through the gateway, and see what the cluster itself says of their login.
@@ -63,14 +61,14 @@ async fn change_groups(world: Arc<World>, mut chance: Chance) {
         let place = STEADY + usize::try_from(chance.below(world.pace.changing as u64)).unwrap();
         world.directory.give_any_groups(place, &mut chance);
         world.report.count("changes of groups");
-        sleep(Duration::from_millis(least + chance.below(more))).await;
+        pause(Why::Pace, Duration::from_millis(least + chance.below(more))).await;
     }
 }
 
 async fn client(world: Arc<World>, gateway: Option<Server>, mut chance: Chance) {
     let (least, more) = world.pace.pause;
     // Not all in the same moment: in the first ones everybody is made.
-    sleep(Duration::from_millis(chance.below(10 * more))).await;
+    pause(Why::Pace, Duration::from_millis(chance.below(10 * more))).await;
     let changing = world.pace.changing as u64;
     while Instant::now() < world.end {
         // Some come often: the same user through several connections at once, too.
@@ -87,7 +85,7 @@ async fn client(world: Arc<World>, gateway: Option<Server>, mut chance: Chance) 
             &mut chance,
         )
         .await;
-        sleep(Duration::from_millis(least + chance.below(more))).await;
+        pause(Why::Pace, Duration::from_millis(least + chance.below(more))).await;
     }
 }
 
@@ -136,7 +134,7 @@ pub(crate) async fn visit(
             world.directory.leave(&visit);
             let world = Arc::clone(world);
             tokio::spawn(async move {
-                sleep(later).await;
+                pause(Why::Pace, later).await;
                 use_login(&world, &visit, login.as_ref(), "later", node + 1).await;
                 world.directory.used(&visit);
             });

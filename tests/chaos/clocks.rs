@@ -1,13 +1,14 @@
 //! The wall clock of a replica, moved by `libfaketime` while it runs. Its other clock, which
 //! measures waits, is left alone, as with a machine whose time is set.
 
+use crate::support::{Why, pause};
 use crate::{support::http::Server, support::process::folder};
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// By how much any two replicas differ at most, in milliseconds: the grace (900 ms), less the 150
 /// ms for which a login is used after its answer, less 450 ms for a machine that has other things
@@ -88,7 +89,7 @@ pub(crate) async fn shows(replica: &Server, ahead_ms: u64) {
             Instant::now() < until,
             "a replica's clock is not {ahead_ms} ms ahead: it says {told:?} between {before} and {after}"
         );
-        sleep(Duration::from_millis(50)).await;
+        pause(Why::Again, Duration::from_millis(50)).await;
     }
 }
 

@@ -1,9 +1,10 @@
 //! The users: who has which groups now, and what was seen of each.
 
+use crate::support::{Why, pause};
 use crate::{Chance, Pace, clients::LATER, health::CARRIED_OUT_LATE};
 use elastauth::demo::standin::StandIn;
 use std::{collections::BTreeSet, net::SocketAddr, sync::Mutex, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// Users whose groups never change. Those whose groups do come after them.
 pub(crate) const STEADY: usize = 120;
@@ -155,10 +156,10 @@ impl Directory {
         }
         let in_use = |user: &User| user.kept > 0 || user.about.iter().any(|about| *about > 0);
         while in_use(&self.users[place].lock().unwrap()) {
-            sleep(Duration::from_millis(5)).await;
+            pause(Why::Again, Duration::from_millis(5)).await;
         }
         // What nobody waits for any more has a moment to end, too.
-        sleep(Duration::from_millis(2 * LATER)).await;
+        pause(Why::Pace, Duration::from_millis(2 * LATER)).await;
         let mut user = self.users[place].lock().unwrap();
         user.stands = None;
         Some(user.name.clone())

@@ -4,6 +4,7 @@
 //! The replica is chosen here, and so it is known who is in doubt. It may believe a check for a
 //! second; the others find what came late within ten seconds.
 
+use crate::support::{Why, pause, pause_until};
 use crate::{
     Chance, World,
     clients::{LATER, visit},
@@ -17,7 +18,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 /// How long a replica waits for the cluster's answer to a write.
 const WAITS: Duration = Duration::from_secs(10);
@@ -89,7 +90,7 @@ impl Lates {
 
 /// Lets one write after the other come late, until there is no time left to see what comes of it.
 pub(crate) async fn write_late(world: Arc<World>, cluster: StandIn, mut chance: Chance) {
-    sleep(Duration::from_secs(3)).await;
+    pause(Why::Pace, Duration::from_secs(3)).await;
     loop {
         let room = world
             .end
@@ -107,7 +108,7 @@ pub(crate) async fn write_late(world: Arc<World>, cluster: StandIn, mut chance: 
             let_one_come(&world, &cluster, place, &name, comes, &mut chance).await;
         }
         world.directory.let_back(place);
-        sleep(Duration::from_millis(100 + chance.below(400))).await;
+        pause(Why::Pace, Duration::from_millis(100 + chance.below(400))).await;
     }
 }
 
@@ -141,13 +142,13 @@ async fn let_one_come(
         let answer = tokio::spawn(ask(gateway, name.to_owned(), groups));
         while begun.is_none() && !answer.is_finished() {
             begun = hangs(cluster, name, from);
-            sleep(Duration::from_millis(5)).await;
+            pause(Why::Again, Duration::from_millis(5)).await;
         }
         if begun.is_none() && answer.await.is_ok_and(|granted| granted) {
             // It was cleared with the weather of others.
             break;
         }
-        sleep(Duration::from_millis(100)).await;
+        pause(Why::Pace, Duration::from_millis(100)).await;
     }
     // Whatever has not hit by now never will.
     cluster.clear_faults_about(name);
@@ -175,10 +176,10 @@ async fn let_one_come(
 /// Somebody asks the replica in doubt, again and again: as soon as it has given the write up, until
 /// it must have found what came late.
 async fn keep_asking(world: Arc<World>, place: usize, late: Late, mut chance: Chance) {
-    sleep_until(late.begun + WAITS).await;
+    pause_until(Why::Pace, late.begun + WAITS).await;
     while Instant::now() < world.end.min(late.lands + IN_DOUBT * 3) {
         visit(&world, place, None, late.replica, &mut chance).await;
-        sleep(Duration::from_millis(50 + chance.below(300))).await;
+        pause(Why::Pace, Duration::from_millis(50 + chance.below(300))).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! An administrator who changes users of ours in the cluster, has one replica check them again, and
 //! expects every replica to have put them right a second later.
 
+use crate::support::{Why, pause};
 use crate::{
     Chance, World,
     cluster::{Edit, Edited},
@@ -9,11 +10,11 @@ use crate::{
 };
 use http::Method;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
     // In the first seconds users are made.
-    sleep(Duration::from_secs(3)).await;
+    pause(Why::Pace, Duration::from_secs(3)).await;
     while Instant::now() + Duration::from_secs(2) < world.end {
         let place = usize::try_from(chance.below(STEADY as u64)).unwrap();
         // An administrator waits for a cluster that is whole.
@@ -38,10 +39,10 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
             }
             recheck(&world, &name, &mut chance).await;
             // For the others to hear of it.
-            sleep(Duration::from_secs(1)).await;
+            pause(Why::Pace, Duration::from_secs(1)).await;
             world.directory.let_back(place);
         }
-        sleep(Duration::from_millis(100 + chance.below(400))).await;
+        pause(Why::Pace, Duration::from_millis(100 + chance.below(400))).await;
     }
 }
 

@@ -5,6 +5,7 @@
 //! the very answer that a wrong password gets. So a refusal is held against whether the same node
 //! can read a user whom nobody touches.
 
+use crate::support::{Why, pause};
 use crate::{
     World,
     cluster::{Edit, Edited, Seen},
@@ -19,7 +20,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// A user whom nobody touches.
 const WITNESS: &str = "/_security/user/witness";
@@ -200,7 +201,7 @@ impl Nodes {
                 "the password of {account} cannot be changed"
             );
             turn += 1;
-            sleep(Duration::from_millis(100)).await;
+            pause(Why::Again, Duration::from_millis(100)).await;
         }
     }
 
@@ -261,7 +262,7 @@ pub(crate) async fn watch_reads(world: Arc<World>, nodes: Arc<Nodes>, place: usi
                 .report
                 .lasted("a node without the security index", time);
         }
-        sleep(Duration::from_millis(75)).await;
+        pause(Why::Pace, Duration::from_millis(75)).await;
     }
 }
 
@@ -279,6 +280,6 @@ pub(crate) async fn watch_writes(world: Arc<World>, nodes: Arc<Nodes>, place: us
             answer.is_some_and(|answer| answer.status.is_success()),
             asked.elapsed(),
         );
-        sleep(Duration::from_millis(250)).await;
+        pause(Why::Pace, Duration::from_millis(250)).await;
     }
 }

@@ -1,10 +1,11 @@
 //! What happens to the nodes of the real cluster, one thing at a time, in an order that the seed
 //! decides. Each ends with a cluster that is whole again.
 
+use crate::support::{Why, pause};
 use crate::{Chance, World, nodes::Nodes, support::two_nodes::TwoNodes};
 use elastauth::demo::standin::SERVICE_USER;
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// An outage that begins later than this before the end would be seen only in part.
 const LEAST: Duration = Duration::from_secs(8);
@@ -24,7 +25,7 @@ impl Outages {
     pub(crate) async fn run(mut self) -> TwoNodes {
         // Each kind once, from a place that the seed decides, and so on.
         let mut kind = self.chance.below(7);
-        sleep(Duration::from_secs(4)).await;
+        pause(Why::Pace, Duration::from_secs(4)).await;
         while Instant::now() + LEAST < self.world.end {
             match kind % 7 {
                 0 => self.killed(1).await,
@@ -36,7 +37,11 @@ impl Outages {
                 _ => self.stopped(11_000, 14_000).await,
             }
             kind += 1;
-            sleep(Duration::from_millis(2_500 + self.chance.below(4_000))).await;
+            pause(
+                Why::Pace,
+                Duration::from_millis(2_500 + self.chance.below(4_000)),
+            )
+            .await;
         }
         self.cluster
     }
@@ -56,7 +61,7 @@ impl Outages {
             .outage_begins(which, what, which == MASTER);
         self.nodes.health().is_gone(which, true);
         self.cluster.nodes()[which].kill();
-        sleep(away).await;
+        pause(Why::Pace, away).await;
         self.cluster.nodes()[which].start_again().await;
         self.nodes.health().is_gone(which, false);
         self.cluster.whole().await;
@@ -78,7 +83,11 @@ impl Outages {
         self.cluster.nodes()[1]
             .start_again_with(&["cluster.name=lost", "discovery.initial_state_timeout=1s"])
             .await;
-        sleep(Duration::from_millis(2_000 + self.chance.below(4_000))).await;
+        pause(
+            Why::Pace,
+            Duration::from_millis(2_000 + self.chance.below(4_000)),
+        )
+        .await;
         self.cluster.nodes()[1].kill();
         self.cluster.nodes()[1].start_again().await;
         self.nodes.health().is_gone(1, false);
@@ -102,7 +111,7 @@ impl Outages {
             .health()
             .outage_begins(which, "a node hangs, and a write waits for both", true);
         self.cluster.nodes()[which].signal("STOP");
-        sleep(lasts).await;
+        pause(Why::Pace, lasts).await;
         self.cluster.nodes()[which].signal("CONT");
         self.cluster.whole().await;
         self.nodes.health().outage_is_over();
@@ -119,9 +128,13 @@ impl Outages {
         );
         for _ in 0..4 + self.chance.below(8) {
             self.cluster.nodes()[which].signal("STOP");
-            sleep(Duration::from_millis(100 + self.chance.below(500))).await;
+            pause(
+                Why::Pace,
+                Duration::from_millis(100 + self.chance.below(500)),
+            )
+            .await;
             self.cluster.nodes()[which].signal("CONT");
-            sleep(Duration::from_millis(200)).await;
+            pause(Why::Pace, Duration::from_millis(200)).await;
         }
         self.nodes.health().outage_is_over();
     }
@@ -136,7 +149,11 @@ impl Outages {
         self.nodes
             .set_password(SERVICE_USER, "another password")
             .await;
-        sleep(Duration::from_millis(1_000 + self.chance.below(4_000))).await;
+        pause(
+            Why::Pace,
+            Duration::from_millis(1_000 + self.chance.below(4_000)),
+        )
+        .await;
         self.nodes.set_password(SERVICE_USER, &self.password).await;
         self.nodes.health().account_is_over();
     }

@@ -1,6 +1,7 @@
 //! A Redis, its replica, and three Sentinels that put the one in the other's place: the form in
 //! which Redis is highly available. And what happens to it.
 
+use crate::support::{Why, pause, pause_until};
 use crate::{
     Chance, World,
     support::redis::{Redis, run_cli},
@@ -8,10 +9,7 @@ use crate::{
     weather::Trouble,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{
-    task::block_in_place,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::{task::block_in_place, time::Instant};
 
 /// A primary that has not answered for so long is missed. Short, so that a run sees several of them
 /// fall.
@@ -83,7 +81,7 @@ impl Redises {
             if stands && self.sentinels.iter().all(known) {
                 return true;
             }
-            sleep(Duration::from_millis(100)).await;
+            pause(Why::Again, Duration::from_millis(100)).await;
         }
         false
     }
@@ -94,7 +92,7 @@ impl Redises {
             if self.primary() != primary {
                 return true;
             }
-            sleep(Duration::from_millis(20)).await;
+            pause(Why::Again, Duration::from_millis(20)).await;
         }
         false
     }
@@ -162,11 +160,14 @@ impl ForRedis {
             let lasts = Duration::from_millis(300 + self.chance.below(4_000));
             let kind = self.chance.below(KINDS.len() as u64);
             let heard = begins + lasts < self.world.half;
-            sleep_until(if heard {
-                begins
-            } else {
-                begins.min(self.world.half.max(Instant::now()))
-            })
+            pause_until(
+                Why::Pace,
+                if heard {
+                    begins
+                } else {
+                    begins.min(self.world.half.max(Instant::now()))
+                },
+            )
             .await;
             if Instant::now() + Duration::from_secs(3) > self.world.end {
                 break;
@@ -221,7 +222,7 @@ impl ForRedis {
             self.world.report.count("Redis failovers");
             self.failed_over = true;
         }
-        sleep(lasts).await;
+        pause(Why::Pace, lasts).await;
         match kind {
             Kind::FailedOver | Kind::Killed => self.redises.nodes[primary].restart().await,
             Kind::Full => drop(cli(

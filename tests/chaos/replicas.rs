@@ -1,6 +1,7 @@
 //! What happens to the replicas: killed, told to end and followed by another one, and their clocks
 //! set, always so that they differ by less than the grace.
 
+use crate::support::{Why, pause};
 use crate::{
     Chance, Pace, REPLICAS, World,
     clocks::{self, Wall},
@@ -13,10 +14,7 @@ use crate::{
 use http::Method;
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
-use tokio::{
-    task::JoinHandle,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinHandle, time::Instant};
 
 /// Replicas send their time every two seconds; the library looks every second, and Redis may have
 /// been away until just now.
@@ -82,7 +80,11 @@ impl ForReplicas {
 
     pub(crate) async fn run(&mut self) {
         loop {
-            sleep(Duration::from_millis(500 + self.chance.below(4_500))).await;
+            pause(
+                Why::Pace,
+                Duration::from_millis(500 + self.chance.below(4_500)),
+            )
+            .await;
             if Instant::now() + Duration::from_secs(3) > self.world.end {
                 return;
             }
@@ -112,7 +114,7 @@ impl ForReplicas {
             &self.world.report,
             &self.replicas[which].stage.elastauth.log(),
         );
-        sleep(Duration::from_millis(self.chance.below(1_500))).await;
+        pause(Why::Pace, Duration::from_millis(self.chance.below(1_500))).await;
         self.replicas[which] = self.another(which).await;
     }
 
@@ -120,7 +122,7 @@ impl ForReplicas {
         self.world.report.weather("replica told to end (SIGTERM)");
         let told = Instant::now();
         self.replicas[which].stage.elastauth.ask_to_end();
-        sleep(Duration::from_millis(self.chance.below(500))).await;
+        pause(Why::Pace, Duration::from_millis(self.chance.below(500))).await;
         let next = self.another(which).await;
         let Replica { mut stage, wall } = std::mem::replace(&mut self.replicas[which], next);
         let world = Arc::clone(&self.world);
@@ -214,6 +216,6 @@ async fn until_noticed(replica: &Server) {
             Instant::now() < until,
             "a clock that is far ahead is not noticed: {told}"
         );
-        sleep(Duration::from_millis(100)).await;
+        pause(Why::Again, Duration::from_millis(100)).await;
     }
 }

@@ -1,5 +1,6 @@
 //! What is counted, and what is allowed.
 
+use crate::support::{Why, pause};
 use crate::{World, nodes::ON_ITS_WAY};
 use std::{
     collections::BTreeMap,
@@ -7,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// A machine that leaves a ready task without a processor for so long says nothing about the
 /// program.
@@ -235,7 +236,7 @@ fn is_about(line: &str, user: &str) -> bool {
 pub(crate) async fn watch_for_stalls(world: Arc<World>) {
     loop {
         let before = Instant::now();
-        sleep(Duration::from_millis(10)).await;
+        pause(Why::Pace, Duration::from_millis(10)).await;
         let late = before.elapsed().saturating_sub(Duration::from_millis(10));
         let mut counts = world.report.0.lock().unwrap();
         counts.worst_stall = counts.worst_stall.max(late);

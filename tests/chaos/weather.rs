@@ -1,6 +1,7 @@
 //! What happens to Redis, to the replicas and to the cluster, in an order that the seed decides.
 //! One thing at a time for each of the three.
 
+use crate::support::{Why, pause, pause_until};
 use crate::{
     Chance, World,
     cluster::Cluster,
@@ -13,7 +14,7 @@ use crate::{
 use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn, StoredUser};
 use http::StatusCode;
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 /// For how long a fault of the cluster excuses questions that come after it is over: the second for
 /// which a failure answers the same question, and one for what was on its way.
@@ -127,9 +128,9 @@ pub(crate) async fn run(
         .run()
         .await;
     };
-    sleep(Duration::from_secs(2)).await;
+    pause(Why::Pace, Duration::from_secs(2)).await;
     tokio::join!(for_redis.run(), for_replicas.run(), for_cluster);
-    sleep_until(world.end + Duration::from_secs(1)).await;
+    pause_until(Why::Pace, world.end + Duration::from_secs(1)).await;
     (for_replicas.conclude().await, for_redis.redises)
 }
 
@@ -142,7 +143,11 @@ struct ForCluster {
 impl ForCluster {
     async fn run(&mut self) {
         loop {
-            sleep(Duration::from_millis(2_000 + self.chance.below(4_000))).await;
+            pause(
+                Why::Pace,
+                Duration::from_millis(2_000 + self.chance.below(4_000)),
+            )
+            .await;
             if Instant::now() + Duration::from_secs(3) > self.world.end {
                 return;
             }
@@ -203,7 +208,11 @@ impl ForCluster {
         } else {
             self.cluster.fault(fault);
         }
-        sleep(Duration::from_millis(500 + self.chance.below(2_500))).await;
+        pause(
+            Why::Pace,
+            Duration::from_millis(500 + self.chance.below(2_500)),
+        )
+        .await;
         self.cluster.clear_faults();
         self.cluster.set_user(account);
         self.world.sky(|sky| {

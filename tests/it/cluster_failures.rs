@@ -2,18 +2,20 @@
 //! (docs/STATUS-CODES.md) in bounded time, and what was left half done is put right by the next
 //! request.
 
-use crate::support::process::free_port;
-use crate::support::relay::Relay;
-use crate::support::stage::{Plan, Stage, question};
-use crate::support::tls::Authority;
-use crate::support::until;
+use crate::support::{
+    Why, pause,
+    process::free_port,
+    relay::Relay,
+    stage::{Plan, Stage, question},
+    tls::Authority,
+    until,
+};
 use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn, StoredUser};
 use elastauth::shutdown::Tasks;
 use http::StatusCode;
 use serde_json::json;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 /// A failure answers the same question for one second.
 const FAILURE_LASTS: Duration = Duration::from_millis(1_100);
@@ -113,7 +115,7 @@ async fn whatever_the_cluster_does_the_answer_is_503_and_the_next_request_settle
             // A hanging call has its own deadline, and one more request is told to come again.
             let mut settled = false;
             for _ in 0..12 {
-                sleep(FAILURE_LASTS).await;
+                pause(Why::Expires, FAILURE_LASTS).await;
                 let answer = stage.ask("alice", "dev").await;
                 if answer.status == StatusCode::OK {
                     settled = stage.works(&answer)
@@ -142,7 +144,7 @@ async fn a_password_in_the_clear_and_a_cluster_that_quotes_it_stay_out_of_the_lo
         .times(1),
     );
     stage.says(&stage.ask("alice", "dev").await, 503, "unavailable");
-    sleep(FAILURE_LASTS).await;
+    pause(Why::Expires, FAILURE_LASTS).await;
     assert!(stage.works(&stage.ask("alice", "dev").await));
 }
 
@@ -319,7 +321,7 @@ async fn one_of_three_hosts_without_its_security_index_refuses_everybody_and_nob
                 stage.elastauth.log()
             );
         }
-        sleep(Duration::from_millis(250)).await;
+        pause(Why::Expires, Duration::from_millis(250)).await;
     }
     // Everybody was written once, when he came first. On the word of that node nobody was written
     // over.
@@ -440,7 +442,7 @@ async fn a_cluster_that_is_down_at_the_start_is_waited_for_and_named_to_gateways
     let _relay = Relay::at(port, stage.cluster.addr().port()).await;
     let mut settled = false;
     for _ in 0..8 {
-        sleep(FAILURE_LASTS).await;
+        pause(Why::Expires, FAILURE_LASTS).await;
         settled = stage.works(&stage.ask("alice", "dev").await);
         if settled {
             break;

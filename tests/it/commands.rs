@@ -1,6 +1,7 @@
 //! What the operator's commands say, and that they change nothing. The program as it is shipped, in
 //! front of the stand-in cluster.
 
+use crate::support::find;
 use elastauth::{
     demo::standin::{SERVICE_USER, StandIn, StoredUser},
     shutdown::Tasks,
@@ -255,19 +256,16 @@ async fn healthcheck_sees_whether_anybody_answers() {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let alive = async {
-        while !desk
-            .run(&["--listen", &listen, "healthcheck"])
-            .await
-            .status
-            .success()
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+    let healthy = async || {
+        let check = desk.run(&["--listen", &listen, "healthcheck"]).await;
+        check.status.success().then_some(())
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), alive)
-        .await
-        .unwrap();
+    find(
+        "a healthy program",
+        std::time::Duration::from_secs(20),
+        healthy,
+    )
+    .await;
     drop(serving);
 }
 

@@ -1,9 +1,13 @@
 //! The story of one login, told against the stand-in cluster: when it is asked, when it is written,
 //! and when it is left alone. The clock is set by hand; sockets are real.
 
-use crate::support::house::{
-    Adopt, AuthError, BrokerError, Endpoint, Fault, House, Misbehaviour, PasswordForm, StoredUser,
-    ask, why,
+use crate::support::{
+    Why,
+    house::{
+        Adopt, AuthError, BrokerError, Endpoint, Fault, House, Misbehaviour, PasswordForm,
+        StoredUser, ask, why,
+    },
+    pause,
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -388,11 +392,11 @@ async fn a_write_that_arrives_late_never_stands_unnoticed() {
     assert_eq!(why(house.ask("alice", "admins").await), BrokerError::Late);
     // While it is in the air, nobody is answered on the strength of what stood before.
     assert_eq!(why(house.ask("alice", "dev").await), BrokerError::Late);
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    pause(Why::Expires, Duration::from_secs(7)).await;
     // Given up after 10 s: the user is doubtful, the fewer roles are asked for and stand.
     house.ask("alice", "dev").await.unwrap();
     assert_eq!(house.roles("alice"), ["editor", "viewer"]);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    pause(Why::Expires, Duration::from_secs(3)).await;
     assert!(
         house.roles("alice").contains(&"superuser".to_owned()),
         "the late write has been applied"
@@ -477,7 +481,7 @@ async fn checks_spread() {
                         .await
                         .is_err()
                     {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        pause(Why::Pace, Duration::from_millis(100)).await;
                     }
                 }
             });

@@ -1,9 +1,13 @@
 //! Where a login could go wrong by a hair: the order of looking and writing, and who counts against
 //! the limit of writes.
 
-use crate::support::house::{
-    Adopt, BrokerError, Endpoint, Fault, House, Misbehaviour, StoreConfig, StoredUser, Tasks, ask,
-    why,
+use crate::support::{
+    Why,
+    house::{
+        Adopt, BrokerError, Endpoint, Fault, House, Misbehaviour, StoreConfig, StoredUser, Tasks,
+        ask, why,
+    },
+    pause, until,
 };
 use elastauth::model::Username;
 use http::StatusCode;
@@ -12,17 +16,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-
-/// Asks for the stand-in's word until it is said.
-async fn until(what: &str, mut said: impl FnMut() -> bool) {
-    for _ in 0..500 {
-        if said() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    unreachable!("{what} did not happen");
-}
 
 #[tokio::test]
 async fn a_user_disabled_while_its_write_waits_for_its_turn_stays_disabled() {
@@ -63,7 +56,7 @@ async fn a_user_disabled_while_its_write_waits_for_its_turn_stays_disabled() {
             == 17
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    pause(Why::NothingHappens, Duration::from_millis(200)).await;
     assert!(house.cluster.set_enabled("alice", false));
     assert_eq!(why(changed.await.unwrap()), BrokerError::Disabled);
     assert!(!house.cluster.user("alice").unwrap().enabled);
@@ -181,7 +174,7 @@ async fn a_flight_that_reads_until_the_period_is_over_does_not_write_the_old_pas
             house.cluster.accepts(&login),
             "what the other replica has handed out works all the while"
         );
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        pause(Why::Again, Duration::from_millis(1)).await;
     }
     assert_eq!(
         client.await.unwrap().unwrap().credential().authorization(),

@@ -2,8 +2,11 @@
 //! docs/replicas.md says.
 
 use crate::support::{
+    Why,
     http::Server,
+    pause,
     stage::{Plan, Stage, question},
+    until,
 };
 use elastauth::{
     clock::Timestamp,
@@ -14,10 +17,7 @@ use std::{
     sync::{Arc, RwLock},
     time::Duration,
 };
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinSet, time::Instant};
 
 const OLD_KEY: &str = "9d27c4b1e86f03a5d4c9b8270e61fa3584d2b7c09e15f6a8734c0bd19e2a65f7";
 
@@ -97,9 +97,10 @@ async fn replicas_are_restarted_one_after_another_with_a_new_key_and_no_request_
                 let answered = Instant::now();
                 assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
                 let login = answer.header("authorization").unwrap().to_owned();
-                sleep(Duration::from_millis(
-                    u64::try_from(turn * 37 % 300).unwrap(),
-                ))
+                pause(
+                    Why::Pace,
+                    Duration::from_millis(u64::try_from(turn * 37 % 300).unwrap()),
+                )
                 .await;
                 let used_at = cluster
                     .get(
@@ -118,14 +119,16 @@ async fn replicas_are_restarted_one_after_another_with_a_new_key_and_no_request_
     for which in ["both", "new"] {
         // The new key alone comes when the last user has moved: the moment, one period, and the
         // grace.
-        while which == "new"
-            && in_the_future(Duration::ZERO) < since.after(Duration::from_millis(3_600))
-        {
-            sleep(Duration::from_millis(50)).await;
+        if which == "new" {
+            let moved = since.after(Duration::from_millis(3_600));
+            until("everybody has moved", || {
+                in_the_future(Duration::ZERO) >= moved
+            })
+            .await;
         }
         let more = step(which, "3s", since);
         for (place, replica) in replicas.iter_mut().enumerate() {
-            sleep(Duration::from_millis(700)).await;
+            pause(Why::Pace, Duration::from_millis(700)).await;
             let next = first.replica(plan(which, &more)).await;
             gateways.write().unwrap()[place] = next.gateway().clone();
             let mut gone = std::mem::replace(replica, next);
@@ -187,9 +190,11 @@ async fn a_new_key_where_passwords_never_change_is_no_stampede() {
         Endpoint::Write,
         Misbehaviour::Delay(Duration::from_millis(100)),
     ));
-    while in_the_future(Duration::ZERO) < since.after(Duration::from_millis(100)) {
-        sleep(Duration::from_millis(50)).await;
-    }
+    let begun = since.after(Duration::from_millis(100));
+    until("the change has begun", || {
+        in_the_future(Duration::ZERO) >= begun
+    })
+    .await;
     for _ in 0..3 {
         assert_eq!(
             everybody().await,

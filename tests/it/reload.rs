@@ -3,6 +3,7 @@
 
 use crate::support::{
     elastauth::Elastauth,
+    find,
     http::Answer,
     idp::Idp,
     stage::{GATEWAY_KEY, Plan, SECRET_KEY, Stage, question},
@@ -331,15 +332,13 @@ async fn a_cluster_with_a_new_ca_is_believed_once_the_file_is_renewed() {
     )
     .await;
     // The node is ejected for a moment, as any that fails.
-    let mut status = StatusCode::SERVICE_UNAVAILABLE;
-    for _ in 0..50 {
-        status = stage.ask("bob", "dev").await.status;
-        if status == StatusCode::OK {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    assert_eq!(status, StatusCode::OK, "{}", stage.elastauth.log());
+    let granted = async || (stage.ask("bob", "dev").await.status == StatusCode::OK).then_some(());
+    find(
+        "a login for bob",
+        std::time::Duration::from_secs(10),
+        granted,
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -1,17 +1,21 @@
 //! Ends and beginnings of the running program: told to end with work in hand, killed in the middle
 //! of it, and passwords that change under load.
 
-use crate::support::http::Server;
-use crate::support::multiplexed::Multiplexed;
-use crate::support::stage::{GATEWAY_KEY, Plan, Stage, question};
-use crate::support::until;
+use crate::support::{
+    Why, find,
+    http::Server,
+    multiplexed::Multiplexed,
+    pause,
+    stage::{GATEWAY_KEY, Plan, Stage, question},
+    until,
+};
 use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour};
 use http::{Request, StatusCode, header};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 fn for_user(user: &str) -> Request<http_body_util::Full<bytes::Bytes>> {
     question(
@@ -176,9 +180,10 @@ async fn passwords_change_under_load_and_no_login_is_refused() {
                 let login = answer.header("authorization").unwrap().to_owned();
                 // On its way through the gateway and the network; without a grace period one in
                 // fifty comes too late.
-                sleep(Duration::from_millis(
-                    u64::try_from(turn * 37 % 300).unwrap(),
-                ))
+                pause(
+                    Why::Pace,
+                    Duration::from_millis(u64::try_from(turn * 37 % 300).unwrap()),
+                )
                 .await;
                 let used = cluster
                     .get(
@@ -256,17 +261,17 @@ async fn at_a_boundary_some_thousands_wait_and_whoever_comes_beyond_that_is_told
             .map(str::to_owned)
     };
     // Whoever asks all the time is answered with the next password when the grace is over.
-    let (first, mut next) = (login().await, login().await);
-    while next == first || next.is_none() {
-        sleep(Duration::from_millis(10)).await;
-        next = login().await;
-    }
-    sleep(Duration::from_millis(6_000 - 1_500 - 300)).await;
+    let first = login().await;
+    find("the next password", Duration::from_secs(20), async || {
+        login().await.filter(|next| Some(next) != first.as_ref())
+    })
+    .await;
+    pause(Why::Expires, Duration::from_millis(6_000 - 1_500 - 300)).await;
     let mut connections = Vec::new();
     for _ in 0..6 {
         connections.push(Multiplexed::in_clear(stage.gateway()).await);
     }
-    sleep(Duration::from_millis(400)).await;
+    pause(Why::Expires, Duration::from_millis(400)).await;
     let mut requests = JoinSet::new();
     for n in 0..REQUESTS {
         let connection = connections[n % connections.len()].clone();

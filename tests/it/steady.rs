@@ -4,14 +4,17 @@
 //!
 //! (A long file: each test is one promise, and they share a handful of small helpers.)
 
-use crate::support::multiplexed::Multiplexed;
-use crate::support::stage::{GATEWAY_KEY, Plan, Stage, question};
-use crate::support::until;
+use crate::support::{
+    Why, find,
+    multiplexed::Multiplexed,
+    pause,
+    stage::{GATEWAY_KEY, Plan, Stage, question},
+    until,
+};
 use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn, StoredUser};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 fn for_user(user: &str) -> http::Request<http_body_util::Full<bytes::Bytes>> {
     question(
@@ -53,10 +56,10 @@ async fn writes_that_hang_do_not_keep_known_users_from_being_confirmed() {
     })
     .await;
     // By now those who queue for a write have queued for as long as they may.
-    sleep(Duration::from_millis(2_500)).await;
+    pause(Why::Expires, Duration::from_millis(2_500)).await;
     for _ in 0..5 {
         assert!(stage.works(&stage.ask("alice", "dev").await));
-        sleep(Duration::from_millis(110)).await;
+        pause(Why::Expires, Duration::from_millis(110)).await;
     }
     crowd.abort_all();
 }
@@ -126,7 +129,7 @@ async fn what_somebody_else_does_to_a_user_is_put_right_at_the_next_check() {
         for (what, meddle) in MEDDLINGS {
             meddle(&stage.cluster, before.clone());
             if wait {
-                sleep(Duration::from_millis(310)).await;
+                pause(Why::Expires, Duration::from_millis(310)).await;
             } else {
                 assert!(
                     stage.ask("alice", "dev").await.status.is_success(),
@@ -187,7 +190,7 @@ async fn while_the_security_index_is_away_nobody_is_written_and_the_cluster_is_n
     for user in ["alice", "bob"] {
         assert!(stage.works(&stage.ask(user, "dev").await));
     }
-    sleep(Duration::from_millis(310)).await;
+    pause(Why::Expires, Duration::from_millis(310)).await;
     stage.cluster.forget_calls();
     stage
         .cluster
@@ -209,7 +212,7 @@ async fn while_the_security_index_is_away_nobody_is_written_and_the_cluster_is_n
                     ),
                     (503, true)
                 );
-                sleep(Duration::from_millis(25)).await;
+                pause(Why::Pace, Duration::from_millis(25)).await;
             }
         });
     }
@@ -225,7 +228,7 @@ async fn while_the_security_index_is_away_nobody_is_written_and_the_cluster_is_n
     );
     assert_eq!(calls(&stage, "PUT"), 0);
     stage.cluster.clear_faults();
-    sleep(Duration::from_millis(1_100)).await;
+    pause(Why::Expires, Duration::from_millis(1_100)).await;
     for user in ["alice", "bob"] {
         assert!(stage.works(&stage.ask(user, "dev").await));
     }
@@ -348,12 +351,12 @@ async fn a_flood_of_strangers_at_a_slow_cluster_does_not_slow_those_who_are_know
             }
         });
     }
-    sleep(Duration::from_secs(2)).await;
+    pause(Why::Pace, Duration::from_secs(2)).await;
     // Whoever is checked, and whoever is changed, finds a place at once. In one queue with the
     // strangers he would wait until he is turned away.
     for groups in ["dev", "dev", "ops", "ops", "dev"] {
         assert!(stage.works(&stage.ask("alice", groups).await));
-        sleep(Duration::from_millis(110)).await;
+        pause(Why::Expires, Duration::from_millis(110)).await;
     }
     crowd.abort_all();
     while let Some(done) = crowd.join_next().await {
@@ -453,7 +456,7 @@ async fn no_more_users_are_written_at_once_than_may_be_and_some_places_are_for_t
         ask(format!("new-{n}"), b"dev");
     }
     until("the writes of strangers", || calls(&stage, "PUT") == 2).await;
-    sleep(Duration::from_millis(300)).await;
+    pause(Why::NothingHappens, Duration::from_millis(300)).await;
     assert_eq!(calls(&stage, "PUT"), 2);
     for user in ["alice", "bob"] {
         ask(user.to_owned(), b"ops");
@@ -462,7 +465,7 @@ async fn no_more_users_are_written_at_once_than_may_be_and_some_places_are_for_t
         calls(&stage, "PUT") == 3
     })
     .await;
-    sleep(Duration::from_millis(300)).await;
+    pause(Why::NothingHappens, Duration::from_millis(300)).await;
     assert_eq!(calls(&stage, "PUT"), 3);
     crowd.abort_all();
 }
@@ -495,7 +498,7 @@ async fn rush(stage: &Arc<Stage>, users: usize) {
                 let mut answer = connection.send(asked()).await.unwrap();
                 while answer.status == 503 {
                     assert!(answer.header("retry-after").is_some(), "{answer:?}");
-                    sleep(Duration::from_secs(1)).await;
+                    pause(Why::Pace, Duration::from_secs(1)).await;
                     answer = connection.send(asked()).await.unwrap();
                 }
                 assert!(stage.works(&answer), "{answer:?}");
@@ -631,7 +634,7 @@ async fn killed_at_any_moment_the_next_start_on_the_same_file_repairs_what_there
                 }
             });
         }
-        sleep(Duration::from_millis(300 + 130 * round)).await;
+        pause(Why::Pace, Duration::from_millis(300 + 130 * round)).await;
         running.elastauth.kill();
         while let Some(done) = traffic.join_next().await {
             done.unwrap();
@@ -762,15 +765,14 @@ async fn a_disk_that_takes_nothing_costs_nobody_a_login_and_is_left_alone_for_a_
     for n in 0..20 {
         ask(n).await;
     }
-    sleep(Duration::from_millis(300)).await;
+    pause(Why::NothingHappens, Duration::from_millis(300)).await;
     assert_eq!(told("is written again"), 0);
-    for n in 0..400 {
-        if told("is written again") == 1 {
-            break;
-        }
+    let mut n = 0;
+    find("a written file", Duration::from_secs(20), async || {
         ask(n).await;
-        sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(told("is written again"), 1);
+        n += 1;
+        (told("is written again") == 1).then_some(())
+    })
+    .await;
     assert!(folder.path().join("ledger").exists());
 }

@@ -1,8 +1,9 @@
 //! Traces of the running program: what a collector gets, on a real socket, and what becomes of
 //! logins when it is in trouble.
 
-use crate::support::collector::{Collector, Mood};
 use crate::support::{
+    collector::{Collector, Mood},
+    find,
     stage::{GATEWAY_KEY, Plan, Stage, question},
     tls::Authority,
     until,
@@ -74,14 +75,8 @@ async fn number(stage: &Stage, series: &str) -> u64 {
 
 /// Waits until a number has got there.
 async fn reaches(stage: &Stage, series: &str, least: u64) {
-    let wait = async {
-        while number(stage, series).await < least {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), wait)
-        .await
-        .unwrap_or_else(|_| panic!("{series} does not get to {least}"));
+    let there = async || (number(stage, series).await >= least).then_some(());
+    find(series, Duration::from_secs(10), there).await;
 }
 
 /// The decision's span. There is one.

@@ -1,10 +1,13 @@
 //! elastauth as it is shipped against a real Elasticsearch, asked directly: what it writes, what it
 //! refuses to touch, and that the login it hands out works.
 
-use crate::support::elastauth::Elastauth;
-use crate::support::elasticsearch::Elasticsearch;
-use crate::support::http::{Answer, Server};
-use crate::support::{all_at_once, free_port};
+use crate::support::{
+    all_at_once,
+    elastauth::Elastauth,
+    elasticsearch::Elasticsearch,
+    free_port,
+    http::{Answer, Server},
+};
 use http::StatusCode;
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 //! Elasticsearch.
 
 use crate::support::{
-    elastauth::Elastauth, elasticsearch::Elasticsearch, free_port, gate::Gate, guide, http::Server,
-    keycloak::Realm, traefik::Traefik,
+    elastauth::Elastauth, elasticsearch::Elasticsearch, find, free_port, gate::Gate, guide,
+    http::Server, keycloak::Realm, traefik::Traefik,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{Method, StatusCode};
@@ -239,13 +239,12 @@ async fn other_groups_count_with_the_next_token_and_at_once_where_the_provider_i
 
 /// A token of a later second than `before`.
 async fn later_token(realm: &Realm, before: &str) -> String {
-    loop {
+    let second = |token: &str| part_of(token, 1)["iat"].as_u64();
+    find("a later second", Duration::from_secs(10), async || {
         let token = realm.access_token("elastauth", "alice").await;
-        if part_of(&token, 1)["iat"].as_u64() > part_of(before, 1)["iat"].as_u64() {
-            return token;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        (second(&token) > second(before)).then_some(token)
+    })
+    .await
 }
 
 #[tokio::test]

@@ -7,11 +7,14 @@
 mod checks;
 mod in_the_air;
 
-use crate::support::house::{
-    Endpoint, Fault, Flow, House, Misbehaviour, StoreConfig, Tasks, ask, broker_of,
+use crate::support::{
+    Why,
+    house::{Endpoint, Fault, Flow, House, Misbehaviour, StoreConfig, Tasks, ask, broker_of},
+    pause, process,
+    redis::Redis,
+    sentinel::Sentinel,
+    tls, until,
 };
-use crate::support::sentinel::Sentinel;
-use crate::support::{process, redis::Redis, tls};
 use elastauth::{
     broker,
     clock::Clock,
@@ -25,7 +28,7 @@ use elastauth::{
     telemetry::{ClusterTelemetry, clocks::ClockCheck, metrics::Metrics},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// A replica with Redis at this URL, once it hears the others.
 struct Replica {
@@ -60,14 +63,6 @@ async fn ready(replica: &Replica) {
         broker_of(&replica.flow).ledger().store_state().is_ok()
     })
     .await;
-}
-
-async fn until(what: &str, mut seen: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !seen() {
-        assert!(Instant::now() < end, "{what}: not seen");
-        sleep(Duration::from_millis(10)).await;
-    }
 }
 
 async fn two(house: &House, redis: &Redis) -> (Replica, Replica) {
@@ -606,7 +601,7 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
             let grant = ask(flow, &format!("user-{n}"), "dev").await.unwrap();
             assert!(house.cluster.accepts(grant.credential().authorization()));
         }
-        sleep(Duration::from_millis(100)).await;
+        pause(Why::Again, Duration::from_millis(100)).await;
     }
     // The new master has what was told before, and nothing of it is believed: something may be
     // missing.
@@ -641,7 +636,7 @@ async fn until_slowly(what: &str, mut seen: impl FnMut() -> bool) {
             if seen() {
                 return;
             }
-            sleep(Duration::from_millis(200)).await;
+            pause(Why::Again, Duration::from_millis(200)).await;
         }
     }
     panic!("{what}: not seen");
@@ -657,7 +652,7 @@ async fn shares(house: &House, config: &Config, user: &str) {
     ready(&other).await;
     ask(&one.flow, user, "dev").await.unwrap();
     // Told off the request's way.
-    sleep(Duration::from_millis(200)).await;
+    pause(Why::Again, Duration::from_millis(200)).await;
     house.calls();
     ask(&other.flow, user, "dev").await.unwrap();
     assert_eq!(house.calls(), Vec::<String>::new(), "{user}");
@@ -701,7 +696,7 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
         )
     };
     let ((_one, ones, one), (_two, twos, two)) = (start(0), start(400));
-    sleep(Duration::from_millis(2_500)).await;
+    pause(Why::NothingHappens, Duration::from_millis(2_500)).await;
     assert_eq!(
         (one.state(), two.state()),
         (Ok(()), Ok(())),
@@ -754,7 +749,7 @@ async fn a_redis_that_answers_and_takes_no_writes_vouches_for_nobody() {
         }
         // Roles go, and Redis still says what stood before.
         ask(&one.flow, "alice", "dev").await.unwrap();
-        sleep(Duration::from_secs(1)).await;
+        pause(Why::Expires, Duration::from_secs(1)).await;
         let until_then = Instant::now() + Duration::from_secs(7);
         while Instant::now() < until_then {
             let grant = ask(&other.flow, "alice", "admins").await.unwrap();
@@ -767,7 +762,7 @@ async fn a_redis_that_answers_and_takes_no_writes_vouches_for_nobody() {
                 !house.roles("alice").contains(&"superuser".to_owned()),
                 "{trouble}: roles of another session"
             );
-            sleep(Duration::from_secs(3)).await;
+            pause(Why::Expires, Duration::from_secs(3)).await;
             house.pass(Duration::from_mins(1));
         }
     }

@@ -2,8 +2,14 @@
 //! is about, against the program as it is shipped. What it prints and how it ends has to be what
 //! the page shows below it; a command without that, or a section without a situation, fails.
 
-use crate::support::page::{self, Step};
-use crate::support::{elastauth::Elastauth, http::Answer, idp::Idp, process::command, until};
+use crate::support::{
+    elastauth::Elastauth,
+    http::Answer,
+    idp::Idp,
+    page::{self, Step},
+    process::command,
+    until,
+};
 use elastauth::{
     config::{self, Flags, Sources},
     demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn, StoredUser},

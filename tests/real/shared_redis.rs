@@ -2,19 +2,18 @@
 
 pub(crate) use crate::support::process;
 
-use crate::support::redis::Redis;
 use crate::support::{
+    Why, find,
     http::Server,
+    pause, pause_until,
+    redis::Redis,
     relay::Relay,
     stage::{GATEWAY_KEY, Plan, Stage, question},
     tls::Authority,
 };
 use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn};
 use std::time::Duration;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep, sleep_until},
-};
+use tokio::{task::JoinSet, time::Instant};
 
 fn with_redis(port: u16) -> String {
     format!(
@@ -32,13 +31,8 @@ async fn cache(stage: &Stage) -> serde_json::Value {
 }
 
 async fn comes_to(stage: &Stage, status: &str) {
-    for _ in 0..200 {
-        if cache(stage).await["status"] == status {
-            return;
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the store is not {status}: {}", cache(stage).await);
+    let there = async || (cache(stage).await["status"] == status).then_some(());
+    find(status, Duration::from_secs(10), there).await;
 }
 
 async fn in_use(stage: &Stage) {
@@ -74,7 +68,7 @@ async fn told_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when_
         ["editor", "viewer"]
     );
     lonely.elastauth.ask_to_end();
-    sleep(Duration::from_secs(1)).await;
+    pause(Why::Pace, Duration::from_secs(1)).await;
     let _back = Relay::at(port, redis.port).await;
     assert!(lonely.elastauth.ended().await.success());
     assert!(
@@ -83,7 +77,7 @@ async fn told_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when_
         lonely.elastauth.log()
     );
     // The other one hears all the time, and would believe what it remembers for an hour.
-    sleep(Duration::from_secs(1)).await;
+    pause(Why::NothingHappens, Duration::from_secs(1)).await;
     assert!(other.works(&other.ask("alice", "ops").await));
     assert_eq!(
         other.cluster.user("alice").unwrap().roles,
@@ -236,7 +230,7 @@ async fn one_user(
                 asked_at.elapsed() < bound,
                 "{user} with {groups}: {roles:?}"
             );
-            sleep(Duration::from_millis(50)).await;
+            pause(Why::Again, Duration::from_millis(50)).await;
         }
     }
 }
@@ -303,7 +297,7 @@ async fn killed_at_moments_that_nobody_chooses_the_next_start_puts_everybody_rig
                     (end, bound),
                 ));
             }
-            sleep_until(end).await;
+            pause_until(Why::Pace, end).await;
             killed.elastauth.kill();
             while let Some(done) = traffic.join_next().await {
                 done.unwrap_or_else(|why| panic!("{ledger}, round {round}, seed {seed}: {why}"));
@@ -311,7 +305,7 @@ async fn killed_at_moments_that_nobody_chooses_the_next_start_puts_everybody_rig
             killed = killed.replica(plan()).await;
         }
         // Left alone, everybody is put right by the first request and stays so.
-        sleep(bound).await;
+        pause(Why::Expires, bound).await;
         for _ in 0..2 {
             for n in 0..20 {
                 for stage in [Some(&killed), other.as_ref()].into_iter().flatten() {

@@ -1,14 +1,18 @@
 //! The guide's own files on a real Traefik, the shipped elastauth behind it and a real
 //! Elasticsearch at the end: what a client can reach from the outside, and what it cannot.
 
-use crate::support::authelia::{Authelia, BYPASSED};
-use crate::support::elastauth::Elastauth;
-use crate::support::elasticsearch::Elasticsearch;
-use crate::support::http::{Answer, Server, basic};
-use crate::support::relay::Relay;
-use crate::support::tls::Authority;
-use crate::support::traefik::Traefik;
-use crate::support::{all_at_once, elasticsearch, free_port, guide};
+use crate::support::{
+    all_at_once,
+    authelia::{Authelia, BYPASSED},
+    elastauth::Elastauth,
+    elasticsearch,
+    elasticsearch::Elasticsearch,
+    free_port, guide,
+    http::{Answer, Server, basic},
+    relay::Relay,
+    tls::Authority,
+    traefik::Traefik,
+};
 use http::StatusCode;
 use serde_json::json;
 use std::net::Ipv4Addr;

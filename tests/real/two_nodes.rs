@@ -4,11 +4,12 @@
 //! What is promised: it never stands longer than the next check, and no answer is given on the
 //! strength of it.
 
-use crate::support::two_nodes::TwoNodes;
-use crate::support::{elastauth::Elastauth, free_port, http::Server};
+use crate::support::{
+    Why, elastauth::Elastauth, free_port, http::Server, pause, two_nodes::TwoNodes, until,
+};
 use http::StatusCode;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 const SECRET_KEY: &str = "5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847";
 
@@ -98,15 +99,10 @@ async fn a_write_that_comes_late_is_written_over_and_nobody_is_answered_by_it() 
         scene.ask("admins").await,
         (StatusCode::SERVICE_UNAVAILABLE, None)
     );
-    let given_up = Instant::now();
-    while !scene.elastauth.log().contains("it did not come in time") {
-        assert!(
-            given_up.elapsed() < Duration::from_secs(30),
-            "the write is never given up: {}",
-            scene.elastauth.log()
-        );
-        sleep(Duration::from_millis(100)).await;
-    }
+    until("the write is given up", || {
+        scene.elastauth.log().contains("it did not come in time")
+    })
+    .await;
     // The newer groups are those that stand: such requests are answered, without a master too, and
     // each was checked.
     assert_eq!(
@@ -131,7 +127,7 @@ async fn a_write_that_comes_late_is_written_over_and_nobody_is_answered_by_it() 
             answered += 1;
             excess += u32::from(roles != Some(vec!["viewer".to_owned()]));
         }
-        sleep(Duration::from_millis(50)).await;
+        pause(Why::Again, Duration::from_millis(50)).await;
     }
     // A check answers for a second; a late write that lands in it is seen by the next one. Never is
     // one given by a check that has seen it.
@@ -143,7 +139,7 @@ async fn a_write_that_comes_late_is_written_over_and_nobody_is_answered_by_it() 
         "{excess} of {answered} answers with more roles than the groups give; {}",
         scene.elastauth.log()
     );
-    sleep(Duration::from_secs(2)).await;
+    pause(Why::Expires, Duration::from_secs(2)).await;
     assert_eq!(
         scene.ask("readers").await,
         (StatusCode::OK, Some(vec!["viewer".to_owned()]))

@@ -1,7 +1,9 @@
 //! The program under test, as it is shipped.
 
-use super::http::Server;
-use super::process::{Process, command};
+use super::{
+    http::Server,
+    process::{Process, command},
+};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output};
 use std::time::Duration;

@@ -1,8 +1,12 @@
 //! A real Elasticsearch node, one for all tests of a binary where possible.
 
-use super::http::{Answer, Server, basic};
-use super::process::{Process, command, folder};
-use super::{part, tls::Authority};
+use super::{
+    http::{Answer, Server, basic},
+    part,
+    process::{Process, command, folder},
+    tls::Authority,
+    wait::{Why, pause},
+};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -10,7 +14,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// The password of `elastic`.
 const PASSWORD: &str = "elastic-of-the-tests";
@@ -193,7 +197,7 @@ impl Elasticsearch {
         // A cluster that has just lost its master asks it for a moment longer (502), and one that
         // has it back has its shards a moment later (503).
         while answer.status.is_server_error() && Instant::now() < end {
-            sleep(Duration::from_millis(200)).await;
+            pause(Why::Again, Duration::from_millis(200)).await;
             answer = ask().await;
         }
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());

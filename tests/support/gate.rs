@@ -1,13 +1,16 @@
 //! elastauth in front of the stand-in cluster, for tokens of a real identity provider.
 
-use super::elastauth::Elastauth;
-use super::http::Answer;
+use super::{
+    elastauth::Elastauth,
+    http::Answer,
+    wait::{Why, pause},
+};
 use ::elastauth::demo::standin::{SERVICE_USER, StandIn};
 use ::elastauth::shutdown::Tasks;
 use http::StatusCode;
 use std::sync::Mutex;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// Longer than the cool-down between two fetches of keys and than every `oidc.cache` of the tests.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -141,7 +144,7 @@ impl Gate {
                 answer.status,
                 self.log()
             );
-            sleep(Duration::from_millis(100)).await;
+            pause(Why::Again, Duration::from_millis(100)).await;
         }
     }
 

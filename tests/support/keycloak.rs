@@ -1,10 +1,12 @@
 //! A real Keycloak, one for all tests of a binary. Each test has a realm of its own in it, with its
 //! own keys and people.
 
-use super::browser::{Browser, code_request};
-use super::http::{Answer, Server};
-use super::part;
-use super::process::{Process, command, free_port};
+use super::{
+    browser::{Browser, code_request},
+    http::{Answer, Server},
+    part,
+    process::{Process, command, free_port},
+};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::Path;

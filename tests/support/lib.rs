@@ -23,6 +23,7 @@ pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod stage;
 pub(crate) mod tls;
+pub(crate) mod wait;
 
 #[cfg(feature = "real-parts")]
 pub(crate) mod authelia;
@@ -49,21 +50,8 @@ pub(crate) use process::free_port;
 use std::{
     path::{Path, PathBuf},
     task::Poll,
-    time::Duration,
 };
-use tokio::time::{Instant, sleep};
-
-/// Waits until something is seen, as often as it takes within ten seconds.
-///
-/// # Panics
-/// When it is not.
-pub(crate) async fn until(what: &str, mut seen: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !seen() {
-        assert!(Instant::now() < end, "{what} was not seen");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
+pub(crate) use wait::{Why, find, pause, pause_until, until};
 
 /// A file that `cargo xtask parts` makes.
 pub(crate) fn part(name: &str) -> PathBuf {

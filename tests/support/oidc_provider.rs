@@ -1,9 +1,11 @@
 //! The certified `oidc-provider` on a free port, with keys that outlive a restart.
 
-use super::browser::{Browser, code_request};
-use super::http::{Server, basic};
-use super::part;
-use super::process::{Process, command, free_port};
+use super::{
+    browser::{Browser, code_request},
+    http::{Server, basic},
+    part,
+    process::{Process, command, free_port},
+};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::path::Path;

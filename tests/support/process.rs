@@ -1,12 +1,13 @@
 //! A child process with its output in a file. It ends when the value is dropped.
 
+use super::wait::{Why, pause};
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// How often a condition is looked at. Waits are level-triggered: what was missed once is seen the
 /// next time.
@@ -73,7 +74,7 @@ impl Process {
                     last_lines(&self.log(), 25)
                 );
             }
-            sleep(POLL).await;
+            pause(Why::Again, POLL).await;
         }
     }
 
@@ -120,7 +121,7 @@ impl Process {
                 self.name,
                 last_lines(&self.log(), 25)
             );
-            sleep(POLL).await;
+            pause(Why::Again, POLL).await;
         }
     }
 

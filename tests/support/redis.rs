@@ -1,6 +1,9 @@
 //! A real Redis on a free port of the loopback address; it ends with the value.
 
-use super::process::{Process, command, folder, free_port};
+use super::{
+    process::{Process, command, folder, free_port},
+    until,
+};
 use std::{
     path::PathBuf,
     process::Command,
@@ -113,12 +116,10 @@ impl Redis {
     pub(crate) async fn restart(&mut self) {
         self.process.kill();
         // While it was away the system may have lent its port to somebody's connection.
-        for _ in 0..200 {
-            if std::net::TcpListener::bind(("127.0.0.1", self.port)).is_ok() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        until("its port is free", || {
+            std::net::TcpListener::bind(("127.0.0.1", self.port)).is_ok()
+        })
+        .await;
         self.process = Self::spawn(self.port, &self.home, &self.arguments);
         self.wait().await;
     }

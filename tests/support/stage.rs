@@ -1,8 +1,10 @@
 //! elastauth in front of a stand-in cluster, and the promises that hold for every answer, every
 //! line of the log and every call, whatever a test is about.
 
-use super::elastauth::Elastauth;
-use super::http::{Answer, Server, basic};
+use super::{
+    elastauth::Elastauth,
+    http::{Answer, Server, basic},
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

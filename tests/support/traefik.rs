@@ -1,7 +1,11 @@
 //! A real Traefik with the guide's static file.
 
-use super::process::{Process, command};
-use super::{free_port, guide, http::Server, part};
+use super::{
+    free_port, guide,
+    http::Server,
+    part,
+    process::{Process, command},
+};
 use std::time::Duration;
 use tempfile::TempDir;
 

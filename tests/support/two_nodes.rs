@@ -3,9 +3,10 @@
 use super::{
     elasticsearch::{Elasticsearch, admin},
     free_port,
+    wait::{Why, pause},
 };
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct TwoNodes {
@@ -84,7 +85,7 @@ impl TwoNodes {
                 "two nodes do not come together: {}",
                 answer.text()
             );
-            sleep(Duration::from_millis(200)).await;
+            pause(Why::Again, Duration::from_millis(200)).await;
         }
     }
 }

@@ -1,13 +1,10 @@
 //! Identity providers that hang, lie, lead elsewhere or never end.
 
 use super::scene::Scene;
-use crate::support::{idp::Idp, until};
+use crate::support::{Why, idp::Idp, pause, until};
 use serde_json::json;
 use std::time::Duration;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinSet, time::Instant};
 
 /// A decision has two seconds; a machine that does other things besides gets as much again.
 const IN_TIME: Duration = Duration::from_secs(4);
@@ -85,7 +82,7 @@ async fn tried(what: &str, bytes: Vec<u8>, times: usize) {
     let end = Instant::now() + Duration::from_secs(20);
     while scene.bearer(&scene.idp.aged(5, &["dev"])).await.status != 200 {
         assert!(Instant::now() < end, "{what}: {}", scene.elastauth.log());
-        sleep(Duration::from_millis(50)).await;
+        pause(Why::Again, Duration::from_millis(50)).await;
     }
 }
 

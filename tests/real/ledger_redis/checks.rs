@@ -1,17 +1,20 @@
 //! A check by one replica counts for all: what it costs Redis, and that a letter of it prolongs
 //! nothing that it must not.
 
-use super::{Replica, at, futures_now, kind, ready, replica, two, until};
+use super::{Replica, at, futures_now, kind, ready, replica, two};
 use crate::support::{
+    Why,
     house::{Endpoint, Fault, House, Misbehaviour, ask, broker_of},
+    pause,
     redis::Redis,
+    until,
 };
 use elastauth::{broker, secret::SecretKey};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// Commands that Redis has had from replicas: scripts that change something, and looks, which take
 /// back a name of nothing.
@@ -29,7 +32,7 @@ fn commands(redis: &Redis) -> (u64, u64) {
 
 /// Waits for what replicas have still to tell Redis and each other.
 async fn settled() {
-    sleep(Duration::from_millis(250)).await;
+    pause(Why::NothingHappens, Duration::from_millis(250)).await;
 }
 
 /// Lets the clock pass the next moment at which a user is checked.
@@ -67,7 +70,7 @@ async fn a_user_costs_redis_one_command_in_each_expiration_over_all_replicas_tog
                 for n in 0..USERS {
                     let n = (n * 7 + round * 23 + place * 20) % USERS;
                     ask(&flow, &format!("user-{n}"), "dev").await.unwrap();
-                    sleep(Duration::from_micros(1_600)).await;
+                    pause(Why::Pace, Duration::from_micros(1_600)).await;
                 }
             }
         });
@@ -81,7 +84,7 @@ async fn a_user_costs_redis_one_command_in_each_expiration_over_all_replicas_tog
             if now >= end {
                 return;
             }
-            sleep(Duration::from_millis(1)).await;
+            pause(Why::Pace, Duration::from_millis(1)).await;
         }
     };
     // The first period has what came before.

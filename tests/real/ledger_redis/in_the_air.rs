@@ -1,6 +1,7 @@
 //! One replica asks about a user whom another one is writing.
 
-use super::{House, Redis, ask, two, until};
+use super::{House, Redis, ask, two};
+use crate::support::until;
 use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour};
 use std::{sync::Arc, time::Duration};
 
