@@ -10,7 +10,7 @@ use crate::support::{
     tls::Authority,
     until,
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn, StoredUser};
+use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn};
 use elastauth::shutdown::Tasks;
 use http::StatusCode;
 use serde_json::json;
@@ -146,20 +146,6 @@ async fn a_password_in_the_clear_and_a_cluster_that_quotes_it_stay_out_of_the_lo
     stage.says(&stage.ask("alice", "dev").await, 503, "unavailable");
     pause(Why::Expires, FAILURE_LASTS).await;
     assert!(stage.works(&stage.ask("alice", "dev").await));
-}
-
-#[tokio::test]
-async fn whose_user_it_is_and_whether_it_is_switched_on_decides() {
-    let stage = Stage::usual().await;
-    stage
-        .cluster
-        .set_user(StoredUser::new("carol", "her own").with_roles(&["superuser"]));
-    stage.says(&stage.ask("carol", "dev").await, 403, "user_not_allowed");
-    assert_eq!(stage.cluster.user("carol").unwrap().roles, ["superuser"]);
-    assert!(stage.works(&stage.ask("alice", "").await));
-    assert!(stage.cluster.set_enabled("alice", false));
-    stage.says(&stage.ask("alice", "dev").await, 403, "user_not_allowed");
-    assert!(!stage.cluster.user("alice").unwrap().enabled);
 }
 
 #[tokio::test]
@@ -474,56 +460,5 @@ async fn readiness_says_that_the_account_is_refused() {
         ready.text().contains("account") && ready.text().contains("401"),
         "{}",
         ready.text()
-    );
-}
-
-#[tokio::test]
-async fn two_sessions_that_pull_at_one_user_are_told_to_wait() {
-    let stage = Stage::planned(Plan {
-        more: "users:\n  writes_per_minute: 3\n",
-        ..Plan::default()
-    })
-    .await;
-    let mut answers = Vec::new();
-    for round in 0..12 {
-        let answer = stage
-            .ask("alice", if round % 2 == 0 { "dev" } else { "ops" })
-            .await;
-        if answer.status == StatusCode::OK {
-            let role = if round % 2 == 0 {
-                "editor"
-            } else {
-                "monitoring_user"
-            };
-            assert!(
-                stage
-                    .cluster
-                    .user("alice")
-                    .unwrap()
-                    .roles
-                    .contains(&role.to_owned()),
-                "never more roles than asked for"
-            );
-        } else {
-            stage.says(&answer, 503, "unavailable");
-            assert_eq!(
-                outcome(&stage.elastauth.log()).as_deref(),
-                Some("write_budget")
-            );
-        }
-        answers.push(answer.status.as_u16());
-    }
-    let writes = stage
-        .calls()
-        .iter()
-        .filter(|call| call.starts_with("PUT"))
-        .count();
-    assert!(
-        (4..=5).contains(&writes),
-        "a first login, three flips and what a second or two give back: {writes}"
-    );
-    assert!(
-        answers.ends_with(&[200, 503]) || answers.ends_with(&[503, 200]),
-        "{answers:?}"
     );
 }

@@ -63,27 +63,6 @@ async fn a_changed_group_takes_effect_on_the_very_next_request() {
 }
 
 #[tokio::test]
-async fn fifty_first_requests_are_one_write_and_fifty_logins() {
-    let house = House::new().await;
-    house.cluster.fault(Fault::new(
-        Endpoint::Any,
-        Misbehaviour::Delay(Duration::from_millis(30)),
-    ));
-    let mut asks = tokio::task::JoinSet::new();
-    for _ in 0..50 {
-        let flow = Arc::clone(&house.flow);
-        asks.spawn(async move { ask(&flow, "alice", "dev").await });
-    }
-    let grants = asks.join_all().await;
-    assert!(grants.iter().all(|grant| {
-        house
-            .cluster
-            .accepts(grant.as_ref().unwrap().credential().authorization())
-    }));
-    assert_eq!(house.calls().len(), 3);
-}
-
-#[tokio::test]
 async fn two_replicas_agree_without_a_word() {
     let house = House::new().await;
     let first = house.ask("alice", "dev").await.unwrap();
@@ -94,25 +73,6 @@ async fn two_replicas_agree_without_a_word() {
         second.credential().authorization()
     );
     assert_eq!(house.calls(), ["GET /_security/_authenticate 200 by alice"]);
-}
-
-#[tokio::test]
-async fn a_disabled_user_stays_disabled() {
-    let house = House::new().await;
-    house.ask("alice", "dev").await.unwrap();
-    assert!(house.cluster.set_enabled("alice", false));
-    house.pass(Duration::from_hours(1));
-    assert_eq!(why(house.ask("alice", "dev").await), BrokerError::Disabled);
-    // Other groups are no way round it.
-    assert_eq!(
-        why(house.ask("alice", "admins").await),
-        BrokerError::Disabled
-    );
-    assert!(!house.cluster.user("alice").unwrap().enabled);
-    assert_eq!(house.roles("alice"), ["editor", "viewer"]);
-    assert!(house.cluster.set_enabled("alice", true));
-    house.pass(Duration::from_secs(1));
-    assert!(house.ask("alice", "dev").await.is_ok());
 }
 
 #[tokio::test]
@@ -278,87 +238,6 @@ async fn with_hashes_off_the_password_is_sent() {
 }
 
 #[tokio::test]
-async fn an_edit_by_somebody_else_is_put_right_at_the_next_check() {
-    let house = House::new().await;
-    house.ask("alice", "dev").await.unwrap();
-    let mut edited = house.cluster.user("alice").unwrap();
-    edited.roles.push("superuser".to_owned());
-    house.cluster.set_user(edited);
-    house.pass(Duration::from_hours(1));
-    house.ask("alice", "dev").await.unwrap();
-    assert_eq!(house.roles("alice"), ["editor", "viewer"]);
-    // Deleted, and another password: the same.
-    assert!(house.cluster.remove_user("alice"));
-    house.pass(Duration::from_hours(1));
-    assert!(
-        house.cluster.accepts(
-            house
-                .ask("alice", "dev")
-                .await
-                .unwrap()
-                .credential()
-                .authorization()
-        )
-    );
-}
-
-#[tokio::test]
-async fn a_401_while_the_security_index_is_away_writes_nothing() {
-    let house = House::new().await;
-    house.ask("alice", "dev").await.unwrap();
-    house.pass(Duration::from_hours(1));
-    house.calls();
-    house
-        .cluster
-        .fault(Fault::new(Endpoint::Any, Misbehaviour::SecurityUnavailable));
-    assert!(matches!(
-        why(house.ask("alice", "dev").await),
-        BrokerError::Cluster(_)
-    ));
-    assert!(house.calls().iter().all(|call| call.starts_with("GET")));
-    house.cluster.clear_faults();
-    house.pass(Duration::from_secs(1));
-    assert!(house.ask("alice", "dev").await.is_ok());
-    assert_eq!(house.calls(), ["GET /_security/_authenticate 200 by alice"]);
-}
-
-#[tokio::test]
-async fn whatever_the_cluster_does_to_a_write_the_next_request_settles_it() {
-    use Misbehaviour as M;
-    for what in [
-        M::AppliedThen500,
-        M::CloseAfter,
-        M::CloseBefore,
-        M::Html,
-        M::HalfBody,
-        M::EndlessBody,
-        M::Status(StatusCode::CONFLICT),
-        M::Status(StatusCode::TOO_MANY_REQUESTS),
-        M::Status(StatusCode::SERVICE_UNAVAILABLE),
-        M::Status(StatusCode::INTERNAL_SERVER_ERROR),
-    ] {
-        let house = House::new().await;
-        house
-            .cluster
-            .fault(Fault::new(Endpoint::Write, what).times(1));
-        assert!(
-            matches!(
-                why(house.ask("alice", "dev").await),
-                BrokerError::Cluster(_)
-            ),
-            "{what:?}"
-        );
-        house.pass(Duration::from_secs(1));
-        let grant = house.ask("alice", "dev").await.unwrap();
-        assert!(
-            house.cluster.accepts(grant.credential().authorization()),
-            "{what:?}"
-        );
-        assert_eq!(house.roles("alice"), ["editor", "viewer"]);
-    }
-}
-
-#[tokio::test]
 async fn a_refused_service_account_is_said_and_costs_one_question_a_second() {
     let house = House::new().await;
     for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
@@ -375,46 +254,6 @@ async fn a_refused_service_account_is_said_and_costs_one_question_a_second() {
         assert_eq!(house.calls().len(), 2);
         house.cluster.clear_faults();
     }
-}
-
-#[tokio::test]
-async fn a_write_that_arrives_late_never_stands_unnoticed() {
-    let house = House::new().await;
-    house.ask("alice", "dev").await.unwrap();
-    // A write of more roles hangs and is given up; it will be applied later.
-    house.cluster.fault(
-        Fault::new(
-            Endpoint::Write,
-            Misbehaviour::LateWrite(Duration::from_millis(11_500)),
-        )
-        .times(1),
-    );
-    assert_eq!(why(house.ask("alice", "admins").await), BrokerError::Late);
-    // While it is in the air, nobody is answered on the strength of what stood before.
-    assert_eq!(why(house.ask("alice", "dev").await), BrokerError::Late);
-    pause(Why::Expires, Duration::from_secs(7)).await;
-    // Given up after 10 s: the user is doubtful, the fewer roles are asked for and stand.
-    house.ask("alice", "dev").await.unwrap();
-    assert_eq!(house.roles("alice"), ["editor", "viewer"]);
-    pause(Why::Expires, Duration::from_secs(3)).await;
-    assert!(
-        house.roles("alice").contains(&"superuser".to_owned()),
-        "the late write has been applied"
-    );
-    house.pass(Duration::from_secs(1));
-    house.ask("alice", "dev").await.unwrap();
-    assert_eq!(
-        house.roles("alice"),
-        ["editor", "viewer"],
-        "and was written over before the next answer"
-    );
-    // After the cluster's own time-outs the user is believed as before.
-    house.pass(Duration::from_secs(90));
-    house.ask("alice", "dev").await.unwrap();
-    house.calls();
-    house.pass(Duration::from_mins(1));
-    house.ask("alice", "dev").await.unwrap();
-    assert_eq!(house.calls(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -1,11 +1,10 @@
-//! What is hardly HTTP, or comes too slowly, on the running program; and the same grant over every
+//! Malformed HTTP on the running program, and the same grant over every
 //! protocol.
 
 use crate::support::{
-    Why, find,
+    find,
     http::Server,
     multiplexed::Multiplexed,
-    pause,
     stage::{GATEWAY_KEY, Plan, Stage},
     tls::Authority,
 };
@@ -15,9 +14,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-
-/// The header time-out is ten seconds, and rings within twice of it.
-const SLOW_PEERS_ARE_CUT_WITHIN: Duration = Duration::from_secs(22);
 
 /// The headers of a question that is granted, after the request line.
 fn headers() -> String {
@@ -184,60 +180,6 @@ async fn what_is_not_http_is_turned_away_and_nobody_else_notices() {
         .unwrap();
     rest(&mut stream).await;
     assert!(stage.works(&stage.ask("alice", "dev").await));
-}
-
-#[tokio::test]
-async fn slow_peers_are_cut_and_cost_the_others_nothing() {
-    let stage = Stage::usual().await;
-    let begun = [
-        "",
-        "GET",
-        "GET / HTTP/1.1\r\nhost: a\r\nx: ",
-        "PRI * HTTP/2.0\r\n",
-        "POST / HTTP/1.1\r\ncontent-length: 5\r\n",
-    ];
-    let mut slow = JoinSet::new();
-    for server in [stage.gateway().clone(), stage.stranger()] {
-        for text in begun {
-            let server = server.clone();
-            slow.spawn(async move {
-                let mut stream = say(&server, text).await;
-                timeout(
-                    SLOW_PEERS_ARE_CUT_WITHIN,
-                    stream.read_to_end(&mut Vec::new()),
-                )
-                .await
-                .is_ok()
-            });
-        }
-        // A header in drops.
-        slow.spawn(async move {
-            let stream = say(&server, "GET / HTTP/1.1\r\nx: ").await;
-            let (mut read, mut write) = stream.into_split();
-            let dripping = async {
-                while write.write_all(b"x").await.is_ok() {
-                    pause(Why::Pace, Duration::from_millis(200)).await;
-                }
-            };
-            let mut nothing = Vec::new();
-            timeout(SLOW_PEERS_ARE_CUT_WITHIN, async {
-                tokio::join!(dripping, read.read_to_end(&mut nothing))
-            })
-            .await
-            .is_ok()
-        });
-    }
-    let busy = async {
-        loop {
-            assert!(stage.works(&stage.ask("alice", "dev").await));
-            pause(Why::Pace, Duration::from_millis(50)).await;
-        }
-    };
-    tokio::select! {
-        () = busy => {}
-        cut = slow.join_all() => assert_eq!(cut, [true; 12]),
-    }
-    assert_eq!(stage.calls().len(), 3);
 }
 
 #[tokio::test]

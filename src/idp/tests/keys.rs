@@ -48,6 +48,8 @@ fn ecdsa_values_out_of_range_are_refused() {
         0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
     ];
     let one = [&[0; 31][..], &[1]].concat();
+    let mut above = order;
+    above[31] += 1;
     for (r, s) in [
         (&[0; 32][..], &good[32..]),
         (&good[..32], &[0; 32]),
@@ -55,6 +57,9 @@ fn ecdsa_values_out_of_range_are_refused() {
         (&good[..32], &order),
         (&one, &one),
         (&order, &order),
+        (&above, &above),
+        (&[0; 32], &order),
+        (&[0xff; 32], &[0xff; 32]),
     ] {
         assert!(!key.verifies(b"m", &[r, s].concat()));
     }

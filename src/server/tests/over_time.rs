@@ -32,6 +32,7 @@ async fn a_connection_that_sends_no_request_is_closed() {
         "GET",
         "GET / HTTP/1.1\r\nhost: a\r\nx: ",
         "PRI * HTTP/2.0\r\n",
+        "POST / HTTP/1.1\r\ncontent-length: 5\r\n",
     ] {
         let mut stream = server.connect().await;
         stream.write_all(begun.as_bytes()).await.unwrap();

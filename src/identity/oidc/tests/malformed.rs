@@ -5,6 +5,7 @@ use super::super::{policy::Policy, presented::Slot};
 use super::*;
 use crate::idp::{Jws, MalformedToken, Part, json::InvalidJson};
 use aws_lc_rs::hmac;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 #[tokio::test]
 async fn a_wrong_claim_is_refused_for_its_own_reason() {
@@ -14,6 +15,8 @@ async fn a_wrong_claim_is_refused_for_its_own_reason() {
     for (change, why) in [
         (json!({"iss": null}), R::Issuer),
         (json!({"iss": 7}), R::Issuer),
+        (json!({"iss": true}), R::Issuer),
+        (json!({"iss": {}}), R::Issuer),
         (json!({"iss": [issuer]}), R::Issuer),
         (json!({"iss": format!("{issuer}/")}), R::UnknownIssuer),
         (json!({"iss": issuer.to_uppercase()}), R::UnknownIssuer),
@@ -51,11 +54,16 @@ async fn a_wrong_claim_is_refused_for_its_own_reason() {
         (json!({"exp": NOW - 30}), R::Expired),
         (json!({"exp": 1_799_999_970.9}), R::Expired),
         (json!({"nbf": NOW + 31}), R::NotYet),
+        (json!({"nbf": NOW + 3_600}), R::NotYet),
         (json!({"nbf": "0"}), R::Times),
+        (json!({"nbf": true}), R::Times),
         (json!({"nbf": []}), R::Times),
         (json!({"nbf": -5}), R::Times),
         (json!({"iat": NOW + 31}), R::IssuedAhead),
+        (json!({"iat": NOW + 3_600}), R::IssuedAhead),
         (json!({"iat": "0"}), R::Times),
+        (json!({"iat": true}), R::Times),
+        (json!({"iat": -1}), R::Times),
         (json!({"iat": {}}), R::Times),
         (json!({"typ": "Refresh"}), R::ClaimType),
         (json!({"typ": "Offline"}), R::ClaimType),
@@ -81,6 +89,7 @@ async fn a_wrong_claim_is_refused_for_its_own_reason() {
         (json!({"sub": ""}), R::Id),
         (json!({"sub": "x".repeat(256)}), R::Id),
         (json!({"sid": ["s"]}), R::Id),
+        (json!({"sid": "s".repeat(300)}), R::Id),
     ] {
         assert_eq!(
             stage.refusal(&stage.token(change.clone())).await,
@@ -165,19 +174,30 @@ async fn a_malformed_header_is_refused_for_its_own_reason() {
         ("alg", json!("nOnE"), form(B::Algorithm)),
         ("alg", json!(""), form(B::Algorithm)),
         ("alg", json!("HS256"), form(B::Algorithm)),
+        ("alg", json!("none "), form(B::Algorithm)),
+        ("alg", json!("HS384"), form(B::Algorithm)),
         ("alg", json!("HS512"), form(B::Algorithm)),
+        ("alg", json!("dir"), form(B::Algorithm)),
+        ("alg", json!(7), form(B::Algorithm)),
+        ("alg", json!(true), form(B::Algorithm)),
+        ("alg", json!({"ES256": 1}), form(B::Algorithm)),
         ("alg", json!("es256"), form(B::Algorithm)),
         ("alg", json!("ES256 "), form(B::Algorithm)),
         ("alg", json!("ES256K"), form(B::Algorithm)),
         ("alg", json!(["ES256"]), form(B::Algorithm)),
         ("alg", json!(null), form(B::Algorithm)),
         ("alg", json!("RS256"), Refused::UnknownKey),
+        ("alg", json!("PS256"), Refused::UnknownKey),
         ("alg", json!("ES384"), Refused::UnknownKey),
         ("alg", json!("EdDSA"), Refused::UnknownKey),
         ("kid", json!("../../dev/null"), Refused::UnknownKey),
         ("kid", json!("key-1' OR '1'='1"), Refused::UnknownKey),
         ("kid", json!("key-1\u{0}"), Refused::UnknownKey),
         ("kid", json!("KEY-1"), Refused::UnknownKey),
+        ("kid", json!("key-1 "), Refused::UnknownKey),
+        ("kid", json!("\u{202e}1-yek"), Refused::UnknownKey),
+        ("kid", json!("http://169.254.169.254/"), Refused::UnknownKey),
+        ("kid", json!({"key-1": 1}), form(B::Kid)),
         ("kid", json!("x".repeat(257)), form(B::Kid)),
         ("kid", json!(""), form(B::Kid)),
         ("kid", json!(1), form(B::Kid)),
@@ -190,12 +210,14 @@ async fn a_malformed_header_is_refused_for_its_own_reason() {
             Refused::HeaderType,
         ),
         ("typ", json!("dpop+jwt"), Refused::HeaderType),
+        ("typ", json!("JOSE"), Refused::HeaderType),
         ("typ", json!("id_token+jwt"), Refused::HeaderType),
         ("typ", json!(7), form(B::Kind)),
         ("crit", json!(["exp"]), form(B::Critical)),
         ("crit", json!([]), form(B::Critical)),
         ("crit", json!(["b64"]), form(B::Critical)),
         ("b64", json!(false), form(B::Unencoded)),
+        ("b64", json!(true), form(B::Unencoded)),
         ("cty", json!("JWT"), form(B::Nested)),
         ("zip", json!("DEF"), form(B::Nested)),
         ("enc", json!("A256GCM"), form(B::Nested)),
@@ -243,6 +265,7 @@ async fn keys_and_addresses_in_a_token_are_ignored() {
         ("jku", json!(url)),
         ("x5u", json!(url)),
         ("x5c", json!([b64("cert")])),
+        ("x5t", json!(url)),
     ] {
         for kid in ["mallory", "key-1"] {
             let mut header = mallory.header();
@@ -273,32 +296,36 @@ async fn keys_and_addresses_in_a_token_are_ignored() {
 
 #[tokio::test]
 async fn a_public_key_is_not_used_as_a_shared_secret() {
+    let hashes = [
+        ("HS256", hmac::HMAC_SHA256),
+        ("HS384", hmac::HMAC_SHA384),
+        ("HS512", hmac::HMAC_SHA512),
+    ];
     for alg in ["RS256", "ES256"] {
         let stage = Stage::with(alg, |_| {}).await;
+        let public = stage.key.public();
         for secret in [
-            stage.key.public(),
+            public[1..].to_vec(),
+            b64(&public).into_bytes(),
+            BASE64_STANDARD.encode(&public).into_bytes(),
+            public,
             stage.key.jwk().to_string().into_bytes(),
             Vec::new(),
         ] {
-            for named in ["HS256", alg] {
-                let signed = format!(
-                    "{}.{}",
-                    b64(json!({"alg": named, "kid": "key-1"}).to_string()),
-                    b64(stage.claims(json!({})).to_string())
-                );
-                let mac = hmac::sign(
-                    &hmac::Key::new(hmac::HMAC_SHA256, &secret),
-                    signed.as_bytes(),
-                );
-                let why = stage.refusal(&format!("{signed}.{}", b64(mac))).await;
-                assert_eq!(
-                    why,
-                    if named == "HS256" {
+            for (named, hash) in hashes {
+                for claimed in [named, alg] {
+                    let header = json!({"alg": claimed, "kid": "key-1"}).to_string();
+                    let claims = stage.claims(json!({})).to_string();
+                    let signed = format!("{}.{}", b64(header), b64(claims));
+                    let mac = hmac::sign(&hmac::Key::new(hash, &secret), signed.as_bytes());
+                    let why = stage.refusal(&format!("{signed}.{}", b64(mac))).await;
+                    let expected = if claimed == named {
                         Refused::Form(MalformedToken::Algorithm)
                     } else {
                         Refused::Signature
-                    }
-                );
+                    };
+                    assert_eq!(why, expected, "{claimed} with {named}");
+                }
             }
         }
     }
@@ -361,6 +388,42 @@ async fn a_malformed_token_is_refused_for_its_own_reason() {
         (
             format!("{head}.{body}.{}", &signature[..signature.len() - 1]),
             Refused::Form(B::Base64(Part::Signature)),
+        ),
+        ("..".to_owned(), json_of(Part::Header, InvalidJson::Syntax)),
+        ("....".to_owned(), Refused::Form(B::Encrypted)),
+        (format!("{head}{body}{signature}"), Refused::Form(B::Parts)),
+        (format!("{good}{good}"), Refused::Form(B::Encrypted)),
+        (good.replace('.', "%2E"), Refused::Alphabet),
+        (format!("{head}.\"{body}\".{signature}"), Refused::Alphabet),
+        (
+            format!("{head}.{}.{signature}", "A".repeat(40_000)),
+            Refused::Form(B::TooLong),
+        ),
+        (
+            format!("{}.{body}.{signature}", "A".repeat(20_000)),
+            Refused::Form(B::PartTooLong),
+        ),
+        (
+            format!("{head}.{body}.{}", "A".repeat(20_000)),
+            Refused::Form(B::PartTooLong),
+        ),
+        ("A".repeat(50_000), Refused::Form(B::TooLong)),
+        (
+            format!("{}.{body}.", b64(r#"{"alg":"none","kid":"key-1"}"#)),
+            Refused::Form(B::Algorithm),
+        ),
+        (signed("{}", &claims), Refused::Form(B::Algorithm)),
+        (
+            signed("\u{feff}{\"alg\":\"ES256\"}", &claims),
+            json_of(Part::Header, InvalidJson::Syntax),
+        ),
+        (
+            signed("{'alg':'ES256'}", &claims),
+            json_of(Part::Header, InvalidJson::Syntax),
+        ),
+        (
+            signed(r#"{"alg":"ES256"}{}"#, &claims),
+            json_of(Part::Header, InvalidJson::Syntax),
         ),
         (
             signed("{", &claims),
@@ -459,6 +522,9 @@ async fn an_invalid_signature_is_refused_and_fetches_no_keys() {
             [&raw[..], &raw].concat(),
             [&[0][..], &raw].concat(),
             vec![0; raw.len()],
+            vec![0xff; raw.len()],
+            raw[..half].to_vec(),
+            Vec::new(),
         ] {
             assert_eq!(
                 stage.refusal(&format!("{signed}.{}", b64(invalid))).await,

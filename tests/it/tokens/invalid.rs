@@ -1,0 +1,224 @@
+//! Invalid tokens on the running program. Each rule has its own test beside the code
+//! (`identity::oidc::tests::malformed`, `idp::json`, `idp::jws`); here it counts that a token which
+//! breaks one gets nothing, costs nothing and is told to nobody.
+
+use super::scene::{Scene, bearer};
+use crate::support::{
+    find,
+    idp::{Idp, now},
+    until,
+};
+use aws_lc_rs::hmac;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// One token for each family of rules, with what is wrong with it. `other` is a provider that
+/// nobody has configured.
+fn invalid(scene: &Scene, other: &Idp) -> Vec<(&'static str, String)> {
+    let (idp, good) = (&scene.idp, scene.idp.sign("at+jwt", &claims(scene)));
+    let [header, body, signature] = good.split('.').collect::<Vec<_>>()[..] else {
+        panic!("three parts")
+    };
+    let b64 = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    let with_header = |change: Value| {
+        let mut header = json!({ "alg": "ES256", "kid": "k1", "typ": "at+jwt" });
+        for (name, value) in change.as_object().unwrap() {
+            header[name] = value.clone();
+        }
+        idp.sign_bytes(
+            header.to_string().as_bytes(),
+            claims(scene).to_string().as_bytes(),
+        )
+    };
+    let with_claim = |name: &str, value: Value| {
+        let mut claims = claims(scene);
+        claims[name] = value;
+        idp.sign("at+jwt", &claims)
+    };
+    let no_algorithm = b64(br#"{"alg":"none","kid":"k1"}"#);
+    let shared = b64(br#"{"alg":"HS256","kid":"k1"}"#);
+    let tag = hmac::sign(
+        &hmac::Key::new(hmac::HMAC_SHA256, idp.public_key()),
+        format!("{shared}.{body}").as_bytes(),
+    );
+    let addresses = json!({ "alg": "ES256", "kid": "k1", "jku": format!("{}/keys", other.issuer) });
+    let twice = claims(scene)
+        .to_string()
+        .replacen('{', "{\"aud\":\"other\",", 1);
+    vec![
+        ("no algorithm", format!("{no_algorithm}.{body}.")),
+        (
+            "the public key as a shared secret",
+            format!("{shared}.{body}.{}", b64(tag.as_ref())),
+        ),
+        (
+            "signed by another, who names the address of the keys",
+            other.sign_bytes(
+                addresses.to_string().as_bytes(),
+                claims(scene).to_string().as_bytes(),
+            ),
+        ),
+        ("an unknown key", with_header(json!({ "kid": "k2" }))),
+        ("a critical header", with_header(json!({ "crit": ["exp"] }))),
+        (
+            "another kind of token",
+            with_header(json!({ "typ": "logout+jwt" })),
+        ),
+        ("another audience", with_claim("aud", json!("another"))),
+        ("over", with_claim("exp", json!(now() - 31))),
+        ("no end", with_claim("exp", json!(null))),
+        (
+            "another issuer",
+            with_claim("iss", json!("https://elsewhere.example")),
+        ),
+        (
+            "a claim twice",
+            idp.sign_bytes(
+                br#"{"alg":"ES256","kid":"k1","typ":"at+jwt"}"#,
+                twice.as_bytes(),
+            ),
+        ),
+        ("padding", format!("{good}=")),
+        ("a part too many", format!("{good}.{signature}")),
+        (
+            "another signature",
+            format!("{header}.{body}.{}", b64(&[1; 64])),
+        ),
+        (
+            "too long",
+            format!("{header}.{}.{signature}", "A".repeat(40_000)),
+        ),
+        ("not signed", "opaque".to_owned()),
+    ]
+}
+
+fn claims(scene: &Scene) -> Value {
+    json!({
+        "iss": scene.idp.issuer, "aud": "elastauth", "azp": "elastauth", "sub": "u1",
+        "iat": now(), "exp": now() + 300, "preferred_username": "alice", "groups": ["dev"],
+    })
+}
+
+#[tokio::test]
+async fn an_invalid_token_gets_nothing_asks_nobody_and_is_not_repeated() {
+    let (scene, other) = (Scene::new().await, Idp::start().await);
+    let good = scene.idp.sign("at+jwt", &claims(&scene));
+    assert_eq!(
+        scene.bearer(&good).await.status,
+        200,
+        "{}",
+        scene.elastauth.log()
+    );
+    let (calls, fetches) = (scene.cluster.count(), scene.idp.asked("/keys"));
+    let invalid = invalid(&scene, &other);
+    for (what, token) in &invalid {
+        let (bearer, cookie) = (format!("Bearer {token}"), format!("access_token={token}"));
+        for headers in [
+            &[("authorization", &*bearer)][..],
+            &[("cookie", &cookie)],
+            // A refused token is not rescued by headers.
+            &[
+                ("authorization", &bearer),
+                ("remote-user", "bob"),
+                ("remote-groups", "dev"),
+            ],
+        ] {
+            let refused = scene.elastauth.server().get("/elastauth", headers).await;
+            assert_eq!(refused.status, 401, "{what}: {}", scene.elastauth.log());
+            assert!(
+                refused.header("authorization").is_none()
+                    && refused.header("remote-user").is_none(),
+                "{what}"
+            );
+            if headers[0].0 == "authorization" {
+                let challenge = refused.header("www-authenticate").unwrap();
+                assert!(challenge.contains("invalid_token"), "{what}: {challenge}");
+            }
+        }
+    }
+    assert_eq!(scene.cluster.count(), calls, "the cluster is not asked");
+    assert_eq!(other.asked_in_all(), 0, "no address in a token is followed");
+    assert!(
+        scene.idp.asked("/keys") <= fetches + 1,
+        "an unknown key is asked for once at most"
+    );
+    assert_eq!(
+        scene.idp.asked("/keys"),
+        scene.idp.asked_in_all() - scene.idp.asked("/.well-known/openid-configuration"),
+        "the provider is asked for nothing else"
+    );
+    assert_eq!(scene.bearer(&good).await.status, 200);
+    // More than the headers of a request may have is refused before it is a token.
+    let huge = bearer(&scene.elastauth, &"A".repeat(100_000)).await;
+    assert_eq!(huge.status, 431);
+    let log = scene.elastauth.log();
+    assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
+    for (what, token) in &invalid {
+        for part in token.split('.').filter(|part| part.len() > 40) {
+            assert!(
+                !log.contains(&part[..40]) && !log.contains(&part[part.len() - 40..]),
+                "{what} is in the log"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_asks_once_and_a_real_new_key_works_soon_after() {
+    let mut scene = Scene::new().await;
+    assert_eq!(
+        scene.bearer(&scene.idp.aged(9, &["dev"])).await.status,
+        200,
+        "{}",
+        scene.elastauth.log()
+    );
+    let (begun, first) = (Instant::now(), scene.idp.asked("/keys"));
+    let claims = json!({ "iss": scene.idp.issuer, "aud": "elastauth", "exp": now() + 300, "preferred_username": "alice" }).to_string();
+    for n in 0..300 {
+        let header = json!({ "alg": "ES256", "kid": format!("unknown-{n}") }).to_string();
+        assert_eq!(
+            scene
+                .bearer(&scene.idp.sign_bytes(header.as_bytes(), claims.as_bytes()))
+                .await
+                .status,
+            401
+        );
+    }
+    let cool_downs = |since: Instant| usize::try_from(since.elapsed().as_secs() / 5).unwrap() + 1;
+    assert!(
+        scene.idp.asked("/keys") <= first + cool_downs(begun),
+        "one fetch in five seconds: {}",
+        scene.idp.asked("/keys")
+    );
+    // A bad signature by a known key is none of an unknown key's business.
+    let fetched = scene.idp.asked("/keys");
+    let bent = scene.idp.aged(8, &["dev"]);
+    let (head, tail) = bent.split_at(bent.len() - 20);
+    for n in 0..250_u8 {
+        let token = format!("{head}{}{}", char::from(b'a' + (n % 26)), &tail[1..]);
+        let _good_once_in_a_while = scene.bearer(&token).await;
+    }
+    assert!(
+        scene.idp.asked("/keys") <= fetched + 1,
+        "and that one is of before"
+    );
+    scene.idp.rotate();
+    find(
+        "a token of the new key",
+        Duration::from_secs(15),
+        async || {
+            let answer = scene.bearer(&scene.idp.aged(1, &["dev"])).await;
+            (answer.status == 200).then_some(())
+        },
+    )
+    .await;
+    until("the refusals in the log", || {
+        scene
+            .elastauth
+            .log()
+            .contains("the provider has no key of the token's `kid`")
+    })
+    .await;
+}
