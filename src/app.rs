@@ -14,12 +14,11 @@ use crate::{
     },
     respond::IdentityHeaders,
     roles::{self, Mapping},
-    server::{self, Certificates, Check, ServeError, Server, Service, Show},
+    serve::{self, Certificates, Check, ServeError, Server, Service},
     shutdown::Tasks,
     telemetry::{self, ClusterTelemetry, Telemetry, metrics::Metrics},
     upstream::{Selector, Upstream},
 };
-use arc_swap::ArcSwap;
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tracing::{info, warn};
 
@@ -48,7 +47,6 @@ pub struct App {
 pub struct Controls {
     service: Arc<Service>,
     certificates: Option<Certificates>,
-    shown: Arc<ArcSwap<serde_json::Value>>,
     metrics: Metrics,
 }
 
@@ -106,7 +104,7 @@ impl Controls {
             upstream.replace_mapping(Mapping::new(config.roles.clone()));
         }
         self.service.replace_trust(Trust::new(config.trust.clone()));
-        self.shown.store(Arc::new(config.shown.clone()));
+        self.service.replace_shown(config.shown.clone());
         Ok(())
     }
 
@@ -172,27 +170,23 @@ impl App {
             of_cluster,
         )?;
         let check = check(upstream.security().clone());
-        let shown = Arc::new(ArcSwap::from_pointee(config.shown));
-        let show: Show = {
-            let shown = Arc::clone(&shown);
-            Arc::new(move || serde_json::Value::clone(&shown.load()))
-        };
-        let service = Service::new(server::Parts {
+        let service = Service::new(serve::Parts {
             flow: Flow::new(providers, upstream.into()),
             trust: Trust::new(config.trust),
             identity_headers: IdentityHeaders::from(&answered_under),
             check,
             clock,
+            tasks: tasks.clone(),
             telemetry: telemetry.clone(),
             admin: config.admin.clone(),
-            show,
+            shown: config.shown,
         });
         let service = Arc::new(service);
         let admin = match config.admin.listen {
             None => None,
             // Plain HTTP: scrapers of the same host or network, as the address says.
             Some(listen) => {
-                let config = server::Config { listen, tls: None };
+                let config = serve::Config { listen, tls: None };
                 Some(
                     Server::bind_admin(&config, Arc::clone(&service))
                         .await
@@ -206,7 +200,6 @@ impl App {
         let controls = Controls {
             service,
             certificates: server.certificates(),
-            shown,
             metrics: telemetry.metrics.clone(),
         };
         Ok(Self {

@@ -29,7 +29,8 @@ pub mod request;
 pub mod respond;
 pub mod roles;
 pub mod secret;
-pub mod server;
+pub mod serve;
+
 pub mod shutdown;
 #[allow(dead_code, reason = "its other users are moved over one by one")]
 mod single_flight;

@@ -2,7 +2,7 @@
 //! no other program that could ask.
 
 use super::output::{Failed, failed};
-use crate::{net::tls, server::Config};
+use crate::{net::tls, serve::Config};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::Empty;

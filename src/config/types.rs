@@ -1,7 +1,7 @@
 //! What reading the configuration gives.
 
 use super::finding::{Finding, Findings, Place};
-use crate::{broker, cluster, identity, net::trust, roles, server, telemetry};
+use crate::{broker, cluster, identity, net::trust, roles, serve, telemetry};
 
 /// The configuration of each component.
 #[derive(Debug, Clone)]
@@ -10,7 +10,7 @@ use crate::{broker, cluster, identity, net::trust, roles, server, telemetry};
     reason = "one field a component, and the component's type says the rest"
 )]
 pub struct Config {
-    pub server: server::Config,
+    pub server: serve::Config,
     pub trust: trust::Config,
     pub identity: identity::Config,
     pub roles: roles::Config,
@@ -19,7 +19,7 @@ pub struct Config {
     pub telemetry: telemetry::log::Config,
     pub audit: telemetry::audit::Config,
     pub traces: telemetry::traces::Config,
-    pub admin: server::AdminConfig,
+    pub admin: serve::AdminConfig,
     /// The effective configuration for people, with `***` for every secret.
     pub shown: serde_json::Value,
 }

@@ -9,7 +9,7 @@ use crate::{
     net::{tls, trust},
     roles,
     secret::SecretString,
-    server, telemetry,
+    serve, telemetry,
 };
 use http::HeaderName;
 use std::{
@@ -55,7 +55,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         })
     };
     Ok(Config {
-        server: server::Config {
+        server: serve::Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: None,
         },
@@ -103,7 +103,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         },
         audit: telemetry::audit::Config::default(),
         traces: telemetry::traces::Config::Off,
-        admin: server::AdminConfig::default(),
+        admin: serve::AdminConfig::default(),
         shown: serde_json::Value::Null,
     })
 }

@@ -1,6 +1,6 @@
 //! The answer that lets a request through.
 
-use super::Response;
+use super::body::Response;
 use crate::{
     flow::Grant,
     identity::{Identity, headers},

@@ -1,7 +1,7 @@
 //! The refusal as a page for a person: the same facts as in the JSON body, nothing loaded from
 //! anywhere.
 
-use super::{Context, Line};
+use super::{context::Context, table::Line};
 use std::fmt::Write as _;
 
 /// The page brings its style along and needs nothing else.

@@ -1,68 +1,45 @@
-//! The answer that turns a request away.
+//! The answer to a refused request.
 
-use super::{Line, Response, page};
-use crate::{clock::Timestamp, outcome::Refusal, request::Protocol};
-use bytes::Bytes;
+use super::{
+    body::{Response, empty, json, whole},
+    context::Context,
+    page,
+    table::Line,
+};
+use crate::{outcome::Refusal, request::Protocol};
 use http::{
     HeaderName, HeaderValue,
-    header::{
-        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
-        X_CONTENT_TYPE_OPTIONS,
-    },
+    header::{CONTENT_SECURITY_POLICY, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use http_body_util::Full;
-use serde::Serialize;
+use serde_json::json;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// What the answer to a refused request depends on besides the refusal.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// For which kind of gateway.
-    pub protocol: Protocol,
-    /// Whether a person waits for the answer.
-    pub wants_page: bool,
-    /// Whether tokens are taken: then a 401 asks for one.
-    pub takes_tokens: bool,
-    /// Also in the log, so that the two can be put together.
-    pub request_id: &'a str,
-    /// When.
-    pub now: Timestamp,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    message: &'static str,
-    code: &'static str,
-    timestamp: String,
-    request_id: &'a str,
-}
 
 /// Writes the refusal. It never carries `Authorization`: gateways hand the headers of a refusal to
 /// the client.
 #[must_use]
 pub fn refuse(refusal: Refusal, context: &Context<'_>) -> Response {
     let line = Line::of(refusal);
-    // nginx shows a page of its own in any case, and closes the connection to us if the answer has
-    // a body.
-    let (kind, body) = match (context.protocol, context.wants_page) {
-        (Protocol::AuthRequest, _) => (None, Bytes::new()),
-        (Protocol::ForwardAuth | Protocol::ExtAuthz, false) => {
-            (Some("application/json"), json(&line, context))
+    let status = line.status_for(context.protocol);
+    let mut response = match context.protocol {
+        // nginx shows a page of its own in any case, and closes the connection to us if the answer
+        // has a body.
+        Protocol::AuthRequest => empty(status),
+        Protocol::ForwardAuth | Protocol::ExtAuthz if context.wants_page => {
+            let page = page::write(&line, context);
+            whole(status, "text/html; charset=utf-8", page)
         }
-        (Protocol::ForwardAuth | Protocol::ExtAuthz, true) => (
-            Some("text/html; charset=utf-8"),
-            page::write(&line, context).into(),
+        Protocol::ForwardAuth | Protocol::ExtAuthz => json(
+            status,
+            &json!({
+                "message": line.message,
+                "code": line.code,
+                "timestamp": context.now.to_string(),
+                "request_id": context.request_id,
+            }),
         ),
     };
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = line.status_for(context.protocol);
     let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(kind) = kind {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    }
     if context.wants_page {
         headers.insert(
             CONTENT_SECURITY_POLICY,
@@ -86,21 +63,14 @@ pub fn refuse(refusal: Refusal, context: &Context<'_>) -> Response {
     response
 }
 
-fn json(line: &Line, context: &Context<'_>) -> Bytes {
-    let body = Body {
-        message: line.message,
-        code: line.code,
-        timestamp: context.now.to_string(),
-        request_id: context.request_id,
-    };
-    // Four strings cannot fail to be JSON; if they did, the status would still say it.
-    serde_json::to_vec(&body).unwrap_or_default().into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, header::AUTHORIZATION};
+    use crate::clock::Timestamp;
+    use http::{
+        HeaderMap,
+        header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
+    };
     use http_body_util::BodyExt as _;
 
     async fn refused(

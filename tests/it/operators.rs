@@ -213,7 +213,7 @@ fn the_page_explains_every_metric_and_no_other() {
 fn the_description_of_the_endpoints_is_yaml_and_its_references_lead_somewhere() {
     let scalars = scalars(OPENAPI);
     assert_eq!(scalars.first().map(String::as_str), Some("openapi"));
-    let page = include_str!("../../src/server/admin/docs.html");
+    let page = include_str!("../../src/serve/admin/docs.html");
     for refusal in Refusal::ALL {
         let code = Line::of(refusal).code;
         assert!(

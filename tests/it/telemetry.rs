@@ -16,7 +16,7 @@ use elastauth::{
     respond::IdentityHeaders,
     roles::{self, Mapping},
     secret::SecretKey,
-    server::{self, AdminConfig, Server, Service},
+    serve::{self, AdminConfig, Server, Service},
     shutdown::Tasks,
     telemetry::{
         Telemetry,
@@ -93,20 +93,21 @@ impl House {
             proxies: vec!["127.0.0.0/8".parse().unwrap()],
             gateway_keys: Vec::new(),
         });
-        let service = Service::new(server::Parts {
+        let service = Service::new(serve::Parts {
             flow,
             trust,
             identity_headers,
             check: Arc::new(|| Box::pin(async { Ok(()) })),
             clock,
+            tasks: tasks.clone(),
             telemetry,
             admin: AdminConfig {
                 listen: None,
                 metrics: true,
             },
-            show: Arc::new(|| json!({})),
+            shown: json!({}),
         });
-        let config = server::Config {
+        let config = serve::Config {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: None,
         };
@@ -378,7 +379,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
     let path = folder.path().join("audit.jsonl");
     let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
     let config = config::Config {
-        server: server::Config {
+        server: serve::Config {
             listen: loopback,
             tls: None,
         },

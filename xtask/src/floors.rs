@@ -20,7 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("reload", 13),
     ("app", 12),
     ("config", 11),
-    ("server", 10),
+    ("serve", 10),
     ("respond", 9),
     ("flow", 8),
     ("upstream", 7),
@@ -241,8 +241,8 @@ mod tests {
     #[test]
     fn climbing_with_super_is_seen_too() {
         assert_eq!(
-            faults("roles.rs", "use super::server::Server;"),
-            ["1: `roles` (floor 5) imports `server` (floor 9)"]
+            faults("roles.rs", "use super::serve::Server;"),
+            ["1: `roles` (floor 5) imports `serve` (floor 9)"]
         );
         assert_eq!(
             faults(

@@ -1,7 +1,7 @@
 //! The listener.
 
 use super::filler::Filler;
-use crate::{config::table, net::tls, server::Config};
+use crate::{config::table, net::tls, serve::Config};
 
 pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     if fill.get(&table::PROXY_ENABLED) == Some(true) {

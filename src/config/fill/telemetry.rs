@@ -3,7 +3,7 @@
 use super::filler::Filler;
 use crate::{
     config::table,
-    server::AdminConfig,
+    serve::AdminConfig,
     telemetry::{audit, log::Config},
 };
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ mod operators;
 mod over_time;
 mod tokens;
 
-use super::{AdminConfig, Check, Config, Limits, Parts, Server, Service};
+use super::{AdminConfig, Check, Config, Parts, Server, Service, limits::Limits};
 use crate::{
     broker::{self, Broker},
     clock::Clock,
@@ -90,6 +90,7 @@ impl Setup {
         let names = headers::Config::default();
         let identity_headers = IdentityHeaders::from(&names);
         let flow = Flow::new(self.providers, upstream().into());
+        let tasks = Tasks::default();
         let admin_listener = self.admin.listen;
         let service = Service::new(Parts {
             flow,
@@ -97,12 +98,13 @@ impl Setup {
             identity_headers,
             check: self.check,
             clock: Clock::System,
+            tasks: tasks.clone(),
             telemetry: Telemetry {
                 audit: self.audit,
                 ..Telemetry::default()
             },
             admin: self.admin,
-            show: Arc::new(|| serde_json::json!({"elasticsearch": {"password": "***"}})),
+            shown: serde_json::json!({"elasticsearch": {"password": "***"}}),
         });
         let service = Arc::new(service);
         let config = Config {
@@ -111,7 +113,7 @@ impl Setup {
         };
         let mut server = Server::bind(&config, Arc::clone(&service)).await.unwrap();
         server.limits = self.limits;
-        let (addr, tasks) = (server.local_addr(), Tasks::default());
+        let addr = server.local_addr();
         let ending = tasks.clone();
         tasks.spawn(async move { server.run(ending).await });
         let admin = match admin_listener {

@@ -1,11 +1,12 @@
 //! What operators learn of a request: the log line, the audit event, the numbers and the span. No
 //! other file of this room writes any of them for a decision.
 
-use super::throttle::Throttle;
 use crate::{
+    clock::Clock,
     flow::{Decision, Grant, Refused},
     model::{Group, Role, Username},
     outcome::{Outcome, Refusal},
+    rate::{Limiter, Rate},
     request::{Protocol, Request},
     respond::Line,
     telemetry::{
@@ -19,15 +20,20 @@ use http::{Method, request::Parts};
 use std::{error::Error, net::IpAddr};
 use tracing::Level;
 
+/// So many lines of one kind are written in a second. Enough to see what goes on; more would let
+/// anybody who can reach the port fill the disk.
+const LINES: Rate = Rate::a_second(10);
+
 /// Where everything is written to.
 #[derive(Debug)]
 pub(super) struct Observer {
     telemetry: Telemetry,
+    clock: Clock,
     /// One a refusal, so that a flood of one kind does not hide another.
-    refusals: [Throttle; Refusal::ALL.len()],
-    withheld: Throttle,
-    rechecks: Throttle,
-    logouts: Throttle,
+    refusals: [Limiter; Refusal::ALL.len()],
+    withheld: Limiter,
+    rechecks: Limiter,
+    logouts: Limiter,
 }
 
 /// What a decision is about.
@@ -67,13 +73,14 @@ macro_rules! line {
 }
 
 impl Observer {
-    pub(super) fn new(telemetry: Telemetry) -> Self {
+    pub(super) fn new(telemetry: Telemetry, clock: Clock) -> Self {
         Self {
             telemetry,
-            refusals: std::array::from_fn(|_| Throttle::default()),
-            withheld: Throttle::default(),
-            rechecks: Throttle::default(),
-            logouts: Throttle::default(),
+            clock,
+            refusals: std::array::from_fn(|_| Limiter::new(LINES)),
+            withheld: Limiter::new(LINES),
+            rechecks: Limiter::new(LINES),
+            logouts: Limiter::new(LINES),
         }
     }
 
@@ -150,8 +157,8 @@ impl Observer {
         trace_id: Option<&str>,
     ) {
         let refusal = refused.refusal();
-        let throttle = self.refusals.get(refusal as usize);
-        let Some(suppressed) = throttle.and_then(Throttle::admit) else {
+        let limiter = self.refusals.get(refusal as usize);
+        let Some(suppressed) = limiter.and_then(|limiter| limiter.take(self.clock.now())) else {
             self.telemetry.metrics.suppressed();
             return;
         };
@@ -205,7 +212,7 @@ impl Observer {
     /// An operator asked for a user to be checked again.
     pub(super) fn recheck(&self, peer: IpAddr, user: &Username, known: bool) {
         let user = user.as_str();
-        if let Some(suppressed) = self.rechecks.admit() {
+        if let Some(suppressed) = self.rechecks.take(self.clock.now()) {
             let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::info!(%peer, user, known, suppressed, "an operator asked for a recheck: the next request of this user asks the cluster");
         }
@@ -219,7 +226,7 @@ impl Observer {
     /// An untrusted peer asked for a page for operators. The operator who wonders why the scraper
     /// gets a 404 finds this line.
     pub(super) fn withheld(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
-        if let Some(suppressed) = self.withheld.admit() {
+        if let Some(suppressed) = self.withheld.take(self.clock.now()) {
             let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::info!(%peer, error = chain(why), suppressed, "a page for operators is withheld");
         }
@@ -234,7 +241,7 @@ impl Observer {
     ) {
         self.telemetry.metrics.logged_out(result);
         if let Some(error) = error
-            && let Some(suppressed) = self.logouts.admit()
+            && let Some(suppressed) = self.logouts.take(self.clock.now())
         {
             let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::warn!(%peer, error = chain(error), suppressed, "a logout by an identity provider was refused");

@@ -1,7 +1,7 @@
 //! Who gets a page, and that nothing is taken for one that is a question.
 
 use super::*;
-use crate::server::admin::{DOCS, OPENAPI};
+use crate::serve::admin::{DOCS, OPENAPI};
 use serde_json::json;
 
 const PAGES: [&str; 5] = [

@@ -141,7 +141,7 @@ async fn a_connection_too_many_is_closed_and_the_others_go_on() {
     let server = Setup {
         limits: Limits {
             connections: 2,
-            strangers: 0,
+            untrusted_connections: 0,
             ..Limits::default()
         },
         ..Setup::default()

@@ -1,0 +1,27 @@
+//! The listeners and what they answer: auth requests of gateways, health, logouts of identity
+//! providers, and pages for operators.
+
+mod accept;
+mod activity;
+mod admin;
+mod connection;
+mod decide;
+mod forward_auth;
+mod health;
+mod http;
+mod limits;
+mod listener;
+mod logout;
+mod observe;
+mod readiness;
+mod route;
+mod service;
+mod stream;
+mod timer;
+
+pub use listener::{Certificates, Config, ServeError, Server};
+pub use readiness::Check;
+pub use service::{AdminConfig, Parts, Service};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! Signs of life of a connection.
+
+use http::Version;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+/// Written on the hot path, so a few relaxed stores and nothing more.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    /// Requests so far.
+    requests: AtomicU32,
+    /// Something was read after the last request and the last answer: the beginning of another
+    /// request.
+    begun: AtomicBool,
+    /// HTTP/2 reads at any time, and watches silent peers itself.
+    multiplexed: AtomicBool,
+}
+
+impl Activity {
+    /// A whole request came.
+    pub(super) fn request(&self, version: Version) {
+        self.requests.fetch_add(1, Relaxed);
+        self.begun.store(false, Relaxed);
+        if version == Version::HTTP_2 {
+            self.multiplexed.store(true, Relaxed);
+        }
+    }
+
+    pub(super) fn read(&self) {
+        self.begun.store(true, Relaxed);
+    }
+
+    /// Only an answer is written, so what was read before it was the rest of a request that nobody
+    /// waits for: its body.
+    pub(super) fn written(&self) {
+        self.begun.store(false, Relaxed);
+    }
+
+    pub(super) fn requests(&self) -> u32 {
+        self.requests.load(Relaxed)
+    }
+
+    /// Whether a request has begun and is not whole.
+    pub(super) fn is_in_header(&self) -> bool {
+        self.begun.load(Relaxed) && !self.multiplexed.load(Relaxed)
+    }
+}

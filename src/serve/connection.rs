@@ -1,0 +1,29 @@
+//! What a request needs to know of its connection.
+
+use super::{activity::Activity, limits::Limits, service::Service};
+use crate::shutdown::Tasks;
+use std::{net::IpAddr, sync::Arc};
+
+/// For whom a listener is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// Everything that is not an endpoint of its own is an auth request.
+    Gateways,
+    /// Nothing is an auth request.
+    Operators,
+}
+
+/// A connection, as its requests see it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// The peer's address; an IPv4 address is never in its IPv6 form.
+    pub(super) peer: IpAddr,
+    /// Whether it is in `trusted_proxies`.
+    pub(super) trusted: bool,
+    /// For whom the listener is that took it.
+    pub(super) audience: Audience,
+    pub(super) limits: Limits,
+    pub(super) service: Arc<Service>,
+    pub(super) tasks: Tasks,
+    pub(super) activity: Activity,
+}

@@ -1,0 +1,123 @@
+//! Health endpoints, in the form that users of elastauth 2 have in their probes.
+
+use super::connection::Connection;
+use crate::{
+    respond::{self, Response},
+    upstream::Upstreams,
+};
+use http::{Method, StatusCode, request::Parts};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The only mode there is: elastauth answers auth requests and carries no traffic itself.
+const MODE: &str = "auth-only";
+
+/// Which of the health endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Health,
+    Live,
+    Ready,
+}
+
+/// Answers a probe of anybody. Only trusted peers are told why something is missing.
+pub(super) async fn answer(
+    connection: &Connection,
+    request: &Parts,
+    endpoint: Endpoint,
+) -> Response {
+    let service = &connection.service;
+    let now = service.clock.now();
+    if ![Method::GET, Method::HEAD].contains(&request.method) {
+        return respond::method_not_allowed(now, "GET, HEAD");
+    }
+    match endpoint {
+        Endpoint::Health => respond::json(StatusCode::OK, &json!({"status": "OK", "mode": MODE})),
+        Endpoint::Live => {
+            let uptime = now.since(service.started).unwrap_or_default();
+            respond::json(
+                StatusCode::OK,
+                &json!({
+                    "status": "OK",
+                    "timestamp": now.to_string(),
+                    "uptime": go_duration(uptime),
+                    "mode": MODE,
+                }),
+            )
+        }
+        Endpoint::Ready => {
+            let cluster = service.readiness.ask().await;
+            let (code, status) = if cluster.is_ok() {
+                (StatusCode::OK, "OK")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY")
+            };
+            let trusted = service
+                .trust
+                .load()
+                .admit(connection.peer, &request.headers)
+                .is_ok();
+            let check = |state: Result<Value, String>, failed: &str| match state {
+                Ok(Value::Null) => json!({"status": "OK"}),
+                Ok(message) => json!({"status": "OK", "message": message}),
+                Err(error) if trusted => json!({"status": failed, "error": error}),
+                Err(_) => json!({"status": failed}),
+            };
+            // Only the cluster makes this replica NOT_READY. All replicas share a store, identity
+            // providers and clocks that fail, and would all leave the service at once, though known
+            // users can still be answered.
+            let degraded = "DEGRADED";
+            let store = store_state(service.flow.upstreams());
+            let providers = service.flow.providers().state();
+            let clocks = service.telemetry.clocks.state();
+            respond::json(
+                code,
+                &json!({
+                    "status": status,
+                    "checks": {
+                        "elasticsearch": check(cluster.map(Value::from), "ERROR"),
+                        "cache": check(store.map(Value::from), degraded),
+                        "clock": check(clocks.map(Value::from), degraded),
+                        "provider": check(providers.map(Value::from), degraded),
+                    },
+                    "timestamp": now.to_string(),
+                    "version": env!("CARGO_PKG_VERSION"),
+                    "mode": MODE,
+                }),
+            )
+        }
+    }
+}
+
+/// The store behind the ledgers: what is wrong with the first one that has a problem.
+fn store_state(upstreams: &Upstreams) -> Result<&'static str, String> {
+    let mut states = upstreams
+        .iter()
+        .map(|upstream| upstream.broker().ledger().store_state());
+    let first = states.next().unwrap_or(Ok("memory"));
+    states.fold(first, Result::and)
+}
+
+/// `1h2m3s`, as Go writes it.
+fn go_duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uptime_reads_as_it_did() {
+        assert_eq!(
+            [0, 61, 3_723].map(|s| go_duration(Duration::from_secs(s))),
+            ["0s", "1m1s", "1h2m3s"]
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! HTTP on one connection: the TLS handshake, HTTP/1 or HTTP/2, and its end.
+
+use super::{
+    connection::Connection,
+    limits::Limits,
+    route,
+    stream::Stream,
+    timer::{Action, Timer},
+};
+use crate::{
+    rate::{Limiter, Rate},
+    shutdown::Tasks,
+    telemetry::chain,
+};
+use hyper::{rt::Executor, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::Poll,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::Notify,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// What all connections of a listener share.
+pub(super) struct Shared {
+    http: auto::Builder<Spawner>,
+    draining: AtomicBool,
+    drain_begins: Notify,
+    handshakes: Limiter,
+}
+
+impl Shared {
+    pub(super) fn new(limits: &Limits, tasks: &Tasks) -> Self {
+        Self {
+            http: builder(limits, tasks),
+            draining: AtomicBool::new(false),
+            drain_begins: Notify::new(),
+            handshakes: Limiter::new(Rate::a_second(10)),
+        }
+    }
+
+    /// Tells all connections that the end has begun.
+    pub(super) fn drain(&self) {
+        // A connection that is not yet listening misses the notification and sees the flag.
+        self.draining.store(true, SeqCst);
+        self.drain_begins.notify_waiters();
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    connection: Arc<Connection>,
+    shared: &Shared,
+) {
+    let Some(tls) = tls else {
+        return http(stream, connection, shared).await;
+    };
+    let failed: Box<dyn std::error::Error> =
+        match timeout(connection.limits.handshake, tls.accept(stream)).await {
+            Ok(Ok(stream)) => return http(stream, connection, shared).await,
+            Ok(Err(error)) => error.into(),
+            Err(late) => late.into(),
+        };
+    // A gateway that does not trust our certificate, or has none to show, is seen here and nowhere
+    // else. Port scanners are seen here too.
+    if connection.trusted
+        && let Some(suppressed) = shared.handshakes.take(connection.service.clock.now())
+    {
+        tracing::warn!(
+            peer = %connection.peer,
+            error = chain(failed.as_ref()),
+            suppressed = (suppressed > 0).then_some(suppressed),
+            "the TLS handshake failed"
+        );
+    }
+}
+
+async fn http<I>(io: I, connection: Arc<Connection>, shared: &Shared)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let peer = connection.peer;
+    let mut timer = Timer::new(Arc::clone(&connection));
+    let io = TokioIo::new(Stream {
+        io,
+        connection: Arc::clone(&connection),
+    });
+    let service = service_fn(move |request| route::answer(Arc::clone(&connection), request));
+    let mut serving = pin!(shared.http.serve_connection(io, service));
+    let mut drain_begins = pin!(shared.drain_begins.notified());
+    drain_begins.as_mut().enable();
+    let mut is_subscribed = false;
+    let ended = poll_fn(|context| {
+        // Polled once, to say whom to wake; from then on the flag says whether the end has begun.
+        // All connections share the lock of the notification: it is not for every request.
+        if !is_subscribed {
+            is_subscribed = true;
+            let _wakes_later = drain_begins.as_mut().poll(context);
+        }
+        loop {
+            if let Poll::Ready(ended) = serving.as_mut().poll(context) {
+                return Poll::Ready(Some(ended));
+            }
+            match timer.poll(context, shared.draining.load(SeqCst)) {
+                Action::Wait => return Poll::Pending,
+                Action::Drain => serving.as_mut().graceful_shutdown(),
+                Action::Close => return Poll::Ready(None),
+            }
+        }
+    })
+    .await;
+    match ended {
+        Some(Ok(())) => {}
+        // The peer's doing: not HTTP, or hung up. Nothing to look at in a service that works.
+        Some(Err(error)) => {
+            tracing::debug!(%peer, error = chain(error.as_ref()), "the connection ended");
+        }
+        None => tracing::debug!(%peer, "the connection took too long and was closed"),
+    }
+}
+
+fn builder(limits: &Limits, tasks: &Tasks) -> auto::Builder<Spawner> {
+    let mut builder = auto::Builder::new(Spawner(tasks.clone()));
+    builder
+        .http1()
+        // hyper's time for headers runs while an open connection is idle, and costs a timer a
+        // request. `Timer` does it instead.
+        .header_read_timeout(None)
+        .max_headers(limits.headers)
+        .max_buf_size(limits.header_bytes as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits.header_bytes)
+        .max_concurrent_streams(limits.streams)
+        // Bodies are not read: the smallest windows that need no negotiation.
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535)
+        .keep_alive_interval(limits.ping)
+        .keep_alive_timeout(limits.pong);
+    builder
+}
+
+/// Runs the requests of HTTP/2 connections as tracked tasks.
+#[derive(Clone)]
+struct Spawner(Tasks);
+
+impl<F> Executor<F> for Spawner
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, work: F) {
+        self.0.spawn(work);
+    }
+}

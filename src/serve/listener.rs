@@ -1,0 +1,143 @@
+//! A listener: its address, its certificates, and for whom it is.
+
+use super::{accept, connection::Audience, limits::Limits, service::Service};
+use crate::{
+    net::tls::{self, TlsError},
+    shutdown::Tasks,
+};
+use arc_swap::ArcSwap;
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// Settings of a listener.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// TLS; plain HTTP where absent.
+    pub tls: Option<tls::ServerConfig>,
+}
+
+/// A listener that is bound and not yet served.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    tls: Option<Certificates>,
+    service: Arc<Service>,
+    pub(super) limits: Limits,
+    audience: Audience,
+}
+
+/// What a listener shows and asks for in TLS handshakes; it can be replaced while it serves. Clones
+/// belong to the same listener.
+#[derive(Debug, Clone)]
+pub struct Certificates(Arc<ArcSwap<rustls::ServerConfig>>);
+
+impl Certificates {
+    fn new(tls: rustls::ServerConfig) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(tls)))
+    }
+
+    /// Applies to connections from now on. Those that are open keep what they agreed on.
+    pub fn replace(&self, tls: rustls::ServerConfig) {
+        self.0.store(Arc::new(tls));
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.load_full())
+    }
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Certificates or keys could not be used.
+    #[error("TLS cannot be set up for the listener")]
+    Tls(#[source] TlsError),
+    /// The address is in use, or not of this machine.
+    #[error("cannot listen on {addr}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Server {
+    /// Binds the listener. Whoever connects from now on waits until [`Self::run`].
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    #[expect(
+        clippy::unused_async,
+        reason = "binding needs the runtime, and waits where it is done by name"
+    )]
+    pub async fn bind(config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
+        Self::bind_for(Audience::Gateways, config, service)
+    }
+
+    /// Binds the listener of `admin.listen`, which answers operators and decides nothing. It
+    /// answers everybody who can reach its address.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    #[expect(clippy::unused_async, reason = "as above")]
+    pub async fn bind_admin(config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
+        Self::bind_for(Audience::Operators, config, service)
+    }
+
+    fn bind_for(
+        audience: Audience,
+        config: &Config,
+        service: Arc<Service>,
+    ) -> Result<Self, ServeError> {
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|tls| tls::server(tls).map(Certificates::new))
+            .transpose()
+            .map_err(ServeError::Tls)?;
+        let (listener, addr) =
+            accept::listen(config.listen).map_err(|source| ServeError::Listen {
+                addr: config.listen,
+                source,
+            })?;
+        Ok(Self {
+            listener,
+            addr,
+            tls,
+            service,
+            limits: Limits::default(),
+            audience,
+        })
+    }
+
+    /// Where it listens; with port 0 in the settings, on which port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its certificates, where it uses TLS.
+    #[must_use]
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.tls.clone()
+    }
+
+    /// Serves until `tasks` end; then takes no more connections and lets each finish its requests.
+    /// Connections are tasks of `tasks`: whoever waits for those has waited for all answers.
+    pub async fn run(self, tasks: Tasks) {
+        let tls = self.tls;
+        let acceptor = move || tls.as_ref().map(Certificates::acceptor);
+        let target = accept::Target {
+            service: self.service,
+            limits: self.limits,
+            audience: self.audience,
+            tasks,
+        };
+        accept::run(self.listener, acceptor, target).await;
+    }
+}

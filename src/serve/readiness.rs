@@ -1,0 +1,132 @@
+//! Whether the cluster accepts elastauth's own account, asked at most about once a second.
+
+use crate::{
+    clock::Clock,
+    shutdown::Tasks,
+    single_flight::{Full, SingleFlight},
+};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+/// Asks the cluster whether it accepts elastauth's own account. The text of a failure goes to
+/// trusted peers: it must name no address.
+pub type Check =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// How long a probe waits. Kubernetes gives a probe one second by default, and a cluster that needs
+/// longer is not one to send users to.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long an answer of the cluster is good for all probes.
+const SHARED: Duration = Duration::from_secs(1);
+
+/// The check that is under way, or its result.
+pub(super) struct Readiness {
+    check: Check,
+    tasks: Tasks,
+    runs: SingleFlight<(), (), Result<(), String>>,
+}
+
+impl Readiness {
+    pub(super) fn new(check: Check, tasks: Tasks, clock: Clock) -> Self {
+        Self {
+            check,
+            runs: SingleFlight::new(1, |_| Some(SHARED), tasks.clone(), clock),
+            tasks,
+        }
+    }
+
+    /// Joins the check that is under way or was made within the last second, or begins one. Probes
+    /// that hang up do not each begin another.
+    pub(super) async fn ask(&self) -> Result<(), String> {
+        let begin = || {
+            let (mut call, tasks) = ((self.check)(), self.tasks.clone());
+            Ok::<_, Full>(async move {
+                let Ok(result) = timeout(DEADLINE, &mut call).await else {
+                    // To its own end, which is not far: cut here, the cluster's client would never
+                    // learn that a node hangs, and would ask it again for every third probe.
+                    tasks.spawn(async move { drop(call.await) });
+                    return Err(format!("no answer within {DEADLINE:?}"));
+                };
+                result
+            })
+        };
+        match self.runs.join(&(), (), begin) {
+            Ok(run) => run.result().await,
+            Err(Full) => None,
+        }
+        .unwrap_or_else(|| Err("the check crashed".to_owned()))
+    }
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+    fn readiness(check: Check) -> (Readiness, Arc<AtomicU64>) {
+        let ms = Arc::new(AtomicU64::new(1_000_000));
+        let clock = Clock::Manual(Arc::clone(&ms));
+        (Readiness::new(check, Tasks::default(), clock), ms)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_probes_is_one_call_a_second() {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
+        let (readiness, ms) = readiness(Arc::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Err("down".to_owned())
+            })
+        }));
+        for _ in 0..50 {
+            // A probe that hangs up leaves the check to the others.
+            assert!(
+                timeout(Duration::from_millis(1), readiness.ask())
+                    .await
+                    .is_err()
+            );
+        }
+        for _ in 0..50 {
+            assert_eq!(readiness.ask().await, Err("down".to_owned()));
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        ms.fetch_add(1_000, Ordering::SeqCst);
+        assert!(readiness.ask().await.is_err());
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_hangs_or_crashes_is_a_failed_one() {
+        let (hangs, _) = readiness(Arc::new(|| Box::pin(std::future::pending())));
+        assert_eq!(hangs.ask().await, Err("no answer within 1s".to_owned()));
+        let (crashes, _) = readiness(Arc::new(|| Box::pin(async { panic!("a test's panic") })));
+        assert_eq!(crashes.ask().await, Err("the check crashed".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_is_late_is_not_cut() {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&ended);
+        let (readiness, _) = readiness(Arc::new(move || {
+            let counted = Arc::clone(&counted);
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                counted.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            })
+        }));
+        assert_eq!(readiness.ask().await, Err("no answer within 1s".to_owned()));
+        readiness.tasks.end();
+        assert!(readiness.tasks.drained(Duration::from_secs(1)).await);
+        assert_eq!(ended.load(Ordering::SeqCst), 1);
+    }
+}

@@ -1,0 +1,112 @@
+//! The time limits of a connection, with one timer for its whole life.
+
+use super::connection::Connection;
+use std::{
+    future::Future as _,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How long a connection without a request yet has for its first one when the end begins. It was
+/// made because there is one, and a gateway that finds it closed under its first request does not
+/// know that nobody has read it.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// Requests do not set the timer. When it expires, it is set again if there was a request since; so
+/// a connection gets between one and two of the times in [`super::limits::Limits`].
+pub(super) struct Timer {
+    connection: Arc<Connection>,
+    sleep: Pin<Box<Sleep>>,
+    phase: Phase,
+    /// Requests when the timer was set.
+    requests: u32,
+}
+
+/// What a connection is given time for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// To send a request.
+    Header,
+    /// To send its first request, and no other one.
+    First,
+    /// To be idle.
+    Idle,
+    /// To end.
+    Drain,
+}
+
+/// What is to be done with the connection now.
+pub(super) enum Action {
+    Wait,
+    /// Finish the requests under way, then end.
+    Drain,
+    Close,
+}
+
+impl Timer {
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
+        let sleep = Box::pin(sleep(connection.limits.header));
+        Self {
+            connection,
+            sleep,
+            phase: Phase::Header,
+            requests: 0,
+        }
+    }
+
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, draining: bool) -> Action {
+        if draining && self.phase != Phase::Drain {
+            if self.connection.activity.requests() > 0 {
+                self.set(Phase::Drain);
+                return Action::Drain;
+            }
+            if self.phase != Phase::First {
+                self.set(Phase::First);
+            }
+        }
+        let phase = self.due();
+        if phase != self.phase {
+            self.set(phase);
+        }
+        while let Poll::Ready(()) = self.sleep.as_mut().poll(context) {
+            let was_active = self.connection.activity.requests() != self.requests;
+            match self.phase {
+                Phase::Header | Phase::Idle if was_active => self.set(self.phase),
+                Phase::Header | Phase::Drain => return Action::Close,
+                Phase::Idle | Phase::First => {
+                    self.set(Phase::Drain);
+                    return Action::Drain;
+                }
+            }
+        }
+        Action::Wait
+    }
+
+    fn due(&self) -> Phase {
+        let activity = &self.connection.activity;
+        if let Phase::First | Phase::Drain = self.phase {
+            self.phase
+        } else if activity.is_in_header() || !self.connection.trusted || activity.requests() == 0 {
+            // Untrusted peers get no idle connection.
+            Phase::Header
+        } else {
+            Phase::Idle
+        }
+    }
+
+    fn set(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.requests = self.connection.activity.requests();
+        let limits = &self.connection.limits;
+        let time = match phase {
+            Phase::Header => limits.header,
+            Phase::First => FIRST.min(limits.header),
+            Phase::Idle => limits.idle,
+            Phase::Drain => limits.drain,
+        };
+        self.sleep.as_mut().reset(Instant::now() + time);
+    }
+}
