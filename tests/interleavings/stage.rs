@@ -15,7 +15,7 @@ use elastauth::{
     identity::{Providers, headers},
     ledger::{
         self, StoreConfig,
-        redis::{Node, Place},
+        redis::{Node, Topology},
     },
     model::{Group, Role},
     net::tls,
@@ -185,7 +185,7 @@ impl Stage {
             // The prompter remembers nothing.
             Some(_) if life.place < setting.ahead.len() => {
                 let redis = ledger::redis::Config {
-                    place: Place::One(Node::parse(&self.redis.url(life)).unwrap()),
+                    topology: Topology::Single(Node::parse(&self.redis.url(life)).unwrap()),
                     database: 0,
                     username: None,
                     password: None,

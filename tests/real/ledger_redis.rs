@@ -21,7 +21,7 @@ use elastauth::{
     keys::Keyring,
     ledger::{
         self, Forgotten, Ledger, Others,
-        redis::{Config, Node, Place},
+        redis::{Config, Node, Topology},
     },
     model::Username,
     secret::{SecretKey, SecretString},
@@ -44,7 +44,7 @@ impl Drop for Replica {
 
 fn at(url: &str) -> Config {
     Config {
-        place: Place::One(Node::parse(url).unwrap()),
+        topology: Topology::Single(Node::parse(url).unwrap()),
         database: 0,
         username: None,
         password: None,
@@ -524,7 +524,7 @@ async fn a_cluster_and_a_sentinel() {
     })
     .await;
     let mut config = at("localhost");
-    config.place = Place::Cluster(vec![
+    config.topology = Topology::Cluster(vec![
         Node::parse(&format!("127.0.0.1:{}", node.port)).unwrap(),
     ]);
     shares(&house, &config, "cluster").await;
@@ -532,7 +532,7 @@ async fn a_cluster_and_a_sentinel() {
 
     let master = Redis::start(&[]).await;
     let sentinel = Sentinel::start(master.port, 1, "").await;
-    config.place = Place::Sentinel {
+    config.topology = Topology::Sentinel {
         sentinels: vec![Node::parse(&format!("127.0.0.1:{}", sentinel.port)).unwrap()],
         master: "main".to_owned(),
     };
@@ -564,7 +564,7 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
     program.arg(&conf).arg("--sentinel");
     let _sentinel = process::Process::start("sentinel", &mut program);
     let mut config = at("localhost");
-    config.place = Place::Sentinel {
+    config.topology = Topology::Sentinel {
         sentinels: vec![Node::parse(&format!("127.0.0.1:{port}")).unwrap()],
         master: "main".to_owned(),
     };

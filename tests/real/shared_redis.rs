@@ -72,7 +72,7 @@ async fn told_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when_
     let _back = Relay::at(port, redis.port).await;
     assert!(lonely.elastauth.ended().await.success());
     assert!(
-        !lonely.elastauth.log().contains("could not be told"),
+        !lonely.elastauth.log().contains("could not be reported"),
         "{}",
         lonely.elastauth.log()
     );
@@ -101,7 +101,7 @@ async fn told_to_end_while_redis_is_away_it_does_not_wait_for_ever_and_says_what
     assert!(stage.elastauth.terminate().await.success());
     let log = stage.elastauth.log();
     assert!(
-        log.contains("Redis could not be told of changes before the end")
+        log.contains("changes could not be reported to Redis before the end")
             && log.contains("changes=1"),
         "{log}"
     );

@@ -111,9 +111,9 @@ const VARIANTS: &[Broken] = &[
     },
     Broken {
         name: "a replica that hears of a change remembers what it did",
-        file: "src/ledger.rs",
-        whole: "}) if fingerprint != theirs => drop(",
-        damaged: "}) if fingerprint != theirs && false => drop(",
+        file: "src/ledger/memory.rs",
+        whole: "if fingerprint != theirs => {",
+        damaged: "if fingerprint != theirs && false => {",
         test: "long_ways_with_a_shared_redis_by_the_dice",
     },
 ];

@@ -5,7 +5,7 @@ use crate::{
     config::{choice::CacheType, key::Key, table},
     ledger::{
         Config, StoreConfig,
-        redis::{self, Node, Place},
+        redis::{self, Node, Topology},
     },
     net::tls,
     secret::{ExposeSecret as _, SecretString},
@@ -77,9 +77,9 @@ fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
         fill.fault(second, fault);
     }
     let address = given.first().copied().unwrap_or(&table::REDIS_HOST);
-    let place = place(fill, address)?;
+    let topology = topology(fill, address)?;
     let database = fill.number::<u16>(&table::REDIS_DB)?;
-    if matches!(place, Place::Cluster(_)) && database != 0 {
+    if matches!(topology, Topology::Cluster(_)) && database != 0 {
         fill.fault(
             &table::REDIS_DB,
             "a Redis cluster has database 0 only; remove `cache.redis_db`",
@@ -100,8 +100,8 @@ fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
         identity: fill.identity_files(&table::REDIS_TLS_CERT, &table::REDIS_TLS_KEY),
         danger_skip_verify: false,
     };
-    check_encryption(fill, address, nodes_of(&place), password.is_some());
-    if tls.ca_cert.is_some() && matches!(place, Place::Sentinel { .. }) {
+    check_encryption(fill, address, nodes_of(&topology), password.is_some());
+    if tls.ca_cert.is_some() && matches!(topology, Topology::Sentinel { .. }) {
         fill.warn(
             &table::REDIS_TLS_CA,
             "`redis.tls.ca_cert` applies to the Sentinels; the server that they name is checked \
@@ -109,7 +109,7 @@ fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
         );
     }
     Some(redis::Config {
-        place,
+        topology,
         database,
         username,
         password,
@@ -117,7 +117,7 @@ fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
     })
 }
 
-fn place(fill: &mut Filler<'_>, address: &Key) -> Option<Place> {
+fn topology(fill: &mut Filler<'_>, address: &Key) -> Option<Topology> {
     let master = fill.get::<String>(&table::REDIS_SENTINEL_MASTER);
     if fill.given(&table::REDIS_SENTINEL) != fill.given(&table::REDIS_SENTINEL_MASTER) {
         let either = if fill.given(address) {
@@ -133,21 +133,21 @@ fn place(fill: &mut Filler<'_>, address: &Key) -> Option<Place> {
     if address.path == table::REDIS_SENTINEL.path {
         let sentinels = nodes(fill, address)?;
         let master = master?;
-        return Some(Place::Sentinel { sentinels, master });
+        return Some(Topology::Sentinel { sentinels, master });
     }
     if address.path == table::REDIS_CLUSTER.path {
-        return nodes(fill, address).map(Place::Cluster);
+        return nodes(fill, address).map(Topology::Cluster);
     }
     let host = || fill.get::<String>(address).map(SecretString::from);
     let text = fill.get::<SecretString>(address).or_else(host)?;
-    node(fill, address, &text).map(Place::One)
+    node(fill, address, &text).map(Topology::Single)
 }
 
-fn nodes_of(place: &Place) -> &[Node] {
-    match place {
-        Place::One(node) => std::slice::from_ref(node),
-        Place::Sentinel { sentinels, .. } => sentinels,
-        Place::Cluster(nodes) => nodes,
+fn nodes_of(topology: &Topology) -> &[Node] {
+    match topology {
+        Topology::Single(node) => std::slice::from_ref(node),
+        Topology::Sentinel { sentinels, .. } => sentinels,
+        Topology::Cluster(nodes) => nodes,
     }
 }
 

@@ -1,5 +1,5 @@
 //! The file itself: a line that names the layout, then records of one length, each sealed. The last
-//! word about a name counts.
+//! record of a name counts.
 
 use crate::{keys::StoreName, ledger::seal::VALUE};
 use std::{
@@ -12,7 +12,7 @@ use tracing::warn;
 
 const FIRST_LINE: &[u8] = b"elastauth ledger 1\n";
 const RECORD: usize = 16 + VALUE;
-/// A short file is never written anew for its length.
+/// A shorter file is never written again for its length.
 const SHORT: u64 = 1 << 20;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) struct Disk {
     _lock: fs::File,
     file: Option<fs::File>,
     length: u64,
-    /// How long it was when it was last written anew.
+    /// How long it was when it was last written as a whole.
     whole: u64,
 }
 
@@ -88,14 +88,15 @@ impl Disk {
         let Some(records) = records else {
             if !bytes.is_empty() {
                 warn!(
-                    "the file in `cache.path` is not one of elastauth's, or far too long; it is set aside"
+                    "the file in `cache.path` is not one of elastauth's, or far too long; it is set \
+                     aside"
                 );
                 self.set_aside();
             }
             return Ok(Vec::new());
         };
-        // What is left over is the beginning of a record that a crash has cut: the write that it
-        // stood for had not begun.
+        // What is left over is the beginning of a record that a crash has cut: its write to the
+        // cluster had not begun.
         let whole = records.chunks_exact(RECORD).filter_map(|record| {
             let (name, value) = record.split_first_chunk()?;
             Some(Record {
@@ -114,12 +115,12 @@ impl Disk {
         }
     }
 
-    /// Whether most of it are old words.
+    /// Whether most of its records are outdated.
     pub(super) fn is_long(&self) -> bool {
         self.length > SHORT + 2 * self.whole
     }
 
-    /// The file, for whoever makes sure that it is on the disk.
+    /// The file, to be synchronized with the disk.
     pub(super) fn handle(&self) -> io::Result<fs::File> {
         self.file
             .as_ref()
@@ -127,8 +128,8 @@ impl Disk {
             .try_clone()
     }
 
-    /// Adds records. They outlive this process from now on, and the machine once somebody has
-    /// waited for the disk.
+    /// Adds records. They outlive this process from now on, and the machine once the file is
+    /// synchronized.
     pub(super) fn append(&mut self, records: &[Record]) -> io::Result<()> {
         let Some(file) = self.file.as_mut() else {
             return Err(io::Error::other("the file was given up"));
@@ -149,7 +150,7 @@ impl Disk {
         }
     }
 
-    /// Writes it anew, in the place of the old one: whoever looks sees the one or the other.
+    /// Writes a new file instead of the old one: a reader sees the one or the other.
     pub(super) fn rewrite(&mut self, records: &[Record]) -> io::Result<()> {
         let written = self.write_new(records);
         if written.is_err() {
@@ -177,7 +178,7 @@ impl Disk {
         Ok(())
     }
 
-    /// What cannot be written any more would tell yesterday's truth. To take it away needs no room.
+    /// A file that cannot be written any more would be outdated. To remove it needs no room.
     pub(super) fn give_up(&mut self) {
         self.file = None;
         for name in ["ledger.new", "ledger"] {
@@ -185,7 +186,11 @@ impl Disk {
                 Ok(()) => {}
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
                 Err(why) => {
-                    warn!(error = %why, "an outdated file in `cache.path` cannot be removed; remove it before the next start");
+                    warn!(
+                        error = %why,
+                        "an outdated file in `cache.path` cannot be removed; remove it before the \
+                         next start"
+                    );
                 }
             }
         }

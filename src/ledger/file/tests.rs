@@ -1,12 +1,13 @@
 use super::*;
 use crate::{
     keys::Slot,
-    ledger::{Config, Entry, Ledger, StoreConfig},
+    ledger::{Config, Entry, Ledger, StoreConfig, types::PENDING_FOR},
     model::{Fingerprint, Username},
     secret::SecretKey,
     telemetry::ClusterTelemetry,
 };
-use std::fs;
+use std::{fs, sync::atomic::Ordering};
+use tokio::time::sleep;
 
 const ONE: Fingerprint = Fingerprint([1; 16]);
 const TWO: Fingerprint = Fingerprint([2; 16]);
@@ -166,7 +167,7 @@ async fn a_write_that_was_lost_with_its_process_may_come_late_and_the_next_proce
         "and not believed by the next one either"
     );
     third.end().await;
-    let later = Process::at(folder.path(), 1_000, NOW.after(FLUX));
+    let later = Process::at(folder.path(), 1_000, NOW.after(PENDING_FOR));
     later.learns("alice", ONE).await;
     assert!(later.knows("alice", ONE).await);
     later.end().await;

@@ -1,4 +1,4 @@
-//! Where Redis is, and as whom it is spoken to.
+//! Where Redis is, and as which user elastauth connects to it.
 
 use crate::{net::tls, secret::SecretString};
 use redis::{ConnectionAddr, IntoConnectionInfo as _};
@@ -9,23 +9,23 @@ use std::{fmt, path::PathBuf};
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where it is.
-    pub place: Place,
+    pub topology: Topology,
     /// The number of the database; a cluster has only 0.
     pub database: u16,
     /// The ACL user.
     pub username: Option<String>,
     /// Its password.
     pub password: Option<SecretString>,
-    /// Whom to believe, where the address asks for TLS.
+    /// Certificates, where the address asks for TLS.
     pub tls: tls::ClientConfig,
 }
 
 /// How Redis is set up.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum Topology {
     /// One server.
-    One(Node),
-    /// Whoever these Sentinels call the master of this name.
+    Single(Node),
+    /// The server that these Sentinels call the master of this name.
     Sentinel {
         /// The Sentinels.
         sentinels: Vec<Node>,
@@ -42,7 +42,7 @@ pub struct Node {
     /// Host and port, or the path of a socket.
     pub(super) addr: Addr,
     pub(super) encrypted: bool,
-    /// What the URL says beside the address.
+    /// The database that the URL names.
     pub database: Option<u16>,
     /// The user that the URL names.
     pub username: Option<String>,
@@ -84,7 +84,7 @@ impl Node {
             .ok_or(InvalidAddress)?;
         let (addr, encrypted) = match info.addr() {
             ConnectionAddr::Tcp(host, port) => (Addr::Tcp(host.clone(), *port), false),
-            // `#insecure` at the end of a URL would believe anybody.
+            // `#insecure` at the end of a URL would trust any certificate.
             ConnectionAddr::TcpTls { insecure: true, .. } => return Err(InvalidAddress),
             ConnectionAddr::TcpTls { host, port, .. } => (Addr::Tcp(host.clone(), *port), true),
             ConnectionAddr::Unix(path) => (Addr::Unix(path.clone()), false),
@@ -104,13 +104,13 @@ impl Node {
         })
     }
 
-    /// Whether it is spoken to through TLS.
+    /// Whether the connection uses TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.encrypted
     }
 
-    /// Whether what is said stays on this machine.
+    /// Whether the connection stays on this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match &self.addr {

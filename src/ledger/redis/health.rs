@@ -1,24 +1,24 @@
-//! How it goes with Redis, for readiness and for the log: a line when trouble begins, one when it
-//! is over.
+//! The state of Redis, for readiness and for the log: a line when trouble begins, one when it is
+//! over.
 
 use crate::{
     clock::{Clock, Timestamp},
-    ledger::lock,
+    ledger::types::lock,
 };
 use std::{sync::Mutex, time::Duration};
 use tracing::{info, warn};
 
-/// A Redis that comes and goes gets a line in this time, not one each time.
+/// A Redis that comes and goes gets one line in this time, not one each time.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// What can go wrong by itself.
+/// What can fail by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Link,
     Reads,
     Writes,
-    News,
-    Queue,
+    Subscription,
+    Outbox,
     Keys,
 }
 
@@ -26,8 +26,8 @@ const PARTS: [Part; 6] = [
     Part::Link,
     Part::Reads,
     Part::Writes,
-    Part::News,
-    Part::Queue,
+    Part::Subscription,
+    Part::Outbox,
     Part::Keys,
 ];
 
@@ -41,18 +41,18 @@ pub(super) struct Health {
 struct Known {
     trouble: Vec<(Part, &'static str)>,
     /// When the log last had a line, and whether that was of trouble.
-    told: Option<(Timestamp, bool)>,
-    /// There was trouble too soon after that. If it lasts, the next word of it is told.
-    untold: bool,
+    logged: Option<(Timestamp, bool)>,
+    /// There was trouble too soon after that. If it lasts, it is logged the next time it is set.
+    unlogged: bool,
 }
 
 impl Health {
     pub(super) fn new(clock: Clock) -> Self {
-        // Nothing stands yet: readiness says so, and the log waits for the first try.
+        // There is no connection yet: readiness says so, and the log waits for the first try.
         let known = Known {
             trouble: vec![(Part::Link, "it has not been reached yet")],
-            told: None,
-            untold: false,
+            logged: None,
+            unlogged: false,
         };
         Self {
             clock,
@@ -69,27 +69,27 @@ impl Health {
             .iter()
             .find(|(of, _)| *of == part)
             .map(|(_, why)| *why);
-        if before == trouble && !(trouble.is_some() && known.untold) {
+        if before == trouble && !(trouble.is_some() && known.unlogged) {
             return;
         }
         known.trouble.retain(|(of, _)| *of != part);
         known.trouble.extend(trouble.map(|why| (part, why)));
         let now = self.clock.now();
         let quiet = known
-            .told
+            .logged
             .is_some_and(|(at, _)| now.since(at).is_some_and(|age| age < QUIET));
         match trouble {
             Some(why) if !quiet => {
-                (known.told, known.untold) = (Some((now, true)), false);
+                (known.logged, known.unlogged) = (Some((now, true)), false);
                 warn!(
                     "Redis is in trouble: {why}; logins go on, and the cluster is asked more often"
                 );
             }
-            Some(_) => known.untold = true,
+            Some(_) => known.unlogged = true,
             None if known.trouble.is_empty() => {
-                known.untold = false;
-                if known.told.is_none_or(|(_, trouble)| trouble) {
-                    known.told = Some((now, false));
+                known.unlogged = false;
+                if known.logged.is_none_or(|(_, trouble)| trouble) {
+                    known.logged = Some((now, false));
                     info!("Redis is there");
                 }
             }
@@ -116,25 +116,29 @@ mod tests {
     };
 
     #[test]
-    fn trouble_that_comes_back_at_once_and_stays_is_told_after_a_while() {
+    fn trouble_that_comes_back_at_once_and_lasts_is_logged_after_a_while() {
         let ms = Arc::new(AtomicU64::new(1_000));
         let health = Health::new(Clock::Manual(Arc::clone(&ms)));
-        let told = || {
+        let logged = || {
             lock(&health.known)
-                .told
+                .logged
                 .map(|(at, trouble)| (at.0, trouble))
         };
         health.set(Part::Link, None);
-        assert_eq!(told(), Some((1_000, false)));
+        assert_eq!(logged(), Some((1_000, false)));
         health.set(Part::Link, Some("away"));
-        assert_eq!(told(), Some((1_000, false)), "a line was written just now");
+        assert_eq!(
+            logged(),
+            Some((1_000, false)),
+            "a line was written just now"
+        );
         ms.store(12_000, Ordering::SeqCst);
         health.set(Part::Link, Some("away"));
-        assert_eq!(told(), Some((12_000, true)));
+        assert_eq!(logged(), Some((12_000, true)));
         ms.store(60_000, Ordering::SeqCst);
         health.set(Part::Link, Some("away"));
-        assert_eq!(told(), Some((12_000, true)), "once");
+        assert_eq!(logged(), Some((12_000, true)), "once");
         health.set(Part::Link, None);
-        assert_eq!((told(), health.state()), (Some((60_000, false)), Ok(())));
+        assert_eq!((logged(), health.state()), (Some((60_000, false)), Ok(())));
     }
 }

@@ -81,11 +81,11 @@ impl World<'_> {
         }
     }
 
-    /// Work of a replica that goes on for ever: with Redis a link is kept, letters are heard, beats
-    /// are sent and errands run.
+    /// Work of a replica that goes on for ever: with Redis it keeps a connection, keeps a subscription
+    /// (with its heartbeats) and sends the outbox.
     pub(super) fn in_the_background(&self) -> usize {
         if self.stage.setting.redis.is_some() {
-            4
+            3
         } else {
             0
         }

@@ -1,0 +1,133 @@
+//! The scripts that Redis runs, and their arguments. Each script is one step for all replicas.
+
+use super::outbox::{Action, OutboxEntry};
+use redis::Cmd;
+use std::time::Duration;
+
+const LOOK: &str = include_str!("look.lua");
+const BEGIN: &str = include_str!("begin.lua");
+const WRITTEN: &str = include_str!("written.lua");
+const CONFIRMED: &str = include_str!("confirmed.lua");
+
+/// The scripts as they are sent.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    look: String,
+    begin: String,
+    written: String,
+    confirmed: String,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Self {
+        Self {
+            look: compact(LOOK),
+            begin: compact(BEGIN),
+            written: compact(WRITTEN),
+            confirmed: compact(CONFIRMED),
+        }
+    }
+
+    pub(super) fn look(&self, key: &str) -> Cmd {
+        let mut eval = eval(&self.look, 2);
+        // Never stored; the braces put it onto the same node of a cluster.
+        eval.arg(key).arg(format!("elastauth:{{{key}}}"));
+        eval
+    }
+
+    pub(super) fn begin(
+        &self,
+        key: &str,
+        pending: &[u8],
+        kept_ms: u64,
+        channel: &str,
+        message: &[u8],
+    ) -> Cmd {
+        let mut eval = eval(&self.begin, 1);
+        eval.arg(key).arg(pending).arg(kept_ms);
+        eval.arg(channel).arg(message);
+        eval
+    }
+
+    /// `None` for an entry that needs no script.
+    pub(super) fn end(&self, entry: &OutboxEntry, kept_ms: u64, channel: &str) -> Option<Cmd> {
+        let (script, instead_of, value) = match &entry.action {
+            Action::Forget => return None,
+            Action::Written { instead_of, value } => (&self.written, instead_of, value),
+            Action::Confirmed { instead_of, value } => (&self.confirmed, instead_of, value),
+        };
+        let mut eval = eval(script, 1);
+        eval.arg(&entry.key).arg(instead_of).arg(value).arg(kept_ms);
+        eval.arg(channel).arg(&entry.message);
+        Some(eval)
+    }
+}
+
+fn eval(script: &str, keys: u8) -> Cmd {
+    let mut eval = Cmd::new();
+    eval.arg("EVAL").arg(script).arg(keys);
+    eval
+}
+
+pub(super) fn millis(time: Duration) -> u64 {
+    // Redis refuses an expiry of zero.
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Without comments and indentation: each command carries its script.
+fn compact(source: &str) -> String {
+    let lines = source.lines().map(str::trim);
+    let code: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("--"))
+        .collect();
+    code.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        keys::{Keyring, Slot},
+        ledger::{
+            seal,
+            types::{Kind, NO_FINGERPRINT, Target},
+        },
+        model::Username,
+        secret::SecretKey,
+    };
+
+    #[test]
+    fn what_is_sent_has_no_comments() {
+        for source in [LOOK, BEGIN, WRITTEN, CONFIRMED] {
+            assert!(!compact(source).contains("--"), "{source}");
+        }
+        assert_eq!(
+            compact(LOOK),
+            "redis.call('DEL', KEYS[2]) return redis.call('GET', KEYS[1])"
+        );
+    }
+
+    #[test]
+    fn the_scripts_know_where_a_value_has_its_kind() {
+        let constant = |name: &str| {
+            let mut lines = WRITTEN.lines();
+            lines.find_map(|line| line.strip_prefix(&format!("local {name} = ")))
+        };
+        let kind_at: usize = constant("KIND_AT").unwrap().parse().unwrap();
+        let pending = constant("WRITE_PENDING").unwrap().trim_matches('\'');
+        let ring = Keyring::new(&SecretKey::random().unwrap(), None, "default");
+        let target = Target {
+            user: Username::parse("alice").unwrap(),
+            fingerprint: NO_FINGERPRINT,
+            epoch: 0,
+            key: Slot::Current,
+        };
+        let kind = |kind| {
+            let value = seal::close_target(&ring, &target, kind, Timestamp(0));
+            value.get(kind_at - 1).copied().map(char::from)
+        };
+        assert_eq!(kind(Kind::WritePending), pending.chars().next());
+        assert_ne!(kind(Kind::Present), pending.chars().next());
+    }
+}

@@ -1,0 +1,117 @@
+//! The record of an update in flight. While it lives, what other replicas report about the user is
+//! noted.
+
+use super::{
+    memory::{Begun, Learnt, Memory},
+    types::{Entry, Expected, Found, Kind, StoreState, Target},
+};
+use crate::{clock::Timestamp, model::Username};
+use std::sync::Arc;
+
+/// One update of one user, from its beginning to its drop.
+#[derive(Debug)]
+pub struct Update {
+    pub(super) target: Target,
+    pub(super) begun: Begun,
+    /// What was stored when it began.
+    pub(super) found: Option<Found>,
+    pub(super) expected: Expected,
+    /// What it learns is for this process alone.
+    pub(super) local_only: bool,
+    memory: Arc<Memory>,
+}
+
+impl Update {
+    pub(super) fn begin(memory: &Arc<Memory>, target: Target) -> Self {
+        Self {
+            begun: memory.begin(&target),
+            target,
+            found: None,
+            expected: Expected::Unknown,
+            local_only: false,
+            memory: Arc::clone(memory),
+        }
+    }
+
+    /// A write of unknown result may still undo what this update brings about. Only this process
+    /// knows of it: neither other replicas nor the next start may learn that the user is present.
+    pub fn keep_local(&mut self) {
+        self.local_only = true;
+    }
+
+    /// Whose update it is.
+    #[must_use]
+    pub fn user(&self) -> &Username {
+        &self.target.user
+    }
+
+    /// When the cluster confirmed, to some replica, that the user is as this update wants it; as
+    /// far as the store knows.
+    #[must_use]
+    pub fn confirmed_at(&self) -> Option<Timestamp> {
+        let fact = self.found.as_ref()?.fact?;
+        (fact.kind == Kind::Present
+            && fact.fingerprint == self.target.fingerprint
+            && fact.epoch == self.target.epoch)
+            .then_some(fact.at)
+    }
+
+    /// When another replica's write began that is pending, or was lost; as it was stored when this
+    /// update began.
+    pub(super) fn other_write_began(&self) -> Option<Timestamp> {
+        let fact = self.found.as_ref()?.fact?;
+        fact.is_pending().then_some(fact.at)
+    }
+
+    pub(super) fn is_written_elsewhere(&self) -> bool {
+        self.memory
+            .is_written_elsewhere(&self.target.user, &self.begun)
+    }
+
+    /// The user has been as this update wants it since `seen`. Says whether no other replica has
+    /// contradicted.
+    pub(super) fn keep_present(
+        &self,
+        seen: Timestamp,
+        now: Timestamp,
+        may_be_undone: bool,
+    ) -> bool {
+        let stored = if self.local_only {
+            Some(StoreState::Ignored)
+        } else if self.confirmed_at() == Some(seen) {
+            Some(StoreState::At(seen))
+        } else {
+            // The store is updated later.
+            None
+        };
+        let entry = Entry::Present {
+            fingerprint: self.target.fingerprint,
+            seen,
+        };
+        self.keep(&Learnt {
+            entry,
+            at: now,
+            may_be_undone,
+            stored,
+        })
+    }
+
+    pub(super) fn keep_write_pending(&self, now: Timestamp) {
+        self.keep(&Learnt {
+            entry: Entry::WritePending,
+            at: now,
+            may_be_undone: false,
+            stored: Some(StoreState::Unknown),
+        });
+    }
+
+    fn keep(&self, learnt: &Learnt) -> bool {
+        self.memory.keep(&self.target.user, &self.begun, learnt)
+    }
+}
+
+impl Drop for Update {
+    fn drop(&mut self) {
+        self.memory.end(&self.target.user, &self.begun);
+    }
+}
