@@ -161,7 +161,6 @@ async fn a_call_within_a_recorded_decision_says_to_which_trace_it_belongs() {
         timeout: Duration::from_secs(1),
         resource: Vec::new(),
         sampler: traces::Sampler::default(),
-        follows_gateway: true,
         queue: 1,
         batch: 1,
         delay: Duration::from_hours(1),

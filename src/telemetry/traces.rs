@@ -71,9 +71,7 @@ impl Traces {
     #[must_use]
     pub fn begin(&self, headers: Option<&HeaderMap>) -> Option<ActiveSpan> {
         let recorder = self.0.as_ref()?;
-        let parent = headers
-            .filter(|_| recorder.follows_gateway)
-            .and_then(Parent::of);
+        let parent = headers.and_then(Parent::of);
         let trace = recorder.sampler.sample(parent.as_ref())?;
         let parent = parent.map(|parent| parent.span);
         Some(ActiveSpan::begin(

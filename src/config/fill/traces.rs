@@ -24,40 +24,41 @@ const PATH: &str = "/v1/traces";
 const MOST_MS: u64 = 600_000;
 /// Spans that may wait at most. Each has some 400 bytes.
 const MOST_SPANS: u64 = 1_000_000;
+/// Spans in one request at most.
+const BATCH: usize = 512;
+/// Variables of the standard that elastauth does not read.
+const IGNORED: [&str; 13] = [
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_PROPAGATORS",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+];
 
 pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     if !fill.get::<bool>(&table::ENABLE_OTEL)? {
         return Some(Config::Off);
     }
     let mut variables = Variables(fill);
-    if variables.choice::<Disabled>("OTEL_SDK_DISABLED")? == Disabled::Yes
-        || variables.choice::<Exporter>("OTEL_TRACES_EXPORTER")? == Exporter::None
-    {
-        fill.warn(
-            &table::ENABLE_OTEL,
-            "`enableOtel` has no effect: `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` switches \
-             traces off",
-        );
-        return Some(Config::Off);
-    }
+    variables.warn_of_ignored();
     let endpoint = variables.endpoint();
-    // Other forms of the same protocol. One collector often takes several, but not at the same
-    // address.
-    let protocol = variables.signal("PROTOCOL");
-    let protocol = protocol.map_or(Some(Protocol::HttpProtobuf), |name| variables.choice(&name));
+    // A collector accepts other forms of the protocol at other addresses.
+    let protocol = variables.choice("OTEL_EXPORTER_OTLP_PROTOCOL");
     let headers = variables.headers();
     let tls = variables.tls();
-    let timeout = variables.signal("TIMEOUT").map_or(Some(10_000), |name| {
-        variables.number(&name, 1, MOST_MS, 10_000)
-    });
-    let export_timeout = variables.number("OTEL_BSP_EXPORT_TIMEOUT", 1, MOST_MS, 30_000);
+    let timeout = variables.number("OTEL_EXPORTER_OTLP_TIMEOUT", 1, MOST_MS, 10_000);
     let delay = variables.number("OTEL_BSP_SCHEDULE_DELAY", 1, MOST_MS, 5_000);
     let queue = variables.number("OTEL_BSP_MAX_QUEUE_SIZE", 1, MOST_SPANS, 2_048);
-    let batch = variables.batch(queue);
     let sampler = variables.sampler();
-    let follows_gateway = variables.follows_gateway();
     let resource = variables.resource();
-    variables.warn_of_compression();
     let endpoint = endpoint?;
     let proxy = if endpoint.scheme_str() == Some("https") {
         fill.outbound_proxy().ok()?
@@ -72,6 +73,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
              users are sent in clear; write `https`",
         );
     }
+    let queue = usize::try_from(queue?).ok()?;
     Some(Config::Otlp(Box::new(Otlp {
         endpoint,
         http: client::Config {
@@ -79,28 +81,13 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
             headers,
             proxy,
         },
-        timeout: Duration::from_millis(timeout?.min(export_timeout?)),
+        timeout: Duration::from_millis(timeout?),
         resource: resource?,
         sampler: sampler?,
-        follows_gateway: follows_gateway?,
-        queue: usize::try_from(queue?).ok()?,
-        batch: usize::try_from(batch?).ok()?,
+        queue,
+        batch: queue.min(BATCH),
         delay: Duration::from_millis(delay?),
     })))
-}
-
-/// `OTEL_SDK_DISABLED`.
-#[derive(Clone, Copy, PartialEq)]
-enum Disabled {
-    No,
-    Yes,
-}
-
-/// `OTEL_TRACES_EXPORTER`.
-#[derive(Clone, Copy, PartialEq)]
-enum Exporter {
-    Otlp,
-    None,
 }
 
 /// `OTEL_EXPORTER_OTLP_PROTOCOL`.
@@ -133,14 +120,6 @@ impl SamplerName {
 }
 
 // Of each, the first is the default.
-impl Choice for Disabled {
-    const ALL: &'static [(&'static str, Self)] = &[("false", Self::No), ("true", Self::Yes)];
-}
-
-impl Choice for Exporter {
-    const ALL: &'static [(&'static str, Self)] = &[("otlp", Self::Otlp), ("none", Self::None)];
-}
-
 impl Choice for Protocol {
     const ALL: &'static [(&'static str, Self)] = &[("http/protobuf", Self::HttpProtobuf)];
 }
@@ -176,16 +155,6 @@ impl<'a> Variables<'_, 'a> {
         None
     }
 
-    /// The name under which a setting of the exporter is set, the one for traces alone before the
-    /// one for all signals.
-    fn signal(&self, what: &str) -> Option<String> {
-        let names = [
-            format!("OTEL_EXPORTER_OTLP_TRACES_{what}"),
-            format!("OTEL_EXPORTER_OTLP_{what}"),
-        ];
-        names.into_iter().find(|name| self.text(name).is_some())
-    }
-
     /// The selected value, the first where the variable is not set.
     fn choice<T: Choice>(&mut self, name: &str) -> Option<T> {
         let Some((text, _)) = self.text(name) else {
@@ -214,23 +183,16 @@ impl<'a> Variables<'_, 'a> {
         })
     }
 
-    fn batch(&mut self, queue: Option<u64>) -> Option<u64> {
-        const NAME: &str = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE";
-        let queue = queue?;
-        // The usual one gives way to a small queue; one that somebody has set does not.
-        let batch = self.number(NAME, 1, MOST_SPANS, queue.min(512))?;
-        if batch > queue {
-            self.fault(NAME, "it must not be larger than `OTEL_BSP_MAX_QUEUE_SIZE`")
-        } else {
-            Some(batch)
-        }
-    }
-
     fn endpoint(&mut self) -> Option<Uri> {
-        let Some(name) = self.signal("ENDPOINT") else {
+        // The address for traces alone has priority.
+        let names = [
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+        ];
+        let Some(name) = names.into_iter().find(|name| self.text(name).is_some()) else {
             return Some(Uri::from_static(USUAL));
         };
-        let (text, place) = self.text(&name)?;
+        let (text, place) = self.text(name)?;
         let parsed = (!text.contains('#'))
             .then(|| text.parse::<Uri>().ok())
             .flatten();
@@ -238,14 +200,14 @@ impl<'a> Variables<'_, 'a> {
             matches!(uri.scheme_str(), Some("http" | "https"))
                 && uri.host().is_some_and(|host| !host.is_empty())
         }) else {
-            return self.fault(&name, "it must be a URL such as `http://collector:4318`");
+            return self.fault(name, "it must be a URL such as `http://collector:4318`");
         };
         if uri
             .authority()
             .is_some_and(|authority| authority.as_str().contains('@'))
         {
             return self.fault(
-                &name,
+                name,
                 "it must not contain a user name or a password; use `OTEL_EXPORTER_OTLP_HEADERS` \
                  for those",
             );
@@ -261,7 +223,7 @@ impl<'a> Variables<'_, 'a> {
             return Some(uri);
         }
         if uri.query().is_some() {
-            return self.fault(&name, "it must not have a query");
+            return self.fault(name, "it must not have a query");
         }
         let mut parts = uri.into_parts();
         let base = parts
@@ -303,15 +265,13 @@ impl<'a> Variables<'_, 'a> {
     }
 
     fn headers(&mut self) -> Option<HeaderMap> {
-        let Some(name) = self.signal("HEADERS") else {
-            return Some(HeaderMap::new());
-        };
+        const NAME: &str = "OTEL_EXPORTER_OTLP_HEADERS";
         let mut headers = HeaderMap::new();
-        for (key, value) in self.pairs(&name)? {
+        for (key, value) in self.pairs(NAME)? {
             let (Ok(key), Ok(mut value)) =
                 (key.parse::<HeaderName>(), HeaderValue::from_str(&value))
             else {
-                return self.fault(&name, "it has a name or a value that cannot be in a header");
+                return self.fault(NAME, "it has a name or a value that cannot be in a header");
             };
             if [
                 header::CONTENT_LENGTH,
@@ -321,7 +281,7 @@ impl<'a> Variables<'_, 'a> {
             ]
             .contains(&key)
             {
-                return self.fault(&name, "it has a header that belongs to HTTP itself");
+                return self.fault(NAME, "it has a header that belongs to HTTP itself");
             }
             value.set_sensitive(true);
             headers.append(key, value);
@@ -330,20 +290,17 @@ impl<'a> Variables<'_, 'a> {
     }
 
     fn tls(&mut self) -> Option<tls::ClientConfig> {
-        let path = |what| {
-            self.signal(what)
-                .and_then(|name| Some((PathBuf::from(self.text(&name)?.0), name)))
-        };
+        let path = |name: &'static str| Some((PathBuf::from(self.text(name)?.0), name));
         let (ca, cert, key) = (
-            path("CERTIFICATE"),
-            path("CLIENT_CERTIFICATE"),
-            path("CLIENT_KEY"),
+            path("OTEL_EXPORTER_OTLP_CERTIFICATE"),
+            path("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"),
+            path("OTEL_EXPORTER_OTLP_CLIENT_KEY"),
         );
         let identity = match (cert, key) {
             (Some((cert, _)), Some((key, _))) => Some(IdentityFiles { cert, key }),
             (None, None) => None,
             (Some((_, name)), None) | (None, Some((_, name))) => {
-                return self.fault(&name, "a client certificate and its key are set together");
+                return self.fault(name, "a client certificate and its key are set together");
             }
         };
         Some(tls::ClientConfig {
@@ -377,28 +334,6 @@ impl<'a> Variables<'_, 'a> {
         })
     }
 
-    fn follows_gateway(&mut self) -> Option<bool> {
-        const NAME: &str = "OTEL_PROPAGATORS";
-        let Some((text, _)) = self.text(NAME) else {
-            return Some(true);
-        };
-        let names: Vec<String> = text
-            .split(',')
-            .map(|name| name.trim().to_ascii_lowercase())
-            .collect();
-        // Baggage is not looked at and never passed on: nothing of it is lost to anybody.
-        if names
-            .iter()
-            .any(|name| !["tracecontext", "baggage", "none"].contains(&name.as_str()))
-        {
-            return self.fault(
-                NAME,
-                "it must be `tracecontext`, `baggage`, both, or `none`",
-            );
-        }
-        Some(names.iter().any(|name| name == "tracecontext"))
-    }
-
     fn resource(&mut self) -> Option<Vec<(String, String)>> {
         const SERVICE_NAME: &str = "service.name";
         let given = self.pairs("OTEL_RESOURCE_ATTRIBUTES")?;
@@ -430,15 +365,14 @@ impl<'a> Variables<'_, 'a> {
         Some(resource)
     }
 
-    fn warn_of_compression(&mut self) {
-        if let Some(name) = self.signal("COMPRESSION")
-            && let Some((text, place)) = self.text(&name)
-            && !text.eq_ignore_ascii_case("none")
-        {
-            let warning = format!(
-                "`{name}` has no effect: spans are sent uncompressed, which every collector accepts"
-            );
-            self.warn(place, warning);
+    fn warn_of_ignored(&mut self) {
+        for name in IGNORED {
+            if let Some((_, place)) = self.text(name) {
+                let warning = format!(
+                    "`{name}` has no effect; docs/TRACING.md lists the variables that elastauth reads"
+                );
+                self.warn(place, warning);
+            }
         }
     }
 }

@@ -34,10 +34,7 @@ fn with_the_switch_alone_spans_go_to_a_collector_on_this_host() {
         (otlp.timeout, otlp.delay),
         (Duration::from_secs(10), Duration::from_secs(5))
     );
-    assert_eq!(
-        (otlp.queue, otlp.batch, otlp.follows_gateway),
-        (2_048, 512, true)
-    );
+    assert_eq!((otlp.queue, otlp.batch), (2_048, 512));
     assert_eq!(otlp.sampler, Sampler::default());
     assert_eq!(
         (
@@ -50,7 +47,7 @@ fn with_the_switch_alone_spans_go_to_a_collector_on_this_host() {
 }
 
 #[test]
-fn without_the_switch_the_variables_are_nobodys_business() {
+fn without_the_switch_the_variables_are_not_read() {
     let config = good(
         LEAST,
         &[
@@ -59,24 +56,6 @@ fn without_the_switch_the_variables_are_nobodys_business() {
         ],
     );
     assert!(matches!(config.traces, traces::Config::Off));
-    for off in [
-        ("OTEL_SDK_DISABLED", "true"),
-        ("OTEL_TRACES_EXPORTER", "none"),
-    ] {
-        let checked = check(&with(&[off]));
-        assert!(
-            checked
-                .warnings
-                .iter()
-                .any(|warning| warning.text.contains("`enableOtel` has no effect")),
-            "{:?}",
-            checked.warnings
-        );
-        assert!(matches!(
-            checked.outcome.unwrap().traces,
-            traces::Config::Off
-        ));
-    }
 }
 
 #[test]
@@ -102,21 +81,15 @@ fn every_variable_takes_effect() {
         ("OTEL_SERVICE_NAME", "sso"),
         ("OTEL_TRACES_SAMPLER", "traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
-        ("OTEL_PROPAGATORS", "none"),
         ("OTEL_BSP_SCHEDULE_DELAY", "100"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "64"),
-        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "16"),
-        ("OTEL_BSP_EXPORT_TIMEOUT", "2000"),
     ]);
     assert_eq!(otlp.endpoint, "https://collector:4318/otlp/v1/traces");
     assert_eq!(
         (otlp.timeout, otlp.delay),
-        (Duration::from_secs(2), Duration::from_millis(100))
+        (Duration::from_millis(2_500), Duration::from_millis(100))
     );
-    assert_eq!(
-        (otlp.queue, otlp.batch, otlp.follows_gateway),
-        (64, 16, false)
-    );
+    assert_eq!((otlp.queue, otlp.batch), (64, 64));
     assert_eq!(
         otlp.sampler,
         Sampler {
@@ -143,23 +116,45 @@ fn every_variable_takes_effect() {
 }
 
 #[test]
-fn what_is_set_for_traces_alone_counts_before_what_is_set_for_all() {
+fn the_address_for_traces_alone_has_priority() {
     let otlp = otlp(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318"),
         (
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
             "http://traces:4318/intake?x=1",
         ),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "a=1"),
-        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "b=2"),
-        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "7"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
     ]);
     assert_eq!(otlp.endpoint, "http://traces:4318/intake?x=1");
-    assert!(otlp.http.headers.contains_key("b") && !otlp.http.headers.contains_key("a"));
-    assert_eq!((otlp.timeout, otlp.batch), (Duration::from_millis(7), 100));
+    assert_eq!(otlp.batch, 100, "no more than the queue");
+}
+
+#[test]
+fn a_variable_that_elastauth_does_not_read_is_a_warning() {
+    for name in [
+        "OTEL_SDK_DISABLED",
+        "OTEL_TRACES_EXPORTER",
+        "OTEL_PROPAGATORS",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    ] {
+        let checked = check(&with(&[(name, MARK)]));
+        assert_eq!(fault_texts(&checked), Vec::<String>::new());
+        let texts: Vec<_> = (checked.warnings.iter())
+            .map(|warning| warning.text.as_str())
+            .collect();
+        assert_eq!(
+            texts,
+            [format!(
+                "`{name}` has no effect; docs/TRACING.md lists the variables that elastauth reads"
+            )]
+        );
+        assert!(matches!(
+            checked.outcome.unwrap().traces,
+            traces::Config::Otlp(_)
+        ));
+    }
 }
 
 #[test]
@@ -192,8 +187,6 @@ fn each_fault_names_its_variable_and_repeats_no_value() {
     let secret = format!("authorization={MARK}\u{7}");
     let user = format!("http://user:{MARK}@collector:4318");
     for (name, bad, words) in [
-        ("OTEL_SDK_DISABLED", MARK, "`false` or `true`"),
-        ("OTEL_TRACES_EXPORTER", MARK, "`otlp` or `none`"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", MARK, "a URL such as"),
         (
             "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -221,7 +214,7 @@ fn each_fault_names_its_variable_and_repeats_no_value() {
             "it must be `http/protobuf`",
         ),
         (
-            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
             "http/json",
             "it must be `http/protobuf`",
         ),
@@ -247,14 +240,8 @@ fn each_fault_names_its_variable_and_repeats_no_value() {
             "jaeger_remote",
             "`parentbased_always_on` or",
         ),
-        ("OTEL_PROPAGATORS", "b3", "`tracecontext`"),
         ("OTEL_RESOURCE_ATTRIBUTES", MARK, "`name=value,other=value`"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "a whole number from 1"),
-        (
-            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-            "4096",
-            "`OTEL_BSP_MAX_QUEUE_SIZE`",
-        ),
     ] {
         let texts = fault_texts(&check(&with(&[(name, bad)])));
         assert_eq!(texts.len(), 1, "{name}: {texts:#?}");
@@ -284,10 +271,6 @@ fn what_is_legal_and_probably_not_meant_is_a_warning() {
         (
             &[("OTEL_TRACES_SAMPLER_ARG", "0.5")],
             "has no effect with this `OTEL_TRACES_SAMPLER`",
-        ),
-        (
-            &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")],
-            "spans are sent uncompressed",
         ),
         (
             &[

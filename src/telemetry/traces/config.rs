@@ -28,8 +28,6 @@ pub struct Otlp {
     pub resource: Vec<(String, String)>,
     /// Which traces are recorded.
     pub sampler: Sampler,
-    /// Whether a decision continues the trace of the gateway.
-    pub follows_gateway: bool,
     /// How many finished spans may wait. More are lost, and counted.
     pub queue: usize,
     /// The most spans in one request.

@@ -8,7 +8,6 @@ use tokio::sync::{Notify, mpsc};
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) sampler: Sampler,
-    pub(super) follows_gateway: bool,
     queue: mpsc::Sender<Span>,
     batch: usize,
     /// Notified when there is a whole batch.
@@ -30,7 +29,6 @@ impl Recorder {
     ) -> Self {
         Self {
             sampler: config.sampler,
-            follows_gateway: config.follows_gateway,
             batch: config.batch,
             queue,
             filled,

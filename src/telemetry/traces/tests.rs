@@ -13,7 +13,6 @@ fn traces(change: impl FnOnce(&mut Otlp)) -> (Traces, Metrics) {
         timeout: Duration::from_secs(1),
         resource: Vec::new(),
         sampler: Sampler::default(),
-        follows_gateway: true,
         queue: 4,
         batch: 2,
         delay: Duration::from_hours(1),
@@ -58,14 +57,9 @@ async fn switched_off_there_is_nothing() {
 }
 
 #[tokio::test]
-async fn the_gateways_trace_goes_on_unless_it_is_not_to() {
-    let begun = |follows| {
-        traces(|config| config.follows_gateway = follows)
-            .0
-            .begin(Some(&headers()))
-            .unwrap()
-    };
-    assert!(PARENT.contains(&begun(true).trace_id()) && !PARENT.contains(&begun(false).trace_id()));
+async fn a_decision_continues_the_gateways_trace() {
+    let begun = traces(|_| {}).0.begin(Some(&headers())).unwrap();
+    assert!(PARENT.contains(&begun.trace_id()));
     let (traces, _) = traces(|config| {
         config.sampler = Sampler {
             by_parent: true,
