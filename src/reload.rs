@@ -208,7 +208,7 @@ impl Reloader {
 /// The files of a configuration, each with its state; `None` where there is no such file.
 type Seen = BTreeMap<PathBuf, Option<Stamp>>;
 
-/// What tells one state of a file from another.
+/// The state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     /// Device and inode: editors and Kubernetes replace a file by another of its name.
@@ -266,7 +266,7 @@ impl Watch {
         self.read = seen;
     }
 
-    /// Whether the files differ from what was read, and look as they did a moment ago.
+    /// Whether the files differ from what was read, and have not changed since the last look.
     fn has_changed(&mut self, seen: &Seen) -> bool {
         let changed = *seen == self.last && *seen != self.read;
         if changed {

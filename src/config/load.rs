@@ -102,7 +102,7 @@ impl Sources {
         }
         self.looked_for = Some(path.clone());
         let shown = path.display().to_string();
-        // One byte more than allowed tells a file that is too large from one that just fits.
+        // One byte more than allowed: then a file that is too large is noticed.
         match bytes(&path, yaml::MAX_BYTES + 1) {
             Ok(content) => self.file = Some((shown.into(), content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !explicit => {}

@@ -24,7 +24,7 @@ pub(super) enum ValueType {
     Number(u64, u64),
     /// A duration such as `1h30m` within bounds, both included.
     Duration(Duration, Duration),
-    /// A moment in time, RFC 3339.
+    /// A timestamp, RFC 3339.
     Timestamp,
     /// One value of an enum; the function lists its texts ([`super::choice::texts`]).
     Choice(fn() -> Vec<&'static str>),

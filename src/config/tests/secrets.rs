@@ -91,8 +91,8 @@ fn a_value_and_a_file_in_one_place_are_a_fault_and_in_two_the_higher_counts() {
     good(LEAST, &[("ELASTAUTH_SECRET_KEY_FILE", &key)]);
 }
 
-/// Everything that is ever said about these sources.
-fn everything_said(sources: &Sources) -> String {
+/// Everything that is ever reported about these sources.
+fn everything_reported(sources: &Sources) -> String {
     let checked = check(sources);
     let faults = checked
         .outcome
@@ -128,21 +128,21 @@ fn a_secret_never_shows_wherever_it_stands() {
             .map(|form| (name, form))
         }) {
             let text = format!("{name}: {}\n", form.replace("MARK", MARK));
-            let said = everything_said(&sources(&text, &[]));
+            let reported = everything_reported(&sources(&text, &[]));
             // The name of a variable is no secret, and telling it is the point.
             assert!(
-                !said.contains("MARKED") || form == "${MARK}",
-                "{text}: {said}"
+                !reported.contains("MARKED") || form == "${MARK}",
+                "{text}: {reported}"
             );
         }
         for value in [MARK.to_owned(), format!("{MARK},{MARK}")] {
             for suffix in ["", "_0", "_A"] {
                 let name = format!("{}{suffix}", key.variable());
-                let said = everything_said(
+                let reported = everything_reported(
                     &sources("", &[(&name, &value)])
                         .with_dot_env(&format!("{name}={value}\n{value}")),
                 );
-                assert!(!said.contains("MARKED"), "{name}: {said}");
+                assert!(!reported.contains("MARKED"), "{name}: {reported}");
             }
         }
     }
@@ -152,12 +152,15 @@ fn a_secret_never_shows_wherever_it_stands() {
 fn a_good_secret_does_not_show_either() {
     let text = LEAST.replace("password: p", &format!("password: {MARK}"))
         + &format!("gateway_keys: [{MARK}]\n");
-    let said = everything_said(&sources(&text, &[]));
+    let reported = everything_reported(&sources(&text, &[]));
     assert!(
-        !said.contains("MARKED") && !said.contains(KEY) && said.contains("***"),
-        "{said}"
+        !reported.contains("MARKED") && !reported.contains(KEY) && reported.contains("***"),
+        "{reported}"
     );
     let inside = LEAST.replace("https://es", &format!("https://user:{MARK}@es"));
-    let said = everything_said(&sources(&inside, &[]));
-    assert!(!said.contains("MARKED"), "a password in a URL: {said}");
+    let reported = everything_reported(&sources(&inside, &[]));
+    assert!(
+        !reported.contains("MARKED"),
+        "a password in a URL: {reported}"
+    );
 }
