@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc};
 /// carry it.
 ///
 /// Case is kept: `Alice` and `alice` are two users in Elasticsearch.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Username(Box<str>);
 
 impl Username {
@@ -57,12 +57,6 @@ pub fn mixed(number: u64) -> u64 {
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)
-}
-
-impl fmt::Debug for Username {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Username({:?})", self.0)
-    }
 }
 
 /// Why a text is not a user name. One variant a rule, so that a log line and a test can tell them

@@ -6,7 +6,6 @@ use crate::{
     model::{Group, Username},
 };
 use serde_json::{Map, Value};
-use std::fmt;
 
 /// Steps of one path; no provider nests deeper.
 const MAX_STEPS: usize = 8;
@@ -48,7 +47,7 @@ impl Default for Mapping {
 }
 
 /// The path to a claim.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimPath(Vec<Box<str>>);
 
 /// Why a text is not a path to a claim.
@@ -132,12 +131,6 @@ fn dotted(text: &str) -> Result<Vec<Box<str>>, InvalidPath> {
             None if after.is_empty() => return Ok(steps),
             None => return Err(InvalidPath::Quotes),
         }
-    }
-}
-
-impl fmt::Debug for ClaimPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.0).finish()
     }
 }
 

@@ -14,7 +14,6 @@ use quick_cache::sync::Cache;
 use serde_json::Value;
 use std::{
     collections::HashMap,
-    fmt,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -36,6 +35,7 @@ const MAX_ALIVE: usize = 50_000;
 const LONGEST_LIFE: Duration = Duration::from_hours(1);
 
 /// The revoked sessions of one provider.
+#[derive(Debug)]
 pub(super) struct Revoked {
     any: AtomicBool,
     sessions: Cache<Box<str>, End>,
@@ -200,14 +200,5 @@ impl Revoked {
                     .subject()
                     .and_then(|subject| self.subjects.get(subject))
                     .is_some_and(after))
-    }
-}
-
-impl fmt::Debug for Revoked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Revoked")
-            .field("sessions", &self.sessions.len())
-            .field("subjects", &self.subjects.len())
-            .finish_non_exhaustive()
     }
 }
