@@ -10,6 +10,7 @@ mod fuzz;
 mod logout;
 mod malformed;
 mod mapping;
+mod wrong_claims;
 
 use super::*;
 use crate::{

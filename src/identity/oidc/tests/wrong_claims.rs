@@ -1,0 +1,159 @@
+//! Claims of signed tokens, rule by rule. Each wrong one must be refused for its own reason: a token
+//! that is refused for another one leaves its rule untested.
+
+use super::*;
+
+#[tokio::test]
+async fn a_wrong_claim_is_refused_for_its_own_reason() {
+    use Refused as R;
+    let stage = Stage::new().await;
+    let issuer = stage.fake.issuer();
+    for (change, why) in [
+        (json!({"iss": null}), R::Issuer),
+        (json!({"iss": 7}), R::Issuer),
+        (json!({"iss": true}), R::Issuer),
+        (json!({"iss": {}}), R::Issuer),
+        (json!({"iss": [issuer]}), R::Issuer),
+        (json!({"iss": format!("{issuer}/")}), R::UnknownIssuer),
+        (json!({"iss": issuer.to_uppercase()}), R::UnknownIssuer),
+        (json!({"iss": ""}), R::UnknownIssuer),
+        (json!({"aud": null}), R::Audience),
+        (json!({"aud": []}), R::Audience),
+        (json!({"aud": ""}), R::Audience),
+        (json!({"aud": 7}), R::Audience),
+        (json!({"aud": true}), R::Audience),
+        (json!({"aud": {"elastauth": true}}), R::Audience),
+        (json!({"aud": "Elastauth"}), R::Audience),
+        (json!({"aud": "elastauth "}), R::Audience),
+        (json!({"aud": "other,elastauth"}), R::Audience),
+        (json!({"aud": ["other", "account"]}), R::Audience),
+        (json!({"aud": ["elastauth", 7]}), R::Audience),
+        (json!({"aud": [["elastauth"]]}), R::Audience),
+        (json!({"azp": "other"}), R::Party),
+        (
+            json!({"aud": ["elastauth", "other"], "azp": "other"}),
+            R::Party,
+        ),
+        (json!({"azp": 7}), R::Party),
+        (json!({"azp": ["elastauth"]}), R::Party),
+        (json!({"client_id": "other"}), R::Party),
+        (json!({"exp": null}), R::ExpiryMissing),
+        (json!({"exp": "1900000000"}), R::ExpiryMissing),
+        (json!({"exp": true}), R::ExpiryMissing),
+        (json!({"exp": [NOW + 300]}), R::ExpiryMissing),
+        (json!({"exp": {}}), R::ExpiryMissing),
+        (json!({"exp": -1}), R::ExpiryMissing),
+        (json!({"exp": 1e300}), R::ExpiryMissing),
+        (json!({"exp": u64::MAX}), R::ExpiryMissing),
+        (json!({"exp": (NOW + 300) * 1_000}), R::ExpiryMissing),
+        (json!({"exp": 0}), R::Expired),
+        (json!({"exp": NOW - 30}), R::Expired),
+        (json!({"exp": 1_799_999_970.9}), R::Expired),
+        (json!({"nbf": NOW + 31}), R::NotYet),
+        (json!({"nbf": NOW + 3_600}), R::NotYet),
+        (json!({"nbf": "0"}), R::Times),
+        (json!({"nbf": true}), R::Times),
+        (json!({"nbf": []}), R::Times),
+        (json!({"nbf": -5}), R::Times),
+        (json!({"iat": NOW + 31}), R::IssuedAhead),
+        (json!({"iat": NOW + 3_600}), R::IssuedAhead),
+        (json!({"iat": "0"}), R::Times),
+        (json!({"iat": true}), R::Times),
+        (json!({"iat": -1}), R::Times),
+        (json!({"iat": {}}), R::Times),
+        (json!({"typ": "Refresh"}), R::ClaimType),
+        (json!({"typ": "Offline"}), R::ClaimType),
+        (json!({"typ": "Logout"}), R::ClaimType),
+        (json!({"typ": "ID"}), R::ClaimType),
+        (json!({"nonce": "n"}), R::IdToken),
+        (json!({"at_hash": "h"}), R::IdToken),
+        // As oidc-provider makes ID tokens in the code flow: nothing says what they are.
+        (json!({"scope": null}), R::IdToken),
+        (json!({"scope": null, "azp": "elastauth"}), R::IdToken),
+        (json!({"token_use": "id"}), R::IdToken),
+        (json!({"token_use": ["access"]}), R::IdToken),
+        (json!({"c_hash": "h"}), R::IdToken),
+        (json!({"typ": "Bearer "}), R::ClaimType),
+        (json!({"typ": ["Bearer"]}), R::ClaimType),
+        (
+            json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}),
+            R::Events,
+        ),
+        (json!({"events": {}}), R::Events),
+        (json!({"cnf": {"jkt": "x"}}), R::Bound),
+        (json!({"sub": 7}), R::Id),
+        (json!({"sub": ""}), R::Id),
+        (json!({"sub": "x".repeat(256)}), R::Id),
+        (json!({"sid": ["s"]}), R::Id),
+        (json!({"sid": "s".repeat(300)}), R::Id),
+    ] {
+        assert_eq!(
+            stage.refusal(&stage.token(change.clone())).await,
+            why,
+            "{change}"
+        );
+    }
+    assert_eq!(stage.oidc.remembered(), 0);
+}
+
+#[tokio::test]
+async fn unusual_claims_that_are_allowed_are_accepted() {
+    let stage = Stage::new().await;
+    for change in [
+        json!({"aud": ["account", "elastauth"]}),
+        json!({"azp": "elastauth", "client_id": "other"}),
+        json!({"exp": NOW - 29, "nbf": NOW + 30, "iat": NOW + 30}),
+        json!({"exp": 1_800_000_100.5}),
+        json!({"iat": null, "sub": null}),
+        json!({"typ": "Bearer"}),
+        json!({"typ": "bearer", "nbf": 0, "nonce": "old Keycloaks have one here"}),
+    ] {
+        assert!(
+            stage.ask(&stage.token(change.clone())).await.is_ok(),
+            "{change}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn audiences_and_parties_are_as_configured() {
+    let stage = Stage::with("ES256", |config| {
+        config.audiences = vec!["api".into()];
+        config.authorized_parties = AuthorizedParties::These(vec!["spa".into()]);
+    })
+    .await;
+    assert!(
+        stage
+            .ask(&stage.token(json!({"aud": "api", "azp": "spa"})))
+            .await
+            .is_ok()
+    );
+    assert_eq!(
+        stage
+            .refusal(&stage.token(json!({"aud": "elastauth", "azp": "spa"})))
+            .await,
+        Refused::Audience
+    );
+    assert_eq!(
+        stage
+            .refusal(&stage.token(json!({"aud": "api", "azp": "elastauth"})))
+            .await,
+        Refused::Party
+    );
+    assert_eq!(
+        stage.refusal(&stage.token(json!({"aud": "api"}))).await,
+        Refused::Party,
+        "it must say to whom"
+    );
+    let any = Stage::with("ES256", |config| {
+        config.authorized_parties = AuthorizedParties::Any;
+    })
+    .await;
+    assert!(any.ask(&any.token(json!({"azp": "whoever"}))).await.is_ok());
+    let several = Stage::new().await;
+    let id = several.token(json!({"typ": "ID", "aud": ["elastauth", "other"]}));
+    assert_eq!(
+        ask(&several.oidc, &[("cookie", &format!("id_token={id}"))]).await,
+        Err(Rejected::Token(Refused::Party))
+    );
+}

@@ -1,0 +1,278 @@
+//! Keys and the description: when they are fetched, and what happens while they cannot be.
+
+use super::*;
+
+#[tokio::test]
+async fn keys_are_fetched_when_first_needed_and_then_known() {
+    let key = Signer::new("a", "ES256");
+    let stage = Stage::new(&[&key]).await;
+    assert_eq!(
+        stage.fake.count("/keys"),
+        0,
+        "nothing is asked before it is needed"
+    );
+    for _ in 0..3 {
+        assert_eq!(stage.knows("a").await, Ok(true));
+    }
+    assert_eq!(
+        (
+            stage.fake.count("/keys"),
+            stage.fake.count("/.well-known/openid-configuration")
+        ),
+        (1, 1)
+    );
+    let asked = stage.fake.last("/keys").to_ascii_lowercase();
+    assert!(
+        asked.contains("accept-encoding: identity") && !asked.contains("authorization"),
+        "{asked}"
+    );
+}
+
+#[tokio::test]
+async fn metrics_have_the_time_of_the_last_successful_fetch_of_keys() {
+    let key = Signer::new("a", "ES256");
+    let stage = Stage::new(&[&key]).await;
+    let metrics = &stage.metrics;
+    let series = "elastauth_jwks_fetched_timestamp_seconds{provider=\"main\"}";
+    assert!(
+        !metrics.expose().contains(series),
+        "before the first token there are no keys"
+    );
+    assert_eq!(stage.knows("a").await, Ok(true));
+    assert!(
+        metrics.expose().contains(&format!("{series} 1800000000\n")),
+        "{}",
+        metrics.expose()
+    );
+    stage.fake.on("/keys", Manner::HangUp);
+    stage.pass(Duration::from_mins(10));
+    assert!(stage.knows("b").await.is_err());
+    assert!(
+        metrics.expose().contains(&format!("{series} 1800000000\n")),
+        "{}",
+        metrics.expose()
+    );
+}
+
+#[tokio::test]
+async fn fifty_requests_with_the_same_new_key_are_one_fetch() {
+    let key = Signer::new("a", "ES256");
+    let stage = Arc::new(Stage::new(&[&key]).await);
+    let asks = (0..50).map(|_| {
+        let stage = Arc::clone(&stage);
+        #[expect(clippy::disallowed_methods, reason = "joined below")]
+        tokio::spawn(async move { stage.knows("a").await })
+    });
+    for ask in asks.collect::<Vec<_>>() {
+        assert_eq!(ask.await.unwrap(), Ok(true));
+    }
+    assert_eq!(stage.fake.count("/keys"), 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_keys_is_one_fetch_in_a_cool_down_and_a_new_key_works_after_it() {
+    let (old, new) = (Signer::new("old", "ES256"), Signer::new("new", "ES256"));
+    let stage = Stage::new(&[&old]).await;
+    assert_eq!(stage.knows("old").await, Ok(true));
+    stage.pass(Duration::from_secs(6));
+    for i in 0..200 {
+        assert_eq!(stage.knows(&format!("made-up-{i}")).await, Ok(false));
+    }
+    assert_eq!(stage.fake.count("/keys"), 2);
+
+    stage.fake.on("/keys", Manner::json(key_set(&[&old, &new])));
+    assert_eq!(stage.knows("new").await, Ok(false), "still cooling down");
+    stage.pass(Duration::from_secs(5));
+    assert_eq!(stage.knows("new").await, Ok(true));
+    assert_eq!(stage.fake.count("/keys"), 3);
+}
+
+#[tokio::test]
+async fn a_new_key_is_found_at_once_without_a_flood() {
+    let (old, new) = (Signer::new("old", "ES256"), Signer::new("new", "ES256"));
+    let stage = Stage::new(&[&old]).await;
+    assert_eq!(stage.knows("old").await, Ok(true));
+    stage.pass(Duration::from_mins(1));
+    stage.fake.on("/keys", Manner::json(key_set(&[&new])));
+    assert_eq!(stage.knows("new").await, Ok(true));
+    assert_eq!(
+        stage.idp.withdrawals(),
+        1,
+        "the old one is gone, so what stood on it is judged anew"
+    );
+}
+
+#[tokio::test]
+async fn known_keys_are_used_while_the_provider_is_away_and_fetched_again_afterwards() {
+    let (old, new) = (Signer::new("old", "ES256"), Signer::new("new", "ES256"));
+    let stage = Stage::new(&[&old]).await;
+    assert_eq!(stage.knows("old").await, Ok(true));
+    stage.fake.on("/keys", Manner::status("500 Oops"));
+    stage.pass(Duration::from_hours(3));
+    assert_eq!(stage.knows("old").await, Ok(true));
+    stage.pass(Duration::from_secs(40));
+    assert_eq!(
+        stage.knows("new").await,
+        Err(IdpError::Status(
+            What::Keys,
+            StatusCode::INTERNAL_SERVER_ERROR
+        )),
+        "it may have this key by now, so the token is not refused"
+    );
+    let asked = stage.fake.count("/keys");
+    for _ in 0..50 {
+        assert!(stage.knows("new").await.is_err());
+        assert_eq!(stage.knows("old").await, Ok(true));
+    }
+    assert_eq!(
+        stage.fake.count("/keys"),
+        asked,
+        "a provider in trouble is left alone for a while"
+    );
+
+    stage.fake.on("/keys", Manner::json(key_set(&[&old, &new])));
+    stage.pass(Duration::from_secs(40));
+    assert_eq!(stage.knows("new").await, Ok(true));
+    assert_eq!(stage.idp.withdrawals(), 0);
+}
+
+#[tokio::test]
+async fn aged_keys_are_used_while_they_are_fetched_again() {
+    let key = Signer::new("a", "ES256");
+    let stage = Stage::new(&[&key]).await;
+    assert_eq!(stage.knows("a").await, Ok(true));
+    stage.pass(Duration::from_mins(8));
+    assert_eq!(
+        (stage.knows("a").await, stage.fake.count("/keys")),
+        (Ok(true), 1),
+        "ten minutes less a tenth are not over"
+    );
+    stage.fake.on("/keys", Manner::Hang);
+    stage.pass(Duration::from_mins(4));
+    assert_eq!(stage.knows("a").await, Ok(true), "nobody waits for it");
+    stage.until_fetched(2).await;
+}
+
+#[tokio::test]
+async fn max_age_decides_when_keys_are_fetched_again_within_bounds() {
+    let key = Signer::new("a", "ES256");
+    for (header, fresh, aged) in [
+        ("max-age=1200", 17, 23),
+        ("public, max-age=999999", 53, 67),
+        ("no-store", 0, 2),
+        ("max-age=0", 0, 2),
+    ] {
+        let stage = Stage::new(&[&key]).await;
+        stage.fake.on(
+            "/keys",
+            Manner::with(
+                "200 OK",
+                &format!("Cache-Control: {header}\r\n"),
+                &key_set(&[&key]),
+            ),
+        );
+        assert_eq!(stage.knows("a").await, Ok(true));
+        stage.pass(Duration::from_mins(fresh));
+        assert_eq!(
+            (stage.knows("a").await, stage.fake.count("/keys")),
+            (Ok(true), 1),
+            "{header}"
+        );
+        stage.pass(Duration::from_mins(aged - fresh));
+        assert_eq!(stage.knows("a").await, Ok(true));
+        stage.until_fetched(2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_at_first_is_tried_again_after_waits() {
+    let key = Signer::new("a", "ES256");
+    let stage = Stage::new(&[&key]).await;
+    stage
+        .fake
+        .on("/.well-known/openid-configuration", Manner::HangUp);
+    for _ in 0..20 {
+        assert!(matches!(
+            stage.knows("a").await,
+            Err(IdpError::Call(What::Discovery, _))
+        ));
+    }
+    assert!(
+        stage.fake.count("/.well-known/openid-configuration") <= 2,
+        "a second try comes from the client where a connection was kept"
+    );
+    let issuer = stage.fake.issuer();
+    stage.fake.on(
+        "/.well-known/openid-configuration",
+        Manner::json(serde_json::json!({"issuer": issuer, "jwks_uri": format!("{issuer}/keys")})),
+    );
+    stage.pass(Duration::from_secs(2));
+    assert_eq!(stage.knows("a").await, Ok(true));
+}
+
+type Check = &'static dyn Fn(&IdpError) -> bool;
+
+#[tokio::test]
+async fn a_wrong_or_oversized_answer_gives_no_keys() {
+    let key = Signer::new("a", "ES256");
+    let keys = key_set(&[&key]);
+    let redirect = "Location: http://127.0.0.1:1/keys\r\n";
+    let cases: [(&str, Manner, Check); 9] = [
+        (
+            "/.well-known/openid-configuration",
+            Manner::json(r#"{"issuer":"https://other.test","jwks_uri":"https://other.test/k"}"#),
+            &|e| *e == IdpError::Discovery(InvalidDiscovery::Issuer),
+        ),
+        (
+            "/.well-known/openid-configuration",
+            Manner::with("302 Found", redirect, ""),
+            &|e| *e == IdpError::Status(What::Discovery, StatusCode::FOUND),
+        ),
+        (
+            "/.well-known/openid-configuration",
+            Manner::json("<html>"),
+            &|e| *e == IdpError::Discovery(InvalidDiscovery::Shape),
+        ),
+        ("/keys", Manner::Endless, &|e| {
+            *e == IdpError::Call(What::Keys, CallError::TooBig)
+        }),
+        (
+            "/keys",
+            Manner::with("200 OK", "Content-Encoding: gzip\r\n", &keys),
+            &|e| *e == IdpError::Call(What::Keys, CallError::Encoded),
+        ),
+        ("/keys", Manner::with("302 Found", redirect, ""), &|e| {
+            *e == IdpError::Status(What::Keys, StatusCode::FOUND)
+        }),
+        ("/keys", Manner::status("503 Later"), &|e| {
+            *e == IdpError::Status(What::Keys, StatusCode::SERVICE_UNAVAILABLE)
+        }),
+        ("/keys", Manner::json(r#"{"keys":[]}"#), &|e| {
+            *e == IdpError::Keys(InvalidKeySet::NoKey)
+        }),
+        ("/keys", Manner::json("[".repeat(100_000)), &|e| {
+            *e == IdpError::Keys(InvalidKeySet::Shape)
+        }),
+    ];
+    for (path, manner, expected) in cases {
+        let stage = Stage::new(&[&key]).await;
+        let shown = format!("{manner:?}").chars().take(60).collect::<String>();
+        stage.fake.on(path, manner);
+        let error = stage.knows("a").await.unwrap_err();
+        assert!(expected(&error), "{shown}: {error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_hangs_or_is_slow_is_not_waited_for_long() {
+    let key = Signer::new("a", "ES256");
+    for manner in [Manner::Hang, Manner::Drip] {
+        let stage = Stage::new(&[&key]).await;
+        stage.fake.on("/keys", manner.clone());
+        stage.fake.on("/userinfo", manner);
+        let began = tokio::time::Instant::now();
+        assert!(stage.knows("a").await.is_err());
+        assert!(stage.idp.userinfo("opaque").await.is_err());
+        assert!(began.elapsed() <= PATIENCE * 2, "{:?}", began.elapsed());
+    }
+}
