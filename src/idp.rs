@@ -20,8 +20,8 @@ pub(crate) mod tests;
 
 pub use ask::Verdict;
 pub use client_auth::{ClientAuth, InvalidSigningKey, SigningKey};
-pub use endpoint::{Endpoint, InvalidDiscovery, InvalidEndpoint, Issuer, Overrides};
-pub use error::{IdpError, What};
+pub use endpoint::{Endpoint, Endpoints, InvalidDiscovery, InvalidEndpoint, Issuer, What};
+pub use error::IdpError;
 pub use jws::{Jws, MAX_TOKEN_BYTES, MalformedToken, Part, Verified, has_shape};
 pub use key::{Algorithm, Key, UnusableKey};
 pub use key_set::{InvalidKeySet, KeySet};

@@ -2,8 +2,8 @@
 
 use super::{
     client_auth::encoded,
-    endpoint::Endpoint,
-    error::{IdpError, What},
+    endpoint::{Endpoint, What},
+    error::IdpError,
     fetch::{FETCH, MAX_DISCOVERY_BYTES, PATIENCE},
     json,
     provider::Idp,

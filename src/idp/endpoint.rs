@@ -1,11 +1,11 @@
-//! Where an identity provider is, and what it is called.
+//! The addresses of an identity provider, and its name.
 
 use http::Uri;
 use serde_json::Value;
 use std::{fmt, net::IpAddr};
 
-/// What an identity provider calls itself. Compared byte for byte: `https://idp` and `https://idp/`
-/// are two.
+/// An identity provider's name for itself. Compared byte for byte: `https://idp` and `https://idp/`
+/// are different.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Issuer(Box<str>);
 
@@ -13,7 +13,7 @@ pub struct Issuer(Box<str>);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint(Uri);
 
-/// Why a text is no address at an identity provider.
+/// Why a text is not an address at an identity provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidEndpoint {
@@ -41,7 +41,7 @@ impl Issuer {
         Endpoint::parse(text).map(|_| Self(text.into()))
     }
 
-    /// As it stands in `iss`.
+    /// As in `iss`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -62,7 +62,7 @@ impl Endpoint {
     /// # Errors
     /// Says which rule the value breaks.
     pub fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
-        // The parser drops a fragment without a word.
+        // The parser drops a fragment silently.
         if text.contains('#') {
             return Err(InvalidEndpoint::Fragment);
         }
@@ -105,7 +105,7 @@ impl fmt::Display for Issuer {
     }
 }
 
-/// The query may be somebody's secret.
+/// Without the query, which may be a secret.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -118,26 +118,50 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Addresses that are set by hand. They win over what the provider says of itself.
+/// What was asked of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum What {
+    Discovery,
+    Keys,
+    Userinfo,
+    Introspection,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discovery => "description (discovery)",
+            Self::Keys => "keys (JWKS)",
+            Self::Userinfo => "userinfo",
+            Self::Introspection => "introspection",
+        })
+    }
+}
+
+/// The addresses of a provider, as configured or as its description has them. Configured ones win.
 #[derive(Debug, Clone, Default)]
-pub struct Overrides {
+pub struct Endpoints {
     /// Where the keys are.
     pub jwks: Option<Endpoint>,
-    /// Who belongs to a token.
+    /// Whose a token is.
     pub userinfo: Option<Endpoint>,
-    /// What a token is worth.
+    /// Whether a token is active.
     pub introspection: Option<Endpoint>,
 }
 
-/// What a provider says of itself, as far as it is of use here.
-#[derive(Debug)]
-pub(super) struct Discovered {
-    pub(super) jwks: Option<Endpoint>,
-    pub(super) userinfo: Option<Endpoint>,
-    pub(super) introspection: Option<Endpoint>,
+impl Endpoints {
+    pub(super) fn get(&self, what: What) -> Option<&Endpoint> {
+        match what {
+            What::Keys => self.jwks.as_ref(),
+            What::Userinfo => self.userinfo.as_ref(),
+            What::Introspection => self.introspection.as_ref(),
+            What::Discovery => None,
+        }
+    }
 }
 
-/// Why a description is not believed.
+/// Why a description is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidDiscovery {
@@ -152,20 +176,20 @@ pub enum InvalidDiscovery {
     Endpoint(#[source] InvalidEndpoint),
 }
 
-impl Discovered {
-    /// Reads the document. With client certificates the provider's other addresses for such clients
-    /// win (RFC 8705, §5).
+impl Endpoints {
+    /// Reads a provider's description of itself. With client certificates the provider's addresses
+    /// for such clients win (RFC 8705, §5).
     pub(super) fn parse(
         bytes: &[u8],
         issuer: &Issuer,
         with_certificate: bool,
     ) -> Result<Self, InvalidDiscovery> {
         let document: Value = serde_json::from_slice(bytes).map_err(|_| InvalidDiscovery::Shape)?;
-        let said = document
+        let own = document
             .get("issuer")
             .and_then(Value::as_str)
             .ok_or(InvalidDiscovery::Shape)?;
-        if said != issuer.as_str() {
+        if own != issuer.as_str() {
             return Err(InvalidDiscovery::Issuer);
         }
         let aliases = document
@@ -217,9 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_must_call_itself_what_we_call_it() {
+    fn the_issuer_must_be_written_as_the_provider_writes_it() {
         let read = |issuer: &str| {
-            Discovered::parse(
+            Endpoints::parse(
                 br#"{"issuer":"https://idp.test","jwks_uri":"https://idp.test/k"}"#,
                 &Issuer::parse(issuer).unwrap(),
                 false,
@@ -240,9 +264,9 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_cannot_lead_us_to_plain_http() {
+    fn a_description_cannot_name_plain_http() {
         let issuer = Issuer::parse("https://idp.test").unwrap();
-        let read = Discovered::parse(
+        let read = Endpoints::parse(
             br#"{"issuer":"https://idp.test","jwks_uri":"http://idp.test/k"}"#,
             &issuer,
             false,
@@ -251,14 +275,14 @@ mod tests {
     }
 
     #[test]
-    fn addresses_for_clients_with_a_certificate_win_where_there_is_one() {
+    fn addresses_for_clients_with_a_certificate_win_if_there_is_one() {
         let issuer = Issuer::parse("https://idp.test").unwrap();
         let document = br#"{"issuer":"https://idp.test","userinfo_endpoint":"https://idp.test/u",
             "mtls_endpoint_aliases":{"userinfo_endpoint":"https://mtls.idp.test/u"}}"#;
         let shown = |with| {
             format!(
                 "{:?}",
-                Discovered::parse(document, &issuer, with)
+                Endpoints::parse(document, &issuer, with)
                     .unwrap()
                     .userinfo
                     .unwrap()

@@ -1,30 +1,12 @@
 //! Why an identity provider cannot be asked. The variant tells whose fault it is.
 
-use super::{endpoint::InvalidDiscovery, json::InvalidJson, key_set::InvalidKeySet};
+use super::{
+    endpoint::{InvalidDiscovery, What},
+    json::InvalidJson,
+    key_set::InvalidKeySet,
+};
 use crate::net::client::CallError;
 use http::StatusCode;
-use std::fmt;
-
-/// What was asked of a provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum What {
-    Discovery,
-    Keys,
-    Userinfo,
-    Introspection,
-}
-
-impl fmt::Display for What {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Discovery => "description (discovery)",
-            Self::Keys => "keys (JWKS)",
-            Self::Userinfo => "userinfo",
-            Self::Introspection => "introspection",
-        })
-    }
-}
 
 /// Why a provider cannot be asked. One variant a step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

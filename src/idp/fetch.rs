@@ -1,8 +1,8 @@
 //! The provider's keys and its description of itself, fetched when they are needed.
 
 use super::{
-    endpoint::{Discovered, Endpoint, InvalidDiscovery, Overrides},
-    error::{IdpError, What},
+    endpoint::{Endpoint, Endpoints, InvalidDiscovery, What},
+    error::IdpError,
     fetched::{Age, Fetch, TooEarly},
     key::Algorithm,
     key_set::KeySet,
@@ -124,18 +124,7 @@ impl Idp {
 
     /// Where something is: as configured, else as the provider says.
     pub(super) async fn endpoint(&self, what: What) -> Result<Endpoint, IdpError> {
-        let Overrides {
-            jwks,
-            userinfo,
-            introspection,
-        } = &self.0.config.endpoints;
-        let configured = match what {
-            What::Keys => jwks,
-            What::Userinfo => userinfo,
-            What::Introspection => introspection,
-            What::Discovery => &None,
-        };
-        if let Some(endpoint) = configured {
+        if let Some(endpoint) = self.0.config.endpoints.get(what) {
             return Ok(endpoint.clone());
         }
         let discovered = &self.0.discovered;
@@ -151,13 +140,8 @@ impl Idp {
             }
         };
         let known = known.ok_or_else(|| failed.unwrap_or(IdpError::Late(What::Discovery)))?;
-        let endpoint = match what {
-            What::Keys => &known.jwks,
-            What::Userinfo => &known.userinfo,
-            What::Introspection => &known.introspection,
-            What::Discovery => &None,
-        };
-        endpoint.clone().ok_or(IdpError::NoEndpoint(what))
+        let endpoint = known.get(what).cloned();
+        endpoint.ok_or(IdpError::NoEndpoint(what))
     }
 
     fn discover(&self) -> Result<Fetch, TooEarly> {
@@ -167,7 +151,7 @@ impl Idp {
             .fetch(|| async move { this.read_discovery().await }, |_, _| {})
     }
 
-    async fn read_discovery(&self) -> Result<(Discovered, Option<Duration>), IdpError> {
+    async fn read_discovery(&self) -> Result<(Endpoints, Option<Duration>), IdpError> {
         const WHAT: What = What::Discovery;
         let uri = self
             .issuer()
@@ -181,7 +165,7 @@ impl Idp {
             return Err(IdpError::Status(WHAT, answer.status));
         }
         let with_certificate = self.0.config.http.tls.identity.is_some();
-        let read = Discovered::parse(&answer.body, self.issuer(), with_certificate)
+        let read = Endpoints::parse(&answer.body, self.issuer(), with_certificate)
             .map_err(IdpError::Discovery)?;
         Ok((read, None))
     }

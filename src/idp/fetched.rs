@@ -5,7 +5,7 @@
 //! that doubles; until then all requests get the known value. So no number of requests makes more
 //! than one fetch in a cool-down.
 
-use super::error::{IdpError, What};
+use super::{endpoint::What, error::IdpError};
 use crate::{
     backoff::{Backoff, spread},
     clock::{Clock, Timestamp},

@@ -3,8 +3,8 @@
 
 use super::{
     client_auth::ClientAuth,
-    endpoint::{Discovered, Issuer, Overrides},
-    error::{IdpError, What},
+    endpoint::{Endpoints, Issuer, What},
+    error::IdpError,
     fetched::{Fetched, Pace},
     key::Algorithm,
     key_set::KeySet,
@@ -42,7 +42,7 @@ pub struct Config {
     /// How elastauth shows that it is this client.
     pub client_auth: ClientAuth,
     /// Addresses set by hand.
-    pub endpoints: Overrides,
+    pub endpoints: Endpoints,
     /// TLS, additional headers, the outbound proxy.
     pub http: client::Config,
     /// The algorithm of an RSA key that does not name its own. Where there is a list of allowed
@@ -62,7 +62,7 @@ impl Config {
             issuer,
             client_id: client_id.into(),
             client_auth,
-            endpoints: Overrides::default(),
+            endpoints: Endpoints::default(),
             http: client::Config::default(),
             // The default of OpenID Connect. Entra ID names none.
             rsa_unnamed: Algorithm::Rs256,
@@ -83,7 +83,7 @@ pub(super) struct Inner {
     pub(super) config: Config,
     pub(super) access: ArcSwap<Access>,
     pub(super) clock: Clock,
-    pub(super) discovered: Arc<Fetched<Discovered>>,
+    pub(super) discovered: Arc<Fetched<Endpoints>>,
     pub(super) keys: Arc<Fetched<KeySet>>,
     /// Grows when a key is gone from the set.
     pub(super) withdrawals: Arc<AtomicU64>,

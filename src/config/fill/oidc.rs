@@ -7,7 +7,7 @@ use crate::{
         Asked, AuthorizedParties, Config, CookieName, InvalidProviders, ProviderConfig, Validation,
         claims::{ClaimPath, Mapping},
     },
-    idp::{self, ClientAuth, Endpoint, InvalidEndpoint, Issuer, Overrides, SigningKey},
+    idp::{self, ClientAuth, Endpoint, Endpoints, InvalidEndpoint, Issuer, SigningKey},
     net::{client, tls},
     secret::{ExposeSecret as _, SecretString},
 };
@@ -104,7 +104,7 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<ProviderConf
         name(text).ok_or("it must be 1 to 64 letters, digits, `.`, `_` and `-`")
     });
     let client_auth = client_auth(fill);
-    let endpoints = Overrides {
+    let endpoints = Endpoints {
         jwks: endpoint(fill, &table::OIDC_JWKS_URI),
         userinfo: endpoint(fill, &table::OIDC_USERINFO_ENDPOINT),
         introspection: endpoint(fill, &table::OIDC_INTROSPECTION_ENDPOINT),
