@@ -89,13 +89,13 @@ impl Updates {
         }
     }
 
-    /// Forgets a failure that would answer whoever asks next.
+    /// Forgets a failure that would answer the next request.
     pub(super) fn forget_failure(&self, user: &Username) {
         self.flights.forget(user);
     }
 }
 
-/// How long a result answers the same question. Limits judge each request anew: the one that keeps
+/// How long a result answers the same question. Limits judge each request again: the one that keeps
 /// the roles as they are may pass. So does the order of tokens: a newer token may say the same.
 fn kept_for(result: &Result<(), BrokerError>) -> Option<Duration> {
     match result {
