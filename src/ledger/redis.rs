@@ -14,7 +14,7 @@
 //!   learnt meanwhile is used for ten seconds.
 //! - A replica that only asked the cluster stores the answer only instead of what it knew to be
 //!   stored before it asked: nothing has changed in Redis since. It has read that value, or has
-//!   stored it, or was told of it by another replica, and has received every change since then. A
+//!   stored it, or another replica has reported it, and it has received every change since. A
 //!   value follows from what it says, so it need not be read to be compared.
 //! - Every replica receives a message of each change (`subscription`) and drops what it remembers.
 //!   A replica without a subscription uses its memory for ten seconds.

@@ -92,7 +92,7 @@ fn target(user: &str, fingerprint: Fingerprint) -> Target {
 }
 
 #[tokio::test]
-async fn what_was_learnt_survives_a_restart_and_holds_no_names() {
+async fn facts_survive_a_restart_and_hold_no_names() {
     let folder = tempfile::tempdir().unwrap();
     let first = Process::start(folder.path());
     for n in 0..500 {
@@ -114,7 +114,7 @@ async fn what_was_learnt_survives_a_restart_and_holds_no_names() {
 }
 
 #[tokio::test]
-async fn a_write_whose_end_nobody_saw_leaves_nothing_to_believe() {
+async fn a_write_of_unknown_result_leaves_nothing_to_use() {
     let folder = tempfile::tempdir().unwrap();
     let first = Process::start(folder.path());
     first.learns("alice", ONE).await;
@@ -137,7 +137,7 @@ async fn a_write_whose_end_nobody_saw_leaves_nothing_to_believe() {
 }
 
 #[tokio::test]
-async fn a_write_that_was_lost_with_its_process_may_come_late_and_the_next_process_knows() {
+async fn a_write_that_was_lost_with_its_process_may_take_effect_late_and_the_next_one_knows() {
     let folder = tempfile::tempdir().unwrap();
     let first = Process::start(folder.path());
     // Of alice nothing was known before; that does not matter.
@@ -164,7 +164,7 @@ async fn a_write_that_was_lost_with_its_process_may_come_late_and_the_next_proce
     let third = Process::start(folder.path());
     assert!(
         !third.knows("alice", ONE).await,
-        "and not believed by the next one either"
+        "and not used by the next one either"
     );
     third.end().await;
     let later = Process::at(folder.path(), 1_000, NOW.after(PENDING_FOR));
@@ -209,7 +209,7 @@ async fn a_table_that_is_full_of_what_is_too_old_has_room_again() {
 }
 
 #[tokio::test]
-async fn who_is_forgotten_stays_so_after_a_restart() {
+async fn a_user_who_is_forgotten_stays_so_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let first = Process::start(folder.path());
     first.learns("alice", ONE).await;
