@@ -5,26 +5,26 @@
 //! --once` takes the tour by itself and says whether everything went as told. Only `cli` knows of
 //! this module.
 
+mod error;
 mod gateway;
 mod people;
 mod settings;
 mod site;
+mod stage;
 pub mod standin;
 #[cfg(test)]
 mod tests;
 mod tour;
 
 use crate::{app::App, shutdown::Tasks};
-use gateway::Gateway;
-use site::Site;
+pub use error::DemoError;
+use stage::Stage;
 use standin::StandIn;
 use std::{
     io::{self, Write},
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    net::SocketAddr,
     time::Duration,
 };
-use tokio::{net::TcpListener, sync::mpsc};
 
 /// How to show it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,31 +33,6 @@ pub struct Options {
     pub once: bool,
     /// Where the page is served; a free port of the loopback address where absent.
     pub listen: Option<SocketAddr>,
-}
-
-/// Why the demonstration ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// A listener of the demonstration itself.
-    #[error("the demonstration cannot listen")]
-    Listen(#[source] io::Error),
-    /// The stand-in's address is no address for elastauth.
-    #[error("the stand-in has an unusable address")]
-    Address,
-    /// elastauth did not start.
-    #[error("elastauth did not start")]
-    Start(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The terminal took no more text.
-    #[error("the story cannot be printed")]
-    Print(#[from] io::Error),
-    /// A step of the tour went otherwise than told.
-    #[error("step {step} failed: {why}")]
-    Tour {
-        /// Its number in the story.
-        step: u8,
-        /// What was expected and what came.
-        why: String,
-    },
 }
 
 /// Tells the story on standard output: until Ctrl-C, or once.
@@ -103,33 +78,4 @@ async fn start_elastauth(standin: &StandIn, tasks: &Tasks) -> Result<SocketAddr,
     let (addr, ending) = (app.addr(), tasks.clone());
     tasks.spawn(app.run_until(async move { ending.ending().await }));
     Ok(addr)
-}
-
-/// The gateway in front of a running elastauth, with its page.
-#[derive(Debug)]
-struct Stage {
-    site: Arc<Site>,
-    addr: SocketAddr,
-    news: mpsc::Receiver<site::News>,
-}
-
-impl Stage {
-    async fn open(
-        listen: Option<SocketAddr>,
-        elastauth: SocketAddr,
-        standin: StandIn,
-        tasks: &Tasks,
-    ) -> Result<Self, DemoError> {
-        let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let listener = TcpListener::bind(listen).await.map_err(DemoError::Listen)?;
-        let addr = listener.local_addr().map_err(DemoError::Listen)?;
-        // As many as a terminal can fall behind.
-        let (sender, news) = mpsc::channel(64);
-        let site = Arc::new(Site {
-            gateway: Gateway::new(elastauth, standin),
-            news: sender,
-        });
-        tasks.spawn(site::accept(listener, Arc::clone(&site), tasks.clone()));
-        Ok(Self { site, addr, news })
-    }
 }

@@ -1,6 +1,6 @@
 //! How elastauth is set up for the demonstration: what a configuration file would say, in code.
 
-use super::{DemoError, standin};
+use super::{error::DemoError, standin};
 use crate::{
     broker, cluster,
     config::Config,

@@ -1,5 +1,5 @@
 //! A stand-in for the security API of Elasticsearch, on a real socket: for the demonstration, and
-//! for tests that want bad weather.
+//! for tests that want a cluster to fail.
 //!
 //! It follows what was measured on a real 9.5.3: validation with the right `error.type`s,
 //! whole-document overwrite, hashes that are really verified, the 401 that says nothing. It is no
@@ -10,6 +10,7 @@ mod answer;
 mod api;
 mod body;
 mod calls;
+mod cluster;
 mod fault;
 mod node;
 mod route;
@@ -18,25 +19,21 @@ mod tests;
 mod users;
 
 pub use calls::{By, Call};
+pub use cluster::SERVICE_USER;
 pub use fault::{Endpoint, Fault, Misbehaviour};
 pub use users::StoredUser;
 
 use crate::shutdown::Tasks;
-use aws_lc_rs::rand;
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use cluster::{Cluster, Lock as _};
 use http::{HeaderMap, HeaderValue, header};
 use node::Node;
 use std::{
-    fmt, io,
+    io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsAcceptor, rustls};
-
-/// The name of the service account: a native user with the role `superuser`, who may therefore be
-/// overwritten like any other.
-pub const SERVICE_USER: &str = "elastauth";
 
 /// A running stand-in: one node of a cluster, and the cluster's users. Clones are the same node.
 #[derive(Debug, Clone)]
@@ -187,7 +184,7 @@ impl StandIn {
         *self.node.date.held() = Some(date);
     }
 
-    /// Good weather again. Calls that hang already go on hanging.
+    /// No faults any more. Calls that hang already go on hanging.
     pub fn clear_faults(&self) {
         self.node.faults.held().clear();
     }
@@ -209,51 +206,5 @@ impl StandIn {
     /// address.
     pub fn stop(&self) {
         self.node.stopped.cancel();
-    }
-}
-
-/// What all nodes share.
-struct Cluster {
-    users: Mutex<users::Users>,
-    service_password: String,
-    api_key: String,
-}
-
-impl Cluster {
-    fn new() -> io::Result<Arc<Self>> {
-        let (service_password, secret) = (drawn()?, drawn()?);
-        let mut users = users::Users::default();
-        users.put(StoredUser::new(SERVICE_USER, &service_password).with_roles(&["superuser"]));
-        Ok(Arc::new(Self {
-            users: Mutex::new(users),
-            service_password,
-            api_key: STANDARD.encode(format!("standin:{secret}")),
-        }))
-    }
-}
-
-impl fmt::Debug for Cluster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cluster")
-            .field("users", &self.users)
-            .finish_non_exhaustive()
-    }
-}
-
-fn drawn() -> io::Result<String> {
-    let mut bytes = [0_u8; 24];
-    rand::fill(&mut bytes)
-        .map_err(|_| io::Error::other("the system's random source gave nothing"))?;
-    Ok(STANDARD.encode(bytes))
-}
-
-/// A lock whose holder crashed is taken over: each change under it is one step.
-trait Lock<T> {
-    fn held(&self) -> MutexGuard<'_, T>;
-}
-
-impl<T> Lock<T> for Mutex<T> {
-    fn held(&self) -> MutexGuard<'_, T> {
-        self.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

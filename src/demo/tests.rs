@@ -11,7 +11,12 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioIo},
 };
-use std::{convert::Infallible, sync::Mutex};
+use std::{
+    convert::Infallible,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
+};
+use tokio::net::TcpListener;
 
 /// What the scripted elastauth answers to every question, and the headers of the last one.
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! The story in the terminal: an invitation with commands to paste, what happens as it happens, and
 //! the tour that takes itself.
 
-use super::{DemoError, Stage, gateway::Trip, settings::EXPIRATION, site::News};
+use super::{error::DemoError, gateway::Trip, settings::EXPIRATION, site::News, stage::Stage};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty, Limited};

@@ -1,4 +1,4 @@
-//! A cluster in bad weather, seen through the running program: each kind gets the documented answer
+//! A cluster that fails, seen through the running program: each failure gets the documented answer
 //! (docs/STATUS-CODES.md) in bounded time, and what was left half done is put right by the next
 //! request.
 
@@ -6,7 +6,7 @@ use crate::support::{
     Why, pause,
     process::free_port,
     relay::Relay,
-    stage::{Plan, Stage, question},
+    stage::{GATEWAY_KEY, Plan, Stage, question},
     tls::Authority,
     until,
 };
@@ -396,7 +396,7 @@ async fn a_cluster_that_is_down_at_the_start_is_waited_for_and_named_to_gateways
     };
     let stage = Stage::planned(plan).await;
     stage.says(&stage.ask("alice", "dev").await, 503, "unavailable");
-    let key = [("x-elastauth-key", crate::support::stage::GATEWAY_KEY)];
+    let key = [("x-elastauth-key", GATEWAY_KEY)];
     for path in ["/elastauth/live", "/elastauth/health"] {
         assert_eq!(stage.stranger().get(path, &[]).await.status, 200);
     }
@@ -450,15 +450,73 @@ async fn readiness_says_that_the_account_is_refused() {
     ));
     let ready = stage
         .gateway()
-        .get(
-            "/elastauth/ready",
-            &[("x-elastauth-key", crate::support::stage::GATEWAY_KEY)],
-        )
+        .get("/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)])
         .await;
     assert_eq!(ready.status, 503);
     assert!(
         ready.text().contains("account") && ready.text().contains("401"),
         "{}",
         ready.text()
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_from_the_clusters_is_reported_and_refuses_nobody() {
+    let stage = Stage::planned(Plan {
+        more: "enable_metrics: true",
+        ..Plan::default()
+    })
+    .await;
+    let ready = async || {
+        stage
+            .gateway()
+            .get("/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)])
+            .await
+    };
+    assert_eq!(
+        ready().await.json()["checks"]["clock"],
+        serde_json::json!({"status": "OK"})
+    );
+    stage.cluster.set_date(http::HeaderValue::from_static(
+        "Tue, 14 Nov 2023 22:13:20 GMT",
+    ));
+    for user in ["alice", "bob"] {
+        assert!(stage.works(&stage.ask(user, "dev").await));
+    }
+    let answer = ready().await;
+    let (status, clock) = (answer.status, answer.json()["checks"]["clock"].clone());
+    assert_eq!(
+        (status.as_u16(), &clock["status"]),
+        (200, &"DEGRADED".into())
+    );
+    assert!(
+        clock["error"]
+            .as_str()
+            .unwrap()
+            .contains("more than `credentials.grace`"),
+        "{clock}"
+    );
+    // Whoever is not believed hears that something is wrong, and no more.
+    let told = stage.stranger().get("/elastauth/ready", &[]).await.json();
+    assert_eq!(
+        told["checks"]["clock"],
+        serde_json::json!({"status": "DEGRADED"})
+    );
+    let metrics = stage
+        .gateway()
+        .get("/elastauth/metrics", &[("x-elastauth-key", GATEWAY_KEY)])
+        .await
+        .text();
+    assert!(
+        metrics.contains("elastauth_clock_difference_seconds{source=\"cluster\"} -"),
+        "{metrics}"
+    );
+    let log = stage.elastauth.log();
+    assert_eq!(
+        log.lines()
+            .filter(|line| line.contains("differ by more than"))
+            .count(),
+        1,
+        "{log}"
     );
 }

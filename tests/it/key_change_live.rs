@@ -5,7 +5,7 @@ use crate::support::{
     Why,
     http::Server,
     pause,
-    stage::{Plan, Stage, question},
+    stage::{Plan, Stage, for_user},
     until,
 };
 use elastauth::{
@@ -20,13 +20,6 @@ use std::{
 use tokio::{task::JoinSet, time::Instant};
 
 const OLD_KEY: &str = "9d27c4b1e86f03a5d4c9b8270e61fa3584d2b7c09e15f6a8734c0bd19e2a65f7";
-
-fn for_user(user: &str) -> http::Request<http_body_util::Full<bytes::Bytes>> {
-    question(
-        "/elastauth",
-        &[("remote-user", user.as_bytes()), ("remote-groups", b"dev")],
-    )
-}
 
 fn in_the_future(by: Duration) -> Timestamp {
     Timestamp(u64::try_from((std::time::UNIX_EPOCH.elapsed().unwrap() + by).as_millis()).unwrap())

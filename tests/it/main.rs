@@ -16,8 +16,11 @@
 
 mod cluster_failures;
 mod commands;
+mod edits;
 mod ensure;
 mod ensure_edges;
+mod file_ledger;
+mod floods;
 mod invalid_input;
 mod key_change;
 mod key_change_live;
@@ -25,7 +28,6 @@ mod malformed_http;
 mod operators;
 mod reload;
 mod restarts;
-mod steady;
 #[path = "../support/lib.rs"]
 mod support;
 mod telemetry;

@@ -6,7 +6,7 @@ use crate::support::{
     http::Server,
     multiplexed::Multiplexed,
     pause,
-    stage::{GATEWAY_KEY, Plan, Stage, question},
+    stage::{GATEWAY_KEY, Plan, Stage, for_user},
     until,
 };
 use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour};
@@ -16,21 +16,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-
-fn for_user(user: &str) -> Request<http_body_util::Full<bytes::Bytes>> {
-    question(
-        "/elastauth",
-        &[("remote-user", user.as_bytes()), ("remote-groups", b"dev")],
-    )
-}
-
-fn writes(stage: &Stage) -> usize {
-    stage
-        .calls()
-        .iter()
-        .filter(|call| call.starts_with("PUT"))
-        .count()
-}
 
 #[tokio::test]
 async fn told_to_end_it_finishes_what_it_has_in_hand_and_takes_nothing_new() {
@@ -61,7 +46,7 @@ async fn told_to_end_it_finishes_what_it_has_in_hand_and_takes_nothing_new() {
     let streamed = tokio::spawn(async move { other.send(asked).await.unwrap() });
     let (gateway, gone) = (stage.gateway().clone(), for_user("carol"));
     let gone = tokio::spawn(async move { gateway.send(gone).await.map(drop) });
-    until("three writes in the air", || writes(&stage) == 3).await;
+    until("three writes in the air", || stage.called("PUT") == 3).await;
     gone.abort();
 
     stage.elastauth.ask_to_end();
@@ -117,7 +102,7 @@ async fn killed_in_the_middle_of_a_write_the_next_start_puts_it_right() {
             .fault(Fault::new(Endpoint::Write, what).times(1));
         let (gateway, asked) = (stage.gateway().clone(), for_user("alice"));
         let client = tokio::spawn(async move { gateway.send(asked).await.map(drop) });
-        until("the write", || writes(&stage) == 2).await;
+        until("the write", || stage.called("PUT") == 2).await;
         stage.elastauth.kill();
         let _cut = client.await.unwrap();
         assert_eq!(stage.cluster.user("alice").is_some(), applied);
@@ -135,7 +120,7 @@ async fn killed_in_the_middle_of_a_write_the_next_start_puts_it_right() {
             stage.cluster.user("alice").unwrap().roles,
             ["editor", "viewer"]
         );
-        assert_eq!(writes(&again), usize::from(!applied));
+        assert_eq!(again.called("PUT"), usize::from(!applied));
     }
 }
 

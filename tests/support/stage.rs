@@ -185,6 +185,24 @@ impl Stage {
             .collect()
     }
 
+    /// How many calls of elastauth begin so.
+    pub(crate) fn called(&self, start: &str) -> usize {
+        let calls = self.calls();
+        calls.iter().filter(|call| call.starts_with(start)).count()
+    }
+
+    /// A metric as it is now.
+    pub(crate) async fn number(&self, series: &str) -> u64 {
+        let key = [("x-elastauth-key", GATEWAY_KEY)];
+        let text = self.gateway().get("/elastauth/metrics", &key).await.text();
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in {text}"))
+            .parse()
+            .expect("a number")
+    }
+
     /// Makes sure of an answer's status and code.
     pub(crate) fn says(&self, answer: &Answer, status: u16, code: &str) {
         let told = if answer.body.is_empty() {
@@ -267,6 +285,12 @@ fn is_one_segment(name: &str) -> bool {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte))
+}
+
+/// A question of the gateway about this user, who is in `dev`.
+pub(crate) fn for_user(user: &str) -> Request<Full<Bytes>> {
+    let headers = [("remote-user", user.as_bytes()), ("remote-groups", b"dev")];
+    question("/elastauth", &headers)
 }
 
 /// A question of the gateway, with its key.

@@ -1,9 +1,9 @@
 //! The calls themselves: who is calling, may they, and what it does to the users.
 
 use super::{
-    Cluster, Lock as _,
     answer::Answer,
     body::{self, PutUser},
+    cluster::{Cluster, Lock as _, SERVICE_USER},
     route::Route,
     users::{Hash, Login, StoredUser},
 };
@@ -24,7 +24,7 @@ impl Caller {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Native(user) => &user.username,
-            Self::ApiKey => super::SERVICE_USER,
+            Self::ApiKey => SERVICE_USER,
         }
     }
 
@@ -280,7 +280,7 @@ fn whoami(caller: &Caller) -> Value {
         ),
         Caller::ApiKey => {
             let shown = json!({
-                "username": super::SERVICE_USER, "roles": [], "full_name": null, "email": null, "metadata": {}, "enabled": true,
+                "username": SERVICE_USER, "roles": [], "full_name": null, "email": null, "metadata": {}, "enabled": true,
                 "api_key": { "id": "standin", "name": "elastauth", "managed_by": "elasticsearch" },
             });
             (

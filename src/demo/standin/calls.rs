@@ -23,7 +23,7 @@ pub struct Call {
     pub took: Option<Duration>,
     /// Whether a gateway brought it (it carries `Via`), rather than elastauth.
     pub through_gateway: bool,
-    /// What the weather did to it, a delay aside.
+    /// The fault that was applied to it, a delay aside.
     pub met: Option<Misbehaviour>,
     began: Instant,
 }

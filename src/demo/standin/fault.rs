@@ -1,4 +1,4 @@
-//! Bad weather: what a test can make the stand-in do instead of answering well.
+//! Faults: what a test can make the stand-in do instead of answering well.
 
 use super::answer::Answer;
 use http::StatusCode;
@@ -99,7 +99,7 @@ pub(super) struct Faults(Vec<Fault>);
 
 /// What a call meets.
 #[derive(Debug, Default)]
-pub(super) struct Weather {
+pub(super) struct Effect {
     pub(super) delay: Duration,
     pub(super) fault: Option<Misbehaviour>,
 }
@@ -128,8 +128,8 @@ impl Faults {
         at: Option<Endpoint>,
         user: Option<&str>,
         carries_hash: bool,
-    ) -> Weather {
-        let mut weather = Weather::default();
+    ) -> Effect {
+        let mut effect = Effect::default();
         for fault in &mut self.0 {
             let hits = (fault.at == Endpoint::Any || Some(fault.at) == at)
                 && fault.left != Some(0)
@@ -142,14 +142,14 @@ impl Faults {
                 *left -= 1;
             }
             if let Misbehaviour::Delay(by) = fault.what {
-                weather.delay += by;
+                effect.delay += by;
             } else {
-                weather.fault = Some(fault.what);
+                effect.fault = Some(fault.what);
                 break;
             }
         }
         self.0.retain(|fault| fault.left != Some(0));
-        weather
+        effect
     }
 }
 

@@ -1,12 +1,12 @@
-//! One listener of the stand-in: takes connections, writes down each call, and lets the weather
-//! have its way with it.
+//! One listener of the stand-in: takes connections, records each call, and applies the faults that are
+//! set.
 
 use super::{
-    Cluster, Lock as _,
     answer::{Answer, AnswerBody, Course},
     api::Caller,
     calls::{By, Calls},
-    fault::{Faults, Misbehaviour, Weather, envelope},
+    cluster::{Cluster, Lock as _, SERVICE_USER},
+    fault::{Effect, Faults, Misbehaviour, envelope},
     route::Route,
 };
 use crate::shutdown::Tasks;
@@ -113,7 +113,7 @@ impl Node {
         let path = head.uri.path().to_owned();
         let caller = self.cluster.identify(&head.headers, &path);
         let by = match &caller {
-            Ok(caller) if caller.name() == super::SERVICE_USER => By::ServiceAccount,
+            Ok(caller) if caller.name() == SERVICE_USER => By::ServiceAccount,
             Ok(caller) => By::User(caller.name().to_owned()),
             Err(_) => By::Nobody,
         };
@@ -133,7 +133,7 @@ impl Node {
         let (answer, course) = match Self::taken(&head, body).await {
             Err(refusal) => (refusal, Course::Whole),
             Ok((route, body)) => {
-                self.weathered(call, route, caller, body, &by, &path)
+                self.with_faults(call, route, caller, body, &by, &path)
                     .await?
             }
         };
@@ -188,7 +188,7 @@ impl Node {
         Ok((route, body))
     }
 
-    async fn weathered(
+    async fn with_faults(
         self: &Arc<Self>,
         call: u64,
         route: Route,
@@ -201,11 +201,11 @@ impl Node {
         let service = *by == By::ServiceAccount;
         let carries_hash =
             matches!(route, Route::Write(_)) && contains(&body, b"\"password_hash\"");
-        let Weather { delay, fault } = {
+        let Effect { delay, fault } = {
             let mut faults = self.faults.held();
-            let weather = faults.meet(route.endpoint(service), route.user(), carries_hash);
-            self.calls.held().met(call, weather.fault);
-            weather
+            let effect = faults.meet(route.endpoint(service), route.user(), carries_hash);
+            self.calls.held().met(call, effect.fault);
+            effect
         };
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;

@@ -1,11 +1,12 @@
 //! The stand-in against what was measured on a real cluster.
 
+mod faults;
 mod users;
 mod validation;
-mod weather;
 
 use super::*;
 use crate::shutdown::Tasks;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
