@@ -40,6 +40,7 @@ impl Backoff {
     }
 
     /// How many attempts in a row have failed.
+    #[cfg(test)]
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }

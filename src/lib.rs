@@ -5,7 +5,6 @@
 //! ARCHITECTURE.md draws the floors; a module imports only from lower ones.
 
 pub mod app;
-#[allow(dead_code, reason = "its other users are moved over one by one")]
 mod backoff;
 pub mod broker;
 pub mod cli;
@@ -22,7 +21,6 @@ pub mod ledger;
 pub mod model;
 pub mod net;
 pub mod outcome;
-#[allow(dead_code, reason = "its other users are moved over one by one")]
 mod rate;
 pub mod reload;
 pub mod request;
@@ -32,7 +30,6 @@ pub mod secret;
 pub mod serve;
 
 pub mod shutdown;
-#[allow(dead_code, reason = "its other users are moved over one by one")]
 mod single_flight;
 pub mod telemetry;
 pub mod upstream;
