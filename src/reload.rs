@@ -256,7 +256,7 @@ impl Watch {
         self.read.keys().cloned().collect()
     }
 
-    /// Looks at these files from now on. Those known already count as they were before they were read.
+    /// Looks at these files from now on. Those known already count as they were before.
     fn expect(&mut self, mut seen: Seen) {
         for (path, stamp) in &mut seen {
             if let Some(before) = self.read.get(path) {

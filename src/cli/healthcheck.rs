@@ -73,7 +73,10 @@ where
     let request = request.map_err(|error| failed("the request cannot be made", &error))?;
     tokio::select! {
         answer = sender.send_request(request) => Ok(answer.map_err(no_answer)?.status()),
-        ended = connection => Err(ended.err().map_or_else(|| Failed(format!("{addr} did not answer")), no_answer)),
+        ended = connection => {
+            let ended = ended.err().map(no_answer);
+            Err(ended.unwrap_or_else(|| Failed(format!("{addr} did not answer"))))
+        }
     }
 }
 

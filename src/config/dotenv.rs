@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_a_shell_reads_them() {
-        let text = "# comment\n\nA=1\nexport B = two # why\nC='a # b'\nD=\"x\\\"y\\n\"\nE=\nF=a#b\nnot a line\nG=\"open\n";
+        let text = "# comment\n\nA=1\nexport B = two # why\nC='a # b'\nD=\"x\\\"y\\n\"\nE=\n\
+         F=a#b\nnot a line\nG=\"open\n";
         let mut findings = Findings::default();
         let lines: Vec<_> = read(text, &mut findings)
             .into_iter()

@@ -33,7 +33,11 @@ pub fn schema() -> Value {
     put(
         &mut root,
         "$defs",
-        json!({ "variable": { "type": "string", "pattern": "\\$\\{[A-Za-z_]", "description": "Taken from the environment." } }),
+        json!({ "variable": {
+            "type": "string",
+            "pattern": "\\$\\{[A-Za-z_]",
+            "description": "Taken from the environment.",
+        } }),
     );
     root
 }
@@ -95,7 +99,8 @@ fn of(value_type: &ValueType) -> Value {
             json!({ "anyOf": [{ "type": "array", "items": item }, item] })
         }
         ValueType::Mappings => {
-            json!({ "type": "object", "additionalProperties": of(&ValueType::List(&ValueType::Role)) })
+            let roles = of(&ValueType::List(&ValueType::Role));
+            json!({ "type": "object", "additionalProperties": roles })
         }
         ValueType::Pairs => {
             json!({ "type": "object", "additionalProperties": { "type": "string" } })

@@ -18,7 +18,8 @@ use std::time::Duration;
 const KEY: &str = "5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847";
 
 /// What a configuration needs at least.
-const LEAST: &str = "default_roles: [viewer]\nsecret_key: 5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847\n\
+const LEAST: &str = "default_roles: [viewer]\n\
+ secret_key: 5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847\n\
                      elasticsearch: {hosts: [\"https://es:9200\"], username: elastauth, password: p}\n";
 
 fn sources(file: &str, environment: &[(&str, &str)]) -> Sources {
@@ -125,7 +126,8 @@ fn no_two_keys_have_one_name() {
 fn what_operators_are_shown_is_the_whole_in_sections_without_a_secret() {
     let config = good(
         &least_and(
-            "enable_metrics: true\nadmin: {listen: \":5001\"}\naudit: {path: stdout}\nlog_format: ecs\n",
+            "enable_metrics: true\nadmin: {listen: \":5001\"}\naudit: {path: stdout}\n\
+             log_format: ecs\n",
         ),
         &[("ELASTAUTH_DEFAULT_ROLES", "viewer, editor")],
     );

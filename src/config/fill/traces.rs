@@ -214,8 +214,8 @@ impl<'a> Variables<'_, 'a> {
         }
         if uri.port_u16() == Some(4317) {
             let text = format!(
-                "`{name}`: 4317 is usually the port for gRPC; elastauth sends spans over HTTP, usually \
-                 on port 4318"
+                "`{name}`: 4317 is usually the port for gRPC; elastauth sends spans over HTTP, \
+                 usually on port 4318"
             );
             self.warn(place, text);
         }
@@ -369,7 +369,8 @@ impl<'a> Variables<'_, 'a> {
         for name in IGNORED {
             if let Some((_, place)) = self.text(name) {
                 let warning = format!(
-                    "`{name}` has no effect; docs/TRACING.md lists the variables that elastauth reads"
+                    "`{name}` has no effect; docs/TRACING.md lists the variables that elastauth \
+                     reads"
                 );
                 self.warn(place, warning);
             }

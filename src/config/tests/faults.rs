@@ -83,12 +83,14 @@ fn contradictions_are_faults() {
             "`oidc.issuer`: ",
         ),
         (
-            "auth_provider: oidc\noidc: {issuer: \"https://a\", client_id: a, token_validation: introspection}\n",
+            "auth_provider: oidc\n\
+             oidc: {issuer: \"https://a\", client_id: a, token_validation: introspection}\n",
             "5:61",
             "needs `oidc.client_secret`",
         ),
         (
-            "auth_provider: oidc\noidc: {issuer: \"https://a\", client_id: a, claim_mappings: {groups: \"a..b\"}}\n",
+            "auth_provider: oidc\n\
+             oidc: {issuer: \"https://a\", client_id: a, claim_mappings: {groups: \"a..b\"}}\n",
             "5:68",
             "`oidc.claim_mappings.groups`",
         ),
@@ -235,7 +237,8 @@ fn what_is_legal_and_weak_is_a_warning() {
 
 #[test]
 fn the_keys_of_the_proxy_are_warned_about_and_the_proxy_itself_is_refused() {
-    let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\noidc:\ncache: {redis_db: 0}\nredis: {url: \"\"}\n";
+    let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\noidc:\n\
+     cache: {redis_db: 0}\nredis: {url: \"\"}\n";
     good(&least_and(harmless), &[]);
     // The examples of elastauth 2 write the whole section and switch it off.
     let switched_off = least_and(
@@ -332,7 +335,8 @@ fn malformed_files_are_one_clear_fault() {
 fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
     let config = good(
         &least_and(
-            "tls: {cert: /nonexistent/crt, key: /nonexistent/key}\nelasticsearch.tls: {ca_cert: /nonexistent/ca}\n",
+            "tls: {cert: /nonexistent/crt, key: /nonexistent/key}\n\
+             elasticsearch.tls: {ca_cert: /nonexistent/ca}\n",
         ),
         &[],
     );
@@ -348,8 +352,10 @@ fn a_certificate_that_cannot_be_used_is_found_before_the_start() {
     );
     let config = good(
         &least_and(
-            "cache: {type: redis}\nredis: {url: \"rediss://redis:6379\", tls: {ca_cert: /nonexistent/redis}}\n\
-             auth_provider: oidc\noidc: {issuer: \"https://idp.test\", client_id: a, tls: {ca_cert: /nonexistent/idp}}\n",
+            "cache: {type: redis}\n\
+             redis: {url: \"rediss://redis:6379\", tls: {ca_cert: /nonexistent/redis}}\n\
+             auth_provider: oidc\n\
+             oidc: {issuer: \"https://idp.test\", client_id: a, tls: {ca_cert: /nonexistent/idp}}\n",
         ),
         &[],
     );

@@ -227,7 +227,8 @@ fn what_would_let_two_providers_be_taken_for_each_other_is_a_fault() {
         faults(&least_and("auth_provider: oidc\noidc: {providers: []}\n"))[0]
             .contains("names no provider")
     );
-    let one = "auth_provider: oidc\noidc: {name: authelia, issuer: \"https://sso.example.org\", client_id: elastauth}\n";
+    let one = "auth_provider: oidc\n\
+     oidc: {name: authelia, issuer: \"https://sso.example.org\", client_id: elastauth}\n";
     assert!(
         faults(&least_and(one))[0]
             .starts_with("config.yml:5:14: `oidc.name`: a provider is named `authelia`")

@@ -117,7 +117,8 @@ fn the_files_to_look_at_are_those_that_are_read_once() {
 fn of_a_token_provider_secrets_and_role_rules_are_taken_and_its_name_is_not() {
     let one = |more: &str| {
         format!(
-            "auth_provider: oidc\noidc: {{issuer: \"https://sso.example\", client_id: a, token_validation: introspection, {more}}}\n"
+            "auth_provider: oidc\n\
+             oidc: {{issuer: \"https://sso.example\", client_id: a, token_validation: introspection, {more}}}\n"
         )
     };
     let secret = reload(&one("client_secret: one"), &one("client_secret: two"));
@@ -127,7 +128,8 @@ fn of_a_token_provider_secrets_and_role_rules_are_taken_and_its_name_is_not() {
     );
     let several = |more: &str| {
         format!(
-            "auth_provider: oidc\noidc:\n  providers:\n  - {{name: a, issuer: \"https://a.example\", client_id: a, {more}}}\n  - {{name: b, issuer: \"https://b.example\", client_id: b}}\n"
+            "auth_provider: oidc\n\
+             oidc:\n  providers:\n  - {{name: a, issuer: \"https://a.example\", client_id: a, {more}}}\n  - {{name: b, issuer: \"https://b.example\", client_id: b}}\n"
         )
     };
     let rules = |role: &str| several(&format!("group_mappings: {{dev: [{role}]}}"));
@@ -164,7 +166,8 @@ fn secrets_of_a_section_are_looked_at_in_their_files() {
     let secret = folder.path().join("secret");
     std::fs::write(&secret, "one").unwrap();
     let file = least_and(&format!(
-        "auth_provider: oidc\noidc:\n  providers:\n  - {{name: a, issuer: \"https://a.example\", client_id: a, token_validation: introspection, client_secret_file: {}}}\n",
+        "auth_provider: oidc\n\
+         oidc:\n  providers:\n  - {{name: a, issuer: \"https://a.example\", client_id: a, token_validation: introspection, client_secret_file: {}}}\n",
         secret.display()
     ));
     let (checked, loaded) = read(&sources(&file, &[]));

@@ -25,7 +25,8 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
         0o600,
     );
     let text = format!(
-        "default_roles: [a]\nsecret_key_file: {key}\nelasticsearch: {{hosts: https://es, username: u}}\ngateway_keys_file: {gateways}\n"
+        "default_roles: [a]\nsecret_key_file: {key}\n\
+         elasticsearch: {{hosts: https://es, username: u}}\ngateway_keys_file: {gateways}\n"
     );
     let config = good(
         &text,
