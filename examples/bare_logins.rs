@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 /// As in `src/broker/ensure.rs`: flights of strangers that ask, and that write.
 const CONVERSATIONS: usize = 48;
 const WRITES: usize = 12;
-/// As in `src/cluster/call.rs`.
+/// As in `src/cluster/pool.rs`.
 const MAX_IDLE: usize = 32;
 
 const LOGIN: HeaderValue = HeaderValue::from_static(

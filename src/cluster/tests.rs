@@ -1,8 +1,9 @@
 //! The client against nodes that behave and nodes that do not, over real sockets.
 
+mod answers;
+mod failover;
 mod stub;
 mod trust;
-mod weather;
 
 use super::pool::Timeouts;
 use super::*;
@@ -24,10 +25,10 @@ use std::{
 };
 use stub::{Manner, Stub};
 
-/// What Elasticsearch says to a login of `joe`.
+/// The answer to a login of `joe`.
 const JOE_IS: &str = r#"{"username":"joe","roles":["viewer"],"full_name":null,"email":null,"metadata":{},"enabled":true,
     "authentication_realm":{"name":"default_native","type":"native"},"authentication_type":"realm"}"#;
-/// What it says of the user.
+/// The answer to a read of the user.
 const JOE: &str = r#"{"joe":{"username":"joe","roles":["viewer"],"full_name":"Joe","email":null,"metadata":{"k":[1]},"enabled":true}}"#;
 const CREATED: &str = r#"{"created":true}"#;
 
@@ -95,6 +96,21 @@ fn client(addrs: &[SocketAddr]) -> SecurityApi {
     client_with(addrs, Timeouts::default()).0
 }
 
+/// Why a call has failed, in short.
+fn failure<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
+    match result.unwrap_err() {
+        CallError::NotSent { why, .. } => format!("{why:?}"),
+        CallError::NoAnswer { why, .. } => format!("{why:?}"),
+        CallError::Status {
+            status, error_type, ..
+        } => format!(
+            "{} {}",
+            status.as_u16(),
+            error_type.as_deref().unwrap_or("-")
+        ),
+    }
+}
+
 /// An address where nobody listens.
 async fn nobody() -> SocketAddr {
     tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -153,7 +169,7 @@ async fn the_three_calls_are_exactly_these_bytes() {
 }
 
 #[tokio::test]
-async fn a_call_within_a_recorded_decision_says_to_which_trace_it_belongs() {
+async fn a_call_within_a_recorded_decision_names_its_trace() {
     let node = Stub::start(Manner::answer(200, JOE_IS)).await;
     let otlp = traces::Otlp {
         endpoint: "http://127.0.0.1:9/v1/traces".parse().unwrap(),
@@ -183,16 +199,16 @@ async fn a_call_within_a_recorded_decision_says_to_which_trace_it_belongs() {
         .await
         .unwrap();
     let request = node.requests().remove(0);
-    let told = request
+    let traceparent = request
         .lines()
         .find_map(|line| line.strip_prefix("traceparent: "))
         .unwrap();
     // The trace is the gateway's, and the span the call's own.
     assert!(
-        told.starts_with(&parent[..36])
-            && told.ends_with("-01")
-            && told.len() == parent.len()
-            && told != parent,
+        traceparent.starts_with(&parent[..36])
+            && traceparent.ends_with("-01")
+            && traceparent.len() == parent.len()
+            && traceparent != parent,
         "{request}"
     );
 }

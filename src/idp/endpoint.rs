@@ -1,8 +1,9 @@
 //! The addresses of an identity provider, and its name.
 
+use crate::net::loopback::is_loopback;
 use http::Uri;
 use serde_json::Value;
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
 /// An identity provider's name for itself. Compared byte for byte: `https://idp` and `https://idp/`
 /// are different.
@@ -82,15 +83,6 @@ impl Endpoint {
     pub(super) fn uri(&self) -> &Uri {
         &self.0
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Debug for Issuer {

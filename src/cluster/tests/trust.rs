@@ -1,4 +1,4 @@
-//! TLS towards the nodes: who is believed, and what is shown.
+//! TLS towards the nodes: which certificates are trusted, and which one is shown.
 
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -63,7 +63,7 @@ async fn read(node: &Stub, tls: tls::ClientConfig) -> Result<Option<StoredAccoun
         .await
 }
 
-fn believing(ca: &Path) -> tls::ClientConfig {
+fn trusting(ca: &Path) -> tls::ClientConfig {
     tls::ClientConfig {
         ca_cert: Some(ca.to_owned()),
         ..tls::ClientConfig::default()
@@ -71,7 +71,7 @@ fn believing(ca: &Path) -> tls::ClientConfig {
 }
 
 #[tokio::test]
-async fn the_right_name_by_the_right_ca_is_believed_and_nothing_else() {
+async fn the_right_name_by_the_right_ca_is_trusted_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (
         Authority::new(folder.path(), "ours"),
@@ -80,9 +80,9 @@ async fn the_right_name_by_the_right_ca_is_believed_and_nothing_else() {
     let right = node(ours.issue(folder.path(), "localhost"), None).await;
     let other_name = node(ours.issue(folder.path(), "elsewhere.test"), None).await;
 
-    assert_eq!(read(&right, believing(&ours.cert)).await.unwrap(), None);
+    assert_eq!(read(&right, trusting(&ours.cert)).await.unwrap(), None);
     for (node, ca) in [(&right, &theirs), (&other_name, &ours)] {
-        let error = read(node, believing(&ca.cert)).await.unwrap_err();
+        let error = read(node, trusting(&ca.cert)).await.unwrap_err();
         assert!(
             matches!(
                 error,
@@ -101,7 +101,7 @@ async fn the_right_name_by_the_right_ca_is_believed_and_nothing_else() {
     assert_eq!(
         (right.requests().len(), other_name.requests().len()),
         (1, 0),
-        "nothing is said to a stranger"
+        "nothing is sent to an untrusted server"
     );
 
     let anyone = tls::ClientConfig {
@@ -121,7 +121,7 @@ async fn a_client_certificate_is_shown_and_without_one_nobody_gets_in() {
     )
     .await;
 
-    read(&strict, believing(&authority.cert)).await.unwrap_err();
+    read(&strict, trusting(&authority.cert)).await.unwrap_err();
     assert_eq!(strict.requests().len(), 0);
 
     let identity = Some(authority.issue(folder.path(), "elastauth.test"));
@@ -130,7 +130,7 @@ async fn a_client_certificate_is_shown_and_without_one_nobody_gets_in() {
             &strict,
             tls::ClientConfig {
                 identity: identity.clone(),
-                ..believing(&authority.cert)
+                ..trusting(&authority.cert)
             }
         )
         .await
@@ -147,7 +147,7 @@ async fn a_client_certificate_is_shown_and_without_one_nobody_gets_in() {
 
 #[test]
 fn tls_files_matter_only_where_a_host_is_https() {
-    let missing = believing(Path::new("/nowhere/ca.pem"));
+    let missing = trusting(Path::new("/nowhere/ca.pem"));
     let with = |url: &str| {
         SecurityApi::new(
             &Config {

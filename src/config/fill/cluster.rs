@@ -4,10 +4,9 @@ use super::filler::Filler;
 use crate::{
     cluster::{Config, ServiceAccount},
     config::table,
-    net::tls,
+    net::{self, tls},
 };
 use http::{Uri, uri::Scheme};
-use std::net::IpAddr;
 
 pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     let hosts = hosts(fill);
@@ -138,6 +137,5 @@ fn account(fill: &mut Filler<'_>) -> Option<ServiceAccount> {
 }
 
 pub(super) fn is_loopback(host: &Uri) -> bool {
-    let name = host.host().unwrap_or_default().trim_matches(['[', ']']);
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    net::loopback::is_loopback(host.host().unwrap_or_default())
 }

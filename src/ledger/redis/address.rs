@@ -1,6 +1,9 @@
 //! Where Redis is, and as which user elastauth connects to it.
 
-use crate::{net::tls, secret::SecretString};
+use crate::{
+    net::{loopback::is_loopback, tls},
+    secret::SecretString,
+};
 use redis::{ConnectionAddr, IntoConnectionInfo as _};
 use secrecy::ExposeSecret as _;
 use std::{fmt, path::PathBuf};
@@ -115,12 +118,7 @@ impl Node {
     pub fn is_local(&self) -> bool {
         match &self.addr {
             Addr::Unix(_) => true,
-            Addr::Tcp(host, _) => {
-                host == "localhost"
-                    || host
-                        .parse::<std::net::IpAddr>()
-                        .is_ok_and(|ip| ip.is_loopback())
-            }
+            Addr::Tcp(host, _) => is_loopback(host),
         }
     }
 

@@ -1,6 +1,7 @@
-//! The way out through a proxy, in the words of `HTTPS_PROXY` and `NO_PROXY`. Who reads the
-//! environment hands the values in.
+//! The outbound proxy, in the syntax of `HTTPS_PROXY` and `NO_PROXY`. Nothing here reads the
+//! environment.
 
+use crate::net::loopback::is_loopback;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Uri, uri::Scheme};
 use ipnet::IpNet;
@@ -75,7 +76,7 @@ fn basic(credentials: &str) -> Result<HeaderValue, InvalidProxy> {
     Ok(value)
 }
 
-/// The password may stand in the address, so only the host is shown.
+/// The password may be in the address, so only the host is shown.
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy")
@@ -95,8 +96,8 @@ pub struct NoProxy {
 }
 
 impl NoProxy {
-    /// Takes a list with commas or spaces. Entries that are nothing of the above match nothing, as
-    /// everywhere.
+    /// Takes a list with commas or spaces. Other entries match nothing, as with other
+    /// programs.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut parsed = Self::default();
@@ -135,15 +136,14 @@ impl NoProxy {
             .trim_end_matches(']')
             .trim_end_matches('.')
             .to_ascii_lowercase();
-        if self.all || host == "localhost" {
+        if self.all || is_loopback(&host) {
             return true;
         }
         if let Ok(address) = host.parse::<IpAddr>() {
-            return address.is_loopback()
-                || self
-                    .networks
-                    .iter()
-                    .any(|network| network.contains(&address));
+            return self
+                .networks
+                .iter()
+                .any(|network| network.contains(&address));
         }
         self.names.iter().any(|(name, only)| {
             only.is_none_or(|only| port.unwrap_or(443) == only)

@@ -1,4 +1,5 @@
-//! The client over TLS: whose certificates it believes, what it shows, and the way through a proxy.
+//! The client over TLS: which certificates it trusts, which one it shows, and the way through a
+//! proxy.
 
 use super::*;
 use crate::net::tls::IdentityFiles;
@@ -93,7 +94,7 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    fn believing(&self) -> tls::ClientConfig {
+    fn trusting(&self) -> tls::ClientConfig {
         tls::ClientConfig {
             ca_cert: Some(self.file("server.crt")),
             ..tls::ClientConfig::default()
@@ -146,7 +147,7 @@ async fn head(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
 }
 
 #[tokio::test]
-async fn only_the_configured_ca_is_believed() {
+async fn only_the_configured_ca_is_trusted() {
     let scene = Scene::new(false).await;
     let url = format!("https://localhost:{}/", scene.server.port());
     let other = tls::ClientConfig {
@@ -157,7 +158,7 @@ async fn only_the_configured_ca_is_believed() {
         scene
             .get(
                 Config {
-                    tls: scene.believing(),
+                    tls: scene.trusting(),
                     ..Config::default()
                 },
                 &url
@@ -190,7 +191,7 @@ async fn a_client_certificate_is_shown_where_there_is_one() {
     let with = Config {
         tls: tls::ClientConfig {
             identity,
-            ..scene.believing()
+            ..scene.trusting()
         },
         ..Config::default()
     };
@@ -199,7 +200,7 @@ async fn a_client_certificate_is_shown_where_there_is_one() {
         scene
             .get(
                 Config {
-                    tls: scene.believing(),
+                    tls: scene.trusting(),
                     ..Config::default()
                 },
                 &url
@@ -213,7 +214,7 @@ async fn a_client_certificate_is_shown_where_there_is_one() {
 async fn a_proxy_opens_a_tunnel_and_sees_nothing_but_the_name() {
     let scene = Scene::new(false).await;
     let through = |except: &str| Config {
-        tls: scene.believing(),
+        tls: scene.trusting(),
         proxy: Some(
             Proxy::parse(
                 &format!("http://user:pass@{}", scene.proxy),
@@ -240,7 +241,7 @@ async fn a_proxy_opens_a_tunnel_and_sees_nothing_but_the_name() {
     assert_eq!(
         scene.get(through(""), &direct).await,
         Ok("ok".into()),
-        "the loopback interface is never asked for elsewhere"
+        "the loopback interface is always reached directly"
     );
     assert_eq!(scene.connects.lock().unwrap().len(), 1);
 }
