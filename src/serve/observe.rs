@@ -201,7 +201,7 @@ impl Observer {
     fn audit(&self, event: Event<'_>, about: &About<'_>) {
         let host = about.request.and_then(Request::host);
         let uri = about.request.and_then(Request::path);
-        self.telemetry.audit.tell(&Event {
+        self.telemetry.audit.write(&Event {
             peer: Some(about.peer),
             host: host.as_deref(),
             uri: uri.as_deref(),
@@ -216,7 +216,7 @@ impl Observer {
             let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::info!(%peer, user, known, suppressed, "an operator asked for a recheck: the next request of this user asks the cluster");
         }
-        self.telemetry.audit.tell(&Event {
+        self.telemetry.audit.write(&Event {
             user: Some(user),
             peer: Some(peer),
             ..Event::new(Kind::UserRecheck)

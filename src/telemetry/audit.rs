@@ -1,35 +1,35 @@
-//! The audit stream: who was let in with which roles, which users were written and why, who was
-//! refused. JSON lines in a place of their own.
+//! The audit stream: who got in with which roles, which users were written and why, who was refused.
+//! JSON lines, apart from the log.
 //!
-//! It never holds anybody up: lines go through a bounded queue to a thread that writes them,
-//! because a disk may take seconds and a worker that answers gateways may not. What does not fit or
-//! cannot be written is counted and told; a decision does not wait for its line.
+//! No decision waits for its line: lines go through a bounded queue to a thread that writes them,
+//! because a disk may take seconds. Lines that do not fit or cannot be written are counted and
+//! reported.
 
+mod event;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-use super::{
-    losses::Losses,
-    metrics::{AuditLine, Metrics},
-};
+pub use event::{Event, Kind};
+
+use super::{losses::Losses, metrics::Metrics};
 use crate::clock::Clock;
-use serde::Serialize;
 use sink::Sink;
 use std::{
-    fmt, io,
-    net::IpAddr,
+    io,
     path::PathBuf,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{SyncSender, TrySendError, sync_channel},
     },
     time::Duration,
 };
 use tokio::sync::oneshot;
+use writer::{LineLosses, Message, Writer, line};
 
-/// Lines that wait for the disk. At the 2,000 first logins a second that a cluster takes at best, a
-/// disk may stand still for two seconds; a line has some 300 bytes.
+/// Lines that wait for the disk. A cluster takes 2,000 first logins a second at best, so the disk may
+/// stop for two seconds; a line has some 300 bytes.
 const QUEUE: usize = 4_096;
 
 /// Settings of the audit stream.
@@ -49,124 +49,32 @@ pub enum Target {
     Off,
     /// To standard output. The log goes to standard error, so the two do not mix.
     Stdout,
-    /// To the end of this file. It is made for its owner alone (0600); one that is there keeps its
-    /// permissions.
+    /// To the end of this file. A new one is readable by its owner only (0600); an existing one
+    /// keeps its permissions.
     File(PathBuf),
 }
 
 /// Which grants are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Grants {
-    /// Those for which the cluster was asked or told something: the first of a user in this
-    /// process, each change, and one when what is remembered has expired.
+    /// Those for which the cluster was read or written: the first of a user in this process, each
+    /// change, and one when the memory of the user has expired.
     #[default]
     Changes,
-    /// Each single one. A dashboard that somebody looks at makes several a second.
+    /// Every one. An open dashboard makes several a second.
     All,
 }
 
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// The cluster was asked and has the user as he should be.
-    UserConfirmed,
-    /// The user was written: his first login, or something about him has changed.
-    UserWritten,
-    /// The user got the password of a new period.
-    UserRotated,
-    /// A user whom elastauth had not written was taken over.
-    UserAdopted,
-    /// The user was to be written and the cluster did not do it, or has not said so.
-    WriteFailed,
-    /// An operator has asked for the cluster to be asked about this user again.
-    UserRecheck,
-    /// A request got a login.
-    Granted,
-    /// A request got none.
-    Refused,
-}
-
-/// One line. What is not known is left out.
-#[derive(Debug, Clone, Serialize)]
-pub struct Event<'a> {
-    /// What happened.
-    pub event: Kind,
-    /// In which cluster.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<&'a str>,
-    /// To whom.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<&'a str>,
-    /// Who vouches for him.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub provider: Option<&'a str>,
-    /// The groups that the provider names.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub groups: Vec<&'a str>,
-    /// The roles that follow from them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<&'a str>,
-    /// Why; for a person.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'a str>,
-    /// Why; for a program. The outcomes of docs/STATUS-CODES.md.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<&'a str>,
-    /// The gateway's address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer: Option<IpAddr>,
-    /// What the client asked for: the host.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<&'a str>,
-    /// What the client asked for: the path, without its query.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uri: Option<&'a str>,
-    /// The same as in the log and in the answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_id: Option<&'a str>,
-    /// Lines of this kind that were left out since the last one, because there were too many.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub suppressed: Option<u64>,
-}
-
-impl Event<'_> {
-    /// A line that says only what happened.
-    #[must_use]
-    pub fn new(event: Kind) -> Self {
-        Self {
-            event,
-            cluster: None,
-            user: None,
-            provider: None,
-            groups: Vec::new(),
-            roles: Vec::new(),
-            reason: None,
-            outcome: None,
-            peer: None,
-            host: None,
-            uri: None,
-            request_id: None,
-            suppressed: None,
-        }
-    }
-}
-
 /// The audit stream. Clones write into the same one; the default writes nothing.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Audit(Option<Arc<Stream>>);
 
+#[derive(Debug)]
 struct Stream {
     queue: SyncSender<Message>,
     grants: Grants,
     losses: LineLosses,
     clock: Clock,
-}
-
-enum Message {
-    Line(Box<[u8]>),
-    /// Answered when everything before it has been written or lost.
-    Flush(oneshot::Sender<()>),
 }
 
 /// The system gives no thread.
@@ -210,13 +118,13 @@ impl Audit {
         }))))
     }
 
-    /// Whether anybody listens. Who has to collect a line's parts first asks this before.
+    /// Whether it is written at all: a line whose parts have to be collected first asks this.
     #[must_use]
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether each single grant is wanted.
+    /// Whether every grant is written.
     #[must_use]
     pub fn wants_all_grants(&self) -> bool {
         self.0
@@ -224,8 +132,8 @@ impl Audit {
             .is_some_and(|stream| stream.grants == Grants::All)
     }
 
-    /// Writes a line, later and elsewhere. It never waits.
-    pub fn tell(&self, event: &Event<'_>) {
+    /// Queues a line for the writer. It never waits.
+    pub fn write(&self, event: &Event<'_>) {
         let Some(stream) = &self.0 else { return };
         let line = line(&stream.clock, event);
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
@@ -237,7 +145,7 @@ impl Audit {
         }
     }
 
-    /// Waits until what was told so far is written, at most `patience`.
+    /// Waits until the lines so far are written, at most `patience`.
     pub async fn flush(&self, patience: Duration) {
         let Some(stream) = &self.0 else { return };
         let (done, mut written) = oneshot::channel();
@@ -250,101 +158,5 @@ impl Audit {
             let _answered_or_gone = (&mut written).await;
         })
         .await;
-    }
-}
-
-impl fmt::Debug for Audit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Audit")
-            .field("on", &self.is_on())
-            .finish_non_exhaustive()
-    }
-}
-
-#[derive(Serialize)]
-struct Line<'a, E> {
-    #[serde(rename = "@timestamp")]
-    timestamp: String,
-    #[serde(flatten)]
-    event: &'a E,
-}
-
-fn line(clock: &Clock, event: &impl Serialize) -> Box<[u8]> {
-    let line = Line {
-        timestamp: clock.now().to_string(),
-        event,
-    };
-    // Texts and lists of texts cannot fail to be JSON.
-    let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes.into()
-}
-
-/// Lines that cannot be written.
-#[derive(Clone)]
-struct LineLosses {
-    losses: Arc<Losses>,
-    metrics: Metrics,
-}
-
-impl LineLosses {
-    fn add(&self, why: &dyn fmt::Display) {
-        self.metrics.audited(AuditLine::Lost, 1);
-        if self.losses.add(1) {
-            tracing::error!(
-                error = %why,
-                "lines of the audit stream are lost; decisions go on without it"
-            );
-        }
-    }
-}
-
-struct Writer {
-    sink: Sink,
-    lines: Receiver<Message>,
-    losses: LineLosses,
-    clock: Clock,
-}
-
-/// What the stream itself says about its losses, before the first line after them.
-#[derive(Serialize)]
-struct Lost {
-    event: &'static str,
-    count: u64,
-}
-
-impl Writer {
-    fn run(mut self) {
-        while let Ok(message) = self.lines.recv() {
-            match message {
-                Message::Line(line) => self.write(&line),
-                Message::Flush(done) => {
-                    let _nobody_waits = done.send(());
-                }
-            }
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let lost = self.losses.losses.unreported();
-        let written = if lost == 0 {
-            self.sink.write(bytes)
-        } else {
-            let told = line(
-                &self.clock,
-                &Lost {
-                    event: "lines_lost",
-                    count: lost,
-                },
-            );
-            self.sink.write(&[&told, bytes].concat())
-        };
-        match written {
-            Ok(()) => {
-                self.losses.losses.reported(lost);
-                self.losses.metrics.audited(AuditLine::Written, 1);
-            }
-            Err(error) => self.losses.add(&error),
-        }
     }
 }

@@ -189,7 +189,7 @@ async fn evening(section: &str) -> Evening {
             );
             evening
         }
-        "401 for everybody: the gateway is not believed" => {
+        "401 for everybody: the gateway is not trusted" => {
             let evening = Evening::with(|_| Setting {
                 trusted: Some("192.0.2.20/32"),
                 ..Setting::default()
@@ -321,7 +321,7 @@ async fn evening(section: &str) -> Evening {
                 ..evening
             }
         }
-        "503: the groups of a user change to and fro" => {
+        "503: the groups of a user change back and forth" => {
             let evening = Evening::with(|_| Setting {
                 more: "users: {writes_per_minute: 1}\n".to_owned(),
                 ..Setting::default()

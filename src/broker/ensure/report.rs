@@ -73,7 +73,7 @@ impl Report {
             return;
         }
         let identity = document.identity();
-        self.audit.tell(&Event {
+        self.audit.write(&Event {
             cluster: Some(&self.cluster),
             user: Some(identity.user().as_str()),
             provider: Some(identity.provider().name()),

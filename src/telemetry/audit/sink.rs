@@ -1,4 +1,4 @@
-//! Where audit lines end: standard output, or a file that others may move away.
+//! Where audit lines go: standard output, or a file that others may move away.
 
 use std::{
     fs::{File, OpenOptions},
@@ -33,14 +33,14 @@ impl Sink {
         }
     }
 
-    /// Writes a whole line, with its end.
+    /// Writes a whole line, including its end.
     pub(super) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let Self::File { path, open, torn } = self else {
             let mut stdout = io::stdout().lock();
             return stdout.write_all(line).and_then(|()| stdout.flush());
         };
-        // Whoever rotates logs moves the file away and expects a new one under the old name.
-        if open.as_ref().is_none_or(|file| !stands_at(file, path)) {
+        // Log rotation moves the file away and expects a new one under the old name.
+        if open.as_ref().is_none_or(|file| !is_at(file, path)) {
             *open = None;
             // In append mode two replicas or a rotation that copies cannot overwrite each other's
             // lines.
@@ -57,7 +57,7 @@ impl Sink {
             return Err(io::ErrorKind::NotFound.into());
         };
         if *torn {
-            // What stands there is no line; ours begins on one of its own.
+            // The file ends with part of a line; ours begins on a new one.
             file.write_all(b"\n")?;
             *torn = false;
         }
@@ -65,7 +65,7 @@ impl Sink {
     }
 }
 
-fn stands_at(file: &File, path: &Path) -> bool {
+fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(open), Ok(there)) = (file.metadata(), path.metadata()) else {
         return false;
     };

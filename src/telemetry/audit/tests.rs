@@ -46,7 +46,7 @@ async fn a_line_tells_who_was_written_with_which_roles() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
     let (audit, metrics) = audit(&path);
-    audit.tell(&written("al\"i\nce", &["editor", "viewer"]));
+    audit.write(&written("al\"i\nce", &["editor", "viewer"]));
     audit.flush(LONG).await;
     let [line] = &lines(&path)[..] else {
         panic!("one line")
@@ -79,10 +79,10 @@ async fn a_file_that_was_moved_away_is_made_anew() {
         folder.path().join("audit.jsonl.1"),
     );
     let (audit, _) = audit(&path);
-    audit.tell(&written("alice", &[]));
+    audit.write(&written("alice", &[]));
     audit.flush(LONG).await;
     fs::rename(&path, &old).unwrap();
-    audit.tell(&written("bob", &[]));
+    audit.write(&written("bob", &[]));
     audit.flush(LONG).await;
     assert_eq!(
         (
@@ -98,11 +98,11 @@ async fn a_folder_that_comes_late_loses_lines_and_says_how_many() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("later").join("audit.jsonl");
     let (audit, metrics) = audit(&path);
-    audit.tell(&written("alice", &[]));
-    audit.tell(&written("bob", &[]));
+    audit.write(&written("alice", &[]));
+    audit.write(&written("bob", &[]));
     audit.flush(LONG).await;
     fs::create_dir(path.parent().unwrap()).unwrap();
-    audit.tell(&written("carol", &[]));
+    audit.write(&written("carol", &[]));
     audit.flush(LONG).await;
     let [lost, carol] = &lines(&path)[..] else {
         panic!("two lines")
@@ -121,7 +121,7 @@ async fn a_folder_that_comes_late_loses_lines_and_says_how_many() {
 async fn a_full_disk_is_counted_and_stops_nobody() {
     let (audit, metrics) = audit(Path::new("/dev/full"));
     for _ in 0..100 {
-        audit.tell(&written("alice", &[]));
+        audit.write(&written("alice", &[]));
     }
     audit.flush(LONG).await;
     assert_eq!(
@@ -144,7 +144,7 @@ async fn a_disk_that_stands_still_fills_the_queue_and_no_more() {
     );
     let (audit, metrics) = audit(&path);
     for _ in 0..QUEUE + 100 {
-        audit.tell(&written("alice", &[]));
+        audit.write(&written("alice", &[]));
     }
     // One line may be in the hands of the writer.
     assert!(
@@ -161,7 +161,7 @@ async fn a_disk_that_stands_still_fills_the_queue_and_no_more() {
 #[tokio::test]
 async fn without_a_target_nothing_is_done() {
     let audit = Audit::start(&Config::default(), Clock::default(), Metrics::default()).unwrap();
-    audit.tell(&written("alice", &[]));
+    audit.write(&written("alice", &[]));
     audit.flush(LONG).await;
     assert!(!audit.is_on() && !audit.wants_all_grants());
 }

@@ -1,0 +1,91 @@
+//! What a line of the audit stream says.
+
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The cluster has the user as it should be.
+    UserConfirmed,
+    /// The user was written: their first login, or something about them changed.
+    UserWritten,
+    /// The user got the password of a new period.
+    UserRotated,
+    /// A user that elastauth had not written was adopted.
+    UserAdopted,
+    /// The cluster refused to write the user, or did not answer.
+    WriteFailed,
+    /// An operator asked for a recheck of this user.
+    UserRecheck,
+    /// A request got a login.
+    Granted,
+    /// A request was refused.
+    Refused,
+}
+
+/// One line. What is not known is left out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event<'a> {
+    /// What happened.
+    pub event: Kind,
+    /// In which cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<&'a str>,
+    /// To whom.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<&'a str>,
+    /// Which provider identified them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<&'a str>,
+    /// The groups that the provider names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<&'a str>,
+    /// The roles that follow from them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<&'a str>,
+    /// Why; for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// Why; for a program. The outcomes of docs/STATUS-CODES.md.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'a str>,
+    /// The gateway's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<IpAddr>,
+    /// What the client asked for: the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<&'a str>,
+    /// What the client asked for: the path, without its query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<&'a str>,
+    /// The same as in the log and in the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<&'a str>,
+    /// Lines of this kind that were left out since the last one, because there were too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<u64>,
+}
+
+impl Event<'_> {
+    /// A line that says only what happened.
+    #[must_use]
+    pub fn new(event: Kind) -> Self {
+        Self {
+            event,
+            cluster: None,
+            user: None,
+            provider: None,
+            groups: Vec::new(),
+            roles: Vec::new(),
+            reason: None,
+            outcome: None,
+            peer: None,
+            host: None,
+            uri: None,
+            request_id: None,
+            suppressed: None,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The thread that writes the audit stream.
+
+use super::sink::Sink;
+use crate::{
+    clock::Clock,
+    telemetry::{
+        losses::Losses,
+        metrics::{AuditLine, Metrics},
+    },
+};
+use serde::Serialize;
+use std::{
+    fmt,
+    sync::{Arc, mpsc::Receiver},
+};
+use tokio::sync::oneshot;
+
+#[derive(Debug)]
+pub(super) enum Message {
+    Line(Box<[u8]>),
+    /// Answered when everything before it has been written or lost.
+    Flush(oneshot::Sender<()>),
+}
+
+#[derive(Serialize)]
+struct Line<'a, E> {
+    #[serde(rename = "@timestamp")]
+    timestamp: String,
+    #[serde(flatten)]
+    event: &'a E,
+}
+
+pub(super) fn line(clock: &Clock, event: &impl Serialize) -> Box<[u8]> {
+    let line = Line {
+        timestamp: clock.now().to_string(),
+        event,
+    };
+    // Texts and lists of texts cannot fail to be JSON.
+    let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes.into()
+}
+
+/// Lines that cannot be written.
+#[derive(Debug, Clone)]
+pub(super) struct LineLosses {
+    pub(super) losses: Arc<Losses>,
+    pub(super) metrics: Metrics,
+}
+
+impl LineLosses {
+    pub(super) fn add(&self, why: &dyn fmt::Display) {
+        self.metrics.audited(AuditLine::Lost, 1);
+        if self.losses.add(1) {
+            tracing::error!(
+                error = %why,
+                "lines of the audit stream are lost; decisions go on without it"
+            );
+        }
+    }
+}
+
+pub(super) struct Writer {
+    pub(super) sink: Sink,
+    pub(super) lines: Receiver<Message>,
+    pub(super) losses: LineLosses,
+    pub(super) clock: Clock,
+}
+
+/// What the stream itself says about its losses, before the first line after them.
+#[derive(Serialize)]
+struct Lost {
+    event: &'static str,
+    count: u64,
+}
+
+impl Writer {
+    pub(super) fn run(mut self) {
+        while let Ok(message) = self.lines.recv() {
+            match message {
+                Message::Line(line) => self.write(&line),
+                Message::Flush(done) => {
+                    let _nobody_waits = done.send(());
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let lost = self.losses.losses.unreported();
+        let written = if lost == 0 {
+            self.sink.write(bytes)
+        } else {
+            let told = line(
+                &self.clock,
+                &Lost {
+                    event: "lines_lost",
+                    count: lost,
+                },
+            );
+            self.sink.write(&[&told, bytes].concat())
+        };
+        match written {
+            Ok(()) => {
+                self.losses.losses.reported(lost);
+                self.losses.metrics.audited(AuditLine::Written, 1);
+            }
+            Err(error) => self.losses.add(&error),
+        }
+    }
+}
