@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use std::{fmt::Write as _, path::PathBuf};
 use token::Token;
 
-/// Of whom to tell.
+/// Which request to explain.
 #[derive(Debug, Args)]
 pub(super) struct Options {
     /// The user name, as the identity header would carry it.
@@ -46,11 +46,11 @@ pub(super) struct Options {
     /// One more header of the request, as `Name: value`. May be repeated.
     #[arg(long = "header", value_name = "K: V")]
     headers: Vec<String>,
-    /// Which cluster is meant, by its `elasticsearch.cluster_name`: a configuration for another one
-    /// ends the command.
+    /// The expected `elasticsearch.cluster_name`: the command fails if the configuration has another
+    /// one.
     #[arg(long, value_name = "NAME")]
     cluster: Option<String>,
-    /// Also ask the cluster what stands there now. Nothing is written.
+    /// Also ask the cluster what it has now. Nothing is written.
     #[arg(long)]
     online: bool,
     /// For programs: one JSON object.
@@ -58,7 +58,7 @@ pub(super) struct Options {
     json: bool,
 }
 
-/// Tells the trip of one request. A refusal is an answer like any other: the command succeeds.
+/// Explains one request. A refusal is an answer like any other: the command succeeds.
 pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed> {
     if let Some(meant) = options
         .cluster
@@ -75,7 +75,7 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed>
     if let Some(token) = &token {
         headers.append(header::AUTHORIZATION, token.header()?);
     }
-    let says = token.as_ref().map(Token::says);
+    let token_says = token.as_ref().map(Token::says);
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.headers = headers;
     let request = Request::new(TrustedPeer::operator(), Protocol::ForwardAuth, parts);
@@ -83,11 +83,11 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed>
     let upstream = flow
         .choose(&request)
         .map_err(|error| failed("the request cannot be explained", &error))?;
-    let told = flow.explain(upstream, &request, options.online).await;
+    let explained = flow.explain(upstream, &request, options.online).await;
     if options.json {
-        print(&format!("{:#}", as_json(&told, says.as_ref())))
+        print(&format!("{:#}", as_json(&explained, token_says.as_ref())))
     } else {
-        print(&as_text(&told, says.as_ref(), options.online))
+        print(&as_text(&explained, token_says.as_ref(), options.online))
     }
 }
 
@@ -126,7 +126,8 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
             }
         }
         None if given.iter().any(|value| value.is_some()) => {
-            return Err(Failed("--user and its like stand for identity headers, and no configured provider reads those".to_owned()));
+            return Err(Failed("--user, --groups, --email and --name set identity headers, but no configured provider \
+                 reads identity headers".to_owned()));
         }
         None => {}
     }
@@ -139,16 +140,18 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
 }
 
 /// Which provider identified the user, or refused to.
-fn provider(told: &Explanation) -> Option<&str> {
-    match &told.result {
+fn provider(explained: &Explanation) -> Option<&str> {
+    match &explained.result {
         Err(refused) if refused.identity.is_none() => refused.provider().name(),
-        _ => told.identity().map(|identity| identity.provider().name()),
+        _ => explained
+            .identity()
+            .map(|identity| identity.provider().name()),
     }
 }
 
-/// What the gateway would be told: the status, the reason and the outcome.
-fn answer(told: &Explanation) -> (u16, String, Outcome) {
-    match &told.result {
+/// What the gateway would get: the status, the reason and the outcome.
+fn answer(explained: &Explanation) -> (u16, String, Outcome) {
+    match &explained.result {
         Ok(_) => (200, "a login".to_owned(), Outcome::Granted),
         Err(refused) => {
             let refusal = refused.refusal();
@@ -162,7 +165,7 @@ fn answer(told: &Explanation) -> (u16, String, Outcome) {
     }
 }
 
-fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
+fn as_text(explained: &Explanation, says: Option<&Value>, online: bool) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
         let _infallible = writeln!(text, "{label:<10} {value}");
@@ -171,10 +174,10 @@ fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
         // As JSON: whatever the token holds, it is text on one line.
         line("token", &says.to_string());
     }
-    if let Some(provider) = provider(told) {
+    if let Some(provider) = provider(explained) {
         line("provider", provider);
     }
-    if let Some(identity) = told.identity() {
+    if let Some(identity) = explained.identity() {
         line("user", identity.user().as_str());
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
         line(
@@ -186,7 +189,7 @@ fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
             }
             .as_str(),
         );
-        for given in told.given() {
+        for given in explained.given() {
             let rule = match given.rule {
                 Rule::Default => "default_roles".to_owned(),
                 Rule::Mapping { pattern, group } if pattern == group.as_str() => {
@@ -199,10 +202,10 @@ fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
             line("role", &format!("{} ({rule})", given.role.as_str()));
         }
     }
-    if let Some(document) = &told.document {
+    if let Some(document) = &explained.document {
         line("document", &document.to_string());
     }
-    match &told.plan {
+    match &explained.plan {
         Some(plan) => {
             line(
                 "in cluster",
@@ -213,44 +216,59 @@ fn as_text(told: &Explanation, says: Option<&Value>, online: bool) -> String {
             );
             line("next", &next(plan));
         }
-        None if online && told.result.is_ok() => line("in cluster", "not asked"),
+        None if online && explained.result.is_ok() => line("in cluster", "not asked"),
         None => {}
     }
-    let (status, why, _) = answer(told);
+    let (status, why, _) = answer(explained);
     line("answer", &format!("{status}: {why}"));
     text.truncate(text.trim_end().len());
     text
 }
 
-fn as_json(told: &Explanation, says: Option<&Value>) -> Value {
-    let identity = told.identity().map(|identity| {
+fn as_json(explained: &Explanation, says: Option<&Value>) -> Value {
+    let identity = explained.identity().map(|identity| {
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
-        json!({ "user": identity.user().as_str(), "groups": groups, "email": identity.email(), "full_name": identity.full_name() })
+        json!({
+            "user": identity.user().as_str(),
+            "groups": groups,
+            "email": identity.email(),
+            "full_name": identity.full_name(),
+        })
     });
-    let roles: Vec<Value> = told
+    let roles: Vec<Value> = explained
         .given()
         .iter()
         .map(|given| match given.rule {
             Rule::Default => json!({ "role": given.role.as_str(), "rule": "default_roles" }),
             Rule::Mapping { pattern, group } => {
-                json!({ "role": given.role.as_str(), "rule": "group_mappings", "pattern": pattern, "group": group.as_str() })
+                json!({
+                    "role": given.role.as_str(),
+                    "rule": "group_mappings",
+                    "pattern": pattern,
+                    "group": group.as_str(),
+                })
             }
         })
         .collect();
-    let cluster = told.plan.as_ref().map(|plan| {
+    let cluster = explained.plan.as_ref().map(|plan| {
         let found = plan.found.as_ref().map(|user| &user.document);
         json!({ "found": found, "next": next(plan) })
     });
-    let (status, why, outcome) = answer(told);
+    let (status, why, outcome) = answer(explained);
     json!({
-        "token": says, "provider": provider(told), "identity": identity, "roles": roles, "document": told.document, "cluster": cluster,
+        "token": says,
+        "provider": provider(explained),
+        "identity": identity,
+        "roles": roles,
+        "document": explained.document,
+        "cluster": cluster,
         "answer": { "status": status, "reason": why, "outcome": outcome.name() },
     })
 }
 
 fn next(plan: &Plan) -> String {
     match &plan.write {
-        Ok(None) => "nothing: the user stands as it should".to_owned(),
+        Ok(None) => "nothing: the user is as it should be".to_owned(),
         Ok(Some(why)) => format!("the user is written ({})", why.text()),
         Err(why) => format!("nothing: {}", chain(&AuthError::Broker(why.clone()))),
     }

@@ -39,7 +39,7 @@ pub struct IdentityHeaders {
     pub name: HeaderName,
 }
 
-/// A grant answers under the names under which the question came.
+/// The answer uses the names of the request's identity headers.
 impl From<&headers::Config> for IdentityHeaders {
     fn from(config: &headers::Config) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl From<&headers::Config> for IdentityHeaders {
 }
 
 /// 200 with the login and the identity, and an empty body: behind a body, Caddy and nginx open a
-/// new connection for every question.
+/// new connection for every auth request.
 #[must_use]
 pub fn grant(grant: &Grant, names: &IdentityHeaders) -> Response {
     let mut response = Response::new(Full::default());

@@ -39,8 +39,8 @@ impl Line {
     pub const fn of(refusal: Refusal) -> Self {
         use Refusal as R;
         match refusal {
-            // A stranger hears what anybody hears who is not logged in: not even that the address
-            // is the reason.
+            // An untrusted peer gets what everybody gets who is not logged in. The answer does not
+            // say that the address is the reason.
             R::UntrustedPeer => not_authenticated(Level::WARN),
             R::GatewayKey => Self {
                 code: "gateway_key",
@@ -55,7 +55,8 @@ impl Line {
                 auth_request: StatusCode::FORBIDDEN,
                 code: "malformed_identity",
                 message: "The identity in the request is malformed.",
-                advice: "Sign in again. If that does not help, tell the people who run this service.",
+                advice: "Sign in again. If that does not help, tell the people who run this \
+                         service.",
                 retry_after: None,
                 challenge: None,
                 level: Level::WARN,
@@ -85,7 +86,8 @@ impl Line {
                 auth_request: StatusCode::INTERNAL_SERVER_ERROR,
                 code: "internal",
                 message: "Something went wrong inside the service.",
-                advice: "This is not your fault. Tell the people who run this service, with the request id below.",
+                advice: "This is not your fault. Tell the people who run this service, with the \
+                         request id below.",
                 retry_after: None,
                 challenge: None,
                 level: Level::ERROR,
@@ -123,7 +125,7 @@ impl Challenge {
             // RFC 6750, §3.1: no error where nothing was shown. Nor does any browser pop up
             // anything for this one.
             (Self::SignIn, true) => r#"Bearer realm="elastauth""#,
-            // Which rule the token broke is for the log: whoever bends tokens need not be told how
+            // Which rule the token breaks is for the log: whoever forges tokens must not learn how
             // far they got.
             (Self::AnotherToken, _) => r#"Bearer realm="elastauth", error="invalid_token""#,
         }
@@ -149,7 +151,8 @@ const fn not_allowed(level: Level) -> Line {
         auth_request: StatusCode::FORBIDDEN,
         code: "user_not_allowed",
         message: "You are signed in, but this user may not enter.",
-        advice: "If you should have access, ask the people who run this service and give them the request id below.",
+        advice: "If you should have access, ask the people who run this service and give them the \
+                 request id below.",
         retry_after: None,
         challenge: None,
         level,

@@ -159,7 +159,12 @@ impl Intake {
         let Ok(permit) = Arc::clone(places).try_acquire_owned() else {
             if let Some(suppressed) = self.full.take(service.clock.now()) {
                 let suppressed = (suppressed > 0).then_some(suppressed);
-                tracing::warn!(%peer, known = trusted, suppressed, "too many connections; closed a new one");
+                tracing::warn!(
+                    %peer,
+                    known = trusted,
+                    suppressed,
+                    "too many connections; closed a new one"
+                );
             }
             return;
         };

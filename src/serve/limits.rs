@@ -20,7 +20,7 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// A decision. Gateways begin to give up after 2 s (`HAProxy`); Caddy never does.
     pub(super) decision: Duration,
-    /// The rest of a connection that has been told to end: a decision, and the time to write its
+    /// The rest of a connection that ends: a decision, and the time to write its
     /// answer.
     pub(super) drain: Duration,
     /// Gateways pass on what clients send, and hyper's own limit of 100 turns that into a 431 for

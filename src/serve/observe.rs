@@ -214,7 +214,13 @@ impl Observer {
         let user = user.as_str();
         if let Some(suppressed) = self.rechecks.take(self.clock.now()) {
             let suppressed = (suppressed > 0).then_some(suppressed);
-            tracing::info!(%peer, user, known, suppressed, "an operator asked for a recheck: the next request of this user asks the cluster");
+            tracing::info!(
+                %peer,
+                user,
+                known,
+                suppressed,
+                "an operator asked for a recheck: the next request of this user asks the cluster"
+            );
         }
         self.telemetry.audit.write(&Event {
             user: Some(user),
@@ -244,7 +250,12 @@ impl Observer {
             && let Some(suppressed) = self.logouts.take(self.clock.now())
         {
             let suppressed = (suppressed > 0).then_some(suppressed);
-            tracing::warn!(%peer, error = chain(error), suppressed, "a logout by an identity provider was refused");
+            tracing::warn!(
+                %peer,
+                error = chain(error),
+                suppressed,
+                "a logout by an identity provider was refused"
+            );
         }
     }
 }

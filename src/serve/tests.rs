@@ -1,5 +1,5 @@
-//! The server on real sockets. Behind its broker there is no cluster, so a well-formed question
-//! ends in 503; answers that grant are tested where they are made.
+//! The server on real sockets. Behind its broker there is no cluster, so a valid auth
+//! request ends in 503; answers that grant are tested where they are made.
 
 mod http1;
 mod multiplexed;

@@ -454,7 +454,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
     assert!(
         std::fs::read_to_string(&path)
             .unwrap()
-            .contains("\"event\":\"user_written\",\"user\":\"alice\"")
+            .contains("\"event\":\"user_written\",\"cluster\":\"default\",\"user\":\"alice\"")
     );
     tasks.end();
 }

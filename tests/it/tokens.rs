@@ -94,7 +94,7 @@ async fn check_online_tells_a_wrong_name_a_wrong_clock_and_keys_that_are_none() 
     assert!(!ok && told.contains("behind ours"), "{told}");
     scene.idp.dates("Thu, 06 Nov 2194 08:49:37 GMT");
     let (ok, told) = tried().await;
-    assert!(!ok && told.contains("fresh tokens are refused"), "{told}");
+    assert!(!ok && told.contains("new tokens are refused"), "{told}");
     scene.idp.dates("no date at all");
     scene.idp.says(
         "/keys",

@@ -1,5 +1,5 @@
-//! The token of `explain --token-file`: read from where no command line shows it, and told about
-//! without being repeated.
+//! The token of `explain --token-file`: read from a file, so that no command line shows it, and
+//! described without being repeated.
 
 use crate::{
     cli::output::Failed,
@@ -14,13 +14,14 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// What is read at most. Longer tokens are refused for their length, which this leaves to be seen.
-const MOST_BYTES: u64 = 256 * 1024;
+/// What is read at most. It is more than any accepted token, so that a longer one is refused for its
+/// length.
+const MAX_BYTES: u64 = 256 * 1024;
 /// The longest text of a claim that is repeated.
-const MOST_CHARS: usize = 200;
-/// Claims that decide whether a token is taken; they are no secret to whoever holds it. Of the
-/// others only the names are told.
-const TOLD: [&str; 10] = [
+const MAX_CHARS: usize = 200;
+/// Claims that decide whether a token is accepted; they are no secret to its holder. Of the others
+/// only the names are shown.
+const SHOWN: [&str; 10] = [
     "iss",
     "aud",
     "azp",
@@ -33,7 +34,7 @@ const TOLD: [&str; 10] = [
     "exp",
 ];
 
-/// A token, as it stood in the file, without `Bearer` and blanks around it.
+/// A token as the file has it, without `Bearer` and blanks around it.
 pub(super) struct Token(Zeroizing<String>);
 
 impl Token {
@@ -41,12 +42,9 @@ impl Token {
     pub(super) fn read(path: &Path) -> Result<Self, Failed> {
         let mut text = Zeroizing::new(String::new());
         let read = if path == Path::new("-") {
-            io::stdin()
-                .lock()
-                .take(MOST_BYTES)
-                .read_to_string(&mut text)
+            io::stdin().lock().take(MAX_BYTES).read_to_string(&mut text)
         } else {
-            File::open(path).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))
+            File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
         };
         read.map_err(|error| {
             Failed(format!(
@@ -67,7 +65,7 @@ impl Token {
         Ok(Self(Zeroizing::new(token.to_owned())))
     }
 
-    /// The header in which it comes.
+    /// The header that carries it.
     pub(super) fn header(&self) -> Result<HeaderValue, Failed> {
         let text = Zeroizing::new(format!("Bearer {}", *self.0));
         let mut value = HeaderValue::from_str(&text)
@@ -76,16 +74,16 @@ impl Token {
         Ok(value)
     }
 
-    /// What it says of itself, proven or not.
+    /// What it says about itself, verified or not.
     pub(super) fn says(&self) -> Value {
         if !idp::has_shape(&self.0) {
             return json!({ "form": "opaque" });
         }
         match Jws::parse(&self.0) {
-            Err(_told_in_the_answer) => json!({ "form": "unreadable" }),
+            Err(_shown_in_the_answer) => json!({ "form": "unreadable" }),
             Ok(jws) => {
                 let claims = jws.unproven();
-                let told: Map<String, Value> = TOLD
+                let shown: Map<String, Value> = SHOWN
                     .iter()
                     .filter_map(|name| Some(((*name).to_owned(), bounded(claims.get(*name)?))))
                     .collect();
@@ -94,16 +92,16 @@ impl Token {
                     .take(100)
                     .map(|name| bounded(&json!(name)))
                     .collect();
-                json!({ "form": "signed", "kid": jws.kid().map(|kid| bounded(&json!(kid))), "says": told, "claims": names })
+                json!({ "form": "signed", "kid": jws.kid().map(|kid| bounded(&json!(kid))), "says": shown, "claims": names })
             }
         }
     }
 }
 
-/// A value that is short enough to be looked at.
+/// A value that is short enough to print.
 fn bounded(value: &Value) -> Value {
     match value {
-        Value::String(text) => text.chars().take(MOST_CHARS).collect::<String>().into(),
+        Value::String(text) => text.chars().take(MAX_CHARS).collect::<String>().into(),
         Value::Array(all) => all.iter().take(20).map(bounded).collect(),
         Value::Object(_) => "(an object)".into(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
@@ -122,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_around_a_token_is_none_of_it() {
+    fn what_is_around_a_token_is_no_part_of_it() {
         for text in ["abc", "abc\n", " Bearer abc\r\n"] {
             assert_eq!(
                 read(text.as_bytes()).ok().unwrap().header().ok().unwrap(),

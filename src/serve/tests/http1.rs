@@ -5,7 +5,7 @@ use super::*;
 const ALICE: &str = "GET /elastauth HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n\r\n";
 
 #[tokio::test]
-async fn a_stranger_gets_401_whatever_it_sends_and_no_connection_to_keep() {
+async fn an_untrusted_peer_gets_401_whatever_it_sends_and_no_idle_connection() {
     let server = Setup {
         proxies: "10.0.0.0/8",
         keys: &["correct-horse-battery"],
@@ -61,7 +61,7 @@ async fn a_gateway_shows_its_key() {
 }
 
 #[tokio::test]
-async fn each_protocol_hears_what_its_gateway_can_pass_on() {
+async fn each_protocol_gets_what_its_gateway_can_pass_on() {
     let server = Setup::default().start().await;
     let twice = "remote-user: alice\r\nremote-user: mallory\r\n";
     for (path, status, has_body) in [
@@ -139,7 +139,7 @@ async fn a_browser_gets_a_page() {
 }
 
 #[tokio::test]
-async fn old_and_bare_requests_are_questions_too() {
+async fn legacy_and_bare_requests_are_auth_requests_too() {
     let server = Setup::default().start().await;
     for request in [
         "GET / HTTP/1.0\r\n\r\n",
@@ -253,7 +253,7 @@ async fn a_body_that_came_along_leaves_the_connection_good() {
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_for_many_requests() {
+async fn a_connection_serves_many_requests() {
     let server = Setup::default().start().await;
     let mut stream = server.connect().await;
     for _ in 0..100 {
@@ -289,7 +289,7 @@ async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
     }
     .start()
     .await;
-    let stranger = Setup {
+    let untrusted = Setup {
         proxies: "10.0.0.0/8",
         check: down,
         ..Setup::default()
@@ -300,10 +300,10 @@ async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
 
     assert_eq!(
-        stranger.ask(&get("/elastauth/health")).await.json(),
+        untrusted.ask(&get("/elastauth/health")).await.json(),
         serde_json::json!({"status": "OK", "mode": "auth-only"})
     );
-    let live = stranger.ask(&get("/elastauth/live?x=1")).await.json();
+    let live = untrusted.ask(&get("/elastauth/live?x=1")).await.json();
     assert_eq!(
         (&live["status"], &live["mode"], &live["uptime"]),
         (&"OK".into(), &"auth-only".into(), &"0s".into())
@@ -318,7 +318,7 @@ async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
         ),
         (200, &"OK".into(), &env!("CARGO_PKG_VERSION").into())
     );
-    for (server, told) in [(&gateway, true), (&stranger, false)] {
+    for (server, is_trusted) in [(&gateway, true), (&untrusted, false)] {
         let ready = server.ask(&get("/elastauth/ready")).await;
         let body = ready.json();
         assert_eq!(
@@ -329,7 +329,10 @@ async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
             ),
             (503, &"NOT_READY".into(), &"ERROR".into())
         );
-        assert_eq!(body["checks"]["elasticsearch"].get("error").is_some(), told);
+        assert_eq!(
+            body["checks"]["elasticsearch"].get("error").is_some(),
+            is_trusted
+        );
     }
 
     let posted = fine

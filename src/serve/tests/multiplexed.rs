@@ -44,7 +44,7 @@ where
     sender
 }
 
-fn question(user: &str) -> Request<Empty<Bytes>> {
+fn auth_request(user: &str) -> Request<Empty<Bytes>> {
     Request::get("http://a/elastauth")
         .header("remote-user", user)
         .body(Empty::new())
@@ -56,7 +56,7 @@ async fn many_at_once(sender: http2::SendRequest<Empty<Bytes>>) {
         let mut sender = sender.clone();
         async move {
             sender
-                .send_request(question("alice"))
+                .send_request(auth_request("alice"))
                 .await
                 .unwrap()
                 .status()
@@ -95,7 +95,7 @@ async fn an_http_2_connection_that_has_asked_may_rest() {
     for _ in 0..2 {
         assert_eq!(
             sender
-                .send_request(question("alice"))
+                .send_request(auth_request("alice"))
                 .await
                 .unwrap()
                 .status(),
@@ -135,7 +135,7 @@ async fn the_end_says_goodbye_to_http_2() {
     let mut sender = h2(server.connect().await).await;
     assert_eq!(
         sender
-            .send_request(question("alice"))
+            .send_request(auth_request("alice"))
             .await
             .unwrap()
             .status(),
@@ -143,7 +143,7 @@ async fn the_end_says_goodbye_to_http_2() {
     );
     server.tasks.end();
     assert!(server.tasks.drained(LONG).await);
-    assert!(sender.send_request(question("alice")).await.is_err());
+    assert!(sender.send_request(auth_request("alice")).await.is_err());
 }
 
 /// A CA with a certificate for the server and one for a gateway.

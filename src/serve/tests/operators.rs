@@ -1,4 +1,4 @@
-//! Who gets a page, and that nothing is taken for one that is a question.
+//! Who gets a page, and that no auth request gets one.
 
 use super::*;
 use crate::serve::admin::{DOCS, OPENAPI};
@@ -35,7 +35,7 @@ fn is_decision(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn a_believed_peer_sees_the_pages() {
+async fn a_trusted_peer_sees_the_pages() {
     let server = with_pages().start().await;
     assert!(is_decision(&get(&server, "/", "").await));
     let metrics = get(&server, "/elastauth/metrics", "").await;
@@ -96,8 +96,8 @@ async fn a_believed_peer_sees_the_pages() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_believed_learns_nothing() {
-    let stranger = Setup {
+async fn an_untrusted_peer_learns_nothing() {
+    let untrusted = Setup {
         proxies: "10.0.0.0/8",
         ..with_pages()
     }
@@ -109,20 +109,20 @@ async fn whoever_is_not_believed_learns_nothing() {
     }
     .start()
     .await;
-    for server in [&stranger, &keyless] {
+    for server in [&untrusted, &keyless] {
         for path in PAGES {
             let answer = get(server, path, "").await;
-            let told = answer.json();
+            let body = answer.json();
             assert_eq!(
-                (answer.status, &told["message"], &told["code"]),
+                (answer.status, &body["message"], &body["code"]),
                 (404, &json!("There is nothing here."), &json!("not_found")),
                 "{path}"
             );
             assert!(
-                told["timestamp"]
+                body["timestamp"]
                     .as_str()
                     .is_some_and(|at| at.ends_with('Z')),
-                "{told}"
+                "{body}"
             );
         }
         for path in OLD {
@@ -145,7 +145,7 @@ async fn whoever_is_not_believed_learns_nothing() {
 }
 
 #[tokio::test]
-async fn another_spelling_is_a_question() {
+async fn another_spelling_is_an_auth_request() {
     let server = with_pages().start().await;
     for path in [
         "/elastauth/metrics/",
@@ -181,7 +181,7 @@ async fn another_spelling_is_a_question() {
 }
 
 #[tokio::test]
-async fn what_a_gateway_sends_is_a_question_wherever_it_goes() {
+async fn what_a_gateway_sends_is_an_auth_request_on_every_path() {
     let server = with_pages().start().await;
     for header in [
         "x-forwarded-for: 192.0.2.1",
@@ -255,8 +255,8 @@ async fn a_user_is_checked_again_when_an_operator_says_so() {
         ("a+b", "a+b"),
     ] {
         let answer = ask("POST", name, "").await;
-        let told = json!({"user": user, "known": false, "other_replicas": "not_told", "message": "The next request of this user asks the cluster."});
-        assert_eq!((answer.status, answer.json()), (200, told), "{name}");
+        let body = json!({"user": user, "known": false, "other_replicas": "not_told", "message": "The next request of this user asks the cluster."});
+        assert_eq!((answer.status, answer.json()), (200, body), "{name}");
     }
     for name in [
         "a%2",
@@ -308,13 +308,13 @@ async fn a_user_is_checked_again_when_an_operator_says_so() {
             .await;
         assert!(is_decision(&answer), "{path}: {answer:?}");
     }
-    let stranger = Setup {
+    let untrusted = Setup {
         proxies: "10.0.0.0/8",
         ..with_pages()
     }
     .start()
     .await;
-    let answer = stranger
+    let answer = untrusted
         .ask("POST /elastauth/admin/users/alice/recheck HTTP/1.1\r\nhost: a\r\n\r\n")
         .await;
     assert_eq!(
@@ -324,7 +324,7 @@ async fn a_user_is_checked_again_when_an_operator_says_so() {
 }
 
 #[tokio::test]
-async fn what_is_switched_off_says_so_or_is_a_question() {
+async fn what_is_switched_off_says_so_or_is_an_auth_request() {
     let server = Setup {
         admin: AdminConfig::default(),
         ..Setup::default()
@@ -363,7 +363,7 @@ async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
             .chain(OLD)
             .chain(["/elastauth/live", "/elastauth/ready", "/metrics?x"])
     {
-        // A sidecar in front of a scraper may add what it likes: here nobody asks a question.
+        // A sidecar in front of a scraper may add what it likes: nothing is an auth request here.
         assert_eq!(
             ask(path, "x-forwarded-for: 192.0.2.1\r\n").await.status,
             200,

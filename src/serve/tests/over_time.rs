@@ -68,7 +68,7 @@ async fn drops_of_a_header_do_not_win_time() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_rests_but_does_not_dawdle() {
+async fn an_idle_connection_stays_open_but_a_slow_request_does_not() {
     let server = Setup {
         limits: short_headers(),
         ..Setup::default()
@@ -122,7 +122,7 @@ async fn a_rested_connection_is_closed_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_stranger_keeps_no_connection() {
+async fn an_untrusted_peer_has_no_idle_connection() {
     let server = Setup {
         proxies: "10.0.0.0/8",
         limits: short_headers(),

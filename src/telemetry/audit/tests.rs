@@ -72,7 +72,7 @@ async fn a_line_tells_who_was_written_with_which_roles() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_moved_away_is_made_anew() {
+async fn a_file_that_was_moved_away_is_created_again() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old) = (
         folder.path().join("audit.jsonl"),
@@ -131,7 +131,7 @@ async fn a_full_disk_is_counted_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn a_disk_that_stands_still_fills_the_queue_and_no_more() {
+async fn a_disk_that_hangs_fills_the_queue_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pipe");
     // Opening a pipe that nobody reads waits, as a dead network disk does.

@@ -91,14 +91,14 @@ impl Writer {
         let written = if lost == 0 {
             self.sink.write(bytes)
         } else {
-            let told = line(
+            let report = line(
                 &self.clock,
                 &Lost {
                     event: "lines_lost",
                     count: lost,
                 },
             );
-            self.sink.write(&[&told, bytes].concat())
+            self.sink.write(&[&report, bytes].concat())
         };
         match written {
             Ok(()) => {
