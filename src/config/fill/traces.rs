@@ -27,8 +27,7 @@ const MOST_SPANS: u64 = 1_000_000;
 /// Spans in one request at most.
 const BATCH: usize = 512;
 /// Variables of the standard that elastauth does not read.
-const IGNORED: [&str; 13] = [
-    "OTEL_SDK_DISABLED",
+const IGNORED: [&str; 12] = [
     "OTEL_TRACES_EXPORTER",
     "OTEL_PROPAGATORS",
     "OTEL_BSP_EXPORT_TIMEOUT",
@@ -48,6 +47,9 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         return Some(Config::Off);
     }
     let mut variables = Variables(fill);
+    if variables.is_disabled() {
+        return Some(Config::Off);
+    }
     variables.warn_of_ignored();
     let endpoint = variables.endpoint();
     // A collector accepts other forms of the protocol at other addresses.
@@ -144,6 +146,23 @@ impl<'a> Variables<'_, 'a> {
 
     fn warn(&mut self, place: &Place, text: impl Into<String>) {
         self.0.findings.warn(place, text);
+    }
+
+    /// The standard switch of operators who turn off the telemetry of all their programs.
+    fn is_disabled(&mut self) -> bool {
+        const NAME: &str = "OTEL_SDK_DISABLED";
+        let Some((text, place)) = self.text(NAME) else {
+            return false;
+        };
+        let disabled = text.eq_ignore_ascii_case("true");
+        if disabled {
+            self.warn(place, format!("`{NAME}` switches traces off"));
+        } else if !text.eq_ignore_ascii_case("false") {
+            // By the standard such a value does not switch off, and is a warning.
+            let warning = format!("`{NAME}` has no effect: it must be `true` or `false`");
+            self.warn(place, warning);
+        }
+        disabled
     }
 
     /// Says what a variable must be. Its value may be a secret.

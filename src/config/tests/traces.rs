@@ -59,6 +59,34 @@ fn without_the_switch_the_variables_are_not_read() {
 }
 
 #[test]
+fn the_standard_switch_turns_traces_off() {
+    for (value, off, warning) in [
+        (
+            "true",
+            true,
+            Some("`OTEL_SDK_DISABLED` switches traces off"),
+        ),
+        (
+            "TRUE",
+            true,
+            Some("`OTEL_SDK_DISABLED` switches traces off"),
+        ),
+        ("false", false, None),
+        (
+            MARK,
+            false,
+            Some("`OTEL_SDK_DISABLED` has no effect: it must be `true` or `false`"),
+        ),
+    ] {
+        let checked = check(&with(&[("OTEL_SDK_DISABLED", value)]));
+        let warnings = checked.warnings.iter().map(|warning| &*warning.text);
+        assert_eq!(warnings.collect::<Vec<_>>(), Vec::from_iter(warning));
+        let traces = checked.outcome.unwrap().traces;
+        assert_eq!(matches!(traces, traces::Config::Off), off, "{value}");
+    }
+}
+
+#[test]
 fn every_variable_takes_effect() {
     let otlp = otlp(&[
         (
@@ -132,7 +160,6 @@ fn the_address_for_traces_alone_has_priority() {
 #[test]
 fn a_variable_that_elastauth_does_not_read_is_a_warning() {
     for name in [
-        "OTEL_SDK_DISABLED",
         "OTEL_TRACES_EXPORTER",
         "OTEL_PROPAGATORS",
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",

@@ -75,7 +75,7 @@ impl Families {
             updates: registered(
                 registry,
                 "elastauth_flights",
-                "Users whom elastauth is reading from the cluster or writing to it at this moment",
+                "Updates in flight: users whom elastauth reads from the cluster or writes to it now",
             ),
             held: registered(
                 registry,
