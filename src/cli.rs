@@ -13,7 +13,7 @@ use crate::{
     secret::SecretKey,
 };
 use clap::{CommandFactory as _, Parser, Subcommand};
-use output::{Failed, failed, print};
+use output::{CommandError, failed, print};
 use runtime::runtime;
 use std::{
     io::{self, Write as _},
@@ -111,7 +111,7 @@ pub fn run() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed(text)) => {
+        Err(CommandError(text)) => {
             if !text.is_empty() {
                 // A terminal that is gone is nobody's fault.
                 let _nobody_reads = writeln!(io::stderr(), "{text}");
@@ -123,19 +123,19 @@ pub fn run() -> ExitCode {
 
 /// The configuration for a command other than the service: faults end the command, warnings do not
 /// matter to it.
-fn valid(flags: Flags) -> Result<Config, Failed> {
+fn valid(flags: Flags) -> Result<Config, CommandError> {
     let checked = config::check(&Sources::system(flags));
     checked
         .outcome
         .map_err(|faults| check::failed_with("the configuration has", &faults))
 }
 
-fn explain(flags: Flags, options: &explain::Options) -> Result<(), Failed> {
+fn explain(flags: Flags, options: &explain::Options) -> Result<(), CommandError> {
     let config = valid(flags)?;
     runtime()?.block_on(explain::run(config, options))
 }
 
-fn healthcheck(flags: Flags) -> Result<(), Failed> {
+fn healthcheck(flags: Flags) -> Result<(), CommandError> {
     let config = valid(flags)?;
     runtime()?.block_on(healthcheck::run(&config.server))
 }
@@ -147,7 +147,7 @@ fn completions(shell: clap_complete::Shell) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn manual() -> Result<String, Failed> {
+fn manual() -> Result<String, CommandError> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command())
         .render(&mut page)
@@ -155,7 +155,7 @@ fn manual() -> Result<String, Failed> {
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-fn effective(flags: Flags, json: bool) -> Result<(), Failed> {
+fn effective(flags: Flags, json: bool) -> Result<(), CommandError> {
     let sources = Sources::system(flags);
     let settings = config::effective(&sources);
     if json {
@@ -172,38 +172,38 @@ fn effective(flags: Flags, json: bool) -> Result<(), Failed> {
     // What a faulty configuration shows is not what would be in force.
     match config::check(&sources).outcome {
         Ok(_) => Ok(()),
-        Err(faults) => Err(Failed(format!(
+        Err(faults) => Err(CommandError(format!(
             "the configuration has {} fault(s); `elastauth check` lists them",
             faults.len()
         ))),
     }
 }
 
-fn schema() -> Result<(), Failed> {
+fn schema() -> Result<(), CommandError> {
     print(&format!("{:#}", config::schema()))
 }
 
-fn generate_key() -> Result<(), Failed> {
+fn generate_key() -> Result<(), CommandError> {
     let key = SecretKey::random().map_err(|error| failed("no key can be made", &error))?;
     print(&key.expose_hex())
 }
 
 #[cfg(not(feature = "demo"))]
-fn demo(_once: bool, _listen: Option<&str>) -> Result<(), Failed> {
-    Err(Failed(
+fn demo(_once: bool, _listen: Option<&str>) -> Result<(), CommandError> {
+    Err(CommandError(
         "this build of elastauth has no demo: it was compiled without the feature `demo`"
             .to_owned(),
     ))
 }
 
 #[cfg(feature = "demo")]
-fn demo(once: bool, listen: Option<&str>) -> Result<(), Failed> {
+fn demo(once: bool, listen: Option<&str>) -> Result<(), CommandError> {
     use crate::{
         demo::Options,
         telemetry::log::{Config, Level, init},
     };
     let listen = listen.map(str::parse).transpose().map_err(|_| {
-        Failed("--listen of the demo must be an address such as 127.0.0.1:8080".to_owned())
+        CommandError("--listen of the demo must be an address such as 127.0.0.1:8080".to_owned())
     })?;
     init(Config {
         level: Level::Error,
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn the_manual_page_and_the_completions_are_the_reviewed_ones() {
-        let page = manual().unwrap_or_else(|Failed(why)| panic!("{why}"));
+        let page = manual().unwrap_or_else(|CommandError(why)| panic!("{why}"));
         insta::assert_snapshot!(
             "manual_page",
             page.replace(env!("CARGO_PKG_VERSION"), "VERSION")

@@ -206,7 +206,7 @@ impl Reloader {
 }
 
 /// The files of a configuration, each with its state; `None` where there is no such file.
-type Seen = BTreeMap<PathBuf, Option<Stamp>>;
+type FileStates = BTreeMap<PathBuf, Option<Stamp>>;
 
 /// The state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +217,7 @@ struct Stamp {
     len: u64,
 }
 
-fn look(files: BTreeSet<PathBuf>) -> Seen {
+fn look(files: BTreeSet<PathBuf>) -> FileStates {
     let stamp = |path: &PathBuf| {
         let found = fs::metadata(path).ok()?;
         Some(Stamp {
@@ -236,8 +236,8 @@ fn look(files: BTreeSet<PathBuf>) -> Seen {
 /// The files as they were when they were read, and at the last look.
 #[derive(Debug)]
 pub struct Watch {
-    read: Seen,
-    last: Seen,
+    read: FileStates,
+    last: FileStates,
 }
 
 impl Watch {
@@ -257,7 +257,7 @@ impl Watch {
     }
 
     /// Looks at these files from now on. Those known already count as they were before.
-    fn expect(&mut self, mut seen: Seen) {
+    fn expect(&mut self, mut seen: FileStates) {
         for (path, stamp) in &mut seen {
             if let Some(before) = self.read.get(path) {
                 *stamp = *before;
@@ -267,7 +267,7 @@ impl Watch {
     }
 
     /// Whether the files differ from what was read, and have not changed since the last look.
-    fn has_changed(&mut self, seen: &Seen) -> bool {
+    fn has_changed(&mut self, seen: &FileStates) -> bool {
         let changed = *seen == self.last && *seen != self.read;
         if changed {
             self.read.clone_from(seen);
@@ -281,8 +281,8 @@ impl Watch {
 mod tests {
     use super::*;
 
-    fn seen(len: u64) -> Seen {
-        Seen::from([(
+    fn seen(len: u64) -> FileStates {
+        FileStates::from([(
             PathBuf::from("a"),
             Some(Stamp {
                 file: (1, 2),

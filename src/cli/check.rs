@@ -2,13 +2,13 @@
 
 use super::{
     online::{self, Tried},
-    output::{Failed, print},
+    output::{CommandError, print},
     runtime::runtime,
 };
 use crate::config::{self, Checked, Finding, Flags, Sources};
 use std::fmt::Write as _;
 
-pub(super) fn run(flags: Flags, json: bool, online: bool) -> Result<(), Failed> {
+pub(super) fn run(flags: Flags, json: bool, online: bool) -> Result<(), CommandError> {
     let Checked { outcome, warnings } = config::check(&Sources::system(flags));
     let outcome = outcome.and_then(|config| match config::check_files(&config) {
         faults if faults.is_empty() => Ok(config),
@@ -28,11 +28,15 @@ pub(super) fn run(flags: Flags, json: bool, online: bool) -> Result<(), Failed> 
         return if ok {
             Ok(())
         } else {
-            Err(Failed(String::new()))
+            Err(CommandError(String::new()))
         };
     }
     let text = report(faults, &warnings, &tried);
-    if ok { print(&text) } else { Err(Failed(text)) }
+    if ok {
+        print(&text)
+    } else {
+        Err(CommandError(text))
+    }
 }
 
 fn report(faults: &[Finding], warnings: &[Finding], tried: &[Tried]) -> String {
@@ -58,10 +62,10 @@ fn report(faults: &[Finding], warnings: &[Finding], tried: &[Tried]) -> String {
 }
 
 /// A command that ends because of these faults.
-pub(super) fn failed_with(what: &str, faults: &[Finding]) -> Failed {
+pub(super) fn failed_with(what: &str, faults: &[Finding]) -> CommandError {
     let mut text = format!("{what} {} fault(s):\n", faults.len());
     for fault in faults {
         let _infallible = writeln!(text, "  {fault}");
     }
-    Failed(text)
+    CommandError(text)
 }

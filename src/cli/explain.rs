@@ -3,7 +3,7 @@
 
 mod token;
 
-use super::output::{Failed, failed, print};
+use super::output::{CommandError, failed, print};
 use crate::{
     app::App,
     broker::Plan,
@@ -22,7 +22,7 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, path::PathBuf};
-use token::Token;
+use token::TokenFile;
 
 /// Which request to explain.
 #[derive(Debug, Args)]
@@ -59,23 +59,27 @@ pub(super) struct Options {
 }
 
 /// Explains one request. A refusal is an answer like any other: the command succeeds.
-pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed> {
+pub(super) async fn run(config: Config, options: &Options) -> Result<(), CommandError> {
     if let Some(meant) = options
         .cluster
         .as_ref()
         .filter(|meant| **meant != config.broker.cluster_name)
     {
-        return Err(Failed(format!(
+        return Err(CommandError(format!(
             "the configuration is for the cluster {:?}, not for {meant:?}",
             config.broker.cluster_name
         )));
     }
     let mut headers = headers(&config, options)?;
-    let token = options.token_file.as_deref().map(Token::read).transpose()?;
+    let token = options
+        .token_file
+        .as_deref()
+        .map(TokenFile::read)
+        .transpose()?;
     if let Some(token) = &token {
         headers.append(header::AUTHORIZATION, token.header()?);
     }
-    let token_says = token.as_ref().map(Token::says);
+    let token_says = token.as_ref().map(TokenFile::says);
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.headers = headers;
     let request = Request::new(TrustedPeer::operator(), Protocol::ForwardAuth, parts);
@@ -92,13 +96,14 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Failed>
 }
 
 /// The headers that the gateway would send for these options.
-fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
+fn headers(config: &Config, options: &Options) -> Result<HeaderMap, CommandError> {
     let mut headers = HeaderMap::new();
     let mut put = |name: HeaderName, value: &str| {
-        let value = HeaderValue::from_bytes(value.as_bytes())
-            .map_err(|_| Failed(format!("the value for {name} cannot be put into a header")))?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| {
+            CommandError(format!("the value for {name} cannot be put into a header"))
+        })?;
         headers.append(name, value);
-        Ok::<(), Failed>(())
+        Ok::<(), CommandError>(())
     };
     let names = config
         .identity
@@ -126,13 +131,13 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, Failed> {
             }
         }
         None if given.iter().any(|value| value.is_some()) => {
-            return Err(Failed("--user, --groups, --email and --name set identity headers, but no configured provider \
+            return Err(CommandError("--user, --groups, --email and --name set identity headers, but no configured provider \
                  reads identity headers".to_owned()));
         }
         None => {}
     }
     for header in &options.headers {
-        let wrong = || Failed(format!("--header takes `Name: value`, not {header:?}"));
+        let wrong = || CommandError(format!("--header takes `Name: value`, not {header:?}"));
         let (name, value) = header.split_once(':').ok_or_else(wrong)?;
         put(name.trim().parse().map_err(|_| wrong())?, value.trim())?;
     }

@@ -1,7 +1,7 @@
 //! `elastauth healthcheck`: is the process on this machine alive? For containers, whose image has
 //! no other program that could ask.
 
-use super::output::{Failed, failed};
+use super::output::{CommandError, failed};
 use crate::{net::tls, serve::Config};
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -24,17 +24,19 @@ use tokio_rustls::TlsConnector;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks the listener of this configuration whether it is alive.
-pub(super) async fn run(server: &Config) -> Result<(), Failed> {
+pub(super) async fn run(server: &Config) -> Result<(), CommandError> {
     let addr = reachable(server.listen);
     match timeout(TIMEOUT, ask(addr, server)).await {
         Ok(Ok(StatusCode::OK)) => Ok(()),
-        Ok(Ok(status)) => Err(Failed(format!("{addr} answered {status}"))),
+        Ok(Ok(status)) => Err(CommandError(format!("{addr} answered {status}"))),
         Ok(Err(fault)) => Err(fault),
-        Err(_late) => Err(Failed(format!("{addr} did not answer within {TIMEOUT:?}"))),
+        Err(_late) => Err(CommandError(format!(
+            "{addr} did not answer within {TIMEOUT:?}"
+        ))),
     }
 }
 
-async fn ask(addr: SocketAddr, server: &Config) -> Result<StatusCode, Failed> {
+async fn ask(addr: SocketAddr, server: &Config) -> Result<StatusCode, CommandError> {
     let stream = TcpStream::connect(addr)
         .await
         .map_err(|error| failed(&format!("cannot connect to {addr}"), &error))?;
@@ -59,7 +61,7 @@ async fn ask(addr: SocketAddr, server: &Config) -> Result<StatusCode, Failed> {
     exchange(stream, addr).await
 }
 
-async fn exchange<S>(stream: S, addr: SocketAddr) -> Result<StatusCode, Failed>
+async fn exchange<S>(stream: S, addr: SocketAddr) -> Result<StatusCode, CommandError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -75,7 +77,7 @@ where
         answer = sender.send_request(request) => Ok(answer.map_err(no_answer)?.status()),
         ended = connection => {
             let ended = ended.err().map(no_answer);
-            Err(ended.unwrap_or_else(|| Failed(format!("{addr} did not answer"))))
+            Err(ended.unwrap_or_else(|| CommandError(format!("{addr} did not answer"))))
         }
     }
 }

@@ -7,15 +7,15 @@ use std::{
 };
 
 /// What to print before the program ends with 1.
-pub(super) struct Failed(pub(super) String);
+pub(super) struct CommandError(pub(super) String);
 
-pub(super) fn failed(what: &str, error: &(dyn Error + 'static)) -> Failed {
-    Failed(format!("{what}: {}", chain(error)))
+pub(super) fn failed(what: &str, error: &(dyn Error + 'static)) -> CommandError {
+    CommandError(format!("{what}: {}", chain(error)))
 }
 
 /// The result of a command goes to standard output. A reader that stops early (`| head`) is not a
 /// failure.
-pub(super) fn print(text: &str) -> Result<(), Failed> {
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(failed("the result cannot be printed", &error))

@@ -1,9 +1,9 @@
 //! The runtime that asynchronous commands run on.
 
-use super::output::{Failed, failed};
+use super::output::{CommandError, failed};
 use tokio::runtime::{Builder, Runtime};
 
-pub(super) fn runtime() -> Result<Runtime, Failed> {
+pub(super) fn runtime() -> Result<Runtime, CommandError> {
     Builder::new_multi_thread()
         .enable_all()
         .build()

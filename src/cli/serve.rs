@@ -2,7 +2,7 @@
 
 use super::{
     check::failed_with,
-    output::{Failed, failed},
+    output::{CommandError, failed},
     runtime::runtime,
 };
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-pub(super) fn run(flags: Flags) -> Result<(), Failed> {
+pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     let (Checked { outcome, warnings }, loaded) = config::read(&Sources::system(flags.clone()));
     let watch = Watch::new(&loaded);
     let config = outcome.map_err(|faults| {

@@ -1,7 +1,7 @@
 //! The table as people read it: docs/CONFIG.md and elastauth.example.yml.
 
 use super::{
-    key::{Key, Status},
+    key::{ConfigKey, Status},
     table,
     value_type::ValueType,
 };
@@ -74,7 +74,7 @@ pub fn reference() -> String {
     text
 }
 
-fn facts(text: &mut String, key: &Key) {
+fn facts(text: &mut String, key: &ConfigKey) {
     let mut fact = |fact: String| wrap(text, "- ", "  ", &fact);
     let ticked = |names: Vec<String>| {
         let names = names.into_iter().map(|name| format!("`{name}`"));
@@ -130,13 +130,13 @@ fn wrap(text: &mut String, first: &str, then: &str, words: &str) {
     let _infallible = writeln!(text, "{line}");
 }
 
-fn keys() -> impl Iterator<Item = &'static Key> {
+fn keys() -> impl Iterator<Item = &'static ConfigKey> {
     let keys = table::ALL.iter().copied();
     keys.filter(|key| key.status == Status::Current)
 }
 
 /// What a usual deployment sets; all other keys are comments in the example.
-const SET: [&Key; 6] = [
+const SET: [&ConfigKey; 6] = [
     &table::SECRET_KEY,
     &table::ES_HOSTS,
     &table::ES_USERNAME,
@@ -177,7 +177,7 @@ pub fn example() -> String {
     text
 }
 
-fn value(key: &Key) -> String {
+fn value(key: &ConfigKey) -> String {
     if !key.example.is_empty() {
         return key.example.to_owned();
     }

@@ -6,13 +6,13 @@ use super::{
 };
 
 /// One line: its name, its value, its number.
-pub(super) struct Line<'a> {
+pub(super) struct DotEnvLine<'a> {
     pub(super) name: &'a str,
     pub(super) value: String,
     pub(super) number: usize,
 }
 
-impl Line<'_> {
+impl DotEnvLine<'_> {
     pub(super) fn variable(&self) -> Variable<'_> {
         let place = Place::DotEnv { line: self.number };
         (self.name, &self.value, place)
@@ -20,13 +20,13 @@ impl Line<'_> {
 }
 
 /// The last value of a name.
-pub(super) fn value<'a>(lines: &'a [Line<'_>], name: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(lines: &'a [DotEnvLine<'_>], name: &str) -> Option<&'a str> {
     let line = lines.iter().rev().find(|line| line.name == name)?;
     Some(&line.value)
 }
 
 /// Reads all lines. A line of another form may be for another program, so it is a warning.
-pub(super) fn read<'a>(text: &'a str, findings: &mut Findings) -> Vec<Line<'a>> {
+pub(super) fn read<'a>(text: &'a str, findings: &mut Findings) -> Vec<DotEnvLine<'a>> {
     let mut lines = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -44,7 +44,7 @@ pub(super) fn read<'a>(text: &'a str, findings: &mut Findings) -> Vec<Line<'a>> 
                 if !name.is_empty()
                     && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') =>
             {
-                lines.push(Line {
+                lines.push(DotEnvLine {
                     name,
                     value,
                     number,

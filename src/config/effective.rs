@@ -1,16 +1,16 @@
 //! The effective configuration, and where each value came from.
 
 use super::{
-    choice::{AuthProvider, Choice},
+    choice::{AuthProvider, ConfigChoice},
     finding::{Findings, Place},
     gather::gather,
-    key::{Key, Status},
-    raw::{Node, Raw},
+    key::{ConfigKey, Status},
+    raw::{Raw, RawNode},
     section,
-    settings::{Found, Settings},
+    settings::{ReadValue, Settings},
     sources::Sources,
     table,
-    value::Value,
+    value::KeyValue,
     value_type::{ValueType, pieces},
 };
 use serde_json::{Map, Value as Json};
@@ -39,7 +39,7 @@ pub fn effective(sources: &Sources) -> Vec<Setting> {
             // A value of another type may be a secret in the wrong place.
             None => "(faulty)".to_owned(),
             Some(_) if key.value_type.is_secret() => "***".to_owned(),
-            Some(Value::Sections) => sections(&settings).to_string(),
+            Some(KeyValue::Sections) => sections(&settings).to_string(),
             Some(_) => shown(&found.raw),
         });
         Setting {
@@ -71,7 +71,10 @@ pub(super) fn tree(settings: &Settings) -> Json {
         put(&mut root, key.path, value);
     }
     let providers = settings.get::<Vec<AuthProvider>>(&table::AUTH_PROVIDER);
-    let providers = providers.unwrap_or_default().into_iter().map(Choice::text);
+    let providers = providers
+        .unwrap_or_default()
+        .into_iter()
+        .map(ConfigChoice::text);
     let providers: Vec<&str> = providers.collect();
     let of_providers: Map<String, Json> = providers
         .iter()
@@ -104,7 +107,7 @@ fn sections(settings: &Settings) -> Json {
     settings.providers.iter().map(section).collect()
 }
 
-fn value(key: &Key, found: &Found) -> Json {
+fn value(key: &ConfigKey, found: &ReadValue) -> Json {
     if key.value_type.is_secret() {
         "***".into()
     } else {
@@ -129,22 +132,22 @@ fn put(root: &mut Map<String, Json>, path: &str, value: Json) {
 
 fn json(raw: &Raw, value_type: &ValueType) -> Json {
     match (&raw.node, value_type) {
-        (Node::Null | Node::Invalid, _) => Json::Null,
-        (Node::Text(text), ValueType::Bool) => {
+        (RawNode::Null | RawNode::Invalid, _) => Json::Null,
+        (RawNode::Text(text), ValueType::Bool) => {
             matches!(text.as_str(), "true" | "True" | "TRUE" | "1").into()
         }
-        (Node::Text(text), ValueType::Number(..)) => text
+        (RawNode::Text(text), ValueType::Number(..)) => text
             .parse::<u64>()
             .map_or_else(|_| text.clone().into(), Json::from),
-        (Node::Text(text), ValueType::List(of)) => pieces(text)
+        (RawNode::Text(text), ValueType::List(of)) => pieces(text)
             .map(|piece| json(&Raw::text(piece, raw.place.clone()), of))
             .collect(),
-        (Node::Text(text), _) => text.clone().into(),
-        (Node::List(items), _) => items
+        (RawNode::Text(text), _) => text.clone().into(),
+        (RawNode::List(items), _) => items
             .iter()
             .map(|item| json(item, &ValueType::Text))
             .collect(),
-        (Node::Map(entries), _) => entries
+        (RawNode::Map(entries), _) => entries
             .iter()
             .map(|(name, raw)| {
                 (
@@ -158,13 +161,13 @@ fn json(raw: &Raw, value_type: &ValueType) -> Json {
 
 fn shown(raw: &Raw) -> String {
     match &raw.node {
-        Node::Null | Node::Invalid => String::new(),
-        Node::Text(text) => text.escape_debug().to_string(),
-        Node::List(items) => format!(
+        RawNode::Null | RawNode::Invalid => String::new(),
+        RawNode::Text(text) => text.escape_debug().to_string(),
+        RawNode::List(items) => format!(
             "[{}]",
             items.iter().map(shown).collect::<Vec<_>>().join(", ")
         ),
-        Node::Map(entries) => {
+        RawNode::Map(entries) => {
             let entries = entries
                 .iter()
                 .map(|(name, raw)| format!("{}: {}", name.text.escape_debug(), shown(raw)));

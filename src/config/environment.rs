@@ -5,10 +5,10 @@
 
 use super::{
     finding::{Findings, Place},
-    given::{Given, Reference},
-    key::{self, Key, PREFIX},
+    given::{GivenKey, Reference},
+    key::{self, ConfigKey, PREFIX},
     nearest::did_you_mean,
-    raw::{Name, Node, Raw},
+    raw::{Name, Raw, RawNode},
     section,
     sources::Variable,
     table,
@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) fn read<'a>(
     variables: impl Iterator<Item = Variable<'a>>,
     findings: &mut Findings,
-) -> Vec<Given> {
-    let names = Names::of_configuration();
+) -> Vec<GivenKey> {
+    let names = VariableNames::of_configuration();
     // A compose file sets a variable to the empty text where it is not set.
     let ours = variables.filter(|(name, value, _)| name.starts_with(PREFIX) && !value.is_empty());
     read_as(ours, &names, findings)
@@ -29,16 +29,16 @@ pub(super) fn read<'a>(
 
 fn read_as<'a>(
     variables: impl Iterator<Item = Variable<'a>>,
-    names: &Names,
+    names: &VariableNames,
     findings: &mut Findings,
-) -> Vec<Given> {
+) -> Vec<GivenKey> {
     let mut given = Vec::new();
-    let mut lists = Parts::<&str, (u32, Raw)>::default();
-    let mut maps = Parts::<&str, (Name, Raw)>::default();
-    let mut sections = Parts::<(&str, u32), Variable<'a>>::default();
+    let mut lists = PartsByKey::<&str, (u32, Raw)>::default();
+    let mut maps = PartsByKey::<&str, (Name, Raw)>::default();
+    let mut sections = PartsByKey::<(&str, u32), Variable<'a>>::default();
     for (name, value, place) in variables {
         match names.meaning(name) {
-            Some(Meaning::Value(reference)) => given.push(Given {
+            Some(Meaning::Value(reference)) => given.push(GivenKey {
                 reference,
                 raw: Raw::text(value, place.clone()),
                 place,
@@ -62,7 +62,11 @@ fn read_as<'a>(
     }
     for ((path, at), (key, own)) in sections.0 {
         let place = first(&own, |(_, _, place)| place);
-        let own = read_as(own.into_iter(), &Names::of_section(key, at), findings);
+        let own = read_as(
+            own.into_iter(),
+            &VariableNames::of_section(key, at),
+            findings,
+        );
         let entries = own.into_iter().map(|given| {
             let suffix = if given.reference.file { "_file" } else { "" };
             let text = format!("{}{suffix}", section::name(given.reference.key));
@@ -72,33 +76,33 @@ fn read_as<'a>(
             };
             (name, given.raw)
         });
-        let node = Node::Map(entries.collect());
+        let node = RawNode::Map(entries.collect());
         lists.add(path, key, (at, Raw { node, place }));
     }
     for (key, mut items) in lists.0.into_values() {
         items.sort_by_key(|(at, _)| *at);
         let place = first(&items, |(_, raw)| &raw.place);
         let items = items.into_iter().map(|(_, raw)| raw).collect();
-        given.push(Given::node(key, Node::List(items), place));
+        given.push(GivenKey::node(key, RawNode::List(items), place));
     }
     for (key, entries) in maps.0.into_values() {
         let place = first(&entries, |(_, raw)| &raw.place);
-        given.push(Given::node(key, Node::Map(entries), place));
+        given.push(GivenKey::node(key, RawNode::Map(entries), place));
     }
     given
 }
 
 /// Values that several variables give together: the parts of each, by key.
-struct Parts<K, T>(BTreeMap<K, (&'static Key, Vec<T>)>);
+struct PartsByKey<K, T>(BTreeMap<K, (&'static ConfigKey, Vec<T>)>);
 
-impl<K, T> Default for Parts<K, T> {
+impl<K, T> Default for PartsByKey<K, T> {
     fn default() -> Self {
         Self(BTreeMap::new())
     }
 }
 
-impl<K: Ord, T> Parts<K, T> {
-    fn add(&mut self, of: K, key: &'static Key, part: T) {
+impl<K: Ord, T> PartsByKey<K, T> {
+    fn add(&mut self, of: K, key: &'static ConfigKey, part: T) {
         let (_, parts) = self.0.entry(of).or_insert_with(|| (key, Vec::new()));
         parts.push(part);
     }
@@ -113,20 +117,20 @@ fn first<T>(parts: &[T], place: impl Fn(&T) -> &Place) -> Place {
 enum Meaning {
     Value(Reference),
     /// `ELASTAUTH_ELASTICSEARCH_HOSTS_0`.
-    Item(&'static Key, u32),
+    Item(&'static ConfigKey, u32),
     /// `ELASTAUTH_GROUP_MAPPINGS_ADMINS`.
-    Entry(&'static Key, String),
+    Entry(&'static ConfigKey, String),
     /// `ELASTAUTH_OIDC_PROVIDERS_0_ISSUER`.
-    OfSection(&'static Key, u32),
+    OfSection(&'static ConfigKey, u32),
 }
 
 /// The names of variables that follow from the keys.
-struct Names {
+struct VariableNames {
     exact: HashMap<String, Reference>,
-    keys: Vec<(String, &'static Key)>,
+    keys: Vec<(String, &'static ConfigKey)>,
 }
 
-impl Names {
+impl VariableNames {
     fn of_configuration() -> Self {
         let keys = table::ALL.iter().flat_map(|key| {
             let further = key.variables.iter().map(|name| (*name).to_owned());
@@ -147,7 +151,7 @@ impl Names {
     }
 
     /// Those of one section of a list.
-    fn of_section(list: &Key, at: u32) -> Self {
+    fn of_section(list: &ConfigKey, at: u32) -> Self {
         let before = format!("{}_{at}", list.variable());
         let names = section::keys().map(|(name, key)| {
             let name = name.replace('.', "_").to_ascii_uppercase();
@@ -156,7 +160,7 @@ impl Names {
         Self::of(names.collect())
     }
 
-    fn of(keys: Vec<(String, &'static Key)>) -> Self {
+    fn of(keys: Vec<(String, &'static ConfigKey)>) -> Self {
         let names = keys.iter();
         let exact = names.flat_map(|(name, key)| Reference::names(name.clone(), "_FILE", key));
         Self {

@@ -2,7 +2,7 @@
 
 use super::{
     finding::Findings,
-    raw::{Node, Raw},
+    raw::{Raw, RawNode},
     yaml::shown,
 };
 
@@ -14,18 +14,18 @@ pub(super) fn expand<'e>(
     findings: &mut Findings,
 ) {
     match &mut raw.node {
-        Node::Text(text) if text.contains("${") => match expanded(text, variable) {
+        RawNode::Text(text) if text.contains("${") => match expanded(text, variable) {
             Ok(done) => *text = done,
             Err(why) => {
                 findings.fault(&raw.place, why);
-                raw.node = Node::Invalid;
+                raw.node = RawNode::Invalid;
             }
         },
-        Node::Null | Node::Invalid | Node::Text(_) => {}
-        Node::List(items) => items
+        RawNode::Null | RawNode::Invalid | RawNode::Text(_) => {}
+        RawNode::List(items) => items
             .iter_mut()
             .for_each(|item| expand(item, variable, findings)),
-        Node::Map(entries) => entries
+        RawNode::Map(entries) => entries
             .iter_mut()
             .for_each(|(_, value)| expand(value, variable, findings)),
     }

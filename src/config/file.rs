@@ -3,17 +3,17 @@
 
 use super::{
     finding::Findings,
-    given::{Given, Reference},
-    key::Key,
+    given::{GivenKey, Reference},
+    key::ConfigKey,
     nearest::did_you_mean,
-    raw::{Name, Node, Raw},
+    raw::{Name, Raw, RawNode},
     section, table,
     yaml::shown,
 };
 use std::collections::HashMap;
 
 /// What the file gives.
-pub(super) fn read(root: Raw, findings: &mut Findings) -> Vec<Given> {
+pub(super) fn read(root: Raw, findings: &mut Findings) -> Vec<GivenKey> {
     let mut walk = Walk::of(table::ALL.iter().map(|key| (key.path, *key)), findings);
     for key in table::ALL {
         for old in key.old {
@@ -29,7 +29,7 @@ pub(super) fn read(root: Raw, findings: &mut Findings) -> Vec<Given> {
 }
 
 /// What one section of a list gives.
-pub(super) fn read_section(section: Raw, findings: &mut Findings) -> Vec<Given> {
+pub(super) fn read_section(section: Raw, findings: &mut Findings) -> Vec<GivenKey> {
     let mut walk = Walk::of(section::keys(), findings);
     walk.section("", section);
     walk.given
@@ -40,13 +40,13 @@ struct Walk<'f> {
     paths: HashMap<String, Reference>,
     /// The paths as the documentation writes them.
     written: Vec<&'static str>,
-    given: Vec<Given>,
+    given: Vec<GivenKey>,
     findings: &'f mut Findings,
 }
 
 impl<'f> Walk<'f> {
     fn of(
-        keys: impl Iterator<Item = (&'static str, &'static Key)>,
+        keys: impl Iterator<Item = (&'static str, &'static ConfigKey)>,
         findings: &'f mut Findings,
     ) -> Self {
         let (mut paths, mut written) = (HashMap::new(), Vec::new());
@@ -64,10 +64,10 @@ impl<'f> Walk<'f> {
 
     fn section(&mut self, within: &str, raw: Raw) {
         let entries = match raw.node {
-            Node::Map(entries) => entries,
+            RawNode::Map(entries) => entries,
             // A section whose keys are all commented out.
-            Node::Null | Node::Invalid => return,
-            Node::Text(_) | Node::List(_) => {
+            RawNode::Null | RawNode::Invalid => return,
+            RawNode::Text(_) | RawNode::List(_) => {
                 let name = if within.is_empty() {
                     "the configuration".to_owned()
                 } else {
@@ -89,7 +89,7 @@ impl<'f> Walk<'f> {
                 rest.is_some_and(|rest| rest.starts_with('.'))
             };
             if let Some(reference) = self.paths.get(&lower) {
-                self.given.push(Given {
+                self.given.push(GivenKey {
                     reference: *reference,
                     raw: value,
                     place: name.place,

@@ -2,21 +2,21 @@
 //! defaults. The first that gives a key counts.
 
 use super::{
-    dotenv::{self, Line},
+    dotenv::{self, DotEnvLine},
     environment, expand, file,
     finding::{Findings, Place},
-    given::{self, Given},
-    key::{Key, Status},
-    raw::{Name, Node, Raw},
+    given::{self, GivenKey},
+    key::{ConfigKey, Status},
+    raw::{Name, Raw, RawNode},
     section,
-    settings::{Found, Settings},
+    settings::{ReadValue, Settings},
     sources::Sources,
     standard::StandardVariables,
     table, yaml,
 };
 use std::collections::HashMap;
 
-type Values = HashMap<&'static str, Found>;
+type Values = HashMap<&'static str, ReadValue>;
 
 /// Gathers from all sources. Every fault is reported.
 pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
@@ -40,7 +40,7 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
     let layers = [
         given::from_flags(&sources.flags),
         environment::read(sources.variables(), findings),
-        environment::read(lines.iter().map(Line::variable), findings),
+        environment::read(lines.iter().map(DotEnvLine::variable), findings),
         file.unwrap_or_default(),
     ];
     let mut values = Values::new();
@@ -59,13 +59,13 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
 
 fn sections(values: &Values, findings: &mut Findings) -> Vec<Settings> {
     let list = values.get(table::OIDC_PROVIDERS.path);
-    let Some(Node::List(items)) = list.map(|found| &found.raw.node) else {
+    let Some(RawNode::List(items)) = list.map(|found| &found.raw.node) else {
         return Vec::new();
     };
     // The type of the key has reported items that are no sections.
     let sections = items
         .iter()
-        .filter(|item| matches!(item.node, Node::Map(_)));
+        .filter(|item| matches!(item.node, RawNode::Map(_)));
     let settings = sections.map(|item| {
         let mut values = Values::new();
         add(
@@ -86,7 +86,7 @@ fn sections(values: &Values, findings: &mut Findings) -> Vec<Settings> {
 }
 
 /// Adds one source. What is there already comes from a higher one.
-fn add(values: &mut Values, layer: Vec<Given>, findings: &mut Findings) {
+fn add(values: &mut Values, layer: Vec<GivenKey>, findings: &mut Findings) {
     let mut own: HashMap<&'static str, (Raw, Place)> = HashMap::new();
     for given in layer {
         let (path, place) = (given.reference.key.path, given.place.clone());
@@ -105,7 +105,7 @@ fn add(values: &mut Values, layer: Vec<Given>, findings: &mut Findings) {
     }
     for (path, (raw, _)) in own {
         match values.get_mut(path) {
-            None => drop(values.insert(path, Found { raw, value: None })),
+            None => drop(values.insert(path, ReadValue { raw, value: None })),
             Some(higher) => merge(&mut higher.raw, raw),
         }
     }
@@ -114,7 +114,7 @@ fn add(values: &mut Values, layer: Vec<Given>, findings: &mut Findings) {
 /// A map of a lower source adds its entries under names that the higher one does not have.
 /// Anything else is replaced as a whole.
 fn merge(higher: &mut Raw, lower: Raw) {
-    if let (Node::Map(entries), Node::Map(mut more)) = (&mut higher.node, lower.node) {
+    if let (RawNode::Map(entries), RawNode::Map(mut more)) = (&mut higher.node, lower.node) {
         let has = |name: &Name| {
             let mut own = entries.iter();
             own.any(|(own, _)| own.text.eq_ignore_ascii_case(&name.text))
@@ -125,10 +125,14 @@ fn merge(higher: &mut Raw, lower: Raw) {
 }
 
 /// Reads each value by the type of its key.
-fn read(values: &mut Values, keys: impl Iterator<Item = &'static Key>, findings: &mut Findings) {
+fn read(
+    values: &mut Values,
+    keys: impl Iterator<Item = &'static ConfigKey>,
+    findings: &mut Findings,
+) {
     for key in keys {
         if !key.default.is_empty() {
-            values.entry(key.path).or_insert_with(|| Found {
+            values.entry(key.path).or_insert_with(|| ReadValue {
                 raw: Raw::text(key.default, Place::Default),
                 value: None,
             });

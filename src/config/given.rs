@@ -2,9 +2,9 @@
 
 use super::{
     finding::{Findings, Place},
-    key::Key,
+    key::ConfigKey,
     load,
-    raw::{Node, Raw},
+    raw::{Raw, RawNode},
     sources::Flags,
     table,
     value_type::ValueType,
@@ -14,7 +14,7 @@ use std::path::Path;
 /// What a name in a source refers to.
 #[derive(Clone, Copy)]
 pub(super) struct Reference {
-    pub(super) key: &'static Key,
+    pub(super) key: &'static ConfigKey,
     /// The old name that was used.
     pub(super) old: Option<&'static str>,
     /// The `*_file` variant: the value is the path of a file that holds the value.
@@ -22,7 +22,7 @@ pub(super) struct Reference {
 }
 
 impl Reference {
-    pub(super) const fn to(key: &'static Key) -> Self {
+    pub(super) const fn to(key: &'static ConfigKey) -> Self {
         Self {
             key,
             old: None,
@@ -34,7 +34,7 @@ impl Reference {
     pub(super) fn names(
         name: String,
         suffix: &str,
-        key: &'static Key,
+        key: &'static ConfigKey,
     ) -> impl Iterator<Item = (String, Self)> {
         let file = key.value_type.has_file_variant().then(|| {
             let file = Self {
@@ -48,15 +48,15 @@ impl Reference {
 }
 
 /// A key as one source gives it.
-pub(super) struct Given {
+pub(super) struct GivenKey {
     pub(super) reference: Reference,
     pub(super) raw: Raw,
     /// The place of the key's name.
     pub(super) place: Place,
 }
 
-impl Given {
-    pub(super) fn node(key: &'static Key, node: Node, place: Place) -> Self {
+impl GivenKey {
+    pub(super) fn node(key: &'static ConfigKey, node: RawNode, place: Place) -> Self {
         let raw = Raw {
             node,
             place: place.clone(),
@@ -76,14 +76,14 @@ impl Given {
             let is_meant =
                 key.path == table::ALLOWED_GROUPS.path || key.path == table::GROUP_WHITELIST.path;
             return is_meant.then_some(Raw {
-                node: Node::List(Vec::new()),
+                node: RawNode::List(Vec::new()),
                 place: self.raw.place,
             });
         }
         if !file {
             return Some(self.raw);
         }
-        let Node::Text(path) = &self.raw.node else {
+        let RawNode::Text(path) = &self.raw.node else {
             let found = self.raw.what();
             findings.fault(
                 &self.raw.place,
@@ -93,7 +93,7 @@ impl Given {
                 ),
             );
             return Some(Raw {
-                node: Node::Invalid,
+                node: RawNode::Invalid,
                 place: self.raw.place,
             });
         };
@@ -116,26 +116,27 @@ impl Given {
             }
             Err(why) => {
                 findings.fault(&place, why);
-                Node::Invalid
+                RawNode::Invalid
             }
         };
         Some(Raw { node, place })
     }
 }
 
-fn content(text: String, key: &Key, place: &Place) -> Node {
+fn content(text: String, key: &ConfigKey, place: &Place) -> RawNode {
     if !matches!(key.value_type, ValueType::List(_)) {
-        return Node::Text(text);
+        return RawNode::Text(text);
     }
     // One item a line: the key of a gateway may contain commas.
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    Node::List(lines.map(|line| Raw::text(line, place.clone())).collect())
+    RawNode::List(lines.map(|line| Raw::text(line, place.clone())).collect())
 }
 
 /// What the command line gives.
-pub(super) fn from_flags(flags: &Flags) -> Vec<Given> {
-    let given =
-        |key, text: &str, flag| Given::node(key, Node::Text(text.to_owned()), Place::Flag(flag));
+pub(super) fn from_flags(flags: &Flags) -> Vec<GivenKey> {
+    let given = |key, text: &str, flag| {
+        GivenKey::node(key, RawNode::Text(text.to_owned()), Place::Flag(flag))
+    };
     let listen = flags.listen.as_deref();
     let listen = listen.map(|listen| given(&table::LISTEN, listen, "--listen"));
     let otel = flags.enable_otel;

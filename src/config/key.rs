@@ -5,7 +5,7 @@ use super::value_type::ValueType;
 
 /// One key of the configuration.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct ConfigKey {
     /// Its place in the file, sections joined by dots.
     pub(super) path: &'static str,
     pub(super) value_type: ValueType,
@@ -35,7 +35,7 @@ pub(super) enum Status {
     NoEffect(&'static str),
 }
 
-impl Key {
+impl ConfigKey {
     pub(super) const fn new(path: &'static str, value_type: ValueType, doc: &'static str) -> Self {
         Self {
             path,

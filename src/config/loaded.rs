@@ -2,9 +2,9 @@
 
 use super::{
     finding::Place,
-    key::Key,
+    key::ConfigKey,
     load,
-    raw::{Node, Raw},
+    raw::{Raw, RawNode},
     section,
     settings::Settings,
     sources::Sources,
@@ -54,7 +54,7 @@ impl fmt::Debug for Loaded {
 }
 
 /// The file whose content is the value of this key, or is read once because of it.
-fn file_of(settings: &Settings, key: &Key) -> Option<PathBuf> {
+fn file_of(settings: &Settings, key: &ConfigKey) -> Option<PathBuf> {
     if let Place::SecretFile { path, .. } = &settings.raw(key)?.place {
         return Some(PathBuf::from(path));
     }
@@ -63,7 +63,7 @@ fn file_of(settings: &Settings, key: &Key) -> Option<PathBuf> {
 }
 
 /// Whether two configurations give a key different values.
-pub(super) fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
+pub(super) fn differs(key: &ConfigKey, before: &Settings, after: &Settings) -> bool {
     match (before.raw(key), after.raw(key)) {
         (None, None) => false,
         (Some(one), Some(other)) => !same(one, other),
@@ -73,16 +73,16 @@ pub(super) fn differs(key: &Key, before: &Settings, after: &Settings) -> bool {
 
 fn same(one: &Raw, other: &Raw) -> bool {
     match (&one.node, &other.node) {
-        (Node::Text(one), Node::Text(other)) => one == other,
-        (Node::List(one), Node::List(other)) => {
+        (RawNode::Text(one), RawNode::Text(other)) => one == other,
+        (RawNode::List(one), RawNode::List(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
         }
-        (Node::Map(one), Node::Map(other)) => {
+        (RawNode::Map(one), RawNode::Map(other)) => {
             let mut pairs = one.iter().zip(other);
             one.len() == other.len()
                 && pairs.all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
         }
-        (Node::Null, Node::Null) | (Node::Invalid, Node::Invalid) => true,
+        (RawNode::Null, RawNode::Null) | (RawNode::Invalid, RawNode::Invalid) => true,
         _ => false,
     }
 }

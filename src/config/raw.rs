@@ -6,13 +6,13 @@ use std::fmt;
 /// A node and its place.
 #[derive(Clone)]
 pub(super) struct Raw {
-    pub(super) node: Node,
+    pub(super) node: RawNode,
     pub(super) place: Place,
 }
 
 /// The three shapes of YAML, and nothing.
 #[derive(Clone)]
-pub(super) enum Node {
+pub(super) enum RawNode {
     /// Nothing: `key:` alone, `~`, `null`.
     Null,
     /// A scalar of any kind; `true` and `12` are texts until a value type reads them.
@@ -34,7 +34,7 @@ pub(super) struct Name {
 impl Raw {
     pub(super) fn text(text: impl Into<String>, place: Place) -> Self {
         Self {
-            node: Node::Text(text.into()),
+            node: RawNode::Text(text.into()),
             place,
         }
     }
@@ -42,24 +42,24 @@ impl Raw {
     /// Whether it says nothing: null, or the empty text that an unset variable becomes.
     pub(super) fn is_unset(&self) -> bool {
         match &self.node {
-            Node::Null => true,
-            Node::Text(text) => text.is_empty(),
-            Node::List(_) | Node::Map(_) | Node::Invalid => false,
+            RawNode::Null => true,
+            RawNode::Text(text) => text.is_empty(),
+            RawNode::List(_) | RawNode::Map(_) | RawNode::Invalid => false,
         }
     }
 
     /// The shape of the value, for a fault. Never the value.
     pub(super) fn what(&self) -> &'static str {
         match &self.node {
-            Node::Null => "nothing",
-            Node::Text(text) if text.is_empty() => "an empty text",
-            Node::Text(text) if text == "true" || text == "false" => "`true` or `false`",
-            Node::Text(text) if text.parse::<f64>().is_ok() => "a number",
-            Node::Text(_) => "a text",
-            Node::List(list) if list.is_empty() => "an empty list",
-            Node::List(_) => "a list",
-            Node::Map(_) => "a section",
-            Node::Invalid => "a faulty value",
+            RawNode::Null => "nothing",
+            RawNode::Text(text) if text.is_empty() => "an empty text",
+            RawNode::Text(text) if text == "true" || text == "false" => "`true` or `false`",
+            RawNode::Text(text) if text.parse::<f64>().is_ok() => "a number",
+            RawNode::Text(_) => "a text",
+            RawNode::List(list) if list.is_empty() => "an empty list",
+            RawNode::List(_) => "a list",
+            RawNode::Map(_) => "a section",
+            RawNode::Invalid => "a faulty value",
         }
     }
 }

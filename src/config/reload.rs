@@ -4,7 +4,7 @@
 use super::{
     fill::fill,
     finding::{Finding, Findings, Place},
-    key::Key,
+    key::ConfigKey,
     loaded::{Loaded, differs},
     read::read,
     section,
@@ -110,7 +110,7 @@ impl Change {
     }
 }
 
-fn change(key: &Key, before: &Settings, after: &Settings) -> Change {
+fn change(key: &ConfigKey, before: &Settings, after: &Settings) -> Change {
     if key.path == table::OIDC_PROVIDERS.path {
         return change_of_sections(&before.providers, &after.providers);
     }
@@ -137,7 +137,7 @@ fn change_of_sections(before: &[Settings], after: &[Settings]) -> Change {
     Change::applies(changed.iter().all(|(_, key)| key.reload))
 }
 
-fn is_of_listener(key: &Key) -> bool {
+fn is_of_listener(key: &ConfigKey) -> bool {
     [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA]
         .iter()
         .any(|tls| tls.path == key.path)

@@ -1,7 +1,7 @@
 //! The JSON Schema of the file, from the table. Editors complete and check with it.
 
 use super::{
-    key::{Key, Status},
+    key::{ConfigKey, Status},
     section, table,
     value_type::ValueType,
 };
@@ -42,7 +42,7 @@ pub fn schema() -> Value {
     root
 }
 
-fn insert_key(root: &mut Value, path: &str, key: &Key) {
+fn insert_key(root: &mut Value, path: &str, key: &ConfigKey) {
     insert(root, path, described(key, of(&key.value_type)));
     if key.value_type.has_file_variant() {
         let mut file_variant = json!({ "type": "string" });
@@ -55,7 +55,7 @@ fn insert_key(root: &mut Value, path: &str, key: &Key) {
     }
 }
 
-fn described(key: &Key, mut value: Value) -> Value {
+fn described(key: &ConfigKey, mut value: Value) -> Value {
     let (status, deprecated) = match key.status {
         Status::Current => (String::new(), false),
         Status::NoEffect(why) => (format!(" No effect {why}."), false),

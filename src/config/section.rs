@@ -4,19 +4,19 @@
 //! their own names.
 
 use super::{
-    key::{Key, Status},
+    key::{ConfigKey, Status},
     table,
 };
 
 /// What all providers share; a section has none of it.
-pub(super) static SHARED: [&Key; 3] = [
+pub(super) static SHARED: [&ConfigKey; 3] = [
     &table::OIDC_PROVIDERS,
     &table::OIDC_ACCESS_COOKIE,
     &table::OIDC_ID_COOKIE,
 ];
 
 /// Role rules. If a section has one of them, none of the general ones applies to its users.
-pub(super) static RULES: [&Key; 4] = [
+pub(super) static RULES: [&ConfigKey; 4] = [
     &table::DEFAULT_ROLES,
     &table::DEFAULT_ROLES_APPLY,
     &table::GROUP_MAPPINGS,
@@ -24,20 +24,20 @@ pub(super) static RULES: [&Key; 4] = [
 ];
 
 /// The keys of one provider alone.
-pub(super) fn of_one_provider() -> impl Iterator<Item = &'static Key> {
-    let shared = |key: &Key| SHARED.iter().any(|shared| shared.path == key.path);
+pub(super) fn of_one_provider() -> impl Iterator<Item = &'static ConfigKey> {
+    let shared = |key: &ConfigKey| SHARED.iter().any(|shared| shared.path == key.path);
     table::ALL.iter().copied().filter(move |key| {
         key.path.starts_with(WITHIN) && key.status == Status::Current && !shared(key)
     })
 }
 
 /// Every key of a section, with its name there.
-pub(super) fn keys() -> impl Iterator<Item = (&'static str, &'static Key)> {
+pub(super) fn keys() -> impl Iterator<Item = (&'static str, &'static ConfigKey)> {
     of_one_provider().chain(RULES).map(|key| (name(key), key))
 }
 
 /// The name of a key within a section.
-pub(super) fn name(key: &Key) -> &'static str {
+pub(super) fn name(key: &ConfigKey) -> &'static str {
     key.path.strip_prefix(WITHIN).unwrap_or(key.path)
 }
 

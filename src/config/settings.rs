@@ -1,20 +1,20 @@
 //! The value of each key, with its place. [`super::gather`] makes it from the sources.
 
 use super::{
-    choice::Choice,
+    choice::ConfigChoice,
     finding::Place,
-    key::Key,
-    raw::{Node, Raw},
+    key::ConfigKey,
+    raw::{Raw, RawNode},
     standard::StandardVariables,
     table,
-    value::{FromValue, Value},
+    value::{FromValue, KeyValue},
 };
 use std::collections::HashMap;
 
 /// The values of all keys that have one.
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) values: HashMap<&'static str, Found>,
+    pub(super) values: HashMap<&'static str, ReadValue>,
     /// The sections of `oidc.providers`, each like a configuration of its own.
     pub(super) providers: Vec<Self>,
     /// The place of the section; [`Place::Nowhere`] for the whole configuration.
@@ -26,52 +26,52 @@ pub(super) struct Settings {
 
 /// A value, and what it was read from.
 #[derive(Clone)]
-pub(super) struct Found {
+pub(super) struct ReadValue {
     pub(super) raw: Raw,
     /// `None` for a faulty one; the fault was reported.
-    pub(super) value: Option<Value>,
+    pub(super) value: Option<KeyValue>,
 }
 
 impl Settings {
     /// The value of a key; `None` where there is none, or a faulty one, whose fault was reported.
-    pub(super) fn get<T: FromValue>(&self, key: &Key) -> Option<T> {
+    pub(super) fn get<T: FromValue>(&self, key: &ConfigKey) -> Option<T> {
         T::from_value(self.found(key)?.value.as_ref()?)
     }
 
-    pub(super) fn found(&self, key: &Key) -> Option<&Found> {
+    pub(super) fn found(&self, key: &ConfigKey) -> Option<&ReadValue> {
         self.values.get(key.path)
     }
 
     /// What a source gives for a key, or its default.
-    pub(super) fn raw(&self, key: &Key) -> Option<&Raw> {
+    pub(super) fn raw(&self, key: &ConfigKey) -> Option<&Raw> {
         self.found(key).map(|found| &found.raw)
     }
 
     /// The place of a key's value.
-    pub(super) fn place(&self, key: &Key) -> Place {
+    pub(super) fn place(&self, key: &ConfigKey) -> Place {
         let raw = self.raw(key);
         raw.map_or(Place::Nowhere, |raw| raw.place.clone())
     }
 
     /// Whether a source gives the key a value, valid or not.
-    pub(super) fn given(&self, key: &Key) -> bool {
+    pub(super) fn given(&self, key: &ConfigKey) -> bool {
         self.raw(key).is_some_and(|raw| raw.place != Place::Default)
     }
 
     /// Whether the list of a key names this choice, also where another item of it is faulty.
-    pub(super) fn names<T: Choice>(&self, key: &Key, choice: T) -> bool {
+    pub(super) fn names<T: ConfigChoice>(&self, key: &ConfigKey, choice: T) -> bool {
         let is_it = |text: &str| T::parse(text.trim()) == Some(choice);
         match self.raw(key).map(|raw| &raw.node) {
-            Some(Node::Text(text)) => text.split(',').any(is_it),
-            Some(Node::List(items)) => items
+            Some(RawNode::Text(text)) => text.split(',').any(is_it),
+            Some(RawNode::List(items)) => items
                 .iter()
-                .any(|item| matches!(&item.node, Node::Text(text) if is_it(text))),
+                .any(|item| matches!(&item.node, RawNode::Text(text) if is_it(text))),
             _ => false,
         }
     }
 
     /// Gives a key the value that it has in other settings, or none.
-    pub(super) fn revert(&mut self, key: &Key, to: &Self) {
+    pub(super) fn revert(&mut self, key: &ConfigKey, to: &Self) {
         match to.found(key) {
             Some(found) => drop(self.values.insert(key.path, found.clone())),
             None => drop(self.values.remove(key.path)),

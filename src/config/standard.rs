@@ -1,7 +1,7 @@
 //! Variables that other programs follow as well: those of the machine's proxy, and those of
 //! OpenTelemetry.
 
-use super::{dotenv::Line, finding::Place, key::OTEL_PREFIX, sources::Sources};
+use super::{dotenv::DotEnvLine, finding::Place, key::OTEL_PREFIX, sources::Sources};
 use std::collections::HashMap;
 
 /// Their values. An empty variable is one that is not set.
@@ -14,14 +14,14 @@ pub(super) struct StandardVariables {
 
 impl StandardVariables {
     /// `.env` counts for OpenTelemetry, after the environment; it never counts for the proxy.
-    pub(super) fn read(sources: &Sources, lines: &[Line<'_>]) -> Self {
+    pub(super) fn read(sources: &Sources, lines: &[DotEnvLine<'_>]) -> Self {
         let set = |name: &str| {
             let value = sources.environment.get(name);
             value.filter(|text| !text.is_empty()).cloned()
         };
         // Lower case is as common; upper case counts first.
         let either = |name: &str| set(name).or_else(|| set(&name.to_ascii_lowercase()));
-        let lines = lines.iter().map(Line::variable);
+        let lines = lines.iter().map(DotEnvLine::variable);
         let otel = lines
             .chain(sources.variables())
             .filter_map(|(name, value, place)| {

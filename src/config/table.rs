@@ -6,7 +6,7 @@
 
 use super::{
     choice::{AuthProvider, CacheType, ClientAuthMethod, texts},
-    key::{Key, Status},
+    key::{ConfigKey, Status},
     value_type::ValueType as T,
 };
 use crate::{
@@ -40,11 +40,11 @@ macro_rules! table {
     )+) => {
         $(
             $(#[doc = $doc])+
-            pub(super) static $name: Key =
-                Key { $($field: $value,)* ..Key::new($path, $value_type, concat!($($doc),+)) };
+            pub(super) static $name: ConfigKey =
+                ConfigKey { $($field: $value,)* ..ConfigKey::new($path, $value_type, concat!($($doc),+)) };
         )+
         /// Every key, in the order of the reference.
-        pub(super) static ALL: &[&Key] = &[$(&$name),+];
+        pub(super) static ALL: &[&ConfigKey] = &[$(&$name),+];
     };
 }
 

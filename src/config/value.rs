@@ -1,6 +1,6 @@
 //! Values that their type has read: valid from then on.
 
-use super::choice::Choice;
+use super::choice::ConfigChoice;
 use crate::{
     clock::Timestamp,
     model::{Group, Role},
@@ -12,7 +12,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// One value.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(super) enum KeyValue {
     Bool(bool),
     Number(u64),
     Duration(Duration),
@@ -29,7 +29,7 @@ pub(super) enum Value {
     Network(IpNet),
     Role(Role),
     Group(Group),
-    List(Vec<Value>),
+    List(Vec<KeyValue>),
     Mappings(Vec<(Group, Vec<Role>)>),
     Pairs(Vec<(String, SecretString)>),
     /// The content of each is in [`super::settings::Settings::providers`].
@@ -39,14 +39,14 @@ pub(super) enum Value {
 /// What a component's filler asks for. `None` where the key has another type, which the test of the
 /// defaults finds.
 pub(super) trait FromValue: Sized {
-    fn from_value(value: &Value) -> Option<Self>;
+    fn from_value(value: &KeyValue) -> Option<Self>;
 }
 
 macro_rules! from_value {
     ($($type:ty = $variant:ident),*) => {
         $(impl FromValue for $type {
-            fn from_value(value: &Value) -> Option<Self> {
-                if let Value::$variant(inner) = value { Some(inner.clone()) } else { None }
+            fn from_value(value: &KeyValue) -> Option<Self> {
+                if let KeyValue::$variant(inner) = value { Some(inner.clone()) } else { None }
             }
         })*
     };
@@ -72,9 +72,9 @@ from_value!(
     Vec<(String, SecretString)> = Pairs
 );
 
-impl<T: Choice> FromValue for T {
-    fn from_value(value: &Value) -> Option<Self> {
-        if let Value::Choice(text) = value {
+impl<T: ConfigChoice> FromValue for T {
+    fn from_value(value: &KeyValue) -> Option<Self> {
+        if let KeyValue::Choice(text) = value {
             T::parse(text)
         } else {
             None
@@ -83,8 +83,8 @@ impl<T: Choice> FromValue for T {
 }
 
 impl<T: FromValue> FromValue for Vec<T> {
-    fn from_value(value: &Value) -> Option<Self> {
-        if let Value::List(items) = value {
+    fn from_value(value: &KeyValue) -> Option<Self> {
+        if let KeyValue::List(items) = value {
             items.iter().map(T::from_value).collect()
         } else {
             None

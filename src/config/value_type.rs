@@ -5,8 +5,8 @@ mod forms;
 use super::{
     finding::{Findings, Place},
     nearest::did_you_mean,
-    raw::{Name, Node, Raw},
-    value::{FromValue as _, Value},
+    raw::{Name, Raw, RawNode},
+    value::{FromValue as _, KeyValue},
 };
 use crate::{
     model::{Group, Role},
@@ -124,49 +124,49 @@ impl ValueType {
     }
 
     /// Reads a value; reports every fault in it and then returns `None`.
-    pub(super) fn read(&self, key: &str, raw: &Raw, findings: &mut Findings) -> Option<Value> {
+    pub(super) fn read(&self, key: &str, raw: &Raw, findings: &mut Findings) -> Option<KeyValue> {
         match (self, &raw.node) {
-            (_, Node::Invalid) => None,
-            (Self::List(of), Node::List(items)) => {
+            (_, RawNode::Invalid) => None,
+            (Self::List(of), RawNode::List(items)) => {
                 let items = items.iter().map(|item| of.read(key, item, findings));
-                all(items).map(Value::List)
+                all(items).map(KeyValue::List)
             }
             // One item without brackets, or several as the environment has them.
-            (Self::List(of), Node::Text(text)) => {
+            (Self::List(of), RawNode::Text(text)) => {
                 let items = pieces(text).map(|piece| of.scalar(key, piece, &raw.place, findings));
-                all(items).map(Value::List)
+                all(items).map(KeyValue::List)
             }
-            (Self::Mappings, Node::Map(entries)) => {
+            (Self::Mappings, RawNode::Map(entries)) => {
                 let entries = entries.iter().map(|entry| mapping(key, entry, findings));
-                all(entries).map(Value::Mappings)
+                all(entries).map(KeyValue::Mappings)
             }
-            (Self::Pairs, Node::Map(entries)) => {
+            (Self::Pairs, RawNode::Map(entries)) => {
                 let pairs =
                     entries
                         .iter()
                         .map(|(name, raw)| match Self::Text.read(key, raw, findings) {
-                            Some(Value::Text(text)) => Some((name.text.clone(), text.into())),
+                            Some(KeyValue::Text(text)) => Some((name.text.clone(), text.into())),
                             _ => None,
                         });
-                all(pairs).map(Value::Pairs)
+                all(pairs).map(KeyValue::Pairs)
             }
-            (Self::Sections, Node::List(items)) => {
+            (Self::Sections, RawNode::List(items)) => {
                 let sections = items.iter().map(|item| {
-                    if matches!(item.node, Node::Map(_) | Node::Invalid) {
+                    if matches!(item.node, RawNode::Map(_) | RawNode::Invalid) {
                         return Some(());
                     }
                     let fault = format!("`{key}` has {} instead of a section", item.what());
                     findings.fault(&item.place, fault);
                     None
                 });
-                all(sections).map(|_| Value::Sections)
+                all(sections).map(|_| KeyValue::Sections)
             }
             (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections, _)
-            | (_, Node::Null | Node::List(_) | Node::Map(_)) => {
+            | (_, RawNode::Null | RawNode::List(_) | RawNode::Map(_)) => {
                 self.refuse(key, raw, "", findings);
                 None
             }
-            (_, Node::Text(text)) => self.scalar(key, text, &raw.place, findings),
+            (_, RawNode::Text(text)) => self.scalar(key, text, &raw.place, findings),
         }
     }
 
@@ -184,7 +184,7 @@ impl ValueType {
         text: &str,
         place: &Place,
         findings: &mut Findings,
-    ) -> Option<Value> {
+    ) -> Option<KeyValue> {
         let value = self.parse(text);
         if let Err(why) = &value {
             self.refuse(key, &Raw::text(text, place.clone()), why, findings);
@@ -193,61 +193,63 @@ impl ValueType {
     }
 
     /// `Err` with the rule that is broken where the general words do not say it; empty otherwise.
-    fn parse(&self, text: &str) -> Result<Value, String> {
+    fn parse(&self, text: &str) -> Result<KeyValue, String> {
         let general = String::new;
         let rule = |why: &str| format!(": {why}");
         match self {
             // Go's reader accepts `1` and `0` in the environment.
             Self::Bool => match text {
-                "true" | "True" | "TRUE" | "1" => Ok(Value::Bool(true)),
-                "false" | "False" | "FALSE" | "0" => Ok(Value::Bool(false)),
+                "true" | "True" | "TRUE" | "1" => Ok(KeyValue::Bool(true)),
+                "false" | "False" | "FALSE" | "0" => Ok(KeyValue::Bool(false)),
                 _ => Err(general()),
             },
             Self::Number(least, most) => {
                 let number = text.parse::<u64>().ok();
                 let number = number.filter(|number| (least..=most).contains(&number));
-                number.map(Value::Number).ok_or_else(general)
+                number.map(KeyValue::Number).ok_or_else(general)
             }
             Self::Duration(least, most) => {
                 let duration = forms::duration(text);
                 let duration = duration.filter(|duration| (least..=most).contains(&duration));
-                duration.map(Value::Duration).ok_or_else(general)
+                duration.map(KeyValue::Duration).ok_or_else(general)
             }
             Self::Timestamp => {
                 let time = forms::timestamp(text);
-                time.map(Value::Timestamp).ok_or_else(general)
+                time.map(KeyValue::Timestamp).ok_or_else(general)
             }
             Self::Choice(texts) => {
                 let mut texts = texts().into_iter();
                 let known = texts.clone().find(|known| known.eq_ignore_ascii_case(text));
                 known
-                    .map(Value::Choice)
+                    .map(KeyValue::Choice)
                     .ok_or_else(|| did_you_mean(text, &mut texts, ""))
             }
             Self::Text | Self::Secret | Self::Path if text.is_empty() => Err(general()),
-            Self::Text => Ok(Value::Text(text.to_owned())),
-            Self::Secret => Ok(Value::Secret(SecretString::from(text.to_owned()))),
+            Self::Text => Ok(KeyValue::Text(text.to_owned())),
+            Self::Secret => Ok(KeyValue::Secret(SecretString::from(text.to_owned()))),
             Self::SecretKey => {
                 let key = SecretKey::parse(text);
-                key.map(Value::Key).map_err(|why| rule(&why.to_string()))
+                key.map(KeyValue::Key).map_err(|why| rule(&why.to_string()))
             }
             Self::GatewayKey => {
                 let key = GatewayKey::parse(text);
-                key.map(Value::GatewayKey).ok_or_else(general)
+                key.map(KeyValue::GatewayKey).ok_or_else(general)
             }
-            Self::Url => forms::url(text).map(Value::Url).map_err(rule),
-            Self::Path => Ok(Value::Path(PathBuf::from(text))),
+            Self::Url => forms::url(text).map(KeyValue::Url).map_err(rule),
+            Self::Path => Ok(KeyValue::Path(PathBuf::from(text))),
             Self::Header => {
                 let name = text.parse::<HeaderName>();
-                name.map(Value::Header).map_err(|_| general())
+                name.map(KeyValue::Header).map_err(|_| general())
             }
-            Self::Listen => forms::listen(text).map(Value::Listen).ok_or_else(general),
+            Self::Listen => forms::listen(text)
+                .map(KeyValue::Listen)
+                .ok_or_else(general),
             Self::Network => match forms::network(text) {
-                Ok(network) => Ok(Value::Network(network)),
+                Ok(network) => Ok(KeyValue::Network(network)),
                 Err(why) => Err(why.map_or_else(general, rule)),
             },
-            Self::Role => Role::parse(text).map(Value::Role).ok_or_else(general),
-            Self::Group => Group::parse(text).map(Value::Group).ok_or_else(general),
+            Self::Role => Role::parse(text).map(KeyValue::Role).ok_or_else(general),
+            Self::Group => Group::parse(text).map(KeyValue::Group).ok_or_else(general),
             Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections => Err(general()),
         }
     }
@@ -275,7 +277,7 @@ fn mapping(
         let fault = format!("`{key}` has a group with an empty name");
         findings.fault(&name.place, fault);
     }
-    let Some(Value::List(roles)) = ValueType::List(&ValueType::Role).read(key, raw, findings)
+    let Some(KeyValue::List(roles)) = ValueType::List(&ValueType::Role).read(key, raw, findings)
     else {
         return None;
     };

@@ -5,8 +5,8 @@
 //! multiplies itself costs a fault and no memory.
 
 use super::{
-    finding::{Findings, Place},
-    raw::{Name, Node, Raw},
+    finding::{Findings, Place, Reported},
+    raw::{Name, Raw, RawNode},
 };
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 use std::{
@@ -60,9 +60,6 @@ pub(super) fn read(file: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Op
     reader.stream().ok()
 }
 
-/// The fault is reported.
-struct Reported;
-
 struct Reader<'a, 'f> {
     parser: Parser<'a, StrInput<'a>>,
     file: &'f Arc<str>,
@@ -104,7 +101,7 @@ impl<'a> Reader<'a, '_> {
             }
         }
         Ok(root.unwrap_or(Raw {
-            node: Node::Map(Vec::new()),
+            node: RawNode::Map(Vec::new()),
             place: self.place(Marker::new(0, 1, 0)),
         }))
     }
@@ -129,15 +126,15 @@ impl<'a> Reader<'a, '_> {
                     && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL");
                 (
                     if null {
-                        Node::Null
+                        RawNode::Null
                     } else {
-                        Node::Text(text.into_owned())
+                        RawNode::Text(text.into_owned())
                     },
                     anchor,
                 )
             }
-            Event::SequenceStart(anchor, None) => (Node::List(self.list(depth)?), anchor),
-            Event::MappingStart(anchor, None) => (Node::Map(self.map(depth)?), anchor),
+            Event::SequenceStart(anchor, None) => (RawNode::List(self.list(depth)?), anchor),
+            Event::MappingStart(anchor, None) => (RawNode::Map(self.map(depth)?), anchor),
             Event::Alias(anchor) => {
                 let Some((raw, size)) = self.anchors.get(&anchor).cloned() else {
                     return Err(self.fault(

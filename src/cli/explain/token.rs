@@ -2,7 +2,7 @@
 //! described without being repeated.
 
 use crate::{
-    cli::output::Failed,
+    cli::output::CommandError,
     idp::{self, Jws},
 };
 use http::HeaderValue;
@@ -35,11 +35,11 @@ const SHOWN: [&str; 10] = [
 ];
 
 /// A token as the file has it, without `Bearer` and blanks around it.
-pub(super) struct Token(Zeroizing<String>);
+pub(super) struct TokenFile(Zeroizing<String>);
 
-impl Token {
+impl TokenFile {
     /// Reads a file, or standard input where the path is `-`.
-    pub(super) fn read(path: &Path) -> Result<Self, Failed> {
+    pub(super) fn read(path: &Path) -> Result<Self, CommandError> {
         let mut text = Zeroizing::new(String::new());
         let read = if path == Path::new("-") {
             io::stdin().lock().take(MAX_BYTES).read_to_string(&mut text)
@@ -47,7 +47,7 @@ impl Token {
             File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
         };
         read.map_err(|error| {
-            Failed(format!(
+            CommandError(format!(
                 "the token cannot be read from {}: {error}",
                 path.display()
             ))
@@ -60,16 +60,17 @@ impl Token {
             _ => token,
         };
         if token.is_empty() {
-            return Err(Failed(format!("{} holds no token", path.display())));
+            return Err(CommandError(format!("{} holds no token", path.display())));
         }
         Ok(Self(Zeroizing::new(token.to_owned())))
     }
 
     /// The header that carries it.
-    pub(super) fn header(&self) -> Result<HeaderValue, Failed> {
+    pub(super) fn header(&self) -> Result<HeaderValue, CommandError> {
         let text = Zeroizing::new(format!("Bearer {}", *self.0));
-        let mut value = HeaderValue::from_str(&text)
-            .map_err(|_| Failed("what was read has characters that no token has".to_owned()))?;
+        let mut value = HeaderValue::from_str(&text).map_err(|_| {
+            CommandError("what was read has characters that no token has".to_owned())
+        })?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -113,10 +114,10 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
-    fn read(text: &[u8]) -> Result<Token, Failed> {
+    fn read(text: &[u8]) -> Result<TokenFile, CommandError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text).unwrap();
-        Token::read(file.path())
+        TokenFile::read(file.path())
     }
 
     #[test]
@@ -135,13 +136,13 @@ mod tests {
         for text in [&b""[..], b"\n", b"Bearer \n", b"se\ncret", b"\xffsecret"] {
             let why = read(text)
                 .and_then(|token| token.header())
-                .map_err(|Failed(why)| why)
+                .map_err(|CommandError(why)| why)
                 .unwrap_err();
             assert!(!why.contains("cret"), "{why}");
         }
         assert!(
-            Token::read(Path::new("/nowhere/token"))
-                .is_err_and(|Failed(why)| why.contains("/nowhere/token"))
+            TokenFile::read(Path::new("/nowhere/token"))
+                .is_err_and(|CommandError(why)| why.contains("/nowhere/token"))
         );
     }
 }

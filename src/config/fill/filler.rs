@@ -2,8 +2,8 @@
 
 use crate::{
     config::{
-        finding::{Findings, Place},
-        key::Key,
+        finding::{Findings, Place, Reported},
+        key::ConfigKey,
         settings::Settings,
         value::FromValue,
     },
@@ -22,10 +22,6 @@ pub(super) struct Filler<'a> {
 /// The proxy for connections to others over https, where the machine has one.
 pub(super) type OutboundProxy = Result<Option<Proxy>, Reported>;
 
-/// A fault that is reported already.
-#[derive(Clone, Copy)]
-pub(super) struct Reported;
-
 impl<'a> Filler<'a> {
     pub(super) fn new(settings: &'a Settings, findings: &'a mut Findings) -> Self {
         Self { settings, findings }
@@ -36,31 +32,35 @@ impl<'a> Filler<'a> {
         Filler::new(settings, self.findings)
     }
 
-    pub(super) fn get<T: FromValue>(&self, key: &Key) -> Option<T> {
+    pub(super) fn get<T: FromValue>(&self, key: &ConfigKey) -> Option<T> {
         self.settings.get(key)
     }
 
     /// A number in the width that the component has for it.
-    pub(super) fn number<T: TryFrom<u64>>(&self, key: &Key) -> Option<T> {
+    pub(super) fn number<T: TryFrom<u64>>(&self, key: &ConfigKey) -> Option<T> {
         self.get::<u64>(key)?.try_into().ok()
     }
 
-    pub(super) fn given(&self, key: &Key) -> bool {
+    pub(super) fn given(&self, key: &ConfigKey) -> bool {
         self.settings.given(key)
     }
 
     /// A fault at the value of a key.
-    pub(super) fn fault(&mut self, key: &Key, text: impl Into<String>) {
+    pub(super) fn fault(&mut self, key: &ConfigKey, text: impl Into<String>) {
         self.findings.fault(&self.settings.place(key), text);
     }
 
     /// A warning at the value of a key.
-    pub(super) fn warn(&mut self, key: &Key, text: impl Into<String>) {
+    pub(super) fn warn(&mut self, key: &ConfigKey, text: impl Into<String>) {
         self.findings.warn(&self.settings.place(key), text);
     }
 
     /// A certificate and its key: both, or neither.
-    pub(super) fn identity_files(&mut self, cert: &Key, key: &Key) -> Option<IdentityFiles> {
+    pub(super) fn identity_files(
+        &mut self,
+        cert: &ConfigKey,
+        key: &ConfigKey,
+    ) -> Option<IdentityFiles> {
         for (one, other) in [(cert, key), (key, cert)] {
             if self.given(one) && !self.given(other) {
                 self.fault(

@@ -2,7 +2,7 @@
 
 use super::filler::Filler;
 use crate::{
-    config::{choice::CacheType, key::Key, table},
+    config::{choice::CacheType, key::ConfigKey, table},
     ledger::{
         Config, StoreConfig,
         redis::{self, Node, Topology},
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The ways to name Redis; one of them is used.
-const ADDRESSES: [&Key; 4] = [
+const ADDRESSES: [&ConfigKey; 4] = [
     &table::REDIS_HOST,
     &table::REDIS_URL,
     &table::REDIS_SENTINEL,
@@ -65,7 +65,7 @@ fn store(fill: &mut Filler<'_>) -> Option<StoreConfig> {
 }
 
 fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
-    let given: Vec<&Key> = ADDRESSES
+    let given: Vec<&ConfigKey> = ADDRESSES
         .into_iter()
         .filter(|key| fill.given(key))
         .collect();
@@ -117,7 +117,7 @@ fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
     })
 }
 
-fn topology(fill: &mut Filler<'_>, address: &Key) -> Option<Topology> {
+fn topology(fill: &mut Filler<'_>, address: &ConfigKey) -> Option<Topology> {
     let master = fill.get::<String>(&table::REDIS_SENTINEL_MASTER);
     if fill.given(&table::REDIS_SENTINEL) != fill.given(&table::REDIS_SENTINEL_MASTER) {
         let either = if fill.given(address) {
@@ -152,7 +152,12 @@ fn nodes_of(topology: &Topology) -> &[Node] {
 }
 
 /// TLS on every connection or on none, and what follows where there is none.
-fn check_encryption(fill: &mut Filler<'_>, address: &Key, nodes: &[Node], has_password: bool) {
+fn check_encryption(
+    fill: &mut Filler<'_>,
+    address: &ConfigKey,
+    nodes: &[Node],
+    has_password: bool,
+) {
     let encrypted = nodes.iter().filter(|node| node.is_encrypted()).count();
     if encrypted > 0 && encrypted < nodes.len() {
         fill.fault(
@@ -183,7 +188,7 @@ fn check_encryption(fill: &mut Filler<'_>, address: &Key, nodes: &[Node], has_pa
     }
 }
 
-fn nodes(fill: &mut Filler<'_>, key: &Key) -> Option<Vec<Node>> {
+fn nodes(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<Vec<Node>> {
     let texts = fill.get::<Vec<SecretString>>(key)?;
     if texts.is_empty() {
         fill.fault(key, format!("`{}` is an empty list", key.path));
@@ -191,7 +196,7 @@ fn nodes(fill: &mut Filler<'_>, key: &Key) -> Option<Vec<Node>> {
     texts.iter().map(|text| node(fill, key, text)).collect()
 }
 
-fn node(fill: &mut Filler<'_>, key: &Key, text: &SecretString) -> Option<Node> {
+fn node(fill: &mut Filler<'_>, key: &ConfigKey, text: &SecretString) -> Option<Node> {
     let node = Node::parse(text.expose_secret()).map_err(|error| {
         let fault = format!("`{}` is not an address of Redis; {error}", key.path);
         fill.fault(key, fault);

@@ -2,7 +2,7 @@
 
 use super::filler::{Filler, OutboundProxy};
 use crate::{
-    config::{choice::ClientAuthMethod, key::Key, section, table},
+    config::{choice::ClientAuthMethod, key::ConfigKey, section, table},
     identity::oidc::{
         Asked, AuthorizedParties, Config, CookieName, InvalidProviders, ProviderConfig, Validation,
         claims::{ClaimPath, Mapping},
@@ -142,7 +142,7 @@ fn name(text: &str) -> Option<String> {
 /// Reads a text by a rule of its own; a fault names the rule.
 fn parsed<T, E: std::fmt::Display>(
     fill: &mut Filler<'_>,
-    key: &Key,
+    key: &ConfigKey,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Option<T> {
     let text: String = fill.get(key)?;
@@ -150,17 +150,17 @@ fn parsed<T, E: std::fmt::Display>(
     parsed.ok()
 }
 
-fn endpoint(fill: &mut Filler<'_>, key: &Key) -> Option<Endpoint> {
+fn endpoint(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<Endpoint> {
     parsed::<_, InvalidEndpoint>(fill, key, Endpoint::parse)
 }
 
-fn cookie(fill: &mut Filler<'_>, key: &Key) -> Option<CookieName> {
+fn cookie(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<CookieName> {
     parsed(fill, key, |text| {
         CookieName::parse(text).ok_or("it must be the name of a cookie")
     })
 }
 
-fn texts(fill: &Filler<'_>, key: &Key) -> Vec<Box<str>> {
+fn texts(fill: &Filler<'_>, key: &ConfigKey) -> Vec<Box<str>> {
     let texts = fill.get::<Vec<String>>(key).unwrap_or_default();
     texts.into_iter().map(Box::from).collect()
 }
@@ -232,7 +232,7 @@ fn private_key(fill: &mut Filler<'_>) -> Option<SigningKey> {
 }
 
 fn claims(fill: &mut Filler<'_>) -> Option<Mapping> {
-    let mut path = |key: &Key| parsed(fill, key, ClaimPath::parse);
+    let mut path = |key: &ConfigKey| parsed(fill, key, ClaimPath::parse);
     let user = path(&table::OIDC_CLAIM_USERNAME);
     let email = path(&table::OIDC_CLAIM_EMAIL);
     let full_name = path(&table::OIDC_CLAIM_NAME);
@@ -243,7 +243,7 @@ fn claims(fill: &mut Filler<'_>) -> Option<Mapping> {
         path.map_err(|why| fill.fault(key, format!("`{}`: {why}", key.path)))
     });
     let groups: Vec<Result<ClaimPath, ()>> = groups.collect();
-    let prefix = |key: &Key| fill.get::<String>(key).unwrap_or_default().into_boxed_str();
+    let prefix = |key: &ConfigKey| fill.get::<String>(key).unwrap_or_default().into_boxed_str();
     Some(Mapping {
         user: user?,
         groups: groups.into_iter().collect::<Result<_, _>>().ok()?,

@@ -3,8 +3,8 @@
 use super::filler::Filler;
 use crate::{
     config::{
-        choice::AuthProvider, finding::Place, key::Key, raw::Node, section, settings::Settings,
-        table,
+        choice::AuthProvider, finding::Place, key::ConfigKey, raw::RawNode, section,
+        settings::Settings, table,
     },
     model::{Group, Role},
     roles::Config,
@@ -55,7 +55,7 @@ fn rules(fill: &mut Filler<'_>, needed: bool) -> Option<Config> {
         }
     }
     // A faulty mapping is not a missing one.
-    let given = |key: &Key| fill.given(key);
+    let given = |key: &ConfigKey| fill.given(key);
     let missing = needed && !given(&table::DEFAULT_ROLES) && !given(&table::GROUP_MAPPINGS);
     if missing || (is_empty && group_mappings.is_empty()) {
         fill.findings.warn(
@@ -104,7 +104,7 @@ fn allowed(fill: &mut Filler<'_>) -> Option<Vec<Group>> {
 
 fn place_of(settings: &Settings, group: &Group) -> Place {
     let raw = settings.raw(&table::GROUP_MAPPINGS);
-    let Some(Node::Map(entries)) = raw.map(|raw| &raw.node) else {
+    let Some(RawNode::Map(entries)) = raw.map(|raw| &raw.node) else {
         return Place::Nowhere;
     };
     let mut names = entries.iter().map(|(name, _)| name);

@@ -5,7 +5,7 @@
 
 use super::{cluster::is_loopback, filler::Filler};
 use crate::{
-    config::{choice::Choice, finding::Place, table},
+    config::{finding::Place, table},
     net::{
         client,
         tls::{self, IdentityFiles},
@@ -53,7 +53,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     variables.warn_of_ignored();
     let endpoint = variables.endpoint();
     // A collector accepts other forms of the protocol at other addresses.
-    let protocol = variables.choice("OTEL_EXPORTER_OTLP_PROTOCOL");
+    let protocol = variables.choice("OTEL_EXPORTER_OTLP_PROTOCOL", &[("http/protobuf", ())]);
     let headers = variables.headers();
     let tls = variables.tls();
     let timeout = variables.number("OTEL_EXPORTER_OTLP_TIMEOUT", 1, MOST_MS, 10_000);
@@ -67,7 +67,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     } else {
         None
     };
-    let (Protocol::HttpProtobuf, headers) = (protocol?, headers?);
+    let ((), headers) = (protocol?, headers?);
     if !headers.is_empty() && endpoint.scheme_str() == Some("http") && !is_loopback(&endpoint) {
         fill.warn(
             &table::ENABLE_OTEL,
@@ -92,19 +92,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     })))
 }
 
-/// `OTEL_EXPORTER_OTLP_PROTOCOL`.
-#[derive(Clone, Copy, PartialEq)]
-enum Protocol {
-    HttpProtobuf,
-}
-
-/// `OTEL_TRACES_SAMPLER`: whether a caller decides, and what counts where none does.
-#[derive(Clone, Copy, PartialEq)]
-struct SamplerName {
-    by_parent: bool,
-    otherwise: Sampled,
-}
-
+/// What counts where no caller decides.
 #[derive(Clone, Copy, PartialEq)]
 enum Sampled {
     Always,
@@ -112,30 +100,16 @@ enum Sampled {
     Share,
 }
 
-impl SamplerName {
-    const fn new(by_parent: bool, otherwise: Sampled) -> Self {
-        Self {
-            by_parent,
-            otherwise,
-        }
-    }
-}
-
-// Of each, the first is the default.
-impl Choice for Protocol {
-    const ALL: &'static [(&'static str, Self)] = &[("http/protobuf", Self::HttpProtobuf)];
-}
-
-impl Choice for SamplerName {
-    const ALL: &'static [(&'static str, Self)] = &[
-        ("parentbased_always_on", Self::new(true, Sampled::Always)),
-        ("parentbased_always_off", Self::new(true, Sampled::Never)),
-        ("parentbased_traceidratio", Self::new(true, Sampled::Share)),
-        ("always_on", Self::new(false, Sampled::Always)),
-        ("always_off", Self::new(false, Sampled::Never)),
-        ("traceidratio", Self::new(false, Sampled::Share)),
-    ];
-}
+/// `OTEL_TRACES_SAMPLER`: whether a caller decides, and what counts where none does. The first is
+/// the default.
+const SAMPLERS: [(&str, (bool, Sampled)); 6] = [
+    ("parentbased_always_on", (true, Sampled::Always)),
+    ("parentbased_always_off", (true, Sampled::Never)),
+    ("parentbased_traceidratio", (true, Sampled::Share)),
+    ("always_on", (false, Sampled::Always)),
+    ("always_off", (false, Sampled::Never)),
+    ("traceidratio", (false, Sampled::Share)),
+];
 
 struct Variables<'f, 'a>(&'f mut Filler<'a>);
 
@@ -175,12 +149,13 @@ impl<'a> Variables<'_, 'a> {
     }
 
     /// The selected value, the first where the variable is not set.
-    fn choice<T: Choice>(&mut self, name: &str) -> Option<T> {
-        let Some((text, _)) = self.text(name) else {
-            return T::ALL.first().map(|(_, value)| *value);
+    fn choice<T: Copy>(&mut self, name: &str, all: &[(&str, T)]) -> Option<T> {
+        let chosen = match self.text(name) {
+            None => all.first(),
+            Some((text, _)) => all.iter().find(|(own, _)| own.eq_ignore_ascii_case(text)),
         };
-        T::parse(text).or_else(|| {
-            let texts = T::ALL.iter().map(|(text, _)| format!("`{text}`"));
+        chosen.map(|(_, value)| *value).or_else(|| {
+            let texts = all.iter().map(|(text, _)| format!("`{text}`"));
             let texts = texts.collect::<Vec<_>>().join(" or ");
             self.fault(name, &format!("it must be {texts}"))
         })
@@ -331,9 +306,9 @@ impl<'a> Variables<'_, 'a> {
 
     fn sampler(&mut self) -> Option<Sampler> {
         const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-        let name: SamplerName = self.choice("OTEL_TRACES_SAMPLER")?;
+        let (by_parent, otherwise) = self.choice("OTEL_TRACES_SAMPLER", &SAMPLERS)?;
         let argument = self.text(ARGUMENT);
-        let choice = match (name.otherwise, argument) {
+        let choice = match (otherwise, argument) {
             (Sampled::Never, _) => traces::Choice::Never,
             (Sampled::Always, _) | (Sampled::Share, None) => traces::Choice::Always,
             (Sampled::Share, Some((text, _))) => match text.parse().ok().and_then(Share::new) {
@@ -341,16 +316,13 @@ impl<'a> Variables<'_, 'a> {
                 None => return self.fault(ARGUMENT, "it must be a number from 0 to 1"),
             },
         };
-        if let (Some((_, place)), true) = (argument, name.otherwise != Sampled::Share) {
+        if let (Some((_, place)), true) = (argument, otherwise != Sampled::Share) {
             self.warn(
                 place,
                 format!("`{ARGUMENT}` has no effect with this `OTEL_TRACES_SAMPLER`"),
             );
         }
-        Some(Sampler {
-            by_parent: name.by_parent,
-            choice,
-        })
+        Some(Sampler { by_parent, choice })
     }
 
     fn resource(&mut self) -> Option<Vec<(String, String)>> {
