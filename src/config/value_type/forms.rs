@@ -14,8 +14,35 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
-    let duration = text.parse::<SignedDuration>().ok()?;
-    duration.try_into().ok()
+    if text.trim() != text {
+        return None;
+    }
+    let duration = one_duration(text).or_else(|| sum_of_parts(text))?;
+    // Go keeps nanoseconds in 64 bits, so elastauth 2 refused anything longer.
+    i64::try_from(duration.as_nanos())
+        .is_ok()
+        .then_some(duration)
+}
+
+fn one_duration(text: &str) -> Option<Duration> {
+    text.parse::<SignedDuration>().ok()?.try_into().ok()
+}
+
+/// Go accepts units in any order and a fraction in each part (`30m1.5h`). jiff does not, so it reads
+/// the parts one by one.
+fn sum_of_parts(text: &str) -> Option<Duration> {
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let (mut sum, mut rest) = (Duration::ZERO, text);
+    loop {
+        let unit = rest.find(|c| !is_number(c))?;
+        let length = rest.get(unit..)?.find(is_number);
+        let (part, next) = rest.split_at(length.map_or(rest.len(), |length| unit + length));
+        sum = sum.checked_add(one_duration(part)?)?;
+        if next.is_empty() {
+            return Some(sum);
+        }
+        rest = next;
+    }
 }
 
 pub(super) fn duration_text(duration: Duration) -> String {
@@ -105,9 +132,14 @@ mod tests {
             ("90s", 90_000),
             ("0", 0),
             ("0s", 0),
-            ("1h ", 3_600_000),
             ("1.5h", 5_400_000),
             ("1m0.5s", 60_500),
+            ("30m1h", 5_400_000),
+            ("1.5h30m", 7_200_000),
+            ("0.5h1.5m500ms", 1_890_500),
+            ("1h1h", 7_200_000),
+            ("1s1000µs", 1_001),
+            ("1h 30m", 5_400_000),
         ] {
             assert_eq!(duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
@@ -118,10 +150,15 @@ mod tests {
             "1",
             "h",
             "1d",
+            "1h ",
             "..s",
             "1e3s",
+            "9999999999999h",
             "9999999999999999h",
             "1s1",
+            "30m-1h",
+            "30m1h ago",
+            "2000000h1000000h",
         ] {
             assert_eq!(duration(bad), None, "{bad}");
         }
