@@ -136,7 +136,7 @@ pub enum StartError {
     Admin(#[source] ServeError),
     /// The audit stream or the export of traces.
     #[error("reports cannot be set up")]
-    Telemetry(#[source] telemetry::StartError),
+    Telemetry(#[source] telemetry::TelemetryError),
 }
 
 impl App {

@@ -1,7 +1,10 @@
 //! How often something may be done: a bucket of permits that is filled again evenly.
 
 use crate::clock::Timestamp;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    num::NonZero,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// How many permits a full bucket holds, and how long it takes to fill an empty one.
 #[derive(Debug, Clone, Copy)]
@@ -50,11 +53,15 @@ impl Rate {
 #[derive(Debug)]
 pub(crate) struct Limiter {
     rate: Rate,
-    state: Mutex<State>,
+    state: Mutex<LimiterState>,
 }
 
+/// The bucket is empty.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoPermit;
+
 #[derive(Debug, Default)]
-struct State {
+struct LimiterState {
     bucket: Option<Bucket>,
     refused: u64,
 }
@@ -67,15 +74,15 @@ impl Limiter {
         }
     }
 
-    /// Takes a permit; says how many were refused since the last one. `None` refuses.
-    pub(crate) fn take(&self, now: Timestamp) -> Option<u64> {
+    /// Takes a permit; says how many were refused since the last one, if any.
+    pub(crate) fn take(&self, now: Timestamp) -> Result<Option<NonZero<u64>>, NoPermit> {
         let mut state = self.state();
         if let Some(bucket) = self.rate.taken(state.bucket, now) {
             state.bucket = Some(bucket);
-            return Some(std::mem::take(&mut state.refused));
+            return Ok(NonZero::new(std::mem::take(&mut state.refused)));
         }
         state.refused = state.refused.saturating_add(1);
-        None
+        Err(NoPermit)
     }
 
     /// Whether a permit could be taken now.
@@ -83,7 +90,7 @@ impl Limiter {
         self.rate.taken(self.state().bucket, now).is_some()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LimiterState> {
         // Each change is one step: a panic elsewhere leaves it whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -96,7 +103,7 @@ mod tests {
     #[test]
     fn ten_at_once_and_then_one_every_six_seconds() {
         let (limiter, start) = (Limiter::new(Rate::a_minute(10)), 1_000_000);
-        let take = |ms| limiter.take(Timestamp(start + ms)).is_some();
+        let take = |ms| limiter.take(Timestamp(start + ms)).is_ok();
         assert!((0..100).all(|_| limiter.has_one(Timestamp(start))));
         assert!((0..10).all(|_| take(0)), "looking takes none");
         assert!(!limiter.has_one(Timestamp(start)) && !take(0));
@@ -111,13 +118,13 @@ mod tests {
     fn what_was_refused_is_counted_until_the_next_permit() {
         let limiter = Limiter::new(Rate::a_second(10));
         let taken: Vec<_> = (0..1_000)
-            .filter_map(|_| limiter.take(Timestamp(5_000)))
+            .filter_map(|_| limiter.take(Timestamp(5_000)).ok())
             .collect();
-        assert_eq!(taken, [0; 10]);
+        assert_eq!(taken, [None; 10]);
         let later = Timestamp(6_000);
         assert_eq!(
             (limiter.take(later), limiter.take(later)),
-            (Some(990), Some(0))
+            (Ok(NonZero::new(990)), Ok(None))
         );
     }
 
@@ -126,7 +133,7 @@ mod tests {
         let limiter = Limiter::new(Rate::a_minute(2));
         let takes = |ms| {
             (0..3)
-                .filter(|_| limiter.take(Timestamp(ms)).is_some())
+                .filter(|_| limiter.take(Timestamp(ms)).is_ok())
                 .count()
         };
         assert_eq!(takes(3_600_000), 2);

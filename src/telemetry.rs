@@ -14,7 +14,7 @@ use crate::{clock::Clock, net::tls::TlsError};
 use audit::Audit;
 use clocks::ClockCheck;
 use metrics::{ClusterMetrics, Metrics};
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use traces::Traces;
 
 /// Where every component reports. Clones report to the same places. The default is for tests and
@@ -40,10 +40,10 @@ pub struct ClusterTelemetry {
 
 /// Why nothing can be reported.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum TelemetryError {
     /// The system gives no thread for the audit stream.
     #[error("the audit stream cannot be started")]
-    Audit(#[source] audit::StartError),
+    Audit(#[source] io::Error),
     /// A certificate or key file for the collector of traces.
     #[error("TLS to the trace collector cannot be set up")]
     Traces(#[source] TlsError),
@@ -54,20 +54,20 @@ impl Telemetry {
     /// clocks that does no harm.
     ///
     /// # Errors
-    /// See [`StartError`].
+    /// See [`TelemetryError`].
     pub fn start(
         audit: &audit::Config,
         traces: traces::Config,
         clock: &Clock,
         tolerance: Duration,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, TelemetryError> {
         let metrics = Metrics::new(clock.now());
         Ok(Self {
             audit: Audit::start(audit, clock.clone(), metrics.clone())
-                .map_err(StartError::Audit)?,
+                .map_err(TelemetryError::Audit)?,
             clocks: ClockCheck::new(clock.clone(), tolerance, metrics.clone()),
             traces: Traces::start(traces, clock.clone(), metrics.clone())
-                .map_err(StartError::Traces)?,
+                .map_err(TelemetryError::Traces)?,
             metrics,
         })
     }

@@ -134,7 +134,7 @@ fn what_operators_are_shown_is_the_whole_in_sections_without_a_secret() {
     assert!(config.admin.metrics && config.admin.listen.is_some());
     assert_eq!(
         (config.audit.target, config.telemetry.format),
-        (audit::Target::Stdout, telemetry::log::Format::Ecs)
+        (audit::AuditTarget::Stdout, telemetry::log::Format::Ecs)
     );
     let shown = config.shown;
     assert_eq!(

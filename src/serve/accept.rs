@@ -157,8 +157,7 @@ impl Intake {
         // Closed at once rather than left in the queue: a gateway that sees that can try elsewhere,
         // one that waits cannot.
         let Ok(permit) = Arc::clone(places).try_acquire_owned() else {
-            if let Some(suppressed) = self.full.take(service.clock.now()) {
-                let suppressed = (suppressed > 0).then_some(suppressed);
+            if let Ok(suppressed) = self.full.take(service.clock.now()) {
                 tracing::warn!(
                     %peer,
                     known = trusted,

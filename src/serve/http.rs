@@ -79,12 +79,12 @@ pub(super) async fn serve(
     // A gateway that does not trust our certificate, or has none to show, is seen here and nowhere
     // else. Port scanners are seen here too.
     if connection.trusted
-        && let Some(suppressed) = shared.handshakes.take(connection.service.clock.now())
+        && let Ok(suppressed) = shared.handshakes.take(connection.service.clock.now())
     {
         tracing::warn!(
             peer = %connection.peer,
             error = chain(failed.as_ref()),
-            suppressed = (suppressed > 0).then_some(suppressed),
+            suppressed,
             "the TLS handshake failed"
         );
     }

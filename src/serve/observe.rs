@@ -11,7 +11,7 @@ use crate::{
     respond::Line,
     telemetry::{
         Telemetry,
-        audit::{Event, Kind},
+        audit::{EventDetails, EventKind},
         chain, metrics,
         traces::{ActiveSpan, Decided},
     },
@@ -107,16 +107,14 @@ impl Observer {
             }
         }
         let (outcome, provider) = (decision.outcome(), decision.provider());
-        if let Some(Span { mut active, method }) = span {
-            if let Some(user) = decision.user() {
-                active.set_user(user.as_str());
-            }
+        if let Some(Span { active, method }) = span {
             let line = match outcome {
                 Outcome::Granted => None,
                 Outcome::Refused(refusal) => Some(Line::of(refusal)),
             };
             active.decided(&Decided {
                 method,
+                user: decision.user().map(Username::as_str),
                 route: about.protocol.path(),
                 peer: about.peer,
                 status: line.map_or(200, |line| line.status_for(about.protocol).as_u16()),
@@ -135,16 +133,16 @@ impl Observer {
         let user = identity.user().as_str();
         tracing::debug!(user, peer = %about.peer, "granted");
         if self.telemetry.audit.wants_all_grants() {
-            let event = Event {
+            let details = EventDetails {
                 cluster,
                 user: Some(user),
                 provider: Some(identity.provider().name()),
                 groups: identity.groups().iter().map(Group::as_str).collect(),
                 roles: grant.roles().iter().map(Role::as_str).collect(),
                 request_id: about.request.and_then(Request::id),
-                ..Event::new(Kind::Granted)
+                ..EventDetails::default()
             };
-            self.audit(event, about);
+            self.audit(EventKind::Granted, details, about);
         }
     }
 
@@ -158,11 +156,10 @@ impl Observer {
     ) {
         let refusal = refused.refusal();
         let limiter = self.refusals.get(refusal as usize);
-        let Some(suppressed) = limiter.and_then(|limiter| limiter.take(self.clock.now())) else {
+        let Some(Ok(suppressed)) = limiter.map(|limiter| limiter.take(self.clock.now())) else {
             self.telemetry.metrics.suppressed();
             return;
         };
-        let suppressed = (suppressed > 0).then_some(suppressed);
         let (line, request) = (Line::of(refusal), about.request);
         let user = refused.identity.as_ref().map(|who| who.user().as_str());
         let error = chain(&refused.why);
@@ -183,7 +180,7 @@ impl Observer {
             "refused"
         );
         if self.telemetry.audit.is_on() && is_about_a_user(refusal) {
-            let event = Event {
+            let details = EventDetails {
                 cluster,
                 user,
                 provider: refused.provider().name(),
@@ -191,29 +188,29 @@ impl Observer {
                 outcome: Some(refusal.name()),
                 request_id: Some(about.request_id),
                 suppressed,
-                ..Event::new(Kind::Refused)
+                ..EventDetails::default()
             };
-            self.audit(event, about);
+            self.audit(EventKind::Refused, details, about);
         }
     }
 
     /// Adds to an audit event what the request was about.
-    fn audit(&self, event: Event<'_>, about: &About<'_>) {
+    fn audit(&self, event: EventKind, details: EventDetails<'_>, about: &About<'_>) {
         let host = about.request.and_then(Request::host);
         let uri = about.request.and_then(Request::path);
-        self.telemetry.audit.write(&Event {
+        let details = EventDetails {
             peer: Some(about.peer),
             host: host.as_deref(),
             uri: uri.as_deref(),
-            ..event
-        });
+            ..details
+        };
+        self.telemetry.audit.write(event, &details);
     }
 
     /// An operator asked for a user to be checked again.
     pub(super) fn recheck(&self, peer: IpAddr, user: &Username, known: bool) {
         let user = user.as_str();
-        if let Some(suppressed) = self.rechecks.take(self.clock.now()) {
-            let suppressed = (suppressed > 0).then_some(suppressed);
+        if let Ok(suppressed) = self.rechecks.take(self.clock.now()) {
             tracing::info!(
                 %peer,
                 user,
@@ -222,18 +219,18 @@ impl Observer {
                 "an operator asked for a recheck: the next request of this user asks the cluster"
             );
         }
-        self.telemetry.audit.write(&Event {
+        let details = EventDetails {
             user: Some(user),
             peer: Some(peer),
-            ..Event::new(Kind::UserRecheck)
-        });
+            ..EventDetails::default()
+        };
+        self.telemetry.audit.write(EventKind::UserRecheck, &details);
     }
 
     /// An untrusted peer asked for a page for operators. The operator who wonders why the scraper
     /// gets a 404 finds this line.
     pub(super) fn withheld(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
-        if let Some(suppressed) = self.withheld.take(self.clock.now()) {
-            let suppressed = (suppressed > 0).then_some(suppressed);
+        if let Ok(suppressed) = self.withheld.take(self.clock.now()) {
             tracing::info!(%peer, error = chain(why), suppressed, "a page for operators is withheld");
         }
     }
@@ -247,9 +244,8 @@ impl Observer {
     ) {
         self.telemetry.metrics.logged_out(result);
         if let Some(error) = error
-            && let Some(suppressed) = self.logouts.take(self.clock.now())
+            && let Ok(suppressed) = self.logouts.take(self.clock.now())
         {
-            let suppressed = (suppressed > 0).then_some(suppressed);
             tracing::warn!(
                 %peer,
                 error = chain(error),

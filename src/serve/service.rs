@@ -110,7 +110,7 @@ impl Service {
         } else {
             &self.untrusted_logouts
         };
-        limiter.take(self.clock.now()).is_some()
+        limiter.take(self.clock.now()).is_ok()
     }
 }
 
@@ -122,8 +122,8 @@ mod tests {
     fn a_thousand_logouts_at_once_are_bounded() {
         let limiter = Limiter::new(LOGOUTS);
         let now = Timestamp(1_000_000);
-        let taken = (0..1_000).filter(|_| limiter.take(now).is_some()).count();
+        let taken = (0..1_000).filter(|_| limiter.take(now).is_ok()).count();
         assert_eq!(taken, 200);
-        assert!(limiter.take(Timestamp(now.0 + 1_000)).is_some());
+        assert!(limiter.take(Timestamp(now.0 + 1_000)).is_ok());
     }
 }

@@ -11,7 +11,7 @@ mod sink;
 mod tests;
 mod writer;
 
-pub use event::{Event, Kind};
+pub use event::{EventDetails, EventKind};
 
 use super::{losses::Losses, metrics::Metrics};
 use crate::clock::Clock;
@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::oneshot;
-use writer::{LineLosses, Message, Writer, line};
+use writer::{LineLosses, Writer, WriterMessage, line};
 
 /// Lines that wait for the disk. A cluster takes 2,000 first logins a second at best, so the disk may
 /// stop for two seconds; a line has some 300 bytes.
@@ -36,14 +36,14 @@ const QUEUE: usize = 4_096;
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// Where it goes (`audit.path`).
-    pub target: Target,
+    pub target: AuditTarget,
     /// Which grants it has (`audit.grants`).
     pub grants: Grants,
 }
 
 /// Where the audit stream goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Target {
+pub enum AuditTarget {
     /// Nowhere.
     #[default]
     Off,
@@ -67,20 +67,15 @@ pub enum Grants {
 
 /// The audit stream. Clones write into the same one; the default writes nothing.
 #[derive(Debug, Clone, Default)]
-pub struct Audit(Option<Arc<Stream>>);
+pub struct Audit(Option<Arc<AuditStream>>);
 
 #[derive(Debug)]
-struct Stream {
-    queue: SyncSender<Message>,
+struct AuditStream {
+    queue: SyncSender<WriterMessage>,
     grants: Grants,
     losses: LineLosses,
     clock: Clock,
 }
-
-/// The system gives no thread.
-#[derive(Debug, thiserror::Error)]
-#[error("the audit stream cannot be started")]
-pub struct StartError(#[source] io::Error);
 
 impl Audit {
     /// Starts the stream. A file that cannot be opened yet is no error: it is tried again with each
@@ -88,11 +83,11 @@ impl Audit {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(config: &Config, clock: Clock, metrics: Metrics) -> Result<Self, StartError> {
+    pub fn start(config: &Config, clock: Clock, metrics: Metrics) -> io::Result<Self> {
         let sink = match &config.target {
-            Target::Off => return Ok(Self(None)),
-            Target::Stdout => Sink::stdout(),
-            Target::File(path) => Sink::file(path.clone()),
+            AuditTarget::Off => return Ok(Self(None)),
+            AuditTarget::Stdout => Sink::Stdout,
+            AuditTarget::File(path) => Sink::file(path.clone()),
         };
         let (queue, lines) = sync_channel(QUEUE);
         let losses = LineLosses {
@@ -108,9 +103,8 @@ impl Audit {
         // Its end is that of the queue: with the last clone of this handle.
         let _detached = std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(|| writer.run())
-            .map_err(StartError)?;
-        Ok(Self(Some(Arc::new(Stream {
+            .spawn(|| writer.run())?;
+        Ok(Self(Some(Arc::new(AuditStream {
             queue,
             grants: config.grants,
             losses,
@@ -133,11 +127,11 @@ impl Audit {
     }
 
     /// Queues a line for the writer. It never waits.
-    pub fn write(&self, event: &Event<'_>) {
+    pub fn write(&self, event: EventKind, details: &EventDetails<'_>) {
         let Some(stream) = &self.0 else { return };
-        let line = line(&stream.clock, event);
+        let line = line(&stream.clock, event, details);
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            stream.queue.try_send(Message::Line(line))
+            stream.queue.try_send(WriterMessage::Line(line))
         {
             stream
                 .losses
@@ -149,7 +143,7 @@ impl Audit {
     pub async fn flush(&self, patience: Duration) {
         let Some(stream) = &self.0 else { return };
         let (done, mut written) = oneshot::channel();
-        let mut message = Message::Flush(done);
+        let mut message = WriterMessage::Flush(done);
         let _at_the_end_nobody_waits_longer = tokio::time::timeout(patience, async {
             while let Err(TrySendError::Full(back)) = stream.queue.try_send(message) {
                 message = back;

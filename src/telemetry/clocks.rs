@@ -9,6 +9,7 @@ use super::metrics::{ClockSource, Metrics};
 use crate::clock::{Clock, Timestamp};
 use http::HeaderValue;
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -18,30 +19,24 @@ use tracing::{info, warn};
 /// How long a difference is reported after it was last seen. Of several nodes one may be off, and
 /// the others answer in between.
 const REPORTED: Duration = Duration::from_mins(1);
-/// All sources, in the order of their declaration.
-const SOURCES: [ClockSource; 3] = [
-    ClockSource::Cluster,
-    ClockSource::Replica,
-    ClockSource::IdentityProvider,
-];
 /// `Date` counts whole seconds.
 const DATE_STEP_MS: i64 = 1_000;
 
 /// Compares clocks. Clones share what they have seen; the default accepts every difference.
 #[derive(Debug, Clone)]
-pub struct ClockCheck(Arc<Inner>);
+pub struct ClockCheck(Arc<Comparison>);
 
 #[derive(Debug)]
-struct Inner {
+struct Comparison {
     clock: Clock,
     tolerance: Duration,
     metrics: Metrics,
-    seen: Mutex<[Seen; SOURCES.len()]>,
+    seen: Mutex<BTreeMap<ClockSource, Difference>>,
 }
 
 /// What one source says.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+struct Difference {
     /// The greatest difference of late, and when it was seen.
     worst: Option<(i64, Instant)>,
     /// Whether the log has a line about it.
@@ -52,7 +47,7 @@ impl ClockCheck {
     /// `tolerance` is the difference that does no harm: `credentials.grace`.
     #[must_use]
     pub fn new(clock: Clock, tolerance: Duration, metrics: Metrics) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Comparison {
             clock,
             tolerance,
             metrics,
@@ -95,9 +90,7 @@ impl ClockCheck {
         let inner = &self.0;
         let now = Instant::now();
         let mut all = inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(seen) = all.get_mut(source as usize) else {
-            return;
-        };
+        let seen = all.entry(source).or_default();
         let lasts = seen.worst.is_some_and(|(worst, at)| {
             now.duration_since(at) < REPORTED && worst.abs() > difference_ms.abs()
         });
@@ -130,15 +123,15 @@ impl ClockCheck {
     /// By how much they do not.
     pub fn state(&self) -> Result<(), String> {
         let now = Instant::now();
-        let all = *self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        for (source, seen) in SOURCES.into_iter().zip(all) {
+        let all = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        for (source, seen) in &*all {
             if let Some((worst, at)) = seen.worst
                 && now.duration_since(at) < REPORTED
                 && self.harms(worst)
             {
                 return Err(format!(
                     "this clock and {} differ by {} ms, more than `credentials.grace`",
-                    whose(source),
+                    whose(*source),
                     worst.abs()
                 ));
             }

@@ -46,27 +46,17 @@ pub enum Format {
     Ecs,
 }
 
-/// The process has a log already.
-#[derive(Debug, thiserror::Error)]
-#[error("the process has a log already")]
-pub struct AlreadySet(#[source] SetGlobalDefaultError);
-
 /// Changes the log of a running program. Clones change the same log.
 #[derive(Debug, Clone)]
 pub struct Handle(reload::Handle<Targets, Registry>);
-
-/// The log no longer exists.
-#[derive(Debug, thiserror::Error)]
-#[error("the log no longer exists")]
-pub struct Gone(#[source] reload::Error);
 
 impl Handle {
     /// From now on lines of this severity and above are written.
     ///
     /// # Errors
     /// When the log no longer exists.
-    pub fn set_level(&self, level: Level) -> Result<(), Gone> {
-        self.0.reload(targets(level)).map_err(Gone)
+    pub fn set_level(&self, level: Level) -> Result<(), reload::Error> {
+        self.0.reload(targets(level))
     }
 }
 
@@ -74,9 +64,9 @@ impl Handle {
 ///
 /// # Errors
 /// When the process has a log already.
-pub fn init(config: Config) -> Result<Handle, AlreadySet> {
+pub fn init(config: Config) -> Result<Handle, SetGlobalDefaultError> {
     let (dispatch, handle) = dispatch(config, io::stderr, io::stderr().is_terminal());
-    tracing::dispatcher::set_global_default(dispatch).map_err(AlreadySet)?;
+    tracing::dispatcher::set_global_default(dispatch)?;
     Ok(handle)
 }
 

@@ -29,7 +29,7 @@ impl Losses {
     /// So many more are lost; whether the log is to have a line now.
     pub(super) fn add(&self, lost: u64) -> bool {
         self.unreported.fetch_add(lost, Relaxed);
-        self.lines.take(self.clock.now()).is_some()
+        self.lines.take(self.clock.now()).is_ok()
     }
 
     pub(super) fn unreported(&self) -> u64 {

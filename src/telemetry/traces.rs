@@ -21,17 +21,21 @@ mod wire;
 
 pub use active::{ActiveSpan, CurrentSpan, Decided, begin_call, with_current_span};
 pub use config::{Config, Otlp};
-pub use context::{Choice, Sampler, Share, TRACEPARENT};
+pub use context::{RootSampler, Sampler, Share, TRACEPARENT};
 
 use super::metrics::Metrics;
-use crate::{clock::Clock, net::tls::TlsError, shutdown::Tasks};
+use crate::{
+    clock::Clock,
+    net::{client::Client, tls::TlsError},
+    shutdown::Tasks,
+};
 use context::Parent;
 use export::Exporter;
 use http::{HeaderMap, uri::Authority};
 use losses::SpanLosses;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use recorder::Recorder;
-use span::Kind;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Notify, mpsc};
 
 /// The recorder of traces. Clones record into the same queue; the default records nothing.
@@ -50,18 +54,31 @@ impl Traces {
         // Not the whole address: a query may hold a key.
         let collector = config.endpoint.authority().map_or("", Authority::as_str);
         tracing::info!(collector, sampler = ?config.sampler, "traces are recorded");
-        let losses = SpanLosses::new(clock.clone(), metrics.clone());
+        let losses = SpanLosses::new(clock.clone(), metrics);
         let (queue, spans) = mpsc::channel(config.queue);
         let (filled, tasks) = (Arc::<Notify>::default(), Tasks::default());
-        let recorder = Recorder::new(
-            &config,
+        let recorder = Recorder {
+            sampler: config.sampler,
             queue,
-            Arc::clone(&filled),
-            losses.clone(),
+            batch: config.batch,
+            filled: Arc::clone(&filled),
+            losses: losses.clone(),
             clock,
-            tasks.clone(),
-        );
-        let exporter = Exporter::new(*config, spans, filled, losses, metrics, tasks.clone())?;
+            tasks: tasks.clone(),
+        };
+        let exporter = Exporter {
+            client: Client::new(config.http)?,
+            endpoint: config.endpoint,
+            resource: wire::resource(&config.resource),
+            spans,
+            filled,
+            batch: config.batch,
+            delay: config.delay,
+            timeout: config.timeout,
+            losses,
+            tasks: tasks.clone(),
+            over: OnceLock::new(),
+        };
         tasks.spawn(exporter.run());
         Ok(Self(Some(Arc::new(recorder))))
     }
@@ -74,12 +91,8 @@ impl Traces {
         let parent = headers.and_then(Parent::of);
         let trace = recorder.sampler.sample(parent.as_ref())?;
         let parent = parent.map(|parent| parent.span);
-        Some(ActiveSpan::begin(
-            Arc::clone(recorder),
-            trace,
-            parent,
-            Kind::Server,
-        ))
+        let recorder = Arc::clone(recorder);
+        Some(ActiveSpan::begin(recorder, trace, parent, SpanKind::Server))
     }
 
     /// Sends what still waits, within some seconds. For the end of the program, when nothing makes

@@ -20,7 +20,7 @@ use elastauth::{
     shutdown::Tasks,
     telemetry::{
         Telemetry,
-        audit::{self, Audit, Grants, Target},
+        audit::{self, Audit, AuditTarget, Grants},
         metrics::Metrics,
     },
     upstream::{Selector, Upstream},
@@ -58,7 +58,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let config = audit::Config {
-            target: Target::File(path.clone()),
+            target: AuditTarget::File(path.clone()),
             grants,
         };
         let audit = Audit::start(&config, clock.clone(), metrics.clone()).unwrap();
@@ -398,7 +398,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         cluster: cluster_config(&standin),
         telemetry: elastauth::telemetry::log::Config::default(),
         audit: audit::Config {
-            target: Target::File(path.clone()),
+            target: AuditTarget::File(path.clone()),
             grants: Grants::Changes,
         },
         traces: elastauth::telemetry::traces::Config::Off,

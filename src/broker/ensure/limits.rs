@@ -62,7 +62,7 @@ impl Limits {
             }
             Reason::Absent => {
                 let suppressed = self.new_users.take(now);
-                suppressed.map(drop).ok_or(BrokerError::NewUsers)
+                suppressed.map(drop).map_err(|_| BrokerError::NewUsers)
             }
             Reason::Rotated | Reason::Adopted => Ok(()),
         }

@@ -6,7 +6,7 @@ use crate::{
     model::{Group, Role},
     telemetry::{
         ClusterTelemetry,
-        audit::{Audit, Event, Kind},
+        audit::{Audit, EventDetails, EventKind},
         chain,
         metrics::{ClusterMetrics, Step},
     },
@@ -36,14 +36,14 @@ impl Report {
         match agreed {
             Ok(Agreement::Confirmed) => {
                 self.metrics.ensured(Step::Confirmed);
-                self.audit(document, Kind::UserConfirmed, None);
+                self.audit(document, EventKind::UserConfirmed, None);
             }
             Ok(Agreement::Written(reason)) => {
                 let (step, kind) = match reason {
-                    Reason::Absent => (Step::WrittenFirst, Kind::UserWritten),
-                    Reason::Changed => (Step::WrittenChanged, Kind::UserWritten),
-                    Reason::Rotated => (Step::WrittenRotated, Kind::UserRotated),
-                    Reason::Adopted => (Step::WrittenAdopted, Kind::UserAdopted),
+                    Reason::Absent => (Step::WrittenFirst, EventKind::UserWritten),
+                    Reason::Changed => (Step::WrittenChanged, EventKind::UserWritten),
+                    Reason::Rotated => (Step::WrittenRotated, EventKind::UserRotated),
+                    Reason::Adopted => (Step::WrittenAdopted, EventKind::UserAdopted),
                 };
                 self.metrics.ensured(step);
                 let user = document.identity().user().as_str();
@@ -59,7 +59,7 @@ impl Report {
     }
 
     pub(super) fn write_failed(&self, document: &Document, error: &BrokerError) {
-        self.audit(document, Kind::WriteFailed, Some(&chain(error)));
+        self.audit(document, EventKind::WriteFailed, Some(&chain(error)));
     }
 
     pub(super) fn over_limit(&self, error: &BrokerError) {
@@ -68,19 +68,20 @@ impl Report {
         }
     }
 
-    fn audit(&self, document: &Document, kind: Kind, reason: Option<&str>) {
+    fn audit(&self, document: &Document, kind: EventKind, reason: Option<&str>) {
         if !self.audit.is_on() {
             return;
         }
         let identity = document.identity();
-        self.audit.write(&Event {
+        let details = EventDetails {
             cluster: Some(&self.cluster),
             user: Some(identity.user().as_str()),
             provider: Some(identity.provider().name()),
             groups: identity.groups().iter().map(Group::as_str).collect(),
             roles: document.roles().iter().map(Role::as_str).collect(),
             reason,
-            ..Event::new(kind)
-        });
+            ..EventDetails::default()
+        };
+        self.audit.write(kind, &details);
     }
 }

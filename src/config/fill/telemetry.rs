@@ -17,11 +17,11 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
 
 pub(super) fn audit(fill: &mut Filler<'_>) -> Option<audit::Config> {
     let target = match fill.get::<PathBuf>(&table::AUDIT_PATH) {
-        None => audit::Target::Off,
-        Some(path) if path == Path::new("stdout") => audit::Target::Stdout,
-        Some(path) => audit::Target::File(path),
+        None => audit::AuditTarget::Off,
+        Some(path) if path == Path::new("stdout") => audit::AuditTarget::Stdout,
+        Some(path) => audit::AuditTarget::File(path),
     };
-    if target == audit::Target::Off && fill.given(&table::AUDIT_GRANTS) {
+    if target == audit::AuditTarget::Off && fill.given(&table::AUDIT_GRANTS) {
         fill.warn(
             &table::AUDIT_GRANTS,
             "`audit.grants` has no effect without `audit.path`",

@@ -308,11 +308,11 @@ impl<'a> Variables<'_, 'a> {
         const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
         let (by_parent, otherwise) = self.choice("OTEL_TRACES_SAMPLER", &SAMPLERS)?;
         let argument = self.text(ARGUMENT);
-        let choice = match (otherwise, argument) {
-            (Sampled::Never, _) => traces::Choice::Never,
-            (Sampled::Always, _) | (Sampled::Share, None) => traces::Choice::Always,
+        let root = match (otherwise, argument) {
+            (Sampled::Never, _) => traces::RootSampler::Never,
+            (Sampled::Always, _) | (Sampled::Share, None) => traces::RootSampler::Always,
             (Sampled::Share, Some((text, _))) => match text.parse().ok().and_then(Share::new) {
-                Some(share) => traces::Choice::Share(share),
+                Some(share) => traces::RootSampler::Share(share),
                 None => return self.fault(ARGUMENT, "it must be a number from 0 to 1"),
             },
         };
@@ -322,7 +322,7 @@ impl<'a> Variables<'_, 'a> {
                 format!("`{ARGUMENT}` has no effect with this `OTEL_TRACES_SAMPLER`"),
             );
         }
-        Some(Sampler { by_parent, choice })
+        Some(Sampler { by_parent, root })
     }
 
     fn resource(&mut self) -> Option<Vec<(String, String)>> {

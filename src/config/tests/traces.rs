@@ -1,7 +1,7 @@
 //! The variables of OpenTelemetry.
 
 use super::*;
-use crate::telemetry::traces::{self, Choice, Otlp, Sampler, Share};
+use crate::telemetry::traces::{self, Otlp, RootSampler, Sampler, Share};
 
 const MARK: &str = "MARKED-not-to-be-seen";
 
@@ -122,7 +122,7 @@ fn every_variable_takes_effect() {
         otlp.sampler,
         Sampler {
             by_parent: false,
-            choice: Choice::Share(Share::new(0.25).unwrap())
+            root: RootSampler::Share(Share::new(0.25).unwrap())
         }
     );
     assert_eq!(

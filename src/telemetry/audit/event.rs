@@ -1,12 +1,12 @@
 //! What a line of the audit stream says.
 
 use serde::Serialize;
-use std::net::IpAddr;
+use std::{net::IpAddr, num::NonZero};
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum EventKind {
     /// The cluster has the user as it should be.
     UserConfirmed,
     /// The user was written: their first login, or something about them changed.
@@ -23,13 +23,13 @@ pub enum Kind {
     Granted,
     /// A request was refused.
     Refused,
+    /// Lines before this one could not be written.
+    LinesLost,
 }
 
-/// One line. What is not known is left out.
-#[derive(Debug, Clone, Serialize)]
-pub struct Event<'a> {
-    /// What happened.
-    pub event: Kind,
+/// What is known about an event. The rest is left out of its line.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EventDetails<'a> {
     /// In which cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<&'a str>,
@@ -65,27 +65,8 @@ pub struct Event<'a> {
     pub request_id: Option<&'a str>,
     /// Lines of this kind that were left out since the last one, because there were too many.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub suppressed: Option<u64>,
-}
-
-impl Event<'_> {
-    /// A line that says only what happened.
-    #[must_use]
-    pub fn new(event: Kind) -> Self {
-        Self {
-            event,
-            cluster: None,
-            user: None,
-            provider: None,
-            groups: Vec::new(),
-            roles: Vec::new(),
-            reason: None,
-            outcome: None,
-            peer: None,
-            host: None,
-            uri: None,
-            request_id: None,
-            suppressed: None,
-        }
-    }
+    pub suppressed: Option<NonZero<u64>>,
+    /// How many lines are lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
 }

@@ -21,10 +21,6 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    pub(super) fn stdout() -> Self {
-        Self::Stdout
-    }
-
     pub(super) fn file(path: PathBuf) -> Self {
         Self::File {
             path,

@@ -7,7 +7,7 @@ const LONG: Duration = Duration::from_secs(10);
 fn audit(path: &Path) -> (Audit, Metrics) {
     let metrics = Metrics::default();
     let config = Config {
-        target: Target::File(path.to_owned()),
+        target: AuditTarget::File(path.to_owned()),
         grants: Grants::default(),
     };
     (
@@ -16,13 +16,14 @@ fn audit(path: &Path) -> (Audit, Metrics) {
     )
 }
 
-fn written<'a>(user: &'a str, roles: &[&'a str]) -> Event<'a> {
-    Event {
+fn write(audit: &Audit, user: &str, roles: &[&str]) {
+    let details = EventDetails {
         user: Some(user),
         roles: roles.to_vec(),
         reason: Some("first login"),
-        ..Event::new(Kind::UserWritten)
-    }
+        ..EventDetails::default()
+    };
+    audit.write(EventKind::UserWritten, &details);
 }
 
 fn lines(path: &Path) -> Vec<Value> {
@@ -46,7 +47,7 @@ async fn a_line_tells_who_was_written_with_which_roles() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
     let (audit, metrics) = audit(&path);
-    audit.write(&written("al\"i\nce", &["editor", "viewer"]));
+    write(&audit, "al\"i\nce", &["editor", "viewer"]);
     audit.flush(LONG).await;
     let [line] = &lines(&path)[..] else {
         panic!("one line")
@@ -79,10 +80,10 @@ async fn a_file_that_was_moved_away_is_created_again() {
         folder.path().join("audit.jsonl.1"),
     );
     let (audit, _) = audit(&path);
-    audit.write(&written("alice", &[]));
+    write(&audit, "alice", &[]);
     audit.flush(LONG).await;
     fs::rename(&path, &old).unwrap();
-    audit.write(&written("bob", &[]));
+    write(&audit, "bob", &[]);
     audit.flush(LONG).await;
     assert_eq!(
         (
@@ -98,11 +99,11 @@ async fn a_folder_that_comes_late_loses_lines_and_says_how_many() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("later").join("audit.jsonl");
     let (audit, metrics) = audit(&path);
-    audit.write(&written("alice", &[]));
-    audit.write(&written("bob", &[]));
+    write(&audit, "alice", &[]);
+    write(&audit, "bob", &[]);
     audit.flush(LONG).await;
     fs::create_dir(path.parent().unwrap()).unwrap();
-    audit.write(&written("carol", &[]));
+    write(&audit, "carol", &[]);
     audit.flush(LONG).await;
     let [lost, carol] = &lines(&path)[..] else {
         panic!("two lines")
@@ -121,7 +122,7 @@ async fn a_folder_that_comes_late_loses_lines_and_says_how_many() {
 async fn a_full_disk_is_counted_and_stops_nobody() {
     let (audit, metrics) = audit(Path::new("/dev/full"));
     for _ in 0..100 {
-        audit.write(&written("alice", &[]));
+        write(&audit, "alice", &[]);
     }
     audit.flush(LONG).await;
     assert_eq!(
@@ -144,7 +145,7 @@ async fn a_disk_that_hangs_fills_the_queue_and_no_more() {
     );
     let (audit, metrics) = audit(&path);
     for _ in 0..QUEUE + 100 {
-        audit.write(&written("alice", &[]));
+        write(&audit, "alice", &[]);
     }
     // One line may be in the hands of the writer.
     assert!(
@@ -161,7 +162,7 @@ async fn a_disk_that_hangs_fills_the_queue_and_no_more() {
 #[tokio::test]
 async fn without_a_target_nothing_is_done() {
     let audit = Audit::start(&Config::default(), Clock::default(), Metrics::default()).unwrap();
-    audit.write(&written("alice", &[]));
+    write(&audit, "alice", &[]);
     audit.flush(LONG).await;
     assert!(!audit.is_on() && !audit.wants_all_grants());
 }

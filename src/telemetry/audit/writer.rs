@@ -1,6 +1,9 @@
 //! The thread that writes the audit stream.
 
-use super::sink::Sink;
+use super::{
+    event::{EventDetails, EventKind},
+    sink::Sink,
+};
 use crate::{
     clock::Clock,
     telemetry::{
@@ -16,24 +19,26 @@ use std::{
 use tokio::sync::oneshot;
 
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum WriterMessage {
     Line(Box<[u8]>),
     /// Answered when everything before it has been written or lost.
     Flush(oneshot::Sender<()>),
 }
 
 #[derive(Serialize)]
-struct Line<'a, E> {
+struct AuditRecord<'a> {
     #[serde(rename = "@timestamp")]
     timestamp: String,
+    event: EventKind,
     #[serde(flatten)]
-    event: &'a E,
+    details: &'a EventDetails<'a>,
 }
 
-pub(super) fn line(clock: &Clock, event: &impl Serialize) -> Box<[u8]> {
-    let line = Line {
+pub(super) fn line(clock: &Clock, event: EventKind, details: &EventDetails<'_>) -> Box<[u8]> {
+    let line = AuditRecord {
         timestamp: clock.now().to_string(),
         event,
+        details,
     };
     // Texts and lists of texts cannot fail to be JSON.
     let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
@@ -62,24 +67,17 @@ impl LineLosses {
 
 pub(super) struct Writer {
     pub(super) sink: Sink,
-    pub(super) lines: Receiver<Message>,
+    pub(super) lines: Receiver<WriterMessage>,
     pub(super) losses: LineLosses,
     pub(super) clock: Clock,
-}
-
-/// What the stream itself says about its losses, before the first line after them.
-#[derive(Serialize)]
-struct Lost {
-    event: &'static str,
-    count: u64,
 }
 
 impl Writer {
     pub(super) fn run(mut self) {
         while let Ok(message) = self.lines.recv() {
             match message {
-                Message::Line(line) => self.write(&line),
-                Message::Flush(done) => {
+                WriterMessage::Line(line) => self.write(&line),
+                WriterMessage::Flush(done) => {
                     let _nobody_waits = done.send(());
                 }
             }
@@ -91,13 +89,11 @@ impl Writer {
         let written = if lost == 0 {
             self.sink.write(bytes)
         } else {
-            let report = line(
-                &self.clock,
-                &Lost {
-                    event: "lines_lost",
-                    count: lost,
-                },
-            );
+            let details = EventDetails {
+                count: Some(lost),
+                ..EventDetails::default()
+            };
+            let report = line(&self.clock, EventKind::LinesLost, &details);
             self.sink.write(&[&report, bytes].concat())
         };
         match written {

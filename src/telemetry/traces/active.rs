@@ -3,13 +3,18 @@
 use super::{
     context::{self, SpanId, TraceId},
     recorder::Recorder,
-    span::{Attributes, Kind, Span, Value},
+    span::{
+        Attribute,
+        AttributeValue::{Number, Text, Word},
+        FinishedSpan,
+    },
 };
 use crate::{
     outcome::Outcome,
     telemetry::metrics::{Call, CallEnd, Provider},
 };
 use http::{HeaderValue, Method, Uri};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -38,17 +43,18 @@ tokio::task_local! {
 pub struct ActiveSpan {
     current: CurrentSpan,
     pub(super) parent: Option<SpanId>,
-    kind: Kind,
+    kind: SpanKind,
     start: Duration,
     begun: Instant,
-    user: Option<Box<str>>,
 }
 
 /// How a decision ended.
 #[derive(Debug)]
-pub struct Decided {
+pub struct Decided<'a> {
     /// The method of the request.
     pub method: Method,
+    /// The user of the request, if they are known.
+    pub user: Option<&'a str>,
     /// The endpoint of elastauth.
     pub route: &'static str,
     /// The gateway.
@@ -68,7 +74,7 @@ impl ActiveSpan {
         recorder: Arc<Recorder>,
         trace: TraceId,
         parent: Option<SpanId>,
-        kind: Kind,
+        kind: SpanKind,
     ) -> Self {
         let (start, begun) = (recorder.clock.exactly(), Instant::now());
         Self {
@@ -81,7 +87,6 @@ impl ActiveSpan {
             kind,
             start,
             begun,
-            user: None,
         }
     }
 
@@ -89,11 +94,6 @@ impl ActiveSpan {
     #[must_use]
     pub fn trace_id(&self) -> String {
         self.current.trace.to_string()
-    }
-
-    /// The user of the request, once they are known.
-    pub fn set_user(&mut self, user: &str) {
-        self.user = Some(user.into());
     }
 
     /// The header for a call within this span.
@@ -109,48 +109,24 @@ impl ActiveSpan {
     }
 
     /// The decision is made.
-    pub fn decided(self, decided: &Decided) {
+    pub fn decided(self, decided: &Decided<'_>) {
         let method = known(&decided.method);
-        let mut attributes: Attributes = vec![
-            (
-                "http.request.method",
-                Value::Word(method.unwrap_or("_OTHER")),
-            ),
-            ("http.route", Value::Word(decided.route)),
-            (
-                "http.response.status_code",
-                Value::Number(decided.status.into()),
-            ),
-            (
-                "network.peer.address",
-                Value::Text(decided.peer.to_string().into()),
-            ),
-            ("elastauth.outcome", Value::Word(decided.outcome.name())),
-        ];
-        attributes.extend(
-            self.user
-                .as_deref()
-                .map(|user| ("user.name", Value::Text(user.into()))),
-        );
-        attributes.extend(
-            decided
-                .provider
-                .name()
-                .map(|name| ("elastauth.provider", Value::Word(name))),
-        );
-        attributes.extend(
-            decided
-                .code
-                .map(|code| ("elastauth.code", Value::Word(code))),
-        );
         // By the conventions for servers a status from 500 on is an error; a refusal is not.
         let failed = decided.status >= 500;
-        attributes.extend(
-            decided
-                .code
-                .filter(|_| failed)
-                .map(|code| ("error.type", Value::Word(code))),
-        );
+        let attributes = [
+            Some(("http.request.method", Word(method.unwrap_or("_OTHER")))),
+            Some(("http.route", Word(decided.route))),
+            Some(("http.response.status_code", Number(decided.status.into()))),
+            Some((
+                "network.peer.address",
+                Text(decided.peer.to_string().into()),
+            )),
+            Some(("elastauth.outcome", Word(decided.outcome.name()))),
+            decided.user.map(|user| ("user.name", Text(user.into()))),
+            (decided.provider.name()).map(|name| ("elastauth.provider", Word(name))),
+            decided.code.map(|code| ("elastauth.code", Word(code))),
+            (decided.code.filter(|_| failed)).map(|code| ("error.type", Word(code))),
+        ];
         let name = format!("{} {}", method.unwrap_or("HTTP"), decided.route);
         self.end(name.into(), attributes, failed);
     }
@@ -159,61 +135,42 @@ impl ActiveSpan {
     /// one. `node` is its base URL.
     pub fn called(self, call: Call, method: &Method, node: &str, end: Result<u16, CallEnd>) {
         let operation = call.operation();
-        let mut attributes = vec![
-            ("db.system.name", Value::Word("elasticsearch")),
-            ("db.operation.name", Value::Word(operation)),
-            (
-                "http.request.method",
-                Value::Word(known(method).unwrap_or("_OTHER")),
-            ),
-        ];
         let address = node.parse::<Uri>().ok();
         let host = address.as_ref().and_then(Uri::host);
-        attributes.extend(host.map(|host| ("server.address", Value::Text(host.into()))));
-        attributes.extend(
-            address
-                .as_ref()
-                .and_then(Uri::port_u16)
-                .map(|port| ("server.port", Value::Number(port.into()))),
-        );
-        let failed = match end {
-            Ok(status) => {
-                attributes.push(("http.response.status_code", Value::Number(status.into())));
-                // 401 and 404 are the usual responses for a user that does not exist yet.
-                status >= 500
-            }
-            Err(why) => {
-                attributes.push(("error.type", Value::Word(why.name())));
-                true
-            }
+        let port = address.as_ref().and_then(Uri::port_u16);
+        let (result, failed) = match end {
+            // 401 and 404 are the usual responses for a user that does not exist yet.
+            Ok(status) => (
+                ("http.response.status_code", Number(status.into())),
+                status >= 500,
+            ),
+            Err(why) => (("error.type", Word(why.name())), true),
         };
+        let attributes = [
+            Some(("db.system.name", Word("elasticsearch"))),
+            Some(("db.operation.name", Word(operation))),
+            Some((
+                "http.request.method",
+                Word(known(method).unwrap_or("_OTHER")),
+            )),
+            host.map(|host| ("server.address", Text(host.into()))),
+            port.map(|port| ("server.port", Number(port.into()))),
+            Some(result),
+        ];
         self.end(operation.into(), attributes, failed);
     }
 
-    fn end(self, name: Box<str>, attributes: Attributes, failed: bool) {
-        let Self {
-            current:
-                CurrentSpan {
-                    recorder,
-                    trace,
-                    span,
-                },
-            parent,
-            kind,
-            start,
-            begun,
-            ..
-        } = self;
-        let (start, end) = (nanos(start), nanos(start + begun.elapsed()));
-        recorder.take(Span {
-            trace,
-            id: span,
-            parent,
-            kind,
+    fn end<const N: usize>(self, name: Box<str>, attributes: [Option<Attribute>; N], failed: bool) {
+        let end = nanos(self.start + self.begun.elapsed());
+        self.current.recorder.take(FinishedSpan {
+            trace: self.current.trace,
+            id: self.current.span,
+            parent: self.parent,
+            kind: self.kind,
             name,
-            start,
+            start: nanos(self.start),
             end,
-            attributes,
+            attributes: attributes.into_iter().flatten().collect(),
             failed,
         });
     }
@@ -227,7 +184,12 @@ pub fn begin_call() -> Option<ActiveSpan> {
         trace,
         span,
     } = CURRENT.try_with(Clone::clone).ok()?;
-    Some(ActiveSpan::begin(recorder, trace, Some(span), Kind::Client))
+    Some(ActiveSpan::begin(
+        recorder,
+        trace,
+        Some(span),
+        SpanKind::Client,
+    ))
 }
 
 /// Lets `work` run within the span of this task, on whichever task it runs.

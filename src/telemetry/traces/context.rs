@@ -7,61 +7,36 @@ use std::fmt;
 
 /// The header of W3C Trace Context: to which trace a request belongs.
 pub const TRACEPARENT: &str = "traceparent";
-/// `00-`, 32 digits, `-`, 16 digits, `-`, two digits.
-const LENGTH: usize = 55;
 /// The flag that says that whoever called records the trace.
 const SAMPLED: u8 = 1;
 
-/// A trace: never all zeros.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct TraceId(pub(super) [u8; 16]);
+/// The id of a trace.
+pub(super) type TraceId = Id<16>;
+/// The id of a span.
+pub(super) type SpanId = Id<8>;
 
-/// A span of a trace: never all zeros.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct SpanId(pub(super) [u8; 8]);
+/// Never all zeros.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Id<const N: usize>(pub(super) [u8; N]);
 
-impl TraceId {
+impl<const N: usize> Id<N> {
     /// A new one. Without randomness traces would mix; the id is at least valid then.
-    fn random() -> Self {
-        let mut bytes = [0; 16];
-        match rand::fill(&mut bytes) {
-            Ok(()) if bytes != [0; 16] => Self(bytes),
-            Ok(()) | Err(_) => Self([1; 16]),
-        }
-    }
-}
-
-impl SpanId {
     pub(super) fn random() -> Self {
-        let mut bytes = [0; 8];
+        let mut bytes = [0; N];
         match rand::fill(&mut bytes) {
-            Ok(()) if bytes != [0; 8] => Self(bytes),
-            Ok(()) | Err(_) => Self([1; 8]),
+            Ok(()) if bytes != [0; N] => Self(bytes),
+            Ok(()) | Err(_) => Self([1; N]),
         }
     }
-}
 
-impl fmt::Display for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    fn parse(text: &[u8]) -> Option<Self> {
+        hex(text).filter(|bytes| *bytes != [0; N]).map(Self)
     }
 }
 
-impl fmt::Display for SpanId {
+impl<const N: usize> fmt::Display for Id<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", u64::from_be_bytes(self.0))
-    }
-}
-
-impl fmt::Debug for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TraceId({self})")
-    }
-}
-
-impl fmt::Debug for SpanId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SpanId({self})")
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -78,32 +53,17 @@ impl Parent {
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(TRACEPARENT).iter();
         let value = values.next()?.as_bytes();
-        if values.next().is_some() {
-            None
-        } else {
-            Self::parse(value)
-        }
+        values.next().is_none().then(|| Self::parse(value))?
     }
 
     fn parse(text: &[u8]) -> Option<Self> {
-        let (head, rest) = text.split_at_checked(LENGTH)?;
-        let &[v1, v2, b'-', ref trace @ .., b'-', f1, f2] = head else {
-            return None;
-        };
-        let (trace, span) = trace.split_at_checked(32)?;
-        let (version, flags) = (
-            (digit(v1)? << 4) | digit(v2)?,
-            (digit(f1)? << 4) | digit(f2)?,
-        );
+        let mut parts = text.splitn(5, |byte| *byte == b'-');
+        let [version] = hex(parts.next()?)?;
+        let (trace, span) = (Id::parse(parts.next()?)?, Id::parse(parts.next()?)?);
+        let [flags] = hex(parts.next()?)?;
         // A later version may have more after another dash; the first one has not.
-        let fits = match version {
-            0 => rest.is_empty(),
-            0xff => false,
-            _ => rest.is_empty() || rest.starts_with(b"-"),
-        };
-        let (trace, span) = (TraceId(hex(trace)?), SpanId(hex(span.strip_prefix(b"-")?)?));
-        let legal = fits && trace.0 != [0; 16] && span.0 != [0; 8];
-        legal.then_some(Self {
+        let fits = version != 0xff && (version != 0 || parts.next().is_none());
+        fits.then_some(Self {
             trace,
             span,
             sampled: flags & SAMPLED != 0,
@@ -144,12 +104,12 @@ pub struct Sampler {
     /// Whether the caller decides, where there is one.
     pub by_parent: bool,
     /// Decides otherwise.
-    pub choice: Choice,
+    pub root: RootSampler,
 }
 
 /// Which traces are recorded where no caller decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub enum RootSampler {
     /// All.
     Always,
     /// None.
@@ -185,10 +145,10 @@ impl Share {
         clippy::cast_possible_truncation,
         reason = "the lower half is what counts"
     )]
-    fn has(self, TraceId(trace): TraceId) -> bool {
+    fn has(self, trace: TraceId) -> bool {
         // The random part of an id is its end, and the top bit is left out so that languages
         // without unsigned numbers agree.
-        u128::from_be_bytes(trace) as u64 >> 1 < self.below
+        u128::from_be_bytes(trace.0) as u64 >> 1 < self.below
     }
 }
 
@@ -197,7 +157,7 @@ impl Default for Sampler {
     fn default() -> Self {
         Self {
             by_parent: true,
-            choice: Choice::Always,
+            root: RootSampler::Always,
         }
     }
 }
@@ -209,10 +169,10 @@ impl Sampler {
             return parent.sampled.then_some(parent.trace);
         }
         let trace = || parent.map_or_else(TraceId::random, |parent| parent.trace);
-        match self.choice {
-            Choice::Always => Some(trace()),
-            Choice::Never => None,
-            Choice::Share(share) => Some(trace()).filter(|trace| share.has(*trace)),
+        match self.root {
+            RootSampler::Always => Some(trace()),
+            RootSampler::Never => None,
+            RootSampler::Share(share) => Some(trace()).filter(|trace| share.has(*trace)),
         }
     }
 }
@@ -277,14 +237,14 @@ mod tests {
     fn the_caller_decides_where_the_sampler_says_so() {
         let [yes, no] = ["01", "00"]
             .map(|flags| parent(&[&format!("00-{TRACE}-b7ad6b7169203331-{flags}")]).unwrap());
-        let sampler = |by_parent, choice| Sampler { by_parent, choice };
+        let sampler = |by_parent, root| Sampler { by_parent, root };
         for (sampler, expected) in [
             (Sampler::default(), [true, true, false]),
-            (sampler(true, Choice::Never), [false, true, false]),
-            (sampler(false, Choice::Always), [true, true, true]),
-            (sampler(false, Choice::Never), [false, false, false]),
+            (sampler(true, RootSampler::Never), [false, true, false]),
+            (sampler(false, RootSampler::Always), [true, true, true]),
+            (sampler(false, RootSampler::Never), [false, false, false]),
             (
-                sampler(true, Choice::Share(Share::new(0.0).unwrap())),
+                sampler(true, RootSampler::Share(Share::new(0.0).unwrap())),
                 [false, true, false],
             ),
         ] {
@@ -297,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_share_is_chosen_by_the_traces_id() {
-        let id = |byte| TraceId([[0xff; 8], [byte; 8]].concat().try_into().unwrap());
+        let id = |byte| Id([[0xff; 8], [byte; 8]].concat().try_into().unwrap());
         let half = Share::new(0.5).unwrap();
         assert!(half.has(id(0x7f)) && !half.has(id(0x80)));
         assert!(Share::new(1.0).unwrap().has(id(0xff)) && !Share::new(0.0).unwrap().has(id(0)));

@@ -1,18 +1,12 @@
 //! Sends the queue to the collector in batches. Each has a deadline and is repeated where the
 //! protocol says so; what does not arrive until then is lost.
 
-use super::{config::Otlp, losses::SpanLosses, span::Span, wire};
+use super::{losses::SpanLosses, span::FinishedSpan, wire};
 use crate::{
     backoff::Backoff,
-    net::{
-        client::{Answer, Call, CallError, Client},
-        tls::TlsError,
-    },
+    net::client::{Answer, Call, CallError, Client},
     shutdown::Tasks,
-    telemetry::{
-        log::chain,
-        metrics::{Metrics, SpanEnd},
-    },
+    telemetry::{log::chain, metrics::SpanEnd},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -66,56 +60,21 @@ impl Failure {
 
 /// The task that sends.
 pub(super) struct Exporter {
-    client: Client,
-    endpoint: Uri,
-    resource: Resource,
-    spans: mpsc::Receiver<Span>,
-    filled: Arc<Notify>,
-    batch: usize,
-    delay: Duration,
-    timeout: Duration,
-    losses: SpanLosses,
-    metrics: Metrics,
-    tasks: Tasks,
+    pub(super) client: Client,
+    pub(super) endpoint: Uri,
+    pub(super) resource: Resource,
+    pub(super) spans: mpsc::Receiver<FinishedSpan>,
+    pub(super) filled: Arc<Notify>,
+    pub(super) batch: usize,
+    pub(super) delay: Duration,
+    pub(super) timeout: Duration,
+    pub(super) losses: SpanLosses,
+    pub(super) tasks: Tasks,
     /// The deadline for what still waits; set when the end of the program begins.
-    over: OnceLock<Instant>,
+    pub(super) over: OnceLock<Instant>,
 }
 
 impl Exporter {
-    pub(super) fn new(
-        config: Otlp,
-        spans: mpsc::Receiver<Span>,
-        filled: Arc<Notify>,
-        losses: SpanLosses,
-        metrics: Metrics,
-        tasks: Tasks,
-    ) -> Result<Self, TlsError> {
-        let Otlp {
-            endpoint,
-            http,
-            timeout,
-            resource,
-            batch,
-            delay,
-            ..
-        } = config;
-        let (client, resource) = (Client::new(http)?, wire::resource(&resource));
-        Ok(Self {
-            client,
-            endpoint,
-            resource,
-            spans,
-            filled,
-            batch,
-            delay,
-            timeout,
-            losses,
-            metrics,
-            tasks,
-            over: OnceLock::new(),
-        })
-    }
-
     /// Sends a batch when it is full, when it has waited long enough, and at the end of the program.
     pub(super) async fn run(mut self) {
         loop {
@@ -135,7 +94,7 @@ impl Exporter {
         }
     }
 
-    fn next(&mut self) -> Option<Vec<Span>> {
+    fn next(&mut self) -> Option<Vec<FinishedSpan>> {
         let mut batch = Vec::new();
         while batch.len() < self.batch
             && let Ok(span) = self.spans.try_recv()
@@ -145,7 +104,7 @@ impl Exporter {
         (!batch.is_empty()).then_some(batch)
     }
 
-    async fn send(&self, batch: Vec<Span>) {
+    async fn send(&self, batch: Vec<FinishedSpan>) {
         let count = batch.len() as u64;
         let body = Bytes::from(wire::request(&self.resource, batch));
         let sent = tokio::select! {
@@ -156,7 +115,9 @@ impl Exporter {
         match sent {
             Ok(rejected) => {
                 let rejected = rejected.min(count);
-                self.metrics.spans(SpanEnd::Exported, count - rejected);
+                self.losses
+                    .metrics
+                    .spans(SpanEnd::Exported, count - rejected);
                 if rejected > 0 {
                     self.losses.add(SpanEnd::Refused, rejected, || {
                         "the collector accepted only a part".to_owned()

@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(super) struct SpanLosses {
     losses: Arc<Losses>,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
 }
 
 impl SpanLosses {

@@ -37,9 +37,10 @@ fn headers() -> HeaderMap {
     )])
 }
 
-fn decided() -> Decided {
+fn decided() -> Decided<'static> {
     Decided {
         method: Method::GET,
+        user: None,
         route: "/elastauth/forward-auth",
         peer: [127, 0, 0, 1].into(),
         status: 200,
@@ -63,7 +64,7 @@ async fn a_decision_continues_the_gateways_trace() {
     let (traces, _) = traces(|config| {
         config.sampler = Sampler {
             by_parent: true,
-            choice: Choice::Never,
+            root: RootSampler::Never,
         }
     });
     assert!(traces.begin(Some(&headers())).is_some() && traces.begin(None).is_none());

@@ -1,13 +1,12 @@
 //! Spans as messages of OTLP 1.
 
-use super::span::{Kind, Span, Value};
+use super::span::{AttributeValue, FinishedSpan};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse},
     common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value},
     resource::v1::Resource,
     trace::v1::{
-        ResourceSpans, ScopeSpans, Span as WireSpan, SpanFlags, Status, span::SpanKind,
-        status::StatusCode,
+        ResourceSpans, ScopeSpans, Span, SpanFlags, Status, span::SpanKind, status::StatusCode,
     },
 };
 use prost::Message as _;
@@ -38,7 +37,7 @@ pub(super) fn resource(attributes: &[(String, String)]) -> Resource {
 }
 
 /// A whole request, as bytes.
-pub(super) fn request(resource: &Resource, spans: Vec<Span>) -> Vec<u8> {
+pub(super) fn request(resource: &Resource, spans: Vec<FinishedSpan>) -> Vec<u8> {
     let scope = InstrumentationScope {
         name: env!("CARGO_PKG_NAME").to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -60,26 +59,20 @@ pub(super) fn request(resource: &Resource, spans: Vec<Span>) -> Vec<u8> {
     .encode_to_vec()
 }
 
-fn span(span: Span) -> WireSpan {
-    let remote_parent = span.kind == Kind::Server && span.parent.is_some();
-    let remote = if remote_parent {
-        SpanFlags::ContextIsRemoteMask as u32
-    } else {
-        0
-    };
-    let kind = match span.kind {
-        Kind::Server => SpanKind::Server,
-        Kind::Client => SpanKind::Client,
-    };
+fn span(span: FinishedSpan) -> Span {
+    let mut flags = SAMPLED | SpanFlags::ContextHasIsRemoteMask as u32;
+    if span.kind == SpanKind::Server && span.parent.is_some() {
+        flags |= SpanFlags::ContextIsRemoteMask as u32;
+    }
     let attributes = span.attributes.into_iter().map(|(key, value)| {
         let value = match value {
-            Value::Word(word) => any_value::Value::StringValue(word.to_owned()),
-            Value::Text(text) => any_value::Value::StringValue(text.into()),
-            Value::Number(number) => any_value::Value::IntValue(number),
+            AttributeValue::Word(word) => any_value::Value::StringValue(word.to_owned()),
+            AttributeValue::Text(text) => any_value::Value::StringValue(text.into()),
+            AttributeValue::Number(number) => any_value::Value::IntValue(number),
         };
         pair(key, value)
     });
-    WireSpan {
+    Span {
         trace_id: span.trace.0.to_vec(),
         span_id: span.id.0.to_vec(),
         parent_span_id: span
@@ -87,7 +80,7 @@ fn span(span: Span) -> WireSpan {
             .map(|parent| parent.0.to_vec())
             .unwrap_or_default(),
         name: span.name.into(),
-        kind: kind.into(),
+        kind: span.kind.into(),
         start_time_unix_nano: span.start,
         end_time_unix_nano: span.end,
         attributes: attributes.collect(),
@@ -95,8 +88,8 @@ fn span(span: Span) -> WireSpan {
             code: StatusCode::Error.into(),
             ..Status::default()
         }),
-        flags: SAMPLED | SpanFlags::ContextHasIsRemoteMask as u32 | remote,
-        ..WireSpan::default()
+        flags,
+        ..Span::default()
     }
 }
 
