@@ -9,8 +9,8 @@ mod security;
 #[cfg(test)]
 mod tests;
 
-pub use error::{CallError, ResponseError, SendError, Source, WriteOutcome};
+pub use error::CallError;
 pub use security::{
-    Access, Account, Config, Elasticsearch, Marker, NewPassword, Origin, PasswordForm, SecurityApi,
-    ServiceAccount, StoredAccount, Whoami,
+    Account, ClusterAccess, Config, Elasticsearch, Marker, NewPassword, Origin, PasswordForm,
+    SecurityApi, ServiceAccount, StoredAccount, Whoami,
 };

@@ -25,4 +25,4 @@ pub use error::IdpError;
 pub use jws::{Jws, MAX_TOKEN_BYTES, MalformedToken, Part, Verified, has_shape};
 pub use key::{Algorithm, Key, UnusableKey};
 pub use key_set::{InvalidKeySet, KeySet};
-pub use provider::{Access, Config, Idp};
+pub use provider::{Config, Idp, IdpAccess};

@@ -3,20 +3,19 @@
 //! Reads go from node to node; a write goes to a second node only where the first cannot have it or
 //! has refused the account.
 
-mod connections;
+mod node_client;
 mod nodes;
-mod types;
 
-pub(super) use types::{Answer, Ask, Unfit};
+pub(super) use node_client::{Ask, NodeAnswer};
 
-use super::error::{CallError, SendError};
+use super::error::{CallError, Failure};
 use crate::{
     clock::Clock,
-    net::client::Limits,
+    net::client::ConnectionLimits,
     telemetry::{ClusterTelemetry, metrics::Call},
 };
-use connections::{Connections, Patience};
 use http::Uri;
+use node_client::{NodeClient, Patience};
 use nodes::{Node, Nodes, Purpose};
 use std::time::Duration;
 use tokio::{
@@ -34,7 +33,6 @@ const MAX_WRITES: usize = 64;
 const MAX_IDLE: usize = 32;
 
 /// How long each thing may take.
-#[derive(Debug, Clone)]
 pub(super) struct Timeouts {
     /// TCP alone. In a data centre it takes a millisecond; one lost packet is repeated after 200 ms
     /// or, for the first, after a second.
@@ -70,9 +68,8 @@ impl Default for Timeouts {
 }
 
 /// The nodes with the connections to them.
-#[derive(Debug)]
 pub(super) struct Pool {
-    connections: Connections,
+    client: NodeClient,
     nodes: Nodes,
     timeouts: Timeouts,
     reads: Semaphore,
@@ -92,12 +89,12 @@ impl Pool {
             .enumerate()
             .map(|(index, host)| Node::new(host, telemetry.metrics.node(index)))
             .collect();
-        let limits = Limits {
+        let limits = ConnectionLimits {
             connect: timeouts.connect,
             max_idle: MAX_IDLE,
         };
         Self {
-            connections: Connections::new(tls, limits, telemetry),
+            client: NodeClient::new(tls, limits, telemetry),
             nodes: Nodes::new(nodes, clock),
             timeouts,
             reads: Semaphore::new(MAX_READS),
@@ -107,7 +104,7 @@ impl Pool {
 
     /// From the next call on, over connections of its own. Calls under way finish as they began.
     pub(super) fn replace_tls(&self, tls: rustls::ClientConfig) {
-        self.connections.replace_tls(tls);
+        self.client.replace_tls(tls);
     }
 
     /// Asks one node after the other, each at most once, until one gives an answer that
@@ -115,7 +112,7 @@ impl Pool {
     pub(super) async fn read<T>(
         &self,
         ask: &Ask<'_>,
-        understand: impl Fn(&Answer) -> Result<T, Unfit>,
+        understand: impl Fn(&NodeAnswer) -> Result<T, Failure>,
     ) -> Result<T, CallError> {
         let end = Instant::now() + self.timeouts.read;
         let _room = self.room(&self.reads, ask.call).await?;
@@ -124,12 +121,7 @@ impl Pool {
         } else {
             self.timeouts.read
         };
-        let patience = || Patience {
-            whole: attempt.min(end.saturating_duration_since(Instant::now())),
-            send: None,
-        };
-        let worth_another = |error: &CallError| error.is_worth_another_node();
-        self.round(ask, Purpose::Read, end, patience, worth_another, understand)
+        self.round(ask, Purpose::Read, end, attempt, understand)
             .await
     }
 
@@ -138,22 +130,16 @@ impl Pool {
     pub(super) async fn write<T>(
         &self,
         ask: &Ask<'_>,
-        understand: impl Fn(&Answer) -> Result<T, Unfit>,
+        understand: impl Fn(&NodeAnswer) -> Result<T, Failure>,
     ) -> Result<T, CallError> {
         let _room = self.room(&self.writes, ask.call).await?;
         // Counted from here: a write that had to wait for room gets no less time to be answered.
-        let end = Instant::now() + self.timeouts.write;
-        let patience = || Patience {
-            whole: end.saturating_duration_since(Instant::now()),
-            send: Some(self.timeouts.send),
-        };
-        let worth_another = |error: &CallError| error.is_not_sent() || error.is_refusal();
+        let whole = self.timeouts.write;
         self.round(
             ask,
             Purpose::Write,
-            end,
-            patience,
-            worth_another,
+            Instant::now() + whole,
+            whole,
             understand,
         )
         .await
@@ -164,24 +150,29 @@ impl Pool {
         ask: &Ask<'_>,
         purpose: Purpose,
         end: Instant,
-        patience: impl Fn() -> Patience,
-        worth_another: impl Fn(&CallError) -> bool,
-        understand: impl Fn(&Answer) -> Result<T, Unfit>,
+        attempt: Duration,
+        understand: impl Fn(&NodeAnswer) -> Result<T, Failure>,
     ) -> Result<T, CallError> {
         let mut round = self.nodes.round();
         let mut last = None;
         while let Some(lease) = self.nodes.next(&mut round, purpose) {
-            let attempt = self
-                .connections
-                .attempt(lease, ask, patience(), &understand);
-            match attempt.await {
+            let patience = Patience {
+                whole: attempt.min(end.saturating_duration_since(Instant::now())),
+                send: (purpose == Purpose::Write).then_some(self.timeouts.send),
+            };
+            let result = self.client.attempt(lease, ask, patience, &understand).await;
+            let worth_another = |error: &CallError| match purpose {
+                Purpose::Read => error.is_worth_another_node(),
+                Purpose::Write => error.is_not_sent() || error.is_refusal(),
+            };
+            match result {
                 Err(error) if worth_another(&error) && Instant::now() < end => {
                     last = Some(error.after(last));
                 }
                 done => return done,
             }
         }
-        Err(last.unwrap_or_else(|| CallError::unsendable(ask.call)))
+        Err(last.unwrap_or_else(|| CallError::of_cluster(ask.call, Failure::Unsendable)))
     }
 
     async fn room<'a>(
@@ -193,6 +184,6 @@ impl Pool {
         permit
             .ok()
             .and_then(Result::ok)
-            .ok_or_else(|| CallError::not_sent(call, &"the cluster".into(), SendError::Busy, None))
+            .ok_or_else(|| CallError::of_cluster(call, Failure::Busy))
     }
 }

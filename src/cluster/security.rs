@@ -4,7 +4,7 @@
 mod elasticsearch;
 mod types;
 
-pub use elasticsearch::{Access, Elasticsearch};
+pub use elasticsearch::{ClusterAccess, Elasticsearch};
 pub use types::{
     Account, Config, Marker, NewPassword, Origin, PasswordForm, ServiceAccount, StoredAccount,
     Whoami,
@@ -53,14 +53,14 @@ impl SecurityApi {
     ///
     /// # Errors
     /// As with [`Self::new`].
-    pub fn access(&self, config: &Config) -> Result<Access, TlsError> {
+    pub fn access(&self, config: &Config) -> Result<ClusterAccess, TlsError> {
         match self {
             Self::Elasticsearch(api) => api.access(config),
         }
     }
 
     /// Uses them from the next call on.
-    pub fn replace(&self, access: Access) {
+    pub fn replace(&self, access: ClusterAccess) {
         match self {
             Self::Elasticsearch(api) => api.replace(access),
         }
@@ -111,7 +111,7 @@ impl SecurityApi {
     /// node.
     ///
     /// # Errors
-    /// [`CallError::write_outcome`] tells whether the write may have happened, or may happen yet.
+    /// [`CallError::may_take_effect`] tells whether the write may have happened, or may happen yet.
     pub async fn write_user(
         &self,
         account: &Account,

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    net::client::{Answer, Call},
+    net::client::{HttpAnswer, HttpCall},
     telemetry::metrics::ClockSource,
 };
 use bytes::Bytes;
@@ -92,7 +92,7 @@ impl Idp {
                 header::CONTENT_TYPE,
                 HeaderValue::from_static("application/x-www-form-urlencoded"),
             );
-            let call = Call {
+            let call = HttpCall {
                 method: Method::POST,
                 uri: uri.uri().clone(),
                 headers,
@@ -131,8 +131,8 @@ impl Idp {
         headers: HeaderMap,
         timeout: Duration,
         max_bytes: usize,
-    ) -> Result<Answer, IdpError> {
-        let call = Call {
+    ) -> Result<HttpAnswer, IdpError> {
+        let call = HttpCall {
             method: Method::GET,
             uri: uri.uri().clone(),
             headers,
@@ -144,7 +144,7 @@ impl Idp {
         self.ask(what, call).await
     }
 
-    async fn ask(&self, what: What, call: Call) -> Result<Answer, IdpError> {
+    async fn ask(&self, what: What, call: HttpCall) -> Result<HttpAnswer, IdpError> {
         let asked = self.0.clock.now();
         let client = &self.0.access.load_full().client;
         let answer = client.call(call).await;
@@ -188,7 +188,7 @@ impl Idp {
     }
 }
 
-fn claims(what: What, answer: &Answer) -> Result<Map<String, Value>, IdpError> {
+fn claims(what: What, answer: &HttpAnswer) -> Result<Map<String, Value>, IdpError> {
     let kind = answer
         .headers
         .get(header::CONTENT_TYPE)

@@ -5,7 +5,7 @@ use super::{
     json::InvalidJson,
     key_set::InvalidKeySet,
 };
-use crate::net::client::CallError;
+use crate::net::client::HttpError;
 use http::StatusCode;
 
 /// Why a provider cannot be asked. One variant a step.
@@ -13,7 +13,7 @@ use http::StatusCode;
 pub enum IdpError {
     /// No complete answer.
     #[error("the provider's {0} did not answer")]
-    Call(What, #[source] CallError),
+    Call(What, #[source] HttpError),
     /// A status that the call does not expect.
     #[error("the provider's {0} answered {1}")]
     Status(What, StatusCode),

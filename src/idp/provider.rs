@@ -81,7 +81,7 @@ pub struct Idp(pub(super) Arc<Inner>);
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) config: Config,
-    pub(super) access: ArcSwap<Access>,
+    pub(super) access: ArcSwap<IdpAccess>,
     pub(super) clock: Clock,
     pub(super) discovered: Arc<Fetched<Endpoints>>,
     pub(super) keys: Arc<Fetched<KeySet>>,
@@ -96,7 +96,7 @@ pub(super) struct Inner {
 
 /// How a provider is reached, and how elastauth authenticates there. Made by [`Idp::access`].
 #[derive(Debug)]
-pub struct Access {
+pub struct IdpAccess {
     pub(super) client: Client,
     pub(super) auth: ClientAuth,
 }
@@ -152,15 +152,15 @@ impl Idp {
     ///
     /// # Errors
     /// As with [`Self::new`].
-    pub fn access(config: &Config) -> Result<Access, TlsError> {
-        Ok(Access {
+    pub fn access(config: &Config) -> Result<IdpAccess, TlsError> {
+        Ok(IdpAccess {
             client: Client::new(config.http.clone())?,
             auth: config.client_auth.clone(),
         })
     }
 
     /// Uses it from the next call on.
-    pub fn replace(&self, access: Access) {
+    pub fn replace(&self, access: IdpAccess) {
         self.0.access.store(Arc::new(access));
     }
 

@@ -11,7 +11,7 @@ use super::fetch::PATIENCE;
 use super::{json::InvalidJson, *};
 use crate::{
     clock::Clock,
-    net::client::CallError,
+    net::client::HttpError,
     shutdown::Tasks,
     telemetry::{Telemetry, metrics::Metrics},
 };

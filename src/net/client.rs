@@ -11,9 +11,9 @@ mod send_state;
 mod tests;
 mod types;
 
-pub use connections::Limits;
+pub use connections::ConnectionLimits;
 pub use proxy::{InvalidProxy, NoProxy, Proxy};
-pub use types::{Answer, Call, CallError, Source};
+pub use types::{HttpAnswer, HttpCall, HttpError, Source};
 
 use super::tls::{self, TlsError};
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// For a party that is asked now and then, while a user may wait. A lost first packet is repeated
 /// after a second; a second repetition is not worth the wait.
-const LIMITS: Limits = Limits {
+const LIMITS: ConnectionLimits = ConnectionLimits {
     connect: Duration::from_millis(1_400),
     max_idle: 16,
 };
@@ -72,7 +72,7 @@ impl Client {
 
     /// One without a proxy.
     #[must_use]
-    pub fn direct(tls: rustls::ClientConfig, limits: Limits) -> Self {
+    pub fn direct(tls: rustls::ClientConfig, limits: ConnectionLimits) -> Self {
         Self {
             direct: keep(tls, tcp(limits), limits),
             tunnelled: None,
@@ -84,13 +84,13 @@ impl Client {
     ///
     /// # Errors
     /// When there is no whole answer, or one that cannot be read safely.
-    pub async fn call(&self, call: Call) -> Result<Answer, CallError> {
-        let Answer {
+    pub async fn call(&self, call: HttpCall) -> Result<HttpAnswer, HttpError> {
+        let HttpAnswer {
             status,
             headers,
             body,
         } = self.send(call).await?;
-        Ok(Answer {
+        Ok(HttpAnswer {
             status,
             headers,
             body: body?,
@@ -101,7 +101,10 @@ impl Client {
     ///
     /// # Errors
     /// When no answer has begun.
-    pub async fn send(&self, call: Call) -> Result<Answer<Result<Bytes, CallError>>, CallError> {
+    pub async fn send(
+        &self,
+        call: HttpCall,
+    ) -> Result<HttpAnswer<Result<Bytes, HttpError>>, HttpError> {
         let now = Instant::now();
         let deadline = now + call.timeout;
         let send_by = call.send_timeout.map_or(deadline, |wait| now + wait);
@@ -123,30 +126,30 @@ impl Client {
             Ok(response) => response,
             Err(_elapsed) if state.may_have_left() => timeout_at(deadline, response)
                 .await
-                .map_err(|_elapsed| CallError::TimedOut)?,
-            Err(_elapsed) => return Err(CallError::ConnectTimeout),
+                .map_err(|_elapsed| HttpError::TimedOut)?,
+            Err(_elapsed) => return Err(HttpError::ConnectTimeout),
         };
         let response = response.map_err(|error| {
             if error.is_connect() || !state.may_have_left() {
-                CallError::Connect(Arc::new(error))
+                HttpError::Connect(Arc::new(error))
             } else {
-                CallError::Cut(Arc::new(error))
+                HttpError::Cut(Arc::new(error))
             }
         })?;
         let (head, body) = response.into_parts();
         let body = if is_encoded(&head.headers) {
-            Err(CallError::Encoded)
+            Err(HttpError::Encoded)
         } else {
             whole(body, deadline, max_bytes).await
         };
-        Ok(Answer {
+        Ok(HttpAnswer {
             status: head.status,
             headers: head.headers,
             body,
         })
     }
 
-    fn request(&self, call: Call) -> (Request<Outgoing>, SendState) {
+    fn request(&self, call: HttpCall) -> (Request<Outgoing>, SendState) {
         let (body, state) = Outgoing::new(call.body);
         let mut request = Request::new(body);
         *request.method_mut() = call.method;

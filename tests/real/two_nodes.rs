@@ -100,7 +100,7 @@ async fn a_write_that_comes_late_is_written_over_and_nobody_is_answered_by_it() 
         (StatusCode::SERVICE_UNAVAILABLE, None)
     );
     until("the write is given up", || {
-        scene.elastauth.log().contains("it did not come in time")
+        scene.elastauth.log().contains("no whole answer in time")
     })
     .await;
     // The newer groups are those that stand: such requests are answered, without a master too, and

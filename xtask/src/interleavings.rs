@@ -35,8 +35,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "a write with an unknown outcome is not recorded as uncertain",
         file: "src/broker/ensure/write.rs",
-        whole: "if error.write_outcome() == WriteOutcome::Unknown {",
-        damaged: "if error.write_outcome() == WriteOutcome::Unknown && false {",
+        whole: "if error.may_take_effect() {",
+        damaged: "if error.may_take_effect() && false {",
         test: "writes_of_unknown_end_that_come_late",
     },
     Broken {
@@ -98,8 +98,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "a write is sent again to another address",
         file: "src/cluster/pool.rs",
-        whole: "error.is_not_sent() || error.is_refusal();",
-        damaged: "error.is_not_sent() || error.is_refusal() || true;",
+        whole: "Purpose::Write => error.is_not_sent() || error.is_refusal(),",
+        damaged: "Purpose::Write => error.is_not_sent() || error.is_refusal() || true,",
         test: "a_cluster_with_two_addresses",
     },
     Broken {

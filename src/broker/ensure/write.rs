@@ -2,7 +2,7 @@
 
 use crate::{
     broker::{document::Document, error::BrokerError, state::State},
-    cluster::{NewPassword, SecurityApi, WriteOutcome},
+    cluster::{NewPassword, SecurityApi},
     ledger::Update,
 };
 
@@ -23,7 +23,7 @@ pub(super) async fn write(
             Ok(())
         }
         Err(error) => {
-            if error.write_outcome() == WriteOutcome::Unknown {
+            if error.may_take_effect() {
                 let user = document.identity().user();
                 state.uncertain.record(user, state.clock.now());
             }

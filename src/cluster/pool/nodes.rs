@@ -17,7 +17,7 @@ mod tests;
 pub(super) use node::Node;
 
 use crate::{backoff::random_byte, clock::Clock, telemetry::chain};
-use health::Health;
+use health::NodeHealth;
 use std::{
     error::Error,
     sync::{
@@ -27,7 +27,7 @@ use std::{
 };
 
 /// What a request does, as far as the choice of a node goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// It changes nothing, so it may be the one that tries a node on probation.
     Read,
@@ -37,10 +37,9 @@ pub(super) enum Purpose {
 }
 
 /// All nodes with their health.
-#[derive(Debug)]
 pub(super) struct Nodes {
     all: Box<[Node]>,
-    health: Mutex<Box<[Health]>>,
+    health: Mutex<Box<[NodeHealth]>>,
     calls: AtomicUsize,
     /// The node that answered last; none of them until one has.
     answered: AtomicUsize,
@@ -48,7 +47,6 @@ pub(super) struct Nodes {
 }
 
 /// The nodes that one call has asked so far, and its place in the rotation.
-#[derive(Debug)]
 pub(super) struct Round {
     place: usize,
     asked: Vec<usize>,
@@ -56,7 +54,6 @@ pub(super) struct Round {
 
 /// Leave to ask one node, and the duty to report the outcome. Dropped without a report it only
 /// frees the probation for the next request.
-#[derive(Debug)]
 pub(super) struct Lease<'a> {
     nodes: &'a Nodes,
     index: usize,
@@ -68,7 +65,7 @@ pub(super) struct Lease<'a> {
 impl Nodes {
     pub(super) fn new(nodes: Vec<Node>, clock: Clock) -> Self {
         Self {
-            health: Mutex::new(vec![Health::new(); nodes.len()].into()),
+            health: Mutex::new(vec![NodeHealth::new(); nodes.len()].into()),
             all: nodes.into(),
             // Replicas that start together begin at different nodes.
             calls: AtomicUsize::new(random_byte().into()),
@@ -93,7 +90,7 @@ impl Nodes {
     pub(super) fn next(&self, round: &mut Round, purpose: Purpose) -> Option<Lease<'_>> {
         let now = self.clock.now();
         let mut all = self.health();
-        let is_open = |health: &Health| {
+        let is_open = |health: &NodeHealth| {
             !health.is_ejected() || purpose == Purpose::Read && health.is_on_probation(now)
         };
         let mut not_asked: Vec<usize> = (0..all.len())
@@ -102,7 +99,7 @@ impl Nodes {
         let first_to_return = not_asked
             .iter()
             .copied()
-            .min_by_key(|index| all.get(*index).and_then(Health::returns));
+            .min_by_key(|index| all.get(*index).and_then(NodeHealth::returns));
         not_asked.retain(|index| all.get(*index).is_some_and(is_open));
         let open = not_asked;
         let in_order = round
@@ -128,7 +125,7 @@ impl Nodes {
         })
     }
 
-    fn health(&self) -> MutexGuard<'_, Box<[Health]>> {
+    fn health(&self) -> MutexGuard<'_, Box<[NodeHealth]>> {
         // Nothing under this lock leaves a health half changed.
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,7 +135,7 @@ impl Lease<'_> {
     /// The node answered.
     pub(super) fn succeeded(self) {
         self.nodes.answered.store(self.index, Ordering::Relaxed);
-        let Some(logged) = self.change(Health::succeeded).flatten() else {
+        let Some(logged) = self.change(NodeHealth::succeeded).flatten() else {
             return;
         };
         self.node.metrics.up(true);
@@ -166,7 +163,7 @@ impl Lease<'_> {
     }
 
     /// Changes the node's health if it is still the one with which the lease began.
-    fn change<T>(&self, change: impl FnOnce(&mut Health) -> T) -> Option<T> {
+    fn change<T>(&self, change: impl FnOnce(&mut NodeHealth) -> T) -> Option<T> {
         let mut all = self.nodes.health();
         let health = all.get_mut(self.index)?;
         (health.generation == self.generation).then(|| change(health))

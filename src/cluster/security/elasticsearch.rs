@@ -11,7 +11,7 @@ mod password;
 pub(super) use document::document;
 pub(super) use names::reserves;
 
-use document::Password;
+use document::SentPassword;
 
 use super::types::{
     Account, Config, NewPassword, PasswordForm, ServiceAccount, StoredAccount, Whoami,
@@ -19,8 +19,8 @@ use super::types::{
 use crate::{
     clock::Clock,
     cluster::{
-        error::CallError,
-        pool::{Ask, Pool, Timeouts, Unfit},
+        error::{CallError, Failure},
+        pool::{Ask, NodeAnswer, Pool, Timeouts},
     },
     model::Username,
     net::tls::{self, TlsError},
@@ -33,9 +33,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Uri, uri::Scheme};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
@@ -43,7 +46,6 @@ use zeroize::Zeroizing;
 const AUTHENTICATE: &str = "/_security/_authenticate";
 
 /// A client of one cluster.
-#[derive(Debug)]
 pub struct Elasticsearch {
     pool: Pool,
     /// Empty where the account cannot be put into a header; every call as the account then fails
@@ -54,9 +56,15 @@ pub struct Elasticsearch {
     takes_hashes: AtomicBool,
 }
 
+impl fmt::Debug for Elasticsearch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Elasticsearch")
+    }
+}
+
 /// The account and the TLS of a new configuration, ready to be used.
 #[derive(Debug)]
-pub struct Access {
+pub struct ClusterAccess {
     account: Option<HeaderValue>,
     tls: rustls::ClientConfig,
 }
@@ -68,7 +76,7 @@ impl Elasticsearch {
         timeouts: Timeouts,
         telemetry: &ClusterTelemetry,
     ) -> Result<Self, TlsError> {
-        let Access { account, tls } = access(config)?;
+        let ClusterAccess { account, tls } = access(config)?;
         Ok(Self {
             pool: Pool::new(&config.hosts, tls, clock, timeouts, telemetry),
             account: ArcSwapOption::from_pointee(account),
@@ -80,11 +88,11 @@ impl Elasticsearch {
         clippy::unused_self,
         reason = "another kind of cluster has other access"
     )]
-    pub(super) fn access(&self, config: &Config) -> Result<Access, TlsError> {
+    pub(super) fn access(&self, config: &Config) -> Result<ClusterAccess, TlsError> {
         access(config)
     }
 
-    pub(super) fn replace(&self, access: Access) {
+    pub(super) fn replace(&self, access: ClusterAccess) {
         self.account.store(access.account.map(Arc::new));
         self.pool.replace_tls(access.tls);
     }
@@ -103,11 +111,11 @@ impl Elasticsearch {
     ) -> Result<Whoami, CallError> {
         let ask = get(Call::Authenticate, AUTHENTICATE, authorization);
         let refused = AtomicBool::new(false);
-        let understand = |answer: &_| match answer::whoami(answer) {
+        let understand = |answer: &NodeAnswer| match answer::whoami(answer) {
             // Not yet an answer: the next node is asked.
             Ok(Whoami::Refused) => {
                 refused.store(true, Ordering::Relaxed);
-                Err(Unfit::Status(None))
+                Err(answer::unexpected_status(answer))
             }
             other => other,
         };
@@ -145,7 +153,7 @@ impl Elasticsearch {
         account: &Account,
         password: &NewPassword,
     ) -> Result<(), CallError> {
-        let in_clear = || self.put_user(account, Password::Clear(&password.text));
+        let in_clear = || self.put_user(account, SentPassword::Clear(&password.text));
         if !self.takes_hashes.load(Ordering::Relaxed) {
             return in_clear().await;
         }
@@ -156,7 +164,7 @@ impl Elasticsearch {
             worked_out = password::hash(&password.text, &password.salt);
             &worked_out
         };
-        let written = self.put_user(account, Password::Hash(hash)).await;
+        let written = self.put_user(account, SentPassword::Hash(hash)).await;
         if !written.as_ref().is_err_and(refuses_the_hash) {
             return written;
         }
@@ -170,7 +178,11 @@ impl Elasticsearch {
         written
     }
 
-    async fn put_user(&self, account: &Account, password: Password<'_>) -> Result<(), CallError> {
+    async fn put_user(
+        &self,
+        account: &Account,
+        password: SentPassword<'_>,
+    ) -> Result<(), CallError> {
         // A login reads the user by its id, which sees what is not refreshed: only lists lag, and a
         // refresh would cost every write dearly.
         let path = format!("{}?refresh=false", user_path(&account.name));
@@ -213,7 +225,7 @@ impl Elasticsearch {
         account
             .as_deref()
             .cloned()
-            .ok_or_else(|| CallError::unsendable(call))
+            .ok_or_else(|| CallError::of_cluster(call, Failure::Unsendable))
     }
 }
 
@@ -231,15 +243,24 @@ fn user_path(name: &str) -> String {
 /// Whether a cluster that answers so may take the same user with the password in clear. Older
 /// versions call it a validation error.
 fn refuses_the_hash(error: &CallError) -> bool {
-    error.status() == Some(StatusCode::BAD_REQUEST)
-        && matches!(
-            error.error_type(),
-            Some("illegal_argument_exception" | "validation_exception" | "parse_exception")
-        )
+    let Failure::Status {
+        status: StatusCode::BAD_REQUEST,
+        error_type: Some(error_type),
+        ..
+    } = &error.why
+    else {
+        return false;
+    };
+    let types = [
+        "illegal_argument_exception",
+        "validation_exception",
+        "parse_exception",
+    ];
+    types.contains(&&**error_type)
 }
 
-fn access(config: &Config) -> Result<Access, TlsError> {
-    Ok(Access {
+fn access(config: &Config) -> Result<ClusterAccess, TlsError> {
+    Ok(ClusterAccess {
         account: authorization(&config.account),
         tls: tls_of(config)?,
     })

@@ -106,13 +106,13 @@ impl Oidc {
     ///
     /// # Errors
     /// When a certificate or key file cannot be used.
-    pub fn access(config: &Config) -> Result<Vec<idp::Access>, TlsError> {
+    pub fn access(config: &Config) -> Result<Vec<idp::IdpAccess>, TlsError> {
         let access = |provider: &ProviderConfig| Idp::access(&provider.idp);
         config.providers.iter().map(access).collect()
     }
 
     /// Uses them from the next call on.
-    pub fn replace(&self, access: Vec<idp::Access>) {
+    pub fn replace(&self, access: Vec<idp::IdpAccess>) {
         for (provider, access) in self.providers.iter().zip(access) {
             provider.idp.replace(access);
         }

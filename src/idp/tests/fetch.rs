@@ -234,12 +234,12 @@ async fn a_wrong_or_oversized_answer_gives_no_keys() {
             &|e| *e == IdpError::Discovery(InvalidDiscovery::Shape),
         ),
         ("/keys", Manner::Endless, &|e| {
-            *e == IdpError::Call(What::Keys, CallError::TooBig)
+            *e == IdpError::Call(What::Keys, HttpError::TooBig)
         }),
         (
             "/keys",
             Manner::with("200 OK", "Content-Encoding: gzip\r\n", &keys),
-            &|e| *e == IdpError::Call(What::Keys, CallError::Encoded),
+            &|e| *e == IdpError::Call(What::Keys, HttpError::Encoded),
         ),
         ("/keys", Manner::with("302 Found", redirect, ""), &|e| {
             *e == IdpError::Status(What::Keys, StatusCode::FOUND)

@@ -2,7 +2,7 @@
 
 use super::{
     send_state::Outgoing,
-    types::{CallError, Source},
+    types::{HttpError, Source},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Bounds on the connections to each host.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// For TCP alone.
     pub connect: Duration,
     /// Connections that are kept; beyond it they are closed after use.
@@ -36,7 +36,7 @@ pub struct Limits {
 pub(super) type Connections<C> = Client<HttpsConnector<C>, Outgoing>;
 
 /// TCP for plain HTTP and under TLS.
-pub(super) fn tcp(limits: Limits) -> HttpConnector {
+pub(super) fn tcp(limits: ConnectionLimits) -> HttpConnector {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -45,7 +45,11 @@ pub(super) fn tcp(limits: Limits) -> HttpConnector {
 }
 
 /// Keeps connections of this connector, plain or with TLS.
-pub(super) fn keep<C>(tls: rustls::ClientConfig, connector: C, limits: Limits) -> Connections<C>
+pub(super) fn keep<C>(
+    tls: rustls::ClientConfig,
+    connector: C,
+    limits: ConnectionLimits,
+) -> Connections<C>
 where
     HttpsConnector<C>: Connect + Clone,
 {
@@ -71,11 +75,11 @@ pub(super) async fn whole(
     body: Incoming,
     deadline: Instant,
     max_bytes: usize,
-) -> Result<Bytes, CallError> {
+) -> Result<Bytes, HttpError> {
     match timeout_at(deadline, Limited::new(body, max_bytes).collect()).await {
-        Err(_elapsed) => Err(CallError::TimedOut),
+        Err(_elapsed) => Err(HttpError::TimedOut),
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(CallError::TooBig),
-        Ok(Err(error)) => Err(CallError::Cut(Source::from(error))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HttpError::TooBig),
+        Ok(Err(error)) => Err(HttpError::Cut(Source::from(error))),
     }
 }

@@ -101,8 +101,8 @@ impl Scene {
         }
     }
 
-    async fn get(&self, config: Config, url: &str) -> Result<Bytes, CallError> {
-        let call = Call {
+    async fn get(&self, config: Config, url: &str) -> Result<Bytes, HttpError> {
+        let call = HttpCall {
             method: Method::GET,
             uri: url.parse().unwrap(),
             headers: HeaderMap::new(),
@@ -176,7 +176,7 @@ async fn only_the_configured_ca_is_trusted() {
                 &url
             )
             .await,
-        Err(CallError::Connect(_))
+        Err(HttpError::Connect(_))
     ));
 }
 

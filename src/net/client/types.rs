@@ -6,7 +6,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 /// One request.
 #[derive(Debug)]
-pub struct Call {
+pub struct HttpCall {
     /// How.
     pub method: Method,
     /// Whom.
@@ -18,7 +18,7 @@ pub struct Call {
     /// For the whole exchange, from the first packet to the last byte of the answer.
     pub timeout: Duration,
     /// Until the body has left, where that is shorter: TCP, TLS and a free connection. After it the
-    /// call fails with [`CallError::ConnectTimeout`], and the body is never sent.
+    /// call fails with [`HttpError::ConnectTimeout`], and the body is never sent.
     pub send_timeout: Option<Duration>,
     /// The longest body of an answer that is read.
     pub max_bytes: usize,
@@ -26,7 +26,7 @@ pub struct Call {
 
 /// An answer, whichever its status is.
 #[derive(Debug)]
-pub struct Answer<B = Bytes> {
+pub struct HttpAnswer<B = Bytes> {
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -37,7 +37,7 @@ pub struct Answer<B = Bytes> {
 
 /// Why there is no answer. One variant a step.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum CallError {
+pub enum HttpError {
     /// TCP, the proxy or TLS failed; nothing was sent.
     #[error("no connection")]
     Connect(#[source] Source),
@@ -59,13 +59,13 @@ pub enum CallError {
 }
 
 /// Two are equal when the same step failed: what the network reports is for people.
-impl PartialEq for CallError {
+impl PartialEq for HttpError {
     fn eq(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 }
 
-impl Eq for CallError {}
+impl Eq for HttpError {}
 
 /// An error of the network or of TLS. Shared, so that all who wait for one call can have it.
 pub type Source = Arc<dyn Error + Send + Sync>;

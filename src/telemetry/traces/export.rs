@@ -4,7 +4,7 @@
 use super::{losses::SpanLosses, span::FinishedSpan, wire};
 use crate::{
     backoff::Backoff,
-    net::client::{Answer, Call, CallError, Client},
+    net::client::{Client, HttpAnswer, HttpCall, HttpError},
     shutdown::Tasks,
     telemetry::{log::chain, metrics::SpanEnd},
 };
@@ -35,7 +35,7 @@ enum Failure {
     #[error("the collector answered {0}")]
     Refused(StatusCode),
     #[error("the collector cannot be reached")]
-    Unreachable(#[source] CallError),
+    Unreachable(#[source] HttpError),
     #[error("the collector did not answer before the end of the program")]
     OutOfTime,
 }
@@ -52,7 +52,7 @@ impl Failure {
     fn is_passing(&self) -> bool {
         match self {
             Self::Refused(status) => [429, 502, 503, 504].contains(&status.as_u16()),
-            Self::Unreachable(CallError::Connect(_) | CallError::Cut(_)) => true,
+            Self::Unreachable(HttpError::Connect(_) | HttpError::Cut(_)) => true,
             Self::Unreachable(_) | Self::OutOfTime => false,
         }
     }
@@ -164,13 +164,13 @@ impl Exporter {
         }
     }
 
-    async fn attempt(&self, body: &Bytes, deadline: Instant) -> Result<Answer, CallError> {
+    async fn attempt(&self, body: &Bytes, deadline: Instant) -> Result<HttpAnswer, HttpError> {
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, PROTOBUF), (header::ACCEPT, PROTOBUF)]);
         let timeout = deadline.saturating_duration_since(Instant::now());
         let (uri, body) = (self.endpoint.clone(), body.clone());
         self.client
-            .call(Call {
+            .call(HttpCall {
                 method: Method::POST,
                 uri,
                 headers,

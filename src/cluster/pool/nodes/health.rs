@@ -12,8 +12,8 @@ const LONGEST_EJECTION: Duration = Duration::from_mins(1);
 /// that has to ask it for something fails now and then, too.
 const LOGGED_EVERY: Duration = Duration::from_mins(1);
 
-#[derive(Debug, Clone)]
-pub(super) struct Health {
+#[derive(Clone)]
+pub(super) struct NodeHealth {
     /// Grows with each change. An outcome counts only for the generation in which its request
     /// began: fifty requests that hang on one dying node are one strike, and an answer that was
     /// under way when the node died does not bring it back.
@@ -24,7 +24,7 @@ pub(super) struct Health {
     logged: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Ejection {
     since: Timestamp,
     pub(super) wait: Duration,
@@ -35,7 +35,6 @@ pub(super) struct Ejection {
 }
 
 /// An ejection that has just begun, or was renewed.
-#[derive(Debug)]
 pub(super) struct Ejected {
     pub(super) wait: Duration,
     /// Whether it is worth a line of the log.
@@ -50,7 +49,7 @@ impl Ejection {
     }
 }
 
-impl Health {
+impl NodeHealth {
     pub(super) fn new() -> Self {
         Self {
             generation: 0,

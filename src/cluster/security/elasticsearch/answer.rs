@@ -3,11 +3,12 @@
 use super::document::User;
 use crate::{
     cluster::{
-        error::ResponseError,
-        pool::{Answer, Unfit},
+        error::{Failure, Meaning},
+        pool::NodeAnswer,
         security::types::{StoredAccount, Whoami},
     },
     model::Username,
+    net::client::HttpError,
 };
 use http::StatusCode;
 use serde::Deserialize;
@@ -21,7 +22,7 @@ pub(super) const PRIVILEGES: [&str; 2] = [
 ];
 
 /// Of `_authenticate` with somebody's credential.
-pub(super) fn whoami(answer: &Answer) -> Result<Whoami, Unfit> {
+pub(super) fn whoami(answer: &NodeAnswer) -> Result<Whoami, Failure> {
     if answer.status == StatusCode::UNAUTHORIZED {
         return Ok(Whoami::Refused);
     }
@@ -39,19 +40,19 @@ pub(super) fn whoami(answer: &Answer) -> Result<Whoami, Unfit> {
 }
 
 /// Of `_authenticate` with the service account.
-pub(super) fn accepted(answer: &Answer) -> Result<(), Unfit> {
+pub(super) fn accepted(answer: &NodeAnswer) -> Result<(), Failure> {
     ok::<Authenticated>(answer).map(drop)
 }
 
 /// Of `_has_privileges`, for [`PRIVILEGES`].
-pub(super) fn missing_privileges(answer: &Answer) -> Result<Vec<&'static str>, Unfit> {
+pub(super) fn missing_privileges(answer: &NodeAnswer) -> Result<Vec<&'static str>, Failure> {
     let granted: HasPrivileges = ok(answer)?;
     let lacks = |action: &&str| granted.cluster.get(*action) != Some(&true);
     Ok(PRIVILEGES.into_iter().filter(lacks).collect())
 }
 
 /// Of `GET /`; `None` where the account may not see it, which the least privileged one may not.
-pub(super) fn version(answer: &Answer) -> Result<Option<String>, Unfit> {
+pub(super) fn version(answer: &NodeAnswer) -> Result<Option<String>, Failure> {
     if answer.status == StatusCode::FORBIDDEN {
         return Ok(None);
     }
@@ -65,41 +66,66 @@ pub(super) fn version(answer: &Answer) -> Result<Option<String>, Unfit> {
     if fits {
         Ok(Some(number))
     } else {
-        Err(Unfit::Body(ResponseError::Unexpected))
+        Err(Failure::Unexpected)
     }
 }
 
 /// Of a read of the one user `name`.
-pub(super) fn user(answer: &Answer, name: &Username) -> Result<Option<StoredAccount>, Unfit> {
+pub(super) fn user(answer: &NodeAnswer, name: &Username) -> Result<Option<StoredAccount>, Failure> {
     if answer.status == StatusCode::NOT_FOUND && is_empty_object(answer) {
         return Ok(None);
     }
-    let unexpected = || Unfit::Body(ResponseError::Unexpected);
     let mut users: HashMap<String, User> = ok(answer)?;
     let user = users
         .remove(name.as_str())
         .filter(|user| user.username == name.as_str())
-        .ok_or_else(unexpected)?;
+        .ok_or(Failure::Unexpected)?;
     // Only this field tells it: without it an administrator's switch could be overlooked.
-    let enabled = user.enabled.ok_or_else(unexpected)?;
+    let enabled = user.enabled.ok_or(Failure::Unexpected)?;
     Ok(Some(user.stored(enabled)))
 }
 
 /// Of a write. Whether the user existed before makes no difference.
-pub(super) fn written(answer: &Answer) -> Result<(), Unfit> {
+pub(super) fn written(answer: &NodeAnswer) -> Result<(), Failure> {
     ok::<Written>(answer).map(drop)
 }
 
 /// The cluster reports "absent" with an empty object. A gateway's own 404 page must not be taken
 /// for it: the user would then be written over, disabled or not.
-fn is_empty_object(answer: &Answer) -> bool {
+fn is_empty_object(answer: &NodeAnswer) -> bool {
     parsed::<Map<String, Value>>(answer).is_some_and(|object| object.is_empty())
+}
+
+/// What a status means that the call does not expect.
+pub(super) fn unexpected_status(answer: &NodeAnswer) -> Failure {
+    let (status, error_type) = (answer.status, error_type(answer));
+    // Newer versions answer some timeouts with 429 instead of 503.
+    let late = status == StatusCode::REQUEST_TIMEOUT
+        || error_type
+            .as_ref()
+            .is_some_and(|name| name.contains("timeout"));
+    let meaning = match status.as_u16() {
+        502 | 504 => Meaning::Unreachable,
+        // A node that has just started answers so for a second while the others work.
+        503 => Meaning::Unavailable,
+        400..500 if late => Meaning::Unclear,
+        // A node without its security index knows neither the account (401) nor, if it remembers
+        // that, its rights (403).
+        401 | 403 => Meaning::CredentialRefused,
+        400..500 => Meaning::RequestRefused,
+        _ => Meaning::Unclear,
+    };
+    Failure::Status {
+        status,
+        error_type,
+        meaning,
+    }
 }
 
 /// `error.type`, where the body has one. `error` may also be a string or missing, and the body may
 /// be anything. Only the name of an exception in snake case is repeated.
-fn error_type(answer: &Answer) -> Option<Box<str>> {
-    let Failed { error } = parsed(answer)?;
+fn error_type(answer: &NodeAnswer) -> Option<Box<str>> {
+    let ErrorBody { error } = parsed(answer)?;
     let name = error.get("type")?.as_str()?;
     let fits = (1..=100).contains(&name.len())
         && name
@@ -108,23 +134,22 @@ fn error_type(answer: &Answer) -> Option<Box<str>> {
     fits.then(|| name.into())
 }
 
-fn parsed<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Option<T> {
+fn parsed<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Option<T> {
     serde_json::from_slice(answer.body.as_ref().ok()?).ok()
 }
 
-fn ok<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, Unfit> {
+fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, Failure> {
     if answer.status != StatusCode::OK {
-        return Err(Unfit::Status(error_type(answer)));
+        return Err(unexpected_status(answer));
     }
-    let body = answer.body.as_ref();
-    let body = body.map_err(|error| Unfit::Incomplete(error.clone()))?;
+    let body = answer.body.as_ref().map_err(HttpError::clone)?;
     // serde's own message quotes the body, so only its kind is kept.
     serde_json::from_slice(body).map_err(|error| {
-        Unfit::Body(if error.is_data() {
-            ResponseError::Unexpected
+        if error.is_data() {
+            Failure::Unexpected
         } else {
-            ResponseError::NotJson
-        })
+            Failure::NotJson
+        }
     })
 }
 
@@ -163,16 +188,17 @@ struct Written {
 }
 
 #[derive(Deserialize)]
-struct Failed {
+struct ErrorBody {
     error: Value,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{cluster::error::CallError, telemetry::metrics::Call};
 
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
+    fn answer(status: u16, body: &str) -> NodeAnswer {
+        NodeAnswer {
             status: StatusCode::from_u16(status).unwrap(),
             headers: http::HeaderMap::new(),
             body: Ok(bytes::Bytes::copy_from_slice(body.as_bytes())),
@@ -183,20 +209,24 @@ mod tests {
         Username::parse(text).unwrap()
     }
 
-    fn of_status(error_type: Option<&str>) -> Unfit {
-        Unfit::Status(error_type.map(Into::into))
+    /// The `error.type` of a status that the call does not expect.
+    fn of_status<T: std::fmt::Debug>(result: Result<T, Failure>) -> Option<String> {
+        let Failure::Status { error_type, .. } = result.unwrap_err() else {
+            panic!("no unexpected status")
+        };
+        error_type.map(String::from)
     }
 
     #[test]
     fn a_login_is_a_user_of_the_security_api_only_by_the_type_of_its_realm() {
-        let told = |realm: &str| {
+        let login = |realm: &str| {
             let body = format!(
                 r#"{{"username":"joe","roles":["viewer","viewer"],"full_name":null,"email":null,"metadata":{{}},"enabled":true,
                 "authentication_realm":{{"name":"native","type":"{realm}"}},"lookup_realm":{{"name":"x","type":"file"}},"authentication_type":"realm"}}"#
             );
             answer(200, &body)
         };
-        let Ok(Whoami::User(stored)) = whoami(&told("native")) else {
+        let Ok(Whoami::User(stored)) = whoami(&login("native")) else {
             panic!()
         };
         let account = stored.account;
@@ -204,9 +234,9 @@ mod tests {
             (account.name.as_str(), account.roles.len(), account.enabled),
             ("joe", 2, true)
         );
-        assert_eq!(whoami(&told("file")), Ok(Whoami::Other));
+        assert_eq!(whoami(&login("file")), Ok(Whoami::Other));
         assert_eq!(whoami(&answer(401, "Unauthorized")), Ok(Whoami::Refused));
-        assert_eq!(whoami(&answer(403, "{}")), Err(of_status(None)));
+        assert_eq!(of_status(whoami(&answer(403, "{}"))), None);
     }
 
     #[test]
@@ -228,7 +258,7 @@ mod tests {
                 &name("joe"),
             )
         };
-        let unexpected = Err(Unfit::Body(ResponseError::Unexpected));
+        let unexpected = Err(Failure::Unexpected);
         assert_eq!(read(bare), unexpected);
         let stored = read(&format!(r#"{bare},"enabled":false,"metadata":null"#))
             .unwrap()
@@ -256,39 +286,33 @@ mod tests {
             "<html></html>",
             r#"{"error":"no such route"}"#,
         ] {
-            assert_eq!(
-                user(&answer(404, page), &name("joe")),
-                Err(of_status(None)),
-                "{page}"
-            );
+            let read = user(&answer(404, page), &name("joe"));
+            assert_eq!(of_status(read), None, "{page}");
         }
         assert_eq!(
             user(&answer(200, "{}"), &name("joe")),
-            Err(Unfit::Body(ResponseError::Unexpected))
+            Err(Failure::Unexpected)
         );
     }
 
     #[test]
     fn a_write_has_succeeded_only_if_the_answer_reports_it() {
         let written = |status, body| written(&answer(status, body));
-        let (not_json, unexpected) = (
-            Err(Unfit::Body(ResponseError::NotJson)),
-            Err(Unfit::Body(ResponseError::Unexpected)),
-        );
+        let (not_json, unexpected) = (Err(Failure::NotJson), Err(Failure::Unexpected));
         assert_eq!(written(200, r#"{"created":true}"#), Ok(()));
         assert_eq!(written(200, r#"{"created":false}"#), Ok(()));
         assert_eq!(written(200, r#"{"created":"#), not_json);
         assert_eq!(written(200, "<html>log in</html>"), not_json);
         assert_eq!(written(200, ""), not_json);
         assert_eq!(written(200, r#"{"created":"yes"}"#), unexpected);
-        assert_eq!(written(201, r#"{"created":true}"#), Err(of_status(None)));
+        assert_eq!(of_status(written(201, r#"{"created":true}"#)), None);
     }
 
     #[test]
     fn an_error_is_known_by_its_type_alone() {
-        let told = |body: &str| written(&answer(400, body)).unwrap_err();
+        let error_type = |body: &str| of_status(written(&answer(400, body)));
         let body = r#"{"error":{"root_cause":[],"type":"parse_exception","reason":"got [open sesame]"},"status":400}"#;
-        assert_eq!(told(body), of_status(Some("parse_exception")));
+        assert_eq!(error_type(body).as_deref(), Some("parse_exception"));
         for odd in [
             r#"{"error":"a string"}"#,
             "{}",
@@ -297,7 +321,37 @@ mod tests {
             r#"{"error":{"type":7}}"#,
             r#"{"error":{"type":"open sesame"}}"#,
         ] {
-            assert_eq!(told(odd), of_status(None), "{odd}");
+            assert_eq!(error_type(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn only_a_refused_or_unsent_write_is_known_not_to_be_applied() {
+        let may_take_effect = |why| {
+            let (call, node) = (Call::WriteUser, "http://es:9200".into());
+            CallError { call, node, why }.may_take_effect()
+        };
+        for (why, expected) in [
+            (Failure::Busy, false),
+            (HttpError::ConnectTimeout.into(), false),
+            (HttpError::TimedOut.into(), true),
+            (Failure::NotJson, true),
+        ] {
+            assert_eq!(may_take_effect(why.clone()), expected, "{why:?}");
+        }
+        for (code, error_type, expected) in [
+            (400, "validation_exception", false),
+            (403, "", false),
+            (429, "es_rejected_execution_exception", false),
+            (429, "process_cluster_event_timeout_exception", true),
+            (408, "", true),
+            (302, "", true),
+            (500, "exception", true),
+            (503, "unavailable_shards_exception", true),
+        ] {
+            let body = format!(r#"{{"error":{{"type":"{error_type}"}}}}"#);
+            let why = unexpected_status(&answer(code, &body));
+            assert_eq!(may_take_effect(why), expected, "{code}");
         }
     }
 }

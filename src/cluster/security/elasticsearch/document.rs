@@ -18,7 +18,7 @@ const AS_OF: &str = "as_of";
 
 /// What a user logs in with.
 #[derive(Clone, Copy)]
-pub(super) enum Password<'a> {
+pub(super) enum SentPassword<'a> {
     Clear(&'a str),
     Hash(&'a str),
 }
@@ -38,10 +38,10 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn new(account: &'a Account, password: Option<Password<'a>>) -> Self {
+    fn new(account: &'a Account, password: Option<SentPassword<'a>>) -> Self {
         let (clear, hash) = match password {
-            Some(Password::Clear(text)) => (Some(text), None),
-            Some(Password::Hash(text)) => (None, Some(text)),
+            Some(SentPassword::Clear(text)) => (Some(text), None),
+            Some(SentPassword::Hash(text)) => (None, Some(text)),
             None => (None, None),
         };
         Self {
@@ -58,7 +58,7 @@ impl<'a> Body<'a> {
 
 /// The body of a write. Strings and JSON values always serialise; were it not so, the cluster
 /// refuses an empty body.
-pub(super) fn body(account: &Account, password: Password<'_>) -> Bytes {
+pub(super) fn body(account: &Account, password: SentPassword<'_>) -> Bytes {
     serde_json::to_vec(&Body::new(account, Some(password)))
         .unwrap_or_default()
         .into()
@@ -192,11 +192,11 @@ mod tests {
     fn a_user_is_written_whole_and_enabled() {
         let rest = r#""roles":["viewer"],"full_name":null,"email":"a@b.test","metadata":{"elastauth":{"as_of":1000,"epoch":3,"fingerprint":"f","key":"k","provider":"sso","subject":"u1"},"groups":["dev"]},"enabled":true}"#;
         assert_eq!(
-            body(&account(), Password::Hash("{PBKDF2}1000$a$b")),
+            body(&account(), SentPassword::Hash("{PBKDF2}1000$a$b")),
             format!(r#"{{"password_hash":"{{PBKDF2}}1000$a$b",{rest}"#)
         );
         assert_eq!(
-            body(&account(), Password::Clear("open sesame")),
+            body(&account(), SentPassword::Clear("open sesame")),
             format!(r#"{{"password":"open sesame",{rest}"#)
         );
         assert_eq!(
