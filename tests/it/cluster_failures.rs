@@ -520,3 +520,35 @@ async fn a_clock_that_differs_from_the_clusters_is_reported_and_refuses_nobody()
         "{log}"
     );
 }
+
+#[tokio::test]
+async fn two_sessions_that_change_one_user_are_limited() {
+    let stage = Stage::planned(Plan {
+        more: "users:\n  writes_per_minute: 3\n",
+        ..Plan::default()
+    })
+    .await;
+    let mut answers = Vec::new();
+    for round in 0..12 {
+        let (groups, role) = [("dev", "editor"), ("ops", "monitoring_user")][round % 2];
+        let answer = stage.ask("alice", groups).await;
+        if answer.status == StatusCode::OK {
+            let roles = stage.cluster.user("alice").unwrap().roles;
+            assert!(roles.contains(&role.to_owned()), "{groups}: {roles:?}");
+        } else {
+            stage.says(&answer, 503, "unavailable");
+            let log = stage.elastauth.log();
+            assert_eq!(outcome(&log).as_deref(), Some("write_budget"), "{log}");
+        }
+        answers.push(answer.status.as_u16());
+    }
+    let writes = stage.called("PUT");
+    assert!(
+        (4..=5).contains(&writes),
+        "a first login, three changes and what a second or two give back: {writes}"
+    );
+    assert!(
+        answers.ends_with(&[200, 503]) || answers.ends_with(&[503, 200]),
+        "{answers:?}"
+    );
+}

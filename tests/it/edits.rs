@@ -115,6 +115,17 @@ async fn a_user_of_somebody_else_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_user_whose_first_login_names_no_groups_can_be_disabled() {
+    let stage = Stage::usual().await;
+    assert!(stage.works(&stage.ask("alice", "").await));
+    assert_eq!(stage.cluster.user("alice").unwrap().roles, ["viewer"]);
+    assert!(stage.cluster.set_enabled("alice", false));
+    // Other groups need a write, and the write finds the user disabled.
+    stage.says(&stage.ask("alice", "dev").await, 403, "user_not_allowed");
+    assert!(!stage.cluster.user("alice").unwrap().enabled);
+}
+
+#[tokio::test]
 async fn a_disabled_user_stays_disabled_and_comes_back_when_enabled() {
     let stage = Stage::usual().await;
     assert!(stage.works(&stage.ask("alice", "dev").await));

@@ -13,6 +13,7 @@ use elastauth::model::Username;
 use http::StatusCode;
 use serde_json::Map;
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -294,4 +295,77 @@ async fn while_a_write_may_still_come_the_next_start_is_not_told_that_the_user_s
     ask(&start(&tasks), "alice", "dev").await.unwrap();
     assert_eq!(house.roles("alice"), ["editor", "viewer"]);
     end(tasks).await;
+}
+
+#[tokio::test]
+async fn once_a_write_can_no_longer_arrive_the_user_is_not_checked_again() {
+    let house = House::new().await;
+    house.ask("alice", "dev").await.unwrap();
+    let before = house.cluster.user("alice").unwrap();
+    house
+        .cluster
+        .fault(Fault::new(Endpoint::Write, Misbehaviour::AppliedThen500).times(1));
+    assert!(matches!(
+        why(house.ask("alice", "admins").await),
+        BrokerError::Cluster(_)
+    ));
+    // The answer says that the write failed: it may have, and may be applied later.
+    let late = house.cluster.user("alice").unwrap();
+    house.cluster.set_user(before);
+    house.ask("alice", "dev").await.unwrap();
+    house.cluster.set_user(late);
+    assert!(house.roles("alice").contains(&"superuser".to_owned()));
+    house.pass(Duration::from_secs(1));
+    house.ask("alice", "dev").await.unwrap();
+    assert_eq!(
+        house.roles("alice"),
+        ["editor", "viewer"],
+        "the late write is corrected before the next answer"
+    );
+    // Within 90 s of the write each request checks the user, at most once a second.
+    house.calls();
+    house.pass(Duration::from_secs(10));
+    house.ask("alice", "dev").await.unwrap();
+    assert_eq!(house.calls().len(), 1);
+    house.pass(Duration::from_secs(90));
+    house.ask("alice", "dev").await.unwrap();
+    house.calls();
+    house.pass(Duration::from_mins(1));
+    house.ask("alice", "dev").await.unwrap();
+    assert_eq!(house.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn replicas_whose_clocks_differ_by_less_than_the_grace_grant_logins_that_work() {
+    const STEP: Duration = Duration::from_millis(50);
+    let period = Duration::from_secs(10);
+    let house = House::with(|config| config.rotation = period).await;
+    let (ahead, clock) = house.replica_ahead(Duration::from_millis(400), |config| {
+        config.rotation = period;
+    });
+    let (mut logins, mut held, mut all) = (Vec::new(), [0, 0], HashSet::new());
+    for _ in 0..500 {
+        // A login of the last step is used after the time that a fast network takes.
+        for login in logins.drain(..) {
+            assert!(house.cluster.accepts(&login));
+        }
+        for (place, flow) in [&house.flow, &ahead].into_iter().enumerate() {
+            let granted =
+                tokio::time::timeout(Duration::from_millis(40), ask(flow, "alice", "dev"));
+            match granted.await {
+                Ok(grant) => logins.push(grant.unwrap().credential().authorization().clone()),
+                Err(_held) => held[place] += 1,
+            }
+        }
+        // Both replicas grant the same logins.
+        all.extend(logins.iter().cloned());
+        house.pass(STEP);
+        clock.fetch_add(50, Ordering::SeqCst);
+    }
+    assert!(
+        (3..=5).contains(&all.len()),
+        "twenty-five seconds have two or three boundaries: {} logins",
+        all.len()
+    );
+    assert!(held.iter().all(|held| *held >= 15), "{held:?}");
 }

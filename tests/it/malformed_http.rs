@@ -2,18 +2,23 @@
 //! protocol.
 
 use crate::support::{
-    find,
+    Why, find,
     http::Server,
     multiplexed::Multiplexed,
+    pause,
     stage::{GATEWAY_KEY, Plan, Stage},
     tls::Authority,
 };
 use http::{Method, Request};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, tcp::OwnedReadHalf};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+/// The program waits ten seconds for the headers of a request. Its timer may take twice as long.
+const SLOW_PEERS_ARE_CUT: std::ops::Range<Duration> =
+    Duration::from_secs(9)..Duration::from_secs(22);
 
 /// The headers of a question that is granted, after the request line.
 fn headers() -> String {
@@ -183,6 +188,53 @@ async fn what_is_not_http_is_turned_away_and_nobody_else_notices() {
 }
 
 #[tokio::test]
+async fn slow_peers_are_cut_after_ten_seconds_and_slow_no_known_user() {
+    let stage = Stage::usual().await;
+    let mut slow = JoinSet::new();
+    let is_cut = async |mut read: OwnedReadHalf| {
+        let (began, mut nothing) = (Instant::now(), Vec::new());
+        let ended = timeout(SLOW_PEERS_ARE_CUT.end, read.read_to_end(&mut nothing));
+        ended.await.is_ok() && SLOW_PEERS_ARE_CUT.contains(&began.elapsed())
+    };
+    for server in [stage.gateway().clone(), stage.stranger()] {
+        for begun in [
+            "",
+            "GET",
+            "GET / HTTP/1.1\r\nhost: a\r\nx: ",
+            "PRI * HTTP/2.0\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 5\r\n",
+        ] {
+            let server = server.clone();
+            slow.spawn(async move {
+                let (read, _write) = say(&server, begun).await.into_split();
+                is_cut(read).await
+            });
+        }
+        // A header that comes byte by byte.
+        slow.spawn(async move {
+            let (read, mut write) = say(&server, "GET / HTTP/1.1\r\nx: ").await.into_split();
+            let sending = async {
+                while write.write_all(b"x").await.is_ok() {
+                    pause(Why::Pace, Duration::from_millis(200)).await;
+                }
+            };
+            tokio::join!(sending, is_cut(read)).1
+        });
+    }
+    let busy = async {
+        loop {
+            assert!(stage.works(&stage.ask("alice", "dev").await));
+            pause(Why::Pace, Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = busy => {}
+        cut = slow.join_all() => assert_eq!(cut, [true; 12]),
+    }
+    assert_eq!(stage.calls().len(), 3);
+}
+
+#[tokio::test]
 async fn a_grant_is_the_same_over_every_protocol() {
     let authority = Authority::new();
     let signed = authority.sign();
@@ -347,7 +399,7 @@ async fn gateways_that_come_back_all_at_once_find_room_while_it_is_busy() {
     for n in 0..1_000 {
         // One that finds no room is tried again after a second, then after two more, and so on. A
         // slow machine may let a few wait.
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         let connected = timeout(Duration::from_secs(10), stage.gateway().connect()).await;
         connections.push(
             connected

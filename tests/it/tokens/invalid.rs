@@ -80,11 +80,18 @@ fn invalid(scene: &Scene, other: &Idp) -> Vec<(&'static str, String)> {
                 twice.as_bytes(),
             ),
         ),
+        ("a type that is no text", with_header(json!({ "typ": 1 }))),
         ("padding", format!("{good}=")),
+        ("a character before", format!("A{good}")),
+        ("a character behind", format!("{good}AAA")),
         ("a part too many", format!("{good}.{signature}")),
         (
             "another signature",
             format!("{header}.{body}.{}", b64(&[1; 64])),
+        ),
+        (
+            "a signature of zeros",
+            format!("{header}.{body}.{}", b64(&[0; 64])),
         ),
         (
             "too long",

@@ -58,6 +58,7 @@ async fn a_malformed_header_is_refused_for_its_own_reason() {
         ("typ", json!("JOSE"), Refused::HeaderType),
         ("typ", json!("id_token+jwt"), Refused::HeaderType),
         ("typ", json!(7), form(B::Kind)),
+        ("typ", json!(1), form(B::Kind)),
         ("crit", json!(["exp"]), form(B::Critical)),
         ("crit", json!([]), form(B::Critical)),
         ("crit", json!(["b64"]), form(B::Critical)),
@@ -238,6 +239,14 @@ async fn a_malformed_token_is_refused_for_its_own_reason() {
         ("....".to_owned(), Refused::Form(B::Encrypted)),
         (format!("{head}{body}{signature}"), Refused::Form(B::Parts)),
         (format!("{good}{good}"), Refused::Form(B::Encrypted)),
+        (
+            format!("A{good}"),
+            json_of(Part::Header, InvalidJson::Syntax),
+        ),
+        (
+            format!("{good}AAA"),
+            Refused::Form(B::Base64(Part::Signature)),
+        ),
         (good.replace('.', "%2E"), Refused::Alphabet),
         (format!("{head}.\"{body}\".{signature}"), Refused::Alphabet),
         (
@@ -277,6 +286,14 @@ async fn a_malformed_token_is_refused_for_its_own_reason() {
         (
             signed("[]", &claims),
             json_of(Part::Header, InvalidJson::NotAnObject),
+        ),
+        (
+            signed("\"ES256\"", &claims),
+            json_of(Part::Header, InvalidJson::NotAnObject),
+        ),
+        (
+            signed(" ", &claims),
+            json_of(Part::Header, InvalidJson::Syntax),
         ),
         (
             signed(r#"{"alg":"none","alg":"ES256","kid":"key-1"}"#, &claims),
@@ -366,6 +383,9 @@ async fn an_invalid_signature_is_refused_and_fetches_no_keys() {
             [&raw[half..], &raw[..half]].concat(),
             [&raw[..], &raw].concat(),
             [&[0][..], &raw].concat(),
+            [&[0][..], &raw[..half], &[0], &raw[half..]].concat(),
+            [&raw[..], &[0]].concat(),
+            raw[..raw.len() - 1].to_vec(),
             vec![0; raw.len()],
             vec![0xff; raw.len()],
             raw[..half].to_vec(),
