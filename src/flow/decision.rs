@@ -7,7 +7,7 @@ use crate::{
     net::trust::Distrust,
     outcome::{Outcome, Refusal},
     roles::{Entitled, NotEntitled, RoleSet},
-    telemetry::metrics::Provider,
+    telemetry::metrics::ProviderLabel,
 };
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl Decision<'_> {
 
     /// Which kind of provider identified the user, or refused to.
     #[must_use]
-    pub fn provider(&self) -> Provider {
+    pub fn provider(&self) -> ProviderLabel {
         match &self.result {
             Ok(grant) => grant.identity().provider().kind(),
             Err(refused) => refused.provider(),
@@ -96,11 +96,11 @@ impl Refused {
 
     /// Which kind of provider identified the user, or refused to.
     #[must_use]
-    pub fn provider(&self) -> Provider {
+    pub fn provider(&self) -> ProviderLabel {
         match (&self.identity, &self.why) {
             (Some(identity), _) => identity.provider().kind(),
             (None, AuthError::Identity(why)) => why.kind(),
-            (None, _) => Provider::None,
+            (None, _) => ProviderLabel::None,
         }
     }
 }

@@ -98,7 +98,7 @@ impl Providers {
         }
         let kind = |provider: &Ready| match provider {
             Ready::Headers(_) => Provider::HEADERS,
-            Ready::Oidc(_) => metrics::Provider::Oidc.name().unwrap_or_default(),
+            Ready::Oidc(_) => metrics::ProviderLabel::Oidc.name().unwrap_or_default(),
         };
         Ok(self.0.iter().map(kind).collect::<Vec<_>>().join(", "))
     }

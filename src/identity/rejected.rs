@@ -47,14 +47,14 @@ pub enum Rejected {
 impl Rejected {
     /// The kind of provider that has refused, as metrics and traces name it.
     #[must_use]
-    pub fn kind(&self) -> metrics::Provider {
+    pub fn kind(&self) -> metrics::ProviderLabel {
         match self {
-            Self::Token(_) | Self::Claims(_) | Self::Idp { .. } => metrics::Provider::Oidc,
+            Self::Token(_) | Self::Claims(_) | Self::Idp { .. } => metrics::ProviderLabel::Oidc,
             Self::Repeated(_)
             | Self::Joined
             | Self::NotUtf8(_)
             | Self::GroupsMissing
-            | Self::Name(_) => metrics::Provider::Authelia,
+            | Self::Name(_) => metrics::ProviderLabel::Authelia,
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Vouched {
 /// A provider, as logs, the audit stream, metrics and role rules name it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Provider {
-    kind: metrics::Provider,
+    kind: metrics::ProviderLabel,
     name: Arc<str>,
 }
 
@@ -45,13 +45,13 @@ impl Provider {
 
     pub(super) fn headers() -> Self {
         Self {
-            kind: metrics::Provider::Authelia,
+            kind: metrics::ProviderLabel::Authelia,
             name: Self::HEADERS.into(),
         }
     }
 
     pub(super) fn oidc(name: Arc<str>) -> Self {
-        let kind = metrics::Provider::Oidc;
+        let kind = metrics::ProviderLabel::Oidc;
         Self { kind, name }
     }
 
@@ -63,7 +63,7 @@ impl Provider {
 
     /// The kind of provider, as metrics and traces name it.
     #[must_use]
-    pub fn kind(&self) -> metrics::Provider {
+    pub fn kind(&self) -> metrics::ProviderLabel {
         self.kind
     }
 }

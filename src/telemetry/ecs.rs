@@ -37,7 +37,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let metadata = event.metadata();
-        let mut fields = Fields(Map::from_iter([
+        let mut fields = EcsFields(Map::from_iter([
             ("@timestamp".to_owned(), self.clock.now().to_string().into()),
             (
                 "log.level".to_owned(),
@@ -81,15 +81,15 @@ fn name(ours: &str) -> String {
     theirs.to_owned()
 }
 
-struct Fields(Map<String, Value>);
+struct EcsFields(Map<String, Value>);
 
-impl Fields {
+impl EcsFields {
     fn put(&mut self, field: &Field, value: Value) {
         self.0.insert(name(field.name()), value);
     }
 }
 
-impl Visit for Fields {
+impl Visit for EcsFields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.put(field, format!("{value:?}").into());
     }

@@ -11,7 +11,7 @@ mod process;
 pub use cluster::{ClusterMetrics, NodeMetrics};
 pub use handles::Counted;
 pub use labels::{
-    AuditLine, Call, CallEnd, ClockSource, Logout, Lookup, Provider, Reload, SpanEnd, Step,
+    AuditLine, Call, CallEnd, ClockSource, Logout, Lookup, ProviderLabel, Reload, SpanEnd, Step,
 };
 
 use crate::{clock::Timestamp, outcome::Outcome};
@@ -40,12 +40,12 @@ pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 /// The metrics of the process. Clones count into the same ones. The default is for tests: it counts
 /// like any other and started in 1970.
 #[derive(Debug, Clone)]
-pub struct Metrics(Arc<Series>);
+pub struct Metrics(Arc<ProcessSeries>);
 
 #[derive(Debug)]
-struct Series {
+struct ProcessSeries {
     registry: Registry,
-    decisions: Handles<Outcome, Handles<Provider>>,
+    decisions: Handles<Outcome, Handles<ProviderLabel>>,
     decision_durations: Durations,
     keys_fetched: Family<Labels, Gauge>,
     logouts: Handles<Logout>,
@@ -94,7 +94,7 @@ impl Metrics {
             "When the process started, in seconds since 1970",
             ConstGauge::new(Duration::from_millis(started.0).as_secs_f64()),
         );
-        Self(Arc::new(Series {
+        Self(Arc::new(ProcessSeries {
             decisions,
             decision_durations: registered(
                 r,
@@ -154,7 +154,7 @@ impl Metrics {
     }
 
     /// A gateway got a decision. On the hot path: three additions, no lock and no allocation.
-    pub fn decided(&self, outcome: Outcome, provider: Provider, took: Duration) {
+    pub fn decided(&self, outcome: Outcome, provider: ProviderLabel, took: Duration) {
         self.0.decisions.get(outcome).get(provider).inc();
         self.0.decision_durations.observe(took);
     }

@@ -95,7 +95,7 @@ impl Families {
         let labels = vec![("cluster", cluster.to_owned().into())];
         let store = self.store.get_or_create_owned(&labels);
         store.set(1);
-        ClusterMetrics(Arc::new(Series {
+        ClusterMetrics(Arc::new(ClusterSeries {
             steps: Handles::resolve(&self.steps, &labels),
             calls: Handles::new(|call: Call| {
                 let mut labels = labels.clone();
@@ -117,10 +117,10 @@ impl Families {
 
 /// The metrics of one cluster. Clones count into the same series.
 #[derive(Debug, Clone)]
-pub struct ClusterMetrics(Arc<Series>);
+pub struct ClusterMetrics(Arc<ClusterSeries>);
 
 #[derive(Debug)]
-struct Series {
+struct ClusterSeries {
     steps: Handles<Step>,
     calls: Handles<Call, Handles<CallEnd>>,
     call_durations: Handles<Call, Durations>,

@@ -39,7 +39,7 @@ macro_rules! labels {
 
 labels! {
     /// Which provider identified or refused the user.
-    Provider("provider") {
+    ProviderLabel("provider") {
         None = "none",
         Authelia = "authelia",
         Oidc = "oidc",
@@ -146,7 +146,7 @@ impl Call {
     }
 }
 
-impl Provider {
+impl ProviderLabel {
     /// Its name in the configuration; `None` where no provider identified the user.
     #[must_use]
     pub fn name(self) -> Option<&'static str> {

@@ -4,7 +4,7 @@
 use super::{
     cluster::{ClusterMetrics, Clusters},
     handles::Handles,
-    labels::{Lookup, Provider},
+    labels::{Lookup, ProviderLabel},
 };
 use crate::outcome::Outcome;
 use prometheus_client::{
@@ -19,7 +19,7 @@ use std::{
 
 #[derive(Debug)]
 pub(super) struct LegacyNames {
-    pub(super) decisions: Handles<Outcome, Handles<Provider>>,
+    pub(super) decisions: Handles<Outcome, Handles<ProviderLabel>>,
     pub(super) clusters: Arc<Clusters>,
 }
 

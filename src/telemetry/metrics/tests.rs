@@ -13,12 +13,12 @@ fn what_is_counted_is_exposed() {
     let cluster = metrics.cluster("default");
     metrics.decided(
         Outcome::Granted,
-        Provider::Authelia,
+        ProviderLabel::Authelia,
         Duration::from_micros(70),
     );
     metrics.decided(
         Outcome::Refused(Refusal::NobodyAsks),
-        Provider::None,
+        ProviderLabel::None,
         Duration::from_mins(1),
     );
     cluster.looked_up(Lookup::Hit);
@@ -129,7 +129,7 @@ fn the_size_of_the_exposition_does_not_depend_on_who_comes() {
     let metrics = Metrics::default();
     let lines = metrics.expose().lines().count();
     for outcome in Outcome::ALL {
-        for provider in Provider::ALL {
+        for provider in ProviderLabel::ALL {
             metrics.decided(outcome, *provider, Duration::ZERO);
         }
     }
@@ -147,7 +147,7 @@ fn what_a_decision_pays() {
     let cluster = metrics.cluster("default");
     let count = |took: Duration| {
         cluster.looked_up(Lookup::Hit);
-        metrics.decided(Outcome::Granted, Provider::Authelia, took);
+        metrics.decided(Outcome::Granted, ProviderLabel::Authelia, took);
     };
     // Tokio's clock is slower in tests than in the program: there it can be stopped, and asks a
     // lock whether it is.

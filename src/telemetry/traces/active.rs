@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     outcome::Outcome,
-    telemetry::metrics::{Call, CallEnd, Provider},
+    telemetry::metrics::{Call, CallEnd, ProviderLabel},
 };
 use http::{HeaderValue, Method, Uri};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -66,7 +66,7 @@ pub struct Decided<'a> {
     /// The code in the response to a refused client.
     pub code: Option<&'static str>,
     /// The provider that identified or refused the user.
-    pub provider: Provider,
+    pub provider: ProviderLabel,
 }
 
 impl ActiveSpan {

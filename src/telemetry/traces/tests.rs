@@ -1,5 +1,5 @@
 use super::*;
-use crate::{net::client, outcome::Outcome, telemetry::metrics::Provider};
+use crate::{net::client, outcome::Outcome, telemetry::metrics::ProviderLabel};
 use http::{HeaderValue, Method, Uri};
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn decided() -> Decided<'static> {
         status: 200,
         outcome: Outcome::Granted,
         code: None,
-        provider: Provider::Authelia,
+        provider: ProviderLabel::Authelia,
     }
 }
 
