@@ -167,7 +167,7 @@ pub fn example() -> String {
         let indent = "  ".repeat(sections.len());
         let comment = format!("{indent}# ");
         wrap(&mut text, &comment, &comment, key.doc());
-        let is_set = SET.iter().any(|set| set.path == key.path);
+        let is_set = SET.contains(&key);
         let before = if is_set { "" } else { "#" };
         for line in format!("{name}: {}", value(key)).lines() {
             let _infallible = writeln!(text, "{indent}{before}{}", line.trim_end());

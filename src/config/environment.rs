@@ -33,9 +33,9 @@ fn read_as<'a>(
     findings: &mut Findings,
 ) -> Vec<GivenKey> {
     let mut given = Vec::new();
-    let mut lists = PartsByKey::<&str, (u32, Raw)>::default();
-    let mut maps = PartsByKey::<&str, (Name, Raw)>::default();
-    let mut sections = PartsByKey::<(&str, u32), Variable<'a>>::default();
+    let mut lists = PartsByKey::<&str, (u32, Raw)>::new();
+    let mut maps = PartsByKey::<&str, (Name, Raw)>::new();
+    let mut sections = PartsByKey::<(&str, u32), Variable<'a>>::new();
     for (name, value, place) in variables {
         match names.meaning(name) {
             Some(Meaning::Value(reference)) => given.push(GivenKey {
@@ -44,23 +44,23 @@ fn read_as<'a>(
                 place,
             }),
             Some(Meaning::Item(key, at)) => {
-                lists.add(key.path, key, (at, Raw::text(value, place)));
+                add(&mut lists, key.path, key, (at, Raw::text(value, place)));
             }
             Some(Meaning::Entry(key, text)) => {
                 let entry = Name {
                     text,
                     place: place.clone(),
                 };
-                maps.add(key.path, key, (entry, Raw::text(value, place)));
+                add(&mut maps, key.path, key, (entry, Raw::text(value, place)));
             }
             Some(Meaning::OfSection(key, at)) => {
-                sections.add((key.path, at), key, (name, value, place));
+                add(&mut sections, (key.path, at), key, (name, value, place));
             }
             None if name == "ELASTAUTH_CONFIG" || is_service_link(name, value) => {}
             None => findings.warn(&place, names.unknown(name)),
         }
     }
-    for ((path, at), (key, own)) in sections.0 {
+    for ((path, at), (key, own)) in sections {
         let place = first(&own, |(_, _, place)| place);
         let own = read_as(
             own.into_iter(),
@@ -77,35 +77,26 @@ fn read_as<'a>(
             (name, given.raw)
         });
         let node = RawNode::Map(entries.collect());
-        lists.add(path, key, (at, Raw { node, place }));
+        add(&mut lists, path, key, (at, Raw { node, place }));
     }
-    for (key, mut items) in lists.0.into_values() {
+    for (key, mut items) in lists.into_values() {
         items.sort_by_key(|(at, _)| *at);
         let place = first(&items, |(_, raw)| &raw.place);
         let items = items.into_iter().map(|(_, raw)| raw).collect();
         given.push(GivenKey::node(key, RawNode::List(items), place));
     }
-    for (key, entries) in maps.0.into_values() {
+    for (key, entries) in maps.into_values() {
         let place = first(&entries, |(_, raw)| &raw.place);
         given.push(GivenKey::node(key, RawNode::Map(entries), place));
     }
     given
 }
 
-/// Values that several variables give together: the parts of each, by key.
-struct PartsByKey<K, T>(BTreeMap<K, (&'static ConfigKey, Vec<T>)>);
+/// Values that several variables give together: the parts of each.
+type PartsByKey<K, T> = BTreeMap<K, (&'static ConfigKey, Vec<T>)>;
 
-impl<K, T> Default for PartsByKey<K, T> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<K: Ord, T> PartsByKey<K, T> {
-    fn add(&mut self, of: K, key: &'static ConfigKey, part: T) {
-        let (_, parts) = self.0.entry(of).or_insert_with(|| (key, Vec::new()));
-        parts.push(part);
-    }
+fn add<K: Ord, T>(parts: &mut PartsByKey<K, T>, of: K, key: &'static ConfigKey, part: T) {
+    parts.entry(of).or_insert((key, Vec::new())).1.push(part);
 }
 
 fn first<T>(parts: &[T], place: impl Fn(&T) -> &Place) -> Place {

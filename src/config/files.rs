@@ -13,11 +13,9 @@ use std::error::Error;
 #[must_use]
 pub fn check_files(config: &Config) -> Vec<Finding> {
     let mut faults = Vec::new();
-    let mut check = |section, result: Result<(), String>| {
-        faults.extend(result.err().map(|why| Finding {
-            place: Place::Nowhere,
-            text: format!("`{section}`: {why}"),
-        }));
+    let mut check = |section: &str, result: Result<(), String>| {
+        let fault = |why| Finding::new(&Place::Nowhere, format!("`{section}`: {why}"));
+        faults.extend(result.err().map(fault));
     };
     if config.cluster.hosts.iter().any(is_https) {
         let cluster = tls::client(&config.cluster.tls);

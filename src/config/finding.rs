@@ -91,6 +91,15 @@ pub struct Finding {
     pub text: String,
 }
 
+impl Finding {
+    pub(super) fn new(place: &Place, text: impl Into<String>) -> Self {
+        Self {
+            place: place.clone(),
+            text: text.into(),
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.text)
@@ -105,7 +114,7 @@ const MOST: usize = 100;
 pub(super) struct Reported;
 
 /// Collects, so that all faults are reported at once.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Findings {
     faults: Vec<Finding>,
     warnings: Vec<Finding>,
@@ -118,19 +127,13 @@ impl Findings {
         if self.full() {
             self.further += 1;
         } else {
-            self.faults.push(Finding {
-                place: place.clone(),
-                text: text.into(),
-            });
+            self.faults.push(Finding::new(place, text));
         }
     }
 
     pub(super) fn warn(&mut self, place: &Place, text: impl Into<String>) {
         if self.warnings.len() < MOST {
-            self.warnings.push(Finding {
-                place: place.clone(),
-                text: text.into(),
-            });
+            self.warnings.push(Finding::new(place, text));
         }
     }
 
@@ -146,10 +149,8 @@ impl Findings {
         self.faults.dedup();
         self.warnings.sort_by(|a, b| a.place.cmp(&b.place));
         if self.further > 0 {
-            self.faults.push(Finding {
-                place: Place::Nowhere,
-                text: format!("and {} more faults", self.further),
-            });
+            let further = format!("and {} more faults", self.further);
+            self.faults.push(Finding::new(&Place::Nowhere, further));
         }
         (self.faults, self.warnings)
     }

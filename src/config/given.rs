@@ -73,8 +73,7 @@ impl GivenKey {
         let Reference { key, file, .. } = self.reference;
         if self.raw.is_unset() {
             // Whoever has removed every group from this list does not mean "everybody".
-            let is_meant =
-                key.path == table::ALLOWED_GROUPS.path || key.path == table::GROUP_WHITELIST.path;
+            let is_meant = [&table::ALLOWED_GROUPS, &table::GROUP_WHITELIST].contains(&key);
             return is_meant.then_some(Raw {
                 node: RawNode::List(Vec::new()),
                 place: self.raw.place,

@@ -4,7 +4,6 @@
 use super::value_type::ValueType;
 
 /// One key of the configuration.
-#[derive(Debug)]
 pub(super) struct ConfigKey {
     /// Its place in the file, sections joined by dots.
     pub(super) path: &'static str,
@@ -26,13 +25,19 @@ pub(super) struct ConfigKey {
 }
 
 /// Whether the key does something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Status {
     Current,
     /// Accepted with a warning that says what to use.
     Old(&'static str),
     /// A key of elastauth 2, accepted with a warning that says when it has no effect.
     NoEffect(&'static str),
+}
+
+impl PartialEq for ConfigKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
 }
 
 impl ConfigKey {

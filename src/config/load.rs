@@ -46,29 +46,21 @@ impl Sources {
                 _ => {}
             }
         }
-        match bytes(Path::new(DOT_ENV), yaml::MAX_BYTES + 1).map(String::from_utf8) {
-            // A part of it would be read as the whole.
-            Ok(Ok(text)) if text.len() > yaml::MAX_BYTES => {
-                sources.unreadable(
-                    Place::DotEnv { line: 1 },
-                    format!("the file is larger than {} MiB", yaml::MAX_BYTES >> 20),
-                );
-            }
-            Ok(Ok(text)) => sources.dot_env = Some(text),
-            Ok(Err(_)) => sources.unreadable(
-                Place::DotEnv { line: 1 },
-                "the file is not UTF-8".to_owned(),
-            ),
+        let dot_env = match text(Path::new(DOT_ENV), yaml::MAX_BYTES) {
             // A folder of that name is a virtual environment of Python.
             Err(error)
                 if matches!(
                     error.kind(),
                     io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
-                ) => {}
-            Err(error) => sources.unreadable(
-                Place::DotEnv { line: 1 },
-                format!("the file cannot be read: {error}"),
-            ),
+                ) =>
+            {
+                Ok(None)
+            }
+            read => usable(read).map(Some),
+        };
+        match dot_env {
+            Ok(text) => sources.dot_env = text,
+            Err(why) => sources.unreadable(Place::DotEnv { line: 1 }, why),
         }
         sources.find_file();
         sources
@@ -78,19 +70,12 @@ impl Sources {
     fn named_file(&self) -> Option<PathBuf> {
         const NAME: &str = "ELASTAUTH_CONFIG";
         // Faults of `.env` are reported when its keys are read.
-        let lines = self
-            .dot_env
-            .as_deref()
-            .map(|text| dotenv::read(text, &mut Findings::default()))
-            .unwrap_or_default();
-        let line = || dotenv::value(&lines, NAME);
-        let named = self
-            .environment
-            .get(NAME)
-            .map(String::as_str)
-            .filter(|path| !path.is_empty())
-            .or_else(line);
-        named.filter(|path| !path.is_empty()).map(PathBuf::from)
+        let lines = self.dot_env.as_deref().map_or_else(Vec::new, |text| {
+            dotenv::read(text, &mut Findings::default())
+        });
+        let own = self.environment.get(NAME).map(String::as_str);
+        let mut named = own.into_iter().chain(dotenv::value(&lines, NAME));
+        named.find(|path| !path.is_empty()).map(PathBuf::from)
     }
 
     fn find_file(&mut self) {
@@ -126,12 +111,7 @@ pub(super) struct Secret {
 
 /// Reads a secret; one newline at its end belongs to the file, not to the secret.
 pub(super) fn secret(path: &Path) -> Result<Secret, String> {
-    let read =
-        bytes(path, MAX_SECRET + 1).map_err(|error| format!("the file cannot be read: {error}"))?;
-    if read.len() > MAX_SECRET {
-        return Err(format!("the file is larger than {} KiB", MAX_SECRET >> 10));
-    }
-    let mut text = String::from_utf8(read).map_err(|_| "the file is not UTF-8".to_owned())?;
+    let mut text = usable(text(path, MAX_SECRET))?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
@@ -152,6 +132,22 @@ fn is_world_readable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     path.metadata()
         .is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+/// The text of a file; `Err` within for one that is no text of this size.
+fn text(path: &Path, most: usize) -> io::Result<Result<String, String>> {
+    let read = bytes(path, most + 1)?;
+    Ok(if read.len() <= most {
+        String::from_utf8(read).map_err(|_| "the file is not UTF-8".to_owned())
+    } else if most < 1 << 20 {
+        Err(format!("the file is larger than {} KiB", most >> 10))
+    } else {
+        Err(format!("the file is larger than {} MiB", most >> 20))
+    })
+}
+
+fn usable(read: io::Result<Result<String, String>>) -> Result<String, String> {
+    read.unwrap_or_else(|error| Err(format!("the file cannot be read: {error}")))
 }
 
 fn bytes(path: &Path, most: usize) -> io::Result<Vec<u8>> {

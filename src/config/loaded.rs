@@ -1,14 +1,7 @@
 //! A configuration as it was read, kept so that a later one can be compared with it.
 
 use super::{
-    finding::Place,
-    key::ConfigKey,
-    load,
-    raw::{Raw, RawNode},
-    section,
-    settings::Settings,
-    sources::Sources,
-    table,
+    finding::Place, key::ConfigKey, load, section, settings::Settings, sources::Sources, table,
 };
 use std::{collections::BTreeSet, fmt, path::PathBuf};
 
@@ -31,7 +24,7 @@ impl Loaded {
     /// hold secrets, certificates and keys. Some may not exist.
     #[must_use]
     pub fn files(&self) -> BTreeSet<PathBuf> {
-        let own = self.file.iter().cloned();
+        let own = self.file.clone().into_iter();
         let own = own.chain([PathBuf::from(load::DOT_ENV)]);
         let keys = table::ALL.iter();
         let general = keys.filter_map(|key| file_of(&self.settings, key));
@@ -60,29 +53,4 @@ fn file_of(settings: &Settings, key: &ConfigKey) -> Option<PathBuf> {
     }
     // A path that a running program applies is that of a certificate or a key.
     key.reload.then(|| settings.get(key)).flatten()
-}
-
-/// Whether two configurations give a key different values.
-pub(super) fn differs(key: &ConfigKey, before: &Settings, after: &Settings) -> bool {
-    match (before.raw(key), after.raw(key)) {
-        (None, None) => false,
-        (Some(one), Some(other)) => !same(one, other),
-        _ => true,
-    }
-}
-
-fn same(one: &Raw, other: &Raw) -> bool {
-    match (&one.node, &other.node) {
-        (RawNode::Text(one), RawNode::Text(other)) => one == other,
-        (RawNode::List(one), RawNode::List(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
-        }
-        (RawNode::Map(one), RawNode::Map(other)) => {
-            let mut pairs = one.iter().zip(other);
-            one.len() == other.len()
-                && pairs.all(|(one, other)| one.0.text == other.0.text && same(&one.1, &other.1))
-        }
-        (RawNode::Null, RawNode::Null) | (RawNode::Invalid, RawNode::Invalid) => true,
-        _ => false,
-    }
 }

@@ -1,7 +1,6 @@
 //! What the sources give before it is read: texts, lists and sections, each with its place.
 
 use super::finding::Place;
-use std::fmt;
 
 /// A node and its place.
 #[derive(Clone)]
@@ -11,7 +10,7 @@ pub(super) struct Raw {
 }
 
 /// The three shapes of YAML, and nothing.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) enum RawNode {
     /// Nothing: `key:` alone, `~`, `null`.
     Null,
@@ -64,9 +63,15 @@ impl Raw {
     }
 }
 
-/// Shapes only: any value may be a secret.
-impl fmt::Debug for Raw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Raw({} at {})", self.what(), self.place)
+/// Two sources may give the same value at different places.
+impl PartialEq for Raw {
+    fn eq(&self, other: &Self) -> bool {
+        self.node == other.node
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 }

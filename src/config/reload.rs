@@ -5,7 +5,7 @@ use super::{
     fill::fill,
     finding::{Finding, Findings, Place},
     key::ConfigKey,
-    loaded::{Loaded, differs},
+    loaded::Loaded,
     read::read,
     section,
     settings::Settings,
@@ -14,6 +14,9 @@ use super::{
     types::{Checked, Config},
 };
 use std::{collections::BTreeSet, path::PathBuf};
+
+/// What a listener speaks TLS with.
+static LISTENER: [&ConfigKey; 3] = [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA];
 
 /// What reading again gives.
 #[derive(Debug)]
@@ -61,12 +64,10 @@ impl Loaded {
         // A listener speaks TLS, or plain HTTP, until its end.
         let listener_stays = speaks_tls(&self.settings) == speaks_tls(&new.settings);
         for key in table::ALL {
-            let at_once = match change(key, &self.settings, &new.settings) {
-                Change::None => continue,
-                Change::Applies => listener_stays || !is_of_listener(key),
-                Change::RequiresRestart => false,
+            let Some(at_once) = applies(key, &self.settings, &new.settings) else {
+                continue;
             };
-            if at_once {
+            if at_once && (listener_stays || !LISTENER.contains(key)) {
                 applied.push(key.path);
             } else {
                 requires_restart.push(key.path);
@@ -80,65 +81,34 @@ impl Loaded {
             Ok(config) => Ok((Box::new(config), new)),
             Err(mut faults) => {
                 let kept = requires_restart.join(", ");
-                faults.push(Finding {
-                    place: Place::Nowhere,
-                    text: format!(
-                        "the new configuration is valid after a restart, but not for the running \
-                         program, which keeps its {kept}; restart elastauth"
-                    ),
-                });
+                let conflict = format!(
+                    "the new configuration is valid after a restart, but not for the running \
+                     program, which keeps its {kept}; restart elastauth"
+                );
+                faults.push(Finding::new(&Place::Nowhere, conflict));
                 Err(faults)
             }
         }
     }
 }
 
-/// What a new value of a key means to a running program.
-enum Change {
-    None,
-    Applies,
-    RequiresRestart,
-}
-
-impl Change {
-    fn applies(applies: bool) -> Self {
-        if applies {
-            Self::Applies
-        } else {
-            Self::RequiresRestart
-        }
+/// Whether a running program applies the new value of a key; `None` where it is the old one.
+fn applies(key: &ConfigKey, before: &Settings, after: &Settings) -> Option<bool> {
+    let differs =
+        |key: &ConfigKey, before: &Settings, after: &Settings| before.raw(key) != after.raw(key);
+    if key != &table::OIDC_PROVIDERS {
+        return differs(key, before, after).then_some(key.reload);
     }
-}
-
-fn change(key: &ConfigKey, before: &Settings, after: &Settings) -> Change {
-    if key.path == table::OIDC_PROVIDERS.path {
-        return change_of_sections(&before.providers, &after.providers);
-    }
-    if differs(key, before, after) {
-        Change::applies(key.reload)
-    } else {
-        Change::None
-    }
-}
-
-/// Compares section by section. The providers have to be the same in the same order, and only what
-/// applies to a running program may differ in each.
-fn change_of_sections(before: &[Settings], after: &[Settings]) -> Change {
+    // The providers have to be the same in the same order, and only what applies to a running
+    // program may differ in each.
+    let (before, after) = (&before.providers, &after.providers);
     if before.len() != after.len() {
-        return Change::RequiresRestart;
+        return Some(false);
     }
-    let pairs = before.iter().zip(after);
-    let changed = pairs
-        .flat_map(|(before, after)| section::keys().filter(|(_, key)| differs(key, before, after)));
-    let changed: Vec<_> = changed.collect();
-    if changed.is_empty() {
-        return Change::None;
-    }
-    Change::applies(changed.iter().all(|(_, key)| key.reload))
-}
-
-fn is_of_listener(key: &ConfigKey) -> bool {
-    [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA]
-        .iter()
-        .any(|tls| tls.path == key.path)
+    let changed = before.iter().zip(after).flat_map(|(before, after)| {
+        section::keys().filter(move |(_, key)| differs(key, before, after))
+    });
+    changed
+        .map(|(_, key)| key.reload)
+        .reduce(|all, one| all && one)
 }

@@ -1,11 +1,15 @@
 //! The JSON Schema of the file, from the table. Editors complete and check with it.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "every schema is a JSON object, and an assignment to a name of it inserts"
+)]
 
 use super::{
     key::{ConfigKey, Status},
     section, table,
     value_type::ValueType,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The schema, draft 2020-12.
 #[must_use]
@@ -15,70 +19,49 @@ pub fn schema() -> Value {
         insert_key(&mut root, key.path, key);
         for old in key.old {
             let mut value = of(&key.value_type);
-            put(&mut value, "deprecated", json!(true));
-            put(
-                &mut value,
-                "description",
-                json!(format!("An old name of `{}`.", key.path)),
-            );
+            value["deprecated"] = true.into();
+            value["description"] = format!("An old name of `{}`.", key.path).into();
             insert(&mut root, old, value);
         }
     }
-    put(
-        &mut root,
-        "$schema",
-        json!("https://json-schema.org/draft/2020-12/schema"),
-    );
-    put(&mut root, "title", json!("elastauth configuration"));
-    put(
-        &mut root,
-        "$defs",
-        json!({ "variable": {
-            "type": "string",
-            "pattern": "\\$\\{[A-Za-z_]",
-            "description": "Taken from the environment.",
-        } }),
-    );
+    root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    root["title"] = "elastauth configuration".into();
+    root["$defs"] = json!({ "variable": {
+        "type": "string",
+        "pattern": "\\$\\{[A-Za-z_]",
+        "description": "Taken from the environment.",
+    } });
     root
 }
 
 fn insert_key(root: &mut Value, path: &str, key: &ConfigKey) {
-    insert(root, path, described(key, of(&key.value_type)));
+    insert(root, path, described(key));
     if key.value_type.has_file_variant() {
-        let mut file_variant = json!({ "type": "string" });
-        put(
-            &mut file_variant,
-            "description",
-            json!(format!("A file that holds `{path}`.")),
-        );
+        let description = format!("A file that holds `{path}`.");
+        let file_variant = json!({ "type": "string", "description": description });
         insert(root, &format!("{path}_file"), file_variant);
     }
 }
 
-fn described(key: &ConfigKey, mut value: Value) -> Value {
-    let (status, deprecated) = match key.status {
-        Status::Current => (String::new(), false),
-        Status::NoEffect(why) => (format!(" No effect {why}."), false),
-        Status::Old(now) => (format!(" Use `{now}`."), true),
+fn described(key: &ConfigKey) -> Value {
+    let mut value = of(&key.value_type);
+    let status = match key.status {
+        Status::Current => String::new(),
+        Status::NoEffect(why) => format!(" No effect {why}."),
+        Status::Old(now) => {
+            value["deprecated"] = true.into();
+            format!(" Use `{now}`.")
+        }
     };
-    put(
-        &mut value,
-        "description",
-        json!(format!("{}{status}", key.doc())),
-    );
-    if deprecated {
-        put(&mut value, "deprecated", json!(true));
+    value["description"] = format!("{}{status}", key.doc()).into();
+    if !key.default.is_empty() {
+        value["default"] = if let ValueType::List(_) = key.value_type {
+            key.default.split(',').collect()
+        } else {
+            // `true` and `10` are JSON already; anything else is a text.
+            serde_json::from_str(key.default).unwrap_or_else(|_| key.default.into())
+        };
     }
-    if key.default.is_empty() {
-        return value;
-    }
-    let default = if let ValueType::List(_) = key.value_type {
-        json!(key.default.split(',').collect::<Vec<_>>())
-    } else {
-        // `true` and `10` are JSON already; anything else is a text.
-        serde_json::from_str(key.default).unwrap_or_else(|_| json!(key.default))
-    };
-    put(&mut value, "default", default);
     value
 }
 
@@ -134,27 +117,13 @@ fn section() -> Value {
 }
 
 fn insert(root: &mut Value, path: &str, value: Value) {
-    let (parents, name) = path
-        .rsplit_once('.')
-        .map_or((None, path), |(parents, name)| (Some(parents), name));
-    let mut at = root;
-    for parent in parents.into_iter().flat_map(|parents| parents.split('.')) {
-        let Some(properties) = properties(at) else {
-            return;
-        };
-        at = properties.entry(parent).or_insert_with(section);
+    let (mut at, mut path) = (root, path);
+    while let Some((parent, rest)) = path.split_once('.') {
+        at = &mut at["properties"][parent];
+        if at.is_null() {
+            *at = section();
+        }
+        path = rest;
     }
-    if let Some(properties) = properties(at) {
-        properties.insert(name.to_owned(), value);
-    }
-}
-
-fn properties(section: &mut Value) -> Option<&mut Map<String, Value>> {
-    section.get_mut("properties").and_then(Value::as_object_mut)
-}
-
-fn put(object: &mut Value, name: &str, value: Value) {
-    if let Some(object) = object.as_object_mut() {
-        object.insert(name.to_owned(), value);
-    }
+    at["properties"][path] = value;
 }

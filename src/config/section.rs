@@ -25,9 +25,8 @@ pub(super) static RULES: [&ConfigKey; 4] = [
 
 /// The keys of one provider alone.
 pub(super) fn of_one_provider() -> impl Iterator<Item = &'static ConfigKey> {
-    let shared = |key: &ConfigKey| SHARED.iter().any(|shared| shared.path == key.path);
-    table::ALL.iter().copied().filter(move |key| {
-        key.path.starts_with(WITHIN) && key.status == Status::Current && !shared(key)
+    table::ALL.iter().copied().filter(|key| {
+        key.path.starts_with(WITHIN) && key.status == Status::Current && !SHARED.contains(key)
     })
 }
 

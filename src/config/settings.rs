@@ -76,7 +76,7 @@ impl Settings {
             Some(found) => drop(self.values.insert(key.path, found.clone())),
             None => drop(self.values.remove(key.path)),
         }
-        if key.path == table::OIDC_PROVIDERS.path {
+        if key == &table::OIDC_PROVIDERS {
             self.providers.clone_from(&to.providers);
         }
     }

@@ -59,8 +59,8 @@ impl Sources {
     }
 
     /// The same with a `.env` file of this content.
-    #[must_use]
-    pub fn with_dot_env(mut self, content: &str) -> Self {
+    #[cfg(test)]
+    pub(super) fn with_dot_env(mut self, content: &str) -> Self {
         self.dot_env = Some(content.to_owned());
         self
     }

@@ -42,10 +42,8 @@ impl Checked {
             _ => {
                 if faults.is_empty() {
                     // A filler that asks for another type; the test of the defaults finds it.
-                    faults.push(Finding {
-                        place: Place::Nowhere,
-                        text: "a value was lost; this is a bug of elastauth".to_owned(),
-                    });
+                    let lost = "a value was lost; this is a bug of elastauth";
+                    faults.push(Finding::new(&Place::Nowhere, lost));
                 }
                 Err(faults)
             }

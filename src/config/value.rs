@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// One value.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum KeyValue {
     Bool(bool),
     Number(u64),

@@ -16,7 +16,6 @@ use http::HeaderName;
 use std::{path::PathBuf, time::Duration};
 
 /// What a key accepts.
-#[derive(Debug)]
 pub(super) enum ValueType {
     /// `true` or `false`.
     Bool,

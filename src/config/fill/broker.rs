@@ -65,23 +65,15 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
 
 /// A key that is being replaced, and the time from which users move to the new one.
 fn previous_key(fill: &mut Filler<'_>) -> Option<PreviousKey> {
-    let (given, since) = (
-        fill.given(&table::SECRET_KEY_PREVIOUS),
-        fill.given(&table::SECRET_KEY_SINCE),
-    );
-    if since && !given {
-        fill.fault(
-            &table::SECRET_KEY_SINCE,
-            "`secret_key_since` needs `secret_key_previous` as well",
-        );
-    }
+    let given = fill.given(&table::SECRET_KEY_PREVIOUS);
+    fill.requires(&table::SECRET_KEY_SINCE, &table::SECRET_KEY_PREVIOUS);
     if given && !fill.given(&table::SECRET_KEY) {
         fill.fault(
             &table::SECRET_KEY_PREVIOUS,
             "`secret_key_previous` needs the new `secret_key` as well",
         );
     }
-    if given && !since {
+    if given && !fill.given(&table::SECRET_KEY_SINCE) {
         fill.warn(
             &table::SECRET_KEY_PREVIOUS,
             "`secret_key_since` is not set, so users move to the new key at once, and replicas \
@@ -112,7 +104,7 @@ fn rotation_window(fill: &mut Filler<'_>) -> Option<Window> {
         } else {
             &table::ROTATION_WINDOW
         };
-        fill.fault(key, format!("`{}`: {error}", key.path));
+        fill.invalid(key, error);
     });
     window.ok()
 }

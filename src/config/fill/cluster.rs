@@ -114,21 +114,14 @@ fn account(fill: &mut Filler<'_>) -> Option<ServiceAccount> {
         }
         return fill.get(key).map(ServiceAccount::ApiKey);
     }
-    match (fill.given(name), fill.given(password)) {
-        (true, true) => {}
-        (true, false) => fill.fault(
-            name,
-            "`elasticsearch.username` needs `elasticsearch.password` as well",
-        ),
-        (false, true) => fill.fault(
-            password,
-            "`elasticsearch.password` needs `elasticsearch.username` as well",
-        ),
-        (false, false) => fill.fault(
+    fill.requires(name, password);
+    fill.requires(password, name);
+    if !fill.given(name) && !fill.given(password) {
+        fill.fault(
             name,
             "`elasticsearch.username` and `elasticsearch.password` are missing, or \
              `elasticsearch.api_key`",
-        ),
+        );
     }
     Some(ServiceAccount::Basic {
         username: username?,

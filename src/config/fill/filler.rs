@@ -12,6 +12,7 @@ use crate::{
         tls::IdentityFiles,
     },
 };
+use std::fmt::Display;
 
 /// The settings to read, and the findings to add to.
 pub(super) struct Filler<'a> {
@@ -50,6 +51,19 @@ impl<'a> Filler<'a> {
         self.findings.fault(&self.settings.place(key), text);
     }
 
+    /// A fault that another parser found in the value of a key.
+    pub(super) fn invalid(&mut self, key: &ConfigKey, why: impl Display) {
+        self.fault(key, format!("`{}`: {why}", key.path));
+    }
+
+    /// A fault where a key has a value and another one, which it needs, has none.
+    pub(super) fn requires(&mut self, key: &ConfigKey, other: &ConfigKey) {
+        if self.given(key) && !self.given(other) {
+            let fault = format!("`{}` needs `{}` as well", key.path, other.path);
+            self.fault(key, fault);
+        }
+    }
+
     /// A warning at the value of a key.
     pub(super) fn warn(&mut self, key: &ConfigKey, text: impl Into<String>) {
         self.findings.warn(&self.settings.place(key), text);
@@ -61,14 +75,8 @@ impl<'a> Filler<'a> {
         cert: &ConfigKey,
         key: &ConfigKey,
     ) -> Option<IdentityFiles> {
-        for (one, other) in [(cert, key), (key, cert)] {
-            if self.given(one) && !self.given(other) {
-                self.fault(
-                    one,
-                    format!("`{}` needs `{}` as well", one.path, other.path),
-                );
-            }
-        }
+        self.requires(cert, key);
+        self.requires(key, cert);
         Some(IdentityFiles {
             cert: self.get(cert)?,
             key: self.get(key)?,

@@ -89,12 +89,7 @@ fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
         fill.get(&table::REDIS_USERNAME),
         fill.get(&table::REDIS_PASSWORD),
     );
-    if fill.given(&table::REDIS_USERNAME) && !fill.given(&table::REDIS_PASSWORD) {
-        fill.fault(
-            &table::REDIS_USERNAME,
-            "`cache.redis_username` needs `cache.redis_password` as well",
-        );
-    }
+    fill.requires(&table::REDIS_USERNAME, &table::REDIS_PASSWORD);
     let tls = tls::ClientConfig {
         ca_cert: fill.get(&table::REDIS_TLS_CA),
         identity: fill.identity_files(&table::REDIS_TLS_CERT, &table::REDIS_TLS_KEY),
@@ -130,12 +125,12 @@ fn topology(fill: &mut Filler<'_>, address: &ConfigKey) -> Option<Topology> {
             "`redis.sentinel` and `redis.sentinel_master` need each other",
         );
     }
-    if address.path == table::REDIS_SENTINEL.path {
+    if address == &table::REDIS_SENTINEL {
         let sentinels = nodes(fill, address)?;
         let master = master?;
         return Some(Topology::Sentinel { sentinels, master });
     }
-    if address.path == table::REDIS_CLUSTER.path {
+    if address == &table::REDIS_CLUSTER {
         return nodes(fill, address).map(Topology::Cluster);
     }
     let host = || fill.get::<String>(address).map(SecretString::from);

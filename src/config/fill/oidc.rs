@@ -12,6 +12,7 @@ use crate::{
     secret::{ExposeSecret as _, SecretString},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+use std::fmt::Display;
 
 /// The longest name of a provider: it is in lines of the log and in the metadata of users.
 const MAX_NAME_BYTES: usize = 64;
@@ -38,7 +39,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
                 (false, InvalidProviders::NoAlgorithm) => &table::OIDC_ALGORITHMS,
                 (false, _) => &table::OIDC_NAME,
             };
-            fill.fault(key, format!("`{}`: {error}", key.path));
+            fill.invalid(key, error);
             None
         }
     }
@@ -140,13 +141,13 @@ fn name(text: &str) -> Option<String> {
 }
 
 /// Reads a text by a rule of its own; a fault names the rule.
-fn parsed<T, E: std::fmt::Display>(
+fn parsed<T, E: Display>(
     fill: &mut Filler<'_>,
     key: &ConfigKey,
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Option<T> {
     let text: String = fill.get(key)?;
-    let parsed = parse(&text).map_err(|why| fill.fault(key, format!("`{}`: {why}", key.path)));
+    let parsed = parse(&text).map_err(|why| fill.invalid(key, why));
     parsed.ok()
 }
 
@@ -227,7 +228,7 @@ fn private_key(fill: &mut Filler<'_>) -> Option<SigningKey> {
     };
     let kid = fill.get::<String>(&table::OIDC_PRIVATE_KEY_ID);
     let signing = SigningKey::parse_pem(pem.expose_secret().as_bytes(), kid.as_deref())
-        .map_err(|why| fill.fault(key, format!("`{}`: {why}", key.path)));
+        .map_err(|why| fill.invalid(key, why));
     signing.ok()
 }
 
@@ -240,7 +241,7 @@ fn claims(fill: &mut Filler<'_>) -> Option<Mapping> {
     let groups = fill.get::<Vec<String>>(key)?;
     let groups = groups.iter().map(|text| {
         let path = ClaimPath::parse(text);
-        path.map_err(|why| fill.fault(key, format!("`{}`: {why}", key.path)))
+        path.map_err(|why| fill.invalid(key, why))
     });
     let groups: Vec<Result<ClaimPath, ()>> = groups.collect();
     let prefix = |key: &ConfigKey| fill.get::<String>(key).unwrap_or_default().into_boxed_str();
