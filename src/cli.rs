@@ -5,7 +5,6 @@ mod explain;
 mod healthcheck;
 mod online;
 mod output;
-mod runtime;
 mod serve;
 
 use crate::{
@@ -13,8 +12,7 @@ use crate::{
     secret::SecretKey,
 };
 use clap::{CommandFactory as _, Parser, Subcommand};
-use output::{CommandError, failed, print};
-use runtime::runtime;
+use output::{CommandError, failed, print, runtime};
 use std::{
     io::{self, Write as _},
     path::PathBuf,
@@ -101,9 +99,13 @@ pub fn run() -> ExitCode {
         None | Some(Command::Serve) => serve::run(flags),
         Some(Command::Check { json, online }) => check::run(flags, json, online),
         Some(Command::Config { json }) => effective(flags, json),
-        Some(Command::Schema) => schema(),
-        Some(Command::Explain(options)) => explain(flags, &options),
-        Some(Command::Healthcheck) => healthcheck(flags),
+        Some(Command::Schema) => print(&format!("{:#}", config::schema())),
+        Some(Command::Explain(options)) => {
+            with_config(flags, async |config| explain::run(config, &options).await)
+        }
+        Some(Command::Healthcheck) => {
+            with_config(flags, async |config| healthcheck::run(&config.server).await)
+        }
         Some(Command::Completions { shell }) => print(completions(shell).trim_end()),
         Some(Command::Man) => manual().and_then(|page| print(page.trim_end())),
         Some(Command::GenerateKey) => generate_key(),
@@ -121,23 +123,17 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The configuration for a command other than the service: faults end the command, warnings do not
+/// Runs a command other than the service with the configuration: faults end it, warnings do not
 /// matter to it.
-fn valid(flags: Flags) -> Result<Config, CommandError> {
+fn with_config(
+    flags: Flags,
+    command: impl AsyncFnOnce(Config) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
     let checked = config::check(&Sources::system(flags));
-    checked
+    let config = checked
         .outcome
-        .map_err(|faults| check::failed_with("the configuration has", &faults))
-}
-
-fn explain(flags: Flags, options: &explain::Options) -> Result<(), CommandError> {
-    let config = valid(flags)?;
-    runtime()?.block_on(explain::run(config, options))
-}
-
-fn healthcheck(flags: Flags) -> Result<(), CommandError> {
-    let config = valid(flags)?;
-    runtime()?.block_on(healthcheck::run(&config.server))
+        .map_err(|faults| check::failed_with("the configuration has", &faults))?;
+    runtime()?.block_on(command(config))
 }
 
 fn completions(shell: clap_complete::Shell) -> String {
@@ -177,10 +173,6 @@ fn effective(flags: Flags, json: bool) -> Result<(), CommandError> {
             faults.len()
         ))),
     }
-}
-
-fn schema() -> Result<(), CommandError> {
-    print(&format!("{:#}", config::schema()))
 }
 
 fn generate_key() -> Result<(), CommandError> {

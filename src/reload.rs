@@ -226,11 +226,8 @@ fn look(files: BTreeSet<PathBuf>) -> FileStates {
             len: found.len(),
         })
     };
-    files
-        .into_iter()
-        .map(|path| (stamp(&path), path))
-        .map(|(stamp, path)| (path, stamp))
-        .collect()
+    let states = files.into_iter().map(|path| (stamp(&path), path));
+    states.map(|(stamp, path)| (path, stamp)).collect()
 }
 
 /// The files as they were when they were read, and at the last look.

@@ -2,8 +2,7 @@
 
 use super::{
     online::{self, Tried},
-    output::{CommandError, print},
-    runtime::runtime,
+    output::{CommandError, print, runtime},
 };
 use crate::config::{self, Checked, Finding, Flags, Sources};
 use std::fmt::Write as _;

@@ -60,14 +60,10 @@ pub(super) struct Options {
 
 /// Explains one request. A refusal is an answer like any other: the command succeeds.
 pub(super) async fn run(config: Config, options: &Options) -> Result<(), CommandError> {
-    if let Some(meant) = options
-        .cluster
-        .as_ref()
-        .filter(|meant| **meant != config.broker.cluster_name)
-    {
+    let own = &config.broker.cluster_name;
+    if let Some(meant) = options.cluster.as_ref().filter(|meant| *meant != own) {
         return Err(CommandError(format!(
-            "the configuration is for the cluster {:?}, not for {meant:?}",
-            config.broker.cluster_name
+            "the configuration is for the cluster {own:?}, not for {meant:?}"
         )));
     }
     let mut headers = headers(&config, options)?;
@@ -105,14 +101,11 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, CommandError
         headers.append(name, value);
         Ok::<(), CommandError>(())
     };
-    let names = config
-        .identity
-        .providers
-        .iter()
-        .find_map(|provider| match provider {
-            ProviderConfig::Headers(names) => Some(names.clone()),
-            ProviderConfig::Oidc(_) => None,
-        });
+    let mut providers = config.identity.providers.iter();
+    let names = providers.find_map(|provider| match provider {
+        ProviderConfig::Headers(names) => Some(names.clone()),
+        ProviderConfig::Oidc(_) => None,
+    });
     let given = [
         &options.user,
         &options.groups,
@@ -121,18 +114,17 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, CommandError
     ];
     match names {
         Some(names) => {
-            for (name, value) in [names.user, names.groups, names.email, names.name]
-                .into_iter()
-                .zip(given)
-            {
-                if let Some(value) = value {
-                    put(name, value)?;
-                }
+            let names = [names.user, names.groups, names.email, names.name];
+            for (name, value) in names.into_iter().zip(given) {
+                value.as_ref().map_or(Ok(()), |value| put(name, value))?;
             }
         }
         None if given.iter().any(|value| value.is_some()) => {
-            return Err(CommandError("--user, --groups, --email and --name set identity headers, but no configured provider \
-                 reads identity headers".to_owned()));
+            return Err(CommandError(
+                "--user, --groups, --email and --name set identity headers, but no configured \
+                 provider reads identity headers"
+                    .to_owned(),
+            ));
         }
         None => {}
     }
@@ -185,24 +177,15 @@ fn as_text(explained: &Explanation, says: Option<&Value>, online: bool) -> Strin
     if let Some(identity) = explained.identity() {
         line("user", identity.user().as_str());
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
-        line(
-            "groups",
-            if groups.is_empty() {
-                "none".to_owned()
-            } else {
-                groups.join(", ")
-            }
-            .as_str(),
-        );
+        let groups = groups.join(", ");
+        line("groups", if groups.is_empty() { "none" } else { &groups });
         for given in explained.given() {
             let rule = match given.rule {
                 Rule::Default => "default_roles".to_owned(),
-                Rule::Mapping { pattern, group } if pattern == group.as_str() => {
-                    format!("group_mappings, {pattern}")
-                }
-                Rule::Mapping { pattern, group } => {
-                    format!("group_mappings, {pattern} fits {}", group.as_str())
-                }
+                Rule::Mapping { pattern, group } => match group.as_str() {
+                    group if group == pattern => format!("group_mappings, {pattern}"),
+                    group => format!("group_mappings, {pattern} fits {group}"),
+                },
             };
             line("role", &format!("{} ({rule})", given.role.as_str()));
         }
@@ -212,13 +195,8 @@ fn as_text(explained: &Explanation, says: Option<&Value>, online: bool) -> Strin
     }
     match &explained.plan {
         Some(plan) => {
-            line(
-                "in cluster",
-                &plan
-                    .found
-                    .as_ref()
-                    .map_or("no such user".to_owned(), |user| user.document.to_string()),
-            );
+            let found = plan.found.as_ref().map(|user| user.document.to_string());
+            line("in cluster", found.as_deref().unwrap_or("no such user"));
             line("next", &next(plan));
         }
         None if online && explained.result.is_ok() => line("in cluster", "not asked"),

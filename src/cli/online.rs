@@ -59,8 +59,13 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
         if let ProviderConfig::Oidc(oidc) = provider {
             for issuer in &oidc.providers {
                 let name = format!("issuer {}", issuer.idp.issuer);
-                tried.push(Tried::new(name, self::issuer(issuer).await));
-                tried.extend(clock(issuer).await);
+                match idp(issuer) {
+                    Err(why) => tried.push(Tried::new(name, Err(why))),
+                    Ok(idp) => {
+                        tried.push(Tried::new(name, keys(&idp, issuer.validation).await));
+                        tried.extend(clock(&idp, issuer).await);
+                    }
+                }
             }
         }
     }
@@ -68,9 +73,8 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
 }
 
 /// An identity provider's description, and its keys if tokens are verified with them.
-async fn issuer(config: &oidc::ProviderConfig) -> Result<String, String> {
-    let idp = idp(config)?;
-    let (asked, keys) = match config.validation {
+async fn keys(idp: &Idp, validation: Validation) -> Result<String, String> {
+    let (asked, keys) = match validation {
         Validation::Jwks => (None, true),
         Validation::Userinfo | Validation::Both(Asked::Userinfo) => (Some(What::Userinfo), true),
         Validation::Introspection => (Some(What::Introspection), false),
@@ -102,8 +106,7 @@ fn idp(config: &oidc::ProviderConfig) -> Result<Idp, String> {
 
 /// Whether an identity provider's clock agrees with ours: tokens are checked by both. If it does
 /// not answer, the line before has reported it.
-async fn clock(config: &oidc::ProviderConfig) -> Option<Tried> {
-    let idp = idp(config).ok()?;
+async fn clock(idp: &Idp, config: &oidc::ProviderConfig) -> Option<Tried> {
     let (theirs, ours) = timeout(ISSUER, idp.time()).await.ok()?.ok()??;
     let ahead = theirs.0.saturating_sub(ours.0) / 1_000;
     let behind = ours.0.saturating_sub(theirs.0) / 1_000;
@@ -144,12 +147,14 @@ async fn store(config: &config::Config) -> Option<Tried> {
         Err(error) => Err(chain(&error)),
         Ok(ledger) => {
             let end = Instant::now() + STORE;
-            let mut state = ledger.store_state();
-            while state.is_err() && Instant::now() < end {
+            loop {
+                let state = ledger.store_state();
+                if state.is_ok() || Instant::now() >= end {
+                    break state
+                        .map(|_| "Redis answers, and messages between replicas arrive".to_owned());
+                }
                 sleep(Duration::from_millis(50)).await;
-                state = ledger.store_state();
             }
-            state.map(|_| "Redis answers, and messages between replicas arrive".to_owned())
         }
     };
     tasks.end();
@@ -181,13 +186,13 @@ async fn node(host: &str, config: &Config, tried: &mut Vec<Tried>) {
         version.map(|version| version.unwrap_or_else(not_shown)),
     );
     let missing = cluster.missing_privileges().await;
-    let privileges = match missing.map_err(|error| refusal(&error)) {
+    let privileges = match missing {
         Ok(missing) if missing.is_empty() => Ok("the account may read and write users".to_owned()),
         Ok(missing) => Err(format!(
             "the account lacks {}; give its role these cluster privileges",
             missing.join(" and ")
         )),
-        Err(why) => Err(why),
+        Err(error) => Err(refusal(&error)),
     };
     add("privileges", privileges);
 }

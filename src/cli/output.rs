@@ -1,10 +1,11 @@
-//! What a command prints, and how it fails.
+//! What every command needs: a runtime, a way to print, a way to fail.
 
 use crate::telemetry::chain;
 use std::{
     error::Error,
     io::{self, Write as _},
 };
+use tokio::runtime::{Builder, Runtime};
 
 /// What to print before the program ends with 1.
 pub(super) struct CommandError(pub(super) String);
@@ -22,4 +23,11 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+pub(super) fn runtime() -> Result<Runtime, CommandError> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed("the runtime cannot be set up", &error))
 }

@@ -2,8 +2,7 @@
 
 use super::{
     check::failed_with,
-    output::{CommandError, failed},
-    runtime::runtime,
+    output::{CommandError, failed, runtime},
 };
 use crate::{
     app::App,
