@@ -12,9 +12,8 @@ use crate::{
         tls::{self, TlsError},
         trust::Trust,
     },
-    respond::IdentityHeaders,
     roles::{self, Mapping},
-    serve::{self, Certificates, Check, ServeError, Server, Service},
+    serve::{self, Certificates, ClusterCheck, ServeError, Server, Service},
     shutdown::Tasks,
     telemetry::{self, ClusterTelemetry, Telemetry, metrics::Metrics},
     upstream::{Selector, Upstream},
@@ -65,7 +64,7 @@ impl Controls {
             )),
             _ => None,
         };
-        let flow = self.service.flow();
+        let flow = &self.service.flow;
         let upstream = flow.upstreams().named(&config.broker.cluster_name);
         let access = upstream
             .map(|upstream| upstream.security().access(&config.cluster))
@@ -103,8 +102,9 @@ impl Controls {
             }
             upstream.replace_mapping(Mapping::new(config.roles.clone()));
         }
-        self.service.replace_trust(Trust::new(config.trust.clone()));
-        self.service.replace_shown(config.shown.clone());
+        let trust = Trust::new(config.trust.clone());
+        self.service.trust.store(Arc::new(trust));
+        self.service.shown.store(Arc::new(config.shown.clone()));
         Ok(())
     }
 
@@ -148,16 +148,13 @@ impl App {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let telemetry = Telemetry::start(&config.audit, config.traces, &clock, config.broker.grace)
             .map_err(StartError::Telemetry)?;
-        // Identity headers in answers have the names of those in questions, where there are such.
-        let names = config
-            .identity
-            .providers
-            .iter()
-            .find_map(|provider| match provider {
-                ProviderConfig::Headers(names) => Some(names.clone()),
-                ProviderConfig::Oidc(_) => None,
-            });
-        let answered_under = names.unwrap_or_default();
+        // Identity headers in answers have the names of those in requests, where there are any.
+        let mut providers = config.identity.providers.iter();
+        let names = providers.find_map(|provider| match provider {
+            ProviderConfig::Headers(names) => Some(names.clone()),
+            ProviderConfig::Oidc(_) => None,
+        });
+        let identity_headers = names.unwrap_or_default();
         let providers = Providers::new(config.identity, &clock, &tasks, &telemetry)
             .map_err(StartError::IdpTls)?;
         let of_cluster = telemetry.of_cluster(&config.broker.cluster_name);
@@ -170,10 +167,10 @@ impl App {
             of_cluster,
         )?;
         let check = check(upstream.security().clone());
-        let service = Service::new(serve::Parts {
+        let service = Service::new(serve::ServiceParts {
             flow: Flow::new(providers, upstream.into()),
             trust: Trust::new(config.trust),
-            identity_headers: IdentityHeaders::from(&answered_under),
+            identity_headers,
             check,
             clock,
             tasks: tasks.clone(),
@@ -315,7 +312,7 @@ fn upstream(
 }
 
 /// What readiness asks of the cluster. Its text goes to trusted peers and names no address.
-fn check(cluster: SecurityApi) -> Check {
+fn check(cluster: SecurityApi) -> ClusterCheck {
     Arc::new(move || {
         let cluster = cluster.clone();
         Box::pin(async move {

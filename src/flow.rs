@@ -3,7 +3,7 @@
 
 mod decision;
 
-pub use decision::{AuthError, Decision, Grant, Refused};
+pub use decision::{AuthError, Decision, Grant, RefusedRequest};
 
 use crate::{
     broker::{BrokerError, Plan},
@@ -55,11 +55,15 @@ impl Flow {
     ///
     /// # Errors
     /// The first step that refuses.
-    pub async fn decide(&self, upstream: &Upstream, request: &Request) -> Result<Grant, Refused> {
+    pub async fn decide(
+        &self,
+        upstream: &Upstream,
+        request: &Request,
+    ) -> Result<Grant, RefusedRequest> {
         match self.decide_once(upstream, request).await {
             // What a provider said about this token a while ago is outdated; it can be asked again.
             // Boxed, as it is rare.
-            Err(Refused {
+            Err(RefusedRequest {
                 why: AuthError::Broker(BrokerError::Outdated { .. }),
                 ..
             }) if self.providers.forget(request) => {
@@ -69,7 +73,11 @@ impl Flow {
         }
     }
 
-    async fn decide_once(&self, upstream: &Upstream, request: &Request) -> Result<Grant, Refused> {
+    async fn decide_once(
+        &self,
+        upstream: &Upstream,
+        request: &Request,
+    ) -> Result<Grant, RefusedRequest> {
         let entitled = self.entitle(upstream, request).await?;
         match upstream.broker().credential(&entitled).await {
             Ok(credential) => Ok(Grant {
@@ -114,7 +122,11 @@ impl Flow {
     }
 
     /// Who asks, and with which roles.
-    async fn entitle(&self, upstream: &Upstream, request: &Request) -> Result<Entitled, Refused> {
+    async fn entitle(
+        &self,
+        upstream: &Upstream,
+        request: &Request,
+    ) -> Result<Entitled, RefusedRequest> {
         let identity = match self.providers.identify(request).await {
             Ok(Some(identity)) => identity,
             Ok(None) => return Err(AuthError::NobodyAsks.into()),
@@ -124,7 +136,7 @@ impl Flow {
             // The broker has to see this token too: one that gives no role makes older ones
             // outdated.
             let outdated = upstream.broker().in_order(&identity).err();
-            Refused {
+            RefusedRequest {
                 identity: Some(identity),
                 why: outdated.map_or(AuthError::Roles(why), AuthError::Broker),
             }
@@ -132,8 +144,8 @@ impl Flow {
     }
 }
 
-fn refused(entitled: &Entitled, why: BrokerError) -> Refused {
-    Refused {
+fn refused(entitled: &Entitled, why: BrokerError) -> RefusedRequest {
+    RefusedRequest {
         identity: Some(entitled.identity().clone()),
         why: AuthError::Broker(why),
     }
@@ -148,7 +160,7 @@ pub struct Explanation {
     /// What the cluster has now and what the next request would do there.
     pub plan: Option<Plan>,
     /// How it would end.
-    pub result: Result<Entitled, Refused>,
+    pub result: Result<Entitled, RefusedRequest>,
 }
 
 impl Explanation {

@@ -7,17 +7,15 @@
 use crate::net::trust::TrustedPeer;
 use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderName, Method, Uri, header::ACCEPT, request::Parts};
-use std::{borrow::Cow, net::IpAddr};
+use std::borrow::Cow;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
 /// Bounds on what a log line repeats of a request; with the escapes it stays a few KB.
 const MAX_METHOD_BYTES: usize = 32;
-const MAX_SCHEME_BYTES: usize = 16;
 const MAX_HOST_BYTES: usize = 255;
 const MAX_PATH_BYTES: usize = 512;
 /// The longest request id that is taken over. A UUID has 36; tracing headers stay below it.
@@ -50,7 +48,7 @@ impl Protocol {
 /// An auth request of a trusted gateway, and what it says about the client's request.
 #[derive(Debug)]
 pub struct Request {
-    peer: TrustedPeer,
+    _peer: TrustedPeer,
     protocol: Protocol,
     method: Method,
     uri: Uri,
@@ -61,18 +59,12 @@ impl Request {
     /// The only way to make one: whoever calls it has the proof that the peer is trusted.
     #[must_use]
     pub fn new(peer: TrustedPeer, protocol: Protocol, parts: Parts) -> Self {
-        let Parts {
-            method,
-            uri,
-            headers,
-            ..
-        } = parts;
         Self {
-            peer,
+            _peer: peer,
             protocol,
-            method,
-            uri,
-            headers,
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
         }
     }
 
@@ -82,18 +74,6 @@ impl Request {
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.headers = headers;
         Self::new(TrustedPeer::operator(), Protocol::ForwardAuth, parts)
-    }
-
-    /// The address of the gateway.
-    #[must_use]
-    pub fn peer(&self) -> IpAddr {
-        self.peer.ip()
-    }
-
-    /// How the gateway asks.
-    #[must_use]
-    pub fn protocol(&self) -> Protocol {
-        self.protocol
     }
 
     /// All headers, names and bytes exactly as they came.
@@ -111,12 +91,6 @@ impl Request {
         };
         let method = self.value(&FORWARDED_METHOD).or_else(own)?;
         Some(bounded(method, MAX_METHOD_BYTES))
-    }
-
-    /// The client's scheme, cut to 16 bytes.
-    #[must_use]
-    pub fn scheme(&self) -> Option<Cow<'_, str>> {
-        Some(bounded(self.value(&FORWARDED_PROTO)?, MAX_SCHEME_BYTES))
     }
 
     /// The host that the client asked for, cut to 255 bytes.
@@ -227,16 +201,11 @@ mod tests {
     }
 
     #[test]
-    fn scheme_and_host_are_those_that_the_gateway_names() {
-        assert_eq!(
-            with(FORWARDED_PROTO, "https").scheme().as_deref(),
-            Some("https")
-        );
+    fn the_host_is_the_one_that_the_gateway_names() {
         assert_eq!(
             with(FORWARDED_HOST, "kibana.example.org").host().as_deref(),
             Some("kibana.example.org")
         );
-        assert_eq!(with(FORWARDED_HOST, "kibana").scheme(), None);
     }
 
     #[test]

@@ -10,6 +10,6 @@ mod table;
 pub use body::Response;
 pub(crate) use body::{empty, json, method_not_allowed, problem, whole};
 pub use context::Context;
-pub use grant::{IdentityHeaders, grant};
+pub use grant::grant;
 pub use refusal::refuse;
-pub use table::Line;
+pub use table::Row;

@@ -20,8 +20,8 @@ mod stream;
 mod timer;
 
 pub use listener::{Certificates, Config, ServeError, Server};
-pub use readiness::Check;
-pub use service::{AdminConfig, Parts, Service};
+pub use readiness::ClusterCheck;
+pub use service::{AdminConfig, Service, ServiceParts};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use crate::{
     net::trust::TrustedPeer,
     outcome::Outcome,
     request::{Protocol, Request},
-    respond::Line,
+    respond::Row,
     roles::Rule,
     telemetry::chain,
 };
@@ -152,7 +152,7 @@ fn answer(explained: &Explanation) -> (u16, String, Outcome) {
         Ok(_) => (200, "a login".to_owned(), Outcome::Granted),
         Err(refused) => {
             let refusal = refused.refusal();
-            let status = Line::of(refusal).status_for(Protocol::ForwardAuth);
+            let status = Row::of(refusal).status_for(Protocol::ForwardAuth);
             (
                 status.as_u16(),
                 chain(&refused.why),

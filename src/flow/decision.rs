@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Decision<'a> {
     /// A login, or why there is none.
-    pub result: Result<Grant, Refused>,
+    pub result: Result<Grant, RefusedRequest>,
     /// The cluster that the request is for, as far as that is known.
     pub cluster: Option<&'a str>,
     /// How long it took.
@@ -80,14 +80,14 @@ impl Grant {
 
 /// A request that gets no login.
 #[derive(Debug)]
-pub struct Refused {
+pub struct RefusedRequest {
     /// Who asked; `None` before that is known.
     pub identity: Option<Identity>,
     /// Why not.
     pub why: AuthError,
 }
 
-impl Refused {
+impl RefusedRequest {
     /// Its name for everybody but the person who reads the error.
     #[must_use]
     pub fn refusal(&self) -> Refusal {
@@ -105,8 +105,8 @@ impl Refused {
     }
 }
 
-/// Refused before it is known who asks.
-impl From<AuthError> for Refused {
+/// A refusal before it is known who asks.
+impl From<AuthError> for RefusedRequest {
     fn from(why: AuthError) -> Self {
         Self {
             identity: None,

@@ -7,7 +7,7 @@ use http::{
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
 use http_body_util::Full;
-use serde_json::json;
+use serde::Serialize;
 
 /// An answer: whole in memory, or empty.
 pub type Response = http::Response<Full<Bytes>>;
@@ -36,15 +36,32 @@ pub(crate) fn whole(
     response
 }
 
-/// An answer for programs.
-pub(crate) fn json(status: StatusCode, body: &serde_json::Value) -> Response {
-    whole(status, "application/json", body.to_string())
+/// What went wrong. A struct keeps the order of the members: the text for a person comes first.
+#[derive(Serialize)]
+pub(super) struct Problem<'a> {
+    pub(super) message: &'a str,
+    pub(super) code: &'a str,
+    pub(super) timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_id: Option<&'a str>,
 }
 
-/// What went wrong, with the members that every refusal has.
+/// An answer for programs.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    // Only maps with keys that are not text cannot be written; no answer has one.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    whole(status, "application/json", body)
+}
+
+/// An answer that says what went wrong.
 pub(crate) fn problem(now: Timestamp, status: StatusCode, message: &str, code: &str) -> Response {
-    let body = json!({"message": message, "code": code, "timestamp": now.to_string()});
-    json(status, &body)
+    let problem = Problem {
+        message,
+        code,
+        timestamp: now.to_string(),
+        request_id: None,
+    };
+    json(status, &problem)
 }
 
 /// For a method other than those in `allow`.

@@ -26,41 +26,17 @@ const REMOVE: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("es-security-runas-user"),
 );
 
-/// Under which names a grant tells the gateway who it is.
-#[derive(Debug, Clone)]
-pub struct IdentityHeaders {
-    /// Carries the user name.
-    pub user: HeaderName,
-    /// Carries the groups, separated by commas.
-    pub groups: HeaderName,
-    /// Carries the mail address.
-    pub email: HeaderName,
-    /// Carries the full name.
-    pub name: HeaderName,
-}
-
-/// The answer uses the names of the request's identity headers.
-impl From<&headers::Config> for IdentityHeaders {
-    fn from(config: &headers::Config) -> Self {
-        Self {
-            user: config.user.clone(),
-            groups: config.groups.clone(),
-            email: config.email.clone(),
-            name: config.name.clone(),
-        }
-    }
-}
-
-/// 200 with the login and the identity, and an empty body: behind a body, Caddy and nginx open a
+/// 200 with the login and the identity, under the names of the request's identity headers. The body
+/// is empty: behind a body, Caddy and nginx open a
 /// new connection for every auth request.
 #[must_use]
-pub fn grant(grant: &Grant, names: &IdentityHeaders) -> Response {
+pub fn grant(grant: &Grant, names: &headers::Config) -> Response {
     let mut response = Response::new(Full::default());
     *response.headers_mut() = headers(grant.credential().authorization(), grant.identity(), names);
     response
 }
 
-fn headers(authorization: &HeaderValue, identity: &Identity, names: &IdentityHeaders) -> HeaderMap {
+fn headers(authorization: &HeaderValue, identity: &Identity, names: &headers::Config) -> HeaderMap {
     // Eight come from here, two from the HTTP layer.
     let mut headers = HeaderMap::with_capacity(10);
     let names_bytes = [&names.user, &names.groups, &names.email, &names.name]
@@ -120,8 +96,7 @@ mod tests {
     const LOGIN: HeaderValue = HeaderValue::from_static("Basic YWxpY2U6RWExLXNlY3JldA==");
 
     fn answered(asked: &[(&'static str, &[u8])]) -> HeaderMap {
-        let config = headers::Config::default();
-        let names = IdentityHeaders::from(&config);
+        let names = headers::Config::default();
         let asked = asked
             .iter()
             .map(|(name, value)| {

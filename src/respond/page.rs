@@ -1,7 +1,7 @@
 //! The refusal as a page for a person: the same facts as in the JSON body, nothing loaded from
 //! anywhere.
 
-use super::{context::Context, table::Line};
+use super::{context::Context, table::Row};
 use std::fmt::Write as _;
 
 /// The page brings its style along and needs nothing else.
@@ -22,8 +22,8 @@ dt{color:var(--soft)}dd{margin:0;font-family:ui-monospace,'SF Mono',Menlo,Consol
 @media(max-width:26rem){main{padding:1.5rem 1.25rem}dl{grid-template-columns:1fr;gap:.1rem}dd{margin-bottom:.5rem}}";
 
 /// Writes the page.
-pub(super) fn write(line: &Line, context: &Context<'_>) -> String {
-    let status = line.status_for(context.protocol);
+pub(super) fn write(row: &Row, context: &Context<'_>) -> String {
+    let status = row.status_for(context.protocol);
     let mut page = String::with_capacity(2_560);
     let _infallible = write!(
         page,
@@ -33,9 +33,9 @@ pub(super) fn write(line: &Line, context: &Context<'_>) -> String {
          <dl><dt>Code</dt><dd>{code}</dd><dt>Time</dt><dd>{now}</dd><dt>Request id</dt><dd>{id}</dd></dl>\n</main>\n</body>\n</html>\n",
         number = status.as_u16(),
         reason = status.canonical_reason().unwrap_or_default(),
-        message = escaped(line.message),
-        advice = escaped(line.advice),
-        code = escaped(line.code),
+        message = escaped(row.message),
+        advice = escaped(row.advice),
+        code = escaped(row.code),
         now = context.now,
         id = escaped(context.request_id),
     );
@@ -43,16 +43,16 @@ pub(super) fn write(line: &Line, context: &Context<'_>) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.chars()
-        .fold(String::with_capacity(text.len()), |mut out, letter| {
-            match letter {
-                '&' => out.push_str("&amp;"),
-                '<' => out.push_str("&lt;"),
-                '>' => out.push_str("&gt;"),
-                '"' => out.push_str("&quot;"),
-                '\'' => out.push_str("&#39;"),
-                _ => out.push(letter),
-            }
-            out
-        })
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(character),
+        }
+    }
+    out
 }

@@ -1,17 +1,16 @@
 //! The answer to a refused request.
 
 use super::{
-    body::{Response, empty, json, whole},
+    body::{Problem, Response, empty, json, whole},
     context::Context,
     page,
-    table::Line,
+    table::Row,
 };
 use crate::{outcome::Refusal, request::Protocol};
 use http::{
     HeaderName, HeaderValue,
     header::{CONTENT_SECURITY_POLICY, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use serde_json::json;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -19,24 +18,24 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// the client.
 #[must_use]
 pub fn refuse(refusal: Refusal, context: &Context<'_>) -> Response {
-    let line = Line::of(refusal);
-    let status = line.status_for(context.protocol);
+    let row = Row::of(refusal);
+    let status = row.status_for(context.protocol);
     let mut response = match context.protocol {
         // nginx shows a page of its own in any case, and closes the connection to us if the answer
         // has a body.
         Protocol::AuthRequest => empty(status),
         Protocol::ForwardAuth | Protocol::ExtAuthz if context.wants_page => {
-            let page = page::write(&line, context);
+            let page = page::write(&row, context);
             whole(status, "text/html; charset=utf-8", page)
         }
         Protocol::ForwardAuth | Protocol::ExtAuthz => json(
             status,
-            &json!({
-                "message": line.message,
-                "code": line.code,
-                "timestamp": context.now.to_string(),
-                "request_id": context.request_id,
-            }),
+            &Problem {
+                message: row.message,
+                code: row.code,
+                timestamp: context.now.to_string(),
+                request_id: Some(context.request_id),
+            },
         ),
     };
     let headers = response.headers_mut();
@@ -46,16 +45,16 @@ pub fn refuse(refusal: Refusal, context: &Context<'_>) -> Response {
             HeaderValue::from_static(page::POLICY),
         );
     }
-    if let Some(challenge) = line.challenge {
+    if let Some(challenge) = row.challenge {
         headers.insert(
             WWW_AUTHENTICATE,
             HeaderValue::from_static(challenge.text(context.takes_tokens)),
         );
     }
-    if let Some(seconds) = line.retry_after {
+    if let Some(seconds) = row.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(u16::from(seconds)));
     }
-    // nginx passes on no body, and this header only where it is told to; everybody else sees it
+    // nginx passes on no body, and this header only where it is configured to; everybody else sees it
     // beside the body.
     if let Ok(id) = HeaderValue::from_str(context.request_id) {
         headers.insert(REQUEST_ID, id);
@@ -86,7 +85,7 @@ mod tests {
             now: Timestamp(1_700_000_000_123),
         };
         let (parts, body) = refuse(refusal, &context).into_parts();
-        assert_eq!(parts.status, Line::of(refusal).status_for(protocol));
+        assert_eq!(parts.status, Row::of(refusal).status_for(protocol));
         (
             parts.headers,
             String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap(),
@@ -107,11 +106,11 @@ mod tests {
                     assert_eq!(headers[CACHE_CONTROL], "no-store");
                     assert_eq!(
                         headers.contains_key(WWW_AUTHENTICATE),
-                        Line::of(refusal).status == 401
+                        Row::of(refusal).status == 401
                     );
                     assert_eq!(
                         headers.contains_key(RETRY_AFTER),
-                        Line::of(refusal).status == 503
+                        Row::of(refusal).status == 503
                     );
                     assert_eq!(body.is_empty(), protocol == Protocol::AuthRequest);
                 }
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_token_is_told_in_the_words_of_rfc_6750() {
+    async fn a_refused_token_is_named_in_the_words_of_rfc_6750() {
         let (headers, _) = refused(Refusal::TokenRefused, Protocol::AuthRequest, false).await;
         assert_eq!(
             headers[WWW_AUTHENTICATE],
@@ -133,6 +132,8 @@ mod tests {
         let (headers, body) = refused(Refusal::NobodyAsks, Protocol::ForwardAuth, false).await;
         assert_eq!(headers[CONTENT_TYPE], "application/json");
         assert_eq!(headers[WWW_AUTHENTICATE], r#"SSO realm="elastauth""#);
+        let at = ["message", "code", "timestamp", "request_id"].map(|name| body.find(name));
+        assert!(at.is_sorted() && at[0].is_some(), "{body}");
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&body).unwrap(),
             serde_json::json!({
@@ -149,7 +150,7 @@ mod tests {
         let (headers, body) = refused(Refusal::Disabled, Protocol::ForwardAuth, true).await;
         assert_eq!(headers[CONTENT_TYPE], "text/html; charset=utf-8");
         for fact in [
-            Line::of(Refusal::Disabled).message,
+            Row::of(Refusal::Disabled).message,
             "user_not_allowed",
             "2023-11-14T22:13:20.123Z",
             "r&lt;&quot;&amp;&#39;&gt;1",

@@ -11,7 +11,7 @@ use tracing::Level;
 /// What is answered and logged for a refusal. Both texts are for the client, and say nothing of
 /// whoever asks.
 #[derive(Debug, Clone, Copy)]
-pub struct Line {
+pub struct Row {
     /// The status for every protocol but [`Protocol::AuthRequest`].
     pub status: StatusCode,
     /// The status for [`Protocol::AuthRequest`].
@@ -30,7 +30,7 @@ pub struct Line {
     pub level: Level,
 }
 
-impl Line {
+impl Row {
     /// The table.
     ///
     /// Levels: `INFO` for what users do, `WARN` for what a gateway or an administrator should look
@@ -132,8 +132,8 @@ impl Challenge {
     }
 }
 
-const fn not_authenticated(level: Level) -> Line {
-    Line {
+const fn not_authenticated(level: Level) -> Row {
+    Row {
         status: StatusCode::UNAUTHORIZED,
         auth_request: StatusCode::UNAUTHORIZED,
         code: "not_authenticated",
@@ -145,8 +145,8 @@ const fn not_authenticated(level: Level) -> Line {
     }
 }
 
-const fn not_allowed(level: Level) -> Line {
-    Line {
+const fn not_allowed(level: Level) -> Row {
+    Row {
         status: StatusCode::FORBIDDEN,
         auth_request: StatusCode::FORBIDDEN,
         code: "user_not_allowed",
@@ -159,8 +159,8 @@ const fn not_allowed(level: Level) -> Line {
     }
 }
 
-const fn unavailable(retry_after: u8, level: Level) -> Line {
-    Line {
+const fn unavailable(retry_after: u8, level: Level) -> Row {
+    Row {
         status: StatusCode::SERVICE_UNAVAILABLE,
         auth_request: StatusCode::SERVICE_UNAVAILABLE,
         code: "unavailable",
@@ -179,24 +179,24 @@ mod tests {
     #[test]
     fn no_refusal_is_a_grant_and_nginx_gets_what_it_can_pass_on() {
         for refusal in Refusal::ALL {
-            let line = Line::of(refusal);
+            let row = Row::of(refusal);
             for protocol in [
                 Protocol::ForwardAuth,
                 Protocol::ExtAuthz,
                 Protocol::AuthRequest,
             ] {
-                let status = line.status_for(protocol);
+                let status = row.status_for(protocol);
                 assert!(
                     status.is_client_error() || status.is_server_error(),
                     "{refusal:?}"
                 );
                 assert_eq!(
                     status == StatusCode::SERVICE_UNAVAILABLE,
-                    line.retry_after.is_some(),
+                    row.retry_after.is_some(),
                     "{refusal:?}"
                 );
             }
-            let nginx = line.status_for(Protocol::AuthRequest);
+            let nginx = row.status_for(Protocol::AuthRequest);
             assert!(
                 nginx.is_server_error() || [401, 403].contains(&nginx.as_u16()),
                 "{refusal:?}"
@@ -206,17 +206,17 @@ mod tests {
 
     /// One line a row, as `docs/STATUS-CODES.md` has it.
     fn row(refusal: Refusal) -> String {
-        let line = Line::of(refusal);
-        let retry = line
+        let row = Row::of(refusal);
+        let retry = row
             .retry_after
             .map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s"));
         let name = refusal.name();
         format!(
             "| `{name}` | {} | {} | `{}` | {retry} | {} |",
-            line.status.as_u16(),
-            line.auth_request.as_u16(),
-            line.code,
-            line.level.as_str().to_lowercase()
+            row.status.as_u16(),
+            row.auth_request.as_u16(),
+            row.code,
+            row.level.as_str().to_lowercase()
         )
     }
 
@@ -235,7 +235,7 @@ mod tests {
                 "expected\n{}\nfound\n{written}",
                 row(refusal)
             );
-            assert!(document.contains(Line::of(refusal).message), "{refusal:?}");
+            assert!(document.contains(Row::of(refusal).message), "{refusal:?}");
         }
     }
 }

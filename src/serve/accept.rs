@@ -2,9 +2,9 @@
 
 use super::{
     activity::Activity,
-    connection::{Audience, Connection},
+    connection::{Audience, PeerConnection},
     http::{self, Shared},
-    limits::Limits,
+    limits::ListenerLimits,
     service::Service,
 };
 use crate::{
@@ -63,26 +63,16 @@ fn listener(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// What connections are taken for.
-pub(super) struct Target {
-    pub(super) service: Arc<Service>,
-    pub(super) limits: Limits,
-    pub(super) audience: Audience,
-    pub(super) tasks: Tasks,
-}
-
 /// Takes connections until the end begins. `acceptor` is asked for each, as certificates change.
 pub(super) async fn run(
     listener: TcpListener,
     acceptor: impl Fn() -> Option<TlsAcceptor>,
-    target: Target,
+    intake: Intake,
 ) {
-    let tasks = target.tasks.clone();
-    let intake = Intake::new(target);
     let mut pauses = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let accepted = tokio::select! {
-            () = tasks.ending() => break,
+            () = intake.tasks.ending() => break,
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -120,8 +110,11 @@ pub(super) async fn run(
 }
 
 /// Turns streams into connections, within their bounds.
-struct Intake {
-    target: Target,
+pub(super) struct Intake {
+    service: Arc<Service>,
+    limits: ListenerLimits,
+    audience: Audience,
+    tasks: Tasks,
     shared: Arc<Shared>,
     trusted: Arc<Semaphore>,
     untrusted: Arc<Semaphore>,
@@ -129,26 +122,27 @@ struct Intake {
 }
 
 impl Intake {
-    fn new(target: Target) -> Self {
-        let limits = &target.limits;
+    pub(super) fn new(
+        service: Arc<Service>,
+        limits: ListenerLimits,
+        audience: Audience,
+        tasks: Tasks,
+    ) -> Self {
         Self {
-            shared: Arc::new(Shared::new(limits, &target.tasks)),
+            shared: Arc::new(Shared::new(&limits, &tasks)),
             trusted: Arc::new(Semaphore::new(limits.connections)),
             untrusted: Arc::new(Semaphore::new(limits.untrusted_connections)),
             full: Limiter::new(Rate::a_second(10)),
-            target,
-        }
-    }
-
-    fn take(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
-        let Target {
             service,
             limits,
             audience,
             tasks,
-        } = &self.target;
+        }
+    }
+
+    fn take(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
         let peer = peer.ip().to_canonical();
-        let trusted = service.trust.load().knows(peer);
+        let trusted = self.service.trust.load().knows(peer);
         let places = if trusted {
             &self.trusted
         } else {
@@ -157,7 +151,7 @@ impl Intake {
         // Closed at once rather than left in the queue: a gateway that sees that can try elsewhere,
         // one that waits cannot.
         let Ok(permit) = Arc::clone(places).try_acquire_owned() else {
-            if let Ok(suppressed) = self.full.take(service.clock.now()) {
+            if let Ok(suppressed) = self.full.take(self.service.clock.now()) {
                 tracing::warn!(
                     %peer,
                     known = trusted,
@@ -172,17 +166,17 @@ impl Intake {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let connection = Arc::new(Connection {
+        let connection = Arc::new(PeerConnection {
             peer,
             trusted,
-            audience: *audience,
-            limits: *limits,
-            service: Arc::clone(service),
-            tasks: tasks.clone(),
+            audience: self.audience,
+            limits: self.limits,
+            service: Arc::clone(&self.service),
+            tasks: self.tasks.clone(),
             activity: Activity::default(),
         });
         let shared = Arc::clone(&self.shared);
-        tasks.spawn(async move {
+        self.tasks.spawn(async move {
             http::serve(stream, tls, connection, &shared).await;
             drop(permit);
         });

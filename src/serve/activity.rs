@@ -4,7 +4,7 @@ use http::Version;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// Written on the hot path, so a few relaxed stores and nothing more.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Activity {
     /// Requests so far.
     requests: AtomicU32,

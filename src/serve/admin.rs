@@ -6,7 +6,7 @@
 //! auth request and gets a decision, never a page. So a page cannot let a request through, and a
 //! route to elastauth that somebody published by mistake does not publish the configuration.
 
-use super::connection::{Audience, Connection};
+use super::connection::{Audience, PeerConnection};
 use crate::{
     clock::Timestamp,
     ledger::{Forgotten, Others},
@@ -65,7 +65,7 @@ pub(super) fn is_auth_request(request: &Parts) -> bool {
 /// Whether a request for one of elastauth 1's paths can only be meant for us: those paths may be a
 /// client's too. It has to be a GET without a query, from a trusted peer, with nothing that a
 /// gateway adds. All else is an auth request.
-pub(super) fn is_legacy_request(connection: &Connection, request: &Parts) -> bool {
+pub(super) fn is_legacy_request(connection: &PeerConnection, request: &Parts) -> bool {
     let service = &connection.service;
     request.method == Method::GET
         && request.uri.query().is_none()
@@ -79,7 +79,7 @@ pub(super) fn is_legacy_request(connection: &Connection, request: &Parts) -> boo
 }
 
 /// Shows a page to whoever may see it.
-pub(super) fn answer(connection: &Connection, request: &Parts, page: Page) -> Response {
+pub(super) fn answer(connection: &PeerConnection, request: &Parts, page: Page) -> Response {
     let service = &connection.service;
     let now = service.clock.now();
     if connection.audience == Audience::Gateways {
@@ -142,7 +142,7 @@ pub(super) fn user_to_recheck(path: &str) -> Option<&str> {
 
 /// Lets the next request of a user ask the cluster. A user who is unknown here is no error: other
 /// replicas may know them, and get the message.
-fn recheck(connection: &Connection, path: &str) -> Response {
+fn recheck(connection: &PeerConnection, path: &str) -> Response {
     let service = &connection.service;
     let malformed = |message: &str| {
         respond::problem(

@@ -1,6 +1,6 @@
 //! What a request needs to know of its connection.
 
-use super::{activity::Activity, limits::Limits, service::Service};
+use super::{activity::Activity, limits::ListenerLimits, service::Service};
 use crate::shutdown::Tasks;
 use std::{net::IpAddr, sync::Arc};
 
@@ -14,15 +14,14 @@ pub(super) enum Audience {
 }
 
 /// A connection, as its requests see it.
-#[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct PeerConnection {
     /// The peer's address; an IPv4 address is never in its IPv6 form.
     pub(super) peer: IpAddr,
     /// Whether it is in `trusted_proxies`.
     pub(super) trusted: bool,
     /// For whom the listener is that took it.
     pub(super) audience: Audience,
-    pub(super) limits: Limits,
+    pub(super) limits: ListenerLimits,
     pub(super) service: Arc<Service>,
     pub(super) tasks: Tasks,
     pub(super) activity: Activity,

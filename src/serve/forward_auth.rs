@@ -1,6 +1,6 @@
 //! A gateway's auth request and its answer.
 
-use super::{connection::Connection, decide::decide, observe::About};
+use super::{connection::PeerConnection, decide::decide, observe::About};
 use crate::{
     request::{Protocol, Request, random_id},
     respond::{self, Context, Response},
@@ -10,7 +10,11 @@ use std::borrow::Cow;
 
 /// Answers an auth request. Its own method, path and query decide nothing, and its body is not
 /// read: in front of some gateways the client writes them.
-pub(super) async fn answer(connection: &Connection, parts: Parts, protocol: Protocol) -> Response {
+pub(super) async fn answer(
+    connection: &PeerConnection,
+    parts: Parts,
+    protocol: Protocol,
+) -> Response {
     let service = &connection.service;
     let admitted = service.trust.load().admit(connection.peer, &parts.headers);
     let span = service.observer.begin(&parts, admitted.is_ok());

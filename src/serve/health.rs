@@ -1,6 +1,6 @@
 //! Health endpoints, in the form that users of elastauth 2 have in their probes.
 
-use super::connection::Connection;
+use super::connection::PeerConnection;
 use crate::{
     respond::{self, Response},
     upstream::Upstreams,
@@ -14,26 +14,22 @@ const MODE: &str = "auth-only";
 
 /// Which of the health endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub(super) enum Probe {
     Health,
     Live,
     Ready,
 }
 
-/// Answers a probe of anybody. Only trusted peers are told why something is missing.
-pub(super) async fn answer(
-    connection: &Connection,
-    request: &Parts,
-    endpoint: Endpoint,
-) -> Response {
+/// Answers a probe of anybody. Only trusted peers see why something is missing.
+pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: Probe) -> Response {
     let service = &connection.service;
     let now = service.clock.now();
     if ![Method::GET, Method::HEAD].contains(&request.method) {
         return respond::method_not_allowed(now, "GET, HEAD");
     }
-    match endpoint {
-        Endpoint::Health => respond::json(StatusCode::OK, &json!({"status": "OK", "mode": MODE})),
-        Endpoint::Live => {
+    match probe {
+        Probe::Health => respond::json(StatusCode::OK, &json!({"status": "OK", "mode": MODE})),
+        Probe::Live => {
             let uptime = now.since(service.started).unwrap_or_default();
             respond::json(
                 StatusCode::OK,
@@ -45,7 +41,7 @@ pub(super) async fn answer(
                 }),
             )
         }
-        Endpoint::Ready => {
+        Probe::Ready => {
             let cluster = service.readiness.ask().await;
             let (code, status) = if cluster.is_ok() {
                 (StatusCode::OK, "OK")

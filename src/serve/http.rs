@@ -1,11 +1,11 @@
 //! HTTP on one connection: the TLS handshake, HTTP/1 or HTTP/2, and its end.
 
 use super::{
-    connection::Connection,
-    limits::Limits,
+    connection::PeerConnection,
+    limits::ListenerLimits,
     route,
     stream::Stream,
-    timer::{Action, Timer},
+    timer::{Timer, TimerAction},
 };
 use crate::{
     rate::{Limiter, Rate},
@@ -43,7 +43,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(limits: &Limits, tasks: &Tasks) -> Self {
+    pub(super) fn new(limits: &ListenerLimits, tasks: &Tasks) -> Self {
         Self {
             http: builder(limits, tasks),
             draining: AtomicBool::new(false),
@@ -64,7 +64,7 @@ impl Shared {
 pub(super) async fn serve(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
-    connection: Arc<Connection>,
+    connection: Arc<PeerConnection>,
     shared: &Shared,
 ) {
     let Some(tls) = tls else {
@@ -90,7 +90,7 @@ pub(super) async fn serve(
     }
 }
 
-async fn http<I>(io: I, connection: Arc<Connection>, shared: &Shared)
+async fn http<I>(io: I, connection: Arc<PeerConnection>, shared: &Shared)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -117,9 +117,9 @@ where
                 return Poll::Ready(Some(ended));
             }
             match timer.poll(context, shared.draining.load(SeqCst)) {
-                Action::Wait => return Poll::Pending,
-                Action::Drain => serving.as_mut().graceful_shutdown(),
-                Action::Close => return Poll::Ready(None),
+                TimerAction::Wait => return Poll::Pending,
+                TimerAction::Drain => serving.as_mut().graceful_shutdown(),
+                TimerAction::Close => return Poll::Ready(None),
             }
         }
     })
@@ -134,7 +134,7 @@ where
     }
 }
 
-fn builder(limits: &Limits, tasks: &Tasks) -> auto::Builder<Spawner> {
+fn builder(limits: &ListenerLimits, tasks: &Tasks) -> auto::Builder<Spawner> {
     let mut builder = auto::Builder::new(Spawner(tasks.clone()));
     builder
         .http1()

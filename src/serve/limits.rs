@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ListenerLimits {
     /// Open connections of peers in `trusted_proxies`. A busy gateway keeps hundreds; each costs
     /// some 10 KB here.
     pub(super) connections: usize,
@@ -39,7 +39,7 @@ pub(super) struct Limits {
     pub(super) pong: Duration,
 }
 
-impl Default for Limits {
+impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,

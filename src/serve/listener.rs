@@ -1,6 +1,11 @@
 //! A listener: its address, its certificates, and for whom it is.
 
-use super::{accept, connection::Audience, limits::Limits, service::Service};
+use super::{
+    accept::{self, Intake},
+    connection::Audience,
+    limits::ListenerLimits,
+    service::Service,
+};
 use crate::{
     net::tls::{self, TlsError},
     shutdown::Tasks,
@@ -26,7 +31,7 @@ pub struct Server {
     addr: SocketAddr,
     tls: Option<Certificates>,
     service: Arc<Service>,
-    pub(super) limits: Limits,
+    pub(super) limits: ListenerLimits,
     audience: Audience,
 }
 
@@ -36,10 +41,6 @@ pub struct Server {
 pub struct Certificates(Arc<ArcSwap<rustls::ServerConfig>>);
 
 impl Certificates {
-    fn new(tls: rustls::ServerConfig) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(tls)))
-    }
-
     /// Applies to connections from now on. Those that are open keep what they agreed on.
     pub fn replace(&self, tls: rustls::ServerConfig) {
         self.0.store(Arc::new(tls));
@@ -97,9 +98,10 @@ impl Server {
         let tls = config
             .tls
             .as_ref()
-            .map(|tls| tls::server(tls).map(Certificates::new))
+            .map(tls::server)
             .transpose()
-            .map_err(ServeError::Tls)?;
+            .map_err(ServeError::Tls)?
+            .map(|tls| Certificates(Arc::new(ArcSwap::from_pointee(tls))));
         let (listener, addr) =
             accept::listen(config.listen).map_err(|source| ServeError::Listen {
                 addr: config.listen,
@@ -110,7 +112,7 @@ impl Server {
             addr,
             tls,
             service,
-            limits: Limits::default(),
+            limits: ListenerLimits::default(),
             audience,
         })
     }
@@ -130,14 +132,8 @@ impl Server {
     /// Serves until `tasks` end; then takes no more connections and lets each finish its requests.
     /// Connections are tasks of `tasks`: whoever waits for those has waited for all answers.
     pub async fn run(self, tasks: Tasks) {
-        let tls = self.tls;
-        let acceptor = move || tls.as_ref().map(Certificates::acceptor);
-        let target = accept::Target {
-            service: self.service,
-            limits: self.limits,
-            audience: self.audience,
-            tasks,
-        };
-        accept::run(self.listener, acceptor, target).await;
+        let acceptor = || self.tls.as_ref().map(Certificates::acceptor);
+        let intake = Intake::new(self.service, self.limits, self.audience, tasks);
+        accept::run(self.listener, acceptor, intake).await;
     }
 }

@@ -6,7 +6,7 @@
 //! bounded body and a place in a bounded rate. A success says nothing about anybody and carries no
 //! login: a gateway that was pointed here by mistake sends no logout token and gets a refusal.
 
-use super::connection::Connection;
+use super::connection::PeerConnection;
 use crate::{
     identity::oidc::{LogoutError, Oidc},
     respond::{self, Response},
@@ -26,13 +26,13 @@ use tokio::time::timeout;
 /// Where it is. What an identity provider is given as the back-channel logout URI.
 pub(super) const PATH: &str = "/elastauth/oidc/backchannel-logout";
 
-/// The longest token that is looked at, and what else the form may hold. Nobody escapes the letters
-/// of a token.
+/// The longest token that is looked at, and what else the form may hold. Nobody escapes the
+/// characters of a token.
 const MAX_BYTES: usize = 48 * 1024;
 
 /// Takes a logout token.
 pub(super) async fn answer(
-    connection: &Connection,
+    connection: &PeerConnection,
     oidc: &Oidc,
     request: &Parts,
     body: Incoming,
@@ -46,7 +46,8 @@ pub(super) async fn answer(
         return response;
     }
     let service = &connection.service;
-    let outcome = if service.takes_a_logout(connection.trusted) {
+    let now = service.clock.now();
+    let outcome = if service.logouts.take(connection.trusted, now) {
         end_session(connection, oidc, request, body).await
     } else {
         Err(LogoutFailed::TooMany)
@@ -98,7 +99,7 @@ enum LogoutFailed {
 }
 
 async fn end_session(
-    connection: &Connection,
+    connection: &PeerConnection,
     oidc: &Oidc,
     request: &Parts,
     body: Incoming,

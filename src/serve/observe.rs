@@ -3,12 +3,12 @@
 
 use crate::{
     clock::Clock,
-    flow::{Decision, Grant, Refused},
+    flow::{Decision, Grant, RefusedRequest},
     model::{Group, Role, Username},
     outcome::{Outcome, Refusal},
     rate::{Limiter, Rate},
     request::{Protocol, Request},
-    respond::Line,
+    respond::Row,
     telemetry::{
         Telemetry,
         audit::{EventDetails, EventKind},
@@ -37,7 +37,6 @@ pub(super) struct Observer {
 }
 
 /// What a decision is about.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct About<'a> {
     pub(super) peer: IpAddr,
     pub(super) protocol: Protocol,
@@ -48,13 +47,12 @@ pub(super) struct About<'a> {
 }
 
 /// The span of a decision that is recorded.
-#[derive(Debug)]
-pub(super) struct Span {
+pub(super) struct DecisionSpan {
     active: ActiveSpan,
     method: Method,
 }
 
-impl Span {
+impl DecisionSpan {
     /// Runs `work`; calls that it makes become parts of this span.
     pub(super) async fn within<F: Future>(&self, work: F) -> F::Output {
         self.active.current().within(work).await
@@ -86,19 +84,24 @@ impl Observer {
 
     /// Begins the span of a decision; `None` where it is not recorded. A trace of the gateway goes
     /// on only if the gateway is trusted.
-    pub(super) fn begin(&self, parts: &Parts, trusted: bool) -> Option<Span> {
+    pub(super) fn begin(&self, parts: &Parts, trusted: bool) -> Option<DecisionSpan> {
         let active = self
             .telemetry
             .traces
             .begin(trusted.then_some(&parts.headers))?;
-        Some(Span {
+        Some(DecisionSpan {
             active,
             method: parts.method.clone(),
         })
     }
 
     /// Writes down a decision. For a grant this is four additions, unless each grant is audited.
-    pub(super) fn decided(&self, decision: &Decision<'_>, about: &About<'_>, span: Option<Span>) {
+    pub(super) fn decided(
+        &self,
+        decision: &Decision<'_>,
+        about: &About<'_>,
+        span: Option<DecisionSpan>,
+    ) {
         match &decision.result {
             Ok(grant) => self.granted(grant, decision.cluster, about),
             Err(refused) => {
@@ -107,19 +110,19 @@ impl Observer {
             }
         }
         let (outcome, provider) = (decision.outcome(), decision.provider());
-        if let Some(Span { active, method }) = span {
-            let line = match outcome {
+        if let Some(DecisionSpan { active, method }) = span {
+            let row = match outcome {
                 Outcome::Granted => None,
-                Outcome::Refused(refusal) => Some(Line::of(refusal)),
+                Outcome::Refused(refusal) => Some(Row::of(refusal)),
             };
             active.decided(&Decided {
                 method,
                 user: decision.user().map(Username::as_str),
                 route: about.protocol.path(),
                 peer: about.peer,
-                status: line.map_or(200, |line| line.status_for(about.protocol).as_u16()),
+                status: row.map_or(200, |row| row.status_for(about.protocol).as_u16()),
                 outcome,
-                code: line.map(|line| line.code),
+                code: row.map(|row| row.code),
                 provider,
             });
         }
@@ -149,7 +152,7 @@ impl Observer {
     /// Writes the line, unless there were too many like it. Texts are escaped by the log's writer.
     fn refused(
         &self,
-        refused: &Refused,
+        refused: &RefusedRequest,
         cluster: Option<&str>,
         about: &About<'_>,
         trace_id: Option<&str>,
@@ -160,14 +163,14 @@ impl Observer {
             self.telemetry.metrics.suppressed();
             return;
         };
-        let (line, request) = (Line::of(refusal), about.request);
+        let (row, request) = (Row::of(refusal), about.request);
         let user = refused.identity.as_ref().map(|who| who.user().as_str());
         let error = chain(&refused.why);
         line!(
-            line.level,
-            code = line.code,
+            row.level,
+            code = row.code,
             outcome = %refusal.name(),
-            status = line.status_for(about.protocol).as_u16(),
+            status = row.status_for(about.protocol).as_u16(),
             user,
             peer = %about.peer,
             method = request.and_then(Request::method).as_deref(),

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 /// Asks the cluster whether it accepts elastauth's own account. The text of a failure goes to
 /// trusted peers: it must name no address.
-pub type Check =
+pub type ClusterCheck =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// How long a probe waits. Kubernetes gives a probe one second by default, and a cluster that needs
@@ -22,13 +22,13 @@ const SHARED: Duration = Duration::from_secs(1);
 
 /// The check that is under way, or its result.
 pub(super) struct Readiness {
-    check: Check,
+    check: ClusterCheck,
     tasks: Tasks,
     runs: SingleFlight<(), (), Result<(), String>>,
 }
 
 impl Readiness {
-    pub(super) fn new(check: Check, tasks: Tasks, clock: Clock) -> Self {
+    pub(super) fn new(check: ClusterCheck, tasks: Tasks, clock: Clock) -> Self {
         Self {
             check,
             runs: SingleFlight::new(1, |_| Some(SHARED), tasks.clone(), clock),
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-    fn readiness(check: Check) -> (Readiness, Arc<AtomicU64>) {
+    fn readiness(check: ClusterCheck) -> (Readiness, Arc<AtomicU64>) {
         let ms = Arc::new(AtomicU64::new(1_000_000));
         let clock = Clock::Manual(Arc::clone(&ms));
         (Readiness::new(check, Tasks::default(), clock), ms)

@@ -5,9 +5,9 @@
 
 use super::{
     admin::{self, Page},
-    connection::{Audience, Connection},
+    connection::{Audience, PeerConnection},
     forward_auth,
-    health::{self, Endpoint},
+    health::{self, Probe},
     logout,
 };
 use crate::{request::Protocol, respond::Response};
@@ -15,10 +15,10 @@ use http::{HeaderValue, Version, header::CONNECTION, request::Parts};
 use hyper::body::Incoming;
 use std::{convert::Infallible, sync::Arc};
 
-/// What a path is for.
+/// What answers a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    Health(Endpoint),
+enum Surface {
+    Health(Probe),
     Operators(Page),
     /// An identity provider ends a session.
     Logout,
@@ -37,56 +37,55 @@ enum Legacy {
 
 /// Every path without an endpoint of its own is an auth request: Caddy and Envoy put the client's
 /// path and query behind the configured one.
-fn route(path: &str) -> Route {
+fn surface(path: &str) -> Surface {
     match path {
-        "/elastauth/health" => Route::Health(Endpoint::Health),
-        "/elastauth/live" => Route::Health(Endpoint::Live),
-        "/elastauth/ready" => Route::Health(Endpoint::Ready),
-        "/elastauth/metrics" => Route::Operators(Page::Metrics),
-        "/elastauth/config" => Route::Operators(Page::Config),
-        "/elastauth/docs" => Route::Operators(Page::Docs),
+        "/elastauth/health" => Surface::Health(Probe::Health),
+        "/elastauth/live" => Surface::Health(Probe::Live),
+        "/elastauth/ready" => Surface::Health(Probe::Ready),
+        "/elastauth/metrics" => Surface::Operators(Page::Metrics),
+        "/elastauth/config" => Surface::Operators(Page::Config),
+        "/elastauth/docs" => Surface::Operators(Page::Docs),
         "/elastauth/api/openapi.yaml" | "/elastauth/openapi.yaml" => {
-            Route::Operators(Page::OpenApi)
+            Surface::Operators(Page::OpenApi)
         }
-        logout::PATH => Route::Logout,
-        "/health" => Route::Legacy(Legacy::Health),
-        "/metrics" => Route::Legacy(Legacy::Page(Page::Metrics)),
-        "/config" => Route::Legacy(Legacy::Page(Page::Config)),
-        "/elastauth/auth-request" => Route::AuthRequest(Protocol::AuthRequest),
-        _ if admin::user_to_recheck(path).is_some() => Route::Operators(Page::Recheck),
+        logout::PATH => Surface::Logout,
+        "/health" => Surface::Legacy(Legacy::Health),
+        "/metrics" => Surface::Legacy(Legacy::Page(Page::Metrics)),
+        "/config" => Surface::Legacy(Legacy::Page(Page::Config)),
+        "/elastauth/auth-request" => Surface::AuthRequest(Protocol::AuthRequest),
+        _ if admin::user_to_recheck(path).is_some() => Surface::Operators(Page::Recheck),
         _ => match path.strip_prefix("/elastauth/ext-authz") {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                Route::AuthRequest(Protocol::ExtAuthz)
+                Surface::AuthRequest(Protocol::ExtAuthz)
             }
-            _ => Route::AuthRequest(Protocol::ForwardAuth),
+            _ => Surface::AuthRequest(Protocol::ForwardAuth),
         },
     }
 }
 
 /// Answers one request. It cannot fail: a failure is an answer too.
 pub(super) async fn answer(
-    connection: Arc<Connection>,
+    connection: Arc<PeerConnection>,
     request: http::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     connection.activity.request(request.version());
     // But for a logout the body is held and never read: some gateways announce one that does not
     // come.
     let (request, body) = request.into_parts();
-    let route = route(request.uri.path());
-    if let (Audience::Gateways, Route::Logout, Some(oidc)) = (
+    let surface = surface(request.uri.path());
+    if let (Audience::Gateways, Surface::Logout, Some(oidc)) = (
         connection.audience,
-        route,
+        surface,
         connection.service.flow.providers().oidc(),
     ) {
         return Ok(Box::pin(logout::answer(&connection, oidc, &request, body)).await);
     }
     let version = request.version;
     let mut response = match connection.audience {
-        Audience::Gateways => to_gateway(&connection, request, route).await,
-        Audience::Operators => to_operator(&connection, &request, route).await,
+        Audience::Gateways => to_gateway(&connection, request, surface).await,
+        Audience::Operators => to_operator(&connection, &request, surface).await,
     };
-    // A first request that came when the end had begun: its connection could not yet be told to
-    // end.
+    // A first request that came when the end had begun: its connection had not yet been ended.
     if connection.tasks.is_ending() && version < Version::HTTP_2 {
         response
             .headers_mut()
@@ -95,39 +94,39 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-async fn to_gateway(connection: &Connection, request: Parts, route: Route) -> Response {
+async fn to_gateway(connection: &PeerConnection, request: Parts, surface: Surface) -> Response {
     let is_legacy = |request| admin::is_legacy_request(connection, request);
-    match route {
-        Route::AuthRequest(protocol) => forward_auth::answer(connection, request, protocol).await,
-        Route::Health(endpoint) => health::answer(connection, &request, endpoint).await,
-        Route::Operators(page) if !admin::is_auth_request(&request) => {
+    match surface {
+        Surface::AuthRequest(protocol) => forward_auth::answer(connection, request, protocol).await,
+        Surface::Health(probe) => health::answer(connection, &request, probe).await,
+        Surface::Operators(page) if !admin::is_auth_request(&request) => {
             admin::answer(connection, &request, page)
         }
-        Route::Legacy(Legacy::Health) if is_legacy(&request) => {
-            health::answer(connection, &request, Endpoint::Health).await
+        Surface::Legacy(Legacy::Health) if is_legacy(&request) => {
+            health::answer(connection, &request, Probe::Health).await
         }
-        Route::Legacy(Legacy::Page(page))
+        Surface::Legacy(Legacy::Page(page))
             if is_legacy(&request)
                 && (page != Page::Metrics || connection.service.admin.metrics) =>
         {
             admin::answer(connection, &request, page)
         }
         // Without a provider of tokens nobody can be logged out, and the path is like any other.
-        Route::Logout | Route::Operators(_) | Route::Legacy(_) => {
+        Surface::Logout | Surface::Operators(_) | Surface::Legacy(_) => {
             forward_auth::answer(connection, request, Protocol::ForwardAuth).await
         }
     }
 }
 
-async fn to_operator(connection: &Connection, request: &Parts, route: Route) -> Response {
-    match route {
-        Route::Health(endpoint) => health::answer(connection, request, endpoint).await,
-        Route::Legacy(Legacy::Health) => {
-            health::answer(connection, request, Endpoint::Health).await
-        }
-        Route::Operators(page) | Route::Legacy(Legacy::Page(page)) => {
+async fn to_operator(connection: &PeerConnection, request: &Parts, surface: Surface) -> Response {
+    match surface {
+        Surface::Health(probe) => health::answer(connection, request, probe).await,
+        Surface::Legacy(Legacy::Health) => health::answer(connection, request, Probe::Health).await,
+        Surface::Operators(page) | Surface::Legacy(Legacy::Page(page)) => {
             admin::answer(connection, request, page)
         }
-        Route::AuthRequest(_) | Route::Logout => admin::not_found(connection.service.clock.now()),
+        Surface::AuthRequest(_) | Surface::Logout => {
+            admin::not_found(connection.service.clock.now())
+        }
     }
 }

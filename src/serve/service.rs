@@ -2,20 +2,20 @@
 
 use super::{
     observe::Observer,
-    readiness::{Check, Readiness},
+    readiness::{ClusterCheck, Readiness},
 };
 use crate::{
     clock::{Clock, Timestamp},
     flow::Flow,
+    identity::headers,
     net::trust::Trust,
     rate::{Limiter, Rate},
-    respond::IdentityHeaders,
     shutdown::Tasks,
     telemetry::Telemetry,
 };
 use arc_swap::ArcSwap;
 use serde_json::Value;
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 /// A logout costs the check of a signature, a fraction of a millisecond: so many a second are a few
 /// hundredths of one core, and a thousand sessions that end at once are done within five seconds.
@@ -24,20 +24,44 @@ const LOGOUTS: Rate = Rate::a_second(200);
 /// What a listener needs to answer requests.
 #[derive(Debug)]
 pub struct Service {
-    pub(super) flow: Flow,
-    pub(super) trust: ArcSwap<Trust>,
-    pub(super) identity_headers: IdentityHeaders,
+    pub(crate) flow: Flow,
+    /// A new one counts from the next request on, of open connections too.
+    pub(crate) trust: ArcSwap<Trust>,
+    pub(super) identity_headers: headers::Config,
     pub(super) readiness: Readiness,
     pub(super) clock: Clock,
     pub(super) started: Timestamp,
     pub(super) observer: Observer,
     pub(super) telemetry: Telemetry,
     pub(super) admin: AdminConfig,
-    pub(super) shown: ArcSwap<Value>,
-    trusted_logouts: Limiter,
-    /// Apart from those of trusted peers: a flood takes nothing from identity providers in
-    /// `trusted_proxies`.
-    untrusted_logouts: Limiter,
+    /// The effective configuration, with `***` for every secret.
+    pub(crate) shown: ArcSwap<Value>,
+    pub(super) logouts: LogoutLimiters,
+}
+
+/// Bounds the logout notices of trusted and of untrusted peers apart: a flood takes nothing from
+/// identity providers in `trusted_proxies`.
+#[derive(Debug)]
+pub(super) struct LogoutLimiters {
+    trusted: Limiter,
+    untrusted: Limiter,
+}
+
+impl LogoutLimiters {
+    fn new() -> Self {
+        let (trusted, untrusted) = (Limiter::new(LOGOUTS), Limiter::new(LOGOUTS));
+        Self { trusted, untrusted }
+    }
+
+    /// Whether one more notice may be looked at now.
+    pub(super) fn take(&self, trusted: bool, now: Timestamp) -> bool {
+        let limiter = if trusted {
+            &self.trusted
+        } else {
+            &self.untrusted
+        };
+        limiter.take(now).is_ok()
+    }
 }
 
 /// Settings of the pages for operators.
@@ -53,23 +77,23 @@ pub struct AdminConfig {
 /// What a [`Service`] is made of. Nothing is optional, so that no part can be forgotten.
 #[expect(missing_debug_implementations, reason = "it is taken apart at once")]
 #[expect(missing_docs, reason = "the types say it")]
-pub struct Parts {
+pub struct ServiceParts {
     pub flow: Flow,
     pub trust: Trust,
-    pub identity_headers: IdentityHeaders,
-    pub check: Check,
+    /// Under which names a grant tells the gateway who it is.
+    pub identity_headers: headers::Config,
+    pub check: ClusterCheck,
     pub clock: Clock,
     pub tasks: Tasks,
     pub telemetry: Telemetry,
     pub admin: AdminConfig,
-    /// The effective configuration, with `***` for every secret.
     pub shown: Value,
 }
 
 impl Service {
     /// Puts it together; the service starts now.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: ServiceParts) -> Self {
         let clock = parts.clock;
         Self {
             flow: parts.flow,
@@ -81,36 +105,9 @@ impl Service {
             telemetry: parts.telemetry,
             admin: parts.admin,
             shown: ArcSwap::from_pointee(parts.shown),
-            trusted_logouts: Limiter::new(LOGOUTS),
-            untrusted_logouts: Limiter::new(LOGOUTS),
+            logouts: LogoutLimiters::new(),
             clock,
         }
-    }
-
-    /// The decisions.
-    #[must_use]
-    pub fn flow(&self) -> &Flow {
-        &self.flow
-    }
-
-    /// From the next request on, of open connections too, these peers are trusted.
-    pub fn replace_trust(&self, trust: Trust) {
-        self.trust.store(Arc::new(trust));
-    }
-
-    /// Shows this configuration from now on; its secrets are `***` already.
-    pub fn replace_shown(&self, shown: Value) {
-        self.shown.store(Arc::new(shown));
-    }
-
-    /// Whether one more logout may be looked at in this second.
-    pub(super) fn takes_a_logout(&self, trusted: bool) -> bool {
-        let limiter = if trusted {
-            &self.trusted_logouts
-        } else {
-            &self.untrusted_logouts
-        };
-        limiter.take(self.clock.now()).is_ok()
     }
 }
 
@@ -118,12 +115,21 @@ impl Service {
 mod tests {
     use super::*;
 
+    const NOW: Timestamp = Timestamp(1_000_000);
+
     #[test]
     fn a_thousand_logouts_at_once_are_bounded() {
-        let limiter = Limiter::new(LOGOUTS);
-        let now = Timestamp(1_000_000);
-        let taken = (0..1_000).filter(|_| limiter.take(now).is_ok()).count();
+        let logouts = LogoutLimiters::new();
+        let taken = (0..1_000).filter(|_| logouts.take(true, NOW)).count();
         assert_eq!(taken, 200);
-        assert!(limiter.take(Timestamp(now.0 + 1_000)).is_ok());
+        assert!(logouts.take(true, Timestamp(NOW.0 + 1_000)));
+    }
+
+    #[test]
+    fn a_flood_of_untrusted_peers_takes_no_logout_from_trusted_ones() {
+        let logouts = LogoutLimiters::new();
+        let untrusted = (0..1_000).filter(|_| logouts.take(false, NOW)).count();
+        let trusted = (0..1_000).filter(|_| logouts.take(true, NOW)).count();
+        assert_eq!((untrusted, trusted), (200, 200));
     }
 }

@@ -1,6 +1,6 @@
 //! A stream that records the activity of its connection.
 
-use super::connection::Connection;
+use super::connection::PeerConnection;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(super) struct Stream<I> {
     pub(super) io: I,
-    pub(super) connection: Arc<Connection>,
+    pub(super) connection: Arc<PeerConnection>,
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Stream<I> {

@@ -7,7 +7,9 @@ mod operators;
 mod over_time;
 mod tokens;
 
-use super::{AdminConfig, Check, Config, Parts, Server, Service, limits::Limits};
+use super::{
+    AdminConfig, ClusterCheck, Config, Server, Service, ServiceParts, limits::ListenerLimits,
+};
 use crate::{
     broker::{self, Broker},
     clock::Clock,
@@ -19,7 +21,6 @@ use crate::{
         tls,
         trust::{self, Trust},
     },
-    respond::IdentityHeaders,
     roles::{self, Mapping},
     secret::GatewayKey,
     shutdown::Tasks,
@@ -40,9 +41,9 @@ const LONG: Duration = Duration::from_secs(10);
 struct Setup {
     proxies: &'static str,
     keys: &'static [&'static str],
-    limits: Limits,
+    limits: ListenerLimits,
     tls: Option<tls::ServerConfig>,
-    check: Check,
+    check: ClusterCheck,
     admin: AdminConfig,
     audit: Audit,
     providers: Providers,
@@ -53,7 +54,7 @@ impl Default for Setup {
         Self {
             proxies: "127.0.0.0/8",
             keys: &[],
-            limits: Limits::default(),
+            limits: ListenerLimits::default(),
             tls: None,
             check: Arc::new(|| Box::pin(async { Ok(()) })),
             admin: AdminConfig::default(),
@@ -87,15 +88,13 @@ impl Setup {
                 .map(|key| GatewayKey::parse(key).unwrap())
                 .collect(),
         });
-        let names = headers::Config::default();
-        let identity_headers = IdentityHeaders::from(&names);
         let flow = Flow::new(self.providers, upstream().into());
         let tasks = Tasks::default();
         let admin_listener = self.admin.listen;
-        let service = Service::new(Parts {
+        let service = Service::new(ServiceParts {
             flow,
             trust,
-            identity_headers,
+            identity_headers: headers::Config::default(),
             check: self.check,
             clock: Clock::System,
             tasks: tasks.clone(),

@@ -1,6 +1,6 @@
 //! The time limits of a connection, with one timer for its whole life.
 
-use super::connection::Connection;
+use super::connection::PeerConnection;
 use std::{
     future::Future as _,
     pin::Pin,
@@ -16,18 +16,18 @@ use tokio::time::{Instant, Sleep, sleep};
 const FIRST: Duration = Duration::from_secs(1);
 
 /// Requests do not set the timer. When it expires, it is set again if there was a request since; so
-/// a connection gets between one and two of the times in [`super::limits::Limits`].
+/// a connection gets between one and two of the times in [`super::limits::ListenerLimits`].
 pub(super) struct Timer {
-    connection: Arc<Connection>,
+    connection: Arc<PeerConnection>,
     sleep: Pin<Box<Sleep>>,
-    phase: Phase,
+    phase: TimerPhase,
     /// Requests when the timer was set.
     requests: u32,
 }
 
 /// What a connection is given time for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum TimerPhase {
     /// To send a request.
     Header,
     /// To send its first request, and no other one.
@@ -39,7 +39,7 @@ enum Phase {
 }
 
 /// What is to be done with the connection now.
-pub(super) enum Action {
+pub(super) enum TimerAction {
     Wait,
     /// Finish the requests under way, then end.
     Drain,
@@ -47,24 +47,24 @@ pub(super) enum Action {
 }
 
 impl Timer {
-    pub(super) fn new(connection: Arc<Connection>) -> Self {
+    pub(super) fn new(connection: Arc<PeerConnection>) -> Self {
         let sleep = Box::pin(sleep(connection.limits.header));
         Self {
             connection,
             sleep,
-            phase: Phase::Header,
+            phase: TimerPhase::Header,
             requests: 0,
         }
     }
 
-    pub(super) fn poll(&mut self, context: &mut Context<'_>, draining: bool) -> Action {
-        if draining && self.phase != Phase::Drain {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, draining: bool) -> TimerAction {
+        if draining && self.phase != TimerPhase::Drain {
             if self.connection.activity.requests() > 0 {
-                self.set(Phase::Drain);
-                return Action::Drain;
+                self.set(TimerPhase::Drain);
+                return TimerAction::Drain;
             }
-            if self.phase != Phase::First {
-                self.set(Phase::First);
+            if self.phase != TimerPhase::First {
+                self.set(TimerPhase::First);
             }
         }
         let phase = self.due();
@@ -74,38 +74,38 @@ impl Timer {
         while let Poll::Ready(()) = self.sleep.as_mut().poll(context) {
             let was_active = self.connection.activity.requests() != self.requests;
             match self.phase {
-                Phase::Header | Phase::Idle if was_active => self.set(self.phase),
-                Phase::Header | Phase::Drain => return Action::Close,
-                Phase::Idle | Phase::First => {
-                    self.set(Phase::Drain);
-                    return Action::Drain;
+                TimerPhase::Header | TimerPhase::Idle if was_active => self.set(self.phase),
+                TimerPhase::Header | TimerPhase::Drain => return TimerAction::Close,
+                TimerPhase::Idle | TimerPhase::First => {
+                    self.set(TimerPhase::Drain);
+                    return TimerAction::Drain;
                 }
             }
         }
-        Action::Wait
+        TimerAction::Wait
     }
 
-    fn due(&self) -> Phase {
+    fn due(&self) -> TimerPhase {
         let activity = &self.connection.activity;
-        if let Phase::First | Phase::Drain = self.phase {
+        if let TimerPhase::First | TimerPhase::Drain = self.phase {
             self.phase
         } else if activity.is_in_header() || !self.connection.trusted || activity.requests() == 0 {
             // Untrusted peers get no idle connection.
-            Phase::Header
+            TimerPhase::Header
         } else {
-            Phase::Idle
+            TimerPhase::Idle
         }
     }
 
-    fn set(&mut self, phase: Phase) {
+    fn set(&mut self, phase: TimerPhase) {
         self.phase = phase;
         self.requests = self.connection.activity.requests();
         let limits = &self.connection.limits;
         let time = match phase {
-            Phase::Header => limits.header,
-            Phase::First => FIRST.min(limits.header),
-            Phase::Idle => limits.idle,
-            Phase::Drain => limits.drain,
+            TimerPhase::Header => limits.header,
+            TimerPhase::First => FIRST.min(limits.header),
+            TimerPhase::Idle => limits.idle,
+            TimerPhase::Drain => limits.drain,
         };
         self.sleep.as_mut().reset(Instant::now() + time);
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use elastauth::{
     broker::BrokerError,
-    flow::{AuthError, Flow, Grant, Refused},
+    flow::{AuthError, Flow, Grant, RefusedRequest},
     shutdown::Tasks,
 };
 use http::StatusCode;
@@ -40,7 +40,7 @@ struct Asking {
     place: usize,
     user: &'static str,
     groups: &'static str,
-    answer: JoinHandle<Result<Grant, Refused>>,
+    answer: JoinHandle<Result<Grant, RefusedRequest>>,
 }
 
 /// How much time passes at once where replicas share a Redis: as much as lies between two beats,
@@ -538,7 +538,7 @@ impl<'a> World<'a> {
                     self.rules
                         .answered(life, asking.user, asking.groups, login, &state)?;
                 }
-                Err(Refused {
+                Err(RefusedRequest {
                     why: AuthError::Broker(BrokerError::Crashed),
                     ..
                 }) => return Err("a flight has crashed".to_owned()),

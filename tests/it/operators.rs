@@ -1,7 +1,7 @@
 //! The files for operators are held against the program: dashboard, alert rules, the description of
 //! the endpoints, and docs/METRICS.md.
 
-use elastauth::{clock::Timestamp, outcome::Refusal, respond::Line, telemetry::metrics::Metrics};
+use elastauth::{clock::Timestamp, outcome::Refusal, respond::Row, telemetry::metrics::Metrics};
 use saphyr_parser::{Event, Parser};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -215,7 +215,7 @@ fn the_description_of_the_endpoints_is_yaml_and_its_references_lead_somewhere() 
     assert_eq!(scalars.first().map(String::as_str), Some("openapi"));
     let page = include_str!("../../src/serve/admin/docs.html");
     for refusal in Refusal::ALL {
-        let code = Line::of(refusal).code;
+        let code = Row::of(refusal).code;
         assert!(
             scalars.iter().any(|scalar| scalar == code)
                 && page.contains(&format!("<code>{code}</code>")),

@@ -13,7 +13,6 @@ use elastauth::{
     ledger,
     model::{Group, Role},
     net::{tls, trust},
-    respond::IdentityHeaders,
     roles::{self, Mapping},
     secret::SecretKey,
     serve::{self, AdminConfig, Server, Service},
@@ -86,17 +85,16 @@ impl House {
             ..roles::Config::default()
         });
         let names = headers::Config::default();
-        let identity_headers = IdentityHeaders::from(&names);
         let upstream = Upstream::new("default", Selector::Every, mapping, broker, cluster);
-        let flow = Flow::new(identity::Providers::headers(names), upstream.into());
+        let flow = Flow::new(identity::Providers::headers(names.clone()), upstream.into());
         let trust = trust::Trust::new(trust::Config {
             proxies: vec!["127.0.0.0/8".parse().unwrap()],
             gateway_keys: Vec::new(),
         });
-        let service = Service::new(serve::Parts {
+        let service = Service::new(serve::ServiceParts {
             flow,
             trust,
-            identity_headers,
+            identity_headers: names,
             check: Arc::new(|| Box::pin(async { Ok(()) })),
             clock,
             tasks: tasks.clone(),

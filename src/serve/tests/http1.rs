@@ -281,7 +281,7 @@ async fn pipelined_requests_are_answered_in_order() {
 
 #[tokio::test]
 async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
-    let down: Check =
+    let down: ClusterCheck =
         Arc::new(|| Box::pin(async { Err("the cluster refuses the service account".to_owned()) }));
     let gateway = Setup {
         check: Arc::clone(&down),

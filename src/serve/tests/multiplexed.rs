@@ -80,10 +80,10 @@ async fn http_2_is_taken_in_clear() {
 
 #[tokio::test]
 async fn an_http_2_connection_that_has_asked_may_rest() {
-    let limits = Limits {
+    let limits = ListenerLimits {
         header: Duration::from_millis(100),
         ping: Duration::from_millis(20),
-        ..Limits::default()
+        ..ListenerLimits::default()
     };
     let server = Setup {
         limits,
@@ -263,9 +263,9 @@ async fn where_a_client_ca_is_set_a_certificate_must_be_shown() {
 #[tokio::test]
 async fn a_handshake_that_never_comes_is_given_up() {
     let files = Certificates::new();
-    let limits = Limits {
+    let limits = ListenerLimits {
         handshake: Duration::from_millis(100),
-        ..Limits::default()
+        ..ListenerLimits::default()
     };
     let server = Setup {
         tls: Some(files.server(false)),

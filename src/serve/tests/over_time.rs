@@ -7,10 +7,10 @@ const ALICE: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n\r\n";
 const READY: &[u8] = b"GET /elastauth/ready HTTP/1.1\r\nhost: a\r\n\r\n";
 const SHORT: Duration = Duration::from_millis(100);
 
-fn short_headers() -> Limits {
-    Limits {
+fn short_headers() -> ListenerLimits {
+    ListenerLimits {
         header: SHORT,
-        ..Limits::default()
+        ..ListenerLimits::default()
     }
 }
 
@@ -107,9 +107,9 @@ async fn a_late_body_is_not_taken_for_a_slow_header() {
 #[tokio::test]
 async fn a_rested_connection_is_closed_in_the_end() {
     let server = Setup {
-        limits: Limits {
+        limits: ListenerLimits {
             idle: SHORT,
-            ..Limits::default()
+            ..ListenerLimits::default()
         },
         ..Setup::default()
     }
@@ -139,10 +139,10 @@ async fn an_untrusted_peer_has_no_idle_connection() {
 #[tokio::test]
 async fn a_connection_too_many_is_closed_and_the_others_go_on() {
     let server = Setup {
-        limits: Limits {
+        limits: ListenerLimits {
             connections: 2,
             untrusted_connections: 0,
-            ..Limits::default()
+            ..ListenerLimits::default()
         },
         ..Setup::default()
     }
@@ -174,7 +174,7 @@ async fn a_connection_too_many_is_closed_and_the_others_go_on() {
 async fn the_end_waits_for_the_request_in_hand() {
     let gate = Arc::new(Semaphore::new(0));
     let (asked, mut is_asked) = tokio::sync::mpsc::unbounded_channel();
-    let check: Check = {
+    let check: ClusterCheck = {
         let gate = Arc::clone(&gate);
         Arc::new(move || {
             let (gate, asked) = (Arc::clone(&gate), asked.clone());

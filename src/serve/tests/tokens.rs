@@ -136,7 +136,7 @@ async fn a_refused_token_is_a_401_that_a_client_understands() {
         );
         assert!(!answer.head.contains("authorization:"));
     }
-    // The same on every endpoint: nginx hands the challenge on, Envoy where it is told to.
+    // The same on every endpoint: nginx hands the challenge on, Envoy where it is configured to.
     for path in [
         "/",
         "/elastauth",
