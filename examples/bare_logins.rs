@@ -1,6 +1,6 @@
 //! The baseline of first logins: a bare hyper server that makes for each question the three calls
-//! of a first login, with as many at once as elastauth lets strangers make, and answers 200. No
-//! identity is read, nothing is judged, derived, hashed or remembered.
+//! of a first login, with as many at once as elastauth makes for new users, and answers 200. It
+//! reads no identity, and judges, derives, hashes and remembers nothing.
 //!
 //! `bare_logins ADDRESS CLUSTER` serves until it is killed.
 
@@ -15,8 +15,9 @@ use hyper_util::{
 use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// As in `src/broker/ensure.rs`: flights of strangers that ask, and that write.
-const CONVERSATIONS: usize = 48;
+/// As in `src/broker/ensure/agree.rs`: new users about whom the cluster is asked at once, and new
+/// users who are written at once.
+const QUESTIONS: usize = 48;
 const WRITES: usize = 12;
 /// As in `src/cluster/pool.rs`.
 const MAX_IDLE: usize = 32;
@@ -24,12 +25,19 @@ const MAX_IDLE: usize = 32;
 const LOGIN: HeaderValue = HeaderValue::from_static(
     "Basic dXNlci0wOkVhMS1BQkNERUZHSElKS0xNTk9QUVJTVFVWV1hZWjAxMjM0NTY3ODlhYmNkZWZn",
 );
-const BODY: &str = r#"{"password_hash":"{PBKDF2}1000$ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ=$ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ=","roles":["editor","viewer"],"full_name":null,"email":"user-0@example.org","metadata":{"elastauth":{"version":1,"epoch":20000,"fingerprint":"ABCDEFGHIJKLMNOPQRSTUV","key_id":"ABCDEFGH","provider":"authelia"},"groups":["dev"]},"enabled":true}"#;
+const BODY: &str = concat!(
+    r#"{"password_hash":"{PBKDF2}1000$"#,
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ=$",
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLMNOPQ=",
+    r#"","roles":["editor","viewer"],"full_name":null,"email":"user-0@example.org","#,
+    r#""metadata":{"elastauth":{"epoch":20000,"fingerprint":"ABCDEFGHIJKLMNOPQRSTUV","#,
+    r#""key":"ABCDEFGH","provider":"authelia"},"groups":["dev"]},"enabled":true}"#,
+);
 
 struct Bare {
     client: Client<HttpConnector, Full<Bytes>>,
     cluster: String,
-    conversations: Semaphore,
+    questions: Semaphore,
     writes: Semaphore,
 }
 
@@ -46,11 +54,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .pool_idle_timeout(Duration::from_secs(30))
         .pool_max_idle_per_host(MAX_IDLE)
         .build(tcp);
-    let (conversations, writes) = (Semaphore::new(CONVERSATIONS), Semaphore::new(WRITES));
+    let (questions, writes) = (Semaphore::new(QUESTIONS), Semaphore::new(WRITES));
     let bare = Arc::new(Bare {
         client,
         cluster,
-        conversations,
+        questions,
         writes,
     });
     let listener = tokio::net::TcpListener::bind(address).await?;
@@ -78,7 +86,7 @@ impl Bare {
             .get("remote-user")
             .and_then(|user| user.to_str().ok());
         let status = match user {
-            // Whoever waits for the server's first sign of life asks for nobody.
+            // A request without a user only asks whether the server has started.
             None => StatusCode::OK,
             Some(user) => self
                 .login(user)
@@ -92,7 +100,7 @@ impl Bare {
     }
 
     async fn login(&self, user: &str) -> Result<(), Box<dyn Error>> {
-        let place = self.conversations.acquire().await?;
+        let place = self.questions.acquire().await?;
         self.call(Method::GET, "/_security/_authenticate", "")
             .await?;
         drop(place);

@@ -20,9 +20,11 @@ pub(crate) mod tests;
 
 pub use ask::Verdict;
 pub use client_auth::{ClientAuth, InvalidSigningKey, SigningKey};
-pub use endpoint::{Endpoint, Endpoints, InvalidDiscovery, InvalidEndpoint, Issuer, What};
+pub use endpoint::{
+    EndpointKind, Endpoints, IdpEndpoint, InvalidDiscovery, InvalidEndpoint, Issuer,
+};
 pub use error::IdpError;
-pub use jws::{Jws, MAX_TOKEN_BYTES, MalformedToken, Part, Verified, has_shape};
-pub use key::{Algorithm, Key, UnusableKey};
+pub use jws::{Jws, MAX_TOKEN_BYTES, MalformedToken, Verified, has_shape};
+pub use key::{Algorithm, PublicKey, UnusableKey};
 pub use key_set::{InvalidKeySet, KeySet};
 pub use provider::{Config, Idp, IdpAccess};

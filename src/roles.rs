@@ -6,7 +6,7 @@ use crate::{
     identity::Identity,
     model::{Group, Role},
 };
-use patterns::Table;
+use patterns::PatternTable;
 use std::collections::HashMap;
 
 /// Settings of the role mapping.
@@ -96,8 +96,8 @@ pub struct Mapping {
 struct Rules {
     default_roles: Vec<Role>,
     apply: DefaultRolesApply,
-    mappings: Table<Vec<Role>>,
-    allowed: Option<Table<()>>,
+    mappings: PatternTable<Vec<Role>>,
+    allowed: Option<PatternTable<()>>,
 }
 
 impl Mapping {
@@ -181,10 +181,10 @@ impl Rules {
         Self {
             default_roles: config.default_roles,
             apply: config.default_roles_apply,
-            mappings: Table::new(config.group_mappings),
-            allowed: config
-                .allowed_groups
-                .map(|groups| Table::new(groups.into_iter().map(|group| (group, ())).collect())),
+            mappings: PatternTable::new(config.group_mappings),
+            allowed: config.allowed_groups.map(|groups| {
+                PatternTable::new(groups.into_iter().map(|group| (group, ())).collect())
+            }),
         }
     }
 }

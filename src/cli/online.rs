@@ -9,7 +9,7 @@ use crate::{
         ProviderConfig,
         oidc::{self, Asked, Validation},
     },
-    idp::{Idp, What},
+    idp::{EndpointKind, Idp},
     ledger::{Ledger, StoreConfig},
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry, chain},
@@ -76,10 +76,12 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
 async fn keys(idp: &Idp, validation: Validation) -> Result<String, String> {
     let (asked, keys) = match validation {
         Validation::Jwks => (None, true),
-        Validation::Userinfo | Validation::Both(Asked::Userinfo) => (Some(What::Userinfo), true),
-        Validation::Introspection => (Some(What::Introspection), false),
+        Validation::Userinfo | Validation::Both(Asked::Userinfo) => {
+            (Some(EndpointKind::Userinfo), true)
+        }
+        Validation::Introspection => (Some(EndpointKind::Introspection), false),
         Validation::Both(Asked::Introspection | Asked::IntrospectionThenUserinfo) => {
-            (Some(What::Introspection), true)
+            (Some(EndpointKind::Introspection), true)
         }
     };
     match timeout(ISSUER, idp.try_out(asked, keys)).await {
@@ -93,7 +95,7 @@ async fn keys(idp: &Idp, validation: Validation) -> Result<String, String> {
     }
 }
 
-fn idp(config: &oidc::ProviderConfig) -> Result<Idp, String> {
+fn idp(config: &oidc::OidcProviderConfig) -> Result<Idp, String> {
     let idp = Idp::new(
         config.idp.clone(),
         &config.name,
@@ -106,7 +108,7 @@ fn idp(config: &oidc::ProviderConfig) -> Result<Idp, String> {
 
 /// Whether an identity provider's clock agrees with ours: tokens are checked by both. If it does
 /// not answer, the line before has reported it.
-async fn clock(idp: &Idp, config: &oidc::ProviderConfig) -> Option<Tried> {
+async fn clock(idp: &Idp, config: &oidc::OidcProviderConfig) -> Option<Tried> {
     let (theirs, ours) = timeout(ISSUER, idp.time()).await.ok()?.ok()??;
     let ahead = theirs.0.saturating_sub(ours.0) / 1_000;
     let behind = ours.0.saturating_sub(theirs.0) / 1_000;

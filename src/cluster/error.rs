@@ -14,12 +14,12 @@ pub struct CallError {
     pub(super) call: Call,
     /// The node, as `scheme://host:port`.
     pub(super) node: Arc<str>,
-    pub(super) why: Failure,
+    pub(super) why: CallFailure,
 }
 
 /// What has failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum CallFailure {
     #[error("too many calls are under way")]
     Busy,
     #[error("the host or the service account cannot be put into a request")]
@@ -39,13 +39,13 @@ pub(super) enum Failure {
         status: StatusCode,
         /// `error.type` of the answer, where it has one.
         error_type: Option<Box<str>>,
-        meaning: Meaning,
+        meaning: StatusMeaning,
     },
 }
 
 /// What an unexpected status means, as the security API judges it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum StatusMeaning {
     /// The node refuses the credential and has done nothing. Another one may accept it.
     CredentialRefused,
     /// Every node would refuse this request. Nothing was done.
@@ -60,7 +60,7 @@ pub(super) enum Meaning {
 
 impl CallError {
     /// The call reaches no node.
-    pub(super) fn of_cluster(call: Call, why: Failure) -> Self {
+    pub(super) fn of_cluster(call: Call, why: CallFailure) -> Self {
         let node = "the cluster".into();
         Self { call, node, why }
     }
@@ -69,22 +69,25 @@ impl CallError {
     /// applied one 30 s after its client had gone.
     #[must_use]
     pub fn may_take_effect(&self) -> bool {
-        let refused = [Meaning::CredentialRefused, Meaning::RequestRefused];
+        let refused = [
+            StatusMeaning::CredentialRefused,
+            StatusMeaning::RequestRefused,
+        ];
         !self.is_not_sent() && !self.meaning().is_some_and(|it| refused.contains(&it))
     }
 
     /// The status of the answer, where there was one that could be judged.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
-        if let Failure::Status { status, .. } = self.why {
+        if let CallFailure::Status { status, .. } = self.why {
             Some(status)
         } else {
             None
         }
     }
 
-    fn meaning(&self) -> Option<Meaning> {
-        if let Failure::Status { meaning, .. } = self.why {
+    fn meaning(&self) -> Option<StatusMeaning> {
+        if let CallFailure::Status { meaning, .. } = self.why {
             Some(meaning)
         } else {
             None
@@ -105,16 +108,16 @@ impl CallError {
     /// to eject a node helps nobody.
     pub(super) fn tells_against_node(&self) -> bool {
         match &self.why {
-            Failure::Http(error) => *error != HttpError::TooBig,
-            Failure::NotJson => true,
-            Failure::Status { meaning, .. } => *meaning == Meaning::Unreachable,
-            Failure::Busy | Failure::Unsendable | Failure::Unexpected => false,
+            CallFailure::Http(error) => *error != HttpError::TooBig,
+            CallFailure::NotJson => true,
+            CallFailure::Status { meaning, .. } => *meaning == StatusMeaning::Unreachable,
+            CallFailure::Busy | CallFailure::Unsendable | CallFailure::Unexpected => false,
         }
     }
 
     /// Whether another node may know better, for a call that changes nothing.
     pub(super) fn is_worth_another_node(&self) -> bool {
-        let vain = [Meaning::RequestRefused, Meaning::Unclear];
+        let vain = [StatusMeaning::RequestRefused, StatusMeaning::Unclear];
         !self.meaning().is_some_and(|it| vain.contains(&it))
     }
 
@@ -122,7 +125,7 @@ impl CallError {
     /// security index it knows neither the account nor its rights.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        self.meaning() == Some(Meaning::CredentialRefused)
+        self.meaning() == Some(StatusMeaning::CredentialRefused)
     }
 
     /// The error of a call that has asked several nodes, of which this one was asked last. A
@@ -139,9 +142,9 @@ impl CallError {
     pub(super) fn is_not_sent(&self) -> bool {
         matches!(
             self.why,
-            Failure::Busy
-                | Failure::Unsendable
-                | Failure::Http(HttpError::Connect(_) | HttpError::ConnectTimeout)
+            CallFailure::Busy
+                | CallFailure::Unsendable
+                | CallFailure::Http(HttpError::Connect(_) | HttpError::ConnectTimeout)
         )
     }
 }
@@ -155,7 +158,7 @@ impl fmt::Display for CallError {
             Call::WriteUser => "writing the user",
             Call::Check => "checking the service account",
         };
-        if let Failure::Status {
+        if let CallFailure::Status {
             status, error_type, ..
         } = why
         {
@@ -186,10 +189,10 @@ mod tests {
     #[test]
     fn an_error_names_the_node_the_status_the_type_and_the_call() {
         let text = |status, error_type: Option<&str>| {
-            let why = Failure::Status {
+            let why = CallFailure::Status {
                 status,
                 error_type: error_type.map(Into::into),
-                meaning: Meaning::Unclear,
+                meaning: StatusMeaning::Unclear,
             };
             let (call, node) = (Call::ReadUser, "http://es:9200".into());
             CallError { call, node, why }.to_string()

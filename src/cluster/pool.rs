@@ -8,7 +8,7 @@ mod nodes;
 
 pub(super) use node_client::{Ask, NodeAnswer};
 
-use super::error::{CallError, Failure};
+use super::error::{CallError, CallFailure};
 use crate::{
     clock::Clock,
     net::client::ConnectionLimits,
@@ -16,7 +16,7 @@ use crate::{
 };
 use http::Uri;
 use node_client::{NodeClient, Patience};
-use nodes::{Node, Nodes, Purpose};
+use nodes::{ClusterNode, Nodes, Purpose};
 use std::time::Duration;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -87,7 +87,7 @@ impl Pool {
         let nodes = hosts
             .iter()
             .enumerate()
-            .map(|(index, host)| Node::new(host, telemetry.metrics.node(index)))
+            .map(|(index, host)| ClusterNode::new(host, telemetry.metrics.node(index)))
             .collect();
         let limits = ConnectionLimits {
             connect: timeouts.connect,
@@ -112,7 +112,7 @@ impl Pool {
     pub(super) async fn read<T>(
         &self,
         ask: &Ask<'_>,
-        understand: impl Fn(&NodeAnswer) -> Result<T, Failure>,
+        understand: impl Fn(&NodeAnswer) -> Result<T, CallFailure>,
     ) -> Result<T, CallError> {
         let end = Instant::now() + self.timeouts.read;
         let _room = self.room(&self.reads, ask.call).await?;
@@ -130,7 +130,7 @@ impl Pool {
     pub(super) async fn write<T>(
         &self,
         ask: &Ask<'_>,
-        understand: impl Fn(&NodeAnswer) -> Result<T, Failure>,
+        understand: impl Fn(&NodeAnswer) -> Result<T, CallFailure>,
     ) -> Result<T, CallError> {
         let _room = self.room(&self.writes, ask.call).await?;
         // Counted from here: a write that had to wait for room gets no less time to be answered.
@@ -151,7 +151,7 @@ impl Pool {
         purpose: Purpose,
         end: Instant,
         attempt: Duration,
-        understand: impl Fn(&NodeAnswer) -> Result<T, Failure>,
+        understand: impl Fn(&NodeAnswer) -> Result<T, CallFailure>,
     ) -> Result<T, CallError> {
         let mut round = self.nodes.round();
         let mut last = None;
@@ -172,7 +172,7 @@ impl Pool {
                 done => return done,
             }
         }
-        Err(last.unwrap_or_else(|| CallError::of_cluster(ask.call, Failure::Unsendable)))
+        Err(last.unwrap_or_else(|| CallError::of_cluster(ask.call, CallFailure::Unsendable)))
     }
 
     async fn room<'a>(
@@ -184,6 +184,6 @@ impl Pool {
         permit
             .ok()
             .and_then(Result::ok)
-            .ok_or_else(|| CallError::of_cluster(call, Failure::Busy))
+            .ok_or_else(|| CallError::of_cluster(call, CallFailure::Busy))
     }
 }

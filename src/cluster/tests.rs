@@ -5,7 +5,7 @@ mod failover;
 mod stub;
 mod trust;
 
-use super::{error::Failure, pool::Timeouts, *};
+use super::{error::CallFailure, pool::Timeouts, *};
 use crate::{
     clock::Clock,
     model::Username,
@@ -98,16 +98,19 @@ fn client(addrs: &[SocketAddr]) -> SecurityApi {
 /// Why a call has failed, in short.
 fn failure<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
     match result.unwrap_err().why {
-        Failure::Http(HttpError::Cut(_)) => "Cut".to_owned(),
-        Failure::Http(error) => format!("{error:?}"),
-        Failure::Status {
+        CallFailure::Http(HttpError::Cut(_)) => "Cut".to_owned(),
+        CallFailure::Http(error) => format!("{error:?}"),
+        CallFailure::Status {
             status, error_type, ..
         } => format!(
             "{} {}",
             status.as_u16(),
             error_type.as_deref().unwrap_or("-")
         ),
-        why @ (Failure::Busy | Failure::Unsendable | Failure::NotJson | Failure::Unexpected) => {
+        why @ (CallFailure::Busy
+        | CallFailure::Unsendable
+        | CallFailure::NotJson
+        | CallFailure::Unexpected) => {
             format!("{why:?}")
         }
     }

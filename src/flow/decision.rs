@@ -158,7 +158,7 @@ impl From<&AuthError> for Refusal {
                 | Rejected::Joined
                 | Rejected::NotUtf8(_)
                 | Rejected::GroupsMissing
-                | Rejected::Token(oidc::Refused::Ambiguous),
+                | Rejected::Token(oidc::RefusedToken::Ambiguous),
             ) => Self::Malformed,
             AuthError::Identity(Rejected::Token(_)) => Self::TokenRefused,
             AuthError::Identity(Rejected::Name(_) | Rejected::Claims(oidc::NoUser::Name(_))) => {

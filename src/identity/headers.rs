@@ -6,7 +6,7 @@
 
 use super::{
     rejected::Rejected,
-    types::{Field, Identity, Person, Provider, Vouched},
+    types::{Attributes, Field, Identity, Provider, Vouched},
 };
 use crate::model::{Group, Username};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -71,7 +71,7 @@ impl Headers {
         if config.groups_required && !headers.contains_key(&config.groups) {
             return Err(Rejected::GroupsMissing);
         }
-        let person = Person {
+        let person = Attributes {
             user,
             groups: groups(headers, &config.groups)?,
             email: single(headers, &config.email, Field::Email)?.map(Box::from),

@@ -16,8 +16,8 @@ mod tests;
 mod tokens;
 
 pub use config::{
-    Asked, AuthorizedParties, Config, IdTokens, InvalidProviders, ProviderConfig, Validation,
+    Asked, AuthorizedParties, Config, IdTokens, InvalidProviders, OidcProviderConfig, Validation,
 };
 pub use presented::CookieName;
-pub use refused::{LogoutError, NoUser, Refused};
+pub use refused::{LogoutError, NoUser, RefusedToken};
 pub use tokens::Oidc;

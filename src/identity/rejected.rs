@@ -1,7 +1,7 @@
 //! Why a credential is not accepted.
 
 use super::{
-    oidc::refused::{NoUser, Refused},
+    oidc::refused::{NoUser, RefusedToken},
     types::Field,
 };
 use crate::{idp::IdpError, model::InvalidUsername, telemetry::metrics};
@@ -30,7 +30,7 @@ pub enum Rejected {
     Name(#[source] InvalidUsername),
     /// The token is not accepted.
     #[error("the token is refused")]
-    Token(#[from] Refused),
+    Token(#[from] RefusedToken),
     /// The token is accepted and does not name a user.
     #[error("the token is in order, and no user can be made of its claims")]
     Claims(#[source] NoUser),

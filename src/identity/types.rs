@@ -10,11 +10,11 @@ use std::{fmt, sync::Arc};
 /// A user for whom a provider vouches. Only a provider makes it, so its holder may rely on it.
 /// Clones share it: every request with a remembered token gets one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity(Arc<(Person, Vouched)>);
+pub struct Identity(Arc<(Attributes, Vouched)>);
 
 /// What is known of a person.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Person {
+pub(super) struct Attributes {
     pub(super) user: Username,
     pub(super) groups: Vec<Group>,
     pub(super) email: Option<Box<str>>,
@@ -69,7 +69,7 @@ impl Provider {
 }
 
 impl Identity {
-    pub(super) fn new(person: Person, vouched: Vouched) -> Self {
+    pub(super) fn new(person: Attributes, vouched: Vouched) -> Self {
         Self(Arc::new((person, vouched)))
     }
 
@@ -87,7 +87,7 @@ impl Identity {
         groups: &[&str],
         issued_at: Option<Timestamp>,
     ) -> Self {
-        let person = Person {
+        let person = Attributes {
             user: Username::parse(user).unwrap(),
             groups: groups
                 .iter()

@@ -2,7 +2,7 @@
 
 use super::{
     client_auth::encoded,
-    endpoint::{Endpoint, What},
+    endpoint::{EndpointKind, IdpEndpoint},
     error::IdpError,
     fetch::{FETCH, MAX_DISCOVERY_BYTES, PATIENCE},
     json,
@@ -37,7 +37,7 @@ impl Idp {
     /// # Errors
     /// When the provider cannot be asked.
     pub async fn userinfo(&self, token: &str) -> Result<Verdict, IdpError> {
-        const WHAT: What = What::Userinfo;
+        const WHAT: EndpointKind = EndpointKind::Userinfo;
         let _room = self.0.calls.try_acquire().map_err(|_| IdpError::Busy)?;
         let mut bearer =
             HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| IdpError::Unsendable)?;
@@ -71,7 +71,7 @@ impl Idp {
     /// # Errors
     /// When the provider cannot be asked.
     pub async fn introspect(&self, token: &str) -> Result<Verdict, IdpError> {
-        const WHAT: What = What::Introspection;
+        const WHAT: EndpointKind = EndpointKind::Introspection;
         let _room = self.0.calls.try_acquire().map_err(|_| IdpError::Busy)?;
         let asking = async {
             let uri = self.endpoint(WHAT).await?;
@@ -126,8 +126,8 @@ impl Idp {
 
     pub(super) async fn get(
         &self,
-        what: What,
-        uri: &Endpoint,
+        what: EndpointKind,
+        uri: &IdpEndpoint,
         headers: HeaderMap,
         timeout: Duration,
         max_bytes: usize,
@@ -144,7 +144,7 @@ impl Idp {
         self.ask(what, call).await
     }
 
-    async fn ask(&self, what: What, call: HttpCall) -> Result<HttpAnswer, IdpError> {
+    async fn ask(&self, what: EndpointKind, call: HttpCall) -> Result<HttpAnswer, IdpError> {
         let asked = self.0.clock.now();
         let client = &self.0.access.load_full().client;
         let answer = client.call(call).await;
@@ -169,11 +169,11 @@ impl Idp {
     pub async fn time(&self) -> Result<Option<(Timestamp, Timestamp)>, IdpError> {
         let uri = match self.issuer().discovery() {
             Ok(uri) => uri,
-            Err(_) => self.endpoint(What::Keys).await?,
+            Err(_) => self.endpoint(EndpointKind::Keys).await?,
         };
         let answer = self
             .get(
-                What::Discovery,
+                EndpointKind::Discovery,
                 &uri,
                 HeaderMap::new(),
                 FETCH,
@@ -188,7 +188,7 @@ impl Idp {
     }
 }
 
-fn claims(what: What, answer: &HttpAnswer) -> Result<Map<String, Value>, IdpError> {
+fn claims(what: EndpointKind, answer: &HttpAnswer) -> Result<Map<String, Value>, IdpError> {
     let kind = answer
         .headers
         .get(header::CONTENT_TYPE)

@@ -12,7 +12,7 @@ pub struct Issuer(Box<str>);
 
 /// An address at an identity provider: https, or http on the loopback interface.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint(Uri);
+pub struct IdpEndpoint(Uri);
 
 /// Why a text is not an address at an identity provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +39,7 @@ impl Issuer {
         if text.contains('?') {
             return Err(InvalidEndpoint::Query);
         }
-        Endpoint::parse(text).map(|_| Self(text.into()))
+        IdpEndpoint::parse(text).map(|_| Self(text.into()))
     }
 
     /// As in `iss`.
@@ -49,15 +49,15 @@ impl Issuer {
     }
 
     /// Where the provider describes itself (OpenID Connect Discovery 1.0, §4).
-    pub(super) fn discovery(&self) -> Result<Endpoint, InvalidEndpoint> {
-        Endpoint::parse(&format!(
+    pub(super) fn discovery(&self) -> Result<IdpEndpoint, InvalidEndpoint> {
+        IdpEndpoint::parse(&format!(
             "{}/.well-known/openid-configuration",
             self.0.trim_end_matches('/')
         ))
     }
 }
 
-impl Endpoint {
+impl IdpEndpoint {
     /// Takes a URL.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl fmt::Display for Issuer {
 }
 
 /// Without the query, which may be a secret.
-impl fmt::Debug for Endpoint {
+impl fmt::Debug for IdpEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -113,14 +113,14 @@ impl fmt::Debug for Endpoint {
 /// What was asked of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum What {
+pub enum EndpointKind {
     Discovery,
     Keys,
     Userinfo,
     Introspection,
 }
 
-impl fmt::Display for What {
+impl fmt::Display for EndpointKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Discovery => "description (discovery)",
@@ -135,20 +135,20 @@ impl fmt::Display for What {
 #[derive(Debug, Clone, Default)]
 pub struct Endpoints {
     /// Where the keys are.
-    pub jwks: Option<Endpoint>,
+    pub jwks: Option<IdpEndpoint>,
     /// Whose a token is.
-    pub userinfo: Option<Endpoint>,
+    pub userinfo: Option<IdpEndpoint>,
     /// Whether a token is active.
-    pub introspection: Option<Endpoint>,
+    pub introspection: Option<IdpEndpoint>,
 }
 
 impl Endpoints {
-    pub(super) fn get(&self, what: What) -> Option<&Endpoint> {
+    pub(super) fn get(&self, what: EndpointKind) -> Option<&IdpEndpoint> {
         match what {
-            What::Keys => self.jwks.as_ref(),
-            What::Userinfo => self.userinfo.as_ref(),
-            What::Introspection => self.introspection.as_ref(),
-            What::Discovery => None,
+            EndpointKind::Keys => self.jwks.as_ref(),
+            EndpointKind::Userinfo => self.userinfo.as_ref(),
+            EndpointKind::Introspection => self.introspection.as_ref(),
+            EndpointKind::Discovery => None,
         }
     }
 }
@@ -193,7 +193,7 @@ impl Endpoints {
                 .or_else(|| document.get(name));
             value
                 .and_then(Value::as_str)
-                .map(Endpoint::parse)
+                .map(IdpEndpoint::parse)
                 .transpose()
                 .map_err(InvalidDiscovery::Endpoint)
         };
@@ -227,7 +227,7 @@ mod tests {
             ("", Some(E::NotUrl)),
             ("https:///keys", Some(E::NotUrl)),
         ] {
-            assert_eq!(Endpoint::parse(text).err(), verdict, "{text}");
+            assert_eq!(IdpEndpoint::parse(text).err(), verdict, "{text}");
         }
         assert_eq!(Issuer::parse("https://idp.test/?x").err(), Some(E::Query));
     }

@@ -1,7 +1,7 @@
 //! Why an identity provider cannot be asked. The variant tells whose fault it is.
 
 use super::{
-    endpoint::{InvalidDiscovery, What},
+    endpoint::{EndpointKind, InvalidDiscovery},
     json::InvalidJson,
     key_set::InvalidKeySet,
 };
@@ -13,10 +13,10 @@ use http::StatusCode;
 pub enum IdpError {
     /// No complete answer.
     #[error("the provider's {0} did not answer")]
-    Call(What, #[source] HttpError),
+    Call(EndpointKind, #[source] HttpError),
     /// A status that the call does not expect.
     #[error("the provider's {0} answered {1}")]
-    Status(What, StatusCode),
+    Status(EndpointKind, StatusCode),
     /// Its description is not accepted.
     #[error("the provider's description is not accepted")]
     Discovery(#[source] InvalidDiscovery),
@@ -25,24 +25,24 @@ pub enum IdpError {
     Keys(#[source] InvalidKeySet),
     /// The answer has no claims.
     #[error("the provider's {0} answered with something other than a JSON object")]
-    Claims(What, #[source] InvalidJson),
+    Claims(EndpointKind, #[source] InvalidJson),
     /// The answer should be a plain JSON object and is a signed token.
     #[error("the provider's {0} answered with a signed token; switch that off for this client")]
-    Signed(What),
+    Signed(EndpointKind),
     /// elastauth's client is not accepted, or may not ask.
     #[error(
         "the provider's {0} refuses elastauth's client; check its name, its secret and its rights"
     )]
-    OurClient(What),
+    OurClient(EndpointKind),
     /// The client's name or secret cannot be sent.
     #[error("the client's name, secret or key cannot be put into a request")]
     Unsendable,
     /// The address is unknown.
     #[error("the provider names no address for its {0}, and none is configured")]
-    NoEndpoint(What),
+    NoEndpoint(EndpointKind),
     /// It is still being fetched.
     #[error("the provider's {0} has not been received yet")]
-    Late(What),
+    Late(EndpointKind),
     /// Too many calls.
     #[error("too many calls to the provider are under way")]
     Busy,

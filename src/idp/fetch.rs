@@ -1,7 +1,7 @@
 //! The provider's keys and its description of itself, fetched when they are needed.
 
 use super::{
-    endpoint::{Endpoint, Endpoints, InvalidDiscovery, What},
+    endpoint::{EndpointKind, Endpoints, IdpEndpoint, InvalidDiscovery},
     error::IdpError,
     fetched::{Age, Fetch, TooEarly},
     key::Algorithm,
@@ -54,7 +54,7 @@ impl Idp {
         match (keys.current(), failed) {
             (Some((set, _)), None) => Ok(set),
             (Some((set, _)), Some(_)) if knows(&set) => Ok(set),
-            (_, failed) => Err(failed.unwrap_or(IdpError::Late(What::Keys))),
+            (_, failed) => Err(failed.unwrap_or(IdpError::Late(EndpointKind::Keys))),
         }
     }
 
@@ -75,7 +75,7 @@ impl Idp {
     /// Why the provider cannot be used.
     pub async fn try_out(
         &self,
-        asked: Option<What>,
+        asked: Option<EndpointKind>,
         keys: bool,
     ) -> Result<Option<usize>, IdpError> {
         if let Some(what) = asked {
@@ -101,13 +101,13 @@ impl Idp {
     }
 
     async fn read_keys(&self) -> Result<(KeySet, Option<Duration>), IdpError> {
-        let uri = self.endpoint(What::Keys).await?;
+        let uri = self.endpoint(EndpointKind::Keys).await?;
         let headers = HeaderMap::new();
         let answer = self
-            .get(What::Keys, &uri, headers, FETCH, MAX_KEYS_BYTES)
+            .get(EndpointKind::Keys, &uri, headers, FETCH, MAX_KEYS_BYTES)
             .await?;
         if answer.status != StatusCode::OK {
-            return Err(IdpError::Status(What::Keys, answer.status));
+            return Err(IdpError::Status(EndpointKind::Keys, answer.status));
         }
         let keys =
             KeySet::parse(&answer.body, self.0.config.rsa_unnamed).map_err(IdpError::Keys)?;
@@ -123,7 +123,7 @@ impl Idp {
     }
 
     /// Where something is: as configured, else as the provider says.
-    pub(super) async fn endpoint(&self, what: What) -> Result<Endpoint, IdpError> {
+    pub(super) async fn endpoint(&self, what: EndpointKind) -> Result<IdpEndpoint, IdpError> {
         if let Some(endpoint) = self.0.config.endpoints.get(what) {
             return Ok(endpoint.clone());
         }
@@ -139,7 +139,8 @@ impl Idp {
                 (discovered.current().map(|(known, _)| known), failed)
             }
         };
-        let known = known.ok_or_else(|| failed.unwrap_or(IdpError::Late(What::Discovery)))?;
+        let known =
+            known.ok_or_else(|| failed.unwrap_or(IdpError::Late(EndpointKind::Discovery)))?;
         let endpoint = known.get(what).cloned();
         endpoint.ok_or(IdpError::NoEndpoint(what))
     }
@@ -152,7 +153,7 @@ impl Idp {
     }
 
     async fn read_discovery(&self) -> Result<(Endpoints, Option<Duration>), IdpError> {
-        const WHAT: What = What::Discovery;
+        const WHAT: EndpointKind = EndpointKind::Discovery;
         let uri = self
             .issuer()
             .discovery()

@@ -5,7 +5,7 @@
 //! that doubles; until then all requests get the known value. So no number of requests makes more
 //! than one fetch in a cool-down.
 
-use super::{endpoint::What, error::IdpError};
+use super::{endpoint::EndpointKind, error::IdpError};
 use crate::{
     backoff::{Backoff, spread},
     clock::{Clock, Timestamp},
@@ -47,10 +47,10 @@ pub(super) struct Pace {
 /// What was fetched, with its age.
 #[derive(Debug)]
 pub(super) struct Fetched<T> {
-    what: What,
+    what: EndpointKind,
     /// Whose it is, for logs.
     issuer: Arc<str>,
-    state: Mutex<State<T>>,
+    state: Mutex<FetchState<T>>,
     /// From when on, in milliseconds, it should be fetched again even if it is not asked for.
     /// Beside the lock, so that a look costs next to nothing.
     due: AtomicU64,
@@ -60,7 +60,7 @@ pub(super) struct Fetched<T> {
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct FetchState<T> {
     value: Option<Arc<T>>,
     fetched_at: Timestamp,
     lifetime: Duration,
@@ -96,13 +96,13 @@ pub(super) enum Age {
 
 impl<T: Send + Sync + 'static> Fetched<T> {
     pub(super) fn new(
-        what: What,
+        what: EndpointKind,
         issuer: Arc<str>,
         pace: Pace,
         clock: Clock,
         tasks: Tasks,
     ) -> Self {
-        let state = State {
+        let state = FetchState {
             value: None,
             fetched_at: Timestamp::default(),
             lifetime: pace.lifetime,
@@ -232,7 +232,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, FetchState<T>> {
         // Nothing under this lock leaves a state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,7 @@
 
 use super::{
     json::{self, InvalidJson},
-    key::{Algorithm, Key, MAX_KID_BYTES},
+    key::{Algorithm, MAX_KID_BYTES, PublicKey},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
@@ -61,25 +61,6 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// The part of a token that an error is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum Part {
-    Header,
-    Claims,
-    Signature,
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Header => "header",
-            Self::Claims => "claims",
-            Self::Signature => "signature",
-        })
-    }
-}
-
 /// Why a text is not a signed token that is accepted. One variant a rule; nothing of the token is
 /// in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -92,9 +73,9 @@ pub enum MalformedToken {
     #[error("the token does not have three parts")]
     Parts,
     #[error("the token's {0} is not base64url without padding, in its one canonical form")]
-    Base64(Part),
+    Base64(&'static str),
     #[error("the token's {0} is not acceptable JSON")]
-    Json(Part, #[source] InvalidJson),
+    Json(&'static str, #[source] InvalidJson),
     #[error("the token's header or signature is too long")]
     PartTooLong,
     #[error("the token's algorithm (`alg`) is not one of the asymmetric ones that are supported")]
@@ -146,10 +127,10 @@ impl<'a> Jws<'a> {
             .get(..=header.len() + claims.len())
             .unwrap_or_default();
         Ok(Self {
-            header: Header::read(&object(header, Part::Header)?)?,
-            claims: object(claims, Part::Claims)?,
+            header: Header::read(&object(header, "header")?)?,
+            claims: object(claims, "claims")?,
             signed,
-            signature: decoded(signature, Part::Signature)?,
+            signature: decoded(signature, "signature")?,
         })
     }
 
@@ -180,8 +161,8 @@ impl<'a> Jws<'a> {
 
     /// The claims, if one of the keys has signed them; `None` if none has.
     #[must_use]
-    pub fn verified<'k>(self, keys: impl IntoIterator<Item = &'k Key>) -> Option<Verified> {
-        let signed = |key: &Key| {
+    pub fn verified<'k>(self, keys: impl IntoIterator<Item = &'k PublicKey>) -> Option<Verified> {
+        let signed = |key: &PublicKey| {
             key.algorithm() == self.header.algorithm && key.verifies(self.signed, &self.signature)
         };
         if keys.into_iter().any(signed) {
@@ -246,11 +227,11 @@ impl Header {
     }
 }
 
-fn object(text: &str, part: Part) -> Result<Map<String, Value>, MalformedToken> {
+fn object(text: &str, part: &'static str) -> Result<Map<String, Value>, MalformedToken> {
     json::object(&decoded(text, part)?).map_err(|why| MalformedToken::Json(part, why))
 }
 
-fn decoded(text: &str, part: Part) -> Result<Vec<u8>, MalformedToken> {
+fn decoded(text: &str, part: &'static str) -> Result<Vec<u8>, MalformedToken> {
     BASE64_URL_SAFE_NO_PAD
         .decode(text)
         .map_err(|_| MalformedToken::Base64(part))

@@ -85,7 +85,7 @@ impl Algorithm {
 }
 
 /// A parsed public key.
-pub struct Key {
+pub struct PublicKey {
     kid: Option<Box<str>>,
     algorithm: Algorithm,
     /// The length of a signature of this key. Another length means another encoding or padding.
@@ -111,7 +111,7 @@ pub enum UnusableKey {
     Numbers,
 }
 
-impl Key {
+impl PublicKey {
     /// Takes one entry of a key set. Certificates and addresses in it are ignored.
     ///
     /// An RSA key could have six algorithms; if it does not name one, it has `rsa_unnamed`.
@@ -206,7 +206,7 @@ impl Key {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("kid", &self.kid)

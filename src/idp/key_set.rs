@@ -1,6 +1,6 @@
 //! A key set, whose entries are judged one by one.
 
-use super::key::{Algorithm, Key, UnusableKey};
+use super::key::{Algorithm, PublicKey, UnusableKey};
 use serde_json::Value;
 
 /// Entries that are read. Providers publish two to ten keys; Keycloak with every algorithm
@@ -13,7 +13,7 @@ const MAX_TRIES: usize = 4;
 /// The usable keys of one set; at least one.
 #[derive(Debug)]
 pub struct KeySet {
-    keys: Vec<Key>,
+    keys: Vec<PublicKey>,
 }
 
 /// Why a document is not a key set.
@@ -37,9 +37,9 @@ impl KeySet {
             .get("keys")
             .and_then(Value::as_array)
             .ok_or(InvalidKeySet::Shape)?;
-        let mut keys: Vec<Key> = Vec::new();
+        let mut keys: Vec<PublicKey> = Vec::new();
         for (index, entry) in entries.iter().take(MAX_ENTRIES).enumerate() {
-            match Key::parse(entry, rsa_unnamed) {
+            match PublicKey::parse(entry, rsa_unnamed) {
                 Ok(key) => keys.push(key),
                 // Keycloak always has one for encryption.
                 Err(UnusableKey::NotForSignatures) => {}
@@ -59,8 +59,8 @@ impl KeySet {
         &'a self,
         kid: Option<&'a str>,
         algorithm: Algorithm,
-    ) -> impl Iterator<Item = &'a Key> {
-        let fits = move |key: &&Key| {
+    ) -> impl Iterator<Item = &'a PublicKey> {
+        let fits = move |key: &&PublicKey| {
             key.algorithm() == algorithm && kid.is_none_or(|kid| key.kid() == Some(kid))
         };
         self.keys.iter().filter(fits).take(MAX_TRIES)

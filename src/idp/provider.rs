@@ -3,7 +3,7 @@
 
 use super::{
     client_auth::ClientAuth,
-    endpoint::{Endpoints, Issuer, What},
+    endpoint::{EndpointKind, Endpoints, Issuer},
     error::IdpError,
     fetched::{Fetched, Pace},
     key::Algorithm,
@@ -130,13 +130,19 @@ impl Idp {
         Ok(Self(Arc::new(Inner {
             access,
             discovered: Arc::new(Fetched::new(
-                What::Discovery,
+                EndpointKind::Discovery,
                 Arc::clone(&issuer),
                 discovered,
                 clock.clone(),
                 tasks.clone(),
             )),
-            keys: Arc::new(Fetched::new(What::Keys, issuer, keys, clock.clone(), tasks)),
+            keys: Arc::new(Fetched::new(
+                EndpointKind::Keys,
+                issuer,
+                keys,
+                clock.clone(),
+                tasks,
+            )),
             withdrawals: Arc::default(),
             name: Arc::clone(name),
             metrics: telemetry.metrics.clone(),

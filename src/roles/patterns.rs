@@ -6,12 +6,12 @@ use std::collections::HashMap;
 /// Values by group pattern. ASCII letters compare without regard to case; other letters compare as
 /// they are, because there are several ways to fold them and a wrong one would give roles.
 #[derive(Debug)]
-pub(super) struct Table<V> {
+pub(super) struct PatternTable<V> {
     exact: HashMap<Box<str>, Vec<(Group, V)>>,
     wildcards: Vec<(Box<str>, Group, V)>,
 }
 
-impl<V> Table<V> {
+impl<V> PatternTable<V> {
     pub(super) fn new(entries: Vec<(Group, V)>) -> Self {
         let mut table = Self {
             exact: HashMap::new(),

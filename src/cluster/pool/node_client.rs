@@ -1,8 +1,8 @@
 //! One request to one node, and what its outcome tells about the node.
 
-use super::nodes::{Lease, Node};
+use super::nodes::{ClusterNode, Lease};
 use crate::{
-    cluster::error::{CallError, Failure},
+    cluster::error::{CallError, CallFailure},
     net::client::{Client, ConnectionLimits, HttpAnswer, HttpCall, HttpError},
     telemetry::{
         ClusterTelemetry,
@@ -75,7 +75,7 @@ impl NodeClient {
         lease: Lease<'_>,
         ask: &Ask<'_>,
         patience: Patience,
-        understand: impl Fn(&NodeAnswer) -> Result<T, Failure>,
+        understand: impl Fn(&NodeAnswer) -> Result<T, CallFailure>,
     ) -> Result<T, CallError> {
         let call = ask.call;
         let failed = |why| CallError {
@@ -112,14 +112,14 @@ impl NodeClient {
 
     async fn exchange(
         &self,
-        node: &Node,
+        node: &ClusterNode,
         ask: &Ask<'_>,
         patience: Patience,
         span: Option<&ActiveSpan>,
-    ) -> Result<NodeAnswer, Failure> {
+    ) -> Result<NodeAnswer, CallFailure> {
         let call = HttpCall {
             method: ask.method.clone(),
-            uri: node.uri(ask.path).map_err(|_| Failure::Unsendable)?,
+            uri: node.uri(ask.path).map_err(|_| CallFailure::Unsendable)?,
             headers: headers(ask, span),
             body: ask.body.clone(),
             timeout: patience.whole,

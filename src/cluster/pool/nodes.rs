@@ -14,7 +14,7 @@ mod node;
 #[cfg(test)]
 mod tests;
 
-pub(super) use node::Node;
+pub(super) use node::ClusterNode;
 
 use crate::{backoff::random_byte, clock::Clock, telemetry::chain};
 use health::NodeHealth;
@@ -38,7 +38,7 @@ pub(super) enum Purpose {
 
 /// All nodes with their health.
 pub(super) struct Nodes {
-    all: Box<[Node]>,
+    all: Box<[ClusterNode]>,
     health: Mutex<Box<[NodeHealth]>>,
     calls: AtomicUsize,
     /// The node that answered last; none of them until one has.
@@ -59,11 +59,11 @@ pub(super) struct Lease<'a> {
     index: usize,
     generation: u64,
     probe: bool,
-    pub(super) node: &'a Node,
+    pub(super) node: &'a ClusterNode,
 }
 
 impl Nodes {
-    pub(super) fn new(nodes: Vec<Node>, clock: Clock) -> Self {
+    pub(super) fn new(nodes: Vec<ClusterNode>, clock: Clock) -> Self {
         Self {
             health: Mutex::new(vec![NodeHealth::new(); nodes.len()].into()),
             all: nodes.into(),

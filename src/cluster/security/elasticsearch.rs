@@ -19,7 +19,7 @@ use super::types::{
 use crate::{
     clock::Clock,
     cluster::{
-        error::{CallError, Failure},
+        error::{CallError, CallFailure},
         pool::{Ask, NodeAnswer, Pool, Timeouts},
     },
     model::Username,
@@ -225,7 +225,7 @@ impl Elasticsearch {
         account
             .as_deref()
             .cloned()
-            .ok_or_else(|| CallError::of_cluster(call, Failure::Unsendable))
+            .ok_or_else(|| CallError::of_cluster(call, CallFailure::Unsendable))
     }
 }
 
@@ -243,7 +243,7 @@ fn user_path(name: &str) -> String {
 /// Whether a cluster that answers so may take the same user with the password in clear. Older
 /// versions call it a validation error.
 fn refuses_the_hash(error: &CallError) -> bool {
-    let Failure::Status {
+    let CallFailure::Status {
         status: StatusCode::BAD_REQUEST,
         error_type: Some(error_type),
         ..

@@ -84,7 +84,7 @@ async fn the_right_name_by_the_right_ca_is_trusted_and_nothing_else() {
     for (node, ca) in [(&right, &theirs), (&other_name, &ours)] {
         let error = read(node, trusting(&ca.cert)).await.unwrap_err();
         assert!(
-            matches!(error.why, Failure::Http(HttpError::Connect(_))),
+            matches!(error.why, CallFailure::Http(HttpError::Connect(_))),
             "{error:?}"
         );
         assert!(

@@ -4,10 +4,11 @@ use super::filler::{Filler, OutboundProxy};
 use crate::{
     config::{choice::ClientAuthMethod, key::ConfigKey, section, table},
     identity::oidc::{
-        Asked, AuthorizedParties, Config, CookieName, InvalidProviders, ProviderConfig, Validation,
-        claims::{ClaimPath, Mapping},
+        Asked, AuthorizedParties, Config, CookieName, InvalidProviders, OidcProviderConfig,
+        Validation,
+        claims::{ClaimMapping, ClaimPath},
     },
-    idp::{self, ClientAuth, Endpoint, Endpoints, InvalidEndpoint, Issuer, SigningKey},
+    idp::{self, ClientAuth, Endpoints, IdpEndpoint, InvalidEndpoint, Issuer, SigningKey},
     net::{client, tls},
     secret::{ExposeSecret as _, SecretString},
 };
@@ -45,7 +46,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     }
 }
 
-fn the_one(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<ProviderConfig> {
+fn the_one(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProviderConfig> {
     for key in [&table::OIDC_ISSUER, &table::OIDC_CLIENT_ID] {
         if !fill.given(key) {
             let fault = format!("`auth_provider: oidc` needs `{}`", key.path);
@@ -55,7 +56,7 @@ fn the_one(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<ProviderConfi
     provider(fill, proxy)
 }
 
-fn in_sections(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<Vec<ProviderConfig>> {
+fn in_sections(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<Vec<OidcProviderConfig>> {
     for key in section::of_one_provider().filter(|key| fill.settings.given(key)) {
         let fault = format!(
             "`{}` and `oidc.providers` are both set; move it into the sections of the providers",
@@ -82,9 +83,9 @@ fn in_sections(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<Vec<Provi
         provider(&mut fill.section(own), proxy)
     });
     // Every section is filled, so that all faults are reported.
-    let filled: Vec<Option<ProviderConfig>> = filled.collect();
-    let providers: Vec<ProviderConfig> = filled.into_iter().collect::<Option<_>>()?;
-    let is_asked = |provider: &&ProviderConfig| {
+    let filled: Vec<Option<OidcProviderConfig>> = filled.collect();
+    let providers: Vec<OidcProviderConfig> = filled.into_iter().collect::<Option<_>>()?;
+    let is_asked = |provider: &&OidcProviderConfig| {
         matches!(
             provider.validation,
             Validation::Userinfo | Validation::Introspection
@@ -100,7 +101,7 @@ fn in_sections(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<Vec<Provi
     Some(providers)
 }
 
-fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<ProviderConfig> {
+fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProviderConfig> {
     let name = parsed(fill, &table::OIDC_NAME, |text| {
         name(text).ok_or("it must be 1 to 64 letters, digits, `.`, `_` and `-`")
     });
@@ -120,7 +121,7 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<ProviderConf
     );
     idp.endpoints = endpoints;
     idp.http = http?;
-    Some(ProviderConfig {
+    Some(OidcProviderConfig {
         validation: validation(fill)?,
         audiences: texts(fill, &table::OIDC_AUDIENCES),
         authorized_parties: authorized_parties(fill),
@@ -130,7 +131,7 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<ProviderConf
         leeway: fill.get(&table::OIDC_LEEWAY)?,
         cache: fill.get(&table::OIDC_CACHE)?,
         claims: claims?,
-        ..ProviderConfig::new(&name?, idp)
+        ..OidcProviderConfig::new(&name?, idp)
     })
 }
 
@@ -151,8 +152,8 @@ fn parsed<T, E: Display>(
     parsed.ok()
 }
 
-fn endpoint(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<Endpoint> {
-    parsed::<_, InvalidEndpoint>(fill, key, Endpoint::parse)
+fn endpoint(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<IdpEndpoint> {
+    parsed::<_, InvalidEndpoint>(fill, key, IdpEndpoint::parse)
 }
 
 fn cookie(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<CookieName> {
@@ -232,7 +233,7 @@ fn private_key(fill: &mut Filler<'_>) -> Option<SigningKey> {
     signing.ok()
 }
 
-fn claims(fill: &mut Filler<'_>) -> Option<Mapping> {
+fn claims(fill: &mut Filler<'_>) -> Option<ClaimMapping> {
     let mut path = |key: &ConfigKey| parsed(fill, key, ClaimPath::parse);
     let user = path(&table::OIDC_CLAIM_USERNAME);
     let email = path(&table::OIDC_CLAIM_EMAIL);
@@ -245,7 +246,7 @@ fn claims(fill: &mut Filler<'_>) -> Option<Mapping> {
     });
     let groups: Vec<Result<ClaimPath, ()>> = groups.collect();
     let prefix = |key: &ConfigKey| fill.get::<String>(key).unwrap_or_default().into_boxed_str();
-    Some(Mapping {
+    Some(ClaimMapping {
         user: user?,
         groups: groups.into_iter().collect::<Result<_, _>>().ok()?,
         group_member: fill

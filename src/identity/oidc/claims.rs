@@ -2,7 +2,7 @@
 
 use super::refused::{MAX_GROUPS, NoUser};
 use crate::{
-    identity::types::{Field, Person},
+    identity::types::{Attributes, Field},
     model::{Group, Username},
 };
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ const MAX_STEPS: usize = 8;
 
 /// Which claim is used for what.
 #[derive(Debug, Clone)]
-pub struct Mapping {
+pub struct ClaimMapping {
     /// The user name. Must be there, as a text.
     pub user: ClaimPath,
     /// Groups: each may be a text (one group, never split), a list of texts, or a list of objects.
@@ -31,7 +31,7 @@ pub struct Mapping {
 }
 
 /// The claims that OpenID Connect names, and `groups`.
-impl Default for Mapping {
+impl Default for ClaimMapping {
     fn default() -> Self {
         let one = |name: &str| ClaimPath(vec![name.into()]);
         Self {
@@ -134,9 +134,9 @@ fn dotted(text: &str) -> Result<Vec<Box<str>>, InvalidPath> {
     }
 }
 
-impl Mapping {
+impl ClaimMapping {
     /// Reads a user out of claims that have been judged.
-    pub(super) fn person(&self, claims: &Map<String, Value>) -> Result<Person, NoUser> {
+    pub(super) fn person(&self, claims: &Map<String, Value>) -> Result<Attributes, NoUser> {
         let name = text(&self.user, claims, Field::User)?.ok_or(NoUser::Missing)?;
         // Until an address is verified, a user can claim one that belongs to another person.
         if self.user.first() == "email"
@@ -146,7 +146,7 @@ impl Mapping {
         {
             return Err(NoUser::Unverified);
         }
-        Ok(Person {
+        Ok(Attributes {
             user: Username::parse(&format!("{}{name}", self.username_prefix))
                 .map_err(NoUser::Name)?,
             groups: self.groups(claims)?,

@@ -1,6 +1,6 @@
 //! Settings of the token providers. `config` fills them in.
 
-use super::{claims::Mapping, presented::CookieName};
+use super::{claims::ClaimMapping, presented::CookieName};
 use crate::{identity::types::Provider, idp};
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The providers. A token's issuer chooses one; no two have the same issuer or name.
-    pub providers: Vec<ProviderConfig>,
+    pub providers: Vec<OidcProviderConfig>,
     /// The cookie that may hold an access token; `None` looks at none.
     pub access_token_cookie: Option<CookieName>,
     /// The cookie that may hold an ID token; `None` looks at none.
@@ -23,8 +23,8 @@ impl Config {
     ///
     /// # Errors
     /// When a token could belong to two providers, or a provider could accept no token.
-    pub fn new(providers: Vec<ProviderConfig>) -> Result<Self, InvalidProviders> {
-        let repeats = |same: fn(&ProviderConfig, &ProviderConfig) -> bool| {
+    pub fn new(providers: Vec<OidcProviderConfig>) -> Result<Self, InvalidProviders> {
+        let repeats = |same: fn(&OidcProviderConfig, &OidcProviderConfig) -> bool| {
             providers.iter().enumerate().any(|(index, one)| {
                 providers
                     .iter()
@@ -41,7 +41,7 @@ impl Config {
         if repeats(|one, other| one.idp.issuer == other.idp.issuer) {
             return Err(InvalidProviders::SameIssuer);
         }
-        let asks = |one: &&ProviderConfig| one.validation.check(false).is_some();
+        let asks = |one: &&OidcProviderConfig| one.validation.check(false).is_some();
         if providers
             .iter()
             .any(|one| matches!(one.validation, Validation::Both(_)))
@@ -87,7 +87,7 @@ pub enum InvalidProviders {
 
 /// Settings of one identity provider.
 #[derive(Debug, Clone)]
-pub struct ProviderConfig {
+pub struct OidcProviderConfig {
     /// The operator's name for it: in logs, and where role rules are for one provider alone.
     pub name: Arc<str>,
     /// Where it is and how it is asked.
@@ -110,10 +110,10 @@ pub struct ProviderConfig {
     /// How long an answer of the provider about a token counts. Zero: each request asks.
     pub cache: Duration,
     /// Which claim is used for what.
-    pub claims: Mapping,
+    pub claims: ClaimMapping,
 }
 
-impl ProviderConfig {
+impl OidcProviderConfig {
     /// Strict defaults around what only the operator knows.
     #[must_use]
     pub fn new(name: &str, idp: idp::Config) -> Self {
@@ -129,7 +129,7 @@ impl ProviderConfig {
             leeway: Duration::from_secs(30),
             // So long may a user who has signed out still get in by an earlier answer.
             cache: Duration::from_secs(30),
-            claims: Mapping::default(),
+            claims: ClaimMapping::default(),
         }
     }
 }
@@ -151,7 +151,7 @@ pub enum Validation {
 
 /// What is done with one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Check {
+pub(super) enum TokenCheck {
     Signature,
     SignatureThenUserinfo,
     Userinfo,
@@ -161,17 +161,17 @@ pub(super) enum Check {
 
 impl Validation {
     /// What is done with a token; `None` refuses it.
-    pub(super) fn check(self, signed: bool) -> Option<Check> {
+    pub(super) fn check(self, signed: bool) -> Option<TokenCheck> {
         Some(match (self, signed) {
             (Self::Jwks, false) => return None,
-            (Self::Jwks | Self::Both(_), true) => Check::Signature,
-            (Self::Userinfo, true) => Check::SignatureThenUserinfo,
-            (Self::Userinfo | Self::Both(Asked::Userinfo), false) => Check::Userinfo,
+            (Self::Jwks | Self::Both(_), true) => TokenCheck::Signature,
+            (Self::Userinfo, true) => TokenCheck::SignatureThenUserinfo,
+            (Self::Userinfo | Self::Both(Asked::Userinfo), false) => TokenCheck::Userinfo,
             (Self::Introspection, _) | (Self::Both(Asked::Introspection), false) => {
-                Check::Introspection
+                TokenCheck::Introspection
             }
             (Self::Both(Asked::IntrospectionThenUserinfo), false) => {
-                Check::IntrospectionThenUserinfo
+                TokenCheck::IntrospectionThenUserinfo
             }
         })
     }

@@ -7,7 +7,7 @@
 
 use super::{
     policy::{id, present, time},
-    refused::Refused,
+    refused::RefusedToken,
 };
 use crate::{clock::Timestamp, identity::types::Identity, idp::Verified};
 use quick_cache::sync::Cache;
@@ -69,29 +69,29 @@ impl LogoutNotice {
         client_id: &str,
         leeway: Duration,
         now: Timestamp,
-    ) -> Result<Self, Refused> {
+    ) -> Result<Self, RefusedToken> {
         let claims = verified.claims();
         if !matches!(verified.kind(), None | Some("logout+jwt" | "jwt")) {
-            return Err(Refused::HeaderType);
+            return Err(RefusedToken::HeaderType);
         }
         if present(claims, "typ").is_some_and(|kind| {
             kind.as_str()
                 .is_none_or(|kind| !kind.eq_ignore_ascii_case("logout"))
         }) {
-            return Err(Refused::ClaimType);
+            return Err(RefusedToken::ClaimType);
         }
         if !present(claims, "events")
             .and_then(|events| events.get(EVENT))
             .is_some_and(Value::is_object)
         {
-            return Err(Refused::Events);
+            return Err(RefusedToken::Events);
         }
         // With a nonce it could be an ID token in disguise.
         if claims.contains_key("nonce") {
-            return Err(Refused::Nonce);
+            return Err(RefusedToken::Nonce);
         }
         if claims.get("iss").and_then(Value::as_str) != Some(issuer) {
-            return Err(Refused::Issuer);
+            return Err(RefusedToken::Issuer);
         }
         let for_us = match claims.get("aud") {
             Some(Value::String(one)) => one == client_id,
@@ -99,26 +99,26 @@ impl LogoutNotice {
             _ => false,
         };
         if !for_us {
-            return Err(Refused::Audience);
+            return Err(RefusedToken::Audience);
         }
-        let issued_at = time(claims, "iat", Refused::Times)?.ok_or(Refused::Times)?;
-        let until = time(claims, "exp", Refused::ExpiryMissing)?
-            .ok_or(Refused::ExpiryMissing)?
+        let issued_at = time(claims, "iat", RefusedToken::Times)?.ok_or(RefusedToken::Times)?;
+        let until = time(claims, "exp", RefusedToken::ExpiryMissing)?
+            .ok_or(RefusedToken::ExpiryMissing)?
             .after(leeway);
         if now >= until {
-            return Err(Refused::Expired);
+            return Err(RefusedToken::Expired);
         }
         if issued_at > now.after(leeway) {
-            return Err(Refused::IssuedAhead);
+            return Err(RefusedToken::IssuedAhead);
         }
         if until > now.after(LONGEST_LIFE) {
-            return Err(Refused::Times);
+            return Err(RefusedToken::Times);
         }
         let (subject, session) = (id(claims, "sub")?, id(claims, "sid")?);
         if subject.is_none() && session.is_none() {
-            return Err(Refused::Id);
+            return Err(RefusedToken::Id);
         }
-        let id = id(claims, "jti")?.ok_or(Refused::Id)?;
+        let id = id(claims, "jti")?.ok_or(RefusedToken::Id)?;
         Ok(Self {
             subject,
             session,
@@ -140,17 +140,17 @@ impl Revoked {
     }
 
     /// Takes a notice, once.
-    pub(super) fn revoke(&self, notice: LogoutNotice, now: Timestamp) -> Result<(), Refused> {
+    pub(super) fn revoke(&self, notice: LogoutNotice, now: Timestamp) -> Result<(), RefusedToken> {
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if seen.get(&notice.id).is_some_and(|until| now < *until) {
-                return Err(Refused::Replayed);
+                return Err(RefusedToken::Replayed);
             }
             if seen.len() >= MAX_ALIVE {
                 seen.retain(|_, until| now < *until);
             }
             if seen.len() >= MAX_ALIVE {
-                return Err(Refused::TooManyNotices);
+                return Err(RefusedToken::TooManyNotices);
             }
             seen.insert(notice.id, notice.until);
         }

@@ -5,9 +5,9 @@
 //! 7662 are what the rules follow.
 
 use super::{
-    config::{AuthorizedParties, IdTokens, ProviderConfig},
-    presented::Slot,
-    refused::Refused,
+    config::{AuthorizedParties, IdTokens, OidcProviderConfig},
+    presented::TokenPlace,
+    refused::RefusedToken,
 };
 use crate::clock::Timestamp;
 use serde_json::{Map, Value};
@@ -42,7 +42,7 @@ pub(super) struct Accepted {
 }
 
 impl Policy {
-    pub(super) fn new(config: &ProviderConfig) -> Self {
+    pub(super) fn new(config: &OidcProviderConfig) -> Self {
         let client = &config.idp.client_id;
         let audiences = if config.audiences.is_empty() {
             vec![client.clone()]
@@ -73,19 +73,20 @@ impl Policy {
         &self,
         claims: &Map<String, Value>,
         kind: Option<&str>,
-        slot: Slot,
+        slot: TokenPlace,
         now: Timestamp,
-    ) -> Result<Accepted, Refused> {
+    ) -> Result<Accepted, RefusedToken> {
         self.header_kind(kind)?;
         self.purpose(claims, slot)?;
         if kind != Some("at+jwt") && looks_like_id_token(claims) && !self.takes_id_tokens(slot) {
-            return Err(Refused::IdToken);
+            return Err(RefusedToken::IdToken);
         }
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
-            return Err(Refused::Issuer);
+            return Err(RefusedToken::Issuer);
         }
         self.audience(claims, slot)?;
-        let until = time(claims, "exp", Refused::ExpiryMissing)?.ok_or(Refused::ExpiryMissing)?;
+        let until =
+            time(claims, "exp", RefusedToken::ExpiryMissing)?.ok_or(RefusedToken::ExpiryMissing)?;
         let accepted = self.times(claims, Some(until), now)?;
         Ok(accepted)
     }
@@ -95,9 +96,9 @@ impl Policy {
     pub(super) fn introspected(
         &self,
         claims: &Map<String, Value>,
-        slot: Slot,
+        slot: TokenPlace,
         now: Timestamp,
-    ) -> Result<Accepted, Refused> {
+    ) -> Result<Accepted, RefusedToken> {
         // Keycloak calls refresh and ID tokens active too; Ory and Authelia have `token_use`.
         let is = |name: &str, allowed: &[&str]| match present(claims, name) {
             None => true,
@@ -106,58 +107,58 @@ impl Policy {
         };
         let as_id_token = self.takes_id_tokens(slot) && is("token_type", &["ID"]);
         if !is("token_type", &["Bearer"]) && !as_id_token {
-            return Err(Refused::TokenType);
+            return Err(RefusedToken::TokenType);
         }
         if !is("token_use", &["access_token", "access"]) {
-            return Err(Refused::TokenType);
+            return Err(RefusedToken::TokenType);
         }
         self.purpose(claims, slot)?;
         if present(claims, "iss").is_some_and(|issuer| issuer.as_str() != Some(&self.issuer)) {
-            return Err(Refused::Issuer);
+            return Err(RefusedToken::Issuer);
         }
         if present(claims, "aud").is_none() {
             // Certified providers leave `aud` out and name the client that the token was issued to.
             let client = present(claims, "client_id")
                 .and_then(Value::as_str)
-                .ok_or(Refused::Audience)?;
+                .ok_or(RefusedToken::Audience)?;
             if !self.audiences.iter().any(|audience| **audience == *client) {
-                return Err(Refused::Audience);
+                return Err(RefusedToken::Audience);
             }
         } else {
             self.audience(claims, slot)?;
         }
-        let until = time(claims, "exp", Refused::Times)?;
+        let until = time(claims, "exp", RefusedToken::Times)?;
         self.times(claims, until, now)
     }
 
-    fn takes_id_tokens(&self, slot: Slot) -> bool {
+    fn takes_id_tokens(&self, slot: TokenPlace) -> bool {
         match self.id_tokens {
             IdTokens::Never => false,
-            IdTokens::InCookie => slot == Slot::IdCookie,
+            IdTokens::InCookie => slot == TokenPlace::IdCookie,
             IdTokens::Anywhere => true,
         }
     }
 
-    fn header_kind(&self, kind: Option<&str>) -> Result<(), Refused> {
+    fn header_kind(&self, kind: Option<&str>) -> Result<(), RefusedToken> {
         match kind {
             Some("at+jwt") => Ok(()),
             None | Some("jwt") if !self.require_at_jwt => Ok(()),
             // Logout tokens, DPoP proofs, security events, client assertions: signed with the same
             // keys, and no access tokens.
-            _ => Err(Refused::HeaderType),
+            _ => Err(RefusedToken::HeaderType),
         }
     }
 
     /// Access and ID tokens of Keycloak have the same header, key, issuer and audience; only the
     /// claim `typ` tells them apart.
-    fn purpose(&self, claims: &Map<String, Value>, slot: Slot) -> Result<(), Refused> {
+    fn purpose(&self, claims: &Map<String, Value>, slot: TokenPlace) -> Result<(), RefusedToken> {
         if claims.contains_key("events") {
-            return Err(Refused::Events);
+            return Err(RefusedToken::Events);
         }
         // A token that is bound to a key is valid only together with the key, which elastauth
         // cannot ask for.
         if present(claims, "cnf").is_some() {
-            return Err(Refused::Bound);
+            return Err(RefusedToken::Bound);
         }
         match present(claims, "typ") {
             None => Ok(()),
@@ -167,11 +168,11 @@ impl Policy {
             {
                 Ok(())
             }
-            Some(_) => Err(Refused::ClaimType),
+            Some(_) => Err(RefusedToken::ClaimType),
         }
     }
 
-    fn audience(&self, claims: &Map<String, Value>, slot: Slot) -> Result<(), Refused> {
+    fn audience(&self, claims: &Map<String, Value>, slot: TokenPlace) -> Result<(), RefusedToken> {
         let ours = |audience: &Value| {
             audience
                 .as_str()
@@ -182,22 +183,22 @@ impl Policy {
             Some(Value::Array(all)) if all.iter().all(Value::is_string) && all.iter().any(ours) => {
                 all.len() > 1
             }
-            _ => return Err(Refused::Audience),
+            _ => return Err(RefusedToken::Audience),
         };
         let party = match present(claims, "azp").or_else(|| present(claims, "client_id")) {
             None => None,
             Some(Value::String(party)) => Some(party.as_str()),
-            Some(_) => return Err(Refused::Party),
+            Some(_) => return Err(RefusedToken::Party),
         };
         let Some(parties) = &self.parties else {
             return Ok(());
         };
         match party {
             Some(party) if parties.iter().any(|one| **one == *party) => Ok(()),
-            Some(_) => Err(Refused::Party),
+            Some(_) => Err(RefusedToken::Party),
             // An ID token for several must say for whom it was made.
-            None if self.party_required || (several && slot == Slot::IdCookie) => {
-                Err(Refused::Party)
+            None if self.party_required || (several && slot == TokenPlace::IdCookie) => {
+                Err(RefusedToken::Party)
             }
             None => Ok(()),
         }
@@ -208,18 +209,18 @@ impl Policy {
         claims: &Map<String, Value>,
         until: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Accepted, Refused> {
+    ) -> Result<Accepted, RefusedToken> {
         let until = until.map(|until| until.after(self.leeway));
         if until.is_some_and(|until| now >= until) {
-            return Err(Refused::Expired);
+            return Err(RefusedToken::Expired);
         }
         let ahead = |at: Option<Timestamp>| at.is_some_and(|at| at > now.after(self.leeway));
-        if ahead(time(claims, "nbf", Refused::Times)?) {
-            return Err(Refused::NotYet);
+        if ahead(time(claims, "nbf", RefusedToken::Times)?) {
+            return Err(RefusedToken::NotYet);
         }
-        let issued_at = time(claims, "iat", Refused::Times)?;
+        let issued_at = time(claims, "iat", RefusedToken::Times)?;
         if ahead(issued_at) {
-            return Err(Refused::IssuedAhead);
+            return Err(RefusedToken::IssuedAhead);
         }
         Ok(Accepted {
             until,
@@ -261,8 +262,8 @@ pub(super) fn present<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<
 pub(super) fn time(
     claims: &Map<String, Value>,
     name: &str,
-    otherwise: Refused,
-) -> Result<Option<Timestamp>, Refused> {
+    otherwise: RefusedToken,
+) -> Result<Option<Timestamp>, RefusedToken> {
     let Some(value) = claims.get(name) else {
         return Ok(None);
     };
@@ -286,12 +287,15 @@ pub(super) fn time(
     Ok(Some(Timestamp(seconds * 1_000)))
 }
 
-pub(super) fn id(claims: &Map<String, Value>, name: &str) -> Result<Option<Box<str>>, Refused> {
+pub(super) fn id(
+    claims: &Map<String, Value>,
+    name: &str,
+) -> Result<Option<Box<str>>, RefusedToken> {
     match present(claims, name) {
         None => Ok(None),
         Some(Value::String(id)) if (1..=MAX_ID_BYTES).contains(&id.len()) => {
             Ok(Some(id.as_str().into()))
         }
-        Some(_) => Err(Refused::Id),
+        Some(_) => Err(RefusedToken::Id),
     }
 }

@@ -1,6 +1,6 @@
 //! Where a token is in a request. One credential, or none; two are ambiguous, whatever they say.
 
-use super::refused::Refused;
+use super::refused::RefusedToken;
 use http::{HeaderMap, HeaderValue, header};
 
 /// The name of a cookie, compared exactly.
@@ -21,7 +21,7 @@ impl CookieName {
 
 /// Where it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(super) enum TokenPlace {
     Bearer,
     AccessCookie,
     IdCookie,
@@ -31,7 +31,7 @@ pub(super) enum Slot {
 #[derive(Clone, Copy)]
 pub(super) struct Presented<'a> {
     pub(super) token: &'a str,
-    pub(super) slot: Slot,
+    pub(super) slot: TokenPlace,
 }
 
 /// Finds it; `None` where there is none.
@@ -41,12 +41,12 @@ pub(super) fn find<'a>(
     headers: &'a HeaderMap,
     access: Option<&CookieName>,
     id: Option<&CookieName>,
-) -> Result<Option<Presented<'a>>, Refused> {
+) -> Result<Option<Presented<'a>>, RefusedToken> {
     let bearers = headers
         .get_all(header::AUTHORIZATION)
         .iter()
         .filter_map(bearer)
-        .map(|token| (token, Slot::Bearer));
+        .map(|token| (token, TokenPlace::Bearer));
     let cookies = headers
         .get_all(header::COOKIE)
         .iter()
@@ -61,9 +61,9 @@ pub(super) fn find<'a>(
                 cookie.is_some_and(|cookie| cookie.0.as_bytes() == name)
             };
             let slot = if is(access) {
-                Slot::AccessCookie
+                TokenPlace::AccessCookie
             } else if is(id) {
-                Slot::IdCookie
+                TokenPlace::IdCookie
             } else {
                 return None;
             };
@@ -75,13 +75,13 @@ pub(super) fn find<'a>(
         return Ok(None);
     };
     if all.next().is_some() {
-        return Err(Refused::Ambiguous);
+        return Err(RefusedToken::Ambiguous);
     }
     // The alphabet of RFC 6750: a value with other characters is not a token.
     let text = std::str::from_utf8(token)
         .ok()
         .filter(|text| !text.is_empty() && all_of_tokens(text))
-        .ok_or(Refused::Alphabet)?;
+        .ok_or(RefusedToken::Alphabet)?;
     Ok(Some(Presented { token: text, slot }))
 }
 
@@ -119,7 +119,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn found(pairs: &[(&'static str, &str)]) -> Result<Option<(String, Slot)>, Refused> {
+    fn found(pairs: &[(&'static str, &str)]) -> Result<Option<(String, TokenPlace)>, RefusedToken> {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
@@ -135,11 +135,15 @@ mod tests {
     #[test]
     fn a_token_is_found_where_it_may_stand() {
         for (name, value, slot) in [
-            ("authorization", "Bearer abc", Slot::Bearer),
-            ("authorization", "bEARER   abc ", Slot::Bearer),
-            ("cookie", "x=1; access_token=abc; y=2", Slot::AccessCookie),
-            ("cookie", "access_token=\"abc\"", Slot::AccessCookie),
-            ("cookie", "id_token=abc;access_token=", Slot::IdCookie),
+            ("authorization", "Bearer abc", TokenPlace::Bearer),
+            ("authorization", "bEARER   abc ", TokenPlace::Bearer),
+            (
+                "cookie",
+                "x=1; access_token=abc; y=2",
+                TokenPlace::AccessCookie,
+            ),
+            ("cookie", "access_token=\"abc\"", TokenPlace::AccessCookie),
+            ("cookie", "id_token=abc;access_token=", TokenPlace::IdCookie),
         ] {
             assert_eq!(
                 found(&[(name, value)]),
@@ -183,7 +187,7 @@ mod tests {
                 ("cookie", "access_token=abc"),
             ],
         ] {
-            assert_eq!(found(pairs), Err(Refused::Ambiguous), "{pairs:?}");
+            assert_eq!(found(pairs), Err(RefusedToken::Ambiguous), "{pairs:?}");
         }
     }
 
@@ -198,7 +202,7 @@ mod tests {
         ] {
             assert_eq!(
                 found(&[("authorization", value)]),
-                Err(Refused::Alphabet),
+                Err(RefusedToken::Alphabet),
                 "{value}"
             );
         }

@@ -1,11 +1,11 @@
 //! One identity provider, and how it judges a token.
 
 use super::{
-    config::{Check, ProviderConfig},
+    config::{OidcProviderConfig, TokenCheck},
     logout::{LogoutNotice, Revoked},
     policy::{self, Accepted, Policy, time},
-    presented::{Presented, Slot},
-    refused::{LogoutError, Refused},
+    presented::{Presented, TokenPlace},
+    refused::{LogoutError, RefusedToken},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -22,26 +22,28 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 #[derive(Debug)]
-pub(super) struct Provider {
+pub(super) struct OidcProvider {
     pub(super) idp: Idp,
     policy: Policy,
     pub(super) revoked: Revoked,
     by: By,
-    config: ProviderConfig,
+    config: OidcProviderConfig,
 }
 
-pub(super) enum Token<'a> {
+pub(super) enum ParsedToken<'a> {
     Signed(Jws<'a>),
     Opaque,
 }
 
-impl<'a> Token<'a> {
-    pub(super) fn read(text: &'a str) -> Result<Self, Refused> {
+impl<'a> ParsedToken<'a> {
+    pub(super) fn read(text: &'a str) -> Result<Self, RefusedToken> {
         if idp::has_shape(text) {
-            return Jws::parse(text).map(Self::Signed).map_err(Refused::Form);
+            return Jws::parse(text)
+                .map(Self::Signed)
+                .map_err(RefusedToken::Form);
         }
         if text.len() > idp::MAX_TOKEN_BYTES {
-            return Err(Refused::Form(MalformedToken::TooLong));
+            return Err(RefusedToken::Form(MalformedToken::TooLong));
         }
         Ok(Self::Opaque)
     }
@@ -53,9 +55,9 @@ pub(super) struct Judged {
     pub(super) until: Timestamp,
 }
 
-impl Provider {
+impl OidcProvider {
     pub(super) fn new(
-        mut config: ProviderConfig,
+        mut config: OidcProviderConfig,
         clock: &Clock,
         tasks: &Tasks,
         telemetry: &Telemetry,
@@ -82,15 +84,15 @@ impl Provider {
         &self.config.name
     }
 
-    fn check(&self, token: &Token<'_>) -> Option<Check> {
-        let signed = matches!(token, Token::Signed(_));
+    fn check(&self, token: &ParsedToken<'_>) -> Option<TokenCheck> {
+        let signed = matches!(token, ParsedToken::Signed(_));
         self.config.validation.check(signed)
     }
 
     /// Whether the provider itself is asked about this token.
-    pub(super) fn asks(&self, token: &Token<'_>) -> bool {
+    pub(super) fn asks(&self, token: &ParsedToken<'_>) -> bool {
         self.check(token)
-            .is_some_and(|check| check != Check::Signature)
+            .is_some_and(|check| check != TokenCheck::Signature)
     }
 
     /// Whether no answer is remembered.
@@ -100,45 +102,45 @@ impl Provider {
 
     /// Whether tokens that are not signed are accepted.
     pub(super) fn takes_opaque(&self) -> bool {
-        self.check(&Token::Opaque).is_some()
+        self.check(&ParsedToken::Opaque).is_some()
     }
 
     pub(super) async fn judge(
         &self,
-        token: Token<'_>,
+        token: ParsedToken<'_>,
         presented: Presented<'_>,
         now: Timestamp,
     ) -> Result<Judged, Rejected> {
         let Presented { token: text, slot } = presented;
-        let check = self.check(&token).ok_or(Refused::Opaque)?;
+        let check = self.check(&token).ok_or(RefusedToken::Opaque)?;
         match (check, token) {
-            (Check::Signature, Token::Signed(jws)) => {
+            (TokenCheck::Signature, ParsedToken::Signed(jws)) => {
                 let (verified, accepted) = self.accepted(jws, slot, now).await?;
                 let until = accepted.until.unwrap_or(now);
                 let identity = self.identity(verified.claims(), accepted, None)?;
                 Ok(Judged { identity, until })
             }
-            (Check::SignatureThenUserinfo, Token::Signed(jws)) => {
+            (TokenCheck::SignatureThenUserinfo, ParsedToken::Signed(jws)) => {
                 let (_, accepted) = self.accepted(jws, slot, now).await?;
                 self.ask_userinfo(text, accepted, now).await
             }
-            (Check::Introspection, token) => {
+            (TokenCheck::Introspection, token) => {
                 // A token that says of itself that it has expired is not asked about. Nothing else
                 // is taken from its claims.
-                if let Token::Signed(jws) = token
-                    && time(jws.unproven(), "exp", Refused::ExpiryMissing)?
+                if let ParsedToken::Signed(jws) = token
+                    && time(jws.unproven(), "exp", RefusedToken::ExpiryMissing)?
                         .is_some_and(|until| now >= until.after(self.config.leeway))
                 {
-                    return Err(Refused::Expired.into());
+                    return Err(RefusedToken::Expired.into());
                 }
                 let (claims, accepted) = self.ask_introspection(text, slot, now).await?;
                 self.valid_for_a_while(&claims, accepted, now)
             }
-            (Check::IntrospectionThenUserinfo, _) => {
+            (TokenCheck::IntrospectionThenUserinfo, _) => {
                 let (_, accepted) = self.ask_introspection(text, slot, now).await?;
                 self.ask_userinfo(text, accepted, now).await
             }
-            (Check::Userinfo, _) => {
+            (TokenCheck::Userinfo, _) => {
                 let nothing_known = Accepted {
                     until: None,
                     issued_at: None,
@@ -147,8 +149,8 @@ impl Provider {
                 };
                 self.ask_userinfo(text, nothing_known, now).await
             }
-            (Check::Signature | Check::SignatureThenUserinfo, Token::Opaque) => {
-                Err(Refused::Opaque.into())
+            (TokenCheck::Signature | TokenCheck::SignatureThenUserinfo, ParsedToken::Opaque) => {
+                Err(RefusedToken::Opaque.into())
             }
         }
     }
@@ -157,7 +159,7 @@ impl Provider {
     async fn accepted(
         &self,
         jws: Jws<'_>,
-        slot: Slot,
+        slot: TokenPlace,
         now: Timestamp,
     ) -> Result<(Verified, Accepted), Rejected> {
         let verified = self.signed(jws).await.map_err(|why| self.away(why))??;
@@ -170,23 +172,23 @@ impl Provider {
             accepted.issued_at,
             now,
         ) {
-            return Err(Refused::LoggedOut.into());
+            return Err(RefusedToken::LoggedOut.into());
         }
         Ok((verified, accepted))
     }
 
-    async fn signed(&self, jws: Jws<'_>) -> Result<Result<Verified, Refused>, IdpError> {
+    async fn signed(&self, jws: Jws<'_>) -> Result<Result<Verified, RefusedToken>, IdpError> {
         if !self.config.algorithms.contains(&jws.algorithm()) {
-            return Ok(Err(Refused::Algorithm));
+            return Ok(Err(RefusedToken::Algorithm));
         }
         let keys = self.idp.keys(jws.kid(), jws.algorithm()).await?;
         let kid = jws.kid().map(str::to_owned);
         let mut candidates = keys.candidates(kid.as_deref(), jws.algorithm()).peekable();
         if candidates.peek().is_none() {
-            return Ok(Err(Refused::UnknownKey));
+            return Ok(Err(RefusedToken::UnknownKey));
         }
         // A bad signature by a known key says nothing about the keys: they are not fetched again.
-        Ok(jws.verified(candidates).ok_or(Refused::Signature))
+        Ok(jws.verified(candidates).ok_or(RefusedToken::Signature))
     }
 
     /// Takes a logout token that names this provider.
@@ -201,12 +203,12 @@ impl Provider {
     async fn ask_introspection(
         &self,
         token: &str,
-        slot: Slot,
+        slot: TokenPlace,
         now: Timestamp,
     ) -> Result<(Map<String, Value>, Accepted), Rejected> {
         let verdict = self.idp.introspect(token).await;
         match verdict.map_err(|why| self.away(why))? {
-            Verdict::Refused => Err(Refused::Inactive.into()),
+            Verdict::Refused => Err(RefusedToken::Inactive.into()),
             Verdict::Claims(claims) => {
                 let accepted = self.policy.introspected(&claims, slot, now)?;
                 Ok((claims, accepted))
@@ -222,12 +224,12 @@ impl Provider {
     ) -> Result<Judged, Rejected> {
         let verdict = self.idp.userinfo(token).await;
         let Verdict::Claims(claims) = verdict.map_err(|why| self.away(why))? else {
-            return Err(Refused::Inactive.into());
+            return Err(RefusedToken::Inactive.into());
         };
         // The answer must be about the token's own subject (OpenID Connect Core §5.3.2).
-        let subject = policy::id(&claims, "sub")?.ok_or(Refused::Subject)?;
+        let subject = policy::id(&claims, "sub")?.ok_or(RefusedToken::Subject)?;
         if accepted.subject.as_ref().is_some_and(|own| *own != subject) {
-            return Err(Refused::Subject.into());
+            return Err(RefusedToken::Subject.into());
         }
         let accepted = Accepted {
             subject: Some(subject),

@@ -13,7 +13,7 @@ pub(super) const MAX_GROUPS: usize = 2_000;
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
-pub enum Refused {
+pub enum RefusedToken {
     #[error("the request has more than one token; elastauth does not guess which one counts")]
     Ambiguous,
     #[error("the value is not a token: it has characters that a token cannot have")]
@@ -114,14 +114,14 @@ pub enum NoUser {
 pub enum LogoutError {
     /// 400 by the standard.
     #[error("the logout token is refused")]
-    Refused(#[source] Refused),
+    Refused(#[source] RefusedToken),
     /// The provider's keys cannot be fetched.
     #[error("the logout token cannot be checked")]
     Idp(#[source] IdpError),
 }
 
-impl From<Refused> for LogoutError {
-    fn from(why: Refused) -> Self {
+impl From<RefusedToken> for LogoutError {
+    fn from(why: RefusedToken) -> Self {
         Self::Refused(why)
     }
 }

@@ -53,7 +53,7 @@ impl Stage {
         Self::with("ES256", |_| {}).await
     }
 
-    async fn with(alg: &'static str, change: impl FnOnce(&mut ProviderConfig)) -> Self {
+    async fn with(alg: &'static str, change: impl FnOnce(&mut OidcProviderConfig)) -> Self {
         let key = Signer::new("key-1", alg);
         let fake = FakeIdp::start(key_set(&[&key])).await;
         let mut config = provider("main", &fake);
@@ -95,7 +95,7 @@ impl Stage {
         ask(&self.oidc, &[("authorization", &format!("Bearer {token}"))]).await
     }
 
-    async fn refusal(&self, token: &str) -> Refused {
+    async fn refusal(&self, token: &str) -> RefusedToken {
         match self.ask(token).await {
             Err(Rejected::Token(why)) => why,
             other => panic!("{other:?} for {token}"),
@@ -108,15 +108,15 @@ impl Stage {
     }
 }
 
-fn provider(name: &str, fake: &FakeIdp) -> ProviderConfig {
+fn provider(name: &str, fake: &FakeIdp) -> OidcProviderConfig {
     let auth = ClientAuth::SecretBasic("secret".to_owned().into());
-    ProviderConfig::new(
+    OidcProviderConfig::new(
         name,
         IdpConfig::new(Issuer::parse(&fake.issuer()).unwrap(), "elastauth", auth),
     )
 }
 
-fn oidc(providers: Vec<ProviderConfig>, ms: &Arc<AtomicU64>) -> Oidc {
+fn oidc(providers: Vec<OidcProviderConfig>, ms: &Arc<AtomicU64>) -> Oidc {
     Oidc::new(
         Config::new(providers).unwrap(),
         &Clock::Manual(Arc::clone(ms)),
@@ -185,7 +185,7 @@ async fn every_allowed_algorithm_is_accepted_and_no_other() {
         .await;
         assert_eq!(
             stage.refusal(&stage.token(json!({}))).await,
-            Refused::Algorithm,
+            RefusedToken::Algorithm,
             "{alg}"
         );
     }
@@ -202,7 +202,7 @@ async fn a_token_is_remembered_until_it_expires_and_no_longer() {
     assert!(stage.ask(&token).await.is_ok());
     assert_eq!(stage.oidc.remembered(), 1);
     stage.pass(Duration::from_secs(1));
-    assert_eq!(stage.refusal(&token).await, Refused::Expired);
+    assert_eq!(stage.refusal(&token).await, RefusedToken::Expired);
 }
 
 #[tokio::test]
@@ -242,7 +242,7 @@ async fn a_token_is_refused_once_its_key_is_known_to_be_withdrawn() {
             .await
             .is_ok()
     );
-    assert_eq!(stage.refusal(&token).await, Refused::UnknownKey);
+    assert_eq!(stage.refusal(&token).await, RefusedToken::UnknownKey);
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn requests_with_remembered_tokens_learn_of_a_withdrawn_key() {
     while stage.ask(&token).await.is_ok() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(stage.refusal(&token).await, Refused::UnknownKey);
+    assert_eq!(stage.refusal(&token).await, RefusedToken::UnknownKey);
     assert_eq!(
         stage.fake.count("/keys"),
         2,
@@ -338,11 +338,11 @@ async fn the_issuer_chooses_the_provider_and_no_other_is_tried() {
     let forged = other.key.token(&one.claims(json!({})));
     assert_eq!(
         asked(forged).await,
-        Err(Rejected::Token(Refused::Signature))
+        Err(Rejected::Token(RefusedToken::Signature))
     );
     assert_eq!(
         asked(one.token(json!({"iss": "https://elsewhere.test"}))).await,
-        Err(Rejected::Token(Refused::UnknownIssuer))
+        Err(Rejected::Token(RefusedToken::UnknownIssuer))
     );
 }
 
@@ -362,12 +362,12 @@ async fn an_access_token_may_be_in_a_cookie_and_an_id_token_only_in_its_own() {
     // Remembered or not: a token that is accepted in one place is not accepted in another.
     assert_eq!(
         asked(format!("access_token={id}")).await,
-        Err(Rejected::Token(Refused::ClaimType))
+        Err(Rejected::Token(RefusedToken::ClaimType))
     );
-    assert_eq!(stage.refusal(&id).await, Refused::ClaimType);
+    assert_eq!(stage.refusal(&id).await, RefusedToken::ClaimType);
     assert_eq!(
         asked(format!("access_token={access}; id_token={id}")).await,
-        Err(Rejected::Token(Refused::Ambiguous))
+        Err(Rejected::Token(RefusedToken::Ambiguous))
     );
     let anywhere = Stage::with("ES256", |config| config.id_tokens = IdTokens::Anywhere).await;
     assert!(
@@ -380,7 +380,7 @@ async fn an_access_token_may_be_in_a_cookie_and_an_id_token_only_in_its_own() {
     let id = never.token(json!({"typ": "ID"}));
     assert_eq!(
         ask(&never.oidc, &[("cookie", &format!("id_token={id}"))]).await,
-        Err(Rejected::Token(Refused::ClaimType))
+        Err(Rejected::Token(RefusedToken::ClaimType))
     );
 }
 
@@ -406,7 +406,7 @@ async fn a_token_is_not_refused_while_the_provider_is_away_and_no_keys_are_known
         stage
             .refusal(&stage.token(json!({"iss": "https://elsewhere.test"})))
             .await,
-        Refused::UnknownIssuer,
+        RefusedToken::UnknownIssuer,
         "that needs no asking"
     );
 }

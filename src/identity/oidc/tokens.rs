@@ -1,10 +1,10 @@
 //! All identity providers together: which of them judges a token, and what is remembered.
 
 use super::{
-    config::{Config, ProviderConfig},
-    presented::{self, CookieName, Presented, Slot},
-    provider::{Judged, Provider, Token},
-    refused::{LogoutError, Refused},
+    config::{Config, OidcProviderConfig},
+    presented::{self, CookieName, Presented, TokenPlace},
+    provider::{Judged, OidcProvider, ParsedToken},
+    refused::{LogoutError, RefusedToken},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -34,7 +34,7 @@ const MAX_ASKED: usize = 4_096;
 
 /// All identity providers.
 pub struct Oidc {
-    providers: Vec<Arc<Provider>>,
+    providers: Vec<Arc<OidcProvider>>,
     by_issuer: HashMap<Box<str>, usize>,
     access_token_cookie: Option<CookieName>,
     id_token_cookie: Option<CookieName>,
@@ -83,7 +83,7 @@ impl Oidc {
     ) -> Result<Self, TlsError> {
         let providers = config.providers.into_iter();
         let providers = providers
-            .map(|config| Provider::new(config, clock, tasks, telemetry).map(Arc::new))
+            .map(|config| OidcProvider::new(config, clock, tasks, telemetry).map(Arc::new))
             .collect::<Result<Vec<_>, TlsError>>()?;
         let by_issuer = providers
             .iter()
@@ -107,7 +107,7 @@ impl Oidc {
     /// # Errors
     /// When a certificate or key file cannot be used.
     pub fn access(config: &Config) -> Result<Vec<idp::IdpAccess>, TlsError> {
-        let access = |provider: &ProviderConfig| Idp::access(&provider.idp);
+        let access = |provider: &OidcProviderConfig| Idp::access(&provider.idp);
         config.providers.iter().map(access).collect()
     }
 
@@ -156,7 +156,7 @@ impl Oidc {
             .is_some()
     }
 
-    fn presented<'a>(&self, headers: &'a HeaderMap) -> Result<Option<Presented<'a>>, Refused> {
+    fn presented<'a>(&self, headers: &'a HeaderMap) -> Result<Option<Presented<'a>>, RefusedToken> {
         presented::find(
             headers,
             self.access_token_cookie.as_ref(),
@@ -175,7 +175,9 @@ impl Oidc {
         }
         match remembered.asked {
             Some(asked) if provider.revoked.outdates(&identity, asked) => None,
-            None if provider.is_revoked(&identity, now) => Some(Err(Refused::LoggedOut.into())),
+            None if provider.is_revoked(&identity, now) => {
+                Some(Err(RefusedToken::LoggedOut.into()))
+            }
             Some(_) | None => Some(Ok(identity)),
         }
     }
@@ -185,9 +187,12 @@ impl Oidc {
         presented: Presented<'_>,
         digest: Digest,
     ) -> Result<Identity, Rejected> {
-        let token = Token::read(presented.token)?;
+        let token = ParsedToken::read(presented.token)?;
         let index = self.provider_of(&token)?;
-        let provider = self.providers.get(index).ok_or(Refused::UnknownIssuer)?;
+        let provider = self
+            .providers
+            .get(index)
+            .ok_or(RefusedToken::UnknownIssuer)?;
         let now = self.clock.now();
         let withdrawals = provider.idp.withdrawals();
         let remembered = move |judged: &Judged, asked| Remembered {
@@ -217,7 +222,9 @@ impl Oidc {
             Ok(async move {
                 let token = text.expose_secret();
                 let presented = Presented { token, slot };
-                let judged = provider.judge(Token::read(token)?, presented, now).await?;
+                let judged = provider
+                    .judge(ParsedToken::read(token)?, presented, now)
+                    .await?;
                 cache.insert(digest, remembered(&judged, Some(now)));
                 Ok(judged.identity)
             })
@@ -234,8 +241,8 @@ impl Oidc {
 
     /// The provider that a token belongs to, by its issuer. A token without one can belong only to
     /// the one provider that can be asked.
-    fn provider_of(&self, token: &Token<'_>) -> Result<usize, Refused> {
-        let Token::Signed(jws) = token else {
+    fn provider_of(&self, token: &ParsedToken<'_>) -> Result<usize, RefusedToken> {
+        let ParsedToken::Signed(jws) = token else {
             let mut able = self
                 .providers
                 .iter()
@@ -243,13 +250,13 @@ impl Oidc {
                 .filter(|(_, provider)| provider.takes_opaque());
             return match (able.next(), able.next()) {
                 (Some((index, _)), None) => Ok(index),
-                (None, _) => Err(Refused::Opaque),
-                (Some(_), Some(_)) => Err(Refused::Unroutable),
+                (None, _) => Err(RefusedToken::Opaque),
+                (Some(_), Some(_)) => Err(RefusedToken::Unroutable),
             };
         };
-        let issuer = jws.unproven_issuer().ok_or(Refused::Issuer)?;
+        let issuer = jws.unproven_issuer().ok_or(RefusedToken::Issuer)?;
         let index = self.by_issuer.get(issuer);
-        index.copied().ok_or(Refused::UnknownIssuer)
+        index.copied().ok_or(RefusedToken::UnknownIssuer)
     }
 
     /// Takes a logout token of a provider: tokens of that session, or of that subject so far, are
@@ -258,12 +265,12 @@ impl Oidc {
     /// # Errors
     /// When the token is refused, or the provider's keys cannot be fetched.
     pub async fn backchannel_logout(&self, token: &str) -> Result<(), LogoutError> {
-        let jws = Jws::parse(token).map_err(Refused::Form)?;
-        let issuer = jws.unproven_issuer().ok_or(Refused::Issuer)?;
+        let jws = Jws::parse(token).map_err(RefusedToken::Form)?;
+        let issuer = jws.unproven_issuer().ok_or(RefusedToken::Issuer)?;
         let index = self.by_issuer.get(issuer);
         let provider = index
             .and_then(|index| self.providers.get(*index))
-            .ok_or(Refused::UnknownIssuer)?;
+            .ok_or(RefusedToken::UnknownIssuer)?;
         provider.log_out(jws, &self.clock).await?;
         tracing::info!(
             provider = %provider.name(),
@@ -292,9 +299,9 @@ fn digest_of(presented: Presented<'_>) -> Digest {
     let mut context = digest::Context::new(&SHA256);
     // An ID token that was accepted in its cookie is not accepted as a bearer token.
     context.update(match presented.slot {
-        Slot::Bearer => b"b",
-        Slot::AccessCookie => b"a",
-        Slot::IdCookie => b"i",
+        TokenPlace::Bearer => b"b",
+        TokenPlace::AccessCookie => b"a",
+        TokenPlace::IdCookie => b"i",
     });
     context.update(presented.token.as_bytes());
     let mut out = [0; 32];

@@ -6,7 +6,7 @@ use super::*;
 async fn configured_addresses_win_and_need_no_discovery() {
     let key = Signer::new("a", "ES256");
     let other = FakeIdp::start(key_set(&[&key])).await;
-    let jwks = Endpoint::parse(&format!("{}/keys", other.issuer())).unwrap();
+    let jwks = IdpEndpoint::parse(&format!("{}/keys", other.issuer())).unwrap();
     let stage = Stage::with(&[], |config| config.endpoints.jwks = Some(jwks)).await;
     assert_eq!(stage.knows("a").await, Ok(true));
     assert_eq!(
@@ -43,39 +43,39 @@ async fn introspection_authenticates_the_client_and_accepts_only_active_true() {
         ),
         (
             Manner::with("400 Bad", "", r#"{"error":"invalid_client"}"#),
-            Err(IdpError::OurClient(What::Introspection)),
+            Err(IdpError::OurClient(EndpointKind::Introspection)),
         ),
         // oidc-provider, when what it knows of the client is wrong.
         (
             Manner::with("400 Bad", "", r#"{"error":"invalid_client_metadata"}"#),
-            Err(IdpError::OurClient(What::Introspection)),
+            Err(IdpError::OurClient(EndpointKind::Introspection)),
         ),
         (
             Manner::status("401 No"),
-            Err(IdpError::OurClient(What::Introspection)),
+            Err(IdpError::OurClient(EndpointKind::Introspection)),
         ),
         (
             Manner::status("403 No"),
-            Err(IdpError::OurClient(What::Introspection)),
+            Err(IdpError::OurClient(EndpointKind::Introspection)),
         ),
         (
             Manner::status("500 Oops"),
             Err(IdpError::Status(
-                What::Introspection,
+                EndpointKind::Introspection,
                 StatusCode::INTERNAL_SERVER_ERROR,
             )),
         ),
         (
             Manner::json("[]"),
             Err(IdpError::Claims(
-                What::Introspection,
+                EndpointKind::Introspection,
                 InvalidJson::NotAnObject,
             )),
         ),
         (
             Manner::json(r#"{"active":true,"active":false}"#),
             Err(IdpError::Claims(
-                What::Introspection,
+                EndpointKind::Introspection,
                 InvalidJson::Duplicate,
             )),
         ),
@@ -85,7 +85,7 @@ async fn introspection_authenticates_the_client_and_accepts_only_active_true() {
                 "Content-Type: application/token-introspection+jwt\r\n",
                 "e30",
             ),
-            Err(IdpError::Signed(What::Introspection)),
+            Err(IdpError::Signed(EndpointKind::Introspection)),
         ),
     ] {
         stage.fake.on("/introspect", answer);
@@ -151,7 +151,7 @@ async fn each_client_authentication_follows_the_standard() {
             let jwk = serde_json::json!({"kty": "EC", "crv": "P-256",
                 "x": signer::b64(&public[1..33]), "y": signer::b64(&public[33..])});
             assert!(
-                jws.verified([&Key::parse(&jwk, Algorithm::Rs256).unwrap()])
+                jws.verified([&PublicKey::parse(&jwk, Algorithm::Rs256).unwrap()])
                     .is_some()
             );
         }

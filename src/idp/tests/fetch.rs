@@ -114,7 +114,7 @@ async fn known_keys_are_used_while_the_provider_is_away_and_fetched_again_afterw
     assert_eq!(
         stage.knows("new").await,
         Err(IdpError::Status(
-            What::Keys,
+            EndpointKind::Keys,
             StatusCode::INTERNAL_SERVER_ERROR
         )),
         "it may have this key by now, so the token is not refused"
@@ -194,7 +194,7 @@ async fn a_provider_that_is_away_at_first_is_tried_again_after_waits() {
     for _ in 0..20 {
         assert!(matches!(
             stage.knows("a").await,
-            Err(IdpError::Call(What::Discovery, _))
+            Err(IdpError::Call(EndpointKind::Discovery, _))
         ));
     }
     assert!(
@@ -226,7 +226,7 @@ async fn a_wrong_or_oversized_answer_gives_no_keys() {
         (
             "/.well-known/openid-configuration",
             Manner::with("302 Found", redirect, ""),
-            &|e| *e == IdpError::Status(What::Discovery, StatusCode::FOUND),
+            &|e| *e == IdpError::Status(EndpointKind::Discovery, StatusCode::FOUND),
         ),
         (
             "/.well-known/openid-configuration",
@@ -234,18 +234,18 @@ async fn a_wrong_or_oversized_answer_gives_no_keys() {
             &|e| *e == IdpError::Discovery(InvalidDiscovery::Shape),
         ),
         ("/keys", Manner::Endless, &|e| {
-            *e == IdpError::Call(What::Keys, HttpError::TooBig)
+            *e == IdpError::Call(EndpointKind::Keys, HttpError::TooBig)
         }),
         (
             "/keys",
             Manner::with("200 OK", "Content-Encoding: gzip\r\n", &keys),
-            &|e| *e == IdpError::Call(What::Keys, HttpError::Encoded),
+            &|e| *e == IdpError::Call(EndpointKind::Keys, HttpError::Encoded),
         ),
         ("/keys", Manner::with("302 Found", redirect, ""), &|e| {
-            *e == IdpError::Status(What::Keys, StatusCode::FOUND)
+            *e == IdpError::Status(EndpointKind::Keys, StatusCode::FOUND)
         }),
         ("/keys", Manner::status("503 Later"), &|e| {
-            *e == IdpError::Status(What::Keys, StatusCode::SERVICE_UNAVAILABLE)
+            *e == IdpError::Status(EndpointKind::Keys, StatusCode::SERVICE_UNAVAILABLE)
         }),
         ("/keys", Manner::json(r#"{"keys":[]}"#), &|e| {
             *e == IdpError::Keys(InvalidKeySet::NoKey)

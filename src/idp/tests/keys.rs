@@ -9,7 +9,7 @@ fn every_kind_of_key_verifies_its_own_signature_and_no_other() {
         "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
     ] {
         let signer = Signer::new("k", alg);
-        let key = Key::parse(&signer.jwk(), Algorithm::Rs256).unwrap();
+        let key = PublicKey::parse(&signer.jwk(), Algorithm::Rs256).unwrap();
         assert_eq!(Some(key.algorithm()), Algorithm::parse(alg));
         let signature = signer.sign(b"message");
         assert!(key.verifies(b"message", &signature), "{alg}");
@@ -41,7 +41,7 @@ fn every_kind_of_key_verifies_its_own_signature_and_no_other() {
 #[test]
 fn ecdsa_values_out_of_range_are_refused() {
     let signer = Signer::new("k", "ES256");
-    let key = Key::parse(&signer.jwk(), Algorithm::Rs256).unwrap();
+    let key = PublicKey::parse(&signer.jwk(), Algorithm::Rs256).unwrap();
     let good = signer.sign(b"m");
     let order = [
         0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
@@ -124,7 +124,11 @@ fn an_unusable_key_is_skipped_for_its_own_reason() {
         (with(&ec, "x", json!("AQAB")), UnusableKey::Numbers),
         (with(&ed, "x", json!("AQAB")), UnusableKey::Numbers),
     ] {
-        assert_eq!(Key::parse(&key, Algorithm::Rs256).err(), Some(why), "{key}");
+        assert_eq!(
+            PublicKey::parse(&key, Algorithm::Rs256).err(),
+            Some(why),
+            "{key}"
+        );
         let set = json!({"keys": [key, ec]}).to_string();
         assert_eq!(
             KeySet::parse(set.as_bytes(), Algorithm::Rs256)
@@ -141,15 +145,19 @@ fn an_rsa_key_that_names_no_algorithm_has_the_configured_one_and_no_other() {
     let mut jwk = Signer::new("r", "RS256").jwk();
     jwk["alg"] = Value::Null;
     assert_eq!(
-        Key::parse(&jwk, Algorithm::Rs256).unwrap().algorithm(),
+        PublicKey::parse(&jwk, Algorithm::Rs256)
+            .unwrap()
+            .algorithm(),
         Algorithm::Rs256
     );
     assert_eq!(
-        Key::parse(&jwk, Algorithm::Ps256).unwrap().algorithm(),
+        PublicKey::parse(&jwk, Algorithm::Ps256)
+            .unwrap()
+            .algorithm(),
         Algorithm::Ps256
     );
     assert_eq!(
-        Key::parse(&jwk, Algorithm::Es256).err(),
+        PublicKey::parse(&jwk, Algorithm::Es256).err(),
         Some(UnusableKey::Algorithm)
     );
 }

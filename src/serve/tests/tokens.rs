@@ -32,7 +32,8 @@ impl Scene {
             "elastauth",
             ClientAuth::NameOnly,
         );
-        let config = oidc::Config::new(vec![oidc::ProviderConfig::new("main", config)]).unwrap();
+        let config =
+            oidc::Config::new(vec![oidc::OidcProviderConfig::new("main", config)]).unwrap();
         let config = identity::Config {
             providers: vec![
                 ProviderConfig::Headers(headers::Config::default()),

@@ -4,7 +4,7 @@ use crate::telemetry::metrics::NodeMetrics;
 use http::{Uri, uri::InvalidUri};
 use std::sync::Arc;
 
-pub(crate) struct Node {
+pub(crate) struct ClusterNode {
     /// `scheme://host:port`, for logs and errors.
     pub(crate) name: Arc<str>,
     /// What comes before each path: the name and the prefix, without a trailing slash.
@@ -12,7 +12,7 @@ pub(crate) struct Node {
     pub(super) metrics: NodeMetrics,
 }
 
-impl Node {
+impl ClusterNode {
     /// Takes a base URL. User information and query are dropped; they belong to no request of ours.
     pub(crate) fn new(url: &Uri, metrics: NodeMetrics) -> Self {
         let port = url.port().map(|port| format!(":{port}"));
@@ -54,7 +54,7 @@ mod tests {
             ),
             ("https://es", "https://es", "https://es/_x"),
         ] {
-            let node = Node::new(&url.parse().unwrap(), NodeMetrics::default());
+            let node = ClusterNode::new(&url.parse().unwrap(), NodeMetrics::default());
             assert_eq!(
                 (&*node.name, node.uri("/_x").unwrap().to_string().as_str()),
                 (name, path)

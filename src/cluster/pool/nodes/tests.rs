@@ -18,7 +18,7 @@ fn nodes(count: usize) -> (Nodes, Arc<AtomicU64>) {
     (
         Nodes::new(
             (0..count)
-                .map(|i| Node::new(&url(i), NodeMetrics::default()))
+                .map(|i| ClusterNode::new(&url(i), NodeMetrics::default()))
                 .collect(),
             Clock::Manual(Arc::clone(&time)),
         ),

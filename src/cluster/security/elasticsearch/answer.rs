@@ -3,7 +3,7 @@
 use super::document::User;
 use crate::{
     cluster::{
-        error::{Failure, Meaning},
+        error::{CallFailure, StatusMeaning},
         pool::NodeAnswer,
         security::types::{StoredAccount, Whoami},
     },
@@ -22,7 +22,7 @@ pub(super) const PRIVILEGES: [&str; 2] = [
 ];
 
 /// Of `_authenticate` with somebody's credential.
-pub(super) fn whoami(answer: &NodeAnswer) -> Result<Whoami, Failure> {
+pub(super) fn whoami(answer: &NodeAnswer) -> Result<Whoami, CallFailure> {
     if answer.status == StatusCode::UNAUTHORIZED {
         return Ok(Whoami::Refused);
     }
@@ -40,19 +40,19 @@ pub(super) fn whoami(answer: &NodeAnswer) -> Result<Whoami, Failure> {
 }
 
 /// Of `_authenticate` with the service account.
-pub(super) fn accepted(answer: &NodeAnswer) -> Result<(), Failure> {
+pub(super) fn accepted(answer: &NodeAnswer) -> Result<(), CallFailure> {
     ok::<Authenticated>(answer).map(drop)
 }
 
 /// Of `_has_privileges`, for [`PRIVILEGES`].
-pub(super) fn missing_privileges(answer: &NodeAnswer) -> Result<Vec<&'static str>, Failure> {
+pub(super) fn missing_privileges(answer: &NodeAnswer) -> Result<Vec<&'static str>, CallFailure> {
     let granted: HasPrivileges = ok(answer)?;
     let lacks = |action: &&str| granted.cluster.get(*action) != Some(&true);
     Ok(PRIVILEGES.into_iter().filter(lacks).collect())
 }
 
 /// Of `GET /`; `None` where the account may not see it, which the least privileged one may not.
-pub(super) fn version(answer: &NodeAnswer) -> Result<Option<String>, Failure> {
+pub(super) fn version(answer: &NodeAnswer) -> Result<Option<String>, CallFailure> {
     if answer.status == StatusCode::FORBIDDEN {
         return Ok(None);
     }
@@ -66,12 +66,15 @@ pub(super) fn version(answer: &NodeAnswer) -> Result<Option<String>, Failure> {
     if fits {
         Ok(Some(number))
     } else {
-        Err(Failure::Unexpected)
+        Err(CallFailure::Unexpected)
     }
 }
 
 /// Of a read of the one user `name`.
-pub(super) fn user(answer: &NodeAnswer, name: &Username) -> Result<Option<StoredAccount>, Failure> {
+pub(super) fn user(
+    answer: &NodeAnswer,
+    name: &Username,
+) -> Result<Option<StoredAccount>, CallFailure> {
     if answer.status == StatusCode::NOT_FOUND && is_empty_object(answer) {
         return Ok(None);
     }
@@ -79,14 +82,14 @@ pub(super) fn user(answer: &NodeAnswer, name: &Username) -> Result<Option<Stored
     let user = users
         .remove(name.as_str())
         .filter(|user| user.username == name.as_str())
-        .ok_or(Failure::Unexpected)?;
+        .ok_or(CallFailure::Unexpected)?;
     // Only this field tells it: without it an administrator's switch could be overlooked.
-    let enabled = user.enabled.ok_or(Failure::Unexpected)?;
+    let enabled = user.enabled.ok_or(CallFailure::Unexpected)?;
     Ok(Some(user.stored(enabled)))
 }
 
 /// Of a write. Whether the user existed before makes no difference.
-pub(super) fn written(answer: &NodeAnswer) -> Result<(), Failure> {
+pub(super) fn written(answer: &NodeAnswer) -> Result<(), CallFailure> {
     ok::<Written>(answer).map(drop)
 }
 
@@ -97,7 +100,7 @@ fn is_empty_object(answer: &NodeAnswer) -> bool {
 }
 
 /// What a status means that the call does not expect.
-pub(super) fn unexpected_status(answer: &NodeAnswer) -> Failure {
+pub(super) fn unexpected_status(answer: &NodeAnswer) -> CallFailure {
     let (status, error_type) = (answer.status, error_type(answer));
     // Newer versions answer some timeouts with 429 instead of 503.
     let late = status == StatusCode::REQUEST_TIMEOUT
@@ -105,17 +108,17 @@ pub(super) fn unexpected_status(answer: &NodeAnswer) -> Failure {
             .as_ref()
             .is_some_and(|name| name.contains("timeout"));
     let meaning = match status.as_u16() {
-        502 | 504 => Meaning::Unreachable,
+        502 | 504 => StatusMeaning::Unreachable,
         // A node that has just started answers so for a second while the others work.
-        503 => Meaning::Unavailable,
-        400..500 if late => Meaning::Unclear,
+        503 => StatusMeaning::Unavailable,
+        400..500 if late => StatusMeaning::Unclear,
         // A node without its security index knows neither the account (401) nor, if it remembers
         // that, its rights (403).
-        401 | 403 => Meaning::CredentialRefused,
-        400..500 => Meaning::RequestRefused,
-        _ => Meaning::Unclear,
+        401 | 403 => StatusMeaning::CredentialRefused,
+        400..500 => StatusMeaning::RequestRefused,
+        _ => StatusMeaning::Unclear,
     };
-    Failure::Status {
+    CallFailure::Status {
         status,
         error_type,
         meaning,
@@ -138,7 +141,7 @@ fn parsed<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Option<T> {
     serde_json::from_slice(answer.body.as_ref().ok()?).ok()
 }
 
-fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, Failure> {
+fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, CallFailure> {
     if answer.status != StatusCode::OK {
         return Err(unexpected_status(answer));
     }
@@ -146,9 +149,9 @@ fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, Failure> {
     // serde's own message quotes the body, so only its kind is kept.
     serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
-            Failure::Unexpected
+            CallFailure::Unexpected
         } else {
-            Failure::NotJson
+            CallFailure::NotJson
         }
     })
 }
@@ -210,8 +213,8 @@ mod tests {
     }
 
     /// The `error.type` of a status that the call does not expect.
-    fn of_status<T: std::fmt::Debug>(result: Result<T, Failure>) -> Option<String> {
-        let Failure::Status { error_type, .. } = result.unwrap_err() else {
+    fn of_status<T: std::fmt::Debug>(result: Result<T, CallFailure>) -> Option<String> {
+        let CallFailure::Status { error_type, .. } = result.unwrap_err() else {
             panic!("no unexpected status")
         };
         error_type.map(String::from)
@@ -258,7 +261,7 @@ mod tests {
                 &name("joe"),
             )
         };
-        let unexpected = Err(Failure::Unexpected);
+        let unexpected = Err(CallFailure::Unexpected);
         assert_eq!(read(bare), unexpected);
         let stored = read(&format!(r#"{bare},"enabled":false,"metadata":null"#))
             .unwrap()
@@ -291,14 +294,14 @@ mod tests {
         }
         assert_eq!(
             user(&answer(200, "{}"), &name("joe")),
-            Err(Failure::Unexpected)
+            Err(CallFailure::Unexpected)
         );
     }
 
     #[test]
     fn a_write_has_succeeded_only_if_the_answer_reports_it() {
         let written = |status, body| written(&answer(status, body));
-        let (not_json, unexpected) = (Err(Failure::NotJson), Err(Failure::Unexpected));
+        let (not_json, unexpected) = (Err(CallFailure::NotJson), Err(CallFailure::Unexpected));
         assert_eq!(written(200, r#"{"created":true}"#), Ok(()));
         assert_eq!(written(200, r#"{"created":false}"#), Ok(()));
         assert_eq!(written(200, r#"{"created":"#), not_json);
@@ -332,10 +335,10 @@ mod tests {
             CallError { call, node, why }.may_take_effect()
         };
         for (why, expected) in [
-            (Failure::Busy, false),
+            (CallFailure::Busy, false),
             (HttpError::ConnectTimeout.into(), false),
             (HttpError::TimedOut.into(), true),
-            (Failure::NotJson, true),
+            (CallFailure::NotJson, true),
         ] {
             assert_eq!(may_take_effect(why.clone()), expected, "{why:?}");
         }

@@ -32,19 +32,19 @@ async fn a_refused_signed_token_is_never_asked_about() {
             stage
                 .refusal(&mallory.token(&stage.claims(json!({}))))
                 .await,
-            Refused::Signature,
+            RefusedToken::Signature,
             "{validation:?}"
         );
         assert_eq!(
             stage.refusal(&stage.token(json!({"exp": NOW - 60}))).await,
-            Refused::Expired,
+            RefusedToken::Expired,
             "{validation:?}"
         );
         assert_eq!(
             stage
                 .refusal(&format!("{}.x.y", stage.token(json!({}))))
                 .await,
-            Refused::Form(idp::MalformedToken::Encrypted)
+            RefusedToken::Form(idp::MalformedToken::Encrypted)
         );
         assert_eq!(
             stage.fake.count("/userinfo") + stage.fake.count("/introspect"),
@@ -57,7 +57,7 @@ async fn a_refused_signed_token_is_never_asked_about() {
 #[tokio::test]
 async fn an_opaque_token_goes_to_the_provider_that_can_be_asked() {
     let jwks = stage(Validation::Jwks).await;
-    assert_eq!(jwks.refusal("opaque-1").await, Refused::Opaque);
+    assert_eq!(jwks.refusal("opaque-1").await, RefusedToken::Opaque);
     for (validation, userinfo, introspect) in [
         (Validation::Userinfo, 1, 0),
         (Validation::Introspection, 0, 1),
@@ -105,7 +105,7 @@ async fn an_opaque_token_goes_to_the_provider_that_can_be_asked() {
     );
     assert_eq!(
         ask(&both, &[("authorization", "Bearer opaque")]).await,
-        Err(Rejected::Token(Refused::Unroutable))
+        Err(Rejected::Token(RefusedToken::Unroutable))
     );
     assert_eq!(
         jwks.fake.count("/userinfo"),
@@ -132,7 +132,7 @@ async fn an_answer_counts_for_a_short_while_and_not_beyond_the_tokens_expiry() {
         .fake
         .on("/introspect", Manner::json(json!({"active": false})));
     stage.pass(Duration::from_secs(30));
-    assert_eq!(stage.refusal("opaque").await, Refused::Inactive);
+    assert_eq!(stage.refusal("opaque").await, RefusedToken::Inactive);
 }
 
 #[tokio::test]
@@ -185,26 +185,32 @@ async fn fifty_requests_with_one_token_are_one_question() {
 async fn an_answer_that_says_active_must_also_be_about_an_access_token_for_us() {
     let stage = stage(Validation::Introspection).await;
     for (i, (change, why)) in [
-        (json!({"token_type": "ID"}), Refused::TokenType),
-        (json!({"token_type": "Refresh"}), Refused::TokenType),
-        (json!({"token_type": "DPoP"}), Refused::TokenType),
-        (json!({"token_type": 7}), Refused::TokenType),
-        (json!({"token_use": "refresh_token"}), Refused::TokenType),
-        (json!({"typ": "Refresh"}), Refused::ClaimType),
-        (json!({"cnf": {"x5t#S256": "x"}}), Refused::Bound),
-        (json!({"events": {}}), Refused::Events),
-        (json!({"iss": "https://elsewhere.test"}), Refused::Issuer),
-        (json!({"aud": "other"}), Refused::Audience),
-        (json!({"aud": []}), Refused::Audience),
-        (json!({"aud": null}), Refused::Audience),
+        (json!({"token_type": "ID"}), RefusedToken::TokenType),
+        (json!({"token_type": "Refresh"}), RefusedToken::TokenType),
+        (json!({"token_type": "DPoP"}), RefusedToken::TokenType),
+        (json!({"token_type": 7}), RefusedToken::TokenType),
+        (
+            json!({"token_use": "refresh_token"}),
+            RefusedToken::TokenType,
+        ),
+        (json!({"typ": "Refresh"}), RefusedToken::ClaimType),
+        (json!({"cnf": {"x5t#S256": "x"}}), RefusedToken::Bound),
+        (json!({"events": {}}), RefusedToken::Events),
+        (
+            json!({"iss": "https://elsewhere.test"}),
+            RefusedToken::Issuer,
+        ),
+        (json!({"aud": "other"}), RefusedToken::Audience),
+        (json!({"aud": []}), RefusedToken::Audience),
+        (json!({"aud": null}), RefusedToken::Audience),
         (
             json!({"aud": null, "client_id": "other"}),
-            Refused::Audience,
+            RefusedToken::Audience,
         ),
-        (json!({"client_id": "other"}), Refused::Party),
-        (json!({"exp": NOW - 31}), Refused::Expired),
-        (json!({"exp": "soon"}), Refused::Times),
-        (json!({"nbf": NOW + 60}), Refused::NotYet),
+        (json!({"client_id": "other"}), RefusedToken::Party),
+        (json!({"exp": NOW - 31}), RefusedToken::Expired),
+        (json!({"exp": "soon"}), RefusedToken::Times),
+        (json!({"nbf": NOW + 60}), RefusedToken::NotYet),
     ]
     .into_iter()
     .enumerate()
@@ -236,15 +242,15 @@ async fn userinfo_must_be_about_the_tokens_own_subject() {
         ),
         (
             json!({"sub": "u-2", "preferred_username": "alice"}),
-            Err(Rejected::Token(Refused::Subject)),
+            Err(Rejected::Token(RefusedToken::Subject)),
         ),
         (
             json!({"preferred_username": "alice"}),
-            Err(Rejected::Token(Refused::Subject)),
+            Err(Rejected::Token(RefusedToken::Subject)),
         ),
         (
             json!({"sub": 1, "preferred_username": "alice"}),
-            Err(Rejected::Token(Refused::Id)),
+            Err(Rejected::Token(RefusedToken::Id)),
         ),
         (
             json!({"sub": "u-1"}),
@@ -268,7 +274,7 @@ async fn userinfo_must_be_about_the_tokens_own_subject() {
             stage
                 .refusal(&format!("opaque-{status}").replace(' ', "-"))
                 .await,
-            Refused::Inactive
+            RefusedToken::Inactive
         );
     }
 }
@@ -299,7 +305,7 @@ async fn a_provider_that_cannot_be_asked_is_not_the_users_fault() {
         stage.ask("opaque").await,
         Err(Rejected::Idp {
             provider: "main".into(),
-            source: IdpError::OurClient(idp::What::Introspection)
+            source: IdpError::OurClient(idp::EndpointKind::Introspection)
         })
     );
 }
@@ -310,7 +316,7 @@ async fn an_expired_signed_token_is_not_asked_about() {
     stage.fake.on("/introspect", active(&stage, json!({})));
     assert_eq!(
         stage.refusal(&stage.token(json!({"exp": NOW - 60}))).await,
-        Refused::Expired
+        RefusedToken::Expired
     );
     assert_eq!(stage.fake.count("/introspect"), 0);
     // A lightweight token says next to nothing, and the provider knows the rest.

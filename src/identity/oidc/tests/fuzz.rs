@@ -158,7 +158,7 @@ impl Target {
         .into();
         let fake = FakeIdp::start(key_set(&signers.iter().collect::<Vec<_>>())).await;
         let with = |validation| {
-            let config = ProviderConfig {
+            let config = OidcProviderConfig {
                 validation,
                 ..provider("main", &fake)
             };

@@ -40,14 +40,14 @@ async fn a_logout_revokes_the_signed_tokens_of_its_session_and_no_other() {
     );
     assert_eq!(
         stage.refusal(&token).await,
-        Refused::LoggedOut,
+        RefusedToken::LoggedOut,
         "the remembered one"
     );
     assert_eq!(
         stage
             .refusal(&stage.token(json!({"sid": "s-1", "jti": "new"})))
             .await,
-        Refused::LoggedOut,
+        RefusedToken::LoggedOut,
         "one not seen before"
     );
     assert!(stage.ask(&other).await.is_ok());
@@ -65,7 +65,7 @@ async fn a_subject_that_was_signed_out_everywhere_can_sign_in_again() {
             .await,
         Ok(())
     );
-    assert_eq!(stage.refusal(&token).await, Refused::LoggedOut);
+    assert_eq!(stage.refusal(&token).await, RefusedToken::LoggedOut);
     assert!(stage.ask(&stage.token(json!({"sub": "u-2"}))).await.is_ok());
     assert!(
         stage
@@ -98,7 +98,7 @@ async fn after_a_logout_the_provider_is_asked_again() {
     stage
         .fake
         .on("/introspect", Manner::json(json!({"active": false})));
-    assert_eq!(stage.refusal("opaque").await, Refused::Inactive);
+    assert_eq!(stage.refusal("opaque").await, RefusedToken::Inactive);
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn a_logout_token_is_used_once() {
     assert_eq!(stage.oidc.backchannel_logout(&token).await, Ok(()));
     assert_eq!(
         stage.oidc.backchannel_logout(&token).await,
-        Err(LogoutError::Refused(Refused::Replayed))
+        Err(LogoutError::Refused(RefusedToken::Replayed))
     );
     assert_eq!(
         stage
@@ -120,13 +120,13 @@ async fn a_logout_token_is_used_once() {
     stage.pass(Duration::from_secs(150));
     assert_eq!(
         stage.oidc.backchannel_logout(&token).await,
-        Err(LogoutError::Refused(Refused::Expired))
+        Err(LogoutError::Refused(RefusedToken::Expired))
     );
 }
 
 #[tokio::test]
 async fn a_logout_token_that_breaks_a_rule_revokes_nothing() {
-    use Refused as R;
+    use RefusedToken as R;
     let stage = Stage::new().await;
     let token = stage.token(json!({"sid": "s-1"}));
     for (change, why) in [

@@ -1,9 +1,9 @@
 //! Bad tokens, family by family. Each must be refused for its own reason: a token that is refused
 //! for another one leaves its rule untested.
 
-use super::super::{policy::Policy, presented::Slot};
+use super::super::{policy::Policy, presented::TokenPlace};
 use super::*;
-use crate::idp::{Jws, MalformedToken, Part, json::InvalidJson};
+use crate::idp::{Jws, MalformedToken, json::InvalidJson};
 use aws_lc_rs::hmac;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
@@ -11,7 +11,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 async fn a_malformed_header_is_refused_for_its_own_reason() {
     use MalformedToken as B;
     let stage = Stage::new().await;
-    let form = Refused::Form;
+    let form = RefusedToken::Form;
     for (member, value, why) in [
         ("alg", json!("none"), form(B::Algorithm)),
         ("alg", json!("None"), form(B::Algorithm)),
@@ -31,32 +31,36 @@ async fn a_malformed_header_is_refused_for_its_own_reason() {
         ("alg", json!("ES256K"), form(B::Algorithm)),
         ("alg", json!(["ES256"]), form(B::Algorithm)),
         ("alg", json!(null), form(B::Algorithm)),
-        ("alg", json!("RS256"), Refused::UnknownKey),
-        ("alg", json!("PS256"), Refused::UnknownKey),
-        ("alg", json!("ES384"), Refused::UnknownKey),
-        ("alg", json!("EdDSA"), Refused::UnknownKey),
-        ("kid", json!("../../dev/null"), Refused::UnknownKey),
-        ("kid", json!("key-1' OR '1'='1"), Refused::UnknownKey),
-        ("kid", json!("key-1\u{0}"), Refused::UnknownKey),
-        ("kid", json!("KEY-1"), Refused::UnknownKey),
-        ("kid", json!("key-1 "), Refused::UnknownKey),
-        ("kid", json!("\u{202e}1-yek"), Refused::UnknownKey),
-        ("kid", json!("http://169.254.169.254/"), Refused::UnknownKey),
+        ("alg", json!("RS256"), RefusedToken::UnknownKey),
+        ("alg", json!("PS256"), RefusedToken::UnknownKey),
+        ("alg", json!("ES384"), RefusedToken::UnknownKey),
+        ("alg", json!("EdDSA"), RefusedToken::UnknownKey),
+        ("kid", json!("../../dev/null"), RefusedToken::UnknownKey),
+        ("kid", json!("key-1' OR '1'='1"), RefusedToken::UnknownKey),
+        ("kid", json!("key-1\u{0}"), RefusedToken::UnknownKey),
+        ("kid", json!("KEY-1"), RefusedToken::UnknownKey),
+        ("kid", json!("key-1 "), RefusedToken::UnknownKey),
+        ("kid", json!("\u{202e}1-yek"), RefusedToken::UnknownKey),
+        (
+            "kid",
+            json!("http://169.254.169.254/"),
+            RefusedToken::UnknownKey,
+        ),
         ("kid", json!({"key-1": 1}), form(B::Kid)),
         ("kid", json!("x".repeat(257)), form(B::Kid)),
         ("kid", json!(""), form(B::Kid)),
         ("kid", json!(1), form(B::Kid)),
         ("kid", json!(null), form(B::Kid)),
         ("kid", json!(["key-1"]), form(B::Kid)),
-        ("typ", json!("logout+jwt"), Refused::HeaderType),
+        ("typ", json!("logout+jwt"), RefusedToken::HeaderType),
         (
             "typ",
             json!("application/secevent+jwt"),
-            Refused::HeaderType,
+            RefusedToken::HeaderType,
         ),
-        ("typ", json!("dpop+jwt"), Refused::HeaderType),
-        ("typ", json!("JOSE"), Refused::HeaderType),
-        ("typ", json!("id_token+jwt"), Refused::HeaderType),
+        ("typ", json!("dpop+jwt"), RefusedToken::HeaderType),
+        ("typ", json!("JOSE"), RefusedToken::HeaderType),
+        ("typ", json!("id_token+jwt"), RefusedToken::HeaderType),
         ("typ", json!(7), form(B::Kind)),
         ("typ", json!(1), form(B::Kind)),
         ("crit", json!(["exp"]), form(B::Critical)),
@@ -96,7 +100,7 @@ async fn a_malformed_header_is_refused_for_its_own_reason() {
     let strict = Stage::with("ES256", |config| config.require_at_jwt = true).await;
     assert_eq!(
         strict.refusal(&strict.token(json!({}))).await,
-        Refused::HeaderType
+        RefusedToken::HeaderType
     );
 }
 
@@ -123,9 +127,9 @@ async fn keys_and_addresses_in_a_token_are_ignored() {
             assert_eq!(
                 why,
                 if kid == "key-1" {
-                    Refused::Signature
+                    RefusedToken::Signature
                 } else {
-                    Refused::UnknownKey
+                    RefusedToken::UnknownKey
                 }
             );
             header.as_object_mut().unwrap().remove("kid");
@@ -133,7 +137,7 @@ async fn keys_and_addresses_in_a_token_are_ignored() {
                 stage
                     .refusal(&mallory.token_with(&header, &stage.claims(json!({}))))
                     .await,
-                Refused::Signature
+                RefusedToken::Signature
             );
         }
     }
@@ -166,9 +170,9 @@ async fn a_public_key_is_not_used_as_a_shared_secret() {
                     let mac = hmac::sign(&hmac::Key::new(hash, &secret), signed.as_bytes());
                     let why = stage.refusal(&format!("{signed}.{}", b64(mac))).await;
                     let expected = if claimed == named {
-                        Refused::Form(MalformedToken::Algorithm)
+                        RefusedToken::Form(MalformedToken::Algorithm)
                     } else {
-                        Refused::Signature
+                        RefusedToken::Signature
                     };
                     assert_eq!(why, expected, "{claimed} with {named}");
                 }
@@ -197,148 +201,145 @@ async fn a_malformed_token_is_refused_for_its_own_reason() {
         "[".repeat(5_000),
         "]".repeat(5_000)
     );
-    let json_of = |part, why| Refused::Form(B::Json(part, why));
+    let json_of = |part, why| RefusedToken::Form(B::Json(part, why));
     for (token, why) in [
-        (format!("{head}.{body}"), Refused::Form(B::Parts)),
-        (format!("{head}.{body}."), Refused::Signature),
-        (format!("{good}."), Refused::Form(B::Parts)),
-        (format!("{good}.{signature}"), Refused::Form(B::Parts)),
+        (format!("{head}.{body}"), RefusedToken::Form(B::Parts)),
+        (format!("{head}.{body}."), RefusedToken::Signature),
+        (format!("{good}."), RefusedToken::Form(B::Parts)),
+        (format!("{good}.{signature}"), RefusedToken::Form(B::Parts)),
         (
             format!("{head}.{body}.{signature}.x.y"),
-            Refused::Form(B::Encrypted),
+            RefusedToken::Form(B::Encrypted),
         ),
         (
             format!(".{body}.{signature}"),
-            json_of(Part::Header, InvalidJson::Syntax),
+            json_of("header", InvalidJson::Syntax),
         ),
         (
             format!("{head}..{signature}"),
-            json_of(Part::Claims, InvalidJson::Syntax),
+            json_of("claims", InvalidJson::Syntax),
         ),
         (
             format!("{good}="),
-            Refused::Form(B::Base64(Part::Signature)),
+            RefusedToken::Form(B::Base64("signature")),
         ),
         (
             format!("{head}==.{body}.{signature}"),
-            Refused::Form(B::Base64(Part::Header)),
+            RefusedToken::Form(B::Base64("header")),
         ),
         (
             format!("{head}.{}+.{signature}", &body[..body.len() - 1]),
-            Refused::Form(B::Base64(Part::Claims)),
+            RefusedToken::Form(B::Base64("claims")),
         ),
         (
             format!("{head}.{body}.{}/", &signature[..signature.len() - 1]),
-            Refused::Form(B::Base64(Part::Signature)),
+            RefusedToken::Form(B::Base64("signature")),
         ),
         (
             format!("{head}.{body}.{}", &signature[..signature.len() - 1]),
-            Refused::Form(B::Base64(Part::Signature)),
+            RefusedToken::Form(B::Base64("signature")),
         ),
-        ("..".to_owned(), json_of(Part::Header, InvalidJson::Syntax)),
-        ("....".to_owned(), Refused::Form(B::Encrypted)),
-        (format!("{head}{body}{signature}"), Refused::Form(B::Parts)),
-        (format!("{good}{good}"), Refused::Form(B::Encrypted)),
+        ("..".to_owned(), json_of("header", InvalidJson::Syntax)),
+        ("....".to_owned(), RefusedToken::Form(B::Encrypted)),
         (
-            format!("A{good}"),
-            json_of(Part::Header, InvalidJson::Syntax),
+            format!("{head}{body}{signature}"),
+            RefusedToken::Form(B::Parts),
         ),
+        (format!("{good}{good}"), RefusedToken::Form(B::Encrypted)),
+        (format!("A{good}"), json_of("header", InvalidJson::Syntax)),
         (
             format!("{good}AAA"),
-            Refused::Form(B::Base64(Part::Signature)),
+            RefusedToken::Form(B::Base64("signature")),
         ),
-        (good.replace('.', "%2E"), Refused::Alphabet),
-        (format!("{head}.\"{body}\".{signature}"), Refused::Alphabet),
+        (good.replace('.', "%2E"), RefusedToken::Alphabet),
+        (
+            format!("{head}.\"{body}\".{signature}"),
+            RefusedToken::Alphabet,
+        ),
         (
             format!("{head}.{}.{signature}", "A".repeat(40_000)),
-            Refused::Form(B::TooLong),
+            RefusedToken::Form(B::TooLong),
         ),
         (
             format!("{}.{body}.{signature}", "A".repeat(20_000)),
-            Refused::Form(B::PartTooLong),
+            RefusedToken::Form(B::PartTooLong),
         ),
         (
             format!("{head}.{body}.{}", "A".repeat(20_000)),
-            Refused::Form(B::PartTooLong),
+            RefusedToken::Form(B::PartTooLong),
         ),
-        ("A".repeat(50_000), Refused::Form(B::TooLong)),
+        ("A".repeat(50_000), RefusedToken::Form(B::TooLong)),
         (
             format!("{}.{body}.", b64(r#"{"alg":"none","kid":"key-1"}"#)),
-            Refused::Form(B::Algorithm),
+            RefusedToken::Form(B::Algorithm),
         ),
-        (signed("{}", &claims), Refused::Form(B::Algorithm)),
+        (signed("{}", &claims), RefusedToken::Form(B::Algorithm)),
         (
             signed("\u{feff}{\"alg\":\"ES256\"}", &claims),
-            json_of(Part::Header, InvalidJson::Syntax),
+            json_of("header", InvalidJson::Syntax),
         ),
         (
             signed("{'alg':'ES256'}", &claims),
-            json_of(Part::Header, InvalidJson::Syntax),
+            json_of("header", InvalidJson::Syntax),
         ),
         (
             signed(r#"{"alg":"ES256"}{}"#, &claims),
-            json_of(Part::Header, InvalidJson::Syntax),
+            json_of("header", InvalidJson::Syntax),
         ),
-        (
-            signed("{", &claims),
-            json_of(Part::Header, InvalidJson::Syntax),
-        ),
+        (signed("{", &claims), json_of("header", InvalidJson::Syntax)),
         (
             signed("[]", &claims),
-            json_of(Part::Header, InvalidJson::NotAnObject),
+            json_of("header", InvalidJson::NotAnObject),
         ),
         (
             signed("\"ES256\"", &claims),
-            json_of(Part::Header, InvalidJson::NotAnObject),
+            json_of("header", InvalidJson::NotAnObject),
         ),
-        (
-            signed(" ", &claims),
-            json_of(Part::Header, InvalidJson::Syntax),
-        ),
+        (signed(" ", &claims), json_of("header", InvalidJson::Syntax)),
         (
             signed(r#"{"alg":"none","alg":"ES256","kid":"key-1"}"#, &claims),
-            json_of(Part::Header, InvalidJson::Duplicate),
+            json_of("header", InvalidJson::Duplicate),
         ),
         (
             signed(r#"{"alg":"ES256","kid":"key-1"}"#, &twice),
-            json_of(Part::Claims, InvalidJson::Duplicate),
+            json_of("claims", InvalidJson::Duplicate),
         ),
         (
             signed(r#"{"alg":"ES256","kid":"key-1"}"#, &deep),
-            json_of(Part::Claims, InvalidJson::Deep),
+            json_of("claims", InvalidJson::Deep),
         ),
         (
             signed(r#"{"alg":"ES256","kid":"key-1"}"#, "\"text\""),
-            json_of(Part::Claims, InvalidJson::NotAnObject),
+            json_of("claims", InvalidJson::NotAnObject),
         ),
         (
             stage.key.token_of(
                 &b64(r#"{"alg":"ES256","kid":"key-1"}"#),
                 &b64(b"{\"iss\":\"\xff\"}"),
             ),
-            json_of(Part::Claims, InvalidJson::Syntax),
+            json_of("claims", InvalidJson::Syntax),
         ),
         (
             signed(
                 &format!(r#"{{"alg":"ES256","x":"{}"}}"#, "x".repeat(9_000)),
                 &claims,
             ),
-            Refused::Form(B::PartTooLong),
+            RefusedToken::Form(B::PartTooLong),
         ),
         (
             stage.token(json!({"x": "x".repeat(40_000)})),
-            Refused::Form(B::TooLong),
+            RefusedToken::Form(B::TooLong),
         ),
         (
             format!("{good}{}", "A".repeat(1_000_000)),
-            Refused::Form(B::TooLong),
+            RefusedToken::Form(B::TooLong),
         ),
-        ("A".repeat(100), Refused::Opaque),
+        ("A".repeat(100), RefusedToken::Opaque),
         (
             stage
                 .key
                 .token_of(&b64(r#"{"alg":"ES256","cty":"JWT"}"#), &b64(&good)),
-            Refused::Form(B::Nested),
+            RefusedToken::Form(B::Nested),
         ),
     ] {
         assert_eq!(
@@ -358,7 +359,7 @@ async fn a_malformed_token_is_refused_for_its_own_reason() {
         .unwrap();
     assert_eq!(
         stage.refusal(&format!("{head}.{body}.{tail}{next}")).await,
-        Refused::Form(B::Base64(Part::Signature))
+        RefusedToken::Form(B::Base64("signature"))
     );
     assert!(
         stage.ask(&good).await.is_ok(),
@@ -393,7 +394,7 @@ async fn an_invalid_signature_is_refused_and_fetches_no_keys() {
         ] {
             assert_eq!(
                 stage.refusal(&format!("{signed}.{}", b64(invalid))).await,
-                Refused::Signature,
+                RefusedToken::Signature,
                 "{alg}"
             );
         }
@@ -405,7 +406,7 @@ async fn an_invalid_signature_is_refused_and_fetches_no_keys() {
                     other.rsplit_once('.').unwrap().0
                 ))
                 .await,
-            Refused::Signature,
+            RefusedToken::Signature,
             "{alg}"
         );
         for i in 0..100 {
@@ -414,7 +415,7 @@ async fn an_invalid_signature_is_refused_and_fetches_no_keys() {
                 stage
                     .refusal(&format!("{signed}.{}", b64(vec![i; raw.len()])))
                     .await,
-                Refused::Signature
+                RefusedToken::Signature
             );
         }
         assert_eq!(
@@ -440,7 +441,7 @@ async fn a_token_without_kid_is_verified_with_the_keys_of_its_algorithm() {
         stage
             .refusal(&mallory.token_with(&json!({"alg": "ES256"}), &claims))
             .await,
-        Refused::Signature
+        RefusedToken::Signature
     );
 }
 
@@ -456,7 +457,7 @@ async fn a_flood_of_unknown_keys_reaches_the_provider_once() {
             stage
                 .refusal(&mallory.token_with(&header, &stage.claims(json!({}))))
                 .await,
-            Refused::UnknownKey
+            RefusedToken::UnknownKey
         );
     }
     assert_eq!(stage.fake.count("/keys"), 2);
@@ -491,10 +492,10 @@ proptest::proptest! {
         if let Ok(claims) = idp::json::object(text.as_bytes()) {
             let issuer = Issuer::parse("https://idp.test").unwrap();
             let idp = IdpConfig::new(issuer, "elastauth", ClientAuth::NameOnly);
-            let provider = ProviderConfig::new("p", idp);
+            let provider = OidcProviderConfig::new("p", idp);
             let (policy, now) = (Policy::new(&provider), Timestamp(NOW * 1_000));
-            proptest::prop_assert!(policy.token(&claims, None, Slot::Bearer, now).is_err());
-            let _either = policy.introspected(&claims, Slot::Bearer, now);
+            proptest::prop_assert!(policy.token(&claims, None, TokenPlace::Bearer, now).is_err());
+            let _either = policy.introspected(&claims, TokenPlace::Bearer, now);
             let _either = provider.claims.person(&claims);
         }
     }

@@ -1,20 +1,20 @@
 //! From claims to a user: paths, kinds of groups, and what real providers send.
 
 use super::{
-    super::claims::{ClaimPath, InvalidPath, Mapping},
+    super::claims::{ClaimMapping, ClaimPath, InvalidPath},
     *,
 };
-use crate::{identity::types::Person, model::InvalidUsername};
+use crate::{identity::types::Attributes, model::InvalidUsername};
 
 fn path(text: &str) -> ClaimPath {
     ClaimPath::parse(text).unwrap()
 }
 
-fn read(mapping: &Mapping, claims: Value) -> Result<Person, NoUser> {
+fn read(mapping: &ClaimMapping, claims: Value) -> Result<Attributes, NoUser> {
     mapping.person(claims.as_object().unwrap())
 }
 
-fn names(person: Result<Person, NoUser>) -> Result<Vec<String>, NoUser> {
+fn names(person: Result<Attributes, NoUser>) -> Result<Vec<String>, NoUser> {
     person.map(|person| {
         person
             .groups
@@ -24,10 +24,10 @@ fn names(person: Result<Person, NoUser>) -> Result<Vec<String>, NoUser> {
     })
 }
 
-fn grouped_by(text: &str) -> Mapping {
-    Mapping {
+fn grouped_by(text: &str) -> ClaimMapping {
+    ClaimMapping {
         groups: vec![path(text)],
-        ..Mapping::default()
+        ..ClaimMapping::default()
     }
 }
 
@@ -70,9 +70,9 @@ fn a_path_is_dotted_a_pointer_or_quoted() {
 
 #[test]
 fn groups_are_a_text_a_list_or_objects_and_are_never_split() {
-    let mapping = Mapping {
+    let mapping = ClaimMapping {
         group_member: Some("name".into()),
-        ..Mapping::default()
+        ..ClaimMapping::default()
     };
     for (groups, expected) in [
         (json!(["b", "a", "b"]), Ok(vec!["a", "b"])),
@@ -106,7 +106,7 @@ fn groups_are_a_text_a_list_or_objects_and_are_never_split() {
         "absent"
     );
     let objects = read(
-        &Mapping::default(),
+        &ClaimMapping::default(),
         json!({"preferred_username": "u", "groups": [{"name": "x"}]}),
     );
     assert_eq!(
@@ -130,7 +130,7 @@ fn groups_that_the_provider_left_out_are_not_no_groups() {
         json!({"hasgroups": "true", "groups": null}),
     ] {
         assert_eq!(
-            names(read(&Mapping::default(), user(claims.clone()))),
+            names(read(&ClaimMapping::default(), user(claims.clone()))),
             refused,
             "{claims}"
         );
@@ -141,7 +141,7 @@ fn groups_that_the_provider_left_out_are_not_no_groups() {
         json!({"hasgroups": true, "groups": ["a"]}),
     ] {
         assert!(
-            read(&Mapping::default(), user(claims.clone())).is_ok(),
+            read(&ClaimMapping::default(), user(claims.clone())).is_ok(),
             "{claims}"
         );
     }
@@ -176,14 +176,18 @@ fn a_user_name_is_a_text_that_the_cluster_accepts() {
         ),
     ] {
         assert_eq!(
-            read(&Mapping::default(), json!({"preferred_username": name})).err(),
+            read(
+                &ClaimMapping::default(),
+                json!({"preferred_username": name})
+            )
+            .err(),
             Some(why),
             "{name}"
         );
     }
-    let by_mail = Mapping {
+    let by_mail = ClaimMapping {
         user: path("email"),
-        ..Mapping::default()
+        ..ClaimMapping::default()
     };
     assert!(read(&by_mail, json!({"email": "a@b.test"})).is_ok());
     assert!(
@@ -205,10 +209,10 @@ fn a_user_name_is_a_text_that_the_cluster_accepts() {
 
 #[test]
 fn prefixes_keep_two_providers_apart() {
-    let mapping = Mapping {
+    let mapping = ClaimMapping {
         username_prefix: "partner-".into(),
         group_prefix: "partner/".into(),
-        ..Mapping::default()
+        ..ClaimMapping::default()
     };
     let person = read(
         &mapping,
@@ -235,13 +239,13 @@ fn keycloaks_claims_are_read_by_their_paths() {
         "groups": ["/admins", "/org/team-a/admins"],
         "preferred_username": "alice", "email": "alice@example.org",
     });
-    let mapping = Mapping {
+    let mapping = ClaimMapping {
         groups: vec![
             path("groups"),
             path("realm_access.roles"),
             path("resource_access.account.roles"),
         ],
-        ..Mapping::default()
+        ..ClaimMapping::default()
     };
     let person = read(&mapping, claims).unwrap();
     assert_eq!(
@@ -274,19 +278,25 @@ async fn the_kinds_of_keycloaks_tokens_are_distinguished() {
     };
     assert!(stage.ask(&keycloak(json!({}))).await.is_ok());
     for (change, why) in [
-        (json!({"typ": "ID", "aud": "elastauth"}), Refused::ClaimType),
+        (
+            json!({"typ": "ID", "aud": "elastauth"}),
+            RefusedToken::ClaimType,
+        ),
         (
             json!({"typ": "Refresh", "aud": stage.fake.issuer()}),
-            Refused::ClaimType,
+            RefusedToken::ClaimType,
         ),
-        (json!({"typ": "Offline"}), Refused::ClaimType),
+        (json!({"typ": "Offline"}), RefusedToken::ClaimType),
         // Another client's token: without a mapper, and where the user has a role of our client.
-        (json!({"azp": "other", "aud": "account"}), Refused::Audience),
-        (json!({"azp": "other"}), Refused::Party),
+        (
+            json!({"azp": "other", "aud": "account"}),
+            RefusedToken::Audience,
+        ),
+        (json!({"azp": "other"}), RefusedToken::Party),
         // Lightweight.
         (
             json!({"aud": null, "sub": null, "groups": null, "preferred_username": null}),
-            Refused::Audience,
+            RefusedToken::Audience,
         ),
     ] {
         assert_eq!(

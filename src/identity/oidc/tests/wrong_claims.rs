@@ -5,7 +5,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_wrong_claim_is_refused_for_its_own_reason() {
-    use Refused as R;
+    use RefusedToken as R;
     let stage = Stage::new().await;
     let issuer = stage.fake.issuer();
     for (change, why) in [
@@ -132,17 +132,17 @@ async fn audiences_and_parties_are_as_configured() {
         stage
             .refusal(&stage.token(json!({"aud": "elastauth", "azp": "spa"})))
             .await,
-        Refused::Audience
+        RefusedToken::Audience
     );
     assert_eq!(
         stage
             .refusal(&stage.token(json!({"aud": "api", "azp": "elastauth"})))
             .await,
-        Refused::Party
+        RefusedToken::Party
     );
     assert_eq!(
         stage.refusal(&stage.token(json!({"aud": "api"}))).await,
-        Refused::Party,
+        RefusedToken::Party,
         "it must say to whom"
     );
     let any = Stage::with("ES256", |config| {
@@ -154,6 +154,6 @@ async fn audiences_and_parties_are_as_configured() {
     let id = several.token(json!({"typ": "ID", "aud": ["elastauth", "other"]}));
     assert_eq!(
         ask(&several.oidc, &[("cookie", &format!("id_token={id}"))]).await,
-        Err(Rejected::Token(Refused::Party))
+        Err(Rejected::Token(RefusedToken::Party))
     );
 }
