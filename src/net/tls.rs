@@ -10,9 +10,9 @@ mod pem;
 pub use error::TlsError;
 
 use rustls::{
-    RootCertStore,
-    client::WantsClientCert,
+    ConfigBuilder, RootCertStore, WantsVerifier,
     crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer},
     server::WebPkiClientVerifier,
 };
 use std::{
@@ -56,37 +56,34 @@ pub struct IdentityFiles {
 /// Names the step and the file. Without `ca_cert` an empty system store is an error: every handshake
 /// would fail later, without a clear reason.
 pub fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsError> {
-    let provider = provider();
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Versions)?;
-    if config.danger_skip_verify {
-        let verifier = danger::AcceptAny::new(&provider);
-        return shown(
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier)),
-            config.identity.as_ref(),
-        );
-    }
-    let roots = config
-        .ca_cert
-        .as_deref()
-        .map_or_else(system_roots, roots_of)?;
-    shown(
-        builder.with_root_certificates(roots),
-        config.identity.as_ref(),
-    )
+    let builder = client_builder()?;
+    let builder = if config.danger_skip_verify {
+        let verifier = danger::AcceptAny::new(builder.crypto_provider());
+        let builder = builder.dangerous();
+        builder.with_custom_certificate_verifier(Arc::new(verifier))
+    } else {
+        let ca_cert = config.ca_cert.as_deref();
+        builder.with_root_certificates(ca_cert.map_or_else(system_roots, roots_of)?)
+    };
+    let Some(identity) = &config.identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let (certificates, key) = identity.read()?;
+    let client = builder.with_client_auth_cert(certificates, key);
+    client.map_err(|source| identity.unusable(source))
 }
 
 /// A client that trusts no server: every handshake fails. For a connector that is used for plain
 /// `http` only, and so must not fail at start because there are no certificates.
 pub(crate) fn client_without_trust() -> Result<rustls::ClientConfig, TlsError> {
-    Ok(rustls::ClientConfig::builder_with_provider(provider())
+    let builder = client_builder()?.with_root_certificates(RootCertStore::empty());
+    Ok(builder.with_no_client_auth())
+}
+
+fn client_builder() -> Result<ConfigBuilder<rustls::ClientConfig, WantsVerifier>, TlsError> {
+    rustls::ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Versions)?
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth())
+        .map_err(TlsError::Versions)
 }
 
 /// TLS as a server, HTTP/2 before HTTP/1.1.
@@ -112,14 +109,10 @@ pub fn server(config: &ServerConfig) -> Result<rustls::ServerConfig, TlsError> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let IdentityFiles { cert, key } = &config.identity;
+    let (certificates, key) = config.identity.read()?;
     let mut server = builder
-        .with_single_cert(pem::certificates(cert)?, pem::key(key)?)
-        .map_err(|source| TlsError::Identity {
-            cert: cert.clone(),
-            key: key.clone(),
-            source,
-        })?;
+        .with_single_cert(certificates, key)
+        .map_err(|source| config.identity.unusable(source))?;
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(server)
 }
@@ -128,19 +121,17 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn shown(
-    builder: rustls::ConfigBuilder<rustls::ClientConfig, WantsClientCert>,
-    identity: Option<&IdentityFiles>,
-) -> Result<rustls::ClientConfig, TlsError> {
-    match identity {
-        None => Ok(builder.with_no_client_auth()),
-        Some(IdentityFiles { cert, key }) => builder
-            .with_client_auth_cert(pem::certificates(cert)?, pem::key(key)?)
-            .map_err(|source| TlsError::Identity {
-                cert: cert.clone(),
-                key: key.clone(),
-                source,
-            }),
+impl IdentityFiles {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        Ok((pem::certificates(&self.cert)?, pem::key(&self.key)?))
+    }
+
+    fn unusable(&self, source: rustls::Error) -> TlsError {
+        TlsError::Identity {
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            source,
+        }
     }
 }
 

@@ -23,10 +23,7 @@ pub struct Config {
 
 /// Decides which peers are trusted.
 #[derive(Debug)]
-pub struct Trust {
-    proxies: Vec<IpNet>,
-    keys: Vec<GatewayKey>,
-}
+pub struct Trust(Config);
 
 /// Proof that a peer is trusted: [`Trust::admit`] makes it for the peer of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +70,12 @@ impl Trust {
     /// Takes the networks and keys. A network of IPv4 addresses in their IPv6 form means those IPv4
     /// addresses.
     #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self {
-            proxies: config.proxies.into_iter().map(unmapped).collect(),
-            keys: config.gateway_keys,
-        }
+    pub fn new(mut config: Config) -> Self {
+        config
+            .proxies
+            .iter_mut()
+            .for_each(|network| *network = unmapped(*network));
+        Self(config)
     }
 
     /// Whether a peer connects from a gateway's network. What the peer sends is trusted only after
@@ -86,7 +84,7 @@ impl Trust {
     pub fn knows(&self, peer: IpAddr) -> bool {
         // A listener on `::` reports IPv4 peers as `::ffff:a.b.c.d`.
         let peer = peer.to_canonical();
-        self.proxies.iter().any(|network| network.contains(&peer))
+        self.0.proxies.iter().any(|network| network.contains(&peer))
     }
 
     /// Decides whether the headers of a request are trusted.
@@ -97,18 +95,15 @@ impl Trust {
         if !self.knows(peer) {
             return Err(Distrust::Peer);
         }
-        if !self.keys.is_empty() {
+        if !self.0.gateway_keys.is_empty() {
             let mut shown = headers.get_all(KEY_HEADER).iter();
             let key = shown.next().ok_or(Distrust::KeyMissing)?;
             if shown.next().is_some() {
                 return Err(Distrust::KeyRepeated);
             }
             // Every key is compared: the time must not tell which of them, or how many, came close.
-            if !self
-                .keys
-                .iter()
-                .fold(false, |found, known| found | known.matches(key.as_bytes()))
-            {
+            let known_keys = self.0.gateway_keys.iter();
+            if !known_keys.fold(false, |found, known| found | known.matches(key.as_bytes())) {
                 return Err(Distrust::KeyWrong);
             }
         }

@@ -17,8 +17,8 @@ pub use labels::{
 use crate::{clock::Timestamp, outcome::Outcome};
 use cluster::Clusters;
 use durations::Durations;
-use handles::{Handles, Labels, registered};
-use labels::Label;
+use handles::{Handles, registered};
+use labels::{Label, Labels};
 use prometheus_client::{
     encoding::prometheus_text,
     metrics::{
@@ -45,7 +45,7 @@ pub struct Metrics(Arc<ProcessSeries>);
 #[derive(Debug)]
 struct ProcessSeries {
     registry: Registry,
-    decisions: Handles<Outcome, Handles<ProviderLabel>>,
+    decisions: Handles<(Outcome, ProviderLabel)>,
     decision_durations: Durations,
     keys_fetched: Family<Labels, Gauge>,
     logouts: Handles<Logout>,
@@ -70,14 +70,11 @@ impl Metrics {
     pub fn new(started: Timestamp) -> Self {
         let mut registry = Registry::default();
         let r = &mut registry;
-        let decisions: Family<Labels, Counter> = registered(
+        let decisions: Handles<(Outcome, ProviderLabel)> = by_label(
             r,
             "elastauth_decisions",
             "Decisions for gateways, by outcome and by the provider that identified the user",
         );
-        let decisions = Handles::new(|outcome: Outcome| {
-            Handles::resolve(&decisions, &vec![(Outcome::NAME, outcome.text().into())])
-        });
         let clusters = Arc::<Clusters>::default();
         r.register_collector(Box::new(legacy::LegacyNames {
             decisions: decisions.clone(),
@@ -155,7 +152,7 @@ impl Metrics {
 
     /// A gateway got a decision. On the hot path: three additions, no lock and no allocation.
     pub fn decided(&self, outcome: Outcome, provider: ProviderLabel, took: Duration) {
-        self.0.decisions.get(outcome).get(provider).inc();
+        self.0.decisions.get((outcome, provider)).inc();
         self.0.decision_durations.observe(took);
     }
 
@@ -199,7 +196,7 @@ impl Metrics {
     }
 }
 
-/// A new family with one closed label. All its series are exposed from the start, at zero.
+/// A new family with closed labels only. All its series are exposed from the start, at zero.
 fn by_label<L: Label, M>(registry: &mut Registry, name: &str, help: &str) -> Handles<L, M>
 where
     M: Metric + Default + Clone,

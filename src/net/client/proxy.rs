@@ -7,7 +7,7 @@ use http::{HeaderValue, Uri, uri::Scheme};
 use ipnet::IpNet;
 use std::{fmt, net::IpAddr};
 
-/// A proxy that opens tunnels (`CONNECT`), and whom it is not used for.
+/// A proxy that opens tunnels (`CONNECT`), and the hosts that are reached without it.
 #[derive(Clone)]
 pub struct Proxy {
     pub(super) address: Uri,

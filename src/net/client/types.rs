@@ -7,9 +7,9 @@ use std::{error::Error, sync::Arc, time::Duration};
 /// One request.
 #[derive(Debug)]
 pub struct HttpCall {
-    /// How.
+    /// The method.
     pub method: Method,
-    /// Whom.
+    /// The whole address.
     pub uri: Uri,
     /// With what beside the configured headers. Secrets are marked sensitive by the caller.
     pub headers: HeaderMap,

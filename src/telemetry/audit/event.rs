@@ -33,7 +33,7 @@ pub struct EventDetails<'a> {
     /// In which cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<&'a str>,
-    /// To whom.
+    /// To which user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<&'a str>,
     /// Which provider identified them.

@@ -3,8 +3,8 @@
 
 use super::{
     durations::Durations,
-    handles::{Counted, Handles, Labels, registered},
-    labels::{Call, CallEnd, Label as _, Lookup, Step},
+    handles::{Counted, Handles, registered},
+    labels::{Call, CallEnd, Labels, Lookup, Step},
 };
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -75,7 +75,7 @@ impl Families {
             updates: registered(
                 registry,
                 "elastauth_flights",
-                "Updates in flight: users whom elastauth reads from the cluster or writes to it now",
+                "Updates in flight: users that elastauth reads from the cluster or writes to it now",
             ),
             held: registered(
                 registry,
@@ -97,11 +97,7 @@ impl Families {
         store.set(1);
         ClusterMetrics(Arc::new(ClusterSeries {
             steps: Handles::resolve(&self.steps, &labels),
-            calls: Handles::new(|call: Call| {
-                let mut labels = labels.clone();
-                labels.push((Call::NAME, call.text().into()));
-                Handles::resolve(&self.calls, &labels)
-            }),
+            calls: Handles::resolve(&self.calls, &labels),
             call_durations: Handles::resolve(&self.call_durations, &labels),
             users: self.users.get_or_create_owned(&labels),
             store,
@@ -122,7 +118,7 @@ pub struct ClusterMetrics(Arc<ClusterSeries>);
 #[derive(Debug)]
 struct ClusterSeries {
     steps: Handles<Step>,
-    calls: Handles<Call, Handles<CallEnd>>,
+    calls: Handles<(Call, CallEnd)>,
     call_durations: Handles<Call, Durations>,
     users: Gauge,
     store: Gauge,
@@ -169,7 +165,7 @@ impl ClusterMetrics {
 
     /// A call to a node ended.
     pub fn called(&self, call: Call, end: CallEnd, took: Duration) {
-        self.0.calls.get(call).get(end).inc();
+        self.0.calls.get((call, end)).inc();
         self.0.call_durations.get(call).observe(took);
     }
 

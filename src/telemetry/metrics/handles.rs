@@ -5,52 +5,47 @@
 //! takes tens of millions of additions a second, and the whole service makes a hundredth of that in
 //! decisions. `metrics::tests::what_a_decision_pays` measures it.
 
-use super::labels::Label;
+use super::labels::{Label, Labels};
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Metric, Registry},
 };
-use std::{borrow::Cow, marker::PhantomData};
+use std::marker::PhantomData;
 
-/// The labels of one series.
-pub(super) type Labels = Vec<(&'static str, Cow<'static, str>)>;
-
-/// One handle for each value of a closed label.
+/// One handle for each set of values of closed labels.
 #[derive(Debug, Clone)]
 pub(super) struct Handles<L, M = Counter> {
     handles: Box<[M]>,
-    label: PhantomData<L>,
+    labels: PhantomData<L>,
 }
 
 impl<L: Label, M> Handles<L, M> {
-    pub(super) fn new(handle: impl FnMut(L) -> M) -> Self {
+    /// All series of a family whose only open labels, beside `fixed`, are `L`.
+    pub(super) fn resolve(family: &Family<Labels, M>, fixed: &Labels) -> Self
+    where
+        M: Metric + Default + Clone,
+    {
+        let handle = |set: L| {
+            let mut labels = fixed.clone();
+            set.add_to(&mut labels);
+            family.get_or_create_owned(&labels)
+        };
         Self {
-            handles: L::ALL.iter().copied().map(handle).collect(),
-            label: PhantomData,
+            handles: L::all().map(handle).collect(),
+            labels: PhantomData,
         }
     }
 
     #[expect(
         clippy::indexing_slicing,
-        reason = "`new` makes one handle for each value, in the order of their indices"
+        reason = "`resolve` makes one handle for each set, in the order of their indices"
     )]
-    pub(super) fn get(&self, label: L) -> &M {
-        &self.handles[label.index()]
+    pub(super) fn get(&self, labels: L) -> &M {
+        &self.handles[labels.index()]
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &M> {
         self.handles.iter()
-    }
-}
-
-impl<L: Label, M: Metric + Default + Clone> Handles<L, M> {
-    /// All series of a family whose only open label, beside `fixed`, is `L`.
-    pub(super) fn resolve(family: &Family<Labels, M>, fixed: &Labels) -> Self {
-        Self::new(|label| {
-            let mut labels = fixed.clone();
-            labels.push((L::NAME, label.text().into()));
-            family.get_or_create_owned(&labels)
-        })
     }
 }
 

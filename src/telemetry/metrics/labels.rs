@@ -2,17 +2,35 @@
 //! path.
 
 use crate::outcome::Outcome;
+use std::borrow::Cow;
 
-/// A closed set of label values.
-pub(super) trait Label: Copy + 'static {
-    /// The label's name.
-    const NAME: &'static str;
+/// The labels of one series.
+pub(super) type Labels = Vec<(&'static str, Cow<'static, str>)>;
+
+/// The closed labels of a series: a value of one set, or of two.
+pub(super) trait Label: Copy {
+    const COUNT: usize;
     /// All values, in the order of their indices.
-    const ALL: &'static [Self];
-    /// The value as it is exposed.
-    fn text(self) -> &'static str;
-    /// Its index in [`Self::ALL`].
+    fn all() -> impl Iterator<Item = Self>;
     fn index(self) -> usize;
+    fn add_to(self, labels: &mut Labels);
+}
+
+impl<A: Label, B: Label> Label for (A, B) {
+    const COUNT: usize = A::COUNT * B::COUNT;
+
+    fn all() -> impl Iterator<Item = Self> {
+        A::all().flat_map(|a| B::all().map(move |b| (a, b)))
+    }
+
+    fn index(self) -> usize {
+        self.0.index() * B::COUNT + self.1.index()
+    }
+
+    fn add_to(self, labels: &mut Labels) {
+        self.0.add_to(labels);
+        self.1.add_to(labels);
+    }
 }
 
 macro_rules! labels {
@@ -22,16 +40,26 @@ macro_rules! labels {
         #[expect(missing_docs, reason = "docs/METRICS.md explains each to operators")]
         pub enum $set { $($value,)* }
 
-        impl Label for $set {
-            const NAME: &'static str = $name;
-            const ALL: &'static [Self] = &[$(Self::$value,)*];
-
-            fn text(self) -> &'static str {
+        impl $set {
+            /// The value as it is exposed.
+            pub(in crate::telemetry) fn text(self) -> &'static str {
                 match self { $(Self::$value => $text,)* }
+            }
+        }
+
+        impl Label for $set {
+            const COUNT: usize = [$($text,)*].len();
+
+            fn all() -> impl Iterator<Item = Self> {
+                [$(Self::$value,)*].into_iter()
             }
 
             fn index(self) -> usize {
                 self as usize
+            }
+
+            fn add_to(self, labels: &mut Labels) {
+                labels.push(($name, self.text().into()));
             }
         }
     )*};
@@ -121,15 +149,18 @@ labels! {
 }
 
 impl Label for Outcome {
-    const NAME: &'static str = "outcome";
-    const ALL: &'static [Self] = &Outcome::ALL;
+    const COUNT: usize = Self::ALL.len();
 
-    fn text(self) -> &'static str {
-        self.name()
+    fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter()
     }
 
     fn index(self) -> usize {
-        Outcome::index(self)
+        Self::index(self)
+    }
+
+    fn add_to(self, labels: &mut Labels) {
+        labels.push(("outcome", self.name().into()));
     }
 }
 
@@ -155,12 +186,6 @@ impl ProviderLabel {
 }
 
 impl CallEnd {
-    /// Its name, as it is exposed.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        self.text()
-    }
-
     /// The class of a status. A status below 200 never ends a call; it counts as a redirect.
     #[must_use]
     pub fn of_status(status: u16) -> Self {

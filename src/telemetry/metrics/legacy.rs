@@ -4,7 +4,7 @@
 use super::{
     cluster::{ClusterMetrics, Clusters},
     handles::Handles,
-    labels::{Lookup, ProviderLabel},
+    labels::{Label as _, Lookup, ProviderLabel},
 };
 use crate::outcome::Outcome;
 use prometheus_client::{
@@ -19,14 +19,15 @@ use std::{
 
 #[derive(Debug)]
 pub(super) struct LegacyNames {
-    pub(super) decisions: Handles<Outcome, Handles<ProviderLabel>>,
+    pub(super) decisions: Handles<(Outcome, ProviderLabel)>,
     pub(super) clusters: Arc<Clusters>,
 }
 
 impl Collector for LegacyNames {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let granted = sum(self.decisions.get(Outcome::Granted).iter());
-        let all = sum(self.decisions.iter().flat_map(Handles::iter));
+        let granted = ProviderLabel::all().map(|label| (Outcome::Granted, label));
+        let granted = sum(granted.map(|labels| self.decisions.get(labels)));
+        let all = sum(self.decisions.iter());
         counters(
             &mut encoder,
             "elastauth_proxy_authentication",

@@ -129,8 +129,8 @@ fn the_size_of_the_exposition_does_not_depend_on_who_comes() {
     let metrics = Metrics::default();
     let lines = metrics.expose().lines().count();
     for outcome in Outcome::ALL {
-        for provider in ProviderLabel::ALL {
-            metrics.decided(outcome, *provider, Duration::ZERO);
+        for provider in ProviderLabel::all() {
+            metrics.decided(outcome, provider, Duration::ZERO);
         }
     }
     assert_eq!(metrics.expose().lines().count(), lines);

@@ -144,7 +144,7 @@ impl ActiveSpan {
                 ("http.response.status_code", Number(status.into())),
                 status >= 500,
             ),
-            Err(why) => (("error.type", Word(why.name())), true),
+            Err(why) => (("error.type", Word(why.text())), true),
         };
         let attributes = [
             Some(("db.system.name", Word("elasticsearch"))),
