@@ -1,0 +1,209 @@
+//! The world comes to rest after each step, and at the end of a story.
+
+use super::{LEAP, World};
+use crate::cluster::{self as scripted, CallName, Wish};
+use elastauth::{
+    broker::BrokerError,
+    flow::{AuthError, RefusedRequest},
+};
+use tokio::task::yield_now;
+
+impl World<'_> {
+    /// Waits until nothing moves any more, and judges what has happened.
+    pub(super) async fn rest(&mut self) -> Result<(), String> {
+        self.settle().await;
+        self.note_letters();
+        let came = std::mem::take(&mut self.state().came);
+        for name in came {
+            let wish = self.state().calls.get(&name).map(|call| call.wish.clone());
+            match wish {
+                Some(Wish::Write { name: user, .. }) => self.rules.write_came(name.0, &user)?,
+                Some(Wish::Read { name: user }) => self.rules.went_on(name.0, &user),
+                Some(Wish::Ask { .. }) | None => {}
+            }
+        }
+        self.rules.rested();
+        for asking in self
+            .asking
+            .extract_if(.., |asking| asking.answer.is_finished())
+            .collect::<Vec<_>>()
+        {
+            let life = self.replicas[asking.place].life;
+            match asking.answer.await.unwrap() {
+                Ok(grant) => {
+                    self.answers += 1;
+                    let login =
+                        scripted::login(grant.credential().authorization().to_str().unwrap())
+                            .unwrap();
+                    let state = self.stage.cluster.state();
+                    self.rules
+                        .answered(life, asking.user, asking.groups, login, &state)?;
+                }
+                Err(RefusedRequest {
+                    why: AuthError::Broker(BrokerError::Crashed),
+                    ..
+                }) => return Err("a flight has crashed".to_owned()),
+                Err(_) => {}
+            }
+        }
+        let gives_up = self.stage.setting.gives_up;
+        let mut state = self.stage.cluster.state();
+        let now = state.now;
+        // What the cluster has given up, or nobody will ever hear, is no more.
+        state.calls.retain(|_, call| {
+            call.awaited
+                || (call.wish.is_write() && call.dealt.is_none() && now - call.came <= gives_up)
+        });
+        self.rules.in_use_work(&state)
+    }
+
+    /// Every flight of a living replica either waits for the cluster or sleeps. What is on its way
+    /// through the machine is waited for by name, and not by time; only a flight that sleeps cannot
+    /// be told from one that is slow, and gets a moment.
+    pub(super) async fn settle(&self) {
+        let (mut calm, mut turns, mut moved) = (0_u32, 0_u32, 0);
+        // With Redis a flight may wait anywhere for another replica's write.
+        let may_sleep = self.is_near_a_boundary() || self.stage.setting.redis.is_some();
+        let patience = if may_sleep { 1_000 } else { 1_000_000 };
+        // What is told in the background is not in hand by name.
+        let enough = if self.stage.setting.redis.is_some() {
+            20
+        } else {
+            12
+        };
+        while calm < enough {
+            yield_now().await;
+            turns += 1;
+            let before = std::mem::replace(&mut moved, self.redis().moved);
+            let at_rest = before == moved && {
+                let (state, redis) = (self.state(), self.redis());
+                self.replicas.iter().all(|replica| {
+                    let calls = state
+                        .calls
+                        .values()
+                        .filter(|call| call.by == replica.life && call.awaited)
+                        .count();
+                    let told = redis
+                        .commands
+                        .iter()
+                        .filter(|(name, _)| name.0 == replica.life);
+                    let looks = told
+                        .filter(|(_, command)| command.holds_a_flight(redis.now))
+                        .count();
+                    replica.tasks.in_hand() == self.in_the_background() + calls + looks
+                })
+            };
+            calm = if at_rest || turns > patience {
+                calm + 1
+            } else {
+                0
+            };
+        }
+    }
+
+    /// Whether some replica may hold requests and flights at this moment: shortly before a boundary
+    /// no write begins, and after it nobody is answered.
+    pub(super) fn is_near_a_boundary(&self) -> bool {
+        const BEFORE: u64 = 1_100;
+        const AFTER: u64 = 10;
+        let (setting, boundary) = (&self.stage.setting, self.stage.boundary);
+        let now = self.state().now;
+        // Of other users than the first one nothing is known.
+        setting.users.len() > 1
+            || setting.ahead.iter().any(|ahead| {
+                let begun = boundary - BEFORE;
+                let into = (now + ahead).checked_sub(begun).map(|past| {
+                    if setting.rotation > 0 {
+                        past % setting.rotation
+                    } else {
+                        past
+                    }
+                });
+                into.is_some_and(|into| into < BEFORE + setting.grace + AFTER)
+            })
+    }
+
+    /// The cluster does its part until nobody waits any more.
+    pub(super) async fn undisturbed(&mut self) -> Result<(), String> {
+        let mut waited = 0;
+        for _ in 0..200 {
+            self.rest().await?;
+            let told = self.redis().next().next();
+            if let Some(name) = told {
+                self.redis_does(name, Some(true));
+                continue;
+            }
+            let next = {
+                let state = self.state();
+                state
+                    .calls
+                    .iter()
+                    .find(|(_, call)| call.awaited)
+                    .map(|(name, call)| (*name, call.dealt.is_some()))
+            };
+            match next {
+                Some((name, false)) => {
+                    self.deal(name).await;
+                    self.release(name);
+                }
+                Some((name, true)) => self.release(name),
+                None if self.asking.is_empty()
+                    && self
+                        .replicas
+                        .iter()
+                        .all(|replica| replica.tasks.in_hand() == self.in_the_background()) =>
+                {
+                    return Ok(());
+                }
+                // At a boundary. Or for another replica's write, a second at most. What is waited
+                // for longer is a connection, in times that chance draws.
+                None if self.stage.setting.redis.is_some() => {
+                    self.pass(if waited < 1_500 { 250 } else { LEAP }).await;
+                    waited += 250;
+                }
+                None => self.pass(self.stage.setting.grace.max(50)).await,
+            }
+        }
+        Err("the replicas ask without end".to_owned())
+    }
+
+    /// The weather is good from now on: what hangs comes, and everybody who may have a login gets
+    /// one, from every replica.
+    pub(crate) async fn end(mut self, to_an_answer: bool) -> Result<(), String> {
+        self.bring_letters();
+        self.undisturbed().await?;
+        let (had, left) = (&self.stage.setting.budget, &self.budget);
+        if (had.losses, had.restarts, had.edits) == (left.losses, left.restarts, left.edits) {
+            self.rules.nothing_overtaken_stands()?;
+        }
+        let adrift: Vec<CallName> = self.state().calls.keys().copied().collect();
+        for name in adrift {
+            self.deal(name).await;
+            self.rules.forget(name);
+            self.state().calls.remove(&name);
+        }
+        if !to_an_answer {
+            return Ok(());
+        }
+        self.pass(95_000).await;
+        self.rest().await?;
+        for place in 0..self.replicas.len() {
+            for user in self.stage.setting.users {
+                let before = self.answers;
+                self.ask(place, user, "dev");
+                self.undisturbed().await?;
+                let shut_out = self
+                    .state()
+                    .users
+                    .get(*user)
+                    .is_some_and(|user| !user.enabled || user.is_foreign());
+                if self.answers == before && !shut_out {
+                    return Err(format!(
+                        "{user} gets no login from replica {place} although all is well"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

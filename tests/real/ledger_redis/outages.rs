@@ -1,0 +1,177 @@
+//! A Redis that fails, is away, or takes no writes.
+
+use super::{ready, stored, two};
+use crate::support::{
+    Why,
+    house::{House, ask, broker_of},
+    pause,
+    redis::Redis,
+    until,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_happens_to_redis_costs_a_login() {
+    let house = House::with(|config| config.writes_per_minute = 1_000).await;
+    let mut redis = Redis::start(&[]).await;
+    let (one, other) = two(&house, &redis).await;
+    let mut round = 0;
+    for trouble in [
+        "nothing",
+        "flushed",
+        "paused",
+        "killed",
+        "full",
+        "read-only",
+        "other people's values",
+    ] {
+        match trouble {
+            "flushed" => drop(redis.cli(&["FLUSHALL"])),
+            "paused" => redis.signal("STOP"),
+            "killed" => redis.kill(),
+            "full" => {
+                drop((
+                    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]),
+                    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]),
+                ));
+            }
+            "read-only" => drop(redis.cli(&["REPLICAOF", "127.0.0.1", "1"])),
+            "other people's values" => redis
+                .keys()
+                .iter()
+                .for_each(|key| drop(redis.cli(&["SET", key, "x"]))),
+            _ => {}
+        }
+        let end = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < end {
+            round += 1;
+            for n in 0..10 {
+                let user = format!("user-{}", (round * 3 + n) % 40);
+                let groups = if round % 3 == 0 { "dev" } else { "admins" };
+                for flow in [&one.flow, &other.flow] {
+                    let asked = Instant::now();
+                    let grant = ask(flow, &user, groups)
+                        .await
+                        .unwrap_or_else(|why| panic!("{trouble}: {why:?}"));
+                    assert!(
+                        house.cluster.accepts(grant.credential().authorization()),
+                        "{trouble}"
+                    );
+                    assert!(
+                        asked.elapsed() < Duration::from_secs(1),
+                        "{trouble}: {:?}",
+                        asked.elapsed()
+                    );
+                }
+            }
+            house.pass(Duration::from_secs(3));
+        }
+        match trouble {
+            "paused" => redis.signal("CONT"),
+            "killed" => redis.restart().await,
+            "full" => drop(redis.cli(&["CONFIG", "SET", "maxmemory", "0"])),
+            "read-only" => drop(redis.cli(&["REPLICAOF", "NO", "ONE"])),
+            _ => {}
+        }
+        if !["nothing", "flushed", "other people's values"].contains(&trouble) {
+            // The next errand finds it well again.
+            ask(
+                &one.flow,
+                "carol",
+                if round % 2 == 0 { "dev" } else { "admins" },
+            )
+            .await
+            .unwrap();
+            ask(
+                &other.flow,
+                "dave",
+                if round % 2 == 0 { "dev" } else { "admins" },
+            )
+            .await
+            .unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_facts_are_not_believed()
+{
+    let (house, mut redis) = (House::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&house, &redis).await;
+    ask(&one.flow, "alice", "dev").await.unwrap();
+    stored(&redis, 1).await;
+    ask(&other.flow, "alice", "dev").await.unwrap();
+    redis.kill();
+    until("the loss", || {
+        broker_of(&other.flow).ledger().store_state().is_err()
+    })
+    .await;
+    house.calls();
+    ask(&other.flow, "alice", "dev").await.unwrap();
+    assert_eq!(house.calls(), Vec::<String>::new());
+    house.pass(Duration::from_secs(10));
+    ask(&other.flow, "alice", "dev").await.unwrap();
+    assert_eq!(house.calls().len(), 1);
+    // Roles change while nobody can be told; when Redis is back, both agree with the cluster.
+    ask(&one.flow, "alice", "admins").await.unwrap();
+    house.pass(Duration::from_secs(10));
+    redis.restart().await;
+    ready(&other).await;
+    ready(&one).await;
+    house.calls();
+    ask(&other.flow, "alice", "dev").await.unwrap();
+    assert!(!house.calls().is_empty());
+    assert!(!house.roles("alice").contains(&"superuser".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_answers_and_takes_no_writes_vouches_for_nobody() {
+    let house = House::new().await;
+    for trouble in [
+        "no replica to save to",
+        "a disk that is full",
+        "an ACL without DEL and EVAL",
+    ] {
+        let redis = Redis::start(&["--enable-protected-configs", "yes"]).await;
+        let (one, other) = two(&house, &redis).await;
+        ask(&one.flow, "alice", "admins").await.unwrap();
+        stored(&redis, 1).await;
+        ask(&other.flow, "alice", "admins").await.unwrap();
+        match trouble {
+            "no replica to save to" => {
+                drop(redis.cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]));
+            }
+            "a disk that is full" => {
+                drop((
+                    redis.cli(&["CONFIG", "SET", "save", "1 1"]),
+                    redis.cli(&["CONFIG", "SET", "dir", "/proc/self"]),
+                ));
+                drop(redis.cli(&["BGSAVE"]));
+                until("writes are refused", || {
+                    redis.cli(&["DEL", "nothing"]).contains("MISCONF")
+                })
+                .await;
+            }
+            _ => drop(redis.cli(&["ACL", "SETUSER", "default", "-del", "-eval"])),
+        }
+        // Roles go, and Redis still says what stood before.
+        ask(&one.flow, "alice", "dev").await.unwrap();
+        pause(Why::Expires, Duration::from_secs(1)).await;
+        let until_then = Instant::now() + Duration::from_secs(7);
+        while Instant::now() < until_then {
+            let grant = ask(&other.flow, "alice", "admins").await.unwrap();
+            assert!(
+                house.roles("alice").contains(&"superuser".to_owned()),
+                "{trouble}: {grant:?} on roles that do not stand"
+            );
+            ask(&one.flow, "alice", "dev").await.unwrap();
+            assert!(
+                !house.roles("alice").contains(&"superuser".to_owned()),
+                "{trouble}: roles of another session"
+            );
+            pause(Why::Expires, Duration::from_secs(3)).await;
+            house.pass(Duration::from_mins(1));
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! How Redis is reached: users and passwords, sockets, TLS, a cluster, Sentinels.
+
+use super::{at, ready, replica, shares};
+use crate::support::{
+    Why,
+    house::{House, ask, broker_of},
+    pause, process,
+    redis::Redis,
+    sentinel::Sentinel,
+    tls, until,
+};
+use elastauth::{
+    ledger::redis::{Node, Topology},
+    secret::SecretString,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ways_to_redis() {
+    let house = House::new().await;
+    let redis = Redis::start(&[]).await;
+    let rights = "on >secret resetchannels &elastauth:* resetkeys ~elastauth:* -@all +ping +get +set +del +eval +publish +subscribe";
+    let rights: Vec<&str> = ["ACL", "SETUSER", "elastauth"]
+        .into_iter()
+        .chain(rights.split(' '))
+        .collect();
+    assert_eq!(redis.cli(&rights), "OK");
+    assert_eq!(
+        redis.cli(&["ACL", "SETUSER", "default", "resetpass", ">other"]),
+        "OK"
+    );
+    let mut config = at(&format!("127.0.0.1:{}", redis.port));
+    (config.username, config.password) = (
+        Some("elastauth".to_owned()),
+        Some(SecretString::from("secret")),
+    );
+    shares(&house, &config, "acl").await;
+    config.password = Some(SecretString::from("wrong"));
+    let wrong = replica(&house, config, |_| {});
+    let refused = || {
+        broker_of(&wrong.flow)
+            .ledger()
+            .store_state()
+            .is_err_and(|why| why.contains("user name or the password"))
+    };
+    until("a wrong password is told as one", refused).await;
+    ask(&wrong.flow, "erin", "dev").await.unwrap();
+    drop(redis);
+
+    let redis = Redis::start(&["--unixsocket", "HOME/redis.sock"]).await;
+    shares(
+        &house,
+        &at(&format!("unix://{}/redis.sock", redis.home.display())),
+        "socket",
+    )
+    .await;
+    shares(
+        &house,
+        &at(&format!("redis://127.0.0.1:{}/3", redis.port)),
+        "database",
+    )
+    .await;
+    drop(redis);
+
+    let (authority, folder) = (tls::Authority::new(), process::folder());
+    let signed = authority.sign();
+    for (name, text) in [
+        ("ca.pem", &authority.pem()),
+        ("redis.pem", &signed.certificate),
+        ("redis.key", &signed.key),
+    ] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let file = |name: &str| folder.join(name).display().to_string();
+    let (ca, cert, key) = (file("ca.pem"), file("redis.pem"), file("redis.key"));
+    let server = [
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+    ];
+    let redis = Redis::start_for(&server, &["--tls", "--cacert", &ca]).await;
+    let mut config = at(&format!("rediss://localhost:{}", redis.port));
+    let stranger = replica(&house, config.clone(), |_| {});
+    config.tls.ca_cert = Some(ca.into());
+    shares(&house, &config, "tls").await;
+    assert!(
+        broker_of(&stranger.flow).ledger().store_state().is_err(),
+        "a certificate of a CA that nobody named is not believed"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_and_a_sentinel() {
+    let house = House::new().await;
+    // Left to itself it takes a second port, ten thousand higher, which may be somebody's.
+    let bus = process::free_port().to_string();
+    let node = Redis::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await;
+    node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    until("the cluster", || {
+        node.cli(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+    })
+    .await;
+    let mut config = at("localhost");
+    config.topology = Topology::Cluster(vec![
+        Node::parse(&format!("127.0.0.1:{}", node.port)).unwrap(),
+    ]);
+    shares(&house, &config, "cluster").await;
+    drop(node);
+
+    let master = Redis::start(&[]).await;
+    let sentinel = Sentinel::start(master.port, 1, "").await;
+    config.topology = Topology::Sentinel {
+        sentinels: vec![Node::parse(&format!("127.0.0.1:{}", sentinel.port)).unwrap()],
+        master: "main".to_owned(),
+    };
+    shares(&house, &config, "sentinel").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
+    let house = House::new().await;
+    let mut master = Redis::start(&[]).await;
+    let replica_of = ["--replicaof", &format!("127.0.0.1 {}", master.port)].map(str::to_owned);
+    let second = Redis::start(&[&replica_of[0], &replica_of[1]]).await;
+    until("the second one in step", || {
+        second
+            .cli(&["INFO", "replication"])
+            .contains("master_link_status:up")
+    })
+    .await;
+    let (conf, port) = (
+        process::folder().join("failover.conf"),
+        process::free_port(),
+    );
+    let lines = format!(
+        "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
+        master.port
+    );
+    std::fs::write(&conf, lines).unwrap();
+    let mut program = process::command("redis-server");
+    program.arg(&conf).arg("--sentinel");
+    let _sentinel = process::Process::start("sentinel", &mut program);
+    let mut config = at("localhost");
+    config.topology = Topology::Sentinel {
+        sentinels: vec![Node::parse(&format!("127.0.0.1:{port}")).unwrap()],
+        master: "main".to_owned(),
+    };
+    let (one, other) = (
+        replica(&house, config.clone(), |_| {}),
+        replica(&house, config.clone(), |_| {}),
+    );
+    ready(&one).await;
+    ready(&other).await;
+    ask(&one.flow, "alice", "admins").await.unwrap();
+    ask(&other.flow, "alice", "admins").await.unwrap();
+    // Sentinels ask a master for its replicas every ten seconds.
+    until_slowly("the Sentinel's knowledge of the second one", || {
+        sentinel_knows(port, second.port)
+    })
+    .await;
+    master.kill();
+    house.pass(Duration::from_secs(1));
+    let is_master = || second.cli(&["INFO", "replication"]).contains("role:master");
+    let end = Instant::now() + Duration::from_secs(30);
+    let mut n = 0;
+    while !(is_master()
+        && broker_of(&one.flow).ledger().store_state().is_ok()
+        && broker_of(&other.flow).ledger().store_state().is_ok())
+    {
+        assert!(
+            Instant::now() < end,
+            "{:?} {:?}",
+            broker_of(&one.flow).ledger().store_state(),
+            broker_of(&other.flow).ledger().store_state()
+        );
+        n += 1;
+        for flow in [&one.flow, &other.flow] {
+            let grant = ask(flow, &format!("user-{n}"), "dev").await.unwrap();
+            assert!(house.cluster.accepts(grant.credential().authorization()));
+        }
+        pause(Why::Again, Duration::from_millis(100)).await;
+    }
+    // The new master has what was told before, and nothing of it is believed: something may be
+    // missing.
+    house.pass(Duration::from_secs(11));
+    house.calls();
+    ask(&other.flow, "alice", "admins").await.unwrap();
+    assert_eq!(house.calls(), ["GET /_security/_authenticate 200 by alice"]);
+    shares(&house, &config, "after the failover").await;
+}
+
+fn sentinel_knows(sentinel: u16, replica: u16) -> bool {
+    let arguments = [
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &sentinel.to_string(),
+        "SENTINEL",
+        "REPLICAS",
+        "main",
+    ]
+    .map(str::to_owned);
+    let told = std::process::Command::new("redis-cli")
+        .args(arguments)
+        .output();
+    told.is_ok_and(|told| String::from_utf8_lossy(&told.stdout).contains(&replica.to_string()))
+}
+
+async fn until_slowly(what: &str, mut seen: impl FnMut() -> bool) {
+    for _ in 0..3 {
+        let end = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < end {
+            if seen() {
+                return;
+            }
+            pause(Why::Again, Duration::from_millis(200)).await;
+        }
+    }
+    panic!("{what}: not seen");
+}

@@ -1,0 +1,129 @@
+//! Replicas and the writes of others: in the middle of one, and after one that came late.
+
+use super::{at, ready, replica, stored, two};
+use crate::support::{
+    house::{House, ask},
+    redis::Redis,
+    until,
+};
+use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_answered_by_what_another_replica_is_writing_just_then() {
+    let (house, redis) = (House::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&house, &redis).await;
+    // Applied at the copy of the index that is asked, and on its way to the others.
+    house.cluster.fault(
+        Fault::new(
+            Endpoint::Write,
+            Misbehaviour::AppliedThenDelay(Duration::from_millis(300)),
+        )
+        .times(1),
+    );
+    let writes = tokio::spawn({
+        let flow = Arc::clone(&one.flow);
+        async move { ask(&flow, "alice", "dev").await.map(drop) }
+    });
+    until("what is being written", || {
+        house.cluster.user("alice").is_some()
+    })
+    .await;
+    let grant = ask(&other.flow, "alice", "dev").await.unwrap();
+    let landed = house
+        .cluster
+        .calls()
+        .iter()
+        .any(|call| call.method == http::Method::PUT && call.status.is_some());
+    assert!(landed, "answered before the write was");
+    assert!(house.cluster.accepts(grant.credential().authorization()));
+    writes.await.unwrap().unwrap();
+    assert_eq!(
+        house
+            .cluster
+            .calls()
+            .iter()
+            .filter(|call| call.method == http::Method::PUT)
+            .count(),
+        1
+    );
+    // A replica that ends in the middle of a write keeps nobody waiting for longer than that: what
+    // it began is believed for a moment at a time.
+    house
+        .cluster
+        .fault(Fault::new(Endpoint::Write, Misbehaviour::LateWrite(Duration::ZERO)).times(1));
+    let lost = tokio::spawn({
+        let flow = Arc::clone(&one.flow);
+        async move { ask(&flow, "bob", "dev").await.map(drop) }
+    });
+    until("what is being written", || {
+        house.cluster.user("bob").is_some()
+    })
+    .await;
+    assert!(
+        house.cluster.accepts(
+            ask(&other.flow, "bob", "dev")
+                .await
+                .unwrap()
+                .credential()
+                .authorization()
+        )
+    );
+    lost.abort();
+}
+
+/// One replica's writes are given up by whoever asked for them, and it is asked no more; the others
+/// go on with other groups. What comes late must not stand for longer than ten seconds with them,
+/// although one of them has written the user itself, for bob even with the same groups before, and
+/// another has had it confirmed since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_lands_late_is_found_by_every_replica_within_ten_seconds() {
+    let (house, redis) = (House::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&house, &redis).await;
+    let third = replica(
+        &house,
+        at(&format!("redis://127.0.0.1:{}", redis.port)),
+        |_| {},
+    );
+    ready(&third).await;
+    for (user, known) in [("alice", 1), ("bob", 2)] {
+        ask(&one.flow, user, "dev").await.unwrap();
+        stored(&redis, known).await;
+        house.cluster.fault(
+            Fault::new(
+                Endpoint::Write,
+                Misbehaviour::LateWrite(Duration::from_secs(5)),
+            )
+            .about(user)
+            .times(1),
+        );
+    }
+    let lands = Instant::now() + Duration::from_secs(5);
+    let (alice, bob) = tokio::join!(
+        ask(&one.flow, "alice", "admins"),
+        ask(&one.flow, "bob", "admins")
+    );
+    assert!(alice.is_err() && bob.is_err(), "their writes hang");
+    ask(&other.flow, "bob", "admins").await.unwrap();
+    for user in ["alice", "bob"] {
+        for flow in [&other.flow, &third.flow, &other.flow] {
+            ask(flow, user, "staff").await.unwrap();
+        }
+    }
+    assert!(Instant::now() < lands, "too slow to see anything");
+    let is_late = |user: &str| house.roles(user).contains(&"superuser".to_owned());
+    until("the late writes", || is_late("alice") && is_late("bob")).await;
+    house.pass(Duration::from_secs(10));
+    for (flow, user) in [
+        (&third.flow, "alice"),
+        (&other.flow, "alice"),
+        (&other.flow, "bob"),
+        (&third.flow, "bob"),
+    ] {
+        house.calls();
+        ask(flow, user, "staff").await.unwrap();
+        assert!(!house.calls().is_empty(), "{user} is answered from memory");
+        assert!(!is_late(user));
+    }
+}
