@@ -2,83 +2,79 @@
 //! no other program that could ask.
 
 use super::output::{CommandError, failed};
-use crate::{net::tls, serve::Config};
+use crate::{
+    net::{
+        client::{self, Client, HttpCall, HttpError},
+        tls,
+    },
+    serve::Config,
+};
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::Empty;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use http::{HeaderMap, Method, StatusCode};
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::timeout,
-};
-use tokio_rustls::TlsConnector;
+use tokio::{net::TcpStream, time::timeout};
 
 /// Less than the three seconds that container engines allow a check by default.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// The answer is a word.
+const MAX_BYTES: usize = 1 << 10;
 
 /// Asks the listener of this configuration whether it is alive.
 pub(super) async fn run(server: &Config) -> Result<(), CommandError> {
     let addr = reachable(server.listen);
-    match timeout(TIMEOUT, ask(addr, server)).await {
-        Ok(Ok(StatusCode::OK)) => Ok(()),
-        Ok(Ok(status)) => Err(CommandError(format!("{addr} answered {status}"))),
-        Ok(Err(fault)) => Err(fault),
-        Err(_late) => Err(CommandError(format!(
-            "{addr} did not answer within {TIMEOUT:?}"
-        ))),
-    }
-}
-
-async fn ask(addr: SocketAddr, server: &Config) -> Result<StatusCode, CommandError> {
-    let stream = TcpStream::connect(addr)
-        .await
-        .map_err(|error| failed(&format!("cannot connect to {addr}"), &error))?;
-    let Some(tls) = &server.tls else {
-        return exchange(stream, addr).await;
+    let scheme = match &server.tls {
+        None => "http",
+        Some(tls) if tls.client_ca.is_none() => "https",
+        Some(_) => return is_open(addr).await,
     };
-    if tls.client_ca.is_some() {
-        // Only a gateway's certificate is admitted; that the port is open has to be enough.
-        return Ok(StatusCode::OK);
-    }
     // The gateway checks the certificate. Here it is asked by an address, which no certificate has.
-    let trusting = tls::ClientConfig {
+    let tls = tls::ClientConfig {
         danger_skip_verify: true,
         ..tls::ClientConfig::default()
     };
-    let client = tls::client(&trusting).map_err(|error| failed("TLS cannot be set up", &error))?;
-    let connector = TlsConnector::from(Arc::new(client));
-    let stream = connector
-        .connect(ServerName::from(addr.ip()), stream)
-        .await
-        .map_err(|error| failed(&format!("{addr} does not speak TLS"), &error))?;
-    exchange(stream, addr).await
+    let client = Client::new(client::Config {
+        tls,
+        ..client::Config::default()
+    });
+    let uri = format!("{scheme}://{addr}/elastauth/live").parse();
+    let call = HttpCall {
+        method: Method::GET,
+        uri: uri.map_err(|error| failed("the request cannot be made", &error))?,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        timeout: TIMEOUT,
+        send_timeout: None,
+        max_bytes: MAX_BYTES,
+    };
+    let client = client.map_err(|error| failed("TLS cannot be set up", &error))?;
+    let answer = client.call(call).await.map_err(|error| {
+        let what = match &error {
+            HttpError::Connect(_) | HttpError::ConnectTimeout => {
+                format!("cannot connect to {addr}")
+            }
+            HttpError::TimedOut | HttpError::Cut(_) | HttpError::TooBig | HttpError::Encoded => {
+                format!("{addr} did not answer")
+            }
+        };
+        failed(&what, &error)
+    })?;
+    match answer.status {
+        StatusCode::OK => Ok(()),
+        status => Err(CommandError(format!("{addr} answered {status}"))),
+    }
 }
 
-async fn exchange<S>(stream: S, addr: SocketAddr) -> Result<StatusCode, CommandError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let no_answer = |error: hyper::Error| failed(&format!("{addr} did not answer"), &error);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(no_answer)?;
-    let request = Request::get("/elastauth/live")
-        .header(header::HOST, addr.to_string())
-        .body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| failed("the request cannot be made", &error))?;
-    tokio::select! {
-        answer = sender.send_request(request) => Ok(answer.map_err(no_answer)?.status()),
-        ended = connection => {
-            let ended = ended.err().map(no_answer);
-            Err(ended.unwrap_or_else(|| CommandError(format!("{addr} did not answer"))))
-        }
+/// Only a gateway's certificate is admitted; that the port is open has to be enough.
+async fn is_open(addr: SocketAddr) -> Result<(), CommandError> {
+    match timeout(TIMEOUT, TcpStream::connect(addr)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(failed(&format!("cannot connect to {addr}"), &error)),
+        Err(_late) => Err(CommandError(format!(
+            "{addr} did not answer within {TIMEOUT:?}"
+        ))),
     }
 }
 

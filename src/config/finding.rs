@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use std::{fmt, sync::Arc};
 
 /// Where a value was given.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// The configuration file.
     File {
@@ -35,6 +35,7 @@ pub enum Place {
     /// No source gives it.
     Default,
     /// The configuration as a whole.
+    #[default]
     Nowhere,
 }
 

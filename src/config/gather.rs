@@ -51,9 +51,9 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
     Settings {
         providers: sections(&values, findings),
         values,
-        place: Place::Nowhere,
         standard: StandardVariables::read(sources, &lines),
         unread,
+        ..Settings::default()
     }
 }
 
@@ -68,18 +68,13 @@ fn sections(values: &Values, findings: &mut Findings) -> Vec<Settings> {
         .filter(|item| matches!(item.node, RawNode::Map(_)));
     let settings = sections.map(|item| {
         let mut values = Values::new();
-        add(
-            &mut values,
-            file::read_section(item.clone(), findings),
-            findings,
-        );
+        let given = file::read_section(item.clone(), findings);
+        add(&mut values, given, findings);
         read(&mut values, section::keys().map(|(_, key)| key), findings);
         Settings {
             values,
-            providers: Vec::new(),
             place: item.place.clone(),
-            standard: StandardVariables::default(),
-            unread: false,
+            ..Settings::default()
         }
     });
     settings.collect()
@@ -142,10 +137,10 @@ fn read(
         };
         match key.status {
             Status::Current => {}
-            Status::Old(now) => findings.warn(
-                &found.raw.place,
-                format!("`{}` is an old key; use `{now}`", key.path),
-            ),
+            Status::Old(now) => {
+                let warning = format!("`{}` is an old key; use `{now}`", key.path);
+                findings.warn(&found.raw.place, warning);
+            }
             Status::NoEffect(why) => {
                 let warning = format!("`{}` has no effect {why}", key.path);
                 findings.warn(&found.raw.place, warning);

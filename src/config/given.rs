@@ -84,13 +84,11 @@ impl GivenKey {
         }
         let RawNode::Text(path) = &self.raw.node else {
             let found = self.raw.what();
-            findings.fault(
-                &self.raw.place,
-                format!(
-                    "`{}_file` holds {found}; it must be the path of a file",
-                    key.path
-                ),
+            let fault = format!(
+                "`{}_file` holds {found}; it must be the path of a file",
+                key.path
             );
+            findings.fault(&self.raw.place, fault);
             return Some(Raw {
                 node: RawNode::Invalid,
                 place: self.raw.place,

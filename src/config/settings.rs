@@ -12,7 +12,7 @@ use super::{
 use std::collections::HashMap;
 
 /// The values of all keys that have one.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Settings {
     pub(super) values: HashMap<&'static str, ReadValue>,
     /// The sections of `oidc.providers`, each like a configuration of its own.

@@ -30,10 +30,8 @@ pub(super) fn read(file: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Op
         column,
     };
     if bytes.len() > MAX_BYTES {
-        findings.fault(
-            &place(0, 0),
-            format!("the file is larger than {} MiB", MAX_BYTES >> 20),
-        );
+        let fault = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
+        findings.fault(&place(0, 0), fault);
         return None;
     }
     let text = match std::str::from_utf8(bytes) {
@@ -42,10 +40,8 @@ pub(super) fn read(file: &Arc<str>, bytes: &[u8], findings: &mut Findings) -> Op
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let before = String::from_utf8_lossy(good);
             let line = before.split('\n').count();
-            let column = 1 + before
-                .split('\n')
-                .next_back()
-                .map_or(0, |last| last.chars().count());
+            let last = before.rsplit('\n').next().unwrap_or_default();
+            let column = 1 + last.chars().count();
             findings.fault(&place(line, column), "the file is not UTF-8 from here on");
             return None;
         }
@@ -73,32 +69,20 @@ impl<'a> Reader<'a, '_> {
         let mut root = None;
         loop {
             let (event, span) = self.next()?;
-            match event {
-                Event::StreamEnd => break,
-                Event::StreamStart
-                | Event::DocumentStart(_)
-                | Event::DocumentEnd
-                | Event::Nothing => {}
-                Event::Alias(_)
-                | Event::Scalar(..)
-                | Event::SequenceStart(..)
-                | Event::MappingStart(..)
-                    if root.is_none() =>
-                {
-                    root = Some(self.node(event, span, 0)?);
-                }
-                Event::Alias(_)
-                | Event::Scalar(..)
-                | Event::SequenceStart(..)
-                | Event::MappingStart(..)
-                | Event::SequenceEnd
-                | Event::MappingEnd => {
-                    return Err(self.fault(
-                        span.start,
-                        "a second document begins; the configuration is one document",
-                    ));
-                }
+            if event == Event::StreamEnd {
+                break;
             }
+            if matches!(
+                event,
+                Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing
+            ) {
+                continue;
+            }
+            if root.is_some() {
+                let fault = "a second document begins; the configuration is one document";
+                return self.fault(span.start, fault);
+            }
+            root = Some(self.node(event, span, 0)?);
         }
         Ok(root.unwrap_or(Raw {
             node: RawNode::Map(Vec::new()),
@@ -110,37 +94,35 @@ impl<'a> Reader<'a, '_> {
         let (from, place) = (self.nodes, self.place(span.start));
         self.count(1, span.start)?;
         if depth > MAX_DEPTH {
-            return Err(self.fault(span.start, "the nesting is too deep"));
+            return self.fault(span.start, "the nesting is too deep");
         }
         let (node, anchor) = match event {
             Event::Scalar(_, _, _, Some(_))
             | Event::SequenceStart(_, Some(_))
             | Event::MappingStart(_, Some(_)) => {
-                return Err(self.fault(
+                return self.fault(
                     span.start,
                     "tags (`!…`) are not accepted; write the plain value",
-                ));
+                );
             }
             Event::Scalar(text, style, anchor, None) => {
                 let null = style == ScalarStyle::Plain
                     && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL");
-                (
-                    if null {
-                        RawNode::Null
-                    } else {
-                        RawNode::Text(text.into_owned())
-                    },
-                    anchor,
-                )
+                let node = if null {
+                    RawNode::Null
+                } else {
+                    RawNode::Text(text.into_owned())
+                };
+                (node, anchor)
             }
             Event::SequenceStart(anchor, None) => (RawNode::List(self.list(depth)?), anchor),
             Event::MappingStart(anchor, None) => (RawNode::Map(self.map(depth)?), anchor),
             Event::Alias(anchor) => {
                 let Some((raw, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(self.fault(
+                    return self.fault(
                         span.start,
                         "the alias names something that is not complete here",
-                    ));
+                    );
                 };
                 self.count(size, span.start)?;
                 return Ok(raw);
@@ -151,7 +133,7 @@ impl<'a> Reader<'a, '_> {
             | Event::DocumentStart(_)
             | Event::DocumentEnd
             | Event::SequenceEnd
-            | Event::MappingEnd => return Err(self.fault(span.start, "a value is missing")),
+            | Event::MappingEnd => return self.fault(span.start, "a value is missing"),
         };
         let raw = Raw { node, place };
         if anchor > 0 {
@@ -182,13 +164,13 @@ impl<'a> Reader<'a, '_> {
                 return Ok(map);
             }
             let Event::Scalar(text, style, _, None) = event else {
-                return Err(self.fault(span.start, "a key must be a plain text"));
+                return self.fault(span.start, "a key must be a plain text");
             };
             if style == ScalarStyle::Plain && text == "<<" {
-                return Err(self.fault(
+                return self.fault(
                     span.start,
                     "merge keys (`<<`) are not accepted; write the keys out",
-                ));
+                );
             }
             let name = Name {
                 text: text.into_owned(),
@@ -211,30 +193,27 @@ impl<'a> Reader<'a, '_> {
         match self.parser.next_event() {
             Some(Ok(next)) => Ok(next),
             // The library's texts are constants except for one that shows a character of the file.
-            Some(Err(error)) if error.info().contains('`') => Err(self.fault(
-                *error.marker(),
-                "not YAML: a character that is not allowed here",
-            )),
             Some(Err(error)) => {
-                let text = format!("not YAML: {}", error.info());
-                Err(self.fault(*error.marker(), &text))
+                let info = Some(error.info()).filter(|info| !info.contains('`'));
+                let info = info.unwrap_or("a character that is not allowed here");
+                self.fault(*error.marker(), &format!("not YAML: {info}"))
             }
-            None => Err(self.fault(Marker::new(0, 1, 0), "the file ends too early")),
+            None => self.fault(Marker::new(0, 1, 0), "the file ends too early"),
         }
     }
 
     fn count(&mut self, more: usize, at: Marker) -> Result<(), Reported> {
         self.nodes = self.nodes.saturating_add(more);
         if self.nodes > MAX_NODES {
-            Err(self.fault(at, "the file is too large when its aliases are written out"))
+            self.fault(at, "the file is too large when its aliases are written out")
         } else {
             Ok(())
         }
     }
 
-    fn fault(&mut self, at: Marker, text: &str) -> Reported {
+    fn fault<T>(&mut self, at: Marker, text: &str) -> Result<T, Reported> {
         self.findings.fault(&self.place(at), text);
-        Reported
+        Err(Reported)
     }
 
     fn place(&self, at: Marker) -> Place {

@@ -187,19 +187,16 @@ impl<'a> Variables<'_, 'a> {
             return Some(Uri::from_static(USUAL));
         };
         let (text, place) = self.text(name)?;
-        let parsed = (!text.contains('#'))
-            .then(|| text.parse::<Uri>().ok())
-            .flatten();
-        let Some(uri) = parsed.filter(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https"))
+        let is_url = |uri: &Uri| {
+            !text.contains('#')
+                && matches!(uri.scheme_str(), Some("http" | "https"))
                 && uri.host().is_some_and(|host| !host.is_empty())
-        }) else {
+        };
+        let Some(uri) = text.parse().ok().filter(is_url) else {
             return self.fault(name, "it must be a URL such as `http://collector:4318`");
         };
-        if uri
-            .authority()
-            .is_some_and(|authority| authority.as_str().contains('@'))
-        {
+        let authority = uri.authority();
+        if authority.is_some_and(|authority| authority.as_str().contains('@')) {
             return self.fault(
                 name,
                 "it must not contain a user name or a password; use `OTEL_EXPORTER_OTLP_HEADERS` \
@@ -260,6 +257,12 @@ impl<'a> Variables<'_, 'a> {
 
     fn headers(&mut self) -> Option<HeaderMap> {
         const NAME: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+        const OF_HTTP: [HeaderName; 4] = [
+            header::CONTENT_LENGTH,
+            header::TRANSFER_ENCODING,
+            header::CONNECTION,
+            header::HOST,
+        ];
         let mut headers = HeaderMap::new();
         for (key, value) in self.pairs(NAME)? {
             let (Ok(key), Ok(mut value)) =
@@ -267,14 +270,7 @@ impl<'a> Variables<'_, 'a> {
             else {
                 return self.fault(NAME, "it has a name or a value that cannot be in a header");
             };
-            if [
-                header::CONTENT_LENGTH,
-                header::TRANSFER_ENCODING,
-                header::CONNECTION,
-                header::HOST,
-            ]
-            .contains(&key)
-            {
+            if OF_HTTP.contains(&key) {
                 return self.fault(NAME, "it has a header that belongs to HTTP itself");
             }
             value.set_sensitive(true);
@@ -328,22 +324,16 @@ impl<'a> Variables<'_, 'a> {
     fn resource(&mut self) -> Option<Vec<(String, String)>> {
         const SERVICE_NAME: &str = "service.name";
         let given = self.pairs("OTEL_RESOURCE_ATTRIBUTES")?;
-        let mut resource = vec![
-            (SERVICE_NAME.to_owned(), env!("CARGO_PKG_NAME").to_owned()),
-            (
-                "service.version".to_owned(),
-                env!("CARGO_PKG_VERSION").to_owned(),
-            ),
-            (
-                "telemetry.sdk.name".to_owned(),
-                env!("CARGO_PKG_NAME").to_owned(),
-            ),
-            ("telemetry.sdk.language".to_owned(), "rust".to_owned()),
-            (
-                "telemetry.sdk.version".to_owned(),
-                env!("CARGO_PKG_VERSION").to_owned(),
-            ),
+        let own = [
+            (SERVICE_NAME, env!("CARGO_PKG_NAME")),
+            ("service.version", env!("CARGO_PKG_VERSION")),
+            ("telemetry.sdk.name", env!("CARGO_PKG_NAME")),
+            ("telemetry.sdk.language", "rust"),
+            ("telemetry.sdk.version", env!("CARGO_PKG_VERSION")),
         ];
+        let mut resource = own
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .to_vec();
         let name = self
             .text("OTEL_SERVICE_NAME")
             .map(|(name, _)| (SERVICE_NAME.to_owned(), name.to_owned()));
