@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
-    ledger::{self, StoreConfig},
+    ledger::StoreConfig,
     net::{
         tls::{self, TlsError},
         trust::Trust,
@@ -82,13 +82,10 @@ impl Controls {
             .map(Oidc::access)
             .transpose()
             .map_err(StartError::IdpTls)?;
-        let redis =
-            match &config.broker.ledger.store {
-                StoreConfig::Redis(redis) => Some(redis.access().map_err(|error| {
-                    broker::StartError::Ledger(ledger::StartError::Redis(error))
-                })?),
-                StoreConfig::Memory | StoreConfig::File(..) => None,
-            };
+        let redis = match &config.broker.ledger.store {
+            StoreConfig::Redis(redis) => Some(redis.access().map_err(broker::StartError::Redis)?),
+            StoreConfig::Memory | StoreConfig::File(..) => None,
+        };
         if let Some((certificates, new)) = listener {
             certificates.replace(new);
         }

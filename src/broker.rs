@@ -26,7 +26,7 @@ use crate::{
     clock::{Clock, Timestamp},
     cluster::SecurityApi,
     identity::Identity,
-    ledger::{Entry, Forgotten, Ledger},
+    ledger::{self, Entry, Forgotten, Ledger},
     model::{Fingerprint, Username},
     roles::Entitled,
     shutdown::Tasks,
@@ -95,15 +95,14 @@ impl Broker {
         telemetry: ClusterTelemetry,
     ) -> Result<Self, StartError> {
         let keys = Arc::new(config.keyring().map_err(StartError::Key)?);
-        let ledger = Ledger::start(
-            &config.ledger,
-            &keys,
-            config.expiration,
-            &clock,
-            &tasks,
-            &telemetry,
-        )
-        .map_err(StartError::Ledger)?;
+        let context = ledger::Context {
+            keys: Arc::clone(&keys),
+            expiration: config.expiration,
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            clocks: telemetry.clocks.clone(),
+        };
+        let ledger = Ledger::start(&config.ledger, context).map_err(StartError::Redis)?;
         let key_since = config
             .previous_key
             .as_ref()
@@ -247,7 +246,7 @@ impl Broker {
     pub fn report_ledger(&self) {
         let ledger = &self.state.ledger;
         self.metrics
-            .ledger(ledger.len(), ledger.store_state().is_ok());
+            .ledger(ledger.users(), ledger.store_state().is_ok());
     }
 
     /// The user that a write would put into the cluster at this moment, without its password.

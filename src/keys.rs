@@ -27,7 +27,7 @@ pub enum Slot {
 /// The keys of one deployment, for one cluster.
 #[derive(Debug)]
 pub struct Keyring {
-    cluster: Box<str>,
+    pub(crate) cluster: Box<str>,
     current: Keys,
     previous: Option<Keys>,
 }
@@ -55,10 +55,6 @@ impl Keyring {
         }
     }
 
-    pub(crate) fn cluster(&self) -> &str {
-        &self.cluster
-    }
-
     /// Without a previous key there is only the current one, and the rotation asks for no other.
     pub(crate) fn of(&self, slot: Slot) -> &Keys {
         match (slot, &self.previous) {
@@ -75,13 +71,13 @@ impl Keyring {
 
     /// Whether a user that carries this key id was written by this deployment.
     pub(crate) fn knows(&self, key_id: &str) -> bool {
-        self.all().any(|keys| keys.credentials.id() == key_id)
+        self.all().any(|keys| *keys.credentials.id == *key_id)
     }
 
     /// The keys that made a stored value or a message, if they are this deployment's.
     pub(crate) fn store_keys(&self, id: StoreKeyId) -> Option<&StoreKeys> {
         let mut stores = self.all().map(|keys| &keys.store);
-        stores.find(|store| store.id() == id)
+        stores.find(|store| store.id == id)
     }
 }
 
@@ -99,13 +95,13 @@ mod tests {
         let (one, two) = (secret('1'), secret('2'));
         let both = Keyring::new(&one, Some(&two), "default");
         let [current, previous] =
-            [Slot::Current, Slot::Previous].map(|slot| both.of(slot).credentials.id());
+            [Slot::Current, Slot::Previous].map(|slot| &*both.of(slot).credentials.id);
         assert_ne!(current, previous);
         assert!(both.knows(current) && both.knows(previous) && !both.knows("other"));
         let alone = Keyring::new(&one, None, "default");
-        assert_eq!(alone.of(Slot::Previous).credentials.id(), current);
+        assert_eq!(&*alone.of(Slot::Previous).credentials.id, current);
         assert!(alone.knows(current) && !alone.knows(previous));
-        let id = |slot| both.of(slot).store.id();
+        let id = |slot| both.of(slot).store.id;
         assert!(alone.store_keys(id(Slot::Current)).is_some());
         assert!(alone.store_keys(id(Slot::Previous)).is_none());
         assert!(both.store_keys(id(Slot::Previous)).is_some());

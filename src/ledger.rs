@@ -6,6 +6,7 @@
 //! read and written only within an update, and a value without a valid seal is not used.
 
 mod config;
+mod context;
 mod file;
 mod memory;
 mod message;
@@ -16,17 +17,14 @@ mod types;
 mod update;
 
 pub use config::{Config, StoreConfig};
+pub use context::Context;
 pub use types::{Entry, Forgotten, Others, Target};
 pub use update::Update;
 
-use crate::{
-    clock::{Clock, Timestamp},
-    keys::Keyring,
-    model::Username,
-    shutdown::Tasks,
-    telemetry::ClusterTelemetry,
-};
+use crate::{clock::Timestamp, model::Username};
+use file::File;
 use memory::{Memory, Phase};
+use redis::Redis;
 use std::{fmt, sync::Arc, time::Duration};
 use store::Store;
 use types::{Expected, How, NO_FINGERPRINT};
@@ -35,14 +33,6 @@ use types::{Expected, How, NO_FINGERPRINT};
 /// of a write that takes longer only its replica knows the result.
 const OTHER_WRITE_WAIT: Duration = Duration::from_millis(500);
 
-/// Why a ledger cannot be started. That a store is not available is never a reason.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The connection to Redis cannot be set up.
-    #[error("Redis cannot be set up")]
-    Redis(#[source] redis::SetUpError),
-}
-
 /// The memory of one cluster's users, and what is behind it.
 pub struct Ledger {
     memory: Arc<Memory>,
@@ -50,35 +40,28 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger. Nothing waits for the store, now or later. An entry is used for
-    /// `expiration` at most.
+    /// An empty ledger. Nothing waits for the store, now or later.
     ///
     /// # Errors
-    /// When a certificate file cannot be used.
-    pub fn start(
-        config: &Config,
-        keys: &Arc<Keyring>,
-        expiration: Duration,
-        clock: &Clock,
-        tasks: &Tasks,
-        telemetry: &ClusterTelemetry,
-    ) -> Result<Self, StartError> {
-        let phase = match config.store {
-            StoreConfig::Redis(_) => Phase::UNSUBSCRIBED,
-            // Nobody else changes anything.
-            StoreConfig::Memory | StoreConfig::File(_) => Phase::COMPLETE,
+    /// When a certificate file for Redis cannot be used. That Redis is not available is never a
+    /// reason.
+    pub fn start(config: &Config, context: Context) -> Result<Self, redis::SetUpError> {
+        let memory = |phase| Arc::new(Memory::new(config.capacity, phase));
+        // Without Redis nobody else changes anything.
+        let complete = || memory(Phase::COMPLETE);
+        let (memory, store) = match &config.store {
+            StoreConfig::Memory => (complete(), Store::Memory),
+            StoreConfig::File(folder) => {
+                let memory = complete();
+                let file = File::start(folder, config.capacity, &memory, context);
+                (memory, Store::File(file))
+            }
+            StoreConfig::Redis(redis) => {
+                let memory = memory(Phase::UNSUBSCRIBED);
+                let redis = Redis::start(redis, &memory, context)?;
+                (memory, Store::Redis(redis))
+            }
         };
-        let memory = Arc::new(Memory::new(config.capacity, phase));
-        let store = Store::start(
-            config,
-            keys,
-            expiration,
-            &memory,
-            clock,
-            tasks,
-            &telemetry.clocks,
-        )
-        .map_err(StartError::Redis)?;
         Ok(Self { memory, store })
     }
 
@@ -93,13 +76,13 @@ impl Ledger {
     ///
     /// # Errors
     /// What is wrong with it, without an address.
-    pub fn store_state(&self) -> Result<&'static str, String> {
+    pub fn store_state(&self) -> Result<&'static str, &'static str> {
         self.store.state()
     }
 
     /// Gives Redis the user, password and certificates of a new configuration, from the next
     /// connection on.
-    pub fn replace_access(&self, access: redis::Access) {
+    pub fn replace_access(&self, access: redis::RedisAccess) {
         if let Store::Redis(redis) = &self.store {
             redis.replace(access);
         }
@@ -116,13 +99,13 @@ impl Ledger {
 
     /// Takes over what the store has confirmed, with the time at which the cluster said so.
     pub fn use_stored(&self, update: &Update, seen: Timestamp, now: Timestamp) {
-        update.keep_present(seen, now, false);
+        update.keep(update.present(seen), now, false);
     }
 
     /// A write is about to be sent: nobody may be answered from what was known before, here or, as
     /// far as it can be reported in time, elsewhere.
     pub async fn begin_write(&self, update: &mut Update, now: Timestamp) {
-        update.keep_write_pending(now);
+        update.keep(Entry::WritePending, now, false);
         self.store.begin_write(update, now).await;
     }
 
@@ -135,7 +118,10 @@ impl Ledger {
         let began = update
             .other_write_began()
             .is_some_and(|at| now.since(at).is_none_or(|age| age < OTHER_WRITE_WAIT));
-        began || update.is_written_elsewhere()
+        began
+            || self
+                .memory
+                .is_written_elsewhere(update.user(), &update.begun)
     }
 
     /// The user is as this update wants it: what is remembered otherwise is outdated, even if the
@@ -158,7 +144,7 @@ impl Ledger {
     }
 
     fn present(&self, update: &Update, now: Timestamp, how: How, may_be_undone: bool) {
-        let uncontradicted = update.keep_present(now, now, may_be_undone);
+        let uncontradicted = update.keep(update.present(now), now, may_be_undone);
         // What is stored of a pending write stays there until it is too old.
         if !update.local_only {
             self.store.present(update, now, how, uncontradicted);
@@ -177,21 +163,15 @@ impl Ledger {
 
     /// How many users are remembered.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.memory.len()
-    }
-
-    /// Whether nobody is remembered.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn users(&self) -> usize {
+        self.memory.users()
     }
 }
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ledger")
-            .field("users", &self.len())
+            .field("users", &self.users())
             .finish_non_exhaustive()
     }
 }

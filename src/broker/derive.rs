@@ -205,7 +205,7 @@ mod tests {
         let fingerprint = fingerprint(keys, entitled.identity(), entitled.roles(), 20_000);
         assert_eq!(
             [
-                keys.id().to_owned(),
+                keys.id.to_string(),
                 password.expose().to_owned(),
                 BASE64_STANDARD.encode(*keys.salt(&user("alice"), 20_000)),
                 fingerprint.to_string(),

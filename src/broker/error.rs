@@ -1,6 +1,6 @@
 //! Why there is no broker, or no credential.
 
-use crate::{clock::Timestamp, cluster::CallError, ledger, secret::NoRandomness};
+use crate::{clock::Timestamp, cluster::CallError, ledger::redis, secret::NoRandomness};
 use std::sync::Arc;
 
 /// Why a broker cannot be started. That the cluster or a store is away is never a reason.
@@ -9,9 +9,9 @@ pub enum StartError {
     /// A key must be made, and the system has no randomness.
     #[error("no key can be made")]
     Key(#[source] NoRandomness),
-    /// The ledger cannot be opened.
-    #[error("the memory of users cannot be set up")]
-    Ledger(#[source] ledger::StartError),
+    /// The connection to Redis.
+    #[error("Redis cannot be set up")]
+    Redis(#[source] redis::SetUpError),
 }
 
 /// Why there is no credential.

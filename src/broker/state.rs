@@ -61,7 +61,7 @@ impl State {
             entitled,
             self.fingerprint(entitled, period),
             period,
-            self.credential_keys(period).id(),
+            &self.credential_keys(period).id,
         )
     }
 

@@ -10,9 +10,9 @@ use crate::{
         oidc::{self, Asked, Validation},
     },
     idp::{EndpointKind, Idp},
-    ledger::{Ledger, StoreConfig},
+    ledger::{self, Ledger, StoreConfig},
     shutdown::Tasks,
-    telemetry::{ClusterTelemetry, Telemetry, chain},
+    telemetry::{ClusterTelemetry, Telemetry, chain, clocks::ClockCheck},
 };
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
@@ -137,14 +137,14 @@ async fn store(config: &config::Config) -> Option<Tried> {
     };
     let keys = Arc::new(config.broker.keyring().ok()?);
     let tasks = Tasks::default();
-    let ledger = Ledger::start(
-        &config.broker.ledger,
-        &keys,
-        config.broker.expiration,
-        &Clock::System,
-        &tasks,
-        &ClusterTelemetry::default(),
-    );
+    let context = ledger::Context {
+        keys,
+        expiration: config.broker.expiration,
+        clock: Clock::System,
+        tasks: tasks.clone(),
+        clocks: ClockCheck::default(),
+    };
+    let ledger = Ledger::start(&config.broker.ledger, context);
     let found = match ledger {
         Err(error) => Err(chain(&error)),
         Ok(ledger) => {
@@ -153,7 +153,8 @@ async fn store(config: &config::Config) -> Option<Tried> {
                 let state = ledger.store_state();
                 if state.is_ok() || Instant::now() >= end {
                     break state
-                        .map(|_| "Redis answers, and messages between replicas arrive".to_owned());
+                        .map(|_| "Redis answers, and messages between replicas arrive".to_owned())
+                        .map_err(str::to_owned);
                 }
                 sleep(Duration::from_millis(50)).await;
             }

@@ -16,7 +16,8 @@ pub(crate) struct CredentialKeys {
     hkdf: Hkdf,
     fingerprints: hmac::Key,
     cluster: Box<str>,
-    id: Box<str>,
+    /// Users in the cluster carry it. Not a secret.
+    pub(crate) id: Box<str>,
 }
 
 impl CredentialKeys {
@@ -33,11 +34,6 @@ impl CredentialKeys {
                 .into(),
             hkdf,
         }
-    }
-
-    /// Users in the cluster carry it. Not a secret.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
     }
 
     /// The 256 bits of this user's password in this period.

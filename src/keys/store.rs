@@ -18,7 +18,7 @@ pub(crate) type StoreKeyId = [u8; 6];
 pub(crate) type StoreName = [u8; 16];
 
 pub(crate) struct StoreKeys {
-    id: StoreKeyId,
+    pub(crate) id: StoreKeyId,
     names: hmac::Key,
     facts: hmac::Key,
     messages: RandomizedNonceKey,
@@ -37,10 +37,6 @@ impl StoreKeys {
             messages: RandomizedNonceKey::new(&AES_256_GCM, &*hkdf.expand(info(b"letters")))
                 .unwrap_or_else(|_| unreachable!("the key has the length of the algorithm's")),
         }
-    }
-
-    pub(crate) fn id(&self) -> StoreKeyId {
-        self.id
     }
 
     pub(crate) fn name(&self, user: &Username) -> StoreName {

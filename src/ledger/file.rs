@@ -11,20 +11,16 @@ mod table;
 mod writer;
 
 use super::{
+    context::Context,
     memory::Memory,
     redis::DEADLINE,
     seal,
     types::{Fact, Found, How, Kind, NO_FINGERPRINT, Target},
     update::Update,
 };
-use crate::{
-    clock::{Clock, Timestamp},
-    keys::Keyring,
-    model::Username,
-    shutdown::Tasks,
-};
+use crate::{clock::Timestamp, model::Username};
 use disk::{Disk, Record, TakeError};
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use table::Table;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -51,25 +47,18 @@ impl File {
     /// anything is wrong, memory alone is used.
     pub(super) fn start(
         folder: &Path,
-        keys: Arc<Keyring>,
-        expiration: Duration,
         capacity: usize,
-        memory: Arc<Memory>,
-        clock: &Clock,
-        tasks: &Tasks,
+        memory: &Arc<Memory>,
+        context: Context,
     ) -> Self {
         let (lines, coming) = mpsc::channel(QUEUE);
-        let table = Arc::new(Table::new(keys, expiration, capacity, clock.clone()));
+        let tasks = context.tasks.clone();
+        let table = Arc::new(Table::new(context, capacity));
         match Disk::take(folder, capacity) {
             Ok((disk, records)) => {
                 table.read(&disk, records);
-                tasks.spawn(writer::run(
-                    Arc::clone(&table),
-                    disk,
-                    coming,
-                    memory,
-                    tasks.clone(),
-                ));
+                let (table, memory) = (Arc::clone(&table), Arc::clone(memory));
+                tasks.spawn(writer::run(table, disk, coming, memory));
             }
             Err(TakeError::Taken) => {
                 warn!(
@@ -90,16 +79,14 @@ impl File {
         Self { table, lines }
     }
 
-    pub(super) fn state(&self) -> Result<(), String> {
-        self.table
-            .trouble()
-            .map_or(Ok(()), |why| Err(why.to_owned()))
+    pub(super) fn state(&self) -> Result<(), &'static str> {
+        self.table.trouble().map_or(Ok(()), Err)
     }
 
     /// What the file has about the user.
     pub(super) fn look(&self, target: &Target) -> Option<Found> {
-        let keys = &self.table.keys.of(target.key).store;
-        let name = keys.name(&target.user);
+        let keys = &self.table.context.keys;
+        let name = keys.of(target.key).store.name(&target.user);
         let value = self.table.get(&name)?;
         let fact = seal::open(keys, &name, &value)
             .ok()
@@ -132,7 +119,7 @@ impl File {
 
     /// Removes what the file says about the user.
     pub(super) fn forget(&self, user: &Username) {
-        for keys in self.table.keys.all().map(|keys| &keys.store) {
+        for keys in self.table.context.keys.all().map(|keys| &keys.store) {
             let name = keys.name(user);
             if self.table.remove(&name) {
                 // A write that began in 1970 has ended long ago: nobody is present, and nothing is
@@ -161,7 +148,7 @@ impl File {
     }
 
     fn record(&self, target: &Target, kind: Kind, at: Timestamp) -> Record {
-        let keys = &self.table.keys.of(target.key).store;
+        let keys = &self.table.context.keys.of(target.key).store;
         let name = keys.name(&target.user);
         let value = seal::close(keys, &name, &Fact::about(target, kind, at));
         Record { name, value }
@@ -171,12 +158,6 @@ impl File {
         if self.lines.try_send(Line { record, done }).is_err() {
             self.table.needs_rewrite();
         }
-    }
-}
-
-impl fmt::Debug for File {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("File").finish_non_exhaustive()
     }
 }
 

@@ -30,7 +30,7 @@ const USED_UNSUBSCRIBED: Duration = Duration::from_secs(10);
 pub(super) struct Memory {
     entries: Cache<Username, Cached>,
     in_flight: Mutex<InFlight>,
-    subscription: Subscription,
+    pub(super) subscription: Subscription,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,6 @@ pub(super) struct Begun {
 pub(super) struct Learnt {
     pub(super) entry: Entry,
     pub(super) at: Timestamp,
-    /// Another write is pending that may undo it.
     pub(super) may_be_undone: bool,
     /// What is stored now; `None` where it stays as it is known.
     pub(super) stored: Option<StoreState>,
@@ -120,7 +119,7 @@ impl Memory {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn users(&self) -> usize {
         self.entries.len()
     }
 
@@ -199,13 +198,15 @@ impl Memory {
         }
         let now = self.subscription.phase();
         let is_complete = !learnt.may_be_undone && now == begun.phase && now.is_complete();
-        let stored = learnt.stored.unwrap_or_else(|| match entry {
-            Entry::WritePending => StoreState::Unknown,
-            Entry::Present { fingerprint, .. } => match self.stored(user, fingerprint) {
-                StoreState::Ignored => StoreState::Unknown,
-                known @ (StoreState::Unknown | StoreState::At(_)) => known,
-            },
-        });
+        let known = |fingerprint| match self.stored(user, fingerprint) {
+            StoreState::Ignored => StoreState::Unknown,
+            known @ (StoreState::Unknown | StoreState::At(_)) => known,
+        };
+        let stored = match (learnt.stored, entry) {
+            (Some(stored), _) => stored,
+            (None, Entry::Present { fingerprint, .. }) => known(fingerprint),
+            (None, Entry::WritePending) => StoreState::Unknown,
+        };
         let cached = Cached {
             entry,
             at: learnt.at,
@@ -303,16 +304,6 @@ impl Memory {
         self.entries.peek(user).filter(|cached| {
             cached.is_present_with(fingerprint) && cached.phase == phase && phase.is_complete()
         })
-    }
-
-    /// From now on every change by other replicas is received.
-    pub(super) fn subscribed(&self) {
-        self.subscription.begin();
-    }
-
-    /// Changes are not received any more; all of them were until then.
-    pub(super) fn subscription_lost(&self, complete_until: Timestamp) {
-        self.subscription.lost(complete_until);
     }
 }
 

@@ -30,26 +30,17 @@ pub(super) enum Event {
 impl Message {
     /// `None` when the system has no randomness.
     pub(super) fn close(&self, keys: &StoreKeys) -> Option<Vec<u8>> {
-        let mut text = Vec::with_capacity(80);
-        text.extend_from_slice(&self.from);
-        match &self.event {
-            Event::Heartbeat(now) => {
-                text.push(b'b');
-                text.extend_from_slice(&now.0.to_be_bytes());
-            }
+        let from = self.from.as_slice();
+        keys.seal_message(match &self.event {
+            Event::Heartbeat(now) => [from, b"b", &now.0.to_be_bytes()].concat(),
             Event::Changed(user, fingerprint) => {
-                text.push(b'c');
-                text.extend_from_slice(&fingerprint.0);
-                text.extend_from_slice(user.as_str().as_bytes());
+                [from, b"c", &fingerprint.0, user.as_str().as_bytes()].concat()
             }
             Event::Confirmed(user, fingerprint, seen) => {
-                text.push(b's');
-                text.extend_from_slice(&fingerprint.0);
-                text.extend_from_slice(&seen.0.to_be_bytes());
-                text.extend_from_slice(user.as_str().as_bytes());
+                let seen = seen.0.to_be_bytes();
+                [from, b"s", &fingerprint.0, &seen, user.as_str().as_bytes()].concat()
             }
-        }
-        keys.seal_message(text)
+        })
     }
 
     /// Opens a message of this deployment, whichever of its keys it was closed with.
@@ -64,8 +55,9 @@ impl Message {
         let (from, rest) = text.split_first_chunk()?;
         let (kind, rest) = rest.split_first()?;
         let user = |name: &[u8]| Username::parse(std::str::from_utf8(name).ok()?).ok();
+        let time = |bytes: [u8; 8]| Timestamp(u64::from_be_bytes(bytes));
         let event = match kind {
-            b'b' => Event::Heartbeat(Timestamp(u64::from_be_bytes(rest.try_into().ok()?))),
+            b'b' => Event::Heartbeat(time(rest.try_into().ok()?)),
             b'c' => {
                 let (fingerprint, name) = rest.split_first_chunk()?;
                 Event::Changed(user(name)?, Fingerprint(*fingerprint))
@@ -73,8 +65,7 @@ impl Message {
             b's' => {
                 let (fingerprint, rest) = rest.split_first_chunk()?;
                 let (seen, name) = rest.split_first_chunk()?;
-                let seen = Timestamp(u64::from_be_bytes(*seen));
-                Event::Confirmed(user(name)?, Fingerprint(*fingerprint), seen)
+                Event::Confirmed(user(name)?, Fingerprint(*fingerprint), time(*seen))
             }
             _ => return None,
         };

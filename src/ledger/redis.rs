@@ -32,10 +32,8 @@
 mod address;
 mod connector;
 mod health;
-mod invalid;
-mod limits;
 mod link;
-mod names;
+mod namespace;
 mod outbox;
 mod refusal;
 mod scripts;
@@ -44,52 +42,46 @@ mod state;
 mod subscription;
 
 pub use address::{Config, InvalidAddress, Node, Topology};
-pub use connector::SetUpError;
-pub use limits::DEADLINE;
+pub use connector::{DEADLINE, SetUpError};
+pub(super) use state::Redis;
 
 use super::{
+    context::Context,
     memory::Memory,
     message::Event,
     seal,
     types::{Expected, Fact, Found, How, Kind, Others, PENDING_FOR, StoreState, Target},
     update::Update,
 };
-use crate::{
-    clock::{Clock, Timestamp},
-    keys::Keyring,
-    model::Username,
-    shutdown::Tasks,
-    telemetry::clocks::ClockCheck,
-};
+use crate::{clock::Timestamp, model::Username};
 use connector::Connector;
 use health::{Health, Part};
 use link::{AskError, Link};
-use names::Names;
-use outbox::Action;
-use scripts::millis;
-use state::State;
-use std::{fmt, sync::Arc, time::Duration};
+use namespace::Namespace;
+use outbox::{Action, Outbox};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// The store.
-pub(super) struct Redis(Arc<State>);
-
 /// User, password and certificates of a new configuration, ready to be used.
-pub struct Access(Connector);
+pub struct RedisAccess(Connector);
 
 impl Config {
     /// Reads the certificates of the connection.
     ///
     /// # Errors
     /// When a certificate or key file cannot be used.
-    pub fn access(&self) -> Result<Access, SetUpError> {
-        Connector::new(self).map(Access)
+    pub fn access(&self) -> Result<RedisAccess, SetUpError> {
+        Connector::new(self).map(RedisAccess)
     }
 }
 
-impl fmt::Debug for Access {
+impl fmt::Debug for RedisAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").finish_non_exhaustive()
+        f.debug_struct("RedisAccess").finish_non_exhaustive()
     }
 }
 
@@ -97,83 +89,81 @@ impl Redis {
     /// Starts to connect, and does not wait for it.
     pub(super) fn start(
         config: &Config,
-        keys: Arc<Keyring>,
-        expiration: Duration,
-        memory: Arc<Memory>,
-        clock: Clock,
-        tasks: &Tasks,
-        clocks: &ClockCheck,
-    ) -> Result<Self, SetUpError> {
-        let health = Arc::new(Health::new(clock.clone()));
-        let link = Link::new(Connector::new(config)?, Arc::clone(&health));
-        let names = Names::new(keys).map_err(|_| SetUpError::NoRandomness)?;
-        let state = Arc::new(State::new(
-            link,
+        memory: &Arc<Memory>,
+        context: Context,
+    ) -> Result<Arc<Self>, SetUpError> {
+        let health = Arc::new(Health::new(context.clock.clone()));
+        let tasks = context.tasks.clone();
+        let redis = Arc::new(Self {
+            link: Link::new(Connector::new(config)?, Arc::clone(&health)),
             health,
-            names,
-            expiration,
-            memory,
-            clock,
-            clocks.clone(),
-        ));
+            namespace: Namespace::new(&context.keys.cluster)
+                .map_err(|_| SetUpError::NoRandomness)?,
+            memory: Arc::clone(memory),
+            outbox: Outbox::default(),
+            kept_for: context.expiration.saturating_mul(2),
+            heartbeat_due: Notify::new(),
+            outage_ended: AtomicU64::new(0),
+            foreign_at: AtomicU64::new(0),
+            has_logged_damage: false.into(),
+            context,
+        });
         // The connection is needed until the outbox has been sent, also after the end has begun.
         let sent = CancellationToken::new();
-        let (linked, until) = (Arc::clone(&state), sent.clone());
+        let (linked, until) = (Arc::clone(&redis), sent.clone());
         tasks.spawn(async move {
             until.run_until_cancelled(linked.link.keep()).await;
         });
-        let (subscribed, ending) = (Arc::clone(&state), tasks.clone());
+        let subscribed = Arc::clone(&redis);
         tasks.spawn(async move {
             tokio::select! {
                 () = subscription::keep(&subscribed) => {}
                 () = subscription::send_heartbeats(&subscribed) => {}
-                () = ending.ending() => {}
+                () = subscribed.context.tasks.ending() => {}
             }
         });
-        let (sending, ending) = (Arc::clone(&state), tasks.clone());
+        let sending = Arc::clone(&redis);
         tasks.spawn(async move {
-            sender::run(&sending, &ending).await;
+            sender::run(&sending).await;
             sent.cancel();
         });
-        Ok(Self(state))
+        Ok(redis)
     }
 
-    pub(super) fn state(&self) -> Result<(), String> {
-        self.0.health.state()
+    pub(super) fn state(&self) -> Result<(), &'static str> {
+        self.health.state()
     }
 
-    pub(super) fn replace(&self, access: Access) {
-        self.0.link.replace(access.0);
+    pub(super) fn replace(&self, access: RedisAccess) {
+        self.link.replace(access.0);
     }
 
     /// What is stored about the user, where that is known without asking.
     pub(super) fn as_remembered(&self, update: &Update) -> Option<Found> {
-        let (state, target) = (&self.0, &update.target);
         let StoreState::At(at) = update.begun.stored else {
             return None;
         };
-        let age = state.clock.now().since(at);
-        if age.is_some_and(|age| age >= state.kept_for) {
+        let age = self.context.clock.now().since(at);
+        if age.is_some_and(|age| age >= self.kept_for) {
             return None;
         }
         Some(Found {
-            fact: Some(Fact::about(target, Kind::Present, at)),
-            value: Some(state.names.value(target, Kind::Present, at)),
+            fact: Some(Fact::about(&update.target, Kind::Present, at)),
+            value: Some(self.value(&update.target, Kind::Present, at)),
         })
     }
 
     /// What is stored about the user; `None` where Redis could not be asked.
     pub(super) async fn look(&self, target: &Target) -> Option<Found> {
-        let (state, key) = (&self.0, self.0.names.of(target));
-        match state.link.ask(&state.scripts.look(&key), DEADLINE).await {
+        let look = scripts::look(&self.namespace.name(self.keys(target), &target.user));
+        match self.link.ask::<Option<Vec<u8>>>(&look, DEADLINE).await {
             Ok(value) => {
-                state.health.set(Part::Reads, None);
-                let value: Option<Vec<u8>> = value;
-                let fact = value.as_deref().and_then(|value| state.open(target, value));
+                self.health.set(Part::Reads, None);
+                let fact = value.as_deref().and_then(|value| self.open(target, value));
                 Some(Found { fact, value })
             }
             Err(error) => {
-                state.failed(Part::Reads, &error);
+                self.failed(Part::Reads, &error);
                 None
             }
         }
@@ -182,24 +172,23 @@ impl Redis {
     /// Stores "write pending" and reports it to the other replicas. If that cannot be done in time
     /// it is done later, without holding up the write.
     pub(super) async fn begin_write(&self, target: &Target, now: Timestamp) -> Expected {
-        let state = &self.0;
-        let pending = state.names.value(target, Kind::WritePending, now);
+        let (namespace, keys) = (&self.namespace, self.keys(target));
+        let pending = self.value(target, Kind::WritePending, now);
         let changed = Event::Changed(target.user.clone(), target.fingerprint);
-        let Some(message) = state.names.message(state.names.keys_of(target), changed) else {
+        let Some(message) = namespace.message(keys, changed) else {
             return Expected::Unknown;
         };
-        let key = state.names.of(target);
-        let begin = state.scripts.begin(
-            &key,
+        let begin = scripts::begin(
+            &namespace.name(keys, &target.user),
             &pending,
-            millis(PENDING_FOR),
-            state.names.channel(),
+            PENDING_FOR,
+            &namespace.channel,
             &message,
         );
-        match state.link.ask::<Option<Vec<u8>>>(&begin, DEADLINE).await {
+        match self.link.ask::<Option<Vec<u8>>>(&begin, DEADLINE).await {
             Ok(old) => {
-                state.health.set(Part::Writes, None);
-                let old = old.and_then(|old| state.open(target, &old));
+                self.health.set(Part::Writes, None);
+                let old = old.and_then(|old| self.open(target, &old));
                 if old.is_some_and(|fact| fact.is_pending()) {
                     Expected::OtherWrite
                 } else {
@@ -207,15 +196,13 @@ impl Redis {
                 }
             }
             Err(error) => {
-                state.failed(Part::Writes, &error);
+                self.failed(Part::Writes, &error);
                 // To forget takes no memory: it works where Redis is full.
-                if let Some(entry) = state
-                    .names
-                    .forgetting(state.names.keys_of(target), &target.user)
+                if let Some(entry) = namespace.forgetting(keys, &target.user)
                     && (!matches!(error, AskError::Refused(_))
-                        || sender::forget(state, &entry, DEADLINE).await.is_err())
+                        || sender::forget(self, &entry, DEADLINE).await.is_err())
                 {
-                    state.put(entry);
+                    self.put(Some(entry));
                 }
                 Expected::Unknown
             }
@@ -224,8 +211,10 @@ impl Redis {
 
     /// Removes what is stored about the user, under whichever key, and reports it to the others.
     pub(super) fn forget(&self, user: &Username) -> Others {
-        self.0.forget(self.0.names.all_keys(), user);
-        if self.0.link.is_up() {
+        for keys in self.context.keys.all() {
+            self.forget_under(&keys.store, user);
+        }
+        if self.link.is_up() {
             Others::Reported
         } else {
             Others::ReportedLater
@@ -235,12 +224,11 @@ impl Redis {
     /// The user is as the update wanted it; `uncontradicted` unless another replica has reported
     /// something else meanwhile.
     pub(super) fn present(&self, update: &Update, now: Timestamp, how: How, uncontradicted: bool) {
-        let (state, target) = (&self.0, &update.target);
-        let value = state.names.value(target, Kind::Present, now);
+        let target = &update.target;
         let (user, fingerprint) = (target.user.clone(), target.fingerprint);
-        let (action, event) = match (how, &update.expected, &update.found) {
+        let (instead_of, event) = match (how, &update.expected, &update.found) {
             (How::Written, Expected::Unknown, _) => {
-                state.forget([state.names.keys_of(target)].into_iter(), &user);
+                self.forget_under(self.keys(target), &user);
                 return;
             }
             (How::Written, expected, _) => {
@@ -248,28 +236,24 @@ impl Redis {
                     Expected::Value(pending) if uncontradicted => seal::subject(pending).to_vec(),
                     Expected::Value(_) | Expected::OtherWrite | Expected::Unknown => Vec::new(),
                 };
-                let action = Action::Written { instead_of, value };
-                (action, Event::Changed(user, fingerprint))
+                (instead_of, Event::Changed(user, fingerprint))
             }
             (How::Confirmed, _, Some(found))
                 if uncontradicted
                     && !found.fact.is_some_and(|fact| fact.is_pending())
-                    && !state.was_confirmed_meanwhile(update) =>
+                    && !self.was_confirmed_meanwhile(update) =>
             {
                 let instead_of = found.value.clone().unwrap_or_default();
-                let action = Action::Confirmed { instead_of, value };
-                (action, Event::Confirmed(user, fingerprint, now))
+                (instead_of, Event::Confirmed(user, fingerprint, now))
             }
             (How::Confirmed, _, _) => return,
         };
-        if let Some(entry) = state.names.entry(target, action, event) {
-            state.put(entry);
-        }
-    }
-}
-
-impl fmt::Debug for Redis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis").finish_non_exhaustive()
+        let store = Action::Store {
+            how,
+            instead_of,
+            value: self.value(target, Kind::Present, now),
+        };
+        let keys = self.keys(target);
+        self.put(self.namespace.entry(keys, &target.user, store, event));
     }
 }

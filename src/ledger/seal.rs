@@ -43,47 +43,31 @@ pub(super) fn close_target(ring: &Keyring, target: &Target, kind: Kind, at: Time
 }
 
 pub(super) fn close(keys: &StoreKeys, name: &StoreName, fact: &Fact) -> Vec<u8> {
-    let mut value = Vec::with_capacity(VALUE);
-    value.push(VERSION);
-    value.push(match fact.kind {
+    let kind = match fact.kind {
         Kind::Present => PRESENT,
         Kind::WritePending => WRITE_PENDING,
-    });
-    value.extend_from_slice(&keys.id());
-    value.extend_from_slice(&fact.epoch.to_be_bytes());
-    value.extend_from_slice(&fact.fingerprint.0);
-    value.extend_from_slice(&fact.at.0.to_be_bytes());
-    let tag = keys.sign_fact(&covered(name, &value));
-    value.extend_from_slice(tag.as_ref());
-    value
+    };
+    let header = [
+        &[VERSION, kind][..],
+        &keys.id,
+        &fact.epoch.to_be_bytes(),
+        &fact.fingerprint.0,
+        &fact.at.0.to_be_bytes(),
+    ]
+    .concat();
+    let tag = keys.sign_fact(&covered(name, &header));
+    [&header, tag.as_ref()].concat()
 }
 
-/// What a value says about this name, if it is right in every bit.
-pub(super) fn open(keys: &StoreKeys, name: &StoreName, value: &[u8]) -> Result<Fact, InvalidSeal> {
+/// What a value says about this name, if it is right in every bit. The name follows from the user
+/// under the same key: a value of this deployment's other key does not fit it.
+pub(super) fn open(ring: &Keyring, name: &StoreName, value: &[u8]) -> Result<Fact, InvalidSeal> {
     let (header, tag) = value.split_at_checked(HEADER).ok_or(InvalidSeal::Damaged)?;
     let (id, fact) = read(header).ok_or(InvalidSeal::Damaged)?;
-    if id != keys.id() {
-        return Err(InvalidSeal::ForeignKey);
-    }
+    let keys = ring.store_keys(id).ok_or(InvalidSeal::ForeignKey)?;
     keys.verify_fact(&covered(name, header), tag)
         .map_err(|_| InvalidSeal::Damaged)?;
     Ok(fact)
-}
-
-/// The same, whichever of this deployment's keys it was made with.
-pub(super) fn open_any(
-    ring: &Keyring,
-    name: &StoreName,
-    value: &[u8],
-) -> Result<Fact, InvalidSeal> {
-    let id = claimed_key(value).ok_or(InvalidSeal::Damaged)?;
-    let keys = ring.store_keys(id).ok_or(InvalidSeal::ForeignKey)?;
-    open(keys, name, value)
-}
-
-/// The key that a value claims to be made with, before anything of it is proven.
-pub(super) fn claimed_key(value: &[u8]) -> Option<StoreKeyId> {
-    read(value.get(..HEADER)?).map(|(id, _)| id)
 }
 
 /// What a value says, for one's own that need not be proven again.
@@ -97,7 +81,7 @@ pub(super) fn subject(value: &[u8]) -> &[u8] {
 }
 
 /// The name comes before the header: it has a fixed length, so the two cannot be split in another
-/// way. It follows from the user under the same key.
+/// way.
 fn covered(name: &StoreName, header: &[u8]) -> Vec<u8> {
     [name.as_slice(), header].concat()
 }
@@ -173,7 +157,7 @@ mod tests {
             ..FACT
         };
         let shown = [
-            BASE64_URL_SAFE_NO_PAD.encode(keys.id()),
+            BASE64_URL_SAFE_NO_PAD.encode(keys.id),
             BASE64_URL_SAFE_NO_PAD.encode(name),
             BASE64_URL_SAFE_NO_PAD.encode(close(keys, &name, &FACT)),
             BASE64_URL_SAFE_NO_PAD.encode(close(keys, &name, &pending)),
@@ -220,36 +204,36 @@ mod tests {
         let value = close(current(&one), &name, &FACT);
         assert_eq!(value.len(), VALUE);
         assert_eq!(name, current(&two).name(&user("alice")));
-        assert_eq!(open(current(&two), &name, &value), Ok(FACT));
+        assert_eq!(open(&two, &name, &value), Ok(FACT));
     }
 
     #[test]
     fn a_value_of_another_user_cluster_or_key_is_invalid() {
         let own = ring('1', "default");
-        let own = current(&own);
-        let (alice, bob) = (own.name(&user("alice")), own.name(&user("bob")));
-        let value = close(own, &alice, &FACT);
-        assert_eq!(open(own, &bob, &value), Err(InvalidSeal::Damaged));
+        let keys = current(&own);
+        let (alice, bob) = (keys.name(&user("alice")), keys.name(&user("bob")));
+        let value = close(keys, &alice, &FACT);
+        assert_eq!(open(&own, &bob, &value), Err(InvalidSeal::Damaged));
         for (key, cluster) in [('2', "default"), ('1', "other")] {
             let other = ring(key, cluster);
-            assert_eq!(
-                open(current(&other), &alice, &value),
-                Err(InvalidSeal::ForeignKey)
-            );
-            assert_eq!(
-                open_any(&other, &alice, &value),
-                Err(InvalidSeal::ForeignKey)
-            );
+            assert_eq!(open(&other, &alice, &value), Err(InvalidSeal::ForeignKey));
         }
-        assert_eq!(claimed_key(&value), Some(own.id()));
+        let both = Keyring::new(&secret('1'), Some(&secret('2')), "default");
+        let under_the_other = both.of(Slot::Previous).store.name(&user("alice"));
+        assert_eq!(
+            open(&both, &under_the_other, &value),
+            Err(InvalidSeal::Damaged)
+        );
+        let claimed = read(value.get(..HEADER).unwrap());
+        assert_eq!(claimed, Some((keys.id, FACT)));
         for length in 0..VALUE {
             assert_eq!(
-                open(own, &alice, value.get(..length).unwrap()),
+                open(&own, &alice, value.get(..length).unwrap()),
                 Err(InvalidSeal::Damaged),
                 "{length}"
             );
         }
-        assert!(open(own, &alice, &[value, vec![0]].concat()).is_err());
+        assert!(open(&own, &alice, &[value, vec![0]].concat()).is_err());
     }
 
     #[test]
@@ -294,14 +278,14 @@ mod tests {
             let name = current(&ring).name(&user("alice"));
             let mut value = close(current(&ring), &name, &FACT);
             if let Some(byte) = value.get_mut(bit / 8) { *byte ^= 1 << (bit % 8); }
-            prop_assert!(open(current(&ring), &name, &value).is_err());
+            prop_assert!(open(&ring, &name, &value).is_err());
         }
 
         #[test]
         fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let ring = ring('1', "default");
             let name = current(&ring).name(&user("alice"));
-            prop_assert!(open(current(&ring), &name, &bytes).is_err());
+            prop_assert!(open(&ring, &name, &bytes).is_err());
             prop_assert!(Message::open(&ring, &bytes).is_err());
         }
     }

@@ -1,63 +1,22 @@
 //! What is behind the memory: nothing, Redis or a file. One call for each event of an update.
 
 use super::{
-    config::{Config, StoreConfig},
     file::File,
-    memory::Memory,
-    redis::{self, Redis},
+    redis::Redis,
     types::{Found, How, Others},
     update::Update,
 };
-use crate::{
-    clock::{Clock, Timestamp},
-    keys::Keyring,
-    model::Username,
-    shutdown::Tasks,
-    telemetry::clocks::ClockCheck,
-};
-use std::{sync::Arc, time::Duration};
+use crate::{clock::Timestamp, model::Username};
+use std::sync::Arc;
 
 pub(super) enum Store {
     Memory,
-    Redis(Redis),
+    Redis(Arc<Redis>),
     File(File),
 }
 
 impl Store {
-    pub(super) fn start(
-        config: &Config,
-        keys: &Arc<Keyring>,
-        expiration: Duration,
-        memory: &Arc<Memory>,
-        clock: &Clock,
-        tasks: &Tasks,
-        clocks: &ClockCheck,
-    ) -> Result<Self, redis::SetUpError> {
-        let (keys, memory) = (Arc::clone(keys), Arc::clone(memory));
-        Ok(match &config.store {
-            StoreConfig::Memory => Self::Memory,
-            StoreConfig::Redis(redis) => Self::Redis(Redis::start(
-                redis,
-                keys,
-                expiration,
-                memory,
-                clock.clone(),
-                tasks,
-                clocks,
-            )?),
-            StoreConfig::File(folder) => Self::File(File::start(
-                folder,
-                keys,
-                expiration,
-                config.capacity,
-                memory,
-                clock,
-                tasks,
-            )),
-        })
-    }
-
-    pub(super) fn state(&self) -> Result<&'static str, String> {
+    pub(super) fn state(&self) -> Result<&'static str, &'static str> {
         match self {
             Self::Memory => Ok("memory"),
             Self::Redis(redis) => redis.state().map(|()| "redis"),
@@ -65,7 +24,7 @@ impl Store {
         }
     }
 
-    /// What is stored about the user: at most [`redis::DEADLINE`].
+    /// What is stored about the user: at most [`super::redis::DEADLINE`].
     pub(super) async fn look(&self, update: &Update, is_write_pending: bool) -> Option<Found> {
         match self {
             Self::Memory => None,

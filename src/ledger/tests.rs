@@ -1,22 +1,30 @@
 use super::{types::StoreState, *};
-use crate::{keys::Slot, model::Fingerprint, secret::SecretKey};
+use crate::{
+    clock::Clock,
+    keys::{Keyring, Slot},
+    model::Fingerprint,
+    secret::SecretKey,
+    shutdown::Tasks,
+    telemetry::clocks::ClockCheck,
+};
 
 const ONE: Fingerprint = Fingerprint([1; 16]);
 const TWO: Fingerprint = Fingerprint([2; 16]);
 
 fn ledger(capacity: usize) -> Ledger {
-    Ledger::start(
-        &Config {
-            capacity,
-            store: StoreConfig::Memory,
-        },
-        &Arc::new(Keyring::new(&SecretKey::random().unwrap(), None, "default")),
-        Duration::from_hours(1),
-        &Clock::System,
-        &Tasks::default(),
-        &ClusterTelemetry::default(),
-    )
-    .unwrap()
+    let config = Config {
+        capacity,
+        store: StoreConfig::Memory,
+    };
+    let keys = Keyring::new(&SecretKey::random().unwrap(), None, "default");
+    let context = Context {
+        keys: Arc::new(keys),
+        expiration: Duration::from_hours(1),
+        clock: Clock::System,
+        tasks: Tasks::default(),
+        clocks: ClockCheck::default(),
+    };
+    Ledger::start(&config, context).unwrap()
 }
 
 fn user(n: usize) -> Username {
@@ -64,7 +72,7 @@ async fn a_flood_of_users_stays_within_the_bound() {
     for n in 0..50_000 {
         ledger.confirmed(&ledger.begin_update(target(n, ONE)).await, Timestamp(1));
     }
-    assert!(ledger.len() <= 1_000, "{}", ledger.len());
+    assert!(ledger.users() <= 1_000, "{}", ledger.users());
     assert!(!ledger.memory.has_updates());
 }
 
@@ -127,12 +135,12 @@ async fn without_a_subscription_an_entry_is_used_ten_seconds_at_most_and_not_all
         ledger.confirmed(&ledger.begin_update(target(n, ONE)).await, Timestamp(1_000));
     }
     // Every change was received until then, so the entries are as fresh as that.
-    ledger.memory.subscription_lost(Timestamp(60_000));
+    ledger.memory.subscription.lost(Timestamp(60_000));
     assert_eq!((alive(64_900), alive(70_000)), (100, 0));
     assert!((30..70).contains(&alive(67_500)), "{}", alive(67_500));
     // Subscribed again: an entry from before may have missed a change, and one from now on has
     // not.
-    ledger.memory.subscribed();
+    ledger.memory.subscription.begin();
     assert_eq!((alive(64_900), alive(70_000)), (100, 0));
     ledger.confirmed(
         &ledger.begin_update(target(1, ONE)).await,
@@ -140,18 +148,18 @@ async fn without_a_subscription_an_entry_is_used_ten_seconds_at_most_and_not_all
     );
     assert_eq!(alive(9_999_999), 1);
     // From before the last but one outage: only the time of the entry is known.
-    ledger.memory.subscription_lost(Timestamp(90_000));
-    ledger.memory.subscribed();
-    ledger.memory.subscription_lost(Timestamp(100_000));
+    ledger.memory.subscription.lost(Timestamp(90_000));
+    ledger.memory.subscription.begin();
+    ledger.memory.subscription.lost(Timestamp(100_000));
     assert_eq!(alive(100_000), 0);
 }
 
 #[tokio::test]
 async fn what_an_update_from_before_the_subscription_learns_is_used_as_if_without_one() {
     let ledger = ledger(10);
-    ledger.memory.subscription_lost(Timestamp(0));
+    ledger.memory.subscription.lost(Timestamp(0));
     let update = ledger.begin_update(target(1, ONE)).await;
-    ledger.memory.subscribed();
+    ledger.memory.subscription.begin();
     ledger.confirmed(&update, Timestamp(1_000));
     assert!(ledger.recall(&user(1), Timestamp(1_000)).is_some());
     assert_eq!(ledger.recall(&user(1), Timestamp(11_000)), None);
@@ -160,8 +168,8 @@ async fn what_an_update_from_before_the_subscription_learns_is_used_as_if_withou
 #[tokio::test]
 async fn a_clock_that_is_set_back_does_not_end_the_subscription() {
     let ledger = ledger(10);
-    ledger.memory.subscription_lost(Timestamp(5_000_000));
-    ledger.memory.subscribed();
+    ledger.memory.subscription.lost(Timestamp(5_000_000));
+    ledger.memory.subscription.begin();
     ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1_000));
     assert!(ledger.recall(&user(1), Timestamp(999_999)).is_some());
 }
@@ -266,11 +274,11 @@ async fn a_check_by_another_replica_revives_nothing_and_ends_no_pending_write() 
 async fn an_entry_that_may_have_missed_a_change_is_not_prolonged() {
     let ledger = ledger(10);
     ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1_000));
-    ledger.memory.subscription_lost(Timestamp(2_000));
+    ledger.memory.subscription.lost(Timestamp(2_000));
     ledger
         .memory
         .confirmed_elsewhere(&user(1), ONE, Timestamp(2_500));
-    ledger.memory.subscribed();
+    ledger.memory.subscription.begin();
     ledger
         .memory
         .confirmed_elsewhere(&user(1), ONE, Timestamp(3_000));
@@ -306,7 +314,7 @@ async fn what_is_stored_is_known_until_it_is_not_there_or_a_change_may_be_missin
         (StoreState::Unknown, Some(present(ONE, 2)))
     );
     ledger.memory.is_stored(&user(1), ONE, Timestamp(2));
-    ledger.memory.subscription_lost(Timestamp(4));
-    ledger.memory.subscribed();
+    ledger.memory.subscription.lost(Timestamp(4));
+    ledger.memory.subscription.begin();
     assert_eq!(stored(ONE), StoreState::Unknown);
 }

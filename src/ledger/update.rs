@@ -63,50 +63,33 @@ impl Update {
         fact.is_pending().then_some(fact.at)
     }
 
-    pub(super) fn is_written_elsewhere(&self) -> bool {
-        self.memory
-            .is_written_elsewhere(&self.target.user, &self.begun)
-    }
-
-    /// The user has been as this update wants it since `seen`. Says whether no other replica has
-    /// contradicted.
-    pub(super) fn keep_present(
-        &self,
-        seen: Timestamp,
-        now: Timestamp,
-        may_be_undone: bool,
-    ) -> bool {
-        let stored = if self.local_only {
-            Some(StoreState::Ignored)
-        } else if self.confirmed_at() == Some(seen) {
-            Some(StoreState::At(seen))
-        } else {
-            // The store is updated later.
-            None
-        };
-        let entry = Entry::Present {
+    /// The user as this update wants it.
+    pub(super) fn present(&self, seen: Timestamp) -> Entry {
+        Entry::Present {
             fingerprint: self.target.fingerprint,
             seen,
+        }
+    }
+
+    /// Remembers what it has learnt; says whether no other replica has contradicted. With
+    /// `may_be_undone`, another write is pending that may undo it.
+    pub(super) fn keep(&self, entry: Entry, at: Timestamp, may_be_undone: bool) -> bool {
+        let stored = match entry {
+            Entry::WritePending => Some(StoreState::Unknown),
+            Entry::Present { .. } if self.local_only => Some(StoreState::Ignored),
+            Entry::Present { seen, .. } if self.confirmed_at() == Some(seen) => {
+                Some(StoreState::At(seen))
+            }
+            // The store is updated later.
+            Entry::Present { .. } => None,
         };
-        self.keep(&Learnt {
+        let learnt = Learnt {
             entry,
-            at: now,
+            at,
             may_be_undone,
             stored,
-        })
-    }
-
-    pub(super) fn keep_write_pending(&self, now: Timestamp) {
-        self.keep(&Learnt {
-            entry: Entry::WritePending,
-            at: now,
-            may_be_undone: false,
-            stored: Some(StoreState::Unknown),
-        });
-    }
-
-    fn keep(&self, learnt: &Learnt) -> bool {
-        self.memory.keep(&self.target.user, &self.begun, learnt)
+        };
+        self.memory.keep(&self.target.user, &self.begun, &learnt)
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
                     "status": status,
                     "checks": {
                         "elasticsearch": check(cluster.map(Value::from), "ERROR"),
-                        "cache": check(store.map(Value::from), degraded),
+                        "cache": check(store.map(Value::from).map_err(str::to_owned), degraded),
                         "clock": check(clocks.map(Value::from), degraded),
                         "provider": check(providers.map(Value::from), degraded),
                     },
@@ -86,7 +86,7 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
 }
 
 /// The store behind the ledgers: what is wrong with the first one that has a problem.
-fn store_state(upstreams: &Upstreams) -> Result<&'static str, String> {
+fn store_state(upstreams: &Upstreams) -> Result<&'static str, &'static str> {
     let mut states = upstreams
         .iter()
         .map(|upstream| upstream.broker().ledger().store_state());

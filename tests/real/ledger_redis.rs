@@ -23,7 +23,7 @@ use elastauth::{
     },
     model::Username,
     secret::SecretKey,
-    telemetry::{ClusterTelemetry, clocks::ClockCheck, metrics::Metrics},
+    telemetry::{clocks::ClockCheck, metrics::Metrics},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -301,13 +301,12 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
                     capacity: 10,
                     store,
                 },
-                &Arc::new(Keyring::new(&key, None, "default")),
-                Duration::from_hours(1),
-                &clock,
-                &tasks,
-                &ClusterTelemetry {
+                ledger::Context {
+                    keys: Arc::new(Keyring::new(&key, None, "default")),
+                    expiration: Duration::from_hours(1),
+                    clock: clock.clone(),
+                    tasks: tasks.clone(),
                     clocks: clocks.clone(),
-                    ..ClusterTelemetry::default()
                 },
             )
             .unwrap(),

@@ -95,7 +95,7 @@ fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
         identity: fill.identity_files(&table::REDIS_TLS_CERT, &table::REDIS_TLS_KEY),
         danger_skip_verify: false,
     };
-    check_encryption(fill, address, nodes_of(&topology), password.is_some());
+    check_encryption(fill, address, topology.nodes(), password.is_some());
     if tls.ca_cert.is_some() && matches!(topology, Topology::Sentinel { .. }) {
         fill.warn(
             &table::REDIS_TLS_CA,
@@ -136,14 +136,6 @@ fn topology(fill: &mut Filler<'_>, address: &ConfigKey) -> Option<Topology> {
     let host = || fill.get::<String>(address).map(SecretString::from);
     let text = fill.get::<SecretString>(address).or_else(host)?;
     node(fill, address, &text).map(Topology::Single)
-}
-
-fn nodes_of(topology: &Topology) -> &[Node] {
-    match topology {
-        Topology::Single(node) => std::slice::from_ref(node),
-        Topology::Sentinel { sentinels, .. } => sentinels,
-        Topology::Cluster(nodes) => nodes,
-    }
 }
 
 /// TLS on every connection or on none, and what follows where there is none.

@@ -2,9 +2,10 @@
 
 use super::disk::{Disk, Record};
 use crate::{
-    clock::{Clock, Timestamp},
-    keys::{Keyring, StoreName},
+    clock::Timestamp,
+    keys::StoreName,
     ledger::{
+        context::Context,
         seal::{self, InvalidSeal},
         types::{Fact, Kind, PENDING_FOR, lock},
     },
@@ -13,7 +14,7 @@ use std::{
     collections::HashMap,
     io,
     sync::{
-        Arc, Mutex,
+        Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,11 +25,9 @@ use tracing::{error, info, warn};
 const PRUNE: Duration = Duration::from_mins(1);
 
 pub(super) struct Table {
-    pub(super) keys: Arc<Keyring>,
+    pub(super) context: Context,
     values: Mutex<HashMap<StoreName, Vec<u8>>>,
     capacity: usize,
-    expiration: Duration,
-    clock: Clock,
     /// Something is missing in the file, or is wrong in it.
     rewrite: AtomicBool,
     /// When the full table was last rid of what is too old.
@@ -37,18 +36,11 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(
-        keys: Arc<Keyring>,
-        expiration: Duration,
-        capacity: usize,
-        clock: Clock,
-    ) -> Self {
+    pub(super) fn new(context: Context, capacity: usize) -> Self {
         Self {
-            keys,
+            context,
             values: Mutex::default(),
             capacity,
-            expiration,
-            clock,
             rewrite: AtomicBool::new(true),
             pruned: AtomicU64::new(0),
             trouble: Mutex::new(None),
@@ -60,7 +52,7 @@ impl Table {
     pub(super) fn read(&self, disk: &Disk, records: Vec<Record>) {
         let (mut foreign, mut values) = (0_usize, HashMap::new());
         for Record { name, value } in records {
-            match seal::open_any(&self.keys, &name, &value) {
+            match seal::open(&self.context.keys, &name, &value) {
                 Ok(fact) if self.is_worth_keeping(&fact) => drop(values.insert(name, value)),
                 Ok(_) => drop(values.remove(&name)),
                 Err(InvalidSeal::ForeignKey) => foreign += 1,
@@ -102,7 +94,10 @@ impl Table {
         drop(values);
         // Whatever is too old goes when the file is written again. That looks at everything, so it
         // is not done for each value that finds no room.
-        let (now, pruned) = (self.clock.now(), self.pruned.load(Ordering::Relaxed));
+        let (now, pruned) = (
+            self.context.clock.now(),
+            self.pruned.load(Ordering::Relaxed),
+        );
         if now.since(Timestamp(pruned)).is_none_or(|age| age >= PRUNE) {
             self.pruned.store(now.0, Ordering::Relaxed);
             self.needs_rewrite();
@@ -116,13 +111,11 @@ impl Table {
 
     pub(super) fn is_worth_keeping(&self, fact: &Fact) -> bool {
         let kept_for = match fact.kind {
-            Kind::Present => self.expiration,
+            Kind::Present => self.context.expiration,
             Kind::WritePending => PENDING_FOR,
         };
-        self.clock
-            .now()
-            .since(fact.at)
-            .is_none_or(|age| age < kept_for)
+        let age = self.context.clock.now().since(fact.at);
+        age.is_none_or(|age| age < kept_for)
     }
 
     /// Everything that is still worth keeping. The seals were verified when the values came:

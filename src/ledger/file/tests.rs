@@ -1,10 +1,12 @@
 use super::*;
 use crate::{
-    keys::Slot,
+    clock::Clock,
+    keys::{Keyring, Slot},
     ledger::{Config, Entry, Ledger, StoreConfig, types::PENDING_FOR},
     model::{Fingerprint, Username},
     secret::SecretKey,
-    telemetry::ClusterTelemetry,
+    shutdown::Tasks,
+    telemetry::clocks::ClockCheck,
 };
 use std::{fs, sync::atomic::Ordering};
 use tokio::time::sleep;
@@ -21,16 +23,14 @@ fn ledger(folder: &Path, key: &str, capacity: usize, clock: &Clock, tasks: &Task
         store: StoreConfig::File(folder.to_owned()),
     };
     let keys = Keyring::new(&SecretKey::parse(key).unwrap(), None, "default");
-    let lasts = Duration::from_hours(1);
-    Ledger::start(
-        &config,
-        &Arc::new(keys),
-        lasts,
-        clock,
-        tasks,
-        &ClusterTelemetry::default(),
-    )
-    .unwrap()
+    let context = Context {
+        keys: Arc::new(keys),
+        expiration: Duration::from_hours(1),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        clocks: ClockCheck::default(),
+    };
+    Ledger::start(&config, context).unwrap()
 }
 
 struct Process {
@@ -262,7 +262,7 @@ async fn a_second_process_goes_on_in_memory_alone_and_says_so() {
     assert_eq!(first.ledger.store_state(), Ok("file"));
     assert_eq!(
         second.ledger.store_state(),
-        Err("another process has the folder".to_owned())
+        Err("another process has the folder")
     );
     second.learns("alice", ONE).await;
     assert!(

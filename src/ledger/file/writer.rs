@@ -4,7 +4,7 @@ use super::{
     disk::{Disk, Record},
     table::Table,
 };
-use crate::{ledger::memory::Memory, shutdown::Tasks};
+use crate::ledger::memory::Memory;
 use std::{future::pending, io, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -33,7 +33,6 @@ pub(super) async fn run(
     mut disk: Disk,
     mut coming: mpsc::Receiver<Line>,
     memory: Arc<Memory>,
-    tasks: Tasks,
 ) {
     let mut given_up: Option<Instant> = None;
     let mut unsynced: Vec<oneshot::Sender<()>> = Vec::new();
@@ -57,7 +56,7 @@ pub(super) async fn run(
                     table.failed(&why);
                 }
             }
-            () = async { tasks.ending().await; sleep(Duration::from_millis(20)).await } => {
+            () = async { table.context.tasks.ending().await; sleep(Duration::from_millis(20)).await } => {
                 if !memory.has_updates() && coming.is_empty() && sync.is_none() {
                     return;
                 }

@@ -20,7 +20,7 @@ impl Phase {
 }
 
 #[derive(Debug)]
-pub(super) struct Subscription {
+pub(in crate::ledger) struct Subscription {
     phase: AtomicU64,
     /// Until when the latest complete phase is known to have lasted, in milliseconds.
     complete_until: AtomicU64,
@@ -38,13 +38,15 @@ impl Subscription {
         Phase(self.phase.load(Ordering::Acquire))
     }
 
-    pub(super) fn begin(&self) {
+    /// From now on every change by other replicas is received.
+    pub(in crate::ledger) fn begin(&self) {
         if !self.phase().is_complete() {
             self.phase.fetch_add(1, Ordering::Release);
         }
     }
 
-    pub(super) fn lost(&self, complete_until: Timestamp) {
+    /// Changes are not received any more; all of them were until then.
+    pub(in crate::ledger) fn lost(&self, complete_until: Timestamp) {
         if self.phase().is_complete() {
             self.complete_until
                 .store(complete_until.0, Ordering::Release);

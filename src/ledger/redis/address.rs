@@ -5,8 +5,8 @@ use crate::{
     secret::SecretString,
 };
 use redis::{ConnectionAddr, IntoConnectionInfo as _};
-use secrecy::ExposeSecret as _;
-use std::{fmt, path::PathBuf};
+use secrecy::ExposeSecret;
+use std::{fmt, slice};
 
 /// Settings of the Redis store.
 #[derive(Debug, Clone)]
@@ -43,8 +43,7 @@ pub enum Topology {
 #[derive(Clone)]
 pub struct Node {
     /// Host and port, or the path of a socket.
-    pub(super) addr: Addr,
-    pub(super) encrypted: bool,
+    pub(super) addr: ConnectionAddr,
     /// The database that the URL names.
     pub database: Option<u16>,
     /// The user that the URL names.
@@ -53,16 +52,24 @@ pub struct Node {
     pub password: Option<SecretString>,
 }
 
-#[derive(Debug, Clone)]
-pub(super) enum Addr {
-    Tcp(String, u16),
-    Unix(PathBuf),
-}
-
 /// The text is no address of Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it must be host and port, or a URL that begins with redis://, rediss:// or unix://")]
 pub struct InvalidAddress;
+
+impl Topology {
+    /// The nodes that the configuration names.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        match self {
+            Self::Single(node) => slice::from_ref(node),
+            Self::Sentinel {
+                sentinels: nodes, ..
+            }
+            | Self::Cluster(nodes) => nodes,
+        }
+    }
+}
 
 impl Node {
     /// Takes `host:port`, or a URL: `redis://`, `rediss://` (TLS) or `unix://`, with user, password
@@ -79,29 +86,18 @@ impl Node {
         let known = ["redis://", "rediss://", "unix://"]
             .iter()
             .any(|scheme| url.starts_with(scheme));
-        let info = url
-            .as_str()
-            .into_connection_info()
+        let info = url.as_str().into_connection_info();
+        // `#insecure` at the end of a URL would trust any certificate.
+        let insecure = |addr: &_| matches!(addr, ConnectionAddr::TcpTls { insecure: true, .. });
+        let info = info
             .ok()
-            .filter(|_| known)
+            .filter(|info| known && !insecure(info.addr()))
             .ok_or(InvalidAddress)?;
-        let (addr, encrypted) = match info.addr() {
-            ConnectionAddr::Tcp(host, port) => (Addr::Tcp(host.clone(), *port), false),
-            // `#insecure` at the end of a URL would trust any certificate.
-            ConnectionAddr::TcpTls { insecure: true, .. } => return Err(InvalidAddress),
-            ConnectionAddr::TcpTls { host, port, .. } => (Addr::Tcp(host.clone(), *port), true),
-            ConnectionAddr::Unix(path) => (Addr::Unix(path.clone()), false),
-            _ => return Err(InvalidAddress),
-        };
         let redis = info.redis_settings();
+        let database = u16::try_from(redis.db()).map_err(|_| InvalidAddress)?;
         Ok(Self {
-            addr,
-            encrypted,
-            database: if redis.db() == 0 {
-                None
-            } else {
-                Some(u16::try_from(redis.db()).map_err(|_| InvalidAddress)?)
-            },
+            addr: info.addr().clone(),
+            database: Some(database).filter(|number| *number > 0),
             username: redis.username().map(str::to_owned),
             password: redis.password().map(SecretString::from),
         })
@@ -110,20 +106,28 @@ impl Node {
     /// Whether the connection uses TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
-        self.encrypted
+        matches!(self.addr, ConnectionAddr::TcpTls { .. })
     }
 
     /// Whether the connection stays on this machine.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        match &self.addr {
-            Addr::Unix(_) => true,
-            Addr::Tcp(host, _) => is_loopback(host),
-        }
+        let (ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. }) = &self.addr
+        else {
+            return true;
+        };
+        is_loopback(host)
     }
 
-    /// As the library takes it. The given user and password count where the URL names none.
-    pub(super) fn connection(
+    /// User and password: those of the configuration count where the URL names none.
+    pub(super) fn login<'a>(&'a self, config: &'a Config) -> (Option<&'a str>, Option<&'a str>) {
+        let username = self.username.as_deref().or(config.username.as_deref());
+        let password = self.password.as_ref().or(config.password.as_ref());
+        (username, password.map(ExposeSecret::expose_secret))
+    }
+
+    /// As the library takes it.
+    pub(super) fn client(
         &self,
         config: &Config,
         tls: Option<&redis::TlsCertificates>,
@@ -132,24 +136,16 @@ impl Node {
             .set_db(i64::from(self.database.unwrap_or(config.database)))
             // One command less that an ACL would have to allow.
             .set_skip_set_lib_name();
-        if let Some(username) = self.username.as_deref().or(config.username.as_deref()) {
+        let (username, password) = self.login(config);
+        if let Some(username) = username {
             settings = settings.set_username(username);
         }
-        if let Some(password) = self.password.as_ref().or(config.password.as_ref()) {
-            settings = settings.set_password(password.expose_secret());
+        if let Some(password) = password {
+            settings = settings.set_password(password);
         }
-        let addr = match &self.addr {
-            Addr::Unix(path) => ConnectionAddr::Unix(path.clone()),
-            Addr::Tcp(host, port) if self.encrypted => ConnectionAddr::TcpTls {
-                host: host.clone(),
-                port: *port,
-                insecure: false,
-                tls_params: None,
-            },
-            Addr::Tcp(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
-        };
-        let info = addr.into_connection_info()?.set_redis_settings(settings);
-        match tls.filter(|_| self.encrypted) {
+        let addr = self.addr.clone().into_connection_info()?;
+        let info = addr.set_redis_settings(settings);
+        match tls.filter(|_| self.is_encrypted()) {
             Some(tls) => redis::Client::build_with_tls(info, tls.clone()),
             None => redis::Client::open(info),
         }
@@ -160,7 +156,6 @@ impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")
             .field("addr", &self.addr)
-            .field("encrypted", &self.encrypted)
             .finish_non_exhaustive()
     }
 }
@@ -176,12 +171,16 @@ mod tests {
             ("redis", "Tcp(\"redis\", 6379)", false),
             ("[::1]:7000", "Tcp(\"::1\", 7000)", false),
             ("redis://r:1/3", "Tcp(\"r\", 1)", false),
-            ("rediss://r:1", "Tcp(\"r\", 1)", true),
+            (
+                "rediss://r:1",
+                "TcpTls { host: \"r\", port: 1, insecure: false, tls_params: None }",
+                true,
+            ),
             ("unix:///run/redis.sock", "Unix(\"/run/redis.sock\")", false),
         ] {
             let node = Node::parse(text).unwrap();
             assert_eq!(
-                (format!("{:?}", node.addr).as_str(), node.encrypted),
+                (format!("{:?}", node.addr).as_str(), node.is_encrypted()),
                 (addr, encrypted),
                 "{text}"
             );

@@ -1,10 +1,11 @@
-//! How a connection to Redis is made: one server, Sentinels, or a cluster.
+//! How a connection to Redis is made: one server, Sentinels, or a cluster; and how long each step
+//! may take.
 
 use super::{
     address::{Config, Node, Topology},
-    limits::{BACKGROUND, CONNECT, DEADLINE},
     refusal::reason,
 };
+use crate::backoff::Backoff;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ErrorKind, FromRedisValue, RedisError,
     RedisResult, TlsCertificates, TlsMode,
@@ -13,12 +14,26 @@ use redis::{
     cluster_async::ClusterConnection,
     sentinel::{Sentinel, SentinelNodeConnectionInfo},
 };
-use secrecy::ExposeSecret as _;
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use tokio::time::timeout;
+
+/// How long an update waits for Redis. A Redis in the same network answers within a millisecond;
+/// the cluster's own answer takes several.
+pub const DEADLINE: Duration = Duration::from_millis(50);
+/// How long a command of the outbox may take: nobody waits for it.
+pub(super) const BACKGROUND: Duration = Duration::from_secs(1);
+/// How long connecting may take: Sentinels, TLS and authentication included.
+pub(super) const CONNECT: Duration = Duration::from_secs(3);
+
+/// Between two tries to connect or to subscribe. The longest is well below the ten seconds that
+/// memory bridges.
+pub(super) fn backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(3))
+}
 
 /// Why the connection to Redis cannot be set up. That Redis is not available is never a reason.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +48,7 @@ pub enum SetUpError {
     },
     /// The files hold no usable certificates, or the addresses contradict each other.
     #[error("the addresses or certificates of Redis cannot be used")]
-    Library(#[source] RedisError),
+    Library(#[from] RedisError),
     /// A list of nodes is empty.
     #[error("no address of Redis is given")]
     NoAddress,
@@ -73,49 +88,28 @@ impl Connection {
 
 impl Connector {
     pub(super) fn new(config: &Config) -> Result<Self, SetUpError> {
-        let nodes = match &config.topology {
-            Topology::Single(node) => std::slice::from_ref(node),
-            Topology::Sentinel {
-                sentinels: nodes, ..
-            }
-            | Topology::Cluster(nodes) => nodes,
-        };
-        let encrypted = nodes.iter().any(|node| node.encrypted);
-        let tls = if encrypted {
-            Some(certificates(config)?)
-        } else {
-            None
-        };
+        let nodes = config.topology.nodes();
         let first = nodes.first().ok_or(SetUpError::NoAddress)?;
-        // A Sentinel is another server than the one that it names: it gets only the user of its own
-        // URL.
-        let bare = Config {
-            database: 0,
-            username: None,
-            password: None,
-            ..config.clone()
+        let encrypted = nodes.iter().any(Node::is_encrypted);
+        let tls = encrypted.then(|| certificates(config)).transpose()?;
+        let client = |node: &Node, config: &Config| node.client(config, tls.as_ref());
+        let clients = |config: &Config| {
+            let clients = nodes.iter().map(|node| client(node, config));
+            clients.collect::<RedisResult<Vec<_>>>()
         };
-        let own = match &config.topology {
-            Topology::Sentinel { .. } => &bare,
-            Topology::Single(_) | Topology::Cluster(_) => config,
-        };
-        let clients = nodes
-            .iter()
-            .map(|node| node.connection(own, tls.as_ref()))
-            .collect::<RedisResult<Vec<_>>>()
-            .map_err(SetUpError::Library)?;
-        match &config.topology {
-            Topology::Single(_) => clients
-                .into_iter()
-                .next()
-                .map(Self::Single)
-                .ok_or(SetUpError::NoAddress),
+        let info = |client: &Client| client.get_connection_info().clone();
+        Ok(match &config.topology {
+            Topology::Single(node) => Self::Single(client(node, config)?),
             Topology::Sentinel { master, .. } => {
-                let infos: Vec<_> = clients
-                    .iter()
-                    .map(|client| client.get_connection_info().clone())
-                    .collect();
-                let sentinel = Sentinel::build(infos).map_err(SetUpError::Library)?;
+                // A Sentinel is another server than the one that it names: it gets only the user of
+                // its own URL.
+                let bare = Config {
+                    database: 0,
+                    username: None,
+                    password: None,
+                    ..config.clone()
+                };
+                let sentinels = clients(&bare)?.iter().map(info).collect();
                 // The library has no way to hand certificates of our own to the master's connection
                 // but its address, which the Sentinel gives.
                 let server = Node {
@@ -124,59 +118,51 @@ impl Connector {
                     password: None,
                     ..first.clone()
                 };
-                let settings = server
-                    .connection(config, tls.as_ref())
-                    .map_err(SetUpError::Library)?
-                    .get_connection_info()
-                    .redis_settings()
-                    .clone();
+                let settings = info(&client(&server, config)?).redis_settings().clone();
                 let mut node =
                     SentinelNodeConnectionInfo::default().set_redis_connection_info(settings);
                 if encrypted {
                     node = node.set_tls_mode(TlsMode::Secure);
                 }
-                Ok(Self::Sentinel {
-                    sentinel: tokio::sync::Mutex::new(sentinel),
+                Self::Sentinel {
+                    sentinel: tokio::sync::Mutex::new(Sentinel::build(sentinels)?),
                     master: master.clone(),
                     node,
-                })
+                }
             }
             Topology::Cluster(_) => {
-                let infos: Vec<_> = clients
-                    .iter()
-                    .map(|client| client.get_connection_info().clone())
-                    .collect();
-                let mut builder = ClusterClient::builder(infos)
+                let nodes = clients(config)?;
+                let mut builder = ClusterClient::builder(nodes.iter().map(info))
                     .connection_timeout(BACKGROUND)
                     .response_timeout(BACKGROUND)
                     .retries(2);
-                if let Some(username) = first.username.as_ref().or(config.username.as_ref()) {
+                let (username, password) = first.login(config);
+                if let Some(username) = username {
                     builder = builder.username(username);
                 }
-                if let Some(password) = first.password.as_ref().or(config.password.as_ref()) {
-                    builder = builder.password(password.expose_secret());
+                if let Some(password) = password {
+                    builder = builder.password(password);
                 }
                 if let Some(tls) = tls {
                     builder = builder.tls(TlsMode::Secure).certs(tls);
                 }
-                Ok(Self::Cluster {
-                    client: builder.build().map_err(SetUpError::Library)?,
-                    nodes: clients,
-                })
+                Self::Cluster {
+                    client: builder.build()?,
+                    nodes,
+                }
             }
-        }
+        })
     }
 
     /// A connection that has answered within [`DEADLINE`].
     pub(super) async fn connect(&self) -> Result<Connection, &'static str> {
         let connection = timeout(CONNECT, async {
-            Ok::<_, RedisError>(match self {
-                Self::Single(client) => Connection::Single(open(client).await?),
-                Self::Sentinel { .. } => Connection::Single(open(&self.master().await?).await?),
-                Self::Cluster { client, .. } => {
-                    Connection::Cluster(client.get_async_connection().await?)
-                }
-            })
+            if let Self::Cluster { client, .. } = self {
+                let connection = client.get_async_connection().await?;
+                return Ok(Connection::Cluster(connection));
+            }
+            let servers = self.servers().await?;
+            open(servers.first().ok_or_else(no_address)?).await
         });
         let mut connection = connection
             .await
@@ -192,14 +178,8 @@ impl Connector {
     }
 
     pub(super) async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
-        let clients = match self {
-            Self::Single(client) => std::slice::from_ref(client),
-            Self::Sentinel { .. } => &[self.master().await?],
-            // Every node of a cluster passes on every message.
-            Self::Cluster { nodes, .. } => nodes,
-        };
-        let mut last = RedisError::from((ErrorKind::InvalidClientConfig, "no address"));
-        for client in clients {
+        let mut last = no_address();
+        for client in self.servers().await? {
             match client.get_async_pubsub().await {
                 Ok(mut subscription) => {
                     subscription.subscribe(channel).await?;
@@ -211,35 +191,33 @@ impl Connector {
         Err(last)
     }
 
-    async fn master(&self) -> RedisResult<Client> {
-        match self {
+    /// Which servers can be asked. Every node of a cluster passes on every message.
+    async fn servers(&self) -> RedisResult<Vec<Client>> {
+        Ok(match self {
+            Self::Single(client) => vec![client.clone()],
             Self::Sentinel {
                 sentinel,
                 master,
                 node,
             } => {
-                sentinel
-                    .lock()
-                    .await
-                    .async_master_for(master, Some(node))
-                    .await
+                let mut sentinel = sentinel.lock().await;
+                vec![sentinel.async_master_for(master, Some(node)).await?]
             }
-            Self::Single(client) => Ok(client.clone()),
-            Self::Cluster { nodes, .. } => nodes.first().cloned().ok_or(RedisError::from((
-                ErrorKind::InvalidClientConfig,
-                "no address",
-            ))),
-        }
+            Self::Cluster { nodes, .. } => nodes.clone(),
+        })
     }
 }
 
-async fn open(client: &Client) -> RedisResult<MultiplexedConnection> {
+fn no_address() -> RedisError {
+    (ErrorKind::InvalidClientConfig, "no address").into()
+}
+
+async fn open(client: &Client) -> RedisResult<Connection> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(BACKGROUND));
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
+    let connection = client.get_multiplexed_async_connection_with_config(&config);
+    Ok(Connection::Single(connection.await?))
 }
 
 fn certificates(config: &Config) -> Result<TlsCertificates, SetUpError> {
@@ -249,16 +227,14 @@ fn certificates(config: &Config) -> Result<TlsCertificates, SetUpError> {
             source,
         })
     };
-    let identity = config.tls.identity.as_ref();
+    let client_tls = config.tls.identity.as_ref().map(|files| {
+        Ok::<_, SetUpError>(ClientTlsConfig {
+            client_cert: read(&files.cert)?,
+            client_key: read(&files.key)?,
+        })
+    });
     Ok(TlsCertificates {
-        client_tls: identity
-            .map(|files| {
-                Ok::<_, SetUpError>(ClientTlsConfig {
-                    client_cert: read(&files.cert)?,
-                    client_key: read(&files.key)?,
-                })
-            })
-            .transpose()?,
+        client_tls: client_tls.transpose()?,
         root_cert: config.tls.ca_cert.as_deref().map(read).transpose()?,
     })
 }

@@ -5,14 +5,14 @@ use crate::{
     clock::{Clock, Timestamp},
     ledger::types::lock,
 };
-use std::{sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 use tracing::{info, warn};
 
 /// A Redis that comes and goes gets one line in this time, not one each time.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// What can fail by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What can fail by itself, the most fundamental first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     Link,
     Reads,
@@ -22,24 +22,14 @@ pub(super) enum Part {
     Keys,
 }
 
-const PARTS: [Part; 6] = [
-    Part::Link,
-    Part::Reads,
-    Part::Writes,
-    Part::Subscription,
-    Part::Outbox,
-    Part::Keys,
-];
-
-#[derive(Debug)]
 pub(super) struct Health {
     clock: Clock,
     known: Mutex<Known>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Known {
-    trouble: Vec<(Part, &'static str)>,
+    trouble: BTreeMap<Part, &'static str>,
     /// When the log last had a line, and whether that was of trouble.
     logged: Option<(Timestamp, bool)>,
     /// There was trouble too soon after that. If it lasts, it is logged the next time it is set.
@@ -50,9 +40,8 @@ impl Health {
     pub(super) fn new(clock: Clock) -> Self {
         // There is no connection yet: readiness says so, and the log waits for the first try.
         let known = Known {
-            trouble: vec![(Part::Link, "it has not been reached yet")],
-            logged: None,
-            unlogged: false,
+            trouble: BTreeMap::from([(Part::Link, "it has not been reached yet")]),
+            ..Known::default()
         };
         Self {
             clock,
@@ -64,16 +53,11 @@ impl Health {
     /// write our log.
     pub(super) fn set(&self, part: Part, trouble: Option<&'static str>) {
         let mut known = lock(&self.known);
-        let before = known
-            .trouble
-            .iter()
-            .find(|(of, _)| *of == part)
-            .map(|(_, why)| *why);
+        let before = known.trouble.remove(&part);
+        known.trouble.extend(trouble.map(|why| (part, why)));
         if before == trouble && !(trouble.is_some() && known.unlogged) {
             return;
         }
-        known.trouble.retain(|(of, _)| *of != part);
-        known.trouble.extend(trouble.map(|why| (part, why)));
         let now = self.clock.now();
         let quiet = known
             .logged
@@ -98,12 +82,10 @@ impl Health {
     }
 
     /// What is wrong, the most fundamental first.
-    pub(super) fn state(&self) -> Result<(), String> {
+    pub(super) fn state(&self) -> Result<(), &'static str> {
         let known = lock(&self.known);
-        let worst = PARTS
-            .iter()
-            .find_map(|part| known.trouble.iter().find(|(of, _)| of == part));
-        worst.map_or(Ok(()), |(_, why)| Err((*why).to_owned()))
+        let worst = known.trouble.first_key_value();
+        worst.map_or(Ok(()), |(_, why)| Err(*why))
     }
 }
 

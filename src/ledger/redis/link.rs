@@ -5,16 +5,14 @@
 //! connection until a new one has answered.
 
 use super::{
-    connector::{Connection, Connector},
+    connector::{CONNECT, Connection, Connector, backoff},
     health::{Health, Part},
-    limits::{CONNECT, backoff},
     refusal::{reason, refusal},
 };
 use crate::ledger::types::lock;
 use arc_swap::ArcSwap;
 use redis::{Cmd, FromRedisValue, aio::PubSub};
 use std::{
-    fmt,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -160,11 +158,5 @@ impl Link {
             self.health.set(Part::Link, Some(why));
             self.lost.notify_one();
         }
-    }
-}
-
-impl fmt::Debug for Link {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link").finish_non_exhaustive()
     }
 }

@@ -1,7 +1,10 @@
 //! What has still to be reported to Redis: the latest about each user, changes first, else in the
 //! order of coming.
 
-use crate::{ledger::types::lock, model::Username};
+use crate::{
+    ledger::types::{How, lock},
+    model::Username,
+};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Mutex,
@@ -25,34 +28,33 @@ pub(super) struct OutboxEntry {
 pub(super) enum Action {
     /// Nothing that is stored may be used.
     Forget,
-    /// A write has ended well; the value replaces one that begins so.
-    Written { instead_of: Vec<u8>, value: Vec<u8> },
-    /// The cluster was asked; the value replaces this one, or none if it is empty.
-    Confirmed { instead_of: Vec<u8>, value: Vec<u8> },
+    /// The user is present. After a write, the value replaces one that begins so; where the cluster
+    /// was only asked, it replaces this one, or none if it is empty.
+    Store {
+        how: How,
+        instead_of: Vec<u8>,
+        value: Vec<u8>,
+    },
 }
 
 impl Action {
     /// Whether other replicas may use something else until they know. A confirmation only spares
     /// them a call.
     pub(super) fn is_change(&self) -> bool {
-        !matches!(self, Self::Confirmed { .. })
-    }
-
-    /// What is to be replaced, and by what.
-    pub(super) fn values(&self) -> Option<(&[u8], &[u8])> {
-        match self {
-            Self::Forget => None,
-            Self::Written { instead_of, value } | Self::Confirmed { instead_of, value } => {
-                Some((instead_of, value))
+        !matches!(
+            self,
+            Self::Store {
+                how: How::Confirmed,
+                ..
             }
-        }
+        )
     }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queue: Mutex<Queue>,
-    filled: Notify,
+    pub(super) filled: Notify,
 }
 
 impl Outbox {
@@ -71,10 +73,6 @@ impl Outbox {
     /// there is a newer one.
     pub(super) fn put_back(&self, entry: OutboxEntry, behind: bool) {
         lock(&self.queue).put_back(entry, behind);
-    }
-
-    pub(super) async fn filled(&self) {
-        self.filled.notified().await;
     }
 }
 
@@ -173,7 +171,8 @@ mod tests {
     }
 
     fn confirmed() -> Action {
-        Action::Confirmed {
+        Action::Store {
+            how: How::Confirmed,
             instead_of: vec![],
             value: vec![1],
         }
@@ -182,7 +181,8 @@ mod tests {
     #[test]
     fn the_latest_about_each_user_is_kept_and_changes_come_first() {
         let mut queue = Queue::default();
-        let written = Action::Written {
+        let written = Action::Store {
+            how: How::Written,
             instead_of: vec![1],
             value: vec![2],
         };

@@ -1,6 +1,7 @@
 //! The scripts that Redis runs, and their arguments. Each script is one step for all replicas.
 
 use super::outbox::{Action, OutboxEntry};
+use crate::ledger::types::How;
 use redis::Cmd;
 use std::time::Duration;
 
@@ -9,67 +10,53 @@ const BEGIN: &str = include_str!("begin.lua");
 const WRITTEN: &str = include_str!("written.lua");
 const CONFIRMED: &str = include_str!("confirmed.lua");
 
-/// The scripts as they are sent.
-#[derive(Debug)]
-pub(super) struct Scripts {
-    look: String,
-    begin: String,
-    written: String,
-    confirmed: String,
+pub(super) fn look(key: &str) -> Cmd {
+    let mut eval = eval(LOOK, 2);
+    // Never stored; the braces put it onto the same node of a cluster.
+    eval.arg(key).arg(format!("elastauth:{{{key}}}"));
+    eval
 }
 
-impl Scripts {
-    pub(super) fn new() -> Self {
-        Self {
-            look: compact(LOOK),
-            begin: compact(BEGIN),
-            written: compact(WRITTEN),
-            confirmed: compact(CONFIRMED),
-        }
-    }
+pub(super) fn begin(
+    key: &str,
+    pending: &[u8],
+    kept_for: Duration,
+    channel: &str,
+    message: &[u8],
+) -> Cmd {
+    let mut eval = eval(BEGIN, 1);
+    eval.arg(key).arg(pending).arg(millis(kept_for));
+    eval.arg(channel).arg(message);
+    eval
+}
 
-    pub(super) fn look(&self, key: &str) -> Cmd {
-        let mut eval = eval(&self.look, 2);
-        // Never stored; the braces put it onto the same node of a cluster.
-        eval.arg(key).arg(format!("elastauth:{{{key}}}"));
-        eval
-    }
-
-    pub(super) fn begin(
-        &self,
-        key: &str,
-        pending: &[u8],
-        kept_ms: u64,
-        channel: &str,
-        message: &[u8],
-    ) -> Cmd {
-        let mut eval = eval(&self.begin, 1);
-        eval.arg(key).arg(pending).arg(kept_ms);
-        eval.arg(channel).arg(message);
-        eval
-    }
-
-    /// `None` for an entry that needs no script.
-    pub(super) fn end(&self, entry: &OutboxEntry, kept_ms: u64, channel: &str) -> Option<Cmd> {
-        let (script, instead_of, value) = match &entry.action {
-            Action::Forget => return None,
-            Action::Written { instead_of, value } => (&self.written, instead_of, value),
-            Action::Confirmed { instead_of, value } => (&self.confirmed, instead_of, value),
-        };
-        let mut eval = eval(script, 1);
-        eval.arg(&entry.key).arg(instead_of).arg(value).arg(kept_ms);
-        eval.arg(channel).arg(&entry.message);
-        Some(eval)
-    }
+/// `None` for an entry that needs no script.
+pub(super) fn end(entry: &OutboxEntry, kept_for: Duration, channel: &str) -> Option<Cmd> {
+    let Action::Store {
+        how,
+        instead_of,
+        value,
+    } = &entry.action
+    else {
+        return None;
+    };
+    let script = match how {
+        How::Written => WRITTEN,
+        How::Confirmed => CONFIRMED,
+    };
+    let mut eval = eval(script, 1);
+    eval.arg(&entry.key).arg(instead_of).arg(value);
+    eval.arg(millis(kept_for)).arg(channel).arg(&entry.message);
+    Some(eval)
 }
 
 fn eval(script: &str, keys: u8) -> Cmd {
     let mut eval = Cmd::new();
-    eval.arg("EVAL").arg(script).arg(keys);
+    eval.arg("EVAL").arg(compact(script)).arg(keys);
     eval
 }
 
-pub(super) fn millis(time: Duration) -> u64 {
+fn millis(time: Duration) -> u64 {
     // Redis refuses an expiry of zero.
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -1,10 +1,13 @@
 //! Sends the outbox to Redis, one entry at a time.
 
 use super::{
-    health::Part, limits::BACKGROUND, link::AskError, outbox::OutboxEntry, scripts::millis,
-    state::State,
+    connector::BACKGROUND,
+    health::Part,
+    link::AskError,
+    outbox::{Action, OutboxEntry},
+    scripts,
+    state::Redis,
 };
-use crate::shutdown::Tasks;
 use redis::Cmd;
 use std::{pin::pin, time::Duration};
 use tokio::time::sleep;
@@ -19,16 +22,17 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LAST_UPDATES: Duration = Duration::from_millis(20);
 
 /// Sends until the end, and what the last updates report after it.
-pub(super) async fn run(state: &State, tasks: &Tasks) {
+pub(super) async fn run(redis: &Redis) {
+    let tasks = &redis.context.tasks;
     let mut patience = pin!(async {
         tasks.ending().await;
         sleep(LAST_TRIES).await;
     });
     let (mut has_patience, mut lost) = (true, 0_u32);
     loop {
-        match state.outbox.next() {
+        match redis.outbox.next() {
             Some(entry) => {
-                let Err(error) = send(state, &entry).await else {
+                let Err(error) = send(redis, &entry).await else {
                     continue;
                 };
                 let ending = tasks.is_ending();
@@ -39,12 +43,12 @@ pub(super) async fn run(state: &State, tasks: &Tasks) {
                 // One that is refused lets others pass: in a cluster some of them go to another
                 // node.
                 let refused = matches!(error, AskError::Refused(_));
-                state.outbox.put_back(entry, refused);
+                redis.outbox.put_back(entry, refused);
                 let again = async {
                     if refused {
                         sleep(PAUSE).await;
                     } else {
-                        state.link.up().await;
+                        redis.link.up().await;
                     }
                 };
                 tokio::select! {
@@ -53,11 +57,11 @@ pub(super) async fn run(state: &State, tasks: &Tasks) {
                     () = &mut patience, if has_patience => has_patience = false,
                 }
             }
-            None if tasks.is_ending() && !state.memory.has_updates() => break,
+            None if tasks.is_ending() && !redis.memory.has_updates() => break,
             None => {
-                state.health.set(Part::Outbox, None);
+                redis.health.set(Part::Outbox, None);
                 tokio::select! {
-                    () = state.outbox.filled() => {}
+                    () = redis.outbox.filled.notified() => {}
                     () = async { tasks.ending().await; sleep(LAST_UPDATES).await } => {}
                 }
             }
@@ -73,24 +77,27 @@ pub(super) async fn run(state: &State, tasks: &Tasks) {
 }
 
 /// A confirmation is not worth a second try where Redis refuses it.
-async fn send(state: &State, entry: &OutboxEntry) -> Result<(), AskError> {
-    let (kept_ms, channel) = (millis(state.kept_for), state.names.channel());
-    let Some(script) = state.scripts.end(entry, kept_ms, channel) else {
-        return forget(state, entry, BACKGROUND).await;
+async fn send(redis: &Redis, entry: &OutboxEntry) -> Result<(), AskError> {
+    let channel = &redis.namespace.channel;
+    let Some(script) = scripts::end(entry, redis.kept_for, channel) else {
+        return forget(redis, entry, BACKGROUND).await;
     };
-    match state.link.ask::<bool>(&script, BACKGROUND).await {
+    match redis.link.ask::<bool>(&script, BACKGROUND).await {
         Ok(is_stored) => {
-            state.health.set(Part::Writes, None);
-            if let Some((instead_of, value)) = entry.action.values() {
-                state.stored(&entry.user, instead_of, value, is_stored);
+            redis.health.set(Part::Writes, None);
+            if let Action::Store {
+                instead_of, value, ..
+            } = &entry.action
+            {
+                redis.stored(&entry.user, instead_of, value, is_stored);
             }
             Ok(())
         }
         Err(error) => {
-            state.failed(Part::Writes, &error);
+            redis.failed(Part::Writes, &error);
             match error {
                 AskError::Refused(_) if entry.action.is_change() => {
-                    forget(state, entry, BACKGROUND).await
+                    forget(redis, entry, BACKGROUND).await
                 }
                 AskError::Refused(_) => Ok(()),
                 AskError::Away | AskError::Late => Err(error),
@@ -101,7 +108,7 @@ async fn send(state: &State, entry: &OutboxEntry) -> Result<(), AskError> {
 
 /// Removes the fact and reports it: two commands that work where scripts do not. Both are tried.
 pub(super) async fn forget(
-    state: &State,
+    redis: &Redis,
     entry: &OutboxEntry,
     deadline: Duration,
 ) -> Result<(), AskError> {
@@ -109,17 +116,17 @@ pub(super) async fn forget(
     delete.arg("DEL").arg(&entry.key);
     publish
         .arg("PUBLISH")
-        .arg(state.names.channel())
+        .arg(&redis.namespace.channel)
         .arg(&entry.message);
     let (deleted, reported) = tokio::join!(
-        state.link.ask::<()>(&delete, deadline),
-        state.link.ask::<()>(&publish, deadline)
+        redis.link.ask::<()>(&delete, deadline),
+        redis.link.ask::<()>(&publish, deadline)
     );
     for error in [&deleted, &reported]
         .into_iter()
         .filter_map(|result| result.as_ref().err())
     {
-        state.failed(Part::Writes, error);
+        redis.failed(Part::Writes, error);
     }
     deleted.and(reported)
 }

@@ -2,93 +2,76 @@
 
 use super::{
     health::{Health, Part},
-    invalid::InvalidSeals,
     link::{AskError, Link},
-    names::Names,
+    namespace::Namespace,
     outbox::{Outbox, OutboxEntry},
-    scripts::Scripts,
 };
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     keys::StoreKeys,
     ledger::{
+        context::Context,
         memory::Memory,
         seal::{self, InvalidSeal},
         types::{Fact, Kind, StoreState, Target},
         update::Update,
     },
     model::{Fingerprint, Username},
-    telemetry::clocks::ClockCheck,
 };
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 use tokio::sync::Notify;
+use tracing::warn;
 
 /// By how much another replica's clock may be ahead for its report to count: the most that
 /// `credentials.grace` can be. Beyond it something is wrong, and is reported as that.
 const AHEAD: Duration = Duration::from_millis(1_500);
+/// For how long a replica with another key is reported after its last sign: its heartbeats come
+/// every two seconds.
+const FOREIGN_REPORTED_FOR: Duration = Duration::from_secs(30);
 
-pub(super) struct State {
+/// The store.
+pub(in crate::ledger) struct Redis {
+    pub(super) context: Context,
     pub(super) link: Link,
     pub(super) health: Arc<Health>,
-    pub(super) names: Names,
-    pub(super) scripts: Scripts,
+    pub(super) namespace: Namespace,
     pub(super) memory: Arc<Memory>,
-    pub(super) clock: Clock,
-    pub(super) clocks: ClockCheck,
     pub(super) outbox: Outbox,
-    pub(super) invalid: InvalidSeals,
     /// How long Redis keeps a fact: twice as long as it is used, so that it is still stored when
     /// the next one replaces it. Whether it is used, our own clock decides.
     pub(super) kept_for: Duration,
     /// The subscription has begun: a heartbeat proves it.
     pub(super) heartbeat_due: Notify,
     /// What was stored before may have missed a change.
-    outage_ended: AtomicU64,
+    pub(super) outage_ended: AtomicU64,
+    /// When something made with another key was last seen.
+    pub(super) foreign_at: AtomicU64,
+    pub(super) has_logged_damage: AtomicBool,
 }
 
-impl State {
-    pub(super) fn new(
-        link: Link,
-        health: Arc<Health>,
-        names: Names,
-        expiration: Duration,
-        memory: Arc<Memory>,
-        clock: Clock,
-        clocks: ClockCheck,
-    ) -> Self {
-        Self {
-            link,
-            health,
-            names,
-            scripts: Scripts::new(),
-            memory,
-            clock,
-            clocks,
-            outbox: Outbox::default(),
-            invalid: InvalidSeals::default(),
-            kept_for: expiration.saturating_mul(2),
-            heartbeat_due: Notify::new(),
-            outage_ended: AtomicU64::new(0),
-        }
-    }
-
-    pub(super) fn outage_ended(&self, now: Timestamp) {
-        self.outage_ended.store(now.0, Ordering::Release);
-    }
-
+impl Redis {
     fn is_before_outage(&self, at: Timestamp) -> bool {
         at.0 < self.outage_ended.load(Ordering::Acquire)
     }
 
+    pub(super) fn keys(&self, target: &Target) -> &StoreKeys {
+        &self.context.keys.of(target.key).store
+    }
+
+    pub(super) fn value(&self, target: &Target, kind: Kind, at: Timestamp) -> Vec<u8> {
+        seal::close_target(&self.context.keys, target, kind, at)
+    }
+
     /// What a stored value says, if it can be used. An invalid one is reported.
     pub(super) fn open(&self, target: &Target, value: &[u8]) -> Option<Fact> {
-        match self.names.open(target, value) {
+        let name = self.keys(target).name(&target.user);
+        match seal::open(&self.context.keys, &name, value) {
             // One of before an outage may have missed its end.
             Ok(fact) if fact.kind == Kind::Present && self.is_before_outage(fact.at) => None,
             Ok(fact) => Some(fact),
@@ -99,8 +82,43 @@ impl State {
         }
     }
 
+    /// A value or a message has an invalid seal: logged once. A replica with another key is
+    /// reported in readiness for as long as it gives signs.
     pub(super) fn found_invalid(&self, invalid: InvalidSeal) {
-        self.invalid.found(invalid, self.clock.now(), &self.health);
+        match invalid {
+            InvalidSeal::ForeignKey => {
+                let now = self.context.clock.now();
+                let last = self.foreign_at.swap(now.0, Ordering::Relaxed);
+                self.health.set(
+                    Part::Keys,
+                    Some("replicas with another `secret_key` use the same cluster name"),
+                );
+                if last == 0 {
+                    warn!(
+                        "Redis holds facts of an elastauth with another `secret_key` for the same \
+                         cluster name; they are ignored. Replicas of one cluster need one key, two \
+                         clusters need two names (`elasticsearch.cluster_name`)"
+                    );
+                }
+            }
+            InvalidSeal::Damaged => {
+                if !self.has_logged_damage.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        "Redis holds a value that no elastauth has written, or that was changed; \
+                         it is ignored"
+                    );
+                }
+            }
+        }
+    }
+
+    /// A replica with another key that is gone is reported no more.
+    pub(super) fn expire_foreign(&self) {
+        let last = Timestamp(self.foreign_at.load(Ordering::Relaxed));
+        let age = self.context.clock.now().since(last);
+        if age.is_none_or(|age| age > FOREIGN_REPORTED_FOR) {
+            self.health.set(Part::Keys, None);
+        }
     }
 
     /// Another replica has stored what the cluster has just confirmed.
@@ -110,7 +128,7 @@ impl State {
         fingerprint: Fingerprint,
         seen: Timestamp,
     ) {
-        if !self.is_before_outage(seen) && seen <= self.clock.now().after(AHEAD) {
+        if !self.is_before_outage(seen) && seen <= self.context.clock.now().after(AHEAD) {
             self.memory.confirmed_elsewhere(user, fingerprint, seen);
         }
     }
@@ -135,12 +153,13 @@ impl State {
     pub(super) fn failed(&self, part: Part, error: &AskError) {
         // The link reports itself that it is down.
         if let AskError::Refused(why) = error {
-            self.health.set(part, Some(*why));
+            self.health.set(part, Some(why));
         }
     }
 
-    pub(super) fn put(&self, entry: OutboxEntry) {
-        if !self.outbox.put(entry) {
+    /// `None` when the system has no randomness for a message.
+    pub(super) fn put(&self, entry: Option<OutboxEntry>) {
+        if entry.is_some_and(|entry| !self.outbox.put(entry)) {
             self.health.set(
                 Part::Outbox,
                 Some("changes were lost while they could not be reported"),
@@ -148,9 +167,7 @@ impl State {
         }
     }
 
-    pub(super) fn forget<'a>(&self, keys: impl Iterator<Item = &'a StoreKeys>, user: &Username) {
-        for entry in keys.filter_map(|keys| self.names.forgetting(keys, user)) {
-            self.put(entry);
-        }
+    pub(super) fn forget_under(&self, keys: &StoreKeys, user: &Username) {
+        self.put(self.namespace.forgetting(keys, user));
     }
 }

@@ -5,10 +5,10 @@
 //! receives its own: that proves the whole way, from publishing to receiving.
 
 use super::{
+    connector::{DEADLINE, backoff},
     health::Part,
-    limits::{DEADLINE, backoff},
     link::AskError,
-    state::State,
+    state::Redis,
 };
 use crate::{
     keys::Slot,
@@ -16,7 +16,7 @@ use crate::{
     telemetry::metrics::ClockSource,
 };
 use futures_util::StreamExt as _;
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -26,24 +26,24 @@ const SILENCE: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(5);
 
 /// Subscribes, and again when the subscription is lost. Never ends by itself.
-pub(super) async fn keep(state: &State) {
+pub(super) async fn keep(redis: &Redis) {
     let started = Instant::now();
     let (mut backoff, mut outage) = (backoff(), false);
     loop {
         let since = Instant::now();
-        match state.link.subscribe(state.names.channel()).await {
+        match redis.link.subscribe(&redis.namespace.channel).await {
             Ok(subscription) => {
                 let mut messages = subscription.into_on_message();
-                state.heartbeat_due.notify_one();
+                redis.heartbeat_due.notify_one();
                 let (mut complete_until, mut last) = (None, Instant::now());
                 loop {
                     tokio::select! {
                         message = messages.next() => match message {
                             None => break,
-                            Some(message) => if receive(state, message.get_payload_bytes()) {
+                            Some(message) => if receive(redis, message.get_payload_bytes()) {
                                 last = Instant::now();
-                                if complete_until.replace(state.clock.now()).is_none() {
-                                    subscribed(state, outage || started.elapsed() >= START);
+                                if complete_until.replace(redis.context.clock.now()).is_none() {
+                                    subscribed(redis, outage || started.elapsed() >= START);
                                 }
                             },
                         },
@@ -51,72 +51,73 @@ pub(super) async fn keep(state: &State) {
                     }
                 }
                 if let Some(until) = complete_until {
-                    state.memory.subscription_lost(until);
+                    redis.memory.subscription.lost(until);
                     outage = true;
                 }
                 let why = "changes by other replicas are not received";
-                state.health.set(Part::Subscription, Some(why));
+                redis.health.set(Part::Subscription, Some(why));
                 if since.elapsed() >= SILENCE * 2 {
                     backoff.reset();
                 }
             }
-            Err(why) => state.health.set(Part::Subscription, Some(why)),
+            Err(why) => redis.health.set(Part::Subscription, Some(why)),
         }
         sleep(backoff.failed()).await;
     }
 }
 
 /// Never ends by itself.
-pub(super) async fn send_heartbeats(state: &State) {
+pub(super) async fn send_heartbeats(redis: &Redis) {
     loop {
-        state.invalid.expire(state.clock.now(), &state.health);
-        let keys = &state.names.keyring().of(Slot::Current).store;
-        let heartbeat = Event::Heartbeat(state.clock.now());
-        if let Some(message) = state.names.message(keys, heartbeat) {
+        redis.expire_foreign();
+        let heartbeat = Event::Heartbeat(redis.context.clock.now());
+        let keys = &redis.context.keys.of(Slot::Current).store;
+        if let Some(message) = redis.namespace.message(keys, heartbeat) {
             let mut publish = redis::Cmd::new();
             publish
                 .arg("PUBLISH")
-                .arg(state.names.channel())
+                .arg(&redis.namespace.channel)
                 .arg(message);
             // If it fails nobody receives it, and that is the measure.
-            if state.link.ask::<()>(&publish, DEADLINE * 4).await == Err(AskError::Away) {
-                state.link.up().await;
+            if redis.link.ask::<()>(&publish, DEADLINE * 4).await == Err(AskError::Away) {
+                redis.link.up().await;
                 continue;
             }
         }
         tokio::select! {
             () = sleep(HEARTBEAT) => {}
-            () = state.heartbeat_due.notified() => {}
+            () = redis.heartbeat_due.notified() => {}
         }
     }
 }
 
-fn subscribed(state: &State, after_an_outage: bool) {
+fn subscribed(redis: &Redis, after_an_outage: bool) {
     if after_an_outage {
-        state.outage_ended(state.clock.now());
+        let now = redis.context.clock.now();
+        redis.outage_ended.store(now.0, Ordering::Release);
     }
-    state.memory.subscribed();
-    state.health.set(Part::Subscription, None);
+    redis.memory.subscription.begin();
+    redis.health.set(Part::Subscription, None);
 }
 
 /// Takes one message; says whether it is our own.
-fn receive(state: &State, closed: &[u8]) -> bool {
-    let message = match Message::open(state.names.keyring(), closed) {
-        Ok(message) if state.names.is_own(&message) => return true,
+fn receive(redis: &Redis, closed: &[u8]) -> bool {
+    let message = match Message::open(&redis.context.keys, closed) {
+        Ok(message) if message.from == redis.namespace.replica => return true,
         Ok(message) => message,
         Err(invalid) => {
-            state.found_invalid(invalid);
+            redis.found_invalid(invalid);
             return false;
         }
     };
     match message.event {
         Event::Changed(user, fingerprint) => {
-            state.memory.contradict(&user, fingerprint);
+            redis.memory.contradict(&user, fingerprint);
         }
         Event::Confirmed(user, fingerprint, seen) => {
-            state.confirmed_elsewhere(&user, fingerprint, seen);
+            redis.confirmed_elsewhere(&user, fingerprint, seen);
         }
-        Event::Heartbeat(now) => state.clocks.compare(ClockSource::Replica, now),
+        Event::Heartbeat(now) => redis.context.clocks.compare(ClockSource::Replica, now),
     }
     false
 }
