@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::oneshot;
-use writer::{LineLosses, Writer, WriterMessage, line};
+use writer::{Writer, WriterMessage, line, lost};
 
 /// Lines that wait for the disk. A cluster takes 2,000 first logins a second at best, so the disk may
 /// stop for two seconds; a line has some 300 bytes.
@@ -73,7 +73,7 @@ pub struct Audit(Option<Arc<AuditStream>>);
 struct AuditStream {
     queue: SyncSender<WriterMessage>,
     grants: Grants,
-    losses: LineLosses,
+    losses: Arc<Losses>,
     clock: Clock,
 }
 
@@ -90,14 +90,11 @@ impl Audit {
             AuditTarget::File(path) => Sink::file(path.clone()),
         };
         let (queue, lines) = sync_channel(QUEUE);
-        let losses = LineLosses {
-            losses: Arc::new(Losses::new(clock.clone())),
-            metrics,
-        };
+        let losses = Losses::new(clock.clone(), metrics);
         let writer = Writer {
             sink,
             lines,
-            losses: losses.clone(),
+            losses: Arc::clone(&losses),
             clock: clock.clone(),
         };
         // Its end is that of the queue: with the last clone of this handle.
@@ -133,9 +130,7 @@ impl Audit {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
             stream.queue.try_send(WriterMessage::Line(line))
         {
-            stream
-                .losses
-                .add(&"the queue is full: the disk is too slow");
+            lost(&stream.losses, &"the queue is full: the disk is too slow");
         }
     }
 

@@ -1,10 +1,14 @@
 //! Counts reports that are lost, and limits how often the log says so.
 
+use super::metrics::Metrics;
 use crate::{
     clock::Clock,
     rate::{Limiter, Rate},
 };
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// How often the log has a line about losses. The metrics count each.
 const LINES: Rate = Rate::a_minute(1);
@@ -15,15 +19,17 @@ pub(super) struct Losses {
     unreported: AtomicU64,
     lines: Limiter,
     clock: Clock,
+    pub(super) metrics: Metrics,
 }
 
 impl Losses {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self {
+    pub(super) fn new(clock: Clock, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self {
             unreported: AtomicU64::new(0),
             lines: Limiter::new(LINES),
             clock,
-        }
+            metrics,
+        })
     }
 
     /// So many more are lost; whether the log is to have a line now.

@@ -23,7 +23,7 @@ pub use active::{ActiveSpan, CurrentSpan, Decided, begin_call, with_current_span
 pub use config::{Config, Otlp};
 pub use context::{RootSampler, Sampler, Share, TRACEPARENT};
 
-use super::metrics::Metrics;
+use super::{losses::Losses, metrics::Metrics};
 use crate::{
     clock::Clock,
     net::{client::Client, tls::TlsError},
@@ -32,7 +32,6 @@ use crate::{
 use context::Parent;
 use export::Exporter;
 use http::{HeaderMap, uri::Authority};
-use losses::SpanLosses;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use recorder::Recorder;
 use std::sync::{Arc, OnceLock};
@@ -54,7 +53,7 @@ impl Traces {
         // Not the whole address: a query may hold a key.
         let collector = config.endpoint.authority().map_or("", Authority::as_str);
         tracing::info!(collector, sampler = ?config.sampler, "traces are recorded");
-        let losses = SpanLosses::new(clock.clone(), metrics);
+        let losses = Losses::new(clock.clone(), metrics);
         let (queue, spans) = mpsc::channel(config.queue);
         let (filled, tasks) = (Arc::<Notify>::default(), Tasks::default());
         let recorder = Recorder {
@@ -62,7 +61,7 @@ impl Traces {
             queue,
             batch: config.batch,
             filled: Arc::clone(&filled),
-            losses: losses.clone(),
+            losses: Arc::clone(&losses),
             clock,
             tasks: tasks.clone(),
         };

@@ -6,10 +6,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    telemetry::{
-        losses::Losses,
-        metrics::{AuditLine, Metrics},
-    },
+    telemetry::{losses::Losses, metrics::AuditLine},
 };
 use serde::Serialize;
 use std::{
@@ -46,29 +43,21 @@ pub(super) fn line(clock: &Clock, event: EventKind, details: &EventDetails<'_>) 
     bytes.into()
 }
 
-/// Lines that cannot be written.
-#[derive(Debug, Clone)]
-pub(super) struct LineLosses {
-    pub(super) losses: Arc<Losses>,
-    pub(super) metrics: Metrics,
-}
-
-impl LineLosses {
-    pub(super) fn add(&self, why: &dyn fmt::Display) {
-        self.metrics.audited(AuditLine::Lost, 1);
-        if self.losses.add(1) {
-            tracing::error!(
-                error = %why,
-                "lines of the audit stream are lost; decisions go on without it"
-            );
-        }
+/// A line cannot be written.
+pub(super) fn lost(losses: &Losses, why: &dyn fmt::Display) {
+    losses.metrics.audited(AuditLine::Lost, 1);
+    if losses.add(1) {
+        tracing::error!(
+            error = %why,
+            "lines of the audit stream are lost; decisions go on without it"
+        );
     }
 }
 
 pub(super) struct Writer {
     pub(super) sink: Sink,
     pub(super) lines: Receiver<WriterMessage>,
-    pub(super) losses: LineLosses,
+    pub(super) losses: Arc<Losses>,
     pub(super) clock: Clock,
 }
 
@@ -85,12 +74,12 @@ impl Writer {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        let lost = self.losses.losses.unreported();
-        let written = if lost == 0 {
+        let unreported = self.losses.unreported();
+        let written = if unreported == 0 {
             self.sink.write(bytes)
         } else {
             let details = EventDetails {
-                count: Some(lost),
+                count: Some(unreported),
                 ..EventDetails::default()
             };
             let report = line(&self.clock, EventKind::LinesLost, &details);
@@ -98,10 +87,10 @@ impl Writer {
         };
         match written {
             Ok(()) => {
-                self.losses.losses.reported(lost);
+                self.losses.reported(unreported);
                 self.losses.metrics.audited(AuditLine::Written, 1);
             }
-            Err(error) => self.losses.add(&error),
+            Err(error) => lost(&self.losses, &error),
         }
     }
 }

@@ -42,7 +42,7 @@ macro_rules! labels {
 
         impl $set {
             /// The value as it is exposed.
-            pub(in crate::telemetry) fn text(self) -> &'static str {
+            pub(crate) fn text(self) -> &'static str {
                 match self { $(Self::$value => $text,)* }
             }
         }

@@ -1,12 +1,16 @@
 //! Sends the queue to the collector in batches. Each has a deadline and is repeated where the
 //! protocol says so; what does not arrive until then is lost.
 
-use super::{losses::SpanLosses, span::FinishedSpan, wire};
+use super::{
+    losses::{log_rest, lost},
+    span::FinishedSpan,
+    wire,
+};
 use crate::{
     backoff::Backoff,
     net::client::{Client, HttpAnswer, HttpCall, HttpError},
     shutdown::Tasks,
-    telemetry::{log::chain, metrics::SpanEnd},
+    telemetry::{log::chain, losses::Losses, metrics::SpanEnd},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -31,7 +35,7 @@ const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf")
 
 /// Why a batch did not arrive.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum ExportError {
     #[error("the collector answered {0}")]
     Refused(StatusCode),
     #[error("the collector cannot be reached")]
@@ -40,7 +44,7 @@ enum Failure {
     OutOfTime,
 }
 
-impl Failure {
+impl ExportError {
     fn end(&self) -> SpanEnd {
         match self {
             Self::Refused(_) => SpanEnd::Refused,
@@ -68,7 +72,7 @@ pub(super) struct Exporter {
     pub(super) batch: usize,
     pub(super) delay: Duration,
     pub(super) timeout: Duration,
-    pub(super) losses: SpanLosses,
+    pub(super) losses: Arc<Losses>,
     pub(super) tasks: Tasks,
     /// The deadline for what still waits; set when the end of the program begins.
     pub(super) over: OnceLock<Instant>,
@@ -88,19 +92,15 @@ impl Exporter {
                 self.send(batch).await;
             }
             if ending {
-                self.losses.log_rest();
+                log_rest(&self.losses);
                 return;
             }
         }
     }
 
     fn next(&mut self) -> Option<Vec<FinishedSpan>> {
-        let mut batch = Vec::new();
-        while batch.len() < self.batch
-            && let Ok(span) = self.spans.try_recv()
-        {
-            batch.push(span);
-        }
+        let waiting = std::iter::from_fn(|| self.spans.try_recv().ok());
+        let batch: Vec<_> = waiting.take(self.batch).collect();
         (!batch.is_empty()).then_some(batch)
     }
 
@@ -109,22 +109,20 @@ impl Exporter {
         let body = Bytes::from(wire::request(&self.resource, batch));
         let sent = tokio::select! {
             biased;
-            () = self.over() => Err(Failure::OutOfTime),
+            () = self.over() => Err(ExportError::OutOfTime),
             sent = self.deliver(&body) => sent,
         };
         match sent {
             Ok(rejected) => {
                 let rejected = rejected.min(count);
-                self.losses
-                    .metrics
-                    .spans(SpanEnd::Exported, count - rejected);
+                let metrics = &self.losses.metrics;
+                metrics.spans(SpanEnd::Exported, count - rejected);
                 if rejected > 0 {
-                    self.losses.add(SpanEnd::Refused, rejected, || {
-                        "the collector accepted only a part".to_owned()
-                    });
+                    let why = "the collector accepted only a part";
+                    lost(&self.losses, SpanEnd::Refused, rejected, why);
                 }
             }
-            Err(failure) => self.losses.add(failure.end(), count, || chain(&failure)),
+            Err(error) => lost(&self.losses, error.end(), count, chain(&error)),
         }
     }
 
@@ -136,7 +134,7 @@ impl Exporter {
 
     /// Sends until the batch arrives or its deadline passes; returns how many spans the collector
     /// rejected.
-    async fn deliver(&self, body: &Bytes) -> Result<u64, Failure> {
+    async fn deliver(&self, body: &Bytes) -> Result<u64, ExportError> {
         let deadline = Instant::now() + self.timeout;
         let mut backoff = Backoff::new(FIRST_PAUSE, self.timeout);
         loop {
@@ -145,10 +143,10 @@ impl Exporter {
                     return Ok(wire::rejected(&answer.body));
                 }
                 Ok(answer) => (
-                    Failure::Refused(answer.status),
+                    ExportError::Refused(answer.status),
                     retry_after(&answer.headers),
                 ),
-                Err(error) => (Failure::Unreachable(error), None),
+                Err(error) => (ExportError::Unreachable(error), None),
             };
             let until = Instant::now().checked_add(wish.unwrap_or_else(|| backoff.failed()));
             let Some(until) = until.filter(|until| {
