@@ -190,10 +190,7 @@ fn demo(_once: bool, _listen: Option<&str>) -> Result<(), CommandError> {
 
 #[cfg(feature = "demo")]
 fn demo(once: bool, listen: Option<&str>) -> Result<(), CommandError> {
-    use crate::{
-        demo::Options,
-        telemetry::log::{Config, Level, init},
-    };
+    use crate::telemetry::log::{Config, Level, init};
     let listen = listen.map(str::parse).transpose().map_err(|_| {
         CommandError("--listen of the demo must be an address such as 127.0.0.1:8080".to_owned())
     })?;
@@ -203,7 +200,7 @@ fn demo(once: bool, listen: Option<&str>) -> Result<(), CommandError> {
     })
     .map_err(|error| failed("the log cannot be set up", &error))?;
     runtime()?
-        .block_on(crate::demo::run(Options { once, listen }))
+        .block_on(crate::demo::run(once, listen))
         .map_err(|error| failed("the demonstration failed", &error))
 }
 

@@ -1,16 +1,16 @@
 //! The demonstration: a gateway, elastauth and a stand-in for the cluster on one machine, on real
-//! sockets, told as it goes.
+//! sockets, with a report of each step.
 //!
 //! `elastauth demo` serves a page and prints commands to paste until Ctrl-C; `elastauth demo
-//! --once` takes the tour by itself and says whether everything went as told. Only `cli` knows of
+//! --once` takes the tour by itself and reports whether each step did what it should. Only `cli` knows of
 //! this module.
 
 mod error;
 mod gateway;
+mod listener;
 mod people;
 mod settings;
 mod site;
-mod stage;
 pub mod standin;
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ mod tour;
 
 use crate::{app::App, shutdown::Tasks};
 pub use error::DemoError;
-use stage::Stage;
+use site::Stage;
 use standin::StandIn;
 use std::{
     io::{self, Write},
@@ -26,42 +26,36 @@ use std::{
     time::Duration,
 };
 
-/// How to show it.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
-    /// Take the tour and end, instead of serving until Ctrl-C.
-    pub once: bool,
-    /// Where the page is served; a free port of the loopback address where absent.
-    pub listen: Option<SocketAddr>,
-}
-
-/// Tells the story on standard output: until Ctrl-C, or once.
+/// Serves the page at `listen`, or a free port of the loopback address, until Ctrl-C; or takes the
+/// tour `once`.
 ///
 /// # Errors
-/// When something cannot start, or a step of the tour did not go as told.
-pub async fn run(options: Options) -> Result<(), DemoError> {
+/// When something cannot start, or a step of the tour failed.
+pub async fn run(once: bool, listen: Option<SocketAddr>) -> Result<(), DemoError> {
     let tasks = Tasks::default();
-    let told = tell(options, &tasks, &mut io::stdout()).await;
+    let shown = show(once, listen, &tasks, &mut io::stdout()).await;
     tasks.end();
     // Nothing that is left is worth waiting for longer.
     tasks.drained(Duration::from_secs(2)).await;
-    told
+    shown
 }
 
-async fn tell(
-    options: Options,
+async fn show(
+    once: bool,
+    listen: Option<SocketAddr>,
     tasks: &Tasks,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DemoError> {
     let standin = StandIn::start(tasks).await.map_err(DemoError::Listen)?;
     let elastauth = start_elastauth(&standin, tasks).await?;
-    let mut stage = Stage::open(options.listen, elastauth, standin, tasks).await?;
-    if options.once {
+    let stage = Stage::open(listen, elastauth, standin, tasks).await;
+    let mut stage = stage.map_err(DemoError::Listen)?;
+    if once {
         return tour::take(&mut stage, out).await;
     }
     tour::invite(&stage, out)?;
     tokio::select! {
-        told = tour::follow(&mut stage, out) => told,
+        ended = tour::follow(&mut stage, out) => ended,
         _ = tokio::signal::ctrl_c() => {
             writeln!(out, "\nEverything is gone again: nothing was written to disk.")?;
             Ok(())

@@ -6,11 +6,11 @@
 //! never is.
 
 use super::{
-    people::{Directory, Person},
-    standin::StandIn,
+    people::{Directory, DirectoryUser},
+    standin::{By, StandIn},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -22,7 +22,6 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::{sync::Mutex, time::Instant};
 
 /// The gateway's request path: who may enter, and with which login.
-#[derive(Debug)]
 pub(super) struct Gateway {
     pub(super) people: Directory,
     pub(super) standin: StandIn,
@@ -30,17 +29,6 @@ pub(super) struct Gateway {
     client: Client<HttpConnector, Full<Bytes>>,
     /// One trip at a time, so that the calls seen at the cluster during a trip are that trip's own.
     road: Mutex<()>,
-}
-
-/// A request as the browser sent it.
-#[derive(Debug, Default)]
-pub(super) struct Visit {
-    /// Whom the login page in front has signed in.
-    pub(super) who: Option<String>,
-    pub(super) method: Method,
-    pub(super) target: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
 }
 
 /// What became of a visit.
@@ -52,22 +40,26 @@ pub(super) struct Trip {
     pub(super) struck_out: Vec<String>,
     /// Identity headers of the question to elastauth.
     pub(super) identity: Vec<String>,
-    pub(super) decision: Decision,
+    /// elastauth's answer.
+    pub(super) decision: Hop,
     /// What elastauth asked the cluster meanwhile: nothing, when it remembers.
     pub(super) cluster_calls: Vec<ClusterCall>,
-    /// The visit itself; `None` where elastauth refused.
-    pub(super) arrival: Option<Arrival>,
+    /// The cluster's answer to the visit itself; `None` where elastauth refused.
+    pub(super) arrival: Option<Hop>,
     pub(super) status: u16,
     pub(super) total_ms: f64,
+    /// What goes back to the browser.
     #[serde(skip)]
-    pub(super) answer: Answer,
+    pub(super) answer: Response<Bytes>,
 }
 
-/// elastauth's word.
+/// One answer on the way.
 #[derive(Debug, Serialize)]
-pub(super) struct Decision {
-    /// `None` where elastauth could not be asked.
+pub(super) struct Hop {
+    /// `None` where there was no answer.
     pub(super) status: Option<u16>,
+    pub(super) body: Value,
+    /// The body's own `message`, if it has one.
     pub(super) message: Option<String>,
     pub(super) ms: f64,
 }
@@ -80,22 +72,6 @@ pub(super) struct ClusterCall {
     pub(super) ms: Option<f64>,
 }
 
-/// The cluster's answer to the visit.
-#[derive(Debug, Serialize)]
-pub(super) struct Arrival {
-    pub(super) status: Option<u16>,
-    pub(super) body: Value,
-    pub(super) ms: f64,
-}
-
-/// What goes back to the browser.
-#[derive(Debug, Default)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) content_type: Option<HeaderValue>,
-    pub(super) body: Bytes,
-}
-
 /// elastauth answers within 2 s by itself; the stand-in is quicker still.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// For questions, answers and what a visitor sends.
@@ -103,135 +79,101 @@ pub(super) const MAX_BODY: usize = 64 * 1024;
 
 impl Gateway {
     pub(super) fn new(elastauth: SocketAddr, standin: StandIn) -> Self {
-        let client = Client::builder(TokioExecutor::new()).build_http();
         Self {
             people: Directory::default(),
             standin,
             elastauth,
-            client,
-            road: Mutex::new(()),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            road: Mutex::default(),
         }
     }
 
-    /// Takes one visit to its end.
-    pub(super) async fn trip(&self, visit: Visit) -> Trip {
+    /// Takes one visit to its end: `who` has signed in at the login page in front.
+    pub(super) async fn trip(&self, who: Option<String>, visit: Request<Bytes>) -> Trip {
         let _alone = self.road.lock().await;
         let began = Instant::now();
-        let person = visit
-            .who
-            .as_deref()
-            .and_then(|login| self.people.get(login));
-        let (kept, struck_out) = without_identity(&visit.headers);
-        let asserted = identity_of(person.as_ref());
+        let user = who.and_then(|who| self.people.get(&who));
+        let (kept, struck_out) = without_identity(visit.headers());
+        let asserted = identity_of(user.as_ref());
+        let (method, target) = (visit.method(), target_of(visit.uri()));
 
         let before = self.standin.count();
-        let asked = Instant::now();
-        let question = self.question(&visit, &asserted, &kept);
-        let decided = self.ask(question).await;
-        let mut decision = Decision {
-            status: None,
-            message: None,
-            ms: ms(asked.elapsed()),
-        };
+        let accept = kept.get(header::ACCEPT);
+        let question = self.question(method, target, &asserted, accept);
+        let (decision, decided) = self.ask(question).await;
         let cluster_calls = self.calls_since(before);
 
-        let mut arrival = None;
-        let answer = match decided {
-            Err(failed) => failed,
-            Ok((head, body)) => {
-                decision.status = Some(head.status.as_u16());
-                decision.message = message_of(&body);
-                match (head.status, login_of(&head.headers)) {
-                    (StatusCode::OK, Some(login)) => {
-                        let (answer, seen) = self.arrive(&visit, kept, login).await;
-                        arrival = Some(seen);
-                        answer
-                    }
-                    // A permission without a login, or with two, is none.
-                    (StatusCode::OK, None) => Answer {
-                        status: StatusCode::BAD_GATEWAY,
-                        ..Answer::default()
-                    },
-                    (status, _) => Answer {
-                        status,
-                        content_type: head.headers.get(header::CONTENT_TYPE).cloned(),
-                        body,
-                    },
-                }
-            }
+        let request = format!("{method} {target}");
+        let (arrival, answer) = if decision.status != Some(200) {
+            (None, decided)
+        } else if let Some(login) = login_of(decided.headers()) {
+            let (arrival, answer) = self.arrive(visit, kept, login).await;
+            (Some(arrival), answer)
+        } else {
+            // A permission without a login, or with two, is none.
+            (None, failed(StatusCode::BAD_GATEWAY))
         };
         Trip {
-            who: person.map(|person| person.login.to_owned()),
-            request: format!("{} {}", visit.method, visit.target),
+            who: user.map(|user| user.login.to_owned()),
+            request,
             struck_out,
             identity: asserted
                 .iter()
-                .map(|(name, value)| format!("{}: {}", title(name), text(value)))
+                .map(|(name, value)| format!("{}: {value}", title(name)))
                 .collect(),
             decision,
             cluster_calls,
             arrival,
-            status: answer.status.as_u16(),
+            status: answer.status().as_u16(),
             total_ms: ms(began.elapsed()),
             answer,
         }
     }
 
     /// Asks elastauth alone, as often as one likes: for the steady state of the tour.
-    pub(super) async fn decide(&self, login: &str) -> Option<StatusCode> {
+    pub(super) async fn decide(&self, login: &str) -> Option<u16> {
         let asserted = identity_of(self.people.get(login).as_ref());
-        let visit = Visit {
-            target: "/".to_owned(),
-            ..Visit::default()
-        };
-        self.ask(self.question(&visit, &asserted, &HeaderMap::new()))
-            .await
-            .ok()
-            .map(|(head, _)| head.status)
+        let question = self.question(&Method::GET, "/", &asserted, None);
+        self.ask(question).await.0.status
     }
 
     /// What elastauth asked the cluster since call `number`; what the gateway itself brought there
     /// carries `Via` and is left out.
     pub(super) fn calls_since(&self, number: u64) -> Vec<ClusterCall> {
-        let calls = self
-            .standin
-            .calls_since(number)
-            .into_iter()
-            .filter(|call| !call.through_gateway);
-        calls
-            .map(|call| ClusterCall {
-                line: call.line(),
-                by: match &call.by {
-                    super::standin::By::ServiceAccount => "the service account".to_owned(),
-                    super::standin::By::User(name) => name.clone(),
-                    super::standin::By::Nobody => "a login that the cluster refuses".to_owned(),
-                },
-                ms: call.took.map(ms),
-            })
-            .collect()
+        let mut calls = self.standin.calls_since(number);
+        calls.retain(|call| !call.through_gateway);
+        let shown = calls.into_iter().map(|call| ClusterCall {
+            line: call.line(),
+            by: match call.by {
+                By::ServiceAccount => "the service account".to_owned(),
+                By::User(name) => name,
+                By::Nobody => "a login that the cluster refuses".to_owned(),
+            },
+            ms: call.took.map(ms),
+        });
+        shown.collect()
     }
 
     fn question(
         &self,
-        visit: &Visit,
-        asserted: &[(&'static str, HeaderValue)],
-        kept: &HeaderMap,
+        method: &Method,
+        target: &str,
+        asserted: &[(&'static str, String)],
+        accept: Option<&HeaderValue>,
     ) -> Request<Full<Bytes>> {
-        let mut question = Request::new(Full::default());
-        *question.uri_mut() = local(self.elastauth, "/elastauth/forward-auth");
+        let mut question = request(self.elastauth, "/elastauth/forward-auth");
         let headers = question.headers_mut();
-        for (name, value) in asserted {
-            headers.insert(*name, value.clone());
-        }
-        if let Some(accept) = kept.get(header::ACCEPT) {
+        if let Some(accept) = accept {
             headers.insert(header::ACCEPT, accept.clone());
         }
-        for (name, value) in [
-            ("x-forwarded-method", visit.method.as_str()),
-            ("x-forwarded-uri", &visit.target),
+        let forwarded = [
+            ("x-forwarded-method", method.as_str()),
+            ("x-forwarded-uri", target),
             ("x-forwarded-proto", "http"),
-        ] {
-            if let Ok(value) = HeaderValue::from_str(value) {
+        ];
+        let asserted = asserted.iter().map(|(name, value)| (*name, &**value));
+        for (name, value) in asserted.chain(forwarded) {
+            if let Ok(value) = value.parse() {
                 headers.insert(name, value);
             }
         }
@@ -240,70 +182,66 @@ impl Gateway {
 
     async fn arrive(
         &self,
-        visit: &Visit,
+        visit: Request<Bytes>,
         kept: HeaderMap,
         login: HeaderValue,
-    ) -> (Answer, Arrival) {
-        let began = Instant::now();
-        let mut request = Request::new(Full::from(visit.body.clone()));
-        *request.method_mut() = visit.method.clone();
-        *request.uri_mut() = local(self.standin.addr(), &visit.target);
-        *request.headers_mut() = kept;
-        request.headers_mut().insert(header::AUTHORIZATION, login);
-        request
-            .headers_mut()
-            .insert(header::VIA, HeaderValue::from_static("1.1 demo-gateway"));
-        match self.ask(request).await {
-            Err(failed) => (
-                failed,
-                Arrival {
-                    status: None,
-                    body: Value::Null,
-                    ms: ms(began.elapsed()),
-                },
-            ),
-            Ok((head, body)) => {
-                let seen = Arrival {
-                    status: Some(head.status.as_u16()),
-                    body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-                    ms: ms(began.elapsed()),
-                };
-                // The challenge stays here: it would open the browser's own password dialogue.
-                let content_type = head.headers.get(header::CONTENT_TYPE).cloned();
-                (
-                    Answer {
-                        status: head.status,
-                        content_type,
-                        body,
-                    },
-                    seen,
-                )
-            }
-        }
+    ) -> (Hop, Response<Bytes>) {
+        let mut request = request(self.standin.addr(), target_of(visit.uri()));
+        *request.method_mut() = visit.method().clone();
+        *request.body_mut() = visit.into_body().into();
+        let headers = request.headers_mut();
+        *headers = kept;
+        headers.insert(header::AUTHORIZATION, login);
+        headers.insert(header::VIA, HeaderValue::from_static("1.1 demo-gateway"));
+        self.ask(request).await
     }
 
-    async fn ask(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(http::response::Parts, Bytes), Answer> {
-        let failed = |status| Answer {
-            status,
-            ..Answer::default()
-        };
+    pub(super) async fn ask(&self, request: Request<Full<Bytes>>) -> (Hop, Response<Bytes>) {
+        let began = Instant::now();
         let exchange = async {
             let (head, body) = self.client.request(request).await.ok()?.into_parts();
-            let body = Limited::new(body, MAX_BODY)
-                .collect()
-                .await
-                .ok()?
-                .to_bytes();
-            Some((head, body))
+            let body = Limited::new(body, MAX_BODY).collect().await.ok()?;
+            Some(Response::from_parts(head, body.to_bytes()))
         };
-        let heard = tokio::time::timeout(DEADLINE, exchange)
-            .await
-            .map_err(|_| failed(StatusCode::GATEWAY_TIMEOUT))?;
-        heard.ok_or_else(|| failed(StatusCode::BAD_GATEWAY))
+        let (status, answer) = match tokio::time::timeout(DEADLINE, exchange).await {
+            Ok(Some(answer)) => (Some(answer.status().as_u16()), answer),
+            Ok(None) => (None, failed(StatusCode::BAD_GATEWAY)),
+            Err(_late) => (None, failed(StatusCode::GATEWAY_TIMEOUT)),
+        };
+        let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+        let hop = Hop {
+            status,
+            message: body
+                .get("message")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            body,
+            ms: ms(began.elapsed()),
+        };
+        (hop, answer)
     }
+}
+
+fn failed(status: StatusCode) -> Response<Bytes> {
+    let mut answer = Response::default();
+    *answer.status_mut() = status;
+    answer
+}
+
+fn target_of(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", |whole| whole.as_str())
+}
+
+/// A `GET` that still lacks its headers.
+pub(super) fn request(addr: SocketAddr, target: &str) -> Request<Full<Bytes>> {
+    let uri = Uri::builder()
+        .scheme("http")
+        .authority(addr.to_string())
+        .path_and_query(target)
+        .build();
+    let mut request = Request::default();
+    *request.uri_mut() = uri.unwrap_or_default();
+    request
 }
 
 /// The client's headers without those that only a gateway may send, and the names of those it
@@ -311,9 +249,9 @@ impl Gateway {
 fn without_identity(headers: &HeaderMap) -> (HeaderMap, Vec<String>) {
     let (mut kept, mut struck_out) = (HeaderMap::new(), Vec::new());
     for (name, value) in headers {
-        if is_identity(name) {
+        if is_identity(name.as_str()) {
             struck_out.push(title(name.as_str()));
-        } else if !ends_here(name) {
+        } else if !ENDS_HERE.contains(&name.as_str()) {
             kept.append(name, value.clone());
         }
     }
@@ -321,46 +259,40 @@ fn without_identity(headers: &HeaderMap) -> (HeaderMap, Vec<String>) {
     (kept, struck_out)
 }
 
-fn is_identity(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("remote-")
-        || name.starts_with("remote_")
-        || name.starts_with("x-forwarded-")
-        || matches!(
-            name,
-            "authorization" | "es-security-runas-user" | "x-elastauth-key"
-        )
+fn is_identity(name: &str) -> bool {
+    let prefixes = ["remote-", "remote_", "x-forwarded-"];
+    let names = ["authorization", "es-security-runas-user", "x-elastauth-key"];
+    prefixes.iter().any(|prefix| name.starts_with(prefix)) || names.contains(&name)
 }
 
 /// Headers of this connection alone, and what the new one sets itself.
-fn ends_here(name: &HeaderName) -> bool {
-    let hop = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "expect",
-    ];
-    hop.contains(&name.as_str())
-        || matches!(name.as_str(), "host" | "content-length" | "cookie" | "via")
-}
+const ENDS_HERE: [&str; 12] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "host",
+    "content-length",
+    "cookie",
+    "via",
+];
 
 /// All four, present and empty where there is nothing to say: a missing header must not mean
 /// anything.
-fn identity_of(person: Option<&Person>) -> Vec<(&'static str, HeaderValue)> {
-    let Some(person) = person else {
-        return Vec::new();
-    };
-    let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
-    vec![
-        ("remote-user", value(person.login)),
-        ("remote-groups", value(&person.groups.join(","))),
-        ("remote-email", value(person.email)),
-        ("remote-name", value(person.name)),
-    ]
+fn identity_of(user: Option<&DirectoryUser>) -> Vec<(&'static str, String)> {
+    let headers = user.map(|user| {
+        [
+            ("remote-user", user.login.to_owned()),
+            ("remote-groups", user.groups.join(",")),
+            ("remote-email", user.email.to_owned()),
+            ("remote-name", user.name.to_owned()),
+        ]
+    });
+    headers.into_iter().flatten().collect()
 }
 
 /// The one login of an answer that permits.
@@ -374,33 +306,18 @@ fn login_of(headers: &HeaderMap) -> Option<HeaderValue> {
     (!value.is_empty()).then_some(value)
 }
 
-fn message_of(body: &[u8]) -> Option<String> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    body.get("message")?.as_str().map(str::to_owned)
-}
-
-fn local(addr: SocketAddr, target: &str) -> Uri {
-    Uri::builder()
-        .scheme("http")
-        .authority(addr.to_string())
-        .path_and_query(target)
-        .build()
-        .unwrap_or_default()
-}
-
 /// `remote-user` as people write it: `Remote-User`.
 fn title(name: &str) -> String {
-    let words = name.split('-').map(|word| {
-        let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| {
-            format!("{}{}", first.to_ascii_uppercase(), letters.as_str())
-        })
+    let mut begins = true;
+    let letters = name.chars().map(|letter| {
+        let capital = std::mem::replace(&mut begins, letter == '-');
+        if capital {
+            letter.to_ascii_uppercase()
+        } else {
+            letter
+        }
     });
-    words.collect::<Vec<_>>().join("-")
-}
-
-fn text(value: &HeaderValue) -> String {
-    String::from_utf8_lossy(value.as_bytes()).into_owned()
+    letters.collect()
 }
 
 fn ms(time: Duration) -> f64 {

@@ -1,13 +1,13 @@
 //! Who can ask in the demonstration: the directory of the login page that a gateway would have in
 //! front.
 
-use super::settings::MAPPINGS;
+use super::{listener::Lock as _, settings::MAPPINGS};
 use serde::Serialize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Somebody who has signed in, as the gateway knows it.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Person {
+#[derive(Clone, Serialize)]
+pub(super) struct DirectoryUser {
     /// What goes into `Remote-User`.
     pub(super) login: &'static str,
     pub(super) name: &'static str,
@@ -17,71 +17,75 @@ pub(super) struct Person {
     pub(super) groups: Vec<&'static str>,
 }
 
+/// Login, name, mail address, what they do, and the groups at the start.
+const PEOPLE: [(&str, &str, &str, &str, &[&str]); 4] = [
+    (
+        "ada",
+        "Ada Lovelace",
+        "ada@example.org",
+        "reads every dashboard",
+        &["analysts"],
+    ),
+    (
+        "grace",
+        "Grace Hopper",
+        "grace@example.org",
+        "keeps the lights on",
+        &["admins"],
+    ),
+    (
+        "linus",
+        "Linus Pauling",
+        "linus@example.org",
+        "is new here",
+        &[],
+    ),
+    // A reserved name of the cluster: whoever signs up with it must not become it.
+    (
+        "elastic",
+        "Eve",
+        "eve@example.org",
+        "wants a reserved name",
+        &["admins"],
+    ),
+];
+
 /// Everybody, and the groups that they have at the moment.
-#[derive(Debug)]
-pub(super) struct Directory(Mutex<Vec<Person>>);
+pub(super) struct Directory(Mutex<Vec<DirectoryUser>>);
 
 impl Default for Directory {
     fn default() -> Self {
-        Self(Mutex::new(vec![
-            Person {
-                login: "ada",
-                name: "Ada Lovelace",
-                email: "ada@example.org",
-                about: "reads every dashboard",
-                groups: vec!["analysts"],
-            },
-            Person {
-                login: "grace",
-                name: "Grace Hopper",
-                email: "grace@example.org",
-                about: "keeps the lights on",
-                groups: vec!["admins"],
-            },
-            Person {
-                login: "linus",
-                name: "Linus Pauling",
-                email: "linus@example.org",
-                about: "is new here",
-                groups: vec![],
-            },
-            // A reserved name of the cluster: whoever signs up with it must not become it.
-            Person {
-                login: "elastic",
-                name: "Eve",
-                email: "eve@example.org",
-                about: "wants a reserved name",
-                groups: vec!["admins"],
-            },
-        ]))
+        let people = PEOPLE.map(|(login, name, email, about, groups)| DirectoryUser {
+            login,
+            name,
+            email,
+            about,
+            groups: groups.to_vec(),
+        });
+        Self(Mutex::new(people.to_vec()))
     }
 }
 
 impl Directory {
-    pub(super) fn all(&self) -> Vec<Person> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    pub(super) fn all(&self) -> Vec<DirectoryUser> {
+        self.0.held().clone()
     }
 
-    pub(super) fn get(&self, login: &str) -> Option<Person> {
-        self.all().into_iter().find(|person| person.login == login)
+    pub(super) fn get(&self, login: &str) -> Option<DirectoryUser> {
+        self.all().into_iter().find(|user| user.login == login)
     }
 
     /// Gives somebody these groups and no others; `None` where there is nobody of that login or a
     /// group is unknown.
-    pub(super) fn set_groups(&self, login: &str, groups: &[&str]) -> Option<Person> {
+    pub(super) fn set_groups(&self, login: &str, groups: &[&str]) -> Option<Vec<&'static str>> {
         let known = |group: &&str| {
-            MAPPINGS
-                .iter()
-                .find(|(known, _)| known == group)
-                .map(|(known, _)| *known)
+            let mut names = MAPPINGS.iter().map(|(name, _)| *name);
+            names.find(|name| name == group)
         };
-        let groups: Option<Vec<&'static str>> = groups.iter().map(known).collect();
-        let mut people = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let person = people.iter_mut().find(|person| person.login == login)?;
-        person.groups = groups?;
-        Some(person.clone())
+        let groups = groups.iter().map(known).collect::<Option<Vec<_>>>()?;
+        let mut users = self.0.held();
+        let user = users.iter_mut().find(|user| user.login == login)?;
+        user.groups.clone_from(&groups);
+        Some(groups)
     }
 }

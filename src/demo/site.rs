@@ -1,26 +1,32 @@
 //! The gateway's listener: the page, its small API, and everything else as a visit to the cluster.
 
 use super::{
-    gateway::{Gateway, MAX_BODY, Trip, Visit},
+    gateway::{Gateway, MAX_BODY, Trip},
+    listener::{Answered, Answers, Listener},
     settings::{EXPIRATION, MAPPINGS},
+    standin::StandIn,
 };
-use crate::shutdown::Tasks;
+use crate::{
+    respond::{self, json, whole},
+    shutdown::Tasks,
+};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, mpsc},
+use serde_json::{Map, Value, json};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
 };
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_util::sync::CancellationToken;
 
-/// What the terminal hears of: trips, and what somebody changed.
+/// What the terminal shows: trips, and what somebody changed.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum DemoEvent {
     Trip(Box<Trip>),
     Groups {
         login: String,
@@ -33,229 +39,200 @@ pub(super) enum News {
 }
 
 /// What all connections share.
-#[derive(Debug)]
 pub(super) struct Site {
     pub(super) gateway: Gateway,
-    /// Full when nobody reads it; then news are lost, never a visit.
-    pub(super) news: mpsc::Sender<News>,
+    /// Full when nobody reads it; then events are lost, never a visit.
+    pub(super) events: mpsc::Sender<DemoEvent>,
 }
 
 const PAGE: &str = include_str!("page.html");
 /// The page brings all it needs; nothing is fetched from elsewhere.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
+                      connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+
 /// One person with a few tabs.
 const MAX_CONNECTIONS: usize = 64;
 
-pub(super) async fn accept(listener: TcpListener, site: Arc<Site>, tasks: Tasks) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = tasks.ending() => return,
-        };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        let (site, ending) = (Arc::clone(&site), tasks.clone());
-        tasks.spawn(async move {
-            let _place = place;
-            let service = service_fn(|request| Arc::clone(&site).answer(request));
-            let served = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(30))
-                .serve_connection(TokioIo::new(stream), service);
-            tokio::select! {
-                // A browser that went away is no news.
-                served = served => drop(served),
-                () = ending.ending() => {}
-            }
+/// The gateway in front of a running elastauth, with its page.
+pub(super) struct Stage {
+    pub(super) site: Arc<Site>,
+    pub(super) addr: SocketAddr,
+    pub(super) events: mpsc::Receiver<DemoEvent>,
+}
+
+impl Stage {
+    pub(super) async fn open(
+        listen: Option<SocketAddr>,
+        elastauth: SocketAddr,
+        standin: StandIn,
+        tasks: &Tasks,
+    ) -> io::Result<Self> {
+        let listen = listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
+        let tcp = TcpListener::bind(listen).await?;
+        let addr = tcp.local_addr()?;
+        // As many as a terminal can fall behind.
+        let (sender, events) = mpsc::channel(64);
+        let site = Arc::new(Site {
+            gateway: Gateway::new(elastauth, standin),
+            events: sender,
         });
+        let listener = Listener {
+            tcp,
+            tls: None,
+            max_connections: MAX_CONNECTIONS,
+            stopped: CancellationToken::new(),
+        };
+        listener.serve(tasks, Arc::clone(&site));
+        Ok(Self { site, addr, events })
+    }
+}
+
+impl Answers for Site {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answered {
+        let answer = self.answered(request).await;
+        Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
     }
 }
 
 impl Site {
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answered(&self, request: Request<Incoming>) -> respond::Response {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let query = head.uri.query().unwrap_or_default();
         let post = head.method == Method::POST;
         if post && path.starts_with("/demo/") && !same_origin(&head.headers) {
-            return Ok(plain(
-                StatusCode::FORBIDDEN,
-                "another site may not press these buttons",
-            ));
+            let message = "another site may not press these buttons";
+            return plain(StatusCode::FORBIDDEN, message);
         }
-        Ok(match path.strip_prefix("/demo/api/") {
-            Some("state") if head.method == Method::GET => data(&self.state()),
+        match path.strip_prefix("/demo/api/") {
+            Some("state") if head.method == Method::GET => json(StatusCode::OK, &self.state()),
             Some("ask") if post => {
-                data(&self.asked(param(query, "who"), param(query, "claim")).await)
+                let asked = self.asked(param(query, "who"), param(query, "claim"));
+                json(StatusCode::OK, &asked.await)
             }
-            Some(rest) if post => self.changed(rest, query),
+            Some(rest) if post => match self.changed(rest, query) {
+                None => plain(
+                    StatusCode::NOT_FOUND,
+                    "nobody of that name, or no such group\n",
+                ),
+                Some(event) => {
+                    self.report(event);
+                    json(StatusCode::OK, &self.state())
+                }
+            },
             Some(_) => plain(StatusCode::NOT_FOUND, "no such call"),
-            None if path == "/" => page(),
-            None if path == "/favicon.ico" => plain(StatusCode::NOT_FOUND, ""),
+            None if path == "/" => {
+                let mut page = whole(StatusCode::OK, "text/html; charset=utf-8", PAGE);
+                page.headers_mut().insert(
+                    header::CONTENT_SECURITY_POLICY,
+                    HeaderValue::from_static(POLICY),
+                );
+                page
+            }
+            None if path == "/favicon.ico" => respond::empty(StatusCode::NOT_FOUND),
             None => {
                 let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
-                    return Ok(plain(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "too much for a demonstration",
-                    ));
+                    let message = "too much for a demonstration";
+                    return plain(StatusCode::PAYLOAD_TOO_LARGE, message);
                 };
-                let target = head
-                    .uri
-                    .path_and_query()
-                    .map_or("/", |whole| whole.as_str())
-                    .to_owned();
                 let who = signed_in(&head.headers);
-                let trip = self
-                    .travel(Visit {
-                        who,
-                        method: head.method,
-                        target,
-                        headers: head.headers,
-                        body: body.to_bytes(),
-                    })
-                    .await;
-                let mut response = plain(trip.0, "");
-                *response.body_mut() = Full::from(trip.2);
-                if let Some(content_type) = trip.1 {
-                    response
-                        .headers_mut()
-                        .insert(header::CONTENT_TYPE, content_type);
+                let visit = Request::from_parts(head, body.to_bytes());
+                let (_, answer) = self.travel(who, visit).await;
+                let mut response = respond::empty(answer.status());
+                // The challenge stays here: it would open the browser's own password dialogue.
+                if let Some(content_type) = answer.headers().get(header::CONTENT_TYPE) {
+                    let headers = response.headers_mut();
+                    headers.insert(header::CONTENT_TYPE, content_type.clone());
                 }
+                *response.body_mut() = answer.into_body().into();
                 response
             }
-        })
+        }
     }
 
-    async fn travel(&self, visit: Visit) -> (StatusCode, Option<HeaderValue>, Bytes) {
-        let mut trip = self.gateway.trip(visit).await;
-        let answer = std::mem::take(&mut trip.answer);
-        self.tell(News::Trip(Box::new(trip)));
-        (answer.status, answer.content_type, answer.body)
-    }
-
-    /// The page's way of asking: the same trip, told step by step. A `claim` is what a browser
+    /// The page's way of asking: the same trip, shown step by step. A `claim` is what a browser
     /// would send that wants to cheat.
     async fn asked(&self, who: Option<String>, claim: Option<String>) -> Value {
-        let target = "/_security/_authenticate".to_owned();
-        let mut headers =
-            HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/json"))]);
+        let mut visit = Request::default();
+        *visit.uri_mut() = Uri::from_static("/_security/_authenticate");
+        let headers = visit.headers_mut();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(claim) = claim.and_then(|claim| claim.parse().ok()) {
             headers.insert("remote-user", claim);
         }
-        let trip = self
-            .gateway
-            .trip(Visit {
-                who,
-                target,
-                headers,
-                ..Visit::default()
-            })
-            .await;
-        let told = json!({ "trip": &trip, "state": self.state() });
-        self.tell(News::Trip(Box::new(trip)));
-        told
+        let (trip, _) = self.travel(who, visit).await;
+        json!({ "trip": trip, "state": self.state() })
+    }
+
+    async fn travel(&self, who: Option<String>, visit: Request<Bytes>) -> (Value, Response<Bytes>) {
+        let mut trip = self.gateway.trip(who, visit).await;
+        let (shown, answer) = (json!(&trip), std::mem::take(&mut trip.answer));
+        self.report(DemoEvent::Trip(Box::new(trip)));
+        (shown, answer)
     }
 
     /// `people/{login}?groups=a,b` and `cluster/{login}?enabled=false`.
-    fn changed(&self, rest: &str, query: &str) -> Response<Full<Bytes>> {
-        let done = match rest.split_once('/') {
-            Some(("people", login)) => {
+    fn changed(&self, rest: &str, query: &str) -> Option<DemoEvent> {
+        let (what, login) = rest.split_once('/')?;
+        let Gateway {
+            people, standin, ..
+        } = &self.gateway;
+        let login = login.to_owned();
+        match what {
+            "people" => {
                 let list = param(query, "groups").unwrap_or_default();
                 let groups: Vec<&str> = list.split(',').filter(|group| !group.is_empty()).collect();
-                self.gateway
-                    .people
-                    .set_groups(login, &groups)
-                    .map(|person| News::Groups {
-                        login: login.to_owned(),
-                        groups: person.groups,
-                    })
+                let groups = people.set_groups(&login, &groups)?;
+                Some(DemoEvent::Groups { login, groups })
             }
-            Some(("cluster", login)) => param(query, "enabled")
-                .and_then(|text| text.parse().ok())
-                .and_then(|enabled| {
-                    // The service account is a user as well; without it the demonstration is over.
-                    let person = self.gateway.people.get(login)?;
-                    self.gateway
-                        .standin
-                        .set_enabled(person.login, enabled)
-                        .then(|| News::Enabled {
-                            login: login.to_owned(),
-                            enabled,
-                        })
-                }),
+            "cluster" => {
+                let enabled = param(query, "enabled")?.parse().ok()?;
+                // The service account is a user as well; without it the demonstration is over.
+                people.get(&login)?;
+                let done = standin.set_enabled(&login, enabled);
+                done.then_some(DemoEvent::Enabled { login, enabled })
+            }
             _ => None,
-        };
-        match done {
-            None => plain(
-                StatusCode::NOT_FOUND,
-                "nobody of that name, or no such group\n",
-            ),
-            Some(news) => {
-                self.tell(news);
-                data(&self.state())
-            }
         }
     }
 
     fn state(&self) -> Value {
         let people = self.gateway.people.all();
-        let stored: serde_json::Map<String, Value> = people
+        let stored = people
             .iter()
-            .filter_map(|person| self.gateway.standin.user(person.login))
-            .map(|user| {
-                let shown = json!({
-                    "roles": user.roles, "full_name": user.full_name, "email": user.email, "metadata": user.metadata,
-                    "enabled": user.enabled,
-                });
-                (user.username, shown)
-            })
+            .filter_map(|person| self.gateway.standin.user(person.login));
+        let stored: Map<String, Value> = stored
+            .map(|user| (user.username.clone(), user.shown()))
             .collect();
-        let groups: Vec<Value> = MAPPINGS
-            .iter()
-            .map(|(name, roles)| json!({ "name": name, "roles": roles }))
-            .collect();
-        json!({ "people": people, "groups": groups, "users": stored, "expiration_s": EXPIRATION.as_secs() })
+        let groups = MAPPINGS.map(|(name, roles)| json!({ "name": name, "roles": roles }));
+        json!({
+            "people": people, "groups": groups, "users": stored,
+            "expiration_s": EXPIRATION.as_secs(),
+        })
     }
 
-    fn tell(&self, news: News) {
+    fn report(&self, event: DemoEvent) {
         // Nobody listens, or not fast enough: the page goes on.
-        drop(self.news.try_send(news));
+        drop(self.events.try_send(event));
     }
 }
 
 /// The cookie that the login page in front would have set; here it is simply the login.
 fn signed_in(headers: &HeaderMap) -> Option<String> {
-    let cookies = headers
-        .get_all(header::COOKIE)
-        .iter()
+    let values = headers.get_all(header::COOKIE).iter();
+    values
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'));
-    cookies
-        .filter_map(|cookie| cookie.trim().strip_prefix("who="))
+        .flat_map(|value| value.split(';'))
+        .find_map(|cookie| cookie.trim().strip_prefix("who="))
         .map(str::to_owned)
-        .next()
 }
 
 fn param(query: &str, name: &str) -> Option<String> {
-    let value = query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)?
-        .1;
-    percent_decode_str(value)
-        .decode_utf8()
-        .ok()
-        .map(String::from)
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    let value = percent_decode_str(value).decode_utf8().ok()?;
+    Some(value.into_owned())
 }
 
 /// A browser names the page that sends a POST; what is no browser names none.
@@ -270,35 +247,6 @@ fn same_origin(headers: &HeaderMap) -> bool {
         .is_some_and(|origin| Some(origin) == host)
 }
 
-fn page() -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(PAGE));
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn data(value: &Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(value.to_string()));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    response
+fn plain(status: StatusCode, text: &'static str) -> respond::Response {
+    whole(status, "text/plain; charset=utf-8", text)
 }

@@ -18,29 +18,34 @@ mod route;
 mod tests;
 mod users;
 
-pub use calls::{By, Call};
+pub use calls::{By, RecordedCall};
 pub use cluster::SERVICE_USER;
 pub use fault::{Endpoint, Fault, Misbehaviour};
 pub use users::StoredUser;
 
-use crate::shutdown::Tasks;
-use cluster::{Cluster, Lock as _};
+use super::listener::{Listener, Lock as _};
+use crate::{secret::ExposeSecret as _, shutdown::Tasks};
+use cluster::Cluster;
 use http::{HeaderMap, HeaderValue, header};
-use node::Node;
+use node::StandInNode;
 use std::{
-    io,
+    io, mem,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
 };
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsAcceptor, rustls};
+use tokio_util::sync::CancellationToken;
+
+/// No test needs more at once.
+const MAX_CONNECTIONS: usize = 1_024;
 
 /// A running stand-in: one node of a cluster, and the cluster's users. Clones are the same node.
 #[derive(Debug, Clone)]
 pub struct StandIn {
     addr: SocketAddr,
     scheme: &'static str,
-    node: Arc<Node>,
+    node: Arc<StandInNode>,
 }
 
 impl StandIn {
@@ -74,20 +79,25 @@ impl StandIn {
         tls: Option<TlsAcceptor>,
         tasks: &Tasks,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let (addr, scheme) = (
-            listener.local_addr()?,
-            if tls.is_some() { "https" } else { "http" },
-        );
-        let node = Arc::new(Node {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let addr = tcp.local_addr()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let stopped = CancellationToken::new();
+        let node = Arc::new(StandInNode {
             cluster,
             calls: Mutex::default(),
             faults: Mutex::default(),
-            stopped: tokio_util::sync::CancellationToken::new(),
+            stopped: stopped.clone(),
             date: Mutex::default(),
             tasks: tasks.clone(),
         });
-        tasks.spawn(node::accept(listener, tls, Arc::clone(&node)));
+        let listener = Listener {
+            tcp,
+            tls,
+            max_connections: MAX_CONNECTIONS,
+            stopped,
+        };
+        listener.serve(tasks, Arc::clone(&node));
         Ok(Self { addr, scheme, node })
     }
 
@@ -106,53 +116,51 @@ impl StandIn {
     /// The password of [`SERVICE_USER`], drawn at the start.
     #[must_use]
     pub fn service_password(&self) -> &str {
-        &self.node.cluster.service_password
+        self.node.cluster.service_password.expose_secret()
     }
 
     /// The service account's API key in its encoded form.
     #[must_use]
     pub fn api_key(&self) -> &str {
-        &self.node.cluster.api_key
+        self.node.cluster.api_key.expose_secret()
     }
 
     /// Every call that reached this node, in the order of arrival; the latest 20,000.
     #[must_use]
-    pub fn calls(&self) -> Vec<Call> {
-        self.node.calls.held().list()
+    pub fn calls(&self) -> Vec<RecordedCall> {
+        self.calls_since(0)
     }
 
     /// The calls from this number on; with [`Self::count`] taken before, what an action caused.
     #[must_use]
-    pub fn calls_since(&self, number: u64) -> Vec<Call> {
+    pub fn calls_since(&self, number: u64) -> Vec<RecordedCall> {
         self.node.calls.held().since(number)
     }
 
     /// How many calls have reached this node since its start.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.node.calls.held().count()
+        self.node.calls.held().next
     }
 
     /// The most calls that this node had at once since this was last asked.
     #[must_use]
     pub fn busiest(&self) -> u64 {
-        self.node.calls.held().busiest()
+        let mut calls = self.node.calls.held();
+        let open = calls.open;
+        mem::replace(&mut calls.busiest, open)
     }
 
     /// Empties the record of calls; [`Self::count`] goes on.
     pub fn forget_calls(&self) {
-        self.node.calls.held().forget();
+        self.node.calls.held().list.clear();
     }
 
     /// A user as the cluster keeps it now.
     #[must_use]
     pub fn user(&self, name: &str) -> Option<StoredUser> {
-        self.node
-            .cluster
-            .users
-            .held()
-            .get(name)
-            .map(|user| (**user).clone())
+        let users = self.node.cluster.users.held();
+        users.stored.get(name).map(|user| StoredUser::clone(user))
     }
 
     /// Puts a user there, as an administrator might have done; no rules are checked.
@@ -163,7 +171,8 @@ impl StandIn {
     /// Switches a user on or off, as an administrator does; `false` where there is no such user.
     #[must_use]
     pub fn set_enabled(&self, name: &str, enabled: bool) -> bool {
-        self.node.cluster.set_enabled(name, enabled)
+        let mut users = self.node.cluster.users.held();
+        users.change(name, |user| user.enabled = enabled)
     }
 
     /// Removes a user; `false` where there is none.
@@ -186,12 +195,13 @@ impl StandIn {
 
     /// No faults any more. Calls that hang already go on hanging.
     pub fn clear_faults(&self) {
-        self.node.faults.held().clear();
+        self.node.faults.held().0.clear();
     }
 
     /// Takes back what was to happen to this user alone.
     pub fn clear_faults_about(&self, user: &str) {
-        self.node.faults.held().clear_about(user);
+        let mut faults = self.node.faults.held();
+        faults.0.retain(|fault| fault.user.as_deref() != Some(user));
     }
 
     /// Whether the cluster takes this value of `Authorization`. Asked directly: it is no call, and

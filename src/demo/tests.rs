@@ -1,7 +1,7 @@
 //! The gateway and its site, with a scripted elastauth behind them; and the whole tour with the
 //! real one.
 
-use super::{gateway::Trip, site::News, *};
+use super::{gateway::Trip, site::DemoEvent, *};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -89,8 +89,8 @@ impl Scene {
     }
 
     fn trip(&mut self) -> Box<Trip> {
-        match self.stage.news.try_recv() {
-            Ok(News::Trip(trip)) => trip,
+        match self.stage.events.try_recv() {
+            Ok(DemoEvent::Trip(trip)) => trip,
             other => panic!("{other:?}"),
         }
     }
@@ -300,15 +300,7 @@ async fn the_page_fetches_nothing_from_elsewhere() {
 #[tokio::test]
 async fn the_tour_goes_as_told() {
     let (tasks, mut out) = (Tasks::default(), Vec::new());
-    let told = tell(
-        Options {
-            once: true,
-            listen: None,
-        },
-        &tasks,
-        &mut out,
-    )
-    .await;
+    let told = show(true, None, &tasks, &mut out).await;
     tasks.end();
     let story = String::from_utf8(out).unwrap();
     assert!(told.is_ok(), "{told:?}\n{story}");

@@ -1,17 +1,18 @@
 //! The story in the terminal: an invitation with commands to paste, what happens as it happens, and
 //! the tour that takes itself.
 
-use super::{error::DemoError, gateway::Trip, settings::EXPIRATION, site::News, stage::Stage};
-use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+use super::{
+    error::DemoError,
+    gateway::{Hop, Trip, request},
+    settings::EXPIRATION,
+    site::{DemoEvent, Stage},
 };
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, header};
+use http_body_util::Full;
 use serde_json::Value;
 use std::{io::Write, time::Duration};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 type Out<'a> = &'a mut (dyn Write + Send);
 
@@ -48,102 +49,93 @@ pub(super) fn invite(stage: &Stage, out: Out<'_>) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Tells what happens, one block an event, for as long as the stage stands.
+/// Prints what happens, one block an event, until the demonstration ends.
 pub(super) async fn follow(stage: &mut Stage, out: Out<'_>) -> Result<(), DemoError> {
-    while let Some(news) = stage.news.recv().await {
-        match news {
-            News::Trip(trip) => {
+    let seconds = EXPIRATION.as_secs();
+    while let Some(event) = stage.events.recv().await {
+        match event {
+            DemoEvent::Trip(trip) => {
                 let who = trip.who.as_deref().unwrap_or("nobody");
                 writeln!(out, "{who} asks: {}", trip.request)?;
-                tell_trip(&trip, out)?;
+                print(&trip, out)?;
             }
-            News::Groups { login, groups } => {
+            DemoEvent::Groups { login, groups } => {
                 writeln!(out, "{login} is now in: {}", listed(&groups))?;
             }
-            News::Enabled {
-                login,
-                enabled: false,
-            } => {
-                let seconds = EXPIRATION.as_secs();
-                writeln!(
-                    out,
-                    "{login} is disabled in the cluster, which refuses at once; elastauth notices within {seconds} s"
-                )?;
+            DemoEvent::Enabled { login, enabled } if enabled => {
+                writeln!(out, "{login} is enabled in the cluster again")?;
             }
-            News::Enabled {
-                login,
-                enabled: true,
-            } => writeln!(out, "{login} is enabled in the cluster again")?,
+            DemoEvent::Enabled { login, .. } => writeln!(
+                out,
+                "{login} is disabled in the cluster, which refuses at once; elastauth notices \
+                 within {seconds} s"
+            )?,
         }
         out.flush()?;
     }
     Ok(())
 }
 
-fn tell_trip(trip: &Trip, out: Out<'_>) -> Result<(), DemoError> {
+fn print(trip: &Trip, out: Out<'_>) -> Result<(), DemoError> {
     if !trip.struck_out.is_empty() {
+        let names = trip.struck_out.join(", ");
         writeln!(
             out,
-            "   gateway    strikes out what only a gateway may say: {}",
-            trip.struck_out.join(", ")
+            "   gateway    strikes out what only a gateway may say: {names}"
         )?;
     }
     let decision = &trip.decision;
-    let status = decision
-        .status
-        .map_or("no answer".to_owned(), |status| status.to_string());
-    let message = decision
-        .message
-        .as_deref()
-        .map_or(String::new(), |message| format!(": {message}"));
     for call in &trip.cluster_calls {
         let took = call.ms.map_or(String::new(), |ms| format!(", {ms:.1} ms"));
+        let (line, by) = (&call.line, &call.by);
         writeln!(
             out,
-            "   elastauth  asks the cluster: {} (as {}{took})",
-            call.line, call.by
+            "   elastauth  asks the cluster: {line} (as {by}{took})"
         )?;
     }
     if trip.cluster_calls.is_empty() && decision.status == Some(200) {
         writeln!(out, "   elastauth  remembers: no call to the cluster")?;
     }
-    writeln!(
-        out,
-        "   elastauth  {status}{message} ({:.1} ms)",
-        decision.ms
-    )?;
+    let message = decision.message.as_ref();
+    let message = message.map_or(String::new(), |message| format!(": {message}"));
+    print_hop("elastauth", decision, &message, out)?;
     if let Some(arrival) = &trip.arrival {
-        let status = arrival
-            .status
-            .map_or("no answer".to_owned(), |status| status.to_string());
-        let said = if arrival.body.get("username").is_some() {
-            format!(
-                ": you are {}, with the roles {}",
-                name_in(&arrival.body),
-                listed(&roles_in(&arrival.body))
-            )
-        } else {
+        let (name, roles) = whoami(&arrival.body);
+        let answer = if name.is_empty() {
             String::new()
+        } else {
+            format!(": you are {name}, with the roles {}", listed(&roles))
         };
-        writeln!(out, "   cluster    {status}{said} ({:.1} ms)", arrival.ms)?;
+        print_hop("cluster", arrival, &answer, out)?;
     }
     writeln!(out)?;
     Ok(())
 }
 
+fn print_hop(who: &str, hop: &Hop, what: &str, out: Out<'_>) -> Result<(), DemoError> {
+    let status = hop
+        .status
+        .map_or("no answer".to_owned(), |status| status.to_string());
+    writeln!(out, "   {who:<10} {status}{what} ({:.1} ms)", hop.ms)?;
+    Ok(())
+}
+
 /// Takes the tour over the gateway's real socket.
 pub(super) async fn take(stage: &mut Stage, out: Out<'_>) -> Result<(), DemoError> {
-    let client = Client::builder(TokioExecutor::new()).build_http();
     let mut tour = Tour {
         stage,
         out,
-        client,
         step: 0,
     };
-    tour.first_login().await?;
-    tour.new_groups().await?;
+    tour.begin("Ada has signed in at the gateway, and the cluster has never heard of her")?;
+    tour.see(Some("ada"), None, 200, &["viewer"]).await?;
+    tour.begin("Ada joins the editors: the very next request has the new role")?;
+    tour.post("/demo/api/people/ada?groups=analysts,editors")
+        .await?;
+    tour.see(Some("ada"), None, 200, &["editor", "viewer"])
+        .await?;
     tour.disabled().await?;
-    tour.strangers().await?;
+    tour.refused().await?;
     tour.steady().await?;
     writeln!(tour.out, "All five went as told.")?;
     tour.out.flush()?;
@@ -153,13 +145,12 @@ pub(super) async fn take(stage: &mut Stage, out: Out<'_>) -> Result<(), DemoErro
 struct Tour<'a> {
     stage: &'a mut Stage,
     out: Out<'a>,
-    client: Client<HttpConnector, Empty<Bytes>>,
     step: u8,
 }
 
-/// What a visitor saw.
-struct Seen {
-    status: StatusCode,
+/// What a visitor got, and how.
+struct Visited {
+    status: u16,
     body: Value,
     trip: Box<Trip>,
 }
@@ -167,50 +158,29 @@ struct Seen {
 /// Every exchange is on this machine: what takes longer than this is broken.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+const ME: &str = "/_security/_authenticate";
+
 impl Tour<'_> {
-    async fn first_login(&mut self) -> Result<(), DemoError> {
-        self.begin("Ada has signed in at the gateway, and the cluster has never heard of her")?;
-        let seen = self.visit(Some("ada"), None).await?;
-        self.tell(&seen)?;
-        self.expect(&seen, 200, Some(("ada", &["viewer"])))
-    }
-
-    async fn new_groups(&mut self) -> Result<(), DemoError> {
-        self.begin("Ada joins the editors: the very next request has the new role")?;
-        self.post("/demo/api/people/ada?groups=analysts,editors")
-            .await?;
-        let seen = self.visit(Some("ada"), None).await?;
-        self.tell(&seen)?;
-        self.expect(&seen, 200, Some(("ada", &["editor", "viewer"])))
-    }
-
     async fn disabled(&mut self) -> Result<(), DemoError> {
         self.begin("An administrator disables Ada in the cluster, and it stays that way")?;
         let seconds = EXPIRATION.as_secs();
         writeln!(
             self.out,
-            "   (The cluster refuses her at once. elastauth believes what it saw for {seconds} s here, an hour by default.)"
+            "   (The cluster refuses her at once. elastauth believes what it saw for {seconds} s \
+             here, an hour by default.)"
         )?;
         self.post("/demo/api/cluster/ada?enabled=false").await?;
-        let at_once = self.visit(Some("ada"), None).await?;
-        self.tell(&at_once)?;
-        if at_once.status.is_success() {
-            return Err(self.failed(format!(
-                "the cluster let a disabled user in ({})",
-                at_once.status
-            )));
+        let visited = self.visit(Some("ada"), None).await?;
+        print(&visited.trip, self.out)?;
+        let status = visited.status;
+        if (200..300).contains(&status) {
+            return self.failed(format!("the cluster let a disabled user in ({status})"));
         }
         let refused = self.until(403).await?;
-        self.tell(&refused)?;
-        if self
-            .stage
-            .site
-            .gateway
-            .standin
-            .user("ada")
-            .is_none_or(|user| user.enabled)
-        {
-            return Err(self.failed("elastauth switched the user on again".to_owned()));
+        print(&refused.trip, self.out)?;
+        let user = self.stage.site.gateway.standin.user("ada");
+        if user.is_none_or(|user| user.enabled) {
+            return self.failed("elastauth switched the user on again".to_owned());
         }
         self.post("/demo/api/cluster/ada?enabled=true").await?;
         self.until(200).await?;
@@ -218,25 +188,20 @@ impl Tour<'_> {
         Ok(())
     }
 
-    async fn strangers(&mut self) -> Result<(), DemoError> {
+    async fn refused(&mut self) -> Result<(), DemoError> {
         self.begin("Nobody has signed in; then somebody claims to be Grace; then a reserved name")?;
         for (who, claim, status) in [
             (None, None, 401),
             (None, Some("grace"), 401),
             (Some("elastic"), None, 403),
         ] {
-            writeln!(
-                self.out,
-                "   browser    {}",
-                who.map_or("sends no cookie".to_owned(), |who| format!(
-                    "is signed in as {who}"
-                ))
-            )?;
-            let seen = self.visit(who, claim).await?;
-            self.tell(&seen)?;
-            self.expect(&seen, status, None)?;
-            if let Some(call) = seen.trip.cluster_calls.first() {
-                return Err(self.failed(format!("the cluster was asked: {}", call.line)));
+            let cookie = who.map_or("sends no cookie".to_owned(), |who| {
+                format!("is signed in as {who}")
+            });
+            writeln!(self.out, "   browser    {cookie}")?;
+            let visited = self.see(who, claim, status, &[]).await?;
+            if let Some(call) = visited.trip.cluster_calls.first() {
+                return self.failed(format!("the cluster was asked: {}", call.line));
             }
         }
         Ok(())
@@ -247,26 +212,27 @@ impl Tour<'_> {
         self.begin("Ada goes on working: the cluster is not asked again")?;
         // A change makes elastauth look right now, so that the time until it looks again is known.
         self.post("/demo/api/people/ada?groups=analysts").await?;
-        let seen = self.visit(Some("ada"), None).await?;
-        self.expect(&seen, 200, Some(("ada", &["viewer"])))?;
+        let visited = self.visit(Some("ada"), None).await?;
+        self.expect(&visited, 200, &["viewer"])?;
         let gateway = &self.stage.site.gateway;
         let (before, began, mut asked) = (gateway.standin.count(), Instant::now(), 0);
         // A busy machine gets through fewer of them before elastauth looks again.
         while asked < REQUESTS && began.elapsed() < EXPIRATION / 2 {
             match gateway.decide("ada").await {
-                Some(StatusCode::OK) => asked += 1,
-                other => return Err(self.failed(format!("request {asked} got {other:?}"))),
+                Some(200) => asked += 1,
+                other => return self.failed(format!("request {asked} got {other:?}")),
             }
         }
         let (took, calls) = (began.elapsed(), gateway.calls_since(before));
         if !calls.is_empty() {
             let lines: Vec<&str> = calls.iter().map(|call| call.line.as_str()).collect();
-            return Err(self.failed(format!("{asked} requests made calls: {}", lines.join(", "))));
+            return self.failed(format!("{asked} requests made calls: {}", lines.join(", ")));
         }
         let each = took.as_secs_f64() * 1_000.0 / f64::from(asked.max(1));
         writeln!(
             self.out,
-            "   elastauth  answered {asked} requests with 0 calls to the cluster ({each:.2} ms each, one after the other)\n"
+            "   elastauth  answered {asked} requests with 0 calls to the cluster ({each:.2} ms \
+             each, one after the other)\n"
         )?;
         Ok(())
     }
@@ -278,146 +244,112 @@ impl Tour<'_> {
         Ok(())
     }
 
-    fn tell(&mut self, seen: &Seen) -> Result<(), DemoError> {
-        tell_trip(&seen.trip, self.out)
-    }
-
-    fn expect(
-        &self,
-        seen: &Seen,
-        status: u16,
-        whoami: Option<(&str, &[&str])>,
-    ) -> Result<(), DemoError> {
-        let found = (
-            seen.status.as_u16(),
-            name_in(&seen.body),
-            roles_in(&seen.body),
-        );
-        let as_told = found.0 == status
-            && whoami.is_none_or(|(name, roles)| found.1 == name && found.2 == roles);
-        if as_told {
+    /// 200 is for Ada, with these roles; nobody else gets in.
+    fn expect(&self, visited: &Visited, status: u16, roles: &[&str]) -> Result<(), DemoError> {
+        let name = if status == 200 { "ada" } else { "" };
+        let (found, (found_name, found_roles)) = (visited.status, whoami(&visited.body));
+        if (found, found_name, found_roles.as_slice()) == (status, name, roles) {
             return Ok(());
         }
-        let (name, roles) = whoami.unwrap_or(("", &[]));
-        Err(self.failed(format!(
-            "expected {status} {name} {roles:?}, got {} {} {:?}",
-            found.0, found.1, found.2
-        )))
+        self.failed(format!(
+            "expected {status} {name} {roles:?}, got {found} {found_name} {found_roles:?}"
+        ))
     }
 
-    fn failed(&self, why: String) -> DemoError {
-        DemoError::Tour {
-            step: self.step,
-            why,
-        }
+    fn failed<T>(&self, why: String) -> Result<T, DemoError> {
+        let step = self.step;
+        Err(DemoError::Tour { step, why })
     }
 
-    /// Asks as Ada until elastauth has looked again; the bound is what it believes, and time for a
-    /// slow machine.
-    async fn until(&mut self, status: u16) -> Result<Seen, DemoError> {
+    /// Asks as Ada until elastauth has looked again; the bound is how long it remembers, and time
+    /// for a slow machine.
+    async fn until(&mut self, status: u16) -> Result<Visited, DemoError> {
         let began = Instant::now();
         loop {
-            let seen = self.visit(Some("ada"), None).await?;
-            if seen.status.as_u16() == status {
-                return Ok(seen);
+            let visited = self.visit(Some("ada"), None).await?;
+            if visited.status == status {
+                return Ok(visited);
             }
-            if began.elapsed() > EXPIRATION + DEADLINE {
-                return Err(self.failed(format!(
-                    "still {} after {:?}, expected {status}",
-                    seen.status,
-                    began.elapsed()
-                )));
+            let (got, waited) = (visited.status, began.elapsed());
+            if waited > EXPIRATION + DEADLINE {
+                return self.failed(format!("still {got} after {waited:?}, expected {status}"));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
+    /// Shows a visit that has to get this answer.
+    async fn see(
+        &mut self,
+        who: Option<&str>,
+        claim: Option<&str>,
+        status: u16,
+        roles: &[&str],
+    ) -> Result<Visited, DemoError> {
+        let visited = self.visit(who, claim).await?;
+        print(&visited.trip, self.out)?;
+        self.expect(&visited, status, roles)?;
+        Ok(visited)
+    }
+
     /// One request through the gateway, as the printed commands make it.
-    async fn visit(&mut self, who: Option<&str>, claim: Option<&str>) -> Result<Seen, DemoError> {
-        let mut request = Request::new(Empty::new());
+    async fn visit(
+        &mut self,
+        who: Option<&str>,
+        claim: Option<&str>,
+    ) -> Result<Visited, DemoError> {
+        let mut request = request(self.stage.addr, ME);
         let headers = request.headers_mut();
-        headers.insert(
-            header::ACCEPT,
-            header::HeaderValue::from_static("application/json"),
-        );
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let cookie = who.map(|who| format!("who={who}"));
         for (name, value) in [
-            (header::COOKIE, cookie),
-            (REMOTE_USER, claim.map(str::to_owned)),
+            (header::COOKIE, cookie.as_deref()),
+            (HeaderName::from_static("remote-user"), claim),
         ] {
             if let Some(value) = value.and_then(|value| value.parse().ok()) {
                 headers.insert(name, value);
             }
         }
-        let (status, body) = self.exchange(request, "/_security/_authenticate").await?;
-        let heard = tokio::time::timeout(DEADLINE, async {
+        let (status, body) = self.exchange(request).await?;
+        let reported = timeout(DEADLINE, async {
             loop {
-                if let News::Trip(trip) = self.stage.news.recv().await? {
+                if let DemoEvent::Trip(trip) = self.stage.events.recv().await? {
                     return Some(trip);
                 }
             }
         });
-        let trip = heard.await.ok().flatten();
-        let trip =
-            trip.ok_or_else(|| self.failed("the gateway told nothing of the trip".to_owned()))?;
-        Ok(Seen { status, body, trip })
-    }
-
-    async fn post(&mut self, target: &str) -> Result<(), DemoError> {
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = Method::POST;
-        match self.exchange(request, target).await? {
-            (StatusCode::OK, _) => Ok(()),
-            (status, _) => Err(self.failed(format!("{target} got {status}"))),
+        match reported.await.ok().flatten() {
+            Some(trip) => Ok(Visited { status, body, trip }),
+            None => self.failed("the gateway did not report the trip".to_owned()),
         }
     }
 
-    async fn exchange(
-        &self,
-        mut request: Request<Empty<Bytes>>,
-        target: &str,
-    ) -> Result<(StatusCode, Value), DemoError> {
-        let url = format!("http://{}{target}", self.stage.addr);
-        *request.uri_mut() = url.parse().map_err(|_| DemoError::Address)?;
-        let exchange = async {
-            let (head, body) = self.client.request(request).await.ok()?.into_parts();
-            let body = Limited::new(body, super::gateway::MAX_BODY)
-                .collect()
-                .await
-                .ok()?
-                .to_bytes();
-            Some((
-                head.status,
-                serde_json::from_slice(&body).unwrap_or(Value::Null),
-            ))
-        };
-        let heard = tokio::time::timeout(DEADLINE, exchange)
-            .await
-            .ok()
-            .flatten();
-        heard.ok_or_else(|| self.failed(format!("no whole answer from {url}")))
+    async fn post(&mut self, target: &str) -> Result<(), DemoError> {
+        let mut request = request(self.stage.addr, target);
+        *request.method_mut() = Method::POST;
+        match self.exchange(request).await?.0 {
+            200 => Ok(()),
+            status => self.failed(format!("{target} got {status}")),
+        }
+    }
+
+    /// The gateway's client serves the tour as well.
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(u16, Value), DemoError> {
+        let uri = request.uri().clone();
+        let (hop, _) = self.stage.site.gateway.ask(request).await;
+        match hop.status {
+            Some(status) => Ok((status, hop.body)),
+            None => self.failed(format!("no whole answer from {uri}")),
+        }
     }
 }
 
-const REMOTE_USER: header::HeaderName = header::HeaderName::from_static("remote-user");
-
-fn name_in(body: &Value) -> &str {
-    body.get("username")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
-
-/// Sorted: the order of roles means nothing.
-fn roles_in(body: &Value) -> Vec<&str> {
-    let mut roles: Vec<&str> = body
-        .get("roles")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+/// The name and the roles in an answer to [`ME`]; the roles sorted, as their order means nothing.
+fn whoami(body: &Value) -> (&str, Vec<&str>) {
+    let roles = body["roles"].as_array().into_iter().flatten();
+    let mut roles: Vec<&str> = roles.filter_map(Value::as_str).collect();
     roles.sort_unstable();
-    roles
+    (body["username"].as_str().unwrap_or_default(), roles)
 }
 
 fn listed(items: &[&str]) -> String {

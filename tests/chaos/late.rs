@@ -11,7 +11,7 @@ use crate::{
     directory::STEADY,
     support::{http::Server, stage::question},
 };
-use elastauth::demo::standin::{Call, Endpoint, Fault, Misbehaviour, StandIn};
+use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, RecordedCall, StandIn};
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -200,8 +200,9 @@ async fn ask(gateway: Server, name: String, groups: &'static str) -> bool {
 /// Since when a write of this user waits to be applied late.
 fn hangs(cluster: &StandIn, name: &str, from: u64) -> Option<Instant> {
     let path = format!("/_security/user/{name}?refresh=false");
-    let is_it =
-        |call: &Call| call.path == path && matches!(call.met, Some(Misbehaviour::LateWrite(_)));
+    let is_it = |call: &RecordedCall| {
+        call.path == path && matches!(call.met, Some(Misbehaviour::LateWrite(_)))
+    };
     cluster
         .calls_since(from)
         .into_iter()

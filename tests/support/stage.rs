@@ -181,7 +181,7 @@ impl Stage {
             .calls()
             .iter()
             .filter(|call| !call.through_gateway)
-            .map(elastauth::demo::standin::Call::line)
+            .map(elastauth::demo::standin::RecordedCall::line)
             .collect()
     }
 

@@ -1,12 +1,14 @@
 //! The calls themselves: who is calling, may they, and what it does to the users.
 
 use super::{
-    answer::Answer,
+    super::listener::Lock as _,
+    answer::ApiAnswer,
     body::{self, PutUser},
-    cluster::{Cluster, Lock as _, SERVICE_USER},
-    route::Route,
-    users::{Hash, Login, StoredUser},
+    cluster::{Cluster, SERVICE_USER},
+    route::ApiCall,
+    users::{Hash, StoredUser},
 };
+use crate::secret::ExposeSecret as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -14,283 +16,254 @@ use std::sync::Arc;
 
 /// Who is calling.
 #[derive(Debug, Clone)]
-pub(super) enum Caller {
-    Native(Arc<StoredUser>),
-    /// The service account's API key.
-    ApiKey,
+pub(super) struct Caller {
+    pub(super) user: Arc<StoredUser>,
+    /// By the service account's API key: the user is only its name.
+    pub(super) by_key: bool,
 }
 
 impl Caller {
     pub(super) fn name(&self) -> &str {
-        match self {
-            Self::Native(user) => &user.username,
-            Self::ApiKey => SERVICE_USER,
-        }
-    }
-
-    fn roles(&self) -> &[String] {
-        match self {
-            Self::Native(user) => &user.roles,
-            Self::ApiKey => &[],
-        }
+        &self.user.username
     }
 
     fn is_superuser(&self) -> bool {
-        matches!(self, Self::ApiKey) || self.roles().iter().any(|role| role == "superuser")
+        self.by_key || self.user.roles.iter().any(|role| role == "superuser")
+    }
+
+    fn must(&self, may: bool, action: &str) -> Result<(), ApiAnswer> {
+        if may || self.is_superuser() {
+            return Ok(());
+        }
+        let (name, roles) = (self.name(), self.user.roles.join(","));
+        let reason = format!(
+            "action [{action}] is unauthorized for user [{name}] with effective roles [{roles}]"
+        );
+        let status = StatusCode::FORBIDDEN;
+        Err(ApiAnswer::error(status, "security_exception", &reason))
     }
 }
 
 impl Cluster {
     /// Reads `Authorization` as section 1.5 of the facts says, and looks whether the credential
     /// works.
-    pub(super) fn identify(&self, headers: &HeaderMap, path: &str) -> Result<Caller, Answer> {
-        let refused = |reason: &str| Err(Answer::unauthenticated(reason));
-        let missing = format!("missing authentication credentials for REST request [{path}]");
+    pub(super) fn identify(&self, headers: &HeaderMap, path: &str) -> Result<Caller, ApiAnswer> {
+        let refused = ApiAnswer::unauthenticated;
+        let missing = || {
+            refused(&format!(
+                "missing authentication credentials for REST request [{path}]"
+            ))
+        };
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        let (Some(value), None) = (values.next(), values.next()) else {
-            return if headers.contains_key(header::AUTHORIZATION) {
-                Err(Answer::bad(
-                    "illegal_argument_exception",
-                    "multiple values for single-valued header [Authorization].",
-                ))
-            } else {
-                refused(&missing)
-            };
-        };
-        let Some((scheme, payload)) = value.to_str().ok().and_then(|text| text.split_once(' '))
-        else {
-            return refused(&missing);
-        };
-        if scheme.eq_ignore_ascii_case("ApiKey") {
-            return if payload == self.api_key {
-                Ok(Caller::ApiKey)
-            } else {
-                refused(&missing)
-            };
+        let value = values.next().ok_or_else(missing)?;
+        if values.next().is_some() {
+            return Err(ApiAnswer::bad(
+                "illegal_argument_exception",
+                "multiple values for single-valued header [Authorization].",
+            ));
+        }
+        let text = value.to_str().ok();
+        let (scheme, payload) = text
+            .and_then(|text| text.split_once(' '))
+            .ok_or_else(missing)?;
+        if scheme.eq_ignore_ascii_case("ApiKey") && payload == self.api_key.expose_secret() {
+            let user = StoredUser::new(SERVICE_USER, "").into();
+            return Ok(Caller { user, by_key: true });
         }
         if !scheme.eq_ignore_ascii_case("Basic") {
-            return refused(&missing);
+            return Err(missing());
         }
-        let Some(text) = STANDARD
-            .decode(payload)
-            .ok()
+        let decoded = STANDARD.decode(payload).ok();
+        let text = decoded
             .and_then(|bytes| String::from_utf8(bytes).ok())
-        else {
-            return refused("invalid basic authentication header encoding");
-        };
-        let Some((name, password)) = text.split_once(':') else {
-            return refused("invalid basic authentication header value");
-        };
-        self.login(name, password)
-            .map(Caller::Native)
-            .ok_or_else(|| {
-                Answer::unauthenticated(&format!(
-                    "unable to authenticate user [{name}] for REST request [{path}]"
-                ))
-            })
+            .ok_or_else(|| refused("invalid basic authentication header encoding"))?;
+        let (name, password) = text
+            .split_once(':')
+            .ok_or_else(|| refused("invalid basic authentication header value"))?;
+        let user = self
+            .login(name, password)
+            .ok_or_else(|| ApiAnswer::wrong_password(name, path))?;
+        Ok(Caller {
+            user,
+            by_key: false,
+        })
     }
 
     fn login(&self, name: &str, password: &str) -> Option<Arc<StoredUser>> {
-        let login = self.users.held().login(name, password);
-        match login {
-            Login::Refused => None,
-            Login::Known(user) => Some(user),
-            Login::Unverified(user) => {
-                let good = user.verifies(password);
-                self.users.held().remember(&user, password, good);
-                good.then_some(user)
-            }
+        let (user, verified) = self.users.held().login(name, password)?;
+        if verified {
+            return Some(user);
         }
+        let good = user.hash.verifies(password);
+        self.users.held().remember(&user, password, good);
+        good.then_some(user)
     }
 
     /// Does what the call says, or refuses it.
-    pub(super) fn perform(&self, route: &Route, caller: &Caller, body: &[u8]) -> Answer {
-        self.tried(route, caller, body)
-            .unwrap_or_else(|refusal| refusal)
-    }
-
-    fn tried(&self, route: &Route, caller: &Caller, body: &[u8]) -> Result<Answer, Answer> {
+    pub(super) fn perform(
+        &self,
+        call: &ApiCall,
+        caller: &Caller,
+        body: &[u8],
+    ) -> Result<ApiAnswer, ApiAnswer> {
         // What a body says about itself is judged before the caller's privileges, names after them.
-        let put = if let Route::Write(name) = route {
+        let put = if let ApiCall::Write(name) = call {
             Some(PutUser::parse(name, body)?)
         } else {
             None
         };
-        put.as_ref().map_or(Ok(()), PutUser::check)?;
-        if let Some(action) = route.admin_action().filter(|_| !caller.is_superuser()) {
-            return Err(forbidden(
+        if let Some(action) = call.admin_action() {
+            caller.must(
+                false,
                 &format!("cluster:admin/xpack/security/user/{action}"),
-                caller,
-            ));
+            )?;
         }
-        Ok(match (route, put) {
-            (Route::Write(name), Some(put)) => self.write(name, put)?,
-            (Route::Write(_), None) => Answer::bad("parse_exception", "request body is required"),
-            (Route::Authenticate, _) => Answer::json(StatusCode::OK, &whoami(caller)),
-            (Route::Read(names), _) => self.read(Some(names)),
-            (Route::ReadAll, _) => self.read(None),
-            (Route::Delete(name), _) => self.delete(name)?,
-            (Route::SetEnabled(name, enabled), _) => self.set_enabled_by(name, *enabled, caller)?,
-            (Route::OwnPassword, _) => self.change_own_password(caller, body)?,
-            (Route::HasPrivileges, _) => has_privileges(caller, body)?,
-            (Route::Root, _) if !caller.is_superuser() => {
-                return Err(forbidden("cluster:monitor/main", caller));
+        match call {
+            ApiCall::Write(name) => {
+                put.map_or_else(|| Err(body::required()), |put| self.write(name, put))
             }
-            (Route::Root, _) => Answer::json(StatusCode::OK, &greeting()),
-            (Route::Search, _) if caller.roles().is_empty() && !caller.is_superuser() => {
-                return Err(forbidden("indices:data/read/search", caller));
+            ApiCall::Authenticate => Ok(ApiAnswer::ok(&whoami(caller))),
+            ApiCall::Read(names) => {
+                let users = self.users.held();
+                let found = names.split(',').filter_map(|name| users.stored.get(name));
+                let found = shown(found);
+                Ok(ApiAnswer::found(!found.is_empty(), &found.into()))
             }
-            (Route::Search, _) => Answer::json(StatusCode::OK, &one_hit(caller.name())),
-        })
-    }
-
-    fn read(&self, names: Option<&str>) -> Answer {
-        let users = self.users.held();
-        let found: Map<String, Value> = match names {
-            Some(names) => names
-                .split(',')
-                .filter_map(|name| users.get(name))
-                .map(|user| (user.username.clone(), user.shown()))
-                .collect(),
-            None => users
-                .all()
-                .map(|user| (user.username.clone(), user.shown()))
-                .collect(),
-        };
-        let status = if found.is_empty() && names.is_some() {
-            StatusCode::NOT_FOUND
-        } else {
-            StatusCode::OK
-        };
-        Answer::json(status, &Value::Object(found))
+            ApiCall::ReadAll => {
+                let all = shown(self.users.held().stored.values());
+                Ok(ApiAnswer::ok(&all.into()))
+            }
+            ApiCall::Delete(name) => self.delete(name),
+            ApiCall::SetEnabled(name, enabled) => self.set_enabled(name, *enabled, caller),
+            ApiCall::OwnPassword => self.change_own_password(caller, body),
+            ApiCall::HasPrivileges => has_privileges(caller, body),
+            ApiCall::Root => {
+                caller.must(false, "cluster:monitor/main")?;
+                Ok(ApiAnswer::ok(&json!({
+                    "name": "standin-1", "cluster_name": "standin",
+                    "version": { "number": "9.5.3", "build_flavor": "stand-in of elastauth" },
+                    "tagline": "You Know, for Search",
+                })))
+            }
+            ApiCall::Search => {
+                caller.must(!caller.user.roles.is_empty(), "indices:data/read/search")?;
+                let text = format!("Good to see you, {}.", caller.name());
+                let source = json!({ "text": text });
+                let hit =
+                    json!({ "_index": "notes", "_id": "1", "_score": 1.0, "_source": source });
+                Ok(ApiAnswer::ok(&json!({
+                    "took": 1, "timed_out": false,
+                    "hits": {
+                        "total": { "value": 1, "relation": "eq" }, "max_score": 1.0, "hits": [hit],
+                    },
+                })))
+            }
+        }
     }
 
     /// The whole user is overwritten. Only without a password is there something left of the old
     /// one: its password, and metadata keys.
-    fn write(&self, name: &str, put: PutUser) -> Result<Answer, Answer> {
+    fn write(&self, name: &str, put: PutUser) -> Result<ApiAnswer, ApiAnswer> {
         put.check_names(name)?;
         let mut users = self.users.held();
-        let known = users.get(name).cloned();
-        let (hash, metadata) = match (put.hash, &known) {
-            (Some(hash), _) => (hash, put.metadata.unwrap_or_default()),
-            (None, Some(known)) => {
-                let mut merged = known.metadata.clone();
-                merged.extend(put.metadata.unwrap_or_default());
-                (known.hash.clone(), merged)
-            }
-            (None, None) => {
-                return Err(body::invalid(&[
-                    "password must be specified unless you are updating an existing user",
-                ]));
-            }
-        };
+        let known = users.stored.get(name);
         if known.is_none() && !users.has_room() {
-            return Err(Answer::error(
+            return Err(ApiAnswer::error(
                 StatusCode::TOO_MANY_REQUESTS,
                 "es_rejected_execution_exception",
                 "too many users for a stand-in",
             ));
         }
-        let roles = put.roles.unwrap_or_default();
-        let PutUser {
-            full_name,
-            email,
-            enabled,
-            ..
-        } = put;
+        let (hash, metadata) = match (put.hash, known) {
+            (Some(hash), _) => (hash, put.metadata),
+            (None, Some(known)) => {
+                let mut merged = known.metadata.clone();
+                merged.extend(put.metadata);
+                (known.hash.clone(), merged)
+            }
+            (None, None) => {
+                return Err(body::invalid(
+                    "password must be specified unless you are updating an existing user",
+                ));
+            }
+        };
         let created = users.put(StoredUser {
             username: name.to_owned(),
-            roles,
-            full_name,
-            email,
+            roles: put.roles.unwrap_or_default(),
+            full_name: put.full_name,
+            email: put.email,
             metadata,
-            enabled,
+            enabled: put.enabled,
             hash,
         });
-        Ok(Answer::json(StatusCode::OK, &json!({ "created": created })))
+        Ok(ApiAnswer::ok(&json!({ "created": created })))
     }
 
-    fn delete(&self, name: &str) -> Result<Answer, Answer> {
+    fn delete(&self, name: &str) -> Result<ApiAnswer, ApiAnswer> {
         if body::RESERVED.contains(&name) {
-            return Err(Answer::bad(
+            return Err(ApiAnswer::bad(
                 "illegal_argument_exception",
                 &format!("user [{name}] is reserved and cannot be deleted"),
             ));
         }
         let found = self.users.held().delete(name);
-        let status = if found {
-            StatusCode::OK
-        } else {
-            StatusCode::NOT_FOUND
-        };
-        Ok(Answer::json(status, &json!({ "found": found })))
+        Ok(ApiAnswer::found(found, &json!({ "found": found })))
     }
 
-    fn set_enabled_by(&self, name: &str, enabled: bool, caller: &Caller) -> Result<Answer, Answer> {
+    /// Repeating it is no error.
+    fn set_enabled(
+        &self,
+        name: &str,
+        enabled: bool,
+        caller: &Caller,
+    ) -> Result<ApiAnswer, ApiAnswer> {
         if caller.name() == name {
-            return Err(Answer::bad(
+            return Err(ApiAnswer::bad(
                 "illegal_argument_exception",
                 "users may not update the enabled status of their own account",
             ));
         }
-        if self.set_enabled(name, enabled) {
-            return Ok(Answer::json(StatusCode::OK, &json!({})));
+        let mut users = self.users.held();
+        if users.change(name, |user| user.enabled = enabled) {
+            return Ok(ApiAnswer::ok(&json!({})));
         }
         let what = if enabled { "enabled" } else { "disabled" };
-        Err(body::invalid(&[&format!(
-            "only existing users can be {what}"
-        )]))
-    }
-
-    /// Repeating it is no error; `false` where there is no such user.
-    pub(super) fn set_enabled(&self, name: &str, enabled: bool) -> bool {
-        let mut users = self.users.held();
-        let Some(user) = users.get(name).cloned() else {
-            return false;
-        };
-        users.put(StoredUser {
-            enabled,
-            ..(*user).clone()
-        });
-        true
+        Err(body::invalid(&format!("only existing users can be {what}")))
     }
 
     /// `PUT /_security/user/_password`: where a user named `_password` would end up.
-    fn change_own_password(&self, caller: &Caller, body: &[u8]) -> Result<Answer, Answer> {
-        let password = body::fields(body)?
-            .into_iter()
-            .find(|(field, _)| field == "password");
-        let (Caller::Native(user), Some((_, Value::String(password)))) = (caller, password) else {
-            return Err(body::invalid(&["password cannot be null"]));
+    fn change_own_password(&self, caller: &Caller, body: &[u8]) -> Result<ApiAnswer, ApiAnswer> {
+        let mut fields = body::fields(body)?.into_iter();
+        let password = fields.find(|(field, _)| field == "password");
+        let (false, Some((_, Value::String(password)))) = (caller.by_key, password) else {
+            return Err(body::invalid("password cannot be null"));
         };
-        self.users.held().put(StoredUser {
-            hash: Hash::of_password(&password),
-            ..(**user).clone()
-        });
-        Ok(Answer::json(StatusCode::OK, &json!({})))
+        let hash = Hash::of_password(&password);
+        let mut users = self.users.held();
+        users.change(caller.name(), |user| user.hash = hash);
+        Ok(ApiAnswer::ok(&json!({})))
     }
 }
 
+fn shown<'a>(users: impl Iterator<Item = &'a Arc<StoredUser>>) -> Map<String, Value> {
+    users
+        .map(|user| (user.username.clone(), user.shown()))
+        .collect()
+}
+
 fn whoami(caller: &Caller) -> Value {
-    let (mut shown, realm, kind) = match caller {
-        Caller::Native(user) => (
-            user.shown(),
-            json!({ "name": "default_native", "type": "native" }),
-            "realm",
-        ),
-        Caller::ApiKey => {
-            let shown = json!({
-                "username": SERVICE_USER, "roles": [], "full_name": null, "email": null, "metadata": {}, "enabled": true,
-                "api_key": { "id": "standin", "name": "elastauth", "managed_by": "elasticsearch" },
-            });
-            (
-                shown,
-                json!({ "name": "_es_api_key", "type": "_es_api_key" }),
-                "api_key",
-            )
-        }
+    let mut shown = caller.user.shown();
+    let (realm, realm_type, kind) = if caller.by_key {
+        ("_es_api_key", "_es_api_key", "api_key")
+    } else {
+        ("default_native", "native", "realm")
     };
+    let realm = json!({ "name": realm, "type": realm_type });
+    let key = json!({ "id": "standin", "name": "elastauth", "managed_by": "elasticsearch" });
     if let Some(fields) = shown.as_object_mut() {
+        if caller.by_key {
+            fields.insert("api_key".to_owned(), key);
+        }
         fields.insert("authentication_realm".to_owned(), realm.clone());
         fields.insert("lookup_realm".to_owned(), realm);
         fields.insert("authentication_type".to_owned(), kind.into());
@@ -299,40 +272,16 @@ fn whoami(caller: &Caller) -> Value {
 }
 
 /// Here a caller may do everything or nothing.
-fn has_privileges(caller: &Caller, body: &[u8]) -> Result<Answer, Answer> {
+fn has_privileges(caller: &Caller, body: &[u8]) -> Result<ApiAnswer, ApiAnswer> {
     let asked: Value = serde_json::from_slice(body)
-        .map_err(|_| Answer::bad("x_content_parse_exception", "not JSON"))?;
-    let names = asked
-        .get("cluster")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
-    let cluster: Map<String, Value> = names
-        .map(|name| (name.to_owned(), caller.is_superuser().into()))
+        .map_err(|_| ApiAnswer::bad("x_content_parse_exception", "not JSON"))?;
+    let may = caller.is_superuser();
+    let names = asked.get("cluster").and_then(Value::as_array);
+    let cluster: Map<String, Value> = (names.into_iter().flatten())
+        .filter_map(|name| Some((name.as_str()?.to_owned(), may.into())))
         .collect();
-    let told = json!({
-        "username": caller.name(), "has_all_requested": caller.is_superuser(), "cluster": cluster, "index": {}, "application": {},
-    });
-    Ok(Answer::json(StatusCode::OK, &told))
-}
-
-fn forbidden(action: &str, caller: &Caller) -> Answer {
-    let (name, roles) = (caller.name(), caller.roles().join(","));
-    let reason = format!(
-        "action [{action}] is unauthorized for user [{name}] with effective roles [{roles}]"
-    );
-    Answer::error(StatusCode::FORBIDDEN, "security_exception", &reason)
-}
-
-fn greeting() -> Value {
-    json!({
-        "name": "standin-1", "cluster_name": "standin", "version": { "number": "9.5.3", "build_flavor": "stand-in of elastauth" },
-        "tagline": "You Know, for Search",
-    })
-}
-
-fn one_hit(name: &str) -> Value {
-    let hit = json!({ "_index": "notes", "_id": "1", "_score": 1.0, "_source": { "text": format!("Good to see you, {name}.") } });
-    json!({ "took": 1, "timed_out": false, "hits": { "total": { "value": 1, "relation": "eq" }, "max_score": 1.0, "hits": [hit] } })
+    Ok(ApiAnswer::ok(&json!({
+        "username": caller.name(), "has_all_requested": may, "cluster": cluster,
+        "index": {}, "application": {},
+    })))
 }

@@ -5,38 +5,34 @@
 //! of the password, the form of the hash. Before it is asked whether the caller may: missing roles,
 //! metadata keys. After that: names.
 
-use super::{answer::Answer, users::Hash};
+use super::{answer::ApiAnswer, users::Hash};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// A body that can be parsed. What is `None` was absent.
-#[derive(Debug)]
+/// A body that can be parsed. What is `None` or empty was absent.
+#[derive(Default)]
 pub(super) struct PutUser {
     pub(super) hash: Option<Hash>,
     pub(super) roles: Option<Vec<String>>,
     pub(super) full_name: Option<String>,
     pub(super) email: Option<String>,
-    pub(super) metadata: Option<Map<String, Value>>,
+    pub(super) metadata: Map<String, Value>,
     /// A body that does not say switches the user on, even one that an administrator has switched
     /// off.
     pub(super) enabled: bool,
 }
 
 impl PutUser {
-    /// The first phase.
-    pub(super) fn parse(name: &str, body: &[u8]) -> Result<Self, Answer> {
+    /// The first phase, and the second: what the request says about itself.
+    pub(super) fn parse(name: &str, body: &[u8]) -> Result<Self, ApiAnswer> {
         let mut put = Self {
-            hash: None,
-            roles: None,
-            full_name: None,
-            email: None,
-            metadata: None,
             enabled: true,
+            ..Self::default()
         };
         for (field, value) in fields(body)? {
             let wrong = || {
-                Answer::bad(
+                ApiAnswer::bad(
                     "parse_exception",
                     &format!("expected field [{field}] to be of another type"),
                 )
@@ -44,20 +40,26 @@ impl PutUser {
             match (field.as_str(), value) {
                 ("username", Value::String(text)) if text == name => {}
                 ("username", Value::String(_)) => {
-                    return Err(Answer::bad(
+                    return Err(ApiAnswer::bad(
                         "illegal_argument_exception",
                         "the username in the source does not match the one of the path",
                     ));
                 }
-                ("password", Value::String(text)) => put.set_hash("password", || {
-                    let long = text.chars().map(char::len_utf16).sum::<usize>() >= 6;
-                    long.then(|| Hash::of_password(&text))
-                        .ok_or_else(|| invalid(&["passwords must be at least [6] characters long"]))
-                })?,
-                ("password_hash", Value::String(text)) => put.set_hash("password_hash", || {
-                    Hash::parse(&text)
-                        .ok_or_else(|| Answer::bad("illegal_argument_exception", UNKNOWN_HASH))
-                })?,
+                ("password" | "password_hash", Value::String(text)) => {
+                    // A malformed hash is reported before a second one.
+                    let hash = if field == "password_hash" {
+                        Hash::parse(&text).ok_or_else(|| {
+                            ApiAnswer::bad("illegal_argument_exception", UNKNOWN_HASH)
+                        })?
+                    } else if text.encode_utf16().count() < 6 {
+                        return Err(invalid("passwords must be at least [6] characters long"));
+                    } else {
+                        Hash::of_password(&text)
+                    };
+                    if put.hash.replace(hash).is_some() {
+                        return Err(invalid(&format!("{field} has already been set")));
+                    }
+                }
                 ("roles", Value::String(text)) => {
                     put.roles = Some(text.split(',').map(|role| role.trim().to_owned()).collect());
                 }
@@ -71,7 +73,7 @@ impl PutUser {
                 ("full_name", Value::String(text)) => put.full_name = Some(text),
                 ("email", Value::String(text)) => put.email = Some(text),
                 ("full_name" | "email", Value::Null) => {}
-                ("metadata", Value::Object(map)) => put.metadata = Some(map),
+                ("metadata", Value::Object(map)) => put.metadata = map,
                 ("enabled", Value::Bool(enabled)) => put.enabled = enabled,
                 (
                     "username" | "password" | "password_hash" | "roles" | "full_name" | "email"
@@ -83,66 +85,33 @@ impl PutUser {
                 _ => {
                     let reason =
                         format!("failed to parse add user request. unexpected field [{field}]");
-                    return Err(Answer::bad("parse_exception", &reason));
+                    return Err(ApiAnswer::bad("parse_exception", &reason));
                 }
             }
         }
+        let private = put.metadata.keys().any(|key| key.starts_with('_'));
+        valid(&[
+            (put.roles.is_some(), "roles are missing"),
+            (!private, "metadata keys may not start with [_]"),
+        ])?;
         Ok(put)
     }
 
-    fn set_hash(
-        &mut self,
-        field: &str,
-        make: impl FnOnce() -> Result<Hash, Answer>,
-    ) -> Result<(), Answer> {
-        // A malformed hash is told before a second one.
-        let hash = make()?;
-        if self.hash.replace(hash).is_some() {
-            return Err(invalid(&[&format!("{field} has already been set")]));
-        }
-        Ok(())
-    }
-
-    /// The second phase: what the request says about itself.
-    pub(super) fn check(&self) -> Result<(), Answer> {
-        let mut faults = Vec::new();
-        if self.roles.is_none() {
-            faults.push("roles are missing");
-        }
-        if self
-            .metadata
-            .iter()
-            .flat_map(Map::keys)
-            .any(|key| key.starts_with('_'))
-        {
-            faults.push("metadata keys may not start with [_]");
-        }
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(invalid_request(&faults))
-        }
-    }
-
     /// The third phase, for callers that may write: names of users and roles.
-    pub(super) fn check_names(&self, name: &str) -> Result<(), Answer> {
-        if RESERVED.contains(&name) {
-            return Err(invalid_request(&[&format!(
-                "user [{name}] is reserved and only the password can be changed"
-            )]));
-        }
-        let mut faults = Vec::new();
-        if !is_name(name) {
-            faults.push("User names must be at least 1 and no more than 507 printable ASCII characters without outer white space.");
-        }
-        if self.roles.iter().flatten().any(|role| !is_name(role)) {
-            faults.push("Role names must be at least 1 and no more than 507 printable ASCII characters without outer white space.");
-        }
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(invalid_request(&faults))
-        }
+    pub(super) fn check_names(&self, name: &str) -> Result<(), ApiAnswer> {
+        let reserved = format!("user [{name}] is reserved and only the password can be changed");
+        valid(&[(!RESERVED.contains(&name), &reserved)])?;
+        let rule = |whose| {
+            format!(
+                "{whose} names must be at least 1 and no more than 507 printable ASCII \
+                 characters without outer white space."
+            )
+        };
+        let mut roles = self.roles.iter().flatten();
+        valid(&[
+            (is_name(name), &rule("User")),
+            (roles.all(|role| is_name(role)), &rule("Role")),
+        ])
     }
 }
 
@@ -157,8 +126,9 @@ pub(super) const RESERVED: [&str; 7] = [
     "remote_monitoring_user",
 ];
 
-const UNKNOWN_HASH: &str = "The provided password hash could not be resolved to a known hash algorithm. The supported password hash \
-                            algorithms are [pbkdf2, pbkdf2_1000, bcrypt]";
+const UNKNOWN_HASH: &str = "The provided password hash could not be resolved to a known hash \
+                            algorithm. The supported password hash algorithms are \
+                            [pbkdf2, pbkdf2_1000, bcrypt]";
 
 fn is_name(text: &str) -> bool {
     (1..=507).contains(&text.len())
@@ -166,56 +136,64 @@ fn is_name(text: &str) -> bool {
         && text.trim() == text
 }
 
-/// 400 of the store: numbered, each closed with a semicolon.
-pub(super) fn invalid(faults: &[&str]) -> Answer {
-    Answer::bad("validation_exception", &numbered(faults))
+/// 400 of the store, with the one fault that it names.
+pub(super) fn invalid(fault: &str) -> ApiAnswer {
+    let reason = format!("Validation Failed: 1: {fault};");
+    ApiAnswer::bad("validation_exception", &reason)
 }
 
-fn invalid_request(faults: &[&str]) -> Answer {
-    Answer::bad("action_request_validation_exception", &numbered(faults))
+/// Refuses a request that breaks rules: the faults are numbered, each closed with a semicolon.
+fn valid(rules: &[(bool, &str)]) -> Result<(), ApiAnswer> {
+    let broken = rules.iter().filter(|(kept, _)| !kept).enumerate();
+    let faults = broken.map(|(at, (_, fault))| format!(" {}: {fault};", at + 1));
+    let faults: String = faults.collect();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(ApiAnswer::bad(
+        "action_request_validation_exception",
+        &format!("Validation Failed:{faults}"),
+    ))
 }
 
-fn numbered(faults: &[&str]) -> String {
-    let list = faults
-        .iter()
-        .enumerate()
-        .map(|(at, fault)| format!(" {}: {fault};", at + 1));
-    format!("Validation Failed:{}", list.collect::<String>())
+pub(super) fn required() -> ApiAnswer {
+    ApiAnswer::bad("parse_exception", "request body is required")
 }
 
 /// The fields in their order. What follows the object is ignored, as a real cluster does.
 ///
 /// The refusals quote the body, password included, because the real ones do: whoever logs a
 /// `reason` logs a password.
-pub(super) fn fields(body: &[u8]) -> Result<Vec<(String, Value)>, Answer> {
+pub(super) fn fields(body: &[u8]) -> Result<Vec<(String, Value)>, ApiAnswer> {
     if body.is_empty() {
-        return Err(Answer::bad("parse_exception", "request body is required"));
+        return Err(required());
     }
     let quoted = String::from_utf8_lossy(body);
     serde_json::Deserializer::from_slice(body)
-        .deserialize_any(Fields)
+        .deserialize_any(InOrder)
         .map_err(|error| {
-            if error.is_eof() {
-                Answer::bad(
+            let (error_type, reason) = if error.is_eof() {
+                (
                     "x_content_e_o_f_exception",
-                    &format!("Unexpected end-of-input in [{quoted}]"),
+                    &*format!("Unexpected end-of-input in [{quoted}]"),
                 )
             } else if error.is_data() && !error.to_string().starts_with(DUPLICATE) {
-                Answer::bad("parse_exception", "expected an object")
+                ("parse_exception", "expected an object")
             } else {
-                Answer::bad(
+                (
                     "x_content_parse_exception",
-                    &format!("could not parse [{quoted}]"),
+                    &*format!("could not parse [{quoted}]"),
                 )
-            }
+            };
+            ApiAnswer::bad(error_type, reason)
         })
 }
 
 const DUPLICATE: &str = "duplicate field";
 
-struct Fields;
+struct InOrder;
 
-impl<'de> Visitor<'de> for Fields {
+impl<'de> Visitor<'de> for InOrder {
     type Value = Vec<(String, Value)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

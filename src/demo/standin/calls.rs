@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// One call that reached the stand-in.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct RecordedCall {
     /// Counts all calls of this node, from 0.
     pub number: u64,
     /// The method.
@@ -25,7 +25,7 @@ pub struct Call {
     pub through_gateway: bool,
     /// The fault that was applied to it, a delay aside.
     pub met: Option<Misbehaviour>,
-    began: Instant,
+    pub(super) began: Instant,
 }
 
 /// Whose credential a call carried.
@@ -39,7 +39,7 @@ pub enum By {
     Nobody,
 }
 
-impl Call {
+impl RecordedCall {
     /// In one line, such as `PUT /_security/user/ada?refresh=false 200`; `...` stands for an answer
     /// that never came.
     #[must_use]
@@ -60,23 +60,21 @@ impl Call {
 /// The latest calls.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    list: VecDeque<Call>,
-    next: u64,
-    open: u64,
-    busiest: u64,
+    pub(super) list: VecDeque<RecordedCall>,
+    /// The number of the next call.
+    pub(super) next: u64,
+    /// Those that are not over, answered or not.
+    pub(super) open: u64,
+    /// The most that were open at once since somebody asked.
+    pub(super) busiest: u64,
 }
 
 impl Calls {
     /// More than a test looks at; a few megabytes.
     const MAX: usize = 20_000;
 
-    pub(super) fn begin(
-        &mut self,
-        method: &Method,
-        path: &str,
-        by: By,
-        through_gateway: bool,
-    ) -> u64 {
+    /// Records a call and gives it its number.
+    pub(super) fn begin(&mut self, call: RecordedCall) -> u64 {
         let number = self.next;
         self.next += 1;
         self.open += 1;
@@ -84,70 +82,21 @@ impl Calls {
         if self.list.len() == Self::MAX {
             self.list.pop_front();
         }
-        let (method, path, began) = (method.clone(), path.to_owned(), Instant::now());
-        self.list.push_back(Call {
-            number,
-            method,
-            path,
-            by,
-            status: None,
-            took: None,
-            through_gateway,
-            met: None,
-            began,
-        });
+        self.list.push_back(RecordedCall { number, ..call });
         number
     }
 
-    /// The call is over, answered or not.
-    pub(super) fn close(&mut self) {
-        self.open = self.open.saturating_sub(1);
-    }
-
-    /// The most calls that were there at once, and begins to look for the most anew.
-    pub(super) fn busiest(&mut self) -> u64 {
-        std::mem::replace(&mut self.busiest, self.open)
-    }
-
-    pub(super) fn end(&mut self, number: u64, status: StatusCode) {
-        if let Some(call) = self.call(number) {
-            call.status = Some(status);
-            call.took = Some(call.began.elapsed());
-        }
-    }
-
-    pub(super) fn met(&mut self, number: u64, fault: Option<Misbehaviour>) {
-        if let Some(call) = self.call(number) {
-            call.met = fault;
-        }
-    }
-
-    fn call(&mut self, number: u64) -> Option<&mut Call> {
+    pub(super) fn change(&mut self, number: u64, change: impl FnOnce(&mut RecordedCall)) {
         // A call that began long ago may have left the list.
-        let first = self.list.front().map_or(0, |call| call.number);
-        let at = number
-            .checked_sub(first)
-            .and_then(|at| usize::try_from(at).ok());
-        at.and_then(|at| self.list.get_mut(at))
+        if let Ok(at) = self.list.binary_search_by_key(&number, |call| call.number)
+            && let Some(call) = self.list.get_mut(at)
+        {
+            change(call);
+        }
     }
 
-    pub(super) fn list(&self) -> Vec<Call> {
-        self.list.iter().cloned().collect()
-    }
-
-    pub(super) fn since(&self, number: u64) -> Vec<Call> {
-        self.list
-            .iter()
-            .filter(|call| call.number >= number)
-            .cloned()
-            .collect()
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.next
-    }
-
-    pub(super) fn forget(&mut self) {
-        self.list.clear();
+    pub(super) fn since(&self, number: u64) -> Vec<RecordedCall> {
+        let calls = self.list.iter().filter(|call| call.number >= number);
+        calls.cloned().collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Faults: what a test can make the stand-in do instead of answering well.
 
-use super::answer::Answer;
+use super::answer::ApiAnswer;
 use http::StatusCode;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub struct Fault {
     at: Endpoint,
     what: Misbehaviour,
     left: Option<u32>,
-    user: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 /// Which calls a fault hits.
@@ -95,14 +95,7 @@ impl Fault {
 
 /// The faults in force, in the order in which they were set.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Vec<Fault>);
-
-/// What a call meets.
-#[derive(Debug, Default)]
-pub(super) struct Effect {
-    pub(super) delay: Duration,
-    pub(super) fault: Option<Misbehaviour>,
-}
+pub(super) struct Faults(pub(super) Vec<Fault>);
 
 impl Faults {
     /// More would be a test that never clears.
@@ -114,77 +107,62 @@ impl Faults {
         }
     }
 
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    pub(super) fn clear_about(&mut self, user: &str) {
-        self.0.retain(|fault| fault.user.as_deref() != Some(user));
-    }
-
-    /// The first fault that hits this call, and every delay before it. Counts them down.
+    /// Every delay until the first fault that hits this call, and that fault. Counts them down.
     pub(super) fn meet(
         &mut self,
         at: Option<Endpoint>,
         user: Option<&str>,
         carries_hash: bool,
-    ) -> Effect {
-        let mut effect = Effect::default();
+    ) -> (Duration, Option<Misbehaviour>) {
+        let (mut delay, mut met) = (Duration::ZERO, None);
         for fault in &mut self.0 {
             let hits = (fault.at == Endpoint::Any || Some(fault.at) == at)
-                && fault.left != Some(0)
                 && (fault.user.is_none() || fault.user.as_deref() == user)
                 && (fault.what != Misbehaviour::HashRefused || carries_hash);
-            if !hits {
+            if !hits || fault.left == Some(0) {
                 continue;
             }
-            if let Some(left) = &mut fault.left {
-                *left -= 1;
-            }
+            fault.left = fault.left.map(|left| left - 1);
             if let Misbehaviour::Delay(by) = fault.what {
-                effect.delay += by;
+                delay += by;
             } else {
-                effect.fault = Some(fault.what);
+                met = Some(fault.what);
                 break;
             }
         }
         self.0.retain(|fault| fault.left != Some(0));
-        effect
+        (delay, met)
     }
 }
 
 /// The envelope that a real cluster sends with this status.
-pub(super) fn envelope(status: StatusCode, caller: &str, path: &str) -> Answer {
+pub(super) fn envelope(status: StatusCode, caller: &str, path: &str) -> ApiAnswer {
     let (error_type, reason) = match status.as_u16() {
-        401 => {
-            return Answer::unauthenticated(&format!(
-                "unable to authenticate user [{caller}] for REST request [{path}]"
-            ));
-        }
+        401 => return ApiAnswer::wrong_password(caller, path),
         403 => (
             "security_exception",
-            format!(
-                "action [cluster:admin/xpack/security/user] is unauthorized for user [{caller}] with effective roles []"
+            &*format!(
+                "action [cluster:admin/xpack/security/user] is unauthorized for user [{caller}] \
+                 with effective roles []"
             ),
         ),
         409 => (
             "version_conflict_engine_exception",
-            "[user]: version conflict, required seqNo [1], primary term [1]".to_owned(),
+            "[user]: version conflict, required seqNo [1], primary term [1]",
         ),
         429 => (
             "es_rejected_execution_exception",
-            "rejected execution of coordinating operation [coordinating_and_primary_bytes=0]"
-                .to_owned(),
+            "rejected execution of coordinating operation [coordinating_and_primary_bytes=0]",
         ),
         503 => (
             "unavailable_shards_exception",
-            "at least one primary shard for the index [.security-7] is unavailable".to_owned(),
+            "at least one primary shard for the index [.security-7] is unavailable",
         ),
         // The class `ElasticsearchException` itself has this name on the wire.
         _ => (
             "exception",
-            "clearing the cache failed. please clear the realm cache manually".to_owned(),
+            "clearing the cache failed. please clear the realm cache manually",
         ),
     };
-    Answer::error(status, error_type, &reason)
+    ApiAnswer::error(status, error_type, reason)
 }

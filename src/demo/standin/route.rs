@@ -1,12 +1,12 @@
 //! From method and path to a call of the API, with Elasticsearch's own reading of paths.
 
-use super::{answer::Answer, fault::Endpoint};
+use super::{answer::ApiAnswer, fault::Endpoint};
 use http::{Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 
 /// A call that the stand-in knows.
 #[derive(Debug)]
-pub(super) enum Route {
+pub(super) enum ApiCall {
     Authenticate,
     /// One name, or several joined by commas.
     Read(String),
@@ -23,19 +23,18 @@ pub(super) enum Route {
     Search,
 }
 
-impl Route {
-    pub(super) fn of(method: &Method, uri: &Uri) -> Result<Self, Answer> {
+impl ApiCall {
+    pub(super) fn of(method: &Method, uri: &Uri) -> Result<Self, ApiAnswer> {
         // Split first, decode then: `a%2Fb` is one segment.
-        let segments: Result<Vec<String>, Answer> =
-            uri.path().split('/').skip(1).map(decoded).collect();
-        let segments = segments?;
+        let segments: Vec<String> = (uri.path().split('/').skip(1))
+            .map(decoded)
+            .collect::<Result<_, _>>()?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let wrong = || {
-            Answer::bare(
-                StatusCode::METHOD_NOT_ALLOWED,
-                &format!("Incorrect HTTP method for uri [{uri}] and method [{method}]"),
-            )
+        let refused = |status, what| {
+            let text = format!("{what} for uri [{uri}] and method [{method}]");
+            Err(ApiAnswer::bare(status, &text))
         };
+        let wrong = || refused(StatusCode::METHOD_NOT_ALLOWED, "Incorrect HTTP method");
         let (get, put) = (
             method == Method::GET,
             method == Method::PUT || method == Method::POST,
@@ -51,44 +50,34 @@ impl Route {
                 "_security",
                 "user",
                 "_password" | "_privileges" | "_has_privileges",
-            ] => return Err(wrong()),
+            ] => return wrong(),
             ["_security", "user" | "user/"] | ["_security", "user", ""] if get => Self::ReadAll,
             ["_security", "user", name] if get => Self::Read((*name).to_owned()),
             ["_security", "user", name] if put => Self::Write((*name).to_owned()),
             ["_security", "user", name] if method == Method::DELETE => {
                 Self::Delete((*name).to_owned())
             }
-            ["_security", "user", name, "_enable"] if put => {
-                Self::SetEnabled((*name).to_owned(), true)
-            }
-            ["_security", "user", name, "_disable"] if put => {
-                Self::SetEnabled((*name).to_owned(), false)
+            ["_security", "user", name, switch @ ("_enable" | "_disable")] if put => {
+                Self::SetEnabled((*name).to_owned(), *switch == "_enable")
             }
             [""] if get || method == Method::HEAD => Self::Root,
             ["_search"] | [_, "_search"] if get || put => Self::Search,
             ["_security", "_authenticate"]
             | ["_security", "user", _]
             | ["_security", "user", _, "_enable" | "_disable"] => {
-                return Err(wrong());
+                return wrong();
             }
-            _ => {
-                let text = format!("no handler found for uri [{uri}] and method [{method}]");
-                return Err(Answer::bare(StatusCode::BAD_REQUEST, &text));
-            }
+            _ => return refused(StatusCode::BAD_REQUEST, "no handler found"),
         };
         route.check_query(uri)?;
         Ok(route)
     }
 
     /// Unknown parameters are refused, and `refresh` has three values.
-    fn check_query(&self, uri: &Uri) -> Result<(), Answer> {
-        let bad = |reason: String| Err(Answer::bad("illegal_argument_exception", &reason));
-        for pair in uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-        {
+    fn check_query(&self, uri: &Uri) -> Result<(), ApiAnswer> {
+        let bad = |reason: String| Err(ApiAnswer::bad("illegal_argument_exception", &reason));
+        let query = uri.query().unwrap_or_default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (key, self) {
                 (
@@ -115,19 +104,19 @@ impl Route {
 
     /// Which faults this call can meet.
     pub(super) fn endpoint(&self, by_service_account: bool) -> Option<Endpoint> {
-        match self {
-            Self::Authenticate if by_service_account => Some(Endpoint::Check),
-            Self::Authenticate => Some(Endpoint::Authenticate),
-            Self::Read(_) => Some(Endpoint::Read),
-            Self::Write(_) => Some(Endpoint::Write),
+        Some(match self {
+            Self::Authenticate if by_service_account => Endpoint::Check,
+            Self::Authenticate => Endpoint::Authenticate,
+            Self::Read(_) => Endpoint::Read,
+            Self::Write(_) => Endpoint::Write,
             Self::ReadAll
             | Self::Delete(_)
             | Self::SetEnabled(..)
             | Self::OwnPassword
             | Self::HasPrivileges
             | Self::Root
-            | Self::Search => None,
-        }
+            | Self::Search => return None,
+        })
     }
 
     /// Who is read or written.
@@ -142,30 +131,29 @@ impl Route {
     /// The privilege that the call needs: the part of the action's name after
     /// `cluster:admin/xpack/security/user/`.
     pub(super) fn admin_action(&self) -> Option<&'static str> {
-        match self {
-            Self::Read(_) | Self::ReadAll => Some("get"),
-            Self::Write(_) => Some("put"),
-            Self::Delete(_) => Some("delete"),
-            Self::SetEnabled(..) => Some("set_enabled"),
+        Some(match self {
+            Self::Read(_) | Self::ReadAll => "get",
+            Self::Write(_) => "put",
+            Self::Delete(_) => "delete",
+            Self::SetEnabled(..) => "set_enabled",
             Self::Authenticate
             | Self::OwnPassword
             | Self::HasPrivileges
             | Self::Root
-            | Self::Search => None,
-        }
+            | Self::Search => return None,
+        })
     }
 }
 
 /// `%2F` and the like are decoded, `+` stays a plus.
-fn decoded(segment: &str) -> Result<String, Answer> {
+fn decoded(segment: &str) -> Result<String, ApiAnswer> {
     let bad = || {
-        Answer::bad(
+        ApiAnswer::bad(
             "illegal_argument_exception",
             &format!("unterminated escape sequence at end of string: {segment}"),
         )
     };
-    let escapes = segment.split('%').skip(1);
-    let whole = escapes.clone().all(|rest| {
+    let whole = segment.split('%').skip(1).all(|rest| {
         rest.as_bytes()
             .get(..2)
             .is_some_and(|pair| pair.iter().all(u8::is_ascii_hexdigit))

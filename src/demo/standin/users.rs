@@ -4,7 +4,7 @@
 use aws_lc_rs::{digest, pbkdf2, rand};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
-use std::{collections::HashMap, fmt, num::NonZeroU32, sync::Arc};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
 /// A user as the cluster keeps it.
 #[derive(Debug, Clone)]
@@ -49,16 +49,16 @@ impl StoredUser {
     }
 
     /// As `GET /_security/user/{name}` and, with the realm added, `_authenticate` show it.
-    pub(super) fn shown(&self) -> Value {
+    pub(crate) fn shown(&self) -> Value {
         json!({
-            "username": self.username, "roles": self.roles, "full_name": self.full_name, "email": self.email,
-            "metadata": self.metadata, "enabled": self.enabled,
+            "username": self.username, "roles": self.roles, "full_name": self.full_name,
+            "email": self.email, "metadata": self.metadata, "enabled": self.enabled,
         })
     }
 }
 
 /// PBKDF2-HMAC-SHA512 of a password, in whichever form the password came.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Hash {
     rounds: NonZeroU32,
     salt: Vec<u8>,
@@ -75,24 +75,22 @@ impl Hash {
     /// What a cluster does with a clear password, at a cost that does not make a demonstration
     /// wait.
     pub(super) fn of_password(password: &str) -> Self {
-        let mut salt = vec![0; 16];
-        // Without randomness the salt stays zero: good enough for a stand-in.
-        let _best_effort = rand::fill(&mut salt);
         let mut hash = Self {
             rounds: NonZeroU32::MIN,
-            salt,
+            salt: vec![0; 16],
             key: vec![0; 32],
             cut: true,
         };
-        let mut key = vec![0; 32];
+        // Without randomness the salt stays zero: good enough for a stand-in.
+        let _best_effort = rand::fill(&mut hash.salt);
+        let counted = hash.counted(password);
         pbkdf2::derive(
             pbkdf2::PBKDF2_HMAC_SHA512,
             hash.rounds,
             &hash.salt,
-            hash.counted(password),
-            &mut key,
+            counted,
+            &mut hash.key,
         );
-        hash.key = key;
         hash
     }
 
@@ -100,24 +98,24 @@ impl Hash {
     /// whole 128-bit blocks. (bcrypt, which a real cluster takes as well, is not known here.)
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.strip_prefix("{PBKDF2}")?.split('$');
-        let (rounds, salt, key) = (parts.next()?, parts.next()?, parts.next()?);
-        let rounds = rounds
-            .parse()
-            .ok()
-            .filter(|rounds| Self::ROUNDS.contains(rounds))
-            .and_then(NonZeroU32::new)?;
-        let (salt, key) = (STANDARD.decode(salt).ok()?, STANDARD.decode(key).ok()?);
-        let fits =
-            parts.next().is_none() && salt.len() >= 8 && !key.is_empty() && key.len() % 16 == 0;
+        let rounds = parts.next()?.parse().ok()?;
+        let salt = STANDARD.decode(parts.next()?).ok()?;
+        let key = STANDARD.decode(parts.next()?).ok()?;
+        let fits = parts.next().is_none()
+            && Self::ROUNDS.contains(&rounds)
+            && salt.len() >= 8
+            && !key.is_empty()
+            && key.len() % 16 == 0;
         fits.then_some(Self {
-            rounds,
+            rounds: NonZeroU32::new(rounds)?,
             salt,
             key,
             cut: false,
         })
     }
 
-    fn verifies(&self, password: &str) -> bool {
+    /// The slow part of a login.
+    pub(super) fn verifies(&self, password: &str) -> bool {
         pbkdf2::verify(
             pbkdf2::PBKDF2_HMAC_SHA512,
             self.rounds,
@@ -134,38 +132,16 @@ impl Hash {
     }
 }
 
-impl fmt::Debug for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Hash(PBKDF2, {} rounds)", self.rounds)
-    }
-}
-
 /// All users, and the passwords that were verified since their user was last written.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    stored: HashMap<String, Arc<StoredUser>>,
+    pub(super) stored: HashMap<String, Arc<StoredUser>>,
     verified: HashMap<String, [u8; 32]>,
-}
-
-/// What the table can say about a login without hashing.
-pub(super) enum Login {
-    Refused,
-    Known(Arc<StoredUser>),
-    /// To be hashed outside of the lock, then told with [`Users::remember`].
-    Unverified(Arc<StoredUser>),
 }
 
 impl Users {
     /// A bound for memory: a test with more users than this wants something else.
     pub(super) const MAX: usize = 200_000;
-
-    pub(super) fn get(&self, name: &str) -> Option<&Arc<StoredUser>> {
-        self.stored.get(name)
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<StoredUser>> {
-        self.stored.values()
-    }
 
     /// Whether there is room for one user more.
     pub(super) fn has_room(&self) -> bool {
@@ -185,38 +161,38 @@ impl Users {
         self.stored.remove(name).is_some()
     }
 
-    pub(super) fn login(&self, name: &str, password: &str) -> Login {
-        match self.stored.get(name).filter(|user| user.enabled) {
-            None => Login::Refused,
-            Some(user) if self.verified.get(name) == Some(&digest_of(password)) => {
-                Login::Known(Arc::clone(user))
-            }
-            Some(user) => Login::Unverified(Arc::clone(user)),
-        }
+    /// Changes a user who is there; `false` where there is none.
+    pub(super) fn change(&mut self, name: &str, change: impl FnOnce(&mut StoredUser)) -> bool {
+        let Some(user) = self.stored.get(name) else {
+            return false;
+        };
+        let mut user = StoredUser::clone(user);
+        change(&mut user);
+        self.put(user);
+        true
     }
 
-    /// Takes over the verdict on a password, unless the user was written meanwhile.
+    /// An enabled user, and whether this password of theirs was verified already. Otherwise it is
+    /// to be hashed outside of the lock, and [`Users::remember`] gets the result.
+    pub(super) fn login(&self, name: &str, password: &str) -> Option<(Arc<StoredUser>, bool)> {
+        let user = self.stored.get(name).filter(|user| user.enabled)?;
+        let verified = self.verified.get(name) == Some(&digest_of(password));
+        Some((Arc::clone(user), verified))
+    }
+
+    /// Takes over the result for a password, unless the user was written meanwhile.
     pub(super) fn remember(&mut self, user: &Arc<StoredUser>, password: &str, good: bool) {
-        if self
-            .stored
-            .get(&user.username)
-            .is_some_and(|now| Arc::ptr_eq(now, user))
-        {
-            if good {
-                self.verified
-                    .insert(user.username.clone(), digest_of(password));
-            } else {
-                // As the real realm does: a wrong password drops the entry of the right one.
-                self.verified.remove(&user.username);
-            }
+        let name = &user.username;
+        let now = self.stored.get(name);
+        if !now.is_some_and(|now| Arc::ptr_eq(now, user)) {
+            return;
         }
-    }
-}
-
-impl StoredUser {
-    /// The slow part of a login.
-    pub(super) fn verifies(&self, password: &str) -> bool {
-        self.hash.verifies(password)
+        if good {
+            self.verified.insert(name.clone(), digest_of(password));
+        } else {
+            // As the real realm does: a wrong password drops the entry of the right one.
+            self.verified.remove(name);
+        }
     }
 }
 

@@ -218,7 +218,7 @@ async fn every_call_is_written_down_as_it_came() {
     caller.whoami(&basic("a/b", "long enough")).await;
     caller.whoami("").await;
     let calls = caller.standin.calls_since(before);
-    let lines: Vec<String> = calls.iter().map(Call::line).collect();
+    let lines: Vec<String> = calls.iter().map(RecordedCall::line).collect();
     assert_eq!(
         lines,
         [
