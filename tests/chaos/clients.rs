@@ -145,15 +145,15 @@ pub(crate) async fn visit(
             let (answer, by) = other.unzip();
             visit.by = by;
             if world.known.has_to_answer(world, &visit) {
-                let told = answer.map(|answer| answer.text());
-                let told = format!(
-                    "{} was known to the replica, asked {:?} ago: {told:?}",
+                let detail = answer.map(|answer| answer.text());
+                let detail = format!(
+                    "{} was known to the replica, asked {:?} ago: {detail:?}",
                     visit.name,
                     visit.asked.elapsed()
                 );
                 world
                     .report
-                    .violation("failed answer", told + &world.cluster.told());
+                    .violation("failed answer", detail + &world.cluster.detail());
             } else {
                 refused(world, &visit, answer.as_ref());
             }
@@ -178,7 +178,7 @@ async fn through(world: &World, gateway: &Server, visit: &Visit) {
             None,
         )
         .await;
-    let sky = world.sky.lock().unwrap().clone();
+    let faults = world.faults.lock().unwrap().clone();
     let unwell = world
         .cluster
         .nodes()
@@ -188,14 +188,14 @@ async fn through(world: &World, gateway: &Server, visit: &Visit) {
             world
                 .report
                 .count("answered by the cluster through the gateway");
-            let told = answer.json();
-            if told["username"] != name {
+            let body = answer.json();
+            if body["username"] != name {
                 world.report.violation(
                     "wrong identity",
-                    format!("{name} is {} to the cluster", told["username"]),
+                    format!("{name} is {} to the cluster", body["username"]),
                 );
             }
-            let roles = told["roles"]
+            let roles = body["roles"]
                 .as_array()
                 .into_iter()
                 .flatten()
@@ -204,7 +204,7 @@ async fn through(world: &World, gateway: &Server, visit: &Visit) {
             judge_roles(world, visit, &roles, "through the gateway");
         }
         // The cluster's own challenge, and not ours.
-        Ok(answer) if answer.status == 401 && !sky.security_is_away(asked) => {
+        Ok(answer) if answer.status == 401 && !faults.security_is_away(asked) => {
             rejected(
                 world,
                 visit,
@@ -214,7 +214,7 @@ async fn through(world: &World, gateway: &Server, visit: &Visit) {
         }
         // Traefik's own word where the connection to elastauth breaks under a question.
         Ok(answer)
-            if answer.status == 500 && answer.body.is_empty() && sky.a_replica_was_killed() =>
+            if answer.status == 500 && answer.body.is_empty() && faults.a_replica_was_killed() =>
         {
             world.report.allowed(
                 "failed answer",
@@ -282,7 +282,7 @@ async fn ask(
                     .report
                     .allowed("question without an answer", "the machine stood still");
             }
-            // Whoever is told to end, and whoever is not, answers what it has taken.
+            // Whoever is asked to end, and whoever is not, answers what it has taken.
             Err(fault) => world.report.violation(
                 "failed answer",
                 format!("{user}: the connection broke under the question: {fault:?}"),
@@ -334,20 +334,20 @@ async fn use_login(
             .violation("wrong identity", format!("{name} got a login of {who}"));
     }
     match world.cluster.whoami(name, login, node).await {
-        Seen::Taken { name: told, roles } => {
-            if told != name {
+        Seen::Taken { name: seen, roles } => {
+            if seen != name {
                 world
                     .report
-                    .violation("wrong identity", format!("{name} is {told} to the cluster"));
+                    .violation("wrong identity", format!("{name} is {seen} to the cluster"));
             }
             judge_roles(world, visit, &roles, when);
         }
-        Seen::Refused { told, standing } => {
+        Seen::Refused { detail, standing } => {
             let late = "a write of an older period that was given up was carried out late";
             let why = stands_in_an_older_period(world, visit)
                 .await
                 .then_some(late);
-            rejected(world, visit, why, &format!("used {when} {told}"));
+            rejected(world, visit, why, &format!("used {when} {detail}"));
             if let Some(standing) = standing {
                 judge_roles(world, visit, &standing, when);
             }

@@ -77,17 +77,17 @@ pub(crate) async fn shows(replica: &Server, ahead_ms: u64) {
                     .to_owned()
             }),
         );
-        let told = text
+        let shown = text
             .ok()
             .and_then(|text| text.parse::<jiff::Timestamp>().ok())
             .map(jiff::Timestamp::as_millisecond);
         let wanted = i64::try_from(ahead_ms).unwrap_or(i64::MAX);
-        if told.is_some_and(|told| (before - 1..=after + 1).contains(&(told - wanted))) {
+        if shown.is_some_and(|shown| (before - 1..=after + 1).contains(&(shown - wanted))) {
             return;
         }
         assert!(
             Instant::now() < until,
-            "a replica's clock is not {ahead_ms} ms ahead: it says {told:?} between {before} and {after}"
+            "a replica's clock is not {ahead_ms} ms ahead: it says {shown:?} between {before} and {after}"
         );
         pause(Why::Again, Duration::from_millis(50)).await;
     }

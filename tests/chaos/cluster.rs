@@ -22,7 +22,7 @@ pub(crate) enum Seen {
     /// It does not take it, and takes others. What stands of the user, where that is seen at the
     /// same moment.
     Refused {
-        told: String,
+        detail: String,
         standing: Option<BTreeSet<String>>,
     },
     /// No node could say, for a reason of its own.
@@ -64,7 +64,7 @@ impl Cluster {
                     }
                 } else {
                     Seen::Refused {
-                        told: String::new(),
+                        detail: String::new(),
                         standing: Some(roles),
                     }
                 }
@@ -113,9 +113,9 @@ impl Cluster {
     }
 
     /// What is known of its nodes, for a message.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         self.nodes()
-            .map(|nodes| format!("; {}", nodes.health().told()))
+            .map(|nodes| format!("; {}", nodes.health().detail()))
             .unwrap_or_default()
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 pub(crate) const STEADY: usize = 120;
 /// Three seconds of reading, and the one for which a failure answers the same question: what one
 /// replica began before another made a user stand may fail for so long.
-const A_FLIGHT: Duration = Duration::from_secs(4);
+const ONE_UPDATE: Duration = Duration::from_secs(4);
 
 /// Groups that a user may have, with the roles that they give beside `viewer`.
 pub(crate) const GROUPS: [(&str, &[&str]); 4] = [
@@ -137,7 +137,7 @@ impl Directory {
         let (period, _) = pace.period(&visit.name);
         let stood = visit
             .stood
-            .is_some_and(|(stood, since)| stood == period && since + A_FLIGHT <= visit.asked);
+            .is_some_and(|(stood, since)| stood == period && since + ONE_UPDATE <= visit.asked);
         pace.clocks == 0
             && stood
             && visit.place < STEADY

@@ -12,7 +12,7 @@ const SLOW: Duration = Duration::from_millis(250);
 /// How long a failure answers the same question, and for how long who asked before may still be
 /// waiting.
 const A_FAILURE_LASTS: Duration = Duration::from_secs(1);
-/// Flights that have waited with the cluster end after it is back, and those who joined them get
+/// Updates that have waited with the cluster end after it is back, and those who joined them get
 /// their failure then.
 const AFTERMATH: Duration = Duration::from_secs(3);
 /// The cluster's own time-outs: so long what was given up may still be carried out.
@@ -91,7 +91,7 @@ impl Health {
         None
     }
 
-    /// A node was told to write a user, and has, or not.
+    /// A node was asked to write a user, and has, or not.
     pub(crate) fn wrote(&mut self, place: usize, written: bool, took: Duration) {
         let (now, node) = (Instant::now(), &mut self.nodes[place]);
         if took > SLOW {
@@ -239,7 +239,7 @@ impl Health {
     }
 
     /// What is known of the nodes, for a message.
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         let ago = |at: Option<Instant>| {
             at.map_or("never".to_owned(), |at| format!("{:.1?} ago", at.elapsed()))
         };

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 pub(crate) fn refused(world: &World, visit: &Visit, answer: Option<&Answer>) {
     let Visit { name, asked, .. } = visit;
-    let sky = world.sky.lock().unwrap().clone();
+    let faults = world.faults.lock().unwrap().clone();
     let stands = world.directory.stands_for(visit, &world.pace);
     let what = match (visit.known, stands) {
         (true, true) => "failed answer for somebody who stands",
@@ -21,7 +21,7 @@ pub(crate) fn refused(world: &World, visit: &Visit, answer: Option<&Answer>) {
     };
     let held_up = world.lates.holds_up(name, visit.by, *asked);
     match held_up
-        .or_else(|| sky.excuse(*asked))
+        .or_else(|| faults.excuse(*asked))
         .or_else(|| world.cluster.excuse(*asked, !stands))
     {
         Some(why) => world.report.allowed(what, why),
@@ -35,22 +35,22 @@ pub(crate) fn refused(world: &World, visit: &Visit, answer: Option<&Answer>) {
             world.report.allowed(what, "the machine stood still");
         }
         None => {
-            let told = answer.map_or("no replica answered".to_owned(), |answer| {
+            let detail = answer.map_or("no replica answered".to_owned(), |answer| {
                 format!("{} {}", answer.status, answer.text())
             });
-            let told = format!(
-                "{what}: {name} after {:?}: {told}; weather: {sky:?}{}",
+            let detail = format!(
+                "{what}: {name} after {:?}: {detail}; faults: {faults:?}{}",
                 asked.elapsed(),
-                world.cluster.told()
+                world.cluster.detail()
             );
-            world.report.violation("failed answer", told);
+            world.report.violation("failed answer", detail);
         }
     }
 }
 
 /// The cluster has rejected a login. Whoever has seen it may know of something at the cluster that
 /// allows it.
-pub(crate) fn rejected(world: &World, visit: &Visit, why: Option<&'static str>, told: &str) {
+pub(crate) fn rejected(world: &World, visit: &Visit, why: Option<&'static str>, detail: &str) {
     if let Some(why) = world.lates.found_late(&visit.name, visit.by).or(why) {
         world.report.allowed("rejected login", why);
     } else if world.report.has_stalled_since(Instant::now()) {
@@ -58,13 +58,13 @@ pub(crate) fn rejected(world: &World, visit: &Visit, why: Option<&'static str>, 
             .report
             .allowed("rejected login", "the machine stood still");
     } else {
-        let sky = world.sky.lock().unwrap().clone();
+        let faults = world.faults.lock().unwrap().clone();
         world.report.violation(
             "rejected login",
             format!(
-                "{}, {told}; weather: {sky:?}{}",
+                "{}, {detail}; faults: {faults:?}{}",
                 visit.name,
-                world.cluster.told()
+                world.cluster.detail()
             ),
         );
     }
@@ -99,7 +99,7 @@ pub(crate) fn judge_roles(
         by,
         ..
     } = *visit;
-    let sky = world.sky.lock().unwrap().clone();
+    let faults = world.faults.lock().unwrap().clone();
     let given = roles(groups);
     let (excess, missing) = (
         standing.difference(&given).count(),
@@ -108,7 +108,7 @@ pub(crate) fn judge_roles(
     if excess + missing == 0 {
         return;
     }
-    // Two requests with different groups at once, or shortly after each other, pull at one user:
+    // Two requests with different groups at once, or shortly after each other, change one user:
     // that is the documented bound between replicas.
     let other = world.directory.other_groups(place, groups);
     let what = if excess > 0 {
@@ -134,7 +134,7 @@ pub(crate) fn judge_roles(
         );
     } else if let Some(why) = world.lates.found_late(name, by) {
         world.report.allowed(what, why);
-    } else if sky
+    } else if faults
         .unheard()
         .is_some_and(|bound| other.is_some_and(|ago| ago < bound + later))
     {
@@ -147,9 +147,11 @@ pub(crate) fn judge_roles(
     } else if let Some(why) = carried_out_late() {
         world.report.allowed(what, why);
     } else {
-        let told = format!(
-            "{name}, used {when}: {standing:?} stands, {given:?} is given, others {other:?} ago; weather: {sky:?}"
+        let detail = format!(
+            "{name}, used {when}: {standing:?} stands, {given:?} is given, others {other:?} ago; faults: {faults:?}"
         );
-        world.report.violation(what, told + &world.cluster.told());
+        world
+            .report
+            .violation(what, detail + &world.cluster.detail());
     }
 }

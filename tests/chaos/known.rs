@@ -12,8 +12,8 @@ use tokio::time::Instant;
 const REMEMBERED_MS: u64 = 4_500;
 /// What a clock shows that was set so long ago is of no matter any more.
 const SET: Duration = Duration::from_secs(8);
-/// A write that failed may leave a doubt, and a user in doubt is checked before each answer.
-const DOUBT: Duration = Duration::from_secs(110);
+/// A write that failed may leave a user uncertain, and an uncertain user is checked before each answer.
+const UNCERTAIN: Duration = Duration::from_secs(110);
 
 /// How long a request waits at most, and what is little of that for the cluster on a machine that
 /// has other things to do.
@@ -82,19 +82,19 @@ impl Known {
                 .1
                 .saturating_sub(ms(asked.elapsed()))
                 < REMEMBERED_MS;
-        let undoubted = table
+        let certain = table
             .failed
             .get(&place)
-            .is_none_or(|at| at.elapsed() > DOUBT);
+            .is_none_or(|at| at.elapsed() > UNCERTAIN);
         let clocks_stand = table.clock_set.is_none_or(|set| set.elapsed() > SET);
         drop(table);
-        let heard = world.sky.lock().unwrap().unheard().is_none();
+        let heard = world.faults.lock().unwrap().unheard().is_none();
         let alone = world
             .directory
             .other_groups(place, groups)
             .is_none_or(|ago| ago > at.elapsed() + Duration::from_secs(1));
         in_time
-            && undoubted
+            && certain
             && clocks_stand
             && heard
             && alone

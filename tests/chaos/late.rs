@@ -1,7 +1,7 @@
 //! Writes that the cluster applies when their replica has long given them up: a cluster that was
 //! without a master for a while.
 //!
-//! The replica is chosen here, and so it is known who is in doubt. It may believe a check for a
+//! The replica is chosen here, and so it is known which one is uncertain. It may believe a check for a
 //! second; the others find what came late within ten seconds.
 
 use crate::support::{Why, pause, pause_until};
@@ -24,8 +24,8 @@ use tokio::time::Instant;
 const WAITS: Duration = Duration::from_secs(10);
 /// For how long the failure of a write answers the same question.
 const FAILURE_LASTS: Duration = Duration::from_secs(1);
-/// How long the replica in doubt believes a check, and how long others may believe theirs.
-const IN_DOUBT: Duration = Duration::from_secs(1);
+/// How long the uncertain replica believes a check, and how long others may believe theirs.
+const UNCERTAIN: Duration = Duration::from_secs(1);
 const OTHERS: Duration = Duration::from_secs(10);
 /// What lies between a moment here and the same moment there.
 const SLACK: Duration = Duration::from_millis(100);
@@ -57,7 +57,7 @@ impl Lates {
                 && now < late.lands + bound + Duration::from_millis(LATER) + SLACK
         };
         if by.is_some() && by == late.replica {
-            since(IN_DOUBT).then_some("a write came late, and its replica checks once a second")
+            since(UNCERTAIN).then_some("a write came late, and its replica checks once a second")
         } else {
             since(OTHERS)
                 .then_some("a write came late, and other replicas find it within ten seconds")
@@ -145,7 +145,7 @@ async fn let_one_come(
             pause(Why::Again, Duration::from_millis(5)).await;
         }
         if begun.is_none() && answer.await.is_ok_and(|granted| granted) {
-            // It was cleared with the weather of others.
+            // It was cleared with the faults of others.
             break;
         }
         pause(Why::Pace, Duration::from_millis(100)).await;
@@ -155,7 +155,7 @@ async fn let_one_come(
     let Some(begun) = begun.or_else(|| hangs(cluster, name, from)) else {
         return;
     };
-    world.report.weather("a write is given up and comes late");
+    world.report.fault("a write is given up and comes late");
     // A replica that was asked before, and has ended or was slow to begin, may be the one that
     // writes.
     let certain = asked.iter().all(|one| *one == asked[0]);
@@ -173,11 +173,11 @@ async fn let_one_come(
     ));
 }
 
-/// Somebody asks the replica in doubt, again and again: as soon as it has given the write up, until
+/// Somebody asks the uncertain replica, again and again: as soon as it has given the write up, until
 /// it must have found what came late.
 async fn keep_asking(world: Arc<World>, place: usize, late: Late, mut chance: Chance) {
     pause_until(Why::Pace, late.begun + WAITS).await;
-    while Instant::now() < world.end.min(late.lands + IN_DOUBT * 3) {
+    while Instant::now() < world.end.min(late.lands + UNCERTAIN * 3) {
         visit(&world, place, None, late.replica, &mut chance).await;
         pause(Why::Pace, Duration::from_millis(50 + chance.below(300))).await;
     }

@@ -1,5 +1,5 @@
 //! Everything at once: replicas of the running program, a real Redis between them, a cluster with
-//! weather, and clients who use each login as a gateway would. What must hold is held for every
+//! faults, and clients who use each login as a gateway would. What must hold is held for every
 //! answer: the right user, a login that the cluster takes, and never more roles in the cluster than
 //! the request's groups give.
 //!
@@ -29,6 +29,7 @@ mod clients;
 mod clocks;
 mod cluster;
 mod directory;
+mod faults;
 mod gateway;
 mod health;
 mod judge;
@@ -42,7 +43,6 @@ mod replicas;
 mod report;
 #[path = "../support/lib.rs"]
 mod support;
-mod weather;
 
 use cluster::Cluster;
 use directory::Directory;
@@ -135,7 +135,7 @@ pub(crate) struct World {
     /// Where each replica is at the moment.
     pub(crate) gateways: RwLock<Vec<Server>>,
     pub(crate) directory: Directory,
-    pub(crate) sky: Mutex<weather::Sky>,
+    pub(crate) faults: Mutex<faults::Faults>,
     pub(crate) known: Known,
     pub(crate) lates: Lates,
     /// Replicas that were killed.
@@ -146,13 +146,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn sky(&self, change: impl FnOnce(&mut weather::Sky)) {
-        change(&mut self.sky.lock().unwrap());
+    pub(crate) fn faults(&self, change: impl FnOnce(&mut faults::Faults)) {
+        change(&mut self.faults.lock().unwrap());
     }
 
     /// Whether the cluster does not do its part at this moment.
     pub(crate) fn is_in_trouble(&self) -> bool {
-        self.sky.lock().unwrap().cluster_is_in_trouble()
+        self.faults.lock().unwrap().cluster_is_in_trouble()
             || self
                 .cluster
                 .nodes()
@@ -295,7 +295,7 @@ impl Run {
                     .collect(),
             ),
             directory: Directory::new(&self.pace),
-            sky: Mutex::default(),
+            faults: Mutex::default(),
             known: Known::default(),
             lates: Lates::default(),
             killed: Mutex::default(),
@@ -309,7 +309,7 @@ impl Run {
         let stalls = tokio::spawn(report::watch_for_stalls(Arc::clone(world)));
         let traefik = gateway::start(world).await;
         let clients = clients::start(world, traefik.elasticsearch(), self.seed);
-        let lasting = weather::run(world, self.seed, replicas, redises).await;
+        let lasting = faults::run(world, self.seed, replicas, redises).await;
         for client in clients {
             client.await.expect("a client that ends by itself");
         }

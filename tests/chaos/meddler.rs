@@ -51,7 +51,7 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
 async fn recheck(world: &World, name: &str, chance: &mut Chance) {
     let gateways = world.gateways.read().unwrap().clone();
     let first = usize::try_from(chance.below(gateways.len() as u64)).unwrap();
-    let alone = world.sky.lock().unwrap().unheard().is_none();
+    let alone = world.faults.lock().unwrap().unheard().is_none();
     for n in 0..gateways.len() {
         let path = format!("/elastauth/admin/users/{name}/recheck");
         let gateway = &gateways[(first + n) % gateways.len()];
@@ -63,13 +63,13 @@ async fn recheck(world: &World, name: &str, chance: &mut Chance) {
                 None,
             )
             .await;
-        if alone && answer.is_ok_and(|answer| has_told(&answer)) {
+        if alone && answer.is_ok_and(|answer| has_reported(&answer)) {
             return;
         }
     }
 }
 
-fn has_told(answer: &Answer) -> bool {
+fn has_reported(answer: &Answer) -> bool {
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()["other_replicas"] == "told"
 }

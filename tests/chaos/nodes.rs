@@ -127,7 +127,7 @@ impl Nodes {
                         }
                     }
                     return Seen::Refused {
-                        told: format!("at node {place}"),
+                        detail: format!("at node {place}"),
                         standing: None,
                     };
                 }
@@ -235,15 +235,15 @@ impl Nodes {
 }
 
 fn taken(answer: &Answer) -> Seen {
-    let told = answer.json();
-    let roles = told["roles"]
+    let body = answer.json();
+    let roles = body["roles"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(|role| role.as_str().map(str::to_owned))
         .collect();
     Seen::Taken {
-        name: told["username"].as_str().unwrap_or_default().to_owned(),
+        name: body["username"].as_str().unwrap_or_default().to_owned(),
         roles,
     }
 }

@@ -54,7 +54,7 @@ impl Outages {
         ][which];
         self.world
             .report
-            .weather(["the master killed -9", "the other node killed -9"][which]);
+            .fault(["the master killed -9", "the other node killed -9"][which]);
         let away = Duration::from_millis(self.chance.below(6_000));
         self.nodes
             .health()
@@ -73,7 +73,7 @@ impl Outages {
     async fn lost(&mut self) {
         self.world
             .report
-            .weather("the other node did not find the master");
+            .fault("the other node did not find the master");
         self.nodes
             .health()
             .outage_begins(1, "a node was killed under a write", false);
@@ -101,7 +101,7 @@ impl Outages {
         let lasts = Duration::from_millis(least_ms + self.chance.below(most_ms - least_ms));
         self.world
             .report
-            .weather(match (which, lasts < Duration::from_secs(10)) {
+            .fault(match (which, lasts < Duration::from_secs(10)) {
                 (MASTER, true) => "the master stopped for seconds",
                 (MASTER, false) => "the master stopped for longer than a write is waited for",
                 (_, true) => "the other node stopped for seconds",
@@ -120,7 +120,7 @@ impl Outages {
     /// A node that gets half of the time.
     async fn stutters(&mut self) {
         let which = usize::try_from(self.chance.below(2)).unwrap();
-        self.world.report.weather("a node stutters");
+        self.world.report.fault("a node stutters");
         self.nodes.health().outage_begins(
             which,
             "a node stutters, and a write waits for both",
@@ -142,7 +142,7 @@ impl Outages {
     async fn other_password(&mut self) {
         self.world
             .report
-            .weather("the service account has another password");
+            .fault("the service account has another password");
         self.nodes
             .health()
             .account_begins("the service account has another password");

@@ -4,9 +4,9 @@
 use crate::support::{Why, pause, pause_until};
 use crate::{
     Chance, World,
+    faults::Trouble,
     support::redis::{Redis, run_cli},
     support::sentinel::Sentinel,
-    weather::Trouble,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{task::block_in_place, time::Instant};
@@ -57,11 +57,11 @@ impl Redises {
 
     /// Whom Sentinel takes for the primary.
     fn primary(&self) -> usize {
-        let told = sentinel_cli(
+        let output = sentinel_cli(
             &self.sentinels[0],
             &["--raw", "SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"],
         );
-        let port = told
+        let port = output
             .lines()
             .nth(1)
             .and_then(|port| port.trim().parse::<u16>().ok());
@@ -75,8 +75,8 @@ impl Redises {
             let about = cli(&self.nodes[self.primary()], &["INFO", "replication"]);
             let stands = about.contains("role:master") && about.contains("state=online");
             let known = |sentinel: &Sentinel| {
-                let told = sentinel_cli(sentinel, &["INFO", "sentinel"]);
-                told.contains("status=ok") && told.contains("slaves=1,sentinels=3")
+                let output = sentinel_cli(sentinel, &["INFO", "sentinel"]);
+                output.contains("status=ok") && output.contains("slaves=1,sentinels=3")
             };
             if stands && self.sentinels.iter().all(known) {
                 return true;
@@ -185,12 +185,12 @@ impl ForRedis {
 
     async fn trouble(&mut self, kind: Kind, lasts: Duration) {
         let primary = self.redises.primary();
-        self.world.report.weather(kind.text());
+        self.world.report.fault(kind.text());
         // What is emptied or filled is heard all the same.
         let deaf = ![Kind::Emptied, Kind::Filled, Kind::Full].contains(&kind);
         if deaf {
             self.world
-                .sky(|sky| sky.redis = Some(Trouble::began(kind.text())));
+                .faults(|faults| faults.redis = Some(Trouble::began(kind.text())));
         }
         match kind {
             Kind::Emptied => drop(cli(&self.redises.nodes[primary], &["FLUSHALL"])),
@@ -244,8 +244,8 @@ impl ForRedis {
             {
                 self.world.report.count("Redis failovers");
             }
-            self.world.sky(|sky| {
-                if let Some(trouble) = &mut sky.redis {
+            self.world.faults(|faults| {
+                if let Some(trouble) = &mut faults.redis {
                     trouble.ends();
                 }
             });

@@ -1,15 +1,15 @@
-//! What happens to the replicas: killed, told to end and followed by another one, and their clocks
+//! What happens to the replicas: killed, asked to end and followed by another one, and their clocks
 //! set, always so that they differ by less than the grace.
 
 use crate::support::{Why, pause};
 use crate::{
     Chance, Pace, REPLICAS, World,
     clocks::{self, Wall},
+    faults::look_through,
     support::{
         http::Server,
         stage::{GATEWAY_KEY, Plan, Stage},
     },
-    weather::look_through,
 };
 use http::Method;
 use serde_json::Value;
@@ -58,7 +58,7 @@ pub(crate) struct ForReplicas {
     chance: Chance,
     more: String,
     replicas: Vec<Replica>,
-    /// Those that were told to end, and finish what they have in hand.
+    /// Those that were asked to end, and finish what they have in hand.
     leaving: Vec<JoinHandle<Stage>>,
 }
 
@@ -94,16 +94,16 @@ impl ForReplicas {
                 .below(if self.world.pace.clocks > 0 { 3 } else { 2 })
             {
                 0 => self.is_killed(which).await,
-                1 => self.is_told_to_end(which).await,
+                1 => self.is_asked_to_end(which).await,
                 _ => self.has_its_clock_set(which).await,
             }
         }
     }
 
     async fn is_killed(&mut self, which: usize) {
-        self.world.report.weather("replica killed -9");
+        self.world.report.fault("replica killed -9");
         self.world
-            .sky(|sky| sky.replica_killed = Some(Instant::now()));
+            .faults(|faults| faults.replica_killed = Some(Instant::now()));
         self.world
             .killed
             .lock()
@@ -118,9 +118,9 @@ impl ForReplicas {
         self.replicas[which] = self.another(which).await;
     }
 
-    async fn is_told_to_end(&mut self, which: usize) {
-        self.world.report.weather("replica told to end (SIGTERM)");
-        let told = Instant::now();
+    async fn is_asked_to_end(&mut self, which: usize) {
+        self.world.report.fault("replica asked to end (SIGTERM)");
+        let asked = Instant::now();
         self.replicas[which].stage.elastauth.ask_to_end();
         pause(Why::Pace, Duration::from_millis(self.chance.below(500))).await;
         let next = self.another(which).await;
@@ -131,7 +131,7 @@ impl ForReplicas {
             let log = stage.elastauth.log();
             if status.success()
                 && log.contains("some work did not finish in time")
-                && world.report.has_stalled_since(told)
+                && world.report.has_stalled_since(asked)
             {
                 world
                     .report
@@ -165,7 +165,7 @@ impl ForReplicas {
     }
 
     async fn has_its_clock_set(&mut self, which: usize) {
-        self.world.report.weather("replica's clock set");
+        self.world.report.fault("replica's clock set");
         let ahead = self.world.pace.ahead(&mut self.chance);
         self.world.known.a_clock_is_set();
         self.replicas[which].wall.set(ahead);
@@ -174,7 +174,7 @@ impl ForReplicas {
     }
 
     /// After the last client: within the grace nobody has complained of a clock; one that is far
-    /// ahead is noticed by the others, and told where operators look.
+    /// ahead is noticed by the others, and reported where operators look.
     pub(crate) async fn conclude(mut self) -> Vec<Stage> {
         let mut stages = Vec::new();
         for leaving in self.leaving.drain(..) {
@@ -206,15 +206,15 @@ async fn until_noticed(replica: &Server) {
                 None,
             )
             .await;
-        let told = answer.map_or(Value::Null, |answer| {
+        let asked = answer.map_or(Value::Null, |answer| {
             answer.json()["checks"]["clock"].clone()
         });
-        if told["status"] == "DEGRADED" {
+        if asked["status"] == "DEGRADED" {
             return;
         }
         assert!(
             Instant::now() < until,
-            "a clock that is far ahead is not noticed: {told}"
+            "a clock that is far ahead is not noticed: {asked}"
         );
         pause(Why::Again, Duration::from_millis(100)).await;
     }

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 /// A machine that leaves a ready task without a processor for so long says nothing about the
 /// program.
 const STALL: Duration = Duration::from_millis(250);
-/// So many of each kind of violation are told in full.
-const TOLD: usize = 5;
+/// So many of each kind of violation are shown in full.
+const SHOWN: usize = 5;
 
 /// What must not be.
 const KINDS: [&str; 8] = [
@@ -38,7 +38,7 @@ struct Counts {
     allowed: BTreeMap<String, u64>,
     violations: BTreeMap<&'static str, Vec<String>>,
     times: Vec<Duration>,
-    weather: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<&'static str, u64>,
     /// How often something was so, and for how long at most.
     lasted: BTreeMap<&'static str, (u64, Duration)>,
     /// Calls of elastauth to the cluster in each second.
@@ -65,22 +65,22 @@ impl Report {
             .or_default() += 1;
     }
 
-    pub(crate) fn violation(&self, what: &'static str, told: String) {
+    pub(crate) fn violation(&self, what: &'static str, detail: String) {
         self.0
             .lock()
             .unwrap()
             .violations
             .entry(what)
             .or_default()
-            .push(told);
+            .push(detail);
     }
 
     pub(crate) fn answered(&self, took: Duration) {
         self.0.lock().unwrap().times.push(took);
     }
 
-    pub(crate) fn weather(&self, what: &'static str) {
-        *self.0.lock().unwrap().weather.entry(what).or_default() += 1;
+    pub(crate) fn fault(&self, what: &'static str) {
+        *self.0.lock().unwrap().faults.entry(what).or_default() += 1;
     }
 
     pub(crate) fn lasted(&self, what: &'static str, time: Duration) {
@@ -148,8 +148,8 @@ impl Report {
             "  the machine's worst stall: {:?}",
             counts.worst_stall
         );
-        let _ = writeln!(text, "weather");
-        for (what, count) in &counts.weather {
+        let _ = writeln!(text, "faults");
+        for (what, count) in &counts.faults {
             let _ = writeln!(text, "  {what}: {count}");
         }
         for (what, (times, longest)) in &counts.lasted {
@@ -173,13 +173,13 @@ impl Report {
         let _ = writeln!(text, "violations");
         let mut verdict = Vec::new();
         for what in KINDS {
-            let told = counts
+            let found = counts
                 .violations
                 .get(what)
                 .map(Vec::as_slice)
                 .unwrap_or_default();
-            let _ = writeln!(text, "  {what}: {}", told.len());
-            for one in told.iter().take(TOLD) {
+            let _ = writeln!(text, "  {what}: {}", found.len());
+            for one in found.iter().take(SHOWN) {
                 let _ = writeln!(text, "    {one}");
                 let about = one.split([' ', ',']).next().unwrap_or_default();
                 for line in counts
@@ -191,8 +191,8 @@ impl Report {
                     let _ = writeln!(text, "      {line}");
                 }
             }
-            if !told.is_empty() {
-                verdict.push(format!("{what}: {}", told.len()));
+            if !found.is_empty() {
+                verdict.push(format!("{what}: {}", found.len()));
             }
         }
         // A moment of some milliseconds, once in a password period: more than that would be

@@ -53,7 +53,7 @@ impl User {
         !self.metadata.contains_key("elastauth")
     }
 
-    fn told(&self, name: &str) -> Value {
+    fn as_json(&self, name: &str) -> Value {
         json!({ "username": name, "roles": self.roles, "full_name": self.full_name, "email": self.email,
             "metadata": self.metadata, "enabled": self.enabled })
     }
@@ -98,7 +98,7 @@ impl Wish {
 
 /// An answer as it goes back.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) body: Value,
 }
@@ -112,9 +112,9 @@ pub(crate) struct Call {
     pub(crate) came: u64,
     /// The caller still waits.
     pub(crate) awaited: bool,
-    /// What it will be told, once the cluster has dealt with it.
-    pub(crate) dealt: Option<Told>,
-    answer: Option<oneshot::Sender<Told>>,
+    /// What the reply will be, once the cluster has dealt with it.
+    pub(crate) dealt: Option<Reply>,
+    answer: Option<oneshot::Sender<Reply>>,
 }
 
 /// The name of a call: whose, and its number in that life.
@@ -179,7 +179,7 @@ impl Cluster {
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let (life, wish) =
             understand(&head, &body).ok_or_else(|| io::Error::other("no such call"))?;
-        let (answer, told) = oneshot::channel();
+        let (answer, reply) = oneshot::channel();
         let name = {
             let mut state = self.state();
             let now = state.now;
@@ -207,10 +207,10 @@ impl Cluster {
             name,
         };
         // Nothing is sent where the connection is to be cut.
-        let told = told.await.map_err(io::Error::other)?;
-        let body = Full::new(Bytes::from(told.body.to_string()));
+        let reply = reply.await.map_err(io::Error::other)?;
+        let body = Full::new(Bytes::from(reply.body.to_string()));
         Ok(Response::builder()
-            .status(told.status)
+            .status(reply.status)
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
             .unwrap())
@@ -292,59 +292,59 @@ impl State {
             .is_some_and(|user| user.enabled && user.password == password)
     }
 
-    /// Does what a call wants, and keeps what it will be told.
+    /// Does what a call wants, and keeps the reply.
     pub(crate) fn deal(&mut self, name: CallName) {
         let Some(wish) = self.calls.get(&name).map(|call| call.wish.clone()) else {
             return;
         };
-        let told = match wish {
+        let reply = match wish {
             Wish::Ask {
                 login: Some((user, password)),
             } if self.accepts(&user, &password) => {
-                let mut body = self.users[&user].told(&user);
+                let mut body = self.users[&user].as_json(&user);
                 body["authentication_realm"] =
                     json!({ "name": "default_native", "type": "native" });
-                Told {
+                Reply {
                     status: StatusCode::OK,
                     body,
                 }
             }
-            Wish::Ask { .. } => Told {
+            Wish::Ask { .. } => Reply {
                 status: StatusCode::UNAUTHORIZED,
                 body: json!({}),
             },
             Wish::Read { name } => match self.users.get(&name) {
-                Some(user) => Told {
+                Some(user) => Reply {
                     status: StatusCode::OK,
-                    body: json!({ (name.clone()): user.told(&name) }),
+                    body: json!({ (name.clone()): user.as_json(&name) }),
                 },
-                None => Told {
+                None => Reply {
                     status: StatusCode::NOT_FOUND,
                     body: json!({}),
                 },
             },
             Wish::Write { name, user } => {
                 let created = self.users.insert(name, *user).is_none();
-                Told {
+                Reply {
                     status: StatusCode::OK,
                     body: json!({ "created": created }),
                 }
             }
         };
         if let Some(call) = self.calls.get_mut(&name) {
-            call.dealt = Some(told);
+            call.dealt = Some(reply);
         }
     }
 
     /// Lets an answer go. The call is over, unless `keep` leaves it with the cluster.
-    pub(crate) fn answer(&mut self, name: CallName, told: Told, keep: bool) {
+    pub(crate) fn answer(&mut self, name: CallName, reply: Reply, keep: bool) {
         let Some(call) = self.calls.get_mut(&name) else {
             return;
         };
         call.awaited = false;
         if let Some(answer) = call.answer.take() {
             // A caller that hangs up at this moment does not hear it.
-            drop(answer.send(told));
+            drop(answer.send(reply));
         }
         if !keep {
             self.calls.remove(&name);

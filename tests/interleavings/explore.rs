@@ -36,7 +36,7 @@ pub(crate) fn play<T>(story: impl Future<Output = T>) -> T {
 /// Every order. Two orders that lead to the same state have the same future, and only one is
 /// followed.
 ///
-/// From every state there is a way to an answer without further mishaps: each state has a usual
+/// From every state there is a way to an answer without further faults: each state has a usual
 /// next step, until none is left and the ending is played to an answer.
 ///
 /// # Errors
@@ -73,12 +73,12 @@ async fn follow(
     for step in story.iter() {
         world.take(*step).await?;
     }
-    let told = world.answers;
+    let earlier = world.answers;
     loop {
         found.steps += 1;
         found.longest = found.longest.max(story.len());
         if !known.insert(world.key()) {
-            found.answers += world.answers - told;
+            found.answers += world.answers - earlier;
             return world.end(false).await;
         }
         let mut next = world.steps();
@@ -91,7 +91,7 @@ async fn follow(
                 .map(|step| [story.as_slice(), &[step]].concat()),
         );
         let Some(usual) = usual else {
-            found.answers += world.answers - told;
+            found.answers += world.answers - earlier;
             return world.end(true).await;
         };
         story.push(usual);
@@ -130,12 +130,12 @@ async fn wander(
     while story.len() < length {
         let steps = world.steps();
         let answers =
-            |step: &Step| matches!(step, Step::Well(_) | Step::Release(_) | Step::Told(_));
+            |step: &Step| matches!(step, Step::Well(_) | Step::Release(_) | Step::RedisDone(_));
         // Mostly the cluster answers or somebody asks: else nobody would ever get anywhere.
         let kind: &dyn Fn(&Step) -> bool = match dice.throw(10) {
             0..=4 => &answers,
             5..=7 => &|step| matches!(step, Step::Ask { .. }),
-            8 => &|step| matches!(step, Step::Pass(_) | Step::Late(_) | Step::Heard(_)),
+            8 => &|step| matches!(step, Step::Pass(_) | Step::Late(_) | Step::MessagesCome(_)),
             _ => &|step| !step.is_usual(),
         };
         let of_this_kind: Vec<Step> = steps.into_iter().filter(|step| kind(step)).collect();
@@ -178,7 +178,7 @@ async fn shortest(stage: &mut Stage, mut why: String, mut story: Vec<Step>) -> S
             place = place.min(story.len());
         }
     }
-    told(&why, &story)
+    report(&why, &story)
 }
 
 /// Plays a story to its end; steps that are not possible are left out.
@@ -196,7 +196,7 @@ pub(crate) async fn played(stage: &mut Stage, story: &[Step]) -> Result<(), Stri
 }
 
 /// A story that went wrong, a line a step.
-fn told(why: &str, story: &[Step]) -> String {
+fn report(why: &str, story: &[Step]) -> String {
     let mut text = format!("{why}\n");
     for (number, step) in story.iter().enumerate() {
         let _infallible = writeln!(text, "  {:2} {step:?}", number + 1);

@@ -30,7 +30,7 @@ mod stage;
 mod world;
 
 use explore::{by_the_dice, every_order};
-use setting::{Budget, Edit, Loss, Mishap, Setting};
+use setting::{Budget, Edit, Loss, RedisFault, Setting};
 
 /// Set to `long`, it makes everything go further: minutes instead of seconds.
 const EXTENT: &str = "ELASTAUTH_INTERLEAVINGS";
@@ -213,7 +213,7 @@ fn two_addresses() -> Setting {
     }
 }
 
-/// Both replicas know the user, and have told each other. What may go wrong with Redis is for the
+/// Both replicas know the user, and have informed each other. What may go wrong with Redis is for the
 /// dice: every order of it would be ten thousand stories.
 fn shared() -> Setting {
     let budget = Budget {
@@ -236,22 +236,22 @@ fn long_ways_with_a_shared_redis_by_the_dice() {
         losses: 10,
         stalls: 10,
         passes: 20,
-        mishaps: 8,
+        redis_faults: 8,
         ..Budget::default()
     };
     let passes = &[2_000, 6_000, 12_000, 32_000, 92_000];
-    let mishaps: &[Mishap] = &[
-        Mishap::CutBefore,
-        Mishap::CutAfter,
-        Mishap::Late,
-        Mishap::Deaf,
-        Mishap::Flush,
+    let redis_faults: &[RedisFault] = &[
+        RedisFault::CutBefore,
+        RedisFault::CutAfter,
+        RedisFault::Late,
+        RedisFault::Deaf,
+        RedisFault::Flush,
     ];
     wander(
         "with Redis",
         &Setting {
             passes,
-            redis: Some(mishaps),
+            redis: Some(redis_faults),
             before: &[],
             budget,
             ..shared()
@@ -287,7 +287,7 @@ fn a_boundary_of_two_passwords_with_clocks_that_differ() {
 }
 
 #[test]
-fn a_slow_flight_at_the_boundary() {
+fn a_slow_update_at_the_boundary() {
     let budget = Budget {
         asks: 2,
         passes: 2,
@@ -295,7 +295,7 @@ fn a_slow_flight_at_the_boundary() {
         ..Budget::default()
     };
     holds(
-        "slow flight",
+        "slow update",
         Setting {
             ahead: &[0],
             passes: &[700],
@@ -356,7 +356,7 @@ fn long_ways_by_the_dice() {
         restarts: 4,
         edits: 4,
         hang_ups: 10,
-        mishaps: 0,
+        redis_faults: 0,
     };
     let setting = Setting {
         ahead: &[0, 100, 200],
@@ -415,7 +415,7 @@ fn the_explorer_finds_gateways_that_take_longer_than_the_grace() {
 }
 
 #[test]
-fn the_explorer_finds_a_doubt_that_is_shorter_than_the_clusters_own_time_out() {
+fn the_explorer_finds_uncertainty_that_ends_before_the_clusters_own_timeout() {
     breaks(
         "patient cluster",
         "more roles",

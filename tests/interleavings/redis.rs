@@ -23,15 +23,15 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A beat is as long as this; all other letters are longer.
-const BEAT: usize = 51;
-/// A letter that the one user whom there is stands as he did is as long as this: it carries a time
+/// A heartbeat is as long as this; all other messages are longer.
+const HEARTBEAT: usize = 51;
+/// A message that the one user is unchanged is as long as this: it carries a time
 /// as well.
 const STANDS: usize = 67 + USER.len();
 /// The user of all settings with a Redis.
 pub(crate) const USER: &str = "alice";
-/// Where the numbers of beats begin.
-const FIRST_BEAT: u32 = 1_000_000;
+/// Where the numbers of heartbeats begin.
+const FIRST_HEARTBEAT: u32 = 1_000_000;
 /// Commands of one replica that nobody waits for any more and that Redis may yet do.
 const ORPHANS: usize = 2;
 /// Lives of one place.
@@ -54,19 +54,19 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// Without the letter, which is another one each time.
+    /// Without the message, which is another one each time.
     fn plain(&self) -> &[Vec<u8>] {
-        let letter = ["EVAL", "PUBLISH"].iter().any(|name| self.is(name));
-        &self.words[..self.words.len() - usize::from(letter)]
+        let message = ["EVAL", "PUBLISH"].iter().any(|name| self.is(name));
+        &self.words[..self.words.len() - usize::from(message)]
     }
 
     fn is(&self, name: &str) -> bool {
         self.words[0] == name.as_bytes()
     }
 
-    /// Whether a flight waits for it: it looks, or begins a write. All else is told in the
+    /// Whether an update waits for it: it looks, or begins a write. All else is sent in the
     /// background.
-    pub(crate) fn holds_a_flight(&self, now: u64) -> bool {
+    pub(crate) fn holds_an_update(&self, now: u64) -> bool {
         ["look", "begin"].contains(&self.word())
             && self.awaited
             && u128::from(now - self.came) < DEADLINE.as_millis()
@@ -86,28 +86,28 @@ impl Command {
 
 /// What somebody has said to all.
 #[derive(Debug, Clone)]
-pub(crate) struct Letter {
+pub(crate) struct Message {
     text: Vec<u8>,
-    /// By which command; `None` for a beat.
+    /// By which command; `None` for a heartbeat.
     pub(crate) by: Option<CallName>,
-    /// Whether it says that a user is written, and not that he stands as he did.
-    pub(crate) is_news: bool,
+    /// Whether it says that a user is written, and not that he is unchanged.
+    pub(crate) is_change: bool,
     /// How many changes the cluster had seen when it was sent.
     pub(crate) after: u64,
 }
 
-impl Hash for Letter {
+impl Hash for Message {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.by, self.is_news).hash(state);
+        (self.by, self.is_change).hash(state);
     }
 }
 
 /// Somebody who listens.
 #[derive(Debug)]
-struct Ear {
-    letters: mpsc::UnboundedSender<Vec<u8>>,
-    /// What has not come yet, while letters are late.
-    late: Option<VecDeque<Letter>>,
+struct Subscriber {
+    messages: mpsc::UnboundedSender<Vec<u8>>,
+    /// What has not come yet, while messages are late.
+    late: Option<VecDeque<Message>>,
 }
 
 /// A value, and until when it lies there.
@@ -117,22 +117,22 @@ type Lying = (Vec<u8>, u64);
 pub(crate) struct State {
     values: BTreeMap<Vec<u8>, Lying>,
     pub(crate) commands: BTreeMap<CallName, Command>,
-    ears: BTreeMap<Life, Ear>,
+    subscribers: BTreeMap<Life, Subscriber>,
     /// Commands of each life so far; a life that is not here is over, and nothing of it gets
     /// through.
     pub(crate) lives: BTreeMap<Life, u32>,
     /// Counts whatever comes in.
     pub(crate) moved: u64,
     connections: u64,
-    /// The number of the last beat, far from those of other commands.
-    beats: u32,
+    /// The number of the last heartbeat, far from those of other commands.
+    heartbeats: u32,
     /// Stories so far: connections of older ones are dead.
     story: u64,
     pub(crate) now: u64,
     /// Changes in the cluster so far.
     pub(crate) changes: u64,
     /// What has come to whom since this was last asked.
-    pub(crate) heard: Vec<(Life, Letter)>,
+    pub(crate) heard: Vec<(Life, Message)>,
 }
 
 /// The Redis with its gate. Clones are the same.
@@ -181,13 +181,13 @@ impl Redis {
         *state = State {
             story: state.story + 1,
             connections: state.connections,
-            beats: FIRST_BEAT,
+            heartbeats: FIRST_HEARTBEAT,
             now,
             ..State::default()
         };
     }
 
-    /// One connection: commands in their order, or letters.
+    /// One connection: commands in their order, or messages.
     async fn serve(self, mut stream: UnixStream) {
         let (story, connection) = {
             let mut state = self.state();
@@ -195,7 +195,7 @@ impl Redis {
             (state.story, state.connections)
         };
         let (mut read, mut life) = (Vec::new(), None);
-        let (mut answers, mut letters) = (
+        let (mut answers, mut messages) = (
             VecDeque::<(CallName, oneshot::Receiver<Value>)>::new(),
             None::<mpsc::UnboundedReceiver<_>>,
         );
@@ -217,11 +217,11 @@ impl Redis {
                     (b"PING", _) => drop(stream.write_all(b"+PONG\r\n").await),
                     (b"SUBSCRIBE", Some(life)) => {
                         let (sender, receiver) = mpsc::unbounded_channel();
-                        letters = Some(receiver);
-                        self.state().ears.insert(
+                        messages = Some(receiver);
+                        self.state().subscribers.insert(
                             life,
-                            Ear {
-                                letters: sender,
+                            Subscriber {
+                                messages: sender,
                                 late: None,
                             },
                         );
@@ -255,10 +255,10 @@ impl Redis {
                     self.state().moved += 1;
                     drop(stream.write_all(&encoded(answer)).await);
                 }
-                letter = async { letters.as_mut().unwrap().recv().await }, if letters.is_some() => {
-                    let Some(letter) = letter else { break };
+                message = async { messages.as_mut().unwrap().recv().await }, if messages.is_some() => {
+                    let Some(message) = message else { break };
                     self.state().moved += 1;
-                    drop(stream.write_all(&pushed(&[b"message", b"all", &letter], None)).await);
+                    drop(stream.write_all(&pushed(&[b"message", b"all", &message], None)).await);
                 }
                 bytes = stream.read_buf(&mut read) => if !bytes.is_ok_and(|bytes| bytes > 0) {
                     break;
@@ -275,15 +275,17 @@ impl Redis {
                     .iter()
                     .filter(|(other, command)| other.0 == name.0 && !command.awaited)
                     .count();
-                if name.1 >= FIRST_BEAT || orphans >= ORPHANS {
+                if name.1 >= FIRST_HEARTBEAT || orphans >= ORPHANS {
                     state.commands.remove(&name);
                 } else if let Some(command) = state.commands.get_mut(&name) {
                     command.awaited = false;
                 }
             }
-            drop(letters);
-            // A newer connection of the same replica has an ear of its own.
-            state.ears.retain(|_, ear| !ear.letters.is_closed());
+            drop(messages);
+            // A newer connection of the same replica has a subscription of its own.
+            state
+                .subscribers
+                .retain(|_, subscriber| !subscriber.messages.is_closed());
         }
     }
 }
@@ -296,13 +298,17 @@ impl State {
         words: Vec<Vec<u8>>,
     ) -> Option<(CallName, oneshot::Receiver<Value>)> {
         let number = self.lives.get_mut(&life)?;
-        // Which of those that a new connection wakes comes first is chance: a beat takes no number
+        // Which of those that a new connection wakes comes first is chance: a heartbeat takes no number
         // from the others.
-        let is_beat = words[0] == b"PUBLISH" && words[2].len() == BEAT;
-        let number = if is_beat { &mut self.beats } else { number };
+        let is_heartbeat = words[0] == b"PUBLISH" && words[2].len() == HEARTBEAT;
+        let number = if is_heartbeat {
+            &mut self.heartbeats
+        } else {
+            number
+        };
         *number += 1;
         let name = (life, *number);
-        let (answer, told) = oneshot::channel();
+        let (answer, reply) = oneshot::channel();
         let waits = self
             .commands
             .values()
@@ -319,11 +325,11 @@ impl State {
                 answer,
             },
         );
-        // Beats come through by themselves, where nothing stands before them.
-        if is_beat && !waits {
+        // Heartbeats come through by themselves, where nothing stands before them.
+        if is_heartbeat && !waits {
             self.run(name, true);
         }
-        Some((name, told))
+        Some((name, reply))
     }
 
     /// Those that may be next: the first of each connection.
@@ -336,12 +342,12 @@ impl State {
         self.commands.iter().filter(is_first).map(|(name, _)| *name)
     }
 
-    /// Does what a command says, and answers, or cuts the connection. Beats that stood behind it
+    /// Does what a command says, and answers, or cuts the connection. Heartbeats that stood behind it
     /// come through as well.
     pub(crate) fn run(&mut self, name: CallName, answers: bool) -> Option<Value> {
         let command = self.commands.remove(&name)?;
         let value = self.perform(name, &command.words, command.after);
-        let told = value.clone();
+        let reply = value.clone();
         if answers {
             // Whoever has hung up does not hear it.
             drop(command.answer.send(value));
@@ -350,12 +356,12 @@ impl State {
         }
         let behind = self.next().find(|next| {
             let next = &self.commands[next];
-            next.is("PUBLISH") && next.words[2].len() == BEAT
+            next.is("PUBLISH") && next.words[2].len() == HEARTBEAT
         });
         if let Some(behind) = behind {
             self.run(behind, true);
         }
-        Some(told)
+        Some(reply)
     }
 
     /// Cuts the connection of a command, which is never done.
@@ -384,12 +390,15 @@ impl State {
             }
             b"DEL" => Value::Number(i64::from(self.values.remove(&words[1]).is_some())),
             b"PUBLISH" => {
-                let (text, by) = (words[2].clone(), (words[2].len() != BEAT).then_some(name));
-                let is_news = by.is_some() && text.len() < STANDS;
-                self.publish(&Letter {
+                let (text, by) = (
+                    words[2].clone(),
+                    (words[2].len() != HEARTBEAT).then_some(name),
+                );
+                let is_change = by.is_some() && text.len() < STANDS;
+                self.publish(&Message {
                     text,
                     by,
-                    is_news,
+                    is_change,
                     after,
                 });
                 Value::Number(1)
@@ -413,47 +422,49 @@ impl State {
             .map(|(value, _)| value.clone())
     }
 
-    fn publish(&mut self, letter: &Letter) {
+    fn publish(&mut self, message: &Message) {
         self.moved += 1;
-        for (life, ear) in &mut self.ears {
-            if let Some(late) = &mut ear.late {
-                late.push_back(letter.clone());
-            } else if ear.letters.send(letter.text.clone()).is_ok() {
-                self.heard.push((*life, letter.clone()));
+        for (life, subscriber) in &mut self.subscribers {
+            if let Some(late) = &mut subscriber.late {
+                late.push_back(message.clone());
+            } else if subscriber.messages.send(message.text.clone()).is_ok() {
+                self.heard.push((*life, message.clone()));
             }
         }
     }
 
-    /// From now on letters to this replica are late.
-    pub(crate) fn delay_letters(&mut self, life: Life) {
-        if let Some(ear) = self.ears.get_mut(&life) {
-            ear.late = Some(VecDeque::new());
+    /// From now on messages to this replica are late.
+    pub(crate) fn delay_messages(&mut self, life: Life) {
+        if let Some(subscriber) = self.subscribers.get_mut(&life) {
+            subscriber.late = Some(VecDeque::new());
         }
     }
 
-    pub(crate) fn letters_are_late(&self, life: Life) -> bool {
-        self.ears.get(&life).is_some_and(|ear| ear.late.is_some())
+    pub(crate) fn messages_are_late(&self, life: Life) -> bool {
+        self.subscribers
+            .get(&life)
+            .is_some_and(|subscriber| subscriber.late.is_some())
     }
 
-    /// The letters that were late come.
-    pub(crate) fn bring_letters(&mut self, life: Life) {
-        let Some(ear) = self.ears.get_mut(&life) else {
+    /// The messages that were late come.
+    pub(crate) fn bring_messages(&mut self, life: Life) {
+        let Some(subscriber) = self.subscribers.get_mut(&life) else {
             return;
         };
-        for letter in ear.late.take().into_iter().flatten() {
-            if ear.letters.send(letter.text.clone()).is_ok() {
-                self.heard.push((life, letter));
+        for message in subscriber.late.take().into_iter().flatten() {
+            if subscriber.messages.send(message.text.clone()).is_ok() {
+                self.heard.push((life, message));
             }
         }
     }
 
     /// A replica's listening connection is cut.
     pub(crate) fn cut_listener(&mut self, life: Life) -> bool {
-        self.ears.remove(&life).is_some()
+        self.subscribers.remove(&life).is_some()
     }
 
     pub(crate) fn hears(&self, life: Life) -> bool {
-        self.ears.contains_key(&life)
+        self.subscribers.contains_key(&life)
     }
 
     pub(crate) fn flush(&mut self) -> bool {
@@ -465,7 +476,7 @@ impl State {
     /// A replica is gone, and its connections with it.
     pub(crate) fn ended(&mut self, life: Life) {
         self.lives.remove(&life);
-        self.ears.remove(&life);
+        self.subscribers.remove(&life);
         self.commands.retain(|(by, _), _| *by != life);
     }
 }
@@ -478,12 +489,12 @@ impl Hash for State {
         for (name, command) in self
             .commands
             .iter()
-            .filter(|((_, number), _)| *number < FIRST_BEAT)
+            .filter(|((_, number), _)| *number < FIRST_HEARTBEAT)
         {
             (name, command.plain(), command.came, command.awaited).hash(state);
         }
-        for (life, ear) in &self.ears {
-            (life, &ear.late).hash(state);
+        for (life, subscriber) in &self.subscribers {
+            (life, &subscriber.late).hash(state);
         }
     }
 }

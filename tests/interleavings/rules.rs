@@ -1,5 +1,5 @@
 //! What must hold, judged from outside: by what the cluster keeps at the moment, and by what each
-//! replica was told.
+//! replica was informed of.
 
 use super::cluster::{CallName, Life, State, User};
 use std::{
@@ -41,7 +41,7 @@ struct Changed {
     by_own_adrift: bool,
 }
 
-/// When the cluster last told a replica that its login works.
+/// When the cluster last confirmed to a replica that its login works.
 #[derive(Debug, Clone, Copy, Hash)]
 struct Seen {
     at: u64,
@@ -91,18 +91,18 @@ pub(crate) struct Rules {
     lives: BTreeSet<Life>,
     /// Changes so far.
     pub(crate) changes: u64,
-    /// Who has not been told of the last change of a user. Nobody tells of what an administrator
+    /// Who has not been informed of the last change of a user. Nobody reports what an administrator
     /// does.
-    untold: BTreeMap<(Life, String), Untold>,
+    unreported: BTreeMap<(Life, String), Unreported>,
 }
 
-/// A change of which a replica has not been told.
+/// A change of which a replica has not been informed.
 #[derive(Debug, Clone, Copy)]
-struct Untold {
+struct Unreported {
     by: Option<Life>,
     /// Its number.
     change: u64,
-    /// When any replica had last seen what stood before: whoever was told of that may believe it
+    /// When any replica had last seen what stood before: whoever was informed of that may believe it
     /// for as long as the one who saw it.
     seen: Option<u64>,
 }
@@ -117,8 +117,8 @@ impl Hash for Rules {
             &self.looks,
         )
             .hash(state);
-        for (whose, untold) in &self.untold {
-            (whose, untold.by, untold.seen).hash(state);
+        for (whose, unreported) in &self.unreported {
+            (whose, unreported.by, unreported.seen).hash(state);
         }
     }
 }
@@ -156,7 +156,7 @@ impl Rules {
             looks: BTreeMap::new(),
             lives: BTreeSet::new(),
             changes: 0,
-            untold: BTreeMap::new(),
+            unreported: BTreeMap::new(),
         }
     }
 
@@ -164,20 +164,20 @@ impl Rules {
     pub(crate) fn began(&mut self, life: Life) {
         self.lives.insert(life);
         for (user, author) in &self.author {
-            let untold = Untold {
+            let unreported = Unreported {
                 by: author.life(),
                 change: self.changes,
                 seen: last_seen(&self.seen, user),
             };
-            self.untold.insert((life, user.clone()), untold);
+            self.unreported.insert((life, user.clone()), unreported);
         }
     }
 
     /// A replica hears that another one has changed a user, when the cluster had seen so many
     /// changes.
-    pub(crate) fn told(&mut self, life: Life, by: Life, after: u64) {
-        self.untold.retain(|(whose, _), untold| {
-            *whose != life || untold.by != Some(by) || untold.change > after
+    pub(crate) fn reported(&mut self, life: Life, by: Life, after: u64) {
+        self.unreported.retain(|(whose, _), unreported| {
+            *whose != life || unreported.by != Some(by) || unreported.change > after
         });
     }
 
@@ -186,7 +186,7 @@ impl Rules {
         self.seen.retain(|(whose, _), _| *whose != life);
         self.looks.retain(|(whose, _), _| *whose != life);
         self.unheard.retain(|(whose, _), _| *whose != life);
-        self.untold.retain(|(whose, _), _| *whose != life);
+        self.unreported.retain(|(whose, _), _| *whose != life);
         self.lives.remove(&life);
     }
 
@@ -249,13 +249,13 @@ impl Rules {
     pub(crate) fn changed(&mut self, user: &str, by: Author) {
         self.author.insert(user.to_owned(), by);
         self.changes += 1;
-        let untold = Untold {
+        let unreported = Unreported {
             by: by.life(),
             change: self.changes,
             seen: last_seen(&self.seen, user),
         };
         for life in self.lives.iter().filter(|life| by.life() != Some(**life)) {
-            self.untold.insert((*life, user.to_owned()), untold);
+            self.unreported.insert((*life, user.to_owned()), unreported);
         }
         let note = |life: Life, changed: &mut Changed| match by {
             Author::Adrift(whose) if whose == life => changed.by_own_adrift = true,
@@ -334,7 +334,7 @@ impl Rules {
                 .get(user)
                 .is_some_and(|author| author.life() != Some(by))
         {
-            return self.is_untold(by, user, now);
+            return self.is_unreported(by, user, now);
         }
         let Some(seen) = self.seen.get(&(by, user.to_owned())) else {
             return false;
@@ -350,17 +350,17 @@ impl Rules {
         }
     }
 
-    /// Whether nobody has told this replica of the last change, and some replica's look of before
+    /// Whether nobody has informed this replica of the last change, and some replica's look of before
     /// is not too old to be believed.
-    fn is_untold(&self, by: Life, user: &str, now: u64) -> bool {
+    fn is_unreported(&self, by: Life, user: &str, now: u64) -> bool {
         let believed = |seen: &Seen| {
             (seen.changed.by_others || seen.changed.by_own_adrift)
                 && now - seen.at < self.bounds.expiration
         };
-        self.untold
+        self.unreported
             .get(&(by, user.to_owned()))
-            .is_some_and(|untold| {
-                untold
+            .is_some_and(|unreported| {
+                unreported
                     .seen
                     .is_some_and(|seen| now - seen < self.bounds.expiration)
                     || self

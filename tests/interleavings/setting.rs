@@ -15,7 +15,7 @@ pub(crate) struct Budget {
     pub(crate) edits: u8,
     pub(crate) hang_ups: u8,
     /// What happens to the Redis that replicas share.
-    pub(crate) mishaps: u8,
+    pub(crate) redis_faults: u8,
 }
 
 /// Who plays, and under which conditions. Times are in milliseconds.
@@ -49,9 +49,9 @@ pub(crate) struct Setting {
     pub(crate) before: &'static [(usize, &'static str)],
     /// The first user is somebody else's.
     pub(crate) foreign: bool,
-    /// Replicas share a Redis, of which these mishaps may befall it. Its only user is the usual
+    /// Replicas share a Redis, of which these faults may happen to it. Its only user is the usual
     /// one.
-    pub(crate) redis: Option<&'static [Mishap]>,
+    pub(crate) redis: Option<&'static [RedisFault]>,
     pub(crate) budget: Budget,
 }
 
@@ -117,12 +117,12 @@ pub(crate) enum Loss {
 
 /// What happens to Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Mishap {
+pub(crate) enum RedisFault {
     /// The connection is cut before a command has been done.
     CutBefore,
     /// A command is done, and the connection is cut.
     CutAfter,
-    /// Letters to a replica are late.
+    /// Messages to a replica are late.
     Late,
     /// A replica's listening connection is cut.
     Deaf,
@@ -156,18 +156,18 @@ pub(crate) enum Step {
     Restart(usize),
     Edit(&'static str, Edit),
     /// Redis does a command and answers it.
-    Told(CallName),
+    RedisDone(CallName),
     /// The same goes wrong.
-    Mistold(CallName, Mishap),
+    RedisFails(CallName, RedisFault),
     /// Something happens to what a replica hears.
-    Misheard(usize, Mishap),
-    /// Letters that were late come.
-    Heard(usize),
+    MessagesFail(usize, RedisFault),
+    /// Messages that were late come.
+    MessagesCome(usize),
     Flush,
 }
 
 impl Step {
-    /// Neither a mishap nor anybody's doing from outside.
+    /// Neither a fault nor anybody's doing from outside.
     pub(crate) fn is_usual(self) -> bool {
         matches!(
             self,
@@ -176,8 +176,8 @@ impl Step {
                 | Self::Release(_)
                 | Self::Late(_)
                 | Self::Pass(_)
-                | Self::Told(_)
-                | Self::Heard(_)
+                | Self::RedisDone(_)
+                | Self::MessagesCome(_)
         )
     }
 }

@@ -1,7 +1,7 @@
 //! Replicas of the real broker in front of the scripted cluster, moved one step at a time.
 //!
 //! Everything runs on one thread and tokio's time stands still. After each step the world comes to
-//! rest: every flight waits for an answer of the cluster or for time to pass. So the order of
+//! rest: every update waits for an answer of the cluster or for time to pass. So the order of
 //! events is the order of the steps and nothing else, and the same steps give the same story.
 
 use super::{
@@ -30,7 +30,7 @@ struct Replica {
     life: Life,
     flow: Arc<Flow>,
     tasks: Tasks,
-    /// All that it was asked and told, and when: what it knows follows from that.
+    /// All that it was asked and answered, and when: what it knows follows from that.
     history: u64,
 }
 
@@ -41,7 +41,7 @@ struct Asking {
     answer: JoinHandle<Result<Grant, RefusedRequest>>,
 }
 
-/// How much time passes at once where replicas share a Redis: as much as lies between two beats,
+/// How much time passes at once where replicas share a Redis: as much as lies between two heartbeats,
 /// and more than the first waits of whoever has lost it, which chance draws.
 const LEAP: u64 = 2_000;
 
@@ -141,7 +141,7 @@ impl<'a> World<'a> {
     }
 
     fn ask(&mut self, place: usize, user: &'static str, groups: &'static str) {
-        self.told(place, &("ask", user, groups));
+        self.record(place, &("ask", user, groups));
         let flow = Arc::clone(&self.replicas[place].flow);
         let answer = tokio::spawn(async move {
             let request = auth_request(user, groups);
@@ -155,8 +155,8 @@ impl<'a> World<'a> {
         });
     }
 
-    /// Writes down what a replica was asked or told.
-    fn told(&mut self, place: usize, what: &impl Hash) {
+    /// Writes down what a replica was asked or answered.
+    fn record(&mut self, place: usize, what: &impl Hash) {
         let now = self.state().now;
         let mut hasher = DefaultHasher::new();
         (self.replicas[place].history, now, what).hash(&mut hasher);
@@ -179,13 +179,13 @@ impl<'a> World<'a> {
             tokio::time::advance(Duration::from_millis(now)).await;
             if ms > 0 {
                 self.settle().await;
-                self.note_letters();
+                self.note_messages();
                 self.redis_goes_on().await;
             }
         }
     }
 
-    /// What this world is, as far as its future goes. A replica is what it was asked and told, and
+    /// What this world is, as far as its future goes. A replica is what it was asked and answered, and
     /// when.
     pub(crate) fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
@@ -201,7 +201,7 @@ impl<'a> World<'a> {
                 call.wish.word(),
                 call.came,
                 call.awaited,
-                call.dealt.as_ref().map(|told| told.status.as_u16()),
+                call.dealt.as_ref().map(|response| response.status.as_u16()),
             )
                 .hash(&mut hasher);
             if let Wish::Write { user, .. } = &call.wish {

@@ -53,7 +53,7 @@ async fn whatever_the_cluster_does_the_answer_is_503_and_the_next_request_settle
         .into_iter()
         .flat_map(|at| everywhere.map(|(what, outcome)| (at, what, outcome)))
         .collect();
-    // A stranger's 401 is complete without its body.
+    // The 401 to an unknown user is complete without its body.
     cases.retain(|(at, what, _)| {
         *at != Authenticate || ![M::HalfBody, M::EndlessBody].contains(what)
     });
@@ -90,15 +90,15 @@ async fn whatever_the_cluster_does_the_answer_is_503_and_the_next_request_settle
                 stage.elastauth.log()
             );
             assert!(answer.headers.contains_key("retry-after"));
-            let told = stage
+            let errors = stage
                 .elastauth
                 .log()
                 .lines()
                 .filter(|line| line.contains(" ERROR "))
                 .count();
             assert!(
-                told <= 1,
-                "a failure is told once: {}",
+                errors <= 1,
+                "a failure is logged once: {}",
                 stage.elastauth.log()
             );
             // Somebody else asks at the same time, and the same one again: nobody is let in.
@@ -112,7 +112,7 @@ async fn whatever_the_cluster_does_the_answer_is_503_and_the_next_request_settle
                 "{at:?} {what:?}"
             );
             stage.cluster.clear_faults();
-            // A hanging call has its own deadline, and one more request is told to come again.
+            // A hanging call has its own deadline, and one more request gets a 503.
             let mut settled = false;
             for _ in 0..12 {
                 pause(Why::Expires, FAILURE_LASTS).await;
@@ -398,12 +398,12 @@ async fn a_cluster_that_is_down_at_the_start_is_waited_for_and_named_to_gateways
     stage.says(&stage.ask("alice", "dev").await, 503, "unavailable");
     let key = [("x-elastauth-key", GATEWAY_KEY)];
     for path in ["/elastauth/live", "/elastauth/health"] {
-        assert_eq!(stage.stranger().get(path, &[]).await.status, 200);
+        assert_eq!(stage.untrusted().get(path, &[]).await.status, 200);
     }
-    for (server, key, told) in [
+    for (server, key, detailed) in [
         (stage.gateway().clone(), &key[..], true),
         (stage.gateway().clone(), &[], false),
-        (stage.stranger(), &key[..], false),
+        (stage.untrusted(), &key[..], false),
     ] {
         let ready = server.get("/elastauth/ready", key).await;
         assert_eq!(
@@ -415,7 +415,7 @@ async fn a_cluster_that_is_down_at_the_start_is_waited_for_and_named_to_gateways
         );
         assert_eq!(
             ready.json()["checks"]["elasticsearch"]["error"].is_string(),
-            told,
+            detailed,
             "{}",
             ready.text()
         );
@@ -496,10 +496,10 @@ async fn a_clock_that_differs_from_the_clusters_is_reported_and_refuses_nobody()
             .contains("more than `credentials.grace`"),
         "{clock}"
     );
-    // Whoever is not believed hears that something is wrong, and no more.
-    let told = stage.stranger().get("/elastauth/ready", &[]).await.json();
+    // An untrusted peer reads that something is wrong, and no more.
+    let body = stage.untrusted().get("/elastauth/ready", &[]).await.json();
     assert_eq!(
-        told["checks"]["clock"],
+        body["checks"]["clock"],
         serde_json::json!({"status": "DEGRADED"})
     );
     let metrics = stage

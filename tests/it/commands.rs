@@ -54,16 +54,16 @@ impl Desk {
 
     async fn json(&self, arguments: &[&str]) -> (bool, Value) {
         let output = self.run(arguments).await;
-        let told = serde_json::from_slice(&output.stdout)
+        let printed = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| panic!("{arguments:?}: {output:?}"));
-        (output.status.success(), told)
+        (output.status.success(), printed)
     }
 }
 
 #[tokio::test]
 async fn explain_says_which_rule_gave_which_role_and_asks_nobody() {
     let desk = Desk::new().await;
-    let (ok, told) = desk
+    let (ok, printed) = desk
         .json(&[
             "explain",
             "--user",
@@ -77,22 +77,22 @@ async fn explain_says_which_rule_gave_which_role_and_asks_nobody() {
         .await;
     assert!(ok);
     assert_eq!(
-        told["identity"],
+        printed["identity"],
         json!({ "user": "alice", "groups": ["Team-A", "others"], "email": "a@example.org", "full_name": null })
     );
     assert_eq!(
-        told["roles"],
+        printed["roles"],
         json!([
             { "role": "editor", "rule": "group_mappings", "pattern": "team-*", "group": "Team-A" },
             { "role": "viewer", "rule": "default_roles" }
         ])
     );
     assert_eq!(
-        (&told["provider"], &told["document"]["roles"]),
+        (&printed["provider"], &printed["document"]["roles"]),
         (&json!("authelia"), &json!(["editor", "viewer"]))
     );
     assert_eq!(
-        (&told["answer"]["status"], &told["cluster"]),
+        (&printed["answer"]["status"], &printed["cluster"]),
         (&json!(200), &Value::Null)
     );
     assert_eq!(desk.cluster.count(), 0);
@@ -104,35 +104,39 @@ async fn explain_online_foresees_what_the_next_request_does_and_writes_nothing()
     let asked = [
         "explain", "--user", "alice", "--groups", "team-a", "--online", "--json",
     ];
-    let (_, told) = desk.json(&asked).await;
+    let (_, printed) = desk.json(&asked).await;
     assert_eq!(
-        (&told["cluster"]["found"], &told["cluster"]["next"]),
+        (&printed["cluster"]["found"], &printed["cluster"]["next"]),
         (&Value::Null, &json!("the user is written (first login)"))
     );
 
     desk.cluster
         .set_user(StoredUser::new("alice", "somebody else's").with_roles(&["superuser"]));
-    let (ok, told) = desk.json(&asked).await;
+    let (ok, printed) = desk.json(&asked).await;
     assert_eq!(
-        (ok, &told["answer"]["status"], &told["answer"]["outcome"]),
+        (
+            ok,
+            &printed["answer"]["status"],
+            &printed["answer"]["outcome"]
+        ),
         (true, &json!(403), &json!("foreign_user"))
     );
-    assert_eq!(told["cluster"]["found"]["roles"], json!(["superuser"]));
+    assert_eq!(printed["cluster"]["found"]["roles"], json!(["superuser"]));
 
-    let (_, told) = desk
+    let (_, printed) = desk
         .json(&["explain", "--user", "elastic", "--json", "--online"])
         .await;
-    assert_eq!(told["answer"]["outcome"], "reserved_name");
-    let (_, told) = desk
+    assert_eq!(printed["answer"]["outcome"], "reserved_name");
+    let (_, printed) = desk
         .json(&["explain", "--header", "Remote-User: a,b", "--json"])
         .await;
     assert_eq!(
-        (&told["answer"]["outcome"], &told["provider"]),
+        (&printed["answer"]["outcome"], &printed["provider"]),
         (&json!("malformed"), &json!("authelia"))
     );
-    let (_, told) = desk.json(&["explain", "--json"]).await;
+    let (_, printed) = desk.json(&["explain", "--json"]).await;
     assert_eq!(
-        (&told["answer"]["outcome"], &told["provider"]),
+        (&printed["answer"]["outcome"], &printed["provider"]),
         (&json!("nobody_asks"), &Value::Null)
     );
     let (ok, _) = desk
@@ -165,36 +169,36 @@ async fn explain_online_foresees_what_the_next_request_does_and_writes_nothing()
 #[tokio::test]
 async fn check_online_tells_a_good_account_from_a_weak_and_a_wrong_one() {
     let desk = Desk::new().await;
-    let verdicts = |told: &Value| -> Vec<bool> {
-        told["tried"]
+    let verdicts = |printed: &Value| -> Vec<bool> {
+        printed["tried"]
             .as_array()
             .unwrap()
             .iter()
             .map(|tried| tried["ok"] == true)
             .collect()
     };
-    let (ok, told) = desk.json(&["check", "--online", "--json"]).await;
+    let (ok, printed) = desk.json(&["check", "--online", "--json"]).await;
     assert_eq!(
-        (ok, verdicts(&told), &told["ok"]),
+        (ok, verdicts(&printed), &printed["ok"]),
         (true, vec![true, true, true], &json!(true))
     );
 
     desk.cluster
         .set_user(StoredUser::new("weak", "weak-password").with_roles(&["viewer"]));
     desk.configure("weak", "weak-password", "");
-    let (ok, told) = desk.json(&["check", "--online", "--json"]).await;
-    assert_eq!((ok, verdicts(&told)), (false, vec![true, true, false]));
+    let (ok, printed) = desk.json(&["check", "--online", "--json"]).await;
+    assert_eq!((ok, verdicts(&printed)), (false, vec![true, true, false]));
     assert!(
-        told["tried"][2]["found"]
+        printed["tried"][2]["found"]
             .as_str()
             .unwrap()
             .contains("cluster:admin/xpack/security/user/put")
     );
 
     desk.configure("weak", "wrong-password", "");
-    let (ok, told) = desk.json(&["check", "--online", "--json"]).await;
-    assert_eq!((ok, verdicts(&told)), (false, vec![false]));
-    assert!(!told.to_string().contains("wrong-password"));
+    let (ok, printed) = desk.json(&["check", "--online", "--json"]).await;
+    assert_eq!((ok, verdicts(&printed)), (false, vec![false]));
+    assert!(!printed.to_string().contains("wrong-password"));
     assert!(
         desk.cluster
             .calls()
@@ -323,11 +327,11 @@ async fn time_zones_are_the_programs_own_so_that_no_machine_has_other_boundaries
     };
     zone("Made/Up");
     let output = check().await;
-    let told = String::from_utf8_lossy(&output.stdout).into_owned()
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(
-        !output.status.success() && told.contains("no such time zone"),
-        "{told}"
+        !output.status.success() && printed.contains("no such time zone"),
+        "{printed}"
     );
     // And none is missing where the system has none at all.
     zone("Europe/Berlin");

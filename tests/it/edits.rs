@@ -93,13 +93,13 @@ async fn an_edit_by_somebody_else_is_corrected_at_the_next_check() {
         }
         if !wait {
             let audit = stage.elastauth.file("audit");
-            let told = audit
+            let audited = audit
                 .lines()
                 .filter(|line| {
                     line.contains(r#""event":"user_recheck","user":"alice","peer":"127.0.0.1""#)
                 })
                 .count();
-            assert_eq!(told, EDITS.len() + 1, "{audit}");
+            assert_eq!(audited, EDITS.len() + 1, "{audit}");
         }
     }
 }

@@ -3,9 +3,9 @@
 
 use crate::support::{
     Why,
-    house::{
-        Adopt, BrokerError, Endpoint, Fault, House, Misbehaviour, StoreConfig, StoredUser, Tasks,
-        ask, why,
+    deployment::{
+        Adopt, BrokerError, Deployment, Endpoint, Fault, Misbehaviour, StoreConfig, StoredUser,
+        Tasks, ask, why,
     },
     pause, until,
 };
@@ -20,23 +20,23 @@ use std::{
 
 #[tokio::test]
 async fn a_user_disabled_while_its_write_waits_for_its_turn_stays_disabled() {
-    let house = House::new().await;
-    house.ask("alice", "dev").await.unwrap();
+    let deployment = Deployment::new().await;
+    deployment.ask("alice", "dev").await.unwrap();
     for n in 0..16 {
-        house.ask(&format!("user-{n}"), "dev").await.unwrap();
+        deployment.ask(&format!("user-{n}"), "dev").await.unwrap();
     }
-    house.calls();
-    house.cluster.fault(Fault::new(
+    deployment.calls();
+    deployment.cluster.fault(Fault::new(
         Endpoint::Write,
         Misbehaviour::Delay(Duration::from_millis(800)),
     ));
     let mut crowd = tokio::task::JoinSet::new();
     for n in 0..16 {
-        let flow = Arc::clone(&house.flow);
+        let flow = Arc::clone(&deployment.flow);
         crowd.spawn(async move { ask(&flow, &format!("user-{n}"), "admins").await.map(drop) });
     }
     let writing = || {
-        house
+        deployment
             .cluster
             .calls()
             .iter()
@@ -45,10 +45,10 @@ async fn a_user_disabled_while_its_write_waits_for_its_turn_stays_disabled() {
             == 16
     };
     until("sixteen writes in the air", writing).await;
-    let flow = Arc::clone(&house.flow);
+    let flow = Arc::clone(&deployment.flow);
     let changed = tokio::spawn(async move { ask(&flow, "alice", "admins").await });
     until("the question as alice", || {
-        house
+        deployment
             .cluster
             .calls()
             .iter()
@@ -58,9 +58,9 @@ async fn a_user_disabled_while_its_write_waits_for_its_turn_stays_disabled() {
     })
     .await;
     pause(Why::NothingHappens, Duration::from_millis(200)).await;
-    assert!(house.cluster.set_enabled("alice", false));
+    assert!(deployment.cluster.set_enabled("alice", false));
     assert_eq!(why(changed.await.unwrap()), BrokerError::Disabled);
-    assert!(!house.cluster.user("alice").unwrap().enabled);
+    assert!(!deployment.cluster.user("alice").unwrap().enabled);
     assert!(
         crowd
             .join_all()
@@ -71,30 +71,30 @@ async fn a_user_disabled_while_its_write_waits_for_its_turn_stays_disabled() {
 }
 
 #[tokio::test]
-async fn a_program_that_pulls_at_the_metadata_does_not_get_round_the_limit_of_writes() {
-    let house = House::new().await;
-    house.ask("alice", "dev").await.unwrap();
+async fn a_program_that_changes_the_metadata_does_not_evade_the_limit_of_writes() {
+    let deployment = Deployment::new().await;
+    deployment.ask("alice", "dev").await.unwrap();
     let mut refused = 0;
     for _ in 0..20 {
-        let mut user = house.cluster.user("alice").unwrap();
+        let mut user = deployment.cluster.user("alice").unwrap();
         user.metadata = Map::new();
-        house.cluster.set_user(user);
-        house.pass(Duration::from_millis(10));
+        deployment.cluster.set_user(user);
+        deployment.pass(Duration::from_millis(10));
         // The roles stand as they are: only who asks for others looks at the user again.
         refused += usize::from(
-            house
+            deployment
                 .ask("alice", if refused % 2 == 0 { "admins" } else { "dev" })
                 .await
                 .is_err(),
         );
         refused += usize::from(
-            house
+            deployment
                 .ask("alice", if refused % 2 == 0 { "dev" } else { "admins" })
                 .await
                 .is_err(),
         );
     }
-    let writes = house
+    let writes = deployment
         .calls()
         .iter()
         .filter(|call| call.starts_with("PUT"))
@@ -107,16 +107,16 @@ async fn a_program_that_pulls_at_the_metadata_does_not_get_round_the_limit_of_wr
 async fn replicas_of_different_clocks_do_not_write_a_user_without_limit() {
     // One replica is in an older period of the passwords than the other: a clock far off, or
     // another setting of the rotation.
-    let house = House::with(|config| config.rotation = Duration::ZERO).await;
-    let ahead = house.replica(|config| {
+    let deployment = Deployment::with(|config| config.rotation = Duration::ZERO).await;
+    let ahead = deployment.replica(|config| {
         (config.rotation, config.grace) = (Duration::from_secs(1_000_000_000), Duration::ZERO);
     });
     for round in 0..40 {
         let groups = if round % 2 == 0 { "dev" } else { "admins" };
-        let _bounded = house.ask("alice", groups).await;
+        let _bounded = deployment.ask("alice", groups).await;
         let _bounded = ask(&ahead, "alice", groups).await;
     }
-    let writes = house
+    let writes = deployment
         .calls()
         .iter()
         .filter(|call| call.starts_with("PUT"))
@@ -128,34 +128,34 @@ async fn replicas_of_different_clocks_do_not_write_a_user_without_limit() {
 
 #[tokio::test]
 async fn a_403_to_the_users_own_question_says_nothing_about_the_service_account() {
-    let house = House::with(|config| config.adopt = Adopt::Never).await;
-    house.cluster.set_user(StoredUser::new("bob", "x"));
-    house.cluster.fault(Fault::new(
+    let deployment = Deployment::with(|config| config.adopt = Adopt::Never).await;
+    deployment.cluster.set_user(StoredUser::new("bob", "x"));
+    deployment.cluster.fault(Fault::new(
         Endpoint::Authenticate,
         Misbehaviour::Status(StatusCode::FORBIDDEN),
     ));
     assert!(matches!(
-        why(house.ask("alice", "dev").await),
+        why(deployment.ask("alice", "dev").await),
         BrokerError::Cluster(_)
     ));
 }
 
 #[tokio::test]
-async fn a_flight_that_reads_until_the_period_is_over_does_not_write_the_old_password() {
+async fn an_update_that_reads_until_the_period_is_over_does_not_write_the_old_password() {
     let period = Duration::from_secs(1_000);
-    let house = House::with(|config| config.rotation = period).await;
-    let other = house.replica(|config| config.rotation = period);
-    house.cluster.fault(
+    let deployment = Deployment::with(|config| config.rotation = period).await;
+    let other = deployment.replica(|config| config.rotation = period);
+    deployment.cluster.fault(
         Fault::new(
             Endpoint::Read,
             Misbehaviour::Delay(Duration::from_millis(600)),
         )
         .times(1),
     );
-    let flow = Arc::clone(&house.flow);
+    let flow = Arc::clone(&deployment.flow);
     let client = tokio::spawn(async move { ask(&flow, "alice", "dev").await });
     until("the slow look", || {
-        house
+        deployment
             .cluster
             .calls()
             .iter()
@@ -163,7 +163,7 @@ async fn a_flight_that_reads_until_the_period_is_over_does_not_write_the_old_pas
     })
     .await;
     // The next period has come, and the other replica is the first to write in it.
-    house.pass(period);
+    deployment.pass(period);
     let login = ask(&other, "alice", "dev")
         .await
         .unwrap()
@@ -172,7 +172,7 @@ async fn a_flight_that_reads_until_the_period_is_over_does_not_write_the_old_pas
         .clone();
     while !client.is_finished() {
         assert!(
-            house.cluster.accepts(&login),
+            deployment.cluster.accepts(&login),
             "what the other replica has handed out works all the while"
         );
         pause(Why::Again, Duration::from_millis(1)).await;
@@ -182,7 +182,7 @@ async fn a_flight_that_reads_until_the_period_is_over_does_not_write_the_old_pas
         login
     );
     assert_eq!(
-        house
+        deployment
             .cluster
             .calls()
             .iter()
@@ -195,19 +195,19 @@ async fn a_flight_that_reads_until_the_period_is_over_does_not_write_the_old_pas
 #[tokio::test]
 async fn a_write_that_crosses_the_boundary_of_two_passwords_does_not_undo_the_new_one() {
     let period = Duration::from_secs(1_000);
-    let house = House::with(|config| config.rotation = period).await;
-    let other = house.replica(|config| config.rotation = period);
-    house.cluster.fault(
+    let deployment = Deployment::with(|config| config.rotation = period).await;
+    let other = deployment.replica(|config| config.rotation = period);
+    deployment.cluster.fault(
         Fault::new(
             Endpoint::Write,
             Misbehaviour::Delay(Duration::from_millis(600)),
         )
         .times(1),
     );
-    let flow = Arc::clone(&house.flow);
+    let flow = Arc::clone(&deployment.flow);
     let client = tokio::spawn(async move { ask(&flow, "alice", "dev").await.map(drop) });
     until("the slow write", || {
-        house
+        deployment
             .cluster
             .calls()
             .iter()
@@ -216,16 +216,16 @@ async fn a_write_that_crosses_the_boundary_of_two_passwords_does_not_undo_the_ne
     .await;
     client.abort();
     // The next period has come, and the other replica is the first to write in it.
-    house.pass(period);
+    deployment.pass(period);
     let login = ask(&other, "alice", "dev")
         .await
         .unwrap()
         .credential()
         .authorization()
         .clone();
-    assert!(house.cluster.accepts(&login));
+    assert!(deployment.cluster.accepts(&login));
     let written = || {
-        house
+        deployment
             .cluster
             .calls()
             .iter()
@@ -234,25 +234,25 @@ async fn a_write_that_crosses_the_boundary_of_two_passwords_does_not_undo_the_ne
             >= 2
     };
     until("the end of the slow write", written).await;
-    until("the new password", || house.cluster.accepts(&login)).await;
+    until("the new password", || deployment.cluster.accepts(&login)).await;
 }
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_while_a_write_waits_for_the_next_period_costs_a_wait_and_no_answer()
  {
     let period = Duration::from_secs(1_000);
-    let house = House::with(|config| config.rotation = period).await;
+    let deployment = Deployment::with(|config| config.rotation = period).await;
     let (now, place) = (
-        house.ms.load(Ordering::SeqCst),
+        deployment.ms.load(Ordering::SeqCst),
         Username::parse("alice").unwrap().place(),
     );
     let until_the_boundary = 1_000_000 - (now + place % 1_000_000) % 1_000_000;
-    house.pass(Duration::from_millis(until_the_boundary - 200));
-    let flow = Arc::clone(&house.flow);
+    deployment.pass(Duration::from_millis(until_the_boundary - 200));
+    let flow = Arc::clone(&deployment.flow);
     let client = tokio::spawn(async move { ask(&flow, "alice", "dev").await });
     // It waits for two hundred milliseconds, and then the clock shows what it showed before.
     let looks = || {
-        house
+        deployment
             .cluster
             .calls()
             .iter()
@@ -260,16 +260,20 @@ async fn a_clock_that_is_set_back_while_a_write_waits_for_the_next_period_costs_
             .count()
     };
     until("the second look", || looks() == 2).await;
-    house.pass(Duration::from_millis(700));
+    deployment.pass(Duration::from_millis(700));
     let login = client.await.unwrap().unwrap();
-    assert!(house.cluster.accepts(login.credential().authorization()));
+    assert!(
+        deployment
+            .cluster
+            .accepts(login.credential().authorization())
+    );
 }
 
 #[tokio::test]
-async fn while_a_write_may_still_come_the_next_start_is_not_told_that_the_user_stands() {
-    let (house, folder) = (House::new().await, tempfile::tempdir().unwrap());
+async fn while_a_write_may_still_come_the_next_start_checks_the_user() {
+    let (deployment, folder) = (Deployment::new().await, tempfile::tempdir().unwrap());
     let start = |tasks: &Tasks| {
-        house.replica_with(tasks, |_| {}, StoreConfig::File(folder.path().to_owned()))
+        deployment.replica_with(tasks, |_| {}, StoreConfig::File(folder.path().to_owned()))
     };
     let end = async |tasks: Tasks| {
         tasks.end();
@@ -278,78 +282,78 @@ async fn while_a_write_may_still_come_the_next_start_is_not_told_that_the_user_s
     let tasks = Tasks::default();
     let flow = start(&tasks);
     ask(&flow, "alice", "dev").await.unwrap();
-    house
+    deployment
         .cluster
         .fault(Fault::new(Endpoint::Write, Misbehaviour::AppliedThen500).times(1));
     assert!(matches!(
         why(ask(&flow, "alice", "admins").await),
         BrokerError::Cluster(_)
     ));
-    let late = house.cluster.user("alice").unwrap();
+    let late = deployment.cluster.user("alice").unwrap();
     ask(&flow, "alice", "dev").await.unwrap();
     drop(flow);
     end(tasks).await;
     // The write of more roles comes after all, and the program has started again.
-    house.cluster.set_user(late);
+    deployment.cluster.set_user(late);
     let tasks = Tasks::default();
     ask(&start(&tasks), "alice", "dev").await.unwrap();
-    assert_eq!(house.roles("alice"), ["editor", "viewer"]);
+    assert_eq!(deployment.roles("alice"), ["editor", "viewer"]);
     end(tasks).await;
 }
 
 #[tokio::test]
 async fn once_a_write_can_no_longer_arrive_the_user_is_not_checked_again() {
-    let house = House::new().await;
-    house.ask("alice", "dev").await.unwrap();
-    let before = house.cluster.user("alice").unwrap();
-    house
+    let deployment = Deployment::new().await;
+    deployment.ask("alice", "dev").await.unwrap();
+    let before = deployment.cluster.user("alice").unwrap();
+    deployment
         .cluster
         .fault(Fault::new(Endpoint::Write, Misbehaviour::AppliedThen500).times(1));
     assert!(matches!(
-        why(house.ask("alice", "admins").await),
+        why(deployment.ask("alice", "admins").await),
         BrokerError::Cluster(_)
     ));
     // The answer says that the write failed: it may have, and may be applied later.
-    let late = house.cluster.user("alice").unwrap();
-    house.cluster.set_user(before);
-    house.ask("alice", "dev").await.unwrap();
-    house.cluster.set_user(late);
-    assert!(house.roles("alice").contains(&"superuser".to_owned()));
-    house.pass(Duration::from_secs(1));
-    house.ask("alice", "dev").await.unwrap();
+    let late = deployment.cluster.user("alice").unwrap();
+    deployment.cluster.set_user(before);
+    deployment.ask("alice", "dev").await.unwrap();
+    deployment.cluster.set_user(late);
+    assert!(deployment.roles("alice").contains(&"superuser".to_owned()));
+    deployment.pass(Duration::from_secs(1));
+    deployment.ask("alice", "dev").await.unwrap();
     assert_eq!(
-        house.roles("alice"),
+        deployment.roles("alice"),
         ["editor", "viewer"],
         "the late write is corrected before the next answer"
     );
     // Within 90 s of the write each request checks the user, at most once a second.
-    house.calls();
-    house.pass(Duration::from_secs(10));
-    house.ask("alice", "dev").await.unwrap();
-    assert_eq!(house.calls().len(), 1);
-    house.pass(Duration::from_secs(90));
-    house.ask("alice", "dev").await.unwrap();
-    house.calls();
-    house.pass(Duration::from_mins(1));
-    house.ask("alice", "dev").await.unwrap();
-    assert_eq!(house.calls(), Vec::<String>::new());
+    deployment.calls();
+    deployment.pass(Duration::from_secs(10));
+    deployment.ask("alice", "dev").await.unwrap();
+    assert_eq!(deployment.calls().len(), 1);
+    deployment.pass(Duration::from_secs(90));
+    deployment.ask("alice", "dev").await.unwrap();
+    deployment.calls();
+    deployment.pass(Duration::from_mins(1));
+    deployment.ask("alice", "dev").await.unwrap();
+    assert_eq!(deployment.calls(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn replicas_whose_clocks_differ_by_less_than_the_grace_grant_logins_that_work() {
     const STEP: Duration = Duration::from_millis(50);
     let period = Duration::from_secs(10);
-    let house = House::with(|config| config.rotation = period).await;
-    let (ahead, clock) = house.replica_ahead(Duration::from_millis(400), |config| {
+    let deployment = Deployment::with(|config| config.rotation = period).await;
+    let (ahead, clock) = deployment.replica_ahead(Duration::from_millis(400), |config| {
         config.rotation = period;
     });
     let (mut logins, mut held, mut all) = (Vec::new(), [0, 0], HashSet::new());
     for _ in 0..500 {
         // A login of the last step is used after the time that a fast network takes.
         for login in logins.drain(..) {
-            assert!(house.cluster.accepts(&login));
+            assert!(deployment.cluster.accepts(&login));
         }
-        for (place, flow) in [&house.flow, &ahead].into_iter().enumerate() {
+        for (place, flow) in [&deployment.flow, &ahead].into_iter().enumerate() {
             let granted =
                 tokio::time::timeout(Duration::from_millis(40), ask(flow, "alice", "dev"));
             match granted.await {
@@ -359,7 +363,7 @@ async fn replicas_whose_clocks_differ_by_less_than_the_grace_grant_logins_that_w
         }
         // Both replicas grant the same logins.
         all.extend(logins.iter().cloned());
-        house.pass(STEP);
+        deployment.pass(STEP);
         clock.fetch_add(50, Ordering::SeqCst);
     }
     assert!(

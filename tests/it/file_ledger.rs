@@ -185,7 +185,7 @@ async fn a_disk_that_cannot_be_written_costs_no_login_and_is_tried_again_later()
         ..Plan::default()
     })
     .await;
-    let told = |text: &str| stage.elastauth.log().matches(text).count();
+    let logged = |text: &str| stage.elastauth.log().matches(text).count();
     let ask = async |n: u32| {
         assert!(
             stage.works(
@@ -204,8 +204,8 @@ async fn a_disk_that_cannot_be_written_costs_no_login_and_is_tried_again_later()
     assert!(!folder.path().join("ledger").exists());
     assert_eq!(
         (
-            told("cannot be written; logins go on"),
-            told("is written again")
+            logged("cannot be written; logins go on"),
+            logged("is written again")
         ),
         (1, 0)
     );
@@ -227,12 +227,12 @@ async fn a_disk_that_cannot_be_written_costs_no_login_and_is_tried_again_later()
         ask(n).await;
     }
     pause(Why::NothingHappens, Duration::from_millis(300)).await;
-    assert_eq!(told("is written again"), 0);
+    assert_eq!(logged("is written again"), 0);
     let mut n = 0;
     find("a written file", Duration::from_secs(20), async || {
         ask(n).await;
         n += 1;
-        (told("is written again") == 1).then_some(())
+        (logged("is written again") == 1).then_some(())
     })
     .await;
     assert!(folder.path().join("ledger").exists());

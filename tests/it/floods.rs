@@ -134,7 +134,7 @@ async fn a_flood_of_new_users_at_a_slow_cluster_does_not_slow_known_users() {
         crowd.spawn(async move {
             for n in 0.. {
                 let answer = gateway
-                    .send(for_user(&format!("stranger-{client}-{n}")))
+                    .send(for_user(&format!("new-{client}-{n}")))
                     .await
                     .unwrap();
                 assert!(
@@ -147,7 +147,7 @@ async fn a_flood_of_new_users_at_a_slow_cluster_does_not_slow_known_users() {
     }
     pause(Why::Pace, Duration::from_secs(2)).await;
     // Whoever is checked, and whoever is changed, finds a place at once. In one queue with the
-    // strangers he would wait until he is turned away.
+    // new users they would wait until they are turned away.
     for groups in ["dev", "dev", "ops", "ops", "dev"] {
         assert!(stage.works(&stage.ask("alice", groups).await));
         pause(Why::Expires, Duration::from_millis(110)).await;
@@ -156,7 +156,7 @@ async fn a_flood_of_new_users_at_a_slow_cluster_does_not_slow_known_users() {
     while let Some(done) = crowd.join_next().await {
         assert!(
             done.is_err_and(|error| error.is_cancelled()),
-            "every stranger was answered as he should be"
+            "every new user was answered as they should be"
         );
     }
 }
@@ -187,7 +187,7 @@ async fn writes_at_once_are_bounded_and_some_are_reserved_for_known_users() {
     for n in 0..12 {
         ask(format!("new-{n}"), b"dev");
     }
-    until("the writes of strangers", || stage.called("PUT") == 2).await;
+    until("the writes of new users", || stage.called("PUT") == 2).await;
     pause(Why::NothingHappens, Duration::from_millis(300)).await;
     assert_eq!(stage.called("PUT"), 2);
     for user in ["alice", "bob"] {
@@ -200,7 +200,7 @@ async fn writes_at_once_are_bounded_and_some_are_reserved_for_known_users() {
 }
 
 /// Asks for all these users over 64 connections, four at a time on each, and again for whoever is
-/// told to come later, until everybody has got in.
+/// answered 503, until everybody has got in.
 async fn rush(stage: &Arc<Stage>, users: usize) {
     const AT_ONCE: usize = 256;
     let mut connections = Vec::new();

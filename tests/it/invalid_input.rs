@@ -5,7 +5,7 @@ use crate::support::stage::{GATEWAY_KEY, Stage, question};
 use http::{HeaderValue, Method, StatusCode, Uri};
 
 #[tokio::test]
-async fn a_stranger_is_nobody_whatever_it_claims() {
+async fn an_untrusted_peer_is_nobody_whatever_it_claims() {
     let stage = Stage::usual().await;
     for target in [
         "/",
@@ -18,7 +18,7 @@ async fn a_stranger_is_nobody_whatever_it_claims() {
         for name in ["remote-user", "Remote-User", "remote_user"] {
             let answer = stage
                 .send(
-                    &stage.stranger(),
+                    &stage.untrusted(),
                     question(target, &[(name, b"alice"), ("remote-groups", b"ops")]),
                 )
                 .await;
@@ -28,7 +28,7 @@ async fn a_stranger_is_nobody_whatever_it_claims() {
     }
     let nginx = stage
         .send(
-            &stage.stranger(),
+            &stage.untrusted(),
             question("/elastauth/auth-request", &[("remote-user", b"alice")]),
         )
         .await;
@@ -39,7 +39,7 @@ async fn a_stranger_is_nobody_whatever_it_claims() {
     assert_eq!(stage.calls(), Vec::<String>::new());
     assert!(
         !stage.elastauth.log().contains("alice"),
-        "what a stranger claims is not worth a word in the log"
+        "what an untrusted peer claims is not logged"
     );
 }
 
@@ -323,8 +323,8 @@ async fn a_client_of_a_gateway_gets_no_page_that_could_pass_for_a_grant() {
                 .await;
             stage.says(&answer, 401, "not_authenticated");
         }
-        // A stranger hears that nobody is signed in, or that there is no such page.
-        let answer = stage.send(&stage.stranger(), question(target, &[])).await;
+        // An untrusted peer gets the answer that nobody is signed in, or that there is no such page.
+        let answer = stage.send(&stage.untrusted(), question(target, &[])).await;
         assert!(
             [401, 404].contains(&answer.status.as_u16()),
             "{target}: {}",

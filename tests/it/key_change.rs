@@ -1,6 +1,6 @@
-//! A change of keys with replicas of both kinds side by side, told against the stand-in cluster.
+//! A change of keys with replicas of both kinds side by side, with the stand-in cluster.
 
-use crate::support::house::{House, ask};
+use crate::support::deployment::{Deployment, ask};
 use elastauth::{
     broker::{self, PreviousKey},
     clock::Timestamp,
@@ -15,11 +15,11 @@ async fn a_new_key_comes_to_each_user_at_its_own_boundary_and_replicas_never_con
     let short = |config: &mut broker::Config| {
         (config.rotation, config.grace) = (Duration::from_mins(1), Duration::ZERO);
     };
-    let house = House::with(short).await;
-    let since = Timestamp(house.ms.load(Ordering::SeqCst) + 60_000);
+    let deployment = Deployment::with(short).await;
+    let since = Timestamp(deployment.ms.load(Ordering::SeqCst) + 60_000);
     let new_key = "3e5a77c1d09b4f2286e4b1a9c05d7f13a86c2e94b7d05f31c92e6a40d8b17f5c";
     let next = || {
-        house.replica(|config| {
+        deployment.replica(|config| {
             short(config);
             config.previous_key = config
                 .secret_key
@@ -33,7 +33,7 @@ async fn a_new_key_comes_to_each_user_at_its_own_boundary_and_replicas_never_con
     // side.
     let (one, two) = (next(), next());
     for user in ["alice", "bob", "carol"] {
-        let old = house.ask(user, "dev").await.unwrap();
+        let old = deployment.ask(user, "dev").await.unwrap();
         for flow in [&one, &two] {
             assert_eq!(
                 ask(flow, user, "dev")
@@ -45,18 +45,18 @@ async fn a_new_key_comes_to_each_user_at_its_own_boundary_and_replicas_never_con
             );
         }
         assert_eq!(
-            house.cluster.user(user).unwrap().metadata["elastauth"]["key"]
+            deployment.cluster.user(user).unwrap().metadata["elastauth"]["key"]
                 .as_str()
                 .map(str::len),
             Some(8)
         );
     }
-    house.calls();
+    deployment.calls();
     // From here on every replica knows both keys. Each user moves once, and both replicas move
     // together.
     let mut moved = Vec::new();
     for second in 0..125 {
-        house.pass(Duration::from_secs(1));
+        deployment.pass(Duration::from_secs(1));
         for user in ["alice", "bob", "carol"] {
             let (first, second_replica) = (
                 ask(&one, user, "dev").await.unwrap(),
@@ -68,12 +68,14 @@ async fn a_new_key_comes_to_each_user_at_its_own_boundary_and_replicas_never_con
                 "{user} at {second}"
             );
             assert!(
-                house.cluster.accepts(first.credential().authorization()),
+                deployment
+                    .cluster
+                    .accepts(first.credential().authorization()),
                 "{user} at {second}"
             );
         }
         moved.extend(
-            house
+            deployment
                 .calls()
                 .into_iter()
                 .filter(|call| call.starts_with("PUT")),
@@ -82,7 +84,7 @@ async fn a_new_key_comes_to_each_user_at_its_own_boundary_and_replicas_never_con
     // Two boundaries a user in two minutes, some perhaps three; one write each, whatever the number
     // of replicas.
     assert!((6..=9).contains(&moved.len()), "{moved:?}");
-    let after = house.replica(|config| {
+    let after = deployment.replica(|config| {
         short(config);
         config.secret_key = Some(SecretKey::parse(new_key).unwrap());
     });

@@ -196,7 +196,7 @@ async fn slow_peers_are_cut_after_ten_seconds_and_slow_no_known_user() {
         let ended = timeout(SLOW_PEERS_ARE_CUT.end, read.read_to_end(&mut nothing));
         ended.await.is_ok() && SLOW_PEERS_ARE_CUT.contains(&began.elapsed())
     };
-    for server in [stage.gateway().clone(), stage.stranger()] {
+    for server in [stage.gateway().clone(), stage.untrusted()] {
         for begun in [
             "",
             "GET",
@@ -303,7 +303,7 @@ async fn a_grant_is_the_same_over_every_protocol() {
                 assert!(stage.works(&answer), "{method} {path}: {answer:?}");
             }
         }
-        // Many at once on one connection, strangers' too.
+        // Many at once on one connection, of untrusted peers too.
         let mut answers = JoinSet::new();
         for n in 0..200 {
             let multiplexed = multiplexed.clone();
@@ -322,14 +322,14 @@ async fn a_grant_is_the_same_over_every_protocol() {
                 .all(|answer| answer.status == 200 && stage.works(answer))
         );
     }
-    let stranger = Multiplexed::in_clear(&plain.stranger()).await;
+    let untrusted = Multiplexed::in_clear(&plain.untrusted()).await;
     let asked = Request::get("http://a/elastauth")
         .header("x-elastauth-key", GATEWAY_KEY)
         .header("remote-user", "alice")
         .body(())
         .unwrap();
     plain.says(
-        &stranger.send(asked).await.unwrap(),
+        &untrusted.send(asked).await.unwrap(),
         401,
         "not_authenticated",
     );
@@ -339,7 +339,7 @@ async fn a_grant_is_the_same_over_every_protocol() {
 async fn a_flood_of_requests_that_are_taken_back_at_once_harms_nobody() {
     let stage = Stage::usual().await;
     assert!(stage.works(&stage.ask("alice", "dev").await));
-    for server in [stage.gateway().clone(), stage.stranger()] {
+    for server in [stage.gateway().clone(), stage.untrusted()] {
         for _ in 0..5 {
             let multiplexed = Multiplexed::in_clear(&server).await;
             let mut flood = JoinSet::new();
@@ -362,13 +362,13 @@ async fn a_flood_of_requests_that_are_taken_back_at_once_harms_nobody() {
 }
 
 #[tokio::test]
-async fn strangers_that_take_every_place_of_theirs_take_none_of_a_gateways() {
+async fn untrusted_peers_that_take_every_place_of_theirs_take_none_of_a_gateways() {
     let stage = Stage::usual().await;
-    let stranger = stage.stranger();
+    let untrusted = stage.untrusted();
     let mut held = Vec::new();
-    // More than the 500 places that strangers have together; the rest is closed at once.
+    // More than the 500 places that untrusted peers have together; the rest is closed at once.
     for _ in 0..600 {
-        held.push(stranger.connect().await.unwrap());
+        held.push(untrusted.connect().await.unwrap());
     }
     assert!(stage.works(&stage.ask("alice", "dev").await));
     let last = held.last_mut().unwrap();
@@ -383,7 +383,7 @@ async fn strangers_that_take_every_place_of_theirs_take_none_of_a_gateways() {
     drop(held);
     // Their places come free again.
     let free = async || {
-        let answer = stranger.try_ask(Method::GET, "/elastauth/live", &[], None);
+        let answer = untrusted.try_ask(Method::GET, "/elastauth/live", &[], None);
         answer.await.ok()
     };
     find("a free place", Duration::from_secs(5), free).await;

@@ -74,7 +74,7 @@ async fn new_role_rules_count_for_the_next_request_of_a_known_user() {
 }
 
 #[tokio::test]
-async fn a_faulty_file_changes_nothing_and_is_told_once_until_it_is_put_right() {
+async fn a_faulty_file_changes_nothing_and_is_logged_once_until_it_is_put_right() {
     let stage = Stage::planned(Plan {
         more: "enable_metrics: true",
         ..Plan::default()

@@ -1,4 +1,4 @@
-//! Ends and beginnings of the running program: told to end with work in hand, killed in the middle
+//! Ends and beginnings of the running program: asked to end with work in hand, killed in the middle
 //! of it, and passwords that change under load.
 
 use crate::support::{
@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 #[tokio::test]
-async fn told_to_end_it_finishes_what_it_has_in_hand_and_takes_nothing_new() {
+async fn asked_to_end_it_finishes_what_it_has_in_hand_and_takes_nothing_new() {
     let mut stage = Stage::usual().await;
     // Two connections that rest.
     let mut resting = stage.gateway().connect().await.unwrap();
@@ -229,7 +229,7 @@ async fn a_write_that_hangs_is_waited_for_until_its_deadline_and_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_a_boundary_some_thousands_wait_and_whoever_comes_beyond_that_is_told_to_come_again() {
+async fn at_a_boundary_some_thousands_wait_and_whoever_comes_beyond_that_gets_a_503() {
     const HELD: usize = 4_096;
     const REQUESTS: usize = 4_800;
     let more = "credentials: {rotation: 6s, grace: 1500ms}\nenable_metrics: true";

@@ -36,7 +36,7 @@ use tokio::{
 const KEY: &str = "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a";
 const LONG: Duration = Duration::from_secs(10);
 
-struct House {
+struct Deployment {
     cluster: StandIn,
     addr: SocketAddr,
     audit: Audit,
@@ -45,13 +45,13 @@ struct House {
     tasks: Tasks,
 }
 
-impl Drop for House {
+impl Drop for Deployment {
     fn drop(&mut self) {
         self.tasks.end();
     }
 }
 
-impl House {
+impl Deployment {
     async fn new(grants: Grants) -> Self {
         let (clock, tasks, metrics) = (Clock::System, Tasks::default(), Metrics::default());
         let folder = tempfile::tempdir().unwrap();
@@ -210,23 +210,23 @@ async fn get(addr: SocketAddr, path: &str, headers: &str) -> String {
     text
 }
 
-fn told(line: &Value, fields: &[&str]) -> Value {
+fn fields_of(line: &Value, fields: &[&str]) -> Value {
     fields.iter().map(|field| line[field].clone()).collect()
 }
 
 #[tokio::test]
 async fn the_stream_tells_each_change_of_a_user_and_not_each_request() {
-    let house = House::new(Grants::Changes).await;
+    let deployment = Deployment::new(Grants::Changes).await;
     for _ in 0..3 {
-        assert_eq!(house.ask("alice", "dev").await, 200);
+        assert_eq!(deployment.ask("alice", "dev").await, 200);
     }
-    assert_eq!(house.ask("alice", "").await, 200);
-    let lines = house.audited().await;
+    assert_eq!(deployment.ask("alice", "").await, 200);
+    let lines = deployment.audited().await;
     let fields = ["event", "user", "provider", "groups", "roles", "reason"];
     assert_eq!(
         lines
             .iter()
-            .map(|line| told(line, &fields))
+            .map(|line| fields_of(line, &fields))
             .collect::<Vec<_>>(),
         [
             json!([
@@ -251,19 +251,19 @@ async fn the_stream_tells_each_change_of_a_user_and_not_each_request() {
 
 #[tokio::test]
 async fn the_stream_tells_who_was_refused_and_why() {
-    let house = House::new(Grants::Changes).await;
-    assert_eq!(house.ask("elastic", "dev").await, 403);
-    assert_eq!(house.ask("alice,bob", "dev").await, 400);
-    // The one change a minute that this house allows, and then one too many.
+    let deployment = Deployment::new(Grants::Changes).await;
+    assert_eq!(deployment.ask("elastic", "dev").await, 403);
+    assert_eq!(deployment.ask("alice,bob", "dev").await, 400);
+    // The one change a minute that this deployment allows, and then one too many.
     for (groups, status) in [("dev", 200), ("", 200), ("dev", 503)] {
-        assert_eq!(house.ask("alice", groups).await, status);
+        assert_eq!(deployment.ask("alice", groups).await, status);
     }
     assert_eq!(
-        house.get("/", "").await.split(' ').nth(1),
+        deployment.get("/", "").await.split(' ').nth(1),
         Some("401"),
         "nobody is nobody's affair"
     );
-    let lines = house.audited().await;
+    let lines = deployment.audited().await;
     let refused: Vec<_> = lines
         .iter()
         .filter(|line| line["event"] == "refused")
@@ -271,7 +271,7 @@ async fn the_stream_tells_who_was_refused_and_why() {
     assert_eq!(
         refused
             .iter()
-            .map(|line| told(line, &["outcome", "user"]))
+            .map(|line| fields_of(line, &["outcome", "user"]))
             .collect::<Vec<_>>(),
         [
             json!(["reserved_name", "elastic"]),
@@ -281,7 +281,7 @@ async fn the_stream_tells_who_was_refused_and_why() {
     );
     let fields = ["peer", "host", "uri", "request_id", "provider"];
     assert_eq!(
-        told(refused[0], &fields),
+        fields_of(refused[0], &fields),
         json!([
             "127.0.0.1",
             "kibana.example.org",
@@ -291,7 +291,7 @@ async fn the_stream_tells_who_was_refused_and_why() {
         ])
     );
     assert_eq!(
-        house
+        deployment
             .number("elastauth_write_budget_refusals_total{cluster=\"default\"}")
             .await,
         1
@@ -299,12 +299,12 @@ async fn the_stream_tells_who_was_refused_and_why() {
 }
 
 #[tokio::test]
-async fn each_grant_is_told_where_that_is_wanted() {
-    let house = House::new(Grants::All).await;
+async fn each_grant_is_audited_where_that_is_wanted() {
+    let deployment = Deployment::new(Grants::All).await;
     for _ in 0..3 {
-        assert_eq!(house.ask("alice", "dev").await, 200);
+        assert_eq!(deployment.ask("alice", "dev").await, 200);
     }
-    let lines = house.audited().await;
+    let lines = deployment.audited().await;
     let granted: Vec<_> = lines
         .iter()
         .filter(|line| line["event"] == "granted")
@@ -312,19 +312,19 @@ async fn each_grant_is_told_where_that_is_wanted() {
     assert_eq!(granted.len(), 3);
     let fields = ["user", "roles", "uri", "request_id"];
     assert_eq!(
-        told(granted[0], &fields),
+        fields_of(granted[0], &fields),
         json!(["alice", ["editor", "viewer"], "/app/x", "0af7651916cd43dd"])
     );
 }
 
 #[tokio::test]
 async fn the_numbers_follow_a_login() {
-    let house = House::new(Grants::Changes).await;
+    let deployment = Deployment::new(Grants::Changes).await;
     for _ in 0..3 {
-        assert_eq!(house.ask("alice", "dev").await, 200);
+        assert_eq!(deployment.ask("alice", "dev").await, 200);
     }
-    assert_eq!(house.ask("elastic", "dev").await, 403);
-    assert!(!house.cluster.calls().is_empty());
+    assert_eq!(deployment.ask("elastic", "dev").await, 403);
+    assert!(!deployment.cluster.calls().is_empty());
     for (series, count) in [
         (
             "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"}",
@@ -365,7 +365,7 @@ async fn the_numbers_follow_a_login() {
         ("elastauth_held_requests{cluster=\"default\"}", 0),
         ("elastauth_audit_lines_total{result=\"lost\"}", 0),
     ] {
-        assert_eq!(house.number(series).await, count, "{series}");
+        assert_eq!(deployment.number(series).await, count, "{series}");
     }
 }
 

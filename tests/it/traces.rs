@@ -153,7 +153,7 @@ async fn a_login_is_a_span_in_the_gateways_trace_with_the_calls_to_the_cluster_i
         .iter()
         .filter(|span| span.kind == SpanKind::Client as i32)
         .collect();
-    let told: Vec<_> = calls
+    let seen: Vec<_> = calls
         .iter()
         .map(|call| {
             (
@@ -168,7 +168,7 @@ async fn a_login_is_a_span_in_the_gateways_trace_with_the_calls_to_the_cluster_i
         ("security.put_user", "200"),
     ];
     assert_eq!(
-        told,
+        seen,
         expected.map(|(name, status)| (name, status.to_owned()))
     );
     for call in calls {
@@ -303,7 +303,7 @@ async fn a_cluster_that_fails_is_a_failed_span() {
 }
 
 #[tokio::test]
-async fn a_stranger_cannot_write_himself_into_a_trace() {
+async fn an_untrusted_peer_cannot_join_a_trace() {
     let collector = Collector::start(Mood::Good).await;
     let stage = stage(&collector, &[]).await;
     let parent = traceparent("01");
@@ -314,8 +314,11 @@ async fn a_stranger_cannot_write_himself_into_a_trace() {
             ("traceparent", parent.as_bytes()),
         ],
     );
-    assert_eq!(stage.send(&stage.stranger(), asked).await.status, 401);
-    until("the stranger's span", || !collector.spans().is_empty()).await;
+    assert_eq!(stage.send(&stage.untrusted(), asked).await.status, 401);
+    until("the untrusted peer's span", || {
+        !collector.spans().is_empty()
+    })
+    .await;
     let spans = collector.spans();
     let span = decision(&spans);
     assert!(

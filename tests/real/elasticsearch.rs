@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 const SECRET_KEY: &str = "5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847";
 
 /// elastauth in front of the shared node, with an account of its own.
-struct Scene {
+struct Setup {
     cluster: &'static Elasticsearch,
     elastauth: Elastauth,
 }
 
-impl Scene {
+impl Setup {
     async fn new(account: &str) -> Self {
         let cluster = Elasticsearch::shared().await;
         let password = cluster.service_account(account).await;
@@ -89,8 +89,8 @@ elasticsearch:
 
 #[tokio::test]
 async fn a_first_login_makes_a_user_that_works() {
-    let scene = Scene::new("svc-first").await;
-    let whoami = scene
+    let setup = Setup::new("svc-first").await;
+    let whoami = setup
         .login("first-alice", "readers, nobody-maps-this")
         .await;
     assert_eq!(whoami["username"], "first-alice");
@@ -101,37 +101,37 @@ async fn a_first_login_makes_a_user_that_works() {
     );
     assert_eq!(whoami["authentication_realm"]["type"], "native");
 
-    let nobody = scene.elastauth.server().get("/elastauth", &[]).await;
+    let nobody = setup.elastauth.server().get("/elastauth", &[]).await;
     assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
     assert!(nobody.header("authorization").is_none());
 }
 
 #[tokio::test]
 async fn changed_groups_count_at_the_very_next_request() {
-    let scene = Scene::new("svc-change").await;
+    let setup = Setup::new("svc-change").await;
     assert_eq!(
-        scene.login("change-alice", "readers").await["roles"],
+        setup.login("change-alice", "readers").await["roles"],
         json!(["viewer"])
     );
     assert_eq!(
-        scene.login("change-alice", "editors").await["roles"],
+        setup.login("change-alice", "editors").await["roles"],
         json!(["editor"])
     );
     assert_eq!(
-        scene.login("change-alice", "readers").await["roles"],
+        setup.login("change-alice", "readers").await["roles"],
         json!(["viewer"])
     );
     // No group that gives a role: not a login with fewer roles, but none.
     assert_eq!(
-        scene.ask("change-alice", "strangers").await.status,
+        setup.ask("change-alice", "unknown").await.status,
         StatusCode::FORBIDDEN
     );
 }
 
 #[tokio::test]
 async fn fifty_first_requests_at_once_are_fifty_working_logins() {
-    let scene = Scene::new("svc-fifty").await;
-    let logins = (0..50).map(|_| scene.login("fifty-alice", "readers"));
+    let setup = Setup::new("svc-fifty").await;
+    let logins = (0..50).map(|_| setup.login("fifty-alice", "readers"));
     for whoami in all_at_once(logins).await {
         assert_eq!(whoami["roles"], json!(["viewer"]));
     }
@@ -139,9 +139,9 @@ async fn fifty_first_requests_at_once_are_fifty_working_logins() {
 
 #[tokio::test]
 async fn the_password_travels_as_a_hash() {
-    let scene = Scene::new("svc-hash").await;
-    scene.login("hash-alice", "readers").await;
-    let document = scene.cluster.document("user-hash-alice").await;
+    let setup = Setup::new("svc-hash").await;
+    setup.login("hash-alice", "readers").await;
+    let document = setup.cluster.document("user-hash-alice").await;
     let stored = document["_source"]["password"].as_str().unwrap().to_owned();
     // The cluster's own hash would begin with `$2a$10$`.
     assert!(
@@ -153,33 +153,33 @@ async fn the_password_travels_as_a_hash() {
 
 #[tokio::test]
 async fn a_replica_that_starts_later_needs_no_write() {
-    let scene = Scene::new("svc-replica").await;
-    scene.login("replica-alice", "readers").await;
-    let before = scene.cluster.document("user-replica-alice").await["_version"].clone();
-    let second = Scene::new("svc-replica").await;
+    let setup = Setup::new("svc-replica").await;
+    setup.login("replica-alice", "readers").await;
+    let before = setup.cluster.document("user-replica-alice").await["_version"].clone();
+    let second = Setup::new("svc-replica").await;
     assert_eq!(
         second.login("replica-alice", "readers").await["username"],
         "replica-alice"
     );
     assert_eq!(
-        scene.cluster.document("user-replica-alice").await["_version"],
+        setup.cluster.document("user-replica-alice").await["_version"],
         before
     );
 }
 
 #[tokio::test]
 async fn a_disabled_user_is_refused_and_stays_disabled() {
-    let scene = Scene::new("svc-disabled").await;
-    scene.login("disabled-alice", "readers").await;
-    scene.cluster.disable("disabled-alice").await;
+    let setup = Setup::new("svc-disabled").await;
+    setup.login("disabled-alice", "readers").await;
+    setup.cluster.disable("disabled-alice").await;
     // Other groups make elastauth look at the user again; so does a start.
-    let refused = scene.ask("disabled-alice", "editors").await;
+    let refused = setup.ask("disabled-alice", "editors").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
-    Scene::new("svc-disabled")
+    Setup::new("svc-disabled")
         .await
         .assert_refused("disabled-alice")
         .await;
-    let user = scene.cluster.user("disabled-alice").await.unwrap();
+    let user = setup.cluster.user("disabled-alice").await.unwrap();
     assert_eq!(
         (&user["enabled"], &user["roles"]),
         (&json!(false), &json!(["viewer"]))
@@ -188,12 +188,12 @@ async fn a_disabled_user_is_refused_and_stays_disabled() {
 
 #[tokio::test]
 async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
-    let scene = Scene::new("svc-meddle").await;
+    let setup = Setup::new("svc-meddle").await;
     assert_eq!(
-        scene.login("meddle-alice", "readers").await["roles"],
+        setup.login("meddle-alice", "readers").await["roles"],
         json!(["viewer"])
     );
-    let before = scene.cluster.user("meddle-alice").await.unwrap();
+    let before = setup.cluster.user("meddle-alice").await.unwrap();
     let other = json!({"password": "another password", "roles": ["superuser"], "metadata": before["metadata"]});
     for what in [
         "re-roled and given another password",
@@ -201,9 +201,9 @@ async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
         "deleted",
     ] {
         match what {
-            "deleted" => scene.cluster.delete("/_security/user/meddle-alice").await,
+            "deleted" => setup.cluster.delete("/_security/user/meddle-alice").await,
             "given another password" => {
-                scene
+                setup
                     .cluster
                     .put(
                         "/_security/user/meddle-alice/_password",
@@ -212,14 +212,14 @@ async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
                     .await;
             }
             _ => drop(
-                scene
+                setup
                     .cluster
                     .put("/_security/user/meddle-alice", &other)
                     .await,
             ),
         }
         let path = "/elastauth/admin/users/meddle-alice/recheck";
-        let done = scene
+        let done = setup
             .elastauth
             .server()
             .ask(http::Method::POST, path, &[], None)
@@ -230,12 +230,12 @@ async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
             "{what}"
         );
         assert_eq!(
-            scene.login("meddle-alice", "readers").await["roles"],
+            setup.login("meddle-alice", "readers").await["roles"],
             json!(["viewer"]),
             "{what}"
         );
         assert_eq!(
-            scene.cluster.user("meddle-alice").await.unwrap(),
+            setup.cluster.user("meddle-alice").await.unwrap(),
             before,
             "{what}"
         );
@@ -245,9 +245,9 @@ async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
 /// So docs/METRICS.md says. If this fails, clocks can be compared with the cluster's own.
 #[tokio::test]
 async fn the_cluster_itself_says_nothing_of_its_clock() {
-    let scene = Scene::new("svc-clock").await;
-    let granted = scene.ask("clock-alice", "readers").await;
-    let whoami = scene
+    let setup = Setup::new("svc-clock").await;
+    let granted = setup.ask("clock-alice", "readers").await;
+    let whoami = setup
         .cluster
         .authenticate(granted.header("authorization").unwrap())
         .await;
@@ -259,37 +259,37 @@ async fn the_cluster_itself_says_nothing_of_its_clock() {
 
 #[tokio::test]
 async fn a_user_that_the_go_program_wrote_is_adopted() {
-    let scene = Scene::new("svc-go").await;
+    let setup = Setup::new("svc-go").await;
     let old = json!({ "password": "drawn by the old program", "roles": ["superuser"], "email": null, "metadata": { "groups": ["readers"] } });
-    scene.cluster.put("/_security/user/go-alice", &old).await;
+    setup.cluster.put("/_security/user/go-alice", &old).await;
     assert_eq!(
-        scene.login("go-alice", "readers").await["roles"],
+        setup.login("go-alice", "readers").await["roles"],
         json!(["viewer"])
     );
 }
 
 #[tokio::test]
 async fn a_user_that_somebody_else_made_is_left_alone() {
-    let scene = Scene::new("svc-foreign").await;
+    let setup = Setup::new("svc-foreign").await;
     let theirs = json!({ "password": "somebody else's", "roles": ["superuser"], "metadata": { "groups": ["readers"], "team": "ops" } });
-    scene
+    setup
         .cluster
         .put("/_security/user/foreign-alice", &theirs)
         .await;
-    let before = scene.cluster.user("foreign-alice").await;
-    scene.assert_refused("foreign-alice").await;
-    assert_eq!(scene.cluster.user("foreign-alice").await, before);
+    let before = setup.cluster.user("foreign-alice").await;
+    setup.assert_refused("foreign-alice").await;
+    assert_eq!(setup.cluster.user("foreign-alice").await, before);
     assert!(
-        scene.elastauth.log().contains("adopt"),
+        setup.elastauth.log().contains("adopt"),
         "the log says how to adopt it:\n{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
 }
 
 #[tokio::test]
 async fn reserved_names_and_the_service_account_are_never_written() {
-    let scene = Scene::new("svc-reserved").await;
-    let before = scene.cluster.user("svc-reserved").await;
+    let setup = Setup::new("svc-reserved").await;
+    let before = setup.cluster.user("svc-reserved").await;
     for name in [
         "elastic",
         "kibana_system",
@@ -297,22 +297,22 @@ async fn reserved_names_and_the_service_account_are_never_written() {
         "_password",
         "svc-reserved",
     ] {
-        scene.assert_refused(name).await;
+        setup.assert_refused(name).await;
     }
-    assert_eq!(scene.cluster.user("svc-reserved").await, before);
-    assert_eq!(scene.cluster.user("_bulk").await, None);
+    assert_eq!(setup.cluster.user("svc-reserved").await, before);
+    assert_eq!(setup.cluster.user("_bulk").await, None);
 }
 
 #[tokio::test]
 async fn odd_names_are_one_segment_of_the_path() {
-    let scene = Scene::new("svc-odd").await;
+    let setup = Setup::new("svc-odd").await;
     for (name, in_path) in [
         ("odd/a/b", "odd%2Fa%2Fb"),
         ("%2e%2e", "%252e%252e"),
         ("odd ? # % ; +", "odd%20%3F%20%23%20%25%20%3B%20%2B"),
     ] {
-        assert_eq!(scene.login(name, "readers").await["username"], name);
-        assert_eq!(scene.cluster.user(in_path).await.unwrap()["username"], name);
+        assert_eq!(setup.login(name, "readers").await["username"], name);
+        assert_eq!(setup.cluster.user(in_path).await.unwrap()["username"], name);
     }
 }
 
@@ -320,13 +320,13 @@ async fn odd_names_are_one_segment_of_the_path() {
 async fn an_api_key_with_the_least_rights_is_enough() {
     let cluster = Elasticsearch::shared().await;
     let key = cluster.api_key("elastauth").await;
-    let scene = Scene::with_account(&format!("api_key: {key}")).await;
+    let setup = Setup::with_account(&format!("api_key: {key}")).await;
     assert_eq!(
-        scene.login("key-alice", "readers").await["roles"],
+        setup.login("key-alice", "readers").await["roles"],
         json!(["viewer"])
     );
     assert_eq!(
-        scene
+        setup
             .elastauth
             .server()
             .get("/elastauth/ready", &[])
@@ -338,8 +338,8 @@ async fn an_api_key_with_the_least_rights_is_enough() {
 
 #[tokio::test]
 async fn a_wrong_service_password_is_our_fault_not_the_users() {
-    let scene = Scene::with_account("username: svc-wrong\n  password: not-the-password").await;
-    let answer = scene.ask("wrong-alice", "readers").await;
+    let setup = Setup::with_account("username: svc-wrong\n  password: not-the-password").await;
+    let answer = setup.ask("wrong-alice", "readers").await;
     assert_eq!(
         answer.status,
         StatusCode::SERVICE_UNAVAILABLE,
@@ -348,7 +348,7 @@ async fn a_wrong_service_password_is_our_fault_not_the_users() {
     );
     assert!(answer.header("retry-after").is_some() && answer.header("authorization").is_none());
     assert_eq!(
-        scene
+        setup
             .elastauth
             .server()
             .get("/elastauth/ready", &[])
@@ -356,7 +356,7 @@ async fn a_wrong_service_password_is_our_fault_not_the_users() {
             .status,
         StatusCode::SERVICE_UNAVAILABLE
     );
-    let log = scene.elastauth.log();
+    let log = setup.elastauth.log();
     assert!(
         log.contains("service account"),
         "the log names the account that was refused:\n{log}"
@@ -369,11 +369,11 @@ async fn a_wrong_service_password_is_our_fault_not_the_users() {
 
 #[tokio::test]
 async fn a_signal_ends_it_in_order() {
-    let mut scene = Scene::new("svc-signal").await;
-    scene.login("signal-alice", "readers").await;
+    let mut setup = Setup::new("svc-signal").await;
+    setup.login("signal-alice", "readers").await;
     assert!(
-        scene.elastauth.terminate().await.success(),
+        setup.elastauth.terminate().await.success(),
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
 }

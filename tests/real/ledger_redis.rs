@@ -8,7 +8,7 @@ mod writes;
 
 use crate::support::{
     Why,
-    house::{Flow, House, StoreConfig, Tasks, ask, broker_of},
+    deployment::{Deployment, Flow, StoreConfig, Tasks, ask, broker_of},
     pause,
     redis::Redis,
     until,
@@ -50,9 +50,13 @@ fn at(url: &str) -> Config {
     }
 }
 
-fn replica(house: &House, redis: Config, change: impl FnOnce(&mut broker::Config)) -> Replica {
+fn replica(
+    deployment: &Deployment,
+    redis: Config,
+    change: impl FnOnce(&mut broker::Config),
+) -> Replica {
     let tasks = Tasks::default();
-    let flow = house.replica_with(&tasks, change, StoreConfig::Redis(Box::new(redis)));
+    let flow = deployment.replica_with(&tasks, change, StoreConfig::Redis(Box::new(redis)));
     Replica { flow, tasks }
 }
 
@@ -63,11 +67,11 @@ async fn ready(replica: &Replica) {
     .await;
 }
 
-async fn two(house: &House, redis: &Redis) -> (Replica, Replica) {
+async fn two(deployment: &Deployment, redis: &Redis) -> (Replica, Replica) {
     let url = format!("redis://127.0.0.1:{}", redis.port);
     let (one, other) = (
-        replica(house, at(&url), |_| {}),
-        replica(house, at(&url), |_| {}),
+        replica(deployment, at(&url), |_| {}),
+        replica(deployment, at(&url), |_| {}),
     );
     ready(&one).await;
     ready(&other).await;
@@ -81,7 +85,7 @@ async fn stored(redis: &Redis, users: usize) {
     .await;
 }
 
-/// `s` for stands, `f` for in flux.
+/// `s` for a written user, `f` for a write that is pending.
 fn kind(redis: &Redis, key: &str) -> String {
     redis.cli(&["--raw", "GETRANGE", key, "1", "1"])
 }
@@ -93,25 +97,25 @@ fn futures_now<F: Future>(future: F) -> bool {
 }
 
 /// Two replicas of this configuration share what one has learnt.
-async fn shares(house: &House, config: &Config, user: &str) {
+async fn shares(deployment: &Deployment, config: &Config, user: &str) {
     let (one, other) = (
-        replica(house, config.clone(), |_| {}),
-        replica(house, config.clone(), |_| {}),
+        replica(deployment, config.clone(), |_| {}),
+        replica(deployment, config.clone(), |_| {}),
     );
     ready(&one).await;
     ready(&other).await;
     ask(&one.flow, user, "dev").await.unwrap();
-    // Told off the request's way.
+    // Reported off the request's way.
     pause(Why::Again, Duration::from_millis(200)).await;
-    house.calls();
+    deployment.calls();
     ask(&other.flow, user, "dev").await.unwrap();
-    assert_eq!(house.calls(), Vec::<String>::new(), "{user}");
+    assert_eq!(deployment.calls(), Vec::<String>::new(), "{user}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second() {
-    let (house, redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, other) = two(&house, &redis).await;
+    let (deployment, redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&deployment, &redis).await;
     ask(&one.flow, "alice", "dev").await.unwrap();
     stored(&redis, 1).await;
     let ttl: u64 = redis.cli(&["PTTL", &redis.keys()[0]]).parse().unwrap();
@@ -120,16 +124,20 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
         "twice the expiration: {ttl}"
     );
     assert!(!redis.keys()[0].contains("alice"));
-    house.calls();
+    deployment.calls();
     let grant = ask(&other.flow, "alice", "dev").await.unwrap();
-    assert!(house.cluster.accepts(grant.credential().authorization()));
-    assert_eq!(house.calls(), Vec::<String>::new());
+    assert!(
+        deployment
+            .cluster
+            .accepts(grant.credential().authorization())
+    );
+    assert_eq!(deployment.calls(), Vec::<String>::new());
     // An operator who has one replica check a user has them all check.
     assert!(
         futures_now(ask(&other.flow, "alice", "dev"))
             && futures_now(ask(&one.flow, "alice", "dev"))
     );
-    let told = Instant::now();
+    let asked = Instant::now();
     let forgotten = broker_of(&one.flow).recheck(&Username::parse("alice").unwrap());
     assert_eq!(
         forgotten,
@@ -140,13 +148,13 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
     );
     // It asks the cluster again, within this look or after it.
     until("the other one's forgetting", || {
-        !futures_now(ask(&other.flow, "alice", "dev")) || !house.calls().is_empty()
+        !futures_now(ask(&other.flow, "alice", "dev")) || !deployment.calls().is_empty()
     })
     .await;
     assert!(
-        told.elapsed() < Duration::from_secs(1),
+        asked.elapsed() < Duration::from_secs(1),
         "{:?}",
-        told.elapsed()
+        asked.elapsed()
     );
     ask(&one.flow, "alice", "dev").await.unwrap();
     ask(&other.flow, "alice", "dev").await.unwrap();
@@ -155,10 +163,10 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
     let changed = Instant::now();
     ask(&one.flow, "alice", "admins").await.unwrap();
     until("the change", || {
-        house.calls();
+        deployment.calls();
         !futures_now(ask(&other.flow, "alice", "dev"))
-            || !house.calls().is_empty()
-            || !house.roles("alice").contains(&"superuser".to_owned())
+            || !deployment.calls().is_empty()
+            || !deployment.roles("alice").contains(&"superuser".to_owned())
     })
     .await;
     assert!(
@@ -167,16 +175,16 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
         changed.elapsed()
     );
     // A clock that has moved past the expiration believes nothing.
-    house.pass(Duration::from_hours(1));
-    house.calls();
+    deployment.pass(Duration::from_hours(1));
+    deployment.calls();
     ask(&one.flow, "alice", "dev").await.unwrap();
-    assert!(!house.calls().is_empty());
+    assert!(!deployment.calls().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_that_are_not_right_in_every_bit_cost_a_call_and_nothing_else() {
-    let (house, redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, _other) = two(&house, &redis).await;
+    let (deployment, redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, _other) = two(&deployment, &redis).await;
     ask(&one.flow, "alice", "dev").await.unwrap();
     stored(&redis, 1).await;
     let alices = redis.keys()[0].clone();
@@ -217,12 +225,12 @@ async fn values_that_are_not_right_in_every_bit_cost_a_call_and_nothing_else() {
     ] {
         copy("good", &alices);
         spoil();
-        let fresh = replica(&house, at(&url), |_| {});
+        let fresh = replica(&deployment, at(&url), |_| {});
         ready(&fresh).await;
-        house.calls();
+        deployment.calls();
         ask(&fresh.flow, "alice", "dev").await.unwrap();
         assert_eq!(
-            house.calls(),
+            deployment.calls(),
             ["GET /_security/_authenticate 200 by alice"],
             "{what}"
         );
@@ -230,22 +238,22 @@ async fn values_that_are_not_right_in_every_bit_cost_a_call_and_nothing_else() {
     drop(good);
     // Replayed after the expiration: right in every bit, and too old.
     copy("good", &alices);
-    house.pass(Duration::from_hours(1));
-    let fresh = replica(&house, at(&url), |_| {});
+    deployment.pass(Duration::from_hours(1));
+    let fresh = replica(&deployment, at(&url), |_| {});
     ready(&fresh).await;
-    house.calls();
+    deployment.calls();
     ask(&fresh.flow, "alice", "dev").await.unwrap();
-    assert_eq!(house.calls().len(), 1);
+    assert_eq!(deployment.calls().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_with_another_key_is_no_witness() {
-    let (house, redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, _other) = two(&house, &redis).await;
+    let (deployment, redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, _other) = two(&deployment, &redis).await;
     ask(&one.flow, "alice", "dev").await.unwrap();
     stored(&redis, 1).await;
-    let stranger = replica(
-        &house,
+    let other_key = replica(
+        &deployment,
         at(&format!("redis://127.0.0.1:{}", redis.port)),
         |config| {
             config.secret_key = Some(
@@ -257,7 +265,7 @@ async fn a_replica_with_another_key_is_no_witness() {
         },
     );
     // Each of them reports the other one.
-    for flow in [&stranger.flow, &one.flow] {
+    for flow in [&other_key.flow, &one.flow] {
         until("the other key", || {
             broker_of(flow)
                 .ledger()
@@ -266,13 +274,18 @@ async fn a_replica_with_another_key_is_no_witness() {
         })
         .await;
     }
-    house.calls();
-    ask(&stranger.flow, "alice", "dev").await.unwrap();
-    assert!(house.calls().iter().any(|call| call.starts_with("PUT")));
-    drop(stranger);
+    deployment.calls();
+    ask(&other_key.flow, "alice", "dev").await.unwrap();
+    assert!(
+        deployment
+            .calls()
+            .iter()
+            .any(|call| call.starts_with("PUT"))
+    );
+    drop(other_key);
     // Who is gone is reported no more, half a minute after the last word.
     until("the end of the report", || {
-        house.pass(Duration::from_secs(1));
+        deployment.pass(Duration::from_secs(1));
         broker_of(&one.flow).ledger().store_state().is_ok()
     })
     .await;

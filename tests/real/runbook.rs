@@ -66,7 +66,7 @@ impl Evening {
         let elastauth =
             Elastauth::start_anywhere(&Self::config(&cluster, 0, &home, &setting), &[]).await;
         let port = elastauth.server().address().port();
-        // Its commands have to be told the port that it has got.
+        // Its commands have to be given the port that it has got.
         std::fs::write(
             home.path().join("config.yml"),
             Self::config(&cluster, port, &home, &setting),
@@ -474,7 +474,7 @@ async fn every_command_of_the_runbook_does_what_the_page_says() {
         }
         if code != Some(shown.exit) || secret.is_some() {
             faults.push(format!(
-                "line {}: ended with {code:?}, told {secret:?}\n{said}",
+                "line {}: ended with {code:?}; secrets in the output: {secret:?}\n{said}",
                 step.line
             ));
         }

@@ -40,7 +40,7 @@ async fn in_use(stage: &Stage) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn told_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when_redis_comes_back_in_time()
+async fn asked_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when_redis_comes_back_in_time()
  {
     let redis = Redis::start(&[]).await;
     let relay = Relay::to(redis.port).await;
@@ -58,7 +58,7 @@ async fn told_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when_
     in_use(&other).await;
     in_use(&lonely).await;
     assert!(other.works(&other.ask("alice", "ops").await));
-    // One of the two loses Redis, writes other roles, and is told to end.
+    // One of the two loses Redis, writes other roles, and is asked to end.
     let port = relay.port;
     drop(relay);
     comes_to(&lonely, "DEGRADED").await;
@@ -86,8 +86,8 @@ async fn told_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn told_to_end_while_redis_is_away_it_does_not_wait_for_ever_and_says_what_it_could_not_tell()
-{
+async fn asked_to_end_while_redis_is_away_it_does_not_wait_for_ever_and_says_what_it_could_not_tell()
+ {
     let mut redis = Redis::start(&[]).await;
     let mut stage = Stage::planned(Plan {
         more: &with_redis(redis.port),
@@ -248,7 +248,7 @@ async fn killed_at_moments_that_nobody_chooses_the_next_start_puts_everybody_rig
         folder.path().display()
     );
     let memory = "users: {writes_per_minute: 1000, new_per_minute: 1000000}".to_owned();
-    // On a machine that makes Redis late, a change may have been untold when its replica was
+    // On a machine that makes Redis late, a change may have been unreported when its replica was
     // killed: then the others ask again when their time is over.
     let shared = with_redis(redis.port).replace("type: redis", "type: redis, expiration: 2s");
     let bounds = [Duration::ZERO, Duration::ZERO, Duration::from_secs(4)];

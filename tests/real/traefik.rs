@@ -22,14 +22,14 @@ const SECRET_KEY: &str = "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70
 const WHOAMI: &str = "/_security/_authenticate";
 
 /// The usual case of the guide: Traefik, Authelia, elastauth, Elasticsearch.
-struct Scene {
+struct Setup {
     cluster: &'static Elasticsearch,
     authelia: Authelia,
     elastauth: Elastauth,
     traefik: Traefik,
 }
 
-impl Scene {
+impl Setup {
     async fn usual(account: &str) -> Self {
         let cluster = Elasticsearch::shared().await;
         let port = free_port();
@@ -116,36 +116,36 @@ fn secrets(password: &str) -> [(&str, &str); 3] {
 
 #[tokio::test]
 async fn a_request_reaches_the_cluster_as_its_user_with_the_roles_of_its_groups() {
-    let scene = Scene::usual("svc-usual").await;
-    let cookie = scene
+    let setup = Setup::usual("svc-usual").await;
+    let cookie = setup
         .authelia
         .sign_in("usual-alice", "search-readers,others");
-    scene
+    setup
         .assert_is(&[("cookie", &cookie)], "usual-alice", "viewer")
         .await;
 
     // Groups that change in the first check change the roles at the next request, in both
     // directions.
-    scene.authelia.sign_in("usual-alice", "search-editors");
-    scene
+    setup.authelia.sign_in("usual-alice", "search-editors");
+    setup
         .assert_is(&[("cookie", &cookie)], "usual-alice", "editor")
         .await;
-    scene.authelia.sign_in("usual-alice", "search-readers");
-    scene
+    setup.authelia.sign_in("usual-alice", "search-readers");
+    setup
         .assert_is(&[("cookie", &cookie)], "usual-alice", "viewer")
         .await;
 
     // Without a group that gives a role there is no way in.
-    scene.authelia.sign_in("usual-alice", "");
-    let refused = scene.whoami(&[("cookie", &cookie)]).await;
+    setup.authelia.sign_in("usual-alice", "");
+    let refused = setup.whoami(&[("cookie", &cookie)]).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
     assert!(refused.header("authorization").is_none());
 }
 
 #[tokio::test]
 async fn what_a_client_claims_does_not_help() {
-    let scene = Scene::usual("svc-forged").await;
-    let bob = scene.authelia.sign_in("forged-bob", "search-readers");
+    let setup = Setup::usual("svc-forged").await;
+    let bob = setup.authelia.sign_in("forged-bob", "search-readers");
     let elastic = elasticsearch::admin();
     let wrong = basic("elastic", "wrong");
     let claims: &[&[(&str, &str)]] = &[
@@ -173,10 +173,10 @@ async fn what_a_client_claims_does_not_help() {
     for claim in claims {
         // Somebody who is signed in stays who he is.
         let with_cookie = [&[("cookie", bob.as_str())], *claim].concat();
-        scene.assert_is(&with_cookie, "forged-bob", "viewer").await;
+        setup.assert_is(&with_cookie, "forged-bob", "viewer").await;
 
         // Nobody stays nobody, whether the first check refuses ...
-        let refused = scene.whoami(claim).await;
+        let refused = setup.whoami(claim).await;
         assert_eq!(
             (refused.status, refused.header("x-answered-by")),
             (StatusCode::UNAUTHORIZED, Some("authelia")),
@@ -184,7 +184,7 @@ async fn what_a_client_claims_does_not_help() {
         );
 
         // ... or lets the path through without asking.
-        let bypassed = scene
+        let bypassed = setup
             .traefik
             .elasticsearch()
             .get(&format!("{BYPASSED}/_search"), claim)
@@ -203,8 +203,8 @@ async fn what_a_client_claims_does_not_help() {
     }
     // Run-as with a user who has the privilege: the header has to be gone, or this would be the
     // kibana_system user.
-    let admin = scene.authelia.sign_in("forged-admin", "search-admins");
-    scene
+    let admin = setup.authelia.sign_in("forged-admin", "search-admins");
+    setup
         .assert_is(
             &[
                 ("cookie", &admin),
@@ -218,38 +218,38 @@ async fn what_a_client_claims_does_not_help() {
 
 #[tokio::test]
 async fn a_disabled_user_has_no_way_in() {
-    let scene = Scene::usual("svc-off").await;
-    let cookie = scene.authelia.sign_in("off-alice", "search-readers");
-    scene
+    let setup = Setup::usual("svc-off").await;
+    let cookie = setup.authelia.sign_in("off-alice", "search-readers");
+    setup
         .assert_is(&[("cookie", &cookie)], "off-alice", "viewer")
         .await;
-    scene.cluster.disable("off-alice").await;
+    setup.cluster.disable("off-alice").await;
     // elastauth may still believe its memory; the cluster refuses the login itself.
     assert_ne!(
-        scene.whoami(&[("cookie", &cookie)]).await.status,
+        setup.whoami(&[("cookie", &cookie)]).await.status,
         StatusCode::OK
     );
     // At the next look at the user it is elastauth that says no, and it does not switch the user on
     // again.
-    scene.authelia.sign_in("off-alice", "search-editors");
+    setup.authelia.sign_in("off-alice", "search-editors");
     assert_eq!(
-        scene.whoami(&[("cookie", &cookie)]).await.status,
+        setup.whoami(&[("cookie", &cookie)]).await.status,
         StatusCode::FORBIDDEN
     );
     assert_eq!(
-        scene.cluster.user("off-alice").await.unwrap()["enabled"],
+        setup.cluster.user("off-alice").await.unwrap()["enabled"],
         json!(false)
     );
 }
 
 #[tokio::test]
 async fn without_elastauth_nobody_gets_in() {
-    let mut scene = Scene::usual("svc-down").await;
-    let cookie = scene.authelia.sign_in("down-alice", "search-readers");
-    scene
+    let mut setup = Setup::usual("svc-down").await;
+    let cookie = setup.authelia.sign_in("down-alice", "search-readers");
+    setup
         .assert_is(&[("cookie", &cookie)], "down-alice", "viewer")
         .await;
-    scene.elastauth.kill();
+    setup.elastauth.kill();
     for headers in [
         &[("cookie", cookie.as_str())][..],
         &[
@@ -258,7 +258,7 @@ async fn without_elastauth_nobody_gets_in() {
         ],
     ] {
         assert_eq!(
-            scene.whoami(headers).await.status,
+            setup.whoami(headers).await.status,
             StatusCode::INTERNAL_SERVER_ERROR
         );
     }
@@ -266,8 +266,8 @@ async fn without_elastauth_nobody_gets_in() {
 
 #[tokio::test]
 async fn past_the_gateway_there_is_nothing_to_get() {
-    let scene = Scene::usual("svc-past").await;
-    let server = scene.elastauth.server();
+    let setup = Setup::usual("svc-past").await;
+    let server = setup.elastauth.server();
     let claim = [
         ("remote-user", "past-mallory"),
         ("remote-groups", "search-admins"),
@@ -288,15 +288,15 @@ async fn past_the_gateway_there_is_nothing_to_get() {
         StatusCode::FORBIDDEN
     );
     // The key from an address that is not trusted.
-    let stranger = server.from(Ipv4Addr::new(127, 0, 0, 9));
-    let answer = stranger
+    let untrusted = server.from(Ipv4Addr::new(127, 0, 0, 9));
+    let answer = untrusted
         .get(
             "/elastauth/forward-auth",
             &[&claim[..], &[("x-elastauth-key", GATEWAY_KEY)]].concat(),
         )
         .await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(scene.cluster.user("past-mallory").await, None);
+    assert_eq!(setup.cluster.user("past-mallory").await, None);
 }
 
 #[tokio::test]

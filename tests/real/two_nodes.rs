@@ -16,12 +16,12 @@ const SECRET_KEY: &str = "5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c
 /// How long a cluster may take to be whole again, and to carry out what waits.
 const RETURN: Duration = Duration::from_secs(90);
 
-struct Scene {
+struct Setup {
     cluster: TwoNodes,
     elastauth: Elastauth,
 }
 
-impl Scene {
+impl Setup {
     async fn new() -> Self {
         let cluster = TwoNodes::start().await;
         let password = cluster.other().service_account("svc").await;
@@ -86,42 +86,42 @@ elasticsearch:
 
 #[tokio::test]
 async fn a_write_that_comes_late_is_written_over_and_nobody_is_answered_by_it() {
-    let mut scene = Scene::new().await;
+    let mut setup = Setup::new().await;
     assert_eq!(
-        scene.ask("readers").await,
+        setup.ask("readers").await,
         (StatusCode::OK, Some(vec!["viewer".to_owned()]))
     );
-    let before = scene.version().await;
+    let before = setup.version().await;
 
-    scene.cluster.kill_master();
+    setup.cluster.kill_master();
     // Somebody with more rights asks; without a master the write hangs, and is given up in the end.
     assert_eq!(
-        scene.ask("admins").await,
+        setup.ask("admins").await,
         (StatusCode::SERVICE_UNAVAILABLE, None)
     );
     until("the write is given up", || {
-        scene.elastauth.log().contains("no whole answer in time")
+        setup.elastauth.log().contains("no whole answer in time")
     })
     .await;
     // The newer groups are those that stand: such requests are answered, without a master too, and
     // each was checked.
     assert_eq!(
-        scene.ask("readers").await,
+        setup.ask("readers").await,
         (StatusCode::OK, Some(vec!["viewer".to_owned()]))
     );
 
-    scene.cluster.bring_master_back().await;
+    setup.cluster.bring_master_back().await;
     let back = Instant::now();
     let (mut asked, mut answered, mut excess) = (0_u32, 0_u32, 0_u32);
     // The late write is version `before + 1`, what is written over it the one after.
-    while scene.version().await < before + 2 {
+    while setup.version().await < before + 2 {
         assert!(
             back.elapsed() < RETURN,
             "version {} after {asked} questions: {}",
-            scene.version().await,
-            scene.elastauth.log()
+            setup.version().await,
+            setup.elastauth.log()
         );
-        let (status, roles) = scene.ask("readers").await;
+        let (status, roles) = setup.ask("readers").await;
         asked += 1;
         if status == StatusCode::OK {
             answered += 1;
@@ -137,19 +137,19 @@ async fn a_write_that_comes_late_is_written_over_and_nobody_is_answered_by_it() 
     assert!(
         excess <= 25,
         "{excess} of {answered} answers with more roles than the groups give; {}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
     pause(Why::Expires, Duration::from_secs(2)).await;
     assert_eq!(
-        scene.ask("readers").await,
+        setup.ask("readers").await,
         (StatusCode::OK, Some(vec!["viewer".to_owned()]))
     );
-    let end = scene.version().await;
+    let end = setup.version().await;
     for _ in 0..20 {
         assert_eq!(
-            scene.ask("readers").await,
+            setup.ask("readers").await,
             (StatusCode::OK, Some(vec!["viewer".to_owned()]))
         );
     }
-    assert_eq!(scene.version().await, end, "and then all is quiet");
+    assert_eq!(setup.version().await, end, "and then all is quiet");
 }

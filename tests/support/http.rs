@@ -1,4 +1,4 @@
-//! A plain HTTP/1.1 client that sends what it is told: no redirects, no retries, no normalised
+//! A plain HTTP/1.1 client that sends what it is given: no redirects, no retries, no normalised
 //! paths, one connection a request.
 
 use bytes::Bytes;

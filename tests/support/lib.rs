@@ -11,9 +11,9 @@
 )]
 
 pub(crate) mod collector;
+pub(crate) mod deployment;
 pub(crate) mod elastauth;
 pub(crate) mod guide;
-pub(crate) mod house;
 pub(crate) mod http;
 pub(crate) mod idp;
 pub(crate) mod multiplexed;

@@ -139,11 +139,11 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on at the moment. Only for programs that cannot be told to choose one
+/// A port that nobody listens on at the moment. Only for programs that cannot be asked to choose one
 /// themselves.
 ///
 /// It lies below those that the system gives to outgoing connections: some programs bind only ten
-/// seconds after they were told.
+/// seconds after they were asked.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 20_000;

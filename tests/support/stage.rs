@@ -90,7 +90,7 @@ impl Stage {
     }
 
     /// Somebody on the same machine who is not in `trusted_proxies`.
-    pub(crate) fn stranger(&self) -> Server {
+    pub(crate) fn untrusted(&self) -> Server {
         self.gateway().from(Ipv4Addr::new(127, 0, 0, 2))
     }
 
@@ -205,13 +205,13 @@ impl Stage {
 
     /// Makes sure of an answer's status and code.
     pub(crate) fn says(&self, answer: &Answer, status: u16, code: &str) {
-        let told = if answer.body.is_empty() {
+        let found = if answer.body.is_empty() {
             Value::Null
         } else {
             answer.json()["code"].clone()
         };
         assert_eq!(
-            (answer.status.as_u16(), told),
+            (answer.status.as_u16(), found),
             (status, Value::from(code)),
             "{}",
             self.elastauth.log()

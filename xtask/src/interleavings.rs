@@ -58,14 +58,14 @@ const VARIANTS: &[Broken] = &[
         file: "src/broker.rs",
         whole: "Joined::Same(Ok(())) if self.still_holds(user, fingerprint, period) =>",
         damaged: "Joined::Same(Ok(())) if self.still_holds(user, fingerprint, period) || true =>",
-        test: "a_slow_flight_at_the_boundary",
+        test: "a_slow_update_at_the_boundary",
     },
     Broken {
         name: "an update that the next period has overtaken is not repeated",
         file: "src/broker/ensure.rs",
         whole: "if now.is_same(period) {",
         damaged: "if now.is_same(period) || true {",
-        test: "a_slow_flight_at_the_boundary",
+        test: "a_slow_update_at_the_boundary",
     },
     Broken {
         name: "what is remembered of a user never expires",

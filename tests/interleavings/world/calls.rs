@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::{
-    cluster::{CallName, Told, Wish},
+    cluster::{CallName, Reply, Wish},
     rules::Author,
     setting::Loss,
     stage::mark,
@@ -60,7 +60,7 @@ impl World<'_> {
 
     /// The answer to a call that was dealt with comes to its caller.
     pub(super) fn release(&mut self, name: CallName) {
-        let Some(told) = self
+        let Some(reply) = self
             .state()
             .calls
             .get(&name)
@@ -68,18 +68,18 @@ impl World<'_> {
         else {
             return;
         };
-        self.told(name.0.place, &(name.1, told.status.as_u16()));
-        if told.status == StatusCode::OK {
+        self.record(name.0.place, &(name.1, reply.status.as_u16()));
+        if reply.status == StatusCode::OK {
             let now = self.state().now;
             self.rules.heard(name, now);
         } else {
             self.rules.forget(name);
         }
-        self.state().answer(name, told, false);
+        self.state().answer(name, reply, false);
     }
 
     pub(super) async fn lose(&mut self, name: CallName, how: Loss) {
-        let error = |status: StatusCode, kind: &str| Told {
+        let error = |status: StatusCode, kind: &str| Reply {
             status,
             body: json!({ "error": { "type": kind }, "status": status.as_u16() }),
         };
@@ -87,7 +87,7 @@ impl World<'_> {
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable_shards_exception",
         );
-        self.told(name.0.place, &(name.1, how));
+        self.record(name.0.place, &(name.1, how));
         match how {
             Loss::Refused => self.state().answer(name, unavailable, false),
             Loss::Full => {

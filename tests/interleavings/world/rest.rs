@@ -12,7 +12,7 @@ impl World<'_> {
     /// Waits until nothing moves any more, and judges what has happened.
     pub(super) async fn rest(&mut self) -> Result<(), String> {
         self.settle().await;
-        self.note_letters();
+        self.note_messages();
         let came = std::mem::take(&mut self.state().came);
         for name in came {
             let wish = self.state().calls.get(&name).map(|call| call.wish.clone());
@@ -42,7 +42,7 @@ impl World<'_> {
                 Err(RefusedRequest {
                     why: AuthError::Broker(BrokerError::Crashed),
                     ..
-                }) => return Err("a flight has crashed".to_owned()),
+                }) => return Err("an update has crashed".to_owned()),
                 Err(_) => {}
             }
         }
@@ -57,15 +57,15 @@ impl World<'_> {
         self.rules.in_use_work(&state)
     }
 
-    /// Every flight of a living replica either waits for the cluster or sleeps. What is on its way
-    /// through the machine is waited for by name, and not by time; only a flight that sleeps cannot
-    /// be told from one that is slow, and gets a moment.
+    /// Every update of a living replica either waits for the cluster or sleeps. What is on its way
+    /// through the machine is waited for by name, and not by time; only an update that sleeps cannot
+    /// be distinguished from one that is slow, and gets a moment.
     pub(super) async fn settle(&self) {
         let (mut calm, mut turns, mut moved) = (0_u32, 0_u32, 0);
-        // With Redis a flight may wait anywhere for another replica's write.
+        // With Redis an update may wait anywhere for another replica's write.
         let may_sleep = self.is_near_a_boundary() || self.stage.setting.redis.is_some();
         let patience = if may_sleep { 1_000 } else { 1_000_000 };
-        // What is told in the background is not in hand by name.
+        // What is sent in the background is not in hand by name.
         let enough = if self.stage.setting.redis.is_some() {
             20
         } else {
@@ -83,12 +83,12 @@ impl World<'_> {
                         .values()
                         .filter(|call| call.by == replica.life && call.awaited)
                         .count();
-                    let told = redis
+                    let sent = redis
                         .commands
                         .iter()
                         .filter(|(name, _)| name.0 == replica.life);
-                    let looks = told
-                        .filter(|(_, command)| command.holds_a_flight(redis.now))
+                    let looks = sent
+                        .filter(|(_, command)| command.holds_an_update(redis.now))
                         .count();
                     replica.tasks.in_hand() == self.in_the_background() + calls + looks
                 })
@@ -101,7 +101,7 @@ impl World<'_> {
         }
     }
 
-    /// Whether some replica may hold requests and flights at this moment: shortly before a boundary
+    /// Whether some replica may hold requests and updates at this moment: shortly before a boundary
     /// no write begins, and after it nobody is answered.
     pub(super) fn is_near_a_boundary(&self) -> bool {
         const BEFORE: u64 = 1_100;
@@ -128,8 +128,8 @@ impl World<'_> {
         let mut waited = 0;
         for _ in 0..200 {
             self.rest().await?;
-            let told = self.redis().next().next();
-            if let Some(name) = told {
+            let next = self.redis().next().next();
+            if let Some(name) = next {
                 self.redis_does(name, Some(true));
                 continue;
             }
@@ -167,10 +167,10 @@ impl World<'_> {
         Err("the replicas ask without end".to_owned())
     }
 
-    /// The weather is good from now on: what hangs comes, and everybody who may have a login gets
+    /// No more faults from now on: what hangs comes, and everybody who may have a login gets
     /// one, from every replica.
     pub(crate) async fn end(mut self, to_an_answer: bool) -> Result<(), String> {
-        self.bring_letters();
+        self.bring_messages();
         self.undisturbed().await?;
         let (had, left) = (&self.stage.setting.budget, &self.budget);
         if (had.losses, had.restarts, had.edits) == (left.losses, left.restarts, left.edits) {

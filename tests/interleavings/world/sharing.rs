@@ -4,40 +4,40 @@ use super::{Replica, World};
 use crate::{
     cluster::CallName,
     redis::Command,
-    setting::{Mishap, Step},
+    setting::{RedisFault, Step},
 };
 
 impl World<'_> {
     /// What may happen in Redis.
-    pub(super) fn steps_of_redis(&self, mishaps: &[Mishap], steps: &mut Vec<Step>) {
+    pub(super) fn steps_of_redis(&self, redis_faults: &[RedisFault], steps: &mut Vec<Step>) {
         let redis = self.redis();
-        steps.extend(redis.next().map(Step::Told));
+        steps.extend(redis.next().map(Step::RedisDone));
         let places = || self.replicas.iter().enumerate();
         steps.extend(
             places()
-                .filter(|(_, replica)| redis.letters_are_late(replica.life))
-                .map(|(place, _)| Step::Heard(place)),
+                .filter(|(_, replica)| redis.messages_are_late(replica.life))
+                .map(|(place, _)| Step::MessagesCome(place)),
         );
-        if self.budget.mishaps == 0 {
+        if self.budget.redis_faults == 0 {
             return;
         }
-        for mishap in mishaps {
-            match mishap {
-                Mishap::CutBefore | Mishap::CutAfter => {
+        for redis_fault in redis_faults {
+            match redis_fault {
+                RedisFault::CutBefore | RedisFault::CutAfter => {
                     let awaited = redis.next().filter(|name| redis.commands[name].awaited);
-                    steps.extend(awaited.map(|name| Step::Mistold(name, *mishap)));
+                    steps.extend(awaited.map(|name| Step::RedisFails(name, *redis_fault)));
                 }
-                Mishap::Late | Mishap::Deaf => {
+                RedisFault::Late | RedisFault::Deaf => {
                     let hears = |replica: &Replica| {
-                        redis.hears(replica.life) && !redis.letters_are_late(replica.life)
+                        redis.hears(replica.life) && !redis.messages_are_late(replica.life)
                     };
                     steps.extend(
                         places()
                             .filter(|(_, replica)| hears(replica))
-                            .map(|(place, _)| Step::Misheard(place, *mishap)),
+                            .map(|(place, _)| Step::MessagesFail(place, *redis_fault)),
                     );
                 }
-                Mishap::Flush => steps.push(Step::Flush),
+                RedisFault::Flush => steps.push(Step::Flush),
             }
         }
     }
@@ -51,18 +51,18 @@ impl World<'_> {
             self.redis().lose(name);
             None
         };
-        self.told(name.0.place, &(name.1, what, answers, answer));
+        self.record(name.0.place, &(name.1, what, answers, answer));
     }
 
     /// What has come to replicas.
-    pub(super) fn note_letters(&mut self) {
+    pub(super) fn note_messages(&mut self) {
         let heard = std::mem::take(&mut self.redis().heard);
-        for (life, letter) in heard {
-            let Some((by, _)) = letter.by else { continue };
+        for (life, message) in heard {
+            let Some((by, _)) = message.by else { continue };
             if self.replicas[life.place].life == life && by != life {
-                self.told(life.place, &letter);
-                if letter.is_news {
-                    self.rules.told(life, by, letter.after);
+                self.record(life.place, &message);
+                if message.is_change {
+                    self.rules.reported(life, by, message.after);
                 }
             }
         }
@@ -77,7 +77,7 @@ impl World<'_> {
             };
             self.redis_does(name, Some(true));
             self.settle().await;
-            self.note_letters();
+            self.note_messages();
         }
     }
 
@@ -92,11 +92,11 @@ impl World<'_> {
     }
 
     /// What comes late comes.
-    pub(super) fn bring_letters(&mut self) {
+    pub(super) fn bring_messages(&mut self) {
         for place in 0..self.replicas.len() {
-            self.told(place, &"late letters");
+            self.record(place, &"late messages");
             let life = self.replicas[place].life;
-            self.redis().bring_letters(life);
+            self.redis().bring_messages(life);
         }
     }
 }

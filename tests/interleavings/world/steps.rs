@@ -4,7 +4,7 @@ use super::{Asking, World};
 use crate::{
     cluster::{CallName, Life, Wish},
     rules::Author,
-    setting::{Edit, Loss, Mishap, Step},
+    setting::{Edit, Loss, RedisFault, Step},
 };
 
 impl World<'_> {
@@ -20,8 +20,8 @@ impl World<'_> {
                 (false, Some(_)) => {}
             }
         }
-        if let Some(mishaps) = setting.redis {
-            self.steps_of_redis(mishaps, &mut steps);
+        if let Some(redis_faults) = setting.redis {
+            self.steps_of_redis(redis_faults, &mut steps);
         }
         if budget.asks > 0 {
             for (place, replica) in self.replicas.iter().enumerate() {
@@ -127,7 +127,7 @@ impl World<'_> {
             }
             Step::HangUp(place) => {
                 self.budget.hang_ups -= 1;
-                self.told(place, &"hang up");
+                self.record(place, &"hang up");
                 self.hang_up(place);
             }
             Step::Restart(place) => {
@@ -138,28 +138,28 @@ impl World<'_> {
                 self.budget.edits -= 1;
                 self.edit(user, edit);
             }
-            Step::Told(name) => self.redis_does(name, Some(true)),
-            Step::Mistold(name, how) => {
-                self.budget.mishaps -= 1;
-                self.redis_does(name, (how == Mishap::CutAfter).then_some(false));
+            Step::RedisDone(name) => self.redis_does(name, Some(true)),
+            Step::RedisFails(name, how) => {
+                self.budget.redis_faults -= 1;
+                self.redis_does(name, (how == RedisFault::CutAfter).then_some(false));
             }
-            Step::Misheard(place, how) => {
-                self.budget.mishaps -= 1;
-                self.told(place, &how);
+            Step::MessagesFail(place, how) => {
+                self.budget.redis_faults -= 1;
+                self.record(place, &how);
                 let life = self.replicas[place].life;
-                if how == Mishap::Late {
-                    self.redis().delay_letters(life);
+                if how == RedisFault::Late {
+                    self.redis().delay_messages(life);
                 } else {
                     self.redis().cut_listener(life);
                 }
             }
-            Step::Heard(place) => {
-                self.told(place, &"late letters");
+            Step::MessagesCome(place) => {
+                self.record(place, &"late messages");
                 let life = self.replicas[place].life;
-                self.redis().bring_letters(life);
+                self.redis().bring_messages(life);
             }
             Step::Flush => {
-                self.budget.mishaps -= 1;
+                self.budget.redis_faults -= 1;
                 self.redis().flush();
             }
         }

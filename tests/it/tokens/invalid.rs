@@ -1,8 +1,8 @@
 //! Invalid tokens on the running program. Each rule has its own test beside the code
 //! (`identity::oidc::tests::malformed`, `idp::json`, `idp::jws`); here it counts that a token which
-//! breaks one gets nothing, costs nothing and is told to nobody.
+//! breaks one gets nothing, costs nothing and is shown to nobody.
 
-use super::scene::{Scene, bearer};
+use super::setup::{Setup, bearer};
 use crate::support::{
     find,
     idp::{Idp, now},
@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 /// One token for each family of rules, with what is wrong with it. `other` is a provider that
 /// nobody has configured.
-fn invalid(scene: &Scene, other: &Idp) -> Vec<(&'static str, String)> {
-    let (idp, good) = (&scene.idp, scene.idp.sign("at+jwt", &claims(scene)));
+fn invalid(setup: &Setup, other: &Idp) -> Vec<(&'static str, String)> {
+    let (idp, good) = (&setup.idp, setup.idp.sign("at+jwt", &claims(setup)));
     let [header, body, signature] = good.split('.').collect::<Vec<_>>()[..] else {
         panic!("three parts")
     };
@@ -29,11 +29,11 @@ fn invalid(scene: &Scene, other: &Idp) -> Vec<(&'static str, String)> {
         }
         idp.sign_bytes(
             header.to_string().as_bytes(),
-            claims(scene).to_string().as_bytes(),
+            claims(setup).to_string().as_bytes(),
         )
     };
     let with_claim = |name: &str, value: Value| {
-        let mut claims = claims(scene);
+        let mut claims = claims(setup);
         claims[name] = value;
         idp.sign("at+jwt", &claims)
     };
@@ -44,7 +44,7 @@ fn invalid(scene: &Scene, other: &Idp) -> Vec<(&'static str, String)> {
         format!("{shared}.{body}").as_bytes(),
     );
     let addresses = json!({ "alg": "ES256", "kid": "k1", "jku": format!("{}/keys", other.issuer) });
-    let twice = claims(scene)
+    let twice = claims(setup)
         .to_string()
         .replacen('{', "{\"aud\":\"other\",", 1);
     vec![
@@ -57,7 +57,7 @@ fn invalid(scene: &Scene, other: &Idp) -> Vec<(&'static str, String)> {
             "signed by another, who names the address of the keys",
             other.sign_bytes(
                 addresses.to_string().as_bytes(),
-                claims(scene).to_string().as_bytes(),
+                claims(setup).to_string().as_bytes(),
             ),
         ),
         ("an unknown key", with_header(json!({ "kid": "k2" }))),
@@ -101,25 +101,25 @@ fn invalid(scene: &Scene, other: &Idp) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn claims(scene: &Scene) -> Value {
+fn claims(setup: &Setup) -> Value {
     json!({
-        "iss": scene.idp.issuer, "aud": "elastauth", "azp": "elastauth", "sub": "u1",
+        "iss": setup.idp.issuer, "aud": "elastauth", "azp": "elastauth", "sub": "u1",
         "iat": now(), "exp": now() + 300, "preferred_username": "alice", "groups": ["dev"],
     })
 }
 
 #[tokio::test]
 async fn an_invalid_token_gets_nothing_asks_nobody_and_is_not_repeated() {
-    let (scene, other) = (Scene::new().await, Idp::start().await);
-    let good = scene.idp.sign("at+jwt", &claims(&scene));
+    let (setup, other) = (Setup::new().await, Idp::start().await);
+    let good = setup.idp.sign("at+jwt", &claims(&setup));
     assert_eq!(
-        scene.bearer(&good).await.status,
+        setup.bearer(&good).await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    let (calls, fetches) = (scene.cluster.count(), scene.idp.asked("/keys"));
-    let invalid = invalid(&scene, &other);
+    let (calls, fetches) = (setup.cluster.count(), setup.idp.asked("/keys"));
+    let invalid = invalid(&setup, &other);
     for (what, token) in &invalid {
         let (bearer, cookie) = (format!("Bearer {token}"), format!("access_token={token}"));
         for headers in [
@@ -132,8 +132,8 @@ async fn an_invalid_token_gets_nothing_asks_nobody_and_is_not_repeated() {
                 ("remote-groups", "dev"),
             ],
         ] {
-            let refused = scene.elastauth.server().get("/elastauth", headers).await;
-            assert_eq!(refused.status, 401, "{what}: {}", scene.elastauth.log());
+            let refused = setup.elastauth.server().get("/elastauth", headers).await;
+            assert_eq!(refused.status, 401, "{what}: {}", setup.elastauth.log());
             assert!(
                 refused.header("authorization").is_none()
                     && refused.header("remote-user").is_none(),
@@ -145,22 +145,22 @@ async fn an_invalid_token_gets_nothing_asks_nobody_and_is_not_repeated() {
             }
         }
     }
-    assert_eq!(scene.cluster.count(), calls, "the cluster is not asked");
+    assert_eq!(setup.cluster.count(), calls, "the cluster is not asked");
     assert_eq!(other.asked_in_all(), 0, "no address in a token is followed");
     assert!(
-        scene.idp.asked("/keys") <= fetches + 1,
+        setup.idp.asked("/keys") <= fetches + 1,
         "an unknown key is asked for once at most"
     );
     assert_eq!(
-        scene.idp.asked("/keys"),
-        scene.idp.asked_in_all() - scene.idp.asked("/.well-known/openid-configuration"),
+        setup.idp.asked("/keys"),
+        setup.idp.asked_in_all() - setup.idp.asked("/.well-known/openid-configuration"),
         "the provider is asked for nothing else"
     );
-    assert_eq!(scene.bearer(&good).await.status, 200);
+    assert_eq!(setup.bearer(&good).await.status, 200);
     // More than the headers of a request may have is refused before it is a token.
-    let huge = bearer(&scene.elastauth, &"A".repeat(100_000)).await;
+    let huge = bearer(&setup.elastauth, &"A".repeat(100_000)).await;
     assert_eq!(huge.status, 431);
-    let log = scene.elastauth.log();
+    let log = setup.elastauth.log();
     assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
     for (what, token) in &invalid {
         for part in token.split('.').filter(|part| part.len() > 40) {
@@ -174,20 +174,20 @@ async fn an_invalid_token_gets_nothing_asks_nobody_and_is_not_repeated() {
 
 #[tokio::test]
 async fn a_flood_of_unknown_keys_asks_once_and_a_real_new_key_works_soon_after() {
-    let mut scene = Scene::new().await;
+    let mut setup = Setup::new().await;
     assert_eq!(
-        scene.bearer(&scene.idp.aged(9, &["dev"])).await.status,
+        setup.bearer(&setup.idp.aged(9, &["dev"])).await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    let (begun, first) = (Instant::now(), scene.idp.asked("/keys"));
-    let claims = json!({ "iss": scene.idp.issuer, "aud": "elastauth", "exp": now() + 300, "preferred_username": "alice" }).to_string();
+    let (begun, first) = (Instant::now(), setup.idp.asked("/keys"));
+    let claims = json!({ "iss": setup.idp.issuer, "aud": "elastauth", "exp": now() + 300, "preferred_username": "alice" }).to_string();
     for n in 0..300 {
         let header = json!({ "alg": "ES256", "kid": format!("unknown-{n}") }).to_string();
         assert_eq!(
-            scene
-                .bearer(&scene.idp.sign_bytes(header.as_bytes(), claims.as_bytes()))
+            setup
+                .bearer(&setup.idp.sign_bytes(header.as_bytes(), claims.as_bytes()))
                 .await
                 .status,
             401
@@ -195,34 +195,34 @@ async fn a_flood_of_unknown_keys_asks_once_and_a_real_new_key_works_soon_after()
     }
     let cool_downs = |since: Instant| usize::try_from(since.elapsed().as_secs() / 5).unwrap() + 1;
     assert!(
-        scene.idp.asked("/keys") <= first + cool_downs(begun),
+        setup.idp.asked("/keys") <= first + cool_downs(begun),
         "one fetch in five seconds: {}",
-        scene.idp.asked("/keys")
+        setup.idp.asked("/keys")
     );
     // A bad signature by a known key is none of an unknown key's business.
-    let fetched = scene.idp.asked("/keys");
-    let bent = scene.idp.aged(8, &["dev"]);
+    let fetched = setup.idp.asked("/keys");
+    let bent = setup.idp.aged(8, &["dev"]);
     let (head, tail) = bent.split_at(bent.len() - 20);
     for n in 0..250_u8 {
         let token = format!("{head}{}{}", char::from(b'a' + (n % 26)), &tail[1..]);
-        let _good_once_in_a_while = scene.bearer(&token).await;
+        let _good_once_in_a_while = setup.bearer(&token).await;
     }
     assert!(
-        scene.idp.asked("/keys") <= fetched + 1,
+        setup.idp.asked("/keys") <= fetched + 1,
         "and that one is of before"
     );
-    scene.idp.rotate();
+    setup.idp.rotate();
     find(
         "a token of the new key",
         Duration::from_secs(15),
         async || {
-            let answer = scene.bearer(&scene.idp.aged(1, &["dev"])).await;
+            let answer = setup.bearer(&setup.idp.aged(1, &["dev"])).await;
             (answer.status == 200).then_some(())
         },
     )
     .await;
     until("the refusals in the log", || {
-        scene
+        setup
             .elastauth
             .log()
             .contains("the provider has no key of the token's `kid`")

@@ -1,7 +1,7 @@
 //! Logout from behind on the running program: the identity provider posts, and tokens are worth
 //! nothing from then on.
 
-use super::scene::Scene;
+use super::setup::Setup;
 use crate::support::{
     http::{Answer, Server},
     idp::{Idp, now},
@@ -50,20 +50,20 @@ fn of_session(idp: &Idp, session: &str) -> String {
 
 #[tokio::test]
 async fn a_session_that_the_provider_ends_is_over_at_once() {
-    let scene = Scene::new().await;
-    let (ours, other) = (of_session(&scene.idp, "s-1"), of_session(&scene.idp, "s-2"));
+    let setup = Setup::new().await;
+    let (ours, other) = (of_session(&setup.idp, "s-1"), of_session(&setup.idp, "s-2"));
     assert_eq!(
-        scene.bearer(&ours).await.status,
+        setup.bearer(&ours).await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    assert_eq!(scene.bearer(&other).await.status, 200);
+    assert_eq!(setup.bearer(&other).await.status, 200);
     // The provider is nobody's gateway: it comes from outside `trusted_proxies`, or through a proxy
     // that says so.
-    let token = logout_token(&scene.idp, "j-1", |_| {});
+    let token = logout_token(&setup.idp, "j-1", |_| {});
     let noted = post(
-        scene.elastauth.server(),
+        setup.elastauth.server(),
         &[FORM, ("x-forwarded-for", "203.0.113.9")],
         format!("logout_token={token}&x=1"),
     )
@@ -76,26 +76,26 @@ async fn a_session_that_the_provider_ends_is_over_at_once() {
         ),
         (StatusCode::OK, 0, Some("no-store")),
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
     assert!(noted.header("authorization").is_none() && noted.header("remote-user").is_none());
     assert_eq!(
-        scene.bearer(&ours).await.status,
+        setup.bearer(&ours).await.status,
         401,
         "though it is signed and has not expired"
     );
     assert_eq!(
-        scene.bearer(&of_session(&scene.idp, "s-1")).await.status,
+        setup.bearer(&of_session(&setup.idp, "s-1")).await.status,
         401
     );
-    assert_eq!(scene.bearer(&other).await.status, 200);
-    let again = notify(scene.elastauth.server(), &token).await;
+    assert_eq!(setup.bearer(&other).await.status, 200);
+    let again = notify(setup.elastauth.server(), &token).await;
     assert_eq!(
         (again.status, again.json()["error"].as_str()),
         (StatusCode::BAD_REQUEST, Some("invalid_request"))
     );
     assert_eq!(again.header("cache-control"), Some("no-store"));
-    let log = scene.log_with("the logout token was used before").await;
+    let log = setup.log_with("the logout token was used before").await;
     assert!(
         !log.contains(&token[..60]) && log.contains("a session was ended by the identity provider"),
         "{log}"
@@ -104,23 +104,23 @@ async fn a_session_that_the_provider_ends_is_over_at_once() {
 
 #[tokio::test]
 async fn a_logout_that_is_none_ends_nothing_and_costs_no_question() {
-    let scene = Scene::new().await;
-    let ours = of_session(&scene.idp, "s-1");
+    let setup = Setup::new().await;
+    let ours = of_session(&setup.idp, "s-1");
     assert_eq!(
-        scene.bearer(&ours).await.status,
+        setup.bearer(&ours).await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    let (server, asked) = (scene.elastauth.server(), scene.idp.asked("/keys"));
-    let elsewhere = logout_token(&scene.idp, "j-1", |claims| {
+    let (server, asked) = (setup.elastauth.server(), setup.idp.asked("/keys"));
+    let elsewhere = logout_token(&setup.idp, "j-1", |claims| {
         claims["iss"] = json!("https://elsewhere.example");
     });
-    let stranger = Idp::start().await;
-    let forged = logout_token(&stranger, "j-2", |claims| {
-        claims["iss"] = json!(scene.idp.issuer);
+    let other = Idp::start().await;
+    let forged = logout_token(&other, "j-2", |claims| {
+        claims["iss"] = json!(setup.idp.issuer);
     });
-    let good = logout_token(&scene.idp, "j-3", |_| {});
+    let good = logout_token(&setup.idp, "j-3", |_| {});
     let form = |token: &str| format!("logout_token={token}");
     for (headers, body) in [
         (&[FORM][..], form(&elsewhere)),
@@ -144,11 +144,8 @@ async fn a_logout_that_is_none_ends_nothing_and_costs_no_question() {
         );
         assert!(refused.header("authorization").is_none());
     }
-    assert_eq!(
-        (scene.idp.asked("/keys"), stranger.asked("/keys")),
-        (asked, 0)
-    );
-    assert_eq!(scene.bearer(&ours).await.status, 200);
+    assert_eq!((setup.idp.asked("/keys"), other.asked("/keys")), (asked, 0));
+    assert_eq!(setup.bearer(&ours).await.status, 200);
     assert_eq!(
         notify(server, &good).await.status,
         200,
@@ -158,10 +155,10 @@ async fn a_logout_that_is_none_ends_nothing_and_costs_no_question() {
 
 #[tokio::test]
 async fn what_cannot_be_checked_is_503_and_a_body_that_does_not_come_keeps_nobody() {
-    let mut scene = Scene::new().await;
-    let token = logout_token(&scene.idp, "j-1", |_| {});
-    scene.idp.leave().await;
-    let away = notify(scene.elastauth.server(), &token).await;
+    let mut setup = Setup::new().await;
+    let token = logout_token(&setup.idp, "j-1", |_| {});
+    setup.idp.leave().await;
+    let away = notify(setup.elastauth.server(), &token).await;
     assert_eq!(
         (away.status, away.json()["error"].as_str()),
         (
@@ -172,7 +169,7 @@ async fn what_cannot_be_checked_is_503_and_a_body_that_does_not_come_keeps_nobod
     assert!(
         away.header("retry-after").is_some() && away.header("cache-control") == Some("no-store")
     );
-    let mut slow = scene.elastauth.server().connect().await.unwrap();
+    let mut slow = setup.elastauth.server().connect().await.unwrap();
     let begun = format!(
         "POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-type: {}\r\ncontent-length: 500\r\n\r\nlogout_token=",
         FORM.1
@@ -185,9 +182,9 @@ async fn what_cannot_be_checked_is_503_and_a_body_that_does_not_come_keeps_nobod
 
 #[tokio::test]
 async fn the_path_decides_nothing_and_no_question_ends_a_session() {
-    let scene = Scene::new().await;
+    let setup = Setup::new().await;
     let (server, alice) = (
-        scene.elastauth.server(),
+        setup.elastauth.server(),
         [("remote-user", "alice"), ("remote-groups", "dev")],
     );
     for method in [Method::GET, Method::HEAD, Method::PUT, Method::OPTIONS] {
@@ -204,10 +201,10 @@ async fn the_path_decides_nothing_and_no_question_ends_a_session() {
         "a gateway that asks here gets a refusal"
     );
     assert!(posted.header("authorization").is_none());
-    assert_eq!(scene.cluster.count(), 0);
+    assert_eq!(setup.cluster.count(), 0);
     // Any other spelling is a question, whatever it brings.
-    let token = logout_token(&scene.idp, "j-1", |_| {});
-    let ours = of_session(&scene.idp, "s-1");
+    let token = logout_token(&setup.idp, "j-1", |_| {});
+    let ours = of_session(&setup.idp, "s-1");
     for path in [
         "/elastauth/oidc/backchannel-logout/",
         "/elastauth//oidc/backchannel-logout",
@@ -229,13 +226,13 @@ async fn the_path_decides_nothing_and_no_question_ends_a_session() {
             .unwrap();
         assert_eq!(answer.status, 401, "{path}");
     }
-    assert_eq!(scene.bearer(&ours).await.status, 200);
+    assert_eq!(setup.bearer(&ours).await.status, 200);
     // Nor is it anything where no tokens are taken.
     let headers_only = format!(
         "listen: 127.0.0.1:0\nsecret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\ndefault_roles: [viewer]\n\
          elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password: {}\n",
-        scene.cluster.url(),
-        scene.cluster.service_password()
+        setup.cluster.url(),
+        setup.cluster.service_password()
     );
     let without = crate::support::elastauth::Elastauth::start_anywhere(&headers_only, &[]).await;
     assert_eq!(
@@ -246,38 +243,38 @@ async fn the_path_decides_nothing_and_no_question_ends_a_session() {
 }
 
 #[tokio::test]
-async fn a_flood_of_strangers_takes_nothing_from_the_provider() {
-    let scene = Scene::with("trusted_proxies: [127.0.0.1]\n").await;
-    let ours = of_session(&scene.idp, "s-1");
+async fn a_flood_of_untrusted_peers_takes_nothing_from_the_provider() {
+    let setup = Setup::with("trusted_proxies: [127.0.0.1]\n").await;
+    let ours = of_session(&setup.idp, "s-1");
     assert_eq!(
-        scene.bearer(&ours).await.status,
+        setup.bearer(&ours).await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    let stranger = scene.elastauth.server().from(Ipv4Addr::new(127, 0, 0, 2));
+    let untrusted = setup.elastauth.server().from(Ipv4Addr::new(127, 0, 0, 2));
     let mut floods = tokio::task::JoinSet::new();
     for _ in 0..8 {
-        let stranger = stranger.clone();
+        let untrusted = untrusted.clone();
         floods.spawn(async move {
             for _ in 0..100 {
-                let refused = notify(&stranger, "a.b.c").await;
+                let refused = notify(&untrusted, "a.b.c").await;
                 assert!([400, 503].contains(&refused.status.as_u16()));
             }
         });
     }
     assert_eq!(
         notify(
-            scene.elastauth.server(),
-            &logout_token(&scene.idp, "j-1", |_| {})
+            setup.elastauth.server(),
+            &logout_token(&setup.idp, "j-1", |_| {})
         )
         .await
         .status,
         200
     );
     floods.join_all().await;
-    assert_eq!(scene.bearer(&ours).await.status, 401);
-    let lines = scene
+    assert_eq!(setup.bearer(&ours).await.status, 401);
+    let lines = setup
         .elastauth
         .log()
         .matches("a logout by an identity provider was refused")
@@ -286,12 +283,12 @@ async fn a_flood_of_strangers_takes_nothing_from_the_provider() {
 }
 
 #[tokio::test]
-async fn a_stranger_may_bring_a_logout_and_gets_no_login_for_a_token() {
-    let scene =
-        Scene::with("trusted_proxies: [127.0.0.1]\ngateway_keys: [a-key-of-the-gateway]\n").await;
-    let (ours, stranger) = (
-        of_session(&scene.idp, "s-1"),
-        scene.elastauth.server().from(Ipv4Addr::new(127, 0, 0, 2)),
+async fn an_untrusted_peer_may_bring_a_logout_and_gets_no_login_for_a_token() {
+    let setup =
+        Setup::with("trusted_proxies: [127.0.0.1]\ngateway_keys: [a-key-of-the-gateway]\n").await;
+    let (ours, untrusted) = (
+        of_session(&setup.idp, "s-1"),
+        setup.elastauth.server().from(Ipv4Addr::new(127, 0, 0, 2)),
     );
     let bearer = format!("Bearer {ours}");
     for headers in [
@@ -301,7 +298,7 @@ async fn a_stranger_may_bring_a_logout_and_gets_no_login_for_a_token() {
             ("x-elastauth-key", "a-key-of-the-gateway"),
         ],
     ] {
-        let refused = stranger.get("/elastauth", headers).await;
+        let refused = untrusted.get("/elastauth", headers).await;
         assert_eq!(
             (refused.status, refused.header("www-authenticate")),
             (StatusCode::UNAUTHORIZED, Some("Bearer realm=\"elastauth\""))
@@ -316,7 +313,7 @@ async fn a_stranger_may_bring_a_logout_and_gets_no_login_for_a_token() {
         ("x-elastauth-key", "a-key-of-the-gateway"),
     ];
     assert_eq!(
-        scene
+        setup
             .elastauth
             .server()
             .get("/elastauth", &believed)
@@ -324,17 +321,17 @@ async fn a_stranger_may_bring_a_logout_and_gets_no_login_for_a_token() {
             .status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
     assert_eq!(
-        notify(&stranger, &logout_token(&scene.idp, "j-1", |_| {}))
+        notify(&untrusted, &logout_token(&setup.idp, "j-1", |_| {}))
             .await
             .status,
         200,
         "no key: the signature says who it is"
     );
     assert_eq!(
-        scene
+        setup
             .elastauth
             .server()
             .get("/elastauth", &believed)

@@ -1,40 +1,40 @@
 //! Two live tokens of one user with different groups.
 
-use super::scene::{Scene, bearer};
+use super::setup::{Setup, bearer};
 use crate::support::{find, idp::now};
 use serde_json::json;
 use std::time::Duration;
 
 #[tokio::test]
 async fn the_newest_token_counts_and_an_older_one_with_other_groups_is_refused() {
-    let scene = Scene::new().await;
-    let (admin, usual) = (scene.idp.aged(60, &["a"]), scene.idp.aged(30, &["dev"]));
+    let setup = Setup::new().await;
+    let (admin, usual) = (setup.idp.aged(60, &["a"]), setup.idp.aged(30, &["dev"]));
     assert_eq!(
-        scene.bearer(&admin).await.status,
+        setup.bearer(&admin).await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    assert_eq!(scene.roles("alice"), ["superuser"]);
-    let granted = scene.bearer(&usual).await;
+    assert_eq!(setup.roles("alice"), ["superuser"]);
+    let granted = setup.bearer(&usual).await;
     assert_eq!(granted.status, 200);
     assert_eq!(
-        scene.roles("alice"),
+        setup.roles("alice"),
         ["editor"],
         "who has lost a group has lost it"
     );
-    let calls = scene.cluster.count();
+    let calls = setup.cluster.count();
     for path in [
         "/elastauth",
         "/elastauth/auth-request",
         "/elastauth/ext-authz/app",
     ] {
-        let refused = scene
+        let refused = setup
             .elastauth
             .server()
             .get(path, &[("authorization", &format!("Bearer {admin}"))])
             .await;
-        assert_eq!(refused.status, 401, "{}", scene.elastauth.log());
+        assert_eq!(refused.status, 401, "{}", setup.elastauth.log());
         assert!(
             refused
                 .header("www-authenticate")
@@ -44,36 +44,36 @@ async fn the_newest_token_counts_and_an_older_one_with_other_groups_is_refused()
         );
         assert!(refused.header("authorization").is_none());
     }
-    assert_eq!(scene.cluster.count(), calls, "nobody had to be asked");
-    assert_eq!(scene.roles("alice"), ["editor"]);
-    let log = scene.log_with("token_outdated").await;
+    assert_eq!(setup.cluster.count(), calls, "nobody had to be asked");
+    assert_eq!(setup.roles("alice"), ["editor"]);
+    let log = setup.log_with("token_outdated").await;
     assert!(log.contains("the user has a newer token"), "{log}");
     // The same session goes on, an older token that says the same is as good, and the next one that
     // has the group again has it.
     assert_eq!(
-        scene.bearer(&usual).await.headers["authorization"],
+        setup.bearer(&usual).await.headers["authorization"],
         granted.headers["authorization"]
     );
     assert_eq!(
-        scene.bearer(&scene.idp.aged(90, &["dev"])).await.status,
+        setup.bearer(&setup.idp.aged(90, &["dev"])).await.status,
         200
     );
-    assert_eq!(scene.bearer(&scene.idp.aged(10, &["a"])).await.status, 200);
-    assert_eq!(scene.roles("alice"), ["superuser"]);
-    assert_eq!(scene.bearer(&usual).await.status, 401);
+    assert_eq!(setup.bearer(&setup.idp.aged(10, &["a"])).await.status, 200);
+    assert_eq!(setup.roles("alice"), ["superuser"]);
+    assert_eq!(setup.bearer(&usual).await.status, 401);
 }
 
 #[tokio::test]
 async fn a_replica_that_has_not_seen_the_newest_finds_it_in_the_cluster() {
-    let scene = Scene::new().await;
-    let (old, new) = (scene.idp.aged(60, &["a"]), scene.idp.aged(30, &["dev"]));
-    assert_eq!(scene.bearer(&new).await.status, 200);
-    let written = scene.cluster.user("alice").unwrap();
+    let setup = Setup::new().await;
+    let (old, new) = (setup.idp.aged(60, &["a"]), setup.idp.aged(30, &["dev"]));
+    assert_eq!(setup.bearer(&new).await.status, 200);
+    let written = setup.cluster.user("alice").unwrap();
     assert_eq!(
         written.metadata["elastauth"]["as_of"].as_u64().unwrap() / 1_000 / 60,
         (now() - 30) / 60
     );
-    let replica = scene.replica("").await;
+    let replica = setup.replica("").await;
     assert_eq!(
         bearer(&replica, &old).await.status,
         401,
@@ -81,21 +81,21 @@ async fn a_replica_that_has_not_seen_the_newest_finds_it_in_the_cluster() {
         replica.log()
     );
     assert_eq!(
-        scene.roles("alice"),
+        setup.roles("alice"),
         ["editor"],
         "nothing older is written over it"
     );
-    let calls = scene.cluster.count();
+    let calls = setup.cluster.count();
     assert_eq!(bearer(&replica, &old).await.status, 401);
     assert_eq!(
-        scene.cluster.count(),
+        setup.cluster.count(),
         calls,
         "once it knows, it need not ask"
     );
     assert_eq!(bearer(&replica, &new).await.status, 200);
     // A later token with the same groups is no reason to write.
     let writes = || {
-        scene
+        setup
             .cluster
             .calls()
             .iter()
@@ -103,9 +103,9 @@ async fn a_replica_that_has_not_seen_the_newest_finds_it_in_the_cluster() {
             .count()
     };
     assert_eq!(writes(), 1);
-    assert_eq!(scene.bearer(&scene.idp.aged(5, &["dev"])).await.status, 200);
+    assert_eq!(setup.bearer(&setup.idp.aged(5, &["dev"])).await.status, 200);
     assert_eq!(
-        bearer(&replica, &scene.idp.aged(4, &["dev"])).await.status,
+        bearer(&replica, &setup.idp.aged(4, &["dev"])).await.status,
         200
     );
     assert_eq!(writes(), 1);
@@ -113,25 +113,25 @@ async fn a_replica_that_has_not_seen_the_newest_finds_it_in_the_cluster() {
 
 #[tokio::test]
 async fn a_token_that_gives_nothing_makes_older_ones_old() {
-    let scene = Scene::new().await;
-    let old = scene.idp.aged(60, &["a"]);
-    assert_eq!(scene.bearer(&old).await.status, 200);
+    let setup = Setup::new().await;
+    let old = setup.idp.aged(60, &["a"]);
+    assert_eq!(setup.bearer(&old).await.status, 200);
     assert_eq!(
-        scene.bearer(&scene.idp.aged(30, &[])).await.status,
+        setup.bearer(&setup.idp.aged(30, &[])).await.status,
         403,
         "no group, no role"
     );
     assert_eq!(
-        scene.bearer(&old).await.status,
+        setup.bearer(&old).await.status,
         401,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
 }
 
 #[tokio::test]
 async fn where_the_provider_is_asked_the_latest_answer_counts_whatever_token_it_was_about() {
-    let scene = Scene::with(
+    let setup = Setup::with(
         "  token_validation: introspection\n  client_secret: s3cret-of-the-test\n  cache: 0s\n",
     )
     .await;
@@ -143,47 +143,47 @@ async fn where_the_provider_is_asked_the_latest_answer_counts_whatever_token_it_
         };
         json!({ "active": true, "aud": "elastauth", "sub": "u1", "preferred_username": "alice", "iat": iat, "groups": groups })
     };
-    scene.idp.says("/introspect", answer("newer", &["a"]));
+    setup.idp.says("/introspect", answer("newer", &["a"]));
     assert_eq!(
-        scene.bearer("newer").await.status,
+        setup.bearer("newer").await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    scene.idp.says("/introspect", answer("older", &["dev"]));
+    setup.idp.says("/introspect", answer("older", &["dev"]));
     assert_eq!(
-        scene.bearer("older").await.status,
+        setup.bearer("older").await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    assert_eq!(scene.roles("alice"), ["editor"]);
-    assert_eq!(scene.idp.asked("/introspect"), 2);
+    assert_eq!(setup.roles("alice"), ["editor"]);
+    assert_eq!(setup.idp.asked("/introspect"), 2);
 }
 
 #[tokio::test]
 async fn a_word_of_the_provider_that_is_out_of_date_is_asked_for_again_and_not_held_against_the_token()
  {
-    let scene = Scene::with(
+    let setup = Setup::with(
         "  token_validation: introspection\n  client_secret: s3cret-of-the-test\n  cache: 1h\n",
     )
     .await;
     let answer = |groups: &[&str]| json!({ "active": true, "aud": "elastauth", "sub": "u1", "preferred_username": "alice", "groups": groups });
-    scene.idp.says("/introspect", answer(&["a"]));
+    setup.idp.says("/introspect", answer(&["a"]));
     assert_eq!(
-        scene.bearer("one-session").await.status,
+        setup.bearer("one-session").await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    scene.idp.says("/introspect", answer(&["dev"]));
-    assert_eq!(scene.bearer("another").await.status, 200);
-    assert_eq!(scene.roles("alice"), ["editor"]);
+    setup.idp.says("/introspect", answer(&["dev"]));
+    assert_eq!(setup.bearer("another").await.status, 200);
+    assert_eq!(setup.roles("alice"), ["editor"]);
     // What was said of the first one is believed for an hour, and is older than what was said of
     // the second.
     let mut answers = Vec::new();
     find("a granted request", Duration::from_secs(10), async || {
-        answers.push(scene.bearer("one-session").await.status.as_u16());
+        answers.push(setup.bearer("one-session").await.status.as_u16());
         (answers.last() == Some(&200)).then_some(())
     })
     .await;
@@ -192,12 +192,12 @@ async fn a_word_of_the_provider_that_is_out_of_date_is_asked_for_again_and_not_h
         "{answers:?}"
     );
     assert_eq!(
-        scene.roles("alice"),
+        setup.roles("alice"),
         ["editor"],
         "nobody gets back what was taken away"
     );
     assert_eq!(
-        scene.idp.asked("/introspect"),
+        setup.idp.asked("/introspect"),
         3,
         "once more, and not with every request"
     );

@@ -1,6 +1,6 @@
 //! Several providers: the token's issuer chooses, and nobody is tried after another.
 
-use super::scene::{bearer, config};
+use super::setup::{bearer, config};
 use crate::support::{elastauth::Elastauth, idp::Idp};
 use elastauth::{demo::standin::StandIn, shutdown::Tasks};
 use serde_json::json;

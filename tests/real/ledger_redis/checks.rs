@@ -1,10 +1,10 @@
-//! A check by one replica counts for all: what it costs Redis, and that a letter of it prolongs
+//! A check by one replica counts for all: what it costs Redis, and that a message of it prolongs
 //! nothing that it must not.
 
 use super::{Replica, at, futures_now, kind, ready, replica, two};
 use crate::support::{
     Why,
-    house::{Endpoint, Fault, House, Misbehaviour, ask, broker_of},
+    deployment::{Deployment, Endpoint, Fault, Misbehaviour, ask, broker_of},
     pause,
     redis::Redis,
     until,
@@ -36,8 +36,8 @@ async fn settled() {
 }
 
 /// Lets the clock pass the next moment at which a user is checked.
-fn pass_a_moment(house: &House) {
-    house.pass(Duration::from_hours(1));
+fn pass_a_check(deployment: &Deployment) {
+    deployment.pass(Duration::from_hours(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,9 +48,11 @@ async fn a_user_costs_redis_one_command_in_each_expiration_over_all_replicas_tog
     let change = |config: &mut broker::Config| {
         (config.expiration, config.rotation) = (EXPIRATION, Duration::ZERO);
     };
-    let (house, redis) = (House::with(change).await, Redis::start(&[]).await);
+    let (deployment, redis) = (Deployment::with(change).await, Redis::start(&[]).await);
     let url = format!("redis://127.0.0.1:{}", redis.port);
-    let replicas: Vec<_> = (0..3).map(|_| replica(&house, at(&url), change)).collect();
+    let replicas: Vec<_> = (0..3)
+        .map(|_| replica(&deployment, at(&url), change))
+        .collect();
     for replica in &replicas {
         ready(replica).await;
         for n in 0..USERS {
@@ -75,12 +77,12 @@ async fn a_user_costs_redis_one_command_in_each_expiration_over_all_replicas_tog
             }
         });
     }
-    let start = house.ms.load(Ordering::SeqCst);
+    let start = deployment.ms.load(Ordering::SeqCst);
     let until = async |periods: u64| {
         let end = start + 2_000 * periods;
         loop {
             let now = start + u64::try_from(begun.elapsed().as_millis()).unwrap();
-            house.ms.store(now.min(end), Ordering::SeqCst);
+            deployment.ms.store(now.min(end), Ordering::SeqCst);
             if now >= end {
                 return;
             }
@@ -90,9 +92,9 @@ async fn a_user_costs_redis_one_command_in_each_expiration_over_all_replicas_tog
     // The first period has what came before.
     until(1).await;
     redis.cli(&["CONFIG", "RESETSTAT"]);
-    house.calls();
+    deployment.calls();
     until(1 + PERIODS).await;
-    let ((scripts, looks), calls) = (commands(&redis), house.calls());
+    let ((scripts, looks), calls) = (commands(&redis), deployment.calls());
     clients.abort_all();
     let checks = PERIODS * USERS as u64;
     println!(
@@ -109,7 +111,7 @@ async fn a_user_costs_redis_one_command_in_each_expiration_over_all_replicas_tog
         scripts + 5 >= checks,
         "everybody is checked, but for who is about to be: {scripts}"
     );
-    // Replicas that are asked within the time of one question to the cluster and of one letter ask
+    // Replicas that are asked within the time of one question to the cluster and of one message ask
     // both: on a machine at rest a millisecond or two of the tenth of a second, on a busy one some
     // ten.
     assert!(
@@ -137,29 +139,29 @@ impl Wire {
         }
     }
 
-    /// Letters that came, but for beats: those are the shortest.
-    async fn letters(&mut self) -> Vec<Vec<u8>> {
+    /// Messages that came, but for heartbeats: those are the shortest.
+    async fn messages(&mut self) -> Vec<Vec<u8>> {
         use futures_util::StreamExt as _;
-        let mut letters = Vec::new();
-        while let Ok(Some(letter)) =
+        let mut messages = Vec::new();
+        while let Ok(Some(message)) =
             tokio::time::timeout(Duration::from_millis(250), self.heard.on_message().next()).await
         {
-            letters.extend(
-                (letter.get_payload_bytes().len() > 51)
-                    .then(|| letter.get_payload_bytes().to_vec()),
+            messages.extend(
+                (message.get_payload_bytes().len() > 51)
+                    .then(|| message.get_payload_bytes().to_vec()),
             );
         }
-        letters
+        messages
     }
 
-    async fn say(&mut self, letter: &[u8]) {
-        let told: usize = ::redis::cmd("PUBLISH")
+    async fn say(&mut self, message: &[u8]) {
+        let received: usize = ::redis::cmd("PUBLISH")
             .arg(CHANNEL)
-            .arg(letter)
+            .arg(message)
             .query_async(&mut self.own)
             .await
             .unwrap();
-        assert!(told > 0);
+        assert!(received > 0);
         settled().await;
     }
 
@@ -173,74 +175,90 @@ impl Wire {
 }
 
 /// Both have checked the user within this period, and both know.
-async fn both_know(house: &House, one: &Replica, other: &Replica, user: &str) {
+async fn both_know(deployment: &Deployment, one: &Replica, other: &Replica, user: &str) {
     ask(&one.flow, user, "dev").await.unwrap();
     settled().await;
     ask(&other.flow, user, "dev").await.unwrap();
     assert!(futures_now(ask(&one.flow, user, "dev")) && futures_now(ask(&other.flow, user, "dev")));
-    house.calls();
+    deployment.calls();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_replica_has_checked_the_others_need_not_check() {
-    let (house, redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, other) = two(&house, &redis).await;
-    both_know(&house, &one, &other, "alice").await;
+    let (deployment, redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&deployment, &redis).await;
+    both_know(&deployment, &one, &other, "alice").await;
     for asking in [&one, &other, &other, &one] {
-        pass_a_moment(&house);
+        pass_a_check(&deployment);
         redis.cli(&["CONFIG", "RESETSTAT"]);
         ask(&asking.flow, "alice", "dev").await.unwrap();
         settled().await;
-        assert_eq!(house.calls(), ["GET /_security/_authenticate 200 by alice"]);
+        assert_eq!(
+            deployment.calls(),
+            ["GET /_security/_authenticate 200 by alice"]
+        );
         assert!(
             futures_now(ask(&one.flow, "alice", "dev"))
                 && futures_now(ask(&other.flow, "alice", "dev")),
             "both know"
         );
-        assert_eq!((commands(&redis), house.calls()), ((1, 0), vec![]));
+        assert_eq!((commands(&redis), deployment.calls()), ((1, 0), vec![]));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_that_comes_again_or_late_or_from_somebody_else_prolongs_nothing() {
-    let (house, redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, other) = two(&house, &redis).await;
-    both_know(&house, &one, &other, "alice").await;
+async fn a_message_that_comes_again_or_late_or_from_somebody_else_prolongs_nothing() {
+    let (deployment, redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&deployment, &redis).await;
+    both_know(&deployment, &one, &other, "alice").await;
     let mut wire = Wire::tap(&redis).await;
-    pass_a_moment(&house);
+    pass_a_check(&deployment);
     ask(&one.flow, "alice", "dev").await.unwrap();
-    let letters = wire.letters().await;
-    let [stands] = letters.as_slice() else {
-        panic!("one letter for one check: {letters:?}")
+    let messages = wire.messages().await;
+    let [stands] = messages.as_slice() else {
+        panic!("one message for one check: {messages:?}")
     };
-    house.calls();
+    deployment.calls();
     // Again, in the next period: it carries its own age.
-    pass_a_moment(&house);
+    pass_a_check(&deployment);
     wire.say(stands).await;
     ask(&other.flow, "alice", "dev").await.unwrap();
-    assert_eq!(house.calls().len(), 1, "the other one has asked by itself");
+    assert_eq!(
+        deployment.calls().len(),
+        1,
+        "the other one has asked by itself"
+    );
     // Somebody has changed the user meanwhile. Neither the one who has done it nor the one who has
-    // heard of it may believe the letter of before.
-    let _so_far = wire.letters().await;
+    // heard of it may believe the message of before.
+    let _so_far = wire.messages().await;
     ask(&one.flow, "alice", "admins").await.unwrap();
-    let changed = wire.letters().await;
+    let changed = wire.messages().await;
     assert_eq!(changed.len(), 2, "the begin and the end of a write");
     wire.say(stands).await;
-    house.calls();
+    deployment.calls();
     assert!(futures_now(ask(&one.flow, "alice", "admins")));
     ask(&other.flow, "alice", "dev").await.unwrap();
-    assert!(house.calls().iter().any(|call| call.starts_with("PUT")));
+    assert!(
+        deployment
+            .calls()
+            .iter()
+            .any(|call| call.starts_with("PUT"))
+    );
     settled().await;
-    // Changed in any bit, or sealed with another key: no letter at all.
+    // Changed in any bit, or sealed with another key: no message at all.
     let mut bent = stands.clone();
     *bent.last_mut().unwrap() ^= 1;
-    pass_a_moment(&house);
+    pass_a_check(&deployment);
     wire.say(&bent).await;
     ask(&other.flow, "alice", "dev").await.unwrap();
-    assert_eq!(house.calls().len(), 1, "the other one has asked by itself");
+    assert_eq!(
+        deployment.calls().len(),
+        1,
+        "the other one has asked by itself"
+    );
     settled().await;
-    let stranger = replica(
-        &house,
+    let other_key = replica(
+        &deployment,
         at(&format!("redis://127.0.0.1:{}", redis.port)),
         |config| {
             config.secret_key = Some(
@@ -251,76 +269,84 @@ async fn a_letter_that_comes_again_or_late_or_from_somebody_else_prolongs_nothin
             );
         },
     );
-    until("the stranger's hearing", || {
-        broker_of(&stranger.flow).ledger().store_state().is_err()
+    until("the subscription of the replica with another key", || {
+        broker_of(&other_key.flow).ledger().store_state().is_err()
     })
     .await;
     // What he says in his own words of a user who is the same to him.
-    pass_a_moment(&house);
-    ask(&stranger.flow, "alice", "dev").await.unwrap();
+    pass_a_check(&deployment);
+    ask(&other_key.flow, "alice", "dev").await.unwrap();
     settled().await;
-    house.calls();
+    deployment.calls();
     ask(&one.flow, "alice", "dev").await.unwrap();
     assert!(
-        !house.calls().is_empty(),
+        !deployment.calls().is_empty(),
         "his word counts for nothing here"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_was_emptied_heals_with_the_checks() {
-    let (house, redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, other) = two(&house, &redis).await;
-    both_know(&house, &one, &other, "alice").await;
+    let (deployment, redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&deployment, &redis).await;
+    both_know(&deployment, &one, &other, "alice").await;
     redis.cli(&["FLUSHALL"]);
     redis.cli(&["CONFIG", "RESETSTAT"]);
-    // Nobody has told: the place of the old fact is empty, which may mean that somebody has taken
-    // it back. Nothing is stored, and nobody is told.
-    pass_a_moment(&house);
+    // Nobody has reported it: the place of the old fact is empty, which may mean that somebody has taken
+    // it back. Nothing is stored, and nobody is informed.
+    pass_a_check(&deployment);
     ask(&one.flow, "alice", "dev").await.unwrap();
     settled().await;
     assert_eq!(
-        (redis.keys().len(), commands(&redis), house.calls().len()),
+        (
+            redis.keys().len(),
+            commands(&redis),
+            deployment.calls().len()
+        ),
         (0, (1, 0), 1)
     );
     ask(&other.flow, "alice", "dev").await.unwrap();
     settled().await;
     assert_eq!(
-        (redis.keys().len(), commands(&redis), house.calls().len()),
+        (
+            redis.keys().len(),
+            commands(&redis),
+            deployment.calls().len()
+        ),
         (0, (2, 0), 1)
     );
     // The next one looks what is there, and stores in the place of nothing.
-    pass_a_moment(&house);
+    pass_a_check(&deployment);
     ask(&one.flow, "alice", "dev").await.unwrap();
     settled().await;
     assert_eq!(
         (
             kind(&redis, &redis.keys()[0]),
             commands(&redis),
-            house.calls().len()
+            deployment.calls().len()
         ),
         ("s".to_owned(), (3, 1), 1)
     );
     // From then on it is as it was.
     assert!(futures_now(ask(&other.flow, "alice", "dev")));
-    pass_a_moment(&house);
+    pass_a_check(&deployment);
     ask(&other.flow, "alice", "dev").await.unwrap();
     settled().await;
     assert!(futures_now(ask(&one.flow, "alice", "dev")));
-    assert_eq!((commands(&redis), house.calls().len()), ((4, 1), 1));
+    assert_eq!((commands(&redis), deployment.calls().len()), ((4, 1), 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_not_stored_over_what_another_replica_has_written_meanwhile() {
-    let (house, redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, other) = two(&house, &redis).await;
-    both_know(&house, &one, &other, "alice").await;
+    let (deployment, redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&deployment, &redis).await;
+    both_know(&deployment, &one, &other, "alice").await;
     let (mut wire, key) = (Wire::tap(&redis).await, redis.keys()[0].clone());
     // An administrator deletes her; one replica notices and writes her anew, with the same roles,
     // while the other one's question is on its way.
-    pass_a_moment(&house);
-    let _so_far = house.cluster.busiest();
-    house.cluster.fault(
+    pass_a_check(&deployment);
+    let _so_far = deployment.cluster.busiest();
+    deployment.cluster.fault(
         Fault::new(
             Endpoint::Authenticate,
             Misbehaviour::Delay(Duration::from_millis(800)),
@@ -331,19 +357,22 @@ async fn an_answer_is_not_stored_over_what_another_replica_has_written_meanwhile
         let flow = Arc::clone(&one.flow);
         async move { ask(&flow, "alice", "dev").await.map(drop) }
     });
-    until("the question that is slow", || house.cluster.busiest() > 0).await;
-    assert!(house.cluster.remove_user("alice"));
+    until("the question that is slow", || {
+        deployment.cluster.busiest() > 0
+    })
+    .await;
+    assert!(deployment.cluster.remove_user("alice"));
     ask(&other.flow, "alice", "dev").await.unwrap();
     settled().await;
     let theirs = wire.value(&key).await;
     redis.cli(&["CONFIG", "RESETSTAT"]);
-    house.pass(Duration::from_millis(7));
+    deployment.pass(Duration::from_millis(7));
     assert!(!slow.is_finished());
     slow.await.unwrap().unwrap();
     assert_eq!(
-        wire.letters().await.len(),
+        wire.messages().await.len(),
         2,
-        "the begin and the end of the write: what is not stored is not told"
+        "the begin and the end of the write: what is not stored is not reported"
     );
     assert_eq!(
         (wire.value(&key).await, commands(&redis)),
@@ -351,10 +380,10 @@ async fn an_answer_is_not_stored_over_what_another_replica_has_written_meanwhile
         "it has heard of the write, and looks for its end in the place of storing anything"
     );
     // And believes what the other one has seen there.
-    pass_a_moment(&house);
-    house.calls();
+    pass_a_check(&deployment);
+    deployment.calls();
     ask(&one.flow, "alice", "dev").await.unwrap();
     settled().await;
-    assert_eq!((commands(&redis), house.calls().len()), ((1, 1), 1));
+    assert_eq!((commands(&redis), deployment.calls().len()), ((1, 1), 1));
     assert!(futures_now(ask(&other.flow, "alice", "dev")));
 }

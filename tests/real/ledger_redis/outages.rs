@@ -3,7 +3,7 @@
 use super::{ready, stored, two};
 use crate::support::{
     Why,
-    house::{House, ask, broker_of},
+    deployment::{Deployment, ask, broker_of},
     pause,
     redis::Redis,
     until,
@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_happens_to_redis_costs_a_login() {
-    let house = House::with(|config| config.writes_per_minute = 1_000).await;
+    let deployment = Deployment::with(|config| config.writes_per_minute = 1_000).await;
     let mut redis = Redis::start(&[]).await;
-    let (one, other) = two(&house, &redis).await;
+    let (one, other) = two(&deployment, &redis).await;
     let mut round = 0;
     for trouble in [
         "nothing",
@@ -55,7 +55,9 @@ async fn nothing_that_happens_to_redis_costs_a_login() {
                         .await
                         .unwrap_or_else(|why| panic!("{trouble}: {why:?}"));
                     assert!(
-                        house.cluster.accepts(grant.credential().authorization()),
+                        deployment
+                            .cluster
+                            .accepts(grant.credential().authorization()),
                         "{trouble}"
                     );
                     assert!(
@@ -65,7 +67,7 @@ async fn nothing_that_happens_to_redis_costs_a_login() {
                     );
                 }
             }
-            house.pass(Duration::from_secs(3));
+            deployment.pass(Duration::from_secs(3));
         }
         match trouble {
             "paused" => redis.signal("CONT"),
@@ -97,8 +99,8 @@ async fn nothing_that_happens_to_redis_costs_a_login() {
 #[tokio::test(flavor = "multi_thread")]
 async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_facts_are_not_believed()
 {
-    let (house, mut redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, other) = two(&house, &redis).await;
+    let (deployment, mut redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&deployment, &redis).await;
     ask(&one.flow, "alice", "dev").await.unwrap();
     stored(&redis, 1).await;
     ask(&other.flow, "alice", "dev").await.unwrap();
@@ -107,34 +109,34 @@ async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_fact
         broker_of(&other.flow).ledger().store_state().is_err()
     })
     .await;
-    house.calls();
+    deployment.calls();
     ask(&other.flow, "alice", "dev").await.unwrap();
-    assert_eq!(house.calls(), Vec::<String>::new());
-    house.pass(Duration::from_secs(10));
+    assert_eq!(deployment.calls(), Vec::<String>::new());
+    deployment.pass(Duration::from_secs(10));
     ask(&other.flow, "alice", "dev").await.unwrap();
-    assert_eq!(house.calls().len(), 1);
-    // Roles change while nobody can be told; when Redis is back, both agree with the cluster.
+    assert_eq!(deployment.calls().len(), 1);
+    // Roles change while nobody can be informed; when Redis is back, both agree with the cluster.
     ask(&one.flow, "alice", "admins").await.unwrap();
-    house.pass(Duration::from_secs(10));
+    deployment.pass(Duration::from_secs(10));
     redis.restart().await;
     ready(&other).await;
     ready(&one).await;
-    house.calls();
+    deployment.calls();
     ask(&other.flow, "alice", "dev").await.unwrap();
-    assert!(!house.calls().is_empty());
-    assert!(!house.roles("alice").contains(&"superuser".to_owned()));
+    assert!(!deployment.calls().is_empty());
+    assert!(!deployment.roles("alice").contains(&"superuser".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_answers_and_takes_no_writes_vouches_for_nobody() {
-    let house = House::new().await;
+    let deployment = Deployment::new().await;
     for trouble in [
         "no replica to save to",
         "a disk that is full",
         "an ACL without DEL and EVAL",
     ] {
         let redis = Redis::start(&["--enable-protected-configs", "yes"]).await;
-        let (one, other) = two(&house, &redis).await;
+        let (one, other) = two(&deployment, &redis).await;
         ask(&one.flow, "alice", "admins").await.unwrap();
         stored(&redis, 1).await;
         ask(&other.flow, "alice", "admins").await.unwrap();
@@ -162,16 +164,16 @@ async fn a_redis_that_answers_and_takes_no_writes_vouches_for_nobody() {
         while Instant::now() < until_then {
             let grant = ask(&other.flow, "alice", "admins").await.unwrap();
             assert!(
-                house.roles("alice").contains(&"superuser".to_owned()),
+                deployment.roles("alice").contains(&"superuser".to_owned()),
                 "{trouble}: {grant:?} on roles that do not stand"
             );
             ask(&one.flow, "alice", "dev").await.unwrap();
             assert!(
-                !house.roles("alice").contains(&"superuser".to_owned()),
+                !deployment.roles("alice").contains(&"superuser".to_owned()),
                 "{trouble}: roles of another session"
             );
             pause(Why::Expires, Duration::from_secs(3)).await;
-            house.pass(Duration::from_mins(1));
+            deployment.pass(Duration::from_mins(1));
         }
     }
 }

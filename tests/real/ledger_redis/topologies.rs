@@ -3,7 +3,7 @@
 use super::{at, ready, replica, shares};
 use crate::support::{
     Why,
-    house::{House, ask, broker_of},
+    deployment::{Deployment, ask, broker_of},
     pause, process,
     redis::Redis,
     sentinel::Sentinel,
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ways_to_redis() {
-    let house = House::new().await;
+    let deployment = Deployment::new().await;
     let redis = Redis::start(&[]).await;
     let rights = "on >secret resetchannels &elastauth:* resetkeys ~elastauth:* -@all +ping +get +set +del +eval +publish +subscribe";
     let rights: Vec<&str> = ["ACL", "SETUSER", "elastauth"]
@@ -35,28 +35,28 @@ async fn the_ways_to_redis() {
         Some("elastauth".to_owned()),
         Some(SecretString::from("secret")),
     );
-    shares(&house, &config, "acl").await;
+    shares(&deployment, &config, "acl").await;
     config.password = Some(SecretString::from("wrong"));
-    let wrong = replica(&house, config, |_| {});
+    let wrong = replica(&deployment, config, |_| {});
     let refused = || {
         broker_of(&wrong.flow)
             .ledger()
             .store_state()
             .is_err_and(|why| why.contains("user name or the password"))
     };
-    until("a wrong password is told as one", refused).await;
+    until("a wrong password is reported as one", refused).await;
     ask(&wrong.flow, "erin", "dev").await.unwrap();
     drop(redis);
 
     let redis = Redis::start(&["--unixsocket", "HOME/redis.sock"]).await;
     shares(
-        &house,
+        &deployment,
         &at(&format!("unix://{}/redis.sock", redis.home.display())),
         "socket",
     )
     .await;
     shares(
-        &house,
+        &deployment,
         &at(&format!("redis://127.0.0.1:{}/3", redis.port)),
         "database",
     )
@@ -86,18 +86,18 @@ async fn the_ways_to_redis() {
     ];
     let redis = Redis::start_for(&server, &["--tls", "--cacert", &ca]).await;
     let mut config = at(&format!("rediss://localhost:{}", redis.port));
-    let stranger = replica(&house, config.clone(), |_| {});
+    let without_ca = replica(&deployment, config.clone(), |_| {});
     config.tls.ca_cert = Some(ca.into());
-    shares(&house, &config, "tls").await;
+    shares(&deployment, &config, "tls").await;
     assert!(
-        broker_of(&stranger.flow).ledger().store_state().is_err(),
+        broker_of(&without_ca.flow).ledger().store_state().is_err(),
         "a certificate of a CA that nobody named is not believed"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_and_a_sentinel() {
-    let house = House::new().await;
+    let deployment = Deployment::new().await;
     // Left to itself it takes a second port, ten thousand higher, which may be somebody's.
     let bus = process::free_port().to_string();
     let node = Redis::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await;
@@ -110,7 +110,7 @@ async fn a_cluster_and_a_sentinel() {
     config.topology = Topology::Cluster(vec![
         Node::parse(&format!("127.0.0.1:{}", node.port)).unwrap(),
     ]);
-    shares(&house, &config, "cluster").await;
+    shares(&deployment, &config, "cluster").await;
     drop(node);
 
     let master = Redis::start(&[]).await;
@@ -119,12 +119,12 @@ async fn a_cluster_and_a_sentinel() {
         sentinels: vec![Node::parse(&format!("127.0.0.1:{}", sentinel.port)).unwrap()],
         master: "main".to_owned(),
     };
-    shares(&house, &config, "sentinel").await;
+    shares(&deployment, &config, "sentinel").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
-    let house = House::new().await;
+    let deployment = Deployment::new().await;
     let mut master = Redis::start(&[]).await;
     let replica_of = ["--replicaof", &format!("127.0.0.1 {}", master.port)].map(str::to_owned);
     let second = Redis::start(&[&replica_of[0], &replica_of[1]]).await;
@@ -152,8 +152,8 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
         master: "main".to_owned(),
     };
     let (one, other) = (
-        replica(&house, config.clone(), |_| {}),
-        replica(&house, config.clone(), |_| {}),
+        replica(&deployment, config.clone(), |_| {}),
+        replica(&deployment, config.clone(), |_| {}),
     );
     ready(&one).await;
     ready(&other).await;
@@ -165,7 +165,7 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
     })
     .await;
     master.kill();
-    house.pass(Duration::from_secs(1));
+    deployment.pass(Duration::from_secs(1));
     let is_master = || second.cli(&["INFO", "replication"]).contains("role:master");
     let end = Instant::now() + Duration::from_secs(30);
     let mut n = 0;
@@ -182,17 +182,24 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
         n += 1;
         for flow in [&one.flow, &other.flow] {
             let grant = ask(flow, &format!("user-{n}"), "dev").await.unwrap();
-            assert!(house.cluster.accepts(grant.credential().authorization()));
+            assert!(
+                deployment
+                    .cluster
+                    .accepts(grant.credential().authorization())
+            );
         }
         pause(Why::Again, Duration::from_millis(100)).await;
     }
-    // The new master has what was told before, and nothing of it is believed: something may be
+    // The new master has what was stored before, and nothing of it is believed: something may be
     // missing.
-    house.pass(Duration::from_secs(11));
-    house.calls();
+    deployment.pass(Duration::from_secs(11));
+    deployment.calls();
     ask(&other.flow, "alice", "admins").await.unwrap();
-    assert_eq!(house.calls(), ["GET /_security/_authenticate 200 by alice"]);
-    shares(&house, &config, "after the failover").await;
+    assert_eq!(
+        deployment.calls(),
+        ["GET /_security/_authenticate 200 by alice"]
+    );
+    shares(&deployment, &config, "after the failover").await;
 }
 
 fn sentinel_knows(sentinel: u16, replica: u16) -> bool {
@@ -206,10 +213,11 @@ fn sentinel_knows(sentinel: u16, replica: u16) -> bool {
         "main",
     ]
     .map(str::to_owned);
-    let told = std::process::Command::new("redis-cli")
+    let output = std::process::Command::new("redis-cli")
         .args(arguments)
         .output();
-    told.is_ok_and(|told| String::from_utf8_lossy(&told.stdout).contains(&replica.to_string()))
+    output
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(&replica.to_string()))
 }
 
 async fn until_slowly(what: &str, mut seen: impl FnMut() -> bool) {

@@ -2,7 +2,7 @@
 
 use super::{at, ready, replica, stored, two};
 use crate::support::{
-    house::{House, ask},
+    deployment::{Deployment, ask},
     redis::Redis,
     until,
 };
@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_answered_by_what_another_replica_is_writing_just_then() {
-    let (house, redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, other) = two(&house, &redis).await;
+    let (deployment, redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&deployment, &redis).await;
     // Applied at the copy of the index that is asked, and on its way to the others.
-    house.cluster.fault(
+    deployment.cluster.fault(
         Fault::new(
             Endpoint::Write,
             Misbehaviour::AppliedThenDelay(Duration::from_millis(300)),
@@ -27,20 +27,24 @@ async fn nobody_is_answered_by_what_another_replica_is_writing_just_then() {
         async move { ask(&flow, "alice", "dev").await.map(drop) }
     });
     until("what is being written", || {
-        house.cluster.user("alice").is_some()
+        deployment.cluster.user("alice").is_some()
     })
     .await;
     let grant = ask(&other.flow, "alice", "dev").await.unwrap();
-    let landed = house
+    let landed = deployment
         .cluster
         .calls()
         .iter()
         .any(|call| call.method == http::Method::PUT && call.status.is_some());
     assert!(landed, "answered before the write was");
-    assert!(house.cluster.accepts(grant.credential().authorization()));
+    assert!(
+        deployment
+            .cluster
+            .accepts(grant.credential().authorization())
+    );
     writes.await.unwrap().unwrap();
     assert_eq!(
-        house
+        deployment
             .cluster
             .calls()
             .iter()
@@ -50,7 +54,7 @@ async fn nobody_is_answered_by_what_another_replica_is_writing_just_then() {
     );
     // A replica that ends in the middle of a write keeps nobody waiting for longer than that: what
     // it began is believed for a moment at a time.
-    house
+    deployment
         .cluster
         .fault(Fault::new(Endpoint::Write, Misbehaviour::LateWrite(Duration::ZERO)).times(1));
     let lost = tokio::spawn({
@@ -58,11 +62,11 @@ async fn nobody_is_answered_by_what_another_replica_is_writing_just_then() {
         async move { ask(&flow, "bob", "dev").await.map(drop) }
     });
     until("what is being written", || {
-        house.cluster.user("bob").is_some()
+        deployment.cluster.user("bob").is_some()
     })
     .await;
     assert!(
-        house.cluster.accepts(
+        deployment.cluster.accepts(
             ask(&other.flow, "bob", "dev")
                 .await
                 .unwrap()
@@ -79,10 +83,10 @@ async fn nobody_is_answered_by_what_another_replica_is_writing_just_then() {
 /// another has had it confirmed since.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_lands_late_is_found_by_every_replica_within_ten_seconds() {
-    let (house, redis) = (House::new().await, Redis::start(&[]).await);
-    let (one, other) = two(&house, &redis).await;
+    let (deployment, redis) = (Deployment::new().await, Redis::start(&[]).await);
+    let (one, other) = two(&deployment, &redis).await;
     let third = replica(
-        &house,
+        &deployment,
         at(&format!("redis://127.0.0.1:{}", redis.port)),
         |_| {},
     );
@@ -90,7 +94,7 @@ async fn a_write_that_lands_late_is_found_by_every_replica_within_ten_seconds() 
     for (user, known) in [("alice", 1), ("bob", 2)] {
         ask(&one.flow, user, "dev").await.unwrap();
         stored(&redis, known).await;
-        house.cluster.fault(
+        deployment.cluster.fault(
             Fault::new(
                 Endpoint::Write,
                 Misbehaviour::LateWrite(Duration::from_secs(5)),
@@ -112,18 +116,21 @@ async fn a_write_that_lands_late_is_found_by_every_replica_within_ten_seconds() 
         }
     }
     assert!(Instant::now() < lands, "too slow to see anything");
-    let is_late = |user: &str| house.roles(user).contains(&"superuser".to_owned());
+    let is_late = |user: &str| deployment.roles(user).contains(&"superuser".to_owned());
     until("the late writes", || is_late("alice") && is_late("bob")).await;
-    house.pass(Duration::from_secs(10));
+    deployment.pass(Duration::from_secs(10));
     for (flow, user) in [
         (&third.flow, "alice"),
         (&other.flow, "alice"),
         (&other.flow, "bob"),
         (&third.flow, "bob"),
     ] {
-        house.calls();
+        deployment.calls();
         ask(flow, user, "staff").await.unwrap();
-        assert!(!house.calls().is_empty(), "{user} is answered from memory");
+        assert!(
+            !deployment.calls().is_empty(),
+            "{user} is answered from memory"
+        );
         assert!(!is_late(user));
     }
 }

@@ -7,14 +7,14 @@ use elastauth::{
 };
 
 /// One provider, the program, the cluster.
-pub(crate) struct Scene {
+pub(crate) struct Setup {
     pub(crate) idp: Idp,
     pub(crate) cluster: StandIn,
     pub(crate) elastauth: Elastauth,
     _tasks: Tasks,
 }
 
-impl Scene {
+impl Setup {
     pub(crate) async fn new() -> Self {
         Self::with("").await
     }

@@ -26,9 +26,9 @@ const UNHEARD: Duration = Duration::from_secs(11);
 /// a wait between two tries, and a try that was under way.
 const AGAIN: Duration = Duration::from_secs(6);
 
-/// The weather of the moment, and what is left of the last one.
+/// The faults of the moment, and what is left of the last ones.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sky {
+pub(crate) struct Faults {
     pub(crate) cluster: Option<Trouble>,
     pub(crate) redis: Option<Trouble>,
     pub(crate) replica_killed: Option<Instant>,
@@ -64,7 +64,7 @@ impl Trouble {
     }
 }
 
-impl Sky {
+impl Faults {
     /// Why a request that was asked then may fail for a user who is known: only while the cluster
     /// does not do its part.
     pub(crate) fn excuse(&self, asked: Instant) -> Option<&'static str> {
@@ -104,7 +104,7 @@ impl Sky {
     }
 }
 
-/// Lets all three have their weather until the end, then looks through every log. What is to live
+/// Lets all three have their faults until the end, then looks through every log. What is to live
 /// longer than the clients comes back.
 pub(crate) async fn run(
     world: &Arc<World>,
@@ -116,7 +116,7 @@ pub(crate) async fn run(
     let mut for_redis = ForRedis::new(world, Chance::new(seed, 2), redises);
     let mut for_replicas = ForReplicas::new(world, Chance::new(seed, 3), more, replicas);
     let for_cluster = async {
-        // Real nodes have a weather of their own.
+        // Real nodes have faults of their own.
         let Cluster::StandIn(cluster) = &world.cluster else {
             return;
         };
@@ -195,9 +195,9 @@ impl ForCluster {
             ),
             _ => ("the cluster is slow", Fault::new(E::Any, slow)),
         };
-        self.world.report.weather(what);
+        self.world.report.fault(what);
         self.world
-            .sky(|sky| sky.cluster = Some(Trouble::began(what)));
+            .faults(|faults| faults.cluster = Some(Trouble::began(what)));
         let account = self
             .cluster
             .user(SERVICE_USER)
@@ -215,8 +215,8 @@ impl ForCluster {
         .await;
         self.cluster.clear_faults();
         self.cluster.set_user(account);
-        self.world.sky(|sky| {
-            if let Some(trouble) = &mut sky.cluster {
+        self.world.faults(|faults| {
+            if let Some(trouble) = &mut faults.cluster {
                 trouble.ends();
             }
         });
@@ -224,7 +224,7 @@ impl ForCluster {
 }
 
 /// Every password begins alike, and is nowhere to be read; nothing has crashed; and no clock was
-/// far enough from another to be told.
+/// far enough from another to be distinguished.
 pub(crate) fn look_through(report: &Report, log: &str) {
     report.keep_log(log);
     for line in log.lines() {

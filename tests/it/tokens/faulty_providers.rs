@@ -1,6 +1,6 @@
-//! Identity providers that hang, lie, lead elsewhere or never end.
+//! Identity providers that hang, redirect, answer wrongly or never end.
 
-use super::scene::Scene;
+use super::setup::Setup;
 use crate::support::{Why, idp::Idp, pause, until};
 use serde_json::json;
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn a_provider_that_does_not_do_its_part_is_503_in_time_and_believed_when_i
     let packed =
         b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 20\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
     let html = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>";
-    let liars = [
+    let faults = [
         ("hangs", &b""[..], 0),
         (
             "hangs in the middle",
@@ -34,7 +34,7 @@ async fn a_provider_that_does_not_do_its_part_is_503_in_time_and_believed_when_i
         ("leads elsewhere", redirect.as_bytes(), 1),
         ("never ends", &endless, 2_000),
         ("packs its answer", packed, 1),
-        ("has a page in the place of keys", html, 1),
+        ("answers a page instead of keys", html, 1),
         ("has no HTTP", b"SSH-2.0-OpenSSH_9.9\r\n", 1),
         (
             "is out of order",
@@ -49,7 +49,7 @@ async fn a_provider_that_does_not_do_its_part_is_503_in_time_and_believed_when_i
     ];
     // Side by side: each takes as long as the program waits.
     let mut trials = JoinSet::new();
-    for (what, bytes, times) in liars {
+    for (what, bytes, times) in faults {
         trials.spawn(tried(what, bytes.to_vec(), times));
     }
     trials.join_all().await;
@@ -57,11 +57,11 @@ async fn a_provider_that_does_not_do_its_part_is_503_in_time_and_believed_when_i
 }
 
 async fn tried(what: &str, bytes: Vec<u8>, times: usize) {
-    let scene = Scene::new().await;
-    scene.idp.sends("/keys", &bytes, times);
+    let setup = Setup::new().await;
+    setup.idp.sends("/keys", &bytes, times);
     let begun = Instant::now();
-    let answer = scene.bearer(&scene.idp.aged(9, &["dev"])).await;
-    assert_eq!(answer.status, 503, "{what}: {}", scene.elastauth.log());
+    let answer = setup.bearer(&setup.idp.aged(9, &["dev"])).await;
+    assert_eq!(answer.status, 503, "{what}: {}", setup.elastauth.log());
     assert!(
         begun.elapsed() < IN_TIME && answer.header("retry-after").is_some(),
         "{what}: {:?}",
@@ -69,7 +69,7 @@ async fn tried(what: &str, bytes: Vec<u8>, times: usize) {
     );
     let headers = [("remote-user", "bob"), ("remote-groups", "dev")];
     assert_eq!(
-        scene
+        setup
             .elastauth
             .server()
             .get("/elastauth", &headers)
@@ -78,10 +78,10 @@ async fn tried(what: &str, bytes: Vec<u8>, times: usize) {
         200,
         "{what}: nobody else is kept"
     );
-    scene.idp.is_honest();
+    setup.idp.is_honest();
     let end = Instant::now() + Duration::from_secs(20);
-    while scene.bearer(&scene.idp.aged(5, &["dev"])).await.status != 200 {
-        assert!(Instant::now() < end, "{what}: {}", scene.elastauth.log());
+    while setup.bearer(&setup.idp.aged(5, &["dev"])).await.status != 200 {
+        assert!(Instant::now() < end, "{what}: {}", setup.elastauth.log());
         pause(Why::Again, Duration::from_millis(50)).await;
     }
 }
@@ -103,38 +103,38 @@ async fn a_description_that_is_somebody_elses_or_leads_to_plain_http_is_not_beli
         ),
         (json!({ "jwks_uri": null }), "names no address for its keys"),
     ] {
-        let scene = Scene::new().await;
+        let setup = Setup::new().await;
         let mut about =
-            json!({ "issuer": scene.idp.issuer, "jwks_uri": format!("{}/keys", scene.idp.issuer) });
+            json!({ "issuer": setup.idp.issuer, "jwks_uri": format!("{}/keys", setup.idp.issuer) });
         for (name, value) in change.as_object().unwrap() {
             about[name] = value.clone();
         }
-        scene.idp.says("/.well-known/openid-configuration", about);
+        setup.idp.says("/.well-known/openid-configuration", about);
         assert_eq!(
-            scene.bearer(&scene.idp.aged(9, &["dev"])).await.status,
+            setup.bearer(&setup.idp.aged(9, &["dev"])).await.status,
             503,
             "{change}"
         );
-        until(words, || scene.elastauth.log().contains(words)).await;
-        assert_eq!(scene.idp.asked("/keys"), 0);
+        until(words, || setup.elastauth.log().contains(words)).await;
+        assert_eq!(setup.idp.asked("/keys"), 0);
     }
 }
 
 #[tokio::test]
 async fn known_users_go_on_while_the_provider_hangs() {
-    let scene = Scene::new().await;
-    let (known, fresh) = (scene.idp.aged(9, &["dev"]), scene.idp.aged(8, &["dev"]));
+    let setup = Setup::new().await;
+    let (known, fresh) = (setup.idp.aged(9, &["dev"]), setup.idp.aged(8, &["dev"]));
     assert_eq!(
-        scene.bearer(&known).await.status,
+        setup.bearer(&known).await.status,
         200,
         "{}",
-        scene.elastauth.log()
+        setup.elastauth.log()
     );
-    scene.idp.sends("/keys", b"", 0);
-    scene.idp.sends("/.well-known/openid-configuration", b"", 0);
-    let asked = scene.idp.asked_in_all();
+    setup.idp.sends("/keys", b"", 0);
+    setup.idp.sends("/.well-known/openid-configuration", b"", 0);
+    let asked = setup.idp.asked_in_all();
     for token in [&known, &fresh] {
-        assert_eq!(scene.bearer(token).await.status, 200, "its key is known");
+        assert_eq!(setup.bearer(token).await.status, 200, "its key is known");
     }
-    assert_eq!(scene.idp.asked_in_all(), asked);
+    assert_eq!(setup.idp.asked_in_all(), asked);
 }

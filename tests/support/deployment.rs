@@ -33,14 +33,14 @@ use std::{
 
 const KEY: &str = "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a";
 
-pub(crate) struct House {
+pub(crate) struct Deployment {
     pub(crate) cluster: StandIn,
     pub(crate) flow: Arc<Flow>,
     pub(crate) ms: Arc<AtomicU64>,
     pub(crate) tasks: Tasks,
 }
 
-impl House {
+impl Deployment {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -60,9 +60,15 @@ impl House {
 
     /// One that sends passwords in this form.
     pub(crate) async fn sending(passwords: PasswordForm) -> Self {
-        let mut house = Self::new().await;
-        house.flow = Self::flow_with(&house.cluster, &house.ms, &house.tasks, passwords, |_| {});
-        house
+        let mut deployment = Self::new().await;
+        deployment.flow = Self::flow_with(
+            &deployment.cluster,
+            &deployment.ms,
+            &deployment.tasks,
+            passwords,
+            |_| {},
+        );
+        deployment
     }
 
     /// A second replica of the same deployment, or the first one after a restart.
@@ -70,7 +76,7 @@ impl House {
         Self::flow(&self.cluster, &self.ms, &self.tasks, change)
     }
 
-    /// A replica whose clock is so far ahead of that of the house; where it stands comes back, to
+    /// A replica whose clock is so far ahead of that of the deployment; where it stands comes back, to
     /// be moved by hand.
     pub(crate) fn replica_ahead(
         &self,
