@@ -37,10 +37,10 @@ struct User {
     kept: u32,
     /// Whether some replica has let the user in: from then on a refusal needs a reason.
     known: bool,
-    /// Nobody asks for him: somebody is changing him in the cluster.
+    /// Nobody asks for the user: somebody is changing them in the cluster.
     aside: bool,
-    /// The password period in which he was last let in, and since when, until somebody changes him.
-    /// Within it nothing has to be written for him.
+    /// The password period in which the user was last let in, and since when, until somebody changes them.
+    /// Within it nothing has to be written for them.
     stands: Option<(u64, Instant)>,
 }
 
@@ -50,12 +50,12 @@ pub(crate) struct Visit {
     pub(crate) place: usize,
     pub(crate) name: String,
     pub(crate) groups: usize,
-    /// Whether he was let in before.
+    /// Whether the user was let in before.
     pub(crate) known: bool,
     pub(crate) asked: Instant,
     /// The replica that has answered, where that is known.
     pub(crate) by: Option<SocketAddr>,
-    /// The password period for which he stood in the cluster, if he did.
+    /// The password period for which the user was in the cluster, if at all.
     stood: Option<(u64, Instant)>,
 }
 
@@ -84,7 +84,7 @@ impl Directory {
         }
     }
 
-    /// Somebody asks for him, unless he is aside.
+    /// Somebody asks for the user, unless they are aside.
     pub(crate) fn visit(&self, place: usize) -> Option<Visit> {
         let mut user = self.users[place].lock().unwrap();
         if user.aside {
@@ -103,7 +103,7 @@ impl Directory {
         })
     }
 
-    /// He was let in, and his login will be used once more after the visit.
+    /// The user was let in, and their login will be used once more after the visit.
     pub(crate) fn granted(&self, visit: &Visit, pace: &Pace) {
         let mut user = self.users[visit.place].lock().unwrap();
         let (period, _) = pace.period(&user.name);
@@ -125,12 +125,12 @@ impl Directory {
         user.seen[visit.groups] = Some(Instant::now());
     }
 
-    /// His login has been used for the last time.
+    /// The login has been used for the last time.
     pub(crate) fn used(&self, visit: &Visit) {
         self.users[visit.place].lock().unwrap().kept -= 1;
     }
 
-    /// Whether nothing has to be written for this request: he stands in this period, has for a
+    /// Whether nothing has to be written for this request: the user is written for this period, has for a
     /// moment, and always has the same groups. Where clocks differ, nobody can say from outside
     /// which period it is.
     pub(crate) fn stands_for(&self, visit: &Visit, pace: &Pace) -> bool {
@@ -144,7 +144,7 @@ impl Directory {
             && visit.stood == self.users[visit.place].lock().unwrap().stands
     }
 
-    /// Waits until nobody asks for the user and no login of his is in use; his name, if he is known
+    /// Waits until nobody asks for the user and no login of theirs is in use; the name, if they are known
     /// and not aside already.
     pub(crate) async fn take_aside(&self, place: usize) -> Option<String> {
         {
@@ -174,7 +174,7 @@ impl Directory {
             usize::try_from(chance.below(GROUPS.len() as u64)).unwrap();
     }
 
-    /// Gives him groups that come to other roles than those that stand in the cluster.
+    /// Gives the user groups that come to other roles than those that stand in the cluster.
     pub(crate) fn give_other_groups(
         &self,
         place: usize,
@@ -209,7 +209,7 @@ impl Directory {
             .min()
     }
 
-    /// Whether a write for him may have been given up lately that a real cluster carries out late;
+    /// Whether a write for the user may have been given up lately that a real cluster carries out late;
     /// one with other groups than these, if any are given.
     pub(crate) fn gave_up(&self, place: usize, but: Option<usize>) -> bool {
         let user = self.users[place].lock().unwrap();

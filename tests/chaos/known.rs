@@ -1,6 +1,6 @@
 //! Who has to be answered whatever becomes of the cluster: a user whom this very replica has
 //! answered already, with the same groups and in the same period of passwords, which has just
-//! begun, and with no moment since at which he is checked again. Nothing excuses a failure there.
+//! begun, and with no moment since at which they are checked again. Nothing excuses a failure there.
 
 use crate::{EXPIRATION_MS, GRACE_MS, Pace, World, clocks, directory::Visit};
 use std::{collections::HashMap, net::SocketAddr, sync::Mutex, time::Duration};
@@ -43,8 +43,8 @@ impl Known {
         self.0.lock().unwrap().failed.insert(place, Instant::now());
     }
 
-    /// Somebody has changed him in the cluster and had him checked, or a write of his was made to
-    /// hang.
+    /// Somebody has changed the user in the cluster and had them checked, or a write for them was
+    /// made to hang.
     pub(crate) fn forget(&self, place: usize) {
         self.0
             .lock()
@@ -58,7 +58,7 @@ impl Known {
         self.0.lock().unwrap().clock_set = Some(Instant::now());
     }
 
-    /// Whether the replica that has answered had to let him in.
+    /// Whether the replica that has answered had to let the user in.
     pub(crate) fn has_to_answer(&self, world: &World, visit: &Visit) -> bool {
         let Visit {
             place,
@@ -110,7 +110,7 @@ fn has_boundary_since(pace: &Pace, name: &str, at: Instant) -> bool {
     into < ago + clocks::MOST + GRACE_MS || into + clocks::MOST + 100 > pace.rotation
 }
 
-/// Whether some replica had to check him again since then, or has to now.
+/// Whether some replica had to check the user again since then, or has to now.
 fn was_to_be_checked_since(name: &str, at: Instant) -> bool {
     let ago = Pace::moment(name);
     ago < ms(at.elapsed()) + clocks::MOST + 100 || ago + clocks::MOST + 100 > EXPIRATION_MS

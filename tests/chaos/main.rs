@@ -66,7 +66,7 @@ use tokio::time::Instant;
 const REPLICAS: usize = 3;
 /// A busy machine may leave a client without a processor for half a second.
 const GRACE_MS: u64 = 900;
-/// `cache.expiration`: each user is checked again at his moment in it.
+/// `cache.expiration`: each user is checked again at a time of their own in it.
 const EXPIRATION_MS: u64 = 30_000;
 
 /// How fast everything goes. What is measured is elastauth and not how a small machine starves.
@@ -114,7 +114,7 @@ impl Pace {
         (now / self.rotation, now % self.rotation)
     }
 
-    /// How many milliseconds ago the user's last moment was at which he is checked again, counted
+    /// How many milliseconds ago the user's last moment was at which they are checked again, counted
     /// as elastauth counts it.
     pub(crate) fn moment(user: &str) -> u64 {
         let offset =

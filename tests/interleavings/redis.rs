@@ -90,7 +90,7 @@ pub(crate) struct Message {
     text: Vec<u8>,
     /// By which command; `None` for a heartbeat.
     pub(crate) by: Option<CallName>,
-    /// Whether it says that a user is written, and not that he is unchanged.
+    /// Whether it says that a user is written, and not that they are unchanged.
     pub(crate) is_change: bool,
     /// How many changes the cluster had seen when it was sent.
     pub(crate) after: u64,

@@ -9,7 +9,7 @@ use std::{
 
 /// How long a replica believes a check while an own write of unknown end may still be applied:
 /// `UNCERTAIN_VALID_FOR` of the broker.
-const DOUBTFUL_MS: u64 = 1_000;
+const UNCERTAIN_MS: u64 = 1_000;
 
 /// Whose work stands in the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -343,7 +343,7 @@ impl Rules {
         match self.author.get(user) {
             Some(Author::Live(whose) | Author::Overtaken(whose)) if *whose == by => false,
             Some(Author::Adrift(whose)) if *whose == by => {
-                seen.changed.by_own_adrift && age < DOUBTFUL_MS
+                seen.changed.by_own_adrift && age < UNCERTAIN_MS
             }
             Some(_) => seen.changed.by_others && age < self.bounds.expiration,
             None => false,

@@ -309,7 +309,7 @@ async fn one_of_three_hosts_without_its_security_index_refuses_everybody_and_nob
         }
         pause(Why::Expires, Duration::from_millis(250)).await;
     }
-    // Everybody was written once, when he came first. On the word of that node nobody was written
+    // Everybody was written once, when they came first. On the word of that node nobody was written
     // over.
     let done = |node: &StandIn| {
         node.calls()

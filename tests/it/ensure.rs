@@ -347,7 +347,7 @@ async fn checks_spread() {
             let flow = Arc::clone(&deployment.flow);
             asks.spawn(async move {
                 for n in 0..200 {
-                    // A machine with other work may be late; he tries again, as anybody would.
+                    // A machine with other work may be late; they try again, as anybody would.
                     while ask(&flow, &format!("user-{part}-{n}"), "dev")
                         .await
                         .is_err()

@@ -99,7 +99,7 @@ async fn made_up_names_become_a_bounded_number_of_users_and_keep_nobody_out() {
         .filter(|line| line.contains("outcome=new_users"))
         .count();
     assert!(lines < refused, "the log is not flooded: {lines} lines");
-    // A user whom the cluster has is no new one, whoever remembers him.
+    // A user whom the cluster has is no new one, whoever remembers them.
     let again = stage
         .replica(Plan {
             more,

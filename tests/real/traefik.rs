@@ -171,7 +171,7 @@ async fn what_a_client_claims_does_not_help() {
         ],
     ];
     for claim in claims {
-        // Somebody who is signed in stays who he is.
+        // A user who is signed in keeps their identity.
         let with_cookie = [&[("cookie", bob.as_str())], *claim].concat();
         setup.assert_is(&with_cookie, "forged-bob", "viewer").await;
 

@@ -137,7 +137,7 @@ async fn a_prefix_keeps_two_providers_apart_and_the_operator_may_say_that_they_m
     assert_eq!(setup.roles("alice"), ["superuser"]);
     assert_eq!(setup.bearer(&setup.idp.aged(8, &["dev"])).await.status, 200);
     assert_eq!(setup.roles("alice"), ["editor"]);
-    // Nobody knows which of the two is newer, so their pulling is bounded.
+    // Nobody knows which of the two is newer, so their changes are limited.
     let mut last = 200;
     for _ in 0..20 {
         let (one, other) = (

@@ -273,7 +273,7 @@ async fn a_message_that_comes_again_or_late_or_from_somebody_else_prolongs_nothi
         broker_of(&other_key.flow).ledger().store_state().is_err()
     })
     .await;
-    // What he says in his own words of a user who is the same to him.
+    // The values of the replica with another key differ for the same user.
     pass_a_check(&deployment);
     ask(&other_key.flow, "alice", "dev").await.unwrap();
     settled().await;
@@ -281,7 +281,7 @@ async fn a_message_that_comes_again_or_late_or_from_somebody_else_prolongs_nothi
     ask(&one.flow, "alice", "dev").await.unwrap();
     assert!(
         !deployment.calls().is_empty(),
-        "his word counts for nothing here"
+        "its messages count for nothing here"
     );
 }
 
