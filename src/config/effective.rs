@@ -7,7 +7,7 @@ use super::{
     key::{ConfigKey, Status},
     raw::{Raw, RawNode},
     section,
-    settings::{ReadValue, Settings},
+    settings::Settings,
     sources::Sources,
     table,
     value::KeyValue,
@@ -60,15 +60,9 @@ pub(super) fn tree(settings: &Settings) -> Json {
         .iter()
         .filter(|key| key.status == Status::Current)
     {
-        let Some(found) = settings.found(key).filter(|found| found.value.is_some()) else {
-            continue;
-        };
-        let value = if matches!(key.value_type, ValueType::Sections) {
-            sections(settings)
-        } else {
-            value(key, found)
-        };
-        put(&mut root, key.path, value);
+        if let Some(value) = value(settings, key) {
+            put(&mut root, key.path, value);
+        }
     }
     let providers = settings.get::<Vec<AuthProvider>>(&table::AUTH_PROVIDER);
     let providers = providers
@@ -93,26 +87,24 @@ fn sections(settings: &Settings) -> Json {
     let section = |settings: &Settings| {
         let mut own = Map::new();
         for (name, key) in section::keys().filter(|(_, key)| settings.given(key)) {
-            put(
-                &mut own,
-                name,
-                settings
-                    .found(key)
-                    .filter(|found| found.value.is_some())
-                    .map_or(Json::Null, |found| value(key, found)),
-            );
+            put(&mut own, name, value(settings, key).unwrap_or_default());
         }
         Json::from(own)
     };
     settings.providers.iter().map(section).collect()
 }
 
-fn value(key: &ConfigKey, found: &ReadValue) -> Json {
-    if key.value_type.is_secret() {
+/// `None` for a key that has no value, or a faulty one.
+fn value(settings: &Settings, key: &ConfigKey) -> Option<Json> {
+    let found = settings.found(key)?;
+    found.value.as_ref()?;
+    Some(if key.value_type.is_secret() {
         "***".into()
+    } else if matches!(key.value_type, ValueType::Sections) {
+        sections(settings)
     } else {
         json(&found.raw, &key.value_type)
-    }
+    })
 }
 
 /// Puts a value at its path.

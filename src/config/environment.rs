@@ -203,13 +203,10 @@ fn is_service_link(name: &str, value: &str) -> bool {
         return false;
     };
     if port.is_empty() {
-        return ["tcp://", "udp://", "sctp://"]
-            .iter()
-            .any(|scheme| value.starts_with(scheme));
+        let schemes = ["tcp://", "udp://", "sctp://"];
+        return schemes.iter().any(|scheme| value.starts_with(scheme));
     }
     let mut parts = port.split('_').skip(1);
     parts.next().is_some_and(|port| port.parse::<u16>().is_ok())
-        && parts
-            .next()
-            .is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"))
+        && matches!(parts.next(), Some("TCP" | "UDP" | "SCTP"))
 }

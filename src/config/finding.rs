@@ -110,7 +110,7 @@ impl fmt::Display for Finding {
 /// More than a person reads. A file of another program may have a fault on every line.
 const MOST: usize = 100;
 
-/// In place of a value: its fault is in the findings.
+/// Instead of a value: its fault is in the findings.
 #[derive(Clone, Copy)]
 pub(super) struct Reported;
 

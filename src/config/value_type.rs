@@ -255,7 +255,7 @@ impl ValueType {
 }
 
 /// All of them, or `None` where one is missing; each is looked at, so that every fault is reported.
-fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+pub(super) fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let items: Vec<Option<T>> = items.collect();
     items.into_iter().collect()
 }

@@ -2,7 +2,7 @@
 
 use super::{filler::Filler, oidc};
 use crate::{
-    config::{choice::AuthProvider, table},
+    config::{choice::AuthProvider, table, value_type::all},
     identity::{Config, ProviderConfig, headers},
     net::trust,
     roles::DefaultRolesApply,
@@ -35,9 +35,8 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
             AuthProvider::Oidc => oidc.clone().map(ProviderConfig::Oidc),
         }
     });
-    let providers: Vec<Option<ProviderConfig>> = providers.collect();
     Some(Config {
-        providers: providers.into_iter().collect::<Option<_>>()?,
+        providers: all(providers)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::filler::{Filler, OutboundProxy};
 use crate::{
-    config::{choice::ClientAuthMethod, key::ConfigKey, section, table},
+    config::{choice::ClientAuthMethod, key::ConfigKey, section, table, value_type::all},
     identity::oidc::{
         Asked, AuthorizedParties, Config, CookieName, InvalidProviders, OidcProviderConfig,
         Validation,
@@ -83,8 +83,7 @@ fn in_sections(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<Vec<OidcP
         provider(&mut fill.section(own), proxy)
     });
     // Every section is filled, so that all faults are reported.
-    let filled: Vec<Option<OidcProviderConfig>> = filled.collect();
-    let providers: Vec<OidcProviderConfig> = filled.into_iter().collect::<Option<_>>()?;
+    let providers: Vec<OidcProviderConfig> = all(filled)?;
     let is_asked = |provider: &&OidcProviderConfig| {
         matches!(
             provider.validation,
@@ -242,13 +241,13 @@ fn claims(fill: &mut Filler<'_>) -> Option<ClaimMapping> {
     let groups = fill.get::<Vec<String>>(key)?;
     let groups = groups.iter().map(|text| {
         let path = ClaimPath::parse(text);
-        path.map_err(|why| fill.invalid(key, why))
+        path.map_err(|why| fill.invalid(key, why)).ok()
     });
-    let groups: Vec<Result<ClaimPath, ()>> = groups.collect();
+    let groups = all(groups);
     let prefix = |key: &ConfigKey| fill.get::<String>(key).unwrap_or_default().into_boxed_str();
     Some(ClaimMapping {
         user: user?,
-        groups: groups.into_iter().collect::<Result<_, _>>().ok()?,
+        groups: groups?,
         group_member: fill
             .get::<String>(&table::OIDC_CLAIM_GROUP_MEMBER)
             .map(Box::from),
