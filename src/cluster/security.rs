@@ -55,7 +55,7 @@ impl SecurityApi {
     /// As with [`Self::new`].
     pub fn access(&self, config: &Config) -> Result<ClusterAccess, TlsError> {
         match self {
-            Self::Elasticsearch(api) => api.access(config),
+            Self::Elasticsearch(_) => elasticsearch::access(config),
         }
     }
 

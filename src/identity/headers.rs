@@ -6,7 +6,7 @@
 
 use super::{
     rejected::Rejected,
-    types::{Attributes, Field, Identity, Provider, Vouched},
+    types::{Attributes, Field, Identity, Provider, Statement},
 };
 use crate::model::{Group, Username};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -77,14 +77,8 @@ impl Headers {
             email: single(headers, &config.email, Field::Email)?.map(Box::from),
             full_name: single(headers, &config.name, Field::FullName)?.map(Box::from),
         };
-        let vouched = Vouched {
-            by: self.provider.clone(),
-            issued_at: None,
-            asked: None,
-            subject: None,
-            session: None,
-        };
-        Ok(Some(Identity::new(person, vouched)))
+        let by = self.provider.clone();
+        Ok(Some(Identity::new(person, by, Statement::default())))
     }
 }
 

@@ -10,7 +10,7 @@ use std::{fmt, sync::Arc};
 /// A user for whom a provider vouches. Only a provider makes it, so its holder may rely on it.
 /// Clones share it: every request with a remembered token gets one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity(Arc<(Attributes, Vouched)>);
+pub struct Identity(Arc<(Attributes, Provider, Statement)>);
 
 /// What is known of a person.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,10 +21,9 @@ pub(super) struct Attributes {
     pub(super) full_name: Option<Box<str>>,
 }
 
-/// Who vouches, since when, and for which session.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Vouched {
-    pub(super) by: Provider,
+/// Of when a provider's statement about a user is, and of which session.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Statement {
     pub(super) issued_at: Option<Timestamp>,
     /// When the provider itself was asked.
     pub(super) asked: Option<Timestamp>,
@@ -69,8 +68,8 @@ impl Provider {
 }
 
 impl Identity {
-    pub(super) fn new(person: Attributes, vouched: Vouched) -> Self {
-        Self(Arc::new((person, vouched)))
+    pub(super) fn new(user: Attributes, by: Provider, statement: Statement) -> Self {
+        Self(Arc::new((user, by, statement)))
     }
 
     /// An identity as a token makes it, for tests of the modules above.
@@ -96,16 +95,11 @@ impl Identity {
             email: None,
             full_name: None,
         };
-        Self::new(
-            person,
-            Vouched {
-                by: Provider::oidc(provider.into()),
-                issued_at,
-                asked: None,
-                subject: None,
-                session: None,
-            },
-        )
+        let statement = Statement {
+            issued_at,
+            ..Statement::default()
+        };
+        Self::new(person, Provider::oidc(provider.into()), statement)
     }
 
     /// Whose login is asked for.
@@ -135,13 +129,13 @@ impl Identity {
     /// Who vouches.
     #[must_use]
     pub fn provider(&self) -> &Provider {
-        &self.0.1.by
+        &self.0.1
     }
 
     /// When the token was issued, where there is one that says so.
     #[must_use]
     pub fn issued_at(&self) -> Option<Timestamp> {
-        self.0.1.issued_at
+        self.0.2.issued_at
     }
 
     /// From when this statement about the user is: the time of the token, or of the question where
@@ -149,19 +143,17 @@ impl Identity {
     /// say.
     #[must_use]
     pub fn as_of(&self) -> Option<Timestamp> {
-        self.0.1.asked.or(self.0.1.issued_at)
+        self.0.2.asked.or(self.0.2.issued_at)
     }
 
     /// The provider's own name for the user (`sub`): never reused, unlike a user name.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.0.1.subject.as_deref()
+        self.0.2.subject.as_deref()
     }
 
-    /// The provider's session (`sid`).
-    #[must_use]
-    pub fn session(&self) -> Option<&str> {
-        self.0.1.session.as_deref()
+    pub(super) fn statement(&self) -> &Statement {
+        &self.0.2
     }
 }
 

@@ -16,7 +16,6 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value};
-use std::time::Duration;
 use tokio::time::timeout;
 
 /// As much as a token could hold, several times over: a user in a thousand groups.
@@ -42,20 +41,10 @@ impl Idp {
         let mut bearer =
             HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| IdpError::Unsendable)?;
         bearer.set_sensitive(true);
-        let asking = async {
-            let uri = self.endpoint(WHAT).await?;
-            self.get(
-                WHAT,
-                &uri,
-                HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]),
-                PATIENCE,
-                MAX_CLAIMS_BYTES,
-            )
-            .await
-        };
-        let answer = timeout(PATIENCE, asking)
-            .await
-            .map_err(|_| IdpError::Late(WHAT))??;
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, bearer)]);
+        let answer = self
+            .ask_about_token(WHAT, Method::GET, headers, Bytes::new())
+            .await?;
         match answer.status {
             StatusCode::OK => claims(WHAT, &answer).map(Verdict::Claims),
             // Dex answers a bad token with 403, others with 400.
@@ -73,39 +62,23 @@ impl Idp {
     pub async fn introspect(&self, token: &str) -> Result<Verdict, IdpError> {
         const WHAT: EndpointKind = EndpointKind::Introspection;
         let _room = self.0.calls.try_acquire().map_err(|_| IdpError::Busy)?;
-        let asking = async {
-            let uri = self.endpoint(WHAT).await?;
-            let config = &self.0.config;
-            let proof = self
-                .0
-                .access
-                .load()
-                .auth
-                .proof(&config.client_id, &config.issuer, self.0.clock.now())
-                .ok_or(IdpError::Unsendable)?;
-            let mut form = format!("token={}&token_type_hint=access_token", encoded(token));
-            for (name, value) in &proof.form {
-                form.extend(["&", name, "=", &encoded(value)]);
-            }
-            let mut headers = proof.headers;
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/x-www-form-urlencoded"),
-            );
-            let call = HttpCall {
-                method: Method::POST,
-                uri: uri.uri().clone(),
-                headers,
-                body: form.into(),
-                timeout: PATIENCE,
-                send_timeout: None,
-                max_bytes: MAX_CLAIMS_BYTES,
-            };
-            self.ask(WHAT, call).await
-        };
-        let answer = timeout(PATIENCE, asking)
-            .await
-            .map_err(|_| IdpError::Late(WHAT))??;
+        let (config, access) = (&self.0.config, self.0.access.load_full());
+        let proof = access
+            .auth
+            .proof(&config.client_id, &config.issuer, self.0.clock.now())
+            .ok_or(IdpError::Unsendable)?;
+        let mut form = format!("token={}&token_type_hint=access_token", encoded(token));
+        for (name, value) in &proof.form {
+            form.extend(["&", name, "=", &encoded(value)]);
+        }
+        let mut headers = proof.headers;
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        let answer = self
+            .ask_about_token(WHAT, Method::POST, headers, form.into())
+            .await?;
         match answer.status {
             StatusCode::OK => {
                 let claims = claims(WHAT, &answer)?;
@@ -124,20 +97,41 @@ impl Idp {
         }
     }
 
-    pub(super) async fn get(
+    async fn ask_about_token(
+        &self,
+        what: EndpointKind,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<HttpAnswer, IdpError> {
+        let asking = async {
+            let call = HttpCall {
+                method,
+                uri: self.endpoint(what).await?.uri().clone(),
+                headers,
+                body,
+                timeout: PATIENCE,
+                send_timeout: None,
+                max_bytes: MAX_CLAIMS_BYTES,
+            };
+            self.ask(what, call).await
+        };
+        let answer = timeout(PATIENCE, asking).await;
+        answer.unwrap_or(Err(IdpError::Late(what)))
+    }
+
+    pub(super) async fn fetch(
         &self,
         what: EndpointKind,
         uri: &IdpEndpoint,
-        headers: HeaderMap,
-        timeout: Duration,
         max_bytes: usize,
     ) -> Result<HttpAnswer, IdpError> {
         let call = HttpCall {
             method: Method::GET,
             uri: uri.uri().clone(),
-            headers,
+            headers: HeaderMap::new(),
             body: Bytes::new(),
-            timeout,
+            timeout: FETCH,
             send_timeout: None,
             max_bytes,
         };
@@ -172,13 +166,7 @@ impl Idp {
             Err(_) => self.endpoint(EndpointKind::Keys).await?,
         };
         let answer = self
-            .get(
-                EndpointKind::Discovery,
-                &uri,
-                HeaderMap::new(),
-                FETCH,
-                MAX_DISCOVERY_BYTES,
-            )
+            .fetch(EndpointKind::Discovery, &uri, MAX_DISCOVERY_BYTES)
             .await?;
         let date = answer
             .headers

@@ -145,7 +145,6 @@ impl fmt::Debug for SigningKey {
 }
 
 /// The part of a request that authenticates the client.
-#[derive(Debug)]
 pub(super) struct Proof {
     pub(super) headers: HeaderMap,
     /// Additional fields of the form.
@@ -155,10 +154,8 @@ pub(super) struct Proof {
 impl ClientAuth {
     /// `None` if it cannot be made: a secret that no header can carry, a key that does not sign.
     pub(super) fn proof(&self, client_id: &str, issuer: &Issuer, now: Timestamp) -> Option<Proof> {
-        let mut proof = Proof {
-            headers: HeaderMap::new(),
-            form: Vec::new(),
-        };
+        let mut headers = HeaderMap::new();
+        let mut form = vec![("client_id", client_id.to_owned())];
         match self {
             Self::SecretBasic(secret) => {
                 // Both are form-encoded first (RFC 6749, §2.3.1), so that a colon in the name is
@@ -168,27 +165,20 @@ impl ClientAuth {
                     HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(joined)))
                         .ok()?;
                 value.set_sensitive(true);
-                proof.headers.insert(header::AUTHORIZATION, value);
+                headers.insert(header::AUTHORIZATION, value);
+                form.clear();
             }
             Self::SecretPost(secret) => {
-                proof.form.push(("client_id", client_id.to_owned()));
-                proof
-                    .form
-                    .push(("client_secret", secret.expose_secret().to_owned()));
+                form.push(("client_secret", secret.expose_secret().to_owned()));
             }
             Self::PrivateKeyJwt(key) => {
-                proof.form.push(("client_id", client_id.to_owned()));
-                proof.form.push((
-                    "client_assertion_type",
-                    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),
-                ));
-                proof
-                    .form
-                    .push(("client_assertion", key.assertion(client_id, issuer, now)?));
+                let jwt_bearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+                form.push(("client_assertion_type", jwt_bearer.to_owned()));
+                form.push(("client_assertion", key.assertion(client_id, issuer, now)?));
             }
-            Self::NameOnly => proof.form.push(("client_id", client_id.to_owned())),
+            Self::NameOnly => {}
         }
-        Some(proof)
+        Some(Proof { headers, form })
     }
 }
 

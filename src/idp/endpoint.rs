@@ -7,7 +7,7 @@ use std::fmt;
 
 /// An identity provider's name for itself. Compared byte for byte: `https://idp` and `https://idp/`
 /// are different.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Issuer(Box<str>);
 
 /// An address at an identity provider: https, or http on the loopback interface.
@@ -85,12 +85,6 @@ impl IdpEndpoint {
     }
 }
 
-impl fmt::Debug for Issuer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 impl fmt::Display for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -110,7 +104,7 @@ impl fmt::Debug for IdpEndpoint {
     }
 }
 
-/// What was asked of a provider.
+/// What a provider has an address for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum EndpointKind {

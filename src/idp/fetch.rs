@@ -84,7 +84,7 @@ impl Idp {
         if !keys {
             return Ok(None);
         }
-        self.read_keys().await.map(|(keys, _)| Some(keys.len()))
+        self.read_keys().await.map(|(keys, _)| Some(keys.count()))
     }
 
     fn fetch_keys(&self) -> Result<Fetch, TooEarly> {
@@ -102,10 +102,7 @@ impl Idp {
 
     async fn read_keys(&self) -> Result<(KeySet, Option<Duration>), IdpError> {
         let uri = self.endpoint(EndpointKind::Keys).await?;
-        let headers = HeaderMap::new();
-        let answer = self
-            .get(EndpointKind::Keys, &uri, headers, FETCH, MAX_KEYS_BYTES)
-            .await?;
+        let answer = self.fetch(EndpointKind::Keys, &uri, MAX_KEYS_BYTES).await?;
         if answer.status != StatusCode::OK {
             return Err(IdpError::Status(EndpointKind::Keys, answer.status));
         }
@@ -113,7 +110,7 @@ impl Idp {
             KeySet::parse(&answer.body, self.0.config.rsa_unnamed).map_err(IdpError::Keys)?;
         tracing::debug!(
             issuer = %self.issuer(),
-            keys = keys.len(),
+            keys = keys.count(),
             "the identity provider's keys are read"
         );
         self.0
@@ -158,10 +155,7 @@ impl Idp {
             .issuer()
             .discovery()
             .map_err(|why| IdpError::Discovery(InvalidDiscovery::Endpoint(why)))?;
-        let headers = HeaderMap::new();
-        let answer = self
-            .get(WHAT, &uri, headers, FETCH, MAX_DISCOVERY_BYTES)
-            .await?;
+        let answer = self.fetch(WHAT, &uri, MAX_DISCOVERY_BYTES).await?;
         if answer.status != StatusCode::OK {
             return Err(IdpError::Status(WHAT, answer.status));
         }

@@ -3,9 +3,9 @@
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
-    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384,
-    RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
-    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+    EcdsaVerificationAlgorithm, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
@@ -139,27 +139,9 @@ impl PublicKey {
         let family = text(entry, "kty")?.ok_or(UnusableKey::Shape)?;
         let (algorithm, signature_bytes, public) = match (family, text(entry, "crv")?) {
             ("RSA", _) => rsa(entry, named.unwrap_or(rsa_unnamed))?,
-            ("EC", Some("P-256")) => (
-                Algorithm::Es256,
-                64,
-                curve(entry, 32, |key| {
-                    ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key)
-                })?,
-            ),
-            ("EC", Some("P-384")) => (
-                Algorithm::Es384,
-                96,
-                curve(entry, 48, |key| {
-                    ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, key)
-                })?,
-            ),
-            ("EC", Some("P-521")) => (
-                Algorithm::Es512,
-                132,
-                curve(entry, 66, |key| {
-                    ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, key)
-                })?,
-            ),
+            ("EC", Some("P-256")) => curve(entry, Algorithm::Es256, 32, &ECDSA_P256_SHA256_FIXED)?,
+            ("EC", Some("P-384")) => curve(entry, Algorithm::Es384, 48, &ECDSA_P384_SHA384_FIXED)?,
+            ("EC", Some("P-521")) => curve(entry, Algorithm::Es512, 66, &ECDSA_P521_SHA512_FIXED)?,
             ("OKP", Some("Ed25519")) => {
                 let public = ParsedPublicKey::new(&ED25519, number(entry, "x", 32)?)
                     .map_err(|_| UnusableKey::Numbers)?;
@@ -233,28 +215,27 @@ fn rsa(entry: &Map<String, Value>, algorithm: Algorithm) -> Result<Parsed, Unusa
 }
 
 /// The point in its uncompressed form. The library refuses one that is not on the curve.
-fn curve<E>(
+fn curve(
     entry: &Map<String, Value>,
+    algorithm: Algorithm,
     size: usize,
-    parse: impl FnOnce(Vec<u8>) -> Result<ParsedPublicKey, E>,
-) -> Result<ParsedPublicKey, UnusableKey> {
+    verification: &'static EcdsaVerificationAlgorithm,
+) -> Result<Parsed, UnusableKey> {
     let point = [
         vec![4],
         number(entry, "x", size)?,
         number(entry, "y", size)?,
     ]
     .concat();
-    parse(point).map_err(|_| UnusableKey::Numbers)
+    let public = ParsedPublicKey::new(verification, point).map_err(|_| UnusableKey::Numbers)?;
+    Ok((algorithm, 2 * size, public))
 }
 
 fn number(entry: &Map<String, Value>, member: &str, size: usize) -> Result<Vec<u8>, UnusableKey> {
-    bytes(entry, member).and_then(|bytes| {
-        if bytes.len() == size {
-            Ok(bytes)
-        } else {
-            Err(UnusableKey::Numbers)
-        }
-    })
+    let bytes = bytes(entry, member)?;
+    (bytes.len() == size)
+        .then_some(bytes)
+        .ok_or(UnusableKey::Numbers)
 }
 
 fn bytes(entry: &Map<String, Value>, member: &str) -> Result<Vec<u8>, UnusableKey> {

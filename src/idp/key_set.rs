@@ -81,15 +81,8 @@ impl KeySet {
             .all(|old| self.keys.iter().any(|key| key.is(old)))
     }
 
-    #[must_use]
-    #[expect(missing_docs, reason = "the name says it")]
-    pub fn len(&self) -> usize {
+    /// How many keys it has.
+    pub(crate) fn count(&self) -> usize {
         self.keys.len()
-    }
-
-    /// Never: a set has at least one key.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
     }
 }

@@ -84,14 +84,6 @@ impl Elasticsearch {
         })
     }
 
-    #[expect(
-        clippy::unused_self,
-        reason = "another kind of cluster has other access"
-    )]
-    pub(super) fn access(&self, config: &Config) -> Result<ClusterAccess, TlsError> {
-        access(config)
-    }
-
     pub(super) fn replace(&self, access: ClusterAccess) {
         self.account.store(access.account.map(Arc::new));
         self.pool.replace_tls(access.tls);
@@ -259,7 +251,7 @@ fn refuses_the_hash(error: &CallError) -> bool {
     types.contains(&&**error_type)
 }
 
-fn access(config: &Config) -> Result<ClusterAccess, TlsError> {
+pub(super) fn access(config: &Config) -> Result<ClusterAccess, TlsError> {
     Ok(ClusterAccess {
         account: authorization(&config.account),
         tls: tls_of(config)?,

@@ -9,7 +9,7 @@ use super::{
     policy::{id, present, time},
     refused::RefusedToken,
 };
-use crate::{clock::Timestamp, identity::types::Identity, idp::Verified};
+use crate::{clock::Timestamp, identity::types::Statement, idp::Verified};
 use quick_cache::sync::Cache;
 use serde_json::Value;
 use std::{
@@ -169,36 +169,31 @@ impl Revoked {
     }
 
     /// Whether the session of a signed token was revoked.
-    pub(super) fn is_revoked(
-        &self,
-        session: Option<&str>,
-        subject: Option<&str>,
-        issued_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> bool {
+    pub(super) fn is_revoked(&self, token: &Statement, now: Timestamp) -> bool {
         let kept = |end: &End| now.since(end.received).is_none_or(|past| past < KEPT);
-        self.any.load(Ordering::Acquire)
-            && (session
-                .and_then(|session| self.sessions.get(session))
-                .is_some_and(|end| kept(&end))
-                || subject
-                    .and_then(|subject| self.subjects.get(subject))
-                    .is_some_and(|end| {
-                        kept(&end) && issued_at.is_none_or(|issued| issued <= end.issued)
-                    }))
+        let (session, subject) = self.ends(token);
+        session.is_some_and(|end| kept(&end))
+            || subject.is_some_and(|end| {
+                kept(&end) && token.issued_at.is_none_or(|issued| issued <= end.issued)
+            })
     }
 
     /// Whether an answer of the provider, given at `asked`, is older than a logout of its session.
-    pub(super) fn outdates(&self, identity: &Identity, asked: Timestamp) -> bool {
+    pub(super) fn outdates(&self, answer: &Statement, asked: Timestamp) -> bool {
+        let (session, subject) = self.ends(answer);
         let after = |end: End| asked <= end.received;
-        self.any.load(Ordering::Acquire)
-            && (identity
-                .session()
-                .and_then(|session| self.sessions.get(session))
-                .is_some_and(after)
-                || identity
-                    .subject()
-                    .and_then(|subject| self.subjects.get(subject))
-                    .is_some_and(after))
+        session.is_some_and(after) || subject.is_some_and(after)
+    }
+
+    /// When the session was revoked, and when all of the subject's were.
+    fn ends(&self, of: &Statement) -> (Option<End>, Option<End>) {
+        if !self.any.load(Ordering::Acquire) {
+            return (None, None);
+        }
+        let end = |all: &Cache<Box<str>, End>, id: &Option<Box<str>>| all.get(id.as_deref()?);
+        (
+            end(&self.sessions, &of.session),
+            end(&self.subjects, &of.subject),
+        )
     }
 }

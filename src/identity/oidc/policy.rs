@@ -9,7 +9,7 @@ use super::{
     presented::TokenPlace,
     refused::RefusedToken,
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, identity::types::Statement};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -32,13 +32,11 @@ pub(super) struct Policy {
 }
 
 /// The part of the claims that is needed later.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Accepted {
     /// Until when, leeway included. `None` where an answer of the provider names no end.
     pub(super) until: Option<Timestamp>,
-    pub(super) issued_at: Option<Timestamp>,
-    pub(super) subject: Option<Box<str>>,
-    pub(super) session: Option<Box<str>>,
+    pub(super) statement: Statement,
 }
 
 impl Policy {
@@ -87,8 +85,7 @@ impl Policy {
         self.audience(claims, slot)?;
         let until =
             time(claims, "exp", RefusedToken::ExpiryMissing)?.ok_or(RefusedToken::ExpiryMissing)?;
-        let accepted = self.times(claims, Some(until), now)?;
-        Ok(accepted)
+        self.times(claims, Some(until), now)
     }
 
     /// Judges an introspection answer that says `active`. It comes from the provider itself, so it
@@ -222,12 +219,13 @@ impl Policy {
         if ahead(issued_at) {
             return Err(RefusedToken::IssuedAhead);
         }
-        Ok(Accepted {
-            until,
+        let statement = Statement {
             issued_at,
+            asked: None,
             subject: id(claims, "sub")?,
             session: id(claims, "sid")?,
-        })
+        };
+        Ok(Accepted { until, statement })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, Timestamp},
     identity::{
         rejected::Rejected,
-        types::{Identity, Provider as By, Vouched},
+        types::{Identity, Provider, Statement},
     },
     idp::{self, Idp, IdpError, Jws, MalformedToken, Verdict, Verified},
     net::tls::TlsError,
@@ -26,7 +26,7 @@ pub(super) struct OidcProvider {
     pub(super) idp: Idp,
     policy: Policy,
     pub(super) revoked: Revoked,
-    by: By,
+    by: Provider,
     config: OidcProviderConfig,
 }
 
@@ -75,7 +75,7 @@ impl OidcProvider {
             )?,
             policy: Policy::new(&config),
             revoked: Revoked::new(),
-            by: By::oidc(Arc::clone(&config.name)),
+            by: Provider::oidc(Arc::clone(&config.name)),
             config,
         })
     }
@@ -140,15 +140,7 @@ impl OidcProvider {
                 let (_, accepted) = self.ask_introspection(text, slot, now).await?;
                 self.ask_userinfo(text, accepted, now).await
             }
-            (TokenCheck::Userinfo, _) => {
-                let nothing_known = Accepted {
-                    until: None,
-                    issued_at: None,
-                    subject: None,
-                    session: None,
-                };
-                self.ask_userinfo(text, nothing_known, now).await
-            }
+            (TokenCheck::Userinfo, _) => self.ask_userinfo(text, Accepted::default(), now).await,
             (TokenCheck::Signature | TokenCheck::SignatureThenUserinfo, ParsedToken::Opaque) => {
                 Err(RefusedToken::Opaque.into())
             }
@@ -166,12 +158,7 @@ impl OidcProvider {
         let accepted = self
             .policy
             .token(verified.claims(), verified.kind(), slot, now)?;
-        if self.revoked.is_revoked(
-            accepted.session.as_deref(),
-            accepted.subject.as_deref(),
-            accepted.issued_at,
-            now,
-        ) {
+        if self.revoked.is_revoked(&accepted.statement, now) {
             return Err(RefusedToken::LoggedOut.into());
         }
         Ok((verified, accepted))
@@ -219,7 +206,7 @@ impl OidcProvider {
     async fn ask_userinfo(
         &self,
         token: &str,
-        accepted: Accepted,
+        mut accepted: Accepted,
         now: Timestamp,
     ) -> Result<Judged, Rejected> {
         let verdict = self.idp.userinfo(token).await;
@@ -228,13 +215,10 @@ impl OidcProvider {
         };
         // The answer must be about the token's own subject (OpenID Connect Core §5.3.2).
         let subject = policy::id(&claims, "sub")?.ok_or(RefusedToken::Subject)?;
-        if accepted.subject.as_ref().is_some_and(|own| *own != subject) {
+        let own = accepted.statement.subject.replace(subject);
+        if own.is_some_and(|own| accepted.statement.subject != Some(own)) {
             return Err(RefusedToken::Subject.into());
         }
-        let accepted = Accepted {
-            subject: Some(subject),
-            ..accepted
-        };
         self.valid_for_a_while(&claims, accepted, now)
     }
 
@@ -263,23 +247,15 @@ impl OidcProvider {
         accepted: Accepted,
         asked: Option<Timestamp>,
     ) -> Result<Identity, Rejected> {
-        let person = self.config.claims.person(claims);
-        let vouched = Vouched {
-            by: self.by.clone(),
-            issued_at: accepted.issued_at,
+        let person = self
+            .config
+            .claims
+            .person(claims)
+            .map_err(Rejected::Claims)?;
+        let statement = Statement {
             asked,
-            subject: accepted.subject,
-            session: accepted.session,
+            ..accepted.statement
         };
-        Ok(Identity::new(person.map_err(Rejected::Claims)?, vouched))
-    }
-
-    pub(super) fn is_revoked(&self, identity: &Identity, now: Timestamp) -> bool {
-        self.revoked.is_revoked(
-            identity.session(),
-            identity.subject(),
-            identity.issued_at(),
-            now,
-        )
+        Ok(Identity::new(person, self.by.clone(), statement))
     }
 }

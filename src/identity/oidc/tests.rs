@@ -155,7 +155,7 @@ async fn a_valid_token_gives_an_identity_with_all_its_claims() {
     assert_eq!(identity.provider().name(), "main");
     assert_eq!(identity.issued_at(), Some(Timestamp(NOW * 1_000)));
     assert_eq!(
-        (identity.subject(), identity.session()),
+        (identity.subject(), identity.statement().session.as_deref()),
         (Some("u-1"), Some("s-1"))
     );
 }

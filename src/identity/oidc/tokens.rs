@@ -174,8 +174,8 @@ impl Oidc {
             return None;
         }
         match remembered.asked {
-            Some(asked) if provider.revoked.outdates(&identity, asked) => None,
-            None if provider.is_revoked(&identity, now) => {
+            Some(asked) if provider.revoked.outdates(identity.statement(), asked) => None,
+            None if provider.revoked.is_revoked(identity.statement(), now) => {
                 Some(Err(RefusedToken::LoggedOut.into()))
             }
             Some(_) | None => Some(Ok(identity)),
