@@ -21,7 +21,7 @@ use connections::{Connections, keep, tcp, whole};
 use http::{HeaderMap, HeaderValue, Request, header};
 use hyper_util::client::legacy::connect::{HttpConnector, proxy::Tunnel};
 use send_state::{Outgoing, SendState};
-use std::{fmt, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// For a party that is asked now and then, while a user may wait. A lost first packet is repeated
@@ -42,7 +42,8 @@ pub struct Config {
     pub proxy: Option<Proxy>,
 }
 
-/// Connections to one party.
+/// Connections to one party. Headers that are secret are marked as such.
+#[derive(Debug)]
 pub struct Client {
     direct: Connections<HttpConnector>,
     tunnelled: Option<(Connections<Tunnel<HttpConnector>>, NoProxy)>,
@@ -161,22 +162,12 @@ impl Client {
         );
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.extend(self.headers.clone());
-        for (name, value) in &call.headers {
-            headers.insert(name, value.clone());
-        }
+        headers.extend(call.headers);
         headers.insert(
             header::ACCEPT_ENCODING,
             HeaderValue::from_static("identity"),
         );
         (request, state)
-    }
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("tunnelled", &self.tunnelled.is_some())
-            .finish_non_exhaustive()
     }
 }
 

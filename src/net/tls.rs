@@ -91,21 +91,22 @@ fn client_builder() -> Result<ConfigBuilder<rustls::ClientConfig, WantsVerifier>
 /// # Errors
 /// Names the step and the file.
 pub fn server(config: &ServerConfig) -> Result<rustls::ServerConfig, TlsError> {
-    let provider = provider();
-    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = rustls::ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Versions)?;
     let builder = match &config.client_ca {
         None => builder.with_no_client_auth(),
         Some(path) => {
             // This verifier requires a certificate of every client.
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots_of(path)?), provider)
-                    .build()
-                    .map_err(|source| TlsError::ClientCa {
-                        path: path.clone(),
-                        source,
-                    })?;
+            let verifier = WebPkiClientVerifier::builder_with_provider(
+                Arc::new(roots_of(path)?),
+                Arc::clone(builder.crypto_provider()),
+            )
+            .build()
+            .map_err(|source| TlsError::ClientCa {
+                path: path.clone(),
+                source,
+            })?;
             builder.with_client_cert_verifier(verifier)
         }
     };

@@ -5,12 +5,13 @@ use crate::net::loopback::is_loopback;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderValue, Uri, uri::Scheme};
 use ipnet::IpNet;
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
 
 /// A proxy that opens tunnels (`CONNECT`), and the hosts that are reached without it.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Proxy {
     pub(super) address: Uri,
+    /// Marked as sensitive, so it is never shown.
     pub(super) authorization: Option<HeaderValue>,
     pub(super) except: NoProxy,
 }
@@ -76,16 +77,6 @@ fn basic(credentials: &str) -> Result<HeaderValue, InvalidProxy> {
     Ok(value)
 }
 
-/// The password may be in the address, so only the host is shown.
-impl fmt::Debug for Proxy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proxy")
-            .field("address", &self.address)
-            .field("except", &self.except)
-            .finish_non_exhaustive()
-    }
-}
-
 /// Hosts that are reached directly: names with all below them, addresses, networks, each with a
 /// port if wanted, or `*`.
 #[derive(Debug, Clone, Default)]
@@ -106,7 +97,7 @@ impl NoProxy {
             .map(str::trim)
             .filter(|entry| !entry.is_empty())
         {
-            let bare = entry.trim_start_matches('[').trim_end_matches(']');
+            let bare = entry.trim_matches(['[', ']']);
             if entry == "*" {
                 parsed.all = true;
             } else if let Ok(network) = entry.parse::<IpNet>() {
@@ -132,8 +123,7 @@ impl NoProxy {
     /// Whether this host is reached directly. The loopback interface always is.
     pub(super) fn covers(&self, host: &str, port: Option<u16>) -> bool {
         let host = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
+            .trim_matches(['[', ']'])
             .trim_end_matches('.')
             .to_ascii_lowercase();
         if self.all || is_loopback(&host) {
