@@ -83,7 +83,9 @@ impl Controls {
             .transpose()
             .map_err(StartError::IdpTls)?;
         let redis = match &config.broker.ledger.store {
-            StoreConfig::Redis(redis) => Some(redis.access().map_err(broker::StartError::Redis)?),
+            StoreConfig::Redis(redis) => {
+                Some(redis.access().map_err(broker::BrokerStartError::Redis)?)
+            }
             StoreConfig::Memory | StoreConfig::File(..) => None,
         };
         if let Some((certificates, new)) = listener {
@@ -124,7 +126,7 @@ pub enum StartError {
     IdpTls(#[source] TlsError),
     /// The keys or the memory of users.
     #[error(transparent)]
-    Broker(#[from] broker::StartError),
+    Broker(#[from] broker::BrokerStartError),
     /// The listener.
     #[error("the listener cannot be set up")]
     Listen(#[source] ServeError),
@@ -288,24 +290,12 @@ fn upstream(
     tasks: &Tasks,
     telemetry: ClusterTelemetry,
 ) -> Result<Upstream, StartError> {
-    let security =
+    let cluster =
         SecurityApi::new(cluster, clock.clone(), &telemetry).map_err(StartError::ClusterTls)?;
     let name = broker.cluster_name.clone();
-    let broker = Broker::new(
-        broker,
-        security.clone(),
-        clock.clone(),
-        tasks.clone(),
-        telemetry,
-    )?;
+    let broker = Broker::new(broker, cluster, clock.clone(), tasks.clone(), telemetry)?;
     let mapping = Mapping::new(roles);
-    Ok(Upstream::new(
-        &name,
-        Selector::Every,
-        mapping,
-        broker,
-        security,
-    ))
+    Ok(Upstream::new(&name, Selector::Every, mapping, broker))
 }
 
 /// What readiness asks of the cluster. Its text goes to trusted peers and names no address.

@@ -19,7 +19,7 @@ mod updates;
 
 pub use config::{Adopt, Config, PreviousKey};
 pub use ensure::{Plan, Reason};
-pub use error::{BrokerError, StartError};
+pub use error::{BrokerError, BrokerStartError};
 pub use rotation::{InvalidWindow, Window};
 
 use crate::{
@@ -86,23 +86,23 @@ impl Broker {
     /// Opens the ledger. `tasks` run the updates.
     ///
     /// # Errors
-    /// See [`StartError`].
+    /// See [`BrokerStartError`].
     pub fn new(
         config: Config,
         cluster: SecurityApi,
         clock: Clock,
         tasks: Tasks,
         telemetry: ClusterTelemetry,
-    ) -> Result<Self, StartError> {
-        let keys = Arc::new(config.keyring().map_err(StartError::Key)?);
-        let context = ledger::Context {
+    ) -> Result<Self, BrokerStartError> {
+        let keys = Arc::new(config.keyring().map_err(BrokerStartError::Key)?);
+        let context = ledger::LedgerContext {
             keys: Arc::clone(&keys),
             expiration: config.expiration,
             clock: clock.clone(),
             tasks: tasks.clone(),
             clocks: telemetry.clocks.clone(),
         };
-        let ledger = Ledger::start(&config.ledger, context).map_err(StartError::Redis)?;
+        let ledger = Ledger::start(&config.ledger, context).map_err(BrokerStartError::Redis)?;
         let key_since = config
             .previous_key
             .as_ref()
@@ -236,6 +236,12 @@ impl Broker {
         }
     }
 
+    /// The cluster that the logins are for.
+    #[must_use]
+    pub fn security(&self) -> &SecurityApi {
+        &self.cluster
+    }
+
     /// What is remembered, and the store behind it.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
@@ -254,7 +260,7 @@ impl Broker {
     pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
         let period = self.state.period(entitled.identity().user());
         let document = self.state.document(entitled, period);
-        self.cluster.document(document.account())
+        self.cluster.document(&document.account)
     }
 
     /// Whether the user is remembered with this fingerprint, from a check that is still trusted.

@@ -17,7 +17,7 @@ mod types;
 mod update;
 
 pub use config::{Config, StoreConfig};
-pub use context::Context;
+pub use context::LedgerContext;
 pub use types::{Entry, Forgotten, Others, Target};
 pub use update::Update;
 
@@ -45,7 +45,7 @@ impl Ledger {
     /// # Errors
     /// When a certificate file for Redis cannot be used. That Redis is not available is never a
     /// reason.
-    pub fn start(config: &Config, context: Context) -> Result<Self, redis::SetUpError> {
+    pub fn start(config: &Config, context: LedgerContext) -> Result<Self, redis::SetUpError> {
         let memory = |phase| Arc::new(Memory::new(config.capacity, phase));
         // Without Redis nobody else changes anything.
         let complete = || memory(Phase::COMPLETE);

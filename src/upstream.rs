@@ -18,7 +18,6 @@ pub struct Upstream {
     selector: Selector,
     mapping: ArcSwap<Mapping>,
     broker: Broker,
-    security: SecurityApi,
 }
 
 /// Which requests are for a cluster.
@@ -37,21 +36,14 @@ impl Selector {
 }
 
 impl Upstream {
-    /// `security` is the cluster that `broker` writes to.
+    /// The cluster is the one that `broker` writes to.
     #[must_use]
-    pub fn new(
-        name: &str,
-        selector: Selector,
-        mapping: Mapping,
-        broker: Broker,
-        security: SecurityApi,
-    ) -> Self {
+    pub fn new(name: &str, selector: Selector, mapping: Mapping, broker: Broker) -> Self {
         Self {
             name: name.into(),
             selector,
             mapping: ArcSwap::from_pointee(mapping),
             broker,
-            security,
         }
     }
 
@@ -89,7 +81,7 @@ impl Upstream {
     /// What the broker talks to.
     #[must_use]
     pub fn security(&self) -> &SecurityApi {
-        &self.security
+        self.broker.security()
     }
 }
 

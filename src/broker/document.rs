@@ -7,7 +7,7 @@ use crate::{
     identity::Identity,
     ledger::Target,
     model::{Fingerprint, Group, Role},
-    roles::{Entitled, RoleSet},
+    roles::Entitled,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -18,11 +18,11 @@ const MOST_AHEAD: Duration = Duration::from_mins(10);
 /// Everything about a user in the cluster but the password.
 #[derive(Debug, Clone)]
 pub(super) struct Document {
-    identity: Identity,
-    roles: RoleSet,
-    fingerprint: Fingerprint,
-    period: Period,
-    account: Account,
+    pub(super) identity: Identity,
+    /// What an update of the ledger is about with this document.
+    pub(super) target: Target,
+    /// What the cluster should have.
+    pub(super) account: Account,
 }
 
 impl Document {
@@ -32,7 +32,7 @@ impl Document {
         period: Period,
         key_id: &str,
     ) -> Self {
-        let (identity, roles) = (entitled.identity().clone(), entitled.roles().clone());
+        let (identity, roles) = (entitled.identity().clone(), entitled.roles());
         let text = |text: Option<&str>| text.map(str::to_owned);
         let marker = Marker {
             fingerprint: Some(fingerprint.to_string()),
@@ -52,44 +52,21 @@ impl Document {
             enabled: true,
             origin: Origin::Elastauth(marker),
         };
+        let target = Target {
+            user: identity.user().clone(),
+            fingerprint,
+            epoch: period.epoch,
+            key: period.key,
+        };
         Self {
             identity,
-            roles,
-            fingerprint,
-            period,
+            target,
             account,
         }
     }
 
-    pub(super) fn identity(&self) -> &Identity {
-        &self.identity
-    }
-
-    pub(super) fn roles(&self) -> &RoleSet {
-        &self.roles
-    }
-
-    pub(super) fn epoch(&self) -> u64 {
-        self.period.epoch
-    }
-
     pub(super) fn key_id(&self) -> Option<&str> {
         self.account.origin.marker()?.key_id.as_deref()
-    }
-
-    /// What an update of the ledger is about with this document.
-    pub(super) fn target(&self) -> Target {
-        Target {
-            user: self.identity.user().clone(),
-            fingerprint: self.fingerprint,
-            epoch: self.period.epoch,
-            key: self.period.key,
-        }
-    }
-
-    /// What the cluster should have.
-    pub(super) fn account(&self) -> &Account {
-        &self.account
     }
 
     /// Whether the cluster has this very account, and not one that somebody has edited since: an
@@ -216,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_later_token_that_says_the_same_is_no_reason_to_write() {
-        let found = stored(at(1_000, &["dev"]).account());
+        let found = stored(&at(1_000, &["dev"]).account);
         let marker = found.account.origin.marker().unwrap();
         assert_eq!(marker.issued_at, Some(Timestamp(1_000)));
         assert!(at(1_000, &["dev"]).matches(&found) && at(2_000, &["dev"]).matches(&found));
@@ -227,7 +204,7 @@ mod tests {
     fn an_account_that_somebody_has_edited_does_not_match() {
         let ours = at(1_000, &["dev"]);
         let matches = |edit: &dyn Fn(&mut StoredAccount)| {
-            let mut found = stored(ours.account());
+            let mut found = stored(&ours.account);
             edit(&mut found);
             ours.matches(&found)
         };
@@ -282,7 +259,7 @@ mod tests {
     fn a_user_belongs_to_the_noted_provider_and_else_to_the_first_one() {
         let ours = document(Identity::of_provider("sso", "alice", &[]));
         let noted = |provider: Option<&str>, subject: Option<&str>| {
-            let mut found = ours.account().clone();
+            let mut found = ours.account.clone();
             found.origin = Origin::Elastauth(Marker {
                 provider: provider.map(str::to_owned),
                 subject: subject.map(str::to_owned),
@@ -298,7 +275,7 @@ mod tests {
         );
         assert_eq!(noted(Some("sso"), None), None);
         assert_eq!(noted(None, None), None);
-        let mut unmarked = ours.account().clone();
+        let mut unmarked = ours.account.clone();
         unmarked.origin = Origin::Other;
         assert_eq!(ours.is_somebody_elses(&unmarked), None);
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// Why a broker cannot be started. That the cluster or a store is away is never a reason.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum BrokerStartError {
     /// A key must be made, and the system has no randomness.
     #[error("no key can be made")]
     Key(#[source] NoRandomness),

@@ -137,7 +137,7 @@ async fn store(config: &config::Config) -> Option<Tried> {
     };
     let keys = Arc::new(config.broker.keyring().ok()?);
     let tasks = Tasks::default();
-    let context = ledger::Context {
+    let context = ledger::LedgerContext {
         keys,
         expiration: config.broker.expiration,
         clock: Clock::System,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 /// What a ledger needs beside its own settings.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub struct LedgerContext {
     /// Of the deployment.
     pub keys: Arc<Keyring>,
     /// How long an entry is used at most.

@@ -11,7 +11,7 @@ mod table;
 mod writer;
 
 use super::{
-    context::Context,
+    context::LedgerContext,
     memory::Memory,
     redis::DEADLINE,
     seal,
@@ -49,7 +49,7 @@ impl File {
         folder: &Path,
         capacity: usize,
         memory: &Arc<Memory>,
-        context: Context,
+        context: LedgerContext,
     ) -> Self {
         let (lines, coming) = mpsc::channel(QUEUE);
         let tasks = context.tasks.clone();

@@ -48,12 +48,12 @@ struct Cached {
 #[derive(Debug, Default)]
 struct InFlight {
     generations: u64,
-    updates: HashMap<Username, Record>,
+    updates: HashMap<Username, InFlightUpdate>,
 }
 
 /// What other replicas have reported about the user of an update since it began.
 #[derive(Debug)]
-struct Record {
+struct InFlightUpdate {
     generation: u64,
     fingerprint: Fingerprint,
     contradicted: bool,
@@ -81,7 +81,7 @@ pub(super) struct Learnt {
 }
 
 impl InFlight {
-    fn of(&self, user: &Username, generation: u64) -> Option<&Record> {
+    fn of(&self, user: &Username, generation: u64) -> Option<&InFlightUpdate> {
         let record = self.updates.get(user)?;
         (record.generation == generation).then_some(record)
     }
@@ -148,7 +148,7 @@ impl Memory {
         let mut in_flight = lock(&self.in_flight);
         in_flight.generations += 1;
         let generation = in_flight.generations;
-        let record = Record {
+        let record = InFlightUpdate {
             generation,
             fingerprint: target.fingerprint,
             contradicted: false,

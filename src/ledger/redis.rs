@@ -41,12 +41,12 @@ mod sender;
 mod state;
 mod subscription;
 
-pub use address::{Config, InvalidAddress, Node, Topology};
+pub use address::{Config, InvalidAddress, RedisNode, Topology};
 pub use connector::{DEADLINE, SetUpError};
 pub(super) use state::Redis;
 
 use super::{
-    context::Context,
+    context::LedgerContext,
     memory::Memory,
     message::Event,
     seal,
@@ -90,7 +90,7 @@ impl Redis {
     pub(super) fn start(
         config: &Config,
         memory: &Arc<Memory>,
-        context: Context,
+        context: LedgerContext,
     ) -> Result<Arc<Self>, SetUpError> {
         let health = Arc::new(Health::new(context.clock.clone()));
         let tasks = context.tasks.clone();

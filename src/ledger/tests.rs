@@ -17,7 +17,7 @@ fn ledger(capacity: usize) -> Ledger {
         store: StoreConfig::Memory,
     };
     let keys = Keyring::new(&SecretKey::random().unwrap(), None, "default");
-    let context = Context {
+    let context = LedgerContext {
         keys: Arc::new(keys),
         expiration: Duration::from_hours(1),
         clock: Clock::System,

@@ -184,7 +184,7 @@ fn upstream() -> Upstream {
         default_roles: vec![crate::model::Role::parse("viewer").unwrap()],
         ..roles::Config::default()
     });
-    Upstream::new("default", Selector::Every, mapping, broker, cluster)
+    Upstream::new("default", Selector::Every, mapping, broker)
 }
 
 impl Running {

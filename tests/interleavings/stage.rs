@@ -15,7 +15,7 @@ use elastauth::{
     identity::{Providers, headers},
     ledger::{
         self, StoreConfig,
-        redis::{Node, Topology},
+        redis::{RedisNode, Topology},
     },
     model::{Group, Role},
     net::tls,
@@ -185,7 +185,7 @@ impl Stage {
             // The prompter remembers nothing.
             Some(_) if life.place < setting.ahead.len() => {
                 let redis = ledger::redis::Config {
-                    topology: Topology::Single(Node::parse(&self.redis.url(life)).unwrap()),
+                    topology: Topology::Single(RedisNode::parse(&self.redis.url(life)).unwrap()),
                     database: 0,
                     username: None,
                     password: None,
@@ -215,7 +215,7 @@ impl Stage {
             ],
             ..roles::Config::default()
         });
-        let upstream = Upstream::new("default", Selector::Every, mapping, broker, client.clone());
+        let upstream = Upstream::new("default", Selector::Every, mapping, broker);
         Arc::new(Flow::new(
             Providers::headers(headers::Config::default()),
             upstream.into(),

@@ -85,7 +85,7 @@ impl Deployment {
             ..roles::Config::default()
         });
         let names = headers::Config::default();
-        let upstream = Upstream::new("default", Selector::Every, mapping, broker, cluster);
+        let upstream = Upstream::new("default", Selector::Every, mapping, broker);
         let flow = Flow::new(identity::Providers::headers(names.clone()), upstream.into());
         let trust = trust::Trust::new(trust::Config {
             proxies: vec!["127.0.0.0/8".parse().unwrap()],

@@ -19,7 +19,7 @@ use elastauth::{
     keys::Keyring,
     ledger::{
         self, Forgotten, Ledger, Others,
-        redis::{Config, Node, Topology},
+        redis::{Config, RedisNode, Topology},
     },
     model::Username,
     secret::SecretKey,
@@ -42,7 +42,7 @@ impl Drop for Replica {
 
 fn at(url: &str) -> Config {
     Config {
-        topology: Topology::Single(Node::parse(url).unwrap()),
+        topology: Topology::Single(RedisNode::parse(url).unwrap()),
         database: 0,
         username: None,
         password: None,
@@ -314,7 +314,7 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
                     capacity: 10,
                     store,
                 },
-                ledger::Context {
+                ledger::LedgerContext {
                     keys: Arc::new(Keyring::new(&key, None, "default")),
                     expiration: Duration::from_hours(1),
                     clock: clock.clone(),

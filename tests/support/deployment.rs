@@ -173,7 +173,7 @@ impl Deployment {
             ..roles::Config::default()
         });
         let identity = Providers::headers(headers::Config::default());
-        let upstream = Upstream::new("default", Selector::Every, mapping, broker, cluster);
+        let upstream = Upstream::new("default", Selector::Every, mapping, broker);
         Arc::new(Flow::new(identity, upstream.into()))
     }
 

@@ -19,7 +19,7 @@ use super::{
     look::Look,
     plan::plan,
     report::Report,
-    types::{Agreement, Login, Plan},
+    types::{Agreement, LoginResult, Plan},
     write::write,
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Agree {
         document: &Document,
         period: Period,
     ) -> Result<Plan, BrokerError> {
-        let password = self.state.password(document.identity().user(), period);
+        let password = self.state.password(&document.target.user, period);
         plan(&self.look, document, &password).await
     }
 
@@ -103,7 +103,7 @@ impl Agree {
         class: Class,
         period: Period,
     ) -> Result<Agreement, BrokerError> {
-        let user = document.identity().user();
+        let user = &document.target.user;
 
         // 1. Open an update in the ledger. From here on it notices what other replicas say about
         //    this user. If an uncertain write may still change the user, what is learned now is
@@ -124,11 +124,11 @@ impl Agree {
         let password = self.state.password(user, period);
         let login = self.look.log_in(document, &password).await?;
         drop(question);
-        if let Login::Agrees(_) = login {
+        if let LoginResult::Agrees(_) = login {
             confirm::confirm(&self.state, document, update).await;
             return Ok(Agreement::Confirmed);
         }
-        let login_works = matches!(login, Login::Differs);
+        let login_works = matches!(login, LoginResult::Differs);
 
         // 5. Queue for a place to write, before the user is read: see the top of this file.
         let _place = self.writes.queue(class).await?;

@@ -16,8 +16,8 @@ const BETWEEN_LOOKS: [u64; 4] = [30, 60, 120, 240];
 
 /// Begins an update in the ledger.
 pub(super) async fn begin(state: &State, document: &Document) -> Update {
-    let mut update = state.ledger.begin_update(document.target()).await;
-    let user = document.identity().user();
+    let mut update = state.ledger.begin_update(document.target.clone()).await;
+    let user = &document.target.user;
     if state.uncertain.affects(user, state.clock.now()) {
         update.keep_local();
     }

@@ -27,7 +27,7 @@ pub(super) fn judge(
         // A login that only our key can make proves who wrote the user and in which period,
         // whatever became of its metadata.
         owner = Owner::Elastauth {
-            epoch: Some(document.epoch()),
+            epoch: Some(document.target.epoch),
             key_id: None,
         };
     }
@@ -39,7 +39,7 @@ pub(super) fn judge(
     }
     if let Some(provider) = document.is_somebody_elses(found) {
         if adopt != Adopt::Any {
-            let asking = document.identity().provider().name().into();
+            let asking = document.identity.provider().name().into();
             return Err(BrokerError::SomebodyElses { provider, asking });
         }
     } else if let Owner::Elastauth { .. } = owner
@@ -55,7 +55,9 @@ pub(super) fn judge(
         } if document.key_id() != Some(&id) && knows_key(&id) => Ok(Reason::Rotated),
         // A later period than ours belongs to a replica with another clock or other settings:
         // the writes budget has to bound that too.
-        Owner::Elastauth { epoch, .. } if epoch >= Some(document.epoch()) => Ok(Reason::Changed),
+        Owner::Elastauth { epoch, .. } if epoch >= Some(document.target.epoch) => {
+            Ok(Reason::Changed)
+        }
         Owner::Elastauth { .. } => Ok(Reason::Rotated),
         Owner::Adoptable => Ok(Reason::Adopted),
         Owner::Foreign | Owner::Reserved => Err(BrokerError::Foreign),
@@ -86,7 +88,7 @@ mod tests {
         login_works: bool,
         change: impl Fn(&mut Account),
     ) -> [Result<Reason, BrokerError>; 3] {
-        let (document, mut found) = (ours(), ours().account().clone());
+        let (document, mut found) = (ours(), ours().account);
         change(&mut found);
         [Adopt::Never, Adopt::ElastauthGo, Adopt::Any].map(|adopt| {
             judge(
@@ -118,7 +120,7 @@ mod tests {
                 verdicts(login_works, |found| found.origin = Origin::BuiltIn),
                 always(Err(reserved.clone()))
             );
-            for origin in [ours().account().origin.clone(), Origin::Other] {
+            for origin in [ours().account.origin.clone(), Origin::Other] {
                 let change = |found: &mut Account| {
                     found.enabled = false;
                     found.origin = origin.clone();

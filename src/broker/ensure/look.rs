@@ -2,7 +2,7 @@
 
 use super::{
     judge::judge,
-    types::{Login, Reason},
+    types::{LoginResult, Reason},
 };
 use crate::{
     broker::{
@@ -33,8 +33,8 @@ impl Look {
         &self,
         document: &Document,
         password: &Password,
-    ) -> Result<Login, BrokerError> {
-        let authorization = password.authorization(document.identity().user());
+    ) -> Result<LoginResult, BrokerError> {
+        let authorization = password.authorization(&document.target.user);
         let answer = self.cluster.authenticate(&authorization).await;
         let answer = answer.map_err(BrokerError::Cluster)?;
         Ok(login(answer, document))
@@ -51,10 +51,10 @@ impl Look {
         if !found.is_some_and(|found| document.matches(found)) {
             return Ok(false);
         }
-        let authorization = password.authorization(document.identity().user());
+        let authorization = password.authorization(&document.target.user);
         let answer = self.cluster.authenticate_anywhere(&authorization).await;
         let answer = answer.map_err(BrokerError::Cluster)?;
-        Ok(matches!(login(answer, document), Login::Agrees(_)))
+        Ok(matches!(login(answer, document), LoginResult::Agrees(_)))
     }
 
     /// Reads the user with the service account, and judges whether and why it may be written.
@@ -65,7 +65,7 @@ impl Look {
     ) -> Result<(Option<StoredAccount>, Result<Reason, BrokerError>), BrokerError> {
         let found = self
             .cluster
-            .read_user(document.identity().user())
+            .read_user(&document.target.user)
             .await
             .map_err(BrokerError::of_admin_call)?;
         let verdict = found.as_ref().map_or(Ok(Reason::Absent), |found| {
@@ -92,22 +92,22 @@ impl Look {
         );
         if let Err(BrokerError::Outdated { newest }) = &verdict {
             let groups = found.account.groups.iter().map(String::as_str);
-            self.state.order.found(document.identity(), *newest, groups);
+            self.state.order.found(&document.identity, *newest, groups);
         }
         verdict
     }
 }
 
-fn login(answer: Whoami, document: &Document) -> Login {
+fn login(answer: Whoami, document: &Document) -> LoginResult {
     match answer {
         // Another name (anonymous access) says nothing about this user.
-        Whoami::User(found) if found.account.name == document.identity().user().as_str() => {
+        Whoami::User(found) if found.account.name == document.target.user.as_str() => {
             if document.matches(&found) {
-                Login::Agrees(found)
+                LoginResult::Agrees(found)
             } else {
-                Login::Differs
+                LoginResult::Differs
             }
         }
-        Whoami::User(_) | Whoami::Other | Whoami::Refused => Login::Refused,
+        Whoami::User(_) | Whoami::Other | Whoami::Refused => LoginResult::Refused,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     look::Look,
-    types::{Login, Plan},
+    types::{LoginResult, Plan},
 };
 use crate::broker::{derive::Password, document::Document, error::BrokerError};
 
@@ -13,14 +13,14 @@ pub(super) async fn plan(
     password: &Password,
 ) -> Result<Plan, BrokerError> {
     let login_works = match look.log_in(document, password).await? {
-        Login::Agrees(found) => {
+        LoginResult::Agrees(found) => {
             return Ok(Plan {
                 found: Some(*found),
                 write: Ok(None),
             });
         }
-        Login::Differs => true,
-        Login::Refused => false,
+        LoginResult::Differs => true,
+        LoginResult::Refused => false,
     };
     let (found, verdict) = look.read(document, login_works).await?;
     let agrees = !login_works

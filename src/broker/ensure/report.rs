@@ -3,7 +3,7 @@
 use super::types::{Agreement, Reason};
 use crate::{
     broker::{document::Document, error::BrokerError},
-    model::{Group, Role},
+    model::Group,
     telemetry::{
         ClusterTelemetry,
         audit::{Audit, EventDetails, EventKind},
@@ -46,8 +46,8 @@ impl Report {
                     Reason::Adopted => (Step::WrittenAdopted, EventKind::UserAdopted),
                 };
                 self.metrics.ensured(step);
-                let user = document.identity().user().as_str();
-                let roles: Vec<&str> = document.roles().iter().map(Role::as_str).collect();
+                let user = document.target.user.as_str();
+                let roles: Vec<&str> = document.account.roles.iter().map(String::as_str).collect();
                 let (roles, reason) = (roles.join(","), reason.text());
                 info!(?user, roles, reason, "user written to the cluster");
                 self.audit(document, kind, Some(reason));
@@ -72,13 +72,13 @@ impl Report {
         if !self.audit.is_on() {
             return;
         }
-        let identity = document.identity();
+        let identity = &document.identity;
         let details = EventDetails {
             cluster: Some(&self.cluster),
             user: Some(identity.user().as_str()),
             provider: Some(identity.provider().name()),
             groups: identity.groups().iter().map(Group::as_str).collect(),
-            roles: document.roles().iter().map(Role::as_str).collect(),
+            roles: document.account.roles.iter().map(String::as_str).collect(),
             reason,
             ..EventDetails::default()
         };

@@ -15,7 +15,7 @@ pub(super) enum Agreement {
 
 /// What asking the cluster as the user gave.
 #[derive(Debug)]
-pub(super) enum Login {
+pub(super) enum LoginResult {
     /// The login works and the user is exactly as it should be.
     Agrees(Box<StoredAccount>),
     /// The login works, and the user is different in something else.

@@ -17,14 +17,14 @@ pub(super) async fn write(
 ) -> Result<(), BrokerError> {
     // From here on nobody may be answered on what was known before.
     state.ledger.begin_write(update, state.clock.now()).await;
-    match cluster.write_user(document.account(), password).await {
+    match cluster.write_user(&document.account, password).await {
         Ok(()) => {
             state.ledger.written(update, state.clock.now());
             Ok(())
         }
         Err(error) => {
             if error.may_take_effect() {
-                let user = document.identity().user();
+                let user = &document.target.user;
                 state.uncertain.record(user, state.clock.now());
             }
             Err(BrokerError::of_admin_call(error))

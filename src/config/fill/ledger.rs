@@ -5,7 +5,7 @@ use crate::{
     config::{choice::CacheType, key::ConfigKey, table},
     ledger::{
         Config, StoreConfig,
-        redis::{self, Node, Topology},
+        redis::{self, RedisNode, Topology},
     },
     net::tls,
     secret::{ExposeSecret as _, SecretString},
@@ -142,7 +142,7 @@ fn topology(fill: &mut Filler<'_>, address: &ConfigKey) -> Option<Topology> {
 fn check_encryption(
     fill: &mut Filler<'_>,
     address: &ConfigKey,
-    nodes: &[Node],
+    nodes: &[RedisNode],
     has_password: bool,
 ) {
     let encrypted = nodes.iter().filter(|node| node.is_encrypted()).count();
@@ -166,7 +166,7 @@ fn check_encryption(
             fill.fault(key, fault);
         }
     }
-    if has_password && !nodes.iter().all(Node::is_local) {
+    if has_password && !nodes.iter().all(RedisNode::is_local) {
         fill.warn(
             address,
             "the connection to Redis is not encrypted, so its password is sent in clear; write \
@@ -175,7 +175,7 @@ fn check_encryption(
     }
 }
 
-fn nodes(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<Vec<Node>> {
+fn nodes(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<Vec<RedisNode>> {
     let texts = fill.get::<Vec<SecretString>>(key)?;
     if texts.is_empty() {
         fill.fault(key, format!("`{}` is an empty list", key.path));
@@ -183,8 +183,8 @@ fn nodes(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<Vec<Node>> {
     texts.iter().map(|text| node(fill, key, text)).collect()
 }
 
-fn node(fill: &mut Filler<'_>, key: &ConfigKey, text: &SecretString) -> Option<Node> {
-    let node = Node::parse(text.expose_secret()).map_err(|error| {
+fn node(fill: &mut Filler<'_>, key: &ConfigKey, text: &SecretString) -> Option<RedisNode> {
+    let node = RedisNode::parse(text.expose_secret()).map_err(|error| {
         let fault = format!("`{}` is not an address of Redis; {error}", key.path);
         fill.fault(key, fault);
     });

@@ -5,7 +5,7 @@ use crate::{
     clock::Timestamp,
     keys::StoreName,
     ledger::{
-        context::Context,
+        context::LedgerContext,
         seal::{self, InvalidSeal},
         types::{Fact, Kind, PENDING_FOR, lock},
     },
@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 const PRUNE: Duration = Duration::from_mins(1);
 
 pub(super) struct Table {
-    pub(super) context: Context,
+    pub(super) context: LedgerContext,
     values: Mutex<HashMap<StoreName, Vec<u8>>>,
     capacity: usize,
     /// Something is missing in the file, or is wrong in it.
@@ -36,7 +36,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(context: Context, capacity: usize) -> Self {
+    pub(super) fn new(context: LedgerContext, capacity: usize) -> Self {
         Self {
             context,
             values: Mutex::default(),

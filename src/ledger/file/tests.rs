@@ -23,7 +23,7 @@ fn ledger(folder: &Path, key: &str, capacity: usize, clock: &Clock, tasks: &Task
         store: StoreConfig::File(folder.to_owned()),
     };
     let keys = Keyring::new(&SecretKey::parse(key).unwrap(), None, "default");
-    let context = Context {
+    let context = LedgerContext {
         keys: Arc::new(keys),
         expiration: Duration::from_hours(1),
         clock: clock.clone(),

@@ -27,21 +27,21 @@ pub struct Config {
 #[derive(Debug, Clone)]
 pub enum Topology {
     /// One server.
-    Single(Node),
+    Single(RedisNode),
     /// The server that these Sentinels call the master of this name.
     Sentinel {
         /// The Sentinels.
-        sentinels: Vec<Node>,
+        sentinels: Vec<RedisNode>,
         /// The name of the master.
         master: String,
     },
     /// A cluster, of which these are some nodes.
-    Cluster(Vec<Node>),
+    Cluster(Vec<RedisNode>),
 }
 
 /// One server.
 #[derive(Clone)]
-pub struct Node {
+pub struct RedisNode {
     /// Host and port, or the path of a socket.
     pub(super) addr: ConnectionAddr,
     /// The database that the URL names.
@@ -60,7 +60,7 @@ pub struct InvalidAddress;
 impl Topology {
     /// The nodes that the configuration names.
     #[must_use]
-    pub fn nodes(&self) -> &[Node] {
+    pub fn nodes(&self) -> &[RedisNode] {
         match self {
             Self::Single(node) => slice::from_ref(node),
             Self::Sentinel {
@@ -71,7 +71,7 @@ impl Topology {
     }
 }
 
-impl Node {
+impl RedisNode {
     /// Takes `host:port`, or a URL: `redis://`, `rediss://` (TLS) or `unix://`, with user, password
     /// and database where they are needed.
     ///
@@ -152,9 +152,9 @@ impl Node {
     }
 }
 
-impl fmt::Debug for Node {
+impl fmt::Debug for RedisNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node")
+        f.debug_struct("RedisNode")
             .field("addr", &self.addr)
             .finish_non_exhaustive()
     }
@@ -178,7 +178,7 @@ mod tests {
             ),
             ("unix:///run/redis.sock", "Unix(\"/run/redis.sock\")", false),
         ] {
-            let node = Node::parse(text).unwrap();
+            let node = RedisNode::parse(text).unwrap();
             assert_eq!(
                 (format!("{:?}", node.addr).as_str(), node.is_encrypted()),
                 (addr, encrypted),
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_a_url_says_beside_the_address_is_kept_and_not_shown() {
-        let node = Node::parse("rediss://us%20er:pass%40word@r:1/3").unwrap();
+        let node = RedisNode::parse("rediss://us%20er:pass%40word@r:1/3").unwrap();
         assert_eq!(
             (node.database, node.username.as_deref()),
             (Some(3), Some("us er"))
@@ -215,7 +215,7 @@ mod tests {
             "r:99999",
             "memcached://r",
         ] {
-            assert!(Node::parse(text).is_err(), "{text}");
+            assert!(RedisNode::parse(text).is_err(), "{text}");
         }
     }
 }

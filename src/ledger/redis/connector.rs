@@ -2,7 +2,7 @@
 //! may take.
 
 use super::{
-    address::{Config, Node, Topology},
+    address::{Config, RedisNode, Topology},
     refusal::reason,
 };
 use crate::backoff::Backoff;
@@ -90,9 +90,9 @@ impl Connector {
     pub(super) fn new(config: &Config) -> Result<Self, SetUpError> {
         let nodes = config.topology.nodes();
         let first = nodes.first().ok_or(SetUpError::NoAddress)?;
-        let encrypted = nodes.iter().any(Node::is_encrypted);
+        let encrypted = nodes.iter().any(RedisNode::is_encrypted);
         let tls = encrypted.then(|| certificates(config)).transpose()?;
-        let client = |node: &Node, config: &Config| node.client(config, tls.as_ref());
+        let client = |node: &RedisNode, config: &Config| node.client(config, tls.as_ref());
         let clients = |config: &Config| {
             let clients = nodes.iter().map(|node| client(node, config));
             clients.collect::<RedisResult<Vec<_>>>()
@@ -112,7 +112,7 @@ impl Connector {
                 let sentinels = clients(&bare)?.iter().map(info).collect();
                 // The library has no way to hand certificates of our own to the master's connection
                 // but its address, which the Sentinel gives.
-                let server = Node {
+                let server = RedisNode {
                     database: None,
                     username: None,
                     password: None,

@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     keys::StoreKeys,
     ledger::{
-        context::Context,
+        context::LedgerContext,
         memory::Memory,
         seal::{self, InvalidSeal},
         types::{Fact, Kind, StoreState, Target},
@@ -37,7 +37,7 @@ const FOREIGN_REPORTED_FOR: Duration = Duration::from_secs(30);
 
 /// The store.
 pub(in crate::ledger) struct Redis {
-    pub(super) context: Context,
+    pub(super) context: LedgerContext,
     pub(super) link: Link,
     pub(super) health: Arc<Health>,
     pub(super) namespace: Namespace,

@@ -10,7 +10,7 @@ use crate::support::{
     tls, until,
 };
 use elastauth::{
-    ledger::redis::{Node, Topology},
+    ledger::redis::{RedisNode, Topology},
     secret::SecretString,
 };
 use std::time::Duration;
@@ -108,7 +108,7 @@ async fn a_cluster_and_a_sentinel() {
     .await;
     let mut config = at("localhost");
     config.topology = Topology::Cluster(vec![
-        Node::parse(&format!("127.0.0.1:{}", node.port)).unwrap(),
+        RedisNode::parse(&format!("127.0.0.1:{}", node.port)).unwrap(),
     ]);
     shares(&deployment, &config, "cluster").await;
     drop(node);
@@ -116,7 +116,7 @@ async fn a_cluster_and_a_sentinel() {
     let master = Redis::start(&[]).await;
     let sentinel = Sentinel::start(master.port, 1, "").await;
     config.topology = Topology::Sentinel {
-        sentinels: vec![Node::parse(&format!("127.0.0.1:{}", sentinel.port)).unwrap()],
+        sentinels: vec![RedisNode::parse(&format!("127.0.0.1:{}", sentinel.port)).unwrap()],
         master: "main".to_owned(),
     };
     shares(&deployment, &config, "sentinel").await;
@@ -148,7 +148,7 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
     let _sentinel = process::Process::start("sentinel", &mut program);
     let mut config = at("localhost");
     config.topology = Topology::Sentinel {
-        sentinels: vec![Node::parse(&format!("127.0.0.1:{port}")).unwrap()],
+        sentinels: vec![RedisNode::parse(&format!("127.0.0.1:{port}")).unwrap()],
         master: "main".to_owned(),
     };
     let (one, other) = (
