@@ -17,10 +17,10 @@ pub enum DemoError {
     /// The terminal took no more text.
     #[error("the story cannot be printed")]
     Print(#[from] io::Error),
-    /// A step of the tour went otherwise than told.
+    /// A step of the tour failed.
     #[error("step {step} failed: {why}")]
     Tour {
-        /// Its number in the story.
+        /// Its number in the tour.
         step: u8,
         /// What was expected and what came.
         why: String,

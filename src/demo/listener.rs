@@ -23,58 +23,63 @@ pub(super) type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
 /// An error cuts the connection, before the answer or in its body.
 pub(super) type Answered = io::Result<Response<AnswerBody>>;
 
-/// Who answers what comes to a [`Listener`].
+/// Who answers what comes to a listener.
 pub(super) trait Answers: Send + Sync + 'static {
+    /// Beyond it connections wait in the system's queue.
+    const MAX_CONNECTIONS: usize;
+
     fn answer(self: Arc<Self>, request: Request<Incoming>)
     -> impl Future<Output = Answered> + Send;
 }
 
 /// A listener that ends, with all its connections, when it is stopped or the program ends.
-pub(super) struct Listener {
-    pub(super) tcp: TcpListener,
-    pub(super) tls: Option<TlsAcceptor>,
-    /// Beyond it connections wait in the system's queue.
-    pub(super) max_connections: usize,
-    pub(super) stopped: CancellationToken,
+pub(super) fn serve<A: Answers>(
+    site: &Arc<A>,
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor>,
+    stopped: CancellationToken,
+    tasks: &Tasks,
+) {
+    let (site, all) = (Arc::clone(site), tasks.clone());
+    tasks.spawn(async move {
+        tokio::select! {
+            () = accept(site, tcp, tls, &stopped, &all) => {}
+            () = stopped.cancelled() => {}
+            () = all.ending() => stopped.cancel(),
+        }
+    });
 }
 
-impl Listener {
-    pub(super) fn serve(self, tasks: &Tasks, site: Arc<impl Answers>) {
-        let (stopped, all) = (self.stopped.clone(), tasks.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = self.accept(&all, site) => {}
-                () = stopped.cancelled() => {}
-                () = all.ending() => stopped.cancel(),
-            }
-        });
-    }
-
-    async fn accept(self, tasks: &Tasks, site: Arc<impl Answers>) {
-        let places = Arc::new(Semaphore::new(self.max_connections));
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            // What fails here is one connection, or a shortage that passes.
-            let Ok((stream, _)) = self.tcp.accept().await else {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            };
-            let _slower_without = stream.set_nodelay(true);
-            let (tls, stopped, site) = (self.tls.clone(), self.stopped.clone(), Arc::clone(&site));
-            let served = async move {
-                match tls {
-                    None => connection(stream, site).await,
-                    Some(tls) => {
-                        if let Ok(stream) = tls.accept(stream).await {
-                            connection(stream, site).await;
-                        }
+async fn accept<A: Answers>(
+    site: Arc<A>,
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor>,
+    stopped: &CancellationToken,
+    tasks: &Tasks,
+) {
+    let places = Arc::new(Semaphore::new(A::MAX_CONNECTIONS));
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        // What fails here is one connection, or a shortage that passes.
+        let Ok((stream, _)) = tcp.accept().await else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let _slower_without = stream.set_nodelay(true);
+        let (site, tls, stopped) = (Arc::clone(&site), tls.clone(), stopped.clone());
+        let served = async move {
+            match tls {
+                None => connection(stream, site).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        connection(stream, site).await;
                     }
                 }
-            };
-            tasks.spawn(async move {
-                stopped.run_until_cancelled(served).await;
-                drop(place);
-            });
-        }
+            }
+        };
+        tasks.spawn(async move {
+            stopped.run_until_cancelled(served).await;
+            drop(place);
+        });
     }
 }
 

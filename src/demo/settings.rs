@@ -24,7 +24,7 @@ pub(super) const MAPPINGS: [(&str, &[&str]); 3] = [
     ("admins", &["kibana_admin", "monitoring_user"]),
 ];
 
-/// How long elastauth believes what it has seen. One hour by default; here so short that a person
+/// How long elastauth trusts what it has seen. One hour by default; here so short that a person
 /// sees what comes after it.
 pub(super) const EXPIRATION: Duration = Duration::from_secs(2);
 

@@ -2,7 +2,7 @@
 
 use super::{
     gateway::{Gateway, MAX_BODY, Trip},
-    listener::{Answered, Answers, Listener},
+    listener::{Answered, Answers, serve},
     settings::{EXPIRATION, MAPPINGS},
     standin::StandIn,
 };
@@ -51,9 +51,6 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 
                       connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// One person with a few tabs.
-const MAX_CONNECTIONS: usize = 64;
-
 /// The gateway in front of a running elastauth, with its page.
 pub(super) struct Stage {
     pub(super) site: Arc<Site>,
@@ -77,18 +74,15 @@ impl Stage {
             gateway: Gateway::new(elastauth, standin),
             events: sender,
         });
-        let listener = Listener {
-            tcp,
-            tls: None,
-            max_connections: MAX_CONNECTIONS,
-            stopped: CancellationToken::new(),
-        };
-        listener.serve(tasks, Arc::clone(&site));
+        serve(&site, tcp, None, CancellationToken::new(), tasks);
         Ok(Self { site, addr, events })
     }
 }
 
 impl Answers for Site {
+    /// One person with a few tabs.
+    const MAX_CONNECTIONS: usize = 64;
+
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answered {
         let answer = self.answered(request).await;
         Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()))

@@ -23,7 +23,7 @@ pub use cluster::SERVICE_USER;
 pub use fault::{Endpoint, Fault, Misbehaviour};
 pub use users::StoredUser;
 
-use super::listener::{Listener, Lock as _};
+use super::listener::{Lock as _, serve};
 use crate::{secret::ExposeSecret as _, shutdown::Tasks};
 use cluster::Cluster;
 use http::{HeaderMap, HeaderValue, header};
@@ -36,9 +36,6 @@ use std::{
 use tokio::net::TcpListener;
 use tokio_rustls::{TlsAcceptor, rustls};
 use tokio_util::sync::CancellationToken;
-
-/// No test needs more at once.
-const MAX_CONNECTIONS: usize = 1_024;
 
 /// A running stand-in: one node of a cluster, and the cluster's users. Clones are the same node.
 #[derive(Debug, Clone)]
@@ -91,13 +88,7 @@ impl StandIn {
             date: Mutex::default(),
             tasks: tasks.clone(),
         });
-        let listener = Listener {
-            tcp,
-            tls,
-            max_connections: MAX_CONNECTIONS,
-            stopped,
-        };
-        listener.serve(tasks, Arc::clone(&node));
+        serve(&node, tcp, tls, stopped, tasks);
         Ok(Self { addr, scheme, node })
     }
 
@@ -134,7 +125,9 @@ impl StandIn {
     /// The calls from this number on; with [`Self::count`] taken before, what an action caused.
     #[must_use]
     pub fn calls_since(&self, number: u64) -> Vec<RecordedCall> {
-        self.node.calls.held().since(number)
+        let calls = self.node.calls.held();
+        let since = calls.list.iter().filter(|call| call.number >= number);
+        since.cloned().collect()
     }
 
     /// How many calls have reached this node since its start.
@@ -188,7 +181,7 @@ impl StandIn {
     }
 
     /// Puts this `Date` on every answer of this node from now on, as one whose clock is off would.
-    /// A real Elasticsearch sends none; what stands in front of it may.
+    /// A real Elasticsearch sends none; a proxy in front of it may.
     pub fn set_date(&self, date: HeaderValue) {
         *self.node.date.held() = Some(date);
     }

@@ -41,7 +41,7 @@ impl Drop for Scene {
 }
 
 /// What came back to the browser.
-struct Heard {
+struct Received {
     status: StatusCode,
     headers: HeaderMap,
     body: String,
@@ -67,7 +67,7 @@ impl Scene {
         }
     }
 
-    async fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Heard {
+    async fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Received {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{}{target}", self.stage.addr));
@@ -81,7 +81,7 @@ impl Scene {
             .unwrap()
             .into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Heard {
+        Received {
             status: head.status,
             headers: head.headers,
             body: String::from_utf8_lossy(&body).into_owned(),
@@ -141,11 +141,15 @@ const ME: &str = "/_security/_authenticate";
 #[tokio::test]
 async fn who_has_signed_in_arrives_with_the_login_and_never_sees_it() {
     let mut scene = Scene::with(permits("derived")).await;
-    let heard = scene
+    let received = scene
         .ask("GET", ME, &[("cookie", "theme=dark; who=ada")])
         .await;
-    assert_eq!(heard.status, StatusCode::OK);
-    assert!(heard.body.contains(r#""username":"ada""#), "{}", heard.body);
+    assert_eq!(received.status, StatusCode::OK);
+    assert!(
+        received.body.contains(r#""username":"ada""#),
+        "{}",
+        received.body
+    );
     let asked = scene.asked();
     for (name, value) in [
         ("remote-user", "ada"),
@@ -156,13 +160,13 @@ async fn who_has_signed_in_arrives_with_the_login_and_never_sees_it() {
         assert_eq!(asked[name], value);
     }
     assert!(!asked.contains_key("cookie"));
-    let told = format!(
+    let shown = format!(
         "{} {:?} {}",
         serde_json::to_string(&scene.trip()).unwrap(),
-        heard.headers,
-        heard.body
+        received.headers,
+        received.body
     );
-    assert!(!told.contains(&login("derived")[6..]));
+    assert!(!shown.contains(&login("derived")[6..]));
 }
 
 #[tokio::test]
@@ -200,9 +204,9 @@ async fn a_refusal_is_handed_on_and_nothing_reaches_the_cluster() {
         ..Script::default()
     })
     .await;
-    let heard = scene.ask("GET", ME, &[("cookie", "who=ada")]).await;
+    let received = scene.ask("GET", ME, &[("cookie", "who=ada")]).await;
     assert_eq!(
-        (heard.status, heard.body.as_str()),
+        (received.status, received.body.as_str()),
         (StatusCode::FORBIDDEN, body)
     );
     assert_eq!(
@@ -235,9 +239,9 @@ async fn a_permission_with_no_login_or_two_is_none() {
 #[tokio::test]
 async fn the_clusters_challenge_stays_at_the_gateway() {
     let scene = Scene::with(permits("outdated")).await;
-    let heard = scene.ask("GET", ME, &[("cookie", "who=ada")]).await;
-    assert_eq!(heard.status, StatusCode::UNAUTHORIZED);
-    assert!(!heard.headers.contains_key("www-authenticate"));
+    let received = scene.ask("GET", ME, &[("cookie", "who=ada")]).await;
+    assert_eq!(received.status, StatusCode::UNAUTHORIZED);
+    assert!(!received.headers.contains_key("www-authenticate"));
 }
 
 #[tokio::test]
@@ -280,16 +284,16 @@ async fn the_page_changes_groups_and_the_cluster_but_no_other_site_does() {
 #[tokio::test]
 async fn the_page_fetches_nothing_from_elsewhere() {
     let scene = Scene::with(Script::default()).await;
-    let heard = scene.ask("GET", "/", &[]).await;
-    assert_eq!(heard.status, StatusCode::OK);
+    let received = scene.ask("GET", "/", &[]).await;
+    assert_eq!(received.status, StatusCode::OK);
     assert!(
-        heard.headers["content-security-policy"]
+        received.headers["content-security-policy"]
             .to_str()
             .unwrap()
             .starts_with("default-src 'none'")
     );
     // The one address in it names the format of its own little picture.
-    let addresses = heard.body.replace("http://www.w3.org/2000/svg", "");
+    let addresses = received.body.replace("http://www.w3.org/2000/svg", "");
     assert!(
         !addresses.contains("http://")
             && !addresses.contains("https://")
@@ -298,11 +302,11 @@ async fn the_page_fetches_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_tour_goes_as_told() {
+async fn the_tour_succeeds() {
     let (tasks, mut out) = (Tasks::default(), Vec::new());
-    let told = show(true, None, &tasks, &mut out).await;
+    let shown = show(true, None, &tasks, &mut out).await;
     tasks.end();
     let story = String::from_utf8(out).unwrap();
-    assert!(told.is_ok(), "{told:?}\n{story}");
+    assert!(shown.is_ok(), "{shown:?}\n{story}");
     assert!(story.ends_with("All five went as told.\n"), "{story}");
 }

@@ -4,7 +4,7 @@
 use super::super::listener::AnswerBody;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use serde_json::{Value, json};
@@ -104,33 +104,26 @@ impl ApiAnswer {
         let mut response = Response::new(course.body(self.body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static(self.content_type),
-        );
         if course == Course::Half {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
+        let mut add = |name, value| headers.append(name, HeaderValue::from_static(value));
+        add(header::CONTENT_TYPE, self.content_type);
         if self.status == StatusCode::UNAUTHORIZED {
             for challenge in CHALLENGES {
-                headers.append(
-                    header::WWW_AUTHENTICATE,
-                    HeaderValue::from_static(challenge),
-                );
+                add(header::WWW_AUTHENTICATE, challenge);
             }
         } else {
-            headers.insert(
-                "x-elastic-product",
-                HeaderValue::from_static("Elasticsearch"),
-            );
+            add(PRODUCT, "Elasticsearch");
         }
         if self.status == StatusCode::PAYLOAD_TOO_LARGE {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            add(header::CONNECTION, "close");
         }
         response
     }
 }
 
+const PRODUCT: HeaderName = HeaderName::from_static("x-elastic-product");
 /// Two lines; their order varies between starts of a real node.
 const CHALLENGES: [&str; 2] = ["Basic realm=\"security\", charset=\"UTF-8\"", "ApiKey"];
 

@@ -6,7 +6,7 @@ use super::{
     body::{self, PutUser},
     cluster::{Cluster, SERVICE_USER},
     route::ApiCall,
-    users::{Hash, StoredUser},
+    users::{Hash, StoredUser, Users},
 };
 use crate::secret::ExposeSecret as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -112,7 +112,7 @@ impl Cluster {
         } else {
             None
         };
-        if let Some(action) = call.admin_action() {
+        if let (_, Some(action)) = call.facts() {
             caller.must(
                 false,
                 &format!("cluster:admin/xpack/security/user/{action}"),
@@ -167,7 +167,7 @@ impl Cluster {
         put.check_names(name)?;
         let mut users = self.users.held();
         let known = users.stored.get(name);
-        if known.is_none() && !users.has_room() {
+        if known.is_none() && users.stored.len() >= Users::MAX {
             return Err(ApiAnswer::error(
                 StatusCode::TOO_MANY_REQUESTS,
                 "es_rejected_execution_exception",

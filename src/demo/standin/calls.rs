@@ -40,7 +40,7 @@ pub enum By {
 }
 
 impl RecordedCall {
-    /// In one line, such as `PUT /_security/user/ada?refresh=false 200`; `...` stands for an answer
+    /// In one line, such as `PUT /_security/user/ada?refresh=false 200`; `...` means an answer
     /// that never came.
     #[must_use]
     pub fn line(&self) -> String {
@@ -93,10 +93,5 @@ impl Calls {
         {
             change(call);
         }
-    }
-
-    pub(super) fn since(&self, number: u64) -> Vec<RecordedCall> {
-        let calls = self.list.iter().filter(|call| call.number >= number);
-        calls.cloned().collect()
     }
 }

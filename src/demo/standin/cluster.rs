@@ -1,8 +1,7 @@
 //! The cluster behind its nodes: its users and the service account.
 
 use super::users::{StoredUser, Users};
-use crate::secret::SecretString;
-use aws_lc_rs::rand;
+use crate::secret::{SecretKey, SecretString};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{
     io,
@@ -23,7 +22,8 @@ pub(super) struct Cluster {
 
 impl Cluster {
     pub(super) fn new() -> io::Result<Arc<Self>> {
-        let (password, secret) = (drawn()?, drawn()?);
+        let drawn = || SecretKey::random().map_err(io::Error::other);
+        let (password, secret) = (drawn()?.expose_hex(), drawn()?.expose_hex());
         let mut users = Users::default();
         users.put(StoredUser::new(SERVICE_USER, &password).with_roles(&["superuser"]));
         Ok(Arc::new(Self {
@@ -32,11 +32,4 @@ impl Cluster {
             api_key: STANDARD.encode(format!("standin:{secret}")).into(),
         }))
     }
-}
-
-fn drawn() -> io::Result<String> {
-    let mut bytes = [0_u8; 24];
-    rand::fill(&mut bytes)
-        .map_err(|_| io::Error::other("the system's random source gave nothing"))?;
-    Ok(STANDARD.encode(bytes))
 }

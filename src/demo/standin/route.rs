@@ -102,21 +102,18 @@ impl ApiCall {
         Ok(())
     }
 
-    /// Which faults this call can meet.
-    pub(super) fn endpoint(&self, by_service_account: bool) -> Option<Endpoint> {
-        Some(match self {
-            Self::Authenticate if by_service_account => Endpoint::Check,
-            Self::Authenticate => Endpoint::Authenticate,
-            Self::Read(_) => Endpoint::Read,
-            Self::Write(_) => Endpoint::Write,
-            Self::ReadAll
-            | Self::Delete(_)
-            | Self::SetEnabled(..)
-            | Self::OwnPassword
-            | Self::HasPrivileges
-            | Self::Root
-            | Self::Search => return None,
-        })
+    /// Which faults the call can meet, and the privilege that it needs: the part of the action's
+    /// name after `cluster:admin/xpack/security/user/`.
+    pub(super) fn facts(&self) -> (Option<Endpoint>, Option<&'static str>) {
+        match self {
+            Self::Authenticate => (Some(Endpoint::Authenticate), None),
+            Self::Read(_) => (Some(Endpoint::Read), Some("get")),
+            Self::ReadAll => (None, Some("get")),
+            Self::Write(_) => (Some(Endpoint::Write), Some("put")),
+            Self::Delete(_) => (None, Some("delete")),
+            Self::SetEnabled(..) => (None, Some("set_enabled")),
+            Self::OwnPassword | Self::HasPrivileges | Self::Root | Self::Search => (None, None),
+        }
     }
 
     /// Who is read or written.
@@ -126,22 +123,6 @@ impl ApiCall {
         } else {
             None
         }
-    }
-
-    /// The privilege that the call needs: the part of the action's name after
-    /// `cluster:admin/xpack/security/user/`.
-    pub(super) fn admin_action(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::Read(_) | Self::ReadAll => "get",
-            Self::Write(_) => "put",
-            Self::Delete(_) => "delete",
-            Self::SetEnabled(..) => "set_enabled",
-            Self::Authenticate
-            | Self::OwnPassword
-            | Self::HasPrivileges
-            | Self::Root
-            | Self::Search => return None,
-        })
     }
 }
 

@@ -22,13 +22,13 @@ struct Caller {
 }
 
 #[derive(Debug)]
-struct Heard {
+struct Received {
     status: StatusCode,
     headers: HeaderMap,
     body: Value,
 }
 
-impl Heard {
+impl Received {
     fn error_type(&self) -> &str {
         self.body["error"]["type"].as_str().unwrap_or_default()
     }
@@ -54,13 +54,13 @@ impl Caller {
     }
 
     /// `None` when no whole answer came.
-    async fn heard(
+    async fn received(
         &self,
         method: Method,
         path: &str,
         authorization: &str,
         body: &str,
-    ) -> Option<Heard> {
+    ) -> Option<Received> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.standin.url()));
@@ -75,7 +75,7 @@ impl Caller {
             let response = self.client.request(request).await.ok()?;
             let (head, body) = response.into_parts();
             let body = body.collect().await.ok()?.to_bytes();
-            Some(Heard {
+            Some(Received {
                 status: head.status,
                 headers: head.headers,
                 body: serde_json::from_slice(&body).unwrap_or(Value::Null),
@@ -87,12 +87,12 @@ impl Caller {
             .flatten()
     }
 
-    async fn put(&self, name: &str, body: &Value) -> Heard {
+    async fn put(&self, name: &str, body: &Value) -> Received {
         self.put_text(name, &body.to_string()).await
     }
 
-    async fn put_text(&self, name: &str, body: &str) -> Heard {
-        self.heard(
+    async fn put_text(&self, name: &str, body: &str) -> Received {
+        self.received(
             Method::PUT,
             &format!("/_security/user/{name}?refresh=false"),
             &self.service(),
@@ -102,14 +102,14 @@ impl Caller {
         .unwrap()
     }
 
-    async fn get(&self, path: &str) -> Heard {
-        self.heard(Method::GET, path, &self.service(), "")
+    async fn get(&self, path: &str) -> Received {
+        self.received(Method::GET, path, &self.service(), "")
             .await
             .unwrap()
     }
 
-    async fn whoami(&self, authorization: &str) -> Heard {
-        self.heard(Method::GET, "/_security/_authenticate", authorization, "")
+    async fn whoami(&self, authorization: &str) -> Received {
+        self.received(Method::GET, "/_security/_authenticate", authorization, "")
             .await
             .unwrap()
     }

@@ -5,8 +5,8 @@ use super::*;
 const BODY: &str = r#"{"password":"long enough","roles":["viewer"]}"#;
 
 impl Caller {
-    async fn write(&self) -> Option<Heard> {
-        self.heard(Method::PUT, "/_security/user/ada", &self.service(), BODY)
+    async fn write(&self) -> Option<Received> {
+        self.received(Method::PUT, "/_security/user/ada", &self.service(), BODY)
             .await
     }
 
@@ -33,9 +33,9 @@ async fn a_status_comes_with_its_envelope_and_applies_nothing() {
         (503, "unavailable_shards_exception"),
     ] {
         caller.with(Misbehaviour::Status(StatusCode::from_u16(status).unwrap()));
-        let heard = caller.write().await.unwrap();
+        let received = caller.write().await.unwrap();
         assert_eq!(
-            (heard.status.as_u16(), heard.error_type()),
+            (received.status.as_u16(), received.error_type()),
             (status, error_type)
         );
         assert!(!caller.applied());
@@ -55,9 +55,9 @@ async fn what_gives_no_answer_may_have_been_applied_or_not() {
         (Misbehaviour::Html, true, false),
     ] {
         caller.with(what);
-        let heard = caller.write().await;
+        let received = caller.write().await;
         assert_eq!(
-            (heard.is_some(), caller.applied()),
+            (received.is_some(), caller.applied()),
             (answered, applied),
             "{what:?}"
         );
@@ -130,14 +130,14 @@ async fn a_fault_can_be_counted_delayed_and_kept_to_one_endpoint() {
 async fn only_a_hash_is_refused_where_hashes_are_refused() {
     let caller = Caller::new().await;
     caller.with(Misbehaviour::HashRefused);
-    let heard = caller
+    let received = caller
         .put(
             "ada",
             &json!({ "password_hash": hash_of("x", 1_000), "roles": [] }),
         )
         .await;
     assert_eq!(
-        (heard.status, heard.error_type()),
+        (received.status, received.error_type()),
         (StatusCode::BAD_REQUEST, "illegal_argument_exception")
     );
     assert_eq!(caller.write().await.unwrap().status, StatusCode::OK);
@@ -180,7 +180,7 @@ async fn without_the_security_index_right_passwords_look_wrong() {
 async fn the_end_takes_hanging_calls_with_it() {
     let caller = Caller::new().await;
     caller.with(Misbehaviour::Hang);
-    let (ended, heard) = tokio::join!(
+    let (ended, received) = tokio::join!(
         async {
             tokio::time::sleep(Duration::from_millis(50)).await;
             caller.tasks.end();
@@ -188,5 +188,5 @@ async fn the_end_takes_hanging_calls_with_it() {
         },
         caller.write()
     );
-    assert!(ended && heard.is_none());
+    assert!(ended && received.is_none());
 }

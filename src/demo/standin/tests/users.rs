@@ -47,12 +47,12 @@ async fn without_a_password_the_old_one_and_the_metadata_stay() {
     caller
         .put("ada", &json!({ "roles": ["b"], "metadata": { "two": 3 } }))
         .await;
-    let heard = caller.whoami(&basic("ada", "long enough")).await;
+    let received = caller.whoami(&basic("ada", "long enough")).await;
     assert_eq!(
-        (&heard.body["roles"], &heard.body["email"]),
+        (&received.body["roles"], &received.body["email"]),
         (&json!(["b"]), &Value::Null)
     );
-    assert_eq!(heard.body["metadata"], json!({ "one": 1, "two": 3 }));
+    assert_eq!(received.body["metadata"], json!({ "one": 1, "two": 3 }));
 }
 
 #[tokio::test]
@@ -67,16 +67,16 @@ async fn a_hash_is_really_verified() {
             .await;
         // Twice: the second comes from the cache.
         for _ in 0..2 {
-            let heard = caller.whoami(&basic("ada", "Ea1-derived")).await;
+            let received = caller.whoami(&basic("ada", "Ea1-derived")).await;
             assert_eq!(
-                (heard.status, &heard.body["username"]),
+                (received.status, &received.body["username"]),
                 (StatusCode::OK, &json!("ada"))
             );
             assert_eq!(
-                heard.body["authentication_realm"],
+                received.body["authentication_realm"],
                 json!({ "name": "default_native", "type": "native" })
             );
-            assert_eq!(heard.body["authentication_type"], "realm");
+            assert_eq!(received.body["authentication_type"], "realm");
         }
         assert_eq!(
             caller.whoami(&basic("ada", "Ea1-derivee")).await.status,
@@ -131,7 +131,10 @@ async fn of_a_clear_password_72_bytes_count() {
 async fn absent_wrong_and_disabled_look_the_same() {
     let caller = Caller::new().await;
     let (path, service) = ("/_security/user/ada/_disable", caller.service());
-    let unknown = caller.heard(Method::PUT, path, &service, "").await.unwrap();
+    let unknown = caller
+        .received(Method::PUT, path, &service, "")
+        .await
+        .unwrap();
     assert_eq!(
         (unknown.status, unknown.error_type()),
         (StatusCode::BAD_REQUEST, "validation_exception")
@@ -151,7 +154,7 @@ async fn absent_wrong_and_disabled_look_the_same() {
     for _ in 0..2 {
         assert_eq!(
             caller
-                .heard(Method::PUT, path, &service, "")
+                .received(Method::PUT, path, &service, "")
                 .await
                 .unwrap()
                 .body,
@@ -166,7 +169,7 @@ async fn absent_wrong_and_disabled_look_the_same() {
     );
     assert_eq!(disabled.status, StatusCode::UNAUTHORIZED);
     caller
-        .heard(Method::POST, "/_security/user/ada/_enable", &service, "")
+        .received(Method::POST, "/_security/user/ada/_enable", &service, "")
         .await
         .unwrap();
     assert_eq!(
@@ -174,7 +177,7 @@ async fn absent_wrong_and_disabled_look_the_same() {
         StatusCode::OK
     );
     let own = caller
-        .heard(
+        .received(
             Method::PUT,
             "/_security/user/elastauth/_disable",
             &service,
@@ -192,18 +195,18 @@ async fn a_deleted_user_is_gone() {
         .put("ada", &json!({ "password": "long enough", "roles": [] }))
         .await;
     for (status, found) in [(StatusCode::OK, true), (StatusCode::NOT_FOUND, false)] {
-        let heard = caller
-            .heard(Method::DELETE, "/_security/user/ada", &caller.service(), "")
+        let received = caller
+            .received(Method::DELETE, "/_security/user/ada", &caller.service(), "")
             .await
             .unwrap();
         assert_eq!(
-            (heard.status, heard.body),
+            (received.status, received.body),
             (status, json!({ "found": found }))
         );
     }
-    let heard = caller.get("/_security/user/ada").await;
+    let received = caller.get("/_security/user/ada").await;
     assert_eq!(
-        (heard.status, heard.body),
+        (received.status, received.body),
         (StatusCode::NOT_FOUND, json!({}))
     );
 }
@@ -268,7 +271,7 @@ async fn two_nodes_are_one_cluster_and_fail_alone() {
     caller.standin.stop();
     assert!(
         caller
-            .heard(Method::GET, "/", &caller.service(), "")
+            .received(Method::GET, "/", &caller.service(), "")
             .await
             .is_none()
     );

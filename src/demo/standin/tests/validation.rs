@@ -108,27 +108,27 @@ async fn each_bad_body_has_its_own_error_type() {
             "secret!",
         ),
     ] {
-        let heard = caller.put_text("ada", &body).await;
+        let received = caller.put_text("ada", &body).await;
         assert_eq!(
-            (heard.status, heard.error_type()),
+            (received.status, received.error_type()),
             (StatusCode::BAD_REQUEST, error_type),
             "{body}"
         );
         assert!(
-            heard.reason().contains(reason),
+            received.reason().contains(reason),
             "{body}: {}",
-            heard.reason()
+            received.reason()
         );
-        assert_eq!(heard.body["error"]["root_cause"][0]["type"], error_type);
-        assert_eq!(heard.body["status"], 400);
-        assert_eq!(heard.headers["x-elastic-product"], "Elasticsearch");
+        assert_eq!(received.body["error"]["root_cause"][0]["type"], error_type);
+        assert_eq!(received.body["status"], 400);
+        assert_eq!(received.headers["x-elastic-product"], "Elasticsearch");
     }
     assert!(caller.standin.user("ada").is_none());
 }
 
 #[tokio::test]
 async fn several_faults_are_numbered() {
-    let heard = Caller::new()
+    let received = Caller::new()
         .await
         .put(
             "ada",
@@ -136,7 +136,7 @@ async fn several_faults_are_numbered() {
         )
         .await;
     assert_eq!(
-        heard.reason(),
+        received.reason(),
         "Validation Failed: 1: roles are missing; 2: metadata keys may not start with [_];"
     );
 }
@@ -194,9 +194,9 @@ async fn a_name_is_checked_and_decoded_as_one_segment() {
         "kibana_system",
         "apm_system",
     ] {
-        let heard = caller.put(segment, &body).await;
+        let received = caller.put(segment, &body).await;
         assert_eq!(
-            (heard.status, heard.error_type()),
+            (received.status, received.error_type()),
             (
                 StatusCode::BAD_REQUEST,
                 "action_request_validation_exception"
@@ -222,9 +222,9 @@ async fn a_name_with_a_comma_is_never_found_again() {
         assert_eq!(caller.put(segment, &body).await.status, StatusCode::OK);
     }
     for path in ["/_security/user/a,b", "/_security/user/a%2Cb"] {
-        let heard = caller.get(path).await;
+        let received = caller.get(path).await;
         assert_eq!(
-            (heard.status, heard.body),
+            (received.status, received.body),
             (StatusCode::NOT_FOUND, json!({}))
         );
     }
@@ -238,10 +238,10 @@ async fn a_name_with_a_comma_is_never_found_again() {
 #[tokio::test]
 async fn a_user_named_like_a_route_changes_the_callers_own_password() {
     let caller = Caller::new().await;
-    let heard = caller
+    let received = caller
         .put_text("_password", r#"{"password":"taken over"}"#)
         .await;
-    assert_eq!(heard.status, StatusCode::OK);
+    assert_eq!(received.status, StatusCode::OK);
     assert_eq!(
         caller.whoami(&caller.service()).await.status,
         StatusCode::UNAUTHORIZED
@@ -279,13 +279,16 @@ async fn a_login_is_read_as_basic_with_one_colon_that_counts() {
         ),
         (String::new(), 401, "missing authentication credentials"),
     ] {
-        let heard = caller.whoami(&authorization).await;
-        assert_eq!(heard.status.as_u16(), status, "{reason}");
-        assert!(heard.reason().contains(reason), "{}", heard.reason());
+        let received = caller.whoami(&authorization).await;
+        assert_eq!(received.status.as_u16(), status, "{reason}");
+        assert!(received.reason().contains(reason), "{}", received.reason());
         if status == 401 {
-            assert_eq!(heard.headers.get_all("www-authenticate").iter().count(), 2);
-            assert_eq!(heard.error_type(), "security_exception");
-            assert!(!heard.headers.contains_key("x-elastic-product"));
+            assert_eq!(
+                received.headers.get_all("www-authenticate").iter().count(),
+                2
+            );
+            assert_eq!(received.error_type(), "security_exception");
+            assert!(!received.headers.contains_key("x-elastic-product"));
         }
     }
 }
@@ -311,16 +314,16 @@ async fn only_the_service_account_may_touch_users() {
         (Method::DELETE, "/_security/user/ada", ""),
         (Method::GET, "/", ""),
     ] {
-        let heard = caller.heard(method, path, &ada, body).await.unwrap();
+        let received = caller.received(method, path, &ada, body).await.unwrap();
         assert_eq!(
-            (heard.status, heard.error_type()),
+            (received.status, received.error_type()),
             (StatusCode::FORBIDDEN, "security_exception"),
             "{path}"
         );
     }
     assert_eq!(
         caller
-            .heard(Method::GET, "/_search", &ada, "")
+            .received(Method::GET, "/_search", &ada, "")
             .await
             .unwrap()
             .status,
@@ -331,8 +334,8 @@ async fn only_the_service_account_may_touch_users() {
 #[tokio::test]
 async fn what_the_rest_layer_refuses_has_a_plain_string() {
     let caller = Caller::new().await;
-    let heard = caller
-        .heard(
+    let received = caller
+        .received(
             Method::PATCH,
             "/_security/user/ada",
             &caller.service(),
@@ -340,20 +343,20 @@ async fn what_the_rest_layer_refuses_has_a_plain_string() {
         )
         .await
         .unwrap();
-    assert_eq!(heard.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(heard.body["error"].is_string());
+    assert_eq!(received.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(received.body["error"].is_string());
     assert_eq!(
         caller.get("/_nothing/here").await.status,
         StatusCode::BAD_REQUEST
     );
     for query in ["bogus=1", "refresh=bogus"] {
         let path = format!("/_security/user/ada?{query}");
-        let heard = caller
-            .heard(Method::PUT, &path, &caller.service(), "{}")
+        let received = caller
+            .received(Method::PUT, &path, &caller.service(), "{}")
             .await
             .unwrap();
         assert_eq!(
-            (heard.status, heard.error_type()),
+            (received.status, received.error_type()),
             (StatusCode::BAD_REQUEST, "illegal_argument_exception")
         );
     }
