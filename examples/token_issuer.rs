@@ -111,9 +111,12 @@ impl Issuer {
             .get(1..)?
             .split_at_checked(32)?;
         let keys = json!({ "keys": [
-            { "kty": "RSA", "kid": "RS256", "alg": "RS256", "use": "sig", "n": b64(n), "e": b64(e) },
-            { "kty": "EC", "crv": "P-256", "kid": "ES256", "alg": "ES256", "use": "sig", "x": b64(x), "y": b64(y) },
-            { "kty": "OKP", "crv": "Ed25519", "kid": "EdDSA", "alg": "EdDSA", "use": "sig", "x": b64(self.ed25519.public_key()) },
+            { "kty": "RSA", "kid": "RS256", "alg": "RS256", "use": "sig", "n": b64(n),
+                "e": b64(e) },
+            { "kty": "EC", "crv": "P-256", "kid": "ES256", "alg": "ES256", "use": "sig",
+                "x": b64(x), "y": b64(y) },
+            { "kty": "OKP", "crv": "Ed25519", "kid": "EdDSA", "alg": "EdDSA", "use": "sig",
+                "x": b64(self.ed25519.public_key()) },
         ]});
         Some(keys.to_string())
     }
@@ -136,12 +139,18 @@ impl Issuer {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let id = format!("{number:08x}-7c8e-4e0f-9d3c-2a1b5c6d7e8f");
         let claims = json!({
-            "exp": now + 3_600, "iat": now, "jti": format!("onrtro:{id}"), "iss": self.url, "aud": ["elastauth", "account"],
-            "sub": "3f0a6c1e-0b52-4c39-a0f5-6a1f9f1f5c11", "typ": "Bearer", "azp": "elastauth", "sid": id, "acr": "1",
-            "allowed-origins": ["https://kibana.example.org"], "realm_access": { "roles": ["offline_access", "uma_authorization", "staff"] },
-            "resource_access": { "account": { "roles": ["manage-account", "manage-account-links", "view-profile"] } },
-            "scope": "openid email profile", "email_verified": true, "name": "User Zero", "groups": ["dev", "ops"],
-            "preferred_username": "user-0", "given_name": "User", "family_name": "Zero", "email": "user-0@example.org",
+            "exp": now + 3_600, "iat": now, "jti": format!("onrtro:{id}"), "iss": self.url,
+            "aud": ["elastauth", "account"],
+            "sub": "3f0a6c1e-0b52-4c39-a0f5-6a1f9f1f5c11", "typ": "Bearer",
+            "azp": "elastauth", "sid": id, "acr": "1",
+            "allowed-origins": ["https://kibana.example.org"],
+            "realm_access": { "roles": ["offline_access", "uma_authorization", "staff"] },
+            "resource_access": { "account": { "roles": ["manage-account", "manage-account-links",
+            "view-profile"] } },
+            "scope": "openid email profile", "email_verified": true, "name": "User Zero",
+            "groups": ["dev", "ops"],
+            "preferred_username": "user-0", "given_name": "User", "family_name": "Zero",
+            "email": "user-0@example.org",
         });
         let signed = format!(
             "{}.{}",

@@ -87,7 +87,8 @@ pub(crate) async fn shows(replica: &Server, ahead_ms: u64) {
         }
         assert!(
             Instant::now() < until,
-            "a replica's clock is not {ahead_ms} ms ahead: it says {shown:?} between {before} and {after}"
+            "a replica's clock is not {ahead_ms} ms ahead: it says {shown:?} between {before} and \
+             {after}"
         );
         pause(Why::Again, Duration::from_millis(50)).await;
     }

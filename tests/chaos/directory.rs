@@ -39,8 +39,8 @@ struct User {
     known: bool,
     /// Nobody asks for the user: somebody is changing them in the cluster.
     aside: bool,
-    /// The password period in which the user was last let in, and since when, until somebody changes them.
-    /// Within it nothing has to be written for them.
+    /// The password period in which the user was last let in, and since when, until somebody
+    /// changes them. Within it nothing has to be written for them.
     stands: Option<(u64, Instant)>,
 }
 
@@ -130,9 +130,9 @@ impl Directory {
         self.users[visit.place].lock().unwrap().kept -= 1;
     }
 
-    /// Whether nothing has to be written for this request: the user is written for this period, has for a
-    /// moment, and always has the same groups. Where clocks differ, nobody can say from outside
-    /// which period it is.
+    /// Whether nothing has to be written for this request: the user is written for this period, has
+    /// for a moment, and always has the same groups. Where clocks differ, nobody can say from
+    /// outside which period it is.
     pub(crate) fn stands_for(&self, visit: &Visit, pace: &Pace) -> bool {
         let (period, _) = pace.period(&visit.name);
         let stood = visit
@@ -144,8 +144,8 @@ impl Directory {
             && visit.stood == self.users[visit.place].lock().unwrap().stands
     }
 
-    /// Waits until nobody asks for the user and no login of theirs is in use; the name, if they are known
-    /// and not aside already.
+    /// Waits until nobody asks for the user and no login of theirs is in use; the name, if they are
+    /// known and not aside already.
     pub(crate) async fn take_aside(&self, place: usize) -> Option<String> {
         {
             let mut user = self.users[place].lock().unwrap();
@@ -209,8 +209,8 @@ impl Directory {
             .min()
     }
 
-    /// Whether a write for the user may have been given up lately that a real cluster carries out late;
-    /// one with other groups than these, if any are given.
+    /// Whether a write for the user may have been given up lately that a real cluster carries out
+    /// late; one with other groups than these, if any are given.
     pub(crate) fn gave_up(&self, place: usize, but: Option<usize>) -> bool {
         let user = self.users[place].lock().unwrap();
         let carried_out_late =

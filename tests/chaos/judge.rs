@@ -148,7 +148,8 @@ pub(crate) fn judge_roles(
         world.report.allowed(what, why);
     } else {
         let detail = format!(
-            "{name}, used {when}: {standing:?} stands, {given:?} is given, others {other:?} ago; faults: {faults:?}"
+            "{name}, used {when}: {standing:?} stands, {given:?} is given, others {other:?} ago; \
+             faults: {faults:?}"
         );
         world
             .report

@@ -1,6 +1,7 @@
 //! Who has to be answered whatever becomes of the cluster: a user whom this very replica has
 //! answered already, with the same groups and in the same period of passwords, which has just
-//! begun, and with no moment since at which they are checked again. Nothing excuses a failure there.
+//! begun, and with no moment since at which they are checked again. Nothing excuses a failure
+//! there.
 
 use crate::{EXPIRATION_MS, GRACE_MS, Pace, World, clocks, directory::Visit};
 use std::{collections::HashMap, net::SocketAddr, sync::Mutex, time::Duration};
@@ -12,7 +13,8 @@ use tokio::time::Instant;
 const REMEMBERED_MS: u64 = 4_500;
 /// What a clock shows that was set so long ago is of no matter any more.
 const SET: Duration = Duration::from_secs(8);
-/// A write that failed may leave a user uncertain, and an uncertain user is checked before each answer.
+/// A write that failed may leave a user uncertain, and an uncertain user is checked before each
+/// answer.
 const UNCERTAIN: Duration = Duration::from_secs(110);
 
 /// How long a request waits at most, and what is little of that for the cluster on a machine that

@@ -1,8 +1,8 @@
 //! Writes that the cluster applies when their replica has long given them up: a cluster that was
 //! without a master for a while.
 //!
-//! The replica is chosen here, and so it is known which one is uncertain. It may believe a check for a
-//! second; the others find what came late within ten seconds.
+//! The replica is chosen here, and so it is known which one is uncertain. It may believe a check
+//! for a second; the others find what came late within ten seconds.
 
 use crate::support::{Why, pause, pause_until};
 use crate::{
@@ -173,8 +173,8 @@ async fn let_one_come(
     ));
 }
 
-/// Somebody asks the uncertain replica, again and again: as soon as it has given the write up, until
-/// it must have found what came late.
+/// Somebody asks the uncertain replica, again and again: as soon as it has given the write up,
+/// until it must have found what came late.
 async fn keep_asking(world: Arc<World>, place: usize, late: Late, mut chance: Chance) {
     pause_until(Why::Pace, late.begun + WAITS).await;
     while Instant::now() < world.end.min(late.lands + UNCERTAIN * 3) {

@@ -114,8 +114,8 @@ impl Pace {
         (now / self.rotation, now % self.rotation)
     }
 
-    /// How many milliseconds ago the user's last moment was at which they are checked again, counted
-    /// as elastauth counts it.
+    /// How many milliseconds ago the user's last moment was at which they are checked again,
+    /// counted as elastauth counts it.
     pub(crate) fn moment(user: &str) -> u64 {
         let offset =
             elastauth::model::mixed(Username::parse(user).unwrap().place()) % EXPIRATION_MS;
@@ -190,8 +190,10 @@ fn setting(name: &str) -> Option<u64> {
 
 pub(crate) fn plan(redises: &Redises, pace: &Pace) -> String {
     format!(
-        "cache: {{type: redis, expiration: {EXPIRATION_MS}ms}}\nredis: {{sentinel: [{}], sentinel_master: main}}\n\
-         credentials: {{rotation: {}ms, grace: {GRACE_MS}ms}}\nusers: {{writes_per_minute: 1000, new_per_minute: 1000000}}\nenable_metrics: true",
+        "cache: {{type: redis, expiration: {EXPIRATION_MS}ms}}\n\
+         redis: {{sentinel: [{}], sentinel_master: main}}\n\
+         credentials: {{rotation: {}ms, grace: {GRACE_MS}ms}}\n\
+         users: {{writes_per_minute: 1000, new_per_minute: 1000000}}\nenable_metrics: true",
         redises.sentinels(),
         pace.rotation
     )
@@ -265,7 +267,8 @@ impl Run {
             u64::from(std::process::id()) ^ u64::from(UNIX_EPOCH.elapsed().unwrap().subsec_nanos())
         });
         println!(
-            "chaos: {seconds} s, seed {seed} (again: cargo xtask chaos --seconds {seconds} --seed {seed}{how})"
+            "chaos: {seconds} s, seed {seed} (again: cargo xtask chaos --seconds {seconds} --seed \
+             {seed}{how})"
         );
         Self {
             seconds,

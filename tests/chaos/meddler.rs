@@ -29,7 +29,8 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
             match world.cluster.edit(&name, edit).await {
                 Edited::Done => world.report.count("users changed by somebody else"),
                 Edited::NotThere => {}
-                // It may come late, and nobody would look for it then: the user stays aside for good.
+                // It may come late, and nobody would look for it then: the user stays aside for
+                // good.
                 Edited::Unknown => {
                     world
                         .report

@@ -156,7 +156,10 @@ impl Nodes {
             Some(answer) if answer.status == StatusCode::OK => answer.json()[name].clone(),
             Some(_) | None => return Edited::NotThere,
         };
-        let user = |roles: &str| json!({ "roles": [roles], "metadata": found["metadata"], "full_name": found["full_name"], "email": found["email"] });
+        let user = |roles: &str| {
+            json!({ "roles": [roles], "metadata": found["metadata"],
+            "full_name": found["full_name"], "email": found["email"] })
+        };
         let (method, body) = match edit {
             Edit::Delete => (Method::DELETE, None),
             Edit::Superuser => (Method::PUT, Some(user("superuser"))),
@@ -268,7 +271,8 @@ pub(crate) async fn watch_reads(world: Arc<World>, nodes: Arc<Nodes>, place: usi
 
 /// Looks at one node until the end: whether it can write.
 pub(crate) async fn watch_writes(world: Arc<World>, nodes: Arc<Nodes>, place: usize) {
-    let body = json!({ "password_hash": format!("{{PBKDF2}}1000${}=${}=", "A".repeat(43), "A".repeat(43)), "roles": [] });
+    let body = json!({ "password_hash": format!("{{PBKDF2}}1000${}=${}=", "A".repeat(43),
+        "A".repeat(43)), "roles": [] });
     let path = format!("/_security/user/{WRITTEN}-{place}?refresh=false");
     while Instant::now() < world.end {
         let asked = Instant::now();

@@ -258,7 +258,8 @@ impl ForRedis {
     }
 }
 
-const FILL: &str = "local keys = redis.call('KEYS', 'elastauth:*') for n = 1, math.min(#keys, 100) do if n % 2 == 1 then redis.call('SET', keys[n], 'x') \
+const FILL: &str = "local keys = redis.call('KEYS', 'elastauth:*') for n = 1, math.min(#keys, 100) \
+    do if n % 2 == 1 then redis.call('SET', keys[n], 'x') \
     elseif keys[n + 1] then redis.call('COPY', keys[n + 1], keys[n], 'REPLACE') end end";
 
 /// What one of them says. Another program is started for it, and clients must not wait for that.

@@ -54,7 +54,8 @@ impl User {
     }
 
     fn as_json(&self, name: &str) -> Value {
-        json!({ "username": name, "roles": self.roles, "full_name": self.full_name, "email": self.email,
+        json!({ "username": name, "roles": self.roles, "full_name": self.full_name,
+            "email": self.email,
             "metadata": self.metadata, "enabled": self.enabled })
     }
 }

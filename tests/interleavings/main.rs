@@ -213,8 +213,8 @@ fn two_addresses() -> Setting {
     }
 }
 
-/// Both replicas know the user, and have informed each other. What may go wrong with Redis is for the
-/// dice: every order of it would be ten thousand stories.
+/// Both replicas know the user, and have informed each other. What may go wrong with Redis is for
+/// the dice: every order of it would be ten thousand stories.
 fn shared() -> Setting {
     let budget = Budget {
         asks: 2,

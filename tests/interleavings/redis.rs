@@ -298,8 +298,8 @@ impl State {
         words: Vec<Vec<u8>>,
     ) -> Option<(CallName, oneshot::Receiver<Value>)> {
         let number = self.lives.get_mut(&life)?;
-        // Which of those that a new connection wakes comes first is chance: a heartbeat takes no number
-        // from the others.
+        // Which of those that a new connection wakes comes first is chance: a heartbeat takes no
+        // number from the others.
         let is_heartbeat = words[0] == b"PUBLISH" && words[2].len() == HEARTBEAT;
         let number = if is_heartbeat {
             &mut self.heartbeats
@@ -342,8 +342,8 @@ impl State {
         self.commands.iter().filter(is_first).map(|(name, _)| *name)
     }
 
-    /// Does what a command says, and answers, or cuts the connection. Heartbeats that stood behind it
-    /// come through as well.
+    /// Does what a command says, and answers, or cuts the connection. Heartbeats that stood behind
+    /// it come through as well.
     pub(crate) fn run(&mut self, name: CallName, answers: bool) -> Option<Value> {
         let command = self.commands.remove(&name)?;
         let value = self.perform(name, &command.words, command.after);

@@ -102,8 +102,8 @@ struct Unreported {
     by: Option<Life>,
     /// Its number.
     change: u64,
-    /// When any replica had last seen what stood before: whoever was informed of that may believe it
-    /// for as long as the one who saw it.
+    /// When any replica had last seen what stood before: whoever was informed of that may believe
+    /// it for as long as the one who saw it.
     seen: Option<u64>,
 }
 
@@ -315,7 +315,8 @@ impl Rules {
             "got a login that the cluster refuses"
         };
         Err(format!(
-            "{user} with the groups {groups:?}, answered by {by:?}, {what}: {:?}; last changed by {:?}; the replica knows {:?}",
+            "{user} with the groups {groups:?}, answered by {by:?}, {what}: {:?}; last changed by \
+             {:?}; the replica knows {:?}",
             state
                 .users
                 .get(user)
@@ -350,8 +351,8 @@ impl Rules {
         }
     }
 
-    /// Whether nobody has informed this replica of the last change, and some replica's look of before
-    /// is not too old to be believed.
+    /// Whether nobody has informed this replica of the last change, and some replica's look of
+    /// before is not too old to be believed.
     fn is_unreported(&self, by: Life, user: &str, now: u64) -> bool {
         let believed = |seen: &Seen| {
             (seen.changed.by_others || seen.changed.by_own_adrift)

@@ -41,8 +41,8 @@ struct Asking {
     answer: JoinHandle<Result<Grant, RefusedRequest>>,
 }
 
-/// How much time passes at once where replicas share a Redis: as much as lies between two heartbeats,
-/// and more than the first waits of whoever has lost it, which chance draws.
+/// How much time passes at once where replicas share a Redis: as much as lies between two
+/// heartbeats, and more than the first waits of whoever has lost it, which chance draws.
 const LEAP: u64 = 2_000;
 
 /// How long before a story what has happened before it happens: shortly before a boundary nothing
@@ -185,8 +185,8 @@ impl<'a> World<'a> {
         }
     }
 
-    /// What this world is, as far as its future goes. A replica is what it was asked and answered, and
-    /// when.
+    /// What this world is, as far as its future goes. A replica is what it was asked and answered,
+    /// and when.
     pub(crate) fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let state = self.state();

@@ -34,8 +34,10 @@ impl Desk {
 
     fn configure(&self, account: &str, password: &str, more: &str) {
         let text = format!(
-            "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\ndefault_roles: [viewer]\ngroup_mappings:\n  \"team-*\": [editor]\n\
-             elasticsearch:\n  hosts: [\"{}\"]\n  username: {account}\n  password: {password}\n{more}",
+            "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\ndefault_roles: [viewer]\n\
+             group_mappings:\n  \"team-*\": [editor]\n\
+             elasticsearch:\n  hosts: [\"{}\"]\n  username: {account}\n  password: {password}\n\
+             {more}",
             self.cluster.url()
         );
         std::fs::write(self.home.path().join("config.yml"), text).unwrap();
@@ -78,7 +80,8 @@ async fn explain_says_which_rule_gave_which_role_and_asks_nobody() {
     assert!(ok);
     assert_eq!(
         printed["identity"],
-        json!({ "user": "alice", "groups": ["Team-A", "others"], "email": "a@example.org", "full_name": null })
+        json!({ "user": "alice", "groups": ["Team-A", "others"],
+            "email": "a@example.org", "full_name": null })
     );
     assert_eq!(
         printed["roles"],

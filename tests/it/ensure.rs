@@ -371,7 +371,8 @@ async fn checks_spread() {
     let later = &minutes[30..];
     let (sum, peak) = (later.iter().sum::<u64>(), later.iter().max().unwrap());
     println!(
-        "5,000 users checked in one minute; calls a minute later: mean {}, peak {peak}; {minutes:?}",
+        "5,000 users checked in one minute; calls a minute later: mean {}, peak {peak}; \
+         {minutes:?}",
         sum / later.len() as u64
     );
 }

@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 
 fn file_ledger(folder: &std::path::Path) -> String {
     format!(
-        "cache: {{type: file, path: '{}'}}\nusers: {{new_per_minute: 1000000, writes_per_minute: 1000}}\nenable_metrics: true",
+        "cache: {{type: file, path: '{}'}}\n\
+         users: {{new_per_minute: 1000000, writes_per_minute: 1000}}\nenable_metrics: true",
         folder.display()
     )
 }

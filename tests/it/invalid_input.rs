@@ -323,7 +323,8 @@ async fn a_client_of_a_gateway_gets_no_page_that_could_pass_for_a_grant() {
                 .await;
             stage.says(&answer, 401, "not_authenticated");
         }
-        // An untrusted peer gets the answer that nobody is signed in, or that there is no such page.
+        // An untrusted peer gets the answer that nobody is signed in, or that there is no such
+        // page.
         let answer = stage.send(&stage.untrusted(), question(target, &[])).await;
         assert!(
             [401, 404].contains(&answer.status.as_u16()),

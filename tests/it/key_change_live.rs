@@ -33,7 +33,8 @@ fn step(which: &str, rotation: &str, since: Timestamp) -> String {
         String::new()
     };
     format!(
-        "{keys}credentials: {{rotation: {rotation}, grace: 500ms}}\nusers: {{writes_per_minute: 1, new_per_minute: 1000000}}"
+        "{keys}credentials: {{rotation: {rotation}, grace: 500ms}}\n\
+         users: {{writes_per_minute: 1, new_per_minute: 1000000}}"
     )
 }
 

@@ -1,5 +1,5 @@
-//! The program as it is shipped, or its parts, on real sockets against the stand-in cluster. Nothing
-//! has to be fetched for it.
+//! The program as it is shipped, or its parts, on real sockets against the stand-in cluster.
+//! Nothing has to be fetched for it.
 
 #![allow(
     clippy::unwrap_used,

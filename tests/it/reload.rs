@@ -229,7 +229,9 @@ async fn a_password_that_is_changed_in_its_file_is_used_from_then_on() {
     let tasks = elastauth::shutdown::Tasks::default();
     let cluster = StandIn::start(&tasks).await.unwrap();
     let config = format!(
-        "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\ndefault_roles: [viewer]\nelasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password_file: /etc/elastauth/password\n",
+        "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\ndefault_roles: [viewer]\n\
+         elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password_file: \
+         /etc/elastauth/password\n",
         cluster.url()
     );
     let elastauth = Elastauth::start_anywhere(&config, &[("password", "an-old-password\n")]).await;
@@ -254,11 +256,15 @@ async fn a_password_that_is_changed_in_its_file_is_used_from_then_on() {
 async fn the_secret_of_our_client_at_an_identity_provider_is_taken_from_its_file() {
     let issuer = Idp::start().await;
     let oidc = format!(
-        "oidc: {{issuer: \"{}\", client_id: elastauth, token_validation: introspection, client_secret_file: /etc/elastauth/client}}",
+        "oidc: {{issuer: \"{}\", client_id: elastauth, token_validation: introspection, \
+         client_secret_file: /etc/elastauth/client}}",
         issuer.issuer
     );
     let config = format!(
-        "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\nauth_provider: oidc\n{oidc}\ndefault_roles: [viewer]\nelasticsearch: {{hosts: [\"http://127.0.0.1:1\"], username: {SERVICE_USER}, password: p}}\n"
+        "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\nauth_provider: oidc\n{oidc}\n\
+         default_roles: [viewer]\n\
+         elasticsearch: {{hosts: [\"http://127.0.0.1:1\"], username: {SERVICE_USER}, password: \
+         p}}\n"
     );
     let elastauth = Elastauth::start_anywhere(&config, &[("client", "an-old-secret")]).await;
     elastauth.put("client", "a-new-secret");

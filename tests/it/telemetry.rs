@@ -128,7 +128,8 @@ impl Deployment {
 
     /// The status of a question.
     async fn ask(&self, user: &str, groups: &str) -> u16 {
-        let asked = "x-forwarded-host: kibana.example.org\r\nx-forwarded-uri: /app/x?token=hidden\r\nx-request-id: 0af7651916cd43dd\r\n";
+        let asked = "x-forwarded-host: kibana.example.org\r\n\
+            x-forwarded-uri: /app/x?token=hidden\r\nx-request-id: 0af7651916cd43dd\r\n";
         let answer = self
             .get(
                 "/elastauth",

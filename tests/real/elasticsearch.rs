@@ -194,7 +194,8 @@ async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
         json!(["viewer"])
     );
     let before = setup.cluster.user("meddle-alice").await.unwrap();
-    let other = json!({"password": "another password", "roles": ["superuser"], "metadata": before["metadata"]});
+    let other = json!({ "password": "another password", "roles": ["superuser"],
+        "metadata": before["metadata"] });
     for what in [
         "re-roled and given another password",
         "given another password",
@@ -260,7 +261,8 @@ async fn the_cluster_itself_says_nothing_of_its_clock() {
 #[tokio::test]
 async fn a_user_that_the_go_program_wrote_is_adopted() {
     let setup = Setup::new("svc-go").await;
-    let old = json!({ "password": "drawn by the old program", "roles": ["superuser"], "email": null, "metadata": { "groups": ["readers"] } });
+    let old = json!({ "password": "drawn by the old program", "roles": ["superuser"],
+        "email": null, "metadata": { "groups": ["readers"] } });
     setup.cluster.put("/_security/user/go-alice", &old).await;
     assert_eq!(
         setup.login("go-alice", "readers").await["roles"],
@@ -271,7 +273,8 @@ async fn a_user_that_the_go_program_wrote_is_adopted() {
 #[tokio::test]
 async fn a_user_that_somebody_else_made_is_left_alone() {
     let setup = Setup::new("svc-foreign").await;
-    let theirs = json!({ "password": "somebody else's", "roles": ["superuser"], "metadata": { "groups": ["readers"], "team": "ops" } });
+    let theirs = json!({ "password": "somebody else's", "roles": ["superuser"],
+        "metadata": { "groups": ["readers"], "team": "ops" } });
     setup
         .cluster
         .put("/_security/user/foreign-alice", &theirs)

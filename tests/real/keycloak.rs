@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Full paths, as the guide has them: `/org/team-a/admins` is another group than `/admins`.
-const PATHS: &str = "\"/admins\": [superuser]\n\"/org/team-a/admins\": [editor]\n\"/org/Équipe B\": [viewer]\n\"/org/a,b\": [monitoring_user]\nb: [superuser]";
+const PATHS: &str = "\"/admins\": [superuser]\n\"/org/team-a/admins\": [editor]\n\
+    \"/org/Équipe B\": [viewer]\n\"/org/a,b\": [monitoring_user]\nb: [superuser]";
 
 const INTROSPECTION: &str = "client_secret: elastauth-secret\ntoken_validation: introspection\n";
 
@@ -282,7 +283,8 @@ async fn a_disabled_user_and_an_ended_session_are_out_as_soon_as_the_provider_is
 async fn a_sign_out_at_keycloak_ends_the_session_and_no_other() {
     let realm = Realm::new().await;
     let gate = gate(&realm, "").await;
-    let back = json!({ "attributes": { "backchannel.logout.url": gate.logout_uri(), "backchannel.logout.session.required": "true" } });
+    let back = json!({ "attributes": { "backchannel.logout.url": gate.logout_uri(),
+        "backchannel.logout.session.required": "true" } });
     realm.change_client("elastauth", &back).await;
     let (first, second) = (
         realm.tokens("elastauth", "alice").await,
@@ -318,7 +320,8 @@ async fn introspection_asks_as_the_client_in_each_way_that_keycloak_knows() {
         "client_secret: elastauth-secret\nclient_auth_method: client_secret_basic".to_owned(),
         "client_secret: elastauth-secret\nclient_auth_method: client_secret_post".to_owned(),
         format!(
-            "client_id: elastauth-key\naudiences: [elastauth]\nauthorized_parties: [elastauth]\nclient_auth_method: private_key_jwt\nprivate_key_id: k1\nprivate_key: |\n{key}"
+            "client_id: elastauth-key\naudiences: [elastauth]\nauthorized_parties: [elastauth]\n\
+             client_auth_method: private_key_jwt\nprivate_key_id: k1\nprivate_key: |\n{key}"
         ),
     ] {
         let gate = gate(&realm, &format!("token_validation: introspection\n{auth}")).await;
@@ -366,15 +369,19 @@ async fn client_with_a_key(realm: &Realm) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(&point[1..33]),
         BASE64_URL_SAFE_NO_PAD.encode(&point[33..]),
     );
-    let keys = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "alg": "ES256", "x": x, "y": y }] });
+    let keys = json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig",
+        "alg": "ES256", "x": x, "y": y }] });
     let client = json!({
         "clientId": "elastauth-key", "publicClient": false, "clientAuthenticatorType": "client-jwt",
-        "attributes": { "use.jwks.string": "true", "jwks.string": keys.to_string(), "token.endpoint.auth.signing.alg": "ES256" },
+        "attributes": { "use.jwks.string": "true", "jwks.string": keys.to_string(),
+        "token.endpoint.auth.signing.alg": "ES256" },
     });
     realm.manage(Method::POST, "/clients", Some(&client)).await;
     let mapper = json!({
-        "name": "second-audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
-        "config": { "included.client.audience": "elastauth-key", "access.token.claim": "true", "introspection.token.claim": "true" },
+        "name": "second-audience", "protocol": "openid-connect",
+        "protocolMapper": "oidc-audience-mapper",
+        "config": { "included.client.audience": "elastauth-key", "access.token.claim": "true",
+        "introspection.token.claim": "true" },
     });
     let found = realm
         .manage(Method::GET, "/clients?clientId=elastauth", None)

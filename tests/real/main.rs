@@ -1,5 +1,5 @@
-//! The program with other real programs: Elasticsearch, Traefik, Keycloak, `oidc-provider`, Redis and
-//! a shell. `cargo xtask parts` fetches them.
+//! The program with other real programs: Elasticsearch, Traefik, Keycloak, `oidc-provider`, Redis
+//! and a shell. `cargo xtask parts` fetches them.
 
 #![allow(
     clippy::unwrap_used,

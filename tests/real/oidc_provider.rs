@@ -149,8 +149,10 @@ async fn introspection_with_a_key_in_the_place_of_a_secret() {
         BASE64_URL_SAFE_NO_PAD.encode(&point[33..]),
     );
     let client = json!({
-        "client_id": "elastauth-key", "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "ES256",
-        "jwks": { "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "alg": "ES256", "x": x, "y": y }] },
+        "client_id": "elastauth-key", "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "ES256",
+        "jwks": { "keys": [{ "kty": "EC", "crv": "P-256", "kid": "k1", "use": "sig", "alg": "ES256",
+        "x": x, "y": y }] },
         "redirect_uris": [], "response_types": [], "grant_types": [],
     });
     let provider = OidcProvider::start(&[("r", "RS256")], &[client]).await;
@@ -159,7 +161,8 @@ async fn introspection_with_a_key_in_the_place_of_a_secret() {
         .lines()
         .fold(String::new(), |text, line| format!("{text}  {line}\n"));
     let oidc = format!(
-        "token_validation: introspection\nclient_id: elastauth-key\naudiences: [elastauth]\nclient_auth_method: private_key_jwt\n\
+        "token_validation: introspection\nclient_id: elastauth-key\naudiences: [elastauth]\n\
+         client_auth_method: private_key_jwt\n\
          private_key_id: k1\nprivate_key: |\n{key}"
     );
     let gate = gate(&provider, &oidc).await;

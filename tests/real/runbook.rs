@@ -85,10 +85,14 @@ impl Evening {
     fn config(cluster: &StandIn, port: u16, home: &TempDir, setting: &Setting) -> String {
         let host = setting.hosts.clone().unwrap_or_else(|| cluster.url());
         format!(
-            "listen: 127.0.0.1:{port}\ntrusted_proxies: [{trusted}]\ngateway_keys: [\"{GATEWAY_KEY}\"]\nauth_provider: {provider}\n\
-             secret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n{default_roles}\n\
-             group_mappings:\n  dev: [editor]\n  admins: [superuser]\nenable_metrics: true\naudit: {{path: {audit}}}\n\
-             elasticsearch:\n  hosts: [\"{host}\"]\n  username: {SERVICE_USER}\n  password: \"{password}\"\n{more}",
+            "listen: 127.0.0.1:{port}\ntrusted_proxies: [{trusted}]\n\
+             gateway_keys: [\"{GATEWAY_KEY}\"]\nauth_provider: {provider}\n\
+             secret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
+             {default_roles}\n\
+             group_mappings:\n  dev: [editor]\n  admins: [superuser]\nenable_metrics: true\n\
+             audit: {{path: {audit}}}\n\
+             elasticsearch:\n  hosts: [\"{host}\"]\n  username: {SERVICE_USER}\n  password: \
+             \"{password}\"\n{more}",
             trusted = setting.trusted.unwrap_or("127.0.0.1/32"),
             provider = setting.auth_provider.unwrap_or("authelia"),
             default_roles = setting.default_roles.unwrap_or("default_roles: [viewer]"),
@@ -507,7 +511,8 @@ fn what_the_guide_for_replicas_configures_is_taken_without_a_word() {
         } else {
             "secret_key: \"${SECRET_KEY}\"\n"
         };
-        let rest = "default_roles: [viewer]\nelasticsearch: {hosts: [\"https://es:9200\"], username: elastauth, password: p}\n";
+        let rest = "default_roles: [viewer]\n\
+            elasticsearch: {hosts: [\"https://es:9200\"], username: elastauth, password: p}\n";
         let file = format!("{own_key}{rest}{block}\n");
         let checked = config::check(
             &Sources::given(Flags::default(), &environment)

@@ -17,7 +17,8 @@ use tokio::{task::JoinSet, time::Instant};
 
 fn with_redis(port: u16) -> String {
     format!(
-        "cache: {{type: redis}}\nredis: {{url: 'redis://127.0.0.1:{port}'}}\nusers: {{writes_per_minute: 1000, new_per_minute: 1000000}}"
+        "cache: {{type: redis}}\nredis: {{url: 'redis://127.0.0.1:{port}'}}\n\
+         users: {{writes_per_minute: 1000, new_per_minute: 1000000}}"
     )
 }
 
@@ -40,8 +41,7 @@ async fn in_use(stage: &Stage) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asked_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when_redis_comes_back_in_time()
- {
+async fn asked_to_end_without_redis_it_reports_its_changes_once_redis_is_back() {
     let redis = Redis::start(&[]).await;
     let relay = Relay::to(redis.port).await;
     let other = Stage::planned(Plan {
@@ -86,8 +86,7 @@ async fn asked_to_end_while_it_has_lost_redis_it_still_tells_of_its_changes_when
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asked_to_end_while_redis_is_away_it_does_not_wait_for_ever_and_says_what_it_could_not_tell()
- {
+async fn asked_to_end_without_redis_it_ends_and_logs_what_it_could_not_report() {
     let mut redis = Redis::start(&[]).await;
     let mut stage = Stage::planned(Plan {
         more: &with_redis(redis.port),
@@ -163,7 +162,8 @@ async fn a_new_password_and_a_new_ca_of_redis_are_taken_without_a_restart() {
     ];
     let mut redis = Redis::start_for(&server, &["--tls", "--cacert", &ca]).await;
     let more = format!(
-        "cache: {{type: redis}}\nredis: {{url: 'rediss://localhost:{}', tls: {{ca_cert: /etc/elastauth/ca.pem}}}}",
+        "cache: {{type: redis}}\n\
+         redis: {{url: 'rediss://localhost:{}', tls: {{ca_cert: /etc/elastauth/ca.pem}}}}",
         redis.port
     );
     let stage = Stage::planned(Plan {
@@ -244,7 +244,8 @@ async fn killed_at_moments_that_nobody_chooses_the_next_start_puts_everybody_rig
     println!("ELASTAUTH_SEED={seed}");
     let (folder, redis) = (tempfile::tempdir().unwrap(), Redis::start(&[]).await);
     let file = format!(
-        "cache: {{type: file, path: '{}'}}\nusers: {{writes_per_minute: 1000, new_per_minute: 1000000}}",
+        "cache: {{type: file, path: '{}'}}\n\
+         users: {{writes_per_minute: 1000, new_per_minute: 1000000}}",
         folder.path().display()
     );
     let memory = "users: {writes_per_minute: 1000, new_per_minute: 1000000}".to_owned();

@@ -132,7 +132,8 @@ async fn a_write_that_comes_late_is_written_over_and_nobody_is_answered_by_it() 
     // A check answers for a second; a late write that lands in it is seen by the next one. Never is
     // one given by a check that has seen it.
     println!(
-        "{asked} questions, {answered} answered, {excess} inside the second in which the late write landed"
+        "{asked} questions, {answered} answered, {excess} inside the second in which the late \
+         write landed"
     );
     assert!(
         excess <= 25,

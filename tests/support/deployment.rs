@@ -76,8 +76,8 @@ impl Deployment {
         Self::flow(&self.cluster, &self.ms, &self.tasks, change)
     }
 
-    /// A replica whose clock is so far ahead of that of the deployment; where it stands comes back, to
-    /// be moved by hand.
+    /// A replica whose clock is so far ahead of that of the deployment; where it stands comes back,
+    /// to be moved by hand.
     pub(crate) fn replica_ahead(
         &self,
         by: Duration,

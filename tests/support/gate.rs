@@ -41,7 +41,8 @@ impl Gate {
             "  client_id: elastauth\n"
         };
         let config = format!(
-            "listen: 127.0.0.1:0\nlog_level: debug\nsecret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
+            "listen: 127.0.0.1:0\nlog_level: debug\n\
+             secret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
              auth_provider: oidc\noidc:\n  issuer: {issuer}\n{client}{}group_mappings:\n{}\
              elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password: {}\n",
             indented(oidc),

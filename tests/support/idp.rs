@@ -49,7 +49,8 @@ impl Idp {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let keys = json!({ "keys": [jwk(&key, "k1")] });
         let about = json!({
-            "issuer": issuer, "jwks_uri": format!("{issuer}/keys"), "userinfo_endpoint": format!("{issuer}/me"),
+            "issuer": issuer, "jwks_uri": format!("{issuer}/keys"),
+            "userinfo_endpoint": format!("{issuer}/me"),
             "introspection_endpoint": format!("{issuer}/introspect"),
         });
         let pages = [
@@ -152,7 +153,8 @@ impl Idp {
     /// A token for elastauth, good for five minutes, after `change`.
     pub(crate) fn token(&self, change: impl FnOnce(&mut Value)) -> String {
         let mut claims = json!({
-            "iss": self.issuer, "aud": "elastauth", "azp": "elastauth", "sub": "u1", "iat": now(), "exp": now() + 300,
+            "iss": self.issuer, "aud": "elastauth", "azp": "elastauth", "sub": "u1", "iat": now(),
+            "exp": now() + 300,
             "preferred_username": "alice", "email": "alice@example.org", "groups": ["dev", "a,b"],
         });
         change(&mut claims);

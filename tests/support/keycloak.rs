@@ -123,7 +123,10 @@ impl Realm {
             rsa_key("first", "RS256", 100),
             rsa_key("encryption", "RSA-OAEP", 100),
         );
-        let shared = |kind: &str, config: Value| json!({ "name": kind, "providerId": format!("{kind}-generated"), "config": config });
+        let shared = |kind: &str, config: Value| {
+            json!({ "name": kind,
+            "providerId": format!("{kind}-generated"), "config": config })
+        };
         realm["components"]["org.keycloak.keys.KeyProvider"] = json!([
             first,
             encryption,
@@ -348,6 +351,7 @@ fn rsa_key(name: &str, algorithm: &str, priority: u32) -> Value {
     };
     json!({
         "name": name, "providerId": provider,
-        "config": { "priority": [priority.to_string()], "algorithm": [algorithm], "privateKey": [pem] },
+        "config": { "priority": [priority.to_string()], "algorithm": [algorithm],
+        "privateKey": [pem] },
     })
 }

@@ -32,7 +32,8 @@ impl OidcProvider {
         let home = tempfile::tempdir().expect("a folder for the provider");
         let port = free_port();
         let usual = |name: &str| {
-            json!({ "client_id": name, "client_secret": format!("{name}-secret"), "redirect_uris": [CALLBACK],
+            json!({ "client_id": name, "client_secret": format!("{name}-secret"),
+                "redirect_uris": [CALLBACK],
                     "response_types": ["code"], "grant_types": ["authorization_code"] })
         };
         let clients = [&[usual("elastauth"), usual("other")], clients].concat();
@@ -40,7 +41,8 @@ impl OidcProvider {
             "port": port, "keys": home.path().join("keys"), "sign": Self::keys(sign),
             "clients": clients,
             "accounts": {
-                "alice": { "preferred_username": "alice", "name": "Alice Archer", "email": "alice@example.org", "groups": ["dev", "a,b"] },
+                "alice": { "preferred_username": "alice", "name": "Alice Archer",
+                    "email": "alice@example.org", "groups": ["dev", "a,b"] },
                 "bob": { "preferred_username": "bob", "name": "Bob Baker" },
             },
         });

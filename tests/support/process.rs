@@ -139,8 +139,8 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on at the moment. Only for programs that cannot be asked to choose one
-/// themselves.
+/// A port that nobody listens on at the moment. Only for programs that cannot be asked to choose
+/// one themselves.
 ///
 /// It lies below those that the system gives to outgoing connections: some programs bind only ten
 /// seconds after they were asked.

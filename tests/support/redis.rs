@@ -58,7 +58,8 @@ impl Redis {
             .is_ok();
         assert!(
             there,
-            "redis-server is missing; `cargo xtask parts` or `apt-get install redis-server` brings it"
+            "redis-server is missing; `cargo xtask parts` or `apt-get install redis-server` brings \
+             it"
         );
         let mut program = command("redis-server");
         let port = port.to_string();

@@ -23,7 +23,8 @@ impl Sentinel {
         let conf = home.join("sentinel.conf");
         let dir = home.display();
         let lines = format!(
-            "port {port}\nbind 127.0.0.1\ndir {dir}\nsentinel monitor main 127.0.0.1 {primary} {quorum}\n{more}\n"
+            "port {port}\nbind 127.0.0.1\ndir {dir}\n\
+             sentinel monitor main 127.0.0.1 {primary} {quorum}\n{more}\n"
         );
         std::fs::write(&conf, lines).expect("a configuration for Sentinel");
         let mut program = command("redis-server");

@@ -58,8 +58,8 @@ impl World<'_> {
     }
 
     /// Every update of a living replica either waits for the cluster or sleeps. What is on its way
-    /// through the machine is waited for by name, and not by time; only an update that sleeps cannot
-    /// be distinguished from one that is slow, and gets a moment.
+    /// through the machine is waited for by name, and not by time; only an update that sleeps
+    /// cannot be distinguished from one that is slow, and gets a moment.
     pub(super) async fn settle(&self) {
         let (mut calm, mut turns, mut moved) = (0_u32, 0_u32, 0);
         // With Redis an update may wait anywhere for another replica's write.

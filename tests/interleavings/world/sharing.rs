@@ -81,8 +81,8 @@ impl World<'_> {
         }
     }
 
-    /// Work of a replica that goes on for ever: with Redis it keeps a connection, keeps a subscription
-    /// (with its heartbeats) and sends the outbox.
+    /// Work of a replica that goes on for ever: with Redis it keeps a connection, keeps a
+    /// subscription (with its heartbeats) and sends the outbox.
     pub(super) fn in_the_background(&self) -> usize {
         if self.stage.setting.redis.is_some() {
             3

@@ -21,8 +21,8 @@ async fn a_provider_that_does_not_do_its_part_is_503_in_time_and_believed_when_i
         &b" ".repeat(60_000),
     ]
     .concat();
-    let packed =
-        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 20\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
+    let packed = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 20\r\n\r\n\
+          \x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
     let html = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n<html>";
     let faults = [
         ("hangs", &b""[..], 0),

@@ -182,7 +182,9 @@ async fn a_flood_of_unknown_keys_asks_once_and_a_real_new_key_works_soon_after()
         setup.elastauth.log()
     );
     let (begun, first) = (Instant::now(), setup.idp.asked("/keys"));
-    let claims = json!({ "iss": setup.idp.issuer, "aud": "elastauth", "exp": now() + 300, "preferred_username": "alice" }).to_string();
+    let claims = json!({ "iss": setup.idp.issuer, "aud": "elastauth", "exp": now() + 300,
+        "preferred_username": "alice" })
+    .to_string();
     for n in 0..300 {
         let header = json!({ "alg": "ES256", "kid": format!("unknown-{n}") }).to_string();
         assert_eq!(

@@ -19,7 +19,8 @@ const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded")
 
 fn logout_token(idp: &Idp, id: &str, change: impl FnOnce(&mut Value)) -> String {
     let mut claims = json!({
-        "iss": idp.issuer, "aud": "elastauth", "iat": now(), "exp": now() + 120, "jti": id, "sid": "s-1",
+        "iss": idp.issuer, "aud": "elastauth", "iat": now(), "exp": now() + 120, "jti": id,
+        "sid": "s-1",
         "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
     });
     change(&mut claims);
@@ -171,7 +172,8 @@ async fn what_cannot_be_checked_is_503_and_a_body_that_does_not_come_keeps_nobod
     );
     let mut slow = setup.elastauth.server().connect().await.unwrap();
     let begun = format!(
-        "POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-type: {}\r\ncontent-length: 500\r\n\r\nlogout_token=",
+        "POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-type: {}\r\ncontent-length: 500\r\n\r\n\
+         logout_token=",
         FORM.1
     );
     slow.write_all(begun.as_bytes()).await.unwrap();
@@ -229,7 +231,9 @@ async fn the_path_decides_nothing_and_no_question_ends_a_session() {
     assert_eq!(setup.bearer(&ours).await.status, 200);
     // Nor is it anything where no tokens are taken.
     let headers_only = format!(
-        "listen: 127.0.0.1:0\nsecret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\ndefault_roles: [viewer]\n\
+        "listen: 127.0.0.1:0\n\
+         secret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
+         default_roles: [viewer]\n\
          elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password: {}\n",
         setup.cluster.url(),
         setup.cluster.service_password()

@@ -141,7 +141,8 @@ async fn where_the_provider_is_asked_the_latest_answer_counts_whatever_token_it_
         } else {
             now() - 5
         };
-        json!({ "active": true, "aud": "elastauth", "sub": "u1", "preferred_username": "alice", "iat": iat, "groups": groups })
+        json!({ "active": true, "aud": "elastauth", "sub": "u1", "preferred_username": "alice",
+            "iat": iat, "groups": groups })
     };
     setup.idp.says("/introspect", answer("newer", &["a"]));
     assert_eq!(
@@ -162,13 +163,15 @@ async fn where_the_provider_is_asked_the_latest_answer_counts_whatever_token_it_
 }
 
 #[tokio::test]
-async fn a_word_of_the_provider_that_is_out_of_date_is_asked_for_again_and_not_held_against_the_token()
- {
+async fn an_outdated_answer_of_the_provider_is_asked_for_again() {
     let setup = Setup::with(
         "  token_validation: introspection\n  client_secret: s3cret-of-the-test\n  cache: 1h\n",
     )
     .await;
-    let answer = |groups: &[&str]| json!({ "active": true, "aud": "elastauth", "sub": "u1", "preferred_username": "alice", "groups": groups });
+    let answer = |groups: &[&str]| {
+        json!({ "active": true, "aud": "elastauth", "sub": "u1",
+        "preferred_username": "alice", "groups": groups })
+    };
     setup.idp.says("/introspect", answer(&["a"]));
     assert_eq!(
         setup.bearer("one-session").await.status,

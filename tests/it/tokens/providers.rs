@@ -18,7 +18,8 @@ async fn two(more: &str) -> Two {
     let (staff, partner, tasks) = (Idp::start().await, Idp::start().await, Tasks::default());
     let cluster = StandIn::start(&tasks).await.unwrap();
     let sections = format!(
-        "oidc:\n  providers:\n  - name: staff\n    issuer: {}\n    client_id: elastauth\n  - name: partner\n    issuer: {}\n    client_id: elastauth\n{more}",
+        "oidc:\n  providers:\n  - name: staff\n    issuer: {}\n    client_id: elastauth\n  - name: \
+         partner\n    issuer: {}\n    client_id: elastauth\n{more}",
         staff.issuer, partner.issuer
     );
     let elastauth = Elastauth::start_anywhere(&config(&cluster, &sections), &[]).await;
@@ -118,7 +119,11 @@ async fn one_name_of_two_issuers_is_not_one_person() {
 
 #[tokio::test]
 async fn a_token_that_is_not_signed_goes_to_the_one_provider_that_takes_such() {
-    let two = two("    token_validation: both\n    client_secret: a-secret-of-the-test\n    username_prefix: partner-\n").await;
+    let two = two(
+        "    token_validation: both\n    client_secret: a-secret-of-the-test\n    \
+        username_prefix: partner-\n",
+    )
+    .await;
     two.partner.says(
         "/introspect",
         json!({ "active": true, "aud": "elastauth", "sub": "u9" }),

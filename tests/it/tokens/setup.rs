@@ -63,7 +63,8 @@ impl Setup {
 /// The configuration of a program before this cluster; `oidc` is that section.
 pub(crate) fn config(cluster: &StandIn, oidc: &str) -> String {
     format!(
-        "listen: 127.0.0.1:0\nlog_level: debug\nsecret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
+        "listen: 127.0.0.1:0\nlog_level: debug\n\
+         secret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
          auth_provider: [oidc, authelia]\ngroup_mappings:\n  dev: [editor]\n  a: [superuser]\n\
          elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password: {}\n{oidc}",
         cluster.url(),

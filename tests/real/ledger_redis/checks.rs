@@ -98,7 +98,8 @@ async fn a_user_costs_redis_one_command_in_each_expiration_over_all_replicas_tog
     clients.abort_all();
     let checks = PERIODS * USERS as u64;
     println!(
-        "{scripts} answers stored in Redis, {looks} looks there, {} calls in the cluster, for {checks} checks",
+        "{scripts} answers stored in Redis, {looks} looks there, {} calls in the cluster, for \
+         {checks} checks",
         calls.len()
     );
     assert!(
@@ -292,8 +293,8 @@ async fn a_redis_that_was_emptied_heals_with_the_checks() {
     both_know(&deployment, &one, &other, "alice").await;
     redis.cli(&["FLUSHALL"]);
     redis.cli(&["CONFIG", "RESETSTAT"]);
-    // Nobody has reported it: the place of the old fact is empty, which may mean that somebody has taken
-    // it back. Nothing is stored, and nobody is informed.
+    // Nobody has reported it: the place of the old fact is empty, which may mean that somebody has
+    // taken it back. Nothing is stored, and nobody is informed.
     pass_a_check(&deployment);
     ask(&one.flow, "alice", "dev").await.unwrap();
     settled().await;

@@ -20,7 +20,8 @@ use tokio::time::Instant;
 async fn the_ways_to_redis() {
     let deployment = Deployment::new().await;
     let redis = Redis::start(&[]).await;
-    let rights = "on >secret resetchannels &elastauth:* resetkeys ~elastauth:* -@all +ping +get +set +del +eval +publish +subscribe";
+    let rights = "on >secret resetchannels &elastauth:* resetkeys ~elastauth:* -@all +ping +get \
+        +set +del +eval +publish +subscribe";
     let rights: Vec<&str> = ["ACL", "SETUSER", "elastauth"]
         .into_iter()
         .chain(rights.split(' '))
@@ -139,7 +140,8 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
         process::free_port(),
     );
     let lines = format!(
-        "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
+        "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\n\
+         sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
         master.port
     );
     std::fs::write(&conf, lines).unwrap();
