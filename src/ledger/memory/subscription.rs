@@ -20,7 +20,7 @@ impl Phase {
 }
 
 #[derive(Debug)]
-pub(in crate::ledger) struct Subscription {
+pub(crate) struct Subscription {
     phase: AtomicU64,
     /// Until when the latest complete phase is known to have lasted, in milliseconds.
     complete_until: AtomicU64,
@@ -39,14 +39,14 @@ impl Subscription {
     }
 
     /// From now on every change by other replicas is received.
-    pub(in crate::ledger) fn begin(&self) {
+    pub(crate) fn begin(&self) {
         if !self.phase().is_complete() {
             self.phase.fetch_add(1, Ordering::Release);
         }
     }
 
     /// Changes are not received any more; all of them were until then.
-    pub(in crate::ledger) fn lost(&self, complete_until: Timestamp) {
+    pub(crate) fn lost(&self, complete_until: Timestamp) {
         if self.phase().is_complete() {
             self.complete_until
                 .store(complete_until.0, Ordering::Release);

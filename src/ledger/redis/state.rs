@@ -36,7 +36,7 @@ const AHEAD: Duration = Duration::from_millis(1_500);
 const FOREIGN_REPORTED_FOR: Duration = Duration::from_secs(30);
 
 /// The store.
-pub(in crate::ledger) struct Redis {
+pub(crate) struct Redis {
     pub(super) context: LedgerContext,
     pub(super) link: Link,
     pub(super) health: Arc<Health>,
