@@ -13,7 +13,7 @@ use crate::{
         trust::Trust,
     },
     roles::{self, Mapping},
-    serve::{self, Certificates, ClusterCheck, ServeError, Server, Service},
+    serve::{self, Audience, Certificates, ClusterCheck, ServeError, Server, Service},
     shutdown::Tasks,
     telemetry::{self, ClusterTelemetry, Telemetry, metrics::Metrics},
     upstream::{Selector, Upstream},
@@ -91,7 +91,7 @@ impl Controls {
         if let Some((certificates, new)) = listener {
             certificates.replace(new);
         }
-        if let (Some(oidc), Some(access)) = (flow.providers().oidc(), providers) {
+        if let (Some(oidc), Some(access)) = (flow.providers.oidc(), providers) {
             oidc.replace(access);
         }
         if let (Some(upstream), Some(access)) = (upstream, access) {
@@ -139,11 +139,11 @@ pub enum StartError {
 }
 
 impl App {
-    /// Puts the parts together and listens. Nothing is asked of anybody yet.
+    /// Puts the parts together and listens, inside a runtime. Nothing is asked of anybody yet.
     ///
     /// # Errors
     /// When a file cannot be used or the address is taken.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub fn start(config: Config) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let telemetry = Telemetry::start(&config.audit, config.traces, &clock, config.broker.grace)
             .map_err(StartError::Telemetry)?;
@@ -183,15 +183,11 @@ impl App {
             // Plain HTTP: scrapers of the same host or network, as the address says.
             Some(listen) => {
                 let config = serve::Config { listen, tls: None };
-                Some(
-                    Server::bind_admin(&config, Arc::clone(&service))
-                        .await
-                        .map_err(StartError::Admin)?,
-                )
+                let server = Server::bind(&config, Audience::Operators, Arc::clone(&service));
+                Some(server.map_err(StartError::Admin)?)
             }
         };
-        let server = Server::bind(&config.server, Arc::clone(&service))
-            .await
+        let server = Server::bind(&config.server, Audience::Gateways, Arc::clone(&service))
             .map_err(StartError::Listen)?;
         let controls = Controls {
             service,

@@ -47,7 +47,7 @@ async fn show(
     out: &mut (dyn Write + Send),
 ) -> Result<(), DemoError> {
     let standin = StandIn::start(tasks).await.map_err(DemoError::Listen)?;
-    let elastauth = start_elastauth(&standin, tasks).await?;
+    let elastauth = start_elastauth(&standin, tasks)?;
     let stage = Stage::open(listen, elastauth, standin, tasks).await;
     let mut stage = stage.map_err(DemoError::Listen)?;
     if once {
@@ -65,10 +65,8 @@ async fn show(
 
 /// elastauth as it is shipped, set up in code instead of by a file; it drains when the
 /// demonstration ends.
-async fn start_elastauth(standin: &StandIn, tasks: &Tasks) -> Result<SocketAddr, DemoError> {
-    let app = App::start(settings::of(standin)?)
-        .await
-        .map_err(|error| DemoError::Start(error.into()))?;
+fn start_elastauth(standin: &StandIn, tasks: &Tasks) -> Result<SocketAddr, DemoError> {
+    let app = App::start(settings::of(standin)?).map_err(|error| DemoError::Start(error.into()))?;
     let (addr, ending) = (app.addr(), tasks.clone());
     tasks.spawn(app.run_until(async move { ending.ending().await }));
     Ok(addr)

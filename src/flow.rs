@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// The steps, ready to be taken.
 #[derive(Debug)]
 pub struct Flow {
-    providers: Providers,
+    pub(crate) providers: Providers,
     upstreams: Upstreams,
 }
 
@@ -29,12 +29,6 @@ impl Flow {
             providers,
             upstreams,
         }
-    }
-
-    /// What identifies users.
-    #[must_use]
-    pub fn providers(&self) -> &Providers {
-        &self.providers
     }
 
     /// The clusters.

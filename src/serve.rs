@@ -19,6 +19,7 @@ mod service;
 mod stream;
 mod timer;
 
+pub use connection::Audience;
 pub use listener::{Certificates, Config, ServeError, Server};
 pub use readiness::ClusterCheck;
 pub use service::{AdminConfig, Service, ServiceParts};

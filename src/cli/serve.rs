@@ -27,9 +27,7 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     log_trust(&config);
     runtime()?.block_on(async {
         let no_signals = |error| failed("signals cannot be received", &error);
-        let app = App::start(config)
-            .await
-            .map_err(|error| failed("elastauth does not start", &error))?;
+        let app = App::start(config).map_err(|error| failed("elastauth does not start", &error))?;
         let end = end_signal().map_err(no_signals)?;
         let reloader = Reloader::new(flags, loaded, app.controls(), (log, level));
         reloader.start(watch, app.tasks()).map_err(no_signals)?;

@@ -41,7 +41,7 @@ const OF_GATEWAYS: [&str; 6] = [
 ];
 
 /// Which page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Page {
     Metrics,
     Config,
@@ -71,11 +71,7 @@ pub(super) fn is_legacy_request(connection: &PeerConnection, request: &Parts) ->
         && request.uri.query().is_none()
         && service.admin.listen.is_none()
         && !is_auth_request(request)
-        && service
-            .trust
-            .load()
-            .admit(connection.peer, &request.headers)
-            .is_ok()
+        && connection.admit(&request.headers).is_ok()
 }
 
 /// Shows a page to whoever may see it.
@@ -86,11 +82,7 @@ pub(super) fn answer(connection: &PeerConnection, request: &Parts, page: Page) -
         if service.admin.listen.is_some() {
             return not_found(now);
         }
-        let admitted = service
-            .trust
-            .load()
-            .admit(connection.peer, &request.headers);
-        if let Err(why) = admitted {
+        if let Err(why) = connection.admit(&request.headers) {
             service.observer.withheld(connection.peer, &why);
             return not_found(now);
         }

@@ -1,15 +1,19 @@
 //! What a request needs to know of its connection.
 
 use super::{activity::Activity, limits::ListenerLimits, service::Service};
-use crate::shutdown::Tasks;
+use crate::{
+    net::trust::{Distrust, TrustedPeer},
+    shutdown::Tasks,
+};
+use http::HeaderMap;
 use std::{net::IpAddr, sync::Arc};
 
 /// For whom a listener is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Audience {
+pub enum Audience {
     /// Everything that is not an endpoint of its own is an auth request.
     Gateways,
-    /// Nothing is an auth request.
+    /// Nothing is an auth request. Everybody who can reach the address gets an answer.
     Operators,
 }
 
@@ -25,4 +29,11 @@ pub(super) struct PeerConnection {
     pub(super) service: Arc<Service>,
     pub(super) tasks: Tasks,
     pub(super) activity: Activity,
+}
+
+impl PeerConnection {
+    /// Whether the headers of a request are trusted, by the trust that is in force now.
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<TrustedPeer, Distrust> {
+        self.service.trust.load().admit(self.peer, headers)
+    }
 }

@@ -16,7 +16,7 @@ pub(super) async fn answer(
     protocol: Protocol,
 ) -> Response {
     let service = &connection.service;
-    let admitted = service.trust.load().admit(connection.peer, &parts.headers);
+    let admitted = connection.admit(&parts.headers);
     let span = service.observer.begin(&parts, admitted.is_ok());
     let request = admitted.map(|peer| Request::new(peer, protocol, parts));
     let deciding = || decide(&service.flow, &request, connection.limits.decision);
@@ -48,7 +48,7 @@ pub(super) async fn answer(
             &Context {
                 protocol,
                 wants_page: request.is_some_and(Request::wants_page),
-                takes_tokens: service.flow.providers().oidc().is_some(),
+                takes_tokens: service.flow.providers.oidc().is_some(),
                 request_id: &request_id,
                 now: service.clock.now(),
             },

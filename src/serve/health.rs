@@ -13,7 +13,7 @@ use std::time::Duration;
 const MODE: &str = "auth-only";
 
 /// Which of the health endpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Probe {
     Health,
     Live,
@@ -48,11 +48,7 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
             } else {
                 (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY")
             };
-            let trusted = service
-                .trust
-                .load()
-                .admit(connection.peer, &request.headers)
-                .is_ok();
+            let trusted = connection.admit(&request.headers).is_ok();
             let check = |state: Result<Value, String>, failed: &str| match state {
                 Ok(Value::Null) => json!({"status": "OK"}),
                 Ok(message) => json!({"status": "OK", "message": message}),
@@ -64,7 +60,7 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
             // users can still be answered.
             let degraded = "DEGRADED";
             let store = store_state(service.flow.upstreams());
-            let providers = service.flow.providers().state();
+            let providers = service.flow.providers.state();
             let clocks = service.telemetry.clocks.state();
             respond::json(
                 code,

@@ -68,31 +68,14 @@ pub enum ServeError {
 }
 
 impl Server {
-    /// Binds the listener. Whoever connects from now on waits until [`Self::run`].
+    /// Binds the listener, inside a runtime. Whoever connects from now on waits until
+    /// [`Self::run`].
     ///
     /// # Errors
     /// See [`ServeError`].
-    #[expect(
-        clippy::unused_async,
-        reason = "binding needs the runtime, and waits where it is done by name"
-    )]
-    pub async fn bind(config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
-        Self::bind_for(Audience::Gateways, config, service)
-    }
-
-    /// Binds the listener of `admin.listen`, which answers operators and decides nothing. It
-    /// answers everybody who can reach its address.
-    ///
-    /// # Errors
-    /// See [`ServeError`].
-    #[expect(clippy::unused_async, reason = "as above")]
-    pub async fn bind_admin(config: &Config, service: Arc<Service>) -> Result<Self, ServeError> {
-        Self::bind_for(Audience::Operators, config, service)
-    }
-
-    fn bind_for(
-        audience: Audience,
+    pub fn bind(
         config: &Config,
+        audience: Audience,
         service: Arc<Service>,
     ) -> Result<Self, ServeError> {
         let tls = config

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use std::{convert::Infallible, sync::Arc};
 
 /// What answers a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Surface {
     Health(Probe),
     Operators(Page),
@@ -29,7 +29,7 @@ enum Surface {
 }
 
 /// The endpoints of elastauth 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Legacy {
     Health,
     Page(Page),
@@ -76,7 +76,7 @@ pub(super) async fn answer(
     if let (Audience::Gateways, Surface::Logout, Some(oidc)) = (
         connection.audience,
         surface,
-        connection.service.flow.providers().oidc(),
+        connection.service.flow.providers.oidc(),
     ) {
         return Ok(Box::pin(logout::answer(&connection, oidc, &request, body)).await);
     }

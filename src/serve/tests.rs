@@ -8,7 +8,8 @@ mod over_time;
 mod tokens;
 
 use super::{
-    AdminConfig, ClusterCheck, Config, Server, Service, ServiceParts, limits::ListenerLimits,
+    AdminConfig, Audience, ClusterCheck, Config, Server, Service, ServiceParts,
+    limits::ListenerLimits,
 };
 use crate::{
     broker::{self, Broker},
@@ -110,7 +111,7 @@ impl Setup {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: self.tls,
         };
-        let mut server = Server::bind(&config, Arc::clone(&service)).await.unwrap();
+        let mut server = Server::bind(&config, Audience::Gateways, Arc::clone(&service)).unwrap();
         server.limits = self.limits;
         let addr = server.local_addr();
         let ending = tasks.clone();
@@ -118,9 +119,9 @@ impl Setup {
         let admin = match admin_listener {
             None => None,
             Some(listen) => {
-                let server = Server::bind_admin(&Config { listen, tls: None }, service)
-                    .await
-                    .unwrap();
+                let server =
+                    Server::bind(&Config { listen, tls: None }, Audience::Operators, service)
+                        .unwrap();
                 let (addr, ending) = (server.local_addr(), tasks.clone());
                 tasks.spawn(async move { server.run(ending).await });
                 Some(Box::new(Running {

@@ -26,7 +26,7 @@ pub(super) struct Timer {
 }
 
 /// What a connection is given time for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq)]
 enum TimerPhase {
     /// To send a request.
     Header,

@@ -15,7 +15,7 @@ use elastauth::{
     net::{tls, trust},
     roles::{self, Mapping},
     secret::SecretKey,
-    serve::{self, AdminConfig, Server, Service},
+    serve::{self, AdminConfig, Audience, Server, Service},
     shutdown::Tasks,
     telemetry::{
         Telemetry,
@@ -109,7 +109,7 @@ impl Deployment {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: None,
         };
-        let server = Server::bind(&config, Arc::new(service)).await.unwrap();
+        let server = Server::bind(&config, Audience::Gateways, Arc::new(service)).unwrap();
         let (addr, ending) = (server.local_addr(), tasks.clone());
         tasks.spawn(async move { server.run(ending).await });
         Self {
@@ -407,7 +407,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         },
         shown: json!({"secret_key": "***"}),
     };
-    let app = App::start(config).await.unwrap();
+    let app = App::start(config).unwrap();
     let (gateways, admin) = (app.addr(), app.admin_addr().unwrap());
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let running = app.run_until(async move { drop(ended.await) });
