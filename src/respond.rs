@@ -9,7 +9,7 @@ mod table;
 
 pub use body::Response;
 pub(crate) use body::{empty, json, method_not_allowed, problem, whole};
-pub use context::Context;
+pub use context::RefusalContext;
 pub use grant::grant;
 pub use refusal::refuse;
 pub use table::Row;

@@ -1,7 +1,7 @@
 //! The refusal as a page for a person: the same facts as in the JSON body, nothing loaded from
 //! anywhere.
 
-use super::{context::Context, table::Row};
+use super::{context::RefusalContext, table::Row};
 use std::fmt::Write as _;
 
 /// The page brings its style along and needs nothing else.
@@ -22,7 +22,7 @@ dt{color:var(--soft)}dd{margin:0;font-family:ui-monospace,'SF Mono',Menlo,Consol
 @media(max-width:26rem){main{padding:1.5rem 1.25rem}dl{grid-template-columns:1fr;gap:.1rem}dd{margin-bottom:.5rem}}";
 
 /// Writes the page.
-pub(super) fn write(row: &Row, context: &Context<'_>) -> String {
+pub(super) fn write(row: &Row, context: &RefusalContext<'_>) -> String {
     let status = row.status_for(context.protocol);
     let mut page = String::with_capacity(2_560);
     let _infallible = write!(

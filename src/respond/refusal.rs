@@ -2,7 +2,7 @@
 
 use super::{
     body::{Problem, Response, empty, json, whole},
-    context::Context,
+    context::RefusalContext,
     page,
     table::Row,
 };
@@ -17,7 +17,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Writes the refusal. It never carries `Authorization`: gateways hand the headers of a refusal to
 /// the client.
 #[must_use]
-pub fn refuse(refusal: Refusal, context: &Context<'_>) -> Response {
+pub fn refuse(refusal: Refusal, context: &RefusalContext<'_>) -> Response {
     let row = Row::of(refusal);
     let status = row.status_for(context.protocol);
     let mut response = match context.protocol {
@@ -77,7 +77,7 @@ mod tests {
         protocol: Protocol,
         wants_page: bool,
     ) -> (HeaderMap, String) {
-        let context = Context {
+        let context = RefusalContext {
             protocol,
             wants_page,
             takes_tokens: false,

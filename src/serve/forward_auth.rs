@@ -3,7 +3,7 @@
 use super::{connection::PeerConnection, decide::decide, observe::About};
 use crate::{
     request::{Protocol, Request, random_id},
-    respond::{self, Context, Response},
+    respond::{self, RefusalContext, Response},
 };
 use http::request::Parts;
 use std::borrow::Cow;
@@ -45,7 +45,7 @@ pub(super) async fn answer(
         Ok(grant) => respond::grant(grant, &service.identity_headers),
         Err(refused) => respond::refuse(
             refused.refusal(),
-            &Context {
+            &RefusalContext {
                 protocol,
                 wants_page: request.is_some_and(Request::wants_page),
                 takes_tokens: service.flow.providers.oidc().is_some(),

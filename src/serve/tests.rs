@@ -80,7 +80,7 @@ impl Drop for Running {
 }
 
 impl Setup {
-    async fn start(self) -> Running {
+    fn start(self) -> Running {
         let trust = Trust::new(trust::Config {
             proxies: vec![self.proxies.parse().unwrap()],
             gateway_keys: self

@@ -11,8 +11,7 @@ async fn an_untrusted_peer_gets_401_whatever_it_sends_and_no_idle_connection() {
         keys: &["correct-horse-battery"],
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let answer = server.ask("GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\naccept: text/html\r\nx-request-id: mine\r\n\r\n").await;
     assert_eq!(
         (answer.status, answer.header("www-authenticate")),
@@ -29,8 +28,7 @@ async fn a_gateway_shows_its_key() {
         keys: &["correct-horse-battery"],
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     for (keys, status, code) in [
         ("", 403, "gateway_key"),
         (
@@ -62,7 +60,7 @@ async fn a_gateway_shows_its_key() {
 
 #[tokio::test]
 async fn each_protocol_gets_what_its_gateway_can_pass_on() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let twice = "remote-user: alice\r\nremote-user: mallory\r\n";
     for (path, status, has_body) in [
         ("/", 400, true),
@@ -99,7 +97,7 @@ async fn each_protocol_gets_what_its_gateway_can_pass_on() {
 
 #[tokio::test]
 async fn a_refusal_repeats_the_gateways_request_id() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let answer = server.ask("GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\nx-request-id: 0af7651916cd43dd\r\n\r\n").await;
     assert_eq!(
         (
@@ -127,7 +125,7 @@ async fn a_refusal_repeats_the_gateways_request_id() {
 
 #[tokio::test]
 async fn a_browser_gets_a_page() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let answer = server
         .ask("GET / HTTP/1.1\r\nhost: a\r\naccept: text/html,*/*;q=0.8\r\n\r\n")
         .await;
@@ -140,7 +138,7 @@ async fn a_browser_gets_a_page() {
 
 #[tokio::test]
 async fn legacy_and_bare_requests_are_auth_requests_too() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     for request in [
         "GET / HTTP/1.0\r\n\r\n",
         "GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n",
@@ -161,7 +159,7 @@ async fn legacy_and_bare_requests_are_auth_requests_too() {
 
 #[tokio::test]
 async fn head_is_answered_without_a_body() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let mut stream = server.connect().await;
     stream
         .write_all(b"HEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
@@ -180,7 +178,7 @@ async fn head_is_answered_without_a_body() {
 
 #[tokio::test]
 async fn what_is_not_http_is_refused_by_the_http_layer() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     for request in [
         "GET /\r\n\r\n",
         "GET / HTTP/1.1\r\nremote-user : alice\r\n\r\n",
@@ -192,7 +190,7 @@ async fn what_is_not_http_is_refused_by_the_http_layer() {
 
 #[tokio::test]
 async fn many_headers_are_taken_and_too_many_are_not() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     for (count, status) in [(150, 503), (498, 503), (501, 431)] {
         let many = (0..count).fold(String::new(), |text, n| text + &format!("x-{n}: v\r\n"));
         let request = format!("GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n{many}\r\n");
@@ -202,7 +200,7 @@ async fn many_headers_are_taken_and_too_many_are_not() {
 
 #[tokio::test]
 async fn long_headers_are_taken_and_too_long_ones_are_not() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     for (name, bytes, status) in [
         ("x-long", 8_192, 503),
         ("x-long", 60_000, 503),
@@ -224,7 +222,7 @@ async fn long_headers_are_taken_and_too_long_ones_are_not() {
 
 #[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     for announced in ["content-length: 11\r\n", "transfer-encoding: chunked\r\n"] {
         let mut stream = server.connect().await;
         stream
@@ -244,7 +242,7 @@ async fn a_body_that_never_comes_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_body_that_came_along_leaves_the_connection_good() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let mut stream = server.connect().await;
     for _ in 0..3 {
         stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
@@ -254,7 +252,7 @@ async fn a_body_that_came_along_leaves_the_connection_good() {
 
 #[tokio::test]
 async fn a_connection_serves_many_requests() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let mut stream = server.connect().await;
     for _ in 0..100 {
         stream.write_all(ALICE.as_bytes()).await.unwrap();
@@ -264,7 +262,7 @@ async fn a_connection_serves_many_requests() {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let mut stream = server.connect().await;
     let two = "GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned() + ALICE;
     stream.write_all(two.repeat(20).as_bytes()).await.unwrap();
@@ -287,16 +285,14 @@ async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
         check: Arc::clone(&down),
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let untrusted = Setup {
         proxies: "10.0.0.0/8",
         check: down,
         ..Setup::default()
     }
-    .start()
-    .await;
-    let fine = Setup::default().start().await;
+    .start();
+    let fine = Setup::default().start();
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
 
     assert_eq!(

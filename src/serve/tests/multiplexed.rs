@@ -74,7 +74,7 @@ async fn many_at_once(sender: http2::SendRequest<Empty<Bytes>>) {
 
 #[tokio::test]
 async fn http_2_is_taken_in_clear() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     many_at_once(h2(server.connect().await).await).await;
 }
 
@@ -89,8 +89,7 @@ async fn an_http_2_connection_that_has_asked_may_rest() {
         limits,
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let mut sender = h2(server.connect().await).await;
     for _ in 0..2 {
         assert_eq!(
@@ -108,7 +107,7 @@ async fn an_http_2_connection_that_has_asked_may_rest() {
 
 #[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for_in_http_2_either() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(server.connect().await))
             .await
@@ -131,7 +130,7 @@ async fn a_body_that_never_comes_is_not_waited_for_in_http_2_either() {
 
 #[tokio::test]
 async fn the_end_says_goodbye_to_http_2() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let mut sender = h2(server.connect().await).await;
     assert_eq!(
         sender
@@ -218,8 +217,7 @@ async fn tls_speaks_the_protocol_that_was_agreed() {
         tls: Some(files.server(false)),
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
 
     let stream = files.connect(&server, "h2", None).await.unwrap();
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
@@ -243,8 +241,7 @@ async fn where_a_client_ca_is_set_a_certificate_must_be_shown() {
         tls: Some(files.server(true)),
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
 
     many_at_once(h2(files.connect(&server, "h2", Some("gateway")).await.unwrap()).await).await;
 
@@ -272,7 +269,6 @@ async fn a_handshake_that_never_comes_is_given_up() {
         limits,
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     assert!(closes(&mut server.connect().await).await);
 }

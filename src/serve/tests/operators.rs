@@ -36,7 +36,7 @@ fn is_decision(answer: &Answer) -> bool {
 
 #[tokio::test]
 async fn a_trusted_peer_sees_the_pages() {
-    let server = with_pages().start().await;
+    let server = with_pages().start();
     assert!(is_decision(&get(&server, "/", "").await));
     let metrics = get(&server, "/elastauth/metrics", "").await;
     assert_eq!(
@@ -101,14 +101,12 @@ async fn an_untrusted_peer_learns_nothing() {
         proxies: "10.0.0.0/8",
         ..with_pages()
     }
-    .start()
-    .await;
+    .start();
     let keyless = Setup {
         keys: &["correct-horse-battery"],
         ..with_pages()
     }
-    .start()
-    .await;
+    .start();
     for server in [&untrusted, &keyless] {
         for path in PAGES {
             let answer = get(server, path, "").await;
@@ -146,7 +144,7 @@ async fn an_untrusted_peer_learns_nothing() {
 
 #[tokio::test]
 async fn another_spelling_is_an_auth_request() {
-    let server = with_pages().start().await;
+    let server = with_pages().start();
     for path in [
         "/elastauth/metrics/",
         "//elastauth/metrics",
@@ -182,7 +180,7 @@ async fn another_spelling_is_an_auth_request() {
 
 #[tokio::test]
 async fn what_a_gateway_sends_is_an_auth_request_on_every_path() {
-    let server = with_pages().start().await;
+    let server = with_pages().start();
     for header in [
         "x-forwarded-for: 192.0.2.1",
         "x-forwarded-uri: /metrics",
@@ -214,7 +212,7 @@ async fn what_a_gateway_sends_is_an_auth_request_on_every_path() {
 
 #[tokio::test]
 async fn only_get_is_old_and_only_get_and_head_are_pages() {
-    let server = with_pages().start().await;
+    let server = with_pages().start();
     for path in OLD {
         for method in ["POST", "HEAD", "OPTIONS"] {
             let request =
@@ -244,7 +242,7 @@ async fn only_get_is_old_and_only_get_and_head_are_pages() {
 
 #[tokio::test]
 async fn a_user_is_checked_again_when_an_operator_says_so() {
-    let server = with_pages().start().await;
+    let server = with_pages().start();
     let ask = async |method: &str, name: &str, headers: &str| {
         server.ask(&format!("{method} /elastauth/admin/users/{name}/recheck HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await
     };
@@ -312,8 +310,7 @@ async fn a_user_is_checked_again_when_an_operator_says_so() {
         proxies: "10.0.0.0/8",
         ..with_pages()
     }
-    .start()
-    .await;
+    .start();
     let answer = untrusted
         .ask("POST /elastauth/admin/users/alice/recheck HTTP/1.1\r\nhost: a\r\n\r\n")
         .await;
@@ -329,8 +326,7 @@ async fn what_is_switched_off_says_so_or_is_an_auth_request() {
         admin: AdminConfig::default(),
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let metrics = get(&server, "/elastauth/metrics", "").await;
     assert_eq!(
         (metrics.status, &metrics.json()["code"]),
@@ -350,7 +346,7 @@ async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
         },
         ..with_pages()
     };
-    let server = setup.start().await;
+    let server = setup.start();
     let admin = server.admin.as_ref().unwrap();
     let ask = async |path: &str, headers: &str| {
         admin

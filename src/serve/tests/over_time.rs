@@ -25,8 +25,7 @@ async fn a_connection_that_sends_no_request_is_closed() {
         limits: short_headers(),
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     for begun in [
         "",
         "GET",
@@ -46,8 +45,7 @@ async fn drops_of_a_header_do_not_win_time() {
         limits: short_headers(),
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let mut stream = server.connect().await;
     let (mut read, mut write) = stream.split();
     let dripping = async {
@@ -73,8 +71,7 @@ async fn an_idle_connection_stays_open_but_a_slow_request_does_not() {
         limits: short_headers(),
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let mut stream = server.connect().await;
     for _ in 0..2 {
         stream.write_all(ALICE).await.unwrap();
@@ -91,8 +88,7 @@ async fn a_late_body_is_not_taken_for_a_slow_header() {
         limits: short_headers(),
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let mut stream = server.connect().await;
     stream
         .write_all(
@@ -113,8 +109,7 @@ async fn a_rested_connection_is_closed_in_the_end() {
         },
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let mut stream = server.connect().await;
     stream.write_all(ALICE).await.unwrap();
     assert_eq!(Answer::read(&mut stream).await.status, 503);
@@ -128,8 +123,7 @@ async fn an_untrusted_peer_has_no_idle_connection() {
         limits: short_headers(),
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let mut stream = server.connect().await;
     stream.write_all(ALICE).await.unwrap();
     assert_eq!(Answer::read(&mut stream).await.status, 401);
@@ -146,8 +140,7 @@ async fn a_connection_too_many_is_closed_and_the_others_go_on() {
         },
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let (mut one, mut other) = (server.connect().await, server.connect().await);
     for stream in [&mut one, &mut other] {
         stream.write_all(ALICE).await.unwrap();
@@ -189,8 +182,7 @@ async fn the_end_waits_for_the_request_in_hand() {
         check,
         ..Setup::default()
     }
-    .start()
-    .await;
+    .start();
     let (mut resting, mut busy) = (server.connect().await, server.connect().await);
     resting.write_all(ALICE).await.unwrap();
     assert_eq!(Answer::read(&mut resting).await.status, 503);
@@ -216,7 +208,7 @@ async fn the_end_waits_for_the_request_in_hand() {
 
 #[tokio::test]
 async fn who_has_connected_before_the_end_is_answered_once() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     // One that the server has taken, and some that it has not yet: nothing else runs until the next
     // await.
     let mut connections = vec![server.connect().await];
@@ -246,7 +238,7 @@ async fn who_has_connected_before_the_end_is_answered_once() {
 
 #[tokio::test]
 async fn who_has_nothing_to_ask_does_not_hold_up_the_end() {
-    let server = Setup::default().start().await;
+    let server = Setup::default().start();
     let mut silent = server.connect().await;
     tokio::time::sleep(SHORT).await;
     server.tasks.end();

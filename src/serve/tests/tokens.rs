@@ -50,8 +50,7 @@ impl Scene {
                 providers,
                 ..Setup::default()
             }
-            .start()
-            .await,
+            .start(),
         }
     }
 
