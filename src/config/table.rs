@@ -41,7 +41,10 @@ macro_rules! table {
         $(
             $(#[doc = $doc])+
             pub(super) static $name: ConfigKey =
-                ConfigKey { $($field: $value,)* ..ConfigKey::new($path, $value_type, concat!($($doc),+)) };
+                ConfigKey {
+                    $($field: $value,)*
+                    ..ConfigKey::new($path, $value_type, concat!($($doc),+))
+                };
         )+
         /// Every key, in the order of the reference.
         pub(super) static ALL: &[&ConfigKey] = &[$(&$name),+];

@@ -14,8 +14,8 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// What is read at most. It is more than any accepted token, so that a longer one is refused for its
-/// length.
+/// What is read at most. It is more than any accepted token, so that a longer one is refused for
+/// its length.
 const MAX_BYTES: u64 = 256 * 1024;
 /// The longest text of a claim that is repeated.
 const MAX_CHARS: usize = 200;
@@ -93,7 +93,8 @@ impl TokenFile {
                     .take(100)
                     .map(|name| bounded(&json!(name)))
                     .collect();
-                json!({ "form": "signed", "kid": jws.kid().map(|kid| bounded(&json!(kid))), "says": shown, "claims": names })
+                let kid = jws.kid().map(|kid| bounded(&json!(kid)));
+                json!({ "form": "signed", "kid": kid, "says": shown, "claims": names })
             }
         }
     }

@@ -28,8 +28,8 @@ fn one_duration(text: &str) -> Option<Duration> {
     text.parse::<SignedDuration>().ok()?.try_into().ok()
 }
 
-/// Go accepts units in any order and a fraction in each part (`30m1.5h`). jiff does not, so it reads
-/// the parts one by one.
+/// Go accepts units in any order and a fraction in each part (`30m1.5h`). jiff does not, so it
+/// reads the parts one by one.
 fn sum_of_parts(text: &str) -> Option<Duration> {
     let is_number = |c: char| c.is_ascii_digit() || c == '.';
     let (mut sum, mut rest) = (Duration::ZERO, text);
