@@ -11,7 +11,7 @@
     reason = "its output is how the benchmark talks to it"
 )]
 
-use elastauth::{
+use elastauth::internals::{
     demo::standin::{Endpoint, Fault, Misbehaviour, StandIn},
     shutdown::Tasks,
 };

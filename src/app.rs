@@ -18,7 +18,7 @@ use crate::{
     telemetry::{self, ClusterTelemetry, Telemetry, metrics::Metrics},
     upstream::{Selector, Upstream},
 };
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tracing::{info, warn};
 
 /// How long the end waits for requests in hand and for writes in the air. A connection's first
@@ -225,14 +225,16 @@ impl App {
     }
 
     /// Where it listens.
+    #[cfg(any(test, feature = "demo", feature = "internals"))]
     #[must_use]
-    pub fn addr(&self) -> SocketAddr {
+    pub fn addr(&self) -> std::net::SocketAddr {
         self.server.local_addr()
     }
 
     /// Where it answers operators, if that is elsewhere.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
-    pub fn admin_addr(&self) -> Option<SocketAddr> {
+    pub fn admin_addr(&self) -> Option<std::net::SocketAddr> {
         self.admin.as_ref().map(Server::local_addr)
     }
 

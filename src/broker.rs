@@ -18,9 +18,10 @@ mod uncertain;
 mod updates;
 
 pub use config::{Adopt, Config, PreviousKey};
-pub use ensure::{Plan, Reason};
-pub use error::{BrokerError, BrokerStartError};
-pub use rotation::{InvalidWindow, Window};
+pub(crate) use ensure::Plan;
+pub use error::BrokerError;
+pub(crate) use error::BrokerStartError;
+pub(crate) use rotation::{InvalidWindow, Window};
 
 use crate::{
     clock::{Clock, Timestamp},

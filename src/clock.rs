@@ -58,6 +58,10 @@ pub enum Clock {
     #[default]
     System,
     /// Milliseconds that a test sets.
+    #[cfg_attr(
+        not(any(test, feature = "internals")),
+        expect(dead_code, reason = "only tests make one")
+    )]
     Manual(Arc<AtomicU64>),
 }
 

@@ -9,8 +9,6 @@ mod security;
 #[cfg(test)]
 mod tests;
 
-pub use error::CallError;
-pub use security::{
-    Account, ClusterAccess, Config, Elasticsearch, Marker, NewPassword, Origin, PasswordForm,
-    SecurityApi, ServiceAccount, StoredAccount, Whoami,
-};
+pub(crate) use error::CallError;
+pub(crate) use security::{Account, Marker, NewPassword, Origin, StoredAccount, Whoami};
+pub use security::{Config, PasswordForm, SecurityApi, ServiceAccount};

@@ -7,6 +7,7 @@
 //! knows where a value came from.
 
 mod choice;
+#[cfg(test)]
 mod describe;
 mod dotenv;
 mod effective;
@@ -38,13 +39,14 @@ mod value;
 mod value_type;
 mod yaml;
 
-pub use describe::{example, reference};
-pub use effective::{Setting, effective};
-pub use files::check_files;
-pub use finding::{Finding, Place};
-pub use loaded::Loaded;
-pub use read::{check, read};
-pub use reload::Reloaded;
-pub use schema::schema;
+pub(crate) use effective::effective;
+pub(crate) use files::check_files;
+pub(crate) use finding::Finding;
+pub(crate) use loaded::Loaded;
+pub use read::check;
+pub(crate) use read::read;
+pub(crate) use reload::Reloaded;
+pub(crate) use schema::schema;
 pub use sources::{Flags, Sources};
-pub use types::{Checked, Config};
+pub(crate) use types::Checked;
+pub use types::Config;

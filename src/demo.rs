@@ -11,13 +11,13 @@ mod listener;
 mod people;
 mod settings;
 mod site;
-pub mod standin;
+pub(crate) mod standin;
 #[cfg(test)]
 mod tests;
 mod tour;
 
 use crate::{app::App, shutdown::Tasks};
-pub use error::DemoError;
+pub(crate) use error::DemoError;
 use site::Stage;
 use standin::StandIn;
 use std::{
@@ -31,7 +31,7 @@ use std::{
 ///
 /// # Errors
 /// When something cannot start, or a step of the tour failed.
-pub async fn run(once: bool, listen: Option<SocketAddr>) -> Result<(), DemoError> {
+pub(crate) async fn run(once: bool, listen: Option<SocketAddr>) -> Result<(), DemoError> {
     let tasks = Tasks::default();
     let shown = show(once, listen, &tasks, &mut io::stdout()).await;
     tasks.end();

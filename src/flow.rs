@@ -3,7 +3,8 @@
 
 mod decision;
 
-pub use decision::{AuthError, Decision, Grant, RefusedRequest};
+pub(crate) use decision::Decision;
+pub use decision::{AuthError, Grant, RefusedRequest};
 
 use crate::{
     broker::{BrokerError, Plan},

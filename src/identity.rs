@@ -1,11 +1,13 @@
 //! Who is asking: the configured providers, one after the other.
 
-pub mod headers;
-pub mod oidc;
+pub(crate) mod headers;
+pub(crate) mod oidc;
 mod providers;
 mod rejected;
 mod types;
 
 pub use providers::{Config, ProviderConfig, Providers};
-pub use rejected::Rejected;
-pub use types::{Field, Identity, Provider};
+pub(crate) use rejected::Rejected;
+#[cfg(test)]
+pub(crate) use types::Field;
+pub(crate) use types::{Identity, Provider};

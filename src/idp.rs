@@ -10,7 +10,7 @@ mod endpoint;
 mod error;
 mod fetch;
 mod fetched;
-pub mod json;
+pub(crate) mod json;
 mod jws;
 mod key;
 mod key_set;
@@ -18,13 +18,12 @@ mod provider;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use ask::Verdict;
-pub use client_auth::{ClientAuth, InvalidSigningKey, SigningKey};
-pub use endpoint::{
-    EndpointKind, Endpoints, IdpEndpoint, InvalidDiscovery, InvalidEndpoint, Issuer,
-};
-pub use error::IdpError;
-pub use jws::{Jws, MAX_TOKEN_BYTES, MalformedToken, Verified, has_shape};
-pub use key::{Algorithm, PublicKey, UnusableKey};
-pub use key_set::{InvalidKeySet, KeySet};
-pub use provider::{Config, Idp, IdpAccess};
+pub(crate) use ask::Verdict;
+pub(crate) use client_auth::{ClientAuth, SigningKey};
+pub(crate) use endpoint::{EndpointKind, Endpoints, IdpEndpoint, InvalidEndpoint, Issuer};
+pub(crate) use error::IdpError;
+pub(crate) use jws::{Jws, MAX_TOKEN_BYTES, MalformedToken, Verified, has_shape};
+pub(crate) use key::Algorithm;
+#[cfg(test)]
+pub(crate) use key_set::KeySet;
+pub(crate) use provider::{Config, Idp, IdpAccess};

@@ -10,7 +10,7 @@ mod context;
 mod file;
 mod memory;
 mod message;
-pub mod redis;
+pub(crate) mod redis;
 mod seal;
 mod store;
 mod types;
@@ -18,8 +18,9 @@ mod update;
 
 pub use config::{Config, StoreConfig};
 pub use context::LedgerContext;
-pub use types::{Entry, Forgotten, Others, Target};
-pub use update::Update;
+pub(crate) use types::{Entry, Target};
+pub use types::{Forgotten, Others};
+pub(crate) use update::Update;
 
 use crate::{clock::Timestamp, model::Username};
 use file::File;
@@ -95,11 +96,6 @@ impl Ledger {
         let is_write_pending = self.memory.is_write_pending(update.user());
         update.found = self.store.look(&update, is_write_pending).await;
         update
-    }
-
-    /// Takes over what the store has confirmed, with the time at which the cluster said so.
-    pub fn use_stored(&self, update: &Update, seen: Timestamp, now: Timestamp) {
-        update.keep(update.present(seen), now, false);
     }
 
     /// A write is about to be sent: nobody may be answered from what was known before, here or, as

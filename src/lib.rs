@@ -4,32 +4,45 @@
 //! that the cluster has that user with the right roles, and answers with a login that works.
 //! ARCHITECTURE.md draws the floors; a module imports only from lower ones.
 
-pub mod app;
-mod backoff;
-pub mod broker;
-pub mod cli;
-pub mod clock;
-pub mod cluster;
-pub mod config;
-#[cfg(feature = "demo")]
-pub mod demo;
-pub mod flow;
-pub mod identity;
-pub mod idp;
-pub mod keys;
-pub mod ledger;
-pub mod model;
-pub mod net;
-pub mod outcome;
-mod rate;
-pub mod reload;
-pub mod request;
-pub mod respond;
-pub mod roles;
-pub mod secret;
-pub mod serve;
+#![cfg_attr(
+    not(feature = "internals"),
+    allow(
+        unreachable_pub,
+        unfulfilled_lint_expectations,
+        reason = "what is public is so for the tests; lints about it apply with the feature"
+    )
+)]
 
-pub mod shutdown;
+mod app;
+mod backoff;
+mod broker;
+mod cli;
+mod clock;
+mod cluster;
+mod config;
+#[cfg(feature = "demo")]
+mod demo;
+mod flow;
+mod identity;
+mod idp;
+#[cfg(feature = "internals")]
+pub mod internals;
+mod keys;
+mod ledger;
+mod model;
+mod net;
+mod outcome;
+mod rate;
+mod reload;
+mod request;
+mod respond;
+mod roles;
+mod secret;
+mod serve;
+
+mod shutdown;
 mod single_flight;
-pub mod telemetry;
-pub mod upstream;
+mod telemetry;
+mod upstream;
+
+pub use cli::run;

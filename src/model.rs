@@ -62,7 +62,6 @@ pub fn mixed(number: u64) -> u64 {
 /// Why a text is not a user name. One variant a rule, so that a log line and a test can tell them
 /// apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidUsername {
     #[error("the user name is empty")]
     Empty,

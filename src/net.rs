@@ -1,6 +1,6 @@
 //! Bytes and sockets: TLS, a careful HTTP client, the loopback interface, and which peers are trusted.
 
-pub mod client;
+pub(crate) mod client;
 pub(crate) mod loopback;
-pub mod tls;
-pub mod trust;
+pub(crate) mod tls;
+pub(crate) mod trust;

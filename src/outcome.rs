@@ -3,7 +3,6 @@
 
 /// How a decision ended: with a login, or with one of the refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Outcome {
     Granted,
     Refused(Refusal),

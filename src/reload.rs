@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// What is in force, and what can change it.
 #[derive(Debug)]
-pub struct Reloader {
+pub(crate) struct Reloader {
     flags: Flags,
     loaded: Loaded,
     controls: Controls,
@@ -51,7 +51,7 @@ impl Reloader {
     /// For the program that was started with `flags`, has `loaded` in force, and logs from `level`
     /// on.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         flags: Flags,
         loaded: Loaded,
         controls: Controls,
@@ -71,7 +71,7 @@ impl Reloader {
     ///
     /// # Errors
     /// When the signal cannot be received.
-    pub fn start(self, watch: Watch, tasks: &Tasks) -> io::Result<()> {
+    pub(crate) fn start(self, watch: Watch, tasks: &Tasks) -> io::Result<()> {
         let hangup = signal(SignalKind::hangup())?;
         let ending = tasks.clone();
         tasks.spawn(async move {
@@ -232,7 +232,7 @@ fn look(files: BTreeSet<PathBuf>) -> FileStates {
 
 /// The files as they were when they were read, and at the last look.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     read: FileStates,
     last: FileStates,
 }
@@ -241,7 +241,7 @@ impl Watch {
     /// For a configuration that was just read. Make it before certificates are read: what changes
     /// after this is noticed.
     #[must_use]
-    pub fn new(loaded: &Loaded) -> Self {
+    pub(crate) fn new(loaded: &Loaded) -> Self {
         let read = look(loaded.files());
         Self {
             last: read.clone(),

@@ -146,7 +146,7 @@ impl Request {
 /// An id for a request that has none: sixteen hex digits. A system without randomness gives zeros,
 /// which is good enough to find a line in a log.
 #[must_use]
-pub fn random_id() -> String {
+pub(crate) fn random_id() -> String {
     let mut bytes = [0_u8; 8];
     let _zeros_are_good_enough = rand::fill(&mut bytes);
     format!("{:016x}", u64::from_be_bytes(bytes))

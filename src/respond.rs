@@ -7,9 +7,9 @@ mod page;
 mod refusal;
 mod table;
 
-pub use body::Response;
+pub(crate) use body::Response;
 pub(crate) use body::{empty, json, method_not_allowed, problem, whole};
-pub use context::RefusalContext;
-pub use grant::grant;
-pub use refusal::refuse;
+pub(crate) use context::RefusalContext;
+pub(crate) use grant::grant;
+pub(crate) use refusal::refuse;
 pub use table::Row;

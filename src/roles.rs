@@ -44,21 +44,13 @@ pub struct Entitled {
 
 impl Entitled {
     #[must_use]
-    #[expect(missing_docs, reason = "the name says it")]
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
     #[must_use]
-    #[expect(missing_docs, reason = "the name says it")]
     pub fn roles(&self) -> &RoleSet {
         &self.roles
-    }
-
-    /// Gives the identity back when the roles are no longer needed.
-    #[must_use]
-    pub fn into_identity(self) -> Identity {
-        self.identity
     }
 }
 

@@ -1,7 +1,8 @@
 //! Secrets have types: none can be printed, serialised or compared in variable time, and each use
 //! is a call that a search finds.
 
-pub use secrecy::{ExposeSecret, SecretString};
+pub(crate) use secrecy::ExposeSecret;
+pub use secrecy::SecretString;
 
 use aws_lc_rs::{constant_time, digest, rand};
 use std::fmt;
@@ -87,7 +88,6 @@ impl fmt::Debug for SecretKey {
 
 /// Why a text is not a usable key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidKey {
     #[error("a key has exactly 64 hex digits; make one with `elastauth generate-key`")]
     Length,

@@ -20,8 +20,9 @@ mod stream;
 mod timer;
 
 pub use connection::Audience;
-pub use listener::{Certificates, Config, ServeError, Server};
-pub use readiness::ClusterCheck;
+pub(crate) use listener::{Certificates, ServeError};
+pub use listener::{Config, Server};
+pub(crate) use readiness::ClusterCheck;
 pub use service::{AdminConfig, Service, ServiceParts};
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! What operators see: the log, the audit stream, the metrics and the traces.
 
-pub mod audit;
-pub mod clocks;
+pub(crate) mod audit;
+pub(crate) mod clocks;
 mod ecs;
-pub mod log;
+pub(crate) mod log;
 mod losses;
-pub mod metrics;
-pub mod traces;
+pub(crate) mod metrics;
+pub(crate) mod traces;
 
-pub use log::chain;
+pub(crate) use log::chain;
 
 use crate::{clock::Clock, net::tls::TlsError};
 use audit::Audit;

@@ -13,7 +13,7 @@ mod report;
 mod types;
 mod write;
 
-pub use types::{Plan, Reason};
+pub(crate) use types::Plan;
 
 use super::{config::Config, error::BrokerError, places::Class, rotation::Period, state::State};
 use crate::{cluster::SecurityApi, roles::Entitled, telemetry::ClusterTelemetry};

@@ -4,7 +4,7 @@
 mod boundaries;
 mod window;
 
-pub use window::{InvalidWindow, Window};
+pub(crate) use window::{InvalidWindow, Window};
 
 use crate::{clock::Timestamp, keys::Slot, model::Username};
 use boundaries::Boundaries;

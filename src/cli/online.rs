@@ -80,7 +80,7 @@ async fn keys(idp: &Idp, validation: Validation) -> Result<String, String> {
             (Some(EndpointKind::Userinfo), true)
         }
         Validation::Introspection => (Some(EndpointKind::Introspection), false),
-        Validation::Both(Asked::Introspection | Asked::IntrospectionThenUserinfo) => {
+        Validation::Both(Asked::IntrospectionThenUserinfo) => {
             (Some(EndpointKind::Introspection), true)
         }
     };

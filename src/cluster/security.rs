@@ -4,11 +4,9 @@
 mod elasticsearch;
 mod types;
 
-pub use elasticsearch::{ClusterAccess, Elasticsearch};
-pub use types::{
-    Account, Config, Marker, NewPassword, Origin, PasswordForm, ServiceAccount, StoredAccount,
-    Whoami,
-};
+pub(crate) use elasticsearch::{ClusterAccess, Elasticsearch};
+pub(crate) use types::{Account, Marker, NewPassword, Origin, StoredAccount, Whoami};
+pub use types::{Config, PasswordForm, ServiceAccount};
 
 use super::{error::CallError, pool::Timeouts};
 use crate::{clock::Clock, model::Username, net::tls::TlsError, telemetry::ClusterTelemetry};

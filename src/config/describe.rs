@@ -45,7 +45,7 @@ working directory. It may be missing if the environment gives everything.
 
 /// The text of docs/CONFIG.md.
 #[must_use]
-pub fn reference() -> String {
+pub(crate) fn reference() -> String {
     let mut text = INTRODUCTION.to_owned();
     for key in keys() {
         let _infallible = writeln!(text, "## `{}`\n", key.path);
@@ -148,7 +148,7 @@ const SET: [&ConfigKey; 6] = [
 /// The text of elastauth.example.yml: every key, those that few need as comments with no space
 /// after the `#`.
 #[must_use]
-pub fn example() -> String {
+pub(crate) fn example() -> String {
     let mut text = "# elastauth: every key. A key after `#` shows its default or an example; \
                     docs/CONFIG.md says more.\n"
         .to_owned();

@@ -17,7 +17,7 @@ use serde_json::{Map, Value as Json};
 
 /// One key of the effective configuration.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// The key.
     pub key: &'static str,
     /// What it holds: `***` for a secret, nothing where no value is set.
@@ -28,7 +28,7 @@ pub struct Setting {
 
 /// Every key that has an effect, and every other one that a source gives.
 #[must_use]
-pub fn effective(sources: &Sources) -> Vec<Setting> {
+pub(crate) fn effective(sources: &Sources) -> Vec<Setting> {
     let mut findings = Findings::default();
     let settings = gather(sources, &mut findings);
     let keys = table::ALL.iter();

@@ -11,7 +11,7 @@ use std::error::Error;
 /// What is wrong with the certificate and key files of a valid configuration. The start finds the
 /// same, one at a time.
 #[must_use]
-pub fn check_files(config: &Config) -> Vec<Finding> {
+pub(crate) fn check_files(config: &Config) -> Vec<Finding> {
     let mut faults = Vec::new();
     let mut check = |section: &str, result: Result<(), String>| {
         let fault = |why| Finding::new(&Place::Nowhere, format!("`{section}`: {why}"));

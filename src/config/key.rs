@@ -14,6 +14,10 @@ pub(super) struct ConfigKey {
     /// there is none.
     pub(super) default: &'static str,
     /// An example value in YAML, where the default shows nothing.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the generated documents show it")
+    )]
     pub(super) example: &'static str,
     /// Names in the environment besides the one that follows from the path.
     pub(super) variables: &'static [&'static str],

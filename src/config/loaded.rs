@@ -6,7 +6,7 @@ use super::{
 use std::{collections::BTreeSet, fmt, path::PathBuf};
 
 /// A configuration as it was read.
-pub struct Loaded {
+pub(crate) struct Loaded {
     pub(super) settings: Settings,
     /// The path of the file, whether it exists or not.
     pub(super) file: Option<PathBuf>,
@@ -23,7 +23,7 @@ impl Loaded {
     /// The files whose changes matter to a running program: the configuration's own, those that
     /// hold secrets, certificates and keys. Some may not exist.
     #[must_use]
-    pub fn files(&self) -> BTreeSet<PathBuf> {
+    pub(crate) fn files(&self) -> BTreeSet<PathBuf> {
         let own = self.file.clone().into_iter();
         let own = own.chain([PathBuf::from(load::DOT_ENV)]);
         let keys = table::ALL.iter();

@@ -12,7 +12,7 @@ pub fn check(sources: &Sources) -> Checked {
 
 /// The same, and what is needed to read them again while the program runs.
 #[must_use]
-pub fn read(sources: &Sources) -> (Checked, Loaded) {
+pub(crate) fn read(sources: &Sources) -> (Checked, Loaded) {
     let mut findings = Findings::default();
     let settings = gather(sources, &mut findings);
     // Where a source could not be read, every other fault would be a guess.

@@ -20,7 +20,7 @@ static LISTENER: [&ConfigKey; 3] = [&table::TLS_CERT, &table::TLS_KEY, &table::T
 
 /// What reading again gives.
 #[derive(Debug)]
-pub struct Reloaded {
+pub(crate) struct Reloaded {
     /// What is to be in force from now on: the new values of the keys that a running program
     /// applies, the old ones of all others. Or everything that is wrong.
     pub outcome: Result<(Box<Config>, Loaded), Vec<Finding>>,
@@ -37,7 +37,7 @@ pub struct Reloaded {
 impl Loaded {
     /// Compares with what the sources say now. Changes nothing.
     #[must_use]
-    pub fn reload(&self, sources: &Sources) -> Reloaded {
+    pub(crate) fn reload(&self, sources: &Sources) -> Reloaded {
         let (Checked { outcome, warnings }, new) = read(sources);
         let mut reloaded = Reloaded {
             files: new.files(),

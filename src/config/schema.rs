@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// The schema, draft 2020-12.
 #[must_use]
-pub fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     let mut root = section();
     for key in table::ALL {
         insert_key(&mut root, key.path, key);

@@ -37,7 +37,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Sources from values, for tests and tools.
+    /// Sources from values, for tests.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub fn given(flags: Flags, environment: &[(&str, &str)]) -> Self {
         let environment = environment
@@ -52,6 +53,7 @@ impl Sources {
     }
 
     /// The same with a configuration file of this name and content.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub fn with_file(mut self, name: &str, content: &[u8]) -> Self {
         self.file = Some((name.into(), content.to_vec()));

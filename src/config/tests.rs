@@ -7,7 +7,10 @@ mod sources;
 mod traces;
 mod users;
 
-use super::{finding::Findings, *};
+use super::{
+    finding::{Findings, Place},
+    *,
+};
 use crate::{
     identity::ProviderConfig,
     model::Group,

@@ -4,7 +4,7 @@ use std::io;
 
 /// Why the demonstration ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum DemoError {
+pub(crate) enum DemoError {
     /// A listener of the demonstration itself.
     #[error("the demonstration cannot listen")]
     Listen(#[source] io::Error),

@@ -6,6 +6,15 @@
 //! model of a cluster's speed, and it keeps everything in memory. Nothing outside of `demo` and the
 //! tests knows of it.
 
+#![cfg_attr(
+    not(any(test, feature = "internals")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "most faults are for the tests alone"
+    )
+)]
+
 mod answer;
 mod api;
 mod body;

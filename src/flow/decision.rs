@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// What was decided about one request. Every surface renders it, one place observes it.
 #[derive(Debug)]
-pub struct Decision<'a> {
+pub(crate) struct Decision<'a> {
     /// A login, or why there is none.
     pub result: Result<Grant, RefusedRequest>,
     /// The cluster that the request is for, as far as that is known.
@@ -25,7 +25,7 @@ pub struct Decision<'a> {
 impl Decision<'_> {
     /// How it ended.
     #[must_use]
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         match &self.result {
             Ok(_) => Outcome::Granted,
             Err(refused) => Outcome::Refused(refused.refusal()),
@@ -34,7 +34,7 @@ impl Decision<'_> {
 
     /// Whose request it was, as far as that is known.
     #[must_use]
-    pub fn user(&self) -> Option<&Username> {
+    pub(crate) fn user(&self) -> Option<&Username> {
         match &self.result {
             Ok(grant) => Some(grant.identity().user()),
             Err(refused) => refused.identity.as_ref().map(Identity::user),
@@ -43,7 +43,7 @@ impl Decision<'_> {
 
     /// Which kind of provider identified the user, or refused to.
     #[must_use]
-    pub fn provider(&self) -> ProviderLabel {
+    pub(crate) fn provider(&self) -> ProviderLabel {
         match &self.result {
             Ok(grant) => grant.identity().provider().kind(),
             Err(refused) => refused.provider(),

@@ -4,8 +4,8 @@
 //! accepted is remembered by its digest until it expires, and is then answered without waiting for
 //! anything. What a provider itself said about a token counts for a short while only.
 
-pub mod claims;
-pub mod config;
+pub(crate) mod claims;
+pub(crate) mod config;
 mod logout;
 mod policy;
 mod presented;
@@ -15,9 +15,9 @@ pub(super) mod refused;
 mod tests;
 mod tokens;
 
-pub use config::{
+pub(crate) use config::{
     Asked, AuthorizedParties, Config, IdTokens, InvalidProviders, OidcProviderConfig, Validation,
 };
-pub use presented::CookieName;
-pub use refused::{LogoutError, NoUser, RefusedToken};
-pub use tokens::Oidc;
+pub(crate) use presented::CookieName;
+pub(crate) use refused::{LogoutError, NoUser, RefusedToken};
+pub(crate) use tokens::Oidc;

@@ -63,6 +63,7 @@ impl Providers {
     }
 
     /// Identity headers alone.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub fn headers(names: headers::Config) -> Self {
         Self(vec![Ready::Headers(headers::Headers::new(names))])

@@ -132,9 +132,8 @@ impl Identity {
         &self.0.1
     }
 
-    /// When the token was issued, where there is one that says so.
-    #[must_use]
-    pub fn issued_at(&self) -> Option<Timestamp> {
+    #[cfg(test)]
+    pub(crate) fn issued_at(&self) -> Option<Timestamp> {
         self.0.2.issued_at
     }
 
@@ -159,7 +158,6 @@ impl Identity {
 
 /// The part of an identity that an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum Field {
     User,
     Groups,

@@ -22,8 +22,7 @@ use tokio::time::timeout;
 const MAX_CLAIMS_BYTES: usize = 256 * 1024;
 
 /// What a provider says about a token.
-#[expect(missing_debug_implementations, reason = "claims are personal data")]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The token is good, and this is what the provider says about it.
     Claims(Map<String, Value>),
     /// The token is unknown, or no longer good.
@@ -35,7 +34,7 @@ impl Idp {
     ///
     /// # Errors
     /// When the provider cannot be asked.
-    pub async fn userinfo(&self, token: &str) -> Result<Verdict, IdpError> {
+    pub(crate) async fn userinfo(&self, token: &str) -> Result<Verdict, IdpError> {
         const WHAT: EndpointKind = EndpointKind::Userinfo;
         let _room = self.0.calls.try_acquire().map_err(|_| IdpError::Busy)?;
         let mut bearer =
@@ -59,7 +58,7 @@ impl Idp {
     ///
     /// # Errors
     /// When the provider cannot be asked.
-    pub async fn introspect(&self, token: &str) -> Result<Verdict, IdpError> {
+    pub(crate) async fn introspect(&self, token: &str) -> Result<Verdict, IdpError> {
         const WHAT: EndpointKind = EndpointKind::Introspection;
         let _room = self.0.calls.try_acquire().map_err(|_| IdpError::Busy)?;
         let (config, access) = (&self.0.config, self.0.access.load_full());
@@ -160,7 +159,7 @@ impl Idp {
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub async fn time(&self) -> Result<Option<(Timestamp, Timestamp)>, IdpError> {
+    pub(crate) async fn time(&self) -> Result<Option<(Timestamp, Timestamp)>, IdpError> {
         let uri = match self.issuer().discovery() {
             Ok(uri) => uri,
             Err(_) => self.endpoint(EndpointKind::Keys).await?,

@@ -53,7 +53,6 @@ enum Pair {
 
 /// Why a text is not a key for assertions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidSigningKey {
     #[error("it has no unencrypted PEM private key")]
     NotPem,

@@ -16,7 +16,6 @@ pub struct IdpEndpoint(Uri);
 
 /// Why a text is not an address at an identity provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidEndpoint {
     #[error("it is not a URL with a host")]
     NotUrl,
@@ -106,7 +105,6 @@ impl fmt::Debug for IdpEndpoint {
 
 /// What a provider has an address for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum EndpointKind {
     Discovery,
     Keys,
@@ -149,7 +147,6 @@ impl Endpoints {
 
 /// Why a description is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidDiscovery {
     #[error("it is not a JSON object")]
     Shape,

@@ -33,7 +33,7 @@ impl Idp {
     /// # Errors
     /// When nothing is known and the provider cannot be asked, or when it could have a new key by
     /// now and cannot be asked.
-    pub async fn keys(
+    pub(crate) async fn keys(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
@@ -62,7 +62,7 @@ impl Idp {
     ///
     /// Remembered tokens need no keys. Without this, a request with such a token would never learn
     /// that a key was withdrawn.
-    pub fn keep_fresh(&self) {
+    pub(crate) fn keep_fresh(&self) {
         if self.0.keys.is_due() {
             let _goes_on_in_the_background = self.fetch_keys();
         }
@@ -73,7 +73,7 @@ impl Idp {
     ///
     /// # Errors
     /// Why the provider cannot be used.
-    pub async fn try_out(
+    pub(crate) async fn try_out(
         &self,
         asked: Option<EndpointKind>,
         keys: bool,

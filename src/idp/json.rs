@@ -11,7 +11,6 @@ const MAX_DEPTH: u8 = 12;
 
 /// Why bytes are not a JSON object that is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidJson {
     #[error("it is not JSON")]
     Syntax,
@@ -27,7 +26,7 @@ pub enum InvalidJson {
 ///
 /// # Errors
 /// Says which rule is broken, without repeating the bytes.
-pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, InvalidJson> {
+pub(crate) fn object(bytes: &[u8]) -> Result<Map<String, Value>, InvalidJson> {
     let why = Cell::new(InvalidJson::Syntax);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict {

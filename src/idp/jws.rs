@@ -11,14 +11,14 @@ use std::fmt;
 
 /// The longest token. Servers in front accept 8 to 32 KB of headers, and Keycloak's tokens with
 /// hundreds of roles are smaller.
-pub const MAX_TOKEN_BYTES: usize = 32 * 1024;
+pub(crate) const MAX_TOKEN_BYTES: usize = 32 * 1024;
 /// A header has `alg`, `kid`, `typ` and perhaps a certificate chain that is ignored.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
 /// The longest signature in base64url: RSA with 8192 bits.
 const MAX_SIGNATURE_BYTES: usize = 1_366;
 
 /// A token that is well-formed. Nothing is proven yet.
-pub struct Jws<'a> {
+pub(crate) struct Jws<'a> {
     header: Header,
     claims: Map<String, Value>,
     signed: &'a [u8],
@@ -33,21 +33,20 @@ struct Header {
 }
 
 /// Claims whose signature was verified. [`Jws::verified`] alone makes it.
-pub struct Verified {
+pub(crate) struct Verified {
     claims: Map<String, Value>,
     kind: Option<Box<str>>,
 }
 
 impl Verified {
     #[must_use]
-    #[expect(missing_docs, reason = "the name says it")]
-    pub fn claims(&self) -> &Map<String, Value> {
+    pub(crate) fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
 
     /// The header's `typ` in lower case, without `application/`.
     #[must_use]
-    pub fn kind(&self) -> Option<&str> {
+    pub(crate) fn kind(&self) -> Option<&str> {
         self.kind.as_deref()
     }
 }
@@ -64,7 +63,6 @@ impl fmt::Debug for Verified {
 /// Why a text is not a signed token that is accepted. One variant a rule; nothing of the token is
 /// in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum MalformedToken {
     #[error("the token is longer than {MAX_TOKEN_BYTES} bytes")]
     TooLong,
@@ -95,7 +93,7 @@ pub enum MalformedToken {
 /// Whether a text has the shape of a signed or encrypted token. Such a token is judged by its
 /// signature; the provider may be asked only about others.
 #[must_use]
-pub fn has_shape(token: &str) -> bool {
+pub(crate) fn has_shape(token: &str) -> bool {
     // Base64url of `{"`, and of a brace with the usual blanks.
     matches!(token.bytes().filter(|byte| *byte == b'.').count(), 2 | 4)
         || ["ey", "ew", "IH"]
@@ -108,7 +106,7 @@ impl<'a> Jws<'a> {
     ///
     /// # Errors
     /// The first rule that is broken.
-    pub fn parse(token: &'a str) -> Result<Self, MalformedToken> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, MalformedToken> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(MalformedToken::TooLong);
         }
@@ -136,32 +134,35 @@ impl<'a> Jws<'a> {
 
     /// The claims, which nothing has proven yet.
     #[must_use]
-    pub fn unproven(&self) -> &Map<String, Value> {
+    pub(crate) fn unproven(&self) -> &Map<String, Value> {
         &self.claims
     }
 
     /// The issuer that the token names, which nothing has proven yet: for choosing the keys that
     /// must have signed it, and for nothing else.
     #[must_use]
-    pub fn unproven_issuer(&self) -> Option<&str> {
+    pub(crate) fn unproven_issuer(&self) -> Option<&str> {
         self.claims.get("iss").and_then(Value::as_str)
     }
 
     /// The algorithm that the token names.
     #[must_use]
-    pub fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         self.header.algorithm
     }
 
     /// The key that the token names.
     #[must_use]
-    pub fn kid(&self) -> Option<&str> {
+    pub(crate) fn kid(&self) -> Option<&str> {
         self.header.kid.as_deref()
     }
 
     /// The claims, if one of the keys has signed them; `None` if none has.
     #[must_use]
-    pub fn verified<'k>(self, keys: impl IntoIterator<Item = &'k PublicKey>) -> Option<Verified> {
+    pub(crate) fn verified<'k>(
+        self,
+        keys: impl IntoIterator<Item = &'k PublicKey>,
+    ) -> Option<Verified> {
         let signed = |key: &PublicKey| {
             key.algorithm() == self.header.algorithm && key.verifies(self.signed, &self.signature)
         };

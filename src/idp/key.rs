@@ -17,7 +17,6 @@ pub(super) const MAX_KID_BYTES: usize = 256;
 /// Signature algorithms with a public key. `none` and algorithms with a shared secret do not exist
 /// here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "named by RFC 7518, 8037 and 9864")]
 pub enum Algorithm {
     Rs256,
     Rs384,
@@ -85,7 +84,7 @@ impl Algorithm {
 }
 
 /// A parsed public key.
-pub struct PublicKey {
+pub(crate) struct PublicKey {
     kid: Option<Box<str>>,
     algorithm: Algorithm,
     /// The length of a signature of this key. Another length means another encoding or padding.
@@ -95,8 +94,7 @@ pub struct PublicKey {
 
 /// Why an entry of a key set cannot be used. Such entries are skipped (RFC 7517 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
-pub enum UnusableKey {
+pub(crate) enum UnusableKey {
     #[error("it is not an object with members of the right types")]
     Shape,
     #[error("it is not for signatures (`use`, `key_ops`)")]
@@ -118,7 +116,7 @@ impl PublicKey {
     ///
     /// # Errors
     /// Why it cannot be used.
-    pub fn parse(entry: &Value, rsa_unnamed: Algorithm) -> Result<Self, UnusableKey> {
+    pub(crate) fn parse(entry: &Value, rsa_unnamed: Algorithm) -> Result<Self, UnusableKey> {
         let entry = entry.as_object().ok_or(UnusableKey::Shape)?;
         let kid = text(entry, "kid")?.filter(|kid| !kid.is_empty());
         if kid.is_some_and(|kid| kid.len() > MAX_KID_BYTES) {
@@ -162,26 +160,26 @@ impl PublicKey {
 
     /// Its name in the set, if it has one.
     #[must_use]
-    pub fn kid(&self) -> Option<&str> {
+    pub(crate) fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
     }
 
     /// The one algorithm that it is used with.
     #[must_use]
-    pub fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     /// Whether `signature` is a signature of `message` by this key.
     #[must_use]
-    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         signature.len() == self.signature_bytes
             && self.public.verify_sig(message, signature).is_ok()
     }
 
     /// Whether both are the same key under the same name.
     #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         self.kid == other.kid
             && self.algorithm == other.algorithm
             && self.public.as_ref() == other.public.as_ref()

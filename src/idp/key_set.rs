@@ -12,13 +12,12 @@ const MAX_TRIES: usize = 4;
 
 /// The usable keys of one set; at least one.
 #[derive(Debug)]
-pub struct KeySet {
+pub(crate) struct KeySet {
     keys: Vec<PublicKey>,
 }
 
 /// Why a document is not a key set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidKeySet {
     #[error("it is not JSON with a list of `keys`")]
     Shape,
@@ -31,7 +30,7 @@ impl KeySet {
     ///
     /// # Errors
     /// When it is not a set, or no key in it can be used.
-    pub fn parse(bytes: &[u8], rsa_unnamed: Algorithm) -> Result<Self, InvalidKeySet> {
+    pub(crate) fn parse(bytes: &[u8], rsa_unnamed: Algorithm) -> Result<Self, InvalidKeySet> {
         let document: Value = serde_json::from_slice(bytes).map_err(|_| InvalidKeySet::Shape)?;
         let entries = document
             .get("keys")
@@ -55,7 +54,7 @@ impl KeySet {
 
     /// The keys that may have made a signature: of that name where the token gives one, and of that
     /// algorithm.
-    pub fn candidates<'a>(
+    pub(crate) fn candidates<'a>(
         &'a self,
         kid: Option<&'a str>,
         algorithm: Algorithm,
@@ -68,13 +67,13 @@ impl KeySet {
 
     /// Whether a key of that name is here, whatever its algorithm.
     #[must_use]
-    pub fn names(&self, kid: &str) -> bool {
+    pub(crate) fn names(&self, kid: &str) -> bool {
         self.keys.iter().any(|key| key.kid() == Some(kid))
     }
 
     /// Whether every key of `older` is still here.
     #[must_use]
-    pub fn keeps_all_of(&self, older: &Self) -> bool {
+    pub(crate) fn keeps_all_of(&self, older: &Self) -> bool {
         older
             .keys
             .iter()

@@ -76,7 +76,7 @@ impl Config {
 
 /// One identity provider. Clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Idp(pub(super) Arc<Inner>);
+pub(crate) struct Idp(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -106,7 +106,7 @@ impl Idp {
     ///
     /// # Errors
     /// When a certificate or key file cannot be used.
-    pub fn new(
+    pub(crate) fn new(
         config: Config,
         name: &Arc<str>,
         clock: Clock,
@@ -158,7 +158,7 @@ impl Idp {
     ///
     /// # Errors
     /// As with [`Self::new`].
-    pub fn access(config: &Config) -> Result<IdpAccess, TlsError> {
+    pub(crate) fn access(config: &Config) -> Result<IdpAccess, TlsError> {
         Ok(IdpAccess {
             client: Client::new(config.http.clone())?,
             auth: config.client_auth.clone(),
@@ -166,32 +166,31 @@ impl Idp {
     }
 
     /// Uses it from the next call on.
-    pub fn replace(&self, access: IdpAccess) {
+    pub(crate) fn replace(&self, access: IdpAccess) {
         self.0.access.store(Arc::new(access));
     }
 
     #[must_use]
-    #[expect(missing_docs, reason = "the name says it")]
-    pub fn issuer(&self) -> &Issuer {
+    pub(crate) fn issuer(&self) -> &Issuer {
         &self.0.config.issuer
     }
 
     /// The provider's name for elastauth.
     #[must_use]
-    pub fn client_id(&self) -> &str {
+    pub(crate) fn client_id(&self) -> &str {
         &self.0.config.client_id
     }
 
     /// Grows whenever a key is gone from the set: tokens that were verified before must be verified
     /// again.
     #[must_use]
-    pub fn withdrawals(&self) -> u64 {
+    pub(crate) fn withdrawals(&self) -> u64 {
         self.0.withdrawals.load(Ordering::Acquire)
     }
 
     /// Why it could not be asked the last time, if it could not. Known keys stay in use.
     #[must_use]
-    pub fn trouble(&self) -> Option<IdpError> {
+    pub(crate) fn trouble(&self) -> Option<IdpError> {
         self.0.keys.error().or_else(|| self.0.discovered.error())
     }
 }

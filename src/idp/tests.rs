@@ -8,7 +8,13 @@ mod keys;
 pub(crate) mod signer;
 
 use super::fetch::PATIENCE;
-use super::{json::InvalidJson, *};
+use super::{
+    endpoint::InvalidDiscovery,
+    json::InvalidJson,
+    key::{PublicKey, UnusableKey},
+    key_set::InvalidKeySet,
+    *,
+};
 use crate::{
     clock::Clock,
     net::client::HttpError,

@@ -41,8 +41,9 @@ mod sender;
 mod state;
 mod subscription;
 
-pub use address::{Config, InvalidAddress, RedisNode, Topology};
-pub use connector::{DEADLINE, SetUpError};
+pub use address::{Config, RedisNode, Topology};
+pub use connector::DEADLINE;
+pub(crate) use connector::SetUpError;
 pub(super) use state::Redis;
 
 use super::{

@@ -63,6 +63,11 @@ impl Update {
         fact.is_pending().then_some(fact.at)
     }
 
+    /// Takes over what the store has confirmed, with the time at which the cluster said so.
+    pub fn use_stored(&self, seen: Timestamp, now: Timestamp) {
+        self.keep(self.present(seen), now, false);
+    }
+
     /// The user as this update wants it.
     pub(super) fn present(&self, seen: Timestamp) -> Entry {
         Entry::Present {

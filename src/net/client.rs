@@ -11,9 +11,9 @@ mod send_state;
 mod tests;
 mod types;
 
-pub use connections::ConnectionLimits;
-pub use proxy::{InvalidProxy, NoProxy, Proxy};
-pub use types::{HttpAnswer, HttpCall, HttpError, Source};
+pub(crate) use connections::ConnectionLimits;
+pub(crate) use proxy::{NoProxy, Proxy};
+pub(crate) use types::{HttpAnswer, HttpCall, HttpError};
 
 use super::tls::{self, TlsError};
 use bytes::Bytes;
@@ -44,7 +44,7 @@ pub struct Config {
 
 /// Connections to one party. Headers that are secret are marked as such.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     direct: Connections<HttpConnector>,
     tunnelled: Option<(Connections<Tunnel<HttpConnector>>, NoProxy)>,
     headers: HeaderMap,
@@ -55,7 +55,7 @@ impl Client {
     ///
     /// # Errors
     /// When a certificate or key file cannot be used.
-    pub fn new(config: Config) -> Result<Self, TlsError> {
+    pub(crate) fn new(config: Config) -> Result<Self, TlsError> {
         let tls = tls::client(&config.tls)?;
         let tunnelled = config.proxy.map(|proxy| {
             let mut tunnel = Tunnel::new(proxy.address, tcp(LIMITS));
@@ -73,7 +73,7 @@ impl Client {
 
     /// One without a proxy.
     #[must_use]
-    pub fn direct(tls: rustls::ClientConfig, limits: ConnectionLimits) -> Self {
+    pub(crate) fn direct(tls: rustls::ClientConfig, limits: ConnectionLimits) -> Self {
         Self {
             direct: keep(tls, tcp(limits), limits),
             tunnelled: None,
@@ -85,7 +85,7 @@ impl Client {
     ///
     /// # Errors
     /// When there is no whole answer, or one that cannot be read safely.
-    pub async fn call(&self, call: HttpCall) -> Result<HttpAnswer, HttpError> {
+    pub(crate) async fn call(&self, call: HttpCall) -> Result<HttpAnswer, HttpError> {
         let HttpAnswer {
             status,
             headers,
@@ -102,7 +102,7 @@ impl Client {
     ///
     /// # Errors
     /// When no answer has begun.
-    pub async fn send(
+    pub(crate) async fn send(
         &self,
         call: HttpCall,
     ) -> Result<HttpAnswer<Result<Bytes, HttpError>>, HttpError> {

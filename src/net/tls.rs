@@ -7,7 +7,7 @@ mod danger;
 mod error;
 mod pem;
 
-pub use error::TlsError;
+pub(crate) use error::TlsError;
 
 use rustls::{
     ConfigBuilder, RootCertStore, WantsVerifier,
@@ -55,7 +55,7 @@ pub struct IdentityFiles {
 /// # Errors
 /// Names the step and the file. Without `ca_cert` an empty system store is an error: every handshake
 /// would fail later, without a clear reason.
-pub fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsError> {
+pub(crate) fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsError> {
     let builder = client_builder()?;
     let builder = if config.danger_skip_verify {
         let verifier = danger::AcceptAny::new(builder.crypto_provider());
@@ -90,7 +90,7 @@ fn client_builder() -> Result<ConfigBuilder<rustls::ClientConfig, WantsVerifier>
 ///
 /// # Errors
 /// Names the step and the file.
-pub fn server(config: &ServerConfig) -> Result<rustls::ServerConfig, TlsError> {
+pub(crate) fn server(config: &ServerConfig) -> Result<rustls::ServerConfig, TlsError> {
     let builder = rustls::ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Versions)?;

@@ -10,7 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// The header in which a gateway sends its key. All gateways can overwrite a client's header.
-pub const KEY_HEADER: HeaderName = HeaderName::from_static("x-elastauth-key");
+pub(crate) const KEY_HEADER: HeaderName = HeaderName::from_static("x-elastauth-key");
 
 /// Which peers are trusted.
 #[derive(Debug, Clone)]
@@ -39,9 +39,8 @@ impl TrustedPeer {
         }
     }
 
-    /// The peer's address; an IPv4 address is never in its IPv6 form.
-    #[must_use]
-    pub fn ip(self) -> IpAddr {
+    #[cfg(test)]
+    pub(crate) fn ip(self) -> IpAddr {
         self.ip
     }
 }

@@ -10,7 +10,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 /// An answer: whole in memory, or empty.
-pub type Response = http::Response<Full<Bytes>>;
+pub(crate) type Response = http::Response<Full<Bytes>>;
 
 /// An answer without a body.
 pub(crate) fn empty(status: StatusCode) -> Response {

@@ -4,7 +4,7 @@ use crate::{clock::Timestamp, request::Protocol};
 
 /// What the answer to a refused request depends on besides the refusal.
 #[derive(Debug, Clone, Copy)]
-pub struct RefusalContext<'a> {
+pub(crate) struct RefusalContext<'a> {
     /// For which kind of gateway.
     pub protocol: Protocol,
     /// Whether a person waits for the answer.

@@ -30,7 +30,7 @@ const REMOVE: (HeaderName, HeaderValue) = (
 /// is empty: behind a body, Caddy and nginx open a
 /// new connection for every auth request.
 #[must_use]
-pub fn grant(grant: &Grant, names: &headers::Config) -> Response {
+pub(crate) fn grant(grant: &Grant, names: &headers::Config) -> Response {
     let mut response = Response::new(Full::default());
     *response.headers_mut() = headers(grant.credential().authorization(), grant.identity(), names);
     response

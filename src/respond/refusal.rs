@@ -17,7 +17,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Writes the refusal. It never carries `Authorization`: gateways hand the headers of a refusal to
 /// the client.
 #[must_use]
-pub fn refuse(refusal: Refusal, context: &RefusalContext<'_>) -> Response {
+pub(crate) fn refuse(refusal: Refusal, context: &RefusalContext<'_>) -> Response {
     let row = Row::of(refusal);
     let status = row.status_for(context.protocol);
     let mut response = match context.protocol {

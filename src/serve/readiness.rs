@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 /// Asks the cluster whether it accepts elastauth's own account. The text of a failure goes to
 /// trusted peers: it must name no address.
-pub type ClusterCheck =
+pub(crate) type ClusterCheck =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// How long a probe waits. Kubernetes gives a probe one second by default, and a cluster that needs

@@ -11,7 +11,7 @@ mod sink;
 mod tests;
 mod writer;
 
-pub use event::{EventDetails, EventKind};
+pub(crate) use event::{EventDetails, EventKind};
 
 use super::{losses::Losses, metrics::Metrics};
 use crate::clock::Clock;

@@ -25,7 +25,6 @@ pub struct Config {
 
 /// Lines of this severity and above are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-#[expect(missing_docs, reason = "the usual four")]
 pub enum Level {
     Debug,
     #[default]
@@ -48,14 +47,14 @@ pub enum Format {
 
 /// Changes the log of a running program. Clones change the same log.
 #[derive(Debug, Clone)]
-pub struct Handle(reload::Handle<Targets, Registry>);
+pub(crate) struct Handle(reload::Handle<Targets, Registry>);
 
 impl Handle {
     /// From now on lines of this severity and above are written.
     ///
     /// # Errors
     /// When the log no longer exists.
-    pub fn set_level(&self, level: Level) -> Result<(), reload::Error> {
+    pub(crate) fn set_level(&self, level: Level) -> Result<(), reload::Error> {
         self.0.reload(targets(level))
     }
 }
@@ -64,7 +63,7 @@ impl Handle {
 ///
 /// # Errors
 /// When the process has a log already.
-pub fn init(config: Config) -> Result<Handle, SetGlobalDefaultError> {
+pub(crate) fn init(config: Config) -> Result<Handle, SetGlobalDefaultError> {
     let (dispatch, handle) = dispatch(config, io::stderr, io::stderr().is_terminal());
     tracing::dispatcher::set_global_default(dispatch)?;
     Ok(handle)
@@ -73,7 +72,7 @@ pub fn init(config: Config) -> Result<Handle, SetGlobalDefaultError> {
 /// The log with another writer. It does nothing until it becomes the default of a process or of a
 /// scope.
 #[must_use]
-pub fn dispatch<W>(config: Config, writer: W, colours: bool) -> (Dispatch, Handle)
+pub(crate) fn dispatch<W>(config: Config, writer: W, colours: bool) -> (Dispatch, Handle)
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
@@ -116,7 +115,7 @@ fn targets(level: Level) -> Targets {
 
 /// An error and its causes, outermost first, for a line of the log.
 #[must_use]
-pub fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -8,9 +8,8 @@ mod labels;
 mod legacy;
 mod process;
 
-pub use cluster::{ClusterMetrics, NodeMetrics};
-pub use handles::Counted;
-pub use labels::{
+pub(crate) use cluster::{ClusterMetrics, NodeMetrics};
+pub(crate) use labels::{
     AuditLine, Call, CallEnd, ClockSource, Logout, Lookup, ProviderLabel, Reload, SpanEnd, Step,
 };
 
@@ -35,7 +34,7 @@ use std::{
 };
 
 /// The form of [`Metrics::expose`], for `Content-Type`. Every Prometheus reads it.
-pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// The metrics of the process. Clones count into the same ones. The default is for tests: it counts
 /// like any other and started in 1970.

@@ -19,9 +19,10 @@ mod span;
 mod tests;
 mod wire;
 
-pub use active::{ActiveSpan, CurrentSpan, Decided, begin_call, with_current_span};
-pub use config::{Config, Otlp};
-pub use context::{RootSampler, Sampler, Share, TRACEPARENT};
+pub(crate) use active::{ActiveSpan, Decided, begin_call, with_current_span};
+pub use config::Config;
+pub(crate) use config::Otlp;
+pub(crate) use context::{RootSampler, Sampler, Share, TRACEPARENT};
 
 use super::{losses::Losses, metrics::Metrics};
 use crate::{

@@ -2,7 +2,7 @@
 //! a login, an administrator edits its users, and it says what it cannot do at the moment.
 
 use crate::nodes::Nodes;
-use elastauth::demo::standin::{StandIn, StoredUser};
+use elastauth::internals::demo::standin::{StandIn, StoredUser};
 use http::HeaderValue;
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::time::Instant;

@@ -2,7 +2,7 @@
 
 use crate::support::{Why, pause};
 use crate::{Chance, Pace, clients::LATER, health::CARRIED_OUT_LATE};
-use elastauth::demo::standin::StandIn;
+use elastauth::internals::demo::standin::StandIn;
 use std::{collections::BTreeSet, net::SocketAddr, sync::Mutex, time::Duration};
 use tokio::time::Instant;
 

@@ -11,7 +11,9 @@ use crate::{
     report::Report,
     support::stage::Stage,
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn, StoredUser};
+use elastauth::internals::demo::standin::{
+    Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn, StoredUser,
+};
 use http::StatusCode;
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;

@@ -11,7 +11,7 @@ use crate::{
     directory::STEADY,
     support::{http::Server, stage::question},
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, RecordedCall, StandIn};
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour, RecordedCall, StandIn};
 use std::{
     collections::HashMap,
     net::SocketAddr,

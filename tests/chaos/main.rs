@@ -46,7 +46,7 @@ mod support;
 
 use cluster::Cluster;
 use directory::Directory;
-use elastauth::{demo::standin::SERVICE_USER, model::Username};
+use elastauth::internals::{demo::standin::SERVICE_USER, model::Username};
 use known::Known;
 use late::Lates;
 use nodes::Nodes;
@@ -117,8 +117,8 @@ impl Pace {
     /// How many milliseconds ago the user's last moment was at which they are checked again,
     /// counted as elastauth counts it.
     pub(crate) fn moment(user: &str) -> u64 {
-        let offset =
-            elastauth::model::mixed(Username::parse(user).unwrap().place()) % EXPIRATION_MS;
+        let offset = elastauth::internals::model::mixed(Username::parse(user).unwrap().place())
+            % EXPIRATION_MS;
         (known::ms(UNIX_EPOCH.elapsed().unwrap()) + EXPIRATION_MS - offset) % EXPIRATION_MS
     }
 
@@ -170,14 +170,14 @@ pub(crate) struct Chance(u64);
 
 impl Chance {
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
-        Self(elastauth::model::mixed(
-            seed ^ elastauth::model::mixed(stream + 1),
+        Self(elastauth::internals::model::mixed(
+            seed ^ elastauth::internals::model::mixed(stream + 1),
         ))
     }
 
     pub(crate) fn below(&mut self, most: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        elastauth::model::mixed(self.0) % most
+        elastauth::internals::model::mixed(self.0) % most
     }
 }
 

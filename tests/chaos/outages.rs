@@ -3,7 +3,7 @@
 
 use crate::support::{Why, pause};
 use crate::{Chance, World, nodes::Nodes, support::two_nodes::TwoNodes};
-use elastauth::demo::standin::SERVICE_USER;
+use elastauth::internals::demo::standin::SERVICE_USER;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 

@@ -8,7 +8,7 @@ use super::{
     cluster::{CallName, Life},
     script::{self, Value},
 };
-use elastauth::ledger::redis::DEADLINE;
+use elastauth::internals::ledger::redis::DEADLINE;
 use std::{
     collections::{BTreeMap, VecDeque},
     hash::{Hash, Hasher},

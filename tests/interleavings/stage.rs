@@ -7,7 +7,7 @@ use super::{
     request::request,
     setting::Setting,
 };
-use elastauth::{
+use elastauth::internals::{
     broker::{self, Adopt, Broker, PreviousKey},
     clock::{Clock, Timestamp},
     cluster::{self, SecurityApi},

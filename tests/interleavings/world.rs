@@ -10,7 +10,7 @@ use super::{
     setting::Budget,
     stage::{Stage, auth_request},
 };
-use elastauth::{
+use elastauth::internals::{
     flow::{Flow, Grant, RefusedRequest},
     shutdown::Tasks,
 };

@@ -10,8 +10,8 @@ use crate::support::{
     tls::Authority,
     until,
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn};
-use elastauth::shutdown::Tasks;
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn};
+use elastauth::internals::shutdown::Tasks;
 use http::StatusCode;
 use serde_json::json;
 use std::time::Duration;

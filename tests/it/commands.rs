@@ -2,7 +2,7 @@
 //! front of the stand-in cluster.
 
 use crate::support::find;
-use elastauth::{
+use elastauth::internals::{
     demo::standin::{SERVICE_USER, StandIn, StoredUser},
     shutdown::Tasks,
 };

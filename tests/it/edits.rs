@@ -4,7 +4,7 @@ use crate::support::{
     Why, pause,
     stage::{GATEWAY_KEY, Plan, Stage, for_user},
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn, StoredUser};
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn, StoredUser};
 use std::time::Duration;
 use tokio::task::JoinSet;
 

@@ -9,7 +9,7 @@ use crate::support::{
     },
     pause, until,
 };
-use elastauth::model::Username;
+use elastauth::internals::model::Username;
 use http::StatusCode;
 use serde_json::Map;
 use std::{

@@ -4,7 +4,7 @@ use crate::support::{
     Why, find, pause,
     stage::{GATEWAY_KEY, Plan, Stage, question},
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour};
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour};
 use std::time::Duration;
 use tokio::task::JoinSet;
 

@@ -7,7 +7,7 @@ use crate::support::{
     stage::{GATEWAY_KEY, Plan, Stage, for_user, question},
     until,
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour};
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour};
 use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 

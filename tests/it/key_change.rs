@@ -1,7 +1,7 @@
 //! A change of keys with replicas of both kinds side by side, with the stand-in cluster.
 
 use crate::support::deployment::{Deployment, ask};
-use elastauth::{
+use elastauth::internals::{
     broker::{self, PreviousKey},
     clock::Timestamp,
     secret::SecretKey,

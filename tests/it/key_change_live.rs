@@ -8,7 +8,7 @@ use crate::support::{
     stage::{Plan, Stage, for_user},
     until,
 };
-use elastauth::{
+use elastauth::internals::{
     clock::Timestamp,
     demo::standin::{Endpoint, Fault, Misbehaviour},
 };

@@ -1,7 +1,9 @@
 //! The files for operators are held against the program: dashboard, alert rules, the description of
 //! the endpoints, and docs/METRICS.md.
 
-use elastauth::{clock::Timestamp, outcome::Refusal, respond::Row, telemetry::metrics::Metrics};
+use elastauth::internals::{
+    clock::Timestamp, outcome::Refusal, respond::Row, telemetry::metrics::Metrics,
+};
 use saphyr_parser::{Event, Parser};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

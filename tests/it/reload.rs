@@ -10,7 +10,7 @@ use crate::support::{
     tls::Authority,
     until,
 };
-use elastauth::demo::standin::{SERVICE_USER, StandIn};
+use elastauth::internals::demo::standin::{SERVICE_USER, StandIn};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
@@ -226,7 +226,7 @@ async fn the_level_of_the_log_can_be_raised_on_a_bad_evening() {
 
 #[tokio::test]
 async fn a_password_that_is_changed_in_its_file_is_used_from_then_on() {
-    let tasks = elastauth::shutdown::Tasks::default();
+    let tasks = elastauth::internals::shutdown::Tasks::default();
     let cluster = StandIn::start(&tasks).await.unwrap();
     let config = format!(
         "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\ndefault_roles: [viewer]\n\
@@ -315,7 +315,7 @@ async fn a_renewed_certificate_is_shown_to_whoever_connects_next() {
 #[tokio::test]
 async fn a_cluster_with_a_new_ca_is_believed_once_the_file_is_renewed() {
     let (old, new) = (Authority::new(), Authority::new());
-    let tasks = elastauth::shutdown::Tasks::default();
+    let tasks = elastauth::internals::shutdown::Tasks::default();
     let cluster = StandIn::start_tls(&tasks, new.sign().server())
         .await
         .unwrap();

@@ -9,7 +9,7 @@ use crate::support::{
     stage::{GATEWAY_KEY, Plan, Stage, for_user},
     until,
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour};
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour};
 use http::{Request, StatusCode, header};
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What operators see of a login: the audit stream and the numbers, on real sockets against the
 //! stand-in cluster.
 
-use elastauth::{
+use elastauth::internals::{
     app::App,
     broker::{self, Adopt, Broker},
     clock::Clock,
@@ -395,12 +395,12 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         },
         broker: broker_config(),
         cluster: cluster_config(&standin),
-        telemetry: elastauth::telemetry::log::Config::default(),
+        telemetry: elastauth::internals::telemetry::log::Config::default(),
         audit: audit::Config {
             target: AuditTarget::File(path.clone()),
             grants: Grants::Changes,
         },
-        traces: elastauth::telemetry::traces::Config::Off,
+        traces: elastauth::internals::telemetry::traces::Config::Off,
         admin: AdminConfig {
             listen: Some(loopback),
             metrics: true,

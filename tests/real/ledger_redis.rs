@@ -13,7 +13,7 @@ use crate::support::{
     redis::Redis,
     until,
 };
-use elastauth::{
+use elastauth::internals::{
     broker,
     clock::Clock,
     keys::Keyring,
@@ -46,7 +46,7 @@ fn at(url: &str) -> Config {
         database: 0,
         username: None,
         password: None,
-        tls: elastauth::net::tls::ClientConfig::default(),
+        tls: elastauth::internals::net::tls::ClientConfig::default(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::support::{
     process::command,
     until,
 };
-use elastauth::{
+use elastauth::internals::{
     config::{self, Flags, Sources},
     demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn, StoredUser},
     outcome::Refusal,

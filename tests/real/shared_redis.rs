@@ -11,7 +11,7 @@ use crate::support::{
     stage::{GATEWAY_KEY, Plan, Stage, question},
     tls::Authority,
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn};
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn};
 use std::time::Duration;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -188,7 +188,7 @@ struct Chance(u64);
 impl Chance {
     fn below(&mut self, most: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        elastauth::model::mixed(self.0) % most
+        elastauth::internals::model::mixed(self.0) % most
     }
 }
 

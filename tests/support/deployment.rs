@@ -2,7 +2,7 @@
 //! set by hand; sockets are real.
 
 use super::request::request;
-pub(crate) use elastauth::{
+pub(crate) use elastauth::internals::{
     broker::{self, Adopt, Broker, BrokerError},
     cluster::PasswordForm,
     demo::standin::{By, Endpoint, Fault, Misbehaviour, StandIn, StoredUser},
@@ -11,7 +11,7 @@ pub(crate) use elastauth::{
     shutdown::Tasks,
     telemetry::ClusterTelemetry,
 };
-use elastauth::{
+use elastauth::internals::{
     clock::Clock,
     cluster::{self, SecurityApi},
     identity::{Providers, headers},

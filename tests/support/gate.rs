@@ -5,8 +5,8 @@ use super::{
     http::Answer,
     wait::{Why, pause},
 };
-use ::elastauth::demo::standin::{SERVICE_USER, StandIn};
-use ::elastauth::shutdown::Tasks;
+use ::elastauth::internals::demo::standin::{SERVICE_USER, StandIn};
+use ::elastauth::internals::shutdown::Tasks;
 use http::StatusCode;
 use std::sync::Mutex;
 use std::time::Duration;

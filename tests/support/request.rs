@@ -1,6 +1,6 @@
 //! A request as the gateway on this machine sends it.
 
-use elastauth::{
+use elastauth::internals::{
     net::trust::{self, Trust},
     request::{Protocol, Request},
 };

@@ -8,8 +8,8 @@ use super::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use elastauth::demo::standin::{SERVICE_USER, StandIn};
-use elastauth::shutdown::Tasks;
+use elastauth::internals::demo::standin::{SERVICE_USER, StandIn};
+use elastauth::internals::shutdown::Tasks;
 use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::Full;
 use serde_json::Value;
@@ -181,7 +181,7 @@ impl Stage {
             .calls()
             .iter()
             .filter(|call| !call.through_gateway)
-            .map(elastauth::demo::standin::RecordedCall::line)
+            .map(elastauth::internals::demo::standin::RecordedCall::line)
             .collect()
     }
 

@@ -32,7 +32,7 @@ pub(super) fn use_stored(state: &State, update: &Update) -> bool {
         .confirmed_at()
         .filter(|seen| !state.uncertain.affects(user, *seen) && state.is_fresh(user, *seen, now));
     if let Some(seen) = confirmed_at {
-        state.ledger.use_stored(update, seen, now);
+        update.use_stored(seen, now);
     }
     confirmed_at.is_some()
 }

@@ -1,6 +1,7 @@
 //! The documents that are generated from the table are in the repository, and current.
 
 use super::*;
+use crate::config::describe::{example, reference};
 use std::path::{Path, PathBuf};
 
 const OTHER_KEY: &str = "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b";

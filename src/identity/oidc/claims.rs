@@ -52,7 +52,6 @@ pub struct ClaimPath(Vec<Box<str>>);
 
 /// Why a text is not a path to a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidPath {
     #[error("a path has 1 to {MAX_STEPS} steps, none of them empty")]
     Steps,

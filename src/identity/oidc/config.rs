@@ -65,7 +65,6 @@ impl Config {
 
 /// Why providers cannot be configured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum InvalidProviders {
     #[error("two providers have the same name")]
     SameName,
@@ -167,9 +166,7 @@ impl Validation {
             (Self::Jwks | Self::Both(_), true) => TokenCheck::Signature,
             (Self::Userinfo, true) => TokenCheck::SignatureThenUserinfo,
             (Self::Userinfo | Self::Both(Asked::Userinfo), false) => TokenCheck::Userinfo,
-            (Self::Introspection, _) | (Self::Both(Asked::Introspection), false) => {
-                TokenCheck::Introspection
-            }
+            (Self::Introspection, _) => TokenCheck::Introspection,
             (Self::Both(Asked::IntrospectionThenUserinfo), false) => {
                 TokenCheck::IntrospectionThenUserinfo
             }
@@ -183,8 +180,6 @@ pub enum Asked {
     /// Whose it is. The answer does not say which client it was issued to.
     #[default]
     Userinfo,
-    /// Whether it is active, and its claims.
-    Introspection,
     /// Whether it is active, and then whose it is: where introspection has no groups, as with
     /// Authelia.
     IntrospectionThenUserinfo,

@@ -12,7 +12,6 @@ pub(super) const MAX_GROUPS: usize = 2_000;
 
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum RefusedToken {
     #[error("the request has more than one token; elastauth does not guess which one counts")]
     Ambiguous,
@@ -87,7 +86,6 @@ pub enum RefusedToken {
 
 /// Why accepted claims do not name a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
 pub enum NoUser {
     #[error(
         "the claim for the user name is missing; check `claim_mappings.username` and the scopes \

@@ -279,9 +279,8 @@ impl Oidc {
         Ok(())
     }
 
-    /// How many tokens are remembered.
-    #[must_use]
-    pub fn remembered(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
         self.remembered.len()
     }
 }

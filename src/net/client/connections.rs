@@ -26,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Bounds on the connections to each host.
 #[derive(Debug, Clone, Copy)]
-pub struct ConnectionLimits {
+pub(crate) struct ConnectionLimits {
     /// For TCP alone.
     pub connect: Duration,
     /// Connections that are kept; beyond it they are closed after use.

@@ -6,7 +6,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 
 /// One request.
 #[derive(Debug)]
-pub struct HttpCall {
+pub(crate) struct HttpCall {
     /// The method.
     pub method: Method,
     /// The whole address.
@@ -26,7 +26,7 @@ pub struct HttpCall {
 
 /// An answer, whichever its status is.
 #[derive(Debug)]
-pub struct HttpAnswer<B = Bytes> {
+pub(crate) struct HttpAnswer<B = Bytes> {
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -68,4 +68,4 @@ impl PartialEq for HttpError {
 impl Eq for HttpError {}
 
 /// An error of the network or of TLS. Shared, so that all who wait for one call can have it.
-pub type Source = Arc<dyn Error + Send + Sync>;
+pub(crate) type Source = Arc<dyn Error + Send + Sync>;

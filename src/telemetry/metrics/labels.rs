@@ -37,7 +37,6 @@ macro_rules! labels {
     ($($(#[$doc:meta])* $set:ident($name:literal) { $($value:ident = $text:literal,)* })*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[expect(missing_docs, reason = "docs/METRICS.md explains each to operators")]
         pub enum $set { $($value,)* }
 
         impl $set {

@@ -178,7 +178,7 @@ impl ActiveSpan {
 
 /// Begins the span of a call to the cluster, where this task works within a recorded span.
 #[must_use]
-pub fn begin_call() -> Option<ActiveSpan> {
+pub(crate) fn begin_call() -> Option<ActiveSpan> {
     let CurrentSpan {
         recorder,
         trace,
@@ -193,7 +193,7 @@ pub fn begin_call() -> Option<ActiveSpan> {
 }
 
 /// Lets `work` run within the span of this task, on whichever task it runs.
-pub fn with_current_span<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
+pub(crate) fn with_current_span<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
     let current = CURRENT.try_with(Clone::clone).ok();
     async move {
         match current {

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use std::fmt;
 
 /// The header of W3C Trace Context: to which trace a request belongs.
-pub const TRACEPARENT: &str = "traceparent";
+pub(crate) const TRACEPARENT: &str = "traceparent";
 /// The flag that says that whoever called records the trace.
 const SAMPLED: u8 = 1;
 

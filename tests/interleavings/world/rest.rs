@@ -2,7 +2,7 @@
 
 use super::{LEAP, World};
 use crate::cluster::{self as scripted, CallName, Wish};
-use elastauth::{
+use elastauth::internals::{
     broker::BrokerError,
     flow::{AuthError, RefusedRequest},
 };

@@ -5,7 +5,7 @@ use crate::support::{
     elastauth::Elastauth,
     idp::{Idp, now},
 };
-use elastauth::{demo::standin::StandIn, shutdown::Tasks};
+use elastauth::internals::{demo::standin::StandIn, shutdown::Tasks};
 use serde_json::{Value, json};
 use std::{collections::HashMap, path::Path};
 

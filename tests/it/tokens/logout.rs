@@ -7,7 +7,7 @@ use crate::support::{
     idp::{Idp, now},
 };
 use bytes::Bytes;
-use elastauth::demo::standin::SERVICE_USER;
+use elastauth::internals::demo::standin::SERVICE_USER;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::setup::{bearer, config};
 use crate::support::{elastauth::Elastauth, idp::Idp};
-use elastauth::{demo::standin::StandIn, shutdown::Tasks};
+use elastauth::internals::{demo::standin::StandIn, shutdown::Tasks};
 use serde_json::json;
 
 struct Two {

@@ -1,7 +1,7 @@
 //! The running program between an identity provider of the test's own and the stand-in cluster.
 
 use crate::support::{elastauth::Elastauth, http::Answer, idp::Idp, until};
-use elastauth::{
+use elastauth::internals::{
     demo::standin::{SERVICE_USER, StandIn},
     shutdown::Tasks,
 };

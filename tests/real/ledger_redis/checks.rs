@@ -9,7 +9,7 @@ use crate::support::{
     redis::Redis,
     until,
 };
-use elastauth::{broker, secret::SecretKey};
+use elastauth::internals::{broker, secret::SecretKey};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,

@@ -9,7 +9,7 @@ use crate::support::{
     sentinel::Sentinel,
     tls, until,
 };
-use elastauth::{
+use elastauth::internals::{
     ledger::redis::{RedisNode, Topology},
     secret::SecretString,
 };

@@ -6,7 +6,7 @@ use crate::support::{
     redis::Redis,
     until,
 };
-use elastauth::demo::standin::{Endpoint, Fault, Misbehaviour};
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 

@@ -18,7 +18,7 @@ async fn a_refused_signed_token_is_never_asked_about() {
     for validation in [
         Validation::Jwks,
         Validation::Both(Asked::Userinfo),
-        Validation::Both(Asked::Introspection),
+        Validation::Both(Asked::IntrospectionThenUserinfo),
         Validation::Userinfo,
     ] {
         let stage = stage(validation).await;
@@ -62,7 +62,6 @@ async fn an_opaque_token_goes_to_the_provider_that_can_be_asked() {
         (Validation::Userinfo, 1, 0),
         (Validation::Introspection, 0, 1),
         (Validation::Both(Asked::Userinfo), 1, 0),
-        (Validation::Both(Asked::Introspection), 0, 1),
         (Validation::Both(Asked::IntrospectionThenUserinfo), 1, 1),
     ] {
         let stage = stage(validation).await;
