@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 /// As in `src/broker/ensure/agree.rs`: new users about whom the cluster is asked at once, and new
 /// users who are written at once.
-const QUESTIONS: usize = 48;
+const LOGINS_AT_ONCE: usize = 48;
 const WRITES: usize = 12;
 /// As in `src/cluster/pool.rs`.
 const MAX_IDLE: usize = 32;
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .pool_idle_timeout(Duration::from_secs(30))
         .pool_max_idle_per_host(MAX_IDLE)
         .build(tcp);
-    let (questions, writes) = (Semaphore::new(QUESTIONS), Semaphore::new(WRITES));
+    let (questions, writes) = (Semaphore::new(LOGINS_AT_ONCE), Semaphore::new(WRITES));
     let bare = Arc::new(Bare {
         client,
         cluster,

@@ -128,18 +128,18 @@ impl Ledger {
     }
 
     /// The user was written.
-    pub fn written(&self, update: &Update, now: Timestamp) {
+    pub fn record_written(&self, update: &Update, now: Timestamp) {
         let may_be_undone = matches!(update.expected, Expected::OtherWrite);
-        self.present(update, now, How::Written, may_be_undone);
+        self.record_present(update, now, How::Written, may_be_undone);
     }
 
     /// The cluster was asked, and the user is as this update wants it.
-    pub fn confirmed(&self, update: &Update, now: Timestamp) {
+    pub fn record_confirmed(&self, update: &Update, now: Timestamp) {
         let may_be_undone = update.other_write_began().is_some();
-        self.present(update, now, How::Confirmed, may_be_undone);
+        self.record_present(update, now, How::Confirmed, may_be_undone);
     }
 
-    fn present(&self, update: &Update, now: Timestamp, how: How, may_be_undone: bool) {
+    fn record_present(&self, update: &Update, now: Timestamp, how: How, may_be_undone: bool) {
         let uncontradicted = update.keep(update.present(now), now, may_be_undone);
         // What is stored of a pending write stays there until it is too old.
         if !update.local_only {

@@ -34,7 +34,7 @@ impl Rate {
 
     /// The bucket after one permit is taken; `None` where there is none to take. No bucket is a
     /// full one.
-    pub(crate) fn taken(self, bucket: Option<Bucket>, now: Timestamp) -> Option<Bucket> {
+    pub(crate) fn after_taking_one(self, bucket: Option<Bucket>, now: Timestamp) -> Option<Bucket> {
         let (permits, period) = (u64::from(self.permits), u64::from(self.period_ms));
         let full = permits * period;
         let left = bucket.map_or(full, |bucket| {
@@ -77,7 +77,7 @@ impl Limiter {
     /// Takes a permit; says how many were refused since the last one, if any.
     pub(crate) fn take(&self, now: Timestamp) -> Result<Option<NonZero<u64>>, NoPermit> {
         let mut state = self.state();
-        if let Some(bucket) = self.rate.taken(state.bucket, now) {
+        if let Some(bucket) = self.rate.after_taking_one(state.bucket, now) {
             state.bucket = Some(bucket);
             return Ok(NonZero::new(std::mem::take(&mut state.refused)));
         }
@@ -87,7 +87,9 @@ impl Limiter {
 
     /// Whether a permit could be taken now.
     pub(crate) fn has_one(&self, now: Timestamp) -> bool {
-        self.rate.taken(self.state().bucket, now).is_some()
+        self.rate
+            .after_taking_one(self.state().bucket, now)
+            .is_some()
     }
 
     fn state(&self) -> MutexGuard<'_, LimiterState> {
@@ -117,10 +119,10 @@ mod tests {
     #[test]
     fn what_was_refused_is_counted_until_the_next_permit() {
         let limiter = Limiter::new(Rate::a_second(10));
-        let taken: Vec<_> = (0..1_000)
+        let after_taking_one: Vec<_> = (0..1_000)
             .filter_map(|_| limiter.take(Timestamp(5_000)).ok())
             .collect();
-        assert_eq!(taken, [None; 10]);
+        assert_eq!(after_taking_one, [None; 10]);
         let later = Timestamp(6_000);
         assert_eq!(
             (limiter.take(later), limiter.take(later)),
@@ -143,6 +145,10 @@ mod tests {
 
     #[test]
     fn a_rate_of_none_allows_none() {
-        assert!(Rate::a_minute(0).taken(None, Timestamp(0)).is_none());
+        assert!(
+            Rate::a_minute(0)
+                .after_taking_one(None, Timestamp(0))
+                .is_none()
+        );
     }
 }

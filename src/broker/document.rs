@@ -101,7 +101,7 @@ impl Document {
     /// The provider for whose user the account was last written, where that is another user than
     /// ours: a name alone makes nobody the same. Users that no provider was noted for are the first
     /// one's.
-    pub(super) fn is_somebody_elses(&self, found: &Account) -> Option<Arc<str>> {
+    pub(super) fn other_provider_of(&self, found: &Account) -> Option<Arc<str>> {
         let theirs = found.origin.marker()?;
         let provider = theirs.provider.as_deref()?;
         let another_subject = theirs
@@ -114,7 +114,7 @@ impl Document {
 
     /// When the token was issued from which the account was written, if that is a newer one with
     /// other groups.
-    pub(super) fn is_outdated_by(&self, found: &Account, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn newer_statement(&self, found: &Account, now: Timestamp) -> Option<Timestamp> {
         let (ours, theirs) = (self.identity.as_of()?, found.origin.marker()?.issued_at?);
         // Nobody's clock is that far off. Such a time must not keep the user out until it comes.
         let plausible = theirs <= now.after(MOST_AHEAD);
@@ -233,7 +233,7 @@ mod tests {
         let found = at(900_000, &["dev"]).account;
         let now = Timestamp(900_000);
         assert_eq!(
-            at(800_000, &["ops"]).is_outdated_by(&found, now),
+            at(800_000, &["ops"]).newer_statement(&found, now),
             Some(Timestamp(900_000))
         );
         for document in [
@@ -241,15 +241,15 @@ mod tests {
             at(900_000, &["ops"]),
             at(950_000, &["ops"]),
         ] {
-            assert_eq!(document.is_outdated_by(&found, now), None);
+            assert_eq!(document.newer_statement(&found, now), None);
         }
         // Ten minutes ahead of everybody: it would keep the user out until then.
         assert_eq!(
-            at(100_000, &["ops"]).is_outdated_by(&found, Timestamp(299_999)),
+            at(100_000, &["ops"]).newer_statement(&found, Timestamp(299_999)),
             None
         );
         assert_eq!(
-            document(Identity::of_provider("sso", "alice", &["ops"])).is_outdated_by(&found, now),
+            document(Identity::of_provider("sso", "alice", &["ops"])).newer_statement(&found, now),
             None,
             "without a time there is no order"
         );
@@ -265,7 +265,7 @@ mod tests {
                 subject: subject.map(str::to_owned),
                 ..Marker::default()
             });
-            ours.is_somebody_elses(&found)
+            ours.other_provider_of(&found)
         };
         assert_eq!(noted(Some("authelia"), None).as_deref(), Some("authelia"));
         assert_eq!(
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(noted(None, None), None);
         let mut unmarked = ours.account.clone();
         unmarked.origin = Origin::Other;
-        assert_eq!(ours.is_somebody_elses(&unmarked), None);
+        assert_eq!(ours.other_provider_of(&unmarked), None);
     }
 
     #[test]

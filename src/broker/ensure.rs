@@ -17,10 +17,10 @@ pub(crate) use types::Plan;
 
 use super::{config::Config, error::BrokerError, places::Class, rotation::Period, state::State};
 use crate::{cluster::SecurityApi, roles::Entitled, telemetry::ClusterTelemetry};
-use agree::Agree;
+use agree::Attempt;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
-use types::Agreement;
+use types::AttemptResult;
 
 /// Attempts in a row: one that a boundary or another replica overtakes, one for what is true then,
 /// and one more for a cluster that is slower than a short period is long.
@@ -32,7 +32,7 @@ const SLACK: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Ensure {
     state: Arc<State>,
-    agree: Agree,
+    agree: Attempt,
 }
 
 impl Ensure {
@@ -43,7 +43,7 @@ impl Ensure {
         telemetry: &ClusterTelemetry,
     ) -> Self {
         Self {
-            agree: Agree::new(Arc::clone(&state), cluster, config, telemetry),
+            agree: Attempt::new(Arc::clone(&state), cluster, config, telemetry),
             state,
         }
     }
@@ -65,21 +65,21 @@ impl Ensure {
         for attempt in 1..=ATTEMPTS {
             let document = self.state.document(&entitled, period);
             let agreed = self.agree.attempt(&document, class, period).await?;
-            let too_late = agreed == Agreement::TooLate;
+            let too_late = agreed == AttemptResult::TooLate;
             if too_late {
                 let rest = self.state.rotation.rest(period, self.state.clock.now());
                 sleep(rest + SLACK).await;
             }
             let now = self.state.period(user);
             if now.is_same(period) {
-                let contradicted = || {
+                let nothing_remembered = || {
                     self.state
                         .ledger
                         .recall(user, self.state.clock.now())
                         .is_none()
                 };
                 // Too late and still the same period: a clock was set back meanwhile.
-                if too_late || (attempt < ATTEMPTS && contradicted()) {
+                if too_late || (attempt < ATTEMPTS && nothing_remembered()) {
                     continue;
                 }
                 return Ok(());

@@ -68,11 +68,12 @@ impl GivenKey {
         }
     }
 
-    /// The value: none for an empty text, the content of the file for a `*_file` variant.
+    /// The value: none for an empty text (but for the two group lists), the content of the file for
+    /// a `*_file` variant.
     pub(super) fn value(self, findings: &mut Findings) -> Option<Raw> {
         let Reference { key, file, .. } = self.reference;
         if self.raw.is_unset() {
-            // Whoever has removed every group from this list does not mean "everybody".
+            // An empty list of allowed groups means nobody, so it is kept.
             let is_meant = [&table::ALLOWED_GROUPS, &table::GROUP_WHITELIST].contains(&key);
             return is_meant.then_some(Raw {
                 node: RawNode::List(Vec::new()),

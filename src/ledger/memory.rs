@@ -263,7 +263,7 @@ impl Memory {
     }
 
     /// What this replica has known of the user since `seen` is stored.
-    pub(super) fn is_stored(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
+    pub(super) fn note_stored(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
         let entry = Entry::Present { fingerprint, seen };
         self.note(user, fingerprint, StoreState::At(seen), |cached| {
             cached.entry == entry && cached.stored.is_before(seen)
@@ -271,7 +271,12 @@ impl Memory {
     }
 
     /// What was to be stored is not.
-    pub(super) fn is_not_stored(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
+    pub(super) fn note_not_stored(
+        &self,
+        user: &Username,
+        fingerprint: Fingerprint,
+        seen: Timestamp,
+    ) {
         self.note(user, fingerprint, StoreState::Unknown, |cached| {
             cached.stored == StoreState::At(seen)
         });

@@ -170,8 +170,8 @@ impl Redis {
         }
     }
 
-    /// Stores "write pending" and reports it to the other replicas. If that cannot be done in time
-    /// it is done later, without holding up the write.
+    /// Stores "write pending" and reports it to the other replicas. If that cannot be done in time,
+    /// the stored fact is removed later instead; the write does not wait for it.
     pub(super) async fn begin_write(&self, target: &Target, now: Timestamp) -> Expected {
         let (namespace, keys) = (&self.namespace, self.keys(target));
         let pending = self.value(target, Kind::WritePending, now);

@@ -33,7 +33,7 @@ pub(super) enum InvalidSeal {
 }
 
 /// The value of an update, under its key.
-pub(super) fn close_target(ring: &Keyring, target: &Target, kind: Kind, at: Timestamp) -> Vec<u8> {
+pub(super) fn seal_target(ring: &Keyring, target: &Target, kind: Kind, at: Timestamp) -> Vec<u8> {
     let keys = &ring.of(target.key).store;
     close(
         keys,

@@ -51,7 +51,7 @@ fn present(fingerprint: Fingerprint, at: u64) -> Entry {
 async fn the_latest_counts() {
     let ledger = ledger(10);
     assert_eq!(ledger.recall(&user(1), Timestamp(1)), None);
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1));
     assert_eq!(ledger.recall(&user(1), Timestamp(1)), Some(present(ONE, 1)));
     let mut update = ledger.begin_update(target(1, TWO)).await;
     ledger.begin_write(&mut update, Timestamp(2)).await;
@@ -59,7 +59,7 @@ async fn the_latest_counts() {
         ledger.recall(&user(1), Timestamp(2)),
         Some(Entry::WritePending)
     );
-    ledger.written(&update, Timestamp(3));
+    ledger.record_written(&update, Timestamp(3));
     assert_eq!(
         ledger.recall(&user(1), Timestamp(999_999)),
         Some(present(TWO, 3))
@@ -70,7 +70,7 @@ async fn the_latest_counts() {
 async fn a_flood_of_users_stays_within_the_bound() {
     let ledger = ledger(1_000);
     for n in 0..50_000 {
-        ledger.confirmed(&ledger.begin_update(target(n, ONE)).await, Timestamp(1));
+        ledger.record_confirmed(&ledger.begin_update(target(n, ONE)).await, Timestamp(1));
     }
     assert!(ledger.users() <= 1_000, "{}", ledger.users());
     assert!(!ledger.memory.has_updates());
@@ -80,7 +80,7 @@ async fn a_flood_of_users_stays_within_the_bound() {
 async fn a_change_by_another_replica_counts_before_during_and_after_an_update() {
     let ledger = ledger(10);
     let now = Timestamp(1);
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, now);
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, now);
     ledger.memory.contradict(&user(1), ONE);
     assert_eq!(
         ledger.recall(&user(1), now),
@@ -92,7 +92,7 @@ async fn a_change_by_another_replica_counts_before_during_and_after_an_update() 
     // The cluster's answer to this update may be older than the other replica's write.
     let update = ledger.begin_update(target(1, ONE)).await;
     ledger.memory.contradict(&user(1), TWO);
-    ledger.confirmed(&update, now);
+    ledger.record_confirmed(&update, now);
     assert_eq!(ledger.recall(&user(1), now), None);
     // An own pending write is never ended by others.
     ledger
@@ -107,7 +107,7 @@ async fn an_older_update_that_ends_later_leaves_the_record_of_the_newer_one() {
     let (ledger, now) = (ledger(10), Timestamp(1));
     let older = ledger.begin_update(target(1, ONE)).await;
     let newer = ledger.begin_update(target(1, TWO)).await;
-    ledger.confirmed(&older, now);
+    ledger.record_confirmed(&older, now);
     assert_eq!(
         ledger.recall(&user(1), now),
         None,
@@ -117,7 +117,7 @@ async fn an_older_update_that_ends_later_leaves_the_record_of_the_newer_one() {
     assert!(ledger.memory.has_updates());
     ledger.memory.contradict(&user(1), ONE);
     assert!(ledger.is_written_elsewhere(&newer, now));
-    ledger.confirmed(&newer, now);
+    ledger.record_confirmed(&newer, now);
     assert_eq!(ledger.recall(&user(1), now), None, "it was contradicted");
     drop(newer);
     assert!(!ledger.memory.has_updates());
@@ -132,7 +132,7 @@ async fn without_a_subscription_an_entry_is_used_ten_seconds_at_most_and_not_all
             .count()
     };
     for n in 0..100 {
-        ledger.confirmed(&ledger.begin_update(target(n, ONE)).await, Timestamp(1_000));
+        ledger.record_confirmed(&ledger.begin_update(target(n, ONE)).await, Timestamp(1_000));
     }
     // Every change was received until then, so the entries are as fresh as that.
     ledger.memory.subscription.lost(Timestamp(60_000));
@@ -142,7 +142,7 @@ async fn without_a_subscription_an_entry_is_used_ten_seconds_at_most_and_not_all
     // not.
     ledger.memory.subscription.begin();
     assert_eq!((alive(64_900), alive(70_000)), (100, 0));
-    ledger.confirmed(
+    ledger.record_confirmed(
         &ledger.begin_update(target(1, ONE)).await,
         Timestamp(70_000),
     );
@@ -160,7 +160,7 @@ async fn what_an_update_from_before_the_subscription_learns_is_used_as_if_withou
     ledger.memory.subscription.lost(Timestamp(0));
     let update = ledger.begin_update(target(1, ONE)).await;
     ledger.memory.subscription.begin();
-    ledger.confirmed(&update, Timestamp(1_000));
+    ledger.record_confirmed(&update, Timestamp(1_000));
     assert!(ledger.recall(&user(1), Timestamp(1_000)).is_some());
     assert_eq!(ledger.recall(&user(1), Timestamp(11_000)), None);
 }
@@ -170,7 +170,7 @@ async fn a_clock_that_is_set_back_does_not_end_the_subscription() {
     let ledger = ledger(10);
     ledger.memory.subscription.lost(Timestamp(5_000_000));
     ledger.memory.subscription.begin();
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1_000));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1_000));
     assert!(ledger.recall(&user(1), Timestamp(999_999)).is_some());
 }
 
@@ -185,11 +185,11 @@ async fn a_user_who_is_forgotten_is_asked_about_even_if_an_update_was_in_flight(
             others: Others::NotShared
         }
     );
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, now);
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, now);
     let update = ledger.begin_update(target(1, ONE)).await;
     assert!(ledger.forget(&user(1)).known);
     assert_eq!(ledger.recall(&user(1), now), None);
-    ledger.confirmed(&update, now);
+    ledger.record_confirmed(&update, now);
     assert_eq!(ledger.recall(&user(1), now), None, "it had asked before");
 }
 
@@ -208,7 +208,7 @@ async fn a_check_by_another_replica_counts_from_when_our_own_clock_reaches_its_t
     };
     confirmed(ONE, 500);
     assert_eq!(recalled(&ledger, 1_000), None, "it makes no entry");
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1_000));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1_000));
     confirmed(TWO, 2_000);
     assert_eq!(
         recalled(&ledger, 9_000),
@@ -226,7 +226,7 @@ async fn a_check_by_another_replica_counts_from_when_our_own_clock_reaches_its_t
         Some(present(ONE, 3_000)),
         "an older one, or the same again"
     );
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(4_000));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(4_000));
     confirmed(ONE, 3_500);
     assert_eq!(recalled(&ledger, 9_000), Some(present(ONE, 4_000)));
 }
@@ -239,7 +239,7 @@ async fn a_check_by_another_replica_revives_nothing_and_ends_no_pending_write() 
             .memory
             .confirmed_elsewhere(&user(1), ONE, Timestamp(at));
     };
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1));
     ledger.memory.contradict(&user(1), TWO);
     confirmed(2);
     assert_eq!(recalled(&ledger, 9), None);
@@ -247,7 +247,7 @@ async fn a_check_by_another_replica_revives_nothing_and_ends_no_pending_write() 
     let update = ledger.begin_update(target(1, ONE)).await;
     ledger.memory.contradict(&user(1), TWO);
     confirmed(3);
-    ledger.confirmed(&update, Timestamp(4));
+    ledger.record_confirmed(&update, Timestamp(4));
     confirmed(5);
     assert_eq!(recalled(&ledger, 9), None);
     drop(update);
@@ -257,11 +257,11 @@ async fn a_check_by_another_replica_revives_nothing_and_ends_no_pending_write() 
     assert_eq!(recalled(&ledger, 9), Some(Entry::WritePending));
     // An own write of unknown result may undo what the other one saw.
     update.keep_local();
-    ledger.confirmed(&update, Timestamp(8));
+    ledger.record_confirmed(&update, Timestamp(8));
     confirmed(9);
     assert_eq!(recalled(&ledger, 9), Some(present(ONE, 8)));
     drop(update);
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(10));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(10));
     confirmed(11);
     assert_eq!(
         recalled(&ledger, 11),
@@ -273,7 +273,7 @@ async fn a_check_by_another_replica_revives_nothing_and_ends_no_pending_write() 
 #[tokio::test]
 async fn an_entry_that_may_have_missed_a_change_is_not_prolonged() {
     let ledger = ledger(10);
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1_000));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1_000));
     ledger.memory.subscription.lost(Timestamp(2_000));
     ledger
         .memory
@@ -292,28 +292,28 @@ async fn an_entry_that_may_have_missed_a_change_is_not_prolonged() {
 async fn what_is_stored_is_known_until_it_is_not_there_or_a_change_may_be_missing() {
     let ledger = ledger(10);
     let stored = |fingerprint| ledger.memory.stored(&user(1), fingerprint);
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(1));
     assert_eq!(stored(ONE), StoreState::Unknown, "not reported yet");
-    ledger.memory.is_stored(&user(1), ONE, Timestamp(1));
+    ledger.memory.note_stored(&user(1), ONE, Timestamp(1));
     assert_eq!(
         (stored(ONE), stored(TWO)),
         (StoreState::At(Timestamp(1)), StoreState::Unknown)
     );
     // A later check is stored instead: until it is, the old one is stored.
-    ledger.confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(2));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, Timestamp(2));
     assert_eq!(stored(ONE), StoreState::At(Timestamp(1)));
     // Another replica was first. That ours was refused is no objection to its report.
     ledger
         .memory
         .confirmed_elsewhere(&user(1), ONE, Timestamp(3));
-    ledger.memory.is_not_stored(&user(1), ONE, Timestamp(1));
+    ledger.memory.note_not_stored(&user(1), ONE, Timestamp(1));
     assert_eq!(stored(ONE), StoreState::At(Timestamp(3)));
-    ledger.memory.is_not_stored(&user(1), ONE, Timestamp(3));
+    ledger.memory.note_not_stored(&user(1), ONE, Timestamp(3));
     assert_eq!(
         (stored(ONE), recalled(&ledger, 9)),
         (StoreState::Unknown, Some(present(ONE, 2)))
     );
-    ledger.memory.is_stored(&user(1), ONE, Timestamp(2));
+    ledger.memory.note_stored(&user(1), ONE, Timestamp(2));
     ledger.memory.subscription.lost(Timestamp(4));
     ledger.memory.subscription.begin();
     assert_eq!(stored(ONE), StoreState::Unknown);

@@ -13,7 +13,8 @@ use std::sync::Arc;
 pub struct Update {
     pub(super) target: Target,
     pub(super) begun: Begun,
-    /// What was stored when it began.
+    /// What was stored when it began. `None`: the store was not asked, or did not answer. Nothing
+    /// stored is a [`Found`] without a value.
     pub(super) found: Option<Found>,
     pub(super) expected: Expected,
     /// What it learns is for this process alone.

@@ -83,7 +83,7 @@ pub(super) fn answer(connection: &PeerConnection, request: &Parts, page: Page) -
             return not_found(now);
         }
         if let Err(why) = connection.admit(&request.headers) {
-            service.observer.withheld(connection.peer, &why);
+            service.observer.page_refused(connection.peer, &why);
             return not_found(now);
         }
     }

@@ -8,8 +8,8 @@ use crate::{
 use http::request::Parts;
 use std::borrow::Cow;
 
-/// Answers an auth request. Its own method, path and query decide nothing, and its body is not
-/// read: in front of some gateways the client writes them.
+/// Answers an auth request of any protocol. Its own method, path, query and body decide nothing:
+/// some gateways pass on the client's.
 pub(super) async fn answer(
     connection: &PeerConnection,
     parts: Parts,

@@ -1,5 +1,5 @@
-//! What operators learn of a request: the log line, the audit event, the numbers and the span. No
-//! other file of this room writes any of them for a decision.
+//! What operators learn of a request: the log line, the audit event, the metrics and the span. No
+//! other file of `serve` writes any of them for a decision.
 
 use crate::{
     clock::Clock,
@@ -31,7 +31,7 @@ pub(super) struct Observer {
     clock: Clock,
     /// One a refusal, so that a flood of one kind does not hide another.
     refusals: [Limiter; Refusal::ALL.len()],
-    withheld: Limiter,
+    refused_pages: Limiter,
     rechecks: Limiter,
     logouts: Limiter,
 }
@@ -76,7 +76,7 @@ impl Observer {
             telemetry,
             clock,
             refusals: std::array::from_fn(|_| Limiter::new(LINES)),
-            withheld: Limiter::new(LINES),
+            refused_pages: Limiter::new(LINES),
             rechecks: Limiter::new(LINES),
             logouts: Limiter::new(LINES),
         }
@@ -95,7 +95,8 @@ impl Observer {
         })
     }
 
-    /// Writes down a decision. For a grant this is four additions, unless each grant is audited.
+    /// Writes down a decision. For a grant this only increments counters, unless each grant is
+    /// audited.
     pub(super) fn decided(
         &self,
         decision: &Decision<'_>,
@@ -232,8 +233,8 @@ impl Observer {
 
     /// An untrusted peer asked for a page for operators. The operator who wonders why the scraper
     /// gets a 404 finds this line.
-    pub(super) fn withheld(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
-        if let Ok(suppressed) = self.withheld.take(self.clock.now()) {
+    pub(super) fn page_refused(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
+        if let Ok(suppressed) = self.refused_pages.take(self.clock.now()) {
             tracing::info!(%peer, error = chain(why), suppressed, "a page for operators is withheld");
         }
     }

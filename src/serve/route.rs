@@ -69,8 +69,8 @@ pub(super) async fn answer(
     request: http::Request<Incoming>,
 ) -> Result<Response, Infallible> {
     connection.activity.request(request.version());
-    // But for a logout the body is held and never read: some gateways announce one that does not
-    // come.
+    // The body is read for a logout only. Otherwise it is kept unread: some gateways announce one
+    // that does not come.
     let (request, body) = request.into_parts();
     let surface = surface(request.uri.path());
     if let (Audience::Gateways, Surface::Logout, Some(oidc)) = (

@@ -4,14 +4,15 @@
 //!
 //! - Nobody is written who may not be: every write (step 11) comes after a read (6) and a verdict
 //!   (7). So a disabled user stays disabled and a foreign user is left alone.
-//! - Nothing waits between the read and the write, or a change that an administrator makes in that
+//! - No queue is between the read and the write, or a change that an administrator makes in that
 //!   time would be overwritten. Places are queued for before the read (3, 5), and the password is
-//!   hashed during it (6).
+//!   hashed during it (6). What is left are short waits with a deadline: other nodes (8), the store
+//!   (11).
 //! - The usual case costs one call without any privilege (4). Reading and writing come after it.
 //! - No write begins shortly before a password boundary (9): it could end after another replica's
 //!   write for the next period.
-//! - From before the write leaves until it is known to have ended, no replica answers this user
-//!   from memory (11, in `write`).
+//! - From before the write leaves until it is known to have ended, this replica does not answer the
+//!   user from memory, nor do others, as far as the store can report it in time (11, in `write`).
 
 use super::{
     confirm,
@@ -19,7 +20,7 @@ use super::{
     look::Look,
     plan::plan,
     report::Report,
-    types::{Agreement, LoginResult, Plan},
+    types::{AttemptResult, LoginResult, Plan},
     write::write,
 };
 use crate::{
@@ -38,21 +39,21 @@ use std::sync::Arc;
 
 /// Updates that ask the cluster at once, and how many of them for new users. Enough to hide its
 /// latency, too few to crowd out its other work.
-const QUESTIONS: usize = 64;
+const LOGINS_AT_ONCE: usize = 64;
 const QUESTIONS_OF_NEW_USERS: usize = 48;
 
 #[derive(Debug)]
-pub(super) struct Agree {
+pub(super) struct Attempt {
     state: Arc<State>,
     cluster: SecurityApi,
     look: Look,
     limits: Limits,
-    questions: Places,
+    login_permits: Places,
     writes: Places,
     report: Report,
 }
 
-impl Agree {
+impl Attempt {
     pub(super) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
@@ -62,7 +63,7 @@ impl Agree {
         Self {
             look: Look::new(cluster.clone(), Arc::clone(&state), config.adopt),
             limits: Limits::new(config.writes_per_minute, config.new_per_minute),
-            questions: Places::new(QUESTIONS, QUESTIONS_OF_NEW_USERS),
+            login_permits: Places::new(LOGINS_AT_ONCE, QUESTIONS_OF_NEW_USERS),
             // A cluster that hashes slowly has few threads for it; more writes would only wait
             // there instead of here.
             writes: Places::new(
@@ -91,7 +92,7 @@ impl Agree {
         document: &Document,
         class: Class,
         period: Period,
-    ) -> Result<Agreement, BrokerError> {
+    ) -> Result<AttemptResult, BrokerError> {
         let agreed = self.steps(document, class, period).await;
         self.report.ended(document, &agreed);
         agreed
@@ -102,7 +103,7 @@ impl Agree {
         document: &Document,
         class: Class,
         period: Period,
-    ) -> Result<Agreement, BrokerError> {
+    ) -> Result<AttemptResult, BrokerError> {
         let user = &document.target.user;
 
         // 1. Open an update in the ledger. From here on it notices what other replicas say about
@@ -112,12 +113,12 @@ impl Agree {
 
         // 2. Another replica, or this one before its restart, has asked recently: nothing to ask.
         if confirm::use_stored(&self.state, &update) {
-            return Ok(Agreement::Confirmed);
+            return Ok(AttemptResult::Confirmed);
         }
 
         // 3. Queue for a place to ask. It is free again before step 5: writes that hang must not
         //    hold up those who have only to be confirmed.
-        let question = self.questions.queue(class).await?;
+        let question = self.login_permits.queue(class).await?;
 
         // 4. Ask as the user: does the login work, and is the user as it should be? In the usual
         //    case yes, and the update is done.
@@ -126,7 +127,7 @@ impl Agree {
         drop(question);
         if let LoginResult::Agrees(_) = login {
             confirm::confirm(&self.state, document, update).await;
-            return Ok(Agreement::Confirmed);
+            return Ok(AttemptResult::Confirmed);
         }
         let login_works = matches!(login, LoginResult::Differs);
 
@@ -160,7 +161,7 @@ impl Agree {
                 .await?
         {
             confirm::confirm(&self.state, document, update).await;
-            return Ok(Agreement::Confirmed);
+            return Ok(AttemptResult::Confirmed);
         }
 
         // 9. Is there time for a write before the password changes?
@@ -169,13 +170,13 @@ impl Agree {
             .rotation
             .may_write(period, self.state.clock.now())
         {
-            return Ok(Agreement::TooLate);
+            return Ok(AttemptResult::TooLate);
         }
 
         // 10. Take the write from the limits.
         self.limits
             .take(user, reason, self.state.clock.now())
-            .inspect_err(|error| self.report.over_limit(error))?;
+            .inspect_err(|error| self.report.over_write_budget(error))?;
 
         // 11. Write. The ledger knows of it before the request leaves.
         write(
@@ -187,6 +188,6 @@ impl Agree {
         )
         .await
         .inspect_err(|error| self.report.write_failed(document, error))?;
-        Ok(Agreement::Written(reason))
+        Ok(AttemptResult::Written(reason))
     }
 }

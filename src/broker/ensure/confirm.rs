@@ -37,8 +37,8 @@ pub(super) fn use_stored(state: &State, update: &Update) -> bool {
     confirmed_at.is_some()
 }
 
-/// Remembers that the cluster has confirmed the user, as soon as no write of another replica is
-/// under way.
+/// Remembers that the cluster has confirmed the user. If another replica writes the user, this
+/// waits for it, at most half a second, and then remembers only what the store has.
 ///
 /// What the cluster has confirmed may be that very write, seen at one copy of the index before the
 /// other copies have it. A node that reads one of those would refuse the login.
@@ -61,6 +61,6 @@ pub(super) async fn confirm(state: &State, document: &Document, mut update: Upda
     // What was seen before a wait answers those who wait and is not remembered: a contradiction of
     // that time went to the update that is over.
     if !use_stored(state, &update) && !waited {
-        state.ledger.confirmed(&update, state.clock.now());
+        state.ledger.record_confirmed(&update, state.clock.now());
     }
 }

@@ -37,13 +37,13 @@ pub(super) fn judge(
     if !found.enabled {
         return Err(BrokerError::Disabled);
     }
-    if let Some(provider) = document.is_somebody_elses(found) {
+    if let Some(provider) = document.other_provider_of(found) {
         if adopt != Adopt::Any {
             let asking = document.identity.provider().name().into();
             return Err(BrokerError::SomebodyElses { provider, asking });
         }
     } else if let Owner::Elastauth { .. } = owner
-        && let Some(newest) = document.is_outdated_by(found, now)
+        && let Some(newest) = document.newer_statement(found, now)
     {
         return Err(BrokerError::Outdated { newest });
     }

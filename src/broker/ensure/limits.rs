@@ -40,7 +40,10 @@ impl Limits {
     /// Whether a write for such a user is likely to be allowed. Takes nothing.
     pub(super) fn allow(&self, user: &Username, class: Class, now: Timestamp) -> bool {
         match class {
-            Class::Known => self.writes.taken(self.written().get(user), now).is_some(),
+            Class::Known => self
+                .writes
+                .after_taking_one(self.written().get(user), now)
+                .is_some(),
             Class::New => self.new_users.has_one(now),
         }
     }
@@ -56,7 +59,7 @@ impl Limits {
         match reason {
             Reason::Changed => {
                 let written = self.written();
-                let bucket = self.writes.taken(written.get(user), now);
+                let bucket = self.writes.after_taking_one(written.get(user), now);
                 written.insert(user.clone(), bucket.ok_or(BrokerError::WriteBudget)?);
                 Ok(())
             }

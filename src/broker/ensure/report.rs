@@ -1,6 +1,6 @@
 //! What an update tells operators: log, metrics, audit.
 
-use super::types::{Agreement, Reason};
+use super::types::{AttemptResult, Reason};
 use crate::{
     broker::{document::Document, error::BrokerError},
     model::Group,
@@ -32,13 +32,13 @@ impl Report {
 
     /// An attempt has ended. A refusal is audited with the request that it refuses, a failed write
     /// by [`Self::write_failed`].
-    pub(super) fn ended(&self, document: &Document, agreed: &Result<Agreement, BrokerError>) {
+    pub(super) fn ended(&self, document: &Document, agreed: &Result<AttemptResult, BrokerError>) {
         match agreed {
-            Ok(Agreement::Confirmed) => {
+            Ok(AttemptResult::Confirmed) => {
                 self.metrics.ensured(Step::Confirmed);
                 self.audit(document, EventKind::UserConfirmed, None);
             }
-            Ok(Agreement::Written(reason)) => {
+            Ok(AttemptResult::Written(reason)) => {
                 let (step, kind) = match reason {
                     Reason::Absent => (Step::WrittenFirst, EventKind::UserWritten),
                     Reason::Changed => (Step::WrittenChanged, EventKind::UserWritten),
@@ -52,7 +52,7 @@ impl Report {
                 info!(?user, roles, reason, "user written to the cluster");
                 self.audit(document, kind, Some(reason));
             }
-            Ok(Agreement::TooLate) => {}
+            Ok(AttemptResult::TooLate) => {}
             Err(error) if error.is_final() => self.metrics.ensured(Step::Refused),
             Err(_) => self.metrics.ensured(Step::Failed),
         }
@@ -62,7 +62,7 @@ impl Report {
         self.audit(document, EventKind::WriteFailed, Some(&chain(error)));
     }
 
-    pub(super) fn over_limit(&self, error: &BrokerError) {
+    pub(super) fn over_write_budget(&self, error: &BrokerError) {
         if *error == BrokerError::WriteBudget {
             self.metrics.over_budget();
         }

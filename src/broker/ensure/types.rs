@@ -4,7 +4,7 @@ use crate::{broker::error::BrokerError, cluster::StoredAccount};
 
 /// What it took to make the cluster agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Agreement {
+pub(super) enum AttemptResult {
     /// Nothing: the user was as it should be.
     Confirmed,
     /// A write.
@@ -39,7 +39,8 @@ pub struct Plan {
 pub enum Reason {
     /// The cluster has no user of that name.
     Absent,
-    /// Roles, groups, names or mail are others than those of this request.
+    /// Roles, groups, names or mail differ from this request, or the user was written by a replica
+    /// with another key or a later period, or has lost its marker.
     Changed,
     /// The user has the password of another period or key.
     Rotated,

@@ -6,8 +6,8 @@ use crate::{
     ledger::Update,
 };
 
-/// Writes the user. The ledger says that a write is pending before the request leaves, and what
-/// became of it afterwards.
+/// Writes the user. Before the request leaves the ledger has a pending write. A success replaces
+/// it; on an error it stays.
 pub(super) async fn write(
     state: &State,
     cluster: &SecurityApi,
@@ -19,7 +19,7 @@ pub(super) async fn write(
     state.ledger.begin_write(update, state.clock.now()).await;
     match cluster.write_user(&document.account, password).await {
         Ok(()) => {
-            state.ledger.written(update, state.clock.now());
+            state.ledger.record_written(update, state.clock.now());
             Ok(())
         }
         Err(error) => {

@@ -69,7 +69,7 @@ impl Process {
     }
 
     async fn learns(&self, user: &str, fingerprint: Fingerprint) {
-        self.ledger.confirmed(
+        self.ledger.record_confirmed(
             &self.ledger.begin_update(target(user, fingerprint)).await,
             NOW,
         );
@@ -201,7 +201,7 @@ async fn a_table_that_is_full_of_what_is_too_old_has_room_again() {
         != Some(later)
     {
         assert!(tokio::time::Instant::now() < until, "no room");
-        ledger.confirmed(&ledger.begin_update(target("alice", ONE)).await, later);
+        ledger.record_confirmed(&ledger.begin_update(target("alice", ONE)).await, later);
         sleep(Duration::from_millis(10)).await;
     }
     tasks.end();

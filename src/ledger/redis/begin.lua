@@ -1,7 +1,7 @@
 -- The beginning of a write: stores "write pending" instead of what is there, and reports it to the
 -- other replicas. Returns what was there.
 --
--- KEYS[1]  the user's name
+-- KEYS[1]  the user's Redis key
 -- ARGV[1]  the value that says "write pending"
 -- ARGV[2]  how long it is kept, in milliseconds
 -- ARGV[3]  the channel

@@ -2,7 +2,7 @@
 -- reports it to the other replicas. Returns 1 if the answer is stored; also to a replica that runs
 -- the script twice because the first result was lost.
 --
--- KEYS[1]  the user's name
+-- KEYS[1]  the user's Redis key
 -- ARGV[1]  what must be stored now; empty for nothing
 -- ARGV[2]  the new value
 -- ARGV[3]  how long it is kept, in milliseconds

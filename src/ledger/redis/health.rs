@@ -74,7 +74,7 @@ impl Health {
                 known.unlogged = false;
                 if known.logged.is_none_or(|(_, trouble)| trouble) {
                     known.logged = Some((now, false));
-                    info!("Redis is there");
+                    info!("Redis is available");
                 }
             }
             None => {}

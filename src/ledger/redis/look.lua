@@ -1,6 +1,6 @@
 -- Reads what is stored about a user.
 --
--- KEYS[1]  the user's name
+-- KEYS[1]  the user's Redis key
 -- KEYS[2]  a name on the same node at which nothing is ever stored
 --
 -- DEL is a write, so a Redis that answers but takes no writes (its disk is full, it has lost its

@@ -28,8 +28,9 @@ pub(super) struct OutboxEntry {
 pub(super) enum Action {
     /// Nothing that is stored may be used.
     Forget,
-    /// The user is present. After a write, the value replaces one that begins so; where the cluster
-    /// was only asked, it replaces this one, or none if it is empty.
+    /// The user is present. `instead_of` is what must be stored for `value` to replace it: after a
+    /// write the beginning of the stored value; after a confirmation the whole value, or empty if
+    /// nothing may be stored.
     Store {
         how: How,
         instead_of: Vec<u8>,
@@ -116,7 +117,7 @@ impl Queue {
         true
     }
 
-    /// The oldest entry.
+    /// The entry to send next: changes before confirmations, older before newer.
     fn next(&mut self) -> Option<OutboxEntry> {
         let (_, key) = self.order.pop_first()?;
         self.entries.remove(&key).map(|(_, entry)| entry)

@@ -111,7 +111,7 @@ mod tests {
             key: Slot::Current,
         };
         let kind = |kind| {
-            let value = seal::close_target(&ring, &target, kind, Timestamp(0));
+            let value = seal::seal_target(&ring, &target, kind, Timestamp(0));
             value.get(kind_at - 1).copied().map(char::from)
         };
         assert_eq!(kind(Kind::WritePending), pending.chars().next());

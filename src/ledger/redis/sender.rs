@@ -13,18 +13,19 @@ use std::{pin::pin, time::Duration};
 use tokio::time::sleep;
 use tracing::warn;
 
-/// How long the end waits for a Redis that is away or takes no writes, while changes have still to
-/// be reported. Long enough for a failover, and well within the time that the end has.
+/// How long the shutdown waits for a Redis that is away or takes no writes, while changes have
+/// still to be reported. Long enough for a failover, and well within the time that the shutdown
+/// has.
 const LAST_TRIES: Duration = Duration::from_secs(5);
 /// Between two tries of what Redis refuses.
 const PAUSE: Duration = Duration::from_millis(500);
-/// After the end has begun: how often it is looked whether the last update has ended.
+/// After the shutdown has begun: how often it is looked whether the last update has ended.
 const LAST_UPDATES: Duration = Duration::from_millis(20);
 
-/// Sends until the end, and what the last updates report after it.
+/// Sends until the shutdown, and what the last updates report after it.
 pub(super) async fn run(redis: &Redis) {
     let tasks = &redis.context.tasks;
-    let mut patience = pin!(async {
+    let mut drain_time = pin!(async {
         tasks.ending().await;
         sleep(LAST_TRIES).await;
     });
@@ -54,7 +55,7 @@ pub(super) async fn run(redis: &Redis) {
                 tokio::select! {
                     () = again => {}
                     () = tasks.ending(), if !ending => {}
-                    () = &mut patience, if has_patience => has_patience = false,
+                    () = &mut drain_time, if has_patience => has_patience = false,
                 }
             }
             None if tasks.is_ending() && !redis.memory.has_updates() => break,
@@ -83,13 +84,13 @@ async fn send(redis: &Redis, entry: &OutboxEntry) -> Result<(), AskError> {
         return forget(redis, entry, BACKGROUND).await;
     };
     match redis.link.ask::<bool>(&script, BACKGROUND).await {
-        Ok(is_stored) => {
+        Ok(note_stored) => {
             redis.health.set(Part::Writes, None);
             if let Action::Store {
                 instead_of, value, ..
             } = &entry.action
             {
-                redis.stored(&entry.user, instead_of, value, is_stored);
+                redis.stored(&entry.user, instead_of, value, note_stored);
             }
             Ok(())
         }

@@ -65,7 +65,7 @@ impl Redis {
     }
 
     pub(super) fn value(&self, target: &Target, kind: Kind, at: Timestamp) -> Vec<u8> {
-        seal::close_target(&self.context.keys, target, kind, at)
+        seal::seal_target(&self.context.keys, target, kind, at)
     }
 
     /// What a stored value says, if it can be used. An invalid one is reported.
@@ -144,8 +144,10 @@ impl Redis {
     /// they were read.
     pub(super) fn stored(&self, user: &Username, instead_of: &[u8], value: &[u8], is_stored: bool) {
         match (seal::claimed(value), seal::claimed(instead_of)) {
-            (Some(fact), _) if is_stored => self.memory.is_stored(user, fact.fingerprint, fact.at),
-            (_, Some(fact)) => self.memory.is_not_stored(user, fact.fingerprint, fact.at),
+            (Some(fact), _) if is_stored => {
+                self.memory.note_stored(user, fact.fingerprint, fact.at);
+            }
+            (_, Some(fact)) => self.memory.note_not_stored(user, fact.fingerprint, fact.at),
             _ => {}
         }
     }

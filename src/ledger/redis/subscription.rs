@@ -35,14 +35,14 @@ pub(super) async fn keep(redis: &Redis) {
             Ok(subscription) => {
                 let mut messages = subscription.into_on_message();
                 redis.heartbeat_due.notify_one();
-                let (mut complete_until, mut last) = (None, Instant::now());
+                let (mut last_own_message, mut last) = (None, Instant::now());
                 loop {
                     tokio::select! {
                         message = messages.next() => match message {
                             None => break,
                             Some(message) => if receive(redis, message.get_payload_bytes()) {
                                 last = Instant::now();
-                                if complete_until.replace(redis.context.clock.now()).is_none() {
+                                if last_own_message.replace(redis.context.clock.now()).is_none() {
                                     subscribed(redis, outage || started.elapsed() >= START);
                                 }
                             },
@@ -50,7 +50,7 @@ pub(super) async fn keep(redis: &Redis) {
                         () = sleep_until(last + SILENCE) => break,
                     }
                 }
-                if let Some(until) = complete_until {
+                if let Some(until) = last_own_message {
                     redis.memory.subscription.lost(until);
                     outage = true;
                 }

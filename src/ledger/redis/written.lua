@@ -2,7 +2,7 @@
 -- reports it to the other replicas. A value that says that another write is pending stays. Returns
 -- 1 if the new value is stored.
 --
--- KEYS[1]  the user's name
+-- KEYS[1]  the user's Redis key
 -- ARGV[1]  how our own "write pending" begins; empty if it must not be replaced
 -- ARGV[2]  the new value
 -- ARGV[3]  how long it is kept, in milliseconds
