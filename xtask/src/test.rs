@@ -67,7 +67,7 @@ const STEPS_QUICK: &[Step] = &[
     },
     Step {
         name: "tests",
-        run: || tests(&[]),
+        run: quick_tests,
         remedy: "`cargo test -- name` runs one alone",
     },
 ];
@@ -120,6 +120,12 @@ fn lints(features: &[&str]) -> anyhow::Result<()> {
 
 fn clippy(what: &[&str]) -> anyhow::Result<()> {
     cargo(&[&["clippy"], what, &["--", "-D", "warnings"]].concat())
+}
+
+/// Most of these tests wait for something: four at a time take half the time of one a core. The full
+/// run keeps one a core, since its real parts need the processors.
+fn quick_tests() -> anyhow::Result<()> {
+    shell::run(shell::command("cargo", &["test", "--workspace"]).env("RUST_TEST_THREADS", "4"))
 }
 
 fn tests(features: &[&str]) -> anyhow::Result<()> {
