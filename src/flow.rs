@@ -1,5 +1,5 @@
-//! The order of the steps: identity, then roles, then a credential. It is written down here and
-//! nowhere else.
+//! The order of the steps: the cluster, then identity, roles and a credential. It is written down
+//! here and nowhere else.
 
 mod decision;
 
