@@ -2,6 +2,7 @@
 
 use super::{
     check::failed_with,
+    dumps,
     output::{CommandError, failed, runtime},
 };
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
+    let dumps = dumps::forbid();
     let (Checked { outcome, warnings }, loaded) = config::read(&Sources::system(flags.clone()));
     let watch = Watch::new(&loaded);
     let config = outcome.map_err(|faults| {
@@ -24,6 +26,7 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
+    dumps.log();
     log_trust(&config);
     runtime()?.block_on(async {
         let no_signals = |error| failed("signals cannot be received", &error);

@@ -25,6 +25,7 @@ mod invalid_input;
 mod key_change;
 mod key_change_live;
 mod malformed_http;
+mod memory;
 mod operators;
 mod reload;
 mod restarts;

@@ -117,6 +117,11 @@ impl Elastauth {
         self.home.path().join("config.yml")
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     pub(crate) fn server(&self) -> &Server {
         &self.server
     }
