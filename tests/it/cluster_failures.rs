@@ -4,7 +4,7 @@
 
 use crate::support::{
     Why, pause,
-    process::free_port,
+    ports::Closed,
     relay::Relay,
     stage::{GATEWAY_KEY, Plan, Stage, question},
     tls::Authority,
@@ -389,9 +389,9 @@ async fn a_cluster_with_the_certificate_of_another_gets_no_password() {
 
 #[tokio::test]
 async fn a_cluster_that_is_down_at_the_start_is_waited_for_and_named_to_gateways_alone() {
-    let port = free_port();
+    let nobody = Closed::new();
     let plan = Plan {
-        hosts: Some(vec![format!("http://127.0.0.1:{port}")]),
+        hosts: Some(vec![nobody.url()]),
         ..Plan::default()
     };
     let stage = Stage::planned(plan).await;
@@ -420,12 +420,12 @@ async fn a_cluster_that_is_down_at_the_start_is_waited_for_and_named_to_gateways
             ready.text()
         );
         assert!(
-            !ready.text().contains("127.0.0.1") && !ready.text().contains(&port.to_string()),
+            !ready.text().contains("127.0.0.1") && !ready.text().contains(&nobody.port.to_string()),
             "{}",
             ready.text()
         );
     }
-    let _relay = Relay::at(port, stage.cluster.addr().port()).await;
+    let _relay = Relay::at(nobody, stage.cluster.addr().port());
     let mut settled = false;
     for _ in 0..8 {
         pause(Why::Expires, FAILURE_LASTS).await;

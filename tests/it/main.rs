@@ -27,6 +27,7 @@ mod key_change_live;
 mod malformed_http;
 mod memory;
 mod operators;
+mod ports;
 mod reload;
 mod restarts;
 #[path = "../support/lib.rs"]

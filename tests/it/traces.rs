@@ -259,9 +259,9 @@ async fn a_cluster_that_fails_is_a_failed_span() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint),
         ("OTEL_BSP_SCHEDULE_DELAY", "20"),
     ];
-    let nobody = format!("http://127.0.0.1:{}", crate::support::process::free_port());
+    let nobody = crate::support::ports::Closed::new();
     let plan = Plan {
-        hosts: Some(vec![nobody]),
+        hosts: Some(vec![nobody.url()]),
         more: "enableOtel: true\n",
         environment: &environment,
         ..Plan::default()

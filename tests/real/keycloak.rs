@@ -3,8 +3,8 @@
 //! Elasticsearch.
 
 use crate::support::{
-    elastauth::Elastauth, elasticsearch::Elasticsearch, find, free_port, gate::Gate, guide,
-    http::Server, keycloak::Realm, traefik::Traefik,
+    elastauth::Elastauth, elasticsearch::Elasticsearch, find, gate::Gate, guide, keycloak::Realm,
+    traefik::Traefik,
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{Method, StatusCode};
@@ -462,11 +462,11 @@ async fn through_a_real_traefik_a_token_reaches_a_real_cluster_as_its_user() {
     const SECRET_KEY: &str = "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b";
     const WHOAMI: &str = "/_security/_authenticate";
     let (realm, cluster) = (Realm::new().await, Elasticsearch::shared().await);
-    let (port, password) = (free_port(), cluster.service_account("svc-tokens").await);
+    let password = cluster.service_account("svc-tokens").await;
     let config = guide::file(
         "traefik/config-oidc.yml",
         &[
-            ("0.0.0.0:5000", &format!("127.0.0.1:{port}")),
+            ("0.0.0.0:5000", "127.0.0.1:0"),
             ("192.0.2.20/32", "127.0.0.1/32"),
             ("https://sso.example.org/realms/main", &realm.issuer()),
             ("http://elasticsearch:9200", &cluster.url()),
@@ -478,7 +478,8 @@ async fn through_a_real_traefik_a_token_reaches_a_real_cluster_as_its_user() {
         ("SECRET_KEY", SECRET_KEY),
         ("ELASTICSEARCH_PASSWORD", &password),
     ];
-    let elastauth = Elastauth::start(Server::plain(port), &config, &[], &secrets).await;
+    let elastauth = Elastauth::start_anywhere_in(&config, &[], &secrets).await;
+    let port = elastauth.port();
     let dynamic = guide::file(
         "traefik/oidc.yml",
         &[

@@ -59,8 +59,7 @@ async fn asked_to_end_without_redis_it_reports_its_changes_once_redis_is_back() 
     in_use(&lonely).await;
     assert!(other.works(&other.ask("alice", "ops").await));
     // One of the two loses Redis, writes other roles, and is asked to end.
-    let port = relay.port;
-    drop(relay);
+    relay.cut(true);
     comes_to(&lonely, "DEGRADED").await;
     assert!(lonely.works(&lonely.ask("alice", "dev").await));
     assert_eq!(
@@ -69,7 +68,7 @@ async fn asked_to_end_without_redis_it_reports_its_changes_once_redis_is_back() 
     );
     lonely.elastauth.ask_to_end();
     pause(Why::Pace, Duration::from_secs(1)).await;
-    let _back = Relay::at(port, redis.port).await;
+    relay.cut(false);
     assert!(lonely.elastauth.ended().await.success());
     assert!(
         !lonely.elastauth.log().contains("could not be reported"),

@@ -7,8 +7,8 @@ use crate::support::{
     elastauth::Elastauth,
     elasticsearch,
     elasticsearch::Elasticsearch,
-    free_port, guide,
-    http::{Answer, Server, basic},
+    guide,
+    http::{Answer, basic},
     relay::Relay,
     tls::Authority,
     traefik::Traefik,
@@ -32,9 +32,8 @@ struct Setup {
 impl Setup {
     async fn usual(account: &str) -> Self {
         let cluster = Elasticsearch::shared().await;
-        let port = free_port();
-        let elastauth = start_elastauth(cluster, account, port).await;
-        let (authelia, traefik) = usual_gateway(cluster, port).await;
+        let elastauth = start_elastauth(cluster, account).await;
+        let (authelia, traefik) = usual_gateway(cluster, elastauth.port()).await;
         Self {
             cluster,
             authelia,
@@ -70,18 +69,18 @@ impl Setup {
     }
 }
 
-async fn start_elastauth(cluster: &Elasticsearch, account: &str, port: u16) -> Elastauth {
+async fn start_elastauth(cluster: &Elasticsearch, account: &str) -> Elastauth {
     let password = cluster.service_account(account).await;
     let config = guide::file(
         "traefik/config.yml",
         &[
-            ("0.0.0.0:5000", &format!("127.0.0.1:{port}")),
+            ("0.0.0.0:5000", "127.0.0.1:0"),
             ("192.0.2.20/32", "127.0.0.1/32"),
             ("http://elasticsearch:9200", &cluster.url()),
             ("username: elastauth", &format!("username: {account}")),
         ],
     );
-    Elastauth::start(Server::plain(port), &config, &[], &secrets(&password)).await
+    Elastauth::start_anywhere_in(&config, &[], &secrets(&password)).await
 }
 
 async fn usual_gateway(cluster: &Elasticsearch, elastauth: u16) -> (Authelia, Traefik) {
@@ -302,8 +301,8 @@ async fn past_the_gateway_there_is_nothing_to_get() {
 #[tokio::test]
 async fn behind_a_portal_only_the_portal_is_believed() {
     let cluster = Elasticsearch::shared().await;
-    let port = free_port();
-    let elastauth = start_elastauth(cluster, "svc-portal", port).await;
+    let elastauth = start_elastauth(cluster, "svc-portal").await;
+    let port = elastauth.port();
     let dynamic = guide::file(
         "traefik/standalone.yml",
         &[
@@ -358,11 +357,10 @@ async fn over_tls_one_connection_carries_all_questions() {
     let (to_elastauth, to_cluster) = (Authority::new(), Authority::new());
     let cluster = Elasticsearch::start(Some(&to_cluster)).await;
     let password = cluster.service_account("svc-tls").await;
-    let port = free_port();
     let config = guide::file(
         "traefik/config-tls.yml",
         &[
-            ("0.0.0.0:5000", &format!("127.0.0.1:{port}")),
+            ("0.0.0.0:5000", "127.0.0.1:0"),
             ("192.0.2.20/32", "127.0.0.1/32"),
             ("https://elasticsearch:9200", &cluster.url()),
             ("username: elastauth", "username: svc-tls"),
@@ -375,10 +373,11 @@ async fn over_tls_one_connection_carries_all_questions() {
         ("tls.key", &signed.key),
         ("elasticsearch-ca.pem", &cluster_ca),
     ];
-    let server = Server::plain(port).with_tls(to_elastauth.client());
-    let elastauth = Elastauth::start(server, &config, &files, &secrets(&password)).await;
+    let elastauth = Elastauth::start_anywhere_in(&config, &files, &secrets(&password))
+        .await
+        .over_tls(to_elastauth.client());
 
-    let (authelia, relay) = (Authelia::start().await, Relay::to(port).await);
+    let (authelia, relay) = (Authelia::start().await, Relay::to(elastauth.port()).await);
     let dynamic = guide::file(
         "traefik/tls.yml",
         &[
@@ -437,9 +436,8 @@ async fn over_tls_one_connection_carries_all_questions() {
 #[tokio::test]
 async fn over_plain_http_they_do_not_share_a_connection() {
     let cluster = Elasticsearch::shared().await;
-    let port = free_port();
-    let elastauth = start_elastauth(cluster, "svc-plain", port).await;
-    let relay = Relay::to(port).await;
+    let elastauth = start_elastauth(cluster, "svc-plain").await;
+    let relay = Relay::to(elastauth.port()).await;
     let (authelia, traefik) = usual_gateway(cluster, relay.port).await;
     assert_eq!(
         sixteen_first_logins(&traefik, &authelia).await,

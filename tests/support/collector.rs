@@ -94,10 +94,8 @@ impl Collector {
 
     async fn start_with(mood: Mood, tls: Option<TlsAcceptor>) -> Self {
         let scheme = if tls.is_some() { "https" } else { "http" };
-        // Where it is away, nobody else may come to be there.
-        let listener = TcpListener::bind(("127.0.0.1", super::process::free_port()))
-            .await
-            .expect("a port");
+        // Where it is away, nobody else may get its port.
+        let listener = super::ports::listener().await;
         let (address, seen) = (
             listener.local_addr().expect("its address"),
             Arc::<Mutex<Seen>>::default(),

@@ -4,9 +4,10 @@ use super::{
     http::Server,
     process::{Process, command},
 };
+use rustls::ClientConfig;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Output};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 
 /// It finishes what it has in hand within 15 s.
@@ -20,33 +21,8 @@ pub(crate) struct Elastauth {
 }
 
 impl Elastauth {
-    /// Starts it with this configuration and waits until it is alive at `server`; `/etc/elastauth/`
-    /// becomes the folder that gets `files`.
-    pub(crate) async fn start(
-        server: Server,
-        config: &str,
-        files: &[(&str, &str)],
-        environment: &[(&str, &str)],
-    ) -> Self {
-        let (mut process, home) = Self::spawn(config, files, environment);
-        let alive = async |_: &Process| {
-            let answer = server
-                .try_ask(http::Method::GET, "/elastauth/live", &[], None)
-                .await
-                .ok()?;
-            answer.status.is_success().then_some(())
-        };
-        process
-            .wait_for("its first sign of life", Duration::from_secs(10), alive)
-            .await;
-        Self {
-            process,
-            server,
-            home,
-        }
-    }
-
-    /// The same, with a configuration that lets it choose its port: the log says which.
+    /// Starts it with this configuration, in which it chooses its port (`listen: 127.0.0.1:0`),
+    /// and waits until its log says which; `/etc/elastauth/` becomes the folder that gets `files`.
     pub(crate) async fn start_anywhere(config: &str, files: &[(&str, &str)]) -> Self {
         Self::start_anywhere_in(config, files, &[]).await
     }
@@ -78,6 +54,19 @@ impl Elastauth {
             server: Server::plain(port),
             home,
         }
+    }
+
+    /// Clients speak TLS to it from now on.
+    pub(crate) fn over_tls(self, client: Arc<ClientConfig>) -> Self {
+        Self {
+            server: self.server.with_tls(client),
+            ..self
+        }
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.server.address().port()
     }
 
     fn spawn(

@@ -3,7 +3,7 @@
 use super::{
     http::{Answer, Server, basic},
     part,
-    process::{Process, command, folder},
+    process::{NotReady, Process, command, folder},
     tls::Authority,
     wait::{Why, pause},
 };
@@ -59,32 +59,38 @@ impl Elasticsearch {
                     .map(|setting| format!("xpack.security.http.ssl.{setting}")),
             );
         }
-        Self::start_at(home, settings, authority).await
+        Self::start_at(home, settings, authority)
+            .await
+            .unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// A node of its own with these settings.
-    pub(crate) async fn start_with(settings: Vec<String>) -> Self {
+    pub(crate) async fn start_with(settings: Vec<String>) -> Result<Self, NotReady> {
         Self::start_at(fresh_home(), settings, None).await
     }
 
-    async fn start_at(home: PathBuf, settings: Vec<String>, authority: Option<&Authority>) -> Self {
+    async fn start_at(
+        home: PathBuf,
+        settings: Vec<String>,
+        authority: Option<&Authority>,
+    ) -> Result<Self, NotReady> {
         let mut process = spawn(&home, &settings);
-        let port = port_of(&mut process).await;
+        let port = port_of(&mut process).await?;
         let server = Server::plain(port);
         let server = if let Some(authority) = authority {
             server.with_tls(authority.client())
         } else {
             server
         };
-        secured(&mut process, &server).await;
-        Self {
+        secured(&mut process, &server).await?;
+        Ok(Self {
             server,
             port,
             scheme: if authority.is_some() { "https" } else { "http" },
             home,
             settings,
             process,
-        }
+        })
     }
 
     /// Ends it as a power cut would. What it has stored stays.
@@ -106,7 +112,8 @@ impl Elasticsearch {
             .chain(further.iter().map(|one| (*one).to_owned()))
             .collect();
         self.process = spawn(&self.home, &settings);
-        assert_eq!(port_of(&mut self.process).await, self.port);
+        let port = port_of(&mut self.process).await;
+        assert_eq!(port.unwrap_or_else(|why| panic!("{why}")), self.port);
     }
 
     /// Stops it without closing anything (`STOP`), or lets it go on (`CONT`).
@@ -272,7 +279,7 @@ fn spawn(home: &Path, settings: &[String]) -> Process {
     Process::start("elasticsearch", &mut run)
 }
 
-async fn port_of(process: &mut Process) -> u16 {
+async fn port_of(process: &mut Process) -> Result<u16, NotReady> {
     let listening = async |process: &Process| {
         let log = process.log();
         log.lines()
@@ -281,11 +288,11 @@ async fn port_of(process: &mut Process) -> u16 {
             .ok()
     };
     process
-        .wait_for("its port", Duration::from_mins(2), listening)
+        .ready("its port", Duration::from_mins(2), listening)
         .await
 }
 
-async fn secured(process: &mut Process, server: &Server) {
+async fn secured(process: &mut Process, server: &Server) -> Result<(), NotReady> {
     let ready = async |_: &Process| {
         let path = "/_cluster/health/.security?wait_for_status=yellow&timeout=3s";
         let answer = server
@@ -295,8 +302,8 @@ async fn secured(process: &mut Process, server: &Server) {
         (answer.status == StatusCode::OK).then_some(())
     };
     process
-        .wait_for("its security index", Duration::from_mins(1), ready)
-        .await;
+        .ready("its security index", Duration::from_mins(1), ready)
+        .await
 }
 
 /// `Authorization` of the administrator.

@@ -41,10 +41,8 @@ enum Page {
 
 impl Idp {
     pub(crate) async fn start() -> Self {
-        // Once it has left, nobody else may come to be there.
-        let listener = TcpListener::bind(("127.0.0.1", super::process::free_port()))
-            .await
-            .unwrap();
+        // Once it has left, nobody else may get its port.
+        let listener = super::ports::listener().await;
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let keys = json!({ "keys": [jwk(&key, "k1")] });

@@ -4,8 +4,8 @@
 use super::{
     browser::{Browser, code_request},
     http::{Answer, Server},
-    part,
-    process::{Process, command, free_port},
+    part, ports,
+    process::{NotReady, Process, command},
 };
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -34,11 +34,13 @@ impl Keycloak {
     /// The one that the tests of this binary share.
     pub(crate) async fn shared() -> &'static Self {
         static KEYCLOAK: OnceCell<Keycloak> = OnceCell::const_new();
-        KEYCLOAK.get_or_init(Self::start).await
+        KEYCLOAK
+            .get_or_init(|| ports::started(async || Self::start().await))
+            .await
     }
 
-    async fn start() -> Self {
-        let port = free_port();
+    async fn start() -> Result<Self, NotReady> {
+        let port = ports::free_port();
         let mut run =
             command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/keycloak/run.sh"));
         run.arg(part("keycloak"))
@@ -49,13 +51,13 @@ impl Keycloak {
         let listening =
             async |process: &Process| process.log().contains("Listening on:").then_some(());
         process
-            .wait_for("its first sign of life", PATIENCE, listening)
-            .await;
-        Self {
+            .ready("its first sign of life", PATIENCE, listening)
+            .await?;
+        Ok(Self {
             server: Server::plain(port).within(PATIENCE),
             port,
             _process: process,
-        }
+        })
     }
 
     async fn administrator(&self) -> String {

@@ -18,6 +18,7 @@ pub(crate) mod http;
 pub(crate) mod idp;
 pub(crate) mod multiplexed;
 pub(crate) mod page;
+pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod request;
@@ -46,7 +47,7 @@ pub(crate) mod traefik;
 #[cfg(feature = "real-parts")]
 pub(crate) mod two_nodes;
 
-pub(crate) use process::free_port;
+pub(crate) use ports::free_port;
 use std::{
     path::{Path, PathBuf},
     task::Poll,

@@ -3,8 +3,8 @@
 use super::{
     browser::{Browser, code_request},
     http::{Server, basic},
-    part,
-    process::{Process, command, free_port},
+    part, ports,
+    process::{NotReady, Process, command},
 };
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -29,8 +29,12 @@ impl OidcProvider {
     /// Starts it with keys as `("k1", "RS256")` and with clients beside the usual ones:
     /// `elastauth`, and `other` with rights of its own.
     pub(crate) async fn start(sign: &[(&str, &str)], clients: &[Value]) -> Self {
+        ports::started(async || Self::start_once(sign, clients).await).await
+    }
+
+    async fn start_once(sign: &[(&str, &str)], clients: &[Value]) -> Result<Self, NotReady> {
         let home = tempfile::tempdir().expect("a folder for the provider");
-        let port = free_port();
+        let port = ports::free_port();
         let usual = |name: &str| {
             json!({ "client_id": name, "client_secret": format!("{name}-secret"),
                 "redirect_uris": [CALLBACK],
@@ -47,13 +51,13 @@ impl OidcProvider {
             },
         });
         let mut process = Self::spawn(&settings, home.path());
-        Self::wait(&mut process).await;
-        Self {
+        Self::wait(&mut process).await?;
+        Ok(Self {
             process,
             port,
             home,
             settings,
-        }
+        })
     }
 
     fn keys(sign: &[(&str, &str)]) -> Value {
@@ -73,7 +77,7 @@ impl OidcProvider {
         Process::start("oidc-provider", &mut node)
     }
 
-    async fn wait(process: &mut Process) {
+    async fn wait(process: &mut Process) -> Result<(), NotReady> {
         let ready = async |process: &Process| {
             process
                 .log()
@@ -82,17 +86,19 @@ impl OidcProvider {
                 .then_some(())
         };
         process
-            .wait_for("its first sign of life", Duration::from_secs(30), ready)
-            .await;
+            .ready("its first sign of life", Duration::from_secs(30), ready)
+            .await
     }
 
-    /// Ends it and starts it anew with these keys in force. It forgets its sessions and opaque
+    /// Ends it and starts it again with these keys in force. It forgets its sessions and opaque
     /// tokens; keys keep their numbers by their names.
     pub(crate) async fn restart(&mut self, sign: &[(&str, &str)]) {
         self.process.kill();
         self.settings["sign"] = Self::keys(sign);
         self.process = Self::spawn(&self.settings, self.home.path());
-        Self::wait(&mut self.process).await;
+        Self::wait(&mut self.process)
+            .await
+            .unwrap_or_else(|why| panic!("{why}"));
     }
 
     pub(crate) fn issuer(&self) -> String {

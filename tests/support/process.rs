@@ -2,7 +2,6 @@
 
 use super::wait::{Why, pause};
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,30 +48,47 @@ impl Process {
     /// Waits until `ready` has a value.
     ///
     /// # Panics
-    /// With the end of the log, when the process ends before or the time is over.
+    /// When it is not ready in time, or ends.
     pub(crate) async fn wait_for<T>(
         &mut self,
         what: &str,
         bound: Duration,
-        mut ready: impl AsyncFnMut(&Self) -> Option<T>,
+        ready: impl AsyncFnMut(&Self) -> Option<T>,
     ) -> T {
+        self.ready(what, bound, ready)
+            .await
+            .unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Waits until `ready` has a value.
+    ///
+    /// # Errors
+    /// With the end of the log, when the process ends before or the time is over.
+    pub(crate) async fn ready<T>(
+        &mut self,
+        what: &str,
+        bound: Duration,
+        mut ready: impl AsyncFnMut(&Self) -> Option<T>,
+    ) -> Result<T, NotReady> {
         let until = Instant::now() + bound;
         loop {
-            if let Some(value) = ready(self).await {
-                return value;
-            }
+            let value = ready(self).await;
             let ended = self.child.try_wait().expect("the state of a child");
-            let late = Instant::now() >= until;
-            if ended.is_some() || late {
+            // Whoever answers for a program that has ended is another one, at its port.
+            if ended.is_none()
+                && let Some(value) = value
+            {
+                return Ok(value);
+            }
+            if ended.is_some() || Instant::now() >= until {
                 let why = ended.map_or_else(
                     || format!("was not there within {bound:?}"),
                     |status| format!("did not come: the program ended, {status}"),
                 );
-                panic!(
-                    "{}: {what} {why}; its last words:\n{}",
-                    self.name,
-                    last_lines(&self.log(), 25)
-                );
+                return Err(NotReady {
+                    what: format!("{}: {what} {why}", self.name),
+                    log: self.log(),
+                });
             }
             pause(Why::Again, POLL).await;
         }
@@ -132,30 +148,34 @@ impl Process {
     }
 }
 
+/// Why a program did not start.
+#[derive(Debug)]
+pub(crate) struct NotReady {
+    what: String,
+    log: String,
+}
+
+impl NotReady {
+    /// Whether somebody else was at its port.
+    pub(crate) fn port_was_taken(&self) -> bool {
+        ["ddress already in use", "EADDRINUSE", "already bound"]
+            .iter()
+            .any(|words| self.log.contains(words))
+    }
+}
+
+impl std::fmt::Display for NotReady {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let end = last_lines(&self.log, 25);
+        write!(f, "{}; the end of its log:\n{end}", self.what)
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         self.kill();
     }
-}
-
-/// A port that nobody listens on at the moment. Only for programs that cannot be asked to choose
-/// one themselves.
-///
-/// It lies below those that the system gives to outgoing connections: some programs bind only ten
-/// seconds after they were asked.
-pub(crate) fn free_port() -> u16 {
-    const FIRST: u32 = 12_000;
-    const COUNT: u32 = 20_000;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Test binaries that run side by side begin at different places.
-    let begin = std::process::id().wrapping_mul(7_919);
-    let mut tries = (0..COUNT)
-        .map(|_| FIRST + begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT);
-    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    tries
-        .find_map(|port| u16::try_from(port).ok().filter(is_free))
-        .expect("a free port")
 }
 
 /// Cargo's folder for the files of this test binary.

@@ -1,8 +1,8 @@
 //! A real Redis on a free port of the loopback address; it ends with the value.
 
 use super::{
-    process::{Process, command, folder, free_port},
-    until,
+    ports,
+    process::{NotReady, Process, command, folder},
 };
 use std::{
     path::PathBuf,
@@ -38,17 +38,20 @@ impl Redis {
                 .map(|text| text.replace("HOME", &home.display().to_string()))
                 .collect::<Vec<_>>()
         };
-        let (arguments, cli, port) = (own(arguments), own(cli), free_port());
-        let process = Self::spawn(port, &home, &arguments);
-        let mut redis = Self {
-            process,
-            port,
-            home,
-            arguments,
-            cli,
-        };
-        redis.wait().await;
-        redis
+        let (arguments, cli) = (own(arguments), own(cli));
+        ports::started(async || {
+            let port = ports::free_port();
+            let mut redis = Self {
+                process: Self::spawn(port, &home, &arguments),
+                port,
+                home: home.clone(),
+                arguments: arguments.clone(),
+                cli: cli.clone(),
+            };
+            redis.wait().await?;
+            Ok(redis)
+        })
+        .await
     }
 
     fn spawn(port: u16, home: &std::path::Path, arguments: &[String]) -> Process {
@@ -87,13 +90,13 @@ impl Redis {
         Process::start("redis", &mut program)
     }
 
-    async fn wait(&mut self) {
+    async fn wait(&mut self) -> Result<(), NotReady> {
         let (port, cli) = (self.port, self.cli.clone());
         let answers =
             async |_: &Process| (run_cli(port, &cli, &["PING"]).trim() == "PONG").then_some(());
         self.process
-            .wait_for("an answer", Duration::from_secs(10), answers)
-            .await;
+            .ready("an answer", Duration::from_secs(10), answers)
+            .await
     }
 
     /// What `redis-cli` says.
@@ -116,13 +119,8 @@ impl Redis {
 
     pub(crate) async fn restart(&mut self) {
         self.process.kill();
-        // While it was away the system may have lent its port to somebody's connection.
-        until("its port is free", || {
-            std::net::TcpListener::bind(("127.0.0.1", self.port)).is_ok()
-        })
-        .await;
         self.process = Self::spawn(self.port, &self.home, &self.arguments);
-        self.wait().await;
+        self.wait().await.unwrap_or_else(|why| panic!("{why}"));
     }
 
     /// Stops it without closing anything, or lets it go on.

@@ -1,7 +1,8 @@
 //! A real Sentinel that watches a Redis by the name of `main`; it ends with the value.
 
 use super::{
-    process::{Process, command, folder, free_port},
+    ports,
+    process::{NotReady, Process, command, folder},
     redis::run_cli,
 };
 use std::time::Duration;
@@ -16,7 +17,11 @@ impl Sentinel {
     /// Starts one for the primary at this port; so many of them must miss it before it counts as
     /// down. `more` are lines of its configuration.
     pub(crate) async fn start(primary: u16, quorum: u32, more: &str) -> Self {
-        let port = free_port();
+        ports::started(async || Self::start_once(primary, quorum, more).await).await
+    }
+
+    async fn start_once(primary: u16, quorum: u32, more: &str) -> Result<Self, NotReady> {
+        let port = ports::free_port();
         let home = folder().join(format!("sentinel-{port}"));
         let _ = std::fs::remove_dir_all(&home);
         std::fs::create_dir_all(&home).expect("a folder for Sentinel");
@@ -37,8 +42,8 @@ impl Sentinel {
             async |_: &Process| (run_cli(port, &[], &["PING"]).trim() == "PONG").then_some(());
         sentinel
             .process
-            .wait_for("an answer", Duration::from_secs(10), answers)
-            .await;
-        sentinel
+            .ready("an answer", Duration::from_secs(10), answers)
+            .await?;
+        Ok(sentinel)
     }
 }

@@ -1,10 +1,10 @@
 //! A real Traefik with the guide's static file.
 
 use super::{
-    free_port, guide,
+    guide,
     http::Server,
-    part,
-    process::{Process, command},
+    part, ports,
+    process::{NotReady, Process, command},
 };
 use std::time::Duration;
 use tempfile::TempDir;
@@ -24,9 +24,17 @@ impl Traefik {
         files: &[(&str, &str)],
         environment: &[(&str, &str)],
     ) -> Self {
+        ports::started(async || Self::start_once(dynamic, files, environment).await).await
+    }
+
+    async fn start_once(
+        dynamic: &str,
+        files: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Result<Self, NotReady> {
         let home = tempfile::tempdir().expect("a folder for Traefik");
         let etc = format!("{}/", home.path().display());
-        let port = free_port();
+        let port = ports::free_port();
         let listen = format!("127.0.0.1:{port}");
         let fixed = guide::file(
             "traefik/traefik.yml",
@@ -56,13 +64,13 @@ impl Traefik {
             (answer.status != http::StatusCode::NOT_FOUND).then_some(())
         };
         process
-            .wait_for("its first route", Duration::from_secs(20), routed)
-            .await;
-        Self {
+            .ready("its first route", Duration::from_secs(20), routed)
+            .await?;
+        Ok(Self {
             process,
             server,
             _home: home,
-        }
+        })
     }
 
     /// The way in for clients of Elasticsearch.

@@ -2,7 +2,8 @@
 
 use super::{
     elasticsearch::{Elasticsearch, admin},
-    free_port,
+    ports::{self, free_port},
+    process::NotReady,
     wait::{Why, pause},
 };
 use std::time::Duration;
@@ -17,6 +18,10 @@ pub(crate) struct TwoNodes {
 impl TwoNodes {
     /// Starts both, and waits until the security index stands on both.
     pub(crate) async fn start() -> Self {
+        ports::started(async || Self::start_once().await).await
+    }
+
+    async fn start_once() -> Result<Self, NotReady> {
         let transports = [free_port(), free_port()];
         let seeds = transports.map(|port| format!("127.0.0.1:{port}")).join(",");
         let settings = |name: &str, transport: u16| {
@@ -33,6 +38,7 @@ impl TwoNodes {
             Elasticsearch::start_with(settings("one", transports[0])),
             Elasticsearch::start_with(settings("two", transports[1]))
         );
+        let (one, two) = (one?, two?);
         let master = two.cat("/_cat/master?h=node").await;
         let cluster = Self {
             nodes: if master == "one" {
@@ -42,7 +48,7 @@ impl TwoNodes {
             },
         };
         cluster.whole().await;
-        cluster
+        Ok(cluster)
     }
 
     /// The node that is not the master.

@@ -8,7 +8,7 @@ async fn one_dead_host_of_three_goes_unnoticed() {
     let (one, two, dead) = (
         Stub::start(Manner::answer(200, JOE)).await,
         Stub::start(Manner::answer(200, JOE)).await,
-        nobody().await,
+        NOBODY,
     );
     let cluster = client(&[one.addr, dead, two.addr]);
     for _ in 0..6 {
@@ -26,10 +26,7 @@ async fn one_dead_host_of_three_goes_unnoticed() {
 
 #[tokio::test]
 async fn a_write_goes_on_to_the_next_host_where_the_first_refused_the_connection() {
-    let (node, dead) = (
-        Stub::start(Manner::answer(200, CREATED)).await,
-        nobody().await,
-    );
+    let (node, dead) = (Stub::start(Manner::answer(200, CREATED)).await, NOBODY);
     for _ in 0..4 {
         // A new client each time: its first write meets either host.
         write(&client(&[dead, node.addr]), "joe").await.unwrap();
@@ -168,7 +165,7 @@ async fn a_login_counts_as_refused_anywhere_only_if_all_nodes_refuse_it() {
     );
     // A node that is gone does not answer, and the refusal counts: the nodes that can read the
     // user are among those that were asked.
-    let beside_a_dead_one = client(&[nobody().await, one.addr]);
+    let beside_a_dead_one = client(&[NOBODY, one.addr]);
     for _ in 0..4 {
         assert_eq!(
             beside_a_dead_one

@@ -4,7 +4,7 @@ use super::{at, ready, replica, shares};
 use crate::support::{
     Why,
     deployment::{Deployment, ask, broker_of},
-    pause, process,
+    pause, ports, process,
     redis::Redis,
     sentinel::Sentinel,
     tls, until,
@@ -100,7 +100,7 @@ async fn the_ways_to_redis() {
 async fn a_cluster_and_a_sentinel() {
     let deployment = Deployment::new().await;
     // Left to itself it takes a second port, ten thousand higher, which may be somebody's.
-    let bus = process::free_port().to_string();
+    let bus = ports::free_port().to_string();
     let node = Redis::start(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await;
     node.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     until("the cluster", || {
@@ -135,19 +135,13 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
             .contains("master_link_status:up")
     })
     .await;
-    let (conf, port) = (
-        process::folder().join("failover.conf"),
-        process::free_port(),
-    );
-    let lines = format!(
-        "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\n\
-         sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n",
-        master.port
-    );
-    std::fs::write(&conf, lines).unwrap();
-    let mut program = process::command("redis-server");
-    program.arg(&conf).arg("--sentinel");
-    let _sentinel = process::Process::start("sentinel", &mut program);
+    let sentinel = Sentinel::start(
+        master.port,
+        1,
+        "sentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000",
+    )
+    .await;
+    let port = sentinel.port;
     let mut config = at("localhost");
     config.topology = Topology::Sentinel {
         sentinels: vec![RedisNode::parse(&format!("127.0.0.1:{port}")).unwrap()],
