@@ -1,5 +1,7 @@
 //! The composition root: which part gets which. No decisions.
 
+mod first_check;
+
 use crate::{
     broker::{self, Broker},
     clock::Clock,
@@ -258,9 +260,12 @@ impl App {
             admin,
             telemetry,
             tasks,
-            controls: _,
+            controls,
         } = self;
         info!(listen = %server.local_addr(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
+        for upstream in controls.service.flow.upstreams().iter() {
+            first_check::start(upstream.name(), upstream.security().clone(), &tasks);
+        }
         tasks.spawn(server.run(tasks.clone()));
         if let Some(admin) = admin {
             info!(listen = %admin.local_addr(), "pages for operators");

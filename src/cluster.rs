@@ -3,6 +3,7 @@
 //!
 //! Every call has a deadline over connecting, head and body.
 
+mod diagnosis;
 mod error;
 mod pool;
 mod security;

@@ -1,6 +1,7 @@
 //! What can go wrong with a call: whether the request was sent, and whether it may still take
 //! effect.
 
+use super::diagnosis::Diagnosis;
 use crate::{net::client::HttpError, telemetry::metrics::Call};
 use http::StatusCode;
 use std::{error::Error, fmt, sync::Arc};
@@ -40,6 +41,7 @@ pub(super) enum CallFailure {
         /// `error.type` of the answer, where it has one.
         error_type: Option<Box<str>>,
         meaning: StatusMeaning,
+        diagnosis: Option<Diagnosis>,
     },
 }
 
@@ -97,7 +99,24 @@ impl CallError {
     /// What happened, without an address: for pages that others than operators can see.
     #[must_use]
     pub fn without_address(&self) -> String {
-        self.why.to_string()
+        match self.diagnosis() {
+            Some(diagnosis) => format!("{}; {diagnosis}", self.why),
+            None => self.why.to_string(),
+        }
+    }
+
+    /// What answers instead of the cluster, where that is known.
+    pub(super) fn diagnosis(&self) -> Option<Diagnosis> {
+        match &self.why {
+            CallFailure::Status { diagnosis, .. } => *diagnosis,
+            CallFailure::Http(error) => {
+                Diagnosis::of_connection(error, self.node.starts_with("https:"))
+            }
+            CallFailure::Busy
+            | CallFailure::Unsendable
+            | CallFailure::NotJson
+            | CallFailure::Unexpected => None,
+        }
     }
 
     /// Whether this tells against the node and not against the call: it cannot be reached, it
@@ -166,11 +185,15 @@ impl fmt::Display for CallError {
             if let Some(name) = error_type {
                 write!(f, " ({name})")?;
             }
-            write!(f, " while {doing}")
+            write!(f, " while {doing}")?;
         } else if self.is_not_sent() {
-            write!(f, "no request was sent to {node} while {doing}: {why}")
+            write!(f, "no request was sent to {node} while {doing}: {why}")?;
         } else {
-            write!(f, "no usable answer from {node} while {doing}: {why}")
+            write!(f, "no usable answer from {node} while {doing}: {why}")?;
+        }
+        match self.diagnosis() {
+            Some(diagnosis) => write!(f, "; {diagnosis}"),
+            None => Ok(()),
         }
     }
 }
@@ -193,6 +216,7 @@ mod tests {
                 status,
                 error_type: error_type.map(Into::into),
                 meaning: StatusMeaning::Unclear,
+                diagnosis: None,
             };
             let (call, node) = (Call::ReadUser, "http://es:9200".into());
             CallError { call, node, why }.to_string()

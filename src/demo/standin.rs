@@ -136,10 +136,17 @@ impl StandIn {
     pub fn calls_since(&self, number: u64) -> Vec<RecordedCall> {
         let calls = self.node.calls.held();
         let since = calls.list.iter().filter(|call| call.number >= number);
-        since.cloned().collect()
+        since.filter(|call| !call.is_check()).cloned().collect()
     }
 
-    /// How many calls have reached this node since its start.
+    /// How many times elastauth has asked whether its own account is accepted.
+    #[must_use]
+    pub fn checks(&self) -> usize {
+        let calls = self.node.calls.held();
+        calls.list.iter().filter(|call| call.is_check()).count()
+    }
+
+    /// How many calls have reached this node since its start, checks included.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.node.calls.held().next

@@ -35,3 +35,4 @@ mod support;
 mod telemetry;
 mod tokens;
 mod traces;
+mod wrong_address;

@@ -50,6 +50,13 @@ impl RecordedCall {
         format!("{} {} {status}", self.method, self.path)
     }
 
+    /// Whether elastauth asked for nobody: after its start and for readiness, it checks whether its
+    /// own account is accepted.
+    #[must_use]
+    pub fn is_check(&self) -> bool {
+        self.by == By::ServiceAccount && self.path.starts_with("/_security/_authenticate")
+    }
+
     /// How long ago it came.
     #[must_use]
     pub fn age(&self) -> Duration {

@@ -203,7 +203,7 @@ async fn the_path_decides_nothing_and_no_question_ends_a_session() {
         "a gateway that asks here gets a refusal"
     );
     assert!(posted.header("authorization").is_none());
-    assert_eq!(setup.cluster.count(), 0);
+    assert_eq!(setup.cluster.calls().len(), 0);
     // Any other spelling is a question, whatever it brings.
     let token = logout_token(&setup.idp, "j-1", |_| {});
     let ours = of_session(&setup.idp, "s-1");

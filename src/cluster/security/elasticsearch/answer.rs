@@ -3,6 +3,7 @@
 use super::document::User;
 use crate::{
     cluster::{
+        diagnosis::Diagnosis,
         error::{CallFailure, StatusMeaning},
         pool::NodeAnswer,
         security::types::{StoredAccount, Whoami},
@@ -107,11 +108,14 @@ pub(super) fn unexpected_status(answer: &NodeAnswer) -> CallFailure {
         || error_type
             .as_ref()
             .is_some_and(|name| name.contains("timeout"));
+    let body = answer.body.as_deref().unwrap_or_default();
+    let diagnosis = Diagnosis::of_answer(status, &answer.headers, body, error_type.as_deref());
     let meaning = match status.as_u16() {
         502 | 504 => StatusMeaning::Unreachable,
         // A node that has just started answers so for a second while the others work.
         503 => StatusMeaning::Unavailable,
         400..500 if late => StatusMeaning::Unclear,
+        403 if diagnosis == Some(Diagnosis::WriteBlocked) => StatusMeaning::RequestRefused,
         // A node without its security index knows neither the account (401) nor, if it remembers
         // that, its rights (403).
         401 | 403 => StatusMeaning::CredentialRefused,
@@ -122,6 +126,7 @@ pub(super) fn unexpected_status(answer: &NodeAnswer) -> CallFailure {
         status,
         error_type,
         meaning,
+        diagnosis,
     }
 }
 
