@@ -6,7 +6,7 @@ use crate::{
     broker::{self, Broker},
     clock::Clock,
     cluster::{self, SecurityApi},
-    config::Config,
+    config::{Config, Widening},
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
     ledger::StoreConfig,
@@ -17,7 +17,11 @@ use crate::{
     roles::{self, Mapping},
     serve::{self, Audience, Certificates, ClusterCheck, ServeError, Server, Service},
     shutdown::Tasks,
-    telemetry::{self, ClusterTelemetry, Telemetry, metrics::Metrics},
+    telemetry::{
+        self, ClusterTelemetry, Telemetry,
+        audit::{EventDetails, EventKind},
+        metrics::Metrics,
+    },
     upstream::{Selector, Upstream},
 };
 use std::{future::Future, sync::Arc, time::Duration};
@@ -107,6 +111,22 @@ impl Controls {
         self.service.trust.store(Arc::new(trust));
         self.service.shown.store(Arc::new(config.shown.clone()));
         Ok(())
+    }
+
+    /// Shows operators which keys have new values that require a restart.
+    pub(crate) fn requires_restart(&self, keys: &[&'static str]) {
+        self.service.requires_restart.store(Arc::new(keys.to_vec()));
+    }
+
+    /// Writes down that a change is not applied because of what it opens.
+    pub(crate) fn held(&self, widening: &Widening) {
+        let details = EventDetails {
+            keys: widening.keys.clone(),
+            reason: Some(widening.what),
+            ..EventDetails::default()
+        };
+        let audit = &self.service.telemetry.audit;
+        audit.write(EventKind::ChangeRequiresRestart, &details);
     }
 
     /// Where reloads are counted.

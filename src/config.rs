@@ -6,6 +6,7 @@
 //! keeps the first of each; `fill` makes the components' configurations. Nothing above this module
 //! knows where a value came from.
 
+mod barriers;
 mod choice;
 #[cfg(test)]
 mod describe;
@@ -39,6 +40,7 @@ mod value;
 mod value_type;
 mod yaml;
 
+pub(crate) use barriers::Widening;
 pub(crate) use effective::effective;
 pub(crate) use files::check_files;
 pub(crate) use finding::Finding;

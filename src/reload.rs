@@ -6,7 +6,7 @@
 
 use crate::{
     app::Controls,
-    config::{Config, Finding, Flags, Loaded, Reloaded, Sources},
+    config::{Config, Finding, Flags, Loaded, Reloaded, Sources, Widening},
     shutdown::Tasks,
     telemetry::{self, chain, log::Level, metrics::Reload},
 };
@@ -38,6 +38,8 @@ pub(crate) struct Reloader {
     level: Level,
     /// The faults that were logged last.
     logged: Vec<Finding>,
+    /// The changes that were audited and still are not applied.
+    held: Vec<Widening>,
 }
 
 /// Why the configuration is read again.
@@ -64,6 +66,7 @@ impl Reloader {
             log,
             level,
             logged: Vec::new(),
+            held: Vec::new(),
         }
     }
 
@@ -128,6 +131,7 @@ impl Reloader {
             warnings,
             applied,
             requires_restart,
+            widenings,
             mut files,
         } = self.loaded.reload(&Sources::system(self.flags.clone()));
         files.extend(self.loaded.files());
@@ -138,6 +142,7 @@ impl Reloader {
                 return files;
             }
         };
+        self.hold(widenings);
         // The lower of both levels until everything is logged.
         let level = config.telemetry.level;
         if let Err(error) = self.apply(&config, level.min(self.level)) {
@@ -150,6 +155,7 @@ impl Reloader {
         }
         self.loaded = loaded;
         self.logged.clear();
+        self.controls.requires_restart(&requires_restart);
         if applied.is_empty() {
             self.controls.metrics().reloaded(Reload::Unchanged);
             tracing::info!(
@@ -180,6 +186,23 @@ impl Reloader {
         }
         self.level = level;
         files
+    }
+
+    /// Reports what is not applied because it opens a way in. The audit stream has each of these
+    /// changes once.
+    fn hold(&mut self, widenings: Vec<Widening>) {
+        for widening in &widenings {
+            tracing::warn!(
+                keys = widening.keys.join(","),
+                "a change is not applied before a restart of elastauth: {}; undo it if it is a \
+                 mistake",
+                widening.what
+            );
+            if !self.held.contains(widening) {
+                self.controls.held(widening);
+            }
+        }
+        self.held = widenings;
     }
 
     fn apply(&self, config: &Config, level: Level) -> Result<(), Box<dyn Error>> {

@@ -1,6 +1,7 @@
 //! From an identity to the roles that it has. Pure functions of the configuration and the identity.
 
 mod patterns;
+mod widening;
 
 use crate::{
     identity::Identity,

@@ -39,6 +39,12 @@ working directory. It may be missing if the environment gives everything.
   changes: the configuration, `.env`, secrets in files, certificates. Keys marked \"Changes without
   a restart\" are applied at once; the log names all others that have changed. If the new
   configuration has a fault, nothing changes, and the log says why.
+- **Changes that open a way in** wait for a restart, whatever key they are in. elastauth keeps the old
+  value, warns, and writes an audit event: a line that is lost in an editor must not open the door.
+  These are: `gateway_keys`, `tls.client_ca`, `allowed_groups` or a `ca_cert` is removed; an address
+  becomes trusted that was not; `allowed_groups` gets a wildcard for more groups; somebody becomes
+  `superuser`, `kibana_admin`, `kibana_system`, `all_access` or `security_rest_api_access` who was
+  not.
 - An empty text is no value: `cache.type: \"\"` is the default, `memory`.
 
 ";

@@ -2,6 +2,7 @@
 //! restart.
 
 use super::{
+    barriers::{self, Barrier, Widening},
     fill::fill,
     finding::{Finding, Findings, Place},
     key::ConfigKey,
@@ -30,6 +31,8 @@ pub(crate) struct Reloaded {
     pub applied: Vec<&'static str>,
     /// The keys that have new values and keep their old ones until a restart.
     pub requires_restart: Vec<&'static str>,
+    /// Those of them that would remove or widen a barrier.
+    pub widenings: Vec<Widening>,
     /// The files that the new configuration is made of, whether it is valid or not.
     pub files: BTreeSet<PathBuf>,
 }
@@ -45,21 +48,46 @@ impl Loaded {
             warnings,
             applied: Vec::new(),
             requires_restart: Vec::new(),
+            widenings: Vec::new(),
         };
         reloaded.outcome = match outcome {
-            Ok(_) => self.apply(new, &mut reloaded.applied, &mut reloaded.requires_restart),
+            Ok(config) => {
+                reloaded.widenings = self.widenings(&config, &new.settings);
+                self.apply(new, &mut reloaded)
+            }
             Err(faults) => Err(faults),
         };
         reloaded
+    }
+
+    /// What the new configuration would remove or widen.
+    fn widenings(&self, new: &Config, settings: &Settings) -> Vec<Widening> {
+        let Some(old) = fill(&self.settings, &mut Findings::default()) else {
+            return Vec::new();
+        };
+        let widening = |Barrier { keys, widens, what }: &Barrier| {
+            let changed = keys
+                .iter()
+                .filter(|key| applies(key, &self.settings, settings).is_some());
+            let keys: Vec<_> = changed.map(|key| key.path).collect();
+            (!keys.is_empty() && widens(&old, new)).then_some(Widening { keys, what })
+        };
+        barriers::ALL.iter().filter_map(widening).collect()
     }
 
     /// The new configuration with the old values of all keys that require a restart.
     fn apply(
         &self,
         mut new: Loaded,
-        applied: &mut Vec<&'static str>,
-        requires_restart: &mut Vec<&'static str>,
+        reloaded: &mut Reloaded,
     ) -> Result<(Box<Config>, Loaded), Vec<Finding>> {
+        let Reloaded {
+            applied,
+            requires_restart,
+            widenings,
+            ..
+        } = reloaded;
+        let is_held = |key: &ConfigKey| widenings.iter().any(|held| held.keys.contains(&key.path));
         let speaks_tls = |settings: &Settings| settings.given(&table::TLS_CERT);
         // A listener speaks TLS, or plain HTTP, until its end.
         let listener_stays = speaks_tls(&self.settings) == speaks_tls(&new.settings);
@@ -67,7 +95,7 @@ impl Loaded {
             let Some(at_once) = applies(key, &self.settings, &new.settings) else {
                 continue;
             };
-            if at_once && (listener_stays || !LISTENER.contains(key)) {
+            if at_once && !is_held(key) && (listener_stays || !LISTENER.contains(key)) {
                 applied.push(key.path);
             } else {
                 requires_restart.push(key.path);

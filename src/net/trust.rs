@@ -21,6 +21,20 @@ pub struct Config {
     pub gateway_keys: Vec<GatewayKey>,
 }
 
+impl Config {
+    /// Whether an address is trusted that was not before.
+    pub(crate) fn trusts_more_addresses(&self, before: &Self) -> bool {
+        let networks = |config: &Self| {
+            let networks = config.proxies.iter().map(|network| unmapped(*network));
+            // Neighbours become one network, so that what they cover together is covered by one.
+            IpNet::aggregate(&networks.collect())
+        };
+        let before = networks(before);
+        let covered = |network: &IpNet| before.iter().any(|known| known.contains(network));
+        !networks(self).iter().all(covered)
+    }
+}
+
 /// Decides which peers are trusted.
 #[derive(Debug)]
 pub struct Trust(Config);
@@ -150,6 +164,26 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_more_address_is_more() {
+        for (before, after, more) in [
+            (
+                &["10.0.0.0/8"][..],
+                &["10.1.0.0/16", "10.2.3.4/32"][..],
+                false,
+            ),
+            (&["10.0.0.0/8"], &["10.0.0.0/7"], true),
+            (&["10.0.0.0/9", "10.128.0.0/9"], &["10.0.0.0/8"], false),
+            (&["10.0.0.0/8"], &["10.0.0.0/8", "::1/128"], true),
+            (&["10.0.0.0/8"], &["::ffff:10.1.0.0/112"], false),
+            (&["::/0"], &["::ffff:10.1.0.0/112"], true),
+        ] {
+            let config = |networks: &[&str]| trust(networks, &[]).0;
+            let (before, after) = (config(before), config(after));
+            assert_eq!(after.trusts_more_addresses(&before), more, "{after:?}");
+        }
     }
 
     #[test]

@@ -49,6 +49,12 @@ impl<V> PatternTable<V> {
     }
 }
 
+/// Whether `pattern` matches every group that `other`, a pattern too, matches. Only a `*` of
+/// `pattern` can match a `*` of `other`.
+pub(super) fn covers(pattern: &str, other: &str) -> bool {
+    fits(&pattern.to_ascii_lowercase(), &other.to_ascii_lowercase())
+}
+
 /// Whether `pattern` matches all of `text`; each `*` matches any text, also none. The time is
 /// linear in both for one `*` and never exponential: on a mismatch only the last `*` takes one byte
 /// more.

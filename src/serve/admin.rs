@@ -110,7 +110,14 @@ pub(super) fn answer(connection: &PeerConnection, request: &Parts, page: Page) -
             "The metrics are switched off; `enable_metrics` switches them on.",
             "metrics_off",
         ),
-        Page::Config => for_a_person(&service.shown.load()),
+        Page::Config => {
+            let mut shown = Value::clone(&service.shown.load());
+            if let Some(root) = shown.as_object_mut() {
+                let keys = service.requires_restart.load();
+                root.insert("requires_restart".to_owned(), json!(**keys));
+            }
+            for_a_person(&shown)
+        }
         Page::Docs => {
             let mut response = respond::whole(StatusCode::OK, "text/html; charset=utf-8", DOCS);
             response

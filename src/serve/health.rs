@@ -62,16 +62,27 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
             let store = store_state(service.flow.upstreams());
             let providers = service.flow.providers.state();
             let clocks = service.telemetry.clocks.state();
+            let mut checks = json!({
+                "elasticsearch": check(cluster.map(Value::from), "ERROR"),
+                "cache": check(store.map(Value::from).map_err(str::to_owned), degraded),
+                "clock": check(clocks.map(Value::from), degraded),
+                "provider": check(providers.map(Value::from), degraded),
+            });
+            let waiting = service.requires_restart.load();
+            if trusted && let Some(checks) = checks.as_object_mut() {
+                let state = if waiting.is_empty() {
+                    Ok(Value::Null)
+                } else {
+                    let keys = waiting.join(", ");
+                    Err(format!("new values require a restart: {keys}"))
+                };
+                checks.insert("configuration".to_owned(), check(state, "RESTART_REQUIRED"));
+            }
             respond::json(
                 code,
                 &json!({
                     "status": status,
-                    "checks": {
-                        "elasticsearch": check(cluster.map(Value::from), "ERROR"),
-                        "cache": check(store.map(Value::from).map_err(str::to_owned), degraded),
-                        "clock": check(clocks.map(Value::from), degraded),
-                        "provider": check(providers.map(Value::from), degraded),
-                    },
+                    "checks": checks,
                     "timestamp": now.to_string(),
                     "version": env!("CARGO_PKG_VERSION"),
                     "mode": MODE,

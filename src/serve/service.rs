@@ -32,10 +32,12 @@ pub struct Service {
     pub(super) clock: Clock,
     pub(super) started: Timestamp,
     pub(super) observer: Observer,
-    pub(super) telemetry: Telemetry,
+    pub(crate) telemetry: Telemetry,
     pub(super) admin: AdminConfig,
     /// The effective configuration, with `***` for every secret.
     pub(crate) shown: ArcSwap<Value>,
+    /// The keys that have new values in the file and keep their old ones until a restart.
+    pub(crate) requires_restart: ArcSwap<Vec<&'static str>>,
     pub(super) logouts: LogoutLimiters,
 }
 
@@ -105,6 +107,7 @@ impl Service {
             telemetry: parts.telemetry,
             admin: parts.admin,
             shown: ArcSwap::from_pointee(parts.shown),
+            requires_restart: ArcSwap::default(),
             logouts: LogoutLimiters::new(),
             clock,
         }

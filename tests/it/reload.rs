@@ -14,9 +14,12 @@ use elastauth::internals::demo::standin::{SERVICE_USER, StandIn};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 const NEXT_GATEWAY_KEY: &str = "7d1c58e2b90f4a6e93c4d5f6";
@@ -35,6 +38,7 @@ async fn says(elastauth: &Elastauth, text: &str, times: usize) {
 
 const IN_FORCE: &str = "the configuration has changed and is in force";
 const REFUSED: &str = "the new configuration is faulty; the old one stays in force";
+const NOT_APPLIED: &str = "a change is not applied before a restart of elastauth";
 const REQUIRES_RESTART: &str = "their new values require a restart of elastauth";
 
 #[tokio::test]
@@ -82,7 +86,7 @@ async fn a_faulty_file_changes_nothing_and_is_logged_once_until_it_is_put_right(
     .await;
     stage.elastauth.edit(|config| {
         config
-            .replace("dev: [editor]", "dev: [superuser]")
+            .replace("dev: [editor]", "dev: [ingest_admin]")
             .replace("default_roles:", "defualt_roles:")
     });
     says(&stage.elastauth, REFUSED, 1).await;
@@ -99,7 +103,7 @@ async fn a_faulty_file_changes_nothing_and_is_logged_once_until_it_is_put_right(
         .edit(|config| config.replace("defualt_roles:", "default_roles:"));
     says(&stage.elastauth, IN_FORCE, 1).await;
     stage.ask("alice", "dev").await;
-    assert_eq!(roles(&stage, "alice"), ["superuser", "viewer"]);
+    assert_eq!(roles(&stage, "alice"), ["ingest_admin", "viewer"]);
     assert_eq!(stage.elastauth.log().matches(REFUSED).count(), 1);
     let metrics = stage
         .gateway()
@@ -192,15 +196,97 @@ async fn a_new_key_of_the_gateway_counts_on_connections_that_are_open() {
         (ask(GATEWAY_KEY).await, ask(NEXT_GATEWAY_KEY).await),
         (403, 200)
     );
-    stage.elastauth.edit(|config| {
-        config.replace(
-            "trusted_proxies: [127.0.0.1/32]",
-            "trusted_proxies: [10.0.0.0/8]",
-        )
-    });
-    says(&stage.elastauth, IN_FORCE, 2).await;
-    assert_eq!(ask(NEXT_GATEWAY_KEY).await, 401);
     connection.abort();
+}
+
+#[tokio::test]
+async fn fewer_trusted_addresses_count_at_once_and_more_only_after_a_restart() {
+    let config = format!(
+        "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\ndefault_roles: [viewer]\n\
+         trusted_proxies: [127.0.0.1, 127.0.0.2]\nelasticsearch: {{hosts: [\"http://127.0.0.1:1\"], \
+         username: {SERVICE_USER}, password: p}}\n"
+    );
+    let elastauth = Elastauth::start_anywhere(&config, &[]).await;
+    let other = elastauth.server().from(Ipv4Addr::new(127, 0, 0, 2));
+    // Only trusted peers are shown the configuration.
+    let status = async || other.get("/elastauth/config", &[]).await.status;
+    assert_eq!(status().await, StatusCode::OK);
+    let networks = |from: &str, to: &str| {
+        elastauth.edit(|config| config.replace(&format!("[{from}]"), &format!("[{to}]")));
+    };
+    networks("127.0.0.1, 127.0.0.2", "127.0.0.1");
+    says(&elastauth, IN_FORCE, 1).await;
+    assert_eq!(status().await, StatusCode::NOT_FOUND);
+    networks("127.0.0.1", "127.0.0.0/8");
+    says(&elastauth, NOT_APPLIED, 1).await;
+    assert_eq!(status().await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_lost_line_opens_no_door_and_the_rest_of_the_file_counts() {
+    let stage = Stage::planned(Plan {
+        more: "allowed_groups: [dev, ops]\naudit: {path: /etc/elastauth/audit}",
+        ..Plan::default()
+    })
+    .await;
+    stage.elastauth.edit(|config| {
+        let kept = config
+            .lines()
+            .filter(|line| !line.starts_with("gateway_keys") && !line.starts_with("allowed_groups"))
+            .map(|line| format!("{line}\n"));
+        kept.collect::<String>()
+            .replace("ops: [monitoring_user]", "ops: [superuser]")
+            .replace("default_roles: [viewer]", "default_roles: [reader]")
+    });
+    says(&stage.elastauth, IN_FORCE, 1).await;
+    let log = stage.elastauth.log();
+    for key in ["gateway_keys", "allowed_groups", "group_mappings"] {
+        let warns =
+            |line: &str| line.contains("WARN") && line.contains(NOT_APPLIED) && line.contains(key);
+        assert!(log.lines().any(warns), "{key}: {log}");
+        let audit = stage.elastauth.file("audit");
+        assert!(
+            audit.lines().any(|line| {
+                line.contains("\"event\":\"change_requires_restart\"") && line.contains(key)
+            }),
+            "{key}: {audit}"
+        );
+    }
+    // The door is shut, and what else was changed counts.
+    let without_key = stage
+        .gateway()
+        .get("/elastauth", &[("remote-user", "mallory")])
+        .await;
+    assert_eq!(without_key.status, StatusCode::FORBIDDEN);
+    stage.says(&stage.ask("bob", "sales").await, 403, "user_not_allowed");
+    stage.ask("alice", "ops").await;
+    assert_eq!(roles(&stage, "alice"), ["monitoring_user", "reader"]);
+    // Operators see what waits; others do not.
+    let key = [("x-elastauth-key", GATEWAY_KEY)];
+    let ready = stage.gateway().get("/elastauth/ready", &key).await.json();
+    assert_eq!(
+        ready["checks"]["configuration"],
+        serde_json::json!({
+            "status": "RESTART_REQUIRED",
+            "error": "new values require a restart: gateway_keys, group_mappings, allowed_groups",
+        })
+    );
+    let ready = stage.untrusted().get("/elastauth/ready", &[]).await.json();
+    assert_eq!(ready["checks"]["configuration"], serde_json::Value::Null);
+    let shown = stage.gateway().get("/elastauth/config", &key).await.json();
+    assert_eq!(
+        shown["requires_restart"],
+        serde_json::json!(["gateway_keys", "group_mappings", "allowed_groups"])
+    );
+    // It is warned of as long as it is so, and audited once.
+    stage.elastauth.hang_up();
+    says(&stage.elastauth, NOT_APPLIED, 6).await;
+    let audit = stage.elastauth.file("audit");
+    assert_eq!(
+        audit.matches("change_requires_restart").count(),
+        3,
+        "{audit}"
+    );
 }
 
 #[tokio::test]

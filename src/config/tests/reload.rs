@@ -1,6 +1,7 @@
 //! A configuration that is read again: what is applied, what requires a restart, what is refused.
 
 use super::*;
+use key::ConfigKey;
 
 const TLS: &str = "tls: {cert: /etc/a.crt, key: /etc/a.key}\n";
 
@@ -60,6 +61,152 @@ fn a_listener_keeps_speaking_tls_or_plain_http() {
         (changed.applied, changed.requires_restart.len()),
         (vec!["tls.cert"], 0)
     );
+}
+
+/// Keys that a running program applies whatever their new values are: what it shows others of
+/// itself, and what is as strong after a change as before.
+const NO_BARRIERS: [&ConfigKey; 15] = [
+    &table::TLS_CERT,
+    &table::TLS_KEY,
+    &table::ES_PASSWORD,
+    &table::ES_API_KEY,
+    &table::ES_TLS_CERT,
+    &table::ES_TLS_KEY,
+    &table::REDIS_USERNAME,
+    &table::REDIS_PASSWORD,
+    &table::REDIS_TLS_CERT,
+    &table::REDIS_TLS_KEY,
+    &table::LOG_LEVEL,
+    &table::OIDC_CLIENT_SECRET,
+    &table::OIDC_PRIVATE_KEY,
+    &table::OIDC_CUSTOM_HEADERS,
+    &table::OIDC_TLS_CERT,
+];
+
+#[test]
+fn every_key_that_a_running_program_applies_is_a_barrier_or_known_to_be_none() {
+    for key in table::ALL.iter().filter(|key| key.reload) {
+        let is_barrier = barriers::ALL
+            .iter()
+            .any(|barrier| barrier.keys.contains(key));
+        let is_none = NO_BARRIERS.contains(key) || key == &&table::OIDC_TLS_KEY;
+        assert!(
+            is_barrier != is_none,
+            "{}: add it to `barriers`, or to the keys that are none",
+            key.path
+        );
+    }
+}
+
+#[test]
+fn what_widens_a_barrier_is_left_for_a_restart_and_the_rest_is_applied() {
+    const KEYS: &str = "gateway_keys: [0123456789abcdef, fedcba9876543210]\n";
+    const NETWORKS: &str = "trusted_proxies: [10.1.0.0/16, 10.2.0.0/16]\n";
+    let with_ca = TLS.replace('}', ", client_ca: /etc/ca.pem}");
+    let es_ca = "elasticsearch.tls.ca_cert: /etc/ca.pem\n";
+    let mapped = |mappings: &str| format!("group_mappings: {{{mappings}}}\n");
+    for (before, after, held) in [
+        (KEYS, "", Some("gateway_keys")),
+        (KEYS, "gateway_keys: [fedcba9876543210]\n", None),
+        (KEYS, "gateway_keys: [another-gateway-key]\n", None),
+        (&with_ca, TLS, Some("tls.client_ca")),
+        (&with_ca, &with_ca.replace("ca.pem", "new.pem"), None),
+        (TLS, &with_ca, None),
+        (NETWORKS, "trusted_proxies: [10.1.0.0/16]\n", None),
+        (NETWORKS, "trusted_proxies: [10.1.2.3]\n", None),
+        (
+            NETWORKS,
+            "trusted_proxies: [10.0.0.0/8]\n",
+            Some("trusted_proxies"),
+        ),
+        (NETWORKS, "", Some("trusted_proxies")),
+        ("", NETWORKS, None),
+        ("allowed_groups: [a]\n", "", Some("allowed_groups")),
+        (
+            "allowed_groups: [a]\n",
+            "allowed_groups: ['*']\n",
+            Some("allowed_groups"),
+        ),
+        ("allowed_groups: [a]\n", "allowed_groups: [a, b]\n", None),
+        (es_ca, "", Some("elasticsearch.tls.ca_cert")),
+        (
+            &mapped("ops: [viewer]"),
+            &mapped("ops: [superuser]"),
+            Some("group_mappings"),
+        ),
+        (&mapped("ops: [superuser]"), &mapped("ops: [viewer]"), None),
+        (&mapped("ops: [viewer]"), &mapped("ops: [editor]"), None),
+    ] {
+        let again = reload(before, &format!("{after}log_level: warn\n"));
+        let held: Vec<&str> = held.into_iter().collect();
+        let widened: Vec<&str> = again
+            .widenings
+            .iter()
+            .flat_map(|widening| widening.keys.clone())
+            .collect();
+        assert_eq!(
+            (&widened, &again.requires_restart),
+            (&held, &held),
+            "{before}{after}"
+        );
+        assert!(again.applied.contains(&"log_level"), "{before}{after}");
+        if !held.is_empty() {
+            // What is in force is as before, and it is held again as long as the file says so.
+            let (config, loaded) = again.outcome.unwrap();
+            let old = good(&least_and(before), &[]);
+            assert_eq!(format!("{:?}", config.trust), format!("{:?}", old.trust));
+            assert_eq!(format!("{:?}", config.roles), format!("{:?}", old.roles));
+            assert_eq!(
+                format!("{:?}", config.cluster.tls),
+                format!("{:?}", old.cluster.tls)
+            );
+            let file = least_and(&format!("{after}log_level: warn\n"));
+            let third = loaded.reload(&sources(&file, &[]));
+            assert_eq!(
+                (third.widenings.len(), third.applied.len()),
+                (1, 0),
+                "{after}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_whitelist_of_older_files_may_move_to_its_new_key() {
+    let old = "enable_group_whitelist: true\ngroup_whitelist: [a]\n";
+    assert!(reload(old, "allowed_groups: [A]\n").widenings.is_empty());
+    let off = "enable_group_whitelist: false\ngroup_whitelist: [a]\n";
+    assert_eq!(
+        reload(old, off).requires_restart,
+        ["enable_group_whitelist"]
+    );
+}
+
+#[test]
+fn the_barriers_of_a_provider_are_its_own() {
+    let several = |more: &str| {
+        format!(
+            "auth_provider: oidc\n\
+             oidc:\n  providers:\n  - {{name: a, issuer: \"https://a.example\", client_id: a, {more}}}\n"
+        )
+    };
+    let rules = "default_roles: [viewer], allowed_groups: [a], group_mappings: {ops: [editor]}";
+    let ca = "tls: {ca_cert: /etc/ca.pem}";
+    for (before, after, held) in [
+        (rules, rules.replace("[editor]", "[superuser]"), 1),
+        (rules, rules.replace("[viewer]", "[superuser]"), 1),
+        (rules, rules.replace(", allowed_groups: [a]", ""), 1),
+        (rules, rules.replace("[editor]", "[monitoring_user]"), 0),
+        (ca, String::new(), 1),
+        (ca, ca.replace("ca.pem", "new.pem"), 0),
+    ] {
+        let again = reload(&several(before), &several(&after));
+        assert_eq!(
+            (again.widenings.len(), again.requires_restart.len()),
+            (held, held),
+            "{before} {after}"
+        );
+    }
 }
 
 #[test]

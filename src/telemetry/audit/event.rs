@@ -19,6 +19,9 @@ pub enum EventKind {
     WriteFailed,
     /// An operator asked for a recheck of this user.
     UserRecheck,
+    /// A change of the configuration removes or widens a barrier, and is not applied before a
+    /// restart.
+    ChangeRequiresRestart,
     /// A request got a login.
     Granted,
     /// A request was refused.
@@ -63,6 +66,9 @@ pub struct EventDetails<'a> {
     /// The same as in the log and in the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<&'a str>,
+    /// The keys of the configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<&'a str>,
     /// Lines of this kind that were left out since the last one, because there were too many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppressed: Option<NonZero<u64>>,

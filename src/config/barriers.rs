@@ -1,0 +1,148 @@
+//! Changes that a running program leaves for a restart, because they remove or widen a barrier: a
+//! line that was lost in an editor must not open the door.
+//!
+//! What narrows applies at once, and so does the usual change of a key, a certificate or a group.
+//! Keys that always require a restart need no rule here.
+
+use super::{key::ConfigKey, table, types::Config};
+use crate::{
+    identity::{ProviderConfig, oidc::OidcProviderConfig},
+    ledger::StoreConfig,
+    roles,
+};
+
+/// A change that a running program does not apply: the keys that keep their old values, and what
+/// the new ones would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Widening {
+    pub keys: Vec<&'static str>,
+    pub what: &'static str,
+}
+
+/// A barrier: the keys that make it, and whether a new configuration removes or widens it.
+pub(super) struct Barrier {
+    pub(super) keys: &'static [&'static ConfigKey],
+    pub(super) widens: fn(before: &Config, after: &Config) -> bool,
+    pub(super) what: &'static str,
+}
+
+pub(super) static ALL: [Barrier; 11] = [
+    Barrier {
+        keys: &[&table::GATEWAY_KEYS],
+        widens: |before, after| {
+            !before.trust.gateway_keys.is_empty() && after.trust.gateway_keys.is_empty()
+        },
+        what: "gateways would no longer have to show a key",
+    },
+    Barrier {
+        keys: &[&table::TLS_CLIENT_CA],
+        widens: |before, after| client_ca(before) && !client_ca(after),
+        what: "clients would no longer have to show a certificate",
+    },
+    Barrier {
+        keys: &[&table::TRUSTED_PROXIES],
+        widens: |before, after| after.trust.trusts_more_addresses(&before.trust),
+        what: "addresses would be trusted that are not trusted now",
+    },
+    Barrier {
+        keys: &[
+            &table::ALLOWED_GROUPS,
+            &table::ENABLE_GROUP_WHITELIST,
+            &table::GROUP_WHITELIST,
+        ],
+        widens: |before, after| after.roles.admits_unnamed_groups(&before.roles),
+        what: "users could enter whose groups are not named",
+    },
+    Barrier {
+        keys: &[&table::DEFAULT_ROLES],
+        widens: |before, after| after.roles.makes_everybody_administrator(&before.roles),
+        what: "every user could become an administrator of the cluster",
+    },
+    Barrier {
+        keys: &[&table::GROUP_MAPPINGS],
+        widens: |before, after| after.roles.maps_to_administrator(&before.roles),
+        what: "users would become administrators of the cluster who are none now",
+    },
+    Barrier {
+        keys: &[&table::ES_TLS_CA],
+        widens: |before, after| {
+            before.cluster.tls.ca_cert.is_some() && after.cluster.tls.ca_cert.is_none()
+        },
+        what: "the cluster would be checked with the CAs of the system",
+    },
+    Barrier {
+        keys: &[&table::REDIS_TLS_CA],
+        widens: |before, after| redis_ca(before) && !redis_ca(after),
+        what: "Redis would be checked with the CAs of the system",
+    },
+    Barrier {
+        keys: &[&table::OIDC_TLS_CA, &table::OIDC_PROVIDERS],
+        widens: |before, after| {
+            any_issuer(before, after, |old, new| {
+                let has_ca = |issuer: Issuer<'_>| issuer.1.idp.http.tls.ca_cert.is_some();
+                has_ca(old) && !has_ca(new)
+            })
+        },
+        what: "an issuer would be checked with the CAs of the system",
+    },
+    Barrier {
+        keys: &[&table::OIDC_PROVIDERS],
+        widens: |before, after| {
+            any_issuer(before, after, |old, new| {
+                rules(new).admits_unnamed_groups(rules(old))
+            })
+        },
+        what: "users of an issuer could enter whose groups are not named",
+    },
+    Barrier {
+        keys: &[&table::OIDC_PROVIDERS],
+        widens: |before, after| {
+            any_issuer(before, after, |old, new| {
+                let (old, new) = (rules(old), rules(new));
+                new.makes_everybody_administrator(old) || new.maps_to_administrator(old)
+            })
+        },
+        what: "users of an issuer would become administrators of the cluster who are none now",
+    },
+];
+
+fn client_ca(config: &Config) -> bool {
+    let tls = config.server.tls.as_ref();
+    tls.is_some_and(|tls| tls.client_ca.is_some())
+}
+
+fn redis_ca(config: &Config) -> bool {
+    match &config.broker.ledger.store {
+        StoreConfig::Redis(redis) => redis.tls.ca_cert.is_some(),
+        StoreConfig::Memory | StoreConfig::File(..) => false,
+    }
+}
+
+/// An issuer, and the configuration that it is part of.
+type Issuer<'a> = (&'a Config, &'a OidcProviderConfig);
+
+/// Whether that is so of an issuer, as it was and as it would be.
+fn any_issuer(
+    before: &Config,
+    after: &Config,
+    widens: impl Fn(Issuer<'_>, Issuer<'_>) -> bool,
+) -> bool {
+    issuers(before).any(|old| {
+        let mut same = issuers(after).filter(|new| new.name == old.name);
+        same.any(|new| widens((before, old), (after, new)))
+    })
+}
+
+fn issuers(config: &Config) -> impl Iterator<Item = &OidcProviderConfig> {
+    let providers = config.identity.providers.iter();
+    providers.flat_map(|provider| match provider {
+        ProviderConfig::Oidc(oidc) => oidc.providers.as_slice(),
+        ProviderConfig::Headers(_) => &[],
+    })
+}
+
+/// The rules for the users of an issuer: its own, or the general ones.
+fn rules((config, issuer): Issuer<'_>) -> &roles::Config {
+    let own = config.roles.by_provider.get(&*issuer.name);
+    own.unwrap_or(&config.roles)
+}
