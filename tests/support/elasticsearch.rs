@@ -3,7 +3,7 @@
 use super::{
     http::{Answer, Server, basic},
     part,
-    process::{NotReady, Process, command, folder},
+    process::{NotReady, Process, command, folder, java_options},
     tls::Authority,
     wait::{Why, pause},
 };
@@ -273,6 +273,7 @@ fn spawn(home: &Path, settings: &[String]) -> Process {
         .args(settings)
         .stdin(Stdio::piped());
     run.env("JAVA", part("java/bin/java"))
+        .env("JDK_JAVA_OPTIONS", java_options())
         .env("ELASTIC_PASSWORD", PASSWORD)
         .env("KIT_EPHEMERAL", "1")
         .env("ES_JIT_LEVEL", "1");

@@ -5,7 +5,7 @@ use super::{
     browser::{Browser, code_request},
     http::{Answer, Server},
     part, ports,
-    process::{NotReady, Process, command},
+    process::{NotReady, Process, command, java_options},
 };
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -46,7 +46,8 @@ impl Keycloak {
         run.arg(part("keycloak"))
             .arg(port.to_string())
             .stdin(Stdio::piped())
-            .env("JAVA", part("java/bin/java"));
+            .env("JAVA", part("java/bin/java"))
+            .env("JDK_JAVA_OPTIONS", java_options());
         let mut process = Process::start("keycloak", &mut run);
         let listening =
             async |process: &Process| process.log().contains("Listening on:").then_some(());

@@ -189,6 +189,17 @@ pub(crate) fn folder() -> PathBuf {
     folder
 }
 
+/// What keeps Java's temporary files in [`folder`]: it does not look at `TMPDIR`, and writes a file
+/// for each process into `/tmp`.
+pub(crate) fn java_options() -> String {
+    let temporary = folder().join("java");
+    std::fs::create_dir_all(&temporary).expect("a folder for Java's temporary files");
+    format!(
+        "-XX:-UsePerfData -Djava.io.tmpdir={0} -Djna.tmpdir={0}",
+        temporary.display()
+    )
+}
+
 /// A command that inherits nothing that could configure elastauth by accident.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);

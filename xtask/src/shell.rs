@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// The folder of the workspace.
 pub(crate) fn root() -> PathBuf {
@@ -16,7 +17,42 @@ pub(crate) fn root() -> PathBuf {
 pub(crate) fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
+    if let Some(scratch) = scratch() {
+        command.env("TMPDIR", scratch);
+    }
     command
+}
+
+/// Where programs put their temporary files: below `target`, so that one that was killed leaves
+/// nothing elsewhere. It is removed at the end ([`clear`]).
+///
+/// There is none where the path is so long that sockets in it (108 bytes) would have no place.
+fn scratch() -> Option<&'static Path> {
+    static SCRATCH: OnceLock<Option<PathBuf>> = OnceLock::new();
+    const LONGEST: usize = 70;
+    let made = SCRATCH.get_or_init(|| {
+        let folder = root().join(format!("target/scratch/{}", std::process::id()));
+        let fits = folder.as_os_str().len() <= LONGEST;
+        (fits && std::fs::create_dir_all(&folder).is_ok()).then_some(folder)
+    });
+    made.as_deref()
+}
+
+/// Removes the temporary files of the programs that were run.
+pub(crate) fn clear() {
+    let Some(scratch) = scratch() else { return };
+    let _ = std::fs::remove_dir_all(scratch);
+    // Only where no other run has its own.
+    let _ = scratch.parent().map(std::fs::remove_dir);
+}
+
+/// What keeps Java's own temporary files in this folder: it does not look at `TMPDIR`, and writes
+/// a file for each process into `/tmp`.
+pub(crate) fn java_options(temporary: &Path) -> String {
+    format!(
+        "-XX:-UsePerfData -Djava.io.tmpdir={0} -Djna.tmpdir={0}",
+        temporary.display()
+    )
 }
 
 /// Runs to the end, with our terminal.
@@ -41,7 +77,8 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-fn said(command: &Command) -> String {
+/// The command as one would type it.
+pub(crate) fn said(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words
         .map(|word| word.to_string_lossy())

@@ -1,6 +1,8 @@
 //! All that has to be green, in the order in which it fails fastest. The tests come last, so that
 //! their result ends the output.
 
+mod summary;
+
 use crate::{floors, fuzz, parts, shell};
 use anyhow::Context;
 use std::process::Command;
@@ -53,7 +55,7 @@ const STEPS_FULL: &[Step] = &[
     Step {
         name: "tests",
         run: || tests(&["--features", "real-parts"]),
-        remedy: "`cargo test --features real-parts --test real name` runs one alone",
+        remedy: TESTS_REMEDY,
     },
 ];
 
@@ -68,7 +70,7 @@ const STEPS_QUICK: &[Step] = &[
     Step {
         name: "tests",
         run: quick_tests,
-        remedy: "`cargo test -- name` runs one alone",
+        remedy: TESTS_REMEDY,
     },
 ];
 
@@ -87,6 +89,8 @@ const FLOORS: Step = Step {
 };
 const LINTS_REMEDY: &str =
     "mend it, or say at the place why the lint is wrong there: #[expect(lint, reason = \"...\")]";
+
+const TESTS_REMEDY: &str = "what the tests wrote is above";
 
 /// Runs the steps, one line each with its time, and stops at the first that fails.
 pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
@@ -125,11 +129,12 @@ fn clippy(what: &[&str]) -> anyhow::Result<()> {
 /// Most of these tests wait for something: four at a time take half the time of one a core. The full
 /// run keeps one a core, since its real parts need the processors.
 fn quick_tests() -> anyhow::Result<()> {
-    shell::run(shell::command("cargo", &["test", "--workspace"]).env("RUST_TEST_THREADS", "4"))
+    let mut cargo = shell::command("cargo", &[]);
+    summary::run(cargo.env("RUST_TEST_THREADS", "4"), &[])
 }
 
 fn tests(features: &[&str]) -> anyhow::Result<()> {
-    cargo(&[&["test", "--workspace"], features].concat())
+    summary::run(&mut shell::command("cargo", &[]), features)
 }
 
 fn docs() -> anyhow::Result<()> {
