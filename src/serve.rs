@@ -13,9 +13,11 @@ mod limits;
 mod listener;
 mod logout;
 mod observe;
+mod places;
 mod readiness;
 mod route;
 mod service;
+mod spawner;
 mod stream;
 mod timer;
 

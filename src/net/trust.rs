@@ -100,6 +100,12 @@ impl Trust {
         self.0.proxies.iter().any(|network| network.contains(&peer))
     }
 
+    /// Whether a gateway has to send a key, too.
+    #[must_use]
+    pub(crate) fn asks_for_key(&self) -> bool {
+        !self.0.gateway_keys.is_empty()
+    }
+
     /// Decides whether the headers of a request are trusted.
     ///
     /// # Errors

@@ -2,25 +2,21 @@
 
 use super::{
     activity::Activity,
-    connection::{Audience, PeerConnection},
+    connection::{Audience, PeerConnection, Proof},
     http::{self, Shared},
-    limits::ListenerLimits,
+    limits::{ListenerLimits, RoomLimits},
+    places::{Full, Room},
     service::Service,
 };
-use crate::{
-    backoff::Backoff,
-    rate::{Limiter, Rate},
-    shutdown::Tasks,
-};
+use crate::{backoff::Backoff, shutdown::Tasks, telemetry::metrics::Bound};
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::Semaphore,
     time::sleep,
 };
 use tokio_rustls::TlsAcceptor;
@@ -33,6 +29,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// there; whoever finds none tries again only after a second. The system may allow less
 /// (`net.core.somaxconn`).
 const BACKLOG: u32 = 4_096;
+/// What the system keeps of answers that a peer does not read; it takes twice this for its own
+/// records. Without a bound that grows to megabytes for each connection. An answer is a kilobyte.
+const SEND_BUFFER: u32 = 32 * 1024;
 /// Connections that are taken from the queue at the end: as many as it can have.
 const QUEUED: usize = 4_096;
 
@@ -59,6 +58,8 @@ fn listener(addr: SocketAddr) -> io::Result<TcpListener> {
     }?;
     // A program that has just ended leaves connections behind that would keep the address in use.
     socket.set_reuseaddr(true)?;
+    // Connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }
@@ -114,52 +115,70 @@ pub(super) struct Intake {
     service: Arc<Service>,
     limits: ListenerLimits,
     audience: Audience,
+    asks_for_certificate: bool,
     tasks: Tasks,
     shared: Arc<Shared>,
-    trusted: Arc<Semaphore>,
-    untrusted: Arc<Semaphore>,
-    full: Limiter,
+    trusted: Room,
+    unproven: Room,
+    untrusted: Room,
 }
 
 impl Intake {
+    /// `asks_for_certificate`: only peers with a certificate of our CA get through the handshake.
     pub(super) fn new(
         service: Arc<Service>,
         limits: ListenerLimits,
         audience: Audience,
+        asks_for_certificate: bool,
         tasks: Tasks,
     ) -> Self {
+        // A gateway opens as many as it needs.
+        let of_trusted = RoomLimits {
+            total: limits.connections,
+            of_address: limits.connections,
+        };
         Self {
-            shared: Arc::new(Shared::new(&limits, &tasks)),
-            trusted: Arc::new(Semaphore::new(limits.connections)),
-            untrusted: Arc::new(Semaphore::new(limits.untrusted_connections)),
-            full: Limiter::new(Rate::a_second(10)),
+            shared: Arc::new(Shared::new()),
+            trusted: Room::new(of_trusted, (Bound::Trusted, Bound::Trusted)),
+            unproven: Room::new(limits.unproven, (Bound::Unproven, Bound::UnprovenOfAddress)),
+            untrusted: Room::new(
+                limits.untrusted,
+                (Bound::Untrusted, Bound::UntrustedOfAddress),
+            ),
             service,
             limits,
             audience,
+            asks_for_certificate,
             tasks,
         }
     }
 
     fn take(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
         let peer = peer.ip().to_canonical();
-        let trusted = self.service.trust.load().knows(peer);
-        let places = if trusted {
+        let trust = self.service.trust.load();
+        let trusted = trust.knows(peer);
+        let room = if trusted {
             &self.trusted
         } else {
             &self.untrusted
         };
         // Closed at once rather than left in the queue: a gateway that sees that can try elsewhere,
         // one that waits cannot.
-        let Ok(permit) = Arc::clone(places).try_acquire_owned() else {
-            if let Ok(suppressed) = self.full.take(self.service.clock.now()) {
-                tracing::warn!(
-                    %peer,
-                    known = trusted,
-                    suppressed,
-                    "too many connections; closed a new one"
-                );
+        let place = match room.take(peer) {
+            Ok(place) => place,
+            Err(full) => return self.refused(peer, full, room),
+        };
+        let is_proof_required = trusted
+            // Operators are answered whoever they are.
+            && self.audience == Audience::Gateways
+            && (self.asks_for_certificate || trust.asks_for_key());
+        let proof = if is_proof_required {
+            match self.unproven.take(peer) {
+                Ok(place) => Proof::required(place, self.limits.of_untrusted),
+                Err(full) => return self.refused(peer, full, &self.unproven),
             }
-            return;
+        } else {
+            Proof::default()
         };
         // An answer is one small packet; without this it may wait for the acknowledgement of the
         // one before.
@@ -174,12 +193,28 @@ impl Intake {
             service: Arc::clone(&self.service),
             tasks: self.tasks.clone(),
             activity: Activity::default(),
+            proof,
         });
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move {
             http::serve(stream, tls, connection, &shared).await;
-            drop(permit);
+            drop(place);
         });
+    }
+
+    fn refused(&self, peer: IpAddr, full: Full, room: &Room) {
+        let Full { bound, limit } = full;
+        self.service.telemetry.metrics.connection_refused(bound);
+        if let Ok(suppressed) = room.may_log(self.service.clock.now()) {
+            let bound = bound.text();
+            tracing::warn!(
+                %peer,
+                bound,
+                limit,
+                suppressed,
+                "too many connections; closed a new one"
+            );
+        }
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) struct Activity {
     /// Something was read after the last request and the last answer: the beginning of another
     /// request.
     begun: AtomicBool,
+    /// The peer does not take what is written.
+    stalled: AtomicBool,
     /// HTTP/2 reads at any time, and watches silent peers itself.
     multiplexed: AtomicBool,
 }
@@ -33,6 +35,22 @@ impl Activity {
     /// waits for: its body.
     pub(super) fn written(&self) {
         self.begun.store(false, Relaxed);
+        self.stalled.store(false, Relaxed);
+    }
+
+    /// All that was written is with the system. Asked after each poll of the connection, so it says
+    /// nothing about what was read.
+    pub(super) fn flushed(&self) {
+        self.stalled.store(false, Relaxed);
+    }
+
+    /// A write has to wait for the peer.
+    pub(super) fn write_blocked(&self) {
+        self.stalled.store(true, Relaxed);
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Relaxed)
     }
 
     pub(super) fn requests(&self) -> u32 {

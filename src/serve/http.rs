@@ -2,17 +2,17 @@
 
 use super::{
     connection::PeerConnection,
-    limits::ListenerLimits,
     route,
+    spawner::Spawner,
     stream::Stream,
     timer::{Timer, TimerAction},
 };
 use crate::{
     rate::{Limiter, Rate},
-    shutdown::Tasks,
     telemetry::chain,
 };
-use hyper::{rt::Executor, service::service_fn};
+use http::Request;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
@@ -36,16 +36,14 @@ use tokio_rustls::TlsAcceptor;
 
 /// What all connections of a listener share.
 pub(super) struct Shared {
-    http: auto::Builder<Spawner>,
     draining: AtomicBool,
     drain_begins: Notify,
     handshakes: Limiter,
 }
 
 impl Shared {
-    pub(super) fn new(limits: &ListenerLimits, tasks: &Tasks) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            http: builder(limits, tasks),
             draining: AtomicBool::new(false),
             drain_begins: Notify::new(),
             handshakes: Limiter::new(Rate::a_second(10)),
@@ -72,7 +70,10 @@ pub(super) async fn serve(
     };
     let failed: Box<dyn std::error::Error> =
         match timeout(connection.limits.handshake, tls.accept(stream)).await {
-            Ok(Ok(stream)) => return http(stream, connection, shared).await,
+            Ok(Ok(stream)) => {
+                connection.handshake_done();
+                return http(stream, connection, shared).await;
+            }
             Ok(Err(error)) => error.into(),
             Err(late) => late.into(),
         };
@@ -100,8 +101,13 @@ where
         io,
         connection: Arc::clone(&connection),
     });
-    let service = service_fn(move |request| route::answer(Arc::clone(&connection), request));
-    let mut serving = pin!(shared.http.serve_connection(io, service));
+    let builder = builder(&connection);
+    let service = service_fn(move |request: Request<Incoming>| {
+        // Before the request becomes a task of its own: this decides how many there may be.
+        connection.seen(request.headers());
+        route::answer(Arc::clone(&connection), request)
+    });
+    let mut serving = pin!(builder.serve_connection(io, service));
     let mut drain_begins = pin!(shared.drain_begins.notified());
     drain_begins.as_mut().enable();
     let mut is_subscribed = false;
@@ -134,37 +140,27 @@ where
     }
 }
 
-fn builder(limits: &ListenerLimits, tasks: &Tasks) -> auto::Builder<Spawner> {
-    let mut builder = auto::Builder::new(Spawner(tasks.clone()));
+/// What the connection may use is agreed on at its start.
+fn builder(connection: &Arc<PeerConnection>) -> auto::Builder<Spawner> {
+    let (limits, of_peer) = (&connection.limits, connection.peer_limits());
+    let mut builder = auto::Builder::new(Spawner(Arc::clone(connection)));
     builder
         .http1()
         // hyper's time for headers runs while an open connection is idle, and costs a timer a
         // request. `Timer` does it instead.
         .header_read_timeout(None)
         .max_headers(limits.headers)
-        .max_buf_size(limits.header_bytes as usize);
+        .max_buf_size(of_peer.header_bytes as usize);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(limits.header_bytes)
-        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(of_peer.header_bytes)
+        .max_concurrent_streams(of_peer.streams)
+        .max_local_error_reset_streams(of_peer.resets)
         // Bodies are not read: the smallest windows that need no negotiation.
         .initial_stream_window_size(65_535)
         .initial_connection_window_size(65_535)
         .keep_alive_interval(limits.ping)
         .keep_alive_timeout(limits.pong);
     builder
-}
-
-/// Runs the requests of HTTP/2 connections as tracked tasks.
-#[derive(Clone)]
-struct Spawner(Tasks);
-
-impl<F> Executor<F> for Spawner
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, work: F) {
-        self.0.spawn(work);
-    }
 }

@@ -8,13 +8,13 @@ pub(super) struct ListenerLimits {
     /// Open connections of peers in `trusted_proxies`. A busy gateway keeps hundreds; each costs
     /// some 10 KB here.
     pub(super) connections: usize,
-    /// Open connections of all other peers together: probes and mistakes. They cannot take the
-    /// gateways' places.
-    pub(super) untrusted_connections: usize,
+    /// Those of them that still have to show a gateway key or a client certificate.
+    pub(super) unproven: RoomLimits,
+    /// Open connections of all other peers: probes and mistakes. They cannot take the gateways'
+    /// places.
+    pub(super) untrusted: RoomLimits,
     /// A TLS handshake: two round trips and a signature.
     pub(super) handshake: Duration,
-    /// The first request of a connection, and the rest of any that has begun.
-    pub(super) header: Duration,
     /// A connection without a request. Longer than gateways keep theirs (Envoy: one hour), because
     /// Envoy does not retry on another where one is cut.
     pub(super) idle: Duration,
@@ -27,33 +27,80 @@ pub(super) struct ListenerLimits {
     /// the user. nginx and Traefik take more than this from a client, but each slot costs every
     /// request a little.
     pub(super) headers: usize,
+    /// How often HTTP/2 asks a silent peer whether it is there, and how long it waits for the
+    /// answer: the connection of a gateway that lost power is closed.
+    pub(super) ping: Duration,
+    pub(super) pong: Duration,
+    /// What a connection may use whose peer is in `trusted_proxies`.
+    pub(super) of_trusted: PeerLimits,
+    /// The same for any other peer. A health check needs little of it.
+    pub(super) of_untrusted: PeerLimits,
+}
+
+/// Bounds of the places that connections take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RoomLimits {
+    /// All together.
+    pub(super) total: usize,
+    /// Those of one address; of one /64 for IPv6.
+    pub(super) of_address: usize,
+}
+
+/// Bounds of one connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PeerLimits {
+    /// The first request of a connection, and the rest of any that has begun.
+    pub(super) header: Duration,
+    /// How long the peer may leave an answer unread.
+    pub(super) write: Duration,
     /// All headers of a request together. Envoy takes 60 KB from a client, nginx 32 KB, `HAProxy`
     /// 15 KB.
     pub(super) header_bytes: u32,
     /// Requests at once on one HTTP/2 connection. Traefik has only one connection and queues what
     /// exceeds this.
     pub(super) streams: u32,
-    /// How often HTTP/2 asks a silent peer whether it is there, and how long it waits for the
-    /// answer: the connection of a gateway that lost power is closed.
-    pub(super) ping: Duration,
-    pub(super) pong: Duration,
+    /// Streams that we refuse or reset for faults of the peer before the connection ends. Until a
+    /// client has read our settings, it may send some hundred requests at once.
+    pub(super) resets: usize,
 }
 
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
             connections: 10_000,
-            untrusted_connections: 500,
+            // A gateway may open all its connections before it sends a request on any.
+            unproven: RoomLimits {
+                total: 5_000,
+                of_address: 2_000,
+            },
+            // At 32 KB each these cost 32 MB. Probes and scrapers keep a few; a gateway that is
+            // missing in `trusted_proxies` gets 401 on each anyway.
+            untrusted: RoomLimits {
+                total: 1_000,
+                of_address: 64,
+            },
             handshake: Duration::from_secs(5),
-            header: Duration::from_secs(10),
             idle: Duration::from_mins(75),
             decision: Duration::from_secs(2),
             drain: Duration::from_secs(5),
             headers: 500,
-            header_bytes: 64 * 1024,
-            streams: 1_000,
             ping: Duration::from_mins(1),
             pong: Duration::from_secs(20),
+            of_trusted: PeerLimits {
+                header: Duration::from_secs(10),
+                // A gateway that has stopped reading for so long has given up on all of them.
+                write: Duration::from_secs(30),
+                header_bytes: 64 * 1024,
+                streams: 1_000,
+                resets: 1_024,
+            },
+            of_untrusted: PeerLimits {
+                header: Duration::from_secs(5),
+                write: Duration::from_secs(5),
+                header_bytes: 16 * 1024,
+                streams: 8,
+                resets: 128,
+            },
         }
     }
 }

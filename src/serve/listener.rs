@@ -30,6 +30,7 @@ pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     tls: Option<Certificates>,
+    asks_for_certificate: bool,
     service: Arc<Service>,
     pub(super) limits: ListenerLimits,
     audience: Audience,
@@ -93,6 +94,7 @@ impl Server {
         Ok(Self {
             listener,
             addr,
+            asks_for_certificate: (config.tls.as_ref()).is_some_and(|tls| tls.client_ca.is_some()),
             tls,
             service,
             limits: ListenerLimits::default(),
@@ -116,7 +118,13 @@ impl Server {
     /// Connections are tasks of `tasks`: whoever waits for those has waited for all answers.
     pub async fn run(self, tasks: Tasks) {
         let acceptor = || self.tls.as_ref().map(Certificates::acceptor);
-        let intake = Intake::new(self.service, self.limits, self.audience, tasks);
+        let intake = Intake::new(
+            self.service,
+            self.limits,
+            self.audience,
+            self.asks_for_certificate,
+            tasks,
+        );
         accept::run(self.listener, acceptor, intake).await;
     }
 }

@@ -1,4 +1,5 @@
-//! A stream that records the activity of its connection.
+//! A stream that records the activity of its connection: what was read, and whether the peer reads
+//! what is written. [`super::timer`] ends the connection of one that does not.
 
 use super::connection::PeerConnection;
 use std::{
@@ -29,14 +30,28 @@ impl<I: AsyncRead + Unpin> AsyncRead for Stream<I> {
     }
 }
 
+impl<I: AsyncWrite + Unpin> Stream<I> {
+    fn write<T>(
+        &mut self,
+        write: impl FnOnce(Pin<&mut I>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let activity = &self.connection.activity;
+        activity.written();
+        let written = write(Pin::new(&mut self.io));
+        if written.is_pending() {
+            activity.write_blocked();
+        }
+        written
+    }
+}
+
 impl<I: AsyncWrite + Unpin> AsyncWrite for Stream<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.connection.activity.written();
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        self.write(|io| io.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -44,8 +59,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Stream<I> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.connection.activity.written();
-        Pin::new(&mut self.io).poll_write_vectored(context, parts)
+        self.write(|io| io.poll_write_vectored(context, parts))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -53,10 +67,17 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Stream<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
+        // Plain TCP has nothing to flush. TLS takes what it is given and is blocked here.
+        let flushed = Pin::new(&mut self.io).poll_flush(context);
+        let activity = &self.connection.activity;
+        match flushed {
+            Poll::Ready(_) => activity.flushed(),
+            Poll::Pending => activity.write_blocked(),
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
+        self.write(|io| io.poll_shutdown(context))
     }
 }

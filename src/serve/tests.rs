@@ -9,7 +9,7 @@ mod tokens;
 
 use super::{
     AdminConfig, Audience, ClusterCheck, Config, Server, Service, ServiceParts,
-    limits::ListenerLimits,
+    limits::{ListenerLimits, PeerLimits, RoomLimits},
 };
 use crate::{
     broker::{self, Broker},
@@ -37,6 +37,21 @@ use tokio::{
 
 /// No answer takes this long, on the slowest machine.
 const LONG: Duration = Duration::from_secs(10);
+
+const SHORT: Duration = Duration::from_millis(100);
+
+fn short_headers() -> ListenerLimits {
+    let usual = ListenerLimits::default();
+    let short = |limits| PeerLimits {
+        header: SHORT,
+        ..limits
+    };
+    ListenerLimits {
+        of_trusted: short(usual.of_trusted),
+        of_untrusted: short(usual.of_untrusted),
+        ..usual
+    }
+}
 
 /// What a test wants differently.
 struct Setup {

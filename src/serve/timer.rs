@@ -34,6 +34,8 @@ enum TimerPhase {
     First,
     /// To be idle.
     Idle,
+    /// To read what is written to it.
+    Write,
     /// To end.
     Drain,
 }
@@ -48,7 +50,7 @@ pub(super) enum TimerAction {
 
 impl Timer {
     pub(super) fn new(connection: Arc<PeerConnection>) -> Self {
-        let sleep = Box::pin(sleep(connection.limits.header));
+        let sleep = Box::pin(sleep(connection.peer_limits().header));
         Self {
             connection,
             sleep,
@@ -75,7 +77,9 @@ impl Timer {
             let was_active = self.connection.activity.requests() != self.requests;
             match self.phase {
                 TimerPhase::Header | TimerPhase::Idle if was_active => self.set(self.phase),
-                TimerPhase::Header | TimerPhase::Drain => return TimerAction::Close,
+                TimerPhase::Header | TimerPhase::Write | TimerPhase::Drain => {
+                    return TimerAction::Close;
+                }
                 TimerPhase::Idle | TimerPhase::First => {
                     self.set(TimerPhase::Drain);
                     return TimerAction::Drain;
@@ -89,9 +93,15 @@ impl Timer {
         let activity = &self.connection.activity;
         if let TimerPhase::First | TimerPhase::Drain = self.phase {
             self.phase
-        } else if activity.is_in_header() || !self.connection.trusted || activity.requests() == 0 {
-            // Untrusted peers get no idle connection.
+        } else if activity.is_in_header()
+            || !self.connection.is_proven()
+            || activity.requests() == 0
+        {
+            // Only a proven peer gets an idle connection. Any other has to be done with a whole
+            // request in this time, reading the answer included.
             TimerPhase::Header
+        } else if activity.is_stalled() {
+            TimerPhase::Write
         } else {
             TimerPhase::Idle
         }
@@ -100,10 +110,11 @@ impl Timer {
     fn set(&mut self, phase: TimerPhase) {
         self.phase = phase;
         self.requests = self.connection.activity.requests();
-        let limits = &self.connection.limits;
+        let (limits, of_peer) = (&self.connection.limits, self.connection.peer_limits());
         let time = match phase {
-            TimerPhase::Header => limits.header,
-            TimerPhase::First => FIRST.min(limits.header),
+            TimerPhase::Header => of_peer.header,
+            TimerPhase::Write => of_peer.write,
+            TimerPhase::First => FIRST.min(of_peer.header),
             TimerPhase::Idle => limits.idle,
             TimerPhase::Drain => limits.drain,
         };

@@ -10,7 +10,8 @@ mod process;
 
 pub(crate) use cluster::{ClusterMetrics, NodeMetrics};
 pub(crate) use labels::{
-    AuditLine, Call, CallEnd, ClockSource, Logout, Lookup, ProviderLabel, Reload, SpanEnd, Step,
+    AuditLine, Bound, Call, CallEnd, ClockSource, Logout, Lookup, ProviderLabel, Reload, SpanEnd,
+    Step,
 };
 
 use crate::{clock::Timestamp, outcome::Outcome};
@@ -48,6 +49,7 @@ struct ProcessSeries {
     decision_durations: Durations,
     keys_fetched: Family<Labels, Gauge>,
     logouts: Handles<Logout>,
+    connections_refused: Handles<Bound>,
     reloads: Handles<Reload>,
     audit_lines: Handles<AuditLine>,
     suppressed: Counter,
@@ -108,6 +110,11 @@ impl Metrics {
                 "elastauth_oidc_logouts",
                 "Logout tokens of identity providers",
             ),
+            connections_refused: by_label(
+                r,
+                "elastauth_connections_refused",
+                "Connections that were closed at once, by the bound that was reached",
+            ),
             reloads: by_label(r, "elastauth_reloads", "Reloads of the configuration"),
             audit_lines: by_label(r, "elastauth_audit_lines", "Lines of the audit stream"),
             suppressed: registered(
@@ -165,6 +172,11 @@ impl Metrics {
     /// An identity provider sent a logout token.
     pub fn logged_out(&self, result: Logout) {
         self.0.logouts.get(result).inc();
+    }
+
+    /// A listener has closed a connection at once.
+    pub fn connection_refused(&self, bound: Bound) {
+        self.0.connections_refused.get(bound).inc();
     }
 
     /// The configuration was read again.

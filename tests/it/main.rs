@@ -35,4 +35,5 @@ mod support;
 mod telemetry;
 mod tokens;
 mod traces;
+mod untrusted_peers;
 mod wrong_address;

@@ -13,6 +13,7 @@
 pub(crate) mod collector;
 pub(crate) mod deployment;
 pub(crate) mod elastauth;
+pub(crate) mod frames;
 pub(crate) mod guide;
 pub(crate) mod http;
 pub(crate) mod idp;

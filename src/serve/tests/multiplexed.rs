@@ -81,9 +81,8 @@ async fn http_2_is_taken_in_clear() {
 #[tokio::test]
 async fn an_http_2_connection_that_has_asked_may_rest() {
     let limits = ListenerLimits {
-        header: Duration::from_millis(100),
         ping: Duration::from_millis(20),
-        ..ListenerLimits::default()
+        ..short_headers()
     };
     let server = Setup {
         limits,
@@ -100,7 +99,7 @@ async fn an_http_2_connection_that_has_asked_may_rest() {
                 .status(),
             503
         );
-        tokio::time::sleep(limits.header * 4).await;
+        tokio::time::sleep(limits.of_trusted.header * 4).await;
     }
     assert!(!sender.is_closed());
 }

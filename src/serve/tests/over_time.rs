@@ -5,15 +5,6 @@ use tokio::sync::Semaphore;
 
 const ALICE: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nremote-user: alice\r\n\r\n";
 const READY: &[u8] = b"GET /elastauth/ready HTTP/1.1\r\nhost: a\r\n\r\n";
-const SHORT: Duration = Duration::from_millis(100);
-
-fn short_headers() -> ListenerLimits {
-    ListenerLimits {
-        header: SHORT,
-        ..ListenerLimits::default()
-    }
-}
-
 /// Whether the other side keeps the connection for several times the short limit.
 async fn stays(stream: &mut TcpStream) -> bool {
     timeout(SHORT * 5, stream.read_u8()).await.is_err()
@@ -131,11 +122,34 @@ async fn an_untrusted_peer_has_no_idle_connection() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_reads_no_answer_is_closed() {
+    let usual = ListenerLimits::default();
+    let server = Setup {
+        limits: ListenerLimits {
+            of_trusted: PeerLimits {
+                write: SHORT,
+                ..usual.of_trusted
+            },
+            ..usual
+        },
+        ..Setup::default()
+    }
+    .start();
+    let mut stream = server.connect().await;
+    let many = ALICE.repeat(1_000);
+    let closed = async { while stream.write_all(&many).await.is_ok() {} };
+    assert!(timeout(LONG, closed).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_connection_too_many_is_closed_and_the_others_go_on() {
     let server = Setup {
         limits: ListenerLimits {
             connections: 2,
-            untrusted_connections: 0,
+            untrusted: RoomLimits {
+                total: 0,
+                of_address: 0,
+            },
             ..ListenerLimits::default()
         },
         ..Setup::default()

@@ -115,6 +115,16 @@ labels! {
         Miss = "miss",
     }
 
+    /// Which bound of a listener refused a connection.
+    Bound("bound") {
+        Trusted = "trusted",
+        // Of peers in `trusted_proxies` that have shown no key or certificate yet.
+        Unproven = "unproven",
+        UnprovenOfAddress = "unproven_of_address",
+        Untrusted = "untrusted",
+        UntrustedOfAddress = "untrusted_of_address",
+    }
+
     /// How a reload of the configuration ended.
     Reload("result") {
         Applied = "applied",

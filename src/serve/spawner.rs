@@ -1,0 +1,42 @@
+//! The requests of HTTP/2 connections, each a tracked task.
+
+use super::connection::PeerConnection;
+use hyper::rt::Executor;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
+use tokio::time::timeout;
+
+/// hyper clones it for every request: one count up.
+#[derive(Clone)]
+pub(super) struct Spawner(pub(super) Arc<PeerConnection>);
+
+impl<F> Executor<F> for Spawner
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, work: F) {
+        // Dropping the work resets its stream.
+        let Some(open) = self.0.open_request() else {
+            return;
+        };
+        let Self(connection) = self;
+        let (peer, trusted) = (connection.peer, connection.trusted);
+        let in_time = connection.limits.decision + connection.peer_limits().write;
+        connection.tasks.spawn(async move {
+            let mut work = pin!(work);
+            // Almost every answer is there at once: no timer for those.
+            if !poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready())).await
+                && timeout(in_time, work).await.is_err()
+            {
+                // The peer takes frames and opens no window: writing never blocks, and only the
+                // stream can see it.
+                tracing::debug!(%peer, trusted, "the peer did not read an answer; reset its stream");
+            }
+            drop(open);
+        });
+    }
+}
