@@ -7,6 +7,7 @@ mod healthcheck;
 mod online;
 mod output;
 mod serve;
+mod trial;
 
 use crate::{
     config::{self, Config, Flags, Sources},
@@ -46,16 +47,7 @@ enum Command {
     /// Answers gateways. The same as no command.
     Serve,
     /// Reads the configuration and reports everything that is wrong or weak. Changes nothing.
-    Check {
-        /// For programs: one JSON object with `ok`, `faults`, `warnings` and, with `--online`,
-        /// `tried`.
-        #[arg(long)]
-        json: bool,
-        /// Also try the cluster: does it answer, does it accept the account, may the account do its
-        /// work? Writes nothing.
-        #[arg(long)]
-        online: bool,
-    },
+    Check(check::Options),
     /// Shows the effective configuration and where each value comes from, secrets as `***`.
     Config {
         /// For programs: a JSON list.
@@ -98,7 +90,7 @@ pub fn run() -> ExitCode {
     let done = match cli.command {
         _ if cli.generate_key => generate_key(),
         None | Some(Command::Serve) => serve::run(flags),
-        Some(Command::Check { json, online }) => check::run(flags, json, online),
+        Some(Command::Check(options)) => check::run(flags, &options),
         Some(Command::Config { json }) => effective(flags, json),
         Some(Command::Schema) => print(&format!("{:#}", config::schema())),
         Some(Command::Explain(options)) => {

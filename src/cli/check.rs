@@ -3,18 +3,47 @@
 use super::{
     online::{self, Tried},
     output::{CommandError, print, runtime},
+    trial,
 };
 use crate::config::{self, Checked, Finding, Flags, Sources};
-use std::fmt::Write as _;
+use std::{fmt::Write as _, io::IsTerminal as _};
 
-pub(super) fn run(flags: Flags, json: bool, online: bool) -> Result<(), CommandError> {
+/// What is checked, and how it is shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// For programs: one JSON object with `ok`, `faults`, `warnings` and, with `--online`, `tried`.
+    #[arg(long)]
+    json: bool,
+    /// Also try the cluster: does it answer, does it accept the account, may the account do its
+    /// work? Writes nothing, unless you allow the login of a fresh user.
+    #[arg(long)]
+    online: bool,
+    /// With `--online`, do not ask: write a user without roles, log in as it, and delete it.
+    #[arg(long, requires = "online")]
+    pub(super) try_login: bool,
+}
+
+impl Options {
+    /// Whether a person can be asked.
+    pub(super) fn may_ask(&self) -> bool {
+        !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+}
+
+pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
+    let Options { json, online, .. } = *options;
     let Checked { outcome, warnings } = config::check(&Sources::system(flags));
     let outcome = outcome.and_then(|config| match config::check_files(&config) {
         faults if faults.is_empty() => Ok(config),
         faults => Err(faults),
     });
     let tried = match &outcome {
-        Ok(config) if online => runtime()?.block_on(online::run(config)),
+        Ok(config) if online => runtime()?.block_on(async {
+            let mut tried = online::run(config).await;
+            let answered = tried.iter().all(|tried| tried.ok);
+            tried.push(trial::run(&config.cluster, answered, options).await);
+            tried
+        }),
         Ok(_) | Err(_) => Vec::new(),
     };
     let faults = outcome.as_ref().err().map_or(&[][..], Vec::as_slice);
@@ -46,15 +75,25 @@ fn report(faults: &[Finding], warnings: &[Finding], tried: &[Tried]) -> String {
     for fault in faults {
         let _infallible = writeln!(text, "fault: {fault}");
     }
-    for Tried { what, ok, found } in tried {
-        let ok = if *ok { "ok" } else { "failed" };
+    for Tried {
+        what,
+        ok,
+        skipped,
+        found,
+    } in tried
+    {
+        let ok = match (ok, skipped) {
+            (_, true) => "not tried",
+            (true, false) => "ok",
+            (false, false) => "failed",
+        };
         let _infallible = writeln!(text, "{ok}: {what}: {found}");
     }
     let (faults, warnings) = (faults.len(), warnings.len());
     let _infallible = write!(text, "{faults} fault(s), {warnings} warning(s)");
     if !tried.is_empty() {
         let failed = tried.iter().filter(|tried| !tried.ok).count();
-        let all = tried.len();
+        let all = tried.iter().filter(|tried| !tried.skipped).count();
         let _infallible = write!(text, ", {failed} of {all} online checks failed");
     }
     text

@@ -29,15 +29,30 @@ const ISSUER: Duration = Duration::from_secs(10);
 pub(super) struct Tried {
     pub(super) what: String,
     pub(super) ok: bool,
+    /// It was left out, for the reason in `found`.
+    pub(super) skipped: bool,
     pub(super) found: String,
 }
 
 impl Tried {
     /// `Ok` with what was found, or `Err` with what is wrong.
-    fn new(what: String, found: Result<String, String>) -> Self {
+    pub(super) fn new(what: String, found: Result<String, String>) -> Self {
         let ok = found.is_ok();
         let found = found.unwrap_or_else(|why| why);
-        Self { what, ok, found }
+        Self {
+            what,
+            ok,
+            skipped: false,
+            found,
+        }
+    }
+
+    /// Left out; that is no failure.
+    pub(super) fn skipped(what: String, why: String) -> Self {
+        Self {
+            skipped: true,
+            ..Self::new(what, Ok(why))
+        }
     }
 }
 
@@ -200,7 +215,7 @@ async fn node(host: &str, config: &Config, tried: &mut Vec<Tried>) {
     add("privileges", privileges);
 }
 
-fn refusal(error: &CallError) -> String {
+pub(super) fn refusal(error: &CallError) -> String {
     if error.status().is_some_and(|status| status == 401) {
         return format!(
             "{error}: the cluster does not accept the account; look at `elasticsearch.username`, \

@@ -157,6 +157,26 @@ impl SecurityApi {
         }
     }
 
+    /// Whether the service account may delete users, which it need not.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    pub async fn may_delete_users(&self) -> Result<bool, CallError> {
+        match self {
+            Self::Elasticsearch(api) => api.may_delete_users().await,
+        }
+    }
+
+    /// Deletes a user, as the service account.
+    ///
+    /// # Errors
+    /// When it may not, or the cluster cannot be asked.
+    pub async fn delete_user(&self, name: &Username) -> Result<(), CallError> {
+        match self {
+            Self::Elasticsearch(api) => api.delete_user(name).await,
+        }
+    }
+
     /// The cluster's version; `None` where the service account may not see it, which it need not.
     ///
     /// # Errors

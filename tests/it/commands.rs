@@ -3,9 +3,12 @@
 
 use crate::support::find;
 use elastauth::internals::{
-    demo::standin::{SERVICE_USER, StandIn, StoredUser},
+    demo::standin::{
+        Endpoint, Fault, Misbehaviour, RecordedCall, SERVICE_USER, StandIn, StoredUser,
+    },
     shutdown::Tasks,
 };
+use http::StatusCode;
 use serde_json::{Value, json};
 use std::process::Output;
 use tempfile::TempDir;
@@ -177,6 +180,7 @@ async fn check_online_tells_a_good_account_from_a_weak_and_a_wrong_one() {
             .as_array()
             .unwrap()
             .iter()
+            .filter(|tried| tried["skipped"] == false)
             .map(|tried| tried["ok"] == true)
             .collect()
     };
@@ -207,6 +211,69 @@ async fn check_online_tells_a_good_account_from_a_weak_and_a_wrong_one() {
             .calls()
             .iter()
             .all(|call| !call.line().starts_with("PUT"))
+    );
+}
+
+#[tokio::test]
+async fn check_online_tries_a_login_only_if_it_is_told_to() {
+    let desk = Desk::new().await;
+    let last = |printed: &Value| printed["tried"].as_array().unwrap().last().unwrap().clone();
+    // Nobody can be asked: there is no terminal.
+    let (ok, printed) = desk.json(&["check", "--online", "--json"]).await;
+    assert!(ok && last(&printed)["skipped"] == true, "{printed}");
+    let said = String::from_utf8(desk.run(&["check", "--online"]).await.stdout).unwrap();
+    assert!(
+        said.contains("not tried: login of a fresh user: ") && said.contains("`--try-login`"),
+        "{said}"
+    );
+    let written = || {
+        let calls = desk.cluster.calls();
+        calls
+            .iter()
+            .filter(|call| call.line().starts_with("PUT"))
+            .count()
+    };
+    assert_eq!(written(), 0);
+
+    let trial = ["check", "--online", "--try-login", "--json"];
+    let (ok, printed) = desk.json(&trial).await;
+    assert!(ok && last(&printed)["ok"] == true, "{printed}");
+    let calls: Vec<String> = desk
+        .cluster
+        .calls()
+        .iter()
+        .map(RecordedCall::line)
+        .collect();
+    let [.., put, login, delete] = calls.as_slice() else {
+        panic!("{calls:?}")
+    };
+    assert!(
+        put.starts_with("PUT /_security/user/elastauth-check-") && put.ends_with("200"),
+        "{put}"
+    );
+    assert_eq!(login, "GET /_security/_authenticate 200");
+    let path = put.split('?').next().unwrap().trim_start_matches("PUT ");
+    assert_eq!(
+        *delete,
+        format!("DELETE {path} 200"),
+        "the user is gone again"
+    );
+
+    // The cluster takes the write and refuses the login: its native realm is switched off.
+    desk.cluster.fault(Fault::new(
+        Endpoint::Authenticate,
+        Misbehaviour::Status(StatusCode::UNAUTHORIZED),
+    ));
+    let (ok, printed) = desk.json(&trial).await;
+    let found = last(&printed)["found"].to_string();
+    assert!(!ok && found.contains("native realm"), "{printed}");
+    assert!(
+        desk.cluster
+            .calls()
+            .last()
+            .unwrap()
+            .line()
+            .starts_with("DELETE")
     );
 }
 

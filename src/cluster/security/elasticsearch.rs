@@ -205,6 +205,29 @@ impl Elasticsearch {
         self.pool.read(&ask, answer::missing_privileges).await
     }
 
+    /// Whether the service account may delete users, which it need not.
+    pub(super) async fn may_delete_users(&self) -> Result<bool, CallError> {
+        let ask = Ask {
+            call: Call::Check,
+            method: Method::POST,
+            path: "/_security/user/_has_privileges",
+            authorization: &self.account(Call::Check)?,
+            body: Bytes::from(json!({ "cluster": [answer::DELETE_USERS] }).to_string()),
+        };
+        self.pool.read(&ask, answer::may_delete_users).await
+    }
+
+    pub(super) async fn delete_user(&self, name: &Username) -> Result<(), CallError> {
+        let ask = Ask {
+            call: Call::WriteUser,
+            method: Method::DELETE,
+            path: &user_path(name.as_str()),
+            authorization: &self.account(Call::WriteUser)?,
+            body: Bytes::new(),
+        };
+        self.pool.write(&ask, answer::deleted).await
+    }
+
     pub(super) async fn version(&self) -> Result<Option<String>, CallError> {
         let account = self.account(Call::Check)?;
         self.pool

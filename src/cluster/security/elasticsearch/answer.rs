@@ -22,6 +22,9 @@ pub(super) const PRIVILEGES: [&str; 2] = [
     "cluster:admin/xpack/security/user/put",
 ];
 
+/// What only `check --online` uses, where the account has it.
+pub(super) const DELETE_USERS: &str = "cluster:admin/xpack/security/user/delete";
+
 /// Of `_authenticate` with somebody's credential.
 pub(super) fn whoami(answer: &NodeAnswer) -> Result<Whoami, CallFailure> {
     if answer.status == StatusCode::UNAUTHORIZED {
@@ -50,6 +53,20 @@ pub(super) fn missing_privileges(answer: &NodeAnswer) -> Result<Vec<&'static str
     let granted: HasPrivileges = ok(answer)?;
     let lacks = |action: &&str| granted.cluster.get(*action) != Some(&true);
     Ok(PRIVILEGES.into_iter().filter(lacks).collect())
+}
+
+/// Of `_has_privileges`, for [`DELETE_USERS`].
+pub(super) fn may_delete_users(answer: &NodeAnswer) -> Result<bool, CallFailure> {
+    let granted: HasPrivileges = ok(answer)?;
+    Ok(granted.cluster.get(DELETE_USERS) == Some(&true))
+}
+
+/// Of a deletion. That the user is gone already makes no difference.
+pub(super) fn deleted(answer: &NodeAnswer) -> Result<(), CallFailure> {
+    if answer.status == StatusCode::NOT_FOUND {
+        return Ok(());
+    }
+    ok::<Map<String, Value>>(answer).map(drop)
 }
 
 /// Of `GET /`; `None` where the account may not see it, which the least privileged one may not.
