@@ -6,6 +6,7 @@
 //! keeps the first of each; `fill` makes the components' configurations. Nothing above this module
 //! knows where a value came from.
 
+mod access;
 mod barriers;
 mod choice;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod dotenv;
 mod effective;
 mod environment;
 mod expand;
+mod exposed;
 mod file;
 mod files;
 mod fill;

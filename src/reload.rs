@@ -6,7 +6,7 @@
 
 use crate::{
     app::Controls,
-    config::{Config, Finding, Flags, Loaded, Reloaded, Sources, Widening},
+    config::{Config, Finding, Flags, Loaded, Reloaded, Widening},
     shutdown::Tasks,
     telemetry::{self, chain, log::Level, metrics::Reload},
 };
@@ -133,7 +133,7 @@ impl Reloader {
             requires_restart,
             widenings,
             mut files,
-        } = self.loaded.reload(&Sources::system(self.flags.clone()));
+        } = self.loaded.reload(&self.loaded.sources(self.flags.clone()));
         files.extend(self.loaded.files());
         let (config, loaded) = match outcome {
             Ok(good) => good,

@@ -20,6 +20,14 @@ YAML file, then its defaults. The first source that gives a key counts. The file
 `ELASTAUTH_CONFIG` (a file, or a folder with a `config.yml`); without them it is `config.yml` in the
 working directory. It may be missing if the environment gives everything.
 
+`.env` is read only if neither `--config` nor `ELASTAUTH_CONFIG` names a configuration, and only if
+it belongs to root or to the user of elastauth and nobody else may write it. A running elastauth
+reads it again if it was read at the start. A warning says why a `.env` is ignored.
+
+Further warnings name a configuration that others may write, and secrets and private keys that every
+user of the machine can read. A file in a folder that others cannot enter is private, and so are
+secrets that Kubernetes or Docker (`/run/secrets`) mounts into a container.
+
 - `elastauth check` reports everything that is wrong or weak at once, with line and column.
   `elastauth config` shows the effective configuration, and where each value comes from.
   `elastauth schema` prints a JSON Schema for editors.
@@ -39,12 +47,12 @@ working directory. It may be missing if the environment gives everything.
   changes: the configuration, `.env`, secrets in files, certificates. Keys marked \"Changes without
   a restart\" are applied at once; the log names all others that have changed. If the new
   configuration has a fault, nothing changes, and the log says why.
-- **Changes that open a way in** wait for a restart, whatever key they are in. elastauth keeps the old
-  value, warns, and writes an audit event: a line that is lost in an editor must not open the door.
-  These are: `gateway_keys`, `tls.client_ca`, `allowed_groups` or a `ca_cert` is removed; an address
-  becomes trusted that was not; `allowed_groups` gets a wildcard for more groups; somebody becomes
-  `superuser`, `kibana_admin`, `kibana_system`, `all_access` or `security_rest_api_access` who was
-  not.
+- **Changes that open a way in** wait for a restart, whatever key they are in. elastauth keeps the
+  old value, warns, and writes an audit event: a line that is lost in an editor must not open the
+  door. These are: `gateway_keys`, `tls.client_ca`, `allowed_groups` or a `ca_cert` is removed; an
+  address becomes trusted that was not; `allowed_groups` gets a wildcard for more groups; somebody
+  becomes `superuser`, `kibana_admin`, `kibana_system`, `all_access` or `security_rest_api_access`
+  who was not.
 - An empty text is no value: `cache.type: \"\"` is the default, `memory`.
 
 ";

@@ -3,7 +3,7 @@
 
 use super::{
     dotenv::{self, DotEnvLine},
-    environment, expand, file,
+    environment, expand, exposed, file,
     finding::{Findings, Place},
     given::{self, GivenKey},
     key::{ConfigKey, Status},
@@ -22,6 +22,9 @@ type Values = HashMap<&'static str, ReadValue>;
 pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
     for fault in &sources.unread {
         findings.fault(&fault.place, fault.text.clone());
+    }
+    for warning in &sources.warnings {
+        findings.warn(&warning.place, warning.text.clone());
     }
     let lines = sources.dot_env.as_deref();
     let lines = lines.map_or_else(Vec::new, |text| dotenv::read(text, findings));
@@ -48,13 +51,15 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
         add(&mut values, layer, findings);
     }
     read(&mut values, table::ALL.iter().copied(), findings);
-    Settings {
+    let settings = Settings {
         providers: sections(&values, findings),
         values,
         standard: StandardVariables::read(sources, &lines),
         unread,
         ..Settings::default()
-    }
+    };
+    exposed::warn(&settings, sources, findings);
+    settings
 }
 
 fn sections(values: &Values, findings: &mut Findings) -> Vec<Settings> {

@@ -1,8 +1,8 @@
 //! Reads the process environment and the files. The only place that does.
 
 use super::{
-    dotenv,
-    finding::{Findings, Place},
+    access, dotenv,
+    finding::{Finding, Findings, Place},
     sources::{Flags, Sources},
     yaml,
 };
@@ -19,10 +19,27 @@ pub(super) const DOT_ENV: &str = ".env";
 /// A secret is a line or a key. A larger file is another one.
 const MAX_SECRET: usize = 64 << 10;
 
+/// The variable that names the configuration.
+const CONFIG: &str = "ELASTAUTH_CONFIG";
+
+/// When `.env` is looked at: at the start, or by a running program that has read it or has not. One
+/// that comes later does not count: a running service is nothing to put files beside.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum DotEnv {
+    AtStart,
+    Read,
+    NotRead,
+}
+
 impl Sources {
     /// The sources of this process: its environment, `.env` and the configuration file.
     #[must_use]
     pub fn system(flags: Flags) -> Self {
+        Self::read(flags, DotEnv::AtStart)
+    }
+
+    /// The same, for a start or for a running program.
+    pub(super) fn read(flags: Flags, dot_env: DotEnv) -> Self {
         let mut sources = Self {
             flags,
             ..Self::default()
@@ -46,35 +63,79 @@ impl Sources {
                 _ => {}
             }
         }
-        let dot_env = match text(Path::new(DOT_ENV), yaml::MAX_BYTES) {
-            // A folder of that name is a virtual environment of Python.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
-                ) =>
-            {
-                Ok(None)
-            }
-            read => usable(read).map(Some),
-        };
-        match dot_env {
-            Ok(text) => sources.dot_env = text,
-            Err(why) => sources.unreadable(Place::DotEnv { line: 1 }, why),
-        }
+        sources.read_dot_env(dot_env);
         sources.find_file();
         sources
     }
 
+    /// Whoever names a configuration does not expect a file of the working directory to change it.
+    fn read_dot_env(&mut self, when: DotEnv) {
+        let path = Path::new(DOT_ENV);
+        let named = match (&self.flags.config, self.environment.get(CONFIG)) {
+            (Some(_), _) => Some("`--config`"),
+            (None, Some(name)) if !name.is_empty() => Some("`ELASTAUTH_CONFIG`"),
+            (None, _) => None,
+        };
+        let ignored = if let Some(named) = named {
+            format!("{named} names the configuration; use the environment of the service instead")
+        } else if when == DotEnv::NotRead {
+            "it was not there, or did not count, when elastauth was started".to_owned()
+        } else {
+            return match access::open_private(path) {
+                Ok(Ok(file)) => match usable(text_of(file, yaml::MAX_BYTES)) {
+                    Ok(text) => {
+                        self.dot_env = Some(text);
+                        self.note_open(path);
+                    }
+                    Err(why) => self.unreadable(Place::DotEnv { line: 1 }, why),
+                },
+                // Without it the new configuration would be another one than anybody wrote.
+                Ok(Err(why)) if when == DotEnv::Read => {
+                    self.unreadable(
+                        Place::DotEnv { line: 1 },
+                        format!("the file does not count: {why}"),
+                    );
+                }
+                Ok(Err(why)) => self.ignore_dot_env(&why),
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory
+                    ) => {}
+                Err(error) => {
+                    let why = format!("the file cannot be read: {error}");
+                    self.unreadable(Place::DotEnv { line: 1 }, why);
+                }
+            };
+        };
+        // A folder of that name is a virtual environment of Python.
+        if path.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+            self.ignore_dot_env(&ignored);
+        }
+    }
+
+    fn ignore_dot_env(&mut self, why: &str) {
+        self.warn(Path::new(DOT_ENV), format!("the file is ignored: {why}"));
+    }
+
+    fn warn(&mut self, path: &Path, text: String) {
+        self.warnings.push(Finding::new(&whole(path), text));
+    }
+
+    fn note_open(&mut self, path: &Path) {
+        if access::all_may_read(path) {
+            self.open.push(path.to_owned());
+        }
+    }
+
     /// The file or folder that `ELASTAUTH_CONFIG` names, in the environment or in `.env`.
     fn named_file(&self) -> Option<PathBuf> {
-        const NAME: &str = "ELASTAUTH_CONFIG";
         // Faults of `.env` are reported when its keys are read.
         let lines = self.dot_env.as_deref().map_or_else(Vec::new, |text| {
             dotenv::read(text, &mut Findings::default())
         });
-        let own = self.environment.get(NAME).map(String::as_str);
-        let mut named = own.into_iter().chain(dotenv::value(&lines, NAME));
+        let own = self.environment.get(CONFIG).map(String::as_str);
+        let mut named = own.into_iter().chain(dotenv::value(&lines, CONFIG));
         named.find(|path| !path.is_empty()).map(PathBuf::from)
     }
 
@@ -88,18 +149,28 @@ impl Sources {
         self.looked_for = Some(path.clone());
         let shown = path.display().to_string();
         // One byte more than allowed: then a file that is too large is noticed.
-        match bytes(&path, yaml::MAX_BYTES + 1) {
-            Ok(content) => self.file = Some((shown.into(), content)),
+        match File::open(&path).and_then(|file| bytes_of(file, yaml::MAX_BYTES + 1)) {
+            Ok(content) => {
+                self.file = Some((shown.into(), content));
+                if let Some(warning) = access::warning(&path, explicit) {
+                    self.warn(&path, warning);
+                }
+                self.note_open(&path);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !explicit => {}
             Err(error) => {
-                let place = Place::File {
-                    file: shown.into(),
-                    line: 0,
-                    column: 0,
-                };
-                self.unreadable(place, format!("the configuration cannot be read: {error}"));
+                let why = format!("the configuration cannot be read: {error}");
+                self.unreadable(whole(&path), why);
             }
         }
+    }
+}
+
+fn whole(path: &Path) -> Place {
+    Place::File {
+        file: path.display().to_string().into(),
+        line: 0,
+        column: 0,
     }
 }
 
@@ -123,20 +194,19 @@ pub(super) fn secret(path: &Path) -> Result<Secret, String> {
     } else {
         Ok(Secret {
             text,
-            world_readable: is_world_readable(path),
+            world_readable: access::all_may_read(path),
         })
     }
 }
 
-fn is_world_readable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    path.metadata()
-        .is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
-}
-
 /// The text of a file; `Err` within for one that is no text of this size.
 fn text(path: &Path, most: usize) -> io::Result<Result<String, String>> {
-    let read = bytes(path, most + 1)?;
+    text_of(File::open(path)?, most)
+}
+
+fn text_of(file: File, most: usize) -> io::Result<Result<String, String>> {
+    // One byte more than allowed: then a file that is too large is noticed.
+    let read = bytes_of(file, most + 1)?;
     Ok(if read.len() <= most {
         String::from_utf8(read).map_err(|_| "the file is not UTF-8".to_owned())
     } else if most < 1 << 20 {
@@ -150,8 +220,8 @@ fn usable(read: io::Result<Result<String, String>>) -> Result<String, String> {
     read.unwrap_or_else(|error| Err(format!("the file cannot be read: {error}")))
 }
 
-fn bytes(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+fn bytes_of(file: File, most: usize) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
-    File::open(path)?.take(most as u64).read_to_end(&mut read)?;
+    file.take(most as u64).read_to_end(&mut read)?;
     Ok(read)
 }

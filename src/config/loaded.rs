@@ -1,7 +1,13 @@
 //! A configuration as it was read, kept so that a later one can be compared with it.
 
 use super::{
-    finding::Place, key::ConfigKey, load, section, settings::Settings, sources::Sources, table,
+    finding::Place,
+    key::ConfigKey,
+    load::{self, DotEnv},
+    section,
+    settings::Settings,
+    sources::{Flags, Sources},
+    table,
 };
 use std::{collections::BTreeSet, fmt, path::PathBuf};
 
@@ -10,6 +16,8 @@ pub(crate) struct Loaded {
     pub(super) settings: Settings,
     /// The path of the file, whether it exists or not.
     pub(super) file: Option<PathBuf>,
+    /// Whether `.env` is a part of it.
+    dot_env: bool,
 }
 
 impl Loaded {
@@ -17,7 +25,19 @@ impl Loaded {
         Self {
             settings,
             file: sources.looked_for.clone(),
+            dot_env: sources.dot_env.is_some(),
         }
+    }
+
+    /// The sources of this process as they are now, with `.env` only if it was read before.
+    #[must_use]
+    pub(crate) fn sources(&self, flags: Flags) -> Sources {
+        let dot_env = if self.dot_env {
+            DotEnv::Read
+        } else {
+            DotEnv::NotRead
+        };
+        Sources::read(flags, dot_env)
     }
 
     /// The files whose changes matter to a running program: the configuration's own, those that
@@ -25,7 +45,7 @@ impl Loaded {
     #[must_use]
     pub(crate) fn files(&self) -> BTreeSet<PathBuf> {
         let own = self.file.clone().into_iter();
-        let own = own.chain([PathBuf::from(load::DOT_ENV)]);
+        let own = own.chain(self.dot_env.then(|| PathBuf::from(load::DOT_ENV)));
         let keys = table::ALL.iter();
         let general = keys.filter_map(|key| file_of(&self.settings, key));
         let of_providers = self

@@ -34,6 +34,10 @@ pub struct Sources {
     pub(super) looked_for: Option<PathBuf>,
     /// What could not be read.
     pub(super) unread: Vec<Finding>,
+    /// What was ignored, or may be written by others.
+    pub(super) warnings: Vec<Finding>,
+    /// Those of `.env` and the file that every user of this machine can read.
+    pub(super) open: Vec<PathBuf>,
 }
 
 impl Sources {

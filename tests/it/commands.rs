@@ -10,7 +10,7 @@ use elastauth::internals::{
 };
 use http::StatusCode;
 use serde_json::{Value, json};
-use std::process::Output;
+use std::{os::unix::fs::PermissionsExt as _, process::Output};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -44,6 +44,9 @@ impl Desk {
             self.cluster.url()
         );
         std::fs::write(self.home.path().join("config.yml"), text).unwrap();
+        // A file that others can read is warned of.
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(self.home.path(), private).unwrap();
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {

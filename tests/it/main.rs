@@ -16,6 +16,7 @@
 
 mod cluster_failures;
 mod commands;
+mod config_files;
 mod edits;
 mod ensure;
 mod ensure_edges;

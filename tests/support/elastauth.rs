@@ -33,7 +33,10 @@ impl Elastauth {
         files: &[(&str, &str)],
         environment: &[(&str, &str)],
     ) -> Self {
-        let (mut process, home) = Self::spawn(config, files, environment);
+        Self::at_its_port(Self::spawn(config, files, environment)).await
+    }
+
+    async fn at_its_port((mut process, home): (Process, TempDir)) -> Self {
         let listening = async |process: &Process| {
             let log = process.log();
             let line = log
@@ -69,11 +72,15 @@ impl Elastauth {
         self.server.address().port()
     }
 
-    fn spawn(
-        config: &str,
-        files: &[(&str, &str)],
-        environment: &[(&str, &str)],
-    ) -> (Process, TempDir) {
+    /// The same, without `--config`: it finds the `config.yml` of this folder.
+    pub(crate) async fn start_in(home: TempDir) -> Self {
+        let mut program = command(env!("CARGO_BIN_EXE_elastauth"));
+        program.current_dir(home.path());
+        Self::at_its_port((Process::start("elastauth", &mut program), home)).await
+    }
+
+    /// A folder with this configuration; `/etc/elastauth/` becomes the folder that gets `files`.
+    pub(crate) fn folder(config: &str, files: &[(&str, &str)]) -> TempDir {
         let home = tempfile::tempdir().expect("a folder for elastauth");
         let etc = format!("{}/", home.path().display());
         let path = home.path().join("config.yml");
@@ -81,10 +88,19 @@ impl Elastauth {
         for (name, content) in files {
             std::fs::write(home.path().join(name), content).expect("a file for elastauth");
         }
+        home
+    }
+
+    fn spawn(
+        config: &str,
+        files: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> (Process, TempDir) {
+        let home = Self::folder(config, files);
         let mut program = command(env!("CARGO_BIN_EXE_elastauth"));
         program
             .arg("--config")
-            .arg(&path)
+            .arg(home.path().join("config.yml"))
             .current_dir(home.path())
             .envs(environment.iter().copied());
         (Process::start("elastauth", &mut program), home)
@@ -113,6 +129,11 @@ impl Elastauth {
 
     pub(crate) fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// Its folder.
+    pub(crate) fn home(&self) -> &std::path::Path {
+        self.home.path()
     }
 
     /// What stands in a file of its folder.

@@ -252,12 +252,14 @@ fn the_files_to_look_at_are_those_that_are_read_once() {
             "/etc/a.crt".to_owned(),
             "/etc/a.key".to_owned(),
             secret.display().to_string(),
-            ".env".to_owned()
         ]
     );
+    // `.env` is looked at where it was read.
+    let (_, with_env) = read(&sources(&file, &[]).with_dot_env("A=1"));
+    assert!(named(&with_env).contains(&".env".to_owned()));
     // One that is missing is waited for.
     std::fs::remove_file(&secret).unwrap();
-    assert_eq!(named(&read(&sources(&file, &[])).1).len(), 4);
+    assert_eq!(named(&read(&sources(&file, &[])).1).len(), 3);
 }
 
 #[test]

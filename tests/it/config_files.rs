@@ -1,0 +1,145 @@
+//! The files that the running program reads: which of them count, and who else may read or write
+//! them.
+
+use crate::support::{
+    elastauth::Elastauth,
+    stage::{GATEWAY_KEY, SECRET_KEY},
+    until,
+};
+use elastauth::internals::demo::standin::SERVICE_USER;
+use http::StatusCode;
+use std::{
+    fs::{Permissions, set_permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
+
+fn config(more: &str) -> String {
+    format!(
+        "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\n\
+         elasticsearch: {{hosts: [\"http://127.0.0.1:1\"], username: {SERVICE_USER}, password: \
+         p}}\n{more}"
+    )
+}
+
+const ROLES: &str = "default_roles: [viewer]\n";
+const ENVIRONMENT: &str = "ELASTAUTH_DEFAULT_ROLES=from-dot-env\n";
+
+async fn default_roles(elastauth: &Elastauth) -> serde_json::Value {
+    let shown = elastauth.server().get("/elastauth/config", &[]).await;
+    assert_eq!(shown.status, StatusCode::OK);
+    shown.json()["default_roles"].clone()
+}
+
+fn mode(path: &Path, mode: u32) {
+    set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test]
+async fn variables_in_a_file_count_where_no_configuration_is_named_and_are_read_again() {
+    let home = Elastauth::folder(&config(ROLES), &[(".env", ENVIRONMENT)]);
+    let elastauth = Elastauth::start_in(home).await;
+    assert_eq!(default_roles(&elastauth).await[0], "from-dot-env");
+    elastauth.put(".env", "ELASTAUTH_DEFAULT_ROLES=changed\n");
+    until("the change", || elastauth.log().contains("is in force")).await;
+    assert_eq!(default_roles(&elastauth).await[0], "changed");
+    // If others may write it from now on, the old one stays in force.
+    mode(&elastauth.home().join(".env"), 0o666);
+    elastauth.hang_up();
+    until("the refusal", || {
+        elastauth
+            .log()
+            .contains("others than its owner may write it")
+    })
+    .await;
+    assert_eq!(default_roles(&elastauth).await[0], "changed");
+}
+
+#[tokio::test]
+async fn beside_a_named_configuration_variables_in_a_file_are_ignored() {
+    let files = [(".env", ENVIRONMENT)];
+    let elastauth = Elastauth::start_anywhere(&config(ROLES), &files).await;
+    assert_eq!(default_roles(&elastauth).await[0], "viewer");
+    let log = elastauth.log();
+    assert!(
+        log.lines().any(|line| line.contains("WARN")
+            && line.contains(".env: the file is ignored: `--config` names the configuration")),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn variables_in_a_file_that_comes_later_are_ignored() {
+    let elastauth = Elastauth::start_in(Elastauth::folder(&config(ROLES), &[])).await;
+    elastauth.put(".env", ENVIRONMENT);
+    elastauth.edit(|config| config + "log_level: warn\n");
+    until("a look at the file", || {
+        elastauth
+            .log()
+            .contains(".env: the file is ignored: it was not there")
+    })
+    .await;
+    assert_eq!(default_roles(&elastauth).await[0], "viewer");
+}
+
+#[tokio::test]
+async fn variables_in_a_file_that_others_may_write_or_in_a_pipe_are_ignored() {
+    let home = || Elastauth::folder(&config(ROLES), &[]);
+    let (written, pipe) = (home(), home());
+    let path = written.path().join(".env");
+    std::fs::write(&path, ENVIRONMENT).unwrap();
+    mode(&path, 0o646);
+    let mut mkfifo = std::process::Command::new("mkfifo");
+    let made = mkfifo.arg(pipe.path().join(".env")).status();
+    assert!(made.unwrap().success());
+    for (home, why) in [
+        (written, "others than its owner may write it (mode 0646)"),
+        (pipe, "it is not a regular file"),
+    ] {
+        let elastauth = Elastauth::start_in(home).await;
+        let log = elastauth.log();
+        assert!(
+            log.contains(".env: the file is ignored") && log.contains(why),
+            "{log}"
+        );
+        assert_eq!(default_roles(&elastauth).await[0], "viewer");
+    }
+}
+
+#[tokio::test]
+async fn files_that_others_may_write_or_read_are_warned_of() {
+    let elastauth = Elastauth::start_anywhere(
+        &config(&format!("{ROLES}gateway_keys_file: /etc/elastauth/key\n")),
+        &[("key", GATEWAY_KEY)],
+    )
+    .await;
+    let check = async || {
+        let output = elastauth.command(&["check"]).await;
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let home = elastauth.home();
+    for (name, at) in [("config.yml", 0o666), ("key", 0o644)] {
+        mode(&home.join(name), at);
+    }
+    // Nobody else can enter the folder.
+    mode(home, 0o700);
+    let quiet = check().await;
+    assert!(
+        !quiet.contains("others") && !quiet.contains("every user"),
+        "{quiet}"
+    );
+    mode(home, 0o755);
+    let warned = check().await;
+    for text in [
+        "others than its owner may write this file (mode 0666)",
+        "every user of this machine can read this file, which holds `gateway_keys`",
+        "config.yml: every user of this machine can read this file, which holds `secret_key`",
+    ] {
+        assert!(warned.contains(text), "{text}: {warned}");
+    }
+    for (name, at) in [("config.yml", 0o600), ("key", 0o600)] {
+        mode(&home.join(name), at);
+    }
+    assert!(!check().await.contains("every user"));
+}
