@@ -12,15 +12,19 @@ mod error;
 mod order;
 mod places;
 mod recheck_times;
+mod revoke;
+mod rewrite;
 mod rotation;
 mod state;
 mod uncertain;
 mod updates;
+mod write;
 
 pub use config::{Adopt, Config, PreviousKey};
 pub(crate) use ensure::Plan;
 pub use error::BrokerError;
 pub(crate) use error::BrokerStartError;
+pub(crate) use revoke::{RevokeError, Revoked};
 pub(crate) use rotation::{InvalidWindow, Window};
 
 use crate::{
@@ -28,7 +32,7 @@ use crate::{
     cluster::SecurityApi,
     identity::Identity,
     ledger::{self, Entry, Forgotten, Ledger},
-    model::{Fingerprint, Username},
+    model::{Fingerprint, Generation, Username},
     roles::Entitled,
     shutdown::Tasks,
     telemetry::{
@@ -39,10 +43,11 @@ use crate::{
 use ensure::Ensure;
 use http::HeaderValue;
 use order::Order;
-use places::Class;
+use places::{Class, Places};
+use revoke::Revoke;
 use rotation::{Period, Rotation};
 use state::State;
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout_at},
@@ -76,6 +81,7 @@ pub struct Broker {
     state: Arc<State>,
     cluster: SecurityApi,
     ensure: Arc<Ensure>,
+    revoke: Arc<Revoke>,
     updates: Updates,
     held: Semaphore,
     metrics: ClusterMetrics,
@@ -123,10 +129,18 @@ impl Broker {
             expiration: config.expiration,
             clock: clock.clone(),
         });
+        let writes = Arc::new(Places::for_writes(config.writes_at_once));
         Ok(Self {
+            revoke: Arc::new(Revoke::new(
+                Arc::clone(&state),
+                cluster.clone(),
+                Arc::clone(&writes),
+                &telemetry,
+            )),
             ensure: Arc::new(Ensure::new(
                 Arc::clone(&state),
                 cluster.clone(),
+                writes,
                 &config,
                 &telemetry,
             )),
@@ -156,15 +170,17 @@ impl Broker {
                 self.hold(wait, deadline).await?;
                 continue;
             }
-            let fingerprint = self.state.fingerprint(entitled, period);
-            let lookup = self.look_up(user, now, fingerprint);
+            let entry = self.state.ledger.recall(user, now);
+            let generation = self.state.generation(user, entry.as_ref());
+            let fingerprint = self.state.fingerprint(entitled, generation, period);
+            let lookup = self.look_up(user, entry, now, fingerprint);
             self.metrics.looked_up(lookup);
             if lookup == Lookup::Hit {
-                return Ok(self.login(user, period));
+                return Ok(self.login(entitled, generation, period));
             }
             self.permits(entitled)?;
             if self.dry_run {
-                return Ok(self.login(user, period));
+                return Ok(self.login(entitled, generation, period));
             }
             let class = if lookup == Lookup::Miss {
                 Class::New
@@ -172,21 +188,21 @@ impl Broker {
                 Class::Known
             };
             let update = self.updates.join(user, class, fingerprint, || {
-                Arc::clone(&self.ensure).run(entitled.clone(), class, period)
+                Arc::clone(&self.ensure).run(entitled.clone(), class, generation, period)
             });
             match timeout_at(deadline, update)
                 .await
                 .map_err(|_| BrokerError::Late)?
             {
-                Joined::Same(Ok(())) if self.still_holds(user, fingerprint, period) => {
-                    return Ok(self.login(user, period));
+                Joined::Same(Ok(generation)) if self.still_holds(entitled, generation, period) => {
+                    return Ok(self.login(entitled, generation, period));
                 }
                 // The update was for an older token with the same groups; this one is newer.
                 Joined::Same(Err(BrokerError::Outdated { newest }))
                     if entitled.identity().as_of() >= Some(newest) => {}
                 Joined::Same(Err(error)) => return Err(error),
                 // The result is not valid any more, or it was for another fingerprint: look again.
-                Joined::Same(Ok(())) | Joined::Other => {}
+                Joined::Same(Ok(_)) | Joined::Other => {}
             }
         }
     }
@@ -221,12 +237,32 @@ impl Broker {
         self.state.ledger.forget(user)
     }
 
+    /// Ends the user's present login: the cluster accepts it no more, and the next request gets
+    /// another one. It waits for an update of the user that is running, and goes on if the caller
+    /// does not wait for it. `peer` is who asked for it.
+    ///
+    /// # Errors
+    /// See [`RevokeError`].
+    pub async fn revoke(&self, user: &Username, peer: IpAddr) -> Result<Revoked, RevokeError> {
+        self.permits_name(user)?;
+        if self.dry_run {
+            return Err(RevokeError::DryRun);
+        }
+        let (revoke, name) = (Arc::clone(&self.revoke), user.clone());
+        self.updates.forget_failure(user);
+        let work = || async move { revoke.run(&name, peer).await };
+        self.updates.alone(user, work).await?
+    }
+
     /// Whether a user of this name may be written at all.
     ///
     /// # Errors
     /// [`BrokerError::ReservedName`] with the rule.
     pub fn permits(&self, entitled: &Entitled) -> Result<(), BrokerError> {
-        let user = entitled.identity().user();
+        self.permits_name(entitled.identity().user())
+    }
+
+    fn permits_name(&self, user: &Username) -> Result<(), BrokerError> {
         let own = || {
             (self.service_account.as_deref() == Some(user.as_str()))
                 .then_some("elastauth's own account")
@@ -259,20 +295,25 @@ impl Broker {
     /// The user that a write would put into the cluster at this moment, without its password.
     #[must_use]
     pub fn would_write(&self, entitled: &Entitled) -> serde_json::Value {
-        let period = self.state.period(entitled.identity().user());
-        let document = self.state.document(entitled, period);
+        let user = entitled.identity().user();
+        let (period, generation) = (self.state.period(user), self.state.ledger.generation(user));
+        let document = self.state.document(entitled, generation, period);
         self.cluster.document(&document.account)
     }
 
     /// Whether the user is remembered with this fingerprint, from a check that is still trusted.
-    fn look_up(&self, user: &Username, now: Timestamp, wanted: Fingerprint) -> Lookup {
-        match self.state.ledger.recall(user, now) {
+    fn look_up(
+        &self,
+        user: &Username,
+        entry: Option<Entry>,
+        now: Timestamp,
+        wanted: Fingerprint,
+    ) -> Lookup {
+        match entry {
             None => Lookup::Miss,
-            Some(Entry::Present { fingerprint, seen })
-                if fingerprint == wanted && self.state.is_fresh(user, seen, now) =>
-            {
-                Lookup::Hit
-            }
+            Some(Entry::Present {
+                fingerprint, seen, ..
+            }) if fingerprint == wanted && self.state.is_fresh(user, seen, now) => Lookup::Hit,
             Some(Entry::Present { .. } | Entry::WritePending) => Lookup::Stale,
         }
     }
@@ -280,8 +321,9 @@ impl Broker {
     /// Whether the result of an update may be answered on: the password period is the same, and
     /// nobody has begun to write the user since. That the ledger has forgotten the entry already is
     /// no objection.
-    fn still_holds(&self, user: &Username, wanted: Fingerprint, then: Period) -> bool {
-        let now = self.state.clock.now();
+    fn still_holds(&self, entitled: &Entitled, generation: Generation, then: Period) -> bool {
+        let (user, now) = (entitled.identity().user(), self.state.clock.now());
+        let wanted = self.state.fingerprint(entitled, generation, then);
         let agrees = match self.state.ledger.recall(user, now) {
             None => true,
             Some(Entry::WritePending) => false,
@@ -300,9 +342,11 @@ impl Broker {
             .map_err(|_| BrokerError::Late)
     }
 
-    fn login(&self, user: &Username, period: Period) -> Credential {
+    fn login(&self, entitled: &Entitled, generation: Generation, period: Period) -> Credential {
+        let login = derive::login(entitled.identity(), generation, period.epoch);
+        let password = self.state.password(&login, period.key);
         Credential {
-            authorization: self.state.password(user, period).authorization(user),
+            authorization: password.authorization(login.user),
         }
     }
 }

@@ -22,7 +22,10 @@ pub(crate) use types::{Entry, Target};
 pub use types::{Forgotten, Others};
 pub(crate) use update::Update;
 
-use crate::{clock::Timestamp, model::Username};
+use crate::{
+    clock::Timestamp,
+    model::{Generation, Username},
+};
 use file::File;
 use memory::{Memory, Phase};
 use redis::Redis;
@@ -71,6 +74,25 @@ impl Ledger {
     #[must_use]
     pub fn recall(&self, user: &Username, now: Timestamp) -> Option<Entry> {
         self.memory.recall(user, now)
+    }
+
+    /// The highest generation of the user's login that this process has learnt. It outlives what is
+    /// recalled.
+    #[must_use]
+    pub fn generation(&self, user: &Username) -> Generation {
+        self.memory.generation(user)
+    }
+
+    /// The user's login of this generation may be in the cluster, and none before it may be brought
+    /// back.
+    pub fn learn_generation(&self, user: &Username, generation: Generation) {
+        self.memory.learn_generation(user, generation);
+    }
+
+    /// What other replicas learn of a change.
+    #[must_use]
+    pub fn others(&self) -> Others {
+        self.store.others()
     }
 
     /// Whether the store is available. Logins do not depend on it.

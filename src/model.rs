@@ -138,6 +138,25 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// Counts how often a user's login was revoked: a higher one makes another password. It never
+/// falls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Generation(pub u32);
+
+impl Generation {
+    /// The one after a revocation; `None` where there is none left.
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        self.0.checked_add(1).map(Self)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

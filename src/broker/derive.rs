@@ -1,12 +1,11 @@
-//! Credentials are derived, not drawn: the same key, cluster, user and epoch give the same password
-//! on every replica and after every restart.
+//! Credentials are derived, not drawn: the same key, cluster, user, provider, subject, generation
+//! and epoch give the same password on every replica and after every restart.
 
 use crate::{
     cluster::NewPassword,
     identity::Identity,
-    keys::{CredentialKeys, Pieces},
-    model::{Fingerprint, Username},
-    roles::RoleSet,
+    keys::{CredentialKeys, Login, LoginKind},
+    model::{Fingerprint, Generation, Username},
 };
 use base64::{
     Engine as _,
@@ -19,31 +18,49 @@ use zeroize::Zeroizing;
 /// Upper and lower case, a digit and a symbol: what class-based password rules ask for.
 const PREFIX: &str = "Ea1-";
 
-/// Covers everything that a write puts into the user, its password included: both depend on the
-/// key, the epoch and the name.
-pub(super) fn fingerprint(
+/// The login that an identity's requests get.
+pub(super) fn login(identity: &Identity, generation: Generation, epoch: u64) -> Login<'_> {
+    Login {
+        kind: LoginKind::Granted,
+        user: identity.user(),
+        provider: identity.provider().name(),
+        subject: identity.subject().unwrap_or_default(),
+        generation,
+        epoch,
+    }
+}
+
+/// What a write puts into a user besides the login.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attributes<R, G, T> {
+    /// In their order, each once.
+    pub(super) roles: R,
+    pub(super) groups: G,
+    pub(super) email: Option<T>,
+    pub(super) full_name: Option<T>,
+}
+
+/// Covers everything that a write puts into the user, its password included.
+pub(super) fn fingerprint<T: AsRef<str>>(
     keys: &CredentialKeys,
-    identity: &Identity,
-    roles: &RoleSet,
-    epoch: u64,
+    login: &Login<'_>,
+    attributes: Attributes<impl Iterator<Item = T>, impl Iterator<Item = T>, T>,
 ) -> Fingerprint {
-    let mut pieces = Pieces::with_capacity(256);
-    pieces.add(identity.user().as_str().as_bytes());
-    pieces.add(&epoch.to_be_bytes());
-    for role in roles.iter() {
-        pieces.add(role.as_str().as_bytes());
+    // Two people of one name are two, whatever else they share: the login's pieces say who it is.
+    let mut pieces = login.pieces();
+    let mut add = |text: &str| pieces.add(text.as_bytes());
+    for role in attributes.roles {
+        add(role.as_ref());
     }
     // A list ends where the next piece is empty: neither a role nor a group ever is.
-    pieces.add(b"");
-    for group in identity.groups() {
-        pieces.add(group.as_str().as_bytes());
+    add("");
+    for group in attributes.groups {
+        add(group.as_ref());
     }
-    pieces.add(b"");
-    pieces.add(identity.email().unwrap_or_default().as_bytes());
-    pieces.add(identity.full_name().unwrap_or_default().as_bytes());
-    // Two people of one name are two, whatever else they share.
-    pieces.add(identity.provider().name().as_bytes());
-    pieces.add(identity.subject().unwrap_or_default().as_bytes());
+    add("");
+    for text in [attributes.email, attributes.full_name] {
+        add(text.as_ref().map_or("", AsRef::as_ref));
+    }
     keys.fingerprint(&pieces)
 }
 
@@ -51,10 +68,10 @@ pub(super) fn fingerprint(
 pub(super) struct Password(Zeroizing<String>);
 
 impl Password {
-    pub(super) fn derive(keys: &CredentialKeys, user: &Username, epoch: u64) -> Self {
+    pub(super) fn derive(keys: &CredentialKeys, login: &Login<'_>) -> Self {
         let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + 43));
         text.push_str(PREFIX);
-        BASE64_URL_SAFE_NO_PAD.encode_string(*keys.password(user, epoch), &mut text);
+        BASE64_URL_SAFE_NO_PAD.encode_string(*keys.password(login), &mut text);
         Self(text)
     }
 
@@ -63,13 +80,8 @@ impl Password {
     }
 
     /// As it is written. The salt is derived too, so that a repeated write is the same write.
-    pub(super) fn to_write(
-        &self,
-        keys: &CredentialKeys,
-        user: &Username,
-        epoch: u64,
-    ) -> NewPassword {
-        NewPassword::new(self.expose(), keys.salt(user, epoch))
+    pub(super) fn to_write(&self, keys: &CredentialKeys, login: &Login<'_>) -> NewPassword {
+        NewPassword::new(self.expose(), keys.salt(login))
     }
 
     /// The value of `Authorization` for HTTP Basic (RFC 7617), marked sensitive.
@@ -117,9 +129,22 @@ mod tests {
         Keyring::new(&secret(byte), None, cluster)
     }
 
-    fn derived(byte: u8, cluster: &str, name: &str, epoch: u64) -> Password {
-        let ring = ring(byte, cluster);
-        Password::derive(&ring.of(Slot::Current).credentials, &user(name), epoch)
+    fn derived(byte: u8, cluster: &str, change: impl Fn(&mut Login<'_>)) -> Password {
+        let (ring, alice) = (ring(byte, cluster), user("alice"));
+        let mut login = of(&alice);
+        change(&mut login);
+        Password::derive(&ring.of(Slot::Current).credentials, &login)
+    }
+
+    fn of(user: &Username) -> Login<'_> {
+        Login {
+            kind: LoginKind::Granted,
+            user,
+            provider: "sso",
+            subject: "u1",
+            generation: Generation(0),
+            epoch: 20_000,
+        }
     }
 
     fn user(name: &str) -> Username {
@@ -128,50 +153,110 @@ mod tests {
 
     #[test]
     fn a_password_is_the_same_wherever_it_is_derived_and_fits_every_rule() {
-        let password = derived(7, "default", "alice", 20_000);
-        assert_eq!(
-            password.expose(),
-            derived(7, "default", "alice", 20_000).expose()
-        );
+        let password = derived(7, "default", |_| ());
+        assert_eq!(password.expose(), derived(7, "default", |_| ()).expose());
         assert_eq!(password.expose().len(), 47);
         assert!(password.expose().bytes().all(|b| b.is_ascii_graphic()));
         assert!(password.expose().starts_with("Ea1-"));
     }
 
     #[test]
-    fn key_cluster_user_and_epoch_each_change_it() {
-        let passwords = [
-            derived(7, "default", "alice", 1),
-            derived(8, "default", "alice", 1),
-            derived(7, "other", "alice", 1),
-            derived(7, "default", "Alice", 1),
-            derived(7, "default", "alice", 2),
+    fn whatever_a_login_follows_from_changes_it() {
+        let other = user("Alice");
+        let alice = user("alice");
+        let logins = [
+            of(&alice),
+            Login {
+                user: &other,
+                ..of(&alice)
+            },
+            Login {
+                provider: "authelia",
+                ..of(&alice)
+            },
+            Login {
+                subject: "u2",
+                ..of(&alice)
+            },
+            Login {
+                subject: "",
+                ..of(&alice)
+            },
+            Login {
+                provider: "ssou",
+                subject: "1",
+                ..of(&alice)
+            },
+            Login {
+                generation: Generation(1),
+                ..of(&alice)
+            },
+            Login {
+                epoch: 2,
+                ..of(&alice)
+            },
+            Login {
+                kind: LoginKind::Parked,
+                ..of(&alice)
+            },
         ];
-        let different: std::collections::HashSet<&str> =
-            passwords.iter().map(Password::expose).collect();
-        assert_eq!(different.len(), passwords.len());
+        let mut secrets = Vec::new();
+        for (byte, cluster) in [(7, "default"), (8, "default"), (7, "other")] {
+            let ring = ring(byte, cluster);
+            let keys = &ring.of(Slot::Current).credentials;
+            for login in &logins {
+                let nothing = Attributes {
+                    roles: std::iter::empty::<&str>(),
+                    groups: std::iter::empty(),
+                    email: None,
+                    full_name: None,
+                };
+                secrets.push(Password::derive(keys, login).expose().to_owned());
+                secrets.push(BASE64_STANDARD.encode(*keys.salt(login)));
+                secrets.push(fingerprint(keys, login, nothing).to_string());
+            }
+        }
+        let different: std::collections::HashSet<&String> = secrets.iter().collect();
+        assert_eq!(different.len(), 3 * 3 * logins.len());
     }
 
     /// The derivation is HKDF by the book: the library's own gives the same bytes.
     #[test]
     fn the_derivation_is_hkdf() {
-        let mut info = Vec::new();
-        for bytes in [&b"password"[..], b"default", b"alice", &3_u64.to_be_bytes()] {
-            info.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
-            info.extend_from_slice(bytes);
+        let (generation, epoch) = (4_u32.to_be_bytes(), 3_u64.to_be_bytes());
+        for (kind, purpose) in [
+            (LoginKind::Granted, &b"password"[..]),
+            (LoginKind::Parked, b"parked"),
+        ] {
+            let mut info = Vec::new();
+            for bytes in [
+                purpose,
+                b"default",
+                b"sso",
+                b"u1",
+                b"alice",
+                &generation,
+                &epoch,
+            ] {
+                info.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
+                info.extend_from_slice(bytes);
+            }
+            let mut expected = [0; 32];
+            let info = [info.as_slice()];
+            let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"elastauth/v2");
+            salt.extract(secret(7).expose())
+                .expand(&info, hkdf::HKDF_SHA256)
+                .unwrap()
+                .fill(&mut expected)
+                .unwrap();
+            let password = derived(7, "default", |login| {
+                (login.kind, login.generation, login.epoch) = (kind, Generation(4), 3);
+            });
+            assert_eq!(
+                password.expose().strip_prefix(PREFIX),
+                Some(BASE64_URL_SAFE_NO_PAD.encode(expected).as_str())
+            );
         }
-        let mut expected = [0; 32];
-        let info = [info.as_slice()];
-        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, b"elastauth/v1").extract(secret(7).expose());
-        prk.expand(&info, hkdf::HKDF_SHA256)
-            .unwrap()
-            .fill(&mut expected)
-            .unwrap();
-        let password = derived(7, "default", "alice", 3);
-        assert_eq!(
-            password.expose().strip_prefix(PREFIX),
-            Some(BASE64_URL_SAFE_NO_PAD.encode(expected).as_str())
-        );
     }
 
     /// What these bytes are must never change: an upgrade would rewrite every user. What the cluster
@@ -179,54 +264,51 @@ mod tests {
     /// `cluster::security::elasticsearch::password`.
     #[test]
     fn fixed_vectors() {
-        use crate::{
-            model::Role,
-            roles::{self, Mapping},
-        };
-        let ring = ring(7, "default");
+        let (ring, alice) = (ring(7, "default"), user("alice"));
         let keys = &ring.of(Slot::Current).credentials;
-        let password = Password::derive(keys, &user("alice"), 20_000);
-        let identity = Identity::of_provider_at(
-            "sso",
-            "alice",
-            &["dev", "ops"],
-            Some(crate::clock::Timestamp(1_800_000_000_000)),
-        );
-        let default_roles = vec![
-            Role::parse("viewer").unwrap(),
-            Role::parse("editor").unwrap(),
-        ];
-        let entitled = Mapping::new(roles::Config {
-            default_roles,
-            ..roles::Config::default()
-        })
-        .entitle(identity)
-        .unwrap();
-        let fingerprint = fingerprint(keys, entitled.identity(), entitled.roles(), 20_000);
+        let attributes = || Attributes {
+            roles: ["editor", "viewer"].into_iter(),
+            groups: ["dev", "ops"].into_iter(),
+            email: Some("alice@b.test"),
+            full_name: None,
+        };
+        let shown = |login: &Login<'_>| {
+            [
+                Password::derive(keys, login).expose().to_owned(),
+                BASE64_STANDARD.encode(*keys.salt(login)),
+                fingerprint(keys, login, attributes()).to_string(),
+            ]
+        };
+        let granted = of(&alice);
+        let parked = Login {
+            kind: LoginKind::Parked,
+            generation: Generation(3),
+            ..granted
+        };
+        assert_eq!(&*keys.id, "JkcnzOBV");
         assert_eq!(
+            shown(&granted),
             [
-                keys.id.to_string(),
-                password.expose().to_owned(),
-                BASE64_STANDARD.encode(*keys.salt(&user("alice"), 20_000)),
-                fingerprint.to_string(),
-            ],
+                "Ea1-IZvsLSM3nrcLBeSgPKHPa18WalRjf-NpeAJhS92jz34",
+                "ZuWxgpfKfdMolMKrt8rl28ey/M3RO6yY8wvYlwu2Xvk=",
+                "ozDzmchBwPCV9ZaElmYJDw",
+            ]
+        );
+        assert_eq!(
+            shown(&parked),
             [
-                "I9ebRvBD",
-                "Ea1-AVAlKY1AbaSOEIB3gNixmyFCxuunk3_DxMJ4ER-vJNU",
-                "ONa/oyOCeuIjnLYAan12OLvHCCP3CezC7MdmYfPuqKs=",
-                "1EM3iCPV9ErRn52NLK7fcA",
+                "Ea1-dfb_jU2acuLVXMcqSSICsI4r01GmEDIclzmZ0_TlEBY",
+                "pfbd3mc2XgfWV4KXbc3E1eJjwVH8BjTb1uB1S3l/6ZU=",
+                "Q-fmwCwjKSmr9OBKpw1pww",
             ]
         );
     }
 
     #[test]
     fn nothing_here_shows_a_secret() {
-        let ring = ring(7, "default");
-        let password = Password::derive(&ring.of(Slot::Current).credentials, &user("alice"), 1);
-        let shown = format!(
-            "{ring:?} {password:?} {:?}",
-            password.authorization(&user("alice"))
-        );
+        let (ring, alice) = (ring(7, "default"), user("alice"));
+        let password = Password::derive(&ring.of(Slot::Current).credentials, &of(&alice));
+        let shown = format!("{ring:?} {password:?} {:?}", password.authorization(&alice));
         assert!(
             !shown.contains(password.expose()) && !shown.contains("Basic"),
             "{shown}"

@@ -1,12 +1,13 @@
 //! What an account should be, and whose work the one is that the cluster has.
 
-use super::{config::Adopt, rotation::Period};
+use super::{config::Adopt, derive, rotation::Period};
 use crate::{
     clock::Timestamp,
     cluster::{Account, Marker, Origin, StoredAccount},
     identity::Identity,
+    keys::Login,
     ledger::Target,
-    model::{Fingerprint, Group, Role},
+    model::{Fingerprint, Generation, Group, Role},
     roles::Entitled,
 };
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ impl Document {
     pub(super) fn new(
         entitled: &Entitled,
         fingerprint: Fingerprint,
+        generation: Generation,
         period: Period,
         key_id: &str,
     ) -> Self {
@@ -41,6 +43,8 @@ impl Document {
             provider: Some(identity.provider().name().to_owned()),
             subject: text(identity.subject()),
             issued_at: identity.as_of(),
+            generation,
+            parked: false,
         };
         let groups = identity.groups().iter().map(Group::as_str);
         let account = Account {
@@ -55,6 +59,7 @@ impl Document {
         let target = Target {
             user: identity.user().clone(),
             fingerprint,
+            generation,
             epoch: period.epoch,
             key: period.key,
         };
@@ -63,6 +68,11 @@ impl Document {
             target,
             account,
         }
+    }
+
+    /// The login that the account gets.
+    pub(super) fn login(&self) -> Login<'_> {
+        derive::login(&self.identity, self.target.generation, self.target.epoch)
     }
 
     pub(super) fn key_id(&self) -> Option<&str> {
@@ -131,6 +141,8 @@ pub(super) enum Owner {
         epoch: Option<u64>,
         /// Under which key.
         key_id: Option<String>,
+        /// Whether its login was given to nobody.
+        parked: bool,
     },
     /// Somebody else's, which the configuration lets us take over.
     Adoptable,
@@ -146,6 +158,7 @@ pub(super) fn owner(origin: &Origin, adopt: Adopt) -> Owner {
         (Origin::Elastauth(marker), _) => Owner::Elastauth {
             epoch: marker.epoch,
             key_id: marker.key_id.clone(),
+            parked: marker.parked,
         },
         (_, Adopt::Any) | (Origin::ElastauthGo, Adopt::ElastauthGo) => Owner::Adoptable,
         (Origin::ElastauthGo | Origin::Other, _) => Owner::Foreign,
@@ -161,7 +174,14 @@ impl Document {
             ..crate::roles::Config::default()
         });
         let entitled = mapping.entitle(identity).unwrap();
-        Self::new(&entitled, Fingerprint([7; 16]), Period::of_epoch(3), "k")
+        let generation = Generation::default();
+        Self::new(
+            &entitled,
+            Fingerprint([7; 16]),
+            generation,
+            Period::of_epoch(3),
+            "k",
+        )
     }
 }
 
@@ -290,6 +310,7 @@ mod tests {
         let ours = Owner::Elastauth {
             epoch: Some(3),
             key_id: Some("k".to_owned()),
+            parked: false,
         };
         for adopt in [Adopt::Never, Adopt::ElastauthGo, Adopt::Any] {
             assert_eq!(owner(&Origin::Elastauth(marker.clone()), adopt), ours);

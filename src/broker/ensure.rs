@@ -11,23 +11,30 @@ mod look;
 mod plan;
 mod report;
 mod types;
-mod write;
 
 pub(crate) use types::Plan;
 
-use super::{config::Config, error::BrokerError, places::Class, rotation::Period, state::State};
-use crate::{cluster::SecurityApi, roles::Entitled, telemetry::ClusterTelemetry};
+use super::{
+    config::Config,
+    error::BrokerError,
+    places::{Class, Places},
+    rotation::{Period, SLACK},
+    state::State,
+};
+use crate::{
+    cluster::SecurityApi, model::Generation, roles::Entitled, telemetry::ClusterTelemetry,
+};
 use agree::Attempt;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::time::sleep;
 use types::AttemptResult;
 
 /// Attempts in a row: one that a boundary or another replica overtakes, one for what is true then,
 /// and one more for a cluster that is slower than a short period is long.
 const ATTEMPTS: u32 = 3;
-/// By how much a wait for a boundary is longer than it has to be: the clock that it is for and the
-/// one that measures it are two.
-const SLACK: Duration = Duration::from_millis(5);
+/// Generations tried in one attempt: the remembered one, the stored one, the cluster's, and one more
+/// for a login that is revoked meanwhile.
+const GENERATIONS: u32 = 4;
 
 #[derive(Debug)]
 pub(super) struct Ensure {
@@ -39,16 +46,18 @@ impl Ensure {
     pub(super) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
+        writes: Arc<Places>,
         config: &Config,
         telemetry: &ClusterTelemetry,
     ) -> Self {
         Self {
-            agree: Attempt::new(Arc::clone(&state), cluster, config, telemetry),
+            agree: Attempt::new(Arc::clone(&state), cluster, writes, config, telemetry),
             state,
         }
     }
 
-    /// Makes the cluster agree. Afterwards the ledger knows it.
+    /// Makes the cluster agree. Afterwards the ledger knows it. The result is the generation of the
+    /// login: a higher one than `generation` where that one is revoked.
     ///
     /// An attempt is repeated in three cases. A new password period has begun meanwhile: a slow
     /// write may have undone what another replica wrote for it, and the request that started this
@@ -59,12 +68,14 @@ impl Ensure {
         self: Arc<Self>,
         entitled: Entitled,
         class: Class,
+        mut generation: Generation,
         mut period: Period,
-    ) -> Result<(), BrokerError> {
+    ) -> Result<Generation, BrokerError> {
         let user = entitled.identity().user();
         for attempt in 1..=ATTEMPTS {
-            let document = self.state.document(&entitled, period);
-            let agreed = self.agree.attempt(&document, class, period).await?;
+            let agreed = self
+                .attempt(&entitled, class, &mut generation, period)
+                .await?;
             let too_late = agreed == AttemptResult::TooLate;
             if too_late {
                 let rest = self.state.rotation.rest(period, self.state.clock.now());
@@ -82,7 +93,7 @@ impl Ensure {
                 if too_late || (attempt < ATTEMPTS && nothing_remembered()) {
                     continue;
                 }
-                return Ok(());
+                return Ok(generation);
             }
             // Not before the grace is over: others still use the old password.
             sleep(now.grace_left.unwrap_or_default()).await;
@@ -91,10 +102,43 @@ impl Ensure {
         Err(BrokerError::Late)
     }
 
+    /// One attempt, made again with the later login while that is found to be revoked.
+    async fn attempt(
+        &self,
+        entitled: &Entitled,
+        class: Class,
+        generation: &mut Generation,
+        period: Period,
+    ) -> Result<AttemptResult, BrokerError> {
+        for _ in 0..GENERATIONS {
+            let document = self.state.document(entitled, *generation, period);
+            match self.agree.attempt(&document, class, period).await? {
+                AttemptResult::OtherGeneration(later) => *generation = later,
+                result @ (AttemptResult::Confirmed
+                | AttemptResult::Written(_)
+                | AttemptResult::TooLate) => return Ok(result),
+            }
+        }
+        Err(BrokerError::Late)
+    }
+
     /// What [`Self::run`] would find and do now. It asks, and changes nothing.
     pub(super) async fn plan(&self, entitled: &Entitled) -> Result<Plan, BrokerError> {
-        let period = self.state.period(entitled.identity().user());
-        let document = self.state.document(entitled, period);
-        self.agree.plan(&document, period).await
+        let user = entitled.identity().user();
+        let (period, mut generation) =
+            (self.state.period(user), self.state.ledger.generation(user));
+        let mut more = 1..GENERATIONS;
+        loop {
+            let document = self.state.document(entitled, generation, period);
+            let plan = self.agree.plan(&document).await?;
+            let later = plan
+                .found
+                .as_ref()
+                .map_or(generation, |found| self.state.generation_in(&found.account));
+            if later <= generation || more.next().is_none() {
+                return Ok(plan);
+            }
+            generation = later;
+        }
     }
 }

@@ -38,6 +38,12 @@ impl Places {
         }
     }
 
+    /// For writes. A cluster that hashes slowly has few threads for it; more writes would only wait
+    /// there instead of here.
+    pub(super) fn for_writes(at_once: usize) -> Self {
+        Self::new(at_once, (at_once * 3 / 4).max(1))
+    }
+
     /// A place, for as long as it is held. Whoever queues too long gives up.
     pub(super) async fn queue(
         &self,

@@ -18,6 +18,10 @@ const LEAD: Duration = Duration::from_secs(1);
 /// in time.
 const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 
+/// By how much a wait for a boundary is longer than it has to be: the clock that it is for and the
+/// one that measures it are two.
+pub(super) const SLACK: Duration = Duration::from_millis(5);
+
 /// The password period of a user at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Period {

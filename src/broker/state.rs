@@ -2,7 +2,7 @@
 //! keys, the password periods and what is remembered of each user.
 
 use super::{
-    derive::{self, Password},
+    derive::{self, Attributes, Password},
     document::Document,
     order::Order,
     recheck_times,
@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    keys::{CredentialKeys, Keyring},
-    ledger::Ledger,
-    model::{Fingerprint, Username},
+    cluster::Account,
+    keys::{CredentialKeys, Keyring, Login, Slot},
+    ledger::{Entry, Ledger},
+    model::{Fingerprint, Generation, Group, Role, Username},
     roles::Entitled,
 };
 use std::{sync::Arc, time::Duration};
@@ -38,31 +39,61 @@ impl State {
         self.rotation.period(user, self.clock.now())
     }
 
-    pub(super) fn credential_keys(&self, period: Period) -> &CredentialKeys {
-        &self.keys.of(period.key).credentials
+    /// The generation of the user's login, as far as this process knows. `entry` is what it
+    /// remembers of the user.
+    pub(super) fn generation(&self, user: &Username, entry: Option<&Entry>) -> Generation {
+        match entry {
+            Some(Entry::Present { generation, .. }) => *generation,
+            Some(Entry::WritePending) | None => self.ledger.generation(user),
+        }
     }
 
-    pub(super) fn password(&self, user: &Username, period: Period) -> Password {
-        Password::derive(self.credential_keys(period), user, period.epoch)
+    /// The generation of an account that this deployment has written. What another one has noted
+    /// says nothing about ours.
+    pub(super) fn generation_in(&self, found: &Account) -> Generation {
+        let marker = found.origin.marker().filter(|marker| {
+            let key_id = marker.key_id.as_deref();
+            key_id.is_none_or(|id| self.keys.knows(id))
+        });
+        marker.map_or_else(Generation::default, |marker| marker.generation)
     }
 
-    pub(super) fn fingerprint(&self, entitled: &Entitled, period: Period) -> Fingerprint {
-        derive::fingerprint(
-            self.credential_keys(period),
-            entitled.identity(),
-            entitled.roles(),
-            period.epoch,
-        )
+    pub(super) fn credential_keys(&self, key: Slot) -> &CredentialKeys {
+        &self.keys.of(key).credentials
+    }
+
+    pub(super) fn password(&self, login: &Login<'_>, key: Slot) -> Password {
+        Password::derive(self.credential_keys(key), login)
+    }
+
+    /// Of the user as an entitled identity's requests need it.
+    pub(super) fn fingerprint(
+        &self,
+        entitled: &Entitled,
+        generation: Generation,
+        period: Period,
+    ) -> Fingerprint {
+        let identity = entitled.identity();
+        let attributes = Attributes {
+            roles: entitled.roles().iter().map(Role::as_str),
+            groups: identity.groups().iter().map(Group::as_str),
+            email: identity.email(),
+            full_name: identity.full_name(),
+        };
+        let login = derive::login(identity, generation, period.epoch);
+        derive::fingerprint(self.credential_keys(period.key), &login, attributes)
     }
 
     /// What the user should be in this period.
-    pub(super) fn document(&self, entitled: &Entitled, period: Period) -> Document {
-        Document::new(
-            entitled,
-            self.fingerprint(entitled, period),
-            period,
-            &self.credential_keys(period).id,
-        )
+    pub(super) fn document(
+        &self,
+        entitled: &Entitled,
+        generation: Generation,
+        period: Period,
+    ) -> Document {
+        let fingerprint = self.fingerprint(entitled, generation, period);
+        let key_id = &self.credential_keys(period.key).id;
+        Document::new(entitled, fingerprint, generation, period, key_id)
     }
 
     /// Whether what the cluster said about the user at `seen` is still trusted.

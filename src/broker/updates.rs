@@ -3,13 +3,13 @@
 use super::{error::BrokerError, places::Class};
 use crate::{
     clock::Clock,
-    model::{Fingerprint, Username},
+    model::{Fingerprint, Generation, Username},
     shutdown::Tasks,
     single_flight::{Full, SingleFlight},
     telemetry::{metrics::ClusterMetrics, traces},
 };
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 /// Users with a running update or a fresh failure. Each waits for a handful of calls; more than
 /// this is a flood, and refusing keeps it small.
@@ -20,9 +20,12 @@ const NEW_USERS: usize = 3_072;
 /// once a second for a user, not once a request.
 const FAILURE_LASTS: Duration = Duration::from_secs(1);
 
+/// The question of work that is no update. No user has this fingerprint.
+const ALONE: Fingerprint = Fingerprint([0; 16]);
+
 #[derive(Debug)]
 pub(super) struct Updates {
-    flights: SingleFlight<Username, Fingerprint, Result<(), BrokerError>>,
+    flights: SingleFlight<Username, Fingerprint, Result<Generation, BrokerError>>,
     new_users: Arc<Semaphore>,
     metrics: ClusterMetrics,
 }
@@ -30,8 +33,8 @@ pub(super) struct Updates {
 /// What became of the wish to update a user to some fingerprint.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Joined {
-    /// The result of an update to this very fingerprint.
-    Same(Result<(), BrokerError>),
+    /// The result of an update to this very fingerprint: the generation that the login has now.
+    Same(Result<Generation, BrokerError>),
     /// An update to another fingerprint was running and has ended: ask again.
     Other,
 }
@@ -55,7 +58,7 @@ impl Updates {
         work: impl FnOnce() -> F,
     ) -> Joined
     where
-        F: Future<Output = Result<(), BrokerError>> + Send + 'static,
+        F: Future<Output = Result<Generation, BrokerError>> + Send + 'static,
     {
         let update = self.flights.join(user, fingerprint, || {
             let share = match class {
@@ -89,6 +92,41 @@ impl Updates {
         }
     }
 
+    /// Runs `work` on this user while no update of them runs; waits for one that does. Dropping the
+    /// wait does not touch the work.
+    pub(super) async fn alone<T, F>(
+        &self,
+        user: &Username,
+        work: impl FnOnce() -> F,
+    ) -> Result<T, BrokerError>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let mut work = Some(work);
+        loop {
+            let mut begun = None;
+            let other = self.flights.join(user, ALONE, || {
+                let work = work.take().ok_or(BrokerError::Crashed)?;
+                let (done, result) = oneshot::channel();
+                begun = Some(result);
+                let (work, counted) = (
+                    traces::with_current_span(work()),
+                    self.metrics.update_in_flight(),
+                );
+                Ok::<_, BrokerError>(async move {
+                    let _nobody_waits = done.send(work.await);
+                    drop(counted);
+                    Ok(Generation::default())
+                })
+            })?;
+            match begun {
+                Some(result) => return result.await.map_err(|_| BrokerError::Crashed),
+                None => drop(other.result().await),
+            }
+        }
+    }
+
     /// Forgets a failure that would answer the next request.
     pub(super) fn forget_failure(&self, user: &Username) {
         self.flights.forget(user);
@@ -97,9 +135,9 @@ impl Updates {
 
 /// How long a result answers the same question. Limits judge each request again: the one that keeps
 /// the roles as they are may pass. So does the order of tokens: a newer token may say the same.
-fn kept_for(result: &Result<(), BrokerError>) -> Option<Duration> {
+fn kept_for(result: &Result<Generation, BrokerError>) -> Option<Duration> {
     match result {
-        Ok(()) | Err(BrokerError::WriteBudget | BrokerError::Outdated { .. }) => None,
+        Ok(_) | Err(BrokerError::WriteBudget | BrokerError::Outdated { .. }) => None,
         Err(_) => Some(FAILURE_LASTS),
     }
 }
@@ -116,6 +154,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    const FIRST: Generation = Generation(0);
     const ONE: Fingerprint = Fingerprint([1; 16]);
     const TWO: Fingerprint = Fingerprint([2; 16]);
 
@@ -133,7 +172,11 @@ mod tests {
     }
 
     impl Updates {
-        async fn known(&self, wanted: Fingerprint, result: Result<(), BrokerError>) -> Joined {
+        async fn known(
+            &self,
+            wanted: Fingerprint,
+            result: Result<Generation, BrokerError>,
+        ) -> Joined {
             let work = || async { result };
             self.join(&user("alice"), Class::Known, wanted, work).await
         }
@@ -144,7 +187,7 @@ mod tests {
         let ((updates, _), user) = (updates(), user("alice"));
         let first = updates.join(&user, Class::Known, ONE, || async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            Ok(())
+            Ok(FIRST)
         });
         let second = async {
             tokio::task::yield_now().await;
@@ -153,8 +196,50 @@ mod tests {
         };
         assert_eq!(
             tokio::join!(first, second),
-            (Joined::Same(Ok(())), Joined::Other)
+            (Joined::Same(Ok(FIRST)), Joined::Other)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_is_no_update_waits_for_one_and_others_wait_for_it() {
+        let ((updates, _), user) = (updates(), user("alice"));
+        let log = std::sync::Mutex::new(Vec::new());
+        let step = |what| log.lock().unwrap().push(what);
+        let first = async {
+            let second_long = || async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(FIRST)
+            };
+            let joined = updates.join(&user, Class::Known, ONE, second_long).await;
+            step("update");
+            assert_eq!(joined, Joined::Same(Ok(FIRST)));
+        };
+        let alone = async {
+            tokio::task::yield_now().await;
+            let work = || async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                7
+            };
+            let done = updates.alone(&user, work).await;
+            step("alone");
+            assert_eq!(done, Ok(7));
+        };
+        let last = async {
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            let never = || async { unreachable!("the work is under way") };
+            let joined = updates.join(&user, Class::Known, ONE, never).await;
+            step("joined");
+            assert_eq!(joined, Joined::Other);
+        };
+        tokio::join!(first, alone, last);
+        let log = log.into_inner().unwrap();
+        assert_eq!(log.first(), Some(&"update"));
+        let crash = || async { std::panic::resume_unwind(Box::new("crash")) };
+        assert_eq!(
+            updates.alone::<(), _>(&user, crash).await,
+            Err(BrokerError::Crashed)
+        );
+        assert_eq!(updates.known(ONE, Ok(FIRST)).await, Joined::Same(Ok(FIRST)));
     }
 
     #[tokio::test]
@@ -165,7 +250,7 @@ mod tests {
             updates.join(&user("alice"), Class::Known, ONE, crash).await,
             Joined::Same(Err(BrokerError::Crashed))
         );
-        assert_eq!(updates.known(ONE, Ok(())).await, Joined::Same(Ok(())));
+        assert_eq!(updates.known(ONE, Ok(FIRST)).await, Joined::Same(Ok(FIRST)));
     }
 
     #[tokio::test]
@@ -173,11 +258,11 @@ mod tests {
         let (updates, ms) = updates();
         let failed = || Joined::Same(Err(BrokerError::Late));
         assert_eq!(updates.known(ONE, Err(BrokerError::Late)).await, failed());
-        assert_eq!(updates.known(ONE, Ok(())).await, failed());
+        assert_eq!(updates.known(ONE, Ok(FIRST)).await, failed());
         ms.fetch_add(1_000, Ordering::Relaxed);
-        assert_eq!(updates.known(ONE, Ok(())).await, Joined::Same(Ok(())));
+        assert_eq!(updates.known(ONE, Ok(FIRST)).await, Joined::Same(Ok(FIRST)));
         assert_eq!(updates.known(ONE, Err(BrokerError::Late)).await, failed());
-        assert_eq!(updates.known(TWO, Ok(())).await, Joined::Same(Ok(())));
+        assert_eq!(updates.known(TWO, Ok(FIRST)).await, Joined::Same(Ok(FIRST)));
     }
 
     #[tokio::test]
@@ -188,7 +273,7 @@ mod tests {
         updates.forget_failure(&user("alice"));
         assert_eq!(updates.known(ONE, Err(BrokerError::Late)).await, failed());
         ms.fetch_sub(500_000, Ordering::Relaxed);
-        assert_eq!(updates.known(ONE, Ok(())).await, Joined::Same(Ok(())));
+        assert_eq!(updates.known(ONE, Ok(FIRST)).await, Joined::Same(Ok(FIRST)));
     }
 
     #[tokio::test]
@@ -198,7 +283,7 @@ mod tests {
         for refused in [BrokerError::WriteBudget, BrokerError::Outdated { newest }] {
             let refusal = Joined::Same(Err(refused.clone()));
             assert_eq!(updates.known(ONE, Err(refused)).await, refusal);
-            assert_eq!(updates.known(ONE, Ok(())).await, Joined::Same(Ok(())));
+            assert_eq!(updates.known(ONE, Ok(FIRST)).await, Joined::Same(Ok(FIRST)));
         }
     }
 
@@ -208,7 +293,7 @@ mod tests {
         let mut waits = Vec::new();
         for n in 0..2 * MOST {
             let name = user(&format!("new-{n}"));
-            let pending = std::future::pending::<Result<(), BrokerError>>;
+            let pending = std::future::pending::<Result<Generation, BrokerError>>;
             let updates = &updates;
             let mut wait =
                 Box::pin(async move { updates.join(&name, Class::New, ONE, pending).await });
@@ -229,6 +314,6 @@ mod tests {
                 Joined::Same(Err(BrokerError::Late))
             );
         }
-        assert_eq!(updates.known(ONE, Ok(())).await, Joined::Same(Ok(())));
+        assert_eq!(updates.known(ONE, Ok(FIRST)).await, Joined::Same(Ok(FIRST)));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::hkdf::{Hkdf, beginning};
 use crate::{
-    model::{Fingerprint, Username},
+    model::{Fingerprint, Generation, Username},
     secret::SecretKey,
 };
 use aws_lc_rs::hmac;
@@ -10,7 +10,63 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::fmt;
 use zeroize::Zeroizing;
 
-const LABEL: &[u8] = b"elastauth/v1";
+const LABEL: &[u8] = b"elastauth/v2";
+
+/// What a derived login follows from, besides the key and the cluster.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Login<'a> {
+    pub(crate) kind: LoginKind,
+    pub(crate) user: &'a Username,
+    /// The provider that vouched for the user. Empty where that is not known.
+    pub(crate) provider: &'a str,
+    /// The provider's own id of the user. Empty where it has none.
+    pub(crate) subject: &'a str,
+    pub(crate) generation: Generation,
+    pub(crate) epoch: u64,
+}
+
+/// Who gets a derived login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoginKind {
+    /// The requests of its user.
+    Granted,
+    /// Nobody: a user who stays away has it in the cluster.
+    Parked,
+}
+
+impl LoginKind {
+    fn password(self) -> &'static [u8] {
+        match self {
+            Self::Granted => b"password",
+            Self::Parked => b"parked",
+        }
+    }
+
+    fn salt(self) -> &'static [u8] {
+        match self {
+            Self::Granted => b"salt",
+            Self::Parked => b"parked salt",
+        }
+    }
+}
+
+impl Login<'_> {
+    /// The beginning of what its fingerprint covers.
+    pub(crate) fn pieces(&self) -> Pieces {
+        let mut pieces = Pieces::with_capacity(384);
+        pieces.add(self.kind.password());
+        self.add_to(&mut pieces);
+        pieces
+    }
+
+    fn add_to(&self, pieces: &mut Pieces) {
+        pieces.add(self.provider.as_bytes());
+        pieces.add(self.subject.as_bytes());
+        pieces.add(self.user.as_str().as_bytes());
+        pieces.add(&self.generation.0.to_be_bytes());
+        pieces.add(&self.epoch.to_be_bytes());
+    }
+}
 
 pub(crate) struct CredentialKeys {
     hkdf: Hkdf,
@@ -36,19 +92,21 @@ impl CredentialKeys {
         }
     }
 
-    /// The 256 bits of this user's password in this period.
-    pub(crate) fn password(&self, user: &Username, epoch: u64) -> Zeroizing<[u8; 32]> {
-        self.of_period(b"password", user, epoch)
+    /// The 256 bits of the password.
+    pub(crate) fn password(&self, login: &Login<'_>) -> Zeroizing<[u8; 32]> {
+        self.of_login(login.kind.password(), login)
     }
 
     /// The salt of the password's hash. It is derived, so that a repeated write is the same write.
-    pub(crate) fn salt(&self, user: &Username, epoch: u64) -> Zeroizing<[u8; 32]> {
-        self.of_period(b"salt", user, epoch)
+    pub(crate) fn salt(&self, login: &Login<'_>) -> Zeroizing<[u8; 32]> {
+        self.of_login(login.kind.salt(), login)
     }
 
-    fn of_period(&self, purpose: &[u8], user: &Username, epoch: u64) -> Zeroizing<[u8; 32]> {
-        let (cluster, user) = (self.cluster.as_bytes(), user.as_str().as_bytes());
-        let info = Pieces::of(&[purpose, cluster, user, &epoch.to_be_bytes()]);
+    fn of_login(&self, purpose: &[u8], login: &Login<'_>) -> Zeroizing<[u8; 32]> {
+        let mut info = Pieces::with_capacity(256);
+        info.add(purpose);
+        info.add(self.cluster.as_bytes());
+        login.add_to(&mut info);
         self.hkdf.expand(info.0)
     }
 

@@ -18,7 +18,10 @@ use super::{
     types::{Fact, Found, How, Kind, NO_FINGERPRINT, Target},
     update::Update,
 };
-use crate::{clock::Timestamp, model::Username};
+use crate::{
+    clock::Timestamp,
+    model::{Generation, Username},
+};
 use disk::{Disk, Record, TakeError};
 use std::{path::Path, sync::Arc, time::Duration};
 use table::Table;
@@ -127,6 +130,7 @@ impl File {
                 let nothing = Fact {
                     kind: Kind::WritePending,
                     epoch: 0,
+                    generation: Generation::default(),
                     fingerprint: NO_FINGERPRINT,
                     at: Timestamp(0),
                 };

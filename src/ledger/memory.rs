@@ -14,7 +14,7 @@ pub(super) use subscription::Phase;
 use super::types::{Entry, StoreState, Target, lock};
 use crate::{
     clock::Timestamp,
-    model::{Fingerprint, Username},
+    model::{Fingerprint, Generation, Username},
 };
 use quick_cache::sync::Cache;
 use std::{collections::HashMap, sync::Mutex, time::Duration};
@@ -25,10 +25,16 @@ use subscription::Subscription;
 /// share of their own between half of it and all of it: when Redis fails, not everybody is asked
 /// about at once.
 const USED_UNSUBSCRIBED: Duration = Duration::from_secs(10);
+/// Users with a revoked login who are remembered as such. For others their metadata in the cluster
+/// has to do.
+const REVOKED: usize = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Memory {
     entries: Cache<Username, Cached>,
+    /// The generations above 0. They outlive the entries: a user who is deleted and comes back must
+    /// not get a revoked login.
+    generations: Cache<Username, Generation>,
     in_flight: Mutex<InFlight>,
     pub(super) subscription: Subscription,
 }
@@ -92,14 +98,18 @@ impl Cached {
     /// time.
     fn as_of(&self, now: Timestamp) -> Entry {
         match (self.entry, self.stored) {
-            (Entry::Present { fingerprint, seen }, StoreState::At(reported))
-                if reported > seen && reported <= now =>
-            {
+            (
                 Entry::Present {
                     fingerprint,
-                    seen: reported,
-                }
-            }
+                    generation,
+                    seen,
+                },
+                StoreState::At(reported),
+            ) if reported > seen && reported <= now => Entry::Present {
+                fingerprint,
+                generation,
+                seen: reported,
+            },
             (entry, _) => entry,
         }
     }
@@ -114,6 +124,7 @@ impl Memory {
     pub(super) fn new(capacity: usize, phase: Phase) -> Self {
         Self {
             entries: Cache::new(capacity),
+            generations: Cache::new(capacity.min(REVOKED)),
             in_flight: Mutex::default(),
             subscription: Subscription::new(phase),
         }
@@ -136,6 +147,18 @@ impl Memory {
         now.since(complete_at)
             .is_some_and(|age| age < used_unsubscribed(user))
             .then(|| cached.as_of(now))
+    }
+
+    /// The highest generation of the user's login that was learnt.
+    pub(super) fn generation(&self, user: &Username) -> Generation {
+        self.generations.get(user).unwrap_or_default()
+    }
+
+    /// A generation was learnt. It never falls.
+    pub(super) fn learn_generation(&self, user: &Username, generation: Generation) {
+        if generation > self.generation(user) {
+            self.generations.insert(user.clone(), generation);
+        }
     }
 
     pub(super) fn is_write_pending(&self, user: &Username) -> bool {
@@ -217,6 +240,9 @@ impl Memory {
             },
             stored,
         };
+        if let Entry::Present { generation, .. } = entry {
+            self.learn_generation(user, generation);
+        }
         self.entries.insert(user.clone(), cached);
         !contradicted
     }
@@ -264,9 +290,9 @@ impl Memory {
 
     /// What this replica has known of the user since `seen` is stored.
     pub(super) fn note_stored(&self, user: &Username, fingerprint: Fingerprint, seen: Timestamp) {
-        let entry = Entry::Present { fingerprint, seen };
         self.note(user, fingerprint, StoreState::At(seen), |cached| {
-            cached.entry == entry && cached.stored.is_before(seen)
+            let is_same = matches!(cached.entry, Entry::Present { seen: at, .. } if at == seen);
+            is_same && cached.stored.is_before(seen)
         });
     }
 

@@ -215,6 +215,11 @@ impl Redis {
         for keys in self.context.keys.all() {
             self.forget_under(&keys.store, user);
         }
+        self.others()
+    }
+
+    /// What other replicas learn of a change.
+    pub(super) fn others(&self) -> Others {
         if self.link.is_up() {
             Others::Reported
         } else {

@@ -1,25 +1,25 @@
 //! How a fact is stored: so that only holders of the same key can have written it.
 //!
-//! A value is 72 bytes: version, kind, key id, epoch, fingerprint, time, and an HMAC-SHA256 over
-//! these and the user, under a key that is derived from `secret_key` and the cluster's name. A
+//! A value is 76 bytes: version, kind, key id, epoch, generation, fingerprint, time, and an
+//! HMAC-SHA256 over these and the user, under a key that is derived from `secret_key` and the cluster's name. A
 //! swapped, changed, cut or foreign value fails, and a replayed one carries its own age.
 
 use super::types::{Fact, Kind, Target};
 use crate::{
     clock::Timestamp,
     keys::{Keyring, StoreKeyId, StoreKeys, StoreName},
-    model::Fingerprint,
+    model::{Fingerprint, Generation},
 };
 
 /// Of the layout below.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The two kinds, in the second byte. A script of Redis knows this (`redis/written.lua`).
 const PRESENT: u8 = b's';
 const WRITE_PENDING: u8 = b'f';
 /// So much of a value tells what it is about, and does not tell when it was written.
-const SUBJECT: usize = 32;
+const SUBJECT: usize = 36;
 /// Where the authenticated part ends.
-const HEADER: usize = 40;
+const HEADER: usize = 44;
 /// The whole value.
 pub(super) const VALUE: usize = HEADER + 32;
 
@@ -51,6 +51,7 @@ pub(super) fn close(keys: &StoreKeys, name: &StoreName, fact: &Fact) -> Vec<u8> 
         &[VERSION, kind][..],
         &keys.id,
         &fact.epoch.to_be_bytes(),
+        &fact.generation.0.to_be_bytes(),
         &fact.fingerprint.0,
         &fact.at.0.to_be_bytes(),
     ]
@@ -91,6 +92,7 @@ fn read(header: &[u8]) -> Option<(StoreKeyId, Fact)> {
     let (kind, rest) = rest.split_first()?;
     let (id, rest) = rest.split_first_chunk()?;
     let (epoch, rest) = rest.split_first_chunk()?;
+    let (generation, rest) = rest.split_first_chunk()?;
     let (fingerprint, rest) = rest.split_first_chunk()?;
     let kind = match (*version, *kind) {
         (VERSION, PRESENT) => Kind::Present,
@@ -100,6 +102,7 @@ fn read(header: &[u8]) -> Option<(StoreKeyId, Fact)> {
     let fact = Fact {
         kind,
         epoch: u64::from_be_bytes(*epoch),
+        generation: Generation(u32::from_be_bytes(*generation)),
         fingerprint: Fingerprint(*fingerprint),
         at: Timestamp(u64::from_be_bytes(rest.try_into().ok()?)),
     };
@@ -141,6 +144,7 @@ mod tests {
     const FACT: Fact = Fact {
         kind: Kind::Present,
         epoch: 20_000,
+        generation: Generation(3),
         fingerprint: Fingerprint([7; 16]),
         at: Timestamp(1_800_000_000_000),
     };
@@ -167,8 +171,8 @@ mod tests {
             [
                 "1Mmi3kqh",
                 "ejnnYwsPWGaUzlf_-Apz6w",
-                "AXPUyaLeSqEAAAAAAABOIAcHBwcHBwcHBwcHBwcHBwcAAAGjGFxQANvJK_j8kiPH-x_r5mNaw18QHinwcdJZievz7bNQG_pA",
-                "AWbUyaLeSqEAAAAAAABOIAcHBwcHBwcHBwcHBwcHBwcAAAGjGFxQAFpZ6vfOVim4aFCQjcNUMZlh7FfrvQjBI5OkIxKH4Jje",
+                "AnPUyaLeSqEAAAAAAABOIAAAAAMHBwcHBwcHBwcHBwcHBwcHAAABoxhcUADmUoO5kJKViFX5aS3P_OgZiQdo_2F0F3Kfh-jccgZNnw",
+                "AmbUyaLeSqEAAAAAAABOIAAAAAMHBwcHBwcHBwcHBwcHBwcHAAABoxhcUADUVwVVWhe1K7mIvG4aSJ1ELPDNEcrrojACKsBAqYSo_g",
             ]
         );
         let messages = [

@@ -57,6 +57,13 @@ impl Store {
         }
     }
 
+    pub(super) fn others(&self) -> Others {
+        match self {
+            Self::Memory | Self::File(_) => Others::NotShared,
+            Self::Redis(redis) => redis.others(),
+        }
+    }
+
     pub(super) fn forget(&self, user: &Username) -> Others {
         match self {
             Self::Memory => Others::NotShared,

@@ -2,7 +2,7 @@ use super::{types::StoreState, *};
 use crate::{
     clock::Clock,
     keys::{Keyring, Slot},
-    model::Fingerprint,
+    model::{Fingerprint, Generation},
     secret::SecretKey,
     shutdown::Tasks,
     telemetry::clocks::ClockCheck,
@@ -35,6 +35,7 @@ fn target(n: usize, fingerprint: Fingerprint) -> Target {
     Target {
         user: user(n),
         fingerprint,
+        generation: Generation::default(),
         epoch: 0,
         key: Slot::Current,
     }
@@ -43,6 +44,7 @@ fn target(n: usize, fingerprint: Fingerprint) -> Target {
 fn present(fingerprint: Fingerprint, at: u64) -> Entry {
     Entry::Present {
         fingerprint,
+        generation: Generation::default(),
         seen: Timestamp(at),
     }
 }

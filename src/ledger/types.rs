@@ -3,7 +3,7 @@
 use crate::{
     clock::Timestamp,
     keys::Slot,
-    model::{Fingerprint, Username},
+    model::{Fingerprint, Generation, Username},
 };
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -25,6 +25,8 @@ pub enum Entry {
     Present {
         /// Of the document and the password.
         fingerprint: Fingerprint,
+        /// Of the password.
+        generation: Generation,
         /// When the cluster said so.
         seen: Timestamp,
     },
@@ -40,6 +42,8 @@ pub struct Target {
     pub user: Username,
     /// Of the document and the password that the user is to have.
     pub fingerprint: Fingerprint,
+    /// How often the user's login was revoked, as far as the update knows.
+    pub generation: Generation,
     /// In which password period.
     pub epoch: u64,
     /// Under which key.
@@ -80,6 +84,7 @@ pub(super) enum How {
 pub(super) struct Fact {
     pub(super) kind: Kind,
     pub(super) epoch: u64,
+    pub(super) generation: Generation,
     /// That the user has, or gets by the write.
     pub(super) fingerprint: Fingerprint,
     /// When the cluster said so, or when the write began.
@@ -97,6 +102,7 @@ impl Fact {
         Self {
             kind,
             epoch: target.epoch,
+            generation: target.generation,
             fingerprint: target.fingerprint,
             at,
         }

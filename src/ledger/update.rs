@@ -5,7 +5,10 @@ use super::{
     memory::{Begun, Learnt, Memory},
     types::{Entry, Expected, Found, Kind, StoreState, Target},
 };
-use crate::{clock::Timestamp, model::Username};
+use crate::{
+    clock::Timestamp,
+    model::{Generation, Username},
+};
 use std::sync::Arc;
 
 /// One update of one user, from its beginning to its drop.
@@ -57,6 +60,14 @@ impl Update {
             .then_some(fact.at)
     }
 
+    /// The generation of the user's login, where another replica has stored a higher one than this
+    /// update was begun with.
+    #[must_use]
+    pub fn higher_generation(&self) -> Option<Generation> {
+        let stored = self.found.as_ref()?.fact?.generation;
+        (stored > self.target.generation).then_some(stored)
+    }
+
     /// When another replica's write began that is pending, or was lost; as it was stored when this
     /// update began.
     pub(super) fn other_write_began(&self) -> Option<Timestamp> {
@@ -73,6 +84,7 @@ impl Update {
     pub(super) fn present(&self, seen: Timestamp) -> Entry {
         Entry::Present {
             fingerprint: self.target.fingerprint,
+            generation: self.target.generation,
             seen,
         }
     }

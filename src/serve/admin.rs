@@ -1,16 +1,16 @@
 //! Pages for operators: numbers, the effective configuration, the description of the endpoints; and
-//! the one action, a recheck.
+//! the actions on users ([`users`]).
 //!
 //! On the listener of the gateways these pages are for trusted peers who ask for themselves. A
 //! gateway is a trusted peer too, and asks for others: whatever carries a gateway's headers is an
 //! auth request and gets a decision, never a page. So a page cannot let a request through, and a
 //! route to elastauth that somebody published by mistake does not publish the configuration.
 
+pub(super) mod users;
+
 use super::connection::{Audience, PeerConnection};
 use crate::{
     clock::Timestamp,
-    ledger::{Forgotten, Others},
-    model::Username,
     respond::{self, Response},
     telemetry::metrics,
 };
@@ -19,8 +19,8 @@ use http::{
     header::{CONTENT_SECURITY_POLICY, FORWARDED, VIA},
     request::Parts,
 };
-use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::Value;
+use users::Action;
 
 pub(super) const DOCS: &str = include_str!("admin/docs.html");
 pub(super) const OPENAPI: &str = include_str!("../../docs/api/openapi.yaml");
@@ -48,7 +48,7 @@ pub(super) enum Page {
     Docs,
     OpenApi,
     /// No page: an action on a user.
-    Recheck,
+    User(Action),
 }
 
 /// Whether a request carries what gateways add.
@@ -75,7 +75,7 @@ pub(super) fn is_legacy_request(connection: &PeerConnection, request: &Parts) ->
 }
 
 /// Shows a page to whoever may see it.
-pub(super) fn answer(connection: &PeerConnection, request: &Parts, page: Page) -> Response {
+pub(super) async fn answer(connection: &PeerConnection, request: &Parts, page: Page) -> Response {
     let service = &connection.service;
     let now = service.clock.now();
     if connection.audience == Audience::Gateways {
@@ -88,7 +88,7 @@ pub(super) fn answer(connection: &PeerConnection, request: &Parts, page: Page) -
         }
     }
     let (methods, allow): (&[Method], _) = match page {
-        Page::Recheck => (&[Method::POST], "POST"),
+        Page::User(_) => (&[Method::POST], "POST"),
         Page::Metrics | Page::Config | Page::Docs | Page::OpenApi => {
             (&[Method::GET, Method::HEAD], "GET, HEAD")
         }
@@ -126,72 +126,8 @@ pub(super) fn answer(connection: &PeerConnection, request: &Parts, page: Page) -
             response
         }
         Page::OpenApi => respond::whole(StatusCode::OK, "application/yaml", OPENAPI),
-        Page::Recheck => recheck(connection, request.uri.path()),
+        Page::User(_) => users::answer(connection, &request.uri).await,
     }
-}
-
-/// The user in `/elastauth/admin/users/<name>/recheck`, as the path has it: percent-encoded, one
-/// segment.
-pub(super) fn user_to_recheck(path: &str) -> Option<&str> {
-    let name = path
-        .strip_prefix("/elastauth/admin/users/")?
-        .strip_suffix("/recheck")?;
-    (!name.is_empty() && !name.contains('/')).then_some(name)
-}
-
-/// Lets the next request of a user ask the cluster. A user who is unknown here is no error: other
-/// replicas may know them, and get the message.
-fn recheck(connection: &PeerConnection, path: &str) -> Response {
-    let service = &connection.service;
-    let malformed = |message: &str| {
-        respond::problem(
-            service.clock.now(),
-            StatusCode::BAD_REQUEST,
-            message,
-            "malformed_user",
-        )
-    };
-    let Some(name) = user_to_recheck(path).and_then(decoded) else {
-        return malformed("The user name is not percent-encoded UTF-8.");
-    };
-    let user = match Username::parse(&name) {
-        Ok(user) => user,
-        Err(why) => return malformed(&format!("That cannot be a user: {why}.")),
-    };
-    // The same name may be a user of several clusters.
-    let forgotten: Vec<Forgotten> = service
-        .flow
-        .upstreams()
-        .iter()
-        .map(|upstream| upstream.broker().recheck(&user))
-        .collect();
-    let known = forgotten.iter().any(|cluster| cluster.known);
-    service.observer.recheck(connection.peer, &user, known);
-    let reported = |others| forgotten.iter().any(|cluster| cluster.others == others);
-    let others = match (reported(Others::ReportedLater), reported(Others::Reported)) {
-        (true, _) => "told_later",
-        (false, true) => "told",
-        (false, false) => "not_told",
-    };
-    for_a_person(&json!({
-        "user": user.as_str(),
-        "known": known,
-        "other_replicas": others,
-        "message": "The next request of this user asks the cluster.",
-    }))
-}
-
-/// Takes the percent signs out. One that is not followed by two hexadecimal digits is a mistake and
-/// no percent sign.
-fn decoded(segment: &str) -> Option<String> {
-    let is_encoded = segment.split('%').skip(1).all(|rest| {
-        rest.as_bytes()
-            .first_chunk::<2>()
-            .is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))
-    });
-    let text = percent_decode_str(segment).decode_utf8().ok();
-    text.filter(|_| is_encoded)
-        .map(std::borrow::Cow::into_owned)
 }
 
 /// For everything that does not exist, or not for this peer. The two look alike.

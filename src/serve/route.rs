@@ -53,7 +53,10 @@ fn surface(path: &str) -> Surface {
         "/metrics" => Surface::Legacy(Legacy::Page(Page::Metrics)),
         "/config" => Surface::Legacy(Legacy::Page(Page::Config)),
         "/elastauth/auth-request" => Surface::AuthRequest(Protocol::AuthRequest),
-        _ if admin::user_to_recheck(path).is_some() => Surface::Operators(Page::Recheck),
+        _ if path.starts_with(admin::users::PREFIX) => match admin::users::action(path) {
+            Some((action, _)) => Surface::Operators(Page::User(action)),
+            None => Surface::AuthRequest(Protocol::ForwardAuth),
+        },
         _ => match path.strip_prefix("/elastauth/ext-authz") {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => {
                 Surface::AuthRequest(Protocol::ExtAuthz)
@@ -100,7 +103,7 @@ async fn to_gateway(connection: &PeerConnection, request: Parts, surface: Surfac
         Surface::AuthRequest(protocol) => forward_auth::answer(connection, request, protocol).await,
         Surface::Health(probe) => health::answer(connection, &request, probe).await,
         Surface::Operators(page) if !admin::is_auth_request(&request) => {
-            admin::answer(connection, &request, page)
+            admin::answer(connection, &request, page).await
         }
         Surface::Legacy(Legacy::Health) if is_legacy(&request) => {
             health::answer(connection, &request, Probe::Health).await
@@ -109,7 +112,7 @@ async fn to_gateway(connection: &PeerConnection, request: Parts, surface: Surfac
             if is_legacy(&request)
                 && (page != Page::Metrics || connection.service.admin.metrics) =>
         {
-            admin::answer(connection, &request, page)
+            admin::answer(connection, &request, page).await
         }
         // Without a provider of tokens nobody can be logged out, and the path is like any other.
         Surface::Logout | Surface::Operators(_) | Surface::Legacy(_) => {
@@ -123,7 +126,7 @@ async fn to_operator(connection: &PeerConnection, request: &Parts, surface: Surf
         Surface::Health(probe) => health::answer(connection, request, probe).await,
         Surface::Legacy(Legacy::Health) => health::answer(connection, request, Probe::Health).await,
         Surface::Operators(page) | Surface::Legacy(Legacy::Page(page)) => {
-            admin::answer(connection, request, page)
+            admin::answer(connection, request, page).await
         }
         Surface::AuthRequest(_) | Surface::Logout => {
             admin::not_found(connection.service.clock.now())

@@ -27,14 +27,14 @@ const VARIANTS: &[Broken] = &[
     },
     Broken {
         name: "a known user is answered while a write is in the air",
-        file: "src/broker/ensure/write.rs",
+        file: "src/broker/write.rs",
         whole: "state.ledger.begin_write(update, state.clock.now()).await;",
         damaged: "let _ = &update;",
         test: "a_known_user_whose_groups_change",
     },
     Broken {
         name: "a write with an unknown outcome is not recorded as uncertain",
-        file: "src/broker/ensure/write.rs",
+        file: "src/broker/write.rs",
         whole: "if error.may_take_effect() {",
         damaged: "if error.may_take_effect() && false {",
         test: "writes_of_unknown_end_that_come_late",
@@ -56,8 +56,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "an update's result is answered without another look at the ledger",
         file: "src/broker.rs",
-        whole: "Joined::Same(Ok(())) if self.still_holds(user, fingerprint, period) =>",
-        damaged: "Joined::Same(Ok(())) if self.still_holds(user, fingerprint, period) || true =>",
+        whole: "if self.still_holds(entitled, generation, period) =>",
+        damaged: "if self.still_holds(entitled, generation, period) || true =>",
         test: "a_slow_update_at_the_boundary",
     },
     Broken {

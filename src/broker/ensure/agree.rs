@@ -12,7 +12,8 @@
 //! - No write begins shortly before a password boundary (9): it could end after another replica's
 //!   write for the next period.
 //! - From before the write leaves until it is known to have ended, this replica does not answer the
-//!   user from memory, nor do others, as far as the store can report it in time (11, in `write`).
+//!   user from memory, nor do others, as far as the store can report it in time (11, in
+//!   `broker::write`).
 
 use super::{
     confirm,
@@ -21,7 +22,6 @@ use super::{
     plan::plan,
     report::Report,
     types::{AttemptResult, LoginResult, Plan},
-    write::write,
 };
 use crate::{
     broker::{
@@ -31,6 +31,7 @@ use crate::{
         places::{Class, Places},
         rotation::Period,
         state::State,
+        write::write,
     },
     cluster::SecurityApi,
     telemetry::ClusterTelemetry,
@@ -49,7 +50,7 @@ pub(super) struct Attempt {
     look: Look,
     limits: Limits,
     login_permits: Places,
-    writes: Places,
+    writes: Arc<Places>,
     report: Report,
 }
 
@@ -57,6 +58,7 @@ impl Attempt {
     pub(super) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
+        writes: Arc<Places>,
         config: &Config,
         telemetry: &ClusterTelemetry,
     ) -> Self {
@@ -64,12 +66,7 @@ impl Attempt {
             look: Look::new(cluster.clone(), Arc::clone(&state), config.adopt),
             limits: Limits::new(config.writes_per_minute, config.new_per_minute),
             login_permits: Places::new(LOGINS_AT_ONCE, QUESTIONS_OF_NEW_USERS),
-            // A cluster that hashes slowly has few threads for it; more writes would only wait
-            // there instead of here.
-            writes: Places::new(
-                config.writes_at_once,
-                (config.writes_at_once * 3 / 4).max(1),
-            ),
+            writes,
             report: Report::new(telemetry),
             state,
             cluster,
@@ -77,12 +74,8 @@ impl Attempt {
     }
 
     /// What an attempt would find and do now.
-    pub(super) async fn plan(
-        &self,
-        document: &Document,
-        period: Period,
-    ) -> Result<Plan, BrokerError> {
-        let password = self.state.password(&document.target.user, period);
+    pub(super) async fn plan(&self, document: &Document) -> Result<Plan, BrokerError> {
+        let password = self.state.password(&document.login(), document.target.key);
         plan(&self.look, document, &password).await
     }
 
@@ -112,6 +105,10 @@ impl Attempt {
         let mut update = confirm::begin(&self.state, document).await;
 
         // 2. Another replica, or this one before its restart, has asked recently: nothing to ask.
+        //    Or it has written the user with a later login, because this one was revoked.
+        if let Some(generation) = update.higher_generation() {
+            return Ok(AttemptResult::OtherGeneration(generation));
+        }
         if confirm::use_stored(&self.state, &update) {
             return Ok(AttemptResult::Confirmed);
         }
@@ -122,7 +119,7 @@ impl Attempt {
 
         // 4. Ask as the user: does the login work, and is the user as it should be? In the usual
         //    case yes, and the update is done.
-        let password = self.state.password(user, period);
+        let password = self.state.password(&document.login(), document.target.key);
         let login = self.look.log_in(document, &password).await?;
         drop(question);
         if let LoginResult::Agrees(_) = login {
@@ -136,8 +133,8 @@ impl Attempt {
 
         // 6. Read the user with the service account. Hash the password meanwhile, unless a limit
         //    is going to refuse the write.
-        let new_password =
-            password.to_write(self.state.credential_keys(period), user, period.epoch);
+        let keys = self.state.credential_keys(document.target.key);
+        let new_password = password.to_write(keys, &document.login());
         let prepared = async {
             if self.limits.allow(user, class, self.state.clock.now()) {
                 self.cluster.prepare(new_password).await
@@ -148,8 +145,17 @@ impl Attempt {
         let (read, new_password) = tokio::join!(self.look.read(document, login_works), prepared);
         let (found, verdict) = read?;
 
-        // 7. May this user be written, and why? If not, this is the end.
+        // 7. May this user be written, and why? If not, this is the end. A login that was revoked is
+        //    not written again: that is asked with the later one. A lower generation than ours is
+        //    written over, for it comes from a late write or an old copy of the index.
         let reason = verdict?;
+        let generation = found
+            .as_ref()
+            .map(|found| self.state.generation_in(&found.account))
+            .filter(|found| *found > document.target.generation);
+        if let Some(generation) = generation {
+            return Ok(AttemptResult::OtherGeneration(generation));
+        }
 
         // 8. The user that was read is as it should be, but a node has refused the login: a node
         //    without its security index refuses everybody. Ask the other nodes, and write nothing
@@ -182,11 +188,12 @@ impl Attempt {
         write(
             &self.state,
             &self.cluster,
-            document,
+            &document.account,
             &mut update,
             &new_password,
         )
         .await
+        .map_err(BrokerError::of_admin_call)
         .inspect_err(|error| self.report.write_failed(document, error))?;
         Ok(AttemptResult::Written(reason))
     }

@@ -29,6 +29,7 @@ pub(super) fn judge(
         owner = Owner::Elastauth {
             epoch: Some(document.target.epoch),
             key_id: None,
+            parked: false,
         };
     }
     if owner == Owner::Reserved {
@@ -53,6 +54,12 @@ pub(super) fn judge(
         Owner::Elastauth {
             key_id: Some(id), ..
         } if document.key_id() != Some(&id) && knows_key(&id) => Ok(Reason::Rotated),
+        // Its login was given to nobody: whoever comes back gets one, however often that is.
+        Owner::Elastauth {
+            parked: true,
+            key_id,
+            ..
+        } if key_id.as_deref().is_none_or(&knows_key) => Ok(Reason::Rotated),
         // A later period than ours belongs to a replica with another clock or other settings:
         // the writes budget has to bound that too.
         Owner::Elastauth { epoch, .. } if epoch >= Some(document.target.epoch) => {
@@ -96,7 +103,7 @@ mod tests {
                 &found,
                 login_works,
                 adopt,
-                |id| id == "previous",
+                |id| ["k", "previous"].contains(&id),
                 NOW,
             )
         })
@@ -167,6 +174,26 @@ mod tests {
                 marked(found, |marker| marker.key_id = Some(key.to_owned()));
             };
             assert_eq!(verdicts(false, change), always(Ok(reason)), "{key}");
+        }
+    }
+
+    #[test]
+    fn whoever_was_parked_comes_back_like_in_a_new_period() {
+        for (key, reason) in [("k", Reason::Rotated), ("unknown", Reason::Changed)] {
+            let change = |found: &mut Account| {
+                marked(found, |marker| {
+                    (marker.parked, marker.key_id) = (true, Some(key.to_owned()));
+                });
+            };
+            assert_eq!(verdicts(false, change), always(Ok(reason)), "{key}");
+            let disabled = |found: &mut Account| {
+                change(found);
+                found.enabled = false;
+            };
+            assert_eq!(
+                verdicts(false, disabled),
+                always(Err(BrokerError::Disabled))
+            );
         }
     }
 

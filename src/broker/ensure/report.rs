@@ -52,7 +52,7 @@ impl Report {
                 info!(?user, roles, reason, "user written to the cluster");
                 self.audit(document, kind, Some(reason));
             }
-            Ok(AttemptResult::TooLate) => {}
+            Ok(AttemptResult::TooLate | AttemptResult::OtherGeneration(_)) => {}
             Err(error) if error.is_final() => self.metrics.ensured(Step::Refused),
             Err(_) => self.metrics.ensured(Step::Failed),
         }

@@ -1,6 +1,6 @@
 //! What an attempt finds and does, as values.
 
-use crate::{broker::error::BrokerError, cluster::StoredAccount};
+use crate::{broker::error::BrokerError, cluster::StoredAccount, model::Generation};
 
 /// What it took to make the cluster agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +9,9 @@ pub(super) enum AttemptResult {
     Confirmed,
     /// A write.
     Written(Reason),
+    /// The user's login was revoked and has this generation now, which is higher than the
+    /// document's.
+    OtherGeneration(Generation),
     /// It would take a write, and the password period ends too soon to begin one.
     TooLate,
 }

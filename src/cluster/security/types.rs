@@ -1,6 +1,6 @@
 //! The words that the security API and the domain share.
 
-use crate::{clock::Timestamp, net::tls, secret::SecretString};
+use crate::{clock::Timestamp, model::Generation, net::tls, secret::SecretString};
 use http::Uri;
 use serde_json::Value;
 use std::fmt;
@@ -125,6 +125,10 @@ pub struct Marker {
     pub subject: Option<String>,
     /// When the token was issued from which the account was written, where there was one.
     pub issued_at: Option<Timestamp>,
+    /// How often the login was revoked.
+    pub generation: Generation,
+    /// Whether the login is one that nobody has been given.
+    pub parked: bool,
 }
 
 /// An account as the cluster stores it.

@@ -3,7 +3,7 @@ use crate::{
     clock::Clock,
     keys::{Keyring, Slot},
     ledger::{Config, Entry, Ledger, StoreConfig, types::PENDING_FOR},
-    model::{Fingerprint, Username},
+    model::{Fingerprint, Generation, Username},
     secret::SecretKey,
     shutdown::Tasks,
     telemetry::clocks::ClockCheck,
@@ -86,6 +86,7 @@ fn target(user: &str, fingerprint: Fingerprint) -> Target {
     Target {
         user: Username::parse(user).unwrap(),
         fingerprint,
+        generation: Generation::default(),
         epoch: 7,
         key: Slot::Current,
     }

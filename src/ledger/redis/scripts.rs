@@ -80,7 +80,7 @@ mod tests {
             seal,
             types::{Kind, NO_FINGERPRINT, Target},
         },
-        model::Username,
+        model::{Generation, Username},
         secret::SecretKey,
     };
 
@@ -107,6 +107,7 @@ mod tests {
         let target = Target {
             user: Username::parse("alice").unwrap(),
             fingerprint: NO_FINGERPRINT,
+            generation: Generation::default(),
             epoch: 0,
             key: Slot::Current,
         };

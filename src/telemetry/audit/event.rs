@@ -15,6 +15,8 @@ pub enum EventKind {
     UserRotated,
     /// A user that elastauth had not written was adopted.
     UserAdopted,
+    /// An operator revoked the user's login, or tried to.
+    UserRevoked,
     /// The cluster refused to write the user, or did not answer.
     WriteFailed,
     /// An operator asked for a recheck of this user.
@@ -48,6 +50,9 @@ pub struct EventDetails<'a> {
     /// The roles that follow from them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<&'a str>,
+    /// The generation of the login after it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
     /// Why; for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,

@@ -79,13 +79,14 @@ labels! {
         Unavailable = "unavailable",
     }
 
-    /// How an attempt to make the cluster agree on a user ended.
+    /// How an attempt to make the cluster agree on a user ended, or a revocation.
     Step("step") {
         Confirmed = "confirmed",
         WrittenFirst = "written_first",
         WrittenChanged = "written_changed",
         WrittenRotated = "written_rotated",
         WrittenAdopted = "written_adopted",
+        Revoked = "revoked",
         Refused = "refused",
         Failed = "failed",
     }

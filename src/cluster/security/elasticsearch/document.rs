@@ -4,6 +4,7 @@
 use crate::{
     clock::Timestamp,
     cluster::security::types::{Account, Marker, Origin, StoredAccount},
+    model::Generation,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -118,6 +119,12 @@ fn metadata(account: &Account) -> Map<String, Value> {
             ("provider", text(&marker.provider)),
             ("subject", text(&marker.subject)),
             (AS_OF, marker.issued_at.map(|Timestamp(ms)| ms.into())),
+            // Most users never have these two, and their absence says the same as 0 and false.
+            (
+                "generation",
+                (marker.generation.0 > 0).then(|| marker.generation.0.into()),
+            ),
+            ("parked", marker.parked.then(|| true.into())),
         ];
         let noted: Map<String, Value> = noted
             .into_iter()
@@ -142,6 +149,10 @@ fn origin(metadata: &Map<String, Value>) -> Origin {
             provider: text("provider"),
             subject: text("subject"),
             issued_at: number(AS_OF).map(Timestamp),
+            generation: number("generation")
+                .and_then(|number| u32::try_from(number).ok())
+                .map_or_else(Generation::default, Generation),
+            parked: noted.get("parked") == Some(&Value::Bool(true)),
         });
     }
     if metadata.len() == 1 && metadata.contains_key(GROUPS) {
@@ -178,6 +189,7 @@ mod tests {
                 provider: Some("sso".to_owned()),
                 subject: Some("u1".to_owned()),
                 issued_at: Some(Timestamp(1_000)),
+                ..Marker::default()
             }),
         }
     }
@@ -207,10 +219,47 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let written = document(&account());
-        let read = stored(&written["metadata"]);
-        assert_eq!((read.account, read.exact), (account(), true));
-        assert_eq!(read.document, written);
+        let mut revoked_and_parked = account();
+        revoked_and_parked.origin = Origin::Elastauth(Marker {
+            generation: Generation(2),
+            parked: true,
+            ..account().origin.marker().cloned().unwrap()
+        });
+        for account in [account(), revoked_and_parked] {
+            let written = document(&account);
+            let read = stored(&written["metadata"]);
+            assert_eq!((read.account, read.exact), (account, true));
+            assert_eq!(read.document, written);
+        }
+    }
+
+    #[test]
+    fn a_generation_is_noted_from_the_first_revocation_on() {
+        let mut marked = account();
+        marked.origin = Origin::Elastauth(Marker {
+            generation: Generation(1),
+            parked: true,
+            ..Marker::default()
+        });
+        assert_eq!(
+            document(&marked)["metadata"]["elastauth"],
+            json!({ "generation": 1, "parked": true })
+        );
+        for odd in [
+            json!(-1),
+            json!("2"),
+            json!(u64::from(u32::MAX) + 1),
+            json!(0),
+        ] {
+            let noted = json!({ "groups": [], "elastauth": { "generation": odd } });
+            let read = stored(&noted);
+            let generation = read.account.origin.marker().map(|marker| marker.generation);
+            assert_eq!(
+                (generation, read.exact),
+                (Some(Generation(0)), false),
+                "{odd}"
+            );
+        }
     }
 
     #[test]

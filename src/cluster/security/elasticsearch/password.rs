@@ -51,15 +51,15 @@ mod tests {
     #[test]
     fn fixed_vector() {
         let salt = BASE64_STANDARD
-            .decode("ONa/oyOCeuIjnLYAan12OLvHCCP3CezC7MdmYfPuqKs=")
+            .decode("ZuWxgpfKfdMolMKrt8rl28ey/M3RO6yY8wvYlwu2Xvk=")
             .unwrap();
         assert_eq!(
             *hash(
-                "Ea1-AVAlKY1AbaSOEIB3gNixmyFCxuunk3_DxMJ4ER-vJNU",
+                "Ea1-IZvsLSM3nrcLBeSgPKHPa18WalRjf-NpeAJhS92jz34",
                 &salt.try_into().unwrap()
             ),
-            "{PBKDF2}1000$ONa/oyOCeuIjnLYAan12OLvHCCP3CezC7MdmYfPuqKs=\
-             $LPaDv2TAqQ0FK4vnBn8MIykLmIvlIgtIqeWuNfrC2j4="
+            "{PBKDF2}1000$ZuWxgpfKfdMolMKrt8rl28ey/M3RO6yY8wvYlwu2Xvk=\
+             $/G7xfgBQvFdy8+NFiRWake48yzLfe810UumJSkkoVY8="
         );
     }
 }

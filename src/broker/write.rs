@@ -1,8 +1,8 @@
 //! The write of a user, and what the ledger says before and after it.
 
+use super::state::State;
 use crate::{
-    broker::{document::Document, error::BrokerError, state::State},
-    cluster::{NewPassword, SecurityApi},
+    cluster::{Account, CallError, NewPassword, SecurityApi},
     ledger::Update,
 };
 
@@ -11,23 +11,28 @@ use crate::{
 pub(super) async fn write(
     state: &State,
     cluster: &SecurityApi,
-    document: &Document,
+    account: &Account,
     update: &mut Update,
     password: &NewPassword,
-) -> Result<(), BrokerError> {
+) -> Result<(), CallError> {
     // From here on nobody may be answered on what was known before.
     state.ledger.begin_write(update, state.clock.now()).await;
-    match cluster.write_user(&document.account, password).await {
-        Ok(()) => {
+    match cluster.write_user(account, password).await {
+        Ok(()) if account.enabled => {
             state.ledger.record_written(update, state.clock.now());
+            Ok(())
+        }
+        Ok(()) => {
+            // The fingerprint does not say that the user is disabled. No request may be answered
+            // on it, here or elsewhere.
+            let _reported = state.ledger.forget(update.user());
             Ok(())
         }
         Err(error) => {
             if error.may_take_effect() {
-                let user = &document.target.user;
-                state.uncertain.record(user, state.clock.now());
+                state.uncertain.record(update.user(), state.clock.now());
             }
-            Err(BrokerError::of_admin_call(error))
+            Err(error)
         }
     }
 }

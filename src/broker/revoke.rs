@@ -1,0 +1,254 @@
+//! The end of a login: the user is written as they were found, with the login of the next
+//! generation.
+//!
+//! A revocation judges nobody. A disabled user stays disabled, a parked one parked, and roles that
+//! somebody has edited stay until the user's next request. Only an account that this deployment has
+//! written has a login that could be revoked.
+
+use super::{
+    error::BrokerError,
+    places::{Class, Places},
+    rewrite::Rewrite,
+    rotation::{Period, SLACK},
+    state::State,
+    write::write,
+};
+use crate::{
+    cluster::{CallError, SecurityApi, StoredAccount},
+    keys::LoginKind,
+    ledger::Others,
+    model::{Generation, Username},
+    telemetry::{
+        ClusterTelemetry,
+        audit::{Audit, EventDetails, EventKind},
+        chain,
+        metrics::{ClusterMetrics, Step},
+    },
+};
+use std::{net::IpAddr, sync::Arc, time::Duration};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+/// A boundary of passwords, another replica's write and an administrator's edit may each come in
+/// between, and each of them takes another attempt.
+const ATTEMPTS: u32 = 6;
+/// How long an attempt waits for the write of another replica.
+const OTHER_WRITE: Duration = Duration::from_millis(100);
+
+/// A login was revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revoked {
+    /// Of the login that the user has now.
+    pub generation: Generation,
+    /// What the other replicas learn of it.
+    pub others: Others,
+    /// A write of this user that was sent before has an unknown outcome. It may still bring the old
+    /// login back; a request of the user then puts that right.
+    pub may_be_undone: bool,
+}
+
+/// Why a login was not revoked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RevokeError {
+    /// The cluster has no user of that name, so nobody can log in with it.
+    #[error("the cluster has no user of that name, so there is no login to revoke")]
+    Absent,
+    /// Somebody else has written the user.
+    #[error(
+        "elastauth has not written this user; change its password in the cluster instead \
+         (`POST /_security/user/<name>/_password`)"
+    )]
+    Foreign,
+    /// The user was written under a key that this deployment does not have.
+    #[error(
+        "the user was written with another `secret_key` (key id {0:?}); ask the deployment that \
+         has it, or change the password in the cluster"
+    )]
+    OtherKey(String),
+    /// The number of generations is at its end.
+    #[error(
+        "the generation in the user's metadata is the highest one; delete the user in the cluster, \
+         and the next request creates it again"
+    )]
+    LastGeneration,
+    /// `dry_run` writes nothing.
+    #[error("with `dry_run` elastauth writes nothing")]
+    DryRun,
+    /// The write was sent, and nobody knows whether it was applied.
+    #[error("it is not certain that the login is revoked; run it again")]
+    Uncertain(#[source] CallError),
+    /// The user was written by others all the time.
+    #[error(
+        "other replicas were writing this user at the same time, so it is not certain that the \
+         login is revoked; run it again"
+    )]
+    Contended,
+    /// A step that updates take too has failed.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+/// Revokes logins.
+#[derive(Debug)]
+pub(super) struct Revoke {
+    state: Arc<State>,
+    cluster: SecurityApi,
+    writes: Arc<Places>,
+    name: Arc<str>,
+    metrics: ClusterMetrics,
+    audit: Audit,
+}
+
+impl Revoke {
+    pub(super) fn new(
+        state: Arc<State>,
+        cluster: SecurityApi,
+        writes: Arc<Places>,
+        telemetry: &ClusterTelemetry,
+    ) -> Self {
+        Self {
+            state,
+            cluster,
+            writes,
+            name: Arc::clone(&telemetry.cluster),
+            metrics: telemetry.metrics.clone(),
+            audit: telemetry.audit.clone(),
+        }
+    }
+
+    /// Runs while no update of the user does.
+    pub(super) async fn run(&self, user: &Username, peer: IpAddr) -> Result<Revoked, RevokeError> {
+        let mut result = Err(RevokeError::Contended);
+        for _ in 0..ATTEMPTS {
+            if let Some(ended) = self.attempt(user).await.transpose() {
+                result = ended;
+                break;
+            }
+        }
+        self.report(user, peer, &result);
+        result
+    }
+
+    /// `None` where it has to be tried again.
+    async fn attempt(&self, user: &Username) -> Result<Option<Revoked>, RevokeError> {
+        let (state, ledger) = (&self.state, &self.state.ledger);
+        let period = state.period(user);
+        if let Some(wait) = period.grace_left {
+            sleep(wait).await;
+            return Ok(None);
+        }
+        let _place = self.writes.queue(Class::Known).await?;
+        let found = self.read(user).await?;
+        let rewrite = self.rewrite(user, &found, period)?;
+        let generation = rewrite.target.generation;
+        let password = self.cluster.prepare(rewrite.password).await;
+
+        // From here on the ledger notices what other replicas report about this user.
+        let mut update = ledger.begin_update(rewrite.target).await;
+        let may_be_undone = state.uncertain.affects(user, state.clock.now());
+        if may_be_undone {
+            update.keep_local();
+        }
+        if ledger.is_written_elsewhere(&update, state.clock.now()) {
+            drop(update);
+            sleep(OTHER_WRITE).await;
+            return Ok(None);
+        }
+        // What was read before may have been written by another replica since.
+        if self.read(user).await? != found {
+            return Ok(None);
+        }
+        if !state.rotation.may_write(period, state.clock.now()) {
+            let rest = state.rotation.rest(period, state.clock.now());
+            sleep(rest + SLACK).await;
+            return Ok(None);
+        }
+        let account = &rewrite.account;
+        match write(state, &self.cluster, account, &mut update, &password).await {
+            Ok(()) => ledger.learn_generation(user, generation),
+            Err(error) if error.may_take_effect() => {
+                // The next request of the user must not bring the old login back.
+                ledger.learn_generation(user, generation);
+                return Err(RevokeError::Uncertain(error));
+            }
+            Err(error) => {
+                let _reported = ledger.forget(user);
+                return Err(BrokerError::of_admin_call(error).into());
+            }
+        }
+        // Another replica has written the user meanwhile, perhaps after us.
+        if account.enabled && ledger.recall(user, state.clock.now()).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Revoked {
+            generation,
+            others: ledger.others(),
+            may_be_undone,
+        }))
+    }
+
+    async fn read(&self, user: &Username) -> Result<StoredAccount, RevokeError> {
+        let found = self.cluster.read_user(user).await;
+        let found = found.map_err(BrokerError::of_admin_call)?;
+        found.ok_or(RevokeError::Absent)
+    }
+
+    /// What was found, with the next login.
+    fn rewrite(
+        &self,
+        user: &Username,
+        found: &StoredAccount,
+        period: Period,
+    ) -> Result<Rewrite, RevokeError> {
+        let marker = found.account.origin.marker();
+        let marker = marker.ok_or(RevokeError::Foreign)?;
+        if let Some(id) = &marker.key_id
+            && !self.state.keys.knows(id)
+        {
+            return Err(RevokeError::OtherKey(id.clone()));
+        }
+        let kind = if marker.parked {
+            LoginKind::Parked
+        } else {
+            LoginKind::Granted
+        };
+        let generation = marker.generation.max(self.state.ledger.generation(user));
+        let generation = generation.next().ok_or(RevokeError::LastGeneration)?;
+        let account = &found.account;
+        let rewrite = Rewrite::new(&self.state, user, account, kind, generation, period);
+        rewrite.ok_or(RevokeError::Foreign)
+    }
+
+    fn report(&self, user: &Username, peer: IpAddr, result: &Result<Revoked, RevokeError>) {
+        let (user, error) = (user.as_str(), result.as_ref().err().map(|why| chain(why)));
+        let step = match result {
+            Ok(Revoked { generation, .. }) => {
+                info!(user, %peer, %generation, "an operator revoked the login of a user");
+                Step::Revoked
+            }
+            Err(why) => {
+                warn!(user, %peer, error, "the login of a user is not revoked");
+                match why {
+                    RevokeError::Uncertain(_) | RevokeError::Contended => Step::Failed,
+                    RevokeError::Broker(why) if !why.is_final() => Step::Failed,
+                    RevokeError::Absent
+                    | RevokeError::Foreign
+                    | RevokeError::OtherKey(_)
+                    | RevokeError::LastGeneration
+                    | RevokeError::DryRun
+                    | RevokeError::Broker(_) => Step::Refused,
+                }
+            }
+        };
+        self.metrics.ensured(step);
+        let details = EventDetails {
+            cluster: Some(&self.name),
+            user: Some(user),
+            peer: Some(peer),
+            generation: result.as_ref().ok().map(|revoked| revoked.generation.0),
+            reason: error.as_deref(),
+            ..EventDetails::default()
+        };
+        self.audit.write(EventKind::UserRevoked, &details);
+    }
+}
