@@ -19,7 +19,7 @@ use http::{
     header::{CONTENT_SECURITY_POLICY, FORWARDED, VIA},
     request::Parts,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use users::Action;
 
 pub(super) const DOCS: &str = include_str!("admin/docs.html");
