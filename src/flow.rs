@@ -10,7 +10,7 @@ use crate::{
     broker::{BrokerError, Plan},
     identity::{Identity, Providers},
     request::Request,
-    roles::{Entitled, Given, Mapping},
+    roles::{Entitled, Given, Mapping, Remark},
     upstream::{Upstream, Upstreams},
 };
 use std::sync::Arc;
@@ -132,6 +132,7 @@ impl Flow {
             // outdated.
             let outdated = upstream.broker().in_order(&identity).err();
             RefusedRequest {
+                remarks: upstream.mapping().remarks(&identity),
                 identity: Some(identity),
                 why: outdated.map_or(AuthError::Roles(why), AuthError::Broker),
             }
@@ -143,6 +144,7 @@ fn refused(entitled: &Entitled, why: BrokerError) -> RefusedRequest {
     RefusedRequest {
         identity: Some(entitled.identity().clone()),
         why: AuthError::Broker(why),
+        remarks: Vec::new(),
     }
 }
 
@@ -166,6 +168,17 @@ impl Explanation {
             Ok(entitled) => Some(entitled.identity()),
             Err(refused) => refused.identity.as_ref(),
         }
+    }
+
+    /// What refused nobody and is probably not meant, in words.
+    #[must_use]
+    pub(crate) fn hints(&self) -> Vec<String> {
+        let Some(identity) = self.identity() else {
+            return Vec::new();
+        };
+        let notes = identity.notes().iter().map(ToString::to_string);
+        let remarks = self.mapping.remarks(identity);
+        notes.chain(remarks.iter().map(Remark::to_string)).collect()
     }
 
     /// Every role, with the rule that gives it.

@@ -1,13 +1,19 @@
 //! From an identity to the roles that it has. Pure functions of the configuration and the identity.
 
+mod gives;
 mod patterns;
+mod remark;
 mod widening;
 
+pub(crate) use gives::RoleTemplate;
+pub(crate) use remark::Remark;
+
 use crate::{
-    identity::Identity,
+    identity::{Identity, group_list},
     model::{Group, Role},
 };
-use patterns::PatternTable;
+use gives::Gives;
+use patterns::{Case, PatternTable};
 use std::collections::HashMap;
 
 /// Settings of the role mapping.
@@ -19,6 +25,8 @@ pub struct Config {
     pub default_roles_apply: DefaultRolesApply,
     /// A group pattern (`*` matches any text) and the roles that it gives.
     pub group_mappings: Vec<(Group, Vec<Role>)>,
+    /// The same for user names, in which case counts.
+    pub user_mappings: Vec<(Group, Vec<Role>)>,
     /// Patterns of the groups that may enter; `None` lets every group in.
     pub allowed_groups: Option<Vec<Group>>,
     /// Rules for the users of one identity provider, by its name. They replace all of the above:
@@ -41,6 +49,7 @@ pub enum DefaultRolesApply {
 pub struct Entitled {
     identity: Identity,
     roles: RoleSet,
+    remarks: Vec<Remark>,
 }
 
 impl Entitled {
@@ -52,6 +61,14 @@ impl Entitled {
     #[must_use]
     pub fn roles(&self) -> &RoleSet {
         &self.roles
+    }
+}
+
+impl Entitled {
+    /// What operators should know of these roles. Empty for almost everybody.
+    #[must_use]
+    pub(crate) fn remarks(&self) -> &[Remark] {
+        &self.remarks
     }
 }
 
@@ -73,7 +90,7 @@ pub enum NotEntitled {
     #[error("none of the user's groups is in `allowed_groups`")]
     GroupNotAllowed,
     /// Neither a mapping nor a default gives a role.
-    #[error("neither `group_mappings` nor `default_roles` gives this user a role")]
+    #[error("neither `group_mappings`, `user_mappings` nor `default_roles` gives this user a role")]
     NoRole,
 }
 
@@ -89,7 +106,9 @@ pub struct Mapping {
 struct Rules {
     default_roles: Vec<Role>,
     apply: DefaultRolesApply,
-    mappings: PatternTable<Vec<Role>>,
+    groups: PatternTable<Gives>,
+    /// `None` where there is no entry: most deployments have none.
+    users: Option<PatternTable<Gives>>,
     allowed: Option<PatternTable<()>>,
 }
 
@@ -120,19 +139,14 @@ impl Mapping {
     /// When none of its groups is allowed, or no rule gives it a role.
     pub fn entitle(&self, identity: Identity) -> Result<Entitled, NotEntitled> {
         if let Some(allowed) = &self.rules(&identity).allowed {
-            let enters = identity
-                .groups()
-                .iter()
-                .any(|group| allowed.matching(group.as_str()).next().is_some());
-            if !enters {
+            let mut groups = identity.groups().iter();
+            if !groups.any(|group| allowed.matches(group.as_str())) {
                 return Err(NotEntitled::GroupNotAllowed);
             }
         }
-        let mut roles: Vec<Role> = self
-            .given(&identity)
-            .into_iter()
-            .map(|given| given.role.clone())
-            .collect();
+        let mut remarks = Vec::new();
+        let given = self.judge(&identity, &mut remarks);
+        let mut roles: Vec<Role> = given.into_iter().map(|given| given.role).collect();
         if roles.is_empty() {
             return Err(NotEntitled::NoRole);
         }
@@ -141,52 +155,160 @@ impl Mapping {
         Ok(Entitled {
             identity,
             roles: RoleSet(roles),
+            remarks,
         })
     }
 
-    /// Every role that a rule gives to this identity, with the rule, in the order of the groups.
-    /// [`Self::entitle`] makes the role set of them.
+    /// Every role that a rule gives to this identity, with the rule: by the user name, then in the
+    /// order of the groups. [`Self::entitle`] makes the role set of them.
     #[must_use]
     pub fn given<'a>(&'a self, identity: &'a Identity) -> Vec<Given<'a>> {
+        self.judge(identity, &mut Vec::new())
+    }
+
+    /// What operators should know of this identity's roles, also where it has none.
+    #[must_use]
+    pub(crate) fn remarks(&self, identity: &Identity) -> Vec<Remark> {
+        let mut remarks = Vec::new();
+        self.judge(identity, &mut remarks);
+        remarks
+    }
+
+    fn judge<'a>(&'a self, identity: &'a Identity, remarks: &mut Vec<Remark>) -> Vec<Given<'a>> {
         let rules = self.rules(identity);
-        let mapped = identity.groups().iter().flat_map(|group| {
-            let fitting = rules.mappings.matching(group.as_str());
-            fitting.flat_map(move |(pattern, roles)| {
-                roles.iter().map(move |role| Given {
-                    role,
-                    rule: Rule::Mapping { pattern, group },
-                })
-            })
-        });
-        let mut given: Vec<Given<'a>> = mapped.collect();
-        if given.is_empty() || rules.apply == DefaultRolesApply::Always {
-            given.extend(rules.default_roles.iter().map(|role| Given {
-                role,
-                rule: Rule::Default,
-            }));
+        let mut judged = Judged {
+            given: Vec::new(),
+            made: 0,
+            matched: false,
+            remarks,
+        };
+        if let Some(users) = &rules.users {
+            let user = identity.user().as_str();
+            for (pattern, gives) in users.matching(user) {
+                let rule = Rule::User { pattern };
+                judged.add(users, (pattern, user), gives, rule);
+            }
         }
-        given
+        for group in identity.groups() {
+            for (pattern, gives) in rules.groups.matching(group.as_str()) {
+                let rule = Rule::Mapping { pattern, group };
+                judged.add(&rules.groups, (pattern, group.as_str()), gives, rule);
+            }
+        }
+        if !judged.matched || rules.apply == DefaultRolesApply::Always {
+            judged
+                .given
+                .extend(rules.default_roles.iter().map(|role| Given {
+                    role: role.clone(),
+                    rule: Rule::Default,
+                }));
+        }
+        if let Some(joined) = identity.joined() {
+            judged.remarks.extend(rules.joined(joined));
+        }
+        judged.given
     }
 }
 
+/// What the rules have given so far.
+struct Judged<'a, 'r> {
+    given: Vec<Given<'a>>,
+    /// How many of them templates have made.
+    made: usize,
+    /// Whether a mapping matched, even if it could make no role.
+    matched: bool,
+    remarks: &'r mut Vec<Remark>,
+}
+
+impl<'a> Judged<'a, '_> {
+    fn add(
+        &mut self,
+        table: &PatternTable<Gives>,
+        (pattern, name): (&str, &str),
+        gives: &'a Gives,
+        rule: Rule<'a>,
+    ) {
+        self.matched = true;
+        self.given.extend(gives.roles.iter().map(|role| Given {
+            role: role.clone(),
+            rule,
+        }));
+        if gives.templates.is_empty() {
+            return;
+        }
+        let captures = table.captures(pattern, name);
+        for template in &gives.templates {
+            if self.made == remark::MAX_MADE {
+                if !self.remarks.contains(&Remark::TooMany) {
+                    self.remarks.push(Remark::TooMany);
+                }
+                return;
+            }
+            match template.make(&captures) {
+                Ok(made) => {
+                    self.made += 1;
+                    self.given.push(Given { role: made, rule });
+                }
+                // One of a kind is enough to find the cause.
+                Err(_) if self.remarks.len() > MAX_REMARKS => {}
+                Err(why) => self.remarks.push(Remark::NotMade {
+                    template: template.as_str().into(),
+                    pattern: pattern.into(),
+                    of: name.into(),
+                    why,
+                }),
+            }
+        }
+    }
+}
+
+/// So many remarks about one user are kept: their number is the sender's.
+const MAX_REMARKS: usize = 10;
+
 impl Rules {
     fn new(config: Config) -> Self {
+        let gives = |case, entries: Vec<(Group, Vec<Role>)>| {
+            let entries = entries.into_iter().map(|(pattern, roles)| {
+                let gives = Gives::new(pattern.as_str(), roles);
+                (pattern, gives)
+            });
+            PatternTable::new(case, entries.collect())
+        };
+        let users = config.user_mappings;
         Self {
             default_roles: config.default_roles,
             apply: config.default_roles_apply,
-            mappings: PatternTable::new(config.group_mappings),
+            groups: gives(Case::Folded, config.group_mappings),
+            users: (!users.is_empty()).then(|| gives(Case::Kept, users)),
             allowed: config.allowed_groups.map(|groups| {
-                PatternTable::new(groups.into_iter().map(|group| (group, ())).collect())
+                let entries = groups.into_iter().map(|group| (group, ()));
+                PatternTable::new(Case::Folded, entries.collect())
             }),
         }
+    }
+
+    /// A text that looks like several groups and that no rule is for. A blank is usual in the name
+    /// of one group: there one of the parts has to match a rule.
+    fn joined(&self, group: &Group) -> Option<Remark> {
+        let has_rule = |name: &str| {
+            let allowed = self.allowed.as_ref();
+            self.groups.matches(name) || allowed.is_some_and(|allowed| allowed.matches(name))
+        };
+        let (separator, parts) = group_list::parts(group)?;
+        let by = separator.char();
+        let suspicious = by != ' ' || parts.iter().any(|part| has_rule(part.as_str()));
+        (suspicious && !has_rule(group.as_str())).then(|| Remark::Joined {
+            group: group.clone(),
+            by,
+        })
     }
 }
 
 /// A role, and what gave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Given<'a> {
     /// The role.
-    pub role: &'a Role,
+    pub role: Role,
     /// By which rule.
     pub rule: Rule<'a>,
 }
@@ -196,6 +318,11 @@ pub struct Given<'a> {
 pub enum Rule<'a> {
     /// `default_roles`.
     Default,
+    /// An entry of `user_mappings`.
+    User {
+        /// The entry's user name or pattern, as it is configured.
+        pattern: &'a str,
+    },
     /// An entry of `group_mappings`.
     Mapping {
         /// The entry's group or pattern, as it is configured.
@@ -269,6 +396,7 @@ mod tests {
             .iter()
             .map(|given| match given.rule {
                 Rule::Default => format!("{} by default", given.role.as_str()),
+                Rule::User { pattern } => format!("{} by {pattern}", given.role.as_str()),
                 Rule::Mapping { pattern, group } => format!(
                     "{} by {pattern} for {}",
                     given.role.as_str(),
@@ -299,7 +427,7 @@ mod tests {
         };
         assert_eq!(given(&config, "ops").unwrap(), ["ops"]);
         assert_eq!(given(&config, "oPs").unwrap(), ["ops"]);
-        let mappings = Mapping::new(config).rules.mappings;
+        let mappings = Mapping::new(config).rules.groups;
         assert_eq!(mappings.matching("Éditeurs").count(), 1);
         assert_eq!(mappings.matching("éditeurs").count(), 0);
     }
@@ -361,6 +489,94 @@ mod tests {
         assert_eq!(given(&config, "other"), Err(NotEntitled::NoRole));
     }
 
+    fn mapped(config: &Config, user: &str, groups: &[&str]) -> (Vec<String>, Vec<String>) {
+        let mapping = Mapping::new(config.clone());
+        let identity = Identity::of_provider("main", user, groups);
+        let remarks = mapping.remarks(&identity);
+        let given = mapping.given(&identity);
+        (
+            given
+                .iter()
+                .map(|given| given.role.as_str().to_owned())
+                .collect(),
+            remarks.iter().map(ToString::to_string).collect(),
+        )
+    }
+
+    #[test]
+    fn a_user_has_the_roles_of_their_name_in_addition_to_those_of_groups() {
+        let config = Config {
+            default_roles: roles(&["viewer"]),
+            default_roles_apply: DefaultRolesApply::Unmapped,
+            group_mappings: mapping(&[("dev", &["editor"])]),
+            user_mappings: mapping(&[("Alice", &["boss"]), ("svc-*", &["svc_{1}"])]),
+            ..Config::default()
+        };
+        for (user, groups, expected) in [
+            ("Alice", &["dev"][..], &["boss", "editor"][..]),
+            ("Alice", &[], &["boss"]),
+            // To the cluster this is another user.
+            ("alice", &[], &["viewer"]),
+            ("svc-a", &[], &["svc_a"]),
+            // A mapping matched, so these are not the unmapped.
+            ("svc-a b", &[], &[]),
+        ] {
+            assert_eq!(mapped(&config, user, groups).0, expected, "{user}");
+        }
+    }
+
+    #[test]
+    fn what_a_wildcard_stands_for_names_roles_and_what_cannot_is_told() {
+        let config = Config {
+            group_mappings: mapping(&[("team-*", &["kibana-{1}", "viewer"])]),
+            ..Config::default()
+        };
+        let (given, remarks) = mapped(&config, "alice", &["Team-A", "team-b/c"]);
+        assert_eq!(given, ["viewer", "kibana-A", "viewer"]);
+        assert_eq!(remarks.len(), 1);
+        assert!(
+            remarks[0]
+                .starts_with("`kibana-{1}` of the mapping `team-*` gives no role for \"team-b/c\""),
+            "{remarks:?}"
+        );
+    }
+
+    #[test]
+    fn made_roles_and_remarks_are_bounded() {
+        let config = Config {
+            group_mappings: mapping(&[("t*", &["k{1}"])]),
+            ..Config::default()
+        };
+        let names: Vec<String> = (0..2_000).map(|n| format!("t{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (given, remarks) = mapped(&config, "alice", &names);
+        assert_eq!((given.len(), remarks.len()), (remark::MAX_MADE, 1));
+        let names: Vec<String> = (0..2_000).map(|n| format!("t /{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (given, remarks) = mapped(&config, "alice", &names);
+        assert!(given.is_empty() && remarks.len() <= MAX_REMARKS + 1);
+    }
+
+    #[test]
+    fn a_text_that_looks_like_several_groups_is_told_where_no_rule_is_for_it() {
+        let config = Config {
+            default_roles: roles(&["viewer"]),
+            group_mappings: mapping(&[("dev", &["editor"]), ("a|b", &["editor"])]),
+            ..Config::default()
+        };
+        for (groups, told) in [
+            ("dev|ops", true),
+            ("x;y", true),
+            ("a|b", false),
+            ("dev ops", true),
+            ("Domain Users", false),
+            ("dev", false),
+        ] {
+            let remarks = Mapping::new(config.clone()).remarks(&identity(groups));
+            assert_eq!(!remarks.is_empty(), told, "{groups}: {remarks:?}");
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn fewer_groups_never_give_more_roles(
@@ -369,8 +585,9 @@ mod tests {
         ) {
             let config = Config {
                 default_roles: roles(&["viewer"]),
+                user_mappings: mapping(&[("al*", &["user_{1}"])]),
                 group_mappings: mapping(&[
-                    ("a*", &["one"]),
+                    ("a*", &["one", "made_{1}"]),
                     ("b", &["two", "three"]),
                     ("*c", &["four"]),
                 ]),

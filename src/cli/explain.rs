@@ -114,8 +114,9 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, CommandError
     ];
     match names {
         Some(names) => {
-            let names = [names.user, names.groups, names.email, names.name];
-            for (name, value) in names.into_iter().zip(given) {
+            let user = names.users.into_iter().next();
+            let others = [names.groups, names.email, names.name];
+            for (name, value) in user.into_iter().chain(others).zip(given) {
                 value.as_ref().map_or(Ok(()), |value| put(name, value))?;
             }
         }
@@ -182,12 +183,16 @@ fn as_text(explained: &Explanation, says: Option<&Value>, online: bool) -> Strin
         for given in explained.given() {
             let rule = match given.rule {
                 Rule::Default => "default_roles".to_owned(),
+                Rule::User { pattern } => format!("user_mappings, {pattern}"),
                 Rule::Mapping { pattern, group } => match group.as_str() {
                     group if group == pattern => format!("group_mappings, {pattern}"),
                     group => format!("group_mappings, {pattern} fits {group}"),
                 },
             };
             line("role", &format!("{} ({rule})", given.role.as_str()));
+        }
+        for hint in explained.hints() {
+            line("hint", &hint.escape_debug().to_string());
         }
     }
     if let Some(document) = &explained.document {
@@ -223,6 +228,13 @@ fn as_json(explained: &Explanation, says: Option<&Value>) -> Value {
         .iter()
         .map(|given| match given.rule {
             Rule::Default => json!({ "role": given.role.as_str(), "rule": "default_roles" }),
+            Rule::User { pattern } => {
+                json!({
+                    "role": given.role.as_str(),
+                    "rule": "user_mappings",
+                    "pattern": pattern,
+                })
+            }
             Rule::Mapping { pattern, group } => {
                 json!({
                     "role": given.role.as_str(),
@@ -243,6 +255,7 @@ fn as_json(explained: &Explanation, says: Option<&Value>) -> Value {
         "provider": provider(explained),
         "identity": identity,
         "roles": roles,
+        "hints": explained.hints(),
         "document": explained.document,
         "cluster": cluster,
         "answer": { "status": status, "reason": why, "outcome": outcome.name() },

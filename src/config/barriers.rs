@@ -59,7 +59,7 @@ pub(super) static ALL: [Barrier; 11] = [
         what: "every user could become an administrator of the cluster",
     },
     Barrier {
-        keys: &[&table::GROUP_MAPPINGS],
+        keys: &[&table::GROUP_MAPPINGS, &table::USER_MAPPINGS],
         widens: |before, after| after.roles.maps_to_administrator(&before.roles),
         what: "users would become administrators of the cluster who are none now",
     },

@@ -8,7 +8,11 @@
 use crate::{
     broker::Adopt,
     cluster::PasswordForm,
-    identity::oidc::{Asked, IdTokens, Validation},
+    identity::{
+        group_list::Separator,
+        oidc::{Asked, IdTokens, Validation},
+        user_name::UserNameCase,
+    },
     idp::Algorithm,
     roles::DefaultRolesApply,
     telemetry::{
@@ -84,6 +88,8 @@ choices! {
         "private_key_jwt" = PrivateKeyJwt,
         "none" = None,
     }
+    Separator { "," = Comma, "|" = Pipe, ";" = Semicolon, "space" = Space }
+    UserNameCase { "keep" = Keep, "lower" = Lower }
     DefaultRolesApply { "always" = Always, "unmapped" = Unmapped }
     PasswordForm { "auto" = Hash, "off" = Clear }
     Adopt { "never" = Never, "elastauth-go" = ElastauthGo, "any" = Any }

@@ -103,9 +103,17 @@ fn value(settings: &Settings, key: &ConfigKey) -> Option<Json> {
     } else if matches!(key.value_type, ValueType::Sections) {
         sections(settings)
     } else {
-        json(&found.raw, &key.value_type)
+        let value = json(&found.raw, &key.value_type);
+        let only = match value.as_array().map(Vec::as_slice) {
+            Some([only]) if ONCE_ONE.contains(&key) => Some(only.clone()),
+            _ => None,
+        };
+        only.unwrap_or(value)
     })
 }
+
+/// Lists that were one text in elastauth 2: one item is shown as it was, for scripts.
+static ONCE_ONE: [&ConfigKey; 2] = [&table::AUTHELIA_USERNAME, &table::OIDC_CLAIM_USERNAME];
 
 /// Puts a value at its path.
 fn put(root: &mut Map<String, Json>, path: &str, value: Json) {

@@ -14,6 +14,7 @@ mod server;
 mod telemetry;
 mod traces;
 mod trust;
+mod user_names;
 
 use super::{effective, finding::Findings, settings::Settings, types::Config};
 use filler::Filler;

@@ -16,10 +16,11 @@ pub(super) static SHARED: [&ConfigKey; 3] = [
 ];
 
 /// Role rules. If a section has one of them, none of the general ones applies to its users.
-pub(super) static RULES: [&ConfigKey; 4] = [
+pub(super) static RULES: [&ConfigKey; 5] = [
     &table::DEFAULT_ROLES,
     &table::DEFAULT_ROLES_APPLY,
     &table::GROUP_MAPPINGS,
+    &table::USER_MAPPINGS,
     &table::ALLOWED_GROUPS,
 ];
 

@@ -12,7 +12,11 @@ use super::{
 use crate::{
     broker::Adopt,
     cluster::PasswordForm,
-    identity::oidc::{IdTokens, Validation},
+    identity::{
+        group_list::Separator,
+        oidc::{IdTokens, Validation},
+        user_name::UserNameCase,
+    },
     idp::Algorithm,
     roles::DefaultRolesApply,
     telemetry::{
@@ -73,12 +77,26 @@ table! {
     /// What identifies users: one provider, or a list of providers that are asked in this order.
     AUTH_PROVIDER: "auth_provider", T::List(&T::Choice(texts::<AuthProvider>)),
         default = "authelia";
-    /// The header with the user name.
-    AUTHELIA_USERNAME: "authelia.header_username", T::Header, default = "Remote-User",
+    /// The header with the user name, or a list of headers: the first that is there counts. The
+    /// gateway must remove each of them from the client's request. What gateways send for nobody
+    /// (`(null)`, `-`, `undefined`, `anonymous` and the like) counts as absent.
+    AUTHELIA_USERNAME: "authelia.header_username", T::List(&T::Header), default = "Remote-User",
         old = &["headers_username", "headers.username"];
-    /// The header with the groups, separated by commas.
+    /// Whether the case of user names counts. With `lower`, `Alice` and `alice` are one user.
+    AUTHELIA_USERNAME_CASE: "authelia.username_case", T::Choice(texts::<UserNameCase>),
+        default = "keep";
+    /// A regular expression with exactly one group. It must match the whole header, and the group
+    /// is the user name; any other name is refused. Headers carry no subject: with a pattern that
+    /// drops a domain, two people of two domains are one user.
+    AUTHELIA_USERNAME_PATTERN: "authelia.username_pattern", T::Text,
+        example = r"'CORP\\(.+)'";
+    /// The header with the groups. Each may be in double quotes, and the header may be a JSON list.
     AUTHELIA_GROUPS: "authelia.header_groups", T::Header, default = "Remote-Groups",
         old = &["headers_groups", "headers.groups"];
+    /// What separates the groups in that header: a comma unless this says otherwise (authentik sends
+    /// `|`).
+    AUTHELIA_GROUPS_SEPARATOR: "authelia.groups_separator", T::Choice(texts::<Separator>),
+        example = "\"|\"";
     /// The header with the mail address.
     AUTHELIA_EMAIL: "authelia.header_email", T::Header, default = "Remote-Email",
         old = &["headers_email", "headers.email"];
@@ -95,10 +113,20 @@ table! {
     /// (`unmapped`, as the Go program did).
     DEFAULT_ROLES_APPLY: "default_roles_apply", T::Choice(texts::<DefaultRolesApply>),
         default = "always";
-    /// Which group gives which roles. ASCII case does not count, `*` matches any text. In the
-    /// environment, one variable for each group.
+    /// Which group gives which roles. ASCII case does not count, `*` matches any text. Below a
+    /// pattern, `{1}` in the name of a role is what its first `*` stands for, `{2}` the second:
+    /// `"team-*": ["kibana-{1}"]`. That text must have 1 to 128 ASCII letters, digits or
+    /// `. _ - @ +`, and it cannot make an administrator's role. In the environment, one variable for
+    /// each group.
     GROUP_MAPPINGS: "group_mappings", T::Mappings, reload = true,
         example = "\n  search-readers: [viewer]\n  search-editors: [editor]";
+    /// Which user has which roles, in addition to those of the groups. Case counts, `*` and `{1}` are
+    /// as in `group_mappings`. With several providers, a name is that of each of them: use
+    /// `oidc.username_prefix`, or mappings in the sections of `oidc.providers`. It lets nobody in
+    /// whom `allowed_groups` keeps out. In the environment, one variable for each user, whose name
+    /// is in small letters then.
+    USER_MAPPINGS: "user_mappings", T::Mappings, reload = true,
+        example = "\n  alice: [editor]\n  \"svc-*\": [\"service-{1}\"]";
     /// Only users with one of these groups may enter; `*` matches any text. Leave it out to let
     /// every group in.
     ALLOWED_GROUPS: "allowed_groups", T::List(&T::Group),
@@ -308,20 +336,34 @@ table! {
     OIDC_LEEWAY: "oidc.leeway", T::Duration(Duration::ZERO, millis(300_000)), default = "30s";
     /// How long the issuer's answer about an opaque token is remembered; with 0 it is not.
     OIDC_CACHE: "oidc.cache", T::Duration(Duration::ZERO, hours(24)), default = "30s";
+    /// Whether the case of user names counts. With `lower`, `Alice` and `alice` are one name; the
+    /// subject (`sub`) still decides whose it is, so a token without one is refused.
+    OIDC_USERNAME_CASE: "oidc.username_case", T::Choice(texts::<UserNameCase>),
+        default = "keep";
+    /// A regular expression with exactly one group. It must match the whole claim, and the group is
+    /// the user name; any other name is refused. A token without a subject (`sub`) is refused as
+    /// well.
+    OIDC_USERNAME_PATTERN: "oidc.username_pattern", T::Text,
+        example = "'accounts\\.google\\.com:(.+)'";
+    /// What separates groups in a claim that is one text. Without it such a text is one group,
+    /// unless it is a JSON list.
+    OIDC_GROUPS_SEPARATOR: "oidc.groups_separator", T::Choice(texts::<Separator>),
+        example = "\";\"";
     /// A prefix for every user name of this provider.
     OIDC_USERNAME_PREFIX: "oidc.username_prefix", T::Text, example = "\"sso-\"";
     /// A prefix for every group of this provider.
     OIDC_GROUP_PREFIX: "oidc.group_prefix", T::Text, example = "\"sso:\"";
-    /// The claim with the user name: a name, a path (`a.b`), a JSON pointer (`/a/b`) or a quoted
-    /// name.
-    OIDC_CLAIM_USERNAME: "oidc.claim_mappings.username", T::Text,
+    /// The claim with the user name, or a list of claims: the first that is there counts. A claim
+    /// is a name, a URL, a path (`a.b`), a JSON pointer (`/a/b`) or a quoted name.
+    OIDC_CLAIM_USERNAME: "oidc.claim_mappings.username", T::List(&T::Text),
         default = "preferred_username";
     /// The claim with the mail address.
     OIDC_CLAIM_EMAIL: "oidc.claim_mappings.email", T::Text, default = "email";
-    /// The claims with the groups. A user has the groups of all of them.
+    /// The claims with the groups. A user has the groups of all of them. A claim may be a list, a
+    /// text, or an object whose keys are the groups.
     OIDC_CLAIM_GROUPS: "oidc.claim_mappings.groups", T::List(&T::Text), default = "groups";
-    /// If groups are objects, the member with the name.
-    OIDC_CLAIM_GROUP_MEMBER: "oidc.claim_mappings.group_member", T::Text, example = "name";
+    /// If groups are a list of objects, the member with the name.
+    OIDC_CLAIM_GROUP_MEMBER: "oidc.claim_mappings.group_member", T::Text, default = "name";
     /// The claim with the full name.
     OIDC_CLAIM_NAME: "oidc.claim_mappings.full_name", T::Text, default = "name";
     /// Headers that are sent to the issuer. In the environment, one variable for each header, `_`
@@ -340,8 +382,8 @@ table! {
     /// Several providers instead of one. Each section has a `name` and the keys that a single
     /// provider has below `oidc`, except the two cookies. The `iss` of a token selects the
     /// provider. A section may have its own `default_roles`, `default_roles_apply`,
-    /// `group_mappings` and `allowed_groups`; with any of these, none of the general ones applies
-    /// to its users. A running elastauth applies new values of the keys of a section that say so;
+    /// `group_mappings`, `user_mappings` and `allowed_groups`; with any of these, none of the general
+    /// ones applies to its users. A running elastauth applies new values of the keys of a section that say so;
     /// any other change of the list requires a restart.
     OIDC_PROVIDERS: "oidc.providers", T::Sections, reload = true,
         example = "[{name: staff, issuer: \"https://sso.example.org\", client_id: elastauth}]";

@@ -93,8 +93,8 @@ fn the_least_that_works_has_the_documented_defaults() {
         panic!("one provider")
     };
     assert_eq!(
-        (headers.user.as_str(), headers.groups_required),
-        ("remote-user", false)
+        (&headers.users[..], headers.groups_required),
+        (&[http::HeaderName::from_static("remote-user")][..], false)
     );
     assert_eq!(warnings(LEAST, &[]), Vec::<String>::new());
 }

@@ -51,7 +51,7 @@ pub(super) enum ValueType {
     Group,
     /// A list of something.
     List(&'static ValueType),
-    /// Group to list of roles.
+    /// Group or user name, `*` as wildcard, to list of roles.
     Mappings,
     /// Name to text; the texts may be secret.
     Pairs,
@@ -115,7 +115,7 @@ impl ValueType {
                  end"
             }
             Self::Group => "the name of a group, where `*` matches any text",
-            Self::Mappings => "a section of groups, each with its list of roles",
+            Self::Mappings => "a section of names or patterns, each with its list of roles",
             Self::Pairs => "a section of names, each with its text",
             Self::Sections => "a list of sections",
         };
@@ -273,7 +273,7 @@ fn mapping(
 ) -> Option<(Group, Vec<Role>)> {
     let group = Group::parse(&name.text);
     if group.is_none() {
-        let fault = format!("`{key}` has a group with an empty name");
+        let fault = format!("`{key}` has an entry with an empty name");
         findings.fault(&name.place, fault);
     }
     let Some(KeyValue::List(roles)) = ValueType::List(&ValueType::Role).read(key, raw, findings)
@@ -281,7 +281,7 @@ fn mapping(
         return None;
     };
     if roles.is_empty() {
-        let fault = format!("`{key}` maps a group to no role; name a role, or remove the group");
+        let fault = format!("`{key}` maps a name to no role; name a role, or remove the entry");
         findings.fault(&name.place, fault);
         return None;
     }

@@ -32,11 +32,12 @@ pub(super) const EXPIRATION: Duration = Duration::from_secs(2);
 pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
     let header = HeaderName::from_static;
     let headers = identity::headers::Config {
-        user: header("remote-user"),
+        users: vec![header("remote-user")],
         groups: header("remote-groups"),
         email: header("remote-email"),
         name: header("remote-name"),
         groups_required: true,
+        ..identity::headers::Config::default()
     };
     let account = cluster::ServiceAccount::Basic {
         username: standin::SERVICE_USER.to_owned(),

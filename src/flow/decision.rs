@@ -6,7 +6,7 @@ use crate::{
     model::Username,
     net::trust::Distrust,
     outcome::{Outcome, Refusal},
-    roles::{Entitled, NotEntitled, RoleSet},
+    roles::{Entitled, NotEntitled, Remark, RoleSet},
     telemetry::metrics::ProviderLabel,
 };
 use std::time::Duration;
@@ -71,6 +71,12 @@ impl Grant {
         self.entitled.roles()
     }
 
+    /// What operators should know of these roles.
+    #[must_use]
+    pub(crate) fn remarks(&self) -> &[Remark] {
+        self.entitled.remarks()
+    }
+
     /// With which login.
     #[must_use]
     pub fn credential(&self) -> &Credential {
@@ -85,6 +91,8 @@ pub struct RefusedRequest {
     pub identity: Option<Identity>,
     /// Why not.
     pub why: AuthError,
+    /// What operators should know of the user's roles, where those are the reason.
+    pub(crate) remarks: Vec<Remark>,
 }
 
 impl RefusedRequest {
@@ -111,6 +119,7 @@ impl From<AuthError> for RefusedRequest {
         Self {
             identity: None,
             why,
+            remarks: Vec::new(),
         }
     }
 }
@@ -152,7 +161,7 @@ impl From<&AuthError> for Refusal {
                 Distrust::KeyMissing | Distrust::KeyWrong | Distrust::KeyRepeated,
             ) => Self::GatewayKey,
             AuthError::NoCluster => Self::NoCluster,
-            AuthError::NobodyAsks => Self::NobodyAsks,
+            AuthError::NobodyAsks | AuthError::Identity(Rejected::Nobody(_)) => Self::NobodyAsks,
             AuthError::Identity(
                 Rejected::Repeated(_)
                 | Rejected::Joined
@@ -161,9 +170,11 @@ impl From<&AuthError> for Refusal {
                 | Rejected::Token(oidc::RefusedToken::Ambiguous),
             ) => Self::Malformed,
             AuthError::Identity(Rejected::Token(_)) => Self::TokenRefused,
-            AuthError::Identity(Rejected::Name(_) | Rejected::Claims(oidc::NoUser::Name(_))) => {
-                Self::ImpossibleName
-            }
+            AuthError::Identity(
+                Rejected::Pattern
+                | Rejected::Name(_)
+                | Rejected::Claims(oidc::NoUser::Pattern | oidc::NoUser::Name(_)),
+            ) => Self::ImpossibleName,
             AuthError::Identity(Rejected::Claims(_)) => Self::TokenClaims,
             AuthError::Identity(Rejected::Idp { .. }) => Self::IdentityProvider,
             AuthError::Roles(NotEntitled::GroupNotAllowed) => Self::GroupNotAllowed,

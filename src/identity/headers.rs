@@ -5,27 +5,31 @@
 //! cause a header to be absent.
 
 use super::{
+    encoded_text::{self, ReadText},
+    group_list::{self, BLANK, Separator},
     rejected::Rejected,
-    types::{Attributes, Field, Identity, Provider, Statement},
+    types::{Attributes, Field, Identity, Note, Provider, Statement},
+    user_name::UserNameRules,
 };
 use crate::model::{Group, Username};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 
-/// What HTTP allows around a value (RFC 9110, optional white space). No other white space is
-/// dropped: a directory may have both `alice` and `alice` with a no-break space behind it.
-const BLANK: [char; 2] = [' ', '\t'];
-
-/// Names of the identity headers, and whether the groups may be missing.
+/// Names of the identity headers, how they are read, and whether the groups may be missing.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Carries the user name.
-    pub user: HeaderName,
-    /// Carries the groups, separated by commas.
+    /// Carry the user name; the first that is there counts. Never empty.
+    pub users: Vec<HeaderName>,
+    /// Carries the groups.
     pub groups: HeaderName,
+    /// What separates them.
+    pub separator: Separator,
     /// Carries the mail address.
     pub email: HeaderName,
     /// Carries the full name.
     pub name: HeaderName,
+    /// How a header becomes the user name.
+    pub user_names: UserNameRules,
     /// Refuse a request without the groups header (present and empty is accepted): with some
     /// gateways a client can remove it.
     pub groups_required: bool,
@@ -35,10 +39,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            user: HeaderName::from_static("remote-user"),
+            users: vec![HeaderName::from_static("remote-user")],
             groups: HeaderName::from_static("remote-groups"),
+            separator: Separator::Comma,
             email: HeaderName::from_static("remote-email"),
             name: HeaderName::from_static("remote-name"),
+            user_names: UserNameRules::default(),
             groups_required: false,
         }
     }
@@ -59,27 +65,122 @@ impl Headers {
 
     /// Reads the identity headers. An empty user header is an absent one: Authelia's bypass rules
     /// and some gateways send it so.
+    ///
+    /// # Errors
+    /// [`Rejected::Nobody`] where a header has what gateways send for nobody; it is no credential,
+    /// so the next provider may look.
     pub(super) fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, Rejected> {
         let config = &self.config;
-        let Some(name) = single(headers, &config.user, Field::User)? else {
+        let Some(text) = self.user(headers)? else {
             return Ok(None);
         };
-        if name.contains(',') {
+        // Before the pattern, which could take one of two names.
+        if text.contains(',') {
             return Err(Rejected::Joined);
         }
-        let user = Username::parse(name).map_err(Rejected::Name)?;
+        let name = config.user_names.apply(text).ok_or(Rejected::Pattern)?;
+        let user = Username::parse(&name).map_err(Rejected::Name)?;
         if config.groups_required && !headers.contains_key(&config.groups) {
             return Err(Rejected::GroupsMissing);
         }
+        let (groups, joined) = self.groups(headers)?;
+        let mut notes = Vec::new();
         let person = Attributes {
             user,
-            groups: groups(headers, &config.groups)?,
-            email: single(headers, &config.email, Field::Email)?.map(Box::from),
-            full_name: single(headers, &config.name, Field::FullName)?.map(Box::from),
+            groups,
+            joined,
+            email: for_people(headers, &config.email, Field::Email, &mut notes)?,
+            full_name: for_people(headers, &config.name, Field::FullName, &mut notes)?,
+            notes,
         };
         let by = self.provider.clone();
         Ok(Some(Identity::new(person, by, Statement::default())))
     }
+
+    /// The text of the first user header that names somebody.
+    fn user<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a str>, Rejected> {
+        let mut nobody = None;
+        for name in &self.config.users {
+            let Some(value) = single(headers, name, Field::User)? else {
+                continue;
+            };
+            let text = utf8(value, Field::User)?.trim_matches(BLANK);
+            match placeholder(text) {
+                None if text.is_empty() => {}
+                None => return Ok(Some(text)),
+                Some(placeholder) => nobody = Some(Rejected::Nobody(placeholder)),
+            }
+        }
+        nobody.map_or(Ok(None), Err)
+    }
+
+    /// All groups of all values of the header, each once: some gateways repeat the header where
+    /// others join it. And a text that looks like several groups.
+    fn groups(&self, headers: &HeaderMap) -> Result<(Vec<Group>, Option<Group>), Rejected> {
+        let (mut found, mut joined) = (Vec::<Group>::new(), None);
+        for value in headers.get_all(&self.config.groups) {
+            let text = utf8(value, Field::Groups)?;
+            if text.starts_with('[') {
+                match group_list::json_list(text).as_deref().map(of_list) {
+                    Some(Some(groups)) => {
+                        found.extend(groups);
+                        continue;
+                    }
+                    Some(None) | None => joined = Group::parse(text),
+                }
+            }
+            if !stands_for_nothing(text.trim_matches(BLANK)) {
+                let separator = self.config.separator;
+                separator.split(text, |item| found.extend(Group::parse(item)));
+            }
+        }
+        // Sorted, so that the order in which a provider happens to name them changes nothing
+        // downstream.
+        found.sort_unstable();
+        found.dedup();
+        let joined = joined.or_else(|| group_list::suspect(&found));
+        Ok((found, joined))
+    }
+}
+
+/// The groups of a JSON list; `None` where an item is no text.
+fn of_list(items: &[Value]) -> Option<Vec<Group>> {
+    let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+    Some(texts?.into_iter().filter_map(Group::parse).collect())
+}
+
+/// What gateways and programs send where a variable has no value.
+const PLACEHOLDERS: [&str; 14] = [
+    "(null)",
+    "-",
+    "null",
+    "undefined",
+    "<nil>",
+    "None",
+    "anonymous",
+    "(none)",
+    "<null>",
+    "<none>",
+    "<no value>",
+    "(undefined)",
+    "[object Object]",
+    "nil",
+];
+
+/// What a variable of a gateway's configuration begins with that was not replaced.
+const VARIABLES: [&str; 5] = ["${", "%{", "{{", "{http.", "$http_"];
+
+/// What a text that stands for nobody is, for the log: never the text itself.
+fn placeholder(text: &str) -> Option<&'static str> {
+    let is_variable = || VARIABLES.iter().any(|start| text.starts_with(start));
+    let mut known = PLACEHOLDERS.into_iter();
+    let known = known.find(|known| known.eq_ignore_ascii_case(text));
+    known.or_else(|| is_variable().then_some("a variable that the gateway did not replace"))
+}
+
+/// The same for headers in which `anonymous` may be meant.
+fn stands_for_nothing(text: &str) -> bool {
+    placeholder(text).is_some_and(|placeholder| placeholder != "anonymous")
 }
 
 /// The identity in headers of the default names, for tests of the modules above.
@@ -89,39 +190,43 @@ pub(crate) fn identity(headers: &HeaderMap) -> Identity {
     default.identify(headers).unwrap().unwrap()
 }
 
-/// The value of a header that may occur once; `None` where it is absent or blank.
+/// The value of a header that may occur once.
 fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
     field: Field,
-) -> Result<Option<&'a str>, Rejected> {
+) -> Result<Option<&'a HeaderValue>, Rejected> {
     let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
+    let value = values.next();
     if values.next().is_some() {
         return Err(Rejected::Repeated(field));
     }
-    let text = utf8(value, field)?.trim_matches(BLANK);
-    Ok((!text.is_empty()).then_some(text))
+    Ok(value)
 }
 
-/// All groups of all values of the header, each once: some gateways repeat the header where others
-/// join it.
-fn groups(headers: &HeaderMap, name: &HeaderName) -> Result<Vec<Group>, Rejected> {
-    let mut found: Vec<Group> = Vec::new();
-    for value in headers.get_all(name) {
-        found.extend(
-            utf8(value, Field::Groups)?
-                .split(',')
-                .filter_map(Group::parse),
-        );
-    }
-    // Sorted, so that the order in which a provider happens to name them changes nothing
-    // downstream.
-    found.sort_unstable();
-    found.dedup();
-    Ok(found)
+/// A text for people; `None` where the header is absent, blank, or in no form that is known.
+fn for_people(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    field: Field,
+    notes: &mut Vec<Note>,
+) -> Result<Option<Box<str>>, Rejected> {
+    let Some(value) = single(headers, name, field)? else {
+        return Ok(None);
+    };
+    let text = match encoded_text::read(value.as_bytes().trim_ascii()) {
+        ReadText::Plain(text) => text.into(),
+        ReadText::Decoded(text) => {
+            notes.push(Note::Decoded(field));
+            text
+        }
+        ReadText::Unreadable => {
+            notes.push(Note::LeftEmpty(field));
+            return Ok(None);
+        }
+    };
+    let text = text.trim_matches(BLANK);
+    Ok((!text.is_empty() && !stands_for_nothing(text)).then(|| text.into()))
 }
 
 fn utf8(value: &HeaderValue, field: Field) -> Result<&str, Rejected> {
@@ -173,7 +278,7 @@ mod tests {
                 .iter()
                 .map(Group::as_str)
                 .collect::<Vec<_>>(),
-            ["\"c", "d\"", "dev", "ops"]
+            ["c,d", "dev", "ops"]
         );
         assert_eq!(identity.email(), Some("alice@example.org"));
         assert_eq!(identity.full_name(), Some("Zo\u{eb} Ångström"));

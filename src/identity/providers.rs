@@ -76,16 +76,20 @@ impl Providers {
     /// The refusal of the first provider whose kind of credential the request carries: a credential
     /// that failed is never tried with another provider.
     pub async fn identify(&self, request: &Request) -> Result<Option<Identity>, Rejected> {
+        let mut nobody = None;
         for provider in &self.0 {
             let identity = match provider {
-                Ready::Headers(provider) => provider.identify(request.headers())?,
-                Ready::Oidc(provider) => provider.identify(request.headers()).await?,
+                Ready::Headers(provider) => provider.identify(request.headers()),
+                Ready::Oidc(provider) => provider.identify(request.headers()).await,
             };
-            if identity.is_some() {
-                return Ok(identity);
+            match identity {
+                Ok(None) => {}
+                // No credential, so it is no reason to refuse another one.
+                Err(why @ Rejected::Nobody(_)) => nobody = Some(why),
+                Ok(Some(_)) | Err(_) => return identity,
             }
         }
-        Ok(None)
+        nobody.map_or(Ok(None), Err)
     }
 
     /// The kinds of providers in their order, separated by commas.

@@ -25,6 +25,14 @@ pub enum Rejected {
     /// The groups header is missing where it is required.
     #[error("the groups header is missing and `authelia.groups_required` is set")]
     GroupsMissing,
+    /// The user header has what gateways send where nobody is signed in.
+    #[error(
+        "the user header names nobody: it has what gateways send for a value that is missing ({0})"
+    )]
+    Nobody(&'static str),
+    /// The user header is not what the pattern expects.
+    #[error("the user header does not match `authelia.username_pattern`")]
+    Pattern,
     /// One name, which the cluster cannot have as a user.
     #[error("the name cannot be a user of the cluster")]
     Name(#[source] InvalidUsername),
@@ -54,6 +62,8 @@ impl Rejected {
             | Self::Joined
             | Self::NotUtf8(_)
             | Self::GroupsMissing
+            | Self::Nobody(_)
+            | Self::Pattern
             | Self::Name(_) => metrics::ProviderLabel::Authelia,
         }
     }

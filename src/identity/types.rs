@@ -17,8 +17,22 @@ pub struct Identity(Arc<(Attributes, Provider, Statement)>);
 pub(super) struct Attributes {
     pub(super) user: Username,
     pub(super) groups: Vec<Group>,
+    /// A text among the groups that looks like several.
+    pub(super) joined: Option<Group>,
     pub(super) email: Option<Box<str>>,
     pub(super) full_name: Option<Box<str>>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// What was odd in a credential and refused nobody. Operators are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Note {
+    /// It was not UTF-8 as it is.
+    #[error("the {0} was Latin-1 or an encoded word (RFC 2047) and was decoded")]
+    Decoded(Field),
+    /// It could not be read.
+    #[error("the {0} is in a form that cannot be read, and was left empty")]
+    LeftEmpty(Field),
 }
 
 /// Of when a provider's statement about a user is, and of which session.
@@ -92,8 +106,10 @@ impl Identity {
                 .iter()
                 .filter_map(|name| Group::parse(name))
                 .collect(),
+            joined: None,
             email: None,
             full_name: None,
+            notes: Vec::new(),
         };
         let statement = Statement {
             issued_at,
@@ -112,6 +128,18 @@ impl Identity {
     #[must_use]
     pub fn groups(&self) -> &[Group] {
         &self.0.0.groups
+    }
+
+    /// A text among the groups that looks like several in one.
+    #[must_use]
+    pub(crate) fn joined(&self) -> Option<&Group> {
+        self.0.0.joined.as_ref()
+    }
+
+    /// What was odd in the credential.
+    #[must_use]
+    pub(crate) fn notes(&self) -> &[Note] {
+        &self.0.0.notes
     }
 
     /// The mail address, never empty.

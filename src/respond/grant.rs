@@ -39,11 +39,18 @@ pub(crate) fn grant(grant: &Grant, names: &headers::Config) -> Response {
 fn headers(authorization: &HeaderValue, identity: &Identity, names: &headers::Config) -> HeaderMap {
     // Eight come from here, two from the HTTP layer.
     let mut headers = HeaderMap::with_capacity(10);
-    let names_bytes = [&names.user, &names.groups, &names.email, &names.name]
-        .into_iter()
+    let user = identity.user().as_str();
+    // The first takes its room below; the others repeat the name.
+    let repeated = (names.users.len().saturating_sub(1)) * user.len();
+    let others = [&names.groups, &names.email, &names.name];
+    let names_bytes = names
+        .users
+        .iter()
+        .chain(others)
         .map(|name| name.as_str().len() + ": \r\n".len())
         .sum::<usize>();
-    let mut room = MAX_BYTES.saturating_sub(FIXED_BYTES + names_bytes + authorization.len());
+    let mut room =
+        MAX_BYTES.saturating_sub(FIXED_BYTES + names_bytes + repeated + authorization.len());
     let mut put = |name: &HeaderName, value: HeaderValue| {
         let value = if value.len() <= room {
             value
@@ -53,13 +60,19 @@ fn headers(authorization: &HeaderValue, identity: &Identity, names: &headers::Co
         room -= value.len();
         headers.insert(name, value);
     };
-    // All four always: Envoy and HAProxy leave the client's own in place where ours is lacking.
+    // All always: Envoy and HAProxy leave the client's own in place where ours is lacking.
     // What does not fit is left empty as a whole, groups first: half a list of groups would be a
     // lie, and no header but `Authorization` is needed for the login to work.
-    put(&names.user, text(identity.user().as_str()));
+    let mut users = names.users.iter();
+    if let Some(first) = users.next() {
+        put(first, text(user));
+    }
     put(&names.email, text(identity.email().unwrap_or_default()));
     put(&names.name, text(identity.full_name().unwrap_or_default()));
     put(&names.groups, groups(identity));
+    for other in users {
+        headers.insert(other, text(user));
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REMOVE.0, REMOVE.1);
     // Last, and by `insert`: whatever the names above are, there is exactly one.

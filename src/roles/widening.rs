@@ -1,11 +1,14 @@
 //! What a new configuration of the roles opens, compared with the one in force.
 
-use super::{Config, DefaultRolesApply, patterns};
+use super::{
+    Config, DefaultRolesApply,
+    patterns::{self, Case},
+};
 use crate::model::{Group, Role};
 
 /// Reserved roles with which a user administers the cluster, or all of Kibana: those of
 /// Elasticsearch, then those of `OpenSearch`.
-const ADMINISTRATORS: [&str; 5] = [
+pub(super) const ADMINISTRATORS: [&str; 5] = [
     "superuser",
     "kibana_system",
     "kibana_admin",
@@ -23,7 +26,7 @@ impl Config {
             (Some(before), Some(after)) => after
                 .iter()
                 .filter(|group| group.as_str().contains('*'))
-                .any(|group| !covered(group, before.iter())),
+                .any(|group| !covered(Case::Folded, group, before.iter())),
         }
     }
 
@@ -33,21 +36,25 @@ impl Config {
             .any(|role| gives(&self.default_roles, role) && !gives(&before.default_roles, role))
     }
 
-    /// Whether `group_mappings` gives an administrator's role to users who did not have it before.
+    /// Whether `group_mappings` or `user_mappings` gives an administrator's role to users who did not have it before.
     pub(crate) fn maps_to_administrator(&self, before: &Self) -> bool {
         administrators().any(|role| {
             let is_default = gives(&before.default_roles, role);
             if is_default && before.default_roles_apply == DefaultRolesApply::Always {
                 return false;
             }
-            let had = || with_role(before, role).map(|(group, _)| group);
-            let newly_mapped = with_role(self, role).any(|(group, _)| !covered(group, had()));
+            let newly_mapped = |now, then, case| {
+                let had = || with_role(then, role).map(|(pattern, _)| pattern);
+                with_role(now, role).any(|(pattern, _)| !covered(case, pattern, had()))
+            };
+            let newly_mapped =
+                newly_mapped(&self.group_mappings, &before.group_mappings, Case::Folded)
+                    || newly_mapped(&self.user_mappings, &before.user_mappings, Case::Kept);
             // Whom no mapping matches any more gets the default roles.
             let unmapped = self.default_roles_apply == DefaultRolesApply::Unmapped
                 && gives(&self.default_roles, role)
-                && before.group_mappings.iter().any(|(group, _)| {
-                    !covered(group, self.group_mappings.iter().map(|(group, _)| group))
-                });
+                && (lost(Case::Folded, &before.group_mappings, &self.group_mappings)
+                    || lost(Case::Kept, &before.user_mappings, &self.user_mappings));
             newly_mapped || unmapped
         })
     }
@@ -61,17 +68,25 @@ fn gives(roles: &[Role], role: &str) -> bool {
     roles.iter().any(|given| given.as_str() == role)
 }
 
+type Mappings = Vec<(Group, Vec<Role>)>;
+
 fn with_role<'a>(
-    config: &'a Config,
+    mappings: &'a Mappings,
     role: &'a str,
 ) -> impl Iterator<Item = &'a (Group, Vec<Role>)> {
-    let mappings = config.group_mappings.iter();
+    let mappings = mappings.iter();
     mappings.filter(move |(_, roles)| gives(roles, role))
 }
 
-/// Whether one of these patterns matches every group that `group` matches.
-fn covered<'a>(group: &Group, mut by: impl Iterator<Item = &'a Group>) -> bool {
-    by.any(|pattern| patterns::covers(pattern.as_str(), group.as_str()))
+/// Whether a name that had a mapping can have none now.
+fn lost(case: Case, before: &Mappings, after: &Mappings) -> bool {
+    let mut before = before.iter();
+    before.any(|(pattern, _)| !covered(case, pattern, after.iter().map(|(pattern, _)| pattern)))
+}
+
+/// Whether one of these patterns matches every name that `name` matches.
+fn covered<'a>(case: Case, name: &Group, mut by: impl Iterator<Item = &'a Group>) -> bool {
+    by.any(|pattern| patterns::covers(case, pattern.as_str(), name.as_str()))
 }
 
 #[cfg(test)]
@@ -150,5 +165,31 @@ mod tests {
         let before = unmapped(&[("dev", "viewer"), ("ops", "viewer")]);
         assert!(unmapped(&[("dev", "viewer")]).maps_to_administrator(&before));
         assert!(!unmapped(&[("*", "viewer")]).maps_to_administrator(&before));
+    }
+
+    #[test]
+    fn a_user_who_becomes_an_administrator_by_name_is_one_too() {
+        let users = |pairs| Config {
+            user_mappings: config(&[], pairs).group_mappings,
+            ..Config::default()
+        };
+        for (before, after, widens) in [
+            (users(&[]), users(&[("alice", "superuser")]), true),
+            (users(&[("alice", "superuser")]), users(&[]), false),
+            (
+                users(&[("*", "superuser")]),
+                users(&[("alice", "superuser")]),
+                false,
+            ),
+            // Case counts for users.
+            (
+                users(&[("alice", "superuser")]),
+                users(&[("Alice", "superuser")]),
+                true,
+            ),
+            (users(&[]), users(&[("alice", "viewer")]), false),
+        ] {
+            assert_eq!(after.maps_to_administrator(&before), widens, "{after:?}");
+        }
     }
 }

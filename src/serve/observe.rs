@@ -3,12 +3,14 @@
 
 use crate::{
     clock::Clock,
-    flow::{Decision, Grant, RefusedRequest},
+    flow::{AuthError, Decision, Grant, RefusedRequest},
+    identity::{Identity, Note, Rejected},
     model::{Group, Role, Username},
     outcome::{Outcome, Refusal},
     rate::{Limiter, Rate},
     request::{Protocol, Request},
     respond::Row,
+    roles::Remark,
     telemetry::{
         Telemetry,
         audit::{EventDetails, EventKind},
@@ -24,6 +26,21 @@ use tracing::Level;
 /// anybody who can reach the port fill the disk.
 const LINES: Rate = Rate::a_second(10);
 
+/// A hint of one kind is written so often: what it is about goes on until somebody changes a
+/// setting.
+const HINTS: Rate = Rate::a_minute(1);
+
+/// The kinds of hints.
+#[derive(Debug, Clone, Copy)]
+enum HintKind {
+    Nobody,
+    Decoded,
+    LeftEmpty,
+    JoinedGroups,
+    RoleNotMade,
+    TooManyRoles,
+}
+
 /// Where everything is written to.
 #[derive(Debug)]
 pub(super) struct Observer {
@@ -31,6 +48,8 @@ pub(super) struct Observer {
     clock: Clock,
     /// One a refusal, so that a flood of one kind does not hide another.
     refusals: [Limiter; Refusal::ALL.len()],
+    /// One a kind.
+    hints: [Limiter; 6],
     refused_pages: Limiter,
     rechecks: Limiter,
     logouts: Limiter,
@@ -76,6 +95,7 @@ impl Observer {
             telemetry,
             clock,
             refusals: std::array::from_fn(|_| Limiter::new(LINES)),
+            hints: std::array::from_fn(|_| Limiter::new(HINTS)),
             refused_pages: Limiter::new(LINES),
             rechecks: Limiter::new(LINES),
             logouts: Limiter::new(LINES),
@@ -104,8 +124,15 @@ impl Observer {
         span: Option<DecisionSpan>,
     ) {
         match &decision.result {
-            Ok(grant) => self.granted(grant, decision.cluster, about),
+            Ok(grant) => {
+                self.hints(Some(grant.identity()), grant.remarks(), about);
+                self.granted(grant, decision.cluster, about);
+            }
             Err(refused) => {
+                self.hints(refused.identity.as_ref(), &refused.remarks, about);
+                if let AuthError::Identity(why @ Rejected::Nobody(_)) = &refused.why {
+                    self.hint(HintKind::Nobody, &why.to_string(), None, about);
+                }
                 let trace_id = span.as_ref().map(|span| span.active.trace_id());
                 self.refused(refused, decision.cluster, about, trace_id.as_deref());
             }
@@ -130,6 +157,37 @@ impl Observer {
         self.telemetry
             .metrics
             .decided(outcome, provider, decision.took);
+    }
+
+    /// Tells what refused nobody and is probably not meant.
+    fn hints(&self, identity: Option<&Identity>, remarks: &[Remark], about: &About<'_>) {
+        let user = identity.map(|identity| identity.user().as_str());
+        for note in identity.map(Identity::notes).unwrap_or_default() {
+            let kind = match note {
+                Note::Decoded(_) => HintKind::Decoded,
+                Note::LeftEmpty(_) => HintKind::LeftEmpty,
+            };
+            self.hint(kind, &note.to_string(), user, about);
+        }
+        for remark in remarks {
+            let kind = match remark {
+                Remark::Joined { .. } => HintKind::JoinedGroups,
+                Remark::NotMade { .. } => HintKind::RoleNotMade,
+                Remark::TooMany => HintKind::TooManyRoles,
+            };
+            self.hint(kind, &remark.to_string(), user, about);
+        }
+    }
+
+    /// Each one for those who look at everything, and one a minute for everybody.
+    fn hint(&self, kind: HintKind, hint: &str, user: Option<&str>, about: &About<'_>) {
+        let (peer, request_id) = (about.peer, about.request_id);
+        let limiter = self.hints.get(kind as usize);
+        if let Some(Ok(suppressed)) = limiter.map(|limiter| limiter.take(self.clock.now())) {
+            tracing::warn!(%peer, user, request_id, hint, suppressed, "not as expected");
+        } else {
+            tracing::debug!(%peer, user, request_id, hint, "not as expected");
+        }
     }
 
     fn granted(&self, grant: &Grant, cluster: Option<&str>, about: &About<'_>) {

@@ -1,9 +1,9 @@
 //! The providers.
 
-use super::{filler::Filler, oidc};
+use super::{filler::Filler, oidc, user_names::user_names};
 use crate::{
-    config::{choice::AuthProvider, table, value_type::all},
-    identity::{Config, ProviderConfig, headers},
+    config::{choice::AuthProvider, key::ConfigKey, table, value_type::all},
+    identity::{Config, ProviderConfig, group_list::Separator, headers},
     net::trust,
     roles::DefaultRolesApply,
 };
@@ -47,17 +47,27 @@ fn headers(fill: &mut Filler<'_>) -> Option<headers::Config> {
         header::HOST,
         trust::KEY_HEADER,
     ];
-    let keys = [
-        &table::AUTHELIA_USERNAME,
+    let users = fill.get::<Vec<HeaderName>>(&table::AUTHELIA_USERNAME);
+    if users.as_ref().is_some_and(Vec::is_empty) {
+        fill.fault(
+            &table::AUTHELIA_USERNAME,
+            "`authelia.header_username` names no header, so nobody could be identified",
+        );
+    }
+    let others = [
         &table::AUTHELIA_GROUPS,
         &table::AUTHELIA_EMAIL,
         &table::AUTHELIA_NAME,
     ];
-    let names = keys.map(|key| fill.get::<HeaderName>(key));
-    for (at, (key, name)) in keys.into_iter().zip(&names).enumerate() {
-        let Some(name) = name else { continue };
-        let mut earlier = keys.into_iter().zip(&names).take(at);
-        if let Some((other, _)) = earlier.find(|(_, other)| other.as_ref() == Some(name)) {
+    let [groups, email, name] = others.map(|key| fill.get::<HeaderName>(key));
+    let named = users.iter().flatten();
+    let named = named.map(|name| (&table::AUTHELIA_USERNAME, name));
+    let others = others.into_iter().zip([&groups, &email, &name]);
+    let others = others.filter_map(|(key, name)| Some((key, name.as_ref()?)));
+    let all_named: Vec<(&ConfigKey, &HeaderName)> = named.chain(others).collect();
+    for (at, (key, name)) in all_named.iter().enumerate() {
+        let mut earlier = all_named.iter().take(at);
+        if let Some((other, _)) = earlier.find(|(_, other)| other == name) {
             let given = if fill.given(key) { key } else { other };
             let fault = format!("`{}` and `{}` name the same header", key.path, other.path);
             fill.fault(given, fault);
@@ -66,6 +76,10 @@ fn headers(fill: &mut Filler<'_>) -> Option<headers::Config> {
             let fault = format!("`{}` names a header that has another meaning", key.path);
             fill.fault(key, fault);
         }
+    }
+    let separator = fill.get(&table::AUTHELIA_GROUPS_SEPARATOR);
+    if let (None, Some(groups)) = (separator, &groups) {
+        usual_separator(fill, groups);
     }
     let unmapped = fill.get(&table::DEFAULT_ROLES_APPLY) == Some(DefaultRolesApply::Unmapped);
     let required: bool = fill.get(&table::AUTHELIA_GROUPS_REQUIRED)?;
@@ -76,12 +90,40 @@ fn headers(fill: &mut Filler<'_>) -> Option<headers::Config> {
              client that suppresses its groups would get the default roles; remove one of them",
         );
     }
-    let [user, groups, email, name] = names;
     Some(headers::Config {
-        user: user?,
+        users: users?,
         groups: groups?,
+        separator: separator.unwrap_or_default(),
         email: email?,
         name: name?,
+        user_names: user_names(
+            fill,
+            &table::AUTHELIA_USERNAME_CASE,
+            &table::AUTHELIA_USERNAME_PATTERN,
+        )?,
         groups_required: required || unmapped,
     })
+}
+
+/// Warns where the name of the groups header belongs to a program that does not separate them by
+/// commas.
+fn usual_separator(fill: &mut Filler<'_>, groups: &HeaderName) {
+    const USUAL: [(&str, &str, &str, Separator); 2] = [
+        ("x-authentik-groups", "authentik", "\"|\"", Separator::Pipe),
+        (
+            "x-token-user-roles",
+            "caddy-security",
+            "space",
+            Separator::Space,
+        ),
+    ];
+    let usual = USUAL.iter().find(|(name, ..)| groups == *name);
+    if let Some((_, program, text, separator)) = usual {
+        let warning = format!(
+            "{program} separates the groups in this header by {:?}, and elastauth expects a comma: \
+             set `authelia.groups_separator: {text}`",
+            separator.char()
+        );
+        fill.warn(&table::AUTHELIA_GROUPS, warning);
+    }
 }

@@ -1,6 +1,9 @@
 //! The providers of tokens.
 
-use super::filler::{Filler, OutboundProxy};
+use super::{
+    filler::{Filler, OutboundProxy},
+    user_names::user_names,
+};
 use crate::{
     config::{choice::ClientAuthMethod, key::ConfigKey, section, table, value_type::all},
     identity::oidc::{
@@ -104,6 +107,7 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProvider
     let name = parsed(fill, &table::OIDC_NAME, |text| {
         name(text).ok_or("it must be 1 to 64 letters, digits, `.`, `_` and `-`")
     });
+    id_tokens_of_before(fill);
     let client_auth = client_auth(fill);
     let endpoints = Endpoints {
         jwks: endpoint(fill, &table::OIDC_JWKS_URI),
@@ -132,6 +136,31 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProvider
         claims: claims?,
         ..OidcProviderConfig::new(&name?, idp)
     })
+}
+
+/// elastauth 2 took ID tokens as bearer tokens. A file that was made for it has keys of a sign-in,
+/// which only it had a use for.
+fn id_tokens_of_before(fill: &mut Filler<'_>) {
+    let of_before = [
+        &table::OIDC_AUTHORIZATION_ENDPOINT,
+        &table::OIDC_TOKEN_ENDPOINT,
+        &table::OIDC_SCOPES,
+        &table::OIDC_USE_PKCE,
+    ];
+    let key = of_before.into_iter().find(|key| fill.given(key));
+    if let Some(key) = key
+        && !fill.given(&table::OIDC_ID_TOKENS)
+    {
+        let warning = format!(
+            "`{}` is from elastauth 2, which accepted ID tokens as bearer tokens. elastauth accepts \
+             them only in the cookie `{}`: if your clients send ID tokens as bearer tokens, set \
+             `oidc.id_tokens: anywhere`, otherwise `oidc.id_tokens: in_cookie`",
+            key.path,
+            fill.get::<String>(&table::OIDC_ID_COOKIE)
+                .unwrap_or_else(|| table::OIDC_ID_COOKIE.default.to_owned())
+        );
+        fill.warn(key, warning);
+    }
 }
 
 fn name(text: &str) -> Option<String> {
@@ -234,28 +263,46 @@ fn private_key(fill: &mut Filler<'_>) -> Option<SigningKey> {
 
 fn claims(fill: &mut Filler<'_>) -> Option<ClaimMapping> {
     let mut path = |key: &ConfigKey| parsed(fill, key, ClaimPath::parse);
-    let user = path(&table::OIDC_CLAIM_USERNAME);
     let email = path(&table::OIDC_CLAIM_EMAIL);
     let full_name = path(&table::OIDC_CLAIM_NAME);
-    let key = &table::OIDC_CLAIM_GROUPS;
-    let groups = fill.get::<Vec<String>>(key)?;
-    let groups = groups.iter().map(|text| {
+    let users = paths(fill, &table::OIDC_CLAIM_USERNAME);
+    if users.as_ref().is_some_and(Vec::is_empty) {
+        fill.invalid(
+            &table::OIDC_CLAIM_USERNAME,
+            "it names no claim, so nobody could be identified",
+        );
+    }
+    let groups = paths(fill, &table::OIDC_CLAIM_GROUPS);
+    let prefix = |key: &ConfigKey| fill.get::<String>(key).unwrap_or_default().into_boxed_str();
+    let (username_prefix, group_prefix) = (
+        prefix(&table::OIDC_USERNAME_PREFIX),
+        prefix(&table::OIDC_GROUP_PREFIX),
+    );
+    let user_names = user_names(
+        fill,
+        &table::OIDC_USERNAME_CASE,
+        &table::OIDC_USERNAME_PATTERN,
+    );
+    Some(ClaimMapping {
+        users: users?,
+        user_names: user_names?,
+        groups: groups?,
+        group_member: fill.get::<String>(&table::OIDC_CLAIM_GROUP_MEMBER)?.into(),
+        separator: fill.get(&table::OIDC_GROUPS_SEPARATOR),
+        email: email?,
+        full_name: full_name?,
+        username_prefix,
+        group_prefix,
+    })
+}
+
+fn paths(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<Vec<ClaimPath>> {
+    let texts = fill.get::<Vec<String>>(key)?;
+    let paths = texts.iter().map(|text| {
         let path = ClaimPath::parse(text);
         path.map_err(|why| fill.invalid(key, why)).ok()
     });
-    let groups = all(groups);
-    let prefix = |key: &ConfigKey| fill.get::<String>(key).unwrap_or_default().into_boxed_str();
-    Some(ClaimMapping {
-        user: user?,
-        groups: groups?,
-        group_member: fill
-            .get::<String>(&table::OIDC_CLAIM_GROUP_MEMBER)
-            .map(Box::from),
-        email: email?,
-        full_name: full_name?,
-        username_prefix: prefix(&table::OIDC_USERNAME_PREFIX),
-        group_prefix: prefix(&table::OIDC_GROUP_PREFIX),
-    })
+    all(paths)
 }
 
 fn http(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<client::Config> {

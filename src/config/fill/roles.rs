@@ -7,7 +7,7 @@ use crate::{
         settings::Settings, table,
     },
     model::{Group, Role},
-    roles::Config,
+    roles::{Config, RoleTemplate},
 };
 
 /// The role that may do everything in a cluster.
@@ -38,8 +38,8 @@ fn rules(fill: &mut Filler<'_>, needed: bool) -> Option<Config> {
     let default_roles = fill.get::<Vec<Role>>(&table::DEFAULT_ROLES);
     let is_empty = default_roles.as_ref().is_some_and(Vec::is_empty);
     let default_roles = default_roles.unwrap_or_default();
-    let group_mappings: Vec<(Group, Vec<Role>)> =
-        fill.get(&table::GROUP_MAPPINGS).unwrap_or_default();
+    let group_mappings = mappings(fill, &table::GROUP_MAPPINGS);
+    let user_mappings = mappings(fill, &table::USER_MAPPINGS);
     let is_superuser = |role: &Role| role.as_str() == SUPERUSER;
     if default_roles.iter().any(is_superuser) {
         fill.warn(
@@ -47,30 +47,68 @@ fn rules(fill: &mut Filler<'_>, needed: bool) -> Option<Config> {
             "`default_roles` makes every user a superuser",
         );
     }
-    for (group, roles) in &group_mappings {
-        if group.as_str().contains('*') && roles.iter().any(is_superuser) {
-            let warning = "a wildcard in `group_mappings` makes superusers: every user with a \
-                           group that matches it becomes one";
-            fill.findings.warn(&place_of(fill.settings, group), warning);
-        }
-    }
     // A faulty mapping is not a missing one.
     let given = |key: &ConfigKey| fill.given(key);
-    let missing = needed && !given(&table::DEFAULT_ROLES) && !given(&table::GROUP_MAPPINGS);
-    if missing || (is_empty && group_mappings.is_empty()) {
+    let sources = [
+        &table::DEFAULT_ROLES,
+        &table::GROUP_MAPPINGS,
+        &table::USER_MAPPINGS,
+    ];
+    let missing = needed && !sources.into_iter().any(given);
+    if missing || (is_empty && group_mappings.is_empty() && user_mappings.is_empty()) {
         fill.findings.warn(
             &fill.settings.place,
-            "neither `default_roles` nor `group_mappings` gives anybody a role: every request will \
-             be refused",
+            "neither `default_roles`, `group_mappings` nor `user_mappings` gives anybody a role: \
+             every request will be refused",
         );
     }
     Some(Config {
         default_roles,
         default_roles_apply: fill.get(&table::DEFAULT_ROLES_APPLY)?,
         group_mappings,
+        user_mappings,
         allowed_groups: allowed(fill),
         ..Config::default()
     })
+}
+
+/// The entries of a mapping, with the same care for groups and users.
+fn mappings(fill: &mut Filler<'_>, key: &ConfigKey) -> Vec<(Group, Vec<Role>)> {
+    let mappings: Vec<(Group, Vec<Role>)> = fill.get(key).unwrap_or_default();
+    let whose = if key == &table::USER_MAPPINGS {
+        "every user whose name matches it"
+    } else {
+        "every user with a group that matches it"
+    };
+    for (pattern, roles) in &mappings {
+        let place = place_of(fill.settings, key, pattern);
+        if pattern.as_str().contains('*') && roles.iter().any(|role| role.as_str() == SUPERUSER) {
+            let warning = format!(
+                "a wildcard in `{}` makes superusers: {whose} becomes one",
+                key.path
+            );
+            fill.findings.warn(&place, warning);
+        }
+        for role in roles {
+            match RoleTemplate::parse(pattern.as_str(), role) {
+                Ok(Some(template)) if template.is_all_capture() => {
+                    let warning = format!(
+                        "`{}` in `{}` makes any name a role: whoever can choose a name that \
+                         matches the pattern can choose a role; put something before or behind it",
+                        template.as_str(),
+                        key.path
+                    );
+                    fill.findings.warn(&place, warning);
+                }
+                Ok(_) => {}
+                Err(why) => {
+                    let fault = format!("`{}`: {why}", key.path);
+                    fill.findings.fault(&place, fault);
+                }
+            }
+        }
+    }
+    mappings
 }
 
 /// The groups of `allowed_groups`, or of the two keys that came before it.
@@ -102,12 +140,12 @@ fn allowed(fill: &mut Filler<'_>) -> Option<Vec<Group>> {
     groups
 }
 
-fn place_of(settings: &Settings, group: &Group) -> Place {
-    let raw = settings.raw(&table::GROUP_MAPPINGS);
+fn place_of(settings: &Settings, key: &ConfigKey, pattern: &Group) -> Place {
+    let raw = settings.raw(key);
     let Some(RawNode::Map(entries)) = raw.map(|raw| &raw.node) else {
         return Place::Nowhere;
     };
     let mut names = entries.iter().map(|(name, _)| name);
-    let name = names.find(|name| name.text.trim() == group.as_str());
+    let name = names.find(|name| name.text.trim() == pattern.as_str());
     name.map_or(Place::Nowhere, |name| name.place.clone())
 }

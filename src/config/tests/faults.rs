@@ -34,7 +34,7 @@ default_roles_apply: yes
         ("5:29", "begin with `http://` or `https://`"),
         ("6:3", "did you mean `elasticsearch.password`?"),
         ("9:5", "host bits"),
-        ("11:3", "maps a group to no role"),
+        ("11:3", "maps a name to no role"),
         ("12:7", "`group_mappings` holds an empty text"),
         (
             "13:21",

@@ -38,7 +38,7 @@ fn version_1_starts_and_warnings_name_the_new_keys() {
     let ProviderConfig::Headers(headers) = &config.identity.providers[0] else {
         panic!("headers")
     };
-    assert_eq!(headers.user, "x-user");
+    assert_eq!(headers.users, ["x-user"]);
     let texts = warnings(&text, &[]);
     for (old, new) in [
         ("elasticsearch_host", "elasticsearch.hosts"),

@@ -2,10 +2,14 @@
 
 use super::refused::{MAX_GROUPS, NoUser};
 use crate::{
-    identity::types::{Attributes, Field},
-    model::{Group, Username},
+    identity::{
+        group_list::{self, Separator},
+        types::{Attributes, Field, Note},
+        user_name::UserNameRules,
+    },
+    model::{Group, InvalidUsername, Username},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// Steps of one path; no provider nests deeper.
 const MAX_STEPS: usize = 8;
@@ -13,13 +17,16 @@ const MAX_STEPS: usize = 8;
 /// Which claim is used for what.
 #[derive(Debug, Clone)]
 pub struct ClaimMapping {
-    /// The user name. Must be there, as a text.
-    pub user: ClaimPath,
-    /// Groups: each may be a text (one group, never split), a list of texts, or a list of objects.
-    /// Those of all paths together.
+    /// The user name: the first of these that is there. Never empty.
+    pub users: Vec<ClaimPath>,
+    /// How such a claim becomes the user name.
+    pub user_names: UserNameRules,
+    /// Groups: those of all paths together.
     pub groups: Vec<ClaimPath>,
-    /// Where groups are objects, the member that names them.
-    pub group_member: Option<Box<str>>,
+    /// Where groups are a list of objects, the member that names them.
+    pub group_member: Box<str>,
+    /// What separates groups in one text. Without it a text is one group.
+    pub separator: Option<Separator>,
     /// The mail address.
     pub email: ClaimPath,
     /// The name for people.
@@ -35,9 +42,11 @@ impl Default for ClaimMapping {
     fn default() -> Self {
         let one = |name: &str| ClaimPath(vec![name.into()]);
         Self {
-            user: one("preferred_username"),
+            users: vec![one("preferred_username")],
+            user_names: UserNameRules::default(),
             groups: vec![one("groups")],
-            group_member: None,
+            group_member: "name".into(),
+            separator: None,
             email: one("email"),
             full_name: one("name"),
             username_prefix: "".into(),
@@ -57,15 +66,15 @@ pub enum InvalidPath {
     Steps,
     #[error("a quoted name ends with its quote, and a dot or nothing follows")]
     Quotes,
-    #[error("a claim whose name is a URL has dots that do not nest: put it in double quotes")]
+    #[error("a step whose name is a URL has dots that do not nest: put it in double quotes")]
     BareUrl,
     #[error("in a JSON pointer `~` is written `~0`, and only 0 or 1 may follow it")]
     Escape,
 }
 
 impl ClaimPath {
-    /// Takes `a.b` (nested), `/a/b` (a JSON pointer, RFC 6901) or `"https://a.b/c"` (a quoted name,
-    /// also as a step: `resource_access."my.client".roles`).
+    /// Takes `a.b` (nested), `/a/b` (a JSON pointer, RFC 6901), `https://a.b/c` (the name of one
+    /// claim) or `"a.b"` (a quoted name, also as a step: `resource_access."my.client".roles`).
     ///
     /// # Errors
     /// Which rule the text breaks.
@@ -75,6 +84,7 @@ impl ClaimPath {
                 .split('/')
                 .map(unescaped)
                 .collect::<Result<Vec<_>, _>>()?,
+            None if text.contains("://") && !text.contains('"') => vec![text.into()],
             None => dotted(text)?,
         };
         if !(1..=MAX_STEPS).contains(&steps.len()) || steps.iter().any(|step| step.is_empty()) {
@@ -136,54 +146,62 @@ fn dotted(text: &str) -> Result<Vec<Box<str>>, InvalidPath> {
 impl ClaimMapping {
     /// Reads a user out of claims that have been judged.
     pub(super) fn person(&self, claims: &Map<String, Value>) -> Result<Attributes, NoUser> {
-        let name = text(&self.user, claims, Field::User)?.ok_or(NoUser::Missing)?;
+        let (path, text) = self.user(claims)?;
         // Until an address is verified, a user can claim one that belongs to another person.
-        if self.user.first() == "email"
+        if path.first() == "email"
             && claims
                 .get("email_verified")
                 .is_some_and(|verified| *verified != true && *verified != "true")
         {
             return Err(NoUser::Unverified);
         }
+        let name = self.user_names.apply(text).ok_or(NoUser::Pattern)?;
+        let user =
+            Username::parse(&format!("{}{name}", self.username_prefix)).map_err(NoUser::Name)?;
+        let (groups, joined) = self.groups(claims)?;
+        let mut notes = Vec::new();
         Ok(Attributes {
-            user: Username::parse(&format!("{}{name}", self.username_prefix))
-                .map_err(NoUser::Name)?,
-            groups: self.groups(claims)?,
-            email: text(&self.email, claims, Field::Email)?
-                .map(str::trim)
-                .filter(|text| !text.is_empty())
-                .map(Box::from),
-            full_name: text(&self.full_name, claims, Field::FullName)?
-                .map(str::trim)
-                .filter(|text| !text.is_empty())
-                .map(Box::from),
+            user,
+            groups,
+            joined,
+            email: for_people(&self.email, claims, Field::Email, &mut notes),
+            full_name: for_people(&self.full_name, claims, Field::FullName, &mut notes),
+            notes,
         })
     }
 
-    fn groups(&self, claims: &Map<String, Value>) -> Result<Vec<Group>, NoUser> {
-        const SHAPE: NoUser = NoUser::Shape(Field::Groups);
-        let mut groups = Vec::new();
-        for path in &self.groups {
-            let found = path.of(claims);
-            if found.is_none() && too_many_to_send(claims, path.first()) {
-                return Err(NoUser::TooManyToSend);
-            }
-            match found {
+    /// The first claim for the user name that is there, and its text.
+    fn user<'a>(&self, claims: &'a Map<String, Value>) -> Result<(&ClaimPath, &'a str), NoUser> {
+        let mut none = NoUser::Missing;
+        for path in &self.users {
+            match path.of(claims) {
                 None => {}
-                Some(Value::String(one)) => groups.extend(self.group(one)),
-                Some(Value::Array(all)) if all.len() > MAX_GROUPS => return Err(NoUser::TooMany),
-                Some(Value::Array(all)) => {
-                    for entry in all {
-                        let name = match (entry, &self.group_member) {
-                            (Value::String(name), _) => name,
-                            (Value::Object(members), Some(member)) => members
-                                .get(&**member)
-                                .and_then(Value::as_str)
-                                .ok_or(SHAPE)?,
-                            _ => return Err(SHAPE),
-                        };
-                        groups.extend(self.group(name));
-                    }
+                Some(value) => match only_text(value).ok_or(NoUser::Shape(Field::User))? {
+                    "" => none = NoUser::Name(InvalidUsername::Empty),
+                    text => return Ok((path, text)),
+                },
+            }
+        }
+        Err(none)
+    }
+
+    /// The groups, and a text among them that looks like several.
+    fn groups(&self, claims: &Map<String, Value>) -> Result<(Vec<Group>, Option<Group>), NoUser> {
+        let (mut groups, mut joined) = (Vec::new(), None);
+        for path in &self.groups {
+            match path.of(claims) {
+                None if too_many_to_send(claims, path.first()) => {
+                    return Err(NoUser::TooManyToSend);
+                }
+                None => {}
+                Some(Value::String(text)) => {
+                    let looks_joined = self.of_text(text, &mut groups)?;
+                    joined = joined.or(looks_joined);
+                }
+                Some(Value::Array(items)) => self.of_list(items, &mut groups)?,
+                Some(Value::Object(members)) => self.of_keys(members, &mut groups)?,
+                Some(Value::Number(number)) => {
+                    groups.extend(self.group(&whole(number).ok_or(SHAPE)?));
                 }
                 Some(_) => return Err(SHAPE),
             }
@@ -197,8 +215,67 @@ impl ClaimMapping {
         if groups.len() > MAX_GROUPS {
             Err(NoUser::TooMany)
         } else {
-            Ok(groups)
+            Ok((groups, joined))
         }
+    }
+
+    /// A text is a JSON list, or what the separator says, or one group. Returns one that looks like
+    /// several.
+    fn of_text(&self, text: &str, groups: &mut Vec<Group>) -> Result<Option<Group>, NoUser> {
+        if let Some(items) = group_list::json_list(text) {
+            return self.of_list(&items, groups).map(|()| None);
+        }
+        if let Some(separator) = self.separator {
+            // As Java and Go write a list.
+            let inner = text.strip_prefix('[');
+            let inner = inner.and_then(|text| text.strip_suffix(']'));
+            separator.split(inner.unwrap_or(text), |item| {
+                groups.extend(self.group(item));
+            });
+            return Ok(None);
+        }
+        let group = self.group(text);
+        groups.extend(group.clone());
+        Ok(group_list::suspect(group.as_slice()))
+    }
+
+    fn of_list(&self, items: &[Value], groups: &mut Vec<Group>) -> Result<(), NoUser> {
+        if items.len() > MAX_GROUPS {
+            return Err(NoUser::TooMany);
+        }
+        for item in items {
+            let named = match item.as_object() {
+                Some(members) => members.get(&*self.group_member).ok_or(SHAPE)?,
+                None => item,
+            };
+            match named {
+                Value::String(name) => groups.extend(self.group(name)),
+                Value::Number(number) => {
+                    groups.extend(self.group(&whole(number).ok_or(SHAPE)?));
+                }
+                Value::Null => {}
+                Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(SHAPE),
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of an object whose values say more about each group, as Zitadel sends them. A list
+    /// below a key means that the path of the claim is one step too short.
+    fn of_keys(&self, members: &Map<String, Value>, groups: &mut Vec<Group>) -> Result<(), NoUser> {
+        if members.len() > MAX_GROUPS {
+            return Err(NoUser::TooMany);
+        }
+        for (name, value) in members {
+            match value {
+                Value::Object(_) | Value::String(_) | Value::Bool(true) => {
+                    groups.extend(self.group(name));
+                }
+                Value::Bool(false) | Value::Null => {}
+                Value::Number(_) | Value::Array(_) => return Err(SHAPE),
+            }
+        }
+        Ok(())
     }
 
     fn group(&self, name: &str) -> Option<Group> {
@@ -212,6 +289,48 @@ impl ClaimMapping {
     }
 }
 
+const SHAPE: NoUser = NoUser::Shape(Field::Groups);
+
+/// The text of a whole number. A larger one has lost its last digits on the way, and with them says
+/// another group.
+fn whole(number: &Number) -> Option<String> {
+    (number.is_u64() || number.is_i64()).then(|| number.to_string())
+}
+
+/// A text, or that of a list of one; empty for an empty list.
+fn only_text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Array(items) => match items.as_slice() {
+            [] => Some(""),
+            [Value::String(text)] => Some(text),
+            _ => None,
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    }
+}
+
+/// A text for people: of a list, the first. Nothing is decided by it, so one that is no text refuses
+/// nobody.
+fn for_people(
+    path: &ClaimPath,
+    claims: &Map<String, Value>,
+    field: Field,
+    notes: &mut Vec<Note>,
+) -> Option<Box<str>> {
+    let value = path.of(claims)?;
+    let value = match value.as_array() {
+        Some(items) => items.first()?,
+        None => value,
+    };
+    let Some(text) = value.as_str() else {
+        notes.push(Note::LeftEmpty(field));
+        return None;
+    };
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.into())
+}
+
 /// Entra ID's way to say that the groups do not fit: it names the claim and an address to fetch it
 /// from, or sets `hasgroups`. Understood as "no groups" it would give default roles.
 fn too_many_to_send(claims: &Map<String, Value>, claim: &str) -> bool {
@@ -222,14 +341,4 @@ fn too_many_to_send(claims: &Map<String, Value>, claim: &str) -> bool {
         .get("hasgroups")
         .is_some_and(|has| *has == true || *has == "true");
     elsewhere || (has && claim == "groups")
-}
-
-fn text<'a>(
-    path: &ClaimPath,
-    claims: &'a Map<String, Value>,
-    field: Field,
-) -> Result<Option<&'a str>, NoUser> {
-    path.of(claims)
-        .map(|value| value.as_str().ok_or(NoUser::Shape(field)))
-        .transpose()
 }

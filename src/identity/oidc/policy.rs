@@ -76,13 +76,22 @@ impl Policy {
     ) -> Result<Accepted, RefusedToken> {
         self.header_kind(kind)?;
         self.purpose(claims, slot)?;
+        if own_word(claims) == Some(TokenWord::Refresh) {
+            return Err(RefusedToken::TokenType);
+        }
         if kind != Some("at+jwt") && looks_like_id_token(claims) && !self.takes_id_tokens(slot) {
             return Err(RefusedToken::IdToken);
         }
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
             return Err(RefusedToken::Issuer);
         }
-        self.audience(claims, slot)?;
+        if present(claims, "aud").is_none() {
+            // Amazon Cognito's access tokens have none.
+            self.client_as_audience(claims)?;
+            self.party(claims, false)?;
+        } else {
+            self.audience(claims, slot)?;
+        }
         let until =
             time(claims, "exp", RefusedToken::ExpiryMissing)?.ok_or(RefusedToken::ExpiryMissing)?;
         self.times(claims, Some(until), now)
@@ -114,13 +123,7 @@ impl Policy {
             return Err(RefusedToken::Issuer);
         }
         if present(claims, "aud").is_none() {
-            // Certified providers leave `aud` out and name the client that the token was issued to.
-            let client = present(claims, "client_id")
-                .and_then(Value::as_str)
-                .ok_or(RefusedToken::Audience)?;
-            if !self.audiences.iter().any(|audience| **audience == *client) {
-                return Err(RefusedToken::Audience);
-            }
+            self.client_as_audience(claims)?;
         } else {
             self.audience(claims, slot)?;
         }
@@ -169,6 +172,14 @@ impl Policy {
         }
     }
 
+    /// Certified providers leave `aud` out and name the client that the token was issued to.
+    fn client_as_audience(&self, claims: &Map<String, Value>) -> Result<(), RefusedToken> {
+        let client = present(claims, "client_id").and_then(Value::as_str);
+        let is_ours =
+            client.is_some_and(|client| self.audiences.iter().any(|one| **one == *client));
+        is_ours.then_some(()).ok_or(RefusedToken::Audience)
+    }
+
     fn audience(&self, claims: &Map<String, Value>, slot: TokenPlace) -> Result<(), RefusedToken> {
         let ours = |audience: &Value| {
             audience
@@ -182,7 +193,18 @@ impl Policy {
             }
             _ => return Err(RefusedToken::Audience),
         };
-        let party = match present(claims, "azp").or_else(|| present(claims, "client_id")) {
+        // An ID token for several must say for whom it was made.
+        self.party(claims, several && slot == TokenPlace::IdCookie)
+    }
+
+    /// To whom the token was issued.
+    fn party(&self, claims: &Map<String, Value>, required: bool) -> Result<(), RefusedToken> {
+        // Okta says `cid`; ADFS and Entra ID 1.0 say `appid`. They count only where the operator
+        // has named parties: elsewhere they would refuse tokens that are accepted today.
+        let names = ["azp", "client_id", "cid", "appid"];
+        let known = if self.party_required { 4 } else { 2 };
+        let mut names = names.into_iter().take(known);
+        let party = match names.find_map(|name| present(claims, name)) {
             None => None,
             Some(Value::String(party)) => Some(party.as_str()),
             Some(_) => return Err(RefusedToken::Party),
@@ -193,10 +215,7 @@ impl Policy {
         match party {
             Some(party) if parties.iter().any(|one| **one == *party) => Ok(()),
             Some(_) => Err(RefusedToken::Party),
-            // An ID token for several must say for whom it was made.
-            None if self.party_required || (several && slot == TokenPlace::IdCookie) => {
-                Err(RefusedToken::Party)
-            }
+            None if self.party_required || required => Err(RefusedToken::Party),
             None => Ok(()),
         }
     }
@@ -231,24 +250,60 @@ impl Policy {
 
 /// For a token that does not say by its header (`at+jwt`) what it is.
 ///
-/// The first claims bind an ID token to the sign-in that it came from (OpenID Connect Core §2,
-/// §3.3.2.11). Access tokens do not need them; Dex and old Keycloaks add them nevertheless, and
-/// Keycloak marks its tokens by the claim `typ`. But an ID token may have none of them: certified
-/// providers leave them out in the code flow. So a token must also have a claim that only access
-/// tokens have: what it allows (`scope`, `scp`), to whom it was issued (`client_id`; ID tokens have
-/// `azp` as well), or its use, as Amazon Cognito and Ory write it.
+/// What the provider calls the token counts first. Then come the claims that bind an ID token to the
+/// sign-in that it came from (OpenID Connect Core §2, §3.3.2.11). Access tokens do not need them;
+/// Dex and old Keycloaks add them nevertheless, and Keycloak marks its tokens by the claim `typ`.
+/// But an ID token may have none of them: certified providers leave them out in the code flow. So a
+/// token must also have a claim that only access tokens have: what it allows (`scope`, `scp`), or to
+/// whom it was issued (`client_id`; ID tokens have `azp` as well).
 fn looks_like_id_token(claims: &Map<String, Value>) -> bool {
     let has = |name: &&str| present(claims, name).is_some();
     if has(&"typ") {
         return false;
     }
-    if ["nonce", "at_hash", "c_hash", "s_hash"].iter().any(has) {
-        return true;
+    if let Some(word) = own_word(claims) {
+        return word != TokenWord::Access;
     }
-    match present(claims, "token_use") {
-        Some(token_use) => !matches!(token_use.as_str(), Some("access" | "access_token")),
-        None => !["scope", "scp", "client_id"].iter().any(has),
-    }
+    // An empty one binds nothing.
+    let binds = |name: &&str| present(claims, name).is_some_and(|value| *value != "");
+    ["nonce", "at_hash", "c_hash", "s_hash"].iter().any(binds)
+        || !["scope", "scp", "client_id"].iter().any(has)
+}
+
+/// What a provider calls its token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TokenWord {
+    Access,
+    Refresh,
+    /// An ID token, or something else that is no access token.
+    Other,
+}
+
+/// The provider's word for the token, in the claims that providers have for it: Amazon Cognito and
+/// Ory write `token_use`, `ForgeRock` writes `tokenName`. Where two differ, the token is no access token.
+/// `token_use` has no other meaning, so an unknown word there counts; the other claims may.
+fn own_word(claims: &Map<String, Value>) -> Option<TokenWord> {
+    let word = |name: &str| {
+        let value = present(claims, name)?;
+        let letters = value.as_str().unwrap_or_default().bytes();
+        let letters = letters.filter(u8::is_ascii_alphanumeric);
+        let word: Vec<u8> = letters.map(|byte| byte.to_ascii_lowercase()).collect();
+        match word.as_slice() {
+            b"access" | b"accesstoken" | b"oauthaccesstoken" | b"oauth2accesstoken" | b"bearer"
+            | b"bearertoken" | b"atjwt" => Some(TokenWord::Access),
+            b"refresh" | b"refreshtoken" | b"oauthrefreshtoken" => Some(TokenWord::Refresh),
+            b"id" | b"idtoken" | b"oidcidtoken" => Some(TokenWord::Other),
+            _ => (name == "token_use").then_some(TokenWord::Other),
+        }
+    };
+    ["token_use", "token_type", "tokenType", "tokenName", "type"]
+        .into_iter()
+        .filter_map(word)
+        .reduce(|one, other| match (one, other) {
+            (TokenWord::Refresh, _) | (_, TokenWord::Refresh) => TokenWord::Refresh,
+            (TokenWord::Other, _) | (_, TokenWord::Other) => TokenWord::Other,
+            (TokenWord::Access, TokenWord::Access) => TokenWord::Access,
+        })
 }
 
 /// Null counts as absent.

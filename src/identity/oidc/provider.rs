@@ -5,7 +5,7 @@ use super::{
     logout::{LogoutNotice, Revoked},
     policy::{self, Accepted, Policy, time},
     presented::{Presented, TokenPlace},
-    refused::{LogoutError, RefusedToken},
+    refused::{LogoutError, NoUser, RefusedToken},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -247,11 +247,11 @@ impl OidcProvider {
         accepted: Accepted,
         asked: Option<Timestamp>,
     ) -> Result<Identity, Rejected> {
-        let person = self
-            .config
-            .claims
-            .person(claims)
-            .map_err(Rejected::Claims)?;
+        let mapping = &self.config.claims;
+        let person = mapping.person(claims).map_err(Rejected::Claims)?;
+        if mapping.user_names.can_join_two() && accepted.statement.subject.is_none() {
+            return Err(Rejected::Claims(NoUser::NoSubject));
+        }
         let statement = Statement {
             asked,
             ..accepted.statement

@@ -94,6 +94,13 @@ pub enum NoUser {
     Missing,
     #[error("the claim for the {0} has the wrong JSON type")]
     Shape(Field),
+    #[error("the claim for the user name does not match `username_pattern`")]
+    Pattern,
+    #[error(
+        "`username_case` or `username_pattern` can give two people one name, and without a subject \
+         (`sub`) the token does not say whose it is"
+    )]
+    NoSubject,
     #[error("the user name is a mail address that the provider says is not verified")]
     Unverified,
     #[error(

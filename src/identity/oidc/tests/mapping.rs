@@ -4,7 +4,10 @@ use super::{
     super::claims::{ClaimMapping, ClaimPath, InvalidPath},
     *,
 };
-use crate::{identity::types::Attributes, model::InvalidUsername};
+use crate::{
+    identity::{group_list::Separator, types::Attributes},
+    model::InvalidUsername,
+};
 
 fn path(text: &str) -> ClaimPath {
     ClaimPath::parse(text).unwrap()
@@ -43,6 +46,7 @@ fn a_path_is_dotted_a_pointer_or_quoted() {
         ("\"a\".\"b\"", "nested"),
         ("\"https://x.test/groups\"", "auth0"),
         ("/https:~1~1x.test~1groups", "auth0"),
+        ("https://x.test/groups", "auth0"),
         ("/re~1so~0urce/my.client/roles", "deep"),
         ("re/so~urce.\"my.client\".roles", "deep"),
     ] {
@@ -61,7 +65,7 @@ fn a_path_is_dotted_a_pointer_or_quoted() {
         ("\"a", InvalidPath::Quotes),
         ("\"a\"b", InvalidPath::Quotes),
         ("a\"b\"", InvalidPath::Quotes),
-        ("https://x.test/groups", InvalidPath::BareUrl),
+        ("\"a\".https://x.test/groups", InvalidPath::BareUrl),
         ("/a~2", InvalidPath::Escape),
     ] {
         assert_eq!(ClaimPath::parse(text).err(), Some(why), "{text}");
@@ -69,11 +73,8 @@ fn a_path_is_dotted_a_pointer_or_quoted() {
 }
 
 #[test]
-fn groups_are_a_text_a_list_or_objects_and_are_never_split() {
-    let mapping = ClaimMapping {
-        group_member: Some("name".into()),
-        ..ClaimMapping::default()
-    };
+fn groups_are_a_text_a_list_objects_or_keys_and_are_not_split_unasked() {
+    let mapping = ClaimMapping::default();
     for (groups, expected) in [
         (json!(["b", "a", "b"]), Ok(vec!["a", "b"])),
         (json!("one, still one"), Ok(vec!["one, still one"])),
@@ -83,9 +84,27 @@ fn groups_are_a_text_a_list_or_objects_and_are_never_split() {
         (json!(null), Ok(vec![])),
         (json!([{"id": 1}]), Err(NoUser::Shape(Field::Groups))),
         (json!([["a"]]), Err(NoUser::Shape(Field::Groups))),
-        (json!([1]), Err(NoUser::Shape(Field::Groups))),
-        (json!({"a": true}), Err(NoUser::Shape(Field::Groups))),
+        (json!([{"name": {}}]), Err(NoUser::Shape(Field::Groups))),
+        (json!(["a", null, "", " ", {"name": null}]), Ok(vec!["a"])),
+        (json!([7, -1, {"name": 8}]), Ok(vec!["-1", "7", "8"])),
+        (json!(7), Ok(vec!["7"])),
+        // These have lost digits on the way.
+        (json!([1.5]), Err(NoUser::Shape(Field::Groups))),
+        (json!(1e30), Err(NoUser::Shape(Field::Groups))),
+        (json!([true]), Err(NoUser::Shape(Field::Groups))),
         (json!(true), Err(NoUser::Shape(Field::Groups))),
+        (json!("[\"a,b\", \"c\", 7]"), Ok(vec!["7", "a,b", "c"])),
+        (json!("[]"), Ok(vec![])),
+        (json!("[[\"a\"]]"), Err(NoUser::Shape(Field::Groups))),
+        (json!("[a, b]"), Ok(vec!["[a, b]"])),
+        (json!(["[\"a\"]"]), Ok(vec!["[\"a\"]"])),
+        (
+            json!({"admin": {"1": "x.test"}, "dev": {}, "ops": true, "no": false, "nor": null}),
+            Ok(vec!["admin", "dev", "ops"]),
+        ),
+        // The path is one step too short.
+        (json!({"roles": ["a"]}), Err(NoUser::Shape(Field::Groups))),
+        (json!({"a": 1}), Err(NoUser::Shape(Field::Groups))),
         (json!(vec!["x"; 2_001]), Err(NoUser::TooMany)),
     ] {
         let shown = groups.to_string().chars().take(40).collect::<String>();
@@ -105,15 +124,100 @@ fn groups_are_a_text_a_list_or_objects_and_are_never_split() {
         Ok(vec![]),
         "absent"
     );
-    let objects = read(
-        &ClaimMapping::default(),
-        json!({"preferred_username": "u", "groups": [{"name": "x"}]}),
-    );
-    assert_eq!(
-        names(objects),
-        Err(NoUser::Shape(Field::Groups)),
-        "no member was configured"
-    );
+    let by_id = ClaimMapping {
+        group_member: "id".into(),
+        ..ClaimMapping::default()
+    };
+    let groups = json!({"preferred_username": "u", "groups": [{"name": "x", "id": 1}]});
+    assert_eq!(names(read(&by_id, groups)), Ok(vec!["1".to_owned()]));
+}
+
+#[test]
+fn a_text_is_split_by_the_configured_separator_alone() {
+    for (separator, groups, expected) in [
+        (Separator::Comma, json!("a,b"), vec!["a", "b"]),
+        (Separator::Comma, json!("[a, b]"), vec!["a", "b"]),
+        (Separator::Comma, json!("\"a,b\", c"), vec!["a,b", "c"]),
+        (Separator::Comma, json!("[\"a,b\"]"), vec!["a,b"]),
+        (Separator::Comma, json!(["a,b"]), vec!["a,b"]),
+        (Separator::Space, json!("a b"), vec!["a", "b"]),
+        (Separator::Semicolon, json!("a;b,c"), vec!["a", "b,c"]),
+        (Separator::Pipe, json!("a|b"), vec!["a", "b"]),
+    ] {
+        let mapping = ClaimMapping {
+            separator: Some(separator),
+            ..ClaimMapping::default()
+        };
+        let claims = json!({"preferred_username": "u", "groups": groups});
+        let expected = expected.into_iter().map(str::to_owned).collect();
+        assert_eq!(names(read(&mapping, claims)), Ok(expected), "{groups}");
+    }
+}
+
+#[test]
+fn a_text_that_looks_like_several_groups_is_remembered_as_such() {
+    for (groups, joined) in [
+        (json!("a,b"), Some("a,b")),
+        (json!("a b"), Some("a b")),
+        (json!("[a, b]"), Some("[a, b]")),
+        (json!("a"), None),
+        (json!("[\"a,b\"]"), None),
+        (json!(["CN=a,OU=b", "c|d"]), None),
+    ] {
+        let claims = json!({"preferred_username": "u", "groups": groups});
+        let person = read(&ClaimMapping::default(), claims).unwrap();
+        assert_eq!(
+            person.joined.as_ref().map(Group::as_str),
+            joined,
+            "{groups}"
+        );
+    }
+}
+
+#[test]
+fn a_name_or_a_mail_that_is_no_text_refuses_nobody() {
+    use crate::identity::Note;
+    for (mail, expected, notes) in [
+        (json!(["a@x.test", "b@x.test"]), Some("a@x.test"), vec![]),
+        (json!([]), None, vec![]),
+        (json!(7), None, vec![Note::LeftEmpty(Field::Email)]),
+        (json!([{}]), None, vec![Note::LeftEmpty(Field::Email)]),
+    ] {
+        let claims = json!({"preferred_username": "u", "email": mail, "email_verified": true});
+        let person = read(&ClaimMapping::default(), claims).unwrap();
+        assert_eq!((person.email.as_deref(), person.notes), (expected, notes));
+    }
+}
+
+#[test]
+fn the_first_claim_that_is_there_names_the_user() {
+    let mapping = ClaimMapping {
+        users: vec![path("upn"), path("preferred_username"), path("email")],
+        ..ClaimMapping::default()
+    };
+    for (claims, expected) in [
+        (json!({"upn": "a@x", "preferred_username": "b"}), Ok("a@x")),
+        (json!({"upn": null, "preferred_username": "b"}), Ok("b")),
+        (json!({"upn": "", "preferred_username": ["b"]}), Ok("b")),
+        (json!({"upn": [], "preferred_username": "b"}), Ok("b")),
+        // A wrong one is no reason to take the name of the next.
+        (
+            json!({"upn": 7, "preferred_username": "b"}),
+            Err(NoUser::Shape(Field::User)),
+        ),
+        (
+            json!({"email": "c@x.test", "email_verified": false}),
+            Err(NoUser::Unverified),
+        ),
+        (json!({}), Err(NoUser::Missing)),
+        (
+            json!({"upn": ""}),
+            Err(NoUser::Name(InvalidUsername::Empty)),
+        ),
+    ] {
+        let user = read(&mapping, claims.clone()).map(|person| person.user.as_str().to_owned());
+        assert_eq!(user, expected.map(str::to_owned), "{claims}");
+    }
 }
 
 #[test]
@@ -156,7 +260,8 @@ fn a_user_name_is_a_text_that_the_cluster_accepts() {
     for (name, why) in [
         (json!(null), NoUser::Missing),
         (json!(7), NoUser::Shape(Field::User)),
-        (json!(["alice"]), NoUser::Shape(Field::User)),
+        (json!(["alice", "bob"]), NoUser::Shape(Field::User)),
+        (json!([7]), NoUser::Shape(Field::User)),
         (json!(""), NoUser::Name(InvalidUsername::Empty)),
         (json!(" alice"), NoUser::Name(InvalidUsername::OuterSpace)),
         (json!("a:b"), NoUser::Name(InvalidUsername::Separator)),
@@ -186,7 +291,7 @@ fn a_user_name_is_a_text_that_the_cluster_accepts() {
         );
     }
     let by_mail = ClaimMapping {
-        user: path("email"),
+        users: vec![path("email")],
         ..ClaimMapping::default()
     };
     assert!(read(&by_mail, json!({"email": "a@b.test"})).is_ok());

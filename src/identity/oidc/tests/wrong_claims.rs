@@ -73,6 +73,30 @@ async fn a_wrong_claim_is_refused_for_its_own_reason() {
         (json!({"token_use": "id"}), R::IdToken),
         (json!({"token_use": ["access"]}), R::IdToken),
         (json!({"c_hash": "h"}), R::IdToken),
+        (json!({"type": "id_token"}), R::IdToken),
+        (
+            json!({"tokenName": "id_token", "tokenType": "JWTToken"}),
+            R::IdToken,
+        ),
+        (
+            json!({"token_use": "access", "type": "id-token"}),
+            R::IdToken,
+        ),
+        (json!({"type": "refresh"}), R::TokenType),
+        (
+            json!({"token_use": "access", "tokenType": "refresh-token"}),
+            R::TokenType,
+        ),
+        (json!({"aud": null, "client_id": "other"}), R::Audience),
+        (
+            json!({"aud": null, "client_id": ["elastauth"]}),
+            R::Audience,
+        ),
+        (json!({"aud": null, "cid": "elastauth"}), R::Audience),
+        (
+            json!({"aud": null, "client_id": "elastauth", "azp": "other"}),
+            R::Party,
+        ),
         (json!({"typ": "Bearer "}), R::ClaimType),
         (json!({"typ": ["Bearer"]}), R::ClaimType),
         (
@@ -106,6 +130,15 @@ async fn unusual_claims_that_are_allowed_are_accepted() {
         json!({"exp": 1_800_000_100.5}),
         json!({"iat": null, "sub": null}),
         json!({"typ": "Bearer"}),
+        json!({"nonce": "", "at_hash": ""}),
+        json!({"type": "oauth-access-token", "scope": null, "nonce": "n"}),
+        json!({"tokenType": "access-token", "scope": null}),
+        json!({"token_use": "access", "scope": null, "nonce": "n"}),
+        json!({"type": "user"}),
+        // Amazon Cognito.
+        json!({"aud": null, "client_id": "elastauth", "token_use": "access"}),
+        // Of no meaning where no parties are configured.
+        json!({"cid": "other", "appid": "other"}),
         json!({"typ": "bearer", "nbf": 0, "nonce": "old Keycloaks have one here"}),
     ] {
         assert!(
@@ -145,6 +178,16 @@ async fn audiences_and_parties_are_as_configured() {
         RefusedToken::Party,
         "it must say to whom"
     );
+    for (claims, accepted) in [
+        (json!({"aud": "api", "cid": "spa"}), true),
+        (json!({"aud": "api", "appid": "spa"}), true),
+        (json!({"aud": "api", "cid": "other"}), false),
+        (json!({"aud": "api", "azp": "other", "cid": "spa"}), false),
+        (json!({"aud": null, "client_id": "api"}), false),
+    ] {
+        let asked = stage.ask(&stage.token(claims.clone())).await;
+        assert_eq!(asked.is_ok(), accepted, "{claims}");
+    }
     let any = Stage::with("ES256", |config| {
         config.authorized_parties = AuthorizedParties::Any;
     })
