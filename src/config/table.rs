@@ -232,8 +232,11 @@ table! {
     /// The password of the Redis user.
     REDIS_PASSWORD: "cache.redis_password", T::Secret, example = "\"${REDIS_PASSWORD}\"",
         reload = true;
-    /// The folder of the file cache.
-    CACHE_PATH: "cache.path", T::Path, default = "/tmp/elastauth-cache", old = &["cache_path"];
+    /// The folder of the file cache, for elastauth alone: it makes the folder, and lets nobody else
+    /// look into it. The default is `cache` in the state directory that systemd gives a service
+    /// (`STATE_DIRECTORY`); without either, users are remembered in memory.
+    CACHE_PATH: "cache.path", T::Path, example = "/var/lib/elastauth/cache",
+        old = &["cache_path"];
     /// Redis by URL, instead of `cache.redis_host`: `redis://`, `rediss://` (TLS) or `unix://`,
     /// with user, password and database if needed.
     REDIS_URL: "redis.url", T::Secret, example = "\"rediss://redis:6379\"";

@@ -7,6 +7,7 @@
 //! start, never a login.
 
 mod disk;
+mod folder;
 mod table;
 mod writer;
 
@@ -72,6 +73,7 @@ impl File {
             }
             Err(TakeError::Io(step, why)) => {
                 warn!(
+                    folder = %folder.display(),
                     error = %why,
                     "the folder of `cache.path` cannot be used ({step}); users are remembered in \
                      memory alone"

@@ -3,9 +3,14 @@
 use crate::support::{
     Why, find, pause,
     stage::{GATEWAY_KEY, Plan, Stage, question},
+    until,
 };
 use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour};
-use std::time::Duration;
+use std::{
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+    time::Duration,
+};
 use tokio::task::JoinSet;
 
 fn file_ledger(folder: &std::path::Path) -> String {
@@ -173,6 +178,96 @@ async fn a_second_process_gets_no_file_and_a_damaged_file_is_set_aside() {
     second.cluster.forget_calls();
     assert!(third.works(&third.ask("alice", "dev").await));
     assert_eq!(third.calls(), Vec::<String>::new());
+}
+
+/// What is in the way of a folder, and what the log says of it.
+type Trap = (fn(&Path), &'static str);
+
+const TRAPS: [Trap; 4] = [
+    (
+        |folder| {
+            std::fs::create_dir(folder).unwrap();
+            let made = std::process::Command::new("mkfifo")
+                .arg(folder.join("ledger"))
+                .status();
+            assert!(made.unwrap().success());
+        },
+        "`ledger` is not a regular file",
+    ),
+    (
+        |folder| {
+            std::fs::create_dir(folder).unwrap();
+            let target = folder.parent().unwrap().join("target");
+            std::fs::write(&target, "not to be touched").unwrap();
+            symlink(target, folder.join("ledger.lock")).unwrap();
+        },
+        "open its lock",
+    ),
+    (
+        |folder| {
+            let elsewhere = folder.parent().unwrap().join("elsewhere");
+            std::fs::create_dir(&elsewhere).unwrap();
+            symlink(elsewhere, folder).unwrap();
+        },
+        "it is a link; name the folder that it leads to",
+    ),
+    (
+        |folder| std::fs::write(folder, "").unwrap(),
+        "the folder of `cache.path` cannot be used",
+    ),
+];
+
+#[tokio::test]
+async fn a_trap_in_the_folder_is_told_and_neither_followed_nor_waited_for() {
+    for (trap, said) in TRAPS {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("cache");
+        trap(&folder);
+        let stage = Stage::planned(Plan {
+            more: &file_ledger(&folder),
+            ..Plan::default()
+        })
+        .await;
+        let log = stage.elastauth.log();
+        assert!(
+            log.contains(said) && log.contains("in memory alone"),
+            "{said}: {log}"
+        );
+        assert!(stage.works(&stage.ask("alice", "dev").await), "{said}");
+        let target = home.path().join("target");
+        assert!(!target.exists() || std::fs::read(target).unwrap() == b"not to be touched");
+        let elsewhere = home.path().join("elsewhere");
+        assert!(!elsewhere.exists() || elsewhere.read_dir().unwrap().next().is_none());
+    }
+}
+
+#[tokio::test]
+async fn the_folder_is_made_private_and_has_no_default_where_others_may_write() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().display().to_string();
+    let planned = |environment| {
+        Stage::planned(Plan {
+            more: "cache: {type: file}",
+            environment,
+            ..Plan::default()
+        })
+    };
+    let without = planned(&[]).await;
+    let log = without.elastauth.log();
+    let warned = "`cache.type: file` has no effect without `cache.path`";
+    assert!(log.contains(warned), "{log}");
+    assert!(without.works(&without.ask("alice", "dev").await));
+    assert!(!Path::new("/tmp/elastauth-cache").exists());
+    // As systemd starts it.
+    let variable = [("STATE_DIRECTORY", directory.as_str())];
+    let stage = planned(&variable).await;
+    assert!(!stage.elastauth.log().contains(warned));
+    assert!(stage.works(&stage.ask("alice", "dev").await));
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let folder = home.path().join("cache");
+    let file = folder.join("ledger");
+    until("the file", || file.exists()).await;
+    assert_eq!((mode(&folder), mode(&file)), (0o700, 0o600));
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ fn store(fill: &mut Filler<'_>) -> Option<StoreConfig> {
             }
             Some(StoreConfig::Redis(Box::new(redis(fill)?)))
         }
-        CacheType::File if has_key => Some(StoreConfig::File(fill.get(&table::CACHE_PATH)?)),
+        CacheType::File if has_key => Some(file(fill)),
         CacheType::File => {
             fill.warn(
                 key,
@@ -62,6 +62,22 @@ fn store(fill: &mut Filler<'_>) -> Option<StoreConfig> {
             Some(StoreConfig::Memory)
         }
     }
+}
+
+/// No default below `/tmp`: everybody may put something there before elastauth does.
+fn file(fill: &mut Filler<'_>) -> StoreConfig {
+    let standard = fill.settings.standard.state_directory();
+    let standard = standard.map(|folder| folder.join("cache"));
+    let Some(folder) = fill.get(&table::CACHE_PATH).or(standard) else {
+        fill.warn(
+            &table::CACHE_TYPE,
+            "`cache.type: file` has no effect without `cache.path`: users are remembered in memory, \
+             and each start asks the cluster again; name a folder for elastauth alone, such as \
+             `/var/lib/elastauth/cache`",
+        );
+        return StoreConfig::Memory;
+    };
+    StoreConfig::File(folder)
 }
 
 fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {

@@ -1,16 +1,19 @@
 //! The file itself: a line that names the layout, then records of one length, each sealed. The last
 //! record of a name counts.
 
+use super::folder::Folder;
 use crate::{keys::StoreName, ledger::seal::VALUE};
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 use tracing::warn;
 
 const FIRST_LINE: &[u8] = b"elastauth ledger 1\n";
+const LEDGER: &str = "ledger";
+/// What is being written, until it takes the place of the ledger.
+const NEW: &str = "ledger.new";
 const RECORD: usize = 16 + VALUE;
 /// A shorter file is never written again for its length.
 const SHORT: u64 = 1 << 20;
@@ -24,7 +27,7 @@ pub(super) struct Record {
 /// The folder, taken.
 #[derive(Debug)]
 pub(super) struct Disk {
-    folder: PathBuf,
+    folder: Folder,
     /// Held open: the lock is this process's for as long as it lives, however it ends.
     _lock: fs::File,
     file: Option<fs::File>,
@@ -45,20 +48,16 @@ pub(super) enum TakeError {
 impl Disk {
     /// Takes the folder and reads the file.
     pub(super) fn take(folder: &Path, capacity: usize) -> Result<(Self, Vec<Record>), TakeError> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(|why| TakeError::Io("make it", why))?;
-        let lock =
-            open(&folder.join("ledger.lock")).map_err(|why| TakeError::Io("open its lock", why))?;
+        let folder = Folder::open(folder).map_err(|why| TakeError::Io("open it", why))?;
+        let lock = folder.open_or_create("ledger.lock");
+        let lock = lock.map_err(|why| TakeError::Io("open its lock", why))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Err(TakeError::Taken),
             Err(fs::TryLockError::Error(why)) => return Err(TakeError::Io("lock it", why)),
         }
         let disk = Self {
-            folder: folder.to_owned(),
+            folder,
             _lock: lock,
             file: None,
             length: 0,
@@ -71,7 +70,7 @@ impl Disk {
     }
 
     fn read(&self, capacity: usize) -> io::Result<Vec<Record>> {
-        let file = match fs::File::open(self.path()) {
+        let file = match self.folder.read(LEDGER) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
@@ -109,8 +108,7 @@ impl Disk {
 
     /// Keeps the file for a look, out of the way. One is kept.
     pub(super) fn set_aside(&self) {
-        let aside = self.folder.join("ledger.damaged");
-        if let Err(why) = fs::rename(self.path(), aside) {
+        if let Err(why) = self.folder.rename(LEDGER, "ledger.damaged") {
             warn!(error = %why, "it cannot be set aside; it is written over");
         }
     }
@@ -160,18 +158,17 @@ impl Disk {
     }
 
     fn write_new(&mut self, records: &[Record]) -> io::Result<()> {
-        let temporary = self.folder.join("ledger.new");
         let mut bytes = Vec::with_capacity(FIRST_LINE.len() + records.len() * RECORD);
         bytes.extend_from_slice(FIRST_LINE);
         for record in records {
             add(&mut bytes, record);
         }
-        let _gone_already = fs::remove_file(&temporary);
-        let mut file = open(&temporary)?;
+        let _gone_already = self.folder.remove(NEW);
+        let mut file = self.folder.create(NEW)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
-        fs::rename(&temporary, self.path())?;
-        fs::File::open(&self.folder)?.sync_all()?;
+        self.folder.rename(NEW, LEDGER)?;
+        self.folder.sync()?;
         self.file = Some(file);
         self.length = bytes.len() as u64;
         self.whole = self.length;
@@ -181,8 +178,8 @@ impl Disk {
     /// A file that cannot be written any more would be outdated. To remove it needs no room.
     pub(super) fn give_up(&mut self) {
         self.file = None;
-        for name in ["ledger.new", "ledger"] {
-            match fs::remove_file(self.folder.join(name)) {
+        for name in [NEW, LEDGER] {
+            match self.folder.remove(name) {
                 Ok(()) => {}
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {}
                 Err(why) => {
@@ -195,19 +192,6 @@ impl Disk {
             }
         }
     }
-
-    fn path(&self) -> PathBuf {
-        self.folder.join("ledger")
-    }
-}
-
-fn open(path: &Path) -> io::Result<fs::File> {
-    OpenOptions::new()
-        .append(true)
-        .read(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
 }
 
 fn add(bytes: &mut Vec<u8>, record: &Record) {
