@@ -42,7 +42,7 @@ use crate::{
 };
 use ensure::Ensure;
 use http::HeaderValue;
-use order::Order;
+use order::{Order, Place};
 use places::{Class, Places};
 use revoke::Revoke;
 use rotation::{Period, Rotation};
@@ -163,8 +163,8 @@ impl Broker {
         let user = entitled.identity().user();
         let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
-            self.in_order(entitled.identity())?;
             let now = self.state.clock.now();
+            let place = self.in_order(entitled, now)?;
             let period = self.state.rotation.period(user, now);
             if let Some(wait) = period.grace_left {
                 self.hold(wait, deadline).await?;
@@ -176,11 +176,11 @@ impl Broker {
             let lookup = self.look_up(user, entry, now, fingerprint);
             self.metrics.looked_up(lookup);
             if lookup == Lookup::Hit {
-                return Ok(self.login(entitled, generation, period));
+                return Ok(self.grant(entitled, place, generation, period));
             }
             self.permits(entitled)?;
             if self.dry_run {
-                return Ok(self.login(entitled, generation, period));
+                return Ok(self.grant(entitled, place, generation, period));
             }
             let class = if lookup == Lookup::Miss {
                 Class::New
@@ -195,9 +195,9 @@ impl Broker {
                 .map_err(|_| BrokerError::Late)?
             {
                 Joined::Same(Ok(generation)) if self.still_holds(entitled, generation, period) => {
-                    return Ok(self.login(entitled, generation, period));
+                    return Ok(self.grant(entitled, place, generation, period));
                 }
-                // The update was for an older token with the same groups; this one is newer.
+                // The update was for an older token with the same roles; this one is newer.
                 Joined::Same(Err(BrokerError::Outdated { newest }))
                     if entitled.identity().as_of() >= Some(newest) => {}
                 Joined::Same(Err(error)) => return Err(error),
@@ -207,15 +207,24 @@ impl Broker {
         }
     }
 
-    /// Takes note of an identity, whether it gets a login or not: older tokens of the user with
-    /// other groups are refused from now on.
+    /// Takes note of an identity that gets no role: older tokens of the same person are refused
+    /// from now on, because they would give what the person no longer has.
     ///
     /// # Errors
-    /// [`BrokerError::Outdated`] if it is itself older than one that was seen.
-    pub fn in_order(&self, identity: &Identity) -> Result<(), BrokerError> {
+    /// [`BrokerError::Outdated`] if it is itself older than one that has roles.
+    pub fn without_role(&self, identity: &Identity) -> Result<(), BrokerError> {
+        let (order, now) = (&self.state.order, self.state.clock.now());
+        order
+            .check(identity, None, now)
+            .map_err(|newest| BrokerError::Outdated { newest })?;
+        order.judged(identity, &[], now);
+        Ok(())
+    }
+
+    fn in_order(&self, entitled: &Entitled, now: Timestamp) -> Result<Place, BrokerError> {
         self.state
             .order
-            .admit(identity)
+            .check(entitled.identity(), Some(entitled.roles()), now)
             .map_err(|newest| BrokerError::Outdated { newest })
     }
 
@@ -342,8 +351,21 @@ impl Broker {
             .map_err(|_| BrokerError::Late)
     }
 
-    fn login(&self, entitled: &Entitled, generation: Generation, period: Period) -> Credential {
-        let login = derive::login(entitled.identity(), generation, period.epoch);
+    /// The login, once it is sure that the identity gets it: older tokens with other roles are
+    /// refused from now on.
+    fn grant(
+        &self,
+        entitled: &Entitled,
+        place: Place,
+        generation: Generation,
+        period: Period,
+    ) -> Credential {
+        let identity = entitled.identity();
+        if place == Place::Newest {
+            let now = self.state.clock.now();
+            self.state.order.granted(identity, entitled.roles(), now);
+        }
+        let login = derive::login(identity, generation, period.epoch);
         let password = self.state.password(&login, period.key);
         Credential {
             authorization: password.authorization(login.user),

@@ -130,7 +130,7 @@ impl Flow {
         upstream.entitle(identity.clone()).map_err(|why| {
             // The broker has to see this token too: one that gives no role makes older ones
             // outdated.
-            let outdated = upstream.broker().in_order(&identity).err();
+            let outdated = upstream.broker().without_role(&identity).err();
             RefusedRequest {
                 remarks: upstream.mapping().remarks(&identity),
                 identity: Some(identity),

@@ -91,9 +91,6 @@ impl Document {
             ..
         } = &self.account;
         let theirs = &found.account;
-        let mut their_roles: Vec<&String> = theirs.roles.iter().collect();
-        their_roles.sort_unstable();
-        their_roles.dedup();
         let without_time = |account: &Account| {
             let marker = account.origin.marker()?.clone();
             Some(Marker {
@@ -103,7 +100,7 @@ impl Document {
         };
         found.exact
             && theirs.enabled
-            && their_roles.into_iter().eq(roles)
+            && sorted(&theirs.roles).eq(roles)
             && (&theirs.groups, &theirs.full_name, &theirs.email) == (groups, full_name, email)
             && without_time(theirs) == without_time(&self.account)
     }
@@ -123,13 +120,22 @@ impl Document {
     }
 
     /// When the token was issued from which the account was written, if that is a newer one with
-    /// other groups.
+    /// other roles.
     pub(super) fn newer_statement(&self, found: &Account, now: Timestamp) -> Option<Timestamp> {
         let (ours, theirs) = (self.identity.as_of()?, found.origin.marker()?.issued_at?);
         // Nobody's clock is that far off. Such a time must not keep the user out until it comes.
         let plausible = theirs <= now.after(MOST_AHEAD);
-        (ours < theirs && plausible && found.groups != self.account.groups).then_some(theirs)
+        let other_roles = || sorted(&found.roles).ne(&self.account.roles);
+        (ours < theirs && plausible && other_roles()).then_some(theirs)
     }
+}
+
+/// The cluster keeps roles as they were written, duplicates too.
+fn sorted(roles: &[String]) -> impl Iterator<Item = &String> {
+    let mut roles: Vec<&String> = roles.iter().collect();
+    roles.sort_unstable();
+    roles.dedup();
+    roles.into_iter()
 }
 
 /// Whose the account is that the cluster has.
@@ -250,17 +256,16 @@ mod tests {
 
     #[test]
     fn an_account_from_a_newer_token_is_newer_unless_no_clock_can_be_that_far_off() {
-        let found = at(900_000, &["dev"]).account;
-        let now = Timestamp(900_000);
+        let (mut found, now) = (at(900_000, &["dev"]).account, Timestamp(900_000));
+        let ours = at(800_000, &["ops"]);
         assert_eq!(
-            at(800_000, &["ops"]).newer_statement(&found, now),
-            Some(Timestamp(900_000))
+            ours.newer_statement(&found, now),
+            None,
+            "other groups that give the same roles"
         );
-        for document in [
-            at(800_000, &["dev"]),
-            at(900_000, &["ops"]),
-            at(950_000, &["ops"]),
-        ] {
+        found.roles = vec!["editor".to_owned(), "viewer".to_owned()];
+        assert_eq!(ours.newer_statement(&found, now), Some(Timestamp(900_000)));
+        for document in [at(900_000, &["ops"]), at(950_000, &["ops"])] {
             assert_eq!(document.newer_statement(&found, now), None);
         }
         // Ten minutes ahead of everybody: it would keep the user out until then.

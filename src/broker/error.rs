@@ -46,8 +46,8 @@ pub enum BrokerError {
         /// The provider that identified the request.
         asking: Arc<str>,
     },
-    /// The user has a newer token, and that one has other groups.
-    #[error("the user has a newer token (of {newest}) with other groups; use that one")]
+    /// The user has a newer token, and that one gives other roles.
+    #[error("the user has a newer token (of {newest}) that gives other roles; use that one")]
     Outdated {
         /// Of when the newer token is.
         newest: Timestamp,

@@ -202,8 +202,8 @@ table! {
     ADOPT: "users.adopt", T::Choice(texts::<Adopt>), default = "elastauth-go";
     /// How often one user may be written in a minute. Requests that need more writes are refused.
     WRITES_PER_MINUTE: "users.writes_per_minute", T::Number(1, 1_000), default = "10";
-    /// How many users that the cluster does not have one replica creates in a minute. Beyond it,
-    /// new users get 503; known users are not affected.
+    /// How many users that the cluster does not have one replica creates in a minute, for each
+    /// provider. Beyond it, new users of that provider get 503; all others are not affected.
     NEW_PER_MINUTE: "users.new_per_minute", T::Number(1, 1_000_000), default = "1000";
     /// How many users one replica writes at the same time; a quarter of these writes are reserved
     /// for known users. Each write changes the cluster's security index, and a small cluster makes
@@ -356,6 +356,9 @@ table! {
     OIDC_USERNAME_PREFIX: "oidc.username_prefix", T::Text, example = "\"sso-\"";
     /// A prefix for every group of this provider.
     OIDC_GROUP_PREFIX: "oidc.group_prefix", T::Text, example = "\"sso:\"";
+    /// Where the user name is a mail address: refuse tokens that do not say by `email_verified`
+    /// whether the address is verified. Tokens that say that it is not are always refused.
+    OIDC_EMAIL_VERIFIED_REQUIRED: "oidc.email_verified_required", T::Bool, default = "true";
     /// The claim with the user name, or a list of claims: the first that is there counts. A claim
     /// is a name, a URL, a path (`a.b`), a JSON pointer (`/a/b`) or a quoted name.
     OIDC_CLAIM_USERNAME: "oidc.claim_mappings.username", T::List(&T::Text),

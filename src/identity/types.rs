@@ -38,9 +38,11 @@ pub(crate) enum Note {
 /// Of when a provider's statement about a user is, and of which session.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Statement {
+    /// By the provider's clock.
     pub(super) issued_at: Option<Timestamp>,
-    /// When the provider itself was asked.
-    pub(super) asked: Option<Timestamp>,
+    /// By ours, and never later than the time at which it was judged: a time in the future would
+    /// outdate what is said until then.
+    pub(super) as_of: Option<Timestamp>,
     pub(super) subject: Option<Box<str>>,
     pub(super) session: Option<Box<str>>,
 }
@@ -89,7 +91,7 @@ impl Identity {
     /// An identity as a token makes it, for tests of the modules above.
     #[cfg(test)]
     pub(crate) fn of_provider(provider: &str, user: &str, groups: &[&str]) -> Self {
-        Self::of_provider_at(provider, user, groups, None)
+        Self::of_statement(provider, user, groups, Statement::default())
     }
 
     /// The same, of a token that was issued then.
@@ -100,6 +102,33 @@ impl Identity {
         groups: &[&str],
         issued_at: Option<Timestamp>,
     ) -> Self {
+        let statement = Statement {
+            as_of: issued_at,
+            issued_at,
+            ..Statement::default()
+        };
+        Self::of_statement(provider, user, groups, statement)
+    }
+
+    /// The same, of this subject and without groups.
+    #[cfg(test)]
+    pub(crate) fn of_subject_at(
+        provider: &str,
+        user: &str,
+        subject: &str,
+        issued_at: Option<Timestamp>,
+    ) -> Self {
+        let statement = Statement {
+            as_of: issued_at,
+            issued_at,
+            subject: Some(subject.into()),
+            ..Statement::default()
+        };
+        Self::of_statement(provider, user, &[], statement)
+    }
+
+    #[cfg(test)]
+    fn of_statement(provider: &str, user: &str, groups: &[&str], statement: Statement) -> Self {
         let person = Attributes {
             user: Username::parse(user).unwrap(),
             groups: groups
@@ -110,10 +139,6 @@ impl Identity {
             email: None,
             full_name: None,
             notes: Vec::new(),
-        };
-        let statement = Statement {
-            issued_at,
-            ..Statement::default()
         };
         Self::new(person, Provider::oidc(provider.into()), statement)
     }
@@ -170,7 +195,7 @@ impl Identity {
     /// say.
     #[must_use]
     pub fn as_of(&self) -> Option<Timestamp> {
-        self.0.2.asked.or(self.0.2.issued_at)
+        self.0.2.as_of
     }
 
     /// The provider's own name for the user (`sub`): never reused, unlike a user name.
@@ -179,8 +204,34 @@ impl Identity {
         self.0.2.subject.as_deref()
     }
 
+    /// What it costs in memory, as a common allocator rounds it.
+    pub(super) fn bytes(&self) -> usize {
+        let (user, _, statement) = &*self.0;
+        let texts = [
+            Some(user.user.as_str()),
+            user.email.as_deref(),
+            user.full_name.as_deref(),
+            statement.subject.as_deref(),
+            statement.session.as_deref(),
+        ];
+        let shared = allocated(size_of::<(Attributes, Provider, Statement)>() + 16);
+        let list = allocated(user.groups.len() * size_of::<Group>());
+        let groups = user.groups.iter().chain(&user.joined).map(Group::as_str);
+        let texts = texts.into_iter().flatten().chain(groups);
+        shared + list + texts.map(|text| allocated(text.len())).sum::<usize>()
+    }
+
     pub(super) fn statement(&self) -> &Statement {
         &self.0.2
+    }
+}
+
+/// An allocation with its own head, in steps of 16 bytes.
+fn allocated(bytes: usize) -> usize {
+    if bytes == 0 {
+        0
+    } else {
+        (bytes + 8).next_multiple_of(16).max(32)
     }
 }
 

@@ -51,9 +51,10 @@ pub(super) struct Fetched<T> {
     /// Whose it is, for logs.
     issuer: Arc<str>,
     state: Mutex<FetchState<T>>,
-    /// From when on, in milliseconds, it should be fetched again even if it is not asked for.
-    /// Beside the lock, so that a look costs next to nothing.
+    /// From when on, in milliseconds, it should be fetched again even if it is not asked for, and
+    /// when that was found out. Beside the lock, so that a look costs next to nothing.
     due: AtomicU64,
+    due_since: AtomicU64,
     fetches: SingleFlight<(), (), ()>,
     pace: Pace,
     clock: Clock,
@@ -115,6 +116,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             issuer,
             state: Mutex::new(state),
             due: AtomicU64::new(NEVER),
+            due_since: AtomicU64::new(0),
             fetches: SingleFlight::new(1, |()| None, tasks, clock.clone()),
             pace,
             clock,
@@ -135,9 +137,16 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         Some((value, age))
     }
 
-    /// Whether it has aged and is not being fetched.
+    /// Whether it has aged and is not being fetched. After a clock was set back its age is not
+    /// known, and it is due.
     pub(super) fn is_due(&self) -> bool {
-        self.clock.now().0 >= self.due.load(Ordering::Relaxed)
+        let now = self.clock.now().0;
+        now >= self.due.load(Ordering::Relaxed) || now < self.due_since.load(Ordering::Relaxed)
+    }
+
+    fn set_due(&self, since: Timestamp, wait: Duration) {
+        self.due_since.store(since.0, Ordering::Relaxed);
+        self.due.store(since.after(wait).0, Ordering::Relaxed);
     }
 
     pub(super) fn error(&self) -> Option<IdpError> {
@@ -162,6 +171,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                 return Err(TooEarly(state.error.clone()));
             }
             state.began = Some((now, self.pace.cool_down));
+            self.due_since.store(0, Ordering::Relaxed);
             self.due.store(NEVER, Ordering::Relaxed);
             let (this, work) = (Arc::clone(self), work());
             Ok(async move {
@@ -210,8 +220,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                 // Replicas that start together do not ask together.
                 state.lifetime = spread(lifetime, 10);
                 state.backoff.reset();
-                let due = state.fetched_at.after(state.lifetime);
-                self.due.store(due.0, Ordering::Relaxed);
+                self.set_due(state.fetched_at, state.lifetime);
             }
             Err(error) => {
                 if state.error.is_none() {
@@ -225,7 +234,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                 let wait = state.backoff.failed();
                 state.began = Some((began, wait));
                 if state.value.is_some() {
-                    self.due.store(began.after(wait).0, Ordering::Relaxed);
+                    self.set_due(began, wait);
                 }
                 state.error = Some(error);
             }

@@ -72,6 +72,11 @@ impl Stage {
         }
     }
 
+    fn set_back(&self, time: Duration) {
+        self.ms
+            .fetch_sub(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     fn pass(&self, time: Duration) {
         self.ms
             .fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);

@@ -4,6 +4,7 @@ use super::body::Response;
 use crate::{
     flow::Grant,
     identity::{Identity, headers},
+    model::Group,
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -80,8 +81,12 @@ fn headers(authorization: &HeaderValue, identity: &Identity, names: &headers::Co
     headers
 }
 
+/// A group with a comma in its name, as a token may have, would be read as two. Then the header is
+/// left empty.
 fn groups(identity: &Identity) -> HeaderValue {
+    let is_two = |group: &Group| group.as_str().contains(',');
     match identity.groups() {
+        all if all.iter().any(is_two) => HeaderValue::from_static(""),
         [] => HeaderValue::from_static(""),
         [one] => text(one.as_str()),
         [first, others @ ..] => {
@@ -163,6 +168,15 @@ mod tests {
                 [""],
                 "{name}"
             );
+        }
+    }
+
+    #[test]
+    fn a_group_that_would_be_read_as_two_leaves_the_header_empty() {
+        let of = |names: &[&str]| groups(&Identity::of_provider("sso", "alice", names));
+        assert_eq!(of(&["dev", "ops"]), "dev,ops");
+        for names in [&["a,b"][..], &["a,b", "dev"], &["dev", "x,"]] {
+            assert_eq!(of(names), "", "{names:?}");
         }
     }
 

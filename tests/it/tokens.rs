@@ -1,6 +1,7 @@
 //! Bearer tokens on the running program, from the configuration file to a login that works: a
 //! provider of the test's own, on a real socket.
 
+mod claims;
 mod explained;
 mod faulty_providers;
 mod guides;

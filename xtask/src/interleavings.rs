@@ -84,8 +84,8 @@ const VARIANTS: &[Broken] = &[
     Broken {
         name: "an administrator's edit of the roles is taken for ours",
         file: "src/broker/document.rs",
-        whole: "&& their_roles.into_iter().eq(roles)",
-        damaged: "&& (their_roles.into_iter().eq(roles) || true)",
+        whole: "&& sorted(&theirs.roles).eq(roles)",
+        damaged: "&& (sorted(&theirs.roles).eq(roles) || true)",
         test: "an_administrator_at_work",
     },
     Broken {

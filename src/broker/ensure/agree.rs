@@ -97,7 +97,7 @@ impl Attempt {
         class: Class,
         period: Period,
     ) -> Result<AttemptResult, BrokerError> {
-        let user = &document.target.user;
+        let identity = &document.identity;
 
         // 1. Open an update in the ledger. From here on it notices what other replicas say about
         //    this user. If an uncertain write may still change the user, what is learned now is
@@ -136,7 +136,7 @@ impl Attempt {
         let keys = self.state.credential_keys(document.target.key);
         let new_password = password.to_write(keys, &document.login());
         let prepared = async {
-            if self.limits.allow(user, class, self.state.clock.now()) {
+            if self.limits.allow(identity, class, self.state.clock.now()) {
                 self.cluster.prepare(new_password).await
             } else {
                 new_password
@@ -156,6 +156,10 @@ impl Attempt {
         if let Some(generation) = generation {
             return Ok(AttemptResult::OtherGeneration(generation));
         }
+        // Older tokens may give no role any more that this one does not, even if the write fails.
+        let roles: Vec<&str> = document.account.roles.iter().map(String::as_str).collect();
+        let now = self.state.clock.now();
+        self.state.order.judged(identity, &roles, now);
 
         // 8. The user that was read is as it should be, but a node has refused the login: a node
         //    without its security index refuses everybody. Ask the other nodes, and write nothing
@@ -181,7 +185,7 @@ impl Attempt {
 
         // 10. Take the write from the limits.
         self.limits
-            .take(user, reason, self.state.clock.now())
+            .take(identity, reason, self.state.clock.now())
             .inspect_err(|error| self.report.over_write_budget(error))?;
 
         // 11. Write. The ledger knows of it before the request leaves.

@@ -205,7 +205,7 @@ mod tests {
         });
         for login_works in [false, true] {
             let change = |found: &mut Account| {
-                found.groups.clear();
+                found.roles.push("editor".to_owned());
                 marked(found, |marker| {
                     marker.provider = Some("other".to_owned());
                     marker.issued_at = Some(Timestamp(NOW.0 + 1));
@@ -222,7 +222,7 @@ mod tests {
     fn an_account_from_a_newer_token_is_not_overwritten() {
         let newest = Timestamp(NOW.0 + 1);
         let change = |found: &mut Account| {
-            found.groups.clear();
+            found.roles.push("editor".to_owned());
             marked(found, |marker| marker.issued_at = Some(newest));
         };
         let outdated = Err(BrokerError::Outdated { newest });

@@ -8,11 +8,15 @@ use super::types::Reason;
 use crate::{
     broker::{error::BrokerError, places::Class},
     clock::Timestamp,
+    identity::Identity,
     model::Username,
-    rate::{Bucket, Limiter, Rate},
+    rate::{Bucket, Rate},
 };
 use quick_cache::sync::Cache;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// Users who were written lately. Far more than can be written within a minute, so that nobody's
 /// bucket is evicted by others.
@@ -23,9 +27,11 @@ pub(super) struct Limits {
     writes: Rate,
     /// The lock is held over look and change. Each change is one step: a panic leaves it whole.
     written: Mutex<Cache<Username, Bucket>>,
-    /// Somebody who makes names up behind a trusted gateway could otherwise fill the cluster, the
-    /// store and the memory with them.
-    new_users: Limiter,
+    new: Rate,
+    /// By the name of the provider, as many as are configured. Somebody who makes names up behind a
+    /// trusted gateway could otherwise fill the cluster, the store and the memory with them, and
+    /// the users of one provider must not wait for those of another.
+    created: Mutex<HashMap<Box<str>, Bucket>>,
 }
 
 impl Limits {
@@ -33,39 +39,44 @@ impl Limits {
         Self {
             writes: Rate::a_minute(writes_per_minute),
             written: Mutex::new(Cache::new(USERS)),
-            new_users: Limiter::new(Rate::a_minute(new_per_minute)),
+            new: Rate::a_minute(new_per_minute),
+            created: Mutex::default(),
         }
     }
 
     /// Whether a write for such a user is likely to be allowed. Takes nothing.
-    pub(super) fn allow(&self, user: &Username, class: Class, now: Timestamp) -> bool {
-        match class {
-            Class::Known => self
-                .writes
-                .after_taking_one(self.written().get(user), now)
-                .is_some(),
-            Class::New => self.new_users.has_one(now),
-        }
+    pub(super) fn allow(&self, identity: &Identity, class: Class, now: Timestamp) -> bool {
+        let (rate, bucket) = match class {
+            Class::Known => (self.writes, self.written().get(identity.user())),
+            Class::New => {
+                let created = self.created();
+                (self.new, created.get(identity.provider().name()).copied())
+            }
+        };
+        rate.after_taking_one(bucket, now).is_some()
     }
 
     /// Takes one write. Rotation and adoption need no limit: they come once a period and once a
     /// user.
     pub(super) fn take(
         &self,
-        user: &Username,
+        identity: &Identity,
         reason: Reason,
         now: Timestamp,
     ) -> Result<(), BrokerError> {
         match reason {
             Reason::Changed => {
-                let written = self.written();
+                let (user, written) = (identity.user(), self.written());
                 let bucket = self.writes.after_taking_one(written.get(user), now);
                 written.insert(user.clone(), bucket.ok_or(BrokerError::WriteBudget)?);
                 Ok(())
             }
             Reason::Absent => {
-                let suppressed = self.new_users.take(now);
-                suppressed.map(drop).map_err(|_| BrokerError::NewUsers)
+                let (provider, mut created) = (identity.provider().name(), self.created());
+                let bucket = created.get(provider).copied();
+                let bucket = self.new.after_taking_one(bucket, now);
+                created.insert(provider.into(), bucket.ok_or(BrokerError::NewUsers)?);
+                Ok(())
             }
             Reason::Rotated | Reason::Adopted => Ok(()),
         }
@@ -73,6 +84,10 @@ impl Limits {
 
     fn written(&self) -> MutexGuard<'_, Cache<Username, Bucket>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn created(&self) -> MutexGuard<'_, HashMap<Box<str>, Bucket>> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,8 +98,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
-    fn user(name: &str) -> Username {
-        Username::parse(name).unwrap()
+    fn user(name: &str) -> Identity {
+        Identity::of_provider("sso", name, &[])
     }
 
     #[test]
@@ -128,6 +143,18 @@ mod tests {
             (1..=1_000).map(|ms| takes(1, NOW.0 + ms)).sum::<usize>(),
             10
         );
+    }
+
+    #[test]
+    fn new_users_of_one_provider_take_nothing_from_another() {
+        let limits = Limits::new(1, 10);
+        let take = |provider: &str| {
+            let new = Identity::of_provider(provider, "new", &[]);
+            limits.take(&new, Reason::Absent, NOW)
+        };
+        assert_eq!((0..100).filter(|_| take("partner").is_ok()).count(), 10);
+        assert_eq!(take("partner"), Err(BrokerError::NewUsers));
+        assert_eq!((0..100).filter(|_| take("sso").is_ok()).count(), 10);
     }
 
     #[test]

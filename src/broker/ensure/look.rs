@@ -91,8 +91,9 @@ impl Look {
             now,
         );
         if let Err(BrokerError::Outdated { newest }) = &verdict {
-            let groups = found.account.groups.iter().map(String::as_str);
-            self.state.order.found(&document.identity, *newest, groups);
+            let roles = found.account.roles.iter().map(String::as_str);
+            let order = &self.state.order;
+            order.found(&document.identity, *newest, roles, now);
         }
         verdict
     }

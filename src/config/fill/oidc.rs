@@ -283,8 +283,11 @@ fn claims(fill: &mut Filler<'_>) -> Option<ClaimMapping> {
         &table::OIDC_USERNAME_CASE,
         &table::OIDC_USERNAME_PATTERN,
     );
+    let users = users?;
+    let email_verified_required = email_verified_required(fill, &users)?;
     Some(ClaimMapping {
-        users: users?,
+        users,
+        email_verified_required,
         user_names: user_names?,
         groups: groups?,
         group_member: fill.get::<String>(&table::OIDC_CLAIM_GROUP_MEMBER)?.into(),
@@ -303,6 +306,20 @@ fn paths(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<Vec<ClaimPath>> {
         path.map_err(|why| fill.invalid(key, why)).ok()
     });
     all(paths)
+}
+
+/// Files of before this key must still start: what it refuses is told as a warning.
+fn email_verified_required(fill: &mut Filler<'_>, users: &[ClaimPath]) -> Option<bool> {
+    let key = &table::OIDC_EMAIL_VERIFIED_REQUIRED;
+    if users.iter().any(ClaimPath::is_mail) && !fill.given(key) {
+        fill.warn(
+            &table::OIDC_CLAIM_USERNAME,
+            "`oidc.claim_mappings.username` is a mail address: tokens without `email_verified` \
+             are refused; set `oidc.email_verified_required: false` only if the provider verifies \
+             every address itself, or `true` to keep it so",
+        );
+    }
+    fill.get(key)
 }
 
 fn http(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<client::Config> {

@@ -35,6 +35,9 @@ pub struct ClaimMapping {
     pub username_prefix: Box<str>,
     /// Put before each group.
     pub group_prefix: Box<str>,
+    /// Where the user name is a mail address: refuse one of which the provider does not say whether
+    /// it is verified.
+    pub email_verified_required: bool,
 }
 
 /// The claims that OpenID Connect names, and `groups`.
@@ -51,6 +54,7 @@ impl Default for ClaimMapping {
             full_name: one("name"),
             username_prefix: "".into(),
             group_prefix: "".into(),
+            email_verified_required: true,
         }
     }
 }
@@ -105,6 +109,29 @@ impl ClaimPath {
     fn first(&self) -> &str {
         self.0.first().map_or("", |first| first)
     }
+
+    /// Whether the claim holds what its user may have typed as their address.
+    pub(crate) fn is_mail(&self) -> bool {
+        self.0.last().is_some_and(|last| &**last == "email")
+    }
+
+    /// What the provider says of the address: beside it, or else at the top. `None`: nothing.
+    fn is_verified(&self, claims: &Map<String, Value>) -> Option<bool> {
+        const NAME: &str = "email_verified";
+        let parents = self.0.split_last().map_or(&[][..], |(_, parents)| parents);
+        let beside = match parents.split_first() {
+            None => None,
+            Some((first, rest)) => rest
+                .iter()
+                .try_fold(claims.get(&**first)?, |value, step| value.get(&**step))
+                .and_then(|parent| parent.get(NAME)),
+        };
+        let verified = beside
+            .or_else(|| claims.get(NAME))
+            .filter(|said| !said.is_null())?;
+        // Some write it as a text.
+        Some(*verified == true || *verified == "true")
+    }
 }
 
 fn unescaped(step: &str) -> Result<Box<str>, InvalidPath> {
@@ -148,14 +175,18 @@ impl ClaimMapping {
     pub(super) fn person(&self, claims: &Map<String, Value>) -> Result<Attributes, NoUser> {
         let (path, text) = self.user(claims)?;
         // Until an address is verified, a user can claim one that belongs to another person.
-        if path.first() == "email"
-            && claims
-                .get("email_verified")
-                .is_some_and(|verified| *verified != true && *verified != "true")
-        {
-            return Err(NoUser::Unverified);
+        if path.is_mail() {
+            match path.is_verified(claims) {
+                Some(false) => return Err(NoUser::Unverified),
+                None if self.email_verified_required => return Err(NoUser::PerhapsUnverified),
+                Some(true) | None => {}
+            }
         }
         let name = self.user_names.apply(text).ok_or(NoUser::Pattern)?;
+        // The prefix makes no name of what is none by itself.
+        if name.trim().is_empty() {
+            return Err(NoUser::Name(InvalidUsername::Empty));
+        }
         let user =
             Username::parse(&format!("{}{name}", self.username_prefix)).map_err(NoUser::Name)?;
         let (groups, joined) = self.groups(claims)?;
@@ -164,7 +195,8 @@ impl ClaimMapping {
             user,
             groups,
             joined,
-            email: for_people(&self.email, claims, Field::Email, &mut notes),
+            email: for_people(&self.email, claims, Field::Email, &mut notes)
+                .filter(|_| self.email.is_verified(claims) != Some(false)),
             full_name: for_people(&self.full_name, claims, Field::FullName, &mut notes),
             notes,
         })

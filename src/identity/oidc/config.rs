@@ -13,13 +13,13 @@ pub struct Config {
     pub access_token_cookie: Option<CookieName>,
     /// The cookie that may hold an ID token; `None` looks at none.
     pub id_token_cookie: Option<CookieName>,
-    /// How many tokens are remembered. Beyond it the least used are verified or asked about again,
-    /// which costs time and never a login.
-    pub remembered: usize,
+    /// How many bytes remembered tokens may take. Beyond it the least used are verified or asked
+    /// about again, which costs time and never a login.
+    pub remembered_bytes: usize,
 }
 
 impl Config {
-    /// One cookie for each kind, under the names that elastauth 2 has, and room for 100,000 tokens.
+    /// One cookie for each kind, under the names that elastauth 2 has, and 64 MB for tokens.
     ///
     /// # Errors
     /// When a token could belong to two providers, or a provider could accept no token.
@@ -56,9 +56,9 @@ impl Config {
             providers,
             access_token_cookie: CookieName::parse("access_token"),
             id_token_cookie: CookieName::parse("id_token"),
-            // About 50 MB when full: three users for each token that a large company has alive at
-            // one time.
-            remembered: 100_000,
+            // Room for 100,000 tokens of users with two or three groups, or 4,000 of users with
+            // 300: more than a large company has alive at one time.
+            remembered_bytes: 64 * 1024 * 1024,
         })
     }
 }

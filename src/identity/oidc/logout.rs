@@ -16,7 +16,7 @@ use std::{
     collections::HashMap,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -37,14 +37,21 @@ const LONGEST_LIFE: Duration = Duration::from_hours(1);
 /// The revoked sessions of one provider.
 #[derive(Debug)]
 pub(super) struct Revoked {
-    any: AtomicBool,
+    /// Notices so far.
+    notices: AtomicU64,
     sessions: Cache<Box<str>, End>,
     subjects: Cache<Box<str>, End>,
+    /// Subjects of which a session has ended: a token that names no session may be of that one.
+    without_session: Cache<Box<str>, End>,
     seen: Mutex<HashMap<Box<str>, Timestamp>>,
+    leeway: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct End {
+    /// Which notice it was. An answer of the provider that was asked for before it is older than
+    /// it, whatever clocks say.
+    number: u64,
     /// By our clock.
     received: Timestamp,
     /// By the provider's: tokens issued later belong to a new session.
@@ -130,24 +137,34 @@ impl LogoutNotice {
 }
 
 impl Revoked {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(leeway: Duration) -> Self {
         Self {
-            any: AtomicBool::new(false),
+            notices: AtomicU64::new(0),
             sessions: Cache::new(MAX_REVOKED),
             subjects: Cache::new(MAX_REVOKED),
+            without_session: Cache::new(MAX_REVOKED),
             seen: Mutex::default(),
+            leeway,
         }
+    }
+
+    /// Notices so far. Taken before the provider is asked, for [`Self::outdates`].
+    pub(super) fn notices(&self) -> u64 {
+        self.notices.load(Ordering::Acquire)
     }
 
     /// Takes a notice, once.
     pub(super) fn revoke(&self, notice: LogoutNotice, now: Timestamp) -> Result<(), RefusedToken> {
         {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if seen.get(&notice.id).is_some_and(|until| now < *until) {
+            // No notice is valid for longer: an entry beyond that is of a clock that was set back.
+            let longest = now.after(LONGEST_LIFE);
+            let valid = |until: Timestamp| now < until && until <= longest;
+            if seen.get(&notice.id).is_some_and(|until| valid(*until)) {
                 return Err(RefusedToken::Replayed);
             }
             if seen.len() >= MAX_ALIVE {
-                seen.retain(|_, until| now < *until);
+                seen.retain(|_, until| valid(*until));
             }
             if seen.len() >= MAX_ALIVE {
                 return Err(RefusedToken::TooManyNotices);
@@ -155,45 +172,75 @@ impl Revoked {
             seen.insert(notice.id, notice.until);
         }
         let end = End {
+            number: self.notices() + 1,
             received: now,
             issued: notice.issued_at,
         };
+        // The standard: with a `sid` it is this session, without it all of the subject's.
         match (notice.session, notice.subject) {
-            // The standard: with a `sid` it is this session, without it all of the subject's.
-            (Some(session), _) => self.sessions.insert(session, end),
-            (None, Some(subject)) => self.subjects.insert(subject, end),
+            (Some(session), subject) => {
+                self.sessions.insert(session, end);
+                if let Some(subject) = subject {
+                    self.end(&self.without_session, subject, end);
+                }
+            }
+            (None, Some(subject)) => self.end(&self.subjects, subject, end),
             (None, None) => {}
         }
-        self.any.store(true, Ordering::Release);
+        self.notices.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
+    /// An older notice that comes late does not bring back what a newer one has ended.
+    fn end(&self, all: &Cache<Box<str>, End>, subject: Box<str>, end: End) {
+        let earlier = all.get(&subject).map(|earlier| earlier.issued);
+        let earlier = earlier.filter(|issued| self.is_believed(*issued, end.received));
+        let issued = earlier.map_or(end.issued, |earlier| earlier.max(end.issued));
+        all.insert(subject, End { issued, ..end });
+    }
+
     /// Whether the session of a signed token was revoked.
+    ///
+    /// A session that has ended never begins again, so its notice counts whatever the clock says.
+    /// What a subject's notice has ended depends on times: one that is dated ahead of now (a clock
+    /// was set back) would refuse all that is issued until then, and does not count.
     pub(super) fn is_revoked(&self, token: &Statement, now: Timestamp) -> bool {
         let kept = |end: &End| now.since(end.received).is_none_or(|past| past < KEPT);
         let (session, subject) = self.ends(token);
         session.is_some_and(|end| kept(&end))
-            || subject.is_some_and(|end| {
-                kept(&end) && token.issued_at.is_none_or(|issued| issued <= end.issued)
+            || subject.into_iter().flatten().any(|end| {
+                kept(&end)
+                    && self.is_believed(end.issued, now)
+                    && token.issued_at.is_none_or(|issued| issued <= end.issued)
             })
     }
 
-    /// Whether an answer of the provider, given at `asked`, is older than a logout of its session.
-    pub(super) fn outdates(&self, answer: &Statement, asked: Timestamp) -> bool {
+    /// Whether a notice that an answer of the provider falls under has come since this many
+    /// notices.
+    pub(super) fn outdates(&self, answer: &Statement, notices: u64) -> bool {
         let (session, subject) = self.ends(answer);
-        let after = |end: End| asked <= end.received;
-        session.is_some_and(after) || subject.is_some_and(after)
+        let mut ends = session.into_iter().chain(subject.into_iter().flatten());
+        ends.any(|end| end.number > notices)
     }
 
-    /// When the session was revoked, and when all of the subject's were.
-    fn ends(&self, of: &Statement) -> (Option<End>, Option<End>) {
-        if !self.any.load(Ordering::Acquire) {
-            return (None, None);
+    /// The rule for a notice that comes holds as long as it is stored.
+    fn is_believed(&self, issued: Timestamp, now: Timestamp) -> bool {
+        issued <= now.after(self.leeway)
+    }
+
+    /// When the session was revoked, and when those of the subject were.
+    fn ends(&self, of: &Statement) -> (Option<End>, [Option<End>; 2]) {
+        if self.notices() == 0 {
+            return (None, [None, None]);
         }
         let end = |all: &Cache<Box<str>, End>, id: &Option<Box<str>>| all.get(id.as_deref()?);
+        let without_session = match of.session {
+            Some(_) => None,
+            None => end(&self.without_session, &of.subject),
+        };
         (
             end(&self.sessions, &of.session),
-            end(&self.subjects, &of.subject),
+            [end(&self.subjects, &of.subject), without_session],
         )
     }
 }

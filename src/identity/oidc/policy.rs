@@ -240,7 +240,7 @@ impl Policy {
         }
         let statement = Statement {
             issued_at,
-            asked: None,
+            as_of: issued_at.map(|at| at.min(now)),
             subject: id(claims, "sub")?,
             session: id(claims, "sid")?,
         };

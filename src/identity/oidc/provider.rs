@@ -74,7 +74,7 @@ impl OidcProvider {
                 telemetry,
             )?,
             policy: Policy::new(&config),
-            revoked: Revoked::new(),
+            revoked: Revoked::new(config.leeway),
             by: Provider::oidc(Arc::clone(&config.name)),
             config,
         })
@@ -253,7 +253,7 @@ impl OidcProvider {
             return Err(Rejected::Claims(NoUser::NoSubject));
         }
         let statement = Statement {
-            asked,
+            as_of: asked.or(accepted.statement.as_of),
             ..accepted.statement
         };
         Ok(Identity::new(person, self.by.clone(), statement))

@@ -104,6 +104,12 @@ pub enum NoUser {
     #[error("the user name is a mail address that the provider says is not verified")]
     Unverified,
     #[error(
+        "the user name is a mail address and the provider does not say whether it is verified \
+         (`email_verified`); name another claim in `claim_mappings.username`, or set \
+         `email_verified_required: false` if the provider verifies every address"
+    )]
+    PerhapsUnverified,
+    #[error(
         "the provider has left the groups out because there are too many; configure it to send \
          only the assigned groups, or roles"
     )]

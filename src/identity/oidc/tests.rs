@@ -102,6 +102,11 @@ impl Stage {
         }
     }
 
+    fn set_back(&self, time: Duration) {
+        self.ms
+            .fetch_sub(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     fn pass(&self, time: Duration) {
         self.ms
             .fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
@@ -209,7 +214,7 @@ async fn a_token_is_remembered_until_it_expires_and_no_longer() {
 async fn remembered_tokens_are_bounded() {
     let stage = Stage::new().await;
     let mut config = Config::new(vec![provider("main", &stage.fake)]).unwrap();
-    config.remembered = 10;
+    config.remembered_bytes = 10 * 1_024;
     let oidc = Oidc::new(
         config,
         &Clock::Manual(Arc::clone(&stage.ms)),
@@ -225,7 +230,66 @@ async fn remembered_tokens_are_bounded() {
                 .is_ok()
         );
     }
-    assert!(oidc.remembered() <= 10);
+    assert!(
+        (5..=25).contains(&oidc.remembered()),
+        "{}",
+        oidc.remembered()
+    );
+}
+
+#[tokio::test]
+async fn remembered_tokens_of_users_in_many_groups_take_no_more_room() {
+    const ROOM: usize = 4 * 1_024 * 1_024;
+    let stage = Stage::new().await;
+    let mut config = Config::new(vec![provider("main", &stage.fake)]).unwrap();
+    config.remembered_bytes = ROOM;
+    let oidc = Oidc::new(
+        config,
+        &Clock::Manual(Arc::clone(&stage.ms)),
+        &Tasks::default(),
+        &Telemetry::default(),
+    )
+    .unwrap();
+    let groups: Vec<_> = (0..300)
+        .map(|n| format!("/organisation/department-{n:03}"))
+        .collect();
+    // Each costs some 20 KB, whatever the allocator adds to it.
+    let least = 300 * (size_of::<Group>() + groups[0].len());
+    for i in 0..1_500 {
+        let token = stage.token(json!({"jti": i.to_string(), "groups": groups}));
+        let bearer = format!("Bearer {token}");
+        assert!(ask(&oidc, &[("authorization", &bearer)]).await.is_ok());
+    }
+    let remembered = oidc.remembered();
+    assert!((100..=ROOM / least).contains(&remembered), "{remembered}");
+}
+
+#[tokio::test]
+async fn a_token_that_was_judged_in_the_future_is_judged_again() {
+    let stage = Stage::new().await;
+    stage.pass(Duration::from_mins(4));
+    let (now, old) = (
+        stage.token(json!({"iat": NOW + 240})),
+        stage.token(json!({})),
+    );
+    assert!(stage.ask(&now).await.is_ok() && stage.ask(&old).await.is_ok());
+    stage.set_back(Duration::from_mins(4));
+    assert_eq!(stage.refusal(&now).await, RefusedToken::IssuedAhead);
+    assert!(stage.ask(&old).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_token_that_is_dated_ahead_of_now_is_taken_to_be_of_now() {
+    let stage = Stage::new().await;
+    let ahead = stage.ask(&stage.token(json!({"iat": NOW + 20}))).await;
+    let ahead = ahead.unwrap();
+    assert_eq!(
+        (ahead.as_of(), ahead.issued_at()),
+        (
+            Some(Timestamp(NOW * 1_000)),
+            Some(Timestamp((NOW + 20) * 1_000))
+        )
+    );
 }
 
 #[tokio::test]

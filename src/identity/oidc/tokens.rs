@@ -17,7 +17,7 @@ use crate::{
 };
 use aws_lc_rs::digest::{self, SHA256};
 use http::HeaderMap;
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
@@ -32,13 +32,18 @@ const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// takes 64 calls at once, so more than this is a flood.
 const MAX_ASKED: usize = 4_096;
 
+/// What a remembered token of a usual user costs: a name, a mail, an id, and some ten groups.
+const USUAL_BYTES: usize = 1_024;
+/// The part of it that is the same for all: the table and its lists of what was used last.
+const ENTRY_BYTES: usize = size_of::<(Digest, Remembered)>() + 48;
+
 /// All identity providers.
 pub struct Oidc {
     providers: Vec<Arc<OidcProvider>>,
     by_issuer: HashMap<Box<str>, usize>,
     access_token_cookie: Option<CookieName>,
     id_token_cookie: Option<CookieName>,
-    remembered: Arc<Cache<Digest, Remembered>>,
+    remembered: Arc<Cache<Digest, Remembered, Bytes>>,
     asked: SingleFlight<Digest, (), Result<Identity, Rejected>>,
     clock: Clock,
 }
@@ -51,10 +56,29 @@ struct Remembered {
     identity: Identity,
     until: Timestamp,
     provider: usize,
+    judged: Timestamp,
     /// The generation of the keys, for what a signature proves.
     withdrawals: u64,
-    /// When the provider was asked, for what the provider said.
-    asked: Option<Timestamp>,
+    /// For what the provider said: logout notices before it was asked.
+    asked: Option<u64>,
+}
+
+impl Remembered {
+    /// Judged in the future (a clock was set back) is not judged: what a provider said would
+    /// otherwise count until the old time is reached again.
+    fn is_valid(&self, now: Timestamp) -> bool {
+        self.judged <= now && now < self.until
+    }
+}
+
+/// What an entry costs in memory.
+#[derive(Debug, Clone)]
+struct Bytes;
+
+impl Weighter<Digest, Remembered> for Bytes {
+    fn weight(&self, _: &Digest, remembered: &Remembered) -> u64 {
+        (ENTRY_BYTES + remembered.identity.bytes()) as u64
+    }
 }
 
 /// Why no provider needs to be asked, or none can be.
@@ -96,7 +120,11 @@ impl Oidc {
             providers,
             access_token_cookie: config.access_token_cookie,
             id_token_cookie: config.id_token_cookie,
-            remembered: Arc::new(Cache::new(config.remembered)),
+            remembered: Arc::new(Cache::with_weighter(
+                config.remembered_bytes / USUAL_BYTES,
+                config.remembered_bytes as u64,
+                Bytes,
+            )),
             asked: SingleFlight::new(MAX_ASKED, keep, tasks.clone(), clock.clone()),
             clock: clock.clone(),
         })
@@ -148,10 +176,10 @@ impl Oidc {
         };
         let now = self.clock.now();
         let was_a_while_ago =
-            |asked: Timestamp| now.since(asked).is_some_and(|past| past >= ASKED_AGAIN);
+            |asked: Timestamp| now.since(asked).is_none_or(|past| past >= ASKED_AGAIN);
         self.remembered
             .remove_if(&digest_of(presented), |remembered| {
-                remembered.asked.is_some_and(was_a_while_ago)
+                remembered.asked.is_some() && was_a_while_ago(remembered.judged)
             })
             .is_some()
     }
@@ -169,12 +197,13 @@ impl Oidc {
         let remembered = self.remembered.get(digest)?;
         let provider = self.providers.get(remembered.provider)?;
         provider.idp.keep_fresh();
-        let (identity, now) = (remembered.identity, self.clock.now());
-        if now >= remembered.until || remembered.withdrawals != provider.idp.withdrawals() {
+        let now = self.clock.now();
+        if !remembered.is_valid(now) || remembered.withdrawals != provider.idp.withdrawals() {
             return None;
         }
+        let identity = remembered.identity;
         match remembered.asked {
-            Some(asked) if provider.revoked.outdates(identity.statement(), asked) => None,
+            Some(notices) if provider.revoked.outdates(identity.statement(), notices) => None,
             None if provider.revoked.is_revoked(identity.statement(), now) => {
                 Some(Err(RefusedToken::LoggedOut.into()))
             }
@@ -195,10 +224,12 @@ impl Oidc {
             .ok_or(RefusedToken::UnknownIssuer)?;
         let now = self.clock.now();
         let withdrawals = provider.idp.withdrawals();
-        let remembered = move |judged: &Judged, asked| Remembered {
-            identity: judged.identity.clone(),
-            until: judged.until,
+        let notices = provider.revoked.notices();
+        let remembered = move |answer: &Judged, asked| Remembered {
+            identity: answer.identity.clone(),
+            until: answer.until,
             provider: index,
+            judged: now,
             withdrawals,
             asked,
         };
@@ -225,7 +256,7 @@ impl Oidc {
                 let judged = provider
                     .judge(ParsedToken::read(token)?, presented, now)
                     .await?;
-                cache.insert(digest, remembered(&judged, Some(now)));
+                cache.insert(digest, remembered(&judged, Some(notices)));
                 Ok(judged.identity)
             })
         });

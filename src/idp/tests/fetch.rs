@@ -154,6 +154,32 @@ async fn aged_keys_are_used_while_they_are_fetched_again() {
 }
 
 #[tokio::test]
+async fn after_a_clock_was_set_back_keys_are_fetched_again() {
+    let key = Signer::new("a", "ES256");
+    let stage = Stage::new(&[&key]).await;
+    assert_eq!(stage.knows("a").await, Ok(true));
+    stage.idp.keep_fresh();
+    assert_eq!(stage.fake.count("/keys"), 1);
+    stage.set_back(Duration::from_hours(2));
+    // Also for those who have only remembered tokens.
+    stage.idp.keep_fresh();
+    stage.until_fetched(2).await;
+    assert_eq!(stage.knows("a").await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_wait_after_a_failure_ends_when_the_clock_is_set_back() {
+    let key = Signer::new("a", "ES256");
+    let stage = Stage::new(&[&key]).await;
+    stage.fake.on("/keys", Manner::HangUp);
+    assert!(stage.knows("a").await.is_err());
+    stage.fake.on("/keys", Manner::json(key_set(&[&key])));
+    assert!(stage.knows("a").await.is_err());
+    stage.set_back(Duration::from_hours(2));
+    assert_eq!(stage.knows("a").await, Ok(true));
+}
+
+#[tokio::test]
 async fn max_age_decides_when_keys_are_fetched_again_within_bounds() {
     let key = Signer::new("a", "ES256");
     for (header, fresh, aged) in [

@@ -104,6 +104,24 @@ async fn a_session_that_the_provider_ends_is_over_at_once() {
 }
 
 #[tokio::test]
+async fn a_session_of_a_subject_that_ends_takes_the_older_tokens_that_name_no_session_along() {
+    let setup = Setup::new().await;
+    let (ours, other) = (of_session(&setup.idp, "s-1"), of_session(&setup.idp, "s-2"));
+    let older = setup.idp.aged(5, &["dev", "a,b"]);
+    for token in [&ours, &other, &older] {
+        let granted = setup.bearer(token).await;
+        assert_eq!(granted.status, 200, "{}", setup.elastauth.log());
+    }
+    let token = logout_token(&setup.idp, "j-1", |claims| claims["sub"] = json!("u1"));
+    let noted = notify(setup.elastauth.server(), &token).await;
+    assert_eq!(noted.status, StatusCode::OK);
+    for token in [&ours, &older] {
+        assert_eq!(setup.bearer(token).await.status, 401);
+    }
+    assert_eq!(setup.bearer(&other).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_logout_that_is_none_ends_nothing_and_costs_no_question() {
     let setup = Setup::new().await;
     let ours = of_session(&setup.idp, "s-1");

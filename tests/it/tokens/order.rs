@@ -2,8 +2,16 @@
 
 use super::setup::{Setup, bearer};
 use crate::support::{find, idp::now};
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour};
+use http::StatusCode;
 use serde_json::json;
 use std::time::Duration;
+
+/// The cluster refuses one write.
+fn no_write() -> Fault {
+    let full = Misbehaviour::Status(StatusCode::SERVICE_UNAVAILABLE);
+    Fault::new(Endpoint::Write, full).times(1)
+}
 
 #[tokio::test]
 async fn the_newest_token_counts_and_an_older_one_with_other_groups_is_refused() {
@@ -127,6 +135,69 @@ async fn a_token_that_gives_nothing_makes_older_ones_old() {
         "{}",
         setup.elastauth.log()
     );
+}
+
+#[tokio::test]
+async fn a_namesake_who_is_refused_makes_nobodys_token_old() {
+    let setup = Setup::new().await;
+    let alice = setup.idp.aged(60, &["dev"]);
+    assert_eq!(setup.bearer(&alice).await.status, 200);
+    // A newer token of another subject with the same name: other roles, the same, none.
+    for (age, groups) in [(30, &["a"][..]), (20, &["dev"]), (10, &[])] {
+        let namesake = setup.idp.token(|claims| {
+            claims["sub"] = json!("u2");
+            claims["iat"] = json!(now() - age);
+            claims["groups"] = json!(groups);
+        });
+        assert_eq!(
+            setup.bearer(&namesake).await.status,
+            403,
+            "{}",
+            setup.elastauth.log()
+        );
+        assert_eq!(setup.bearer(&alice).await.status, 200);
+        let older = setup.idp.aged(90, &["dev"]);
+        assert_eq!(setup.bearer(&older).await.status, 200);
+    }
+    assert_eq!(setup.roles("alice"), ["editor"]);
+}
+
+#[tokio::test]
+async fn a_newer_token_whose_write_fails_takes_away_and_gives_nothing() {
+    let setup = Setup::new().await;
+    let (both, one) = (
+        setup.idp.aged(60, &["a", "dev"]),
+        setup.idp.aged(50, &["dev"]),
+    );
+    assert_eq!(setup.bearer(&one).await.status, 200);
+    // The cluster writes nobody.
+    setup.cluster.fault(no_write());
+    assert_eq!(
+        setup
+            .bearer(&setup.idp.aged(30, &["a", "dev"]))
+            .await
+            .status,
+        503
+    );
+    assert_eq!(
+        setup.bearer(&one).await.status,
+        200,
+        "who has less than the newer one may go on: {}",
+        setup.elastauth.log()
+    );
+    assert_eq!(setup.roles("alice"), ["editor"]);
+    // This time the newer one has lost a role.
+    find("a granted request", Duration::from_secs(10), async || {
+        let newer = setup.idp.aged(20, &["a", "dev"]);
+        (setup.bearer(&newer).await.status == 200).then_some(())
+    })
+    .await;
+    setup.cluster.fault(no_write());
+    assert_eq!(
+        setup.bearer(&setup.idp.aged(10, &["dev"])).await.status,
+        503
+    );
+    assert_eq!(setup.bearer(&both).await.status, 401);
 }
 
 #[tokio::test]

@@ -135,6 +135,25 @@ async fn an_answer_counts_for_a_short_while_and_not_beyond_the_tokens_expiry() {
 }
 
 #[tokio::test]
+async fn answers_of_the_future_do_not_count() {
+    let stage = stage(Validation::Introspection).await;
+    let good = || active(&stage, json!({"iat": null}));
+    stage.fake.on("/introspect", good());
+    assert!(stage.ask("opaque").await.is_ok());
+    stage
+        .fake
+        .on("/introspect", Manner::json(json!({"active": false})));
+    stage.set_back(Duration::from_mins(2));
+    assert_eq!(stage.refusal("opaque").await, RefusedToken::Inactive);
+    // A no is kept for a second, and not until its time comes again.
+    stage.fake.on("/introspect", good());
+    assert_eq!(stage.refusal("opaque").await, RefusedToken::Inactive);
+    stage.set_back(Duration::from_mins(2));
+    assert!(stage.ask("opaque").await.is_ok());
+    assert_eq!(stage.fake.count("/introspect"), 3);
+}
+
+#[tokio::test]
 async fn with_no_cache_every_request_asks() {
     let stage = Stage::with("ES256", |config| {
         config.validation = Validation::Introspection;

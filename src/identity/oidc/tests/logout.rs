@@ -188,3 +188,103 @@ async fn a_logout_token_that_breaks_a_rule_revokes_nothing() {
         "and no logout token an access token"
     );
 }
+
+#[tokio::test]
+async fn a_logout_of_a_session_and_its_subject_ends_older_tokens_without_a_session() {
+    let stage = Stage::new().await;
+    let of = |session: Value, issued: u64| stage.token(json!({"sid": session, "iat": issued}));
+    let (ours, other) = (of(json!("s-1"), NOW), of(json!("s-2"), NOW));
+    let (older, newer) = (of(Value::Null, NOW), of(Value::Null, NOW + 1));
+    let namesake = stage.token(json!({"sub": "u-2"}));
+    for token in [&ours, &other, &older, &namesake] {
+        assert!(stage.ask(token).await.is_ok());
+    }
+    let notice = notice(&stage, json!({"sub": "u-1"}));
+    assert_eq!(stage.oidc.backchannel_logout(&notice).await, Ok(()));
+    for token in [&ours, &older] {
+        assert_eq!(stage.refusal(token).await, RefusedToken::LoggedOut);
+    }
+    for token in [&other, &newer, &namesake] {
+        assert!(stage.ask(token).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn an_older_notice_that_comes_late_brings_nothing_back() {
+    let stage = Stage::new().await;
+    let subject = |id: &str, issued: u64| {
+        notice(
+            &stage,
+            json!({"sid": null, "sub": "u-1", "jti": id, "iat": issued}),
+        )
+    };
+    let (later, earlier) = (subject("j-1", NOW), subject("j-2", NOW - 60));
+    assert_eq!(stage.oidc.backchannel_logout(&later).await, Ok(()));
+    assert_eq!(stage.oidc.backchannel_logout(&earlier).await, Ok(()));
+    assert_eq!(
+        stage.refusal(&stage.token(json!({"iat": NOW - 30}))).await,
+        RefusedToken::LoggedOut
+    );
+}
+
+#[tokio::test]
+async fn a_notice_that_is_dated_ahead_of_now_keeps_no_subject_out() {
+    let stage = Stage::new().await;
+    stage.pass(Duration::from_mins(4));
+    let ahead = |changes: Value| {
+        let mut all = json!({"iat": NOW + 240, "exp": NOW + 360});
+        for (name, value) in changes.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        notice(&stage, all)
+    };
+    let ended = [
+        ahead(json!({"sid": null, "sub": "u-1", "jti": "j-1"})),
+        ahead(json!({"sub": "u-1", "jti": "j-2"})),
+    ];
+    for notice in &ended {
+        assert_eq!(stage.oidc.backchannel_logout(notice).await, Ok(()));
+    }
+    stage.set_back(Duration::from_mins(4));
+    assert!(
+        stage.ask(&stage.token(json!({}))).await.is_ok(),
+        "the subject has signed in again"
+    );
+    assert_eq!(
+        stage.refusal(&stage.token(json!({"sid": "s-1"}))).await,
+        RefusedToken::LoggedOut,
+        "a session that has ended does not begin again"
+    );
+    // And a notice of now counts from now.
+    let again = notice(&stage, json!({"sid": null, "sub": "u-1", "jti": "j-3"}));
+    assert_eq!(stage.oidc.backchannel_logout(&again).await, Ok(()));
+    assert_eq!(
+        stage.refusal(&stage.token(json!({}))).await,
+        RefusedToken::LoggedOut
+    );
+    assert!(
+        stage
+            .ask(&stage.token(json!({"iat": NOW + 1})))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn after_a_logout_in_the_future_the_provider_is_asked_once() {
+    let stage = Stage::with("ES256", |config| {
+        config.validation = Validation::Introspection;
+    })
+    .await;
+    let mut answer = stage.claims(json!({"sid": "s-1"}));
+    answer["active"] = true.into();
+    stage.fake.on("/introspect", Manner::json(&answer));
+    stage.pass(Duration::from_mins(2));
+    let notice = notice(&stage, json!({}));
+    assert_eq!(stage.oidc.backchannel_logout(&notice).await, Ok(()));
+    stage.set_back(Duration::from_mins(2));
+    for _ in 0..3 {
+        assert!(stage.ask("opaque").await.is_ok());
+    }
+    assert_eq!(stage.fake.count("/introspect"), 1);
+}

@@ -290,25 +290,62 @@ fn a_user_name_is_a_text_that_the_cluster_accepts() {
             "{name}"
         );
     }
-    let by_mail = ClaimMapping {
-        users: vec![path("email")],
+}
+
+#[test]
+fn a_mail_address_as_user_name_must_be_verified() {
+    let of = |claim: &str, required| ClaimMapping {
+        users: vec![path(claim)],
+        email_verified_required: required,
         ..ClaimMapping::default()
     };
-    assert!(read(&by_mail, json!({"email": "a@b.test"})).is_ok());
-    assert!(
-        read(
-            &by_mail,
-            json!({"email": "a@b.test", "email_verified": true})
-        )
-        .is_ok()
-    );
+    let (good, bad) = (None, Some(NoUser::Unverified));
+    for (verified, strict, lax) in [
+        (json!(true), good, good),
+        (json!("true"), good, good),
+        (json!(false), bad, bad),
+        (json!("false"), bad, bad),
+        (json!(0), bad, bad),
+        (Value::Null, Some(NoUser::PerhapsUnverified), good),
+    ] {
+        let beside = json!({"email": "a@b.test", "email_verified": verified});
+        for (claim, claims) in [
+            ("email", beside.clone()),
+            ("/email", beside.clone()),
+            ("who.email", json!({ "who": beside })),
+            (
+                "who.email",
+                json!({"who": {"email": "a@b.test"}, "email_verified": verified}),
+            ),
+        ] {
+            let read = |required| read(&of(claim, required), claims.clone()).err();
+            assert_eq!((read(true), read(false)), (strict, lax), "{claims}");
+        }
+    }
     assert_eq!(
-        read(
-            &by_mail,
-            json!({"email": "a@b.test", "email_verified": false})
-        )
-        .err(),
-        Some(NoUser::Unverified)
+        read(&of("email", true), json!({"email": "a@b.test"})).err(),
+        Some(NoUser::PerhapsUnverified),
+    );
+    let no_mail = json!({"upn": "a@b.test"});
+    assert_eq!(read(&of("upn", true), no_mail).err(), None);
+}
+
+#[test]
+fn a_mail_address_that_is_not_verified_is_not_read() {
+    let mail = |claims: Value| {
+        let read = read(&ClaimMapping::default(), claims).unwrap();
+        read.email.map(String::from)
+    };
+    let of = |verified: Value| json!({"preferred_username": "u", "email": "a@b.test", "email_verified": verified});
+    for verified in [json!(true), json!("true"), Value::Null] {
+        assert_eq!(mail(of(verified)).as_deref(), Some("a@b.test"));
+    }
+    for verified in [json!(false), json!("false"), json!("no"), json!(1)] {
+        assert_eq!(mail(of(verified)), None);
+    }
+    assert_eq!(
+        mail(json!({"preferred_username": "u", "email": "a@b.test"})).as_deref(),
+        Some("a@b.test")
     );
 }
 
@@ -325,6 +362,13 @@ fn prefixes_keep_two_providers_apart() {
     )
     .unwrap();
     assert_eq!(person.user.as_str(), "partner-alice");
+    for name in ["", " ", "\t"] {
+        assert_eq!(
+            read(&mapping, json!({"preferred_username": name})).err(),
+            Some(NoUser::Name(InvalidUsername::Empty)),
+            "a prefix makes no name of it"
+        );
+    }
     assert_eq!(
         person.groups.iter().map(Group::as_str).collect::<Vec<_>>(),
         ["partner/admins"]
