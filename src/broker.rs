@@ -108,6 +108,7 @@ impl Broker {
             clock: clock.clone(),
             tasks: tasks.clone(),
             clocks: telemetry.clocks.clone(),
+            metrics: telemetry.metrics.clone(),
         };
         let ledger = Ledger::start(&config.ledger, context).map_err(BrokerStartError::Redis)?;
         let key_since = config

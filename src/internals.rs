@@ -88,7 +88,7 @@ pub mod telemetry {
         pub use crate::telemetry::log::Config;
     }
     pub mod metrics {
-        pub use crate::telemetry::metrics::Metrics;
+        pub use crate::telemetry::metrics::{ClusterMetrics, Metrics};
     }
     pub mod traces {
         pub use crate::telemetry::traces::Config;

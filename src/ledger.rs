@@ -195,4 +195,6 @@ impl fmt::Debug for Ledger {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use crate::{
     idp::{EndpointKind, Idp},
     ledger::{self, Ledger, StoreConfig},
     shutdown::Tasks,
-    telemetry::{ClusterTelemetry, Telemetry, chain, clocks::ClockCheck},
+    telemetry::{ClusterTelemetry, Telemetry, chain, clocks::ClockCheck, metrics::ClusterMetrics},
 };
 use serde::Serialize;
 use std::{sync::Arc, time::Duration};
@@ -158,6 +158,7 @@ async fn store(config: &config::Config) -> Option<Tried> {
         clock: Clock::System,
         tasks: tasks.clone(),
         clocks: ClockCheck::default(),
+        metrics: ClusterMetrics::default(),
     };
     let ledger = Ledger::start(&config.broker.ledger, context);
     let found = match ledger {

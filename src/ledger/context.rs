@@ -1,6 +1,11 @@
 //! What a ledger is given by the program that it runs in.
 
-use crate::{clock::Clock, keys::Keyring, shutdown::Tasks, telemetry::clocks::ClockCheck};
+use crate::{
+    clock::Clock,
+    keys::Keyring,
+    shutdown::Tasks,
+    telemetry::{clocks::ClockCheck, metrics::ClusterMetrics},
+};
 use std::{sync::Arc, time::Duration};
 
 /// What a ledger needs beside its own settings.
@@ -16,4 +21,6 @@ pub struct LedgerContext {
     pub tasks: Tasks,
     /// Learns the time of other replicas.
     pub clocks: ClockCheck,
+    /// Count messages of other replicas that were not used.
+    pub metrics: ClusterMetrics,
 }

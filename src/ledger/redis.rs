@@ -23,6 +23,8 @@
 //!   itself. Such a message makes no entry, revives none that was contradicted, and ends no pending
 //!   write: it prolongs what is there.
 //! - After an outage, nothing that was stored before it is used: changes may be missing.
+//! - Messages have numbers, and heartbeats say how far they must have been received. A number that
+//!   is missing is handled like an outage; a message that comes again is ignored (`senders`).
 //!
 //! So a user who is active on every replica costs one command in each `cache.expiration`, from the
 //! replica whose recheck comes first. What two replicas ask in the same few milliseconds costs two.
@@ -34,16 +36,20 @@ mod connector;
 mod health;
 mod link;
 mod namespace;
+mod numbers;
 mod outbox;
 mod refusal;
 mod scripts;
 mod sender;
+mod senders;
 mod state;
 mod subscription;
 
 pub use address::{Config, RedisNode, Topology};
 pub use connector::DEADLINE;
 pub(crate) use connector::SetUpError;
+#[cfg(test)]
+pub(super) use senders::{Senders, Taken};
 pub(super) use state::Redis;
 
 use super::{
@@ -54,11 +60,16 @@ use super::{
     types::{Expected, Fact, Found, How, Kind, Others, PENDING_FOR, StoreState, Target},
     update::Update,
 };
-use crate::{clock::Timestamp, model::Username};
+use crate::{
+    clock::Timestamp,
+    model::Username,
+    rate::{Limiter, Rate},
+};
 use connector::Connector;
 use health::{Health, Part};
 use link::{AskError, Link};
 use namespace::Namespace;
+use numbers::Numbers;
 use outbox::{Action, Outbox};
 use std::{
     fmt,
@@ -102,6 +113,9 @@ impl Redis {
                 .map_err(|_| SetUpError::NoRandomness)?,
             memory: Arc::clone(memory),
             outbox: Outbox::default(),
+            numbers: Numbers::default(),
+            replays: Limiter::new(Rate::a_minute(1)),
+            losses: Limiter::new(Rate::a_minute(1)),
             kept_for: context.expiration.saturating_mul(2),
             heartbeat_due: Notify::new(),
             outage_ended: AtomicU64::new(0),
@@ -176,7 +190,7 @@ impl Redis {
         let (namespace, keys) = (&self.namespace, self.keys(target));
         let pending = self.value(target, Kind::WritePending, now);
         let changed = Event::Changed(target.user.clone(), target.fingerprint);
-        let Some(message) = namespace.message(keys, changed) else {
+        let Ok((message, number)) = self.message(keys, changed) else {
             return Expected::Unknown;
         };
         let begin = scripts::begin(
@@ -188,6 +202,7 @@ impl Redis {
         );
         match self.link.ask::<Option<Vec<u8>>>(&begin, DEADLINE).await {
             Ok(old) => {
+                number.published();
                 self.health.set(Part::Writes, None);
                 let old = old.and_then(|old| self.open(target, &old));
                 if old.is_some_and(|fact| fact.is_pending()) {
@@ -199,11 +214,12 @@ impl Redis {
             Err(error) => {
                 self.failed(Part::Writes, &error);
                 // To forget takes no memory: it works where Redis is full.
-                if let Some(entry) = namespace.forgetting(keys, &target.user)
-                    && (!matches!(error, AskError::Refused(_))
-                        || sender::forget(self, &entry, DEADLINE).await.is_err())
+                drop(number);
+                let entry = namespace.forgetting(keys, &target.user);
+                if !matches!(error, AskError::Refused(_))
+                    || sender::forget(self, &entry, DEADLINE).await.is_err()
                 {
-                    self.put(Some(entry));
+                    self.put(entry);
                 }
                 Expected::Unknown
             }

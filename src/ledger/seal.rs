@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::{
         keys::Slot,
-        ledger::message::{Event, Message},
+        ledger::message::{Event, InvalidMessage, Message, Published},
         model::Username,
         secret::SecretKey,
     };
@@ -149,6 +149,13 @@ mod tests {
         at: Timestamp(1_800_000_000_000),
     };
 
+    fn published() -> Published {
+        Published {
+            until: 7,
+            unused: vec![3, 6],
+        }
+    }
+
     /// What these bytes are must never change: an upgrade would forget what every store holds, and
     /// replicas of both versions would not read each other.
     #[test]
@@ -177,21 +184,22 @@ mod tests {
         );
         let messages = [
             (
-                Event::Heartbeat(FACT.at),
-                "1Mmi3kqhEyT-9xnYirnbNd8RZ4IPuyKKujlXYPDBqXCNFJtuq2_R_4KFYIiMOPGLkPUz",
+                Event::Heartbeat(FACT.at, published()),
+                "1Mmi3kqhxE1hyJHbGLsozOs-i3yKJsJMRFGFK9SJX7vXoz_gRLKN4ULS3azVPWk0p-vDjOWOpTL9yWNDiTkzieUuu52Dh4hvL5G3k1EL7SpWsV6ef6TNFgN4Q7FqbnklcTxYQolKLBlqkcu3XWHobRzGsuD7ldjfkgm26OsX1Ae9W3Ao9K8hHV3eFmmOe9r0JIon_pVOlDkhKRfwZhENn6s9rF7ufxdjXEBv2iiwG5LlzKF4j7rWHEBt6oppTGNm2zIEFw",
             ),
             (
                 Event::Changed(user("alice"), FACT.fingerprint),
-                "1Mmi3kqhy67vLp1xhOSZLUOQPGYlfO4fZtcb8VdcPRhW8odS3PwaQh3-i8GR1giuUZpNHsdJmAmlYYCS9pYlCg",
+                "1Mmi3kqhSPRu5vaX0JLwUyL1hPvWmGXgJgOC-veIlGBd8jK9NdndvhiWVYNT3K0US_7eEkFyJmdvLuu0ae96IV5OCx3190ErmA",
             ),
             (
                 Event::Confirmed(user("alice"), FACT.fingerprint, FACT.at),
-                "1Mmi3kqhCeKbMKzX0kJ7Sqd-jwhVkb1hCNYfAQEcS7yvRXcAkhfsBFsO-yi4xZ16qCf0i2I-kWBTfhwla_7ROWPQMqF5p0BA",
+                "1Mmi3kqhM_lF-42gTV4NBqXfL7_VTvyJZIQy0C8NXbv5-GYinBfGXBAwUpExeT-tYz29XKRhy3Bvq8YsKcFPZeUT8_7UIeNRaXBtUUnnxnll",
             ),
         ];
         for (event, closed) in messages {
             let message = Message {
                 from: [9; 8],
+                number: 5,
                 event,
             };
             assert_eq!(
@@ -245,6 +253,7 @@ mod tests {
         let own = Keyring::new(&secret('1'), Some(&secret('2')), "default");
         let message = Message {
             from: [9; 8],
+            number: 5,
             event: Event::Changed(user("alice"), Fingerprint([3; 16])),
         };
         for slot in [Slot::Current, Slot::Previous] {
@@ -253,19 +262,20 @@ mod tests {
             assert!(!closed.windows(5).any(|window| window == b"alice"));
             assert_eq!(
                 Message::open(&ring('3', "default"), &closed),
-                Err(InvalidSeal::ForeignKey)
+                Err(InvalidMessage::Seal(InvalidSeal::ForeignKey))
             );
             assert_eq!(
                 Message::open(&own, closed.get(..closed.len() - 1).unwrap()),
-                Err(InvalidSeal::Damaged)
+                Err(InvalidMessage::Seal(InvalidSeal::Damaged))
             );
         }
         for event in [
-            Event::Heartbeat(FACT.at),
+            Event::Heartbeat(FACT.at, published()),
             Event::Confirmed(user("alice"), FACT.fingerprint, FACT.at),
         ] {
             let message = Message {
                 from: [9; 8],
+                number: 5,
                 event,
             };
             assert_eq!(
@@ -273,6 +283,28 @@ mod tests {
                 Ok(message)
             );
         }
+    }
+
+    /// As the first format had it: no version, no number.
+    #[test]
+    fn a_message_of_another_version_is_told_from_a_damaged_one() {
+        let own = ring('1', "default");
+        let first_format = [&[9; 8][..], b"c", &[3; 16], b"alice"].concat();
+        let closed = current(&own).seal_message(first_format).unwrap();
+        assert_eq!(
+            Message::open(&own, &closed),
+            Err(InvalidMessage::OtherVersion)
+        );
+        let later = [&[9; 8][..], &[3], b"anything"].concat();
+        let closed = current(&own).seal_message(later).unwrap();
+        assert_eq!(
+            Message::open(&own, &closed),
+            Err(InvalidMessage::OtherVersion)
+        );
+        let cut = [&[9; 8][..], &[2, 0]].concat();
+        let closed = current(&own).seal_message(cut).unwrap();
+        let damaged = Err(InvalidMessage::Seal(InvalidSeal::Damaged));
+        assert_eq!(Message::open(&own, &closed), damaged);
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use crate::{
     model::{Fingerprint, Generation},
     secret::SecretKey,
     shutdown::Tasks,
-    telemetry::clocks::ClockCheck,
+    telemetry::{clocks::ClockCheck, metrics::ClusterMetrics},
 };
 
 const ONE: Fingerprint = Fingerprint([1; 16]);
@@ -23,6 +23,7 @@ fn ledger(capacity: usize) -> Ledger {
         clock: Clock::System,
         tasks: Tasks::default(),
         clocks: ClockCheck::default(),
+        metrics: ClusterMetrics::default(),
     };
     Ledger::start(&config, context).unwrap()
 }

@@ -8,10 +8,11 @@ mod labels;
 mod legacy;
 mod process;
 
-pub(crate) use cluster::{ClusterMetrics, NodeMetrics};
+pub use cluster::ClusterMetrics;
+pub(crate) use cluster::NodeMetrics;
 pub(crate) use labels::{
     AuditLine, Bound, Call, CallEnd, ClockSource, Logout, Lookup, ProviderLabel, Reload, SpanEnd,
-    Step,
+    Step, StoreMessage,
 };
 
 use crate::{clock::Timestamp, outcome::Outcome};

@@ -23,7 +23,10 @@ use elastauth::internals::{
     },
     model::Username,
     secret::SecretKey,
-    telemetry::{clocks::ClockCheck, metrics::Metrics},
+    telemetry::{
+        clocks::ClockCheck,
+        metrics::{ClusterMetrics, Metrics},
+    },
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -320,6 +323,7 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
                     clock: clock.clone(),
                     tasks: tasks.clone(),
                     clocks: clocks.clone(),
+                    metrics: ClusterMetrics::default(),
                 },
             )
             .unwrap(),

@@ -18,6 +18,7 @@ mod elasticsearch;
 mod keycloak;
 mod ledger_redis;
 mod oidc_provider;
+mod replica_messages;
 mod runbook;
 mod shared_redis;
 #[path = "../support/lib.rs"]

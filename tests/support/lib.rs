@@ -38,6 +38,8 @@ pub(crate) mod gate;
 #[cfg(feature = "real-parts")]
 pub(crate) mod keycloak;
 #[cfg(feature = "real-parts")]
+pub(crate) mod lossy;
+#[cfg(feature = "real-parts")]
 pub(crate) mod oidc_provider;
 #[cfg(feature = "real-parts")]
 pub(crate) mod redis;

@@ -6,7 +6,7 @@ use crate::{
     model::{Fingerprint, Generation, Username},
     secret::SecretKey,
     shutdown::Tasks,
-    telemetry::clocks::ClockCheck,
+    telemetry::{clocks::ClockCheck, metrics::ClusterMetrics},
 };
 use std::{fs, sync::atomic::Ordering};
 use tokio::time::sleep;
@@ -29,6 +29,7 @@ fn ledger(folder: &Path, key: &str, capacity: usize, clock: &Clock, tasks: &Task
         clock: clock.clone(),
         tasks: tasks.clone(),
         clocks: ClockCheck::default(),
+        metrics: ClusterMetrics::default(),
     };
     Ledger::start(&config, context).unwrap()
 }

@@ -4,7 +4,7 @@ use super::outbox::{Action, OutboxEntry};
 use crate::{
     keys::StoreKeys,
     ledger::{
-        message::{Event, Message, ReplicaId},
+        message::{Event, ReplicaId},
         types::NO_FINGERPRINT,
     },
     model::Username,
@@ -33,31 +33,26 @@ impl Namespace {
         format!("{}:{name}", self.channel)
     }
 
-    /// `None` when the system has no randomness.
-    pub(super) fn message(&self, keys: &StoreKeys, event: Event) -> Option<Vec<u8>> {
-        let from = self.replica;
-        Message { from, event }.close(keys)
-    }
-
     pub(super) fn entry(
         &self,
         keys: &StoreKeys,
         user: &Username,
         action: Action,
         event: Event,
-    ) -> Option<OutboxEntry> {
-        Some(OutboxEntry {
+    ) -> OutboxEntry {
+        OutboxEntry {
             key: self.name(keys, user),
             user: user.clone(),
             action,
-            message: self.message(keys, event)?,
-        })
+            keys: keys.id,
+            event,
+        }
     }
 
     /// Removes what is stored about the user, and contradicts whatever is remembered: it is
     /// reported late, perhaps instead of an older change, and a replica that remembers the latest
     /// fingerprint may have missed one in between.
-    pub(super) fn forgetting(&self, keys: &StoreKeys, user: &Username) -> Option<OutboxEntry> {
+    pub(super) fn forgetting(&self, keys: &StoreKeys, user: &Username) -> OutboxEntry {
         let changed = Event::Changed(user.clone(), NO_FINGERPRINT);
         self.entry(keys, user, Action::Forget, changed)
     }

@@ -2,7 +2,11 @@
 //! order of coming.
 
 use crate::{
-    ledger::types::{How, lock},
+    keys::StoreKeyId,
+    ledger::{
+        message::Event,
+        types::{How, lock},
+    },
     model::Username,
 };
 use std::{
@@ -21,7 +25,9 @@ pub(super) struct OutboxEntry {
     pub(super) key: String,
     pub(super) user: Username,
     pub(super) action: Action,
-    pub(super) message: Vec<u8>,
+    /// Which of the deployment's keys closes the message. It gets its number when it is sent.
+    pub(super) keys: StoreKeyId,
+    pub(super) event: Event,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,13 +167,15 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::types::NO_FINGERPRINT;
 
     fn entry(key: &str, action: Action) -> OutboxEntry {
         OutboxEntry {
             key: key.to_owned(),
             user: Username::parse("alice").unwrap(),
             action,
-            message: vec![],
+            keys: [0; 6],
+            event: Event::Changed(Username::parse("alice").unwrap(), NO_FINGERPRINT),
         }
     }
 

@@ -31,7 +31,12 @@ pub(super) fn begin(
 }
 
 /// `None` for an entry that needs no script.
-pub(super) fn end(entry: &OutboxEntry, kept_for: Duration, channel: &str) -> Option<Cmd> {
+pub(super) fn end(
+    entry: &OutboxEntry,
+    kept_for: Duration,
+    channel: &str,
+    message: &[u8],
+) -> Option<Cmd> {
     let Action::Store {
         how,
         instead_of,
@@ -46,7 +51,7 @@ pub(super) fn end(entry: &OutboxEntry, kept_for: Duration, channel: &str) -> Opt
     };
     let mut eval = eval(script, 1);
     eval.arg(&entry.key).arg(instead_of).arg(value);
-    eval.arg(millis(kept_for)).arg(channel).arg(&entry.message);
+    eval.arg(millis(kept_for)).arg(channel).arg(message);
     Some(eval)
 }
 

@@ -80,11 +80,14 @@ pub(super) async fn run(redis: &Redis) {
 /// A confirmation is not worth a second try where Redis refuses it.
 async fn send(redis: &Redis, entry: &OutboxEntry) -> Result<(), AskError> {
     let channel = &redis.namespace.channel;
-    let Some(script) = scripts::end(entry, redis.kept_for, channel) else {
+    let (message, number) = redis.entry_message(entry)?;
+    let Some(script) = scripts::end(entry, redis.kept_for, channel, &message) else {
+        drop(number);
         return forget(redis, entry, BACKGROUND).await;
     };
     match redis.link.ask::<bool>(&script, BACKGROUND).await {
         Ok(note_stored) => {
+            number.published();
             redis.health.set(Part::Writes, None);
             if let Action::Store {
                 instead_of, value, ..
@@ -98,6 +101,7 @@ async fn send(redis: &Redis, entry: &OutboxEntry) -> Result<(), AskError> {
             redis.failed(Part::Writes, &error);
             match error {
                 AskError::Refused(_) if entry.action.is_change() => {
+                    drop(number);
                     forget(redis, entry, BACKGROUND).await
                 }
                 AskError::Refused(_) => Ok(()),
@@ -113,16 +117,20 @@ pub(super) async fn forget(
     entry: &OutboxEntry,
     deadline: Duration,
 ) -> Result<(), AskError> {
+    let (message, number) = redis.entry_message(entry)?;
     let (mut delete, mut publish) = (Cmd::new(), Cmd::new());
     delete.arg("DEL").arg(&entry.key);
     publish
         .arg("PUBLISH")
         .arg(&redis.namespace.channel)
-        .arg(&entry.message);
+        .arg(message);
     let (deleted, reported) = tokio::join!(
         redis.link.ask::<()>(&delete, deadline),
         redis.link.ask::<()>(&publish, deadline)
     );
+    if reported.is_ok() {
+        number.published();
+    }
     for error in [&deleted, &reported]
         .into_iter()
         .filter_map(|result| result.as_ref().err())

@@ -4,19 +4,22 @@ use super::{
     health::{Health, Part},
     link::{AskError, Link},
     namespace::Namespace,
+    numbers::{Number, Numbers},
     outbox::{Outbox, OutboxEntry},
 };
 use crate::{
     clock::Timestamp,
-    keys::StoreKeys,
+    keys::{Slot, StoreKeys},
     ledger::{
         context::LedgerContext,
         memory::Memory,
+        message::{Event, Message},
         seal::{self, InvalidSeal},
         types::{Fact, Kind, StoreState, Target},
         update::Update,
     },
     model::{Fingerprint, Username},
+    rate::Limiter,
 };
 use std::{
     sync::{
@@ -43,6 +46,10 @@ pub(crate) struct Redis {
     pub(super) namespace: Namespace,
     pub(super) memory: Arc<Memory>,
     pub(super) outbox: Outbox,
+    pub(super) numbers: Numbers,
+    /// How often a message that came again, and a lost one, are logged.
+    pub(super) replays: Limiter,
+    pub(super) losses: Limiter,
     /// How long Redis keeps a fact: twice as long as it is used, so that it is still stored when
     /// the next one replaces it. Whether it is used, our own clock decides.
     pub(super) kept_for: Duration,
@@ -66,6 +73,34 @@ impl Redis {
 
     pub(super) fn value(&self, target: &Target, kind: Kind, at: Timestamp) -> Vec<u8> {
         seal::seal_target(&self.context.keys, target, kind, at)
+    }
+
+    /// A message with its number, closed. It is sent once: each try is a message of its own, so
+    /// that one that comes again is a copy that somebody made.
+    pub(super) fn message(
+        &self,
+        keys: &StoreKeys,
+        event: Event,
+    ) -> Result<(Vec<u8>, Number<'_>), AskError> {
+        let number = self.numbers.next(event.is_change());
+        let message = Message {
+            from: self.namespace.replica,
+            number: number.value(),
+            event,
+        };
+        let closed = message.close(keys);
+        let closed = closed.ok_or(AskError::Refused("the system has no randomness"))?;
+        Ok((closed, number))
+    }
+
+    pub(super) fn entry_message(
+        &self,
+        entry: &OutboxEntry,
+    ) -> Result<(Vec<u8>, Number<'_>), AskError> {
+        let ring = &self.context.keys;
+        let keys = ring.store_keys(entry.keys);
+        let keys = keys.unwrap_or(&ring.of(Slot::Current).store);
+        self.message(keys, entry.event.clone())
     }
 
     /// What a stored value says, if it can be used. An invalid one is reported.
@@ -159,9 +194,8 @@ impl Redis {
         }
     }
 
-    /// `None` when the system has no randomness for a message.
-    pub(super) fn put(&self, entry: Option<OutboxEntry>) {
-        if entry.is_some_and(|entry| !self.outbox.put(entry)) {
+    pub(super) fn put(&self, entry: OutboxEntry) {
+        if !self.outbox.put(entry) {
             self.health.set(
                 Part::Outbox,
                 Some("changes were lost while they could not be reported"),

@@ -4,7 +4,7 @@
 use super::{
     durations::Durations,
     handles::{Counted, Handles, registered},
-    labels::{Call, CallEnd, Labels, Lookup, Step},
+    labels::{Call, CallEnd, Labels, Lookup, Step, StoreMessage},
 };
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -28,6 +28,7 @@ pub(super) struct Families {
     nodes: Family<Labels, Gauge>,
     users: Family<Labels, Gauge>,
     store: Family<Labels, Gauge>,
+    messages: Family<Labels, Counter>,
     lookups: Family<Labels, Counter>,
     updates: Family<Labels, Gauge>,
     held: Family<Labels, Gauge>,
@@ -67,6 +68,11 @@ impl Families {
                 "elastauth_store_up",
                 "1 while the store of the ledger (Redis or the file) works, and with memory alone",
             ),
+            messages: registered(
+                registry,
+                "elastauth_store_messages",
+                "Messages between replicas that came again, are missing, or are of another version",
+            ),
             lookups: registered(
                 registry,
                 "elastauth_ledger_lookups",
@@ -101,6 +107,7 @@ impl Families {
             call_durations: Handles::resolve(&self.call_durations, &labels),
             users: self.users.get_or_create_owned(&labels),
             store,
+            messages: Handles::resolve(&self.messages, &labels),
             lookups: Handles::resolve(&self.lookups, &labels),
             updates: self.updates.get_or_create_owned(&labels),
             held: self.held.get_or_create_owned(&labels),
@@ -122,6 +129,7 @@ struct ClusterSeries {
     call_durations: Handles<Call, Durations>,
     users: Gauge,
     store: Gauge,
+    messages: Handles<StoreMessage>,
     lookups: Handles<Lookup>,
     updates: Gauge,
     held: Gauge,
@@ -151,6 +159,11 @@ impl ClusterMetrics {
     pub fn ledger(&self, users: usize, store_up: bool) {
         self.0.users.set(i64::try_from(users).unwrap_or(i64::MAX));
         self.0.store.set(i64::from(store_up));
+    }
+
+    /// A message of another replica was not used, or one is missing.
+    pub fn received(&self, message: StoreMessage) {
+        self.0.messages.get(message).inc();
     }
 
     /// An attempt to make the cluster agree ended like this.

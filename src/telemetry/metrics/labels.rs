@@ -126,6 +126,13 @@ labels! {
         UntrustedOfAddress = "untrusted_of_address",
     }
 
+    /// A message between replicas that was not used, or is missing.
+    StoreMessage("result") {
+        Again = "again",
+        Missed = "missed",
+        OtherVersion = "other_version",
+    }
+
     /// How a reload of the configuration ended.
     Reload("result") {
         Applied = "applied",

@@ -140,7 +140,7 @@ impl Wire {
         }
     }
 
-    /// Messages that came, but for heartbeats: those are the shortest.
+    /// Messages that came, but for heartbeats: those are the longest.
     async fn messages(&mut self) -> Vec<Vec<u8>> {
         use futures_util::StreamExt as _;
         let mut messages = Vec::new();
@@ -148,7 +148,7 @@ impl Wire {
             tokio::time::timeout(Duration::from_millis(250), self.heard.on_message().next()).await
         {
             messages.extend(
-                (message.get_payload_bytes().len() > 51)
+                (message.get_payload_bytes().len() < 196)
                     .then(|| message.get_payload_bytes().to_vec()),
             );
         }
