@@ -65,7 +65,7 @@ pub mod respond {
     pub use crate::respond::Row;
 }
 pub mod roles {
-    pub use crate::roles::{Config, Mapping};
+    pub use crate::roles::{Mapping, config::Config};
 }
 pub mod secret {
     pub use crate::secret::{SecretKey, SecretString};

@@ -1,10 +1,12 @@
 //! From an identity to the roles that it has. Pure functions of the configuration and the identity.
 
+pub(crate) mod config;
 mod gives;
 mod patterns;
 mod remark;
 mod widening;
 
+pub(crate) use config::{Config, DefaultRolesApply};
 pub(crate) use gives::RoleTemplate;
 pub(crate) use remark::Remark;
 
@@ -15,34 +17,6 @@ use crate::{
 use gives::Gives;
 use patterns::{Case, PatternTable};
 use std::collections::HashMap;
-
-/// Settings of the role mapping.
-#[derive(Debug, Clone, Default)]
-pub struct Config {
-    /// Roles for all users, or for those that no mapping matched.
-    pub default_roles: Vec<Role>,
-    /// Which users have the default roles.
-    pub default_roles_apply: DefaultRolesApply,
-    /// A group pattern (`*` matches any text) and the roles that it gives.
-    pub group_mappings: Vec<(Group, Vec<Role>)>,
-    /// The same for user names, in which case counts.
-    pub user_mappings: Vec<(Group, Vec<Role>)>,
-    /// Patterns of the groups that may enter; `None` lets every group in.
-    pub allowed_groups: Option<Vec<Group>>,
-    /// Rules for the users of one identity provider, by its name. They replace all of the above:
-    /// the group `admins` of a second provider is not that of the first.
-    pub by_provider: HashMap<Box<str>, Config>,
-}
-
-/// Which users have `default_roles`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DefaultRolesApply {
-    /// Every user, in addition to the mapped ones.
-    #[default]
-    Always,
-    /// Only users that no mapping matched.
-    Unmapped,
-}
 
 /// An identity with its roles: at least one, sorted, each once. Made by [`Mapping::entitle`] alone.
 #[derive(Debug, Clone)]

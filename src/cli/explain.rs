@@ -192,7 +192,7 @@ fn as_text(explained: &Explanation, says: Option<&Value>, online: bool) -> Strin
             line("role", &format!("{} ({rule})", given.role.as_str()));
         }
         for hint in explained.hints() {
-            line("hint", &hint.escape_debug().to_string());
+            line("hint", &hint);
         }
     }
     if let Some(document) = &explained.document {

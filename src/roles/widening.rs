@@ -1,7 +1,7 @@
 //! What a new configuration of the roles opens, compared with the one in force.
 
 use super::{
-    Config, DefaultRolesApply,
+    config::{Config, DefaultRolesApply},
     patterns::{self, Case},
 };
 use crate::model::{Group, Role};

@@ -29,6 +29,7 @@ mod malformed_http;
 mod memory;
 mod operators;
 mod ports;
+mod real_inputs;
 mod reload;
 mod restarts;
 #[path = "../support/lib.rs"]
