@@ -1,6 +1,8 @@
 //! Secrets have types: none can be printed, serialised or compared in variable time, and each use
 //! is a call that a search finds.
 
+pub(crate) mod address;
+
 pub(crate) use secrecy::ExposeSecret;
 pub use secrecy::SecretString;
 

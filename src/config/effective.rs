@@ -13,6 +13,7 @@ use super::{
     value::KeyValue,
     value_type::{ValueType, pieces},
 };
+use crate::secret::address;
 use serde_json::{Map, Value as Json};
 
 /// One key of the effective configuration.
@@ -40,6 +41,7 @@ pub(crate) fn effective(sources: &Sources) -> Vec<Setting> {
             None => "(faulty)".to_owned(),
             Some(_) if key.value_type.is_secret() => "***".to_owned(),
             Some(KeyValue::Sections) => sections(&settings).to_string(),
+            Some(_) if key.value_type.is_address() => shown(&public(&found.raw, &key.value_type)),
             Some(_) => shown(&found.raw),
         });
         Setting {
@@ -103,7 +105,11 @@ fn value(settings: &Settings, key: &ConfigKey) -> Option<Json> {
     } else if matches!(key.value_type, ValueType::Sections) {
         sections(settings)
     } else {
-        let value = json(&found.raw, &key.value_type);
+        let value = if key.value_type.is_address() {
+            json(&public(&found.raw, &key.value_type), &key.value_type)
+        } else {
+            json(&found.raw, &key.value_type)
+        };
         let only = match value.as_array().map(Vec::as_slice) {
             Some([only]) if ONCE_ONE.contains(&key) => Some(only.clone()),
             _ => None,
@@ -114,6 +120,26 @@ fn value(settings: &Settings, key: &ConfigKey) -> Option<Json> {
 
 /// Lists that were one text in elastauth 2: one item is shown as it was, for scripts.
 static ONCE_ONE: [&ConfigKey; 2] = [&table::AUTHELIA_USERNAME, &table::OIDC_CLAIM_USERNAME];
+
+/// Addresses without what may be secret in them.
+fn public(raw: &Raw, value_type: &ValueType) -> Raw {
+    let node = match (&raw.node, value_type) {
+        (RawNode::Text(text), ValueType::List(_)) => {
+            let items: Vec<String> = pieces(text).map(address::shown).collect();
+            RawNode::Text(items.join(","))
+        }
+        (RawNode::Text(text), _) => RawNode::Text(address::shown(text)),
+        (RawNode::List(items), _) => {
+            let items = items.iter().map(|item| public(item, &ValueType::Address));
+            RawNode::List(items.collect())
+        }
+        (RawNode::Null | RawNode::Map(_) | RawNode::Invalid, _) => raw.node.clone(),
+    };
+    Raw {
+        node,
+        place: raw.place.clone(),
+    }
+}
 
 /// Puts a value at its path.
 fn put(root: &mut Map<String, Json>, path: &str, value: Json) {

@@ -102,6 +102,7 @@ fn of(value_type: &ValueType) -> Value {
         ValueType::SecretKey
         | ValueType::GatewayKey
         | ValueType::Url
+        | ValueType::Address
         | ValueType::Path
         | ValueType::Header
         | ValueType::Listen

@@ -224,7 +224,7 @@ table! {
     /// only as users come.
     CACHE_CAPACITY: "cache.capacity", T::Number(1, 100_000_000), default = "1200000";
     /// Host and port of Redis.
-    REDIS_HOST: "cache.redis_host", T::Text, default = "localhost:6379", old = &["redis_host"];
+    REDIS_HOST: "cache.redis_host", T::Address, default = "localhost:6379", old = &["redis_host"];
     /// The number of the Redis database.
     REDIS_DB: "cache.redis_db", T::Number(0, 65_535), default = "0", old = &["redis_db"];
     /// The Redis user.
@@ -279,7 +279,7 @@ table! {
     /// it. With another name it is another provider to the users in the cluster.
     OIDC_NAME: "oidc.name", T::Text, default = "oidc";
     /// The issuer of the tokens, exactly as in `iss`. The rest is discovered from it.
-    OIDC_ISSUER: "oidc.issuer", T::Text, example = "https://sso.example.org/realms/main";
+    OIDC_ISSUER: "oidc.issuer", T::Address, example = "https://sso.example.org/realms/main";
     /// The client id of elastauth at the issuer. A token must be issued for it, unless
     /// `oidc.audiences` says otherwise.
     OIDC_CLIENT_ID: "oidc.client_id", T::Text, example = "elastauth";
@@ -293,13 +293,13 @@ table! {
     OIDC_TOKEN_ENDPOINT: "oidc.token_endpoint", T::Url,
         example = "https://sso.example.org/token";
     /// Replaces the discovered userinfo endpoint.
-    OIDC_USERINFO_ENDPOINT: "oidc.userinfo_endpoint", T::Text,
+    OIDC_USERINFO_ENDPOINT: "oidc.userinfo_endpoint", T::Address,
         example = "https://sso.example.org/userinfo";
     /// Replaces the discovered introspection endpoint.
-    OIDC_INTROSPECTION_ENDPOINT: "oidc.introspection_endpoint", T::Text,
+    OIDC_INTROSPECTION_ENDPOINT: "oidc.introspection_endpoint", T::Address,
         example = "https://sso.example.org/introspect";
     /// Replaces the discovered key set.
-    OIDC_JWKS_URI: "oidc.jwks_uri", T::Text, example = "https://sso.example.org/keys";
+    OIDC_JWKS_URI: "oidc.jwks_uri", T::Address, example = "https://sso.example.org/keys";
     /// The scopes of a sign-in. Accepted from older files; elastauth only checks tokens.
     OIDC_SCOPES: "oidc.scopes", T::List(&T::Text), default = "openid,profile,email,groups";
     /// How elastauth authenticates at the issuer. `none` sends the client id alone, and a client

@@ -37,6 +37,9 @@ pub(super) enum ValueType {
     GatewayKey,
     /// Base URL of a server.
     Url,
+    /// Any text that is not empty and says where something is. What may be secret in it is not
+    /// shown.
+    Address,
     /// A file or folder.
     Path,
     /// The name of an HTTP header.
@@ -71,6 +74,14 @@ impl ValueType {
         )
     }
 
+    /// Whether a value is an address, in which user information and a query may be secret.
+    pub(super) fn is_address(&self) -> bool {
+        if let Self::List(of) = self {
+            return of.is_address();
+        }
+        matches!(self, Self::Url | Self::Address)
+    }
+
     /// Whether a `*_file` variant may name a file that holds the value.
     pub(super) fn has_file_variant(&self) -> bool {
         self.is_secret() && !matches!(self, Self::Pairs)
@@ -101,7 +112,7 @@ impl ValueType {
             }
             Self::Bool => "`true` or `false`",
             Self::Timestamp => "a time such as `2027-01-31T12:00:00Z`",
-            Self::Text | Self::Secret => "a text",
+            Self::Text | Self::Address | Self::Secret => "a text",
             Self::SecretKey => "64 hex digits, as `elastauth generate-key` makes them",
             Self::Url => "a URL such as `https://host:9200`",
             Self::Path => "a path",
@@ -223,8 +234,10 @@ impl ValueType {
                     .map(KeyValue::Choice)
                     .ok_or_else(|| did_you_mean(text, &mut texts, ""))
             }
-            Self::Text | Self::Secret | Self::Path if text.is_empty() => Err(general()),
-            Self::Text => Ok(KeyValue::Text(text.to_owned())),
+            Self::Text | Self::Address | Self::Secret | Self::Path if text.is_empty() => {
+                Err(general())
+            }
+            Self::Text | Self::Address => Ok(KeyValue::Text(text.to_owned())),
             Self::Secret => Ok(KeyValue::Secret(SecretString::from(text.to_owned()))),
             Self::SecretKey => {
                 let key = SecretKey::parse(text);

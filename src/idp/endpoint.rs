@@ -1,6 +1,6 @@
 //! The addresses of an identity provider, and its name.
 
-use crate::net::loopback::is_loopback;
+use crate::{net::loopback::is_loopback, secret::address};
 use http::Uri;
 use serde_json::Value;
 use std::fmt;
@@ -84,9 +84,10 @@ impl IdpEndpoint {
     }
 }
 
+/// As it may be logged.
 impl fmt::Display for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&address::shown(&self.0))
     }
 }
 

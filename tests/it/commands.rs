@@ -1,7 +1,7 @@
 //! What the operator's commands say, and that they change nothing. The program as it is shipped, in
 //! front of the stand-in cluster.
 
-use crate::support::find;
+use crate::support::{elastauth::Elastauth, find};
 use elastauth::internals::{
     demo::standin::{
         Endpoint, Fault, Misbehaviour, RecordedCall, SERVICE_USER, StandIn, StoredUser,
@@ -409,4 +409,45 @@ async fn time_zones_are_the_programs_own_so_that_no_machine_has_other_boundaries
     // And none is missing where the system has none at all.
     zone("Europe/Berlin");
     assert!(check().await.status.success());
+}
+
+#[tokio::test]
+async fn user_information_and_queries_are_hidden_wherever_an_address_is_shown() {
+    const MARK: &str = "MARKED-not-to-be-seen";
+    let config = format!(
+        "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\ndefault_roles: [viewer]\n\
+         auth_provider: oidc\noidc: {{issuer: \"http://127.0.0.1:1/realm\", client_id: a, \
+         client_secret: s, token_validation: both, \
+         jwks_uri: \"http://127.0.0.1:1/keys?code={MARK}\", \
+         introspection_endpoint: \"http://127.0.0.1:1/i?code={MARK}\"}}\n\
+         elasticsearch: {{hosts: [\"http://127.0.0.1:1\"], username: a, password: b}}\n\
+         cache: {{type: redis, redis_host: \"user:{MARK}@127.0.0.1:1\"}}\n"
+    );
+    let elastauth = Elastauth::start_anywhere(&config, &[]).await;
+    let server = elastauth.server();
+    for token in [
+        "opaque",
+        "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjEvcmVhbG0ifQ.AA",
+    ] {
+        let authorization = format!("Bearer {token}");
+        server
+            .get("/elastauth", &[("authorization", &authorization)])
+            .await;
+    }
+    let page = server.get("/elastauth/config", &[]).await.text();
+    assert!(page.contains("http://127.0.0.1:1/keys?***"), "{page}");
+    assert!(page.contains("***@127.0.0.1:1"), "{page}");
+    let mut shown = vec![page, elastauth.log()];
+    for arguments in [
+        &["config"][..],
+        &["config", "--json"],
+        &["check"],
+        &["check", "--online"],
+    ] {
+        let output = elastauth.command(arguments).await;
+        shown.push(format!("{output:?}"));
+    }
+    for text in shown {
+        assert!(!text.contains("MARKED"), "{text}");
+    }
 }

@@ -150,6 +150,54 @@ fn a_secret_never_shows_wherever_it_stands() {
 }
 
 #[test]
+fn user_information_and_queries_of_addresses_never_show() {
+    let keys = table::ALL.iter().map(|key| (key.path.to_owned(), *key));
+    let sections = section::keys().map(|(name, key)| (format!("oidc.providers: [{{{name}"), key));
+    let of_provider = |name: &str| name.starts_with("oidc.providers: [");
+    let mut walked = 0;
+    for (name, key) in keys.chain(sections) {
+        if !key.value_type.is_address() {
+            // Whatever looks like an address in the table is one, or a secret.
+            let looks = key.default.contains("://") || key.example.contains("://");
+            let is_list = matches!(key.value_type, value_type::ValueType::Sections);
+            assert!(!looks || is_list || key.value_type.is_secret(), "{name}");
+            continue;
+        }
+        walked += 1;
+        for address in [
+            "https://user:MARK@host:9200/path",
+            "https://MARK@host/path?MARK#MARK",
+            "https://host:9200/path?key=MARK",
+            "https://host/path?a=1,MARK",
+            "https://host/path#MARK",
+            "redis://:MARK@host:6379/0",
+            "user:MARK@host:6379",
+            "https://user:a/MARK@host",
+        ] {
+            let address = address.replace("MARK", MARK);
+            let end = if of_provider(&name) { "}]" } else { "" };
+            let mut given = vec![sources(&format!("{name}: \"{address}\"{end}\n"), &[])];
+            if !of_provider(&name) {
+                given.push(sources("", &[(&key.variable(), &address)]));
+            }
+            for sources in given {
+                let settings = gather::gather(&sources, &mut Findings::default());
+                let page = effective::tree(&settings).to_string();
+                let reported = everything_reported(&sources) + &page;
+                // A list in one text ends its items at commas.
+                let cut = address.contains(',')
+                    && matches!(key.value_type, value_type::ValueType::List(_));
+                assert!(
+                    !reported.contains("MARKED") || cut,
+                    "{name}: {address}: {reported}"
+                );
+            }
+        }
+    }
+    assert!(walked >= 12, "{walked}");
+}
+
+#[test]
 fn a_good_secret_does_not_show_either() {
     let text = LEAST.replace("password: p", &format!("password: {MARK}"))
         + &format!("gateway_keys: [{MARK}]\n");
