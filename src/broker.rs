@@ -24,7 +24,7 @@ pub use config::{Adopt, Config, PreviousKey};
 pub(crate) use ensure::Plan;
 pub use error::BrokerError;
 pub(crate) use error::BrokerStartError;
-pub(crate) use revoke::{RevokeError, Revoked};
+pub(crate) use revoke::{Order as RevokeOrder, Revocation, RevokeError, Revoked};
 pub(crate) use rotation::{InvalidWindow, Window};
 
 use crate::{
@@ -47,7 +47,7 @@ use places::{Class, Places};
 use revoke::Revoke;
 use rotation::{Period, Rotation};
 use state::State;
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout_at},
@@ -249,19 +249,21 @@ impl Broker {
 
     /// Ends the user's present login: the cluster accepts it no more, and the next request gets
     /// another one. It waits for an update of the user that is running, and goes on if the caller
-    /// does not wait for it. `peer` is who asked for it.
-    ///
-    /// # Errors
-    /// See [`RevokeError`].
-    pub async fn revoke(&self, user: &Username, peer: IpAddr) -> Result<Revoked, RevokeError> {
-        self.permits_name(user)?;
+    /// does not wait for it.
+    pub async fn revoke(&self, user: &Username, order: RevokeOrder) -> Revocation {
+        if let Err(why) = self.permits_name(user) {
+            return self.revoke.refuse(user, order, why.into());
+        }
         if self.dry_run {
-            return Err(RevokeError::DryRun);
+            return self.revoke.refuse(user, order, RevokeError::DryRun);
         }
         let (revoke, name) = (Arc::clone(&self.revoke), user.clone());
         self.updates.forget_failure(user);
-        let work = || async move { revoke.run(&name, peer).await };
-        self.updates.alone(user, work).await?
+        let work = || async move { revoke.run(&name, order).await };
+        match self.updates.alone(user, work).await {
+            Ok(revocation) => revocation,
+            Err(why) => self.revoke.refuse(user, order, why.into()),
+        }
     }
 
     /// Whether a user of this name may be written at all.

@@ -8,6 +8,7 @@ mod online;
 mod output;
 mod serve;
 mod trial;
+mod users;
 
 use crate::{
     config::{self, Config, Flags, Sources},
@@ -58,6 +59,11 @@ enum Command {
     Schema,
     /// Explains why a user gets which roles, or no login.
     Explain(explain::Options),
+    /// Acts on users of the running replicas.
+    Users {
+        #[command(subcommand)]
+        action: users::Action,
+    },
     /// Asks the running process whether it is alive; the exit code is the answer. For containers.
     Healthcheck,
     /// Prints a script that completes the command line in a shell.
@@ -95,6 +101,9 @@ pub fn run() -> ExitCode {
         Some(Command::Schema) => print(&format!("{:#}", config::schema())),
         Some(Command::Explain(options)) => {
             with_config(flags, async |config| explain::run(config, &options).await)
+        }
+        Some(Command::Users { action }) => {
+            with_config(flags, async |config| users::run(&config, &action).await)
         }
         Some(Command::Healthcheck) => {
             with_config(flags, async |config| healthcheck::run(&config.server).await)

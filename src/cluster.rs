@@ -11,5 +11,5 @@ mod security;
 mod tests;
 
 pub(crate) use error::CallError;
-pub(crate) use security::{Account, Marker, NewPassword, Origin, StoredAccount, Whoami};
+pub(crate) use security::{Account, ApiKeys, Marker, NewPassword, Origin, StoredAccount, Whoami};
 pub use security::{Config, PasswordForm, SecurityApi, ServiceAccount};

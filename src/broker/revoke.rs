@@ -14,7 +14,7 @@ use super::{
     write::write,
 };
 use crate::{
-    cluster::{CallError, SecurityApi, StoredAccount},
+    cluster::{ApiKeys, CallError, SecurityApi, StoredAccount},
     keys::LoginKind,
     ledger::Others,
     model::{Generation, Username},
@@ -45,6 +45,24 @@ pub struct Revoked {
     /// A write of this user that was sent before has an unknown outcome. It may still bring the old
     /// login back; a request of the user then puts that right.
     pub may_be_undone: bool,
+}
+
+/// What became of an operator's wish to revoke a login.
+#[derive(Debug)]
+pub struct Revocation {
+    /// Of the login itself.
+    pub login: Result<Revoked, RevokeError>,
+    /// Of the user's API keys, where they were to be invalidated too.
+    pub api_keys: Option<Result<ApiKeys, CallError>>,
+}
+
+/// Who wants what.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// The operator's address.
+    pub peer: IpAddr,
+    /// Whether the user's API keys are invalidated too.
+    pub api_keys: bool,
 }
 
 /// Why a login was not revoked.
@@ -88,6 +106,21 @@ pub enum RevokeError {
     Broker(#[from] BrokerError),
 }
 
+impl RevokeError {
+    /// Whether running it again gives the same answer.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Absent
+            | Self::Foreign
+            | Self::OtherKey(_)
+            | Self::LastGeneration
+            | Self::DryRun => true,
+            Self::Uncertain(_) | Self::Contended => false,
+            Self::Broker(why) => why.is_final(),
+        }
+    }
+}
+
 /// Revokes logins.
 #[derive(Debug)]
 pub(super) struct Revoke {
@@ -117,16 +150,38 @@ impl Revoke {
     }
 
     /// Runs while no update of the user does.
-    pub(super) async fn run(&self, user: &Username, peer: IpAddr) -> Result<Revoked, RevokeError> {
-        let mut result = Err(RevokeError::Contended);
+    pub(super) async fn run(&self, user: &Username, order: Order) -> Revocation {
+        let mut login = Err(RevokeError::Contended);
         for _ in 0..ATTEMPTS {
             if let Some(ended) = self.attempt(user).await.transpose() {
-                result = ended;
+                login = ended;
                 break;
             }
         }
-        self.report(user, peer, &result);
-        result
+        // The keys of a user who is not ours are not ours either. Those of one who was deleted
+        // still work.
+        let theirs = match &login {
+            Ok(_) => true,
+            Err(why) => !why.is_refusal() || *why == RevokeError::Absent,
+        };
+        let api_keys = if order.api_keys && theirs {
+            Some(self.cluster.invalidate_api_keys(user).await)
+        } else {
+            None
+        };
+        let revocation = Revocation { login, api_keys };
+        self.report(user, order.peer, &revocation);
+        revocation
+    }
+
+    /// Nothing is done, for this reason.
+    pub(super) fn refuse(&self, user: &Username, order: Order, why: RevokeError) -> Revocation {
+        let revocation = Revocation {
+            login: Err(why),
+            api_keys: None,
+        };
+        self.report(user, order.peer, &revocation);
+        revocation
     }
 
     /// `None` where it has to be tried again.
@@ -219,33 +274,44 @@ impl Revoke {
         rewrite.ok_or(RevokeError::Foreign)
     }
 
-    fn report(&self, user: &Username, peer: IpAddr, result: &Result<Revoked, RevokeError>) {
-        let (user, error) = (user.as_str(), result.as_ref().err().map(|why| chain(why)));
-        let step = match result {
+    fn report(&self, user: &Username, peer: IpAddr, revocation: &Revocation) {
+        let user = user.as_str();
+        let error = revocation.login.as_ref().err().map(|why| chain(why));
+        let step = match &revocation.login {
             Ok(Revoked { generation, .. }) => {
                 info!(user, %peer, %generation, "an operator revoked the login of a user");
                 Step::Revoked
             }
             Err(why) => {
                 warn!(user, %peer, error, "the login of a user is not revoked");
-                match why {
-                    RevokeError::Uncertain(_) | RevokeError::Contended => Step::Failed,
-                    RevokeError::Broker(why) if !why.is_final() => Step::Failed,
-                    RevokeError::Absent
-                    | RevokeError::Foreign
-                    | RevokeError::OtherKey(_)
-                    | RevokeError::LastGeneration
-                    | RevokeError::DryRun
-                    | RevokeError::Broker(_) => Step::Refused,
+                if why.is_refusal() {
+                    Step::Refused
+                } else {
+                    Step::Failed
                 }
             }
         };
         self.metrics.ensured(step);
+        let api_keys = match &revocation.api_keys {
+            None => None,
+            Some(Ok(keys)) => {
+                let (invalidated, failed) = (keys.invalidated, keys.failed);
+                info!(user, %peer, invalidated, failed, "API keys of a user are invalidated");
+                Some(invalidated)
+            }
+            Some(Err(why)) => {
+                let error = chain(why);
+                warn!(user, %peer, error, "the API keys of a user are not invalidated");
+                None
+            }
+        };
+        let login = revocation.login.as_ref().ok();
         let details = EventDetails {
             cluster: Some(&self.name),
             user: Some(user),
             peer: Some(peer),
-            generation: result.as_ref().ok().map(|revoked| revoked.generation.0),
+            generation: login.map(|revoked| revoked.generation.0),
+            api_keys,
             reason: error.as_deref(),
             ..EventDetails::default()
         };

@@ -79,7 +79,7 @@ async fn is_open(addr: SocketAddr) -> Result<(), CommandError> {
 }
 
 /// A listener on every address is reached by loopback.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(listen: SocketAddr) -> SocketAddr {
     // A listener on `::` takes IPv4 as well, and has fallen back to it where the system knows
     // nothing else.
     let ip = if listen.ip().is_unspecified() {

@@ -175,6 +175,8 @@ impl fmt::Display for CallError {
             Call::Authenticate => "logging in as the user",
             Call::ReadUser => "reading the user",
             Call::WriteUser => "writing the user",
+            Call::ListApiKeys => "listing the user's API keys",
+            Call::InvalidateApiKeys => "invalidating the user's API keys",
             Call::Check => "checking the service account",
         };
         if let CallFailure::Status {

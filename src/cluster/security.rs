@@ -5,7 +5,7 @@ mod elasticsearch;
 mod types;
 
 pub(crate) use elasticsearch::{ClusterAccess, Elasticsearch};
-pub(crate) use types::{Account, Marker, NewPassword, Origin, StoredAccount, Whoami};
+pub(crate) use types::{Account, ApiKeys, Marker, NewPassword, Origin, StoredAccount, Whoami};
 pub use types::{Config, PasswordForm, ServiceAccount};
 
 use super::{error::CallError, pool::Timeouts};
@@ -117,6 +117,16 @@ impl SecurityApi {
     ) -> Result<(), CallError> {
         match self {
             Self::Elasticsearch(api) => api.write_user(account, password).await,
+        }
+    }
+
+    /// Invalidates the API keys of a native user, as the service account.
+    ///
+    /// # Errors
+    /// When no node does it; a service account without `manage_api_key` is refused.
+    pub async fn invalidate_api_keys(&self, name: &Username) -> Result<ApiKeys, CallError> {
+        match self {
+            Self::Elasticsearch(api) => api.invalidate_api_keys(name).await,
         }
     }
 

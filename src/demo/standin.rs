@@ -21,6 +21,7 @@ mod body;
 mod calls;
 mod cluster;
 mod fault;
+mod keys;
 mod node;
 mod route;
 #[cfg(test)]
@@ -188,6 +189,18 @@ impl StandIn {
     #[must_use]
     pub fn remove_user(&self, name: &str) -> bool {
         self.node.cluster.users.held().delete(name)
+    }
+
+    /// Makes an API key of a user of this realm (`native`, `saml1`) and returns its id.
+    #[must_use]
+    pub fn add_api_key(&self, username: &str, realm: &str) -> String {
+        keys::add(&mut self.node.cluster.keys.held(), username, realm)
+    }
+
+    /// The API keys that are still valid, by their ids.
+    #[must_use]
+    pub fn valid_api_keys(&self) -> Vec<String> {
+        keys::valid(&self.node.cluster.keys.held())
     }
 
     /// Lets this node misbehave from the next call on. The first fault set that fits a call hits

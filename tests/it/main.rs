@@ -32,6 +32,8 @@ mod ports;
 mod real_inputs;
 mod reload;
 mod restarts;
+mod revoke;
+mod revoke_command;
 #[path = "../support/lib.rs"]
 mod support;
 mod telemetry;

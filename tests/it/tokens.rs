@@ -9,7 +9,7 @@ mod invalid;
 mod logout;
 mod order;
 mod providers;
-mod setup;
+pub(crate) mod setup;
 mod whose;
 
 use serde_json::json;

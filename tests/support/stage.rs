@@ -244,8 +244,8 @@ impl Stage {
     }
 }
 
-/// At the end of each test: nothing secret was logged, and nothing but the three intended calls has
-/// reached the cluster.
+/// At the end of each test: nothing secret was logged, and nothing but the intended calls has reached
+/// the cluster.
 impl Drop for Stage {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -266,8 +266,11 @@ impl Drop for Stage {
             let name = call.path.strip_prefix("/_security/user/");
             let intended = match call.method.as_str() {
                 "GET" => {
-                    call.path == "/_security/_authenticate" || name.is_some_and(is_one_segment)
+                    call.path == "/_security/_authenticate"
+                        || name.is_some_and(is_one_segment)
+                        || call.path.starts_with("/_security/api_key?username=")
                 }
+                "DELETE" => call.path == "/_security/api_key",
                 "PUT" => name
                     .and_then(|name| name.strip_suffix("?refresh=false"))
                     .is_some_and(is_one_segment),

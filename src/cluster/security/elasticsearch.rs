@@ -4,6 +4,7 @@
 //! what was asked for.
 
 mod answer;
+mod api_keys;
 mod document;
 mod names;
 mod password;
@@ -14,7 +15,7 @@ pub(super) use names::reserves;
 use document::SentPassword;
 
 use super::types::{
-    Account, Config, NewPassword, PasswordForm, ServiceAccount, StoredAccount, Whoami,
+    Account, ApiKeys, Config, NewPassword, PasswordForm, ServiceAccount, StoredAccount, Whoami,
 };
 use crate::{
     clock::Clock,
@@ -188,6 +189,25 @@ impl Elasticsearch {
         self.pool.write(&ask, answer::written).await
     }
 
+    pub(super) async fn invalidate_api_keys(&self, name: &Username) -> Result<ApiKeys, CallError> {
+        let account = self.account(Call::ListApiKeys)?;
+        let path = api_keys::list_path(&segment(name.as_str()));
+        let list = get(Call::ListApiKeys, &path, &account);
+        let listed = |answer: &NodeAnswer| api_keys::listed(answer, name.as_str());
+        let ids = self.pool.read(&list, listed).await?;
+        if ids.is_empty() {
+            return Ok(ApiKeys::default());
+        }
+        let ask = Ask {
+            call: Call::InvalidateApiKeys,
+            method: Method::DELETE,
+            path: api_keys::PATH,
+            authorization: &account,
+            body: api_keys::invalidation(&ids),
+        };
+        self.pool.write(&ask, api_keys::invalidated).await
+    }
+
     pub(super) async fn check(&self) -> Result<(), CallError> {
         let account = self.account(Call::Check)?;
         let ask = get(Call::Check, AUTHENTICATE, &account);
@@ -244,15 +264,20 @@ impl Elasticsearch {
     }
 }
 
-/// The path of one user. Every byte outside RFC 3986's unreserved set is escaped, so that a name is
-/// one segment whatever it holds.
+/// The path of one user.
 fn user_path(name: &str) -> String {
+    format!("/_security/user/{}", segment(name))
+}
+
+/// Every byte outside RFC 3986's unreserved set is escaped, so that a name is one segment, and one
+/// value of a query, whatever it holds.
+fn segment(name: &str) -> String {
     const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
         .remove(b'.')
         .remove(b'_')
         .remove(b'~');
-    format!("/_security/user/{}", utf8_percent_encode(name, SEGMENT))
+    utf8_percent_encode(name, SEGMENT).to_string()
 }
 
 /// Whether a cluster that answers so may take the same user with the password in clear. Older

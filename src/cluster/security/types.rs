@@ -160,6 +160,15 @@ pub enum Whoami {
     Refused,
 }
 
+/// What became of the API keys of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ApiKeys {
+    /// Keys that work no more.
+    pub invalidated: usize,
+    /// Keys that the cluster could not invalidate.
+    pub failed: usize,
+}
+
 /// A password to write.
 pub struct NewPassword {
     pub(super) text: Zeroizing<String>,

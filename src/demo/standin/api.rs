@@ -5,6 +5,7 @@ use super::{
     answer::ApiAnswer,
     body::{self, PutUser},
     cluster::{Cluster, SERVICE_USER},
+    keys,
     route::ApiCall,
     users::{Hash, StoredUser, Users},
 };
@@ -136,6 +137,14 @@ impl Cluster {
             ApiCall::Delete(name) => self.delete(name),
             ApiCall::SetEnabled(name, enabled) => self.set_enabled(name, *enabled, caller),
             ApiCall::OwnPassword => self.change_own_password(caller, body),
+            ApiCall::ApiKeys(user) => {
+                caller.must(false, "cluster:admin/xpack/security/api_key/get")?;
+                Ok(keys::list(&self.keys.held(), user))
+            }
+            ApiCall::InvalidateApiKeys => {
+                caller.must(false, "cluster:admin/xpack/security/api_key/invalidate")?;
+                keys::invalidate(&mut self.keys.held(), body)
+            }
             ApiCall::HasPrivileges => has_privileges(caller, body),
             ApiCall::Root => {
                 caller.must(false, "cluster:monitor/main")?;

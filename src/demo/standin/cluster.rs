@@ -1,6 +1,9 @@
 //! The cluster behind its nodes: its users and the service account.
 
-use super::users::{StoredUser, Users};
+use super::{
+    keys::ApiKey,
+    users::{StoredUser, Users},
+};
 use crate::secret::{SecretKey, SecretString};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{
@@ -18,6 +21,8 @@ pub(super) struct Cluster {
     pub(super) users: Mutex<Users>,
     pub(super) service_password: SecretString,
     pub(super) api_key: SecretString,
+    /// Those of users.
+    pub(super) keys: Mutex<Vec<ApiKey>>,
 }
 
 impl Cluster {
@@ -29,6 +34,7 @@ impl Cluster {
         Ok(Arc::new(Self {
             users: users.into(),
             service_password: password.into(),
+            keys: Mutex::default(),
             api_key: STANDARD.encode(format!("standin:{secret}")).into(),
         }))
     }

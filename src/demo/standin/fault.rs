@@ -24,6 +24,8 @@ pub enum Endpoint {
     Read,
     /// `PUT` or `POST /_security/user/{name}`.
     Write,
+    /// A list of a user's API keys, and their invalidation.
+    ApiKeys,
     /// Every call there is.
     Any,
 }

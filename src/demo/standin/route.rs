@@ -15,6 +15,9 @@ pub(super) enum ApiCall {
     Delete(String),
     SetEnabled(String, bool),
     OwnPassword,
+    /// The keys of this user.
+    ApiKeys(String),
+    InvalidateApiKeys,
     /// May the caller do these things?
     HasPrivileges,
     /// `GET /`: what is this cluster?
@@ -60,6 +63,10 @@ impl ApiCall {
             ["_security", "user", name, switch @ ("_enable" | "_disable")] if put => {
                 Self::SetEnabled((*name).to_owned(), *switch == "_enable")
             }
+            ["_security", "api_key"] if get => {
+                Self::ApiKeys(username(uri.query().unwrap_or_default())?)
+            }
+            ["_security", "api_key"] if method == Method::DELETE => Self::InvalidateApiKeys,
             [""] if get || method == Method::HEAD => Self::Root,
             ["_search"] | [_, "_search"] if get || put => Self::Search,
             ["_security", "_authenticate"]
@@ -90,6 +97,7 @@ impl ApiCall {
                 }
                 ("pretty" | "human" | "error_trace" | "format" | "filter_path", _)
                 | ("q" | "size", Self::Search)
+                | ("username", Self::ApiKeys(_))
                 | ("with_profile_uid", Self::Read(_) | Self::ReadAll) => {}
                 _ => {
                     return bad(format!(
@@ -112,6 +120,7 @@ impl ApiCall {
             Self::Write(_) => (Some(Endpoint::Write), Some("put")),
             Self::Delete(_) => (None, Some("delete")),
             Self::SetEnabled(..) => (None, Some("set_enabled")),
+            Self::ApiKeys(_) | Self::InvalidateApiKeys => (Some(Endpoint::ApiKeys), None),
             Self::OwnPassword | Self::HasPrivileges | Self::Root | Self::Search => (None, None),
         }
     }
@@ -124,6 +133,16 @@ impl ApiCall {
             None
         }
     }
+}
+
+/// A user's name in a query.
+fn username(query: &str) -> Result<String, ApiAnswer> {
+    let mut pairs = query.split('&');
+    decoded(
+        pairs
+            .find_map(|pair| pair.strip_prefix("username="))
+            .unwrap_or_default(),
+    )
 }
 
 /// `%2F` and the like are decoded, `+` stays a plus.

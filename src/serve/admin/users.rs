@@ -1,7 +1,8 @@
 //! What operators do to a user: a recheck, and the revocation of their login.
 
 use crate::{
-    broker::{BrokerError, RevokeError, Revoked},
+    broker::{Revocation, RevokeError, RevokeOrder, Revoked},
+    cluster::{ApiKeys, CallError},
     ledger::{Forgotten, Others},
     model::Username,
     respond::{self, Response},
@@ -10,6 +11,7 @@ use crate::{
 };
 use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -20,16 +22,16 @@ const REVOKE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::serve) enum Action {
+pub(crate) enum Action {
     Recheck,
     Revoke,
 }
 
 /// Where the paths of all actions begin.
-pub(in crate::serve) const PREFIX: &str = "/elastauth/admin/users/";
+pub(crate) const PREFIX: &str = "/elastauth/admin/users/";
 
 /// The action of a path and its user, as the path has it: percent-encoded, one segment.
-pub(in crate::serve) fn action(path: &str) -> Option<(Action, &str)> {
+pub(crate) fn action(path: &str) -> Option<(Action, &str)> {
     let (name, action) = path.strip_prefix(PREFIX)?.split_once('/')?;
     let action = match action {
         "recheck" => Action::Recheck,
@@ -53,7 +55,16 @@ pub(super) async fn answer(connection: &PeerConnection, uri: &Uri) -> Response {
     };
     match action {
         Action::Recheck => recheck(connection, &user),
-        Action::Revoke => revoke(connection, &user).await,
+        Action::Revoke => match uri.query() {
+            None | Some("" | "api_keys=false") => revoke(connection, &user, false).await,
+            Some("api_keys=true") => revoke(connection, &user, true).await,
+            Some(_) => respond::problem(
+                now,
+                StatusCode::BAD_REQUEST,
+                "The only parameter is `api_keys`, `true` or `false`.",
+                "malformed_query",
+            ),
+        },
     }
 }
 
@@ -82,39 +93,36 @@ fn recheck(connection: &PeerConnection, user: &Username) -> Response {
 }
 
 /// How a revocation ended in one cluster, the one that decides about the status last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 enum End {
     /// There is no such user.
+    #[serde(rename = "no_such_user")]
     Absent,
     /// There is one, and their login is not ours to revoke.
     Refused,
     Revoked,
+    /// The login is revoked, and API keys of the user are left.
+    ApiKeysRemain,
     Failed,
     /// It may have been revoked or not.
     Uncertain,
 }
 
 impl End {
-    fn of(why: &RevokeError) -> Self {
-        match why {
-            RevokeError::Absent => Self::Absent,
-            RevokeError::Foreign
-            | RevokeError::OtherKey(_)
-            | RevokeError::LastGeneration
-            | RevokeError::DryRun
-            | RevokeError::Broker(BrokerError::ReservedName(_)) => Self::Refused,
-            RevokeError::Uncertain(_) | RevokeError::Contended => Self::Uncertain,
-            RevokeError::Broker(_) => Self::Failed,
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::Absent => "no_such_user",
-            Self::Refused => "refused",
-            Self::Revoked => "revoked",
-            Self::Failed => "failed",
-            Self::Uncertain => "uncertain",
+    fn of(revocation: &Revocation) -> Self {
+        let remain = match &revocation.api_keys {
+            None => false,
+            Some(Ok(keys)) => keys.failed > 0,
+            Some(Err(_)) => true,
+        };
+        match &revocation.login {
+            Err(RevokeError::Uncertain(_) | RevokeError::Contended) => Self::Uncertain,
+            Ok(_) | Err(RevokeError::Absent) if remain => Self::ApiKeysRemain,
+            Ok(_) => Self::Revoked,
+            Err(RevokeError::Absent) => Self::Absent,
+            Err(why) if why.is_refusal() => Self::Refused,
+            Err(_) => Self::Failed,
         }
     }
 
@@ -123,39 +131,85 @@ impl End {
             Self::Absent => StatusCode::NOT_FOUND,
             Self::Refused => StatusCode::CONFLICT,
             Self::Revoked => StatusCode::OK,
-            Self::Failed | Self::Uncertain => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ApiKeysRemain | Self::Failed | Self::Uncertain => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
 /// Revokes the user's login in every cluster: the same name may be a user of several.
-async fn revoke(connection: &PeerConnection, user: &Username) -> Response {
+async fn revoke(connection: &PeerConnection, user: &Username, api_keys: bool) -> Response {
+    let order = RevokeOrder {
+        peer: connection.peer,
+        api_keys,
+    };
     let (mut clusters, mut last) = (Vec::new(), End::Absent);
     for upstream in connection.service.flow.upstreams().iter() {
-        let revoking = upstream.broker().revoke(user, connection.peer);
-        let revoked = timeout(REVOKE_WITHIN, revoking).await;
-        let (end, message) = match &revoked {
-            Ok(Ok(revoked)) => (End::Revoked, message(revoked)),
-            Ok(Err(why)) => (End::of(why), chain(why)),
-            Err(_late) => (
-                End::Uncertain,
-                "the revocation is still running; run it again to be certain".to_owned(),
-            ),
+        let revoking = upstream.broker().revoke(user, order);
+        let shown = match timeout(REVOKE_WITHIN, revoking).await {
+            Ok(revocation) => InCluster::new(upstream.name(), &revocation),
+            Err(_late) => InCluster::still_running(upstream.name()),
         };
-        let revoked = revoked.ok().and_then(Result::ok);
-        clusters.push(json!({
-            "cluster": upstream.name(),
-            "result": end.text(),
-            "generation": revoked.as_ref().map(|revoked| revoked.generation.0),
-            "other_replicas": revoked.map(|revoked| reported([revoked.others])),
-            "message": message,
-        }));
-        last = last.max(end);
+        last = last.max(shown.result);
+        clusters.push(shown);
     }
     shown(
         last.status(),
-        &json!({ "user": user.as_str(), "result": last.text(), "clusters": clusters }),
+        &json!({ "user": user.as_str(), "result": last, "clusters": clusters }),
     )
+}
+
+/// What became of a revocation in one cluster.
+#[derive(Serialize)]
+struct InCluster<'a> {
+    cluster: &'a str,
+    result: End,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_replicas: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_keys: Option<Value>,
+    message: String,
+}
+
+impl<'a> InCluster<'a> {
+    fn new(cluster: &'a str, revocation: &Revocation) -> Self {
+        let login = revocation.login.as_ref();
+        Self {
+            cluster,
+            result: End::of(revocation),
+            generation: login.ok().map(|revoked| revoked.generation.0),
+            other_replicas: login.ok().map(|revoked| reported([revoked.others])),
+            api_keys: revocation.api_keys.as_ref().map(of_keys),
+            message: login.map_or_else(|why| chain(why), message),
+        }
+    }
+
+    fn still_running(cluster: &'a str) -> Self {
+        Self {
+            cluster,
+            result: End::Uncertain,
+            generation: None,
+            other_replicas: None,
+            api_keys: None,
+            message: "the revocation is still running; run it again to be certain".to_owned(),
+        }
+    }
+}
+
+fn of_keys(keys: &Result<ApiKeys, CallError>) -> Value {
+    match keys {
+        Ok(ApiKeys {
+            invalidated,
+            failed,
+        }) => json!({ "invalidated": invalidated, "failed": failed }),
+        Err(why) if why.is_refusal() => json!({ "error": format!(
+            "{}; to invalidate API keys, elastauth's own account needs the cluster privilege \
+             `manage_api_key` in its role",
+            chain(why)
+        ) }),
+        Err(why) => json!({ "error": chain(why) }),
+    }
 }
 
 fn message(revoked: &Revoked) -> String {

@@ -53,6 +53,9 @@ pub struct EventDetails<'a> {
     /// The generation of the login after it was revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<u32>,
+    /// How many API keys of the user were invalidated with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_keys: Option<usize>,
     /// Why; for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,

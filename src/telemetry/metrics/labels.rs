@@ -96,6 +96,8 @@ labels! {
         Authenticate = "authenticate",
         ReadUser = "read_user",
         WriteUser = "write_user",
+        ListApiKeys = "list_api_keys",
+        InvalidateApiKeys = "invalidate_api_keys",
         Check = "check",
     }
 
@@ -189,6 +191,8 @@ impl Call {
             Self::Authenticate => "security.authenticate",
             Self::ReadUser => "security.get_user",
             Self::WriteUser => "security.put_user",
+            Self::ListApiKeys => "security.get_api_key",
+            Self::InvalidateApiKeys => "security.invalidate_api_key",
             Self::Check => "check",
         }
     }

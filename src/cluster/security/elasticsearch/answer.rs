@@ -163,7 +163,7 @@ fn parsed<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Option<T> {
     serde_json::from_slice(answer.body.as_ref().ok()?).ok()
 }
 
-fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, CallFailure> {
+pub(super) fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, CallFailure> {
     if answer.status != StatusCode::OK {
         return Err(unexpected_status(answer));
     }
