@@ -94,7 +94,7 @@ async fn a_revoked_login_is_refused_at_once_and_the_next_request_gets_another() 
     // Another one that has just started finds it in the cluster.
     let replica = stage.replica(Plan::default()).await;
     assert_eq!(login(&replica, "alice").await, login(&stage, "alice").await);
-    let steps = "elastauth_ensure_steps_total{step=\"revoked\"}";
+    let steps = "elastauth_ensure_steps_total{cluster=\"default\",step=\"revoked\"}";
     assert_eq!(stage.number(steps).await, 2);
     let audit = stage.elastauth.file("audit");
     for generation in [1, 2] {

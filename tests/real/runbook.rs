@@ -341,7 +341,10 @@ async fn evening(section: &str) -> Evening {
             assert!(evening.elastauth.terminate().await.success());
             evening
         }
-        "It is slow" | "Somebody has the wrong roles" | "Lines of the audit stream are lost" => {
+        "It is slow"
+        | "Somebody has the wrong roles"
+        | "A login has leaked"
+        | "Lines of the audit stream are lost" => {
             let evening = Evening::usual().await;
             for _ in 0..3 {
                 assert_eq!(evening.user("alice", "dev").await, 200);
