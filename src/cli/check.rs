@@ -3,7 +3,7 @@
 use super::{
     online::{self, Tried},
     output::{CommandError, print, runtime},
-    trial,
+    trial::{self, Consent},
 };
 use crate::config::{self, Checked, Finding, Flags, Sources};
 use std::{fmt::Write as _, io::IsTerminal as _};
@@ -20,13 +20,18 @@ pub(super) struct Options {
     online: bool,
     /// With `--online`, do not ask: write a user without roles, log in as it, and delete it.
     #[arg(long, requires = "online")]
-    pub(super) try_login: bool,
+    try_login: bool,
 }
 
 impl Options {
-    /// Whether a person can be asked.
-    pub(super) fn may_ask(&self) -> bool {
-        !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    fn consent(&self) -> Consent {
+        if self.try_login {
+            Consent::Given
+        } else if !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+            Consent::Ask
+        } else {
+            Consent::Missing
+        }
     }
 }
 
@@ -41,7 +46,7 @@ pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
         Ok(config) if online => runtime()?.block_on(async {
             let mut tried = online::run(config).await;
             let answered = tried.iter().all(|tried| tried.ok);
-            tried.push(trial::run(&config.cluster, answered, options).await);
+            tried.push(trial::run(&config.cluster, answered, options.consent()).await);
             tried
         }),
         Ok(_) | Err(_) => Vec::new(),

@@ -2,10 +2,7 @@
 //! accepts a login that elastauth has just written. The native realm may be missing in its chain, or
 //! something in between may drop the login.
 
-use super::{
-    check::Options,
-    online::{Tried, refusal},
-};
+use super::online::{Tried, refusal};
 use crate::clock::Clock;
 use crate::{
     cluster::{Account, Config, NewPassword, Origin, SecurityApi, Whoami},
@@ -23,8 +20,17 @@ use zeroize::Zeroizing;
 
 const PREFIX: &str = "elastauth-check-";
 
+/// Whether the user may be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Consent {
+    Given,
+    /// A person sits at the terminal.
+    Ask,
+    Missing,
+}
+
 /// Writes the user, logs in, and deletes the user, if that is allowed and possible.
-pub(super) async fn run(config: &Config, answered: bool, options: &Options) -> Tried {
+pub(super) async fn run(config: &Config, answered: bool, consent: Consent) -> Tried {
     let what = || "login of a fresh user".to_owned();
     let skipped = |why: &str| Tried::skipped(what(), why.to_owned());
     if !answered {
@@ -47,7 +53,11 @@ pub(super) async fn run(config: &Config, answered: bool, options: &Options) -> T
     let Some((user, password, salt)) = fresh() else {
         return skipped("the system has no randomness");
     };
-    let allowed = options.try_login || (options.may_ask() && agreed(&user));
+    let allowed = match consent {
+        Consent::Given => true,
+        Consent::Ask => agreed(&user),
+        Consent::Missing => false,
+    };
     if !allowed {
         return skipped(
             "it would write a user without roles, log in as it and delete it; \
