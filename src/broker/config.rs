@@ -38,6 +38,8 @@ pub struct Config {
     pub new_per_minute: u32,
     /// How many users may be written at the same time, from 1 to 64.
     pub writes_at_once: usize,
+    /// How long an update tries again where the cluster is away for a moment.
+    pub tries_for: Duration,
     /// Answer with a credential and never call the cluster.
     pub dry_run: bool,
     /// Where it is remembered what the cluster has agreed to.
@@ -45,6 +47,9 @@ pub struct Config {
 }
 
 impl Config {
+    /// Requests wait 1.8 s for their update, and its last attempt needs some of it.
+    pub const TRIES_FOR: Duration = Duration::from_millis(1_500);
+
     /// The keys that all credentials and all stored facts follow from.
     ///
     /// # Errors

@@ -5,9 +5,11 @@
 
 mod agree;
 mod confirm;
+mod fresh_logins;
 mod judge;
 mod limits;
 mod look;
+mod patience;
 mod plan;
 mod report;
 mod types;
@@ -25,7 +27,8 @@ use crate::{
     cluster::SecurityApi, model::Generation, roles::Entitled, telemetry::ClusterTelemetry,
 };
 use agree::Attempt;
-use std::sync::Arc;
+use patience::Patience;
+use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use types::AttemptResult;
 
@@ -40,6 +43,7 @@ const GENERATIONS: u32 = 4;
 pub(super) struct Ensure {
     state: Arc<State>,
     agree: Attempt,
+    tries_for: Duration,
 }
 
 impl Ensure {
@@ -52,6 +56,7 @@ impl Ensure {
     ) -> Self {
         Self {
             agree: Attempt::new(Arc::clone(&state), cluster, writes, config, telemetry),
+            tries_for: config.tries_for,
             state,
         }
     }
@@ -72,9 +77,10 @@ impl Ensure {
         mut period: Period,
     ) -> Result<Generation, BrokerError> {
         let user = entitled.identity().user();
+        let mut patience = Patience::of(self.tries_for);
         for attempt in 1..=ATTEMPTS {
             let agreed = self
-                .attempt(&entitled, class, &mut generation, period)
+                .attempt(&entitled, class, &mut generation, period, &mut patience)
                 .await?;
             let too_late = agreed == AttemptResult::TooLate;
             if too_late {
@@ -102,24 +108,29 @@ impl Ensure {
         Err(BrokerError::Late)
     }
 
-    /// One attempt, made again with the later login while that is found to be revoked.
+    /// One attempt, made again with the later login while that is found to be revoked, and after a
+    /// while where the cluster was away. Each begins with the first step, so that no write follows
+    /// an old read.
     async fn attempt(
         &self,
         entitled: &Entitled,
         class: Class,
         generation: &mut Generation,
         period: Period,
+        patience: &mut Patience,
     ) -> Result<AttemptResult, BrokerError> {
-        for _ in 0..GENERATIONS {
+        let mut generations = 1..GENERATIONS;
+        loop {
             let document = self.state.document(entitled, *generation, period);
-            match self.agree.attempt(&document, class, period).await? {
-                AttemptResult::OtherGeneration(later) => *generation = later,
-                result @ (AttemptResult::Confirmed
-                | AttemptResult::Written(_)
-                | AttemptResult::TooLate) => return Ok(result),
+            match self.agree.attempt(&document, class, period, patience).await {
+                Ok(AttemptResult::OtherGeneration(later)) if generations.next().is_some() => {
+                    *generation = later;
+                }
+                Ok(AttemptResult::OtherGeneration(_)) => return Err(BrokerError::Late),
+                Err(error) if self.agree.may_pass(&error) && patience.wait().await => {}
+                result => return result,
             }
         }
-        Err(BrokerError::Late)
     }
 
     /// What [`Self::run`] would find and do now. It asks, and changes nothing.

@@ -74,6 +74,13 @@ pub enum BrokerError {
     /// The cluster could not be asked, or its answer could not be used.
     #[error(transparent)]
     Cluster(CallError),
+    /// The cluster has taken the write of a user and refuses the login.
+    #[error(
+        "the cluster refuses a login that it was just given; is its native realm enabled \
+         (`xpack.security.authc.realms.native`), and does nothing between elastauth and the \
+         cluster change `Authorization`? `elastauth check --online --try-login` tries it again"
+    )]
+    LoginRefused,
     /// It takes longer than a gateway waits; the work goes on and the next request may find it
     /// done.
     #[error("the cluster did not answer in time")]

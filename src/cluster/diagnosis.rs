@@ -94,6 +94,11 @@ impl Diagnosis {
         }
     }
 
+    /// Whether nothing else can be the reason.
+    pub(super) fn is_certain(self) -> bool {
+        self != Self::MaySpeakTls
+    }
+
     /// Of a connection that has failed, to a node with this scheme.
     pub(super) fn of_connection(error: &HttpError, https: bool) -> Option<Self> {
         match error {

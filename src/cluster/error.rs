@@ -119,6 +119,36 @@ impl CallError {
         }
     }
 
+    /// Whether the same call may succeed a moment later, and may be made again: a read always, a
+    /// write only where nothing was sent or the cluster has refused to take it.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        // What is known to be something else stays it.
+        if self.diagnosis().is_some_and(Diagnosis::is_certain) {
+            return false;
+        }
+        let is_read = self.call != Call::WriteUser;
+        match &self.why {
+            CallFailure::Http(HttpError::Connect(_) | HttpError::ConnectTimeout) => true,
+            CallFailure::Http(HttpError::Cut(_) | HttpError::TimedOut) => is_read,
+            CallFailure::Status {
+                status, meaning, ..
+            } => match meaning {
+                StatusMeaning::Unavailable => true,
+                StatusMeaning::RequestRefused => *status == StatusCode::TOO_MANY_REQUESTS,
+                StatusMeaning::Unreachable | StatusMeaning::Unclear => {
+                    is_read && status.is_server_error()
+                }
+                StatusMeaning::CredentialRefused => false,
+            },
+            CallFailure::Http(HttpError::TooBig | HttpError::Encoded)
+            | CallFailure::Busy
+            | CallFailure::Unsendable
+            | CallFailure::NotJson
+            | CallFailure::Unexpected => false,
+        }
+    }
+
     /// Whether this tells against the node and not against the call: it cannot be reached, it
     /// breaks off, or a gateway answers instead of it.
     ///

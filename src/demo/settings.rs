@@ -85,6 +85,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             // People click: ten a minute would be reached by toggling groups.
             writes_per_minute: 120,
             new_per_minute: 10_000,
+            tries_for: Duration::from_millis(1_500),
             writes_at_once: 16,
             dry_run: false,
             ledger: ledger::Config {

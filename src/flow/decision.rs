@@ -187,7 +187,7 @@ impl From<&AuthError> for Refusal {
                 BrokerError::WriteBudget => Self::WriteBudget,
                 BrokerError::NewUsers => Self::NewUsers,
                 BrokerError::ServiceAccount(_) => Self::ServiceAccount,
-                BrokerError::Cluster(_) => Self::Cluster,
+                BrokerError::Cluster(_) | BrokerError::LoginRefused => Self::Cluster,
                 BrokerError::Late => Self::Late,
                 BrokerError::Busy => Self::Busy,
                 BrokerError::Crashed => Self::Bug,

@@ -181,6 +181,7 @@ fn upstream() -> Upstream {
         adopt: broker::Adopt::Never,
         writes_per_minute: 10,
         new_per_minute: 10_000,
+        tries_for: Duration::from_millis(1_500),
         writes_at_once: 16,
         dry_run: false,
         ledger: ledger::Config {

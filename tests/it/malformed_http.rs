@@ -111,7 +111,7 @@ async fn a_body_that_never_comes_is_not_waited_for() {
     )
     .await;
     assert!(is_grant(&first_head(&mut stream).await));
-    assert_eq!(stage.calls().len(), 3);
+    assert_eq!(stage.calls().len(), 4);
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn slow_peers_are_cut_and_slow_no_known_user() {
         () = busy => {}
         cut = slow.join_all() => assert_eq!(cut, [true; 12]),
     }
-    assert_eq!(stage.calls().len(), 3);
+    assert_eq!(stage.calls().len(), 4);
 }
 
 #[tokio::test]

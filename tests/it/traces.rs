@@ -166,6 +166,7 @@ async fn a_login_is_a_span_in_the_gateways_trace_with_the_calls_to_the_cluster_i
         ("security.authenticate", "401"),
         ("security.get_user", "404"),
         ("security.put_user", "200"),
+        ("security.authenticate", "200"),
     ];
     assert_eq!(
         seen,
@@ -514,7 +515,7 @@ async fn what_still_waits_is_sent_at_the_end() {
     assert_eq!(ask(&stage, &[("remote-user", "alice")]).await, 200);
     assert!(collector.got().is_empty());
     assert!(stage.elastauth.terminate().await.success());
-    assert_eq!(collector.spans().len(), 4);
+    assert_eq!(collector.spans().len(), 5);
 }
 
 #[tokio::test]

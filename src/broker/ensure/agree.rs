@@ -1,4 +1,4 @@
-//! One attempt to make the cluster agree, in eleven numbered steps.
+//! One attempt to make the cluster agree, in twelve numbered steps.
 //!
 //! The order of the steps is the proof of what elastauth promises about writes:
 //!
@@ -17,8 +17,10 @@
 
 use super::{
     confirm,
+    fresh_logins::FreshLogins,
     limits::Limits,
     look::Look,
+    patience::Patience,
     plan::plan,
     report::Report,
     types::{AttemptResult, LoginResult, Plan},
@@ -36,7 +38,10 @@ use crate::{
     cluster::SecurityApi,
     telemetry::ClusterTelemetry,
 };
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// Updates that ask the cluster at once, and how many of them for new users. Enough to hide its
 /// latency, too few to crowd out its other work.
@@ -52,6 +57,9 @@ pub(super) struct Attempt {
     login_permits: Places,
     writes: Arc<Places>,
     report: Report,
+    fresh_logins: FreshLogins,
+    /// Whether the cluster has accepted the service account since the start.
+    knows_account: AtomicBool,
 }
 
 impl Attempt {
@@ -68,6 +76,8 @@ impl Attempt {
             login_permits: Places::new(LOGINS_AT_ONCE, QUESTIONS_OF_NEW_USERS),
             writes,
             report: Report::new(telemetry),
+            fresh_logins: FreshLogins::new(),
+            knows_account: AtomicBool::new(false),
             state,
             cluster,
         }
@@ -85,10 +95,31 @@ impl Attempt {
         document: &Document,
         class: Class,
         period: Period,
+        patience: &mut Patience,
     ) -> Result<AttemptResult, BrokerError> {
-        let agreed = self.steps(document, class, period).await;
+        let agreed = self.steps(document, class, period, patience).await;
         self.report.ended(document, &agreed);
         agreed
+    }
+
+    /// Whether a moment later the same may succeed. A cluster without its security index refuses
+    /// every account, but one that it has never accepted is more likely a wrong one.
+    pub(super) fn may_pass(&self, error: &BrokerError) -> bool {
+        match error {
+            BrokerError::Cluster(error) => error.may_pass(),
+            BrokerError::ServiceAccount(_) => self.knows_account.load(Ordering::Relaxed),
+            BrokerError::LoginRefused => true,
+            BrokerError::ReservedName(_)
+            | BrokerError::Disabled
+            | BrokerError::Foreign
+            | BrokerError::SomebodyElses { .. }
+            | BrokerError::Outdated { .. }
+            | BrokerError::WriteBudget
+            | BrokerError::NewUsers
+            | BrokerError::Late
+            | BrokerError::Busy
+            | BrokerError::Crashed => false,
+        }
     }
 
     async fn steps(
@@ -96,6 +127,7 @@ impl Attempt {
         document: &Document,
         class: Class,
         period: Period,
+        patience: &mut Patience,
     ) -> Result<AttemptResult, BrokerError> {
         let identity = &document.identity;
 
@@ -122,6 +154,9 @@ impl Attempt {
         let password = self.state.password(&document.login(), document.target.key);
         let login = self.look.log_in(document, &password).await?;
         drop(question);
+        if !matches!(login, LoginResult::Refused) {
+            self.fresh_logins.accepted();
+        }
         if let LoginResult::Agrees(_) = login {
             confirm::confirm(&self.state, document, update).await;
             return Ok(AttemptResult::Confirmed);
@@ -136,7 +171,7 @@ impl Attempt {
         let keys = self.state.credential_keys(document.target.key);
         let new_password = password.to_write(keys, &document.login());
         let prepared = async {
-            if self.limits.allow(identity, class, self.state.clock.now()) {
+            if patience.has_taken || self.limits.allow(identity, class, self.state.clock.now()) {
                 self.cluster.prepare(new_password).await
             } else {
                 new_password
@@ -144,6 +179,7 @@ impl Attempt {
         };
         let (read, new_password) = tokio::join!(self.look.read(document, login_works), prepared);
         let (found, verdict) = read?;
+        self.knows_account.store(true, Ordering::Relaxed);
 
         // 7. May this user be written, and why? If not, this is the end. A login that was revoked is
         //    not written again: that is asked with the later one. A lower generation than ours is
@@ -170,8 +206,16 @@ impl Attempt {
                 .agrees_elsewhere(document, &password, found.as_ref())
                 .await?
         {
+            self.fresh_logins.accepted();
             confirm::confirm(&self.state, document, update).await;
             return Ok(AttemptResult::Confirmed);
+        }
+        // A second write would change nothing where the cluster refuses what was just written.
+        if !login_works
+            && self.fresh_logins.are_refused()
+            && found.as_ref().is_some_and(|found| document.matches(found))
+        {
+            return Err(BrokerError::LoginRefused);
         }
 
         // 9. Is there time for a write before the password changes?
@@ -184,9 +228,12 @@ impl Attempt {
         }
 
         // 10. Take the write from the limits.
-        self.limits
-            .take(identity, reason, self.state.clock.now())
-            .inspect_err(|error| self.report.over_write_budget(error))?;
+        if !patience.has_taken {
+            self.limits
+                .take(identity, reason, self.state.clock.now())
+                .inspect_err(|error| self.report.over_write_budget(error))?;
+            patience.has_taken = true;
+        }
 
         // 11. Write. The ledger knows of it before the request leaves.
         write(
@@ -199,6 +246,16 @@ impl Attempt {
         .await
         .map_err(BrokerError::of_admin_call)
         .inspect_err(|error| self.report.write_failed(document, error))?;
+
+        // 12. Log in once after the first write of this process: see `fresh_logins`.
+        if self.fresh_logins.need_proof() {
+            if !self.look.log_in_anywhere(document, &password).await? {
+                self.fresh_logins.refused();
+                let _reported = self.state.ledger.forget(identity.user());
+                return Err(BrokerError::LoginRefused);
+            }
+            self.fresh_logins.accepted();
+        }
         Ok(AttemptResult::Written(reason))
     }
 }

@@ -57,6 +57,18 @@ impl Look {
         Ok(matches!(login(answer, document), LoginResult::Agrees(_)))
     }
 
+    /// Whether any node accepts the login, whatever else it says about the user.
+    pub(super) async fn log_in_anywhere(
+        &self,
+        document: &Document,
+        password: &Password,
+    ) -> Result<bool, BrokerError> {
+        let authorization = password.authorization(&document.target.user);
+        let answer = self.cluster.authenticate_anywhere(&authorization).await;
+        let answer = answer.map_err(BrokerError::Cluster)?;
+        Ok(!matches!(login(answer, document), LoginResult::Refused))
+    }
+
     /// Reads the user with the service account, and judges whether and why it may be written.
     pub(super) async fn read(
         &self,

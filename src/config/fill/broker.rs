@@ -57,6 +57,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         adopt: fill.get(&table::ADOPT)?,
         writes_per_minute: fill.number(&table::WRITES_PER_MINUTE)?,
         new_per_minute: fill.number(&table::NEW_PER_MINUTE)?,
+        tries_for: Config::TRIES_FOR,
         writes_at_once: fill.number(&table::WRITES_AT_ONCE)?,
         dry_run,
         ledger: ledger?,
