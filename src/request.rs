@@ -4,7 +4,7 @@
 //! What only a refusal needs (host, path, an id) is read when it is asked for: a known user pays for
 //! none of it.
 
-use crate::net::trust::TrustedPeer;
+use crate::net::trust::{AllowedProviders, TrustedPeer};
 use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderName, Method, Uri, header::ACCEPT, request::Parts};
 use std::borrow::Cow;
@@ -48,7 +48,7 @@ impl Protocol {
 /// An auth request of a trusted gateway, and what it says about the client's request.
 #[derive(Debug)]
 pub struct Request {
-    _peer: TrustedPeer,
+    peer: TrustedPeer,
     protocol: Protocol,
     method: Method,
     uri: Uri,
@@ -60,7 +60,7 @@ impl Request {
     #[must_use]
     pub fn new(peer: TrustedPeer, protocol: Protocol, parts: Parts) -> Self {
         Self {
-            _peer: peer,
+            peer,
             protocol,
             method: parts.method,
             uri: parts.uri,
@@ -74,6 +74,11 @@ impl Request {
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.headers = headers;
         Self::new(TrustedPeer::operator(), Protocol::ForwardAuth, parts)
+    }
+
+    /// Of which providers the gateway may bring credentials.
+    pub(crate) fn allowed_providers(&self) -> &AllowedProviders {
+        self.peer.providers()
     }
 
     /// All headers, names and bytes exactly as they came.

@@ -123,6 +123,11 @@ impl GatewayKey {
             .then(|| Self(digest_of(text.as_bytes())))
     }
 
+    /// Whether both are the same key.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+
     /// Whether `shown` is this key; takes the same time for every wrong one.
     #[must_use]
     pub fn matches(&self, shown: &[u8]) -> bool {

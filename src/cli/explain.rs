@@ -11,7 +11,7 @@ use crate::{
     flow::{AuthError, Explanation},
     identity::ProviderConfig,
     model::Group,
-    net::trust::TrustedPeer,
+    net::trust::Trust,
     outcome::Outcome,
     request::{Protocol, Request},
     respond::Row,
@@ -77,8 +77,10 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Command
     }
     let token_says = token.as_ref().map(TokenFile::says);
     let (mut parts, ()) = http::Request::new(()).into_parts();
+    // With `--header 'X-Elastauth-Key: …'` it plays the gateway of that key.
+    let peer = Trust::new(config.trust.clone()).operator(&headers);
     parts.headers = headers;
-    let request = Request::new(TrustedPeer::operator(), Protocol::ForwardAuth, parts);
+    let request = Request::new(peer, Protocol::ForwardAuth, parts);
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
     let upstream = flow
         .choose(&request)

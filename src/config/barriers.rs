@@ -26,13 +26,18 @@ pub(super) struct Barrier {
     pub(super) what: &'static str,
 }
 
-pub(super) static ALL: [Barrier; 11] = [
+pub(super) static ALL: [Barrier; 12] = [
     Barrier {
         keys: &[&table::GATEWAY_KEYS],
         widens: |before, after| {
             !before.trust.gateway_keys.is_empty() && after.trust.gateway_keys.is_empty()
         },
         what: "gateways would no longer have to show a key",
+    },
+    Barrier {
+        keys: &[&table::GATEWAY_KEYS],
+        widens: |before, after| after.trust.frees_a_key(&before.trust),
+        what: "a gateway's key would be good for more providers",
     },
     Barrier {
         keys: &[&table::TLS_CLIENT_CA],

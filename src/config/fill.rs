@@ -25,6 +25,9 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let server = server::fill(fill);
     let trust = trust::fill(fill);
     let identity = identity::fill(fill);
+    if let (Some(trust), Some(identity)) = (&trust, &identity) {
+        trust::check_providers(fill, trust, identity);
+    }
     let roles = roles::fill(fill);
     let broker = broker::fill(fill);
     let cluster = cluster::fill(fill);

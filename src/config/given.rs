@@ -80,44 +80,80 @@ impl GivenKey {
                 place: self.raw.place,
             });
         }
-        if !file {
-            return Some(self.raw);
+        if file {
+            let whole = |text, place: &Place| content(text, key, place);
+            return Some(from_file(&self.raw, self.place, key, whole, findings));
         }
-        let RawNode::Text(path) = &self.raw.node else {
-            let found = self.raw.what();
-            let fault = format!(
-                "`{}_file` holds {found}; it must be the path of a file",
-                key.path
-            );
-            findings.fault(&self.raw.place, fault);
-            return Some(Raw {
-                node: RawNode::Invalid,
-                place: self.raw.place,
-            });
+        let mut raw = self.raw;
+        if key == &table::GATEWAY_KEYS {
+            read_key_files(&mut raw, findings);
+        }
+        Some(raw)
+    }
+}
+
+/// The content of the file that `named` names.
+fn from_file(
+    named: &Raw,
+    at: Place,
+    key: &ConfigKey,
+    node: impl FnOnce(String, &Place) -> RawNode,
+    findings: &mut Findings,
+) -> Raw {
+    let RawNode::Text(path) = &named.node else {
+        let found = named.what();
+        let fault = format!(
+            "`{}_file` holds {found}; it must be the path of a file",
+            key.path
+        );
+        findings.fault(&named.place, fault);
+        return Raw {
+            node: RawNode::Invalid,
+            place: named.place.clone(),
         };
-        let place = Place::SecretFile {
-            path: path.clone(),
-            named: Box::new(self.place),
-        };
-        let node = match load::secret(Path::new(path)) {
-            Ok(secret) => {
-                if secret.world_readable {
-                    findings.warn(
-                        &place,
-                        format!(
-                            "every user of this machine can read this file, which holds `{}`",
-                            key.path
-                        ),
-                    );
-                }
-                content(secret.text, key, &place)
+    };
+    let place = Place::SecretFile {
+        path: path.clone(),
+        named: Box::new(at),
+    };
+    let node = match load::secret(Path::new(path)) {
+        Ok(secret) => {
+            if secret.world_readable {
+                findings.warn(
+                    &place,
+                    format!(
+                        "every user of this machine can read this file, which holds `{}`",
+                        key.path
+                    ),
+                );
             }
-            Err(why) => {
-                findings.fault(&place, why);
-                RawNode::Invalid
-            }
+            node(secret.text, &place)
+        }
+        Err(why) => {
+            findings.fault(&place, why);
+            RawNode::Invalid
+        }
+    };
+    Raw { node, place }
+}
+
+/// Puts the content of a `key_file` in an entry of `gateway_keys` instead of its path.
+fn read_key_files(raw: &mut Raw, findings: &mut Findings) {
+    let RawNode::List(items) = &mut raw.node else {
+        return;
+    };
+    for item in items {
+        let RawNode::Map(entries) = &mut item.node else {
+            continue;
         };
-        Some(Raw { node, place })
+        for (name, value) in entries {
+            if name.text.eq_ignore_ascii_case("key_file") {
+                let text = |text, _: &Place| RawNode::Text(text);
+                let at = name.place.clone();
+                *value = from_file(value, at, &table::GATEWAY_KEYS, text, findings);
+                "key".clone_into(&mut name.text);
+            }
+        }
     }
 }
 

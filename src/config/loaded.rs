@@ -4,6 +4,7 @@ use super::{
     finding::Place,
     key::ConfigKey,
     load::{self, DotEnv},
+    raw::{Raw, RawNode},
     section,
     settings::Settings,
     sources::{Flags, Sources},
@@ -53,7 +54,12 @@ impl Loaded {
             .providers
             .iter()
             .flat_map(|settings| section::keys().filter_map(|(_, key)| file_of(settings, key)));
-        own.chain(general).chain(of_providers).collect()
+        let gateway_keys = self.settings.raw(&table::GATEWAY_KEYS);
+        let gateway_keys = gateway_keys.map_or_else(Vec::new, secret_files);
+        own.chain(general)
+            .chain(of_providers)
+            .chain(gateway_keys)
+            .collect()
     }
 }
 
@@ -64,6 +70,26 @@ impl fmt::Debug for Loaded {
             .field("file", &self.file)
             .finish_non_exhaustive()
     }
+}
+
+/// The files of values within this one.
+fn secret_files(raw: &Raw) -> Vec<PathBuf> {
+    let own = match &raw.place {
+        Place::SecretFile { path, .. } => Some(PathBuf::from(path)),
+        Place::Nowhere
+        | Place::Default
+        | Place::Flag(_)
+        | Place::Variable(_)
+        | Place::DotEnv { .. }
+        | Place::File { .. } => None,
+    };
+    let within: Vec<&Raw> = match &raw.node {
+        RawNode::List(items) => items.iter().collect(),
+        RawNode::Map(entries) => entries.iter().map(|(_, raw)| raw).collect(),
+        RawNode::Null | RawNode::Text(_) | RawNode::Invalid => Vec::new(),
+    };
+    let within = within.into_iter().flat_map(secret_files);
+    own.into_iter().chain(within).collect()
 }
 
 /// The file whose content is the value of this key, or is read once because of it.

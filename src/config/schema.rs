@@ -99,8 +99,16 @@ fn of(value_type: &ValueType) -> Value {
         ValueType::Text | ValueType::Secret | ValueType::Role | ValueType::Group => {
             json!({ "type": ["string", "number"] })
         }
+        ValueType::GatewayKey => {
+            let text = json!({ "type": "string" });
+            let names = of(&ValueType::List(&ValueType::Text));
+            let properties = json!({ "key": text, "key_file": text, "providers": names });
+            let bound = json!({
+                "type": "object", "additionalProperties": false, "properties": properties,
+            });
+            json!({ "anyOf": [text, bound] })
+        }
         ValueType::SecretKey
-        | ValueType::GatewayKey
         | ValueType::Url
         | ValueType::Address
         | ValueType::Path

@@ -70,7 +70,9 @@ table! {
     TRUSTED_PROXIES: "trusted_proxies", T::List(&T::Network), reload = true,
         default = "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10";
     /// Keys, one of which a gateway must show in the header `X-Elastauth-Key`. List several to
-    /// change a key without an outage.
+    /// change a key without an outage. `{key: …, providers: [partners]}` (or `key_file`) binds a
+    /// key to providers: `authelia`, `oidc`, or names of `oidc.providers`. To a request with that
+    /// key, all other providers are as if they were not configured.
     GATEWAY_KEYS: "gateway_keys", T::List(&T::GatewayKey),
         example = "[\"${GATEWAY_KEY}\"]", reload = true;
 

@@ -4,7 +4,8 @@ use super::choice::ConfigChoice;
 use crate::{
     clock::Timestamp,
     model::{Group, Role},
-    secret::{GatewayKey, SecretKey, SecretString},
+    net::trust::KnownKey,
+    secret::{SecretKey, SecretString},
 };
 use http::{HeaderName, Uri};
 use ipnet::IpNet;
@@ -21,7 +22,7 @@ pub(super) enum KeyValue {
     Text(String),
     Secret(SecretString),
     Key(SecretKey),
-    GatewayKey(GatewayKey),
+    GatewayKey(KnownKey),
     Url(Uri),
     Path(PathBuf),
     Header(HeaderName),
@@ -60,7 +61,7 @@ from_value!(
     String = Text,
     SecretString = Secret,
     SecretKey = Key,
-    GatewayKey = GatewayKey,
+    KnownKey = GatewayKey,
     Uri = Url,
     PathBuf = Path,
     HeaderName = Header,

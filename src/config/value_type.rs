@@ -1,6 +1,7 @@
 //! The types of values: what each accepts, in words and in code.
 
 mod forms;
+mod gateway_key;
 
 use super::{
     finding::{Findings, Place},
@@ -106,7 +107,8 @@ impl ValueType {
             Self::List(of) => return format!("a list, each item {}", of.allowed()),
             Self::GatewayKey => {
                 return format!(
-                    "at least {} visible ASCII characters",
+                    "at least {} visible ASCII characters, or a section with `key` (or \
+                     `key_file`) and `providers`",
                     GatewayKey::MIN_BYTES
                 );
             }
@@ -170,6 +172,9 @@ impl ValueType {
                     None
                 });
                 all(sections).map(|_| KeyValue::Sections)
+            }
+            (Self::GatewayKey, RawNode::Map(entries)) => {
+                gateway_key::read(key, raw, entries, findings).map(KeyValue::GatewayKey)
             }
             (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections, _)
             | (_, RawNode::Null | RawNode::List(_) | RawNode::Map(_)) => {
@@ -244,7 +249,7 @@ impl ValueType {
                 key.map(KeyValue::Key).map_err(|why| rule(&why.to_string()))
             }
             Self::GatewayKey => {
-                let key = GatewayKey::parse(text);
+                let key = gateway_key::parse(text);
                 key.map(KeyValue::GatewayKey).ok_or_else(general)
             }
             Self::Url => forms::url(text).map(KeyValue::Url).map_err(rule),

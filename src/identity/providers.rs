@@ -69,7 +69,8 @@ impl Providers {
         Self(vec![Ready::Headers(headers::Headers::new(names))])
     }
 
-    /// Asks the providers in their configured order; `None` if the request carries no credential.
+    /// Asks the providers in their configured order, but for those that the gateway's key is not
+    /// for: to this request they are not configured. `None` if the request carries no credential.
     /// Headers and remembered tokens are answered without waiting for anything.
     ///
     /// # Errors
@@ -77,10 +78,12 @@ impl Providers {
     /// that failed is never tried with another provider.
     pub async fn identify(&self, request: &Request) -> Result<Option<Identity>, Rejected> {
         let mut nobody = None;
+        let (headers, allowed) = (request.headers(), request.allowed_providers());
         for provider in &self.0 {
             let identity = match provider {
-                Ready::Headers(provider) => provider.identify(request.headers()),
-                Ready::Oidc(provider) => provider.identify(request.headers()).await,
+                Ready::Headers(_) if !allowed.allow(Provider::HEADERS) => continue,
+                Ready::Headers(provider) => provider.identify(headers),
+                Ready::Oidc(provider) => provider.identify(headers, allowed).await,
             };
             match identity {
                 Ok(None) => {}

@@ -7,7 +7,10 @@
 use crate::secret::GatewayKey;
 use http::{HeaderMap, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 /// The header in which a gateway sends its key. All gateways can overwrite a client's header.
 pub(crate) const KEY_HEADER: HeaderName = HeaderName::from_static("x-elastauth-key");
@@ -18,7 +21,50 @@ pub struct Config {
     /// Networks from which gateways connect.
     pub proxies: Vec<IpNet>,
     /// If not empty, a gateway must also send one of these.
-    pub gateway_keys: Vec<GatewayKey>,
+    pub gateway_keys: Vec<KnownKey>,
+}
+
+/// A gateway's key, and what its holder may be asked about.
+#[derive(Debug, Clone)]
+pub struct KnownKey {
+    /// The key.
+    pub key: GatewayKey,
+    /// For which providers' users.
+    pub providers: AllowedProviders,
+}
+
+/// Of which identity providers a gateway may bring credentials: of all, or of these names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowedProviders(Option<Arc<[Box<str>]>>);
+
+impl AllowedProviders {
+    /// Those of these names.
+    #[must_use]
+    pub fn named(names: impl IntoIterator<Item = String>) -> Self {
+        Self(Some(names.into_iter().map(Into::into).collect()))
+    }
+
+    /// Whether the provider of this name is one of them.
+    #[must_use]
+    pub fn allow(&self, name: &str) -> bool {
+        let names = self.0.as_deref();
+        names.is_none_or(|names| names.iter().any(|known| **known == *name))
+    }
+
+    /// The names, where not all are allowed.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .flat_map(|names| names.iter().map(|name| &**name))
+    }
+
+    fn has_more_than(&self, before: &Self) -> bool {
+        match (&self.0, &before.0) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(_), Some(_)) => self.names().any(|name| !before.allow(name)),
+        }
+    }
 }
 
 impl Config {
@@ -33,6 +79,14 @@ impl Config {
         let covered = |network: &IpNet| before.iter().any(|known| known.contains(network));
         !networks(self).iter().all(covered)
     }
+
+    /// Whether a key that was bound to some providers is good for more than before.
+    pub(crate) fn frees_a_key(&self, before: &Self) -> bool {
+        self.gateway_keys.iter().any(|new| {
+            let same = before.gateway_keys.iter().find(|old| old.key.is(&new.key));
+            same.is_some_and(|old| new.providers.has_more_than(&old.providers))
+        })
+    }
 }
 
 /// Decides which peers are trusted.
@@ -40,9 +94,10 @@ impl Config {
 pub struct Trust(Config);
 
 /// Proof that a peer is trusted: [`Trust::admit`] makes it for the peer of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedPeer {
     ip: IpAddr,
+    providers: AllowedProviders,
 }
 
 impl TrustedPeer {
@@ -50,11 +105,17 @@ impl TrustedPeer {
     pub(crate) fn operator() -> Self {
         Self {
             ip: Ipv4Addr::LOCALHOST.into(),
+            providers: AllowedProviders::default(),
         }
     }
 
+    /// Of which providers it may bring credentials.
+    pub(crate) fn providers(&self) -> &AllowedProviders {
+        &self.providers
+    }
+
     #[cfg(test)]
-    pub(crate) fn ip(self) -> IpAddr {
+    pub(crate) fn ip(&self) -> IpAddr {
         self.ip
     }
 }
@@ -114,6 +175,7 @@ impl Trust {
         if !self.knows(peer) {
             return Err(Distrust::Peer);
         }
+        let mut providers = AllowedProviders::default();
         if !self.0.gateway_keys.is_empty() {
             let mut shown = headers.get_all(KEY_HEADER).iter();
             let key = shown.next().ok_or(Distrust::KeyMissing)?;
@@ -121,14 +183,31 @@ impl Trust {
                 return Err(Distrust::KeyRepeated);
             }
             // Every key is compared: the time must not tell which of them, or how many, came close.
-            let known_keys = self.0.gateway_keys.iter();
-            if !known_keys.fold(false, |found, known| found | known.matches(key.as_bytes())) {
-                return Err(Distrust::KeyWrong);
+            let mut matching = None;
+            for known in &self.0.gateway_keys {
+                if known.key.matches(key.as_bytes()) {
+                    matching = Some(known);
+                }
             }
+            let known = matching.ok_or(Distrust::KeyWrong)?;
+            providers = known.providers.clone();
         }
         Ok(TrustedPeer {
             ip: peer.to_canonical(),
+            providers,
         })
+    }
+
+    /// The operator, as a gateway with the key of these headers, if they have one.
+    pub(crate) fn operator(&self, headers: &HeaderMap) -> TrustedPeer {
+        let shown = headers.get(KEY_HEADER).map(http::HeaderValue::as_bytes);
+        let mut keys = self.0.gateway_keys.iter();
+        let known = shown.and_then(|shown| keys.find(|known| known.key.matches(shown)));
+        let providers = known.map(|known| known.providers.clone());
+        TrustedPeer {
+            providers: providers.unwrap_or_default(),
+            ..TrustedPeer::operator()
+        }
     }
 }
 
@@ -155,8 +234,63 @@ mod tests {
     fn trust(proxies: &[&str], keys: &[&str]) -> Trust {
         Trust::new(Config {
             proxies: proxies.iter().map(|p| p.parse().unwrap()).collect(),
-            gateway_keys: keys.iter().map(|k| GatewayKey::parse(k).unwrap()).collect(),
+            gateway_keys: keys.iter().map(|key| known(key, None)).collect(),
         })
+    }
+
+    fn known(key: &str, providers: Option<&[&str]>) -> KnownKey {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let names: Option<Vec<String>> = providers.map(names);
+        KnownKey {
+            key: GatewayKey::parse(key).unwrap(),
+            providers: names.map_or_else(AllowedProviders::default, AllowedProviders::named),
+        }
+    }
+
+    #[test]
+    fn a_bound_key_allows_its_providers_alone() {
+        let mut config = trust(&["127.0.0.0/8"], &[KEY]).0;
+        config
+            .gateway_keys
+            .push(known(NEXT_KEY, Some(&["partners"])));
+        let trust = Trust::new(config);
+        let peer = |key| trust.admit(ip("127.0.0.1"), &shown(&[key])).unwrap();
+        for (key, staff, partners) in [(KEY, true, true), (NEXT_KEY, false, true)] {
+            for peer in [peer(key), trust.operator(&shown(&[key]))] {
+                let allowed = peer.providers();
+                assert_eq!(
+                    (allowed.allow("staff"), allowed.allow("partners")),
+                    (staff, partners)
+                );
+            }
+        }
+        assert!(trust.operator(&HeaderMap::new()).providers().allow("staff"));
+    }
+
+    #[test]
+    fn a_key_that_loses_its_providers_is_freed() {
+        for (before, after, freed) in [
+            (Some(&["a"][..]), None, true),
+            (Some(&["a"]), Some(&["a", "b"][..]), true),
+            (Some(&["a", "b"]), Some(&["b"]), false),
+            (None, Some(&["a"]), false),
+            (None, None, false),
+        ] {
+            let config = |providers| Config {
+                proxies: Vec::new(),
+                gateway_keys: vec![known(KEY, providers)],
+            };
+            assert_eq!(
+                config(after).frees_a_key(&config(before)),
+                freed,
+                "{after:?}"
+            );
+        }
+        let other = Config {
+            proxies: Vec::new(),
+            gateway_keys: vec![known(NEXT_KEY, None)],
+        };
+        assert!(!other.frees_a_key(&trust(&[], &[KEY]).0));
     }
 
     fn shown(keys: &[&'static str]) -> HeaderMap {
@@ -216,7 +350,7 @@ mod tests {
         assert_eq!(
             by_v4
                 .admit(ip("::ffff:10.1.2.3"), &HeaderMap::new())
-                .map(TrustedPeer::ip),
+                .map(|peer| peer.ip()),
             Ok(ip("10.1.2.3"))
         );
         let by_mapped = trust(&["::ffff:10.0.0.0/104"], &[]);

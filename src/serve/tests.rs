@@ -101,7 +101,10 @@ impl Setup {
             gateway_keys: self
                 .keys
                 .iter()
-                .map(|key| GatewayKey::parse(key).unwrap())
+                .map(|key| trust::KnownKey {
+                    key: GatewayKey::parse(key).unwrap(),
+                    providers: trust::AllowedProviders::default(),
+                })
                 .collect(),
         });
         let flow = Flow::new(self.providers, upstream().into());

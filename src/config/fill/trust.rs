@@ -1,7 +1,11 @@
 //! Which peers are trusted.
 
 use super::filler::Filler;
-use crate::{config::table, net::trust::Config};
+use crate::{
+    config::{nearest::did_you_mean, table},
+    identity::{self, Provider, ProviderConfig},
+    net::trust::{Config, KnownKey},
+};
 use std::net::SocketAddr;
 
 pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
@@ -32,7 +36,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
              network; name the addresses of the gateways, or set `gateway_keys`",
         );
     }
-    let gateway_keys = if has_keys {
+    let gateway_keys: Vec<KnownKey> = if has_keys {
         fill.get(&table::GATEWAY_KEYS)?
     } else {
         Vec::new()
@@ -47,4 +51,41 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         proxies: proxies?,
         gateway_keys,
     })
+}
+
+/// The providers that gateway keys are bound to have to exist: a name that is misspelt would turn
+/// everybody away.
+pub(super) fn check_providers(fill: &mut Filler<'_>, trust: &Config, identity: &identity::Config) {
+    let names: Vec<&str> = identity
+        .providers
+        .iter()
+        .flat_map(|provider| match provider {
+            ProviderConfig::Headers(_) => vec![Provider::HEADERS],
+            ProviderConfig::Oidc(oidc) => oidc
+                .providers
+                .iter()
+                .map(|provider| &*provider.name)
+                .collect(),
+        })
+        .collect();
+    for (at, known) in trust.gateway_keys.iter().enumerate() {
+        for name in known.providers.names().filter(|name| !names.contains(name)) {
+            let hint = did_you_mean(name, names.iter().copied(), "");
+            let fault = format!(
+                "`gateway_keys` binds a key to the provider `{}`, which is not configured; there \
+                 are `{}`{hint}",
+                name.escape_debug(),
+                names.join("`, `")
+            );
+            fill.fault(&table::GATEWAY_KEYS, fault);
+        }
+        let mut earlier = trust.gateway_keys.iter().take(at);
+        let same = earlier.find(|other| other.key.is(&known.key));
+        if same.is_some_and(|same| same.providers != known.providers) {
+            fill.fault(
+                &table::GATEWAY_KEYS,
+                "`gateway_keys` has the same key twice, for different providers",
+            );
+        }
+    }
 }

@@ -73,6 +73,32 @@ fn contradictions_are_faults() {
         ("trusted_proxies: []\n", "4:18", "nobody could ask"),
         ("gateway_keys: []\n", "4:15", "empty list"),
         ("gateway_keys: [short]\n", "4:16", "at least 16"),
+        ("gateway_keys: [{key: short}]\n", "4:16", "at least 16"),
+        (
+            "gateway_keys: [{providers: [authelia]}]\n",
+            "4:16",
+            "no `key`",
+        ),
+        (
+            "gateway_keys: [{key: 0123456789abcdef, provider: [authelia]}]\n",
+            "4:40",
+            "it may have `key`",
+        ),
+        (
+            "gateway_keys: [{key: 0123456789abcdef, providers: []}]\n",
+            "4:51",
+            "a list of names",
+        ),
+        (
+            "gateway_keys: [{key: 0123456789abcdef, providers: [autelia]}]\n",
+            "4:15",
+            "did you mean `authelia`?",
+        ),
+        (
+            "gateway_keys: [0123456789abcdef, {key: 0123456789abcdef, providers: [authelia]}]\n",
+            "4:15",
+            "the same key twice",
+        ),
         ("auth_provider: []\n", "4:16", "empty list"),
         ("auth_provider: [authelia, authelia]\n", "4:16", "twice"),
         ("auth_provider: oidc\n", "4:16", "needs `oidc.issuer`"),

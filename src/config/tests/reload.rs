@@ -109,6 +109,16 @@ fn what_widens_a_barrier_is_left_for_a_restart_and_the_rest_is_applied() {
         (KEYS, "", Some("gateway_keys")),
         (KEYS, "gateway_keys: [fedcba9876543210]\n", None),
         (KEYS, "gateway_keys: [another-gateway-key]\n", None),
+        (
+            "gateway_keys: [{key: fedcba9876543210, providers: [authelia]}]\n",
+            "gateway_keys: [fedcba9876543210]\n",
+            Some("gateway_keys"),
+        ),
+        (
+            "gateway_keys: [fedcba9876543210]\n",
+            "gateway_keys: [{key: fedcba9876543210, providers: [authelia]}]\n",
+            None,
+        ),
         (&with_ca, TLS, Some("tls.client_ca")),
         (&with_ca, &with_ca.replace("ca.pem", "new.pem"), None),
         (TLS, &with_ca, None),

@@ -25,6 +25,8 @@ pub enum RefusedToken {
     Unroutable,
     #[error("the token's issuer is not configured")]
     UnknownIssuer,
+    #[error("the gateway's key is not for the token's provider (`providers` in `gateway_keys`)")]
+    OtherGateway,
     #[error("the token's algorithm is not among those allowed for this provider")]
     Algorithm,
     #[error("the provider has no key of the token's `kid` that signs with the token's algorithm")]

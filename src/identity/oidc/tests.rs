@@ -24,6 +24,7 @@ use crate::{
         },
     },
     model::Group,
+    net::trust::AllowedProviders,
     shutdown::Tasks,
     telemetry::Telemetry,
 };
@@ -136,7 +137,7 @@ async fn ask(oidc: &Oidc, headers: &[(&'static str, &str)]) -> Result<Identity, 
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).unwrap());
     }
-    let identity = oidc.identify(&map).await?;
+    let identity = oidc.identify(&map, &AllowedProviders::default()).await?;
     Ok(identity.expect("the request has a token"))
 }
 
@@ -172,7 +173,13 @@ async fn a_request_without_a_token_is_not_for_this_provider() {
         header::AUTHORIZATION,
         HeaderValue::from_static("Basic YTpi"),
     )]);
-    assert_eq!(stage.oidc.identify(&headers).await, Ok(None));
+    assert_eq!(
+        stage
+            .oidc
+            .identify(&headers, &AllowedProviders::default())
+            .await,
+        Ok(None)
+    );
 }
 
 #[tokio::test]

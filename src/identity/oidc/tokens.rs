@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, Timestamp},
     identity::{rejected::Rejected, types::Identity},
     idp::{self, Idp, IdpError, Jws},
-    net::tls::TlsError,
+    net::{tls::TlsError, trust::AllowedProviders},
     shutdown::Tasks,
     single_flight::{Full, SingleFlight},
     telemetry::Telemetry,
@@ -154,16 +154,27 @@ impl Oidc {
         })
     }
 
-    /// Looks for a token. One that is remembered is answered at once.
-    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Option<Identity>, Rejected> {
+    /// Looks for a token of one of the allowed providers. One that is remembered is answered at
+    /// once.
+    pub(crate) async fn identify(
+        &self,
+        headers: &HeaderMap,
+        allowed: &AllowedProviders,
+    ) -> Result<Option<Identity>, Rejected> {
+        if !self.providers.iter().any(|one| allowed.allow(one.name())) {
+            return Ok(None);
+        }
         let Some(presented) = self.presented(headers)? else {
             return Ok(None);
         };
         let digest = digest_of(presented);
         let outcome = match self.recall(&digest) {
+            Some(Ok(known)) if !allowed.allow(known.provider().name()) => {
+                Err(RefusedToken::OtherGateway.into())
+            }
             Some(known) => known,
             // Boxed: what is rare must not make every request's future large.
-            None => Box::pin(self.first_sight(presented, digest)).await,
+            None => Box::pin(self.first_sight(presented, digest, allowed)).await,
         };
         outcome.map(Some)
     }
@@ -215,9 +226,10 @@ impl Oidc {
         &self,
         presented: Presented<'_>,
         digest: Digest,
+        allowed: &AllowedProviders,
     ) -> Result<Identity, Rejected> {
         let token = ParsedToken::read(presented.token)?;
-        let index = self.provider_of(&token)?;
+        let index = self.provider_of(&token, allowed)?;
         let provider = self
             .providers
             .get(index)
@@ -272,13 +284,18 @@ impl Oidc {
 
     /// The provider that a token belongs to, by its issuer. A token without one can belong only to
     /// the one provider that can be asked.
-    fn provider_of(&self, token: &ParsedToken<'_>) -> Result<usize, RefusedToken> {
+    fn provider_of(
+        &self,
+        token: &ParsedToken<'_>,
+        allowed: &AllowedProviders,
+    ) -> Result<usize, RefusedToken> {
+        let is_allowed = |provider: &OidcProvider| allowed.allow(provider.name());
         let ParsedToken::Signed(jws) = token else {
             let mut able = self
                 .providers
                 .iter()
                 .enumerate()
-                .filter(|(_, provider)| provider.takes_opaque());
+                .filter(|(_, provider)| provider.takes_opaque() && is_allowed(provider));
             return match (able.next(), able.next()) {
                 (Some((index, _)), None) => Ok(index),
                 (None, _) => Err(RefusedToken::Opaque),
@@ -286,8 +303,14 @@ impl Oidc {
             };
         };
         let issuer = jws.unproven_issuer().ok_or(RefusedToken::Issuer)?;
-        let index = self.by_issuer.get(issuer);
-        index.copied().ok_or(RefusedToken::UnknownIssuer)
+        let index = self.by_issuer.get(issuer).copied();
+        let index = index.ok_or(RefusedToken::UnknownIssuer)?;
+        let provider = self.providers.get(index);
+        if provider.is_some_and(|provider| is_allowed(provider)) {
+            Ok(index)
+        } else {
+            Err(RefusedToken::OtherGateway)
+        }
     }
 
     /// Takes a logout token of a provider: tokens of that session, or of that subject so far, are

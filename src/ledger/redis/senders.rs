@@ -24,7 +24,7 @@ const WINDOW: u64 = 8_192;
 const WORDS: usize = 128;
 
 #[derive(Debug, Default)]
-pub(in crate::ledger) struct Senders {
+pub(crate) struct Senders {
     known: HashMap<ReplicaId, Sender>,
     /// Since when the subscription is complete.
     complete_since: Option<Instant>,
@@ -32,7 +32,7 @@ pub(in crate::ledger) struct Senders {
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::ledger) enum Taken {
+pub(crate) enum Taken {
     New,
     /// It has been received before, or is too old to tell.
     Again,
@@ -58,7 +58,7 @@ struct Sender {
 
 impl Senders {
     /// Messages may have been missed since.
-    pub(in crate::ledger) fn interrupted(&mut self) {
+    pub(crate) fn interrupted(&mut self) {
         self.complete_since = None;
         // What was received is remembered: an interruption must not make old messages new.
         for sender in self.known.values_mut() {
@@ -67,11 +67,11 @@ impl Senders {
     }
 
     /// From now on, every message is received.
-    pub(in crate::ledger) fn complete(&mut self) {
+    pub(crate) fn complete(&mut self) {
         self.complete_since = Some(Instant::now());
     }
 
-    pub(in crate::ledger) fn take(&mut self, message: &Message, now: Timestamp) -> Taken {
+    pub(crate) fn take(&mut self, message: &Message, now: Timestamp) -> Taken {
         if !self.known.contains_key(&message.from) && self.known.len() >= MOST {
             let silent = self.known.iter().min_by_key(|(_, sender)| sender.heard);
             if let Some(id) = silent.map(|(id, _)| *id) {

@@ -1,7 +1,7 @@
 //! Several providers: the token's issuer chooses, and nobody is tried after another.
 
 use super::setup::{bearer, config};
-use crate::support::{elastauth::Elastauth, idp::Idp};
+use crate::support::{elastauth::Elastauth, http::Answer, idp::Idp, until};
 use elastauth::internals::{demo::standin::StandIn, shutdown::Tasks};
 use serde_json::json;
 
@@ -15,6 +15,10 @@ struct Two {
 
 /// `more` stands in the section of the second.
 async fn two(more: &str) -> Two {
+    two_with(more, &[]).await
+}
+
+async fn two_with(more: &str, files: &[(&str, &str)]) -> Two {
     let (staff, partner, tasks) = (Idp::start().await, Idp::start().await, Tasks::default());
     let cluster = StandIn::start(&tasks).await.unwrap();
     let sections = format!(
@@ -22,7 +26,7 @@ async fn two(more: &str) -> Two {
          partner\n    issuer: {}\n    client_id: elastauth\n{more}",
         staff.issuer, partner.issuer
     );
-    let elastauth = Elastauth::start_anywhere(&config(&cluster, &sections), &[]).await;
+    let elastauth = Elastauth::start_anywhere(&config(&cluster, &sections), files).await;
     Two {
         staff,
         partner,
@@ -142,5 +146,99 @@ async fn a_token_that_is_not_signed_goes_to_the_one_provider_that_takes_such() {
     assert_eq!(
         (two.staff.asked("/introspect"), two.staff.asked("/me")),
         (0, 0)
+    );
+}
+
+const STAFF_KEY: &str = "staff-gateway-a1b2c3d4e5";
+const PARTNER_KEY: &str = "partner-gateway-f6a7b8c9d0";
+
+async fn with_key(elastauth: &Elastauth, key: &str, headers: &[(&str, &str)]) -> Answer {
+    let key = [("x-elastauth-key", key)];
+    let headers: Vec<_> = key.iter().chain(headers).copied().collect();
+    elastauth.server().get("/elastauth", &headers).await
+}
+
+#[tokio::test]
+async fn a_key_that_is_bound_brings_users_of_its_providers_only() {
+    let keys = format!(
+        "    username_prefix: partner-\ngateway_keys:\n- '{STAFF_KEY}'\n- key_file: /etc/elastauth/partner-key\n  providers: \
+         [partner]\n"
+    );
+    let two = two_with(&keys, &[("partner-key", PARTNER_KEY)]).await;
+    let [staff, partner] = [&two.staff, &two.partner].map(|idp| idp.aged(9, &["dev"]));
+    let [staff, partner] = [staff, partner].map(|token| format!("Bearer {token}"));
+    let headers = [("remote-user", "bob"), ("remote-groups", "dev")];
+    for (key, status) in [(STAFF_KEY, 200), (PARTNER_KEY, 401)] {
+        // The second time, the token is remembered.
+        for _ in 0..2 {
+            let answer = with_key(&two.elastauth, key, &[("authorization", &staff)]).await;
+            assert_eq!(answer.status, status, "{key}: {}", two.elastauth.log());
+        }
+        let answer = with_key(&two.elastauth, key, &headers).await;
+        assert_eq!(answer.status, status, "{key}: {}", two.elastauth.log());
+        let answer = with_key(&two.elastauth, key, &[("authorization", &partner)]).await;
+        assert_eq!(answer.status, 200, "{key}: {}", two.elastauth.log());
+    }
+    let log = two.elastauth.log();
+    assert!(
+        log.contains("the gateway's key is not for the token's provider"),
+        "{log}"
+    );
+
+    let shown = two.elastauth.command(&["config"]).await;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        !shown.contains(STAFF_KEY) && !shown.contains(PARTNER_KEY),
+        "{shown}"
+    );
+    let explained = two
+        .elastauth
+        .command(&[
+            "explain",
+            "--user",
+            "bob",
+            "--header",
+            &format!("X-Elastauth-Key: {PARTNER_KEY}"),
+        ])
+        .await;
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    assert!(
+        explained.contains("no_credential") || explained.contains("401"),
+        "{explained}"
+    );
+
+    // The content of the file changes: the old key ends, and the new one is bound as before.
+    let next = "partner-gateway-next-1234";
+    two.elastauth.put("partner-key", next);
+    let applied = "the configuration has changed and is in force";
+    until(applied, || two.elastauth.log().contains(applied)).await;
+    let bearer = [("authorization", partner.as_str())];
+    assert_eq!(with_key(&two.elastauth, next, &bearer).await.status, 200);
+    assert_eq!(
+        with_key(&two.elastauth, PARTNER_KEY, &bearer).await.status,
+        403
+    );
+    assert_eq!(with_key(&two.elastauth, next, &headers).await.status, 401);
+
+    // A lost line would make it good for everybody: that waits for a restart.
+    two.elastauth
+        .edit(|config| config.replace("  providers: [partner]\n", ""));
+    two.elastauth.hang_up();
+    let waits = "good for more providers";
+    until(waits, || two.elastauth.log().contains(waits)).await;
+    assert_eq!(with_key(&two.elastauth, next, &headers).await.status, 401);
+
+    two.elastauth.edit(|config| {
+        config.replace(
+            &format!("- '{STAFF_KEY}'\n"),
+            &format!("- {{key: '{STAFF_KEY}', providers: [partnr]}}\n"),
+        )
+    });
+    let checked = two.elastauth.command(&["check"]).await;
+    let text = String::from_utf8_lossy(&checked.stdout).into_owned()
+        + &String::from_utf8_lossy(&checked.stderr);
+    assert!(
+        text.contains("`partnr`") && text.contains("did you mean `partner`?"),
+        "{text}"
     );
 }

@@ -416,7 +416,10 @@ impl Target {
                 headers.append(name, value);
             }
         }
-        let attempt = self.local.identify(&headers).await;
+        let attempt = self
+            .local
+            .identify(&headers, &AllowedProviders::default())
+            .await;
         if let Ok(Some(identity)) = &attempt {
             let whole: String = headers
                 .values()
@@ -521,7 +524,7 @@ type Attempt = Result<Option<Identity>, Rejected>;
 async fn shown(oidc: &Oidc, token: &Shown<'_>) -> Attempt {
     let (name, value) = token.as_header();
     let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(&value).unwrap())]);
-    oidc.identify(&headers).await
+    oidc.identify(&headers, &AllowedProviders::default()).await
 }
 
 /// Refused because of the token, or no token at all; never because the provider cannot be asked:
