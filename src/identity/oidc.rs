@@ -7,6 +7,7 @@
 pub(crate) mod claims;
 pub(crate) mod config;
 mod logout;
+mod notice_shares;
 mod policy;
 mod presented;
 mod provider;
@@ -18,6 +19,7 @@ mod tokens;
 pub(crate) use config::{
     Asked, AuthorizedParties, Config, IdTokens, InvalidProviders, OidcProviderConfig, Validation,
 };
+pub(crate) use notice_shares::NoticeSource;
 pub(crate) use presented::CookieName;
 pub(crate) use refused::{LogoutError, NoUser, RefusedToken};
 pub(crate) use tokens::Oidc;

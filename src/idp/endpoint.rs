@@ -10,7 +10,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Issuer(Box<str>);
 
-/// An address at an identity provider: https, or http on the loopback interface.
+/// An address at an identity provider: https, or http where nothing better was configured.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdpEndpoint(Uri);
 
@@ -19,8 +19,8 @@ pub struct IdpEndpoint(Uri);
 pub enum InvalidEndpoint {
     #[error("it is not a URL with a host")]
     NotUrl,
-    #[error("it must begin with https://; plain http is for the loopback interface only")]
-    NotHttps,
+    #[error("it must begin with https:// or http://")]
+    Scheme,
     #[error("it must not contain a user name or a password")]
     UserInformation,
     #[error("it must not contain a `#`")]
@@ -39,6 +39,12 @@ impl Issuer {
             return Err(InvalidEndpoint::Query);
         }
         IdpEndpoint::parse(text).map(|_| Self(text.into()))
+    }
+
+    /// Whether what the provider says of itself is sent in clear.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        IdpEndpoint::parse(&self.0).is_ok_and(|endpoint| endpoint.is_plain())
     }
 
     /// As in `iss`.
@@ -73,10 +79,15 @@ impl IdpEndpoint {
         }
         match (uri.scheme_str(), authority.host()) {
             (_, "") => Err(InvalidEndpoint::NotUrl),
-            (Some("https"), _) => Ok(Self(uri)),
-            (Some("http"), host) if is_loopback(host) => Ok(Self(uri)),
-            _ => Err(InvalidEndpoint::NotHttps),
+            (Some("https" | "http"), _) => Ok(Self(uri)),
+            _ => Err(InvalidEndpoint::Scheme),
         }
+    }
+
+    /// Whether what is sent there is in clear on a network.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.0.scheme_str() == Some("http") && !self.0.host().is_some_and(is_loopback)
     }
 
     pub(super) fn uri(&self) -> &Uri {
@@ -111,6 +122,13 @@ pub enum EndpointKind {
     Keys,
     Userinfo,
     Introspection,
+}
+
+impl EndpointKind {
+    /// Whether tokens of users, or the secret of elastauth's client, are sent there.
+    pub(super) fn gets_secrets(self) -> bool {
+        matches!(self, Self::Userinfo | Self::Introspection)
+    }
 }
 
 impl fmt::Display for EndpointKind {
@@ -203,16 +221,15 @@ mod tests {
     use InvalidEndpoint as E;
 
     #[test]
-    fn an_endpoint_is_https_or_on_this_machine() {
+    fn an_endpoint_is_https_or_http_and_plain_unless_on_this_machine() {
         for (text, verdict) in [
             ("https://idp.test/keys?tenant=1", None),
             ("http://127.0.0.1:8080/keys", None),
             ("http://[::1]:8080/keys", None),
             ("http://localhost/keys", None),
-            ("http://idp.test/keys", Some(E::NotHttps)),
-            ("http://127.0.0.1.evil.test/", Some(E::NotHttps)),
-            ("http://localhost.evil.test/", Some(E::NotHttps)),
-            ("ftp://idp.test/", Some(E::NotHttps)),
+            ("http://idp.test/keys", None),
+            ("ftp://idp.test/", Some(E::Scheme)),
+            ("file:///etc/passwd", Some(E::NotUrl)),
             ("https://user:pass@idp.test/", Some(E::UserInformation)),
             ("https://idp.test/#x", Some(E::Fragment)),
             ("/keys", Some(E::NotUrl)),
@@ -222,6 +239,22 @@ mod tests {
             assert_eq!(IdpEndpoint::parse(text).err(), verdict, "{text}");
         }
         assert_eq!(Issuer::parse("https://idp.test/?x").err(), Some(E::Query));
+        for (text, plain) in [
+            ("https://idp.test/keys", false),
+            ("http://127.0.0.1:8080/keys", false),
+            ("http://[::1]:8080/keys", false),
+            ("http://localhost/keys", false),
+            ("http://idp.test/keys", true),
+            ("http://127.0.0.1.evil.test/", true),
+            ("http://localhost.evil.test/", true),
+        ] {
+            assert_eq!(
+                IdpEndpoint::parse(text).unwrap().is_plain(),
+                plain,
+                "{text}"
+            );
+            assert_eq!(Issuer::parse(text).unwrap().is_plain(), plain, "{text}");
+        }
     }
 
     #[test]
@@ -248,14 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn a_description_cannot_name_plain_http() {
+    fn a_description_names_addresses_over_http() {
         let issuer = Issuer::parse("https://idp.test").unwrap();
         let read = Endpoints::parse(
-            br#"{"issuer":"https://idp.test","jwks_uri":"http://idp.test/k"}"#,
+            br#"{"issuer":"https://idp.test","jwks_uri":"ldap://idp.test/k"}"#,
             &issuer,
             false,
         );
-        assert_eq!(read.unwrap_err(), InvalidDiscovery::Endpoint(E::NotHttps));
+        assert_eq!(read.unwrap_err(), InvalidDiscovery::Endpoint(E::Scheme));
     }
 
     #[test]

@@ -40,6 +40,13 @@ pub enum IdpError {
     /// The address is unknown.
     #[error("the provider names no address for its {0}, and none is configured")]
     NoEndpoint(EndpointKind),
+    /// A description that came over TLS names an address without it.
+    #[error(
+        "the provider's description names a plain http address for its {0}, and elastauth sends \
+         no token and no secret there; correct the provider's own address, or configure the \
+         endpoint with https"
+    )]
+    Downgrade(EndpointKind),
     /// It is still being fetched.
     #[error("the provider's {0} has not been received yet")]
     Late(EndpointKind),

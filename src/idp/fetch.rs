@@ -138,8 +138,12 @@ impl Idp {
         };
         let known =
             known.ok_or_else(|| failed.unwrap_or(IdpError::Late(EndpointKind::Discovery)))?;
-        let endpoint = known.get(what).cloned();
-        endpoint.ok_or(IdpError::NoEndpoint(what))
+        let endpoint = known.get(what).ok_or(IdpError::NoEndpoint(what))?;
+        // Keys may come in clear, with a warning. Secrets follow nobody from TLS to plain http.
+        if what.gets_secrets() && endpoint.is_plain() && !self.issuer().is_plain() {
+            return Err(IdpError::Downgrade(what));
+        }
+        Ok(endpoint.clone())
     }
 
     fn discover(&self) -> Result<Fetch, TooEarly> {
@@ -162,6 +166,19 @@ impl Idp {
         let with_certificate = self.0.config.http.tls.identity.is_some();
         let read = Endpoints::parse(&answer.body, self.issuer(), with_certificate)
             .map_err(IdpError::Discovery)?;
+        let configured = self.0.config.endpoints.jwks.is_some();
+        if !configured
+            && !self.issuer().is_plain()
+            && read.jwks.as_ref().is_some_and(IdpEndpoint::is_plain)
+            && !self.0.plain_keys.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                issuer = %self.issuer(),
+                "the provider's description names a plain http address for its keys: whoever is \
+                 between elastauth and the provider can sign tokens for anybody; correct the \
+                 provider's own address, or set `jwks_uri` with https"
+            );
+        }
         Ok((read, None))
     }
 }

@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -87,6 +87,8 @@ pub(super) struct Inner {
     pub(super) keys: Arc<Fetched<KeySet>>,
     /// Grows when a key is gone from the set.
     pub(super) withdrawals: Arc<AtomicU64>,
+    /// Whether it was told that keys come in clear.
+    pub(super) plain_keys: AtomicBool,
     /// The operator's name for it.
     pub(super) name: Arc<str>,
     pub(super) metrics: Metrics,
@@ -144,6 +146,7 @@ impl Idp {
                 tasks,
             )),
             withdrawals: Arc::default(),
+            plain_keys: AtomicBool::new(false),
             name: Arc::clone(name),
             metrics: telemetry.metrics.clone(),
             clocks: telemetry.clocks.clone(),

@@ -3,12 +3,13 @@
 //!
 //! The identity provider is no gateway and may come from anywhere, so anybody may ask here. Who it
 //! is follows from the signature of its token; until that has been checked, a request costs a
-//! bounded body and a place in a bounded rate. A success says nothing about anybody and carries no
+//! bounded body and a place in a bounded rate. Each issuer has a share of its own, and addresses from
+//! which its notices have come a part of it that nobody else can use up. A success says nothing about anybody and carries no
 //! login: a gateway that was pointed here by mistake sends no logout token and gets a refusal.
 
 use super::connection::PeerConnection;
 use crate::{
-    identity::oidc::{LogoutError, Oidc},
+    identity::oidc::{LogoutError, NoticeSource, Oidc},
     respond::{self, Response},
     telemetry::metrics::Logout,
 };
@@ -46,9 +47,15 @@ pub(super) async fn answer(
         return response;
     }
     let service = &connection.service;
-    let now = service.clock.now();
-    let outcome = if service.logouts.take(connection.trusted, now) {
-        end_session(connection, oidc, request, body).await
+    let from = NoticeSource {
+        address: connection.peer,
+        trusted: connection.trusted,
+    };
+    let may_read = oidc
+        .may_read_logout(from)
+        .unwrap_or_else(|| service.logouts.take(from.trusted, service.clock.now()));
+    let outcome = if may_read {
+        end_session(connection, oidc, from, request, body).await
     } else {
         Err(LogoutFailed::TooMany)
     };
@@ -58,7 +65,9 @@ pub(super) async fn answer(
             Logout::Refused
         }
         Err(
-            LogoutFailed::Token(LogoutError::Idp(_)) | LogoutFailed::Late | LogoutFailed::TooMany,
+            LogoutFailed::Token(LogoutError::Idp(_) | LogoutError::TooMany)
+            | LogoutFailed::Late
+            | LogoutFailed::TooMany,
         ) => Logout::Unavailable,
     };
     let error = outcome.as_ref().err().map(|why| why as _);
@@ -101,6 +110,7 @@ enum LogoutFailed {
 async fn end_session(
     connection: &PeerConnection,
     oidc: &Oidc,
+    from: NoticeSource,
     request: &Parts,
     body: Incoming,
 ) -> Result<(), LogoutFailed> {
@@ -123,7 +133,8 @@ async fn end_session(
             .map_err(|_| E::Form("the body is too long, or was cut"))?
             .to_bytes();
         let token = token(&body).map_err(E::Form)?;
-        oidc.backchannel_logout(&token).await.map_err(E::Token)
+        let ended = oidc.backchannel_logout(&token, from).await;
+        ended.map_err(E::Token)
     });
     in_time.await.unwrap_or(Err(E::Late))
 }

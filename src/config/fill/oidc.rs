@@ -117,6 +117,9 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProvider
     let http = http(fill, proxy);
     let claims = claims(fill);
     let issuer = parsed(fill, &table::OIDC_ISSUER, Issuer::parse);
+    if let Some(issuer) = &issuer {
+        plain_http(fill, issuer, &endpoints);
+    }
     let mut idp = idp::Config::new(
         issuer?,
         &fill.get::<String>(&table::OIDC_CLIENT_ID)?,
@@ -160,6 +163,44 @@ fn id_tokens_of_before(fill: &mut Filler<'_>) {
                 .unwrap_or_else(|| table::OIDC_ID_COOKIE.default.to_owned())
         );
         fill.warn(key, warning);
+    }
+}
+
+/// Keys in clear are a warning, as the cluster's own address is, which carries heavier secrets. A
+/// secret that leaves a provider reached over TLS in clear is a fault.
+fn plain_http(fill: &mut Filler<'_>, issuer: &Issuer, endpoints: &Endpoints) {
+    let is_plain =
+        |endpoint: &Option<IdpEndpoint>| endpoint.as_ref().is_some_and(IdpEndpoint::is_plain);
+    if issuer.is_plain() {
+        fill.warn(
+            &table::OIDC_ISSUER,
+            "the issuer is plain `http`: whoever is between elastauth and the provider can sign \
+             tokens for anybody, and reads what is sent to the provider; use `https`",
+        );
+        return;
+    }
+    if is_plain(&endpoints.jwks) {
+        fill.warn(
+            &table::OIDC_JWKS_URI,
+            "`oidc.jwks_uri` is plain `http`: whoever is between elastauth and the provider can \
+             sign tokens for anybody; use `https`",
+        );
+    }
+    for (key, endpoint) in [
+        (&table::OIDC_USERINFO_ENDPOINT, &endpoints.userinfo),
+        (
+            &table::OIDC_INTROSPECTION_ENDPOINT,
+            &endpoints.introspection,
+        ),
+    ] {
+        if is_plain(endpoint) {
+            let fault = format!(
+                "`{}` is plain `http` and the issuer is not: tokens and the client's secret would \
+                 be sent in clear; write `https`",
+                key.path
+            );
+            fill.fault(key, fault);
+        }
     }
 }
 

@@ -104,9 +104,15 @@ fn contradictions_are_faults() {
         ("auth_provider: oidc\n", "4:16", "needs `oidc.issuer`"),
         ("auth_provider: oidc\n", "4:16", "needs `oidc.client_id`"),
         (
-            "auth_provider: oidc\noidc: {issuer: \"http://a.example\", client_id: a}\n",
+            "auth_provider: oidc\noidc: {issuer: \"ldap://a.example\", client_id: a}\n",
             "5:16",
             "`oidc.issuer`: ",
+        ),
+        (
+            "auth_provider: oidc\n\
+             oidc: {issuer: \"https://a\", client_id: a, introspection_endpoint: \"http://a/i\"}\n",
+            "5:67",
+            "would be sent in clear",
         ),
         (
             "auth_provider: oidc\n\
@@ -227,6 +233,19 @@ fn what_is_legal_and_weak_is_a_warning() {
             least_and("elasticsearch.tls: {insecure_skip_verify: true}\n"),
             "config.yml:4:43",
             "anyone between elastauth and the cluster",
+        ),
+        (
+            least_and("auth_provider: oidc\noidc: {issuer: \"http://a.example\", client_id: a}\n"),
+            "config.yml:5:16",
+            "the issuer is plain `http`",
+        ),
+        (
+            least_and(
+                "auth_provider: oidc\noidc: {issuer: \"https://a.example\", client_id: a, \
+                 jwks_uri: \"http://a.example/keys\"}\n",
+            ),
+            "config.yml:5:61",
+            "`oidc.jwks_uri` is plain `http`",
         ),
         (
             least_and("extend_cache: true\n"),

@@ -165,7 +165,7 @@ fn what_would_let_two_providers_be_taken_for_each_other_is_a_fault() {
         ),
         (
             "https://sso.example.org/realms/main",
-            "http://sso.example.org",
+            "ldap://sso.example.org",
             "9:15",
             "https",
         ),

@@ -3,6 +3,7 @@
 use super::{
     config::{OidcProviderConfig, TokenCheck},
     logout::{LogoutNotice, Revoked},
+    notice_shares::{NoticeShares, NoticeSource},
     policy::{self, Accepted, Policy, time},
     presented::{Presented, TokenPlace},
     refused::{LogoutError, NoUser, RefusedToken},
@@ -26,6 +27,7 @@ pub(super) struct OidcProvider {
     pub(super) idp: Idp,
     policy: Policy,
     pub(super) revoked: Revoked,
+    pub(super) notices: NoticeShares,
     by: Provider,
     config: OidcProviderConfig,
 }
@@ -75,6 +77,7 @@ impl OidcProvider {
             )?,
             policy: Policy::new(&config),
             revoked: Revoked::new(config.leeway),
+            notices: NoticeShares::new(),
             by: Provider::oidc(Arc::clone(&config.name)),
             config,
         })
@@ -179,12 +182,22 @@ impl OidcProvider {
     }
 
     /// Takes a logout token that names this provider.
-    pub(super) async fn log_out(&self, jws: Jws<'_>, clock: &Clock) -> Result<(), LogoutError> {
+    pub(super) async fn log_out(
+        &self,
+        jws: Jws<'_>,
+        from: NoticeSource,
+        clock: &Clock,
+    ) -> Result<(), LogoutError> {
+        if !self.notices.may_check(from, clock.now()) {
+            return Err(LogoutError::TooMany);
+        }
         let verified = self.signed(jws).await.map_err(LogoutError::Idp)??;
         let (issuer, client_id) = (self.idp.issuer().as_str(), self.idp.client_id());
         let now = clock.now();
         let notice = LogoutNotice::read(&verified, issuer, client_id, self.config.leeway, now)?;
-        Ok(self.revoked.revoke(notice, now)?)
+        self.revoked.revoke(notice, now)?;
+        self.notices.proved(from);
+        Ok(())
     }
 
     async fn ask_introspection(

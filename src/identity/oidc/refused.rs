@@ -124,10 +124,13 @@ pub enum NoUser {
 
 /// Why a back-channel logout was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LogoutError {
+pub(crate) enum LogoutError {
     /// 400 by the standard.
     #[error("the logout token is refused")]
     Refused(#[source] RefusedToken),
+    /// The issuer's share is used up.
+    #[error("too many logout tokens in one second")]
+    TooMany,
     /// The provider's keys cannot be fetched.
     #[error("the logout token cannot be checked")]
     Idp(#[source] IdpError),

@@ -41,6 +41,12 @@ use std::{
 /// The time at which every test begins, in seconds.
 const NOW: u64 = 1_800_000_000;
 
+/// From where logout notices come.
+const FROM: NoticeSource = NoticeSource {
+    address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    trusted: true,
+};
+
 /// A provider with one key, and elastauth's side of it.
 struct Stage {
     fake: FakeIdp,

@@ -2,6 +2,7 @@
 
 use super::{
     config::{Config, OidcProviderConfig},
+    notice_shares::NoticeSource,
     presented::{self, CookieName, Presented, TokenPlace},
     provider::{Judged, OidcProvider, ParsedToken},
     refused::{LogoutError, RefusedToken},
@@ -313,19 +314,31 @@ impl Oidc {
         }
     }
 
+    /// Whether a logout token from there may be read, where the address is a provider's: valid ones
+    /// have come from it.
+    pub(crate) fn may_read_logout(&self, from: NoticeSource) -> Option<bool> {
+        let now = self.clock.now();
+        let mut providers = self.providers.iter();
+        providers.find_map(|provider| provider.notices.may_read(from, now))
+    }
+
     /// Takes a logout token of a provider: tokens of that session, or of that subject so far, are
     /// refused from now on.
     ///
     /// # Errors
     /// When the token is refused, or the provider's keys cannot be fetched.
-    pub async fn backchannel_logout(&self, token: &str) -> Result<(), LogoutError> {
+    pub(crate) async fn backchannel_logout(
+        &self,
+        token: &str,
+        from: NoticeSource,
+    ) -> Result<(), LogoutError> {
         let jws = Jws::parse(token).map_err(RefusedToken::Form)?;
         let issuer = jws.unproven_issuer().ok_or(RefusedToken::Issuer)?;
         let index = self.by_issuer.get(issuer);
         let provider = index
             .and_then(|index| self.providers.get(*index))
             .ok_or(RefusedToken::UnknownIssuer)?;
-        provider.log_out(jws, &self.clock).await?;
+        provider.log_out(jws, from, &self.clock).await?;
         tracing::info!(
             provider = %provider.name(),
             "a session was ended by the identity provider"

@@ -1,7 +1,7 @@
 //! Identity providers that hang, redirect, answer wrongly or never end.
 
-use super::setup::Setup;
-use crate::support::{Why, idp::Idp, pause, until};
+use super::setup::{Setup, config};
+use crate::support::{Why, elastauth::Elastauth, idp::Idp, pause, until};
 use serde_json::json;
 use std::time::Duration;
 use tokio::{task::JoinSet, time::Instant};
@@ -87,14 +87,14 @@ async fn tried(what: &str, bytes: Vec<u8>, times: usize) {
 }
 
 #[tokio::test]
-async fn a_description_that_is_somebody_elses_or_leads_to_plain_http_is_not_believed() {
+async fn a_description_that_is_somebody_elses_or_leads_nowhere_is_not_believed() {
     for (change, words) in [
         (
             json!({ "issuer": "https://another.example" }),
             "names another issuer",
         ),
         (
-            json!({ "jwks_uri": "http://192.0.2.1/keys" }),
+            json!({ "jwks_uri": "ldap://192.0.2.1/keys" }),
             "an address in it cannot be used",
         ),
         (
@@ -137,4 +137,60 @@ async fn known_users_go_on_while_the_provider_hangs() {
         assert_eq!(setup.bearer(token).await.status, 200, "its key is known");
     }
     assert_eq!(setup.idp.asked_in_all(), asked);
+}
+
+/// Nobody is there (RFC 5737).
+const PLAIN: &str = "http://192.0.2.1/plain";
+
+#[tokio::test]
+async fn no_token_and_no_secret_follows_a_description_from_tls_to_plain_http() {
+    for (validation, endpoint, what) in [
+        ("introspection", "introspection_endpoint", "introspection"),
+        ("userinfo", "userinfo_endpoint", "userinfo"),
+    ] {
+        let setup = Setup::with(&format!(
+            "  token_validation: {validation}\n  client_secret: a-secret-of-the-test\n"
+        ))
+        .await;
+        // The loopback interface is as good as TLS.
+        let mut about = json!({
+            "issuer": setup.idp.issuer, "jwks_uri": format!("{}/keys", setup.idp.issuer),
+        });
+        about[endpoint] = json!(PLAIN);
+        setup.idp.says("/.well-known/openid-configuration", about);
+        assert_eq!(setup.bearer("opaque").await.status, 503);
+        let words = format!("names a plain http address for its {what}");
+        setup.log_with(&words).await;
+        let checked = setup.elastauth.command(&["check", "--online"]).await;
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned()
+            + &String::from_utf8_lossy(&checked.stdout);
+        assert!(said.contains(&words), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn keys_over_plain_http_are_a_warning_wherever_they_are_named() {
+    let setup = Setup::new().await;
+    let about = json!({ "issuer": setup.idp.issuer, "jwks_uri": PLAIN });
+    setup.idp.says("/.well-known/openid-configuration", about);
+    let _nobody_is_there = setup.bearer(&setup.idp.aged(9, &["dev"])).await;
+    let words = "names a plain http address for its keys";
+    let log = setup.log_with(words).await;
+    assert_eq!(log.matches(words).count(), 1, "{log}");
+    for (oidc, words) in [
+        (
+            "oidc:\n  issuer: http://idp.example\n  client_id: elastauth\n",
+            "the issuer is plain `http`",
+        ),
+        (
+            "oidc:\n  issuer: https://idp.example\n  client_id: elastauth\n  \
+             jwks_uri: http://idp.example/keys\n",
+            "`oidc.jwks_uri` is plain `http`",
+        ),
+    ] {
+        let elastauth = Elastauth::start_anywhere(&config(&setup.cluster, oidc), &[]).await;
+        let log = elastauth.log();
+        assert_eq!(log.matches("plain `http`").count(), 1, "{log}");
+        assert!(log.contains(words), "{log}");
+    }
 }

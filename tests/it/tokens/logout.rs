@@ -3,6 +3,7 @@
 
 use super::setup::Setup;
 use crate::support::{
+    find,
     http::{Answer, Server},
     idp::{Idp, now},
 };
@@ -11,7 +12,7 @@ use elastauth::internals::demo::standin::SERVICE_USER;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, time::Duration};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const PATH: &str = "/elastauth/oidc/backchannel-logout";
@@ -302,6 +303,46 @@ async fn a_flood_of_untrusted_peers_takes_nothing_from_the_provider() {
         .matches("a logout by an identity provider was refused")
         .count();
     assert!((1..200).contains(&lines), "ten lines a second: {lines}");
+}
+
+#[tokio::test]
+async fn a_flood_in_the_name_of_an_issuer_takes_nothing_from_the_issuer() {
+    let setup = Setup::with("trusted_proxies: [127.0.0.1]\n").await;
+    let from = |last| {
+        setup
+            .elastauth
+            .server()
+            .from(Ipv4Addr::new(127, 0, 0, last))
+    };
+    // The issuer is in no trusted network, and its address is known by its first notice.
+    let (flood, issuer) = (from(2), from(3));
+    let first = notify(&issuer, &logout_token(&setup.idp, "j-0", |_| {})).await;
+    assert_eq!(first.status, 200, "{}", setup.elastauth.log());
+    let other = Idp::start().await;
+    let forged = logout_token(&other, "j-x", |claims| {
+        claims["iss"] = json!(setup.idp.issuer);
+    });
+    let mut floods = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (flood, forged) = (flood.clone(), forged.clone());
+        floods.spawn(async move {
+            loop {
+                notify(&flood, &forged).await;
+            }
+        });
+    }
+    for n in 1..=5 {
+        find(
+            "a flood that is refused",
+            Duration::from_secs(20),
+            async || (notify(&flood, &forged).await.status == 503).then_some(()),
+        )
+        .await;
+        let token = logout_token(&setup.idp, &format!("j-{n}"), |_| {});
+        let noted = notify(&issuer, &token).await;
+        assert_eq!(noted.status, 200, "{n}: {}", noted.text());
+    }
+    floods.abort_all();
 }
 
 #[tokio::test]

@@ -491,7 +491,10 @@ impl Target {
         if claims["sub"] == "u-1" || claims["sid"] == "s-1" {
             return;
         }
-        let taken = self.local.backchannel_logout(&signer.token(&claims)).await;
+        let taken = self
+            .local
+            .backchannel_logout(&signer.token(&claims), FROM)
+            .await;
         assert!(
             taken.is_err() || claims["events"].get(event).is_some(),
             "{claims}"

@@ -34,7 +34,7 @@ async fn a_logout_revokes_the_signed_tokens_of_its_session_and_no_other() {
     assert_eq!(
         stage
             .oidc
-            .backchannel_logout(&notice(&stage, json!({})))
+            .backchannel_logout(&notice(&stage, json!({})), FROM)
             .await,
         Ok(())
     );
@@ -61,7 +61,7 @@ async fn a_subject_that_was_signed_out_everywhere_can_sign_in_again() {
     assert_eq!(
         stage
             .oidc
-            .backchannel_logout(&notice(&stage, json!({"sid": null, "sub": "u-1"})))
+            .backchannel_logout(&notice(&stage, json!({"sid": null, "sub": "u-1"})), FROM)
             .await,
         Ok(())
     );
@@ -90,7 +90,7 @@ async fn after_a_logout_the_provider_is_asked_again() {
     assert_eq!(
         stage
             .oidc
-            .backchannel_logout(&notice(&stage, json!({})))
+            .backchannel_logout(&notice(&stage, json!({})), FROM)
             .await,
         Ok(())
     );
@@ -105,21 +105,21 @@ async fn after_a_logout_the_provider_is_asked_again() {
 async fn a_logout_token_is_used_once() {
     let stage = Stage::new().await;
     let token = notice(&stage, json!({}));
-    assert_eq!(stage.oidc.backchannel_logout(&token).await, Ok(()));
+    assert_eq!(stage.oidc.backchannel_logout(&token, FROM).await, Ok(()));
     assert_eq!(
-        stage.oidc.backchannel_logout(&token).await,
+        stage.oidc.backchannel_logout(&token, FROM).await,
         Err(LogoutError::Refused(RefusedToken::Replayed))
     );
     assert_eq!(
         stage
             .oidc
-            .backchannel_logout(&notice(&stage, json!({"jti": "j-2"})))
+            .backchannel_logout(&notice(&stage, json!({"jti": "j-2"})), FROM)
             .await,
         Ok(())
     );
     stage.pass(Duration::from_secs(150));
     assert_eq!(
-        stage.oidc.backchannel_logout(&token).await,
+        stage.oidc.backchannel_logout(&token, FROM).await,
         Err(LogoutError::Refused(RefusedToken::Expired))
     );
 }
@@ -154,7 +154,7 @@ async fn a_logout_token_that_breaks_a_rule_revokes_nothing() {
         assert_eq!(
             stage
                 .oidc
-                .backchannel_logout(&notice(&stage, change.clone()))
+                .backchannel_logout(&notice(&stage, change.clone()), FROM)
                 .await,
             Err(LogoutError::Refused(why)),
             "{change}"
@@ -165,17 +165,17 @@ async fn a_logout_token_that_breaks_a_rule_revokes_nothing() {
     assert_eq!(
         stage
             .oidc
-            .backchannel_logout(&notice_with(&stage, &header, json!({})))
+            .backchannel_logout(&notice_with(&stage, &header, json!({})), FROM)
             .await,
         Err(LogoutError::Refused(R::HeaderType))
     );
     let forged = Signer::new("key-1", "ES256").token(&json!({"iss": stage.fake.issuer()}));
     assert_eq!(
-        stage.oidc.backchannel_logout(&forged).await,
+        stage.oidc.backchannel_logout(&forged, FROM).await,
         Err(LogoutError::Refused(R::Signature))
     );
     assert_eq!(
-        stage.oidc.backchannel_logout(&token).await,
+        stage.oidc.backchannel_logout(&token, FROM).await,
         Err(LogoutError::Refused(R::Events)),
         "an access token is no logout token"
     );
@@ -200,7 +200,7 @@ async fn a_logout_of_a_session_and_its_subject_ends_older_tokens_without_a_sessi
         assert!(stage.ask(token).await.is_ok());
     }
     let notice = notice(&stage, json!({"sub": "u-1"}));
-    assert_eq!(stage.oidc.backchannel_logout(&notice).await, Ok(()));
+    assert_eq!(stage.oidc.backchannel_logout(&notice, FROM).await, Ok(()));
     for token in [&ours, &older] {
         assert_eq!(stage.refusal(token).await, RefusedToken::LoggedOut);
     }
@@ -219,8 +219,8 @@ async fn an_older_notice_that_comes_late_brings_nothing_back() {
         )
     };
     let (later, earlier) = (subject("j-1", NOW), subject("j-2", NOW - 60));
-    assert_eq!(stage.oidc.backchannel_logout(&later).await, Ok(()));
-    assert_eq!(stage.oidc.backchannel_logout(&earlier).await, Ok(()));
+    assert_eq!(stage.oidc.backchannel_logout(&later, FROM).await, Ok(()));
+    assert_eq!(stage.oidc.backchannel_logout(&earlier, FROM).await, Ok(()));
     assert_eq!(
         stage.refusal(&stage.token(json!({"iat": NOW - 30}))).await,
         RefusedToken::LoggedOut
@@ -243,7 +243,7 @@ async fn a_notice_that_is_dated_ahead_of_now_keeps_no_subject_out() {
         ahead(json!({"sub": "u-1", "jti": "j-2"})),
     ];
     for notice in &ended {
-        assert_eq!(stage.oidc.backchannel_logout(notice).await, Ok(()));
+        assert_eq!(stage.oidc.backchannel_logout(notice, FROM).await, Ok(()));
     }
     stage.set_back(Duration::from_mins(4));
     assert!(
@@ -257,7 +257,7 @@ async fn a_notice_that_is_dated_ahead_of_now_keeps_no_subject_out() {
     );
     // And a notice of now counts from now.
     let again = notice(&stage, json!({"sid": null, "sub": "u-1", "jti": "j-3"}));
-    assert_eq!(stage.oidc.backchannel_logout(&again).await, Ok(()));
+    assert_eq!(stage.oidc.backchannel_logout(&again, FROM).await, Ok(()));
     assert_eq!(
         stage.refusal(&stage.token(json!({}))).await,
         RefusedToken::LoggedOut
@@ -281,7 +281,7 @@ async fn after_a_logout_in_the_future_the_provider_is_asked_once() {
     stage.fake.on("/introspect", Manner::json(&answer));
     stage.pass(Duration::from_mins(2));
     let notice = notice(&stage, json!({}));
-    assert_eq!(stage.oidc.backchannel_logout(&notice).await, Ok(()));
+    assert_eq!(stage.oidc.backchannel_logout(&notice, FROM).await, Ok(()));
     stage.set_back(Duration::from_mins(2));
     for _ in 0..3 {
         assert!(stage.ask("opaque").await.is_ok());
