@@ -233,6 +233,7 @@ impl App {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let mut broker = config.broker;
         broker.ledger.store = StoreConfig::Memory;
+        broker.park_within = None;
         let upstream = upstream(
             &config.cluster,
             broker,

@@ -10,11 +10,13 @@ mod document;
 mod ensure;
 mod error;
 mod order;
+mod parking;
 mod places;
 mod recheck_times;
 mod revoke;
 mod rewrite;
 mod rotation;
+mod slots;
 mod state;
 mod uncertain;
 mod updates;
@@ -43,9 +45,11 @@ use crate::{
 use ensure::Ensure;
 use http::HeaderValue;
 use order::{Order, Place};
+use parking::Parking;
 use places::{Class, Places};
 use revoke::Revoke;
 use rotation::{Period, Rotation};
+use slots::Slots;
 use state::State;
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -82,7 +86,7 @@ pub struct Broker {
     cluster: SecurityApi,
     ensure: Arc<Ensure>,
     revoke: Arc<Revoke>,
-    updates: Updates,
+    updates: Arc<Updates>,
     held: Semaphore,
     metrics: ClusterMetrics,
     service_account: Option<Box<str>>,
@@ -128,9 +132,31 @@ impl Broker {
             uncertain: UncertainWrites::new(config.expiration),
             order: Order::new(),
             expiration: config.expiration,
+            parking: config.park_within.map(Slots::new),
             clock: clock.clone(),
         });
         let writes = Arc::new(Places::for_writes(config.writes_at_once));
+        let metrics = telemetry.metrics.clone();
+        let updates = Arc::new(Updates::new(tasks.clone(), clock, metrics));
+        if let Some(slots) = state.parking
+            && !config.dry_run
+        {
+            let parking = Parking::new(
+                Arc::clone(&state),
+                cluster.clone(),
+                Arc::clone(&updates),
+                Arc::clone(&writes),
+                slots,
+                &telemetry,
+            );
+            let spawner = tasks.clone();
+            spawner.spawn(async move {
+                tokio::select! {
+                    () = tasks.ending() => {}
+                    () = parking.run() => {}
+                }
+            });
+        }
         Ok(Self {
             revoke: Arc::new(Revoke::new(
                 Arc::clone(&state),
@@ -147,7 +173,7 @@ impl Broker {
             )),
             state,
             cluster,
-            updates: Updates::new(tasks, clock, telemetry.metrics.clone()),
+            updates,
             held: Semaphore::new(HELD),
             metrics: telemetry.metrics,
             service_account: config.service_account.map(Box::from),

@@ -11,5 +11,7 @@ mod security;
 mod tests;
 
 pub(crate) use error::CallError;
-pub(crate) use security::{Account, ApiKeys, Marker, NewPassword, Origin, StoredAccount, Whoami};
+pub(crate) use security::{
+    Account, ApiKeys, ListedUser, Marker, NewPassword, Origin, StoredAccount, Whoami,
+};
 pub use security::{Config, PasswordForm, SecurityApi, ServiceAccount};

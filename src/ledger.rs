@@ -179,6 +179,12 @@ impl Ledger {
         }
     }
 
+    /// Whether other replicas report what they change, and are heard now.
+    #[must_use]
+    pub fn hears_others(&self) -> bool {
+        matches!(self.store, Store::Redis(_)) && self.memory.hears_others()
+    }
+
     /// How many users are remembered.
     #[must_use]
     pub fn users(&self) -> usize {

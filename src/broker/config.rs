@@ -28,6 +28,8 @@ pub struct Config {
     /// How long a user's requests wait when the password changes; must exceed the replicas' clock
     /// skew.
     pub grace: Duration,
+    /// How long a login may work after its period, if its user stays away; `None` parks nobody.
+    pub park_within: Option<Duration>,
     /// How long an answer of the cluster is trusted before it is asked again.
     pub expiration: Duration,
     /// Which users that elastauth has not written may be taken over.

@@ -21,6 +21,7 @@ use super::{
     error::BrokerError,
     places::{Class, Places},
     rotation::{Period, SLACK},
+    slots::PARKING_ENDS,
     state::State,
 };
 use crate::{
@@ -78,6 +79,8 @@ impl Ensure {
     ) -> Result<Generation, BrokerError> {
         let user = entitled.identity().user();
         let mut patience = Patience::of(self.tries_for);
+        let mut looked_again = false;
+        let was_known = self.state.is_known(user, period);
         for attempt in 1..=ATTEMPTS {
             let agreed = self
                 .attempt(&entitled, class, &mut generation, period, &mut patience)
@@ -97,6 +100,17 @@ impl Ensure {
                 };
                 // Too late and still the same period: a clock was set back meanwhile.
                 if too_late || (attempt < ATTEMPTS && nothing_remembered()) {
+                    continue;
+                }
+                // A parking by another replica that has begun before this ends meanwhile. It is
+                // waited for once: see the top of `parking`.
+                if !was_known
+                    && !looked_again
+                    && attempt < ATTEMPTS
+                    && self.state.beware_of_parking(user, period)
+                {
+                    looked_again = true;
+                    sleep(PARKING_ENDS).await;
                     continue;
                 }
                 return Ok(generation);

@@ -46,6 +46,22 @@ impl Period {
         self.began <= time && time < self.ends
     }
 
+    /// Whether the cluster said at `seen` how the user is in this period.
+    pub(super) fn has_begun_at(self, seen: Timestamp) -> bool {
+        self.began <= seen
+    }
+
+    /// How long ago it began; `None` before the first boundary there is.
+    pub(super) fn age(self, now: Timestamp) -> Option<Duration> {
+        let is_after_a_boundary = self.began > Timestamp(0);
+        now.since(self.began).filter(|_| is_after_a_boundary)
+    }
+
+    /// From boundary to boundary.
+    pub(super) fn length(self) -> Duration {
+        self.ends.since(self.began).unwrap_or_default()
+    }
+
     #[cfg(test)]
     pub(super) fn of_epoch(epoch: u64) -> Self {
         Self {
@@ -106,6 +122,11 @@ impl Rotation {
                 .checked_sub(into)
                 .filter(|left| is_after_a_boundary && !left.is_zero()),
         }
+    }
+
+    /// How long nobody is answered after a boundary.
+    pub(super) fn grace(&self) -> Duration {
+        self.grace
     }
 
     /// Whether a write for this period may still begin: the period goes on for long enough that the

@@ -7,6 +7,7 @@ use super::{
     order::Order,
     recheck_times,
     rotation::{Period, Rotation},
+    slots::Slots,
     uncertain::UncertainWrites,
 };
 use crate::{
@@ -32,6 +33,8 @@ pub(super) struct State {
     pub(super) uncertain: UncertainWrites,
     pub(super) order: Order,
     pub(super) expiration: Duration,
+    /// When users who stay away are parked, where they are.
+    pub(super) parking: Option<Slots>,
 }
 
 impl State {
@@ -94,6 +97,29 @@ impl State {
         let fingerprint = self.fingerprint(entitled, generation, period);
         let key_id = &self.credential_keys(period.key).id;
         Document::new(entitled, fingerprint, generation, period, key_id)
+    }
+
+    /// Whether this process has seen the user in this period.
+    pub(super) fn is_known(&self, user: &Username, period: Period) -> bool {
+        match self.ledger.recall(user, self.clock.now()) {
+            Some(Entry::Present { seen, .. }) => period.has_begun_at(seen),
+            Some(Entry::WritePending) | None => false,
+        }
+    }
+
+    /// The user has come back. Whether another replica may have read them before, and park them
+    /// now, and nobody would report it. Then the cluster is asked about them again until that is
+    /// over.
+    pub(super) fn beware_of_parking(&self, user: &Username, period: Period) -> bool {
+        let Some(slots) = self.parking.filter(|_| !self.ledger.hears_others()) else {
+            return false;
+        };
+        let now = self.clock.now();
+        let taken = slots.taken_until(&self.rotation, user, period, now);
+        if let Some(until) = taken {
+            self.uncertain.record_until(user, until, now);
+        }
+        taken.is_some()
     }
 
     /// Whether what the cluster said about the user at `seen` is still trusted.

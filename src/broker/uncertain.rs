@@ -48,7 +48,11 @@ impl UncertainWrites {
 
     /// A write of this user has ended uncertain.
     pub(super) fn record(&self, user: &Username, now: Timestamp) {
-        let until = now.after(LASTS);
+        self.record_until(user, now.after(LASTS), now);
+    }
+
+    /// Until then another replica's write may change this user, and nobody will report it.
+    pub(super) fn record_until(&self, user: &Username, until: Timestamp, now: Timestamp) {
         let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
         if users.len() >= USERS {
             users.retain(|_, end| end.after(self.expiration) > now);
@@ -57,7 +61,8 @@ impl UncertainWrites {
             self.everybody.fetch_max(until.0, Ordering::Release);
             users.clear();
         } else {
-            users.insert(user.clone(), until);
+            let end = users.entry(user.clone()).or_insert(until);
+            *end = until.max(*end);
         }
         self.last.fetch_max(until.0, Ordering::Release);
     }

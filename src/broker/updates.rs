@@ -127,6 +127,34 @@ impl Updates {
         }
     }
 
+    /// Runs `work` on this user if nothing runs on them, and nobody else does meanwhile; `None` if
+    /// something does. Dropping the wait does not touch the work.
+    pub(super) async fn if_idle<T, F>(
+        &self,
+        user: &Username,
+        work: impl FnOnce() -> F,
+    ) -> Option<Result<T, BrokerError>>
+    where
+        F: Future<Output = Result<T, BrokerError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let mut begun = None;
+        let joined = self.flights.join(user, ALONE, || {
+            let (done, result) = oneshot::channel();
+            begun = Some(result);
+            let (work, counted) = (work(), self.metrics.update_in_flight());
+            Ok::<_, BrokerError>(async move {
+                let _nobody_waits = done.send(work.await);
+                drop(counted);
+                Ok(Generation::default())
+            })
+        });
+        if let Err(refused) = joined {
+            return Some(Err(refused));
+        }
+        Some(begun?.await.unwrap_or(Err(BrokerError::Crashed)))
+    }
+
     /// Forgets a failure that would answer the next request.
     pub(super) fn forget_failure(&self, user: &Username) {
         self.flights.forget(user);

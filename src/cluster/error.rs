@@ -88,6 +88,12 @@ impl CallError {
         }
     }
 
+    /// Whether the answer is longer than is ever read.
+    #[must_use]
+    pub fn is_too_big(&self) -> bool {
+        matches!(self.why, CallFailure::Http(HttpError::TooBig))
+    }
+
     fn meaning(&self) -> Option<StatusMeaning> {
         if let CallFailure::Status { meaning, .. } = self.why {
             Some(meaning)
@@ -207,6 +213,7 @@ impl fmt::Display for CallError {
             Call::WriteUser => "writing the user",
             Call::ListApiKeys => "listing the user's API keys",
             Call::InvalidateApiKeys => "invalidating the user's API keys",
+            Call::ListUsers => "listing the users",
             Call::Check => "checking the service account",
         };
         if let CallFailure::Status {

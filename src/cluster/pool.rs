@@ -45,6 +45,9 @@ pub(super) struct Timeouts {
     pub(super) attempt: Duration,
     /// A read with all its attempts, and the one attempt of a single host.
     pub(super) read: Duration,
+    /// One attempt to list users, and all of them together: nobody waits for it, and an answer may
+    /// have megabytes.
+    pub(super) list: Duration,
     /// A write from the first attempt to the whole answer. The first one on a fresh cluster creates
     /// the security index and takes seconds; and a write given up leaves its user uncertain, so
     /// patience is cheaper than a second try.
@@ -61,6 +64,7 @@ impl Default for Timeouts {
             send: Duration::from_millis(1_500),
             attempt: Duration::from_secs(1),
             read: Duration::from_secs(3),
+            list: Duration::from_secs(30),
             write: Duration::from_secs(10),
             room: Duration::from_secs(1),
         }
@@ -114,13 +118,16 @@ impl Pool {
         ask: &Ask<'_>,
         understand: impl Fn(&NodeAnswer) -> Result<T, CallFailure>,
     ) -> Result<T, CallError> {
-        let end = Instant::now() + self.timeouts.read;
-        let _room = self.room(&self.reads, ask.call).await?;
-        let attempt = if self.nodes.len() > 1 {
-            self.timeouts.attempt
+        let timeouts = &self.timeouts;
+        let (whole, attempt) = if ask.call == Call::ListUsers {
+            (timeouts.list, timeouts.list)
+        } else if self.nodes.len() > 1 {
+            (timeouts.read, timeouts.attempt)
         } else {
-            self.timeouts.read
+            (timeouts.read, timeouts.read)
         };
+        let end = Instant::now() + whole;
+        let _room = self.room(&self.reads, ask.call).await?;
         self.round(ask, Purpose::Read, end, attempt, understand)
             .await
     }

@@ -5,7 +5,9 @@ mod elasticsearch;
 mod types;
 
 pub(crate) use elasticsearch::{ClusterAccess, Elasticsearch};
-pub(crate) use types::{Account, ApiKeys, Marker, NewPassword, Origin, StoredAccount, Whoami};
+pub(crate) use types::{
+    Account, ApiKeys, ListedUser, Marker, NewPassword, Origin, StoredAccount, UserPage, Whoami,
+};
 pub use types::{Config, PasswordForm, ServiceAccount};
 
 use super::{error::CallError, pool::Timeouts};
@@ -95,6 +97,18 @@ impl SecurityApi {
     pub async fn read_user(&self, name: &Username) -> Result<Option<StoredAccount>, CallError> {
         match self {
             Self::Elasticsearch(api) => api.read_user(name).await,
+        }
+    }
+
+    /// Lists the users that elastauth has written and that are enabled, as the service account, page
+    /// by page: the first one, or the one after this user. What was written within the last second
+    /// may be missing from it.
+    ///
+    /// # Errors
+    /// When no node gives a usable answer.
+    pub async fn list_users(&self, after: Option<&str>) -> Result<UserPage, CallError> {
+        match self {
+            Self::Elasticsearch(api) => api.list_users(after).await,
         }
     }
 

@@ -64,6 +64,7 @@ fn short() -> Timeouts {
         send: Duration::from_millis(400),
         attempt: Duration::from_millis(400),
         read: Duration::from_millis(1_200),
+        list: Duration::from_millis(1_200),
         write: Duration::from_millis(800),
         room: Duration::from_millis(100),
     }

@@ -195,6 +195,15 @@ table! {
     ROTATION_WINDOW: "credentials.rotation_window", T::Text, example = "02:00-05:00";
     /// The time zone of that window.
     ROTATION_TIME_ZONE: "credentials.rotation_time_zone", T::Text, default = "UTC";
+    /// Park users who stay away. Their login of an ended period works until somebody writes the user
+    /// again; parking gives the user a password that elastauth hands out to nobody. Users who come
+    /// back get in as always. Without rotation it does nothing.
+    PARK: "credentials.park", T::Bool, default = "true";
+    /// How long after the end of its period a login of a user who stays away may still work, at
+    /// most. Without a value it is a quarter of `credentials.rotation`, at least `2s` and at most
+    /// `1h`.
+    PARK_WITHIN: "credentials.park_within", T::Duration(millis(2_000), hours(7 * 24)),
+        example = "1h";
     /// How passwords are sent: as a cheap hash where the cluster accepts it (`auto`), or in clear
     /// (`off`).
     HASH: "credentials.hash", T::Choice(texts::<PasswordForm>), default = "auto";

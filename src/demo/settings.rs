@@ -80,6 +80,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             rotation_window: None,
             rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
+            park_within: None,
             expiration: EXPIRATION,
             adopt: broker::Adopt::Never,
             // People click: ten a minute would be reached by toggling groups.

@@ -130,6 +130,10 @@ impl Memory {
         }
     }
 
+    pub(super) fn hears_others(&self) -> bool {
+        self.subscription.phase().is_complete()
+    }
+
     pub(super) fn users(&self) -> usize {
         self.entries.len()
     }

@@ -68,6 +68,14 @@ impl Update {
         (stored > self.target.generation).then_some(stored)
     }
 
+    /// Whether some replica has confirmed or written the user in this period, or was about to; as
+    /// far as the store knows.
+    #[must_use]
+    pub fn is_known_in_period(&self) -> bool {
+        let fact = self.found.as_ref().and_then(|found| found.fact);
+        fact.is_some_and(|fact| fact.epoch == self.target.epoch)
+    }
+
     /// When another replica's write began that is pending, or was lost; as it was stored when this
     /// update began.
     pub(super) fn other_write_began(&self) -> Option<Timestamp> {

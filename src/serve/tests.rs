@@ -180,6 +180,7 @@ fn upstream() -> Upstream {
         rotation_window: None,
         rotation: Duration::ZERO,
         grace: Duration::ZERO,
+        park_within: None,
         expiration: Duration::from_hours(1),
         adopt: broker::Adopt::Never,
         writes_per_minute: 10,

@@ -151,6 +151,7 @@ impl Stage {
             rotation: Duration::from_millis(setting.rotation),
             rotation_window: None,
             grace: Duration::from_millis(setting.grace),
+            park_within: None,
             expiration: Duration::from_millis(setting.expiration),
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,

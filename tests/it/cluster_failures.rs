@@ -132,7 +132,7 @@ async fn whatever_the_cluster_does_the_answer_is_503_and_the_next_request_settle
 #[tokio::test]
 async fn a_password_in_the_clear_and_a_cluster_that_quotes_it_stay_out_of_the_log() {
     let stage = Stage::planned(Plan {
-        more: "credentials:\n  hash: off\n",
+        more: "credentials: {hash: off, park: false}\n",
         ..Plan::default()
     })
     .await;

@@ -29,6 +29,7 @@ mod key_change_live;
 mod malformed_http;
 mod memory;
 mod operators;
+mod parking;
 mod ports;
 mod real_inputs;
 mod reload;

@@ -15,7 +15,9 @@ const OPENAPI: &str = include_str!("../../docs/api/openapi.yaml");
 
 fn exposition() -> String {
     let metrics = Metrics::default();
-    let _node = metrics.cluster("default").node(0);
+    let cluster = metrics.cluster("default");
+    let _node = cluster.node(0);
+    cluster.parking_due(0, Timestamp(0));
     metrics.keys_fetched("oidc", Timestamp(0));
     metrics.expose()
 }

@@ -185,6 +185,7 @@ fn broker_config() -> broker::Config {
         rotation: Duration::ZERO,
         rotation_window: None,
         grace: Duration::ZERO,
+        park_within: None,
         expiration: Duration::from_hours(1),
         adopt: Adopt::ElastauthGo,
         writes_per_minute: 1,

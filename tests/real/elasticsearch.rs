@@ -2,10 +2,11 @@
 //! refuses to touch, and that the login it hands out works.
 
 use crate::support::{
-    all_at_once, elastauth::Elastauth, elasticsearch::Elasticsearch, http::Answer,
+    all_at_once, elastauth::Elastauth, elasticsearch::Elasticsearch, find, http::Answer,
 };
 use http::StatusCode;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const SECRET_KEY: &str = "5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847";
 
@@ -23,6 +24,11 @@ impl Setup {
     }
 
     async fn with_account(account: &str) -> Self {
+        Self::with(account, "", &[]).await
+    }
+
+    /// The same with further sections of the configuration.
+    async fn with(account: &str, more: &str, environment: &[(&str, &str)]) -> Self {
         let cluster = Elasticsearch::shared().await;
         let config = format!(
             "listen: 127.0.0.1:0
@@ -34,12 +40,13 @@ group_mappings:
 elasticsearch:
   hosts: [\"{}\"]
   {account}
+{more}
 ",
             cluster.url()
         );
         Self {
             cluster,
-            elastauth: Elastauth::start_anywhere(&config, &[]).await,
+            elastauth: Elastauth::start_anywhere_in(&config, &[], environment).await,
         }
     }
 
@@ -374,4 +381,70 @@ async fn a_signal_ends_it_in_order() {
         "{}",
         setup.elastauth.log()
     );
+}
+
+/// With the least rights the cluster gives all users at once, with one more right in pages.
+#[tokio::test]
+async fn whoever_stays_away_is_parked_and_gets_in_again() {
+    const MORE: &str = "enable_metrics: true\n\
+                        credentials: {rotation: 8s, grace: 500ms, park_within: 2s}";
+    // Users of the other tests are of another key, so they are left alone.
+    let keys = [
+        "a41c90e7d25b3f8862c7d9105ea3f46b9d18c2705be6439fa07d1c84e25b6f93",
+        "e96b20d1f7a84c35908e6d1b42fa7c03d85e9174cb26a0f3561d8be94c07fa28",
+    ];
+    let cluster = Elasticsearch::shared().await;
+    let paged = json!({ "cluster": ["cluster:admin/xpack/security/user/query"] });
+    cluster.put("/_security/role/elastauth-pages", &paged).await;
+    for (account, key) in ["svc-park-all", "svc-park-pages"].into_iter().zip(keys) {
+        let password = cluster.service_account(account).await;
+        if account == "svc-park-pages" {
+            let roles = ["elastauth", "elastauth-pages"];
+            let user = json!({ "password": password, "roles": roles });
+            cluster
+                .put(&format!("/_security/user/{account}"), &user)
+                .await;
+        }
+        let setup = Setup::with(
+            &format!("username: {account}\n  password: {password}"),
+            MORE,
+            &[("ELASTAUTH_SECRET_KEY", key)],
+        )
+        .await;
+        let (user, disabled) = (format!("{account}-alice"), format!("{account}-bob"));
+        let login = setup.ask(&user, "editors").await;
+        let login = login.header("authorization").unwrap().to_owned();
+        setup.login(&disabled, "readers").await;
+        cluster.disable(&disabled).await;
+        let parked = async || {
+            let found = cluster.user(&user).await?;
+            (found["metadata"]["elastauth"]["parked"] == true).then_some(found)
+        };
+        let found = find("alice is parked", Duration::from_secs(40), parked).await;
+        assert_eq!(found["roles"], json!(["editor"]));
+        assert_eq!(found["metadata"]["groups"], json!(["editors"]));
+        assert_eq!(
+            cluster.authenticate(&login).await.status,
+            StatusCode::UNAUTHORIZED
+        );
+        assert_eq!(
+            setup.login(&user, "editors").await["roles"],
+            json!(["editor"])
+        );
+        let disabled = cluster.user(&disabled).await.unwrap();
+        assert_eq!(disabled["enabled"], false);
+        assert_eq!(disabled["metadata"]["elastauth"]["parked"], Value::Null);
+        let metrics = setup
+            .elastauth
+            .server()
+            .get("/elastauth/metrics", &[])
+            .await;
+        let refused = "call=\"list_users\",status_class=\"4xx\"} 0";
+        assert_eq!(
+            metrics.text().contains(refused),
+            account == "svc-park-pages",
+            "{}",
+            metrics.text()
+        );
+    }
 }

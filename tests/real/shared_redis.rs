@@ -323,3 +323,52 @@ async fn killed_at_moments_that_nobody_chooses_the_next_start_puts_everybody_rig
         }
     }
 }
+
+/// Replicas hear of each other: a user is parked by one of them, and whoever comes back at the
+/// other one gets in and stays in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_park_each_user_and_nobody_who_comes_back_is_refused() {
+    const USERS: usize = 24;
+    let redis = Redis::start(&[]).await;
+    let more = with_redis(redis.port)
+        + "\ncredentials: {rotation: 6s, grace: 500ms, park_within: 2s}\nenable_metrics: true";
+    let plan = || Plan {
+        more: &more,
+        ..Plan::default()
+    };
+    let first = Stage::planned(plan()).await;
+    let second = first.replica(plan()).await;
+    in_use(&first).await;
+    in_use(&second).await;
+    let parked = |user: &str| {
+        let user = first.cluster.user(user);
+        user.is_some_and(|user| user.metadata["elastauth"]["parked"] == true)
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    let (mut came_back, mut turn) = (0, 0);
+    while Instant::now() < end {
+        turn += 1;
+        for n in 0..USERS {
+            // Some come all the time, the others for a moment in every few seconds.
+            let user = format!("user-{n}");
+            let away = n >= 8 && (turn + n * 7) % 60 >= 6;
+            if away {
+                continue;
+            }
+            came_back += usize::from(parked(&user));
+            let replica = if (turn + n) % 2 == 0 { &first } else { &second };
+            let answer = replica.ask(&user, "dev").await;
+            assert!(
+                replica.works(&answer),
+                "{user}: {}\n{}",
+                first.elastauth.log(),
+                second.elastauth.log()
+            );
+        }
+        pause(Why::Pace, Duration::from_millis(20)).await;
+    }
+    assert!(came_back > 10, "{came_back}");
+    let series = "elastauth_parked_users_total{cluster=\"default\"}";
+    let sum = first.number(series).await + second.number(series).await;
+    assert!(sum > 10, "{sum}");
+}

@@ -128,6 +128,7 @@ impl Deployment {
             rotation_window: None,
             rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
+            park_within: None,
             expiration: Duration::from_hours(1),
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,

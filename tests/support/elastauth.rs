@@ -41,7 +41,7 @@ impl Elastauth {
             let log = process.log();
             let line = log
                 .lines()
-                .find(|line| line.contains("elastauth answers"))?;
+                .find(|line| line.contains("elastauth answers listen="))?;
             line.split_once("listen=127.0.0.1:")?
                 .1
                 .split_whitespace()

@@ -244,8 +244,8 @@ impl Stage {
     }
 }
 
-/// At the end of each test: nothing secret was logged, and nothing but the intended calls has reached
-/// the cluster.
+/// At the end of each test: nothing secret was logged, and nothing but the intended calls has
+/// reached the cluster.
 impl Drop for Stage {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -269,8 +269,10 @@ impl Drop for Stage {
                     call.path == "/_security/_authenticate"
                         || name.is_some_and(is_one_segment)
                         || call.path.starts_with("/_security/api_key?username=")
+                        || call.path.starts_with("/_security/user?filter_path=")
                 }
                 "DELETE" => call.path == "/_security/api_key",
+                "POST" => call.path.starts_with("/_security/_query/user?filter_path="),
                 "PUT" => name
                     .and_then(|name| name.strip_suffix("?refresh=false"))
                     .is_some_and(is_one_segment),
@@ -324,6 +326,12 @@ fn config(cluster: &StandIn, plan: &Plan<'_>) -> String {
     } else {
         "cache: {expiration: 744h}"
     };
+    // So may a look through the users for those who stay away.
+    let staying = if more.contains("credentials:") {
+        ""
+    } else {
+        "credentials: {park: false}"
+    };
     format!(
         r#"
 listen: 127.0.0.1:0
@@ -342,6 +350,7 @@ elasticsearch:
   password: "{password}"
 {elasticsearch}
 {seldom}
+{staying}
 {more}
 "#,
         password = cluster.service_password(),

@@ -21,6 +21,10 @@ use tokio::time::Instant;
 /// that has 256.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
+/// The same for a list of users: a page has half a megabyte. A cluster that gives no pages gives all
+/// users at once, some 200 bytes each, and this is enough for 300,000 of them.
+const MAX_LISTING_BYTES: usize = 64 * 1024 * 1024;
+
 /// A request to any node.
 pub(crate) struct Ask<'a> {
     pub(crate) call: Call,
@@ -124,7 +128,11 @@ impl NodeClient {
             body: ask.body.clone(),
             timeout: patience.whole,
             send_timeout: patience.send,
-            max_bytes: MAX_BODY_BYTES,
+            max_bytes: if ask.call == Call::ListUsers {
+                MAX_LISTING_BYTES
+            } else {
+                MAX_BODY_BYTES
+            },
         };
         let asked = self.clocks.now();
         let client = self.http.load_full();

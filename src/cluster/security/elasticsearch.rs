@@ -6,6 +6,7 @@
 mod answer;
 mod api_keys;
 mod document;
+mod listing;
 mod names;
 mod password;
 
@@ -15,7 +16,8 @@ pub(super) use names::reserves;
 use document::SentPassword;
 
 use super::types::{
-    Account, ApiKeys, Config, NewPassword, PasswordForm, ServiceAccount, StoredAccount, Whoami,
+    Account, ApiKeys, Config, NewPassword, PasswordForm, ServiceAccount, StoredAccount, UserPage,
+    Whoami,
 };
 use crate::{
     clock::Clock,
@@ -129,6 +131,22 @@ impl Elasticsearch {
         self.pool
             .read(&ask, |answer| answer::user(answer, name))
             .await
+    }
+
+    pub(super) async fn list_users(&self, after: Option<&str>) -> Result<UserPage, CallError> {
+        let account = self.account(Call::ListUsers)?;
+        let ask = Ask {
+            call: Call::ListUsers,
+            method: Method::POST,
+            path: listing::PAGES,
+            authorization: &account,
+            body: listing::question(after),
+        };
+        if let Some(page) = self.pool.read(&ask, listing::page).await? {
+            return Ok(page);
+        }
+        let ask = get(Call::ListUsers, listing::ALL, &account);
+        self.pool.read(&ask, listing::all).await
     }
 
     pub(super) async fn prepare(&self, mut password: NewPassword) -> NewPassword {

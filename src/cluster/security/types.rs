@@ -1,6 +1,11 @@
 //! The words that the security API and the domain share.
 
-use crate::{clock::Timestamp, model::Generation, net::tls, secret::SecretString};
+use crate::{
+    clock::Timestamp,
+    model::{Generation, Username},
+    net::tls,
+    secret::SecretString,
+};
 use http::Uri;
 use serde_json::Value;
 use std::fmt;
@@ -146,6 +151,24 @@ impl fmt::Debug for StoredAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.account.fmt(f)
     }
+}
+
+/// A user in a listing whom elastauth has written and who may log in.
+#[derive(Debug, Clone)]
+pub struct ListedUser {
+    /// The name.
+    pub name: Username,
+    /// What elastauth has noted. It may be a second behind.
+    pub marker: Marker,
+}
+
+/// Some users of a listing.
+#[derive(Debug, Default)]
+pub struct UserPage {
+    /// Those of elastauth who may log in.
+    pub users: Vec<ListedUser>,
+    /// After whom the next page begins, where there is one.
+    pub next: Option<String>,
 }
 
 /// Whose login it is, as the cluster sees it.

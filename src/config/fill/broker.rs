@@ -8,6 +8,11 @@ use crate::{
 };
 use std::time::Duration;
 
+/// Bounds of the default of `credentials.park_within`. Below two seconds the grace of a boundary
+/// and the look through the users leave no time.
+const SHORTEST_PARKING: Duration = Duration::from_secs(2);
+const LONGEST_PARKING: Duration = Duration::from_hours(1);
+
 pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     if !fill.given(&table::SECRET_KEY) {
         fill.warn(
@@ -53,6 +58,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         rotation: rotation?,
         rotation_window: rotation_window(fill),
         grace: grace?,
+        park_within: park_within(fill, rotation?),
         expiration: fill.get(&table::CACHE_EXPIRATION)?,
         adopt: fill.get(&table::ADOPT)?,
         writes_per_minute: fill.number(&table::WRITES_PER_MINUTE)?,
@@ -85,6 +91,20 @@ fn previous_key(fill: &mut Filler<'_>) -> Option<PreviousKey> {
         key: fill.get(&table::SECRET_KEY_PREVIOUS)?,
         until: fill.get(&table::SECRET_KEY_SINCE).unwrap_or(Timestamp(0)),
     })
+}
+
+/// How long a login may work after its period. `None` where nobody is parked.
+fn park_within(fill: &mut Filler<'_>, rotation: Duration) -> Option<Duration> {
+    let given = fill.get::<Duration>(&table::PARK_WITHIN);
+    let parks = fill.get(&table::PARK) == Some(true) && !rotation.is_zero();
+    if given.is_some() && !parks {
+        fill.warn(
+            &table::PARK_WITHIN,
+            "`credentials.park_within` has no effect: nobody is parked with \
+             `credentials.park: false`, or without `credentials.rotation`",
+        );
+    }
+    parks.then(|| given.unwrap_or((rotation / 4).clamp(SHORTEST_PARKING, LONGEST_PARKING)))
 }
 
 fn rotation_window(fill: &mut Filler<'_>) -> Option<Window> {

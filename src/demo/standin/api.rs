@@ -134,6 +134,7 @@ impl Cluster {
                 let all = shown(self.users.held().stored.values());
                 Ok(ApiAnswer::ok(&all.into()))
             }
+            ApiCall::Query => self.query(body),
             ApiCall::Delete(name) => self.delete(name),
             ApiCall::SetEnabled(name, enabled) => self.set_enabled(name, *enabled, caller),
             ApiCall::OwnPassword => self.change_own_password(caller, body),
@@ -206,6 +207,47 @@ impl Cluster {
             hash,
         });
         Ok(ApiAnswer::ok(&json!({ "created": created })))
+    }
+
+    /// Sorted by name, from the name after `search_after`. Other queries and orders are not known
+    /// here, and `filter_path` leaves nothing out.
+    fn query(&self, body: &[u8]) -> Result<ApiAnswer, ApiAnswer> {
+        let fields: Map<String, Value> = body::fields(body)?.into_iter().collect();
+        let size = fields.get("size").and_then(Value::as_u64).unwrap_or(10);
+        if size > 10_000 {
+            return Err(ApiAnswer::bad(
+                "search_phase_execution_exception",
+                "all shards failed",
+            ));
+        }
+        let after = fields.get("search_after").and_then(|after| after.get(0));
+        let after = after.and_then(Value::as_str);
+        let only_enabled = fields.get("query").is_some_and(|query| {
+            query.pointer("/term/enabled").and_then(Value::as_bool) == Some(true)
+        });
+        let users = self.users.held();
+        let mut found: Vec<&Arc<StoredUser>> = users
+            .stored
+            .values()
+            .filter(|user| user.enabled || !only_enabled)
+            .collect();
+        let total = found.len();
+        found.retain(|user| after.is_none_or(|after| user.username.as_str() > after));
+        found.sort_unstable_by(|one, other| one.username.cmp(&other.username));
+        found.truncate(usize::try_from(size).unwrap_or(usize::MAX));
+        let shown: Vec<Value> = found
+            .into_iter()
+            .map(|user| {
+                let mut shown = user.shown();
+                if let Some(shown) = shown.as_object_mut() {
+                    shown.insert("_sort".to_owned(), json!([user.username]));
+                }
+                shown
+            })
+            .collect();
+        Ok(ApiAnswer::ok(
+            &json!({ "total": total, "count": shown.len(), "users": shown }),
+        ))
     }
 
     fn delete(&self, name: &str) -> Result<ApiAnswer, ApiAnswer> {

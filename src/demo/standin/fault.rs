@@ -26,6 +26,10 @@ pub enum Endpoint {
     Write,
     /// A list of a user's API keys, and their invalidation.
     ApiKeys,
+    /// `POST /_security/_query/user`.
+    Query,
+    /// `GET /_security/user`.
+    ReadAll,
     /// Every call there is.
     Any,
 }

@@ -11,6 +11,8 @@ pub(super) enum ApiCall {
     /// One name, or several joined by commas.
     Read(String),
     ReadAll,
+    /// Some of them, in the order of their names.
+    Query,
     Write(String),
     Delete(String),
     SetEnabled(String, bool),
@@ -55,6 +57,7 @@ impl ApiCall {
                 "_password" | "_privileges" | "_has_privileges",
             ] => return wrong(),
             ["_security", "user" | "user/"] | ["_security", "user", ""] if get => Self::ReadAll,
+            ["_security", "_query", "user"] if get || method == Method::POST => Self::Query,
             ["_security", "user", name] if get => Self::Read((*name).to_owned()),
             ["_security", "user", name] if put => Self::Write((*name).to_owned()),
             ["_security", "user", name] if method == Method::DELETE => {
@@ -98,7 +101,7 @@ impl ApiCall {
                 ("pretty" | "human" | "error_trace" | "format" | "filter_path", _)
                 | ("q" | "size", Self::Search)
                 | ("username", Self::ApiKeys(_))
-                | ("with_profile_uid", Self::Read(_) | Self::ReadAll) => {}
+                | ("with_profile_uid", Self::Read(_) | Self::ReadAll | Self::Query) => {}
                 _ => {
                     return bad(format!(
                         "request [{}] contains unrecognized parameter: [{key}]",
@@ -116,7 +119,8 @@ impl ApiCall {
         match self {
             Self::Authenticate => (Some(Endpoint::Authenticate), None),
             Self::Read(_) => (Some(Endpoint::Read), Some("get")),
-            Self::ReadAll => (None, Some("get")),
+            Self::ReadAll => (Some(Endpoint::ReadAll), Some("get")),
+            Self::Query => (Some(Endpoint::Query), Some("query")),
             Self::Write(_) => (Some(Endpoint::Write), Some("put")),
             Self::Delete(_) => (None, Some("delete")),
             Self::SetEnabled(..) => (None, Some("set_enabled")),

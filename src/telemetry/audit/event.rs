@@ -13,6 +13,8 @@ pub enum EventKind {
     UserWritten,
     /// The user got the password of a new period.
     UserRotated,
+    /// The user stayed away, and their login of the last period was ended.
+    UserParked,
     /// A user that elastauth had not written was adopted.
     UserAdopted,
     /// An operator revoked the user's login, or tried to.

@@ -4,8 +4,9 @@
 use super::{
     durations::Durations,
     handles::{Counted, Handles, registered},
-    labels::{Call, CallEnd, Labels, Lookup, Step, StoreMessage},
+    labels::{Call, CallEnd, Labels, Lookup, Scan, Step, StoreMessage},
 };
+use crate::clock::Timestamp;
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
@@ -33,6 +34,10 @@ pub(super) struct Families {
     updates: Family<Labels, Gauge>,
     held: Family<Labels, Gauge>,
     budget_refusals: Family<Labels, Counter>,
+    parked: Family<Labels, Counter>,
+    parking_due: Family<Labels, Gauge>,
+    parking_scans: Family<Labels, Counter>,
+    parking_scanned_at: Family<Labels, Gauge>,
 }
 
 impl Families {
@@ -93,6 +98,26 @@ impl Families {
                 "elastauth_write_budget_refusals",
                 "Writes that elastauth refused because it wrote the same user too often",
             ),
+            parked: registered(
+                registry,
+                "elastauth_parked_users",
+                "Users who stayed away and whom this replica parked",
+            ),
+            parking_due: registered(
+                registry,
+                "elastauth_parking_due_users",
+                "Users who were to be parked at the end of the last look through the users",
+            ),
+            parking_scans: registered(
+                registry,
+                "elastauth_parking_scans",
+                "Looks through the users of the cluster for those who are to be parked",
+            ),
+            parking_scanned_at: registered(
+                registry,
+                "elastauth_parking_scanned_timestamp_seconds",
+                "When this replica last looked through all users, in seconds since 1970",
+            ),
         }
     }
 
@@ -112,6 +137,10 @@ impl Families {
             updates: self.updates.get_or_create_owned(&labels),
             held: self.held.get_or_create_owned(&labels),
             budget_refusals: self.budget_refusals.get_or_create_owned(&labels),
+            parked: self.parked.get_or_create_owned(&labels),
+            parking_due: self.parking_due.get_or_create_owned(&labels),
+            parking_scans: Handles::resolve(&self.parking_scans, &labels),
+            parking_scanned_at: self.parking_scanned_at.clone(),
             nodes: self.nodes.clone(),
             labels,
         }))
@@ -134,6 +163,11 @@ struct ClusterSeries {
     updates: Gauge,
     held: Gauge,
     budget_refusals: Counter,
+    parked: Counter,
+    parking_due: Gauge,
+    parking_scans: Handles<Scan>,
+    /// Without a series before the first look: 0 would read as 1970.
+    parking_scanned_at: Family<Labels, Gauge>,
     nodes: Family<Labels, Gauge>,
     labels: Labels,
 }
@@ -174,6 +208,25 @@ impl ClusterMetrics {
     /// A write was refused because its user was written too often.
     pub fn over_budget(&self) {
         self.0.budget_refusals.inc();
+    }
+
+    /// A user was parked.
+    pub fn parked(&self) {
+        self.0.parked.inc();
+    }
+
+    /// A look through the users ended.
+    pub fn scanned(&self, result: Scan) {
+        self.0.parking_scans.get(result).inc();
+    }
+
+    /// Who is to be parked after a complete look.
+    pub fn parking_due(&self, users: usize, now: Timestamp) {
+        let users = i64::try_from(users).unwrap_or(i64::MAX);
+        self.0.parking_due.set(users);
+        let labels = &self.0.labels;
+        let at = self.0.parking_scanned_at.get_or_create_owned(labels);
+        at.set(i64::try_from(now.0 / 1_000).unwrap_or(i64::MAX));
     }
 
     /// A call to a node ended.

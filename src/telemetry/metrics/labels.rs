@@ -98,6 +98,7 @@ labels! {
         WriteUser = "write_user",
         ListApiKeys = "list_api_keys",
         InvalidateApiKeys = "invalidate_api_keys",
+        ListUsers = "list_users",
         Check = "check",
     }
 
@@ -109,6 +110,12 @@ labels! {
         Failed = "5xx",
         NotSent = "not_sent",
         Lost = "lost",
+    }
+
+    /// How a look through the users for parking ended.
+    Scan("result") {
+        Complete = "complete",
+        Failed = "failed",
     }
 
     /// What the ledger knew of a user.
@@ -193,6 +200,7 @@ impl Call {
             Self::WriteUser => "security.put_user",
             Self::ListApiKeys => "security.get_api_key",
             Self::InvalidateApiKeys => "security.invalidate_api_key",
+            Self::ListUsers => "security.query_user",
             Self::Check => "check",
         }
     }

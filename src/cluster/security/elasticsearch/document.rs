@@ -135,7 +135,7 @@ fn metadata(account: &Account) -> Map<String, Value> {
     metadata
 }
 
-fn origin(metadata: &Map<String, Value>) -> Origin {
+pub(super) fn origin(metadata: &Map<String, Value>) -> Origin {
     if metadata.get("_reserved") == Some(&Value::Bool(true)) {
         return Origin::BuiltIn;
     }

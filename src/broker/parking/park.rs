@@ -1,0 +1,179 @@
+//! The parking of one user, in seven numbered steps. Their order is that of an update, for the same
+//! reasons: see `ensure::agree`.
+
+use super::{due::is_due, report::Report};
+use crate::{
+    broker::{
+        derive::{self, Attributes, Password},
+        error::BrokerError,
+        places::{Class, Places},
+        rewrite::Rewrite,
+        rotation::Period,
+        slots::{READ_TO_WRITE, Slots},
+        state::State,
+        write::write,
+    },
+    cluster::{ListedUser, Marker, SecurityApi},
+    keys::{CredentialKeys, Login, LoginKind},
+    ledger::{Entry, Target},
+    model::{Fingerprint, Generation, Username},
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+#[derive(Debug)]
+pub(super) struct Parker {
+    state: Arc<State>,
+    cluster: SecurityApi,
+    writes: Arc<Places>,
+    slots: Slots,
+    report: Arc<Report>,
+}
+
+impl Parker {
+    pub(super) fn new(
+        state: Arc<State>,
+        cluster: SecurityApi,
+        writes: Arc<Places>,
+        slots: Slots,
+        report: Arc<Report>,
+    ) -> Self {
+        Self {
+            state,
+            cluster,
+            writes,
+            slots,
+            report,
+        }
+    }
+
+    /// Runs while no update of the user does. Whether the user was parked: not if they have come
+    /// back, if it is too late in the slot or the period, or if another replica was faster.
+    pub(super) async fn park(&self, user: &ListedUser) -> Result<bool, BrokerError> {
+        let (state, name) = (&self.state, &user.name);
+        let period = state.period(name);
+        let keys = state.credential_keys(period.key);
+
+        // 1. Is there time, and has the user stayed away as far as is known here?
+        if !self.is_time(name, period) || self.is_back(name, period) {
+            return Ok(false);
+        }
+
+        // 2. Queue for a place to write behind all known users.
+        let _place = self.writes.queue(Class::New).await?;
+
+        // 3. Open an update in the ledger. From here on it notices what other replicas report. One
+        //    that has confirmed or written the user in this period, or writes the user now, has the
+        //    last word.
+        let login = login_of(name, &user.marker, period.epoch);
+        let target = Target {
+            user: name.clone(),
+            fingerprint: fingerprint(keys, &login),
+            generation: login.generation,
+            epoch: period.epoch,
+            key: period.key,
+        };
+        let mut update = state.ledger.begin_update(target).await;
+        if update.is_known_in_period()
+            || state
+                .ledger
+                .is_written_elsewhere(&update, state.clock.now())
+        {
+            return Ok(false);
+        }
+        if state.uncertain.affects(name, state.clock.now()) {
+            update.keep_local();
+        }
+
+        // 4. Read the user by name: a listing and a read of several users are searches, which may
+        //    be a second behind. Hash the password meanwhile.
+        let password = Password::derive(keys, &login).to_write(keys, &login);
+        let asked = Instant::now();
+        let (read, password) =
+            tokio::join!(self.cluster.read_user(name), self.cluster.prepare(password));
+
+        // 5. Is the user still to be parked, and the one who was listed?
+        let Some(found) = read.map_err(BrokerError::of_admin_call)? else {
+            return Ok(false);
+        };
+        let is_same = found.account.origin.marker().map(owner) == Some(owner(&user.marker));
+        if !is_same || !is_due(&found.account, period, &state.keys) {
+            return Ok(false);
+        }
+        let Some(Rewrite { account, .. }) = Rewrite::new(
+            state,
+            name,
+            &found.account,
+            LoginKind::Parked,
+            login.generation,
+            period,
+        ) else {
+            return Ok(false);
+        };
+
+        // 6. Is there still time? Whoever has come back since the read is asked about again for a
+        //    while only, and not after the slot.
+        if asked.elapsed() > READ_TO_WRITE {
+            return Err(BrokerError::Late);
+        }
+        if !self.is_time(name, period)
+            || state
+                .ledger
+                .is_written_elsewhere(&update, state.clock.now())
+        {
+            return Ok(false);
+        }
+
+        // 7. Write. The ledger knows of it before the request leaves.
+        write(state, &self.cluster, &account, &mut update, &password)
+            .await
+            .map_err(BrokerError::of_admin_call)?;
+        self.report.parked(&account);
+        Ok(true)
+    }
+
+    fn is_time(&self, user: &Username, period: Period) -> bool {
+        let now = self.state.clock.now();
+        self.slots.may_park(&self.state.rotation, user, period, now)
+    }
+
+    /// Whether this replica has seen the user in this period, or writes them.
+    fn is_back(&self, user: &Username, period: Period) -> bool {
+        match self.state.ledger.recall(user, self.state.clock.now()) {
+            None => false,
+            Some(Entry::WritePending) => true,
+            Some(Entry::Present { seen, .. }) => period.has_begun_at(seen),
+        }
+    }
+}
+
+/// The login that nobody is given. Who the user is follows from what was noted, as in the login
+/// that the user had.
+fn login_of<'a>(user: &'a Username, marker: &'a Marker, epoch: u64) -> Login<'a> {
+    Login {
+        kind: LoginKind::Parked,
+        user,
+        provider: marker.provider.as_deref().unwrap_or_default(),
+        subject: marker.subject.as_deref().unwrap_or_default(),
+        generation: marker.generation,
+        epoch,
+    }
+}
+
+/// Whose login it is.
+fn owner(marker: &Marker) -> (Option<&str>, Option<&str>, Generation) {
+    let (provider, subject) = (marker.provider.as_deref(), marker.subject.as_deref());
+    (provider, subject, marker.generation)
+}
+
+/// Of a login that no request asks for: no request has this fingerprint. What else the user has is
+/// not known before they are read.
+fn fingerprint(keys: &CredentialKeys, login: &Login<'_>) -> Fingerprint {
+    let nothing = Attributes {
+        roles: std::iter::empty::<&str>(),
+        groups: std::iter::empty(),
+        email: None,
+        full_name: None,
+    };
+    derive::fingerprint(keys, login, nothing)
+}

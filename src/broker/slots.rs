@@ -1,0 +1,231 @@
+//! When a user may be parked. Every user has a slot of their own, again and again; it follows from
+//! the name alone, so all replicas agree on it.
+//!
+//! Slots spread the work. They also make it known at which times another replica may be parking a
+//! user: a replica that hears nothing of the others asks about the user again until that is over.
+
+use super::rotation::{Period, Rotation};
+use crate::{
+    clock::Timestamp,
+    model::{Username, mixed},
+};
+use std::time::Duration;
+
+/// How long a slot is open. Short against the quarter of an hour between two of them, so that few
+/// users come back within theirs, and long enough for the pauses of a busy machine.
+const OPEN: Duration = Duration::from_secs(2);
+/// How long the read and the write of a parking may be apart: two or three round trips to a distant
+/// cluster.
+pub(super) const READ_TO_WRITE: Duration = Duration::from_millis(250);
+/// How long after its read a parking has usually changed the user. Whoever comes back at a replica
+/// that would not hear of it waits so long, once, and only during their slot.
+pub(super) const PARKING_ENDS: Duration = Duration::from_millis(400);
+/// How long after it has begun a parking may still change the user: a read and a write with their
+/// whole deadlines. A write that takes longer is not waited for.
+const TAKES: Duration = Duration::from_secs(13);
+/// By how much another replica's clock may be ahead; a quarter of the time between slots at most.
+const AHEAD: Duration = Duration::from_secs(1);
+
+/// The slots of all users. Times in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slots {
+    /// From one slot of a user to the next.
+    every: u64,
+    /// How long a slot is open.
+    open: u64,
+}
+
+impl Slots {
+    /// Four in the time within which a user is to be parked: one passes until the user is looked
+    /// for, one until the slot, and two are for failures.
+    pub(super) fn new(within: Duration) -> Self {
+        let every = millis(within / 4).max(1);
+        Self {
+            every,
+            open: millis(OPEN).min(every),
+        }
+    }
+
+    /// From one slot of a user to the next.
+    pub(super) fn every(self) -> Duration {
+        Duration::from_millis(self.every)
+    }
+
+    /// How long a slot is open.
+    pub(super) fn open(self) -> Duration {
+        Duration::from_millis(self.open)
+    }
+
+    /// When the user's slot begins that is open then, or else the next one.
+    pub(super) fn current_or_next(self, user: &Username, now: Timestamp) -> Timestamp {
+        let into = self.into(user, now);
+        Timestamp(if into < self.open {
+            now.0.saturating_sub(into)
+        } else {
+            now.0.saturating_sub(into) + self.every
+        })
+    }
+
+    /// Whether the user may be parked now, as far as the time goes. Not soon after the beginning of
+    /// a period: whoever is at work comes back then, and would be written twice. Not shortly before
+    /// its end either: the write could end after another replica's for the next period.
+    pub(super) fn may_park(
+        self,
+        rotation: &Rotation,
+        user: &Username,
+        period: Period,
+        now: Timestamp,
+    ) -> bool {
+        let age = period.age(now);
+        self.is_open(user, now)
+            && age.is_some_and(|age| age >= self.earliest(rotation, period))
+            && rotation.may_write(period, now)
+    }
+
+    /// How long after its beginning somebody may be parked in a period: the grace, and the time
+    /// between two slots or an eighth of a period that is short.
+    pub(super) fn earliest(self, rotation: &Rotation, period: Period) -> Duration {
+        rotation.grace() + self.every().min(period.length() / 8)
+    }
+
+    /// Until when a parking of this user by another replica may still take effect that has perhaps
+    /// begun by now.
+    pub(super) fn taken_until(
+        self,
+        rotation: &Rotation,
+        user: &Username,
+        period: Period,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let ahead = AHEAD.min(self.every() / 4);
+        let age = period.age(now)?;
+        if age + ahead < self.earliest(rotation, period) {
+            return None;
+        }
+        let lasts = self.open + millis(TAKES);
+        let began = now.0.saturating_sub(self.into(user, now));
+        let next = began + self.every;
+        if next <= now.0 + millis(ahead) {
+            Some(Timestamp(next + lasts))
+        } else {
+            let until = began + lasts;
+            (now.0 < until).then_some(Timestamp(until))
+        }
+    }
+
+    /// Whether the user's slot is open.
+    fn is_open(self, user: &Username, now: Timestamp) -> bool {
+        self.into(user, now) < self.open
+    }
+
+    /// How long ago the user's last slot began. At most the time itself: there was none before
+    /// 1970.
+    fn into(self, user: &Username, now: Timestamp) -> u64 {
+        // Mixed twice more: boundaries and rechecks follow from the same place, and slots must have
+        // nothing to do with them.
+        let phase = mixed(mixed(user.place())) % self.every;
+        (now.0 % self.every + self.every - phase) % self.every
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u64 = 1_800_000_000_000;
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn user(n: u64) -> Username {
+        Username::parse(&format!("user-{n}")).unwrap()
+    }
+
+    #[test]
+    fn a_slot_opens_every_quarter_of_the_time_for_two_seconds() {
+        let slots = Slots::new(HOUR);
+        for user in (0..100).map(user) {
+            let slot = slots.current_or_next(&user, Timestamp(START));
+            assert!(slot.0.abs_diff(START) <= 900_000);
+            let open = |at: u64| slots.is_open(&user, Timestamp(at));
+            assert!(open(slot.0) && open(slot.0 + 1_999) && !open(slot.0 + 2_000));
+            assert!(!open(slot.0 - 1) && open(slot.0 + 900_000));
+            let next = |at: u64| slots.current_or_next(&user, Timestamp(at));
+            assert_eq!(next(slot.0 + 1_999), slot);
+            assert_eq!(next(slot.0 + 2_000), Timestamp(slot.0 + 900_000));
+        }
+    }
+
+    #[test]
+    fn ten_thousand_users_are_spread_over_the_time_between_two_slots() {
+        let slots = Slots::new(HOUR);
+        let mut seconds = vec![0_u32; 903];
+        for user in (0..10_000).map(user) {
+            let slot = slots.current_or_next(&user, Timestamp(START)).0 + 2_000 - START;
+            seconds[usize::try_from(slot / 1_000).unwrap()] += 1;
+        }
+        let most = seconds.iter().max().copied().unwrap();
+        assert!(most <= 30, "{most} in one second, 11 in the mean");
+    }
+
+    /// A day's periods; the user's present one began some time ago.
+    fn rotation() -> Rotation {
+        let (day, grace) = (Duration::from_hours(24), Duration::from_millis(500));
+        Rotation::new(day, None, Timestamp(0), grace, Timestamp(START))
+    }
+
+    #[test]
+    fn another_replica_may_be_parking_from_just_before_a_slot_until_its_write_has_ended() {
+        let (slots, user, rotation) = (Slots::new(HOUR), user(1), rotation());
+        // In the middle of a period.
+        let period = (0..24)
+            .map(|hour| rotation.period(&user, Timestamp(START + hour * 3_600_000)))
+            .find(|period| period.has_begun_at(Timestamp(START + 6 * 3_600_000)))
+            .unwrap();
+        let slot = slots
+            .current_or_next(&user, Timestamp(START + 6 * 3_600_000))
+            .0
+            + 900_000;
+        let taken = |at: u64| slots.taken_until(&rotation, &user, period, Timestamp(at));
+        let end = Some(Timestamp(slot + 15_000));
+        assert_eq!((taken(slot - 1_001), taken(slot - 1_000)), (None, end));
+        assert_eq!((taken(slot), taken(slot + 14_999)), (end, end));
+        assert_eq!(taken(slot + 15_000), None);
+    }
+
+    #[test]
+    fn nobody_is_parked_at_a_boundary_and_nobody_is_asked_about_again_there() {
+        let (slots, user, rotation) = (Slots::new(Duration::from_secs(2)), user(1), rotation());
+        let period = rotation.period(&user, Timestamp(START));
+        let is_present = |ms: u64| rotation.period(&user, Timestamp(ms)).is_same(period);
+        let second = (0..24 * 3_600).find(|second| !is_present(START + second * 1_000));
+        let second = START + second.unwrap() * 1_000;
+        let ends = (second - 1_000..=second)
+            .find(|ms| !is_present(*ms))
+            .unwrap();
+        let at = |ms: u64| {
+            let period = rotation.period(&user, Timestamp(ms));
+            let may = slots.may_park(&rotation, &user, period, Timestamp(ms));
+            let taken = slots.taken_until(&rotation, &user, period, Timestamp(ms));
+            (may, taken.is_some())
+        };
+        assert_eq!(at(ends - 5_000), (true, true));
+        assert_eq!(at(ends - 1_000), (false, true), "too late for a write");
+        assert!(!at(ends + 300).0, "the grace");
+        assert_eq!(at(ends + 3_000), (true, true));
+        let slow = Slots::new(HOUR);
+        let period = rotation.period(&user, Timestamp(ends));
+        let taken = |ms: u64| slow.taken_until(&rotation, &user, period, Timestamp(ms));
+        assert!((0..890).all(|second| taken(ends + second * 1_000).is_none()));
+    }
+
+    #[test]
+    fn with_little_time_the_slots_are_always_open() {
+        let slots = Slots::new(Duration::from_secs(2));
+        for at in START..START + 500 {
+            assert!(slots.is_open(&user(1), Timestamp(at)));
+        }
+    }
+}
