@@ -3,8 +3,8 @@
 //!
 //! `standin DELAY_MS` prints where the cluster is, where a second node of it is (for whoever tries
 //! logins: its calls do not count), and the password of the service account. To each line on its
-//! input it answers with the calls since the last one: `_authenticate`, reads, writes, and the most
-//! at once. It ends with its input.
+//! input it answers with the calls since the last one: `_authenticate`, reads, writes, the most at
+//! once, and lists of users. It ends with its input.
 
 #![expect(
     clippy::print_stdout,
@@ -51,7 +51,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             question = questions.recv() => {
                 let Some(()) = question else { return Ok(()) };
                 counted.go_on(&cluster);
-                println!("{} {} {} {}", counted.authenticate, counted.reads, counted.writes, cluster.busiest());
+                let Counted { authenticate, reads, writes, lists, .. } = counted;
+                println!("{authenticate} {reads} {writes} {} {lists}", cluster.busiest());
                 counted = Counted { next: counted.next, ..Counted::default() };
             }
             _ = often.tick() => counted.go_on(&cluster),
@@ -77,6 +78,7 @@ struct Counted {
     authenticate: u64,
     reads: u64,
     writes: u64,
+    lists: u64,
     /// The number of the first call that is not counted yet.
     next: u64,
 }
@@ -88,6 +90,7 @@ impl Counted {
             match call.method {
                 Method::PUT => self.writes += 1,
                 _ if call.path == "/_security/_authenticate" => self.authenticate += 1,
+                _ if call.path.contains('?') => self.lists += 1,
                 _ => self.reads += 1,
             }
         }

@@ -9,6 +9,7 @@ mod crowd;
 mod first;
 mod known;
 mod newcomers;
+mod parking;
 mod recheck;
 mod redis;
 mod rotation;
@@ -45,6 +46,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("first", first::run),
         ("newcomers", newcomers::run),
         ("rotation", rotation::run),
+        ("parking", parking::run),
         ("redis", redis::run),
         ("recheck", recheck::run),
         ("crowd", crowd::run),

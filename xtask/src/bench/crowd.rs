@@ -86,6 +86,7 @@ fn tell_calls(cluster: &mut StandIn) -> anyhow::Result<()> {
         authenticate,
         reads,
         writes,
+        lists: _,
         most,
     } = cluster.calls()?;
     println!(

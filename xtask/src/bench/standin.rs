@@ -26,11 +26,12 @@ pub(super) struct Calls {
     pub(super) writes: u64,
     /// The most at once.
     pub(super) most: u64,
+    pub(super) lists: u64,
 }
 
 impl Calls {
     pub(super) fn all(self) -> u64 {
-        self.authenticate + self.reads + self.writes
+        self.authenticate + self.reads + self.writes + self.lists
     }
 }
 
@@ -78,7 +79,7 @@ impl StandIn {
             .split_whitespace()
             .map(str::parse)
             .collect::<Result<_, _>>()?;
-        let [authenticate, reads, writes, most] = *numbers else {
+        let [authenticate, reads, writes, most, lists] = *numbers else {
             anyhow::bail!("the stand-in says `{line}`")
         };
         Ok(Calls {
@@ -86,6 +87,7 @@ impl StandIn {
             reads,
             writes,
             most,
+            lists,
         })
     }
 
