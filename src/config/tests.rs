@@ -1,5 +1,6 @@
 mod documents;
 mod faults;
+mod names;
 mod providers;
 mod reload;
 mod secrets;

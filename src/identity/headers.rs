@@ -79,6 +79,9 @@ impl Headers {
             return Err(Rejected::Joined);
         }
         let name = config.user_names.apply(text).ok_or(Rejected::Pattern)?;
+        if let (Some(placeholder), true) = (placeholder(&name), *name != *text) {
+            return Err(Rejected::Nobody(placeholder));
+        }
         let user = Username::parse(&name).map_err(Rejected::Name)?;
         if config.groups_required && !headers.contains_key(&config.groups) {
             return Err(Rejected::GroupsMissing);
@@ -172,6 +175,11 @@ const VARIABLES: [&str; 5] = ["${", "%{", "{{", "{http.", "$http_"];
 
 /// What a text that stands for nobody is, for the log: never the text itself.
 fn placeholder(text: &str) -> Option<&'static str> {
+    // Most names begin with none of these, and each request with identity headers asks.
+    let first = text.as_bytes().first()?;
+    if !b"(-<[{$%nNuUaA".contains(first) {
+        return None;
+    }
     let is_variable = || VARIABLES.iter().any(|start| text.starts_with(start));
     let mut known = PLACEHOLDERS.into_iter();
     let known = known.find(|known| known.eq_ignore_ascii_case(text));
@@ -370,6 +378,69 @@ mod tests {
         assert_eq!(
             asked(&[("remote-user", &[b'x'; 8192])]),
             Err(Rejected::Name(InvalidUsername::TooLong))
+        );
+    }
+
+    #[test]
+    fn what_stands_for_nobody_is_nobody_and_what_only_resembles_it_is_a_user() {
+        for name in [
+            "(null)",
+            "-",
+            "NULL",
+            "Undefined",
+            "<nil>",
+            "none",
+            "Anonymous",
+            "${USER}",
+        ] {
+            assert!(
+                matches!(
+                    asked(&[("remote-user", name.as_bytes())]),
+                    Err(Rejected::Nobody(_))
+                ),
+                "{name}"
+            );
+        }
+        for name in [
+            "nulla",
+            "none@x.test",
+            "-a",
+            "null null",
+            "anonymous1",
+            "nobody",
+        ] {
+            assert_eq!(
+                identified(&[("remote-user", name.as_bytes())])
+                    .user()
+                    .as_str(),
+                name
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_header_that_names_somebody_counts() {
+        let config = Config {
+            users: ["x-upn", "remote-user"].map(HeaderName::from_static).into(),
+            ..Config::default()
+        };
+        let named = |headers: &[(&'static str, &[u8])]| {
+            asked_with(&config, headers)
+                .map(|found| found.map(|identity| identity.user().as_str().to_owned()))
+        };
+        let (alice, bob) = (Ok(Some("alice".to_owned())), Ok(Some("bob".to_owned())));
+        assert_eq!(
+            named(&[("remote-user", b"bob"), ("x-upn", b"alice")]),
+            alice
+        );
+        assert_eq!(named(&[("remote-user", b"bob"), ("x-upn", b" ")]), bob);
+        assert_eq!(named(&[("remote-user", b"bob"), ("x-upn", b"-")]), bob);
+        assert_eq!(named(&[("x-upn", b"-")]), Err(Rejected::Nobody("-")));
+        assert_eq!(named(&[("x-upn", b"")]), Ok(None));
+        // A faulty first header is no reason to take the second.
+        assert_eq!(
+            named(&[("remote-user", b"bob"), ("x-upn", b"\xff")]),
+            Err(Rejected::NotUtf8(Field::User))
         );
     }
 

@@ -3,7 +3,7 @@
 use super::body::Response;
 use crate::{
     flow::Grant,
-    identity::{Identity, headers},
+    identity::{Identity, group_list::Separator, headers},
     model::Group,
 };
 use http::{
@@ -70,7 +70,7 @@ fn headers(authorization: &HeaderValue, identity: &Identity, names: &headers::Co
     }
     put(&names.email, text(identity.email().unwrap_or_default()));
     put(&names.name, text(identity.full_name().unwrap_or_default()));
-    put(&names.groups, groups(identity));
+    put(&names.groups, groups(identity, names.separator));
     for other in users {
         headers.insert(other, text(user));
     }
@@ -81,10 +81,11 @@ fn headers(authorization: &HeaderValue, identity: &Identity, names: &headers::Co
     headers
 }
 
-/// A group with a comma in its name, as a token may have, would be read as two. Then the header is
-/// left empty.
-fn groups(identity: &Identity) -> HeaderValue {
-    let is_two = |group: &Group| group.as_str().contains(',');
+/// Separated as in the request, because the applications behind expect what the authentication
+/// service sends. A group with the separator in its name, as a token may have, would be read as
+/// two. Then the header is left empty.
+fn groups(identity: &Identity, separator: Separator) -> HeaderValue {
+    let is_two = |group: &Group| group.as_str().contains(separator.char());
     match identity.groups() {
         all if all.iter().any(is_two) => HeaderValue::from_static(""),
         [] => HeaderValue::from_static(""),
@@ -92,7 +93,7 @@ fn groups(identity: &Identity) -> HeaderValue {
         [first, others @ ..] => {
             let mut joined = first.as_str().to_owned();
             for group in others {
-                joined.push(',');
+                joined.push(separator.char());
                 joined.push_str(group.as_str());
             }
             text(&joined)
@@ -160,6 +161,28 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_separated_as_in_the_request_and_every_user_header_is_set() {
+        let names = headers::Config {
+            users: ["x-upn", "remote-user"].map(HeaderName::from_static).into(),
+            separator: Separator::Pipe,
+            ..headers::Config::default()
+        };
+        let answered = |groups: &[&str]| {
+            headers(
+                &LOGIN,
+                &Identity::of_provider("main", "alice", groups),
+                &names,
+            )
+        };
+        let answer = answered(&["a,b", "c"]);
+        assert_eq!(answer["remote-groups"], "a,b|c");
+        for name in ["x-upn", "remote-user"] {
+            assert_eq!(answer.get_all(name).iter().collect::<Vec<_>>(), ["alice"]);
+        }
+        assert_eq!(answered(&["a|b"])["remote-groups"], "");
+    }
+
+    #[test]
     fn what_is_not_known_is_there_and_empty() {
         let answer = answered(&[("remote-user", b"alice")]);
         for name in ["remote-groups", "remote-email", "remote-name"] {
@@ -173,7 +196,10 @@ mod tests {
 
     #[test]
     fn a_group_that_would_be_read_as_two_leaves_the_header_empty() {
-        let of = |names: &[&str]| groups(&Identity::of_provider("sso", "alice", names));
+        let of = |names: &[&str]| {
+            let identity = Identity::of_provider("sso", "alice", names);
+            groups(&identity, Separator::Comma)
+        };
         assert_eq!(of(&["dev", "ops"]), "dev,ops");
         for names in [&["a,b"][..], &["a,b", "dev"], &["dev", "x,"]] {
             assert_eq!(of(names), "", "{names:?}");

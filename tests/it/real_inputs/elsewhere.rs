@@ -23,6 +23,11 @@ pub(super) const TABLES: &[(&str, &[Held])] = &[(
             test: "real_inputs::told::a_user_header_that_names_nobody_is_told",
         },
         Held {
+            input: "`Remote-User: (null)` beside a bearer token, with `auth_provider: [authelia, oidc]`",
+            answer: "the token decides",
+            test: "real_inputs::told::nobody_in_a_header_does_not_hide_a_token",
+        },
+        Held {
             input: "a name or a mail that had to be decoded or cannot be read",
             answer: "a WARN once a minute for each kind",
             test: "real_inputs::told::a_name_that_had_to_be_decoded_is_told",

@@ -51,6 +51,11 @@ impl Program {
             lines.collect::<Vec<_>>().concat()
         };
         let given = own("");
+        let order = if given.contains("auth_provider:") {
+            ""
+        } else {
+            "auth_provider: [oidc, authelia]\n"
+        };
         let rules = if given.contains("mappings:") {
             String::new()
         } else {
@@ -63,8 +68,7 @@ impl Program {
         let config = format!(
             "listen: 127.0.0.1:0\nlog_level: debug\n\
              secret_key: c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b\n\
-             auth_provider: [oidc, authelia]\n\
-             audit: {{path: /etc/elastauth/audit, grants: all}}\n\
+             {order}audit: {{path: /etc/elastauth/audit, grants: all}}\n\
              elasticsearch:\n  hosts: [\"{}\"]\n  username: {SERVICE_USER}\n  password: {}\n\
              {given}{rules}{authelia}\
              oidc:\n  issuer: {}\n  client_id: elastauth\n{}",

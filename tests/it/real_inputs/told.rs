@@ -115,6 +115,17 @@ async fn a_user_header_that_names_nobody_is_told() {
 }
 
 #[tokio::test]
+async fn nobody_in_a_header_does_not_hide_a_token() {
+    let program = Program::with("", &["auth_provider: [authelia, oidc]"]).await;
+    let bearer = format!("Bearer {}", program.token("{}", "alice"));
+    let nobody = [("remote-user", "(null)"), ("authorization", &bearer)];
+    assert_eq!(asked(&program, &nobody).await, 200);
+    // Two names are no reason to look further.
+    let two = [("remote-user", "bob,carol"), ("authorization", &bearer)];
+    assert_eq!(asked(&program, &two).await, 400);
+}
+
+#[tokio::test]
 async fn a_name_that_had_to_be_decoded_is_told() {
     let program = Program::with("", &[]).await;
     for (name, value) in [

@@ -56,6 +56,11 @@ const IN_HEADERS: Table = Table {
             sent: Headers(&[("remote-user", br"CORP\alice,CORP\bob")]),
             answer: Refused(400, "malformed_identity", "the user header has a comma"),
         },
+        Row {
+            set: DOMAIN,
+            sent: Headers(&[("remote-user", br"CORP\(null)")]),
+            answer: Refused(401, "not_authenticated", "names nobody"),
+        },
         header(REALM, &[("remote-user", b"alice@REALM")], "alice"),
         header(
             IAP,
