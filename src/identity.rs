@@ -4,6 +4,7 @@ mod encoded_text;
 pub(crate) mod group_list;
 pub(crate) mod headers;
 pub(crate) mod oidc;
+mod placeholder;
 mod providers;
 mod rejected;
 mod types;

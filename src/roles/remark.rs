@@ -36,6 +36,9 @@ pub(crate) enum Remark {
 /// document and reads them with each login.
 pub(super) const MAX_MADE: usize = 500;
 
+/// So many remarks about one user are kept: their number is the sender's.
+pub(super) const MAX_REMARKS: usize = 10;
+
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

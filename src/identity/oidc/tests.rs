@@ -7,6 +7,7 @@
 
 mod asked;
 mod fuzz;
+mod groups;
 mod logout;
 mod malformed;
 mod mapping;
