@@ -4,6 +4,7 @@
 mod accept;
 mod activity;
 mod admin;
+mod browser;
 mod connection;
 mod decide;
 mod forward_auth;
@@ -21,6 +22,7 @@ mod spawner;
 mod stream;
 mod timer;
 
+pub(crate) use browser::Hosts;
 pub use connection::Audience;
 pub(crate) use listener::{Certificates, ServeError};
 pub use listener::{Config, Server};

@@ -285,6 +285,11 @@ table! {
     /// A separate listener for the pages of operators: metrics, configuration, API description,
     /// health. Everybody who reaches it sees them; the main listener then serves only health.
     ADMIN_LISTEN: "admin.listen", T::Listen, example = "127.0.0.1:5001";
+    /// Host names by which operators and scrapers ask for these pages, without ports. Addresses and
+    /// `localhost` need not be named. By any other name the pages are not shown, so that a page in
+    /// an operator's browser cannot read them by DNS rebinding; while the key is not set, metrics
+    /// are shown by every name, with a warning. Health is shown by every name.
+    ADMIN_HOSTS: "admin.hosts", T::List(&T::Text), example = "[elastauth.internal]";
 
     /// The name of the provider in the log, and in the metadata of the users that are written for
     /// it. With another name it is another provider to the users in the cluster.

@@ -8,7 +8,10 @@
 
 pub(super) mod users;
 
-use super::connection::{Audience, PeerConnection};
+use super::{
+    browser::{self, NotOperators},
+    connection::{Audience, PeerConnection},
+};
 use crate::{
     clock::Timestamp,
     respond::{self, Response},
@@ -87,6 +90,16 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, page: P
             return not_found(now);
         }
     }
+    if let Err(why) = browser::check(request, &service.admin.hosts) {
+        // Without `admin.hosts` a scraper keeps its numbers: they hold no names and no settings.
+        let tolerated = page == Page::Metrics && !service.admin.hosts.are_named();
+        if tolerated && matches!(why, NotOperators::Host(_)) {
+            service.observer.metrics_by_name(connection.peer, &why);
+        } else {
+            service.observer.page_refused(connection.peer, &why);
+            return not_for_others(now, &why);
+        }
+    }
     let (methods, allow): (&[Method], _) = match page {
         Page::User(_) => (&[Method::POST], "POST"),
         Page::Metrics | Page::Config | Page::Docs | Page::OpenApi => {
@@ -138,6 +151,22 @@ pub(super) fn not_found(now: Timestamp) -> Response {
         "There is nothing here.",
         "not_found",
     )
+}
+
+/// The peer is trusted, so it is told why.
+fn not_for_others(now: Timestamp, why: &NotOperators) -> Response {
+    let (message, code) = match why {
+        NotOperators::Host(_) => (
+            "This page is not shown under the host name of the request. Ask by the address or \
+             `localhost`, or add the name to `admin.hosts`.",
+            "unknown_host",
+        ),
+        NotOperators::CrossSite => (
+            "This page is not shown to pages of other sites. Open it by itself.",
+            "cross_site",
+        ),
+    };
+    respond::problem(now, StatusCode::FORBIDDEN, message, code)
 }
 
 fn for_a_person(value: &Value) -> Response {

@@ -19,7 +19,11 @@ use crate::{
     },
 };
 use http::{Method, request::Parts};
-use std::{error::Error, net::IpAddr};
+use std::{
+    error::Error,
+    net::IpAddr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use tracing::Level;
 
 /// So many lines of one kind are written in a second. Enough to see what goes on; more would let
@@ -51,6 +55,8 @@ pub(super) struct Observer {
     /// One a kind.
     hints: [Limiter; 6],
     refused_pages: Limiter,
+    /// Whether that was reported.
+    metrics_by_name: AtomicBool,
     rechecks: Limiter,
     logouts: Limiter,
 }
@@ -97,6 +103,7 @@ impl Observer {
             refusals: std::array::from_fn(|_| Limiter::new(LINES)),
             hints: std::array::from_fn(|_| Limiter::new(HINTS)),
             refused_pages: Limiter::new(LINES),
+            metrics_by_name: AtomicBool::new(false),
             rechecks: Limiter::new(LINES),
             logouts: Limiter::new(LINES),
         }
@@ -294,6 +301,19 @@ impl Observer {
     pub(super) fn page_refused(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
         if let Ok(suppressed) = self.refused_pages.take(self.clock.now()) {
             tracing::info!(%peer, error = chain(why), suppressed, "a page for operators is withheld");
+        }
+    }
+
+    /// A scraper asked for the numbers by a name that is not ours. Once `admin.hosts` is set, it gets
+    /// them by those names alone; one line in the log of each start is enough.
+    pub(super) fn metrics_by_name(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
+        if !self.metrics_by_name.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                %peer,
+                error = chain(why),
+                "the metrics are shown by a name that any page in a browser may use; set \
+                 `admin.hosts`"
+            );
         }
     }
 

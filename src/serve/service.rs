@@ -1,6 +1,7 @@
 //! What a listener needs to answer requests, put together from its parts.
 
 use super::{
+    browser::Hosts,
     observe::Observer,
     readiness::{ClusterCheck, Readiness},
 };
@@ -74,6 +75,8 @@ pub struct AdminConfig {
     pub listen: Option<SocketAddr>,
     /// Whether the numbers are shown (`enable_metrics`).
     pub metrics: bool,
+    /// By which names the pages are shown (`admin.hosts`).
+    pub hosts: Hosts,
 }
 
 /// What a [`Service`] is made of. Nothing is optional, so that no part can be forgotten.

@@ -23,6 +23,7 @@ mod ensure;
 mod ensure_edges;
 mod file_ledger;
 mod floods;
+mod hosts;
 mod invalid_input;
 mod key_change;
 mod key_change_live;

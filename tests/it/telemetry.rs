@@ -102,6 +102,7 @@ impl Deployment {
             admin: AdminConfig {
                 listen: None,
                 metrics: true,
+                ..AdminConfig::default()
             },
             shown: json!({}),
         });
@@ -203,7 +204,8 @@ fn broker_config() -> broker::Config {
 /// The whole answer, as text.
 async fn get(addr: SocketAddr, path: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(addr).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     timeout(LONG, stream.read_to_string(&mut text))
@@ -406,6 +408,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         admin: AdminConfig {
             listen: Some(loopback),
             metrics: true,
+            ..AdminConfig::default()
         },
         shown: json!({"secret_key": "***"}),
     };

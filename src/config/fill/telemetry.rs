@@ -3,7 +3,7 @@
 use super::filler::Filler;
 use crate::{
     config::table,
-    serve::AdminConfig,
+    serve::{AdminConfig, Hosts},
     telemetry::{audit, log::Config},
 };
 use std::path::{Path, PathBuf};
@@ -42,8 +42,21 @@ pub(super) fn admin(fill: &mut Filler<'_>) -> Option<AdminConfig> {
              operators",
         );
     }
+    let hosts: Option<Vec<String>> = fill.get(&table::ADMIN_HOSTS);
+    for host in hosts.iter().flatten() {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if !host.bytes().all(is_name) {
+            fill.fault(
+                &table::ADMIN_HOSTS,
+                "`admin.hosts` has an item that is not a host name; write names alone, without \
+                 `https://`, port or `*`, such as `elastauth.internal`; addresses need not be named",
+            );
+        }
+    }
+    let hosts = hosts.map(|hosts| hosts.into_iter().map(Box::from).collect());
     Some(AdminConfig {
         listen,
+        hosts: Hosts::new(hosts),
         metrics: fill.get(&table::ENABLE_METRICS)?,
     })
 }

@@ -18,6 +18,7 @@ fn with_pages() -> Setup {
         admin: AdminConfig {
             listen: None,
             metrics: true,
+            ..AdminConfig::default()
         },
         ..Setup::default()
     }
@@ -25,7 +26,9 @@ fn with_pages() -> Setup {
 
 async fn get(server: &Running, path: &str, headers: &str) -> Answer {
     server
-        .ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n"))
+        .ask(&format!(
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"
+        ))
         .await
 }
 
@@ -57,7 +60,7 @@ async fn a_trusted_peer_sees_the_pages() {
     );
     assert_eq!(
         get(&server, "/elastauth/config", "").await.json(),
-        json!({"elasticsearch": {"password": "***"}})
+        json!({"elasticsearch": {"password": "***"}, "requires_restart": []})
     );
     let docs = get(&server, "/elastauth/docs", "").await;
     assert_eq!(
@@ -80,7 +83,7 @@ async fn a_trusted_peer_sees_the_pages() {
             "{path}"
         );
     }
-    let absolute = get(&server, "http://elastauth.example.org/elastauth/docs", "").await;
+    let absolute = get(&server, "http://localhost/elastauth/docs", "").await;
     assert_eq!(
         absolute.status, 200,
         "the absolute form names the same page"
@@ -216,7 +219,7 @@ async fn only_get_is_old_and_only_get_and_head_are_pages() {
     for path in OLD {
         for method in ["POST", "HEAD", "OPTIONS"] {
             let request =
-                format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+                format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
             let mut stream = server.connect().await;
             tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes())
                 .await
@@ -230,7 +233,7 @@ async fn only_get_is_old_and_only_get_and_head_are_pages() {
     }
     for path in PAGES {
         let answer = server
-            .ask(&format!("POST {path} HTTP/1.1\r\nhost: a\r\n\r\n"))
+            .ask(&format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"))
             .await;
         assert_eq!(
             (answer.status, answer.header("allow")),
@@ -244,7 +247,7 @@ async fn only_get_is_old_and_only_get_and_head_are_pages() {
 async fn a_user_is_checked_again_when_an_operator_says_so() {
     let server = with_pages().start();
     let ask = async |method: &str, name: &str, headers: &str| {
-        server.ask(&format!("{method} /elastauth/admin/users/{name}/recheck HTTP/1.1\r\nhost: a\r\n{headers}\r\n")).await
+        server.ask(&format!("{method} /elastauth/admin/users/{name}/recheck HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n")).await
     };
     for (name, user) in [
         ("alice", "alice"),
@@ -301,7 +304,7 @@ async fn a_user_is_checked_again_when_an_operator_says_so() {
     ] {
         let answer = server
             .ask(&format!(
-                "POST /elastauth/admin/{path} HTTP/1.1\r\nhost: a\r\n\r\n"
+                "POST /elastauth/admin/{path} HTTP/1.1\r\nhost: localhost\r\n\r\n"
             ))
             .await;
         assert!(is_decision(&answer), "{path}: {answer:?}");
@@ -312,7 +315,7 @@ async fn a_user_is_checked_again_when_an_operator_says_so() {
     }
     .start();
     let answer = untrusted
-        .ask("POST /elastauth/admin/users/alice/recheck HTTP/1.1\r\nhost: a\r\n\r\n")
+        .ask("POST /elastauth/admin/users/alice/recheck HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .await;
     assert_eq!(
         (answer.status, &answer.json()["code"]),
@@ -343,6 +346,7 @@ async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
         admin: AdminConfig {
             listen: Some(([127, 0, 0, 1], 0).into()),
             metrics: true,
+            ..AdminConfig::default()
         },
         ..with_pages()
     };
@@ -350,7 +354,9 @@ async fn a_listener_of_their_own_has_all_pages_and_no_decision() {
     let admin = server.admin.as_ref().unwrap();
     let ask = async |path: &str, headers: &str| {
         admin
-            .ask(&format!("GET {path} HTTP/1.1\r\nhost: a\r\n{headers}\r\n"))
+            .ask(&format!(
+                "GET {path} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"
+            ))
             .await
     };
     for path in
