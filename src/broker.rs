@@ -26,7 +26,8 @@ pub use config::{Adopt, Config, PreviousKey};
 pub(crate) use ensure::Plan;
 pub use error::BrokerError;
 pub(crate) use error::BrokerStartError;
-pub(crate) use revoke::{Order as RevokeOrder, Revocation, RevokeError, Revoked};
+pub(crate) use revoke::Revocation;
+pub use revoke::{Order as RevokeOrder, RevokeError, Revoked};
 pub(crate) use rotation::{InvalidWindow, Window};
 
 use crate::{

@@ -7,7 +7,9 @@ pub mod app {
     pub use crate::app::App;
 }
 pub mod broker {
-    pub use crate::broker::{Adopt, Broker, BrokerError, Config, PreviousKey};
+    pub use crate::broker::{
+        Adopt, Broker, BrokerError, Config, PreviousKey, RevokeError, RevokeOrder, Revoked,
+    };
 }
 pub mod clock {
     pub use crate::clock::{Clock, Timestamp};

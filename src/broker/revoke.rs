@@ -108,7 +108,7 @@ pub enum RevokeError {
 
 impl RevokeError {
     /// Whether running it again gives the same answer.
-    pub fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Absent
             | Self::Foreign
@@ -204,6 +204,13 @@ impl Revoke {
         if may_be_undone {
             update.keep_local();
         }
+        // What was found may come from a late write: the next generation is then no new one.
+        if let Some(stored) = update.stored_generation()
+            && stored >= generation
+        {
+            ledger.learn_generation(user, stored);
+            return Ok(None);
+        }
         if ledger.is_written_elsewhere(&update, state.clock.now()) {
             drop(update);
             sleep(OTHER_WRITE).await;
@@ -245,7 +252,11 @@ impl Revoke {
     async fn read(&self, user: &Username) -> Result<StoredAccount, RevokeError> {
         let found = self.cluster.read_user(user).await;
         let found = found.map_err(BrokerError::of_admin_call)?;
-        found.ok_or(RevokeError::Absent)
+        let found = found.ok_or(RevokeError::Absent)?;
+        // Whatever becomes of this revocation: the user may be deleted next.
+        let generation = self.state.generation_in(&found.account);
+        self.state.ledger.learn_generation(user, generation);
+        Ok(found)
     }
 
     /// What was found, with the next login.

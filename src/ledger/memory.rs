@@ -158,10 +158,15 @@ impl Memory {
         self.generations.get(user).unwrap_or_default()
     }
 
-    /// A generation was learnt. It never falls.
-    pub(super) fn learn_generation(&self, user: &Username, generation: Generation) {
-        if generation > self.generation(user) {
-            self.generations.insert(user.clone(), generation);
+    /// A generation was learnt. It never falls, and nobody is answered with an earlier login.
+    pub(super) fn learn_generation(&self, user: &Username, learnt: Generation) {
+        if learnt <= self.generation(user) {
+            return;
+        }
+        self.generations.insert(user.clone(), learnt);
+        let entry = self.entries.get(user).map(|cached| cached.entry);
+        if matches!(entry, Some(Entry::Present { generation, .. }) if generation < learnt) {
+            self.entries.remove(user);
         }
     }
 

@@ -70,6 +70,19 @@ async fn the_latest_counts() {
 }
 
 #[tokio::test]
+async fn an_earlier_login_than_the_one_that_was_learnt_is_not_recalled() {
+    let (ledger, now) = (ledger(10), Timestamp(1));
+    ledger.record_confirmed(&ledger.begin_update(target(1, ONE)).await, now);
+    ledger.learn_generation(&user(1), Generation::default());
+    assert_eq!(ledger.recall(&user(1), now), Some(present(ONE, 1)));
+    ledger.learn_generation(&user(1), Generation(1));
+    assert_eq!(ledger.recall(&user(1), now), None);
+    assert_eq!(ledger.generation(&user(1)), Generation(1));
+    ledger.learn_generation(&user(1), Generation::default());
+    assert_eq!(ledger.generation(&user(1)), Generation(1));
+}
+
+#[tokio::test]
 async fn a_flood_of_users_stays_within_the_bound() {
     let ledger = ledger(1_000);
     for n in 0..50_000 {

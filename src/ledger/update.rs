@@ -64,8 +64,14 @@ impl Update {
     /// update was begun with.
     #[must_use]
     pub fn higher_generation(&self) -> Option<Generation> {
-        let stored = self.found.as_ref()?.fact?.generation;
-        (stored > self.target.generation).then_some(stored)
+        self.stored_generation()
+            .filter(|stored| *stored > self.target.generation)
+    }
+
+    /// The generation of the user's login that is stored.
+    #[must_use]
+    pub fn stored_generation(&self) -> Option<Generation> {
+        Some(self.found.as_ref()?.fact?.generation)
     }
 
     /// Whether some replica has confirmed or written the user in this period, or was about to; as

@@ -53,6 +53,18 @@ impl User {
         !self.metadata.contains_key("elastauth")
     }
 
+    /// What elastauth has noted about the user.
+    fn mark(&self, name: &str) -> Option<&Value> {
+        self.metadata.get("elastauth")?.get(name)
+    }
+
+    /// How often the login was revoked.
+    pub(crate) fn generation(&self) -> u64 {
+        self.mark("generation")
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    }
+
     fn as_json(&self, name: &str) -> Value {
         json!({ "username": name, "roles": self.roles, "full_name": self.full_name,
             "email": self.email,
@@ -67,6 +79,7 @@ impl Hash for User {
             &self.roles,
             self.enabled,
             self.metadata.contains_key("elastauth"),
+            self.generation(),
         )
             .hash(state);
     }

@@ -236,6 +236,7 @@ fn long_ways_with_a_shared_redis_by_the_dice() {
         losses: 10,
         stalls: 10,
         passes: 20,
+        revokes: 3,
         redis_faults: 8,
         ..Budget::default()
     };
@@ -346,6 +347,107 @@ fn a_cluster_with_two_addresses() {
     holds("two addresses", two_addresses());
 }
 
+/// An operator revokes at one replica, and has the other one check the user.
+fn revoked() -> Setting {
+    let budget = Budget {
+        asks: 2,
+        stalls: 1,
+        revokes: 1,
+        ..Budget::default()
+    };
+    Setting {
+        ahead: &[0, 200],
+        groups: &["dev"],
+        before: &[(0, "dev"), (1, "dev")],
+        budget,
+        ..Setting::default()
+    }
+}
+
+#[test]
+fn a_login_that_is_revoked() {
+    holds("revoked", revoked());
+}
+
+#[test]
+fn a_login_that_is_revoked_while_its_users_groups_change() {
+    let budget = Budget {
+        asks: 1,
+        losses: 1,
+        revokes: 1,
+        ..Budget::default()
+    };
+    holds(
+        "revoked, changed groups",
+        Setting {
+            ahead: &[0],
+            losses: &[Loss::Refused, Loss::After, Loss::Adrift],
+            groups: &["dev", "admins"],
+            before: &[(0, "dev")],
+            budget,
+            ..revoked()
+        },
+    );
+}
+
+#[test]
+fn a_login_that_is_revoked_at_the_boundary() {
+    let budget = Budget {
+        asks: 1,
+        passes: 1,
+        revokes: 1,
+        ..Budget::default()
+    };
+    holds(
+        "revoked, boundary",
+        Setting {
+            ahead: &[0],
+            before: &[(0, "dev")],
+            before_boundary: 300,
+            passes: &[450],
+            budget,
+            ..revoked()
+        },
+    );
+}
+
+#[test]
+fn a_login_that_is_revoked_and_an_administrator_at_work() {
+    let budget = Budget {
+        asks: 1,
+        edits: 2,
+        revokes: 1,
+        ..Budget::default()
+    };
+    holds(
+        "revoked, administrator",
+        Setting {
+            ahead: &[0],
+            before: &[(0, "dev")],
+            budget,
+            edits: &[Edit::Disable, Edit::Roles, Edit::Delete],
+            ..revoked()
+        },
+    );
+}
+
+#[test]
+fn a_login_that_is_revoked_with_a_shared_redis() {
+    let budget = Budget {
+        asks: 1,
+        revokes: 1,
+        ..Budget::default()
+    };
+    holds(
+        "shared, revoked",
+        Setting {
+            groups: &["dev"],
+            budget,
+            ..shared()
+        },
+    );
+}
+
 #[test]
 fn long_ways_by_the_dice() {
     let budget = Budget {
@@ -356,6 +458,7 @@ fn long_ways_by_the_dice() {
         restarts: 4,
         edits: 4,
         hang_ups: 10,
+        revokes: 4,
         redis_faults: 0,
     };
     let setting = Setting {

@@ -58,11 +58,27 @@ struct InUse {
 }
 
 /// What a replica saw when it looked at a user for the last time before a write.
-#[derive(Debug, Clone, Copy, Hash)]
+#[derive(Debug, Clone, Hash)]
 enum Look {
     Absent,
-    Ours { enabled: bool },
+    Ours(As),
     Foreign,
+}
+
+/// A user as somebody has found it or writes it, without the login.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct As {
+    enabled: bool,
+    roles: Vec<String>,
+}
+
+impl As {
+    fn of(user: &User) -> Self {
+        Self {
+            enabled: user.enabled,
+            roles: user.roles.clone(),
+        }
+    }
 }
 
 /// The times that the rules speak of, in milliseconds.
@@ -87,6 +103,19 @@ pub(crate) struct Rules {
     author: BTreeMap<String, Author>,
     in_use: Vec<InUse>,
     looks: BTreeMap<(Life, String), Look>,
+    /// Every login that was sent to the cluster, with its generation.
+    sent: BTreeMap<String, u64>,
+    /// The highest generation of each user that was sent.
+    highest: BTreeMap<String, u64>,
+    /// Of which generation each replica has been informed, by its own revocation or a look of its
+    /// own.
+    informed: BTreeMap<(Life, String), u64>,
+    /// Generations that were found, until the answer is heard.
+    found: BTreeMap<CallName, (String, u64)>,
+    /// The highest generation of each user that was answered.
+    granted: BTreeMap<String, u64>,
+    /// Where a revocation was asked for, and what had been answered before the last one.
+    revoking: BTreeMap<(Life, String), Option<u64>>,
     /// Replicas that are there.
     lives: BTreeSet<Life>,
     /// Changes so far.
@@ -117,6 +146,8 @@ impl Hash for Rules {
             &self.looks,
         )
             .hash(state);
+        (&self.highest, &self.informed, &self.found).hash(state);
+        (&self.granted, &self.revoking).hash(state);
         for (whose, unreported) in &self.unreported {
             (whose, unreported.by, unreported.seen).hash(state);
         }
@@ -154,6 +185,12 @@ impl Rules {
             author: BTreeMap::new(),
             in_use: Vec::new(),
             looks: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            highest: BTreeMap::new(),
+            informed: BTreeMap::new(),
+            found: BTreeMap::new(),
+            granted: BTreeMap::new(),
+            revoking: BTreeMap::new(),
             lives: BTreeSet::new(),
             changes: 0,
             unreported: BTreeMap::new(),
@@ -187,29 +224,128 @@ impl Rules {
         self.looks.retain(|(whose, _), _| *whose != life);
         self.unheard.retain(|(whose, _), _| *whose != life);
         self.unreported.retain(|(whose, _), _| *whose != life);
+        self.informed.retain(|(whose, _), _| *whose != life);
+        self.found.retain(|(whose, _), _| *whose != life);
         self.lives.remove(&life);
     }
 
     /// A read was dealt with.
-    pub(crate) fn looked(&mut self, life: Life, user: &str, found: Option<&User>) {
+    pub(crate) fn looked(&mut self, call: CallName, user: &str, found: Option<&User>) {
         let look = match found {
             None => Look::Absent,
             Some(user) if user.is_foreign() => Look::Foreign,
-            Some(user) => Look::Ours {
-                enabled: user.enabled,
-            },
+            Some(found) => {
+                let generation = (user.to_owned(), found.generation());
+                self.found.insert(call, generation);
+                Look::Ours(As::of(found))
+            }
         };
-        self.looks.insert((life, user.to_owned()), look);
+        self.looks.insert((call.0, user.to_owned()), look);
+    }
+
+    /// The answer to a call has come to its caller: what it says of a generation is known there.
+    pub(crate) fn learnt(&mut self, call: CallName) {
+        if let Some((user, generation)) = self.found.remove(&call) {
+            self.inform(call.0, &user, generation);
+        }
+    }
+
+    fn inform(&mut self, life: Life, user: &str, generation: u64) {
+        let known = self.informed.entry((life, user.to_owned())).or_default();
+        *known = generation.max(*known);
+    }
+
+    /// An operator asks a replica to revoke a user's login.
+    pub(crate) fn revoke_asked(&mut self, life: Life, user: &str) {
+        let granted = self.granted.get(user).copied();
+        self.revoking.insert((life, user.to_owned()), granted);
+    }
+
+    /// The revocation has ended well. Its replica hands out no older login, and the cluster accepts
+    /// none, unless somebody has changed the user since.
+    pub(crate) fn revoked(
+        &mut self,
+        life: Life,
+        user: &str,
+        generation: u64,
+        store_is_well: bool,
+        state: &State,
+    ) -> Result<(), String> {
+        // What came late may hide it from a replica that has neither seen it nor a store that says
+        // so.
+        let known = self.informed.get(&(life, user.to_owned())).copied();
+        let may_know = store_is_well || known >= Some(generation);
+        self.inform(life, user, generation);
+        let before = self
+            .revoking
+            .get(&(life, user.to_owned()))
+            .copied()
+            .flatten();
+        if may_know && before >= Some(generation) {
+            return Err(format!(
+                "{user} is revoked by {life:?} with generation {generation}, which somebody had \
+                 been given before"
+            ));
+        }
+        let stands = state.users.get(user).map(User::generation);
+        let is_own = self.author.get(user).and_then(|author| author.life()) == Some(life);
+        match stands {
+            Some(older) if older < generation && is_own => Err(format!(
+                "{user} is revoked by {life:?}, and the login of generation {older} works"
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A replica was asked to check the user again: what it knew, or hears of a check that began
+    /// before, does not count any more.
+    pub(crate) fn forgets(&mut self, life: Life, user: &str) {
+        self.seen.remove(&(life, user.to_owned()));
+        self.unheard
+            .retain(|call, (whose, _)| call.0 != life || whose != user);
     }
 
     /// A write has come to the cluster: it must follow a look of its own, and the look must allow
     /// it.
-    pub(crate) fn write_came(&mut self, life: Life, user: &str) -> Result<(), String> {
-        match self.looks.remove(&(life, user.to_owned())) {
-            Some(Look::Absent | Look::Ours { enabled: true }) => Ok(()),
-            Some(Look::Ours { enabled: false }) => Err(format!(
+    pub(crate) fn write_came(
+        &mut self,
+        life: Life,
+        user: &str,
+        written: &User,
+    ) -> Result<(), String> {
+        let generation = written.generation();
+        let highest = self.highest.get(user).copied().unwrap_or_default();
+        self.sent.insert(written.password.clone(), generation);
+        let whose = (life, user.to_owned());
+        let known = self.informed.get(&whose).copied().unwrap_or_default();
+        if generation < known {
+            return Err(format!(
+                "{user} is written by {life:?} with the login of generation {generation}, although \
+                 it knows of generation {known}"
+            ));
+        }
+        let raises = generation > highest;
+        if raises && !self.revoking.contains_key(&whose) {
+            return Err(format!(
+                "{user} is written by {life:?} with generation {generation}, which nobody has asked \
+                 for"
+            ));
+        }
+        self.highest
+            .insert(user.to_owned(), generation.max(highest));
+        match self.looks.remove(&whose) {
+            // A revocation leaves everything but the login as it was found.
+            Some(Look::Ours(found)) if raises && found != As::of(written) => Err(format!(
+                "{user} was found as {found:?} by {life:?}, and is revoked as {:?}",
+                As::of(written)
+            )),
+            Some(Look::Ours(found)) if !found.enabled && written.enabled => Err(format!(
                 "{user}, whom an administrator has disabled, is enabled by a write of {life:?}"
             )),
+            Some(Look::Absent) if raises => {
+                Err(format!("{user} is made by a revocation of {life:?}"))
+            }
+            Some(Look::Ours(_) | Look::Absent) => Ok(()),
             Some(Look::Foreign) => Err(format!(
                 "{user} is somebody else's and is written by {life:?}"
             )),
@@ -290,6 +426,16 @@ impl Rules {
         if name != user {
             return Err(format!("{user} got the login of {name}"));
         }
+        let Some(generation) = self.sent.get(&password).copied() else {
+            return Err(format!("{user} got a login that was never written"));
+        };
+        let known = self.informed.get(&(by, user.to_owned())).copied();
+        if generation < known.unwrap_or_default() {
+            return Err(format!(
+                "{user} got the login of generation {generation} from {by:?}, which knows of \
+                 {known:?}"
+            ));
+        }
         let allowed = roles_of(groups);
         let accepted = state.accepts(user, &password);
         let excess = state.users.get(user).is_some_and(|stands| {
@@ -298,6 +444,8 @@ impl Rules {
                 .iter()
                 .any(|role| !allowed.contains(&role.as_str()))
         });
+        let highest = self.granted.entry(name.clone()).or_default();
+        *highest = generation.max(*highest);
         if accepted {
             self.in_use.push(InUse {
                 user: name,
@@ -386,14 +534,26 @@ impl Rules {
         }
     }
 
+    /// Whether a replica that no store informs has ended this login by writing an older generation:
+    /// it read the user before another replica has revoked the login, and wrote later.
+    fn is_uninformed(&self, writer: Life, login: &InUse) -> bool {
+        let known = self.informed.get(&(writer, login.user.clone()));
+        let known = known.copied().unwrap_or_default();
+        !self.bounds.shared && known < self.sent[&login.password]
+    }
+
     /// Logins on their way must go on working, whatever replicas do in their time: only an
     /// administrator, or a write that comes too late for its period or for its replica, may end
     /// them.
     pub(crate) fn in_use_work(&mut self, state: &State) -> Result<(), String> {
         self.in_use.retain(|login| state.now <= login.until);
         for login in &self.in_use {
+            // One that was revoked is meant to end.
+            let stands = state.users.get(&login.user).map(User::generation);
             if let Some(Author::Live(whose)) = self.author.get(&login.user)
                 && !state.accepts(&login.user, &login.password)
+                && stands.is_none_or(|stands| self.sent[&login.password] >= stands)
+                && !self.is_uninformed(*whose, login)
             {
                 return Err(format!(
                     "the login of {} that {:?} has just answered was ended by a write of {whose:?}",

@@ -13,6 +13,8 @@ pub(crate) struct Budget {
     pub(crate) passes: u8,
     pub(crate) restarts: u8,
     pub(crate) edits: u8,
+    /// Logins that an operator revokes.
+    pub(crate) revokes: u8,
     pub(crate) hang_ups: u8,
     /// What happens to the Redis that replicas share.
     pub(crate) redis_faults: u8,
@@ -155,6 +157,16 @@ pub(crate) enum Step {
     /// A replica is killed, and another one starts in its place.
     Restart(usize),
     Edit(&'static str, Edit),
+    /// An operator revokes a user's login at a replica.
+    Revoke {
+        place: usize,
+        user: &'static str,
+    },
+    /// After that, and without a store, the operator lets another replica check the user.
+    Recheck {
+        place: usize,
+        user: &'static str,
+    },
     /// Redis does a command and answers it.
     RedisDone(CallName),
     /// The same goes wrong.
@@ -178,6 +190,7 @@ impl Step {
                 | Self::Pass(_)
                 | Self::RedisDone(_)
                 | Self::MessagesCome(_)
+                | Self::Recheck { .. }
         )
     }
 }

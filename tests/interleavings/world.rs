@@ -11,10 +11,12 @@ use super::{
     stage::{Stage, auth_request},
 };
 use elastauth::internals::{
+    broker::{RevokeError, Revoked},
     flow::{Flow, Grant, RefusedRequest},
     shutdown::Tasks,
 };
 use std::{
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -22,6 +24,7 @@ use std::{
 use tokio::task::JoinHandle;
 
 mod calls;
+mod operator;
 mod rest;
 mod sharing;
 mod steps;
@@ -41,6 +44,13 @@ struct Asking {
     answer: JoinHandle<Result<Grant, RefusedRequest>>,
 }
 
+/// An operator waits for the end of a login.
+struct Revoking {
+    place: usize,
+    user: &'static str,
+    result: JoinHandle<Result<Revoked, RevokeError>>,
+}
+
 /// How much time passes at once where replicas share a Redis: as much as lies between two
 /// heartbeats, and more than the first waits of whoever has lost it, which chance draws.
 const LEAP: u64 = 2_000;
@@ -55,10 +65,14 @@ pub(crate) struct World<'a> {
     prompter: Arc<Flow>,
     replicas: Vec<Replica>,
     asking: Vec<Asking>,
+    revoking: Vec<Revoking>,
+    /// Replicas that an operator has still to ask for a check of a user.
+    rechecks: BTreeSet<(usize, &'static str)>,
     rules: Rules,
     budget: Budget,
-    /// How many logins were answered.
+    /// How many logins were answered, and how many revoked.
     pub(crate) answers: usize,
+    pub(crate) revoked: usize,
 }
 
 impl<'a> World<'a> {
@@ -84,9 +98,12 @@ impl<'a> World<'a> {
             prompter,
             replicas: Vec::new(),
             asking: Vec::new(),
+            revoking: Vec::new(),
+            rechecks: BTreeSet::new(),
             rules,
             budget: setting.budget,
             answers: 0,
+            revoked: 0,
         };
         world.set_clocks();
         for place in 0..setting.ahead.len() {
@@ -191,6 +208,7 @@ impl<'a> World<'a> {
         let mut hasher = DefaultHasher::new();
         let state = self.state();
         (state.now, &state.users, &self.budget, &self.rules).hash(&mut hasher);
+        self.rechecks.hash(&mut hasher);
         self.redis().hash(&mut hasher);
         for replica in &self.replicas {
             (replica.life, replica.history).hash(&mut hasher);

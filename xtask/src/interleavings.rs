@@ -116,6 +116,48 @@ const VARIANTS: &[Broken] = &[
         damaged: "if fingerprint != theirs && false => {",
         test: "long_ways_with_a_shared_redis_by_the_dice",
     },
+    Broken {
+        name: "a revocation does not wait for a running update of the user",
+        file: "src/broker.rs",
+        whole: "match self.updates.alone(user, work).await {",
+        damaged: "match Ok::<_, BrokerError>(work().await) {",
+        test: "a_login_that_is_revoked_while_its_users_groups_change",
+    },
+    Broken {
+        name: "a revocation takes the same login again",
+        file: "src/broker/revoke.rs",
+        whole: "generation.next().ok_or(",
+        damaged: "Some(generation).ok_or(",
+        test: "a_login_that_is_revoked",
+    },
+    Broken {
+        name: "a revocation enables whom an administrator has disabled",
+        file: "src/broker/rewrite.rs",
+        whole: "..found.clone()",
+        damaged: "enabled: true, ..found.clone()",
+        test: "a_login_that_is_revoked_and_an_administrator_at_work",
+    },
+    Broken {
+        name: "a revocation does not look again before it writes",
+        file: "src/broker/revoke.rs",
+        whole: "if self.read(user).await? != found {",
+        damaged: "if self.read(user).await? != found && false {",
+        test: "a_login_that_is_revoked_and_an_administrator_at_work",
+    },
+    Broken {
+        name: "a login that was revoked is written again",
+        file: "src/broker/ensure/agree.rs",
+        whole: "&& generation > document.target.generation",
+        damaged: "&& generation > document.target.generation && false",
+        test: "a_login_that_is_revoked",
+    },
+    Broken {
+        name: "a replica that is asked for a check goes on to believe its memory",
+        file: "src/ledger.rs",
+        whole: "known: self.memory.contradict(user, NO_FINGERPRINT),",
+        damaged: "known: false,",
+        test: "a_login_that_is_revoked",
+    },
 ];
 
 impl Broken {
@@ -147,8 +189,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
     shell::run(tests.env("ELASTAUTH_INTERLEAVINGS", "long"))
 }
 
-/// Builds each broken variant in a copy of the tree and asks the test that is named for it.
-pub(crate) fn broken() -> anyhow::Result<()> {
+/// Builds each broken variant with this text in its name in a copy of the tree, and asks the test
+/// that is named for it.
+pub(crate) fn broken(named: &str) -> anyhow::Result<()> {
     let root = shell::root();
     let copy = root.join("target/broken");
     for folder in ["src", "tests", "examples", "xtask", "docs"] {
@@ -159,7 +202,15 @@ pub(crate) fn broken() -> anyhow::Result<()> {
             .with_context(|| format!("{file} cannot be copied"))?;
     }
     let mut survived = Vec::new();
-    for variant in VARIANTS {
+    let variants: Vec<&Broken> = VARIANTS
+        .iter()
+        .filter(|variant| variant.name.contains(named))
+        .collect();
+    ensure!(
+        !variants.is_empty(),
+        "no broken variant has `{named}` in its name"
+    );
+    for variant in variants {
         let path = copy.join(variant.file);
         let whole = variant.checked(&copy)?;
         fs::write(&path, whole.replace(variant.whole, variant.damaged))?;

@@ -25,7 +25,7 @@ cargo xtask floors           check that modules import downwards only and that f
 cargo xtask fuzz [--seconds N]  bent tokens and answers from a new seed, for a minute or N seconds
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, metrics, million, tokens, first, newcomers, rotation,
                              redis, recheck, crowd, build
-cargo xtask interleavings    tests/interleavings with more steps, for minutes; --broken lets it find broken variants of the program
+cargo xtask interleavings    tests/interleavings with more steps, for minutes; --broken [TEXT] lets it find broken variants of the program
 cargo xtask chaos [--seconds N] [--seed S] [--cluster real]
                              replicas, Redis and a cluster with all their troubles at once, for N seconds; --cluster real
                              kills and stops the nodes of a real one instead of bending a stand-in";
@@ -44,7 +44,8 @@ fn main() -> ExitCode {
             fuzz::run(Duration::from_secs(seconds.parse().unwrap_or(0)))
         }
         ["interleavings"] => interleavings::run(),
-        ["interleavings", "--broken"] => interleavings::broken(),
+        ["interleavings", "--broken"] => interleavings::broken(""),
+        ["interleavings", "--broken", named] => interleavings::broken(named),
         ["bench", names @ ..] => bench::run(names),
         ["chaos", arguments @ ..] => chaos::run(arguments),
         _ => {

@@ -139,6 +139,9 @@ impl Attempt {
         // 2. Another replica, or this one before its restart, has asked recently: nothing to ask.
         //    Or it has written the user with a later login, because this one was revoked.
         if let Some(generation) = update.higher_generation() {
+            self.state
+                .ledger
+                .learn_generation(&document.target.user, generation);
             return Ok(AttemptResult::OtherGeneration(generation));
         }
         if confirm::use_stored(&self.state, &update) {
@@ -183,13 +186,21 @@ impl Attempt {
 
         // 7. May this user be written, and why? If not, this is the end. A login that was revoked is
         //    not written again: that is asked with the later one. A lower generation than ours is
-        //    written over, for it comes from a late write or an old copy of the index.
-        let reason = verdict?;
+        //    written over, for it comes from a late write or an old copy of the index. Whatever
+        //    becomes of the update, the generation that was found is remembered: the user may be
+        //    deleted next.
         let generation = found
             .as_ref()
             .map(|found| self.state.generation_in(&found.account))
-            .filter(|found| *found > document.target.generation);
-        if let Some(generation) = generation {
+            .inspect(|found| {
+                self.state
+                    .ledger
+                    .learn_generation(&document.target.user, *found);
+            });
+        let reason = verdict?;
+        if let Some(generation) = generation
+            && generation > document.target.generation
+        {
             return Ok(AttemptResult::OtherGeneration(generation));
         }
         // Older tokens may give no role any more that this one does not, even if the write fails.
@@ -249,9 +260,14 @@ impl Attempt {
 
         // 12. Log in once after the first write of this process: see `fresh_logins`.
         if self.fresh_logins.need_proof() {
-            if !self.look.log_in_anywhere(document, &password).await? {
-                self.fresh_logins.refused();
+            let login = self.look.log_in_anywhere(document, &password).await?;
+            // Refused, or another replica has written the user meanwhile: then the update begins
+            // again.
+            if !matches!(login, LoginResult::Agrees(_)) {
                 let _reported = self.state.ledger.forget(identity.user());
+            }
+            if let LoginResult::Refused = login {
+                self.fresh_logins.refused();
                 return Err(BrokerError::LoginRefused);
             }
             self.fresh_logins.accepted();

@@ -57,16 +57,16 @@ impl Look {
         Ok(matches!(login(answer, document), LoginResult::Agrees(_)))
     }
 
-    /// Whether any node accepts the login, whatever else it says about the user.
+    /// What the first node that accepts the login says; or that none of them does.
     pub(super) async fn log_in_anywhere(
         &self,
         document: &Document,
         password: &Password,
-    ) -> Result<bool, BrokerError> {
+    ) -> Result<LoginResult, BrokerError> {
         let authorization = password.authorization(&document.target.user);
         let answer = self.cluster.authenticate_anywhere(&authorization).await;
         let answer = answer.map_err(BrokerError::Cluster)?;
-        Ok(!matches!(login(answer, document), LoginResult::Refused))
+        Ok(login(answer, document))
     }
 
     /// Reads the user with the service account, and judges whether and why it may be written.

@@ -25,7 +25,7 @@ impl World<'_> {
         match &wish {
             Wish::Read { name: user } => {
                 let found = self.state().users.get(user).cloned();
-                self.rules.looked(life, user, found.as_ref());
+                self.rules.looked(name, user, found.as_ref());
             }
             Wish::Write {
                 name: user,
@@ -69,6 +69,7 @@ impl World<'_> {
             return;
         };
         self.record(name.0.place, &(name.1, reply.status.as_u16()));
+        self.rules.learnt(name);
         if reply.status == StatusCode::OK {
             let now = self.state().now;
             self.rules.heard(name, now);

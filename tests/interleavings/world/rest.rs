@@ -17,7 +17,12 @@ impl World<'_> {
         for name in came {
             let wish = self.state().calls.get(&name).map(|call| call.wish.clone());
             match wish {
-                Some(Wish::Write { name: user, .. }) => self.rules.write_came(name.0, &user)?,
+                Some(Wish::Write {
+                    name: user,
+                    user: written,
+                }) => {
+                    self.rules.write_came(name.0, &user, &written)?;
+                }
                 Some(Wish::Read { name: user }) => self.rules.went_on(name.0, &user),
                 Some(Wish::Ask { .. }) | None => {}
             }
@@ -46,6 +51,7 @@ impl World<'_> {
                 Err(_) => {}
             }
         }
+        self.note_revoked().await?;
         let gives_up = self.stage.setting.gives_up;
         let mut state = self.stage.cluster.state();
         let now = state.now;
@@ -148,6 +154,7 @@ impl World<'_> {
                 }
                 Some((name, true)) => self.release(name),
                 None if self.asking.is_empty()
+                    && self.revoking.is_empty()
                     && self
                         .replicas
                         .iter()
@@ -172,6 +179,9 @@ impl World<'_> {
     pub(crate) async fn end(mut self, to_an_answer: bool) -> Result<(), String> {
         self.bring_messages();
         self.undisturbed().await?;
+        while let Some((place, user)) = self.rechecks.first().copied() {
+            self.recheck(place, user);
+        }
         let (had, left) = (&self.stage.setting.budget, &self.budget);
         if (had.losses, had.restarts, had.edits) == (left.losses, left.restarts, left.edits) {
             self.rules.nothing_overtaken_stands()?;

@@ -1,6 +1,6 @@
 //! Which steps may come next, and what each of them does.
 
-use super::{Asking, World};
+use super::{Asking, Revoking, World};
 use crate::{
     cluster::{CallName, Life, Wish},
     rules::Author,
@@ -44,6 +44,21 @@ impl World<'_> {
                         }
                     }
                 }
+            }
+        }
+        let rechecks = self.rechecks.iter();
+        steps.extend(rechecks.map(|(place, user)| Step::Recheck {
+            place: *place,
+            user,
+        }));
+        if budget.revokes > 0 {
+            for (place, _) in self.replicas.iter().enumerate() {
+                let runs = |user: &&&str| {
+                    let same = |one: &Revoking| (one.place, one.user) == (place, **user);
+                    self.revoking.iter().any(same)
+                };
+                let users = setting.users.iter().filter(|user| !runs(user));
+                steps.extend(users.map(|user| Step::Revoke { place, user }));
             }
         }
         if budget.passes > 0 {
@@ -138,6 +153,11 @@ impl World<'_> {
                 self.budget.edits -= 1;
                 self.edit(user, edit);
             }
+            Step::Revoke { place, user } => {
+                self.budget.revokes -= 1;
+                self.revoke(place, user);
+            }
+            Step::Recheck { place, user } => self.recheck(place, user),
             Step::RedisDone(name) => self.redis_does(name, Some(true)),
             Step::RedisFails(name, how) => {
                 self.budget.redis_faults -= 1;
@@ -183,6 +203,9 @@ impl World<'_> {
             self.state().cut(name);
         }
         self.hang_up(place);
+        self.stop_revoking(place);
+        // Whoever starts has nothing to forget.
+        self.rechecks.retain(|(other, _)| *other != place);
         self.replicas[place].tasks.end();
         self.rules.ended(life);
         self.replicas[place] = self.start(Life {
