@@ -204,6 +204,12 @@ fn as_text(explained: &Explanation, says: Option<&Value>, online: bool) -> Strin
         Some(plan) => {
             let found = plan.found.as_ref().map(|user| user.document.to_string());
             line("in cluster", found.as_deref().unwrap_or("no such user"));
+            if let Some(generation) = generation(plan) {
+                line(
+                    "generation",
+                    &format!("{generation}: the login was revoked so often"),
+                );
+            }
             line("next", &next(plan));
         }
         None if online && explained.result.is_ok() => line("in cluster", "not asked"),
@@ -249,7 +255,7 @@ fn as_json(explained: &Explanation, says: Option<&Value>) -> Value {
         .collect();
     let cluster = explained.plan.as_ref().map(|plan| {
         let found = plan.found.as_ref().map(|user| &user.document);
-        json!({ "found": found, "next": next(plan) })
+        json!({ "found": found, "generation": generation(plan), "next": next(plan) })
     });
     let (status, why, outcome) = answer(explained);
     json!({
@@ -262,6 +268,12 @@ fn as_json(explained: &Explanation, says: Option<&Value>) -> Value {
         "cluster": cluster,
         "answer": { "status": status, "reason": why, "outcome": outcome.name() },
     })
+}
+
+/// How often the login of the user in the cluster was revoked, if it was.
+fn generation(plan: &Plan) -> Option<u32> {
+    let marker = plan.found.as_ref()?.account.origin.marker()?;
+    Some(marker.generation.0).filter(|generation| *generation > 0)
 }
 
 fn next(plan: &Plan) -> String {

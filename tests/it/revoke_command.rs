@@ -93,6 +93,15 @@ async fn without_a_replica_the_address_of_the_configuration_is_asked() {
         assert!(text.contains(&part), "{part}: {text}");
     }
     assert!(!stage.cluster.accepts(&old));
+    let asked = ["explain", "--user", "alice", "--groups", "dev", "--online"];
+    let output = stage.elastauth.command(&asked).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    for part in [
+        "generation 1: the login was revoked",
+        "next       nothing: the user is as it",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
     let elsewhere = format!("http://127.0.0.1:{port}/elsewhere");
     for (url, why) in [
         (&*elsewhere, "must not have a path"),

@@ -245,6 +245,58 @@ async fn what_an_administrator_does_to_a_user_is_put_right_after_a_recheck() {
     }
 }
 
+#[tokio::test]
+async fn a_revoked_login_and_the_api_keys_of_its_user_end_at_once() {
+    let setup = Setup::new("svc-revoke").await;
+    let login = async || {
+        let granted = setup.ask("revoke-alice", "readers").await;
+        granted.header("authorization").unwrap().to_owned()
+    };
+    let status = async |login: &str| setup.cluster.authenticate(login).await.status;
+    let revoke = async |query: &str| {
+        let path = format!("/elastauth/admin/users/revoke-alice/revoke{query}");
+        let server = setup.elastauth.server();
+        let answer = server.ask(http::Method::POST, &path, &[], None).await;
+        (answer.status, answer.json()["clusters"][0].clone())
+    };
+    let old = login().await;
+    let key = setup.cluster.api_key_of(&old).await;
+    let (done, cluster) = revoke("").await;
+    assert_eq!(
+        (done, &cluster["generation"]),
+        (StatusCode::OK, &json!(1)),
+        "{cluster}"
+    );
+    assert_eq!(status(&old).await, StatusCode::UNAUTHORIZED);
+    let new = login().await;
+    assert_eq!(status(&new).await, StatusCode::OK);
+    assert_eq!(
+        status(&key).await,
+        StatusCode::OK,
+        "keys outlive the password"
+    );
+
+    // The account of the guides may not touch keys.
+    let (done, cluster) = revoke("?api_keys=true").await;
+    let why = cluster["api_keys"]["error"].to_string();
+    assert_eq!(done, StatusCode::SERVICE_UNAVAILABLE, "{cluster}");
+    assert!(
+        why.contains("403") && why.contains("`manage_api_key`"),
+        "{why}"
+    );
+    assert_eq!(status(&new).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&key).await, StatusCode::OK);
+    setup.cluster.may_manage_api_keys("svc-revoke").await;
+    let (done, cluster) = revoke("?api_keys=true").await;
+    assert_eq!(
+        (done, &cluster["api_keys"]),
+        (StatusCode::OK, &json!({ "invalidated": 1, "failed": 0 })),
+        "{cluster}"
+    );
+    assert_eq!(status(&key).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status(&login().await).await, StatusCode::OK);
+}
+
 /// So docs/METRICS.md says. If this fails, clocks can be compared with the cluster's own.
 #[tokio::test]
 async fn the_cluster_itself_says_nothing_of_its_clock() {

@@ -41,6 +41,67 @@ async fn in_use(stage: &Stage) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_one_replica_revokes_is_given_by_none_that_shares_its_redis() {
+    let redis = Redis::start(&[]).await;
+    let one = Stage::planned(Plan {
+        more: &with_redis(redis.port),
+        ..Plan::default()
+    })
+    .await;
+    let other = one
+        .replica(Plan {
+            more: &with_redis(redis.port),
+            ..Plan::default()
+        })
+        .await;
+    in_use(&one).await;
+    in_use(&other).await;
+    let login = async |stage: &Stage| {
+        let answer = stage.ask("alice", "dev").await;
+        assert!(stage.works(&answer), "{answer:?} {}", stage.elastauth.log());
+        answer.headers[http::header::AUTHORIZATION].clone()
+    };
+    let mut old = login(&one).await;
+    assert_eq!(login(&other).await, old);
+    let key = [("x-elastauth-key", GATEWAY_KEY)];
+    for round in 1..=10 {
+        let by = if round % 2 == 0 { &one } else { &other };
+        let path = "/elastauth/admin/users/alice/revoke";
+        let answer = by.gateway().ask(http::Method::POST, path, &key, None).await;
+        let cluster = answer.json()["clusters"][0].clone();
+        assert_eq!(
+            (&cluster["generation"], &cluster["other_replicas"]),
+            (&round.into(), &"told".into()),
+            "{}",
+            answer.text()
+        );
+        assert!(!one.cluster.accepts(&old));
+        // Each learns it before the revocation has ended, or with its next look into Redis.
+        let new = login(&other).await;
+        assert_eq!(login(&one).await, new);
+        assert_ne!(new, old);
+        old = new;
+    }
+    // A new replica takes it from Redis, even where the user is not in the cluster any more.
+    assert!(one.cluster.remove_user("alice"));
+    let late = one
+        .replica(Plan {
+            more: &with_redis(redis.port),
+            ..Plan::default()
+        })
+        .await;
+    in_use(&late).await;
+    let recheck = "/elastauth/admin/users/alice/recheck";
+    let answer = one
+        .gateway()
+        .ask(http::Method::POST, recheck, &key, None)
+        .await;
+    assert_eq!(answer.json()["other_replicas"], "told");
+    assert_eq!(login(&one).await, old);
+    assert_eq!(login(&late).await, old);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn asked_to_end_without_redis_it_reports_its_changes_once_redis_is_back() {
     let redis = Redis::start(&[]).await;
     let relay = Relay::to(redis.port).await;

@@ -245,6 +245,35 @@ impl Elasticsearch {
         .await;
     }
 
+    /// Also lets this service account manage API keys.
+    pub(crate) async fn may_manage_api_keys(&self, name: &str) {
+        let cluster = json!({ "cluster": ["manage_api_key"] });
+        self.put("/_security/role/elastauth-keys", &cluster).await;
+        self.put(
+            &format!("/_security/user/{name}"),
+            &json!({ "roles": ["elastauth", "elastauth-keys"] }),
+        )
+        .await;
+    }
+
+    /// Makes an API key for the user of this login; returns its `Authorization`.
+    pub(crate) async fn api_key_of(&self, login: &str) -> String {
+        let (user, password) = super::http::pair(login);
+        let body = json!({
+            "grant_type": "password", "username": user, "password": password,
+            "api_key": { "name": "theirs" },
+        });
+        let (path, admin) = ("/_security/api_key/grant", admin());
+        let headers = [("authorization", &*admin)];
+        let answer = self
+            .server
+            .ask(Method::POST, path, &headers, Some(&body))
+            .await;
+        let encoded = answer.json()["encoded"].as_str().map(str::to_owned);
+        let encoded = encoded.unwrap_or_else(|| panic!("no key: {}", answer.text()));
+        format!("ApiKey {encoded}")
+    }
+
     /// Makes an API key with the minimal rights; returns its encoded form.
     pub(crate) async fn api_key(&self, name: &str) -> String {
         let body =

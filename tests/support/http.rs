@@ -248,3 +248,13 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
         base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
     )
 }
+
+/// The name and the password of an `Authorization`.
+pub(crate) fn pair(login: &str) -> (String, String) {
+    use base64::Engine as _;
+    let encoded = login.strip_prefix("Basic ").expect("a Basic login");
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded);
+    let text = String::from_utf8(decoded.expect("base64")).expect("UTF-8");
+    let (user, password) = text.split_once(':').expect("a name and a password");
+    (user.to_owned(), password.to_owned())
+}
