@@ -373,7 +373,7 @@ async fn evening(section: &str) -> Evening {
                 async |words: &str| until(words, || evening.elastauth.log().contains(words)).await;
             evening
                 .elastauth
-                .edit(|config| config.replace("dev: [editor]", "dev: [kibana_admin]"));
+                .edit(|config| config.replace("dev: [editor]", "dev: [monitoring_user]"));
             said("has changed and is in force").await;
             evening
                 .elastauth
