@@ -20,6 +20,7 @@ mod file;
 mod files;
 mod fill;
 mod finding;
+mod forget;
 mod gather;
 mod given;
 mod key;

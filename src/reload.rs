@@ -126,6 +126,7 @@ impl Reloader {
     /// Reads, and applies the new configuration if it is valid. Returns the files to look at from
     /// now on.
     fn read_again(&mut self, why: Why) -> BTreeSet<PathBuf> {
+        let sources = self.loaded.sources(self.flags.clone());
         let Reloaded {
             outcome,
             warnings,
@@ -133,7 +134,8 @@ impl Reloader {
             requires_restart,
             widenings,
             mut files,
-        } = self.loaded.reload(&self.loaded.sources(self.flags.clone()));
+        } = self.loaded.reload(&sources);
+        sources.wipe();
         files.extend(self.loaded.files());
         let (config, loaded) = match outcome {
             Ok(good) => good,

@@ -4,15 +4,43 @@
 pub(crate) mod address;
 
 pub(crate) use secrecy::ExposeSecret;
-pub use secrecy::SecretString;
 
 use aws_lc_rs::{constant_time, digest, rand};
-use std::fmt;
-use zeroize::ZeroizeOnDrop;
+use std::{fmt, sync::Arc};
+use zeroize::Zeroizing;
 
-/// The key from which every credential is derived: 256 bits, as 64 hex digits in `secret_key`.
-#[derive(Clone, ZeroizeOnDrop)]
-pub struct SecretKey([u8; 32]);
+/// A text that must not be shown. It is in memory once: clones share it, and the last one wipes it.
+#[derive(Clone)]
+pub struct SecretString(Arc<secrecy::SecretString>);
+
+impl From<String> for SecretString {
+    fn from(text: String) -> Self {
+        Self(Arc::new(text.into()))
+    }
+}
+
+impl From<&str> for SecretString {
+    fn from(text: &str) -> Self {
+        Self(Arc::new(text.into()))
+    }
+}
+
+impl ExposeSecret<str> for SecretString {
+    fn expose_secret(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for SecretString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretString(***)")
+    }
+}
+
+/// The key from which every credential is derived: 256 bits, as 64 hex digits in `secret_key`. It
+/// is in memory once: a value that moves would leave its bytes behind.
+#[derive(Clone)]
+pub struct SecretKey(Arc<Zeroizing<[u8; 32]>>);
 
 impl SecretKey {
     /// Takes 64 hex digits.
@@ -23,17 +51,19 @@ impl SecretKey {
         if text.len() != 64 {
             return Err(InvalidKey::Length);
         }
-        let mut bytes = [0_u8; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = pair
-                .iter()
-                .try_fold(0_u8, |high, digit| Some((high << 4) | hex_value(*digit)?))
-                .ok_or(InvalidKey::NotHex)?;
-        }
-        if is_sample(&bytes) {
+        let key = Self::filled(|bytes| {
+            for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+                *byte = pair
+                    .iter()
+                    .try_fold(0_u8, |high, digit| Some((high << 4) | hex_value(*digit)?))
+                    .ok_or(InvalidKey::NotHex)?;
+            }
+            Ok(())
+        })?;
+        if is_sample(&key.0) {
             Err(InvalidKey::Sample)
         } else {
-            Ok(Self(bytes))
+            Ok(key)
         }
     }
 
@@ -42,9 +72,16 @@ impl SecretKey {
     /// # Errors
     /// When the system has no randomness to give.
     pub fn random() -> Result<Self, NoRandomness> {
-        let mut bytes = [0_u8; 32];
-        rand::fill(&mut bytes).map_err(|_| NoRandomness)?;
-        Ok(Self(bytes))
+        Self::filled(|bytes| rand::fill(bytes).map_err(|_| NoRandomness))
+    }
+
+    /// The bytes are written where they stay.
+    fn filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
+        let mut key = Arc::new(Zeroizing::new([0; 32]));
+        if let Some(bytes) = Arc::get_mut(&mut key) {
+            fill(bytes)?;
+        }
+        Ok(Self(key))
     }
 
     /// The raw key, for derivation only.

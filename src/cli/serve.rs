@@ -15,7 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     let dumps = dumps::forbid();
-    let (Checked { outcome, warnings }, loaded) = config::read(&Sources::system(flags.clone()));
+    let sources = Sources::system(flags.clone());
+    let (Checked { outcome, warnings }, loaded) = config::read(&sources);
+    sources.wipe();
     let watch = Watch::new(&loaded);
     let config = outcome.map_err(|faults| {
         failed_with("elastauth does not start: the configuration has", &faults)

@@ -15,6 +15,7 @@ use super::{
     table, yaml,
 };
 use std::collections::HashMap;
+use zeroize::Zeroize as _;
 
 type Values = HashMap<&'static str, ReadValue>;
 
@@ -27,7 +28,7 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
         findings.warn(&warning.place, warning.text.clone());
     }
     let lines = sources.dot_env.as_deref();
-    let lines = lines.map_or_else(Vec::new, |text| dotenv::read(text, findings));
+    let mut lines = lines.map_or_else(Vec::new, |text| dotenv::read(text, findings));
     let root = sources.file.as_ref();
     let root = root.and_then(|(name, bytes)| yaml::read(name, bytes, findings));
     let unread = !sources.unread.is_empty() || (sources.file.is_some() && root.is_none());
@@ -59,6 +60,9 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
         ..Settings::default()
     };
     exposed::warn(&settings, sources, findings);
+    for line in &mut lines {
+        line.value.zeroize();
+    }
     settings
 }
 

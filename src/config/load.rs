@@ -221,7 +221,10 @@ fn usable(read: io::Result<Result<String, String>>) -> Result<String, String> {
 }
 
 fn bytes_of(file: File, most: usize) -> io::Result<Vec<u8>> {
-    let mut read = Vec::new();
+    // A buffer that grows leaves copies of its beginning in memory.
+    let size = file.metadata().map_or(0, |found| found.len());
+    let size = usize::try_from(size).unwrap_or(most).min(most);
+    let mut read = Vec::with_capacity(size + 64);
     file.take(most as u64).read_to_end(&mut read)?;
     Ok(read)
 }

@@ -2,6 +2,7 @@
 
 use super::{
     finding::Place,
+    forget::forget_secrets,
     key::ConfigKey,
     load::{self, DotEnv},
     raw::{Raw, RawNode},
@@ -22,7 +23,8 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    pub(super) fn new(settings: Settings, sources: &Sources) -> Self {
+    pub(super) fn new(mut settings: Settings, sources: &Sources) -> Self {
+        forget_secrets(&mut settings);
         Self {
             settings,
             file: sources.looked_for.clone(),

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+use zeroize::Zeroize;
 
 /// A variable: its name, its value, and its place.
 pub(super) type Variable<'a> = (&'a str, &'a str, Place);
@@ -75,6 +76,15 @@ impl Sources {
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.file.as_ref().map(|(name, _)| Path::new(&**name))
+    }
+
+    /// Overwrites what may be secrets, once it has been read.
+    pub(crate) fn wipe(mut self) {
+        self.environment.values_mut().for_each(Zeroize::zeroize);
+        self.dot_env.zeroize();
+        if let Some((_, content)) = &mut self.file {
+            content.zeroize();
+        }
     }
 
     /// The variables of the environment.

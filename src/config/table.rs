@@ -162,7 +162,8 @@ table! {
     /// Only a check: with `true`, every host must be `https`. The URL of a host decides whether
     /// elastauth uses TLS.
     ES_TLS_ENABLED: "elasticsearch.tls.enabled", T::Bool, default = "false";
-    /// A PEM file of CAs that are trusted instead of the system's.
+    /// A PEM file of CAs that are trusted instead of the system's. A server whose own certificate
+    /// is in the file is trusted as well, also if that certificate says `CA:TRUE`.
     ES_TLS_CA: "elasticsearch.tls.ca_cert", T::Path,
         example = "/etc/elastauth/elasticsearch-ca.pem", reload = true;
     /// A client certificate, PEM.
@@ -392,7 +393,8 @@ table! {
     /// for `-`.
     OIDC_CUSTOM_HEADERS: "oidc.custom_headers", T::Pairs,
         example = "{X-Tenant: \"${TENANT}\"}", reload = true;
-    /// A PEM file of CAs that are trusted for the issuer instead of the system's.
+    /// A PEM file of CAs that are trusted for the issuer instead of the system's, or the issuer's
+    /// own certificate.
     OIDC_TLS_CA: "oidc.tls.ca_cert", T::Path, example = "/etc/elastauth/sso-ca.pem",
         reload = true;
     /// A client certificate for the issuer, PEM.

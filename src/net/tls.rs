@@ -5,12 +5,15 @@
 
 mod danger;
 mod error;
+mod known;
 mod pem;
 
 pub(crate) use error::TlsError;
 
+use known::KnownCertificates;
 use rustls::{
     ConfigBuilder, RootCertStore, WantsVerifier,
+    client::WebPkiServerVerifier,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer},
     server::WebPkiClientVerifier,
@@ -62,8 +65,14 @@ pub(crate) fn client(config: &ClientConfig) -> Result<rustls::ClientConfig, TlsE
         let builder = builder.dangerous();
         builder.with_custom_certificate_verifier(Arc::new(verifier))
     } else {
-        let ca_cert = config.ca_cert.as_deref();
-        builder.with_root_certificates(ca_cert.map_or_else(system_roots, roots_of)?)
+        match config.ca_cert.as_deref() {
+            None => builder.with_root_certificates(system_roots()?),
+            Some(path) => {
+                let verifier = known_certificates(path, builder.crypto_provider())?;
+                let builder = builder.dangerous();
+                builder.with_custom_certificate_verifier(Arc::new(verifier))
+            }
+        }
     };
     let Some(identity) = &config.identity else {
         return Ok(builder.with_no_client_auth());
@@ -147,6 +156,22 @@ fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
         })?;
     }
     Ok(roots)
+}
+
+/// Trusts what the CAs of a file have signed, and the certificates of the file themselves.
+fn known_certificates(
+    path: &Path,
+    provider: &Arc<CryptoProvider>,
+) -> Result<KnownCertificates, TlsError> {
+    let roots = Arc::new(roots_of(path)?);
+    let usual = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
+    Ok(KnownCertificates {
+        usual: usual.map_err(|source| TlsError::ServerCa {
+            path: path.to_owned(),
+            source,
+        })?,
+        known: pem::certificates(path)?,
+    })
 }
 
 /// The system's certificates. Those that cannot be parsed are skipped: the operator has not chosen

@@ -7,7 +7,7 @@ use crate::support::{
     ports::Closed,
     relay::Relay,
     stage::{GATEWAY_KEY, Plan, Stage, question},
-    tls::Authority,
+    tls::{Authority, Signed},
     until,
 };
 use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn};
@@ -339,7 +339,14 @@ async fn one_of_three_hosts_without_its_security_index_refuses_everybody_and_nob
 #[tokio::test]
 async fn a_cluster_with_the_certificate_of_another_gets_no_password() {
     let (authority, other) = (Authority::new(), Authority::new());
+    // As `openssl req -x509` makes them: a CA and a server in one.
+    let [own, next] = [["127.0.0.1"]; 2].map(|names| Signed::by_itself(&names));
+    let elsewhere = Signed::by_itself(&["elsewhere.test"]);
+    let [own_ca, elsewhere_ca] = [&own, &elsewhere].map(|signed| signed.certificate.clone());
     for (signed, believed, good) in [
+        (own, own_ca.clone(), true),
+        (next, own_ca, false),
+        (elsewhere, elsewhere_ca, false),
         (authority.sign(), authority.pem(), true),
         (
             authority.sign_for(&["elsewhere.test"]),

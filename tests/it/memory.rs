@@ -3,11 +3,13 @@
 use crate::support::{
     http::Server,
     process::{Process, command},
-    stage::SECRET_KEY,
+    stage::{SECRET_KEY, Stage},
+    until,
 };
 use http::Method;
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, Permissions},
+    io::{Read as _, Seek as _, SeekFrom},
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _},
         process::CommandExt as _,
@@ -70,4 +72,70 @@ async fn an_unprivileged_process_has_no_core_dumps_and_is_readable_by_root_only(
     ] {
         assert!(metrics.contains(series), "{metrics}");
     }
+}
+
+/// How often each of these texts is in the writable memory of a process.
+fn copies<const N: usize>(process: u32, texts: [&[u8]; N]) -> [usize; N] {
+    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
+    let mut memory = File::open(format!("/proc/{process}/mem")).unwrap();
+    let mut counts = [0; N];
+    for line in maps.lines() {
+        let mut words = line.split_whitespace();
+        let (range, rights) = (words.next().unwrap(), words.next().unwrap());
+        if !rights.starts_with("rw") {
+            continue;
+        }
+        let (from, to) = range.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
+        memory.seek(SeekFrom::Start(from)).unwrap();
+        let mut region = Vec::new();
+        // What ends early has been given back to the system since.
+        let _end = (&mut memory).take(to - from).read_to_end(&mut region);
+        for (count, text) in counts.iter_mut().zip(texts) {
+            *count += region
+                .windows(text.len())
+                .filter(|window| window[0] == text[0] && *window == text)
+                .count();
+        }
+    }
+    counts
+}
+
+/// The memory of a process that is not dumpable can be read by root only.
+#[tokio::test]
+async fn few_copies_of_a_secret_stay_in_memory() {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        println!("not tried: only root can read the memory of elastauth");
+        return;
+    }
+    let mut stage = Stage::usual().await;
+    assert!(stage.works(&stage.ask("alice", "dev").await));
+    let password = stage.cluster.service_password().to_owned();
+    let key: Vec<u8> = (0..64)
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&SECRET_KEY[at..at + 2], 16).unwrap())
+        .collect();
+    let texts = [password.as_bytes(), SECRET_KEY.as_bytes(), &key];
+    let counts = copies(stage.elastauth.id(), texts);
+    println!("password, key as text, key: {counts:?}");
+    // Password and key are there once each, for a reload that keeps them; a frame of the key's
+    // derivation may still be on the stack of the main thread. From the environment, each would be
+    // there once more: the kernel's copy, which nobody can wipe.
+    let [password, text, key] = counts;
+    assert!(password <= 1 && text == 0 && key <= 2, "{counts:?}");
+
+    // A reload leaves nothing behind.
+    stage
+        .elastauth
+        .edit(|config| config + "enable_metrics: true\n");
+    stage.elastauth.hang_up();
+    until("the reload", || {
+        stage.elastauth.log().contains("require a restart")
+    })
+    .await;
+    let after = copies(stage.elastauth.id(), texts);
+    println!("after a reload: {after:?}");
+    let [password, text, key] = after;
+    assert!(password <= 1 && text == 0 && key <= 2, "{after:?}");
+    assert!(stage.elastauth.terminate().await.success());
 }

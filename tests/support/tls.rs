@@ -17,6 +17,19 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
+    /// Self-signed, for these names, and with `CA:TRUE`.
+    pub(crate) fn by_itself(names: &[&str]) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut about = CertificateParams::new(names).expect("parameters of a certificate");
+        about.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = about.self_signed(&key).expect("a certificate");
+        Self {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
     /// A server that shows this certificate.
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
         let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes())

@@ -72,6 +72,14 @@ pub enum TlsError {
         /// The error of rustls.
         source: VerifierBuilderError,
     },
+    /// The CA file cannot be used to check servers.
+    #[error("servers cannot be checked with the CAs in {}", path.display())]
+    ServerCa {
+        /// The CA file.
+        path: PathBuf,
+        /// The error of rustls.
+        source: VerifierBuilderError,
+    },
     /// The crypto provider does not support the protocol versions. A fault of the build.
     #[error("the crypto provider lacks TLS 1.2 and 1.3")]
     Versions(#[source] rustls::Error),
