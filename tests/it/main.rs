@@ -42,5 +42,6 @@ mod support;
 mod telemetry;
 mod tokens;
 mod traces;
+mod traefik_guide;
 mod untrusted_peers;
 mod wrong_address;

@@ -3,7 +3,7 @@
 
 use crate::support::{
     all_at_once,
-    authelia::{Authelia, BYPASSED},
+    authelia::{Authelia, BYPASSED, DENIED, PORTAL},
     elastauth::Elastauth,
     elasticsearch,
     elasticsearch::Elasticsearch,
@@ -170,9 +170,16 @@ async fn what_a_client_claims_does_not_help() {
         ],
     ];
     for claim in claims {
-        // A user who is signed in keeps their identity.
+        // A user who is signed in keeps their identity; Authelia refuses a password that is not
+        // one of its own before it looks at the session.
         let with_cookie = [&[("cookie", bob.as_str())], *claim].concat();
-        setup.assert_is(&with_cookie, "forged-bob", "viewer").await;
+        if claim.iter().any(|(name, _)| *name == "authorization") {
+            let refused = setup.whoami(&with_cookie).await;
+            assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{claim:?}");
+            assert_eq!(refused.header("x-answered-by"), Some("authelia"));
+        } else {
+            setup.assert_is(&with_cookie, "forged-bob", "viewer").await;
+        }
 
         // Nobody stays nobody, whether the first check refuses ...
         let refused = setup.whoami(claim).await;
@@ -249,17 +256,22 @@ async fn without_elastauth_nobody_gets_in() {
         .assert_is(&[("cookie", &cookie)], "down-alice", "viewer")
         .await;
     setup.elastauth.kill();
-    for headers in [
-        &[("cookie", cookie.as_str())][..],
-        &[
-            ("cookie", cookie.as_str()),
-            ("authorization", &elasticsearch::admin()),
-        ],
+    let cookie = ("cookie", cookie.as_str());
+    let admin = elasticsearch::admin();
+    for (headers, status) in [
+        (&[cookie][..], StatusCode::INTERNAL_SERVER_ERROR),
+        // Authelia does not know that password.
+        (
+            &[cookie, ("authorization", &admin)],
+            StatusCode::UNAUTHORIZED,
+        ),
+        // It leaves a bearer token to others, and so it reaches the dead elastauth.
+        (
+            &[cookie, ("authorization", "Bearer x")],
+            StatusCode::INTERNAL_SERVER_ERROR,
+        ),
     ] {
-        assert_eq!(
-            setup.whoami(headers).await.status,
-            StatusCode::INTERNAL_SERVER_ERROR
-        );
+        assert_eq!(setup.whoami(headers).await.status, status, "{headers:?}");
     }
 }
 
@@ -464,8 +476,91 @@ async fn sixteen_first_logins(traefik: &Traefik, authelia: &Authelia) -> usize {
             .await
     }))
     .await;
+    for answer in answers
+        .iter()
+        .filter(|answer| answer.status != StatusCode::OK)
+    {
+        println!("{} {}", answer.status, answer.text());
+    }
     answers
         .iter()
         .filter(|answer| answer.status == StatusCode::OK)
         .count()
+}
+
+#[tokio::test]
+async fn browsers_are_sent_to_sign_in_and_get_pages() {
+    let setup = Setup::usual("svc-pages").await;
+    let site = setup.traefik.elasticsearch();
+    let page = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+
+    // Authelia takes https only, so plain HTTP goes there before anything is asked.
+    let plain = setup.traefik.plain().get(WHOAMI, &[page]).await;
+    assert!(plain.status.is_redirection(), "{plain:?}");
+    assert!(
+        plain.header("location").unwrap().starts_with("https://"),
+        "{plain:?}"
+    );
+
+    let signed_out = site.get(WHOAMI, &[page]).await;
+    assert_eq!(
+        signed_out.status,
+        StatusCode::FOUND,
+        "{}",
+        signed_out.text()
+    );
+    let portal = signed_out.header("location").unwrap();
+    assert!(
+        portal.starts_with(PORTAL) && portal.contains(&format!("example.org{WHOAMI}")),
+        "{portal}"
+    );
+    let script = [page, ("x-requested-with", "XMLHttpRequest")];
+    assert_eq!(
+        site.get(WHOAMI, &script).await.status,
+        StatusCode::UNAUTHORIZED
+    );
+    // The sign-in page is behind nothing.
+    let portal = site.clone().host("auth.example.org").get("/", &[]).await;
+    assert_eq!(
+        portal.header("x-answered-by"),
+        Some("authelia"),
+        "{portal:?}"
+    );
+
+    let cookie = setup.authelia.sign_in("pages-alice", "search-readers");
+    let cookie = ("cookie", cookie.as_str());
+    let denied = site.get(&format!("{DENIED}/x"), &[cookie, page]).await;
+    assert_eq!(
+        (denied.status, denied.header("x-answered-by")),
+        (StatusCode::FORBIDDEN, Some("authelia"))
+    );
+    setup
+        .assert_is(&[cookie, page], "pages-alice", "viewer")
+        .await;
+    // A password of Authelia is a sign-in of its own.
+    let password = basic("pages-bob", "secret");
+    setup
+        .authelia
+        .has_user("pages-bob", "search-editors", &password);
+    setup
+        .assert_is(&[("authorization", &password)], "pages-bob", "editor")
+        .await;
+
+    // A refusal of elastauth is a page, too, with the id of the request.
+    setup.authelia.sign_in("pages-alice", "");
+    let id = ("x-request-id", "pages-0af7651916cd43dd");
+    let refused = site.get(WHOAMI, &[cookie, page, id]).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(
+        refused.text().contains("<html") && refused.text().contains(id.1),
+        "{}",
+        refused.text()
+    );
+    let refused = site.get(WHOAMI, &[cookie, id]).await;
+    assert_eq!(
+        refused.json()["code"].as_str(),
+        Some("user_not_allowed"),
+        "{}",
+        refused.text()
+    );
 }

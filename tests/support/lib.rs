@@ -10,6 +10,7 @@
     reason = "each test binary uses its own share"
 )]
 
+pub(crate) mod authelia;
 pub(crate) mod collector;
 pub(crate) mod deployment;
 pub(crate) mod elastauth;
@@ -27,8 +28,6 @@ pub(crate) mod stage;
 pub(crate) mod tls;
 pub(crate) mod wait;
 
-#[cfg(feature = "real-parts")]
-pub(crate) mod authelia;
 #[cfg(feature = "real-parts")]
 pub(crate) mod browser;
 #[cfg(feature = "real-parts")]

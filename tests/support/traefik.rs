@@ -5,6 +5,7 @@ use super::{
     http::Server,
     part, ports,
     process::{NotReady, Process, command},
+    tls::Authority,
 };
 use std::time::Duration;
 use tempfile::TempDir;
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 pub(crate) struct Traefik {
     process: Process,
     server: Server,
+    plain: Server,
     _home: TempDir,
 }
 
@@ -34,12 +36,21 @@ impl Traefik {
     ) -> Result<Self, NotReady> {
         let home = tempfile::tempdir().expect("a folder for Traefik");
         let etc = format!("{}/", home.path().display());
-        let port = ports::free_port();
-        let listen = format!("127.0.0.1:{port}");
+        let (port, plain) = (ports::free_port(), ports::free_port());
+        let [listen, listen_plain] = [port, plain].map(|port| format!("\"127.0.0.1:{port}\""));
         let fixed = guide::file(
             "traefik/traefik.yml",
-            &[("/etc/traefik/", &etc), (":8080", &listen)],
+            &[
+                ("/etc/traefik/", &etc),
+                ("\":443\"", &listen),
+                ("\":80\"", &listen_plain),
+            ],
         );
+        let authority = Authority::new();
+        let signed = authority.sign();
+        for (name, content) in [("tls.crt", &signed.certificate), ("tls.key", &signed.key)] {
+            std::fs::write(home.path().join(name), content).expect("Traefik's certificate");
+        }
         std::fs::write(home.path().join("traefik.yml"), fixed).expect("the static file");
         std::fs::write(
             home.path().join("dynamic.yml"),
@@ -54,7 +65,9 @@ impl Traefik {
             .arg(format!("--configfile={etc}traefik.yml"))
             .envs(environment.iter().copied());
         let mut process = Process::start("traefik", &mut traefik);
-        let server = Server::plain(port).host("elasticsearch.example.org");
+        let host = "elasticsearch.example.org";
+        let server = Server::plain(port).with_tls(authority.client()).host(host);
+        let plain = Server::plain(plain).host(host);
         // 404 is Traefik's answer as long as it has not read its routers.
         let routed = async |_: &Process| {
             let answer = server
@@ -69,6 +82,7 @@ impl Traefik {
         Ok(Self {
             process,
             server,
+            plain,
             _home: home,
         })
     }
@@ -76,6 +90,11 @@ impl Traefik {
     /// The way in for clients of Elasticsearch.
     pub(crate) fn elasticsearch(&self) -> &Server {
         &self.server
+    }
+
+    /// The way in without TLS.
+    pub(crate) fn plain(&self) -> &Server {
+        &self.plain
     }
 
     pub(crate) fn log(&self) -> String {
