@@ -133,7 +133,11 @@ impl Headers {
                         found.extend(groups);
                         continue;
                     }
-                    Some(None) | None => joined = Group::parse(text),
+                    // A list that is no JSON. Other texts may begin with a bracket.
+                    Some(None) | None if text.trim_end_matches(BLANK).ends_with(']') => {
+                        joined = Group::parse(text);
+                    }
+                    Some(None) | None => {}
                 }
             }
             if !stands_for_nothing(text.trim_matches(BLANK)) {

@@ -243,3 +243,20 @@ fn where_groups_are_required_a_missing_header_is_refused_and_an_empty_one_is_not
         Ok(Some(_))
     ));
 }
+
+#[test]
+fn a_text_that_looks_like_several_groups_is_remembered_as_such() {
+    for (groups, joined) in [
+        (&b"dev|ops"[..], Some("dev|ops")),
+        (b"x,dev;ops", Some("dev;ops")),
+        (b"Domain Users", Some("Domain Users")),
+        (b"[dev, ops]", Some("[dev, ops]")),
+        (b"[EU] team,dev", None),
+        (b"Domain Users,dev", None),
+        (b"[\"a|b\"]", Some("a|b")),
+        (b"dev, ops", None),
+    ] {
+        let identity = identified(&[("remote-user", b"alice"), ("remote-groups", groups)]);
+        assert_eq!(identity.joined().map(Group::as_str), joined, "{groups:?}");
+    }
+}
