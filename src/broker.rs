@@ -34,6 +34,7 @@ use crate::{
     clock::{Clock, Timestamp},
     cluster::SecurityApi,
     identity::Identity,
+    keys::Slot,
     ledger::{self, Entry, Forgotten, Ledger},
     model::{Fingerprint, Generation, Username},
     roles::Entitled,
@@ -316,6 +317,12 @@ impl Broker {
     #[must_use]
     pub fn security(&self) -> &SecurityApi {
         &self.cluster
+    }
+
+    /// What users that are written now carry of the key. Not a secret.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.state.keys.of(Slot::Current).credentials.id
     }
 
     /// What is remembered, and the store behind it.

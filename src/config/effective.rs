@@ -14,6 +14,7 @@ use super::{
     value_type::{ValueType, pieces},
 };
 use crate::secret::address;
+use crate::{keys, secret::SecretKey};
 use serde_json::{Map, Value as Json};
 
 /// One key of the effective configuration.
@@ -39,7 +40,10 @@ pub(crate) fn effective(sources: &Sources) -> Vec<Setting> {
         let value = found.map(|found| match &found.value {
             // A value of another type may be a secret in the wrong place.
             None => "(faulty)".to_owned(),
-            Some(_) if key.value_type.is_secret() => "***".to_owned(),
+            Some(_) if key.value_type.is_secret() => match key_id(&settings, key) {
+                Some(id) => format!("*** (key id {id})"),
+                None => "***".to_owned(),
+            },
             Some(KeyValue::Sections) => sections(&settings).to_string(),
             Some(_) if key.value_type.is_address() => shown(&public(&found.raw, &key.value_type)),
             Some(_) => shown(&found.raw),
@@ -81,7 +85,17 @@ pub(super) fn tree(settings: &Settings) -> Json {
     }
     root.insert("provider_config".to_owned(), of_providers.into());
     root.insert("mode".to_owned(), "auth-only".into());
+    if let Some(id) = key_id(settings, &table::SECRET_KEY) {
+        root.insert("key_id".to_owned(), id.into());
+    }
     root.into()
+}
+
+/// What users in the cluster carry of `secret_key` or `secret_key_previous`.
+fn key_id(settings: &Settings, key: &ConfigKey) -> Option<String> {
+    let is_key = [&table::SECRET_KEY, &table::SECRET_KEY_PREVIOUS].contains(&key);
+    let secret = is_key.then(|| settings.get::<SecretKey>(key)).flatten();
+    secret.map(|secret| keys::key_id(&secret))
 }
 
 /// What each section of a list gives, secrets as `***`.

@@ -68,6 +68,17 @@ impl Login<'_> {
     }
 }
 
+/// Tells with which key a user was written. Not a secret: 48 bits tell the keys of one deployment
+/// apart, and say nothing about any of them.
+pub(crate) fn key_id(secret: &SecretKey) -> String {
+    id(&Hkdf::extract(LABEL, secret))
+}
+
+fn id(hkdf: &Hkdf) -> String {
+    let id = hkdf.expand(Pieces::of(&[b"key id"]).0);
+    BASE64_URL_SAFE_NO_PAD.encode(beginning::<6>(&*id))
+}
+
 pub(crate) struct CredentialKeys {
     hkdf: Hkdf,
     fingerprints: hmac::Key,
@@ -80,14 +91,11 @@ impl CredentialKeys {
     pub(super) fn new(secret: &SecretKey, cluster: &str) -> Self {
         let hkdf = Hkdf::extract(LABEL, secret);
         let info = Pieces::of(&[b"fingerprint", cluster.as_bytes()]);
-        let key_id = hkdf.expand(Pieces::of(&[b"key id"]).0);
+        let id = id(&hkdf);
         Self {
             fingerprints: hkdf.hmac_key(info.0),
             cluster: cluster.into(),
-            // 48 bits tell the keys of one deployment apart, and say nothing about any of them.
-            id: BASE64_URL_SAFE_NO_PAD
-                .encode(beginning::<6>(&*key_id))
-                .into(),
+            id: id.into(),
             hkdf,
         }
     }

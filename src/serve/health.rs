@@ -78,16 +78,20 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
                 };
                 checks.insert("configuration".to_owned(), check(state, "RESTART_REQUIRED"));
             }
-            respond::json(
-                code,
-                &json!({
-                    "status": status,
-                    "checks": checks,
-                    "timestamp": now.to_string(),
-                    "version": env!("CARGO_PKG_VERSION"),
-                    "mode": MODE,
-                }),
-            )
+            let mut answer = json!({
+                "status": status,
+                "checks": checks,
+                "timestamp": now.to_string(),
+                "version": env!("CARGO_PKG_VERSION"),
+                "mode": MODE,
+            });
+            let mut upstreams = service.flow.upstreams().iter();
+            if let (true, Some(first), Some(answer)) =
+                (trusted, upstreams.next(), answer.as_object_mut())
+            {
+                answer.insert("key_id".to_owned(), first.broker().key_id().into());
+            }
+            respond::json(code, &answer)
         }
     }
 }

@@ -1,11 +1,15 @@
 //! A change of keys with replicas of both kinds side by side, with the stand-in cluster.
 
-use crate::support::deployment::{Deployment, ask};
+use crate::support::{
+    deployment::{Deployment, ask},
+    stage::{GATEWAY_KEY, Plan, Stage},
+};
 use elastauth::internals::{
     broker::{self, PreviousKey},
     clock::Timestamp,
     secret::SecretKey,
 };
+use serde_json::Value;
 use std::{sync::atomic::Ordering, time::Duration};
 
 #[tokio::test]
@@ -96,5 +100,45 @@ async fn a_new_key_comes_to_each_user_at_its_own_boundary_and_replicas_never_con
             .credential()
             .authorization(),
         of_one.credential().authorization()
+    );
+}
+
+/// Two deployments with different keys on one cluster undo each other's work. Both say so.
+#[tokio::test]
+async fn a_user_that_was_written_with_another_key_is_reported_with_both_keys() {
+    let ours = Stage::usual().await;
+    let theirs = ours
+        .replica(Plan {
+            environment: &[(
+                "ELASTAUTH_SECRET_KEY",
+                "8d21f0c7b3a94e6580df1b27c6e93a04f5b8712d60e9c34a7f1d85b2e60c937a",
+            )],
+            ..Plan::default()
+        })
+        .await;
+    let ready = async |stage: &Stage| {
+        let key = [("x-elastauth-key", GATEWAY_KEY)];
+        let answer = stage.gateway().get("/elastauth/ready", &key).await;
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        answer["key_id"].as_str().unwrap().to_owned()
+    };
+    let (our_id, their_id) = (ready(&ours).await, ready(&theirs).await);
+    assert_ne!(our_id, their_id);
+    let untrusted = ours.untrusted().get("/elastauth/ready", &[]).await;
+    assert!(!untrusted.text().contains("key_id"), "{}", untrusted.text());
+    let shown = ours.elastauth.command(&["config"]).await;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains(&format!("*** (key id {our_id})")), "{shown}");
+
+    assert_eq!(theirs.ask("alice", "dev").await.status, 200);
+    assert!(ours.works(&ours.ask("alice", "dev").await));
+    let log = ours.elastauth.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("written with another key"))
+        .unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        line.contains("WARN") && line.contains(&our_id) && line.contains(&their_id),
+        "{line}"
     );
 }

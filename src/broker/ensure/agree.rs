@@ -198,6 +198,11 @@ impl Attempt {
                     .learn_generation(&document.target.user, *found);
             });
         let reason = verdict?;
+        if let Some(found) = &found {
+            let (keys, now) = (&self.state.keys, self.state.clock.now());
+            self.report
+                .written_elsewhere(document, &found.account, |id| keys.knows(id), now);
+        }
         if let Some(generation) = generation
             && generation > document.target.generation
         {

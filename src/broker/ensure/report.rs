@@ -3,7 +3,10 @@
 use super::types::{AttemptResult, Reason};
 use crate::{
     broker::{document::Document, error::BrokerError},
+    clock::Timestamp,
+    cluster::Account,
     model::Group,
+    rate::{Limiter, Rate},
     telemetry::{
         ClusterTelemetry,
         audit::{Audit, EventDetails, EventKind},
@@ -12,13 +15,15 @@ use crate::{
     },
 };
 use std::sync::Arc;
-use tracing::info;
+use tracing::{info, warn};
 
 #[derive(Debug)]
 pub(super) struct Report {
     cluster: Arc<str>,
     metrics: ClusterMetrics,
     audit: Audit,
+    other_keys: Limiter,
+    other_periods: Limiter,
 }
 
 impl Report {
@@ -27,6 +32,8 @@ impl Report {
             cluster: Arc::clone(&telemetry.cluster),
             metrics: telemetry.metrics.clone(),
             audit: telemetry.audit.clone(),
+            other_keys: Limiter::new(Rate::a_minute(1)),
+            other_periods: Limiter::new(Rate::a_minute(1)),
         }
     }
 
@@ -55,6 +62,47 @@ impl Report {
             Ok(AttemptResult::TooLate | AttemptResult::OtherGeneration(_)) => {}
             Err(error) if error.is_final() => self.metrics.ensured(Step::Refused),
             Err(_) => self.metrics.ensured(Step::Failed),
+        }
+    }
+
+    /// Two deployments that write each other's users are a fault of their configurations, and so is
+    /// a replica whose clock is far off: what one of them writes, the other undoes.
+    pub(super) fn written_elsewhere(
+        &self,
+        document: &Document,
+        found: &Account,
+        knows_key: impl Fn(&str) -> bool,
+        now: Timestamp,
+    ) {
+        let Some(marker) = found.origin.marker() else {
+            return;
+        };
+        let user = document.target.user.as_str();
+        let theirs = marker.key_id.as_deref().unwrap_or_default();
+        if !theirs.is_empty() && !knows_key(theirs) {
+            if self.other_keys.take(now).is_ok() {
+                let ours = document.key_id().unwrap_or_default();
+                warn!(
+                    ?user,
+                    key_id = theirs,
+                    our_key_id = ours,
+                    "the user was written with another key; two deployments with different \
+                     `secret_key`s must not share a cluster, or each undoes what the other has \
+                     written (after a change of the key this ends by itself)"
+                );
+            }
+        } else if let Some(period) = marker.epoch
+            // The next period is that of a replica whose clock is a little ahead.
+            && period > document.target.epoch + 1
+            && self.other_periods.take(now).is_ok()
+        {
+            warn!(
+                ?user,
+                period,
+                our_period = document.target.epoch,
+                "the user was written for a password period that is yet to come; compare the \
+                 clocks and `credentials.rotation` of all replicas"
+            );
         }
     }
 
