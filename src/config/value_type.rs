@@ -201,6 +201,15 @@ impl ValueType {
         findings: &mut Findings,
     ) -> Option<KeyValue> {
         let value = self.parse(text);
+        if value.is_ok() && self.is_secret() && is_wrapped(text) {
+            findings.warn(
+                place,
+                format!(
+                    "`{key}` has quotes around it, or white space at an end, and both are part of \
+                     the secret; remove them if they are not meant"
+                ),
+            );
+        }
         if let Err(why) = &value {
             self.refuse(key, &Raw::text(text, place.clone()), why, findings);
         }
@@ -246,7 +255,14 @@ impl ValueType {
             Self::Secret => Ok(KeyValue::Secret(SecretString::from(text.to_owned()))),
             Self::SecretKey => {
                 let key = SecretKey::parse(text);
-                key.map(KeyValue::Key).map_err(|why| rule(&why.to_string()))
+                key.map(KeyValue::Key).map_err(|why| {
+                    let hint = if is_wrapped(text) {
+                        "; remove the quotes or the white space around it"
+                    } else {
+                        ""
+                    };
+                    rule(&format!("{why}{hint}"))
+                })
             }
             Self::GatewayKey => {
                 let key = gateway_key::parse(text);
@@ -276,6 +292,13 @@ impl ValueType {
 pub(super) fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let items: Vec<Option<T>> = items.collect();
     items.into_iter().collect()
+}
+
+/// Whether there is something around a secret that editors, shells and Windows leave there: quotes,
+/// white space, the first half of a line end.
+fn is_wrapped(text: &str) -> bool {
+    let in_quotes = |quote| text.len() > 1 && text.starts_with(quote) && text.ends_with(quote);
+    text.trim() != text || in_quotes('"') || in_quotes('\'')
 }
 
 /// The items of a list in one text. Nothing between two commas is no item.

@@ -451,3 +451,43 @@ async fn user_information_and_queries_are_hidden_wherever_an_address_is_shown() 
         assert!(!text.contains("MARKED"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn check_names_what_people_often_write_by_mistake() {
+    let config = format!(
+        "listen: 127.0.0.1:0\nsecret_key: {SECRET_KEY}\ndefault_roles: [viewer]\n\
+         trusted_proxies: [127.0.0.1, 192.0.2.20/32]\ngateway_keys_file: /etc/elastauth/key\n\
+         auth_provider: oidc\noidc: {{client_id: a, \
+         issuer: \"http://127.0.0.1:1/.well-known/openid-configuration\"}}\n\
+         elasticsearch: {{hosts: [\"http://127.0.0.1:1\"], api_key: \"id:an-api-key\"}}\n"
+    );
+    let elastauth = Elastauth::start_anywhere(&config, &[("key", "\"0123456789abcdef\"")]).await;
+    let output = elastauth.command(&["check"]).await;
+    let said = String::from_utf8_lossy(&output.stdout);
+    for text in [
+        "192.0.2.20/32, an address of documentation from which nobody connects",
+        "the issuer is what comes before `/.well-known/`",
+        "`elasticsearch.api_key` is in the form `id:key`",
+        "`gateway_keys` has quotes around it, or white space at an end",
+    ] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    assert!(
+        !said.contains("an-api-key") && !said.contains("0123456789abcdef"),
+        "{said}"
+    );
+    for wrong in [
+        format!("\"'{SECRET_KEY}'\""),
+        format!("\"{SECRET_KEY}\\r\""),
+    ] {
+        elastauth.edit(|config| config.replace(SECRET_KEY, &wrong));
+        let output = elastauth.command(&["check"]).await;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("remove the quotes or the white space around it"),
+            "{said}"
+        );
+        assert!(!said.contains(SECRET_KEY), "{said}");
+        elastauth.edit(|config| config.replace(&wrong, SECRET_KEY));
+    }
+}

@@ -5,6 +5,7 @@ use crate::{
     cluster::{Config, ServiceAccount},
     config::table,
     net::{self, tls},
+    secret::{ExposeSecret as _, SecretString},
 };
 use http::{Uri, uri::Scheme};
 
@@ -112,7 +113,18 @@ fn account(fill: &mut Filler<'_>) -> Option<ServiceAccount> {
                 fill.fault(other, fault);
             }
         }
-        return fill.get(key).map(ServiceAccount::ApiKey);
+        let encoded: Option<SecretString> = fill.get(key);
+        if encoded
+            .as_ref()
+            .is_some_and(|key| key.expose_secret().contains(':'))
+        {
+            fill.warn(
+                key,
+                "`elasticsearch.api_key` is in the form `id:key`, which the cluster refuses; write \
+                 the value that the cluster calls `encoded`, the base64 of it",
+            );
+        }
+        return encoded.map(ServiceAccount::ApiKey);
     }
     fill.requires(name, password);
     fill.requires(password, name);

@@ -118,6 +118,13 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProvider
     let claims = claims(fill);
     let issuer = parsed(fill, &table::OIDC_ISSUER, Issuer::parse);
     if let Some(issuer) = &issuer {
+        if issuer.as_str().contains("/.well-known/") {
+            fill.warn(
+                &table::OIDC_ISSUER,
+                "`oidc.issuer` is the address of a description; the issuer is what comes before \
+                 `/.well-known/`, as the description says in `issuer`",
+            );
+        }
         plain_http(fill, issuer, &endpoints);
     }
     let mut idp = idp::Config::new(

@@ -6,11 +6,12 @@ use crate::{
     identity::{self, Provider, ProviderConfig},
     net::trust::{Config, KnownKey},
 };
+use ipnet::IpNet;
 use std::net::SocketAddr;
 
 pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     let key = &table::TRUSTED_PROXIES;
-    let proxies: Option<Vec<ipnet::IpNet>> = fill.get(key);
+    let proxies: Option<Vec<IpNet>> = fill.get(key);
     let has_keys = fill.given(&table::GATEWAY_KEYS);
     if proxies.as_ref().is_some_and(Vec::is_empty) {
         fill.fault(
@@ -26,6 +27,14 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
             "`trusted_proxies` trusts every address, and `gateway_keys` is not set: anyone who \
              reaches the port can be any user",
         );
+    }
+    let mut networks = proxies.iter().flatten();
+    if let Some(network) = networks.find(|network| is_for_documentation(network)) {
+        let warning = format!(
+            "`trusted_proxies` has {network}, an address of documentation from which nobody \
+             connects; write the address of your gateway"
+        );
+        fill.warn(key, warning);
     }
     let listen = fill.get::<SocketAddr>(&table::LISTEN);
     let is_local = listen.is_some_and(|listen| listen.ip().is_loopback());
@@ -51,6 +60,16 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         proxies: proxies?,
         gateway_keys,
     })
+}
+
+/// The networks of RFC 5737 and RFC 3849, which guides use.
+fn is_for_documentation(network: &IpNet) -> bool {
+    let v4 = [[192, 0, 2, 0], [198, 51, 100, 0], [203, 0, 113, 0]];
+    let mut v4 = v4
+        .into_iter()
+        .filter_map(|net| IpNet::new(net.into(), 24).ok());
+    let v6 = IpNet::new([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0].into(), 32);
+    v4.any(|known| known.contains(network)) || v6.is_ok_and(|known| known.contains(network))
 }
 
 /// The providers that gateway keys are bound to have to exist: a name that is misspelt would turn

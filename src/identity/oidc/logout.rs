@@ -123,9 +123,9 @@ impl LogoutNotice {
         }
         let (subject, session) = (id(claims, "sub")?, id(claims, "sid")?);
         if subject.is_none() && session.is_none() {
-            return Err(RefusedToken::Id);
+            return Err(RefusedToken::NoSession);
         }
-        let id = id(claims, "jti")?.ok_or(RefusedToken::Id)?;
+        let id = id(claims, "jti")?.ok_or(RefusedToken::Id("jti"))?;
         Ok(Self {
             subject,
             session,

@@ -342,13 +342,13 @@ pub(super) fn time(
 
 pub(super) fn id(
     claims: &Map<String, Value>,
-    name: &str,
+    name: &'static str,
 ) -> Result<Option<Box<str>>, RefusedToken> {
     match present(claims, name) {
         None => Ok(None),
         Some(Value::String(id)) if (1..=MAX_ID_BYTES).contains(&id.len()) => {
             Ok(Some(id.as_str().into()))
         }
-        Some(_) => Err(RefusedToken::Id),
+        Some(_) => Err(RefusedToken::Id(name)),
     }
 }

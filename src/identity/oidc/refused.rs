@@ -70,8 +70,10 @@ pub enum RefusedToken {
     Events,
     #[error("the token is bound to a key that elastauth cannot check (`cnf`)")]
     Bound,
-    #[error("`sub`, `sid` or `jti` is missing or not a text of 1 to 255 bytes")]
-    Id,
+    #[error("`{0}` is missing or not a text of 1 to 255 bytes")]
+    Id(&'static str),
+    #[error("a logout token needs `sub` or `sid`, and has neither")]
+    NoSession,
     #[error("the provider's answer is not about the token's subject (`sub`)")]
     Subject,
     #[error("the provider says that the token is not active")]

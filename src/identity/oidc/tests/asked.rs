@@ -268,7 +268,7 @@ async fn userinfo_must_be_about_the_tokens_own_subject() {
         ),
         (
             json!({"sub": 1, "preferred_username": "alice"}),
-            Err(Rejected::Token(RefusedToken::Id)),
+            Err(Rejected::Token(RefusedToken::Id("sub"))),
         ),
         (
             json!({"sub": "u-1"}),

@@ -146,9 +146,9 @@ async fn a_logout_token_that_breaks_a_rule_revokes_nothing() {
         (json!({"events": {EVENT: true}}), R::Events),
         (json!({"events": EVENT}), R::Events),
         (json!({"nonce": "n"}), R::Nonce),
-        (json!({"sid": null}), R::Id),
-        (json!({"jti": null}), R::Id),
-        (json!({"jti": 7}), R::Id),
+        (json!({"sid": null}), R::NoSession),
+        (json!({"jti": null}), R::Id("jti")),
+        (json!({"jti": 7}), R::Id("jti")),
         (json!({"typ": "ID"}), R::ClaimType),
     ] {
         assert_eq!(

@@ -105,11 +105,11 @@ async fn a_wrong_claim_is_refused_for_its_own_reason() {
         ),
         (json!({"events": {}}), R::Events),
         (json!({"cnf": {"jkt": "x"}}), R::Bound),
-        (json!({"sub": 7}), R::Id),
-        (json!({"sub": ""}), R::Id),
-        (json!({"sub": "x".repeat(256)}), R::Id),
-        (json!({"sid": ["s"]}), R::Id),
-        (json!({"sid": "s".repeat(300)}), R::Id),
+        (json!({"sub": 7}), R::Id("sub")),
+        (json!({"sub": ""}), R::Id("sub")),
+        (json!({"sub": "x".repeat(256)}), R::Id("sub")),
+        (json!({"sid": ["s"]}), R::Id("sid")),
+        (json!({"sid": "s".repeat(300)}), R::Id("sid")),
     ] {
         assert_eq!(
             stage.refusal(&stage.token(change.clone())).await,
