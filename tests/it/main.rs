@@ -24,6 +24,7 @@ mod ensure_edges;
 mod file_ledger;
 mod floods;
 mod hosts;
+mod frames;
 mod invalid_input;
 mod key_change;
 mod key_change_live;

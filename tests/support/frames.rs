@@ -2,7 +2,7 @@
 //! thousand, frames of any length.
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
@@ -112,7 +112,7 @@ pub(crate) async fn begin_with_shut_window(stream: &mut TcpStream) -> std::io::R
 }
 
 /// The next frame; `None` where the connection ends.
-pub(crate) async fn next_frame(stream: &mut TcpStream) -> Option<Frame> {
+pub(crate) async fn next_frame(stream: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).await.ok()?;
     // A length of 24 bits, kind and flags, and a bit that means nothing before the stream.

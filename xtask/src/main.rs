@@ -22,7 +22,7 @@ const USAGE: &str = "\
 cargo xtask test [--quick]   all checks and tests, with the real gateway and the real cluster; --quick without them
 cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
 cargo xtask floors           check that modules import downwards only and that files stay small
-cargo xtask fuzz [--seconds N]  bent tokens and answers from a new seed, for a minute or N seconds
+cargo xtask fuzz [--seconds N]  malformed tokens, answers and HTTP/2 frames from a new seed, each for a minute or N seconds
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, metrics, million, tokens, first, newcomers, rotation,
                              redis, recheck, crowd, build
 cargo xtask interleavings    tests/interleavings with more steps, for minutes; --broken [TEXT] lets it find broken variants of the program
