@@ -9,17 +9,23 @@ use super::{
 };
 use crate::{
     rate::{Limiter, Rate},
+    respond::Response,
     telemetry::chain,
 };
 use http::Request;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    rt::{Read, Write},
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use std::{
+    convert::Infallible,
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -95,19 +101,42 @@ async fn http<I>(io: I, connection: Arc<PeerConnection>, shared: &Shared)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let peer = connection.peer;
-    let mut timer = Timer::new(Arc::clone(&connection));
     let io = TokioIo::new(Stream {
         io,
         connection: Arc::clone(&connection),
     });
     let builder = builder(&connection);
-    let service = service_fn(move |request: Request<Incoming>| {
-        // Before the request becomes a task of its own: this decides how many there may be.
-        connection.seen(request.headers());
-        route::answer(Arc::clone(&connection), request)
-    });
-    let mut serving = pin!(builder.serve_connection(io, service));
+    let answer = {
+        let connection = Arc::clone(&connection);
+        move |request: Request<Incoming>| {
+            // Before the request becomes a task of its own: this decides how many there may be.
+            connection.seen(request.headers());
+            route::answer(Arc::clone(&connection), request)
+        }
+    };
+    if connection.trusted {
+        let serving = pin!(builder.serve_connection(io, service_fn(answer)));
+        drive(serving, connection, shared).await;
+    } else {
+        // The task of an answer that nobody reads has room for a whole decision, four kilobytes.
+        // In a box these end with the decision. A trusted peer is spared the box.
+        let answer = service_fn(move |request| Box::pin(answer(request)));
+        let mut serving = Box::pin(builder.serve_connection(io, answer));
+        drive(serving.as_mut(), connection, shared).await;
+    }
+}
+
+/// Drives a connection to its end, within its times.
+async fn drive<I, S>(
+    mut serving: Pin<&mut auto::Connection<'_, I, S, Spawner>>,
+    connection: Arc<PeerConnection>,
+    shared: &Shared,
+) where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>,
+    I: Read + Write + Unpin + 'static,
+{
+    let peer = connection.peer;
+    let mut timer = Timer::new(connection);
     let mut drain_begins = pin!(shared.drain_begins.notified());
     drain_begins.as_mut().enable();
     let mut is_subscribed = false;

@@ -358,6 +358,7 @@ fn is_about_a_user(refusal: Refusal) -> bool {
         | Refusal::NoCluster
         | Refusal::NobodyAsks
         | Refusal::IdentityProvider
+        | Refusal::UnknownKey
         | Refusal::NewUsers
         | Refusal::ServiceAccount
         | Refusal::Cluster

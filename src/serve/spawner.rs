@@ -1,13 +1,9 @@
 //! The requests of HTTP/2 connections, each a tracked task.
 
 use super::connection::PeerConnection;
+use futures_util::FutureExt as _;
 use hyper::rt::Executor;
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::Future, sync::Arc};
 use tokio::time::timeout;
 
 /// hyper clones it for every request: one count up.
@@ -26,17 +22,14 @@ where
         let Self(connection) = self;
         let (peer, trusted) = (connection.peer, connection.trusted);
         let in_time = connection.limits.decision + connection.peer_limits().write;
-        connection.tasks.spawn(async move {
-            let mut work = pin!(work);
-            // Almost every answer is there at once: no timer for those.
-            if !poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready())).await
-                && timeout(in_time, work).await.is_err()
-            {
+        // Combined and not awaited: a block would have room for the work twice.
+        connection.tasks.spawn(timeout(in_time, work).map(move |done| {
+            if done.is_err() {
                 // The peer takes frames and opens no window: writing never blocks, and only the
                 // stream can see it.
                 tracing::debug!(%peer, trusted, "the peer did not read an answer; reset its stream");
             }
             drop(open);
-        });
+        }));
     }
 }

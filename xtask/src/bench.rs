@@ -10,6 +10,7 @@ mod first;
 mod known;
 mod newcomers;
 mod parking;
+mod peers;
 mod recheck;
 mod redis;
 mod rotation;
@@ -27,6 +28,7 @@ const EXAMPLES: &[&str] = &[
     "bare_hyper",
     "bare_logins",
     "crowd",
+    "peers",
     "standin",
     "token_issuer",
     "yes_cluster",
@@ -50,6 +52,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("redis", redis::run),
         ("recheck", recheck::run),
         ("crowd", crowd::run),
+        ("peers", peers::run),
         ("build", build),
     ];
     let chosen: Vec<_> = all

@@ -24,7 +24,7 @@ cargo xtask parts [--check]  fetch what the real tests need into target/parts; -
 cargo xtask floors           check that modules import downwards only and that files stay small
 cargo xtask fuzz [--seconds N]  malformed tokens, answers and HTTP/2 frames from a new seed, each for a minute or N seconds
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, metrics, million, tokens, first, newcomers, rotation,
-                             redis, recheck, crowd, build
+                             redis, recheck, crowd, peers, build
 cargo xtask interleavings    tests/interleavings with more steps, for minutes; --broken [TEXT] lets it find broken variants of the program
 cargo xtask chaos [--seconds N] [--seed S] [--cluster real]
                              replicas, Redis and a cluster with all their troubles at once, for N seconds; --cluster real
