@@ -15,6 +15,7 @@ mod jws;
 mod key;
 mod key_set;
 mod provider;
+mod redirect;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -22,7 +23,7 @@ pub(crate) use ask::Verdict;
 pub(crate) use client_auth::{ClientAuth, SigningKey};
 pub(crate) use endpoint::{EndpointKind, Endpoints, IdpEndpoint, InvalidEndpoint, Issuer};
 pub(crate) use error::IdpError;
-pub(crate) use jws::{Jws, MAX_TOKEN_BYTES, MalformedToken, Verified, has_shape};
+pub(crate) use jws::{Jws, MalformedToken, TokenForm, Verified};
 pub(crate) use key::Algorithm;
 #[cfg(test)]
 pub(crate) use key_set::KeySet;

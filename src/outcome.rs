@@ -66,6 +66,7 @@ refusals! {
     TokenOutdated = "token_outdated",
     TokenClaims = "token_claims",
     IdentityProvider = "identity_provider",
+    UnknownKey = "unknown_key",
     ImpossibleName = "impossible_name",
     GroupNotAllowed = "group_not_allowed",
     NoRole = "no_role",

@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use std::{
     num::NonZero,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// How many permits a full bucket holds, and how long it takes to fill an empty one.
@@ -29,6 +30,13 @@ impl Rate {
 
     pub(crate) const fn a_minute(permits: u32) -> Self {
         let period_ms = 60_000;
+        Self { permits, period_ms }
+    }
+
+    /// So many at once, and then one in each of these times.
+    pub(crate) fn burst(permits: u32, each: Duration) -> Self {
+        let each = u32::try_from(each.as_millis()).unwrap_or(u32::MAX);
+        let period_ms = each.saturating_mul(permits);
         Self { permits, period_ms }
     }
 
@@ -133,6 +141,18 @@ mod tests {
         assert_eq!(takes(3_600_000), 2);
         assert_eq!(takes(1_000), 2);
         assert_eq!(takes(31_000), 1);
+    }
+
+    #[test]
+    fn a_burst_is_filled_again_one_by_one() {
+        let limiter = Limiter::new(Rate::burst(3, Duration::from_secs(5)));
+        let takes = |ms| {
+            (0..4)
+                .filter(|_| limiter.take(Timestamp(ms)).is_ok())
+                .count()
+        };
+        let counts = [1_000, 5_999, 6_000, 16_000, 100_000].map(takes);
+        assert_eq!(counts, [3, 0, 1, 2, 3]);
     }
 
     #[test]

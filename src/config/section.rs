@@ -9,10 +9,11 @@ use super::{
 };
 
 /// What all providers share; a section has none of it.
-pub(super) static SHARED: [&ConfigKey; 3] = [
+pub(super) static SHARED: [&ConfigKey; 4] = [
     &table::OIDC_PROVIDERS,
     &table::OIDC_ACCESS_COOKIE,
     &table::OIDC_ID_COOKIE,
+    &table::OIDC_TOKEN_HEADERS,
 ];
 
 /// Role rules. If a section has one of them, none of the general ones applies to its users.

@@ -346,6 +346,9 @@ table! {
     OIDC_ACCESS_COOKIE: "oidc.access_token_cookie", T::Text, default = "access_token";
     /// The cookie that may hold an ID token.
     OIDC_ID_COOKIE: "oidc.id_token_cookie", T::Text, default = "id_token";
+    /// Headers that hold a token and nothing else, as Cloudflare Access and Google IAP send them.
+    OIDC_TOKEN_HEADERS: "oidc.token_headers", T::List(&T::Header),
+        example = "[Cf-Access-Jwt-Assertion]";
     /// Accept only access tokens that say so in their header (`at+jwt`, RFC 9068).
     OIDC_REQUIRE_AT_JWT: "oidc.require_at_jwt", T::Bool, default = "false";
     /// Signature algorithms that are accepted. The first RSA one also counts for RSA keys that name
@@ -404,7 +407,7 @@ table! {
     OIDC_TLS_KEY: "oidc.tls.client_key", T::Path, example = "/etc/elastauth/client.key",
         reload = true;
     /// Several providers instead of one. Each section has a `name` and the keys that a single
-    /// provider has below `oidc`, except the two cookies. The `iss` of a token selects the
+    /// provider has below `oidc`, except where tokens are. The `iss` of a token selects the
     /// provider. A section may have its own `default_roles`, `default_roles_apply`,
     /// `group_mappings`, `user_mappings` and `allowed_groups`; with any of these, none of the general
     /// ones applies to its users. A running elastauth applies new values of the keys of a section that say so;

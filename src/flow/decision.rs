@@ -176,6 +176,7 @@ impl From<&AuthError> for Refusal {
                 | Rejected::Claims(oidc::NoUser::Pattern | oidc::NoUser::Name(_)),
             ) => Self::ImpossibleName,
             AuthError::Identity(Rejected::Claims(_)) => Self::TokenClaims,
+            AuthError::Identity(why) if why.is_too_soon() => Self::UnknownKey,
             AuthError::Identity(Rejected::Idp { .. }) => Self::IdentityProvider,
             AuthError::Roles(NotEntitled::GroupNotAllowed) => Self::GroupNotAllowed,
             AuthError::Roles(NotEntitled::NoRole) => Self::NoRole,

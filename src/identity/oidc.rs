@@ -12,6 +12,7 @@ mod policy;
 mod presented;
 mod provider;
 pub(super) mod refused;
+mod several;
 #[cfg(test)]
 mod tests;
 mod tokens;

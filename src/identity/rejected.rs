@@ -53,6 +53,18 @@ pub enum Rejected {
 }
 
 impl Rejected {
+    /// Whether the token's key was not looked up because keys were so often of late.
+    #[must_use]
+    pub(crate) fn is_too_soon(&self) -> bool {
+        matches!(
+            self,
+            Self::Idp {
+                source: IdpError::TooSoon(_),
+                ..
+            }
+        )
+    }
+
     /// The kind of provider that has refused, as metrics and traces name it.
     #[must_use]
     pub fn kind(&self) -> metrics::ProviderLabel {

@@ -7,6 +7,7 @@ use super::{
     fetch::{FETCH, MAX_DISCOVERY_BYTES, PATIENCE},
     json,
     provider::Idp,
+    redirect,
 };
 use crate::{
     clock::Timestamp,
@@ -16,7 +17,7 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// As much as a token could hold, several times over: a user in a thousand groups.
 const MAX_CLAIMS_BYTES: usize = 256 * 1024;
@@ -25,6 +26,8 @@ const MAX_CLAIMS_BYTES: usize = 256 * 1024;
 pub(crate) enum Verdict {
     /// The token is good, and this is what the provider says about it.
     Claims(Map<String, Value>),
+    /// The token is good, and what the provider says about it is signed. The caller verifies that.
+    Signed(String),
     /// The token is unknown, or no longer good.
     Refused,
 }
@@ -45,7 +48,13 @@ impl Idp {
             .ask_about_token(WHAT, Method::GET, headers, Bytes::new())
             .await?;
         match answer.status {
-            StatusCode::OK => claims(WHAT, &answer).map(Verdict::Claims),
+            StatusCode::OK => match claims(WHAT, &answer) {
+                Ok(claims) => Ok(Verdict::Claims(claims)),
+                Err(IdpError::Signed(_)) => Ok(Verdict::Signed(
+                    String::from_utf8_lossy(answer.body.trim_ascii()).into(),
+                )),
+                Err(why) => Err(why),
+            },
             // Dex answers a bad token with 403, others with 400.
             StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Ok(Verdict::Refused)
@@ -119,22 +128,42 @@ impl Idp {
         answer.unwrap_or(Err(IdpError::Late(what)))
     }
 
+    /// Reads a document, where a redirect says that it is elsewhere: providers move, and proxies
+    /// add or take away a slash.
     pub(super) async fn fetch(
         &self,
         what: EndpointKind,
         uri: &IdpEndpoint,
         max_bytes: usize,
     ) -> Result<HttpAnswer, IdpError> {
-        let call = HttpCall {
-            method: Method::GET,
-            uri: uri.uri().clone(),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-            timeout: FETCH,
-            send_timeout: None,
-            max_bytes,
-        };
-        self.ask(what, call).await
+        let (deadline, mut uri) = (Instant::now() + FETCH, uri.clone());
+        let mut redirects = 0;
+        loop {
+            let call = HttpCall {
+                method: Method::GET,
+                uri: uri.uri().clone(),
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+                timeout: deadline.saturating_duration_since(Instant::now()),
+                send_timeout: None,
+                max_bytes,
+            };
+            let answer = self.ask(what, call).await?;
+            if !redirect::is_one(answer.status) {
+                return Ok(answer);
+            }
+            redirects += 1;
+            let next = redirect::followed(&uri, &answer.headers, self.sends_credentials());
+            uri = next
+                .filter(|_| redirects <= redirect::MOST)
+                .ok_or(IdpError::Redirect(what, answer.status))?;
+        }
+    }
+
+    /// Whether each call has something in it that only the provider should see.
+    fn sends_credentials(&self) -> bool {
+        let http = &self.0.config.http;
+        !http.headers.is_empty() || http.tls.identity.is_some()
     }
 
     async fn ask(&self, what: EndpointKind, call: HttpCall) -> Result<HttpAnswer, IdpError> {

@@ -29,6 +29,9 @@ pub enum IdpError {
     /// The answer should be a plain JSON object and is a signed token.
     #[error("the provider's {0} answered with a signed token; switch that off for this client")]
     Signed(EndpointKind),
+    /// The answer is a signed token, and not one that counts.
+    #[error("the provider's {0} answered with a signed token that is not accepted: {1}")]
+    SignedAnswer(EndpointKind, Box<str>),
     /// elastauth's client is not accepted, or may not ask.
     #[error(
         "the provider's {0} refuses elastauth's client; check its name, its secret and its rights"
@@ -50,6 +53,15 @@ pub enum IdpError {
     /// It is still being fetched.
     #[error("the provider's {0} has not been received yet")]
     Late(EndpointKind),
+    /// It was fetched so often of late that a fetch has to wait.
+    #[error("the provider's {0} has just been fetched several times; the next fetch has to wait")]
+    TooSoon(EndpointKind),
+    /// A redirect that is not followed.
+    #[error(
+        "the provider's {0} answered {1} with an address that elastauth does not follow: it must \
+         be of the same origin or begin with https://, and there may be three in a row"
+    )]
+    Redirect(EndpointKind, StatusCode),
     /// Too many calls.
     #[error("too many calls to the provider are under way")]
     Busy,

@@ -26,13 +26,13 @@ pub(super) const MAX_DISCOVERY_BYTES: usize = 128 * 1024;
 
 impl Idp {
     /// The keys in which a token's key should be. Known keys are there at once; for an unknown one
-    /// the set is fetched again, at most once in a cool-down.
+    /// the set is fetched again, within the bounds of [`super::fetched`].
     ///
     /// The set may still lack the key: then the provider has none of that name.
     ///
     /// # Errors
     /// When nothing is known and the provider cannot be asked, or when it could have a new key by
-    /// now and cannot be asked.
+    /// now and cannot be asked yet.
     pub(crate) async fn keys(
         &self,
         kid: Option<&str>,
@@ -46,16 +46,37 @@ impl Idp {
                 let _goes_on_in_the_background = self.fetch_keys();
                 return Ok(set);
             }
-            // A name that is there with another algorithm is a forged header, not a new key.
-            Some((set, Age::Fresh)) if kid.is_some_and(|kid| set.names(kid)) => return Ok(set),
             Some(_) | None => {}
         }
         let failed = keys.wait(self.fetch_keys(), PATIENCE).await;
         match (keys.current(), failed) {
             (Some((set, _)), None) => Ok(set),
             (Some((set, _)), Some(_)) if knows(&set) => Ok(set),
+            // The name is there with another algorithm, seconds ago: a forged header.
+            (Some((set, _)), Some(IdpError::TooSoon(_)))
+                if kid.is_some_and(|kid| set.names(kid)) =>
+            {
+                Ok(set)
+            }
             (_, failed) => Err(failed.unwrap_or(IdpError::Late(EndpointKind::Keys))),
         }
+    }
+
+    /// Keys that are newer than `these`, in which a key has not made the signature that it should
+    /// have made: some providers change a key and keep its name. `None` where there are none, or
+    /// where the keys were fetched so often of late that they cannot be old.
+    pub(crate) async fn newer_keys(&self, these: &Arc<KeySet>) -> Option<Arc<KeySet>> {
+        let keys = &self.0.keys;
+        let newer = || {
+            let (set, _) = keys.current()?;
+            (!Arc::ptr_eq(&set, these)).then_some(set)
+        };
+        if let Some(newer) = newer() {
+            return Some(newer);
+        }
+        // Without an answer, what is known decides.
+        let _failed = keys.wait(self.fetch_keys(), PATIENCE).await;
+        newer()
     }
 
     /// Fetches the keys in the background if they have aged; costs one look if not.

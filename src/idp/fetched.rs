@@ -1,14 +1,15 @@
 //! A value that is fetched when it is first needed, never dropped, and fetched again when it has
 //! aged or lacks what is looked for.
 //!
-//! At most one fetch is under way. After a good one there is a cool-down, after a failed one a wait
-//! that doubles; until then all requests get the known value. So no number of requests makes more
-//! than one fetch in a cool-down.
+//! At most one fetch is under way. A few may follow each other at once, and then one in each
+//! cool-down; after a failed one there is a wait that doubles. Until then all requests get the known
+//! value, so no number of requests makes more fetches than that.
 
 use super::{endpoint::EndpointKind, error::IdpError};
 use crate::{
     backoff::{Backoff, spread},
     clock::{Clock, Timestamp},
+    rate::{Bucket, Rate},
     shutdown::Tasks,
     single_flight::{Full, Run, SingleFlight},
     telemetry::chain,
@@ -28,13 +29,17 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// A provider that was away for an hour is found again within half a minute.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
+/// Fetches that may follow each other at once. A provider that changes its key while elastauth
+/// starts, or while somebody tries tokens with made-up keys, is still heard at once.
+const BURST: u32 = 3;
+
 /// There is nothing yet that could age, or it is being fetched.
 const NEVER: u64 = u64::MAX;
 
 /// How often it may be fetched, and when it must.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Between the beginning of a good fetch and the next.
+    /// Between the beginnings of two fetches, when the burst is used up.
     pub(super) cool_down: Duration,
     /// After this it is fetched again, where the answer says nothing else.
     pub(super) lifetime: Duration,
@@ -65,8 +70,10 @@ struct FetchState<T> {
     value: Option<Arc<T>>,
     fetched_at: Timestamp,
     lifetime: Duration,
-    /// When the last fetch began, and how long the next one waits from then on.
-    began: Option<(Timestamp, Duration)>,
+    /// What is left of the burst.
+    bucket: Option<Bucket>,
+    /// When the last fetch began if it failed, and how long the next one waits from then on.
+    failed: Option<(Timestamp, Duration)>,
     backoff: Backoff,
     /// Why the last fetch failed, if it did.
     error: Option<IdpError>,
@@ -107,7 +114,8 @@ impl<T: Send + Sync + 'static> Fetched<T> {
             value: None,
             fetched_at: Timestamp::default(),
             lifetime: pace.lifetime,
-            began: None,
+            bucket: None,
+            failed: None,
             backoff: Backoff::new(FIRST_BACKOFF, LONGEST_BACKOFF),
             error: None,
         };
@@ -165,12 +173,14 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         self.fetches.join(&(), (), || {
             let now = self.clock.now();
             let mut state = self.state();
-            if let Some((began, wait)) = state.began
-                && now.since(began).is_some_and(|past| past < wait)
-            {
+            let waits = (state.failed)
+                .is_some_and(|(began, wait)| now.since(began).is_some_and(|past| past < wait));
+            let rate = Rate::burst(BURST, self.pace.cool_down);
+            let taken = rate.after_taking_one(state.bucket, now);
+            let Some(bucket) = taken.filter(|_| !waits) else {
                 return Err(TooEarly(state.error.clone()));
-            }
-            state.began = Some((now, self.pace.cool_down));
+            };
+            state.bucket = Some(bucket);
             self.due_since.store(0, Ordering::Relaxed);
             self.due.store(NEVER, Ordering::Relaxed);
             let (this, work) = (Arc::clone(self), work());
@@ -189,7 +199,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
         patience: Duration,
     ) -> Option<IdpError> {
         match fetch {
-            Err(TooEarly(error)) => error,
+            Err(TooEarly(error)) => Some(error.unwrap_or(IdpError::TooSoon(self.what))),
             Ok(fetch) => match timeout(patience, fetch.result()).await {
                 Ok(_finished) => self.error(),
                 Err(_elapsed) => Some(IdpError::Late(self.what)),
@@ -220,6 +230,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                 // Replicas that start together do not ask together.
                 state.lifetime = spread(lifetime, 10);
                 state.backoff.reset();
+                state.failed = None;
                 self.set_due(state.fetched_at, state.lifetime);
             }
             Err(error) => {
@@ -232,7 +243,7 @@ impl<T: Send + Sync + 'static> Fetched<T> {
                     );
                 }
                 let wait = state.backoff.failed();
-                state.began = Some((began, wait));
+                state.failed = Some((began, wait));
                 if state.value.is_some() {
                     self.set_due(began, wait);
                 }

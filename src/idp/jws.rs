@@ -90,15 +90,40 @@ pub enum MalformedToken {
     Nested,
 }
 
-/// Whether a text has the shape of a signed or encrypted token. Such a token is judged by its
-/// signature; the provider may be asked only about others.
-#[must_use]
-pub(crate) fn has_shape(token: &str) -> bool {
-    // Base64url of `{"`, and of a brace with the usual blanks.
-    matches!(token.bytes().filter(|byte| *byte == b'.').count(), 2 | 4)
-        || ["ey", "ew", "IH"]
+/// What a text is by its form.
+pub(crate) enum TokenForm<'a> {
+    Signed(Jws<'a>),
+    /// Not a signed token, for this reason. It may mean something to the provider that made it: it
+    /// is encrypted, or its parts are no JSON.
+    Foreign(MalformedToken),
+    /// It begins as a signed token does and is none that can be verified.
+    Broken(MalformedToken),
+    /// Nothing that says what it is.
+    Opaque,
+}
+
+impl<'a> TokenForm<'a> {
+    /// # Errors
+    /// When it is too long for anybody.
+    pub(crate) fn of(token: &'a str) -> Result<Self, MalformedToken> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(MalformedToken::TooLong);
+        }
+        // Base64url of `{"`, and of a brace with the usual blanks.
+        let is_json = ["ey", "ew", "IH"]
             .iter()
-            .any(|start| token.starts_with(start))
+            .any(|start| token.starts_with(start));
+        let dots = token.bytes().filter(|byte| *byte == b'.').count();
+        if !is_json && !matches!(dots, 2 | 4) {
+            return Ok(Self::Opaque);
+        }
+        Ok(match Jws::parse(token) {
+            Ok(jws) => Self::Signed(jws),
+            Err(why @ MalformedToken::Encrypted) => Self::Foreign(why),
+            Err(why) if !is_json => Self::Foreign(why),
+            Err(why) => Self::Broken(why),
+        })
+    }
 }
 
 impl<'a> Jws<'a> {
@@ -157,22 +182,24 @@ impl<'a> Jws<'a> {
         self.header.kid.as_deref()
     }
 
-    /// The claims, if one of the keys has signed them; `None` if none has.
-    #[must_use]
+    /// The claims, if one of the keys has signed them; the token as it was if none has.
+    ///
+    /// # Errors
+    /// The token, for other keys.
     pub(crate) fn verified<'k>(
         self,
         keys: impl IntoIterator<Item = &'k PublicKey>,
-    ) -> Option<Verified> {
+    ) -> Result<Verified, Self> {
         let signed = |key: &PublicKey| {
             key.algorithm() == self.header.algorithm && key.verifies(self.signed, &self.signature)
         };
         if keys.into_iter().any(signed) {
-            Some(Verified {
+            Ok(Verified {
                 claims: self.claims,
                 kind: self.header.kind,
             })
         } else {
-            None
+            Err(self)
         }
     }
 }

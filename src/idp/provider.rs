@@ -48,7 +48,7 @@ pub struct Config {
     /// The algorithm of an RSA key that does not name its own. Where there is a list of allowed
     /// algorithms, this is its first one for RSA.
     pub rsa_unnamed: Algorithm,
-    /// Between two fetches of the keys because of a key that is not known.
+    /// Between two fetches of the keys because of a key that is not known. A few may come at once.
     pub cool_down: Duration,
     /// How old keys may be before they are fetched again, where the provider says nothing else.
     pub keys_lifetime: Duration,

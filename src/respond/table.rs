@@ -76,6 +76,9 @@ impl Row {
             // The budget is counted over a minute: a place in it comes free after seconds, not at
             // once.
             R::WriteBudget => unavailable(2, Level::WARN),
+            // The keys may be fetched again by then. Anybody can make up names of keys, so it is no
+            // fault of the provider and no error.
+            R::UnknownKey => unavailable(5, Level::INFO),
             // A flood does not end within a second; who comes back with it only waits again.
             R::NewUsers => unavailable(5, Level::WARN),
             R::IdentityProvider | R::ServiceAccount | R::Cluster => unavailable(2, Level::ERROR),

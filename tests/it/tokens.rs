@@ -10,6 +10,8 @@ mod logout;
 mod order;
 mod providers;
 pub(crate) mod setup;
+mod several;
+mod unusual;
 mod whose;
 
 use serde_json::json;

@@ -200,6 +200,20 @@ impl Idp {
         self.says("/keys", json!({ "keys": [jwk(&self.key, self.kid)] }));
     }
 
+    /// Signs with another key of the same name from now on, and has no other.
+    pub(crate) fn replace_key(&mut self) {
+        self.key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        self.is_honest();
+    }
+
+    /// From now on that path is answered with this redirect.
+    pub(crate) fn moves(&self, path: &'static str, status: &str, to: &str) {
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nlocation: {to}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+        );
+        self.sends(path, answer.as_bytes(), 1);
+    }
+
     /// Its public key: the two coordinates behind a 4.
     pub(crate) fn public_key(&self) -> &[u8] {
         self.key.public_key().as_ref()

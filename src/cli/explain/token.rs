@@ -1,10 +1,7 @@
 //! The token of `explain --token-file`: read from a file, so that no command line shows it, and
 //! described without being repeated.
 
-use crate::{
-    cli::output::CommandError,
-    idp::{self, Jws},
-};
+use crate::{cli::output::CommandError, idp::TokenForm};
 use http::HeaderValue;
 use serde_json::{Map, Value, json};
 use std::{
@@ -77,12 +74,13 @@ impl TokenFile {
 
     /// What it says about itself, verified or not.
     pub(super) fn says(&self) -> Value {
-        if !idp::has_shape(&self.0) {
-            return json!({ "form": "opaque" });
-        }
-        match Jws::parse(&self.0) {
-            Err(_shown_in_the_answer) => json!({ "form": "unreadable" }),
-            Ok(jws) => {
+        match TokenForm::of(&self.0) {
+            Ok(TokenForm::Opaque) => json!({ "form": "opaque" }),
+            // Why is shown in the answer.
+            Ok(TokenForm::Foreign(_) | TokenForm::Broken(_)) | Err(_) => {
+                json!({ "form": "unreadable" })
+            }
+            Ok(TokenForm::Signed(jws)) => {
                 let claims = jws.unproven();
                 let shown: Map<String, Value> = SHOWN
                     .iter()

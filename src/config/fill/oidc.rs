@@ -15,7 +15,10 @@ use crate::{
     net::{client, tls},
     secret::{ExposeSecret as _, SecretString},
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, COOKIE},
+};
 use std::fmt::Display;
 
 /// The longest name of a provider: it is in lines of the log and in the metadata of users.
@@ -31,10 +34,12 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     };
     let access_token_cookie = cookie(fill, &table::OIDC_ACCESS_COOKIE);
     let id_token_cookie = cookie(fill, &table::OIDC_ID_COOKIE);
+    let token_headers = token_headers(fill);
     match Config::new(providers?) {
         Ok(config) => Some(Config {
             access_token_cookie,
             id_token_cookie,
+            token_headers,
             ..config
         }),
         Err(error) => {
@@ -230,6 +235,19 @@ fn parsed<T, E: Display>(
 
 fn endpoint(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<IdpEndpoint> {
     parsed::<_, InvalidEndpoint>(fill, key, IdpEndpoint::parse)
+}
+
+/// Headers that mean something else cannot hold a token alone.
+fn token_headers(fill: &mut Filler<'_>) -> Vec<HeaderName> {
+    let key = &table::OIDC_TOKEN_HEADERS;
+    let names = fill.get::<Vec<HeaderName>>(key).unwrap_or_default();
+    if names
+        .iter()
+        .any(|name| *name == AUTHORIZATION || *name == COOKIE)
+    {
+        fill.invalid(key, "`Authorization` and cookies are always looked at");
+    }
+    names
 }
 
 fn cookie(fill: &mut Filler<'_>, key: &ConfigKey) -> Option<CookieName> {

@@ -2,6 +2,7 @@
 
 use super::{claims::ClaimMapping, presented::CookieName};
 use crate::{identity::types::Provider, idp};
+use http::HeaderName;
 use std::{sync::Arc, time::Duration};
 
 /// Settings of all identity providers together.
@@ -13,6 +14,8 @@ pub struct Config {
     pub access_token_cookie: Option<CookieName>,
     /// The cookie that may hold an ID token; `None` looks at none.
     pub id_token_cookie: Option<CookieName>,
+    /// Headers that hold a token and nothing else, as some gateways send them.
+    pub token_headers: Vec<HeaderName>,
     /// How many bytes remembered tokens may take. Beyond it the least used are verified or asked
     /// about again, which costs time and never a login.
     pub remembered_bytes: usize,
@@ -54,6 +57,7 @@ impl Config {
         }
         Ok(Self {
             providers,
+            token_headers: Vec::new(),
             access_token_cookie: CookieName::parse("access_token"),
             id_token_cookie: CookieName::parse("id_token"),
             // Room for 100,000 tokens of users with two or three groups, or 4,000 of users with
@@ -204,7 +208,7 @@ pub enum AuthorizedParties {
 pub enum IdTokens {
     /// Nowhere.
     Never,
-    /// In the cookie that is there for them.
+    /// In the cookie that is there for them, and in headers for tokens alone.
     #[default]
     InCookie,
     /// Wherever an access token is accepted.

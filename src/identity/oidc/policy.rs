@@ -131,10 +131,31 @@ impl Policy {
         self.times(claims, until, now)
     }
 
+    /// Judges an answer about a token that is a signed token itself: who says it, and to whom.
+    pub(super) fn answer(&self, claims: &Map<String, Value>) -> Result<(), RefusedToken> {
+        if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
+            return Err(RefusedToken::Issuer);
+        }
+        // It is for the client that the token was issued to.
+        let among = |all: &[Box<str>], audience: &str| all.iter().any(|one| **one == *audience);
+        let ours = |audience: &Value| {
+            audience.as_str().is_some_and(|audience| {
+                let parties = self.parties.as_ref();
+                among(&self.audiences, audience)
+                    || parties.is_none_or(|parties| among(parties, audience))
+            })
+        };
+        match present(claims, "aud") {
+            Some(Value::Array(all)) if all.iter().any(ours) => Ok(()),
+            Some(one) if ours(one) => Ok(()),
+            _ => Err(RefusedToken::Audience),
+        }
+    }
+
     fn takes_id_tokens(&self, slot: TokenPlace) -> bool {
         match self.id_tokens {
             IdTokens::Never => false,
-            IdTokens::InCookie => slot == TokenPlace::IdCookie,
+            IdTokens::InCookie => slot.is_for_id_tokens(),
             IdTokens::Anywhere => true,
         }
     }
@@ -194,7 +215,7 @@ impl Policy {
             _ => return Err(RefusedToken::Audience),
         };
         // An ID token for several must say for whom it was made.
-        self.party(claims, several && slot == TokenPlace::IdCookie)
+        self.party(claims, several && slot.is_for_id_tokens())
     }
 
     /// To whom the token was issued.

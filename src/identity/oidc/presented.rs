@@ -1,7 +1,12 @@
-//! Where a token is in a request. One credential, or none; two are ambiguous, whatever they say.
+//! Where tokens are in a request, and in which order they count. [`super::several`] judges where
+//! there is more than one.
 
 use super::refused::RefusedToken;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// Tokens that are looked at in one request: each may cost a signature. A browser has an access and
+/// an ID token, and perhaps an older one of each for another path.
+const MAX_TOKENS: usize = 4;
 
 /// The name of a cookie, compared exactly.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,70 +24,148 @@ impl CookieName {
     }
 }
 
-/// Where it was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where it was found, the first that counts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TokenPlace {
     Bearer,
+    /// A header for nothing else.
+    Header,
     AccessCookie,
     IdCookie,
 }
 
-/// The one token of a request.
-#[derive(Clone, Copy)]
+impl TokenPlace {
+    /// Whether what is there may be an ID token by default: it was put there to say who somebody
+    /// is.
+    pub(super) fn is_for_id_tokens(self) -> bool {
+        matches!(self, Self::Header | Self::IdCookie)
+    }
+}
+
+/// A token of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Presented<'a> {
     pub(super) token: &'a str,
     pub(super) slot: TokenPlace,
 }
 
-/// Finds it; `None` where there is none.
-///
-/// A scheme other than `Bearer` is no credential of this kind and is passed over.
-pub(super) fn find<'a>(
-    headers: &'a HeaderMap,
-    access: Option<&CookieName>,
-    id: Option<&CookieName>,
-) -> Result<Option<Presented<'a>>, RefusedToken> {
-    let bearers = headers
-        .get_all(header::AUTHORIZATION)
-        .iter()
-        .filter_map(bearer)
-        .map(|token| (token, TokenPlace::Bearer));
-    let cookies = headers
-        .get_all(header::COOKIE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(|pair| {
-            let at = pair.iter().position(|byte| *byte == b'=')?;
-            let (name, value) = (
-                pair.get(..at)?.trim_ascii(),
-                unquoted(pair.get(at + 1..)?.trim_ascii()),
-            );
-            let is = |cookie: Option<&CookieName>| {
-                cookie.is_some_and(|cookie| cookie.0.as_bytes() == name)
+/// Where tokens may be, beside `Authorization`.
+#[derive(Debug, Clone)]
+pub(super) struct TokenPlaces {
+    pub(super) headers: Vec<HeaderName>,
+    pub(super) access: Option<CookieName>,
+    pub(super) id: Option<CookieName>,
+}
+
+/// The tokens of a request. Almost always it is one.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found<'a> {
+    pub(super) first: Presented<'a>,
+    /// The others, in the order in which they count.
+    pub(super) others: Vec<Presented<'a>>,
+}
+
+impl TokenPlaces {
+    /// Finds the tokens; `None` where there is none.
+    ///
+    /// A scheme other than `Bearer` is no credential of this kind and is passed over. So is a value
+    /// that cannot be a token, if there is one that can: cookies of the same name belong to other
+    /// applications.
+    pub(super) fn find<'a>(
+        &self,
+        headers: &'a HeaderMap,
+    ) -> Result<Option<Found<'a>>, RefusedToken> {
+        let bearers = headers
+            .get_all(header::AUTHORIZATION)
+            .iter()
+            .filter_map(bearer)
+            .map(|token| (token, TokenPlace::Bearer));
+        let named = self
+            .headers
+            .iter()
+            .flat_map(|name| headers.get_all(name))
+            .map(|value| bearer(value).unwrap_or(value.as_bytes().trim_ascii()))
+            .filter(|token| !token.is_empty())
+            .map(|token| (token, TokenPlace::Header));
+        let cookies = headers
+            .get_all(header::COOKIE)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+            .filter_map(|pair| self.cookie(pair));
+        let (mut found, mut is_other) = (None::<Found<'a>>, false);
+        for (token, slot) in bearers.chain(named).chain(cookies) {
+            let text = std::str::from_utf8(token).ok();
+            let Some(token) = text.filter(|text| !text.is_empty() && all_of_tokens(text)) else {
+                is_other = true;
+                continue;
             };
-            let slot = if is(access) {
-                TokenPlace::AccessCookie
-            } else if is(id) {
-                TokenPlace::IdCookie
-            } else {
-                return None;
-            };
-            // Some frameworks clear a cookie by emptying it.
-            (!value.is_empty()).then_some((value, slot))
-        });
-    let mut all = bearers.chain(cookies);
-    let Some((token, slot)) = all.next() else {
-        return Ok(None);
-    };
-    if all.next().is_some() {
-        return Err(RefusedToken::Ambiguous);
+            let one = Presented { token, slot };
+            match &mut found {
+                None => {
+                    found = Some(Found {
+                        first: one,
+                        others: Vec::new(),
+                    });
+                }
+                Some(found) => found.add(one)?,
+            }
+        }
+        match found {
+            None if is_other => Err(RefusedToken::Alphabet),
+            found => Ok(found),
+        }
     }
-    // The alphabet of RFC 6750: a value with other characters is not a token.
-    let text = std::str::from_utf8(token)
-        .ok()
-        .filter(|text| !text.is_empty() && all_of_tokens(text))
-        .ok_or(RefusedToken::Alphabet)?;
-    Ok(Some(Presented { token: text, slot }))
+
+    /// The token of one cookie, if it is one of ours.
+    fn cookie<'a>(&self, pair: &'a [u8]) -> Option<(&'a [u8], TokenPlace)> {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (
+            pair.get(..at)?.trim_ascii(),
+            unquoted(pair.get(at + 1..)?.trim_ascii()),
+        );
+        let is = |cookie: &Option<CookieName>| {
+            (cookie.as_ref()).is_some_and(|cookie| cookie.0.as_bytes() == name)
+        };
+        let slot = if is(&self.access) {
+            TokenPlace::AccessCookie
+        } else if is(&self.id) {
+            TokenPlace::IdCookie
+        } else {
+            return None;
+        };
+        // Some frameworks clear a cookie by emptying it.
+        (!value.is_empty()).then_some((value, slot))
+    }
+}
+
+impl<'a> Found<'a> {
+    pub(super) fn all(&self) -> impl Iterator<Item = Presented<'a>> {
+        std::iter::once(self.first).chain(self.others.iter().copied())
+    }
+
+    fn add(&mut self, one: Presented<'a>) -> Result<(), RefusedToken> {
+        let is_same = |other: Presented<'_>| {
+            let is_as_good = other.slot.is_for_id_tokens() || !one.slot.is_for_id_tokens();
+            other.token == one.token && is_as_good
+        };
+        if self.all().any(is_same) {
+            return Ok(());
+        }
+        // There is one `Authorization` in a request. A second was added by somebody else.
+        let is_second_bearer =
+            one.slot == TokenPlace::Bearer && self.first.slot == TokenPlace::Bearer;
+        if is_second_bearer || self.others.len() + 1 == MAX_TOKENS {
+            return Err(RefusedToken::Ambiguous);
+        }
+        if one.slot < self.first.slot {
+            self.others
+                .insert(0, std::mem::replace(&mut self.first, one));
+        } else {
+            let at = self.others.partition_point(|other| other.slot <= one.slot);
+            self.others.insert(at, one);
+        }
+        Ok(())
+    }
 }
 
 /// Without an early return and without a branch, so that the compiler checks many bytes at once:
@@ -119,17 +202,28 @@ fn unquoted(value: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn found(pairs: &[(&'static str, &str)]) -> Result<Option<(String, TokenPlace)>, RefusedToken> {
+    type Shown = Vec<(String, TokenPlace)>;
+
+    fn all(pairs: &[(&'static str, &str)]) -> Result<Shown, RefusedToken> {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        let (access, id) = (
-            CookieName::parse("access_token"),
-            CookieName::parse("id_token"),
-        );
-        find(&headers, access.as_ref(), id.as_ref())
-            .map(|found| found.map(|found| (found.token.to_owned(), found.slot)))
+        let places = TokenPlaces {
+            headers: vec![HeaderName::from_static("x-jwt-assertion")],
+            access: CookieName::parse("access_token"),
+            id: CookieName::parse("id_token"),
+        };
+        let found = places.find(&headers)?;
+        let shown = |found: Found<'_>| {
+            let one = |one: Presented<'_>| (one.token.to_owned(), one.slot);
+            found.all().map(one).collect()
+        };
+        Ok(found.map(shown).unwrap_or_default())
+    }
+
+    fn found(pairs: &[(&'static str, &str)]) -> Result<Option<(String, TokenPlace)>, RefusedToken> {
+        all(pairs).map(|all| all.into_iter().next())
     }
 
     #[test]
@@ -144,6 +238,8 @@ mod tests {
             ),
             ("cookie", "access_token=\"abc\"", TokenPlace::AccessCookie),
             ("cookie", "id_token=abc;access_token=", TokenPlace::IdCookie),
+            ("x-jwt-assertion", " abc ", TokenPlace::Header),
+            ("x-jwt-assertion", "Bearer abc", TokenPlace::Header),
         ] {
             assert_eq!(
                 found(&[(name, value)]),
@@ -170,24 +266,57 @@ mod tests {
     }
 
     #[test]
-    fn two_are_ambiguous_even_if_they_are_the_same() {
-        for pairs in [
-            &[
-                ("authorization", "Bearer abc"),
-                ("authorization", "Bearer abc"),
-            ][..],
-            &[
-                ("authorization", "Bearer abc"),
-                ("cookie", "access_token=abc"),
-            ],
-            &[("cookie", "access_token=abc; id_token=abc")],
-            &[("cookie", "access_token=abc; access_token=abc")],
-            &[
-                ("cookie", "access_token=abc"),
-                ("cookie", "access_token=abc"),
-            ],
+    fn several_are_in_the_order_in_which_they_count_and_equal_ones_are_one() {
+        use TokenPlace::{AccessCookie, Bearer, Header, IdCookie};
+        let cookies = ("cookie", "id_token=i; access_token=a; access_token=b");
+        let assertion = ("x-jwt-assertion", "h");
+        let bearer = ("authorization", "Bearer c");
+        let expected = |all: &[(&str, TokenPlace)]| {
+            Ok(all
+                .iter()
+                .map(|(text, slot)| ((*text).to_owned(), *slot))
+                .collect())
+        };
+        for (pairs, tokens) in [
+            (
+                &[cookies][..],
+                &[("a", AccessCookie), ("b", AccessCookie), ("i", IdCookie)][..],
+            ),
+            (
+                &[assertion, bearer, ("cookie", "id_token=i")],
+                &[("c", Bearer), ("h", Header), ("i", IdCookie)],
+            ),
+            (&[bearer, ("cookie", "access_token=c")], &[("c", Bearer)]),
+            (&[bearer, bearer], &[("c", Bearer)]),
+            (
+                &[("cookie", "access_token=x; access_token=x")],
+                &[("x", AccessCookie)],
+            ),
+            // An ID token counts in its own place only.
+            (
+                &[bearer, ("cookie", "id_token=c")],
+                &[("c", Bearer), ("c", IdCookie)],
+            ),
+            // What is no token is somebody else's cookie.
+            (
+                &[bearer, ("cookie", "access_token={\"x\":1}")],
+                &[("c", Bearer)],
+            ),
         ] {
-            assert_eq!(found(pairs), Err(RefusedToken::Ambiguous), "{pairs:?}");
+            assert_eq!(all(pairs), expected(tokens), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn two_bearers_and_more_tokens_than_there_can_be_are_ambiguous() {
+        for pairs in [
+            &[("authorization", "Bearer a"), ("authorization", "Bearer b")][..],
+            &[(
+                "cookie",
+                "id_token=a; id_token=b; id_token=c; id_token=d; id_token=e",
+            )],
+        ] {
+            assert_eq!(all(pairs), Err(RefusedToken::Ambiguous), "{pairs:?}");
         }
     }
 

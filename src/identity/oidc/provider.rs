@@ -14,13 +14,13 @@ use crate::{
         rejected::Rejected,
         types::{Identity, Provider, Statement},
     },
-    idp::{self, Idp, IdpError, Jws, MalformedToken, Verdict, Verified},
+    idp::{EndpointKind, Idp, IdpError, Jws, TokenForm, Verdict, Verified},
     net::tls::TlsError,
     shutdown::Tasks,
-    telemetry::Telemetry,
+    telemetry::{Telemetry, chain},
 };
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 #[derive(Debug)]
 pub(super) struct OidcProvider {
@@ -32,23 +32,12 @@ pub(super) struct OidcProvider {
     config: OidcProviderConfig,
 }
 
-pub(super) enum ParsedToken<'a> {
-    Signed(Jws<'a>),
-    Opaque,
-}
-
-impl<'a> ParsedToken<'a> {
-    pub(super) fn read(text: &'a str) -> Result<Self, RefusedToken> {
-        if idp::has_shape(text) {
-            return Jws::parse(text)
-                .map(Self::Signed)
-                .map_err(RefusedToken::Form);
-        }
-        if text.len() > idp::MAX_TOKEN_BYTES {
-            return Err(RefusedToken::Form(MalformedToken::TooLong));
-        }
-        Ok(Self::Opaque)
-    }
+/// What the wrong signature of a known key says about the key.
+#[derive(Clone, Copy)]
+enum WrongSignature {
+    IsFinal,
+    /// The provider may have changed it under the same name.
+    MayBeNewKey,
 }
 
 /// A token that was accepted.
@@ -87,13 +76,20 @@ impl OidcProvider {
         &self.config.name
     }
 
-    fn check(&self, token: &ParsedToken<'_>) -> Option<TokenCheck> {
-        let signed = matches!(token, ParsedToken::Signed(_));
-        self.config.validation.check(signed)
+    fn check(&self, token: &TokenForm<'_>) -> Option<TokenCheck> {
+        let validation = self.config.validation;
+        match token {
+            TokenForm::Signed(_) => validation.check(true),
+            TokenForm::Foreign(_) | TokenForm::Opaque => validation.check(false),
+            // Where signatures decide, a token with a wrong one is not asked about.
+            TokenForm::Broken(_) => validation
+                .check(true)
+                .filter(|check| *check == TokenCheck::Introspection),
+        }
     }
 
     /// Whether the provider itself is asked about this token.
-    pub(super) fn asks(&self, token: &ParsedToken<'_>) -> bool {
+    pub(super) fn asks(&self, token: &TokenForm<'_>) -> bool {
         self.check(token)
             .is_some_and(|check| check != TokenCheck::Signature)
     }
@@ -103,34 +99,34 @@ impl OidcProvider {
         self.config.cache.is_zero()
     }
 
-    /// Whether tokens that are not signed are accepted.
-    pub(super) fn takes_opaque(&self) -> bool {
-        self.check(&ParsedToken::Opaque).is_some()
+    /// Whether such a token may be one of this provider's.
+    pub(super) fn takes(&self, token: &TokenForm<'_>) -> bool {
+        self.check(token).is_some()
     }
 
     pub(super) async fn judge(
         &self,
-        token: ParsedToken<'_>,
+        token: TokenForm<'_>,
         presented: Presented<'_>,
         now: Timestamp,
     ) -> Result<Judged, Rejected> {
         let Presented { token: text, slot } = presented;
         let check = self.check(&token).ok_or(RefusedToken::Opaque)?;
         match (check, token) {
-            (TokenCheck::Signature, ParsedToken::Signed(jws)) => {
+            (TokenCheck::Signature, TokenForm::Signed(jws)) => {
                 let (verified, accepted) = self.accepted(jws, slot, now).await?;
                 let until = accepted.until.unwrap_or(now);
                 let identity = self.identity(verified.claims(), accepted, None)?;
                 Ok(Judged { identity, until })
             }
-            (TokenCheck::SignatureThenUserinfo, ParsedToken::Signed(jws)) => {
+            (TokenCheck::SignatureThenUserinfo, TokenForm::Signed(jws)) => {
                 let (_, accepted) = self.accepted(jws, slot, now).await?;
                 self.ask_userinfo(text, accepted, now).await
             }
             (TokenCheck::Introspection, token) => {
                 // A token that says of itself that it has expired is not asked about. Nothing else
                 // is taken from its claims.
-                if let ParsedToken::Signed(jws) = token
+                if let TokenForm::Signed(jws) = token
                     && time(jws.unproven(), "exp", RefusedToken::ExpiryMissing)?
                         .is_some_and(|until| now >= until.after(self.config.leeway))
                 {
@@ -144,7 +140,7 @@ impl OidcProvider {
                 self.ask_userinfo(text, accepted, now).await
             }
             (TokenCheck::Userinfo, _) => self.ask_userinfo(text, Accepted::default(), now).await,
-            (TokenCheck::Signature | TokenCheck::SignatureThenUserinfo, ParsedToken::Opaque) => {
+            (TokenCheck::Signature | TokenCheck::SignatureThenUserinfo, _) => {
                 Err(RefusedToken::Opaque.into())
             }
         }
@@ -157,7 +153,8 @@ impl OidcProvider {
         slot: TokenPlace,
         now: Timestamp,
     ) -> Result<(Verified, Accepted), Rejected> {
-        let verified = self.signed(jws).await.map_err(|why| self.away(why))??;
+        let verified = self.signed(jws, WrongSignature::MayBeNewKey).await;
+        let verified = verified.map_err(|why| self.away(why))??;
         let accepted = self
             .policy
             .token(verified.claims(), verified.kind(), slot, now)?;
@@ -167,18 +164,33 @@ impl OidcProvider {
         Ok((verified, accepted))
     }
 
-    async fn signed(&self, jws: Jws<'_>) -> Result<Result<Verified, RefusedToken>, IdpError> {
+    async fn signed(
+        &self,
+        jws: Jws<'_>,
+        wrong: WrongSignature,
+    ) -> Result<Result<Verified, RefusedToken>, IdpError> {
         if !self.config.algorithms.contains(&jws.algorithm()) {
             return Ok(Err(RefusedToken::Algorithm));
         }
         let keys = self.idp.keys(jws.kid(), jws.algorithm()).await?;
-        let kid = jws.kid().map(str::to_owned);
-        let mut candidates = keys.candidates(kid.as_deref(), jws.algorithm()).peekable();
+        let (kid, algorithm) = (jws.kid().map(str::to_owned), jws.algorithm());
+        let mut candidates = keys.candidates(kid.as_deref(), algorithm).peekable();
         if candidates.peek().is_none() {
             return Ok(Err(RefusedToken::UnknownKey));
         }
-        // A bad signature by a known key says nothing about the keys: they are not fetched again.
-        Ok(jws.verified(candidates).ok_or(RefusedToken::Signature))
+        let jws = match jws.verified(candidates) {
+            Ok(verified) => return Ok(Ok(verified)),
+            Err(jws) => jws,
+        };
+        let newer = match wrong {
+            WrongSignature::IsFinal => None,
+            WrongSignature::MayBeNewKey => self.idp.newer_keys(&keys).await,
+        };
+        let Some(newer) = newer else {
+            return Ok(Err(RefusedToken::Signature));
+        };
+        let verified = jws.verified(newer.candidates(kid.as_deref(), algorithm));
+        Ok(verified.map_err(|_| RefusedToken::Signature))
     }
 
     /// Takes a logout token that names this provider.
@@ -191,7 +203,9 @@ impl OidcProvider {
         if !self.notices.may_check(from, clock.now()) {
             return Err(LogoutError::TooMany);
         }
-        let verified = self.signed(jws).await.map_err(LogoutError::Idp)??;
+        // Anybody may send one: a wrong signature costs the provider nothing.
+        let verified = self.signed(jws, WrongSignature::IsFinal).await;
+        let verified = verified.map_err(LogoutError::Idp)??;
         let (issuer, client_id) = (self.idp.issuer().as_str(), self.idp.client_id());
         let now = clock.now();
         let notice = LogoutNotice::read(&verified, issuer, client_id, self.config.leeway, now)?;
@@ -208,7 +222,8 @@ impl OidcProvider {
     ) -> Result<(Map<String, Value>, Accepted), Rejected> {
         let verdict = self.idp.introspect(token).await;
         match verdict.map_err(|why| self.away(why))? {
-            Verdict::Refused => Err(RefusedToken::Inactive.into()),
+            // Only userinfo answers are taken in this form.
+            Verdict::Refused | Verdict::Signed(_) => Err(RefusedToken::Inactive.into()),
             Verdict::Claims(claims) => {
                 let accepted = self.policy.introspected(&claims, slot, now)?;
                 Ok((claims, accepted))
@@ -223,8 +238,13 @@ impl OidcProvider {
         now: Timestamp,
     ) -> Result<Judged, Rejected> {
         let verdict = self.idp.userinfo(token).await;
-        let Verdict::Claims(claims) = verdict.map_err(|why| self.away(why))? else {
-            return Err(RefusedToken::Inactive.into());
+        let claims = match verdict.map_err(|why| self.away(why))? {
+            Verdict::Claims(claims) => claims,
+            Verdict::Signed(answer) => {
+                let claims = self.signed_answer(&answer).await;
+                claims.map_err(|why| self.away(why))?
+            }
+            Verdict::Refused => return Err(RefusedToken::Inactive.into()),
         };
         // The answer must be about the token's own subject (OpenID Connect Core §5.3.2).
         let subject = policy::id(&claims, "sub")?.ok_or(RefusedToken::Subject)?;
@@ -233,6 +253,20 @@ impl OidcProvider {
             return Err(RefusedToken::Subject.into());
         }
         self.valid_for_a_while(&claims, accepted, now)
+    }
+
+    /// What a provider says in the form of a token (OpenID Connect Core §5.3.2): signed by it, and
+    /// for a client that tokens may be issued to.
+    async fn signed_answer(&self, answer: &str) -> Result<Map<String, Value>, IdpError> {
+        let refused = |why: &(dyn Error + 'static)| {
+            IdpError::SignedAnswer(EndpointKind::Userinfo, chain(why).into())
+        };
+        let jws = Jws::parse(answer).map_err(|why| refused(&why))?;
+        let verified = self.signed(jws, WrongSignature::MayBeNewKey).await?;
+        let verified = verified.map_err(|why| refused(&why))?;
+        let claims = verified.claims();
+        self.policy.answer(claims).map_err(|why| refused(&why))?;
+        Ok(claims.clone())
     }
 
     pub(super) fn away(&self, source: IdpError) -> Rejected {

@@ -13,7 +13,10 @@ pub(super) const MAX_GROUPS: usize = 2_000;
 /// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedToken {
-    #[error("the request has more than one token; elastauth does not guess which one counts")]
+    #[error(
+        "the request has tokens of different users, two `Authorization` headers, or more tokens \
+         than elastauth looks at; it does not guess which one counts"
+    )]
     Ambiguous,
     #[error("the value is not a token: it has characters that a token cannot have")]
     Alphabet,

@@ -343,8 +343,8 @@ async fn requests_with_remembered_tokens_learn_of_a_withdrawn_key() {
     assert_eq!(stage.refusal(&token).await, RefusedToken::UnknownKey);
     assert_eq!(
         stage.fake.count("/keys"),
-        2,
-        "at first, and after ten minutes"
+        4,
+        "at first, after ten minutes, and for two tokens whose key is gone"
     );
 }
 
@@ -445,7 +445,7 @@ async fn an_access_token_may_be_in_a_cookie_and_an_id_token_only_in_its_own() {
     assert_eq!(stage.refusal(&id).await, RefusedToken::ClaimType);
     assert_eq!(
         asked(format!("access_token={access}; id_token={id}")).await,
-        Err(Rejected::Token(RefusedToken::Ambiguous))
+        Ok(())
     );
     let anywhere = Stage::with("ES256", |config| config.id_tokens = IdTokens::Anywhere).await;
     assert!(

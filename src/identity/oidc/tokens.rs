@@ -3,14 +3,14 @@
 use super::{
     config::{Config, OidcProviderConfig},
     notice_shares::NoticeSource,
-    presented::{self, CookieName, Presented, TokenPlace},
-    provider::{Judged, OidcProvider, ParsedToken},
+    presented::{Presented, TokenPlace, TokenPlaces},
+    provider::{Judged, OidcProvider},
     refused::{LogoutError, RefusedToken},
 };
 use crate::{
     clock::{Clock, Timestamp},
     identity::{rejected::Rejected, types::Identity},
-    idp::{self, Idp, IdpError, Jws},
+    idp::{self, Idp, IdpError, Jws, TokenForm},
     net::{tls::TlsError, trust::AllowedProviders},
     shutdown::Tasks,
     single_flight::{Full, SingleFlight},
@@ -42,8 +42,7 @@ const ENTRY_BYTES: usize = size_of::<(Digest, Remembered)>() + 48;
 pub struct Oidc {
     providers: Vec<Arc<OidcProvider>>,
     by_issuer: HashMap<Box<str>, usize>,
-    access_token_cookie: Option<CookieName>,
-    id_token_cookie: Option<CookieName>,
+    places: TokenPlaces,
     remembered: Arc<Cache<Digest, Remembered, Bytes>>,
     asked: SingleFlight<Digest, (), Result<Identity, Rejected>>,
     clock: Clock,
@@ -119,8 +118,11 @@ impl Oidc {
         Ok(Self {
             by_issuer,
             providers,
-            access_token_cookie: config.access_token_cookie,
-            id_token_cookie: config.id_token_cookie,
+            places: TokenPlaces {
+                headers: config.token_headers,
+                access: config.access_token_cookie,
+                id: config.id_token_cookie,
+            },
             remembered: Arc::new(Cache::with_weighter(
                 config.remembered_bytes / USUAL_BYTES,
                 config.remembered_bytes as u64,
@@ -165,43 +167,58 @@ impl Oidc {
         if !self.providers.iter().any(|one| allowed.allow(one.name())) {
             return Ok(None);
         }
-        let Some(presented) = self.presented(headers)? else {
+        let Some(found) = self.places.find(headers)? else {
             return Ok(None);
         };
+        let outcome = if found.others.is_empty() {
+            self.judge(found.first, allowed).await
+        } else {
+            Box::pin(self.judge_several(found, allowed)).await
+        };
+        outcome.map(Some)
+    }
+
+    pub(super) async fn judge(
+        &self,
+        presented: Presented<'_>,
+        allowed: &AllowedProviders,
+    ) -> Result<Identity, Rejected> {
         let digest = digest_of(presented);
-        let outcome = match self.recall(&digest) {
+        match self.recall(&digest) {
             Some(Ok(known)) if !allowed.allow(known.provider().name()) => {
                 Err(RefusedToken::OtherGateway.into())
             }
             Some(known) => known,
             // Boxed: what is rare must not make every request's future large.
             None => Box::pin(self.first_sight(presented, digest, allowed)).await,
-        };
-        outcome.map(Some)
+        }
     }
 
     /// Forgets what a provider said about the request's token, if it was asked a second ago or
     /// longer; whether there was such a statement. It is asked again then.
     pub(crate) fn forget(&self, headers: &HeaderMap) -> bool {
-        let Ok(Some(presented)) = self.presented(headers) else {
+        let Ok(Some(found)) = self.places.find(headers) else {
             return false;
         };
         let now = self.clock.now();
         let was_a_while_ago =
             |asked: Timestamp| now.since(asked).is_none_or(|past| past >= ASKED_AGAIN);
-        self.remembered
-            .remove_if(&digest_of(presented), |remembered| {
-                remembered.asked.is_some() && was_a_while_ago(remembered.judged)
-            })
-            .is_some()
+        let forgets = |presented| {
+            let removed = self
+                .remembered
+                .remove_if(&digest_of(presented), |remembered| {
+                    remembered.asked.is_some() && was_a_while_ago(remembered.judged)
+                });
+            removed.is_some()
+        };
+        found.all().fold(false, |any, one| any | forgets(one))
     }
 
-    fn presented<'a>(&self, headers: &'a HeaderMap) -> Result<Option<Presented<'a>>, RefusedToken> {
-        presented::find(
-            headers,
-            self.access_token_cookie.as_ref(),
-            self.id_token_cookie.as_ref(),
-        )
+    /// Whether the provider that such a token belongs to is asked about it; `None` if it is none's.
+    pub(super) fn provider_asked(&self, token: &str, allowed: &AllowedProviders) -> Option<bool> {
+        let form = TokenForm::of(token).ok()?;
+        let index = self.provider_of(&form, allowed).ok()?;
+        Some(self.providers.get(index)?.asks(&form))
     }
 
     /// What is remembered of this token, if it still counts.
@@ -229,7 +246,7 @@ impl Oidc {
         digest: Digest,
         allowed: &AllowedProviders,
     ) -> Result<Identity, Rejected> {
-        let token = ParsedToken::read(presented.token)?;
+        let token = TokenForm::of(presented.token).map_err(RefusedToken::Form)?;
         let index = self.provider_of(&token, allowed)?;
         let provider = self
             .providers
@@ -266,9 +283,8 @@ impl Oidc {
             Ok(async move {
                 let token = text.expose_secret();
                 let presented = Presented { token, slot };
-                let judged = provider
-                    .judge(ParsedToken::read(token)?, presented, now)
-                    .await?;
+                let form = TokenForm::of(token).map_err(RefusedToken::Form)?;
+                let judged = provider.judge(form, presented, now).await?;
                 cache.insert(digest, remembered(&judged, Some(notices)));
                 Ok(judged.identity)
             })
@@ -287,21 +303,27 @@ impl Oidc {
     /// the one provider that can be asked.
     fn provider_of(
         &self,
-        token: &ParsedToken<'_>,
+        token: &TokenForm<'_>,
         allowed: &AllowedProviders,
     ) -> Result<usize, RefusedToken> {
         let is_allowed = |provider: &OidcProvider| allowed.allow(provider.name());
-        let ParsedToken::Signed(jws) = token else {
-            let mut able = self
-                .providers
-                .iter()
-                .enumerate()
-                .filter(|(_, provider)| provider.takes_opaque() && is_allowed(provider));
-            return match (able.next(), able.next()) {
-                (Some((index, _)), None) => Ok(index),
-                (None, _) => Err(RefusedToken::Opaque),
-                (Some(_), Some(_)) => Err(RefusedToken::Unroutable),
-            };
+        let jws = match token {
+            TokenForm::Signed(jws) => jws,
+            TokenForm::Foreign(_) | TokenForm::Broken(_) | TokenForm::Opaque => {
+                let providers = self.providers.iter().enumerate();
+                let mut able =
+                    providers.filter(|(_, provider)| provider.takes(token) && is_allowed(provider));
+                return match (able.next(), able.next(), token) {
+                    (Some((index, _)), None, _) => Ok(index),
+                    (Some(_), Some(_), _) => Err(RefusedToken::Unroutable),
+                    (None, _, TokenForm::Foreign(why) | TokenForm::Broken(why)) => {
+                        Err(RefusedToken::Form(*why))
+                    }
+                    (None, _, TokenForm::Signed(_) | TokenForm::Opaque) => {
+                        Err(RefusedToken::Opaque)
+                    }
+                };
+            }
         };
         let issuer = jws.unproven_issuer().ok_or(RefusedToken::Issuer)?;
         let index = self.by_issuer.get(issuer).copied();
@@ -366,6 +388,7 @@ fn digest_of(presented: Presented<'_>) -> Digest {
     // An ID token that was accepted in its cookie is not accepted as a bearer token.
     context.update(match presented.slot {
         TokenPlace::Bearer => b"b",
+        TokenPlace::Header => b"h",
         TokenPlace::AccessCookie => b"a",
         TokenPlace::IdCookie => b"i",
     });

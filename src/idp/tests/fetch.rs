@@ -70,21 +70,24 @@ async fn fifty_requests_with_the_same_new_key_are_one_fetch() {
 }
 
 #[tokio::test]
-async fn a_flood_of_unknown_keys_is_one_fetch_in_a_cool_down_and_a_new_key_works_after_it() {
+async fn a_flood_of_unknown_keys_is_three_fetches_and_a_new_key_works_after_a_cool_down() {
     let (old, new) = (Signer::new("old", "ES256"), Signer::new("new", "ES256"));
     let stage = Stage::new(&[&old]).await;
     assert_eq!(stage.knows("old").await, Ok(true));
-    stage.pass(Duration::from_secs(6));
+    let too_soon = Err(IdpError::TooSoon(EndpointKind::Keys));
     for i in 0..200 {
-        assert_eq!(stage.knows(&format!("made-up-{i}")).await, Ok(false));
+        // What cannot be looked up yet is not refused.
+        let expected = if i < 2 { Ok(false) } else { too_soon.clone() };
+        assert_eq!(stage.knows(&format!("made-up-{i}")).await, expected);
     }
-    assert_eq!(stage.fake.count("/keys"), 2);
+    assert_eq!(stage.fake.count("/keys"), 3);
+    assert_eq!(stage.knows("old").await, Ok(true));
 
     stage.fake.on("/keys", Manner::json(key_set(&[&old, &new])));
-    assert_eq!(stage.knows("new").await, Ok(false), "still cooling down");
+    assert_eq!(stage.knows("new").await, too_soon, "still cooling down");
     stage.pass(Duration::from_secs(5));
     assert_eq!(stage.knows("new").await, Ok(true));
-    assert_eq!(stage.fake.count("/keys"), 3);
+    assert_eq!(stage.fake.count("/keys"), 4);
 }
 
 #[tokio::test]
@@ -100,6 +103,71 @@ async fn a_new_key_is_found_at_once_without_a_flood() {
         1,
         "the old one is gone, so what stood on it is judged anew"
     );
+}
+
+#[tokio::test]
+async fn a_new_key_is_found_at_once_after_another_fetch() {
+    let (old, new) = (Signer::new("old", "ES256"), Signer::new("new", "ES256"));
+    let stage = Stage::new(&[&old]).await;
+    assert_eq!(stage.knows("old").await, Ok(true));
+    stage.fake.on("/keys", Manner::json(key_set(&[&new])));
+    assert_eq!(stage.knows("new").await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_key_that_was_changed_under_its_name_is_fetched_within_the_same_bounds() {
+    let (one, other) = (Signer::new("a", "ES256"), Signer::new("a", "ES256"));
+    let stage = Stage::new(&[&one]).await;
+    let old = stage.idp.keys(Some("a"), Algorithm::Es256).await.unwrap();
+    stage.fake.on("/keys", Manner::json(key_set(&[&other])));
+    let new = stage.idp.newer_keys(&old).await.unwrap();
+    let key = new.candidates(Some("a"), Algorithm::Es256).next().unwrap();
+    assert!(key.verifies(b"m", &other.sign(b"m")));
+    // Whoever has the older set needs no fetch.
+    assert!(stage.idp.newer_keys(&old).await.is_some());
+    assert_eq!(stage.fake.count("/keys"), 2);
+    let mut last = new;
+    for _ in 0..50 {
+        last = stage.idp.newer_keys(&last).await.unwrap_or(last);
+    }
+    assert_eq!(stage.fake.count("/keys"), 3);
+}
+
+#[tokio::test]
+async fn a_redirect_of_description_or_keys_is_followed() {
+    let key = Signer::new("a", "ES256");
+    let stage = Stage::new(&[&key]).await;
+    let described = "/.well-known/openid-configuration";
+    let moved = |status: &str, to: &str| Manner::with(status, &format!("Location: {to}\r\n"), "");
+    let document = serde_json::json!({
+        "issuer": stage.fake.issuer(), "jwks_uri": format!("{}/keys", stage.fake.issuer()),
+    });
+    stage.fake.on("/here", Manner::json(document));
+    stage
+        .fake
+        .on(described, moved("301 Moved Permanently", "/here"));
+    stage
+        .fake
+        .on("/keys", moved("307 Temporary Redirect", "one"));
+    stage
+        .fake
+        .on("/one", moved("308 Permanent Redirect", "/two"));
+    stage
+        .fake
+        .on("/two", moved("301 Moved Permanently", "three"));
+    stage.fake.on("/three", Manner::json(key_set(&[&key])));
+    assert_eq!(stage.knows("a").await, Ok(true));
+}
+
+#[tokio::test]
+async fn redirects_that_go_on_are_given_up() {
+    let key = Signer::new("a", "ES256");
+    let stage = Stage::new(&[&key]).await;
+    let circle = Manner::with("308 Permanent Redirect", "Location: /keys\r\n", "");
+    stage.fake.on("/keys", circle);
+    let refused = IdpError::Redirect(EndpointKind::Keys, StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(stage.knows("a").await, Err(refused));
+    assert_eq!(stage.fake.count("/keys"), 4);
 }
 
 #[tokio::test]

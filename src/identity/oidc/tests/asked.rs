@@ -41,17 +41,101 @@ async fn a_refused_signed_token_is_never_asked_about() {
             "{validation:?}"
         );
         assert_eq!(
-            stage
-                .refusal(&format!("{}.x.y", stage.token(json!({}))))
-                .await,
-            RefusedToken::Form(idp::MalformedToken::Encrypted)
-        );
-        assert_eq!(
             stage.fake.count("/userinfo") + stage.fake.count("/introspect"),
             0,
             "{validation:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_provider_is_asked_about_what_only_it_can_read() {
+    use idp::MalformedToken as B;
+    let jwks = stage(Validation::Jwks).await;
+    let encrypted = format!("{}.x.y", jwks.token(json!({})));
+    // Begins as a signed token, with an algorithm that elastauth does not have.
+    let other = format!("{}.e30.x", idp::tests::signer::b64(r#"{"alg":"HS256"}"#));
+    let forms = [
+        (encrypted.as_str(), B::Encrypted, true),
+        ("v2.local.token", B::Base64("header"), true),
+        ("a.b.c.d.e", B::Encrypted, true),
+        (other.as_str(), B::Algorithm, false),
+    ];
+    for (token, why, _) in forms {
+        assert_eq!(
+            jwks.refusal(token).await,
+            RefusedToken::Form(why),
+            "{token}"
+        );
+    }
+    for validation in [Validation::Introspection, Validation::Both(Asked::Userinfo)] {
+        let stage = stage(validation).await;
+        stage.fake.on("/introspect", active(&stage, json!({})));
+        let person = json!({"sub": "u-1", "preferred_username": "alice"});
+        stage.fake.on("/userinfo", Manner::json(person));
+        for (token, why, is_foreign) in forms {
+            let asked = is_foreign || validation == Validation::Introspection;
+            let outcome = stage.ask(token).await;
+            if asked {
+                assert!(
+                    outcome.is_ok(),
+                    "{outcome:?} for {token} with {validation:?}"
+                );
+            } else {
+                assert_eq!(outcome, Err(RefusedToken::Form(why).into()), "{token}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_userinfo_answer_may_be_a_signed_token() {
+    let stage = stage(Validation::Userinfo).await;
+    let says = |token: &str| {
+        let kind = "Content-Type: application/jwt; charset=utf-8\r\n";
+        stage
+            .fake
+            .on("/userinfo", Manner::with("200 OK", kind, token));
+    };
+    let person = |changes: Value| {
+        let mut claims = json!({
+            "iss": stage.fake.issuer(), "aud": ["elastauth"], "sub": "u-1",
+            "preferred_username": "alice",
+        });
+        for (name, value) in changes.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        claims
+    };
+    says(&stage.key.token(&person(json!({}))));
+    assert_eq!(stage.ask("opaque").await.unwrap().user().as_str(), "alice");
+    assert!(stage.ask(&stage.token(json!({}))).await.is_ok());
+    let mallory = Signer::new("key-1", "ES256");
+    for (answer, why) in [
+        (
+            stage
+                .key
+                .token(&person(json!({"iss": "https://other.test"}))),
+            "`iss`",
+        ),
+        (stage.key.token(&person(json!({"iss": null}))), "`iss`"),
+        (stage.key.token(&person(json!({"aud": "other"}))), "`aud`"),
+        (stage.key.token(&person(json!({"aud": null}))), "`aud`"),
+        (mallory.token(&person(json!({}))), "signature"),
+        ("a.b.c.d.e".to_owned(), "encrypted"),
+        ("{}".to_owned(), "three parts"),
+    ] {
+        says(&answer);
+        let outcome = stage.ask(&format!("opaque-{}", answer.len())).await;
+        let Err(Rejected::Idp { source, .. }) = outcome else {
+            panic!("{outcome:?} for {answer}");
+        };
+        assert!(source.to_string().contains(why), "{source}");
+    }
+    // Another subject than the token's own is refused in this form too.
+    says(&stage.key.token(&person(json!({"sub": "u-2"}))));
+    let own = stage.token(json!({"jti": "other"}));
+    assert_eq!(stage.refusal(&own).await, RefusedToken::Subject);
 }
 
 #[tokio::test]

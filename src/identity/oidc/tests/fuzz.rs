@@ -533,8 +533,10 @@ async fn shown(oidc: &Oidc, token: &Shown<'_>) -> Attempt {
 /// Refused because of the token, or no token at all; never because the provider cannot be asked:
 /// then a client could cause a 5xx.
 fn is_the_tokens_fault(attempt: &Attempt) -> bool {
-    matches!(
-        attempt,
-        Ok(None) | Err(Rejected::Token(_) | Rejected::Claims(_))
-    )
+    match attempt {
+        Ok(None) | Err(Rejected::Token(_) | Rejected::Claims(_)) => true,
+        // Made-up keys, so many that the next has to wait.
+        Err(Rejected::Idp { source, .. }) => matches!(source, IdpError::TooSoon(_)),
+        _ => false,
+    }
 }
