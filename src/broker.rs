@@ -6,6 +6,7 @@
 
 mod config;
 mod derive;
+mod details;
 mod document;
 mod ensure;
 mod error;
@@ -44,6 +45,7 @@ use crate::{
         metrics::{ClusterMetrics, Lookup},
     },
 };
+use details::Details;
 use ensure::Ensure;
 use http::HeaderValue;
 use order::{Order, Place};
@@ -89,6 +91,7 @@ pub struct Broker {
     ensure: Arc<Ensure>,
     revoke: Arc<Revoke>,
     updates: Arc<Updates>,
+    tasks: Tasks,
     held: Semaphore,
     metrics: ClusterMetrics,
     service_account: Option<Box<str>>,
@@ -133,6 +136,7 @@ impl Broker {
             ledger,
             uncertain: UncertainWrites::new(config.expiration),
             order: Order::new(),
+            details: Details::new(),
             expiration: config.expiration,
             parking: config.park_within.map(Slots::new),
             clock: clock.clone(),
@@ -151,10 +155,10 @@ impl Broker {
                 slots,
                 &telemetry,
             );
-            let spawner = tasks.clone();
-            spawner.spawn(async move {
+            let ending = tasks.clone();
+            tasks.spawn(async move {
                 tokio::select! {
-                    () = tasks.ending() => {}
+                    () = ending.ending() => {}
                     () = parking.run() => {}
                 }
             });
@@ -176,6 +180,7 @@ impl Broker {
             state,
             cluster,
             updates,
+            tasks,
             held: Semaphore::new(HELD),
             metrics: telemetry.metrics,
             service_account: config.service_account.map(Box::from),
@@ -224,6 +229,7 @@ impl Broker {
                 .map_err(|_| BrokerError::Late)?
             {
                 Joined::Same(Ok(generation)) if self.still_holds(entitled, generation, period) => {
+                    self.describe_later(entitled, generation);
                     return Ok(self.grant(entitled, place, generation, period));
                 }
                 // The update was for an older token with the same roles; this one is newer.
@@ -386,6 +392,22 @@ impl Broker {
         timeout_at(deadline, sleep(wait))
             .await
             .map_err(|_| BrokerError::Late)
+    }
+
+    /// Writes names, mail and groups that the check of the user has found to differ. No request waits
+    /// for it, and none is refused if it fails.
+    fn describe_later(&self, entitled: &Entitled, generation: Generation) {
+        let now = self.state.clock.now();
+        if !self.state.details.take(entitled.identity().user(), now) {
+            return;
+        }
+        let (updates, ensure) = (Arc::clone(&self.updates), Arc::clone(&self.ensure));
+        let entitled = entitled.clone();
+        self.tasks.spawn(async move {
+            let user = entitled.identity().user().clone();
+            let work = || ensure.describe(entitled, generation);
+            let _next_hour = updates.alone(&user, work).await;
+        });
     }
 
     /// The login, once it is sure that the identity gets it: older tokens with other roles are

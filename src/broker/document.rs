@@ -10,7 +10,7 @@ use crate::{
     model::{Fingerprint, Generation, Group, Role},
     roles::Entitled,
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// How far ahead of our clock the time of a token may be: the largest leeway that a provider's
 /// clock may have, and as much again for ours.
@@ -79,18 +79,12 @@ impl Document {
         self.account.origin.marker()?.key_id.as_deref()
     }
 
-    /// Whether the cluster has this very account, and not one that somebody has edited since: an
-    /// edit keeps the marker. The time of the token does not count: a later one that says the same
-    /// is no reason to write.
-    pub(super) fn matches(&self, found: &StoredAccount) -> bool {
-        let Account {
-            roles,
-            groups,
-            full_name,
-            email,
-            ..
-        } = &self.account;
-        let theirs = &found.account;
+    /// Whether the cluster has this account with this login and these roles, and not one that
+    /// somebody has edited since: an edit keeps the marker. The time of the token does not count: a
+    /// later one that says the same is no reason to write. Nor do names, mail and groups: see
+    /// [`Self::describes`].
+    pub(super) fn agrees(&self, found: &StoredAccount) -> bool {
+        let (roles, theirs) = (&self.account.roles, &found.account);
         let without_time = |account: &Account| {
             let marker = account.origin.marker()?.clone();
             Some(Marker {
@@ -101,8 +95,39 @@ impl Document {
         found.exact
             && theirs.enabled
             && sorted(&theirs.roles).eq(roles)
-            && (&theirs.groups, &theirs.full_name, &theirs.email) == (groups, full_name, email)
             && without_time(theirs) == without_time(&self.account)
+    }
+
+    /// Whether the account has the names, the mail and the groups of this document.
+    pub(super) fn describes(&self, found: &Account) -> bool {
+        let differences = self.differences(found);
+        !(differences.groups || differences.mail || differences.name)
+    }
+
+    /// Whether the account was written from a later token.
+    pub(super) fn is_older_than(&self, found: &Account) -> bool {
+        let theirs = found.origin.marker().and_then(|marker| marker.issued_at);
+        self.identity.as_of() < theirs
+    }
+
+    /// For people: what a write would change.
+    pub(super) fn differences(&self, found: &Account) -> Differences {
+        let ours = &self.account;
+        let login = |account: &Account| {
+            let marker = account.origin.marker()?.clone();
+            Some(Marker {
+                issued_at: None,
+                fingerprint: None,
+                ..marker
+            })
+        };
+        Differences {
+            roles: sorted(&found.roles).ne(&ours.roles),
+            groups: found.groups != ours.groups,
+            mail: found.email != ours.email,
+            name: found.full_name != ours.full_name,
+            login: login(found) != login(ours),
+        }
     }
 
     /// The provider for whose user the account was last written, where that is another user than
@@ -136,6 +161,34 @@ fn sorted(roles: &[String]) -> impl Iterator<Item = &String> {
     roles.sort_unstable();
     roles.dedup();
     roles.into_iter()
+}
+
+/// In what an account differs from what it should be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of what differs")]
+pub(super) struct Differences {
+    pub(super) roles: bool,
+    pub(super) groups: bool,
+    pub(super) mail: bool,
+    pub(super) name: bool,
+    /// Its password, or whose it is.
+    pub(super) login: bool,
+}
+
+/// For a line of the log; empty where nothing differs.
+impl fmt::Display for Differences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            (self.login, "login"),
+            (self.roles, "roles"),
+            (self.groups, "groups"),
+            (self.mail, "mail"),
+            (self.name, "name"),
+        ];
+        let names = all.iter().filter(|(differs, _)| *differs);
+        let names: Vec<&str> = names.map(|(_, name)| *name).collect();
+        f.write_str(&names.join(","))
+    }
 }
 
 /// Whose the account is that the cluster has.
@@ -222,8 +275,8 @@ mod tests {
         let found = stored(&at(1_000, &["dev"]).account);
         let marker = found.account.origin.marker().unwrap();
         assert_eq!(marker.issued_at, Some(Timestamp(1_000)));
-        assert!(at(1_000, &["dev"]).matches(&found) && at(2_000, &["dev"]).matches(&found));
-        assert!(!document(Identity::of_provider("other", "alice", &["dev"])).matches(&found));
+        assert!(at(1_000, &["dev"]).agrees(&found) && at(2_000, &["dev"]).agrees(&found));
+        assert!(!document(Identity::of_provider("other", "alice", &["dev"])).agrees(&found));
     }
 
     #[test]
@@ -232,7 +285,7 @@ mod tests {
         let matches = |edit: &dyn Fn(&mut StoredAccount)| {
             let mut found = stored(&ours.account);
             edit(&mut found);
-            ours.matches(&found)
+            ours.agrees(&found)
         };
         assert!(
             matches(&|found| found.account.roles.push("viewer".to_owned())),
@@ -243,15 +296,37 @@ mod tests {
             .roles
             .push("editor".to_owned())));
         assert!(!matches(&|found| found.account.enabled = false));
-        assert!(!matches(
-            &|found| found.account.email = Some("a@b.test".to_owned())
-        ));
-        assert!(!matches(
-            &|found| found.account.full_name = Some("A".to_owned())
-        ));
-        assert!(!matches(&|found| found.account.groups.clear()));
         assert!(!matches(&|found| found.account.origin = Origin::Other));
         assert!(!matches(&|found| found.exact = false));
+    }
+
+    #[test]
+    fn names_mail_and_groups_decide_nothing_and_are_told() {
+        let ours = at(1_000, &["dev"]);
+        let told = |edit: &dyn Fn(&mut Account)| {
+            let mut found = stored(&ours.account);
+            edit(&mut found.account);
+            let differs = ours.differences(&found.account).to_string();
+            (ours.agrees(&found), ours.describes(&found.account), differs)
+        };
+        assert_eq!(told(&|_| {}), (true, true, String::new()));
+        let described = |differs: &str| (true, false, differs.to_owned());
+        let text = || Some("a@b.test".to_owned());
+        assert_eq!(told(&|found| found.email = text()), described("mail"));
+        assert_eq!(told(&|found| found.full_name = text()), described("name"));
+        assert_eq!(told(&|found| found.groups.clear()), described("groups"));
+        let all = told(&|found| {
+            (found.email, found.full_name) = (text(), text());
+            found.groups.clear();
+            found.roles.clear();
+            found.origin = Origin::Other;
+        });
+        assert_eq!(
+            all,
+            (false, false, "login,roles,groups,mail,name".to_owned())
+        );
+        assert!(at(1_000, &[]).is_older_than(&at(1_001, &[]).account));
+        assert!(!at(1_001, &[]).is_older_than(&ours.account));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod agree;
 mod confirm;
+mod describe;
 mod fresh_logins;
 mod judge;
 mod limits;
@@ -28,6 +29,7 @@ use crate::{
     cluster::SecurityApi, model::Generation, roles::Entitled, telemetry::ClusterTelemetry,
 };
 use agree::Attempt;
+use describe::Describe;
 use patience::Patience;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -44,6 +46,7 @@ const GENERATIONS: u32 = 4;
 pub(super) struct Ensure {
     state: Arc<State>,
     agree: Attempt,
+    describe: Describe,
     tries_for: Duration,
 }
 
@@ -56,6 +59,13 @@ impl Ensure {
         telemetry: &ClusterTelemetry,
     ) -> Self {
         Self {
+            describe: Describe::new(
+                Arc::clone(&state),
+                cluster.clone(),
+                Arc::clone(&writes),
+                config,
+                telemetry,
+            ),
             agree: Attempt::new(Arc::clone(&state), cluster, writes, config, telemetry),
             tries_for: config.tries_for,
             state,
@@ -144,6 +154,16 @@ impl Ensure {
                 Err(error) if self.agree.may_pass(&error) && patience.wait().await => {}
                 result => return result,
             }
+        }
+    }
+
+    /// Writes names, mail and groups of a user who has been answered with this login. Runs while no
+    /// update of the user does. What has changed meanwhile is left to the next request.
+    pub(super) async fn describe(self: Arc<Self>, entitled: Entitled, generation: Generation) {
+        let period = self.state.period(entitled.identity().user());
+        if period.grace_left.is_none() {
+            let document = self.state.document(&entitled, generation, period);
+            self.describe.run(&document, period).await;
         }
     }
 

@@ -54,8 +54,8 @@ pub enum BrokerError {
     },
     /// The user was written too often within a minute.
     #[error(
-        "the user's groups change more often than `users.writes_per_minute` allows; \
-         the usual cause is two sessions of one user with different groups"
+        "the user's roles change more often than `users.writes_per_minute` allows; \
+         the usual cause is two sessions of one user with different roles"
     )]
     WriteBudget,
     /// Too many users were made within a minute.

@@ -2,7 +2,7 @@
 //! theirs.
 
 use super::{
-    derive::{self, Attributes, Password},
+    derive::{self, Password},
     rotation::Period,
     state::State,
 };
@@ -47,14 +47,8 @@ impl Rewrite {
         };
         // The cluster keeps duplicates and any order.
         let roles: BTreeSet<&str> = found.roles.iter().map(String::as_str).collect();
-        let attributes = Attributes {
-            roles: roles.into_iter(),
-            groups: found.groups.iter().map(String::as_str),
-            email: found.email.as_deref(),
-            full_name: found.full_name.as_deref(),
-        };
         let keys = state.credential_keys(period.key);
-        let fingerprint = derive::fingerprint(keys, &login, attributes);
+        let fingerprint = derive::fingerprint(keys, &login, roles.into_iter());
         let marker = Marker {
             fingerprint: Some(fingerprint.to_string()),
             epoch: Some(period.epoch),

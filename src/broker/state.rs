@@ -2,7 +2,8 @@
 //! keys, the password periods and what is remembered of each user.
 
 use super::{
-    derive::{self, Attributes, Password},
+    derive::{self, Password},
+    details::Details,
     document::Document,
     order::Order,
     recheck_times,
@@ -15,7 +16,7 @@ use crate::{
     cluster::Account,
     keys::{CredentialKeys, Keyring, Login, Slot},
     ledger::{Entry, Ledger},
-    model::{Fingerprint, Generation, Group, Role, Username},
+    model::{Fingerprint, Generation, Role, Username},
     roles::Entitled,
 };
 use std::{sync::Arc, time::Duration};
@@ -32,6 +33,7 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) uncertain: UncertainWrites,
     pub(super) order: Order,
+    pub(super) details: Details,
     pub(super) expiration: Duration,
     /// When users who stay away are parked, where they are.
     pub(super) parking: Option<Slots>,
@@ -76,15 +78,9 @@ impl State {
         generation: Generation,
         period: Period,
     ) -> Fingerprint {
-        let identity = entitled.identity();
-        let attributes = Attributes {
-            roles: entitled.roles().iter().map(Role::as_str),
-            groups: identity.groups().iter().map(Group::as_str),
-            email: identity.email(),
-            full_name: identity.full_name(),
-        };
-        let login = derive::login(identity, generation, period.epoch);
-        derive::fingerprint(self.credential_keys(period.key), &login, attributes)
+        let login = derive::login(entitled.identity(), generation, period.epoch);
+        let roles = entitled.roles().iter().map(Role::as_str);
+        derive::fingerprint(self.credential_keys(period.key), &login, roles)
     }
 
     /// What the user should be in this period.

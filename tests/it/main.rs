@@ -44,5 +44,6 @@ mod telemetry;
 mod tokens;
 mod traces;
 mod traefik_guide;
+mod two_clients;
 mod untrusted_peers;
 mod wrong_address;

@@ -35,7 +35,7 @@ use crate::{
         state::State,
         write::write,
     },
-    cluster::SecurityApi,
+    cluster::{Account, SecurityApi},
     telemetry::ClusterTelemetry,
 };
 use std::sync::{
@@ -160,7 +160,8 @@ impl Attempt {
         if !matches!(login, LoginResult::Refused) {
             self.fresh_logins.accepted();
         }
-        if let LoginResult::Agrees(_) = login {
+        if let LoginResult::Agrees(found) = &login {
+            self.note_details(document, &found.account);
             confirm::confirm(&self.state, document, update).await;
             return Ok(AttemptResult::Confirmed);
         }
@@ -229,7 +230,7 @@ impl Attempt {
         // A second write would change nothing where the cluster refuses what was just written.
         if !login_works
             && self.fresh_logins.are_refused()
-            && found.as_ref().is_some_and(|found| document.matches(found))
+            && found.as_ref().is_some_and(|found| document.agrees(found))
         {
             return Err(BrokerError::LoginRefused);
         }
@@ -277,6 +278,15 @@ impl Attempt {
             }
             self.fresh_logins.accepted();
         }
-        Ok(AttemptResult::Written(reason))
+        let differs = found.map(|found| document.differences(&found.account));
+        Ok(AttemptResult::Written(reason, differs.unwrap_or_default()))
+    }
+
+    /// Names, mail and groups that differ are written when the requests are answered.
+    fn note_details(&self, document: &Document, found: &Account) {
+        if !document.describes(found) && !document.is_older_than(found) {
+            let (state, user) = (&self.state, &document.target.user);
+            state.details.differ(user, state.clock.now());
+        }
     }
 }

@@ -48,7 +48,7 @@ impl Look {
         password: &Password,
         found: Option<&StoredAccount>,
     ) -> Result<bool, BrokerError> {
-        if !found.is_some_and(|found| document.matches(found)) {
+        if !found.is_some_and(|found| document.agrees(found)) {
             return Ok(false);
         }
         let authorization = password.authorization(&document.target.user);
@@ -115,7 +115,7 @@ fn login(answer: Whoami, document: &Document) -> LoginResult {
     match answer {
         // Another name (anonymous access) says nothing about this user.
         Whoami::User(found) if found.account.name == document.target.user.as_str() => {
-            if document.matches(&found) {
+            if document.agrees(&found) {
                 LoginResult::Agrees(found)
             } else {
                 LoginResult::Differs

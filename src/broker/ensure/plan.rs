@@ -2,7 +2,7 @@
 
 use super::{
     look::Look,
-    types::{LoginResult, Plan},
+    types::{LoginResult, Plan, Reason},
 };
 use crate::broker::{derive::Password, document::Document, error::BrokerError};
 
@@ -14,9 +14,10 @@ pub(super) async fn plan(
 ) -> Result<Plan, BrokerError> {
     let login_works = match look.log_in(document, password).await? {
         LoginResult::Agrees(found) => {
+            let differs = !document.describes(&found.account);
             return Ok(Plan {
                 found: Some(*found),
-                write: Ok(None),
+                write: Ok(differs.then_some(Reason::Described)),
             });
         }
         LoginResult::Differs => true,

@@ -45,10 +45,12 @@ impl Report {
                 self.metrics.ensured(Step::Confirmed);
                 self.audit(document, EventKind::UserConfirmed, None);
             }
-            Ok(AttemptResult::Written(reason)) => {
+            Ok(AttemptResult::Written(reason, differs)) => {
                 let (step, kind) = match reason {
                     Reason::Absent => (Step::WrittenFirst, EventKind::UserWritten),
-                    Reason::Changed => (Step::WrittenChanged, EventKind::UserWritten),
+                    Reason::Changed | Reason::Described => {
+                        (Step::WrittenChanged, EventKind::UserWritten)
+                    }
                     Reason::Rotated => (Step::WrittenRotated, EventKind::UserRotated),
                     Reason::Adopted => (Step::WrittenAdopted, EventKind::UserAdopted),
                 };
@@ -56,7 +58,8 @@ impl Report {
                 let user = document.target.user.as_str();
                 let roles: Vec<&str> = document.account.roles.iter().map(String::as_str).collect();
                 let (roles, reason) = (roles.join(","), reason.text());
-                info!(?user, roles, reason, "user written to the cluster");
+                let differs = Some(differs.to_string()).filter(|differs| !differs.is_empty());
+                info!(?user, roles, reason, differs, "user written to the cluster");
                 self.audit(document, kind, Some(reason));
             }
             Ok(AttemptResult::TooLate | AttemptResult::OtherGeneration(_)) => {}

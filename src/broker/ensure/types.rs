@@ -1,14 +1,18 @@
 //! What an attempt finds and does, as values.
 
-use crate::{broker::error::BrokerError, cluster::StoredAccount, model::Generation};
+use crate::{
+    broker::{document::Differences, error::BrokerError},
+    cluster::StoredAccount,
+    model::Generation,
+};
 
 /// What it took to make the cluster agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttemptResult {
     /// Nothing: the user was as it should be.
     Confirmed,
-    /// A write.
-    Written(Reason),
+    /// A write, of what differed.
+    Written(Reason, Differences),
     /// The user's login was revoked and has this generation now, which is higher than the
     /// document's.
     OtherGeneration(Generation),
@@ -19,9 +23,9 @@ pub(super) enum AttemptResult {
 /// What asking the cluster as the user gave.
 #[derive(Debug)]
 pub(super) enum LoginResult {
-    /// The login works and the user is exactly as it should be.
+    /// The login works and the user has the roles that it should have.
     Agrees(Box<StoredAccount>),
-    /// The login works, and the user is different in something else.
+    /// The login works, and the user is different in something that counts.
     Differs,
     /// The login does not work: no such user, another password, disabled, or the security index is
     /// away. All look alike.
@@ -42,9 +46,11 @@ pub struct Plan {
 pub enum Reason {
     /// The cluster has no user of that name.
     Absent,
-    /// Roles, groups, names or mail differ from this request, or the user was written by a replica
-    /// with another key or a later period, or has lost its marker.
+    /// The roles differ from this request, or the user was written by a replica with another key or
+    /// a later period, or has lost its marker.
     Changed,
+    /// Login and roles are right; names, mail or groups differ from a request that was answered.
+    Described,
     /// The user has the password of another period or key.
     Rotated,
     /// elastauth has not written the user, and may take it over.
@@ -58,6 +64,7 @@ impl Reason {
         match self {
             Self::Absent => "first login",
             Self::Changed => "changed",
+            Self::Described => "names, mail or groups",
             Self::Rotated => "new password period",
             Self::Adopted => "taken over",
         }

@@ -4,7 +4,7 @@
 use super::{due::is_due, report::Report};
 use crate::{
     broker::{
-        derive::{self, Attributes, Password},
+        derive::{self, Password},
         error::BrokerError,
         places::{Class, Places},
         rewrite::Rewrite,
@@ -169,11 +169,5 @@ fn owner(marker: &Marker) -> (Option<&str>, Option<&str>, Generation) {
 /// Of a login that no request asks for: no request has this fingerprint. What else the user has is
 /// not known before they are read.
 fn fingerprint(keys: &CredentialKeys, login: &Login<'_>) -> Fingerprint {
-    let nothing = Attributes {
-        roles: std::iter::empty::<&str>(),
-        groups: std::iter::empty(),
-        email: None,
-        full_name: None,
-    };
-    derive::fingerprint(keys, login, nothing)
+    derive::fingerprint(keys, login, std::iter::empty::<&str>())
 }

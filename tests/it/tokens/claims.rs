@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 const BY_MAIL: &str = "  claim_mappings:\n    username: email\n";
 
-/// A token that says this of its mail address; `null` says nothing.
-fn with_mail(setup: &Setup, verified: &Value) -> String {
+/// A token of a user of that name that says this of the mail address; `null` says nothing.
+fn with_mail(setup: &Setup, name: &str, verified: &Value) -> String {
     setup.idp.token(|claims| {
         claims["groups"] = json!(["dev"]);
+        claims["preferred_username"] = json!(name);
         let claims = claims.as_object_mut().unwrap();
         if !verified.is_null() {
             claims.insert("email_verified".to_owned(), verified.clone());
@@ -20,16 +21,16 @@ fn with_mail(setup: &Setup, verified: &Value) -> String {
 #[tokio::test]
 async fn a_mail_address_that_is_not_verified_is_neither_written_nor_passed_on() {
     let setup = Setup::new().await;
-    for (verified, mail) in [
-        (json!(false), ""),
-        (json!(true), "alice@example.org"),
-        (json!("false"), ""),
-        (Value::Null, "alice@example.org"),
+    for (name, verified, mail) in [
+        ("amy", json!(false), ""),
+        ("bob", json!(true), "alice@example.org"),
+        ("cid", json!("false"), ""),
+        ("dan", Value::Null, "alice@example.org"),
     ] {
-        let granted = setup.bearer(&with_mail(&setup, &verified)).await;
+        let granted = setup.bearer(&with_mail(&setup, name, &verified)).await;
         assert_eq!(granted.status, 200, "{}", setup.elastauth.log());
         assert_eq!(granted.header("remote-email"), Some(mail), "{verified}");
-        let written = setup.cluster.user("alice").unwrap().email;
+        let written = setup.cluster.user(name).unwrap().email;
         assert_eq!(written.unwrap_or_default(), mail, "{verified}");
     }
 }
@@ -46,7 +47,7 @@ async fn a_mail_address_as_user_name_must_be_verified_unless_the_configuration_s
             .iter()
             .zip(statuses)
         {
-            let answer = setup.bearer(&with_mail(&setup, verified)).await;
+            let answer = setup.bearer(&with_mail(&setup, "alice", verified)).await;
             let log = setup.elastauth.log();
             assert_eq!(answer.status, status, "{key} {verified}: {log}");
         }

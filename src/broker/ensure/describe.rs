@@ -1,0 +1,103 @@
+//! The write of names, mail and groups where login and roles are right.
+//!
+//! It follows the same order as an update: a place is queued for and the password is hashed before
+//! the user is read, and the ledger has a pending write before the request leaves. A failure refuses
+//! nobody: the next request finds login and roles as they should be.
+
+use super::{
+    confirm,
+    look::Look,
+    report::Report,
+    types::{AttemptResult, Reason},
+};
+use crate::{
+    broker::{
+        config::Config,
+        document::{Differences, Document},
+        error::BrokerError,
+        places::{Class, Places},
+        rotation::Period,
+        state::State,
+        write::write,
+    },
+    cluster::SecurityApi,
+    telemetry::ClusterTelemetry,
+};
+use std::sync::Arc;
+
+#[derive(Debug)]
+pub(super) struct Describe {
+    state: Arc<State>,
+    cluster: SecurityApi,
+    writes: Arc<Places>,
+    look: Look,
+    report: Report,
+}
+
+impl Describe {
+    pub(super) fn new(
+        state: Arc<State>,
+        cluster: SecurityApi,
+        writes: Arc<Places>,
+        config: &Config,
+        telemetry: &ClusterTelemetry,
+    ) -> Self {
+        Self {
+            look: Look::new(cluster.clone(), Arc::clone(&state), config.adopt),
+            report: Report::new(telemetry),
+            state,
+            cluster,
+            writes,
+        }
+    }
+
+    pub(super) async fn run(&self, document: &Document, period: Period) {
+        match self.steps(document, period).await {
+            Ok(None) => {}
+            Ok(Some(differed)) => {
+                let written = Ok(AttemptResult::Written(Reason::Described, differed));
+                self.report.ended(document, &written);
+            }
+            Err(error) => self.report.write_failed(document, &error),
+        }
+    }
+
+    /// What was written, if anything was.
+    async fn steps(
+        &self,
+        document: &Document,
+        period: Period,
+    ) -> Result<Option<Differences>, BrokerError> {
+        let state = &self.state;
+        let _place = self.writes.queue(Class::Known).await?;
+        let (keys, login) = (state.credential_keys(document.target.key), document.login());
+        let password = state.password(&login, document.target.key);
+        let password = self.cluster.prepare(password.to_write(keys, &login)).await;
+        let mut update = confirm::begin(state, document).await;
+        if update.higher_generation().is_some()
+            || state
+                .ledger
+                .is_written_elsewhere(&update, state.clock.now())
+        {
+            return Ok(None);
+        }
+        let (found, verdict) = self.look.read(document, false).await?;
+        verdict?;
+        let found = found.filter(|found| {
+            document.agrees(found)
+                && !document.describes(&found.account)
+                && !document.is_older_than(&found.account)
+        });
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        if !state.rotation.may_write(period, state.clock.now()) {
+            return Ok(None);
+        }
+        let account = &document.account;
+        write(state, &self.cluster, account, &mut update, &password)
+            .await
+            .map_err(BrokerError::of_admin_call)?;
+        Ok(Some(document.differences(&found.account)))
+    }
+}
