@@ -58,6 +58,11 @@ impl User {
         self.metadata.get("elastauth")?.get(name)
     }
 
+    /// Whether the login is one that nobody is given.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.mark("parked") == Some(&Value::Bool(true))
+    }
+
     /// How often the login was revoked.
     pub(crate) fn generation(&self) -> u64 {
         self.mark("generation")
@@ -80,6 +85,7 @@ impl Hash for User {
             self.enabled,
             self.metadata.contains_key("elastauth"),
             self.generation(),
+            self.is_parked(),
         )
             .hash(state);
     }
@@ -92,6 +98,8 @@ pub(crate) enum Wish {
     Ask { login: Option<(String, String)> },
     /// What is this user.
     Read { name: String },
+    /// Who is there.
+    List,
     /// Let this user be so.
     Write { name: String, user: Box<User> },
 }
@@ -105,6 +113,7 @@ impl Wish {
         match self {
             Self::Ask { .. } => "ask",
             Self::Read { .. } => "read",
+            Self::List => "list",
             Self::Write { .. } => "write",
         }
     }
@@ -263,6 +272,7 @@ fn understand(head: &http::request::Parts, body: &[u8]) -> Option<(Life, Wish)> 
         (&Method::GET, Some(name)) => Wish::Read {
             name: name.to_owned(),
         },
+        (&Method::POST, None) if path == "_security/_query/user" => Wish::List,
         (&Method::PUT, Some(name)) => {
             let body: Value = serde_json::from_slice(body).ok()?;
             let user = User {
@@ -337,6 +347,14 @@ impl State {
                     body: json!({}),
                 },
             },
+            Wish::List => {
+                let users = self.users.iter();
+                let users: Vec<Value> = users.map(|(name, user)| user.as_json(name)).collect();
+                Reply {
+                    status: StatusCode::OK,
+                    body: json!({ "users": users }),
+                }
+            }
             Wish::Write { name, user } => {
                 let created = self.users.insert(name, *user).is_none();
                 Reply {

@@ -481,6 +481,34 @@ fn long_ways_by_the_dice() {
     wander("by the dice", &setting, 60, 120);
 }
 
+/// Replicas look for users to park at times that chance draws: only the dice can play that.
+#[test]
+fn users_who_stay_away_by_the_dice() {
+    let budget = Budget {
+        asks: 60,
+        losses: 4,
+        stalls: 4,
+        passes: 30,
+        restarts: 2,
+        edits: 2,
+        hang_ups: 2,
+        revokes: 2,
+        redis_faults: 0,
+    };
+    let setting = Setting {
+        ahead: &[0, 200],
+        groups: &["dev", "admins"],
+        rotation: 20_000,
+        park_within: Some(4_000),
+        passes: &[200, 1_000, 4_000, 11_000],
+        edits: &[Edit::Disable, Edit::Enable, Edit::Roles, Edit::Delete],
+        before_boundary: 3_000,
+        budget,
+        ..Setting::default()
+    };
+    wander("stay away", &setting, 12, 150);
+}
+
 #[test]
 fn the_explorer_finds_a_boundary_without_a_hold() {
     breaks(

@@ -105,6 +105,10 @@ pub(crate) struct Rules {
     looks: BTreeMap<(Life, String), Look>,
     /// Every login that was sent to the cluster, with its generation.
     sent: BTreeMap<String, u64>,
+    /// Those with which users were parked.
+    parked: BTreeSet<String>,
+    /// Every login that was answered, by user and password.
+    answered: BTreeSet<(String, String)>,
     /// The highest generation of each user that was sent.
     highest: BTreeMap<String, u64>,
     /// Of which generation each replica has been informed, by its own revocation or a look of its
@@ -186,6 +190,8 @@ impl Rules {
             in_use: Vec::new(),
             looks: BTreeMap::new(),
             sent: BTreeMap::new(),
+            parked: BTreeSet::new(),
+            answered: BTreeSet::new(),
             highest: BTreeMap::new(),
             informed: BTreeMap::new(),
             found: BTreeMap::new(),
@@ -333,7 +339,22 @@ impl Rules {
         }
         self.highest
             .insert(user.to_owned(), generation.max(highest));
+        if written.is_parked() {
+            self.parked.insert(written.password.clone());
+        }
         match self.looks.remove(&whose) {
+            Some(Look::Ours(found)) if written.is_parked() && found != As::of(written) => {
+                Err(format!(
+                    "{user} was found as {found:?} by {life:?}, and is parked as {:?}",
+                    As::of(written)
+                ))
+            }
+            Some(Look::Absent) if written.is_parked() => {
+                Err(format!("{user}, who is not there, is parked by {life:?}"))
+            }
+            Some(Look::Ours(found)) if written.is_parked() && !raises && !found.enabled => Err(
+                format!("{user}, whom an administrator has disabled, is parked by {life:?}"),
+            ),
             // A revocation leaves everything but the login as it was found.
             Some(Look::Ours(found)) if raises && found != As::of(written) => Err(format!(
                 "{user} was found as {found:?} by {life:?}, and is revoked as {:?}",
@@ -429,6 +450,10 @@ impl Rules {
         let Some(generation) = self.sent.get(&password).copied() else {
             return Err(format!("{user} got a login that was never written"));
         };
+        if self.parked.contains(&password) {
+            return Err(format!("{user} got the login with which they were parked"));
+        }
+        self.answered.insert((name.clone(), password.clone()));
         let known = self.informed.get(&(by, user.to_owned())).copied();
         if generation < known.unwrap_or_default() {
             return Err(format!(
@@ -534,6 +559,22 @@ impl Rules {
         }
     }
 
+    /// Long after the last period no login works that was ever answered.
+    pub(crate) fn nothing_granted_works(&self, state: &State) -> Result<(), String> {
+        let alive = |(user, password): &&(String, String)| state.accepts(user, password);
+        match self.answered.iter().find(alive) {
+            Some((user, _)) => Err(format!("a login of {user} from a past period still works")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a replica that no store informs has parked the user while another one let them in
+    /// again: it read them before, and wrote later.
+    fn is_parked_unaware(&self, writer: Life, login: &InUse, state: &State) -> bool {
+        let is_parked = state.users.get(&login.user).is_some_and(User::is_parked);
+        !self.bounds.shared && writer != login.by && is_parked
+    }
+
     /// Whether a replica that no store informs has ended this login by writing an older generation:
     /// it read the user before another replica has revoked the login, and wrote later.
     fn is_uninformed(&self, writer: Life, login: &InUse) -> bool {
@@ -554,6 +595,7 @@ impl Rules {
                 && !state.accepts(&login.user, &login.password)
                 && stands.is_none_or(|stands| self.sent[&login.password] >= stands)
                 && !self.is_uninformed(*whose, login)
+                && !self.is_parked_unaware(*whose, login, state)
             {
                 return Err(format!(
                     "the login of {} that {:?} has just answered was ended by a write of {whose:?}",

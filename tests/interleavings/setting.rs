@@ -30,6 +30,9 @@ pub(crate) struct Setting {
     /// Zero: passwords change with the key alone.
     pub(crate) rotation: u64,
     pub(crate) grace: u64,
+    /// How long a login may live on after its period; if it is not given, nobody is parked. A
+    /// replica looks for users at times that chance draws.
+    pub(crate) park_within: Option<u64>,
     pub(crate) expiration: u64,
     /// How long a gateway takes to use a login.
     pub(crate) use_within: u64,
@@ -66,6 +69,7 @@ impl Default for Setting {
             groups: &["dev", "admins"],
             rotation: 86_400_000,
             grace: 500,
+            park_within: None,
             expiration: 600_000,
             use_within: 250,
             gives_up: 60_000,

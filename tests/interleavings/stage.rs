@@ -151,7 +151,10 @@ impl Stage {
             rotation: Duration::from_millis(setting.rotation),
             rotation_window: None,
             grace: Duration::from_millis(setting.grace),
-            park_within: None,
+            park_within: setting
+                .park_within
+                .filter(|_| life.place < setting.ahead.len())
+                .map(Duration::from_millis),
             expiration: Duration::from_millis(setting.expiration),
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,

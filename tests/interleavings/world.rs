@@ -232,7 +232,7 @@ impl<'a> World<'a> {
 
 impl Drop for World<'_> {
     fn drop(&mut self) {
-        if self.stage.setting.redis.is_some() {
+        if self.in_the_background() > 0 {
             for replica in &self.replicas {
                 replica.tasks.end();
                 self.stage.earlier.push(replica.tasks.clone());

@@ -120,7 +120,7 @@ const VARIANTS: &[Broken] = &[
         name: "a revocation does not wait for a running update of the user",
         file: "src/broker.rs",
         whole: "match self.updates.alone(user, work).await {",
-        damaged: "match Ok::<_, BrokerError>(work().await) {",
+        damaged: "match self.updates.alone(&Username::parse(\"other\").unwrap(), work).await {",
         test: "a_login_that_is_revoked_while_its_users_groups_change",
     },
     Broken {
@@ -150,6 +150,27 @@ const VARIANTS: &[Broken] = &[
         whole: "&& generation > document.target.generation",
         damaged: "&& generation > document.target.generation && false",
         test: "a_login_that_is_revoked",
+    },
+    Broken {
+        name: "nobody is parked",
+        file: "src/broker/parking/due.rs",
+        whole: "!is_next && !is_present",
+        damaged: "!is_next && !is_present && false",
+        test: "users_who_stay_away_by_the_dice",
+    },
+    Broken {
+        name: "users are parked with a login that they get when they come back",
+        file: "src/broker/parking/park.rs",
+        whole: "kind: LoginKind::Parked,",
+        damaged: "kind: LoginKind::Granted,",
+        test: "users_who_stay_away_by_the_dice",
+    },
+    Broken {
+        name: "whoever was listed is parked, whatever has become of them since",
+        file: "src/broker/parking/park.rs",
+        whole: "if !is_same || !is_due(&found.account, period, &state.keys) {",
+        damaged: "if (!is_same || !is_due(&found.account, period, &state.keys)) && false {",
+        test: "users_who_stay_away_by_the_dice",
     },
     Broken {
         name: "a replica that is asked for a check goes on to believe its memory",
@@ -201,6 +222,7 @@ pub(crate) fn broken(named: &str) -> anyhow::Result<()> {
         fs::copy(root.join(file), copy.join(file))
             .with_context(|| format!("{file} cannot be copied"))?;
     }
+    rename_version(&copy)?;
     let mut survived = Vec::new();
     let variants: Vec<&Broken> = VARIANTS
         .iter()
@@ -230,6 +252,33 @@ pub(crate) fn broken(named: &str) -> anyhow::Result<()> {
     if !survived.is_empty() {
         bail!("not found: {}", survived.join("; "));
     }
+    Ok(())
+}
+
+/// Gives the copy another version. Both are built into one folder, for the sake of the packages that
+/// they share; with the same version, cargo would take what is built from a broken copy for ours.
+fn rename_version(copy: &Path) -> anyhow::Result<()> {
+    let read = |file| fs::read_to_string(copy.join(file)).context(file);
+    let manifest = read("Cargo.toml")?;
+    let version = manifest
+        .lines()
+        .find(|line| line.starts_with("version = "))
+        .context("Cargo.toml has no version")?;
+    let broken = "version = \"0.0.0-broken\"";
+    let lock = read("Cargo.lock")?;
+    let locked = |version: &str| format!("name = \"elastauth\"\n{version}");
+    ensure!(
+        lock.contains(&locked(version)),
+        "Cargo.lock has another version than Cargo.toml"
+    );
+    fs::write(
+        copy.join("Cargo.lock"),
+        lock.replace(&locked(version), &locked(broken)),
+    )?;
+    fs::write(
+        copy.join("Cargo.toml"),
+        manifest.replacen(version, broken, 1),
+    )?;
     Ok(())
 }
 

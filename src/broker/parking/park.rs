@@ -65,7 +65,9 @@ impl Parker {
         // 3. Open an update in the ledger. From here on it notices what other replicas report. One
         //    that has confirmed or written the user in this period, or writes the user now, has the
         //    last word.
-        let login = login_of(name, &user.marker, period.epoch);
+        let mut login = login_of(name, &user.marker, period.epoch);
+        // What was revoked must not come back, even if a late write has brought it back.
+        login.generation = login.generation.max(state.ledger.generation(name));
         let target = Target {
             user: name.clone(),
             fingerprint: fingerprint(keys, &login),
@@ -96,6 +98,9 @@ impl Parker {
         let Some(found) = read.map_err(BrokerError::of_admin_call)? else {
             return Ok(false);
         };
+        state
+            .ledger
+            .learn_generation(name, state.generation_in(&found.account));
         let is_same = found.account.origin.marker().map(owner) == Some(owner(&user.marker));
         if !is_same || !is_due(&found.account, period, &state.keys) {
             return Ok(false);

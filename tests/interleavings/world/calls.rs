@@ -42,7 +42,7 @@ impl World<'_> {
                     self.changed(user, author);
                 }
             }
-            Wish::Ask { .. } => {}
+            Wish::Ask { .. } | Wish::List => {}
         }
         if let Wish::Ask {
             login: Some((user, _)),

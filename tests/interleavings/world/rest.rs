@@ -24,7 +24,7 @@ impl World<'_> {
                     self.rules.write_came(name.0, &user, &written)?;
                 }
                 Some(Wish::Read { name: user }) => self.rules.went_on(name.0, &user),
-                Some(Wish::Ask { .. }) | None => {}
+                Some(Wish::Ask { .. } | Wish::List) | None => {}
             }
         }
         self.rules.rested();
@@ -68,8 +68,11 @@ impl World<'_> {
     /// cannot be distinguished from one that is slow, and gets a moment.
     pub(super) async fn settle(&self) {
         let (mut calm, mut turns, mut moved) = (0_u32, 0_u32, 0);
-        // With Redis an update may wait anywhere for another replica's write.
-        let may_sleep = self.is_near_a_boundary() || self.stage.setting.redis.is_some();
+        // With Redis an update may wait anywhere for another replica's write. A replica that looks
+        // for users to park waits for times of its own.
+        let setting = &self.stage.setting;
+        let may_sleep =
+            self.is_near_a_boundary() || setting.redis.is_some() || setting.park_within.is_some();
         let patience = if may_sleep { 1_000 } else { 1_000_000 };
         // What is sent in the background is not in hand by name.
         let enough = if self.stage.setting.redis.is_some() {
@@ -88,6 +91,7 @@ impl World<'_> {
                         .calls
                         .values()
                         .filter(|call| call.by == replica.life && call.awaited)
+                        .filter(|call| !matches!(call.wish, Wish::List))
                         .count();
                     let sent = redis
                         .commands
@@ -174,6 +178,27 @@ impl World<'_> {
         Err("the replicas ask without end".to_owned())
     }
 
+    /// Nobody asks any more until the last period and the time for parking are over: no login that
+    /// was ever answered works then.
+    async fn stay_away(&mut self, park_within: u64) -> Result<(), String> {
+        // Time moves in steps here, and each wait of a replica ends with one: the wait between two
+        // looks, for a slot, for the end of an uncertain write.
+        const STEP: u64 = 1_000;
+        const MARGIN: u64 = 4 * STEP;
+        let most = self.stage.setting.ahead.iter().max().copied();
+        let setting = &self.stage.setting;
+        let mut left = setting.rotation + setting.grace + park_within + MARGIN;
+        left += most.unwrap_or_default();
+        while left > 0 {
+            self.undisturbed().await?;
+            self.pass(left.min(STEP)).await;
+            left = left.saturating_sub(STEP);
+        }
+        self.undisturbed().await?;
+        let state = self.stage.cluster.state();
+        self.rules.nothing_granted_works(&state)
+    }
+
     /// No more faults from now on: what hangs comes, and everybody who may have a login gets
     /// one, from every replica.
     pub(crate) async fn end(mut self, to_an_answer: bool) -> Result<(), String> {
@@ -197,6 +222,9 @@ impl World<'_> {
         }
         self.pass(95_000).await;
         self.rest().await?;
+        if let Some(park_within) = self.stage.setting.park_within {
+            self.stay_away(park_within).await?;
+        }
         for place in 0..self.replicas.len() {
             for user in self.stage.setting.users {
                 let before = self.answers;

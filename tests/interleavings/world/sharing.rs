@@ -82,13 +82,14 @@ impl World<'_> {
     }
 
     /// Work of a replica that goes on for ever: with Redis it keeps a connection, keeps a
-    /// subscription (with its heartbeats) and sends the outbox.
+    /// subscription (with its heartbeats) and sends the outbox; and it looks for users to park.
     pub(super) fn in_the_background(&self) -> usize {
-        if self.stage.setting.redis.is_some() {
+        let of_redis = if self.stage.setting.redis.is_some() {
             3
         } else {
             0
-        }
+        };
+        of_redis + usize::from(self.stage.setting.park_within.is_some())
     }
 
     /// What comes late comes.

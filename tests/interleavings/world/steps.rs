@@ -72,7 +72,7 @@ impl World<'_> {
             if budget.losses > 0 {
                 let possible: &[Loss] = match call.wish {
                     Wish::Ask { .. } => &[Loss::Refused, Loss::Unseen],
-                    Wish::Read { .. } => &[Loss::Refused],
+                    Wish::Read { .. } | Wish::List => &[Loss::Refused],
                     Wish::Write { .. } => &[
                         Loss::Refused,
                         Loss::Full,
