@@ -260,7 +260,9 @@ table! {
     /// Some nodes of a Redis cluster, each `host:port` or a URL. They name the others.
     REDIS_CLUSTER: "redis.cluster", T::List(&T::Secret),
         example = "[\"redis-0:6379\", \"redis-1:6379\"]";
-    /// A PEM file of CAs that are trusted instead of the system's, for `rediss://` addresses.
+    /// A PEM file of CAs that are trusted instead of the system's, for `rediss://` addresses: also
+    /// for the server that Sentinels name. A server's own certificate may be in the file, except in
+    /// a cluster (`redis.cluster`), where it takes a CA.
     REDIS_TLS_CA: "redis.tls.ca_cert", T::Path, example = "/etc/elastauth/redis-ca.pem",
         reload = true;
     /// A client certificate for Redis, PEM.

@@ -42,6 +42,8 @@ mod refusal;
 mod scripts;
 mod sender;
 mod senders;
+mod sentinels;
+mod server;
 mod state;
 mod subscription;
 

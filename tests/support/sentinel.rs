@@ -17,18 +17,32 @@ impl Sentinel {
     /// Starts one for the primary at this port; so many of them must miss it before it counts as
     /// down. `more` are lines of its configuration.
     pub(crate) async fn start(primary: u16, quorum: u32, more: &str) -> Self {
-        ports::started(async || Self::start_once(primary, quorum, more).await).await
+        let listen = "port PORT\n";
+        ports::started(async || Self::start_once(primary, quorum, listen, more, &[]).await).await
     }
 
-    async fn start_once(primary: u16, quorum: u32, more: &str) -> Result<Self, NotReady> {
+    /// One that speaks TLS alone, as these lines say; `PORT` is its port.
+    pub(crate) async fn start_encrypted(primary: u16, quorum: u32, listen: &str) -> Self {
+        let cli = ["--tls", "--insecure"].map(str::to_owned);
+        ports::started(async || Self::start_once(primary, quorum, listen, "", &cli).await).await
+    }
+
+    async fn start_once(
+        primary: u16,
+        quorum: u32,
+        listen: &str,
+        more: &str,
+        cli: &[String],
+    ) -> Result<Self, NotReady> {
         let port = ports::free_port();
         let home = folder().join(format!("sentinel-{port}"));
         let _ = std::fs::remove_dir_all(&home);
         std::fs::create_dir_all(&home).expect("a folder for Sentinel");
         let conf = home.join("sentinel.conf");
         let dir = home.display();
+        let listen = listen.replace("PORT", &port.to_string());
         let lines = format!(
-            "port {port}\nbind 127.0.0.1\ndir {dir}\n\
+            "{listen}bind 127.0.0.1\ndir {dir}\n\
              sentinel monitor main 127.0.0.1 {primary} {quorum}\n{more}\n"
         );
         std::fs::write(&conf, lines).expect("a configuration for Sentinel");
@@ -39,7 +53,7 @@ impl Sentinel {
             port,
         };
         let answers =
-            async |_: &Process| (run_cli(port, &[], &["PING"]).trim() == "PONG").then_some(());
+            async |_: &Process| (run_cli(port, cli, &["PING"]).trim() == "PONG").then_some(());
         sentinel
             .process
             .ready("an answer", Duration::from_secs(10), answers)

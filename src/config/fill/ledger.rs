@@ -112,13 +112,6 @@ fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {
         danger_skip_verify: false,
     };
     check_encryption(fill, address, topology.nodes(), password.is_some());
-    if tls.ca_cert.is_some() && matches!(topology, Topology::Sentinel { .. }) {
-        fill.warn(
-            &table::REDIS_TLS_CA,
-            "`redis.tls.ca_cert` applies to the Sentinels; the server that they name is checked \
-             with the CAs of the system",
-        );
-    }
     Some(redis::Config {
         topology,
         database,

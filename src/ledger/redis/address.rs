@@ -126,12 +126,8 @@ impl RedisNode {
         (username, password.map(ExposeSecret::expose_secret))
     }
 
-    /// As the library takes it.
-    pub(super) fn client(
-        &self,
-        config: &Config,
-        tls: Option<&redis::TlsCertificates>,
-    ) -> redis::RedisResult<redis::Client> {
+    /// User, password and database.
+    pub(super) fn settings(&self, config: &Config) -> redis::RedisConnectionInfo {
         let mut settings = redis::RedisConnectionInfo::default()
             .set_db(i64::from(self.database.unwrap_or(config.database)))
             // One command less that an ACL would have to allow.
@@ -143,12 +139,16 @@ impl RedisNode {
         if let Some(password) = password {
             settings = settings.set_password(password);
         }
-        let addr = self.addr.clone().into_connection_info()?;
-        let info = addr.set_redis_settings(settings);
-        match tls.filter(|_| self.is_encrypted()) {
-            Some(tls) => redis::Client::build_with_tls(info, tls.clone()),
-            None => redis::Client::open(info),
-        }
+        settings
+    }
+
+    /// Address and settings, for a connection that the library opens.
+    pub(super) fn connection_info(
+        &self,
+        config: &Config,
+    ) -> redis::RedisResult<redis::ConnectionInfo> {
+        let info = self.addr.clone().into_connection_info()?;
+        Ok(info.set_redis_settings(self.settings(config)))
     }
 }
 

@@ -4,22 +4,29 @@
 use super::{
     address::{Config, RedisNode, Topology},
     refusal::reason,
+    sentinels::Sentinels,
+    server::{Driver, Server},
 };
-use crate::backoff::Backoff;
+use crate::{
+    backoff::Backoff,
+    net::tls::{self, TlsError},
+};
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ErrorKind, FromRedisValue, RedisError,
-    RedisResult, TlsCertificates, TlsMode,
+    ClientTlsConfig, Cmd, ErrorKind, FromRedisValue, RedisError, RedisResult, TlsCertificates,
+    TlsMode,
     aio::{MultiplexedConnection, PubSub},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
-    sentinel::{Sentinel, SentinelNodeConnectionInfo},
 };
 use std::{
+    future::pending,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 /// How long an update waits for Redis. A Redis in the same network answers within a millisecond;
 /// the cluster's own answer takes several.
@@ -46,8 +53,11 @@ pub enum SetUpError {
         /// The error of the system.
         source: io::Error,
     },
-    /// The files hold no usable certificates, or the addresses contradict each other.
-    #[error("the addresses or certificates of Redis cannot be used")]
+    /// The files hold no usable certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The library takes the certificates or the addresses of a cluster for unusable.
+    #[error("the addresses or certificates of the Redis cluster cannot be used")]
     Library(#[from] RedisError),
     /// A list of nodes is empty.
     #[error("no address of Redis is given")]
@@ -65,15 +75,13 @@ pub(super) enum Connection {
 
 /// Where Redis is, and how a connection to it begins.
 pub(super) enum Connector {
-    Single(Client),
-    Sentinel {
-        sentinel: tokio::sync::Mutex<Sentinel>,
-        master: String,
-        node: SentinelNodeConnectionInfo,
-    },
+    Single(Server),
+    Sentinel(Sentinels),
     Cluster {
-        client: ClusterClient,
-        nodes: Vec<Client>,
+        /// The library alone knows which node has which key. It opens these connections itself, so
+        /// they trust CAs only.
+        client: Box<ClusterClient>,
+        nodes: Vec<Server>,
     },
 }
 
@@ -91,48 +99,34 @@ impl Connector {
         let nodes = config.topology.nodes();
         let first = nodes.first().ok_or(SetUpError::NoAddress)?;
         let encrypted = nodes.iter().any(RedisNode::is_encrypted);
-        let tls = encrypted.then(|| certificates(config)).transpose()?;
-        let client = |node: &RedisNode, config: &Config| node.client(config, tls.as_ref());
-        let clients = |config: &Config| {
-            let clients = nodes.iter().map(|node| client(node, config));
-            clients.collect::<RedisResult<Vec<_>>>()
-        };
-        let info = |client: &Client| client.get_connection_info().clone();
+        let trust = encrypted.then(|| tls::client(&config.tls)).transpose()?;
+        let trust = trust.map(|trust| TlsConnector::from(Arc::new(trust)));
+        let server = |node: &RedisNode, config: &Config| Server::new(node, config, trust.clone());
         Ok(match &config.topology {
-            Topology::Single(node) => Self::Single(client(node, config)?),
+            Topology::Single(node) => Self::Single(server(node, config)),
             Topology::Sentinel { master, .. } => {
                 // A Sentinel is another server than the one that it names: it gets only the user of
-                // its own URL.
-                let bare = Config {
+                // its own URL, and the server that it names does not.
+                let sentinels = Config {
                     database: 0,
                     username: None,
                     password: None,
                     ..config.clone()
                 };
-                let sentinels = clients(&bare)?.iter().map(info).collect();
-                // The library has no way to hand certificates of our own to the master's connection
-                // but its address, which the Sentinel gives.
-                let server = RedisNode {
+                let sentinels = nodes.iter().map(|node| server(node, &sentinels)).collect();
+                let bare = RedisNode {
                     database: None,
                     username: None,
                     password: None,
                     ..first.clone()
                 };
-                let settings = info(&client(&server, config)?).redis_settings().clone();
-                let mut node =
-                    SentinelNodeConnectionInfo::default().set_redis_connection_info(settings);
-                if encrypted {
-                    node = node.set_tls_mode(TlsMode::Secure);
-                }
-                Self::Sentinel {
-                    sentinel: tokio::sync::Mutex::new(Sentinel::build(sentinels)?),
-                    master: master.clone(),
-                    node,
-                }
+                let template = server(&bare, config);
+                Self::Sentinel(Sentinels::new(sentinels, master.clone(), template))
             }
             Topology::Cluster(_) => {
-                let nodes = clients(config)?;
-                let mut builder = ClusterClient::builder(nodes.iter().map(info))
+                let infos = nodes.iter().map(|node| node.connection_info(config));
+                let infos = infos.collect::<RedisResult<Vec<_>>>()?;
+                let mut builder = ClusterClient::builder(infos)
                     .connection_timeout(BACKGROUND)
                     .response_timeout(BACKGROUND)
                     .retries(2);
@@ -143,83 +137,70 @@ impl Connector {
                 if let Some(password) = password {
                     builder = builder.password(password);
                 }
-                if let Some(tls) = tls {
-                    builder = builder.tls(TlsMode::Secure).certs(tls);
+                if encrypted {
+                    builder = builder.tls(TlsMode::Secure).certs(certificates(config)?);
                 }
                 Self::Cluster {
-                    client: builder.build()?,
-                    nodes,
+                    client: Box::new(builder.build()?),
+                    nodes: nodes.iter().map(|node| server(node, config)).collect(),
                 }
             }
         })
     }
 
-    /// A connection that has answered within [`DEADLINE`].
-    pub(super) async fn connect(&self) -> Result<Connection, &'static str> {
-        let connection = timeout(CONNECT, async {
-            if let Self::Cluster { client, .. } = self {
-                let connection = client.get_async_connection().await?;
-                return Ok(Connection::Cluster(connection));
-            }
-            let servers = self.servers().await?;
-            open(servers.first().ok_or_else(no_address)?).await
-        });
-        let mut connection = connection
+    /// A connection that has answered within [`DEADLINE`], and what drives it.
+    pub(super) async fn connect(&self) -> Result<(Connection, Driver), &'static str> {
+        let opened = timeout(CONNECT, self.open())
             .await
-            .map_err(|_| "it does not answer in time")?
-            .map_err(|error| reason(&error))?;
+            .map_err(|_| "it does not answer in time")?;
+        let (mut connection, mut driver) = opened.map_err(|error| reason(&error))?;
         let mut ping = Cmd::new();
         ping.arg("PING");
-        timeout(DEADLINE, connection.ask::<()>(&ping))
-            .await
+        let answer = tokio::select! {
+            answer = timeout(DEADLINE, connection.ask::<()>(&ping)) => answer,
+            () = &mut driver => return Err("it closes the connection"),
+        };
+        answer
             .map_err(|_| "it does not answer in time")?
             .map_err(|error| reason(&error))?;
-        Ok(connection)
+        Ok((connection, driver))
     }
 
+    async fn open(&self) -> RedisResult<(Connection, Driver)> {
+        let (connection, driver) = match self {
+            Self::Single(server) => server.connect(BACKGROUND).await?,
+            Self::Sentinel(sentinels) => sentinels.master().await?.connect(BACKGROUND).await?,
+            Self::Cluster { client, .. } => {
+                // The library drives these connections.
+                let connection = Connection::Cluster(client.get_async_connection().await?);
+                return Ok((connection, Box::pin(pending())));
+            }
+        };
+        Ok((Connection::Single(connection), driver))
+    }
+
+    /// Every node of a cluster passes on every message.
     pub(super) async fn subscribe(&self, channel: &str) -> RedisResult<PubSub> {
-        let mut last = no_address();
-        for client in self.servers().await? {
-            match client.get_async_pubsub().await {
-                Ok(mut subscription) => {
-                    subscription.subscribe(channel).await?;
-                    return Ok(subscription);
-                }
-                Err(error) => last = error,
+        let nodes = match self {
+            Self::Single(server) => return server.subscribe(channel).await,
+            Self::Sentinel(sentinels) => {
+                return sentinels.master().await?.subscribe(channel).await;
+            }
+            Self::Cluster { nodes, .. } => nodes,
+        };
+        let mut last = (ErrorKind::InvalidClientConfig, "no address").into();
+        for node in nodes {
+            match timeout(BACKGROUND, node.subscribe(channel)).await {
+                Ok(Ok(subscription)) => return Ok(subscription),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::Error::from(io::ErrorKind::TimedOut).into(),
             }
         }
         Err(last)
     }
-
-    /// Which servers can be asked. Every node of a cluster passes on every message.
-    async fn servers(&self) -> RedisResult<Vec<Client>> {
-        Ok(match self {
-            Self::Single(client) => vec![client.clone()],
-            Self::Sentinel {
-                sentinel,
-                master,
-                node,
-            } => {
-                let mut sentinel = sentinel.lock().await;
-                vec![sentinel.async_master_for(master, Some(node)).await?]
-            }
-            Self::Cluster { nodes, .. } => nodes.clone(),
-        })
-    }
 }
 
-fn no_address() -> RedisError {
-    (ErrorKind::InvalidClientConfig, "no address").into()
-}
-
-async fn open(client: &Client) -> RedisResult<Connection> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(Some(BACKGROUND));
-    let connection = client.get_multiplexed_async_connection_with_config(&config);
-    Ok(Connection::Single(connection.await?))
-}
-
+/// As the library takes them.
 fn certificates(config: &Config) -> Result<TlsCertificates, SetUpError> {
     let read = |path: &Path| {
         std::fs::read(path).map_err(|source| SetUpError::File {

@@ -8,11 +8,13 @@ use super::{
     connector::{CONNECT, Connection, Connector, backoff},
     health::{Health, Part},
     refusal::{reason, refusal},
+    server::Driver,
 };
 use crate::ledger::types::lock;
 use arc_swap::ArcSwap;
 use redis::{Cmd, FromRedisValue, aio::PubSub};
 use std::{
+    future::pending,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -120,17 +122,21 @@ impl Link {
         let mut backoff = backoff();
         loop {
             match self.connector.load_full().connect().await {
-                Ok(connection) => {
-                    let since = Instant::now();
+                Ok((connection, driver)) => {
+                    let (since, mut opened) = (Instant::now(), 0);
                     self.number.send_modify(|number| {
                         *number += 1;
+                        opened = *number;
                         *lock(&self.live) = Some(Live {
                             number: *number,
                             connection,
                         });
                     });
                     self.health.set(Part::Link, None);
-                    self.lost.notified().await;
+                    tokio::select! {
+                        () = self.lost.notified() => {}
+                        () = self.drive(driver, opened) => {}
+                    }
                     if since.elapsed() >= GOOD {
                         backoff.reset();
                     }
@@ -139,6 +145,14 @@ impl Link {
             }
             sleep(backoff.failed()).await;
         }
+    }
+
+    /// Drives a connection as long as it lasts. Never ends by itself: whoever loses a connection
+    /// notifies `lost`, once.
+    async fn drive(&self, driver: Driver, number: u64) {
+        driver.await;
+        self.lose(number, "the connection is broken");
+        pending::<()>().await;
     }
 
     /// A connection of its own that receives the messages of this channel.

@@ -96,6 +96,72 @@ async fn the_ways_to_redis() {
     );
 }
 
+/// A certificate as `openssl req -x509` makes it, and its files.
+fn self_signed(names: &[&str]) -> (String, String) {
+    let (signed, folder) = (tls::Signed::by_itself(names), process::folder());
+    let file = |name: &str, text: &str| {
+        let path = folder.join(format!("self-signed-{}-{name}", names.join("-")));
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    (
+        file("cert.pem", &signed.certificate),
+        file("key.pem", &signed.key),
+    )
+}
+
+async fn with_certificate(cert: &str, key: &str) -> Redis {
+    let files = ["--tls-cert-file", cert, "--tls-key-file", key];
+    let more = ["--tls-ca-cert-file", cert, "--tls-auth-clients", "no"];
+    Redis::start_for(&[files, more].concat(), &["--tls", "--insecure"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_own_certificate_is_in_ca_cert_is_trusted_for_its_name() {
+    let deployment = Deployment::new().await;
+    let (cert, key) = self_signed(&["localhost"]);
+    let redis = with_certificate(&cert, &key).await;
+    let mut config = at(&format!("rediss://localhost:{}", redis.port));
+    config.tls.ca_cert = Some(cert.clone().into());
+    shares(&deployment, &config, "self-signed").await;
+
+    let mut elsewhere = at(&format!("rediss://127.0.0.1:{}", redis.port));
+    elsewhere.tls.ca_cert = Some(cert.into());
+    let of_another_name = replica(&deployment, elsewhere, |_| {});
+    config.tls.ca_cert = Some(self_signed(&["localhost", "other"]).0.into());
+    let with_another_certificate = replica(&deployment, config, |_| {});
+    ask(&of_another_name.flow, "erin", "dev").await.unwrap();
+    // They try for longer than the first connection takes.
+    pause(Why::Again, Duration::from_millis(500)).await;
+    for replica in [&of_another_name, &with_another_certificate] {
+        assert!(broker_of(&replica.flow).ledger().store_state().is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_a_sentinel_names_is_trusted_by_the_same_file() {
+    let deployment = Deployment::new().await;
+    let (cert, key) = self_signed(&["localhost", "127.0.0.1"]);
+    let master = with_certificate(&cert, &key).await;
+    let lines = format!(
+        "port 0\ntls-port PORT\ntls-cert-file {cert}\ntls-key-file {key}\n\
+         tls-ca-cert-file {cert}\ntls-auth-clients no\ntls-replication yes\n"
+    );
+    let sentinel = Sentinel::start_encrypted(master.port, 1, &lines).await;
+    let mut config = at("localhost");
+    let sentinel = format!("rediss://127.0.0.1:{}", sentinel.port);
+    config.topology = Topology::Sentinel {
+        sentinels: vec![
+            // One that is away costs a second try, no more.
+            RedisNode::parse("rediss://127.0.0.1:1").unwrap(),
+            RedisNode::parse(&sentinel).unwrap(),
+        ],
+        master: "main".to_owned(),
+    };
+    config.tls.ca_cert = Some(cert.into());
+    shares(&deployment, &config, "encrypted-sentinel").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_and_a_sentinel() {
     let deployment = Deployment::new().await;
