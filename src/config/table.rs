@@ -409,11 +409,11 @@ table! {
     OIDC_TLS_KEY: "oidc.tls.client_key", T::Path, example = "/etc/elastauth/client.key",
         reload = true;
     /// Several providers instead of one. Each section has a `name` and the keys that a single
-    /// provider has below `oidc`, except where tokens are. The `iss` of a token selects the
-    /// provider. A section may have its own `default_roles`, `default_roles_apply`,
-    /// `group_mappings`, `user_mappings` and `allowed_groups`; with any of these, none of the general
-    /// ones applies to its users. A running elastauth applies new values of the keys of a section that say so;
-    /// any other change of the list requires a restart.
+    /// provider has below `oidc`, except the cookies and headers that hold tokens. The `iss` of a
+    /// token selects the provider. A section may have its own `default_roles`,
+    /// `default_roles_apply`, `group_mappings`, `user_mappings` and `allowed_groups`; with any of
+    /// these, none of the general ones applies to its users. A running elastauth applies new values
+    /// of the keys of a section that say so; any other change of the list requires a restart.
     OIDC_PROVIDERS: "oidc.providers", T::Sections, reload = true,
         example = "[{name: staff, issuer: \"https://sso.example.org\", client_id: elastauth}]";
 

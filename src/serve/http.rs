@@ -12,6 +12,7 @@ use crate::{
     respond::Response,
     telemetry::chain,
 };
+use futures_util::{FutureExt as _, future::Either};
 use http::Request;
 use hyper::{
     body::Incoming,
@@ -24,7 +25,7 @@ use hyper_util::{
 };
 use std::{
     convert::Infallible,
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -118,9 +119,16 @@ where
         let serving = pin!(builder.serve_connection(io, service_fn(answer)));
         drive(serving, connection, shared).await;
     } else {
-        // The task of an answer that nobody reads has room for a whole decision, four kilobytes.
-        // In a box these end with the decision. A trusted peer is spared the box.
-        let answer = service_fn(move |request| Box::pin(answer(request)));
+        // Refused at once, before the next request is read: a task would keep the headers until it
+        // runs, and room for a whole decision for as long as nobody reads the answer. Both together
+        // are some 16 KB a request. What takes longer, a check of health or a logout, is in a box.
+        let answer = service_fn(move |request| {
+            let mut answer = Box::pin(answer(request));
+            match answer.as_mut().now_or_never() {
+                Some(answer) => Either::Left(ready(answer)),
+                None => Either::Right(answer),
+            }
+        });
         let mut serving = Box::pin(builder.serve_connection(io, answer));
         drive(serving.as_mut(), connection, shared).await;
     }

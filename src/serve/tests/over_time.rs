@@ -238,8 +238,11 @@ async fn who_has_connected_before_the_end_is_answered_once() {
         TcpStream::connect(server.addr).await.is_err(),
         "nobody new gets in"
     );
+    // An answer takes longer than a connection without a request has left.
     for connection in &mut connections {
         connection.write_all(ALICE).await.unwrap();
+    }
+    for connection in &mut connections {
         let answer = Answer::read(connection).await;
         assert_eq!(
             (answer.status, answer.header("connection")),

@@ -89,7 +89,7 @@ async fn a_refused_token_is_a_401_that_a_client_understands() {
             Some("bearer realm=\"elastauth\", error=\"invalid_token\""),
         ),
         (
-            format!("authorization: Bearer {expired}\r\ncookie: access_token={expired}\r\n"),
+            format!("authorization: Bearer {expired}\r\nauthorization: Bearer other\r\n"),
             400,
             "malformed_identity",
             None,

@@ -46,7 +46,7 @@ const KINDS: &[(&str, &str, u32, u32)] = &[
     ),
 ];
 
-/// The most resident memory that each of them causes.
+/// The resident memory that each of them causes, and the most that it was.
 pub(super) fn run() -> anyhow::Result<()> {
     for &(what, kind, connections, streams) in KINDS {
         // No address of this machine is a gateway's.
@@ -63,19 +63,19 @@ pub(super) fn run() -> anyhow::Result<()> {
         if let Some(told) = peers.stdout.take() {
             BufReader::new(told).read_line(&mut ready)?;
         }
-        let most = elastauth.most_resident_kib()?;
+        let (most, held) = (elastauth.most_resident_kib()?, elastauth.resident_kib()?);
         // The end of its input ends it.
         drop(peers.stdin.take());
         ensure!(
             peers.wait()?.success() && ready == "ready\n",
             "the peers of kind {kind}"
         );
-        let cost = most.saturating_sub(before);
+        let each = |kib: u64| mega(kib.saturating_sub(before)) * 1e3 / f64::from(connections);
         println!(
-            "{connections} untrusted connections, {what}: at most {:.1} MB, {:.1} KB each (aim: at \
-             most 32)",
-            mega(cost),
-            mega(cost) * 1e3 / f64::from(connections),
+            "{connections} untrusted connections, {what}: {:.1} KB each, at most {:.1} KB for a moment \
+             (aim: at most 32)",
+            each(held),
+            each(most),
         );
     }
     Ok(())
