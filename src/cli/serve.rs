@@ -11,7 +11,12 @@ use crate::{
     reload::{Reloader, Watch},
     telemetry,
 };
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the end waits for threads that read a file, when all requests are answered. Such a
+/// thread may hang with its file system, or at a pipe.
+const FILES_AT_THE_END: Duration = Duration::from_secs(1);
 
 pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     let dumps = dumps::forbid();
@@ -30,7 +35,8 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     }
     dumps.log();
     log_trust(&config);
-    runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
         let no_signals = |error| failed("signals cannot be received", &error);
         let app = App::start(config).map_err(|error| failed("elastauth does not start", &error))?;
         let end = end_signal().map_err(no_signals)?;
@@ -38,7 +44,9 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
         reloader.start(watch, app.tasks()).map_err(no_signals)?;
         app.run_until(end).await;
         Ok(())
-    })
+    });
+    runtime.shutdown_timeout(FILES_AT_THE_END);
+    ended
 }
 
 /// Everything depends on who is trusted, so every start logs it.

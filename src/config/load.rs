@@ -6,9 +6,11 @@ use super::{
     sources::{Flags, Sources},
     yaml,
 };
+use rustix::fs::{OFlags, fcntl_setfl};
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, Read as _},
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -64,7 +66,7 @@ impl Sources {
             }
         }
         sources.read_dot_env(dot_env);
-        sources.find_file();
+        sources.find_file(dot_env == DotEnv::AtStart);
         sources
     }
 
@@ -139,7 +141,7 @@ impl Sources {
         named.find(|path| !path.is_empty()).map(PathBuf::from)
     }
 
-    fn find_file(&mut self) {
+    fn find_file(&mut self, at_start: bool) {
         let named = self.flags.config.clone().or_else(|| self.named_file());
         let explicit = named.is_some();
         let mut path = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
@@ -149,7 +151,14 @@ impl Sources {
         self.looked_for = Some(path.clone());
         let shown = path.display().to_string();
         // One byte more than allowed: then a file that is too large is noticed.
-        match File::open(&path).and_then(|file| bytes_of(file, yaml::MAX_BYTES + 1)) {
+        let content = open(&path).and_then(|file| {
+            // What a shell pipes in can be read once. A pipe that was only found may be a trap.
+            if file.metadata()?.file_type().is_fifo() && !(explicit && at_start) {
+                return Err(io::Error::other("it is a pipe; use a regular file"));
+            }
+            bytes_of(file, yaml::MAX_BYTES + 1)
+        });
+        match content {
             Ok(content) => {
                 self.file = Some((shown.into(), content));
                 if let Some(warning) = access::warning(&path, explicit) {
@@ -201,7 +210,17 @@ pub(super) fn secret(path: &Path) -> Result<Secret, String> {
 
 /// The text of a file; `Err` within for one that is no text of this size.
 fn text(path: &Path, most: usize) -> io::Result<Result<String, String>> {
-    text_of(File::open(path)?, most)
+    text_of(open(path)?, most)
+}
+
+/// Opens a file. A named pipe that nobody writes is not waited for; it reads as empty.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = options.read(true).open(path)?;
+    // What somebody does write is waited for.
+    fcntl_setfl(&file, OFlags::empty())?;
+    Ok(file)
 }
 
 fn text_of(file: File, most: usize) -> io::Result<Result<String, String>> {

@@ -3,6 +3,7 @@
 
 use crate::support::{
     elastauth::Elastauth,
+    process::command,
     stage::{GATEWAY_KEY, SECRET_KEY},
     until,
 };
@@ -12,7 +13,9 @@ use std::{
     fs::{Permissions, set_permissions},
     os::unix::fs::PermissionsExt as _,
     path::Path,
+    time::Duration,
 };
+use tokio::time::timeout;
 
 fn config(more: &str) -> String {
     format!(
@@ -89,9 +92,7 @@ async fn variables_in_a_file_that_others_may_write_or_in_a_pipe_are_ignored() {
     let path = written.path().join(".env");
     std::fs::write(&path, ENVIRONMENT).unwrap();
     mode(&path, 0o646);
-    let mut mkfifo = std::process::Command::new("mkfifo");
-    let made = mkfifo.arg(pipe.path().join(".env")).status();
-    assert!(made.unwrap().success());
+    make_pipe(&pipe.path().join(".env"));
     for (home, why) in [
         (written, "others than its owner may write it (mode 0646)"),
         (pipe, "it is not a regular file"),
@@ -104,6 +105,63 @@ async fn variables_in_a_file_that_others_may_write_or_in_a_pipe_are_ignored() {
         );
         assert_eq!(default_roles(&elastauth).await[0], "viewer");
     }
+}
+
+fn make_pipe(path: &Path) {
+    let _gone = std::fs::remove_file(path);
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_pipe_instead_of_a_file_holds_up_neither_a_reload_nor_the_end() {
+    let keys = format!("{ROLES}gateway_keys_file: /etc/elastauth/key\n");
+    let mut elastauth = Elastauth::start_anywhere(&config(&keys), &[("key", GATEWAY_KEY)]).await;
+    let kept = elastauth.file("config.yml");
+    let (path, key) = (elastauth.config(), elastauth.home().join("key"));
+    // Nobody writes these.
+    for (pipe, content, said) in [
+        (&path, kept.as_str(), "it is a pipe; use a regular file"),
+        (&key, GATEWAY_KEY, "the file is empty"),
+    ] {
+        make_pipe(pipe);
+        until(said, || elastauth.log().contains(said)).await;
+        elastauth.put(pipe.file_name().unwrap().to_str().unwrap(), content);
+    }
+    elastauth.edit(|config| config.replace("[viewer]", "[reader]"));
+    until("the change", || elastauth.log().contains("is in force")).await;
+    // Somebody has this one open, and never writes.
+    make_pipe(&key);
+    let mut options = std::fs::OpenOptions::new();
+    let held = options.read(true).write(true).open(&key).unwrap();
+    elastauth.hang_up();
+    let opened = format!("/proc/{}/fd", elastauth.id());
+    let is_read = || {
+        let mut open = std::fs::read_dir(&opened).unwrap().flatten();
+        open.any(|file| std::fs::read_link(file.path()).is_ok_and(|file| file == key))
+    };
+    until("the pipe is read", is_read).await;
+    assert!(elastauth.terminate().await.success());
+    drop(held);
+}
+
+#[tokio::test]
+async fn a_pipe_that_is_found_in_the_working_directory_is_no_configuration() {
+    let home = Elastauth::folder("", &[]);
+    make_pipe(&home.path().join("config.yml"));
+    let mut check = tokio::process::Command::from(command(env!("CARGO_BIN_EXE_elastauth")));
+    check
+        .arg("check")
+        .current_dir(home.path())
+        .kill_on_drop(true);
+    let output = timeout(Duration::from_secs(20), check.output()).await;
+    let output = output.expect("an end").unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned()
+        + &String::from_utf8_lossy(&output.stdout);
+    assert!(
+        said.contains("config.yml: the configuration cannot be read: it is a pipe"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
