@@ -7,6 +7,7 @@ use crate::support::{
 };
 use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour};
 use std::{
+    fs::Permissions,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::Path,
     time::Duration,
@@ -183,7 +184,7 @@ async fn a_second_process_gets_no_file_and_a_damaged_file_is_set_aside() {
 /// What is in the way of a folder, and what the log says of it.
 type Trap = (fn(&Path), &'static str);
 
-const TRAPS: [Trap; 4] = [
+const TRAPS: [Trap; 5] = [
     (
         |folder| {
             std::fs::create_dir(folder).unwrap();
@@ -215,6 +216,14 @@ const TRAPS: [Trap; 4] = [
         |folder| std::fs::write(folder, "").unwrap(),
         "the folder of `cache.path` cannot be used",
     ),
+    (
+        // As `/tmp` is.
+        |folder| {
+            std::fs::create_dir(folder).unwrap();
+            std::fs::set_permissions(folder, Permissions::from_mode(0o1777)).unwrap();
+        },
+        "others use it too, and elastauth would have to shut them out of it",
+    ),
 ];
 
 #[tokio::test]
@@ -236,6 +245,10 @@ async fn a_trap_in_the_folder_is_told_and_neither_followed_nor_waited_for() {
         assert!(stage.works(&stage.ask("alice", "dev").await), "{said}");
         let target = home.path().join("target");
         assert!(!target.exists() || std::fs::read(target).unwrap() == b"not to be touched");
+        if said.contains("others use it") {
+            let mode = folder.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o1777);
+        }
         let elsewhere = home.path().join("elsewhere");
         assert!(!elsewhere.exists() || elsewhere.read_dir().unwrap().next().is_none());
     }

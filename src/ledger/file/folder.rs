@@ -45,7 +45,8 @@ impl Folder {
         let flags = NEVER_WAIT_OR_FOLLOW | OFlags::RDONLY | OFlags::DIRECTORY;
         let folder = File::from(rustix::fs::open(&path, flags, Mode::empty())?);
         let found = folder.metadata()?;
-        is_ours(&found).map_err(|why| {
+        let usable = is_ours(&found).and_then(|()| is_for_us_alone(&path, &found));
+        usable.map_err(|why| {
             io::Error::other(format!(
                 "{why}; name a folder within it, which elastauth makes"
             ))
@@ -119,8 +120,33 @@ fn is_ours(found: &Metadata) -> Result<(), String> {
     }
 }
 
+/// A folder that is made private must have no other use: root's `/tmp` would be lost to everybody.
+fn is_for_us_alone(path: &Path, found: &Metadata) -> Result<(), String> {
+    if !is_open(found) {
+        return Ok(());
+    }
+    let is_of_others = |entry: fs::DirEntry| {
+        let (name, found) = (entry.file_name(), entry.metadata());
+        // The file system makes `lost+found`; what is wrong with a file of ours is told elsewhere.
+        let is_expected = name == "lost+found" || name.as_encoded_bytes().starts_with(b"ledger");
+        !is_expected && found.is_ok_and(|found| found.is_dir() || is_ours(&found).is_err())
+    };
+    let is_sticky = found.mode() & 0o1000 != 0;
+    let mut entries = fs::read_dir(path).into_iter().flatten().flatten();
+    if is_sticky || entries.any(is_of_others) {
+        return Err(
+            "others use it too, and elastauth would have to shut them out of it".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn is_open(found: &Metadata) -> bool {
+    found.mode() & 0o077 != 0
+}
+
 fn make_private(file: &File, found: &Metadata, mode: Mode) -> io::Result<()> {
-    if found.mode() & 0o077 != 0 {
+    if is_open(found) {
         fchmod(file, mode)?;
     }
     Ok(())
@@ -153,6 +179,25 @@ mod tests {
         assert_eq!((mode(&path), mode(&path.join("new"))), (0o700, 0o600));
         let again = folder.create("new").unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_folder_with_another_use_is_refused_and_left_as_it_is() {
+        for (open, inside, usable) in [
+            (0o1777, None, false),
+            (0o755, Some("of-others"), false),
+            (0o755, Some("lost+found"), true),
+            (0o700, Some("of-others"), true),
+        ] {
+            let home = tempfile::tempdir().unwrap();
+            if let Some(name) = inside {
+                fs::create_dir(home.path().join(name)).unwrap();
+            }
+            fs::set_permissions(home.path(), Permissions::from_mode(open)).unwrap();
+            let opened = Folder::open(home.path());
+            assert_eq!(opened.is_ok(), usable, "{open:o} {inside:?}: {opened:?}");
+            assert_eq!(mode(home.path()) == open & 0o777, !usable || open == 0o700);
+        }
     }
 
     #[test]
