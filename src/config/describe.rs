@@ -50,7 +50,8 @@ secrets that Kubernetes or Docker (`/run/secrets`) mounts into a container.
 - **Changes that open a way in** wait for a restart, whatever key they are in. elastauth keeps the
   old value, warns, and writes an audit event: a line that is lost in an editor must not open the
   door. These are: `gateway_keys`, `tls.client_ca`, `allowed_groups` or a `ca_cert` is removed; an
-  address becomes trusted that was not; `allowed_groups` gets a wildcard for more groups; somebody
+  address becomes trusted that was not; a gateway's key is good for more providers, or another one
+  without its binding comes instead; `allowed_groups` gets a wildcard for more groups; somebody
   becomes `superuser`, `kibana_admin`, `kibana_system`, `all_access` or `security_rest_api_access`
   who was not.
 - An empty text is no value: `cache.type: \"\"` is the default, `memory`.

@@ -80,12 +80,37 @@ impl Config {
         !networks(self).iter().all(covered)
     }
 
-    /// Whether a key that was bound to some providers is good for more than before.
+    /// Whether a key is good for more providers than before: a key that was bound, one that comes
+    /// instead of a bound one, or a new one where all keys were bound.
     pub(crate) fn frees_a_key(&self, before: &Self) -> bool {
-        self.gateway_keys.iter().any(|new| {
-            let same = before.gateway_keys.iter().find(|old| old.key.is(&new.key));
-            same.is_some_and(|old| new.providers.has_more_than(&old.providers))
-        })
+        let known = |new: &KnownKey| {
+            let mut before = before.gateway_keys.iter();
+            before.find(|old| old.key.is(&new.key))
+        };
+        let has_more = |new: &KnownKey, old: &KnownKey| new.providers.has_more_than(&old.providers);
+        let (same, fresh): (Vec<&KnownKey>, Vec<_>) = self
+            .gateway_keys
+            .iter()
+            .partition(|new| known(new).is_some());
+        let is_gone = |old: &&KnownKey| !same.iter().any(|new| old.key.is(&new.key));
+        let gone: Vec<&KnownKey> = before.gateway_keys.iter().filter(is_gone).collect();
+        let models = if gone.is_empty() {
+            before.gateway_keys.iter().collect()
+        } else {
+            gone.clone()
+        };
+        let is_wider =
+            |new: &&KnownKey| !models.is_empty() && models.iter().all(|old| has_more(new, old));
+        let unbound = |keys: &[&KnownKey]| {
+            let keys = keys.iter();
+            keys.filter(|key| key.providers.0.is_none()).count()
+        };
+        // More keys than were removed are new gateways.
+        let loses_a_binding = unbound(&gone) < gone.len() && unbound(&fresh) > unbound(&gone);
+        same.iter()
+            .any(|new| known(new).is_some_and(|old| has_more(new, old)))
+            || fresh.iter().any(is_wider)
+            || loses_a_binding
     }
 }
 
@@ -286,11 +311,35 @@ mod tests {
                 "{after:?}"
             );
         }
-        let other = Config {
-            proxies: Vec::new(),
-            gateway_keys: vec![known(NEXT_KEY, None)],
-        };
-        assert!(!other.frees_a_key(&trust(&[], &[KEY]).0));
+    }
+
+    #[test]
+    fn a_key_that_comes_instead_of_a_bound_one_is_bound_too() {
+        type Key = (&'static str, Option<&'static [&'static str]>);
+        const FREE: Key = (KEY, None);
+        const BOUND: Key = (NEXT_KEY, Some(&["a"]));
+        const OTHER: Key = ("another-key-of-theirs", None);
+        const OTHERS: Key = ("and-one-more-of-them", None);
+        let bound = |to: &'static [&'static str]| -> Key { (OTHER.0, Some(to)) };
+        let changes: [(&[Key], &[Key], bool); 9] = [
+            (&[FREE], &[OTHER], false),
+            (&[BOUND], &[bound(&["a"])], false),
+            (&[BOUND], &[OTHER], true),
+            (&[BOUND], &[bound(&["b"])], true),
+            (&[BOUND], &[BOUND, OTHER], true),
+            (&[FREE, BOUND], &[FREE, OTHER], true),
+            (&[FREE], &[FREE, OTHER], false),
+            (&[FREE, BOUND], &[OTHER, OTHERS], true),
+            (&[], &[FREE], false),
+        ];
+        for (before, after, freed) in changes {
+            let config = |keys: &[Key]| Config {
+                proxies: Vec::new(),
+                gateway_keys: keys.iter().map(|(key, of)| known(key, *of)).collect(),
+            };
+            let is_freed = config(after).frees_a_key(&config(before));
+            assert_eq!(is_freed, freed, "{before:?} {after:?}");
+        }
     }
 
     fn shown(keys: &[&'static str]) -> HeaderMap {

@@ -227,6 +227,18 @@ async fn a_key_that_is_bound_brings_users_of_its_providers_only() {
     let waits = "good for more providers";
     until(waits, || two.elastauth.log().contains(waits)).await;
     assert_eq!(with_key(&two.elastauth, next, &headers).await.status, 401);
+    // Another key in the same edit makes it no other change.
+    let another = "partner-gateway-another-1";
+    two.elastauth.put("partner-key", another);
+    two.elastauth
+        .edit(|config| config.replace("log_level: debug", "log_level: info"));
+    let applied = "in force keys=\"log_level\"";
+    until(applied, || two.elastauth.log().contains(applied)).await;
+    assert_eq!(
+        with_key(&two.elastauth, another, &headers).await.status,
+        403
+    );
+    assert_eq!(with_key(&two.elastauth, next, &bearer).await.status, 200);
 
     two.elastauth.edit(|config| {
         config.replace(
