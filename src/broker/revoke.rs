@@ -11,7 +11,7 @@ use super::{
     rewrite::Rewrite,
     rotation::{Period, SLACK},
     state::State,
-    write::write,
+    write::{WriteResult, write},
 };
 use crate::{
     cluster::{ApiKeys, CallError, SecurityApi, StoredAccount},
@@ -34,6 +34,9 @@ use tracing::{info, warn};
 const ATTEMPTS: u32 = 6;
 /// How long an attempt waits for the write of another replica.
 const OTHER_WRITE: Duration = Duration::from_millis(100);
+/// How long after the write the user is looked at once more. Another replica that read the user
+/// before the revocation, and hears of none, writes the old login again: usually it has by then.
+const LOOK_AGAIN: Duration = Duration::from_millis(400);
 
 /// A login was revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,7 +230,8 @@ impl Revoke {
         }
         let account = &rewrite.account;
         match write(state, &self.cluster, account, &mut update, &password).await {
-            Ok(()) => ledger.learn_generation(user, generation),
+            Ok(WriteResult::Written) => ledger.learn_generation(user, generation),
+            Ok(WriteResult::LaterLogin(_)) => return Ok(None),
             Err(error) if error.may_take_effect() => {
                 // The next request of the user must not bring the old login back.
                 ledger.learn_generation(user, generation);
@@ -242,11 +246,35 @@ impl Revoke {
         if account.enabled && ledger.recall(user, state.clock.now()).is_none() {
             return Ok(None);
         }
-        Ok(Some(Revoked {
+        let may_be_undone = may_be_undone || update.may_be_undone();
+        drop(update);
+        sleep(LOOK_AGAIN).await;
+        let is_gone = match self.read(user).await {
+            Ok(found) => !self.is_ours_before(&found, generation),
+            Err(RevokeError::Absent) => true,
+            // It is revoked, and whether it stays so is not known.
+            Err(_) => {
+                return Ok(Some(Revoked {
+                    generation,
+                    others: ledger.others(),
+                    may_be_undone: true,
+                }));
+            }
+        };
+        Ok(is_gone.then(|| Revoked {
             generation,
             others: ledger.others(),
             may_be_undone,
         }))
+    }
+
+    /// Whether the user has a login of this deployment with an earlier generation.
+    fn is_ours_before(&self, found: &StoredAccount, generation: Generation) -> bool {
+        let marker = found.account.origin.marker();
+        marker.is_some_and(|marker| {
+            let key_id = marker.key_id.as_deref();
+            key_id.is_none_or(|id| self.state.keys.knows(id)) && marker.generation < generation
+        })
     }
 
     async fn read(&self, user: &Username) -> Result<StoredAccount, RevokeError> {

@@ -4,7 +4,18 @@ use super::state::State;
 use crate::{
     cluster::{Account, CallError, NewPassword, SecurityApi},
     ledger::Update,
+    model::Generation,
 };
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WriteResult {
+    /// The cluster has the user as it was written.
+    Written,
+    /// Nothing was sent: since the user was read, another replica has written them with a later
+    /// login, of this generation.
+    LaterLogin(Generation),
+}
 
 /// Writes the user. Before the request leaves the ledger has a pending write. A success replaces
 /// it; on an error it stays.
@@ -14,19 +25,25 @@ pub(super) async fn write(
     account: &Account,
     update: &mut Update,
     password: &NewPassword,
-) -> Result<(), CallError> {
+) -> Result<WriteResult, CallError> {
     // From here on nobody may be answered on what was known before.
     state.ledger.begin_write(update, state.clock.now()).await;
+    if let Some(generation) = update.later_login() {
+        state.ledger.learn_generation(update.user(), generation);
+        // Our mark is instead of what the other replica has stored.
+        let _reported = state.ledger.forget(update.user());
+        return Ok(WriteResult::LaterLogin(generation));
+    }
     match cluster.write_user(account, password).await {
         Ok(()) if account.enabled => {
             state.ledger.record_written(update, state.clock.now());
-            Ok(())
+            Ok(WriteResult::Written)
         }
         Ok(()) => {
             // The fingerprint does not say that the user is disabled. No request may be answered
             // on it, here or elsewhere.
             let _reported = state.ledger.forget(update.user());
-            Ok(())
+            Ok(WriteResult::Written)
         }
         Err(error) => {
             if error.may_take_effect() {

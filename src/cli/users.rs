@@ -82,8 +82,8 @@ pub(super) async fn run(config: &Config, action: &Action) -> Result<(), CommandE
 fn as_text(asked: &[Asked], replicas: &[Replica]) -> String {
     let mut text = String::new();
     for one in asked {
-        let ok = if one.is_ok() { "ok" } else { "failed" };
-        for sentence in one.sentences() {
+        for (ok, sentence) in one.sentences() {
+            let ok = if ok { "ok" } else { "failed" };
             let (action, replica) = (one.action, &one.replica);
             let _infallible = writeln!(text, "{ok}: {action} at {replica}: {sentence}");
         }

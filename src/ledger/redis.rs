@@ -206,11 +206,12 @@ impl Redis {
             Ok(old) => {
                 number.published();
                 self.health.set(Part::Writes, None);
-                let old = old.and_then(|old| self.open(target, &old));
-                if old.is_some_and(|fact| fact.is_pending()) {
-                    Expected::OtherWrite
-                } else {
-                    Expected::Value(pending)
+                match old.and_then(|old| self.open(target, &old)) {
+                    Some(fact) if fact.generation > target.generation => {
+                        Expected::LaterLogin(fact.generation)
+                    }
+                    Some(fact) if fact.is_pending() => Expected::OtherWrite,
+                    Some(_) | None => Expected::Value(pending),
                 }
             }
             Err(error) => {
@@ -258,7 +259,10 @@ impl Redis {
             (How::Written, expected, _) => {
                 let instead_of = match expected {
                     Expected::Value(pending) if uncontradicted => seal::subject(pending).to_vec(),
-                    Expected::Value(_) | Expected::OtherWrite | Expected::Unknown => Vec::new(),
+                    Expected::Value(_)
+                    | Expected::OtherWrite
+                    | Expected::LaterLogin(_)
+                    | Expected::Unknown => Vec::new(),
                 };
                 (instead_of, Event::Changed(user, fingerprint))
             }

@@ -130,6 +130,9 @@ pub(super) enum Expected {
     Unknown,
     /// Nothing: another write was pending when this one began, and may end after it.
     OtherWrite,
+    /// This write must not be sent: meanwhile another replica has written the user with a later
+    /// login.
+    LaterLogin(Generation),
     /// This very value, or one about the same.
     Value(Vec<u8>),
 }

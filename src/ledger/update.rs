@@ -74,6 +74,22 @@ impl Update {
         Some(self.found.as_ref()?.fact?.generation)
     }
 
+    /// The same at the beginning of a write, which must not be sent then.
+    #[must_use]
+    pub fn later_login(&self) -> Option<Generation> {
+        match self.expected {
+            Expected::LaterLogin(generation) => Some(generation),
+            Expected::Value(_) | Expected::OtherWrite | Expected::Unknown => None,
+        }
+    }
+
+    /// Whether another replica's write is pending, as far as the store knows, that may still undo
+    /// this one.
+    #[must_use]
+    pub fn may_be_undone(&self) -> bool {
+        self.other_write_began().is_some() || matches!(self.expected, Expected::OtherWrite)
+    }
+
     /// Whether some replica has confirmed or written the user in this period, or was about to; as
     /// far as the store knows.
     #[must_use]

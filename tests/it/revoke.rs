@@ -227,6 +227,28 @@ async fn a_revocation_of_unknown_outcome_says_so_and_the_next_request_completes_
 }
 
 #[tokio::test]
+async fn a_write_that_another_replica_had_begun_does_not_bring_the_login_back() {
+    let stage = Stage::usual().await;
+    let other = stage.replica(Plan::default()).await;
+    let old = login(&stage, "alice").await;
+    // The other one has read the user, and its write takes a while.
+    let slow = Misbehaviour::Delay(Duration::from_millis(300));
+    stage
+        .cluster
+        .fault(Fault::new(Endpoint::Write, slow).times(1));
+    let revoking = async {
+        pause(Why::Pace, Duration::from_millis(150)).await;
+        revoke(&stage, "alice").await
+    };
+    let (_changed, answer) = tokio::join!(other.ask("alice", "ops"), revoking);
+    assert_eq!(ended(&answer), revoked(2), "the first one was undone");
+    assert!(!stage.cluster.accepts(&old));
+    recheck(&other, "alice").await;
+    assert_ne!(login(&other, "alice").await, old);
+    assert_eq!(generation_of(&stage, "alice"), 2);
+}
+
+#[tokio::test]
 async fn a_revocation_that_the_cluster_refuses_changes_nothing() {
     let stage = Stage::usual().await;
     let old = login(&stage, "alice").await;

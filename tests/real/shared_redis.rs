@@ -101,6 +101,64 @@ async fn a_login_that_one_replica_revokes_is_given_by_none_that_shares_its_redis
     assert_eq!(login(&late).await, old);
 }
 
+/// Two replicas with this Redis, and alice's login.
+async fn two_that_know_alice(redis: &Redis) -> (Stage, Stage, http::HeaderValue) {
+    let more = with_redis(redis.port);
+    let plan = || Plan {
+        more: &more,
+        ..Plan::default()
+    };
+    let one = Stage::planned(plan()).await;
+    let other = one.replica(plan()).await;
+    in_use(&one).await;
+    in_use(&other).await;
+    let answer = one.ask("alice", "dev").await;
+    assert!(one.works(&answer) && other.works(&other.ask("alice", "dev").await));
+    let old = answer.headers[http::header::AUTHORIZATION].clone();
+    (one, other, old)
+}
+
+async fn revoke_alice(stage: &Stage) -> serde_json::Value {
+    pause(Why::Pace, Duration::from_millis(150)).await;
+    let path = "/elastauth/admin/users/alice/revoke";
+    let key = [("x-elastauth-key", GATEWAY_KEY)];
+    let answer = stage.gateway().ask(http::Method::POST, path, &key, None);
+    answer.await.json()["clusters"][0].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_read_a_user_before_a_revocation_does_not_write_the_old_login_after_it() {
+    let redis = Redis::start(&[]).await;
+    let (one, other, old) = two_that_know_alice(&redis).await;
+    let late = Misbehaviour::AppliedThenDelay(Duration::from_millis(400));
+    one.cluster.fault(Fault::new(Endpoint::Read, late).times(1));
+    let (changed, revoked) = tokio::join!(other.ask("alice", "ops"), revoke_alice(&one));
+    assert_eq!(
+        revoked["generation"],
+        1,
+        "{revoked} {}",
+        other.elastauth.log()
+    );
+    assert!(one.works(&changed), "{changed:?}");
+    assert!(!one.cluster.accepts(&old));
+    let alice = one.cluster.user("alice").unwrap();
+    assert_eq!(alice.metadata["elastauth"]["generation"], 1);
+    assert_eq!(alice.roles, ["monitoring_user", "viewer"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_says_that_another_replicas_write_may_still_undo_it() {
+    let redis = Redis::start(&[]).await;
+    let (one, other, _old) = two_that_know_alice(&redis).await;
+    let slow = Misbehaviour::Delay(Duration::from_secs(4));
+    one.cluster
+        .fault(Fault::new(Endpoint::Write, slow).times(1));
+    let (_late, revoked) = tokio::join!(other.ask("alice", "ops"), revoke_alice(&one));
+    assert_eq!(revoked["result"], "revoked", "{revoked}");
+    let message = revoked["message"].to_string();
+    assert!(message.contains("run it again in 90 seconds"), "{message}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn asked_to_end_without_redis_it_reports_its_changes_once_redis_is_back() {
     let redis = Redis::start(&[]).await;

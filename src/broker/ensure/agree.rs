@@ -33,7 +33,7 @@ use crate::{
         places::{Class, Places},
         rotation::Period,
         state::State,
-        write::write,
+        write::{WriteResult, write},
     },
     cluster::{Account, SecurityApi},
     telemetry::ClusterTelemetry,
@@ -253,7 +253,7 @@ impl Attempt {
         }
 
         // 11. Write. The ledger knows of it before the request leaves.
-        write(
+        let written = write(
             &self.state,
             &self.cluster,
             &document.account,
@@ -263,6 +263,9 @@ impl Attempt {
         .await
         .map_err(BrokerError::of_admin_call)
         .inspect_err(|error| self.report.write_failed(document, error))?;
+        if let WriteResult::LaterLogin(generation) = written {
+            return Ok(AttemptResult::OtherGeneration(generation));
+        }
 
         // 12. Log in once after the first write of this process: see `fresh_logins`.
         if self.fresh_logins.need_proof() {

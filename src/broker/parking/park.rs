@@ -11,7 +11,7 @@ use crate::{
         rotation::Period,
         slots::{READ_TO_WRITE, Slots},
         state::State,
-        write::write,
+        write::{WriteResult, write},
     },
     cluster::{ListedUser, Marker, SecurityApi},
     keys::{CredentialKeys, Login, LoginKind},
@@ -130,9 +130,12 @@ impl Parker {
         }
 
         // 7. Write. The ledger knows of it before the request leaves.
-        write(state, &self.cluster, &account, &mut update, &password)
+        let written = write(state, &self.cluster, &account, &mut update, &password)
             .await
             .map_err(BrokerError::of_admin_call)?;
+        if written != WriteResult::Written {
+            return Ok(false);
+        }
         self.report.parked(&account);
         Ok(true)
     }

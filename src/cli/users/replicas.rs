@@ -229,11 +229,12 @@ impl Asked {
         }
     }
 
-    /// What its answer means, in a sentence for each cluster.
-    pub(super) fn sentences(&self) -> Vec<String> {
+    /// What its answer means, in a sentence for each cluster, and whether that is done: one cluster
+    /// may have done what another has not.
+    pub(super) fn sentences(&self) -> Vec<(bool, String)> {
         let (status, answer) = match &self.answer {
             Ok(answer) => answer,
-            Err(why) => return vec![why.clone()],
+            Err(why) => return vec![(false, why.clone())],
         };
         let text = |value: &Value, name: &str| {
             let text = value.get(name).and_then(Value::as_str);
@@ -241,7 +242,7 @@ impl Asked {
         };
         let clusters = answer.get("clusters").and_then(Value::as_array);
         let Some(clusters) = clusters else {
-            return vec![match *status {
+            let sentence = match *status {
                 StatusCode::OK => text(answer, "message"),
                 StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => format!(
                     "it answered {status}: it does not take this machine for an operator's; ask \
@@ -249,25 +250,29 @@ impl Asked {
                      --gateway-key-file"
                 ),
                 _ => format!("it answered {status}: {}", text(answer, "message")),
-            }];
+            };
+            return vec![(self.is_ok(), sentence)];
         };
         let mut sentences = Vec::new();
         for cluster in clusters {
             let of_cluster = |name| text(cluster, name);
-            sentences.push(format!(
-                "{}: {}",
-                of_cluster("cluster"),
-                of_cluster("message")
-            ));
+            let done = match of_cluster("result").as_str() {
+                "revoked" | "api_keys_remain" => true,
+                // Another cluster may have the user.
+                "no_such_user" => self.is_ok(),
+                _ => false,
+            };
+            let sentence = format!("{}: {}", of_cluster("cluster"), of_cluster("message"));
+            sentences.push((done, sentence));
             if let Some(keys) = cluster.get("api_keys") {
                 let number = |name| keys.get(name).and_then(Value::as_u64).unwrap_or_default();
-                sentences.push(match keys.get("error").and_then(Value::as_str) {
-                    Some(why) => format!("the API keys are not invalidated: {why}"),
-                    None => format!(
-                        "API keys: {} invalidated, {} not",
-                        number("invalidated"),
-                        number("failed")
-                    ),
+                let error = keys.get("error").and_then(Value::as_str);
+                sentences.push(if let Some(why) = error {
+                    (false, format!("the API keys are not invalidated: {why}"))
+                } else {
+                    let (invalidated, failed) = (number("invalidated"), number("failed"));
+                    let sentence = format!("API keys: {invalidated} invalidated, {failed} not");
+                    (failed == 0, sentence)
                 });
             }
         }
@@ -300,5 +305,38 @@ impl Asked {
             shown.extend(more.map(|(name, value)| (name.to_owned(), value)));
         }
         shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cluster_says_for_itself_whether_it_is_done() {
+        let asked = |status, clusters: Value| Asked {
+            replica: Replica {
+                scheme: Scheme::HTTP,
+                authority: "127.0.0.1:5000".to_owned(),
+                local: true,
+            },
+            action: "revoke",
+            answer: Ok((status, json!({ "clusters": clusters }))),
+        };
+        let done = |asked: Asked| -> Vec<bool> {
+            let sentences = asked.sentences().into_iter();
+            sentences.map(|(done, _)| done).collect()
+        };
+        let of = |result: &str| json!({ "cluster": "a", "result": result, "message": "" });
+        let two = |status, one, other| done(asked(status, json!([of(one), of(other)])));
+        assert_eq!(two(StatusCode::OK, "refused", "revoked"), [false, true]);
+        assert_eq!(two(StatusCode::OK, "no_such_user", "revoked"), [true; 2]);
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(two(unavailable, "revoked", "failed"), [true, false]);
+        let mut remain = of("api_keys_remain");
+        remain["api_keys"] = json!({ "invalidated": 1, "failed": 1 });
+        assert_eq!(done(asked(unavailable, json!([remain]))), [true, false]);
+        let absent = json!([of("no_such_user")]);
+        assert_eq!(done(asked(StatusCode::NOT_FOUND, absent)), [false]);
     }
 }

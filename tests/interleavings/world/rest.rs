@@ -69,10 +69,12 @@ impl World<'_> {
     pub(super) async fn settle(&self) {
         let (mut calm, mut turns, mut moved) = (0_u32, 0_u32, 0);
         // With Redis an update may wait anywhere for another replica's write. A replica that looks
-        // for users to park waits for times of its own.
+        // for users to park waits for times of its own, and a revocation before it looks again.
         let setting = &self.stage.setting;
-        let may_sleep =
-            self.is_near_a_boundary() || setting.redis.is_some() || setting.park_within.is_some();
+        let may_sleep = self.is_near_a_boundary()
+            || setting.redis.is_some()
+            || setting.park_within.is_some()
+            || !self.revoking.is_empty();
         let patience = if may_sleep { 1_000 } else { 1_000_000 };
         // What is sent in the background is not in hand by name.
         let enough = if self.stage.setting.redis.is_some() {
