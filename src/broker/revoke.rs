@@ -76,8 +76,8 @@ pub enum RevokeError {
     Absent,
     /// Somebody else has written the user.
     #[error(
-        "elastauth has not written this user; change its password in the cluster instead \
-         (`POST /_security/user/<name>/_password`)"
+        "elastauth has not written this user, or elastauth 2 has; change its password in the \
+         cluster instead (`POST /_security/user/<name>/_password`)"
     )]
     Foreign,
     /// The user was written under a key that this deployment does not have.

@@ -249,6 +249,61 @@ async fn a_write_that_another_replica_had_begun_does_not_bring_the_login_back() 
 }
 
 #[tokio::test]
+async fn revoked_at_two_replicas_at_once_both_give_the_login_that_is_left() {
+    let stage = Stage::usual().await;
+    let other = stage.replica(Plan::default()).await;
+    let mut old = login(&stage, "alice").await;
+    login(&other, "alice").await;
+    for _ in 0..5 {
+        let answers = tokio::join!(revoke(&stage, "alice"), revoke(&other, "alice"));
+        for answer in [&answers.0, &answers.1] {
+            assert_eq!(ended(answer).1, "revoked", "{}", answer.text());
+        }
+        assert!(!stage.cluster.accepts(&old));
+        let new = login(&stage, "alice").await;
+        assert_eq!(login(&other, "alice").await, new);
+        assert_ne!(new, old);
+        old = new;
+    }
+}
+
+#[tokio::test]
+async fn the_login_of_a_user_who_is_parked_is_revoked_and_given_to_nobody() {
+    let stage = Stage::usual().await;
+    let old = login(&stage, "alice").await;
+    let mut parked = stage.cluster.user("alice").unwrap();
+    let marker = parked.metadata["elastauth"].as_object_mut().unwrap();
+    marker.insert("parked".to_owned(), json!(true));
+    stage.cluster.set_user(parked);
+    assert_eq!(ended(&revoke(&stage, "alice").await), revoked(1));
+    let marker = stage.cluster.user("alice").unwrap().metadata["elastauth"].clone();
+    assert_eq!(
+        (&marker["parked"], &marker["generation"]),
+        (&json!(true), &json!(1))
+    );
+    assert!(!stage.cluster.accepts(&old));
+    // They come back, and get a login that no cluster had before.
+    let new = login(&stage, "alice").await;
+    assert_ne!(new, old);
+    assert_eq!(generation_of(&stage, "alice"), 1);
+}
+
+#[tokio::test]
+async fn a_user_of_elastauth_2_is_left_alone_until_they_are_adopted() {
+    let stage = Stage::usual().await;
+    let mut theirs = StoredUser::new("alice", "of elastauth 2").with_roles(&["viewer"]);
+    theirs.metadata.insert("groups".to_owned(), json!(["dev"]));
+    stage.cluster.set_user(theirs);
+    let answer = revoke(&stage, "alice").await;
+    assert_eq!(ended(&answer), (409, "refused".to_owned(), None));
+    let message = answer.json()["clusters"][0]["message"].to_string();
+    assert!(message.contains("elastauth 2"), "{message}");
+    let adopted = login(&stage, "alice").await;
+    assert_eq!(ended(&revoke(&stage, "alice").await), revoked(1));
+    assert!(!stage.cluster.accepts(&adopted));
+}
+
+#[tokio::test]
 async fn a_revocation_that_the_cluster_refuses_changes_nothing() {
     let stage = Stage::usual().await;
     let old = login(&stage, "alice").await;

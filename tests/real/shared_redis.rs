@@ -160,6 +160,42 @@ async fn a_revocation_says_that_another_replicas_write_may_still_undo_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn revoked_without_redis_the_others_learn_it_when_redis_is_back() {
+    let redis = Redis::start(&[]).await;
+    let relay = Relay::to(redis.port).await;
+    let (more, lonely_more) = (with_redis(redis.port), with_redis(relay.port));
+    let plan = |more| Plan {
+        more,
+        ..Plan::default()
+    };
+    let other = Stage::planned(plan(&more)).await;
+    let lonely = other.replica(plan(&lonely_more)).await;
+    in_use(&other).await;
+    in_use(&lonely).await;
+    let old = other.ask("alice", "dev").await;
+    assert!(other.works(&old) && lonely.works(&lonely.ask("alice", "dev").await));
+    relay.cut(true);
+    comes_to(&lonely, "DEGRADED").await;
+    let revoked = revoke_alice(&lonely).await;
+    assert_eq!(
+        (&revoked["result"], &revoked["other_replicas"]),
+        (&"revoked".into(), &"told_later".into()),
+        "{revoked}"
+    );
+    assert!(!other.works(&old), "the cluster refuses it at once");
+    assert!(lonely.works(&lonely.ask("alice", "dev").await));
+    relay.cut(false);
+    in_use(&lonely).await;
+    let told = async || other.works(&other.ask("alice", "dev").await).then_some(());
+    find(
+        "the other one gives the new login",
+        Duration::from_secs(10),
+        told,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn asked_to_end_without_redis_it_reports_its_changes_once_redis_is_back() {
     let redis = Redis::start(&[]).await;
     let relay = Relay::to(redis.port).await;
