@@ -1,21 +1,30 @@
 //! For the benchmark: a cluster that knows nobody and takes everybody, as quickly as hyper answers
 //! or after a fixed time.
 //!
-//! `yes_cluster ADDRESS [DELAY_MS]` serves until it is killed. It keeps nothing, so that a million
-//! users cost it nothing.
+//! `yes_cluster ADDRESS [DELAY_MS]` serves until it is killed. It keeps no users, so that a million
+//! of them cost it nothing; only the names that were written last can log in, because elastauth
+//! tries the first login that it writes.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     error::Error,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
+
+/// As many as a process of elastauth writes at once.
+const REMEMBERED: usize = 64;
+
+/// The names that were written last.
+static WRITTEN: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -49,25 +58,62 @@ async fn answer(
     request: Request<Incoming>,
     line: Option<Arc<Line>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (status, body) = match (request.method(), request.uri().path()) {
-        (&Method::PUT, _) => (StatusCode::OK, r#"{"created":true}"#),
-        (_, "/_security/_authenticate") => (
-            StatusCode::UNAUTHORIZED,
-            r#"{"error":{"root_cause":[],"type":"security_exception","reason":"unable to authenticate"},"status":401}"#,
-        ),
-        _ => (StatusCode::NOT_FOUND, "{}"),
+    let path = request.uri().path();
+    let (status, body) = match (request.method(), path) {
+        (&Method::PUT, _) => {
+            let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+            if written.len() == REMEMBERED {
+                written.pop_front();
+            }
+            written.push_back(path.rsplit('/').next().unwrap_or_default().to_owned());
+            (StatusCode::OK, Bytes::from_static(br#"{"created":true}"#))
+        }
+        (_, "/_security/_authenticate") => match written_user(&request) {
+            Some(user) => (StatusCode::OK, whoami(&user)),
+            None => (StatusCode::UNAUTHORIZED, Bytes::from_static(REFUSED)),
+        },
+        _ => (StatusCode::NOT_FOUND, Bytes::from_static(b"{}")),
     };
     let _read = request.into_body().collect().await;
     if let Some(line) = line {
         line.wait().await;
     }
-    let mut response = Response::new(Full::from(body));
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
     Ok(response)
+}
+
+const REFUSED: &[u8] = br#"{"error":{"root_cause":[],"type":"security_exception","reason":"unable to authenticate"},"status":401}"#;
+
+/// Whose login it is, if that user was one of the last to be written.
+fn written_user(request: &Request<Incoming>) -> Option<String> {
+    let value = request
+        .headers()
+        .get(header::AUTHORIZATION)?
+        .to_str()
+        .ok()?;
+    let pair = BASE64_STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    let (user, _password) = pair.split_once(':')?;
+    let written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    written
+        .iter()
+        .any(|name| name == user)
+        .then(|| user.to_owned())
+}
+
+fn whoami(user: &str) -> Bytes {
+    let body = serde_json::json!({
+        "username": user,
+        "roles": [],
+        "enabled": true,
+        "authentication_realm": { "name": "default_native", "type": "native" },
+    });
+    Bytes::from(body.to_string())
 }
 
 /// Lets each call wait for the same time. The runtime's own timer counts whole milliseconds, and
