@@ -114,6 +114,22 @@ async fn whoever_stays_away_is_parked_after_the_period_and_gets_in_again() {
     assert_eq!(written(&stage, "alice"), 4);
 }
 
+/// The write stays pending in memory until the user's next request, and none comes.
+#[tokio::test]
+async fn whoever_leaves_after_a_write_that_failed_is_parked_too() {
+    let stage = Stage::planned(planned(SHORT)).await;
+    let first = stage.ask("alice", "dev").await;
+    assert!(stage.works(&first));
+    stage.cluster.fault(Fault::new(
+        Endpoint::Write,
+        Misbehaviour::Status(StatusCode::SERVICE_UNAVAILABLE),
+    ));
+    assert_eq!(stage.ask("alice", "ops").await.status, 503);
+    stage.cluster.clear_faults();
+    until("alice is parked", || is_parked(&stage, "alice")).await;
+    assert!(!stage.works(&first), "the login of the last period is dead");
+}
+
 #[tokio::test]
 async fn users_who_are_not_ours_to_end_are_left_alone() {
     let stage = Stage::planned(planned(SHORT)).await;

@@ -145,11 +145,12 @@ impl Parker {
         self.slots.may_park(&self.state.rotation, user, period, now)
     }
 
-    /// Whether this replica has seen the user in this period, or writes them.
+    /// Whether this replica has seen the user in this period. A write that is pending here has
+    /// failed, for no update of the user is running: it says nothing about whether they are back,
+    /// and stays until their next request.
     fn is_back(&self, user: &Username, period: Period) -> bool {
         match self.state.ledger.recall(user, self.state.clock.now()) {
-            None => false,
-            Some(Entry::WritePending) => true,
+            None | Some(Entry::WritePending) => false,
             Some(Entry::Present { seen, .. }) => period.has_begun_at(seen),
         }
     }
