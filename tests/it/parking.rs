@@ -74,6 +74,12 @@ async fn whoever_stays_away_is_parked_after_the_period_and_gets_in_again() {
     assert_eq!(alice.metadata["groups"], json!(["dev"]));
     assert!(alice.enabled);
     assert_eq!(written(&stage, "alice"), 2);
+    // The event is written after the cluster's answer.
+    until("the audit stream has it", || {
+        let audit = stage.elastauth.file("audit.jsonl");
+        audit.contains("user_parked")
+    })
+    .await;
     let audit = stage.elastauth.file("audit.jsonl");
     let lines = audit.lines().filter(|line| line.contains("user_parked"));
     let lines: Vec<Value> = lines

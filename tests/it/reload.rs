@@ -139,7 +139,7 @@ async fn what_cannot_change_is_named_and_the_rest_of_the_file_counts() {
         config
             .replace("listen: 127.0.0.1:0", "listen: 127.0.0.1:1")
             .replace("dev: [editor]", "dev: [ingest_admin]")
-            + "\ncredentials: {rotation: 1h}\n"
+            .replace("{park: false}", "{park: false, rotation: 1h}")
     });
     says(&stage.elastauth, REQUIRES_RESTART, 1).await;
     let log = stage.elastauth.log();
