@@ -55,7 +55,18 @@ impl Scene {
     }
 
     fn token(&self, exp: u64) -> String {
-        self.key.token(&json!({"iss": self.idp.issuer(), "aud": "elastauth", "sub": "1", "scope": "openid", "exp": exp, "preferred_username": "alice"}))
+        self.signed("1", "alice", exp)
+    }
+
+    fn token_of(&self, sub: &str, name: &str) -> String {
+        self.signed(sub, name, NOW + 60)
+    }
+
+    fn signed(&self, sub: &str, name: &str, exp: u64) -> String {
+        self.key.token(&json!({
+            "iss": self.idp.issuer(), "aud": "elastauth", "sub": sub, "scope": "openid",
+            "exp": exp, "preferred_username": name,
+        }))
     }
 
     async fn ask(&self, path: &str, headers: &str) -> Answer {
@@ -87,6 +98,24 @@ async fn a_refused_token_is_a_401_that_a_client_understands() {
             401,
             "invalid_token",
             Some("bearer realm=\"elastauth\", error=\"invalid_token\""),
+        ),
+        // A token that comes twice is one token.
+        (
+            format!("authorization: Bearer {expired}\r\ncookie: access_token={expired}\r\n"),
+            401,
+            "invalid_token",
+            Some("bearer realm=\"elastauth\", error=\"invalid_token\""),
+        ),
+        // Two that are accepted and name different people.
+        (
+            format!(
+                "authorization: Bearer {}\r\ncookie: access_token={}\r\n",
+                scene.token(NOW + 60),
+                scene.token_of("2", "bob")
+            ),
+            400,
+            "malformed_identity",
+            None,
         ),
         (
             format!("authorization: Bearer {expired}\r\nauthorization: Bearer other\r\n"),

@@ -178,7 +178,6 @@ async fn a_newer_token_whose_write_fails_takes_away_and_gives_nothing() {
             .status,
         503
     );
-    setup.cluster.clear_faults();
     assert_eq!(
         setup.bearer(&one).await.status,
         200,
