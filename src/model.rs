@@ -1,5 +1,9 @@
 //! Values that modules pass to each other. Each is checked once, when it is made.
 
+mod shown;
+
+pub(crate) use shown::Shown;
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::{fmt, sync::Arc};
 

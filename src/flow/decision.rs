@@ -163,17 +163,19 @@ impl From<&AuthError> for Refusal {
             AuthError::NoCluster => Self::NoCluster,
             AuthError::NobodyAsks | AuthError::Identity(Rejected::Nobody(_)) => Self::NobodyAsks,
             AuthError::Identity(
-                Rejected::Repeated(_)
-                | Rejected::Joined
-                | Rejected::NotUtf8(_)
-                | Rejected::GroupsMissing
-                | Rejected::Token(oidc::RefusedToken::Ambiguous),
+                Rejected::Repeated(..)
+                | Rejected::Joined(_)
+                | Rejected::NotUtf8(..)
+                | Rejected::GroupsMissing(_)
+                | Rejected::Token(
+                    oidc::RefusedToken::Ambiguous | oidc::RefusedToken::DifferentUsers(..),
+                ),
             ) => Self::Malformed,
             AuthError::Identity(Rejected::Token(_)) => Self::TokenRefused,
             AuthError::Identity(
-                Rejected::Pattern
-                | Rejected::Name(_)
-                | Rejected::Claims(oidc::NoUser::Pattern | oidc::NoUser::Name(_)),
+                Rejected::Pattern(_)
+                | Rejected::Name(..)
+                | Rejected::Claims(oidc::NoUser::Pattern(_) | oidc::NoUser::Name(..)),
             ) => Self::ImpossibleName,
             AuthError::Identity(Rejected::Claims(_)) => Self::TokenClaims,
             AuthError::Identity(why) if why.is_too_soon() => Self::UnknownKey,

@@ -15,7 +15,7 @@ use super::{
     types::{Attributes, Field, Identity, Note, Provider, Statement},
     user_name::UserNameRules,
 };
-use crate::model::{Group, Username};
+use crate::model::{Group, Shown, Username};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
@@ -80,15 +80,17 @@ impl Headers {
         };
         // Before the pattern, which could take one of two names.
         if text.contains(',') {
-            return Err(Rejected::Joined);
+            return Err(Rejected::Joined(Shown::text(text)));
         }
-        let name = config.user_names.apply(text).ok_or(Rejected::Pattern)?;
+        let name = config.user_names.apply(text);
+        let name = name.ok_or_else(|| Rejected::Pattern(Shown::text(text)))?;
         if let (Some(placeholder), true) = (placeholder(&name), *name != *text) {
             return Err(Rejected::Nobody(placeholder));
         }
-        let user = Username::parse(&name).map_err(Rejected::Name)?;
+        let user = Username::parse(&name);
+        let user = user.map_err(|why| Rejected::Name(Shown::text(&name), why))?;
         if config.groups_required && !headers.contains_key(&config.groups) {
-            return Err(Rejected::GroupsMissing);
+            return Err(Rejected::GroupsMissing(Shown::text(user.as_str())));
         }
         let (groups, joined) = self.groups(headers)?;
         let mut notes = Vec::new();
@@ -176,7 +178,8 @@ fn single<'a>(
     let mut values = headers.get_all(name).iter();
     let value = values.next();
     if values.next().is_some() {
-        return Err(Rejected::Repeated(field));
+        let all = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        return Err(Rejected::Repeated(field, Shown::header(all)));
     }
     Ok(value)
 }
@@ -207,5 +210,6 @@ fn for_people(
 }
 
 fn utf8(value: &HeaderValue, field: Field) -> Result<&str, Rejected> {
-    std::str::from_utf8(value.as_bytes()).map_err(|_| Rejected::NotUtf8(field))
+    let text = std::str::from_utf8(value.as_bytes());
+    text.map_err(|_| Rejected::NotUtf8(field, Shown::header([value.as_bytes()])))
 }

@@ -1,6 +1,6 @@
 //! The addresses of an identity provider, and its name.
 
-use crate::{net::loopback::is_loopback, secret::address};
+use crate::{model::Shown, net::loopback::is_loopback, secret::address};
 use http::Uri;
 use serde_json::Value;
 use std::fmt;
@@ -165,15 +165,15 @@ impl Endpoints {
 }
 
 /// Why a description is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDiscovery {
     #[error("it is not a JSON object")]
     Shape,
     #[error(
         "it names another issuer than the configured one, which must be written exactly as the \
-         provider does"
+         provider does: {0}"
     )]
-    Issuer,
+    Issuer(Shown),
     #[error("an address in it cannot be used")]
     Endpoint(#[source] InvalidEndpoint),
 }
@@ -192,7 +192,9 @@ impl Endpoints {
             .and_then(Value::as_str)
             .ok_or(InvalidDiscovery::Shape)?;
         if own != issuer.as_str() {
-            return Err(InvalidDiscovery::Issuer);
+            let found = [("issuer", document.get("issuer"))];
+            let shown = Shown::mismatch(&found, [issuer.as_str()]);
+            return Err(InvalidDiscovery::Issuer(shown));
         }
         let aliases = document
             .get("mtls_endpoint_aliases")
@@ -270,14 +272,12 @@ mod tests {
             format!("{:?}", read("https://idp.test").unwrap().jwks),
             "Some(https://idp.test/k)"
         );
-        assert_eq!(
-            read("https://idp.test/").unwrap_err(),
-            InvalidDiscovery::Issuer
-        );
-        assert_eq!(
-            read("https://other.test").unwrap_err(),
-            InvalidDiscovery::Issuer
-        );
+        for other in ["https://idp.test/", "https://other.test"] {
+            let why = read(other).unwrap_err();
+            assert!(matches!(why, InvalidDiscovery::Issuer(_)), "{why}");
+            let shown = format!("`issuer` is \"https://idp.test\", expected \"{other}\"");
+            assert!(why.to_string().ends_with(&shown), "{why}");
+        }
     }
 
     #[test]

@@ -1,11 +1,8 @@
 //! What operators should know of a user's roles, beside the roles.
 
 use super::gives::NotMade;
-use crate::model::Group;
+use crate::model::{Group, Shown};
 use std::fmt;
-
-/// The longest text of a request that is repeated.
-const MAX_CHARS: usize = 200;
 
 /// Something that refuses nobody and is probably not meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +43,7 @@ impl fmt::Display for Remark {
                 f,
                 "the group {} matches no rule and looks like several groups joined by {by:?}; \
                  `groups_separator` of the provider says how they are separated",
-                bounded(group.as_str())
+                Shown::text(group.as_str())
             ),
             Self::NotMade {
                 template,
@@ -56,7 +53,7 @@ impl fmt::Display for Remark {
             } => write!(
                 f,
                 "`{template}` of the mapping `{pattern}` gives no role for {}: {why}",
-                bounded(of)
+                Shown::text(of)
             ),
             Self::TooMany => write!(
                 f,
@@ -65,11 +62,4 @@ impl fmt::Display for Remark {
             ),
         }
     }
-}
-
-fn bounded(text: &str) -> String {
-    let mut chars = text.chars();
-    let start: String = chars.by_ref().take(MAX_CHARS).collect();
-    let more = if chars.next().is_some() { "…" } else { "" };
-    format!("{start:?}{more}")
 }

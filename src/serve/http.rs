@@ -46,6 +46,8 @@ pub(super) struct Shared {
     draining: AtomicBool,
     drain_begins: Notify,
     handshakes: Limiter,
+    /// Of trusted peers, and of others, who must not hide them.
+    large_heads: [Limiter; 2],
 }
 
 impl Shared {
@@ -54,6 +56,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             drain_begins: Notify::new(),
             handshakes: Limiter::new(Rate::a_second(10)),
+            large_heads: std::array::from_fn(|_| Limiter::new(Rate::a_second(1))),
         }
     }
 
@@ -144,7 +147,7 @@ async fn drive<I, S>(
     I: Read + Write + Unpin + 'static,
 {
     let peer = connection.peer;
-    let mut timer = Timer::new(connection);
+    let mut timer = Timer::new(Arc::clone(&connection));
     let mut drain_begins = pin!(shared.drain_begins.notified());
     drain_begins.as_mut().enable();
     let mut is_subscribed = false;
@@ -169,11 +172,36 @@ async fn drive<I, S>(
     .await;
     match ended {
         Some(Ok(())) => {}
+        Some(Err(error)) if is_too_large(error.as_ref()) => too_large(&connection, shared),
         // The peer's doing: not HTTP, or hung up. Nothing to look at in a service that works.
         Some(Err(error)) => {
             tracing::debug!(%peer, error = chain(error.as_ref()), "the connection ended");
         }
         None => tracing::debug!(%peer, "the connection took too long and was closed"),
+    }
+}
+
+/// Whether hyper has answered 431, or 414 for a request line.
+fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<hyper::Error>();
+    error.is_some_and(hyper::Error::is_parse_too_large)
+}
+
+/// Such a request is answered before it is a request, so no other line is written for it. Mostly it
+/// is a browser with many cookies: its user sees an error, and the gateway's log a status.
+fn too_large(connection: &PeerConnection, shared: &Shared) {
+    let [trusted, others] = &shared.large_heads;
+    let limiter = if connection.trusted { trusted } else { others };
+    if let Ok(suppressed) = limiter.take(connection.service.clock.now()) {
+        tracing::warn!(
+            peer = %connection.peer,
+            trusted = connection.trusted,
+            max_bytes = connection.peer_limits().header_bytes,
+            max_headers = connection.limits.headers,
+            suppressed,
+            "refused with 431 or 414: the request's headers are too large or too many; let the gateway \
+             send fewer, above all cookies"
+        );
     }
 }
 

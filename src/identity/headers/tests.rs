@@ -81,15 +81,21 @@ fn a_name_with_an_underscore_is_another_header() {
 fn two_names_are_refused() {
     assert_eq!(
         asked(&[("remote-user", b"alice"), ("remote-user", b"mallory")]),
-        Err(Rejected::Repeated(Field::User))
+        Err(Rejected::Repeated(
+            Field::User,
+            Shown::header([&b"alice"[..], b"mallory"])
+        ))
     );
     assert_eq!(
         asked(&[("remote-user", b"alice"), ("remote-user", b"alice")]),
-        Err(Rejected::Repeated(Field::User))
+        Err(Rejected::Repeated(
+            Field::User,
+            Shown::header([&b"alice"[..], b"alice"])
+        ))
     );
     assert_eq!(
         asked(&[("remote-user", b"alice,mallory")]),
-        Err(Rejected::Joined)
+        Err(Rejected::Joined(Shown::text("alice,mallory")))
     );
 }
 
@@ -114,11 +120,14 @@ fn repeated_groups_are_one_list() {
 fn bytes_that_are_not_utf8_are_refused_in_every_header() {
     assert_eq!(
         asked(&[("remote-user", b"al\xffce")]),
-        Err(Rejected::NotUtf8(Field::User))
+        Err(Rejected::NotUtf8(Field::User, Shown::text("al\u{fffd}ce")))
     );
     assert_eq!(
         asked(&[("remote-user", b"alice"), ("remote-groups", b"\xe9quipe")]),
-        Err(Rejected::NotUtf8(Field::Groups))
+        Err(Rejected::NotUtf8(
+            Field::Groups,
+            Shown::text("\u{fffd}quipe")
+        ))
     );
 }
 
@@ -126,15 +135,24 @@ fn bytes_that_are_not_utf8_are_refused_in_every_header() {
 fn a_name_that_cannot_be_a_user_says_why() {
     assert_eq!(
         asked(&[("remote-user", b"..")]),
-        Err(Rejected::Name(InvalidUsername::DotSegment))
+        Err(Rejected::Name(
+            Shown::text(".."),
+            InvalidUsername::DotSegment
+        ))
     );
     assert_eq!(
         asked(&[("remote-user", b"a:b")]),
-        Err(Rejected::Name(InvalidUsername::Separator))
+        Err(Rejected::Name(
+            Shown::text("a:b"),
+            InvalidUsername::Separator
+        ))
     );
     assert_eq!(
         asked(&[("remote-user", &[b'x'; 8192])]),
-        Err(Rejected::Name(InvalidUsername::TooLong))
+        Err(Rejected::Name(
+            Shown::text(&"x".repeat(8192)),
+            InvalidUsername::TooLong
+        ))
     );
 }
 
@@ -197,7 +215,7 @@ fn the_first_header_that_names_somebody_counts() {
     // A faulty first header is no reason to take the second.
     assert_eq!(
         named(&[("remote-user", b"bob"), ("x-upn", b"\xff")]),
-        Err(Rejected::NotUtf8(Field::User))
+        Err(Rejected::NotUtf8(Field::User, Shown::text("\u{fffd}")))
     );
 }
 
@@ -206,7 +224,7 @@ fn white_space_that_http_does_not_allow_around_a_value_is_kept() {
     for name in ["alice\u{a0}", "\u{2003}alice", "alice\u{3000}"] {
         let refused = asked(&[("remote-user", name.as_bytes())]);
         assert!(
-            matches!(refused, Err(Rejected::Name(_))),
+            matches!(refused, Err(Rejected::Name(..))),
             "{name:?} became {refused:?}"
         );
     }
@@ -233,7 +251,7 @@ fn where_groups_are_required_a_missing_header_is_refused_and_an_empty_one_is_not
     };
     assert_eq!(
         asked_with(&config, &[("remote-user", b"alice")]),
-        Err(Rejected::GroupsMissing)
+        Err(Rejected::GroupsMissing(Shown::text("alice")))
     );
     assert!(matches!(
         asked_with(

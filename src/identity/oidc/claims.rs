@@ -7,7 +7,7 @@ use crate::{
         types::{Attributes, Field, Note},
         user_name::UserNameRules,
     },
-    model::{Group, InvalidUsername, Username},
+    model::{Group, InvalidUsername, Shown, Username},
 };
 use serde_json::{Map, Number, Value};
 
@@ -182,13 +182,15 @@ impl ClaimMapping {
                 Some(true) | None => {}
             }
         }
-        let name = self.user_names.apply(text).ok_or(NoUser::Pattern)?;
+        let name = self.user_names.apply(text);
+        let name = name.ok_or_else(|| NoUser::Pattern(Shown::text(text)))?;
+        let impossible = |why| NoUser::Name(Shown::text(&name), why);
         // The prefix makes no name of what is none by itself.
         if name.trim().is_empty() {
-            return Err(NoUser::Name(InvalidUsername::Empty));
+            return Err(impossible(InvalidUsername::Empty));
         }
-        let user =
-            Username::parse(&format!("{}{name}", self.username_prefix)).map_err(NoUser::Name)?;
+        let user = Username::parse(&format!("{}{name}", self.username_prefix));
+        let user = user.map_err(impossible)?;
         let (groups, joined) = self.groups(claims)?;
         let mut notes = Vec::new();
         Ok(Attributes {
@@ -209,7 +211,7 @@ impl ClaimMapping {
             match path.of(claims) {
                 None => {}
                 Some(value) => match only_text(value).ok_or(NoUser::Shape(Field::User))? {
-                    "" => none = NoUser::Name(InvalidUsername::Empty),
+                    "" => none = NoUser::Name(Shown::text(""), InvalidUsername::Empty),
                     text => return Ok((path, text)),
                 },
             }

@@ -9,7 +9,7 @@ use super::{
     policy::{id, present, time},
     refused::RefusedToken,
 };
-use crate::{clock::Timestamp, identity::types::Statement, idp::Verified};
+use crate::{clock::Timestamp, identity::types::Statement, idp::Verified, model::Shown};
 use quick_cache::sync::Cache;
 use serde_json::Value;
 use std::{
@@ -98,7 +98,8 @@ impl LogoutNotice {
             return Err(RefusedToken::Nonce);
         }
         if claims.get("iss").and_then(Value::as_str) != Some(issuer) {
-            return Err(RefusedToken::Issuer);
+            let found = [("iss", claims.get("iss"))];
+            return Err(RefusedToken::Issuer(Shown::mismatch(&found, [issuer])));
         }
         let for_us = match claims.get("aud") {
             Some(Value::String(one)) => one == client_id,
@@ -106,7 +107,8 @@ impl LogoutNotice {
             _ => false,
         };
         if !for_us {
-            return Err(RefusedToken::Audience);
+            let found = [("aud", claims.get("aud"))];
+            return Err(RefusedToken::Audience(Shown::mismatch(&found, [client_id])));
         }
         let issued_at = time(claims, "iat", RefusedToken::Times)?.ok_or(RefusedToken::Times)?;
         let until = time(claims, "exp", RefusedToken::ExpiryMissing)?

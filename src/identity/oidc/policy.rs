@@ -9,7 +9,7 @@ use super::{
     presented::TokenPlace,
     refused::RefusedToken,
 };
-use crate::{clock::Timestamp, identity::types::Statement};
+use crate::{clock::Timestamp, identity::types::Statement, model::Shown};
 use serde_json::{Map, Value};
 use std::time::Duration;
 
@@ -83,7 +83,7 @@ impl Policy {
             return Err(RefusedToken::IdToken);
         }
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
-            return Err(RefusedToken::Issuer);
+            return Err(self.other_issuer(claims));
         }
         if present(claims, "aud").is_none() {
             // Amazon Cognito's access tokens have none.
@@ -120,7 +120,7 @@ impl Policy {
         }
         self.purpose(claims, slot)?;
         if present(claims, "iss").is_some_and(|issuer| issuer.as_str() != Some(&self.issuer)) {
-            return Err(RefusedToken::Issuer);
+            return Err(self.other_issuer(claims));
         }
         if present(claims, "aud").is_none() {
             self.client_as_audience(claims)?;
@@ -134,7 +134,7 @@ impl Policy {
     /// Judges an answer about a token that is a signed token itself: who says it, and to whom.
     pub(super) fn answer(&self, claims: &Map<String, Value>) -> Result<(), RefusedToken> {
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
-            return Err(RefusedToken::Issuer);
+            return Err(self.other_issuer(claims));
         }
         // It is for the client that the token was issued to.
         let among = |all: &[Box<str>], audience: &str| all.iter().any(|one| **one == *audience);
@@ -148,8 +148,25 @@ impl Policy {
         match present(claims, "aud") {
             Some(Value::Array(all)) if all.iter().any(ours) => Ok(()),
             Some(one) if ours(one) => Ok(()),
-            _ => Err(RefusedToken::Audience),
+            _ => Err(self.other_audience(claims)),
         }
+    }
+
+    fn other_issuer(&self, claims: &Map<String, Value>) -> RefusedToken {
+        let found = [("iss", claims.get("iss"))];
+        RefusedToken::Issuer(Shown::mismatch(&found, [&*self.issuer]))
+    }
+
+    fn other_audience(&self, claims: &Map<String, Value>) -> RefusedToken {
+        let audience = ("aud", present(claims, "aud"));
+        let expected = self.audiences.iter().map(|one| &**one);
+        let client = ("client_id", present(claims, "client_id"));
+        let found: &[_] = if audience.1.is_some() {
+            &[audience]
+        } else {
+            &[audience, client]
+        };
+        RefusedToken::Audience(Shown::mismatch(found, expected))
     }
 
     fn takes_id_tokens(&self, slot: TokenPlace) -> bool {
@@ -198,7 +215,9 @@ impl Policy {
         let client = present(claims, "client_id").and_then(Value::as_str);
         let is_ours =
             client.is_some_and(|client| self.audiences.iter().any(|one| **one == *client));
-        is_ours.then_some(()).ok_or(RefusedToken::Audience)
+        is_ours
+            .then_some(())
+            .ok_or_else(|| self.other_audience(claims))
     }
 
     fn audience(&self, claims: &Map<String, Value>, slot: TokenPlace) -> Result<(), RefusedToken> {
@@ -212,7 +231,7 @@ impl Policy {
             Some(Value::Array(all)) if all.iter().all(Value::is_string) && all.iter().any(ours) => {
                 all.len() > 1
             }
-            _ => return Err(RefusedToken::Audience),
+            _ => return Err(self.other_audience(claims)),
         };
         // An ID token for several must say for whom it was made.
         self.party(claims, several && slot.is_for_id_tokens())
@@ -225,18 +244,24 @@ impl Policy {
         let names = ["azp", "client_id", "cid", "appid"];
         let known = if self.party_required { 4 } else { 2 };
         let mut names = names.into_iter().take(known);
-        let party = match names.find_map(|name| present(claims, name)) {
+        let found = names.find_map(|name| Some((name, present(claims, name)?)));
+        let refused = || {
+            let found = found.map_or(("azp", None), |(name, party)| (name, Some(party)));
+            let expected = self.parties.iter().flatten().map(|one| &**one);
+            RefusedToken::Party(Shown::mismatch(&[found], expected))
+        };
+        let party = match found {
             None => None,
-            Some(Value::String(party)) => Some(party.as_str()),
-            Some(_) => return Err(RefusedToken::Party),
+            Some((_, Value::String(party))) => Some(party.as_str()),
+            Some(_) => return Err(refused()),
         };
         let Some(parties) = &self.parties else {
             return Ok(());
         };
         match party {
             Some(party) if parties.iter().any(|one| **one == *party) => Ok(()),
-            Some(_) => Err(RefusedToken::Party),
-            None if self.party_required || required => Err(RefusedToken::Party),
+            Some(_) => Err(refused()),
+            None if self.party_required || required => Err(refused()),
             None => Ok(()),
         }
     }

@@ -1,23 +1,25 @@
-//! Why a token is refused. One variant a rule; nothing of the token is in it, so each may be logged
-//! as it is.
+//! Why a token is refused. One variant a rule; what is in it of the token is bounded and escaped, so
+//! each may be logged as it is.
 
 use crate::{
     identity::types::Field,
     idp::{IdpError, MalformedToken},
-    model::InvalidUsername,
+    model::{InvalidUsername, Shown},
 };
 
 /// Groups of one user. Larger numbers come from a mapping to the wrong claim.
 pub(super) const MAX_GROUPS: usize = 2_000;
 
 /// Why a token is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedToken {
     #[error(
-        "the request has tokens of different users, two `Authorization` headers, or more tokens \
-         than elastauth looks at; it does not guess which one counts"
+        "the request has two `Authorization` headers, or more tokens than elastauth looks at; it \
+         does not guess which one counts"
     )]
     Ambiguous,
+    #[error("the request has tokens of different users ({0}, {1})")]
+    DifferentUsers(Shown, Shown),
     #[error("the value is not a token: it has characters that a token cannot have")]
     Alphabet,
     #[error("the token is malformed")]
@@ -26,8 +28,8 @@ pub enum RefusedToken {
     Opaque,
     #[error("the token is not signed, and more than one provider could be asked about it")]
     Unroutable,
-    #[error("the token's issuer is not configured")]
-    UnknownIssuer,
+    #[error("the token's issuer is not configured: {0}")]
+    UnknownIssuer(Shown),
     #[error("the gateway's key is not for the token's provider (`providers` in `gateway_keys`)")]
     OtherGateway,
     #[error("the token's algorithm is not among those allowed for this provider")]
@@ -36,15 +38,12 @@ pub enum RefusedToken {
     UnknownKey,
     #[error("the token's signature does not match the key that it names")]
     Signature,
-    #[error("the token's issuer (`iss`) is missing or not exactly the configured one")]
-    Issuer,
-    #[error("the token is not for elastauth: `aud` is missing, or not one of the audiences")]
-    Audience,
-    #[error(
-        "the token was issued to another client: `azp` or `client_id` is not one of the authorized \
-         parties"
-    )]
-    Party,
+    #[error("the token's issuer is not exactly the configured one: {0}")]
+    Issuer(Shown),
+    #[error("the token is not for elastauth: {0}")]
+    Audience(Shown),
+    #[error("the token was issued to another client: {0}")]
+    Party(Shown),
     #[error("the token has no `exp`, or it is not a time")]
     ExpiryMissing,
     #[error("the token has expired (`exp`)")]
@@ -92,7 +91,7 @@ pub enum RefusedToken {
 }
 
 /// Why accepted claims do not name a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoUser {
     #[error(
         "the claim for the user name is missing; check `claim_mappings.username` and the scopes \
@@ -101,8 +100,8 @@ pub enum NoUser {
     Missing,
     #[error("the claim for the {0} has the wrong JSON type")]
     Shape(Field),
-    #[error("the claim for the user name does not match `username_pattern`")]
-    Pattern,
+    #[error("the claim for the user name, {0}, does not match `username_pattern`")]
+    Pattern(Shown),
     #[error(
         "`username_case` or `username_pattern` can give two people one name, and without a subject \
          (`sub`) the token does not say whose it is"
@@ -123,8 +122,8 @@ pub enum NoUser {
     TooManyToSend,
     #[error("there are more than {MAX_GROUPS} groups")]
     TooMany,
-    #[error("the name cannot be a user of the cluster")]
-    Name(#[source] InvalidUsername),
+    #[error("the name {0} cannot be a user of the cluster")]
+    Name(Shown, #[source] InvalidUsername),
 }
 
 /// Why a back-channel logout was not done.

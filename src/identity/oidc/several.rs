@@ -11,7 +11,9 @@ use super::{
 };
 use crate::{
     identity::{rejected::Rejected, types::Identity},
+    model::Shown,
     net::trust::AllowedProviders,
+    telemetry::chain,
 };
 
 impl Oidc {
@@ -32,7 +34,8 @@ impl Oidc {
             match (self.judge(presented, allowed).await, &accepted) {
                 (Ok(identity), None) => accepted = Some((identity, presented.slot)),
                 (Ok(identity), Some((first, _))) if !is_same_user(first, &identity) => {
-                    return Err(RefusedToken::Ambiguous.into());
+                    let user = |one: &Identity| Shown::text(one.user().as_str());
+                    return Err(RefusedToken::DifferentUsers(user(first), user(&identity)).into());
                 }
                 (Ok(_), Some(_)) => {}
                 // It might be the one that counts, or name another user.
@@ -40,7 +43,7 @@ impl Oidc {
                 (Err(why), _) => {
                     tracing::debug!(
                         place = ?presented.slot,
-                        reason = %why,
+                        reason = chain(&why),
                         "passed over a token beside others"
                     );
                     refused.get_or_insert(why);

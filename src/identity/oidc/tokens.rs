@@ -11,6 +11,7 @@ use crate::{
     clock::{Clock, Timestamp},
     identity::{rejected::Rejected, types::Identity},
     idp::{self, Idp, IdpError, Jws, TokenForm},
+    model::Shown,
     net::{tls::TlsError, trust::AllowedProviders},
     shutdown::Tasks,
     single_flight::{Full, SingleFlight},
@@ -248,10 +249,7 @@ impl Oidc {
     ) -> Result<Identity, Rejected> {
         let token = TokenForm::of(presented.token).map_err(RefusedToken::Form)?;
         let index = self.provider_of(&token, allowed)?;
-        let provider = self
-            .providers
-            .get(index)
-            .ok_or(RefusedToken::UnknownIssuer)?;
+        let provider = self.providers.get(index).ok_or(RefusedToken::Unroutable)?;
         let now = self.clock.now();
         let withdrawals = provider.idp.withdrawals();
         let notices = provider.revoked.notices();
@@ -325,14 +323,30 @@ impl Oidc {
                 };
             }
         };
-        let issuer = jws.unproven_issuer().ok_or(RefusedToken::Issuer)?;
-        let index = self.by_issuer.get(issuer).copied();
-        let index = index.ok_or(RefusedToken::UnknownIssuer)?;
+        let index = self.of_issuer(jws)?;
         let provider = self.providers.get(index);
         if provider.is_some_and(|provider| is_allowed(provider)) {
             Ok(index)
         } else {
             Err(RefusedToken::OtherGateway)
+        }
+    }
+
+    /// The provider that a token says it is from.
+    fn of_issuer(&self, jws: &Jws<'_>) -> Result<usize, RefusedToken> {
+        let index = jws
+            .unproven_issuer()
+            .and_then(|issuer| self.by_issuer.get(issuer));
+        index.copied().ok_or_else(|| self.not_configured(jws))
+    }
+
+    fn not_configured(&self, jws: &Jws<'_>) -> RefusedToken {
+        let found = [("iss", jws.unproven().get("iss"))];
+        let expected = self.providers.iter().map(|one| one.idp.issuer().as_str());
+        let shown = Shown::mismatch(&found, expected);
+        match jws.unproven_issuer() {
+            Some(_) => RefusedToken::UnknownIssuer(shown),
+            None => RefusedToken::Issuer(shown),
         }
     }
 
@@ -355,11 +369,11 @@ impl Oidc {
         from: NoticeSource,
     ) -> Result<(), LogoutError> {
         let jws = Jws::parse(token).map_err(RefusedToken::Form)?;
-        let issuer = jws.unproven_issuer().ok_or(RefusedToken::Issuer)?;
-        let index = self.by_issuer.get(issuer);
-        let provider = index
-            .and_then(|index| self.providers.get(*index))
-            .ok_or(RefusedToken::UnknownIssuer)?;
+        let index = self.of_issuer(&jws)?;
+        let provider = self
+            .providers
+            .get(index)
+            .ok_or_else(|| self.not_configured(&jws))?;
         provider.log_out(jws, from, &self.clock).await?;
         tracing::info!(
             provider = %provider.name(),

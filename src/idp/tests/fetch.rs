@@ -315,7 +315,7 @@ async fn a_wrong_or_oversized_answer_gives_no_keys() {
         (
             "/.well-known/openid-configuration",
             Manner::json(r#"{"issuer":"https://other.test","jwks_uri":"https://other.test/k"}"#),
-            &|e| *e == IdpError::Discovery(InvalidDiscovery::Issuer),
+            &|e| matches!(e, IdpError::Discovery(InvalidDiscovery::Issuer(_))),
         ),
         (
             "/.well-known/openid-configuration",

@@ -42,5 +42,20 @@ pub(super) const TABLES: &[(&str, &[Held])] = &[(
             answer: "`check` warns and names `oidc.id_tokens: anywhere`",
             test: "real_inputs::told::check_names_what_the_gateway_will_send",
         },
+        Held {
+            input: "a token with another `iss`, `aud` or `azp` than is configured",
+            answer: "401; the log and `explain` show both values, the answer neither",
+            test: "real_inputs::told::what_does_not_match_is_shown_to_operators_alone",
+        },
+        Held {
+            input: "two names in one header, or a name that no user of the cluster can have",
+            answer: "400 or 403; the log and `explain` show the name, the answer does not",
+            test: "real_inputs::told::a_name_that_is_refused_is_shown_to_operators_alone",
+        },
+        Held {
+            input: "more than 500 headers, or more than 64 KB of them",
+            answer: "431, and a WARN at most once a second",
+            test: "real_inputs::told::headers_that_are_too_large_leave_a_line",
+        },
     ],
 )];

@@ -1,6 +1,7 @@
 //! What operators are told about inputs that refuse nobody, or that name nobody.
 
 use super::program::Program;
+use crate::support::until;
 use serde_json::Value;
 
 const DEV: (&str, &str) = ("remote-groups", "dev");
@@ -183,4 +184,118 @@ async fn check_names_what_the_gateway_will_send() {
             program.elastauth.log()
         );
     }
+}
+
+/// The line of this refusal, and the answer, which must not have what the line has.
+async fn refused(program: &Program, headers: &[(&str, &str)], id: &str) -> String {
+    let headers = [headers, &[("x-request-id", id)]].concat();
+    let answer = program.elastauth.server().get("/elastauth", &headers).await;
+    assert!(answer.status.is_client_error(), "{answer:?}");
+    let shown = format!("{answer:?}");
+    for secret in ["wrong", "mallory", &program.idp.issuer] {
+        assert!(!shown.contains(secret), "{secret}: {shown}");
+    }
+    let log = program.elastauth.log();
+    let line = log.lines().find(|line| line.contains(id));
+    line.unwrap_or_else(|| panic!("{id}: {log}"))
+        .replace("\\\"", "\"")
+}
+
+#[tokio::test]
+async fn what_does_not_match_is_shown_to_operators_alone() {
+    let program = Program::with("", &[]).await;
+    let issuer = program.idp.issuer.clone();
+    for (index, (claims, shown)) in [
+        (
+            format!(r#"{{"iss": "{issuer}/wrong"}}"#),
+            format!(r#"`iss` is "{issuer}/wrong", expected "{issuer}""#),
+        ),
+        (
+            r#"{"iss": null}"#.to_owned(),
+            format!(r#"`iss` is missing, expected "{issuer}""#),
+        ),
+        (
+            r#"{"aud": ["wrong", "account"]}"#.to_owned(),
+            r#"`aud` is ["wrong","account"], expected "elastauth""#.to_owned(),
+        ),
+        (
+            r#"{"aud": null, "client_id": "wrong"}"#.to_owned(),
+            r#"`aud` is missing and `client_id` is "wrong", expected "elastauth""#.to_owned(),
+        ),
+        (
+            r#"{"azp": "wrong"}"#.to_owned(),
+            r#"`azp` is "wrong", expected "elastauth""#.to_owned(),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let token = program.token(&claims, "alice");
+        let bearer = format!("Bearer {token}");
+        let id = format!("mismatch-{index}");
+        let line = refused(&program, &[("authorization", &bearer)], &id).await;
+        assert!(line.contains(&shown), "{claims}: {line}");
+        program.elastauth.put("token", &token);
+        let file = program.elastauth.home().join("token");
+        let (text, _) = explained(&program, &["--token-file", file.to_str().unwrap()]).await;
+        assert!(text.contains(&shown), "{claims}: {text}");
+    }
+    // It is bounded, and moves nothing in a terminal.
+    let long = format!(r#"{{"aud": "\u001b[31m\u202e{}"}}"#, "wrong".repeat(1_000));
+    let bearer = format!("Bearer {}", program.token(&long, "alice"));
+    let line = refused(&program, &[("authorization", &bearer)], "long").await;
+    assert!(
+        line.len() < 1_500 && !line.contains(['\u{1b}', '\u{202e}']),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_is_refused_is_shown_to_operators_alone() {
+    let program = Program::with("", &["auth_provider: [authelia, oidc]"]).await;
+    for (index, (name, shown)) in [
+        ("mallory:x", r#"the name "mallory:x" cannot be a user"#),
+        ("alice,mallory", r#""alice,mallory" is two names"#),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("name-{index}");
+        let line = refused(&program, &[("remote-user", name)], &id).await;
+        assert!(line.contains(shown), "{name}: {line}");
+        let (text, _) = explained(&program, &["--user", name]).await;
+        assert!(text.contains(shown), "{name}: {text}");
+    }
+    let twice = [("remote-user", "alice"), ("remote-user", "mallory")];
+    let line = refused(&program, &twice, "twice").await;
+    assert!(line.contains(r#"("alice", "mallory")"#), "{line}");
+    let bearer = format!("Bearer {}", program.token("{}", "mallory:y"));
+    let line = refused(&program, &[("authorization", &bearer)], "claim").await;
+    assert!(line.contains(r#"the name "mallory:y" cannot"#), "{line}");
+    let (one, other) = (
+        program.token("{}", "alice"),
+        program.token(r#"{"sub": "other"}"#, "mallory"),
+    );
+    let cookies = format!("access_token={one}; access_token={other}");
+    let line = refused(&program, &[("cookie", &cookies)], "cookies").await;
+    assert!(line.contains(r#"users ("alice", "mallory")"#), "{line}");
+}
+
+#[tokio::test]
+async fn headers_that_are_too_large_leave_a_line() {
+    let program = Program::with("", &[]).await;
+    let cookie = "x".repeat(70_000);
+    let told = "refused with 431 or 414";
+    for _ in 0..3 {
+        let headers = [("remote-user", "alice"), ("cookie", &*cookie)];
+        assert_eq!(asked(&program, &headers).await, 431);
+    }
+    until("the line", || lines(&program, "WARN", told) > 0).await;
+    let log = program.elastauth.log();
+    let line = log.lines().find(|line| line.contains(told)).unwrap();
+    assert!(
+        line.contains("max_bytes=65536") && line.contains("max_headers=500"),
+        "{line}"
+    );
+    assert!(!log.contains("xxxx"), "what was sent is not repeated");
 }

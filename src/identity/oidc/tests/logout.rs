@@ -130,9 +130,12 @@ async fn a_logout_token_that_breaks_a_rule_revokes_nothing() {
     let stage = Stage::new().await;
     let token = stage.token(json!({"sid": "s-1"}));
     for (change, why) in [
-        (json!({"aud": "other"}), R::Audience),
-        (json!({"aud": null}), R::Audience),
-        (json!({"iss": "https://elsewhere.test"}), R::UnknownIssuer),
+        (json!({"aud": "other"}), R::Audience(none())),
+        (json!({"aud": null}), R::Audience(none())),
+        (
+            json!({"iss": "https://elsewhere.test"}),
+            R::UnknownIssuer(none()),
+        ),
         (json!({"exp": null}), R::ExpiryMissing),
         (json!({"exp": NOW - 30}), R::Expired),
         (json!({"exp": NOW + 4_000}), R::Times),
@@ -151,14 +154,12 @@ async fn a_logout_token_that_breaks_a_rule_revokes_nothing() {
         (json!({"jti": 7}), R::Id("jti")),
         (json!({"typ": "ID"}), R::ClaimType),
     ] {
-        assert_eq!(
-            stage
-                .oidc
-                .backchannel_logout(&notice(&stage, change.clone()), FROM)
-                .await,
-            Err(LogoutError::Refused(why)),
-            "{change}"
-        );
+        let notice = notice(&stage, change.clone());
+        let refused = match stage.oidc.backchannel_logout(&notice, FROM).await {
+            Err(LogoutError::Refused(why)) => without_values(why),
+            other => panic!("{other:?} for {change}"),
+        };
+        assert_eq!(refused, why, "{change}");
     }
     let mut header = stage.key.header();
     header["typ"] = "at+jwt".into();
