@@ -73,7 +73,11 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
     for provider in &config.identity.providers {
         if let ProviderConfig::Oidc(oidc) = provider {
             for issuer in &oidc.providers {
-                let name = format!("issuer {}", issuer.idp.issuer);
+                let kind = match issuer.idp.issuer.expected() {
+                    Some(_) => "issuer",
+                    None => "provider",
+                };
+                let name = format!("{kind} {}", issuer.idp.issuer);
                 match idp(issuer) {
                     Err(why) => tried.push(Tried::new(name, Err(why))),
                     Ok(idp) => {
@@ -89,6 +93,8 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
 
 /// An identity provider's description, and its keys if tokens are verified with them.
 async fn keys(idp: &Idp, validation: Validation) -> Result<String, String> {
+    // Without an issuer no token is verified.
+    let signed = idp.issuer().expected().is_some();
     let (asked, keys) = match validation {
         Validation::Jwks => (None, true),
         Validation::Userinfo | Validation::Both(Asked::Userinfo) => {
@@ -99,7 +105,7 @@ async fn keys(idp: &Idp, validation: Validation) -> Result<String, String> {
             (Some(EndpointKind::Introspection), true)
         }
     };
-    match timeout(ISSUER, idp.try_out(asked, keys)).await {
+    match timeout(ISSUER, idp.try_out(asked, keys && signed)).await {
         Ok(Ok(Some(0))) => Err("it answers, and none of its keys can verify a token".to_owned()),
         Ok(Ok(Some(keys))) => Ok(format!(
             "it answers, and {keys} of its keys can verify tokens"

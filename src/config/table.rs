@@ -297,7 +297,11 @@ table! {
     /// The name of the provider in the log, and in the metadata of the users that are written for
     /// it. With another name it is another provider to the users in the cluster.
     OIDC_NAME: "oidc.name", T::Text, default = "oidc";
-    /// The issuer of the tokens, exactly as in `iss`. The rest is discovered from it.
+    /// The issuer of the tokens, exactly as in `iss`. What no other key says is discovered from it:
+    /// then it is a URL. With `oidc.jwks_uri`, and the endpoints that `oidc.token_validation` asks,
+    /// it may be any text. Without signed tokens it may be left out: set
+    /// `oidc.token_validation: userinfo` and `oidc.userinfo_endpoint`, or `introspection` and
+    /// `oidc.introspection_endpoint`.
     OIDC_ISSUER: "oidc.issuer", T::Address, example = "https://sso.example.org/realms/main";
     /// The client id of elastauth at the issuer. A token must be issued for it, unless
     /// `oidc.audiences` says otherwise.

@@ -8,7 +8,21 @@ use std::fmt;
 /// An identity provider's name for itself. Compared byte for byte: `https://idp` and `https://idp/`
 /// are different.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Issuer(Box<str>);
+pub struct Issuer {
+    text: Box<str>,
+    source: IssuerUse,
+}
+
+/// What an issuer is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum IssuerUse {
+    /// The provider's description is fetched from it, and tokens must name it.
+    Fetched,
+    /// Tokens must name it. Every address is configured.
+    Compared,
+    /// None is configured: the text is the operator's name for the provider.
+    Absent,
+}
 
 /// An address at an identity provider: https, or http where nothing better was configured.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,6 +41,10 @@ pub enum InvalidEndpoint {
     Fragment,
     #[error("an issuer has no query")]
     Query,
+    #[error("nothing is fetched from the issuer, because it is only compared")]
+    Compared,
+    #[error("no issuer is configured")]
+    Absent,
 }
 
 impl Issuer {
@@ -38,27 +56,65 @@ impl Issuer {
         if text.contains('?') {
             return Err(InvalidEndpoint::Query);
         }
-        IdpEndpoint::parse(text).map(|_| Self(text.into()))
+        IdpEndpoint::parse(text).map(|_| Self {
+            text: text.into(),
+            source: IssuerUse::Fetched,
+        })
+    }
+
+    /// An issuer that tokens must name and from which nothing is fetched. It need not be a URL.
+    #[must_use]
+    pub fn compared(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            source: IssuerUse::Compared,
+        }
+    }
+
+    /// For a provider that is asked about every token, none of which names an issuer.
+    #[must_use]
+    pub fn absent(provider: &str) -> Self {
+        Self {
+            text: provider.into(),
+            source: IssuerUse::Absent,
+        }
+    }
+
+    /// What tokens must name, if anything.
+    #[must_use]
+    pub fn expected(&self) -> Option<&str> {
+        (self.source != IssuerUse::Absent).then_some(&*self.text)
     }
 
     /// Whether what the provider says of itself is sent in clear.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        IdpEndpoint::parse(&self.0).is_ok_and(|endpoint| endpoint.is_plain())
+        self.source == IssuerUse::Fetched
+            && IdpEndpoint::parse(&self.text).is_ok_and(|endpoint| endpoint.is_plain())
     }
 
-    /// As in `iss`.
+    /// Whether the provider's description can be fetched over TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.source == IssuerUse::Fetched && self.text.starts_with("https://")
+    }
+
+    /// As in `iss`; the provider's name where there is none.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Where the provider describes itself (OpenID Connect Discovery 1.0, §4).
     pub(super) fn discovery(&self) -> Result<IdpEndpoint, InvalidEndpoint> {
-        IdpEndpoint::parse(&format!(
-            "{}/.well-known/openid-configuration",
-            self.0.trim_end_matches('/')
-        ))
+        match self.source {
+            IssuerUse::Fetched => IdpEndpoint::parse(&format!(
+                "{}/.well-known/openid-configuration",
+                self.text.trim_end_matches('/')
+            )),
+            IssuerUse::Compared => Err(InvalidEndpoint::Compared),
+            IssuerUse::Absent => Err(InvalidEndpoint::Absent),
+        }
     }
 }
 
@@ -98,7 +154,7 @@ impl IdpEndpoint {
 /// As it may be logged.
 impl fmt::Display for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&address::shown(&self.0))
+        f.write_str(&address::shown(&self.text))
     }
 }
 

@@ -66,6 +66,9 @@ impl Shown {
             };
         }
         let expected = list(&mut expected.into_iter().map(Self::text));
+        if expected.is_empty() {
+            return Self(format!("{shown}, and none is configured").into());
+        }
         Self(format!("{shown}, expected {expected}").into())
     }
 }

@@ -199,8 +199,8 @@ fn too_large(connection: &PeerConnection, shared: &Shared) {
             max_bytes = connection.peer_limits().header_bytes,
             max_headers = connection.limits.headers,
             suppressed,
-            "refused with 431 or 414: the request's headers are too large or too many; let the gateway \
-             send fewer, above all cookies"
+            "refused with 431 or 414: the request's headers are too large or too many; let the \
+             gateway send fewer, above all cookies"
         );
     }
 }

@@ -6,6 +6,7 @@ mod explained;
 mod faulty_providers;
 mod guides;
 mod invalid;
+mod issuers;
 mod logout;
 mod order;
 mod providers;

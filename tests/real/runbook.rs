@@ -135,6 +135,8 @@ impl Evening {
             ("LOG", log.display().to_string()),
             ("ELASTICSEARCH", self.cluster.url()),
             ("ADMIN", format!("elastic:{ADMIN}")),
+            ("TEST_USER", "alice".to_owned()),
+            ("TEST_GROUPS", "dev".to_owned()),
             (
                 "export ELASTAUTH_CONFIG",
                 self.home.path().join("config.yml").display().to_string(),
@@ -453,6 +455,7 @@ async fn every_command_of_the_runbook_does_what_the_page_says() {
         "kubectl ",
         "redis-cli ",
         "tail ",
+        "try_user ",
     ];
     let in_a_line = page
         .split('`')

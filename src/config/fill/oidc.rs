@@ -56,7 +56,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
 
 fn the_one(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProviderConfig> {
     for key in [&table::OIDC_ISSUER, &table::OIDC_CLIENT_ID] {
-        if !fill.given(key) {
+        if !fill.given(key) && !is_optional(fill, key) {
             let fault = format!("`auth_provider: oidc` needs `{}`", key.path);
             fill.fault(&table::AUTH_PROVIDER, fault);
         }
@@ -82,7 +82,7 @@ fn in_sections(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<Vec<OidcP
             &table::OIDC_ISSUER,
             &table::OIDC_CLIENT_ID,
         ] {
-            if !own.given(key) {
+            if !own.given(key) && !is_optional(&fill.section(own), key) {
                 let name = section::name(key);
                 let fault = format!("a provider of `oidc.providers` needs `{name}`");
                 fill.findings.fault(&own.place, fault);
@@ -121,7 +121,7 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProvider
     };
     let http = http(fill, proxy);
     let claims = claims(fill);
-    let issuer = parsed(fill, &table::OIDC_ISSUER, Issuer::parse);
+    let issuer = issuer(fill, &endpoints);
     if let Some(issuer) = &issuer {
         if issuer.as_str().contains("/.well-known/") {
             fill.warn(
@@ -151,6 +151,57 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProvider
         claims: claims?,
         ..OidcProviderConfig::new(&name?, idp)
     })
+}
+
+/// Tokens that are not signed name no issuer. Where the provider is asked about all, and it is known
+/// where, none is needed.
+fn is_optional(fill: &Filler<'_>, key: &ConfigKey) -> bool {
+    key.path == table::OIDC_ISSUER.path
+        && match fill.get(&table::OIDC_TOKEN_VALIDATION) {
+            Some(Validation::Userinfo) => fill.given(&table::OIDC_USERINFO_ENDPOINT),
+            // The assertion of a client with a key names the issuer.
+            Some(Validation::Introspection) => {
+                fill.given(&table::OIDC_INTROSPECTION_ENDPOINT)
+                    && !fill.given(&table::OIDC_PRIVATE_KEY)
+            }
+            Some(Validation::Jwks | Validation::Both(_)) | None => false,
+        }
+}
+
+/// Any text will do where every address is configured: ADFS and Kibana name no https URL.
+fn issuer(fill: &mut Filler<'_>, endpoints: &Endpoints) -> Option<Issuer> {
+    let key = &table::OIDC_ISSUER;
+    if !fill.given(key) && is_optional(fill, key) {
+        return Some(Issuer::absent(&fill.get::<String>(&table::OIDC_NAME)?));
+    }
+    let text: String = fill.get(key)?;
+    let (jwks, userinfo, introspection) = (
+        (&table::OIDC_JWKS_URI, endpoints.jwks.is_some()),
+        (&table::OIDC_USERINFO_ENDPOINT, endpoints.userinfo.is_some()),
+        (
+            &table::OIDC_INTROSPECTION_ENDPOINT,
+            endpoints.introspection.is_some(),
+        ),
+    );
+    let needed = match validation(fill)? {
+        Validation::Jwks => vec![jwks],
+        Validation::Userinfo | Validation::Both(Asked::Userinfo) => vec![jwks, userinfo],
+        Validation::Introspection => vec![introspection],
+        Validation::Both(Asked::IntrospectionThenUserinfo) => vec![jwks, introspection, userinfo],
+    };
+    let missing = needed.iter().filter(|(_, given)| !given);
+    let missing: Vec<String> = missing.map(|(key, _)| format!("`{}`", key.path)).collect();
+    if missing.is_empty() && !text.starts_with("https://") {
+        return Some(Issuer::compared(&text));
+    }
+    let parsed = Issuer::parse(&text).map_err(|why| {
+        let way = format!(
+            "{why}; it may be any text once nothing is fetched from it: set {}",
+            missing.join(" and ")
+        );
+        fill.invalid(key, way);
+    });
+    parsed.ok()
 }
 
 /// elastauth 2 took ID tokens as bearer tokens. A file that was made for it has keys of a sign-in,
@@ -205,7 +256,14 @@ fn plain_http(fill: &mut Filler<'_>, issuer: &Issuer, endpoints: &Endpoints) {
             &endpoints.introspection,
         ),
     ] {
-        if is_plain(endpoint) {
+        if is_plain(endpoint) && !issuer.is_https() {
+            let warning = format!(
+                "`{}` is plain `http`: tokens and the client's secret are sent in clear; use \
+                 `https`",
+                key.path
+            );
+            fill.warn(key, warning);
+        } else if is_plain(endpoint) {
             let fault = format!(
                 "`{}` is plain `http` and the issuer is not: tokens and the client's secret would \
                  be sent in clear; write `https`",

@@ -106,7 +106,12 @@ fn contradictions_are_faults() {
         (
             "auth_provider: oidc\noidc: {issuer: \"ldap://a.example\", client_id: a}\n",
             "5:16",
-            "`oidc.issuer`: ",
+            "set `oidc.jwks_uri`",
+        ),
+        (
+            "auth_provider: oidc\noidc: {client_id: a, token_validation: userinfo}\n",
+            "4:16",
+            "needs `oidc.issuer`",
         ),
         (
             "auth_provider: oidc\n\

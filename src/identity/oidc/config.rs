@@ -41,7 +41,10 @@ impl Config {
         if providers.iter().any(|one| *one.name == *Provider::HEADERS) {
             return Err(InvalidProviders::NameOfHeaders);
         }
-        if repeats(|one, other| one.idp.issuer == other.idp.issuer) {
+        if repeats(|one, other| {
+            one.idp.issuer.expected().is_some()
+                && one.idp.issuer.expected() == other.idp.issuer.expected()
+        }) {
             return Err(InvalidProviders::SameIssuer);
         }
         let asks = |one: &&OidcProviderConfig| one.validation.check(false).is_some();

@@ -21,7 +21,8 @@ const MAX_ID_BYTES: usize = 255;
 /// The rules of one provider.
 #[derive(Debug)]
 pub(super) struct Policy {
-    issuer: Box<str>,
+    /// `None`: tokens name none, and the provider is asked about each.
+    issuer: Option<Box<str>>,
     audiences: Vec<Box<str>>,
     /// `None`: any.
     parties: Option<Vec<Box<str>>>,
@@ -56,7 +57,7 @@ impl Policy {
             AuthorizedParties::Any => (None, false),
         };
         Self {
-            issuer: config.idp.issuer.as_str().into(),
+            issuer: config.idp.issuer.expected().map(Box::from),
             audiences,
             parties,
             party_required,
@@ -82,7 +83,7 @@ impl Policy {
         if kind != Some("at+jwt") && looks_like_id_token(claims) && !self.takes_id_tokens(slot) {
             return Err(RefusedToken::IdToken);
         }
-        if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
+        if !self.is_issuer(claims.get("iss")) {
             return Err(self.other_issuer(claims));
         }
         if present(claims, "aud").is_none() {
@@ -119,7 +120,8 @@ impl Policy {
             return Err(RefusedToken::TokenType);
         }
         self.purpose(claims, slot)?;
-        if present(claims, "iss").is_some_and(|issuer| issuer.as_str() != Some(&self.issuer)) {
+        let issuer = present(claims, "iss").filter(|_| self.issuer.is_some());
+        if issuer.is_some() && !self.is_issuer(issuer) {
             return Err(self.other_issuer(claims));
         }
         if present(claims, "aud").is_none() {
@@ -133,7 +135,7 @@ impl Policy {
 
     /// Judges an answer about a token that is a signed token itself: who says it, and to whom.
     pub(super) fn answer(&self, claims: &Map<String, Value>) -> Result<(), RefusedToken> {
-        if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
+        if !self.is_issuer(claims.get("iss")) {
             return Err(self.other_issuer(claims));
         }
         // It is for the client that the token was issued to.
@@ -152,9 +154,14 @@ impl Policy {
         }
     }
 
+    fn is_issuer(&self, found: Option<&Value>) -> bool {
+        let found = found.and_then(Value::as_str);
+        found.is_some() && found == self.issuer.as_deref()
+    }
+
     fn other_issuer(&self, claims: &Map<String, Value>) -> RefusedToken {
         let found = [("iss", claims.get("iss"))];
-        RefusedToken::Issuer(Shown::mismatch(&found, [&*self.issuer]))
+        RefusedToken::Issuer(Shown::mismatch(&found, self.issuer.as_deref()))
     }
 
     fn other_audience(&self, claims: &Map<String, Value>) -> RefusedToken {

@@ -53,15 +53,14 @@ fn none() -> Shown {
 }
 
 /// For tables of reasons; what is shown has tests of its own.
-fn without_values(why: RefusedToken) -> RefusedToken {
+fn without_values(mut why: RefusedToken) -> RefusedToken {
     use RefusedToken as R;
-    match why {
-        R::Issuer(_) => R::Issuer(none()),
-        R::UnknownIssuer(_) => R::UnknownIssuer(none()),
-        R::Audience(_) => R::Audience(none()),
-        R::Party(_) => R::Party(none()),
-        other => other,
+    if let R::Issuer(shown) | R::UnknownIssuer(shown) | R::Audience(shown) | R::Party(shown) =
+        &mut why
+    {
+        *shown = none();
     }
+    why
 }
 
 /// A provider with one key, and elastauth's side of it.

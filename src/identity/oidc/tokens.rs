@@ -113,7 +113,7 @@ impl Oidc {
         let by_issuer = providers
             .iter()
             .enumerate()
-            .map(|(index, provider)| (provider.idp.issuer().as_str().into(), index))
+            .filter_map(|(index, provider)| Some((provider.idp.issuer().expected()?.into(), index)))
             .collect();
         let keep = |outcome: &Result<_, _>| outcome.is_err().then_some(REFUSAL_LASTS);
         Ok(Self {
@@ -342,7 +342,8 @@ impl Oidc {
 
     fn not_configured(&self, jws: &Jws<'_>) -> RefusedToken {
         let found = [("iss", jws.unproven().get("iss"))];
-        let expected = self.providers.iter().map(|one| one.idp.issuer().as_str());
+        let providers = self.providers.iter();
+        let expected = providers.filter_map(|one| one.idp.issuer().expected());
         let shown = Shown::mismatch(&found, expected);
         match jws.unproven_issuer() {
             Some(_) => RefusedToken::UnknownIssuer(shown),

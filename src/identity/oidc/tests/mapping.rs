@@ -12,9 +12,11 @@ fn path(text: &str) -> ClaimPath {
 
 pub(super) fn read(mapping: &ClaimMapping, claims: Value) -> Result<Attributes, NoUser> {
     let person = mapping.person(claims.as_object().unwrap());
-    person.map_err(|why| match why {
-        NoUser::Name(_, why) => NoUser::Name(none(), why),
-        other => other,
+    person.map_err(|mut why| {
+        if let NoUser::Name(shown, _) = &mut why {
+            *shown = none();
+        }
+        why
     })
 }
 
