@@ -33,7 +33,7 @@ use describe::Describe;
 use patience::Patience;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
-use types::AttemptResult;
+use types::{AttemptResult, Reason};
 
 /// Attempts in a row: one that a boundary or another replica overtakes, one for what is true then,
 /// and one more for a cluster that is slower than a short period is long.
@@ -112,16 +112,19 @@ impl Ensure {
                 if too_late || (attempt < ATTEMPTS && nothing_remembered()) {
                     continue;
                 }
-                // A parking by another replica that has begun before this ends meanwhile. It is
-                // waited for once: see the top of `parking`.
-                if !was_known
-                    && !looked_again
-                    && attempt < ATTEMPTS
-                    && self.state.beware_of_parking(user, period)
-                {
+                // Another replica may be parking the user. If that usually takes effect soon, it is
+                // waited for, once: see the top of `parking`. Nobody who was not there before is
+                // parked.
+                if !was_known && !looked_again {
                     looked_again = true;
-                    sleep(PARKING_ENDS).await;
-                    continue;
+                    let overlap = self.state.beware_of_parking(user, period);
+                    if attempt < ATTEMPTS
+                        && !matches!(agreed, AttemptResult::Written(Reason::Absent, _))
+                        && overlap.is_some_and(|overlap| overlap.is_likely)
+                    {
+                        sleep(PARKING_ENDS).await;
+                        continue;
+                    }
                 }
                 return Ok(generation);
             }

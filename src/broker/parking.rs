@@ -13,8 +13,8 @@
 //! - through the store that replicas share, where there is one;
 //! - without it, and if we have read before the other replica wrote: by that replica. When it
 //!   confirms or writes a user for the first time in a period, and the user's slot is open, it looks
-//!   once more when a parking has usually ended, and then asks again once a second until it must
-//!   have ended ([`Slots::taken_until`]).
+//!   once more when a parking has usually ended. Until a slow one must have ended, it asks once a
+//!   second whenever the user does ([`Slots::overlap`]).
 
 mod due;
 mod park;

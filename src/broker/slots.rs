@@ -17,14 +17,24 @@ const OPEN: Duration = Duration::from_secs(2);
 /// How long the read and the write of a parking may be apart: two or three round trips to a distant
 /// cluster.
 pub(super) const READ_TO_WRITE: Duration = Duration::from_millis(250);
-/// How long after its read a parking has usually changed the user. Whoever comes back at a replica
-/// that would not hear of it waits so long, once, and only during their slot.
+/// How long after its read a parking has usually changed the user. Whoever comes back during their
+/// slot, at a replica that would not hear of it, waits so long, once.
 pub(super) const PARKING_ENDS: Duration = Duration::from_millis(400);
 /// How long after it has begun a parking may still change the user: a read and a write with their
 /// whole deadlines. A write that takes longer is not waited for.
 const TAKES: Duration = Duration::from_secs(13);
-/// By how much another replica's clock may be ahead; a quarter of the time between slots at most.
+/// By how much another replica's clock may differ; a quarter of the time between slots at most.
 const AHEAD: Duration = Duration::from_secs(1);
+
+/// Another replica may have read this user before now, and park them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overlap {
+    /// When that has ended at the latest.
+    pub(super) until: Timestamp,
+    /// Whether a parking of usual length may be running. If not, only one whose write takes longer
+    /// than most can be.
+    pub(super) is_likely: bool,
+}
 
 /// The slots of all users. Times in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -88,29 +98,33 @@ impl Slots {
         rotation.grace() + self.every().min(period.length() / 8)
     }
 
-    /// Until when a parking of this user by another replica may still take effect that has perhaps
-    /// begun by now.
-    pub(super) fn taken_until(
+    /// What another replica may be doing to this user, as far as the time goes.
+    pub(super) fn overlap(
         self,
         rotation: &Rotation,
         user: &Username,
         period: Period,
         now: Timestamp,
-    ) -> Option<Timestamp> {
-        let ahead = AHEAD.min(self.every() / 4);
+    ) -> Option<Overlap> {
+        let differ = AHEAD.min(self.every() / 4);
         let age = period.age(now)?;
-        if age + ahead < self.earliest(rotation, period) {
+        if age + differ < self.earliest(rotation, period) {
             return None;
         }
+        let into = self.into(user, now);
+        let began = now.0.saturating_sub(into);
         let lasts = self.open + millis(TAKES);
-        let began = now.0.saturating_sub(self.into(user, now));
-        let next = began + self.every;
-        if next <= now.0 + millis(ahead) {
-            Some(Timestamp(next + lasts))
+        let is_next_near = into + millis(differ) >= self.every;
+        let until = if is_next_near {
+            Timestamp(began + self.every + lasts)
         } else {
-            let until = began + lasts;
-            (now.0 < until).then_some(Timestamp(until))
-        }
+            Timestamp(began + lasts)
+        };
+        let usually_ends = self.open + millis(differ + PARKING_ENDS);
+        (now < until).then_some(Overlap {
+            until,
+            is_likely: is_next_near || into < usually_ends,
+        })
     }
 
     /// Whether the user's slot is open.
@@ -188,11 +202,42 @@ mod tests {
             .current_or_next(&user, Timestamp(START + 6 * 3_600_000))
             .0
             + 900_000;
-        let taken = |at: u64| slots.taken_until(&rotation, &user, period, Timestamp(at));
-        let end = Some(Timestamp(slot + 15_000));
-        assert_eq!((taken(slot - 1_001), taken(slot - 1_000)), (None, end));
-        assert_eq!((taken(slot), taken(slot + 14_999)), (end, end));
-        assert_eq!(taken(slot + 15_000), None);
+        let overlap = |at: u64| slots.overlap(&rotation, &user, period, Timestamp(at));
+        let until = Timestamp(slot + 15_000);
+        let [likely, unlikely] = [true, false].map(|is_likely| Some(Overlap { until, is_likely }));
+        assert_eq!(
+            (overlap(slot - 1_001), overlap(slot - 1_000)),
+            (None, likely)
+        );
+        assert_eq!((overlap(slot), overlap(slot + 3_399)), (likely, likely));
+        assert_eq!(
+            (overlap(slot + 3_400), overlap(slot + 14_999)),
+            (unlikely, unlikely)
+        );
+        assert_eq!(overlap(slot + 15_000), None);
+    }
+
+    /// What parking costs those who come back: a share of those who do so later than a quarter of
+    /// an hour after their boundary, and where replicas do not hear each other.
+    #[test]
+    fn few_users_come_back_while_another_replica_may_be_parking_them() {
+        let (slots, rotation) = (Slots::new(HOUR), rotation());
+        let (mut all, mut again, mut wait) = (0_u32, 0, 0);
+        for user in (0..1_000).map(user) {
+            for minute in 0..60 {
+                let now = Timestamp(START + minute * 61_007);
+                let period = rotation.period(&user, now);
+                let overlap = slots.overlap(&rotation, &user, period, now);
+                all += 1;
+                again += u32::from(overlap.is_some());
+                wait += u32::from(overlap.is_some_and(|overlap| overlap.is_likely));
+            }
+        }
+        assert!(
+            again * 1_000 < all * 20,
+            "{again} of {all} are asked about again"
+        );
+        assert!(wait * 1_000 < all * 6, "{wait} of {all} wait");
     }
 
     #[test]
@@ -208,7 +253,7 @@ mod tests {
         let at = |ms: u64| {
             let period = rotation.period(&user, Timestamp(ms));
             let may = slots.may_park(&rotation, &user, period, Timestamp(ms));
-            let taken = slots.taken_until(&rotation, &user, period, Timestamp(ms));
+            let taken = slots.overlap(&rotation, &user, period, Timestamp(ms));
             (may, taken.is_some())
         };
         assert_eq!(at(ends - 5_000), (true, true));
@@ -217,7 +262,7 @@ mod tests {
         assert_eq!(at(ends + 3_000), (true, true));
         let slow = Slots::new(HOUR);
         let period = rotation.period(&user, Timestamp(ends));
-        let taken = |ms: u64| slow.taken_until(&rotation, &user, period, Timestamp(ms));
+        let taken = |ms: u64| slow.overlap(&rotation, &user, period, Timestamp(ms));
         assert!((0..890).all(|second| taken(ends + second * 1_000).is_none()));
     }
 

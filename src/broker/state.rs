@@ -8,7 +8,7 @@ use super::{
     order::Order,
     recheck_times,
     rotation::{Period, Rotation},
-    slots::Slots,
+    slots::{Overlap, Slots},
     uncertain::UncertainWrites,
 };
 use crate::{
@@ -103,19 +103,14 @@ impl State {
         }
     }
 
-    /// The user has come back. Whether another replica may have read them before, and park them
-    /// now, and nobody would report it. Then the cluster is asked about them again until that is
-    /// over.
-    pub(super) fn beware_of_parking(&self, user: &Username, period: Period) -> bool {
-        let Some(slots) = self.parking.filter(|_| !self.ledger.hears_others()) else {
-            return false;
-        };
+    /// The user has come back. Another replica may have read them before, and park them now, and
+    /// nobody would report it. Then the cluster is asked about them again until that is over.
+    pub(super) fn beware_of_parking(&self, user: &Username, period: Period) -> Option<Overlap> {
+        let slots = self.parking.filter(|_| !self.ledger.hears_others())?;
         let now = self.clock.now();
-        let taken = slots.taken_until(&self.rotation, user, period, now);
-        if let Some(until) = taken {
-            self.uncertain.record_until(user, until, now);
-        }
-        taken.is_some()
+        let overlap = slots.overlap(&self.rotation, user, period, now)?;
+        self.uncertain.record_until(user, overlap.until, now);
+        Some(overlap)
     }
 
     /// Whether what the cluster said about the user at `seen` is still trusted.

@@ -309,6 +309,20 @@ async fn a_cluster_that_refuses_or_is_away_is_reported_and_asked_again() {
     until("they are parked", || is_parked(&stage, "left-over")).await;
 }
 
+/// Whoever was not there before is parked by nobody: one look is enough, although with so little
+/// time slots are always open.
+#[tokio::test]
+async fn new_users_are_not_looked_at_again() {
+    const NEW: usize = 12;
+    let stage = Stage::planned(planned(SHORT)).await;
+    for n in 0..NEW {
+        assert!(stage.works(&stage.ask(&format!("new-{n}"), "dev").await));
+    }
+    // One more is the proof after the first write of the process. A boundary may add some.
+    let looks = stage.called("GET /_security/_authenticate");
+    assert!((NEW..NEW + 5).contains(&looks), "{:?}", stage.calls());
+}
+
 /// Without a store between them, replicas do not hear of each other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_share_the_work_and_whoever_is_active_is_never_refused() {

@@ -28,6 +28,7 @@ const EXAMPLES: &[&str] = &[
     "bare_hyper",
     "bare_logins",
     "crowd",
+    "parking_calls",
     "peers",
     "standin",
     "token_issuer",

@@ -1,79 +1,88 @@
-//! What parking costs: calls in a period, and the waits of those who are there.
-//!
-//! A day is four minutes here: rotation, `cache.expiration` and `credentials.park_within` are to
-//! each other as by default (24 to 1 to 1).
+//! What parking costs: calls in a period, counted by `examples/parking_calls`, where time is set and
+//! not waited for; and the waits of others while many users are parked, in real time.
 
 use super::{
     clients::{at_once, identity, rest_until},
     millis, now, percentile,
-    server::{Connection, Elastauth},
-    standin::{Calls, StandIn},
+    server::{Connection, Elastauth, built},
+    standin::StandIn,
 };
+use crate::shell;
 use anyhow::ensure;
 use std::{
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-const USERS: usize = 10_000;
-const CONNECTIONS: usize = 32;
-const ROTATION: Duration = Duration::from_mins(4);
-/// Of `cache.expiration` and `credentials.park_within`.
-const HOUR: Duration = Duration::from_secs(10);
-/// From one request of an active user to the next. Shorter than the time after a boundary in which
-/// nobody is parked, as it is for people at work.
-const OFTEN: Duration = Duration::from_millis(2_400);
-/// Between the requests of the users whose waits are measured.
+/// Users whose calls are counted.
+const COUNTED: &str = "1000";
+/// Users who stay away while others wait.
+const AWAY: usize = 3_000;
+const CONNECTIONS: usize = 16;
+/// All of them are parked within `credentials.park_within` after it. By default they would be within
+/// an hour.
+const ROTATION: Duration = Duration::from_secs(40);
+const PARK_WITHIN: Duration = Duration::from_secs(10);
+/// Between the requests of the users whose waits are measured. New users are few: each of them is a
+/// write.
 const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE_OF_NEW_USERS: Duration = Duration::from_millis(200);
 
-/// A period of 10,000 active users without and with parking, then one in which all of them stay
-/// away and are parked, and the waits of a known and of new users in each.
+/// The calls of periods with and without parking, and the waits of a known and of new users while
+/// 3,000 users are parked and while nobody is.
 pub(super) fn run() -> anyhow::Result<()> {
-    let mut totals = Vec::new();
-    for park in [false, true] {
-        let (mut cluster, elastauth) = start(park)?;
-        let active = period(&mut cluster, &elastauth, true)?;
-        tell("active", park, active);
-        let away = period(&mut cluster, &elastauth, false)?;
-        tell("away", park, away);
-        totals.push((active.all(), away.all()));
+    shell::run(Command::new(built("examples/parking_calls")).arg(COUNTED))?;
+    let [off, on] = [start(false)?, start(true)?];
+    // Both at once, so that both have the same neighbours.
+    let [off_waits, on_waits] = std::thread::scope(|scope| {
+        let waiting = [&off, &on].map(|(_, elastauth)| scope.spawn(|| waits_of(elastauth)));
+        waiting.map(|one| one.join().map_err(|_| anyhow::anyhow!("a client crashed")))
+    });
+    let (off_waits, on_waits) = (off_waits??, on_waits??);
+    let [off_calls, on_calls] = [off, on].map(|(mut cluster, _)| cluster.calls());
+    println!(
+        "writes in {} s with {AWAY} users away: {} without parking, {} with it",
+        (ROTATION + PARK_WITHIN).as_secs(),
+        off_calls?.writes,
+        on_calls?.writes
+    );
+    for ((whom, mut off), (_, mut on)) in off_waits.into_iter().zip(on_waits) {
+        let answers = (off.len(), on.len());
+        for share in [0.5, 0.99] {
+            let (off, on) = (percentile(&mut off, share), percentile(&mut on, share));
+            println!(
+                "  {whom}, p{:.0} with parking against without: {:.2} ({on:.2} against {off:.2} ms, of {} and {})",
+                share * 100.0,
+                on / off,
+                answers.1,
+                answers.0
+            );
+        }
     }
-    let [(active_off, away_off), (active_on, away_on)] = *totals else {
-        anyhow::bail!("two runs")
-    };
-    println!(
-        "calls of a period of {USERS} active users, with parking against without: {:+.2} % (aim: at most 2)",
-        percent(active_on, active_off) - 100.0
-    );
-    println!(
-        "calls to park {USERS} users who all stay away: {}, {:.1} % of what a period of as many active users takes",
-        away_on.saturating_sub(away_off),
-        percent(away_on.saturating_sub(away_off), active_off)
-    );
     Ok(())
 }
 
+/// elastauth before a cluster of its own, with users who will not come back.
 fn start(park: bool) -> anyhow::Result<(StandIn, Elastauth)> {
     let mut cluster = StandIn::start(2)?;
+    let rotation = ROTATION.as_secs();
+    let parking = if park {
+        format!("park_within: {}s", PARK_WITHIN.as_secs())
+    } else {
+        "park: false".to_owned()
+    };
     let more = format!(
-        "cache:\n  expiration: {hour}s\ncredentials:\n  rotation: {}s\n  park: {park}\n{within}users:\n  new_per_minute: 1000000\n",
-        ROTATION.as_secs(),
-        hour = HOUR.as_secs(),
-        within = if park {
-            format!("  park_within: {}s\n", HOUR.as_secs())
-        } else {
-            String::new()
-        },
+        "credentials:\n  rotation: {rotation}s\n  {parking}\n\
+         users:\n  new_per_minute: 1000000\n"
     );
     let elastauth = cluster.elastauth(&more)?;
     at_once(CONNECTIONS, |client| {
         let mut gate = Connection::open(elastauth.address)?;
-        for user in (client..USERS).step_by(CONNECTIONS) {
-            let status = gate.ask(
-                "/elastauth/forward-auth",
-                &identity(&format!("user-{user}")),
-            )?;
-            ensure!(status == 200, "user-{user} got {status} at the first login");
+        for user in (client..AWAY).step_by(CONNECTIONS) {
+            let name = format!("away-{user}");
+            let status = gate.ask("/elastauth/forward-auth", &identity(&name))?;
+            ensure!(status == 200, "{name} got {status} at the first login");
         }
         Ok(())
     })?;
@@ -81,65 +90,28 @@ fn start(park: bool) -> anyhow::Result<(StandIn, Elastauth)> {
     Ok((cluster, elastauth))
 }
 
-/// The calls of one period in which all users are active, or none is; and the waits of one known
-/// user and of users who are new.
-fn period(cluster: &mut StandIn, elastauth: &Elastauth, active: bool) -> anyhow::Result<Calls> {
+type Waits = [(&'static str, Vec<f64>); 2];
+
+/// How long a known user and new users wait until all who are away must have been parked.
+fn waits_of(elastauth: &Elastauth) -> anyhow::Result<Waits> {
     let (over, begun) = (AtomicBool::new(false), now());
-    let (known, new) = std::thread::scope(|scope| {
-        let known = scope.spawn(|| waits(elastauth, &over, |_| "known".to_owned()));
-        let new = scope.spawn(|| waits(elastauth, &over, |n| format!("new-{active}-{n}")));
-        let users = active
-            .then(|| scope.spawn(|| at_once(CONNECTIONS, |client| work(client, elastauth, &over))));
-        rest_until(begun + ROTATION);
+    std::thread::scope(|scope| {
+        let known = scope.spawn(|| waits(elastauth, &over, PAUSE, |_| "known".to_owned()));
+        let new =
+            scope.spawn(|| waits(elastauth, &over, PAUSE_OF_NEW_USERS, |n| format!("new-{n}")));
+        rest_until(begun + ROTATION + PARK_WITHIN);
         over.store(true, Ordering::Relaxed);
-        if let Some(users) = users {
-            users
-                .join()
-                .map_err(|_| anyhow::anyhow!("a client crashed"))??;
-        }
         let crashed = |_| anyhow::anyhow!("a client crashed");
-        anyhow::Ok((
-            known.join().map_err(crashed)??,
-            new.join().map_err(crashed)??,
-        ))
-    })?;
-    for (whom, mut times) in [("a known user", known), ("new users", new)] {
-        println!(
-            "  {whom}: {} answers, p50 {:.2}, p99 {:.2}, at most {:.0} ms",
-            times.len(),
-            percentile(&mut times, 0.5),
-            percentile(&mut times, 0.99),
-            percentile(&mut times, 1.0)
-        );
-    }
-    cluster.calls()
+        let (known, new) = (known.join().map_err(crashed)?, new.join().map_err(crashed)?);
+        Ok([("a known user", known?), ("new users", new?)])
+    })
 }
 
-/// Asks for a share of the users again and again.
-fn work(client: usize, elastauth: &Elastauth, over: &AtomicBool) -> anyhow::Result<()> {
-    let mut gate = Connection::open(elastauth.address)?;
-    let heads: Vec<String> = (client..USERS)
-        .step_by(CONNECTIONS)
-        .map(|user| identity(&format!("user-{user}")))
-        .collect();
-    let step = OFTEN / u32::try_from(heads.len())?;
-    let mut next = now();
-    while !over.load(Ordering::Relaxed) {
-        for head in &heads {
-            let status = gate.ask("/elastauth/forward-auth", head)?;
-            ensure!(status == 200, "an active user got {status}");
-            next = (next + step).max(now());
-            rest_until(next);
-        }
-    }
-    Ok(())
-}
-
-/// How long the answers to these users take, in milliseconds. Not those over a boundary, which
-/// waits for everybody.
+/// How long the answers to these users take, in milliseconds.
 fn waits(
     elastauth: &Elastauth,
     over: &AtomicBool,
+    pause: Duration,
     name: impl Fn(u32) -> String,
 ) -> anyhow::Result<Vec<f64>> {
     let (mut gate, mut times) = (Connection::open(elastauth.address)?, Vec::new());
@@ -151,30 +123,7 @@ fn waits(
         let status = gate.ask("/elastauth/forward-auth", &identity(&name(n)))?;
         ensure!(status == 200, "{} got {status}", name(n));
         times.push(millis(asked.elapsed()));
-        // New users are few: each of them is a write, and is parked later.
-        let pause = if name(0) == name(1) {
-            PAUSE
-        } else {
-            PAUSE * 40
-        };
         rest_until(asked + pause);
     }
     Ok(times)
-}
-
-fn tell(what: &str, park: bool, calls: Calls) {
-    println!(
-        "{what}, parking {}: {} calls: {} authenticate, {} reads, {} writes, {} lists",
-        if park { "on" } else { "off" },
-        calls.all(),
-        calls.authenticate,
-        calls.reads,
-        calls.writes,
-        calls.lists
-    );
-}
-
-#[expect(clippy::cast_precision_loss, reason = "some ten thousands")]
-fn percent(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64 * 100.0
 }
