@@ -294,7 +294,11 @@ impl Rules {
             ));
         }
         let stands = state.users.get(user).map(User::generation);
-        let is_own = self.author.get(user).and_then(|author| author.life()) == Some(life);
+        // An own write that was given up may come late, and the answer says so.
+        let is_own = matches!(
+            self.author.get(user),
+            Some(Author::Live(whose) | Author::Overtaken(whose)) if *whose == life
+        );
         match stands {
             Some(older) if older < generation && is_own => Err(format!(
                 "{user} is revoked by {life:?}, and the login of generation {older} works"
