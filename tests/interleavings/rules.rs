@@ -1,85 +1,20 @@
 //! What must hold, judged from outside: by what the cluster keeps at the moment, and by what each
 //! replica was informed of.
 
+mod values;
+
+pub(crate) use values::Author;
+
 use super::cluster::{CallName, Life, State, User};
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{Hash, Hasher},
 };
+use values::{As, Changed, InUse, Look, Seen};
 
 /// How long a replica believes a check while an own write of unknown end may still be applied:
 /// `UNCERTAIN_VALID_FOR` of the broker.
 const UNCERTAIN_MS: u64 = 1_000;
-
-/// Whose work stands in the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Author {
-    /// A write that its replica still waits for, or that was dealt with while it did.
-    Live(Life),
-    /// The same, and the period of the passwords that it was made for was over by then.
-    Overtaken(Life),
-    /// A write that its replica had given up.
-    Adrift(Life),
-    /// An administrator.
-    Admin,
-}
-
-impl Author {
-    /// The replica whose work it is.
-    fn life(self) -> Option<Life> {
-        match self {
-            Self::Live(life) | Self::Overtaken(life) | Self::Adrift(life) => Some(life),
-            Self::Admin => None,
-        }
-    }
-}
-
-/// What has changed in the cluster since some moment, as seen by one replica.
-#[derive(Debug, Clone, Copy, Default, Hash)]
-struct Changed {
-    by_others: bool,
-    by_own_adrift: bool,
-}
-
-/// When the cluster last confirmed to a replica that its login works.
-#[derive(Debug, Clone, Copy, Hash)]
-struct Seen {
-    at: u64,
-    changed: Changed,
-}
-
-/// A login that was answered and is on its way to the cluster.
-#[derive(Debug, Clone, Hash)]
-struct InUse {
-    user: String,
-    password: String,
-    by: Life,
-    until: u64,
-}
-
-/// What a replica saw when it looked at a user for the last time before a write.
-#[derive(Debug, Clone, Hash)]
-enum Look {
-    Absent,
-    Ours(As),
-    Foreign,
-}
-
-/// A user as somebody has found it or writes it, without the login.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct As {
-    enabled: bool,
-    roles: Vec<String>,
-}
-
-impl As {
-    fn of(user: &User) -> Self {
-        Self {
-            enabled: user.enabled,
-            roles: user.roles.clone(),
-        }
-    }
-}
 
 /// The times that the rules speak of, in milliseconds.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 //! the page shows below it; a command without that, or a section without a situation, fails.
 
 use crate::support::{
-    elastauth::Elastauth,
+    elastauth::{Elastauth, private},
     http::Answer,
     idp::Idp,
     page::{self, Step},
@@ -72,6 +72,7 @@ impl Evening {
             Self::config(&cluster, port, &home, &setting),
         )
         .unwrap();
+        private(&home.path().join("config.yml"));
         Self {
             cluster,
             elastauth,

@@ -85,6 +85,7 @@ impl Elastauth {
         let etc = format!("{}/", home.path().display());
         let path = home.path().join("config.yml");
         std::fs::write(&path, config.replace("/etc/elastauth/", &etc)).expect("the configuration");
+        private(&path);
         for (name, content) in files {
             std::fs::write(home.path().join(name), content).expect("a file for elastauth");
         }
@@ -200,4 +201,11 @@ impl Elastauth {
     pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
+}
+
+/// It holds secrets: readable by all, it would be warned of.
+pub(crate) fn private(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, mode).expect("a mode for a file");
 }
