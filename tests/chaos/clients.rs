@@ -126,6 +126,9 @@ pub(crate) async fn visit(
             world.known.granted(by, place, visit.groups);
             world.directory.granted(&visit, &world.pace);
             let login = answer.headers.get(header::AUTHORIZATION).cloned();
+            if let Some(login) = &login {
+                world.past.granted(&visit.name, login);
+            }
             let (later, node) = (
                 Duration::from_millis(20 + chance.below(LATER - 20)),
                 chance.below(2),

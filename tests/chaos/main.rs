@@ -38,6 +38,7 @@ mod late;
 mod meddler;
 mod nodes;
 mod outages;
+mod past;
 mod redises;
 mod replicas;
 mod report;
@@ -138,6 +139,7 @@ pub(crate) struct World {
     pub(crate) faults: Mutex<faults::Faults>,
     pub(crate) known: Known,
     pub(crate) lates: Lates,
+    pub(crate) past: past::Past,
     /// Replicas that were killed.
     pub(crate) killed: Mutex<HashSet<SocketAddr>>,
     pub(crate) report: Report,
@@ -301,6 +303,7 @@ impl Run {
             faults: Mutex::default(),
             known: Known::default(),
             lates: Lates::default(),
+            past: past::Past::default(),
             killed: Mutex::default(),
             report: Report::default(),
             half: Instant::now() + Duration::from_secs(self.seconds / 2),
@@ -316,6 +319,7 @@ impl Run {
         for client in clients {
             client.await.expect("a client that ends by itself");
         }
+        past::ends(world).await;
         stalls.abort();
         drop((lasting, traefik));
         clocks::sweep();

@@ -1,10 +1,10 @@
-//! An administrator who changes users of ours in the cluster, has one replica check them again, and
-//! expects every replica to have put them right a second later.
+//! An administrator who changes users of ours in the cluster, or revokes their login, has one
+//! replica check them again, and expects every replica to have put them right a second later.
 
 use crate::support::{Why, pause};
 use crate::{
     Chance, World,
-    cluster::{Edit, Edited},
+    cluster::{Cluster, Edit, Edited},
     directory::STEADY,
     support::{http::Answer, stage::GATEWAY_KEY},
 };
@@ -24,8 +24,13 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
             .is_none_or(|nodes| nodes.health().is_whole());
         if is_whole && let Some(name) = world.directory.take_aside(place).await {
             world.known.forget(place);
-            let edit = [Edit::Delete, Edit::Superuser, Edit::OtherPassword]
-                [usize::try_from(chance.below(3)).unwrap()];
+            let what = usize::try_from(chance.below(4)).unwrap();
+            let edits = [Edit::Delete, Edit::Superuser, Edit::OtherPassword];
+            let Some(edit) = edits.get(what).copied() else {
+                revoke(&world, &name, &mut chance).await;
+                world.directory.let_back(place);
+                continue;
+            };
             match world.cluster.edit(&name, edit).await {
                 Edited::Done => world.report.count("users changed by somebody else"),
                 Edited::NotThere => {}
@@ -45,6 +50,38 @@ pub(crate) async fn meddle(world: Arc<World>, mut chance: Chance) {
         }
         pause(Why::Pace, Duration::from_millis(100 + chance.below(400))).await;
     }
+}
+
+/// Ends a login at one replica. Nobody uses it meanwhile. Afterwards the cluster refuses all that
+/// the user was ever given.
+async fn revoke(world: &World, name: &str, chance: &mut Chance) {
+    let Cluster::StandIn(cluster) = &world.cluster else {
+        return;
+    };
+    let gateways = world.gateways.read().unwrap().clone();
+    let gateway = &gateways[usize::try_from(chance.below(gateways.len() as u64)).unwrap()];
+    let path = format!("/elastauth/admin/users/{name}/revoke");
+    let key = [("x-elastauth-key", GATEWAY_KEY)];
+    let answer = gateway.try_ask(Method::POST, &path, &key, None).await;
+    match answer {
+        Ok(answer) if answer.status == 200 && !answer.text().contains("90 seconds") => {
+            world.report.count("logins revoked");
+            let logins = world.past.of(name);
+            if logins.iter().any(|login| cluster.accepts(login)) {
+                match world.lates.found_late(name, None) {
+                    Some(why) => world.report.allowed("revoked login", why),
+                    None => world.report.violation(
+                        "revoked login",
+                        format!("a login of {name} is accepted after {}", answer.text()),
+                    ),
+                }
+            }
+        }
+        Ok(_) | Err(_) => world.report.count("revocations that did not end well"),
+    }
+    // Where the replicas do not hear each other, an operator tells each.
+    recheck(world, name, chance).await;
+    pause(Why::Pace, Duration::from_secs(1)).await;
 }
 
 /// Asks one replica; all of them where they do not hear each other, or where the one that was asked

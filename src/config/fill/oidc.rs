@@ -191,8 +191,11 @@ fn issuer(fill: &mut Filler<'_>, endpoints: &Endpoints) -> Option<Issuer> {
     };
     let missing = needed.iter().filter(|(_, given)| !given);
     let missing: Vec<String> = missing.map(|(key, _)| format!("`{}`", key.path)).collect();
-    if missing.is_empty() && !text.starts_with("https://") {
-        return Some(Issuer::compared(&text));
+    if missing.is_empty() {
+        let parsed = Issuer::parse(&text)
+            .ok()
+            .filter(|_| text.starts_with("https://"));
+        return Some(parsed.unwrap_or_else(|| Issuer::compared(&text)));
     }
     let parsed = Issuer::parse(&text).map_err(|why| {
         let way = format!(
