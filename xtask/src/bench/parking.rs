@@ -1,5 +1,5 @@
-//! What parking costs: calls in a period, counted by `examples/parking_calls`, where time is set and
-//! not waited for; and the waits of others while many users are parked, in real time.
+//! What parking costs: calls in a period, counted by `examples/parking_calls`, where time is set
+//! and not waited for; and the waits of others while many users are parked, in real time.
 
 use super::{
     clients::{at_once, identity, rest_until},
@@ -20,8 +20,8 @@ const COUNTED: &str = "1000";
 /// Users who stay away while others wait.
 const AWAY: usize = 3_000;
 const CONNECTIONS: usize = 16;
-/// All of them are parked within `credentials.park_within` after it. By default they would be within
-/// an hour.
+/// All of them are parked within `credentials.park_within` after it. By default they would be
+/// within an hour.
 const ROTATION: Duration = Duration::from_secs(40);
 const PARK_WITHIN: Duration = Duration::from_secs(10);
 /// Between the requests of the users whose waits are measured. New users are few: each of them is a
