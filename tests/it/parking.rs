@@ -318,9 +318,10 @@ async fn new_users_are_not_looked_at_again() {
     for n in 0..NEW {
         assert!(stage.works(&stage.ask(&format!("new-{n}"), "dev").await));
     }
-    // One more is the proof after the first write of the process. A boundary may add some.
+    // One more is the proof after the first write of the process, and a boundary adds some on a busy
+    // machine. A second look at each would be twice as many at least.
     let looks = stage.called("GET /_security/_authenticate");
-    assert!((NEW..NEW + 5).contains(&looks), "{:?}", stage.calls());
+    assert!((NEW..2 * NEW).contains(&looks), "{:?}", stage.calls());
 }
 
 /// Without a store between them, replicas do not hear of each other.
