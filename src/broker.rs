@@ -4,6 +4,7 @@
 //! path, [`ensure`], makes the cluster agree; [`updates`] runs it at most once a user at a time.
 //! What both need is in [`state`].
 
+mod account_event;
 mod config;
 mod derive;
 mod details;
@@ -394,8 +395,8 @@ impl Broker {
             .map_err(|_| BrokerError::Late)
     }
 
-    /// Writes names, mail and groups that the check of the user has found to differ. No request waits
-    /// for it, and none is refused if it fails.
+    /// Writes names, mail and groups that the check of the user has found to differ. No request
+    /// waits for it, and none is refused if it fails.
     fn describe_later(&self, entitled: &Entitled, generation: Generation) {
         let now = self.state.clock.now();
         if !self.state.details.take(entitled.identity().user(), now) {

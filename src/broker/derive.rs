@@ -30,8 +30,8 @@ pub(super) fn login(identity: &Identity, generation: Generation, epoch: u64) -> 
     }
 }
 
-/// Covers what must be right before anybody is answered: the login and the roles, which are in their
-/// order, each once. Names, mail and groups decide nothing and are not in it.
+/// Covers what must be right before anybody is answered: the login and the roles, which are in
+/// their order, each once. Names, mail and groups decide nothing and are not in it.
 pub(super) fn fingerprint<T: AsRef<str>>(
     keys: &CredentialKeys,
     login: &Login<'_>,

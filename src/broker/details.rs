@@ -1,8 +1,8 @@
 //! Users whose names, mail or groups in the cluster differ from what a request says.
 //!
-//! None of these decides anything: whoever has the right login and the right roles is answered. They
-//! are written afterwards, and not often: two clients of one person may say different things with
-//! every request.
+//! None of these decides anything: whoever has the right login and the right roles is answered.
+//! They are written afterwards, and not often: two clients of one person may say different things
+//! with every request.
 
 use crate::{clock::Timestamp, model::Username};
 use quick_cache::sync::Cache;

@@ -29,7 +29,6 @@ use crate::{
     cluster::SecurityApi, model::Generation, roles::Entitled, telemetry::ClusterTelemetry,
 };
 use agree::Attempt;
-use describe::Describe;
 use patience::Patience;
 use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
@@ -38,15 +37,14 @@ use types::{AttemptResult, Reason};
 /// Attempts in a row: one that a boundary or another replica overtakes, one for what is true then,
 /// and one more for a cluster that is slower than a short period is long.
 const ATTEMPTS: u32 = 3;
-/// Generations tried in one attempt: the remembered one, the stored one, the cluster's, and one more
-/// for a login that is revoked meanwhile.
+/// Generations tried in one attempt: the remembered one, the stored one, the cluster's, and one
+/// more for a login that is revoked meanwhile.
 const GENERATIONS: u32 = 4;
 
 #[derive(Debug)]
 pub(super) struct Ensure {
     state: Arc<State>,
     agree: Attempt,
-    describe: Describe,
     tries_for: Duration,
 }
 
@@ -59,13 +57,6 @@ impl Ensure {
         telemetry: &ClusterTelemetry,
     ) -> Self {
         Self {
-            describe: Describe::new(
-                Arc::clone(&state),
-                cluster.clone(),
-                Arc::clone(&writes),
-                config,
-                telemetry,
-            ),
             agree: Attempt::new(Arc::clone(&state), cluster, writes, config, telemetry),
             tries_for: config.tries_for,
             state,
@@ -166,7 +157,7 @@ impl Ensure {
         let period = self.state.period(entitled.identity().user());
         if period.grace_left.is_none() {
             let document = self.state.document(&entitled, generation, period);
-            self.describe.run(&document, period).await;
+            self.agree.describe(&document, period).await;
         }
     }
 

@@ -12,9 +12,9 @@
 //! - by reading the user right before the write: they have come back, or are parked;
 //! - through the store that replicas share, where there is one;
 //! - without it, and if we have read before the other replica wrote: by that replica. When it
-//!   confirms or writes a user for the first time in a period, and the user's slot is open, it looks
-//!   once more when a parking has usually ended. Until a slow one must have ended, it asks once a
-//!   second whenever the user does ([`Slots::overlap`]).
+//!   confirms or writes a user for the first time in a period, and the user's slot is open, it
+//!   looks once more when a parking has usually ended. Until a slow one must have ended, it asks
+//!   once a second whenever the user does ([`Slots::overlap`]).
 
 mod due;
 mod park;

@@ -270,11 +270,8 @@ impl Revoke {
 
     /// Whether the user has a login of this deployment with an earlier generation.
     fn is_ours_before(&self, found: &StoredAccount, generation: Generation) -> bool {
-        let marker = found.account.origin.marker();
-        marker.is_some_and(|marker| {
-            let key_id = marker.key_id.as_deref();
-            key_id.is_none_or(|id| self.state.keys.knows(id)) && marker.generation < generation
-        })
+        let marker = self.state.our_marker(&found.account);
+        marker.is_some_and(|marker| marker.generation < generation)
     }
 
     async fn read(&self, user: &Username) -> Result<StoredAccount, RevokeError> {

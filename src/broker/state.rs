@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    cluster::Account,
+    cluster::{Account, Marker},
     keys::{CredentialKeys, Keyring, Login, Slot},
     ledger::{Entry, Ledger},
     model::{Fingerprint, Generation, Role, Username},
@@ -56,11 +56,16 @@ impl State {
     /// The generation of an account that this deployment has written. What another one has noted
     /// says nothing about ours.
     pub(super) fn generation_in(&self, found: &Account) -> Generation {
-        let marker = found.origin.marker().filter(|marker| {
+        let marker = self.our_marker(found);
+        marker.map_or_else(Generation::default, |marker| marker.generation)
+    }
+
+    /// What this deployment has noted in an account, if it wrote it.
+    pub(super) fn our_marker<'a>(&self, found: &'a Account) -> Option<&'a Marker> {
+        found.origin.marker().filter(|marker| {
             let key_id = marker.key_id.as_deref();
             key_id.is_none_or(|id| self.keys.knows(id))
-        });
-        marker.map_or_else(Generation::default, |marker| marker.generation)
+        })
     }
 
     pub(super) fn credential_keys(&self, key: Slot) -> &CredentialKeys {

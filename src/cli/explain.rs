@@ -30,7 +30,8 @@ pub(super) struct Options {
     /// The user name, as the identity header would carry it.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// The groups, as the groups header would carry them. Left out, there is no groups header at all.
+    /// The groups, as the groups header would carry them. Left out, there is no groups header at
+    /// all.
     #[arg(long, value_name = "G1,G2")]
     groups: Option<String>,
     /// The mail address.

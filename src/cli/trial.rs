@@ -1,6 +1,6 @@
-//! The login of a fresh user, for `check --online`: what no other check can show is that the cluster
-//! accepts a login that elastauth has just written. The native realm may be missing in its chain, or
-//! something in between may drop the login.
+//! The login of a fresh user, for `check --online`: what no other check can show is that the
+//! cluster accepts a login that elastauth has just written. The native realm may be missing in its
+//! chain, or something in between may drop the login.
 
 use super::online::{Tried, refusal};
 use crate::clock::Clock;

@@ -100,9 +100,9 @@ impl SecurityApi {
         }
     }
 
-    /// Lists the users that elastauth has written and that are enabled, as the service account, page
-    /// by page: the first one, or the one after this user. What was written within the last second
-    /// may be missing from it.
+    /// Lists the users that elastauth has written and that are enabled, as the service account,
+    /// page by page: the first one, or the one after this user. What was written within the last
+    /// second may be missing from it.
     ///
     /// # Errors
     /// When no node gives a usable answer.

@@ -52,7 +52,10 @@ fn not_private(found: &Metadata, ours: u32) -> Option<String> {
 
 fn foreign(owner: u32, ours: u32) -> Option<String> {
     (owner != ours && owner != 0).then(|| {
-        format!("it belongs to user {owner}; it must belong to root or to user {ours}, as which elastauth runs")
+        format!(
+            "it belongs to user {owner}; it must belong to root or to user {ours}, as which \
+             elastauth runs"
+        )
     })
 }
 

@@ -95,8 +95,8 @@ table! {
     /// The header with the groups. Each may be in double quotes, and the header may be a JSON list.
     AUTHELIA_GROUPS: "authelia.header_groups", T::Header, default = "Remote-Groups",
         old = &["headers_groups", "headers.groups"];
-    /// What separates the groups in that header: a comma unless this says otherwise (authentik sends
-    /// `|`).
+    /// What separates the groups in that header: a comma unless this says otherwise (authentik
+    /// sends `|`).
     AUTHELIA_GROUPS_SEPARATOR: "authelia.groups_separator", T::Choice(texts::<Separator>),
         example = "\"|\"";
     /// The header with the mail address.
@@ -117,13 +117,13 @@ table! {
         default = "always";
     /// Which group gives which roles. ASCII case does not count, `*` matches any text. Below a
     /// pattern, `{1}` in the name of a role is what its first `*` stands for, `{2}` the second:
-    /// `"team-*": ["kibana-{1}"]`. That text must have 1 to 128 ASCII letters, digits or
-    /// `. _ - @ +`, and it cannot make an administrator's role. In the environment, one variable for
-    /// each group.
+    /// `"team-*": ["kibana-{1}"]`. That text must have 1 to 128 ASCII letters, digits or `. _ - @
+    /// +`, and it cannot make an administrator's role. In the environment, one variable for each
+    /// group.
     GROUP_MAPPINGS: "group_mappings", T::Mappings, reload = true,
         example = "\n  search-readers: [viewer]\n  search-editors: [editor]";
-    /// Which user has which roles, in addition to those of the groups. Case counts, `*` and `{1}` are
-    /// as in `group_mappings`. With several providers, a name is that of each of them: use
+    /// Which user has which roles, in addition to those of the groups. Case counts, `*` and `{1}`
+    /// are as in `group_mappings`. With several providers, a name is that of each of them: use
     /// `oidc.username_prefix`, or mappings in the sections of `oidc.providers`. It lets nobody in
     /// whom `allowed_groups` keeps out. In the environment, one variable for each user, whose name
     /// is in small letters then.
@@ -196,9 +196,9 @@ table! {
     ROTATION_WINDOW: "credentials.rotation_window", T::Text, example = "02:00-05:00";
     /// The time zone of that window.
     ROTATION_TIME_ZONE: "credentials.rotation_time_zone", T::Text, default = "UTC";
-    /// Park users who stay away. Their login of an ended period works until somebody writes the user
-    /// again; parking gives the user a password that elastauth hands out to nobody. Users who come
-    /// back get in as always. Without rotation it does nothing.
+    /// Park users who stay away. Their login of an ended period works until somebody writes the
+    /// user again; parking gives the user a password that elastauth hands out to nobody. Users who
+    /// come back get in as always. Without rotation it does nothing.
     PARK: "credentials.park", T::Bool, default = "true";
     /// How long after the end of its period a login of a user who stays away may still work, at
     /// most. Without a value it is a quarter of `credentials.rotation`, at least `2s` and at most

@@ -1,5 +1,5 @@
-//! A name for people, or a mail address, as headers carry it: UTF-8, Latin-1, or the encoded words of
-//! RFC 2047. Nothing is decided by these texts, so one that cannot be read refuses nobody.
+//! A name for people, or a mail address, as headers carry it: UTF-8, Latin-1, or the encoded words
+//! of RFC 2047. Nothing is decided by these texts, so one that cannot be read refuses nobody.
 
 use base64::{
     Engine as _, alphabet,

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 /// dropped: a directory may have both `ops` and `ops` with a no-break space behind it.
 pub(super) const BLANK: [char; 2] = [' ', '\t'];
 
-/// What separates groups in one text. Each was seen between groups, and none is usual within one but
-/// for the blank, which has to be configured.
+/// What separates groups in one text. Each was seen between groups, and none is usual within one
+/// but for the blank, which has to be configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Separator {
     #[default]

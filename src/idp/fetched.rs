@@ -2,8 +2,8 @@
 //! aged or lacks what is looked for.
 //!
 //! At most one fetch is under way. A few may follow each other at once, and then one in each
-//! cool-down; after a failed one there is a wait that doubles. Until then all requests get the known
-//! value, so no number of requests makes more fetches than that.
+//! cool-down; after a failed one there is a wait that doubles. Until then all requests get the
+//! known value, so no number of requests makes more fetches than that.
 
 use super::{endpoint::EndpointKind, error::IdpError};
 use crate::{

@@ -1,7 +1,8 @@
 //! Which redirects of a provider's documents are followed.
 //!
-//! Never from https to plain http, and nothing that is secret is sent to another origin. The documents
-//! themselves prove nothing by where they are: a description must name the configured issuer.
+//! Never from https to plain http, and nothing that is secret is sent to another origin. The
+//! documents themselves prove nothing by where they are: a description must name the configured
+//! issuer.
 
 use super::endpoint::IdpEndpoint;
 use http::{HeaderMap, StatusCode, Uri, header, uri::Parts};

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     keys::{Keyring, Slot},
-    model::{Fingerprint, Generation, Username},
+    model::{Fingerprint, Generation, Username, mixed},
     secret::SecretKey,
 };
 use std::{
@@ -34,9 +34,7 @@ struct Draw(u64);
 impl Draw {
     fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        mixed(self.0)
     }
 
     fn below(&mut self, bound: u64) -> u64 {

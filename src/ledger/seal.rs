@@ -1,8 +1,9 @@
 //! How a fact is stored: so that only holders of the same key can have written it.
 //!
 //! A value is 76 bytes: version, kind, key id, epoch, generation, fingerprint, time, and an
-//! HMAC-SHA256 over these and the user, under a key that is derived from `secret_key` and the cluster's name. A
-//! swapped, changed, cut or foreign value fails, and a replayed one carries its own age.
+//! HMAC-SHA256 over these and the user, under a key that is derived from `secret_key` and the
+//! cluster's name. A swapped, changed, cut or foreign value fails, and a replayed one carries its
+//! own age.
 
 use super::types::{Fact, Kind, Target};
 use crate::{

@@ -8,7 +8,8 @@ const MAX_CHARS: usize = 120;
 /// Of a list of what was expected.
 const MAX_EXPECTED: usize = 5;
 
-/// A value from outside, bounded and escaped. It may be an attacker's, so it is for operators alone.
+/// A value from outside, bounded and escaped. It may be an attacker's, so it is for operators
+/// alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shown(Box<str>);
 

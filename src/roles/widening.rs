@@ -17,8 +17,8 @@ pub(super) const ADMINISTRATORS: [&str; 5] = [
 ];
 
 impl Config {
-    /// Whether `allowed_groups` is gone, or has a wildcard for groups that could not enter before. A
-    /// group that is named with its whole name is named on purpose, as in `group_mappings`.
+    /// Whether `allowed_groups` is gone, or has a wildcard for groups that could not enter before.
+    /// A group that is named with its whole name is named on purpose, as in `group_mappings`.
     pub(crate) fn admits_unnamed_groups(&self, before: &Self) -> bool {
         match (&before.allowed_groups, &self.allowed_groups) {
             (None, _) => false,
@@ -36,7 +36,8 @@ impl Config {
             .any(|role| gives(&self.default_roles, role) && !gives(&before.default_roles, role))
     }
 
-    /// Whether `group_mappings` or `user_mappings` gives an administrator's role to users who did not have it before.
+    /// Whether `group_mappings` or `user_mappings` gives an administrator's role to users who did
+    /// not have it before.
     pub(crate) fn maps_to_administrator(&self, before: &Self) -> bool {
         administrators().any(|role| {
             let is_default = gives(&before.default_roles, role);

@@ -3,9 +3,10 @@
 //!
 //! The identity provider is no gateway and may come from anywhere, so anybody may ask here. Who it
 //! is follows from the signature of its token; until that has been checked, a request costs a
-//! bounded body and a place in a bounded rate. Each issuer has a share of its own, and addresses from
-//! which its notices have come a part of it that nobody else can use up. A success says nothing about anybody and carries no
-//! login: a gateway that was pointed here by mistake sends no logout token and gets a refusal.
+//! bounded body and a place in a bounded rate. Each issuer has a share of its own, and addresses
+//! from which its notices have come a part of it that nobody else can use up. A success says
+//! nothing about anybody and carries no login: a gateway that was pointed here by mistake sends no
+//! logout token and gets a refusal.
 
 use super::connection::PeerConnection;
 use crate::{

@@ -304,8 +304,8 @@ impl Observer {
         }
     }
 
-    /// A scraper asked for the numbers by a name that is not ours. Once `admin.hosts` is set, it gets
-    /// them by those names alone; one line in the log of each start is enough.
+    /// A scraper asked for the numbers by a name that is not ours. Once `admin.hosts` is set, it
+    /// gets them by those names alone; one line in the log of each start is enough.
     pub(super) fn metrics_by_name(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
         if !self.metrics_by_name.swap(true, Ordering::Relaxed) {
             tracing::warn!(

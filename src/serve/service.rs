@@ -42,8 +42,9 @@ pub struct Service {
     pub(super) logouts: LogoutLimiters,
 }
 
-/// Bounds the logout notices that are read of trusted and of untrusted peers, from which no issuer's
-/// notice has come so far: a flood takes nothing from identity providers in `trusted_proxies`.
+/// Bounds the logout notices that are read of trusted and of untrusted peers, from which no
+/// issuer's notice has come so far: a flood takes nothing from identity providers in
+/// `trusted_proxies`.
 #[derive(Debug)]
 pub(super) struct LogoutLimiters {
     trusted: Limiter,

@@ -23,13 +23,16 @@ where
         let (peer, trusted) = (connection.peer, connection.trusted);
         let in_time = connection.limits.decision + connection.peer_limits().write;
         // Combined and not awaited: a block would have room for the work twice.
-        connection.tasks.spawn(timeout(in_time, work).map(move |done| {
-            if done.is_err() {
-                // The peer takes frames and opens no window: writing never blocks, and only the
-                // stream can see it.
-                tracing::debug!(%peer, trusted, "the peer did not read an answer; reset its stream");
-            }
-            drop(open);
-        }));
+        connection
+            .tasks
+            .spawn(timeout(in_time, work).map(move |done| {
+                if done.is_err() {
+                    // The peer takes frames and opens no window: writing never blocks, and only the
+                    // stream can see it.
+                    let what = "the peer did not read an answer; reset its stream";
+                    tracing::debug!(%peer, trusted, "{what}");
+                }
+                drop(open);
+            }));
     }
 }

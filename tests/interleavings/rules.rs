@@ -272,8 +272,8 @@ impl Rules {
         let raises = generation > highest;
         if raises && !self.revoking.contains_key(&whose) {
             return Err(format!(
-                "{user} is written by {life:?} with generation {generation}, which nobody has asked \
-                 for"
+                "{user} is written by {life:?} with generation {generation}, which nobody has \
+                 asked for"
             ));
         }
         self.highest

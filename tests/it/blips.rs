@@ -46,7 +46,8 @@ async fn a_first_login_survives_what_passes_within_a_second() {
 async fn a_node_that_restarts_is_not_noticed_by_a_newcomer() {
     let stage = Stage::usual().await;
     assert_eq!(stage.ask("alice", "dev").await.status, 200);
-    // The service account is a native user: without the security index it is refused like everybody.
+    // The service account is a native user: without the security index it is refused like
+    // everybody.
     stage
         .cluster
         .fault(Fault::new(Endpoint::Any, Misbehaviour::SecurityUnavailable).times(4));

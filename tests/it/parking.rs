@@ -318,8 +318,8 @@ async fn new_users_are_not_looked_at_again() {
     for n in 0..NEW {
         assert!(stage.works(&stage.ask(&format!("new-{n}"), "dev").await));
     }
-    // One more is the proof after the first write of the process, and a boundary adds some on a busy
-    // machine. A second look at each would be twice as many at least.
+    // One more is the proof after the first write of the process, and a boundary adds some on a
+    // busy machine. A second look at each would be twice as many at least.
     let looks = stage.called("GET /_security/_authenticate");
     assert!((NEW..2 * NEW).contains(&looks), "{:?}", stage.calls());
 }

@@ -1,6 +1,6 @@
 //! A stand-in for Authelia that does what a real Authelia 4.39 was seen to do for a forward-auth
-//! request: it takes https only, hosts of its domain only and 4 KB of headers only, sends browsers to
-//! the sign-in page, and looks at `Authorization` before the session.
+//! request: it takes https only, hosts of its domain only and 4 KB of headers only, sends browsers
+//! to the sign-in page, and looks at `Authorization` before the session.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};

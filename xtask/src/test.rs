@@ -126,8 +126,8 @@ fn clippy(what: &[&str]) -> anyhow::Result<()> {
     cargo(&[&["clippy"], what, &["--", "-D", "warnings"]].concat())
 }
 
-/// Most of these tests wait for something: four at a time take half the time of one a core. The full
-/// run keeps one a core, since its real parts need the processors.
+/// Most of these tests wait for something: four at a time take half the time of one a core. The
+/// full run keeps one a core, since its real parts need the processors.
 fn quick_tests() -> anyhow::Result<()> {
     let mut cargo = shell::command("cargo", &[]);
     summary::run(cargo.env("RUST_TEST_THREADS", "4"), &[])

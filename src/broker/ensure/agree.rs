@@ -50,13 +50,13 @@ const QUESTIONS_OF_NEW_USERS: usize = 48;
 
 #[derive(Debug)]
 pub(super) struct Attempt {
-    state: Arc<State>,
-    cluster: SecurityApi,
-    look: Look,
+    pub(super) state: Arc<State>,
+    pub(super) cluster: SecurityApi,
+    pub(super) look: Look,
     limits: Limits,
     login_permits: Places,
-    writes: Arc<Places>,
-    report: Report,
+    pub(super) writes: Arc<Places>,
+    pub(super) report: Report,
     fresh_logins: FreshLogins,
     /// Whether the cluster has accepted the service account since the start.
     knows_account: AtomicBool,
@@ -185,9 +185,9 @@ impl Attempt {
         let (found, verdict) = read?;
         self.knows_account.store(true, Ordering::Relaxed);
 
-        // 7. May this user be written, and why? If not, this is the end. A login that was revoked is
-        //    not written again: that is asked with the later one. A lower generation than ours is
-        //    written over, for it comes from a late write or an old copy of the index. Whatever
+        // 7. May this user be written, and why? If not, this is the end. A login that was revoked
+        //    is not written again: that is asked with the later one. A lower generation than ours
+        //    is written over, for it comes from a late write or an old copy of the index. Whatever
         //    becomes of the update, the generation that was found is remembered: the user may be
         //    deleted next.
         let generation = found
@@ -202,7 +202,7 @@ impl Attempt {
         if let Some(found) = &found {
             let (keys, now) = (&self.state.keys, self.state.clock.now());
             self.report
-                .written_elsewhere(document, &found.account, |id| keys.knows(id), now);
+                .other_writer(document, &found.account, |id| keys.knows(id), now);
         }
         if let Some(generation) = generation
             && generation > document.target.generation

@@ -1,58 +1,25 @@
 //! The write of names, mail and groups where login and roles are right.
 //!
 //! It follows the same order as an update: a place is queued for and the password is hashed before
-//! the user is read, and the ledger has a pending write before the request leaves. A failure refuses
-//! nobody: the next request finds login and roles as they should be.
+//! the user is read, and the ledger has a pending write before the request leaves. A failure
+//! refuses nobody: the next request finds login and roles as they should be.
 
 use super::{
+    agree::Attempt,
     confirm,
-    look::Look,
-    report::Report,
     types::{AttemptResult, Reason},
 };
-use crate::{
-    broker::{
-        config::Config,
-        document::{Differences, Document},
-        error::BrokerError,
-        places::{Class, Places},
-        rotation::Period,
-        state::State,
-        write::write,
-    },
-    cluster::SecurityApi,
-    telemetry::ClusterTelemetry,
+use crate::broker::{
+    document::{Differences, Document},
+    error::BrokerError,
+    places::Class,
+    rotation::Period,
+    write::write,
 };
-use std::sync::Arc;
 
-#[derive(Debug)]
-pub(super) struct Describe {
-    state: Arc<State>,
-    cluster: SecurityApi,
-    writes: Arc<Places>,
-    look: Look,
-    report: Report,
-}
-
-impl Describe {
-    pub(super) fn new(
-        state: Arc<State>,
-        cluster: SecurityApi,
-        writes: Arc<Places>,
-        config: &Config,
-        telemetry: &ClusterTelemetry,
-    ) -> Self {
-        Self {
-            look: Look::new(cluster.clone(), Arc::clone(&state), config.adopt),
-            report: Report::new(telemetry),
-            state,
-            cluster,
-            writes,
-        }
-    }
-
-    pub(super) async fn run(&self, document: &Document, period: Period) {
-        match self.steps(document, period).await {
+impl Attempt {
+    pub(super) async fn describe(&self, document: &Document, period: Period) {
+        match self.describe_steps(document, period).await {
             Ok(None) => {}
             Ok(Some(differed)) => {
                 let written = Ok(AttemptResult::Written(Reason::Described, differed));
@@ -63,7 +30,7 @@ impl Describe {
     }
 
     /// What was written, if anything was.
-    async fn steps(
+    async fn describe_steps(
         &self,
         document: &Document,
         period: Period,

@@ -2,14 +2,13 @@
 
 use super::types::{AttemptResult, Reason};
 use crate::{
-    broker::{document::Document, error::BrokerError},
+    broker::{account_event::account_event, document::Document, error::BrokerError},
     clock::Timestamp,
     cluster::Account,
-    model::Group,
     rate::{Limiter, Rate},
     telemetry::{
         ClusterTelemetry,
-        audit::{Audit, EventDetails, EventKind},
+        audit::{Audit, EventKind},
         chain,
         metrics::{ClusterMetrics, Step},
     },
@@ -70,7 +69,7 @@ impl Report {
 
     /// Two deployments that write each other's users are a fault of their configurations, and so is
     /// a replica whose clock is far off: what one of them writes, the other undoes.
-    pub(super) fn written_elsewhere(
+    pub(super) fn other_writer(
         &self,
         document: &Document,
         found: &Account,
@@ -120,19 +119,6 @@ impl Report {
     }
 
     fn audit(&self, document: &Document, kind: EventKind, reason: Option<&str>) {
-        if !self.audit.is_on() {
-            return;
-        }
-        let identity = &document.identity;
-        let details = EventDetails {
-            cluster: Some(&self.cluster),
-            user: Some(identity.user().as_str()),
-            provider: Some(identity.provider().name()),
-            groups: identity.groups().iter().map(Group::as_str).collect(),
-            roles: document.account.roles.iter().map(String::as_str).collect(),
-            reason,
-            ..EventDetails::default()
-        };
-        self.audit.write(kind, &details);
+        account_event(&self.audit, kind, &self.cluster, &document.account, reason);
     }
 }

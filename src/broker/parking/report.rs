@@ -1,13 +1,13 @@
 //! What parking tells operators: log, metrics, audit.
 
 use crate::{
-    broker::error::BrokerError,
+    broker::{account_event::account_event, error::BrokerError},
     clock::Timestamp,
     cluster::{Account, CallError},
     rate::{Limiter, Rate},
     telemetry::{
         ClusterTelemetry,
-        audit::{Audit, EventDetails, EventKind},
+        audit::{Audit, EventKind},
         chain,
         metrics::{ClusterMetrics, Scan},
     },
@@ -52,8 +52,8 @@ impl Report {
         self.metrics.scanned(Scan::Failed);
         let what = if error.is_refusal() {
             "the cluster does not let the service account list users, so the logins of users who \
-             stay away do not end; grant it `cluster:admin/xpack/security/user/get`, as for reading \
-             users, or set `credentials.park: false`"
+             stay away do not end; grant it `cluster:admin/xpack/security/user/get`, as for \
+             reading users, or set `credentials.park: false`"
         } else if error.is_too_big() {
             "the list of all users is longer than 64 MB, so the logins of users who stay away do \
              not end; grant the service account `cluster:admin/xpack/security/user/query` on \
@@ -82,19 +82,8 @@ impl Report {
     pub(super) fn parked(&self, account: &Account) {
         self.metrics.parked();
         debug!(user = account.name, "user parked");
-        if !self.audit.is_on() {
-            return;
-        }
-        let marker = account.origin.marker();
-        let details = EventDetails {
-            cluster: Some(&self.cluster),
-            user: Some(&account.name),
-            provider: marker.and_then(|marker| marker.provider.as_deref()),
-            groups: account.groups.iter().map(String::as_str).collect(),
-            roles: account.roles.iter().map(String::as_str).collect(),
-            ..EventDetails::default()
-        };
-        self.audit.write(EventKind::UserParked, &details);
+        let kind = EventKind::UserParked;
+        account_event(&self.audit, kind, &self.cluster, account, None);
     }
 
     pub(super) fn not_parked(&self, error: &BrokerError, now: Timestamp) {

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 /// that has 256.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The same for a list of users: a page has half a megabyte. A cluster that gives no pages gives all
-/// users at once, some 200 bytes each, and this is enough for 300,000 of them.
+/// The same for a list of users: a page has half a megabyte. A cluster that gives no pages gives
+/// all users at once, some 200 bytes each, and this is enough for 300,000 of them.
 const MAX_LISTING_BYTES: usize = 64 * 1024 * 1024;
 
 /// A request to any node.

@@ -71,8 +71,8 @@ fn file(fill: &mut Filler<'_>) -> StoreConfig {
     let Some(folder) = fill.get(&table::CACHE_PATH).or(standard) else {
         fill.warn(
             &table::CACHE_TYPE,
-            "`cache.type: file` has no effect without `cache.path`: users are remembered in memory, \
-             and each start asks the cluster again; name a folder for elastauth alone, such as \
+            "`cache.type: file` has no effect without `cache.path`: users are remembered in \
+             memory, and each start asks the cluster again; name a folder for elastauth alone, such as \
              `/var/lib/elastauth/cache`",
         );
         return StoreConfig::Memory;

@@ -153,8 +153,8 @@ fn provider(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<OidcProvider
     })
 }
 
-/// Tokens that are not signed name no issuer. Where the provider is asked about all, and it is known
-/// where, none is needed.
+/// Tokens that are not signed name no issuer. Where the provider is asked about all, and it is
+/// known where, none is needed.
 fn is_optional(fill: &Filler<'_>, key: &ConfigKey) -> bool {
     key.path == table::OIDC_ISSUER.path
         && match fill.get(&table::OIDC_TOKEN_VALIDATION) {
@@ -221,8 +221,8 @@ fn id_tokens_of_before(fill: &mut Filler<'_>) {
         && !fill.given(&table::OIDC_ID_TOKENS)
     {
         let warning = format!(
-            "`{}` is from elastauth 2, which accepted ID tokens as bearer tokens. elastauth accepts \
-             them only in the cookie `{}`: if your clients send ID tokens as bearer tokens, set \
+            "`{}` is from elastauth 2, which accepted ID tokens as bearer tokens. elastauth \
+             accepts them only in the cookie `{}`: if your clients send ID tokens as bearer tokens, set \
              `oidc.id_tokens: anywhere`, otherwise `oidc.id_tokens: in_cookie`",
             key.path,
             fill.get::<String>(&table::OIDC_ID_COOKIE)

@@ -49,7 +49,8 @@ pub(super) fn admin(fill: &mut Filler<'_>) -> Option<AdminConfig> {
             fill.fault(
                 &table::ADMIN_HOSTS,
                 "`admin.hosts` has an item that is not a host name; write names alone, without \
-                 `https://`, port or `*`, such as `elastauth.internal`; addresses need not be named",
+                 `https://`, port or `*`, such as `elastauth.internal`; addresses need not be \
+                 named",
             );
         }
     }

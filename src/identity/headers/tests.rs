@@ -28,6 +28,10 @@ fn identified(headers: &[(&'static str, &[u8])]) -> Identity {
     identity
 }
 
+fn groups(identity: &Identity) -> Vec<&str> {
+    identity.groups().iter().map(Group::as_str).collect()
+}
+
 #[test]
 fn four_headers_are_an_identity() {
     let identity = identified(&[
@@ -37,14 +41,7 @@ fn four_headers_are_an_identity() {
         ("remote-name", "Zo\u{eb} Ångström".as_bytes()),
     ]);
     assert_eq!(identity.user().as_str(), "alice");
-    assert_eq!(
-        identity
-            .groups()
-            .iter()
-            .map(Group::as_str)
-            .collect::<Vec<_>>(),
-        ["c,d", "dev", "ops"]
-    );
+    assert_eq!(groups(&identity), ["c,d", "dev", "ops"]);
     assert_eq!(identity.email(), Some("alice@example.org"));
     assert_eq!(identity.full_name(), Some("Zo\u{eb} Ångström"));
 }
@@ -106,14 +103,7 @@ fn repeated_groups_are_one_list() {
         ("remote-groups", b"a,b"),
         ("remote-groups", b"b, c"),
     ]);
-    assert_eq!(
-        identity
-            .groups()
-            .iter()
-            .map(Group::as_str)
-            .collect::<Vec<_>>(),
-        ["a", "b", "c"]
-    );
+    assert_eq!(groups(&identity), ["a", "b", "c"]);
 }
 
 #[test]
@@ -233,14 +223,7 @@ fn white_space_that_http_does_not_allow_around_a_value_is_kept() {
         ("remote-groups", "dev\u{a0}, ops\t".as_bytes()),
     ]);
     assert_eq!(identity.user().as_str(), "alice");
-    assert_eq!(
-        identity
-            .groups()
-            .iter()
-            .map(Group::as_str)
-            .collect::<Vec<_>>(),
-        ["dev\u{a0}", "ops"]
-    );
+    assert_eq!(groups(&identity), ["dev\u{a0}", "ops"]);
 }
 
 #[test]

@@ -344,8 +344,8 @@ fn only_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// A text for people: of a list, the first. Nothing is decided by it, so one that is no text refuses
-/// nobody.
+/// A text for people: of a list, the first. Nothing is decided by it, so one that is no text
+/// refuses nobody.
 fn for_people(
     path: &ClaimPath,
     claims: &Map<String, Value>,

@@ -1,8 +1,8 @@
 //! How many logout notices of one issuer are checked.
 //!
-//! Anybody may send one, and each costs the check of a signature. So that a flood takes nothing from
-//! the issuer, its share is split by where notices come from. An address from which a valid notice
-//! has come is the issuer's own, and nobody else is served from that share.
+//! Anybody may send one, and each costs the check of a signature. So that a flood takes nothing
+//! from the issuer, its share is split by where notices come from. An address from which a valid
+//! notice has come is the issuer's own, and nobody else is served from that share.
 
 use crate::{
     clock::Timestamp,
@@ -14,8 +14,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The check of a signature is a fraction of a millisecond: so many a second are a few hundredths of
-/// one core, and a thousand sessions that end at once are done within five seconds.
+/// The check of a signature is a fraction of a millisecond: so many a second are a few hundredths
+/// of one core, and a thousand sessions that end at once are done within five seconds.
 const NOTICES: Rate = Rate::a_second(200);
 /// An issuer sends from a few machines, or through a proxy.
 const ADDRESSES: usize = 16;

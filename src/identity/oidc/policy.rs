@@ -303,12 +303,12 @@ impl Policy {
 
 /// For a token that does not say by its header (`at+jwt`) what it is.
 ///
-/// What the provider calls the token counts first. Then come the claims that bind an ID token to the
-/// sign-in that it came from (OpenID Connect Core §2, §3.3.2.11). Access tokens do not need them;
-/// Dex and old Keycloaks add them nevertheless, and Keycloak marks its tokens by the claim `typ`.
-/// But an ID token may have none of them: certified providers leave them out in the code flow. So a
-/// token must also have a claim that only access tokens have: what it allows (`scope`, `scp`), or to
-/// whom it was issued (`client_id`; ID tokens have `azp` as well).
+/// What the provider calls the token counts first. Then come the claims that bind an ID token to
+/// the sign-in that it came from (OpenID Connect Core §2, §3.3.2.11). Access tokens do not need
+/// them; Dex and old Keycloaks add them nevertheless, and Keycloak marks its tokens by the claim
+/// `typ`. But an ID token may have none of them: certified providers leave them out in the code
+/// flow. So a token must also have a claim that only access tokens have: what it allows (`scope`,
+/// `scp`), or to whom it was issued (`client_id`; ID tokens have `azp` as well).
 fn looks_like_id_token(claims: &Map<String, Value>) -> bool {
     let has = |name: &&str| present(claims, name).is_some();
     if has(&"typ") {
@@ -333,8 +333,8 @@ enum TokenWord {
 }
 
 /// The provider's word for the token, in the claims that providers have for it: Amazon Cognito and
-/// Ory write `token_use`, `ForgeRock` writes `tokenName`. Where two differ, the token is no access token.
-/// `token_use` has no other meaning, so an unknown word there counts; the other claims may.
+/// Ory write `token_use`, `ForgeRock` writes `tokenName`. Where two differ, the token is no access
+/// token. `token_use` has no other meaning, so an unknown word there counts; the other claims may.
 fn own_word(claims: &Map<String, Value>) -> Option<TokenWord> {
     let word = |name: &str| {
         let value = present(claims, name)?;

@@ -1,5 +1,5 @@
-//! Why a token is refused. One variant a rule; what is in it of the token is bounded and escaped, so
-//! each may be logged as it is.
+//! Why a token is refused. One variant a rule; what is in it of the token is bounded and escaped,
+//! so each may be logged as it is.
 
 use crate::{
     identity::types::Field,

@@ -239,18 +239,23 @@ async fn a_token_is_remembered_until_it_expires_and_no_longer() {
     assert_eq!(stage.refusal(&token).await, RefusedToken::Expired);
 }
 
-#[tokio::test]
-async fn remembered_tokens_are_bounded() {
-    let stage = Stage::new().await;
+/// With room for so many bytes of tokens.
+fn remembering(stage: &Stage, bytes: usize) -> Oidc {
     let mut config = Config::new(vec![provider("main", &stage.fake)]).unwrap();
-    config.remembered_bytes = 10 * 1_024;
-    let oidc = Oidc::new(
+    config.remembered_bytes = bytes;
+    Oidc::new(
         config,
         &Clock::Manual(Arc::clone(&stage.ms)),
         &Tasks::default(),
         &Telemetry::default(),
     )
-    .unwrap();
+    .unwrap()
+}
+
+#[tokio::test]
+async fn remembered_tokens_are_bounded() {
+    let stage = Stage::new().await;
+    let oidc = remembering(&stage, 10 * 1_024);
     for i in 0..50 {
         let token = stage.token(json!({"jti": i.to_string()}));
         assert!(
@@ -270,15 +275,7 @@ async fn remembered_tokens_are_bounded() {
 async fn remembered_tokens_of_users_in_many_groups_take_no_more_room() {
     const ROOM: usize = 4 * 1_024 * 1_024;
     let stage = Stage::new().await;
-    let mut config = Config::new(vec![provider("main", &stage.fake)]).unwrap();
-    config.remembered_bytes = ROOM;
-    let oidc = Oidc::new(
-        config,
-        &Clock::Manual(Arc::clone(&stage.ms)),
-        &Tasks::default(),
-        &Telemetry::default(),
-    )
-    .unwrap();
+    let oidc = remembering(&stage, ROOM);
     let groups: Vec<_> = (0..300)
         .map(|n| format!("/organisation/department-{n:03}"))
         .collect();

@@ -88,8 +88,8 @@ impl Sentinels {
     }
 }
 
-/// What the server says of itself: a Sentinel may not have heard of a failover. An ACL may allow one
-/// of the two commands only.
+/// What the server says of itself: a Sentinel may not have heard of a failover. An ACL may allow
+/// one of the two commands only.
 async fn is_master(server: &Server) -> RedisResult<bool> {
     let mut role = Cmd::new();
     role.arg("ROLE");

@@ -1,5 +1,5 @@
-//! What an operator does: ends a user's login at one replica and, where replicas do not hear of each
-//! other, has the others check the user.
+//! What an operator does: ends a user's login at one replica and, where replicas do not hear of
+//! each other, has the others check the user.
 
 use super::{Revoking, World};
 use elastauth::internals::{

@@ -1,5 +1,5 @@
-//! What becomes of names, mail addresses and groups that a provider does not vouch for, or that mean
-//! something else to the applications behind.
+//! What becomes of names, mail addresses and groups that a provider does not vouch for, or that
+//! mean something else to the applications behind.
 
 use super::setup::Setup;
 use serde_json::{Value, json};

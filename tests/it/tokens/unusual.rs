@@ -1,5 +1,5 @@
-//! What real providers do beside the book: keys that change, documents that move, tokens and answers
-//! in other forms.
+//! What real providers do beside the book: keys that change, documents that move, tokens and
+//! answers in other forms.
 
 use super::setup::Setup;
 use serde_json::json;

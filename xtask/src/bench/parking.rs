@@ -52,7 +52,8 @@ pub(super) fn run() -> anyhow::Result<()> {
         for share in [0.5, 0.99] {
             let (off, on) = (percentile(&mut off, share), percentile(&mut on, share));
             println!(
-                "  {whom}, p{:.0} with parking against without: {:.2} ({on:.2} against {off:.2} ms, of {} and {})",
+                "  {whom}, p{:.0} with parking against without: {:.2} ({on:.2} \
+                 against {off:.2} ms, of {} and {})",
                 share * 100.0,
                 on / off,
                 answers.1,

@@ -72,8 +72,8 @@ pub(super) fn run() -> anyhow::Result<()> {
         );
         let each = |kib: u64| mega(kib.saturating_sub(before)) * 1e3 / f64::from(connections);
         println!(
-            "{connections} untrusted connections, {what}: {:.1} KB each, at most {:.1} KB for a moment \
-             (aim: at most 32)",
+            "{connections} untrusted connections, {what}: {:.1} KB each, at most {:.1} KB for a \
+             moment (aim: at most 32)",
             each(held),
             each(most),
         );

@@ -1,5 +1,6 @@
-//! Runs `cargo test` and, where a test fails, ends with its name and the command that runs it alone:
-//! what cargo prints last is the name of a test binary, and the name of the test is pages above.
+//! Runs `cargo test` and, where a test fails, ends with its name and the command that runs it
+//! alone: what cargo prints last is the name of a test binary, and the name of the test is pages
+//! above.
 
 use anyhow::{Context, bail};
 use std::{

@@ -1,8 +1,8 @@
 //! The users of a cluster, page by page: which of them elastauth has written, and when.
 //!
 //! A page has only what tells that. From 8.14 on a cluster gives pages; an older one, or an account
-//! without the right to them, gives all users in one answer. Both are searches: they may be a second
-//! behind what was written.
+//! without the right to them, gives all users in one answer. Both are searches: they may be a
+//! second behind what was written.
 
 use super::{
     answer::{ok, unexpected_status},

@@ -76,8 +76,8 @@ async fn a_subject_that_was_signed_out_everywhere_can_sign_in_again() {
     );
 }
 
-#[tokio::test]
-async fn after_a_logout_the_provider_is_asked_again() {
+/// The provider is asked about every token, and says that it is of the session `s-1`.
+async fn asked_about_a_session() -> Stage {
     let stage = Stage::with("ES256", |config| {
         config.validation = Validation::Introspection;
     })
@@ -85,6 +85,12 @@ async fn after_a_logout_the_provider_is_asked_again() {
     let mut answer = stage.claims(json!({"sid": "s-1"}));
     answer["active"] = true.into();
     stage.fake.on("/introspect", Manner::json(&answer));
+    stage
+}
+
+#[tokio::test]
+async fn after_a_logout_the_provider_is_asked_again() {
+    let stage = asked_about_a_session().await;
     assert!(stage.ask("opaque").await.is_ok() && stage.ask("opaque").await.is_ok());
     assert_eq!(stage.fake.count("/introspect"), 1);
     assert_eq!(
@@ -273,13 +279,7 @@ async fn a_notice_that_is_dated_ahead_of_now_keeps_no_subject_out() {
 
 #[tokio::test]
 async fn after_a_logout_in_the_future_the_provider_is_asked_once() {
-    let stage = Stage::with("ES256", |config| {
-        config.validation = Validation::Introspection;
-    })
-    .await;
-    let mut answer = stage.claims(json!({"sid": "s-1"}));
-    answer["active"] = true.into();
-    stage.fake.on("/introspect", Manner::json(&answer));
+    let stage = asked_about_a_session().await;
     stage.pass(Duration::from_mins(2));
     let notice = notice(&stage, json!({}));
     assert_eq!(stage.oidc.backchannel_logout(&notice, FROM).await, Ok(()));
