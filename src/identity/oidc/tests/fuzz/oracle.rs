@@ -6,6 +6,19 @@ use super::*;
 /// [`NOW`], with which times of any kind of number can be compared.
 const NOW_F: f64 = 1_800_000_000.0;
 
+/// The claims in which providers say what their token is.
+const CLAIMS_FOR_A_WORD: [&str; 5] = ["token_use", "token_type", "tokenType", "tokenName", "type"];
+/// What providers call an access token there: letters and digits only, in lower case.
+const ACCESS_WORDS: [&str; 7] = [
+    "access",
+    "accesstoken",
+    "atjwt",
+    "bearer",
+    "bearertoken",
+    "oauthaccesstoken",
+    "oauth2accesstoken",
+];
+
 /// A token, and where it stands.
 pub(super) struct Shown<'a> {
     pub(super) token: &'a str,
@@ -61,11 +74,13 @@ pub(super) fn signed(
     }
     if purpose.is_none() && kind != Some("at+jwt") && !in_id_cookie {
         // The provider's own word, or nothing that binds the token to a sign-in.
-        let called = |name: &str, word: &str| claims[name].as_str().is_some_and(|it| it == word);
-        let is_called_access = called("token_use", "access")
-            || ["Bearer", "bearer", "access", "at+jwt"]
-                .iter()
-                .any(|word| called("token_type", word));
+        let is_called_access = CLAIMS_FOR_A_WORD
+            .iter()
+            .filter_map(|name| claims[name].as_str())
+            .any(|word| {
+                let word = word.replace(|mark: char| !mark.is_ascii_alphanumeric(), "");
+                ACCESS_WORDS.contains(&&*word.to_ascii_lowercase())
+            });
         let none = |name: &str| claims[name].is_null() || claims[name] == "";
         assert!(
             is_called_access || (none("nonce") && none("at_hash")),
