@@ -109,6 +109,8 @@ impl Controls {
         }
         let trust = Trust::new(config.trust.clone());
         self.service.trust.store(Arc::new(trust));
+        let unprotected = config.unprotected.clone();
+        self.service.unprotected.store(Arc::new(unprotected));
         self.service.shown.store(Arc::new(config.shown.clone()));
         Ok(())
     }
@@ -197,6 +199,7 @@ impl App {
             tasks: tasks.clone(),
             telemetry: telemetry.clone(),
             admin: config.admin.clone(),
+            unprotected: config.unprotected,
             shown: config.shown,
         });
         let service = Arc::new(service);

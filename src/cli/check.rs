@@ -10,6 +10,10 @@ use std::{fmt::Write as _, io::IsTerminal as _};
 
 /// What is checked, and how it is shown.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct Options {
     /// For programs: one JSON object with `ok`, `faults`, `warnings` and, with `--online`, `tried`.
     #[arg(long)]
@@ -21,6 +25,9 @@ pub(super) struct Options {
     /// With `--online`, do not ask: write a user without roles, log in as it, and delete it.
     #[arg(long, requires = "online")]
     try_login: bool,
+    /// Warnings count as faults. For a pipeline that must not deploy a weak configuration.
+    #[arg(long)]
+    strict: bool,
 }
 
 impl Options {
@@ -36,7 +43,12 @@ impl Options {
 }
 
 pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
-    let Options { json, online, .. } = *options;
+    let Options {
+        json,
+        online,
+        strict,
+        ..
+    } = *options;
     let Checked { outcome, warnings } = config::check(&Sources::system(flags));
     let outcome = outcome.and_then(|config| match config::check_files(&config) {
         faults if faults.is_empty() => Ok(config),
@@ -52,7 +64,8 @@ pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
         Ok(_) | Err(_) => Vec::new(),
     };
     let faults = outcome.as_ref().err().map_or(&[][..], Vec::as_slice);
-    let ok = faults.is_empty() && tried.iter().all(|tried| tried.ok);
+    let too_weak = strict && !warnings.is_empty();
+    let ok = faults.is_empty() && !too_weak && tried.iter().all(|tried| tried.ok);
     if json {
         let report = serde_json::json!({
             "ok": ok, "faults": faults, "warnings": warnings, "tried": tried,
@@ -64,7 +77,10 @@ pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
             Err(CommandError(String::new()))
         };
     }
-    let text = report(faults, &warnings, &tried);
+    let mut text = report(faults, &warnings, &tried);
+    if too_weak {
+        text.push_str("; with --strict a warning is a fault");
+    }
     if ok {
         print(&text)
     } else {

@@ -28,6 +28,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     if let (Some(trust), Some(identity)) = (&trust, &identity) {
         trust::check_providers(fill, trust, identity);
     }
+    let unprotected = trust::unprotected(fill);
     let roles = roles::fill(fill);
     let broker = broker::fill(fill);
     let cluster = cluster::fill(fill);
@@ -46,6 +47,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         audit: audit?,
         traces: traces?,
         admin: admin?,
+        unprotected,
         shown: effective::tree(settings),
     })
 }

@@ -20,6 +20,8 @@ pub struct Config {
     pub audit: telemetry::audit::Config,
     pub traces: telemetry::traces::Config,
     pub admin: serve::AdminConfig,
+    /// Listeners where any neighbour in a private network may name themselves anybody.
+    pub unprotected: Vec<String>,
     /// The effective configuration for people, with `***` for every secret.
     pub shown: serde_json::Value,
 }

@@ -107,6 +107,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         audit: telemetry::audit::Config::default(),
         traces: telemetry::traces::Config::Off,
         admin: serve::AdminConfig::default(),
+        unprotected: Vec::new(),
         shown: serde_json::Value::Null,
     })
 }

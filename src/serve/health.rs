@@ -77,6 +77,15 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
                     Err(format!("new values require a restart: {keys}"))
                 };
                 checks.insert("configuration".to_owned(), check(state, "RESTART_REQUIRED"));
+                let unprotected = service.unprotected.load();
+                if !unprotected.is_empty() {
+                    let why = format!(
+                        "every host in a private network that reaches {} may name themselves any \
+                         user; set `trusted_proxies`, `gateway_keys` or `tls.client_ca`",
+                        unprotected.join(", ")
+                    );
+                    checks.insert("trust".to_owned(), check(Err(why), "UNPROTECTED"));
+                }
             }
             let mut answer = json!({
                 "status": status,

@@ -37,6 +37,8 @@ pub struct Service {
     pub(super) admin: AdminConfig,
     /// The effective configuration, with `***` for every secret.
     pub(crate) shown: ArcSwap<Value>,
+    /// Listeners where any neighbour in a private network may name themselves anybody.
+    pub(crate) unprotected: ArcSwap<Vec<String>>,
     /// The keys that have new values in the file and keep their old ones until a restart.
     pub(crate) requires_restart: ArcSwap<Vec<&'static str>>,
     pub(super) logouts: LogoutLimiters,
@@ -93,6 +95,7 @@ pub struct ServiceParts {
     pub tasks: Tasks,
     pub telemetry: Telemetry,
     pub admin: AdminConfig,
+    pub unprotected: Vec<String>,
     pub shown: Value,
 }
 
@@ -111,6 +114,7 @@ impl Service {
             telemetry: parts.telemetry,
             admin: parts.admin,
             shown: ArcSwap::from_pointee(parts.shown),
+            unprotected: ArcSwap::from_pointee(parts.unprotected),
             requires_restart: ArcSwap::default(),
             logouts: LogoutLimiters::new(),
             clock,

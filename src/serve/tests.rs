@@ -63,6 +63,7 @@ struct Setup {
     admin: AdminConfig,
     audit: Audit,
     providers: Providers,
+    unprotected: Vec<String>,
 }
 
 impl Default for Setup {
@@ -76,6 +77,7 @@ impl Default for Setup {
             admin: AdminConfig::default(),
             audit: Audit::default(),
             providers: Providers::headers(headers::Config::default()),
+            unprotected: Vec::new(),
         }
     }
 }
@@ -122,6 +124,7 @@ impl Setup {
                 ..Telemetry::default()
             },
             admin: self.admin,
+            unprotected: self.unprotected,
             shown: serde_json::json!({"elasticsearch": {"password": "***"}}),
         });
         let service = Arc::new(service);

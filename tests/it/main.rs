@@ -44,6 +44,7 @@ mod telemetry;
 mod tokens;
 mod traces;
 mod traefik_guide;
+mod trust;
 mod two_clients;
 mod untrusted_peers;
 mod wrong_address;

@@ -104,6 +104,7 @@ impl Deployment {
                 metrics: true,
                 ..AdminConfig::default()
             },
+            unprotected: Vec::new(),
             shown: json!({}),
         });
         let config = serve::Config {
@@ -410,6 +411,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
             metrics: true,
             ..AdminConfig::default()
         },
+        unprotected: Vec::new(),
         shown: json!({"secret_key": "***"}),
     };
     let app = App::start(config).unwrap();

@@ -36,15 +36,6 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         );
         fill.warn(key, warning);
     }
-    let listen = fill.get::<SocketAddr>(&table::LISTEN);
-    let is_local = listen.is_some_and(|listen| listen.ip().is_loopback());
-    if !fill.given(key) && !has_keys && !is_local {
-        fill.warn(
-            key,
-            "`trusted_proxies` is not set: identity headers are trusted from every private \
-             network; name the addresses of the gateways, or set `gateway_keys`",
-        );
-    }
     let gateway_keys: Vec<KnownKey> = if has_keys {
         fill.get(&table::GATEWAY_KEYS)?
     } else {
@@ -60,6 +51,30 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         proxies: proxies?,
         gateway_keys,
     })
+}
+
+/// The listeners where any neighbour in a private network may name themselves anybody, each with a
+/// warning. Configurations of elastauth 2 are like this, so it is no fault.
+pub(super) fn unprotected(fill: &mut Filler<'_>) -> Vec<String> {
+    let barriers = [
+        &table::TRUSTED_PROXIES,
+        &table::GATEWAY_KEYS,
+        &table::TLS_CLIENT_CA,
+    ];
+    let listen = fill.get::<SocketAddr>(&table::LISTEN);
+    let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) else {
+        return Vec::new();
+    };
+    if barriers.iter().any(|key| fill.given(key)) {
+        return Vec::new();
+    }
+    fill.warn(
+        &table::LISTEN,
+        "nothing shows elastauth which peers are gateways: every host in a private network that \
+         reaches this listener may name themselves any user; add `trusted_proxies: \
+         [<address of the gateway>]`, `gateway_keys` or `tls.client_ca`",
+    );
+    vec![listen.to_string()]
 }
 
 /// The networks of RFC 5737 and RFC 3849, which guides use.

@@ -216,8 +216,8 @@ fn what_is_legal_and_weak_is_a_warning() {
         ),
         (
             least_and("listen: :5000\n"),
-            "default",
-            "every private network",
+            "config.yml:4:9",
+            "every host in a private network",
         ),
         (
             least_and("trusted_proxies: [0.0.0.0/0]\n"),

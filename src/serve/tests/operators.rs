@@ -419,3 +419,30 @@ fn the_page_names_every_path_of_the_description() {
     }
     assert!(OPENAPI.contains(&format!("  version: {}\n", env!("CARGO_PKG_VERSION"))));
 }
+
+#[tokio::test]
+async fn readiness_names_listeners_without_a_barrier_to_trusted_peers() {
+    let checks = async |setup: Setup| {
+        let server = setup.start();
+        let answer = get(&server, "/elastauth/ready", "").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["checks"]["trust"].clone()
+    };
+    let open = || Setup {
+        unprotected: vec!["0.0.0.0:5000".to_owned()],
+        ..Setup::default()
+    };
+    let trust = checks(open()).await;
+    assert_eq!(trust["status"], "UNPROTECTED");
+    let why = trust["error"].as_str().unwrap();
+    assert!(
+        why.contains("0.0.0.0:5000") && why.contains("`trusted_proxies`"),
+        "{why}"
+    );
+    let untrusted = Setup {
+        proxies: "127.0.0.2/32",
+        ..open()
+    };
+    assert_eq!(checks(untrusted).await, json!(null));
+    assert_eq!(checks(Setup::default()).await, json!(null));
+}
