@@ -21,8 +21,11 @@ pub(crate) mod tests;
 
 pub(crate) use ask::Verdict;
 pub(crate) use client_auth::{ClientAuth, SigningKey};
-pub(crate) use endpoint::{EndpointKind, Endpoints, IdpEndpoint, InvalidEndpoint, Issuer};
+pub(crate) use endpoint::{
+    Description, EndpointKind, Endpoints, IdpEndpoint, InvalidEndpoint, Issuer,
+};
 pub(crate) use error::IdpError;
+pub(crate) use fetch::PATIENCE;
 pub(crate) use jws::{Jws, MalformedToken, TokenForm, Verified};
 pub(crate) use key::Algorithm;
 #[cfg(test)]

@@ -7,9 +7,9 @@ use crate::{
     config,
     identity::{
         ProviderConfig,
-        oidc::{self, Asked, Validation},
+        oidc::{self, Validation},
     },
-    idp::{EndpointKind, Idp},
+    idp::{EndpointKind, Idp, Verdict},
     ledger::{self, Ledger, StoreConfig},
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry, chain, clocks::ClockCheck, metrics::ClusterMetrics},
@@ -23,6 +23,9 @@ const STORE: Duration = Duration::from_secs(5);
 
 /// For an identity provider: its description and its keys.
 const ISSUER: Duration = Duration::from_secs(10);
+
+/// A token of no provider. The alphabet is that of opaque tokens.
+const MADE_UP: &str = "made-up-by-elastauth-check";
 
 /// One thing that was tried.
 #[derive(Debug, Serialize)]
@@ -81,7 +84,10 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
                 match idp(issuer) {
                     Err(why) => tried.push(Tried::new(name, Err(why))),
                     Ok(idp) => {
-                        tried.push(Tried::new(name, keys(&idp, issuer.validation).await));
+                        let answers = answers(&idp, issuer.validation);
+                        let answers = timeout(ISSUER, answers).await;
+                        let late = |_| Err(format!("no answer within {ISSUER:?}"));
+                        tried.push(Tried::new(name, answers.unwrap_or_else(late)));
                         tried.extend(clock(&idp, issuer).await);
                     }
                 }
@@ -91,29 +97,40 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
     tried
 }
 
-/// An identity provider's description, and its keys if tokens are verified with them.
-async fn keys(idp: &Idp, validation: Validation) -> Result<String, String> {
+/// What tokens will need of an identity provider: its description, its keys, and the endpoints that
+/// are asked about tokens. These are asked about a token that nobody has issued: whoever accepts it
+/// would accept any.
+async fn answers(idp: &Idp, validation: Validation) -> Result<String, String> {
     // Without an issuer no token is verified.
     let signed = idp.issuer().expected().is_some();
-    let (asked, keys) = match validation {
-        Validation::Jwks => (None, true),
-        Validation::Userinfo | Validation::Both(Asked::Userinfo) => {
-            (Some(EndpointKind::Userinfo), true)
+    let needed = validation.endpoints().iter();
+    let mut found = Vec::new();
+    for what in needed.filter(|what| signed || **what != EndpointKind::Keys) {
+        let answer = match what {
+            EndpointKind::Keys | EndpointKind::Discovery => match idp.count_keys().await {
+                Ok(0) => {
+                    return Err("it answers, and none of its keys can verify a token".to_owned());
+                }
+                Ok(keys) => {
+                    found.push(format!("{keys} of its keys can verify tokens"));
+                    continue;
+                }
+                Err(error) => Err(error),
+            },
+            EndpointKind::Userinfo => idp.userinfo(MADE_UP).await,
+            EndpointKind::Introspection => idp.introspect(MADE_UP).await,
+        };
+        match answer {
+            Ok(Verdict::Refused) => found.push(format!("its {what} refuses a made-up token")),
+            Ok(Verdict::Claims(_) | Verdict::Signed(_)) => {
+                return Err(format!(
+                    "its {what} accepts a token that nobody has issued: look at the address"
+                ));
+            }
+            Err(error) => return Err(chain(&error)),
         }
-        Validation::Introspection => (Some(EndpointKind::Introspection), false),
-        Validation::Both(Asked::IntrospectionThenUserinfo) => {
-            (Some(EndpointKind::Introspection), true)
-        }
-    };
-    match timeout(ISSUER, idp.try_out(asked, keys && signed)).await {
-        Ok(Ok(Some(0))) => Err("it answers, and none of its keys can verify a token".to_owned()),
-        Ok(Ok(Some(keys))) => Ok(format!(
-            "it answers, and {keys} of its keys can verify tokens"
-        )),
-        Ok(Ok(None)) => Ok("it answers, and names the endpoint that checks tokens".to_owned()),
-        Ok(Err(error)) => Err(chain(&error)),
-        Err(_late) => Err(format!("no answer within {ISSUER:?}")),
     }
+    Ok(format!("it answers, and {}", found.join(", and ")))
 }
 
 fn idp(config: &oidc::OidcProviderConfig) -> Result<Idp, String> {

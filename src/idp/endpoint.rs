@@ -86,6 +86,12 @@ impl Issuer {
         (self.source != IssuerUse::Absent).then_some(&*self.text)
     }
 
+    /// Whether the provider's description can be fetched from it.
+    #[must_use]
+    pub fn is_fetched(&self) -> bool {
+        self.source == IssuerUse::Fetched
+    }
+
     /// Whether what the provider says of itself is sent in clear.
     #[must_use]
     pub fn is_plain(&self) -> bool {
@@ -210,7 +216,9 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
-    pub(super) fn get(&self, what: EndpointKind) -> Option<&IdpEndpoint> {
+    /// The one for this.
+    #[must_use]
+    pub fn get(&self, what: EndpointKind) -> Option<&IdpEndpoint> {
         match what {
             EndpointKind::Keys => self.jwks.as_ref(),
             EndpointKind::Userinfo => self.userinfo.as_ref(),
@@ -218,6 +226,14 @@ impl Endpoints {
             EndpointKind::Discovery => None,
         }
     }
+}
+
+/// What a provider says of itself.
+#[derive(Debug)]
+pub(crate) struct Description {
+    pub(super) endpoints: Endpoints,
+    /// What its access tokens name, where that is not the issuer of its ID tokens (ADFS).
+    pub(crate) access_token_issuer: Option<Box<str>>,
 }
 
 /// Why a description is not accepted.
@@ -234,7 +250,7 @@ pub enum InvalidDiscovery {
     Endpoint(#[source] InvalidEndpoint),
 }
 
-impl Endpoints {
+impl Description {
     /// Reads a provider's description of itself. With client certificates the provider's addresses
     /// for such clients win (RFC 8705, §5).
     pub(super) fn parse(
@@ -265,10 +281,17 @@ impl Endpoints {
                 .transpose()
                 .map_err(InvalidDiscovery::Endpoint)
         };
-        Ok(Self {
+        let endpoints = Endpoints {
             jwks: endpoint("jwks_uri")?,
             userinfo: endpoint("userinfo_endpoint")?,
             introspection: endpoint("introspection_endpoint")?,
+        };
+        let access_token_issuer = document.get("access_token_issuer").and_then(Value::as_str);
+        Ok(Self {
+            endpoints,
+            access_token_issuer: access_token_issuer
+                .filter(|text| !text.is_empty())
+                .map(Box::from),
         })
     }
 }
@@ -318,14 +341,14 @@ mod tests {
     #[test]
     fn the_issuer_must_be_written_as_the_provider_writes_it() {
         let read = |issuer: &str| {
-            Endpoints::parse(
+            Description::parse(
                 br#"{"issuer":"https://idp.test","jwks_uri":"https://idp.test/k"}"#,
                 &Issuer::parse(issuer).unwrap(),
                 false,
             )
         };
         assert_eq!(
-            format!("{:?}", read("https://idp.test").unwrap().jwks),
+            format!("{:?}", read("https://idp.test").unwrap().endpoints.jwks),
             "Some(https://idp.test/k)"
         );
         for other in ["https://idp.test/", "https://other.test"] {
@@ -339,7 +362,7 @@ mod tests {
     #[test]
     fn a_description_names_addresses_over_http() {
         let issuer = Issuer::parse("https://idp.test").unwrap();
-        let read = Endpoints::parse(
+        let read = Description::parse(
             br#"{"issuer":"https://idp.test","jwks_uri":"ldap://idp.test/k"}"#,
             &issuer,
             false,
@@ -355,8 +378,9 @@ mod tests {
         let shown = |with| {
             format!(
                 "{:?}",
-                Endpoints::parse(document, &issuer, with)
+                Description::parse(document, &issuer, with)
                     .unwrap()
+                    .endpoints
                     .userinfo
                     .unwrap()
             )
@@ -365,5 +389,22 @@ mod tests {
             (shown(false).as_str(), shown(true).as_str()),
             ("https://idp.test/u", "https://mtls.idp.test/u")
         );
+    }
+    #[test]
+    fn a_description_may_name_another_issuer_for_access_tokens() {
+        let issuer = Issuer::parse("https://idp.test/adfs").unwrap();
+        let read = |value: &str| {
+            let document =
+                format!(r#"{{"issuer": "https://idp.test/adfs", "access_token_issuer": {value}}}"#);
+            let read = Description::parse(document.as_bytes(), &issuer, false);
+            read.unwrap().access_token_issuer
+        };
+        assert_eq!(
+            read(r#""http://idp.test/adfs/services/trust""#).as_deref(),
+            Some("http://idp.test/adfs/services/trust")
+        );
+        for none in ["null", "\"\"", "7", "[\"http://idp.test\"]"] {
+            assert_eq!(read(none), None, "{none}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The provider's keys and its description of itself, fetched when they are needed.
 
 use super::{
-    endpoint::{EndpointKind, Endpoints, IdpEndpoint, InvalidDiscovery},
+    endpoint::{Description, EndpointKind, IdpEndpoint, InvalidDiscovery},
     error::IdpError,
     fetched::{Age, Fetch, TooEarly},
     key::Algorithm,
@@ -18,7 +18,7 @@ use std::{
 pub(super) const FETCH: Duration = Duration::from_secs(5);
 /// How long a request waits for a fetch or a call. A decision must be there within two seconds, and
 /// a user may still have to be written.
-pub(super) const PATIENCE: Duration = Duration::from_millis(1_400);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(1_400);
 /// A key set with a certificate chain for each of twenty keys has 100 KB.
 const MAX_KEYS_BYTES: usize = 512 * 1024;
 /// Keycloak's description has 7 KB.
@@ -89,23 +89,12 @@ impl Idp {
         }
     }
 
-    /// Reads what tokens will need, before the first one comes: where `asked` is, and how many
-    /// `keys` there are. No token is asked about.
+    /// Reads the keys before the first token needs them, and says how many there are.
     ///
     /// # Errors
-    /// Why the provider cannot be used.
-    pub(crate) async fn try_out(
-        &self,
-        asked: Option<EndpointKind>,
-        keys: bool,
-    ) -> Result<Option<usize>, IdpError> {
-        if let Some(what) = asked {
-            self.endpoint(what).await?;
-        }
-        if !keys {
-            return Ok(None);
-        }
-        self.read_keys().await.map(|(keys, _)| Some(keys.count()))
+    /// Why they cannot be used.
+    pub(crate) async fn count_keys(&self) -> Result<usize, IdpError> {
+        self.read_keys().await.map(|(keys, _)| keys.count())
     }
 
     fn fetch_keys(&self) -> Result<Fetch, TooEarly> {
@@ -145,26 +134,46 @@ impl Idp {
         if let Some(endpoint) = self.0.config.endpoints.get(what) {
             return Ok(endpoint.clone());
         }
-        let discovered = &self.0.discovered;
-        let (known, failed) = match discovered.current() {
-            Some((known, Age::Fresh)) => (Some(known), None),
-            Some((known, Age::Due | Age::Stale)) => {
-                let _goes_on_in_the_background = self.discover();
-                (Some(known), None)
-            }
-            None => {
-                let failed = discovered.wait(self.discover(), PATIENCE).await;
-                (discovered.current().map(|(known, _)| known), failed)
-            }
-        };
-        let known =
-            known.ok_or_else(|| failed.unwrap_or(IdpError::Late(EndpointKind::Discovery)))?;
-        let endpoint = known.get(what).ok_or(IdpError::NoEndpoint(what))?;
+        let known = self.describe().await?;
+        let endpoint = known
+            .endpoints
+            .get(what)
+            .ok_or(IdpError::NoEndpoint(what))?;
         // Keys may come in clear, with a warning. Secrets follow nobody from TLS to plain http.
         if what.gets_secrets() && endpoint.is_plain() && !self.issuer().is_plain() {
             return Err(IdpError::Downgrade(what));
         }
         Ok(endpoint.clone())
+    }
+
+    /// What the provider says of itself, as far as it is known.
+    pub(crate) fn description(&self) -> Option<Arc<Description>> {
+        self.0.discovered.current().map(|(known, _)| known)
+    }
+
+    /// The same, fetched if it is not known.
+    ///
+    /// # Errors
+    /// When nothing is known and it cannot be fetched.
+    pub(crate) async fn describe(&self) -> Result<Arc<Description>, IdpError> {
+        let discovered = &self.0.discovered;
+        match discovered.current() {
+            Some((known, Age::Fresh)) => Ok(known),
+            Some((known, Age::Due | Age::Stale)) => {
+                let _goes_on_in_the_background = self.discover();
+                Ok(known)
+            }
+            None => {
+                let failed = discovered.wait(self.discover(), PATIENCE).await;
+                self.description()
+                    .ok_or_else(|| failed.unwrap_or(IdpError::Late(EndpointKind::Discovery)))
+            }
+        }
+    }
+
+    /// Fetches the description in the background.
+    pub(crate) fn begin_to_describe(&self) {
+        let _goes_on_in_the_background = self.discover();
     }
 
     fn discover(&self) -> Result<Fetch, TooEarly> {
@@ -174,7 +183,7 @@ impl Idp {
             .fetch(|| async move { this.read_discovery().await }, |_, _| {})
     }
 
-    async fn read_discovery(&self) -> Result<(Endpoints, Option<Duration>), IdpError> {
+    async fn read_discovery(&self) -> Result<(Description, Option<Duration>), IdpError> {
         const WHAT: EndpointKind = EndpointKind::Discovery;
         let uri = self
             .issuer()
@@ -185,12 +194,16 @@ impl Idp {
             return Err(IdpError::Status(WHAT, answer.status));
         }
         let with_certificate = self.0.config.http.tls.identity.is_some();
-        let read = Endpoints::parse(&answer.body, self.issuer(), with_certificate)
+        let read = Description::parse(&answer.body, self.issuer(), with_certificate)
             .map_err(IdpError::Discovery)?;
         let configured = self.0.config.endpoints.jwks.is_some();
         if !configured
             && !self.issuer().is_plain()
-            && read.jwks.as_ref().is_some_and(IdpEndpoint::is_plain)
+            && read
+                .endpoints
+                .jwks
+                .as_ref()
+                .is_some_and(IdpEndpoint::is_plain)
             && !self.0.plain_keys.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(

@@ -3,7 +3,7 @@
 
 use super::{
     client_auth::ClientAuth,
-    endpoint::{EndpointKind, Endpoints, Issuer},
+    endpoint::{Description, EndpointKind, Endpoints, Issuer},
     error::IdpError,
     fetched::{Fetched, Pace},
     key::Algorithm,
@@ -83,7 +83,7 @@ pub(super) struct Inner {
     pub(super) config: Config,
     pub(super) access: ArcSwap<IdpAccess>,
     pub(super) clock: Clock,
-    pub(super) discovered: Arc<Fetched<Endpoints>>,
+    pub(super) discovered: Arc<Fetched<Description>>,
     pub(super) keys: Arc<Fetched<KeySet>>,
     /// Grows when a key is gone from the set.
     pub(super) withdrawals: Arc<AtomicU64>,

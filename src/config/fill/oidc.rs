@@ -11,7 +11,9 @@ use crate::{
         Validation,
         claims::{ClaimMapping, ClaimPath},
     },
-    idp::{self, ClientAuth, Endpoints, IdpEndpoint, InvalidEndpoint, Issuer, SigningKey},
+    idp::{
+        self, ClientAuth, EndpointKind, Endpoints, IdpEndpoint, InvalidEndpoint, Issuer, SigningKey,
+    },
     net::{client, tls},
     secret::{ExposeSecret as _, SecretString},
 };
@@ -175,22 +177,17 @@ fn issuer(fill: &mut Filler<'_>, endpoints: &Endpoints) -> Option<Issuer> {
         return Some(Issuer::absent(&fill.get::<String>(&table::OIDC_NAME)?));
     }
     let text: String = fill.get(key)?;
-    let (jwks, userinfo, introspection) = (
-        (&table::OIDC_JWKS_URI, endpoints.jwks.is_some()),
-        (&table::OIDC_USERINFO_ENDPOINT, endpoints.userinfo.is_some()),
-        (
-            &table::OIDC_INTROSPECTION_ENDPOINT,
-            endpoints.introspection.is_some(),
-        ),
-    );
-    let needed = match validation(fill)? {
-        Validation::Jwks => vec![jwks],
-        Validation::Userinfo | Validation::Both(Asked::Userinfo) => vec![jwks, userinfo],
-        Validation::Introspection => vec![introspection],
-        Validation::Both(Asked::IntrospectionThenUserinfo) => vec![jwks, introspection, userinfo],
+    let key_of = |what: &EndpointKind| match what {
+        EndpointKind::Keys => &table::OIDC_JWKS_URI,
+        EndpointKind::Userinfo => &table::OIDC_USERINFO_ENDPOINT,
+        EndpointKind::Introspection => &table::OIDC_INTROSPECTION_ENDPOINT,
+        EndpointKind::Discovery => key,
     };
-    let missing = needed.iter().filter(|(_, given)| !given);
-    let missing: Vec<String> = missing.map(|(key, _)| format!("`{}`", key.path)).collect();
+    let needed = validation(fill)?.endpoints().iter();
+    let missing = needed.filter(|what| endpoints.get(**what).is_none());
+    let missing: Vec<String> = missing
+        .map(|what| format!("`{}`", key_of(what).path))
+        .collect();
     if missing.is_empty() {
         let parsed = Issuer::parse(&text)
             .ok()

@@ -1,7 +1,10 @@
 //! Settings of the token providers. `config` fills them in.
 
 use super::{claims::ClaimMapping, presented::CookieName};
-use crate::{identity::types::Provider, idp};
+use crate::{
+    identity::types::Provider,
+    idp::{self, EndpointKind},
+};
 use http::HeaderName;
 use std::{sync::Arc, time::Duration};
 
@@ -166,6 +169,17 @@ pub(super) enum TokenCheck {
 }
 
 impl Validation {
+    /// What the provider is asked for: tokens are refused while one of these is not known.
+    pub(crate) fn endpoints(self) -> &'static [EndpointKind] {
+        use EndpointKind::{Introspection, Keys, Userinfo};
+        match self {
+            Self::Jwks => &[Keys],
+            Self::Userinfo | Self::Both(Asked::Userinfo) => &[Keys, Userinfo],
+            Self::Introspection => &[Introspection],
+            Self::Both(Asked::IntrospectionThenUserinfo) => &[Keys, Introspection, Userinfo],
+        }
+    }
+
     /// What is done with a token; `None` refuses it.
     pub(super) fn check(self, signed: bool) -> Option<TokenCheck> {
         Some(match (self, signed) {

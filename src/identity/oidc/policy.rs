@@ -74,6 +74,7 @@ impl Policy {
         kind: Option<&str>,
         slot: TokenPlace,
         now: Timestamp,
+        access_token_issuer: Option<&str>,
     ) -> Result<Accepted, RefusedToken> {
         self.header_kind(kind)?;
         self.purpose(claims, slot)?;
@@ -83,8 +84,9 @@ impl Policy {
         if kind != Some("at+jwt") && looks_like_id_token(claims) && !self.takes_id_tokens(slot) {
             return Err(RefusedToken::IdToken);
         }
-        if !self.is_issuer(claims.get("iss")) {
-            return Err(self.other_issuer(claims));
+        let issuer = claims.get("iss");
+        if !self.is_issuer(issuer) && !is(issuer, access_token_issuer) {
+            return Err(self.other_issuer(claims, access_token_issuer));
         }
         if present(claims, "aud").is_none() {
             // Amazon Cognito's access tokens have none.
@@ -105,24 +107,25 @@ impl Policy {
         claims: &Map<String, Value>,
         slot: TokenPlace,
         now: Timestamp,
+        access_token_issuer: Option<&str>,
     ) -> Result<Accepted, RefusedToken> {
         // Keycloak calls refresh and ID tokens active too; Ory and Authelia have `token_use`.
-        let is = |name: &str, allowed: &[&str]| match present(claims, name) {
+        let says = |name: &str, allowed: &[&str]| match present(claims, name) {
             None => true,
             Some(Value::String(text)) => allowed.iter().any(|one| text.eq_ignore_ascii_case(one)),
             Some(_) => false,
         };
-        let as_id_token = self.takes_id_tokens(slot) && is("token_type", &["ID"]);
-        if !is("token_type", &["Bearer"]) && !as_id_token {
+        let as_id_token = self.takes_id_tokens(slot) && says("token_type", &["ID"]);
+        if !says("token_type", &["Bearer"]) && !as_id_token {
             return Err(RefusedToken::TokenType);
         }
-        if !is("token_use", &["access_token", "access"]) {
+        if !says("token_use", &["access_token", "access"]) {
             return Err(RefusedToken::TokenType);
         }
         self.purpose(claims, slot)?;
         let issuer = present(claims, "iss").filter(|_| self.issuer.is_some());
-        if issuer.is_some() && !self.is_issuer(issuer) {
-            return Err(self.other_issuer(claims));
+        if issuer.is_some() && !self.is_issuer(issuer) && !is(issuer, access_token_issuer) {
+            return Err(self.other_issuer(claims, access_token_issuer));
         }
         if present(claims, "aud").is_none() {
             self.client_as_audience(claims)?;
@@ -136,7 +139,7 @@ impl Policy {
     /// Judges an answer about a token that is a signed token itself: who says it, and to whom.
     pub(super) fn answer(&self, claims: &Map<String, Value>) -> Result<(), RefusedToken> {
         if !self.is_issuer(claims.get("iss")) {
-            return Err(self.other_issuer(claims));
+            return Err(self.other_issuer(claims, None));
         }
         // It is for the client that the token was issued to.
         let among = |all: &[Box<str>], audience: &str| all.iter().any(|one| **one == *audience);
@@ -155,13 +158,13 @@ impl Policy {
     }
 
     fn is_issuer(&self, found: Option<&Value>) -> bool {
-        let found = found.and_then(Value::as_str);
-        found.is_some() && found == self.issuer.as_deref()
+        is(found, self.issuer.as_deref())
     }
 
-    fn other_issuer(&self, claims: &Map<String, Value>) -> RefusedToken {
+    fn other_issuer(&self, claims: &Map<String, Value>, other: Option<&str>) -> RefusedToken {
         let found = [("iss", claims.get("iss"))];
-        RefusedToken::Issuer(Shown::mismatch(&found, self.issuer.as_deref()))
+        let expected = self.issuer.as_deref().into_iter().chain(other);
+        RefusedToken::Issuer(Shown::mismatch(&found, expected))
     }
 
     fn other_audience(&self, claims: &Map<String, Value>) -> RefusedToken {
@@ -299,6 +302,12 @@ impl Policy {
         };
         Ok(Accepted { until, statement })
     }
+}
+
+/// Whether a claim is this text.
+fn is(found: Option<&Value>, expected: Option<&str>) -> bool {
+    let found = found.and_then(Value::as_str);
+    found.is_some() && found == expected
 }
 
 /// For a token that does not say by its header (`at+jwt`) what it is.

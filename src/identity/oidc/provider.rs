@@ -14,7 +14,7 @@ use crate::{
         rejected::Rejected,
         types::{Identity, Provider, Statement},
     },
-    idp::{EndpointKind, Idp, IdpError, Jws, TokenForm, Verdict, Verified},
+    idp::{Description, EndpointKind, Idp, IdpError, Jws, TokenForm, Verdict, Verified},
     net::tls::TlsError,
     shutdown::Tasks,
     telemetry::{Telemetry, chain},
@@ -88,6 +88,22 @@ impl OidcProvider {
         }
     }
 
+    /// Whether its access tokens name this issuer, as its description says.
+    pub(super) fn calls_access_tokens(&self, issuer: &str) -> bool {
+        let described = self.idp.description();
+        access_token_issuer(described.as_deref()) == Some(issuer)
+    }
+
+    /// Whether its description would have to be read first to know which tokens are its own. A
+    /// description that nothing else is needed from is never read.
+    pub(super) fn is_to_be_described(&self) -> bool {
+        let endpoints = &self.config.idp.endpoints;
+        let needed = self.config.validation.endpoints().iter();
+        self.idp.issuer().is_fetched()
+            && needed.copied().any(|what| endpoints.get(what).is_none())
+            && self.idp.description().is_none()
+    }
+
     /// Whether the provider itself is asked about this token.
     pub(super) fn asks(&self, token: &TokenForm<'_>) -> bool {
         self.check(token)
@@ -155,9 +171,14 @@ impl OidcProvider {
     ) -> Result<(Verified, Accepted), Rejected> {
         let verified = self.signed(jws, WrongSignature::MayBeNewKey).await;
         let verified = verified.map_err(|why| self.away(why))??;
-        let accepted = self
-            .policy
-            .token(verified.claims(), verified.kind(), slot, now)?;
+        let described = self.idp.description();
+        let accepted = self.policy.token(
+            verified.claims(),
+            verified.kind(),
+            slot,
+            now,
+            access_token_issuer(described.as_deref()),
+        )?;
         if self.revoked.is_revoked(&accepted.statement, now) {
             return Err(RefusedToken::LoggedOut.into());
         }
@@ -225,7 +246,9 @@ impl OidcProvider {
             // Only userinfo answers are taken in this form.
             Verdict::Refused | Verdict::Signed(_) => Err(RefusedToken::Inactive.into()),
             Verdict::Claims(claims) => {
-                let accepted = self.policy.introspected(&claims, slot, now)?;
+                let described = self.idp.description();
+                let other = access_token_issuer(described.as_deref());
+                let accepted = self.policy.introspected(&claims, slot, now, other)?;
                 Ok((claims, accepted))
             }
         }
@@ -305,4 +328,8 @@ impl OidcProvider {
         };
         Ok(Identity::new(person, self.by.clone(), statement))
     }
+}
+
+fn access_token_issuer(described: Option<&Description>) -> Option<&str> {
+    described?.access_token_issuer.as_deref()
 }

@@ -497,11 +497,22 @@ async fn a_token_is_not_refused_while_the_provider_is_away_and_no_keys_are_known
         ),
         "{outcome:?}"
     );
+    // Its description might name this issuer for access tokens.
+    let elsewhere = stage.token(json!({"iss": "https://elsewhere.test"}));
+    let outcome = stage.ask(&elsewhere).await;
+    assert!(matches!(outcome, Err(Rejected::Idp { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn an_unknown_issuer_needs_no_asking_once_the_description_is_known() {
+    let stage = Stage::new().await;
+    stage.ask(&stage.token(json!({}))).await.unwrap();
+    let asked = || ["/.well-known/openid-configuration", "/keys"].map(|at| stage.fake.count(at));
+    let before = asked();
+    let elsewhere = stage.token(json!({"iss": "https://elsewhere.test"}));
     assert_eq!(
-        stage
-            .refusal(&stage.token(json!({"iss": "https://elsewhere.test"})))
-            .await,
-        RefusedToken::UnknownIssuer(none()),
-        "that needs no asking"
+        stage.refusal(&elsewhere).await,
+        RefusedToken::UnknownIssuer(none())
     );
+    assert_eq!(asked(), before);
 }

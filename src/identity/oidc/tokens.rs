@@ -10,7 +10,7 @@ use super::{
 use crate::{
     clock::{Clock, Timestamp},
     identity::{rejected::Rejected, types::Identity},
-    idp::{self, Idp, IdpError, Jws, TokenForm},
+    idp::{self, EndpointKind, Idp, IdpError, Jws, PATIENCE, TokenForm},
     model::Shown,
     net::{tls::TlsError, trust::AllowedProviders},
     shutdown::Tasks,
@@ -22,6 +22,7 @@ use http::HeaderMap;
 use quick_cache::{Weighter, sync::Cache};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use tokio::time::timeout;
 
 /// How long a refusal by a provider that was asked answers the same token: long enough that a page
 /// of fifty requests asks once.
@@ -248,7 +249,7 @@ impl Oidc {
         allowed: &AllowedProviders,
     ) -> Result<Identity, Rejected> {
         let token = TokenForm::of(presented.token).map_err(RefusedToken::Form)?;
-        let index = self.provider_of(&token, allowed)?;
+        let index = self.described_provider_of(&token, allowed).await?;
         let provider = self.providers.get(index).ok_or(RefusedToken::Unroutable)?;
         let now = self.clock.now();
         let withdrawals = provider.idp.withdrawals();
@@ -297,6 +298,47 @@ impl Oidc {
         }
     }
 
+    /// The provider that a token belongs to. Where no configured issuer is the token's, it may be
+    /// one that a description names for access tokens: descriptions that are needed anyway are read
+    /// before it is refused.
+    async fn described_provider_of(
+        &self,
+        token: &TokenForm<'_>,
+        allowed: &AllowedProviders,
+    ) -> Result<usize, Rejected> {
+        let unknown = match self.provider_of(token, allowed) {
+            Err(unknown @ RefusedToken::UnknownIssuer(_)) => unknown,
+            known_or_refused => return Ok(known_or_refused?),
+        };
+        let providers = self.providers.iter();
+        let undescribed: Vec<_> = providers
+            .filter(|one| one.is_to_be_described() && allowed.allow(one.name()))
+            .collect();
+        let Some(first) = undescribed.first() else {
+            return Err(unknown.into());
+        };
+        // All at the same time, so that one that hangs takes no other's time.
+        for provider in &undescribed {
+            provider.idp.begin_to_describe();
+        }
+        let mut away = None;
+        let all = async {
+            for provider in &undescribed {
+                if let Err(why) = provider.idp.describe().await {
+                    away.get_or_insert_with(|| provider.away(why));
+                }
+            }
+        };
+        if timeout(PATIENCE, all).await.is_err() {
+            let late = || first.away(IdpError::Late(EndpointKind::Discovery));
+            away.get_or_insert_with(late);
+        }
+        match (self.provider_of(token, allowed), away) {
+            (Err(RefusedToken::UnknownIssuer(_)), Some(away)) => Err(away),
+            (known_or_refused, _) => Ok(known_or_refused?),
+        }
+    }
+
     /// The provider that a token belongs to, by its issuer. A token without one can belong only to
     /// the one provider that can be asked.
     fn provider_of(
@@ -323,7 +365,13 @@ impl Oidc {
                 };
             }
         };
-        let index = self.of_issuer(jws)?;
+        let index = self.of_issuer(jws).or_else(|unknown| {
+            // A configured issuer comes first: no description takes the tokens of another provider.
+            let issuer = jws.unproven_issuer().ok_or_else(|| unknown.clone())?;
+            let mut providers = self.providers.iter();
+            let index = providers.position(|one| one.calls_access_tokens(issuer));
+            index.ok_or(unknown)
+        })?;
         let provider = self.providers.get(index);
         if provider.is_some_and(|provider| is_allowed(provider)) {
             Ok(index)
@@ -332,7 +380,7 @@ impl Oidc {
         }
     }
 
-    /// The provider that a token says it is from.
+    /// The provider that a token says it is from, by the configured issuers.
     fn of_issuer(&self, jws: &Jws<'_>) -> Result<usize, RefusedToken> {
         let index = jws
             .unproven_issuer()

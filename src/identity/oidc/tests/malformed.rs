@@ -515,8 +515,8 @@ proptest::proptest! {
             let idp = IdpConfig::new(issuer, "elastauth", ClientAuth::NameOnly);
             let provider = OidcProviderConfig::new("p", idp);
             let (policy, now) = (Policy::new(&provider), Timestamp(NOW * 1_000));
-            proptest::prop_assert!(policy.token(&claims, None, TokenPlace::Bearer, now).is_err());
-            let _either = policy.introspected(&claims, TokenPlace::Bearer, now);
+            proptest::prop_assert!(policy.token(&claims, None, TokenPlace::Bearer, now, None).is_err());
+            let _either = policy.introspected(&claims, TokenPlace::Bearer, now, None);
             let _either = provider.claims.person(&claims);
         }
     }
