@@ -116,12 +116,16 @@ fn answer(known: &Known, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if head + request.uri().to_string().len() > READS {
         return text(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
-    let forwarded = |name: &str| value(headers, &format!("x-forwarded-{name}"));
-    let (host, path, method) = (forwarded("host"), forwarded("uri"), forwarded("method"));
-    let is_ours = host == DOMAIN || host.ends_with(&format!(".{DOMAIN}"));
-    if forwarded("proto") != "https" || !is_ours || method.is_empty() || method.contains('-') {
+    let Some(asked) = Asked::of(request) else {
         return text(StatusCode::BAD_REQUEST);
+    };
+    if asked.endpoint == Endpoint::Portal {
+        let mut page = Response::new(Full::new(Bytes::from("<html>sign in</html>")));
+        let answered_by = HeaderValue::from_static("authelia");
+        page.headers_mut().insert("x-answered-by", answered_by);
+        return page;
     }
+    let path = asked.path.as_str();
     let authorization = value(headers, "authorization");
     let scheme = authorization.split(' ').next().unwrap_or_default();
     let person = match scheme.to_ascii_lowercase().as_str() {
@@ -136,13 +140,85 @@ fn answer(known: &Known, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if path.starts_with(DENIED) {
         return match person {
             Some(_) => text(StatusCode::FORBIDDEN),
-            None => to_the_portal(headers, method, &format!("https://{host}{path}")),
+            None => to_the_portal(headers, &asked),
         };
     }
     match person {
         Some(person) => granted(person),
         None if path.starts_with(BYPASSED) => Response::new(Full::default()),
-        None => to_the_portal(headers, method, &format!("https://{host}{path}")),
+        None => to_the_portal(headers, &asked),
+    }
+}
+
+/// What a request is about.
+struct Asked {
+    endpoint: Endpoint,
+    method: String,
+    host: String,
+    path: String,
+}
+
+/// Each reads what the request is about from elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    /// Traefik, Caddy, HAProxy: `X-Forwarded-*`.
+    ForwardAuth,
+    /// nginx: `X-Original-*`. It knows no redirects, so this is always 401.
+    AuthRequest,
+    /// Envoy: the request itself, behind a prefix. The query is lost.
+    ExtAuthz,
+    /// The sign-in page and its API.
+    Portal,
+}
+
+impl Asked {
+    /// `None` where Authelia answers 400.
+    fn of(request: &Request<Incoming>) -> Option<Self> {
+        let headers = request.headers();
+        let given = |name: &str| value(headers, name).to_owned();
+        let endpoint = match request.uri().path() {
+            "/api/authz/forward-auth" => Endpoint::ForwardAuth,
+            "/api/authz/auth-request" => Endpoint::AuthRequest,
+            path if path.starts_with("/api/authz/ext-authz/") => Endpoint::ExtAuthz,
+            _ => Endpoint::Portal,
+        };
+        let (method, proto, host, path) = match endpoint {
+            Endpoint::ForwardAuth => (
+                given("x-forwarded-method"),
+                given("x-forwarded-proto"),
+                given("x-forwarded-host"),
+                given("x-forwarded-uri"),
+            ),
+            Endpoint::AuthRequest => {
+                let url: http::Uri = given("x-original-url").parse().ok()?;
+                (
+                    given("x-original-method"),
+                    url.scheme_str()?.to_owned(),
+                    url.host()?.to_owned(),
+                    url.path_and_query()?.to_string(),
+                )
+            }
+            Endpoint::ExtAuthz => (
+                request.method().to_string(),
+                given("x-forwarded-proto"),
+                given("host"),
+                request.uri().path()["/api/authz/ext-authz".len()..].to_owned(),
+            ),
+            Endpoint::Portal => (
+                request.method().to_string(),
+                given("x-forwarded-proto"),
+                given("x-forwarded-host"),
+                request.uri().path().to_owned(),
+            ),
+        };
+        let is_ours = host == DOMAIN || host.ends_with(&format!(".{DOMAIN}"));
+        let is_taken = proto == "https" && is_ours && !method.is_empty() && !method.contains('-');
+        is_taken.then_some(Self {
+            endpoint,
+            method,
+            host,
+            path,
+        })
     }
 }
 
@@ -162,19 +238,30 @@ fn granted(person: &Person) -> Response<Full<Bytes>> {
 }
 
 /// A redirect for those who take pages, or anything; 401 for all others.
-fn to_the_portal(headers: &HeaderMap, method: &str, wanted: &str) -> Response<Full<Bytes>> {
+fn to_the_portal(headers: &HeaderMap, asked: &Asked) -> Response<Full<Bytes>> {
+    let Asked {
+        endpoint,
+        method,
+        host,
+        path,
+    } = asked;
+    let location = format!("{PORTAL}?rd=https://{host}{path}&rm={method}");
+    let location = HeaderValue::from_str(&location).expect("an address");
+    if *endpoint == Endpoint::AuthRequest {
+        let mut response = text(StatusCode::UNAUTHORIZED);
+        response.headers_mut().insert(header::LOCATION, location);
+        return response;
+    }
     let accept = value(headers, "accept");
     let is_script = value(headers, "x-requested-with") == "XMLHttpRequest";
     if is_script || !(accept.contains("text/html") || accept.contains("*/*")) {
         return text(StatusCode::UNAUTHORIZED);
     }
-    let status = match method {
+    let status = match method.as_str() {
         "GET" | "HEAD" | "OPTIONS" => StatusCode::FOUND,
         _ => StatusCode::SEE_OTHER,
     };
     let mut response = text(status);
-    let location = format!("{PORTAL}?rd={wanted}&rm={method}");
-    let location = HeaderValue::from_str(&location).expect("an address");
     response.headers_mut().insert(header::LOCATION, location);
     response
 }

@@ -1,0 +1,191 @@
+//! Every attack on one gateway in one form, and what came of it.
+
+mod claims;
+pub(crate) mod types;
+
+use crate::{
+    client::Reply,
+    draft::Draft,
+    gateway::{Form, Program},
+    message::Message,
+    stage::Stage,
+    support::authelia::BYPASSED,
+};
+use types::{Attack, Must, Outcome, Sent};
+
+/// The tables of the document.
+pub(crate) const TABLES: &[(&str, &[Attack])] =
+    &[("Headers that say who the client is", claims::ATTACKS)];
+
+/// What came of an attack in one form, over one protocol.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) attack: &'static Attack,
+    pub(crate) form: Form,
+    /// `HTTP/1.1` or `HTTP/2`.
+    pub(crate) protocol: &'static str,
+    pub(crate) outcome: Outcome,
+}
+
+/// Sends all of them to this gateway.
+///
+/// # Panics
+/// Where one of them does what it must not and is no exception of this gateway, and where an
+/// exception is none.
+pub(crate) async fn run(program: &Program) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    for form in Form::ALL {
+        let stage = Stage::new(program, form).await;
+        for attack in TABLES.iter().flat_map(|(_, attacks)| *attacks) {
+            if attack.forms.contains(&form) {
+                one(&stage, attack, &mut seen).await;
+            }
+        }
+        assert!(
+            stage.cluster.user("mallory").is_none(),
+            "{}: somebody became mallory",
+            program.name
+        );
+    }
+    let faults = faults(program, &seen);
+    assert!(
+        faults.is_empty(),
+        "{}:\n{}",
+        program.name,
+        faults.join("\n")
+    );
+    seen
+}
+
+/// What is not as it has to be.
+fn faults(program: &Program, seen: &[Seen]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let excused = |seen: &Seen| {
+        program.exceptions.iter().any(|exception| {
+            exception.attack == seen.attack.name && exception.forms.contains(&seen.form)
+        })
+    };
+    let fails = |seen: &Seen| !seen.outcome.is_allowed(seen.attack.must);
+    for seen in seen.iter().filter(|seen| fails(seen) && !excused(seen)) {
+        let Seen {
+            attack,
+            form,
+            protocol,
+            outcome,
+        } = seen;
+        faults.push(format!(
+            "{form:?}, {protocol}, {}: {outcome} ({:?})",
+            attack.name, attack.must
+        ));
+    }
+    for exception in program.exceptions {
+        for form in exception.forms {
+            let happens = seen.iter().any(|seen| {
+                seen.attack.name == exception.attack && seen.form == *form && fails(seen)
+            });
+            if !happens {
+                faults.push(format!(
+                    "{form:?}: the exception \"{}\" does not happen; delete it",
+                    exception.attack
+                ));
+            }
+        }
+    }
+    faults
+}
+
+async fn one(stage: &Stage, attack: &'static Attack, seen: &mut Vec<Seen>) {
+    let mut push = |protocol, outcome| {
+        seen.push(Seen {
+            attack,
+            form: stage.form,
+            protocol,
+            outcome,
+        });
+    };
+    let change: &dyn Fn(&mut Draft) = match &attack.sent {
+        Sent::Steps(steps) => return push("HTTP/1.1", steps(stage).await),
+        Sent::Lines(lines) => &|draft| {
+            for line in *lines {
+                draft.line(line);
+            }
+        },
+        Sent::Draft(change) | Sent::Both(change) => change,
+    };
+    let mut draft = stage.request_of("alice");
+    change(&mut draft);
+    let over_http2 = match attack.sent {
+        // There `Connection` does not exist.
+        Sent::Lines(lines) => !lines.iter().any(|line| line.starts_with("Connection")),
+        Sent::Both(_) => true,
+        Sent::Draft(_) | Sent::Steps(_) => false,
+    };
+    push("HTTP/1.1", outcome(stage, &draft, Over::Http1).await);
+    if over_http2 {
+        push("HTTP/2", outcome(stage, &draft, Over::Http2).await);
+    }
+
+    // Nobody in particular gets nowhere with it, on paths that are open at Authelia neither.
+    let mut paths = vec!["/_search".to_owned()];
+    if stage.form != Form::Tokens {
+        paths.push(format!("{BYPASSED}/_search"));
+    }
+    for path in paths {
+        let mut draft = Stage::anonymous();
+        draft.target = path;
+        change(&mut draft);
+        let protocols = [Over::Http1, Over::Http2];
+        for over in &protocols[..if over_http2 { 2 } else { 1 }] {
+            let outcome = outcome(stage, &draft, *over).await;
+            if !outcome.is_allowed(Must::BeRefused) {
+                let what = format!("without a session, {}: {outcome}", draft.target);
+                push("HTTP/1.1", Outcome::Breach(what));
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Over {
+    Http1,
+    Http2,
+}
+
+/// Sends it and looks at everything that has arrived since.
+async fn outcome(stage: &Stage, draft: &Draft, over: Over) -> Outcome {
+    let before = [stage.elasticsearch.count(), stage.kibana.count()];
+    let reply = match over {
+        Over::Http1 => stage.gateway.client.send(draft).await,
+        Over::Http2 => stage.gateway.client.send_http2(draft).await,
+    };
+    let arrived: Vec<Message> = [&stage.elasticsearch, &stage.kibana]
+        .iter()
+        .zip(before)
+        .flat_map(|(application, before)| application.since(before))
+        .collect();
+    judged(stage, reply, &arrived)
+}
+
+/// What it is that came, and came back.
+pub(crate) fn judged(stage: &Stage, reply: Reply, arrived: &[Message]) -> Outcome {
+    if let Some(breach) = arrived
+        .iter()
+        .find_map(|record| stage.judge(record, "alice").err())
+    {
+        return Outcome::Breach(breach);
+    }
+    match reply {
+        Reply::Answer(answer) => match (arrived, answer.header(crate::application::RECORD)) {
+            ([], None) => Outcome::Refused(answer.status()),
+            ([_], Some(_)) => Outcome::AsAlice,
+            _ => Outcome::Breach(format!(
+                "{} requests arrived, and the answer is {}",
+                arrived.len(),
+                answer.status()
+            )),
+        },
+        Reply::Closed if arrived.is_empty() => Outcome::Closed,
+        Reply::Silent if arrived.is_empty() => Outcome::Silent,
+        Reply::Closed | Reply::Silent => Outcome::Breach("it arrived without an answer".to_owned()),
+    }
+}

@@ -1,0 +1,34 @@
+//! The files of docs/gateways on the real gateways, with the shipped elastauth behind them and
+//! applications that record what reaches them. `cargo xtask parts` fetches the gateways.
+//!
+//! `gateway` has what a gateway's own file gives (`traefik`, ...): how it starts from the files of
+//! its guide, and what it cannot prevent. `stage` puts everything else around it. `attacks`,
+//! `answers` and `mixing` run against all; `run` has the tests, and `document` the tables of
+//! docs/gateways/ATTACKS.md that they are compared with.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on should stop"
+)]
+#![allow(clippy::print_stdout, reason = "what was seen is worth a line")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the bans are for the program; what a test starts ends with it"
+)]
+#![allow(dead_code, reason = "gateways are added one after the other")]
+
+mod application;
+mod attacks;
+mod client;
+mod document;
+mod draft;
+mod gateway;
+mod message;
+mod run;
+mod stage;
+#[path = "../support/lib.rs"]
+mod support;
+mod traefik;

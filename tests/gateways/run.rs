@@ -1,0 +1,48 @@
+//! The tests, one module for each gateway.
+
+use crate::{
+    attacks,
+    document::{self, column, differences},
+    gateway::Program,
+    traefik::TRAEFIK,
+};
+
+/// In the order of the documents.
+const PROGRAMS: &[&Program] = &[&TRAEFIK];
+
+macro_rules! gateway_tests {
+    ($name:ident, $program:expr) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn no_attack_does_what_it_must_not() {
+                hold_attacks(&$program).await;
+            }
+        }
+    };
+}
+
+gateway_tests!(traefik, TRAEFIK);
+
+async fn hold_attacks(program: &Program) {
+    let column = column(program, &attacks::run(program).await);
+    let differences = differences(program, &column);
+    assert!(
+        differences.is_empty(),
+        "docs/gateways/ATTACKS.md is not what {} does; write it with `cargo test --features \
+         real-parts --test gateways write_attacks -- --ignored`:\n{}",
+        program.name,
+        differences.join("\n")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "writes docs/gateways/ATTACKS.md"]
+async fn write_attacks() {
+    let mut columns = Vec::new();
+    for program in PROGRAMS {
+        columns.push((*program, column(program, &attacks::run(program).await)));
+    }
+    std::fs::write(document::path(), document::document(&columns)).unwrap();
+}
