@@ -3,12 +3,14 @@
 use crate::{
     attacks,
     document::{self, column, differences},
+    envoy::ENVOY,
     gateway::Program,
+    haproxy::{HAPROXY_2_6, HAPROXY_2_8},
     traefik::TRAEFIK,
 };
 
 /// In the order of the documents.
-const PROGRAMS: &[&Program] = &[&TRAEFIK];
+const PROGRAMS: &[&Program] = &[&TRAEFIK, &HAPROXY_2_6, &HAPROXY_2_8, &ENVOY];
 
 macro_rules! gateway_tests {
     ($name:ident, $program:expr) => {
@@ -24,6 +26,9 @@ macro_rules! gateway_tests {
 }
 
 gateway_tests!(traefik, TRAEFIK);
+gateway_tests!(haproxy_2_6, HAPROXY_2_6);
+gateway_tests!(haproxy_2_8, HAPROXY_2_8);
+gateway_tests!(envoy, ENVOY);
 
 async fn hold_attacks(program: &Program) {
     let column = column(program, &attacks::run(program).await);

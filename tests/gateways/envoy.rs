@@ -1,0 +1,82 @@
+//! Envoy, with `ext_authz` over HTTP.
+
+use crate::{
+    client::Client,
+    gateway::{self, Exception, Form, GATEWAY_KEY, Gateway, Parties, Program},
+    support::{
+        free_port, part, ports,
+        process::{NotReady, Process, command},
+    },
+};
+use futures_util::FutureExt as _;
+use std::time::Duration;
+
+pub(crate) const ENVOY: Program = Program {
+    name: "Envoy 1.40",
+    folder: "envoy",
+    start: |form, parties| ports::started(async move || start(form, parties).await).boxed_local(),
+    exceptions: EXCEPTIONS,
+};
+
+const EXCEPTIONS: &[Exception] = &[];
+
+async fn start(form: Form, parties: Parties) -> Result<Gateway, NotReady> {
+    let (home, authority) = gateway::home();
+    let etc = format!("{}/", home.path().display());
+    let (port, plain) = (free_port(), free_port());
+    let name = match form {
+        Form::Authelia => "envoy/envoy.yaml",
+        Form::Tokens => "envoy/oidc.yaml",
+        Form::Applications => "envoy/applications.yaml",
+    };
+    let address = |host: &str, port: u16| format!("address: {host}, port_value: {port}}}");
+    let mut replace = vec![("/etc/envoy/".to_owned(), etc)];
+    for (of_guide, port) in [(443, port), (80, plain)] {
+        let here = address("127.0.0.1", port);
+        replace.push((address("0.0.0.0", of_guide), here));
+    }
+    let mut services = vec![
+        (address("elastauth", 5000), parties.elastauth),
+        (address("elasticsearch", 9200), parties.elasticsearch),
+    ];
+    if form != Form::Tokens {
+        services.push((address("authelia", 9091), parties.authelia));
+        services.push((address("kibana", 5601), parties.kibana));
+    }
+    if form == Form::Applications {
+        services.push((address("wiki", 8000), parties.wiki));
+    }
+    let services = services
+        .into_iter()
+        .map(|(of_guide, port)| (of_guide, address("127.0.0.1", port)));
+    replace.extend(services);
+    let replace: Vec<(&str, &str)> = replace
+        .iter()
+        .map(|(of_guide, here)| (of_guide.as_str(), here.as_str()))
+        .collect();
+    gateway::write(home.path(), "envoy.yaml", &parties.guide(name, &replace));
+    let mut envoy = command(part("envoy"));
+    envoy
+        .arg("-c")
+        .arg(home.path().join("envoy.yaml"))
+        .args([
+            "--use-dynamic-base-id",
+            "--concurrency",
+            "2",
+            "-l",
+            "warning",
+        ])
+        .env("GATEWAY_KEY", GATEWAY_KEY);
+    let mut process = Process::start("envoy", &mut envoy);
+    let client = Client::new(port, authority.client());
+    let any = async |_: &Process| gateway::answers(&client, |_| true).await;
+    process
+        .ready("its first answer", Duration::from_secs(20), any)
+        .await?;
+    Ok(Gateway {
+        process,
+        client,
+        plain,
+        home,
+    })
+}

@@ -1,0 +1,79 @@
+//! HAProxy 2.6 (Debian's) and 2.8, with the action of contrib/haproxy.
+
+use crate::{
+    client::Client,
+    gateway::{self, Exception, Form, GATEWAY_KEY, Gateway, Parties, Program},
+    support::{
+        free_port, part, ports,
+        process::{NotReady, Process, command},
+    },
+};
+use futures_util::FutureExt as _;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub(crate) const HAPROXY_2_6: Program = Program {
+    name: "HAProxy 2.6",
+    folder: "haproxy",
+    start: |form, parties| {
+        let program = || PathBuf::from("/usr/sbin/haproxy");
+        ports::started(async move || start(program(), form, parties).await).boxed_local()
+    },
+    exceptions: EXCEPTIONS,
+};
+
+pub(crate) const HAPROXY_2_8: Program = Program {
+    name: "HAProxy 2.8",
+    folder: "haproxy",
+    start: |form, parties| {
+        ports::started(async move || start(part("haproxy"), form, parties).await).boxed_local()
+    },
+    exceptions: EXCEPTIONS,
+};
+
+const EXCEPTIONS: &[Exception] = &[];
+
+async fn start(program: PathBuf, form: Form, parties: Parties) -> Result<Gateway, NotReady> {
+    let (home, authority) = gateway::home();
+    let etc = format!("{}/", home.path().display());
+    let (port, plain) = (free_port(), free_port());
+    let [listen, listen_plain] = [port, plain].map(|port| format!("bind 127.0.0.1:{port}"));
+    // Other HAProxies of this machine have this name, too.
+    let inner = format!("abns@forward-auth-{port}");
+    let name = match form {
+        Form::Authelia => "haproxy/haproxy.cfg",
+        Form::Tokens => "haproxy/oidc.cfg",
+        Form::Applications => "haproxy/applications.cfg",
+    };
+    let text = parties.guide(
+        name,
+        &[
+            ("/etc/haproxy/", &etc),
+            ("bind :443", &listen),
+            ("bind :80", &listen_plain),
+            ("abns@forward-auth", &inner),
+        ],
+    );
+    gateway::write(home.path(), "haproxy.cfg", &text);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/haproxy/elastauth.lua");
+    std::fs::copy(script, home.path().join("elastauth.lua")).expect("the action of contrib");
+    let mut haproxy = command(program);
+    haproxy
+        .args(["-db", "-f"])
+        .arg(home.path().join("haproxy.cfg"))
+        .env("GATEWAY_KEY", GATEWAY_KEY);
+    let mut process = Process::start("haproxy", &mut haproxy);
+    let client = Client::new(port, authority.client());
+    let any = async |_: &Process| gateway::answers(&client, |_| true).await;
+    process
+        .ready("its first answer", Duration::from_secs(20), any)
+        .await?;
+    Ok(Gateway {
+        process,
+        client,
+        plain,
+        home,
+    })
+}
