@@ -8,6 +8,7 @@
 
 mod bench;
 mod chaos;
+mod deploy;
 mod floors;
 mod fuzz;
 mod interleavings;
@@ -22,6 +23,7 @@ const USAGE: &str = "\
 cargo xtask test [--quick]   all checks and tests, with the real gateway and the real cluster; --quick without them
 cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
 cargo xtask floors           check that modules import downwards only and that files stay small
+cargo xtask deploy           check the chart and the compose file below deploy/, and start what the compose file describes
 cargo xtask fuzz [--seconds N]  malformed tokens, answers and HTTP/2 frames from a new seed, each for a minute or N seconds
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, metrics, million, tokens, first, newcomers, rotation,
                              redis, recheck, crowd, peers, build
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::run(test::Extent::Quick),
         ["parts"] => parts::fetch(),
         ["parts", "--check"] => parts::check(),
+        ["deploy"] => deploy::run(),
         ["floors"] => floors::run(),
         ["fuzz"] => fuzz::run(Duration::from_mins(1)),
         ["fuzz", "--seconds", seconds] if seconds.parse::<u32>().is_ok() => {

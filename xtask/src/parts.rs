@@ -12,12 +12,15 @@
 //! | `elasticsearch/` | the jars of tests/kits/elasticsearch | Maven Central |
 //! | `keycloak/` | `keycloak-quarkus-dist` | Maven Central |
 //! | `oidc-provider/` | `oidc-provider` and a Node.js of its own | npm |
+//! | `deploy/` | Helm, and schemas of Kubernetes and compose | Go, `PyPI` |
 //!
 //! What pip, npm and Maven keep of that is in `target/parts` as well, and is removed once all parts
 //! are made.
 //!
 //! Each part has a stamp with what it was made from, so that a second run costs nothing and a
 //! changed version is fetched again.
+
+mod deploy;
 
 use crate::shell;
 use anyhow::{Context, bail};
@@ -60,6 +63,11 @@ const MAKERS: &[Tool] = &[
         probe: &["npm", "--version"],
         package: "npm",
         purpose: "fetches oidc-provider and its Node.js",
+    },
+    Tool {
+        probe: &["go", "version"],
+        package: "golang-go",
+        purpose: "builds Helm",
     },
     CURL,
 ];
@@ -179,6 +187,14 @@ const PARTS: &[Part] = &[
         name: "oidc-provider",
         sources: || Ok(npm_files()),
         make: make_oidc_provider,
+    },
+    Part {
+        name: "deploy",
+        sources: || Ok(deploy::sources()),
+        make: |parts| {
+            std::fs::create_dir_all(downloads())?;
+            deploy::make(parts, &downloads())
+        },
     },
 ];
 

@@ -3,7 +3,7 @@
 
 mod summary;
 
-use crate::{floors, fuzz, parts, shell};
+use crate::{deploy, floors, fuzz, parts, shell};
 use anyhow::Context;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -46,6 +46,11 @@ const STEPS_FULL: &[Step] = &[
         name: "docs",
         run: docs,
         remedy: "`cargo doc --no-deps --open` shows the page",
+    },
+    Step {
+        name: "deploy",
+        run: deploy::run,
+        remedy: "`cargo xtask deploy` does just this; docs/deployment/ says what the files are for",
     },
     Step {
         name: "fuzz",
