@@ -111,6 +111,8 @@ impl Controls {
         self.service.trust.store(Arc::new(trust));
         let unprotected = config.unprotected.clone();
         self.service.unprotected.store(Arc::new(unprotected));
+        let login_url = config.login_url.clone().map(Arc::new);
+        self.service.login_url.store(login_url);
         self.service.shown.store(Arc::new(config.shown.clone()));
         Ok(())
     }
@@ -194,6 +196,7 @@ impl App {
             flow: Flow::new(providers, upstream.into()),
             trust: Trust::new(config.trust),
             identity_headers,
+            login_url: config.login_url,
             check,
             clock,
             tasks: tasks.clone(),

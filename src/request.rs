@@ -81,6 +81,22 @@ impl Request {
         self.peer.providers()
     }
 
+    /// By which endpoint the gateway asks.
+    #[must_use]
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// The method of the auth request itself.
+    pub(crate) fn own_method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The target of the auth request itself.
+    pub(crate) fn own_uri(&self) -> &Uri {
+        &self.uri
+    }
+
     /// All headers, names and bytes exactly as they came.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {

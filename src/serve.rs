@@ -12,7 +12,9 @@ mod health;
 mod http;
 mod limits;
 mod listener;
+mod login_url;
 mod logout;
+mod navigation;
 mod observe;
 mod places;
 mod readiness;
@@ -26,6 +28,7 @@ pub(crate) use browser::Hosts;
 pub use connection::Audience;
 pub(crate) use listener::{Certificates, ServeError};
 pub use listener::{Config, Server};
+pub(crate) use login_url::LoginUrl;
 pub(crate) use readiness::ClusterCheck;
 pub use service::{AdminConfig, Service, ServiceParts};
 

@@ -11,6 +11,7 @@ mod ledger;
 mod oidc;
 mod roles;
 mod server;
+mod sign_in;
 mod telemetry;
 mod traces;
 mod trust;
@@ -23,6 +24,7 @@ use filler::Filler;
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
     let fill = &mut Filler::new(settings, findings);
     let server = server::fill(fill);
+    let login_url = sign_in::fill(fill);
     let trust = trust::fill(fill);
     let identity = identity::fill(fill);
     if let (Some(trust), Some(identity)) = (&trust, &identity) {
@@ -38,6 +40,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let admin = telemetry::admin(fill);
     Some(Config {
         server: server?,
+        login_url: login_url?,
         trust: trust?,
         identity: identity?,
         roles: roles?,

@@ -108,6 +108,13 @@ table! {
     /// Refuse a request that has no groups header. An empty header is accepted. With
     /// `default_roles_apply: unmapped` this is always on.
     AUTHELIA_GROUPS_REQUIRED: "authelia.groups_required", T::Bool, default = "false";
+    /// Where users sign in, an absolute URL. A browser that asks for a page without an identity, or
+    /// with a token that has expired, gets 302 to it; all other requests get 401. `{url}` stands
+    /// for the URL that the user wanted to see, percent-encoded. It is made of `X-Forwarded-Proto`,
+    /// `-Host` and `-Uri`, and without all three there is no redirect. nginx redirects by itself,
+    /// as its guide says.
+    LOGIN_URL: "login_url", T::Address, reload = true,
+        example = "\"https://auth.example.org/?rd={url}\"";
 
     /// Roles for every user, in addition to those of the mappings.
     DEFAULT_ROLES: "default_roles", T::List(&T::Role), example = "[viewer]", reload = true;

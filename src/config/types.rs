@@ -11,6 +11,7 @@ use crate::{broker, cluster, identity, net::trust, roles, serve, telemetry};
 )]
 pub struct Config {
     pub server: serve::Config,
+    pub login_url: Option<serve::LoginUrl>,
     pub trust: trust::Config,
     pub identity: identity::Config,
     pub roles: roles::Config,

@@ -60,6 +60,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: None,
         },
+        login_url: None,
         trust: trust::Config {
             proxies: loopback,
             gateway_keys: Vec::new(),

@@ -102,6 +102,22 @@ impl RefusedRequest {
         Refusal::from(&self.why)
     }
 
+    /// Whether all that is missing is a sign-in: nothing was presented, or a session has ended that
+    /// was good. A credential that may be forged is not among these.
+    #[must_use]
+    pub(crate) fn lacks_a_sign_in(&self) -> bool {
+        matches!(
+            self.why,
+            AuthError::NobodyAsks
+                | AuthError::Identity(
+                    Rejected::Nobody(_)
+                        | Rejected::Token(
+                            oidc::RefusedToken::Expired | oidc::RefusedToken::LoggedOut
+                        )
+                )
+        )
+    }
+
     /// Which kind of provider identified the user, or refused to.
     #[must_use]
     pub fn provider(&self) -> ProviderLabel {

@@ -9,9 +9,11 @@ use super::{
 use crate::{outcome::Refusal, request::Protocol};
 use http::{
     HeaderName, HeaderValue,
-    header::{CONTENT_SECURITY_POLICY, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{CONTENT_SECURITY_POLICY, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE},
 };
 
+/// What tells a browser's navigation from a request of a script.
+const DECIDES_NAVIGATION: &str = "accept, sec-fetch-mode, x-requested-with";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Writes the refusal. It never carries `Authorization`: gateways hand the headers of a refusal to
@@ -19,6 +21,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[must_use]
 pub(crate) fn refuse(refusal: Refusal, context: &RefusalContext<'_>) -> Response {
     let row = Row::of(refusal);
+    if let Some(location) = context.sign_in {
+        return to_sign_in(&row, location, context);
+    }
     let status = row.status_for(context.protocol);
     let mut response = match context.protocol {
         // nginx shows a page of its own in any case, and closes the connection to us if the answer
@@ -62,6 +67,19 @@ pub(crate) fn refuse(refusal: Refusal, context: &RefusalContext<'_>) -> Response
     response
 }
 
+/// Sends a browser to the sign-in page. Gateways hand this to the client as it is, so `Location` is
+/// absolute: Traefik puts our own address before any other.
+fn to_sign_in(row: &Row, location: &HeaderValue, context: &RefusalContext<'_>) -> Response {
+    let mut response = empty(row.status_of(context.protocol, true));
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, location.clone());
+    headers.insert(VARY, HeaderValue::from_static(DECIDES_NAVIGATION));
+    if let Ok(id) = HeaderValue::from_str(context.request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +99,7 @@ mod tests {
             protocol,
             wants_page,
             takes_tokens: false,
+            sign_in: None,
             request_id: "r<\"&'>1",
             now: Timestamp(1_700_000_000_123),
         };
@@ -116,6 +135,29 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn who_has_to_sign_in_is_sent_there_and_gets_nothing_else() {
+        let there = HeaderValue::from_static("https://auth.example.org/?rd=x");
+        let context = RefusalContext {
+            protocol: Protocol::ForwardAuth,
+            wants_page: true,
+            takes_tokens: true,
+            sign_in: Some(&there),
+            request_id: "r1",
+            now: Timestamp(1_700_000_000_123),
+        };
+        let (parts, body) = refuse(Refusal::NobodyAsks, &context).into_parts();
+        assert_eq!(parts.status, 302);
+        assert!(body.collect().await.unwrap().to_bytes().is_empty());
+        let headers: Vec<_> = parts.headers.keys().map(http::HeaderName::as_str).collect();
+        assert_eq!(
+            headers,
+            ["cache-control", "location", "vary", "x-request-id"]
+        );
+        assert_eq!(parts.headers[CACHE_CONTROL], "no-store");
+        assert_eq!(parts.headers[LOCATION], there);
     }
 
     #[tokio::test]

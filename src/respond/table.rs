@@ -98,6 +98,16 @@ impl Row {
         }
     }
 
+    /// The status of an answer, where the browser is sent to sign in and where it is not.
+    #[must_use]
+    pub(crate) const fn status_of(&self, protocol: Protocol, signs_in: bool) -> StatusCode {
+        if signs_in {
+            StatusCode::FOUND
+        } else {
+            self.status_for(protocol)
+        }
+    }
+
     /// The status in a protocol.
     #[must_use]
     pub const fn status_for(&self, protocol: Protocol) -> StatusCode {

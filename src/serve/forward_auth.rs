@@ -34,11 +34,19 @@ pub(super) async fn answer(
             .and_then(Request::id)
             .map_or_else(|| random_id().into(), Cow::Borrowed),
     };
+    let sign_in = match (&decision.result, request) {
+        (Err(refused), Some(request)) if refused.lacks_a_sign_in() => {
+            let login_url = service.login_url.load();
+            login_url.as_ref().and_then(|url| url.for_browser(request))
+        }
+        _ => None,
+    };
     let about = About {
         peer: connection.peer,
         protocol,
         request,
         request_id: &request_id,
+        signs_in: sign_in.is_some(),
     };
     service.observer.decided(&decision, &about, span);
     match &decision.result {
@@ -48,6 +56,7 @@ pub(super) async fn answer(
             &RefusalContext {
                 protocol,
                 wants_page: request.is_some_and(Request::wants_page),
+                sign_in: sign_in.as_ref(),
                 takes_tokens: service.flow.providers.oidc().is_some(),
                 request_id: &request_id,
                 now: service.clock.now(),

@@ -69,6 +69,8 @@ pub(super) struct About<'a> {
     pub(super) request: Option<&'a Request>,
     /// The id in the answer to a refusal.
     pub(super) request_id: &'a str,
+    /// Whether the browser is sent to `login_url`.
+    pub(super) signs_in: bool,
 }
 
 /// The span of a decision that is recorded.
@@ -155,7 +157,9 @@ impl Observer {
                 user: decision.user().map(Username::as_str),
                 route: about.protocol.path(),
                 peer: about.peer,
-                status: row.map_or(200, |row| row.status_for(about.protocol).as_u16()),
+                status: row.map_or(200, |row| {
+                    row.status_of(about.protocol, about.signs_in).as_u16()
+                }),
                 outcome,
                 code: row.map(|row| row.code),
                 provider,
@@ -236,7 +240,7 @@ impl Observer {
             row.level,
             code = row.code,
             outcome = %refusal.name(),
-            status = row.status_for(about.protocol).as_u16(),
+            status = row.status_of(about.protocol, about.signs_in).as_u16(),
             user,
             peer = %about.peer,
             method = request.and_then(Request::method).as_deref(),

@@ -2,6 +2,7 @@
 
 use super::{
     browser::Hosts,
+    login_url::LoginUrl,
     observe::Observer,
     readiness::{ClusterCheck, Readiness},
 };
@@ -14,9 +15,9 @@ use crate::{
     shutdown::Tasks,
     telemetry::Telemetry,
 };
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 /// A logout notice of 48 KB is read in a fraction of a millisecond: so many a second are a few
 /// hundredths of one core. What is checked of them is bounded for each issuer.
@@ -29,6 +30,8 @@ pub struct Service {
     /// A new one counts from the next request on, of open connections too.
     pub(crate) trust: ArcSwap<Trust>,
     pub(super) identity_headers: headers::Config,
+    /// Where browsers are sent to sign in.
+    pub(crate) login_url: ArcSwapOption<LoginUrl>,
     pub(super) readiness: Readiness,
     pub(super) clock: Clock,
     pub(super) started: Timestamp,
@@ -90,6 +93,7 @@ pub struct ServiceParts {
     pub trust: Trust,
     /// Under which names a grant tells the gateway who it is.
     pub identity_headers: headers::Config,
+    pub login_url: Option<LoginUrl>,
     pub check: ClusterCheck,
     pub clock: Clock,
     pub tasks: Tasks,
@@ -108,6 +112,7 @@ impl Service {
             flow: parts.flow,
             trust: ArcSwap::from_pointee(parts.trust),
             identity_headers: parts.identity_headers,
+            login_url: ArcSwapOption::new(parts.login_url.map(Arc::new)),
             readiness: Readiness::new(parts.check, parts.tasks, clock.clone()),
             started: clock.now(),
             observer: Observer::new(parts.telemetry.clone(), clock.clone()),

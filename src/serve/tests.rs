@@ -116,6 +116,7 @@ impl Setup {
             flow,
             trust,
             identity_headers: headers::Config::default(),
+            login_url: None,
             check: self.check,
             clock: Clock::System,
             tasks: tasks.clone(),

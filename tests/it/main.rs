@@ -28,6 +28,7 @@ mod hosts;
 mod invalid_input;
 mod key_change;
 mod key_change_live;
+mod login_url;
 mod malformed_http;
 mod memory;
 mod operators;

@@ -95,6 +95,7 @@ impl Deployment {
             flow,
             trust,
             identity_headers: names,
+            login_url: None,
             check: Arc::new(|| Box::pin(async { Ok(()) })),
             clock,
             tasks: tasks.clone(),
@@ -387,6 +388,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
             listen: loopback,
             tls: None,
         },
+        login_url: None,
         trust: trust::Config {
             proxies: vec!["127.0.0.0/8".parse().unwrap()],
             gateway_keys: Vec::new(),

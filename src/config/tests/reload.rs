@@ -65,7 +65,8 @@ fn a_listener_keeps_speaking_tls_or_plain_http() {
 
 /// Keys that a running program applies whatever their new values are: what it shows others of
 /// itself, and what is as strong after a change as before.
-const NO_BARRIERS: [&ConfigKey; 15] = [
+const NO_BARRIERS: [&ConfigKey; 16] = [
+    &table::LOGIN_URL,
     &table::TLS_CERT,
     &table::TLS_KEY,
     &table::ES_PASSWORD,

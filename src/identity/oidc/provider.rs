@@ -146,7 +146,7 @@ impl OidcProvider {
                     && time(jws.unproven(), "exp", RefusedToken::ExpiryMissing)?
                         .is_some_and(|until| now >= until.after(self.config.leeway))
                 {
-                    return Err(RefusedToken::Expired.into());
+                    return Err(RefusedToken::SaysExpired.into());
                 }
                 let (claims, accepted) = self.ask_introspection(text, slot, now).await?;
                 self.valid_for_a_while(&claims, accepted, now)

@@ -48,6 +48,9 @@ pub enum RefusedToken {
     ExpiryMissing,
     #[error("the token has expired (`exp`)")]
     Expired,
+    /// Without a proof of who issued it.
+    #[error("the token says of itself that it has expired (`exp`), so no provider was asked")]
+    SaysExpired,
     #[error("the token is not valid yet (`nbf`)")]
     NotYet,
     #[error("the token was issued in the future (`iat`); one of the clocks is wrong")]

@@ -418,7 +418,7 @@ async fn an_expired_signed_token_is_not_asked_about() {
     stage.fake.on("/introspect", active(&stage, json!({})));
     assert_eq!(
         stage.refusal(&stage.token(json!({"exp": NOW - 60}))).await,
-        RefusedToken::Expired
+        RefusedToken::SaysExpired
     );
     assert_eq!(stage.fake.count("/introspect"), 0);
     // A lightweight token says next to nothing, and the provider knows the rest.
