@@ -157,6 +157,28 @@ async fn the_stand_in_for_authelia_is_as_strict_as_authelia() {
             .is_some_and(|to| to.starts_with(PORTAL));
         assert_eq!(is_redirect, to_portal);
     }
+    // What nginx asks, and the only refusals that nginx passes on.
+    let nginx = [
+        ("x-original-url", "https://kibana.example.org/app"),
+        ("x-original-method", "GET"),
+    ];
+    let plain = [
+        ("x-original-url", "http://kibana.example.org/app"),
+        nginx[1],
+    ];
+    for (headers, status) in [
+        ([&nginx[..], &[cookie]].concat(), 200),
+        ([&nginx[..], &[page]].concat(), 401),
+        (nginx.to_vec(), 401),
+        ([&plain[..], &[cookie]].concat(), 400),
+    ] {
+        let answer = Server::plain(authelia.port)
+            .get("/api/authz/auth-request", &headers)
+            .await;
+        assert_eq!(answer.status.as_u16(), status, "{headers:?}");
+        let place = answer.header("location").unwrap_or_default();
+        assert_eq!(place.starts_with(PORTAL), status == 401, "{place}");
+    }
     let groups = asked(&authelia, &[cookie]).await;
     assert_eq!(groups.header("remote-groups"), Some("dev,x"));
     assert_eq!(groups.header("remote-email"), Some(""));
