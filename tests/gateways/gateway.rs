@@ -69,8 +69,13 @@ impl Parties {
     /// # Panics
     /// Where the file does not name elastauth, or not what `more` replaces.
     pub(crate) fn guide(&self, name: &str, more: &[(&str, &str)]) -> String {
-        let mut text = guide::file(name, more);
+        let text = guide::file(name, more);
         assert!(text.contains("elastauth:5000"), "{name} has no elastauth");
+        self.addresses(text)
+    }
+
+    /// The same for a text that need not name elastauth.
+    pub(crate) fn addresses(&self, mut text: String) -> String {
         for (of_guide, port) in [
             ("authelia:9091", self.authelia),
             ("elastauth:5000", self.elastauth),

@@ -22,6 +22,7 @@
 
 mod application;
 mod attacks;
+mod caddy;
 mod client;
 mod document;
 mod draft;
@@ -29,6 +30,7 @@ mod envoy;
 mod gateway;
 mod haproxy;
 mod message;
+mod nginx;
 mod run;
 mod stage;
 #[path = "../support/lib.rs"]

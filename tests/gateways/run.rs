@@ -2,15 +2,25 @@
 
 use crate::{
     attacks,
+    caddy::CADDY,
     document::{self, column, differences},
     envoy::ENVOY,
     gateway::Program,
     haproxy::{HAPROXY_2_6, HAPROXY_2_8},
+    nginx::{NGINX, NGINX_1_22},
     traefik::TRAEFIK,
 };
 
 /// In the order of the documents.
-const PROGRAMS: &[&Program] = &[&TRAEFIK, &HAPROXY_2_6, &HAPROXY_2_8, &ENVOY];
+const PROGRAMS: &[&Program] = &[
+    &TRAEFIK,
+    &CADDY,
+    &NGINX_1_22,
+    &NGINX,
+    &HAPROXY_2_6,
+    &HAPROXY_2_8,
+    &ENVOY,
+];
 
 macro_rules! gateway_tests {
     ($name:ident, $program:expr) => {
@@ -26,6 +36,9 @@ macro_rules! gateway_tests {
 }
 
 gateway_tests!(traefik, TRAEFIK);
+gateway_tests!(caddy, CADDY);
+gateway_tests!(nginx_1_22, NGINX_1_22);
+gateway_tests!(nginx, NGINX);
 gateway_tests!(haproxy_2_6, HAPROXY_2_6);
 gateway_tests!(haproxy_2_8, HAPROXY_2_8);
 gateway_tests!(envoy, ENVOY);
