@@ -9,6 +9,7 @@ mod known;
 mod pem;
 
 pub(crate) use error::TlsError;
+pub(crate) use pem::read_file;
 
 use known::KnownCertificates;
 use rustls::{

@@ -262,6 +262,12 @@ async fn check_online_tries_a_login_only_if_it_is_told_to() {
         "the user is gone again"
     );
 
+    desk.cluster
+        .fault(Fault::new(Endpoint::Write, Misbehaviour::WriteBlocked).times(1));
+    let (ok, printed) = desk.json(&trial).await;
+    let found = last(&printed)["found"].to_string();
+    assert!(!ok && found.contains("blocked for writing"), "{printed}");
+
     // The cluster takes the write and refuses the login: its native realm is switched off.
     desk.cluster.fault(Fault::new(
         Endpoint::Authenticate,

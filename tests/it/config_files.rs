@@ -5,6 +5,7 @@ use crate::support::{
     elastauth::Elastauth,
     process::command,
     stage::{GATEWAY_KEY, SECRET_KEY},
+    tls::Signed,
     until,
 };
 use elastauth::internals::demo::standin::SERVICE_USER;
@@ -143,6 +144,66 @@ async fn a_pipe_instead_of_a_file_holds_up_neither_a_reload_nor_the_end() {
     until("the pipe is read", is_read).await;
     assert!(elastauth.terminate().await.success());
     drop(held);
+}
+
+#[tokio::test]
+async fn a_pipe_instead_of_a_certificate_ends_the_start_and_a_check() {
+    for lines in [
+        "tls: {cert: PIPE, key: PIPE}\n",
+        "tls: {cert: /etc/elastauth/cert, key: PIPE}\n",
+        "tls: {cert: /etc/elastauth/cert, key: /etc/elastauth/key, client_ca: PIPE}\n",
+        "auth_provider: oidc\noidc: {client_id: a, issuer: 'https://127.0.0.1:1', tls: \
+         {ca_cert: PIPE}}\n",
+        "cache: {type: redis}\nredis: {url: 'rediss://127.0.0.1:1', tls: {ca_cert: PIPE}}\n",
+    ] {
+        let lines = lines.replace("PIPE", "/etc/elastauth/pipe");
+        let signed = Signed::by_itself(&["localhost"]);
+        let files = [("cert", &*signed.certificate), ("key", &*signed.key)];
+        let home = Elastauth::folder(&config(&format!("{ROLES}{lines}")), &files);
+        let pipe = home.path().join("pipe");
+        make_pipe(&pipe);
+        for arguments in [&["check"][..], &[]] {
+            let mut program =
+                tokio::process::Command::from(command(env!("CARGO_BIN_EXE_elastauth")));
+            program
+                .arg("--config")
+                .arg(home.path().join("config.yml"))
+                .args(arguments)
+                .kill_on_drop(true);
+            let output = timeout(Duration::from_secs(20), program.output()).await;
+            let output = output.unwrap_or_else(|_| panic!("{lines}{arguments:?}: no end"));
+            let output = output.unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned()
+                + &String::from_utf8_lossy(&output.stdout);
+            assert!(
+                !output.status.success()
+                    && said.contains(pipe.to_str().unwrap())
+                    && said.contains("it is not a regular file"),
+                "{lines}{arguments:?}: {said}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_instead_of_a_certificate_holds_up_no_reload() {
+    let signed = Signed::by_itself(&["localhost", "127.0.0.1"]);
+    let files = [("cert", &*signed.certificate), ("key", &*signed.key)];
+    let tls = format!("{ROLES}tls: {{cert: /etc/elastauth/cert, key: /etc/elastauth/key}}\n");
+    let mut elastauth = Elastauth::start_anywhere(&config(&tls), &files).await;
+    for (name, content) in files {
+        let path = elastauth.home().join(name);
+        make_pipe(&path);
+        let refused = format!(
+            "{} cannot be read: it is not a regular file",
+            path.display()
+        );
+        until(&refused, || elastauth.log().contains(&refused)).await;
+        elastauth.put(name, content);
+    }
+    elastauth.edit(|config| config.replace("[viewer]", "[reader]"));
+    until("the change", || elastauth.log().contains("is in force")).await;
+    assert!(elastauth.terminate().await.success());
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod issuers;
 mod logout;
 mod order;
 mod providers;
+mod remembered;
 pub(crate) mod setup;
 mod several;
 mod unusual;

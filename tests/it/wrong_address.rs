@@ -145,3 +145,14 @@ async fn a_wrong_service_password_is_in_the_log_before_anybody_comes() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_security_index_that_takes_no_write_is_named() {
+    let named = "the security index is blocked for writing";
+    let stage = Stage::usual().await;
+    stage
+        .cluster
+        .fault(Fault::new(Endpoint::Write, Misbehaviour::WriteBlocked));
+    stage.says(&stage.ask("alice", "dev").await, 503, "unavailable");
+    until(named, || stage.elastauth.log().contains(named)).await;
+}

@@ -5,7 +5,46 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+
+/// Speaks TLS before a plain server.
+pub(crate) struct TlsFront {
+    pub(crate) port: u16,
+    _serving: JoinSet<()>,
+}
+
+/// Before the server at this port of 127.0.0.1.
+pub(crate) async fn front(config: Arc<ServerConfig>, target: u16) -> TlsFront {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let acceptor = TlsAcceptor::from(config);
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((client, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            connections.spawn(async move {
+                let Ok(mut client) = acceptor.accept(client).await else {
+                    return;
+                };
+                if let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await {
+                    let _either_hangs_up = copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    TlsFront {
+        port,
+        _serving: serving,
+    }
+}
 
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 

@@ -66,6 +66,8 @@ pub enum Misbehaviour {
     HashRefused,
     /// `.security` is not there: native users get 401, the service account 503, an API key 401.
     SecurityUnavailable,
+    /// The security index takes no write: a disk is full, or an operator has blocked it.
+    WriteBlocked,
 }
 
 impl Fault {

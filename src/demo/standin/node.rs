@@ -158,6 +158,11 @@ impl StandInNode {
                 "illegal_argument_exception",
                 "The provided password hash is not supported",
             ),
+            Some(M::WriteBlocked) => ApiAnswer::error(
+                StatusCode::FORBIDDEN,
+                "cluster_block_exception",
+                "index [.security-7] blocked by: [FORBIDDEN/8/index write (api)];",
+            ),
             // As the reserved `elastic` on a real cluster; the service account takes its part.
             Some(M::SecurityUnavailable) if service && !by_key => ApiAnswer::error(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -20,7 +20,7 @@ use redis::{
 };
 use std::{
     future::pending,
-    io,
+    io, mem,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -203,10 +203,11 @@ impl Connector {
 /// As the library takes them.
 fn certificates(config: &Config) -> Result<TlsCertificates, SetUpError> {
     let read = |path: &Path| {
-        std::fs::read(path).map_err(|source| SetUpError::File {
+        let text = tls::read_file(path).map_err(|source| SetUpError::File {
             path: path.to_owned(),
             source,
-        })
+        });
+        text.map(|mut text| mem::take(&mut *text))
     };
     let client_tls = config.tls.identity.as_ref().map(|files| {
         Ok::<_, SetUpError>(ClientTlsConfig {

@@ -180,7 +180,12 @@ fn every_test_that_a_row_names_exists() {
     let elsewhere = elsewhere::TABLES.iter().flat_map(|(_, held)| *held);
     for test in of_tables.chain(elsewhere.map(|row| row.test)) {
         let (module, function) = test.rsplit_once("::").expect("module::function");
-        let file = format!("tests/it/{}.rs", module.replace("::", "/"));
+        let path = module.replace("::", "/");
+        // Those that need other programs are in `tests/real`.
+        let file = match path.strip_prefix("real/") {
+            Some(path) => format!("tests/real/{path}.rs"),
+            None => format!("tests/it/{path}.rs"),
+        };
         let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file));
         let source = source.unwrap_or_else(|error| panic!("{file}: {error}"));
         assert!(source.contains(&format!("fn {function}(")), "{test}");

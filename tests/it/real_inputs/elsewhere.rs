@@ -5,7 +5,7 @@
 pub(super) struct Held {
     pub(super) input: &'static str,
     pub(super) answer: &'static str,
-    /// `module::function` below tests/it.
+    /// `module::function` below tests/it; `real::…` is below tests/real.
     pub(super) test: &'static str,
 }
 
@@ -58,6 +58,36 @@ pub(super) const TABLES: &[(&str, &[Held])] = &[
                 answer: "431, and a WARN at most once a second",
                 test: "real_inputs::told::headers_that_are_too_large_leave_a_line",
             },
+            Held {
+                input: "`elasticsearch.api_key: \"id:key\"`",
+                answer: "`check` warns and says how to encode it",
+                test: "commands::check_names_what_people_often_write_by_mistake",
+            },
+            Held {
+                input: "a `secret_key` in quotes or with `\\r` at its end",
+                answer: "the start ends, and says what to remove; the key is not shown",
+                test: "commands::check_names_what_people_often_write_by_mistake",
+            },
+            Held {
+                input: "another secret with quotes or white space around it",
+                answer: "`check` warns",
+                test: "commands::check_names_what_people_often_write_by_mistake",
+            },
+            Held {
+                input: "`oidc.issuer` with `/.well-known/openid-configuration`",
+                answer: "`check` warns and says what the issuer is",
+                test: "commands::check_names_what_people_often_write_by_mistake",
+            },
+            Held {
+                input: "`trusted_proxies: [192.0.2.20/32]`, an address of documentation",
+                answer: "`check` warns",
+                test: "commands::check_names_what_people_often_write_by_mistake",
+            },
+            Held {
+                input: "a PEM file that is a pipe",
+                answer: "the start, `check` and a reload say so and do not wait",
+                test: "config_files::a_pipe_instead_of_a_certificate_ends_the_start_and_a_check",
+            },
         ],
     ),
     (
@@ -79,9 +109,24 @@ pub(super) const TABLES: &[(&str, &[Held])] = &[
                 test: "tokens::issuers::an_issuer_from_which_nothing_is_fetched_may_be_any_text",
             },
             Held {
+                input: "`access_token_issuer` in the provider's description (ADFS)",
+                answer: "access tokens may name it; the key is the provider's",
+                test: "tokens::issuers::access_tokens_may_name_the_issuer_that_the_description_has_for_them",
+            },
+            Held {
+                input: "`access_token_issuer` that is the issuer of another configured provider",
+                answer: "the token belongs to the other one",
+                test: "tokens::issuers::no_description_takes_the_tokens_of_another_provider",
+            },
+            Held {
                 input: "no issuer, `token_validation: userinfo` with `userinfo_endpoint`",
                 answer: "the provider is asked; signed tokens are refused",
                 test: "tokens::issuers::a_provider_that_is_asked_about_every_token_needs_no_issuer",
+            },
+            Held {
+                input: "a userinfo address that accepts everything, or is wrong",
+                answer: "`check --online` asks about a made-up token, and fails",
+                test: "tokens::issuers::check_online_asks_a_provider_without_issuer_about_a_token_that_nobody_has_issued",
             },
             Held {
                 input: "`issuer: http://…`, or keys at `http://…`",
@@ -99,6 +144,11 @@ pub(super) const TABLES: &[(&str, &[Held])] = &[
                 test: "tokens::unusual::a_new_key_counts_at_once_whatever_its_name",
             },
             Held {
+                input: "more unknown keys than three at once and then one in 5 s",
+                answer: "503 with `Retry-After`: what cannot be looked up yet is not refused",
+                test: "tokens::unusual::a_new_key_counts_at_once_whatever_its_name",
+            },
+            Held {
                 input: "301, 307 or 308 for the description or the keys",
                 answer: "followed on the same origin or to https",
                 test: "tokens::unusual::a_description_and_keys_that_have_moved_are_found",
@@ -107,6 +157,16 @@ pub(super) const TABLES: &[(&str, &[Held])] = &[
                 input: "a redirect to plain http elsewhere",
                 answer: "503",
                 test: "tokens::unusual::a_redirect_to_plain_http_elsewhere_is_not_followed",
+            },
+            Held {
+                input: "a redirect to another origin over https",
+                answer: "followed, unless `custom_headers` or a client certificate would go there",
+                test: "tokens::unusual::a_redirect_to_another_origin_gets_no_credentials",
+            },
+            Held {
+                input: "a self-signed certificate of the provider (`CA:TRUE`) that is byte for byte in `oidc.tls.ca_cert`",
+                answer: "trusted for its name",
+                test: "tokens::unusual::a_provider_whose_own_certificate_is_in_ca_cert_is_trusted_for_its_name",
             },
             Held {
                 input: "an encrypted token, or an opaque one with dots, where the provider is asked",
@@ -174,9 +234,34 @@ pub(super) const TABLES: &[(&str, &[Held])] = &[
                 test: "wrong_address::what_answers_instead_of_a_cluster_is_named",
             },
             Held {
+                input: "a security index that is blocked for writing (403 `cluster_block_exception`)",
+                answer: "503 for new users, named in the log and by `check --online --try-login`",
+                test: "wrong_address::a_security_index_that_takes_no_write_is_named",
+            },
+            Held {
                 input: "a wrong service password",
                 answer: "a WARN before anybody has come",
                 test: "wrong_address::a_wrong_service_password_is_in_the_log_before_anybody_comes",
+            },
+            Held {
+                input: "a self-signed certificate (`CA:TRUE`) that is byte for byte in `elasticsearch.tls.ca_cert`",
+                answer: "trusted in its time and for its name",
+                test: "cluster_failures::a_cluster_with_the_certificate_of_another_gets_no_password",
+            },
+            Held {
+                input: "the same with Redis (`redis.tls.ca_cert`)",
+                answer: "the same",
+                test: "real::ledger_redis::topologies::a_server_whose_own_certificate_is_in_ca_cert_is_trusted_for_its_name",
+            },
+            Held {
+                input: "a clock that differs from the cluster's",
+                answer: "a WARN, readiness `DEGRADED`, and nobody is refused",
+                test: "cluster_failures::a_clock_that_differs_from_the_clusters_is_reported_and_refuses_nobody",
+            },
+            Held {
+                input: "a native realm that is switched off",
+                answer: "`check --online --try-login` writes one user, says that its login is refused, and deletes it",
+                test: "commands::check_online_tries_a_login_only_if_it_is_told_to",
             },
         ],
     ),

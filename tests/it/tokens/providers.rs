@@ -122,6 +122,26 @@ async fn one_name_of_two_issuers_is_not_one_person() {
 }
 
 #[tokio::test]
+async fn new_users_of_one_provider_leave_those_of_another_their_share() {
+    let two = two("    username_prefix: partner-\nusers: {new_per_minute: 2}\n").await;
+    let named =
+        |idp: &Idp, name: &str| idp.token(|claims| claims["preferred_username"] = name.into());
+    for (name, status) in [("ann", 200), ("ben", 200), ("cid", 503), ("ann", 200)] {
+        let answer = bearer(&two.elastauth, &named(&two.staff, name)).await;
+        assert_eq!(answer.status, status, "{name}: {}", two.elastauth.log());
+    }
+    until("the reason", || {
+        two.elastauth.log().contains("users.new_per_minute")
+    })
+    .await;
+    for (name, status) in [("ann", 200), ("ben", 200), ("cid", 503)] {
+        let answer = bearer(&two.elastauth, &named(&two.partner, name)).await;
+        assert_eq!(answer.status, status, "{name}: {}", two.elastauth.log());
+    }
+    assert!(two.cluster.user("cid").is_none() && two.cluster.user("partner-cid").is_none());
+}
+
+#[tokio::test]
 async fn a_token_that_is_not_signed_goes_to_the_one_provider_that_takes_such() {
     let two = two(
         "    token_validation: both\n    client_secret: a-secret-of-the-test\n    \

@@ -1,7 +1,14 @@
 //! What real providers do beside the book: keys that change, documents that move, tokens and
 //! answers in other forms.
 
-use super::setup::Setup;
+use super::setup::{Setup, bearer, config};
+use crate::support::{
+    elastauth::Elastauth,
+    idp::Idp,
+    tls::{Signed, front},
+    until,
+};
+use elastauth::internals::{demo::standin::StandIn, shutdown::Tasks};
 use serde_json::json;
 
 #[tokio::test]
@@ -110,4 +117,73 @@ async fn a_userinfo_answer_that_is_signed_is_verified() {
     setup
         .log_with("answered with a signed token that is not accepted")
         .await;
+}
+
+#[tokio::test]
+async fn a_provider_whose_own_certificate_is_in_ca_cert_is_trusted_for_its_name() {
+    let own = || Signed::by_itself(&["localhost"]);
+    let (shown, another) = (own(), own());
+    let elsewhere = Signed::by_itself(&["elsewhere.test"]);
+    let cases = [
+        (&shown, shown.certificate.clone(), true),
+        (&shown, another.certificate.clone(), false),
+        (&elsewhere, elsewhere.certificate.clone(), false),
+    ];
+    for (signed, known, is_trusted) in cases {
+        let (idp, tasks) = (Idp::start().await, Tasks::default());
+        let cluster = StandIn::start(&tasks).await.unwrap();
+        let port = idp.issuer.rsplit(':').next().unwrap().parse().unwrap();
+        let front = front(signed.server(), port).await;
+        let issuer = format!("https://localhost:{}", front.port);
+        idp.says(
+            "/.well-known/openid-configuration",
+            json!({ "issuer": issuer, "jwks_uri": format!("{issuer}/keys") }),
+        );
+        let oidc = format!(
+            "oidc:\n  issuer: {issuer}\n  client_id: elastauth\n  tls: {{ca_cert: \
+             /etc/elastauth/ca.pem}}\n"
+        );
+        let files = [("ca.pem", &*known)];
+        let elastauth = Elastauth::start_anywhere(&config(&cluster, &oidc), &files).await;
+        let token = idp.token(|claims| claims["iss"] = json!(issuer));
+        let answer = bearer(&elastauth, &token).await;
+        let status = if is_trusted { 200 } else { 503 };
+        assert_eq!(answer.status, status, "{}", elastauth.log());
+        if !is_trusted {
+            until("the reason", || elastauth.log().contains("certificate")).await;
+            assert_eq!(idp.asked_in_all(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_origin_gets_no_credentials() {
+    let elsewhere = Idp::start().await;
+    let signed = Signed::by_itself(&["localhost"]);
+    let port = elsewhere
+        .issuer
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let front = front(signed.server(), port).await;
+    let to = format!("https://localhost:{}/keys", front.port);
+    for (more, is_followed) in [("", true), ("  custom_headers: {X-Key: s3cret}\n", false)] {
+        let (idp, tasks) = (Idp::start().await, Tasks::default());
+        let cluster = StandIn::start(&tasks).await.unwrap();
+        let oidc = format!(
+            "oidc:\n  issuer: {}\n  client_id: elastauth\n  tls: {{ca_cert: \
+             /etc/elastauth/ca.pem}}\n{more}",
+            idp.issuer
+        );
+        let files = [("ca.pem", &*signed.certificate)];
+        let elastauth = Elastauth::start_anywhere(&config(&cluster, &oidc), &files).await;
+        idp.moves("/keys", "307 Temporary Redirect", &to);
+        let token = elsewhere.token(|claims| claims["iss"] = json!(idp.issuer));
+        let (asked, answer) = (elsewhere.asked_in_all(), bearer(&elastauth, &token).await);
+        let status = if is_followed { 200 } else { 503 };
+        assert_eq!(answer.status, status, "{}", elastauth.log());
+        assert_eq!(elsewhere.asked_in_all() > asked, is_followed);
+    }
 }
