@@ -1,5 +1,5 @@
-//! When passwords change. Every replica gives the same answer, for it follows from the clock, the
-//! user's name and the configuration alone.
+//! When passwords change. Every replica gives the same answer, because it follows only from the
+//! clock, the user's name and the configuration.
 
 mod boundaries;
 mod window;
@@ -10,16 +10,16 @@ use crate::{clock::Timestamp, keys::Slot, model::Username};
 use boundaries::Boundaries;
 use std::time::Duration;
 
-/// No write begins so shortly before a boundary. One that took longer than this and the grace would
-/// undo what another replica has written for the next period, and break logins that were already
-/// given out. A cluster writes a user in tens of milliseconds.
+/// No write begins within this time before a boundary. A write that took longer than this and the
+/// grace would overwrite what another replica has written for the next period, and the cluster
+/// would refuse logins that were already given out. It writes a user in tens of milliseconds.
 const LEAD: Duration = Duration::from_secs(1);
-/// How long a request may wait for a boundary and through its grace, so that it is still answered
-/// in time.
+/// The longest that a request waits for a boundary and its grace. Gateways wait two seconds for an
+/// answer.
 const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 
-/// By how much a wait for a boundary is longer than it has to be: the clock that it is for and the
-/// one that measures it are two.
+/// Added to each wait for a boundary: the clock that says when it comes and the clock that measures
+/// the wait differ a little.
 pub(super) const SLACK: Duration = Duration::from_millis(5);
 
 /// The password period of a user at some time.
@@ -31,8 +31,8 @@ pub(super) struct Period {
     pub(super) key: Slot,
     began: Timestamp,
     ends: Timestamp,
-    /// How long nobody may be answered yet: answers with the old password may still be on their
-    /// way.
+    /// How long requests of the user have to wait: answers with the old password may still be on
+    /// their way.
     pub(super) grace_left: Option<Duration>,
 }
 
@@ -46,7 +46,7 @@ impl Period {
         self.began <= time && time < self.ends
     }
 
-    /// Whether the cluster said at `seen` how the user is in this period.
+    /// Whether a state that the cluster reported at `seen` is of this period.
     pub(super) fn has_begun_at(self, seen: Timestamp) -> bool {
         self.began <= seen
     }
@@ -124,7 +124,7 @@ impl Rotation {
         }
     }
 
-    /// How long nobody is answered after a boundary.
+    /// How long requests of a user wait after a boundary.
     pub(super) fn grace(&self) -> Duration {
         self.grace
     }
@@ -135,8 +135,8 @@ impl Rotation {
         period.contains(now) && period.contains(now.after(self.lead))
     }
 
-    /// How long this period still lasts, where its end is so near that no write may begin; the
-    /// whole of that time at most.
+    /// How long until this period ends, if that is so soon that no write may begin; otherwise the
+    /// time in which no write may begin.
     pub(super) fn rest(&self, period: Period, now: Timestamp) -> Duration {
         if !period.contains(now) {
             return Duration::ZERO;

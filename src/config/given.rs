@@ -73,7 +73,7 @@ impl GivenKey {
     pub(super) fn value(self, findings: &mut Findings) -> Option<Raw> {
         let Reference { key, file, .. } = self.reference;
         if self.raw.is_unset() {
-            // An empty list of allowed groups means nobody, so it is kept.
+            // An empty list of allowed groups allows no user, so it is kept.
             let is_meant = [&table::ALLOWED_GROUPS, &table::GROUP_WHITELIST].contains(&key);
             return is_meant.then_some(Raw {
                 node: RawNode::List(Vec::new()),

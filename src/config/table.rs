@@ -131,9 +131,9 @@ table! {
         example = "\n  search-readers: [viewer]\n  search-editors: [editor]";
     /// Which user has which roles, in addition to those of the groups. Case counts, `*` and `{1}`
     /// are as in `group_mappings`. With several providers, a name is that of each of them: use
-    /// `oidc.username_prefix`, or mappings in the sections of `oidc.providers`. It lets nobody in
-    /// whom `allowed_groups` keeps out. In the environment, one variable for each user, whose name
-    /// is in small letters then.
+    /// `oidc.username_prefix`, or mappings in the sections of `oidc.providers`. A user whom
+    /// `allowed_groups` refuses stays refused. In the environment, one variable for each user,
+    /// whose name is in small letters then.
     USER_MAPPINGS: "user_mappings", T::Mappings, reload = true,
         example = "\n  alice: [editor]\n  \"svc-*\": [\"service-{1}\"]";
     /// Only users with one of these groups may enter; `*` matches any text. Leave it out to let
@@ -204,8 +204,8 @@ table! {
     /// The time zone of that window.
     ROTATION_TIME_ZONE: "credentials.rotation_time_zone", T::Text, default = "UTC";
     /// Park users who stay away. Their login of an ended period works until somebody writes the
-    /// user again; parking gives the user a password that elastauth hands out to nobody. Users who
-    /// come back get in as always. Without rotation it does nothing.
+    /// user again; parking gives the user a password that no request gets. Users who come back get
+    /// in as always. Without rotation it does nothing.
     PARK: "credentials.park", T::Bool, default = "true";
     /// How long after the end of its period a login of a user who stays away may still work, at
     /// most. Without a value it is a quarter of `credentials.rotation`, at least `2s` and at most
@@ -251,8 +251,8 @@ table! {
     /// The password of the Redis user.
     REDIS_PASSWORD: "cache.redis_password", T::Secret, example = "\"${REDIS_PASSWORD}\"",
         reload = true;
-    /// The folder of the file cache, for elastauth alone: it makes the folder, and lets nobody else
-    /// look into it. The default is `cache` in the state directory that systemd gives a service
+    /// The folder of the file cache, for elastauth alone: it makes the folder, and no other user
+    /// can read it. The default is `cache` in the state directory that systemd gives a service
     /// (`STATE_DIRECTORY`); without either, users are remembered in memory.
     CACHE_PATH: "cache.path", T::Path, example = "/var/lib/elastauth/cache",
         old = &["cache_path"];

@@ -158,7 +158,7 @@ impl Memory {
         self.generations.get(user).unwrap_or_default()
     }
 
-    /// A generation was learnt. It never falls, and nobody is answered with an earlier login.
+    /// A generation was learnt. It never falls, and no request is answered with an earlier login.
     pub(super) fn learn_generation(&self, user: &Username, learnt: Generation) {
         if learnt <= self.generation(user) {
             return;

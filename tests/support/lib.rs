@@ -1,5 +1,5 @@
-//! What tests stand on: the program as it is shipped, clients, and the other parties, each on a
-//! free port of the loopback address.
+//! What tests use: the program as it is shipped, clients, and the other parties, each on a free
+//! port of the loopback address.
 //!
 //! What a test starts ends with the test, by its own process handle. A missing part is a failure,
 //! never a skip.

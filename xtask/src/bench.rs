@@ -1,4 +1,4 @@
-//! The figures of docs/PERFORMANCE.md, made anew on whatever machine this is. Ratios, from
+//! Measures the figures of docs/PERFORMANCE.md again, on any machine. Ratios, from
 //! interleaved rounds in one run: absolute figures of a noisy machine mean nothing.
 //!
 //! All traffic stays on 127.0.0.1, and every round ends by itself.

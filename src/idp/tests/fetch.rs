@@ -101,7 +101,7 @@ async fn a_new_key_is_found_at_once_without_a_flood() {
     assert_eq!(
         stage.idp.withdrawals(),
         1,
-        "the old one is gone, so what stood on it is judged anew"
+        "the old key is gone, so the tokens that it verified are judged again"
     );
 }
 
@@ -123,7 +123,7 @@ async fn a_key_that_was_changed_under_its_name_is_fetched_within_the_same_bounds
     let new = stage.idp.newer_keys(&old).await.unwrap();
     let key = new.candidates(Some("a"), Algorithm::Es256).next().unwrap();
     assert!(key.verifies(b"m", &other.sign(b"m")));
-    // Whoever has the older set needs no fetch.
+    // A request that still has the older set needs no fetch.
     assert!(stage.idp.newer_keys(&old).await.is_some());
     assert_eq!(stage.fake.count("/keys"), 2);
     let mut last = new;
@@ -229,7 +229,7 @@ async fn after_a_clock_was_set_back_keys_are_fetched_again() {
     stage.idp.keep_fresh();
     assert_eq!(stage.fake.count("/keys"), 1);
     stage.set_back(Duration::from_hours(2));
-    // Also for those who have only remembered tokens.
+    // Also if all tokens are remembered ones.
     stage.idp.keep_fresh();
     stage.until_fetched(2).await;
     assert_eq!(stage.knows("a").await, Ok(true));

@@ -114,7 +114,7 @@ impl World<'_> {
     }
 
     /// Whether some replica may hold requests and updates at this moment: shortly before a boundary
-    /// no write begins, and after it nobody is answered.
+    /// no write begins, and after it no request is answered.
     pub(super) fn is_near_a_boundary(&self) -> bool {
         const BEFORE: u64 = 1_100;
         const AFTER: u64 = 10;

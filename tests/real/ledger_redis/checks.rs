@@ -343,8 +343,8 @@ async fn an_answer_is_not_stored_over_what_another_replica_has_written_meanwhile
     let (one, other) = two(&deployment, &redis).await;
     both_know(&deployment, &one, &other, "alice").await;
     let (mut wire, key) = (Wire::tap(&redis).await, redis.keys()[0].clone());
-    // An administrator deletes her; one replica notices and writes her anew, with the same roles,
-    // while the other one's question is on its way.
+    // An administrator deletes the user. One replica notices and writes them again, with the same
+    // roles, while the other one's question is on its way.
     pass_a_check(&deployment);
     let _so_far = deployment.cluster.busiest();
     deployment.cluster.fault(
