@@ -1,5 +1,7 @@
 //! HAProxy 2.6 (Debian's) and 2.8, with the action of contrib/haproxy.
 
+mod action;
+
 use crate::{
     client::Client,
     gateway::{self, Exception, Form, GATEWAY_KEY, Gateway, Parties, Program},
@@ -14,12 +16,16 @@ use std::{
     time::Duration,
 };
 
+const DEBIAN: &str = "/usr/sbin/haproxy";
+/// The action that the files load.
+const SCRIPT: &str = "contrib/haproxy/elastauth.lua";
+
 pub(crate) const HAPROXY_2_6: Program = Program {
     name: "HAProxy 2.6",
     folder: "haproxy",
     start: |form, parties| {
-        let program = || PathBuf::from("/usr/sbin/haproxy");
-        ports::started(async move || start(program(), form, parties).await).boxed_local()
+        let program = || PathBuf::from(DEBIAN);
+        ports::started(async move || start(program(), &script(), form, parties).await).boxed_local()
     },
     exceptions: EXCEPTIONS,
 };
@@ -28,14 +34,25 @@ pub(crate) const HAPROXY_2_8: Program = Program {
     name: "HAProxy 2.8",
     folder: "haproxy",
     start: |form, parties| {
-        ports::started(async move || start(part("haproxy"), form, parties).await).boxed_local()
+        ports::started(async move || start(part("haproxy"), &script(), form, parties).await)
+            .boxed_local()
     },
     exceptions: EXCEPTIONS,
 };
 
 const EXCEPTIONS: &[Exception] = &[];
 
-async fn start(program: PathBuf, form: Form, parties: Parties) -> Result<Gateway, NotReady> {
+fn script() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPT);
+    std::fs::read_to_string(path).expect("the action")
+}
+
+async fn start(
+    program: PathBuf,
+    script: &str,
+    form: Form,
+    parties: Parties,
+) -> Result<Gateway, NotReady> {
     let (home, authority) = gateway::home();
     let etc = format!("{}/", home.path().display());
     let (port, plain) = (free_port(), free_port());
@@ -57,8 +74,7 @@ async fn start(program: PathBuf, form: Form, parties: Parties) -> Result<Gateway
         ],
     );
     gateway::write(home.path(), "haproxy.cfg", &text);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib/haproxy/elastauth.lua");
-    std::fs::copy(script, home.path().join("elastauth.lua")).expect("the action of contrib");
+    gateway::write(home.path(), "elastauth.lua", script);
     let mut haproxy = command(program);
     haproxy
         .args(["-db", "-f"])
