@@ -1,4 +1,5 @@
-//! Checks what is below deploy/: the chart for Kubernetes and the compose file.
+//! Checks what is below deploy/: the chart for Kubernetes and the compose file. Also the objects of
+//! the guide for Envoy Gateway.
 
 #![expect(
     clippy::indexing_slicing,
@@ -6,6 +7,7 @@
 )]
 
 mod chart;
+mod envoy_gateway;
 mod guide;
 mod policy;
 mod tools;
@@ -13,5 +15,6 @@ mod tools;
 /// All checks.
 pub(crate) fn run() -> anyhow::Result<()> {
     tools::build_elastauth()?;
-    chart::check()
+    chart::check()?;
+    envoy_gateway::check()
 }

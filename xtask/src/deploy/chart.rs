@@ -105,6 +105,7 @@ fn value_files() -> anyhow::Result<Vec<PathBuf>> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     files.sort();
+    files.push(shell::root().join("docs/gateways/envoy-gateway/values.yaml"));
     Ok(files)
 }
 

@@ -1,5 +1,5 @@
 //! What `cargo xtask deploy` checks the files below deploy/ with: Helm, and the published schemas
-//! of Kubernetes, of Gateway API and of the compose specification.
+//! of Kubernetes, of Gateway API, of Envoy Gateway and of the compose specification.
 
 use crate::shell;
 use anyhow::Context;
@@ -21,6 +21,17 @@ const MODULES: &[(&str, &[&str])] = &[
         &[
             "config/crd/experimental/gateway.networking.k8s.io_httproutes.yaml",
             "config/crd/experimental/gateway.networking.k8s.io_backendtlspolicies.yaml",
+            "config/crd/experimental/gateway.networking.k8s.io_gatewayclasses.yaml",
+            "config/crd/experimental/gateway.networking.k8s.io_gateways.yaml",
+        ],
+    ),
+    (
+        "github.com/envoyproxy/gateway@v1.9.0",
+        &[
+            "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_clienttrafficpolicies.yaml",
+            "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_envoyproxies.yaml",
+            "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_httproutefilters.yaml",
+            "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_securitypolicies.yaml",
         ],
     ),
 ];
