@@ -1,21 +1,38 @@
 //! Every attack on one gateway in one form, and what came of it.
 
 mod claims;
+mod framing;
+mod judged;
+mod paths;
+mod steps;
 pub(crate) mod types;
 
 use crate::{
-    client::Reply,
     draft::Draft,
     gateway::{Form, Program},
-    message::Message,
     stage::Stage,
     support::authelia::BYPASSED,
 };
+use judged::{Over, outcome};
 use types::{Attack, Must, Outcome, Sent};
 
 /// The tables of the document.
-pub(crate) const TABLES: &[(&str, &[Attack])] =
-    &[("Headers that say who the client is", claims::ATTACKS)];
+pub(crate) const TABLES: &[(&str, &[Attack])] = &[
+    ("Who the client says it is", claims::IDENTITY),
+    ("Credentials of the client's own", claims::CREDENTIALS),
+    ("What the client says about the request", claims::ELSEWHERE),
+    ("Framing and size", framing::FRAMING),
+    ("Methods, bodies and long answers", framing::METHODS),
+    ("More than one request", steps::ATTACKS),
+    (
+        "A password and keys of one's own, at Elasticsearch",
+        paths::ELASTICSEARCH,
+    ),
+    (
+        "A password and keys of one's own, in Kibana",
+        paths::KIBANA_PATHS,
+    ),
+];
 
 /// What came of an attack in one form, over one protocol.
 #[derive(Debug)]
@@ -104,7 +121,10 @@ async fn one(stage: &Stage, attack: &'static Attack, seen: &mut Vec<Seen>) {
         });
     };
     let change: &dyn Fn(&mut Draft) = match &attack.sent {
-        Sent::Steps(steps) => return push("HTTP/1.1", steps(stage).await),
+        Sent::Steps(steps) => {
+            push("HTTP/1.1", steps(stage).await);
+            return;
+        }
         Sent::Lines(lines) => &|draft| {
             for line in *lines {
                 draft.line(line);
@@ -142,50 +162,5 @@ async fn one(stage: &Stage, attack: &'static Attack, seen: &mut Vec<Seen>) {
                 push("HTTP/1.1", Outcome::Breach(what));
             }
         }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Over {
-    Http1,
-    Http2,
-}
-
-/// Sends it and looks at everything that has arrived since.
-async fn outcome(stage: &Stage, draft: &Draft, over: Over) -> Outcome {
-    let before = [stage.elasticsearch.count(), stage.kibana.count()];
-    let reply = match over {
-        Over::Http1 => stage.gateway.client.send(draft).await,
-        Over::Http2 => stage.gateway.client.send_http2(draft).await,
-    };
-    let arrived: Vec<Message> = [&stage.elasticsearch, &stage.kibana]
-        .iter()
-        .zip(before)
-        .flat_map(|(application, before)| application.since(before))
-        .collect();
-    judged(stage, reply, &arrived)
-}
-
-/// What it is that came, and came back.
-pub(crate) fn judged(stage: &Stage, reply: Reply, arrived: &[Message]) -> Outcome {
-    if let Some(breach) = arrived
-        .iter()
-        .find_map(|record| stage.judge(record, "alice").err())
-    {
-        return Outcome::Breach(breach);
-    }
-    match reply {
-        Reply::Answer(answer) => match (arrived, answer.header(crate::application::RECORD)) {
-            ([], None) => Outcome::Refused(answer.status()),
-            ([_], Some(_)) => Outcome::AsAlice,
-            _ => Outcome::Breach(format!(
-                "{} requests arrived, and the answer is {}",
-                arrived.len(),
-                answer.status()
-            )),
-        },
-        Reply::Closed if arrived.is_empty() => Outcome::Closed,
-        Reply::Silent if arrived.is_empty() => Outcome::Silent,
-        Reply::Closed | Reply::Silent => Outcome::Breach("it arrived without an answer".to_owned()),
     }
 }

@@ -46,6 +46,16 @@ impl Draft {
         self
     }
 
+    /// To another host.
+    pub(crate) fn to(&mut self, host: &str) -> &mut Self {
+        for line in &mut self.lines {
+            if line.to_ascii_lowercase().starts_with("host:") {
+                *line = format!("Host: {host}");
+            }
+        }
+        self
+    }
+
     /// The value of its `Host`.
     pub(crate) fn host(&self) -> &str {
         let host = self.lines.iter().find_map(|line| {

@@ -183,32 +183,110 @@ impl Stage {
         if roles.as_deref() != Some(&["viewer".to_owned()]) {
             return Err(format!("roles {roles:?}"));
         }
-        let fields = record.headers.iter().chain(&record.trailers);
-        for (name, value) in fields {
-            let plain = name.to_ascii_lowercase().replace(['_', '.'], "-");
-            if FORBIDDEN.contains(&plain.as_str()) {
-                return Err(format!("`{name}: {value}`"));
-            }
+        untold(record)?;
+        if gives_credentials(record) {
+            return Err(format!("`{}`", record.first));
         }
-        if let Some((name, _)) = record
-            .trailers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case("authorization"))
-        {
-            return Err(format!("`{name}` as a trailer"));
-        }
-        let said = |name: &str| record.all(name).join(", ");
+        let hosts = [ELASTICSEARCH, KIBANA];
         for (name, right) in [
-            ("x-forwarded-proto", &["https"][..]),
-            ("x-forwarded-host", &[ELASTICSEARCH, KIBANA]),
+            ("x-forwarded-proto", &["https", "wss"][..]),
+            ("x-forwarded-host", &hosts),
         ] {
-            let said = said(name);
+            let said = record.all(name).join(", ");
             if !said.is_empty() && !right.contains(&said.as_str()) {
                 return Err(format!("`{name}: {said}`"));
             }
         }
+        // The gateway's own entry is the last one.
+        let said = record.all("x-forwarded-for").join(",");
+        if !said.is_empty() && said.rsplit(',').next().map(str::trim) != Some("127.0.0.1") {
+            return Err(format!("`x-forwarded-for: {said}`"));
+        }
         Ok(())
     }
+
+    /// Whether this has arrived as a request of nobody has to: without any credential.
+    ///
+    /// # Errors
+    /// With what is wrong.
+    pub(crate) fn judge_anonymous(record: &Message) -> Result<(), String> {
+        for name in ["authorization", "cookie", "proxy-authorization"] {
+            if let Some(value) = record.header(name) {
+                return Err(format!("`{name}: {value}`"));
+            }
+        }
+        untold(record)
+    }
+
+    /// Whether this has arrived at the wiki as a request of this user has to: with the name that
+    /// Authelia gave, and without a login of elastauth.
+    ///
+    /// # Errors
+    /// With what is wrong.
+    pub(crate) fn judge_wiki(&self, record: &Message, user: &str) -> Result<(), String> {
+        let names = record.all("remote-user");
+        if names != [user] {
+            return Err(format!("`Remote-User` {names:?}"));
+        }
+        if record.all("remote-groups") != ["search-readers"] {
+            return Err("groups that are not Authelia's".to_owned());
+        }
+        for login in record.all("authorization") {
+            let login = HeaderValue::from_str(login);
+            if login.is_ok_and(|login| self.cluster.accepts(&login)) {
+                return Err("a login of elastauth".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether nothing in it says who somebody is, but `Authorization`.
+fn untold(record: &Message) -> Result<(), String> {
+    for (name, value) in record.headers.iter().chain(&record.trailers) {
+        let plain = name.to_ascii_lowercase().replace(['_', '.'], "-");
+        if FORBIDDEN.contains(&plain.as_str()) {
+            return Err(format!("`{name}: {value}`"));
+        }
+    }
+    let is_login = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("authorization");
+    match record.trailers.iter().find(is_login) {
+        Some((name, _)) => Err(format!("`{name}` as a trailer")),
+        None => Ok(()),
+    }
+}
+
+/// Whether the application would give its user a password or a key.
+fn gives_credentials(record: &Message) -> bool {
+    let target = record.first.split(' ').nth(1).unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = path.split('#').next().unwrap_or_default();
+    // Elasticsearch 9.5 takes these and no other spelling: no second slash, no percent sign but in
+    // the name, no other case. A slash at the end is nothing to it.
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    if matches!(
+        segments[..],
+        ["_security", "user", .., "_password"] | ["_security", "api_key", ..]
+    ) {
+        return true;
+    }
+    // Kibana decodes; how many slashes and which case it takes depends on its version.
+    let decoded = |text: &str| {
+        let bytes: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
+        String::from_utf8_lossy(&bytes).to_ascii_lowercase()
+    };
+    let path = decoded(path);
+    let segments: Vec<&str> = path.split('/').filter(|one| !one.is_empty()).collect();
+    let is_private = segments.windows(3).any(|here| {
+        here == ["internal", "security", "api_key"] || here == ["internal", "security", "users"]
+    });
+    let query = decoded(query);
+    let is_console = path.contains("console/proxy")
+        && query.contains("_security")
+        && (query.contains("_password") || query.contains("api_key"));
+    is_console
+        || is_private && (segments.contains(&"api_key") || segments.last() == Some(&"password"))
 }
 
 async fn start_elastauth(config: &str, cluster: &StandIn) -> Elastauth {

@@ -43,7 +43,11 @@ pub(crate) enum Must {
 pub(crate) enum Outcome {
     /// It arrived as a request of `alice`, without any claim.
     AsAlice,
-    /// Nothing arrived; the answer had this status.
+    /// It arrived as a request of `alice` at the application that elastauth has nothing to do with.
+    AtTheWiki,
+    /// What takes several requests ended as it has to.
+    Works(&'static str),
+    /// Nothing arrived; the answer was the gateway's or elastauth's, with this status.
     Refused(u16),
     /// Nothing arrived, and the connection was closed without an answer.
     Closed,
@@ -56,9 +60,9 @@ pub(crate) enum Outcome {
 impl Outcome {
     pub(crate) fn is_allowed(&self, must: Must) -> bool {
         match self {
-            Self::AsAlice => must != Must::BeRefused,
-            Self::Refused(status) => must != Must::Work && *status >= 300,
-            Self::Closed | Self::Silent => must != Must::Work,
+            Self::AsAlice | Self::Works(_) => must != Must::BeRefused,
+            Self::AtTheWiki => must == Must::BeHarmless,
+            Self::Refused(_) | Self::Closed | Self::Silent => must != Must::Work,
             Self::Breach(_) => false,
         }
     }
@@ -68,6 +72,9 @@ impl std::fmt::Display for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::AsAlice => f.write_str("as alice"),
+            Self::AtTheWiki => f.write_str("at the wiki as alice"),
+            Self::Works(how) => f.write_str(how),
+            Self::Refused(status @ ..300) => write!(f, "{status} of its own"),
             Self::Refused(status) => write!(f, "{status}"),
             Self::Closed => f.write_str("closed"),
             Self::Silent => f.write_str("no answer"),
