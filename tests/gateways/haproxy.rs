@@ -40,7 +40,13 @@ pub(crate) const HAPROXY_2_8: Program = Program {
     exceptions: EXCEPTIONS,
 };
 
-const EXCEPTIONS: &[Exception] = &[];
+const EXCEPTIONS: &[Exception] = &[Exception {
+    attack: "`Remote-User` and `Authorization` as trailers",
+    forms: &Form::ALL,
+    what: "HAProxy passes trailers on as trailers, and has no rule that changes them. elastauth, \
+           Elasticsearch and Kibana read none. An application that merges trailers into headers \
+           must not be behind HAProxy.",
+}];
 
 fn script() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(SCRIPT);

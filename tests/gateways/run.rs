@@ -44,8 +44,9 @@ gateway_tests!(haproxy_2_8, HAPROXY_2_8);
 gateway_tests!(envoy, ENVOY);
 
 async fn hold_attacks(program: &Program) {
-    let column = column(program, &attacks::run(program).await);
-    let differences = differences(program, &column);
+    let seen = attacks::run(program).await;
+    assert_none(program, &attacks::faults(program, &seen));
+    let differences = differences(program, &column(program, &seen));
     assert!(
         differences.is_empty(),
         "docs/gateways/ATTACKS.md is not what {} does; write it with `cargo test --features \
@@ -55,12 +56,30 @@ async fn hold_attacks(program: &Program) {
     );
 }
 
+fn assert_none(program: &Program, faults: &[String]) {
+    assert!(
+        faults.is_empty(),
+        "{}:\n{}",
+        program.name,
+        faults.join("\n")
+    );
+}
+
+/// Writes what is seen, also what must not be, and fails then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "writes docs/gateways/ATTACKS.md"]
 async fn write_attacks() {
-    let mut columns = Vec::new();
+    let (mut columns, mut faults) = (Vec::new(), Vec::new());
     for program in PROGRAMS {
-        columns.push((*program, column(program, &attacks::run(program).await)));
+        let seen = attacks::run(program).await;
+        let found = attacks::faults(program, &seen);
+        faults.extend(
+            found
+                .iter()
+                .map(|fault| format!("{}: {fault}", program.name)),
+        );
+        columns.push((*program, column(program, &seen)));
     }
     std::fs::write(document::path(), document::document(&columns)).unwrap();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

@@ -202,7 +202,11 @@ impl Asked {
                 request.method().to_string(),
                 given("x-forwarded-proto"),
                 given("host"),
-                request.uri().path()["/api/authz/ext-authz".len()..].to_owned(),
+                // The path of the request comes behind a slash of its own: without that one, host
+                // and path run together.
+                request.uri().path()["/api/authz/ext-authz/".len()..]
+                    .strip_prefix('/')
+                    .map(|path| format!("/{path}"))?,
             ),
             Endpoint::Portal => (
                 request.method().to_string(),
