@@ -1,5 +1,7 @@
 //! Envoy, with `ext_authz` over HTTP.
 
+mod lines;
+
 use crate::{
     client::Client,
     gateway::{self, Exception, Form, GATEWAY_KEY, Gateway, Parties, Program},
@@ -14,13 +16,21 @@ use std::time::Duration;
 pub(crate) const ENVOY: Program = Program {
     name: "Envoy 1.40",
     folder: "envoy",
-    start: |form, parties| ports::started(async move || start(form, parties).await).boxed_local(),
+    start: |form, parties| {
+        ports::started(async move || start(form, parties, &|text| text, &[]).await).boxed_local()
+    },
     exceptions: EXCEPTIONS,
 };
 
 const EXCEPTIONS: &[Exception] = &[];
 
-async fn start(form: Form, parties: Parties) -> Result<Gateway, NotReady> {
+/// `change` is for the file, after its addresses; `files` are more of them in `/etc/envoy/`.
+async fn start(
+    form: Form,
+    parties: Parties,
+    change: &dyn Fn(String) -> String,
+    files: &[(&str, &str)],
+) -> Result<Gateway, NotReady> {
     let (home, authority) = gateway::home();
     let etc = format!("{}/", home.path().display());
     let (port, plain) = (free_port(), free_port());
@@ -30,7 +40,7 @@ async fn start(form: Form, parties: Parties) -> Result<Gateway, NotReady> {
         Form::Applications => "envoy/applications.yaml",
     };
     let address = |host: &str, port: u16| format!("address: {host}, port_value: {port}}}");
-    let mut replace = vec![("/etc/envoy/".to_owned(), etc)];
+    let mut replace = Vec::new();
     for (of_guide, port) in [(443, port), (80, plain)] {
         let here = address("127.0.0.1", port);
         replace.push((address("0.0.0.0", of_guide), here));
@@ -54,7 +64,11 @@ async fn start(form: Form, parties: Parties) -> Result<Gateway, NotReady> {
         .iter()
         .map(|(of_guide, here)| (of_guide.as_str(), here.as_str()))
         .collect();
-    gateway::write(home.path(), "envoy.yaml", &parties.guide(name, &replace));
+    let text = change(parties.guide(name, &replace)).replace("/etc/envoy/", &etc);
+    gateway::write(home.path(), "envoy.yaml", &text);
+    for (name, content) in files {
+        gateway::write(home.path(), name, content);
+    }
     let mut envoy = command(part("envoy"));
     envoy
         .arg("-c")

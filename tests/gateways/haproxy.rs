@@ -1,6 +1,7 @@
 //! HAProxy 2.6 (Debian's) and 2.8, with the action of contrib/haproxy.
 
 mod action;
+mod lines;
 
 use crate::{
     client::Client,
@@ -53,9 +54,34 @@ fn script() -> String {
     std::fs::read_to_string(path).expect("the action")
 }
 
+/// What a test changes beside addresses.
+#[derive(Clone, Copy)]
+struct Changes<'a> {
+    /// Instead of the action.
+    script: &'a str,
+    /// For the file, after its addresses.
+    text: &'a dyn Fn(String) -> String,
+    /// More files in `/etc/haproxy/`.
+    files: &'a [(&'a str, &'a str)],
+}
+
 async fn start(
     program: PathBuf,
     script: &str,
+    form: Form,
+    parties: Parties,
+) -> Result<Gateway, NotReady> {
+    let changes = Changes {
+        script,
+        text: &|text| text,
+        files: &[],
+    };
+    start_changed(program, changes, form, parties).await
+}
+
+async fn start_changed(
+    program: PathBuf,
+    changes: Changes<'_>,
     form: Form,
     parties: Parties,
 ) -> Result<Gateway, NotReady> {
@@ -73,14 +99,17 @@ async fn start(
     let text = parties.guide(
         name,
         &[
-            ("/etc/haproxy/", &etc),
             ("bind :443", &listen),
             ("bind :80", &listen_plain),
             ("abns@forward-auth", &inner),
         ],
     );
+    let text = (changes.text)(text).replace("/etc/haproxy/", &etc);
     gateway::write(home.path(), "haproxy.cfg", &text);
-    gateway::write(home.path(), "elastauth.lua", script);
+    gateway::write(home.path(), "elastauth.lua", changes.script);
+    for (name, content) in changes.files {
+        gateway::write(home.path(), name, content);
+    }
     let mut haproxy = command(program);
     haproxy
         .args(["-db", "-f"])

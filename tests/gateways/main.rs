@@ -31,6 +31,7 @@ mod gateway;
 mod haproxy;
 mod message;
 mod nginx;
+mod over_tls;
 mod run;
 mod stage;
 #[path = "../support/lib.rs"]

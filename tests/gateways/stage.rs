@@ -13,7 +13,8 @@ use elastauth::internals::{demo::standin::StandIn, shutdown::Tasks};
 use http::HeaderValue;
 use serde_json::json;
 
-const SECRET_KEY: &str = "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b";
+pub(crate) const SECRET_KEY: &str =
+    "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b";
 
 /// What attacks say their address is.
 const FORGED_ADDRESS: &str = "203.0.113.9";
@@ -47,7 +48,7 @@ pub(crate) struct Stage {
     pub(crate) wiki: Application,
     idp: Idp,
     /// elastauth's configuration, for another start.
-    config: String,
+    pub(crate) config: String,
     _tasks: Tasks,
 }
 
@@ -106,6 +107,17 @@ impl Stage {
     pub(crate) async fn restart_elastauth(&mut self) {
         self.elastauth.kill();
         self.elastauth = start_elastauth(&self.config, &self.cluster).await;
+    }
+
+    /// Where everybody is, for another gateway.
+    pub(crate) fn parties(&self) -> Parties {
+        Parties {
+            authelia: self.authelia.port,
+            elastauth: self.elastauth.port(),
+            elasticsearch: self.elasticsearch.port,
+            kibana: self.kibana.port,
+            wiki: self.wiki.port,
+        }
     }
 
     /// The application of a host.
