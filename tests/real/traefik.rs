@@ -394,7 +394,7 @@ async fn over_tls_one_connection_carries_all_questions() {
         "traefik/tls.yml",
         &[
             (
-                "http://authelia:9091",
+                "https://authelia:9091",
                 &format!("http://127.0.0.1:{}", authelia.port),
             ),
             (
@@ -405,6 +405,9 @@ async fn over_tls_one_connection_carries_all_questions() {
         ],
     );
     let files = [
+        // The stand-ins of Authelia and Kibana speak no TLS; Traefik reads these files anyway.
+        ("authelia-ca.pem", cluster_ca.clone()),
+        ("kibana-ca.pem", cluster_ca.clone()),
         ("elastauth-ca.pem", to_elastauth.pem()),
         ("elasticsearch-ca.pem", cluster_ca.clone()),
     ];

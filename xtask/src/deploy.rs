@@ -7,8 +7,11 @@
 )]
 
 mod chart;
+mod compose;
 mod envoy_gateway;
 mod guide;
+mod hosts;
+mod isolation;
 mod policy;
 mod tools;
 
@@ -16,5 +19,6 @@ mod tools;
 pub(crate) fn run() -> anyhow::Result<()> {
     tools::build_elastauth()?;
     chart::check()?;
-    envoy_gateway::check()
+    envoy_gateway::check()?;
+    compose::check()
 }

@@ -115,7 +115,7 @@ fn check_values(values: &Path, name: &str) -> anyhow::Result<()> {
     let lint = ["lint", "--strict", KUBERNETES, &chart, "--values", &values];
     tools::output_of(&mut tools::helm(&lint), "")?;
     let yaml = tools::output_of(&mut render(&["--values", &values]), "")?;
-    tools::hold_to_schema("kubernetes", &yaml)?;
+    tools::hold_to_schema(&yaml)?;
     let objects = tools::values(&yaml)?;
     let faults = policy::faults(&objects);
     if !faults.is_empty() {

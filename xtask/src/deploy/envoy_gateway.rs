@@ -15,7 +15,7 @@ pub(super) fn check() -> anyhow::Result<()> {
     for file in FILES {
         let path = shell::root().join("docs/gateways/envoy-gateway").join(file);
         let yaml = std::fs::read_to_string(&path)?;
-        tools::hold_to_schema("kubernetes", &yaml).with_context(|| file.to_owned())?;
+        tools::hold_to_schema(&yaml).with_context(|| file.to_owned())?;
         objects.extend(tools::values(&yaml)?);
     }
     let faults = faults(&objects);

@@ -2,7 +2,6 @@
 
 schemas.py json < YAML                  every document, as one JSON list
 schemas.py kubernetes SCHEMAS < YAML    prints what is wrong, one fault a line
-schemas.py compose SCHEMAS < YAML       the same for a compose file
 """
 
 import json
@@ -59,22 +58,13 @@ def kubernetes(objects, folder):
             yield f"{named}: {fault}"
 
 
-def compose(documents, folder):
-    schema = json.loads((pathlib.Path(folder) / "compose-spec.json").read_text())
-    validator = jsonschema.validators.validator_for(schema)(schema)
-    for document in documents:
-        for fault in validator.iter_errors(document):
-            yield f"{'.'.join(map(str, fault.path))}: {fault.message}"
-
-
 def main():
     what, *folder = sys.argv[1:]
     documents = [one for one in yaml.safe_load_all(sys.stdin) if one]
     if what == "json":
         json.dump(documents, sys.stdout)
         return
-    faults = {"kubernetes": kubernetes, "compose": compose}[what](documents, *folder)
-    for fault in faults:
+    for fault in kubernetes(documents, *folder):
         print(fault)
 
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The part that `cargo xtask parts` makes for these checks.
-fn part() -> PathBuf {
+pub(super) fn part() -> PathBuf {
     shell::root().join("target/parts/deploy")
 }
 
@@ -32,9 +32,9 @@ pub(super) fn values(yaml: &str) -> anyhow::Result<Vec<Value>> {
 }
 
 /// Fails where the objects are not what their published schemas say.
-pub(super) fn hold_to_schema(what: &str, yaml: &str) -> anyhow::Result<()> {
+pub(super) fn hold_to_schema(yaml: &str) -> anyhow::Result<()> {
     let folder = part().join("schemas");
-    let faults = schemas(&[what, &folder.to_string_lossy()], yaml)?;
+    let faults = schemas(&["kubernetes", &folder.to_string_lossy()], yaml)?;
     if !faults.is_empty() {
         bail!("not as the schema says:\n{faults}");
     }

@@ -1,5 +1,5 @@
-//! What `cargo xtask deploy` checks the files below deploy/ with: Helm, and the published schemas
-//! of Kubernetes, of Gateway API, of Envoy Gateway and of the compose specification.
+//! What `cargo xtask deploy` checks the files below deploy/ with: Helm, the published schemas of
+//! Kubernetes, of Gateway API and of Envoy Gateway, and the loader of Docker Compose.
 
 use crate::shell;
 use anyhow::Context;
@@ -10,12 +10,8 @@ const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.22.0";
 /// Has the schemas of Kubernetes inside, and brings `PyYAML` and `jsonschema`.
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";
 
-/// A Go module, and the schemas in it.
+/// Go modules, and the schemas in them.
 const MODULES: &[(&str, &[&str])] = &[
-    (
-        "github.com/compose-spec/compose-go/v2@v2.16.2",
-        &["schema/compose-spec.json"],
-    ),
     (
         "sigs.k8s.io/gateway-api@v1.4.0",
         &[
@@ -38,7 +34,14 @@ const MODULES: &[(&str, &[&str])] = &[
 
 /// A new version above makes the part again.
 pub(super) fn sources() -> Vec<PathBuf> {
-    vec![shell::root().join("xtask/src/parts/deploy.rs")]
+    let loader = ["main.go", "go.mod", "go.sum"].map(|file| loader().join(file));
+    let own = shell::root().join("xtask/src/parts/deploy.rs");
+    [vec![own], loader.to_vec()].concat()
+}
+
+/// A program around the loader of Docker Compose.
+fn loader() -> PathBuf {
+    shell::root().join("tests/kits/compose")
 }
 
 pub(super) fn make(parts: &Path, downloads: &Path) -> anyhow::Result<()> {
@@ -65,17 +68,7 @@ pub(super) fn make(parts: &Path, downloads: &Path) -> anyhow::Result<()> {
     ))?;
 
     for (module, files) in MODULES {
-        let output = go(downloads)
-            .args(["mod", "download", "-json", module])
-            .output()
-            .context("go could not be started")?;
-        let folder = serde_json::from_slice::<serde_json::Value>(&output.stdout)
-            .ok()
-            .and_then(|told| told.get("Dir")?.as_str().map(PathBuf::from))
-            .with_context(|| {
-                let out = String::from_utf8_lossy(&output.stdout);
-                format!("{module}: {out}{}", String::from_utf8_lossy(&output.stderr))
-            })?;
+        let folder = downloaded(module, downloads)?;
         for file in *files {
             let name = Path::new(file).file_name().context("a file's name")?;
             std::fs::copy(folder.join(file), schemas.join(name))
@@ -83,12 +76,35 @@ pub(super) fn make(parts: &Path, downloads: &Path) -> anyhow::Result<()> {
         }
     }
 
+    shell::run(
+        go(downloads)
+            .args(["build", "-ldflags=-s -w", "-o"])
+            .arg(home.join("bin/compose-project"))
+            .arg(".")
+            .current_dir(loader()),
+    )?;
     println!("parts: building Helm, about three minutes");
     shell::run(
         go(downloads)
             .args(["install", "-ldflags=-s -w", HELM])
             .env("GOBIN", home.join("bin")),
     )
+}
+
+/// The files of a Go module.
+fn downloaded(module: &str, downloads: &Path) -> anyhow::Result<PathBuf> {
+    let output = go(downloads)
+        .args(["mod", "download", "-json", module])
+        .output()
+        .context("go could not be started")?;
+    serde_json::from_slice::<serde_json::Value>(&output.stdout)
+        .ok()
+        .and_then(|told| told.get("Dir")?.as_str().map(PathBuf::from))
+        .with_context(|| {
+            let [out, err] =
+                [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said));
+            format!("{module}: {out}{err}")
+        })
 }
 
 /// Keeps modules and objects where they are removed once all parts are made; `-modcacherw` lets

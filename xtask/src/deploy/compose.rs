@@ -1,0 +1,176 @@
+//! The compose file: its secrets are made by its script, Docker Compose's own loader takes it, it
+//! keeps the networks apart, and what it describes runs in namespaces (`isolation`).
+
+use super::{isolation, tools};
+use crate::shell;
+use anyhow::{Context, bail};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub(super) fn check() -> anyhow::Result<()> {
+    let home = tools::fresh_folder("compose")?;
+    says_that_secrets_are_missing(&home)?;
+    let secrets = home.join("secrets");
+    make_secrets(&secrets)?;
+    let project = load(&folder(), Some(&secrets))?;
+    let project: Value = serde_json::from_str(&project)?;
+    let faults = faults(&project);
+    if !faults.is_empty() {
+        bail!("compose.yml is against our rules:\n{}", faults.join("\n"));
+    }
+    println!("compose: loaded, {} services", services(&project).count());
+    isolation::check(&home, &secrets, &project)
+}
+
+fn folder() -> PathBuf {
+    shell::root().join("deploy/compose")
+}
+
+/// What Docker Compose reads, with files and variables put in; or what it says.
+fn load(folder: &Path, secrets: Option<&Path>) -> anyhow::Result<String> {
+    let program = tools::part().join("bin/compose-project");
+    let mut command = shell::command(&program.to_string_lossy(), &["compose.yml"]);
+    command.current_dir(folder).env_remove("SECRETS");
+    if let Some(secrets) = secrets {
+        command.env("SECRETS", secrets);
+    }
+    tools::output_of(&mut command, "")
+}
+
+fn says_that_secrets_are_missing(home: &Path) -> anyhow::Result<()> {
+    // A copy: somebody may have made secrets in the tree.
+    let copy = home.join("without-secrets");
+    std::fs::create_dir_all(&copy)?;
+    std::fs::copy(folder().join("compose.yml"), copy.join("compose.yml"))?;
+    let Err(fault) = load(&copy, None) else {
+        bail!("compose.yml is accepted without secrets");
+    };
+    if !format!("{fault}").contains("run ./make-secrets.sh first") {
+        bail!("without secrets compose.yml does not say what to do: {fault}");
+    }
+    Ok(())
+}
+
+/// Runs the script twice: the second time changes nothing, and makes what was deleted.
+fn make_secrets(secrets: &Path) -> anyhow::Result<()> {
+    let script = folder().join("make-secrets.sh");
+    let run = || {
+        let mut command = shell::command(&script.to_string_lossy(), &[]);
+        tools::output_of(command.arg(secrets), "")
+    };
+    run()?;
+    let first = contents(secrets)?;
+    run()?;
+    if contents(secrets)? != first {
+        bail!("a second run of make-secrets.sh changes what the first has made");
+    }
+    let gone = "values/gateway_key";
+    std::fs::remove_file(secrets.join(gone))?;
+    run()?;
+    let changed: Vec<String> = contents(secrets)?
+        .into_iter()
+        .filter(|(name, content)| first.get(name) != Some(content))
+        .map(|(name, _)| name)
+        .collect();
+    if changed != ["elastauth.env", "traefik.env", gone] {
+        bail!("a new gateway key changes {changed:?}");
+    }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(secrets)?.permissions());
+    if mode & 0o077 != 0 {
+        bail!("others can enter the folder of the secrets");
+    }
+    Ok(())
+}
+
+/// Every file below a folder.
+fn contents(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let (mut files, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder)?.display().to_string();
+                files.insert(name, std::fs::read(&path)?);
+            }
+        }
+    }
+    Ok(files)
+}
+
+fn services(project: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    project["services"].as_object().into_iter().flatten()
+}
+
+/// The names of the networks of a service.
+pub(super) fn networks(service: &Value) -> Vec<&str> {
+    let named = service["networks"].as_object();
+    named
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
+/// What a network namespace would not show, or would show late.
+fn faults(project: &Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (name, service) in services(project) {
+        let networks = networks(service);
+        let is_door = networks.contains(&"edge") || service["ports"].is_array();
+        if is_door != (name == "traefik") {
+            faults.push(format!("{name}: clients reach Traefik and nobody else"));
+        }
+        if networks.contains(&"cluster")
+            == (name == "traefik" || name == "authelia" || name == "redis")
+        {
+            faults.push(format!("{name}: wrong about the network of Elasticsearch"));
+        }
+        let image = service["image"].as_str().unwrap_or_default();
+        if !image.contains(':') || image.ends_with(":latest") {
+            faults.push(format!("{name}: no version of the image"));
+        }
+        let brings_its_own = name == "authelia";
+        let ends = name == "cluster-setup";
+        if service["healthcheck"]["test"].is_array() == (brings_its_own || ends) {
+            faults.push(format!("{name}: no health check, or one too many"));
+        }
+        if service["privileged"] == true || service["network_mode"].is_string() {
+            faults.push(format!("{name}: more rights than it needs"));
+        }
+        let writable = service["volumes"].as_array().into_iter().flatten();
+        let writable = writable.filter(|one| one["type"] == "bind" && one["read_only"] != true);
+        for mount in writable {
+            faults.push(format!("{name}: may write {}", mount["source"]));
+        }
+    }
+    for (name, network) in project["networks"].as_object().into_iter().flatten() {
+        if (network["internal"] == true) == (name == "edge") {
+            faults.push(format!("the network {name}: only `edge` leads out"));
+        }
+    }
+    faults
+}
+
+/// The services in an order in which each comes after those that it depends on.
+pub(super) fn in_order(project: &Value) -> anyhow::Result<Vec<(&String, &Value)>> {
+    let mut left: Vec<(&String, &Value)> = services(project).collect();
+    let mut ordered: Vec<(&String, &Value)> = Vec::new();
+    while !left.is_empty() {
+        let is_next = |(_, service): &(&String, &Value)| {
+            let needed = service["depends_on"].as_object().into_iter().flatten();
+            needed
+                .map(|(name, _)| name)
+                .all(|name| ordered.iter().any(|(done, _)| *done == name))
+        };
+        let at = left
+            .iter()
+            .position(is_next)
+            .context("services depend on each other in a circle")?;
+        let next = left.remove(at);
+        ordered.push(next);
+    }
+    Ok(ordered)
+}
