@@ -11,7 +11,10 @@
 set -eu
 umask 022
 here=$(cd "$(dirname "$0")" && pwd)
-command -v openssl >/dev/null || { echo "make-secrets.sh needs openssl; install it first" >&2; exit 1; }
+command -v openssl >/dev/null || {
+  echo "make-secrets.sh needs openssl; install it first" >&2
+  exit 1
+}
 secrets=${1:-$here/secrets}
 mkdir -p "$secrets"
 chmod 700 "$secrets"
@@ -32,7 +35,8 @@ certificate() {
   names=$(printf 'DNS:%s,' "$@")
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
     -keyout "$service/tls.key" -out "$service/tls.csr" 2>/dev/null
-  printf 'subjectAltName=%s\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n' "${names%,}" >"$service/tls.ext"
+  printf '%s\n' "subjectAltName=${names%,}" basicConstraints=CA:FALSE extendedKeyUsage=serverAuth \
+    >"$service/tls.ext"
   openssl x509 -req -in "$service/tls.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 825 \
     -extfile "$service/tls.ext" -out "$service/tls.crt" 2>/dev/null
   rm "$service/tls.csr" "$service/tls.ext"
@@ -93,6 +97,7 @@ END
 cat >redis.env <<END
 REDISCLI_AUTH=$redis
 END
+rights="-@all +ping +get +set +del +eval +publish +subscribe"
 cat >redis/redis.conf <<END
 # TLS alone, and one user with the rights of docs/replicas.md.
 bind * -::*
@@ -104,7 +109,7 @@ tls-key-file /etc/redis/tls.key
 tls-ca-cert-file /etc/redis/ca.crt
 tls-auth-clients no
 user default off
-user elastauth on >$redis resetkeys ~elastauth:* resetchannels &elastauth:* -@all +ping +get +set +del +eval +publish +subscribe
+user elastauth on >$redis resetkeys ~elastauth:* resetchannels &elastauth:* $rights
 save ""
 appendonly no
 maxmemory 64mb
