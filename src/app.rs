@@ -10,12 +10,9 @@ use crate::{
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
     ledger::StoreConfig,
-    net::{
-        tls::{self, TlsError},
-        trust::Trust,
-    },
+    net::tls::TlsError,
     roles::{self, Mapping},
-    serve::{self, Audience, Certificates, ClusterCheck, ServeError, Server, Service},
+    serve::{self, Audience, ClusterCheck, ListenerControls, ServeError, Server, Service},
     shutdown::Tasks,
     telemetry::{
         self, ClusterTelemetry, Telemetry,
@@ -39,7 +36,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A running elastauth.
 #[derive(Debug)]
 pub struct App {
-    server: Server,
+    /// The listeners for gateways, in the order of the configuration.
+    servers: Vec<Server>,
     /// The listener for operators, where they have one of their own.
     admin: Option<Server>,
     telemetry: Telemetry,
@@ -51,7 +49,8 @@ pub struct App {
 #[derive(Clone, Debug)]
 pub struct Controls {
     service: Arc<Service>,
-    certificates: Option<Certificates>,
+    listeners: Vec<ListenerControls>,
+    admin: Option<ListenerControls>,
     metrics: Metrics,
 }
 
@@ -63,13 +62,14 @@ impl Controls {
     /// # Errors
     /// When a certificate or key file cannot be used; then nothing has changed.
     pub fn apply(&self, config: &Config) -> Result<(), StartError> {
-        let listener = match (&self.certificates, &config.server.tls) {
-            (Some(certificates), Some(files)) => Some((
-                certificates,
-                tls::server(files).map_err(|error| StartError::Listen(ServeError::Tls(error)))?,
-            )),
-            _ => None,
-        };
+        // A reload leaves their number and order as they are.
+        let admin = config.admin_listener();
+        let listeners = self.listeners.iter().zip(&config.listeners);
+        let listeners = listeners.chain(self.admin.iter().zip(&admin));
+        let changes = listeners.map(|(controls, config)| Ok((controls, controls.prepare(config)?)));
+        let changes: Vec<_> = changes
+            .collect::<Result<_, _>>()
+            .map_err(StartError::Listen)?;
         let flow = &self.service.flow;
         let upstream = flow.upstreams().named(&config.broker.cluster_name);
         let access = upstream
@@ -94,8 +94,8 @@ impl Controls {
             }
             StoreConfig::Memory | StoreConfig::File(..) => None,
         };
-        if let Some((certificates, new)) = listener {
-            certificates.replace(new);
+        for (listener, change) in changes {
+            listener.apply(change);
         }
         if let (Some(oidc), Some(access)) = (flow.providers.oidc(), providers) {
             oidc.replace(access);
@@ -107,8 +107,6 @@ impl Controls {
             }
             upstream.replace_mapping(Mapping::new(config.roles.clone()));
         }
-        let trust = Trust::new(config.trust.clone());
-        self.service.trust.store(Arc::new(trust));
         let unprotected = config.unprotected.clone();
         self.service.unprotected.store(Arc::new(unprotected));
         let login_url = config.login_url.clone().map(Arc::new);
@@ -153,8 +151,8 @@ pub enum StartError {
     /// The keys or the memory of users.
     #[error(transparent)]
     Broker(#[from] broker::BrokerStartError),
-    /// The listener.
-    #[error("the listener cannot be set up")]
+    /// A listener.
+    #[error("a listener cannot be set up")]
     Listen(#[source] ServeError),
     /// The listener for operators.
     #[error("the listener of admin.listen cannot be set up")]
@@ -171,6 +169,7 @@ impl App {
     /// When a file cannot be used or the address is taken.
     pub fn start(config: Config) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
+        let (admin_listener, listeners) = (config.admin_listener(), config.listeners);
         let telemetry = Telemetry::start(&config.audit, config.traces, &clock, config.broker.grace)
             .map_err(StartError::Telemetry)?;
         // Identity headers in answers have the names of those in requests, where there are any.
@@ -194,7 +193,6 @@ impl App {
         let check = check(upstream.security().clone());
         let service = Service::new(serve::ServiceParts {
             flow: Flow::new(providers, upstream.into()),
-            trust: Trust::new(config.trust),
             identity_headers,
             login_url: config.login_url,
             check,
@@ -206,24 +204,25 @@ impl App {
             shown: config.shown,
         });
         let service = Arc::new(service);
-        let admin = match config.admin.listen {
-            None => None,
-            // Plain HTTP: scrapers of the same host or network, as the address says.
-            Some(listen) => {
-                let config = serve::Config { listen, tls: None };
-                let server = Server::bind(&config, Audience::Operators, Arc::clone(&service));
-                Some(server.map_err(StartError::Admin)?)
-            }
-        };
-        let server = Server::bind(&config.server, Audience::Gateways, Arc::clone(&service))
+        let bind =
+            |config: &serve::Config, audience| Server::bind(config, audience, Arc::clone(&service));
+        let admin = admin_listener
+            .map(|config| bind(&config, Audience::Operators))
+            .transpose()
+            .map_err(StartError::Admin)?;
+        let servers: Vec<Server> = listeners
+            .iter()
+            .map(|config| bind(config, Audience::Gateways))
+            .collect::<Result<_, _>>()
             .map_err(StartError::Listen)?;
         let controls = Controls {
+            listeners: servers.iter().map(Server::controls).collect(),
+            admin: admin.as_ref().map(Server::controls),
             service,
-            certificates: server.certificates(),
             metrics: telemetry.metrics.clone(),
         };
         Ok(Self {
-            server,
+            servers,
             admin,
             telemetry,
             tasks,
@@ -253,18 +252,18 @@ impl App {
         Ok(Flow::new(providers, upstream.into()))
     }
 
-    /// Where it listens.
+    /// The first address where it listens for gateways; `None` where there are unix sockets alone.
     #[cfg(any(test, feature = "demo", feature = "internals"))]
     #[must_use]
-    pub fn addr(&self) -> std::net::SocketAddr {
-        self.server.local_addr()
+    pub fn addr(&self) -> Option<std::net::SocketAddr> {
+        self.servers.iter().find_map(Server::tcp_addr)
     }
 
     /// Where it answers operators, if that is elsewhere.
     #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub fn admin_addr(&self) -> Option<std::net::SocketAddr> {
-        self.admin.as_ref().map(Server::local_addr)
+        self.admin.as_ref().and_then(Server::tcp_addr)
     }
 
     /// What changes it while it runs.
@@ -283,19 +282,23 @@ impl App {
     /// to the cluster that has begun.
     pub async fn run_until(self, end: impl Future<Output = ()>) {
         let Self {
-            server,
+            servers,
             admin,
             telemetry,
             tasks,
             controls,
         } = self;
-        info!(listen = %server.local_addr(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
+        for server in &servers {
+            info!(listen = %server.listen(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
+        }
         for upstream in controls.service.flow.upstreams().iter() {
             first_check::start(upstream.name(), upstream.security().clone(), &tasks);
         }
-        tasks.spawn(server.run(tasks.clone()));
+        for server in servers {
+            tasks.spawn(server.run(tasks.clone()));
+        }
         if let Some(admin) = admin {
-            info!(listen = %admin.local_addr(), "pages for operators");
+            info!(listen = %admin.listen(), "pages for operators");
             tasks.spawn(admin.run(tasks.clone()));
         }
         end.await;

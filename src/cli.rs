@@ -106,7 +106,7 @@ pub fn run() -> ExitCode {
             with_config(flags, async |config| users::run(&config, &action).await)
         }
         Some(Command::Healthcheck) => {
-            with_config(flags, async |config| healthcheck::run(&config.server).await)
+            with_config(flags, async |config| healthcheck::run(&config).await)
         }
         Some(Command::Completions { shell }) => print(completions(shell).trim_end()),
         Some(Command::Man) => manual().and_then(|page| print(page.trim_end())),

@@ -67,7 +67,8 @@ async fn show(
 /// demonstration ends.
 fn start_elastauth(standin: &StandIn, tasks: &Tasks) -> Result<SocketAddr, DemoError> {
     let app = App::start(settings::of(standin)?).map_err(|error| DemoError::Start(error.into()))?;
-    let (addr, ending) = (app.addr(), tasks.clone());
+    let addr = app.addr().ok_or(DemoError::Address)?;
+    let ending = tasks.clone();
     tasks.spawn(app.run_until(async move { ending.ending().await }));
     Ok(addr)
 }

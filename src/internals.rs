@@ -50,6 +50,9 @@ pub mod model {
     pub use crate::model::{Group, Role, Username, mixed};
 }
 pub mod net {
+    pub mod peer {
+        pub use crate::net::peer::Peer;
+    }
     pub mod tls {
         pub use crate::net::tls::ClientConfig;
     }
@@ -73,7 +76,7 @@ pub mod secret {
     pub use crate::secret::{SecretKey, SecretString};
 }
 pub mod serve {
-    pub use crate::serve::{AdminConfig, Audience, Config, Server, Service, ServiceParts};
+    pub use crate::serve::{AdminConfig, Audience, Config, Listen, Server, Service, ServiceParts};
 }
 pub mod shutdown {
     pub use crate::shutdown::Tasks;

@@ -1,6 +1,9 @@
-//! Bytes and sockets: TLS, a careful HTTP client, the loopback interface, and which peers are trusted.
+//! Bytes and sockets: TLS, a careful HTTP client, the loopback interface, peers, and which of them
+//! are trusted.
 
 pub(crate) mod client;
 pub(crate) mod loopback;
+pub(crate) mod peer;
+pub(crate) mod proxy_protocol;
 pub(crate) mod tls;
 pub(crate) mod trust;

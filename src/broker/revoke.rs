@@ -18,6 +18,7 @@ use crate::{
     keys::LoginKind,
     ledger::Others,
     model::{Generation, Username},
+    net::peer::Peer,
     telemetry::{
         ClusterTelemetry,
         audit::{Audit, EventDetails, EventKind},
@@ -25,7 +26,7 @@ use crate::{
         metrics::{ClusterMetrics, Step},
     },
 };
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
@@ -62,8 +63,8 @@ pub struct Revocation {
 /// Who wants what.
 #[derive(Debug, Clone, Copy)]
 pub struct Order {
-    /// The operator's address.
-    pub peer: IpAddr,
+    /// The operator's address, or `unix`.
+    pub peer: Peer,
     /// Whether the user's API keys are invalidated too.
     pub api_keys: bool,
 }
@@ -310,7 +311,7 @@ impl Revoke {
         rewrite.ok_or(RevokeError::Foreign)
     }
 
-    fn report(&self, user: &Username, peer: IpAddr, revocation: &Revocation) {
+    fn report(&self, user: &Username, peer: Peer, revocation: &Revocation) {
         let user = user.as_str();
         let error = revocation.login.as_ref().err().map(|why| chain(why));
         let step = match &revocation.login {

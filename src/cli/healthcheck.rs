@@ -3,11 +3,12 @@
 
 use super::output::{CommandError, failed};
 use crate::{
+    config::Config,
     net::{
         client::{self, Client, HttpCall, HttpError},
         tls,
     },
-    serve::Config,
+    serve::{Config as Listener, Listen},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
@@ -15,20 +16,51 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
 
 /// Less than the three seconds that container engines allow a check by default.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// The answer is a word.
 const MAX_BYTES: usize = 1 << 10;
 
-/// Asks the listener of this configuration whether it is alive.
-pub(super) async fn run(server: &Config) -> Result<(), CommandError> {
-    let addr = reachable(server.listen);
-    let scheme = match &server.tls {
-        None => "http",
-        Some(tls) if tls.client_ca.is_none() => "https",
-        Some(_) => return is_open(addr).await,
+/// Asks the process whether it is alive, at the first listener that answers anybody: one for
+/// operators, one without certificates of clients and balancers.
+pub(super) async fn run(config: &Config) -> Result<(), CommandError> {
+    let admin = config.admin_listener();
+    let mut listeners = config.listeners.iter().chain(&admin);
+    let first = listeners.clone().next();
+    let asked = listeners.find(|listener| answers_anybody(listener));
+    match (asked.or(first), asked.is_some()) {
+        (Some(listener), true) => ask(listener).await,
+        // That it takes connections has to be enough.
+        (Some(listener), false) => is_open(&listener.listen).await,
+        (None, _) => Err(CommandError("the configuration has no listener".to_owned())),
+    }
+}
+
+/// Whether a request from this machine gets an answer there.
+pub(super) fn answers_anybody(listener: &Listener) -> bool {
+    let asks = |tls: &tls::ServerConfig| tls.client_ca.is_some();
+    let Listen::Tcp(addr) = listener.listen else {
+        return false;
+    };
+    let own = reachable(addr).ip();
+    let mut balancers = listener.balancers.iter();
+    !listener.tls.as_ref().is_some_and(asks) && !balancers.any(|network| network.contains(&own))
+}
+
+async fn ask(listener: &Listener) -> Result<(), CommandError> {
+    let Listen::Tcp(addr) = listener.listen else {
+        return is_open(&listener.listen).await;
+    };
+    let addr = reachable(addr);
+    let scheme = if listener.tls.is_some() {
+        "https"
+    } else {
+        "http"
     };
     // The gateway checks the certificate. Here it is asked by an address, which no certificate has.
     let tls = tls::ClientConfig {
@@ -67,13 +99,18 @@ pub(super) async fn run(server: &Config) -> Result<(), CommandError> {
     }
 }
 
-/// Only a gateway's certificate is admitted; that the port is open has to be enough.
-async fn is_open(addr: SocketAddr) -> Result<(), CommandError> {
-    match timeout(TIMEOUT, TcpStream::connect(addr)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(failed(&format!("cannot connect to {addr}"), &error)),
+async fn is_open(listen: &Listen) -> Result<(), CommandError> {
+    let connected = timeout(TIMEOUT, async {
+        match listen {
+            Listen::Tcp(addr) => TcpStream::connect(reachable(*addr)).await.map(drop),
+            Listen::Unix(socket) => UnixStream::connect(&socket.path).await.map(drop),
+        }
+    });
+    match connected.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(failed(&format!("cannot connect to {listen}"), &error)),
         Err(_late) => Err(CommandError(format!(
-            "{addr} did not answer within {TIMEOUT:?}"
+            "{listen} did not answer within {TIMEOUT:?}"
         ))),
     }
 }

@@ -9,8 +9,10 @@ use crate::{
     app::App,
     config::{self, Checked, Config, Flags, Sources},
     reload::{Reloader, Watch},
+    serve::{Config as Listener, Listen},
     telemetry,
 };
+use ipnet::IpNet;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -51,13 +53,30 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
 
 /// Everything depends on who is trusted, so every start logs it.
 fn log_trust(config: &Config) {
-    let networks = config.trust.proxies.iter().map(ToString::to_string);
-    let networks: Vec<String> = networks.collect();
-    tracing::info!(
-        trusted_proxies = networks.join(","),
-        gateway_keys = config.trust.gateway_keys.len(),
-        "identity headers are trusted from these networks only"
-    );
+    for Listener {
+        listen,
+        trust,
+        balancers,
+        ..
+    } in &config.listeners
+    {
+        let list = |networks: &[IpNet]| {
+            let networks = networks.iter().map(ToString::to_string);
+            networks.collect::<Vec<String>>().join(",")
+        };
+        let proxies = match listen {
+            Listen::Tcp(_) => list(&trust.proxies),
+            Listen::Unix(_) => "unix".to_owned(),
+        };
+        tracing::info!(
+            %listen,
+            trusted_proxies = proxies,
+            gateway_keys = trust.gateway_keys.len(),
+            client_names = trust.client_names.len(),
+            balancers = list(balancers),
+            "identity headers are trusted from these peers only"
+        );
+    }
 }
 
 /// SIGTERM is what supervisors send, SIGINT is Ctrl-C.

@@ -8,7 +8,7 @@ use super::{key::ConfigKey, table, types::Config};
 use crate::{
     identity::{ProviderConfig, oidc::OidcProviderConfig},
     ledger::StoreConfig,
-    roles,
+    roles, serve,
 };
 
 /// A change that a running program does not apply: the keys that keep their old values, and what
@@ -26,27 +26,54 @@ pub(super) struct Barrier {
     pub(super) what: &'static str,
 }
 
-pub(super) static ALL: [Barrier; 12] = [
+pub(super) static ALL: [Barrier; 13] = [
     Barrier {
-        keys: &[&table::GATEWAY_KEYS],
+        keys: &[&table::GATEWAY_KEYS, &table::LISTENERS],
         widens: |before, after| {
-            !before.trust.gateway_keys.is_empty() && after.trust.gateway_keys.is_empty()
+            any_listener(before, after, |before, after| {
+                !before.trust.gateway_keys.is_empty() && after.trust.gateway_keys.is_empty()
+            })
         },
         what: "gateways would no longer have to show a key",
     },
     Barrier {
-        keys: &[&table::GATEWAY_KEYS],
-        widens: |before, after| after.trust.frees_a_key(&before.trust),
+        keys: &[&table::GATEWAY_KEYS, &table::LISTENERS],
+        widens: |before, after| {
+            any_listener(before, after, |before, after| {
+                after.trust.frees_a_key(&before.trust)
+            })
+        },
         what: "a gateway's key would be good for more providers",
     },
     Barrier {
-        keys: &[&table::TLS_CLIENT_CA],
-        widens: |before, after| client_ca(before) && !client_ca(after),
+        keys: &[&table::TLS_CLIENT_CA, &table::LISTENERS],
+        widens: |before, after| {
+            any_listener(before, after, |before, after| {
+                client_ca(before) && !client_ca(after)
+            })
+        },
         what: "clients would no longer have to show a certificate",
     },
     Barrier {
-        keys: &[&table::TRUSTED_PROXIES],
-        widens: |before, after| after.trust.trusts_more_addresses(&before.trust),
+        keys: &[
+            &table::TLS_CLIENT_NAMES,
+            &table::TLS_CLIENT_CA,
+            &table::LISTENERS,
+        ],
+        widens: |before, after| {
+            any_listener(before, after, |before, after| {
+                after.trust.accepts_more_names(&before.trust)
+            })
+        },
+        what: "certificates would be a gateway's that are none now, or be good for more providers",
+    },
+    Barrier {
+        keys: &[&table::TRUSTED_PROXIES, &table::LISTENERS],
+        widens: |before, after| {
+            any_listener(before, after, |before, after| {
+                after.trust.trusts_more_addresses(&before.trust)
+            })
+        },
         what: "addresses would be trusted that are not trusted now",
     },
     Barrier {
@@ -111,8 +138,21 @@ pub(super) static ALL: [Barrier; 12] = [
     },
 ];
 
-fn client_ca(config: &Config) -> bool {
-    let tls = config.server.tls.as_ref();
+/// Whether that is so of a listener, as it was and as it would be; the one of operators too. Their
+/// number and order is the same: it changes only with a restart.
+fn any_listener(
+    before: &Config,
+    after: &Config,
+    widens: impl Fn(&serve::Config, &serve::Config) -> bool,
+) -> bool {
+    let admins = before.admin_listener().zip(after.admin_listener());
+    let mut listeners = before.listeners.iter().zip(&after.listeners);
+    listeners.any(|(before, after)| widens(before, after))
+        || admins.is_some_and(|(before, after)| widens(&before, &after))
+}
+
+fn client_ca(config: &serve::Config) -> bool {
+    let tls = config.tls.as_ref();
     tls.is_some_and(|tls| tls.client_ca.is_some())
 }
 

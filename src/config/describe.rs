@@ -102,7 +102,7 @@ fn facts(text: &mut String, key: &ConfigKey) {
     let variable = key.variable();
     if matches!(key.value_type, ValueType::Mappings | ValueType::Pairs) {
         fact(format!("Variable: `{variable}_<NAME>`"));
-    } else if matches!(key.value_type, ValueType::Sections) {
+    } else if matches!(key.value_type, ValueType::Sections(_)) {
         fact(format!(
             "Variable: `{variable}_0_<KEY>`, `…_1_<KEY>`; they replace the list of the file"
         ));

@@ -44,7 +44,7 @@ pub(crate) fn effective(sources: &Sources) -> Vec<Setting> {
                 Some(id) => format!("*** (key id {id})"),
                 None => "***".to_owned(),
             },
-            Some(KeyValue::Sections) => sections(&settings).to_string(),
+            Some(KeyValue::Sections) => sections(&settings, key).to_string(),
             Some(_) if key.value_type.is_address() => shown(&public(&found.raw, &key.value_type)),
             Some(_) => shown(&found.raw),
         });
@@ -99,15 +99,18 @@ fn key_id(settings: &Settings, key: &ConfigKey) -> Option<String> {
 }
 
 /// What each section of a list gives, secrets as `***`.
-fn sections(settings: &Settings) -> Json {
+fn sections(settings: &Settings, list: &ConfigKey) -> Json {
+    let ValueType::Sections(of) = list.value_type else {
+        return Json::Null;
+    };
     let section = |settings: &Settings| {
         let mut own = Map::new();
-        for (name, key) in section::keys().filter(|(_, key)| settings.given(key)) {
+        for (name, key) in section::keys(of).filter(|(_, key)| settings.given(key)) {
             put(&mut own, name, value(settings, key).unwrap_or_default());
         }
         Json::from(own)
     };
-    settings.providers.iter().map(section).collect()
+    settings.sections(of).iter().map(section).collect()
 }
 
 /// `None` for a key that has no value, or a faulty one.
@@ -116,8 +119,8 @@ fn value(settings: &Settings, key: &ConfigKey) -> Option<Json> {
     found.value.as_ref()?;
     Some(if key.value_type.is_secret() {
         "***".into()
-    } else if matches!(key.value_type, ValueType::Sections) {
-        sections(settings)
+    } else if matches!(key.value_type, ValueType::Sections(_)) {
+        sections(settings, key)
     } else {
         let value = if key.value_type.is_address() {
             json(&public(&found.raw, &key.value_type), &key.value_type)

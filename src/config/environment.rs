@@ -144,7 +144,10 @@ impl VariableNames {
     /// Those of one section of a list.
     fn of_section(list: &ConfigKey, at: u32) -> Self {
         let before = format!("{}_{at}", list.variable());
-        let names = section::keys().map(|(name, key)| {
+        let ValueType::Sections(of) = list.value_type else {
+            return Self::of(Vec::new());
+        };
+        let names = section::keys(of).map(|(name, key)| {
             let name = name.replace('.', "_").to_ascii_uppercase();
             (format!("{before}_{name}"), key)
         });
@@ -173,7 +176,7 @@ impl VariableNames {
                     Some(Meaning::Entry(key, group.to_ascii_lowercase()))
                 }
                 (ValueType::Pairs, header) => Some(Meaning::Entry(key, header.replace('_', "-"))),
-                (ValueType::Sections, rest) => {
+                (ValueType::Sections(_), rest) => {
                     let (at, _) = rest.split_once('_')?;
                     Some(Meaning::OfSection(key, at.parse().ok()?))
                 }

@@ -34,8 +34,9 @@ pub(super) fn warn(settings: &Settings, sources: &Sources, findings: &mut Findin
         };
         let content = String::from_utf8_lossy(content.unwrap_or_default());
         let general = table::ALL.iter().map(|key| (settings, *key));
-        let sections = settings.providers.iter();
-        let sections = sections.flat_map(|own| section::keys().map(move |(_, key)| (own, key)));
+        let sections = settings.all_sections();
+        let sections =
+            sections.flat_map(|(of, own)| section::keys(of).map(move |(_, key)| (own, key)));
         let mut written: Vec<&str> = general
             .chain(sections)
             .filter(|(_, key)| key.value_type.is_secret())
@@ -59,7 +60,7 @@ pub(super) fn warn(settings: &Settings, sources: &Sources, findings: &mut Findin
             findings.warn(&place, warning);
         }
     }
-    let sections = settings.providers.iter();
+    let sections = settings.all_sections().map(|(_, own)| own);
     for settings in sections.chain([settings]) {
         for key in PRIVATE_KEYS {
             let path: Option<PathBuf> = settings.get(key);

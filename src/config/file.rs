@@ -8,6 +8,7 @@ use super::{
     nearest::did_you_mean,
     raw::{Name, Raw, RawNode},
     section, table,
+    value_type::SectionsOf,
     yaml::shown,
 };
 use std::collections::HashMap;
@@ -29,8 +30,8 @@ pub(super) fn read(root: Raw, findings: &mut Findings) -> Vec<GivenKey> {
 }
 
 /// What one section of a list gives.
-pub(super) fn read_section(section: Raw, findings: &mut Findings) -> Vec<GivenKey> {
-    let mut walk = Walk::of(section::keys(), findings);
+pub(super) fn read_section(of: SectionsOf, section: Raw, findings: &mut Findings) -> Vec<GivenKey> {
+    let mut walk = Walk::of(section::keys(of), findings);
     walk.section("", section);
     walk.given
 }

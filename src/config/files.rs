@@ -31,8 +31,21 @@ pub(crate) fn check_files(config: &Config) -> Vec<Finding> {
             }
         }
     }
-    if let Some(files) = &config.server.tls {
-        check("tls", usable(tls::server(files)));
+    let mut listeners = config.listeners.iter();
+    if let [one] = config.listeners.as_slice() {
+        listeners = [].iter();
+        check(
+            "tls",
+            one.tls
+                .as_ref()
+                .map_or(Ok(()), |tls| usable(tls::server(tls))),
+        );
+    }
+    for listener in listeners {
+        if let Some(tls) = &listener.tls {
+            let section = format!("tls of {}", listener.listen);
+            check(&section, usable(tls::server(tls)));
+        }
     }
     if let telemetry::traces::Config::Otlp(otlp) = &config.traces
         && is_https(&otlp.endpoint)

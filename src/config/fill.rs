@@ -17,20 +17,26 @@ mod traces;
 mod trust;
 mod user_names;
 
-use super::{effective, finding::Findings, settings::Settings, types::Config};
+use super::{
+    effective, finding::Findings, settings::Settings, types::Config, value_type::SectionsOf,
+};
 use filler::Filler;
 
 /// Fills everything in.
 pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Config> {
     let fill = &mut Filler::new(settings, findings);
-    let server = server::fill(fill);
     let login_url = sign_in::fill(fill);
     let trust = trust::fill(fill);
+    let listeners = server::fill(fill, trust.as_ref());
     let identity = identity::fill(fill);
     if let (Some(trust), Some(identity)) = (&trust, &identity) {
         trust::check_providers(fill, trust, identity);
+        for own in fill.settings.sections(SectionsOf::Listeners) {
+            let fill = &mut fill.section(own);
+            let own = trust::own(fill);
+            trust::check_providers(fill, &own, identity);
+        }
     }
-    let unprotected = trust::unprotected(fill);
     let roles = roles::fill(fill);
     let broker = broker::fill(fill);
     let cluster = cluster::fill(fill);
@@ -38,8 +44,14 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let audit = telemetry::audit(fill);
     let traces = traces::fill(fill);
     let admin = telemetry::admin(fill);
+    if let (Some(listeners), Some(Some(listen))) =
+        (&listeners, admin.as_ref().map(|admin| admin.listen))
+    {
+        server::check_admin(fill, listen, &listeners.all);
+    }
+    let listeners = listeners?;
     Some(Config {
-        server: server?,
+        listeners: listeners.all,
         login_url: login_url?,
         trust: trust?,
         identity: identity?,
@@ -50,7 +62,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         audit: audit?,
         traces: traces?,
         admin: admin?,
-        unprotected,
+        unprotected: listeners.unprotected,
         shown: effective::tree(settings),
     })
 }

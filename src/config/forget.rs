@@ -1,7 +1,7 @@
 //! What is kept of a configuration to compare a later one with it needs no secrets: their digests
 //! do. The values themselves are held once, by those who use them.
 
-use super::{raw::RawNode, section, settings::Settings, table};
+use super::{raw::RawNode, section, settings::Settings, table, value_type::ValueType};
 use aws_lc_rs::digest::{self, SHA256};
 use std::fmt::Write as _;
 use zeroize::Zeroize as _;
@@ -10,15 +10,18 @@ use zeroize::Zeroize as _;
 pub(super) fn forget_secrets(settings: &mut Settings) {
     for key in table::ALL {
         // The sections have values of their own below.
-        let holds_secrets = key.value_type.is_secret() || key == &&table::OIDC_PROVIDERS;
+        let is_list = matches!(key.value_type, ValueType::Sections(_));
+        let holds_secrets = key.value_type.is_secret() || is_list;
         if holds_secrets && let Some(found) = settings.values.get_mut(key.path) {
             forget(&mut found.raw.node);
         }
     }
-    for own in &mut settings.providers {
-        for (_, key) in section::keys().filter(|(_, key)| key.value_type.is_secret()) {
-            if let Some(found) = own.values.get_mut(key.path) {
-                forget(&mut found.raw.node);
+    for (of, sections) in &mut settings.lists {
+        for own in sections {
+            for (_, key) in section::keys(*of).filter(|(_, key)| key.value_type.is_secret()) {
+                if let Some(found) = own.values.get_mut(key.path) {
+                    forget(&mut found.raw.node);
+                }
             }
         }
     }

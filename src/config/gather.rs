@@ -12,9 +12,11 @@ use super::{
     settings::{ReadValue, Settings},
     sources::Sources,
     standard::StandardVariables,
-    table, yaml,
+    table,
+    value_type::{SectionsOf, ValueType},
+    yaml,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use zeroize::Zeroize as _;
 
 type Values = HashMap<&'static str, ReadValue>;
@@ -53,7 +55,7 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
     }
     read(&mut values, table::ALL.iter().copied(), findings);
     let settings = Settings {
-        providers: sections(&values, findings),
+        lists: lists(&values, findings),
         values,
         standard: StandardVariables::read(sources, &lines),
         unread,
@@ -66,8 +68,23 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
     settings
 }
 
-fn sections(values: &Values, findings: &mut Findings) -> Vec<Settings> {
-    let list = values.get(table::OIDC_PROVIDERS.path);
+fn lists(values: &Values, findings: &mut Findings) -> BTreeMap<SectionsOf, Vec<Settings>> {
+    let mut lists = BTreeMap::new();
+    for key in table::ALL {
+        if let ValueType::Sections(of) = key.value_type {
+            lists.insert(of, sections(of, key, values, findings));
+        }
+    }
+    lists
+}
+
+fn sections(
+    of: SectionsOf,
+    list: &ConfigKey,
+    values: &Values,
+    findings: &mut Findings,
+) -> Vec<Settings> {
+    let list = values.get(list.path);
     let Some(RawNode::List(items)) = list.map(|found| &found.raw.node) else {
         return Vec::new();
     };
@@ -77,9 +94,9 @@ fn sections(values: &Values, findings: &mut Findings) -> Vec<Settings> {
         .filter(|item| matches!(item.node, RawNode::Map(_)));
     let settings = sections.map(|item| {
         let mut values = Values::new();
-        let given = file::read_section(item.clone(), findings);
+        let given = file::read_section(of, item.clone(), findings);
         add(&mut values, given, findings);
-        read(&mut values, section::keys().map(|(_, key)| key), findings);
+        read(&mut values, section::keys(of).map(|(_, key)| key), findings);
         Settings {
             values,
             place: item.place.clone(),

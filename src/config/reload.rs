@@ -13,11 +13,18 @@ use super::{
     sources::Sources,
     table,
     types::{Checked, Config},
+    value_type::ValueType,
 };
 use std::{collections::BTreeSet, path::PathBuf};
 
-/// What a listener speaks TLS with.
-static LISTENER: [&ConfigKey; 3] = [&table::TLS_CERT, &table::TLS_KEY, &table::TLS_CLIENT_CA];
+/// What listeners speak TLS with.
+static TLS: [&ConfigKey; 5] = [
+    &table::TLS_CERT,
+    &table::TLS_KEY,
+    &table::TLS_CLIENT_CA,
+    &table::TLS_CLIENT_NAMES,
+    &table::LISTENERS,
+];
 
 /// What reading again gives.
 #[derive(Debug)]
@@ -52,25 +59,64 @@ impl Loaded {
         };
         reloaded.outcome = match outcome {
             Ok(config) => {
-                reloaded.widenings = self.widenings(&config, &new.settings);
-                self.apply(new, &mut reloaded)
+                let tls_stays;
+                (reloaded.widenings, tls_stays) = self.judge(&config, &new.settings);
+                self.apply(new, tls_stays, &mut reloaded)
             }
             Err(faults) => Err(faults),
         };
         reloaded
     }
 
-    /// What the new configuration would remove or widen.
-    fn widenings(&self, new: &Config, settings: &Settings) -> Vec<Widening> {
-        let Some(old) = fill(&self.settings, &mut Findings::default()) else {
-            return Vec::new();
+    /// What the new configuration would remove or widen, and whether each listener that speaks TLS
+    /// goes on to do so. Judged is what would be in force: a general key may be safe to remove only
+    /// because each listener has its own now, and those may have to wait for a restart.
+    fn judge(&self, new: &Config, settings: &Settings) -> (Vec<Widening>, bool) {
+        let before = fill(&self.settings, &mut Findings::default());
+        let Some(old) = before else {
+            return (Vec::new(), false);
         };
+        let (mut settings, mut judged) = (settings.clone(), Some(new.clone()));
+        let revert = |settings: &mut Settings, keys: &[&'static ConfigKey]| {
+            for key in keys {
+                settings.revert(key, &self.settings);
+            }
+            fill(settings, &mut Findings::default())
+        };
+        if applies(&table::LISTENERS, &self.settings, &settings) == Some(false) {
+            judged = revert(&mut settings, &[&table::LISTEN, &table::LISTENERS]);
+        }
+        let stays = |new: &Config| speak_tls(&old) == speak_tls(new);
+        let tls_stays = judged.as_ref().is_some_and(stays);
+        if !tls_stays {
+            judged = revert(&mut settings, &TLS);
+        }
+        let mut widenings = Vec::new();
+        while let Some(new) = &judged {
+            let more = self.widenings(&old, new, &settings);
+            let is_held = |key: &&ConfigKey| {
+                let mut more = more.iter();
+                more.any(|widening: &Widening| widening.keys.contains(&key.path))
+            };
+            let held: Vec<_> = table::ALL.iter().copied().filter(is_held).collect();
+            widenings.extend(more);
+            if held.is_empty() {
+                break;
+            }
+            // Each round reverts keys that had changed, so it ends.
+            judged = revert(&mut settings, &held);
+        }
+        (widenings, tls_stays)
+    }
+
+    /// What the new configuration would remove or widen.
+    fn widenings(&self, old: &Config, new: &Config, settings: &Settings) -> Vec<Widening> {
         let widening = |Barrier { keys, widens, what }: &Barrier| {
             let changed = keys
                 .iter()
                 .filter(|key| applies(key, &self.settings, settings).is_some());
             let keys: Vec<_> = changed.map(|key| key.path).collect();
-            (!keys.is_empty() && widens(&old, new)).then_some(Widening { keys, what })
+            (!keys.is_empty() && widens(old, new)).then_some(Widening { keys, what })
         };
         barriers::ALL.iter().filter_map(widening).collect()
     }
@@ -79,6 +125,7 @@ impl Loaded {
     fn apply(
         &self,
         mut new: Loaded,
+        tls_stays: bool,
         reloaded: &mut Reloaded,
     ) -> Result<(Box<Config>, Loaded), Vec<Finding>> {
         let Reloaded {
@@ -88,14 +135,11 @@ impl Loaded {
             ..
         } = reloaded;
         let is_held = |key: &ConfigKey| widenings.iter().any(|held| held.keys.contains(&key.path));
-        let speaks_tls = |settings: &Settings| settings.given(&table::TLS_CERT);
-        // A listener speaks TLS, or plain HTTP, until its end.
-        let listener_stays = speaks_tls(&self.settings) == speaks_tls(&new.settings);
         for key in table::ALL {
             let Some(at_once) = applies(key, &self.settings, &new.settings) else {
                 continue;
             };
-            if at_once && !is_held(key) && (listener_stays || !LISTENER.contains(key)) {
+            if at_once && !is_held(key) && (tls_stays || !TLS.contains(key)) {
                 applied.push(key.path);
             } else {
                 requires_restart.push(key.path);
@@ -120,21 +164,27 @@ impl Loaded {
     }
 }
 
+/// Of each listener, whether it speaks TLS.
+fn speak_tls(config: &Config) -> Vec<bool> {
+    let listeners = config.listeners.iter();
+    listeners.map(|listener| listener.tls.is_some()).collect()
+}
+
 /// Whether a running program applies the new value of a key; `None` where it is the old one.
 fn applies(key: &ConfigKey, before: &Settings, after: &Settings) -> Option<bool> {
     let differs =
         |key: &ConfigKey, before: &Settings, after: &Settings| before.raw(key) != after.raw(key);
-    if key != &table::OIDC_PROVIDERS {
+    let ValueType::Sections(of) = key.value_type else {
         return differs(key, before, after).then_some(key.reload);
-    }
-    // The providers have to be the same in the same order, and only what applies to a running
+    };
+    // The sections have to be the same in the same order, and only what applies to a running
     // program may differ in each.
-    let (before, after) = (&before.providers, &after.providers);
+    let (before, after) = (before.sections(of), after.sections(of));
     if before.len() != after.len() {
         return Some(false);
     }
     let changed = before.iter().zip(after).flat_map(|(before, after)| {
-        section::keys().filter(move |(_, key)| differs(key, before, after))
+        section::keys(of).filter(move |(_, key)| differs(key, before, after))
     });
     changed
         .map(|(_, key)| key.reload)

@@ -88,9 +88,9 @@ fn of(value_type: &ValueType) -> Value {
         ValueType::Pairs => {
             json!({ "type": "object", "additionalProperties": { "type": "string" } })
         }
-        ValueType::Sections => {
+        ValueType::Sections(kind) => {
             let mut one = section();
-            for (name, key) in section::keys() {
+            for (name, key) in section::keys(*kind) {
                 insert_key(&mut one, name, key);
             }
             json!({ "type": "array", "items": one })
@@ -105,6 +105,15 @@ fn of(value_type: &ValueType) -> Value {
             let properties = json!({ "key": text, "key_file": text, "providers": names });
             let bound = json!({
                 "type": "object", "additionalProperties": false, "properties": properties,
+            });
+            json!({ "anyOf": [text, bound] })
+        }
+        ValueType::ClientName => {
+            let text = json!({ "type": "string" });
+            let names = of(&ValueType::List(&ValueType::Text));
+            let bound = json!({
+                "type": "object", "additionalProperties": false,
+                "properties": { "name": text, "providers": names },
             });
             json!({ "anyOf": [text, bound] })
         }

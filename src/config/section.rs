@@ -1,11 +1,12 @@
-//! The sections of `oidc.providers`: which keys one may have.
+//! The sections of lists (`oidc.providers`, `listeners`): which keys one may have.
 //!
-//! They are keys of the one table: those of `oidc` without that prefix, and the role rules under
-//! their own names.
+//! Most are keys of the one table: those of `oidc` without that prefix, and general keys under their
+//! own names, which then count for the section alone.
 
 use super::{
     key::{ConfigKey, Status},
     table,
+    value_type::{SectionsOf, ValueType},
 };
 
 /// What all providers share; a section has none of it.
@@ -25,6 +26,49 @@ pub(super) static RULES: [&ConfigKey; 5] = [
     &table::ALLOWED_GROUPS,
 ];
 
+/// Where a listener of `listeners` listens.
+pub(super) static ADDRESS: ConfigKey = ConfigKey::new(
+    "address",
+    ValueType::Listen,
+    "Where the listener listens, as `listen`.",
+);
+/// The file of its unix socket.
+pub(super) static UNIX: ConfigKey = ConfigKey::new(
+    "unix",
+    ValueType::Path,
+    "The file of the unix socket of the listener, instead of an `address`.",
+);
+/// The mode of that file.
+pub(super) static UNIX_MODE: ConfigKey = ConfigKey {
+    default: "0660",
+    ..ConfigKey::new(
+        "unix_mode",
+        ValueType::Text,
+        "The mode of that file: whoever may write to it is a gateway.",
+    )
+};
+/// Whether a listener uses TLS.
+pub(super) static TLS_ENABLED: ConfigKey = ConfigKey::new(
+    "tls.enabled",
+    ValueType::Bool,
+    "Whether the listener uses TLS; without a value it does if it has a certificate.",
+);
+
+/// The keys of a listener.
+static OF_LISTENERS: [&ConfigKey; 11] = [
+    &ADDRESS,
+    &UNIX,
+    &UNIX_MODE,
+    &TLS_ENABLED,
+    &table::TLS_CERT,
+    &table::TLS_KEY,
+    &table::TLS_CLIENT_CA,
+    &table::TLS_CLIENT_NAMES,
+    &table::TRUSTED_PROXIES,
+    &table::GATEWAY_KEYS,
+    &table::PROXY_PROTOCOL,
+];
+
 /// The keys of one provider alone.
 pub(super) fn of_one_provider() -> impl Iterator<Item = &'static ConfigKey> {
     table::ALL.iter().copied().filter(|key| {
@@ -33,8 +77,12 @@ pub(super) fn of_one_provider() -> impl Iterator<Item = &'static ConfigKey> {
 }
 
 /// Every key of a section, with its name there.
-pub(super) fn keys() -> impl Iterator<Item = (&'static str, &'static ConfigKey)> {
-    of_one_provider().chain(RULES).map(|key| (name(key), key))
+pub(super) fn keys(of: SectionsOf) -> impl Iterator<Item = (&'static str, &'static ConfigKey)> {
+    let keys: Vec<&'static ConfigKey> = match of {
+        SectionsOf::Providers => of_one_provider().chain(RULES).collect(),
+        SectionsOf::Listeners => OF_LISTENERS.to_vec(),
+    };
+    keys.into_iter().map(|key| (name(key), key))
 }
 
 /// The name of a key within a section.

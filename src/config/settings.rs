@@ -6,17 +6,17 @@ use super::{
     key::ConfigKey,
     raw::{Raw, RawNode},
     standard::StandardVariables,
-    table,
     value::{FromValue, KeyValue},
+    value_type::{SectionsOf, ValueType},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The values of all keys that have one.
 #[derive(Clone, Default)]
 pub(super) struct Settings {
     pub(super) values: HashMap<&'static str, ReadValue>,
-    /// The sections of `oidc.providers`, each like a configuration of its own.
-    pub(super) providers: Vec<Self>,
+    /// The sections of each list, each section like a configuration of its own.
+    pub(super) lists: BTreeMap<SectionsOf, Vec<Self>>,
     /// The place of the section; [`Place::Nowhere`] for the whole configuration.
     pub(super) place: Place,
     pub(super) standard: StandardVariables,
@@ -70,14 +70,25 @@ impl Settings {
         }
     }
 
+    /// The sections of a list.
+    pub(super) fn sections(&self, of: SectionsOf) -> &[Self] {
+        self.lists.get(&of).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every section of every list, with the list.
+    pub(super) fn all_sections(&self) -> impl Iterator<Item = (SectionsOf, &Self)> {
+        let lists = self.lists.iter();
+        lists.flat_map(|(of, sections)| sections.iter().map(|section| (*of, section)))
+    }
+
     /// Gives a key the value that it has in other settings, or none.
     pub(super) fn revert(&mut self, key: &ConfigKey, to: &Self) {
         match to.found(key) {
             Some(found) => drop(self.values.insert(key.path, found.clone())),
             None => drop(self.values.remove(key.path)),
         }
-        if key == &table::OIDC_PROVIDERS {
-            self.providers.clone_from(&to.providers);
+        if let ValueType::Sections(of) = key.value_type {
+            self.lists.insert(of, to.sections(of).to_vec());
         }
     }
 }

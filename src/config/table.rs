@@ -7,7 +7,7 @@
 use super::{
     choice::{AuthProvider, CacheType, ClientAuthMethod, texts},
     key::{ConfigKey, Status},
-    value_type::ValueType as T,
+    value_type::{SectionsOf, ValueType as T},
 };
 use crate::{
     broker::Adopt,
@@ -66,6 +66,13 @@ table! {
     /// A PEM file of CAs. Only clients with a certificate of one of them may connect.
     TLS_CLIENT_CA: "tls.client_ca", T::Path,
         example = "/etc/elastauth/gateways-ca.pem", reload = true;
+    /// Names, one of which the certificate of a gateway must have: exactly, as a DNS name, a URI
+    /// (SPIFFE) or an address in its `subjectAltName`. Without this key, every certificate of
+    /// `tls.client_ca` is a gateway's. `{name: …, providers: [partners]}` binds a name to
+    /// providers, as `gateway_keys` does with a key. A gateway that also has to show a key must
+    /// show both.
+    TLS_CLIENT_NAMES: "tls.client_names", T::List(&T::ClientName),
+        example = "[traefik.example.org, \"spiffe://example.org/gateway\"]", reload = true;
     /// Networks from which gateways connect. Identity headers from other addresses are ignored.
     TRUSTED_PROXIES: "trusted_proxies", T::List(&T::Network), reload = true,
         default = "127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,fe80::/10";
@@ -75,6 +82,17 @@ table! {
     /// key, all other providers are as if they were not configured.
     GATEWAY_KEYS: "gateway_keys", T::List(&T::GatewayKey),
         example = "[\"${GATEWAY_KEY}\"]", reload = true;
+    /// Networks of balancers that open each connection with a header of the PROXY protocol, version
+    /// 1 or 2. From there the header is required, and the address in it is the peer: for
+    /// `trusted_proxies`, the log and all bounds. From other addresses no header is read.
+    PROXY_PROTOCOL: "proxy_protocol.from", T::List(&T::Network), example = "[10.0.0.5]";
+    /// Several listeners instead of `listen`, at most 16. Each has an `address`, or a unix socket:
+    /// `unix` is its file, `unix_mode` the mode of the file (`0660` without a value). Each may have
+    /// its own `tls`, `trusted_proxies`, `gateway_keys` and `proxy_protocol`; what it does not say
+    /// is as the general keys say. A unix socket uses TLS only if its section has a `tls`, and
+    /// `tls: {enabled: false}` is a listener without TLS. docs/listeners.md says more.
+    LISTENERS: "listeners", T::Sections(SectionsOf::Listeners), reload = true,
+        example = "[{address: \"0.0.0.0:5000\"}, {unix: /run/elastauth/elastauth.sock}]";
 
     /// What identifies users: one provider, or a list of providers that are asked in this order.
     AUTH_PROVIDER: "auth_provider", T::List(&T::Choice(texts::<AuthProvider>)),
@@ -425,7 +443,7 @@ table! {
     /// `default_roles_apply`, `group_mappings`, `user_mappings` and `allowed_groups`; with any of
     /// these, none of the general ones applies to its users. A running elastauth applies new values
     /// of the keys of a section that say so; any other change of the list requires a restart.
-    OIDC_PROVIDERS: "oidc.providers", T::Sections, reload = true,
+    OIDC_PROVIDERS: "oidc.providers", T::Sections(SectionsOf::Providers), reload = true,
         example = "[{name: staff, issuer: \"https://sso.example.org\", client_id: elastauth}]";
 
     /// The reverse proxy of elastauth 2. elastauth has none yet: `true` is an error, because

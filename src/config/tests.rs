@@ -1,5 +1,6 @@
 mod documents;
 mod faults;
+mod listeners;
 mod names;
 mod providers;
 mod reload;
@@ -67,8 +68,8 @@ fn least_and(more: &str) -> String {
 #[test]
 fn the_least_that_works_has_the_documented_defaults() {
     let config = good(LEAST, &[]);
-    assert_eq!(config.server.listen, "127.0.0.1:5000".parse().unwrap());
-    assert!(config.server.tls.is_none());
+    assert_eq!(config.listeners[0].listen.to_string(), "127.0.0.1:5000");
+    assert!(config.listeners[0].tls.is_none());
     assert!(
         config.trust.proxies.contains(&"fe80::/10".parse().unwrap())
             && config.trust.proxies.len() == 7

@@ -10,8 +10,10 @@ use crate::{broker, cluster, identity, net::trust, roles, serve, telemetry};
     reason = "one field a component, and the component's type says the rest"
 )]
 pub struct Config {
-    pub server: serve::Config,
+    /// The listeners for gateways; at least one.
+    pub listeners: Vec<serve::Config>,
     pub login_url: Option<serve::LoginUrl>,
+    /// For listeners that say nothing else, and for the one of operators.
     pub trust: trust::Config,
     pub identity: identity::Config,
     pub roles: roles::Config,
@@ -25,6 +27,22 @@ pub struct Config {
     pub unprotected: Vec<String>,
     /// The effective configuration for people, with `***` for every secret.
     pub shown: serde_json::Value,
+}
+
+impl Config {
+    /// The listener for operators, if they have one of their own. Plain HTTP: scrapers of the same
+    /// host or network, as the address says.
+    pub(crate) fn admin_listener(&self) -> Option<serve::Config> {
+        self.admin.listen.map(|listen| serve::Config {
+            listen: listen.into(),
+            tls: None,
+            trust: trust::Config {
+                client_names: Vec::new(),
+                ..self.trust.clone()
+            },
+            balancers: Vec::new(),
+        })
+    }
 }
 
 /// A configuration that was checked as a whole.

@@ -4,7 +4,7 @@ use super::choice::ConfigChoice;
 use crate::{
     clock::Timestamp,
     model::{Group, Role},
-    net::trust::KnownKey,
+    net::trust::{KnownKey, KnownName},
     secret::{SecretKey, SecretString},
 };
 use http::{HeaderName, Uri};
@@ -23,6 +23,7 @@ pub(super) enum KeyValue {
     Secret(SecretString),
     Key(SecretKey),
     GatewayKey(KnownKey),
+    ClientName(KnownName),
     Url(Uri),
     Path(PathBuf),
     Header(HeaderName),
@@ -33,7 +34,7 @@ pub(super) enum KeyValue {
     List(Vec<KeyValue>),
     Mappings(Vec<(Group, Vec<Role>)>),
     Pairs(Vec<(String, SecretString)>),
-    /// The content of each is in [`super::settings::Settings::providers`].
+    /// The content of each is in [`super::settings::Settings::sections`].
     Sections,
 }
 
@@ -62,6 +63,7 @@ from_value!(
     SecretString = Secret,
     SecretKey = Key,
     KnownKey = GatewayKey,
+    KnownName = ClientName,
     Uri = Url,
     PathBuf = Path,
     HeaderName = Header,

@@ -1,7 +1,7 @@
 //! The types of values: what each accepts, in words and in code.
 
 mod forms;
-mod gateway_key;
+mod gateway;
 
 use super::{
     finding::{Findings, Place},
@@ -36,6 +36,8 @@ pub(super) enum ValueType {
     SecretKey,
     /// A key that a gateway shows.
     GatewayKey,
+    /// A name in a gateway's certificate.
+    ClientName,
     /// Base URL of a server.
     Url,
     /// Any text that is not empty and says where something is. What may be secret in it is not
@@ -60,7 +62,14 @@ pub(super) enum ValueType {
     /// Name to text; the texts may be secret.
     Pairs,
     /// A list of sections of `super::section::keys`, each read like a configuration of its own.
-    Sections,
+    Sections(SectionsOf),
+}
+
+/// What the sections of a list are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SectionsOf {
+    Providers,
+    Listeners,
 }
 
 impl ValueType {
@@ -112,6 +121,10 @@ impl ValueType {
                     GatewayKey::MIN_BYTES
                 );
             }
+            Self::ClientName => {
+                "a DNS name without wildcards, a URI such as `spiffe://example.org/gateway`, an \
+                 address, or a section with `name` and `providers`"
+            }
             Self::Bool => "`true` or `false`",
             Self::Timestamp => "a time such as `2027-01-31T12:00:00Z`",
             Self::Text | Self::Address | Self::Secret => "a text",
@@ -130,7 +143,7 @@ impl ValueType {
             Self::Group => "the name of a group, where `*` matches any text",
             Self::Mappings => "a section of names or patterns, each with its list of roles",
             Self::Pairs => "a section of names, each with its text",
-            Self::Sections => "a list of sections",
+            Self::Sections(_) => "a list of sections",
         };
         text.to_owned()
     }
@@ -162,7 +175,7 @@ impl ValueType {
                         });
                 all(pairs).map(KeyValue::Pairs)
             }
-            (Self::Sections, RawNode::List(items)) => {
+            (Self::Sections(_), RawNode::List(items)) => {
                 let sections = items.iter().map(|item| {
                     if matches!(item.node, RawNode::Map(_) | RawNode::Invalid) {
                         return Some(());
@@ -174,9 +187,12 @@ impl ValueType {
                 all(sections).map(|_| KeyValue::Sections)
             }
             (Self::GatewayKey, RawNode::Map(entries)) => {
-                gateway_key::read(key, raw, entries, findings).map(KeyValue::GatewayKey)
+                gateway::key(key, raw, entries, findings).map(KeyValue::GatewayKey)
             }
-            (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections, _)
+            (Self::ClientName, RawNode::Map(entries)) => {
+                gateway::name(key, raw, entries, findings).map(KeyValue::ClientName)
+            }
+            (Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections(_), _)
             | (_, RawNode::Null | RawNode::List(_) | RawNode::Map(_)) => {
                 self.refuse(key, raw, "", findings);
                 None
@@ -265,8 +281,12 @@ impl ValueType {
                 })
             }
             Self::GatewayKey => {
-                let key = gateway_key::parse(text);
+                let key = gateway::parse_key(text);
                 key.map(KeyValue::GatewayKey).ok_or_else(general)
+            }
+            Self::ClientName => {
+                let name = gateway::parse_name(text);
+                name.map(KeyValue::ClientName).ok_or_else(general)
             }
             Self::Url => forms::url(text).map(KeyValue::Url).map_err(rule),
             Self::Path => Ok(KeyValue::Path(PathBuf::from(text))),
@@ -283,7 +303,7 @@ impl ValueType {
             },
             Self::Role => Role::parse(text).map(KeyValue::Role).ok_or_else(general),
             Self::Group => Group::parse(text).map(KeyValue::Group).ok_or_else(general),
-            Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections => Err(general()),
+            Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections(_) => Err(general()),
         }
     }
 }

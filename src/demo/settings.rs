@@ -47,6 +47,10 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         .into_iter()
         .filter_map(|network| network.parse().ok())
         .collect();
+    let trust = trust::Config {
+        proxies: loopback,
+        ..trust::Config::default()
+    };
     let mapped = |(group, roles): &(&str, &[&str])| {
         Group::parse(group).map(|group| {
             (
@@ -56,15 +60,14 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         })
     };
     Ok(Config {
-        server: serve::Config {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        listeners: vec![serve::Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(),
             tls: None,
-        },
+            trust: trust.clone(),
+            balancers: Vec::new(),
+        }],
         login_url: None,
-        trust: trust::Config {
-            proxies: loopback,
-            gateway_keys: Vec::new(),
-        },
+        trust,
         identity: identity::Config {
             providers: vec![identity::ProviderConfig::Headers(headers)],
         },

@@ -174,7 +174,10 @@ impl From<&AuthError> for Refusal {
         match why {
             AuthError::Untrusted(Distrust::Peer) => Self::UntrustedPeer,
             AuthError::Untrusted(
-                Distrust::KeyMissing | Distrust::KeyWrong | Distrust::KeyRepeated,
+                Distrust::CertificateName(_)
+                | Distrust::KeyMissing
+                | Distrust::KeyWrong
+                | Distrust::KeyRepeated,
             ) => Self::GatewayKey,
             AuthError::NoCluster => Self::NoCluster,
             AuthError::NobodyAsks | AuthError::Identity(Rejected::Nobody(_)) => Self::NobodyAsks,

@@ -6,9 +6,11 @@
 mod danger;
 mod error;
 mod known;
+mod names;
 mod pem;
 
 pub(crate) use error::TlsError;
+pub(crate) use names::{CertificateName, CertificateNames};
 pub(crate) use pem::read_file;
 
 use known::KnownCertificates;

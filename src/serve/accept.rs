@@ -2,84 +2,58 @@
 
 use super::{
     activity::Activity,
-    connection::{Audience, PeerConnection, Proof},
+    connection::{Audience, PeerConnection, Proof, SharedTrust},
     http::{self, Shared},
     limits::{ListenerLimits, RoomLimits},
-    places::{Full, Room},
+    listen::{Accepted, Listening},
+    places::{Full, Place, Room},
     service::Service,
 };
-use crate::{backoff::Backoff, shutdown::Tasks, telemetry::metrics::Bound};
+use crate::{
+    backoff::Backoff,
+    net::{
+        peer::Peer,
+        proxy_protocol::{self, OnBehalfOf},
+    },
+    shutdown::Tasks,
+    telemetry::{chain, metrics::Bound},
+};
+use ipnet::IpNet;
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
-    time::sleep,
-};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 /// Waits between two tries when the system gives no connection (no file descriptors, no memory).
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Connections that the system takes before we do. Gateways that come back all at once find room
-/// there; whoever finds none tries again only after a second. The system may allow less
-/// (`net.core.somaxconn`).
-const BACKLOG: u32 = 4_096;
-/// What the system keeps of answers that a peer does not read; it takes twice this for its own
-/// records. Without a bound that grows to megabytes for each connection. An answer is a kilobyte.
-const SEND_BUFFER: u32 = 32 * 1024;
-/// Connections that are taken from the queue at the end: as many as it can have.
-const QUEUED: usize = 4_096;
-
-/// Binds, with the address that came of it.
-pub(super) fn listen(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let bound = listener(addr);
-    // `:5000` means every address. Where the system has no IPv6 at all, those are the IPv4 ones.
-    let every_address = addr.ip() == Ipv6Addr::UNSPECIFIED;
-    let listener = match bound {
-        Err(error) if every_address && error.kind() != io::ErrorKind::AddrInUse => {
-            listener((Ipv4Addr::UNSPECIFIED, addr.port()).into()).map_err(|_| error)?
-        }
-        bound => bound?,
-    };
-    let addr = listener.local_addr()?;
-    Ok((listener, addr))
+/// How a connection speaks TLS.
+pub(super) struct Handshake {
+    pub(super) acceptor: TlsAcceptor,
+    /// Whether only peers with a certificate of our CA get through it.
+    pub(super) asks_for_certificate: bool,
 }
 
-fn listener(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }?;
-    // A program that has just ended leaves connections behind that would keep the address in use.
-    socket.set_reuseaddr(true)?;
-    // Connections inherit it.
-    socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.bind(addr)?;
-    socket.listen(BACKLOG)
-}
-
-/// Takes connections until the end begins. `acceptor` is asked for each, as certificates change.
+/// Takes connections until the end begins. `handshake` is asked for each, as certificates change.
 pub(super) async fn run(
-    listener: TcpListener,
-    acceptor: impl Fn() -> Option<TlsAcceptor>,
-    intake: Intake,
+    listening: Listening,
+    handshake: impl Fn() -> Option<Handshake>,
+    intake: Arc<Intake>,
 ) {
     let mut pauses = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let accepted = tokio::select! {
             () = intake.tasks.ending() => break,
-            accepted = listener.accept() => accepted,
+            accepted = listening.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
                 pauses.reset();
-                intake.take(stream, peer, acceptor());
+                intake.take(stream, peer, handshake());
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -93,19 +67,7 @@ pub(super) async fn run(
             }
         }
     }
-    // Whoever is in the queue has connected before the end: the system would cut those connections
-    // together with the listener.
-    if let Ok(listener) = listener.into_std() {
-        let queued = std::iter::from_fn(|| listener.accept().ok()).take(QUEUED);
-        for (stream, peer) in queued {
-            if let Ok(stream) = stream
-                .set_nonblocking(true)
-                .and_then(|()| TcpStream::from_std(stream))
-            {
-                intake.take(stream, peer, acceptor());
-            }
-        }
-    }
+    listening.end(|stream, peer| intake.take(stream, peer, handshake()));
     // The listener is gone: new connections are refused and not queued.
     intake.shared.drain();
 }
@@ -113,49 +75,121 @@ pub(super) async fn run(
 /// Turns streams into connections, within their bounds.
 pub(super) struct Intake {
     service: Arc<Service>,
+    trust: SharedTrust,
     limits: ListenerLimits,
     audience: Audience,
-    asks_for_certificate: bool,
+    balancers: Vec<IpNet>,
     tasks: Tasks,
     shared: Arc<Shared>,
     trusted: Room,
     unproven: Room,
     untrusted: Room,
+    /// Connections of balancers that have not yet said for whom they are.
+    unannounced: Room,
 }
 
 impl Intake {
-    /// `asks_for_certificate`: only peers with a certificate of our CA get through the handshake.
     pub(super) fn new(
         service: Arc<Service>,
+        trust: SharedTrust,
         limits: ListenerLimits,
         audience: Audience,
-        asks_for_certificate: bool,
+        balancers: Vec<IpNet>,
         tasks: Tasks,
     ) -> Self {
-        // A gateway opens as many as it needs.
-        let of_trusted = RoomLimits {
-            total: limits.connections,
-            of_address: limits.connections,
+        // A gateway opens as many as it needs, and so does a balancer.
+        let of_one = |total| RoomLimits {
+            total,
+            of_address: total,
         };
         Self {
             shared: Arc::new(Shared::new()),
-            trusted: Room::new(of_trusted, (Bound::Trusted, Bound::Trusted)),
+            trusted: Room::new(of_one(limits.connections), (Bound::Trusted, Bound::Trusted)),
             unproven: Room::new(limits.unproven, (Bound::Unproven, Bound::UnprovenOfAddress)),
             untrusted: Room::new(
                 limits.untrusted,
                 (Bound::Untrusted, Bound::UntrustedOfAddress),
             ),
+            unannounced: Room::new(
+                of_one(limits.unproven.total),
+                (Bound::Unproven, Bound::Unproven),
+            ),
             service,
+            trust,
             limits,
             audience,
-            asks_for_certificate,
+            balancers,
             tasks,
         }
     }
 
-    fn take(&self, stream: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>) {
-        let peer = peer.ip().to_canonical();
-        let trust = self.service.trust.load();
+    fn take(self: &Arc<Self>, stream: Accepted, peer: Peer, handshake: Option<Handshake>) {
+        let is_balancer = peer
+            .ip()
+            .is_some_and(|ip| self.balancers.iter().any(|network| network.contains(&ip)));
+        if !is_balancer {
+            self.admit(stream, peer, handshake);
+            return;
+        }
+        let place = match self.unannounced.take(peer) {
+            Ok(place) => place,
+            Err(full) => return self.refused(peer, full, &self.unannounced),
+        };
+        let intake = Arc::clone(self);
+        self.tasks.spawn(async move {
+            intake.announced(stream, peer, handshake).await;
+            drop(place);
+        });
+    }
+
+    /// Takes the connection of a balancer once it has said for whom it is.
+    async fn announced(
+        self: &Arc<Self>,
+        mut stream: Accepted,
+        balancer: Peer,
+        handshake: Option<Handshake>,
+    ) {
+        let header = proxy_protocol::read(&mut stream);
+        let failed: Box<dyn std::error::Error + Send> =
+            match timeout(self.limits.handshake, header).await {
+                Ok(Ok(OnBehalfOf::Client(peer))) => return self.admit(stream, peer, handshake),
+                Ok(Ok(OnBehalfOf::Balancer)) => return self.admit(stream, balancer, handshake),
+                Ok(Err(why)) => Box::new(why),
+                Err(late) => Box::new(late),
+            };
+        // Somebody who is listed by mistake, or a balancer that is not set up for the protocol.
+        if let Ok(suppressed) = self.shared.headers.take(self.service.clock.now()) {
+            tracing::warn!(
+                peer = %balancer,
+                error = chain(&*failed),
+                suppressed,
+                "closed a connection from `proxy_protocol.from`: it has no valid PROXY header"
+            );
+        }
+    }
+
+    fn admit(&self, stream: Accepted, peer: Peer, handshake: Option<Handshake>) {
+        let Some((connection, place)) = self.seated(peer, handshake.as_ref()) else {
+            return;
+        };
+        if let Err(error) = stream.set_nodelay() {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let tls = handshake.map(|handshake| handshake.acceptor);
+        let shared = Arc::clone(&self.shared);
+        self.tasks.spawn(async move {
+            http::serve(stream, tls, connection, &shared).await;
+            drop(place);
+        });
+    }
+
+    /// The connection with its places, if there are any.
+    fn seated(
+        &self,
+        peer: Peer,
+        handshake: Option<&Handshake>,
+    ) -> Option<(Arc<PeerConnection>, Place)> {
+        let trust = self.trust.load();
         let trusted = trust.knows(peer);
         let room = if trusted {
             &self.trusted
@@ -166,27 +200,32 @@ impl Intake {
         // one that waits cannot.
         let place = match room.take(peer) {
             Ok(place) => place,
-            Err(full) => return self.refused(peer, full, room),
+            Err(full) => {
+                self.refused(peer, full, room);
+                return None;
+            }
         };
+        let asks_for_certificate =
+            handshake.is_some_and(|handshake| handshake.asks_for_certificate);
         let is_proof_required = trusted
             // Operators are answered whoever they are.
             && self.audience == Audience::Gateways
-            && (self.asks_for_certificate || trust.asks_for_key());
+            && (asks_for_certificate || trust.asks_for_key());
         let proof = if is_proof_required {
             match self.unproven.take(peer) {
                 Ok(place) => Proof::required(place, self.limits.of_untrusted),
-                Err(full) => return self.refused(peer, full, &self.unproven),
+                Err(full) => {
+                    self.refused(peer, full, &self.unproven);
+                    return None;
+                }
             }
         } else {
             Proof::default()
         };
-        // An answer is one small packet; without this it may wait for the acknowledgement of the
-        // one before.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-        let connection = Arc::new(PeerConnection {
+        let connection = PeerConnection {
             peer,
+            certificate: OnceLock::new(),
+            trust: Arc::clone(&self.trust),
             trusted,
             audience: self.audience,
             limits: self.limits,
@@ -194,15 +233,11 @@ impl Intake {
             tasks: self.tasks.clone(),
             activity: Activity::default(),
             proof,
-        });
-        let shared = Arc::clone(&self.shared);
-        self.tasks.spawn(async move {
-            http::serve(stream, tls, connection, &shared).await;
-            drop(place);
-        });
+        };
+        Some((Arc::new(connection), place))
     }
 
-    fn refused(&self, peer: IpAddr, full: Full, room: &Room) {
+    fn refused(&self, peer: Peer, full: Full, room: &Room) {
         let Full { bound, limit } = full;
         self.service.telemetry.metrics.connection_refused(bound);
         if let Ok(suppressed) = room.may_log(self.service.clock.now()) {

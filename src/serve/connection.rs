@@ -7,17 +7,22 @@ use super::{
     service::Service,
 };
 use crate::{
-    net::trust::{Distrust, TrustedPeer},
+    net::{
+        peer::Peer,
+        tls::CertificateNames,
+        trust::{Distrust, Trust, TrustedPeer},
+    },
     shutdown::Tasks,
 };
+use arc_swap::ArcSwap;
 use http::HeaderMap;
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicU32, Ordering::Relaxed},
 };
+
+/// Which peers of a listener are gateways, as it is now.
+pub(super) type SharedTrust = Arc<ArcSwap<Trust>>;
 
 /// For whom a listener is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +35,12 @@ pub enum Audience {
 
 /// A connection, as its requests see it.
 pub(super) struct PeerConnection {
-    /// The peer's address; an IPv4 address is never in its IPv6 form.
-    pub(super) peer: IpAddr,
-    /// Whether it is in `trusted_proxies`.
+    /// The peer. Behind a balancer that speaks the PROXY protocol, the one that it names.
+    pub(super) peer: Peer,
+    /// The names of its client certificate, after a handshake with one.
+    pub(super) certificate: OnceLock<CertificateNames>,
+    pub(super) trust: SharedTrust,
+    /// Whether it is in `trusted_proxies`, or came over a unix socket.
     pub(super) trusted: bool,
     /// For whom the listener is that took it.
     pub(super) audience: Audience,
@@ -81,7 +89,8 @@ impl Proof {
 impl PeerConnection {
     /// Whether the headers of a request are trusted, by the trust that is in force now.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<TrustedPeer, Distrust> {
-        self.service.trust.load().admit(self.peer, headers)
+        let trust = self.trust.load();
+        trust.admit(self.peer, self.certificate.get(), headers)
     }
 
     /// Whether the peer is trusted and has nothing more to show.
@@ -99,9 +108,16 @@ impl PeerConnection {
         }
     }
 
-    /// A TLS handshake is done: where only gateways' certificates are taken, it was one of those.
-    pub(super) fn handshake_done(&self) {
-        if self.proof.is_missing() && !self.service.trust.load().asks_for_key() {
+    /// A TLS handshake is done. Where certificates are asked for, the peer has one of our CA.
+    pub(super) fn handshake_done(&self, certificate: Option<CertificateNames>) {
+        if let Some(names) = certificate {
+            let _set_once = self.certificate.set(names);
+        }
+        let trust = self.trust.load();
+        if self.proof.is_missing()
+            && !trust.asks_for_key()
+            && trust.admits_certificate(self.certificate.get())
+        {
             self.proof.shown();
         }
     }

@@ -23,7 +23,7 @@ pub(super) async fn decide<'a>(
     let begun = Instant::now();
     let chosen = request
         .as_ref()
-        .map_err(|why| AuthError::Untrusted(*why))
+        .map_err(|why| AuthError::Untrusted(why.clone()))
         .and_then(|request| Ok((flow.choose(request)?, request)));
     let cluster = chosen.as_ref().ok().map(|(upstream, _)| upstream.name());
     let result = match chosen {

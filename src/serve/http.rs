@@ -2,12 +2,14 @@
 
 use super::{
     connection::PeerConnection,
+    listen::Accepted,
     route,
     spawner::Spawner,
     stream::Stream,
     timer::{Timer, TimerAction},
 };
 use crate::{
+    net::tls::CertificateNames,
     rate::{Limiter, Rate},
     respond::Response,
     telemetry::chain,
@@ -35,7 +37,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     sync::Notify,
     time::timeout,
 };
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     draining: AtomicBool,
     drain_begins: Notify,
     handshakes: Limiter,
+    /// Connections of balancers without a valid PROXY header.
+    pub(super) headers: Limiter,
     /// Of trusted peers, and of others, who must not hide them.
     large_heads: [Limiter; 2],
 }
@@ -56,6 +59,7 @@ impl Shared {
             draining: AtomicBool::new(false),
             drain_begins: Notify::new(),
             handshakes: Limiter::new(Rate::a_second(10)),
+            headers: Limiter::new(Rate::a_second(10)),
             large_heads: std::array::from_fn(|_| Limiter::new(Rate::a_second(1))),
         }
     }
@@ -70,7 +74,7 @@ impl Shared {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(
-    stream: TcpStream,
+    stream: Accepted,
     tls: Option<TlsAcceptor>,
     connection: Arc<PeerConnection>,
     shared: &Shared,
@@ -81,7 +85,9 @@ pub(super) async fn serve(
     let failed: Box<dyn std::error::Error> =
         match timeout(connection.limits.handshake, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
-                connection.handshake_done();
+                let (_, tls) = stream.get_ref();
+                let own = tls.peer_certificates().and_then(<[_]>::first);
+                connection.handshake_done(own.map(CertificateNames::of));
                 return http(stream, connection, shared).await;
             }
             Ok(Err(error)) => error.into(),

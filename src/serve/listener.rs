@@ -1,54 +1,107 @@
-//! A listener: its address, its certificates, and for whom it is.
+//! A listener: its address, its certificates, which of its peers are gateways, and for whom it is.
 
 use super::{
     accept::{self, Intake},
-    connection::Audience,
+    connection::{Audience, SharedTrust},
     limits::ListenerLimits,
+    listen::{Listen, Listening},
     service::Service,
 };
 use crate::{
-    net::tls::{self, TlsError},
+    net::{
+        tls::{self, TlsError},
+        trust::{self, Trust},
+    },
     shutdown::Tasks,
 };
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use std::{io, net::SocketAddr, sync::Arc};
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 /// Settings of a listener.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// TLS; plain HTTP where absent.
     pub tls: Option<tls::ServerConfig>,
+    /// Which of its peers are gateways.
+    pub trust: trust::Config,
+    /// Balancers, which say with the PROXY protocol for whom they open a connection.
+    pub balancers: Vec<IpNet>,
 }
 
 /// A listener that is bound and not yet served.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    addr: SocketAddr,
+    listening: Listening,
+    listen: Listen,
     tls: Option<Certificates>,
-    asks_for_certificate: bool,
+    trust: SharedTrust,
+    balancers: Vec<IpNet>,
     service: Arc<Service>,
     pub(super) limits: ListenerLimits,
     audience: Audience,
 }
 
-/// What a listener shows and asks for in TLS handshakes; it can be replaced while it serves. Clones
-/// belong to the same listener.
+/// What can be replaced while a listener serves. Clones belong to the same listener.
 #[derive(Debug, Clone)]
-pub struct Certificates(Arc<ArcSwap<rustls::ServerConfig>>);
+pub(crate) struct ListenerControls {
+    tls: Option<Certificates>,
+    trust: SharedTrust,
+}
 
-impl Certificates {
-    /// Applies to connections from now on. Those that are open keep what they agreed on.
-    pub fn replace(&self, tls: rustls::ServerConfig) {
-        self.0.store(Arc::new(tls));
+/// What a listener shows and asks for in TLS handshakes.
+#[derive(Debug, Clone)]
+struct Certificates(Arc<ArcSwap<TlsSetup>>);
+
+#[derive(Debug)]
+struct TlsSetup {
+    tls: Arc<rustls::ServerConfig>,
+    /// Whether only clients with a certificate get through.
+    asks_for_certificate: bool,
+}
+
+impl TlsSetup {
+    fn new(config: &tls::ServerConfig) -> Result<Self, TlsError> {
+        Ok(Self {
+            tls: Arc::new(tls::server(config)?),
+            asks_for_certificate: config.client_ca.is_some(),
+        })
+    }
+}
+
+/// A change that is prepared: nothing in it can fail any more.
+#[derive(Debug)]
+pub(crate) struct ListenerChange {
+    tls: Option<TlsSetup>,
+    trust: Trust,
+}
+
+impl ListenerControls {
+    /// Reads the files of the new settings. A listener stays with TLS, or without it.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be used.
+    pub(crate) fn prepare(&self, config: &Config) -> Result<ListenerChange, ServeError> {
+        let tls = match (&self.tls, &config.tls) {
+            (Some(_), Some(files)) => Some(TlsSetup::new(files).map_err(ServeError::Tls)?),
+            _ => None,
+        };
+        Ok(ListenerChange {
+            tls,
+            trust: Trust::new(config.trust.clone()),
+        })
     }
 
-    fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.0.load_full())
+    /// Applies: certificates to connections from now on, trust to the next request of every
+    /// connection.
+    pub(crate) fn apply(&self, change: ListenerChange) {
+        if let (Some(Certificates(current)), Some(new)) = (&self.tls, change.tls) {
+            current.store(Arc::new(new));
+        }
+        self.trust.store(Arc::new(change.trust));
     }
 }
 
@@ -59,10 +112,10 @@ pub enum ServeError {
     #[error("TLS cannot be set up for the listener")]
     Tls(#[source] TlsError),
     /// The address is in use, or not of this machine.
-    #[error("cannot listen on {addr}")]
+    #[error("cannot listen on {listen}")]
     Listen {
-        /// The address.
-        addr: SocketAddr,
+        /// Where.
+        listen: Listen,
         /// What the system says.
         source: io::Error,
     },
@@ -79,23 +132,19 @@ impl Server {
         audience: Audience,
         service: Arc<Service>,
     ) -> Result<Self, ServeError> {
-        let tls = config
-            .tls
-            .as_ref()
-            .map(tls::server)
-            .transpose()
-            .map_err(ServeError::Tls)?
-            .map(|tls| Certificates(Arc::new(ArcSwap::from_pointee(tls))));
-        let (listener, addr) =
-            accept::listen(config.listen).map_err(|source| ServeError::Listen {
-                addr: config.listen,
+        let tls = config.tls.as_ref().map(TlsSetup::new).transpose();
+        let tls = tls.map_err(ServeError::Tls)?;
+        let (listening, listen) =
+            Listening::bind(&config.listen).map_err(|source| ServeError::Listen {
+                listen: config.listen.clone(),
                 source,
             })?;
         Ok(Self {
-            listener,
-            addr,
-            asks_for_certificate: (config.tls.as_ref()).is_some_and(|tls| tls.client_ca.is_some()),
-            tls,
+            listening,
+            listen,
+            tls: tls.map(|tls| Certificates(Arc::new(ArcSwap::from_pointee(tls)))),
+            trust: Arc::new(ArcSwap::from_pointee(Trust::new(config.trust.clone()))),
+            balancers: config.balancers.clone(),
             service,
             limits: ListenerLimits::default(),
             audience,
@@ -104,27 +153,44 @@ impl Server {
 
     /// Where it listens; with port 0 in the settings, on which port.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+    pub fn listen(&self) -> &Listen {
+        &self.listen
     }
 
-    /// Its certificates, where it uses TLS.
+    /// The same, where it is an address.
     #[must_use]
-    pub fn certificates(&self) -> Option<Certificates> {
-        self.tls.clone()
+    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+        self.listen.tcp()
+    }
+
+    /// What can be replaced while it serves.
+    #[must_use]
+    pub(crate) fn controls(&self) -> ListenerControls {
+        ListenerControls {
+            tls: self.tls.clone(),
+            trust: Arc::clone(&self.trust),
+        }
     }
 
     /// Serves until `tasks` end; then takes no more connections and lets each finish its requests.
     /// Connections are tasks of `tasks`: whoever waits for those has waited for all answers.
     pub async fn run(self, tasks: Tasks) {
-        let acceptor = || self.tls.as_ref().map(Certificates::acceptor);
+        let tls = self.tls;
+        let handshake = || {
+            let tls = tls.as_ref()?.0.load_full();
+            Some(accept::Handshake {
+                acceptor: TlsAcceptor::from(Arc::clone(&tls.tls)),
+                asks_for_certificate: tls.asks_for_certificate,
+            })
+        };
         let intake = Intake::new(
             self.service,
+            self.trust,
             self.limits,
             self.audience,
-            self.asks_for_certificate,
+            self.balancers,
             tasks,
         );
-        accept::run(self.listener, acceptor, intake).await;
+        accept::run(self.listening, handshake, Arc::new(intake)).await;
     }
 }

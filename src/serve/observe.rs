@@ -6,6 +6,7 @@ use crate::{
     flow::{AuthError, Decision, Grant, RefusedRequest},
     identity::{Identity, Note, Rejected},
     model::{Group, Role, Username},
+    net::peer::Peer,
     outcome::{Outcome, Refusal},
     rate::{Limiter, Rate},
     request::{Protocol, Request},
@@ -21,7 +22,6 @@ use crate::{
 use http::{Method, request::Parts};
 use std::{
     error::Error,
-    net::IpAddr,
     sync::atomic::{AtomicBool, Ordering},
 };
 use tracing::Level;
@@ -63,7 +63,7 @@ pub(super) struct Observer {
 
 /// What a decision is about.
 pub(super) struct About<'a> {
-    pub(super) peer: IpAddr,
+    pub(super) peer: Peer,
     pub(super) protocol: Protocol,
     /// `None` for an untrusted peer: nothing that it sends gets into the log.
     pub(super) request: Option<&'a Request>,
@@ -281,7 +281,7 @@ impl Observer {
     }
 
     /// An operator asked for a user to be checked again.
-    pub(super) fn recheck(&self, peer: IpAddr, user: &Username, known: bool) {
+    pub(super) fn recheck(&self, peer: Peer, user: &Username, known: bool) {
         let user = user.as_str();
         if let Ok(suppressed) = self.rechecks.take(self.clock.now()) {
             tracing::info!(
@@ -302,7 +302,7 @@ impl Observer {
 
     /// An untrusted peer asked for a page for operators. The operator who wonders why the scraper
     /// gets a 404 finds this line.
-    pub(super) fn page_refused(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
+    pub(super) fn page_refused(&self, peer: Peer, why: &(dyn Error + 'static)) {
         if let Ok(suppressed) = self.refused_pages.take(self.clock.now()) {
             tracing::info!(%peer, error = chain(why), suppressed, "a page for operators is withheld");
         }
@@ -310,7 +310,7 @@ impl Observer {
 
     /// A scraper asked for the numbers by a name that is not ours. Once `admin.hosts` is set, it
     /// gets them by those names alone; one line in the log of each start is enough.
-    pub(super) fn metrics_by_name(&self, peer: IpAddr, why: &(dyn Error + 'static)) {
+    pub(super) fn metrics_by_name(&self, peer: Peer, why: &(dyn Error + 'static)) {
         if !self.metrics_by_name.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 %peer,
@@ -324,7 +324,7 @@ impl Observer {
     /// An identity provider ended a session, or something that claims to be one tried to.
     pub(super) fn logged_out(
         &self,
-        peer: IpAddr,
+        peer: Peer,
         result: metrics::Logout,
         error: Option<&(dyn Error + 'static)>,
     ) {

@@ -4,6 +4,7 @@
 use super::limits::RoomLimits;
 use crate::{
     clock::Timestamp,
+    net::peer::Peer,
     rate::{Limiter, NoPermit, Rate},
     telemetry::metrics::Bound,
 };
@@ -30,14 +31,14 @@ pub(super) struct Room {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<Peer, usize>,
 }
 
 /// One place. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Place {
     taken: Arc<Mutex<Taken>>,
-    address: IpAddr,
+    address: Peer,
 }
 
 /// No place is free.
@@ -59,7 +60,7 @@ impl Room {
         }
     }
 
-    pub(super) fn take(&self, peer: IpAddr) -> Result<Place, Full> {
+    pub(super) fn take(&self, peer: Peer) -> Result<Place, Full> {
         let address = network(peer);
         let mut taken = locked(&self.taken);
         if taken.all >= self.limits.total {
@@ -109,11 +110,12 @@ fn locked(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
 }
 
 /// Whoever has one IPv6 address has a whole /64 of them.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V4(_) => peer,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-    }
+fn network(peer: Peer) -> Peer {
+    let Peer::Ip(IpAddr::V6(address)) = peer else {
+        return peer;
+    };
+    let network = Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64));
+    Peer::Ip(network.into())
 }
 
 #[cfg(test)]
@@ -127,8 +129,8 @@ mod tests {
         )
     }
 
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn ip(text: &str) -> Peer {
+        Peer::Ip(text.parse().unwrap())
     }
 
     #[test]
@@ -171,7 +173,10 @@ mod tests {
     fn addresses_without_a_place_leave_no_entry() {
         let room = room(1, 1);
         for n in 0..1_000 {
-            drop(room.take(Ipv6Addr::from_bits(n << 64).into()).unwrap());
+            drop(
+                room.take(Peer::Ip(Ipv6Addr::from_bits(n << 64).into()))
+                    .unwrap(),
+            );
         }
         assert!(locked(&room.taken).by_address.is_empty());
     }

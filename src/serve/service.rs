@@ -10,7 +10,6 @@ use crate::{
     clock::{Clock, Timestamp},
     flow::Flow,
     identity::headers,
-    net::trust::Trust,
     rate::{Limiter, Rate},
     shutdown::Tasks,
     telemetry::Telemetry,
@@ -27,8 +26,6 @@ const LOGOUTS: Rate = Rate::a_second(200);
 #[derive(Debug)]
 pub struct Service {
     pub(crate) flow: Flow,
-    /// A new one counts from the next request on, of open connections too.
-    pub(crate) trust: ArcSwap<Trust>,
     pub(super) identity_headers: headers::Config,
     /// Where browsers are sent to sign in.
     pub(crate) login_url: ArcSwapOption<LoginUrl>,
@@ -90,7 +87,6 @@ pub struct AdminConfig {
 #[expect(missing_docs, reason = "the types say it")]
 pub struct ServiceParts {
     pub flow: Flow,
-    pub trust: Trust,
     /// Under which names a grant tells the gateway who it is.
     pub identity_headers: headers::Config,
     pub login_url: Option<LoginUrl>,
@@ -110,7 +106,6 @@ impl Service {
         let clock = parts.clock;
         Self {
             flow: parts.flow,
-            trust: ArcSwap::from_pointee(parts.trust),
             identity_headers: parts.identity_headers,
             login_url: ArcSwapOption::new(parts.login_url.map(Arc::new)),
             readiness: Readiness::new(parts.check, parts.tasks, clock.clone()),

@@ -8,7 +8,7 @@ mod over_time;
 mod tokens;
 
 use super::{
-    AdminConfig, Audience, ClusterCheck, Config, Server, Service, ServiceParts,
+    AdminConfig, Audience, ClusterCheck, Config, Listen, Server, Service, ServiceParts,
     limits::{ListenerLimits, PeerLimits, RoomLimits},
 };
 use crate::{
@@ -18,10 +18,7 @@ use crate::{
     flow::Flow,
     identity::{Providers, headers},
     ledger,
-    net::{
-        tls,
-        trust::{self, Trust},
-    },
+    net::{tls, trust},
     roles::{self, Mapping},
     secret::GatewayKey,
     shutdown::Tasks,
@@ -64,6 +61,9 @@ struct Setup {
     audit: Audit,
     providers: Providers,
     unprotected: Vec<String>,
+    listen: Listen,
+    balancers: Vec<ipnet::IpNet>,
+    client_names: Vec<trust::KnownName>,
 }
 
 impl Default for Setup {
@@ -78,6 +78,9 @@ impl Default for Setup {
             audit: Audit::default(),
             providers: Providers::headers(headers::Config::default()),
             unprotected: Vec::new(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)).into(),
+            balancers: Vec::new(),
+            client_names: Vec::new(),
         }
     }
 }
@@ -98,7 +101,7 @@ impl Drop for Running {
 
 impl Setup {
     fn start(self) -> Running {
-        let trust = Trust::new(trust::Config {
+        let trust = trust::Config {
             proxies: vec![self.proxies.parse().unwrap()],
             gateway_keys: self
                 .keys
@@ -108,13 +111,13 @@ impl Setup {
                     providers: trust::AllowedProviders::default(),
                 })
                 .collect(),
-        });
+            client_names: self.client_names,
+        };
         let flow = Flow::new(self.providers, upstream().into());
         let tasks = Tasks::default();
         let admin_listener = self.admin.listen;
         let service = Service::new(ServiceParts {
             flow,
-            trust,
             identity_headers: headers::Config::default(),
             login_url: None,
             check: self.check,
@@ -130,21 +133,27 @@ impl Setup {
         });
         let service = Arc::new(service);
         let config = Config {
-            listen: ([127, 0, 0, 1], 0).into(),
+            listen: self.listen,
             tls: self.tls,
+            trust: trust.clone(),
+            balancers: self.balancers,
         };
         let mut server = Server::bind(&config, Audience::Gateways, Arc::clone(&service)).unwrap();
         server.limits = self.limits;
-        let addr = server.local_addr();
+        let addr = server.tcp_addr().unwrap_or(([0, 0, 0, 0], 0).into());
         let ending = tasks.clone();
         tasks.spawn(async move { server.run(ending).await });
         let admin = match admin_listener {
             None => None,
             Some(listen) => {
-                let server =
-                    Server::bind(&Config { listen, tls: None }, Audience::Operators, service)
-                        .unwrap();
-                let (addr, ending) = (server.local_addr(), tasks.clone());
+                let config = Config {
+                    listen: listen.into(),
+                    tls: None,
+                    trust,
+                    balancers: Vec::new(),
+                };
+                let server = Server::bind(&config, Audience::Operators, service).unwrap();
+                let (addr, ending) = (server.tcp_addr().unwrap(), tasks.clone());
                 tasks.spawn(async move { server.run(ending).await });
                 Some(Box::new(Running {
                     addr,

@@ -6,7 +6,10 @@
 
 use crate::clock::Clock;
 use serde_json::{Map, Value};
-use std::fmt::{self, Debug};
+use std::{
+    fmt::{self, Debug},
+    net::IpAddr,
+};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -85,7 +88,14 @@ struct EcsFields(Map<String, Value>);
 
 impl EcsFields {
     fn put(&mut self, field: &Field, value: Value) {
-        self.0.insert(name(field.name()), value);
+        let mut name = name(field.name());
+        // The field has the type `ip`: with the `unix` of a socket's peer, Elasticsearch would
+        // refuse the whole line.
+        let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
+        if name == "source.ip" && !value.as_str().is_some_and(is_ip) {
+            "source.address".clone_into(&mut name);
+        }
+        self.0.insert(name, value);
     }
 }
 

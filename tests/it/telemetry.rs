@@ -45,6 +45,22 @@ struct Deployment {
     tasks: Tasks,
 }
 
+fn loopback_alone() -> trust::Config {
+    trust::Config {
+        proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        ..trust::Config::default()
+    }
+}
+
+fn listener(listen: SocketAddr) -> serve::Config {
+    serve::Config {
+        listen: listen.into(),
+        tls: None,
+        trust: loopback_alone(),
+        balancers: Vec::new(),
+    }
+}
+
 impl Drop for Deployment {
     fn drop(&mut self) {
         self.tasks.end();
@@ -87,13 +103,8 @@ impl Deployment {
         let names = headers::Config::default();
         let upstream = Upstream::new("default", Selector::Every, mapping, broker);
         let flow = Flow::new(identity::Providers::headers(names.clone()), upstream.into());
-        let trust = trust::Trust::new(trust::Config {
-            proxies: vec!["127.0.0.0/8".parse().unwrap()],
-            gateway_keys: Vec::new(),
-        });
         let service = Service::new(serve::ServiceParts {
             flow,
-            trust,
             identity_headers: names,
             login_url: None,
             check: Arc::new(|| Box::pin(async { Ok(()) })),
@@ -108,12 +119,9 @@ impl Deployment {
             unprotected: Vec::new(),
             shown: json!({}),
         });
-        let config = serve::Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            tls: None,
-        };
+        let config = listener(([127, 0, 0, 1], 0).into());
         let server = Server::bind(&config, Audience::Gateways, Arc::new(service)).unwrap();
-        let (addr, ending) = (server.local_addr(), tasks.clone());
+        let (addr, ending) = (server.tcp_addr().unwrap(), tasks.clone());
         tasks.spawn(async move { server.run(ending).await });
         Self {
             cluster: standin,
@@ -384,15 +392,9 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
     let path = folder.path().join("audit.jsonl");
     let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
     let config = config::Config {
-        server: serve::Config {
-            listen: loopback,
-            tls: None,
-        },
+        listeners: vec![listener(loopback)],
         login_url: None,
-        trust: trust::Config {
-            proxies: vec!["127.0.0.0/8".parse().unwrap()],
-            gateway_keys: Vec::new(),
-        },
+        trust: loopback_alone(),
         identity: identity::Config {
             providers: vec![identity::ProviderConfig::Headers(headers::Config::default())],
         },
@@ -417,7 +419,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         shown: json!({"secret_key": "***"}),
     };
     let app = App::start(config).unwrap();
-    let (gateways, admin) = (app.addr(), app.admin_addr().unwrap());
+    let (gateways, admin) = (app.addr().unwrap(), app.admin_addr().unwrap());
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let running = app.run_until(async move { drop(ended.await) });
     let story = async {

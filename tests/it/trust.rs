@@ -1,5 +1,10 @@
 //! Which peers are gateways, and what the program says where nothing shows it.
 
+mod certificates;
+mod listeners;
+mod proxy_protocol;
+mod setup;
+
 use crate::support::{elastauth::Elastauth, stage::SECRET_KEY};
 use std::process::Output;
 use tempfile::TempDir;

@@ -10,9 +10,10 @@ use http::HeaderMap;
 pub(crate) fn request(headers: HeaderMap) -> Request {
     let trust = Trust::new(trust::Config {
         proxies: vec!["127.0.0.1/32".parse().unwrap()],
-        gateway_keys: Vec::new(),
+        ..trust::Config::default()
     });
-    let peer = trust.admit([127, 0, 0, 1].into(), &headers).unwrap();
+    let loopback = std::net::IpAddr::from([127, 0, 0, 1]);
+    let peer = trust.admit(loopback.into(), None, &headers).unwrap();
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.headers = headers;
     Request::new(peer, Protocol::ForwardAuth, parts)

@@ -2,6 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    SanType,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -126,6 +127,39 @@ impl Authority {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// A certificate with this URI as its only name.
+    pub(crate) fn sign_uri(&self, uri: &str) -> Signed {
+        let key = KeyPair::generate().expect("a key");
+        let mut about = CertificateParams::new(Vec::<String>::new()).expect("parameters");
+        let uri = uri.to_owned().try_into().expect("a URI");
+        about.subject_alt_names = vec![SanType::URI(uri)];
+        let certificate = about.signed_by(&key, &self.0).expect("a certificate");
+        Signed {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+        }
+    }
+
+    /// A client that believes this CA and shows a certificate.
+    pub(crate) fn client_with(&self, own: &Signed) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from(self.0.der().to_vec()))
+            .expect("our own CA");
+        let certificate = CertificateDer::from_pem_slice(own.certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("protocol versions")
+            .with_root_certificates(roots);
+        let config = config.with_client_auth_cert(
+            vec![certificate.expect("our own certificate")],
+            key.expect("our own key"),
+        );
+        Arc::new(config.expect("a certificate and its key"))
     }
 
     /// A client that believes this CA and nobody else.

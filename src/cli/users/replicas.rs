@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{
-        healthcheck::reachable,
+        healthcheck::{answers_anybody, reachable},
         output::{CommandError, failed},
     },
     config::Config,
@@ -59,19 +59,21 @@ pub(super) async fn all(config: &Config, named: &[Uri]) -> Result<Vec<Replica>, 
 
 /// The one on this machine: its listener for operators, or the one of the gateways.
 fn own(config: &Config) -> Result<Replica, CommandError> {
-    let (listen, tls) = match config.admin.listen {
-        Some(listen) => (listen, None),
-        None => (config.server.listen, config.server.tls.as_ref()),
-    };
-    if tls.is_some_and(|tls| tls.client_ca.is_some()) {
+    let admin = config.admin_listener();
+    let mut listeners = admin.iter().chain(&config.listeners);
+    let asked = listeners.find(|listener| answers_anybody(listener));
+    let Some((listener, listen)) = asked.and_then(|asked| Some((asked, asked.listen.tcp()?)))
+    else {
         return Err(CommandError(
-            "the listener of this configuration takes only gateways with a client certificate \
-             (`tls.client_ca`); set `admin.listen`, or name the replica with --replica"
+            "no listener of this configuration answers a command on this machine: each is a unix \
+             socket, or takes only gateways with a client certificate (`tls.client_ca`), or \
+             expects balancers (`proxy_protocol.from`); set `admin.listen`, or name the replica \
+             with --replica"
                 .to_owned(),
         ));
-    }
+    };
     Ok(Replica {
-        scheme: if tls.is_some() {
+        scheme: if listener.tls.is_some() {
             Scheme::HTTPS
         } else {
             Scheme::HTTP

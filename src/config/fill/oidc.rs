@@ -5,7 +5,12 @@ use super::{
     user_names::user_names,
 };
 use crate::{
-    config::{choice::ClientAuthMethod, key::ConfigKey, section, table, value_type::all},
+    config::{
+        choice::ClientAuthMethod,
+        key::ConfigKey,
+        section, table,
+        value_type::{SectionsOf, all},
+    },
     identity::oidc::{
         Asked, AuthorizedParties, Config, CookieName, InvalidProviders, OidcProviderConfig,
         Validation,
@@ -74,7 +79,7 @@ fn in_sections(fill: &mut Filler<'_>, proxy: &OutboundProxy) -> Option<Vec<OidcP
         );
         fill.fault(key, fault);
     }
-    let sections = &fill.settings.providers;
+    let sections = fill.settings.sections(SectionsOf::Providers);
     if sections.is_empty() {
         fill.fault(&table::OIDC_PROVIDERS, "`oidc.providers` names no provider");
     }

@@ -4,7 +4,7 @@ use super::filler::Filler;
 use crate::{
     config::{
         choice::AuthProvider, finding::Place, key::ConfigKey, raw::RawNode, section,
-        settings::Settings, table,
+        settings::Settings, table, value_type::SectionsOf,
     },
     model::{Group, Role},
     roles::{Config, RoleTemplate},
@@ -14,7 +14,7 @@ use crate::{
 const SUPERUSER: &str = "superuser";
 
 pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
-    let sections = &fill.settings.providers;
+    let sections = fill.settings.sections(SectionsOf::Providers);
     let has_own = |own: &&Settings| section::RULES.iter().any(|key| own.given(key));
     let by_provider = sections.iter().filter(has_own).map(|own| {
         let name: String = own.get(&table::OIDC_NAME)?;

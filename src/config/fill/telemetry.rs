@@ -35,13 +35,6 @@ pub(super) fn audit(fill: &mut Filler<'_>) -> Option<audit::Config> {
 
 pub(super) fn admin(fill: &mut Filler<'_>) -> Option<AdminConfig> {
     let listen = fill.get(&table::ADMIN_LISTEN);
-    if listen.is_some() && listen == fill.get(&table::LISTEN) {
-        fill.fault(
-            &table::ADMIN_LISTEN,
-            "`admin.listen` and `listen` are the same address; choose another one for the pages of \
-             operators",
-        );
-    }
     let hosts: Option<Vec<String>> = fill.get(&table::ADMIN_HOSTS);
     for host in hosts.iter().flatten() {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);

@@ -2,13 +2,13 @@
 
 use super::filler::Filler;
 use crate::{
-    config::{nearest::did_you_mean, table},
+    config::{key::ConfigKey, nearest::did_you_mean, table, value::FromValue},
     identity::{self, Provider, ProviderConfig},
-    net::trust::{Config, KnownKey},
+    net::trust::{AllowedProviders, Config, KnownKey, KnownName},
 };
 use ipnet::IpNet;
-use std::net::SocketAddr;
 
+/// The general keys, or those of one listener.
 pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
     let key = &table::TRUSTED_PROXIES;
     let proxies: Option<Vec<IpNet>> = fill.get(key);
@@ -36,45 +36,42 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         );
         fill.warn(key, warning);
     }
-    let gateway_keys: Vec<KnownKey> = if has_keys {
-        fill.get(&table::GATEWAY_KEYS)?
-    } else {
-        Vec::new()
-    };
-    if has_keys && gateway_keys.is_empty() {
-        fill.fault(
-            &table::GATEWAY_KEYS,
-            "`gateway_keys` is an empty list; leave it out, or name a key",
-        );
-    }
+    let gateway_keys = list::<KnownKey>(fill, &table::GATEWAY_KEYS, "a key");
+    let client_names = list::<KnownName>(fill, &table::TLS_CLIENT_NAMES, "a name");
     Some(Config {
         proxies: proxies?,
-        gateway_keys,
+        gateway_keys: gateway_keys?,
+        client_names: client_names?,
     })
 }
 
-/// The listeners where any neighbour in a private network may name themselves anybody, each with a
-/// warning. Configurations of elastauth 2 are like this, so it is no fault.
-pub(super) fn unprotected(fill: &mut Filler<'_>) -> Vec<String> {
-    let barriers = [
-        &table::TRUSTED_PROXIES,
-        &table::GATEWAY_KEYS,
-        &table::TLS_CLIENT_CA,
-    ];
-    let listen = fill.get::<SocketAddr>(&table::LISTEN);
-    let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) else {
-        return Vec::new();
-    };
-    if barriers.iter().any(|key| fill.given(key)) {
-        return Vec::new();
+/// The keys and names of a listener's own section; the general ones are checked for themselves.
+pub(super) fn own(fill: &Filler<'_>) -> Config {
+    let proxies = Vec::new();
+    Config {
+        proxies,
+        gateway_keys: fill.get(&table::GATEWAY_KEYS).unwrap_or_default(),
+        client_names: fill.get(&table::TLS_CLIENT_NAMES).unwrap_or_default(),
     }
-    fill.warn(
-        &table::LISTEN,
-        "nothing shows elastauth which peers are gateways: every host in a private network that \
-         reaches this listener may name themselves any user; add `trusted_proxies: \
-         [<address of the gateway>]`, `gateway_keys` or `tls.client_ca`",
-    );
-    vec![listen.to_string()]
+}
+
+/// A list that may be missing and not empty: empty, it would ask for nothing.
+fn list<T>(fill: &mut Filler<'_>, key: &ConfigKey, item: &str) -> Option<Vec<T>>
+where
+    Vec<T>: FromValue,
+{
+    if !fill.given(key) {
+        return Some(Vec::new());
+    }
+    let items: Vec<T> = fill.get(key)?;
+    if items.is_empty() {
+        let fault = format!(
+            "`{}` is an empty list; leave it out, or name {item}",
+            key.path
+        );
+        fill.fault(key, fault);
+    }
+    Some(items)
 }
 
 /// The networks of RFC 5737 and RFC 3849, which guides use.
@@ -87,7 +84,7 @@ fn is_for_documentation(network: &IpNet) -> bool {
     v4.any(|known| known.contains(network)) || v6.is_ok_and(|known| known.contains(network))
 }
 
-/// The providers that gateway keys are bound to have to exist: a name that is misspelt would turn
+/// The providers that keys and names are bound to have to exist: a name that is misspelt would turn
 /// everybody away.
 pub(super) fn check_providers(fill: &mut Filler<'_>, trust: &Config, identity: &identity::Config) {
     let names: Vec<&str> = identity
@@ -102,17 +99,26 @@ pub(super) fn check_providers(fill: &mut Filler<'_>, trust: &Config, identity: &
                 .collect(),
         })
         .collect();
-    for (at, known) in trust.gateway_keys.iter().enumerate() {
-        for name in known.providers.names().filter(|name| !names.contains(name)) {
+    let mut check = |key: &ConfigKey, providers: &AllowedProviders| {
+        for name in providers.names().filter(|name| !names.contains(name)) {
             let hint = did_you_mean(name, names.iter().copied(), "");
             let fault = format!(
-                "`gateway_keys` binds a key to the provider `{}`, which is not configured; there \
-                 are `{}`{hint}",
+                "`{}` binds an entry to the provider `{}`, which is not configured; there are \
+                 `{}`{hint}",
+                key.path,
                 name.escape_debug(),
                 names.join("`, `")
             );
-            fill.fault(&table::GATEWAY_KEYS, fault);
+            fill.fault(key, fault);
         }
+    };
+    for known in &trust.gateway_keys {
+        check(&table::GATEWAY_KEYS, &known.providers);
+    }
+    for known in &trust.client_names {
+        check(&table::TLS_CLIENT_NAMES, &known.providers);
+    }
+    for (at, known) in trust.gateway_keys.iter().enumerate() {
         let mut earlier = trust.gateway_keys.iter().take(at);
         let same = earlier.find(|other| other.key.is(&known.key));
         if same.is_some_and(|same| same.providers != known.providers) {
@@ -120,6 +126,13 @@ pub(super) fn check_providers(fill: &mut Filler<'_>, trust: &Config, identity: &
                 &table::GATEWAY_KEYS,
                 "`gateway_keys` has the same key twice, for different providers",
             );
+        }
+    }
+    for (at, known) in trust.client_names.iter().enumerate() {
+        let mut earlier = trust.client_names.iter().take(at);
+        if earlier.any(|other| other.name == known.name) {
+            let fault = format!("`tls.client_names` has `{}` twice", known.name);
+            fill.fault(&table::TLS_CLIENT_NAMES, fault);
         }
     }
 }

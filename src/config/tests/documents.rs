@@ -87,10 +87,11 @@ fn the_example_works() {
     ];
     let texts = fault_texts(&check(&sources(&all, &variables)));
     assert!(
-        texts.len() == 2
-            && texts
-                .iter()
-                .all(|fault| fault.contains("and `elasticsearch.api_key` are both set")),
+        texts.len() == 3
+            && texts.iter().all(|fault| {
+                fault.contains("and `elasticsearch.api_key` are both set")
+                    || fault.contains("`listen` and `listeners` are both set")
+            }),
         "{texts:#?}"
     );
     let given = effective(&sources(&all, &variables));

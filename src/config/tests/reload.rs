@@ -25,7 +25,7 @@ fn what_is_left_keeps_its_value_until_the_next_start() {
         (vec!["log_level"], vec!["listen", "cache.expiration"])
     );
     let (config, loaded) = again.outcome.unwrap();
-    assert_eq!(config.server.listen.to_string(), "127.0.0.1:5000");
+    assert_eq!(config.listeners[0].listen.to_string(), "127.0.0.1:5000");
     assert_eq!(config.shown["cache"]["expiration"], "1h");
     // Compared is with what is in force, so it is named again, and not any more when the file goes
     // back.
@@ -50,7 +50,7 @@ fn a_listener_keeps_speaking_tls_or_plain_http() {
         (gone.applied.len(), gone.requires_restart),
         (0, vec!["tls.cert", "tls.key"])
     );
-    assert!(gone.outcome.unwrap().0.server.tls.is_some());
+    assert!(gone.outcome.unwrap().0.listeners[0].tls.is_some());
     let come = reload("", &(TLS.replace('}', ", client_ca: /etc/ca.pem}")));
     assert_eq!(
         (come.applied.len(), come.requires_restart),
@@ -338,4 +338,165 @@ fn secrets_of_a_section_are_looked_at_in_their_files() {
         loaded.reload(&sources(&file, &[])).applied,
         ["oidc.providers"]
     );
+}
+
+/// What a reload makes of the listeners: the keys that apply, that require a restart and that are
+/// held, and the configuration that is in force then.
+fn listeners(
+    before: &str,
+    after: &str,
+) -> (
+    Vec<&'static str>,
+    Vec<&'static str>,
+    Vec<&'static str>,
+    Config,
+) {
+    let again = reload(before, after);
+    let held = again.widenings.iter().flat_map(|held| held.keys.clone());
+    let mut held: Vec<_> = held.collect();
+    held.dedup();
+    (
+        again.applied,
+        again.requires_restart,
+        held,
+        *again.outcome.unwrap().0,
+    )
+}
+
+#[test]
+fn what_narrows_a_listener_applies_and_what_widens_it_does_not() {
+    const TWO: &str = "listeners:\n\
+        - {address: \":1\", trusted_proxies: [10.1.0.0/16], gateway_keys: [0123456789abcdef]}\n\
+        - {unix: /a, gateway_keys: [0123456789abcdef]}\n";
+    let with_names = |names: &str| {
+        format!(
+            "listeners: [{{address: \":1\", tls: {{cert: /a, key: /b, client_ca: /c{names}}}}}]\n"
+        )
+    };
+    let (named, unnamed) = (with_names(", client_names: [a.test]"), with_names(""));
+    for (before, after, applied, restart, held) in [
+        (
+            TWO,
+            TWO.replace("10.1.0.0/16", "10.1.2.3"),
+            true,
+            false,
+            false,
+        ),
+        (
+            TWO,
+            TWO.replace("10.1.0.0/16", "10.0.0.0/8"),
+            false,
+            true,
+            true,
+        ),
+        (
+            TWO,
+            TWO.replace("0123456789abcdef", "fedcba9876543210"),
+            true,
+            false,
+            false,
+        ),
+        (
+            TWO,
+            TWO.replace("{unix: /a, gateway_keys: [0123456789abcdef]}", "{unix: /a}"),
+            false,
+            true,
+            true,
+        ),
+        (
+            TWO,
+            TWO.replace("trusted_proxies: [10.1.0.0/16], ", ""),
+            false,
+            true,
+            true,
+        ),
+        // Where it listens changes with a restart, and nothing of the list does before.
+        (TWO, TWO.replace(":1", ":2"), false, true, false),
+        (TWO, TWO.replace("/a", "/b"), false, true, false),
+        (
+            TWO,
+            format!("{TWO}- {{address: \":3\"}}\n"),
+            false,
+            true,
+            false,
+        ),
+        (&named, unnamed.clone(), false, true, true),
+        (&unnamed, named.clone(), true, false, false),
+        (
+            &named,
+            with_names(", client_names: [a.test, b.test]"),
+            false,
+            true,
+            true,
+        ),
+        (
+            &named,
+            with_names("").replace(", client_ca: /c", ""),
+            false,
+            true,
+            true,
+        ),
+        (
+            &named,
+            named.replace("cert: /a", "cert: /d"),
+            true,
+            false,
+            false,
+        ),
+        (
+            &named,
+            named.replace("tls: {", "tls: {enabled: true, "),
+            false,
+            true,
+            false,
+        ),
+    ] {
+        let found = listeners(before, &after);
+        let has = |keys: &[&str]| keys.contains(&"listeners");
+        assert_eq!(
+            (has(&found.0), has(&found.1), has(&found.2)),
+            (applied, restart, held),
+            "{before}{after}"
+        );
+    }
+}
+
+#[test]
+fn a_general_key_that_listeners_use_is_judged_by_what_they_would_have() {
+    const KEY: &str = "gateway_keys: [0123456789abcdef]\n";
+    let one = |own: &str| format!("listeners: [{{address: \":1\"{own}}}]\n");
+    let own = one(", gateway_keys: [0123456789abcdef]");
+    let keys = |config: &Config| -> Vec<usize> {
+        let listeners = config.listeners.iter();
+        listeners
+            .map(|listener| listener.trust.gateway_keys.len())
+            .collect()
+    };
+    // The listener has a key of its own now.
+    let (applied, _, held, config) = listeners(&format!("{KEY}{}", one("")), &own);
+    assert_eq!((applied.len(), held.len(), keys(&config)), (2, 0, vec![1]));
+    // It would have, but the list waits for a restart: so does the general key.
+    let moved = own.replace(":1", ":2");
+    let (_, restart, held, config) = listeners(&format!("{KEY}{}", one("")), &moved);
+    assert_eq!(
+        (restart, held, keys(&config)),
+        (
+            vec!["gateway_keys", "listeners"],
+            vec!["gateway_keys"],
+            vec![1]
+        )
+    );
+    // The list is held for another reason, which must not take the key away.
+    let wider = one(", gateway_keys: [0123456789abcdef], trusted_proxies: [0.0.0.0/0]");
+    let (_, _, held, config) = listeners(&format!("{KEY}{}", one("")), &wider);
+    assert_eq!(
+        (held, keys(&config)),
+        (vec!["listeners", "gateway_keys"], vec![1])
+    );
+    // What a listener does not use is no barrier of it, but the one of operators uses it.
+    let (applied, ..) = listeners(&format!("{KEY}{own}"), &own);
+    assert_eq!(applied, ["gateway_keys"]);
+    let admin = format!("{own}admin: {{listen: \":9\"}}\n");
+    let (applied, _, held, _) = listeners(&format!("{KEY}{admin}"), &admin);
+    assert_eq!((applied.len(), held), (0, vec!["gateway_keys"]));
 }

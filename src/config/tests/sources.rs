@@ -5,7 +5,13 @@ use super::*;
 #[test]
 fn flags_come_before_variables_before_dot_env_before_the_file() {
     let file = least_and("listen: 127.0.0.1:1\n");
-    let listen = |sources: &Sources| check(sources).outcome.unwrap().server.listen.port();
+    let listen = |sources: &Sources| {
+        check(sources).outcome.unwrap().listeners[0]
+            .listen
+            .tcp()
+            .unwrap()
+            .port()
+    };
     let all = Sources {
         flags: Flags {
             listen: Some("127.0.0.1:4".to_owned()),

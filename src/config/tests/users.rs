@@ -21,7 +21,7 @@ fn read(name: &str) -> String {
 #[test]
 fn version_2_with_headers_starts_as_it_is() {
     let config = good(&read("v2-minimal.yml"), &VARIABLES);
-    assert_eq!(config.server.listen.port(), 5000);
+    assert_eq!(config.listeners[0].listen.tcp().unwrap().port(), 5000);
     assert_eq!(config.roles.group_mappings.len(), 2);
 }
 

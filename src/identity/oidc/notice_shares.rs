@@ -6,11 +6,11 @@
 
 use crate::{
     clock::Timestamp,
+    net::peer::Peer,
     rate::{Limiter, Rate},
 };
 use std::{
     collections::VecDeque,
-    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -23,7 +23,7 @@ const ADDRESSES: usize = 16;
 /// Where a logout notice comes from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NoticeSource {
-    pub(crate) address: IpAddr,
+    pub(crate) address: Peer,
     /// Whether it is in `trusted_proxies`.
     pub(crate) trusted: bool,
 }
@@ -37,7 +37,7 @@ pub(super) struct NoticeShares {
     trusted: Limiter,
     untrusted: Limiter,
     /// The addresses from which valid notices have come, the last one first.
-    addresses: Mutex<VecDeque<IpAddr>>,
+    addresses: Mutex<VecDeque<Peer>>,
 }
 
 impl NoticeShares {
@@ -77,11 +77,11 @@ impl NoticeShares {
         addresses.truncate(ADDRESSES);
     }
 
-    fn owns(&self, address: IpAddr) -> bool {
+    fn owns(&self, address: Peer) -> bool {
         self.addresses().contains(&address)
     }
 
-    fn addresses(&self) -> MutexGuard<'_, VecDeque<IpAddr>> {
+    fn addresses(&self) -> MutexGuard<'_, VecDeque<Peer>> {
         // Each change leaves a list: a panic elsewhere leaves it whole.
         self.addresses
             .lock()
@@ -92,11 +92,12 @@ impl NoticeShares {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
     fn from(last: u8, trusted: bool) -> NoticeSource {
-        let address = IpAddr::from([192, 0, 2, last]);
+        let address = Peer::from(IpAddr::from([192, 0, 2, last]));
         NoticeSource { address, trusted }
     }
 

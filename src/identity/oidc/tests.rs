@@ -44,7 +44,7 @@ const NOW: u64 = 1_800_000_000;
 
 /// From where logout notices come.
 const FROM: NoticeSource = NoticeSource {
-    address: std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+    address: crate::net::peer::Peer::Ip(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
     trusted: true,
 };
 

@@ -1,7 +1,8 @@
 //! What a line of the audit stream says.
 
+use crate::net::peer::Peer;
 use serde::Serialize;
-use std::{net::IpAddr, num::NonZero};
+use std::num::NonZero;
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -64,9 +65,9 @@ pub struct EventDetails<'a> {
     /// Why; for a program. The outcomes of docs/STATUS-CODES.md.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'a str>,
-    /// The gateway's address.
+    /// The gateway's address, or `unix`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer: Option<IpAddr>,
+    pub peer: Option<Peer>,
     /// What the client asked for: the host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<&'a str>,

@@ -10,12 +10,13 @@ use super::{
     },
 };
 use crate::{
+    net::peer::Peer,
     outcome::Outcome,
     telemetry::metrics::{Call, CallEnd, ProviderLabel},
 };
 use http::{HeaderValue, Method, Uri};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The span within which a task works.
@@ -58,7 +59,7 @@ pub struct Decided<'a> {
     /// The endpoint of elastauth.
     pub route: &'static str,
     /// The gateway.
-    pub peer: IpAddr,
+    pub peer: Peer,
     /// The status of the response.
     pub status: u16,
     /// How it ended.

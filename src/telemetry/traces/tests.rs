@@ -42,7 +42,7 @@ fn decided() -> Decided<'static> {
         method: Method::GET,
         user: None,
         route: "/elastauth/forward-auth",
-        peer: [127, 0, 0, 1].into(),
+        peer: std::net::IpAddr::from([127, 0, 0, 1]).into(),
         status: 200,
         outcome: Outcome::Granted,
         code: None,

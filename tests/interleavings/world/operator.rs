@@ -5,13 +5,14 @@ use super::{Revoking, World};
 use elastauth::internals::{
     broker::{BrokerError, RevokeError, RevokeOrder},
     model::Username,
+    net::peer::Peer,
 };
 use std::{
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
 
-const OPERATOR: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const OPERATOR: Peer = Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
 impl World<'_> {
     pub(super) fn revoke(&mut self, place: usize, user: &'static str) {
