@@ -29,6 +29,7 @@ mod draft;
 mod envoy;
 mod gateway;
 mod haproxy;
+mod login;
 mod message;
 mod nginx;
 mod over_tls;
