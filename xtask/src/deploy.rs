@@ -1,5 +1,5 @@
-//! Checks what is below deploy/: the chart for Kubernetes and the compose file. Also the objects of
-//! the guide for Envoy Gateway.
+//! Checks what is below deploy/ (the chart for Kubernetes, the compose file), the guides about it,
+//! and the objects of the guide for Envoy Gateway.
 
 #![expect(
     clippy::indexing_slicing,
@@ -8,10 +8,12 @@
 
 mod chart;
 mod compose;
+mod documents;
 mod envoy_gateway;
 mod guide;
 mod hosts;
 mod isolation;
+mod pod;
 mod policy;
 mod tools;
 
@@ -20,5 +22,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     tools::build_elastauth()?;
     chart::check()?;
     envoy_gateway::check()?;
-    compose::check()
+    compose::check()?;
+    documents::check()
 }

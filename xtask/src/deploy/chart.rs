@@ -109,7 +109,8 @@ fn value_files() -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn check_values(values: &Path, name: &str) -> anyhow::Result<()> {
+/// Everything that is to be true of one set of values.
+pub(super) fn check_values(values: &Path, name: &str) -> anyhow::Result<()> {
     let (chart, values) = (folder(), values.to_string_lossy());
     let chart = chart.to_string_lossy();
     let lint = ["lint", "--strict", KUBERNETES, &chart, "--values", &values];
@@ -125,7 +126,7 @@ fn check_values(values: &Path, name: &str) -> anyhow::Result<()> {
     check_configuration(&objects, name)
 }
 
-fn render(arguments: &[&str]) -> std::process::Command {
+pub(super) fn render(arguments: &[&str]) -> std::process::Command {
     let chart = folder();
     let chart = chart.to_string_lossy();
     let mut helm = tools::helm(&["template", "auth", &chart, "--namespace=sso", KUBERNETES]);

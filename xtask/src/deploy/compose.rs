@@ -1,7 +1,7 @@
 //! The compose file: its secrets are made by its script, Docker Compose's own loader takes it, it
 //! keeps the networks apart, and what it describes runs in namespaces (`isolation`).
 
-use super::{isolation, tools};
+use super::{guide, isolation, tools};
 use crate::shell;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -19,6 +19,7 @@ pub(super) fn check() -> anyhow::Result<()> {
     if !faults.is_empty() {
         bail!("compose.yml is against our rules:\n{}", faults.join("\n"));
     }
+    guide::tls_has_every_route()?;
     println!("compose: loaded, {} services", services(&project).count());
     isolation::check(&home, &secrets, &project)
 }
@@ -29,9 +30,23 @@ fn folder() -> PathBuf {
 
 /// What Docker Compose reads, with files and variables put in; or what it says.
 fn load(folder: &Path, secrets: Option<&Path>) -> anyhow::Result<String> {
+    loaded(folder, secrets, &[])
+}
+
+/// The same of our file and another one on top of it.
+pub(super) fn load_with(secrets: &Path, further: &Path) -> anyhow::Result<Value> {
+    let further = further.to_string_lossy();
+    let text = loaded(&folder(), Some(secrets), &[&further])?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn loaded(folder: &Path, secrets: Option<&Path>, further: &[&str]) -> anyhow::Result<String> {
     let program = tools::part().join("bin/compose-project");
     let mut command = shell::command(&program.to_string_lossy(), &["compose.yml"]);
-    command.current_dir(folder).env_remove("SECRETS");
+    command
+        .args(further)
+        .current_dir(folder)
+        .env_remove("SECRETS");
     if let Some(secrets) = secrets {
         command.env("SECRETS", secrets);
     }

@@ -73,6 +73,20 @@ pub(super) fn says_the_same(objects: &[Value]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The file for TLS, which the compose file uses, has all routes of the usual one.
+pub(super) fn tls_has_every_route() -> anyhow::Result<()> {
+    let routes = |file: &str| -> anyhow::Result<Value> {
+        let path = shell::root().join("docs/gateways/traefik").join(file);
+        let guide = tools::values(&std::fs::read_to_string(&path)?)?;
+        Ok(guide.first().context("an empty file")?["http"]["routers"].clone())
+    };
+    let (usual, tls) = (routes("dynamic.yml")?, routes("tls.yml")?);
+    if usual != tls {
+        bail!("the routers of dynamic.yml are {usual:#}, of tls.yml {tls:#}");
+    }
+    Ok(())
+}
+
 /// The items of a list or the keys of a section, in lower case.
 fn names(value: &Value) -> BTreeSet<String> {
     let items = value

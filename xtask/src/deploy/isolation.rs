@@ -5,7 +5,7 @@
 use super::{
     compose,
     hosts::{Host, Hosts, Program},
-    tools,
+    pod, tools,
 };
 use crate::shell;
 use anyhow::{Context, bail};
@@ -33,25 +33,17 @@ pub(super) fn check(home: &Path, secrets: &Path, project: &Value) -> anyhow::Res
     let door = door(&hosts)?;
     // Clients of the network that can ask for every address, and know the way.
     hosts.run_in(CLIENT, &["ip", "route", "add", "default", "via", &door])?;
-    let client = Client {
-        hosts: &hosts,
-        door: &door,
-        authority: secrets.join("ca.crt").display().to_string(),
-    };
+    let authority = secrets.join("ca.crt").display().to_string();
+    let client = Client::new(&hosts, &door, &authority);
     client.wait_for_traefik()?;
     client.signs_in()?;
     reaches_what_it_may(&hosts)?;
     hosts.kill("elastauth-1");
-    Client {
-        hosts: &hosts,
-        door: &door,
-        authority: secrets.join("ca.crt").display().to_string(),
-    }
-    .is_alice("with one elastauth of two")?;
+    Client::new(&hosts, &door, &authority).is_alice("with one elastauth of two")?;
     println!(
         "compose: it runs; clients reach Traefik alone, and Traefik does not reach the cluster"
     );
-    Ok(())
+    pod::check(&mut hosts, home, secrets)
 }
 
 /// A host for each replica of each service, and one for the client.
@@ -93,6 +85,10 @@ fn lay_out(home: &Path, project: &Value) -> anyhow::Result<Hosts> {
             wanted.push(Host::new(&host, name, addresses));
         }
     }
+    // Where a pod of the chart would be.
+    let inside = ["auth", "cluster", "store"];
+    let inside = inside.map(|network| (network.to_owned(), format!("{}.201", subnet(network))));
+    wanted.push(Host::new(pod::POD, pod::POD, inside.to_vec()));
     let outside = vec![("edge".to_owned(), format!("{}.200", subnet("edge")))];
     wanted.push(Host::new(CLIENT, CLIENT, outside));
     Hosts::new(home.to_owned(), &networks, wanted)
@@ -274,10 +270,18 @@ fn reaches_what_it_may(hosts: &Hosts) -> anyhow::Result<()> {
 struct Client<'h> {
     hosts: &'h Hosts,
     door: &'h str,
-    authority: String,
+    authority: &'h str,
 }
 
-impl Client<'_> {
+impl<'h> Client<'h> {
+    fn new(hosts: &'h Hosts, door: &'h str, authority: &'h str) -> Self {
+        Self {
+            hosts,
+            door,
+            authority,
+        }
+    }
+
     /// Status, the place to go to and body.
     fn ask(&self, host: &str, arguments: &[&str]) -> anyhow::Result<(String, String)> {
         let (url, resolve) = (
@@ -285,7 +289,7 @@ impl Client<'_> {
             format!("{host}:443:{}", self.door),
         );
         let mut command = vec!["curl", "--silent", "--show-error", "--max-time", "20"];
-        command.extend(["--cacert", &self.authority, "--resolve", &resolve]);
+        command.extend(["--cacert", self.authority, "--resolve", &resolve]);
         command.extend(["--write-out", "\n%{http_code} %{redirect_url}"]);
         command.extend(arguments);
         command.push(&url);
