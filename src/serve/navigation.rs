@@ -58,8 +58,9 @@ pub(super) fn is_navigation(request: &Request) -> bool {
         return false;
     }
     // Scripts cannot set these, and browsers that know one know the mode.
-    let mut names = headers.keys();
-    if names.any(|name| name.as_str().starts_with("sec-fetch-")) {
+    // Caddy sends a header that it was told to send without a value, if the client has none.
+    let mut fields = headers.iter();
+    if fields.any(|(name, value)| name.as_str().starts_with("sec-fetch-") && !value.is_empty()) {
         return only(headers, &FETCH_MODE) == Some(b"navigate");
     }
     let is_script = headers.get_all(REQUESTED_WITH).iter().any(|with| {
@@ -317,6 +318,7 @@ mod tests {
             page,
             ("x-requested-with", "org.example.browser")
         ]));
+        assert!(of(&[get, page, mode("")]));
         for other in [
             &[page][..],
             &[("x-forwarded-method", "POST"), page],
@@ -326,6 +328,7 @@ mod tests {
             &[get, ("accept", "*/*")],
             &[get, ("accept", "application/json")],
             &[get, page, ("x-requested-with", "xmlhttprequest")],
+            &[get, mode("")],
             &[get, page, mode("cors")],
             &[get, page, mode("no-cors")],
             &[get, page, mode("same-origin")],

@@ -20,6 +20,7 @@
 )]
 #![allow(dead_code, reason = "gateways are added one after the other")]
 
+mod apache;
 mod application;
 mod attacks;
 mod caddy;

@@ -68,6 +68,8 @@ pub(crate) async fn holds(stage: &Stage, start: impl AsyncFn(Parties, String) ->
     let arrived = stage.arrived();
     let gateway = start(parties, Authority::new().pem()).await;
     let answer = gateway.client.send(&stage.request_of("alice")).await;
-    assert_eq!(answer.answer().status(), 503);
+    let status = answer.answer().status();
+    // Caddy says 502.
+    assert!(status == 503 || status == 502, "{status}");
     assert_eq!(stage.arrived(), arrived);
 }

@@ -286,12 +286,12 @@ fn gives_credentials(record: &Message) -> bool {
     ) {
         return true;
     }
-    // Kibana decodes; how many slashes and which case it takes depends on its version.
+    // Kibana resolves dots and decodes; how many slashes and which case it takes depends on its version.
     let decoded = |text: &str| {
         let bytes: Vec<u8> = percent_encoding::percent_decode_str(text).collect();
         String::from_utf8_lossy(&bytes).to_ascii_lowercase()
     };
-    let path = decoded(path);
+    let path = decoded(&resolved(path));
     let segments: Vec<&str> = path.split('/').filter(|one| !one.is_empty()).collect();
     let is_private = segments.windows(3).any(|here| {
         here == ["internal", "security", "api_key"] || here == ["internal", "security", "users"]
@@ -302,6 +302,20 @@ fn gives_credentials(record: &Message) -> bool {
         && (query.contains("_password") || query.contains("api_key"));
     is_console
         || is_private && (segments.contains(&"api_key") || segments.last() == Some(&"password"))
+}
+
+/// A path as Kibana's server resolves it: dots before anything else, also where they are escaped,
+/// and a segment without a name is one.
+fn resolved(path: &str) -> String {
+    let mut segments = Vec::new();
+    for segment in path.replace('\\', "/").split('/') {
+        match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
+            "." => {}
+            ".." => drop(segments.pop()),
+            _ => segments.push(segment.to_owned()),
+        }
+    }
+    segments.join("/")
 }
 
 async fn start_elastauth(config: &str, cluster: &StandIn) -> Elastauth {

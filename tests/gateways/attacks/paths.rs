@@ -135,6 +135,19 @@ pub(crate) const KIBANA_PATHS: &[Attack] = &[
         to_kibana(draft, "//internal//security//api_key");
     }),
     kibana(
+        "`POST /internal//../security/api_key`",
+        BeHarmless,
+        |draft| to_kibana(draft, "/internal//../security/api_key"),
+    ),
+    kibana(
+        "`POST /internal/./security/x/%2e%2E/api_key`",
+        BeHarmless,
+        |draft| to_kibana(draft, "/internal/./security/x/%2e%2E/api_key"),
+    ),
+    kibana("`POST /internal\\security\\api_key`", BeHarmless, |draft| {
+        to_kibana(draft, "/internal\\security\\api_key");
+    }),
+    kibana(
         "`POST /api/console/proxy?path=_security/user/_password&method=POST`",
         BeRefused,
         |draft| {
