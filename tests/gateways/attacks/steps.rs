@@ -100,7 +100,14 @@ async fn web_socket(stage: &Stage) -> Result<&'static str, String> {
     }
     for text in ["hello", "again"] {
         wire.send(text.as_bytes()).await.unwrap();
-        let echo = wire.rest().await.unwrap();
+        let mut echo = Vec::new();
+        while echo.len() < text.len() {
+            let more = wire.rest().await.unwrap();
+            if more.is_empty() {
+                break;
+            }
+            echo.extend(more);
+        }
         if echo != text.as_bytes() {
             return Err(format!("{text} became {echo:?}"));
         }
