@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod doctor;
 mod dumps;
 mod explain;
 mod healthcheck;
@@ -66,6 +67,9 @@ enum Command {
     },
     /// Asks the running process whether it is alive; the exit code is the answer. For containers.
     Healthcheck,
+    /// Sends harmless forged requests through your gateway, and reports what gets through and what
+    /// to change. The exit code is 0 if all is well, 1 for findings, 2 if it cannot ask.
+    Doctor(doctor::Options),
     /// Prints a script that completes the command line in a shell.
     Completions {
         /// For which shell.
@@ -108,6 +112,7 @@ pub fn run() -> ExitCode {
         Some(Command::Healthcheck) => {
             with_config(flags, async |config| healthcheck::run(&config).await)
         }
+        Some(Command::Doctor(options)) => return doctor::run(&options, flags.listen.as_deref()),
         Some(Command::Completions { shell }) => print(completions(shell).trim_end()),
         Some(Command::Man) => manual().and_then(|page| print(page.trim_end())),
         Some(Command::GenerateKey) => generate_key(),

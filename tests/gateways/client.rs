@@ -51,6 +51,11 @@ impl Client {
         Self { port, tls }
     }
 
+    /// At which port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A connection of HTTP/1.1 to this host.
     pub(crate) async fn connect(&self, host: &str) -> io::Result<Wire<TlsStream<TcpStream>>> {
         self.over_tls(host, b"http/1.1").await.map(Wire::new)

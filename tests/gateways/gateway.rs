@@ -131,6 +131,7 @@ pub(crate) fn home() -> (TempDir, Authority) {
     let signed = authority.sign_for(&["*.example.org", "localhost"]);
     write(home.path(), "tls.crt", &signed.certificate);
     write(home.path(), "tls.key", &signed.key);
+    write(home.path(), "ca.crt", &authority.pem());
     (home, authority)
 }
 

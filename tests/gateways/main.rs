@@ -25,6 +25,7 @@ mod application;
 mod attacks;
 mod caddy;
 mod client;
+mod doctor;
 mod document;
 mod draft;
 mod envoy;

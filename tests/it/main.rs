@@ -18,6 +18,7 @@ mod blips;
 mod cluster_failures;
 mod commands;
 mod config_files;
+mod doctor;
 mod edits;
 mod ensure;
 mod ensure_edges;

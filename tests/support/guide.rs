@@ -1,7 +1,20 @@
 //! The files of docs/gateways, with the addresses of a test in the place of those of the guide.
 //! Nothing else is changed.
 
-use std::path::Path;
+use std::{cell::RefCell, path::Path};
+
+/// A line of a guide, and what somebody has made of it by mistake.
+pub(crate) type Mistake = (&'static str, &'static str, &'static str);
+
+thread_local! {
+    /// Of this thread, which is the one of its test.
+    static MISTAKES: RefCell<Vec<Mistake>> = const { RefCell::new(Vec::new()) };
+}
+
+/// From now on the files that this test reads have these mistakes: file, text, what it becomes.
+pub(crate) fn with_mistakes(mistakes: &[Mistake]) {
+    MISTAKES.with_borrow_mut(|of_test| *of_test = mistakes.to_vec());
+}
 
 /// Reads one file and replaces what has to be replaced.
 ///
@@ -14,7 +27,11 @@ pub(crate) fn file(name: &str, replace: &[(&str, &str)]) -> String {
         .join(name);
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|fault| panic!("{}: {fault}", path.display()));
-    replace.iter().fold(text, |text, (from, to)| {
+    let mistakes = MISTAKES.with_borrow(Clone::clone);
+    let mistakes = mistakes.iter().filter(|(of_file, ..)| *of_file == name);
+    let mistakes = mistakes.map(|(_, from, to)| (*from, *to));
+    let replace = mistakes.chain(replace.iter().copied());
+    replace.fold(text, |text, (from, to)| {
         assert!(
             text.contains(from),
             "{name} does not contain {from:?} any more"
