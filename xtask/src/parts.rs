@@ -100,6 +100,16 @@ const RUN_BY_TESTS: &[Tool] = &[
         package: "faketime",
         purpose: "moves the clocks of replicas",
     },
+    Tool {
+        probe: &["openssl", "version"],
+        package: "openssl",
+        purpose: "makes the secrets of deploy/compose",
+    },
+    Tool {
+        probe: &["ip", "-V"],
+        package: "iproute2",
+        purpose: "makes the networks that deploy/compose is tested in",
+    },
 ];
 
 const CURL: Tool = Tool {

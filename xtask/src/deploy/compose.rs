@@ -1,7 +1,7 @@
 //! The compose file: its secrets are made by its script, Docker Compose's own loader takes it, it
 //! keeps the networks apart, and what it describes runs in namespaces (`isolation`).
 
-use super::{guide, isolation, tools};
+use super::{guide, hosts, isolation, tools};
 use crate::shell;
 use anyhow::{Context, bail};
 use serde_json::Value;
@@ -21,6 +21,10 @@ pub(super) fn check() -> anyhow::Result<()> {
     }
     guide::tls_has_every_route()?;
     println!("compose: loaded, {} services", services(&project).count());
+    if !hosts::can_be_made() {
+        println!("note: only root can make namespaces; the compose file was not started");
+        return Ok(());
+    }
     isolation::check(&home, &secrets, &project)
 }
 
@@ -188,4 +192,89 @@ pub(super) fn in_order(project: &Value) -> anyhow::Result<Vec<(&String, &Value)>
         ordered.push(next);
     }
     Ok(ordered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn good() -> Value {
+        let check = json!({"test": ["CMD", "true"]});
+        json!({
+            "services": {
+                "traefik": {
+                    "image": "traefik:v3", "networks": {"edge": null, "auth": null},
+                    "ports": [{}], "healthcheck": check,
+                    "depends_on": {"elasticsearch": {}},
+                },
+                "elasticsearch": {
+                    "image": "elasticsearch:9", "networks": {"cluster": null},
+                    "healthcheck": check,
+                    "volumes": [{"type": "bind", "read_only": true}, {"type": "volume"}],
+                },
+            },
+            "networks": {"edge": {}, "auth": {"internal": true}, "cluster": {"internal": true}},
+        })
+    }
+
+    #[test]
+    fn each_broken_project_is_found() {
+        assert_eq!(faults(&good()), Vec::<String>::new());
+        let elasticsearch = "/services/elasticsearch";
+        for (path, key, value, expected) in [
+            ("/services/traefik", "ports", Value::Null, ""),
+            (elasticsearch, "ports", json!([{}]), "nobody else"),
+            (
+                "/services/traefik/networks",
+                "cluster",
+                Value::Null,
+                "wrong about",
+            ),
+            (
+                elasticsearch,
+                "networks",
+                json!({"auth": null}),
+                "wrong about",
+            ),
+            (
+                elasticsearch,
+                "image",
+                json!("elasticsearch:latest"),
+                "no version",
+            ),
+            (elasticsearch, "healthcheck", Value::Null, "no health check"),
+            (elasticsearch, "privileged", json!(true), "more rights"),
+            (
+                elasticsearch,
+                "volumes",
+                json!([{"type": "bind"}]),
+                "may write",
+            ),
+            (
+                "/networks/auth",
+                "internal",
+                json!(false),
+                "only `edge` leads out",
+            ),
+        ] {
+            let mut project = good();
+            if let Some(place) = project.pointer_mut(path) {
+                place[key] = value;
+            }
+            let found = faults(&project);
+            // Traefik has its door by its network as well.
+            let as_expected = found.iter().any(|fault| fault.contains(expected));
+            assert_eq!(as_expected, !expected.is_empty(), "{path}/{key}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn services_come_after_what_they_depend_on() {
+        let project = good();
+        let ordered = in_order(&project).unwrap();
+        assert_eq!(ordered[1].0, "traefik");
+        let circle = json!({"services": {"a": {"depends_on": {"a": {}}}}});
+        assert!(in_order(&circle).is_err());
+    }
 }

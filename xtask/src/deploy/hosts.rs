@@ -52,6 +52,7 @@ impl Hosts {
             prefix: format!("elastauth-{}", std::process::id()),
             all: Vec::new(),
         };
+        remove_left_over();
         let switch = hosts.namespace("switch");
         let mut script = format!("set -e\nip netns add {switch}\n");
         for network in networks {
@@ -276,6 +277,26 @@ impl Drop for Hosts {
             let _ = shell::succeeds(&mut shell::command("ip", &["netns", "delete", &namespace]));
         }
     }
+}
+
+/// Removes the namespaces of runs that were killed.
+fn remove_left_over() {
+    let list = shell::command("ip", &["netns", "list"]).output();
+    let list = list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    for line in list.unwrap_or_default().lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        let rest = name.strip_prefix("elastauth-").unwrap_or_default();
+        let owner = rest.split('-').next().and_then(|id| id.parse::<u32>().ok());
+        if owner.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists()) {
+            let _ = shell::succeeds(&mut shell::command("ip", &["netns", "delete", name]));
+        }
+    }
+}
+
+/// Namespaces take root.
+pub(super) fn can_be_made() -> bool {
+    std::fs::metadata("/proc/self")
+        .is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0)
 }
 
 fn quoted(path: &Path) -> String {

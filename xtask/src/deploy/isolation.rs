@@ -85,10 +85,12 @@ fn lay_out(home: &Path, project: &Value) -> anyhow::Result<Hosts> {
             wanted.push(Host::new(&host, name, addresses));
         }
     }
-    // Where a pod of the chart would be.
-    let inside = ["auth", "cluster", "store"];
-    let inside = inside.map(|network| (network.to_owned(), format!("{}.201", subnet(network))));
-    wanted.push(Host::new(pod::POD, pod::POD, inside.to_vec()));
+    // Where pods of the chart would be.
+    for (pod, end) in [(pod::POD, 201), (pod::WITH_CLIENT_CA, 202)] {
+        let inside = ["auth", "cluster", "store"];
+        let inside = inside.map(|one| (one.to_owned(), format!("{}.{end}", subnet(one))));
+        wanted.push(Host::new(pod, pod, inside.to_vec()));
+    }
     let outside = vec![("edge".to_owned(), format!("{}.200", subnet("edge")))];
     wanted.push(Host::new(CLIENT, CLIENT, outside));
     Hosts::new(home.to_owned(), &networks, wanted)

@@ -12,13 +12,17 @@ use serde_json::Value;
 use std::path::Path;
 use std::time::Instant;
 
+/// Traefik shows it a key.
 pub(super) const POD: &str = "pod";
+/// Gateways show it a client certificate, so its probes ask the port of operators.
+pub(super) const WITH_CLIENT_CA: &str = "pod-client-ca";
 
-/// Names of the values of ci/gateway-keys.yaml that are other ones here.
-const HERE: [&str; 3] = [
+/// Where the cluster and Redis are here.
+const HERE: [&str; 4] = [
     "config.elasticsearch.hosts={https://elasticsearch:9200}",
-    "config.redis.url=rediss://redis:6379",
+    "config.elasticsearch.tls.ca_cert=/etc/elastauth/ca/elasticsearch.crt",
     "config.cache.redis_username=elastauth",
+    "ca.configMap=search-ca",
 ];
 
 /// Keys of the Secret, and which values of the compose file they are.
@@ -31,10 +35,44 @@ const SECRETS: [(&str, &str); 4] = [
 
 pub(super) fn check(hosts: &mut Hosts, home: &Path, secrets: &Path) -> anyhow::Result<()> {
     let begun = now();
-    let values = shell::root().join("deploy/helm/elastauth/ci/gateway-keys.yaml");
+    let redis = "config.redis.url=rediss://redis:6379";
+    runs(hosts, home, secrets, POD, "gateway-keys", &[redis])?;
+    let key = std::fs::read_to_string(secrets.join("values/gateway_key"))?;
+    let key = format!("X-Elastauth-Key: {}", key.trim());
+    let granted = ask(hosts, POD, "http", &["--header", &key])?.to_ascii_lowercase();
+    let took = begun.elapsed();
+    if !granted.contains("http/1.1 200") || !granted.contains("authorization: basic ") {
+        bail!("the pod gives no login: {granted}\n{}", hosts.log(POD));
+    }
+    let refused = ask(hosts, POD, "http", &[])?;
+    if !refused.contains("HTTP/1.1 403") {
+        bail!("the pod answers without a gateway key: {refused}");
+    }
+
+    runs(hosts, home, secrets, WITH_CLIENT_CA, "client-ca", &[])?;
+    if let Ok(answered) = ask(hosts, WITH_CLIENT_CA, "https", &["--insecure"]) {
+        bail!("the pod answers without a client certificate: {answered}");
+    }
+    println!(
+        "chart: two pods' probes succeed; from rendering to the first login {:.1} s",
+        took.as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Starts what a pod with these values runs, and waits for its probes.
+fn runs(
+    hosts: &mut Hosts,
+    home: &Path,
+    secrets: &Path,
+    pod: &str,
+    values: &str,
+    here: &[&str],
+) -> anyhow::Result<()> {
+    let values = shell::root().join(format!("deploy/helm/elastauth/ci/{values}.yaml"));
     let values = values.to_string_lossy();
     let mut arguments = vec!["--values", &values];
-    arguments.extend(HERE.iter().flat_map(|value| ["--set", value]));
+    arguments.extend(HERE.iter().chain(here).flat_map(|value| ["--set", value]));
     let yaml = tools::output_of(&mut chart::render(&arguments), "")?;
     let objects = tools::values(&yaml)?;
     let find = |kind: &str| {
@@ -43,74 +81,52 @@ pub(super) fn check(hosts: &mut Hosts, home: &Path, secrets: &Path) -> anyhow::R
     };
     let container = &find("Deployment")?["spec"]["template"]["spec"]["containers"][0];
 
-    let home = home.join("mounted");
+    let mounted = home.join(format!("{pod}-mounts"));
     let text = find("ConfigMap")?["data"]["config.yml"].as_str();
     tools::write(
-        &home.join("config/config.yml"),
+        &mounted.join("config/config.yml"),
         text.context("no config.yml")?,
     )?;
-    for (key, value) in SECRETS {
-        let value = std::fs::read_to_string(secrets.join("values").join(value))?;
-        tools::write(&home.join("secrets").join(key), &value)?;
-    }
-    let authority = std::fs::read_to_string(secrets.join("ca.crt"))?;
-    for name in ["elasticsearch.crt", "redis.crt"] {
-        tools::write(&home.join("ca").join(name), &authority)?;
+    let copies = [
+        ("ca.crt", "ca/elasticsearch.crt"),
+        ("ca.crt", "ca/redis.crt"),
+        ("ca.crt", "client-ca/ca.crt"),
+        ("elastauth/tls.crt", "tls/tls.crt"),
+        ("elastauth/tls.key", "tls/tls.key"),
+    ];
+    let copies = copies.map(|(from, to)| (from.to_owned(), to.to_owned()));
+    let values = SECRETS.map(|(key, value)| (format!("values/{value}"), format!("secrets/{key}")));
+    for (from, to) in copies.into_iter().chain(values) {
+        let content = std::fs::read_to_string(secrets.join(from))?;
+        tools::write(&mounted.join(to), &content)?;
     }
 
-    let program = program(container, &home)?;
-    hosts.start(POD, &program)?;
+    let program = program(container, &mounted)?;
+    hosts.start(pod, &program)?;
     for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
         let asked = &container[probe]["httpGet"];
         let path = asked["path"].as_str().context("a probe without a path")?;
         let port = port(container, &asked["port"])?;
-        let check =
-            format!("curl --silent --fail --output /dev/null http://localhost:{port}{path}");
-        hosts.healthy(POD, &program, &check)?;
+        let scheme = asked["scheme"].as_str().context("no scheme")?;
+        let scheme = scheme.to_ascii_lowercase();
+        let url = format!("{scheme}://localhost:{port}{path}");
+        let check = format!("curl --silent --insecure --fail --output /dev/null {url}");
+        hosts.healthy(pod, &program, &check)?;
     }
-    let key = std::fs::read_to_string(secrets.join("values/gateway_key"))?;
-    let key = format!("X-Elastauth-Key: {}", key.trim());
-    let granted = ask(hosts, Some(&key))?;
-    let took = begun.elapsed();
-    if !granted.contains("HTTP/1.1 200")
-        || !granted
-            .to_ascii_lowercase()
-            .contains("authorization: basic ")
-    {
-        bail!("the pod gives no login: {granted}\n{}", hosts.log(POD));
-    }
-    let refused = ask(hosts, None)?;
-    if !refused.contains("HTTP/1.1 403") {
-        bail!("the pod answers without a gateway key: {refused}");
-    }
-    println!(
-        "chart: a pod's probes succeed; from rendering to its first login {:.1} s",
-        took.as_secs_f64()
-    );
     Ok(())
 }
 
 /// As Traefik asks, from where Traefik is.
-fn ask(hosts: &Hosts, key: Option<&str>) -> anyhow::Result<String> {
-    let pod = &hosts.host(POD)?.addresses;
-    let pod = pod.iter().find(|(network, _)| network == "auth");
-    let (_, address) = pod.context("the pod is not on the network `auth`")?;
-    let url = format!("http://{address}:5000/elastauth/forward-auth");
-    let mut command = vec![
-        "curl",
-        "--silent",
-        "--show-error",
-        "--include",
-        "--max-time",
-        "20",
-    ];
-    command.extend([
-        "--header",
-        "Remote-User: bob",
-        "--header",
-        "Remote-Groups: search-readers",
-    ]);
-    command.extend(key.iter().flat_map(|key| ["--header", key]));
+fn ask(hosts: &Hosts, pod: &str, scheme: &str, further: &[&str]) -> anyhow::Result<String> {
+    let addresses = &hosts.host(pod)?.addresses;
+    let address = addresses.iter().find(|(network, _)| network == "auth");
+    let (_, address) = address.context("the pod is not on the network `auth`")?;
+    let url = format!("{scheme}://{address}:5000/elastauth/forward-auth");
+    let user = ["Remote-User: bob", "Remote-Groups: search-readers"];
+    let mut command = vec!["curl", "--silent", "--show-error", "--include"];
+    command.extend(["--max-time", "20"]);
+    command.extend(user.iter().flat_map(|header| ["--header", header]));
+    command.extend(further);
     command.push(&url);
     hosts.run_in("traefik", &command)
 }
