@@ -21,6 +21,7 @@ pub(crate) const CADDY: Program = Program {
             .boxed_local()
     },
     exceptions: &[],
+    waits: &[],
 };
 
 /// `change` is for what all files share, after its addresses; `files` are more of them.

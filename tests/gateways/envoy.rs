@@ -20,6 +20,7 @@ pub(crate) const ENVOY: Program = Program {
         ports::started(async move || start(form, parties, &|text| text, &[]).await).boxed_local()
     },
     exceptions: EXCEPTIONS,
+    waits: &[],
 };
 
 const EXCEPTIONS: &[Exception] = &[];

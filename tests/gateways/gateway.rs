@@ -7,7 +7,7 @@ use crate::client::{Client, Reply};
 use crate::draft::Draft;
 use crate::support::{guide, process::Process, tls::Authority};
 use futures_util::future::LocalBoxFuture;
-use std::{path::Path, process::Command};
+use std::path::Path;
 use tempfile::TempDir;
 
 /// The secret that a gateway gets in the environment, as `GATEWAY_KEY`.
@@ -112,6 +112,8 @@ pub(crate) struct Program {
     pub(crate) start: fn(Form, Parties) -> LocalBoxFuture<'static, Gateway>,
     /// What it cannot prevent.
     pub(crate) exceptions: &'static [Exception],
+    /// Rows of docs/gateways/ANSWERS.md in which a client has to wait for more than 15 s.
+    pub(crate) waits: &'static [&'static str],
 }
 
 /// An attack that a gateway cannot prevent. One that does not happen any more fails the test.
@@ -138,20 +140,6 @@ pub(crate) fn home() -> (TempDir, Authority) {
 /// Writes a file of a gateway.
 pub(crate) fn write(home: &Path, name: &str, content: &str) {
     std::fs::write(home.join(name), content).expect("a file for a gateway");
-}
-
-/// Runs a command to its end, for a check of syntax.
-///
-/// # Panics
-/// With its output, where it fails.
-pub(crate) fn check(command: &mut Command) {
-    let output = command.output().expect("a command");
-    assert!(
-        output.status.success(),
-        "{command:?}\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 /// For `Process::ready`: whether the gateway answers for Elasticsearch, with such a status.

@@ -29,6 +29,7 @@ pub(crate) const HAPROXY_2_6: Program = Program {
         ports::started(async move || start(program(), &script(), form, parties).await).boxed_local()
     },
     exceptions: EXCEPTIONS,
+    waits: &[],
 };
 
 pub(crate) const HAPROXY_2_8: Program = Program {
@@ -39,6 +40,7 @@ pub(crate) const HAPROXY_2_8: Program = Program {
             .boxed_local()
     },
     exceptions: EXCEPTIONS,
+    waits: &[],
 };
 
 const EXCEPTIONS: &[Exception] = &[Exception {

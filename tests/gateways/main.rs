@@ -18,8 +18,8 @@
     clippy::disallowed_methods,
     reason = "the bans are for the program; what a test starts ends with it"
 )]
-#![allow(dead_code, reason = "gateways are added one after the other")]
 
+mod answers;
 mod apache;
 mod application;
 mod attacks;
@@ -27,12 +27,15 @@ mod caddy;
 mod client;
 mod doctor;
 mod document;
+mod documents;
 mod draft;
 mod envoy;
+mod faulty;
 mod gateway;
 mod haproxy;
 mod login;
 mod message;
+mod mixing;
 mod nginx;
 mod over_tls;
 mod run;

@@ -23,6 +23,7 @@ pub(crate) const NGINX_1_22: Program = Program {
         ports::started(async move || start(debian(), form, parties, UNCHANGED).await).boxed_local()
     },
     exceptions: EXCEPTIONS,
+    waits: &[],
 };
 
 pub(crate) const NGINX: Program = Program {
@@ -33,6 +34,7 @@ pub(crate) const NGINX: Program = Program {
             .boxed_local()
     },
     exceptions: EXCEPTIONS,
+    waits: &[],
 };
 
 const EXCEPTIONS: &[Exception] = &[];

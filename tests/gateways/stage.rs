@@ -3,18 +3,25 @@
 //! applications that record what reaches them.
 
 use crate::{
-    application::Application,
+    application::{Application, RECORD},
+    client::Reply,
     draft::Draft,
-    gateway::{ELASTICSEARCH, Form, GATEWAY_KEY, Gateway, KIBANA, Parties, Program, WIKI},
+    gateway::{ELASTICSEARCH, Form, GATEWAY_KEY, Gateway, KIBANA, Parties, Program},
     message::Message,
-    support::{authelia::Authelia, elastauth::Elastauth, free_port, guide, http::pair, idp::Idp},
+    support::{
+        authelia::Authelia, elastauth::Elastauth, find, free_port, guide, http::pair, idp::Idp,
+    },
 };
 use elastauth::internals::{demo::standin::StandIn, shutdown::Tasks};
 use http::HeaderValue;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::time::Duration;
 
 pub(crate) const SECRET_KEY: &str =
     "c1f9a67d30b84e52976efab0451d8c23e7b04c9f6a1852d3b9ce70f8146da25b";
+
+/// A gateway that has seen elastauth fail may keep away from it for a while.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// What attacks say their address is.
 const FORGED_ADDRESS: &str = "203.0.113.9";
@@ -109,6 +116,11 @@ impl Stage {
         self.elastauth = start_elastauth(&self.config, &self.cluster).await;
     }
 
+    /// How much has arrived at all applications that elastauth is in front of.
+    pub(crate) fn arrived(&self) -> usize {
+        self.elasticsearch.count() + self.kibana.count()
+    }
+
     /// Where everybody is, for another gateway.
     pub(crate) fn parties(&self) -> Parties {
         Parties {
@@ -120,21 +132,6 @@ impl Stage {
         }
     }
 
-    /// The application of a host.
-    pub(crate) fn application(&self, host: &str) -> &Application {
-        match host {
-            ELASTICSEARCH => &self.elasticsearch,
-            KIBANA => &self.kibana,
-            WIKI => &self.wiki,
-            other => panic!("no application is at {other}"),
-        }
-    }
-
-    /// What has arrived at all applications that elastauth is in front of.
-    pub(crate) fn arrived(&self) -> usize {
-        self.elasticsearch.count() + self.kibana.count()
-    }
-
     /// Signs somebody in who may read, and returns the header line that shows it.
     pub(crate) fn signed_in(&self, user: &str) -> String {
         self.signed_in_with(user, "search-readers", "/search/readers")
@@ -143,20 +140,30 @@ impl Stage {
     /// The same with these groups, as Authelia and as the identity provider name them.
     pub(crate) fn signed_in_with(&self, user: &str, authelia: &str, provider: &str) -> String {
         if self.form == Form::Tokens {
-            let token = self.idp.token(|claims| {
-                claims["sub"] = json!(user);
-                claims["preferred_username"] = json!(user);
-                claims["email"] = json!(format!("{user}@example.org"));
-                claims["groups"] = if provider.is_empty() {
-                    json!([])
-                } else {
-                    json!([provider])
-                };
-            });
+            let token = self.idp.token(|claims| identify(claims, user, provider));
             format!("Authorization: Bearer {token}")
         } else {
             format!("Cookie: {}", self.authelia.sign_in(user, authelia))
         }
+    }
+
+    /// A header line with a token that is no longer valid.
+    pub(crate) fn expired(&self, user: &str) -> String {
+        let token = self.idp.token(|claims| {
+            identify(claims, user, "/search/readers");
+            claims["iat"] = json!(1_700_000_000);
+            claims["exp"] = json!(1_700_000_300);
+        });
+        format!("Authorization: Bearer {token}")
+    }
+
+    /// Waits until this is served.
+    pub(crate) async fn served_again(&self, draft: &Draft) {
+        find("a gateway that serves again", AGAIN, async || {
+            let reply = self.gateway.client.send(draft).await;
+            matches!(reply, Reply::Answer(answer) if answer.header(RECORD).is_some()).then_some(())
+        })
+        .await;
     }
 
     /// A request of somebody who is not signed in.
@@ -254,6 +261,13 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+fn identify(claims: &mut Value, user: &str, group: &str) {
+    claims["sub"] = json!(user);
+    claims["preferred_username"] = json!(user);
+    claims["email"] = json!(format!("{user}@example.org"));
+    claims["groups"] = json!([group]);
 }
 
 /// Whether nothing in it says who somebody is, but `Authorization`.

@@ -16,6 +16,12 @@ pub(crate) const TRAEFIK: Program = Program {
     folder: "traefik",
     start: |form, parties| ports::started(async move || start(form, parties).await).boxed_local(),
     exceptions: &[],
+    // It asks with Go's default client, whose 30 s cannot be changed.
+    waits: &[
+        "elastauth stands still",
+        "takes connections and says nothing",
+        "begins an answer and does not end it",
+    ],
 };
 
 async fn start(form: Form, parties: Parties) -> Result<Gateway, NotReady> {

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// Paths below are let through without a login, as a `bypass` rule does.
 pub(crate) const BYPASSED: &str = "/public";
@@ -56,13 +56,15 @@ impl Authelia {
         let known = Arc::<Mutex<Known>>::default();
         let shared = Arc::clone(&known);
         let task = tokio::spawn(async move {
+            // They end with the listener.
+            let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let known = Arc::clone(&shared);
                 let service = service_fn(move |request| {
                     let answer = answer(&known.lock().expect("the sessions"), &request);
                     async move { Ok::<_, Infallible>(answer) }
                 });
-                tokio::spawn(
+                connections.spawn(
                     hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service),
                 );
@@ -82,6 +84,11 @@ impl Authelia {
         let mut known = self.known.lock().expect("the sessions");
         known.sessions.insert(cookie.clone(), person);
         cookie
+    }
+
+    /// Takes no connections any more, and closes those that it has.
+    pub(crate) fn leave(&self) {
+        self.task.abort();
     }
 
     /// A user who may sign in with this `Authorization`.
