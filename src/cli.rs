@@ -21,12 +21,17 @@ use std::{
     io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
+    sync::LazyLock,
 };
+
+/// Which commit this is, and its date. `cargo xtask dist` sets it; other builds know the version alone.
+const BUILD: Option<&str> = option_env!("ELASTAUTH_BUILD");
+static VERSION: LazyLock<String> = LazyLock::new(|| version(BUILD));
 
 /// Single sign-on for Elasticsearch and Kibana on the free tier. Without a command, elastauth
 /// serves.
 #[derive(Debug, Parser)]
-#[command(name = "elastauth", version, about)]
+#[command(name = "elastauth", version = VERSION.as_str(), about)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -130,6 +135,14 @@ pub fn run() -> ExitCode {
     }
 }
 
+fn version(build: Option<&str>) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match build.filter(|build| !build.is_empty()) {
+        Some(build) => format!("{version} ({build})"),
+        None => version.to_owned(),
+    }
+}
+
 /// Runs a command other than the service with the configuration: faults end it, warnings do not
 /// matter to it.
 fn with_config(
@@ -230,6 +243,17 @@ mod tests {
             page.replace(env!("CARGO_PKG_VERSION"), "VERSION")
         );
         insta::assert_snapshot!("bash_completions", completions(clap_complete::Shell::Bash));
+    }
+
+    #[test]
+    fn the_version_names_the_commit_where_the_build_knows_it() {
+        let own = env!("CARGO_PKG_VERSION");
+        assert_eq!(version(None), own);
+        assert_eq!(version(Some("")), own);
+        assert_eq!(
+            version(Some("commit 0123456789ab, 2026-11-30")),
+            format!("{own} (commit 0123456789ab, 2026-11-30)")
+        );
     }
 
     #[test]

@@ -13,7 +13,8 @@ use crate::{
     telemetry,
 };
 use ipnet::IpNet;
-use std::time::Duration;
+use rustix::process::{geteuid, getpid};
+use std::{fmt::Write as _, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the end waits for threads that read a file, when all requests are answered. Such a
@@ -24,10 +25,20 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     let dumps = dumps::forbid();
     let sources = Sources::system(flags.clone());
     let (Checked { outcome, warnings }, loaded) = config::read(&sources);
+    let not_found = sources.not_found.clone();
     sources.wipe();
     let watch = Watch::new(&loaded);
     let config = outcome.map_err(|faults| {
-        failed_with("elastauth does not start: the configuration has", &faults)
+        let mut why = failed_with("elastauth does not start: the configuration has", &faults);
+        if let Some(path) = not_found {
+            let _infallible = writeln!(
+                why.0,
+                "There is no configuration file {}, and neither `--config` nor `ELASTAUTH_CONFIG` \
+                 names another one.",
+                path.display()
+            );
+        }
+        why
     })?;
     let level = config.telemetry.level;
     let log = telemetry::log::init(config.telemetry)
@@ -36,6 +47,7 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
         tracing::warn!("{warning}");
     }
     dumps.log();
+    warn_of_root();
     log_trust(&config);
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
@@ -49,6 +61,16 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     });
     runtime.shutdown_timeout(FILES_AT_THE_END);
     ended
+}
+
+/// The first process of a container needs no rights at all. Elsewhere the supervisor's unit decides.
+fn warn_of_root() {
+    if geteuid().is_root() && getpid().is_init() {
+        tracing::warn!(
+            "elastauth runs as root in its container and needs none of root's rights; start the \
+             container as the user of its image, 65532 (`--user 65532`, `runAsUser: 65532`)"
+        );
+    }
 }
 
 /// Everything depends on who is trusted, so every start logs it.

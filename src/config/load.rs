@@ -21,6 +21,9 @@ pub(super) const DOT_ENV: &str = ".env";
 /// A secret is a line or a key. A larger file is another one.
 const MAX_SECRET: usize = 64 << 10;
 
+/// Where systemd puts the credentials of a unit.
+const CREDENTIALS: &str = "/run/credentials";
+
 /// The variable that names the configuration.
 const CONFIG: &str = "ELASTAUTH_CONFIG";
 
@@ -166,12 +169,36 @@ impl Sources {
                 }
                 self.note_open(&path);
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !explicit => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !explicit => {
+                self.not_found = Some(std::path::absolute(&path).unwrap_or(path));
+            }
             Err(error) => {
-                let why = format!("the configuration cannot be read: {error}");
+                let why = format!(
+                    "the configuration cannot be read: {}",
+                    reason(&path, &error)
+                );
                 self.unreadable(whole(&path), why);
             }
         }
+    }
+}
+
+/// Why there is no file, and what helps in a container or under systemd.
+fn reason(path: &Path, error: &io::Error) -> String {
+    let of_mount = "a container engine makes a folder where the file to be mounted does not exist; \
+                    remove the folder and mount a file";
+    let is_missing = error.kind() == io::ErrorKind::NotFound;
+    if error.kind() == io::ErrorKind::IsADirectory {
+        format!("it is a folder: {of_mount}")
+    } else if is_missing && path.ends_with("config.yml/config.yml") {
+        format!("{error}: {of_mount}")
+    } else if is_missing && path.starts_with(CREDENTIALS) {
+        format!(
+            "{error}: systemd passed no such credential; put the secret into the file that \
+             `LoadCredential=` of the unit names, and restart the unit"
+        )
+    } else {
+        error.to_string()
     }
 }
 
@@ -191,7 +218,10 @@ pub(super) struct Secret {
 
 /// Reads a secret; one newline at its end belongs to the file, not to the secret.
 pub(super) fn secret(path: &Path) -> Result<Secret, String> {
-    let mut text = usable(text(path, MAX_SECRET))?;
+    let read = text(path, MAX_SECRET);
+    let mut text = read.unwrap_or_else(|error| {
+        Err(format!("the file cannot be read: {}", reason(path, &error)))
+    })?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

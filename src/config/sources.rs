@@ -33,6 +33,8 @@ pub struct Sources {
     pub(super) file: Option<(Arc<str>, Vec<u8>)>,
     /// Where the file is, or would be.
     pub(super) looked_for: Option<PathBuf>,
+    /// No file was named, and none is here.
+    pub not_found: Option<PathBuf>,
     /// What could not be read.
     pub(super) unread: Vec<Finding>,
     /// What was ignored, or may be written by others.

@@ -225,6 +225,57 @@ async fn a_pipe_that_is_found_in_the_working_directory_is_no_configuration() {
     );
 }
 
+/// What a container without its mounts looks like: each start says what is missing.
+#[tokio::test]
+async fn a_start_without_a_usable_configuration_says_what_to_do() {
+    let home = Elastauth::folder("", &[]);
+    std::fs::remove_file(home.path().join("config.yml")).unwrap();
+    let serve = async |arguments: &[&str]| {
+        let mut serve = tokio::process::Command::from(command(env!("CARGO_BIN_EXE_elastauth")));
+        serve
+            .arg("serve")
+            .args(arguments)
+            .current_dir(home.path())
+            .kill_on_drop(true);
+        let output = timeout(Duration::from_secs(20), serve.output()).await;
+        let output = output.expect("an end").unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = serve(&[]).await;
+    let path = home.path().canonicalize().unwrap().join("config.yml");
+    assert!(
+        said.contains(&format!(
+            "There is no configuration file {}",
+            path.display()
+        )) && said.contains("`elasticsearch.hosts` is missing"),
+        "{said}"
+    );
+    std::fs::create_dir(&path).unwrap();
+    for arguments in [&[][..], &["--config", "config.yml"]] {
+        let said = serve(arguments).await;
+        assert!(
+            said.contains("remove the folder and mount a file"),
+            "{said}"
+        );
+    }
+    std::fs::remove_dir(&path).unwrap();
+    let credential = "/run/credentials/elastauth.service/secrets_secret_key";
+    std::fs::write(
+        &path,
+        config("").replace(
+            &format!("secret_key: {SECRET_KEY}"),
+            &format!("secret_key_file: {credential}"),
+        ),
+    )
+    .unwrap();
+    let said = serve(&[]).await;
+    assert!(
+        said.contains(credential) && said.contains("`LoadCredential=` of the unit"),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn files_that_others_may_write_or_read_are_warned_of() {
     let elastauth = Elastauth::start_anywhere(
