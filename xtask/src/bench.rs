@@ -15,7 +15,7 @@ mod recheck;
 mod redis;
 mod rotation;
 mod rounds;
-mod server;
+pub(crate) mod server;
 mod standin;
 mod tokens;
 

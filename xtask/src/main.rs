@@ -9,13 +9,18 @@
 mod bench;
 mod chaos;
 mod deploy;
+mod dist;
 mod floors;
 mod fuzz;
 mod interleavings;
+mod packages;
 mod parts;
+mod release;
 mod shell;
 mod test;
+mod tools;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -28,6 +33,11 @@ cargo xtask fuzz [--seconds N]  malformed tokens, answers and HTTP/2 frames from
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, metrics, million, tokens, first, newcomers, rotation,
                              redis, recheck, crowd, peers, build
 cargo xtask interleavings    tests/interleavings with more steps, for minutes; --broken [TEXT] lets it find broken variants of the program
+cargo xtask dist [--target T] [--once]
+                             the program as it is shipped, in target/dist: static, built twice and compared; --once builds it once
+cargo xtask release --key FILE | --dry-run
+                             everything that is published, with checksums, list of libraries and signature (RELEASING.md)
+cargo xtask packages         make and try a release: its signature, the image, the unit, the Debian package
 cargo xtask chaos [--seconds N] [--seed S] [--cluster real]
                              replicas, Redis and a cluster with all their troubles at once, for N seconds; --cluster real
                              kills and stops the nodes of a real one instead of bending a stand-in";
@@ -49,6 +59,10 @@ fn main() -> ExitCode {
         ["interleavings"] => interleavings::run(),
         ["interleavings", "--broken"] => interleavings::broken(""),
         ["interleavings", "--broken", named] => interleavings::broken(named),
+        ["dist", arguments @ ..] => dist::run(arguments),
+        ["release", arguments @ ..] => release::run(arguments),
+        ["packages"] => packages::run(),
+        ["packages", "inside", root] => packages::inside(Path::new(root)),
         ["bench", names @ ..] => bench::run(names),
         ["chaos", arguments @ ..] => chaos::run(arguments),
         _ => {

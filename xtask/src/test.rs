@@ -3,9 +3,8 @@
 
 mod summary;
 
-use crate::{deploy, floors, fuzz, parts, shell};
+use crate::{deploy, floors, fuzz, packages, parts, shell, tools};
 use anyhow::Context;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How much is tested.
@@ -51,6 +50,11 @@ const STEPS_FULL: &[Step] = &[
         name: "deploy",
         run: deploy::run,
         remedy: "`cargo xtask deploy` does just this; docs/deployment/ says what the files are for",
+    },
+    Step {
+        name: "packages",
+        run: packages::run,
+        remedy: "`cargo xtask packages` does just this; what it makes is in target/packages",
     },
     Step {
         name: "fuzz",
@@ -161,29 +165,7 @@ fn docs() -> anyhow::Result<()> {
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 fn deny() -> anyhow::Result<()> {
-    let tools = shell::root().join("target/tools");
-    let program = tools.join("bin/cargo-deny");
-    let wanted = CARGO_DENY.replace('@', " ");
-    let there = Command::new(&program)
-        .arg("--version")
-        .output()
-        .is_ok_and(|out| String::from_utf8_lossy(&out.stdout).trim() == wanted);
-    if !there {
-        // A debug build: it takes half of the time to make and checks as well.
-        println!("building {CARGO_DENY} once, about two minutes");
-        let mut install = shell::command(
-            "cargo",
-            &[
-                "install", "--quiet", "--locked", "--debug", "--force", CARGO_DENY, "--root",
-            ],
-        );
-        shell::run(
-            install
-                .arg(&tools)
-                .env("CARGO_TARGET_DIR", tools.join("build")),
-        )?;
-        let _ = std::fs::remove_dir_all(tools.join("build"));
-    }
+    let program = tools::cargo(CARGO_DENY)?;
     shell::run(&mut shell::command(
         &program.to_string_lossy(),
         &[

@@ -232,15 +232,15 @@ impl Drop for Folder {
 }
 
 /// One request over a new connection; the status.
-pub(super) fn request(address: SocketAddr, path: &str, headers: &str) -> anyhow::Result<u16> {
+pub(crate) fn request(address: SocketAddr, path: &str, headers: &str) -> anyhow::Result<u16> {
     Connection::open(address)?.ask(path, headers)
 }
 
 /// A kept connection that asks one thing after the other.
-pub(super) struct Connection(BufReader<TcpStream>);
+pub(crate) struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -248,12 +248,12 @@ impl Connection {
     }
 
     /// Asks with these header lines (each ends with CRLF) and reads the whole answer; the status.
-    pub(super) fn ask(&mut self, path: &str, headers: &str) -> anyhow::Result<u16> {
+    pub(crate) fn ask(&mut self, path: &str, headers: &str) -> anyhow::Result<u16> {
         self.ask_for(path, headers).map(|(status, _)| status)
     }
 
     /// The same, with the value of `Authorization` of the answer.
-    pub(super) fn ask_for(
+    pub(crate) fn ask_for(
         &mut self,
         path: &str,
         headers: &str,
