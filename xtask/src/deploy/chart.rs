@@ -24,9 +24,17 @@ const REFUSED: &[(&[&str], &str)] = &[
         &["gateways.clientCa.secret=gateways-ca"],
         "needs tls.secret",
     ),
+    (
+        &["gateways.clientCa.names={traefik}"],
+        "counts only with gateways.clientCa.secret",
+    ),
     (&["gateways.peers={0.0.0.0/0}"], "which is everybody"),
     (&["gateways.peers={gateways}"], "/gateways/peers/0"),
     (&["config.listen=:80"], "use service.port instead"),
+    (
+        &["config.listeners[0].address=:80"],
+        "config.listeners is set by the chart",
+    ),
     (&["config.tls.cert=x"], "use tls.secret instead"),
     (
         &["config.trusted_proxies={10.0.0.0/8}"],

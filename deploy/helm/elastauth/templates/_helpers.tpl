@@ -56,6 +56,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $tls := dict "cert" "/etc/elastauth/tls/tls.crt" "key" "/etc/elastauth/tls/tls.key" -}}
 {{- if .Values.gateways.clientCa.secret -}}
 {{- $_ := set $tls "client_ca" (printf "/etc/elastauth/client-ca/%s" .Values.gateways.clientCa.key) -}}
+{{- with .Values.gateways.clientCa.names -}}{{- $_ := set $tls "client_names" . -}}{{- end -}}
 {{- end -}}
 {{- $_ := set $config "tls" $tls -}}
 {{- end -}}

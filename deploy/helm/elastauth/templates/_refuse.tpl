@@ -19,14 +19,17 @@ itself checks the configuration when it starts.
 {{- if and $v.gateways.clientCa.secret (not $v.tls.secret) -}}
 {{- $faults = append $faults "gateways.clientCa.secret needs tls.secret: without TLS nobody can show a client certificate" -}}
 {{- end -}}
+{{- if and $v.gateways.clientCa.names (not $v.gateways.clientCa.secret) -}}
+{{- $faults = append $faults "gateways.clientCa.names counts only with gateways.clientCa.secret" -}}
+{{- end -}}
 {{- range $peer := $v.gateways.peers -}}
 {{- if has $peer (list "0.0.0.0/0" "::/0") -}}
 {{- $faults = append $faults (printf "gateways.peers has %s, which is everybody. List the network of the gateways" $peer) -}}
 {{- end -}}
 {{- end -}}
-{{- range $key := list "listen" "tls" "trusted_proxies" "gateway_keys" "admin" "enable_metrics" -}}
+{{- range $key := list "listen" "listeners" "tls" "trusted_proxies" "gateway_keys" "admin" "enable_metrics" -}}
 {{- if hasKey $v.config $key -}}
-{{- $instead := get (dict "listen" "service.port" "tls" "tls.secret" "trusted_proxies" "gateways.peers" "gateway_keys" "gateways.keys" "admin" "metrics.enabled" "enable_metrics" "metrics.enabled") $key -}}
+{{- $instead := get (dict "listen" "service.port" "listeners" "service.port and metrics.enabled" "tls" "tls.secret" "trusted_proxies" "gateways.peers" "gateway_keys" "gateways.keys" "admin" "metrics.enabled" "enable_metrics" "metrics.enabled") $key -}}
 {{- $faults = append $faults (printf "config.%s is set by the chart; use %s instead" $key $instead) -}}
 {{- end -}}
 {{- end -}}
