@@ -65,6 +65,14 @@ pub(crate) const ELASTICSEARCH: &[Attack] = &[
     elasticsearch("`POST /_security/api_key`", BeRefused, |draft| {
         post(draft, "/_security/api_key");
     }),
+    elasticsearch(
+        "`POST /_security/cross_cluster/api_key`",
+        BeRefused,
+        |draft| post(draft, "/_security/cross_cluster/api_key"),
+    ),
+    elasticsearch("`POST /_security/oauth2/token`", BeRefused, |draft| {
+        post(draft, "/_security/oauth2/token");
+    }),
     elasticsearch("`PUT /_security/api_key/`", BeRefused, |draft| {
         post(draft, "/_security/api_key/");
         "PUT".clone_into(&mut draft.method);
