@@ -82,7 +82,7 @@ async fn doctor(gateway: &Gateway, arguments: &[&str]) -> Said {
 }
 
 /// The doctor is elastauth and the applications behind this gateway.
-async fn listening(program: &Program, mistakes: &[Mistake]) -> Said {
+async fn listening(program: &Program, form: Form, mistakes: &[Mistake]) -> Said {
     with_mistakes(mistakes);
     let authelia = Authelia::start().await;
     let port = free_port();
@@ -93,18 +93,26 @@ async fn listening(program: &Program, mistakes: &[Mistake]) -> Said {
         kibana: port,
         wiki: port,
     };
-    let gateway = (program.start)(Form::Authelia, parties).await;
-    let (cookie, listen) = (
-        authelia.sign_in("alice", "search-readers"),
-        format!("127.0.0.1:{port}"),
-    );
+    let gateway = (program.start)(form, parties).await;
+    let listen = format!("127.0.0.1:{port}");
+    let session = if form == Form::Tokens {
+        [
+            "--header".to_owned(),
+            "Authorization: Bearer of.the.user".to_owned(),
+        ]
+    } else {
+        [
+            "--cookie".to_owned(),
+            authelia.sign_in("alice", "search-readers"),
+        ]
+    };
     let arguments = [
         "--kind",
         program.folder,
-        "--cookie",
-        &cookie,
         "--listen",
         &listen,
+        &session[0],
+        &session[1],
     ];
     doctor(&gateway, &arguments).await
 }
@@ -142,8 +150,10 @@ macro_rules! doctor_tests {
 
             #[tokio::test]
             async fn the_guides_files_have_no_findings() {
-                let said = listening(&$program, &[]).await;
-                said.assert_is_clean("as elastauth and the applications");
+                for form in [Form::Authelia, Form::Tokens] {
+                    let said = listening(&$program, form, &[]).await;
+                    said.assert_is_clean("as elastauth and the applications");
+                }
                 let said = asking(&$program, &[]).await;
                 said.assert_is_clean("as a client");
                 assert_eq!(said.report["kind"], $program.folder, "{:#}", said.report);
@@ -163,7 +173,7 @@ doctor_tests!(envoy, ENVOY);
 /// Each mistake, the check that finds it, and a part of the line to change.
 async fn finds(program: &Program, rows: &[(&[Mistake], &str, &str)]) {
     for (mistakes, check, change) in rows {
-        let said = listening(program, mistakes).await;
+        let said = listening(program, Form::Authelia, mistakes).await;
         said.assert_finds(check, change, &format!("{mistakes:?}"));
     }
 }

@@ -37,6 +37,7 @@ mod login;
 mod message;
 mod mixing;
 mod nginx;
+mod oauth2_proxy;
 mod over_tls;
 mod run;
 mod stage;

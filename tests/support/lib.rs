@@ -19,6 +19,7 @@ pub(crate) mod guide;
 pub(crate) mod http;
 pub(crate) mod idp;
 pub(crate) mod multiplexed;
+pub(crate) mod oauth2_proxy;
 pub(crate) mod page;
 pub(crate) mod ports;
 pub(crate) mod process;

@@ -7,7 +7,7 @@ use super::{
     process::{NotReady, Process, command},
     tls::Authority,
 };
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 use tempfile::TempDir;
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Traefik {
     process: Process,
     server: Server,
     plain: Server,
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Traefik {
@@ -47,10 +47,11 @@ impl Traefik {
             ],
         );
         let authority = Authority::new();
-        let signed = authority.sign();
+        let signed = authority.sign_for(&["localhost", "127.0.0.1", "*.example.org"]);
         for (name, content) in [("tls.crt", &signed.certificate), ("tls.key", &signed.key)] {
             std::fs::write(home.path().join(name), content).expect("Traefik's certificate");
         }
+        std::fs::write(home.path().join("ca.crt"), authority.pem()).expect("Traefik's CA");
         std::fs::write(home.path().join("traefik.yml"), fixed).expect("the static file");
         std::fs::write(
             home.path().join("dynamic.yml"),
@@ -83,7 +84,7 @@ impl Traefik {
             process,
             server,
             plain,
-            _home: home,
+            home,
         })
     }
 
@@ -95,6 +96,11 @@ impl Traefik {
     /// The way in without TLS.
     pub(crate) fn plain(&self) -> &Server {
         &self.plain
+    }
+
+    /// Who has signed its certificate.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.home.path().join("ca.crt")
     }
 
     pub(crate) fn log(&self) -> String {

@@ -173,7 +173,7 @@ async fn user_headers(asker: &Asker<'_>, names: &Names) -> Result<Vec<Check>, Ca
                 .must_not_matter(Subject::User, &what, &[forged])
                 .await?,
         );
-        let what = format!("a forged `{name}`, twice");
+        let what = format!("a repeated forged `{name}`");
         checks.push(
             asker
                 .must_not_matter(Subject::User, &what, &[forged, forged])
@@ -235,6 +235,7 @@ async fn groups(asker: &Asker<'_>, names: &Names, passes_bytes: bool) -> Result<
 async fn connection(asker: &Asker<'_>, names: &Names) -> Result<Check, CannotAsk> {
     let mut set: Vec<&str> = names.users.iter().map(String::as_str).collect();
     set.extend(["x-elastauth-key", "authorization"]);
+    set.retain(|name| !asker.way.shows_session_in(name));
     for name in set {
         let value = format!("close, {name}");
         match asker.sees(&[("connection", &value)]).await? {
@@ -382,8 +383,10 @@ async fn preflight(asker: &Asker<'_>) -> Result<Check, CannotAsk> {
     let allows = answer.headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN);
     let seen = if answer.is_from_application() || allows.is_some() {
         format!("a CORS preflight (`OPTIONS`) is answered: {shown}")
-    } else {
+    } else if answer.is_like(&asker.usual) {
         format!("a CORS preflight (`OPTIONS`) is refused like any other request: {shown}")
+    } else {
+        format!("a CORS preflight (`OPTIONS`) gets {shown}")
     };
     Ok(Check::new(Subject::Preflight, Verdict::Note, seen))
 }

@@ -38,6 +38,16 @@ impl Arrived {
         self.elastauth.last().map(|arrival| &arrival.headers)
     }
 
+    /// Whether elastauth gets nothing of the client under these names.
+    fn at_elastauth(&self, subject: Subject, names: &[&str]) -> Check {
+        not_at("elastauth", subject, self.asked(), names)
+    }
+
+    /// Whether the application gets nothing of the client under these names.
+    fn at_application(&self, subject: Subject, names: &[&str]) -> Check {
+        not_at("the application", subject, self.passed(), names)
+    }
+
     /// The headers of the request at the application.
     fn passed(&self) -> Option<&HeaderMap> {
         self.application.last().map(|arrival| &arrival.headers)
@@ -131,64 +141,53 @@ impl Route<'_> {
         Ok(checks)
     }
 
-    /// Everything forged at once, each header under its own name.
+    /// Forged headers in groups, so that a gateway that refuses one of them hides no other.
     async fn forged(&self) -> Result<Vec<Check>, CannotAsk> {
+        let mut checks = self.identity_headers().await?;
+        let run_as: Vec<_> = RUN_AS.iter().map(|name| (*name, FORGED)).collect();
+        let arrived = self.send(Manner::Grant, "run-as", &run_as).await?;
+        checks.push(arrived.at_application(Subject::RunAs, &RUN_AS));
+        let key = [(KEY, GUESSED_KEY)];
+        let arrived = self.send(Manner::Grant, "key", &key).await?;
+        checks.push(arrived.at_elastauth(Subject::ClientKey, &[KEY]));
         let path = format!("/{FORGED}");
-        let all: Vec<String> = self.names.all().map(str::to_owned).collect();
-        let others: Vec<String> = all.iter().flat_map(|name| spellings(name)).collect();
-        let mut headers: Vec<(&str, &str)> = Vec::new();
-        headers.extend(all.iter().map(|name| (name.as_str(), FORGED)));
-        headers.extend(all.iter().map(|name| (name.as_str(), FORGED_USER)));
-        headers.extend(others.iter().map(|name| (name.as_str(), FORGED)));
-        headers.extend(RUN_AS.iter().map(|name| (*name, FORGED)));
-        headers.push((KEY, GUESSED_KEY));
         let forwarded = [
             ("x-forwarded-host", FORGED),
             ("x-forwarded-uri", &path),
             ("x-forwarded-method", "ELASTAUTH-DOCTOR-FORGED"),
             ("x-forwarded-proto", FORGED),
         ];
-        headers.extend(forwarded);
-        let arrived = self.send(Manner::Grant, "forged", &headers).await?;
-        let (Some(asked), passed) = (arrived.asked(), arrived.passed()) else {
-            let seen = "a request with forged headers is refused before elastauth is asked";
-            return Ok(vec![Check::new(Subject::User, Verdict::Good, seen)]);
-        };
-        let mut checks = Vec::new();
-        let users = self.names.users.iter().map(String::as_str);
-        checks.push(not_at("elastauth", Subject::User, asked, users));
-        let groups = std::iter::once(self.names.groups.as_str());
-        checks.push(not_at("elastauth", Subject::Groups, asked, groups));
-        let mails = self.names.others.iter().map(String::as_str);
-        checks.push(not_at("elastauth", Subject::User, asked, mails));
-        checks.push(not_at(
-            "elastauth",
-            Subject::ClientKey,
-            asked,
-            [KEY].into_iter(),
-        ));
-        let forwarded = forwarded.iter().map(|(name, _)| *name);
-        checks.push(not_at("elastauth", Subject::Forwarded, asked, forwarded));
-        if let Some(passed) = passed {
-            let (dotted, names): (Vec<_>, Vec<_>) = all
-                .iter()
-                .chain(&others)
-                .map(String::as_str)
-                .partition(|name| name.contains('.'));
-            let names = names.into_iter();
-            checks.push(not_at("the application", Subject::Spelling, passed, names));
-            let dotted = not_at(
-                "the application",
-                Subject::Spelling,
-                passed,
-                dotted.into_iter(),
-            );
-            // Hardly any application reads them so.
-            if dotted.verdict == Verdict::Finding {
-                checks.push(Check::new(Subject::Spelling, Verdict::Note, dotted.seen));
-            }
-            let run_as = RUN_AS.into_iter();
-            checks.push(not_at("the application", Subject::RunAs, passed, run_as));
+        let arrived = self.send(Manner::Grant, "forwarded", &forwarded).await?;
+        let names = forwarded.map(|(name, _)| name);
+        checks.push(arrived.at_elastauth(Subject::Forwarded, &names));
+        Ok(checks)
+    }
+
+    /// Each identity header twice, and in other spellings.
+    async fn identity_headers(&self) -> Result<Vec<Check>, CannotAsk> {
+        let all: Vec<String> = self.names.all().map(str::to_owned).collect();
+        let spelt: Vec<[String; 2]> = all.iter().map(|name| spellings(name)).collect();
+        let (underscored, dotted): (Vec<&str>, Vec<&str>) = spelt
+            .iter()
+            .map(|[underscored, dotted]| (underscored.as_str(), dotted.as_str()))
+            .unzip();
+        let exact: Vec<&str> = all.iter().map(String::as_str).collect();
+        let each = [&exact, &underscored, &dotted].into_iter().flatten();
+        let mut headers: Vec<(&str, &str)> = each.map(|name| (*name, FORGED)).collect();
+        headers.extend(exact.iter().map(|name| (*name, FORGED_USER)));
+        let arrived = self.send(Manner::Grant, "identity", &headers).await?;
+        let users: Vec<&str> = self.names.users.iter().map(String::as_str).collect();
+        let others: Vec<&str> = self.names.others.iter().map(String::as_str).collect();
+        let mut checks = vec![
+            arrived.at_elastauth(Subject::User, &users),
+            arrived.at_elastauth(Subject::Groups, &[&self.names.groups]),
+            arrived.at_elastauth(Subject::User, &others),
+            arrived.at_application(Subject::Spelling, &[exact, underscored].concat()),
+        ];
+        let dotted = arrived.at_application(Subject::Spelling, &dotted);
+        // Hardly any application reads them so.
+        if dotted.verdict == Verdict::Finding {
+            checks.push(Check::new(Subject::Spelling, Verdict::Note, dotted.seen));
         }
         Ok(checks)
     }
@@ -245,10 +244,13 @@ impl Route<'_> {
         let arrived = self
             .send(Manner::Grant, "usual", &[("connection", &value)])
             .await?;
-        let taken = |before: Option<&HeaderMap>, after: Option<&HeaderMap>| {
+        let taken = |before: Option<&HeaderMap>, after: Option<&HeaderMap>, is_asked: bool| {
             let had = |name: &&&str| before.is_some_and(|before| before.contains_key(**name));
             let has = |name: &&&str| after.is_some_and(|after| after.contains_key(**name));
             let gone = names.iter().filter(|name| had(name) && !has(name));
+            // Whoever takes their own token out of the auth request signs out.
+            let is_own = |name: &str| is_asked && self.way.shows_session_in(name);
+            let gone = gone.filter(|name| !is_own(name));
             gone.map(|name| format!("`{name}`"))
                 .collect::<Vec<_>>()
                 .join(", ")
@@ -258,7 +260,7 @@ impl Route<'_> {
             ("elastauth", usual.asked(), arrived.asked()),
             ("the application", usual.passed(), arrived.passed()),
         ] {
-            let lost = taken(before, after);
+            let lost = taken(before, after, place == "elastauth");
             if !lost.is_empty() {
                 let seen = format!("the client's `Connection` takes out {lost} before {place}");
                 return check(Verdict::Finding, seen);
@@ -394,14 +396,21 @@ fn judge_usual(usual: &Arrived) -> Result<Vec<Check>, CannotAsk> {
 }
 
 /// Whether none of these headers holds what the client has forged.
-fn not_at<'a>(
-    place: &str,
-    subject: Subject,
-    headers: &HeaderMap,
-    names: impl Iterator<Item = &'a str>,
-) -> Check {
-    let is_forged = |name: &HeaderName| {
-        let values = headers.get_all(name).iter();
+fn not_at(place: &str, subject: Subject, headers: Option<&HeaderMap>, names: &[&str]) -> Check {
+    let shown = |names: &[&str]| {
+        let names = names.iter().map(|name| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let Some(headers) = headers else {
+        let seen = format!(
+            "a request with forged {} does not get to {place}",
+            shown(names)
+        );
+        return Check::new(subject, Verdict::Good, seen);
+    };
+    let is_forged = |name: &&str| {
+        let name = name.parse::<HeaderName>().ok();
+        let values = name.iter().flat_map(|name| headers.get_all(name));
         let mut values = values.map(|value| String::from_utf8_lossy(value.as_bytes()));
         values.any(|value| {
             let value = value.to_ascii_lowercase();
@@ -410,27 +419,14 @@ fn not_at<'a>(
                 .any(|mark| value.contains(mark))
         })
     };
-    let names: Vec<&str> = names.collect();
-    let (mut found, mut clean) = (Vec::new(), Vec::new());
-    for name in names {
-        let parsed = name.parse::<HeaderName>();
-        if parsed.is_ok_and(|name| is_forged(&name)) {
-            found.push(format!("`{name}`"));
-        } else {
-            clean.push(format!("`{name}`"));
-        }
-    }
+    let found: Vec<&str> = names.iter().copied().filter(is_forged).collect();
     if found.is_empty() {
         let seen = format!(
             "nothing of the client arrives at {place} in {}",
-            clean.join(", ")
+            shown(names)
         );
-        Check::new(subject, Verdict::Good, seen)
-    } else {
-        let seen = format!(
-            "the client decides what {place} gets in {}",
-            found.join(", ")
-        );
-        Check::new(subject, Verdict::Finding, seen)
+        return Check::new(subject, Verdict::Good, seen);
     }
+    let seen = format!("the client decides what {place} gets in {}", shown(&found));
+    Check::new(subject, Verdict::Finding, seen)
 }

@@ -124,6 +124,13 @@ impl Way {
         &self.headers
     }
 
+    /// Whether the session is shown in this header: whoever takes it out signs out.
+    pub(super) fn shows_session_in(&self, name: &str) -> bool {
+        self.headers
+            .iter()
+            .any(|(own, _)| own.as_str().eq_ignore_ascii_case(name))
+    }
+
     /// How many requests were sent.
     pub(super) fn sent(&self) -> usize {
         self.sent.load(Relaxed)
