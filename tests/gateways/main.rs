@@ -25,6 +25,7 @@ mod application;
 mod attacks;
 mod caddy;
 mod client;
+mod client_certificates;
 mod doctor;
 mod document;
 mod documents;

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 #[derive(Debug)]
-pub(in crate::serve) enum Accepted {
+pub(crate) enum Accepted {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -20,7 +20,7 @@ pub(in crate::serve) enum Accepted {
 impl Accepted {
     /// An answer is one small packet; without this it may wait for the acknowledgement of the one
     /// before. Unix sockets have no such wait.
-    pub(in crate::serve) fn set_nodelay(&self) -> io::Result<()> {
+    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_nodelay(true),
             Self::Unix(_) => Ok(()),

@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 
 /// A file that we have made. Dropped, it is removed, unless another has its name by then.
 #[derive(Debug)]
-pub(in crate::serve) struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     /// Device and inode.
     file: (u64, u64),
