@@ -2,6 +2,8 @@
 //! are trusted.
 
 pub(crate) mod client;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod loopback;
 pub(crate) mod peer;
 pub(crate) mod proxy_protocol;

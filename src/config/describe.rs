@@ -28,7 +28,8 @@ Further warnings name a configuration that others may write, and secrets and pri
 user of the machine can read. A file in a folder that others cannot enter is private, and so are
 secrets that Kubernetes or Docker (`/run/secrets`) mounts into a container.
 
-- `elastauth check` reports everything that is wrong or weak at once, with line and column.
+- `elastauth check` reports everything that is wrong or weak at once, with line and column; with
+  `--strict` a warning is a fault.
   `elastauth config` shows the effective configuration, and where each value comes from.
   `elastauth schema` prints a JSON Schema for editors.
 - **Variables in the file.** `${NAME}` and `${NAME:-default}` in a value are replaced by environment
@@ -49,11 +50,12 @@ secrets that Kubernetes or Docker (`/run/secrets`) mounts into a container.
   configuration has a fault, nothing changes, and the log says why.
 - **Changes that open a way in** wait for a restart, whatever key they are in. elastauth keeps the
   old value, warns, and writes an audit event: a line that is lost in an editor must not open the
-  door. These are: `gateway_keys`, `tls.client_ca`, `allowed_groups` or a `ca_cert` is removed; an
-  address becomes trusted that was not; a gateway's key is good for more providers, or another one
-  without its binding comes instead; `allowed_groups` gets a wildcard for more groups; somebody
-  becomes `superuser`, `kibana_admin`, `kibana_system`, `all_access` or `security_rest_api_access`
-  who was not.
+  door. These are: `gateway_keys`, `tls.client_ca`, `tls.client_names`, `allowed_groups` or a
+  `ca_cert` is removed; an address becomes trusted that was not, or a name in `tls.client_names` is
+  new; a gateway's key or name is good for more providers, or another key without its binding comes
+  instead; the same for a listener of `listeners`; `allowed_groups` gets a wildcard for more groups;
+  somebody becomes `superuser`, `kibana_admin`, `kibana_system`, `all_access` or
+  `security_rest_api_access` who was not.
 - An empty text is no value: `cache.type: \"\"` is the default, `memory`.
 
 ";

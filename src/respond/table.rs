@@ -44,7 +44,7 @@ impl Row {
             R::UntrustedPeer => not_authenticated(Level::WARN),
             R::GatewayKey => Self {
                 code: "gateway_key",
-                message: "The gateway did not show its key.",
+                message: "The gateway did not show its key or certificate.",
                 advice: "The service is set up wrongly. Tell the people who run it.",
                 ..not_allowed(Level::WARN)
             },

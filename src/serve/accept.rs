@@ -13,7 +13,7 @@ use crate::{
     backoff::Backoff,
     net::{
         peer::Peer,
-        proxy_protocol::{self, OnBehalfOf},
+        proxy_protocol::{self, HeaderError, OnBehalfOf},
     },
     shutdown::Tasks,
     telemetry::{chain, metrics::Bound},
@@ -154,6 +154,7 @@ impl Intake {
             match timeout(self.limits.handshake, header).await {
                 Ok(Ok(OnBehalfOf::Client(peer))) => return self.admit(stream, peer, handshake),
                 Ok(Ok(OnBehalfOf::Balancer)) => return self.admit(stream, balancer, handshake),
+                Ok(Err(HeaderError::Nothing)) => return,
                 Ok(Err(why)) => Box::new(why),
                 Err(late) => Box::new(late),
             };
