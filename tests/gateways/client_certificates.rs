@@ -33,7 +33,10 @@ fn changes(section: &str) -> Vec<(String, String)> {
         .step_by(2)
         .map(|block| block.split_once('\n').map_or("", |(_, text)| text))
         .collect();
-    assert!(!blocks.is_empty() && blocks.len() % 2 == 0, "{blocks:?}");
+    assert!(
+        !blocks.is_empty() && blocks.len().is_multiple_of(2),
+        "{blocks:?}"
+    );
     let pairs = blocks.chunks(2);
     pairs
         .map(|pair| (pair[0].to_owned(), pair[1].to_owned()))
