@@ -23,6 +23,7 @@ mod answers;
 mod apache;
 mod application;
 mod attacks;
+mod bench;
 mod caddy;
 mod client;
 mod client_certificates;

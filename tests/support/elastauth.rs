@@ -5,7 +5,7 @@ use super::{
     process::{Process, command},
 };
 use rustls::ClientConfig;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
@@ -33,7 +33,18 @@ impl Elastauth {
         files: &[(&str, &str)],
         environment: &[(&str, &str)],
     ) -> Self {
-        Self::at_its_port(Self::spawn(config, files, environment)).await
+        let program = Path::new(env!("CARGO_BIN_EXE_elastauth"));
+        Self::start_program(program, config, files, environment).await
+    }
+
+    /// The same with another build of it.
+    pub(crate) async fn start_program(
+        program: &Path,
+        config: &str,
+        files: &[(&str, &str)],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::at_its_port(Self::spawn(program, config, files, environment)).await
     }
 
     async fn at_its_port((mut process, home): (Process, TempDir)) -> Self {
@@ -93,12 +104,13 @@ impl Elastauth {
     }
 
     fn spawn(
+        program: &Path,
         config: &str,
         files: &[(&str, &str)],
         environment: &[(&str, &str)],
     ) -> (Process, TempDir) {
         let home = Self::folder(config, files);
-        let mut program = command(env!("CARGO_BIN_EXE_elastauth"));
+        let mut program = command(program);
         program
             .arg("--config")
             .arg(home.path().join("config.yml"))

@@ -7,6 +7,7 @@ mod check;
 mod clients;
 mod crowd;
 mod first;
+mod gateways;
 mod known;
 mod newcomers;
 mod parking;
@@ -54,6 +55,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("recheck", recheck::run),
         ("crowd", crowd::run),
         ("peers", peers::run),
+        ("gateways", gateways::run),
         ("build", build),
     ];
     let chosen: Vec<_> = all

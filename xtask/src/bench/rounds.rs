@@ -105,23 +105,48 @@ pub(super) fn wrk(server: &Running, script: &str) -> anyhow::Result<Load> {
             && !text.contains("Socket errors"),
         "{text}"
     );
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|line| line.trim().strip_prefix(name))
-            .map(str::trim)
-            .map(ToOwned::to_owned)
-    };
-    let rate: f64 = field("Requests/sec:")
-        .context("requests a second")?
-        .parse()?;
-    let total: f64 = text
-        .lines()
-        .find_map(|line| line.trim().split_once(" requests in "))
-        .context("requests")?
-        .0
-        .parse()?;
+    let (rate, total) = of_wrk(&text)?;
     Ok(Load {
         rate,
         cost_us: spent / total * 1e6,
+    })
+}
+
+/// Requests a second and requests in all, of what wrk prints.
+pub(super) fn of_wrk(text: &str) -> anyhow::Result<(f64, f64)> {
+    let mut lines = text.lines().map(str::trim);
+    let rate = lines
+        .clone()
+        .find_map(|line| line.strip_prefix("Requests/sec:"))
+        .context("requests a second")?;
+    let total = lines
+        .find_map(|line| line.split_once(" requests in "))
+        .context("requests")?
+        .0;
+    Ok((rate.trim().parse()?, total.parse()?))
+}
+
+/// Measures three; each is first, second and third in turn.
+pub(super) fn in_all_orders<T: Copy, L: Copy>(
+    round: usize,
+    [one, two, three]: [T; 3],
+    load: impl Fn(T) -> anyhow::Result<L>,
+) -> anyhow::Result<[L; 3]> {
+    Ok(match round % 3 {
+        0 => {
+            let first = load(one)?;
+            let second = load(two)?;
+            [first, second, load(three)?]
+        }
+        1 => {
+            let second = load(two)?;
+            let third = load(three)?;
+            [load(one)?, second, third]
+        }
+        _ => {
+            let third = load(three)?;
+            let first = load(one)?;
+            [first, load(two)?, third]
+        }
     })
 }

@@ -12,6 +12,26 @@ use std::{
     time::Duration,
 };
 
+/// Processor time of a process so far, user and system.
+pub(super) fn cpu_of(process: &str) -> anyhow::Result<Duration> {
+    ticks(process, 11)
+}
+
+/// The same of the children of this program that have ended.
+pub(super) fn cpu_of_children() -> anyhow::Result<Duration> {
+    ticks("self", 13)
+}
+
+/// Two fields of proc(5), counted from after the name in brackets, in ticks of 10 ms: from 11 on
+/// user and system of the process, from 13 on the same of its children.
+fn ticks(process: &str, first: usize) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let after = stat.rsplit_once(')').context("/proc/PID/stat")?.1;
+    let fields = after.split_whitespace().skip(first).take(2);
+    let ticks: u64 = fields.map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+    Ok(Duration::from_millis(ticks * 10))
+}
+
 /// A child that ends with us.
 pub(super) struct Running {
     child: Child,
@@ -61,16 +81,7 @@ impl Running {
 
     /// Processor time of the process so far, user and system.
     pub(super) fn cpu(&self) -> anyhow::Result<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // Fields 14 and 15 of proc(5), counted from after the name in brackets, in ticks of 10 ms.
-        let after = stat.rsplit_once(')').context("/proc/PID/stat")?.1;
-        let ticks: u64 = after
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|field| field.parse::<u64>().unwrap_or(0))
-            .sum();
-        Ok(Duration::from_millis(ticks * 10))
+        cpu_of(&self.child.id().to_string())
     }
 
     /// Resident memory.
