@@ -367,11 +367,15 @@ async fn mistakes_in_haproxys_and_envoys_files_are_found() {
                 "`remove: es-security-runas-user`",
             ),
             (
-                &[(
-                    ENVOYS,
-                    "failure_mode_allow: false",
-                    "failure_mode_allow: true",
-                )],
+                // Each of them alone keeps the application closed.
+                &[
+                    (
+                        ENVOYS,
+                        "failure_mode_allow: false",
+                        "failure_mode_allow: true",
+                    ),
+                    (ENVOYS, "action: ALLOW", "action: LOG"),
+                ],
                 "fails_closed",
                 "`failure_mode_allow: false`",
             ),
