@@ -1,5 +1,5 @@
-//! What the guide for Traefik can be held to without a Traefik: its labels of Docker say the same
-//! as its file, and the stand-in for Authelia is as strict as Authelia.
+//! What the guide for Traefik can be held to without a Traefik: its labels of Docker and its objects
+//! of Kubernetes say the same as its file, and the stand-in for Authelia is as strict as Authelia.
 
 use crate::support::{
     authelia::{Authelia, BYPASSED, DENIED, PORTAL},
@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 const FILE: &str = include_str!("../../docs/gateways/traefik/dynamic.yml");
 const COMPOSE: &str = include_str!("../../docs/gateways/traefik/compose.yml");
+const KUBERNETES: &str = include_str!("../../docs/gateways/traefik/kubernetes.yml");
 
 /// An open section or list.
 struct Open {
@@ -92,6 +93,56 @@ fn the_labels_of_docker_say_what_the_file_says() {
         .collect();
     assert!(file.len() > 40, "{file:#?}");
     assert_eq!(file, labels);
+}
+
+#[test]
+fn the_objects_of_kubernetes_say_what_the_file_says() {
+    let file: BTreeMap<String, String> = flat(FILE)
+        .into_iter()
+        .filter_map(|(path, value)| {
+            let path = path.strip_prefix(".http.")?;
+            // Services are objects of their own. The key is in a file of Traefik's.
+            let is_compared =
+                !path.starts_with("services.") && !path.starts_with("middlewares.gateway-key.");
+            is_compared.then(|| (path.to_owned(), value))
+        })
+        .collect();
+    let objects = KUBERNETES.split("\n---\n").map(flat);
+    let mut found = BTreeMap::new();
+    for object in objects {
+        let name = &object[".metadata.name"];
+        assert_eq!(object[".metadata.namespace"], "search", "{name}");
+        let folder = match object[".kind"].as_str() {
+            "Middleware" => "middlewares",
+            "IngressRoute" => "routers",
+            "ConfigMap" => {
+                let key = &object[".data.gateway-key.yml"];
+                assert!(key.contains("{{ env \"GATEWAY_KEY\" }}"), "{key}");
+                continue;
+            }
+            other => panic!("{other}"),
+        };
+        for (path, value) in &object {
+            let Some(path) = path.strip_prefix(".spec.") else {
+                continue;
+            };
+            // The words that an object has for the same.
+            let path = match path {
+                "routes.kind" | "routes.services.port" | "tls.secretname" => continue,
+                "routes.match" => "rule",
+                "routes.services.name" => "service",
+                path => path.strip_prefix("routes.").unwrap_or(path),
+            };
+            let path = match path.strip_suffix(".name") {
+                Some(list) if list.ends_with("middlewares") => list,
+                _ => path,
+            };
+            let value = value.replace("@file", "").replace(".search:", ":");
+            found.insert(format!("{folder}.{name}.{path}"), value);
+        }
+    }
+    assert!(file.len() > 50, "{file:#?}");
+    assert_eq!(file, found);
 }
 
 async fn asked(authelia: &Authelia, headers: &[(&str, &str)]) -> Answer {
