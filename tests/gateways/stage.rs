@@ -296,7 +296,12 @@ fn gives_credentials(record: &Message) -> bool {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     if matches!(
         segments[..],
-        ["_security", "user", .., "_password"] | ["_security", "api_key", ..]
+        ["_security", "user", .., "_password"]
+            | ["_security", "api_key", ..]
+            | ["_security", "cross_cluster", "api_key"]
+            | ["_security", "oauth2", "token"]
+            // Elasticsearch 7, and 8 for clients that ask for compatibility with it.
+            | ["_xpack", "security", "user", .., "_password"]
     ) {
         return true;
     }
@@ -310,12 +315,35 @@ fn gives_credentials(record: &Message) -> bool {
     let is_private = segments.windows(3).any(|here| {
         here == ["internal", "security", "api_key"] || here == ["internal", "security", "users"]
     });
-    let query = decoded(query);
     let is_console = path.contains("console/proxy")
-        && query.contains("_security")
-        && (query.contains("_password") || query.contains("api_key"));
+        && query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .filter(|(name, _)| decoded(name) == "path")
+            .any(|(_, path)| is_own_credential(&console_path(&decoded(path))));
     is_console
         || is_private && (segments.contains(&"api_key") || segments.last() == Some(&"password"))
+}
+
+/// Which path Kibana's console asks Elasticsearch for: its URL parser drops tabs and line ends, and
+/// resolves dots.
+fn console_path(path: &str) -> String {
+    let kept: String = path
+        .chars()
+        .filter(|one| !['\t', '\r', '\n'].contains(one))
+        .collect();
+    let path = kept.split(['?', '#']).next().unwrap_or_default();
+    resolved(path)
+}
+
+/// However the words are spelled: the console's own encoding differs between versions of Kibana.
+fn is_own_credential(path: &str) -> bool {
+    let bytes: Vec<u8> = percent_encoding::percent_decode_str(path).collect();
+    let path = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+    path.contains("security")
+        && ["_password", "api_key", "oauth2"]
+            .iter()
+            .any(|word| path.contains(word))
 }
 
 /// A path as Kibana's server resolves it: dots before anything else, also where they are escaped,

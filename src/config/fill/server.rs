@@ -70,7 +70,8 @@ pub(super) fn fill(fill: &mut Filler<'_>, general: Option<&peers::Config>) -> Op
 /// Configurations of elastauth 2 have no barrier but their private network.
 fn has_barrier(fill: &Filler<'_>, own: Option<&Settings>, listener: &Config) -> bool {
     let names_proxies = |settings: &Settings| settings.given(&table::TRUSTED_PROXIES);
-    listener.listen.is_local()
+    // Behind a balancer the peers are those that it names, also if it is on this host.
+    (listener.listen.is_local() && listener.balancers.is_empty())
         || names_proxies(fill.settings)
         || own.is_some_and(names_proxies)
         || !listener.trust.gateway_keys.is_empty()

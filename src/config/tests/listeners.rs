@@ -305,4 +305,7 @@ fn each_listener_without_a_barrier_is_warned_of() {
         0
     );
     assert_eq!(open("listen: :2\ntls: {cert: /a, key: /b}\n").0.len(), 1);
+    // A balancer on this host names peers of the whole network.
+    let balanced = "listen: 127.0.0.1:2\nproxy_protocol: {from: [127.0.0.1]}\n";
+    assert_eq!(open(balanced).0.len(), 1);
 }

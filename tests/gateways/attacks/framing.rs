@@ -3,7 +3,7 @@
 
 use super::types::{
     Attack,
-    Must::{BeHarmless, Work},
+    Must::{BeHarmless, BeRefused, Work},
     Sent::{self, Both, Draft},
 };
 use crate::gateway::{ELASTICSEARCH, Form};
@@ -50,6 +50,15 @@ pub(crate) const FRAMING: &[Attack] = &[
             draft.line("Host: wiki.example.org");
         }),
     ),
+    Attack {
+        must: BeRefused,
+        ..framing(
+            "`Host: elasticsearch.example.org,wiki.example.org`",
+            Draft(|draft| {
+                draft.to("elasticsearch.example.org,wiki.example.org");
+            }),
+        )
+    },
     framing(
         "an absolute URI of the same host",
         Draft(|draft| draft.target = format!("https://{ELASTICSEARCH}/_search")),

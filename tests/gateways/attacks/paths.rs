@@ -73,6 +73,11 @@ pub(crate) const ELASTICSEARCH: &[Attack] = &[
     elasticsearch("`POST /_security/oauth2/token`", BeRefused, |draft| {
         post(draft, "/_security/oauth2/token");
     }),
+    elasticsearch(
+        "`POST /_xpack/security/user/_password`",
+        BeRefused,
+        |draft| post(draft, "/_xpack/security/user/_password"),
+    ),
     elasticsearch("`PUT /_security/api_key/`", BeRefused, |draft| {
         post(draft, "/_security/api_key/");
         "PUT".clone_into(&mut draft.method);
@@ -172,6 +177,76 @@ pub(crate) const KIBANA_PATHS: &[Attack] = &[
             to_kibana(
                 draft,
                 "/api/console/proxy?method=POST&path=%2F_s%65curity%2Fapi%5Fkey",
+            );
+        },
+    ),
+    kibana(
+        "`POST /api/console/proxy?method=POST&path=_security/./api_key`",
+        BeRefused,
+        |draft| {
+            to_kibana(
+                draft,
+                "/api/console/proxy?method=POST&path=_security/./api_key",
+            );
+        },
+    ),
+    kibana(
+        "`POST /api/console/proxy?method=POST&path=_security/x/../api_key`",
+        BeRefused,
+        |draft| {
+            to_kibana(
+                draft,
+                "/api/console/proxy?method=POST&path=_security/x/../api_key",
+            );
+        },
+    ),
+    kibana(
+        "`POST /api/console/proxy?method=POST&path=_security/%zz/../api_key`",
+        BeRefused,
+        |draft| {
+            to_kibana(
+                draft,
+                "/api/console/proxy?method=POST&path=_security/%zz/../api_key",
+            );
+        },
+    ),
+    kibana(
+        "`POST /api/console/proxy?method=POST&path=_security/x%2B/../ap%09i_key`",
+        BeRefused,
+        |draft| {
+            to_kibana(
+                draft,
+                "/api/console/proxy?method=POST&path=_security/x%2B/../ap%09i_key",
+            );
+        },
+    ),
+    kibana(
+        "`POST /api/console/proxy?method=POST&path=_sec%09urity/x%2B/../api_key`",
+        BeRefused,
+        |draft| {
+            to_kibana(
+                draft,
+                "/api/console/proxy?method=POST&path=_sec%09urity/x%2B/../api_key",
+            );
+        },
+    ),
+    kibana(
+        "`POST /api/console/proxy?method=POST&path=_xpack/security/user/_password`",
+        BeRefused,
+        |draft| {
+            to_kibana(
+                draft,
+                "/api/console/proxy?method=POST&path=_xpack/security/user/_password",
+            );
+        },
+    ),
+    kibana(
+        "`POST /api/console/proxy?method=POST&path=_security/oauth2/token`",
+        BeRefused,
+        |draft| {
+            to_kibana(
+                draft,
+                "/api/console/proxy?method=POST&path=_security/oauth2/token",
             );
         },
     ),
