@@ -16,7 +16,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, sync::Arc};
 use tokio_rustls::TlsAcceptor;
 
 /// Settings of a listener.
@@ -158,8 +158,9 @@ impl Server {
     }
 
     /// The same, where it is an address.
+    #[cfg(any(test, feature = "demo", feature = "internals"))]
     #[must_use]
-    pub fn tcp_addr(&self) -> Option<SocketAddr> {
+    pub fn tcp_addr(&self) -> Option<std::net::SocketAddr> {
         self.listen.tcp()
     }
 

@@ -64,6 +64,8 @@ impl Client {
     async fn over_tls(&self, host: &str, protocol: &[u8]) -> io::Result<TlsStream<TcpStream>> {
         let mut config = (*self.tls).clone();
         config.alpn_protocols = vec![protocol.to_vec()];
+        // A host with a comma is no name of a server.
+        let host = host.split(',').next().unwrap_or_default();
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
         stream.set_nodelay(true)?;
