@@ -107,8 +107,7 @@ fn no_malformed_message_or_value_is_used_and_nothing_panics() {
     let until = given("ELASTAUTH_FUZZ_SECONDS");
     let until = until.map(|seconds| (Instant::now(), Duration::from_secs(seconds)));
     println!("messages and values from seed {seed}");
-    let key = "13c9d1e07b8a64f52e1d0c3b4a59687786950413f2e1d0c9b8a7968574635241";
-    let ring = Keyring::new(&SecretKey::parse(key).unwrap(), None, "default");
+    let ring = keyring();
     let (mut draw, mut case) = (Draw(seed), 0);
     while until.map_or(case < CASES, |(begun, most)| begun.elapsed() < most) {
         case += 1;
@@ -116,6 +115,29 @@ fn no_malformed_message_or_value_is_used_and_nothing_panics() {
         one(&ring, &mut Draw(case_seed));
     }
     println!("{case} cases");
+}
+
+fn keyring() -> Keyring {
+    let key = "13c9d1e07b8a64f52e1d0c3b4a59687786950413f2e1d0c9b8a7968574635241";
+    Keyring::new(&SecretKey::parse(key).unwrap(), None, "default")
+}
+
+#[test]
+fn a_heartbeat_with_more_numbers_than_senders_write_is_refused() {
+    let ring = keyring();
+    let keys = &ring.of(Slot::Current).store;
+    let mut draw = Draw(7);
+    let heartbeat = loop {
+        let message = draw.message();
+        if matches!(message.event, Event::Heartbeat(..)) {
+            break message;
+        }
+    };
+    let closed = heartbeat.close(keys).unwrap();
+    let mut text = keys.open_message(&closed[6..]).unwrap();
+    assert!(Message::open(&ring, &keys.seal_message(text.clone()).unwrap()).is_ok());
+    text.extend([1; 8]);
+    assert!(Message::open(&ring, &keys.seal_message(text).unwrap()).is_err());
 }
 
 fn one(ring: &Keyring, draw: &mut Draw) {

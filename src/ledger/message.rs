@@ -120,6 +120,8 @@ impl Message {
                 let (unused, []) = rest.as_chunks() else {
                     return None;
                 };
+                // A sender writes exactly this many; a longer list is malformed.
+                let unused: &[[u8; 8]; UNUSED] = unused.try_into().ok()?;
                 let unused = unused.iter().map(|number| u64::from_be_bytes(*number));
                 let published = Published {
                     until: u64::from_be_bytes(*until),
