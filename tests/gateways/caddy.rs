@@ -7,11 +7,10 @@ use crate::{
     stage::Stage,
     support::{
         free_port, guide, part, ports,
-        process::{NotReady, Process, command},
+        process::{NotReady, command},
     },
 };
 use futures_util::FutureExt as _;
-use std::time::Duration;
 
 pub(crate) const CADDY: Program = Program {
     name: "Caddy 2.11",
@@ -63,18 +62,8 @@ async fn start(
         .env("GATEWAY_KEY", GATEWAY_KEY)
         // Its own files.
         .envs(["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"].map(|name| (name, &etc)));
-    let mut process = Process::start("caddy", &mut caddy);
     let client = Client::new(port, authority.client());
-    let routed = async |_: &Process| gateway::answers(&client, |_| true).await;
-    process
-        .ready("its first route", Duration::from_secs(20), routed)
-        .await?;
-    Ok(Gateway {
-        process,
-        client,
-        plain,
-        home,
-    })
+    Gateway::started("caddy", &mut caddy, client, plain, home, |_| true).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

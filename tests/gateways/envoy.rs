@@ -7,11 +7,10 @@ use crate::{
     gateway::{self, Exception, Form, GATEWAY_KEY, Gateway, Parties, Program},
     support::{
         free_port, part, ports,
-        process::{NotReady, Process, command},
+        process::{NotReady, command},
     },
 };
 use futures_util::FutureExt as _;
-use std::time::Duration;
 
 pub(crate) const ENVOY: Program = Program {
     name: "Envoy 1.40",
@@ -82,16 +81,6 @@ async fn start(
             "warning",
         ])
         .env("GATEWAY_KEY", GATEWAY_KEY);
-    let mut process = Process::start("envoy", &mut envoy);
     let client = Client::new(port, authority.client());
-    let any = async |_: &Process| gateway::answers(&client, |_| true).await;
-    process
-        .ready("its first answer", Duration::from_secs(20), any)
-        .await?;
-    Ok(Gateway {
-        process,
-        client,
-        plain,
-        home,
-    })
+    Gateway::started("envoy", &mut envoy, client, plain, home, |_| true).await
 }

@@ -5,9 +5,13 @@
 
 use crate::client::{Client, Reply};
 use crate::draft::Draft;
-use crate::support::{guide, process::Process, tls::Authority};
+use crate::support::{
+    guide,
+    process::{NotReady, Process},
+    tls::Authority,
+};
 use futures_util::future::LocalBoxFuture;
-use std::path::Path;
+use std::{path::Path, process::Command, time::Duration};
 use tempfile::TempDir;
 
 /// The secret that a gateway gets in the environment, as `GATEWAY_KEY`.
@@ -101,6 +105,36 @@ pub(crate) struct Gateway {
     pub(crate) home: TempDir,
 }
 
+impl Gateway {
+    /// Starts the program, and waits until it answers for Elasticsearch with such a status.
+    pub(crate) async fn started(
+        name: &'static str,
+        program: &mut Command,
+        client: Client,
+        plain: u16,
+        home: TempDir,
+        is_ready: impl Fn(u16) -> bool,
+    ) -> Result<Self, NotReady> {
+        let mut process = Process::start(name, program);
+        let answers = async |_: &Process| {
+            let draft = Draft::get(ELASTICSEARCH, "/ready");
+            match client.send(&draft).await {
+                Reply::Answer(answer) if is_ready(answer.status()) => Some(()),
+                Reply::Answer(_) | Reply::Closed | Reply::Silent => None,
+            }
+        };
+        process
+            .ready("its first answer", Duration::from_secs(20), answers)
+            .await?;
+        Ok(Self {
+            process,
+            client,
+            plain,
+            home,
+        })
+    }
+}
+
 /// A gateway that can be started.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -140,13 +174,4 @@ pub(crate) fn home() -> (TempDir, Authority) {
 /// Writes a file of a gateway.
 pub(crate) fn write(home: &Path, name: &str, content: &str) {
     std::fs::write(home.join(name), content).expect("a file for a gateway");
-}
-
-/// For `Process::ready`: whether the gateway answers for Elasticsearch, with such a status.
-pub(crate) async fn answers(client: &Client, is_ready: impl Fn(u16) -> bool) -> Option<()> {
-    let draft = Draft::get(ELASTICSEARCH, "/ready");
-    match client.send(&draft).await {
-        Reply::Answer(answer) if is_ready(answer.status()) => Some(()),
-        Reply::Answer(_) | Reply::Closed | Reply::Silent => None,
-    }
 }

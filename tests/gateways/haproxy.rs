@@ -8,14 +8,11 @@ use crate::{
     gateway::{self, Exception, Form, GATEWAY_KEY, Gateway, Parties, Program},
     support::{
         free_port, part, ports,
-        process::{NotReady, Process, command},
+        process::{NotReady, command},
     },
 };
 use futures_util::FutureExt as _;
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 const DEBIAN: &str = "/usr/sbin/haproxy";
 /// The action that the files load.
@@ -117,16 +114,6 @@ async fn start_changed(
         .args(["-db", "-f"])
         .arg(home.path().join("haproxy.cfg"))
         .env("GATEWAY_KEY", GATEWAY_KEY);
-    let mut process = Process::start("haproxy", &mut haproxy);
     let client = Client::new(port, authority.client());
-    let any = async |_: &Process| gateway::answers(&client, |_| true).await;
-    process
-        .ready("its first answer", Duration::from_secs(20), any)
-        .await?;
-    Ok(Gateway {
-        process,
-        client,
-        plain,
-        home,
-    })
+    Gateway::started("haproxy", &mut haproxy, client, plain, home, |_| true).await
 }

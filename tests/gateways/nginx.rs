@@ -7,14 +7,11 @@ use crate::{
     gateway::{self, Exception, Form, GATEWAY_KEY, Gateway, Parties, Program},
     support::{
         free_port, guide, part, ports,
-        process::{NotReady, Process, command},
+        process::{NotReady, command},
     },
 };
 use futures_util::FutureExt as _;
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 pub(crate) const NGINX_1_22: Program = Program {
     name: "nginx 1.22",
@@ -126,16 +123,6 @@ async fn start(
     program
         .args(["-p", &etc, "-c", &format!("{etc}nginx.conf")])
         .args(["-e", "stderr", "-g", "daemon off; master_process off;"]);
-    let mut process = Process::start("nginx", &mut program);
     let client = Client::new(port, authority.client());
-    let routed = async |_: &Process| gateway::answers(&client, |_| true).await;
-    process
-        .ready("its first route", Duration::from_secs(20), routed)
-        .await?;
-    Ok(Gateway {
-        process,
-        client,
-        plain,
-        home,
-    })
+    Gateway::started("nginx", &mut program, client, plain, home, |_| true).await
 }

@@ -5,11 +5,10 @@ use crate::{
     gateway::{self, Form, GATEWAY_KEY, Gateway, Parties, Program},
     support::{
         free_port, guide, part, ports,
-        process::{NotReady, Process, command},
+        process::{NotReady, command},
     },
 };
 use futures_util::FutureExt as _;
-use std::time::Duration;
 
 pub(crate) const TRAEFIK: Program = Program {
     name: "Traefik 3.7",
@@ -49,17 +48,10 @@ async fn start(form: Form, parties: Parties) -> Result<Gateway, NotReady> {
     traefik
         .arg(format!("--configfile={etc}traefik.yml"))
         .env("GATEWAY_KEY", GATEWAY_KEY);
-    let mut process = Process::start("traefik", &mut traefik);
-    let client = Client::new(port, authority.client());
     // 404 is Traefik's answer as long as it has not read its routers.
-    let routed = async |_: &Process| gateway::answers(&client, |status| status != 404).await;
-    process
-        .ready("its first route", Duration::from_secs(20), routed)
-        .await?;
-    Ok(Gateway {
-        process,
-        client,
-        plain,
-        home,
+    let client = Client::new(port, authority.client());
+    Gateway::started("traefik", &mut traefik, client, plain, home, |status| {
+        status != 404
     })
+    .await
 }
