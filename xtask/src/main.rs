@@ -13,10 +13,12 @@ mod dist;
 mod floors;
 mod fuzz;
 mod interleavings;
+mod links;
 mod packages;
 mod parts;
 mod release;
 mod shell;
+mod site;
 mod test;
 mod tools;
 
@@ -28,6 +30,8 @@ const USAGE: &str = "\
 cargo xtask test [--quick]   all checks and tests, with the real gateway and the real cluster; --quick without them
 cargo xtask parts [--check]  fetch what the real tests need into target/parts; --check only looks
 cargo xtask floors           check that modules import downwards only and that files stay small
+cargo xtask links            check that the links of all pages lead somewhere, and that docs/SUMMARY.md lists all pages
+cargo xtask site             the documentation as a site with a search, in target/site; nothing in it is from elsewhere
 cargo xtask deploy           check the chart and the compose file below deploy/, and start what the compose file describes
 cargo xtask fuzz [--seconds N]  malformed tokens, answers and HTTP/2 frames from a new seed, each for a minute or N seconds
 cargo xtask bench [NAME...]  the figures of docs/PERFORMANCE.md: start, check, known, metrics, million, tokens, first, newcomers, rotation,
@@ -52,6 +56,8 @@ fn main() -> ExitCode {
         ["parts", "--check"] => parts::check(),
         ["deploy"] => deploy::run(),
         ["floors"] => floors::run(),
+        ["links"] => links::check(),
+        ["site"] => site::run(),
         ["fuzz"] => fuzz::run(Duration::from_mins(1)),
         ["fuzz", "--seconds", seconds] if seconds.parse::<u32>().is_ok() => {
             fuzz::run(Duration::from_secs(seconds.parse().unwrap_or(0)))

@@ -1,6 +1,7 @@
 //! Running other programs from the project's root.
 
 use anyhow::{Context, bail};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -83,6 +84,17 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
         );
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// The files that git knows or would add and that fit a pattern, or all; in one order.
+pub(crate) fn files(patterns: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
+    let list = ["ls-files", "-z", "--cached", "--others"];
+    let mut git = command("git", &list);
+    let list = output(git.arg("--exclude-standard").args(patterns))?;
+    let known: BTreeSet<PathBuf> = list.split('\0').map(PathBuf::from).collect();
+    // One that was deleted is known until the next commit.
+    let is_there = |file: &PathBuf| root().join(file).is_file();
+    Ok(known.into_iter().filter(is_there).collect())
 }
 
 /// Whether it runs and succeeds, quietly.

@@ -3,7 +3,7 @@
 
 mod summary;
 
-use crate::{deploy, floors, fuzz, packages, parts, shell, tools};
+use crate::{deploy, floors, fuzz, links, packages, parts, shell, site, tools};
 use anyhow::Context;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ struct Step {
 const STEPS_FULL: &[Step] = &[
     FORMAT,
     FLOORS,
+    LINKS,
     Step {
         name: "parts",
         run: parts::fetch,
@@ -45,6 +46,11 @@ const STEPS_FULL: &[Step] = &[
         name: "docs",
         run: docs,
         remedy: "`cargo doc --no-deps --open` shows the page",
+    },
+    Step {
+        name: "site",
+        run: site::run,
+        remedy: "`cargo xtask site` does just this; the site is in target/site",
     },
     Step {
         name: "deploy",
@@ -71,6 +77,7 @@ const STEPS_FULL: &[Step] = &[
 const STEPS_QUICK: &[Step] = &[
     FORMAT,
     FLOORS,
+    LINKS,
     Step {
         name: "lints",
         run: || lints(&[]),
@@ -95,6 +102,11 @@ const FLOORS: Step = Step {
     name: "floors",
     run: floors::run,
     remedy: "ARCHITECTURE.md says who may know whom",
+};
+const LINKS: Step = Step {
+    name: "links",
+    run: links::check,
+    remedy: "the page named above has a link that leads nowhere, or docs/SUMMARY.md lacks a page",
 };
 const LINTS_REMEDY: &str =
     "mend it, or say at the place why the lint is wrong there: #[expect(lint, reason = \"...\")]";
@@ -165,7 +177,7 @@ fn docs() -> anyhow::Result<()> {
 const CARGO_DENY: &str = "cargo-deny@0.20.2";
 
 fn deny() -> anyhow::Result<()> {
-    let program = tools::cargo(CARGO_DENY)?;
+    let program = tools::cargo(CARGO_DENY, &[])?;
     shell::run(&mut shell::command(
         &program.to_string_lossy(),
         &[

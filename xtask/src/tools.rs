@@ -78,8 +78,9 @@ pub(crate) fn install(who: &str, missing: &[&Tool]) -> anyhow::Result<()> {
     shell::run(command.envs(quietly))
 }
 
-/// A program that cargo installs (`NAME@VERSION`), built once into `target/tools`.
-pub(crate) fn cargo(package: &str) -> anyhow::Result<PathBuf> {
+/// A program that cargo installs (`NAME@VERSION`, with further arguments of `cargo install`), built
+/// once into `target/tools`.
+pub(crate) fn cargo(package: &str, further: &[&str]) -> anyhow::Result<PathBuf> {
     let tools = shell::root().join("target/tools");
     let (name, version) = package.split_once('@').context("NAME@VERSION")?;
     let program = tools.join("bin").join(name);
@@ -97,7 +98,8 @@ pub(crate) fn cargo(package: &str) -> anyhow::Result<PathBuf> {
             ],
         );
         let build = tools.join(format!("build-{name}"));
-        shell::run(install.arg(&tools).env("CARGO_TARGET_DIR", &build))?;
+        install.arg(&tools).args(further);
+        shell::run(install.env("CARGO_TARGET_DIR", &build))?;
         let _ = fs::remove_dir_all(build);
         fs::write(stamp, version)?;
     }

@@ -216,22 +216,11 @@ pub(super) fn cargo_home() -> anyhow::Result<PathBuf> {
         .context("there is no home folder; set CARGO_HOME")
 }
 
-/// Everything that git knows or would add.
 fn copy_sources(to: &Path) -> anyhow::Result<()> {
-    let list = [
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ];
-    let list = shell::output(&mut shell::command("git", &list))?;
-    for file in list.split('\0').filter(|file| !file.is_empty()) {
-        let (from, to) = (shell::root().join(file), to.join(file));
-        if let (true, Some(parent)) = (from.is_file(), to.parent()) {
-            std::fs::create_dir_all(parent)?;
-            std::fs::copy(&from, &to).with_context(|| format!("cannot copy {file}"))?;
-        }
+    for file in shell::files(&[])? {
+        let (from, to) = (shell::root().join(&file), to.join(&file));
+        std::fs::create_dir_all(to.parent().context("a folder")?)?;
+        std::fs::copy(&from, &to).with_context(|| format!("cannot copy {}", file.display()))?;
     }
     Ok(())
 }

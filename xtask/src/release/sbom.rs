@@ -14,7 +14,7 @@ const CARGO_CYCLONEDX: &str = "cargo-cyclonedx@0.5.7";
 const NAME: &str = "elastauth-sbom";
 
 pub(super) fn make(source: &Source, build: &Build, folder: &Path) -> anyhow::Result<()> {
-    let program = tools::cargo(CARGO_CYCLONEDX)?;
+    let program = tools::cargo(CARGO_CYCLONEDX, &[])?;
     let mut list = shell::command(&program.to_string_lossy(), &["cyclonedx", "--quiet"]);
     list.args([
         "--format",
