@@ -21,7 +21,11 @@ use crate::{
     },
     upstream::{Selector, Upstream},
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 use tracing::{info, warn};
 
 /// How long the end waits for requests in hand and for writes in the air. A connection's first
@@ -113,6 +117,11 @@ impl Controls {
         self.service.login_url.store(login_url);
         self.service.shown.store(Arc::new(config.shown.clone()));
         Ok(())
+    }
+
+    /// Readiness is negative from now on; everything else goes on.
+    pub(crate) fn leave(&self) {
+        self.service.leaving.store(true, Relaxed);
     }
 
     /// Shows operators which keys have new values that require a restart.

@@ -79,7 +79,7 @@ pub mod serve {
     pub use crate::serve::{AdminConfig, Audience, Config, Listen, Server, Service, ServiceParts};
 }
 pub mod shutdown {
-    pub use crate::shutdown::Tasks;
+    pub use crate::shutdown::{Config, Tasks};
 }
 pub mod telemetry {
     pub use crate::telemetry::{ClusterTelemetry, Telemetry};

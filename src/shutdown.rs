@@ -4,6 +4,13 @@
 use std::{future::Future, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// Settings of the end.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Config {
+    /// How long everything goes on as before while readiness says that the end is near.
+    pub delay: Duration,
+}
+
 /// The tracked spawner. Clones share one end.
 #[derive(Debug, Clone, Default)]
 pub struct Tasks {

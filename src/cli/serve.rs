@@ -6,7 +6,7 @@ use super::{
     output::{CommandError, failed, runtime},
 };
 use crate::{
-    app::App,
+    app::{App, Controls},
     config::{self, Checked, Config, Flags, Sources},
     reload::{Reloader, Watch},
     serve::{Config as Listener, Listen},
@@ -14,8 +14,11 @@ use crate::{
 };
 use ipnet::IpNet;
 use rustix::process::{geteuid, getpid};
-use std::{fmt::Write as _, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
+use std::{fmt::Write as _, io, time::Duration};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
 
 /// How long the end waits for threads that read a file, when all requests are answered. Such a
 /// thread may hang with its file system, or at a pipe.
@@ -40,7 +43,7 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
         }
         why
     })?;
-    let level = config.telemetry.level;
+    let (level, delay) = (config.telemetry.level, config.shutdown.delay);
     let log = telemetry::log::init(config.telemetry)
         .map_err(|error| failed("the log cannot be set up", &error))?;
     for warning in &warnings {
@@ -53,7 +56,8 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     let ended = runtime.block_on(async {
         let no_signals = |error| failed("signals cannot be received", &error);
         let app = App::start(config).map_err(|error| failed("elastauth does not start", &error))?;
-        let end = end_signal().map_err(no_signals)?;
+        let signals = EndSignals::new().map_err(no_signals)?;
+        let end = end(signals, delay, app.controls());
         let reloader = Reloader::new(flags, loaded, app.controls(), (log, level));
         reloader.start(watch, app.tasks()).map_err(no_signals)?;
         app.run_until(end).await;
@@ -101,14 +105,42 @@ fn log_trust(config: &Config) {
     }
 }
 
+/// Resolves when the end begins: after a signal and the delay, which another signal ends.
+async fn end(mut signals: EndSignals, delay: Duration, controls: Controls) {
+    signals.next().await;
+    controls.leave();
+    if delay.is_zero() {
+        return;
+    }
+    tracing::info!(
+        delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        "the end begins after `shutdown.delay`; until then readiness says NOT_READY, and requests \
+         are answered"
+    );
+    tokio::select! {
+        () = sleep(delay) => {}
+        () = signals.next() => tracing::info!("a second signal ends the delay"),
+    }
+}
+
 /// SIGTERM is what supervisors send, SIGINT is Ctrl-C.
-fn end_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
-    Ok(async move {
+struct EndSignals {
+    term: Signal,
+    int: Signal,
+}
+
+impl EndSignals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
         }
-    })
+    }
 }

@@ -28,6 +28,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let login_url = sign_in::fill(fill);
     let trust = trust::fill(fill);
     let listeners = server::fill(fill, trust.as_ref());
+    let shutdown = server::shutdown(fill);
     let identity = identity::fill(fill);
     if let (Some(trust), Some(identity)) = (&trust, &identity) {
         trust::check_providers(fill, trust, identity);
@@ -52,6 +53,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let listeners = listeners?;
     Some(Config {
         listeners: listeners.all,
+        shutdown: shutdown?,
         login_url: login_url?,
         trust: trust?,
         identity: identity?,

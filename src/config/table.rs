@@ -94,6 +94,12 @@ table! {
     LISTENERS: "listeners", T::Sections(SectionsOf::Listeners), reload = true,
         example = "[{address: \"0.0.0.0:5000\"}, {unix: /run/elastauth/elastauth.sock}]";
 
+    /// How long elastauth goes on answering after SIGTERM, while readiness is negative, before it
+    /// closes its listeners and finishes running requests. Gateways and Kubernetes learn in this
+    /// time that it ends. A second SIGTERM ends the wait.
+    SHUTDOWN_DELAY: "shutdown.delay", T::Duration(Duration::ZERO, millis(300_000)),
+        default = "0s";
+
     /// What identifies users: one provider, or a list of providers that are asked in this order.
     AUTH_PROVIDER: "auth_provider", T::List(&T::Choice(texts::<AuthProvider>)),
         default = "authelia";

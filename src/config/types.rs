@@ -1,7 +1,7 @@
 //! What reading the configuration gives.
 
 use super::finding::{Finding, Findings, Place};
-use crate::{broker, cluster, identity, net::trust, roles, serve, telemetry};
+use crate::{broker, cluster, identity, net::trust, roles, serve, shutdown, telemetry};
 
 /// The configuration of each component.
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ use crate::{broker, cluster, identity, net::trust, roles, serve, telemetry};
 pub struct Config {
     /// The listeners for gateways; at least one.
     pub listeners: Vec<serve::Config>,
+    pub shutdown: shutdown::Config,
     pub login_url: Option<serve::LoginUrl>,
     /// For listeners that say nothing else, and for the one of operators.
     pub trust: trust::Config,

@@ -9,7 +9,7 @@ use crate::{
     net::{tls, trust},
     roles,
     secret::SecretString,
-    serve, telemetry,
+    serve, shutdown, telemetry,
 };
 use http::HeaderName;
 use std::{
@@ -66,6 +66,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             trust: trust.clone(),
             balancers: Vec::new(),
         }],
+        shutdown: shutdown::Config::default(),
         login_url: None,
         trust,
         identity: identity::Config {

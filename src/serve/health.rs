@@ -7,7 +7,7 @@ use crate::{
 };
 use http::{Method, StatusCode, request::Parts};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 /// The only mode there is: elastauth answers auth requests and carries no traffic itself.
 const MODE: &str = "auth-only";
@@ -43,7 +43,8 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
         }
         Probe::Ready => {
             let cluster = service.readiness.ask().await;
-            let (code, status) = if cluster.is_ok() {
+            let leaving = service.leaving.load(Relaxed);
+            let (code, status) = if cluster.is_ok() && !leaving {
                 (StatusCode::OK, "OK")
             } else {
                 (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY")
@@ -55,7 +56,7 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
                 Err(error) if trusted => json!({"status": failed, "error": error}),
                 Err(_) => json!({"status": failed}),
             };
-            // Only the cluster makes this replica NOT_READY. All replicas share a store, identity
+            // Only the cluster and the end make this replica NOT_READY. All replicas share a store, identity
             // providers and clocks that fail, and would all leave the service at once, though known
             // users can still be answered.
             let degraded = "DEGRADED";
@@ -68,6 +69,10 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
                 "clock": check(clocks.map(Value::from), degraded),
                 "provider": check(providers.map(Value::from), degraded),
             });
+            if leaving && let Some(checks) = checks.as_object_mut() {
+                let why = "the process ends soon and still answers; ask another replica";
+                checks.insert("shutdown".to_owned(), check(Err(why.to_owned()), "ENDING"));
+            }
             let waiting = service.requires_restart.load();
             if trusted && let Some(checks) = checks.as_object_mut() {
                 let state = if waiting.is_empty() {

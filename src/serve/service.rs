@@ -16,7 +16,10 @@ use crate::{
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde_json::Value;
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 /// A logout notice of 48 KB is read in a fraction of a millisecond: so many a second are a few
 /// hundredths of one core. What is checked of them is bounded for each issuer.
@@ -30,6 +33,8 @@ pub struct Service {
     /// Where browsers are sent to sign in.
     pub(crate) login_url: ArcSwapOption<LoginUrl>,
     pub(super) readiness: Readiness,
+    /// The end begins soon: gateways shall ask other replicas.
+    pub(crate) leaving: AtomicBool,
     pub(super) clock: Clock,
     pub(super) started: Timestamp,
     pub(super) observer: Observer,
@@ -109,6 +114,7 @@ impl Service {
             identity_headers: parts.identity_headers,
             login_url: ArcSwapOption::new(parts.login_url.map(Arc::new)),
             readiness: Readiness::new(parts.check, parts.tasks, clock.clone()),
+            leaving: AtomicBool::new(false),
             started: clock.now(),
             observer: Observer::new(parts.telemetry.clone(), clock.clone()),
             telemetry: parts.telemetry,

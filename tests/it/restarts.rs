@@ -82,6 +82,55 @@ async fn asked_to_end_it_finishes_what_it_has_in_hand_and_takes_nothing_new() {
 }
 
 #[tokio::test]
+async fn for_the_delay_readiness_is_negative_and_everybody_is_answered() {
+    let mut stage = Stage::planned(Plan {
+        more: "shutdown: {delay: 5m}",
+        ..Plan::default()
+    })
+    .await;
+    let ready = async || {
+        let key = [("x-elastauth-key", GATEWAY_KEY)];
+        let answer = stage.gateway().get("/elastauth/ready", &key).await;
+        let (status, shown) = (answer.status.as_u16(), answer.json());
+        (status, shown["status"].clone(), shown["checks"].clone())
+    };
+    let (status, shown, checks) = ready().await;
+    assert_eq!((status, shown), (200, "OK".into()));
+    assert!(checks["shutdown"].is_null(), "{checks}");
+    stage.elastauth.ask_to_end();
+    let began = "the end begins after `shutdown.delay`";
+    until(began, || stage.elastauth.log().contains(began)).await;
+    let (status, shown, checks) = ready().await;
+    assert_eq!((status, shown), (503, "NOT_READY".into()));
+    assert_eq!(checks["shutdown"]["status"], "ENDING");
+    assert_eq!(checks["elasticsearch"]["status"], "OK");
+    // On a connection of its own, and the first login of this user.
+    assert!(stage.works(&stage.ask("alice", "dev").await));
+    let live = stage.gateway().get("/elastauth/live", &[]).await;
+    assert_eq!(live.status, StatusCode::OK);
+    // A second signal does not wait for five minutes.
+    assert!(stage.elastauth.terminate().await.success());
+    assert!(
+        stage
+            .elastauth
+            .log()
+            .contains("a second signal ends the delay")
+    );
+}
+
+#[tokio::test]
+async fn after_the_delay_it_ends_by_itself() {
+    let mut stage = Stage::planned(Plan {
+        more: "shutdown: {delay: 50ms}",
+        ..Plan::default()
+    })
+    .await;
+    assert!(stage.works(&stage.ask("alice", "dev").await));
+    assert!(stage.elastauth.terminate().await.success());
+    assert!(!stage.elastauth.log().contains("second signal"));
+}
+
+#[tokio::test]
 async fn with_nothing_in_hand_it_ends_at_once() {
     let mut stage = Stage::usual().await;
     assert!(stage.works(&stage.ask("alice", "dev").await));

@@ -393,6 +393,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
     let loopback: SocketAddr = ([127, 0, 0, 1], 0).into();
     let config = config::Config {
         listeners: vec![listener(loopback)],
+        shutdown: elastauth::internals::shutdown::Config::default(),
         login_url: None,
         trust: loopback_alone(),
         identity: identity::Config {

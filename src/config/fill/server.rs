@@ -11,6 +11,7 @@ use crate::{
     },
     net::{tls, trust as peers},
     serve::{Config, Listen, UnixSocket},
+    shutdown,
 };
 use ipnet::IpNet;
 use std::{
@@ -65,6 +66,12 @@ pub(super) fn fill(fill: &mut Filler<'_>, general: Option<&peers::Config>) -> Op
         unprotected.push(listener.listen.to_string());
     }
     Some(Listeners { all, unprotected })
+}
+
+pub(super) fn shutdown(fill: &Filler<'_>) -> Option<shutdown::Config> {
+    Some(shutdown::Config {
+        delay: fill.get(&table::SHUTDOWN_DELAY)?,
+    })
 }
 
 /// Configurations of elastauth 2 have no barrier but their private network.

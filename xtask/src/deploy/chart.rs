@@ -79,6 +79,11 @@ const REFUSED: &[(&[&str], &str)] = &[
         &["gatewayApi.enabled=true", "gatewayApi.auth=external"],
         "nothing would remove the client's own Remote-User",
     ),
+    (&["shutdown.delaySeconds=10"], "The end takes up to 31 s"),
+    (
+        &["config.shutdown.delay=5s"],
+        "use shutdown.delaySeconds instead",
+    ),
     (&["replicas=zero"], "want integer"),
     (&["replica=3"], "additional properties 'replica'"),
     (&["reload=never"], "/reload"),

@@ -13,6 +13,7 @@ pub(super) fn faults(objects: &[Value]) -> Vec<String> {
     };
     let mut faults = Vec::new();
     pod(&deployment["spec"]["template"]["spec"], &mut faults);
+    end(objects, deployment, &mut faults);
     selectors(objects, deployment, &mut faults);
     network(objects, deployment, &mut faults);
     if of_kind(objects, "Secret").next().is_some() {
@@ -71,7 +72,6 @@ fn pod(spec: &Value, faults: &mut Vec<String>) {
             .all(|volume| volume["hostPath"].is_null()),
         "the pod mounts a folder of the node",
     );
-    let graced = spec["terminationGracePeriodSeconds"].as_u64().unwrap_or(0);
     for container in list(&spec["containers"]) {
         let security = &container["securityContext"];
         must(
@@ -130,11 +130,23 @@ fn pod(spec: &Value, faults: &mut Vec<String>) {
                 "a probe asks a port that the container does not have",
             );
         }
-        let pause = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64();
-        must(
-            graced >= pause.unwrap_or(0) + LONGEST_END,
-            "the pod is killed before elastauth has ended",
-        );
+    }
+}
+
+/// Kubernetes waits for the delay of the configuration, and then for the whole end.
+fn end(objects: &[Value], deployment: &Value, faults: &mut Vec<String>) {
+    let spec = &deployment["spec"]["template"]["spec"];
+    let graced = spec["terminationGracePeriodSeconds"].as_u64().unwrap_or(0);
+    let mut texts =
+        of_kind(objects, "ConfigMap").filter_map(|map| map["data"]["config.yml"].as_str());
+    let delay = texts.find_map(|text| {
+        let (_, section) = text.split_once("shutdown:\n  delay: ")?;
+        section.split_once("s\n")?.0.parse::<u64>().ok()
+    });
+    match delay {
+        Some(delay) if graced >= delay + LONGEST_END => {}
+        Some(_) => faults.push("the pod is killed before elastauth has ended".to_owned()),
+        None => faults.push("the configuration has no `shutdown.delay`".to_owned()),
     }
 }
 
@@ -271,7 +283,6 @@ mod tests {
                         "startupProbe": probe("/elastauth/live"),
                         "livenessProbe": probe("/elastauth/live"),
                         "readinessProbe": probe("/elastauth/ready"),
-                        "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
                     }],
                 }},
             }}),
@@ -289,6 +300,9 @@ mod tests {
             }}),
             json!({"kind": "PodDisruptionBudget", "spec": {
                 "maxUnavailable": 1, "selector": {"matchLabels": labels},
+            }}),
+            json!({"kind": "ConfigMap", "data": {
+                "config.yml": "listen: :5000\nshutdown:\n  delay: 5s\ntls: {}\n",
             }}),
         ]
     }
@@ -418,6 +432,7 @@ mod tests {
                 json!({}),
                 "PodDisruptionBudget does not select",
             ),
+            (4, "", "data", json!({}), "no `shutdown.delay`"),
         ];
         for (object, path, key, value, expected) in broken {
             let mut objects = good();

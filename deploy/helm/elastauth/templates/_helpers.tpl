@@ -52,6 +52,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "elastauth.config" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- $_ := set $config "listen" ":5000" -}}
+{{- $_ := set $config "shutdown" (dict "delay" (printf "%ds" (int .Values.shutdown.delaySeconds))) -}}
 {{- if .Values.tls.secret -}}
 {{- $tls := dict "cert" "/etc/elastauth/tls/tls.crt" "key" "/etc/elastauth/tls/tls.key" -}}
 {{- if .Values.gateways.clientCa.secret -}}
