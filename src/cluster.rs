@@ -14,4 +14,4 @@ pub(crate) use error::CallError;
 pub(crate) use security::{
     Account, ApiKeys, ListedUser, Marker, NewPassword, Origin, StoredAccount, Whoami,
 };
-pub use security::{Config, PasswordForm, SecurityApi, ServiceAccount};
+pub use security::{Config, Kind, PasswordForm, SecurityApi, ServiceAccount};

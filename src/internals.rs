@@ -15,7 +15,7 @@ pub mod clock {
     pub use crate::clock::{Clock, Timestamp};
 }
 pub mod cluster {
-    pub use crate::cluster::{Config, PasswordForm, SecurityApi, ServiceAccount};
+    pub use crate::cluster::{Config, Kind, PasswordForm, SecurityApi, ServiceAccount};
 }
 pub mod config {
     pub use crate::config::{Config, Flags, Sources, check};

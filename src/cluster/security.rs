@@ -8,7 +8,7 @@ pub(crate) use elasticsearch::{ClusterAccess, Elasticsearch};
 pub(crate) use types::{
     Account, ApiKeys, ListedUser, Marker, NewPassword, Origin, StoredAccount, UserPage, Whoami,
 };
-pub use types::{Config, PasswordForm, ServiceAccount};
+pub use types::{Config, Kind, PasswordForm, ServiceAccount};
 
 use super::{error::CallError, pool::Timeouts};
 use crate::{clock::Clock, model::Username, net::tls::TlsError, telemetry::ClusterTelemetry};

@@ -72,6 +72,7 @@ fn short() -> Timeouts {
 
 fn config(urls: &[String]) -> Config {
     Config {
+        kind: Kind::Elasticsearch,
         hosts: urls.iter().map(|url| url.parse().unwrap()).collect(),
         account: ServiceAccount::Basic {
             username: "svc".to_owned(),

@@ -100,6 +100,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
             },
         },
         cluster: cluster::Config {
+            kind: cluster::Kind::Elasticsearch,
             hosts: vec![standin.url().parse().map_err(|_| DemoError::Address)?],
             account,
             tls: tls::ClientConfig::default(),

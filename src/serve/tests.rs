@@ -176,6 +176,7 @@ fn upstream() -> Upstream {
     let hosts = vec![http::Uri::from_static("http://127.0.0.1:1")];
     let cluster = SecurityApi::new(
         &cluster::Config {
+            kind: cluster::Kind::Elasticsearch,
             hosts,
             account,
             tls: tls::ClientConfig::default(),

@@ -11,9 +11,33 @@ use serde_json::Value;
 use std::fmt;
 use zeroize::Zeroizing;
 
+/// Whose security API a cluster has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// The cluster is asked before the first call; until it has answered, Elasticsearch is assumed.
+    #[default]
+    Auto,
+    /// Elasticsearch.
+    Elasticsearch,
+    /// OpenSearch with its security plugin.
+    Opensearch,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Elasticsearch => "elasticsearch",
+            Self::Opensearch => "opensearch",
+        })
+    }
+}
+
 /// Settings of one cluster.
 #[derive(Clone)]
 pub struct Config {
+    /// Which security API is spoken.
+    pub kind: Kind,
     /// Base URLs of the cluster's nodes, `http` or `https`, at least one; a path is a prefix. User
     /// information in them is never sent.
     pub hosts: Vec<Uri>,
@@ -30,6 +54,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hosts: Vec<&str> = self.hosts.iter().filter_map(Uri::host).collect();
         f.debug_struct("Config")
+            .field("kind", &self.kind)
             .field("hosts", &hosts)
             .field("account", &self.account)
             .field("tls", &self.tls)

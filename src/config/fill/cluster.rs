@@ -2,7 +2,7 @@
 
 use super::filler::Filler;
 use crate::{
-    cluster::{Config, ServiceAccount},
+    cluster::{Config, Kind, ServiceAccount},
     config::table,
     net::{self, tls},
     secret::{ExposeSecret as _, SecretString},
@@ -33,6 +33,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         danger_skip_verify,
     };
     Some(Config {
+        kind: Kind::default(),
         hosts: hosts?,
         account: account?,
         tls,
