@@ -296,6 +296,7 @@ fn replica(cluster: &StandIn, clock: &Arc<AtomicU64>, tasks: &Tasks, park: bool)
     };
     let security = SecurityApi::new(
         &cluster::Config {
+            kind: cluster::Kind::Elasticsearch,
             hosts: vec![cluster.url().parse().unwrap()],
             account,
             tls: tls::ClientConfig::default(),

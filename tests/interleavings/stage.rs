@@ -177,6 +177,7 @@ impl Stage {
             let hosts = vec![url.parse().unwrap(); addresses];
             SecurityApi::new(
                 &cluster::Config {
+                    kind: cluster::Kind::Elasticsearch,
                     hosts,
                     account,
                     tls: tls::ClientConfig::default(),

@@ -180,6 +180,7 @@ fn cluster_config(standin: &StandIn) -> cluster::Config {
         password: standin.service_password().to_owned().into(),
     };
     cluster::Config {
+        kind: cluster::Kind::Elasticsearch,
         hosts: vec![standin.url().parse().unwrap()],
         account,
         tls: tls::ClientConfig::default(),

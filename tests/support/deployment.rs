@@ -147,6 +147,7 @@ impl Deployment {
             password: standin.service_password().to_owned().into(),
         };
         let cluster = cluster::Config {
+            kind: cluster::Kind::Elasticsearch,
             hosts: vec![standin.url().parse().unwrap()],
             account,
             tls: tls::ClientConfig::default(),
