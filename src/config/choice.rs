@@ -7,7 +7,7 @@
 
 use crate::{
     broker::Adopt,
-    cluster::PasswordForm,
+    cluster::{Kind, PasswordForm},
     identity::{
         group_list::Separator,
         oidc::{Asked, IdTokens, Validation},
@@ -91,6 +91,7 @@ choices! {
     Separator { "," = Comma, "|" = Pipe, ";" = Semicolon, "space" = Space }
     UserNameCase { "keep" = Keep, "lower" = Lower }
     DefaultRolesApply { "always" = Always, "unmapped" = Unmapped }
+    Kind { "auto" = Auto, "elasticsearch" = Elasticsearch, "opensearch" = Opensearch }
     PasswordForm { "auto" = Hash, "off" = Clear }
     Adopt { "never" = Never, "elastauth-go" = ElastauthGo, "any" = Any }
     Level { "debug" = Debug, "info" = Info, "warn" = Warn, "error" = Error }
