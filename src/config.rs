@@ -55,3 +55,4 @@ pub(crate) use schema::schema;
 pub use sources::{Flags, Sources};
 pub(crate) use types::Checked;
 pub use types::Config;
+pub(crate) use value_type::{network, server_url};

@@ -49,11 +49,7 @@ pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
         strict,
         ..
     } = *options;
-    let Checked { outcome, warnings } = config::check(&Sources::system(flags));
-    let outcome = outcome.and_then(|config| match config::check_files(&config) {
-        faults if faults.is_empty() => Ok(config),
-        faults => Err(faults),
-    });
+    let Checked { outcome, warnings } = checked(&Sources::system(flags));
     let tried = match &outcome {
         Ok(config) if online => runtime()?.block_on(async {
             let mut tried = online::run(config).await;
@@ -85,6 +81,28 @@ pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
         print(&text)
     } else {
         Err(CommandError(text))
+    }
+}
+
+/// The configuration and the files that it names.
+fn checked(sources: &Sources) -> Checked {
+    let Checked { outcome, warnings } = config::check(sources);
+    let outcome = outcome.and_then(|config| match config::check_files(&config) {
+        faults if faults.is_empty() => Ok(config),
+        faults => Err(faults),
+    });
+    Checked { outcome, warnings }
+}
+
+/// The report on these sources.
+///
+/// # Errors
+/// With the same, where there are faults.
+pub(super) fn offline(sources: &Sources) -> Result<String, String> {
+    let Checked { outcome, warnings } = checked(sources);
+    match outcome {
+        Ok(_) => Ok(report(&[], &warnings, &[])),
+        Err(faults) => Err(report(&faults, &warnings, &[])),
     }
 }
 

@@ -43,6 +43,21 @@ impl Sources {
         Self::read(flags, DotEnv::AtStart)
     }
 
+    /// A file, these variables, and nothing of this process's environment.
+    pub(crate) fn of_file(path: &Path, variables: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let mut sources = Self {
+            flags: Flags {
+                config: Some(path.to_owned()),
+                ..Flags::default()
+            },
+            environment: variables.iter().map(owned).collect(),
+            ..Self::default()
+        };
+        sources.find_file(true);
+        sources
+    }
+
     /// The same, for a start or for a running program.
     pub(super) fn read(flags: Flags, dot_env: DotEnv) -> Self {
         let mut sources = Self {

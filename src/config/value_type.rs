@@ -13,7 +13,8 @@ use crate::{
     model::{Group, Role},
     secret::{GatewayKey, SecretKey, SecretString},
 };
-use http::HeaderName;
+use http::{HeaderName, Uri};
+use ipnet::IpNet;
 use std::{path::PathBuf, time::Duration};
 
 /// What a key accepts.
@@ -306,6 +307,25 @@ impl ValueType {
             Self::List(_) | Self::Mappings | Self::Pairs | Self::Sections(_) => Err(general()),
         }
     }
+}
+
+/// The base URL of a server, for who asks for one outside of a configuration.
+///
+/// # Errors
+/// Says which rule the text breaks.
+pub(crate) fn server_url(text: &str) -> Result<Uri, &'static str> {
+    forms::url(text)
+}
+
+/// The same for a network, or one address.
+///
+/// # Errors
+/// Says what is allowed.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    forms::network(text).map_err(|why| match why {
+        Some(why) => why.to_owned(),
+        None => format!("it must be {}", ValueType::Network.allowed()),
+    })
 }
 
 /// All of them, or `None` where one is missing; each is looked at, so that every fault is reported.

@@ -26,6 +26,7 @@ mod file_ledger;
 mod floods;
 mod frames;
 mod hosts;
+mod init;
 mod invalid_input;
 mod key_change;
 mod key_change_live;
