@@ -5,13 +5,13 @@ mod first_check;
 use crate::{
     broker::{self, Broker},
     clock::Clock,
-    cluster::{self, SecurityApi},
-    config::{Config, Widening},
+    cluster::{ClusterAccess, SecurityApi},
+    config::{ClusterConfig, Config, Widening},
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
-    ledger::StoreConfig,
+    ledger::{StoreConfig, redis::RedisAccess},
     net::tls::TlsError,
-    roles::{self, Mapping},
+    roles::Mapping,
     serve::{self, Audience, ClusterCheck, ListenerControls, ServeError, Server, Service},
     shutdown::Tasks,
     telemetry::{
@@ -19,7 +19,7 @@ use crate::{
         audit::{EventDetails, EventKind},
         metrics::Metrics,
     },
-    upstream::{Selector, Upstream},
+    upstream::{Selector, Upstream, Upstreams},
 };
 use std::{
     future::Future,
@@ -75,11 +75,11 @@ impl Controls {
             .collect::<Result<_, _>>()
             .map_err(StartError::Listen)?;
         let flow = &self.service.flow;
-        let upstream = flow.upstreams().named(&config.broker.cluster_name);
-        let access = upstream
-            .map(|upstream| upstream.security().access(&config.cluster))
-            .transpose()
-            .map_err(StartError::ClusterTls)?;
+        let clusters = config.clusters.iter().filter_map(|cluster| {
+            let upstream = flow.upstreams().named(cluster.name.as_str())?;
+            Some(changes_of(upstream, cluster).map(|changes| (upstream, changes)))
+        });
+        let clusters: Vec<_> = clusters.collect::<Result<_, _>>()?;
         let oidc = config
             .identity
             .providers
@@ -92,24 +92,18 @@ impl Controls {
             .map(Oidc::access)
             .transpose()
             .map_err(StartError::IdpTls)?;
-        let redis = match &config.broker.ledger.store {
-            StoreConfig::Redis(redis) => {
-                Some(redis.access().map_err(broker::BrokerStartError::Redis)?)
-            }
-            StoreConfig::Memory | StoreConfig::File(..) => None,
-        };
         for (listener, change) in changes {
             listener.apply(change);
         }
         if let (Some(oidc), Some(access)) = (flow.providers.oidc(), providers) {
             oidc.replace(access);
         }
-        if let (Some(upstream), Some(access)) = (upstream, access) {
-            upstream.security().replace(access);
-            if let Some(access) = redis {
+        for (upstream, changes) in clusters {
+            upstream.security().replace(changes.cluster);
+            if let Some(access) = changes.redis {
                 upstream.broker().ledger().replace_access(access);
             }
-            upstream.replace_mapping(Mapping::new(config.roles.clone()));
+            upstream.replace_mapping(changes.mapping);
         }
         let unprotected = config.unprotected.clone();
         self.service.unprotected.store(Arc::new(unprotected));
@@ -179,7 +173,9 @@ impl App {
     pub fn start(config: Config) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let (admin_listener, listeners) = (config.admin_listener(), config.listeners);
-        let telemetry = Telemetry::start(&config.audit, config.traces, &clock, config.broker.grace)
+        let graces = config.clusters.iter().map(|cluster| cluster.broker.grace);
+        let grace = graces.min().unwrap_or_default();
+        let telemetry = Telemetry::start(&config.audit, config.traces, &clock, grace)
             .map_err(StartError::Telemetry)?;
         // Identity headers in answers have the names of those in requests, where there are any.
         let mut providers = config.identity.providers.iter();
@@ -190,18 +186,15 @@ impl App {
         let identity_headers = names.unwrap_or_default();
         let providers = Providers::new(config.identity, &clock, &tasks, &telemetry)
             .map_err(StartError::IdpTls)?;
-        let of_cluster = telemetry.of_cluster(&config.broker.cluster_name);
-        let upstream = upstream(
-            &config.cluster,
-            config.broker,
-            config.roles,
-            &clock,
-            &tasks,
-            of_cluster,
-        )?;
-        let check = check(upstream.security().clone());
+        let upstreams = config.clusters.into_iter().map(|cluster| {
+            let telemetry = telemetry.of_cluster(cluster.name.as_str());
+            upstream(cluster, &clock, &tasks, telemetry)
+        });
+        let upstreams = Upstreams::new(upstreams.collect::<Result<_, _>>()?);
+        let securities = upstreams.iter().map(|upstream| upstream.security().clone());
+        let check = check(securities.collect());
         let service = Service::new(serve::ServiceParts {
-            flow: Flow::new(providers, upstream.into()),
+            flow: Flow::new(providers, upstreams),
             identity_headers,
             login_url: config.login_url,
             check,
@@ -245,20 +238,15 @@ impl App {
     /// See [`StartError`].
     pub fn flow(config: Config) -> Result<Flow, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let mut broker = config.broker;
-        broker.ledger.store = StoreConfig::Memory;
-        broker.park_within = None;
-        let upstream = upstream(
-            &config.cluster,
-            broker,
-            config.roles,
-            &clock,
-            &tasks,
-            ClusterTelemetry::default(),
-        )?;
+        let upstreams = config.clusters.into_iter().map(|mut cluster| {
+            cluster.broker.ledger.store = StoreConfig::Memory;
+            cluster.broker.park_within = None;
+            upstream(cluster, &clock, &tasks, ClusterTelemetry::default())
+        });
+        let upstreams = Upstreams::new(upstreams.collect::<Result<_, _>>()?);
         let providers = Providers::new(config.identity, &clock, &tasks, &Telemetry::default())
             .map_err(StartError::IdpTls)?;
-        Ok(Flow::new(providers, upstream.into()))
+        Ok(Flow::new(providers, upstreams))
     }
 
     /// The first address where it listens for gateways; `None` where there are unix sockets alone.
@@ -323,30 +311,60 @@ impl App {
     }
 }
 
-/// The only cluster, which every request is for.
+/// What a running cluster gets of a new configuration.
+struct Changes {
+    cluster: ClusterAccess,
+    redis: Option<RedisAccess>,
+    mapping: Mapping,
+}
+
+fn changes_of(upstream: &Upstream, config: &ClusterConfig) -> Result<Changes, StartError> {
+    let cluster = upstream
+        .security()
+        .access(&config.cluster)
+        .map_err(StartError::ClusterTls)?;
+    let redis = match &config.broker.ledger.store {
+        StoreConfig::Redis(redis) => Some(redis.access().map_err(broker::BrokerStartError::Redis)?),
+        StoreConfig::Memory | StoreConfig::File(..) => None,
+    };
+    Ok(Changes {
+        cluster,
+        redis,
+        mapping: Mapping::new(config.roles.clone()),
+    })
+}
+
+/// A cluster with a broker of its own.
 fn upstream(
-    cluster: &cluster::Config,
-    broker: broker::Config,
-    roles: roles::Config,
+    config: ClusterConfig,
     clock: &Clock,
     tasks: &Tasks,
     telemetry: ClusterTelemetry,
 ) -> Result<Upstream, StartError> {
-    let cluster =
-        SecurityApi::new(cluster, clock.clone(), &telemetry).map_err(StartError::ClusterTls)?;
-    let name = broker.cluster_name.clone();
-    let broker = Broker::new(broker, cluster, clock.clone(), tasks.clone(), telemetry)?;
-    let mapping = Mapping::new(roles);
-    Ok(Upstream::new(&name, Selector::Every, mapping, broker))
+    let cluster = SecurityApi::new(&config.cluster, clock.clone(), &telemetry)
+        .map_err(StartError::ClusterTls)?;
+    let broker = Broker::new(
+        config.broker,
+        cluster,
+        clock.clone(),
+        tasks.clone(),
+        telemetry,
+    )?;
+    let mapping = Mapping::new(config.roles);
+    let name = config.name.as_str();
+    Ok(Upstream::new(name, Selector::Every, mapping, broker))
 }
 
 /// What readiness asks of the cluster. Its text goes to trusted peers and names no address.
-fn check(cluster: SecurityApi) -> ClusterCheck {
+fn check(clusters: Vec<SecurityApi>) -> ClusterCheck {
     Arc::new(move || {
-        let cluster = cluster.clone();
+        let clusters = clusters.clone();
         Box::pin(async move {
-            let checked = cluster.check().await;
-            checked.map_err(|error| error.without_address())
+            for cluster in clusters {
+                let checked = cluster.check().await;
+                checked.map_err(|error| error.without_address())?;
+            }
+            Ok(())
         })
     })
 }

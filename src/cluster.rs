@@ -12,6 +12,6 @@ mod tests;
 
 pub(crate) use error::CallError;
 pub(crate) use security::{
-    Account, ApiKeys, ListedUser, Marker, NewPassword, Origin, StoredAccount, Whoami,
+    Account, ApiKeys, ClusterAccess, ListedUser, Marker, NewPassword, Origin, StoredAccount, Whoami,
 };
 pub use security::{Config, Kind, PasswordForm, SecurityApi, ServiceAccount};

@@ -54,5 +54,5 @@ pub(crate) use reload::Reloaded;
 pub(crate) use schema::schema;
 pub use sources::{Flags, Sources};
 pub(crate) use types::Checked;
-pub use types::Config;
+pub use types::{ClusterConfig, Config};
 pub(crate) use value_type::{network, server_url};

@@ -18,7 +18,7 @@ pub mod cluster {
     pub use crate::cluster::{Config, Kind, PasswordForm, SecurityApi, ServiceAccount};
 }
 pub mod config {
-    pub use crate::config::{Config, Flags, Sources, check};
+    pub use crate::config::{ClusterConfig, Config, Flags, Sources, check};
 }
 #[cfg(feature = "demo")]
 pub mod demo {
@@ -47,7 +47,7 @@ pub mod ledger {
     }
 }
 pub mod model {
-    pub use crate::model::{Group, Role, Username, mixed};
+    pub use crate::model::{ClusterName, Group, Role, Username, mixed};
 }
 pub mod net {
     pub mod peer {

@@ -81,6 +81,31 @@ pub enum InvalidUsername {
     DotSegment,
 }
 
+/// The name of a cluster in the configuration, for logs, metrics, the audit stream and commands.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterName(Box<str>);
+
+impl ClusterName {
+    /// That of `elasticsearch.cluster_name`, which may be any text: it was free before there were
+    /// names of clusters.
+    #[must_use]
+    pub fn of_elasticsearch(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// As it is configured.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClusterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A group as the identity source names it: not empty, no outer blanks or tabs, any other UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Group(Box<str>);

@@ -90,6 +90,12 @@ impl Upstream {
 pub struct Upstreams(Vec<Upstream>);
 
 impl Upstreams {
+    /// In the order in which they are asked.
+    #[must_use]
+    pub fn new(upstreams: Vec<Upstream>) -> Self {
+        Self(upstreams)
+    }
+
     /// The first one that selects the request; no other one is ever tried.
     #[must_use]
     pub fn choose(&self, request: &Request) -> Option<&Upstream> {

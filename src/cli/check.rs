@@ -54,7 +54,9 @@ pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
         Ok(config) if online => runtime()?.block_on(async {
             let mut tried = online::run(config).await;
             let answered = tried.iter().all(|tried| tried.ok);
-            tried.push(trial::run(&config.cluster, answered, options.consent()).await);
+            for cluster in &config.clusters {
+                tried.push(trial::run(&cluster.cluster, answered, options.consent()).await);
+            }
             tried
         }),
         Ok(_) | Err(_) => Vec::new(),

@@ -61,8 +61,11 @@ pub(super) struct Options {
 
 /// Explains one request. A refusal is an answer like any other: the command succeeds.
 pub(super) async fn run(config: Config, options: &Options) -> Result<(), CommandError> {
-    let own = &config.broker.cluster_name;
-    if let Some(meant) = options.cluster.as_ref().filter(|meant| *meant != own) {
+    let mut names = config.clusters.iter().map(|cluster| cluster.name.as_str());
+    if let Some(meant) = &options.cluster
+        && !names.clone().any(|name| name == meant)
+    {
+        let own = names.next().unwrap_or_default();
         return Err(CommandError(format!(
             "the configuration is for the cluster {own:?}, not for {meant:?}"
         )));

@@ -62,15 +62,17 @@ impl Tried {
 /// Tries everything that the configuration names.
 pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
     let mut tried = Vec::new();
-    for host in &config.cluster.hosts {
-        // One host at a time: the client itself would use the next one, and hide that this one does
-        // not answer.
-        let alone = Config {
-            hosts: vec![host.clone()],
-            ..config.cluster.clone()
-        };
-        let name = host.to_string();
-        node(name.trim_end_matches('/'), &alone, &mut tried).await;
+    for of_cluster in &config.clusters {
+        for host in &of_cluster.cluster.hosts {
+            // One host at a time: the client itself would use the next one, and hide that this one
+            // does not answer.
+            let alone = Config {
+                hosts: vec![host.clone()],
+                ..of_cluster.cluster.clone()
+            };
+            let name = host.to_string();
+            node(name.trim_end_matches('/'), &alone, &mut tried).await;
+        }
     }
     tried.extend(store(config).await);
     for provider in &config.identity.providers {
@@ -170,20 +172,22 @@ async fn clock(idp: &Idp, config: &oidc::OidcProviderConfig) -> Option<Tried> {
 
 /// The store of the ledger, tried as the service uses it.
 async fn store(config: &config::Config) -> Option<Tried> {
-    let StoreConfig::Redis(..) = &config.broker.ledger.store else {
+    // All clusters have the same Redis.
+    let broker = &config.clusters.first()?.broker;
+    let StoreConfig::Redis(..) = &broker.ledger.store else {
         return None;
     };
-    let keys = Arc::new(config.broker.keyring().ok()?);
+    let keys = Arc::new(broker.keyring().ok()?);
     let tasks = Tasks::default();
     let context = ledger::LedgerContext {
         keys,
-        expiration: config.broker.expiration,
+        expiration: broker.expiration,
         clock: Clock::System,
         tasks: tasks.clone(),
         clocks: ClockCheck::default(),
         metrics: ClusterMetrics::default(),
     };
-    let ledger = Ledger::start(&config.broker.ledger, context);
+    let ledger = Ledger::start(&broker.ledger, context);
     let found = match ledger {
         Err(error) => Err(chain(&error)),
         Ok(ledger) => {

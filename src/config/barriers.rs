@@ -4,7 +4,11 @@
 //! What narrows applies at once, and so does the usual change of a key, a certificate or a group.
 //! Keys that always require a restart need no rule here.
 
-use super::{key::ConfigKey, table, types::Config};
+use super::{
+    key::ConfigKey,
+    table,
+    types::{ClusterConfig, Config},
+};
 use crate::{
     identity::{ProviderConfig, oidc::OidcProviderConfig},
     ledger::StoreConfig,
@@ -82,23 +86,37 @@ pub(super) static ALL: [Barrier; 13] = [
             &table::ENABLE_GROUP_WHITELIST,
             &table::GROUP_WHITELIST,
         ],
-        widens: |before, after| after.roles.admits_unnamed_groups(&before.roles),
+        widens: |before, after| {
+            any_cluster(before, after, |before, after| {
+                after.roles.admits_unnamed_groups(&before.roles)
+            })
+        },
         what: "users could enter whose groups are not named",
     },
     Barrier {
         keys: &[&table::DEFAULT_ROLES],
-        widens: |before, after| after.roles.makes_everybody_administrator(&before.roles),
+        widens: |before, after| {
+            any_cluster(before, after, |before, after| {
+                after.roles.makes_everybody_administrator(&before.roles)
+            })
+        },
         what: "every user could become an administrator of the cluster",
     },
     Barrier {
         keys: &[&table::GROUP_MAPPINGS, &table::USER_MAPPINGS],
-        widens: |before, after| after.roles.maps_to_administrator(&before.roles),
+        widens: |before, after| {
+            any_cluster(before, after, |before, after| {
+                after.roles.maps_to_administrator(&before.roles)
+            })
+        },
         what: "users would become administrators of the cluster who are none now",
     },
     Barrier {
         keys: &[&table::ES_TLS_CA],
         widens: |before, after| {
-            before.cluster.tls.ca_cert.is_some() && after.cluster.tls.ca_cert.is_none()
+            any_cluster(before, after, |before, after| {
+                before.cluster.tls.ca_cert.is_some() && after.cluster.tls.ca_cert.is_none()
+            })
         },
         what: "the cluster would be checked with the CAs of the system",
     },
@@ -111,7 +129,7 @@ pub(super) static ALL: [Barrier; 13] = [
         keys: &[&table::OIDC_TLS_CA, &table::OIDC_PROVIDERS],
         widens: |before, after| {
             any_issuer(before, after, |old, new| {
-                let has_ca = |issuer: Issuer<'_>| issuer.1.idp.http.tls.ca_cert.is_some();
+                let has_ca = |issuer: &OidcProviderConfig| issuer.idp.http.tls.ca_cert.is_some();
                 has_ca(old) && !has_ca(new)
             })
         },
@@ -119,18 +137,13 @@ pub(super) static ALL: [Barrier; 13] = [
     },
     Barrier {
         keys: &[&table::OIDC_PROVIDERS],
-        widens: |before, after| {
-            any_issuer(before, after, |old, new| {
-                rules(new).admits_unnamed_groups(rules(old))
-            })
-        },
+        widens: |before, after| any_rules(before, after, |old, new| new.admits_unnamed_groups(old)),
         what: "users of an issuer could enter whose groups are not named",
     },
     Barrier {
         keys: &[&table::OIDC_PROVIDERS],
         widens: |before, after| {
-            any_issuer(before, after, |old, new| {
-                let (old, new) = (rules(old), rules(new));
+            any_rules(before, after, |old, new| {
                 new.makes_everybody_administrator(old) || new.maps_to_administrator(old)
             })
         },
@@ -156,25 +169,51 @@ fn client_ca(config: &serve::Config) -> bool {
     tls.is_some_and(|tls| tls.client_ca.is_some())
 }
 
-fn redis_ca(config: &Config) -> bool {
-    match &config.broker.ledger.store {
-        StoreConfig::Redis(redis) => redis.tls.ca_cert.is_some(),
-        StoreConfig::Memory | StoreConfig::File(..) => false,
-    }
+/// Whether that is so of a cluster, as it was and as it would be.
+fn any_cluster(
+    before: &Config,
+    after: &Config,
+    widens: impl Fn(&ClusterConfig, &ClusterConfig) -> bool,
+) -> bool {
+    before.clusters.iter().any(|old| {
+        let mut same = after.clusters.iter().filter(|new| new.name == old.name);
+        same.any(|new| widens(old, new))
+    })
 }
 
-/// An issuer, and the configuration that it is part of.
-type Issuer<'a> = (&'a Config, &'a OidcProviderConfig);
+/// All clusters have the same Redis.
+fn redis_ca(config: &Config) -> bool {
+    config
+        .clusters
+        .iter()
+        .any(|cluster| match &cluster.broker.ledger.store {
+            StoreConfig::Redis(redis) => redis.tls.ca_cert.is_some(),
+            StoreConfig::Memory | StoreConfig::File(..) => false,
+        })
+}
 
 /// Whether that is so of an issuer, as it was and as it would be.
 fn any_issuer(
     before: &Config,
     after: &Config,
-    widens: impl Fn(Issuer<'_>, Issuer<'_>) -> bool,
+    widens: impl Fn(&OidcProviderConfig, &OidcProviderConfig) -> bool,
 ) -> bool {
     issuers(before).any(|old| {
         let mut same = issuers(after).filter(|new| new.name == old.name);
-        same.any(|new| widens((before, old), (after, new)))
+        same.any(|new| widens(old, new))
+    })
+}
+
+/// Whether that is so of the rules for the users of an issuer in a cluster.
+fn any_rules(
+    before: &Config,
+    after: &Config,
+    widens: impl Fn(&roles::Config, &roles::Config) -> bool,
+) -> bool {
+    any_issuer(before, after, |old, new| {
+        any_cluster(before, after, |before, after| {
+            widens(rules(before, old), rules(after, new))
+        })
     })
 }
 
@@ -186,8 +225,8 @@ fn issuers(config: &Config) -> impl Iterator<Item = &OidcProviderConfig> {
     })
 }
 
-/// The rules for the users of an issuer: its own, or the general ones.
-fn rules((config, issuer): Issuer<'_>) -> &roles::Config {
-    let own = config.roles.by_provider.get(&*issuer.name);
-    own.unwrap_or(&config.roles)
+/// The rules for the users of an issuer in a cluster: the issuer's own, or those for all.
+fn rules<'a>(cluster: &'a ClusterConfig, issuer: &OidcProviderConfig) -> &'a roles::Config {
+    let own = cluster.roles.by_provider.get(&*issuer.name);
+    own.unwrap_or(&cluster.roles)
 }

@@ -17,11 +17,18 @@ pub(crate) fn check_files(config: &Config) -> Vec<Finding> {
         let fault = |why| Finding::new(&Place::Nowhere, format!("`{section}`: {why}"));
         faults.extend(result.err().map(fault));
     };
-    if config.cluster.hosts.iter().any(is_https) {
-        let cluster = tls::client(&config.cluster.tls);
-        check("elasticsearch.tls", usable(cluster));
+    for of_cluster in &config.clusters {
+        if of_cluster.cluster.hosts.iter().any(is_https) {
+            let cluster = tls::client(&of_cluster.cluster.tls);
+            check("elasticsearch.tls", usable(cluster));
+        }
     }
-    if let ledger::StoreConfig::Redis(redis) = &config.broker.ledger.store {
+    // All clusters have the same Redis.
+    let store = config
+        .clusters
+        .first()
+        .map(|first| &first.broker.ledger.store);
+    if let Some(ledger::StoreConfig::Redis(redis)) = store {
         check("redis", usable(redis.access()));
     }
     for provider in &config.identity.providers {

@@ -5,6 +5,7 @@
 
 mod broker;
 mod cluster;
+mod clusters;
 mod filler;
 mod identity;
 mod ledger;
@@ -38,9 +39,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
             trust::check_providers(fill, &own, identity);
         }
     }
-    let roles = roles::fill(fill);
-    let broker = broker::fill(fill);
-    let cluster = cluster::fill(fill);
+    let clusters = clusters::fill(fill);
     let log = telemetry::fill(fill);
     let audit = telemetry::audit(fill);
     let traces = traces::fill(fill);
@@ -57,9 +56,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
         login_url: login_url?,
         trust: trust?,
         identity: identity?,
-        roles: roles?,
-        broker: broker?,
-        cluster: cluster?,
+        clusters: clusters?,
         telemetry: log?,
         audit: audit?,
         traces: traces?,

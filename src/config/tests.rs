@@ -75,22 +75,28 @@ fn the_least_that_works_has_the_documented_defaults() {
             && config.trust.proxies.len() == 7
     );
     assert_eq!(
-        (config.broker.rotation, config.broker.grace),
+        (
+            config.clusters[0].broker.rotation,
+            config.clusters[0].broker.grace
+        ),
         (Duration::from_hours(24), Duration::from_millis(500))
     );
     assert_eq!(
-        (config.broker.expiration, config.broker.writes_per_minute),
+        (
+            config.clusters[0].broker.expiration,
+            config.clusters[0].broker.writes_per_minute
+        ),
         (Duration::from_hours(1), 10)
     );
     assert_eq!(
         (
-            config.broker.cluster_name.as_str(),
-            config.broker.service_account.as_deref()
+            config.clusters[0].broker.cluster_name.as_str(),
+            config.clusters[0].broker.service_account.as_deref()
         ),
         ("default", Some("elastauth"))
     );
-    assert_eq!(config.broker.ledger.capacity, 1_200_000);
-    assert!(config.roles.allowed_groups.is_none());
+    assert_eq!(config.clusters[0].broker.ledger.capacity, 1_200_000);
+    assert!(config.clusters[0].roles.allowed_groups.is_none());
     let [ProviderConfig::Headers(headers)] = config.identity.providers.as_slice() else {
         panic!("one provider")
     };

@@ -1,7 +1,9 @@
 //! What reading the configuration gives.
 
 use super::finding::{Finding, Findings, Place};
-use crate::{broker, cluster, identity, net::trust, roles, serve, shutdown, telemetry};
+use crate::{
+    broker, cluster, identity, model::ClusterName, net::trust, roles, serve, shutdown, telemetry,
+};
 
 /// The configuration of each component.
 #[derive(Debug, Clone)]
@@ -17,9 +19,8 @@ pub struct Config {
     /// For listeners that say nothing else, and for the one of operators.
     pub trust: trust::Config,
     pub identity: identity::Config,
-    pub roles: roles::Config,
-    pub broker: broker::Config,
-    pub cluster: cluster::Config,
+    /// At least one.
+    pub clusters: Vec<ClusterConfig>,
     pub telemetry: telemetry::log::Config,
     pub audit: telemetry::audit::Config,
     pub traces: telemetry::traces::Config,
@@ -44,6 +45,19 @@ impl Config {
             balancers: Vec::new(),
         })
     }
+}
+
+/// One cluster: its nodes, who writes users there, and who has which roles.
+#[derive(Debug, Clone)]
+#[expect(
+    missing_docs,
+    reason = "one field a component, and the component's type says the rest"
+)]
+pub struct ClusterConfig {
+    pub name: ClusterName,
+    pub cluster: cluster::Config,
+    pub broker: broker::Config,
+    pub roles: roles::Config,
 }
 
 /// A configuration that was checked as a whole.

@@ -3,9 +3,9 @@
 use super::{error::DemoError, standin};
 use crate::{
     broker, cluster,
-    config::Config,
+    config::{ClusterConfig, Config},
     identity, ledger,
-    model::{Group, Role},
+    model::{ClusterName, Group, Role},
     net::{tls, trust},
     roles,
     secret::SecretString,
@@ -16,6 +16,9 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
+
+/// The cluster.
+const NAME: &str = "demo";
 
 /// Which group gives which roles of the cluster.
 pub(super) const MAPPINGS: [(&str, &[&str]); 3] = [
@@ -72,40 +75,43 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         identity: identity::Config {
             providers: vec![identity::ProviderConfig::Headers(headers)],
         },
-        roles: roles::Config {
-            group_mappings: MAPPINGS.iter().filter_map(mapped).collect(),
-            ..roles::Config::default()
-        },
-        broker: broker::Config {
-            // Drawn at the start: nothing of a demonstration needs to be the same tomorrow.
-            secret_key: None,
-            previous_key: None,
-            cluster_name: "demo".to_owned(),
-            service_account: Some(standin::SERVICE_USER.to_owned()),
-            rotation_window: None,
-            rotation: Duration::from_hours(24),
-            grace: Duration::from_millis(500),
-            park_within: None,
-            expiration: EXPIRATION,
-            adopt: broker::Adopt::Never,
-            // People click: ten a minute would be reached by toggling groups.
-            writes_per_minute: 120,
-            new_per_minute: 10_000,
-            tries_for: Duration::from_millis(1_500),
-            writes_at_once: 16,
-            dry_run: false,
-            ledger: ledger::Config {
-                capacity: 1_000,
-                store: ledger::StoreConfig::Memory,
+        clusters: vec![ClusterConfig {
+            name: ClusterName::of_elasticsearch(NAME),
+            cluster: cluster::Config {
+                kind: cluster::Kind::Elasticsearch,
+                hosts: vec![standin.url().parse().map_err(|_| DemoError::Address)?],
+                account,
+                tls: tls::ClientConfig::default(),
+                passwords: cluster::PasswordForm::Hash,
             },
-        },
-        cluster: cluster::Config {
-            kind: cluster::Kind::Elasticsearch,
-            hosts: vec![standin.url().parse().map_err(|_| DemoError::Address)?],
-            account,
-            tls: tls::ClientConfig::default(),
-            passwords: cluster::PasswordForm::Hash,
-        },
+            broker: broker::Config {
+                // Drawn at the start: nothing of a demonstration needs to be the same tomorrow.
+                secret_key: None,
+                previous_key: None,
+                cluster_name: NAME.to_owned(),
+                service_account: Some(standin::SERVICE_USER.to_owned()),
+                rotation_window: None,
+                rotation: Duration::from_hours(24),
+                grace: Duration::from_millis(500),
+                park_within: None,
+                expiration: EXPIRATION,
+                adopt: broker::Adopt::Never,
+                // People click: ten a minute would be reached by toggling groups.
+                writes_per_minute: 120,
+                new_per_minute: 10_000,
+                tries_for: Duration::from_millis(1_500),
+                writes_at_once: 16,
+                dry_run: false,
+                ledger: ledger::Config {
+                    capacity: 1_000,
+                    store: ledger::StoreConfig::Memory,
+                },
+            },
+            roles: roles::Config {
+                group_mappings: MAPPINGS.iter().filter_map(mapped).collect(),
+                ..roles::Config::default()
+            },
+        }],
         telemetry: telemetry::log::Config {
             level: telemetry::log::Level::Warn,
             ..telemetry::log::Config::default()

@@ -11,7 +11,7 @@ use elastauth::internals::{
     flow::Flow,
     identity::{self, headers},
     ledger,
-    model::{Group, Role},
+    model::{ClusterName, Group, Role},
     net::{tls, trust},
     roles::{self, Mapping},
     secret::SecretKey,
@@ -400,12 +400,15 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         identity: identity::Config {
             providers: vec![identity::ProviderConfig::Headers(headers::Config::default())],
         },
-        roles: roles::Config {
-            default_roles: vec![Role::parse("viewer").unwrap()],
-            ..roles::Config::default()
-        },
-        broker: broker_config(),
-        cluster: cluster_config(&standin),
+        clusters: vec![config::ClusterConfig {
+            name: ClusterName::of_elasticsearch("default"),
+            cluster: cluster_config(&standin),
+            broker: broker_config(),
+            roles: roles::Config {
+                default_roles: vec![Role::parse("viewer").unwrap()],
+                ..roles::Config::default()
+            },
+        }],
         telemetry: elastauth::internals::telemetry::log::Config::default(),
         audit: audit::Config {
             target: AuditTarget::File(path.clone()),

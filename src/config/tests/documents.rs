@@ -71,7 +71,7 @@ fn the_example_works() {
         &text,
         &[("SECRET_KEY", KEY), ("ELASTICSEARCH_PASSWORD", "p")],
     );
-    assert_eq!(config.roles.group_mappings.len(), 2);
+    assert_eq!(config.clusters[0].roles.group_mappings.len(), 2);
     // With every comment removed, only keys that exclude each other are refused.
     let all = text.lines().map(uncommented).collect::<Vec<_>>().join("\n");
     let variables = [
@@ -166,7 +166,7 @@ fn the_files_of_the_guides_are_valid() {
         assert_eq!(
             (
                 config.trust.gateway_keys.len(),
-                config.roles.group_mappings.len()
+                config.clusters[0].roles.group_mappings.len()
             ),
             (1, 3),
             "{name}"
@@ -222,5 +222,11 @@ fn the_guides_to_identity_providers_have_neither_faults_nor_warnings() {
         .next()
         .unwrap();
     assert_eq!(warnings(&least_and(several), &[]), Vec::<String>::new());
-    assert_eq!(good(&least_and(several), &[]).roles.by_provider.len(), 1);
+    assert_eq!(
+        good(&least_and(several), &[]).clusters[0]
+            .roles
+            .by_provider
+            .len(),
+        1
+    );
 }

@@ -131,8 +131,11 @@ fn mappings_of_users_come_from_files_sections_and_the_environment() {
         names.sort();
         names
     };
-    assert_eq!(names(&config.roles), ["Alice", "carol", "svc-*"]);
-    assert_eq!(names(&config.roles.by_provider["a"]), ["bob"]);
+    assert_eq!(
+        names(&config.clusters[0].roles),
+        ["Alice", "carol", "svc-*"]
+    );
+    assert_eq!(names(&config.clusters[0].roles.by_provider["a"]), ["bob"]);
 }
 
 #[test]

@@ -62,14 +62,14 @@ fn each_section_is_a_provider_with_keys_and_rules_of_its_own() {
         ("partner-", Duration::from_secs(30)),
         "defaults are those of `oidc`"
     );
-    let names: Vec<&str> = config
+    let names: Vec<&str> = config.clusters[0]
         .roles
         .by_provider
         .keys()
         .map(|name| &**name)
         .collect();
     assert_eq!(names, ["partners"], "the other one has the general rules");
-    let own = &config.roles.by_provider["partners"];
+    let own = &config.clusters[0].roles.by_provider["partners"];
     assert_eq!(
         (
             own.default_roles.as_slice(),
@@ -136,7 +136,7 @@ fn variables_make_a_list_of_their_own() {
         (&["one".into()][..], 2)
     );
     assert_eq!(
-        config.roles.by_provider["partners"].group_mappings[0]
+        config.clusters[0].roles.by_provider["partners"].group_mappings[0]
             .1
             .len(),
         2

@@ -166,10 +166,13 @@ fn what_widens_a_barrier_is_left_for_a_restart_and_the_rest_is_applied() {
             let (config, loaded) = again.outcome.unwrap();
             let old = good(&least_and(before), &[]);
             assert_eq!(format!("{:?}", config.trust), format!("{:?}", old.trust));
-            assert_eq!(format!("{:?}", config.roles), format!("{:?}", old.roles));
             assert_eq!(
-                format!("{:?}", config.cluster.tls),
-                format!("{:?}", old.cluster.tls)
+                format!("{:?}", config.clusters[0].roles),
+                format!("{:?}", old.clusters[0].roles)
+            );
+            assert_eq!(
+                format!("{:?}", config.clusters[0].cluster.tls),
+                format!("{:?}", old.clusters[0].cluster.tls)
             );
             let file = least_and(&format!("{after}log_level: warn\n"));
             let third = loaded.reload(&sources(&file, &[]));
@@ -293,7 +296,7 @@ fn of_a_token_provider_secrets_and_role_rules_are_taken_and_its_name_is_not() {
         )
     };
     let rules = |role: &str| several(&format!("group_mappings: {{dev: [{role}]}}"));
-    let of_a = |config: &Config| format!("{:?}", config.roles.by_provider.get("a"));
+    let of_a = |config: &Config| format!("{:?}", config.clusters[0].roles.by_provider.get("a"));
     let applied = reload(&rules("one"), &rules("two"));
     assert_eq!(
         (applied.applied, applied.requires_restart.len()),

@@ -32,9 +32,11 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
         &text,
         &[("ELASTAUTH_ELASTICSEARCH_PASSWORD_FILE", &password)],
     );
-    assert!(config.broker.secret_key.is_some());
+    assert!(config.clusters[0].broker.secret_key.is_some());
     assert_eq!(config.trust.gateway_keys.len(), 2);
-    let crate::cluster::ServiceAccount::Basic { password, .. } = &config.cluster.account else {
+    let crate::cluster::ServiceAccount::Basic { password, .. } =
+        &config.clusters[0].cluster.account
+    else {
         panic!("a password")
     };
     assert_eq!(

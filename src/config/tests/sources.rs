@@ -54,11 +54,11 @@ fn the_forms_of_the_environment_are_understood() {
         ],
     );
     assert_eq!(
-        config.cluster.hosts,
+        config.clusters[0].cluster.hosts,
         ["https://one:9200", "https://two:9200"]
     );
     assert_eq!(
-        config
+        config.clusters[0]
             .roles
             .default_roles
             .iter()
@@ -66,7 +66,7 @@ fn the_forms_of_the_environment_are_understood() {
             .collect::<Vec<_>>(),
         ["viewer", "reader"]
     );
-    let mut mappings: Vec<_> = config
+    let mut mappings: Vec<_> = config.clusters[0]
         .roles
         .group_mappings
         .iter()
@@ -148,7 +148,7 @@ fn a_thousand_mappings_are_read() {
         &least_and(&format!("group_mappings:\n{mappings}")),
         &[("ELASTAUTH_GROUP_MAPPINGS_X", "y")],
     );
-    assert_eq!(config.roles.group_mappings.len(), 1_001);
+    assert_eq!(config.clusters[0].roles.group_mappings.len(), 1_001);
 }
 
 proptest::proptest! {

@@ -22,17 +22,24 @@ fn read(name: &str) -> String {
 fn version_2_with_headers_starts_as_it_is() {
     let config = good(&read("v2-minimal.yml"), &VARIABLES);
     assert_eq!(config.listeners[0].listen.tcp().unwrap().port(), 5000);
-    assert_eq!(config.roles.group_mappings.len(), 2);
+    assert_eq!(config.clusters[0].roles.group_mappings.len(), 2);
 }
 
 #[test]
 fn version_1_starts_and_warnings_name_the_new_keys() {
     let text = read("v1-flat.yml");
     let config = good(&text, &[]);
-    assert_eq!(config.cluster.hosts, ["http://localhost:9200"]);
-    assert_eq!(config.broker.expiration, Duration::from_mins(90));
+    assert_eq!(config.clusters[0].cluster.hosts, ["http://localhost:9200"]);
     assert_eq!(
-        config.roles.allowed_groups.map(|groups| groups.len()),
+        config.clusters[0].broker.expiration,
+        Duration::from_mins(90)
+    );
+    assert_eq!(
+        config.clusters[0]
+            .roles
+            .allowed_groups
+            .as_ref()
+            .map(Vec::len),
         Some(2)
     );
     let ProviderConfig::Headers(headers) = &config.identity.providers[0] else {
@@ -74,8 +81,8 @@ fn the_environment_alone_is_enough() {
         .unwrap();
     assert_eq!(
         (
-            config.cluster.hosts.len(),
-            config.roles.group_mappings.len()
+            config.clusters[0].cluster.hosts.len(),
+            config.clusters[0].roles.group_mappings.len()
         ),
         (2, 2)
     );
@@ -103,7 +110,7 @@ fn in_kubernetes_secrets_are_files() {
         ]
         .concat(),
     );
-    assert!(config.broker.secret_key.is_some());
+    assert!(config.clusters[0].broker.secret_key.is_some());
 }
 
 #[test]
