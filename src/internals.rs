@@ -24,7 +24,8 @@ pub mod config {
 pub mod demo {
     pub mod standin {
         pub use crate::demo::standin::{
-            By, Endpoint, Fault, Misbehaviour, RecordedCall, SERVICE_USER, StandIn, StoredUser,
+            By, Endpoint, Fault, InternalUser, Misbehaviour, RecordedCall, SERVICE_USER, StandIn,
+            StoredUser, Version,
         };
     }
 }

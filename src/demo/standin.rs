@@ -1,10 +1,10 @@
-//! A stand-in for the security API of Elasticsearch, on a real socket: for the demonstration, and
-//! for tests that want a cluster to fail.
+//! A stand-in for the security API of Elasticsearch or OpenSearch, on a real socket: for the
+//! demonstration, and for tests that want a cluster to fail.
 //!
-//! It follows what was measured on a real 9.5.3: validation with the right `error.type`s,
-//! whole-document overwrite, hashes that are really verified, the 401 that says nothing. It is no
-//! model of a cluster's speed, and it keeps everything in memory. Nothing outside of `demo` and the
-//! tests knows of it.
+//! It follows what was measured on a real Elasticsearch 9.5.3 and OpenSearch 2.19.4: validation
+//! with the right errors, whole-document overwrite, hashes that are really verified, the 401 that
+//! says nothing. Older versions are made of what is known of them. It is no model of a cluster's
+//! speed, and it keeps everything in memory. Nothing outside of `demo` and the tests knows of it.
 
 #![cfg_attr(
     not(any(test, feature = "internals")),
@@ -15,29 +15,35 @@
     )
 )]
 
+mod accounts;
 mod answer;
 mod api;
+mod backend;
 mod body;
 mod calls;
 mod cluster;
 mod fault;
 mod keys;
 mod node;
+mod opensearch;
 mod route;
 #[cfg(test)]
 mod tests;
 mod users;
 
 pub use calls::{By, RecordedCall};
-pub use cluster::SERVICE_USER;
+pub use cluster::{SERVICE_USER, Version};
 pub use fault::{Endpoint, Fault, Misbehaviour};
+pub use opensearch::InternalUser;
 pub use users::StoredUser;
 
 use super::listener::{Lock as _, serve};
 use crate::{secret::ExposeSecret as _, shutdown::Tasks};
+use backend::Backend;
 use cluster::Cluster;
-use http::{HeaderMap, HeaderValue, header};
+use http::HeaderValue;
 use node::StandInNode;
+use opensearch::OpenSearch;
 use std::{
     io, mem,
     net::{Ipv4Addr, SocketAddr},
@@ -56,12 +62,30 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// A cluster of one node on a free port of the loopback address.
+    /// Elasticsearch with one node, on a free port of the loopback address.
     ///
     /// # Errors
     /// When the system gives no port, or no randomness for the service account's secrets.
     pub async fn start(tasks: &Tasks) -> io::Result<Self> {
-        Self::listen(Cluster::new()?, None, tasks).await
+        Self::start_version(tasks, Version::default()).await
+    }
+
+    /// The same in an older version.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_version(tasks: &Tasks, version: Version) -> io::Result<Self> {
+        let cluster = Cluster::new(version)?;
+        Self::listen(Backend::Elasticsearch(cluster), None, tasks).await
+    }
+
+    /// OpenSearch with its security plugin, and with one node.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_opensearch(tasks: &Tasks) -> io::Result<Self> {
+        let cluster = OpenSearch::new("2.19.4")?;
+        Self::listen(Backend::OpenSearch(cluster), None, tasks).await
     }
 
     /// The same over TLS.
@@ -69,7 +93,8 @@ impl StandIn {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_tls(tasks: &Tasks, config: Arc<rustls::ServerConfig>) -> io::Result<Self> {
-        Self::listen(Cluster::new()?, Some(config.into()), tasks).await
+        let cluster = Cluster::new(Version::default())?;
+        Self::listen(Backend::Elasticsearch(cluster), Some(config.into()), tasks).await
     }
 
     /// One more node of the same cluster: the same users and accounts, its own address, calls and
@@ -78,20 +103,16 @@ impl StandIn {
     /// # Errors
     /// As [`Self::start`].
     pub async fn start_node(&self) -> io::Result<Self> {
-        Self::listen(Arc::clone(&self.node.cluster), None, &self.node.tasks).await
+        Self::listen(self.node.backend.clone(), None, &self.node.tasks).await
     }
 
-    async fn listen(
-        cluster: Arc<Cluster>,
-        tls: Option<TlsAcceptor>,
-        tasks: &Tasks,
-    ) -> io::Result<Self> {
+    async fn listen(backend: Backend, tls: Option<TlsAcceptor>, tasks: &Tasks) -> io::Result<Self> {
         let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let addr = tcp.local_addr()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let stopped = CancellationToken::new();
         let node = Arc::new(StandInNode {
-            cluster,
+            backend,
             calls: Mutex::default(),
             faults: Mutex::default(),
             stopped: stopped.clone(),
@@ -117,13 +138,19 @@ impl StandIn {
     /// The password of [`SERVICE_USER`], drawn at the start.
     #[must_use]
     pub fn service_password(&self) -> &str {
-        self.node.cluster.service_password.expose_secret()
+        match &self.node.backend {
+            Backend::Elasticsearch(cluster) => cluster.service_password.expose_secret(),
+            Backend::OpenSearch(cluster) => cluster.service_password.expose_secret(),
+        }
     }
 
-    /// The service account's API key in its encoded form.
+    /// The service account's API key in its encoded form. OpenSearch has none.
     #[must_use]
     pub fn api_key(&self) -> &str {
-        self.node.cluster.api_key.expose_secret()
+        match &self.node.backend {
+            Backend::Elasticsearch(cluster) => cluster.api_key.expose_secret(),
+            Backend::OpenSearch(_) => "",
+        }
     }
 
     /// Every call that reached this node, in the order of arrival; the latest 20,000.
@@ -166,43 +193,6 @@ impl StandIn {
         self.node.calls.held().list.clear();
     }
 
-    /// A user as the cluster keeps it now.
-    #[must_use]
-    pub fn user(&self, name: &str) -> Option<StoredUser> {
-        let users = self.node.cluster.users.held();
-        users.stored.get(name).map(|user| StoredUser::clone(user))
-    }
-
-    /// Puts a user there, as an administrator might have done; no rules are checked.
-    pub fn set_user(&self, user: StoredUser) {
-        self.node.cluster.users.held().put(user);
-    }
-
-    /// Switches a user on or off, as an administrator does; `false` where there is no such user.
-    #[must_use]
-    pub fn set_enabled(&self, name: &str, enabled: bool) -> bool {
-        let mut users = self.node.cluster.users.held();
-        users.change(name, |user| user.enabled = enabled)
-    }
-
-    /// Removes a user; `false` where there is none.
-    #[must_use]
-    pub fn remove_user(&self, name: &str) -> bool {
-        self.node.cluster.users.held().delete(name)
-    }
-
-    /// Makes an API key of a user of this realm (`native`, `saml1`) and returns its id.
-    #[must_use]
-    pub fn add_api_key(&self, username: &str, realm: &str) -> String {
-        keys::add(&mut self.node.cluster.keys.held(), username, realm)
-    }
-
-    /// The API keys that are still valid, by their ids.
-    #[must_use]
-    pub fn valid_api_keys(&self) -> Vec<String> {
-        keys::valid(&self.node.cluster.keys.held())
-    }
-
     /// Lets this node misbehave from the next call on. The first fault set that fits a call hits
     /// it.
     pub fn fault(&self, fault: Fault) {
@@ -224,14 +214,6 @@ impl StandIn {
     pub fn clear_faults_about(&self, user: &str) {
         let mut faults = self.node.faults.held();
         faults.0.retain(|fault| fault.user.as_deref() != Some(user));
-    }
-
-    /// Whether the cluster takes this value of `Authorization`. Asked directly: it is no call, and
-    /// no fault hits it.
-    #[must_use]
-    pub fn accepts(&self, authorization: &HeaderValue) -> bool {
-        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization.clone())]);
-        self.node.cluster.identify(&headers, "/").is_ok()
     }
 
     /// Closes the listener and all connections of this node: from now on nobody answers at its

@@ -76,6 +76,15 @@ impl ApiAnswer {
         Self::enveloped(StatusCode::UNAUTHORIZED, error)
     }
 
+    /// What is no JSON.
+    pub(super) fn text(status: StatusCode, text: &'static str) -> Self {
+        Self {
+            status,
+            body: Bytes::from_static(text.as_bytes()),
+            content_type: "text/plain; charset=UTF-8",
+        }
+    }
+
     pub(super) fn wrong_password(name: &str, path: &str) -> Self {
         Self::unauthenticated(&format!(
             "unable to authenticate user [{name}] for REST request [{path}]"
@@ -99,7 +108,7 @@ impl ApiAnswer {
         }
     }
 
-    pub(super) fn into_response(self, course: Course) -> Response<AnswerBody> {
+    pub(super) fn into_response(self, course: Course, product: Product) -> Response<AnswerBody> {
         let length = self.body.len();
         let mut response = Response::new(course.body(self.body));
         *response.status_mut() = self.status;
@@ -110,16 +119,32 @@ impl ApiAnswer {
         let mut add = |name, value| headers.append(name, HeaderValue::from_static(value));
         add(header::CONTENT_TYPE, self.content_type);
         if self.status == StatusCode::UNAUTHORIZED {
-            for challenge in CHALLENGES {
+            for challenge in product.challenges() {
                 add(header::WWW_AUTHENTICATE, challenge);
             }
-        } else {
+        } else if product == Product::Elasticsearch {
             add(PRODUCT, "Elasticsearch");
         }
         if self.status == StatusCode::PAYLOAD_TOO_LARGE {
             add(header::CONNECTION, "close");
         }
         response
+    }
+}
+
+/// Whose headers an answer has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Product {
+    Elasticsearch,
+    OpenSearch,
+}
+
+impl Product {
+    fn challenges(self) -> &'static [&'static str] {
+        match self {
+            Self::Elasticsearch => &CHALLENGES,
+            Self::OpenSearch => &["Basic realm=\"OpenSearch Security\""],
+        }
     }
 }
 

@@ -109,7 +109,7 @@ impl Cluster {
     ) -> Result<ApiAnswer, ApiAnswer> {
         // What a body says about itself is judged before the caller's privileges, names after them.
         let put = if let ApiCall::Write(name) = call {
-            Some(PutUser::parse(name, body)?)
+            Some(PutUser::parse(name, body, self.version)?)
         } else {
             None
         };
@@ -151,7 +151,7 @@ impl Cluster {
                 caller.must(false, "cluster:monitor/main")?;
                 Ok(ApiAnswer::ok(&json!({
                     "name": "standin-1", "cluster_name": "standin",
-                    "version": { "number": "9.5.3", "build_flavor": "stand-in of elastauth" },
+                    "version": { "number": self.version.number(), "build_flavor": "default" },
                     "tagline": "You Know, for Search",
                 })))
             }

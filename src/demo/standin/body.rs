@@ -5,7 +5,8 @@
 //! of the password, the form of the hash. Before it is asked whether the caller may: missing roles,
 //! metadata keys. After that: names.
 
-use super::{answer::ApiAnswer, users::Hash};
+use super::{answer::ApiAnswer, cluster::Version, users::Hash};
+use http::{HeaderMap, StatusCode, header};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -25,7 +26,7 @@ pub(super) struct PutUser {
 
 impl PutUser {
     /// The first phase, and the second: what the request says about itself.
-    pub(super) fn parse(name: &str, body: &[u8]) -> Result<Self, ApiAnswer> {
+    pub(super) fn parse(name: &str, body: &[u8], version: Version) -> Result<Self, ApiAnswer> {
         let mut put = Self {
             enabled: true,
             ..Self::default()
@@ -48,7 +49,9 @@ impl PutUser {
                 ("password" | "password_hash", Value::String(text)) => {
                     // A malformed hash is reported before a second one.
                     let hash = if field == "password_hash" {
-                        Hash::parse(&text).ok_or_else(|| {
+                        // Before 8.7 only the cluster's own algorithm would do, which is bcrypt.
+                        let hash = Hash::parse(&text).filter(|_| version > Version::V7_17);
+                        hash.ok_or_else(|| {
                             ApiAnswer::bad("illegal_argument_exception", UNKNOWN_HASH)
                         })?
                     } else if text.encode_utf16().count() < 6 {
@@ -113,6 +116,25 @@ impl PutUser {
             (roles.all(|role| is_name(role)), &rule("Role")),
         ])
     }
+}
+
+/// A body is JSON, and says so.
+pub(super) fn check_content_type(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiAnswer> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    if body.is_empty()
+        || kind == "application/json"
+        || kind.starts_with("application/vnd.elasticsearch+json")
+    {
+        return Ok(());
+    }
+    Err(ApiAnswer::bare(
+        StatusCode::NOT_ACCEPTABLE,
+        &format!("Content-Type header [{content_type}] is not supported"),
+    ))
 }
 
 /// Names that only the cluster itself writes.

@@ -54,7 +54,8 @@ impl RecordedCall {
     /// own account is accepted.
     #[must_use]
     pub fn is_check(&self) -> bool {
-        self.by == By::ServiceAccount && self.path.starts_with("/_security/_authenticate")
+        const PATHS: [&str; 2] = ["/_security/_authenticate", "/_plugins/_security/authinfo"];
+        self.by == By::ServiceAccount && PATHS.iter().any(|path| self.path.starts_with(path))
     }
 
     /// How long ago it came.

@@ -15,18 +15,41 @@ use std::{
 /// overwritten like any other.
 pub const SERVICE_USER: &str = "elastauth";
 
+/// A release of Elasticsearch, as far as answers differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Version {
+    /// 7.17: a hash has to be of the cluster's own algorithm, and there is no query for users.
+    V7_17,
+    /// 8.19.
+    V8_19,
+    /// 9.5.
+    #[default]
+    V9_5,
+}
+
+impl Version {
+    pub(super) fn number(self) -> &'static str {
+        match self {
+            Self::V7_17 => "7.17.28",
+            Self::V8_19 => "8.19.4",
+            Self::V9_5 => "9.5.3",
+        }
+    }
+}
+
 /// What all nodes share.
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) users: Mutex<Users>,
     pub(super) service_password: SecretString,
     pub(super) api_key: SecretString,
+    pub(super) version: Version,
     /// Those of users.
     pub(super) keys: Mutex<Vec<ApiKey>>,
 }
 
 impl Cluster {
-    pub(super) fn new() -> io::Result<Arc<Self>> {
+    pub(super) fn new(version: Version) -> io::Result<Arc<Self>> {
         let drawn = || SecretKey::random().map_err(io::Error::other);
         let (password, secret) = (drawn()?.expose_hex(), drawn()?.expose_hex());
         let mut users = Users::default();
@@ -35,6 +58,7 @@ impl Cluster {
             users: users.into(),
             service_password: password.into(),
             keys: Mutex::default(),
+            version,
             api_key: STANDARD.encode(format!("standin:{secret}")).into(),
         }))
     }

@@ -16,20 +16,22 @@ pub struct Fault {
 /// Which calls a fault hits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
-    /// `_authenticate` by anybody but the service account.
+    /// `_authenticate` or `authinfo` by anybody but the service account.
     Authenticate,
-    /// `_authenticate` by the service account: a readiness check.
+    /// The same by the service account: a readiness check.
     Check,
-    /// `GET /_security/user/{name}`.
+    /// `GET` of one user.
     Read,
-    /// `PUT` or `POST /_security/user/{name}`.
+    /// A write of a user; on OpenSearch of several at once, too.
     Write,
     /// A list of a user's API keys, and their invalidation.
     ApiKeys,
     /// `POST /_security/_query/user`.
     Query,
-    /// `GET /_security/user`.
+    /// `GET` of all users.
     ReadAll,
+    /// `GET` of roles, on OpenSearch.
+    Roles,
     /// Every call there is.
     Any,
 }
@@ -68,6 +70,9 @@ pub enum Misbehaviour {
     SecurityUnavailable,
     /// The security index takes no write: a disk is full, or an operator has blocked it.
     WriteBlocked,
+    /// Applied, and the login that it replaces goes on working beside the new one, with the roles
+    /// of before, until any next write: on OpenSearch, where it was being checked meanwhile.
+    OldLoginKept,
 }
 
 impl Fault {
@@ -119,13 +124,13 @@ impl Faults {
     pub(super) fn meet(
         &mut self,
         at: Option<Endpoint>,
-        user: Option<&str>,
+        users: &[String],
         carries_hash: bool,
     ) -> (Duration, Option<Misbehaviour>) {
         let (mut delay, mut met) = (Duration::ZERO, None);
         for fault in &mut self.0 {
             let hits = (fault.at == Endpoint::Any || Some(fault.at) == at)
-                && (fault.user.is_none() || fault.user.as_deref() == user)
+                && fault.user.as_ref().is_none_or(|user| users.contains(user))
                 && (fault.what != Misbehaviour::HashRefused || carries_hash);
             if !hits || fault.left == Some(0) {
                 continue;

@@ -1,6 +1,6 @@
 //! From method and path to a call of the API, with Elasticsearch's own reading of paths.
 
-use super::{answer::ApiAnswer, fault::Endpoint};
+use super::{answer::ApiAnswer, cluster::Version, fault::Endpoint};
 use http::{Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 
@@ -29,7 +29,7 @@ pub(super) enum ApiCall {
 }
 
 impl ApiCall {
-    pub(super) fn of(method: &Method, uri: &Uri) -> Result<Self, ApiAnswer> {
+    pub(super) fn of(method: &Method, uri: &Uri, version: Version) -> Result<Self, ApiAnswer> {
         // Split first, decode then: `a%2Fb` is one segment.
         let segments: Vec<String> = (uri.path().split('/').skip(1))
             .map(decoded)
@@ -57,7 +57,11 @@ impl ApiCall {
                 "_password" | "_privileges" | "_has_privileges",
             ] => return wrong(),
             ["_security", "user" | "user/"] | ["_security", "user", ""] if get => Self::ReadAll,
-            ["_security", "_query", "user"] if get || method == Method::POST => Self::Query,
+            ["_security", "_query", "user"]
+                if (get || method == Method::POST) && version > Version::V7_17 =>
+            {
+                Self::Query
+            }
             ["_security", "user", name] if get => Self::Read((*name).to_owned()),
             ["_security", "user", name] if put => Self::Write((*name).to_owned()),
             ["_security", "user", name] if method == Method::DELETE => {

@@ -1,6 +1,7 @@
 //! The stand-in against what was measured on a real cluster.
 
 mod faults;
+mod opensearch;
 mod users;
 mod validation;
 
@@ -8,7 +9,7 @@ use super::*;
 use crate::shutdown::Tasks;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::{Value, json};
