@@ -31,7 +31,7 @@ use elastauth::internals::{
     secret::SecretKey,
     shutdown::Tasks,
     telemetry::ClusterTelemetry,
-    upstream::{Selector, Upstream},
+    upstream::{Match, Upstream},
 };
 use http::{HeaderMap, HeaderValue, Method};
 use std::{
@@ -333,7 +333,7 @@ fn replica(cluster: &StandIn, clock: &Arc<AtomicU64>, tasks: &Tasks, park: bool)
         default_roles: vec![Role::parse("viewer").unwrap()],
         ..roles::Config::default()
     });
-    let upstream = Upstream::new("default", Selector::Every, mapping, broker);
+    let upstream = Upstream::new("default", Match::default(), mapping, broker);
     Arc::new(Flow::new(
         Providers::headers(headers::Config::default()),
         upstream.into(),

@@ -43,7 +43,7 @@ impl Flow {
     /// # Errors
     /// [`AuthError::NoCluster`] if it is for none.
     pub fn choose(&self, request: &Request) -> Result<&Upstream, AuthError> {
-        self.upstreams.choose(request).ok_or(AuthError::NoCluster)
+        self.upstreams.choose(request).map_err(AuthError::NoCluster)
     }
 
     /// Decides about one request. A known user is answered without waiting for anything.

@@ -101,5 +101,7 @@ pub mod telemetry {
     }
 }
 pub mod upstream {
-    pub use crate::upstream::{Selector, Upstream};
+    pub use crate::upstream::{
+        HeaderMatch, HostPattern, Match, PathPrefix, Unmatched, Upstream, Upstreams,
+    };
 }

@@ -4,6 +4,18 @@
 //! What only a refusal needs (host, path, an id) is read when it is asked for: a known user pays for
 //! none of it.
 
+mod asked;
+mod endpoint;
+mod host;
+mod path;
+mod protocol;
+
+pub(crate) use asked::{Asked, Unclear, single};
+pub(crate) use endpoint::Endpoint;
+pub(crate) use host::{InvalidHost, is_label, normal as normal_host};
+pub(crate) use path::{UnclearPath, clear as clear_path, is_plain as is_plain_segment};
+pub use protocol::Protocol;
+
 use crate::net::trust::{AllowedProviders, TrustedPeer};
 use aws_lc_rs::rand;
 use http::{HeaderMap, HeaderName, Method, Uri, header::ACCEPT, request::Parts};
@@ -20,30 +32,6 @@ const MAX_HOST_BYTES: usize = 255;
 const MAX_PATH_BYTES: usize = 512;
 /// The longest request id that is taken over. A UUID has 36; tracing headers stay below it.
 const MAX_ID_BYTES: usize = 128;
-
-/// Which protocol the gateway speaks, by the endpoint it asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// Traefik, Caddy and `HAProxy`: a refusal goes to the client as it is.
-    ForwardAuth,
-    /// Envoy: the same, and the auth request has the client's own method and path.
-    ExtAuthz,
-    /// nginx: passes on 401 and 403 without their body and makes everything else its own 500.
-    AuthRequest,
-}
-
-impl Protocol {
-    /// The endpoint for it. Paths that have no endpoint of their own are asked as
-    /// [`Self::ForwardAuth`].
-    #[must_use]
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::ForwardAuth => "/elastauth/forward-auth",
-            Self::ExtAuthz => "/elastauth/ext-authz",
-            Self::AuthRequest => "/elastauth/auth-request",
-        }
-    }
-}
 
 /// An auth request of a trusted gateway, and what it says about the client's request.
 #[derive(Debug)]
@@ -90,6 +78,20 @@ impl Request {
     /// The method of the auth request itself.
     pub(crate) fn own_method(&self) -> &Method {
         &self.method
+    }
+
+    /// Which of our endpoints the gateway asks.
+    pub(crate) fn endpoint(&self) -> Endpoint<'_> {
+        Endpoint::of(self.uri.path())
+    }
+
+    /// What it says about the client's request, for choosing a cluster.
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked {
+            protocol: self.protocol,
+            uri: &self.uri,
+            headers: &self.headers,
+        }
     }
 
     /// The target of the auth request itself.

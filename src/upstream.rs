@@ -1,44 +1,38 @@
 //! One cluster, as a decision sees it: which requests are for it, which roles it gives, and the
 //! broker that gives the logins. Nothing that can fill or fail is shared between two of them.
 
+mod index;
+mod matching;
+
+#[allow(unused_imports, reason = "the configuration will read them")]
+pub use matching::{HeaderMatch, HostPattern, Match, PathPrefix};
+#[allow(unused_imports, reason = "the configuration will read them")]
+pub(crate) use matching::{InvalidHeaderMatch, InvalidHostPattern, InvalidPathPrefix, TenantLabel};
+
 use crate::{
     broker::Broker,
     cluster::SecurityApi,
     identity::Identity,
-    request::Request,
+    request::{Request, Unclear},
     roles::{Entitled, Mapping, NotEntitled},
 };
 use arc_swap::ArcSwap;
-use std::sync::Arc;
+use index::Index;
+use std::{collections::HashMap, sync::Arc};
 
 /// A cluster that requests can be for.
 #[derive(Debug)]
 pub struct Upstream {
     name: Box<str>,
-    selector: Selector,
+    selector: Match,
     mapping: ArcSwap<Mapping>,
     broker: Broker,
-}
-
-/// Which requests are for a cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selector {
-    /// All of them.
-    Every,
-}
-
-impl Selector {
-    fn selects(self, _request: &Request) -> bool {
-        match self {
-            Self::Every => true,
-        }
-    }
 }
 
 impl Upstream {
     /// The cluster is the one that `broker` writes to.
     #[must_use]
-    pub fn new(name: &str, selector: Selector, mapping: Mapping, broker: Broker) -> Self {
+    pub fn new(name: &str, selector: Match, mapping: Mapping, broker: Broker) -> Self {
         Self {
             name: name.into(),
             selector,
@@ -85,38 +79,112 @@ impl Upstream {
     }
 }
 
-/// All clusters, in the order in which they are asked whether a request is for them.
+/// What becomes of a request that no cluster's rules fit (`clusters.unmatched`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Unmatched {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It is for the cluster of this name.
+    Cluster(Box<str>),
+}
+
+/// Why a request is for no cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoCluster {
+    /// The path of the endpoint names a cluster that does not exist.
+    #[error("there is no cluster `{0}`")]
+    Unknown(Box<str>),
+    /// No rule fits.
+    #[error("no cluster's `match` fits this host, path and header")]
+    Unmatched,
+    /// What could decide is not clear.
+    #[error("{0}; an unclear request is for no cluster")]
+    Unclear(Unclear),
+}
+
+/// As much of a cluster's name in a path as an error repeats; real names are shorter.
+const MAX_SHOWN_BYTES: usize = 63;
+
+impl NoCluster {
+    fn unknown(name: &str) -> Self {
+        let shown = name.bytes().take(MAX_SHOWN_BYTES);
+        let shown: String = shown.map(|byte| byte.escape_ascii().to_string()).collect();
+        Self::Unknown(shown.into())
+    }
+}
+
+/// All clusters.
 #[derive(Debug)]
-pub struct Upstreams(Vec<Upstream>);
+pub struct Upstreams {
+    all: Vec<Upstream>,
+    index: Index,
+    names: HashMap<Box<str>, usize>,
+    unmatched: Option<usize>,
+}
 
 impl Upstreams {
-    /// In the order in which they are asked.
+    /// Their names differ, and no two [`Match`]es tie.
     #[must_use]
-    pub fn new(upstreams: Vec<Upstream>) -> Self {
-        Self(upstreams)
+    pub fn new(all: Vec<Upstream>, unmatched: &Unmatched) -> Self {
+        let names = all.iter().map(|upstream| upstream.name.clone());
+        let names: HashMap<_, _> = names.zip(0..).collect();
+        let unmatched = match unmatched {
+            Unmatched::Refuse => None,
+            Unmatched::Cluster(name) => names.get(name).copied(),
+        };
+        let index = if all.len() == 1 && unmatched.is_some() {
+            // Whatever a request says, it is for this one.
+            Index::default()
+        } else {
+            Index::new(all.iter().map(|upstream| &upstream.selector))
+        };
+        Self {
+            all,
+            index,
+            names,
+            unmatched,
+        }
     }
 
-    /// The first one that selects the request; no other one is ever tried.
-    #[must_use]
-    pub fn choose(&self, request: &Request) -> Option<&Upstream> {
-        self.iter()
-            .find(|upstream| upstream.selector.selects(request))
+    /// The one that the request is for; no other one is ever tried.
+    ///
+    /// # Errors
+    /// Why it is for none. A request that is unclear is not for the cluster of those that no rule
+    /// fits: its gateway may have taken it for another one.
+    pub fn choose(&self, request: &Request) -> Result<&Upstream, NoCluster> {
+        if let Some(name) = request.endpoint().cluster {
+            return self.named(name).ok_or_else(|| NoCluster::unknown(name));
+        }
+        let place = if self.index.is_empty() {
+            self.unmatched
+        } else {
+            let found = self
+                .index
+                .find(request.asked())
+                .map_err(NoCluster::Unclear)?;
+            found.map(|found| found.place).or(self.unmatched)
+        };
+        let place = place.ok_or(NoCluster::Unmatched)?;
+        self.all.get(place).ok_or(NoCluster::Unmatched)
     }
 
     /// The cluster of this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Upstream> {
-        self.iter().find(|upstream| &*upstream.name == name)
+        self.all.get(*self.names.get(name)?)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Upstream> {
-        self.0.iter()
+        self.all.iter()
     }
 }
 
+/// Every request is for this one.
 impl From<Upstream> for Upstreams {
     fn from(only: Upstream) -> Self {
-        Self(vec![only])
+        let unmatched = Unmatched::Cluster(only.name.clone());
+        Self::new(vec![only], &unmatched)
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     outcome::{Outcome, Refusal},
     roles::{Entitled, NotEntitled, Remark, RoleSet},
     telemetry::metrics::ProviderLabel,
+    upstream::NoCluster,
 };
 use std::time::Duration;
 
@@ -148,7 +149,7 @@ pub enum AuthError {
     Untrusted(#[from] Distrust),
     /// The request is for none of the configured clusters.
     #[error("no configured cluster is for this request")]
-    NoCluster,
+    NoCluster(#[source] NoCluster),
     /// No provider found anything of its kind.
     #[error("no provider found a credential in the request")]
     NobodyAsks,
@@ -179,7 +180,7 @@ impl From<&AuthError> for Refusal {
                 | Distrust::KeyWrong
                 | Distrust::KeyRepeated,
             ) => Self::GatewayKey,
-            AuthError::NoCluster => Self::NoCluster,
+            AuthError::NoCluster(_) => Self::NoCluster,
             AuthError::NobodyAsks | AuthError::Identity(Rejected::Nobody(_)) => Self::NobodyAsks,
             AuthError::Identity(
                 Rejected::Repeated(..)

@@ -117,10 +117,17 @@ fn own_host(request: &Request) -> Option<&[u8]> {
 
 /// Envoy puts the client's path and query behind the configured one.
 fn own_uri(request: &Request) -> Option<&[u8]> {
-    let own = request.own_uri().path_and_query()?.as_str();
-    match own.strip_prefix(Protocol::ExtAuthz.path())? {
+    let endpoint = request.endpoint();
+    if endpoint.protocol != Protocol::ExtAuthz {
+        return None;
+    }
+    match endpoint.rest {
         "" => Some(b"/"),
-        rest => Some(rest.as_bytes()),
+        path => {
+            let own = request.own_uri().path_and_query()?.as_str();
+            let before = request.own_uri().path().len() - path.len();
+            own.as_bytes().get(before..)
+        }
     }
 }
 

@@ -10,7 +10,10 @@ use super::{
     health::{self, Probe},
     logout,
 };
-use crate::{request::Protocol, respond::Response};
+use crate::{
+    request::{Endpoint, Protocol},
+    respond::Response,
+};
 use http::{HeaderValue, Version, header::CONNECTION, request::Parts};
 use hyper::body::Incoming;
 use std::{convert::Infallible, sync::Arc};
@@ -52,17 +55,11 @@ fn surface(path: &str) -> Surface {
         "/health" => Surface::Legacy(Legacy::Health),
         "/metrics" => Surface::Legacy(Legacy::Page(Page::Metrics)),
         "/config" => Surface::Legacy(Legacy::Page(Page::Config)),
-        "/elastauth/auth-request" => Surface::AuthRequest(Protocol::AuthRequest),
         _ if path.starts_with(admin::users::PREFIX) => match admin::users::action(path) {
             Some((action, _)) => Surface::Operators(Page::User(action)),
             None => Surface::AuthRequest(Protocol::ForwardAuth),
         },
-        _ => match path.strip_prefix("/elastauth/ext-authz") {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                Surface::AuthRequest(Protocol::ExtAuthz)
-            }
-            _ => Surface::AuthRequest(Protocol::ForwardAuth),
-        },
+        _ => Surface::AuthRequest(Endpoint::of(path).protocol),
     }
 }
 

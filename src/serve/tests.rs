@@ -23,7 +23,7 @@ use crate::{
     secret::GatewayKey,
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry, audit::Audit},
-    upstream::{Selector, Upstream},
+    upstream::{Match, Upstream},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -219,7 +219,7 @@ fn upstream() -> Upstream {
         default_roles: vec![crate::model::Role::parse("viewer").unwrap()],
         ..roles::Config::default()
     });
-    Upstream::new("default", Selector::Every, mapping, broker)
+    Upstream::new("default", Match::default(), mapping, broker)
 }
 
 impl Running {

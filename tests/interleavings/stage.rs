@@ -24,7 +24,7 @@ use elastauth::internals::{
     secret::SecretKey,
     shutdown::Tasks,
     telemetry::ClusterTelemetry,
-    upstream::{Selector, Upstream},
+    upstream::{Match, Upstream},
 };
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -222,7 +222,7 @@ impl Stage {
             ],
             ..roles::Config::default()
         });
-        let upstream = Upstream::new("default", Selector::Every, mapping, broker);
+        let upstream = Upstream::new("default", Match::default(), mapping, broker);
         Arc::new(Flow::new(
             Providers::headers(headers::Config::default()),
             upstream.into(),

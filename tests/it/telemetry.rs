@@ -22,7 +22,7 @@ use elastauth::internals::{
         audit::{self, Audit, AuditTarget, Grants},
         metrics::Metrics,
     },
-    upstream::{Selector, Upstream},
+    upstream::{Match, Upstream},
 };
 use serde_json::{Value, json};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -101,7 +101,7 @@ impl Deployment {
             ..roles::Config::default()
         });
         let names = headers::Config::default();
-        let upstream = Upstream::new("default", Selector::Every, mapping, broker);
+        let upstream = Upstream::new("default", Match::default(), mapping, broker);
         let flow = Flow::new(identity::Providers::headers(names.clone()), upstream.into());
         let service = Service::new(serve::ServiceParts {
             flow,

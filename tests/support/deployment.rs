@@ -20,7 +20,7 @@ use elastauth::internals::{
     net::tls,
     roles::{self, Mapping},
     secret::SecretKey,
-    upstream::{Selector, Upstream},
+    upstream::{Match, Upstream},
 };
 use http::{HeaderMap, HeaderValue};
 use std::{
@@ -176,7 +176,7 @@ impl Deployment {
             ..roles::Config::default()
         });
         let identity = Providers::headers(headers::Config::default());
-        let upstream = Upstream::new("default", Selector::Every, mapping, broker);
+        let upstream = Upstream::new("default", Match::default(), mapping, broker);
         Arc::new(Flow::new(identity, upstream.into()))
     }
 
