@@ -208,7 +208,7 @@ fn check_configuration(objects: &[Value], name: &str) -> anyhow::Result<()> {
 
     let mut elastauth = std::process::Command::new(tools::elastauth());
     elastauth
-        .args(["check", "--json", "--config"])
+        .args(["check", "--strict", "--json", "--config"])
         .arg(home.join("config/config.yml"))
         .env_clear();
     let variables = &find("Deployment")?["spec"]["template"]["spec"]["containers"][0]["env"];

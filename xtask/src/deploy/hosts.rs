@@ -139,23 +139,13 @@ impl Hosts {
 
     /// Waits until a command succeeds that runs where a host's program does.
     pub(super) fn healthy(&self, name: &str, program: &Program, check: &str) -> anyhow::Result<()> {
-        let id = self
-            .host(name)?
-            .process
-            .as_ref()
-            .context("not started")?
-            .id()
-            .to_string();
-        let mut command = Command::new("timeout");
         // The program is there once its root is.
+        let check = format!("test -e /.a-host && {check}");
+        let line = |enter: &str, id: &str| {
+            format!("until {enter}; do kill -0 {id} || exit 1; sleep 0.1; done")
+        };
+        let mut command = self.beside(name, program, &check, line)?;
         command
-            .args(["90", "sh", "-c"])
-            .arg(format!(
-                "until nsenter --target {id} --mount --net --root --wd sh -c \"$CHECK\"; do \
-                 kill -0 {id} || exit 1; sleep 0.1; done"
-            ))
-            .envs(program.environment.iter().map(|(key, value)| (key, value)))
-            .env("CHECK", format!("test -e /.a-host && {check}"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -166,6 +156,37 @@ impl Hosts {
             );
         }
         Ok(())
+    }
+
+    /// What a command prints that runs where a host's program does, with its files and variables.
+    pub(super) fn output(
+        &self,
+        name: &str,
+        program: &Program,
+        line: &str,
+    ) -> anyhow::Result<String> {
+        let mut command = self.beside(name, program, line, |enter, _| enter.to_owned())?;
+        tools::output_of(&mut command, "").with_context(|| format!("{name}: `{line}`"))
+    }
+
+    /// A shell that knows how to enter where a host's program is, and its process.
+    fn beside(
+        &self,
+        name: &str,
+        program: &Program,
+        line: &str,
+        script: impl Fn(&str, &str) -> String,
+    ) -> anyhow::Result<Command> {
+        let process = self.host(name)?.process.as_ref();
+        let id = process.context("not started")?.id().to_string();
+        let enter = format!("nsenter --target {id} --mount --net --root --wd sh -c \"$LINE\"");
+        let mut command = Command::new("timeout");
+        command
+            .args(["90", "sh", "-c"])
+            .arg(script(&enter, &id))
+            .envs(program.environment.iter().map(|(key, value)| (key, value)))
+            .env("LINE", line);
+        Ok(command)
     }
 
     fn log_file(&self, name: &str) -> PathBuf {

@@ -119,6 +119,12 @@ fn start(hosts: &mut Hosts, name: &str, service: &Value) -> anyhow::Result<()> {
             hosts.healthy(replica, &program, &check)?;
         }
     }
+    if name == "elastauth" {
+        let check = "/usr/bin/elastauth check --strict --config /etc/elastauth/config.yml";
+        for replica in &replicas {
+            hosts.output(replica, &program, check)?;
+        }
+    }
     Ok(())
 }
 
