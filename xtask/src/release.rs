@@ -162,6 +162,7 @@ mod tests {
     fn only_a_clean_tagged_commit_with_its_changes_and_a_key_is_released() {
         let mut source = Source {
             version: "3.0.0".to_owned(),
+            author: "A".to_owned(),
             commit: Some("0123456789abcdef".to_owned()),
             changed: false,
             epoch: 0,

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Installs, starts, upgrades, removes and purges the package as an administrator does, in a Debian
-# that runs systemd. /check has the packages (first.deb, second.deb) and the stand-in for a cluster.
+# that runs systemd. /check has the packages (first.deb, second.deb), the stand-in for a cluster, and
+# the guide, docs/deployment/bare-metal.md.
 # The last line is `ok` if all is well; otherwise it says what is not.
 set -u
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
@@ -36,6 +37,14 @@ has_login() {
 is_closed() { ! (exec 8<>/dev/tcp/127.0.0.1/5000) 2>/dev/null; }
 main_pid() { systemctl show -P MainPID elastauth; }
 journal_has() { journalctl --no-pager -u elastauth | grep -qF "$1"; }
+# Starts the service, which fails: the journal says why, and the guide has a line for it.
+fails_as_the_guide_says() {
+  systemctl reset-failed elastauth
+  systemctl start elastauth
+  until_true journal_has "$1"
+  grep -F "| \`" /check/bare-metal.md | grep -qF -- "$1" || fail "the guide has no line for: $1"
+  systemctl stop elastauth
+}
 is_failed() { [[ $(systemctl is-failed elastauth) == failed ]]; }
 
 echo "== install"
@@ -53,6 +62,9 @@ systemctl start elastauth
 until_true is_failed
 journal_has "secrets_secret_key" || fail "the journal does not name the credential"
 journal_has "put the secret into the file that" || fail "the journal does not say what to do"
+fails_as_the_guide_says "systemd passed no such credential"
+journal_has "Start request repeated too quickly" || fail "systemd does not say that it has given up"
+grep -qF "Start request repeated too quickly" /check/bare-metal.md || fail "the guide lacks it"
 
 echo "== start"
 mkfifo /run/standin
@@ -74,6 +86,22 @@ pid=$(main_pid)
 [[ $(stat -c %U /proc/"$pid") == elastauth ]] || fail "it runs as another user"
 grep -q '^CapEff:[[:space:]]*0*$' /proc/"$pid"/status || fail "it has capabilities"
 systemd-analyze security --no-pager --threshold=20 elastauth.service | tail -n 1 || fail "it exposes too much"
+
+echo "== start with other faults of the machine"
+systemctl stop elastauth
+mv $etc/secrets $etc/away
+fails_as_the_guide_says "Failed to set up credentials"
+mv $etc/away $etc/secrets
+chgrp root $etc/config.yml
+fails_as_the_guide_says "the configuration cannot be read: Permission denied"
+chgrp elastauth $etc/config.yml
+systemd-socket-activate --listen=127.0.0.1:5000 cat &
+fails_as_the_guide_says "Address already in use"
+kill $! && wait $!
+systemctl reset-failed elastauth
+systemctl start elastauth || fail "it does not start again"
+until_true has_login
+pid=$(main_pid)
 
 echo "== reload"
 systemctl reload elastauth || fail "it cannot be reloaded"

@@ -140,6 +140,7 @@ impl Deb<'_> {
         }
         let control = fs::read_to_string(shell::root().join("deploy/deb/control"))?
             .replace("@VERSION@", &self.version())
+            .replace("@MAINTAINER@", &self.source.author)
             .replace("@ARCHITECTURE@", self.build.architecture())
             .replace("@SIZE@", &bytes.div_ceil(1_024).to_string());
         put(tree, "DEBIAN/control", control.as_bytes(), 0o644)?;

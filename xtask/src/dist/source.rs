@@ -7,6 +7,8 @@ use anyhow::Context;
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) version: String,
+    /// The first one of the package.
+    pub(crate) author: String,
     /// The whole hash, or nothing outside a clone.
     pub(crate) commit: Option<String>,
     /// Whether files differ from the commit.
@@ -29,7 +31,8 @@ impl Source {
         let day = format!("@{epoch}");
         let date = shell::output(&mut shell::command("date", &["-u", "-d", &day, "+%F"]))?;
         Ok(Self {
-            version: version(&manifest).context("Cargo.toml has no version")?,
+            version: of_package(&manifest, "version = \"").context("Cargo.toml has no version")?,
+            author: of_package(&manifest, "authors = [\"").context("Cargo.toml has no authors")?,
             changed: git(&["status", "--porcelain"]).is_some_and(|list| !list.is_empty()),
             commit,
             epoch: epoch.parse().context("SOURCE_DATE_EPOCH is no number")?,
@@ -48,13 +51,11 @@ impl Source {
     }
 }
 
-/// The version of the package `elastauth`.
-fn version(manifest: &str) -> Option<String> {
+/// What follows these words in the package `elastauth`, up to the next quote.
+fn of_package(manifest: &str, words: &str) -> Option<String> {
     let (_, package) = manifest.split_once("\n[package]\n")?;
-    let line = package
-        .lines()
-        .find_map(|line| line.strip_prefix("version = \""))?;
-    line.strip_suffix('"').map(str::to_owned)
+    let rest = package.lines().find_map(|line| line.strip_prefix(words))?;
+    rest.split_once('"').map(|(value, _)| value.to_owned())
 }
 
 /// What git answers, or nothing where there is no git or no clone.
@@ -67,17 +68,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_that_of_the_package() {
-        let manifest =
-            "[workspace]\nversion = \"1\"\n\n[package]\nname = \"x\"\nversion = \"3.0.0-a\"\n";
-        assert_eq!(version(manifest).as_deref(), Some("3.0.0-a"));
-        assert_eq!(version("[package]"), None);
+    fn version_and_author_are_those_of_the_package() {
+        let manifest = "[workspace]\nversion = \"1\"\n\n[package]\nname = \"x\"\nversion = \"3.0.0-a\"\n\
+             authors = [\"A <a@b>\", \"C\"]\n";
+        let found = |words| of_package(manifest, words);
+        assert_eq!(found("version = \"").as_deref(), Some("3.0.0-a"));
+        assert_eq!(found("authors = [\"").as_deref(), Some("A <a@b>"));
+        assert_eq!(of_package("[package]", "version = \""), None);
     }
 
     #[test]
     fn a_stamp_says_when_the_commit_is_not_the_whole_truth() {
         let mut source = Source {
             version: "1".to_owned(),
+            author: "A".to_owned(),
             commit: Some("0123456789abcdef".to_owned()),
             changed: false,
             epoch: 0,

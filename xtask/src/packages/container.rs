@@ -25,6 +25,10 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 const PAUSE: Duration = Duration::from_millis(20);
 const TIMES: u32 = 3_000;
 
+/// The most that it may have in memory without requests, in bytes. The aim is 15 MB for a release;
+/// the program of the checks is not optimised and larger.
+const MOST: u64 = 30_000_000;
+
 const SECRET_KEY: &str = "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a";
 
 /// What the image says about itself, which the checks below take as given.
@@ -109,11 +113,15 @@ pub(super) fn inside(root: &Path) -> anyhow::Result<()> {
         container.run(&["healthcheck"])?.success(),
         "the health check of the image fails"
     );
+    let idle = container.resident()?;
     println!(
-        "image: a user of {} has a login; idle with {} in memory",
+        "image: a user of {} has a login; idle with {} in memory (at most {})",
         cluster::NAME,
-        megabytes(container.resident()?)
+        megabytes(idle),
+        megabytes(MOST)
     );
+    ensure!(idle <= MOST, "it takes too much memory");
+    ensure!(!root.join("tmp").exists(), "the image has a /tmp");
     let log = container.stopped()?;
     for word in ["as root", "Read-only", "may write this", "every user"] {
         ensure!(

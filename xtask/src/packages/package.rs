@@ -30,11 +30,13 @@ pub(super) fn check(folder: &Path, first: &Path, second: &Path) -> anyhow::Resul
     }
     let kits = shell::root().join("tests/kits/package");
     let standin = shell::root().join("target/debug/examples/standin");
+    let guide = shell::root().join("docs/deployment/bare-metal.md");
     for (from, to) in [
         (first, "first.deb"),
         (second, "second.deb"),
         (&standin, "standin"),
         (&kits.join("inside.sh"), "inside.sh"),
+        (&guide, "bare-metal.md"),
     ] {
         fs::copy(from, kit.join(to)).with_context(|| format!("cannot copy {to}"))?;
     }
