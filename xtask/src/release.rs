@@ -3,7 +3,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `elastauth-VERSION-TARGET.tar.gz` | the program, its manual and completions, the unit, an example |
+//! | `elastauth-VERSION-TARGET.tar.gz` | the program, the unit, an example configuration, all licences |
 //! | `elastauth_VERSION_ARCHITECTURE.deb` | the Debian package |
 //! | `elastauth-VERSION-ARCHITECTURE.image.tar` | the image, for `docker load` and `podman load` |
 //! | `elastauth-VERSION-TARGET.cdx.json` | the list of all libraries (`CycloneDX`) |
