@@ -35,6 +35,7 @@ mod envoy;
 mod faulty;
 mod gateway;
 mod haproxy;
+mod init;
 mod login;
 mod message;
 mod mixing;

@@ -15,6 +15,7 @@
 )]
 
 mod elasticsearch;
+mod init;
 mod keycloak;
 mod ledger_redis;
 mod oidc_provider;

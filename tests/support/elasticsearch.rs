@@ -17,7 +17,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 /// The password of `elastic`.
-const PASSWORD: &str = "elastic-of-the-tests";
+pub(crate) const PASSWORD: &str = "elastic-of-the-tests";
 
 /// What a service account needs and no more, as the guide says.
 const MINIMAL: [&str; 2] = [

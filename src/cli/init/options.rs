@@ -4,7 +4,7 @@ use super::types::{Gateway, ProviderKind, Run};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Options {
+pub(crate) struct Options {
     /// The folder to write. It must not exist, or be empty.
     #[arg(default_value = "elastauth-setup", value_name = "FOLDER")]
     pub(super) folder: PathBuf,
