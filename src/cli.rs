@@ -116,7 +116,7 @@ pub fn run() -> ExitCode {
         Some(Command::Explain(options)) => {
             with_config(flags, async |config| explain::run(config, &options).await)
         }
-        Some(Command::Init(options)) => return init::run(&options),
+        Some(Command::Init(options)) => return init::run(&flags, &options),
         Some(Command::Users { action }) => {
             with_config(flags, async |config| users::run(&config, &action).await)
         }

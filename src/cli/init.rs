@@ -22,7 +22,10 @@ use super::{
     check,
     output::{CommandError, print},
 };
-use crate::{config::Sources, secret::SecretKey};
+use crate::{
+    config::{Flags, Sources},
+    secret::SecretKey,
+};
 use file::{File, Mode};
 use folder::{Staged, Target};
 pub(super) use options::Options;
@@ -41,8 +44,8 @@ const USER_OF_IMAGE: u32 = 65532;
 
 /// The exit code is 0 if the folder is there, 1 if it cannot be written, 2 if an answer is missing
 /// or wrong.
-pub(super) fn run(options: &Options) -> ExitCode {
-    let (why, code) = match write(options) {
+pub(super) fn run(flags: &Flags, options: &Options) -> ExitCode {
+    let (why, code) = match write(flags, options) {
         Ok(text) => match print(&text) {
             Ok(()) => return ExitCode::SUCCESS,
             Err(CommandError(why)) => (why, ExitCode::FAILURE),
@@ -58,7 +61,14 @@ pub(super) fn run(options: &Options) -> ExitCode {
     code
 }
 
-fn write(options: &Options) -> Result<String, Failure> {
+fn write(flags: &Flags, options: &Options) -> Result<String, Failure> {
+    if flags.config.is_some() || flags.listen.is_some() {
+        return Err(Failure::Usage(
+            "`init` reads no configuration: leave out `--config` and `--listen`; `--elastauth` \
+             says where the gateway finds elastauth"
+                .to_owned(),
+        ));
+    }
     let target = Target::new(&options.folder)?;
     let answers = answers::gather(options)?;
     let owner = owner(&answers);

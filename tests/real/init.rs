@@ -2,9 +2,11 @@
 
 use crate::support::{
     elasticsearch::{Elasticsearch, PASSWORD},
+    part,
     process::command,
     tls::Authority,
 };
+use serde_json::{Value, json};
 use std::{fs, process::Output};
 use tempfile::TempDir;
 
@@ -77,5 +79,73 @@ async fn the_script_makes_an_account_that_can_do_its_work_and_no_more() {
     let after = run(&desk, elastauth, &check, "");
     assert!(after.status.success(), "{after:?}");
     let user = cluster.user("elastauth").await.expect("the account");
-    assert_eq!(user["roles"], serde_json::json!(["elastauth"]));
+    assert_eq!(user["roles"], json!(["elastauth"]));
+}
+
+/// Docker Compose reads the file, and the chart takes the values.
+#[test]
+fn compose_and_helm_take_what_is_written() {
+    let desk = tempfile::tempdir().unwrap();
+    let elastauth = env!("CARGO_BIN_EXE_elastauth");
+    let usual = [
+        "--yes",
+        "--host",
+        "es.example.org",
+        "--cluster",
+        "https://es1.example.org:9243",
+    ];
+    let redis = ["--redis", "rediss://redis.example.org:6379"];
+    for gateway in ["traefik", "caddy", "nginx", "haproxy", "envoy"] {
+        for replicas in ["1", "3"] {
+            let folder = format!("{gateway}-{replicas}");
+            let own = [
+                "init",
+                &folder,
+                "--gateway",
+                gateway,
+                "--replicas",
+                replicas,
+            ];
+            let made = run(&desk, elastauth, &[&own[..], &usual].concat(), "");
+            assert!(made.status.success(), "{made:?}");
+            let program = part("deploy/bin/compose-project");
+            let file = format!("{folder}/compose.yml");
+            let read = run(&desk, program.to_str().unwrap(), &[&file], "");
+            assert!(read.status.success(), "{read:?}");
+            let project: Value = serde_json::from_slice(&read.stdout).unwrap();
+            let services: Vec<&String> = project["services"].as_object().unwrap().keys().collect();
+            let store = usize::from(replicas != "1");
+            assert_eq!(services.len(), 2 + store, "{services:?}");
+        }
+    }
+    fs::write(desk.path().join("ca.pem"), Authority::new().pem()).unwrap();
+    let own = ["init", "chart", "--run", "kubernetes", "--replicas", "2"];
+    let ca = ["--cluster-ca", "ca.pem"];
+    let made = run(
+        &desk,
+        elastauth,
+        &[&own[..], &usual, &redis, &ca].concat(),
+        "",
+    );
+    assert!(made.status.success(), "{made:?}");
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/helm/elastauth");
+    let helm = part("deploy/bin/helm");
+    let arguments = ["template", "elastauth", chart, "--kube-version", "1.30.0"];
+    let values = ["--namespace", "search", "--values", "chart/values.yaml"];
+    let rendered = run(
+        &desk,
+        helm.to_str().unwrap(),
+        &[&arguments[..], &values].concat(),
+        "",
+    );
+    let text = String::from_utf8_lossy(&rendered.stdout);
+    assert!(rendered.status.success(), "{rendered:?}");
+    for words in [
+        "https://es1.example.org:9243",
+        "port: 9243",
+        "rediss://",
+        "elastauth-ca",
+    ] {
+        assert!(text.contains(words), "no {words} in {text}");
+    }
 }

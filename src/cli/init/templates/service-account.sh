@@ -20,11 +20,12 @@ if [ -z "${ELASTIC_PASSWORD:-}" ]; then
 fi
 
 # put PATH, with the body at standard input. No secret is in the arguments of a program, where other
-# users of this machine could read it.
+# users of this machine could read it. A node that has just started answers 503 for a while.
 put() {
   login=$(printf '%s:%s' "$admin" "$ELASTIC_PASSWORD" | sed 's/[\\"]/\\&/g')
-  curl --silent --show-error --fail-with-body@CACERT@ --config /dev/fd/3 \
-    --request PUT --header "Content-Type: application/json" --data-binary @- "$cluster$1" 3<<END
+  curl --silent --show-error --fail-with-body --retry 30 --retry-delay 1@CACERT@ \
+    --config /dev/fd/3 --request PUT --header "Content-Type: application/json" \
+    --data-binary @- "$cluster$1" 3<<END
 user = "$login"
 END
   echo
