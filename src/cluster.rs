@@ -11,6 +11,7 @@ mod security;
 mod tests;
 
 pub(crate) use error::CallError;
+pub(crate) use security::version_warning;
 pub(crate) use security::{
     Account, ApiKeys, ClusterAccess, ListedUser, Marker, NewPassword, Origin, StoredAccount, Whoami,
 };

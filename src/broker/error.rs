@@ -111,7 +111,9 @@ impl BrokerError {
     /// A call as the service account has failed. Its refusal is an error of its own, and comes from
     /// all nodes that answer: a single node also refuses it while it has no security index.
     pub(super) fn of_admin_call(error: CallError) -> Self {
-        if error.is_refusal() {
+        if error.is_reserved_user() {
+            Self::ReservedName("a hidden or built-in user of the cluster")
+        } else if error.is_refusal() {
             Self::ServiceAccount(error)
         } else {
             Self::Cluster(error)

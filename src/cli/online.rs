@@ -3,7 +3,7 @@
 
 use crate::{
     clock::Clock,
-    cluster::{CallError, Config, SecurityApi},
+    cluster::{CallError, Config, Kind, SecurityApi, version_warning},
     config,
     identity::{
         ProviderConfig,
@@ -11,6 +11,7 @@ use crate::{
     },
     idp::{EndpointKind, Idp, Verdict},
     ledger::{self, Ledger, StoreConfig},
+    roles,
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry, chain, clocks::ClockCheck, metrics::ClusterMetrics},
 };
@@ -71,7 +72,8 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
                 ..of_cluster.cluster.clone()
             };
             let name = host.to_string();
-            node(name.trim_end_matches('/'), &alone, &mut tried).await;
+            let name = name.trim_end_matches('/');
+            node(name, &alone, &of_cluster.roles, &mut tried).await;
         }
     }
     tried.extend(store(config).await);
@@ -207,7 +209,7 @@ async fn store(config: &config::Config) -> Option<Tried> {
     Some(Tried::new("cache.type: redis".to_owned(), found))
 }
 
-async fn node(host: &str, config: &Config, tried: &mut Vec<Tried>) {
+async fn node(host: &str, config: &Config, roles: &roles::Config, tried: &mut Vec<Tried>) {
     let mut add = |what: &str, found: Result<String, String>| {
         let ok = found.is_ok();
         tried.push(Tried::new(format!("{host} {what}"), found));
@@ -227,20 +229,55 @@ async fn node(host: &str, config: &Config, tried: &mut Vec<Tried>) {
     }
     let version = cluster.version().await.map_err(|error| refusal(&error));
     let not_shown = || "not shown to this account, which needs no right to see it".to_owned();
+    let kind = cluster.kind();
     add(
         "version",
-        version.map(|version| version.unwrap_or_else(not_shown)),
+        version.map(|version| match version {
+            None => format!("{kind}, {}", not_shown()),
+            Some(version) => match version_warning(kind, &version) {
+                Some(warning) => format!("{kind} {version}: {warning}"),
+                None => format!("{kind} {version}"),
+            },
+        }),
     );
     let missing = cluster.missing_privileges().await;
     let privileges = match missing {
         Ok(missing) if missing.is_empty() => Ok("the account may read and write users".to_owned()),
         Ok(missing) => Err(format!(
-            "the account lacks {}; give its role these cluster privileges",
-            missing.join(" and ")
+            "the account lacks {}; {}",
+            missing.join(" and "),
+            if kind == Kind::Opensearch {
+                "give it a role that `plugins.security.restapi.roles_enabled` lists"
+            } else {
+                "give its role these cluster privileges"
+            }
         )),
         Err(error) => Err(refusal(&error)),
     };
     add("privileges", privileges);
+    let roles = roles.named_roles();
+    if !roles.is_empty() {
+        add("roles", configured_roles(&cluster, &roles).await);
+    }
+}
+
+/// Whether the cluster has the roles of the configuration. That of Elasticsearch gives any, and one
+/// that does not exist grants nothing; that of OpenSearch refuses users with such a role.
+async fn configured_roles(cluster: &SecurityApi, roles: &[&str]) -> Result<String, String> {
+    match cluster.missing_roles(roles).await {
+        Ok(Some(missing)) if missing.is_empty() => {
+            Ok("the cluster has all roles of the configuration".to_owned())
+        }
+        Ok(Some(missing)) => Err(format!(
+            "the cluster does not have {}; create them there, or correct `group_mappings`, \
+             `user_mappings` and `default_roles`",
+            missing.join(", ")
+        )),
+        Ok(None) | Err(_) => Ok("cannot tell whether the cluster has the roles of the \
+                                configuration: the account may not list roles, which elastauth \
+                                does not need"
+            .to_owned()),
+    }
 }
 
 pub(super) fn refusal(error: &CallError) -> String {

@@ -1,9 +1,12 @@
-//! What answers instead of an Elasticsearch with its security, where the answer shows it: a wrong
+//! What answers instead of a cluster with its security, where the answer shows it: a wrong
 //! address or a switched-off feature is named, and so is what to write instead.
 
 use crate::net::client::HttpError;
 use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
 use std::{error::Error, io};
+
+/// What OpenSearch answers everybody while it has no security index.
+const NOT_INITIALIZED: &[u8] = b"OpenSearch Security not initialized";
 
 /// A known reason for an answer that no call expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -14,10 +17,26 @@ pub(super) enum Diagnosis {
     )]
     SecurityOff,
     #[error(
-        "this looks like OpenSearch, whose users elastauth cannot write; \
-         `elasticsearch.hosts` needs the address of an Elasticsearch cluster"
+        "security is switched off in this OpenSearch, or its plugin is missing; remove \
+         `plugins.security.disabled` from opensearch.yml, without it there are no users to log in \
+         as"
+    )]
+    SecurityPluginOff,
+    #[error(
+        "this is OpenSearch, and `kind: elasticsearch` is configured; write `kind: opensearch` or \
+         `kind: auto`"
     )]
     OpenSearch,
+    #[error(
+        "this is Elasticsearch, and `kind: opensearch` is configured; write `kind: elasticsearch` \
+         or `kind: auto`"
+    )]
+    Elasticsearch,
+    #[error(
+        "the security index of this OpenSearch is not there yet; run `securityadmin.sh` once, or \
+         wait until the cluster has started"
+    )]
+    NotInitialized,
     #[error(
         "there is no security API at this address: Elasticsearch with security switched off, \
          OpenSearch, or another service; look at `elasticsearch.hosts`"
@@ -28,6 +47,11 @@ pub(super) enum Diagnosis {
          has port 9200"
     )]
     Kibana,
+    #[error(
+        "this is OpenSearch Dashboards; `elasticsearch.hosts` needs the address of OpenSearch, \
+         which usually has port 9200"
+    )]
+    Dashboards,
     #[error(
         "this is Elasticsearch Serverless, which has no native users; elastauth needs a cluster \
          of its own or a hosted deployment"
@@ -50,7 +74,39 @@ pub(super) enum Diagnosis {
 }
 
 impl Diagnosis {
-    /// Of an answer with a status that the call does not expect.
+    /// Of whoever shows pages and not a cluster's API, whatever the status.
+    pub(super) fn of_front(headers: &HeaderMap) -> Option<Self> {
+        let has = |name: &str| headers.contains_key(name);
+        if has("osd-name") {
+            Some(Self::Dashboards)
+        } else {
+            (has("kbn-name") || has("kbn-license-sig")).then_some(Self::Kibana)
+        }
+    }
+
+    /// Of an answer of an OpenSearch with a status that the call does not expect.
+    pub(super) fn of_opensearch(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        error_type: Option<&str>,
+    ) -> Option<Self> {
+        if status == StatusCode::UNAUTHORIZED && challenges(headers, "realm=\"security\"") {
+            return Some(Self::Elasticsearch);
+        }
+        if body.starts_with(NOT_INITIALIZED) {
+            return Some(Self::NotInitialized);
+        }
+        match Self::of_answer(status, headers, body, error_type) {
+            // It is one.
+            Some(Self::OpenSearch) => None,
+            Some(Self::SecurityOff) => Some(Self::Elasticsearch),
+            Some(Self::NoSecurityApi) => Some(Self::SecurityPluginOff),
+            other => other,
+        }
+    }
+
+    /// Of an answer of an Elasticsearch with a status that the call does not expect.
     pub(super) fn of_answer(
         status: StatusCode,
         headers: &HeaderMap,
@@ -59,14 +115,10 @@ impl Diagnosis {
     ) -> Option<Self> {
         let has = |name: &str| headers.contains_key(name);
         let says = |text: &[u8]| body.windows(text.len()).any(|part| part == text);
-        if has("kbn-name") || has("kbn-license-sig") {
-            return Some(Self::Kibana);
+        if let Some(front) = Self::of_front(headers) {
+            return Some(front);
         }
-        let challenge = headers.get(WWW_AUTHENTICATE);
-        let challenge = challenge.and_then(|value| value.to_str().ok());
-        if challenge.is_some_and(|text| text.contains("OpenSearch"))
-            || body.starts_with(b"OpenSearch Security not initialized")
-        {
+        if challenges(headers, "OpenSearch") || body.starts_with(NOT_INITIALIZED) {
             return Some(Self::OpenSearch);
         }
         match status {
@@ -125,6 +177,11 @@ impl Diagnosis {
     }
 }
 
+fn challenges(headers: &HeaderMap, text: &str) -> bool {
+    let mut challenges = headers.get_all(WWW_AUTHENTICATE).iter();
+    challenges.any(|value| value.to_str().is_ok_and(|value| value.contains(text)))
+}
+
 /// Whether rustls was answered with something that is no TLS record.
 fn is_not_tls(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
@@ -150,6 +207,48 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 mod tests {
     use super::*;
     use http::HeaderValue;
+
+    #[test]
+    fn an_answer_shows_who_is_taken_for_opensearch() {
+        let no_handler = r#"{"error":"no handler found for uri [/_plugins/x] and method [GET]"}"#;
+        for (status, header, body, expected) in [
+            (
+                401,
+                "www-authenticate: Basic realm=\"OpenSearch Security\"",
+                "Unauthorized",
+                None,
+            ),
+            (
+                401,
+                "www-authenticate: Basic realm=\"security\", charset=\"UTF-8\"",
+                "{}",
+                Some(Diagnosis::Elasticsearch),
+            ),
+            (
+                400,
+                "x-elastic-product: Elasticsearch",
+                no_handler,
+                Some(Diagnosis::Elasticsearch),
+            ),
+            (400, "", no_handler, Some(Diagnosis::SecurityPluginOff)),
+            (
+                503,
+                "",
+                "OpenSearch Security not initialized.",
+                Some(Diagnosis::NotInitialized),
+            ),
+            (302, "osd-name: x", "", Some(Diagnosis::Dashboards)),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some((name, value)) = header.split_once(": ") {
+                let name = http::HeaderName::try_from(name).unwrap();
+                headers.insert(name, HeaderValue::from_str(value).unwrap());
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            let found = Diagnosis::of_opensearch(status, &headers, body.as_bytes(), None);
+            assert_eq!(found, expected, "{status} {header} {body}");
+        }
+    }
 
     #[test]
     fn an_answer_shows_who_gives_it() {

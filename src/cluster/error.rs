@@ -33,6 +33,19 @@ pub(super) enum CallFailure {
     NotJson,
     #[error("the body is not what was asked for")]
     Unexpected,
+    #[error(
+        "the cluster has no role `{0}`; create it there, or correct the roles that are configured"
+    )]
+    RoleMissing(Box<str>),
+    #[error(
+        "the cluster lets nobody grant the role `{0}`, which is reserved there; take another one"
+    )]
+    RoleReserved(Box<str>),
+    #[error("the cluster keeps a user of this name for itself")]
+    UserReserved,
+    /// The call was cut off on our side.
+    #[error("the call did not end")]
+    Unfinished,
     /// The cluster, or something in front of it, answered with a status that the call does not
     /// expect.
     #[error("it answers elastauth's own account with {status}")]
@@ -94,11 +107,24 @@ impl CallError {
         matches!(self.why, CallFailure::Http(HttpError::TooBig))
     }
 
+    /// Whether the user is one that the cluster does not let anybody write.
+    #[must_use]
+    pub fn is_reserved_user(&self) -> bool {
+        self.why == CallFailure::UserReserved
+    }
+
     fn meaning(&self) -> Option<StatusMeaning> {
-        if let CallFailure::Status { meaning, .. } = self.why {
-            Some(meaning)
-        } else {
-            None
+        match self.why {
+            CallFailure::Status { meaning, .. } => Some(meaning),
+            CallFailure::RoleMissing(_)
+            | CallFailure::RoleReserved(_)
+            | CallFailure::UserReserved => Some(StatusMeaning::RequestRefused),
+            CallFailure::Busy
+            | CallFailure::Unsendable
+            | CallFailure::Http(_)
+            | CallFailure::NotJson
+            | CallFailure::Unexpected
+            | CallFailure::Unfinished => None,
         }
     }
 
@@ -121,7 +147,11 @@ impl CallError {
             CallFailure::Busy
             | CallFailure::Unsendable
             | CallFailure::NotJson
-            | CallFailure::Unexpected => None,
+            | CallFailure::Unexpected
+            | CallFailure::RoleMissing(_)
+            | CallFailure::RoleReserved(_)
+            | CallFailure::UserReserved
+            | CallFailure::Unfinished => None,
         }
     }
 
@@ -141,7 +171,10 @@ impl CallError {
                 status, meaning, ..
             } => match meaning {
                 StatusMeaning::Unavailable => true,
-                StatusMeaning::RequestRefused => *status == StatusCode::TOO_MANY_REQUESTS,
+                // Another replica was writing at the same time.
+                StatusMeaning::RequestRefused => {
+                    [StatusCode::TOO_MANY_REQUESTS, StatusCode::CONFLICT].contains(status)
+                }
                 StatusMeaning::Unreachable | StatusMeaning::Unclear => {
                     is_read && status.is_server_error()
                 }
@@ -151,7 +184,11 @@ impl CallError {
             | CallFailure::Busy
             | CallFailure::Unsendable
             | CallFailure::NotJson
-            | CallFailure::Unexpected => false,
+            | CallFailure::Unexpected
+            | CallFailure::RoleMissing(_)
+            | CallFailure::RoleReserved(_)
+            | CallFailure::UserReserved
+            | CallFailure::Unfinished => false,
         }
     }
 
@@ -166,7 +203,13 @@ impl CallError {
             CallFailure::Http(error) => *error != HttpError::TooBig,
             CallFailure::NotJson => true,
             CallFailure::Status { meaning, .. } => *meaning == StatusMeaning::Unreachable,
-            CallFailure::Busy | CallFailure::Unsendable | CallFailure::Unexpected => false,
+            CallFailure::Busy
+            | CallFailure::Unsendable
+            | CallFailure::Unexpected
+            | CallFailure::RoleMissing(_)
+            | CallFailure::RoleReserved(_)
+            | CallFailure::UserReserved
+            | CallFailure::Unfinished => false,
         }
     }
 
@@ -225,6 +268,8 @@ impl fmt::Display for CallError {
                 write!(f, " ({name})")?;
             }
             write!(f, " while {doing}")?;
+        } else if self.meaning().is_some() {
+            write!(f, "{node} refuses it while {doing}: {why}")?;
         } else if self.is_not_sent() {
             write!(f, "no request was sent to {node} while {doing}: {why}")?;
         } else {

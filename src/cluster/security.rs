@@ -1,26 +1,52 @@
 //! The security API of a cluster, in the domain's words: whose login this is, read a user, write a
 //! user. Each kind of cluster has its own variant, and its vocabulary stays there.
 
+mod body;
+mod client;
+mod detection;
 mod elasticsearch;
+mod opensearch;
 mod types;
+mod versions;
 
-pub(crate) use elasticsearch::{ClusterAccess, Elasticsearch};
+pub(crate) use client::ClusterAccess;
 pub(crate) use types::{
     Account, ApiKeys, ListedUser, Marker, NewPassword, Origin, StoredAccount, UserPage, Whoami,
 };
 pub use types::{Config, Kind, PasswordForm, ServiceAccount};
+pub(crate) use versions::warning as version_warning;
 
 use super::{error::CallError, pool::Timeouts};
 use crate::{clock::Clock, model::Username, net::tls::TlsError, telemetry::ClusterTelemetry};
+use client::Client;
+use detection::Detection;
+use elasticsearch::Elasticsearch;
 use http::HeaderValue;
+use opensearch::Opensearch;
 use serde_json::Value;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// A client of the security API. Clones share connections and what is known of the nodes.
-#[derive(Debug, Clone)]
-pub enum SecurityApi {
-    /// Elasticsearch, from version 7 on.
-    Elasticsearch(Arc<Elasticsearch>),
+#[derive(Clone)]
+pub struct SecurityApi(Arc<Kinds>);
+
+struct Kinds {
+    client: Arc<Client>,
+    detection: Detection,
+    elasticsearch: Elasticsearch,
+    opensearch: Opensearch,
+}
+
+/// The variant to call.
+enum Api<'a> {
+    Elasticsearch(&'a Elasticsearch),
+    Opensearch(&'a Opensearch),
+}
+
+impl fmt::Debug for SecurityApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecurityApi({})", self.kind())
+    }
 }
 
 impl SecurityApi {
@@ -44,8 +70,13 @@ impl SecurityApi {
         timeouts: Timeouts,
         telemetry: &ClusterTelemetry,
     ) -> Result<Self, TlsError> {
-        Elasticsearch::new(config, clock, timeouts, telemetry)
-            .map(|api| Self::Elasticsearch(Arc::new(api)))
+        let client = Arc::new(Client::new(config, clock, timeouts, telemetry)?);
+        Ok(Self(Arc::new(Kinds {
+            detection: Detection::new(Arc::clone(&client), config.kind),
+            elasticsearch: Elasticsearch::new(Arc::clone(&client), config.passwords),
+            opensearch: Opensearch::new(Arc::clone(&client), config.passwords),
+            client,
+        })))
     }
 
     /// Reads the account and the TLS files of a new configuration. Its hosts are ignored: the nodes
@@ -53,16 +84,39 @@ impl SecurityApi {
     ///
     /// # Errors
     /// As with [`Self::new`].
+    #[expect(clippy::unused_self, reason = "what is read is for this client alone")]
     pub fn access(&self, config: &Config) -> Result<ClusterAccess, TlsError> {
-        match self {
-            Self::Elasticsearch(_) => elasticsearch::access(config),
-        }
+        client::access(config)
     }
 
     /// Uses them from the next call on.
     pub fn replace(&self, access: ClusterAccess) {
-        match self {
-            Self::Elasticsearch(api) => api.replace(access),
+        self.0.client.replace(access);
+    }
+
+    /// Of which kind the cluster is, without asking it: `Auto` while no node has said it, and then
+    /// Elasticsearch is assumed.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.0.detection.kind()
+    }
+
+    /// Of which kind the cluster is; never `Auto`. A node is asked where nobody has asked yet.
+    ///
+    /// # Errors
+    /// When no node answers, or what answers is no cluster of either kind.
+    pub async fn settle_kind(&self) -> Result<Kind, CallError> {
+        self.0.detection.settle().await
+    }
+
+    async fn api(&self) -> Result<Api<'_>, CallError> {
+        Ok(self.api_of(self.settle_kind().await?))
+    }
+
+    fn api_of(&self, kind: Kind) -> Api<'_> {
+        match kind {
+            Kind::Opensearch => Api::Opensearch(&self.0.opensearch),
+            Kind::Auto | Kind::Elasticsearch => Api::Elasticsearch(&self.0.elasticsearch),
         }
     }
 
@@ -71,8 +125,9 @@ impl SecurityApi {
     /// # Errors
     /// When no node says yes or no.
     pub async fn authenticate(&self, authorization: &HeaderValue) -> Result<Whoami, CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.authenticate(authorization).await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.authenticate(authorization).await,
+            Api::Opensearch(api) => api.authenticate(authorization).await,
         }
     }
 
@@ -85,8 +140,9 @@ impl SecurityApi {
         &self,
         authorization: &HeaderValue,
     ) -> Result<Whoami, CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.authenticate_anywhere(authorization).await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.authenticate_anywhere(authorization).await,
+            Api::Opensearch(api) => api.authenticate_anywhere(authorization).await,
         }
     }
 
@@ -95,8 +151,9 @@ impl SecurityApi {
     /// # Errors
     /// When no node gives a usable answer.
     pub async fn read_user(&self, name: &Username) -> Result<Option<StoredAccount>, CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.read_user(name).await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.read_user(name).await,
+            Api::Opensearch(api) => api.read_user(name).await,
         }
     }
 
@@ -107,15 +164,17 @@ impl SecurityApi {
     /// # Errors
     /// When no node gives a usable answer.
     pub async fn list_users(&self, after: Option<&str>) -> Result<UserPage, CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.list_users(after).await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.list_users(after).await,
+            Api::Opensearch(api) => api.list_users().await,
         }
     }
 
     /// Works out on another thread what a write of this password takes, where that is slow.
     pub async fn prepare(&self, password: NewPassword) -> NewPassword {
-        match self {
-            Self::Elasticsearch(api) => api.prepare(password).await,
+        match self.api_of(self.kind()) {
+            Api::Elasticsearch(api) => api.prepare(password).await,
+            Api::Opensearch(api) => api.prepare(password).await,
         }
     }
 
@@ -129,8 +188,9 @@ impl SecurityApi {
         account: &Account,
         password: &NewPassword,
     ) -> Result<(), CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.write_user(account, password).await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.write_user(account, password).await,
+            Api::Opensearch(api) => api.write_user(account, password).await,
         }
     }
 
@@ -139,24 +199,28 @@ impl SecurityApi {
     /// # Errors
     /// When no node does it; a service account without `manage_api_key` is refused.
     pub async fn invalidate_api_keys(&self, name: &Username) -> Result<ApiKeys, CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.invalidate_api_keys(name).await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.invalidate_api_keys(name).await,
+            // It has none.
+            Api::Opensearch(_) => Ok(ApiKeys::default()),
         }
     }
 
     /// The cluster's own document of an account, without a password, for people to read.
     #[must_use]
     pub fn document(&self, account: &Account) -> Value {
-        match self {
-            Self::Elasticsearch(_) => elasticsearch::document(account),
+        match self.api_of(self.kind()) {
+            Api::Elasticsearch(_) => elasticsearch::document(account),
+            Api::Opensearch(_) => opensearch::document(account),
         }
     }
 
     /// Which rule of the cluster keeps this name for itself, if one does.
     #[must_use]
     pub fn reserves(&self, name: &Username) -> Option<&'static str> {
-        match self {
-            Self::Elasticsearch(_) => elasticsearch::reserves(name),
+        match self.api_of(self.kind()) {
+            Api::Elasticsearch(_) => elasticsearch::reserves(name),
+            Api::Opensearch(_) => opensearch::reserves(name),
         }
     }
 
@@ -165,8 +229,9 @@ impl SecurityApi {
     /// # Errors
     /// What is wrong; a refused account is a status of 401.
     pub async fn check(&self) -> Result<(), CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.check().await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.check().await,
+            Api::Opensearch(api) => api.check().await,
         }
     }
 
@@ -176,8 +241,9 @@ impl SecurityApi {
     /// # Errors
     /// When the cluster cannot be asked.
     pub async fn missing_privileges(&self) -> Result<Vec<&'static str>, CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.missing_privileges().await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.missing_privileges().await,
+            Api::Opensearch(api) => api.missing_privileges().await,
         }
     }
 
@@ -186,8 +252,9 @@ impl SecurityApi {
     /// # Errors
     /// When the cluster cannot be asked.
     pub async fn may_delete_users(&self) -> Result<bool, CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.may_delete_users().await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.may_delete_users().await,
+            Api::Opensearch(api) => api.may_delete_users().await,
         }
     }
 
@@ -196,8 +263,35 @@ impl SecurityApi {
     /// # Errors
     /// When it may not, or the cluster cannot be asked.
     pub async fn delete_user(&self, name: &Username) -> Result<(), CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.delete_user(name).await,
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.delete_user(name).await,
+            Api::Opensearch(api) => api.delete_user(name).await,
+        }
+    }
+
+    /// Switches a user on or off as an administrator does; false where there is no such user. A
+    /// user of OpenSearch has to be one whom elastauth has written, and can log in again from
+    /// their next request on.
+    ///
+    /// # Errors
+    /// When it may not, or the cluster cannot be asked.
+    #[allow(dead_code, reason = "for `users disable` and `users enable`")]
+    pub async fn set_enabled(&self, name: &Username, enabled: bool) -> Result<bool, CallError> {
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.set_enabled(name, enabled).await,
+            Api::Opensearch(api) => api.set_enabled(name, enabled).await,
+        }
+    }
+
+    /// Which of these roles the cluster does not have; `None` where the service account may not
+    /// know, which it need not.
+    ///
+    /// # Errors
+    /// When the cluster cannot be asked.
+    pub async fn missing_roles(&self, roles: &[&str]) -> Result<Option<Vec<String>>, CallError> {
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.missing_roles(roles).await,
+            Api::Opensearch(api) => api.missing_roles(roles).await,
         }
     }
 
@@ -206,8 +300,7 @@ impl SecurityApi {
     /// # Errors
     /// When the cluster cannot be asked.
     pub async fn version(&self) -> Result<Option<String>, CallError> {
-        match self {
-            Self::Elasticsearch(api) => api.version().await,
-        }
+        // Both greet in the same way.
+        self.0.elasticsearch.version().await
     }
 }

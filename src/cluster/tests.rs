@@ -2,7 +2,7 @@
 
 mod answers;
 mod failover;
-mod stub;
+pub(super) mod stub;
 mod trust;
 
 use super::{error::CallFailure, pool::Timeouts, *};
@@ -112,7 +112,11 @@ fn failure<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
         why @ (CallFailure::Busy
         | CallFailure::Unsendable
         | CallFailure::NotJson
-        | CallFailure::Unexpected) => {
+        | CallFailure::Unexpected
+        | CallFailure::RoleMissing(_)
+        | CallFailure::RoleReserved(_)
+        | CallFailure::UserReserved
+        | CallFailure::Unfinished) => {
             format!("{why:?}")
         }
     }

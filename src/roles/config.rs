@@ -1,7 +1,7 @@
 //! Settings of the role mapping. `config` fills them in.
 
 use crate::model::{Group, Role};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Settings of the role mapping.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,21 @@ pub struct Config {
     /// Rules for the users of one identity provider, by its name. They replace all of the above:
     /// the group `admins` of a second provider is not that of the first.
     pub by_provider: HashMap<Box<str>, Config>,
+}
+
+impl Config {
+    /// Every role that these rules may give, each once.
+    #[must_use]
+    pub fn named_roles(&self) -> Vec<&str> {
+        let mut named = BTreeSet::new();
+        for rules in std::iter::once(self).chain(self.by_provider.values()) {
+            named.extend(rules.default_roles.iter().map(Role::as_str));
+            for (_, roles) in rules.group_mappings.iter().chain(&rules.user_mappings) {
+                named.extend(roles.iter().map(Role::as_str));
+            }
+        }
+        named.into_iter().collect()
+    }
 }
 
 /// Which users have `default_roles`.

@@ -56,11 +56,11 @@ async fn what_answers_instead_of_a_cluster_is_named() {
         (
             "http",
             http(
-                "401 Unauthorized",
-                "WWW-Authenticate: Basic realm=\"OpenSearch Security\"\r\n",
+                "302 Found",
+                "osd-name: dashboards\r\nlocation: /app/login\r\n",
                 "",
             ),
-            "OpenSearch",
+            "this is OpenSearch Dashboards",
         ),
         (
             "http",

@@ -15,26 +15,20 @@ pub(super) use names::reserves;
 
 use document::SentPassword;
 
-use super::types::{
-    Account, ApiKeys, Config, NewPassword, PasswordForm, ServiceAccount, StoredAccount, UserPage,
-    Whoami,
+use super::{
+    client::{Client, get, segment},
+    types::{Account, ApiKeys, NewPassword, PasswordForm, StoredAccount, UserPage, Whoami},
 };
 use crate::{
-    clock::Clock,
     cluster::{
         error::{CallError, CallFailure},
-        pool::{Ask, NodeAnswer, Pool, Timeouts},
+        pool::{Ask, NodeAnswer},
     },
     model::Username,
-    net::tls::{self, TlsError},
-    secret::ExposeSecret as _,
-    telemetry::{ClusterTelemetry, metrics::Call},
+    telemetry::metrics::Call,
 };
-use arc_swap::ArcSwapOption;
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri, uri::Scheme};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 use std::{
     fmt,
@@ -49,11 +43,8 @@ use zeroize::Zeroizing;
 const AUTHENTICATE: &str = "/_security/_authenticate";
 
 /// A client of one cluster.
-pub struct Elasticsearch {
-    pool: Pool,
-    /// Empty where the account cannot be put into a header; every call as the account then fails
-    /// with that.
-    account: ArcSwapOption<HeaderValue>,
+pub(super) struct Elasticsearch {
+    client: Arc<Client>,
     /// Whether passwords are sent as a hash. False for good once the cluster has refused a hash and
     /// accepted the password.
     takes_hashes: AtomicBool,
@@ -65,31 +56,12 @@ impl fmt::Debug for Elasticsearch {
     }
 }
 
-/// The account and the TLS of a new configuration, ready to be used.
-#[derive(Debug)]
-pub struct ClusterAccess {
-    account: Option<HeaderValue>,
-    tls: rustls::ClientConfig,
-}
-
 impl Elasticsearch {
-    pub(super) fn new(
-        config: &Config,
-        clock: Clock,
-        timeouts: Timeouts,
-        telemetry: &ClusterTelemetry,
-    ) -> Result<Self, TlsError> {
-        let ClusterAccess { account, tls } = access(config)?;
-        Ok(Self {
-            pool: Pool::new(&config.hosts, tls, clock, timeouts, telemetry),
-            account: ArcSwapOption::from_pointee(account),
-            takes_hashes: AtomicBool::new(config.passwords == PasswordForm::Hash),
-        })
-    }
-
-    pub(super) fn replace(&self, access: ClusterAccess) {
-        self.account.store(access.account.map(Arc::new));
-        self.pool.replace_tls(access.tls);
+    pub(super) fn new(client: Arc<Client>, passwords: PasswordForm) -> Self {
+        Self {
+            client,
+            takes_hashes: AtomicBool::new(passwords == PasswordForm::Hash),
+        }
     }
 
     pub(super) async fn authenticate(
@@ -97,7 +69,7 @@ impl Elasticsearch {
         authorization: &HeaderValue,
     ) -> Result<Whoami, CallError> {
         let ask = get(Call::Authenticate, AUTHENTICATE, authorization);
-        self.pool.read(&ask, answer::whoami).await
+        self.client.pool.read(&ask, answer::whoami).await
     }
 
     pub(super) async fn authenticate_anywhere(
@@ -114,7 +86,7 @@ impl Elasticsearch {
             }
             other => other,
         };
-        match self.pool.read(&ask, understand).await {
+        match self.client.pool.read(&ask, understand).await {
             Err(_) if refused.load(Ordering::Relaxed) => Ok(Whoami::Refused),
             answered => answered,
         }
@@ -126,15 +98,19 @@ impl Elasticsearch {
         &self,
         name: &Username,
     ) -> Result<Option<StoredAccount>, CallError> {
-        let (path, account) = (user_path(name.as_str()), self.account(Call::ReadUser)?);
+        let (path, account) = (
+            user_path(name.as_str()),
+            self.client.account(Call::ReadUser)?,
+        );
         let ask = get(Call::ReadUser, &path, &account);
-        self.pool
+        self.client
+            .pool
             .read(&ask, |answer| answer::user(answer, name))
             .await
     }
 
     pub(super) async fn list_users(&self, after: Option<&str>) -> Result<UserPage, CallError> {
-        let account = self.account(Call::ListUsers)?;
+        let account = self.client.account(Call::ListUsers)?;
         let ask = Ask {
             call: Call::ListUsers,
             method: Method::POST,
@@ -142,11 +118,11 @@ impl Elasticsearch {
             authorization: &account,
             body: listing::question(after),
         };
-        if let Some(page) = self.pool.read(&ask, listing::page).await? {
+        if let Some(page) = self.client.pool.read(&ask, listing::page).await? {
             return Ok(page);
         }
         let ask = get(Call::ListUsers, listing::ALL, &account);
-        self.pool.read(&ask, listing::all).await
+        self.client.pool.read(&ask, listing::all).await
     }
 
     pub(super) async fn prepare(&self, mut password: NewPassword) -> NewPassword {
@@ -201,18 +177,18 @@ impl Elasticsearch {
             call: Call::WriteUser,
             method: Method::PUT,
             path: &path,
-            authorization: &self.account(Call::WriteUser)?,
+            authorization: &self.client.account(Call::WriteUser)?,
             body: document::body(account, password),
         };
-        self.pool.write(&ask, answer::written).await
+        self.client.pool.write(&ask, answer::written).await
     }
 
     pub(super) async fn invalidate_api_keys(&self, name: &Username) -> Result<ApiKeys, CallError> {
-        let account = self.account(Call::ListApiKeys)?;
+        let account = self.client.account(Call::ListApiKeys)?;
         let path = api_keys::list_path(&segment(name.as_str()));
         let list = get(Call::ListApiKeys, &path, &account);
         let listed = |answer: &NodeAnswer| api_keys::listed(answer, name.as_str());
-        let ids = self.pool.read(&list, listed).await?;
+        let ids = self.client.pool.read(&list, listed).await?;
         if ids.is_empty() {
             return Ok(ApiKeys::default());
         }
@@ -223,13 +199,13 @@ impl Elasticsearch {
             authorization: &account,
             body: api_keys::invalidation(&ids),
         };
-        self.pool.write(&ask, api_keys::invalidated).await
+        self.client.pool.write(&ask, api_keys::invalidated).await
     }
 
     pub(super) async fn check(&self) -> Result<(), CallError> {
-        let account = self.account(Call::Check)?;
+        let account = self.client.account(Call::Check)?;
         let ask = get(Call::Check, AUTHENTICATE, &account);
-        self.pool.read(&ask, answer::accepted).await
+        self.client.pool.read(&ask, answer::accepted).await
     }
 
     pub(super) async fn missing_privileges(&self) -> Result<Vec<&'static str>, CallError> {
@@ -237,10 +213,13 @@ impl Elasticsearch {
             call: Call::Check,
             method: Method::POST,
             path: "/_security/user/_has_privileges",
-            authorization: &self.account(Call::Check)?,
+            authorization: &self.client.account(Call::Check)?,
             body: Bytes::from(json!({ "cluster": answer::PRIVILEGES }).to_string()),
         };
-        self.pool.read(&ask, answer::missing_privileges).await
+        self.client
+            .pool
+            .read(&ask, answer::missing_privileges)
+            .await
     }
 
     /// Whether the service account may delete users, which it need not.
@@ -249,10 +228,10 @@ impl Elasticsearch {
             call: Call::Check,
             method: Method::POST,
             path: "/_security/user/_has_privileges",
-            authorization: &self.account(Call::Check)?,
+            authorization: &self.client.account(Call::Check)?,
             body: Bytes::from(json!({ "cluster": [answer::DELETE_USERS] }).to_string()),
         };
-        self.pool.read(&ask, answer::may_delete_users).await
+        self.client.pool.read(&ask, answer::may_delete_users).await
     }
 
     pub(super) async fn delete_user(&self, name: &Username) -> Result<(), CallError> {
@@ -260,42 +239,56 @@ impl Elasticsearch {
             call: Call::WriteUser,
             method: Method::DELETE,
             path: &user_path(name.as_str()),
-            authorization: &self.account(Call::WriteUser)?,
+            authorization: &self.client.account(Call::WriteUser)?,
             body: Bytes::new(),
         };
-        self.pool.write(&ask, answer::deleted).await
+        self.client.pool.write(&ask, answer::deleted).await
+    }
+
+    /// Switches a user on or off, which leaves everything else of them as it is. Returns false where
+    /// there is no such user.
+    pub(super) async fn set_enabled(
+        &self,
+        name: &Username,
+        enabled: bool,
+    ) -> Result<bool, CallError> {
+        let switch = if enabled { "_enable" } else { "_disable" };
+        let ask = Ask {
+            call: Call::WriteUser,
+            method: Method::PUT,
+            path: &format!("{}/{switch}", user_path(name.as_str())),
+            authorization: &self.client.account(Call::WriteUser)?,
+            body: Bytes::new(),
+        };
+        self.client.pool.write(&ask, answer::switched).await
+    }
+
+    /// Which of these roles the cluster does not have; `None` where the account may not know.
+    pub(super) async fn missing_roles(
+        &self,
+        roles: &[&str],
+    ) -> Result<Option<Vec<String>>, CallError> {
+        let account = self.client.account(Call::Check)?;
+        let ask = get(Call::Check, "/_security/role", &account);
+        let known = self.client.pool.read(&ask, answer::roles).await?;
+        Ok(known.map(|known| {
+            let missing = roles.iter().filter(|role| !known.contains(**role));
+            missing.map(|role| (*role).to_owned()).collect()
+        }))
     }
 
     pub(super) async fn version(&self) -> Result<Option<String>, CallError> {
-        let account = self.account(Call::Check)?;
-        self.pool
+        let account = self.client.account(Call::Check)?;
+        self.client
+            .pool
             .read(&get(Call::Check, "/", &account), answer::version)
             .await
-    }
-
-    fn account(&self, call: Call) -> Result<HeaderValue, CallError> {
-        let account = self.account.load();
-        account
-            .as_deref()
-            .cloned()
-            .ok_or_else(|| CallError::of_cluster(call, CallFailure::Unsendable))
     }
 }
 
 /// The path of one user.
 fn user_path(name: &str) -> String {
     format!("/_security/user/{}", segment(name))
-}
-
-/// Every byte outside RFC 3986's unreserved set is escaped, so that a name is one segment, and one
-/// value of a query, whatever it holds.
-fn segment(name: &str) -> String {
-    const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
-    utf8_percent_encode(name, SEGMENT).to_string()
 }
 
 /// Whether a cluster that answers so may take the same user with the password in clear. Older
@@ -315,72 +308,4 @@ fn refuses_the_hash(error: &CallError) -> bool {
         "parse_exception",
     ];
     types.contains(&&**error_type)
-}
-
-pub(super) fn access(config: &Config) -> Result<ClusterAccess, TlsError> {
-    Ok(ClusterAccess {
-        account: authorization(&config.account),
-        tls: tls_of(config)?,
-    })
-}
-
-/// `None` where a key holds bytes that no header can carry.
-fn authorization(account: &ServiceAccount) -> Option<HeaderValue> {
-    let text = Zeroizing::new(match account {
-        ServiceAccount::Basic { username, password } => {
-            let pair = Zeroizing::new(format!("{username}:{}", password.expose_secret()));
-            format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes()))
-        }
-        ServiceAccount::ApiKey(key) => format!("ApiKey {}", key.expose_secret()),
-    });
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-fn tls_of(config: &Config) -> Result<rustls::ClientConfig, TlsError> {
-    let https = |host: &Uri| host.scheme() == Some(&Scheme::HTTPS);
-    if !config.hosts.iter().any(https) {
-        return tls::client_without_trust();
-    }
-    if config.tls.danger_skip_verify {
-        tracing::warn!(
-            "certificates of the cluster are NOT verified \
-             (elasticsearch.tls.insecure_skip_verify): whoever sits between elastauth and the \
-             cluster can take the service account"
-        );
-    }
-    tls::client(&config.tls)
-}
-
-fn get<'a>(call: Call, path: &'a str, authorization: &'a HeaderValue) -> Ask<'a> {
-    Ask {
-        call,
-        method: Method::GET,
-        path,
-        authorization,
-        body: Bytes::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_one_segment_whatever_it_holds() {
-        for (text, segment) in [
-            ("alice", "alice"),
-            ("A-b.c_d~9", "A-b.c_d~9"),
-            ("a/b", "a%2Fb"),
-            ("%2e%2e", "%252e%252e"),
-            ("a b", "a%20b"),
-            ("x?refresh=true#y", "x%3Frefresh%3Dtrue%23y"),
-            ("a;b@c+d", "a%3Bb%40c%2Bd"),
-            ("...", "..."),
-            (r#"*"\<>|{}^`"#, "%2A%22%5C%3C%3E%7C%7B%7D%5E%60"),
-        ] {
-            assert_eq!(user_path(text), format!("/_security/user/{segment}"));
-        }
-    }
 }

@@ -9,12 +9,13 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpListener,
+    sync::watch,
 };
 use tokio_rustls::TlsAcceptor;
 
 /// What the node does with each request.
 #[derive(Debug, Clone)]
-pub(super) enum Manner {
+pub(in crate::cluster) enum Manner {
     /// Writes this and keeps the connection.
     Say(String),
     /// Writes this and closes.
@@ -29,7 +30,7 @@ pub(super) enum Manner {
 
 impl Manner {
     /// A whole answer with a JSON or any other body.
-    pub(super) fn answer(status: u16, body: &str) -> Self {
+    pub(in crate::cluster) fn answer(status: u16, body: &str) -> Self {
         Self::Say(format!(
             "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
@@ -39,9 +40,11 @@ impl Manner {
 
 /// Dropped, it stops listening.
 #[derive(Debug)]
-pub(super) struct Stub {
-    pub(super) addr: SocketAddr,
+pub(in crate::cluster) struct Stub {
+    pub(in crate::cluster) addr: SocketAddr,
     seen: Arc<Mutex<Seen>>,
+    /// How many requests have come.
+    count: Arc<watch::Sender<usize>>,
     manner: Arc<Mutex<Manner>>,
     tasks: Tasks,
 }
@@ -53,7 +56,7 @@ struct Seen {
 }
 
 impl Stub {
-    pub(super) async fn start(manner: Manner) -> Self {
+    pub(in crate::cluster) async fn start(manner: Manner) -> Self {
         Self::start_with(manner, None).await
     }
 
@@ -66,11 +69,13 @@ impl Stub {
         let stub = Self {
             addr: listener.local_addr().unwrap(),
             seen: Arc::default(),
+            count: Arc::default(),
             manner: Arc::new(Mutex::new(manner)),
             tasks: Tasks::default(),
         };
-        let (seen, manner, tasks) = (
+        let (seen, count, manner, tasks) = (
             Arc::clone(&stub.seen),
+            Arc::clone(&stub.count),
             Arc::clone(&stub.manner),
             stub.tasks.clone(),
         );
@@ -81,8 +86,9 @@ impl Stub {
                     () = tasks.ending() => return,
                 };
                 seen.lock().unwrap().connections += 1;
-                let (seen, manner, tls, ending) = (
+                let (seen, count, manner, tls, ending) = (
                     Arc::clone(&seen),
+                    Arc::clone(&count),
                     Arc::clone(&manner),
                     tls.clone(),
                     tasks.clone(),
@@ -90,9 +96,9 @@ impl Stub {
                 tasks.spawn(async move {
                     let served = async {
                         match tls {
-                            None => serve(socket, &seen, &manner).await,
+                            None => serve(socket, &seen, &count, &manner).await,
                             Some(tls) => match tls.accept(socket).await {
-                                Ok(socket) => serve(socket, &seen, &manner).await,
+                                Ok(socket) => serve(socket, &seen, &count, &manner).await,
                                 Err(_refused) => None,
                             },
                         }
@@ -104,13 +110,19 @@ impl Stub {
         stub
     }
 
-    pub(super) fn behave(&self, manner: Manner) {
+    pub(in crate::cluster) fn behave(&self, manner: Manner) {
         *self.manner.lock().unwrap() = manner;
     }
 
     /// Head and body of each request, as they came.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(in crate::cluster) fn requests(&self) -> Vec<String> {
         self.seen.lock().unwrap().requests.clone()
+    }
+
+    /// Waits until so many requests have come.
+    pub(in crate::cluster) async fn asked(&self, times: usize) {
+        let mut count = self.count.subscribe();
+        count.wait_for(|count| *count >= times).await.unwrap();
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -128,11 +140,13 @@ impl Drop for Stub {
 async fn serve(
     mut socket: impl AsyncRead + AsyncWrite + Unpin,
     seen: &Mutex<Seen>,
+    count: &watch::Sender<usize>,
     manner: &Mutex<Manner>,
 ) -> Option<()> {
     loop {
         let request = read_request(&mut socket).await?;
         seen.lock().unwrap().requests.push(request);
+        count.send_modify(|count| *count += 1);
         let manner = manner.lock().unwrap().clone();
         match manner {
             Manner::Say(text) => socket.write_all(text.as_bytes()).await.ok()?,

@@ -6,7 +6,10 @@ use crate::{
         diagnosis::Diagnosis,
         error::{CallFailure, StatusMeaning},
         pool::NodeAnswer,
-        security::types::{StoredAccount, Whoami},
+        security::{
+            body::{error_type, parsed, version_number},
+            types::{StoredAccount, Whoami},
+        },
     },
     model::Username,
     net::client::HttpError,
@@ -14,7 +17,7 @@ use crate::{
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The two actions that the service account needs, by the names that a role can grant.
 pub(super) const PRIVILEGES: [&str; 2] = [
@@ -69,23 +72,34 @@ pub(super) fn deleted(answer: &NodeAnswer) -> Result<(), CallFailure> {
     ok::<Map<String, Value>>(answer).map(drop)
 }
 
+/// Of `_enable` and `_disable`. A user who does not exist is a 400 of this type there.
+pub(super) fn switched(answer: &NodeAnswer) -> Result<bool, CallFailure> {
+    let absent = answer.status == StatusCode::BAD_REQUEST
+        && error_type(answer).as_deref() == Some("validation_exception");
+    if absent {
+        return Ok(false);
+    }
+    ok::<Map<String, Value>>(answer).map(|_| true)
+}
+
+/// Of a list of all roles; `None` where the account may not have it.
+pub(super) fn roles(answer: &NodeAnswer) -> Result<Option<HashSet<String>>, CallFailure> {
+    if answer.status == StatusCode::FORBIDDEN {
+        return Ok(None);
+    }
+    let roles: Map<String, Value> = ok(answer)?;
+    Ok(Some(roles.into_iter().map(|(name, _)| name).collect()))
+}
+
 /// Of `GET /`; `None` where the account may not see it, which the least privileged one may not.
 pub(super) fn version(answer: &NodeAnswer) -> Result<Option<String>, CallFailure> {
     if answer.status == StatusCode::FORBIDDEN {
         return Ok(None);
     }
     let Greeting { version } = ok(answer)?;
-    // Shown to a person: what does not look like a version is not repeated.
-    let number = version.number;
-    let fits = (1..=40).contains(&number.len())
-        && number
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".-+".contains(&b));
-    if fits {
-        Ok(Some(number))
-    } else {
-        Err(CallFailure::Unexpected)
-    }
+    version_number(version.number)
+        .map(Some)
+        .ok_or(CallFailure::Unexpected)
 }
 
 /// Of a read of the one user `name`.
@@ -147,22 +161,6 @@ pub(super) fn unexpected_status(answer: &NodeAnswer) -> CallFailure {
     }
 }
 
-/// `error.type`, where the body has one. `error` may also be a string or missing, and the body may
-/// be anything. Only the name of an exception in snake case is repeated.
-fn error_type(answer: &NodeAnswer) -> Option<Box<str>> {
-    let ErrorBody { error } = parsed(answer)?;
-    let name = error.get("type")?.as_str()?;
-    let fits = (1..=100).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    fits.then(|| name.into())
-}
-
-fn parsed<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Option<T> {
-    serde_json::from_slice(answer.body.as_ref().ok()?).ok()
-}
-
 pub(super) fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, CallFailure> {
     if answer.status != StatusCode::OK {
         return Err(unexpected_status(answer));
@@ -210,11 +208,6 @@ struct Version {
 struct Written {
     #[expect(dead_code, reason = "only a real answer has it, and as a bool")]
     created: bool,
-}
-
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: Value,
 }
 
 #[cfg(test)]

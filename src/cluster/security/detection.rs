@@ -1,0 +1,377 @@
+//! Which kind of cluster it is: asked of a node once, before anything is done as the service
+//! account.
+
+use super::{
+    body::{parsed, version_number},
+    client::{Client, get},
+    opensearch,
+    types::Kind,
+    versions,
+};
+use crate::{
+    cluster::{
+        diagnosis::Diagnosis,
+        error::{CallError, CallFailure, StatusMeaning},
+        pool::NodeAnswer,
+    },
+    telemetry::metrics::Call,
+};
+use http::{StatusCode, header::WWW_AUTHENTICATE};
+use serde::Deserialize;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, AtomicU64, Ordering},
+};
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+const UNKNOWN: u8 = 0;
+const ELASTICSEARCH: u8 = 1;
+const OPENSEARCH: u8 = 2;
+
+/// What is known of a cluster's kind.
+pub(super) struct Detection {
+    client: Arc<Client>,
+    known: AtomicU8,
+    /// How often the nodes were asked in vain.
+    failures: AtomicU64,
+    /// Held by who asks; the error of the last time.
+    asking: Mutex<Option<CallError>>,
+}
+
+impl Detection {
+    pub(super) fn new(client: Arc<Client>, configured: Kind) -> Self {
+        Self {
+            client,
+            known: AtomicU8::new(code(configured)),
+            failures: AtomicU64::new(0),
+            asking: Mutex::default(),
+        }
+    }
+
+    /// `Auto` until a node has said it.
+    pub(super) fn kind(&self) -> Kind {
+        match self.known.load(Ordering::Relaxed) {
+            ELASTICSEARCH => Kind::Elasticsearch,
+            OPENSEARCH => Kind::Opensearch,
+            _ => Kind::Auto,
+        }
+    }
+
+    /// Never `Auto`: asks where nobody has yet. Who comes meanwhile gets the same answer.
+    pub(super) async fn settle(&self) -> Result<Kind, CallError> {
+        let known = self.kind();
+        if known != Kind::Auto {
+            return Ok(known);
+        }
+        let before = self.failures.load(Ordering::Relaxed);
+        let mut last = self.asking.lock().await;
+        let known = self.kind();
+        if known != Kind::Auto {
+            return Ok(known);
+        }
+        if self.failures.load(Ordering::Relaxed) != before
+            && let Some(error) = &*last
+        {
+            return Err(error.clone());
+        }
+        match self.ask().await {
+            Ok(found) => {
+                report(&found);
+                self.known.store(code(found.kind), Ordering::Relaxed);
+                *last = None;
+                Ok(found.kind)
+            }
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                *last = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<Found, CallError> {
+        let account = self.client.account(Call::Check)?;
+        let pool = &self.client.pool;
+        let root = get(Call::Check, "/", &account);
+        if let Some(found) = pool.read(&root, greeting).await? {
+            return Ok(found);
+        }
+        // An account with no other right than the necessary ones does not see the greeting.
+        let own = get(Call::Check, opensearch::AUTHINFO, &account);
+        pool.read(&own, authinfo).await
+    }
+}
+
+fn code(kind: Kind) -> u8 {
+    match kind {
+        Kind::Auto => UNKNOWN,
+        Kind::Elasticsearch => ELASTICSEARCH,
+        Kind::Opensearch => OPENSEARCH,
+    }
+}
+
+fn report(found: &Found) {
+    let version = found.version.as_deref().unwrap_or("not shown");
+    if found.certain {
+        info!(kind = %found.kind, version, "the kind of the cluster is known");
+    } else {
+        info!(
+            kind = %found.kind,
+            "the cluster does not say of which kind it is; elastauth takes it for Elasticsearch"
+        );
+    }
+    if let Some(version) = &found.version
+        && let Some(warning) = versions::warning(found.kind, version)
+    {
+        warn!(kind = %found.kind, version, "{warning}");
+    }
+}
+
+/// What a node has said.
+#[derive(Debug, PartialEq)]
+struct Found {
+    kind: Kind,
+    /// Where the account may see it.
+    version: Option<String>,
+    certain: bool,
+}
+
+impl Found {
+    fn certainly(kind: Kind) -> Self {
+        Self {
+            kind,
+            version: None,
+            certain: true,
+        }
+    }
+}
+
+/// Of `GET /`; `None` where it does not show the kind.
+fn greeting(answer: &NodeAnswer) -> Result<Option<Found>, CallFailure> {
+    let has = |name: &str| answer.headers.contains_key(name);
+    let read: Option<Greeting> = parsed(answer);
+    let serverless = read
+        .as_ref()
+        .is_some_and(|it| it.version.build_flavor.as_deref() == Some("serverless"));
+    if let Some(diagnosis) =
+        Diagnosis::of_front(&answer.headers).or_else(|| serverless.then_some(Diagnosis::Serverless))
+    {
+        return Err(diagnosed(answer, diagnosis));
+    }
+    if let (StatusCode::OK, Some(Greeting { version, tagline })) = (answer.status, read) {
+        let tagline = tagline.unwrap_or_default();
+        let kind = if version.distribution.as_deref() == Some("opensearch")
+            || tagline.starts_with("The OpenSearch Project")
+        {
+            Kind::Opensearch
+        } else if has("x-elastic-product") || tagline == "You Know, for Search" {
+            Kind::Elasticsearch
+        } else {
+            return Ok(None);
+        };
+        return Ok(Some(Found {
+            version: version_number(version.number),
+            ..Found::certainly(kind)
+        }));
+    }
+    refusal(answer)
+}
+
+/// Of OpenSearch's `authinfo`. Whoever does not know it is taken for an Elasticsearch that does not
+/// show who it is, or of which a gateway lets only the security API through.
+fn authinfo(answer: &NodeAnswer) -> Result<Found, CallFailure> {
+    if answer.status == StatusCode::OK && parsed::<AuthInfo>(answer).is_some() {
+        return Ok(Found::certainly(Kind::Opensearch));
+    }
+    Ok(refusal(answer)?.unwrap_or(Found {
+        certain: false,
+        ..Found::certainly(Kind::Elasticsearch)
+    }))
+}
+
+/// Of an answer that gives nothing but says who gives it.
+fn refusal(answer: &NodeAnswer) -> Result<Option<Found>, CallFailure> {
+    let challenged = |text: &str| {
+        let mut challenges = answer.headers.get_all(WWW_AUTHENTICATE).iter();
+        challenges.any(|value| value.to_str().is_ok_and(|value| value.contains(text)))
+    };
+    let body = answer.body.as_deref().unwrap_or_default();
+    if challenged("OpenSearch") || body.starts_with(b"OpenSearch Security not initialized") {
+        return Ok(Some(Found::certainly(Kind::Opensearch)));
+    }
+    // Elasticsearch sends this header since 7.14, with all answers but a 401.
+    if answer.headers.contains_key("x-elastic-product")
+        || challenged("realm=\"security\"")
+        || challenged("ApiKey")
+    {
+        return Ok(Some(Found::certainly(Kind::Elasticsearch)));
+    }
+    let status = answer.status;
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(CallFailure::Status {
+            status,
+            error_type: None,
+            meaning: match status.as_u16() {
+                502 | 504 => StatusMeaning::Unreachable,
+                _ => StatusMeaning::Unavailable,
+            },
+            diagnosis: None,
+        });
+    }
+    Ok(None)
+}
+
+fn diagnosed(answer: &NodeAnswer, diagnosis: Diagnosis) -> CallFailure {
+    CallFailure::Status {
+        status: answer.status,
+        error_type: None,
+        meaning: StatusMeaning::RequestRefused,
+        diagnosis: Some(diagnosis),
+    }
+}
+
+#[derive(Deserialize)]
+struct Greeting {
+    version: Version,
+    tagline: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    number: String,
+    distribution: Option<String>,
+    build_flavor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AuthInfo {
+    #[expect(dead_code, reason = "only OpenSearch's answer has it, and as a text")]
+    user_name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    fn answer(status: u16, header: &str, body: &str) -> NodeAnswer {
+        let mut headers = HeaderMap::new();
+        if let Some((name, value)) = header.split_once(": ") {
+            let name = HeaderName::try_from(name).unwrap();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        NodeAnswer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers,
+            body: Ok(bytes::Bytes::copy_from_slice(body.as_bytes())),
+        }
+    }
+
+    fn known(kind: Kind, version: Option<&str>) -> Result<Option<Found>, CallFailure> {
+        Ok(Some(Found {
+            version: version.map(str::to_owned),
+            ..Found::certainly(kind)
+        }))
+    }
+
+    #[test]
+    fn a_greeting_says_who_it_is() {
+        for (status, header, body, expected) in [
+            (
+                200,
+                "",
+                r#"{"version":{"number":"2.19.4","distribution":"opensearch"},"tagline":"x"}"#,
+                known(Kind::Opensearch, Some("2.19.4")),
+            ),
+            (
+                200,
+                "x-elastic-product: Elasticsearch",
+                r#"{"version":{"number":"9.5.3","build_flavor":"default"}}"#,
+                known(Kind::Elasticsearch, Some("9.5.3")),
+            ),
+            (
+                200,
+                "",
+                r#"{"version":{"number":"7.10.2"},"tagline":"You Know, for Search"}"#,
+                known(Kind::Elasticsearch, Some("7.10.2")),
+            ),
+            (
+                403,
+                "x-elastic-product: Elasticsearch",
+                "{}",
+                known(Kind::Elasticsearch, None),
+            ),
+            (
+                401,
+                "www-authenticate: Basic realm=\"security\", charset=\"UTF-8\"",
+                "{}",
+                known(Kind::Elasticsearch, None),
+            ),
+            (
+                401,
+                "www-authenticate: Basic realm=\"OpenSearch Security\"",
+                "Unauthorized",
+                known(Kind::Opensearch, None),
+            ),
+            (
+                503,
+                "",
+                "OpenSearch Security not initialized.",
+                known(Kind::Opensearch, None),
+            ),
+            // The least privileged account of OpenSearch, and gateways.
+            (
+                403,
+                "",
+                r#"{"error":{"type":"security_exception"}}"#,
+                Ok(None),
+            ),
+            (404, "", "<html>", Ok(None)),
+            (200, "", "<html>", Ok(None)),
+        ] {
+            assert_eq!(
+                greeting(&answer(status, header, body)),
+                expected,
+                "{status} {header} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_cluster_is_named_and_what_is_down_is_asked_again() {
+        for (header, body, expected) in [
+            ("kbn-name: kibana", "", Diagnosis::Kibana),
+            ("osd-name: dashboards", "", Diagnosis::Dashboards),
+            (
+                "x-elastic-product: Elasticsearch",
+                r#"{"version":{"number":"9.1.0","build_flavor":"serverless"}}"#,
+                Diagnosis::Serverless,
+            ),
+        ] {
+            let Err(CallFailure::Status { diagnosis, .. }) = greeting(&answer(200, header, body))
+            else {
+                panic!("{header}")
+            };
+            assert_eq!(diagnosis, Some(expected));
+        }
+        for status in [429, 500, 502, 503] {
+            assert!(greeting(&answer(status, "", "<html>")).is_err());
+            assert!(authinfo(&answer(status, "", "<html>")).is_err());
+        }
+    }
+
+    #[test]
+    fn opensearch_is_known_by_its_own_path_and_all_else_is_taken_for_elasticsearch() {
+        let found = |status, body| authinfo(&answer(status, "", body)).unwrap();
+        let opensearch = found(200, r#"{"user_name":"svc","roles":[]}"#);
+        assert_eq!(opensearch, Found::certainly(Kind::Opensearch));
+        for (status, body) in [
+            (400, r#"{"error":"no handler found for uri [x]"}"#),
+            (404, ""),
+        ] {
+            let found = found(status, body);
+            assert_eq!((found.kind, found.certain), (Kind::Elasticsearch, false));
+        }
+    }
+}

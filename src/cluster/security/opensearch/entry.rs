@@ -1,0 +1,109 @@
+//! What one write does to one user: operations of a JSON patch.
+
+use super::document::{LOCKED, SentPassword, UNUSABLE, YES, entry};
+use crate::cluster::security::types::Account;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+/// A change of one user.
+pub(super) struct Entry {
+    pub(super) name: String,
+    /// The roles that it gives: the cluster refuses those that it does not have.
+    pub(super) roles: Vec<String>,
+    /// The operations as JSON, one after another. They hold a hash or a password.
+    operations: Zeroizing<String>,
+}
+
+impl Entry {
+    /// The whole user, whether they are there or not.
+    pub(super) fn whole(account: &Account, password: SentPassword<'_>) -> Self {
+        let name = account.name.clone();
+        let add =
+            json!({ "op": "add", "path": pointer(&name, ""), "value": entry(account, password) });
+        Self::of(name, account.roles.clone(), &[add])
+    }
+
+    /// No user of that name. That there is none already makes no difference.
+    pub(super) fn removal(name: &str) -> Self {
+        let remove = json!({ "op": "remove", "path": pointer(name, "") });
+        Self::of(name.to_owned(), Vec::new(), &[remove])
+    }
+
+    /// The lock of a user, and nothing else of them. To let them in again the lock goes; a hash
+    /// that fits their password comes with the next write.
+    pub(super) fn switch(name: &str, enabled: bool) -> Self {
+        let lock = pointer(name, &format!("/attributes/{LOCKED}"));
+        let operations = if enabled {
+            vec![json!({ "op": "remove", "path": lock })]
+        } else {
+            vec![
+                json!({ "op": "add", "path": lock, "value": YES }),
+                json!({ "op": "add", "path": pointer(name, "/hash"), "value": UNUSABLE }),
+            ]
+        };
+        Self::of(name.to_owned(), Vec::new(), &operations)
+    }
+
+    fn of(name: String, roles: Vec<String>, operations: &[Value]) -> Self {
+        let texts: Vec<String> = operations.iter().map(Value::to_string).collect();
+        Self {
+            name,
+            roles,
+            operations: Zeroizing::new(texts.join(",")),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// The patch with this alone.
+    pub(super) fn alone(&self) -> Bytes {
+        patch([self].into_iter())
+    }
+}
+
+/// One patch of all these.
+pub(super) fn patch<'a>(entries: impl Iterator<Item = &'a Entry>) -> Bytes {
+    let operations: Vec<&str> = entries.map(|entry| entry.operations.as_str()).collect();
+    format!("[{}]", operations.join(",")).into()
+}
+
+/// A JSON pointer (RFC 6901) to something of a user.
+fn pointer(name: &str, within: &str) -> String {
+    format!("/{}{within}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_step_of_a_pointer_whatever_it_holds() {
+        for (name, expected) in [
+            ("alice", "/alice"),
+            ("a/b", "/a~1b"),
+            ("a~b", "/a~0b"),
+            ("~1", "/~01"),
+            ("a b@c", "/a b@c"),
+        ] {
+            assert_eq!(pointer(name, ""), expected);
+        }
+    }
+
+    #[test]
+    fn operations_of_several_users_are_one_patch() {
+        let (removal, lock) = (Entry::removal("a"), Entry::switch("b", false));
+        assert_eq!(
+            patch([&removal, &lock].into_iter()),
+            "[{\"op\":\"remove\",\"path\":\"/a\"},\
+             {\"op\":\"add\",\"path\":\"/b/attributes/elastauth_locked\",\"value\":\"true\"},\
+             {\"op\":\"add\",\"path\":\"/b/hash\",\"value\":\"!\"}]"
+        );
+        assert_eq!(
+            Entry::switch("b", true).alone(),
+            "[{\"op\":\"remove\",\"path\":\"/b/attributes/elastauth_locked\"}]"
+        );
+    }
+}
