@@ -257,26 +257,32 @@ async fn node(host: &str, config: &Config, roles: &roles::Config, tried: &mut Ve
     add("privileges", privileges);
     let roles = roles.named_roles();
     if !roles.is_empty() {
-        add("roles", configured_roles(&cluster, &roles).await);
+        let what = format!("{host} roles");
+        tried.push(configured_roles(what, &cluster, &roles).await);
     }
 }
 
 /// Whether the cluster has the roles of the configuration. That of Elasticsearch gives any, and one
 /// that does not exist grants nothing; that of OpenSearch refuses users with such a role.
-async fn configured_roles(cluster: &SecurityApi, roles: &[&str]) -> Result<String, String> {
+async fn configured_roles(what: String, cluster: &SecurityApi, roles: &[&str]) -> Tried {
     match cluster.missing_roles(roles).await {
         Ok(Some(missing)) if missing.is_empty() => {
-            Ok("the cluster has all roles of the configuration".to_owned())
+            let found = "the cluster has all roles of the configuration";
+            Tried::new(what, Ok(found.to_owned()))
         }
-        Ok(Some(missing)) => Err(format!(
-            "the cluster does not have {}; create them there, or correct `group_mappings`, \
-             `user_mappings` and `default_roles`",
-            missing.join(", ")
-        )),
-        Ok(None) | Err(_) => Ok("cannot tell whether the cluster has the roles of the \
-                                configuration: the account may not list roles, which elastauth \
-                                does not need"
-            .to_owned()),
+        Ok(Some(missing)) => {
+            let found = format!(
+                "the cluster does not have {}; create them there, or correct `group_mappings`, \
+                 `user_mappings` and `default_roles`",
+                missing.join(", ")
+            );
+            Tried::new(what, Err(found))
+        }
+        Ok(None) | Err(_) => {
+            let why = "cannot tell whether the cluster has the roles of the configuration: the \
+                       account may not list roles, which elastauth does not need";
+            Tried::skipped(what, why.to_owned())
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod init;
 mod keycloak;
 mod ledger_redis;
 mod oidc_provider;
+mod opensearch;
 mod replica_messages;
 mod runbook;
 mod shared_redis;

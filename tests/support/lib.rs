@@ -42,6 +42,8 @@ pub(crate) mod lossy;
 #[cfg(feature = "real-parts")]
 pub(crate) mod oidc_provider;
 #[cfg(feature = "real-parts")]
+pub(crate) mod opensearch;
+#[cfg(feature = "real-parts")]
 pub(crate) mod redis;
 #[cfg(feature = "real-parts")]
 pub(crate) mod sentinel;

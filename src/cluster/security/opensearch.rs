@@ -3,7 +3,7 @@
 //! It differs from Elasticsearch's in what it costs. A user of an unknown name is checked against a
 //! slow hash all the same, so nobody is logged in whose entry has not been read before. All users
 //! are one document, and every write empties the credential cache of all of them, so writes are
-//! collected: see [`commit`]. A login that the cache keeps in spite of a write still shows the
+//! collected, and so are reads: see [`commit`] and [`reads`]. A login that the cache keeps in spite of a write still shows the
 //! entry of its time, so an entry's fingerprint is in the name of an attribute, which a login
 //! shows: see [`document`].
 
@@ -14,12 +14,13 @@ mod entry;
 mod listing;
 mod names;
 mod password;
+mod reads;
 
 pub(super) use document::document;
 pub(super) use names::reserves;
 
 use super::{
-    client::{Client, get, segment},
+    client::{Client, get},
     types::{Account, NewPassword, PasswordForm, StoredAccount, UserPage, Whoami},
 };
 use crate::{
@@ -36,6 +37,7 @@ use commit::Commit;
 use document::SentPassword;
 use entry::Entry;
 use http::{HeaderValue, Method};
+use reads::Reads;
 use std::{
     fmt,
     sync::{
@@ -58,6 +60,7 @@ const NOBODY: &str = "elastauth-check-nobody";
 pub(super) struct Opensearch {
     client: Arc<Client>,
     commit: Commit,
+    reads: Reads,
     /// Whether passwords are sent as a hash. False for good once the cluster has refused the login
     /// of a hash and accepted that of the password.
     takes_hashes: AtomicBool,
@@ -76,6 +79,7 @@ impl Opensearch {
     pub(super) fn new(client: Arc<Client>, passwords: PasswordForm) -> Self {
         Self {
             commit: Commit::new(Arc::clone(&client)),
+            reads: Reads::new(Arc::clone(&client)),
             client,
             takes_hashes: AtomicBool::new(passwords == PasswordForm::Hash),
             hash_works: AtomicBool::new(false),
@@ -142,11 +146,7 @@ impl Opensearch {
         &self,
         name: &Username,
     ) -> Result<Option<StoredAccount>, CallError> {
-        let account = self.client.account(Call::ReadUser)?;
-        let path = user_path(name);
-        let ask = get(Call::ReadUser, &path, &account);
-        let understand = |answer: &NodeAnswer| answer::user(answer, name);
-        self.client.pool.read(&ask, understand).await
+        self.reads.read(name).await
     }
 
     /// All users in one page: the plugin has no others.
@@ -315,10 +315,6 @@ fn whoami(login: Option<Login>, stored: Option<Box<StoredAccount>>) -> Whoami {
     }
     stored.exact &= login.shows(&stored.account);
     Whoami::User(stored)
-}
-
-fn user_path(name: &Username) -> String {
-    format!("{USERS}/{}", segment(name.as_str()))
 }
 
 /// Whose login this is, as it says itself.

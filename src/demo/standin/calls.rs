@@ -55,7 +55,10 @@ impl RecordedCall {
     #[must_use]
     pub fn is_check(&self) -> bool {
         const PATHS: [&str; 2] = ["/_security/_authenticate", "/_plugins/_security/authinfo"];
-        self.by == By::ServiceAccount && PATHS.iter().any(|path| self.path.starts_with(path))
+        // And it asks of which kind the cluster is.
+        let asks_kind = self.path == "/" && !self.through_gateway;
+        let by_service = self.by == By::ServiceAccount;
+        asks_kind || by_service && PATHS.iter().any(|path| self.path.starts_with(path))
     }
 
     /// How long ago it came.

@@ -213,18 +213,24 @@ fn is_not_found(answer: &NodeAnswer) -> bool {
 }
 
 pub(super) fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, CallFailure> {
-    if answer.status != StatusCode::OK {
-        return Err(unexpected_status(answer));
+    serde_json::from_slice(ok_body(answer)?).map_err(|error| unusable(&error))
+}
+
+pub(super) fn ok_body(answer: &NodeAnswer) -> Result<&[u8], CallFailure> {
+    if answer.status == StatusCode::OK {
+        Ok(answer.body.as_ref().map_err(HttpError::clone)?)
+    } else {
+        Err(unexpected_status(answer))
     }
-    let body = answer.body.as_ref().map_err(HttpError::clone)?;
-    // serde's own message quotes the body, so only its kind is kept.
-    serde_json::from_slice(body).map_err(|error| {
-        if error.is_data() {
-            CallFailure::Unexpected
-        } else {
-            CallFailure::NotJson
-        }
-    })
+}
+
+/// serde's own message quotes the body, so only its kind is kept.
+pub(super) fn unusable(error: &serde_json::Error) -> CallFailure {
+    if error.is_data() {
+        CallFailure::Unexpected
+    } else {
+        CallFailure::NotJson
+    }
 }
 
 /// The plugin's own answers.

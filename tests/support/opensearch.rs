@@ -1,0 +1,159 @@
+//! A real OpenSearch node with its security plugin, one for all tests of a binary where possible.
+
+use super::{
+    http::{Answer, Server, basic},
+    part,
+    process::{Process, command, folder},
+    wait::{Why, pause},
+};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::{
+    path::Path,
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+use tokio::{sync::OnceCell, time::Instant};
+
+const AUTHINFO: &str = "/_plugins/_security/authinfo";
+const USERS: &str = "/_plugins/_security/api/internalusers";
+
+/// elastauth's account: it may call the API for users and nothing else.
+pub(crate) const ACCOUNT: (&str, &str) = ("elastauth", "elastauth-of-the-tests");
+
+#[derive(Debug)]
+pub(crate) struct Opensearch {
+    server: Server,
+    port: u16,
+    /// The node ends with its stdin, so it ends with us even when nobody drops this: a static is
+    /// never dropped.
+    process: Process,
+}
+
+impl Opensearch {
+    /// The node that the tests of this binary share. Each test uses names of its own.
+    pub(crate) async fn shared() -> &'static Self {
+        static NODE: OnceCell<Opensearch> = OnceCell::const_new();
+        NODE.get_or_init(|| Self::start(&[])).await
+    }
+
+    /// A node of its own with these settings.
+    pub(crate) async fn start(settings: &[&str]) -> Self {
+        let mut process = spawn(settings);
+        let listening = async |process: &Process| {
+            let log = process.log();
+            let line = log
+                .lines()
+                .find(|line| line.contains("HttpServerTransport]") && line.contains("publish"))?;
+            let (_, rest) = line.split_once("publish_address {127.0.0.1:")?;
+            rest.split_once('}')?.0.parse().ok()
+        };
+        let bound = Duration::from_mins(3);
+        let port: u16 = process.wait_for("its port", bound, listening).await;
+        let server = Server::plain(port);
+        let ready = async |_: &Process| {
+            let admin = admin();
+            let headers = [("authorization", &*admin)];
+            let answer = server.try_ask(Method::GET, AUTHINFO, &headers, None).await;
+            let status = answer.ok()?.status;
+            let without_index = settings.iter().any(|it| it.contains("allow_default_init"));
+            let expected = if without_index {
+                StatusCode::SERVICE_UNAVAILABLE
+            } else {
+                StatusCode::OK
+            };
+            (status == expected).then_some(())
+        };
+        process.wait_for("its users", bound, ready).await;
+        Self {
+            server,
+            port,
+            process,
+        }
+    }
+
+    /// Its base URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Stops it without closing anything (`STOP`), or lets it go on (`CONT`).
+    pub(crate) fn signal(&self, signal: &str) {
+        self.process.signal(signal);
+    }
+
+    /// An internal user as the administrator sees it.
+    pub(crate) async fn user(&self, name: &str) -> Option<Value> {
+        let path = format!("{USERS}/{name}");
+        let answer = self.server.get(&path, &[("authorization", &admin())]).await;
+        match answer.status {
+            StatusCode::OK => Some(answer.json()[name].clone()),
+            StatusCode::NOT_FOUND => None,
+            status => panic!("reading {name}: {status} {}", answer.text()),
+        }
+    }
+
+    /// How many internal users there are whose names begin so.
+    pub(crate) async fn users(&self, prefix: &str) -> usize {
+        let answer = self.server.get(USERS, &[("authorization", &admin())]).await;
+        let all = answer.json();
+        let names = all.as_object().expect("users").keys();
+        names.filter(|name| name.starts_with(prefix)).count()
+    }
+
+    /// Writes an internal user as the administrator; tried again while others write.
+    pub(crate) async fn put_user(&self, name: &str, user: &Value) {
+        let operations = json!([{ "op": "add", "path": format!("/{name}"), "value": user }]);
+        self.patch(&operations).await;
+    }
+
+    /// Changes internal users as the administrator; tried again while others write.
+    pub(crate) async fn patch(&self, operations: &Value) {
+        let (admin, end) = (admin(), Instant::now() + Duration::from_mins(1));
+        let headers = [("authorization", &*admin)];
+        loop {
+            let body = Some(operations);
+            let answer = self.server.ask(Method::PATCH, USERS, &headers, body).await;
+            if answer.status.is_success() {
+                return;
+            }
+            assert!(
+                answer.status == StatusCode::CONFLICT && Instant::now() < end,
+                "{operations}: {} {}",
+                answer.status,
+                answer.text()
+            );
+            pause(Why::Again, Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Who a login is.
+    pub(crate) async fn authenticate(&self, authorization: &str) -> Answer {
+        self.server
+            .get(AUTHINFO, &[("authorization", authorization)])
+            .await
+    }
+}
+
+fn spawn(settings: &[&str]) -> Process {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let home = folder().join(format!(
+        "opensearch-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    ));
+    let kit = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/opensearch/run.sh");
+    let mut run = command(kit);
+    run.arg(part("opensearch"))
+        .arg(home)
+        .args(settings)
+        .env("KIT_EPHEMERAL", "1")
+        .stdin(Stdio::piped());
+    Process::start("opensearch", &mut run)
+}
+
+/// `Authorization` of the administrator.
+fn admin() -> String {
+    basic("admin", "opensearch-of-the-tests")
+}
