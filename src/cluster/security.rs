@@ -84,7 +84,7 @@ impl SecurityApi {
     ///
     /// # Errors
     /// As with [`Self::new`].
-    #[expect(clippy::unused_self, reason = "what is read is for this client alone")]
+    #[allow(clippy::unused_self, reason = "what is read is for this client alone")]
     pub fn access(&self, config: &Config) -> Result<ClusterAccess, TlsError> {
         client::access(config)
     }
