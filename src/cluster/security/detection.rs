@@ -268,11 +268,11 @@ mod tests {
         }
     }
 
-    fn known(kind: Kind, version: Option<&str>) -> Option<Found> {
-        Some(Found {
+    fn known(kind: Kind, version: Option<&str>) -> Found {
+        Found {
             version: version.map(str::to_owned),
             ..Found::certainly(kind)
-        })
+        }
     }
 
     #[test]
@@ -282,43 +282,43 @@ mod tests {
                 200,
                 "",
                 r#"{"version":{"number":"2.19.4","distribution":"opensearch"},"tagline":"x"}"#,
-                known(Kind::Opensearch, Some("2.19.4")),
+                Some(known(Kind::Opensearch, Some("2.19.4"))),
             ),
             (
                 200,
                 "x-elastic-product: Elasticsearch",
                 r#"{"version":{"number":"9.5.3","build_flavor":"default"}}"#,
-                known(Kind::Elasticsearch, Some("9.5.3")),
+                Some(known(Kind::Elasticsearch, Some("9.5.3"))),
             ),
             (
                 200,
                 "",
                 r#"{"version":{"number":"7.10.2"},"tagline":"You Know, for Search"}"#,
-                known(Kind::Elasticsearch, Some("7.10.2")),
+                Some(known(Kind::Elasticsearch, Some("7.10.2"))),
             ),
             (
                 403,
                 "x-elastic-product: Elasticsearch",
                 "{}",
-                known(Kind::Elasticsearch, None),
+                Some(known(Kind::Elasticsearch, None)),
             ),
             (
                 401,
                 "www-authenticate: Basic realm=\"security\", charset=\"UTF-8\"",
                 "{}",
-                known(Kind::Elasticsearch, None),
+                Some(known(Kind::Elasticsearch, None)),
             ),
             (
                 401,
                 "www-authenticate: Basic realm=\"OpenSearch Security\"",
                 "Unauthorized",
-                known(Kind::Opensearch, None),
+                Some(known(Kind::Opensearch, None)),
             ),
             (
                 503,
                 "",
                 "OpenSearch Security not initialized.",
-                known(Kind::Opensearch, None),
+                Some(known(Kind::Opensearch, None)),
             ),
             // The least privileged account of OpenSearch, and gateways.
             (403, "", r#"{"error":{"type":"security_exception"}}"#, None),
