@@ -14,6 +14,7 @@ use crate::{
     roles::Mapping,
     serve::{self, Audience, ClusterCheck, ListenerControls, ServeError, Server, Service},
     shutdown::Tasks,
+    supervisor::PassedSocket,
     telemetry::{
         self, ClusterTelemetry, Telemetry,
         audit::{EventDetails, EventKind},
@@ -154,6 +155,9 @@ pub enum StartError {
     /// The keys or the memory of users.
     #[error(transparent)]
     Broker(#[from] broker::BrokerStartError),
+    /// A socket of the supervisor.
+    #[error("a socket that the supervisor passes cannot be used")]
+    Passed(#[source] serve::PassedError),
     /// A listener.
     #[error("a listener cannot be set up")]
     Listen(#[source] ServeError),
@@ -170,7 +174,17 @@ impl App {
     ///
     /// # Errors
     /// When a file cannot be used or the address is taken.
+    #[cfg(any(test, feature = "demo", feature = "internals"))]
     pub fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_on(config, Vec::new())
+    }
+
+    /// The same, on the sockets that a supervisor passes.
+    ///
+    /// # Errors
+    /// When a file cannot be used, the address is taken, or a passed socket is for no listener of
+    /// the configuration.
+    pub(crate) fn start_on(config: Config, passed: Vec<PassedSocket>) -> Result<Self, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
         let (admin_listener, listeners) = (config.admin_listener(), config.listeners);
         let graces = config.clusters.iter().map(|cluster| cluster.broker.grace);
@@ -206,8 +220,11 @@ impl App {
             shown: config.shown,
         });
         let service = Arc::new(service);
-        let bind =
-            |config: &serve::Config, audience| Server::bind(config, audience, Arc::clone(&service));
+        let mut sockets = sockets(passed, admin_listener.as_ref(), &listeners)?.into_iter();
+        let mut bind = |config: &serve::Config, audience| {
+            let socket = sockets.next().flatten();
+            Server::bind_or_take(config, socket, audience, Arc::clone(&service))
+        };
         let admin = admin_listener
             .map(|config| bind(&config, Audience::Operators))
             .transpose()
@@ -332,6 +349,28 @@ fn changes_of(upstream: &Upstream, config: &ClusterConfig) -> Result<Changes, St
         redis,
         mapping: Mapping::new(config.roles.clone()),
     })
+}
+
+/// The socket that is passed for each listener, that of operators first. Sockets have the names of
+/// keys.
+fn sockets(
+    passed: Vec<PassedSocket>,
+    admin: Option<&serve::Config>,
+    listeners: &[serve::Config],
+) -> Result<Vec<Option<PassedSocket>>, StartError> {
+    let admin = admin.map(|config| serve::Wanted {
+        names: vec!["admin.listen".to_owned()],
+        listen: &config.listen,
+    });
+    let listeners = listeners.iter().enumerate().map(|(at, config)| {
+        let own = (at == 0).then(|| "listen".to_owned());
+        serve::Wanted {
+            names: own.into_iter().chain([format!("listeners.{at}")]).collect(),
+            listen: &config.listen,
+        }
+    });
+    let wanted: Vec<_> = admin.into_iter().chain(listeners).collect();
+    serve::assign(passed, &wanted).map_err(StartError::Passed)
 }
 
 /// A cluster with a broker of its own.

@@ -35,6 +35,7 @@ mod section;
 mod settings;
 mod sources;
 mod standard;
+mod supervised;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ pub(crate) use read::read;
 pub(crate) use reload::Reloaded;
 pub(crate) use schema::schema;
 pub use sources::{Flags, Sources};
+pub(crate) use supervised::supervisor;
 pub(crate) use types::Checked;
 pub use types::{ClusterConfig, Config};
 pub(crate) use value_type::{network, server_url};

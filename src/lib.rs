@@ -42,6 +42,7 @@ mod serve;
 
 mod shutdown;
 mod single_flight;
+mod supervisor;
 mod telemetry;
 mod upstream;
 

@@ -8,6 +8,7 @@ use crate::{
     app::Controls,
     config::{Config, Finding, Flags, Loaded, Reloaded, Widening},
     shutdown::Tasks,
+    supervisor::Supervisor,
     telemetry::{self, chain, log::Level, metrics::Reload},
 };
 use std::{
@@ -28,6 +29,12 @@ use tokio::{
 /// it watches the log.
 const POLL: Duration = Duration::from_secs(1);
 
+/// What the supervisor shows while all is well.
+pub(crate) const ANSWERS: &str = "Answers gateways";
+/// What it shows after a reload that changed nothing.
+const REFUSED: &str =
+    "Answers gateways; the new configuration is faulty (the log says why), the old one is in force";
+
 /// What is in force, and what can change it.
 #[derive(Debug)]
 pub(crate) struct Reloader {
@@ -40,6 +47,9 @@ pub(crate) struct Reloader {
     logged: Vec<Finding>,
     /// The changes that were audited and still are not applied.
     held: Vec<Widening>,
+    supervisor: Supervisor,
+    /// What the supervisor shows.
+    status: &'static str,
 }
 
 /// Why the configuration is read again.
@@ -58,6 +68,7 @@ impl Reloader {
         loaded: Loaded,
         controls: Controls,
         (log, level): (telemetry::log::Handle, Level),
+        supervisor: Supervisor,
     ) -> Self {
         Self {
             flags,
@@ -67,6 +78,8 @@ impl Reloader {
             level,
             logged: Vec::new(),
             held: Vec::new(),
+            supervisor,
+            status: ANSWERS,
         }
     }
 
@@ -103,7 +116,7 @@ impl Reloader {
             };
             // Files are read and certificates parsed: not on a thread that answers requests.
             let work = move || {
-                let files = self.read_again(why);
+                let files = self.reload(why);
                 (self, look(files))
             };
             match spawn_blocking(work).await {
@@ -121,6 +134,19 @@ impl Reloader {
                 }
             }
         }
+    }
+
+    /// Reads and applies, between two messages to the supervisor: it may wait for the second one.
+    fn reload(&mut self, why: Why) -> BTreeSet<PathBuf> {
+        if why == Why::Signal {
+            self.supervisor.reloading();
+        }
+        let files = self.read_again(why);
+        match why {
+            Why::Signal => self.supervisor.ready(self.status),
+            Why::Files => self.supervisor.status(self.status),
+        }
+        files
     }
 
     /// Reads, and applies the new configuration if it is valid. Returns the files to look at from
@@ -148,6 +174,7 @@ impl Reloader {
         // The lower of both levels until everything is logged.
         let level = config.telemetry.level;
         if let Err(error) = self.apply(&config, level.min(self.level)) {
+            self.status = REFUSED;
             self.controls.metrics().reloaded(Reload::Refused);
             tracing::error!(
                 error = chain(&*error),
@@ -156,6 +183,7 @@ impl Reloader {
             return files;
         }
         self.loaded = loaded;
+        self.status = ANSWERS;
         self.logged.clear();
         self.controls.requires_restart(&requires_restart);
         if applied.is_empty() {
@@ -215,6 +243,7 @@ impl Reloader {
 
     /// The same faults of a file that somebody is still editing are logged once.
     fn refused(&mut self, why: Why, faults: Vec<Finding>) {
+        self.status = REFUSED;
         if why != Why::Signal && faults == self.logged {
             return;
         }

@@ -28,7 +28,7 @@ mod timer;
 pub(crate) use browser::Hosts;
 pub use connection::Audience;
 pub use listen::Listen;
-pub(crate) use listen::UnixSocket;
+pub(crate) use listen::{PassedError, UnixSocket, Wanted, assign};
 pub use listener::{Config, Server};
 pub(crate) use listener::{ListenerControls, ServeError};
 pub(crate) use login_url::LoginUrl;

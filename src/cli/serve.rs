@@ -8,8 +8,9 @@ use super::{
 use crate::{
     app::{App, Controls},
     config::{self, Checked, Config, Flags, Sources},
-    reload::{Reloader, Watch},
+    reload::{self, Reloader, Watch},
     serve::{Config as Listener, Listen},
+    supervisor::{self, Supervisor},
     telemetry,
 };
 use ipnet::IpNet;
@@ -28,6 +29,7 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     let dumps = dumps::forbid();
     let sources = Sources::system(flags.clone());
     let (Checked { outcome, warnings }, loaded) = config::read(&sources);
+    let supervised = config::supervisor(&sources, std::process::id());
     let not_found = sources.not_found.clone();
     sources.wipe();
     let watch = Watch::new(&loaded);
@@ -49,17 +51,29 @@ pub(super) fn run(flags: Flags) -> Result<(), CommandError> {
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
+    // Before there is a runtime: it is to be the only thread that sees the environment change.
+    let passed = supervisor::take(&supervised)
+        .map_err(|error| failed("elastauth does not start", &error))?;
+    let supervisor = Supervisor::new(&supervised);
     dumps.log();
     warn_of_root();
     log_trust(&config);
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let no_signals = |error| failed("signals cannot be received", &error);
-        let app = App::start(config).map_err(|error| failed("elastauth does not start", &error))?;
+        let app = App::start_on(config, passed)
+            .map_err(|error| failed("elastauth does not start", &error))?;
         let signals = EndSignals::new().map_err(no_signals)?;
-        let end = end(signals, delay, app.controls());
-        let reloader = Reloader::new(flags, loaded, app.controls(), (log, level));
+        let end = end(signals, delay, app.controls(), supervisor.clone());
+        let reloader = Reloader::new(
+            flags,
+            loaded,
+            app.controls(),
+            (log, level),
+            supervisor.clone(),
+        );
         reloader.start(watch, app.tasks()).map_err(no_signals)?;
+        supervisor.ready(reload::ANSWERS);
         app.run_until(end).await;
         Ok(())
     });
@@ -106,9 +120,10 @@ fn log_trust(config: &Config) {
 }
 
 /// Resolves when the end begins: after a signal and the delay, which another signal ends.
-async fn end(mut signals: EndSignals, delay: Duration, controls: Controls) {
+async fn end(mut signals: EndSignals, delay: Duration, controls: Controls, supervisor: Supervisor) {
     signals.next().await;
     controls.leave();
+    supervisor.stopping(delay);
     if delay.is_zero() {
         return;
     }

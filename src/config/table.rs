@@ -86,6 +86,10 @@ table! {
     /// 1 or 2. From there the header is required, and the address in it is the peer: for
     /// `trusted_proxies`, the log and all bounds. From other addresses no header is read.
     PROXY_PROTOCOL: "proxy_protocol.from", T::List(&T::Network), example = "[10.0.0.5]";
+    /// Let a second elastauth of the same user listen on the same address, so that a new one answers
+    /// before the old one ends. New connections go to the newer one. A unix socket cannot be shared.
+    /// docs/deployment/bare-metal.md says how to restart so.
+    REUSE_PORT: "reuse_port", T::Bool, default = "false";
     /// Several listeners instead of `listen`, at most 16. Each has an `address`, or a unix socket:
     /// `unix` is its file, `unix_mode` the mode of the file (`0660` without a value). Each may have
     /// its own `tls`, `trusted_proxies`, `gateway_keys` and `proxy_protocol`; what it does not say

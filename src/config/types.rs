@@ -37,6 +37,7 @@ impl Config {
     pub(crate) fn admin_listener(&self) -> Option<serve::Config> {
         self.admin.listen.map(|listen| serve::Config {
             listen: listen.into(),
+            reuse_port: self.listeners.iter().any(|listener| listener.reuse_port),
             tls: None,
             trust: trust::Config {
                 client_names: Vec::new(),

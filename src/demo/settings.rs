@@ -65,6 +65,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
     Ok(Config {
         listeners: vec![serve::Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(),
+            reuse_port: false,
             tls: None,
             trust: trust.clone(),
             balancers: Vec::new(),

@@ -5,7 +5,7 @@ use super::{
     connection::{Audience, PeerConnection, Proof, SharedTrust},
     http::{self, Shared},
     limits::{ListenerLimits, RoomLimits},
-    listen::{Accepted, Listening},
+    listen::{Accepted, Listening, Queue},
     places::{Full, Place, Room},
     service::Service,
 };
@@ -24,12 +24,18 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 /// Waits between two tries when the system gives no connection (no file descriptors, no memory).
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long no connection has come when the end of a shared port's socket cuts none: more than the
+/// round trip to a gateway.
+const QUIET: Duration = Duration::from_millis(250);
+/// How long that is waited for, where no other process takes the connections.
+const LAST: Duration = Duration::from_secs(1);
 
 /// How a connection speaks TLS.
 pub(super) struct Handshake {
@@ -65,6 +71,16 @@ pub(super) async fn run(
                 );
                 sleep(pause).await;
             }
+        }
+    }
+    if listening.queue() == Queue::SharedPort {
+        // Another process gets the connections that begin now. Those whose handshake has begun
+        // still come here, and the system would cut them together with the socket.
+        let last = Instant::now() + LAST;
+        while Instant::now() < last
+            && let Ok(Ok((stream, peer))) = timeout(QUIET, listening.accept()).await
+        {
+            intake.take(stream, peer, handshake());
         }
     }
     listening.end(|stream, peer| intake.take(stream, peer, handshake()));

@@ -1,14 +1,21 @@
 //! Where a listener listens: an address and port, or a unix socket.
 
+mod passed;
+mod shared_port;
 mod stream;
 mod types;
 mod unix;
 
+pub(crate) use passed::{PassedError, Wanted, assign};
 pub(super) use stream::Accepted;
 pub use types::Listen;
 pub(crate) use types::UnixSocket;
 
-use crate::net::peer::Peer;
+use crate::{
+    net::peer::Peer,
+    supervisor::{PassedListener, PassedSocket},
+};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -28,35 +35,84 @@ const QUEUED: usize = 4_096;
 
 /// A socket that listens.
 #[derive(Debug)]
-pub(super) enum Listening {
+pub(super) struct Listening {
+    socket: Socket,
+    queue: Queue,
+}
+
+#[derive(Debug)]
+enum Socket {
     Tcp(TcpListener),
-    /// The file is removed together with the listener.
-    Unix(UnixListener, SocketFile),
+    /// The file, where it is ours, is removed together with the listener.
+    Unix(UnixListener, Option<SocketFile>),
+}
+
+/// Who takes the connections that wait when the listener ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// Nobody else can.
+    Ours,
+    /// The same, and another process may get the new connections already.
+    SharedPort,
+    /// The supervisor keeps the socket, and the next process takes them.
+    Kept,
 }
 
 impl Listening {
     /// Binds, with what came of it: port 0 becomes a port.
-    pub(super) fn bind(listen: &Listen) -> io::Result<(Self, Listen)> {
+    pub(super) fn bind(listen: &Listen, reuse_port: bool) -> io::Result<(Self, Listen)> {
         match listen {
             Listen::Tcp(addr) => {
-                let (listener, addr) = tcp(*addr)?;
-                Ok((Self::Tcp(listener), Listen::Tcp(addr)))
+                let (listener, addr) = tcp(*addr, reuse_port)?;
+                let queue = if reuse_port {
+                    Queue::SharedPort
+                } else {
+                    Queue::Ours
+                };
+                let socket = Socket::Tcp(listener);
+                Ok((Self { socket, queue }, Listen::Tcp(addr)))
             }
             Listen::Unix(socket) => {
                 let (listener, file) = unix::bind(socket, BACKLOG)?;
-                Ok((Self::Unix(listener, file), listen.clone()))
+                let socket = Socket::Unix(listener, Some(file));
+                let queue = Queue::Ours;
+                Ok((Self { socket, queue }, listen.clone()))
             }
         }
     }
 
+    /// Takes a socket that the supervisor listens on, with its address.
+    pub(super) fn passed(passed: PassedSocket, listen: &Listen) -> io::Result<(Self, Listen)> {
+        let (socket, listen) = match passed.listener {
+            PassedListener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                set_socket_send_buffer_size(&listener, SEND_BUFFER as usize)?;
+                let listen = Listen::Tcp(listener.local_addr()?);
+                (Socket::Tcp(TcpListener::from_std(listener)?), listen)
+            }
+            PassedListener::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                let listener = UnixListener::from_std(listener)?;
+                (Socket::Unix(listener, None), listen.clone())
+            }
+        };
+        let queue = Queue::Kept;
+        Ok((Self { socket, queue }, listen))
+    }
+
+    /// Who takes what waits at the end.
+    pub(super) fn queue(&self) -> Queue {
+        self.queue
+    }
+
     /// The next connection. A call that is dropped loses none.
     pub(super) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
-        match self {
-            Self::Tcp(listener) => {
+        match &self.socket {
+            Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 Ok((Accepted::Tcp(stream), peer.ip().into()))
             }
-            Self::Unix(listener, _) => {
+            Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 Ok((Accepted::Unix(stream), Peer::Unix))
             }
@@ -64,10 +120,13 @@ impl Listening {
     }
 
     /// Stops listening. Whoever is in the queue has connected before: the system would cut those
-    /// connections together with the listener.
+    /// connections together with the listener, unless another process has the socket as well.
     pub(super) fn end(self, mut take: impl FnMut(Accepted, Peer)) {
-        match self {
-            Self::Tcp(listener) => {
+        if self.queue == Queue::Kept {
+            return;
+        }
+        match self.socket {
+            Socket::Tcp(listener) => {
                 let Ok(listener) = listener.into_std() else {
                     return;
                 };
@@ -80,7 +139,7 @@ impl Listening {
                     }
                 }
             }
-            Self::Unix(listener, file) => {
+            Socket::Unix(listener, file) => {
                 drop(file);
                 let Ok(listener) = listener.into_std() else {
                     return;
@@ -98,13 +157,14 @@ impl Listening {
     }
 }
 
-fn tcp(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
-    let bound = tcp_listener(addr);
+fn tcp(addr: SocketAddr, reuse_port: bool) -> io::Result<(TcpListener, SocketAddr)> {
+    let bound = tcp_listener(addr, reuse_port);
     // `:5000` means every address. Where the system has no IPv6 at all, those are the IPv4 ones.
     let every_address = addr.ip() == Ipv6Addr::UNSPECIFIED;
     let listener = match bound {
         Err(error) if every_address && error.kind() != io::ErrorKind::AddrInUse => {
-            tcp_listener((Ipv4Addr::UNSPECIFIED, addr.port()).into()).map_err(|_| error)?
+            let addr = (Ipv4Addr::UNSPECIFIED, addr.port()).into();
+            tcp_listener(addr, reuse_port).map_err(|_| error)?
         }
         bound => bound?,
     };
@@ -112,7 +172,32 @@ fn tcp(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, addr))
 }
 
-fn tcp_listener(addr: SocketAddr) -> io::Result<TcpListener> {
+fn tcp_listener(addr: SocketAddr, reuse_port: bool) -> io::Result<TcpListener> {
+    if !reuse_port {
+        return tcp_socket(addr, false)?.listen(BACKLOG);
+    }
+    // Without the option the system says whether somebody listens there. The socket is closed.
+    let alone = tcp_socket(addr, false);
+    let is_shared = alone.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse);
+    let listener = tcp_socket(addr, true)?.listen(BACKLOG)?;
+    if let Err(error) = shared_port::prefer_newer(&listener) {
+        tracing::warn!(
+            listen = %addr,
+            %error,
+            "the system does not let the newer process get all connections; a restart may lose some"
+        );
+    }
+    if is_shared {
+        tracing::info!(
+            listen = %addr,
+            "another process of this user listens on this address too (`reuse_port`); new \
+             connections come here from now on"
+        );
+    }
+    Ok(listener)
+}
+
+fn tcp_socket(addr: SocketAddr, reuse_port: bool) -> io::Result<TcpSocket> {
     let socket = if addr.is_ipv4() {
         TcpSocket::new_v4()
     } else {
@@ -120,8 +205,9 @@ fn tcp_listener(addr: SocketAddr) -> io::Result<TcpListener> {
     }?;
     // A program that has just ended leaves connections behind that would keep the address in use.
     socket.set_reuseaddr(true)?;
+    socket.set_reuseport(reuse_port)?;
     // Connections inherit it.
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(addr)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }

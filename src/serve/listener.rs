@@ -13,6 +13,7 @@ use crate::{
         trust::{self, Trust},
     },
     shutdown::Tasks,
+    supervisor::PassedSocket,
 };
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
@@ -24,6 +25,8 @@ use tokio_rustls::TlsAcceptor;
 pub struct Config {
     /// Where to listen.
     pub listen: Listen,
+    /// Whether another process of this user may listen there too.
+    pub reuse_port: bool,
     /// TLS; plain HTTP where absent.
     pub tls: Option<tls::ServerConfig>,
     /// Which of its peers are gateways.
@@ -127,18 +130,35 @@ impl Server {
     ///
     /// # Errors
     /// See [`ServeError`].
+    #[cfg(any(test, feature = "internals"))]
     pub fn bind(
         config: &Config,
         audience: Audience,
         service: Arc<Service>,
     ) -> Result<Self, ServeError> {
+        Self::bind_or_take(config, None, audience, service)
+    }
+
+    /// The same, on the socket that is passed for it where there is one.
+    ///
+    /// # Errors
+    /// See [`ServeError`].
+    pub(crate) fn bind_or_take(
+        config: &Config,
+        passed: Option<PassedSocket>,
+        audience: Audience,
+        service: Arc<Service>,
+    ) -> Result<Self, ServeError> {
         let tls = config.tls.as_ref().map(TlsSetup::new).transpose();
         let tls = tls.map_err(ServeError::Tls)?;
-        let (listening, listen) =
-            Listening::bind(&config.listen).map_err(|source| ServeError::Listen {
-                listen: config.listen.clone(),
-                source,
-            })?;
+        let listening = match passed {
+            Some(passed) => Listening::passed(passed, &config.listen),
+            None => Listening::bind(&config.listen, config.reuse_port),
+        };
+        let (listening, listen) = listening.map_err(|source| ServeError::Listen {
+            listen: config.listen.clone(),
+            source,
+        })?;
         Ok(Self {
             listening,
             listen,

@@ -134,6 +134,7 @@ impl Setup {
         let service = Arc::new(service);
         let config = Config {
             listen: self.listen,
+            reuse_port: false,
             tls: self.tls,
             trust: trust.clone(),
             balancers: self.balancers,
@@ -148,6 +149,7 @@ impl Setup {
             Some(listen) => {
                 let config = Config {
                     listen: listen.into(),
+                    reuse_port: false,
                     tls: None,
                     trust,
                     balancers: Vec::new(),

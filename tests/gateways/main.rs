@@ -42,6 +42,7 @@ mod mixing;
 mod nginx;
 mod oauth2_proxy;
 mod over_tls;
+mod restart;
 mod run;
 mod stage;
 #[path = "../support/lib.rs"]

@@ -360,11 +360,15 @@ fn resolved(path: &str) -> String {
     segments.join("/")
 }
 
-async fn start_elastauth(config: &str, cluster: &StandIn) -> Elastauth {
-    let secrets = [
+pub(crate) async fn start_elastauth(config: &str, cluster: &StandIn) -> Elastauth {
+    Elastauth::start_anywhere_in(config, &[], &secrets(cluster)).await
+}
+
+/// What the guides' configurations take from the environment.
+pub(crate) fn secrets(cluster: &StandIn) -> [(&str, &str); 3] {
+    [
         ("GATEWAY_KEY", GATEWAY_KEY),
         ("SECRET_KEY", SECRET_KEY),
         ("ELASTICSEARCH_PASSWORD", cluster.service_password()),
-    ];
-    Elastauth::start_anywhere_in(config, &[], &secrets).await
+    ]
 }

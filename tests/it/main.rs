@@ -41,6 +41,7 @@ mod reload;
 mod restarts;
 mod revoke;
 mod revoke_command;
+mod supervised;
 #[path = "../support/lib.rs"]
 mod support;
 mod telemetry;

@@ -55,6 +55,7 @@ fn loopback_alone() -> trust::Config {
 fn listener(listen: SocketAddr) -> serve::Config {
     serve::Config {
         listen: listen.into(),
+        reuse_port: false,
         tls: None,
         trust: loopback_alone(),
         balancers: Vec::new(),

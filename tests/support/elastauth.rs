@@ -5,6 +5,7 @@ use super::{
     process::{Process, command},
 };
 use rustls::ClientConfig;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
 use std::{sync::Arc, time::Duration};
@@ -45,6 +46,40 @@ impl Elastauth {
         environment: &[(&str, &str)],
     ) -> Self {
         Self::at_its_port(Self::spawn(program, config, files, environment)).await
+    }
+
+    /// The same, as systemd does: with a socket that listens already, which has this name.
+    pub(crate) async fn start_with_socket(
+        config: &str,
+        (socket, name): (impl Into<OwnedFd>, &str),
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::at_its_port(Self::spawn_with_socket(config, (socket, name), environment)).await
+    }
+
+    /// The same, and does not wait.
+    pub(crate) fn spawn_with_socket(
+        config: &str,
+        (socket, name): (impl Into<OwnedFd>, &str),
+        environment: &[(&str, &str)],
+    ) -> (Process, TempDir) {
+        // Only a new process knows its number. Passed sockets begin at the descriptor 3.
+        const AS_SYSTEMD: &str = "LISTEN_PID=$$ exec \"$0\" \"$@\" 3<&0 0</dev/null";
+        let home = Self::folder(config, &[]);
+        let mut shell = command("sh");
+        shell
+            .args([
+                "-c",
+                AS_SYSTEMD,
+                env!("CARGO_BIN_EXE_elastauth"),
+                "--config",
+            ])
+            .arg(home.path().join("config.yml"))
+            .current_dir(home.path())
+            .envs([("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", name)])
+            .envs(environment.iter().copied())
+            .stdin(std::process::Stdio::from(socket.into()));
+        (Process::start("elastauth", &mut shell), home)
     }
 
     async fn at_its_port((mut process, home): (Process, TempDir)) -> Self {

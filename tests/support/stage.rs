@@ -63,6 +63,11 @@ impl Stage {
         let elastauth =
             Elastauth::start_anywhere_in(&config(&cluster, &plan), plan.files, plan.environment)
                 .await;
+        Self::of(elastauth, cluster, tasks)
+    }
+
+    /// With this elastauth, which was started with [`config`].
+    pub(crate) fn of(elastauth: Elastauth, cluster: StandIn, tasks: Tasks) -> Self {
         let password = cluster.service_password().to_owned();
         let account = STANDARD.encode(format!("{SERVICE_USER}:{password}"));
         let secrets = vec![
@@ -312,7 +317,8 @@ pub(crate) fn question(target: &str, headers: &[(&str, &[u8])]) -> Request<Full<
     request.body(Full::default()).expect("a question")
 }
 
-fn config(cluster: &StandIn, plan: &Plan<'_>) -> String {
+/// The configuration of elastauth on a port that it chooses.
+pub(crate) fn config(cluster: &StandIn, plan: &Plan<'_>) -> String {
     let hosts = plan.hosts.clone().unwrap_or_else(|| vec![cluster.url()]);
     let Plan {
         elasticsearch,

@@ -39,6 +39,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("rate", 1),
     ("keys", 1),
     ("shutdown", 1),
+    ("supervisor", 1),
     ("outcome", 0),
     ("model", 0),
     ("secret", 0),

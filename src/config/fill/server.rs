@@ -96,6 +96,7 @@ fn the_one(fill: &mut Filler<'_>, general: Option<&peers::Config>) -> Option<Con
     fill.requires(&table::TLS_CLIENT_NAMES, &table::TLS_CLIENT_CA);
     Some(Config {
         listen: Listen::Tcp(fill.get(&table::LISTEN)?),
+        reuse_port: fill.get(&table::REUSE_PORT)?,
         tls,
         trust: general?.clone(),
         balancers: fill.get(&table::PROXY_PROTOCOL).unwrap_or_default(),
@@ -191,8 +192,17 @@ fn of_section(
              `0660` and put the gateway into the group of elastauth, or set `gateway_keys`",
         );
     }
+    let reuse_port = fill.get(&table::REUSE_PORT)?;
+    if reuse_port && is_unix {
+        fill.section(own).warn(
+            &section::UNIX,
+            "`reuse_port` does nothing for a unix socket: a second elastauth does not start while \
+             the first one listens there; let systemd pass the socket",
+        );
+    }
     Some(Config {
         listen,
+        reuse_port,
         tls,
         trust,
         balancers,

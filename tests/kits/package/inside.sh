@@ -81,7 +81,9 @@ sed -i "s|https://127.0.0.1:9200|http://cluster.test:${cluster##*:}|" $etc/confi
 elastauth check --config $etc/config.yml || fail "the configuration has faults"
 systemctl reset-failed elastauth
 systemctl start elastauth || fail "it does not start"
+is_closed && fail "systemctl start has returned before it listens"
 until_true has_login
+[[ $(systemctl show -P StatusText elastauth) == "Answers gateways" ]] || fail "it tells systemd nothing"
 pid=$(main_pid)
 [[ $(stat -c %U /proc/"$pid") == elastauth ]] || fail "it runs as another user"
 grep -q '^CapEff:[[:space:]]*0*$' /proc/"$pid"/status || fail "it has capabilities"
@@ -107,6 +109,23 @@ echo "== reload"
 systemctl reload elastauth || fail "it cannot be reloaded"
 until_true has_login
 [[ $(main_pid) == "$pid" ]] || fail "a reload started another process"
+
+echo "== restart on the socket that systemd keeps"
+[[ $(systemctl is-enabled elastauth.socket) == disabled ]] || fail "the socket is enabled"
+systemctl stop elastauth
+systemctl enable --now elastauth.socket || fail "the socket does not start"
+until_true has_login
+pid=$(main_pid)
+systemctl restart elastauth &
+# The socket is open in every moment of it.
+while kill -0 $! 2>/dev/null; do
+  is_closed && fail "the port was closed during a restart"
+done
+until_true has_login
+[[ $(main_pid) != "$pid" ]] || fail "it was not restarted"
+systemctl disable --now elastauth.socket
+systemctl restart elastauth || fail "it does not start without the socket"
+until_true has_login
 
 echo "== upgrade, with a configuration that both sides have changed"
 cp $etc/config.yml /run/config.before

@@ -17,6 +17,11 @@ const FILES: &[(&str, &str)] = &[
         "deploy/systemd/elastauth.service",
         "usr/lib/systemd/system/elastauth.service",
     ),
+    // Not enabled: whoever wants it does that.
+    (
+        "deploy/systemd/elastauth.socket",
+        "usr/lib/systemd/system/elastauth.socket",
+    ),
     (
         "deploy/systemd/elastauth.sysusers",
         "usr/lib/sysusers.d/elastauth.conf",

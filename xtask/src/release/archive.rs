@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "CHANGELOG.md",
     "elastauth.example.yml",
     "deploy/systemd/elastauth.service",
+    "deploy/systemd/elastauth.socket",
     "deploy/systemd/elastauth.sysusers",
 ];
 
