@@ -20,7 +20,7 @@ use crate::{
         audit::{EventDetails, EventKind},
         metrics::Metrics,
     },
-    upstream::{Match, Unmatched, Upstream, Upstreams},
+    upstream::{Upstream, Upstreams},
 };
 use std::{
     future::Future,
@@ -204,7 +204,7 @@ impl App {
             let telemetry = telemetry.of_cluster(cluster.name.as_str());
             upstream(cluster, &clock, &tasks, telemetry)
         });
-        let upstreams = of_all(upstreams.collect::<Result<_, _>>()?);
+        let upstreams = Upstreams::new(upstreams.collect::<Result<_, _>>()?, &config.unmatched);
         let securities = upstreams.iter().map(|upstream| upstream.security().clone());
         let check = check(securities.collect());
         let service = Service::new(serve::ServiceParts {
@@ -260,7 +260,7 @@ impl App {
             cluster.broker.park_within = None;
             upstream(cluster, &clock, &tasks, ClusterTelemetry::default())
         });
-        let upstreams = of_all(upstreams.collect::<Result<_, _>>()?);
+        let upstreams = Upstreams::new(upstreams.collect::<Result<_, _>>()?, &config.unmatched);
         let providers = Providers::new(config.identity, &clock, &tasks, &Telemetry::default())
             .map_err(StartError::IdpTls)?;
         Ok(Flow::new(providers, upstreams))
@@ -391,7 +391,7 @@ fn upstream(
     )?;
     let mapping = Mapping::new(config.roles);
     let name = config.name.as_str();
-    Ok(Upstream::new(name, Match::default(), mapping, broker))
+    Ok(Upstream::new(name, config.selector, mapping, broker))
 }
 
 /// What readiness asks of the cluster. Its text goes to trusted peers and names no address.
@@ -406,11 +406,4 @@ fn check(clusters: Vec<SecurityApi>) -> ClusterCheck {
             Ok(())
         })
     })
-}
-
-/// Every request is for the first, and another is reached by its endpoint.
-fn of_all(all: Vec<Upstream>) -> Upstreams {
-    let first = all.first().map(|upstream| upstream.name().into());
-    let unmatched = first.map_or(Unmatched::Refuse, Unmatched::Cluster);
-    Upstreams::new(all, &unmatched)
 }

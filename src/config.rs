@@ -8,6 +8,7 @@
 
 mod access;
 mod barriers;
+mod captures;
 mod choice;
 #[cfg(test)]
 mod describe;
@@ -37,6 +38,7 @@ mod sources;
 mod standard;
 mod supervised;
 mod table;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod types;

@@ -86,6 +86,18 @@ pub enum InvalidUsername {
 pub struct ClusterName(Box<str>);
 
 impl ClusterName {
+    /// Names are in paths and in the names of files, and a limit keeps lines of the log short.
+    const MAX_BYTES: usize = 63;
+
+    /// Takes 1 to 63 small letters, digits, `-` and `_`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        let fits = (1..=Self::MAX_BYTES).contains(&text.len()) && text.bytes().all(is_allowed);
+        fits.then(|| Self(text.into()))
+    }
+
     /// That of `elasticsearch.cluster_name`, which may be any text: it was free before there were
     /// names of clusters.
     #[must_use]

@@ -10,7 +10,7 @@ mod tests;
 mod widening;
 
 pub(crate) use config::{Config, DefaultRolesApply};
-pub(crate) use gives::RoleTemplate;
+pub(crate) use gives::{RoleTemplate, may_be_made};
 pub(crate) use remark::Remark;
 pub(crate) use rules::{Given, Rule};
 

@@ -54,8 +54,12 @@ pub(super) fn run(flags: Flags, options: &Options) -> Result<(), CommandError> {
         Ok(config) if online => runtime()?.block_on(async {
             let mut tried = online::run(config).await;
             let answered = tried.iter().all(|tried| tried.ok);
-            for cluster in &config.clusters {
-                tried.push(trial::run(&cluster.cluster, answered, options.consent()).await);
+            let is_one = config.clusters.len() == 1;
+            let clusters = config.clusters.iter();
+            for cluster in clusters.filter(|cluster| cluster.tenants.is_none()) {
+                let name = (!is_one).then(|| cluster.name.as_str());
+                let consent = options.consent();
+                tried.push(trial::run(name, &cluster.cluster, answered, consent).await);
             }
             tried
         }),

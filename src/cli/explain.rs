@@ -47,10 +47,16 @@ pub(super) struct Options {
     /// One more header of the request, as `Name: value`. May be repeated.
     #[arg(long = "header", value_name = "K: V")]
     headers: Vec<String>,
-    /// The expected `elasticsearch.cluster_name`: the command fails if the configuration has another
-    /// one.
-    #[arg(long, value_name = "NAME")]
+    /// The name of the cluster, as if the gateway asked at its endpoint. The command fails if the
+    /// configuration has no such cluster.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["host", "path"])]
     cluster: Option<String>,
+    /// The host that the client asks for, as the gateway would say it. It can choose a cluster.
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// The path that the client asks for, as the gateway would say it.
+    #[arg(long, value_name = "PATH", requires = "host")]
+    path: Option<String>,
     /// Also ask the cluster what it has now. Nothing is written.
     #[arg(long)]
     online: bool,
@@ -61,15 +67,11 @@ pub(super) struct Options {
 
 /// Explains one request. A refusal is an answer like any other: the command succeeds.
 pub(super) async fn run(config: Config, options: &Options) -> Result<(), CommandError> {
-    let mut names = config.clusters.iter().map(|cluster| cluster.name.as_str());
-    if let Some(meant) = &options.cluster
-        && !names.clone().any(|name| name == meant)
-    {
-        let own = names.next().unwrap_or_default();
-        return Err(CommandError(format!(
-            "the configuration is for the cluster {own:?}, not for {meant:?}"
-        )));
-    }
+    let names = config.clusters.iter();
+    let names: Vec<String> = names
+        .map(|cluster| format!("{:?}", cluster.name.as_str()))
+        .collect();
+    let names = names.join(", ");
     let mut headers = headers(&config, options)?;
     let token = options
         .token_file
@@ -86,9 +88,20 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Command
     parts.headers = headers;
     let request = Request::new(peer, Protocol::ForwardAuth, parts);
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
-    let upstream = flow
-        .choose(&request)
-        .map_err(|error| failed("the request cannot be explained", &error))?;
+    let upstream = match &options.cluster {
+        Some(name) => flow.upstreams().named(name).ok_or_else(|| {
+            CommandError(format!(
+                "the configuration has no cluster {name:?}; it has {names}"
+            ))
+        })?,
+        None => flow.choose(&request).map_err(|error| {
+            let what = format!(
+                "the request is for none of the clusters {names}; name one with --cluster, or say \
+                 what the client asks for with --host and --path"
+            );
+            failed(&what, &error)
+        })?,
+    };
     let explained = flow.explain(upstream, &request, options.online).await;
     if options.json {
         print(&format!("{:#}", as_json(&explained, token_says.as_ref())))
@@ -134,6 +147,15 @@ fn headers(config: &Config, options: &Options) -> Result<HeaderMap, CommandError
             ));
         }
         None => {}
+    }
+    let said = [
+        ("x-forwarded-host", &options.host),
+        ("x-forwarded-uri", &options.path),
+    ];
+    for (name, value) in said {
+        if let Some(value) = value {
+            put(HeaderName::from_static(name), value)?;
+        }
     }
     for header in &options.headers {
         let wrong = || CommandError(format!("--header takes `Name: value`, not {header:?}"));

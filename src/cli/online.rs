@@ -63,7 +63,20 @@ impl Tried {
 /// Tries everything that the configuration names.
 pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
     let mut tried = Vec::new();
+    let is_one = config.clusters.len() == 1;
     for of_cluster in &config.clusters {
+        if let Some(tenants) = of_cluster
+            .tenants
+            .as_ref()
+            .filter(|tenants| tenants.separate)
+        {
+            let why = format!(
+                "each tenant has nodes of its own; they are known when somebody asks for `{{{}}}`",
+                tenants.capture
+            );
+            tried.push(Tried::skipped(format!("cluster {}", of_cluster.name), why));
+            continue;
+        }
         for host in &of_cluster.cluster.hosts {
             // One host at a time: the client itself would use the next one, and hide that this one
             // does not answer.
@@ -71,9 +84,18 @@ pub(super) async fn run(config: &config::Config) -> Vec<Tried> {
                 hosts: vec![host.clone()],
                 ..of_cluster.cluster.clone()
             };
-            let name = host.to_string();
-            let name = name.trim_end_matches('/');
-            node(name, &alone, &of_cluster.roles, &mut tried).await;
+            let url = host.to_string();
+            let url = url.trim_end_matches('/');
+            let name = if is_one {
+                url.to_owned()
+            } else {
+                format!("cluster {}: {url}", of_cluster.name)
+            };
+            // A role with a capture has another name for each tenant.
+            let none = roles::Config::default();
+            let are_known = of_cluster.tenants.is_none();
+            let roles = if are_known { &of_cluster.roles } else { &none };
+            node(&name, &alone, roles, &mut tried).await;
         }
     }
     tried.extend(store(config).await);

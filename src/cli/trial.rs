@@ -30,8 +30,17 @@ pub(super) enum Consent {
 }
 
 /// Writes the user, logs in, and deletes the user, if that is allowed and possible.
-pub(super) async fn run(config: &Config, answered: bool, consent: Consent) -> Tried {
-    let what = || "login of a fresh user".to_owned();
+/// Of several clusters, `name` says which one this is.
+pub(super) async fn run(
+    name: Option<&str>,
+    config: &Config,
+    answered: bool,
+    consent: Consent,
+) -> Tried {
+    let what = || {
+        let name = name.map(|name| format!("cluster {name}: "));
+        format!("{}login of a fresh user", name.unwrap_or_default())
+    };
     let skipped = |why: &str| Tried::skipped(what(), why.to_owned());
     if !answered {
         return skipped("first mend what has failed");

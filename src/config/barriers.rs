@@ -10,9 +10,11 @@ use super::{
     types::{ClusterConfig, Config},
 };
 use crate::{
+    broker::Adopt,
     identity::{ProviderConfig, oidc::OidcProviderConfig},
     ledger::StoreConfig,
     roles, serve,
+    upstream::Unmatched,
 };
 
 /// A change that a running program does not apply: the keys that keep their old values, and what
@@ -30,7 +32,7 @@ pub(super) struct Barrier {
     pub(super) what: &'static str,
 }
 
-pub(super) static ALL: [Barrier; 13] = [
+pub(super) static ALL: [Barrier; 16] = [
     Barrier {
         keys: &[&table::GATEWAY_KEYS, &table::LISTENERS],
         widens: |before, after| {
@@ -85,6 +87,7 @@ pub(super) static ALL: [Barrier; 13] = [
             &table::ALLOWED_GROUPS,
             &table::ENABLE_GROUP_WHITELIST,
             &table::GROUP_WHITELIST,
+            &table::CLUSTERS,
         ],
         widens: |before, after| {
             any_cluster(before, after, |before, after| {
@@ -94,7 +97,7 @@ pub(super) static ALL: [Barrier; 13] = [
         what: "users could enter whose groups are not named",
     },
     Barrier {
-        keys: &[&table::DEFAULT_ROLES],
+        keys: &[&table::DEFAULT_ROLES, &table::CLUSTERS],
         widens: |before, after| {
             any_cluster(before, after, |before, after| {
                 after.roles.makes_everybody_administrator(&before.roles)
@@ -103,7 +106,11 @@ pub(super) static ALL: [Barrier; 13] = [
         what: "every user could become an administrator of the cluster",
     },
     Barrier {
-        keys: &[&table::GROUP_MAPPINGS, &table::USER_MAPPINGS],
+        keys: &[
+            &table::GROUP_MAPPINGS,
+            &table::USER_MAPPINGS,
+            &table::CLUSTERS,
+        ],
         widens: |before, after| {
             any_cluster(before, after, |before, after| {
                 after.roles.maps_to_administrator(&before.roles)
@@ -112,13 +119,39 @@ pub(super) static ALL: [Barrier; 13] = [
         what: "users would become administrators of the cluster who are none now",
     },
     Barrier {
-        keys: &[&table::ES_TLS_CA],
+        keys: &[&table::ES_TLS_CA, &table::CLUSTERS],
         widens: |before, after| {
             any_cluster(before, after, |before, after| {
                 before.cluster.tls.ca_cert.is_some() && after.cluster.tls.ca_cert.is_none()
             })
         },
         what: "the cluster would be checked with the CAs of the system",
+    },
+    Barrier {
+        keys: &[&table::CLUSTERS],
+        widens: |before, after| {
+            any_cluster(before, after, |before, after| {
+                let skips = |config: &ClusterConfig| config.cluster.tls.danger_skip_verify;
+                skips(after) && !skips(before)
+            })
+        },
+        what: "the certificate of a cluster would no longer be verified",
+    },
+    Barrier {
+        keys: &[&table::CLUSTERS],
+        widens: |before, after| {
+            any_cluster(before, after, |before, after| {
+                before.broker.adopt != after.broker.adopt && after.broker.adopt != Adopt::Never
+            })
+        },
+        what: "other existing users of a cluster could be taken over",
+    },
+    Barrier {
+        keys: &[&table::UNMATCHED, &table::CLUSTERS],
+        widens: |before, after| {
+            before.unmatched == Unmatched::Refuse && after.unmatched != Unmatched::Refuse
+        },
+        what: "requests that are for no cluster would no longer be refused",
     },
     Barrier {
         keys: &[&table::REDIS_TLS_CA],
@@ -136,12 +169,12 @@ pub(super) static ALL: [Barrier; 13] = [
         what: "an issuer would be checked with the CAs of the system",
     },
     Barrier {
-        keys: &[&table::OIDC_PROVIDERS],
+        keys: &[&table::OIDC_PROVIDERS, &table::CLUSTERS],
         widens: |before, after| any_rules(before, after, |old, new| new.admits_unnamed_groups(old)),
         what: "users of an issuer could enter whose groups are not named",
     },
     Barrier {
-        keys: &[&table::OIDC_PROVIDERS],
+        keys: &[&table::OIDC_PROVIDERS, &table::CLUSTERS],
         widens: |before, after| {
             any_rules(before, after, |old, new| {
                 new.makes_everybody_administrator(old) || new.maps_to_administrator(old)

@@ -55,7 +55,9 @@ secrets that Kubernetes or Docker (`/run/secrets`) mounts into a container.
   new; a gateway's key or name is good for more providers, or another key without its binding comes
   instead; the same for a listener of `listeners`; `allowed_groups` gets a wildcard for more groups;
   somebody becomes `superuser`, `kibana_admin`, `kibana_system`, `all_access` or
-  `security_rest_api_access` who was not.
+  `security_rest_api_access` who was not; of a cluster in `clusters`, certificates are no longer
+  verified, or more existing users may be taken over; requests that are for no cluster would no
+  longer be refused. A new cluster is no such change.
 - An empty text is no value: `cache.type: \"\"` is the default, `memory`.
 
 ";
@@ -104,6 +106,8 @@ fn facts(text: &mut String, key: &ConfigKey) {
     let variable = key.variable();
     if matches!(key.value_type, ValueType::Mappings | ValueType::Pairs) {
         fact(format!("Variable: `{variable}_<NAME>`"));
+    } else if matches!(key.value_type, ValueType::Sections(of) if of.are_named()) {
+        fact("Variable: none; write `${NAME}` as a value in the file".to_owned());
     } else if matches!(key.value_type, ValueType::Sections(_)) {
         fact(format!(
             "Variable: `{variable}_0_<KEY>`, `…_1_<KEY>`; they replace the list of the file"
@@ -170,7 +174,8 @@ pub(crate) fn example() -> String {
                     docs/CONFIG.md says more.\n"
         .to_owned();
     let mut within = Vec::new();
-    for key in keys() {
+    // The example of `clusters` has it.
+    for key in keys().filter(|key| *key != &table::UNMATCHED) {
         let mut sections: Vec<&str> = key.path.split('.').collect();
         let name = sections.pop().unwrap_or_default();
         let same = sections.iter().zip(&within);

@@ -98,7 +98,7 @@ fn key_id(settings: &Settings, key: &ConfigKey) -> Option<String> {
     secret.map(|secret| keys::key_id(&secret))
 }
 
-/// What each section of a list gives, secrets as `***`.
+/// What each section gives, secrets as `***`.
 fn sections(settings: &Settings, list: &ConfigKey) -> Json {
     let ValueType::Sections(of) = list.value_type else {
         return Json::Null;
@@ -110,7 +110,12 @@ fn sections(settings: &Settings, list: &ConfigKey) -> Json {
         }
         Json::from(own)
     };
-    settings.sections(of).iter().map(section).collect()
+    let sections = settings.sections(of).iter();
+    if of.are_named() {
+        let named = sections.map(|own| (own.name.to_string(), section(own)));
+        return Json::Object(named.collect());
+    }
+    sections.map(section).collect()
 }
 
 /// `None` for a key that has no value, or a faulty one.

@@ -176,7 +176,7 @@ impl VariableNames {
                     Some(Meaning::Entry(key, group.to_ascii_lowercase()))
                 }
                 (ValueType::Pairs, header) => Some(Meaning::Entry(key, header.replace('_', "-"))),
-                (ValueType::Sections(_), rest) => {
+                (ValueType::Sections(of), rest) if !of.are_named() => {
                     let (at, _) = rest.split_once('_')?;
                     Some(Meaning::OfSection(key, at.parse().ok()?))
                 }
@@ -189,6 +189,11 @@ impl VariableNames {
         // Compared without the prefix that all of them share: it would make every name look near.
         let bare = |name| str::strip_prefix(name, PREFIX).unwrap_or(name);
         let known = self.exact.keys().map(|known| bare(known.as_str()));
+        if name.starts_with(&format!("{}_", table::CLUSTERS.variable())) {
+            return "the sections of `clusters` have no variables, so it has no effect; write \
+                    `${NAME}` as a value in the file"
+                .to_owned();
+        }
         let near = did_you_mean(bare(name), known, PREFIX);
         format!("no key has a variable of this name, so it has no effect{near}")
     }

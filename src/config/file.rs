@@ -8,7 +8,7 @@ use super::{
     nearest::did_you_mean,
     raw::{Name, Raw, RawNode},
     section, table,
-    value_type::SectionsOf,
+    value_type::{SectionsOf, ValueType},
     yaml::shown,
 };
 use std::collections::HashMap;
@@ -89,18 +89,46 @@ impl<'f> Walk<'f> {
                 let rest = known.strip_prefix(&lower);
                 rest.is_some_and(|rest| rest.starts_with('.'))
             };
-            if let Some(reference) = self.paths.get(&lower) {
-                self.given.push(GivenKey {
-                    reference: *reference,
-                    raw: value,
+            if let Some(reference) = self.paths.get(&lower).copied() {
+                let raw = self.without_keys(&lower, reference.key, value);
+                self.given.extend(raw.map(|raw| GivenKey {
+                    reference,
+                    raw,
                     place: name.place,
-                });
+                }));
             } else if self.paths.keys().any(is_in) {
                 self.section(&lower, value);
             } else {
                 self.unknown(&lower, &path, &name);
             }
         }
+    }
+
+    /// Among named sections there may be keys, such as `clusters.unmatched`: these are given for
+    /// themselves. `None` where nothing else is there.
+    fn without_keys(&mut self, lower: &str, key: &ConfigKey, mut raw: Raw) -> Option<Raw> {
+        let (ValueType::Sections(_), RawNode::Map(entries)) = (&key.value_type, &mut raw.node)
+        else {
+            return Some(raw);
+        };
+        let key_of = |name: &Name| {
+            let path = format!("{lower}.{}", name.text.to_ascii_lowercase());
+            self.paths.get(&path).copied()
+        };
+        let keys = entries.extract_if(.., |(name, _)| key_of(name).is_some());
+        let keys = keys
+            .collect::<Vec<_>>()
+            .into_iter()
+            .filter_map(|(name, raw)| {
+                Some(GivenKey {
+                    reference: key_of(&name)?,
+                    raw,
+                    place: name.place,
+                })
+            });
+        let before = self.given.len();
+        self.given.extend(keys.collect::<Vec<_>>());
+        (!entries.is_empty() || self.given.len() == before).then_some(raw)
     }
 
     fn unknown(&mut self, lower: &str, path: &str, name: &Name) {

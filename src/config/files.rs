@@ -20,7 +20,11 @@ pub(crate) fn check_files(config: &Config) -> Vec<Finding> {
     for of_cluster in &config.clusters {
         if of_cluster.cluster.hosts.iter().any(is_https) {
             let cluster = tls::client(&of_cluster.cluster.tls);
-            check("elasticsearch.tls", usable(cluster));
+            let section = match of_cluster.broker.cluster_name.as_str() {
+                _ if config.clusters.len() == 1 => "elasticsearch.tls".to_owned(),
+                name => format!("tls of the cluster {name}"),
+            };
+            check(&section, usable(cluster));
         }
     }
     // All clusters have the same Redis.

@@ -9,6 +9,7 @@ mod clusters;
 mod filler;
 mod identity;
 mod ledger;
+mod matching;
 mod oidc;
 mod roles;
 mod server;
@@ -49,14 +50,15 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     {
         server::check_admin(fill, listen, &listeners.all);
     }
-    let listeners = listeners?;
+    let (listeners, clusters) = (listeners?, clusters?);
     Some(Config {
         listeners: listeners.all,
         shutdown: shutdown?,
         login_url: login_url?,
         trust: trust?,
         identity: identity?,
-        clusters: clusters?,
+        clusters: clusters.all,
+        unmatched: clusters.unmatched,
         telemetry: log?,
         audit: audit?,
         traces: traces?,

@@ -125,16 +125,22 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn fault(&mut self, place: &Place, text: impl Into<String>) {
+        let fault = Finding::new(place, text);
+        // Two components, or two clusters, may read the same faulty value.
+        if self.faults.contains(&fault) {
+            return;
+        }
         if self.full() {
             self.further += 1;
         } else {
-            self.faults.push(Finding::new(place, text));
+            self.faults.push(fault);
         }
     }
 
     pub(super) fn warn(&mut self, place: &Place, text: impl Into<String>) {
-        if self.warnings.len() < MOST {
-            self.warnings.push(Finding::new(place, text));
+        let warning = Finding::new(place, text);
+        if self.warnings.len() < MOST && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
         }
     }
 
@@ -146,8 +152,6 @@ impl Findings {
     /// All of them in the order of the file.
     pub(super) fn sorted(mut self) -> (Vec<Finding>, Vec<Finding>) {
         self.faults.sort_by(|a, b| a.place.cmp(&b.place));
-        // Two components may read the same faulty value.
-        self.faults.dedup();
         self.warnings.sort_by(|a, b| a.place.cmp(&b.place));
         if self.further > 0 {
             let further = format!("and {} more faults", self.further);

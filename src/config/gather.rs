@@ -16,7 +16,10 @@ use super::{
     value_type::{SectionsOf, ValueType},
     yaml,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 use zeroize::Zeroize as _;
 
 type Values = HashMap<&'static str, ReadValue>;
@@ -53,7 +56,7 @@ pub(super) fn gather(sources: &Sources, findings: &mut Findings) -> Settings {
     for layer in layers {
         add(&mut values, layer, findings);
     }
-    read(&mut values, table::ALL.iter().copied(), findings);
+    read(&mut values, table::ALL.iter().copied(), "", findings);
     let settings = Settings {
         lists: lists(&values, findings),
         values,
@@ -84,26 +87,48 @@ fn sections(
     values: &Values,
     findings: &mut Findings,
 ) -> Vec<Settings> {
+    let within = list.path;
     let list = values.get(list.path);
-    let Some(RawNode::List(items)) = list.map(|found| &found.raw.node) else {
-        return Vec::new();
+    let items: Vec<(&str, &Place, &Raw)> = match list.map(|found| &found.raw.node) {
+        Some(RawNode::List(items)) if !of.are_named() => {
+            items.iter().map(|item| ("", &item.place, item)).collect()
+        }
+        Some(RawNode::Map(entries)) if of.are_named() => entries
+            .iter()
+            .map(|(name, item)| (name.text.as_str(), &name.place, item))
+            .collect(),
+        _ => return Vec::new(),
     };
     // The type of the key has reported items that are no sections.
     let sections = items
-        .iter()
-        .filter(|item| matches!(item.node, RawNode::Map(_)));
-    let settings = sections.map(|item| {
+        .into_iter()
+        .filter(|(.., item)| matches!(item.node, RawNode::Map(_)));
+    let settings = sections.map(|(name, place, item)| {
         let mut values = Values::new();
         let given = file::read_section(of, item.clone(), findings);
         add(&mut values, given, findings);
-        read(&mut values, section::keys(of).map(|(_, key)| key), findings);
+        let path = if name.is_empty() {
+            String::new()
+        } else {
+            format!("{within}.{}.", yaml::shown(name))
+        };
+        read(
+            &mut values,
+            section::keys(of).map(|(_, key)| key),
+            &path,
+            findings,
+        );
         Settings {
             values,
-            place: item.place.clone(),
+            name: name.into(),
+            place: place.clone(),
             ..Settings::default()
         }
     });
-    settings.collect()
+    let mut settings: Vec<Settings> = settings.collect();
+    // Named sections have no order; elsewhere all names are the same.
+    settings.sort_by(|one, other| one.name.cmp(&other.name));
+    settings
 }
 
 /// Adds one source. What is there already comes from a higher one.
@@ -145,10 +170,11 @@ fn merge(higher: &mut Raw, lower: Raw) {
     }
 }
 
-/// Reads each value by the type of its key.
+/// Reads each value by the type of its key; faults name the key within its section.
 fn read(
     values: &mut Values,
     keys: impl Iterator<Item = &'static ConfigKey>,
+    within: &str,
     findings: &mut Findings,
 ) {
     for key in keys {
@@ -173,6 +199,11 @@ fn read(
                 continue;
             }
         }
-        found.value = key.value_type.read(key.path, &found.raw, findings);
+        let path = if within.is_empty() {
+            Cow::Borrowed(key.path)
+        } else {
+            Cow::Owned(format!("{within}{}", section::name(key)))
+        };
+        found.value = key.value_type.read(&path, &found.raw, findings);
     }
 }

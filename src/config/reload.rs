@@ -177,6 +177,16 @@ fn applies(key: &ConfigKey, before: &Settings, after: &Settings) -> Option<bool>
     let ValueType::Sections(of) = key.value_type else {
         return differs(key, before, after).then_some(key.reload);
     };
+    if of.are_named() {
+        // A running program adds, changes and removes them.
+        let (before, after) = (before.sections(of), after.sections(of));
+        let is_same = |(one, other): (&Settings, &Settings)| {
+            let mut keys = section::keys(of);
+            one.name == other.name && !keys.any(|(_, key)| differs(key, one, other))
+        };
+        let same = before.len() == after.len() && before.iter().zip(after).all(is_same);
+        return (!same).then_some(key.reload);
+    }
     // The sections have to be the same in the same order, and only what applies to a running
     // program may differ in each.
     let (before, after) = (before.sections(of), after.sections(of));

@@ -65,6 +65,9 @@ fn described(key: &ConfigKey) -> Value {
     value
 }
 
+/// The name of a section, as `ClusterName` checks it.
+const NAME: &str = "^[a-z0-9_-]{1,63}$";
+
 /// What a value type accepts. A variable may stand for any scalar, so no text has a pattern.
 fn of(value_type: &ValueType) -> Value {
     let or_variable = |value: Value| json!({ "anyOf": [value, { "$ref": "#/$defs/variable" }] });
@@ -93,7 +96,14 @@ fn of(value_type: &ValueType) -> Value {
             for (name, key) in section::keys(*kind) {
                 insert_key(&mut one, name, key);
             }
-            json!({ "type": "array", "items": one })
+            if kind.are_named() {
+                json!({
+                    "type": ["object", "null"], "additionalProperties": false, "properties": {},
+                    "patternProperties": { NAME: one },
+                })
+            } else {
+                json!({ "type": "array", "items": one })
+            }
         }
         // A name of digits only is a number to YAML.
         ValueType::Text | ValueType::Secret | ValueType::Role | ValueType::Group => {
@@ -119,6 +129,7 @@ fn of(value_type: &ValueType) -> Value {
         }
         ValueType::SecretKey
         | ValueType::Url
+        | ValueType::NodeUrl
         | ValueType::Address
         | ValueType::Path
         | ValueType::Header

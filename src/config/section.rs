@@ -1,7 +1,7 @@
-//! The sections of lists (`oidc.providers`, `listeners`): which keys one may have.
+//! The sections of `oidc.providers`, `listeners` and `clusters`: which keys one may have.
 //!
-//! Most are keys of the one table: those of `oidc` without that prefix, and general keys under their
-//! own names, which then count for the section alone.
+//! Most are keys of the one table: those of `oidc` or `elasticsearch` without that prefix, and
+//! general keys under their own names, which then count for the section alone.
 
 use super::{
     key::{ConfigKey, Status},
@@ -69,10 +69,32 @@ static OF_LISTENERS: [&ConfigKey; 11] = [
     &table::PROXY_PROTOCOL,
 ];
 
+/// Beside the role rules, what a cluster of `clusters` may have instead of the general value.
+static MAY_DIFFER: [&ConfigKey; 11] = [
+    &table::ROTATION,
+    &table::GRACE,
+    &table::ROTATION_WINDOW,
+    &table::ROTATION_TIME_ZONE,
+    &table::PARK,
+    &table::PARK_WITHIN,
+    &table::HASH,
+    &table::ADOPT,
+    &table::WRITES_PER_MINUTE,
+    &table::NEW_PER_MINUTE,
+    &table::WRITES_AT_ONCE,
+];
+
+/// The keys of one cluster alone: in a section, what is not given has its default.
+pub(super) fn of_one_cluster() -> impl Iterator<Item = &'static ConfigKey> {
+    table::ALL.iter().copied().filter(|key| {
+        key.path.starts_with(ES) && key.status == Status::Current && *key != &table::ES_CLUSTER_NAME
+    })
+}
+
 /// The keys of one provider alone.
 pub(super) fn of_one_provider() -> impl Iterator<Item = &'static ConfigKey> {
     table::ALL.iter().copied().filter(|key| {
-        key.path.starts_with(WITHIN) && key.status == Status::Current && !SHARED.contains(key)
+        key.path.starts_with(OIDC) && key.status == Status::Current && !SHARED.contains(key)
     })
 }
 
@@ -81,13 +103,18 @@ pub(super) fn keys(of: SectionsOf) -> impl Iterator<Item = (&'static str, &'stat
     let keys: Vec<&'static ConfigKey> = match of {
         SectionsOf::Providers => of_one_provider().chain(RULES).collect(),
         SectionsOf::Listeners => OF_LISTENERS.to_vec(),
+        SectionsOf::Clusters => of_one_cluster().chain(RULES).chain(MAY_DIFFER).collect(),
     };
     keys.into_iter().map(|key| (name(key), key))
 }
 
 /// The name of a key within a section.
 pub(super) fn name(key: &ConfigKey) -> &'static str {
-    key.path.strip_prefix(WITHIN).unwrap_or(key.path)
+    let within = [OIDC, ES].into_iter();
+    let mut names = within.filter_map(|within| key.path.strip_prefix(within));
+    names.next().unwrap_or(key.path)
 }
 
-const WITHIN: &str = "oidc.";
+const OIDC: &str = "oidc.";
+/// Before the keys of the cluster of `elasticsearch`.
+pub(super) const ES: &str = "elasticsearch.";

@@ -15,8 +15,10 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Clone, Default)]
 pub(super) struct Settings {
     pub(super) values: HashMap<&'static str, ReadValue>,
-    /// The sections of each list, each section like a configuration of its own.
+    /// The sections of each key that has some, each section like a configuration of its own.
     pub(super) lists: BTreeMap<SectionsOf, Vec<Self>>,
+    /// The name of a section that has one.
+    pub(super) name: Box<str>,
     /// The place of the section; [`Place::Nowhere`] for the whole configuration.
     pub(super) place: Place,
     pub(super) standard: StandardVariables,

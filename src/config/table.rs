@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     broker::Adopt,
-    cluster::PasswordForm,
+    cluster::{Kind, PasswordForm},
     identity::{
         group_list::Separator,
         oidc::{IdTokens, Validation},
@@ -175,8 +175,11 @@ table! {
     GROUP_WHITELIST: "group_whitelist", T::List(&T::Group),
         status = USE_ALLOWED_GROUPS, reload = true;
 
+    /// Whose security API the cluster has. With `auto`, elastauth asks the cluster before the first
+    /// call.
+    ES_KIND: "elasticsearch.kind", T::Choice(texts::<Kind>), default = "auto";
     /// Base URLs of the cluster's nodes. A path is a prefix.
-    ES_HOSTS: "elasticsearch.hosts", T::List(&T::Url),
+    ES_HOSTS: "elasticsearch.hosts", T::List(&T::NodeUrl),
         example = "[\"https://elasticsearch:9200\"]",
         old = &["elasticsearch.host", "elasticsearch_host"];
     /// The service account that writes users.
@@ -211,6 +214,36 @@ table! {
     /// of the service account.
     ES_TLS_SKIP: "elasticsearch.tls.insecure_skip_verify", T::Bool, default = "false",
         old = &["insecure_skip_verify"];
+    /// If there are several clusters: the hosts that clients ask for, for which this cluster is.
+    /// `*.es.example.com` stands for every host below that domain, `{tenant}.es.example.com` for
+    /// those with one label more. Exact hosts count before a capture in braces, and that before
+    /// `*`. The gateway says the host. docs/clusters.md has the rules.
+    ES_MATCH_HOSTS: "elasticsearch.match.hosts", T::List(&T::Text), reload = true,
+        example = "[es.example.com]";
+    /// Prefixes of the paths that clients ask for, in whole segments. The longest one counts.
+    ES_MATCH_PATHS: "elasticsearch.match.paths", T::List(&T::Text), reload = true,
+        example = "[/elasticsearch]";
+    /// A header that chooses this cluster. The gateway must set it in every request and remove it
+    /// from the client's: elastauth cannot see who has sent it.
+    ES_MATCH_HEADER_NAME: "elasticsearch.match.header.name", T::Text, reload = true,
+        example = "X-Cluster";
+    /// The exact value of that header.
+    ES_MATCH_HEADER_VALUE: "elasticsearch.match.header.value", T::Text, reload = true,
+        example = "default";
+    /// Further clusters, each under its name: 1 to 63 small letters, digits, `-` and `_`. A section
+    /// has the keys of `elasticsearch` without that prefix, except `cluster_name`: its name is part
+    /// of every derived password. It may have its own `default_roles`, `default_roles_apply`,
+    /// `group_mappings`, `user_mappings`, `allowed_groups`, `credentials` (`rotation`, `grace`,
+    /// `rotation_window`, `rotation_time_zone`, `park`, `park_within`, `hash`) and `users` (`adopt`,
+    /// `writes_per_minute`, `new_per_minute`, `writes_at_once`); for each key that it does not have,
+    /// the general one counts. The cluster of `elasticsearch` exists beside these if one of its keys
+    /// is set; its name is `elasticsearch.cluster_name`. docs/clusters.md says more.
+    CLUSTERS: "clusters", T::Sections(SectionsOf::Clusters), reload = true,
+        example = "\n  unmatched: refuse\n  search:\n    kind: opensearch\n    hosts: [\"https://search:9200\"]\n    username: elastauth\n    password: \"${SEARCH_PASSWORD}\"\n    match: {hosts: [search.example.com]}\n    group_mappings: {search-readers: [readall]}";
+    /// What becomes of a request that is for no cluster by its `match`: `refuse` (403), or the name
+    /// of the cluster that it is for. Without a value such requests are refused, unless there is one
+    /// cluster only and it has no `match`.
+    UNMATCHED: "clusters.unmatched", T::Text, reload = true, example = "refuse";
 
     /// The key from which elastauth computes every password; the same on every replica. Without it,
     /// each start makes a key.

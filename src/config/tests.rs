@@ -1,3 +1,4 @@
+mod clusters;
 mod documents;
 mod faults;
 mod listeners;

@@ -2,7 +2,11 @@
 
 use super::finding::{Finding, Findings, Place};
 use crate::{
-    broker, cluster, identity, model::ClusterName, net::trust, roles, serve, shutdown, telemetry,
+    broker, cluster, identity,
+    model::ClusterName,
+    net::trust,
+    roles, serve, shutdown, telemetry,
+    upstream::{Match, Unmatched},
 };
 
 /// The configuration of each component.
@@ -21,6 +25,8 @@ pub struct Config {
     pub identity: identity::Config,
     /// At least one.
     pub clusters: Vec<ClusterConfig>,
+    /// What becomes of a request that is for none of them.
+    pub unmatched: Unmatched,
     pub telemetry: telemetry::log::Config,
     pub audit: telemetry::audit::Config,
     pub traces: telemetry::traces::Config,
@@ -56,9 +62,26 @@ impl Config {
 )]
 pub struct ClusterConfig {
     pub name: ClusterName,
+    pub selector: Match,
     pub cluster: cluster::Config,
     pub broker: broker::Config,
     pub roles: roles::Config,
+    /// Of a section whose hosts have a capture.
+    pub tenants: Option<Tenants>,
+}
+
+/// A capture in the hosts of a section, which stands for a tenant. What the section uses it for is in
+/// [`ClusterConfig`] as it is written, or with an example; [`ClusterConfig::for_tenant`] puts a
+/// tenant's label there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenants {
+    /// Its name.
+    pub capture: Box<str>,
+    /// The nodes as they are written.
+    pub hosts: Vec<Box<str>>,
+    /// Whether each tenant has nodes of its own. Otherwise all of them are users of one cluster, and
+    /// only the roles differ.
+    pub separate: bool,
 }
 
 /// A configuration that was checked as a whole.

@@ -8,6 +8,7 @@ use super::{
     nearest::did_you_mean,
     raw::{Name, Raw, RawNode},
     value::{FromValue as _, KeyValue},
+    yaml::shown,
 };
 use crate::{
     model::{Group, Role},
@@ -62,15 +63,26 @@ pub(super) enum ValueType {
     Mappings,
     /// Name to text; the texts may be secret.
     Pairs,
-    /// A list of sections of `super::section::keys`, each read like a configuration of its own.
+    /// Base URL of a node, where a capture in braces may be in the host.
+    NodeUrl,
+    /// Sections of `super::section::keys`, a list of them or each under its name, each read like a
+    /// configuration of its own.
     Sections(SectionsOf),
 }
 
-/// What the sections of a list are about.
+/// What sections are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SectionsOf {
     Providers,
     Listeners,
+    Clusters,
+}
+
+impl SectionsOf {
+    /// Whether each section has a name, instead of a place in a list.
+    pub(super) fn are_named(self) -> bool {
+        self == Self::Clusters
+    }
 }
 
 impl ValueType {
@@ -90,7 +102,7 @@ impl ValueType {
         if let Self::List(of) = self {
             return of.is_address();
         }
-        matches!(self, Self::Url | Self::Address)
+        matches!(self, Self::Url | Self::NodeUrl | Self::Address)
     }
 
     /// Whether a `*_file` variant may name a file that holds the value.
@@ -130,7 +142,7 @@ impl ValueType {
             Self::Timestamp => "a time such as `2027-01-31T12:00:00Z`",
             Self::Text | Self::Address | Self::Secret => "a text",
             Self::SecretKey => "64 hex digits, as `elastauth generate-key` makes them",
-            Self::Url => "a URL such as `https://host:9200`",
+            Self::Url | Self::NodeUrl => "a URL such as `https://host:9200`",
             Self::Path => "a path",
             Self::Header => "the name of an HTTP header",
             Self::Listen => {
@@ -144,6 +156,9 @@ impl ValueType {
             Self::Group => "the name of a group, where `*` matches any text",
             Self::Mappings => "a section of names or patterns, each with its list of roles",
             Self::Pairs => "a section of names, each with its text",
+            Self::Sections(of) if of.are_named() => {
+                "a section of names, each with a section of its own"
+            }
             Self::Sections(_) => "a list of sections",
         };
         text.to_owned()
@@ -176,14 +191,13 @@ impl ValueType {
                         });
                 all(pairs).map(KeyValue::Pairs)
             }
-            (Self::Sections(_), RawNode::List(items)) => {
-                let sections = items.iter().map(|item| {
-                    if matches!(item.node, RawNode::Map(_) | RawNode::Invalid) {
-                        return Some(());
-                    }
-                    let fault = format!("`{key}` has {} instead of a section", item.what());
-                    findings.fault(&item.place, fault);
-                    None
+            (Self::Sections(of), RawNode::List(items)) if !of.are_named() => {
+                let sections = items.iter().map(|item| section(key, item, findings));
+                all(sections).map(|_| KeyValue::Sections)
+            }
+            (Self::Sections(of), RawNode::Map(entries)) if of.are_named() => {
+                let sections = entries.iter().map(|(name, item)| {
+                    section(&format!("{key}.{}", shown(&name.text)), item, findings)
                 });
                 all(sections).map(|_| KeyValue::Sections)
             }
@@ -290,6 +304,9 @@ impl ValueType {
                 name.map(KeyValue::ClientName).ok_or_else(general)
             }
             Self::Url => forms::url(text).map(KeyValue::Url).map_err(rule),
+            Self::NodeUrl => forms::node_url(text)
+                .map(|()| KeyValue::Text(text.to_owned()))
+                .map_err(rule),
             Self::Path => Ok(KeyValue::Path(PathBuf::from(text))),
             Self::Header => {
                 let name = text.parse::<HeaderName>();
@@ -345,6 +362,15 @@ fn is_wrapped(text: &str) -> bool {
 pub(super) fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let pieces = text.split(',').map(str::trim);
     pieces.filter(|piece| !piece.is_empty())
+}
+
+fn section(key: &str, raw: &Raw, findings: &mut Findings) -> Option<()> {
+    if matches!(raw.node, RawNode::Map(_) | RawNode::Invalid) {
+        return Some(());
+    }
+    let fault = format!("`{key}` has {} instead of a section", raw.what());
+    findings.fault(&raw.place, fault);
+    None
 }
 
 fn mapping(

@@ -10,6 +10,7 @@ use crate::{
     roles,
     secret::SecretString,
     serve, shutdown, telemetry,
+    upstream::{Match, Unmatched},
 };
 use http::HeaderName;
 use std::{
@@ -78,6 +79,8 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         },
         clusters: vec![ClusterConfig {
             name: ClusterName::of_elasticsearch(NAME),
+            selector: Match::default(),
+            tenants: None,
             cluster: cluster::Config {
                 kind: cluster::Kind::Elasticsearch,
                 hosts: vec![standin.url().parse().map_err(|_| DemoError::Address)?],
@@ -113,6 +116,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
                 ..roles::Config::default()
             },
         }],
+        unmatched: Unmatched::Cluster(NAME.into()),
         telemetry: telemetry::log::Config {
             level: telemetry::log::Level::Warn,
             ..telemetry::log::Config::default()

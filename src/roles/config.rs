@@ -16,6 +16,9 @@ pub struct Config {
     pub user_mappings: Vec<(Group, Vec<Role>)>,
     /// Patterns of the groups that may enter; `None` lets every group in.
     pub allowed_groups: Option<Vec<Group>>,
+    /// Patterns, one of which has to match a group as well: those of a cluster, for the users of a
+    /// provider with rules of its own.
+    pub groups_of_cluster: Option<Vec<Group>>,
     /// Rules for the users of one identity provider, by its name. They replace all of the above:
     /// the group `admins` of a second provider is not that of the first.
     pub by_provider: HashMap<Box<str>, Config>,
@@ -33,6 +36,25 @@ impl Config {
             }
         }
         named.into_iter().collect()
+    }
+
+    /// Whether a role or a pattern has `{capture}` in it.
+    pub(crate) fn names_capture(&self, capture: &str) -> bool {
+        let text = format!("{{{capture}}}");
+        let is_in = |name: &str| name.contains(&text);
+        let has_role = |roles: &[Role]| roles.iter().any(|role| is_in(role.as_str()));
+        let has_group = |groups: &[Group]| groups.iter().any(|group| is_in(group.as_str()));
+        let mappings = self.group_mappings.iter().chain(&self.user_mappings);
+        let groups = [&self.allowed_groups, &self.groups_of_cluster];
+        has_role(&self.default_roles)
+            || groups.into_iter().flatten().any(|groups| has_group(groups))
+            || mappings
+                .into_iter()
+                .any(|(pattern, roles)| is_in(pattern.as_str()) || has_role(roles))
+            || self
+                .by_provider
+                .values()
+                .any(|rules| rules.names_capture(capture))
     }
 }
 

@@ -143,13 +143,17 @@ impl RoleTemplate {
                 }
             }
         }
-        let mut reserved = ADMINISTRATORS.iter().chain(&NEVER_MADE);
-        let is_reserved = reserved.any(|one| one.eq_ignore_ascii_case(&name));
-        if is_reserved || name.starts_with('_') {
+        if !may_be_made(&name) {
             return Err(NotMade::Reserved);
         }
         Role::parse(&name).ok_or(NotMade::Name)
     }
+}
+
+/// Whether a text that others choose may be, or become part of, this role's name.
+pub(crate) fn may_be_made(name: &str) -> bool {
+    let mut reserved = ADMINISTRATORS.iter().chain(&NEVER_MADE);
+    !name.starts_with('_') && !reserved.any(|one| one.eq_ignore_ascii_case(name))
 }
 
 /// Nothing that has a meaning in a role's name, a path or a pattern.

@@ -47,6 +47,7 @@ pub(super) struct Rules {
     /// `None` where there is no entry: most deployments have none.
     users: Option<PatternTable<Gives>>,
     allowed: Option<PatternTable<()>>,
+    allowed_by_cluster: Option<PatternTable<()>>,
 }
 
 impl Rules {
@@ -64,16 +65,15 @@ impl Rules {
             apply: config.default_roles_apply,
             groups: gives(Case::Folded, config.group_mappings),
             users: (!users.is_empty()).then(|| gives(Case::Kept, users)),
-            allowed: config.allowed_groups.map(|groups| {
-                let entries = groups.into_iter().map(|group| (group, ()));
-                PatternTable::new(Case::Folded, entries.collect())
-            }),
+            allowed: config.allowed_groups.map(table_of),
+            allowed_by_cluster: config.groups_of_cluster.map(table_of),
         }
     }
 
     /// Whether one of the identity's groups may enter.
     pub(super) fn admit(&self, identity: &Identity) -> bool {
-        self.allowed.as_ref().is_none_or(|allowed| {
+        let both = [&self.allowed, &self.allowed_by_cluster];
+        both.into_iter().flatten().all(|allowed| {
             let mut groups = identity.groups().iter();
             groups.any(|group| allowed.matches(group.as_str()))
         })
@@ -134,6 +134,11 @@ impl Rules {
             by,
         })
     }
+}
+
+fn table_of(groups: Vec<Group>) -> PatternTable<()> {
+    let entries = groups.into_iter().map(|group| (group, ()));
+    PatternTable::new(Case::Folded, entries.collect())
 }
 
 /// What the rules have given so far.

@@ -20,14 +20,13 @@ impl Config {
     /// Whether `allowed_groups` is gone, or has a wildcard for groups that could not enter before.
     /// A group that is named with its whole name is named on purpose, as in `group_mappings`.
     pub(crate) fn admits_unnamed_groups(&self, before: &Self) -> bool {
-        match (&before.allowed_groups, &self.allowed_groups) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(before), Some(after)) => after
-                .iter()
-                .filter(|group| group.as_str().contains('*'))
-                .any(|group| !covered(Case::Folded, group, before.iter())),
-        }
+        admits_more(
+            before.allowed_groups.as_deref(),
+            self.allowed_groups.as_deref(),
+        ) || admits_more(
+            before.groups_of_cluster.as_deref(),
+            self.groups_of_cluster.as_deref(),
+        )
     }
 
     /// Whether `default_roles` has an administrator's role that it did not have before.
@@ -58,6 +57,17 @@ impl Config {
                     || lost(Case::Kept, &before.user_mappings, &self.user_mappings));
             newly_mapped || unmapped
         })
+    }
+}
+
+fn admits_more(before: Option<&[Group]>, after: Option<&[Group]>) -> bool {
+    match (before, after) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(before), Some(after)) => after
+            .iter()
+            .filter(|group| group.as_str().contains('*'))
+            .any(|group| !covered(Case::Folded, group, before.iter())),
     }
 }
 

@@ -163,7 +163,7 @@ async fn explain_online_foresees_what_the_next_request_does_and_writes_nothing()
         .await;
     assert!(
         ok && !other.status.success()
-            && String::from_utf8_lossy(&other.stderr).contains("is for the cluster \"default\"")
+            && String::from_utf8_lossy(&other.stderr).contains("it has \"default\"")
     );
     assert!(
         desk.cluster

@@ -22,7 +22,7 @@ use elastauth::internals::{
         audit::{self, Audit, AuditTarget, Grants},
         metrics::Metrics,
     },
-    upstream::{Match, Upstream},
+    upstream::{Match, Unmatched, Upstream},
 };
 use serde_json::{Value, json};
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -403,6 +403,8 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         },
         clusters: vec![config::ClusterConfig {
             name: ClusterName::of_elasticsearch("default"),
+            selector: Match::default(),
+            tenants: None,
             cluster: cluster_config(&standin),
             broker: broker_config(),
             roles: roles::Config {
@@ -410,6 +412,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
                 ..roles::Config::default()
             },
         }],
+        unmatched: Unmatched::Cluster("default".into()),
         telemetry: elastauth::internals::telemetry::log::Config::default(),
         audit: audit::Config {
             target: AuditTarget::File(path.clone()),

@@ -1,9 +1,9 @@
 //! The cluster, and the account that elastauth uses there.
 
-use super::filler::Filler;
+use super::{filler::Filler, matching::EXAMPLE};
 use crate::{
-    cluster::{Config, Kind, ServiceAccount},
-    config::table,
+    cluster::{Config, ServiceAccount},
+    config::{captures, table},
     net::{self, tls},
     secret::{ExposeSecret as _, SecretString},
 };
@@ -33,7 +33,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         danger_skip_verify,
     };
     Some(Config {
-        kind: Kind::default(),
+        kind: fill.get(&table::ES_KIND)?,
         hosts: hosts?,
         account: account?,
         tls,
@@ -44,16 +44,22 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
 fn hosts(fill: &mut Filler<'_>) -> Option<Vec<Uri>> {
     let key = &table::ES_HOSTS;
     if !fill.given(key) {
-        let (allowed, variable) = (key.value_type.allowed(), key.variable());
-        fill.fault(
-            key,
-            format!(
-                "`{}` is missing; it must be {allowed} (in the environment `{variable}`)",
-                key.path
-            ),
-        );
+        let (path, allowed) = (key.path, key.value_type.allowed());
+        // Sections have no variables.
+        let variable = if fill.settings.name.is_empty() {
+            format!(" (in the environment `{}`)", key.variable())
+        } else {
+            String::new()
+        };
+        let fault = format!("`{path}` is missing; it must be {allowed}{variable}");
+        fill.fault(key, fault);
     }
-    let hosts: Vec<Uri> = fill.get(key)?;
+    let texts: Vec<String> = fill.get(key)?;
+    // Where a capture is in the host, an example stands for it.
+    let texts = texts
+        .iter()
+        .map(|text| captures::filled(text, None, EXAMPLE));
+    let hosts: Vec<Uri> = texts.map(|text| text.parse().ok()).collect::<Option<_>>()?;
     if hosts.is_empty() {
         fill.fault(
             key,

@@ -4,8 +4,10 @@ use crate::{
     config::{
         finding::{Findings, Place, Reported},
         key::ConfigKey,
+        section,
         settings::Settings,
         value::FromValue,
+        yaml::shown,
     },
     net::{
         client::{NoProxy, Proxy},
@@ -48,7 +50,27 @@ impl<'a> Filler<'a> {
 
     /// A fault at the value of a key.
     pub(super) fn fault(&mut self, key: &ConfigKey, text: impl Into<String>) {
-        self.findings.fault(&self.settings.place(key), text);
+        let (place, text) = self.within(key, text.into());
+        self.findings.fault(&place, text);
+    }
+
+    /// In the section of a cluster, the keys of `elasticsearch` are those of the section.
+    fn within(&self, key: &ConfigKey, text: String) -> (Place, String) {
+        let place = self.settings.place(key);
+        let name = &self.settings.name;
+        if name.is_empty() {
+            return (place, text);
+        }
+        let text = text.replace(
+            &format!("`{}", section::ES),
+            &format!("`clusters.{}.", shown(name)),
+        );
+        let place = if place == Place::Nowhere && key.path.starts_with(section::ES) {
+            self.settings.place.clone()
+        } else {
+            place
+        };
+        (place, text)
     }
 
     /// A fault that another parser found in the value of a key.
@@ -66,7 +88,8 @@ impl<'a> Filler<'a> {
 
     /// A warning at the value of a key.
     pub(super) fn warn(&mut self, key: &ConfigKey, text: impl Into<String>) {
-        self.findings.warn(&self.settings.place(key), text);
+        let (place, text) = self.within(key, text.into());
+        self.findings.warn(&place, text);
     }
 
     /// A certificate and its key: both, or neither.

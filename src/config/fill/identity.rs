@@ -2,7 +2,13 @@
 
 use super::{filler::Filler, oidc, user_names::user_names};
 use crate::{
-    config::{choice::AuthProvider, key::ConfigKey, table, value_type::all},
+    config::{
+        choice::AuthProvider,
+        key::ConfigKey,
+        settings::Settings,
+        table,
+        value_type::{SectionsOf, all},
+    },
     identity::{Config, ProviderConfig, group_list::Separator, headers},
     net::trust,
     roles::DefaultRolesApply,
@@ -81,7 +87,11 @@ fn headers(fill: &mut Filler<'_>) -> Option<headers::Config> {
     if let (None, Some(groups)) = (separator, &groups) {
         usual_separator(fill, groups);
     }
-    let unmapped = fill.get(&table::DEFAULT_ROLES_APPLY) == Some(DefaultRolesApply::Unmapped);
+    let is_unmapped = |settings: &Settings| {
+        settings.get(&table::DEFAULT_ROLES_APPLY) == Some(DefaultRolesApply::Unmapped)
+    };
+    let clusters = fill.settings.sections(SectionsOf::Clusters);
+    let unmapped = is_unmapped(fill.settings) || clusters.iter().any(is_unmapped);
     let required: bool = fill.get(&table::AUTHELIA_GROUPS_REQUIRED)?;
     if unmapped && !required && fill.given(&table::AUTHELIA_GROUPS_REQUIRED) {
         fill.fault(

@@ -77,7 +77,13 @@ fn file(fill: &mut Filler<'_>) -> StoreConfig {
         );
         return StoreConfig::Memory;
     };
-    StoreConfig::File(folder)
+    // A file is of one cluster alone. Names of files of ours begin with `ledger`.
+    let name = &fill.settings.name;
+    StoreConfig::File(if name.is_empty() {
+        folder
+    } else {
+        folder.join(format!("ledger.{name}"))
+    })
 }
 
 fn redis(fill: &mut Filler<'_>) -> Option<redis::Config> {

@@ -9,11 +9,13 @@ use crate::{
     model::{Group, Role},
     roles::{Config, RoleTemplate},
 };
+use std::collections::HashMap;
 
 /// The role that may do everything in a cluster.
 const SUPERUSER: &str = "superuser";
 
-pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
+/// `own` is the section of the cluster, if it has one.
+pub(super) fn fill(fill: &mut Filler<'_>, own: Option<&Settings>) -> Option<Config> {
     let sections = fill.settings.sections(SectionsOf::Providers);
     let has_own = |own: &&Settings| section::RULES.iter().any(|key| own.given(key));
     let by_provider = sections.iter().filter(has_own).map(|own| {
@@ -28,10 +30,57 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         || by_provider.is_empty()
         || by_provider.len() < sections.len();
     let general = rules(fill, needed);
+    let mut by_provider: HashMap<Box<str>, Config> =
+        by_provider.into_iter().collect::<Option<_>>()?;
+    let general = general?;
+    if let Some(own) = own.filter(|_| !by_provider.is_empty()) {
+        warn_of_providers(fill, own, &by_provider);
+        if own.given(&table::ALLOWED_GROUPS) {
+            for rules in by_provider.values_mut() {
+                rules.groups_of_cluster.clone_from(&general.allowed_groups);
+            }
+        }
+    }
     Some(Config {
-        by_provider: by_provider.into_iter().collect::<Option<_>>()?,
-        ..general?
+        by_provider,
+        ..general
     })
+}
+
+/// The group `admins` of a provider with rules of its own is not that of the cluster's section, so
+/// these rules count in every cluster.
+fn warn_of_providers(
+    fill: &mut Filler<'_>,
+    own: &Settings,
+    by_provider: &HashMap<Box<str>, Config>,
+) {
+    let gives = |key: &&&ConfigKey| **key != &table::ALLOWED_GROUPS && own.given(key);
+    if let Some(key) = section::RULES.iter().find(gives) {
+        let mut names: Vec<&str> = by_provider.keys().map(|name| &**name).collect();
+        names.sort_unstable();
+        let warning = format!(
+            "`{}` of this cluster is not for users of the providers `{}`: these have role rules of \
+             their own, which count in every cluster",
+            key.path,
+            names.join("`, `")
+        );
+        fill.warn(key, warning);
+    }
+}
+
+/// The names of groups, users and roles in the value of a role rule.
+pub(super) fn rules_texts(fill: &Filler<'_>, key: &ConfigKey) -> Vec<String> {
+    let text = |text: &str| text.to_owned();
+    let roles: Option<Vec<Role>> = fill.get(key);
+    let groups: Option<Vec<Group>> = fill.get(key);
+    let mappings: Option<Vec<(Group, Vec<Role>)>> = fill.get(key);
+    let of_mappings = mappings.iter().flatten().flat_map(|(pattern, roles)| {
+        let roles = roles.iter().map(Role::as_str);
+        roles.chain([pattern.as_str()])
+    });
+    let roles = roles.iter().flatten().map(Role::as_str);
+    let groups = groups.iter().flatten().map(Group::as_str);
+    of_mappings.chain(roles).chain(groups).map(text).collect()
 }
 
 fn rules(fill: &mut Filler<'_>, needed: bool) -> Option<Config> {

@@ -52,6 +52,9 @@ fn lines_of_schema(path: &str, value: &serde_json::Value, lines: &mut Vec<String
         lines.push(format!("{path}: {value}"));
         return;
     };
+    for (names, value) in value["patternProperties"].as_object().into_iter().flatten() {
+        lines_of_schema(&format!("{path}.{names}"), value, lines);
+    }
     for (name, value) in properties {
         lines_of_schema(&format!("{path}.{name}"), value, lines);
     }
@@ -84,6 +87,7 @@ fn the_example_works() {
         ("OIDC_PRIVATE_KEY", "p"),
         ("TENANT", "t"),
         ("REDIS_PASSWORD", "r"),
+        ("SEARCH_PASSWORD", "p"),
     ];
     let texts = fault_texts(&check(&sources(&all, &variables)));
     assert!(

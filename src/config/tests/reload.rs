@@ -65,7 +65,7 @@ fn a_listener_keeps_speaking_tls_or_plain_http() {
 
 /// Keys that a running program applies whatever their new values are: what it shows others of
 /// itself, and what is as strong after a change as before.
-const NO_BARRIERS: [&ConfigKey; 16] = [
+const NO_BARRIERS: [&ConfigKey; 20] = [
     &table::LOGIN_URL,
     &table::TLS_CERT,
     &table::TLS_KEY,
@@ -82,6 +82,10 @@ const NO_BARRIERS: [&ConfigKey; 16] = [
     &table::OIDC_PRIVATE_KEY,
     &table::OIDC_CUSTOM_HEADERS,
     &table::OIDC_TLS_CERT,
+    &table::ES_MATCH_HOSTS,
+    &table::ES_MATCH_PATHS,
+    &table::ES_MATCH_HEADER_NAME,
+    &table::ES_MATCH_HEADER_VALUE,
 ];
 
 #[test]

@@ -1,6 +1,6 @@
 //! Forms of single values: durations, timestamps, URLs, listeners, networks.
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, config::captures};
 use http::Uri;
 use ipnet::IpNet;
 use jiff::SignedDuration;
@@ -85,6 +85,21 @@ pub(super) fn url(text: &str) -> Result<Uri, &'static str> {
     } else {
         Ok(url)
     }
+}
+
+/// The same for a node of a cluster, where a capture of `match.hosts` may be in the host:
+/// `https://{tenant}.internal:9200`.
+pub(super) fn node_url(text: &str) -> Result<(), &'static str> {
+    let Some((before, rest)) = text.split_once("://") else {
+        return url(text).map(drop);
+    };
+    let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+    if path.contains(['{', '}']) {
+        return Err("a capture in braces may be in the host only");
+    }
+    // What stands for the capture is one label of a DNS name.
+    let host = captures::filled(host, None, "a");
+    url(&format!("{before}://{host}{path}")).map(drop)
 }
 
 /// As Go takes it: nothing before the colon means every address of the machine.

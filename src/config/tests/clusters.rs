@@ -1,0 +1,531 @@
+//! Several clusters: which they are, what is shared, and what a reload does to them.
+
+use super::*;
+use crate::{
+    broker::Adopt,
+    cluster::Kind,
+    ledger::StoreConfig,
+    model::Role,
+    upstream::{TenantLabel, Unmatched},
+};
+
+const GENERAL: &str = "secret_key: 5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847
+default_roles: [viewer]
+group_mappings: {ops: [editor]}
+clusters:
+";
+const ONE: &str = "  one: {hosts: [\"https://one:9200\"], username: e, password: p, match: {hosts: [one.example]}}\n";
+const TWO: &str = "  two: {hosts: [\"https://two:9200\"], username: e, password: q, match: {hosts: [two.example]}}\n";
+
+fn clusters(sections: &str) -> String {
+    format!("{GENERAL}{sections}")
+}
+
+/// One section with these keys more.
+fn section(more: &str) -> String {
+    clusters(&format!(
+        "  one: {{hosts: [\"https://one:9200\"], username: e, password: p, {more}}}\n"
+    ))
+}
+
+fn names(config: &Config) -> Vec<&str> {
+    let clusters = config.clusters.iter();
+    clusters.map(|cluster| cluster.name.as_str()).collect()
+}
+
+#[test]
+fn a_file_of_before_has_one_cluster_for_every_request() {
+    let config = good(&least_and("elasticsearch.cluster_name: Prod EU\n"), &[]);
+    assert_eq!(names(&config), ["Prod EU"]);
+    assert_eq!(config.clusters[0].broker.cluster_name, "Prod EU");
+    assert!(config.clusters[0].selector.is_empty());
+    assert_eq!(config.unmatched, Unmatched::Cluster("Prod EU".into()));
+    assert_eq!(good(LEAST, &[]).clusters[0].cluster.kind, Kind::Auto);
+}
+
+#[test]
+fn each_section_is_a_cluster_and_what_it_does_not_say_is_general() {
+    let text = format!(
+        "{}credentials: {{rotation: 48h}}\n",
+        clusters(&format!(
+            "{TWO}  one:
+    kind: opensearch
+    hosts: [\"https://one:9200\", \"https://one-b:9200\"]
+    api_key: k
+    dry_run: true
+    match: {{hosts: [one.example, \"*.one.example\"], paths: [/one], header: {{name: X-C, value: one}}}}
+    group_mappings: {{dev: [reader]}}
+    allowed_groups: [dev]
+    credentials: {{rotation: 168h}}
+    users: {{adopt: never}}
+"
+        ))
+    );
+    let config = good(&text, &[]);
+    assert_eq!(names(&config), ["one", "two"]);
+    let [one, two] = config.clusters.as_slice() else {
+        panic!("two")
+    };
+    assert_eq!(
+        (one.cluster.kind, two.cluster.kind),
+        (Kind::Opensearch, Kind::Auto)
+    );
+    assert_eq!((one.cluster.hosts.len(), one.broker.dry_run), (2, true));
+    assert_eq!(
+        (one.broker.rotation, two.broker.rotation),
+        (Duration::from_hours(168), Duration::from_hours(48))
+    );
+    assert_eq!(
+        (one.broker.adopt, two.broker.adopt),
+        (Adopt::Never, Adopt::ElastauthGo)
+    );
+    let groups = |cluster: &ClusterConfig| -> Vec<String> {
+        let mappings = cluster.roles.group_mappings.iter();
+        mappings
+            .map(|(group, _)| group.as_str().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        (groups(one), groups(two)),
+        (vec!["dev".into()], vec!["ops".into()])
+    );
+    assert_eq!(one.roles.default_roles, two.roles.default_roles);
+    assert!(one.roles.allowed_groups.is_some() && two.roles.allowed_groups.is_none());
+    assert_eq!(
+        (
+            one.selector.hosts.len(),
+            one.selector.paths.len(),
+            one.selector.header.is_some()
+        ),
+        (2, 1, true)
+    );
+    // Each derives its passwords from its own name.
+    assert_eq!(
+        (
+            one.broker.cluster_name.as_str(),
+            two.broker.cluster_name.as_str()
+        ),
+        ("one", "two")
+    );
+    assert_eq!(config.unmatched, Unmatched::Refuse);
+    assert_eq!(config.shown["clusters"]["one"]["api_key"], "***");
+    assert_eq!(
+        config.shown["clusters"]["two"]["hosts"][0],
+        "https://two:9200"
+    );
+    let shown = effective(&sources(&text, &[]));
+    assert!(
+        !shown
+            .iter()
+            .any(|setting| format!("{setting:?}").contains("password: q"))
+    );
+}
+
+#[test]
+fn elasticsearch_stays_a_cluster_beside_the_others() {
+    let config = good(
+        &least_and(&format!("clusters:\n  unmatched: default\n{ONE}")),
+        &[],
+    );
+    assert_eq!(names(&config), ["default", "one"]);
+    assert_eq!(config.unmatched, Unmatched::Cluster("default".into()));
+    let of_variable = good(
+        &least_and(&format!("clusters:\n{ONE}")),
+        &[("ELASTAUTH_CLUSTERS_UNMATCHED", "one")],
+    );
+    assert_eq!(of_variable.unmatched, Unmatched::Cluster("one".into()));
+    // A section alone is as the one cluster of before.
+    let alone = clusters(&ONE.replace(", match: {hosts: [one.example]}", ""));
+    assert_eq!(
+        good(&alone, &[]).unmatched,
+        Unmatched::Cluster("one".into())
+    );
+    assert_eq!(good(&clusters(ONE), &[]).unmatched, Unmatched::Refuse);
+    let only_key = good(&least_and("clusters: {unmatched: refuse}\n"), &[]);
+    assert_eq!(
+        (names(&only_key), only_key.unmatched.clone()),
+        (vec!["default"], Unmatched::Refuse)
+    );
+}
+
+#[test]
+fn each_cluster_has_a_file_of_the_ledger_of_its_own() {
+    let text = least_and(&format!(
+        "cache: {{type: file, path: /var/lib/cache}}\nclusters:\n{ONE}"
+    ));
+    let folders = good(&text, &[]).clusters.into_iter();
+    let folders = folders.map(|cluster| match cluster.broker.ledger.store {
+        StoreConfig::File(folder) => folder.display().to_string(),
+        StoreConfig::Memory | StoreConfig::Redis(_) => panic!("a file"),
+    });
+    assert_eq!(
+        folders.collect::<Vec<_>>(),
+        ["/var/lib/cache", "/var/lib/cache/ledger.one"]
+    );
+}
+
+#[test]
+fn what_could_send_a_request_to_the_wrong_cluster_is_a_fault() {
+    let upper = ONE
+        .replace("  one:", "  ONE:")
+        .replace("one.example", "uno.example");
+    let same = TWO.replace("two.example", "ONE.example.");
+    for (text, words) in [
+        (
+            clusters(&format!("{ONE}{upper}")),
+            "differ in the case of letters only",
+        ),
+        (
+            clusters(&format!("{ONE}{same}")),
+            "`one` and `two` are both for the host `one.example`",
+        ),
+        (
+            clusters(&ONE.replace("  one:", "  o.ne:")),
+            "1 to 63 small letters",
+        ),
+        (
+            clusters(&ONE.replace("  one:", "  refuse:")),
+            "`refuse` is no name",
+        ),
+        (
+            least_and(&format!(
+                "clusters:\n{}",
+                ONE.replace("  one:", "  default:")
+            )),
+            "has the name of the cluster of `elasticsearch`",
+        ),
+        (
+            least_and(&format!(
+                "elasticsearch.cluster_name: one\nclusters:\n{ONE}"
+            )),
+            "has the name of the cluster of `elasticsearch`, which is `one`",
+        ),
+        (
+            clusters(&format!("{ONE}  unmatched: tow\n{TWO}")),
+            "did you mean `two`?",
+        ),
+        (
+            clusters("  one: 5\n"),
+            "`clusters.one` has a number instead of a section",
+        ),
+        (
+            clusters("  one: {username: e, password: p}\n"),
+            "`clusters.one.hosts` is missing",
+        ),
+        (
+            section("host: x"),
+            "`host` is not a key; did you mean `hosts`?",
+        ),
+        (section("cluster_name: x"), "`cluster_name` is not a key"),
+        (section("secret_key: x"), "`secret_key` is not a key"),
+        (
+            section("tls: {enabled: 7}"),
+            "`clusters.one.tls.enabled` holds a number",
+        ),
+        (section("match: {hosts: []}"), "is an empty list"),
+        (
+            section("match: {hosts: [\"{a}.{b}.example\"]}"),
+            "item 1 is no host",
+        ),
+        (
+            section("match: {hosts: [a.example, \"a.*.example\"]}"),
+            "item 2 is no host",
+        ),
+        (
+            section("match: {hosts: [\"a.example:443\"]}"),
+            "it has a port",
+        ),
+        (section("match: {paths: [one]}"), "item 1 is no path"),
+        (
+            section("match: {paths: [/one/../two]}"),
+            "item 1 is no path",
+        ),
+        (section("match: {paths: [\"/%6fne\"]}"), "item 1 is no path"),
+        (
+            section("match: {header: {name: X-C}}"),
+            "needs `clusters.one.match.header.value`",
+        ),
+        (
+            section("match: {header: {name: Cookie, value: a}}"),
+            "that clients send",
+        ),
+        (
+            section("group_mappings: {a: [\"{tenant}-x\"]}"),
+            "no host of `clusters.one.match.hosts`",
+        ),
+        (
+            section("match: {hosts: [\"{tenant}.example\"]}, allowed_groups: [\"{team}\"]"),
+            "has `{team}`",
+        ),
+        (
+            section(
+                "match: {hosts: [\"{tenant}.example\", one.example]}, default_roles: [\"{tenant}-r\"]",
+            ),
+            "and hosts without it",
+        ),
+        (
+            section("match: {hosts: [\"{a}.example\", \"{b}.example.org\"]}"),
+            "`{a}` and `{b}`",
+        ),
+    ] {
+        let found = faults(&text);
+        assert!(
+            !found.is_empty() && found.iter().any(|fault| fault.contains(words)),
+            "{words}: {found:#?}\n{text}"
+        );
+    }
+    let path = section("").replace("https://one:9200", "https://one:9200/{tenant}");
+    assert!(
+        faults(&path)[0].contains("in the host only"),
+        "{:?}",
+        faults(&path)
+    );
+    let capture = section("").replace("https://one:9200", "https://{tenant}:9200");
+    assert!(
+        faults(&capture)[0].contains("has `{tenant}`"),
+        "{:?}",
+        faults(&capture)
+    );
+    let variable = warnings(
+        &clusters(ONE),
+        &[("ELASTAUTH_CLUSTERS_ONE_PASSWORD", "hidden")],
+    );
+    assert!(variable[0].contains("have no variables"), "{variable:?}");
+}
+
+#[test]
+fn faults_of_several_clusters_are_told_once_and_each_where_it_is() {
+    let general = clusters(&format!("{ONE}{TWO}")).replace("[viewer]", "[5, \" x\"]");
+    assert_eq!(faults(&general).len(), 1, "{:#?}", faults(&general));
+    let both = clusters(&format!("{ONE}{TWO}")).replace("username: e", "username: \"e:f\"");
+    let found = faults(&both);
+    assert!(
+        found.len() == 2
+            && found[0].contains("config.yml:5:")
+            && found[0].contains("`clusters.one.username` contains `:`")
+            && found[1].contains("`clusters.two.username`"),
+        "{found:#?}"
+    );
+    let no_key = clusters(&format!("{ONE}{TWO}")).replace("secret_key: ", "# ");
+    let found = warnings(&no_key, &[]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+fn tenant(config: &ClusterConfig, label: &str) -> Option<ClusterConfig> {
+    config.for_tenant(&TenantLabel::parse(label).unwrap())
+}
+
+#[test]
+fn a_capture_makes_a_cluster_for_each_tenant() {
+    let text = section(
+        "match: {hosts: [\"{tenant}.es.example.com\"]}, \
+         default_roles: [\"{tenant}-reader\"], allowed_groups: [\"{tenant}-*\"], \
+         group_mappings: {\"{tenant}-admins\": [\"{tenant}-admin\", monitor]}",
+    )
+    .replace("https://one:9200", "https://{tenant}.internal:9200/es")
+        + "cache: {type: file, path: /var/lib/cache}\n";
+    let config = good(&text, &[]);
+    assert_eq!(warnings(&text, &[]), Vec::<String>::new());
+    let section = &config.clusters[0];
+    assert!(section.tenants.as_ref().unwrap().separate);
+    let acme = tenant(section, "acme").unwrap();
+    assert_eq!(acme.cluster.hosts, ["https://acme.internal:9200/es"]);
+    assert_eq!(
+        (acme.name.as_str(), acme.broker.cluster_name.as_str()),
+        ("one", "one/acme")
+    );
+    assert_eq!(
+        acme.roles.default_roles,
+        [Role::parse("acme-reader").unwrap()]
+    );
+    assert_eq!(
+        acme.roles.allowed_groups.as_ref().unwrap()[0].as_str(),
+        "acme-*"
+    );
+    let (group, roles) = &acme.roles.group_mappings[0];
+    assert_eq!(
+        (group.as_str(), roles[0].as_str(), roles[1].as_str()),
+        ("acme-admins", "acme-admin", "monitor")
+    );
+    assert!(acme.tenants.is_none());
+    let StoreConfig::File(folder) = &acme.broker.ledger.store else {
+        panic!("a file")
+    };
+    assert_eq!(
+        folder.display().to_string(),
+        "/var/lib/cache/ledger.one.acme"
+    );
+    assert!(
+        faults(&text.replace("clusters:\n", "clusters:\n  unmatched: one\n"))[0]
+            .contains("has a capture")
+    );
+}
+
+#[test]
+fn tenants_of_one_cluster_are_warned_of_and_no_label_makes_an_administrator() {
+    let text =
+        section("match: {hosts: [\"{tenant}.example\"]}, default_roles: [\"super{tenant}\"]");
+    let found = warnings(&text, &[]);
+    assert!(
+        found.len() == 1 && found[0].contains("users of one cluster"),
+        "{found:#?}"
+    );
+    let config = good(&text, &[]);
+    let section = &config.clusters[0];
+    assert!(!section.tenants.as_ref().unwrap().separate);
+    let own = tenant(section, "man").unwrap();
+    // There is one cluster, so the login of a user is the same for all tenants.
+    assert_eq!(
+        (
+            own.broker.cluster_name.as_str(),
+            own.roles.default_roles[0].as_str()
+        ),
+        ("one", "superman")
+    );
+    assert!(tenant(section, "user").is_none());
+}
+
+#[test]
+fn rules_of_a_provider_count_in_every_cluster_and_a_clusters_groups_as_well() {
+    let oidc = "auth_provider: oidc\noidc:\n  providers:\n  - {name: a, issuer: \"https://a.example\", client_id: a, group_mappings: {admins: [reader]}}\n";
+    let own = section("group_mappings: {admins: [superuser]}, allowed_groups: [team]") + oidc;
+    let config = good(&own, &[]);
+    let rules = &config.clusters[0].roles.by_provider["a"];
+    assert_eq!(rules.group_mappings[0].1, [Role::parse("reader").unwrap()]);
+    assert_eq!(
+        rules.groups_of_cluster.as_ref().unwrap()[0].as_str(),
+        "team"
+    );
+    let found = warnings(&own, &[]);
+    assert!(
+        found
+            .iter()
+            .any(|text| text.contains("not for users of the providers `a`")),
+        "{found:#?}"
+    );
+    let general = section("dry_run: false") + oidc;
+    assert!(
+        good(&general, &[]).clusters[0].roles.by_provider["a"]
+            .groups_of_cluster
+            .is_none()
+    );
+    assert_eq!(warnings(&general, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn default_roles_for_the_unmapped_of_one_cluster_require_the_groups_header() {
+    let config = good(&section("default_roles_apply: unmapped"), &[]);
+    let [ProviderConfig::Headers(headers)] = config.identity.providers.as_slice() else {
+        panic!("one provider")
+    };
+    assert!(headers.groups_required);
+}
+
+fn reload(before: &str, after: &str) -> Reloaded {
+    let (checked, loaded) = read(&sources(before, &[]));
+    assert!(checked.outcome.is_ok(), "{:?}", fault_texts(&checked));
+    loaded.reload(&sources(after, &[]))
+}
+
+#[test]
+fn a_reload_adds_changes_and_removes_clusters() {
+    let one = clusters(ONE);
+    let both = clusters(&format!("{TWO}{ONE}"));
+    let moved = both.replace("https://two:9200", "https://third:9200");
+    for (before, after, expected) in [
+        (&one, &both, vec!["one", "two"]),
+        (&both, &one, vec!["one"]),
+        (&both, &moved, vec!["one", "two"]),
+    ] {
+        let again = reload(before, after);
+        assert_eq!(
+            (again.applied, again.requires_restart),
+            (vec!["clusters"], vec![])
+        );
+        assert_eq!(names(&again.outcome.unwrap().0), expected);
+    }
+    let same = reload(&both, &clusters(&format!("{ONE}{TWO}")));
+    assert!(same.applied.is_empty() && same.requires_restart.is_empty());
+    let unmatched = reload(
+        &both,
+        &both.replace("clusters:\n", "clusters:\n  unmatched: refuse\n"),
+    );
+    assert_eq!(unmatched.applied, ["clusters.unmatched"]);
+}
+
+#[test]
+fn what_widens_a_barrier_of_one_cluster_waits_and_a_new_cluster_does_not() {
+    let two = |more: &str| {
+        clusters(&format!(
+            "{ONE}{}",
+            TWO.replace("match:", &format!("{more}, match:"))
+        ))
+    };
+    let plain = two("dry_run: false");
+    for (before, after, held) in [
+        (two("allowed_groups: [a]"), plain.clone(), &["clusters"][..]),
+        (plain.clone(), two("allowed_groups: [a]"), &[]),
+        (
+            plain.clone(),
+            two("default_roles: [superuser]"),
+            &["clusters"],
+        ),
+        (
+            plain.clone(),
+            two("group_mappings: {ops: [superuser]}"),
+            &["clusters"],
+        ),
+        (
+            two("tls: {ca_cert: /etc/ca.pem}"),
+            plain.clone(),
+            &["clusters"],
+        ),
+        (
+            plain.clone(),
+            two("tls: {insecure_skip_verify: true}"),
+            &["clusters"],
+        ),
+        (plain.clone(), two("users: {adopt: any}"), &["clusters"]),
+        (plain.clone(), two("users: {adopt: never}"), &[]),
+        (
+            plain.clone(),
+            clusters(&ONE.replace(", match: {hosts: [one.example]}", "")),
+            &["clusters"],
+        ),
+        (
+            plain.clone(),
+            plain.replace("clusters:\n", "clusters:\n  unmatched: two\n"),
+            &["clusters.unmatched"],
+        ),
+        (clusters(ONE), two("default_roles: [superuser]"), &[]),
+    ] {
+        let again = reload(&before, &after);
+        assert_eq!(again.requires_restart, held, "{before}{after}");
+        assert_eq!(again.widenings.len(), held.len(), "{:?}", again.widenings);
+        if !held.is_empty() {
+            let old = good(&before, &[]);
+            assert_eq!(
+                format!("{:?}", again.outcome.unwrap().0.clusters),
+                format!("{:?}", old.clusters)
+            );
+        }
+    }
+}
+
+#[test]
+fn files_of_a_section_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("password");
+    std::fs::write(&secret, "one").unwrap();
+    let text = section(&format!(
+        "tls: {{ca_cert: /etc/of-one.pem}}, match: {{hosts: [a.example]}}, api_key_file: {}",
+        secret.display()
+    ))
+    .replace("username: e, password: p, ", "");
+    let (checked, loaded) = read(&sources(&text, &[]));
+    assert!(checked.outcome.is_ok(), "{:?}", fault_texts(&checked));
+    let files = loaded.files();
+    assert!(files.contains(&secret) && files.contains(std::path::Path::new("/etc/of-one.pem")));
+    std::fs::write(&secret, "two").unwrap();
+    assert_eq!(loaded.reload(&sources(&text, &[])).applied, ["clusters"]);
+}
