@@ -30,12 +30,14 @@ mod route;
 #[cfg(test)]
 mod tests;
 mod users;
+mod version;
 
 pub use calls::{By, RecordedCall};
-pub use cluster::{SERVICE_USER, Version};
+pub use cluster::SERVICE_USER;
 pub use fault::{Endpoint, Fault, Misbehaviour};
 pub use opensearch::InternalUser;
 pub use users::StoredUser;
+pub use version::Version;
 
 use super::listener::{Lock as _, serve};
 use crate::{secret::ExposeSecret as _, shutdown::Tasks};

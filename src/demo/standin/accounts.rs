@@ -17,6 +17,12 @@ use std::time::Duration;
 const LOCKED: &str = "elastauth_locked";
 
 impl StandIn {
+    /// Which of the two kinds of cluster it is.
+    #[must_use]
+    pub fn is_opensearch(&self) -> bool {
+        self.opensearch().is_some()
+    }
+
     /// A user as Elasticsearch keeps it now.
     #[must_use]
     pub fn user(&self, name: &str) -> Option<StoredUser> {

@@ -4,7 +4,7 @@ use super::{
     answer::{ApiAnswer, Product},
     api::Caller,
     body,
-    cluster::Cluster,
+    cluster::{Cluster, SERVICE_USER},
     fault::{self, Endpoint},
     opensearch::{self, OpenSearch},
     route::ApiCall,
@@ -83,7 +83,7 @@ impl Backend {
     ) -> Result<Call, ApiAnswer> {
         within_limits(head)?;
         let context = Context {
-            service: who.name() == Some(super::SERVICE_USER),
+            service: who.name() == Some(SERVICE_USER),
             by_key: who.by_key(),
             caller: who.name().unwrap_or_default().to_owned(),
             path: head.uri.path().to_owned(),

@@ -5,7 +5,7 @@
 //! of the password, the form of the hash. Before it is asked whether the caller may: missing roles,
 //! metadata keys. After that: names.
 
-use super::{answer::ApiAnswer, cluster::Version, users::Hash};
+use super::{answer::ApiAnswer, users::Hash, version::Version};
 use http::{HeaderMap, StatusCode, header};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};

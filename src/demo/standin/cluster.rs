@@ -3,6 +3,7 @@
 use super::{
     keys::ApiKey,
     users::{StoredUser, Users},
+    version::Version,
 };
 use crate::secret::{SecretKey, SecretString};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -14,28 +15,6 @@ use std::{
 /// The name of the service account: a native user with the role `superuser`, who may therefore be
 /// overwritten like any other.
 pub const SERVICE_USER: &str = "elastauth";
-
-/// A release of Elasticsearch, as far as answers differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Version {
-    /// 7.17: a hash has to be of the cluster's own algorithm, and there is no query for users.
-    V7_17,
-    /// 8.19.
-    V8_19,
-    /// 9.5.
-    #[default]
-    V9_5,
-}
-
-impl Version {
-    pub(super) fn number(self) -> &'static str {
-        match self {
-            Self::V7_17 => "7.17.28",
-            Self::V8_19 => "8.19.4",
-            Self::V9_5 => "9.5.3",
-        }
-    }
-}
 
 /// What all nodes share.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! From method and path to a call of the API, with Elasticsearch's own reading of paths.
 
-use super::{answer::ApiAnswer, cluster::Version, fault::Endpoint};
+use super::{answer::ApiAnswer, fault::Endpoint, version::Version};
 use http::{Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 

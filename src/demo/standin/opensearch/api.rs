@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 impl OpenSearch {
     /// Does what the call says, or refuses it. `keeps`: see [`Document::commit`].
-    pub(in crate::demo::standin) async fn perform(
+    pub(crate) async fn perform(
         &self,
         call: ApiCall,
         caller: &Caller,

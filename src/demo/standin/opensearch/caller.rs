@@ -12,17 +12,17 @@ use std::sync::Arc;
 
 /// Who is calling: the user as they were when the login was verified.
 #[derive(Debug, Clone)]
-pub(in crate::demo::standin) struct Caller {
+pub(crate) struct Caller {
     pub(super) user: Arc<InternalUser>,
 }
 
 impl Caller {
-    pub(in crate::demo::standin) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.user.username
     }
 
     /// The direct roles, and those of mappings.
-    pub(in crate::demo::standin) fn effective_roles(&self) -> Vec<String> {
+    pub(crate) fn effective_roles(&self) -> Vec<String> {
         let mut roles = self.user.roles.clone();
         roles.push("own_index".to_owned());
         if self.user.backend_roles.iter().any(|role| role == "admin") {
@@ -65,10 +65,7 @@ impl Caller {
 
 impl OpenSearch {
     /// Of several `Authorization` headers the last one counts.
-    pub(in crate::demo::standin) fn identify(
-        &self,
-        headers: &HeaderMap,
-    ) -> Result<Caller, ApiAnswer> {
+    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Caller, ApiAnswer> {
         let value = headers.get_all(header::AUTHORIZATION).iter().next_back();
         let login = value.and_then(|value| {
             let (scheme, payload) = value.to_str().ok()?.split_once(' ')?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// One operation on one user.
 #[derive(Debug)]
-pub(in crate::demo::standin) struct Patch {
+pub(crate) struct Patch {
     pub(super) user: String,
     /// Where in the user; empty for the whole of them.
     within: Vec<String>,

@@ -9,7 +9,7 @@ pub(super) fn unauthorized() -> ApiAnswer {
     ApiAnswer::text(StatusCode::UNAUTHORIZED, "Unauthorized")
 }
 
-pub(in crate::demo::standin) fn not_initialized() -> ApiAnswer {
+pub(crate) fn not_initialized() -> ApiAnswer {
     ApiAnswer::text(
         StatusCode::SERVICE_UNAVAILABLE,
         "OpenSearch Security not initialized.",
@@ -17,7 +17,7 @@ pub(in crate::demo::standin) fn not_initialized() -> ApiAnswer {
 }
 
 /// The answer of a real cluster with this status.
-pub(in crate::demo::standin) fn refusal(status: StatusCode, caller: &str) -> ApiAnswer {
+pub(crate) fn refusal(status: StatusCode, caller: &str) -> ApiAnswer {
     match status.as_u16() {
         401 => unauthorized(),
         403 => fault(

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 /// A call that the stand-in knows.
 #[derive(Debug)]
-pub(in crate::demo::standin) enum ApiCall {
+pub(crate) enum ApiCall {
     /// Whose login is this?
     AuthInfo,
     Read(String),
@@ -31,7 +31,7 @@ pub(in crate::demo::standin) enum ApiCall {
 }
 
 /// A call whose body was not read yet.
-pub(in crate::demo::standin) enum Route {
+pub(crate) enum Route {
     Bare(ApiCall),
     Write(String),
     Patch(Option<String>),
@@ -42,7 +42,7 @@ pub(in crate::demo::standin) enum Route {
 const ROOTS: [&str; 2] = ["_plugins", "_opendistro"];
 
 impl ApiCall {
-    pub(in crate::demo::standin) fn of(method: &Method, uri: &Uri) -> Result<Route, ApiAnswer> {
+    pub(crate) fn of(method: &Method, uri: &Uri) -> Result<Route, ApiAnswer> {
         // Split first, decode then: `a%2Fb` is one segment.
         let segments: Vec<String> = (uri.path().split('/').skip(1))
             .map(decoded)
@@ -88,7 +88,7 @@ impl ApiCall {
         Ok(Route::Bare(call))
     }
 
-    pub(in crate::demo::standin) fn endpoint(&self) -> Option<Endpoint> {
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
         match self {
             Self::AuthInfo => Some(Endpoint::Authenticate),
             Self::Read(_) => Some(Endpoint::Read),
@@ -104,7 +104,7 @@ impl ApiCall {
     }
 
     /// Who is read or written.
-    pub(in crate::demo::standin) fn users(&self) -> Vec<String> {
+    pub(crate) fn users(&self) -> Vec<String> {
         match self {
             Self::Read(name) | Self::Write(name, _) | Self::Delete(name) => vec![name.clone()],
             Self::Patch(patches) => patches.iter().map(|patch| patch.user.clone()).collect(),
@@ -120,7 +120,7 @@ impl ApiCall {
 }
 
 impl Route {
-    pub(in crate::demo::standin) fn with_body(self, body: &[u8]) -> Result<ApiCall, ApiAnswer> {
+    pub(crate) fn with_body(self, body: &[u8]) -> Result<ApiCall, ApiAnswer> {
         match self {
             Self::Bare(call) => Ok(call),
             Self::Write(name) => Ok(ApiCall::Write(name, object(body)?)),

@@ -1,8 +1,11 @@
 //! The one document of all internal users, the logins that were verified since its last write, and
 //! the roles that exist.
 
-use super::{super::super::listener::Lock as _, super::answer::ApiAnswer, user::InternalUser};
-use crate::{demo::standin::SERVICE_USER, secret::SecretKey, secret::SecretString};
+use super::{
+    super::{super::listener::Lock as _, answer::ApiAnswer, cluster::SERVICE_USER},
+    user::InternalUser,
+};
+use crate::secret::{SecretKey, SecretString};
 use aws_lc_rs::digest;
 use http::StatusCode;
 use serde_json::json;
@@ -20,17 +23,17 @@ pub(super) const ALL_ACCESS: &str = "all_access";
 
 /// What the nodes of an OpenSearch cluster share.
 #[derive(Debug)]
-pub(in crate::demo::standin) struct OpenSearch {
-    pub(in crate::demo::standin) document: Mutex<Document>,
-    pub(in crate::demo::standin) service_password: SecretString,
-    pub(in crate::demo::standin) roles: Mutex<BTreeSet<String>>,
-    pub(in crate::demo::standin) version: &'static str,
+pub(crate) struct OpenSearch {
+    pub(crate) document: Mutex<Document>,
+    pub(crate) service_password: SecretString,
+    pub(crate) roles: Mutex<BTreeSet<String>>,
+    pub(crate) version: &'static str,
     /// Between reading the document and writing it back: writes that overlap conflict.
-    pub(in crate::demo::standin) write_takes: Mutex<Duration>,
+    pub(crate) write_takes: Mutex<Duration>,
 }
 
 impl OpenSearch {
-    pub(in crate::demo::standin) fn new(version: &'static str) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(version: &'static str) -> io::Result<Arc<Self>> {
         let password = SecretKey::random().map_err(io::Error::other)?.expose_hex();
         let mut document = Document::default();
         document.put(InternalUser {
@@ -70,8 +73,8 @@ impl OpenSearch {
 
 /// All users, under one sequence number.
 #[derive(Debug, Default)]
-pub(in crate::demo::standin) struct Document {
-    pub(in crate::demo::standin) users: HashMap<String, Arc<InternalUser>>,
+pub(crate) struct Document {
+    pub(crate) users: HashMap<String, Arc<InternalUser>>,
     pub(super) sequence: u64,
     /// By name and digest of the password: the user as they were when it was verified.
     verified: HashMap<(String, Vec<u8>), Arc<InternalUser>>,
@@ -116,13 +119,13 @@ impl Document {
     }
 
     /// As an administrator with a client certificate does.
-    pub(in crate::demo::standin) fn put(&mut self, user: InternalUser) {
+    pub(crate) fn put(&mut self, user: InternalUser) {
         self.verified.clear();
         self.sequence += 1;
         self.users.insert(user.username.clone(), Arc::new(user));
     }
 
-    pub(in crate::demo::standin) fn delete(&mut self, name: &str) -> bool {
+    pub(crate) fn delete(&mut self, name: &str) -> bool {
         self.verified.clear();
         self.sequence += 1;
         self.users.remove(name).is_some()
