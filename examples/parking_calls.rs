@@ -313,6 +313,7 @@ fn replica(cluster: &StandIn, clock: &Arc<AtomicU64>, tasks: &Tasks, park: bool)
         service_account: Some(SERVICE_USER.to_owned()),
         rotation: Duration::from_hours(24),
         rotation_window: None,
+        opensearch: broker::OpenSearchPeriods::default(),
         grace: Duration::from_millis(500),
         park_within: park.then_some(Duration::from_hours(1)),
         expiration: Duration::from_hours(1),

@@ -14,6 +14,7 @@ mod error;
 mod order;
 mod parking;
 mod places;
+mod product;
 mod recheck_times;
 mod revoke;
 mod rewrite;
@@ -24,7 +25,7 @@ mod uncertain;
 mod updates;
 mod write;
 
-pub use config::{Adopt, Config, PreviousKey};
+pub use config::{Adopt, Config, OpenSearchPeriods, PreviousKey};
 pub(crate) use ensure::Plan;
 pub use error::BrokerError;
 pub(crate) use error::BrokerStartError;
@@ -51,7 +52,8 @@ use ensure::Ensure;
 use http::HeaderValue;
 use order::{Order, Place};
 use parking::Parking;
-use places::{Class, Places};
+use places::{Class, WritePlaces};
+use product::{PerProduct, Product};
 use revoke::Revoke;
 use rotation::{Period, Rotation};
 use slots::Slots;
@@ -125,35 +127,44 @@ impl Broker {
             .previous_key
             .as_ref()
             .map_or(Timestamp(0), |previous| previous.until);
-        let state = Arc::new(State {
-            keys,
-            rotation: Rotation::new(
-                config.rotation,
-                config.rotation_window.as_ref(),
+        let rotation = |product, period| {
+            let window = config.rotation_window.as_ref();
+            Rotation::new(
+                product,
+                period,
+                window,
                 key_since,
                 config.grace,
                 clock.now(),
-            ),
+            )
+        };
+        let state = Arc::new(State {
+            keys,
+            cluster: cluster.clone(),
+            rotations: PerProduct {
+                elasticsearch: rotation(Product::Elasticsearch, config.rotation),
+                opensearch: rotation(Product::OpenSearch, config.opensearch.rotation),
+            },
             ledger,
             uncertain: UncertainWrites::new(config.expiration),
             order: Order::new(),
             details: Details::new(),
             expiration: config.expiration,
-            parking: config.park_within.map(Slots::new),
+            parking: config.park_within.map(|within| PerProduct {
+                elasticsearch: Slots::new(within),
+                opensearch: Slots::shared(config.opensearch.park_within),
+            }),
             clock: clock.clone(),
         });
-        let writes = Arc::new(Places::for_writes(config.writes_at_once));
+        let writes = Arc::new(WritePlaces::new(config.writes_at_once));
         let metrics = telemetry.metrics.clone();
         let updates = Arc::new(Updates::new(tasks.clone(), clock, metrics));
-        if let Some(slots) = state.parking
-            && !config.dry_run
-        {
+        if state.parking.is_some() && !config.dry_run {
             let parking = Parking::new(
                 Arc::clone(&state),
                 cluster.clone(),
                 Arc::clone(&updates),
                 Arc::clone(&writes),
-                slots,
                 &telemetry,
             );
             let ending = tasks.clone();
@@ -200,7 +211,7 @@ impl Broker {
         loop {
             let now = self.state.clock.now();
             let place = self.in_order(entitled, now)?;
-            let period = self.state.rotation.period(user, now);
+            let period = self.state.period_at(user, now);
             if let Some(wait) = period.grace_left {
                 self.hold(wait, deadline).await?;
                 continue;
@@ -382,7 +393,7 @@ impl Broker {
             Some(Entry::WritePending) => false,
             Some(Entry::Present { fingerprint, .. }) => fingerprint == wanted,
         };
-        agrees && self.state.rotation.period(user, now) == then
+        agrees && self.state.period_at(user, now) == then
     }
 
     /// Waits out the boundary of two passwords, within the request's own deadline. The number of
@@ -425,7 +436,7 @@ impl Broker {
             let now = self.state.clock.now();
             self.state.order.granted(identity, entitled.roles(), now);
         }
-        let login = derive::login(identity, generation, period.epoch);
+        let login = derive::granted(entitled, generation, period);
         let password = self.state.password(&login, period.key);
         Credential {
             authorization: password.authorization(login.user),

@@ -8,7 +8,8 @@ pub mod app {
 }
 pub mod broker {
     pub use crate::broker::{
-        Adopt, Broker, BrokerError, Config, PreviousKey, RevokeError, RevokeOrder, Revoked,
+        Adopt, Broker, BrokerError, Config, OpenSearchPeriods, PreviousKey, RevokeError,
+        RevokeOrder, Revoked,
     };
 }
 pub mod clock {

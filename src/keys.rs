@@ -9,7 +9,7 @@ mod credential;
 mod hkdf;
 mod store;
 
-pub(crate) use credential::{CredentialKeys, Login, LoginKind, key_id};
+pub(crate) use credential::{CredentialKeys, Login, LoginKind, RolesDigest, key_id};
 pub(crate) use store::{StoreKeyId, StoreKeys, StoreName};
 
 use crate::secret::SecretKey;

@@ -1,11 +1,14 @@
 //! Credentials are derived, not drawn: the same key, cluster, user, provider, subject, generation
-//! and epoch give the same password on every replica and after every restart.
+//! and epoch, and on OpenSearch the same roles, give the same password on every replica and after
+//! every restart.
 
+use super::rotation::Period;
 use crate::{
     cluster::NewPassword,
     identity::Identity,
-    keys::{CredentialKeys, Login, LoginKind},
-    model::{Fingerprint, Generation, Username},
+    keys::{CredentialKeys, Login, LoginKind, RolesDigest},
+    model::{Fingerprint, Generation, Role, Username},
+    roles::Entitled,
 };
 use base64::{
     Engine as _,
@@ -18,8 +21,20 @@ use zeroize::Zeroizing;
 /// Upper and lower case, a digit and a symbol: what class-based password rules ask for.
 const PREFIX: &str = "Ea1-";
 
-/// The login that an identity's requests get.
-pub(super) fn login(identity: &Identity, generation: Generation, epoch: u64) -> Login<'_> {
+/// The login that the requests of an entitled identity get in this period.
+pub(super) fn granted(entitled: &Entitled, generation: Generation, period: Period) -> Login<'_> {
+    let roles = || RolesDigest::of(entitled.roles().iter().map(Role::as_str));
+    let roles = period.product.binds_roles().then(roles);
+    login(entitled.identity(), roles, generation, period.epoch)
+}
+
+/// The login of an identity with these roles, where it is bound to them.
+pub(super) fn login(
+    identity: &Identity,
+    roles: Option<RolesDigest>,
+    generation: Generation,
+    epoch: u64,
+) -> Login<'_> {
     Login {
         kind: LoginKind::Granted,
         user: identity.user(),
@@ -27,6 +42,7 @@ pub(super) fn login(identity: &Identity, generation: Generation, epoch: u64) -> 
         subject: identity.subject().unwrap_or_default(),
         generation,
         epoch,
+        roles,
     }
 }
 
@@ -125,6 +141,14 @@ mod tests {
             subject: "u1",
             generation: Generation(0),
             epoch: 20_000,
+            roles: None,
+        }
+    }
+
+    fn bound<'a>(user: &'a Username, roles: &[&str]) -> Login<'a> {
+        Login {
+            roles: Some(RolesDigest::of(roles.iter())),
+            ..of(user)
         }
     }
 
@@ -179,6 +203,14 @@ mod tests {
             Login {
                 kind: LoginKind::Parked,
                 ..of(&alice)
+            },
+            bound(&alice, &[]),
+            bound(&alice, &["viewer"]),
+            bound(&alice, &["editor", "viewer"]),
+            bound(&alice, &["editorviewer"]),
+            Login {
+                kind: LoginKind::Parked,
+                ..bound(&alice, &["viewer"])
             },
         ];
         let mut secrets = Vec::new();
@@ -269,6 +301,43 @@ mod tests {
                 "Ea1-dfb_jU2acuLVXMcqSSICsI4r01GmEDIclzmZ0_TlEBY",
                 "pfbd3mc2XgfWV4KXbc3E1eJjwVH8BjTb1uB1S3l/6ZU=",
                 "YAzgtzvst1qzQgHHB8He_g",
+            ]
+        );
+    }
+
+    /// The same for logins that are bound to their roles.
+    #[test]
+    fn fixed_vectors_with_roles() {
+        let (ring, alice) = (ring(7, "default"), user("alice"));
+        let keys = &ring.of(Slot::Current).credentials;
+        let roles = ["editor", "viewer"];
+        let shown = |login: &Login<'_>| {
+            [
+                Password::derive(keys, login).expose().to_owned(),
+                BASE64_STANDARD.encode(*keys.salt(login)),
+                fingerprint(keys, login, roles.into_iter()).to_string(),
+            ]
+        };
+        let granted = bound(&alice, &roles);
+        let parked = Login {
+            kind: LoginKind::Parked,
+            generation: Generation(3),
+            ..granted
+        };
+        assert_eq!(
+            shown(&granted),
+            [
+                "Ea1-Ud2WQ-kOZ6gO5WOiHWjRHNj_kg2kYfEhCSICNdKbkZg",
+                "JK5tMV7d3/a41gsukPPwHEdXo4Bzt+Qqywq2qJ29P4Y=",
+                "V-MaIUyQ5y-lv2yqAY65gQ"
+            ]
+        );
+        assert_eq!(
+            shown(&parked),
+            [
+                "Ea1-gsSALuoXyfbtdFTvaIZew33dKIQ14A69dwoVSINt8ZE",
+                "ScKdJI//LK31oVBhPsKggL4rqern6lQ+RCqChNX4te8=",
+                "WZUbQIiAgoTDCDIA-FwGgw"
             ]
         );
     }

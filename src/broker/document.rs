@@ -5,7 +5,7 @@ use crate::{
     clock::Timestamp,
     cluster::{Account, Marker, Origin, StoredAccount},
     identity::Identity,
-    keys::Login,
+    keys::{Login, RolesDigest},
     ledger::Target,
     model::{Fingerprint, Generation, Group, Role},
     roles::Entitled,
@@ -24,6 +24,8 @@ pub(super) struct Document {
     pub(super) target: Target,
     /// What the cluster should have.
     pub(super) account: Account,
+    /// Where its login is bound to its roles.
+    roles: Option<RolesDigest>,
 }
 
 impl Document {
@@ -63,16 +65,21 @@ impl Document {
             epoch: period.epoch,
             key: period.key,
         };
+        let roles = || RolesDigest::of(account.roles.iter());
         Self {
             identity,
             target,
+            roles: period.product.binds_roles().then(roles),
             account,
         }
     }
 
     /// The login that the account gets.
     pub(super) fn login(&self) -> Login<'_> {
-        derive::login(&self.identity, self.target.generation, self.target.epoch)
+        let Target {
+            generation, epoch, ..
+        } = self.target;
+        derive::login(&self.identity, self.roles, generation, epoch)
     }
 
     pub(super) fn key_id(&self) -> Option<&str> {

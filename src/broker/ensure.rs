@@ -20,7 +20,7 @@ pub(crate) use types::Plan;
 use super::{
     config::Config,
     error::BrokerError,
-    places::{Class, Places},
+    places::{Class, WritePlaces},
     rotation::{Period, SLACK},
     slots::PARKING_ENDS,
     state::State,
@@ -52,7 +52,7 @@ impl Ensure {
     pub(super) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
-        writes: Arc<Places>,
+        writes: Arc<WritePlaces>,
         config: &Config,
         telemetry: &ClusterTelemetry,
     ) -> Self {
@@ -88,8 +88,7 @@ impl Ensure {
                 .await?;
             let too_late = agreed == AttemptResult::TooLate;
             if too_late {
-                let rest = self.state.rotation.rest(period, self.state.clock.now());
-                sleep(rest + SLACK).await;
+                sleep(self.state.rest(period) + SLACK).await;
             }
             let now = self.state.period(user);
             if now.is_same(period) {

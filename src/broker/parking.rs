@@ -20,7 +20,7 @@ mod due;
 mod park;
 mod report;
 
-use super::{places::Places, slots::Slots, state::State, updates::Updates};
+use super::{places::WritePlaces, slots::Slots, state::State, updates::Updates};
 use crate::{
     backoff::{Backoff, random_byte},
     clock::Timestamp,
@@ -40,9 +40,11 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// Users parked at once by one replica. With ten milliseconds for each that is some hundreds a
+/// Users parked at once by one replica, where each has a slot of their own. With ten milliseconds for each that is some hundreds a
 /// second, while ten thousand users are due at some ten a second.
 const AT_ONCE: usize = 4;
+/// The same where all users have one slot: those who are written at once are one request.
+const AT_ONCE_IN_SHARED_SLOT: usize = 256;
 /// Users who are parked after one look: a bound for memory. The others come after the next one.
 const DUE: usize = 100_000;
 /// Failures after which a cluster has its rest until the next look.
@@ -56,7 +58,6 @@ pub(super) struct Parking {
     state: Arc<State>,
     cluster: SecurityApi,
     updates: Arc<Updates>,
-    slots: Slots,
     parker: Arc<Parker>,
     report: Arc<Report>,
 }
@@ -66,8 +67,7 @@ impl Parking {
         state: Arc<State>,
         cluster: SecurityApi,
         updates: Arc<Updates>,
-        writes: Arc<Places>,
-        slots: Slots,
+        writes: Arc<WritePlaces>,
         telemetry: &ClusterTelemetry,
     ) -> Self {
         let report = Arc::new(Report::new(telemetry));
@@ -75,14 +75,12 @@ impl Parking {
             Arc::clone(&state),
             cluster.clone(),
             writes,
-            slots,
             Arc::clone(&report),
         );
         Self {
             state,
             cluster,
             updates,
-            slots,
             parker: Arc::new(parker),
             report,
         }
@@ -90,21 +88,33 @@ impl Parking {
 
     /// Looks and parks until it is dropped. Updates that have begun by then go on.
     pub(super) async fn run(self) {
-        let every = self.slots.every();
-        let mut backoff = Backoff::new(every / 20, LONGEST_WAIT.min(every));
+        let Some(mut slots) = self.state.slots(self.state.product()) else {
+            return;
+        };
+        let backoff_of = |every: Duration| Backoff::new(every / 20, LONGEST_WAIT.min(every));
+        let mut backoff = backoff_of(slots.every());
         // Replicas that were started together do not look together.
-        sleep(every.mul_f64(f64::from(random_byte()) / 256.0)).await;
+        sleep(slots.every().mul_f64(f64::from(random_byte()) / 256.0)).await;
         loop {
-            match self.due().await {
+            let looked = self.due(slots).await;
+            // The cluster may have said only now what it is.
+            if let Some(now) = self.state.slots(self.state.product())
+                && now != slots
+            {
+                (slots, backoff) = (now, backoff_of(now.every()));
+                continue;
+            }
+            match looked {
                 Ok(due) => {
                     backoff.reset();
                     let now = self.state.clock.now();
                     self.report.listed(due.len(), now);
                     // A little less than the time between slots, and not always the same: users
                     // whose slot opens during a look must not miss theirs each time.
+                    let every = slots.every();
                     let pause = every.mul_f64(0.8 + f64::from(random_byte()) / 1_280.0);
                     let next = now.after(pause);
-                    self.park(due, next).await;
+                    self.park(slots, due, next).await;
                     sleep(next.since(self.state.clock.now()).unwrap_or_default()).await;
                 }
                 Err(error) => {
@@ -116,15 +126,15 @@ impl Parking {
     }
 
     /// Looks through all users: who is to be parked, by the beginning of their next slot.
-    async fn due(&self) -> Result<Vec<(Timestamp, ListedUser)>, CallError> {
+    async fn due(&self, slots: Slots) -> Result<Vec<(Timestamp, ListedUser)>, CallError> {
         let (mut due, mut after) = (Vec::new(), None::<String>);
         loop {
             let page = self.cluster.list_users(after.as_deref()).await?;
             let now = self.state.clock.now();
             for user in page.users {
-                let period = self.state.rotation.period(&user.name, now);
+                let period = self.state.period_at(&user.name, now);
                 if due.len() < DUE && is_over(&user.marker, period, &self.state.keys) {
-                    due.push((self.slot(&user, now), user));
+                    due.push((self.slot(slots, &user, now), user));
                 }
             }
             // A cluster that repeats itself must not keep us for ever.
@@ -138,28 +148,33 @@ impl Parking {
     }
 
     /// When the user's slot begins that is open, or the next one in which they may be parked.
-    fn slot(&self, user: &ListedUser, now: Timestamp) -> Timestamp {
-        let period = self.state.rotation.period(&user.name, now);
+    fn slot(&self, slots: Slots, user: &ListedUser, now: Timestamp) -> Timestamp {
+        let period = self.state.period_at(&user.name, now);
         let age = period.age(now).unwrap_or_default();
-        let wait = self
-            .slots
-            .earliest(&self.state.rotation, period)
-            .saturating_sub(age);
-        self.slots.current_or_next(&user.name, now.after(wait))
+        let rotation = self.state.rotations.of(period.product);
+        let wait = slots.earliest(rotation, period).saturating_sub(age);
+        slots.current_or_next(&user.name, now.after(wait))
     }
 
     /// Parks those whose slot begins before the next look, each in their slot. Who is not parked is
     /// found again.
-    async fn park(&self, mut due: Vec<(Timestamp, ListedUser)>, next: Timestamp) {
+    async fn park(&self, slots: Slots, mut due: Vec<(Timestamp, ListedUser)>, next: Timestamp) {
         due.truncate(due.partition_point(|(slot, _)| *slot < next));
         let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+        let part_of_all = part(slots);
         let one = |(slot, user): (Timestamp, ListedUser)| {
             let (done, failed) = (&done, &failed);
             async move {
                 if failed.load(Ordering::Relaxed) >= FAILURES {
                     return;
                 }
-                self.wait_for(slot).await;
+                let part = if slots.is_shared() {
+                    part_of_all
+                } else {
+                    part(slots)
+                };
+                let begins = slot.after(part);
+                sleep(begins.since(self.state.clock.now()).unwrap_or_default()).await;
                 let (parker, name) = (Arc::clone(&self.parker), user.name.clone());
                 let work = || async move { parker.park(&user).await };
                 match self.updates.if_idle(&name, work).await {
@@ -173,15 +188,18 @@ impl Parking {
                 }
             }
         };
-        stream::iter(due).for_each_concurrent(AT_ONCE, one).await;
+        let at_once = if slots.is_shared() {
+            AT_ONCE_IN_SHARED_SLOT
+        } else {
+            AT_ONCE
+        };
+        stream::iter(due).for_each_concurrent(at_once, one).await;
         self.report.ended(done.into_inner(), failed.into_inner());
     }
+}
 
-    /// Waits for a slot, and for a part of it: two replicas that have found the same users do not
-    /// read them at the same time.
-    async fn wait_for(&self, slot: Timestamp) {
-        let part = self.slots.open() / 2 * u32::from(random_byte()) / 256;
-        let begins = slot.after(part);
-        sleep(begins.since(self.state.clock.now()).unwrap_or_default()).await;
-    }
+/// How far into a slot to begin: two replicas that have found the same users do not read them at
+/// the same time.
+fn part(slots: Slots) -> Duration {
+    slots.open() / 2 * u32::from(random_byte()) / 256
 }

@@ -3,7 +3,10 @@
 //! Anybody whom a gateway trusts can make names up. So users of whom nothing is remembered have
 //! places of their own, and a flood of them keeps nobody else waiting.
 
-use super::error::BrokerError;
+use super::{
+    error::BrokerError,
+    product::{PerProduct, Product},
+};
 use std::time::Duration;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -38,12 +41,6 @@ impl Places {
         }
     }
 
-    /// For writes. A cluster that hashes slowly has few threads for it; more writes would only wait
-    /// there instead of here.
-    pub(super) fn for_writes(at_once: usize) -> Self {
-        Self::new(at_once, (at_once * 3 / 4).max(1))
-    }
-
     /// A place, for as long as it is held. Whoever queues too long gives up.
     pub(super) async fn queue(
         &self,
@@ -58,5 +55,33 @@ impl Places {
         };
         let place = timeout(QUEUE, queue).await.ok().flatten();
         place.ok_or(BrokerError::Busy)
+    }
+}
+
+/// Users of OpenSearch who are written at once: they go out together, one request after another.
+const COLLECTED: usize = 512;
+
+/// Places to write.
+#[derive(Debug)]
+pub(super) struct WritePlaces(PerProduct<Places>);
+
+impl WritePlaces {
+    /// Elasticsearch hashes slowly, on few threads; more writes would only wait there instead of
+    /// here.
+    pub(super) fn new(at_once: usize) -> Self {
+        let of = |at_once: usize| Places::new(at_once, (at_once * 3 / 4).max(1));
+        Self(PerProduct {
+            elasticsearch: of(at_once),
+            opensearch: of(COLLECTED),
+        })
+    }
+
+    /// A place, for as long as it is held.
+    pub(super) async fn queue(
+        &self,
+        class: Class,
+        product: Product,
+    ) -> Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>), BrokerError> {
+        self.0.of(product).queue(class).await
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{
     error::BrokerError,
-    places::{Class, Places},
+    places::{Class, WritePlaces},
     rewrite::Rewrite,
     rotation::{Period, SLACK},
     state::State,
@@ -130,7 +130,7 @@ impl RevokeError {
 pub(super) struct Revoke {
     state: Arc<State>,
     cluster: SecurityApi,
-    writes: Arc<Places>,
+    writes: Arc<WritePlaces>,
     name: Arc<str>,
     metrics: ClusterMetrics,
     audit: Audit,
@@ -140,7 +140,7 @@ impl Revoke {
     pub(super) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
-        writes: Arc<Places>,
+        writes: Arc<WritePlaces>,
         telemetry: &ClusterTelemetry,
     ) -> Self {
         Self {
@@ -196,7 +196,7 @@ impl Revoke {
             sleep(wait).await;
             return Ok(None);
         }
-        let _place = self.writes.queue(Class::Known).await?;
+        let _place = self.writes.queue(Class::Known, period.product).await?;
         let found = self.read(user).await?;
         let rewrite = self.rewrite(user, &found, period)?;
         let generation = rewrite.target.generation;
@@ -224,9 +224,8 @@ impl Revoke {
         if self.read(user).await? != found {
             return Ok(None);
         }
-        if !state.rotation.may_write(period, state.clock.now()) {
-            let rest = state.rotation.rest(period, state.clock.now());
-            sleep(rest + SLACK).await;
+        if !state.may_write(period) {
+            sleep(state.rest(period) + SLACK).await;
             return Ok(None);
         }
         let account = &rewrite.account;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     cluster::{Account, Marker, NewPassword, Origin},
-    keys::{Login, LoginKind},
+    keys::{Login, LoginKind, RolesDigest},
     ledger::Target,
     model::{Generation, Username},
 };
@@ -37,6 +37,9 @@ impl Rewrite {
         period: Period,
     ) -> Option<Self> {
         let marker = found.origin.marker()?;
+        // The cluster keeps duplicates and any order.
+        let roles: BTreeSet<&str> = found.roles.iter().map(String::as_str).collect();
+        let bound = || RolesDigest::of(roles.iter());
         let login = Login {
             kind,
             user,
@@ -44,9 +47,8 @@ impl Rewrite {
             subject: marker.subject.as_deref().unwrap_or_default(),
             generation,
             epoch: period.epoch,
+            roles: period.product.binds_roles().then(bound),
         };
-        // The cluster keeps duplicates and any order.
-        let roles: BTreeSet<&str> = found.roles.iter().map(String::as_str).collect();
         let keys = state.credential_keys(period.key);
         let fingerprint = derive::fingerprint(keys, &login, roles.into_iter());
         let marker = Marker {

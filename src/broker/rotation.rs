@@ -6,6 +6,7 @@ mod window;
 
 pub(crate) use window::{InvalidWindow, Window};
 
+use super::product::Product;
 use crate::{clock::Timestamp, keys::Slot, model::Username};
 use boundaries::Boundaries;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(super) const SLACK: Duration = Duration::from_millis(5);
 /// The password period of a user at some time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Period {
+    /// For which kind of cluster it was computed.
+    pub(super) product: Product,
     /// Counts the user's periods since 1970.
     pub(super) epoch: u64,
     /// The key of the password in this period.
@@ -39,7 +42,7 @@ pub(super) struct Period {
 impl Period {
     /// Whether the password is the same.
     pub(super) fn is_same(self, other: Self) -> bool {
-        (self.epoch, self.key) == (other.epoch, other.key)
+        (self.product, self.epoch, self.key) == (other.product, other.epoch, other.key)
     }
 
     fn contains(self, time: Timestamp) -> bool {
@@ -65,6 +68,7 @@ impl Period {
     #[cfg(test)]
     pub(super) fn of_epoch(epoch: u64) -> Self {
         Self {
+            product: Product::Elasticsearch,
             epoch,
             key: Slot::Current,
             began: Timestamp(0),
@@ -76,6 +80,7 @@ impl Period {
 
 #[derive(Debug)]
 pub(super) struct Rotation {
+    product: Product,
     boundaries: Boundaries,
     /// Users move to the present key at their first boundary from here on.
     key_since: Timestamp,
@@ -86,6 +91,7 @@ pub(super) struct Rotation {
 impl Rotation {
     /// `now` says from when on windows are computed.
     pub(super) fn new(
+        product: Product,
         period: Duration,
         window: Option<&Window>,
         key_since: Timestamp,
@@ -97,6 +103,7 @@ impl Rotation {
             .min(LONGEST_WAIT.saturating_sub(grace))
             .min(if period.is_zero() { LEAD } else { period / 4 });
         Self {
+            product,
             boundaries: Boundaries::new(period, window, now),
             key_since,
             grace,
@@ -109,6 +116,7 @@ impl Rotation {
         let into = Duration::from_millis(now.0.saturating_sub(span.began));
         let is_after_a_boundary = span.began > 0;
         Period {
+            product: self.product,
             epoch: span.epoch,
             key: if span.began < self.key_since.0 {
                 Slot::Previous

@@ -1,6 +1,9 @@
 //! When a user may be parked. Every user has a slot of their own, again and again; it follows from
 //! the name alone, so all replicas agree on it.
 //!
+//! Where the users of a cluster are one document, all of them have the same slots: each write there
+//! makes the cluster check everybody's login again, so many users are parked by one.
+//!
 //! Slots spread the work. They also make it known at which times another replica may be parking a
 //! user: a replica that hears nothing of the others asks about the user again until that is over.
 
@@ -16,7 +19,11 @@ use std::time::Duration;
 const OPEN: Duration = Duration::from_secs(2);
 /// How long the read and the write of a parking may be apart: two or three round trips to a distant
 /// cluster.
-pub(super) const READ_TO_WRITE: Duration = Duration::from_millis(250);
+const READ_TO_WRITE: Duration = Duration::from_millis(250);
+/// How long a slot is open that all users share. One write takes seconds for some hundreds of them.
+const OPEN_TO_ALL: Duration = Duration::from_secs(30);
+/// How long then the read and the write of one user may be apart: the others are read meanwhile.
+const READ_TO_SHARED_WRITE: Duration = Duration::from_secs(5);
 /// How long after its read a parking has usually changed the user. Whoever comes back during their
 /// slot, at a replica that would not hear of it, waits so long, once.
 pub(super) const PARKING_ENDS: Duration = Duration::from_millis(400);
@@ -37,12 +44,14 @@ pub(super) struct Overlap {
 }
 
 /// The slots of all users. Times in milliseconds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slots {
     /// From one slot of a user to the next.
     every: u64,
     /// How long a slot is open.
     open: u64,
+    /// Whether it is the same for all users.
+    is_shared: bool,
 }
 
 impl Slots {
@@ -53,6 +62,32 @@ impl Slots {
         Self {
             every,
             open: millis(OPEN).min(every),
+            is_shared: false,
+        }
+    }
+
+    /// The same slots for all users, for a cluster that writes many users as fast as one, and where
+    /// each write costs all of them something.
+    pub(super) fn shared(within: Duration) -> Self {
+        let of_each = Self::new(within);
+        Self {
+            open: millis(OPEN_TO_ALL).min(of_each.every),
+            is_shared: true,
+            ..of_each
+        }
+    }
+
+    /// Whether all users have the same slots.
+    pub(super) fn is_shared(self) -> bool {
+        self.is_shared
+    }
+
+    /// How long the read and the write of a parking may be apart.
+    pub(super) fn read_to_write(self) -> Duration {
+        if self.is_shared {
+            READ_TO_SHARED_WRITE
+        } else {
+            READ_TO_WRITE
         }
     }
 
@@ -137,7 +172,11 @@ impl Slots {
     fn into(self, user: &Username, now: Timestamp) -> u64 {
         // Mixed twice more: boundaries and rechecks follow from the same place, and slots must have
         // nothing to do with them.
-        let phase = mixed(mixed(user.place())) % self.every;
+        let phase = if self.is_shared {
+            0
+        } else {
+            mixed(mixed(user.place())) % self.every
+        };
         (now.0 % self.every + self.every - phase) % self.every
     }
 }
@@ -149,6 +188,7 @@ fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::product::Product;
 
     const START: u64 = 1_800_000_000_000;
     const HOUR: Duration = Duration::from_hours(1);
@@ -173,6 +213,19 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_slot_opens_for_all_users_at_once() {
+        let slots = Slots::shared(HOUR);
+        let begins: std::collections::BTreeSet<u64> = (0..100)
+            .map(|n| slots.current_or_next(&user(n), Timestamp(START)).0)
+            .collect();
+        assert_eq!(begins.len(), 1);
+        let slot = *begins.first().unwrap();
+        let open = |at: u64| slots.is_open(&user(1), Timestamp(at));
+        assert!(open(slot) && open(slot + 29_999) && !open(slot + 30_000));
+        assert!(Slots::shared(Duration::from_secs(2)).is_open(&user(1), Timestamp(START)));
+    }
+
+    #[test]
     fn ten_thousand_users_are_spread_over_the_time_between_two_slots() {
         let slots = Slots::new(HOUR);
         let mut seconds = vec![0_u32; 903];
@@ -187,7 +240,14 @@ mod tests {
     /// A day's periods; the user's present one began some time ago.
     fn rotation() -> Rotation {
         let (day, grace) = (Duration::from_hours(24), Duration::from_millis(500));
-        Rotation::new(day, None, Timestamp(0), grace, Timestamp(START))
+        Rotation::new(
+            Product::Elasticsearch,
+            day,
+            None,
+            Timestamp(0),
+            grace,
+            Timestamp(START),
+        )
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{
     details::Details,
     document::Document,
     order::Order,
+    product::{PerProduct, Product},
     recheck_times,
     rotation::{Period, Rotation},
     slots::{Overlap, Slots},
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
-    cluster::{Account, Marker},
+    cluster::{Account, Marker, SecurityApi},
     keys::{CredentialKeys, Keyring, Login, Slot},
     ledger::{Entry, Ledger},
     model::{Fingerprint, Generation, Role, Username},
@@ -29,19 +30,51 @@ const UNCERTAIN_VALID_FOR: Duration = Duration::from_secs(1);
 pub(super) struct State {
     pub(super) clock: Clock,
     pub(super) keys: Arc<Keyring>,
-    pub(super) rotation: Rotation,
+    pub(super) cluster: SecurityApi,
+    pub(super) rotations: PerProduct<Rotation>,
     pub(super) ledger: Ledger,
     pub(super) uncertain: UncertainWrites,
     pub(super) order: Order,
     pub(super) details: Details,
     pub(super) expiration: Duration,
     /// When users who stay away are parked, where they are.
-    pub(super) parking: Option<Slots>,
+    pub(super) parking: Option<PerProduct<Slots>>,
 }
 
 impl State {
     pub(super) fn period(&self, user: &Username) -> Period {
-        self.rotation.period(user, self.clock.now())
+        self.period_at(user, self.clock.now())
+    }
+
+    /// Whatever is computed for a period is computed for its kind of cluster.
+    pub(super) fn period_at(&self, user: &Username, now: Timestamp) -> Period {
+        self.rotations.of(self.product()).period(user, now)
+    }
+
+    pub(super) fn product(&self) -> Product {
+        Product::of(&self.cluster)
+    }
+
+    /// Whether a write for this period may still begin. One that was computed before the cluster
+    /// had said what it is may not.
+    pub(super) fn may_write(&self, period: Period) -> bool {
+        let rotation = self.rotations.of(period.product);
+        period.product == self.product() && rotation.may_write(period, self.clock.now())
+    }
+
+    /// How long to wait where no write for this period may begin.
+    pub(super) fn rest(&self, period: Period) -> Duration {
+        if period.product == self.product() {
+            let rotation = self.rotations.of(period.product);
+            rotation.rest(period, self.clock.now())
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// When users are parked, on this kind of cluster.
+    pub(super) fn slots(&self, product: Product) -> Option<Slots> {
+        self.parking.as_ref().map(|slots| *slots.of(product))
     }
 
     /// The generation of the user's login, as far as this process knows. `entry` is what it
@@ -83,7 +116,7 @@ impl State {
         generation: Generation,
         period: Period,
     ) -> Fingerprint {
-        let login = derive::login(entitled.identity(), generation, period.epoch);
+        let login = derive::granted(entitled, generation, period);
         let roles = entitled.roles().iter().map(Role::as_str);
         derive::fingerprint(self.credential_keys(period.key), &login, roles)
     }
@@ -111,9 +144,10 @@ impl State {
     /// The user has come back. Another replica may have read them before, and park them now, and
     /// nobody would report it. Then the cluster is asked about them again until that is over.
     pub(super) fn beware_of_parking(&self, user: &Username, period: Period) -> Option<Overlap> {
-        let slots = self.parking.filter(|_| !self.ledger.hears_others())?;
-        let now = self.clock.now();
-        let overlap = slots.overlap(&self.rotation, user, period, now)?;
+        let slots = self.slots(period.product);
+        let slots = slots.filter(|_| !self.ledger.hears_others())?;
+        let (rotation, now) = (self.rotations.of(period.product), self.clock.now());
+        let overlap = slots.overlap(rotation, user, period, now)?;
         self.uncertain.record_until(user, overlap.until, now);
         Some(overlap)
     }

@@ -254,7 +254,8 @@ table! {
     /// The time from which users move from the previous key to the present one, each at the next
     /// change of the password. Choose a time by which every replica has both keys.
     SECRET_KEY_SINCE: "secret_key_since", T::Timestamp, example = "2027-01-31T12:00:00Z";
-    /// How long a user's password is valid; with 0 it does not change.
+    /// How long a user's password is valid; with 0 it does not change. On OpenSearch the default is
+    /// `168h`: each write of a user there makes the cluster check everybody's login again.
     ROTATION: "credentials.rotation", T::Duration(Duration::ZERO, hours(365 * 24)),
         default = "24h";
     /// How long a user's requests wait when the password changes. Choose more than the clocks of
@@ -270,7 +271,7 @@ table! {
     PARK: "credentials.park", T::Bool, default = "true";
     /// How long after the end of its period a login of a user who stays away may still work, at
     /// most. Without a value it is a quarter of `credentials.rotation`, at least `2s` and at most
-    /// `1h`.
+    /// `1h`, and on OpenSearch, which parks many users by one write, at most `24h`.
     PARK_WITHIN: "credentials.park_within", T::Duration(millis(2_000), hours(7 * 24)),
         example = "1h";
     /// How passwords are sent: as a cheap hash where the cluster accepts it (`auto`), or in clear

@@ -15,6 +15,7 @@ use super::{
     *,
 };
 use crate::{
+    broker::OpenSearchPeriods,
     identity::ProviderConfig,
     model::Group,
     telemetry::{self, audit},
@@ -67,6 +68,32 @@ fn least_and(more: &str) -> String {
 }
 
 #[test]
+fn a_rotation_that_is_given_counts_for_either_kind_of_cluster() {
+    let given = |credentials: &str| {
+        let config = good(&least_and(credentials), &[]);
+        let broker = &config.clusters[0].broker;
+        let OpenSearchPeriods {
+            rotation,
+            park_within,
+        } = broker.opensearch;
+        (broker.rotation, rotation, broker.park_within, park_within)
+    };
+    let hours = Duration::from_hours;
+    assert_eq!(
+        given("credentials: {rotation: 24h}"),
+        (hours(24), hours(24), Some(hours(1)), hours(6))
+    );
+    assert_eq!(
+        given("credentials: {rotation: 8h, park_within: 3h}"),
+        (hours(8), hours(8), Some(hours(3)), hours(3))
+    );
+    assert_eq!(
+        given("credentials: {park_within: 2h}"),
+        (hours(24), hours(7 * 24), Some(hours(2)), hours(2))
+    );
+}
+
+#[test]
 fn the_least_that_works_has_the_documented_defaults() {
     let config = good(LEAST, &[]);
     assert_eq!(config.listeners[0].listen.to_string(), "127.0.0.1:5000");
@@ -81,6 +108,13 @@ fn the_least_that_works_has_the_documented_defaults() {
             config.clusters[0].broker.grace
         ),
         (Duration::from_hours(24), Duration::from_millis(500))
+    );
+    assert_eq!(
+        config.clusters[0].broker.opensearch,
+        OpenSearchPeriods {
+            rotation: Duration::from_hours(7 * 24),
+            park_within: Duration::from_hours(24),
+        }
     );
     assert_eq!(
         (

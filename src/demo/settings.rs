@@ -95,6 +95,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
                 cluster_name: NAME.to_owned(),
                 service_account: Some(standin::SERVICE_USER.to_owned()),
                 rotation_window: None,
+                opensearch: broker::OpenSearchPeriods::default(),
                 rotation: Duration::from_hours(24),
                 grace: Duration::from_millis(500),
                 park_within: None,

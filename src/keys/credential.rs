@@ -5,7 +5,7 @@ use crate::{
     model::{Fingerprint, Generation, Username},
     secret::SecretKey,
 };
-use aws_lc_rs::hmac;
+use aws_lc_rs::{digest, hmac};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -23,6 +23,24 @@ pub(crate) struct Login<'a> {
     pub(crate) subject: &'a str,
     pub(crate) generation: Generation,
     pub(crate) epoch: u64,
+    /// Where the login is bound to its roles.
+    pub(crate) roles: Option<RolesDigest>,
+}
+
+/// Stands for a set of roles in what a login follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RolesDigest([u8; 32]);
+
+impl RolesDigest {
+    /// Of roles in their order, each once.
+    pub(crate) fn of<T: AsRef<str>>(roles: impl Iterator<Item = T>) -> Self {
+        let mut pieces = Pieces::with_capacity(128);
+        for role in roles {
+            pieces.add(role.as_ref().as_bytes());
+        }
+        let digest = digest::digest(&digest::SHA256, &pieces.0);
+        Self(beginning(digest.as_ref()))
+    }
 }
 
 /// Who gets a derived login.
@@ -35,17 +53,21 @@ pub(crate) enum LoginKind {
 }
 
 impl LoginKind {
-    fn password(self) -> &'static [u8] {
-        match self {
-            Self::Granted => b"password",
-            Self::Parked => b"parked",
+    fn password(self, is_bound: bool) -> &'static [u8] {
+        match (self, is_bound) {
+            (Self::Granted, false) => b"password",
+            (Self::Granted, true) => b"password of roles",
+            (Self::Parked, false) => b"parked",
+            (Self::Parked, true) => b"parked with roles",
         }
     }
 
-    fn salt(self) -> &'static [u8] {
-        match self {
-            Self::Granted => b"salt",
-            Self::Parked => b"parked salt",
+    fn salt(self, is_bound: bool) -> &'static [u8] {
+        match (self, is_bound) {
+            (Self::Granted, false) => b"salt",
+            (Self::Granted, true) => b"salt of roles",
+            (Self::Parked, false) => b"parked salt",
+            (Self::Parked, true) => b"parked salt with roles",
         }
     }
 }
@@ -54,7 +76,7 @@ impl Login<'_> {
     /// The beginning of what its fingerprint covers.
     pub(crate) fn pieces(&self) -> Pieces {
         let mut pieces = Pieces::with_capacity(384);
-        pieces.add(self.kind.password());
+        pieces.add(self.kind.password(self.roles.is_some()));
         self.add_to(&mut pieces);
         pieces
     }
@@ -65,6 +87,9 @@ impl Login<'_> {
         pieces.add(self.user.as_str().as_bytes());
         pieces.add(&self.generation.0.to_be_bytes());
         pieces.add(&self.epoch.to_be_bytes());
+        if let Some(RolesDigest(digest)) = &self.roles {
+            pieces.add(digest);
+        }
     }
 }
 
@@ -102,12 +127,12 @@ impl CredentialKeys {
 
     /// The 256 bits of the password.
     pub(crate) fn password(&self, login: &Login<'_>) -> Zeroizing<[u8; 32]> {
-        self.of_login(login.kind.password(), login)
+        self.of_login(login.kind.password(login.roles.is_some()), login)
     }
 
     /// The salt of the password's hash. It is derived, so that a repeated write is the same write.
     pub(crate) fn salt(&self, login: &Login<'_>) -> Zeroizing<[u8; 32]> {
-        self.of_login(login.kind.salt(), login)
+        self.of_login(login.kind.salt(login.roles.is_some()), login)
     }
 
     fn of_login(&self, purpose: &[u8], login: &Login<'_>) -> Zeroizing<[u8; 32]> {

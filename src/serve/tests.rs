@@ -194,6 +194,7 @@ fn upstream() -> Upstream {
         cluster_name: "default".to_owned(),
         service_account: None,
         rotation_window: None,
+        opensearch: broker::OpenSearchPeriods::default(),
         rotation: Duration::ZERO,
         grace: Duration::ZERO,
         park_within: None,

@@ -150,6 +150,7 @@ impl Stage {
             service_account: Some("elastauth".to_owned()),
             rotation: Duration::from_millis(setting.rotation),
             rotation_window: None,
+            opensearch: broker::OpenSearchPeriods::default(),
             grace: Duration::from_millis(setting.grace),
             park_within: setting
                 .park_within

@@ -197,6 +197,7 @@ fn broker_config() -> broker::Config {
         previous_key: None,
         rotation: Duration::ZERO,
         rotation_window: None,
+        opensearch: broker::OpenSearchPeriods::default(),
         grace: Duration::ZERO,
         park_within: None,
         expiration: Duration::from_hours(1),

@@ -48,6 +48,17 @@ impl Deployment {
     pub(crate) async fn with(change: impl FnOnce(&mut broker::Config)) -> Self {
         let tasks = Tasks::default();
         let cluster = StandIn::start(&tasks).await.unwrap();
+        Self::before(cluster, tasks, change)
+    }
+
+    /// In front of OpenSearch, which is not configured to be it.
+    pub(crate) async fn opensearch(change: impl FnOnce(&mut broker::Config)) -> Self {
+        let tasks = Tasks::default();
+        let cluster = StandIn::start_opensearch(&tasks).await.unwrap();
+        Self::before(cluster, tasks, change)
+    }
+
+    fn before(cluster: StandIn, tasks: Tasks, change: impl FnOnce(&mut broker::Config)) -> Self {
         let ms = Arc::new(AtomicU64::new(1_800_000_000_000));
         let flow = Self::flow(&cluster, &ms, &tasks, change);
         Self {
@@ -126,6 +137,7 @@ impl Deployment {
             cluster_name: "default".to_owned(),
             service_account: Some("elastauth".to_owned()),
             rotation_window: None,
+            opensearch: broker::OpenSearchPeriods::default(),
             rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
             park_within: None,
@@ -147,7 +159,11 @@ impl Deployment {
             password: standin.service_password().to_owned().into(),
         };
         let cluster = cluster::Config {
-            kind: cluster::Kind::Elasticsearch,
+            kind: if standin.is_opensearch() {
+                cluster::Kind::Auto
+            } else {
+                cluster::Kind::Elasticsearch
+            },
             hosts: vec![standin.url().parse().unwrap()],
             account,
             tls: tls::ClientConfig::default(),
@@ -205,7 +221,7 @@ impl Deployment {
     }
 
     pub(crate) fn roles(&self, user: &str) -> Vec<String> {
-        self.cluster.user(user).unwrap().roles
+        self.cluster.roles_of(user).unwrap()
     }
 }
 

@@ -70,13 +70,15 @@ impl Stage {
     pub(crate) fn of(elastauth: Elastauth, cluster: StandIn, tasks: Tasks) -> Self {
         let password = cluster.service_password().to_owned();
         let account = STANDARD.encode(format!("{SERVICE_USER}:{password}"));
-        let secrets = vec![
+        let mut secrets = vec![
             SECRET_KEY.to_owned(),
             GATEWAY_KEY.to_owned(),
             password,
             account,
             cluster.api_key().to_owned(),
         ];
+        // OpenSearch has no API keys.
+        secrets.retain(|secret| !secret.is_empty());
         Self {
             cluster,
             elastauth,
@@ -269,14 +271,21 @@ impl Drop for Stage {
             .filter(|call| !call.through_gateway)
         {
             let name = call.path.strip_prefix("/_security/user/");
+            let internal = call.path.strip_prefix(INTERNAL_USERS);
             let intended = match call.method.as_str() {
                 "GET" => {
                     call.path == "/_security/_authenticate"
+                        || call.path == "/_plugins/_security/authinfo"
+                        || internal.is_some_and(|rest| {
+                            let name = rest.strip_prefix('/');
+                            rest.is_empty() || name.is_some_and(is_one_segment)
+                        })
                         || name.is_some_and(is_one_segment)
                         || call.path.starts_with("/_security/api_key?username=")
                         || call.path.starts_with("/_security/user?filter_path=")
                 }
                 "DELETE" => call.path == "/_security/api_key",
+                "PATCH" => internal == Some(""),
                 "POST" => call.path.starts_with("/_security/_query/user?filter_path="),
                 "PUT" => name
                     .and_then(|name| name.strip_suffix("?refresh=false"))
@@ -287,6 +296,9 @@ impl Drop for Stage {
         }
     }
 }
+
+/// Of OpenSearch; writes of users go to the list itself.
+const INTERNAL_USERS: &str = "/_plugins/_security/api/internalusers";
 
 fn is_one_segment(name: &str) -> bool {
     !name.is_empty()

@@ -30,7 +30,8 @@ use crate::{
         config::Config,
         document::Document,
         error::BrokerError,
-        places::{Class, Places},
+        places::{Class, Places, WritePlaces},
+        product::Product,
         rotation::Period,
         state::State,
         write::{WriteResult, write},
@@ -55,7 +56,7 @@ pub(super) struct Attempt {
     pub(super) look: Look,
     limits: Limits,
     login_permits: Places,
-    pub(super) writes: Arc<Places>,
+    pub(super) writes: Arc<WritePlaces>,
     pub(super) report: Report,
     fresh_logins: FreshLogins,
     /// Whether the cluster has accepted the service account since the start.
@@ -66,7 +67,7 @@ impl Attempt {
     pub(super) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
-        writes: Arc<Places>,
+        writes: Arc<WritePlaces>,
         config: &Config,
         telemetry: &ClusterTelemetry,
     ) -> Self {
@@ -150,13 +151,20 @@ impl Attempt {
 
         // 3. Queue for a place to ask. It is free again before step 5: writes that hang must not
         //    hold up those who have only to be confirmed.
-        let question = self.login_permits.queue(class).await?;
-
-        // 4. Ask as the user: does the login work, and is the user as it should be? In the usual
-        //    case yes, and the update is done.
         let password = self.state.password(&document.login(), document.target.key);
-        let login = self.look.log_in(document, &password).await?;
-        drop(question);
+        let login = if class == Class::New && period.product == Product::OpenSearch {
+            // It has to be read first there, and most who are new here are new there: step 6 reads
+            // them, and step 8 asks as those who are as they should be.
+            LoginResult::Refused
+        } else {
+            let question = self.login_permits.queue(class).await?;
+
+            // 4. Ask as the user: does the login work, and is the user as it should be? In the
+            //    usual case yes, and the update is done.
+            let login = self.look.log_in(document, &password).await?;
+            drop(question);
+            login
+        };
         if !matches!(login, LoginResult::Refused) {
             self.fresh_logins.accepted();
         }
@@ -168,7 +176,7 @@ impl Attempt {
         let login_works = matches!(login, LoginResult::Differs);
 
         // 5. Queue for a place to write, before the user is read: see the top of this file.
-        let _place = self.writes.queue(class).await?;
+        let _place = self.writes.queue(class, period.product).await?;
 
         // 6. Read the user with the service account. Hash the password meanwhile, unless a limit
         //    is going to refuse the write.
@@ -235,12 +243,9 @@ impl Attempt {
             return Err(BrokerError::LoginRefused);
         }
 
-        // 9. Is there time for a write before the password changes?
-        if !self
-            .state
-            .rotation
-            .may_write(period, self.state.clock.now())
-        {
+        // 9. Is there time for a write before the password changes? And is the cluster of the kind
+        //    for which the login was made?
+        if !self.state.may_write(period) {
             return Ok(AttemptResult::TooLate);
         }
 

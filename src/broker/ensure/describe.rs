@@ -36,7 +36,7 @@ impl Attempt {
         period: Period,
     ) -> Result<Option<Differences>, BrokerError> {
         let state = &self.state;
-        let _place = self.writes.queue(Class::Known).await?;
+        let _place = self.writes.queue(Class::Known, period.product).await?;
         let (keys, login) = (state.credential_keys(document.target.key), document.login());
         let password = state.password(&login, document.target.key);
         let password = self.cluster.prepare(password.to_write(keys, &login)).await;
@@ -58,7 +58,7 @@ impl Attempt {
         let Some(found) = found else {
             return Ok(None);
         };
-        if !state.rotation.may_write(period, state.clock.now()) {
+        if !state.may_write(period) {
             return Ok(None);
         }
         let account = &document.account;

@@ -6,10 +6,9 @@ use crate::{
     broker::{
         derive::{self, Password},
         error::BrokerError,
-        places::{Class, Places},
+        places::{Class, WritePlaces},
         rewrite::Rewrite,
         rotation::Period,
-        slots::{READ_TO_WRITE, Slots},
         state::State,
         write::{WriteResult, write},
     },
@@ -25,8 +24,7 @@ use tokio::time::Instant;
 pub(super) struct Parker {
     state: Arc<State>,
     cluster: SecurityApi,
-    writes: Arc<Places>,
-    slots: Slots,
+    writes: Arc<WritePlaces>,
     report: Arc<Report>,
 }
 
@@ -34,15 +32,13 @@ impl Parker {
     pub(super) fn new(
         state: Arc<State>,
         cluster: SecurityApi,
-        writes: Arc<Places>,
-        slots: Slots,
+        writes: Arc<WritePlaces>,
         report: Arc<Report>,
     ) -> Self {
         Self {
             state,
             cluster,
             writes,
-            slots,
             report,
         }
     }
@@ -60,7 +56,7 @@ impl Parker {
         }
 
         // 2. Queue for a place to write behind all known users.
-        let _place = self.writes.queue(Class::New).await?;
+        let _place = self.writes.queue(Class::New, period.product).await?;
 
         // 3. Open an update in the ledger. From here on it notices what other replicas report. One
         //    that has confirmed or written the user in this period, or writes the user now, has the
@@ -88,11 +84,17 @@ impl Parker {
         }
 
         // 4. Read the user by name: a listing and a read of several users are searches, which may
-        //    be a second behind. Hash the password meanwhile.
-        let password = Password::derive(keys, &login).to_write(keys, &login);
+        //    be a second behind. Hash the password meanwhile, unless it follows from the roles that
+        //    are found.
         let asked = Instant::now();
-        let (read, password) =
-            tokio::join!(self.cluster.read_user(name), self.cluster.prepare(password));
+        let prepared = async {
+            if period.product.binds_roles() {
+                return None;
+            }
+            let password = Password::derive(keys, &login).to_write(keys, &login);
+            Some(self.cluster.prepare(password).await)
+        };
+        let (read, prepared) = tokio::join!(self.cluster.read_user(name), prepared);
 
         // 5. Is the user still to be parked, and the one who was listed?
         let Some(found) = read.map_err(BrokerError::of_admin_call)? else {
@@ -105,20 +107,29 @@ impl Parker {
         if !is_same || !is_due(&found.account, period, &state.keys) {
             return Ok(false);
         }
-        let Some(Rewrite { account, .. }) = Rewrite::new(
+        let Some(Rewrite {
+            account, password, ..
+        }) = Rewrite::new(
             state,
             name,
             &found.account,
             LoginKind::Parked,
             login.generation,
             period,
-        ) else {
+        )
+        else {
             return Ok(false);
+        };
+
+        let password = match prepared {
+            Some(prepared) => prepared,
+            None => self.cluster.prepare(password).await,
         };
 
         // 6. Is there still time? Whoever has come back since the read is asked about again for a
         //    while only, and not after the slot.
-        if asked.elapsed() > READ_TO_WRITE {
+        let slots = state.slots(period.product);
+        if slots.is_none_or(|slots| asked.elapsed() > slots.read_to_write()) {
             return Err(BrokerError::Late);
         }
         if !self.is_time(name, period)
@@ -141,8 +152,13 @@ impl Parker {
     }
 
     fn is_time(&self, user: &Username, period: Period) -> bool {
-        let now = self.state.clock.now();
-        self.slots.may_park(&self.state.rotation, user, period, now)
+        let (state, now) = (&self.state, self.state.clock.now());
+        let (slots, rotation) = (
+            state.slots(period.product),
+            state.rotations.of(period.product),
+        );
+        state.may_write(period)
+            && slots.is_some_and(|slots| slots.may_park(rotation, user, period, now))
     }
 
     /// Whether this replica has seen the user in this period. A write that is pending here has
@@ -166,6 +182,7 @@ fn login_of<'a>(user: &'a Username, marker: &'a Marker, epoch: u64) -> Login<'a>
         subject: marker.subject.as_deref().unwrap_or_default(),
         generation: marker.generation,
         epoch,
+        roles: None,
     }
 }
 
@@ -176,7 +193,7 @@ fn owner(marker: &Marker) -> (Option<&str>, Option<&str>, Generation) {
 }
 
 /// Of a login that no request asks for: no request has this fingerprint. What else the user has is
-/// not known before they are read.
+/// not known before they are read, the roles of a login that is bound to them among it.
 fn fingerprint(keys: &CredentialKeys, login: &Login<'_>) -> Fingerprint {
     derive::fingerprint(keys, login, std::iter::empty::<&str>())
 }

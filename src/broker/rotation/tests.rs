@@ -13,7 +13,14 @@ fn user(name: &str) -> Username {
 }
 
 fn plain(period: Duration) -> Rotation {
-    Rotation::new(period, None, Timestamp(0), GRACE, Timestamp(0))
+    Rotation::new(
+        Product::Elasticsearch,
+        period,
+        None,
+        Timestamp(0),
+        GRACE,
+        Timestamp(0),
+    )
 }
 
 fn shown(period: Period) -> (u64, Slot, Option<Duration>) {
@@ -61,6 +68,7 @@ fn no_write_begins_shortly_before_a_boundary_or_after_it() {
         Duration::from_millis(500)
     );
     let long = Rotation::new(
+        Product::Elasticsearch,
         DAY,
         None,
         Timestamp(0),
@@ -107,7 +115,14 @@ fn a_period_knows_its_own_begin_and_end() {
         (Duration::ZERO, None, start),
     ] {
         let key_since = Timestamp(start.0 + HOUR);
-        let rotation = Rotation::new(period, window, key_since, GRACE, start);
+        let rotation = Rotation::new(
+            Product::Elasticsearch,
+            period,
+            window,
+            key_since,
+            GRACE,
+            start,
+        );
         for name in ["alice", "bob"] {
             let mut last = rotation.period(&user(name), from);
             for minute in 1..10_000 {
@@ -128,6 +143,7 @@ fn a_period_knows_its_own_begin_and_end() {
 #[test]
 fn the_rest_of_a_period_ends_at_the_boundary() {
     let rotation = Rotation::new(
+        Product::Elasticsearch,
         Duration::from_hours(1),
         None,
         Timestamp(0),
@@ -196,7 +212,14 @@ fn with_a_window_nobodys_working_day_has_a_boundary() {
     let window = Window::parse("02:00-05:00", "Europe/Berlin").unwrap();
     // Both nights of the year in which clocks are set lie within.
     for begins in ["2026-03-25T12:00:00Z", "2026-10-21T12:00:00Z"] {
-        let rotation = Rotation::new(DAY, Some(&window), Timestamp(0), GRACE, at(begins));
+        let rotation = Rotation::new(
+            Product::Elasticsearch,
+            DAY,
+            Some(&window),
+            Timestamp(0),
+            GRACE,
+            at(begins),
+        );
         let mut minutes = HashSet::new();
         for name in ["alice", "bob", "carol", "dave"] {
             let found = boundaries(&rotation, name, at(begins), 7, "Europe/Berlin");
@@ -215,7 +238,14 @@ fn with_a_window_nobodys_working_day_has_a_boundary() {
 fn a_window_may_reach_over_midnight_and_come_once_a_week() {
     let window = Window::parse("22:30-01:30", "America/New_York").unwrap();
     let start = at("2026-11-24T12:00:00Z");
-    let rotation = Rotation::new(7 * DAY, Some(&window), Timestamp(0), GRACE, start);
+    let rotation = Rotation::new(
+        Product::Elasticsearch,
+        7 * DAY,
+        Some(&window),
+        Timestamp(0),
+        GRACE,
+        start,
+    );
     let found = boundaries(&rotation, "alice", start, 21, "America/New_York");
     assert_eq!(found.len(), 3);
     assert!(
@@ -231,6 +261,7 @@ fn a_window_in_the_hour_that_clocks_skip_spreads_the_boundaries_all_the_same() {
     for text in ["02:00-03:00", "02:10-02:50", "01:59-03:00"] {
         let window = Window::parse(text, "Europe/Berlin").unwrap();
         let rotation = Rotation::new(
+            Product::Elasticsearch,
             DAY,
             Some(&window),
             Timestamp(0),
@@ -274,7 +305,16 @@ fn a_window_in_the_hour_that_clocks_skip_spreads_the_boundaries_all_the_same() {
 #[test]
 fn replicas_that_started_on_different_days_agree() {
     let window = Window::parse("02:00-05:00", "Asia/Kolkata").unwrap();
-    let of = |started| Rotation::new(2 * DAY, Some(&window), Timestamp(0), GRACE, at(started));
+    let of = |started| {
+        Rotation::new(
+            Product::Elasticsearch,
+            2 * DAY,
+            Some(&window),
+            Timestamp(0),
+            GRACE,
+            at(started),
+        )
+    };
     let (old, new) = (of("2026-01-01T00:00:00Z"), of("2026-11-24T00:00:00Z"));
     for hour in 0..500 {
         let now = Timestamp(at("2026-11-24T00:00:00Z").0 + hour * HOUR + 1);
@@ -289,6 +329,7 @@ fn replicas_that_started_on_different_days_agree() {
 fn past_the_last_window_time_goes_on() {
     let window = Window::parse("02:00-05:00", "UTC").unwrap();
     let rotation = Rotation::new(
+        Product::Elasticsearch,
         DAY,
         Some(&window),
         Timestamp(0),
@@ -311,7 +352,7 @@ fn past_the_last_window_time_goes_on() {
 #[test]
 fn users_move_to_a_new_key_at_their_own_boundary() {
     let since = at("2026-11-24T12:00:00Z");
-    let rotation = Rotation::new(DAY, None, since, GRACE, since);
+    let rotation = Rotation::new(Product::Elasticsearch, DAY, None, since, GRACE, since);
     let key = |name: &str, hours: u64| {
         rotation
             .period(&user(name), Timestamp(since.0 + hours * HOUR))
@@ -340,7 +381,14 @@ fn users_move_to_a_new_key_at_their_own_boundary() {
 #[test]
 fn without_rotation_the_change_of_key_is_the_one_boundary_and_comes_to_each_within_the_hour() {
     let since = at("2026-11-24T12:00:00Z");
-    let rotation = Rotation::new(Duration::ZERO, None, since, GRACE, since);
+    let rotation = Rotation::new(
+        Product::Elasticsearch,
+        Duration::ZERO,
+        None,
+        since,
+        GRACE,
+        since,
+    );
     let mut minutes = [0; 60];
     for n in 0..6_000 {
         let moves = user(&format!("user-{n}")).place() % (60 * 60_000);

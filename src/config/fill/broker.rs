@@ -2,7 +2,7 @@
 
 use super::{filler::Filler, ledger};
 use crate::{
-    broker::{Config, InvalidWindow, PreviousKey, Window},
+    broker::{Config, InvalidWindow, OpenSearchPeriods, PreviousKey, Window},
     clock::Timestamp,
     config::table,
 };
@@ -56,6 +56,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         cluster_name: fill.get(&table::ES_CLUSTER_NAME)?,
         service_account: fill.get(&table::ES_USERNAME),
         rotation: rotation?,
+        opensearch: on_opensearch(fill, rotation?),
         rotation_window: rotation_window(fill),
         grace: grace?,
         park_within: park_within(fill, rotation?),
@@ -68,6 +69,21 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         dry_run,
         ledger: ledger?,
     })
+}
+
+/// What is given counts for either kind of cluster; the defaults differ.
+fn on_opensearch(fill: &Filler<'_>, rotation: Duration) -> OpenSearchPeriods {
+    let rotation = if fill.given(&table::ROTATION) {
+        rotation
+    } else {
+        OpenSearchPeriods::ROTATION
+    };
+    let longest = OpenSearchPeriods::PARK_WITHIN;
+    let park_within = fill.get::<Duration>(&table::PARK_WITHIN);
+    OpenSearchPeriods {
+        rotation,
+        park_within: park_within.unwrap_or((rotation / 4).clamp(SHORTEST_PARKING, longest)),
+    }
 }
 
 /// A key that is being replaced, and the time from which users move to the new one.

@@ -1,0 +1,245 @@
+//! OpenSearch: logins that are bound to their roles, rare rotation, locked users, and what its cache
+//! may keep.
+
+use crate::support::{
+    deployment::{
+        BrokerError, Deployment, Endpoint, Fault, Misbehaviour, ask, broker, broker_of, why,
+    },
+    find,
+    http::Answer,
+    stage::{Plan, Stage},
+};
+use elastauth::internals::{
+    broker::RevokeOrder,
+    demo::standin::{InternalUser, StandIn},
+    flow::Grant,
+    model::Username,
+    net::peer::Peer,
+    shutdown::Tasks,
+};
+use futures_util::future::join_all;
+use http::{HeaderValue, StatusCode, header};
+use std::{collections::BTreeSet, time::Duration};
+
+const USERS: &str = "/_plugins/_security/api/internalusers";
+const DAY: Duration = Duration::from_hours(24);
+
+fn login(grant: &Grant) -> HeaderValue {
+    grant.credential().authorization().clone()
+}
+
+/// What counts for a request with this login; the role that everybody has aside.
+fn roles(deployment: &Deployment, login: &HeaderValue) -> Option<Vec<String>> {
+    let mut roles = deployment.cluster.roles_with(login)?;
+    roles.retain(|role| role != "own_index");
+    Some(roles)
+}
+
+fn only(roles: &[&str]) -> Vec<String> {
+    roles.iter().map(|role| (*role).to_owned()).collect()
+}
+
+async fn stage(more: &str) -> Stage {
+    let tasks = Tasks::default();
+    let cluster = StandIn::start_opensearch(&tasks).await.unwrap();
+    let plan = Plan {
+        more,
+        ..Plan::default()
+    };
+    Stage::before(cluster, tasks, plan).await
+}
+
+#[tokio::test]
+async fn a_change_of_roles_is_another_password_at_the_same_moment() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    let editor = login(&deployment.ask("alice", "dev").await.unwrap());
+    assert_eq!(
+        roles(&deployment, &editor),
+        Some(only(&["editor", "viewer"]))
+    );
+    let viewer = login(&deployment.ask("alice", "").await.unwrap());
+    assert_ne!(editor, viewer);
+    assert_eq!(roles(&deployment, &viewer), Some(only(&["viewer"])));
+    assert_eq!(roles(&deployment, &editor), None);
+    let again = login(&deployment.ask("alice", "dev").await.unwrap());
+    assert_eq!(again, editor, "the same roles in the same period");
+    let replica = deployment.replica(|_| ());
+    let other = login(&ask(&replica, "alice", "dev").await.unwrap());
+    assert_eq!(other, editor, "two replicas agree without a word");
+}
+
+#[tokio::test]
+async fn a_login_that_the_cache_keeps_has_the_roles_of_its_time_and_is_given_to_nobody() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    let editor = login(&deployment.ask("alice", "dev").await.unwrap());
+    assert!(deployment.cluster.accepts(&editor));
+    let kept = Fault::new(Endpoint::Write, Misbehaviour::OldLoginKept);
+    deployment.cluster.fault(kept.times(1));
+    let viewer = login(&deployment.ask("alice", "").await.unwrap());
+    assert_eq!(
+        roles(&deployment, &editor),
+        Some(only(&["editor", "viewer"]))
+    );
+    for _ in 0..10 {
+        let now = login(&deployment.ask("alice", "").await.unwrap());
+        assert_eq!(now, viewer);
+        assert_eq!(roles(&deployment, &now), Some(only(&["viewer"])));
+    }
+}
+
+#[tokio::test]
+async fn a_first_login_is_one_read_and_one_write() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    deployment.ask("bob", "dev").await.unwrap();
+    deployment.calls();
+    deployment.ask("alice", "dev").await.unwrap();
+    assert_eq!(
+        deployment.calls(),
+        [
+            format!("GET {USERS}/alice 404 by service"),
+            format!("PATCH {USERS} 200 by service"),
+        ]
+    );
+    deployment.ask("alice", "dev").await.unwrap();
+    assert_eq!(deployment.calls(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn passwords_live_for_seven_days_unless_the_configuration_says_otherwise() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    let first = login(&deployment.ask("alice", "dev").await.unwrap());
+    let mut logins = vec![first];
+    for _ in 0..28 {
+        deployment.pass(DAY);
+        let now = login(&deployment.ask("alice", "dev").await.unwrap());
+        assert!(deployment.cluster.accepts(&now));
+        if logins.last() != Some(&now) {
+            logins.push(now);
+        }
+    }
+    assert_eq!(logins.len(), 5, "four changes in four weeks");
+
+    let daily = |config: &mut broker::Config| {
+        config.opensearch.rotation = DAY;
+    };
+    let deployment = Deployment::opensearch(daily).await;
+    let first = login(&deployment.ask("alice", "dev").await.unwrap());
+    deployment.pass(DAY);
+    let next = login(&deployment.ask("alice", "dev").await.unwrap());
+    assert_ne!(first, next);
+}
+
+#[tokio::test]
+async fn many_first_logins_at_once_are_few_writes_and_no_conflict_is_seen() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    deployment.ask("first", "dev").await.unwrap();
+    deployment.calls();
+    deployment
+        .cluster
+        .set_write_takes(Duration::from_millis(20));
+    let names: Vec<String> = (0..64).map(|n| format!("user-{n}")).collect();
+    let grants = join_all(names.iter().map(|name| deployment.ask(name, "dev"))).await;
+    for grant in grants {
+        assert!(deployment.cluster.accepts(&login(&grant.unwrap())));
+    }
+    let calls = deployment.calls();
+    let writes = calls
+        .iter()
+        .filter(|call| call.starts_with("PATCH"))
+        .count();
+    assert!(writes <= 16, "{writes} writes for 64 users");
+}
+
+#[tokio::test]
+async fn users_who_are_locked_foreign_or_reserved_are_left_alone() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    deployment.ask("alice", "dev").await.unwrap();
+    assert!(deployment.cluster.set_enabled("alice", false));
+    deployment.pass(DAY);
+    assert_eq!(
+        why(deployment.ask("alice", "dev").await),
+        BrokerError::Disabled
+    );
+    let alice = deployment.cluster.internal_user("alice").unwrap();
+    assert_eq!(alice.hash, "!");
+    assert!(deployment.cluster.set_enabled("alice", true));
+    deployment.pass(Duration::from_secs(2));
+    let grant = deployment.ask("alice", "dev").await.unwrap();
+    assert!(deployment.cluster.accepts(&login(&grant)));
+
+    let theirs = InternalUser::new("bob", "a password of bob's own").with_roles(&["auditor"]);
+    deployment.cluster.set_internal_user(theirs.clone());
+    assert_eq!(
+        why(deployment.ask("bob", "dev").await),
+        BrokerError::Foreign
+    );
+    assert_eq!(deployment.cluster.internal_user("bob"), Some(theirs));
+    let reserved = InternalUser {
+        reserved: true,
+        ..InternalUser::new("carol", "a password of carol's own")
+    };
+    deployment.cluster.set_internal_user(reserved.clone());
+    let refused = why(deployment.ask("carol", "dev").await);
+    assert!(
+        matches!(refused, BrokerError::ReservedName(_)),
+        "{refused:?}"
+    );
+    assert_eq!(deployment.cluster.internal_user("carol"), Some(reserved));
+    let admin = why(deployment.ask("admin", "dev").await);
+    assert!(matches!(admin, BrokerError::ReservedName(_)), "{admin:?}");
+}
+
+#[tokio::test]
+async fn a_revoked_login_ends_and_a_changed_password_is_put_right() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    let first = login(&deployment.ask("alice", "dev").await.unwrap());
+    let order = RevokeOrder {
+        peer: Peer::Unix,
+        api_keys: true,
+    };
+    let user = Username::parse("alice").unwrap();
+    let revoked = broker_of(&deployment.flow).revoke(&user, order).await;
+    assert_eq!(revoked.login.unwrap().generation.0, 1);
+    assert!(!deployment.cluster.accepts(&first));
+    let next = login(&deployment.ask("alice", "dev").await.unwrap());
+    assert!(next != first && deployment.cluster.accepts(&next));
+
+    let mut alice = deployment.cluster.internal_user("alice").unwrap();
+    alice.hash = InternalUser::new("alice", "chosen by alice").hash;
+    deployment.cluster.set_internal_user(alice);
+    deployment.pass(Duration::from_hours(1));
+    let again = login(&deployment.ask("alice", "dev").await.unwrap());
+    assert!(deployment.cluster.accepts(&again));
+}
+
+#[tokio::test]
+async fn the_program_finds_out_what_it_is_and_parks_those_who_stay_away_together() {
+    let stage = stage("credentials: {rotation: 6s, grace: 500ms, park_within: 2s}").await;
+    let names: Vec<String> = (0..20).map(|n| format!("user-{n}")).collect();
+    let answers: Vec<Answer> = join_all(names.iter().map(|name| stage.ask(name, "dev"))).await;
+    for answer in &answers {
+        assert_eq!(answer.status, StatusCode::OK);
+    }
+    let logins: BTreeSet<&[u8]> = answers
+        .iter()
+        .map(|answer| answer.headers[header::AUTHORIZATION].as_bytes())
+        .collect();
+    assert_eq!(logins.len(), 20);
+    let parked = async || {
+        let all = names.iter().all(|name| {
+            let user = stage.cluster.internal_user(name);
+            user.is_some_and(|user| user.attributes.contains_key("elastauth_parked"))
+        });
+        all.then_some(())
+    };
+    find("all parked", Duration::from_mins(1), parked).await;
+    for answer in &answers {
+        assert!(!stage.works(answer), "the login of the last period is dead");
+    }
+    let back = stage.ask("user-1", "").await;
+    assert!(stage.works(&back));
+    assert_eq!(
+        stage.cluster.roles_of("user-1"),
+        Some(vec!["viewer".to_owned()])
+    );
+}
