@@ -14,10 +14,12 @@ mod entry;
 mod listing;
 mod names;
 mod password;
+mod paths;
 mod reads;
 
 pub(super) use document::document;
 pub(super) use names::reserves;
+pub(super) use paths::AUTHINFO;
 
 use super::{
     client::{Client, get},
@@ -37,6 +39,7 @@ use commit::Commit;
 use document::SentPassword;
 use entry::Entry;
 use http::{HeaderValue, Method};
+use paths::{ROLES, USERS};
 use reads::Reads;
 use std::{
     fmt,
@@ -48,12 +51,7 @@ use std::{
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-/// Whose login this is.
-pub(super) const AUTHINFO: &str = "/_plugins/_security/authinfo";
-const USERS: &str = "/_plugins/_security/api/internalusers";
-const ROLES: &str = "/_plugins/_security/api/roles";
-
-/// A name that no user has: `:` ends a name in HTTP Basic, and the plugin refuses it.
+/// A name that no user has.
 const NOBODY: &str = "elastauth-check-nobody";
 
 /// A client of one cluster.

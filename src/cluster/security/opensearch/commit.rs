@@ -10,9 +10,9 @@
 //! refuses it because of one user or one role, the others are written without.
 
 use super::{
-    USERS,
     answer::{self, Culprit, Patched},
     entry::{Entry, patch},
+    paths::USERS,
 };
 use crate::{
     backoff::Backoff,

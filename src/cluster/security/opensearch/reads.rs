@@ -6,9 +6,9 @@
 //! asked.
 
 use super::{
-    USERS,
     answer::{self, ok_body},
     document::User,
+    paths::USERS,
 };
 use crate::{
     cluster::{
