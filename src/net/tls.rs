@@ -5,11 +5,13 @@
 
 mod danger;
 mod error;
+mod files;
 mod known;
 mod names;
 mod pem;
 
 pub(crate) use error::TlsError;
+pub(crate) use files::FilesDigest;
 pub(crate) use names::{CertificateName, CertificateNames};
 pub(crate) use pem::read_file;
 

@@ -6,6 +6,7 @@ use crate::support::{
     find,
     http::Answer,
     idp::Idp,
+    relay::Relay,
     stage::{GATEWAY_KEY, Plan, SECRET_KEY, Stage, question},
     tls::Authority,
     until,
@@ -161,6 +162,53 @@ async fn what_cannot_change_is_named_and_the_rest_of_the_file_counts() {
     // It is said again as long as it is so.
     stage.elastauth.hang_up();
     says(&stage.elastauth, REQUIRES_RESTART, 2).await;
+}
+
+#[tokio::test]
+async fn new_role_rules_close_no_connection() {
+    let tasks = elastauth::internals::shutdown::Tasks::default();
+    let cluster = StandIn::start(&tasks).await.unwrap();
+    let relay = Relay::to(cluster.addr().port()).await;
+    let plan = Plan {
+        hosts: Some(vec![format!("http://127.0.0.1:{}", relay.port)]),
+        ..Plan::default()
+    };
+    let stage = Stage::before(cluster, tasks, plan).await;
+    let stream = stage.gateway().connect().await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let mut ask = async |user: &str| {
+        let request = Request::get("/elastauth")
+            .header("host", "a.test")
+            .header("x-elastauth-key", GATEWAY_KEY)
+            .header("remote-user", user)
+            .header("remote-groups", "dev");
+        let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        let status = answer.status();
+        answer.into_body().collect().await.unwrap();
+        status
+    };
+    assert_eq!(ask("alice").await, StatusCode::OK);
+    let opened = relay.connections();
+    assert!(opened > 0);
+    stage
+        .elastauth
+        .edit(|config| config.replace("dev: [editor]", "dev: [ingest_admin]"));
+    says(&stage.elastauth, IN_FORCE, 1).await;
+    // The same user with other roles, and a new one: the cluster is asked for both.
+    for user in ["alice", "bob"] {
+        assert_eq!(ask(user).await, StatusCode::OK);
+        assert_eq!(roles(&stage, user), ["ingest_admin", "viewer"]);
+    }
+    assert_eq!(
+        relay.connections(),
+        opened,
+        "the cluster's connections stay"
+    );
+    assert!(!connection.is_finished(), "the gateway's connection stays");
 }
 
 #[tokio::test]

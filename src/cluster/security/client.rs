@@ -7,11 +7,11 @@ use crate::{
         error::{CallError, CallFailure},
         pool::{Ask, Pool, Timeouts},
     },
-    net::tls::{self, TlsError},
+    net::tls::{self, FilesDigest, TlsError},
     secret::ExposeSecret as _,
     telemetry::{ClusterTelemetry, metrics::Call},
 };
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Uri, uri::Scheme};
@@ -25,6 +25,8 @@ pub(super) struct Client {
     /// Empty where the account cannot be put into a header; every call as the account then fails
     /// with that.
     account: ArcSwapOption<HeaderValue>,
+    /// What the connections were made with.
+    files: ArcSwap<Option<FilesDigest>>,
 }
 
 /// The account and the TLS of a new configuration, ready to be used.
@@ -32,6 +34,7 @@ pub(super) struct Client {
 pub struct ClusterAccess {
     account: Option<HeaderValue>,
     tls: rustls::ClientConfig,
+    files: Option<FilesDigest>,
 }
 
 impl Client {
@@ -41,16 +44,25 @@ impl Client {
         timeouts: Timeouts,
         telemetry: &ClusterTelemetry,
     ) -> Result<Self, TlsError> {
-        let ClusterAccess { account, tls } = access(config)?;
+        let ClusterAccess {
+            account,
+            tls,
+            files,
+        } = access(config)?;
         Ok(Self {
             pool: Pool::new(&config.hosts, tls, clock, timeouts, telemetry),
             account: ArcSwapOption::from_pointee(account),
+            files: ArcSwap::from_pointee(files),
         })
     }
 
     pub(super) fn replace(&self, access: ClusterAccess) {
         self.account.store(access.account.map(Arc::new));
-        self.pool.replace_tls(access.tls);
+        // Each call says whose it is, so connections stay unless their TLS is another one.
+        let before = self.files.swap(Arc::new(access.files));
+        if access.files.is_none() || *before != access.files {
+            self.pool.replace_tls(access.tls);
+        }
     }
 
     /// The `Authorization` of elastauth's own account.
@@ -66,6 +78,11 @@ impl Client {
 pub(super) fn access(config: &Config) -> Result<ClusterAccess, TlsError> {
     Ok(ClusterAccess {
         account: authorization(&config.account),
+        files: if speaks_tls(config) {
+            FilesDigest::of(&config.tls)
+        } else {
+            Some(FilesDigest::PLAIN)
+        },
         tls: tls_of(config)?,
     })
 }
@@ -84,9 +101,13 @@ fn authorization(account: &ServiceAccount) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn tls_of(config: &Config) -> Result<rustls::ClientConfig, TlsError> {
+fn speaks_tls(config: &Config) -> bool {
     let https = |host: &Uri| host.scheme() == Some(&Scheme::HTTPS);
-    if !config.hosts.iter().any(https) {
+    config.hosts.iter().any(https)
+}
+
+fn tls_of(config: &Config) -> Result<rustls::ClientConfig, TlsError> {
+    if !speaks_tls(config) {
         return tls::client_without_trust();
     }
     if config.tls.danger_skip_verify {
