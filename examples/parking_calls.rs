@@ -31,7 +31,7 @@ use elastauth::internals::{
     secret::SecretKey,
     shutdown::Tasks,
     telemetry::ClusterTelemetry,
-    upstream::{Match, Upstream},
+    upstream::Upstream,
 };
 use http::{HeaderMap, HeaderValue, Method};
 use std::{
@@ -284,7 +284,7 @@ async fn ask(replica: Arc<Flow>, user: u64) {
     headers.insert("remote-groups", HeaderValue::from_static("dev"));
     let request = request::request(headers);
     let upstream = replica.choose(&request).unwrap();
-    let answer = replica.decide(upstream, &request).await;
+    let answer = replica.decide(&upstream, &request).await;
     assert!(answer.is_ok(), "user-{user}: {answer:?}");
 }
 
@@ -334,7 +334,7 @@ fn replica(cluster: &StandIn, clock: &Arc<AtomicU64>, tasks: &Tasks, park: bool)
         default_roles: vec![Role::parse("viewer").unwrap()],
         ..roles::Config::default()
     });
-    let upstream = Upstream::new("default", Match::default(), mapping, broker);
+    let upstream = Upstream::new("default", mapping, broker);
     Arc::new(Flow::new(
         Providers::headers(headers::Config::default()),
         upstream.into(),

@@ -1,27 +1,27 @@
 //! The composition root: which part gets which. No decisions.
 
+mod clusters;
+mod error;
 mod first_check;
 
+pub(crate) use error::StartError;
+
 use crate::{
-    broker::{self, Broker},
     clock::Clock,
-    cluster::{ClusterAccess, SecurityApi},
-    config::{ClusterConfig, Config, Widening},
+    config::{Config, Widening},
     flow::Flow,
     identity::{ProviderConfig, Providers, oidc::Oidc},
-    ledger::{StoreConfig, redis::RedisAccess},
-    net::tls::TlsError,
-    roles::Mapping,
-    serve::{self, Audience, ClusterCheck, ListenerControls, ServeError, Server, Service},
+    ledger::StoreConfig,
+    serve::{self, Audience, ListenerControls, Server, Service},
     shutdown::Tasks,
     supervisor::PassedSocket,
     telemetry::{
-        self, ClusterTelemetry, Telemetry,
+        Telemetry,
         audit::{EventDetails, EventKind},
         metrics::Metrics,
     },
-    upstream::{Upstream, Upstreams},
 };
+use clusters::Clusters;
 use std::{
     future::Future,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -54,6 +54,7 @@ pub struct App {
 #[derive(Clone, Debug)]
 pub struct Controls {
     service: Arc<Service>,
+    clusters: Arc<Clusters>,
     listeners: Vec<ListenerControls>,
     admin: Option<ListenerControls>,
     metrics: Metrics,
@@ -76,11 +77,9 @@ impl Controls {
             .collect::<Result<_, _>>()
             .map_err(StartError::Listen)?;
         let flow = &self.service.flow;
-        let clusters = config.clusters.iter().filter_map(|cluster| {
-            let upstream = flow.upstreams().named(cluster.name.as_str())?;
-            Some(changes_of(upstream, cluster).map(|changes| (upstream, changes)))
-        });
-        let clusters: Vec<_> = clusters.collect::<Result<_, _>>()?;
+        let clusters = &flow.upstreams();
+        let clusters =
+            (self.clusters).prepare(Some(clusters), &config.clusters, &config.unmatched)?;
         let oidc = config
             .identity
             .providers
@@ -99,13 +98,7 @@ impl Controls {
         if let (Some(oidc), Some(access)) = (flow.providers.oidc(), providers) {
             oidc.replace(access);
         }
-        for (upstream, changes) in clusters {
-            upstream.security().replace(changes.cluster);
-            if let Some(access) = changes.redis {
-                upstream.broker().ledger().replace_access(access);
-            }
-            upstream.replace_mapping(changes.mapping);
-        }
+        flow.replace_upstreams(self.clusters.apply(clusters));
         let unprotected = config.unprotected.clone();
         self.service.unprotected.store(Arc::new(unprotected));
         let login_url = config.login_url.clone().map(Arc::new);
@@ -142,33 +135,6 @@ impl Controls {
     }
 }
 
-/// Why the program cannot start. Outside parties are never a reason: start-up does not wait for
-/// any.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A certificate or key file towards the cluster.
-    #[error("TLS towards the cluster cannot be set up")]
-    ClusterTls(#[source] TlsError),
-    /// A certificate or key file towards an identity provider.
-    #[error("TLS towards an identity provider cannot be set up")]
-    IdpTls(#[source] TlsError),
-    /// The keys or the memory of users.
-    #[error(transparent)]
-    Broker(#[from] broker::BrokerStartError),
-    /// A socket of the supervisor.
-    #[error("a socket that the supervisor passes cannot be used")]
-    Passed(#[source] serve::PassedError),
-    /// A listener.
-    #[error("a listener cannot be set up")]
-    Listen(#[source] ServeError),
-    /// The listener for operators.
-    #[error("the listener of admin.listen cannot be set up")]
-    Admin(#[source] ServeError),
-    /// The audit stream or the export of traces.
-    #[error("reports cannot be set up")]
-    Telemetry(#[source] telemetry::TelemetryError),
-}
-
 impl App {
     /// Puts the parts together and listens, inside a runtime. Nothing is asked of anybody yet.
     ///
@@ -200,18 +166,12 @@ impl App {
         let identity_headers = names.unwrap_or_default();
         let providers = Providers::new(config.identity, &clock, &tasks, &telemetry)
             .map_err(StartError::IdpTls)?;
-        let upstreams = config.clusters.into_iter().map(|cluster| {
-            let telemetry = telemetry.of_cluster(cluster.name.as_str());
-            upstream(cluster, &clock, &tasks, telemetry)
-        });
-        let upstreams = Upstreams::new(upstreams.collect::<Result<_, _>>()?, &config.unmatched);
-        let securities = upstreams.iter().map(|upstream| upstream.security().clone());
-        let check = check(securities.collect());
+        let clusters = Clusters::new(clock.clone(), tasks.clone(), telemetry.clone());
+        let upstreams = clusters.start(&config.clusters, &config.unmatched)?;
         let service = Service::new(serve::ServiceParts {
             flow: Flow::new(providers, upstreams),
             identity_headers,
             login_url: config.login_url,
-            check,
             clock,
             tasks: tasks.clone(),
             telemetry: telemetry.clone(),
@@ -238,6 +198,7 @@ impl App {
             listeners: servers.iter().map(Server::controls).collect(),
             admin: admin.as_ref().map(Server::controls),
             service,
+            clusters: Arc::new(clusters),
             metrics: telemetry.metrics.clone(),
         };
         Ok(Self {
@@ -255,12 +216,13 @@ impl App {
     /// See [`StartError`].
     pub fn flow(config: Config) -> Result<Flow, StartError> {
         let (clock, tasks) = (Clock::System, Tasks::default());
-        let upstreams = config.clusters.into_iter().map(|mut cluster| {
+        let mut clusters = config.clusters;
+        for cluster in &mut clusters {
             cluster.broker.ledger.store = StoreConfig::Memory;
             cluster.broker.park_within = None;
-            upstream(cluster, &clock, &tasks, ClusterTelemetry::default())
-        });
-        let upstreams = Upstreams::new(upstreams.collect::<Result<_, _>>()?, &config.unmatched);
+        }
+        let all = Clusters::new(clock.clone(), tasks.clone(), Telemetry::default());
+        let upstreams = all.start(&clusters, &config.unmatched)?;
         let providers = Providers::new(config.identity, &clock, &tasks, &Telemetry::default())
             .map_err(StartError::IdpTls)?;
         Ok(Flow::new(providers, upstreams))
@@ -306,8 +268,10 @@ impl App {
             info!(listen = %server.listen(), version = env!("CARGO_PKG_VERSION"), "elastauth answers");
         }
         for upstream in controls.service.flow.upstreams().iter() {
-            first_check::start(upstream.name(), upstream.security().clone(), &tasks);
+            clusters::check(&upstream);
         }
+        let service = Arc::clone(&controls.service);
+        controls.clusters.sweep(move || service.flow.upstreams());
         for server in servers {
             tasks.spawn(server.run(tasks.clone()));
         }
@@ -326,29 +290,6 @@ impl App {
         }
         telemetry.finish(LAST_WORDS).await;
     }
-}
-
-/// What a running cluster gets of a new configuration.
-struct Changes {
-    cluster: ClusterAccess,
-    redis: Option<RedisAccess>,
-    mapping: Mapping,
-}
-
-fn changes_of(upstream: &Upstream, config: &ClusterConfig) -> Result<Changes, StartError> {
-    let cluster = upstream
-        .security()
-        .access(&config.cluster)
-        .map_err(StartError::ClusterTls)?;
-    let redis = match &config.broker.ledger.store {
-        StoreConfig::Redis(redis) => Some(redis.access().map_err(broker::BrokerStartError::Redis)?),
-        StoreConfig::Memory | StoreConfig::File(..) => None,
-    };
-    Ok(Changes {
-        cluster,
-        redis,
-        mapping: Mapping::new(config.roles.clone()),
-    })
 }
 
 /// The socket that is passed for each listener, that of operators first. Sockets have the names of
@@ -371,39 +312,4 @@ fn sockets(
     });
     let wanted: Vec<_> = admin.into_iter().chain(listeners).collect();
     serve::assign(passed, &wanted).map_err(StartError::Passed)
-}
-
-/// A cluster with a broker of its own.
-fn upstream(
-    config: ClusterConfig,
-    clock: &Clock,
-    tasks: &Tasks,
-    telemetry: ClusterTelemetry,
-) -> Result<Upstream, StartError> {
-    let cluster = SecurityApi::new(&config.cluster, clock.clone(), &telemetry)
-        .map_err(StartError::ClusterTls)?;
-    let broker = Broker::new(
-        config.broker,
-        cluster,
-        clock.clone(),
-        tasks.clone(),
-        telemetry,
-    )?;
-    let mapping = Mapping::new(config.roles);
-    let name = config.name.as_str();
-    Ok(Upstream::new(name, config.selector, mapping, broker))
-}
-
-/// What readiness asks of the cluster. Its text goes to trusted peers and names no address.
-fn check(clusters: Vec<SecurityApi>) -> ClusterCheck {
-    Arc::new(move || {
-        let clusters = clusters.clone();
-        Box::pin(async move {
-            for cluster in clusters {
-                let checked = cluster.check().await;
-                checked.map_err(|error| error.without_address())?;
-            }
-            Ok(())
-        })
-    })
 }

@@ -96,6 +96,7 @@ pub struct Broker {
     updates: Arc<Updates>,
     tasks: Tasks,
     held: Semaphore,
+    waiting: Semaphore,
     metrics: ClusterMetrics,
     service_account: Option<Box<str>>,
     dry_run: bool,
@@ -194,10 +195,21 @@ impl Broker {
             updates,
             tasks,
             held: Semaphore::new(HELD),
+            waiting: Semaphore::new(Semaphore::MAX_PERMITS),
             metrics: telemetry.metrics,
             service_account: config.service_account.map(Box::from),
             dry_run: config.dry_run,
         })
+    }
+
+    /// At most so many requests wait for this cluster at once; others are refused. Gateways have a
+    /// bounded number of requests under way, and a cluster that hangs must not hold all of them.
+    #[must_use]
+    pub(crate) fn with_waiting(self, most: usize) -> Self {
+        Self {
+            waiting: Semaphore::new(most),
+            ..self
+        }
     }
 
     /// The login of an entitled identity. A known user is answered without waiting; otherwise the
@@ -228,6 +240,7 @@ impl Broker {
             if self.dry_run {
                 return Ok(self.grant(entitled, place, generation, period));
             }
+            let _waits = self.waiting.try_acquire().map_err(|_| BrokerError::Busy)?;
             let class = if lookup == Lookup::Miss {
                 Class::New
             } else {
@@ -349,11 +362,25 @@ impl Broker {
         &self.state.ledger
     }
 
-    /// Writes the state of the ledger into the metrics.
-    pub fn report_ledger(&self) {
-        let ledger = &self.state.ledger;
-        self.metrics
-            .ledger(ledger.users(), ledger.store_state().is_ok());
+    /// Writes the state of the ledger into the metrics, with that of `others` whose series are the
+    /// same.
+    pub(crate) fn report_ledgers<'a>(&'a self, others: impl IntoIterator<Item = &'a Ledger>) {
+        let (mut users, mut works) = (0, true);
+        for ledger in others.into_iter().chain([&self.state.ledger]) {
+            users += ledger.users();
+            works &= ledger.store_state().is_ok();
+        }
+        self.metrics.ledger(users, works);
+    }
+
+    /// The clock by which it lives.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.state.clock
+    }
+
+    /// What runs its updates.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     /// The user that a write would put into the cluster at this moment, without its password.

@@ -11,15 +11,16 @@ use crate::{
     identity::{Identity, Providers},
     request::Request,
     roles::{Entitled, Given, Mapping, Remark},
-    upstream::{Upstream, Upstreams},
+    upstream::{Chosen, Opened, TenantLabel, Tenants, Upstream, Upstreams},
 };
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 
 /// The steps, ready to be taken.
 #[derive(Debug)]
 pub struct Flow {
     pub(crate) providers: Providers,
-    upstreams: Upstreams,
+    upstreams: ArcSwap<Upstreams>,
 }
 
 impl Flow {
@@ -28,22 +29,28 @@ impl Flow {
     pub fn new(providers: Providers, upstreams: Upstreams) -> Self {
         Self {
             providers,
-            upstreams,
+            upstreams: ArcSwap::from_pointee(upstreams),
         }
     }
 
     /// The clusters.
     #[must_use]
-    pub fn upstreams(&self) -> &Upstreams {
-        &self.upstreams
+    pub fn upstreams(&self) -> Arc<Upstreams> {
+        self.upstreams.load_full()
+    }
+
+    /// Requests are for one of these from now on. Those in hand keep what they were for.
+    pub(crate) fn replace_upstreams(&self, upstreams: Upstreams) {
+        self.upstreams.store(Arc::new(upstreams));
     }
 
     /// The step before the others: which cluster the request is for.
     ///
     /// # Errors
     /// [`AuthError::NoCluster`] if it is for none.
-    pub fn choose(&self, request: &Request) -> Result<&Upstream, AuthError> {
-        self.upstreams.choose(request).map_err(AuthError::NoCluster)
+    pub fn choose(&self, request: &Request) -> Result<Chosen, AuthError> {
+        let upstreams = self.upstreams.load();
+        upstreams.choose(request).map_err(AuthError::NoCluster)
     }
 
     /// Decides about one request. A known user is answered without waiting for anything.
@@ -52,17 +59,17 @@ impl Flow {
     /// The first step that refuses.
     pub async fn decide(
         &self,
-        upstream: &Upstream,
+        chosen: &Chosen,
         request: &Request,
     ) -> Result<Grant, RefusedRequest> {
-        match self.decide_once(upstream, request).await {
+        match self.decide_once(chosen, request).await {
             // What a provider said about this token a while ago is outdated; it can be asked again.
             // Boxed, as it is rare.
             Err(RefusedRequest {
                 why: AuthError::Broker(BrokerError::Outdated { .. }),
                 ..
             }) if self.providers.forget(request) => {
-                Box::pin(self.decide_once(upstream, request)).await
+                Box::pin(self.decide_once(chosen, request)).await
             }
             decided => decided,
         }
@@ -70,10 +77,21 @@ impl Flow {
 
     async fn decide_once(
         &self,
-        upstream: &Upstream,
+        chosen: &Chosen,
         request: &Request,
     ) -> Result<Grant, RefusedRequest> {
-        let entitled = self.entitle(upstream, request).await?;
+        let identity = self.identify(request).await?;
+        let opened;
+        let (upstream, mapping) = match chosen {
+            Chosen::Cluster(upstream) => (upstream, upstream.mapping()),
+            Chosen::Tenant(tenants, label) => {
+                opened = open(tenants, label, &identity)?;
+                let own = opened.mapping.clone();
+                let mapping = own.unwrap_or_else(|| opened.upstream.mapping());
+                (&opened.upstream, mapping)
+            }
+        };
+        let entitled = entitle(upstream, &mapping, identity)?;
         match upstream.broker().credential(&entitled).await {
             Ok(credential) => Ok(Grant {
                 entitled,
@@ -85,15 +103,27 @@ impl Flow {
 
     /// Takes the same steps as [`Self::decide`], but ends with a look at what the broker would do.
     /// Nothing is written; the cluster is asked only if `online`.
+    ///
+    /// # Errors
+    /// If the request is for a tenant whose cluster cannot be set up.
     pub async fn explain(
         &self,
-        upstream: &Upstream,
+        chosen: &Chosen,
         request: &Request,
         online: bool,
-    ) -> Explanation {
+    ) -> Result<Explanation, AuthError> {
+        let (upstream, mapping) = match chosen {
+            Chosen::Cluster(upstream) => (Arc::clone(upstream), None),
+            Chosen::Tenant(tenants, label) => {
+                let opened = tenants.open(label).map_err(AuthError::Tenant)?;
+                (opened.upstream, opened.mapping)
+            }
+        };
+        let mapping = mapping.unwrap_or_else(|| upstream.mapping());
         let broker = upstream.broker();
         let (mut document, mut plan) = (None, None);
-        let mut result = self.entitle(upstream, request).await;
+        let identity = self.identify(request).await;
+        let mut result = identity.and_then(|identity| entitle(&upstream, &mapping, identity));
         if let Ok(entitled) = &result {
             document = Some(broker.would_write(entitled));
             let permitted = match broker.permits(entitled) {
@@ -108,36 +138,61 @@ impl Flow {
                 result = Err(refused(entitled, why));
             }
         }
-        Explanation {
-            mapping: upstream.mapping(),
+        Ok(Explanation {
+            mapping,
             document,
             plan,
             result,
-        }
-    }
-
-    /// Who asks, and with which roles.
-    async fn entitle(
-        &self,
-        upstream: &Upstream,
-        request: &Request,
-    ) -> Result<Entitled, RefusedRequest> {
-        let identity = match self.providers.identify(request).await {
-            Ok(Some(identity)) => identity,
-            Ok(None) => return Err(AuthError::NobodyAsks.into()),
-            Err(why) => return Err(AuthError::Identity(why).into()),
-        };
-        upstream.entitle(identity.clone()).map_err(|why| {
-            // The broker has to see this token too: one that gives no role makes older ones
-            // outdated.
-            let outdated = upstream.broker().without_role(&identity).err();
-            RefusedRequest {
-                remarks: upstream.mapping().remarks(&identity),
-                identity: Some(identity),
-                why: outdated.map_or(AuthError::Roles(why), AuthError::Broker),
-            }
         })
     }
+
+    /// Who asks.
+    async fn identify(&self, request: &Request) -> Result<Identity, RefusedRequest> {
+        match self.providers.identify(request).await {
+            Ok(Some(identity)) => Ok(identity),
+            Ok(None) => Err(AuthError::NobodyAsks.into()),
+            Err(why) => Err(AuthError::Identity(why).into()),
+        }
+    }
+}
+
+/// A tenant's cluster, for somebody who has a role there: whoever has none opens nothing.
+fn open(
+    tenants: &Tenants,
+    label: &TenantLabel,
+    identity: &Identity,
+) -> Result<Opened, RefusedRequest> {
+    if let Some(opened) = tenants.get(label) {
+        return Ok(opened);
+    }
+    let refused = |why, remarks| RefusedRequest {
+        identity: Some(identity.clone()),
+        why,
+        remarks,
+    };
+    let refused_tenant = |why| refused(AuthError::Tenant(why), Vec::new());
+    let mapping = tenants.mapping(label).map_err(refused_tenant)?;
+    if let Err(why) = mapping.entitle(identity.clone()) {
+        return Err(refused(AuthError::Roles(why), mapping.remarks(identity)));
+    }
+    tenants.open(label).map_err(refused_tenant)
+}
+
+/// With which roles somebody asks.
+fn entitle(
+    upstream: &Upstream,
+    mapping: &Mapping,
+    identity: Identity,
+) -> Result<Entitled, RefusedRequest> {
+    mapping.entitle(identity.clone()).map_err(|why| {
+        // The broker has to see this token too: one that gives no role makes older ones outdated.
+        let outdated = upstream.broker().without_role(&identity).err();
+        RefusedRequest {
+            remarks: mapping.remarks(&identity),
+            identity: Some(identity),
+            why: outdated.map_or(AuthError::Roles(why), AuthError::Broker),
+        }
+    })
 }
 
 fn refused(entitled: &Entitled, why: BrokerError) -> RefusedRequest {

@@ -102,7 +102,5 @@ pub mod telemetry {
     }
 }
 pub mod upstream {
-    pub use crate::upstream::{
-        HeaderMatch, HostPattern, Match, PathPrefix, Unmatched, Upstream, Upstreams,
-    };
+    pub use crate::upstream::{Match, Unmatched, Upstream};
 }

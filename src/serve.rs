@@ -18,7 +18,6 @@ mod logout;
 mod navigation;
 mod observe;
 mod places;
-mod readiness;
 mod route;
 mod service;
 mod spawner;
@@ -32,7 +31,6 @@ pub(crate) use listen::{PassedError, UnixSocket, Wanted, assign};
 pub use listener::{Config, Server};
 pub(crate) use listener::{ListenerControls, ServeError};
 pub(crate) use login_url::LoginUrl;
-pub(crate) use readiness::ClusterCheck;
 pub use service::{AdminConfig, Service, ServiceParts};
 
 #[cfg(test)]

@@ -19,6 +19,16 @@ pub struct Tasks {
 }
 
 impl Tasks {
+    /// For a part that can end before the program does: it ends at the latest with the program,
+    /// which waits for its tasks too.
+    #[must_use]
+    pub fn branch(&self) -> Self {
+        Self {
+            ending: self.ending.child_token(),
+            tracker: self.tracker.clone(),
+        }
+    }
+
     /// Runs `work` on its own task; the program waits for it before it ends.
     pub fn spawn<F>(&self, work: F)
     where
@@ -62,6 +72,23 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_branch_ends_alone_or_with_all_and_is_waited_for() {
+        let tasks = Tasks::default();
+        let (one, two) = (tasks.branch(), tasks.branch());
+        one.end();
+        assert!(one.is_ending() && !two.is_ending() && !tasks.is_ending());
+        let late = one.clone();
+        one.spawn(async move {
+            late.ending().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        });
+        assert!(!tasks.drained(Duration::from_millis(10)).await);
+        tasks.end();
+        assert!(two.is_ending());
+        assert!(tasks.drained(Duration::from_secs(2)).await);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_end_waits_for_running_tasks() {

@@ -83,6 +83,16 @@ impl Telemetry {
         }
     }
 
+    /// For the components of a tenant's cluster. Its metrics are those of the section: labels are
+    /// for what the configuration names.
+    #[must_use]
+    pub(crate) fn of_tenant(&self, section: &str, name: &str) -> ClusterTelemetry {
+        ClusterTelemetry {
+            cluster: name.into(),
+            ..self.of_cluster(section)
+        }
+    }
+
     /// Sends the remaining spans and writes the remaining audit lines. For the end of the program,
     /// when nothing reports any more.
     pub async fn finish(&self, audit_timeout: Duration) {

@@ -17,6 +17,7 @@ use crate::{
     respond::Row,
     roles::Rule,
     telemetry::chain,
+    upstream::Chosen,
 };
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -88,12 +89,16 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Command
     parts.headers = headers;
     let request = Request::new(peer, Protocol::ForwardAuth, parts);
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
-    let upstream = match &options.cluster {
-        Some(name) => flow.upstreams().named(name).ok_or_else(|| {
-            CommandError(format!(
-                "the configuration has no cluster {name:?}; it has {names}"
-            ))
-        })?,
+    let chosen = match &options.cluster {
+        Some(name) => flow
+            .upstreams()
+            .named(name)
+            .map(Chosen::Cluster)
+            .ok_or_else(|| {
+                CommandError(format!(
+                    "the configuration has no cluster {name:?}; it has {names}"
+                ))
+            })?,
         None => flow.choose(&request).map_err(|error| {
             let what = format!(
                 "the request is for none of the clusters {names}; name one with --cluster, or say \
@@ -102,7 +107,8 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Command
             failed(&what, &error)
         })?,
     };
-    let explained = flow.explain(upstream, &request, options.online).await;
+    let explained = flow.explain(&chosen, &request, options.online).await;
+    let explained = explained.map_err(|error| failed("the request cannot be explained", &error))?;
     if options.json {
         print(&format!("{:#}", as_json(&explained, token_says.as_ref())))
     } else {

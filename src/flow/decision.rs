@@ -8,22 +8,22 @@ use crate::{
     outcome::{Outcome, Refusal},
     roles::{Entitled, NotEntitled, Remark, RoleSet},
     telemetry::metrics::ProviderLabel,
-    upstream::NoCluster,
+    upstream::{Chosen, NoCluster, NoTenant},
 };
 use std::time::Duration;
 
 /// What was decided about one request. Every surface renders it, one place observes it.
 #[derive(Debug)]
-pub(crate) struct Decision<'a> {
+pub(crate) struct Decision {
     /// A login, or why there is none.
     pub result: Result<Grant, RefusedRequest>,
     /// The cluster that the request is for, as far as that is known.
-    pub cluster: Option<&'a str>,
+    pub chosen: Option<Chosen>,
     /// How long it took.
     pub took: Duration,
 }
 
-impl Decision<'_> {
+impl Decision {
     /// How it ended.
     #[must_use]
     pub(crate) fn outcome(&self) -> Outcome {
@@ -150,6 +150,9 @@ pub enum AuthError {
     /// The request is for none of the configured clusters.
     #[error("no configured cluster is for this request")]
     NoCluster(#[source] NoCluster),
+    /// The tenant that the request is for has no cluster.
+    #[error("the tenant has no cluster")]
+    Tenant(#[source] NoTenant),
     /// No provider found anything of its kind.
     #[error("no provider found a credential in the request")]
     NobodyAsks,
@@ -180,7 +183,9 @@ impl From<&AuthError> for Refusal {
                 | Distrust::KeyWrong
                 | Distrust::KeyRepeated,
             ) => Self::GatewayKey,
-            AuthError::NoCluster(_) => Self::NoCluster,
+            AuthError::NoCluster(_) | AuthError::Tenant(NoTenant::Label(_)) => Self::NoCluster,
+            AuthError::Tenant(NoTenant::Full(_)) => Self::Busy,
+            AuthError::Tenant(NoTenant::SetUp(..)) => Self::Cluster,
             AuthError::NobodyAsks | AuthError::Identity(Rejected::Nobody(_)) => Self::NobodyAsks,
             AuthError::Identity(
                 Rejected::Repeated(..)

@@ -62,7 +62,6 @@ pub(crate) fn normal(text: &[u8]) -> Result<Cow<'_, str>, InvalidHost> {
     Ok(name)
 }
 
-#[allow(dead_code, reason = "tenants will use it")]
 /// Whether a text in small letters is one label of a DNS name.
 pub(crate) fn is_label(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

@@ -48,7 +48,13 @@ impl Row {
                 advice: "The service is set up wrongly. Tell the people who run it.",
                 ..not_allowed(Level::WARN)
             },
-            R::NoCluster => not_allowed(Level::WARN),
+            // Who asks is not known yet, and 404 would become a 500 in nginx.
+            R::NoCluster => Self {
+                code: "no_cluster",
+                message: "There is no cluster for this address.",
+                advice: "Check the address. If it is right, tell the people who run this service.",
+                ..not_allowed(Level::WARN)
+            },
             R::NobodyAsks => not_authenticated(Level::INFO),
             R::Malformed => Self {
                 status: StatusCode::BAD_REQUEST,

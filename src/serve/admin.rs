@@ -111,9 +111,7 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, page: P
     }
     match page {
         Page::Metrics if service.admin.metrics => {
-            for upstream in service.flow.upstreams().iter() {
-                upstream.broker().report_ledger();
-            }
+            service.flow.upstreams().report_ledgers();
             let metrics = service.telemetry.metrics.expose();
             respond::whole(StatusCode::OK, metrics::CONTENT_TYPE, metrics)
         }

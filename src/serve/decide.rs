@@ -15,30 +15,31 @@ use std::{
 use tokio::time::{Instant, timeout};
 
 /// Decides about the request of a trusted peer, and refuses any other without looking at it.
-pub(super) async fn decide<'a>(
-    flow: &'a Flow,
+pub(super) async fn decide(
+    flow: &Flow,
     request: &Result<Request, Distrust>,
     deadline: Duration,
-) -> Decision<'a> {
+) -> Decision {
     let begun = Instant::now();
     let chosen = request
         .as_ref()
         .map_err(|why| AuthError::Untrusted(why.clone()))
         .and_then(|request| Ok((flow.choose(request)?, request)));
-    let cluster = chosen.as_ref().ok().map(|(upstream, _)| upstream.name());
-    let result = match chosen {
-        Err(why) => Err(why.into()),
-        Ok((upstream, request)) => {
-            match caught(timeout(deadline, flow.decide(upstream, request))).await {
+    let (result, chosen) = match chosen {
+        Err(why) => (Err(why.into()), None),
+        Ok((chosen, request)) => {
+            let deciding = timeout(deadline, flow.decide(&chosen, request));
+            let result = match caught(deciding).await {
                 Some(Ok(result)) => result,
                 Some(Err(_elapsed)) => Err(AuthError::Overdue.into()),
                 None => Err(AuthError::Crashed.into()),
-            }
+            };
+            (result, Some(chosen))
         }
     };
     Decision {
         result,
-        cluster,
+        chosen,
         took: begun.elapsed(),
     }
 }

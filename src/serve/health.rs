@@ -41,72 +41,102 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, probe: 
                 }),
             )
         }
-        Probe::Ready => {
-            let cluster = service.readiness.ask().await;
-            let leaving = service.leaving.load(Relaxed);
-            let (code, status) = if cluster.is_ok() && !leaving {
-                (StatusCode::OK, "OK")
-            } else {
-                (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY")
-            };
-            let trusted = connection.admit(&request.headers).is_ok();
-            let check = |state: Result<Value, String>, failed: &str| match state {
-                Ok(Value::Null) => json!({"status": "OK"}),
-                Ok(message) => json!({"status": "OK", "message": message}),
-                Err(error) if trusted => json!({"status": failed, "error": error}),
-                Err(_) => json!({"status": failed}),
-            };
-            // Only the cluster and the end make this replica NOT_READY. All replicas share a store, identity
-            // providers and clocks that fail, and would all leave the service at once, though known
-            // users can still be answered.
-            let degraded = "DEGRADED";
-            let store = store_state(service.flow.upstreams());
-            let providers = service.flow.providers.state();
-            let clocks = service.telemetry.clocks.state();
-            let mut checks = json!({
-                "elasticsearch": check(cluster.map(Value::from), "ERROR"),
-                "cache": check(store.map(Value::from).map_err(str::to_owned), degraded),
-                "clock": check(clocks.map(Value::from), degraded),
-                "provider": check(providers.map(Value::from), degraded),
-            });
-            if leaving && let Some(checks) = checks.as_object_mut() {
-                let why = "the process ends soon and still answers; ask another replica";
-                checks.insert("shutdown".to_owned(), check(Err(why.to_owned()), "ENDING"));
-            }
-            let waiting = service.requires_restart.load();
-            if trusted && let Some(checks) = checks.as_object_mut() {
-                let state = if waiting.is_empty() {
-                    Ok(Value::Null)
-                } else {
-                    let keys = waiting.join(", ");
-                    Err(format!("new values require a restart: {keys}"))
-                };
-                checks.insert("configuration".to_owned(), check(state, "RESTART_REQUIRED"));
-                let unprotected = service.unprotected.load();
-                if !unprotected.is_empty() {
-                    let why = format!(
-                        "every host in a private network that reaches {} may name themselves any \
-                         user; set `trusted_proxies`, `gateway_keys` or `tls.client_ca`",
-                        unprotected.join(", ")
-                    );
-                    checks.insert("trust".to_owned(), check(Err(why), "UNPROTECTED"));
-                }
-            }
-            let mut answer = json!({
-                "status": status,
-                "checks": checks,
-                "timestamp": now.to_string(),
-                "version": env!("CARGO_PKG_VERSION"),
-                "mode": MODE,
-            });
-            let mut upstreams = service.flow.upstreams().iter();
-            if let (true, Some(first), Some(answer)) =
-                (trusted, upstreams.next(), answer.as_object_mut())
-            {
-                answer.insert("key_id".to_owned(), first.broker().key_id().into());
-            }
-            respond::json(code, &answer)
+        Probe::Ready => ready(connection, request).await,
+    }
+}
+
+/// All clusters are asked at once, and none waits for another.
+async fn ready(connection: &PeerConnection, request: &Parts) -> Response {
+    let service = &connection.service;
+    let (now, upstreams) = (service.clock.now(), service.flow.upstreams());
+    let asked: Vec<_> = upstreams
+        .iter()
+        .map(|upstream| (upstream.name().to_owned(), upstream.is_ready()))
+        .collect();
+    let mut clusters = Vec::with_capacity(asked.len());
+    for (name, state) in asked {
+        clusters.push((name, state.await));
+    }
+    let trusted = connection.admit(&request.headers).is_ok();
+    let check = |state: Result<Value, String>, failed: &str| match state {
+        Ok(Value::Null) => json!({"status": "OK"}),
+        Ok(message) => json!({"status": "OK", "message": message}),
+        Err(error) if trusted => json!({"status": failed, "error": error}),
+        Err(_) => json!({"status": failed}),
+    };
+    let degraded = "DEGRADED";
+    let store = store_state(&upstreams);
+    let providers = service.flow.providers.state();
+    let clocks = service.telemetry.clocks.state();
+    let leaving = service.leaving.load(Relaxed);
+    let is_degraded = clusters.iter().any(|(_, state)| state.is_err())
+        || store.is_err()
+        || providers.is_err()
+        || clocks.is_err();
+    // Only what this replica alone lacks makes it NOT_READY. All replicas share clusters, a store,
+    // identity providers and clocks that fail, and would all leave the service at once, though
+    // known users can still be answered.
+    let (code, status) = match (leaving, is_degraded) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY"),
+        (false, true) => (StatusCode::OK, degraded),
+        (false, false) => (StatusCode::OK, "OK"),
+    };
+    let mut checks = json!({
+        "elasticsearch": check(together(&clusters).map(Value::from), "ERROR"),
+        "cache": check(store.map(Value::from).map_err(str::to_owned), degraded),
+        "clock": check(clocks.map(Value::from), degraded),
+        "provider": check(providers.map(Value::from), degraded),
+    });
+    if leaving && let Some(checks) = checks.as_object_mut() {
+        let why = "the process ends soon and still answers; ask another replica";
+        checks.insert("shutdown".to_owned(), check(Err(why.to_owned()), "ENDING"));
+    }
+    let waiting = service.requires_restart.load();
+    if trusted && let Some(checks) = checks.as_object_mut() {
+        let each = clusters.into_iter();
+        let each = each.map(|(name, state)| (name, check(state.map(Value::from), "ERROR")));
+        checks.insert("clusters".to_owned(), each.collect());
+        let state = if waiting.is_empty() {
+            Ok(Value::Null)
+        } else {
+            let keys = waiting.join(", ");
+            Err(format!("new values require a restart: {keys}"))
+        };
+        checks.insert("configuration".to_owned(), check(state, "RESTART_REQUIRED"));
+        let unprotected = service.unprotected.load();
+        if !unprotected.is_empty() {
+            let why = format!(
+                "every host in a private network that reaches {} may name themselves any user; set \
+                 `trusted_proxies`, `gateway_keys` or `tls.client_ca`",
+                unprotected.join(", ")
+            );
+            checks.insert("trust".to_owned(), check(Err(why), "UNPROTECTED"));
         }
+    }
+    let mut answer = json!({
+        "status": status,
+        "checks": checks,
+        "timestamp": now.to_string(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "mode": MODE,
+    });
+    if let (true, Some(first), Some(answer)) =
+        (trusted, upstreams.iter().next(), answer.as_object_mut())
+    {
+        answer.insert("key_id".to_owned(), first.broker().key_id().into());
+    }
+    respond::json(code, &answer)
+}
+
+/// The clusters as one check, as it was before there could be several: the first that is away.
+fn together(clusters: &[(String, Result<(), String>)]) -> Result<(), String> {
+    let away = clusters
+        .iter()
+        .find_map(|(name, state)| Some((name, state.as_ref().err()?)));
+    match (away, clusters) {
+        (None, _) => Ok(()),
+        (Some((_, why)), [_]) => Err(why.clone()),
+        (Some((name, why)), _) => Err(format!("{name}: {why}")),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
         chain, metrics,
         traces::{ActiveSpan, Decided},
     },
+    upstream::Chosen,
 };
 use http::{Method, request::Parts};
 use std::{
@@ -128,14 +129,15 @@ impl Observer {
     /// audited.
     pub(super) fn decided(
         &self,
-        decision: &Decision<'_>,
+        decision: &Decision,
         about: &About<'_>,
         span: Option<DecisionSpan>,
     ) {
+        let cluster = decision.chosen.as_ref();
         match &decision.result {
             Ok(grant) => {
                 self.hints(Some(grant.identity()), grant.remarks(), about);
-                self.granted(grant, decision.cluster, about);
+                self.granted(grant, cluster, about);
             }
             Err(refused) => {
                 self.hints(refused.identity.as_ref(), &refused.remarks, about);
@@ -143,7 +145,7 @@ impl Observer {
                     self.hint(HintKind::Nobody, &why.to_string(), None, about);
                 }
                 let trace_id = span.as_ref().map(|span| span.active.trace_id());
-                self.refused(refused, decision.cluster, about, trace_id.as_deref());
+                self.refused(refused, cluster, about, trace_id.as_deref());
             }
         }
         let (outcome, provider) = (decision.outcome(), decision.provider());
@@ -201,13 +203,14 @@ impl Observer {
         }
     }
 
-    fn granted(&self, grant: &Grant, cluster: Option<&str>, about: &About<'_>) {
+    fn granted(&self, grant: &Grant, cluster: Option<&Chosen>, about: &About<'_>) {
         let identity = grant.identity();
         let user = identity.user().as_str();
         tracing::debug!(user, peer = %about.peer, "granted");
         if self.telemetry.audit.wants_all_grants() {
+            let cluster = cluster.map(Chosen::name);
             let details = EventDetails {
-                cluster,
+                cluster: cluster.as_deref(),
                 user: Some(user),
                 provider: Some(identity.provider().name()),
                 groups: identity.groups().iter().map(Group::as_str).collect(),
@@ -223,7 +226,7 @@ impl Observer {
     fn refused(
         &self,
         refused: &RefusedRequest,
-        cluster: Option<&str>,
+        cluster: Option<&Chosen>,
         about: &About<'_>,
         trace_id: Option<&str>,
     ) {
@@ -236,6 +239,7 @@ impl Observer {
         let (row, request) = (Row::of(refusal), about.request);
         let user = refused.identity.as_ref().map(|who| who.user().as_str());
         let error = chain(&refused.why);
+        let cluster = cluster.map(Chosen::name);
         line!(
             row.level,
             code = row.code,
@@ -248,13 +252,14 @@ impl Observer {
             uri = request.and_then(Request::path).as_deref(),
             request_id = about.request_id,
             trace_id,
+            cluster = cluster.as_deref(),
             error,
             suppressed,
             "refused"
         );
         if self.telemetry.audit.is_on() && is_about_a_user(refusal) {
             let details = EventDetails {
-                cluster,
+                cluster: cluster.as_deref(),
                 user,
                 provider: refused.provider().name(),
                 reason: Some(&error),

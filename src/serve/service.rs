@@ -1,11 +1,6 @@
 //! What a listener needs to answer requests, put together from its parts.
 
-use super::{
-    browser::Hosts,
-    login_url::LoginUrl,
-    observe::Observer,
-    readiness::{ClusterCheck, Readiness},
-};
+use super::{browser::Hosts, login_url::LoginUrl, observe::Observer};
 use crate::{
     clock::{Clock, Timestamp},
     flow::Flow,
@@ -32,7 +27,6 @@ pub struct Service {
     pub(super) identity_headers: headers::Config,
     /// Where browsers are sent to sign in.
     pub(crate) login_url: ArcSwapOption<LoginUrl>,
-    pub(super) readiness: Readiness,
     /// The end begins soon: gateways shall ask other replicas.
     pub(crate) leaving: AtomicBool,
     pub(super) clock: Clock,
@@ -95,7 +89,6 @@ pub struct ServiceParts {
     /// Under which names a grant tells the gateway who it is.
     pub identity_headers: headers::Config,
     pub login_url: Option<LoginUrl>,
-    pub check: ClusterCheck,
     pub clock: Clock,
     pub tasks: Tasks,
     pub telemetry: Telemetry,
@@ -113,7 +106,6 @@ impl Service {
             flow: parts.flow,
             identity_headers: parts.identity_headers,
             login_url: ArcSwapOption::new(parts.login_url.map(Arc::new)),
-            readiness: Readiness::new(parts.check, parts.tasks, clock.clone()),
             leaving: AtomicBool::new(false),
             started: clock.now(),
             observer: Observer::new(parts.telemetry.clone(), clock.clone()),

@@ -8,7 +8,7 @@ mod over_time;
 mod tokens;
 
 use super::{
-    AdminConfig, Audience, ClusterCheck, Config, Listen, Server, Service, ServiceParts,
+    AdminConfig, Audience, Config, Listen, Server, Service, ServiceParts,
     limits::{ListenerLimits, PeerLimits, RoomLimits},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     secret::GatewayKey,
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry, audit::Audit},
-    upstream::{Match, Upstream},
+    upstream::{ClusterCheck, Upstream},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -113,14 +113,14 @@ impl Setup {
                 .collect(),
             client_names: self.client_names,
         };
-        let flow = Flow::new(self.providers, upstream().into());
+        let upstream = upstream().with_check(self.check);
+        let flow = Flow::new(self.providers, upstream.into());
         let tasks = Tasks::default();
         let admin_listener = self.admin.listen;
         let service = Service::new(ServiceParts {
             flow,
             identity_headers: headers::Config::default(),
             login_url: None,
-            check: self.check,
             clock: Clock::System,
             tasks: tasks.clone(),
             telemetry: Telemetry {
@@ -222,7 +222,7 @@ fn upstream() -> Upstream {
         default_roles: vec![crate::model::Role::parse("viewer").unwrap()],
         ..roles::Config::default()
     });
-    Upstream::new("default", Match::default(), mapping, broker)
+    Upstream::new("default", mapping, broker)
 }
 
 impl Running {

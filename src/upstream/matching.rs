@@ -1,8 +1,6 @@
 //! Which requests a section of the configuration is for. The more specific section wins; two that
 //! are equally specific are a fault of the configuration ([`Match::ties_with`]).
 
-#![allow(dead_code, reason = "the configuration will read them")]
-
 use crate::request::{self, InvalidHost, UnclearPath};
 use http::{HeaderName, HeaderValue};
 use std::fmt;

@@ -24,7 +24,7 @@ use elastauth::internals::{
     secret::SecretKey,
     shutdown::Tasks,
     telemetry::ClusterTelemetry,
-    upstream::{Match, Upstream},
+    upstream::Upstream,
 };
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
@@ -129,8 +129,9 @@ impl Stage {
         self.clocks[self.setting.ahead.len()].store(moment, Ordering::SeqCst);
         let request = auth_request(user, "dev");
         let document = prompter
-            .explain(prompter.choose(&request).unwrap(), &request, false)
+            .explain(&prompter.choose(&request).unwrap(), &request, false)
             .await
+            .unwrap()
             .document
             .unwrap();
         mark(document["metadata"].as_object())
@@ -223,7 +224,7 @@ impl Stage {
             ],
             ..roles::Config::default()
         });
-        let upstream = Upstream::new("default", Match::default(), mapping, broker);
+        let upstream = Upstream::new("default", mapping, broker);
         Arc::new(Flow::new(
             Providers::headers(headers::Config::default()),
             upstream.into(),

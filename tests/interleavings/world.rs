@@ -162,7 +162,7 @@ impl<'a> World<'a> {
         let flow = Arc::clone(&self.replicas[place].flow);
         let answer = tokio::spawn(async move {
             let request = auth_request(user, groups);
-            flow.decide(flow.choose(&request).unwrap(), &request).await
+            flow.decide(&flow.choose(&request).unwrap(), &request).await
         });
         self.asking.push(Asking {
             place,

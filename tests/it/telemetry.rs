@@ -102,13 +102,12 @@ impl Deployment {
             ..roles::Config::default()
         });
         let names = headers::Config::default();
-        let upstream = Upstream::new("default", Match::default(), mapping, broker);
+        let upstream = Upstream::new("default", mapping, broker);
         let flow = Flow::new(identity::Providers::headers(names.clone()), upstream.into());
         let service = Service::new(serve::ServiceParts {
             flow,
             identity_headers: names,
             login_url: None,
-            check: Arc::new(|| Box::pin(async { Ok(()) })),
             clock,
             tasks: tasks.clone(),
             telemetry,

@@ -8,7 +8,7 @@ mod writes;
 
 use crate::support::{
     Why,
-    deployment::{Deployment, Flow, StoreConfig, Tasks, ask, broker_of},
+    deployment::{Deployment, Flow, StoreConfig, Tasks, ask, upstream_of},
     pause,
     redis::Redis,
     until,
@@ -65,7 +65,11 @@ fn replica(
 
 async fn ready(replica: &Replica) {
     until("Redis is in use", || {
-        broker_of(&replica.flow).ledger().store_state().is_ok()
+        upstream_of(&replica.flow)
+            .broker()
+            .ledger()
+            .store_state()
+            .is_ok()
     })
     .await;
 }
@@ -141,7 +145,9 @@ async fn the_second_replica_needs_no_call_and_hears_of_changes_within_a_second()
             && futures_now(ask(&one.flow, "alice", "dev"))
     );
     let asked = Instant::now();
-    let forgotten = broker_of(&one.flow).recheck(&Username::parse("alice").unwrap());
+    let forgotten = upstream_of(&one.flow)
+        .broker()
+        .recheck(&Username::parse("alice").unwrap());
     assert_eq!(
         forgotten,
         Forgotten {
@@ -270,7 +276,8 @@ async fn a_replica_with_another_key_is_no_witness() {
     // Each of them reports the other one.
     for flow in [&other_key.flow, &one.flow] {
         until("the other key", || {
-            broker_of(flow)
+            upstream_of(flow)
+                .broker()
                 .ledger()
                 .store_state()
                 .is_err_and(|why| why.contains("another `secret_key`"))
@@ -289,7 +296,11 @@ async fn a_replica_with_another_key_is_no_witness() {
     // Who is gone is reported no more, half a minute after the last word.
     until("the end of the report", || {
         deployment.pass(Duration::from_secs(1));
-        broker_of(&one.flow).ledger().store_state().is_ok()
+        upstream_of(&one.flow)
+            .broker()
+            .ledger()
+            .store_state()
+            .is_ok()
     })
     .await;
 }

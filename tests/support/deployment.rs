@@ -20,7 +20,7 @@ use elastauth::internals::{
     net::tls,
     roles::{self, Mapping},
     secret::SecretKey,
-    upstream::{Match, Upstream},
+    upstream::Upstream,
 };
 use http::{HeaderMap, HeaderValue};
 use std::{
@@ -192,7 +192,7 @@ impl Deployment {
             ..roles::Config::default()
         });
         let identity = Providers::headers(headers::Config::default());
-        let upstream = Upstream::new("default", Match::default(), mapping, broker);
+        let upstream = Upstream::new("default", mapping, broker);
         Arc::new(Flow::new(identity, upstream.into()))
     }
 
@@ -225,9 +225,9 @@ impl Deployment {
     }
 }
 
-/// The broker of the only cluster.
-pub(crate) fn broker_of(flow: &Flow) -> &Broker {
-    flow.upstreams().iter().next().unwrap().broker()
+/// The only cluster.
+pub(crate) fn upstream_of(flow: &Flow) -> Arc<Upstream> {
+    flow.upstreams().iter().next().unwrap()
 }
 
 pub(crate) async fn ask(flow: &Flow, user: &str, groups: &str) -> Result<Grant, AuthError> {
@@ -239,7 +239,7 @@ pub(crate) async fn ask(flow: &Flow, user: &str, groups: &str) -> Result<Grant, 
         HeaderValue::from_str(&format!("{user}@example.org")).unwrap(),
     );
     let request = request(headers);
-    flow.decide(flow.choose(&request).unwrap(), &request)
+    flow.decide(&flow.choose(&request).unwrap(), &request)
         .await
         .map_err(|refused| refused.why)
 }

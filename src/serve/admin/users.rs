@@ -8,12 +8,14 @@ use crate::{
     respond::{self, Response},
     serve::connection::PeerConnection,
     telemetry::chain,
+    upstream::Upstream,
 };
+use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// How long an operator waits for a revocation: for an update that is running, a boundary of
@@ -53,29 +55,67 @@ pub(super) async fn answer(connection: &PeerConnection, uri: &Uri) -> Response {
         Ok(user) => user,
         Err(why) => return malformed(&format!("That cannot be a user: {why}.")),
     };
+    let Some(Query { api_keys, cluster }) = Query::parse(action, uri.query()) else {
+        let allowed = match action {
+            Action::Recheck => "The only parameter is `cluster`, the name of one.",
+            Action::Revoke => {
+                "The only parameters are `api_keys`, `true` or `false`, and `cluster`, the name of \
+                 one."
+            }
+        };
+        return respond::problem(now, StatusCode::BAD_REQUEST, allowed, "malformed_query");
+    };
+    let upstreams = connection.service.flow.upstreams();
+    // The same name may be a user of several clusters.
+    let upstreams = match cluster {
+        None => upstreams.iter().collect(),
+        Some(name) => Vec::from_iter(upstreams.named(&name)),
+    };
+    if upstreams.is_empty() {
+        let message = "There is no cluster of this name, or no tenant of it is open.";
+        return respond::problem(now, StatusCode::NOT_FOUND, message, "no_such_cluster");
+    }
     match action {
-        Action::Recheck => recheck(connection, &user),
-        Action::Revoke => match uri.query() {
-            None | Some("" | "api_keys=false") => revoke(connection, &user, false).await,
-            Some("api_keys=true") => revoke(connection, &user, true).await,
-            Some(_) => respond::problem(
-                now,
-                StatusCode::BAD_REQUEST,
-                "The only parameter is `api_keys`, `true` or `false`.",
-                "malformed_query",
-            ),
-        },
+        Action::Recheck => recheck(connection, &upstreams, &user),
+        Action::Revoke => revoke(connection, &upstreams, &user, api_keys).await,
+    }
+}
+
+/// The parameters of an action.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Query {
+    api_keys: bool,
+    /// All clusters where none is named.
+    cluster: Option<String>,
+}
+
+impl Query {
+    /// `None` where one is unknown, malformed or there twice.
+    fn parse(action: Action, text: Option<&str>) -> Option<Self> {
+        let (mut api_keys, mut cluster) = (None, None);
+        let parameters = text.unwrap_or_default().split('&');
+        for parameter in parameters.filter(|parameter| !parameter.is_empty()) {
+            match parameter.split_once('=')? {
+                ("api_keys", "true") if action == Action::Revoke && api_keys.is_none() => {
+                    api_keys = Some(true);
+                }
+                ("api_keys", "false") if action == Action::Revoke && api_keys.is_none() => {
+                    api_keys = Some(false);
+                }
+                ("cluster", name) if cluster.is_none() => cluster = Some(decoded(name)?),
+                _ => return None,
+            }
+        }
+        let api_keys = api_keys.unwrap_or_default();
+        Some(Self { api_keys, cluster })
     }
 }
 
 /// Lets the next request of a user ask the cluster. A user who is unknown here is no error: other
 /// replicas may know them, and get the message.
-fn recheck(connection: &PeerConnection, user: &Username) -> Response {
+fn recheck(connection: &PeerConnection, upstreams: &[Arc<Upstream>], user: &Username) -> Response {
     let service = &connection.service;
-    // The same name may be a user of several clusters.
-    let forgotten: Vec<Forgotten> = service
-        .flow
-        .upstreams()
+    let forgotten: Vec<Forgotten> = upstreams
         .iter()
         .map(|upstream| upstream.broker().recheck(user))
         .collect();
@@ -136,19 +176,28 @@ impl End {
     }
 }
 
-/// Revokes the user's login in every cluster: the same name may be a user of several.
-async fn revoke(connection: &PeerConnection, user: &Username, api_keys: bool) -> Response {
+/// Revokes the user's login in each of these clusters, in all at once: one that hangs does not
+/// hold up the others.
+async fn revoke(
+    connection: &PeerConnection,
+    upstreams: &[Arc<Upstream>],
+    user: &Username,
+    api_keys: bool,
+) -> Response {
     let order = RevokeOrder {
         peer: connection.peer,
         api_keys,
     };
     let (mut clusters, mut last) = (Vec::new(), End::Absent);
-    for upstream in connection.service.flow.upstreams().iter() {
+    let revoking = upstreams.iter().map(|upstream| async move {
         let revoking = upstream.broker().revoke(user, order);
-        let shown = match timeout(REVOKE_WITHIN, revoking).await {
+        match timeout(REVOKE_WITHIN, revoking).await {
             Ok(revocation) => InCluster::new(upstream.name(), &revocation),
             Err(_late) => InCluster::still_running(upstream.name()),
-        };
+        }
+    });
+    let mut revoking: FuturesOrdered<_> = revoking.collect();
+    while let Some(shown) = revoking.next().await {
         last = last.max(shown.result);
         clusters.push(shown);
     }
@@ -259,4 +308,47 @@ fn decoded(segment: &str) -> Option<String> {
 
 fn shown(status: StatusCode, value: &Value) -> Response {
     respond::whole(status, "application/json", format!("{value:#}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_takes_its_parameters_once_each() {
+        let all = |api_keys| {
+            Some(Query {
+                api_keys,
+                cluster: None,
+            })
+        };
+        let in_one = |cluster: &str| {
+            let cluster = Some(cluster.to_owned());
+            Some(Query {
+                api_keys: false,
+                cluster,
+            })
+        };
+        for (action, text, query) in [
+            (Action::Recheck, None, all(false)),
+            (Action::Revoke, Some(""), all(false)),
+            (Action::Revoke, Some("api_keys=true"), all(true)),
+            (Action::Revoke, Some("api_keys=false&"), all(false)),
+            (Action::Recheck, Some("cluster=a"), in_one("a")),
+            (
+                Action::Revoke,
+                Some("cluster=a%2Fb&api_keys=false"),
+                in_one("a/b"),
+            ),
+            (Action::Recheck, Some("api_keys=true"), None),
+            (Action::Revoke, Some("api_keys=TRUE"), None),
+            (Action::Revoke, Some("api_keys=true&api_keys=true"), None),
+            (Action::Revoke, Some("cluster=a&cluster=b"), None),
+            (Action::Revoke, Some("cluster"), None),
+            (Action::Revoke, Some("cluster=%zz"), None),
+            (Action::Revoke, Some("user=a"), None),
+        ] {
+            assert_eq!(Query::parse(action, text), query, "{action:?} {text:?}");
+        }
+    }
 }

@@ -323,7 +323,7 @@ async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
                 &body["status"],
                 &body["checks"]["elasticsearch"]["status"]
             ),
-            (503, &"NOT_READY".into(), &"ERROR".into())
+            (200, &"DEGRADED".into(), &"ERROR".into())
         );
         assert_eq!(
             body["checks"]["elasticsearch"].get("error").is_some(),

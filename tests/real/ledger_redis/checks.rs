@@ -4,7 +4,7 @@
 use super::{Replica, at, futures_now, kind, ready, replica, two};
 use crate::support::{
     Why,
-    deployment::{Deployment, Endpoint, Fault, Misbehaviour, ask, broker_of},
+    deployment::{Deployment, Endpoint, Fault, Misbehaviour, ask, upstream_of},
     pause,
     redis::Redis,
     until,
@@ -271,7 +271,11 @@ async fn a_message_that_comes_again_or_late_or_from_somebody_else_prolongs_nothi
         },
     );
     until("the subscription of the replica with another key", || {
-        broker_of(&other_key.flow).ledger().store_state().is_err()
+        upstream_of(&other_key.flow)
+            .broker()
+            .ledger()
+            .store_state()
+            .is_err()
     })
     .await;
     // The values of the replica with another key differ for the same user.

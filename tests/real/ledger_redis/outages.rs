@@ -3,7 +3,7 @@
 use super::{ready, stored, two};
 use crate::support::{
     Why,
-    deployment::{Deployment, ask, broker_of},
+    deployment::{Deployment, ask, upstream_of},
     pause,
     redis::Redis,
     until,
@@ -106,7 +106,11 @@ async fn with_nobody_heard_memory_lives_ten_seconds_and_after_an_outage_old_fact
     ask(&other.flow, "alice", "dev").await.unwrap();
     redis.kill();
     until("the loss", || {
-        broker_of(&other.flow).ledger().store_state().is_err()
+        upstream_of(&other.flow)
+            .broker()
+            .ledger()
+            .store_state()
+            .is_err()
     })
     .await;
     deployment.calls();

@@ -3,7 +3,7 @@
 use super::{at, ready, replica, shares};
 use crate::support::{
     Why,
-    deployment::{Deployment, ask, broker_of},
+    deployment::{Deployment, ask, upstream_of},
     pause, ports, process,
     redis::Redis,
     sentinel::Sentinel,
@@ -40,7 +40,8 @@ async fn the_ways_to_redis() {
     config.password = Some(SecretString::from("wrong"));
     let wrong = replica(&deployment, config, |_| {});
     let refused = || {
-        broker_of(&wrong.flow)
+        upstream_of(&wrong.flow)
+            .broker()
             .ledger()
             .store_state()
             .is_err_and(|why| why.contains("user name or the password"))
@@ -91,7 +92,11 @@ async fn the_ways_to_redis() {
     config.tls.ca_cert = Some(ca.into());
     shares(&deployment, &config, "tls").await;
     assert!(
-        broker_of(&without_ca.flow).ledger().store_state().is_err(),
+        upstream_of(&without_ca.flow)
+            .broker()
+            .ledger()
+            .store_state()
+            .is_err(),
         "a certificate of a CA that nobody named is not believed"
     );
 }
@@ -134,7 +139,13 @@ async fn a_server_whose_own_certificate_is_in_ca_cert_is_trusted_for_its_name() 
     // They try for longer than the first connection takes.
     pause(Why::Again, Duration::from_millis(500)).await;
     for replica in [&of_another_name, &with_another_certificate] {
-        assert!(broker_of(&replica.flow).ledger().store_state().is_err());
+        assert!(
+            upstream_of(&replica.flow)
+                .broker()
+                .ledger()
+                .store_state()
+                .is_err()
+        );
     }
 }
 
@@ -232,14 +243,22 @@ async fn a_failover_of_sentinels_is_followed_and_costs_no_login() {
     let end = Instant::now() + Duration::from_secs(30);
     let mut n = 0;
     while !(is_master()
-        && broker_of(&one.flow).ledger().store_state().is_ok()
-        && broker_of(&other.flow).ledger().store_state().is_ok())
+        && upstream_of(&one.flow)
+            .broker()
+            .ledger()
+            .store_state()
+            .is_ok()
+        && upstream_of(&other.flow)
+            .broker()
+            .ledger()
+            .store_state()
+            .is_ok())
     {
         assert!(
             Instant::now() < end,
             "{:?} {:?}",
-            broker_of(&one.flow).ledger().store_state(),
-            broker_of(&other.flow).ledger().store_state()
+            upstream_of(&one.flow).broker().ledger().store_state(),
+            upstream_of(&other.flow).broker().ledger().store_state()
         );
         n += 1;
         for flow in [&one.flow, &other.flow] {

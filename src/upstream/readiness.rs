@@ -1,9 +1,10 @@
-//! Whether the cluster accepts elastauth's own account, asked at most about once a second.
+//! Whether a cluster accepts elastauth's own account, asked at most about once a second. Each
+//! cluster has one of its own: one that hangs delays no other.
 
 use crate::{
     clock::Clock,
     shutdown::Tasks,
-    single_flight::{Full, SingleFlight},
+    single_flight::{Full, Run, SingleFlight},
 };
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::timeout;
@@ -13,9 +14,9 @@ use tokio::time::timeout;
 pub(crate) type ClusterCheck =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-/// How long a probe waits. Kubernetes gives a probe one second by default, and a cluster that needs
-/// longer is not one to send users to.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// How long a probe waits. Kubernetes gives a probe one second by default, and a cluster that hangs
+/// must not make the replica miss it.
+const DEADLINE: Duration = Duration::from_millis(500);
 
 /// How long an answer of the cluster is good for all probes.
 const SHARED: Duration = Duration::from_secs(1);
@@ -37,8 +38,9 @@ impl Readiness {
     }
 
     /// Joins the check that is under way or was made within the last second, or begins one. Probes
-    /// that hang up do not each begin another.
-    pub(super) async fn ask(&self) -> Result<(), String> {
+    /// that hang up do not each begin another. It runs from now on, whether the answer is awaited
+    /// or not.
+    pub(super) fn ask(&self) -> impl Future<Output = Result<(), String>> + use<> {
         let begin = || {
             let (mut call, tasks) = ((self.check)(), self.tasks.clone());
             Ok::<_, Full>(async move {
@@ -51,11 +53,14 @@ impl Readiness {
                 result
             })
         };
-        match self.runs.join(&(), (), begin) {
-            Ok(run) => run.result().await,
-            Err(Full) => None,
+        let run = self.runs.join(&(), (), begin);
+        async move {
+            let result = match run {
+                Ok(run) => Run::result(run).await,
+                Err(Full) => None,
+            };
+            result.unwrap_or_else(|| Err("the check crashed".to_owned()))
         }
-        .unwrap_or_else(|| Err("the check crashed".to_owned()))
     }
 }
 
@@ -107,7 +112,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_or_crashes_is_a_failed_one() {
         let (hangs, _) = readiness(Arc::new(|| Box::pin(std::future::pending())));
-        assert_eq!(hangs.ask().await, Err("no answer within 1s".to_owned()));
+        assert_eq!(hangs.ask().await, Err("no answer within 500ms".to_owned()));
         let (crashes, _) = readiness(Arc::new(|| Box::pin(async { panic!("a test's panic") })));
         assert_eq!(crashes.ask().await, Err("the check crashed".to_owned()));
     }
@@ -124,9 +129,12 @@ mod tests {
                 Ok(())
             })
         }));
-        assert_eq!(readiness.ask().await, Err("no answer within 1s".to_owned()));
+        assert_eq!(
+            readiness.ask().await,
+            Err("no answer within 500ms".to_owned())
+        );
         readiness.tasks.end();
-        assert!(readiness.tasks.drained(Duration::from_secs(1)).await);
+        assert!(readiness.tasks.drained(Duration::from_secs(2)).await);
         assert_eq!(ended.load(Ordering::SeqCst), 1);
     }
 }

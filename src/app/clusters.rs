@@ -1,0 +1,322 @@
+//! The clusters of a configuration: how each is put together, and what a reload does to them. One
+//! that stays keeps its connections and what it remembers of its users.
+
+use super::{error::StartError, first_check};
+use crate::{
+    broker::{self, Broker},
+    clock::Clock,
+    cluster::{ClusterAccess, SecurityApi},
+    config::ClusterConfig,
+    ledger::{StoreConfig, redis::RedisAccess},
+    roles::Mapping,
+    shutdown::Tasks,
+    telemetry::{ClusterTelemetry, Telemetry},
+    upstream::{
+        Member, TenantLabel, TenantNodes, TenantSource, Tenants, Unmatched, Upstream, Upstreams,
+    },
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::sleep;
+use tracing::info;
+
+/// Requests that wait for clusters at once, all clusters together. Traefik has one connection with
+/// 1,000 requests on it, and those for other clusters must find room there.
+const WAITING: usize = 800;
+/// Those of one cluster: enough to begin some thousand logins a second.
+const MOST_WAITING: usize = 384;
+const LEAST_WAITING: usize = 32;
+
+/// How often idle tenants are looked for.
+const SWEEP: Duration = Duration::from_mins(5);
+
+/// The running clusters.
+#[derive(Debug)]
+pub(super) struct Clusters {
+    parts: Parts,
+    /// What each was made of, by name.
+    made_of: Mutex<HashMap<Box<str>, String>>,
+}
+
+/// What every cluster is made with.
+#[derive(Debug, Clone)]
+struct Parts {
+    clock: Clock,
+    tasks: Tasks,
+    telemetry: Telemetry,
+}
+
+/// What a reload makes of the clusters, ready to be applied.
+pub(super) struct Prepared {
+    upstreams: Upstreams,
+    made_of: HashMap<Box<str>, String>,
+    changes: Vec<(Arc<Upstream>, Changes)>,
+    sources: Vec<(Arc<Tenants>, TenantSource)>,
+    added: Vec<Arc<Upstream>>,
+    removed: Vec<Member>,
+}
+
+/// What a cluster that stays gets of a new configuration.
+struct Changes {
+    cluster: ClusterAccess,
+    redis: Option<RedisAccess>,
+    mapping: Mapping,
+}
+
+impl Clusters {
+    pub(super) fn new(clock: Clock, tasks: Tasks, telemetry: Telemetry) -> Self {
+        Self {
+            parts: Parts {
+                clock,
+                tasks,
+                telemetry,
+            },
+            made_of: Mutex::default(),
+        }
+    }
+
+    /// All clusters of the configuration that the program starts with.
+    pub(super) fn start(
+        &self,
+        clusters: &[ClusterConfig],
+        unmatched: &Unmatched,
+    ) -> Result<Upstreams, StartError> {
+        let prepared = self.prepare(None, clusters, unmatched)?;
+        *self.made_of.lock().unwrap_or_else(PoisonError::into_inner) = prepared.made_of;
+        Ok(prepared.upstreams)
+    }
+
+    /// Makes what is new. Nothing that runs has changed yet.
+    ///
+    /// # Errors
+    /// When a certificate or key file cannot be used.
+    pub(super) fn prepare(
+        &self,
+        running: Option<&Upstreams>,
+        clusters: &[ClusterConfig],
+        unmatched: &Unmatched,
+    ) -> Result<Prepared, StartError> {
+        let known = self.made_of.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut all, mut made_of, mut kept) = (Vec::new(), HashMap::new(), HashSet::new());
+        let (mut changes, mut sources, mut added) = (Vec::new(), Vec::new(), Vec::new());
+        let waiting = waiting(clusters.len());
+        for config in clusters {
+            let name = config.name.as_str();
+            let signature = signature(config);
+            let member = running.and_then(|running| running.member(name));
+            let member = member.filter(|_| known.get(name) == Some(&signature));
+            let member = match member {
+                Some(Member::Cluster(upstream)) => {
+                    changes.push((Arc::clone(upstream), changes_of(upstream, config)?));
+                    Member::Cluster(Arc::clone(upstream))
+                }
+                Some(Member::Tenants(tenants)) => {
+                    for (label, upstream) in tenants.labels() {
+                        if let Some(config) = config.for_tenant(&label) {
+                            let change = changes_of(&upstream, &config)?;
+                            changes.push((upstream, change));
+                        }
+                    }
+                    let shared = tenants.shared();
+                    let source = self.parts.source(config, waiting, shared)?;
+                    sources.push((Arc::clone(tenants), source));
+                    Member::Tenants(Arc::clone(tenants))
+                }
+                None => self.parts.member(config, waiting)?,
+            };
+            if running
+                .and_then(|running| running.member(name))
+                .is_some_and(|old| old.is(&member))
+            {
+                kept.insert(name);
+            } else if let Member::Cluster(upstream) = &member {
+                added.push(Arc::clone(upstream));
+            }
+            made_of.insert(name.into(), signature);
+            all.push((config.selector.clone(), member));
+        }
+        let removed = running.into_iter().flat_map(Upstreams::members);
+        let removed = removed.filter(|member| !kept.contains(member.name()));
+        Ok(Prepared {
+            removed: removed.cloned().collect(),
+            upstreams: Upstreams::new(all, unmatched),
+            made_of,
+            changes,
+            sources,
+            added,
+        })
+    }
+
+    /// Puts the changes into force, and returns what requests are for from now on. Requests in hand
+    /// are finished with the clusters that they were for.
+    pub(super) fn apply(&self, prepared: Prepared) -> Upstreams {
+        for (upstream, changes) in prepared.changes {
+            upstream.security().replace(changes.cluster);
+            if let Some(access) = changes.redis {
+                upstream.broker().ledger().replace_access(access);
+            }
+            upstream.replace_mapping(changes.mapping);
+        }
+        for (tenants, source) in prepared.sources {
+            tenants.replace_source(source);
+        }
+        for upstream in &prepared.added {
+            info!(cluster = upstream.name(), "a cluster was added");
+            check(upstream);
+        }
+        for member in prepared.removed {
+            info!(cluster = member.name(), "a cluster was removed");
+            for upstream in member.all() {
+                upstream.end();
+            }
+        }
+        *self.made_of.lock().unwrap_or_else(PoisonError::into_inner) = prepared.made_of;
+        prepared.upstreams
+    }
+
+    /// Closes tenants that nobody asks for any more, until the program ends. `upstreams` gives
+    /// what is in force.
+    pub(super) fn sweep(&self, upstreams: impl Fn() -> Arc<Upstreams> + Send + 'static) {
+        let ending = self.parts.tasks.clone();
+        self.parts.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = ending.ending() => return,
+                    () = sleep(SWEEP) => {}
+                }
+                upstreams().close_idle();
+            }
+        });
+    }
+}
+
+impl Parts {
+    fn member(&self, config: &ClusterConfig, waiting: Option<usize>) -> Result<Member, StartError> {
+        let name = config.name.as_str();
+        if config.tenants.is_some() {
+            let source = self.source(config, waiting, None)?;
+            let tenants = Tenants::new(name, source, self.clock.clone());
+            return Ok(Member::Tenants(Arc::new(tenants)));
+        }
+        let telemetry = self.telemetry.of_cluster(name);
+        let upstream = self.upstream(name, config, waiting, telemetry)?;
+        Ok(Member::Cluster(Arc::new(upstream)))
+    }
+
+    /// What a section with a capture gives its tenants. `shared` is the one cluster that runs for
+    /// all of them already.
+    fn source(
+        &self,
+        config: &ClusterConfig,
+        waiting: Option<usize>,
+        shared: Option<Arc<Upstream>>,
+    ) -> Result<TenantSource, StartError> {
+        let name = config.name.as_str();
+        let rules = config.clone();
+        let mapping = Box::new(move |label: &TenantLabel| {
+            rules
+                .for_tenant(label)
+                .map(|config| Mapping::new(config.roles))
+        });
+        let separate = config
+            .tenants
+            .as_ref()
+            .is_some_and(|tenants| tenants.separate);
+        if !separate {
+            let upstream = if let Some(upstream) = shared {
+                upstream
+            } else {
+                let telemetry = self.telemetry.of_cluster(name);
+                Arc::new(self.upstream(name, config, waiting, telemetry)?)
+            };
+            let nodes = TenantNodes::Shared(upstream);
+            return Ok(TenantSource { mapping, nodes });
+        }
+        let (parts, config) = (self.clone(), config.clone());
+        let open = move |label: &TenantLabel| {
+            let section = config.name.as_str();
+            let own = config.for_tenant(label);
+            let own = own.ok_or("the label would make a role that no text may make")?;
+            let name = format!("{section}/{}", label.as_str());
+            let telemetry = parts.telemetry.of_tenant(section, &name);
+            Ok(parts.upstream(&name, &own, waiting, telemetry)?)
+        };
+        let nodes = TenantNodes::Own(Box::new(open));
+        Ok(TenantSource { mapping, nodes })
+    }
+
+    /// A cluster with a broker of its own, which can end before the program does.
+    fn upstream(
+        &self,
+        name: &str,
+        config: &ClusterConfig,
+        waiting: Option<usize>,
+        telemetry: ClusterTelemetry,
+    ) -> Result<Upstream, StartError> {
+        let clock = &self.clock;
+        let cluster = SecurityApi::new(&config.cluster, clock.clone(), &telemetry)
+            .map_err(StartError::ClusterTls)?;
+        let tasks = self.tasks.branch();
+        let broker = Broker::new(
+            config.broker.clone(),
+            cluster,
+            clock.clone(),
+            tasks,
+            telemetry,
+        )?;
+        let broker = match waiting {
+            None => broker,
+            Some(most) => broker.with_waiting(most),
+        };
+        let mapping = Mapping::new(config.roles.clone());
+        Ok(Upstream::new(name, mapping, broker))
+    }
+}
+
+/// Asks the cluster until it accepts the service account.
+pub(super) fn check(upstream: &Upstream) {
+    let tasks = upstream.broker().tasks();
+    first_check::start(upstream.name(), upstream.security().clone(), tasks);
+}
+
+/// What cannot be changed in a running cluster. One that differs in it is another cluster: the old
+/// one is removed, and the new one knows nobody.
+fn signature(config: &ClusterConfig) -> String {
+    let broker = &config.broker;
+    let of_broker = (
+        &broker.cluster_name,
+        broker.rotation,
+        &broker.rotation_window,
+        broker.grace,
+        broker.park_within,
+        broker.expiration,
+        broker.adopt,
+        broker.writes_per_minute,
+        broker.new_per_minute,
+        broker.dry_run,
+    );
+    format!("{:?}", (&config.cluster.hosts, &config.tenants, of_broker))
+}
+
+fn waiting(clusters: usize) -> Option<usize> {
+    (clusters > 1).then(|| (WAITING / clusters).clamp(LEAST_WAITING, MOST_WAITING))
+}
+
+fn changes_of(upstream: &Upstream, config: &ClusterConfig) -> Result<Changes, StartError> {
+    let cluster = upstream
+        .security()
+        .access(&config.cluster)
+        .map_err(StartError::ClusterTls)?;
+    let redis = match &config.broker.ledger.store {
+        StoreConfig::Redis(redis) => Some(redis.access().map_err(broker::BrokerStartError::Redis)?),
+        StoreConfig::Memory | StoreConfig::File(..) => None,
+    };
+    Ok(Changes {
+        cluster,
+        redis,
+        mapping: Mapping::new(config.roles.clone()),
+    })
+}

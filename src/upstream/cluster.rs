@@ -1,0 +1,92 @@
+//! One cluster: its name, its role rules, its broker.
+
+use super::readiness::{ClusterCheck, Readiness};
+use crate::{broker::Broker, cluster::SecurityApi, roles::Mapping};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+
+/// A cluster that requests can be for.
+#[derive(Debug)]
+pub struct Upstream {
+    name: Box<str>,
+    mapping: ArcSwap<Mapping>,
+    broker: Broker,
+    readiness: Readiness,
+}
+
+impl Upstream {
+    /// The cluster is the one that `broker` writes to.
+    #[must_use]
+    pub fn new(name: &str, mapping: Mapping, broker: Broker) -> Self {
+        let check = check(broker.security().clone());
+        Self {
+            name: name.into(),
+            mapping: ArcSwap::from_pointee(mapping),
+            readiness: Readiness::new(check, broker.tasks().clone(), broker.clock().clone()),
+            broker,
+        }
+    }
+
+    /// The same, with another answer to whether it is ready.
+    #[cfg(test)]
+    pub(crate) fn with_check(self, check: ClusterCheck) -> Self {
+        let (tasks, clock) = (self.broker.tasks().clone(), self.broker.clock().clone());
+        Self {
+            readiness: Readiness::new(check, tasks, clock),
+            ..self
+        }
+    }
+
+    /// The name in the configuration, for logs, metrics and the audit stream; that of a tenant is
+    /// `cluster/label`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The role rules in force.
+    #[must_use]
+    pub fn mapping(&self) -> Arc<Mapping> {
+        self.mapping.load_full()
+    }
+
+    /// Applies these rules from the next request on. Requests under way keep theirs.
+    pub fn replace_mapping(&self, mapping: Mapping) {
+        self.mapping.store(Arc::new(mapping));
+    }
+
+    /// What gives the logins.
+    #[must_use]
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// What the broker talks to.
+    #[must_use]
+    pub fn security(&self) -> &SecurityApi {
+        self.broker.security()
+    }
+
+    /// Whether the cluster accepts elastauth's own account. It is asked from now on, and the
+    /// answer can be awaited.
+    pub(crate) fn is_ready(&self) -> impl Future<Output = Result<(), String>> + use<> {
+        self.readiness.ask()
+    }
+
+    /// Ends what goes on by itself: nobody is sent here any more. Requests and writes in hand are
+    /// finished.
+    pub(crate) fn end(&self) {
+        self.broker.tasks().end();
+    }
+}
+
+/// Its text goes to trusted peers and names no address.
+fn check(cluster: SecurityApi) -> ClusterCheck {
+    Arc::new(move || {
+        let cluster = cluster.clone();
+        Box::pin(async move {
+            let checked = cluster.check().await;
+            checked.map_err(|error| error.without_address())
+        })
+    })
+}
