@@ -296,9 +296,13 @@ fn signature(config: &ClusterConfig) -> String {
         broker.adopt,
         broker.writes_per_minute,
         broker.new_per_minute,
+        broker.writes_at_once,
+        &broker.service_account,
         broker.dry_run,
     );
-    format!("{:?}", (&config.cluster.hosts, &config.tenants, of_broker))
+    let cluster = &config.cluster;
+    let of_cluster = (cluster.kind, &cluster.hosts, cluster.passwords);
+    format!("{:?}", (of_cluster, &config.tenants, of_broker))
 }
 
 fn waiting(clusters: usize) -> Option<usize> {

@@ -9,6 +9,7 @@ use super::output::{CommandError, print};
 use crate::config::Config;
 use clap::{Args, Subcommand};
 use http::Uri;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use replicas::{Asked, Operator, Replica};
 use serde_json::{Value, json};
 use std::{fmt::Write as _, path::PathBuf};
@@ -33,6 +34,9 @@ pub(super) struct Options {
     /// account needs the cluster privilege `manage_api_key` for it.
     #[arg(long)]
     api_keys: bool,
+    /// The cluster in which the login is revoked; in all of them where this is left out.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
     /// A file with one of the replicas' `gateway_keys`, where they ask operators for one too.
     #[arg(long, value_name = "PATH")]
     gateway_key_file: Option<PathBuf>,
@@ -48,17 +52,18 @@ pub(super) async fn run(config: &Config, action: &Action) -> Result<(), CommandE
     let mut asked = Vec::with_capacity(replicas.len());
     let mut others = replicas.iter();
     if let Some(first) = others.next() {
-        let query = if options.api_keys {
-            "?api_keys=true"
-        } else {
-            ""
-        };
-        asked.push(operator.ask(first, &options.name, "revoke", query).await);
+        let query = query(options.api_keys, options.cluster.as_deref());
+        asked.push(operator.ask(first, &options.name, "revoke", &query).await);
     }
     // A revocation of unknown outcome may have happened: the others have to look all the same.
     if asked.first().is_some_and(Asked::may_be_done) {
         for replica in others {
-            asked.push(operator.ask(replica, &options.name, "recheck", "").await);
+            let query = query(false, options.cluster.as_deref());
+            asked.push(
+                operator
+                    .ask(replica, &options.name, "recheck", &query)
+                    .await,
+            );
         }
     }
     let ok = asked.iter().all(Asked::is_ok);
@@ -77,6 +82,18 @@ pub(super) async fn run(config: &Config, action: &Action) -> Result<(), CommandE
         return Err(CommandError(String::new()));
     }
     Err(CommandError(text))
+}
+
+fn query(api_keys: bool, cluster: Option<&str>) -> String {
+    let cluster = cluster.map(|name| utf8_percent_encode(name, NON_ALPHANUMERIC));
+    let cluster = cluster.map(|name| format!("cluster={name}"));
+    let api_keys = api_keys.then(|| "api_keys=true".to_owned());
+    let parameters: Vec<String> = api_keys.into_iter().chain(cluster).collect();
+    if parameters.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", parameters.join("&"))
+    }
 }
 
 fn as_text(asked: &[Asked], replicas: &[Replica]) -> String {

@@ -16,6 +16,7 @@
 
 mod blips;
 mod cluster_failures;
+mod cluster_reload;
 mod clusters;
 mod commands;
 mod config_files;

@@ -1,0 +1,122 @@
+//! A reload adds, changes and removes clusters under the running program.
+
+use crate::support::{
+    http::Answer,
+    stage::{Plan, Stage, question},
+    until,
+};
+use elastauth::internals::{
+    demo::standin::{SERVICE_USER, StandIn},
+    shutdown::Tasks,
+};
+use http::{StatusCode, header};
+
+const IN_FORCE: &str = "the configuration has changed and is in force";
+const NOT_APPLIED: &str = "a change is not applied before a restart of elastauth";
+
+fn section(name: &str, cluster: &StandIn, rules: &str) -> String {
+    let (url, password) = (cluster.url(), cluster.service_password());
+    format!(
+        "  {name}: {{hosts: [\"{url}\"], username: {SERVICE_USER}, password: \"{password}\", \
+         match: {{hosts: [{name}.example]}}, {rules}}}\n"
+    )
+}
+
+async fn at(stage: &Stage, name: &str) -> Answer {
+    let host = format!("{name}.example");
+    let headers = [
+        ("remote-user", &b"alice"[..]),
+        ("remote-groups", b"dev"),
+        ("x-forwarded-host", host.as_bytes()),
+        ("x-forwarded-uri", b"/"),
+    ];
+    stage
+        .send(stage.gateway(), question("/elastauth", &headers))
+        .await
+}
+
+fn accepts(cluster: &StandIn, answer: &Answer) -> bool {
+    let login = answer.headers.get(header::AUTHORIZATION);
+    login.is_some_and(|login| cluster.accepts(login))
+}
+
+fn roles(cluster: &StandIn) -> Vec<String> {
+    cluster
+        .user("alice")
+        .map(|user| user.roles)
+        .unwrap_or_default()
+}
+
+/// Calls about users.
+fn calls(cluster: &StandIn) -> usize {
+    let calls = cluster.calls();
+    calls.iter().filter(|call| !call.is_check()).count()
+}
+
+async fn says(stage: &Stage, text: &str, times: usize) {
+    until(text, || {
+        stage.elastauth.log().matches(text).count() >= times
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn clusters_come_change_and_go_while_another_one_stays_as_it_is() {
+    let tasks = Tasks::default();
+    let start = async || StandIn::start(&tasks).await.expect("a stand-in");
+    let (cluster, one, two, third) = (start().await, start().await, start().await, start().await);
+    let of_one = section("one", &one, "group_mappings: {dev: [editor]}");
+    let more = format!("clusters:\n{of_one}");
+    let plan = Plan {
+        more: &more,
+        ..Plan::default()
+    };
+    let stage = Stage::before(cluster, tasks.clone(), plan).await;
+    assert!(accepts(&one, &at(&stage, "one").await));
+    assert_eq!(at(&stage, "two").await.status, StatusCode::FORBIDDEN);
+    let known = calls(&one);
+
+    // One more.
+    let of_two = section("two", &two, "group_mappings: {dev: [ingest_admin]}");
+    stage
+        .elastauth
+        .edit(|config| config.replace(&of_one, &format!("{of_one}{of_two}")));
+    says(&stage, IN_FORCE, 1).await;
+    assert!(accepts(&two, &at(&stage, "two").await));
+    assert!(roles(&two).contains(&"ingest_admin".to_owned()));
+
+    // Other rules count for the next request of a known user.
+    let other_rules = of_two.replace("ingest_admin", "reader");
+    stage
+        .elastauth
+        .edit(|config| config.replace(&of_two, &other_rules));
+    says(&stage, IN_FORCE, 2).await;
+    assert!(accepts(&two, &at(&stage, "two").await));
+    assert!(roles(&two).contains(&"reader".to_owned()));
+
+    // What would make administrators waits for a restart.
+    let widened = other_rules.replace("reader", "superuser");
+    stage
+        .elastauth
+        .edit(|config| config.replace(&other_rules, &widened));
+    says(&stage, NOT_APPLIED, 1).await;
+    assert!(accepts(&two, &at(&stage, "two").await));
+    assert!(!roles(&two).contains(&"superuser".to_owned()));
+
+    // Other nodes are another cluster.
+    let moved = section("two", &third, "group_mappings: {dev: [reader]}");
+    stage
+        .elastauth
+        .edit(|config| config.replace(&widened, &moved));
+    says(&stage, IN_FORCE, 3).await;
+    assert!(accepts(&third, &at(&stage, "two").await));
+
+    // All of this was nothing to the first one.
+    assert!(accepts(&one, &at(&stage, "one").await));
+    assert_eq!(calls(&one), known);
+
+    stage.elastauth.edit(|config| config.replace(&of_one, ""));
+    says(&stage, IN_FORCE, 4).await;
+    assert_eq!(at(&stage, "one").await.status, StatusCode::FORBIDDEN);
+    assert!(accepts(&third, &at(&stage, "two").await));
+}
