@@ -3,7 +3,7 @@
 
 use crate::support::{
     deployment::{
-        BrokerError, Deployment, Endpoint, Fault, Misbehaviour, ask, broker, broker_of, why,
+        BrokerError, Deployment, Endpoint, Fault, Misbehaviour, ask, broker, upstream_of, why,
     },
     find,
     http::Answer,
@@ -198,7 +198,10 @@ async fn a_revoked_login_ends_and_a_changed_password_is_put_right() {
         api_keys: true,
     };
     let user = Username::parse("alice").unwrap();
-    let revoked = broker_of(&deployment.flow).revoke(&user, order).await;
+    let revoked = upstream_of(&deployment.flow)
+        .broker()
+        .revoke(&user, order)
+        .await;
     assert_eq!(revoked.login.unwrap().generation.0, 1);
     assert!(!deployment.cluster.accepts(&first));
     let next = login(&deployment.ask("alice", "dev").await.unwrap());
