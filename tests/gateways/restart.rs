@@ -2,30 +2,20 @@
 //! no request fails: while systemd keeps the socket, and while two processes share the port.
 
 use crate::{
-    client::answer,
     draft::Draft,
-    gateway::{ELASTICSEARCH, Form, Program},
+    gateway::{Form, Program},
+    load::Load,
     nginx::NGINX,
     stage::{Stage, secrets, start_elastauth},
-    support::{elastauth::Elastauth, find},
+    support::elastauth::Elastauth,
     traefik::TRAEFIK,
 };
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    },
-    time::Duration,
-};
-use tokio::task::JoinSet;
+use std::net::{Ipv4Addr, TcpListener};
 
 const CLIENTS: usize = 8;
 /// All together, at least.
 const REQUESTS: usize = 2_000;
 const RESTARTS: usize = 3;
-/// nginx closes a client's connection after a thousand.
-const ON_ONE_CONNECTION: usize = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn traefik_sees_no_restart_while_systemd_keeps_the_socket() {
@@ -103,50 +93,11 @@ async fn under_load(
     mut restart: impl AsyncFnMut(&mut Elastauth),
 ) -> (usize, Vec<String>) {
     stage.served_again(draft).await;
-    let (sent, ended) = (
-        Arc::new(AtomicUsize::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
-        let (client, draft) = (stage.gateway.client.clone(), draft.clone());
-        let (sent, ended) = (Arc::clone(&sent), Arc::clone(&ended));
-        clients.spawn(async move {
-            let mut failed = Vec::new();
-            while !ended.load(SeqCst) {
-                let mut wire = client.connect(ELASTICSEARCH).await.expect("the gateway");
-                for _ in 0..ON_ONE_CONNECTION {
-                    if ended.load(SeqCst) {
-                        break;
-                    }
-                    sent.fetch_add(1, SeqCst);
-                    let exchange = async {
-                        wire.send(&draft.bytes()).await?;
-                        answer(&mut wire, &draft.method).await
-                    };
-                    match exchange.await {
-                        Ok(Some(answer)) if answer.status() == 200 => {}
-                        Ok(Some(answer)) => failed.push(answer.first),
-                        other => {
-                            failed.push(format!("{other:?}"));
-                            break;
-                        }
-                    }
-                }
-            }
-            failed
-        });
-    }
-    let so_far = async |count: usize| {
-        let enough = async || (sent.load(SeqCst) >= count).then_some(());
-        find("the load", Duration::from_mins(2), enough).await;
-    };
+    let load = Load::start(&stage.gateway.client, vec![draft.clone(); CLIENTS]);
     for round in 1..=RESTARTS {
-        so_far(round * REQUESTS / (RESTARTS + 1)).await;
+        load.reached(round * REQUESTS / (RESTARTS + 1)).await;
         restart(&mut stage.elastauth).await;
     }
-    so_far(REQUESTS.max(sent.load(SeqCst) + REQUESTS / 4)).await;
-    ended.store(true, SeqCst);
-    let failed = clients.join_all().await.into_iter().flatten().collect();
-    (sent.load(SeqCst), failed)
+    load.reached(REQUESTS.max(load.sent() + REQUESTS / 4)).await;
+    load.end().await
 }
