@@ -1,10 +1,11 @@
-//! The demonstration: a gateway, elastauth and a stand-in for the cluster on one machine, on real
+//! The demonstration: a gateway, elastauth and stand-ins for two clusters on one machine, on real
 //! sockets, with a report of each step.
 //!
 //! `elastauth demo` serves a page and prints commands to paste until Ctrl-C; `elastauth demo
 //! --once` takes the tour by itself and reports whether each step did what it should. Only `cli` knows of
 //! this module.
 
+mod clusters;
 mod error;
 mod gateway;
 mod listener;
@@ -17,9 +18,9 @@ mod tests;
 mod tour;
 
 use crate::{app::App, shutdown::Tasks};
+use clusters::DemoClusters;
 pub(crate) use error::DemoError;
 use site::Stage;
-use standin::StandIn;
 use std::{
     io::{self, Write},
     net::SocketAddr,
@@ -46,9 +47,10 @@ async fn show(
     tasks: &Tasks,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DemoError> {
-    let standin = StandIn::start(tasks).await.map_err(DemoError::Listen)?;
-    let elastauth = start_elastauth(&standin, tasks)?;
-    let stage = Stage::open(listen, elastauth, standin, tasks).await;
+    let clusters = DemoClusters::start(tasks).await;
+    let clusters = clusters.map_err(DemoError::Listen)?;
+    let elastauth = start_elastauth(&clusters, tasks)?;
+    let stage = Stage::open(listen, elastauth, clusters, tasks).await;
     let mut stage = stage.map_err(DemoError::Listen)?;
     if once {
         return tour::take(&mut stage, out).await;
@@ -65,8 +67,9 @@ async fn show(
 
 /// elastauth as it is shipped, set up in code instead of by a file; it drains when the
 /// demonstration ends.
-fn start_elastauth(standin: &StandIn, tasks: &Tasks) -> Result<SocketAddr, DemoError> {
-    let app = App::start(settings::of(standin)?).map_err(|error| DemoError::Start(error.into()))?;
+fn start_elastauth(clusters: &DemoClusters, tasks: &Tasks) -> Result<SocketAddr, DemoError> {
+    let app =
+        App::start(settings::of(clusters)?).map_err(|error| DemoError::Start(error.into()))?;
     let addr = app.addr().ok_or(DemoError::Address)?;
     let ending = tasks.clone();
     tasks.spawn(app.run_until(async move { ending.ending().await }));

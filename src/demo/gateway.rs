@@ -1,13 +1,15 @@
 //! A tiny gateway with forward auth: what Traefik, Caddy or nginx do in production, in as few lines
 //! as show it.
 //!
-//! It strikes out what only a gateway may say, says who has signed in, asks elastauth, and puts the
-//! login that comes back on the request. Each trip is written down step by step; the login itself
+//! It strikes out what only a gateway may say, says who has signed in and what they ask for, asks
+//! elastauth, and puts the login that comes back on the request. The host says for which cluster it
+//! is. Each trip is written down step by step; the login itself
 //! never is.
 
 use super::{
+    clusters::{DemoCluster, DemoClusters},
     people::{Directory, DirectoryUser},
-    standin::{By, StandIn},
+    standin::By,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -24,7 +26,7 @@ use tokio::{sync::Mutex, time::Instant};
 /// The gateway's request path: who may enter, and with which login.
 pub(super) struct Gateway {
     pub(super) people: Directory,
-    pub(super) standin: StandIn,
+    pub(super) clusters: DemoClusters,
     elastauth: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
     /// One trip at a time, so that the calls seen at the cluster during a trip are that trip's own.
@@ -35,6 +37,7 @@ pub(super) struct Gateway {
 #[derive(Debug, Serialize)]
 pub(super) struct Trip {
     pub(super) who: Option<String>,
+    pub(super) cluster: &'static str,
     pub(super) request: String,
     /// Headers that the client sent and only a gateway may send.
     pub(super) struck_out: Vec<String>,
@@ -78,10 +81,10 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
 impl Gateway {
-    pub(super) fn new(elastauth: SocketAddr, standin: StandIn) -> Self {
+    pub(super) fn new(elastauth: SocketAddr, clusters: DemoClusters) -> Self {
         Self {
             people: Directory::default(),
-            standin,
+            clusters,
             elastauth,
             client: Client::builder(TokioExecutor::new()).build_http(),
             road: Mutex::default(),
@@ -96,18 +99,23 @@ impl Gateway {
         let (kept, struck_out) = without_identity(visit.headers());
         let asserted = identity_of(user.as_ref());
         let (method, target) = (visit.method(), target_of(visit.uri()));
+        let cluster = self.clusters.asked_for(visit.headers());
 
-        let before = self.standin.count();
-        let accept = kept.get(header::ACCEPT);
-        let question = self.question(method, target, &asserted, accept);
+        let before = cluster.standin.count();
+        let host = visit.headers().get(header::HOST);
+        let mut question = self.question(method, host, target, &asserted);
+        if let Some(accept) = kept.get(header::ACCEPT) {
+            let headers = question.headers_mut();
+            headers.insert(header::ACCEPT, accept.clone());
+        }
         let (decision, decided) = self.ask(question).await;
-        let cluster_calls = self.calls_since(before);
+        let cluster_calls = calls_since(cluster, before);
 
         let request = format!("{method} {target}");
         let (arrival, answer) = if decision.status != Some(200) {
             (None, decided)
         } else if let Some(login) = login_of(decided.headers()) {
-            let (arrival, answer) = self.arrive(visit, kept, login).await;
+            let (arrival, answer) = self.arrive(cluster, visit, kept, login).await;
             (Some(arrival), answer)
         } else {
             // A permission without a login, or with two, is none.
@@ -115,6 +123,7 @@ impl Gateway {
         };
         Trip {
             who: user.map(|user| user.login.to_owned()),
+            cluster: cluster.name,
             request,
             struck_out,
             identity: asserted
@@ -130,41 +139,25 @@ impl Gateway {
         }
     }
 
-    /// Asks elastauth alone, as often as one likes: for the steady state of the tour.
+    /// Asks elastauth alone about `logs`, as often as one likes: for the steady state of the tour.
     pub(super) async fn decide(&self, login: &str) -> Option<u16> {
         let asserted = identity_of(self.people.get(login).as_ref());
-        let question = self.question(&Method::GET, "/", &asserted, None);
+        let host = HeaderValue::from_static(self.clusters.logs.host);
+        let question = self.question(&Method::GET, Some(&host), "/", &asserted);
         self.ask(question).await.0.status
-    }
-
-    /// What elastauth asked the cluster since call `number`; what the gateway itself brought there
-    /// carries `Via` and is left out.
-    pub(super) fn calls_since(&self, number: u64) -> Vec<ClusterCall> {
-        let mut calls = self.standin.calls_since(number);
-        calls.retain(|call| !call.through_gateway);
-        let shown = calls.into_iter().map(|call| ClusterCall {
-            line: call.line(),
-            by: match call.by {
-                By::ServiceAccount => "the service account".to_owned(),
-                By::User(name) => name,
-                By::Nobody => "a login that the cluster refuses".to_owned(),
-            },
-            ms: call.took.map(ms),
-        });
-        shown.collect()
     }
 
     fn question(
         &self,
         method: &Method,
+        host: Option<&HeaderValue>,
         target: &str,
         asserted: &[(&'static str, String)],
-        accept: Option<&HeaderValue>,
     ) -> Request<Full<Bytes>> {
         let mut question = request(self.elastauth, "/elastauth/forward-auth");
         let headers = question.headers_mut();
-        if let Some(accept) = accept {
-            headers.insert(header::ACCEPT, accept.clone());
+        if let Some(host) = host {
+            headers.insert("x-forwarded-host", host.clone());
         }
         let forwarded = [
             ("x-forwarded-method", method.as_str()),
@@ -182,11 +175,12 @@ impl Gateway {
 
     async fn arrive(
         &self,
+        cluster: &DemoCluster,
         visit: Request<Bytes>,
         kept: HeaderMap,
         login: HeaderValue,
     ) -> (Hop, Response<Bytes>) {
-        let mut request = request(self.standin.addr(), target_of(visit.uri()));
+        let mut request = request(cluster.standin.addr(), target_of(visit.uri()));
         *request.method_mut() = visit.method().clone();
         *request.body_mut() = visit.into_body().into();
         let headers = request.headers_mut();
@@ -220,6 +214,23 @@ impl Gateway {
         };
         (hop, answer)
     }
+}
+
+/// What elastauth asked the cluster since call `number`; what the gateway itself brought there
+/// carries `Via` and is left out.
+pub(super) fn calls_since(cluster: &DemoCluster, number: u64) -> Vec<ClusterCall> {
+    let mut calls = cluster.standin.calls_since(number);
+    calls.retain(|call| !call.through_gateway);
+    let shown = calls.into_iter().map(|call| ClusterCall {
+        line: call.line(),
+        by: match call.by {
+            By::ServiceAccount => "the service account".to_owned(),
+            By::User(name) => name,
+            By::Nobody => "a login that the cluster refuses".to_owned(),
+        },
+        ms: call.took.map(ms),
+    });
+    shown.collect()
 }
 
 fn failed(status: StatusCode) -> Response<Bytes> {

@@ -1,7 +1,7 @@
 //! Who can ask in the demonstration: the directory of the login page that a gateway would have in
 //! front.
 
-use super::{listener::Lock as _, settings::MAPPINGS};
+use super::{clusters::GROUPS, listener::Lock as _};
 use serde::Serialize;
 use std::sync::Mutex;
 
@@ -79,7 +79,7 @@ impl Directory {
     /// group is unknown.
     pub(super) fn set_groups(&self, login: &str, groups: &[&str]) -> Option<Vec<&'static str>> {
         let known = |group: &&str| {
-            let mut names = MAPPINGS.iter().map(|(name, _)| *name);
+            let mut names = GROUPS.iter().map(|known| known.name);
             names.find(|name| name == group)
         };
         let groups = groups.iter().map(known).collect::<Option<Vec<_>>>()?;

@@ -1,6 +1,10 @@
 //! How elastauth is set up for the demonstration: what a configuration file would say, in code.
 
-use super::{error::DemoError, standin};
+use super::{
+    clusters::{DemoCluster, DemoClusters},
+    error::DemoError,
+    standin,
+};
 use crate::{
     broker, cluster,
     config::{ClusterConfig, Config},
@@ -10,7 +14,7 @@ use crate::{
     roles,
     secret::SecretString,
     serve, shutdown, telemetry,
-    upstream::{Match, Unmatched},
+    upstream::{HostPattern, Match, Unmatched},
 };
 use http::HeaderName;
 use std::{
@@ -18,22 +22,12 @@ use std::{
     time::Duration,
 };
 
-/// The cluster.
-const NAME: &str = "demo";
-
-/// Which group gives which roles of the cluster.
-pub(super) const MAPPINGS: [(&str, &[&str]); 3] = [
-    ("analysts", &["viewer"]),
-    ("editors", &["editor"]),
-    ("admins", &["kibana_admin", "monitoring_user"]),
-];
-
 /// How long elastauth trusts what it has seen. One hour by default; here so short that a person
 /// sees what comes after it.
 pub(super) const EXPIRATION: Duration = Duration::from_secs(2);
 
-/// elastauth on a free port of the loopback address, in front of this stand-in.
-pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
+/// elastauth on a free port of the loopback address, in front of these stand-ins.
+pub(super) fn of(clusters: &DemoClusters) -> Result<Config, DemoError> {
     let header = HeaderName::from_static;
     let headers = identity::headers::Config {
         users: vec![header("remote-user")],
@@ -43,10 +37,6 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         groups_required: true,
         ..identity::headers::Config::default()
     };
-    let account = cluster::ServiceAccount::Basic {
-        username: standin::SERVICE_USER.to_owned(),
-        password: SecretString::from(standin.service_password()),
-    };
     let loopback = ["127.0.0.0/8", "::1/128"]
         .into_iter()
         .filter_map(|network| network.parse().ok())
@@ -55,14 +45,7 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         proxies: loopback,
         ..trust::Config::default()
     };
-    let mapped = |(group, roles): &(&str, &[&str])| {
-        Group::parse(group).map(|group| {
-            (
-                group,
-                roles.iter().filter_map(|role| Role::parse(role)).collect(),
-            )
-        })
-    };
+    let sections = clusters.both().map(section).into_iter();
     Ok(Config {
         listeners: vec![serve::Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into(),
@@ -77,47 +60,8 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         identity: identity::Config {
             providers: vec![identity::ProviderConfig::Headers(headers)],
         },
-        clusters: vec![ClusterConfig {
-            name: ClusterName::of_elasticsearch(NAME),
-            selector: Match::default(),
-            tenants: None,
-            cluster: cluster::Config {
-                kind: cluster::Kind::Elasticsearch,
-                hosts: vec![standin.url().parse().map_err(|_| DemoError::Address)?],
-                account,
-                tls: tls::ClientConfig::default(),
-                passwords: cluster::PasswordForm::Hash,
-            },
-            broker: broker::Config {
-                // Drawn at the start: nothing of a demonstration needs to be the same tomorrow.
-                secret_key: None,
-                previous_key: None,
-                cluster_name: NAME.to_owned(),
-                service_account: Some(standin::SERVICE_USER.to_owned()),
-                rotation_window: None,
-                opensearch: broker::OpenSearchPeriods::default(),
-                rotation: Duration::from_hours(24),
-                grace: Duration::from_millis(500),
-                park_within: None,
-                expiration: EXPIRATION,
-                adopt: broker::Adopt::Never,
-                // People click: ten a minute would be reached by toggling groups.
-                writes_per_minute: 120,
-                new_per_minute: 10_000,
-                tries_for: Duration::from_millis(1_500),
-                writes_at_once: 16,
-                dry_run: false,
-                ledger: ledger::Config {
-                    capacity: 1_000,
-                    store: ledger::StoreConfig::Memory,
-                },
-            },
-            roles: roles::Config {
-                group_mappings: MAPPINGS.iter().filter_map(mapped).collect(),
-                ..roles::Config::default()
-            },
-        }],
-        unmatched: Unmatched::Cluster(NAME.into()),
+        clusters: sections.collect::<Result<_, _>>()?,
+        unmatched: Unmatched::Cluster(clusters.logs.name.into()),
         telemetry: telemetry::log::Config {
             level: telemetry::log::Level::Warn,
             ..telemetry::log::Config::default()
@@ -127,5 +71,65 @@ pub(super) fn of(standin: &standin::StandIn) -> Result<Config, DemoError> {
         admin: serve::AdminConfig::default(),
         unprotected: Vec::new(),
         shown: serde_json::Value::Null,
+    })
+}
+
+/// What the section of a cluster says.
+fn section(of: &DemoCluster) -> Result<ClusterConfig, DemoError> {
+    let selector = Match {
+        hosts: vec![HostPattern::parse(of.host).map_err(|_| DemoError::Address)?],
+        ..Match::default()
+    };
+    let account = cluster::ServiceAccount::Basic {
+        username: standin::SERVICE_USER.to_owned(),
+        password: SecretString::from(of.standin.service_password()),
+    };
+    let mapped = |(group, roles): (&str, &[&str])| {
+        let roles = roles.iter().filter_map(|role| Role::parse(role));
+        Some((Group::parse(group)?, roles.collect()))
+    };
+    Ok(ClusterConfig {
+        name: ClusterName::of_elasticsearch(of.name),
+        selector,
+        tenants: None,
+        cluster: cluster::Config {
+            kind: if of.standin.is_opensearch() {
+                cluster::Kind::Opensearch
+            } else {
+                cluster::Kind::Elasticsearch
+            },
+            hosts: vec![of.standin.url().parse().map_err(|_| DemoError::Address)?],
+            account,
+            tls: tls::ClientConfig::default(),
+            passwords: cluster::PasswordForm::Hash,
+        },
+        broker: broker::Config {
+            // Drawn at the start: nothing of a demonstration needs to be the same tomorrow.
+            secret_key: None,
+            previous_key: None,
+            cluster_name: of.name.to_owned(),
+            service_account: Some(standin::SERVICE_USER.to_owned()),
+            rotation_window: None,
+            opensearch: broker::OpenSearchPeriods::default(),
+            rotation: Duration::from_hours(24),
+            grace: Duration::from_millis(500),
+            park_within: None,
+            expiration: EXPIRATION,
+            adopt: broker::Adopt::Never,
+            // People click: ten a minute would be reached by toggling groups.
+            writes_per_minute: 120,
+            new_per_minute: 10_000,
+            tries_for: Duration::from_millis(1_500),
+            writes_at_once: 16,
+            dry_run: false,
+            ledger: ledger::Config {
+                capacity: 1_000,
+                store: ledger::StoreConfig::Memory,
+            },
+        },
+        roles: roles::Config {
+            group_mappings: of.mappings.into_iter().filter_map(mapped).collect(),
+            ..roles::Config::default()
+        },
     })
 }

@@ -1,10 +1,10 @@
-//! The gateway's listener: the page, its small API, and everything else as a visit to the cluster.
+//! The gateway's listener: the page, its small API, and everything else as a visit to a cluster.
 
 use super::{
+    clusters::{DemoCluster, DemoClusters},
     gateway::{Gateway, MAX_BODY, Trip},
     listener::{Answered, Answers, serve},
-    settings::{EXPIRATION, MAPPINGS},
-    standin::StandIn,
+    settings::EXPIRATION,
 };
 use crate::{
     respond::{self, json, whole},
@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, h
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -34,6 +34,7 @@ pub(super) enum DemoEvent {
     },
     Enabled {
         login: String,
+        cluster: &'static str,
         enabled: bool,
     },
 }
@@ -62,7 +63,7 @@ impl Stage {
     pub(super) async fn open(
         listen: Option<SocketAddr>,
         elastauth: SocketAddr,
-        standin: StandIn,
+        clusters: DemoClusters,
         tasks: &Tasks,
     ) -> io::Result<Self> {
         let listen = listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
@@ -71,7 +72,7 @@ impl Stage {
         // As many as a terminal can fall behind.
         let (sender, events) = mpsc::channel(64);
         let site = Arc::new(Site {
-            gateway: Gateway::new(elastauth, standin),
+            gateway: Gateway::new(elastauth, clusters),
             events: sender,
         });
         serve(&site, tcp, None, CancellationToken::new(), tasks);
@@ -102,13 +103,16 @@ impl Site {
         match path.strip_prefix("/demo/api/") {
             Some("state") if head.method == Method::GET => json(StatusCode::OK, &self.state()),
             Some("ask") if post => {
-                let asked = self.asked(param(query, "who"), param(query, "claim"));
+                let Some(cluster) = self.cluster(query) else {
+                    return plain(StatusCode::NOT_FOUND, "no cluster of that name\n");
+                };
+                let asked = self.asked(cluster, param(query, "who"), param(query, "claim"));
                 json(StatusCode::OK, &asked.await)
             }
             Some(rest) if post => match self.changed(rest, query) {
                 None => plain(
                     StatusCode::NOT_FOUND,
-                    "nobody of that name, or no such group\n",
+                    "no user, group or cluster of that name\n",
                 ),
                 Some(event) => {
                     self.report(event);
@@ -147,10 +151,16 @@ impl Site {
 
     /// The page's way of asking: the same trip, shown step by step. A `claim` is what a browser
     /// would send that wants to cheat.
-    async fn asked(&self, who: Option<String>, claim: Option<String>) -> Value {
+    async fn asked(
+        &self,
+        cluster: &DemoCluster,
+        who: Option<String>,
+        claim: Option<String>,
+    ) -> Value {
         let mut visit = Request::default();
-        *visit.uri_mut() = Uri::from_static("/_security/_authenticate");
+        *visit.uri_mut() = Uri::from_static(cluster.whoami);
         let headers = visit.headers_mut();
+        headers.insert(header::HOST, HeaderValue::from_static(cluster.host));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         if let Some(claim) = claim.and_then(|claim| claim.parse().ok()) {
             headers.insert("remote-user", claim);
@@ -166,12 +176,16 @@ impl Site {
         (shown, answer)
     }
 
-    /// `people/{login}?groups=a,b` and `cluster/{login}?enabled=false`.
+    /// The cluster that `cluster=` names.
+    fn cluster(&self, query: &str) -> Option<&DemoCluster> {
+        let name = param(query, "cluster");
+        self.gateway.clusters.named(name.as_deref())
+    }
+
+    /// `people/{login}?groups=a,b` and `cluster/{login}?enabled=false&cluster=search`.
     fn changed(&self, rest: &str, query: &str) -> Option<DemoEvent> {
         let (what, login) = rest.split_once('/')?;
-        let Gateway {
-            people, standin, ..
-        } = &self.gateway;
+        let people = &self.gateway.people;
         let login = login.to_owned();
         match what {
             "people" => {
@@ -184,8 +198,14 @@ impl Site {
                 let enabled = param(query, "enabled")?.parse().ok()?;
                 // The service account is a user as well; without it the demonstration is over.
                 people.get(&login)?;
-                let done = standin.set_enabled(&login, enabled);
-                done.then_some(DemoEvent::Enabled { login, enabled })
+                let cluster = self.cluster(query)?;
+                let done = cluster.standin.set_enabled(&login, enabled);
+                let cluster = cluster.name;
+                done.then_some(DemoEvent::Enabled {
+                    login,
+                    cluster,
+                    enabled,
+                })
             }
             _ => None,
         }
@@ -193,16 +213,10 @@ impl Site {
 
     fn state(&self) -> Value {
         let people = self.gateway.people.all();
-        let stored = people
-            .iter()
-            .filter_map(|person| self.gateway.standin.user(person.login));
-        let stored: Map<String, Value> = stored
-            .map(|user| (user.username.clone(), user.shown()))
-            .collect();
-        let groups = MAPPINGS.map(|(name, roles)| json!({ "name": name, "roles": roles }));
+        let clusters = self.gateway.clusters.both();
+        let clusters = clusters.map(|cluster| cluster.shown(people.iter().map(|one| one.login)));
         json!({
-            "people": people, "groups": groups, "users": stored,
-            "expiration_s": EXPIRATION.as_secs(),
+            "people": people, "clusters": clusters, "expiration_s": EXPIRATION.as_secs(),
         })
     }
 

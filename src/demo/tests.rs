@@ -1,7 +1,7 @@
 //! The gateway and its site, with a scripted elastauth behind them; and the whole tour with the
 //! real one.
 
-use super::{gateway::Trip, site::DemoEvent, *};
+use super::{gateway::Trip, site::DemoEvent, standin::StandIn, *};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -30,6 +30,7 @@ struct Script {
 struct Scene {
     stage: Stage,
     standin: StandIn,
+    search: StandIn,
     script: Arc<Script>,
     tasks: Tasks,
 }
@@ -48,20 +49,22 @@ struct Received {
 }
 
 impl Scene {
-    /// `ada` is in the cluster already, with the password of [`login`].
+    /// `ada` is in `logs` already, with the password of [`login`].
     async fn with(script: Script) -> Self {
         let (tasks, script) = (Tasks::default(), Arc::new(script));
-        let standin = StandIn::start(&tasks).await.unwrap();
+        let clusters = DemoClusters::start(&tasks).await.unwrap();
+        let standin = clusters.logs.standin.clone();
         standin.set_user(standin::StoredUser::new("ada", "derived").with_roles(&["viewer"]));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let elastauth = listener.local_addr().unwrap();
         tasks.spawn(play(listener, Arc::clone(&script), tasks.clone()));
-        let stage = Stage::open(None, elastauth, standin.clone(), &tasks)
+        let stage = Stage::open(None, elastauth, clusters.clone(), &tasks)
             .await
             .unwrap();
         Self {
             stage,
             standin,
+            search: clusters.search.standin,
             script,
             tasks,
         }
@@ -137,6 +140,7 @@ fn permits(password: &str) -> Script {
 }
 
 const ME: &str = "/_security/_authenticate";
+const INFO: &str = "/_plugins/_security/authinfo?pretty";
 
 #[tokio::test]
 async fn who_has_signed_in_arrives_with_the_login_and_never_sees_it() {
@@ -167,6 +171,75 @@ async fn who_has_signed_in_arrives_with_the_login_and_never_sees_it() {
         received.body
     );
     assert!(!shown.contains(&login("derived")[6..]));
+}
+
+#[tokio::test]
+async fn the_host_says_for_which_cluster_it_is_and_elastauth_is_told() {
+    let mut scene = Scene::with(permits("other")).await;
+    scene
+        .search
+        .set_internal_user(standin::InternalUser::new("ada", "other").with_roles(&["readall"]));
+    for host in ["search.localhost", "SEARCH.localhost.:80"] {
+        let headers = [
+            ("host", host),
+            ("x-forwarded-host", "logs.localhost"),
+            ("cookie", "who=ada"),
+        ];
+        let received = scene.ask("GET", INFO, &headers).await;
+        assert_eq!(received.status, StatusCode::OK, "{host}");
+        let name = r#""user_name":"ada""#;
+        assert!(received.body.contains(name), "{}", received.body);
+        let asked = scene.asked();
+        let said: Vec<_> = asked.get_all("x-forwarded-host").iter().collect();
+        assert_eq!(said, [host]);
+        assert_eq!(asked["x-forwarded-uri"], INFO);
+        assert_eq!(scene.trip().cluster, "search");
+    }
+    assert_eq!(scene.standin.count(), 0);
+    // The login of one cluster is none of the other, and each other host is for that.
+    let received = scene.ask("GET", ME, &[("cookie", "who=ada")]).await;
+    assert_eq!(received.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(scene.standin.count(), 1);
+}
+
+#[tokio::test]
+async fn the_page_asks_and_changes_the_cluster_that_it_names() {
+    let scene = Scene::with(permits("other")).await;
+    scene
+        .search
+        .set_internal_user(standin::InternalUser::new("ada", "other").with_roles(&["readall"]));
+    let received = scene
+        .ask("POST", "/demo/api/ask?who=ada&cluster=search", &[])
+        .await;
+    let told: serde_json::Value = serde_json::from_str(&received.body).unwrap();
+    assert_eq!(told["trip"]["cluster"], "search");
+    assert_eq!(told["trip"]["arrival"]["body"]["user_name"], "ada");
+    let kept = |told: &serde_json::Value| {
+        let clusters = told["clusters"].as_array().unwrap().iter();
+        let kept = clusters.map(|one| {
+            let ada = &one["users"]["ada"];
+            (
+                one["name"].clone(),
+                ada["roles"].clone(),
+                ada["enabled"].clone(),
+            )
+        });
+        serde_json::json!(kept.collect::<Vec<_>>())
+    };
+    let before = serde_json::json!([["logs", ["viewer"], true], ["search", ["readall"], true]]);
+    assert_eq!(kept(&told["state"]), before);
+    let disable = "/demo/api/cluster/ada?enabled=false&cluster=search";
+    let received = scene.ask("POST", disable, &[]).await;
+    let state = serde_json::from_str(&received.body).unwrap();
+    let after = serde_json::json!([["logs", ["viewer"], true], ["search", ["readall"], false]]);
+    assert_eq!(kept(&state), after);
+    for unknown in [
+        "/demo/api/ask?who=ada&cluster=else",
+        "/demo/api/cluster/ada?enabled=true&cluster=else",
+    ] {
+        let received = scene.ask("POST", unknown, &[]).await;
+        assert_eq!(received.status, StatusCode::NOT_FOUND, "{unknown}");
+    }
 }
 
 #[tokio::test]
@@ -308,5 +381,5 @@ async fn the_tour_succeeds() {
     tasks.end();
     let story = String::from_utf8(out).unwrap();
     assert!(shown.is_ok(), "{shown:?}\n{story}");
-    assert!(story.ends_with("All five went as told.\n"), "{story}");
+    assert!(story.ends_with("All six went as told.\n"), "{story}");
 }

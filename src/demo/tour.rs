@@ -2,8 +2,9 @@
 //! the tour that takes itself.
 
 use super::{
+    clusters::DemoCluster,
     error::DemoError,
-    gateway::{ClusterCall, Hop, Trip, request},
+    gateway::{ClusterCall, Hop, Trip, calls_since, request},
     settings::EXPIRATION,
     site::{DemoEvent, Stage},
 };
@@ -19,9 +20,12 @@ type Out<'a> = &'a mut (dyn Write + Send);
 /// Where the page is, and what can be pasted instead.
 pub(super) fn invite(stage: &Stage, out: Out<'_>) -> Result<(), DemoError> {
     let at = stage.addr;
+    let other = &stage.site.gateway.clusters.search;
+    let (search, whoami) = (other.host, other.whoami);
     writeln!(
         out,
-        "elastauth demo: a gateway, elastauth and a stand-in for Elasticsearch, all on this machine.
+        "elastauth demo: a gateway, elastauth, and stand-ins for two clusters, all on this machine:
+`logs`, an Elasticsearch, and `search`, an OpenSearch.
 
   Open    http://{at}/
 
@@ -29,6 +33,9 @@ pub(super) fn invite(stage: &Stage, out: Out<'_>) -> Result<(), DemoError> {
 
   Ada has signed in and asks the cluster who she is
     curl -b who=ada http://{at}/_security/_authenticate
+
+  Ada asks the other cluster, where the same groups give other roles
+    curl -b who=ada -H 'Host: {search}' http://{at}{whoami}
 
   Nobody has signed in
     curl -i http://{at}/_security/_authenticate
@@ -39,7 +46,7 @@ pub(super) fn invite(stage: &Stage, out: Out<'_>) -> Result<(), DemoError> {
   Ada gets a second group; ask again: the roles are there at once
     curl -X POST 'http://{at}/demo/api/people/ada?groups=analysts,editors'
 
-  An administrator disables Ada in the cluster; enabled=true undoes it
+  An administrator disables Ada in `logs`; enabled=true undoes it
     curl -X POST 'http://{at}/demo/api/cluster/ada?enabled=false'
 
   Ctrl-C ends it.
@@ -56,18 +63,20 @@ pub(super) async fn follow(stage: &mut Stage, out: Out<'_>) -> Result<(), DemoEr
         match event {
             DemoEvent::Trip(trip) => {
                 let who = trip.who.as_deref().unwrap_or("nobody");
-                writeln!(out, "{who} asks: {}", trip.request)?;
+                writeln!(out, "{who} asks {}: {}", trip.cluster, trip.request)?;
                 print(&trip, out)?;
             }
             DemoEvent::Groups { login, groups } => {
                 writeln!(out, "{login} is now in: {}", listed(&groups))?;
             }
-            DemoEvent::Enabled { login, enabled } if enabled => {
-                writeln!(out, "{login} is enabled in the cluster again")?;
-            }
-            DemoEvent::Enabled { login, .. } => writeln!(
+            DemoEvent::Enabled {
+                login,
+                cluster,
+                enabled: true,
+            } => writeln!(out, "{login} is enabled in {cluster} again")?,
+            DemoEvent::Enabled { login, cluster, .. } => writeln!(
                 out,
-                "{login} is disabled in the cluster, which refuses at once; elastauth notices \
+                "{login} is disabled in {cluster}, which refuses at once; elastauth notices \
                  within {seconds} s"
             )?,
         }
@@ -133,10 +142,11 @@ pub(super) async fn take(stage: &mut Stage, out: Out<'_>) -> Result<(), DemoErro
         .await?;
     tour.see(Some("ada"), None, 200, &["editor", "viewer"])
         .await?;
+    tour.other_cluster().await?;
     tour.disabled().await?;
     tour.refused().await?;
     tour.steady().await?;
-    writeln!(tour.out, "All five went as told.")?;
+    writeln!(tour.out, "All six went as told.")?;
     tour.out.flush()?;
     Ok(())
 }
@@ -157,9 +167,23 @@ struct Visited {
 /// Time for a slow machine.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-const ME: &str = "/_security/_authenticate";
-
 impl Tour<'_> {
+    async fn other_cluster(&mut self) -> Result<(), DemoError> {
+        self.begin(
+            "The same Ada asks the other cluster, an OpenSearch: she has other roles there",
+        )?;
+        let search = self.stage.site.gateway.clusters.search.clone();
+        let visited = self.visit_at(&search, Some("ada"), None).await?;
+        print(&visited.trip, self.out)?;
+        // OpenSearch itself gives everybody `own_index`.
+        self.expect(&visited, 200, &["own_index", "readall"])?;
+        let logs = &self.stage.site.gateway.clusters.logs.standin;
+        match logs.roles_of("ada") {
+            Some(roles) if roles == ["editor", "viewer"] => Ok(()),
+            other => self.failed(format!("her roles in the first cluster are now {other:?}")),
+        }
+    }
+
     async fn disabled(&mut self) -> Result<(), DemoError> {
         self.begin("An administrator disables Ada in the cluster, and it stays that way")?;
         let seconds = EXPIRATION.as_secs();
@@ -177,7 +201,8 @@ impl Tour<'_> {
         }
         let refused = self.until(403).await?;
         print(&refused.trip, self.out)?;
-        let user = self.stage.site.gateway.standin.user("ada");
+        let logs = &self.stage.site.gateway.clusters.logs;
+        let user = logs.standin.user("ada");
         if user.is_none_or(|user| user.enabled) {
             return self.failed("elastauth switched the user on again".to_owned());
         }
@@ -212,7 +237,8 @@ impl Tour<'_> {
         let visited = self.visit(Some("ada"), None).await?;
         self.expect(&visited, 200, &["viewer"])?;
         let gateway = &self.stage.site.gateway;
-        let (before, began, mut asked) = (gateway.standin.count(), Instant::now(), 0);
+        let logs = &gateway.clusters.logs;
+        let (before, began, mut asked) = (logs.standin.count(), Instant::now(), 0);
         // A busy machine gets through fewer of them before elastauth looks again.
         while asked < REQUESTS && began.elapsed() < EXPIRATION / 2 {
             match gateway.decide("ada").await {
@@ -220,7 +246,7 @@ impl Tour<'_> {
                 other => return self.failed(format!("request {asked} got {other:?}")),
             }
         }
-        let (took, calls) = (began.elapsed(), gateway.calls_since(before));
+        let (took, calls) = (began.elapsed(), calls_since(logs, before));
         self.expect_none(&calls)?;
         let each = took.as_secs_f64() * 1_000.0 / f64::from(asked.max(1));
         writeln!(
@@ -293,14 +319,25 @@ impl Tour<'_> {
         Ok(visited)
     }
 
-    /// One request through the gateway, as the printed commands make it.
+    /// One request to `logs` through the gateway, as the printed commands make it.
     async fn visit(
         &mut self,
         who: Option<&str>,
         claim: Option<&str>,
     ) -> Result<Visited, DemoError> {
-        let mut request = request(self.stage.addr, ME);
+        let logs = self.stage.site.gateway.clusters.logs.clone();
+        self.visit_at(&logs, who, claim).await
+    }
+
+    async fn visit_at(
+        &mut self,
+        cluster: &DemoCluster,
+        who: Option<&str>,
+        claim: Option<&str>,
+    ) -> Result<Visited, DemoError> {
+        let mut request = request(self.stage.addr, cluster.whoami);
         let headers = request.headers_mut();
+        headers.insert(header::HOST, HeaderValue::from_static(cluster.host));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let cookie = who.map(|who| format!("who={who}"));
         for (name, value) in [
@@ -341,12 +378,13 @@ impl Tour<'_> {
     }
 }
 
-/// The name and the roles in an answer to [`ME`]; the roles sorted, as their order means nothing.
+/// The name and the roles in a cluster's answer; the roles sorted, as their order means nothing.
 fn whoami(body: &Value) -> (&str, Vec<&str>) {
     let roles = body["roles"].as_array().into_iter().flatten();
     let mut roles: Vec<&str> = roles.filter_map(Value::as_str).collect();
     roles.sort_unstable();
-    (body["username"].as_str().unwrap_or_default(), roles)
+    let name = body["username"].as_str().or(body["user_name"].as_str());
+    (name.unwrap_or_default(), roles)
 }
 
 fn listed(items: &[&str]) -> String {
