@@ -173,7 +173,6 @@ impl App {
             identity_headers,
             login_url: config.login_url,
             clock,
-            tasks: tasks.clone(),
             telemetry: telemetry.clone(),
             admin: config.admin.clone(),
             unprotected: config.unprotected,

@@ -56,7 +56,7 @@ pub mod net {
         pub use crate::net::peer::Peer;
     }
     pub mod tls {
-        pub use crate::net::tls::ClientConfig;
+        pub use crate::net::tls::config::ClientConfig;
     }
     pub mod trust {
         pub use crate::net::trust::{Config, Trust};

@@ -3,6 +3,7 @@
 //! The crypto provider (aws-lc-rs) is passed to rustls each time: nothing depends on a process-wide
 //! default that a library could set.
 
+pub(crate) mod config;
 mod danger;
 mod error;
 mod files;
@@ -10,6 +11,7 @@ mod known;
 mod names;
 mod pem;
 
+pub(crate) use config::{ClientConfig, IdentityFiles, ServerConfig};
 pub(crate) use error::TlsError;
 pub(crate) use files::FilesDigest;
 pub(crate) use names::{CertificateName, CertificateNames};
@@ -23,40 +25,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer},
     server::WebPkiClientVerifier,
 };
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
-
-/// TLS as a client.
-#[derive(Debug, Clone, Default)]
-pub struct ClientConfig {
-    /// A PEM file of CA certificates that are trusted instead of the system's.
-    pub ca_cert: Option<PathBuf>,
-    /// A PEM certificate chain and its key, shown to the server.
-    pub identity: Option<IdentityFiles>,
-    /// Accept any certificate. A warning at every start names it.
-    pub danger_skip_verify: bool,
-}
-
-/// TLS as a server.
-#[derive(Debug, Clone)]
-pub struct ServerConfig {
-    /// The certificate chain and its key.
-    pub identity: IdentityFiles,
-    /// A PEM file of CA certificates; if set, only clients with a certificate of one of them are
-    /// accepted.
-    pub client_ca: Option<PathBuf>,
-}
-
-/// A certificate chain and its private key, both PEM.
-#[derive(Debug, Clone)]
-pub struct IdentityFiles {
-    /// The chain, leaf first.
-    pub cert: PathBuf,
-    /// The key: PKCS#8, PKCS#1 or SEC1.
-    pub key: PathBuf,
-}
+use std::{path::Path, sync::Arc};
 
 /// TLS as a client: which servers are trusted, and which certificate is sent. The caller sets ALPN.
 ///
@@ -198,6 +167,7 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
 mod tests {
     use super::*;
     use std::error::Error as _;
+    use std::path::PathBuf;
 
     struct Files {
         folder: tempfile::TempDir,

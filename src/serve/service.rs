@@ -6,7 +6,6 @@ use crate::{
     flow::Flow,
     identity::headers,
     rate::{Limiter, Rate},
-    shutdown::Tasks,
     telemetry::Telemetry,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -90,7 +89,6 @@ pub struct ServiceParts {
     pub identity_headers: headers::Config,
     pub login_url: Option<LoginUrl>,
     pub clock: Clock,
-    pub tasks: Tasks,
     pub telemetry: Telemetry,
     pub admin: AdminConfig,
     pub unprotected: Vec<String>,

@@ -122,7 +122,6 @@ impl Setup {
             identity_headers: headers::Config::default(),
             login_url: None,
             clock: Clock::System,
-            tasks: tasks.clone(),
             telemetry: Telemetry {
                 audit: self.audit,
                 ..Telemetry::default()

@@ -27,12 +27,6 @@ impl Match {
         self.hosts.is_empty() && self.paths.is_empty() && self.header.is_none()
     }
 
-    /// The name of the capture, where a host has one.
-    #[must_use]
-    pub fn capture(&self) -> Option<&str> {
-        self.hosts.iter().find_map(HostPattern::capture)
-    }
-
     /// What both select equally specifically, in words; `None` where every request that fits both
     /// is for the more specific one.
     #[must_use]

@@ -1,6 +1,8 @@
 //! Several clusters behind one elastauth: which one a request is for, and that none suffers from
 //! another.
 
+mod tenants;
+
 use crate::support::{
     find,
     http::Answer,
@@ -11,7 +13,6 @@ use elastauth::internals::{
     demo::standin::{Endpoint, Fault, Misbehaviour, SERVICE_USER, StandIn},
     shutdown::Tasks,
 };
-use futures_util::future::join_all;
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
@@ -525,94 +526,4 @@ async fn actions_on_users_are_for_one_cluster_or_for_all() {
         act("recheck?clusters=one").await.status,
         StatusCode::BAD_REQUEST
     );
-}
-
-#[tokio::test]
-async fn each_tenant_has_a_cluster_of_its_own_once_somebody_with_a_role_asks() {
-    let tasks = Tasks::default();
-    let (cluster, one) = (StandIn::start(&tasks).await, StandIn::start(&tasks).await);
-    let (cluster, one) = (cluster.expect("a stand-in"), one.expect("a stand-in"));
-    let (port, password) = (one.addr().port(), one.service_password());
-    let more = format!(
-        "clusters:\n  tenants:\n    hosts: [\"http://127.0.0.{{tenant}}:{port}\"]\n    username: \
-         {SERVICE_USER}\n    password: \"{password}\"\n    match: {{hosts: \
-         [\"{{tenant}}.es.example.com\"]}}\n    default_roles: []\n    group_mappings:\n      dev: \
-         [\"{{tenant}}_reader\"]\n      \"{{tenant}}-admins\": [editor]\nenable_metrics: true"
-    );
-    let plan = Plan {
-        more: &more,
-        ..Plan::default()
-    };
-    let stage = Stage::before(cluster, tasks, plan).await;
-    let ask = async |host: &str, groups: &str| {
-        let said = [
-            ("x-forwarded-host", host),
-            ("x-forwarded-uri", "/"),
-            ("remote-user", "alice"),
-            ("remote-groups", groups),
-        ];
-        stage
-            .send(stage.gateway(), asked("/elastauth", &said))
-            .await
-    };
-    let opened = |label: &str| {
-        let text = format!("the cluster of a tenant is open cluster=\"tenants/{label}\"");
-        stage.elastauth.log().contains(&text)
-    };
-    // Nobody without a role opens anything, and no host that is no label of DNS.
-    stage.says(
-        &ask("1.es.example.com", "others").await,
-        403,
-        "user_not_allowed",
-    );
-    stage.says(
-        &ask("1.es.example.com", "2-admins").await,
-        403,
-        "user_not_allowed",
-    );
-    stage.says(&ask("a_b.es.example.com", "dev").await, 403, "no_cluster");
-    stage.says(&ask("a.b.es.example.com", "dev").await, 403, "no_cluster");
-    let answer = stage
-        .send(stage.gateway(), asked("/elastauth/clusters/tenants", &[]))
-        .await;
-    stage.says(&answer, 403, "no_cluster");
-    assert!(!opened("1") && one.count() == 0);
-    let answer = ask("1.ES.example.com:443", "dev,1-admins").await;
-    let login = &answer.headers[header::AUTHORIZATION];
-    assert!(
-        one.accepts(login) && opened("1"),
-        "{}",
-        stage.elastauth.log()
-    );
-    let roles = one.user("alice").map(|user| user.roles);
-    assert_eq!(
-        roles,
-        Some(vec!["1_reader".to_owned(), "editor".to_owned()])
-    );
-    // Nobody listens at the others' nodes. There is room for 64.
-    let others = (2..=64).map(|label| {
-        let ask = &ask;
-        async move { ask(&format!("{label}.es.example.com"), "dev").await }
-    });
-    for answer in join_all(others).await {
-        stage.says(&answer, 503, "unavailable");
-    }
-    let before = one.count();
-    stage.says(&ask("65.es.example.com", "dev").await, 503, "unavailable");
-    assert!(opened("64") && !opened("65"), "{}", stage.elastauth.log());
-    let known = ask("1.es.example.com", "dev,1-admins").await;
-    assert_eq!((known.status, one.count()), (StatusCode::OK, before));
-    assert_eq!(
-        stage
-            .number("elastauth_ledger_users{cluster=\"tenants\"}")
-            .await,
-        1
-    );
-    let key = [("x-elastauth-key", GATEWAY_KEY)];
-    let metrics = stage.gateway().get("/elastauth/metrics", &key).await.text();
-    assert!(!metrics.contains("tenants/"), "{metrics}");
-    let ready = stage.gateway().get("/elastauth/ready", &key).await.json();
-    let clusters = &ready["checks"]["clusters"];
-    assert_eq!(clusters["tenants/1"], json!({"status": "OK"}), "{ready}");
-    assert_eq!(clusters["tenants/2"]["status"], "ERROR", "{ready}");
 }

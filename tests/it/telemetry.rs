@@ -109,7 +109,6 @@ impl Deployment {
             identity_headers: names,
             login_url: None,
             clock,
-            tasks: tasks.clone(),
             telemetry,
             admin: AdminConfig {
                 listen: None,

@@ -1,7 +1,7 @@
 //! Whether the files of a client's TLS have changed: connections that were made with the same ones
 //! need not be made again.
 
-use super::{ClientConfig, pem::read_file};
+use super::{config::ClientConfig, pem::read_file};
 use aws_lc_rs::digest::{Context, SHA256};
 use std::path::Path;
 
