@@ -229,9 +229,11 @@ impl Revoke {
             return Ok(None);
         }
         let account = &rewrite.account;
-        match write(state, &self.cluster, account, &mut update, &password).await {
+        let over = Some(&found);
+        match write(state, &self.cluster, account, over, &mut update, &password).await {
             Ok(WriteResult::Written) => ledger.learn_generation(user, generation),
             Ok(WriteResult::LaterLogin(_)) => return Ok(None),
+            Err(error) if error.is_overtaken() => return Ok(None),
             Err(error) if error.may_take_effect() => {
                 // The next request of the user must not bring the old login back.
                 ledger.learn_generation(user, generation);

@@ -2,7 +2,7 @@
 
 use super::state::State;
 use crate::{
-    cluster::{Account, CallError, NewPassword, SecurityApi},
+    cluster::{Account, CallError, NewPassword, SecurityApi, StoredAccount},
     ledger::Update,
     model::Generation,
 };
@@ -17,12 +17,13 @@ pub(super) enum WriteResult {
     LaterLogin(Generation),
 }
 
-/// Writes the user. Before the request leaves the ledger has a pending write. A success replaces
-/// it; on an error it stays.
+/// Writes the user over what was found. Before the request leaves the ledger has a pending write. A
+/// success replaces it; on an error it stays, unless nothing can have been written.
 pub(super) async fn write(
     state: &State,
     cluster: &SecurityApi,
     account: &Account,
+    found: Option<&StoredAccount>,
     update: &mut Update,
     password: &NewPassword,
 ) -> Result<WriteResult, CallError> {
@@ -34,7 +35,7 @@ pub(super) async fn write(
         let _reported = state.ledger.forget(update.user());
         return Ok(WriteResult::LaterLogin(generation));
     }
-    match cluster.write_user(account, password).await {
+    match cluster.write_user(account, found, password).await {
         Ok(()) if account.enabled => {
             state.ledger.record_written(update, state.clock.now());
             Ok(WriteResult::Written)
@@ -46,7 +47,9 @@ pub(super) async fn write(
             Ok(WriteResult::Written)
         }
         Err(error) => {
-            if error.may_take_effect() {
+            if error.is_overtaken() {
+                let _reported = state.ledger.forget(update.user());
+            } else if error.may_take_effect() {
                 state.uncertain.record(update.user(), state.clock.now());
             }
             Err(error)

@@ -102,7 +102,7 @@ async fn log_in(
         origin: Origin::Other,
     };
     let written = cluster
-        .write_user(&account, &NewPassword::new(password, salt))
+        .write_user(&account, None, &NewPassword::new(password, salt))
         .await;
     written.map_err(|error| refusal(&error))?;
     let pair = Zeroizing::new(format!("{}:{password}", user.as_str()));
@@ -110,7 +110,8 @@ async fn log_in(
     let mut login = HeaderValue::from_str(&text).map_err(|error| error.to_string())?;
     login.set_sensitive(true);
     match cluster.authenticate_anywhere(&login).await {
-        Ok(Whoami::User(_)) => Ok(()),
+        // It has no marker that a login could show.
+        Ok(Whoami::User(_) | Whoami::Unproven) => Ok(()),
         Ok(Whoami::Refused) => Err(
             "the cluster refuses a login that it was just given; is the native realm enabled \
              (`xpack.security.authc.realms.native`), and does nothing between elastauth and the \

@@ -43,6 +43,9 @@ pub(super) enum CallFailure {
     RoleReserved(Box<str>),
     #[error("the cluster keeps a user of this name for itself")]
     UserReserved,
+    /// Between the read of the user and the write.
+    #[error("somebody else has changed the user since elastauth has read them")]
+    Overtaken,
     /// The call was cut off on our side.
     #[error("the call did not end")]
     Unfinished,
@@ -88,7 +91,16 @@ impl CallError {
             StatusMeaning::CredentialRefused,
             StatusMeaning::RequestRefused,
         ];
-        !self.is_not_sent() && !self.meaning().is_some_and(|it| refused.contains(&it))
+        // A write may begin with a read.
+        self.call == Call::WriteUser
+            && !self.is_not_sent()
+            && !self.meaning().is_some_and(|it| refused.contains(&it))
+    }
+
+    /// Whether nothing was written because somebody else has changed the user since they were read.
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        self.why == CallFailure::Overtaken
     }
 
     /// The status of the answer, where there was one that could be judged.
@@ -124,6 +136,7 @@ impl CallError {
             | CallFailure::Http(_)
             | CallFailure::NotJson
             | CallFailure::Unexpected
+            | CallFailure::Overtaken
             | CallFailure::Unfinished => None,
         }
     }
@@ -151,6 +164,7 @@ impl CallError {
             | CallFailure::RoleMissing(_)
             | CallFailure::RoleReserved(_)
             | CallFailure::UserReserved
+            | CallFailure::Overtaken
             | CallFailure::Unfinished => None,
         }
     }
@@ -165,7 +179,8 @@ impl CallError {
         }
         let is_read = self.call != Call::WriteUser;
         match &self.why {
-            CallFailure::Http(HttpError::Connect(_) | HttpError::ConnectTimeout) => true,
+            CallFailure::Http(HttpError::Connect(_) | HttpError::ConnectTimeout)
+            | CallFailure::Overtaken => true,
             CallFailure::Http(HttpError::Cut(_) | HttpError::TimedOut) => is_read,
             CallFailure::Status {
                 status, meaning, ..
@@ -209,6 +224,7 @@ impl CallError {
             | CallFailure::RoleMissing(_)
             | CallFailure::RoleReserved(_)
             | CallFailure::UserReserved
+            | CallFailure::Overtaken
             | CallFailure::Unfinished => false,
         }
     }
@@ -242,6 +258,7 @@ impl CallError {
             self.why,
             CallFailure::Busy
                 | CallFailure::Unsendable
+                | CallFailure::Overtaken
                 | CallFailure::Http(HttpError::Connect(_) | HttpError::ConnectTimeout)
         )
     }

@@ -179,18 +179,21 @@ impl SecurityApi {
     }
 
     /// Writes a whole user, as the service account. When it succeeds the user can log in on every
-    /// node.
+    /// node. `found` is what was read of the user before: where a write may have to wait, somebody
+    /// else's work of that time is not written over.
     ///
     /// # Errors
-    /// [`CallError::may_take_effect`] tells whether the write may have happened, or may happen yet.
+    /// [`CallError::may_take_effect`] tells whether the write may have happened, or may happen yet;
+    /// [`CallError::is_overtaken`] whether the user is another one by now than was found.
     pub async fn write_user(
         &self,
         account: &Account,
+        found: Option<&StoredAccount>,
         password: &NewPassword,
     ) -> Result<(), CallError> {
         match self.api().await? {
             Api::Elasticsearch(api) => api.write_user(account, password).await,
-            Api::Opensearch(api) => api.write_user(account, password).await,
+            Api::Opensearch(api) => api.write_user(account, found, password).await,
         }
     }
 

@@ -46,7 +46,7 @@ async fn write(cluster: &SecurityApi, name: &str) -> Result<(), CallError> {
         enabled: true,
         origin: Origin::Other,
     };
-    cluster.write_user(&account, &password()).await
+    cluster.write_user(&account, None, &password()).await
 }
 
 fn password() -> NewPassword {
@@ -116,6 +116,7 @@ fn failure<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
         | CallFailure::RoleMissing(_)
         | CallFailure::RoleReserved(_)
         | CallFailure::UserReserved
+        | CallFailure::Overtaken
         | CallFailure::Unfinished) => {
             format!("{why:?}")
         }

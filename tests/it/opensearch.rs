@@ -6,8 +6,9 @@ use crate::support::{
         BrokerError, Deployment, Endpoint, Fault, Misbehaviour, ask, broker, upstream_of, why,
     },
     find,
-    http::Answer,
+    http::{Answer, Server, basic},
     stage::{Plan, Stage},
+    until,
 };
 use elastauth::internals::{
     broker::RevokeOrder,
@@ -18,7 +19,8 @@ use elastauth::internals::{
     shutdown::Tasks,
 };
 use futures_util::future::join_all;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 
 const USERS: &str = "/_plugins/_security/api/internalusers";
@@ -187,6 +189,81 @@ async fn users_who_are_locked_foreign_or_reserved_are_left_alone() {
     assert_eq!(deployment.cluster.internal_user("carol"), Some(reserved));
     let admin = why(deployment.ask("admin", "dev").await);
     assert!(matches!(admin, BrokerError::ReservedName(_)), "{admin:?}");
+}
+
+/// An administrator locks the user, or makes them anew, while a write of elastauth is
+/// under way that is going to meet a conflict.
+#[tokio::test]
+async fn a_write_that_meets_a_conflict_undoes_nothing_that_others_have_done() {
+    let theirs = InternalUser::new("alice", "a password of alice's own").with_roles(&["auditor"]);
+    let patient = |config: &mut broker::Config| config.tries_for = Duration::from_mins(1);
+    for (locked, expected) in [(true, BrokerError::Disabled), (false, BrokerError::Foreign)] {
+        let deployment = Deployment::opensearch(patient).await;
+        let cluster = &deployment.cluster;
+        deployment.ask("alice", "dev").await.unwrap();
+        deployment.calls();
+        let slow = Misbehaviour::Delay(Duration::from_millis(500));
+        let conflict = Misbehaviour::Status(StatusCode::CONFLICT);
+        for what in [slow, conflict] {
+            cluster.fault(Fault::new(Endpoint::Write, what).times(1));
+        }
+        let other = async {
+            let patched = || cluster.calls().iter().any(|call| call.method == "PATCH");
+            until("a write is under way", patched).await;
+            if locked {
+                assert!(cluster.set_enabled("alice", false));
+            } else {
+                cluster.set_internal_user(theirs.clone());
+            }
+        };
+        let (asked, ()) = tokio::join!(deployment.ask("alice", ""), other);
+        assert_eq!(why(asked), expected);
+        let alice = cluster.internal_user("alice").unwrap();
+        if locked {
+            assert_eq!(alice.hash, "!");
+            assert_eq!(alice.roles, ["editor", "viewer"]);
+        } else {
+            assert_eq!(alice, theirs);
+        }
+    }
+}
+
+/// The login of before works on while a node has it in its cache. That does not make the new user
+/// one of ours.
+#[tokio::test]
+async fn a_user_whom_an_administrator_made_anew_is_theirs_whatever_the_cache_keeps() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    let cluster = &deployment.cluster;
+    let editor = login(&deployment.ask("alice", "dev").await.unwrap());
+    assert!(cluster.accepts(&editor));
+    let kept = Fault::new(Endpoint::Write, Misbehaviour::OldLoginKept);
+    cluster.fault(kept.times(1));
+    let admin = basic("elastauth", cluster.service_password());
+    let body = json!({
+        "password": "Correct-Horse-7-Battery",
+        "opendistro_security_roles": ["editor", "viewer"],
+    });
+    let written = Server::plain(cluster.addr().port())
+        .ask(
+            Method::PUT,
+            &format!("{USERS}/alice"),
+            &[("authorization", &admin)],
+            Some(&body),
+        )
+        .await;
+    assert_eq!(written.status, StatusCode::OK, "{}", written.text());
+    let theirs = cluster.internal_user("alice");
+    assert!(cluster.accepts(&editor), "the cache keeps it");
+    deployment.calls();
+    deployment.pass(Duration::from_hours(1));
+    assert_eq!(
+        why(deployment.ask("alice", "dev").await),
+        BrokerError::Foreign
+    );
+    let calls = deployment.calls();
+    let logged_in = "GET /_plugins/_security/authinfo 200 by alice".to_owned();
+    assert!(calls.contains(&logged_in), "{calls:?}");
+    assert_eq!(cluster.internal_user("alice"), theirs);
 }
 
 #[tokio::test]

@@ -262,6 +262,7 @@ impl Attempt {
             &self.state,
             &self.cluster,
             &document.account,
+            found.as_ref(),
             &mut update,
             &new_password,
         )

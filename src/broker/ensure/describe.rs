@@ -62,9 +62,11 @@ impl Attempt {
             return Ok(None);
         }
         let account = &document.account;
-        write(state, &self.cluster, account, &mut update, &password)
-            .await
-            .map_err(BrokerError::of_admin_call)?;
+        let over = Some(&found);
+        match write(state, &self.cluster, account, over, &mut update, &password).await {
+            Err(error) if error.is_overtaken() => return Ok(None),
+            written => written.map_err(BrokerError::of_admin_call)?,
+        };
         Ok(Some(document.differences(&found.account)))
     }
 }

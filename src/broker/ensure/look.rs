@@ -121,6 +121,9 @@ fn login(answer: Whoami, document: &Document) -> LoginResult {
                 LoginResult::Differs
             }
         }
-        Whoami::User(_) | Whoami::Other | Whoami::Refused => LoginResult::Refused,
+        // The stored user alone says whose it is.
+        Whoami::User(_) | Whoami::Unproven | Whoami::Other | Whoami::Refused => {
+            LoginResult::Refused
+        }
     }
 }

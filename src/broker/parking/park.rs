@@ -141,9 +141,13 @@ impl Parker {
         }
 
         // 7. Write. The ledger knows of it before the request leaves.
-        let written = write(state, &self.cluster, &account, &mut update, &password)
-            .await
-            .map_err(BrokerError::of_admin_call)?;
+        let over = Some(&found);
+        let written = write(state, &self.cluster, &account, over, &mut update, &password).await;
+        let written = match written {
+            // They are back, or another replica was faster.
+            Err(error) if error.is_overtaken() => return Ok(false),
+            written => written.map_err(BrokerError::of_admin_call)?,
+        };
         if written != WriteResult::Written {
             return Ok(false);
         }

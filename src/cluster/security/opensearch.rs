@@ -3,11 +3,12 @@
 //! It differs from Elasticsearch's in what it costs. A user of an unknown name is checked against a
 //! slow hash all the same, so nobody is logged in whose entry has not been read before. All users
 //! are one document, and every write empties the credential cache of all of them, so writes are
-//! collected, and so are reads: see [`commit`] and [`reads`]. A login that the cache keeps in spite of a write still shows the
-//! entry of its time, so an entry's fingerprint is in the name of an attribute, which a login
-//! shows: see [`document`].
+//! collected, and so are reads: see [`commit`] and [`reads`]. A login that the cache keeps in spite
+//! of a write still shows the entry of its time, so an entry's fingerprint is in the name of an
+//! attribute, which a login shows: see [`document`].
 
 mod answer;
+mod batch;
 mod commit;
 mod document;
 mod entry;
@@ -15,7 +16,10 @@ mod listing;
 mod names;
 mod password;
 mod paths;
+mod queue;
 mod reads;
+#[cfg(test)]
+mod tests;
 
 pub(super) use document::document;
 pub(super) use names::reserves;
@@ -27,7 +31,7 @@ use super::{
 };
 use crate::{
     cluster::{
-        error::CallError,
+        error::{CallError, CallFailure},
         pool::{Ask, NodeAnswer},
     },
     model::Username,
@@ -163,17 +167,15 @@ impl Opensearch {
         password
     }
 
+    /// Writes a user over what was found.
     pub(super) async fn write_user(
         &self,
         account: &Account,
+        found: Option<&StoredAccount>,
         password: &NewPassword,
     ) -> Result<(), CallError> {
-        let in_clear = || {
-            let sent = SentPassword::Clear(&password.text);
-            self.commit.write(Entry::whole(account, sent))
-        };
         if !self.takes_hashes.load(Ordering::Relaxed) {
-            return in_clear().await;
+            return self.write_in_clear(account, found, password).await;
         }
         let worked_out: Option<Zeroizing<String>>;
         let hash = if password.hash.is_some() {
@@ -183,18 +185,49 @@ impl Opensearch {
             &worked_out
         };
         let Some(hash) = hash else {
-            return in_clear().await;
+            return self.write_in_clear(account, found, password).await;
         };
-        let sent = SentPassword::Hash(hash);
-        self.commit.write(Entry::whole(account, sent)).await?;
+        let entry = Entry::whole(account, SentPassword::Hash(hash)).over(found);
+        self.commit.write(entry).await?;
         if self.hash_works.load(Ordering::Relaxed) || !account.enabled {
             return Ok(());
         }
-        if self.accepts(account, password).await != Some(false) {
-            self.hash_works.store(true, Ordering::Relaxed);
-            return Ok(());
+        match self.accepts(account, password).await {
+            Some(true) => {
+                self.hash_works.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            // The next write is asked about.
+            None => Ok(()),
+            Some(false) => self.write_again(account, password).await,
         }
-        in_clear().await?;
+    }
+
+    async fn write_in_clear(
+        &self,
+        account: &Account,
+        found: Option<&StoredAccount>,
+        password: &NewPassword,
+    ) -> Result<(), CallError> {
+        let sent = SentPassword::Clear(&password.text);
+        self.commit
+            .write(Entry::whole(account, sent).over(found))
+            .await
+    }
+
+    /// Writes a user in clear whose login by a hash was refused. That may also be because somebody
+    /// else has written the user since, or locked them: then they are not written over.
+    async fn write_again(
+        &self,
+        account: &Account,
+        password: &NewPassword,
+    ) -> Result<(), CallError> {
+        let overtaken = || CallError::of_cluster(Call::WriteUser, CallFailure::Overtaken);
+        let name = Username::parse(&account.name).map_err(|_| overtaken())?;
+        let found = self.read_user(&name).await?;
+        let ours = found.filter(|found| found.exact && found.account == *account);
+        let ours = ours.ok_or_else(overtaken)?;
+        self.write_in_clear(account, Some(&ours), password).await?;
         if self.accepts(account, password).await == Some(true)
             && self.takes_hashes.swap(false, Ordering::Relaxed)
         {
@@ -311,7 +344,11 @@ fn whoami(login: Option<Login>, stored: Option<Box<StoredAccount>>) -> Whoami {
     if login.user_name != stored.account.name {
         return Whoami::Other;
     }
-    stored.exact &= login.shows(&stored.account);
+    // A node may have the login in its cache from before somebody else has written the user.
+    if !login.shows_fingerprint(&stored.account) {
+        return Whoami::Unproven;
+    }
+    stored.exact &= login.shows_roles(&stored.account);
     Whoami::User(stored)
 }
 

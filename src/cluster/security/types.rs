@@ -203,6 +203,9 @@ pub enum Whoami {
     User(Box<StoredAccount>),
     /// Of somebody that another authority vouches for: a directory, a file, anonymous access.
     Other,
+    /// The login works, and does not show that it is of the user as stored: a node may still have
+    /// it in its cache from before somebody else has written the user. On OpenSearch only.
+    Unproven,
     /// The login does not work. That is no proof of a wrong password: a node that cannot read its
     /// security index answers the same.
     Refused,

@@ -37,18 +37,20 @@ pub(super) struct Login {
 }
 
 impl Login {
-    /// Whether the login shows what the entry says. If it does not, a node still has an earlier
-    /// entry in its cache. It may show more roles: mappings give them.
-    pub(super) fn shows(&self, account: &Account) -> bool {
-        let has = |name: &str| {
-            let mut names = self.custom_attribute_names.iter();
-            names.any(|shown| shown.strip_prefix(ATTRIBUTE) == Some(name))
-        };
+    /// Whether the login is one of this entry. If it is not, a node still has an earlier entry in
+    /// its cache, or the entry is not one of ours.
+    pub(super) fn shows_fingerprint(&self, account: &Account) -> bool {
         let marker = account.origin.marker();
-        marker
-            .and_then(fingerprint_attribute)
-            .is_none_or(|name| has(&name))
-            && account.roles.iter().all(|role| self.roles.contains(role))
+        let name = marker.and_then(fingerprint_attribute);
+        name.is_some_and(|name| {
+            let mut names = self.custom_attribute_names.iter();
+            names.any(|shown| shown.strip_prefix(ATTRIBUTE) == Some(&*name))
+        })
+    }
+
+    /// Whether the login has the roles of the entry. It may have more: mappings give them.
+    pub(super) fn shows_roles(&self, account: &Account) -> bool {
+        account.roles.iter().all(|role| self.roles.contains(role))
     }
 
     /// An account that is never exact.
@@ -269,23 +271,39 @@ mod tests {
     #[test]
     fn a_login_shows_an_entry_by_its_fingerprint_and_roles() {
         let login = login(&answer(200, JOE_IS)).unwrap().unwrap();
-        let shows = |fingerprint: &str, roles: &[&str]| {
-            login.shows(&Account {
-                name: "joe".to_owned(),
-                roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-                full_name: None,
-                email: None,
-                groups: Vec::new(),
-                enabled: true,
-                origin: Origin::Elastauth(Marker {
-                    fingerprint: Some(fingerprint.to_owned()),
-                    ..Marker::default()
-                }),
-            })
+        let account = |fingerprint: Option<&str>, roles: &[&str]| Account {
+            name: "joe".to_owned(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+            full_name: None,
+            email: None,
+            groups: Vec::new(),
+            enabled: true,
+            origin: Origin::Elastauth(Marker {
+                fingerprint: fingerprint.map(str::to_owned),
+                ..Marker::default()
+            }),
         };
-        assert!(shows("f", &["viewer"]) && shows("f", &[]));
-        assert!(!shows("f", &["editor"]), "an earlier entry had other roles");
-        assert!(!shows("g", &["viewer"]), "an earlier entry");
+        let shows = |fingerprint: Option<&str>, roles: &[&str]| {
+            let account = account(fingerprint, roles);
+            (
+                login.shows_fingerprint(&account),
+                login.shows_roles(&account),
+            )
+        };
+        assert_eq!(shows(Some("f"), &["viewer"]), (true, true));
+        assert_eq!(shows(Some("f"), &[]), (true, true));
+        assert_eq!(shows(Some("f"), &["editor"]), (true, false));
+        assert_eq!(
+            shows(Some("g"), &["viewer"]),
+            (false, true),
+            "an earlier one"
+        );
+        assert_eq!(shows(None, &["viewer"]), (false, true), "none to show");
+        let theirs = Account {
+            origin: Origin::Other,
+            ..account(None, &["viewer"])
+        };
+        assert!(!login.shows_fingerprint(&theirs), "somebody else's entry");
     }
 
     #[test]

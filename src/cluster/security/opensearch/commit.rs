@@ -6,48 +6,28 @@
 //! call at a time.
 //!
 //! The calls are made by a task of their own: who stops waiting does not cancel the write of
-//! others. What became of a call is so for all who are in it, with one exception: where the cluster
-//! refuses it because of one user or one role, the others are written without.
+//! others. What became of a call is so for all who are in it, with two exceptions. Where the cluster
+//! refuses it because of one user or one role, the others are written without. And whose user
+//! somebody else has changed meanwhile is left out: see [`super::batch`].
 
 use super::{
-    answer::{self, Culprit, Patched},
-    entry::{Entry, patch},
-    paths::USERS,
+    batch::write_batch,
+    entry::Entry,
+    queue::{Shared, Written},
 };
 use crate::{
-    backoff::Backoff,
     cluster::{
         error::{CallError, CallFailure},
-        pool::Ask,
         security::client::Client,
     },
     shutdown::Tasks,
     telemetry::metrics::Call,
 };
-use http::Method;
-use std::{
-    collections::{HashSet, VecDeque},
-    mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, sleep},
-};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::oneshot, time::sleep};
 
 /// How long the first waits for others: a small part of what a write takes.
 const COLLECT: Duration = Duration::from_millis(5);
-/// Of one call. Some 300 KB.
-const MOST_ENTRIES: usize = 500;
-const MOST_BYTES: usize = 1024 * 1024;
-/// Who waits at once. Beyond it the cluster is overloaded.
-const MOST_WAITING: usize = 10_000;
-/// After a conflict: other replicas are at it, and a write of theirs takes about that long.
-const FIRST_WAIT: Duration = Duration::from_millis(25);
-const LONGEST_WAIT: Duration = Duration::from_millis(400);
-/// From when on a write is not begun any more.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The only way to write to a cluster.
 pub(super) struct Commit {
@@ -55,42 +35,18 @@ pub(super) struct Commit {
     tasks: Tasks,
 }
 
-struct Shared {
-    client: Arc<Client>,
-    queue: Mutex<Queue>,
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Waiting>,
-    /// Whether a task writes, until nothing waits.
-    writing: bool,
-}
-
-struct Waiting {
-    entry: Entry,
-    until: Instant,
-    result: oneshot::Sender<Result<(), CallError>>,
-}
-
 impl Commit {
     pub(super) fn new(client: Arc<Client>) -> Self {
-        let queue = Mutex::default();
         Self {
-            shared: Arc::new(Shared { client, queue }),
+            shared: Arc::new(Shared::new(client)),
             tasks: Tasks::default(),
         }
     }
 
     /// Writes this with whatever else waits.
-    pub(super) async fn write(&self, entry: Entry) -> Result<(), CallError> {
+    pub(super) async fn write(&self, entry: Entry) -> Written {
         let (result, written) = oneshot::channel();
-        let waiting = Waiting {
-            entry,
-            until: Instant::now() + PATIENCE,
-            result,
-        };
-        if !self.shared.add(waiting)? {
+        if !self.shared.add(entry, result)? {
             let shared = Arc::clone(&self.shared);
             self.tasks.spawn(write_all(shared));
         }
@@ -99,66 +55,12 @@ impl Commit {
     }
 }
 
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether somebody writes already.
-    fn add(&self, waiting: Waiting) -> Result<bool, CallError> {
-        let mut queue = self.queue();
-        if queue.waiting.len() >= MOST_WAITING {
-            return Err(CallError::of_cluster(Call::WriteUser, CallFailure::Busy));
-        }
-        queue.waiting.push_back(waiting);
-        Ok(mem::replace(&mut queue.writing, true))
-    }
-
-    /// What one call takes; nothing if nothing waits, and then nobody writes. Who has waited too
-    /// long is told so, and who waits no more is left out.
-    fn next(&self) -> Vec<Waiting> {
-        let now = Instant::now();
-        let mut queue = self.queue();
-        let (mut batch, mut bytes) = (Vec::<Waiting>::new(), 0);
-        let (mut names, mut later) = (HashSet::new(), VecDeque::new());
-        while let Some(waiting) = queue.waiting.pop_front() {
-            if waiting.result.is_closed() {
-                continue;
-            }
-            if waiting.until < now {
-                let busy = CallError::of_cluster(Call::WriteUser, CallFailure::Busy);
-                let _gone = waiting.result.send(Err(busy));
-                continue;
-            }
-            let fits = bytes + waiting.entry.bytes() <= MOST_BYTES || batch.is_empty();
-            if batch.len() == MOST_ENTRIES || !fits {
-                queue.waiting.push_front(waiting);
-                break;
-            }
-            // Two writes of one user are two writes, in their order.
-            if names.insert(waiting.entry.name.clone()) {
-                bytes += waiting.entry.bytes();
-                batch.push(waiting);
-            } else {
-                later.push_back(waiting);
-            }
-        }
-        later.append(&mut queue.waiting);
-        queue.waiting = later;
-        queue.writing = !batch.is_empty();
-        batch
-    }
-}
-
 /// However it ends, nobody waits for it any more.
 struct Writing(Arc<Shared>);
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        let mut queue = self.0.queue();
-        if mem::take(&mut queue.writing) {
-            queue.waiting.clear();
-        }
+        self.0.stop();
     }
 }
 
@@ -170,80 +72,8 @@ async fn write_all(shared: Arc<Shared>) {
         if batch.is_empty() {
             return;
         }
-        write_batch(&writing.0.client, batch).await;
+        write_batch(&writing.0, batch).await;
     }
-}
-
-/// Writes these, and says to each what became of it.
-async fn write_batch(client: &Client, batch: Vec<Waiting>) {
-    // The parts that are still to be written, the next one last.
-    let mut parts = vec![batch];
-    let mut conflicts = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-    while let Some(mut part) = parts.pop() {
-        let entries: Vec<&Entry> = part.iter().map(|waiting| &waiting.entry).collect();
-        match send(client, &entries).await {
-            Ok(Patched::Done) => answer(part, &Ok(())),
-            Err(error) => answer(part, &Err(error)),
-            Ok(Patched::Conflict(failure)) => {
-                let wait = conflicts.failed();
-                let end = Instant::now() + wait;
-                let (patient, late) = part.into_iter().partition(|it| it.until > end);
-                answer(late, &Err(refused(failure)));
-                sleep(wait).await;
-                keep(&mut parts, patient);
-            }
-            Ok(Patched::Refused(failure, culprit)) => {
-                let is_meant = |entry: &Entry| match &culprit {
-                    Culprit::User(name) => entry.name == *name,
-                    Culprit::Role(role) => entry.roles.contains(role),
-                    Culprit::Unknown => false,
-                };
-                let (meant, mut others): (Vec<_>, Vec<_>) =
-                    part.drain(..).partition(|it| is_meant(&it.entry));
-                if meant.is_empty() {
-                    // One of them, or the call as a whole: half of them is the next question.
-                    let half = others.split_off(others.len() / 2);
-                    if others.is_empty() {
-                        answer(half, &Err(refused(failure)));
-                    } else {
-                        keep(&mut parts, half);
-                        keep(&mut parts, others);
-                    }
-                } else {
-                    answer(meant, &Err(refused(failure)));
-                    keep(&mut parts, others);
-                }
-            }
-        }
-    }
-}
-
-fn keep(parts: &mut Vec<Vec<Waiting>>, part: Vec<Waiting>) {
-    if !part.is_empty() {
-        parts.push(part);
-    }
-}
-
-async fn send(client: &Client, entries: &[&Entry]) -> Result<Patched, CallError> {
-    let ask = Ask {
-        call: Call::WriteUser,
-        method: Method::PATCH,
-        path: USERS,
-        authorization: &client.account(Call::WriteUser)?,
-        body: patch(entries.iter().copied()),
-    };
-    let understand = |answer: &_| answer::patched(answer, entries);
-    client.pool.write(&ask, understand).await
-}
-
-fn answer(part: Vec<Waiting>, result: &Result<(), CallError>) {
-    for waiting in part {
-        let _gone = waiting.result.send(result.clone());
-    }
-}
-
-fn refused(failure: CallFailure) -> CallError {
-    CallError::of_cluster(Call::WriteUser, failure)
 }
 
 /// Whether it was written is not known.
@@ -253,12 +83,15 @@ fn lost() -> CallError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{batch::MOST_REFUSALS, document::User, queue::MOST_ENTRIES},
+        *,
+    };
     use crate::{
         clock::Clock,
         cluster::{
             pool::Timeouts,
-            security::types::{Config, Kind, PasswordForm, ServiceAccount},
+            security::types::{Config, Kind, PasswordForm, ServiceAccount, StoredAccount},
             tests::stub::{Manner, Stub},
         },
         net::tls,
@@ -409,5 +242,124 @@ mod tests {
         }
         node.behave(Manner::answer(200, DONE));
         assert_eq!(commit.write(entry("a", "viewer")).await, Ok(()));
+    }
+
+    /// With these roles and this attribute, as a list has them; a patch is done with that too.
+    fn listed(role: &str, attribute: &str) -> String {
+        let body = serde_json::json!({
+            "status": "OK", "message": "Resource updated.",
+            "a": user(role, attribute),
+        });
+        body.to_string()
+    }
+
+    fn user(role: &str, attribute: &str) -> serde_json::Value {
+        serde_json::json!({
+            "hash": "", "reserved": false, "hidden": false, "static": false, "backend_roles": [],
+            "attributes": { attribute: "true" }, "opendistro_security_roles": [role],
+        })
+    }
+
+    fn stored(role: &str, attribute: &str) -> StoredAccount {
+        let user: User = serde_json::from_value(user(role, attribute)).unwrap();
+        user.stored("a")
+    }
+
+    /// Of the write of `a`, which was read like this, after a conflict: what became of it, and
+    /// which calls were made.
+    async fn after_conflict(
+        read: Option<&StoredAccount>,
+        now: &str,
+    ) -> (Result<(), CallError>, Vec<String>) {
+        let node = Stub::start(said(409, "CONFLICT", "version conflict")).await;
+        let commit = commit(&node);
+        let behaves = async {
+            node.asked(1).await;
+            node.behave(Manner::answer(200, now));
+        };
+        let write = commit.write(entry("a", "viewer").over(read));
+        let (written, ()) = tokio::join!(write, behaves);
+        let requests = node.requests();
+        let method = |request: &String| request.split(' ').next().unwrap().to_owned();
+        (written, requests.iter().map(method).collect())
+    }
+
+    #[tokio::test]
+    async fn after_a_conflict_nobody_is_written_over_whom_somebody_else_has_changed() {
+        let read = stored("editor", "elastauth_fingerprint_f");
+        let same = listed("editor", "elastauth_fingerprint_f");
+        assert_eq!(
+            after_conflict(Some(&read), &same).await,
+            (
+                Ok(()),
+                ["PATCH", "GET", "PATCH"].map(str::to_owned).to_vec()
+            )
+        );
+        for (read, now) in [
+            (Some(&read), listed("editor", "elastauth_locked")),
+            (Some(&read), listed("viewer", "elastauth_fingerprint_g")),
+            (Some(&read), listed("viewer", "elastauth_fingerprint_f")),
+            (Some(&read), DONE.to_owned()),
+            (None, same),
+        ] {
+            let (written, calls) = after_conflict(read, &now).await;
+            let error = written.unwrap_err();
+            assert!(error.is_overtaken() && error.may_pass() && !error.may_take_effect());
+            assert_eq!(calls, ["PATCH", "GET"], "{now}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_during_a_call_is_looked_at_again() {
+        let node = Stub::start(Manner::answer(200, &listed("viewer", "x"))).await;
+        let commit = commit(&node);
+        let (before, other) = (stored("viewer", "x"), stored("editor", "x"));
+        // Two writes of one user are two calls, and the second one waits for the first.
+        let twice = [
+            entry("a", "viewer"),
+            entry("a", "editor").over(Some(&other)),
+        ];
+        let [first, second] = twice.map(|it| commit.write(it));
+        let (first, second) = tokio::join!(first, second);
+        assert_eq!(first, Ok(()));
+        assert!(second.unwrap_err().is_overtaken());
+        let twice = [
+            entry("a", "viewer"),
+            entry("a", "editor").over(Some(&before)),
+        ];
+        let [first, second] = twice.map(|it| commit.write(it));
+        assert_eq!(tokio::join!(first, second), (Ok(()), Ok(())));
+        // Nobody has waited: nothing is read.
+        let asked = node.requests().len();
+        assert_eq!(
+            commit.write(entry("a", "x").over(Some(&other))).await,
+            Ok(())
+        );
+        assert_eq!(node.requests().len(), asked + 1);
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_cannot_be_read_after_a_conflict_is_written_to_no_more() {
+        let node = Stub::start(said(409, "CONFLICT", "version conflict")).await;
+        let commit = commit(&node);
+        let behaves = async {
+            node.asked(1).await;
+            node.behave(Manner::answer(500, "{}"));
+        };
+        let write = commit.write(entry("a", "viewer").over(None));
+        let (written, ()) = tokio::join!(write, behaves);
+        let error = written.unwrap_err();
+        assert!(!error.may_take_effect() && error.may_pass(), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_refuses_all_for_nothing_known_is_not_asked_for_each() {
+        let node = Stub::start(said(400, "BAD_REQUEST", "something else")).await;
+        let commit = commit(&node);
+        let writes = (0..MOST_ENTRIES).map(|n| commit.write(entry(&format!("u{n}"), "viewer")));
+        for written in join_all(writes).await {
+            assert_eq!(written.unwrap_err().status().unwrap(), 400);
+        }
+        assert_eq!(node.requests().len(), MOST_REFUSALS);
     }
 }

@@ -1,7 +1,7 @@
 //! What one write does to one user: operations of a JSON patch.
 
 use super::document::{LOCKED, SentPassword, UNUSABLE, YES, entry};
-use crate::cluster::security::types::Account;
+use crate::cluster::security::types::{Account, StoredAccount};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -13,6 +13,14 @@ pub(super) struct Entry {
     pub(super) roles: Vec<String>,
     /// The operations as JSON, one after another. They hold a hash or a password.
     operations: Zeroizing<String>,
+    over: Over,
+}
+
+/// What is written over.
+enum Over {
+    Anything,
+    /// The user as they were read, or that there was none.
+    Read(Option<Box<StoredAccount>>),
 }
 
 impl Entry {
@@ -51,6 +59,27 @@ impl Entry {
             name,
             roles,
             operations: Zeroizing::new(texts.join(",")),
+            over: Over::Anything,
+        }
+    }
+
+    /// The same, but only over the user as they were read.
+    pub(super) fn over(self, read: Option<&StoredAccount>) -> Self {
+        Self {
+            over: Over::Read(read.cloned().map(Box::new)),
+            ..self
+        }
+    }
+
+    pub(super) fn is_over_one(&self) -> bool {
+        matches!(self.over, Over::Read(_))
+    }
+
+    /// Whether it may be written over the user as they are now.
+    pub(super) fn fits(&self, now: Option<&StoredAccount>) -> bool {
+        match &self.over {
+            Over::Anything => true,
+            Over::Read(read) => read.as_deref() == now,
         }
     }
 

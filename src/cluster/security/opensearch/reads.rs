@@ -152,17 +152,8 @@ async fn read_one(client: &Client, name: &Username) -> Found {
 }
 
 async fn read_many(client: &Client, waiting: Vec<Waiting>) {
-    let read = async {
-        let account = client.account(Call::ListUsers)?;
-        let ask = get(Call::ListUsers, USERS, &account);
-        let wanted = Wanted(&waiting);
-        client.pool.read(&ask, |answer| wanted.of(answer)).await
-    };
-    let late = |_| {
-        let why = CallFailure::Http(HttpError::TimedOut);
-        Err(CallError::of_cluster(Call::ListUsers, why))
-    };
-    let found = timeout(PATIENCE, read).await.unwrap_or_else(late);
+    let names = waiting.iter().map(|one| one.name.as_str()).collect();
+    let found = current(client, names).await;
     for Waiting { name, result } in waiting {
         let _gone = result.send(match &found {
             // Two may wait for one user.
@@ -172,8 +163,26 @@ async fn read_many(client: &Client, waiting: Vec<Waiting>) {
     }
 }
 
-/// Of all users those who are waited for.
-struct Wanted<'a>(&'a [Waiting]);
+/// Those of these users whom the cluster has, by their names; in one call.
+pub(super) async fn current(
+    client: &Client,
+    names: HashSet<&str>,
+) -> Result<HashMap<String, StoredAccount>, CallError> {
+    let read = async {
+        let account = client.account(Call::ListUsers)?;
+        let ask = get(Call::ListUsers, USERS, &account);
+        let wanted = Wanted(names);
+        client.pool.read(&ask, |answer| wanted.of(answer)).await
+    };
+    let late = |_| {
+        let why = CallFailure::Http(HttpError::TimedOut);
+        Err(CallError::of_cluster(Call::ListUsers, why))
+    };
+    timeout(PATIENCE, read).await.unwrap_or_else(late)
+}
+
+/// Of all users those who are asked for.
+struct Wanted<'a>(HashSet<&'a str>);
 
 impl Wanted<'_> {
     fn of(&self, answer: &NodeAnswer) -> Result<HashMap<String, StoredAccount>, CallFailure> {
@@ -191,10 +200,9 @@ impl<'de> Visitor<'de> for &Wanted<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let wanted: HashSet<&str> = self.0.iter().map(|one| one.name.as_str()).collect();
         let mut found = HashMap::new();
         while let Some(name) = map.next_key::<String>()? {
-            if wanted.contains(name.as_str()) {
+            if self.0.contains(name.as_str()) {
                 let user: User = map.next_value()?;
                 let stored = user.stored(&name);
                 found.insert(name, stored);

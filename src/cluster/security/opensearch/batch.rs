@@ -1,0 +1,145 @@
+//! The calls of one batch, and what each of them means for whom.
+//!
+//! An entry is a whole user, made from what its update has read. Somebody else may have written the
+//! user since: an operator has locked them, another replica has written other roles. That is likely
+//! after a conflict, and possible for who has waited during a call. So the users are read once more
+//! before their entry is sent, and an entry whose user is another by now is not sent: its update
+//! begins again.
+
+use super::{
+    answer::{self, Culprit, Patched},
+    entry::{Entry, patch},
+    paths::USERS,
+    queue::{Shared, Waiting, answer as tell, busy},
+    reads,
+};
+use crate::{
+    backoff::Backoff,
+    cluster::{
+        error::{CallError, CallFailure},
+        pool::Ask,
+        security::client::Client,
+    },
+    telemetry::metrics::Call,
+};
+use http::Method;
+use std::{collections::HashSet, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// After a conflict: other replicas are at it, and a write of theirs takes about that long.
+const FIRST_WAIT: Duration = Duration::from_millis(25);
+const LONGEST_WAIT: Duration = Duration::from_millis(400);
+/// Refusals in a row for a reason that is not known. To find one user among 500 takes ten; after
+/// these it is not because of one user.
+pub(super) const MOST_REFUSALS: usize = 20;
+
+/// Writes these, and says to each what became of it.
+pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
+    // The parts that are still to be written, the next one last.
+    let mut parts = vec![batch];
+    let mut conflicts = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+    let mut refusals = 0;
+    while let Some(part) = parts.pop() {
+        let mut part = ready(shared, part).await;
+        if part.is_empty() {
+            continue;
+        }
+        let entries: Vec<&Entry> = part.iter().map(|waiting| &waiting.entry).collect();
+        let sent = send(&shared.client, &entries).await;
+        shared.call_ended();
+        match sent {
+            Ok(Patched::Done) => {
+                refusals = 0;
+                tell(part, &Ok(()));
+            }
+            Err(error) => tell(part, &Err(error)),
+            Ok(Patched::Conflict(failure)) => {
+                let wait = conflicts.failed();
+                let end = Instant::now() + wait;
+                let (patient, late) = part.into_iter().partition(|it| it.until > end);
+                tell(late, &Err(refused(failure)));
+                sleep(wait).await;
+                keep(&mut parts, patient);
+            }
+            Ok(Patched::Refused(failure, culprit)) => {
+                let is_meant = |entry: &Entry| match &culprit {
+                    Culprit::User(name) => entry.name == *name,
+                    Culprit::Role(role) => entry.roles.contains(role),
+                    Culprit::Unknown => false,
+                };
+                let (meant, mut others): (Vec<_>, Vec<_>) =
+                    part.drain(..).partition(|it| is_meant(&it.entry));
+                if !meant.is_empty() {
+                    tell(meant, &Err(refused(failure)));
+                    keep(&mut parts, others);
+                    continue;
+                }
+                refusals += 1;
+                if refusals == MOST_REFUSALS {
+                    let all = parts.drain(..).flatten().chain(others);
+                    tell(all.collect(), &Err(refused(failure)));
+                    continue;
+                }
+                // One of them, or the call as a whole: half of them is the next question.
+                let half = others.split_off(others.len() / 2);
+                if others.is_empty() {
+                    tell(half, &Err(refused(failure)));
+                } else {
+                    keep(&mut parts, half);
+                    keep(&mut parts, others);
+                }
+            }
+        }
+    }
+}
+
+/// Those who may be written now. The others are told why not.
+async fn ready(shared: &Shared, part: Vec<Waiting>) -> Vec<Waiting> {
+    let now = Instant::now();
+    let (part, late): (Vec<_>, Vec<_>) = part.into_iter().partition(|it| it.until >= now);
+    tell(late, &Err(busy()));
+    let calls = shared.calls();
+    let (unsure, mut ready): (Vec<_>, Vec<_>) = part
+        .into_iter()
+        .partition(|it| it.calls < calls && it.entry.is_over_one());
+    if unsure.is_empty() {
+        return ready;
+    }
+    let names: HashSet<&str> = unsure.iter().map(|it| &*it.entry.name).collect();
+    match reads::current(&shared.client, names).await {
+        Ok(users) => {
+            let (mut same, overtaken): (Vec<_>, Vec<_>) = unsure
+                .into_iter()
+                .partition(|it| it.entry.fits(users.get(&it.entry.name)));
+            tell(overtaken, &Err(refused(CallFailure::Overtaken)));
+            for waiting in &mut same {
+                waiting.calls = calls;
+            }
+            ready.append(&mut same);
+        }
+        Err(error) => tell(unsure, &Err(error)),
+    }
+    ready
+}
+
+fn keep(parts: &mut Vec<Vec<Waiting>>, part: Vec<Waiting>) {
+    if !part.is_empty() {
+        parts.push(part);
+    }
+}
+
+async fn send(client: &Client, entries: &[&Entry]) -> Result<Patched, CallError> {
+    let ask = Ask {
+        call: Call::WriteUser,
+        method: Method::PATCH,
+        path: USERS,
+        authorization: &client.account(Call::WriteUser)?,
+        body: patch(entries.iter().copied()),
+    };
+    let understand = |answer: &_| answer::patched(answer, entries);
+    client.pool.write(&ask, understand).await
+}
+
+fn refused(failure: CallFailure) -> CallError {
+    CallError::of_cluster(Call::WriteUser, failure)
+}
