@@ -5,6 +5,8 @@
 //! What both need is in [`state`].
 
 mod account_event;
+mod account_view;
+mod change;
 mod config;
 mod derive;
 mod details;
@@ -25,6 +27,8 @@ mod uncertain;
 mod updates;
 mod write;
 
+pub(crate) use account_view::{AccountPage, AccountView, Standing};
+pub(crate) use change::{Change, ChangeError, Changed, Order as ChangeOrder};
 pub use config::{Adopt, Config, OpenSearchPeriods, PreviousKey};
 pub(crate) use ensure::Plan;
 pub use error::BrokerError;
@@ -35,7 +39,7 @@ pub(crate) use rotation::{InvalidWindow, Window};
 
 use crate::{
     clock::{Clock, Timestamp},
-    cluster::SecurityApi,
+    cluster::{Account, SecurityApi},
     identity::Identity,
     keys::Slot,
     ledger::{self, Entry, Forgotten, Ledger},
@@ -47,6 +51,7 @@ use crate::{
         metrics::{ClusterMetrics, Lookup},
     },
 };
+use change::Changer;
 use details::Details;
 use ensure::Ensure;
 use http::HeaderValue;
@@ -93,6 +98,7 @@ pub struct Broker {
     cluster: SecurityApi,
     ensure: Arc<Ensure>,
     revoke: Arc<Revoke>,
+    changer: Arc<Changer>,
     updates: Arc<Updates>,
     tasks: Tasks,
     held: Semaphore,
@@ -181,6 +187,11 @@ impl Broker {
                 Arc::clone(&state),
                 cluster.clone(),
                 Arc::clone(&writes),
+                &telemetry,
+            )),
+            changer: Arc::new(Changer::new(
+                Arc::clone(&state),
+                cluster.clone(),
                 &telemetry,
             )),
             ensure: Arc::new(Ensure::new(
@@ -323,6 +334,51 @@ impl Broker {
             Ok(revocation) => revocation,
             Err(why) => self.revoke.refuse(user, order, why.into()),
         }
+    }
+
+    /// Disables, enables or deletes a user, while no update of theirs runs. It goes on if the
+    /// caller does not wait for it.
+    pub(crate) async fn change(
+        &self,
+        user: &Username,
+        order: ChangeOrder,
+    ) -> Result<Changed, ChangeError> {
+        let refused = |why| self.changer.reported(user, order, Err(why));
+        if let Err(why) = self.permits_name(user) {
+            return refused(why.into());
+        }
+        if self.dry_run {
+            return refused(ChangeError::DryRun);
+        }
+        let (changer, name) = (Arc::clone(&self.changer), user.clone());
+        self.updates.forget_failure(user);
+        let work = || async move { changer.run(&name, order).await };
+        let result = self.updates.alone(user, work).await;
+        result.unwrap_or_else(|why| refused(why.into()))
+    }
+
+    /// Users of the cluster that elastauth has written, page by page.
+    pub(crate) async fn accounts(&self, after: Option<&str>) -> Result<AccountPage, BrokerError> {
+        let page = self.cluster.list_all_users(after).await;
+        let page = page.map_err(BrokerError::of_admin_call)?;
+        let view = |user| AccountView::of_listed(&self.state, user);
+        Ok(AccountPage {
+            users: page.users.into_iter().map(view).collect(),
+            next: page.next,
+        })
+    }
+
+    /// One user, whoever has written them, with what the cluster has of them.
+    pub(crate) async fn account(
+        &self,
+        user: &Username,
+    ) -> Result<Option<(AccountView, Account)>, BrokerError> {
+        let found = self.cluster.read_user(user).await;
+        let found = found.map_err(BrokerError::of_admin_call)?;
+        Ok(found.map(|found| {
+            let view = AccountView::of_account(&self.state, user, &found.account);
+            (view, found.account)
+        }))
     }
 
     /// Whether a user of this name may be written at all.

@@ -165,7 +165,22 @@ impl SecurityApi {
     /// When no node gives a usable answer.
     pub async fn list_users(&self, after: Option<&str>) -> Result<UserPage, CallError> {
         match self.api().await? {
-            Api::Elasticsearch(api) => api.list_users(after).await,
+            Api::Elasticsearch(api) => api.list_users(after, true).await,
+            Api::Opensearch(api) => {
+                let mut page = api.list_users().await?;
+                page.users.retain(|user| user.enabled);
+                Ok(page)
+            }
+        }
+    }
+
+    /// The same with those who are disabled.
+    ///
+    /// # Errors
+    /// When no node gives a usable answer.
+    pub async fn list_all_users(&self, after: Option<&str>) -> Result<UserPage, CallError> {
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.list_users(after, false).await,
             Api::Opensearch(api) => api.list_users().await,
         }
     }
@@ -278,7 +293,6 @@ impl SecurityApi {
     ///
     /// # Errors
     /// When it may not, or the cluster cannot be asked.
-    #[allow(dead_code, reason = "for `users disable` and `users enable`")]
     pub async fn set_enabled(&self, name: &Username, enabled: bool) -> Result<bool, CallError> {
         match self.api().await? {
             Api::Elasticsearch(api) => api.set_enabled(name, enabled).await,

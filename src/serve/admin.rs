@@ -1,11 +1,12 @@
 //! Pages for operators: numbers, the effective configuration, the description of the endpoints; and
-//! the actions on users ([`users`]).
+//! users ([`accounts`], [`users`]).
 //!
 //! On the listener of the gateways these pages are for trusted peers who ask for themselves. A
 //! gateway is a trusted peer too, and asks for others: whatever carries a gateway's headers is an
 //! auth request and gets a decision, never a page. So a page cannot let a request through, and a
 //! route to elastauth that somebody published by mistake does not publish the configuration.
 
+pub(super) mod accounts;
 pub(super) mod users;
 
 use super::{
@@ -52,6 +53,8 @@ pub(super) enum Page {
     OpenApi,
     /// No page: an action on a user.
     User(Action),
+    /// The users of the clusters, and other actions on them.
+    Account(accounts::Action),
 }
 
 /// Whether a request carries what gateways add.
@@ -102,7 +105,8 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, page: P
     }
     let (methods, allow): (&[Method], _) = match page {
         Page::User(_) => (&[Method::POST], "POST"),
-        Page::Metrics | Page::Config | Page::Docs | Page::OpenApi => {
+        Page::Account(action) if !action.is_read() => (&[Method::POST], "POST"),
+        Page::Metrics | Page::Config | Page::Docs | Page::OpenApi | Page::Account(_) => {
             (&[Method::GET, Method::HEAD], "GET, HEAD")
         }
     };
@@ -138,6 +142,7 @@ pub(super) async fn answer(connection: &PeerConnection, request: &Parts, page: P
         }
         Page::OpenApi => respond::whole(StatusCode::OK, "application/yaml", OPENAPI),
         Page::User(_) => users::answer(connection, &request.uri).await,
+        Page::Account(_) => accounts::answer(connection, &request.uri).await,
     }
 }
 

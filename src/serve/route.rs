@@ -55,12 +55,19 @@ fn surface(path: &str) -> Surface {
         "/health" => Surface::Legacy(Legacy::Health),
         "/metrics" => Surface::Legacy(Legacy::Page(Page::Metrics)),
         "/config" => Surface::Legacy(Legacy::Page(Page::Config)),
-        _ if path.starts_with(admin::users::PREFIX) => match admin::users::action(path) {
-            Some((action, _)) => Surface::Operators(Page::User(action)),
+        _ if path.starts_with(admin::accounts::PATH) => match of_users(path) {
+            Some(page) => Surface::Operators(page),
             None => Surface::AuthRequest(Protocol::ForwardAuth),
         },
         _ => Surface::AuthRequest(Endpoint::of(path).protocol),
     }
+}
+
+fn of_users(path: &str) -> Option<Page> {
+    if let Some((action, _)) = admin::users::action(path) {
+        return Some(Page::User(action));
+    }
+    admin::accounts::action(path).map(|(action, _)| Page::Account(action))
 }
 
 /// Answers one request. It cannot fail: a failure is an answer too.

@@ -11,8 +11,8 @@ mod process;
 pub use cluster::ClusterMetrics;
 pub(crate) use cluster::NodeMetrics;
 pub(crate) use labels::{
-    AuditLine, Bound, Call, CallEnd, ClockSource, Logout, Lookup, ProviderLabel, Reload, Scan,
-    SpanEnd, Step, StoreMessage,
+    ActionEnd, AuditLine, Bound, Call, CallEnd, ClockSource, Logout, Lookup, ProviderLabel, Reload,
+    Scan, SpanEnd, Step, StoreMessage, UserAction,
 };
 
 use crate::{clock::Timestamp, outcome::Outcome};

@@ -10,13 +10,18 @@ use crate::support::{
 use http::Method;
 
 const EVIL: &str = "rebound.evil.example:5000";
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 11] = [
     ("GET", "/elastauth/config"),
     ("GET", "/elastauth/docs"),
     ("GET", "/elastauth/openapi.yaml"),
     ("GET", "/config"),
     ("POST", "/elastauth/admin/users/alice/recheck"),
     ("POST", "/elastauth/admin/users/alice/revoke"),
+    ("GET", "/elastauth/admin/users"),
+    ("GET", "/elastauth/admin/users/alice/show"),
+    ("POST", "/elastauth/admin/users/alice/disable"),
+    ("POST", "/elastauth/admin/users/alice/enable"),
+    ("POST", "/elastauth/admin/users/alice/delete"),
 ];
 const CROSS: [(&str, &str); 4] = [
     ("sec-fetch-site", "cross-site"),

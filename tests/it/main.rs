@@ -54,5 +54,6 @@ mod traefik_guide;
 mod trust;
 mod two_clients;
 mod untrusted_peers;
+mod users;
 mod versions;
 mod wrong_address;

@@ -101,6 +101,32 @@ async fn a_login_that_one_replica_revokes_is_given_by_none_that_shares_its_redis
     assert_eq!(login(&late).await, old);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_whom_one_replica_disables_is_kept_out_by_the_other_at_once() {
+    let redis = Redis::start(&[]).await;
+    let (one, other, old) = two_that_know_alice(&redis).await;
+    let key = [("x-elastauth-key", GATEWAY_KEY)];
+    let ask = async |stage: &Stage, action: &str| {
+        let path = format!("/elastauth/admin/users/alice/{action}");
+        let answer = stage.gateway().ask(http::Method::POST, &path, &key, None);
+        let cluster = answer.await.json()["clusters"][0].clone();
+        assert_eq!(
+            (&cluster["result"], &cluster["other_replicas"]),
+            (&"done".into(), &"told".into()),
+            "{action}: {cluster}"
+        );
+    };
+    ask(&one, "disable").await;
+    assert!(!one.cluster.accepts(&old));
+    other.says(&other.ask("alice", "dev").await, 403, "user_not_allowed");
+    ask(&other, "enable").await;
+    let again = one.ask("alice", "dev").await;
+    assert!(one.works(&again), "{}", one.elastauth.log());
+    ask(&one, "delete").await;
+    let again = other.ask("alice", "dev").await;
+    assert!(other.works(&again), "{}", other.elastauth.log());
+}
+
 /// Two replicas with this Redis, and alice's login.
 async fn two_that_know_alice(redis: &Redis) -> (Stage, Stage, http::HeaderValue) {
     let more = with_redis(redis.port);

@@ -284,11 +284,14 @@ impl Drop for Stage {
                         || call.path.starts_with("/_security/api_key?username=")
                         || call.path.starts_with("/_security/user?filter_path=")
                 }
-                "DELETE" => call.path == "/_security/api_key",
+                "DELETE" => call.path == "/_security/api_key" || name.is_some_and(is_one_segment),
                 "PATCH" => internal == Some(""),
                 "POST" => call.path.starts_with("/_security/_query/user?filter_path="),
                 "PUT" => name
-                    .and_then(|name| name.strip_suffix("?refresh=false"))
+                    .and_then(|name| {
+                        let writes = ["?refresh=false", "/_disable", "/_enable"];
+                        writes.iter().find_map(|end| name.strip_suffix(end))
+                    })
                     .is_some_and(is_one_segment),
                 _ => false,
             };

@@ -23,7 +23,9 @@ use tokio::net::lookup_host;
 /// Longer than a replica takes for a revocation.
 const TIMEOUT: Duration = Duration::from_secs(40);
 /// The answer of a replica about one user.
-const MAX_BYTES: usize = 64 << 10;
+const ONE_USER: usize = 64 << 10;
+/// A page of users; of OpenSearch all of them.
+const MANY_USERS: usize = 64 << 20;
 
 /// One replica, and where it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,7 +167,7 @@ impl Operator {
         let user = utf8_percent_encode(user, NON_ALPHANUMERIC);
         let uri = format!("{replica}/elastauth/admin/users/{user}/{action}{query}");
         let answer = match uri.parse() {
-            Ok(uri) => self.call(replica, uri).await,
+            Ok(uri) => self.call(replica, Method::POST, uri, ONE_USER).await,
             Err(error) => Err(chain(&error)),
         };
         Asked {
@@ -175,19 +177,39 @@ impl Operator {
         }
     }
 
-    async fn call(&self, replica: &Replica, uri: Uri) -> Result<(StatusCode, Value), String> {
+    /// Asks for what is below the path of all users, which changes nothing.
+    pub(super) async fn look(&self, replica: &Replica, action: &'static str, what: &str) -> Asked {
+        let uri = format!("{replica}/elastauth/admin/users{what}");
+        let answer = match uri.parse() {
+            Ok(uri) => self.call(replica, Method::GET, uri, MANY_USERS).await,
+            Err(error) => Err(chain(&error)),
+        };
+        Asked {
+            replica: replica.clone(),
+            action,
+            answer,
+        }
+    }
+
+    async fn call(
+        &self,
+        replica: &Replica,
+        method: Method,
+        uri: Uri,
+        max_bytes: usize,
+    ) -> Result<(StatusCode, Value), String> {
         let mut headers = HeaderMap::new();
         if let Some(key) = &self.key {
             headers.insert(KEY_HEADER, key.clone());
         }
         let call = HttpCall {
-            method: Method::POST,
+            method,
             uri,
             headers,
             body: Bytes::new(),
             timeout: TIMEOUT,
             send_timeout: None,
-            max_bytes: MAX_BYTES,
+            max_bytes,
         };
         let client = if replica.local {
             &self.local
@@ -238,19 +260,17 @@ impl Asked {
             Ok(answer) => answer,
             Err(why) => return vec![(false, why.clone())],
         };
-        let text = |value: &Value, name: &str| {
-            let text = value.get(name).and_then(Value::as_str);
-            text.unwrap_or_default().to_owned()
-        };
-        let clusters = answer.get("clusters").and_then(Value::as_array);
-        let Some(clusters) = clusters else {
+        let Some(clusters) = self.clusters() else {
             let sentence = match *status {
                 StatusCode::OK => text(answer, "message"),
-                StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED => format!(
-                    "it answered {status}: it does not take this machine for an operator's; ask \
+                // Without a code it is the answer to whoever is no operator.
+                StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED if !is_of_cluster(answer) => {
+                    format!(
+                        "it answered {status}: it does not take this machine for an operator's; ask \
                      its `admin.listen`, or ask from an address in `trusted_proxies` with \
                      --gateway-key-file"
-                ),
+                    )
+                }
                 _ => format!("it answered {status}: {}", text(answer, "message")),
             };
             return vec![(self.is_ok(), sentence)];
@@ -259,7 +279,7 @@ impl Asked {
         for cluster in clusters {
             let of_cluster = |name| text(cluster, name);
             let done = match of_cluster("result").as_str() {
-                "revoked" | "api_keys_remain" => true,
+                "revoked" | "api_keys_remain" | "done" => true,
                 // Another cluster may have the user.
                 "no_such_user" => self.is_ok(),
                 _ => false,
@@ -281,13 +301,15 @@ impl Asked {
         sentences
     }
 
+    /// What it says of each cluster, where it does.
+    pub(super) fn clusters(&self) -> Option<&Vec<Value>> {
+        let (_, answer) = self.answer.as_ref().ok()?;
+        answer.get("clusters").and_then(Value::as_array)
+    }
+
     /// Whether it says that other replicas learn nothing.
     pub(super) fn is_alone(&self) -> bool {
-        let Ok((_, answer)) = &self.answer else {
-            return false;
-        };
-        let clusters = answer.get("clusters").and_then(Value::as_array);
-        clusters.into_iter().flatten().any(|cluster| {
+        self.clusters().into_iter().flatten().any(|cluster| {
             cluster.get("other_replicas").and_then(Value::as_str) == Some("not_told")
         })
     }
@@ -308,6 +330,17 @@ impl Asked {
         }
         shown
     }
+}
+
+/// The text of this name; empty without one.
+pub(super) fn text(value: &Value, name: &str) -> String {
+    let text = value.get(name).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}
+
+/// Whether an answer is about a name of a cluster that was asked for.
+fn is_of_cluster(answer: &Value) -> bool {
+    text(answer, "code") == "no_such_cluster"
 }
 
 #[cfg(test)]

@@ -109,20 +109,27 @@ impl Elasticsearch {
             .await
     }
 
-    pub(super) async fn list_users(&self, after: Option<&str>) -> Result<UserPage, CallError> {
+    pub(super) async fn list_users(
+        &self,
+        after: Option<&str>,
+        only_enabled: bool,
+    ) -> Result<UserPage, CallError> {
         let account = self.client.account(Call::ListUsers)?;
         let ask = Ask {
             call: Call::ListUsers,
             method: Method::POST,
             path: listing::PAGES,
             authorization: &account,
-            body: listing::question(after),
+            body: listing::question(after, only_enabled),
         };
-        if let Some(page) = self.client.pool.read(&ask, listing::page).await? {
-            return Ok(page);
-        }
-        let ask = get(Call::ListUsers, listing::ALL, &account);
-        self.client.pool.read(&ask, listing::all).await
+        let mut page = if let Some(page) = self.client.pool.read(&ask, listing::page).await? {
+            page
+        } else {
+            let ask = get(Call::ListUsers, listing::ALL, &account);
+            self.client.pool.read(&ask, listing::all).await?
+        };
+        page.users.retain(|user| user.enabled || !only_enabled);
+        Ok(page)
     }
 
     pub(super) async fn prepare(&self, mut password: NewPassword) -> NewPassword {

@@ -178,19 +178,21 @@ impl fmt::Debug for StoredAccount {
     }
 }
 
-/// A user in a listing whom elastauth has written and who may log in.
+/// A user in a listing whom elastauth has written.
 #[derive(Debug, Clone)]
 pub struct ListedUser {
     /// The name.
     pub name: Username,
     /// What elastauth has noted. It may be a second behind.
     pub marker: Marker,
+    /// Whether they may log in.
+    pub enabled: bool,
 }
 
 /// Some users of a listing.
 #[derive(Debug, Default)]
 pub struct UserPage {
-    /// Those of elastauth who may log in.
+    /// Those of elastauth.
     pub users: Vec<ListedUser>,
     /// After whom the next page begins, where there is one.
     pub next: Option<String>,

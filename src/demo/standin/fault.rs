@@ -24,6 +24,10 @@ pub enum Endpoint {
     Read,
     /// A write of a user; on OpenSearch of several at once, too.
     Write,
+    /// `DELETE` of a user.
+    Delete,
+    /// `_enable` and `_disable` of a user.
+    Switch,
     /// A list of a user's API keys, and their invalidation.
     ApiKeys,
     /// `POST /_security/_query/user`.

@@ -126,8 +126,8 @@ impl ApiCall {
             Self::ReadAll => (Some(Endpoint::ReadAll), Some("get")),
             Self::Query => (Some(Endpoint::Query), Some("query")),
             Self::Write(_) => (Some(Endpoint::Write), Some("put")),
-            Self::Delete(_) => (None, Some("delete")),
-            Self::SetEnabled(..) => (None, Some("set_enabled")),
+            Self::Delete(_) => (Some(Endpoint::Delete), Some("delete")),
+            Self::SetEnabled(..) => (Some(Endpoint::Switch), Some("set_enabled")),
             Self::ApiKeys(_) | Self::InvalidateApiKeys => (Some(Endpoint::ApiKeys), None),
             Self::OwnPassword | Self::HasPrivileges | Self::Root | Self::Search => (None, None),
         }

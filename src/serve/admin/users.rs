@@ -283,7 +283,7 @@ fn message(revoked: &Revoked) -> String {
 }
 
 /// What the other replicas of all clusters learn.
-fn reported(others: impl IntoIterator<Item = Others>) -> &'static str {
+pub(super) fn reported(others: impl IntoIterator<Item = Others>) -> &'static str {
     others
         .into_iter()
         .fold("not_told", |worst, others| match (worst, others) {
@@ -295,7 +295,7 @@ fn reported(others: impl IntoIterator<Item = Others>) -> &'static str {
 
 /// Takes the percent signs out. One that is not followed by two hexadecimal digits is a mistake and
 /// no percent sign.
-fn decoded(segment: &str) -> Option<String> {
+pub(super) fn decoded(segment: &str) -> Option<String> {
     let is_encoded = segment.split('%').skip(1).all(|rest| {
         rest.as_bytes()
             .first_chunk::<2>()
@@ -306,7 +306,7 @@ fn decoded(segment: &str) -> Option<String> {
         .map(std::borrow::Cow::into_owned)
 }
 
-fn shown(status: StatusCode, value: &Value) -> Response {
+pub(super) fn shown(status: StatusCode, value: &Value) -> Response {
     respond::whole(status, "application/json", format!("{value:#}\n"))
 }
 

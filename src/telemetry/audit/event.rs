@@ -20,6 +20,12 @@ pub enum EventKind {
     UserAdopted,
     /// An operator revoked the user's login, or tried to.
     UserRevoked,
+    /// An operator disabled the user, or tried to.
+    UserDisabled,
+    /// An operator enabled the user, or tried to.
+    UserEnabled,
+    /// An operator deleted the user, or tried to.
+    UserDeleted,
     /// The cluster refused to write the user, or did not answer.
     WriteFailed,
     /// An operator asked for a recheck of this user.

@@ -4,7 +4,7 @@
 use super::{
     durations::Durations,
     handles::{Counted, Handles, registered},
-    labels::{Call, CallEnd, Labels, Lookup, Scan, Step, StoreMessage},
+    labels::{ActionEnd, Call, CallEnd, Labels, Lookup, Scan, Step, StoreMessage, UserAction},
 };
 use crate::clock::Timestamp;
 use prometheus_client::{
@@ -34,6 +34,7 @@ pub(super) struct Families {
     updates: Family<Labels, Gauge>,
     held: Family<Labels, Gauge>,
     budget_refusals: Family<Labels, Counter>,
+    actions: Family<Labels, Counter>,
     parked: Family<Labels, Counter>,
     parking_due: Family<Labels, Gauge>,
     parking_scans: Family<Labels, Counter>,
@@ -98,6 +99,11 @@ impl Families {
                 "elastauth_write_budget_refusals",
                 "Writes that elastauth refused because it wrote the same user too often",
             ),
+            actions: registered(
+                registry,
+                "elastauth_user_actions",
+                "What operators did to users of the cluster through this replica",
+            ),
             parked: registered(
                 registry,
                 "elastauth_parked_users",
@@ -137,6 +143,7 @@ impl Families {
             updates: self.updates.get_or_create_owned(&labels),
             held: self.held.get_or_create_owned(&labels),
             budget_refusals: self.budget_refusals.get_or_create_owned(&labels),
+            actions: Handles::resolve(&self.actions, &labels),
             parked: self.parked.get_or_create_owned(&labels),
             parking_due: self.parking_due.get_or_create_owned(&labels),
             parking_scans: Handles::resolve(&self.parking_scans, &labels),
@@ -163,6 +170,7 @@ struct ClusterSeries {
     updates: Gauge,
     held: Gauge,
     budget_refusals: Counter,
+    actions: Handles<(UserAction, ActionEnd)>,
     parked: Counter,
     parking_due: Gauge,
     parking_scans: Handles<Scan>,
@@ -208,6 +216,11 @@ impl ClusterMetrics {
     /// A write was refused because its user was written too often.
     pub fn over_budget(&self) {
         self.0.budget_refusals.inc();
+    }
+
+    /// An operator has disabled, enabled or deleted a user, or tried to.
+    pub fn acted(&self, action: UserAction, end: ActionEnd) {
+        self.0.actions.get((action, end)).inc();
     }
 
     /// A user was parked.

@@ -91,6 +91,20 @@ labels! {
         Failed = "failed",
     }
 
+    /// What an operator has done to a user's account.
+    UserAction("action") {
+        Disable = "disable",
+        Enable = "enable",
+        Delete = "delete",
+    }
+
+    /// How that ended.
+    ActionEnd("result") {
+        Done = "done",
+        Refused = "refused",
+        Failed = "failed",
+    }
+
     /// A call of the cluster's security API.
     Call("call") {
         Authenticate = "authenticate",

@@ -34,12 +34,16 @@ pub(super) const ALL: &str = "/_security/user?filter_path=*.username,*.enabled,\
                               *.metadata.elastauth,*.metadata._reserved";
 
 /// The question for the page after this user.
-pub(super) fn question(after: Option<&str>) -> Bytes {
-    let mut body = json!({
-        "size": PAGE, "sort": ["username"], "query": { "term": { "enabled": true } },
-    });
-    if let (Some(body), Some(after)) = (body.as_object_mut(), after) {
-        body.insert("search_after".to_owned(), json!([after]));
+pub(super) fn question(after: Option<&str>, only_enabled: bool) -> Bytes {
+    let mut body = json!({ "size": PAGE, "sort": ["username"] });
+    if let Some(body) = body.as_object_mut() {
+        if only_enabled {
+            let query = json!({ "term": { "enabled": true } });
+            body.insert("query".to_owned(), query);
+        }
+        if let Some(after) = after {
+            body.insert("search_after".to_owned(), json!([after]));
+        }
     }
     body.to_string().into()
 }
@@ -98,13 +102,16 @@ impl Users {
         self.count += 1;
         let origin = origin(&user.metadata.unwrap_or_default());
         // A user who cannot be a user of ours has a name that is none.
-        if let (Some(true), Some(marker), Ok(name)) = (
+        if let (Some(enabled), Some(marker), Ok(name)) = (
             user.enabled,
             origin.marker(),
             Username::parse(&user.username),
         ) {
-            let marker = marker.clone();
-            self.ours.push(ListedUser { name, marker });
+            self.ours.push(ListedUser {
+                name,
+                marker: marker.clone(),
+                enabled,
+            });
         }
         self.last = Some(user.username);
     }
@@ -154,8 +161,11 @@ mod tests {
         }
     }
 
-    fn names(page: &UserPage) -> Vec<&str> {
-        page.users.iter().map(|user| user.name.as_str()).collect()
+    fn names(page: &UserPage) -> Vec<(&str, bool)> {
+        let users = page.users.iter();
+        users
+            .map(|user| (user.name.as_str(), user.enabled))
+            .collect()
     }
 
     /// As a real 9.5.3 gives them.
@@ -168,11 +178,12 @@ mod tests {
         "u1":{"username":"u1","metadata":{"elastauth":{"epoch":1,"key":"k"}},"enabled":true}}"#;
 
     #[test]
-    fn of_a_listing_only_enabled_users_of_ours_are_kept() {
+    fn of_a_listing_only_users_of_ours_are_kept() {
         let in_a_page = page(&answer(200, IN_A_PAGE)).unwrap().unwrap();
-        assert_eq!((names(&in_a_page), &in_a_page.next), (vec!["u1"], &None));
+        let ours = vec![("u1", true), ("u2", false)];
+        assert_eq!((names(&in_a_page), &in_a_page.next), (ours, &None));
         assert_eq!(in_a_page.users[0].marker.epoch, Some(1));
-        assert_eq!(names(&all(&answer(200, OF_ALL)).unwrap()), ["u1"]);
+        assert_eq!(names(&all(&answer(200, OF_ALL)).unwrap()), [("u1", true)]);
         for nobody in ["{}", r#"{"users":[]}"#] {
             let nobody = page(&answer(200, nobody)).unwrap().unwrap();
             assert!(nobody.users.is_empty() && nobody.next.is_none());
@@ -191,7 +202,11 @@ mod tests {
         assert_eq!(of(&full).as_deref(), Some("u01999"));
         assert_eq!(of(&full[1..]), None);
         assert_eq!(
-            question(Some("u01999")),
+            question(None, false),
+            r#"{"size":2000,"sort":["username"]}"#
+        );
+        assert_eq!(
+            question(Some("u01999"), true),
             r#"{"query":{"term":{"enabled":true}},"search_after":["u01999"],"size":2000,"sort":["username"]}"#
         );
     }

@@ -40,11 +40,12 @@ impl<'de> Deserialize<'de> for Users {
                 while let Some((name, user)) = map.next_entry::<String, User>()? {
                     let origin = user.origin();
                     // A user who cannot be a user of ours has a name that is none.
-                    if let (true, Some(marker), Ok(name)) =
-                        (user.is_enabled(), origin.marker(), Username::parse(&name))
-                    {
-                        let marker = marker.clone();
-                        users.push(ListedUser { name, marker });
+                    if let (Some(marker), Ok(name)) = (origin.marker(), Username::parse(&name)) {
+                        users.push(ListedUser {
+                            name,
+                            marker: marker.clone(),
+                            enabled: user.is_enabled(),
+                        });
                     }
                 }
                 Ok(Users(users))
@@ -68,15 +69,21 @@ mod tests {
         "u2":{"hash":"","reserved":false,"hidden":false,"backend_roles":[],"attributes":{"elastauth_epoch":"2","elastauth_locked":"true"},"opendistro_security_roles":["viewer"],"static":false}}"#;
 
     #[test]
-    fn of_a_listing_only_users_of_ours_who_may_log_in_are_kept() {
+    fn of_a_listing_only_users_of_ours_are_kept() {
         let answer = |status, body: &'static str| NodeAnswer {
             status: StatusCode::from_u16(status).unwrap(),
             headers: http::HeaderMap::new(),
             body: Ok(body.into()),
         };
         let page = all(&answer(200, ALL)).unwrap();
-        let names: Vec<&str> = page.users.iter().map(|user| user.name.as_str()).collect();
-        assert_eq!((names, page.next), (vec!["u1"], None));
+        let users = page.users.iter();
+        let users: Vec<(&str, bool)> = users
+            .map(|user| (user.name.as_str(), user.enabled))
+            .collect();
+        assert_eq!(
+            (users, page.next),
+            (vec![("u1", true), ("u2", false)], None)
+        );
         assert_eq!(page.users[0].marker.epoch, Some(2));
         assert!(all(&answer(200, "{}")).unwrap().users.is_empty());
         for (status, body) in [
