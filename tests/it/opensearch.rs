@@ -228,6 +228,50 @@ async fn a_write_that_meets_a_conflict_undoes_nothing_that_others_have_done() {
     }
 }
 
+#[tokio::test]
+async fn of_two_replicas_that_meet_a_newcomer_at_once_one_writes_and_the_other_finds_them() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    let replica = deployment.replica(|_| ());
+    for flow in [&deployment.flow, &replica] {
+        ask(flow, "bob", "dev").await.unwrap();
+    }
+    deployment.calls();
+    let takes = Duration::from_millis(400);
+    deployment.cluster.set_write_takes(takes);
+    let (one, other) = tokio::join!(
+        ask(&deployment.flow, "alice", "dev"),
+        ask(&replica, "alice", "dev")
+    );
+    let (one, other) = (login(&one.unwrap()), login(&other.unwrap()));
+    assert_eq!(one, other);
+    assert!(deployment.cluster.accepts(&one));
+    let calls = deployment.calls();
+    let written = format!("PATCH {USERS} 200 by service");
+    let writes = calls.iter().filter(|call| **call == written).count();
+    assert_eq!(writes, 1, "{calls:?}");
+}
+
+#[tokio::test]
+async fn the_login_of_a_fresh_user_is_tried_and_the_user_is_gone_again() {
+    let stage = stage("").await;
+    let trial = ["check", "--online", "--try-login"];
+    let output = stage.elastauth.command(&trial).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        said.contains("the cluster accepts a login that was just written"),
+        "{said}"
+    );
+    let written = format!("PATCH {USERS} 200");
+    let calls = stage.calls();
+    assert!(
+        calls.last().is_some_and(|call| call.starts_with(&written)),
+        "{calls:?}"
+    );
+    // The check asks for the roles too, as the service never does.
+    stage.cluster.forget_calls();
+}
+
 /// The login of before works on while a node has it in its cache. That does not make the new user
 /// one of ours.
 #[tokio::test]

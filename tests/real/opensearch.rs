@@ -117,6 +117,19 @@ async fn a_first_login_makes_a_user_that_works_and_the_kind_is_found() {
     for expected in ["opensearch", "may read and write users", "cannot tell"] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
+    // The fresh user has no marker that a login could show, and is gone again.
+    let trial = ["check", "--online", "--try-login"];
+    let checked = elastauth.command(&trial).await;
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(
+        checked.status.success() && said.contains("accepts a login that was just written"),
+        "{checked:?}"
+    );
+    assert_eq!(cluster.users("elastauth-check-").await, 0);
+    // Who is not there is removed without a word.
+    cluster
+        .patch(&json!([{ "op": "remove", "path": "/first-nobody" }]))
+        .await;
 }
 
 #[tokio::test]

@@ -268,7 +268,12 @@ impl Attempt {
         )
         .await
         .map_err(BrokerError::of_admin_call)
-        .inspect_err(|error| self.report.write_failed(document, error))?;
+        .inspect_err(|error| {
+            // Overtaken, nothing has failed: the next attempt finds what somebody else has written.
+            if !matches!(error, BrokerError::Cluster(why) if why.is_overtaken()) {
+                self.report.write_failed(document, error);
+            }
+        })?;
         if let WriteResult::LaterLogin(generation) = written {
             return Ok(AttemptResult::OtherGeneration(generation));
         }

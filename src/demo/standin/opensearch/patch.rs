@@ -62,7 +62,8 @@ impl Patch {
             return match self.op {
                 Op::Set(Value::Object(fields)) => Ok(Some(fields)),
                 Op::Set(_) => Err(wrong()),
-                Op::Remove => fields.map(|_| None).ok_or_else(wrong),
+                // Whether they were there or not.
+                Op::Remove => Ok(None),
             };
         };
         let mut whole = Value::Object(fields.ok_or_else(wrong)?);
