@@ -5,9 +5,9 @@ use super::{error::StartError, first_check};
 use crate::{
     broker::{self, Broker},
     clock::Clock,
-    cluster::{ClusterAccess, SecurityApi},
+    cluster::{self, ClusterAccess, SecurityApi},
     config::ClusterConfig,
-    ledger::{StoreConfig, redis::RedisAccess},
+    ledger::{self, StoreConfig, redis::RedisAccess},
     roles::Mapping,
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry},
@@ -283,26 +283,70 @@ pub(super) fn check(upstream: &Upstream) {
 }
 
 /// What cannot be changed in a running cluster. One that differs in it is another cluster: the old
-/// one is removed, and the new one knows nobody.
+/// one is removed, and the new one knows nobody. Every field is named, so that a new one is either
+/// here or applied in place.
 fn signature(config: &ClusterConfig) -> String {
-    let broker = &config.broker;
-    let of_broker = (
-        &broker.cluster_name,
-        broker.rotation,
-        &broker.rotation_window,
-        broker.grace,
-        broker.park_within,
-        broker.expiration,
-        broker.adopt,
-        broker.writes_per_minute,
-        broker.new_per_minute,
-        broker.writes_at_once,
-        &broker.service_account,
-        broker.dry_run,
+    let ClusterConfig {
+        name: _,
+        selector: _,
+        cluster,
+        broker,
+        roles: _,
+        tenants,
+    } = config;
+    let cluster::Config {
+        kind,
+        hosts,
+        account: _,
+        tls: _,
+        passwords,
+    } = cluster;
+    let broker::Config {
+        // They change with a restart only.
+        secret_key: _,
+        previous_key: _,
+        cluster_name,
+        service_account,
+        rotation,
+        opensearch,
+        rotation_window,
+        grace,
+        park_within,
+        expiration,
+        adopt,
+        writes_per_minute,
+        new_per_minute,
+        writes_at_once,
+        tries_for,
+        dry_run,
+        ledger,
+    } = broker;
+    let ledger::Config { capacity, store } = ledger;
+    let store = match store {
+        StoreConfig::Memory => ("memory", None),
+        // Another address of it is applied in place.
+        StoreConfig::Redis(_) => ("redis", None),
+        StoreConfig::File(folder) => ("file", Some(folder)),
+    };
+    let of_cluster = (kind, hosts, passwords, tenants);
+    let of_time = (
+        rotation,
+        opensearch,
+        rotation_window,
+        grace,
+        park_within,
+        expiration,
+        tries_for,
     );
-    let cluster = &config.cluster;
-    let of_cluster = (cluster.kind, &cluster.hosts, cluster.passwords);
-    format!("{:?}", (of_cluster, &config.tenants, of_broker))
+    let of_writes = (
+        adopt,
+        writes_per_minute,
+        new_per_minute,
+        writes_at_once,
+        dry_run,
+    );
+    let of_users = (cluster_name, service_account, capacity, store);
+    format!("{:?}", (of_cluster, of_time, of_writes, of_users))
 }
 
 fn waiting(clusters: usize) -> Option<usize> {

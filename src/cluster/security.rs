@@ -92,6 +92,7 @@ impl SecurityApi {
     /// Uses them from the next call on.
     pub fn replace(&self, access: ClusterAccess) {
         self.0.client.replace(access);
+        self.0.detection.account_changed();
     }
 
     /// Of which kind the cluster is, without asking it: `Auto` while no node has said it, and then
@@ -101,7 +102,8 @@ impl SecurityApi {
         self.0.detection.kind()
     }
 
-    /// Of which kind the cluster is; never `Auto`. A node is asked where nobody has asked yet.
+    /// Of which kind the cluster is; never `Auto`. A node is asked where nobody has asked yet, and
+    /// from time to time where none has said it.
     ///
     /// # Errors
     /// When no node answers, or what answers is no cluster of either kind.

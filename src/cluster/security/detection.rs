@@ -1,4 +1,7 @@
-//! Which kind of cluster it is: asked of a node once, before anything is done as the service
+//! Which kind of cluster it is: asked of a node before anything is done as the service account.
+//!
+//! What a node has said is kept. Where none says it, the cluster is taken for Elasticsearch for a
+//! while: what answered may have been a balancer without a node, or a node that refused the
 //! account.
 
 use super::{
@@ -18,16 +21,24 @@ use crate::{
 };
 use http::{StatusCode, header::WWW_AUTHENTICATE};
 use serde::Deserialize;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex as SyncMutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 use tracing::{info, warn};
 
 const UNKNOWN: u8 = 0;
 const ELASTICSEARCH: u8 = 1;
 const OPENSEARCH: u8 = 2;
+/// Elasticsearch, as long as nobody says otherwise.
+const ASSUMED: u8 = 3;
+
+/// How long a kind is assumed before the nodes are asked again, which takes two small calls.
+const ASSUMED_FOR: Duration = Duration::from_mins(1);
 
 /// What is known of a cluster's kind.
 pub(super) struct Detection {
@@ -37,6 +48,8 @@ pub(super) struct Detection {
     failures: AtomicU64,
     /// Held by who asks; the error of the last time.
     asking: Mutex<Option<CallError>>,
+    /// Until when the kind is assumed without asking.
+    until: SyncMutex<Option<Instant>>,
 }
 
 impl Detection {
@@ -46,13 +59,14 @@ impl Detection {
             known: AtomicU8::new(code(configured)),
             failures: AtomicU64::new(0),
             asking: Mutex::default(),
+            until: SyncMutex::default(),
         }
     }
 
-    /// `Auto` until a node has said it.
+    /// `Auto` until a node was asked.
     pub(super) fn kind(&self) -> Kind {
         match self.known.load(Ordering::Relaxed) {
-            ELASTICSEARCH => Kind::Elasticsearch,
+            ELASTICSEARCH | ASSUMED => Kind::Elasticsearch,
             OPENSEARCH => Kind::Opensearch,
             _ => Kind::Auto,
         }
@@ -62,6 +76,9 @@ impl Detection {
     pub(super) async fn settle(&self) -> Result<Kind, CallError> {
         let known = self.kind();
         if known != Kind::Auto {
+            if self.is_due() {
+                return Ok(self.ask_again().await);
+            }
             return Ok(known);
         }
         let before = self.failures.load(Ordering::Relaxed);
@@ -78,7 +95,7 @@ impl Detection {
         match self.ask().await {
             Ok(found) => {
                 report(&found);
-                self.known.store(code(found.kind), Ordering::Relaxed);
+                self.keep(&found);
                 *last = None;
                 Ok(found.kind)
             }
@@ -88,6 +105,51 @@ impl Detection {
                 Err(error)
             }
         }
+    }
+
+    /// The account is another one: it may see what the one before it did not.
+    pub(super) fn account_changed(&self) {
+        *self.until() = None;
+    }
+
+    /// Whether the kind is only assumed, and has been for long enough.
+    fn is_due(&self) -> bool {
+        let is_over = |until: Instant| until <= Instant::now();
+        self.known.load(Ordering::Relaxed) == ASSUMED && self.until().is_none_or(is_over)
+    }
+
+    /// Asks about a kind that was assumed. It goes on being assumed while somebody else asks, and
+    /// where nobody answers: what worked before is not stopped for it.
+    async fn ask_again(&self) -> Kind {
+        let Ok(_asking) = self.asking.try_lock() else {
+            return self.kind();
+        };
+        if !self.is_due() {
+            return self.kind();
+        }
+        match self.ask().await {
+            Ok(found) => {
+                if found.certain {
+                    report(&found);
+                }
+                self.keep(&found);
+            }
+            Err(_) => *self.until() = Some(Instant::now() + ASSUMED_FOR),
+        }
+        self.kind()
+    }
+
+    fn keep(&self, found: &Found) {
+        if found.certain {
+            self.known.store(code(found.kind), Ordering::Relaxed);
+        } else {
+            *self.until() = Some(Instant::now() + ASSUMED_FOR);
+            self.known.store(ASSUMED, Ordering::Relaxed);
+        }
+    }
+
+    fn until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask(&self) -> Result<Found, CallError> {
@@ -118,7 +180,8 @@ fn report(found: &Found) {
     } else {
         info!(
             kind = %found.kind,
-            "the cluster does not say of which kind it is; elastauth takes it for Elasticsearch"
+            "the cluster does not say of which kind it is; elastauth takes it for Elasticsearch, \
+             and asks again every minute"
         );
     }
     if let Some(version) = &found.version
@@ -253,7 +316,63 @@ struct AuthInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        clock::Clock,
+        cluster::{
+            pool::Timeouts,
+            security::types::{Config, PasswordForm, ServiceAccount},
+            tests::stub::{Manner, Stub},
+        },
+        net::tls,
+        secret::SecretString,
+        telemetry::ClusterTelemetry,
+    };
     use http::{HeaderMap, HeaderName, HeaderValue};
+
+    fn detection(node: &Stub) -> Detection {
+        let config = Config {
+            kind: Kind::Auto,
+            hosts: vec![format!("http://{}", node.addr).parse().unwrap()],
+            account: ServiceAccount::Basic {
+                username: "svc".to_owned(),
+                password: SecretString::from("pw"),
+            },
+            tls: tls::ClientConfig::default(),
+            passwords: PasswordForm::Hash,
+        };
+        let (timeouts, telemetry) = (Timeouts::default(), ClusterTelemetry::default());
+        let client = Client::new(&config, Clock::System, timeouts, &telemetry).unwrap();
+        Detection::new(Arc::new(client), config.kind)
+    }
+
+    #[tokio::test]
+    async fn a_kind_that_nobody_has_said_is_asked_about_again() {
+        let node = Stub::start(Manner::answer(404, "<html>")).await;
+        let detection = detection(&node);
+        let settled = async || detection.settle().await.unwrap();
+        assert_eq!(settled().await, Kind::Elasticsearch);
+        assert_eq!(settled().await, Kind::Elasticsearch);
+        assert_eq!(node.requests().len(), 2, "not with each call");
+
+        node.behave(Manner::answer(503, ""));
+        *detection.until() = Some(Instant::now());
+        assert_eq!(settled().await, Kind::Elasticsearch, "as before");
+        assert_eq!(settled().await, Kind::Elasticsearch);
+        let asked = node.requests().len();
+
+        let greeting = r#"{"version":{"number":"2.19.4","distribution":"opensearch"}}"#;
+        node.behave(Manner::answer(200, greeting));
+        assert_eq!(settled().await, Kind::Elasticsearch);
+        assert_eq!(node.requests().len(), asked);
+        detection.account_changed();
+        assert_eq!(settled().await, Kind::Opensearch);
+
+        // What a node has said is not asked about again.
+        let asked = node.requests().len();
+        detection.account_changed();
+        assert_eq!(settled().await, Kind::Opensearch);
+        assert_eq!(node.requests().len(), asked);
+    }
 
     fn answer(status: u16, header: &str, body: &str) -> NodeAnswer {
         let mut headers = HeaderMap::new();
