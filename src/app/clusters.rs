@@ -54,7 +54,8 @@ pub(super) struct Prepared {
     upstreams: Upstreams,
     made_of: HashMap<Box<str>, String>,
     changes: Vec<(Arc<Upstream>, Changes)>,
-    sources: Vec<(Arc<Tenants>, TenantSource)>,
+    /// With the clusters of tenants that are in `changes`.
+    sources: Vec<(Arc<Tenants>, TenantSource, Vec<Arc<Upstream>>)>,
     added: Vec<Arc<Upstream>>,
     removed: Vec<Member>,
 }
@@ -89,7 +90,7 @@ impl Clusters {
         Ok(prepared.upstreams)
     }
 
-    /// Makes what is new. Nothing that runs has changed yet.
+    /// Makes what is new. Nothing that runs has staying yet.
     ///
     /// # Errors
     /// When a certificate or key file cannot be used.
@@ -114,15 +115,20 @@ impl Clusters {
                     Member::Cluster(Arc::clone(upstream))
                 }
                 Some(Member::Tenants(tenants)) => {
+                    let mut staying = Vec::new();
                     for (label, upstream) in tenants.labels() {
                         if let Some(config) = config.for_tenant(&label) {
                             let change = changes_of(&upstream, &config)?;
+                            staying.push(Arc::clone(&upstream));
                             changes.push((upstream, change));
                         }
                     }
                     let shared = tenants.shared();
+                    if let Some(upstream) = &shared {
+                        changes.push((Arc::clone(upstream), changes_of(upstream, config)?));
+                    }
                     let source = self.parts.source(config, waiting, shared)?;
-                    sources.push((Arc::clone(tenants), source));
+                    sources.push((Arc::clone(tenants), source, staying));
                     Member::Tenants(Arc::clone(tenants))
                 }
                 None => self.parts.member(config, waiting)?,
@@ -160,8 +166,8 @@ impl Clusters {
             }
             upstream.replace_mapping(changes.mapping);
         }
-        for (tenants, source) in prepared.sources {
-            tenants.replace_source(source);
+        for (tenants, source, staying) in prepared.sources {
+            tenants.replace_source(source, &staying);
         }
         for upstream in &prepared.added {
             info!(cluster = upstream.name(), "a cluster was added");
@@ -367,4 +373,90 @@ fn changes_of(upstream: &Upstream, config: &ClusterConfig) -> Result<Changes, St
         redis,
         mapping: Mapping::new(config.roles.clone()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Flags, Sources};
+
+    /// A section with tenants; `hosts` are its nodes.
+    fn config(hosts: &str, role: &str) -> config::Config {
+        let text = format!(
+            "secret_key: 5b0e4a6fd2c97381f0a4be6c1d7e93528c2f6b1a0d94e7738fb15c60a29ed847\n\
+             clusters:\n  one:\n    hosts: [\"{hosts}\"]\n    username: e\n    \
+             password: p\n    match: {{hosts: [\"{{tenant}}.example\"]}}\n    \
+             default_roles: [\"{role}\"]\n"
+        );
+        let sources = Sources::given(Flags::default(), &[]);
+        let checked = config::check(&sources.with_file("config.yml", text.as_bytes()));
+        checked.outcome.expect("a valid configuration")
+    }
+
+    fn clusters() -> Clusters {
+        Clusters::new(Clock::System, Tasks::default(), Telemetry::default())
+    }
+
+    fn started(clusters: &Clusters, config: &config::Config) -> (Upstreams, Arc<Tenants>) {
+        let upstreams = clusters.start(&config.clusters, &config.unmatched).unwrap();
+        let Some(Member::Tenants(tenants)) = upstreams.member("one") else {
+            panic!("a section with tenants")
+        };
+        let tenants = Arc::clone(tenants);
+        (upstreams, tenants)
+    }
+
+    fn label(text: &str) -> TenantLabel {
+        TenantLabel::parse(text).unwrap()
+    }
+
+    fn rules(upstream: &Upstream) -> String {
+        format!("{:?}", upstream.mapping())
+    }
+
+    #[tokio::test]
+    async fn a_tenant_that_is_opened_during_a_reload_is_closed_and_opened_by_the_new_rules() {
+        let nodes = "http://{tenant}.test:9200";
+        let (clusters, before) = (clusters(), config(nodes, "{tenant}-old"));
+        let (running, tenants) = started(&clusters, &before);
+        let known = tenants.open(&label("known")).unwrap().upstream;
+        let after = config(nodes, "{tenant}-new");
+        let prepared = clusters.prepare(Some(&running), &after.clusters, &after.unmatched);
+        let late = tenants.open(&label("late")).unwrap().upstream;
+        clusters.apply(prepared.unwrap());
+        let stays = tenants.get(&label("known")).unwrap().upstream;
+        assert!(Arc::ptr_eq(&stays, &known) && rules(&stays).contains("known-new"));
+        assert!(tenants.get(&label("late")).is_none() && rules(&late).contains("late-old"));
+        let late = tenants.open(&label("late")).unwrap().upstream;
+        assert!(rules(&late).contains("late-new"), "{}", rules(&late));
+        // A label that makes no role any more has no cluster.
+        let user = tenants.open(&label("user")).unwrap().upstream;
+        assert!(rules(&user).contains("user-new"));
+        let invalid = config(nodes, "super{tenant}");
+        let prepared = clusters.prepare(Some(&running), &invalid.clusters, &invalid.unmatched);
+        clusters.apply(prepared.unwrap());
+        assert!(tenants.get(&label("user")).is_none() && tenants.open(&label("user")).is_err());
+        assert!(rules(&tenants.get(&label("known")).unwrap().upstream).contains("superknown"));
+    }
+
+    #[tokio::test]
+    async fn the_cluster_that_tenants_share_is_changed_too() {
+        let node = "http://one.test:9200";
+        let (clusters, before) = (clusters(), config(node, "{tenant}-old"));
+        let (running, tenants) = started(&clusters, &before);
+        let shared = tenants.shared().unwrap();
+        let of_acme = || {
+            let opened = tenants.open(&label("acme")).unwrap();
+            format!("{:?}", opened.mapping.unwrap())
+        };
+        assert!(of_acme().contains("acme-old"));
+        let after = config(node, "{tenant}-new");
+        let prepared = clusters.prepare(Some(&running), &after.clusters, &after.unmatched);
+        let prepared = prepared.unwrap();
+        assert!(matches!(prepared.changes.as_slice(), [(one, _)] if Arc::ptr_eq(one, &shared)));
+        clusters.apply(prepared);
+        let stays = tenants.shared().unwrap();
+        assert!(Arc::ptr_eq(&stays, &shared) && rules(&stays).contains("{tenant}-new"));
+        assert!(of_acme().contains("acme-new"));
+    }
 }

@@ -106,14 +106,23 @@ impl Tenants {
         format!("{}/{}", self.name, label.as_str())
     }
 
-    /// Opens tenants by this from now on. Those that are open are changed by the caller.
-    pub(crate) fn replace_source(&self, source: TenantSource) {
+    /// Opens tenants by this from now on. Of the open clusters the `changed` ones stay, to which
+    /// the caller has applied it. The others are closed: they were opened in the meantime, or their
+    /// label is not valid any more.
+    pub(crate) fn replace_source(&self, source: TenantSource, changed: &[Arc<Upstream>]) {
+        // `open` takes it first as well, so nobody opens one by the old source after this.
+        let mut open = self.write();
         let is_shared = matches!(source.nodes, TenantNodes::Shared(_));
         *self.source.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(source);
         if is_shared {
             // Their rules are made again.
-            self.write().clear();
+            open.clear();
+            return;
         }
+        close(&mut open, "a reload has changed its section", |tenant| {
+            let mut changed = changed.iter();
+            !changed.any(|changed| Arc::ptr_eq(changed, &tenant.opened.upstream))
+        });
     }
 
     /// The tenant's role rules, whether its cluster is open or not.
@@ -170,8 +179,10 @@ impl Tenants {
     /// # Errors
     /// See [`NoTenant`].
     pub(crate) fn open(&self, label: &TenantLabel) -> Result<Opened, NoTenant> {
-        let (now, source) = (self.clock.now(), self.source());
+        let now = self.clock.now();
         let mut open = self.write();
+        // Read under the lock, so that no reload comes between it and the new entry.
+        let source = self.source();
         if let Some(tenant) = open.get(label.as_str()) {
             return Ok(tenant.opened.clone());
         }

@@ -120,3 +120,33 @@ async fn clusters_come_change_and_go_while_another_one_stays_as_it_is() {
     assert_eq!(at(&stage, "one").await.status, StatusCode::FORBIDDEN);
     assert!(accepts(&third, &at(&stage, "two").await));
 }
+
+#[tokio::test]
+async fn the_cluster_that_tenants_share_gets_a_new_password_by_reload() {
+    let tasks = Tasks::default();
+    let start = async || StandIn::start(&tasks).await.expect("a stand-in");
+    let (cluster, one) = (start().await, start().await);
+    let of_one = section(
+        "{tenant}",
+        &one,
+        "group_mappings: {dev: [\"{tenant}_reader\"]}",
+    )
+    .replace("  {tenant}: ", "  tenants: ")
+    .replace("[{tenant}.example]", "[\"{tenant}.example\"]");
+    let right = format!("clusters:\n{of_one}");
+    let password = one.service_password();
+    let wrong = right.replace(&format!("\"{password}\""), "\"not the password\"");
+    assert_ne!(right, wrong);
+    let plan = Plan {
+        more: &wrong,
+        ..Plan::default()
+    };
+    let stage = Stage::before(cluster, tasks.clone(), plan).await;
+    stage
+        .elastauth
+        .edit(|config| config.replace(&wrong, &right));
+    says(&stage, IN_FORCE, 1).await;
+    let answer = at(&stage, "acme").await;
+    assert!(accepts(&one, &answer), "{}", stage.elastauth.log());
+    assert!(roles(&one).contains(&"acme_reader".to_owned()));
+}
