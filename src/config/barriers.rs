@@ -16,6 +16,7 @@ use crate::{
     roles, serve,
     upstream::Unmatched,
 };
+use http::{Uri, uri::Scheme};
 
 /// A change that a running program does not apply: the keys that keep their old values, and what
 /// the new ones would do.
@@ -32,7 +33,7 @@ pub(super) struct Barrier {
     pub(super) what: &'static str,
 }
 
-pub(super) static ALL: [Barrier; 16] = [
+pub(super) static ALL: [Barrier; 17] = [
     Barrier {
         keys: &[&table::GATEWAY_KEYS, &table::LISTENERS],
         widens: |before, after| {
@@ -141,6 +142,19 @@ pub(super) static ALL: [Barrier; 16] = [
         keys: &[&table::CLUSTERS],
         widens: |before, after| {
             any_cluster(before, after, |before, after| {
+                let (before, after) = (&before.cluster.hosts, &after.cluster.hosts);
+                before.iter().any(|host| !is_plain(host))
+                    && after
+                        .iter()
+                        .any(|host| is_plain(host) && !before.contains(host))
+            })
+        },
+        what: "the service account of a cluster would be sent in clear",
+    },
+    Barrier {
+        keys: &[&table::CLUSTERS],
+        widens: |before, after| {
+            any_cluster(before, after, |before, after| {
                 before.broker.adopt != after.broker.adopt && after.broker.adopt != Adopt::Never
             })
         },
@@ -212,6 +226,10 @@ fn any_cluster(
         let mut same = after.clusters.iter().filter(|new| new.name == old.name);
         same.any(|new| widens(old, new))
     })
+}
+
+fn is_plain(host: &Uri) -> bool {
+    host.scheme() == Some(&Scheme::HTTP)
 }
 
 /// All clusters have the same Redis.

@@ -3,6 +3,7 @@
 use super::{broker, cluster, filler::Filler, matching, roles};
 use crate::{
     config::{
+        captures,
         finding::Place,
         key::ConfigKey,
         nearest::did_you_mean,
@@ -18,6 +19,8 @@ use crate::{
     model::ClusterName,
     upstream::Unmatched,
 };
+use http::uri::Scheme;
+use std::collections::HashMap;
 
 /// Each has a task, a connection pool and a ledger of its own.
 const MOST: usize = 1_000;
@@ -65,6 +68,10 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Clusters> {
     }
     let filled: Vec<(ClusterConfig, Place)> = all(filled.into_iter())?;
     ties(fill, &filled);
+    shared_nodes(fill, &filled);
+    if let Some(name) = &general {
+        named_as_tenants(fill, name, &filled);
+    }
     let all: Vec<ClusterConfig> = filled.into_iter().map(|(one, _)| one).collect();
     let unmatched = unmatched(fill, &all)?;
     Some(Clusters { all, unmatched })
@@ -99,8 +106,7 @@ fn overlay(general: &Settings, own: &Settings) -> Settings {
     };
     let values = general.values.iter();
     let values = values.filter(|(path, _)| is_general(path));
-    let mut values: std::collections::HashMap<_, _> =
-        values.map(|(path, value)| (*path, value.clone())).collect();
+    let mut values: HashMap<_, _> = values.map(|(path, value)| (*path, value.clone())).collect();
     for (_, key) in section::keys(SectionsOf::Clusters) {
         let counts = own.given(key) || key.path.starts_with(section::ES);
         if let Some(value) = own.found(key).filter(|_| counts) {
@@ -181,6 +187,67 @@ fn ties(fill: &mut Filler<'_>, all: &[(ClusterConfig, Place)]) {
                 fill.findings.fault(place, fault);
             }
         }
+    }
+}
+
+/// A node in two clusters: each would write the same users, with its own passwords and rules.
+fn shared_nodes(fill: &mut Filler<'_>, all: &[(ClusterConfig, Place)]) {
+    let mut known: HashMap<Node, (usize, &ClusterName)> = HashMap::new();
+    for (at, (one, place)) in all.iter().enumerate() {
+        for (host, node) in nodes(one) {
+            let (other_at, other) = *known.entry(node).or_insert((at, &one.name));
+            if other_at != at {
+                let fault = format!(
+                    "the clusters `{other}` and `{}` both have the node `{host}`, where each would \
+                     overwrite the other's users; remove it from one of them, or make them one \
+                     cluster",
+                    one.name
+                );
+                fill.findings.fault(place, fault);
+            }
+        }
+    }
+}
+
+/// Host, port and path, and whether the host has a capture: a tenant's node may be in a section of
+/// its own, to which that tenant's host then leads.
+type Node = (String, u16, String, bool);
+
+/// The nodes, each with its text.
+fn nodes(cluster: &ClusterConfig) -> impl Iterator<Item = (String, Node)> {
+    let written = cluster.tenants.iter().flat_map(|tenants| &tenants.hosts);
+    let mut written = written.map(|text| &**text);
+    cluster.cluster.hosts.iter().map(move |uri| {
+        let written = written.next();
+        let has_capture = written.is_some_and(|text| captures::names(text).next().is_some());
+        let host = uri.host().unwrap_or_default();
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        let default = if uri.scheme() == Some(&Scheme::HTTP) {
+            80
+        } else {
+            443
+        };
+        let port = uri.port_u16().unwrap_or(default);
+        let path = uri.path().trim_end_matches('/').to_owned();
+        let text = written.map_or_else(|| uri.to_string(), ToOwned::to_owned);
+        (text, (host, port, path, has_capture))
+    })
+}
+
+/// The cluster of a tenant is called `section/label`, and passwords derive from that name.
+fn named_as_tenants(fill: &mut Filler<'_>, general: &str, all: &[(ClusterConfig, Place)]) {
+    let Some((section, _)) = general.split_once('/') else {
+        return;
+    };
+    let mut sections = all.iter().map(|(cluster, _)| cluster);
+    if sections.any(|cluster| cluster.tenants.is_some() && cluster.name.as_str() == section) {
+        let fault = format!(
+            "`elasticsearch.cluster_name` is `{}`, and the clusters of the tenants of \
+             `clusters.{section}` have names that begin with `{section}/`, so a tenant could have \
+             the passwords of this cluster; give the section another name",
+            shown(general)
+        );
+        fill.fault(&table::ES_CLUSTER_NAME, fault);
     }
 }
 

@@ -311,6 +311,77 @@ fn faults_of_several_clusters_are_told_once_and_each_where_it_is() {
     assert_eq!(found.len(), 1, "{found:#?}");
 }
 
+#[test]
+fn a_node_is_in_one_cluster() {
+    let of_two = |node: &str| TWO.replace("https://two:9200", node);
+    for node in [
+        "https://one:9200",
+        "https://ONE.:9200/",
+        "http://one:9200",
+        "https://two:9200\", \"https://one:9200",
+    ] {
+        let found = faults(&clusters(&format!("{ONE}{}", of_two(node))));
+        assert!(
+            found.len() == 1
+                && found[0].contains("config.yml:6:")
+                && found[0].contains("the clusters `one` and `two` both have the node `http"),
+            "{node}: {found:#?}"
+        );
+    }
+    let general = least_and(&format!("clusters:\n{}", of_two("https://es:9200")));
+    let found = faults(&general);
+    assert!(
+        found.len() == 1
+            && found[0].contains("`default` and `two` both have the node `https://es:9200/`"),
+        "{found:#?}"
+    );
+    for node in [
+        "https://one:9201",
+        "https://one",
+        "https://one:9200/two",
+        "https://two:9200\", \"https://two:9200",
+    ] {
+        good(&clusters(&format!("{ONE}{}", of_two(node))), &[]);
+    }
+    // A tenant may have a section of its own; two sections for all tenants are too much.
+    let tenants = |name: &str| {
+        format!(
+            "  {name}: {{hosts: [\"https://{{t}}.es:9200\"], username: e, password: p, match: \
+             {{hosts: [\"{{t}}.{name}.example\"]}}}}\n"
+        )
+    };
+    let own = of_two("https://tenant.es:9200");
+    good(&clusters(&format!("{own}{}", tenants("a"))), &[]);
+    let found = faults(&clusters(&format!("{}{}", tenants("a"), tenants("b"))));
+    assert!(
+        found.len() == 1 && found[0].contains("both have the node `https://{t}.es:9200`"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn the_cluster_of_elasticsearch_has_no_name_that_a_tenant_can_have() {
+    let text = |name: &str, capture: &str| {
+        let section = ONE
+            .replace("https://one:", "https://{t}:")
+            .replace("{t}", capture)
+            .replace("one.example", "\"{t}.example\"");
+        least_and(&format!(
+            "elasticsearch.cluster_name: {name}\nclusters:\n{section}"
+        ))
+    };
+    let found = faults(&text("one/acme", "{t}"));
+    assert!(
+        found.len() == 1
+            && found[0].contains("`elasticsearch.cluster_name` is `one/acme`")
+            && found[0].contains("tenants of `clusters.one`"),
+        "{found:#?}"
+    );
+    for (name, capture) in [("ones/acme", "{t}"), ("one/acme", "t"), ("one-acme", "{t}")] {
+        good(&text(name, capture), &[]);
+    }
+}
+
 fn tenant(config: &ClusterConfig, label: &str) -> Option<ClusterConfig> {
     config.for_tenant(&TenantLabel::parse(label).unwrap())
 }
@@ -484,6 +555,21 @@ fn what_widens_a_barrier_of_one_cluster_waits_and_a_new_cluster_does_not() {
             plain.clone(),
             two("tls: {insecure_skip_verify: true}"),
             &["clusters"],
+        ),
+        (
+            plain.clone(),
+            plain.replace("https://two:9200", "http://two:9200"),
+            &["clusters"],
+        ),
+        (
+            plain.replace("https://two:9200", "http://two:9200"),
+            plain.replace("https://two:9200", "http://third:9200"),
+            &[],
+        ),
+        (
+            plain.replace("https://two:9200", "http://two:9200"),
+            plain.clone(),
+            &[],
         ),
         (plain.clone(), two("users: {adopt: any}"), &["clusters"]),
         (plain.clone(), two("users: {adopt: never}"), &[]),
