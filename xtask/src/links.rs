@@ -87,7 +87,7 @@ pub(crate) fn links(text: &str) -> impl Iterator<Item = Link<'_>> {
 }
 
 /// The parts of a page that are no code, with the numbers of their lines. A label that is code keeps
-/// its link: "[`a`](b)".
+/// its link: ``[`name`](target)``.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let (mut fence, mut in_code) = (None, false);
     text.lines().enumerate().flat_map(move |(number, line)| {

@@ -5,7 +5,7 @@
 //! are one document, and every write empties the credential cache of all of them, so writes are
 //! collected, and so are reads: see [`commit`] and [`reads`]. A login that the cache keeps in spite
 //! of a write still shows the entry of its time, so an entry's fingerprint is in the name of an
-//! attribute, which a login shows: see [`document`].
+//! attribute, which a login shows: see [`document()`].
 
 mod answer;
 mod batch;
