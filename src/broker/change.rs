@@ -25,7 +25,8 @@ use tracing::{info, warn};
 /// another attempt.
 const ATTEMPTS: u32 = 6;
 /// How long after the change the user is looked at once more: usually such a write has come by
-/// then.
+/// then. OpenSearch may have been checking the login of a disabled user during the change, and keeps
+/// it then: by now that check has ended, so the next write ends the login.
 const LOOK_AGAIN: Duration = Duration::from_millis(400);
 
 /// What is done.
@@ -183,6 +184,9 @@ impl Changer {
         let mut is_done = !changed.was_needed;
         for _ in 0..ATTEMPTS {
             if is_done {
+                if change == Change::Disable {
+                    self.end_logins(user).await?;
+                }
                 // What is remembered here and elsewhere may be older than the change.
                 changed.others = state.ledger.forget(user).others;
                 return Ok(changed);
@@ -201,8 +205,14 @@ impl Changer {
             // It is done, and whether it stays so is not known.
             let Ok(now) = now else {
                 changed.may_be_undone = true;
+                if change == Change::Disable {
+                    self.end_logins(user).await?;
+                }
                 return Ok(changed);
             };
+            if change == Change::Disable && now.is_none() {
+                return Ok(changed);
+            }
             is_done = is_so(change, now.as_ref());
         }
         Err(ChangeError::Contended)
@@ -230,6 +240,12 @@ impl Changer {
                 BrokerError::of_admin_call(error).into()
             }
         })
+    }
+
+    async fn end_logins(&self, user: &Username) -> Result<(), ChangeError> {
+        let now = self.state.clock.now();
+        let ended = self.cluster.end_replaced_logins(user, now).await;
+        ended.map_err(ChangeError::Uncertain)
     }
 
     async fn read(&self, user: &Username) -> Result<Option<StoredAccount>, ChangeError> {

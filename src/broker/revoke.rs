@@ -37,6 +37,8 @@ const ATTEMPTS: u32 = 6;
 const OTHER_WRITE: Duration = Duration::from_millis(100);
 /// How long after the write the user is looked at once more. Another replica that read the user
 /// before the revocation, and hears of none, writes the old login again: usually it has by then.
+/// OpenSearch may have been checking the old login during the write, and keeps it then: by now that
+/// check has ended, so the next write ends the login.
 const LOOK_AGAIN: Duration = Duration::from_millis(400);
 
 /// A login was revoked.
@@ -251,23 +253,21 @@ impl Revoke {
         let may_be_undone = may_be_undone || update.may_be_undone();
         drop(update);
         sleep(LOOK_AGAIN).await;
-        let is_gone = match self.read(user).await {
-            Ok(found) => !self.is_ours_before(&found, generation),
-            Err(RevokeError::Absent) => true,
-            // It is revoked, and whether it stays so is not known.
-            Err(_) => {
-                return Ok(Some(Revoked {
-                    generation,
-                    others: ledger.others(),
-                    may_be_undone: true,
-                }));
-            }
-        };
-        Ok(is_gone.then(|| Revoked {
+        let revoked = |may_be_undone| Revoked {
             generation,
             others: ledger.others(),
             may_be_undone,
-        }))
+        };
+        let may_be_undone = match self.read(user).await {
+            Ok(found) if self.is_ours_before(&found, generation) => return Ok(None),
+            Ok(_) => may_be_undone,
+            Err(RevokeError::Absent) => return Ok(Some(revoked(may_be_undone))),
+            // It is revoked, and whether it stays so is not known.
+            Err(_) => true,
+        };
+        let ended = self.cluster.end_replaced_logins(user, state.clock.now());
+        ended.await.map_err(RevokeError::Uncertain)?;
+        Ok(Some(revoked(may_be_undone)))
     }
 
     /// Whether the user has a login of this deployment with an earlier generation.

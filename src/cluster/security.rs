@@ -17,7 +17,12 @@ pub use types::{Config, Kind, PasswordForm, ServiceAccount};
 pub(crate) use versions::warning as version_warning;
 
 use super::{error::CallError, pool::Timeouts};
-use crate::{clock::Clock, model::Username, net::tls::TlsError, telemetry::ClusterTelemetry};
+use crate::{
+    clock::{Clock, Timestamp},
+    model::Username,
+    net::tls::TlsError,
+    telemetry::ClusterTelemetry,
+};
 use client::Client;
 use detection::Detection;
 use elasticsearch::Elasticsearch;
@@ -299,6 +304,23 @@ impl SecurityApi {
         match self.api().await? {
             Api::Elasticsearch(api) => api.set_enabled(name, enabled).await,
             Api::Opensearch(api) => api.set_enabled(name, enabled).await,
+        }
+    }
+
+    /// Ends a login of this user that works on although it was replaced some time ago. OpenSearch may
+    /// have checked it during the write, and keeps it in its cache until the next one. Elasticsearch
+    /// keeps none. The user has to be one whom elastauth has written.
+    ///
+    /// # Errors
+    /// When it is not certain that no such login works.
+    pub async fn end_replaced_logins(
+        &self,
+        name: &Username,
+        now: Timestamp,
+    ) -> Result<(), CallError> {
+        match self.api().await? {
+            Api::Elasticsearch(_) => Ok(()),
+            Api::Opensearch(api) => api.empty_cache(name, now).await,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::support::{
     },
     find,
     http::{Answer, Server, basic},
-    stage::{Plan, Stage},
+    stage::{GATEWAY_KEY, Plan, Stage},
     until,
 };
 use elastauth::internals::{
@@ -334,6 +334,65 @@ async fn a_revoked_login_ends_and_a_changed_password_is_put_right() {
     deployment.pass(Duration::from_hours(1));
     let again = login(&deployment.ask("alice", "dev").await.unwrap());
     assert!(deployment.cluster.accepts(&again));
+}
+
+/// A login that was being checked during the write stays in the cache. The second write ends it.
+#[tokio::test]
+async fn a_login_that_the_cache_keeps_ends_with_its_revocation() {
+    let deployment = Deployment::opensearch(|_| ()).await;
+    let first = login(&deployment.ask("alice", "dev").await.unwrap());
+    assert!(deployment.cluster.accepts(&first));
+    let kept = Fault::new(Endpoint::Write, Misbehaviour::OldLoginKept);
+    deployment.cluster.fault(kept.times(1));
+    let order = RevokeOrder {
+        peer: Peer::Unix,
+        api_keys: false,
+    };
+    let user = Username::parse("alice").unwrap();
+    let upstream = upstream_of(&deployment.flow);
+    let revoked = upstream.broker().revoke(&user, order).await;
+    assert!(!revoked.login.unwrap().may_be_undone);
+    assert!(!deployment.cluster.accepts(&first));
+    let next = login(&deployment.ask("alice", "dev").await.unwrap());
+    assert!(next != first && deployment.cluster.accepts(&next));
+    deployment.calls();
+    deployment.pass(Duration::from_hours(1));
+    assert_eq!(login(&deployment.ask("alice", "dev").await.unwrap()), next);
+    let calls = deployment.calls();
+    let written = calls.iter().any(|call| call.starts_with("PATCH"));
+    assert!(
+        !written,
+        "the note of the time is no reason to write: {calls:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_login_that_the_cache_keeps_ends_when_its_user_is_disabled() {
+    let tasks = Tasks::default();
+    let cluster = StandIn::start_opensearch(&tasks).await.unwrap();
+    let key = format!("{GATEWAY_KEY}\n");
+    let plan = Plan {
+        files: &[("gateway.key", &key)],
+        ..Plan::default()
+    };
+    let stage = Stage::before(cluster, tasks, plan).await;
+    let answer = stage.ask("alice", "dev").await;
+    assert!(stage.works(&answer));
+    let kept = Fault::new(Endpoint::Write, Misbehaviour::OldLoginKept);
+    stage.cluster.fault(kept.times(1));
+    let url = format!("http://127.0.0.1:{}", stage.elastauth.port());
+    let disable = [
+        "users",
+        "disable",
+        "alice",
+        "--replica",
+        &url,
+        "--gateway-key-file",
+        "gateway.key",
+    ];
+    let output = stage.elastauth.command(&disable).await;
+    assert!(output.status.success(), "{output:?}");
+    assert!(!stage.works(&answer), "the cache does not keep it");
 }
 
 #[tokio::test]

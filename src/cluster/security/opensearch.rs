@@ -30,6 +30,7 @@ use super::{
     types::{Account, NewPassword, PasswordForm, StoredAccount, UserPage, Whoami},
 };
 use crate::{
+    clock::Timestamp,
     cluster::{
         error::{CallError, CallFailure},
         pool::{Ask, NodeAnswer},
@@ -272,6 +273,15 @@ impl Opensearch {
             self.commit.write(entry).await?;
         }
         Ok(true)
+    }
+
+    /// Empties the credential cache once more, by a small write of a user whom elastauth has written.
+    pub(super) async fn empty_cache(
+        &self,
+        name: &Username,
+        now: Timestamp,
+    ) -> Result<(), CallError> {
+        self.commit.write(Entry::time(name.as_str(), now)).await
     }
 
     pub(super) async fn check(&self) -> Result<(), CallError> {

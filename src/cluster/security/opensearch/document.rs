@@ -29,6 +29,8 @@ const PARKED: &str = "elastauth_parked";
 const GROUPS: &str = "elastauth_groups";
 const FULL_NAME: &str = "elastauth_full_name";
 const EMAIL: &str = "elastauth_email";
+/// When the credential cache was emptied for the user's sake, in milliseconds since 1970.
+pub(super) const CACHE_EMPTIED: &str = "elastauth_cache_emptied";
 /// An administrator has locked the user.
 pub(super) const LOCKED: &str = "elastauth_locked";
 /// The value of what is there or not.
@@ -212,6 +214,7 @@ impl User {
 /// Whether a time is noted, and in which form, is no part of what an account is.
 fn without_time(mut attributes: Attributes) -> Attributes {
     attributes.remove(AS_OF);
+    attributes.remove(CACHE_EMPTIED);
     attributes
 }
 

@@ -1,7 +1,10 @@
 //! What one write does to one user: operations of a JSON patch.
 
-use super::document::{LOCKED, SentPassword, UNUSABLE, YES, entry};
-use crate::cluster::security::types::{Account, StoredAccount};
+use super::document::{CACHE_EMPTIED, LOCKED, SentPassword, UNUSABLE, YES, entry};
+use crate::{
+    clock::Timestamp,
+    cluster::security::types::{Account, StoredAccount},
+};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -51,6 +54,14 @@ impl Entry {
             ]
         };
         Self::of(name.to_owned(), Vec::new(), &operations)
+    }
+
+    /// A note of the time, which makes the cluster empty its credential cache. A change that changes
+    /// nothing would not be written.
+    pub(super) fn time(name: &str, Timestamp(now): Timestamp) -> Self {
+        let path = pointer(name, &format!("/attributes/{CACHE_EMPTIED}"));
+        let add = json!({ "op": "add", "path": path, "value": now.to_string() });
+        Self::of(name.to_owned(), Vec::new(), &[add])
     }
 
     fn of(name: String, roles: Vec<String>, operations: &[Value]) -> Self {
@@ -133,6 +144,10 @@ mod tests {
         assert_eq!(
             Entry::switch("b", true).alone(),
             "[{\"op\":\"remove\",\"path\":\"/b/attributes/elastauth_locked\"}]"
+        );
+        assert_eq!(
+            Entry::time("b", Timestamp(7)).alone(),
+            "[{\"op\":\"add\",\"path\":\"/b/attributes/elastauth_cache_emptied\",\"value\":\"7\"}]"
         );
     }
 }
