@@ -90,7 +90,7 @@ impl Clusters {
         Ok(prepared.upstreams)
     }
 
-    /// Makes what is new. Nothing that runs has staying yet.
+    /// Makes what is new. Nothing that runs has changed yet.
     ///
     /// # Errors
     /// When a certificate or key file cannot be used.
