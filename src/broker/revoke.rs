@@ -231,8 +231,18 @@ impl Revoke {
             return Ok(None);
         }
         let account = &rewrite.account;
-        let over = Some(&found);
-        match write(state, &self.cluster, account, over, &mut update, &password).await {
+        let (over, latest) = (Some(&found), state.latest_write(period));
+        match write(
+            state,
+            &self.cluster,
+            account,
+            over,
+            &mut update,
+            &password,
+            latest,
+        )
+        .await
+        {
             Ok(WriteResult::Written) => ledger.learn_generation(user, generation),
             Ok(WriteResult::LaterLogin(_)) => return Ok(None),
             Err(error) if error.is_overtaken() => return Ok(None),

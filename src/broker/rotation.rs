@@ -168,6 +168,12 @@ impl Rotation {
         period.contains(now) && period.contains(now.after(self.lead))
     }
 
+    /// The last time at which a write for this period may begin.
+    pub(super) fn latest_write(&self, period: Period) -> Timestamp {
+        let lead = u64::try_from(self.lead.as_millis()).unwrap_or(u64::MAX);
+        Timestamp(period.ends.0.saturating_sub(lead).saturating_sub(1))
+    }
+
     /// How long until this period ends, if that is so soon that no write may begin; otherwise the
     /// time in which no write may begin.
     pub(super) fn rest(&self, period: Period, now: Timestamp) -> Duration {

@@ -27,9 +27,13 @@ const READ_TO_SHARED_WRITE: Duration = Duration::from_secs(5);
 /// How long after its read a parking has usually changed the user. Whoever comes back during their
 /// slot, at a replica that would not hear of it, waits so long, once.
 pub(super) const PARKING_ENDS: Duration = Duration::from_millis(400);
+/// The deadlines of a read and of a write.
+const READ: Duration = Duration::from_secs(3);
+const WRITE: Duration = Duration::from_secs(10);
 /// How long after it has begun a parking may still change the user: a read and a write with their
-/// whole deadlines. A write that takes longer is not waited for.
-const TAKES: Duration = Duration::from_secs(13);
+/// whole deadlines. However long a write waits for others, it begins within the slot. One that takes
+/// longer is not waited for.
+const TAKES: Duration = READ.saturating_add(WRITE);
 /// By how much another replica's clock may differ; a quarter of the time between slots at most.
 const AHEAD: Duration = Duration::from_secs(1);
 
@@ -99,6 +103,12 @@ impl Slots {
     /// How long a slot is open.
     pub(super) fn open(self) -> Duration {
         Duration::from_millis(self.open)
+    }
+
+    /// The last time in the user's slot that is open then, or else in the one before.
+    pub(super) fn closes(self, user: &Username, now: Timestamp) -> Timestamp {
+        let began = now.0.saturating_sub(self.into(user, now));
+        Timestamp(began + self.open - 1)
     }
 
     /// When the user's slot begins that is open then, or else the next one.
@@ -208,6 +218,10 @@ mod tests {
             assert!(!open(slot.0 - 1) && open(slot.0 + 900_000));
             let next = |at: u64| slots.current_or_next(&user, Timestamp(at));
             assert_eq!(next(slot.0 + 1_999), slot);
+            for at in [0, 1_999, 2_000] {
+                let closes = slots.closes(&user, Timestamp(slot.0 + at));
+                assert_eq!(closes, Timestamp(slot.0 + 1_999));
+            }
             assert_eq!(next(slot.0 + 2_000), Timestamp(slot.0 + 900_000));
         }
     }

@@ -62,6 +62,11 @@ impl State {
         period.product == self.product() && rotation.may_write(period, self.clock.now())
     }
 
+    /// When a write for this period may begin at the latest.
+    pub(super) fn latest_write(&self, period: Period) -> Timestamp {
+        self.rotations.of(period.product).latest_write(period)
+    }
+
     /// How long to wait where no write for this period may begin.
     pub(super) fn rest(&self, period: Period) -> Duration {
         if period.product == self.product() {

@@ -2,6 +2,7 @@
 
 use super::state::State;
 use crate::{
+    clock::Timestamp,
     cluster::{Account, CallError, NewPassword, SecurityApi, StoredAccount},
     ledger::Update,
     model::Generation,
@@ -18,7 +19,8 @@ pub(super) enum WriteResult {
 }
 
 /// Writes the user over what was found. Before the request leaves the ledger has a pending write. A
-/// success replaces it; on an error it stays, unless nothing can have been written.
+/// success replaces it; on an error it stays, unless nothing can have been written. After
+/// `not_after` no request leaves.
 pub(super) async fn write(
     state: &State,
     cluster: &SecurityApi,
@@ -26,6 +28,7 @@ pub(super) async fn write(
     found: Option<&StoredAccount>,
     update: &mut Update,
     password: &NewPassword,
+    not_after: Timestamp,
 ) -> Result<WriteResult, CallError> {
     // From here on nobody may be answered on what was known before.
     state.ledger.begin_write(update, state.clock.now()).await;
@@ -35,7 +38,10 @@ pub(super) async fn write(
         let _reported = state.ledger.forget(update.user());
         return Ok(WriteResult::LaterLogin(generation));
     }
-    match cluster.write_user(account, found, password).await {
+    match cluster
+        .write_user(account, found, password, Some(not_after))
+        .await
+    {
         Ok(()) if account.enabled => {
             state.ledger.record_written(update, state.clock.now());
             Ok(WriteResult::Written)

@@ -102,7 +102,7 @@ async fn log_in(
         origin: Origin::Other,
     };
     let written = cluster
-        .write_user(&account, None, &NewPassword::new(password, salt))
+        .write_user(&account, None, &NewPassword::new(password, salt), None)
         .await;
     written.map_err(|error| refusal(&error))?;
     let pair = Zeroizing::new(format!("{}:{password}", user.as_str()));

@@ -46,6 +46,9 @@ pub(super) enum CallFailure {
     /// Between the read of the user and the write.
     #[error("somebody else has changed the user since elastauth has read them")]
     Overtaken,
+    /// The write has waited until after the time up to which it might begin.
+    #[error("the write has waited for too long")]
+    Late,
     /// The call was cut off on our side.
     #[error("the call did not end")]
     Unfinished,
@@ -97,10 +100,11 @@ impl CallError {
             && !self.meaning().is_some_and(|it| refused.contains(&it))
     }
 
-    /// Whether nothing was written because somebody else has changed the user since they were read.
+    /// Whether nothing was written because what the write was made from is over: somebody else has
+    /// changed the user since they were read, or it may not begin any more.
     #[must_use]
     pub fn is_overtaken(&self) -> bool {
-        self.why == CallFailure::Overtaken
+        matches!(self.why, CallFailure::Overtaken | CallFailure::Late)
     }
 
     /// The status of the answer, where there was one that could be judged.
@@ -137,6 +141,7 @@ impl CallError {
             | CallFailure::NotJson
             | CallFailure::Unexpected
             | CallFailure::Overtaken
+            | CallFailure::Late
             | CallFailure::Unfinished => None,
         }
     }
@@ -165,6 +170,7 @@ impl CallError {
             | CallFailure::RoleReserved(_)
             | CallFailure::UserReserved
             | CallFailure::Overtaken
+            | CallFailure::Late
             | CallFailure::Unfinished => None,
         }
     }
@@ -180,7 +186,8 @@ impl CallError {
         let is_read = self.call != Call::WriteUser;
         match &self.why {
             CallFailure::Http(HttpError::Connect(_) | HttpError::ConnectTimeout)
-            | CallFailure::Overtaken => true,
+            | CallFailure::Overtaken
+            | CallFailure::Late => true,
             CallFailure::Http(HttpError::Cut(_) | HttpError::TimedOut) => is_read,
             CallFailure::Status {
                 status, meaning, ..
@@ -225,6 +232,7 @@ impl CallError {
             | CallFailure::RoleReserved(_)
             | CallFailure::UserReserved
             | CallFailure::Overtaken
+            | CallFailure::Late
             | CallFailure::Unfinished => false,
         }
     }
@@ -259,6 +267,7 @@ impl CallError {
             CallFailure::Busy
                 | CallFailure::Unsendable
                 | CallFailure::Overtaken
+                | CallFailure::Late
                 | CallFailure::Http(HttpError::Connect(_) | HttpError::ConnectTimeout)
         )
     }

@@ -202,20 +202,23 @@ impl SecurityApi {
 
     /// Writes a whole user, as the service account. When it succeeds the user can log in on every
     /// node. `found` is what was read of the user before: where a write may have to wait, somebody
-    /// else's work of that time is not written over.
+    /// else's work of that time is not written over, and it does not begin after `not_after`.
     ///
     /// # Errors
     /// [`CallError::may_take_effect`] tells whether the write may have happened, or may happen yet;
-    /// [`CallError::is_overtaken`] whether the user is another one by now than was found.
+    /// [`CallError::is_overtaken`] whether the user is another one by now than was found, or it was
+    /// too late.
     pub async fn write_user(
         &self,
         account: &Account,
         found: Option<&StoredAccount>,
         password: &NewPassword,
+        not_after: Option<Timestamp>,
     ) -> Result<(), CallError> {
         match self.api().await? {
+            // It is sent at once.
             Api::Elasticsearch(api) => api.write_user(account, password).await,
-            Api::Opensearch(api) => api.write_user(account, found, password).await,
+            Api::Opensearch(api) => api.write_user(account, found, password, not_after).await,
         }
     }
 

@@ -46,7 +46,7 @@ async fn write(cluster: &SecurityApi, name: &str) -> Result<(), CallError> {
         enabled: true,
         origin: Origin::Other,
     };
-    cluster.write_user(&account, None, &password()).await
+    cluster.write_user(&account, None, &password(), None).await
 }
 
 fn password() -> NewPassword {
@@ -117,6 +117,7 @@ fn failure<T: std::fmt::Debug>(result: Result<T, CallError>) -> String {
         | CallFailure::RoleReserved(_)
         | CallFailure::UserReserved
         | CallFailure::Overtaken
+        | CallFailure::Late
         | CallFailure::Unfinished) => {
             format!("{why:?}")
         }

@@ -265,6 +265,7 @@ impl Attempt {
             found.as_ref(),
             &mut update,
             &new_password,
+            self.state.latest_write(period),
         )
         .await
         .map_err(BrokerError::of_admin_call)

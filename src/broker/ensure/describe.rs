@@ -62,8 +62,18 @@ impl Attempt {
             return Ok(None);
         }
         let account = &document.account;
-        let over = Some(&found);
-        match write(state, &self.cluster, account, over, &mut update, &password).await {
+        let (over, latest) = (Some(&found), state.latest_write(period));
+        match write(
+            state,
+            &self.cluster,
+            account,
+            over,
+            &mut update,
+            &password,
+            latest,
+        )
+        .await
+        {
             Err(error) if error.is_overtaken() => return Ok(None),
             written => written.map_err(BrokerError::of_admin_call)?,
         };

@@ -12,6 +12,7 @@ use crate::{
         state::State,
         write::{WriteResult, write},
     },
+    clock::Timestamp,
     cluster::{ListedUser, Marker, SecurityApi},
     keys::{CredentialKeys, Login, LoginKind},
     ledger::{Entry, Target},
@@ -132,6 +133,8 @@ impl Parker {
         if slots.is_none_or(|slots| asked.elapsed() > slots.read_to_write()) {
             return Err(BrokerError::Late);
         }
+        let latest = slots.map_or(Timestamp(0), |slots| slots.closes(name, state.clock.now()));
+        let latest = latest.min(state.latest_write(period));
         if !self.is_time(name, period)
             || state
                 .ledger
@@ -142,9 +145,18 @@ impl Parker {
 
         // 7. Write. The ledger knows of it before the request leaves.
         let over = Some(&found);
-        let written = write(state, &self.cluster, &account, over, &mut update, &password).await;
+        let written = write(
+            state,
+            &self.cluster,
+            &account,
+            over,
+            &mut update,
+            &password,
+            latest,
+        )
+        .await;
         let written = match written {
-            // They are back, or another replica was faster.
+            // They are back, another replica was faster, or the write has waited past the slot.
             Err(error) if error.is_overtaken() => return Ok(false),
             written => written.map_err(BrokerError::of_admin_call)?,
         };

@@ -60,6 +60,8 @@ fn no_write_begins_shortly_before_a_boundary_or_after_it() {
     for ms in 0..70_000 {
         assert_eq!(may(ms), ms + 1_000 < boundary, "{ms} of {boundary}");
     }
+    let latest = rotation.latest_write(period).0 - start.0;
+    assert!(may(latest) && !may(latest + 1));
     let never = plain(Duration::ZERO);
     assert!(never.may_write(never.period(&alice, start), start));
     // A short period is not taken up by it, and neither is a request's patience.

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 /// The nodes, and as whom they are called.
 pub(super) struct Client {
     pub(super) pool: Pool,
+    pub(super) clock: Clock,
     /// Empty where the account cannot be put into a header; every call as the account then fails
     /// with that.
     account: ArcSwapOption<HeaderValue>,
@@ -50,7 +51,8 @@ impl Client {
             files,
         } = access(config)?;
         Ok(Self {
-            pool: Pool::new(&config.hosts, tls, clock, timeouts, telemetry),
+            pool: Pool::new(&config.hosts, tls, clock.clone(), timeouts, telemetry),
+            clock,
             account: ArcSwapOption::from_pointee(account),
             files: ArcSwap::from_pointee(files),
         })

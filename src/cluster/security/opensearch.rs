@@ -174,9 +174,12 @@ impl Opensearch {
         account: &Account,
         found: Option<&StoredAccount>,
         password: &NewPassword,
+        not_after: Option<Timestamp>,
     ) -> Result<(), CallError> {
         if !self.takes_hashes.load(Ordering::Relaxed) {
-            return self.write_in_clear(account, found, password).await;
+            return self
+                .write_in_clear(account, found, password, not_after)
+                .await;
         }
         let worked_out: Option<Zeroizing<String>>;
         let hash = if password.hash.is_some() {
@@ -186,9 +189,13 @@ impl Opensearch {
             &worked_out
         };
         let Some(hash) = hash else {
-            return self.write_in_clear(account, found, password).await;
+            return self
+                .write_in_clear(account, found, password, not_after)
+                .await;
         };
-        let entry = Entry::whole(account, SentPassword::Hash(hash)).over(found);
+        let entry = Entry::whole(account, SentPassword::Hash(hash))
+            .over(found)
+            .not_after(not_after);
         self.commit.write(entry).await?;
         if self.hash_works.load(Ordering::Relaxed) || !account.enabled {
             return Ok(());
@@ -200,7 +207,7 @@ impl Opensearch {
             }
             // The next write is asked about.
             None => Ok(()),
-            Some(false) => self.write_again(account, password).await,
+            Some(false) => self.write_again(account, password, not_after).await,
         }
     }
 
@@ -209,10 +216,11 @@ impl Opensearch {
         account: &Account,
         found: Option<&StoredAccount>,
         password: &NewPassword,
+        not_after: Option<Timestamp>,
     ) -> Result<(), CallError> {
         let sent = SentPassword::Clear(&password.text);
         self.commit
-            .write(Entry::whole(account, sent).over(found))
+            .write(Entry::whole(account, sent).over(found).not_after(not_after))
             .await
     }
 
@@ -222,13 +230,15 @@ impl Opensearch {
         &self,
         account: &Account,
         password: &NewPassword,
+        not_after: Option<Timestamp>,
     ) -> Result<(), CallError> {
         let overtaken = || CallError::of_cluster(Call::WriteUser, CallFailure::Overtaken);
         let name = Username::parse(&account.name).map_err(|_| overtaken())?;
         let found = self.read_user(&name).await?;
         let ours = found.filter(|found| found.exact && found.account == *account);
         let ours = ours.ok_or_else(overtaken)?;
-        self.write_in_clear(account, Some(&ours), password).await?;
+        self.write_in_clear(account, Some(&ours), password, not_after)
+            .await?;
         if self.accepts(account, password).await == Some(true)
             && self.takes_hashes.swap(false, Ordering::Relaxed)
         {

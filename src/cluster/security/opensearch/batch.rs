@@ -40,7 +40,7 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
     let mut conflicts = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     let mut refusals = 0;
     while let Some(part) = parts.pop() {
-        let mut part = ready(shared, part).await;
+        let mut part = in_time(shared, ready(shared, part).await);
         if part.is_empty() {
             continue;
         }
@@ -120,6 +120,14 @@ async fn ready(shared: &Shared, part: Vec<Waiting>) -> Vec<Waiting> {
         Err(error) => tell(unsure, &Err(error)),
     }
     ready
+}
+
+/// Those for whom it is not too late, after all that they have waited for.
+fn in_time(shared: &Shared, part: Vec<Waiting>) -> Vec<Waiting> {
+    let now = shared.client.clock.now();
+    let (late, in_time): (Vec<_>, Vec<_>) = part.into_iter().partition(|it| it.entry.is_late(now));
+    tell(late, &Err(refused(CallFailure::Late)));
+    in_time
 }
 
 fn keep(parts: &mut Vec<Vec<Waiting>>, part: Vec<Waiting>) {

@@ -88,7 +88,7 @@ mod tests {
         *,
     };
     use crate::{
-        clock::Clock,
+        clock::{Clock, Timestamp},
         cluster::{
             pool::Timeouts,
             security::types::{Config, Kind, PasswordForm, ServiceAccount, StoredAccount},
@@ -99,11 +99,18 @@ mod tests {
         telemetry::ClusterTelemetry,
     };
     use futures_util::future::join_all;
-    use std::task::{Context, Waker};
+    use std::{
+        sync::atomic::{AtomicU64, Ordering},
+        task::{Context, Waker},
+    };
 
     const DONE: &str = r#"{"status":"OK","message":"Resource updated."}"#;
 
     fn commit(node: &Stub) -> Commit {
+        commit_at(node, Clock::System)
+    }
+
+    fn commit_at(node: &Stub, clock: Clock) -> Commit {
         let config = Config {
             kind: Kind::Opensearch,
             hosts: vec![format!("http://{}", node.addr).parse().unwrap()],
@@ -116,7 +123,7 @@ mod tests {
         };
         let client = Client::new(
             &config,
-            Clock::System,
+            clock,
             Timeouts::default(),
             &ClusterTelemetry::default(),
         );
@@ -336,6 +343,31 @@ mod tests {
             Ok(())
         );
         assert_eq!(node.requests().len(), asked + 1);
+    }
+
+    #[tokio::test]
+    async fn no_call_is_made_after_the_time_up_to_which_a_write_may_begin() {
+        let node = Stub::start(said(409, "CONFLICT", "version conflict")).await;
+        let time = Arc::new(AtomicU64::new(1_000));
+        let commit = commit_at(&node, Clock::Manual(Arc::clone(&time)));
+        let until = |ms: u64| entry("a", "viewer").not_after(Some(Timestamp(ms)));
+        // The first call is in time, and meets a conflict.
+        let passes = async {
+            node.asked(1).await;
+            node.behave(Manner::answer(200, DONE));
+            time.store(1_001, Ordering::SeqCst);
+        };
+        let (written, ()) = tokio::join!(commit.write(until(1_000)), passes);
+        let error = written.unwrap_err();
+        assert!(error.is_overtaken() && error.may_pass() && !error.may_take_effect());
+        assert_eq!(node.requests().len(), 1);
+        // Another one of the same batch is not held up.
+        let other = entry("b", "viewer");
+        let (late, other) = tokio::join!(commit.write(until(1_000)), commit.write(other));
+        assert!(late.unwrap_err().is_overtaken());
+        assert_eq!(other, Ok(()));
+        assert_eq!(calls(&node).last().unwrap(), &["b"]);
+        assert_eq!(commit.write(until(1_001)).await, Ok(()));
     }
 
     #[tokio::test]

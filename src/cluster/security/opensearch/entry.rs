@@ -17,6 +17,8 @@ pub(super) struct Entry {
     /// The operations as JSON, one after another. They hold a hash or a password.
     operations: Zeroizing<String>,
     over: Over,
+    /// When it may be sent at the latest.
+    not_after: Option<Timestamp>,
 }
 
 /// What is written over.
@@ -71,6 +73,7 @@ impl Entry {
             roles,
             operations: Zeroizing::new(texts.join(",")),
             over: Over::Anything,
+            not_after: None,
         }
     }
 
@@ -80,6 +83,15 @@ impl Entry {
             over: Over::Read(read.cloned().map(Box::new)),
             ..self
         }
+    }
+
+    /// The same, but sent at this time at the latest: another replica may write the user then.
+    pub(super) fn not_after(self, not_after: Option<Timestamp>) -> Self {
+        Self { not_after, ..self }
+    }
+
+    pub(super) fn is_late(&self, now: Timestamp) -> bool {
+        self.not_after.is_some_and(|latest| latest < now)
     }
 
     pub(super) fn is_over_one(&self) -> bool {

@@ -78,7 +78,7 @@ async fn write_answered(
         }
     };
     let (joe, password) = (joe("f"), password());
-    tokio::join!(api.write_user(&joe, None, &password), behaves).0
+    tokio::join!(api.write_user(&joe, None, &password, None), behaves).0
 }
 
 fn works(api: &Opensearch) -> (bool, bool) {
