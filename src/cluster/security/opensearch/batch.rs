@@ -14,7 +14,7 @@ use super::{
     reads,
 };
 use crate::{
-    backoff::Backoff,
+    backoff::{Backoff, random_byte},
     cluster::{
         error::{CallError, CallFailure},
         pool::Ask,
@@ -29,6 +29,8 @@ use tokio::time::{Instant, sleep};
 /// After a conflict: other replicas are at it, and a write of theirs takes about that long.
 const FIRST_WAIT: Duration = Duration::from_millis(25);
 const LONGEST_WAIT: Duration = Duration::from_millis(400);
+/// A write that takes longer has met a node in trouble, and nobody gains by waiting as long.
+const LONGEST_WAY: Duration = Duration::from_secs(1);
 /// Refusals in a row for a reason that is not known. To find one user among 500 takes ten; after
 /// these it is not because of one user.
 pub(super) const MOST_REFUSALS: usize = 20;
@@ -45,15 +47,20 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
             continue;
         }
         let entries: Vec<&Entry> = part.iter().map(|waiting| &waiting.entry).collect();
+        let begun = Instant::now();
         let sent = send(&shared.client, &entries).await;
         shared.call_ended();
         match sent {
             Ok(Patched::Done) => {
                 refusals = 0;
                 tell(part, &Ok(()));
+                if shared.is_contended() {
+                    sleep(way_for_others(begun.elapsed())).await;
+                }
             }
             Err(error) => tell(part, &Err(error)),
             Ok(Patched::Conflict(failure)) => {
+                shared.met_a_conflict();
                 let wait = conflicts.failed();
                 let end = Instant::now() + wait;
                 let (patient, late) = part.into_iter().partition(|it| it.until > end);
@@ -91,6 +98,12 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
             }
         }
     }
+}
+
+/// How long to leave the document to others after a write that took this long. Whoever has won
+/// would begin the next write at once and win again: the others have begun later and end later.
+fn way_for_others(took: Duration) -> Duration {
+    took.min(LONGEST_WAY) * 3 * u32::from(random_byte()) / (2 * 255)
 }
 
 /// Those who may be written now. The others are told why not.

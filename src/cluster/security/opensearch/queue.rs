@@ -21,6 +21,8 @@ pub(super) const MOST_ENTRIES: usize = 500;
 const MOST_BYTES: usize = 1024 * 1024;
 /// Who waits at once. Beyond it the cluster is overloaded.
 const MOST_WAITING: usize = 10_000;
+/// How long after a conflict other replicas are expected to write.
+const CONTENDED: Duration = Duration::from_mins(1);
 /// From when on a write is not begun any more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -38,6 +40,8 @@ struct Queue {
     writing: bool,
     /// Calls that have ended.
     calls: u64,
+    /// The last conflict with another writer.
+    conflict: Option<Instant>,
 }
 
 pub(super) struct Waiting {
@@ -85,6 +89,16 @@ impl Shared {
 
     pub(super) fn call_ended(&self) {
         self.queue().calls += 1;
+    }
+
+    pub(super) fn met_a_conflict(&self) {
+        self.queue().conflict = Some(Instant::now());
+    }
+
+    /// Whether other replicas write too, as far as conflicts tell.
+    pub(super) fn is_contended(&self) -> bool {
+        let last = self.queue().conflict;
+        last.is_some_and(|last| last.elapsed() < CONTENDED)
     }
 
     /// What one call takes; nothing if nothing waits, and then nobody writes. Who has waited too
