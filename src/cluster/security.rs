@@ -1,6 +1,7 @@
 //! The security API of a cluster, in the domain's words: whose login this is, read a user, write a
 //! user. Each kind of cluster has its own variant, and its vocabulary stays there.
 
+mod answer;
 mod body;
 mod client;
 mod detection;

@@ -190,22 +190,8 @@ mod tests {
     use crate::{
         net::trust::TrustedPeer,
         request::{InvalidHost, Protocol, Request},
-        upstream::matching::HostPattern,
+        upstream::matching::selecting,
     };
-
-    fn selecting(hosts: &[&str], paths: &[&str], header: Option<(&str, &str)>) -> Match {
-        Match {
-            hosts: hosts
-                .iter()
-                .map(|text| HostPattern::parse(text).unwrap())
-                .collect(),
-            paths: paths
-                .iter()
-                .map(|text| PathPrefix::parse(text).unwrap())
-                .collect(),
-            header: header.map(|(name, value)| HeaderMatch::new(name, value).unwrap()),
-        }
-    }
 
     fn find(
         index: &Index,

@@ -301,6 +301,22 @@ impl TenantLabel {
     }
 }
 
+/// What tests of selection select by.
+#[cfg(test)]
+pub(super) fn selecting(hosts: &[&str], paths: &[&str], header: Option<(&str, &str)>) -> Match {
+    Match {
+        hosts: hosts
+            .iter()
+            .map(|text| HostPattern::parse(text).unwrap())
+            .collect(),
+        paths: paths
+            .iter()
+            .map(|text| PathPrefix::parse(text).unwrap())
+            .collect(),
+        header: header.map(|(name, value)| HeaderMatch::new(name, value).unwrap()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -392,20 +408,6 @@ mod tests {
         assert_eq!(header.to_string(), "x-cluster: one");
         for (name, value) in [("", "a"), ("a b", "a"), ("a", ""), ("a", "a\nb")] {
             assert!(HeaderMatch::new(name, value).is_err(), "{name}: {value}");
-        }
-    }
-
-    fn selecting(hosts: &[&str], paths: &[&str], header: Option<(&str, &str)>) -> Match {
-        Match {
-            hosts: hosts
-                .iter()
-                .map(|text| HostPattern::parse(text).unwrap())
-                .collect(),
-            paths: paths
-                .iter()
-                .map(|text| PathPrefix::parse(text).unwrap())
-                .collect(),
-            header: header.map(|(name, value)| HeaderMatch::new(name, value).unwrap()),
         }
     }
 

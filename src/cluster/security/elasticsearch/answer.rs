@@ -4,15 +4,15 @@ use super::document::User;
 use crate::{
     cluster::{
         diagnosis::Diagnosis,
-        error::{CallFailure, StatusMeaning},
+        error::CallFailure,
         pool::NodeAnswer,
         security::{
+            answer,
             body::{error_type, parsed, version_number},
             types::{StoredAccount, Whoami},
         },
     },
     model::Username,
-    net::client::HttpError,
 };
 use http::StatusCode;
 use serde::Deserialize;
@@ -133,47 +133,12 @@ fn is_empty_object(answer: &NodeAnswer) -> bool {
 
 /// What a status means that the call does not expect.
 pub(super) fn unexpected_status(answer: &NodeAnswer) -> CallFailure {
-    let (status, error_type) = (answer.status, error_type(answer));
-    // Newer versions answer some timeouts with 429 instead of 503.
-    let late = status == StatusCode::REQUEST_TIMEOUT
-        || error_type
-            .as_ref()
-            .is_some_and(|name| name.contains("timeout"));
-    let body = answer.body.as_deref().unwrap_or_default();
-    let diagnosis = Diagnosis::of_answer(status, &answer.headers, body, error_type.as_deref());
-    let meaning = match status.as_u16() {
-        502 | 504 => StatusMeaning::Unreachable,
-        // A node that has just started answers so for a second while the others work.
-        503 => StatusMeaning::Unavailable,
-        400..500 if late => StatusMeaning::Unclear,
-        403 if diagnosis == Some(Diagnosis::WriteBlocked) => StatusMeaning::RequestRefused,
-        // A node without its security index knows neither the account (401) nor, if it remembers
-        // that, its rights (403).
-        401 | 403 => StatusMeaning::CredentialRefused,
-        400..500 => StatusMeaning::RequestRefused,
-        _ => StatusMeaning::Unclear,
-    };
-    CallFailure::Status {
-        status,
-        error_type,
-        meaning,
-        diagnosis,
-    }
+    answer::unexpected_status(answer, Diagnosis::of_answer)
 }
 
 pub(super) fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, CallFailure> {
-    if answer.status != StatusCode::OK {
-        return Err(unexpected_status(answer));
-    }
-    let body = answer.body.as_ref().map_err(HttpError::clone)?;
-    // serde's own message quotes the body, so only its kind is kept.
-    serde_json::from_slice(body).map_err(|error| {
-        if error.is_data() {
-            CallFailure::Unexpected
-        } else {
-            CallFailure::NotJson
-        }
-    })
+    let body = answer::ok_body(answer, Diagnosis::of_answer)?;
+    serde_json::from_slice(body).map_err(|error| answer::unusable(&error))
 }
 
 #[derive(Deserialize)]
@@ -213,6 +178,7 @@ struct Written {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::client::HttpError;
     use crate::{cluster::error::CallError, telemetry::metrics::Call};
 
     fn answer(status: u16, body: &str) -> NodeAnswer {

@@ -10,15 +10,15 @@ use super::{
 use crate::{
     cluster::{
         diagnosis::Diagnosis,
-        error::{CallFailure, StatusMeaning},
+        error::CallFailure,
         pool::NodeAnswer,
         security::{
-            body::{error_type, parsed},
+            answer::{self, unusable},
+            body::parsed,
             types::{Account, Origin, StoredAccount},
         },
     },
     model::Username,
-    net::client::HttpError,
 };
 use http::StatusCode;
 use serde::Deserialize;
@@ -183,28 +183,7 @@ fn culprit(answer: &NodeAnswer, entries: &[&Entry]) -> Option<(CallFailure, Culp
 
 /// What a status means that the call does not expect.
 pub(super) fn unexpected_status(answer: &NodeAnswer) -> CallFailure {
-    let (status, error_type) = (answer.status, error_type(answer));
-    let late = status == StatusCode::REQUEST_TIMEOUT
-        || error_type
-            .as_ref()
-            .is_some_and(|name| name.contains("timeout"));
-    let body = answer.body.as_deref().unwrap_or_default();
-    let diagnosis = Diagnosis::of_opensearch(status, &answer.headers, body, error_type.as_deref());
-    let meaning = match status.as_u16() {
-        502 | 504 => StatusMeaning::Unreachable,
-        503 => StatusMeaning::Unavailable,
-        400..500 if late => StatusMeaning::Unclear,
-        403 if diagnosis == Some(Diagnosis::WriteBlocked) => StatusMeaning::RequestRefused,
-        401 | 403 => StatusMeaning::CredentialRefused,
-        400..500 => StatusMeaning::RequestRefused,
-        _ => StatusMeaning::Unclear,
-    };
-    CallFailure::Status {
-        status,
-        error_type,
-        meaning,
-        diagnosis,
-    }
+    answer::unexpected_status(answer, Diagnosis::of_opensearch)
 }
 
 /// The plugin's own word, not a gateway's 404 page: a user who is taken to be absent is written
@@ -219,20 +198,7 @@ pub(super) fn ok<'a, T: Deserialize<'a>>(answer: &'a NodeAnswer) -> Result<T, Ca
 }
 
 pub(super) fn ok_body(answer: &NodeAnswer) -> Result<&[u8], CallFailure> {
-    if answer.status == StatusCode::OK {
-        Ok(answer.body.as_ref().map_err(HttpError::clone)?)
-    } else {
-        Err(unexpected_status(answer))
-    }
-}
-
-/// serde's own message quotes the body, so only its kind is kept.
-pub(super) fn unusable(error: &serde_json::Error) -> CallFailure {
-    if error.is_data() {
-        CallFailure::Unexpected
-    } else {
-        CallFailure::NotJson
-    }
+    answer::ok_body(answer, Diagnosis::of_opensearch)
 }
 
 /// The plugin's own answers.
@@ -245,7 +211,7 @@ struct Said {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::security::types::Marker;
+    use crate::cluster::{error::StatusMeaning, security::types::Marker};
 
     fn answer(status: u16, body: &str) -> NodeAnswer {
         NodeAnswer {

@@ -90,13 +90,9 @@ mod tests {
     use crate::{
         clock::{Clock, Timestamp},
         cluster::{
-            pool::Timeouts,
-            security::types::{Config, Kind, PasswordForm, ServiceAccount, StoredAccount},
+            security::{opensearch::tests::client, types::StoredAccount},
             tests::stub::{Manner, Stub},
         },
-        net::tls,
-        secret::SecretString,
-        telemetry::ClusterTelemetry,
     };
     use futures_util::future::join_all;
     use std::{
@@ -111,23 +107,7 @@ mod tests {
     }
 
     fn commit_at(node: &Stub, clock: Clock) -> Commit {
-        let config = Config {
-            kind: Kind::Opensearch,
-            hosts: vec![format!("http://{}", node.addr).parse().unwrap()],
-            account: ServiceAccount::Basic {
-                username: "svc".to_owned(),
-                password: SecretString::from("pw"),
-            },
-            tls: tls::ClientConfig::default(),
-            passwords: PasswordForm::Hash,
-        };
-        let client = Client::new(
-            &config,
-            clock,
-            Timeouts::default(),
-            &ClusterTelemetry::default(),
-        );
-        Commit::new(Arc::new(client.unwrap()))
+        Commit::new(client(node, clock))
     }
 
     fn entry(name: &str, role: &str) -> Entry {

@@ -15,6 +15,7 @@ use crate::{
         error::{CallError, CallFailure},
         pool::NodeAnswer,
         security::{
+            answer::unusable,
             client::{Client, get, segment},
             types::StoredAccount,
         },
@@ -188,7 +189,7 @@ impl Wanted<'_> {
     fn of(&self, answer: &NodeAnswer) -> Result<HashMap<String, StoredAccount>, CallFailure> {
         let mut reader = serde_json::Deserializer::from_slice(ok_body(answer)?);
         let read = reader.deserialize_map(self);
-        read.map_err(|error| answer::unusable(&error))
+        read.map_err(|error| unusable(&error))
     }
 }
 
@@ -220,13 +221,9 @@ mod tests {
     use crate::{
         clock::Clock,
         cluster::{
-            pool::Timeouts,
-            security::types::{Config, Kind, PasswordForm, ServiceAccount},
+            security::opensearch::tests::client,
             tests::stub::{Manner, Stub},
         },
-        net::tls,
-        secret::SecretString,
-        telemetry::ClusterTelemetry,
     };
     use futures_util::future::join_all;
     use http::StatusCode;
@@ -237,19 +234,7 @@ mod tests {
         "joe":{"hash":"","reserved":false,"hidden":false,"backend_roles":[],"attributes":{"elastauth_epoch":"2"},"opendistro_security_roles":["editor"],"static":false}}"#;
 
     fn reads(node: &Stub) -> Reads {
-        let config = Config {
-            kind: Kind::Opensearch,
-            hosts: vec![format!("http://{}", node.addr).parse().unwrap()],
-            account: ServiceAccount::Basic {
-                username: "svc".to_owned(),
-                password: SecretString::from("pw"),
-            },
-            tls: tls::ClientConfig::default(),
-            passwords: PasswordForm::Hash,
-        };
-        let (timeouts, telemetry) = (Timeouts::default(), ClusterTelemetry::default());
-        let client = Client::new(&config, Clock::System, timeouts, &telemetry);
-        Reads::new(Arc::new(client.unwrap()))
+        Reads::new(client(node, Clock::System))
     }
 
     #[tokio::test]

@@ -19,7 +19,8 @@ use crate::{
 const DONE_AND_JOE: &str = r#"{"status":"OK","message":"Resource updated.",
     "user_name":"joe","custom_attribute_names":[],"roles":["viewer"]}"#;
 
-fn opensearch(node: &Stub) -> Opensearch {
+/// A client of this node, for all tests of the kind.
+pub(super) fn client(node: &Stub, clock: Clock) -> Arc<Client> {
     let config = Config {
         kind: Kind::Opensearch,
         hosts: vec![format!("http://{}", node.addr).parse().unwrap()],
@@ -31,8 +32,11 @@ fn opensearch(node: &Stub) -> Opensearch {
         passwords: PasswordForm::Hash,
     };
     let (timeouts, telemetry) = (Timeouts::default(), ClusterTelemetry::default());
-    let client = Client::new(&config, Clock::System, timeouts, &telemetry);
-    Opensearch::new(Arc::new(client.unwrap()), PasswordForm::Hash)
+    Arc::new(Client::new(&config, clock, timeouts, &telemetry).unwrap())
+}
+
+fn opensearch(node: &Stub) -> Opensearch {
+    Opensearch::new(client(node, Clock::System), PasswordForm::Hash)
 }
 
 fn joe(fingerprint: &str) -> Account {
