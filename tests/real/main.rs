@@ -23,6 +23,7 @@ mod opensearch;
 mod replica_messages;
 mod runbook;
 mod shared_redis;
+mod side_by_side;
 #[path = "../support/lib.rs"]
 mod support;
 mod traefik;

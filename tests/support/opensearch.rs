@@ -78,6 +78,25 @@ impl Opensearch {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Does something as the administrator and expects it to work.
+    pub(crate) async fn put(&self, path: &str, body: &Value) {
+        let admin = admin();
+        let headers = [("authorization", &*admin)];
+        let asked = self.server.ask(Method::PUT, path, &headers, Some(body));
+        let answer = asked.await;
+        let said = answer.text();
+        assert!(
+            answer.status.is_success(),
+            "PUT {path}: {} {said}",
+            answer.status
+        );
+    }
+
     /// Stops it without closing anything (`STOP`), or lets it go on (`CONT`).
     pub(crate) fn signal(&self, signal: &str) {
         self.process.signal(signal);
