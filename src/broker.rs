@@ -13,6 +13,7 @@ mod details;
 mod document;
 mod ensure;
 mod error;
+mod last_seen;
 mod order;
 mod parking;
 mod places;
@@ -55,6 +56,7 @@ use change::Changer;
 use details::Details;
 use ensure::Ensure;
 use http::HeaderValue;
+use last_seen::LastSeen;
 use order::{Order, Place};
 use parking::Parking;
 use places::{Class, WritePlaces};
@@ -145,12 +147,17 @@ impl Broker {
                 clock.now(),
             )
         };
+        let last_seen = |product, rotation| LastSeen::new(product, rotation, config.expiration);
         let state = Arc::new(State {
             keys,
             cluster: cluster.clone(),
             rotations: PerProduct {
                 elasticsearch: rotation(Product::Elasticsearch, config.rotation),
                 opensearch: rotation(Product::OpenSearch, config.opensearch.rotation),
+            },
+            last_seen: PerProduct {
+                elasticsearch: last_seen(Product::Elasticsearch, config.rotation),
+                opensearch: last_seen(Product::OpenSearch, config.opensearch.rotation),
             },
             ledger,
             uncertain: UncertainWrites::new(config.expiration),

@@ -1,5 +1,9 @@
 //! The time of day, passed in: production reads the system's clock, a test sets its own.
 
+mod day;
+
+pub(crate) use day::{Day, Days};
+
 use http::HeaderValue;
 use std::{
     fmt,

@@ -1,11 +1,12 @@
 //! What an operator sees of the users of a cluster.
 
-use super::{rotation::Period, state::State};
+use super::state::State;
 use crate::{
-    clock::Timestamp,
+    clock::{Day, Days},
     cluster::{Account, ListedUser, Marker, Origin},
     model::Username,
 };
+use std::time::Duration;
 
 /// How a user can log in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,22 +34,16 @@ impl Standing {
     }
 }
 
-/// Between when and when the last request of a user came that elastauth answered. It follows from
-/// the period that is noted in the account, so it is known to within a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Seen {
-    /// Not before.
-    pub(crate) from: Option<Timestamp>,
-    /// And before; `None` while the period goes on.
-    pub(crate) before: Option<Timestamp>,
-}
-
 /// One user.
 #[derive(Debug)]
 pub(crate) struct AccountView {
     pub(crate) name: Username,
     pub(crate) standing: Standing,
-    pub(crate) seen: Seen,
+    /// Between which days the last request of theirs came that elastauth answered; `None` where
+    /// nothing is noted.
+    pub(crate) seen: Option<Days>,
+    /// Whether that is over.
+    is_over: bool,
     pub(crate) provider: Option<String>,
     pub(crate) generation: u32,
 }
@@ -84,15 +79,25 @@ impl AccountView {
             Some(_) => Standing::Active,
         };
         let ours = marker.filter(|marker| is_known(marker));
-        let now = state.clock.now();
-        let seen = ours.map(|marker| seen(marker, state.period(&name), now));
+        let seen = ours.and_then(|marker| marker.seen);
         Self {
             standing,
-            seen: seen.unwrap_or_default(),
+            is_over: seen.is_some_and(|days| days.are_over_for(Duration::ZERO, state.clock.now())),
+            seen,
             provider: marker.and_then(|marker| marker.provider.clone()),
             generation: marker.map_or(0, |marker| marker.generation.0),
             name,
         }
+    }
+
+    /// On this day or later.
+    pub(crate) fn seen_from(&self) -> Option<Day> {
+        self.seen?.from
+    }
+
+    /// And before this day; `None` while they may be seen without a note of it.
+    pub(crate) fn seen_before(&self) -> Option<Day> {
+        self.seen.filter(|_| self.is_over).map(|days| days.before)
     }
 }
 
@@ -102,22 +107,4 @@ pub(crate) struct AccountPage {
     pub(crate) users: Vec<AccountView>,
     /// After whom the next page begins, where there is one.
     pub(crate) next: Option<String>,
-}
-
-/// A login of a period is given to nobody before it and to nobody after it. A parked user had none
-/// of their period: they were parked because nobody had come until then.
-fn seen(marker: &Marker, present: Period, now: Timestamp) -> Seen {
-    let Some((began, ends)) = marker.epoch.and_then(|epoch| present.bounds_of(epoch)) else {
-        return Seen::default();
-    };
-    if marker.parked {
-        return Seen {
-            from: None,
-            before: Some(began),
-        };
-    }
-    Seen {
-        from: Some(began),
-        before: Some(ends).filter(|ends| *ends <= now),
-    }
 }

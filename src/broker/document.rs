@@ -2,7 +2,7 @@
 
 use super::{config::Adopt, derive, rotation::Period};
 use crate::{
-    clock::Timestamp,
+    clock::{Days, Timestamp},
     cluster::{Account, Marker, Origin, StoredAccount},
     identity::Identity,
     keys::{Login, RolesDigest},
@@ -35,6 +35,7 @@ impl Document {
         generation: Generation,
         period: Period,
         key_id: &str,
+        seen: Option<Days>,
     ) -> Self {
         let (identity, roles) = (entitled.identity().clone(), entitled.roles());
         let text = |text: Option<&str>| text.map(str::to_owned);
@@ -47,6 +48,7 @@ impl Document {
             issued_at: identity.as_of(),
             generation,
             parked: false,
+            seen,
         };
         let groups = identity.groups().iter().map(Group::as_str);
         let account = Account {
@@ -87,22 +89,23 @@ impl Document {
     }
 
     /// Whether the cluster has this account with this login and these roles, and not one that
-    /// somebody has edited since: an edit keeps the marker. The time of the token does not count: a
-    /// later one that says the same is no reason to write. Nor do names, mail and groups: see
+    /// somebody has edited since: an edit keeps the marker. Times do not count: a later token that
+    /// says the same is no reason to write. Nor do names, mail and groups: see
     /// [`Self::describes`].
     pub(super) fn agrees(&self, found: &StoredAccount) -> bool {
         let (roles, theirs) = (&self.account.roles, &found.account);
-        let without_time = |account: &Account| {
+        let without_times = |account: &Account| {
             let marker = account.origin.marker()?.clone();
             Some(Marker {
                 issued_at: None,
+                seen: None,
                 ..marker
             })
         };
         found.exact
             && theirs.enabled
             && sorted(&theirs.roles).eq(roles)
-            && without_time(theirs) == without_time(&self.account)
+            && without_times(theirs) == without_times(&self.account)
     }
 
     /// Whether the account has the names, the mail and the groups of this document.
@@ -124,6 +127,7 @@ impl Document {
             let marker = account.origin.marker()?.clone();
             Some(Marker {
                 issued_at: None,
+                seen: None,
                 fingerprint: None,
                 ..marker
             })
@@ -247,6 +251,7 @@ impl Document {
             generation,
             Period::of_epoch(3),
             "k",
+            Days::parse("2026-11-28/2026-12-05"),
         )
     }
 }
@@ -283,6 +288,12 @@ mod tests {
         let marker = found.account.origin.marker().unwrap();
         assert_eq!(marker.issued_at, Some(Timestamp(1_000)));
         assert!(at(1_000, &["dev"]).agrees(&found) && at(2_000, &["dev"]).agrees(&found));
+        let mut unseen = found.clone();
+        unseen.account.origin = Origin::Elastauth(Marker {
+            seen: None,
+            ..marker.clone()
+        });
+        assert!(at(1_000, &["dev"]).agrees(&unseen));
         assert!(!document(Identity::of_provider("other", "alice", &["dev"])).agrees(&found));
     }
 

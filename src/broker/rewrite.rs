@@ -50,6 +50,8 @@ impl Rewrite {
             roles: period.product.binds_roles().then(bound),
         };
         let keys = state.credential_keys(period.key);
+        let seen = state.last_seen.of(period.product);
+        let seen = seen.note_of_rewrite(marker.seen, kind, period, state.clock.now());
         let fingerprint = derive::fingerprint(keys, &login, roles.into_iter());
         let marker = Marker {
             fingerprint: Some(fingerprint.to_string()),
@@ -57,6 +59,7 @@ impl Rewrite {
             key_id: Some(keys.id.to_string()),
             generation,
             parked: kind == LoginKind::Parked,
+            seen,
             ..marker.clone()
         };
         Some(Self {

@@ -19,9 +19,6 @@ const LEAD: Duration = Duration::from_secs(1);
 /// answer.
 const LONGEST_WAIT: Duration = Duration::from_millis(1_500);
 
-/// 2025-01-01: before it nobody was written with the number of a period.
-const FIRST_PERIOD: Timestamp = Timestamp(1_735_689_600_000);
-
 /// Added to each wait for a boundary: the clock that says when it comes and the clock that measures
 /// the wait differ a little.
 pub(super) const SLACK: Duration = Duration::from_millis(5);
@@ -68,26 +65,9 @@ impl Period {
         self.ends.since(self.began).unwrap_or_default()
     }
 
-    /// When the user's period with this number began and ended, if periods were as long then as
-    /// they are now. `None` without rotation, and for a number that cannot be right: with another
-    /// `credentials.rotation` periods are counted from another one.
-    pub(super) fn bounds_of(self, epoch: u64) -> Option<(Timestamp, Timestamp)> {
-        if self.began == Timestamp(0) || self.ends == Timestamp(u64::MAX) {
-            return None;
-        }
-        let length = self.ends.since(self.began)?;
-        if epoch == self.epoch.checked_add(1)? {
-            // Of a replica whose clock is ahead.
-            return Some((self.ends, self.ends.after(length)));
-        }
-        let back = u32::try_from(self.epoch.checked_sub(epoch)?).ok()?;
-        let ago = length.checked_mul(back)?;
-        let earlier = |time: Timestamp| {
-            let time = Duration::from_millis(time.0).checked_sub(ago)?;
-            u64::try_from(time.as_millis()).ok().map(Timestamp)
-        };
-        let began = earlier(self.began)?;
-        (began >= FIRST_PERIOD).then_some((began, earlier(self.ends)?))
+    /// The boundary at its end.
+    pub(super) fn ends(self) -> Timestamp {
+        self.ends
     }
 
     #[cfg(test)]

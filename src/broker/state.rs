@@ -5,6 +5,7 @@ use super::{
     derive::{self, Password},
     details::Details,
     document::Document,
+    last_seen::LastSeen,
     order::Order,
     product::{PerProduct, Product},
     recheck_times,
@@ -32,6 +33,7 @@ pub(super) struct State {
     pub(super) keys: Arc<Keyring>,
     pub(super) cluster: SecurityApi,
     pub(super) rotations: PerProduct<Rotation>,
+    pub(super) last_seen: PerProduct<LastSeen>,
     pub(super) ledger: Ledger,
     pub(super) uncertain: UncertainWrites,
     pub(super) order: Order,
@@ -135,7 +137,9 @@ impl State {
     ) -> Document {
         let fingerprint = self.fingerprint(entitled, generation, period);
         let key_id = &self.credential_keys(period.key).id;
-        Document::new(entitled, fingerprint, generation, period, key_id)
+        let seen = self.last_seen.of(period.product);
+        let seen = seen.note(period, self.clock.now());
+        Document::new(entitled, fingerprint, generation, period, key_id, seen)
     }
 
     /// Whether this process has seen the user in this period.

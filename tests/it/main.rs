@@ -32,6 +32,7 @@ mod init;
 mod invalid_input;
 mod key_change;
 mod key_change_live;
+mod last_seen;
 mod login_url;
 mod malformed_http;
 mod memory;

@@ -89,10 +89,14 @@ async fn the_list_has_each_user_of_ours_with_state_and_days() {
     mark(&stage, "bob", |marker| {
         marker.insert("parked".to_owned(), json!(true));
     });
-    mark(&stage, "frank", |marker| {
-        let epoch = marker["epoch"].as_u64().unwrap();
-        marker.insert("epoch".to_owned(), json!(epoch - 2));
+    mark(&stage, "bob", |marker| {
+        marker.insert("last_seen".to_owned(), json!("../2026-11-02"));
     });
+    mark(&stage, "frank", |marker| {
+        marker.insert("last_seen".to_owned(), json!("2026-11-01/2026-11-03"));
+    });
+    // As versions wrote users that noted no such days.
+    mark(&stage, "erin", |marker| drop(marker.remove("last_seen")));
     assert!(stage.cluster.set_enabled("erin", false));
     stage.cluster.forget_calls();
     let text = done(&stage, &["list"]).await;
@@ -118,9 +122,8 @@ async fn the_list_has_each_user_of_ours_with_state_and_days() {
     let seen = |row: usize| *lines[row].last().unwrap();
     assert!(
         seen(1).ends_with(" or later")
-            && seen(2).starts_with("before ")
-            && seen(3) == "unknown"
-            && seen(5).contains(" to "),
+            && [seen(2), seen(3), seen(4)] == ["before 2026-11-02", "unknown", "unknown"]
+            && seen(5) == "2026-11-01 to 2026-11-03",
         "{text}"
     );
     let printed: Value = serde_json::from_str(&done(&stage, &["list", "--json"]).await).unwrap();

@@ -169,7 +169,7 @@ impl Attempt {
             self.fresh_logins.accepted();
         }
         if let LoginResult::Agrees(found) = &login {
-            self.note_details(document, &found.account);
+            self.note_details(document, &found.account, period);
             confirm::confirm(&self.state, document, update).await;
             return Ok(AttemptResult::Confirmed);
         }
@@ -297,11 +297,14 @@ impl Attempt {
         Ok(AttemptResult::Written(reason, differs.unwrap_or_default()))
     }
 
-    /// Names, mail and groups that differ are written when the requests are answered.
-    fn note_details(&self, document: &Document, found: &Account) {
-        if !document.describes(found) && !document.is_older_than(found) {
-            let (state, user) = (&self.state, &document.target.user);
-            state.details.differ(user, state.clock.now());
+    /// Names, mail and groups that differ are written when the requests are answered, and so is
+    /// that the user was seen, where nothing else writes it.
+    fn note_details(&self, document: &Document, found: &Account, period: Period) {
+        let (state, now) = (&self.state, self.state.clock.now());
+        let noted = found.origin.marker().and_then(|marker| marker.seen);
+        let differ = !document.describes(found) && !document.is_older_than(found);
+        if differ || state.last_seen.of(period.product).is_due(noted, now) {
+            state.details.differ(&document.target.user, now);
         }
     }
 }

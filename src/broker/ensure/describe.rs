@@ -1,4 +1,5 @@
-//! The write of names, mail and groups where login and roles are right.
+//! The write of names, mail and groups where login and roles are right, and of the note that the
+//! user was seen.
 //!
 //! It follows the same order as an update: a place is queued for and the password is hashed before
 //! the user is read, and the ledger has a pending write before the request leaves. A failure
@@ -9,32 +10,36 @@ use super::{
     confirm,
     types::{AttemptResult, Reason},
 };
-use crate::broker::{
-    document::{Differences, Document},
-    error::BrokerError,
-    places::Class,
-    rotation::Period,
-    write::write,
+use crate::{
+    broker::{
+        document::{Differences, Document},
+        error::BrokerError,
+        places::Class,
+        rotation::Period,
+        state::State,
+        write::write,
+    },
+    cluster::{Account, Marker, Origin},
 };
 
 impl Attempt {
     pub(super) async fn describe(&self, document: &Document, period: Period) {
         match self.describe_steps(document, period).await {
             Ok(None) => {}
-            Ok(Some(differed)) => {
-                let written = Ok(AttemptResult::Written(Reason::Described, differed));
+            Ok(Some((reason, differed))) => {
+                let written = Ok(AttemptResult::Written(reason, differed));
                 self.report.ended(document, &written);
             }
             Err(error) => self.report.write_failed(document, &error),
         }
     }
 
-    /// What was written, if anything was.
+    /// Why the user was written, and what differed; if they were.
     async fn describe_steps(
         &self,
         document: &Document,
         period: Period,
-    ) -> Result<Option<Differences>, BrokerError> {
+    ) -> Result<Option<(Reason, Differences)>, BrokerError> {
         let state = &self.state;
         let _place = self.writes.queue(Class::Known, period.product).await?;
         let (keys, login) = (state.credential_keys(document.target.key), document.login());
@@ -50,23 +55,21 @@ impl Attempt {
         }
         let (found, verdict) = self.look.read(document, false).await?;
         verdict?;
-        let found = found.filter(|found| {
-            document.agrees(found)
-                && !document.describes(&found.account)
-                && !document.is_older_than(&found.account)
-        });
-        let Some(found) = found else {
+        let Some(found) = found.filter(|found| document.agrees(found)) else {
+            return Ok(None);
+        };
+        let described = described(state, document, &found.account, period);
+        let Some((account, reason, differed)) = described else {
             return Ok(None);
         };
         if !state.may_write(period) {
             return Ok(None);
         }
-        let account = &document.account;
         let (over, latest) = (Some(&found), state.latest_write(period));
         match write(
             state,
             &self.cluster,
-            account,
+            &account,
             over,
             &mut update,
             &password,
@@ -77,6 +80,34 @@ impl Attempt {
             Err(error) if error.is_overtaken() => return Ok(None),
             written => written.map_err(BrokerError::of_admin_call)?,
         };
-        Ok(Some(document.differences(&found.account)))
+        Ok(Some((reason, differed)))
     }
+}
+
+/// What is to be written over the user that was found, if anything is. An older token says nothing
+/// about names and groups, and yet its user was seen.
+fn described(
+    state: &State,
+    document: &Document,
+    found: &Account,
+    period: Period,
+) -> Option<(Account, Reason, Differences)> {
+    if !document.describes(found) && !document.is_older_than(found) {
+        let differed = document.differences(found);
+        return Some((document.account.clone(), Reason::Described, differed));
+    }
+    let theirs = found.origin.marker()?;
+    let last_seen = state.last_seen.of(period.product);
+    if !last_seen.is_due(theirs.seen, state.clock.now()) {
+        return None;
+    }
+    let marker = Marker {
+        seen: document.account.origin.marker()?.seen,
+        ..theirs.clone()
+    };
+    let account = Account {
+        origin: Origin::Elastauth(marker),
+        ..found.clone()
+    };
+    Some((account, Reason::Seen, Differences::default()))
 }

@@ -78,7 +78,7 @@ impl Limits {
                 created.insert(provider.into(), bucket.ok_or(BrokerError::NewUsers)?);
                 Ok(())
             }
-            Reason::Described | Reason::Rotated | Reason::Adopted => Ok(()),
+            Reason::Described | Reason::Seen | Reason::Rotated | Reason::Adopted => Ok(()),
         }
     }
 

@@ -50,6 +50,7 @@ impl Report {
                     Reason::Changed | Reason::Described => {
                         (Step::WrittenChanged, EventKind::UserWritten)
                     }
+                    Reason::Seen => (Step::WrittenSeen, EventKind::UserWritten),
                     Reason::Rotated => (Step::WrittenRotated, EventKind::UserRotated),
                     Reason::Adopted => (Step::WrittenAdopted, EventKind::UserAdopted),
                 };

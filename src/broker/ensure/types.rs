@@ -51,6 +51,8 @@ pub enum Reason {
     Changed,
     /// Login and roles are right; names, mail or groups differ from a request that was answered.
     Described,
+    /// All is right, and it is noted that the user was seen.
+    Seen,
     /// The user has the password of another period or key.
     Rotated,
     /// elastauth has not written the user, and may take it over.
@@ -65,6 +67,7 @@ impl Reason {
             Self::Absent => "first login",
             Self::Changed => "changed",
             Self::Described => "names, mail or groups",
+            Self::Seen => "last seen",
             Self::Rotated => "new password period",
             Self::Adopted => "taken over",
         }

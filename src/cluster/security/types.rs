@@ -1,7 +1,7 @@
 //! The words that the security API and the domain share.
 
 use crate::{
-    clock::Timestamp,
+    clock::{Days, Timestamp},
     model::{Generation, Username},
     net::tls,
     secret::SecretString,
@@ -159,6 +159,9 @@ pub struct Marker {
     pub generation: Generation,
     /// Whether the login is one that nobody has been given.
     pub parked: bool,
+    /// Between which days a request of the user came last that got this login. Whatever comes later
+    /// takes another write.
+    pub(crate) seen: Option<Days>,
 }
 
 /// An account as the cluster stores it.

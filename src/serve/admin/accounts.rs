@@ -6,7 +6,6 @@ use crate::{
     broker::{
         AccountPage, AccountView, BrokerError, Change, ChangeError, ChangeOrder, Changed, Standing,
     },
-    clock::Timestamp,
     cluster::Account,
     ledger::Others,
     model::Username,
@@ -187,16 +186,11 @@ fn view(account: &AccountView) -> Value {
     json!({
         "user": account.name.as_str(),
         "state": account.standing.name(),
-        "seen_from": account.seen.from.map(day),
-        "seen_before": account.seen.before.map(day),
+        "seen_from": account.seen_from().map(|day| day.to_string()),
+        "seen_before": account.seen_before().map(|day| day.to_string()),
         "provider": account.provider,
         "generation": account.generation,
     })
-}
-
-fn day(time: Timestamp) -> String {
-    let text = time.to_string();
-    text.split('T').next().unwrap_or_default().to_owned()
 }
 
 async fn show(connection: &PeerConnection, query: &Query, user: &Username) -> Response {

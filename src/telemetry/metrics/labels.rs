@@ -84,6 +84,7 @@ labels! {
         Confirmed = "confirmed",
         WrittenFirst = "written_first",
         WrittenChanged = "written_changed",
+        WrittenSeen = "written_seen",
         WrittenRotated = "written_rotated",
         WrittenAdopted = "written_adopted",
         Revoked = "revoked",

@@ -2,7 +2,7 @@
 //! stands with in every cluster: another layout would make an upgrade rewrite all users.
 
 use crate::{
-    clock::Timestamp,
+    clock::{Days, Timestamp},
     cluster::security::types::{Account, Marker, Origin, StoredAccount},
     model::Generation,
 };
@@ -16,6 +16,8 @@ const MARKER: &str = "elastauth";
 const GROUPS: &str = "groups";
 /// Within the marker: when the token was issued, in milliseconds since 1970.
 const AS_OF: &str = "as_of";
+/// The same, and between which days the user was seen last.
+const LAST_SEEN: &str = "last_seen";
 
 /// What a user logs in with.
 #[derive(Clone, Copy)]
@@ -101,7 +103,7 @@ impl User {
             "metadata": stored, "enabled": enabled,
         });
         StoredAccount {
-            exact: without_time(stored) == without_time(metadata(&account)),
+            exact: without_times(stored) == without_times(metadata(&account)),
             account,
             document,
         }
@@ -125,6 +127,7 @@ fn metadata(account: &Account) -> Map<String, Value> {
                 (marker.generation.0 > 0).then(|| marker.generation.0.into()),
             ),
             ("parked", marker.parked.then(|| true.into())),
+            (LAST_SEEN, marker.seen.map(|days| days.to_string().into())),
         ];
         let noted: Map<String, Value> = noted
             .into_iter()
@@ -153,6 +156,7 @@ pub(super) fn origin(metadata: &Map<String, Value>) -> Origin {
                 .and_then(|number| u32::try_from(number).ok())
                 .map_or_else(Generation::default, Generation),
             parked: noted.get("parked") == Some(&Value::Bool(true)),
+            seen: text(LAST_SEEN).and_then(|days| Days::parse(&days)),
         });
     }
     if metadata.len() == 1 && metadata.contains_key(GROUPS) {
@@ -162,10 +166,11 @@ pub(super) fn origin(metadata: &Map<String, Value>) -> Origin {
     }
 }
 
-/// Whether a time is noted, and in which form, is no part of what an account is.
-fn without_time(mut metadata: Map<String, Value>) -> Map<String, Value> {
+/// Whether times are noted, and in which form, is no part of what an account is.
+fn without_times(mut metadata: Map<String, Value>) -> Map<String, Value> {
     if let Some(Value::Object(noted)) = metadata.get_mut(MARKER) {
         noted.remove(AS_OF);
+        noted.remove(LAST_SEEN);
     }
     metadata
 }
@@ -189,6 +194,7 @@ mod tests {
                 provider: Some("sso".to_owned()),
                 subject: Some("u1".to_owned()),
                 issued_at: Some(Timestamp(1_000)),
+                seen: Days::parse("2026-11-28/2026-12-05"),
                 ..Marker::default()
             }),
         }
@@ -202,7 +208,7 @@ mod tests {
     /// Byte for byte: whatever changes here is rewritten for every user of every cluster.
     #[test]
     fn a_user_is_written_whole_and_enabled() {
-        let rest = r#""roles":["viewer"],"full_name":null,"email":"a@b.test","metadata":{"elastauth":{"as_of":1000,"epoch":3,"fingerprint":"f","key":"k","provider":"sso","subject":"u1"},"groups":["dev"]},"enabled":true}"#;
+        let rest = r#""roles":["viewer"],"full_name":null,"email":"a@b.test","metadata":{"elastauth":{"as_of":1000,"epoch":3,"fingerprint":"f","key":"k","last_seen":"2026-11-28/2026-12-05","provider":"sso","subject":"u1"},"groups":["dev"]},"enabled":true}"#;
         assert_eq!(
             body(&account(), SentPassword::Hash("{PBKDF2}1000$a$b")),
             format!(r#"{{"password_hash":"{{PBKDF2}}1000$a$b",{rest}"#)
@@ -269,9 +275,11 @@ mod tests {
             change(&mut written["metadata"]);
             stored(&written["metadata"]).exact
         };
-        assert!(exact(
-            &|metadata| metadata["elastauth"]["as_of"] = json!("later")
-        ));
+        for time in ["as_of", "last_seen"] {
+            assert!(exact(
+                &|metadata| metadata["elastauth"][time] = json!("later")
+            ));
+        }
         assert!(!exact(&|metadata| metadata["team"] = json!("x")));
         assert!(!exact(&|metadata| metadata["elastauth"]["more"] = json!(1)));
         assert!(!exact(

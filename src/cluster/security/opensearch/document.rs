@@ -8,7 +8,7 @@
 //! of all.
 
 use crate::{
-    clock::Timestamp,
+    clock::{Days, Timestamp},
     cluster::security::types::{Account, Marker, Origin, StoredAccount},
     model::Generation,
 };
@@ -24,6 +24,8 @@ const PROVIDER: &str = "elastauth_provider";
 const SUBJECT: &str = "elastauth_subject";
 /// When the token was issued, in milliseconds since 1970.
 const AS_OF: &str = "elastauth_as_of";
+/// Between which days the user was seen last.
+const LAST_SEEN: &str = "elastauth_last_seen";
 const GENERATION: &str = "elastauth_generation";
 const PARKED: &str = "elastauth_parked";
 const GROUPS: &str = "elastauth_groups";
@@ -114,6 +116,7 @@ fn attributes(account: &Account) -> Attributes {
     let Generation(generation) = marker.generation;
     add(GENERATION, (generation > 0).then(|| generation.to_string()));
     add(PARKED, marker.parked.then(|| YES.to_owned()));
+    add(LAST_SEEN, marker.seen.map(|days| days.to_string()));
     add(GROUPS, Some(json!(account.groups).to_string()));
     add(FULL_NAME, account.full_name.clone());
     add(EMAIL, account.email.clone());
@@ -165,7 +168,7 @@ impl User {
             roles: self.opendistro_security_roles,
         };
         let mut document = body(&account);
-        let exact = without_time(self.attributes.clone()) == without_time(attributes(&account))
+        let exact = without_times(self.attributes.clone()) == without_times(attributes(&account))
             && self.backend_roles.is_empty()
             && self.description.is_none();
         document.insert("backend_roles".to_owned(), json!(self.backend_roles));
@@ -207,13 +210,15 @@ impl User {
                 .and_then(|number: u64| u32::try_from(number).ok())
                 .map_or_else(Generation::default, Generation),
             parked: read.contains_key(PARKED),
+            seen: read.get(LAST_SEEN).and_then(|days| Days::parse(days)),
         })
     }
 }
 
-/// Whether a time is noted, and in which form, is no part of what an account is.
-fn without_time(mut attributes: Attributes) -> Attributes {
+/// Whether times are noted, and in which form, is no part of what an account is.
+fn without_times(mut attributes: Attributes) -> Attributes {
     attributes.remove(AS_OF);
+    attributes.remove(LAST_SEEN);
     attributes.remove(CACHE_EMPTIED);
     attributes
 }
@@ -237,6 +242,7 @@ mod tests {
                 provider: Some("sso".to_owned()),
                 subject: Some("u1".to_owned()),
                 issued_at: Some(Timestamp(1_000)),
+                seen: Days::parse("2026-11-28/2026-12-05"),
                 ..Marker::default()
             }),
         }
@@ -256,7 +262,7 @@ mod tests {
     /// Byte for byte: whatever changes here is rewritten for every user of every cluster.
     #[test]
     fn a_user_is_written_whole() {
-        let rest = r#""attributes":{"elastauth_as_of":"1000","elastauth_email":"a@b.test","elastauth_epoch":"3","elastauth_fingerprint_f-_":"true","elastauth_groups":"[\"dev\"]","elastauth_key":"k","elastauth_provider":"sso","elastauth_subject":"u1"},"backend_roles":[]"#;
+        let rest = r#""attributes":{"elastauth_as_of":"1000","elastauth_email":"a@b.test","elastauth_epoch":"3","elastauth_fingerprint_f-_":"true","elastauth_groups":"[\"dev\"]","elastauth_key":"k","elastauth_last_seen":"2026-11-28/2026-12-05","elastauth_provider":"sso","elastauth_subject":"u1"},"backend_roles":[]"#;
         let roles = r#""opendistro_security_roles":["viewer"]"#;
         assert_eq!(
             entry(&account(), SentPassword::Hash("$2b$04$a")).to_string(),
@@ -335,7 +341,9 @@ mod tests {
             read(written).stored("alice").exact
         };
         assert!(exact(&|_| ()));
-        assert!(exact(&|entry| entry["attributes"][AS_OF] = json!("2")));
+        for time in [AS_OF, LAST_SEEN] {
+            assert!(exact(&|entry| entry["attributes"][time] = json!("2")));
+        }
         assert!(!exact(&|entry| entry["backend_roles"] = json!(["admin"])));
         assert!(!exact(&|entry| entry["description"] = json!("x")));
         assert!(!exact(&|entry| entry["attributes"]["team"] = json!("x")));
