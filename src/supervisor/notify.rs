@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn messages_go_to_a_path_and_to_an_abstract_address() {
-        let folder = tempfile::tempdir().unwrap();
+        // The address of a socket has 108 bytes, and `TMPDIR` may be longer.
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
         let path = folder.path().join("notify");
         let by_path = UnixDatagram::bind(&path).unwrap();
         let name = format!("elastauth-{}", folder.path().display());

@@ -146,7 +146,8 @@ impl Redis {
     pub(crate) fn open() -> (Self, JoinHandle<()>) {
         let redis = Self {
             state: Arc::default(),
-            folder: Arc::new(tempfile::tempdir().unwrap()),
+            // The address of a socket has 108 bytes, and `TMPDIR` may be longer.
+            folder: Arc::new(tempfile::tempdir_in("/tmp").unwrap()),
         };
         let listener = UnixListener::bind(redis.path()).unwrap();
         let served = redis.clone();

@@ -3,7 +3,7 @@
 
 use crate::support::{
     elastauth::Elastauth,
-    free_port,
+    folder_for_sockets, free_port,
     http::Server,
     process::Process,
     stage::{Plan, Stage, config, for_user},
@@ -33,7 +33,7 @@ async fn message(socket: &UnixDatagram) -> Vec<String> {
 
 #[tokio::test]
 async fn systemd_is_told_of_the_start_of_reloads_and_of_the_end() {
-    let home = tempfile::tempdir().unwrap();
+    let home = folder_for_sockets();
     let path = home.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     let path = path.display().to_string();
@@ -154,7 +154,7 @@ async fn a_socket_is_for_the_listener_of_its_name_even_at_another_address() {
 
 #[tokio::test]
 async fn a_unix_socket_is_taken_and_its_file_stays() {
-    let home = tempfile::tempdir().unwrap();
+    let home = folder_for_sockets();
     let path = home.path().join("passed.sock");
     let socket = UnixListener::bind(&path).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);

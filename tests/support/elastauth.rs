@@ -127,7 +127,8 @@ impl Elastauth {
 
     /// A folder with this configuration; `/etc/elastauth/` becomes the folder that gets `files`.
     pub(crate) fn folder(config: &str, files: &[(&str, &str)]) -> TempDir {
-        let home = tempfile::tempdir().expect("a folder for elastauth");
+        // Some configurations have sockets in it.
+        let home = super::folder_for_sockets();
         let etc = format!("{}/", home.path().display());
         let path = home.path().join("config.yml");
         std::fs::write(&path, config.replace("/etc/elastauth/", &etc)).expect("the configuration");

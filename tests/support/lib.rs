@@ -59,6 +59,19 @@ use std::{
 };
 pub(crate) use wait::{Why, find, pause, pause_until, until};
 
+/// A new folder, deep in which the files of sockets have room: their addresses have 108 bytes, and
+/// `TMPDIR` may be longer.
+pub(crate) fn folder_for_sockets() -> tempfile::TempDir {
+    const LONGEST: usize = 70;
+    let standard = std::env::temp_dir();
+    let folder = if standard.as_os_str().len() <= LONGEST {
+        standard
+    } else {
+        "/tmp".into()
+    };
+    tempfile::tempdir_in(folder).expect("a folder")
+}
+
 /// A file that `cargo xtask parts` makes.
 pub(crate) fn part(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -86,6 +86,11 @@ impl Drop for SocketFile {
 mod tests {
     use super::*;
 
+    /// The address of a socket has 108 bytes, and `TMPDIR` may be longer.
+    fn short_folder() -> tempfile::TempDir {
+        tempfile::tempdir_in("/tmp").unwrap()
+    }
+
     fn socket(folder: &Path, mode: u32) -> UnixSocket {
         UnixSocket {
             path: folder.join("elastauth.sock"),
@@ -95,7 +100,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_file_has_its_mode_and_goes_with_the_listener() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = short_folder();
         for mode in [0o600, 0o660, 0o666] {
             let socket = socket(folder.path(), mode);
             let bound = bind(&socket, 1).unwrap();
@@ -108,7 +113,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_socket_that_nobody_listens_on_is_replaced() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = short_folder();
         let socket = socket(folder.path(), 0o660);
         // Left behind: std does not remove the file.
         drop(std::os::unix::net::UnixListener::bind(&socket.path).unwrap());
@@ -139,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_has_the_name_by_then_stays() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = short_folder();
         let socket = socket(folder.path(), 0o660);
         let bound = bind(&socket, 1).unwrap();
         fs::remove_file(&socket.path).unwrap();
