@@ -16,4 +16,5 @@ pub use matching::Match;
 pub(crate) use matching::{HeaderMatch, HostPattern, PathPrefix, TenantLabel};
 #[cfg(test)]
 pub(crate) use readiness::ClusterCheck;
+pub(crate) use readiness::{Accepted, NotReady};
 pub(crate) use tenants::{NoTenant, Opened, TenantNodes, TenantSource, Tenants};

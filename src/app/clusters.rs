@@ -12,7 +12,8 @@ use crate::{
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry},
     upstream::{
-        Member, TenantLabel, TenantNodes, TenantSource, Tenants, Unmatched, Upstream, Upstreams,
+        Accepted, Member, TenantLabel, TenantNodes, TenantSource, Tenants, Unmatched, Upstream,
+        Upstreams,
     },
 };
 use std::{
@@ -47,6 +48,7 @@ struct Parts {
     clock: Clock,
     tasks: Tasks,
     telemetry: Telemetry,
+    accepted: Accepted,
 }
 
 /// What a reload makes of the clusters, ready to be applied.
@@ -74,6 +76,7 @@ impl Clusters {
                 clock,
                 tasks,
                 telemetry,
+                accepted: Accepted::default(),
             },
             made_of: Mutex::default(),
         }
@@ -278,14 +281,19 @@ impl Parts {
             Some(most) => broker.with_waiting(most),
         };
         let mapping = Mapping::new(config.roles.clone());
-        Ok(Upstream::new(name, mapping, broker))
+        Ok(Upstream::new(name, mapping, broker).with_accepted(self.accepted.clone()))
     }
 }
 
 /// Asks the cluster until it accepts the service account.
 pub(super) fn check(upstream: &Upstream) {
-    let tasks = upstream.broker().tasks();
-    first_check::start(upstream.name(), upstream.security().clone(), tasks);
+    let (tasks, accepted) = (upstream.broker().tasks(), upstream.accepted().clone());
+    first_check::start(
+        upstream.name(),
+        upstream.security().clone(),
+        accepted,
+        tasks,
+    );
 }
 
 /// What cannot be changed in a running cluster. One that differs in it is another cluster: the old

@@ -1,7 +1,9 @@
 //! Asks a cluster after the start until it accepts the service account: a wrong password or a wrong
 //! address is in the log before the first user comes.
 
-use crate::{backoff::Backoff, cluster::SecurityApi, shutdown::Tasks, telemetry::chain};
+use crate::{
+    backoff::Backoff, cluster::SecurityApi, shutdown::Tasks, telemetry::chain, upstream::Accepted,
+};
 use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -10,11 +12,11 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Starts to ask. Nothing waits for it.
-pub(super) fn start(name: &str, cluster: SecurityApi, tasks: &Tasks) {
+pub(super) fn start(name: &str, cluster: SecurityApi, accepted: Accepted, tasks: &Tasks) {
     let (name, ending) = (name.to_owned(), tasks.clone());
     tasks.spawn(async move {
         tokio::select! {
-            () = until_accepted(&name, &cluster) => {}
+            () = until_accepted(&name, &cluster) => accepted.note(),
             () = ending.ending() => {}
         }
     });

@@ -3,7 +3,7 @@
 use super::connection::PeerConnection;
 use crate::{
     respond::{self, Response},
-    upstream::Upstreams,
+    upstream::{NotReady, Upstreams},
 };
 use http::{Method, StatusCode, request::Parts};
 use serde_json::{Value, json};
@@ -76,7 +76,9 @@ async fn ready(connection: &PeerConnection, request: &Parts) -> Response {
     // Only what this replica alone lacks makes it NOT_READY. All replicas share clusters, a store,
     // identity providers and clocks that fail, and would all leave the service at once, though
     // known users can still be answered.
-    let (code, status) = match (leaving, is_degraded) {
+    let was_accepted = upstreams.iter().any(|upstream| upstream.was_accepted());
+    let is_refused = !was_accepted && is_refused(&clusters);
+    let (code, status) = match (leaving || is_refused, is_degraded) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "NOT_READY"),
         (false, true) => (StatusCode::OK, degraded),
         (false, false) => (StatusCode::OK, "OK"),
@@ -94,7 +96,10 @@ async fn ready(connection: &PeerConnection, request: &Parts) -> Response {
     let waiting = service.requires_restart.load();
     if trusted && let Some(checks) = checks.as_object_mut() {
         let each = clusters.into_iter();
-        let each = each.map(|(name, state)| (name, check(state.map(Value::from), "ERROR")));
+        let each = each.map(|(name, state)| {
+            let state = state.map(Value::from).map_err(|error| error.why);
+            (name, check(state, "ERROR"))
+        });
         checks.insert("clusters".to_owned(), each.collect());
         let state = if waiting.is_empty() {
             Ok(Value::Null)
@@ -128,11 +133,26 @@ async fn ready(connection: &PeerConnection, request: &Parts) -> Response {
     respond::json(code, &answer)
 }
 
+/// The state of each cluster by name.
+type Clusters = [(String, Result<(), NotReady>)];
+
+/// Whether every cluster that has answered refuses elastauth's account, and one has. Of a replica
+/// whose account none has accepted so far this is most likely the replica's own fault: it knows
+/// nobody, and another one may have the right account.
+fn is_refused(clusters: &Clusters) -> bool {
+    let refusals = clusters.iter().map(|(_, state)| match state {
+        Ok(()) => Some(false),
+        Err(why) => why.is_refusal.then_some(true),
+    });
+    let mut answers = refusals.flatten().peekable();
+    answers.peek().is_some() && answers.all(|is_refusal| is_refusal)
+}
+
 /// The clusters as one check, as it was before there could be several: the first that is away.
-fn together(clusters: &[(String, Result<(), String>)]) -> Result<(), String> {
+fn together(clusters: &Clusters) -> Result<(), String> {
     let away = clusters
         .iter()
-        .find_map(|(name, state)| Some((name, state.as_ref().err()?)));
+        .find_map(|(name, state)| Some((name, &state.as_ref().err()?.why)));
     match (away, clusters) {
         (None, _) => Ok(()),
         (Some((_, why)), [_]) => Err(why.clone()),
@@ -163,6 +183,29 @@ fn go_duration(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replica_is_not_ready_where_every_answer_is_a_refusal() {
+        let error = |is_refusal| {
+            let why = String::new();
+            Err(NotReady { why, is_refusal })
+        };
+        let (refused, away) = (error(true), error(false));
+        for (states, expected) in [
+            (vec![&refused], true),
+            (vec![&away], false),
+            (vec![&Ok(())], false),
+            (vec![&refused, &away], true),
+            (vec![&refused, &Ok(())], false),
+            (vec![], false),
+        ] {
+            let clusters: Vec<_> = states
+                .into_iter()
+                .map(|state| (String::new(), state.clone()))
+                .collect();
+            assert_eq!(is_refused(&clusters), expected, "{clusters:?}");
+        }
+    }
 
     #[test]
     fn uptime_reads_as_it_did() {

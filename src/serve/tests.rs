@@ -23,7 +23,7 @@ use crate::{
     secret::GatewayKey,
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry, audit::Audit},
-    upstream::{ClusterCheck, Upstream},
+    upstream::{ClusterCheck, NotReady, Upstream},
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{

@@ -1,6 +1,6 @@
 //! One cluster: its name, its role rules, its broker.
 
-use super::readiness::{ClusterCheck, Readiness};
+use super::readiness::{Accepted, ClusterCheck, NotReady, Readiness};
 use crate::{broker::Broker, cluster::SecurityApi, roles::Mapping};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ pub struct Upstream {
     mapping: ArcSwap<Mapping>,
     broker: Broker,
     readiness: Readiness,
+    accepted: Accepted,
 }
 
 impl Upstream {
@@ -24,7 +25,13 @@ impl Upstream {
             mapping: ArcSwap::from_pointee(mapping),
             readiness: Readiness::new(check, broker.tasks().clone(), broker.clock().clone()),
             broker,
+            accepted: Accepted::default(),
         }
+    }
+
+    /// The same, one of the clusters that have this together.
+    pub(crate) fn with_accepted(self, accepted: Accepted) -> Self {
+        Self { accepted, ..self }
     }
 
     /// The same, with another answer to whether it is ready.
@@ -69,8 +76,26 @@ impl Upstream {
 
     /// Whether the cluster accepts elastauth's own account. It is asked from now on, and the
     /// answer can be awaited.
-    pub(crate) fn is_ready(&self) -> impl Future<Output = Result<(), String>> + use<> {
-        self.readiness.ask()
+    pub(crate) fn is_ready(&self) -> impl Future<Output = Result<(), NotReady>> + use<> {
+        let (asked, accepted) = (self.readiness.ask(), self.accepted.clone());
+        async move {
+            let state = asked.await;
+            if state.is_ok() {
+                accepted.note();
+            }
+            state
+        }
+    }
+
+    /// Where it is noted that the account was accepted.
+    pub(crate) fn accepted(&self) -> &Accepted {
+        &self.accepted
+    }
+
+    /// Whether any of the clusters that have [`Accepted`] together has accepted elastauth's own
+    /// account since the start.
+    pub(crate) fn was_accepted(&self) -> bool {
+        self.accepted.is_noted()
     }
 
     /// Ends what goes on by itself: nobody is sent here any more. Requests and writes in hand are
@@ -80,13 +105,15 @@ impl Upstream {
     }
 }
 
-/// Its text goes to trusted peers and names no address.
 fn check(cluster: SecurityApi) -> ClusterCheck {
     Arc::new(move || {
         let cluster = cluster.clone();
         Box::pin(async move {
             let checked = cluster.check().await;
-            checked.map_err(|error| error.without_address())
+            checked.map_err(|error| NotReady {
+                why: error.without_address(),
+                is_refusal: error.is_refusal(),
+            })
         })
     })
 }

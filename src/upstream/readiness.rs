@@ -6,13 +6,54 @@ use crate::{
     shutdown::Tasks,
     single_flight::{Full, Run, SingleFlight},
 };
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::time::timeout;
 
-/// Asks the cluster whether it accepts elastauth's own account. The text of a failure goes to
-/// trusted peers: it must name no address.
+/// Asks the cluster whether it accepts elastauth's own account.
 pub(crate) type ClusterCheck =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), NotReady>> + Send>> + Send + Sync>;
+
+/// Why a cluster is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotReady {
+    /// Goes to trusted peers: it must name no address.
+    pub(crate) why: String,
+    /// Whether the cluster has answered and refuses the account.
+    pub(crate) is_refusal: bool,
+}
+
+impl NotReady {
+    fn unanswered(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            is_refusal: false,
+        }
+    }
+}
+
+/// Whether any cluster has accepted elastauth's own account since the start. Clones are the same
+/// one: all clusters of a program have it together, and one that a reload replaces does not begin
+/// again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Accepted(Arc<AtomicBool>);
+
+impl Accepted {
+    pub(crate) fn note(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    pub(super) fn is_noted(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
 
 /// How long a probe waits. Kubernetes gives a probe one second by default, and a cluster that hangs
 /// must not make the replica miss it.
@@ -25,7 +66,7 @@ const SHARED: Duration = Duration::from_secs(1);
 pub(super) struct Readiness {
     check: ClusterCheck,
     tasks: Tasks,
-    runs: SingleFlight<(), (), Result<(), String>>,
+    runs: SingleFlight<(), (), Result<(), NotReady>>,
 }
 
 impl Readiness {
@@ -40,7 +81,7 @@ impl Readiness {
     /// Joins the check that is under way or was made within the last second, or begins one. Probes
     /// that hang up do not each begin another. It runs from now on, whether the answer is awaited
     /// or not.
-    pub(super) fn ask(&self) -> impl Future<Output = Result<(), String>> + use<> {
+    pub(super) fn ask(&self) -> impl Future<Output = Result<(), NotReady>> + use<> {
         let begin = || {
             let (mut call, tasks) = ((self.check)(), self.tasks.clone());
             Ok::<_, Full>(async move {
@@ -48,7 +89,8 @@ impl Readiness {
                     // To its own end, which is not far: cut here, the cluster's client would never
                     // learn that a node hangs, and would ask it again for every third probe.
                     tasks.spawn(async move { drop(call.await) });
-                    return Err(format!("no answer within {DEADLINE:?}"));
+                    let why = format!("no answer within {DEADLINE:?}");
+                    return Err(NotReady::unanswered(why));
                 };
                 result
             })
@@ -59,7 +101,7 @@ impl Readiness {
                 Ok(run) => Run::result(run).await,
                 Err(Full) => None,
             };
-            result.unwrap_or_else(|| Err("the check crashed".to_owned()))
+            result.unwrap_or_else(|| Err(NotReady::unanswered("the check crashed")))
         }
     }
 }
@@ -89,7 +131,7 @@ mod tests {
             counted.fetch_add(1, Ordering::SeqCst);
             Box::pin(async {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                Err("down".to_owned())
+                Err(NotReady::unanswered("down"))
             })
         }));
         for _ in 0..50 {
@@ -101,7 +143,7 @@ mod tests {
             );
         }
         for _ in 0..50 {
-            assert_eq!(readiness.ask().await, Err("down".to_owned()));
+            assert_eq!(readiness.ask().await, Err(NotReady::unanswered("down")));
         }
         assert_eq!(calls.load(Ordering::SeqCst), 1);
         ms.fetch_add(1_000, Ordering::SeqCst);
@@ -112,9 +154,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_check_that_hangs_or_crashes_is_a_failed_one() {
         let (hangs, _) = readiness(Arc::new(|| Box::pin(std::future::pending())));
-        assert_eq!(hangs.ask().await, Err("no answer within 500ms".to_owned()));
+        let late = Err(NotReady::unanswered("no answer within 500ms"));
+        assert_eq!(hangs.ask().await, late);
         let (crashes, _) = readiness(Arc::new(|| Box::pin(async { panic!("a test's panic") })));
-        assert_eq!(crashes.ask().await, Err("the check crashed".to_owned()));
+        let why = Err(NotReady::unanswered("the check crashed"));
+        assert_eq!(crashes.ask().await, why);
     }
 
     #[tokio::test(start_paused = true)]
@@ -131,7 +175,7 @@ mod tests {
         }));
         assert_eq!(
             readiness.ask().await,
-            Err("no answer within 500ms".to_owned())
+            Err(NotReady::unanswered("no answer within 500ms"))
         );
         readiness.tasks.end();
         assert!(readiness.tasks.drained(Duration::from_secs(2)).await);

@@ -3,7 +3,7 @@
 //! request.
 
 use crate::support::{
-    Why, pause,
+    Why, find, pause,
     ports::Closed,
     relay::Relay,
     stage::{GATEWAY_KEY, Plan, Stage, question},
@@ -453,25 +453,42 @@ async fn a_cluster_that_is_down_at_the_start_is_waited_for_and_named_to_gateways
 }
 
 #[tokio::test]
-async fn readiness_says_that_the_account_is_refused() {
-    let stage = Stage::usual().await;
-    stage.cluster.fault(Fault::new(
+async fn a_refused_account_makes_a_replica_not_ready_until_it_was_accepted_once() {
+    let tasks = Tasks::default();
+    let cluster = StandIn::start(&tasks).await.expect("a stand-in");
+    let refused = Fault::new(
         Endpoint::Check,
         Misbehaviour::Status(StatusCode::UNAUTHORIZED),
-    ));
-    let ready = stage
-        .gateway()
-        .get("/elastauth/ready", &[("x-elastauth-key", GATEWAY_KEY)])
-        .await;
+    );
+    cluster.fault(refused.clone());
+    let stage = Stage::before(cluster, tasks, Plan::default()).await;
+    let key = [("x-elastauth-key", GATEWAY_KEY)];
+    let ready = async || stage.gateway().get("/elastauth/ready", &key).await;
+    let answer = ready().await;
     assert_eq!(
-        (ready.status.as_u16(), &ready.json()["status"]),
-        (200, &json!("DEGRADED"))
+        (answer.status.as_u16(), &answer.json()["status"]),
+        (503, &json!("NOT_READY"))
     );
     assert!(
-        ready.text().contains("account") && ready.text().contains("401"),
+        answer.text().contains("account") && answer.text().contains("401"),
         "{}",
-        ready.text()
+        answer.text()
     );
+    // Another replica is asked, but who asks this one is answered.
+    stage.cluster.clear_faults();
+    let is_ok = async || {
+        let answer = ready().await;
+        (answer.status == 200 && answer.json()["status"] == "OK").then_some(())
+    };
+    find("readiness is OK", FAILURE_LASTS * 20, is_ok).await;
+    // From now on it is the cluster's affair, or that of all replicas.
+    stage.cluster.fault(refused);
+    let is_degraded = async || {
+        let answer = ready().await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
+        (answer.json()["status"] == "DEGRADED").then_some(())
+    };
+    find("readiness is DEGRADED", FAILURE_LASTS * 20, is_degraded).await;
 }
 
 #[tokio::test]

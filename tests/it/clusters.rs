@@ -198,8 +198,20 @@ async fn an_endpoint_of_its_own_names_the_cluster_whatever_the_client_writes() {
         .await;
     assert_eq!((answer.status.as_u16(), answer.body.len()), (403, 0));
     assert_eq!(scene.calls(), before);
+    // A gateway that appends the client's path to `/elastauth`: one that says that path elsewhere
+    // too, and Envoy, which says it nowhere else.
+    for said in [
+        ("x-forwarded-uri", "/clusters/one?a"),
+        ("x-envoy-expected-rq-timeout-ms", "200"),
+    ] {
+        let answer = scene.ask("/elastauth/clusters/one?a", &[said]).await;
+        scene.stage.says(&answer, 403, "no_cluster");
+    }
+    assert_eq!(scene.calls(), before);
     let log = scene.stage.elastauth.log();
     assert!(log.contains("there is no cluster `three`"), "{log}");
+    let appended = "the gateway puts the client's own path behind `/elastauth`";
+    assert_eq!(log.matches(appended).count(), 2, "{log}");
 }
 
 #[tokio::test]
@@ -526,4 +538,44 @@ async fn actions_on_users_are_for_one_cluster_or_for_all() {
         act("recheck?clusters=one").await.status,
         StatusCode::BAD_REQUEST
     );
+}
+
+#[tokio::test]
+async fn a_replica_is_not_ready_where_all_clusters_that_answer_refuse_its_account() {
+    let tasks = Tasks::default();
+    let start = async || StandIn::start(&tasks).await.expect("a stand-in");
+    let (cluster, one) = (start().await, start().await);
+    let refused = Misbehaviour::Status(StatusCode::FORBIDDEN);
+    one.fault(Fault::new(Endpoint::Check, refused));
+    cluster.fault(Fault::new(Endpoint::Any, Misbehaviour::CloseBefore));
+    let section = section("one", &one, "    match: {hosts: [one.es.example.com]}");
+    let more = format!("clusters:\n{section}");
+    let plan = Plan {
+        more: &more,
+        ..Plan::default()
+    };
+    let stage = Stage::before(cluster, tasks.clone(), plan).await;
+    let ready = async |wanted: StatusCode, status: &str| {
+        let look = async || {
+            let answer = stage.gateway().get("/elastauth/ready", &[]).await;
+            (answer.status == wanted && answer.json()["status"] == status).then_some(())
+        };
+        find(status, WITHIN, look).await;
+    };
+    // One is away, and the other one refuses.
+    ready(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY").await;
+    stage.cluster.clear_faults();
+    ready(StatusCode::OK, "DEGRADED").await;
+    // That one has accepted the account; whether it is away now says nothing of this replica.
+    let away = Fault::new(Endpoint::Any, Misbehaviour::CloseBefore);
+    stage.cluster.fault(away);
+    find("both fail", WITHIN, async || {
+        let key = [("x-elastauth-key", GATEWAY_KEY)];
+        let answer = stage.gateway().get("/elastauth/ready", &key).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let clusters = &answer.json()["checks"]["clusters"];
+        (clusters["default"]["status"] == "ERROR" && clusters["one"]["status"] == "ERROR")
+            .then_some(())
+    })
+    .await;
 }

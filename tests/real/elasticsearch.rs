@@ -407,7 +407,7 @@ async fn a_wrong_service_password_is_our_fault_not_the_users() {
     let ready = setup.elastauth.server().get("/elastauth/ready", &[]).await;
     assert_eq!(
         (ready.status, ready.json()["status"].as_str()),
-        (StatusCode::OK, Some("DEGRADED"))
+        (StatusCode::SERVICE_UNAVAILABLE, Some("NOT_READY"))
     );
     let log = setup.elastauth.log();
     assert!(

@@ -279,8 +279,14 @@ async fn pipelined_requests_are_answered_in_order() {
 
 #[tokio::test]
 async fn health_is_told_to_anybody_and_the_reason_only_to_gateways() {
-    let down: ClusterCheck =
-        Arc::new(|| Box::pin(async { Err("the cluster refuses the service account".to_owned()) }));
+    let down: ClusterCheck = Arc::new(|| {
+        Box::pin(async {
+            Err(NotReady {
+                why: "the cluster is away".to_owned(),
+                is_refusal: false,
+            })
+        })
+    });
     let gateway = Setup {
         check: Arc::clone(&down),
         ..Setup::default()
