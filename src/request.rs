@@ -18,13 +18,15 @@ pub use protocol::Protocol;
 
 use crate::net::trust::{AllowedProviders, TrustedPeer};
 use aws_lc_rs::rand;
-use http::{HeaderMap, HeaderName, Method, Uri, header::ACCEPT, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::ACCEPT, request::Parts};
 use std::borrow::Cow;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+/// By when Envoy wants its own auth request to be answered.
+const ENVOY_DEADLINE: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 
 /// Bounds on what a log line repeats of a request; with the escapes it stays a few KB.
 const MAX_METHOD_BYTES: usize = 32;
@@ -83,6 +85,26 @@ impl Request {
     /// Which of our endpoints the gateway asks.
     pub(crate) fn endpoint(&self) -> Endpoint<'_> {
         Endpoint::of(self.uri.path())
+    }
+
+    /// Whether the path of the endpoint ends in the client's own path, as far as that can be told:
+    /// a gateway that appends it would have to ask below `ext-authz`.
+    pub(crate) fn ends_in_the_clients_path(&self) -> bool {
+        let Some(own) = self.uri.path().strip_prefix(endpoint::OURS) else {
+            return false;
+        };
+        let mut said = self.headers.get_all(&FORWARDED_URI).iter();
+        let path = |value: &HeaderValue| {
+            let mut parts = value.as_bytes().split(|byte| *byte == b'?');
+            parts.next() == Some(own.as_bytes())
+        };
+        // Envoy says no path but in the target, and always appends it.
+        let by_envoy = || {
+            self.protocol != Protocol::ExtAuthz
+                && self.headers.contains_key(ENVOY_DEADLINE)
+                && !self.headers.contains_key(&FORWARDED_URI)
+        };
+        said.any(path) || by_envoy()
     }
 
     /// What it says about the client's request, for choosing a cluster.
@@ -162,7 +184,7 @@ impl Request {
     }
 
     fn value(&self, name: &HeaderName) -> Option<&[u8]> {
-        self.headers.get(name).map(http::HeaderValue::as_bytes)
+        self.headers.get(name).map(HeaderValue::as_bytes)
     }
 }
 
@@ -182,7 +204,6 @@ fn bounded(bytes: &[u8], max: usize) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn with(name: HeaderName, value: &str) -> Request {
         let value = HeaderValue::from_str(value).unwrap();
@@ -221,6 +242,34 @@ mod tests {
             )
         );
         assert_eq!(asked(Protocol::ForwardAuth), (None, None));
+    }
+
+    #[test]
+    fn a_client_who_writes_the_path_of_an_endpoint_is_noticed() {
+        let of = |target: &str, headers: &[(&str, &str)]| {
+            let mut request = http::Request::get(target);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let protocol = Endpoint::of(parts.uri.path()).protocol;
+            Request::new(TrustedPeer::operator(), protocol, parts).ends_in_the_clients_path()
+        };
+        let uri = |value| ("x-forwarded-uri", value);
+        let envoy = ("x-envoy-expected-rq-timeout-ms", "200");
+        let (one, envoys) = ("/elastauth/clusters/a", "/elastauth/clusters/a/ext-authz/x");
+        for (target, headers, appended) in [
+            (one, vec![], false),
+            (one, vec![uri("/x")], false),
+            (one, vec![uri("/clusters/a?b"), uri("/x")], true),
+            (one, vec![uri("/clusters/ab")], false),
+            (one, vec![envoy], true),
+            // Traefik behind an edge of Envoy.
+            (one, vec![envoy, uri("/x")], false),
+            (envoys, vec![envoy], false),
+        ] {
+            assert_eq!(of(target, &headers), appended, "{target} {headers:?}");
+        }
     }
 
     #[test]

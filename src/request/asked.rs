@@ -40,6 +40,11 @@ pub enum Unclear {
     HeaderRepeated,
     #[error("the headers of the request choose two clusters")]
     HeadersContradict,
+    #[error(
+        "the gateway puts the client's own path behind `/elastauth`, so the client would choose \
+         the cluster; it must ask below `/elastauth/ext-authz/`, or at a path of its own"
+    )]
+    Appended,
 }
 
 type HostAndPath<'a> = (&'a [u8], &'a [u8]);

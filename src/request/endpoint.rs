@@ -3,6 +3,9 @@
 
 use super::protocol::Protocol;
 
+/// What the paths of all endpoints begin with.
+pub(super) const OURS: &str = "/elastauth";
+
 /// What the path of an auth request says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Endpoint<'a> {
@@ -18,7 +21,7 @@ impl<'a> Endpoint<'a> {
     /// one, and what is not known is asked as [`Protocol::ForwardAuth`].
     #[must_use]
     pub(crate) fn of(path: &'a str) -> Self {
-        let own = path.strip_prefix("/elastauth");
+        let own = path.strip_prefix(OURS);
         let (cluster, rest) = match own.and_then(|own| below(own, "/clusters")) {
             Some(named) => {
                 let named = named.strip_prefix('/').unwrap_or(named);

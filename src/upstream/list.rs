@@ -144,6 +144,9 @@ impl Upstreams {
     /// fits: its gateway may have taken it for another one.
     pub fn choose(&self, request: &Request) -> Result<Chosen, NoCluster> {
         let (place, label) = if let Some(name) = request.endpoint().cluster {
+            if request.ends_in_the_clients_path() {
+                return Err(NoCluster::Unclear(Unclear::Appended));
+            }
             let place = self.names.get(name);
             (*place.ok_or_else(|| NoCluster::unknown(name))?, None)
         } else if self.index.is_empty() {
