@@ -91,18 +91,23 @@ pub(super) static ALL: [Barrier; 17] = [
             &table::CLUSTERS,
         ],
         widens: |before, after| {
-            any_cluster(before, after, |before, after| {
+            let added = |before: &ClusterConfig, after: &ClusterConfig| {
+                after.roles.admits_all_unlike(&before.roles)
+            };
+            let changed = |before: &ClusterConfig, after: &ClusterConfig| {
                 after.roles.admits_unnamed_groups(&before.roles)
-            })
+            };
+            any_cluster(before, after, changed, added)
         },
         what: "users could enter whose groups are not named",
     },
     Barrier {
         keys: &[&table::DEFAULT_ROLES, &table::CLUSTERS],
         widens: |before, after| {
-            any_cluster(before, after, |before, after| {
+            let widens = |before: &ClusterConfig, after: &ClusterConfig| {
                 after.roles.makes_everybody_administrator(&before.roles)
-            })
+            };
+            any_cluster(before, after, widens, widens)
         },
         what: "every user could become an administrator of the cluster",
     },
@@ -113,50 +118,58 @@ pub(super) static ALL: [Barrier; 17] = [
             &table::CLUSTERS,
         ],
         widens: |before, after| {
-            any_cluster(before, after, |before, after| {
+            let added = |before: &ClusterConfig, after: &ClusterConfig| {
+                after.roles.maps_unnamed_to_administrator(&before.roles)
+            };
+            let changed = |before: &ClusterConfig, after: &ClusterConfig| {
                 after.roles.maps_to_administrator(&before.roles)
-            })
+            };
+            any_cluster(before, after, changed, added)
         },
         what: "users would become administrators of the cluster who are none now",
     },
     Barrier {
         keys: &[&table::ES_TLS_CA, &table::CLUSTERS],
         widens: |before, after| {
-            any_cluster(before, after, |before, after| {
+            let changed = |before: &ClusterConfig, after: &ClusterConfig| {
                 before.cluster.tls.ca_cert.is_some() && after.cluster.tls.ca_cert.is_none()
-            })
+            };
+            any_cluster(before, after, changed, |_, _| false)
         },
         what: "the cluster would be checked with the CAs of the system",
     },
     Barrier {
         keys: &[&table::CLUSTERS],
         widens: |before, after| {
-            any_cluster(before, after, |before, after| {
+            let widens = |before: &ClusterConfig, after: &ClusterConfig| {
                 let skips = |config: &ClusterConfig| config.cluster.tls.danger_skip_verify;
                 skips(after) && !skips(before)
-            })
+            };
+            any_cluster(before, after, widens, widens)
         },
         what: "the certificate of a cluster would no longer be verified",
     },
     Barrier {
         keys: &[&table::CLUSTERS],
         widens: |before, after| {
-            any_cluster(before, after, |before, after| {
+            let widens = |before: &ClusterConfig, after: &ClusterConfig| {
                 let (before, after) = (&before.cluster.hosts, &after.cluster.hosts);
                 before.iter().any(|host| !is_plain(host))
                     && after
                         .iter()
                         .any(|host| is_plain(host) && !before.contains(host))
-            })
+            };
+            any_cluster(before, after, widens, widens)
         },
         what: "the service account of a cluster would be sent in clear",
     },
     Barrier {
         keys: &[&table::CLUSTERS],
         widens: |before, after| {
-            any_cluster(before, after, |before, after| {
+            let widens = |before: &ClusterConfig, after: &ClusterConfig| {
                 before.broker.adopt != after.broker.adopt && after.broker.adopt != Adopt::Never
-            })
+            };
+            any_cluster(before, after, widens, widens)
         },
         what: "other existing users of a cluster could be taken over",
     },
@@ -184,15 +197,27 @@ pub(super) static ALL: [Barrier; 17] = [
     },
     Barrier {
         keys: &[&table::OIDC_PROVIDERS, &table::CLUSTERS],
-        widens: |before, after| any_rules(before, after, |old, new| new.admits_unnamed_groups(old)),
+        widens: |before, after| {
+            let added = |old: &roles::Config, new: &roles::Config| new.admits_all_unlike(old);
+            any_rules(
+                before,
+                after,
+                |old, new| new.admits_unnamed_groups(old),
+                added,
+            )
+        },
         what: "users of an issuer could enter whose groups are not named",
     },
     Barrier {
         keys: &[&table::OIDC_PROVIDERS, &table::CLUSTERS],
         widens: |before, after| {
-            any_rules(before, after, |old, new| {
+            let changed = |old: &roles::Config, new: &roles::Config| {
                 new.makes_everybody_administrator(old) || new.maps_to_administrator(old)
-            })
+            };
+            let added = |old: &roles::Config, new: &roles::Config| {
+                new.makes_everybody_administrator(old) || new.maps_unnamed_to_administrator(old)
+            };
+            any_rules(before, after, changed, added)
         },
         what: "users of an issuer would become administrators of the cluster who are none now",
     },
@@ -216,15 +241,36 @@ fn client_ca(config: &serve::Config) -> bool {
     tls.is_some_and(|tls| tls.client_ca.is_some())
 }
 
-/// Whether that is so of a cluster, as it was and as it would be.
+/// Whether that is so of a cluster, as it was and as it would be. One whose name is new is the one
+/// that has had a node of it, if there was one. Otherwise nothing says what it was: `added` compares
+/// it with each of the others, so the strictest of them counts.
 fn any_cluster(
     before: &Config,
     after: &Config,
     widens: impl Fn(&ClusterConfig, &ClusterConfig) -> bool,
+    added: impl Fn(&ClusterConfig, &ClusterConfig) -> bool,
 ) -> bool {
-    before.clusters.iter().any(|old| {
-        let mut same = after.clusters.iter().filter(|new| new.name == old.name);
-        same.any(|new| widens(old, new))
+    after.clusters.iter().any(|new| {
+        let mut same = before.clusters.iter().filter(|old| old.name == new.name);
+        if let Some(old) = same.next() {
+            return widens(old, new);
+        }
+        let is_renamed =
+            |old: &&ClusterConfig| nodes(old).any(|node| nodes(new).any(|n| n == node));
+        let mut renamed = before.clusters.iter().filter(is_renamed).peekable();
+        if renamed.peek().is_some() {
+            return renamed.any(|old| widens(old, new));
+        }
+        before.clusters.iter().any(|old| added(old, new))
+    })
+}
+
+/// The nodes, whether they speak TLS or not.
+fn nodes(config: &ClusterConfig) -> impl Iterator<Item = (String, Option<u16>)> {
+    config.cluster.hosts.iter().map(|uri| {
+        let host = uri.host().unwrap_or_default();
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        (host, uri.port_u16())
     })
 }
 
@@ -260,11 +306,15 @@ fn any_rules(
     before: &Config,
     after: &Config,
     widens: impl Fn(&roles::Config, &roles::Config) -> bool,
+    added: impl Fn(&roles::Config, &roles::Config) -> bool,
 ) -> bool {
     any_issuer(before, after, |old, new| {
-        any_cluster(before, after, |before, after| {
-            widens(rules(before, old), rules(after, new))
-        })
+        any_cluster(
+            before,
+            after,
+            |before, after| widens(rules(before, old), rules(after, new)),
+            |before, after| added(rules(before, old), rules(after, new)),
+        )
     })
 }
 

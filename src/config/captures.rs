@@ -23,6 +23,24 @@ pub(super) fn filled(text: &str, name: Option<&str>, value: &str) -> String {
     filled
 }
 
+/// Whether a `*` of a pattern may stand for a part of the label before or behind it: nothing is
+/// between it and the capture, or only what labels have themselves.
+pub(super) fn may_run_on(pattern: &str, capture: &str) -> bool {
+    /// Stands for the label. No pattern has a control character.
+    const LABEL: char = '\0';
+    let marked = filled(pattern, Some(capture), "\0");
+    let mut labels = marked.match_indices(LABEL);
+    let is_of_labels = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    labels.any(|(at, label)| {
+        let before = marked.get(..at).and_then(|before| before.rsplit_once('*'));
+        let after = marked.get(at + label.len()..);
+        let after = after.and_then(|after| after.split_once('*'));
+        let between = [before.map(|(_, text)| text), after.map(|(text, _)| text)];
+        let mut between = between.into_iter().flatten();
+        between.any(|text| text.bytes().all(is_of_labels))
+    })
+}
+
 /// Texts, each with the name in braces that follows it.
 fn pieces(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let mut rest = Some(text);
@@ -55,6 +73,25 @@ mod tests {
             ("{{tenant}}", &["tenant"]),
         ] {
             assert_eq!(names(text).collect::<Vec<_>>(), found, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_runs_on_where_only_what_labels_have_is_between() {
+        for (pattern, runs_on) in [
+            ("{t}-*", true),
+            ("{t}*", true),
+            ("*-{t}", true),
+            ("{t}-team-*", true),
+            ("{t}-{t}-*", true),
+            ("{t}/*", false),
+            ("{t}_*", false),
+            ("*:{t}", false),
+            ("{t}-admins", false),
+            ("*", false),
+            ("{other}-*", false),
+        ] {
+            assert_eq!(may_run_on(pattern, "t"), runs_on, "{pattern}");
         }
     }
 

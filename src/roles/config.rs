@@ -38,6 +38,14 @@ impl Config {
         named.into_iter().collect()
     }
 
+    /// Every pattern of groups and names, without those for the users of one provider.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &Group> {
+        let mappings = self.group_mappings.iter().chain(&self.user_mappings);
+        let groups = [&self.allowed_groups, &self.groups_of_cluster];
+        let groups = groups.into_iter().flatten().flatten();
+        groups.chain(mappings.map(|(pattern, _)| pattern))
+    }
+
     /// Whether a role or a pattern has `{capture}` in it.
     pub(crate) fn names_capture(&self, capture: &str) -> bool {
         let text = format!("{{{capture}}}");

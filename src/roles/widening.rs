@@ -35,9 +35,30 @@ impl Config {
             .any(|role| gives(&self.default_roles, role) && !gives(&before.default_roles, role))
     }
 
+    /// Whether every group may enter, and not by these rules.
+    pub(crate) fn admits_all_unlike(&self, other: &Self) -> bool {
+        let admits_all = |groups: &Option<Vec<Group>>| {
+            let is_any = |group: &Group| group.as_str().bytes().all(|byte| byte == b'*');
+            groups.as_ref().is_none_or(|all| all.iter().any(is_any))
+        };
+        let widens = |own, other| admits_all(own) && !admits_all(other);
+        widens(&self.allowed_groups, &other.allowed_groups)
+            || widens(&self.groups_of_cluster, &other.groups_of_cluster)
+    }
+
+    /// Whether a wildcard makes administrators, and none of these rules makes them of the same
+    /// users. Whoever is named with the whole name is named on purpose.
+    pub(crate) fn maps_unnamed_to_administrator(&self, other: &Self) -> bool {
+        self.maps_more_to_administrator(other, |pattern| pattern.as_str().contains('*'))
+    }
+
     /// Whether `group_mappings` or `user_mappings` gives an administrator's role to users who did
     /// not have it before.
     pub(crate) fn maps_to_administrator(&self, before: &Self) -> bool {
+        self.maps_more_to_administrator(before, |_| true)
+    }
+
+    fn maps_more_to_administrator(&self, before: &Self, counts: impl Fn(&Group) -> bool) -> bool {
         administrators().any(|role| {
             let is_default = gives(&before.default_roles, role);
             if is_default && before.default_roles_apply == DefaultRolesApply::Always {
@@ -45,7 +66,8 @@ impl Config {
             }
             let newly_mapped = |now, then, case| {
                 let had = || with_role(then, role).map(|(pattern, _)| pattern);
-                with_role(now, role).any(|(pattern, _)| !covered(case, pattern, had()))
+                with_role(now, role)
+                    .any(|(pattern, _)| counts(pattern) && !covered(case, pattern, had()))
             };
             let newly_mapped =
                 newly_mapped(&self.group_mappings, &before.group_mappings, Case::Folded)
@@ -165,6 +187,33 @@ mod tests {
         assert!(everybody.makes_everybody_administrator(&config(&[], &[])));
         assert!(!everybody.makes_everybody_administrator(&everybody));
         assert!(!config(&[], &[("ops", "superuser")]).maps_to_administrator(&everybody));
+    }
+
+    #[test]
+    fn only_an_unnamed_administrator_counts_where_nothing_was_before() {
+        for (other, new, opens) in [
+            (&[][..], &[("ops", "superuser")][..], false),
+            (&[], &[("ops*", "superuser")], true),
+            (&[("o*", "superuser")], &[("ops*", "superuser")], false),
+            (&[], &[("*", "viewer")], false),
+        ] {
+            let (other, new) = (config(&[], other), config(&[], new));
+            assert_eq!(new.maps_unnamed_to_administrator(&other), opens, "{new:?}");
+        }
+        let allowed = |names: Option<&[&str]>| Config {
+            allowed_groups: names.map(groups),
+            ..Config::default()
+        };
+        for (other, new, opens) in [
+            (None, None, false),
+            (Some(&["a"][..]), Some(&["b*"][..]), false),
+            (Some(&["a"]), None, true),
+            (Some(&["a"]), Some(&["b", "*"]), true),
+            (Some(&["*"]), None, false),
+        ] {
+            let (other, new) = (allowed(other), allowed(new));
+            assert_eq!(new.admits_all_unlike(&other), opens, "{new:?}");
+        }
     }
 
     #[test]

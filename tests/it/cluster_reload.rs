@@ -122,6 +122,34 @@ async fn clusters_come_change_and_go_while_another_one_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn an_added_cluster_that_opens_a_way_in_waits_for_a_restart() {
+    let tasks = Tasks::default();
+    let start = async || StandIn::start(&tasks).await.expect("a stand-in");
+    let (cluster, one, two) = (start().await, start().await, start().await);
+    let of_one = section("one", &one, "group_mappings: {dev: [editor]}");
+    let more = format!("clusters:\n{of_one}");
+    let plan = Plan {
+        more: &more,
+        ..Plan::default()
+    };
+    let stage = Stage::before(cluster, tasks.clone(), plan).await;
+    let open = section("two", &two, "default_roles: [superuser]");
+    stage
+        .elastauth
+        .edit(|config| config.replace(&of_one, &format!("{of_one}{open}")));
+    says(&stage, NOT_APPLIED, 1).await;
+    assert_eq!(at(&stage, "two").await.status, StatusCode::FORBIDDEN);
+    assert!(accepts(&one, &at(&stage, "one").await));
+    assert_eq!(calls(&two), 0);
+    let narrow = section("two", &two, "group_mappings: {dev: [superuser]}");
+    stage
+        .elastauth
+        .edit(|config| config.replace(&open, &narrow));
+    says(&stage, IN_FORCE, 1).await;
+    assert!(accepts(&two, &at(&stage, "two").await));
+}
+
+#[tokio::test]
 async fn the_cluster_that_tenants_share_gets_a_new_password_by_reload() {
     let tasks = Tasks::default();
     let start = async || StandIn::start(&tasks).await.expect("a stand-in");

@@ -10,11 +10,12 @@ use crate::{
         table,
         types::{ClusterConfig, Tenants},
     },
+    model::Group,
     roles,
     upstream::{HeaderMatch, HostPattern, Match, PathPrefix, TenantLabel},
 };
 use http::{HeaderName, header};
-use std::fmt::Display;
+use std::{collections::BTreeSet, fmt::Display};
 
 /// Clients send these with values of their own, and gateways pass them on.
 const OF_CLIENTS: [HeaderName; 4] = [
@@ -191,11 +192,29 @@ fn uses(
     Some(!names.is_empty())
 }
 
-/// Whether a section with a capture is valid for a tenant.
+/// Whether a section with a capture is valid for a tenant, and what it says for another one too.
 pub(super) fn check_tenants(fill: &mut Filler<'_>, config: &ClusterConfig) {
     let Some(tenants) = &config.tenants else {
         return;
     };
+    let rules = std::iter::once(&config.roles).chain(config.roles.by_provider.values());
+    let patterns: BTreeSet<&str> = rules
+        .flat_map(roles::Config::patterns)
+        .map(Group::as_str)
+        .filter(|pattern| captures::may_run_on(pattern, &tenants.capture))
+        .collect();
+    if !patterns.is_empty() {
+        let patterns: Vec<&str> = patterns.into_iter().collect();
+        let warning = format!(
+            "`*` in `{}` may stand for a part of another tenant's name: a label has letters, \
+             digits and `-`, so the pattern for `acme` also fits names of `acme-dev` or \
+             `dev-acme`; name the groups, or put another character between, as in \
+             `{{{}}}/*`",
+            patterns.join("`, `"),
+            tenants.capture
+        );
+        fill.warn(&table::ES_MATCH_HOSTS, warning);
+    }
     let example = TenantLabel::parse(EXAMPLE);
     if example
         .and_then(|label| config.for_tenant(&label))

@@ -384,6 +384,39 @@ fn the_cluster_of_elasticsearch_has_no_name_that_a_tenant_can_have() {
     }
 }
 
+#[test]
+fn a_wildcard_beside_a_capture_is_warned_of_where_it_may_be_another_tenants() {
+    let text = |more: &str| {
+        section(&format!(
+            "match: {{hosts: [\"{{tenant}}.example\"]}}, {more}"
+        ))
+        .replace("https://one:9200", "https://{tenant}:9200")
+    };
+    for (more, patterns) in [
+        ("allowed_groups: [\"{tenant}-*\"]", Some("{tenant}-*")),
+        (
+            "group_mappings: {\"*-{tenant}\": [viewer], \"{tenant}*\": [viewer]}",
+            Some("*-{tenant}`, `{tenant}*"),
+        ),
+        (
+            "user_mappings: {\"{tenant}-svc-*\": [viewer]}",
+            Some("{tenant}-svc-*"),
+        ),
+        (
+            "allowed_groups: [\"{tenant}/*\", \"{tenant}-admins\"]",
+            None,
+        ),
+    ] {
+        let found = warnings(&text(more), &[]);
+        let Some(patterns) = patterns else {
+            assert_eq!(found, Vec::<String>::new());
+            continue;
+        };
+        let words = format!("`*` in `{patterns}` may stand for a part of another tenant's name");
+        assert!(found.len() == 1 && found[0].contains(&words), "{found:#?}");
+    }
+}
+
 fn tenant(config: &ClusterConfig, label: &str) -> Option<ClusterConfig> {
     config.for_tenant(&TenantLabel::parse(label).unwrap())
 }
@@ -392,7 +425,7 @@ fn tenant(config: &ClusterConfig, label: &str) -> Option<ClusterConfig> {
 fn a_capture_makes_a_cluster_for_each_tenant() {
     let text = section(
         "match: {hosts: [\"{tenant}.es.example.com\"]}, \
-         default_roles: [\"{tenant}-reader\"], allowed_groups: [\"{tenant}-*\"], \
+         default_roles: [\"{tenant}-reader\"], allowed_groups: [\"{tenant}/*\"], \
          group_mappings: {\"{tenant}-admins\": [\"{tenant}-admin\", monitor]}",
     )
     .replace("https://one:9200", "https://{tenant}.internal:9200/es")
@@ -413,7 +446,7 @@ fn a_capture_makes_a_cluster_for_each_tenant() {
     );
     assert_eq!(
         acme.roles.allowed_groups.as_ref().unwrap()[0].as_str(),
-        "acme-*"
+        "acme/*"
     );
     let (group, roles) = &acme.roles.group_mappings[0];
     assert_eq!(

@@ -35,7 +35,7 @@ fn a_reload_adds_changes_and_removes_clusters() {
 }
 
 #[test]
-fn what_widens_a_barrier_of_one_cluster_waits_and_a_new_cluster_does_not() {
+fn what_widens_a_barrier_of_one_cluster_waits() {
     let two = |more: &str| {
         clusters(&format!(
             "{ONE}{}",
@@ -93,7 +93,6 @@ fn what_widens_a_barrier_of_one_cluster_waits_and_a_new_cluster_does_not() {
             plain.replace("clusters:\n", "clusters:\n  unmatched: two\n"),
             &["clusters.unmatched"],
         ),
-        (clusters(ONE), two("default_roles: [superuser]"), &[]),
     ] {
         let again = reload(&before, &after);
         assert_eq!(again.requires_restart, held, "{before}{after}");
@@ -105,6 +104,79 @@ fn what_widens_a_barrier_of_one_cluster_waits_and_a_new_cluster_does_not() {
                 format!("{:?}", old.clusters)
             );
         }
+    }
+}
+
+#[test]
+fn an_added_cluster_is_judged_by_the_strictest_or_by_the_one_with_its_nodes() {
+    let one = |more: &str| clusters(&ONE.replace("match:", &format!("{more}, match:")));
+    let with = |before: &str, more: &str| {
+        let two = TWO.replace("match:", &format!("{more}, match:"));
+        (before.to_owned(), format!("{before}{two}"))
+    };
+    let plain = one("dry_run: false");
+    let renamed = |from: &str, to: &str| {
+        (
+            clusters(ONE),
+            clusters(&ONE.replace("  one:", "  uno:").replace(from, to)),
+        )
+    };
+    for ((before, after), is_held) in [
+        (with(&plain, "dry_run: false"), false),
+        (with(&plain, "default_roles: [superuser]"), true),
+        (
+            with(
+                &one("default_roles: [superuser]"),
+                "default_roles: [superuser]",
+            ),
+            false,
+        ),
+        // Who is named is named on purpose.
+        (with(&plain, "group_mappings: {dev: [superuser]}"), false),
+        (with(&plain, "group_mappings: {\"d*\": [superuser]}"), true),
+        (with(&plain, "tls: {insecure_skip_verify: true}"), true),
+        (with(&plain, "tls: {ca_cert: /etc/ca.pem}"), false),
+        (
+            with(&one("tls: {ca_cert: /etc/ca.pem}"), "dry_run: false"),
+            false,
+        ),
+        (with(&plain, "users: {adopt: any}"), true),
+        (with(&plain, "users: {adopt: never}"), false),
+        (
+            with(&one("allowed_groups: [a]"), "allowed_groups: [\"b-*\"]"),
+            false,
+        ),
+        (with(&one("allowed_groups: [a]"), "dry_run: false"), true),
+        (
+            (
+                plain.clone(),
+                format!("{plain}{}", TWO.replace("https:", "http:")),
+            ),
+            true,
+        ),
+        (
+            (
+                plain.replace("https:", "http:"),
+                format!("{plain}{TWO}").replace("https:", "http:"),
+            ),
+            false,
+        ),
+        // Another name, and the same cluster.
+        (renamed("dry_run: false", "dry_run: false"), false),
+        (renamed("https:", "http:"), true),
+        (
+            renamed("match:", "group_mappings: {dev: [superuser]}, match:"),
+            true,
+        ),
+        (
+            renamed("match:", "group_mappings: {dev: [x]}, match:"),
+            false,
+        ),
+    ] {
+        let again = reload(&before, &after);
+        let expected: &[&str] = if is_held { &["clusters"] } else { &[] };
+        assert_eq!(again.requires_restart, expected, "{before}{after}");
+        assert_eq!(again.widenings.is_empty(), !is_held, "{before}{after}");
     }
 }
 
