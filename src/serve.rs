@@ -8,6 +8,7 @@ mod browser;
 mod connection;
 mod decide;
 mod forward_auth;
+mod framing;
 mod health;
 mod http;
 mod limits;
