@@ -115,6 +115,8 @@ pub(crate) enum ChangeError {
          needs for nothing else"
     )]
     Unprivileged(&'static str, #[source] CallError),
+    #[error("the user is disabled and not deleted yet; run it again")]
+    OnlyDisabled(#[source] CallError),
     #[error("it is not certain that it is done; run it again")]
     Uncertain(#[source] CallError),
     #[error(
@@ -131,7 +133,10 @@ impl ChangeError {
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
             Self::Absent | Self::Foreign | Self::OtherKey(_) | Self::DryRun => true,
-            Self::Unprivileged(..) | Self::Uncertain(_) | Self::Contended => false,
+            Self::Unprivileged(..)
+            | Self::OnlyDisabled(_)
+            | Self::Uncertain(_)
+            | Self::Contended => false,
             Self::Broker(why) => why.is_final(),
         }
     }
@@ -191,14 +196,18 @@ impl Changer {
                 changed.others = state.ledger.forget(user).others;
                 return Ok(changed);
             }
-            let is_there = self.send(user, change).await?;
+            let is_there = match change {
+                Change::Disable => self.switch(user, false).await?,
+                Change::Enable => self.switch(user, true).await?,
+                Change::Delete => self.delete(user, changed.was_enabled).await?,
+            };
             changed.others = state.ledger.forget(user).others;
+            if !is_there {
+                return Err(ChangeError::Absent);
+            }
             if change == Change::Delete {
                 // Whoever is there again has come back.
                 return Ok(changed);
-            }
-            if !is_there {
-                return Err(ChangeError::Absent);
             }
             sleep(LOOK_AGAIN).await;
             let now = self.read(user).await;
@@ -219,27 +228,51 @@ impl Changer {
     }
 
     /// False where there is no such user any more.
-    async fn send(&self, user: &Username, change: Change) -> Result<bool, ChangeError> {
-        let sent = match change {
-            Change::Disable => self.cluster.set_enabled(user, false).await,
-            Change::Enable => self.cluster.set_enabled(user, true).await,
-            Change::Delete => self.cluster.delete_user(user).await.map(|()| true),
+    async fn switch(&self, user: &Username, enabled: bool) -> Result<bool, ChangeError> {
+        let sent = self.cluster.set_enabled(user, enabled).await;
+        let change = if enabled {
+            Change::Enable
+        } else {
+            Change::Disable
         };
-        sent.map_err(|error| {
-            if error.may_take_effect() {
-                // Until it is known the cluster is asked.
-                let now = self.state.clock.now();
-                self.state.uncertain.record(user, now);
-                let _reported = self.state.ledger.forget(user);
-                ChangeError::Uncertain(error)
-            } else if error.status() == Some(StatusCode::FORBIDDEN)
-                && self.cluster.kind() != Kind::Opensearch
-            {
-                ChangeError::Unprivileged(change.privilege(), error)
-            } else {
-                BrokerError::of_admin_call(error).into()
+        sent.map_err(|error| self.failed(user, change, error))
+    }
+
+    /// OpenSearch may be checking the login while the user is deleted, and keeps it then, and there
+    /// is nothing of the user left to write. So a write that ends the login comes first: by the time
+    /// of the second one every check of it has ended.
+    async fn delete(&self, user: &Username, is_enabled: bool) -> Result<bool, ChangeError> {
+        let is_locked = is_enabled && self.cluster.kind() == Kind::Opensearch;
+        if is_locked {
+            if !self.switch(user, false).await? {
+                return Ok(false);
             }
-        })
+            sleep(LOOK_AGAIN).await;
+        }
+        match self.cluster.delete_user(user).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_locked && !error.may_take_effect() => {
+                let _reported = self.state.ledger.forget(user);
+                Err(ChangeError::OnlyDisabled(error))
+            }
+            Err(error) => Err(self.failed(user, Change::Delete, error)),
+        }
+    }
+
+    fn failed(&self, user: &Username, change: Change, error: CallError) -> ChangeError {
+        if error.may_take_effect() {
+            // Until it is known the cluster is asked.
+            let now = self.state.clock.now();
+            self.state.uncertain.record(user, now);
+            let _reported = self.state.ledger.forget(user);
+            ChangeError::Uncertain(error)
+        } else if error.status() == Some(StatusCode::FORBIDDEN)
+            && self.cluster.kind() != Kind::Opensearch
+        {
+            ChangeError::Unprivileged(change.privilege(), error)
+        } else {
+            BrokerError::of_admin_call(error).into()
+        }
     }
 
     async fn end_logins(&self, user: &Username) -> Result<(), ChangeError> {

@@ -21,7 +21,7 @@ use elastauth::internals::{
 use futures_util::future::join_all;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::json;
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, process::Output, time::Duration};
 
 const USERS: &str = "/_plugins/_security/api/internalusers";
 const DAY: Duration = Duration::from_hours(24);
@@ -366,8 +366,8 @@ async fn a_login_that_the_cache_keeps_ends_with_its_revocation() {
     );
 }
 
-#[tokio::test]
-async fn a_login_that_the_cache_keeps_ends_when_its_user_is_disabled() {
+/// A stage whose program takes commands from this machine.
+async fn stage_for_commands() -> Stage {
     let tasks = Tasks::default();
     let cluster = StandIn::start_opensearch(&tasks).await.unwrap();
     let key = format!("{GATEWAY_KEY}\n");
@@ -375,24 +375,55 @@ async fn a_login_that_the_cache_keeps_ends_when_its_user_is_disabled() {
         files: &[("gateway.key", &key)],
         ..Plan::default()
     };
-    let stage = Stage::before(cluster, tasks, plan).await;
+    Stage::before(cluster, tasks, plan).await
+}
+
+async fn users(stage: &Stage, action: &str) -> Output {
+    let url = format!("http://127.0.0.1:{}", stage.elastauth.port());
+    let how = ["--replica", &url, "--gateway-key-file", "gateway.key"];
+    let command = [&["users", action, "alice"][..], &how].concat();
+    stage.elastauth.command(&command).await
+}
+
+#[tokio::test]
+async fn a_login_that_the_cache_keeps_ends_when_its_user_is_disabled_or_deleted() {
+    for action in ["disable", "delete"] {
+        let stage = stage_for_commands().await;
+        let answer = stage.ask("alice", "dev").await;
+        assert!(stage.works(&answer));
+        let kept = Fault::new(Endpoint::Write, Misbehaviour::OldLoginKept);
+        stage.cluster.fault(kept.times(1));
+        let output = users(&stage, action).await;
+        assert!(output.status.success(), "{output:?}");
+        assert!(
+            !stage.works(&answer),
+            "{action}: the cache does not keep it"
+        );
+        let is_there = stage.cluster.internal_user("alice").is_some();
+        assert_eq!(is_there, action == "disable");
+    }
+}
+
+#[tokio::test]
+async fn a_user_whose_deletion_fails_half_way_is_kept_out_until_it_is_run_again() {
+    let stage = stage_for_commands().await;
     let answer = stage.ask("alice", "dev").await;
-    assert!(stage.works(&answer));
     let kept = Fault::new(Endpoint::Write, Misbehaviour::OldLoginKept);
     stage.cluster.fault(kept.times(1));
-    let url = format!("http://127.0.0.1:{}", stage.elastauth.port());
-    let disable = [
-        "users",
-        "disable",
-        "alice",
-        "--replica",
-        &url,
-        "--gateway-key-file",
-        "gateway.key",
-    ];
-    let output = stage.elastauth.command(&disable).await;
+    let blocked = Fault::new(Endpoint::Write, Misbehaviour::WriteBlocked);
+    stage.cluster.fault(blocked);
+    let output = users(&stage, "delete").await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(1) && said.contains("disabled and not deleted yet"),
+        "{output:?}"
+    );
+    let refused = stage.ask("alice", "dev").await;
+    stage.says(&refused, 403, "user_not_allowed");
+    stage.cluster.clear_faults();
+    let output = users(&stage, "delete").await;
     assert!(output.status.success(), "{output:?}");
-    assert!(!stage.works(&answer), "the cache does not keep it");
+    assert!(stage.cluster.internal_user("alice").is_none() && !stage.works(&answer));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A real Elasticsearch and a real OpenSearch behind one real Traefik and one elastauth: a person
 //! has other roles in each, and what befalls one of the two is not seen by users of the other.
 
+mod commands;
 mod scene;
 
 use crate::support::{all_at_once, find};

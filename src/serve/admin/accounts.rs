@@ -1,7 +1,7 @@
 //! The users of the clusters, as operators see and change them: a list, one user, and disabling,
 //! enabling and deleting them.
 
-use super::users::{decoded, reported, shown};
+use super::users::{decoded, no_such_cluster, reported, shown, upstreams};
 use crate::{
     broker::{
         AccountPage, AccountView, BrokerError, Change, ChangeError, ChangeOrder, Changed, Standing,
@@ -12,12 +12,13 @@ use crate::{
     respond::{self, Response},
     serve::connection::PeerConnection,
     telemetry::chain,
+    upstream::Upstream,
 };
 use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use http::{StatusCode, Uri};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// How long an operator waits for one cluster: for an update of the user that is running, reads and
@@ -76,15 +77,11 @@ pub(super) async fn answer(connection: &PeerConnection, uri: &Uri) -> Response {
         };
         return bad(message, "malformed_query");
     };
-    if let Some(wanted) = &query.cluster {
-        let upstreams = connection.service.flow.upstreams();
-        if !upstreams.iter().any(|upstream| upstream.name() == wanted) {
-            let message = "There is no cluster of this name.";
-            return respond::problem(now, StatusCode::NOT_FOUND, message, "no_such_cluster");
-        }
-    }
+    let Some(upstreams) = upstreams(connection, query.cluster.as_deref()) else {
+        return no_such_cluster(now);
+    };
     if action == Action::List {
-        return list(connection, &query).await;
+        return list(&upstreams, query.after.as_deref()).await;
     }
     let Some(name) = decoded(name) else {
         let message = "The user name is not percent-encoded UTF-8.";
@@ -95,14 +92,14 @@ pub(super) async fn answer(connection: &PeerConnection, uri: &Uri) -> Response {
         Err(why) => return bad(&format!("That cannot be a user: {why}."), "malformed_user"),
     };
     match action {
-        Action::List | Action::Show => show(connection, &query, &user).await,
+        Action::List | Action::Show => show(&upstreams, &user).await,
         Action::Change(change) => {
             let order = ChangeOrder {
                 peer: connection.peer,
                 change,
                 dry_run: query.dry_run,
             };
-            changed(connection, &query, &user, order).await
+            changed(&upstreams, &user, order).await
         }
     }
 }
@@ -140,27 +137,16 @@ impl Query {
         query.dry_run = dry_run.unwrap_or_default();
         Some(query)
     }
-
-    fn is_for(&self, cluster: &str) -> bool {
-        self.cluster
-            .as_deref()
-            .is_none_or(|wanted| wanted == cluster)
-    }
 }
 
 /// A page of users of each cluster. All are asked at once: one that hangs does not hold up the
 /// others.
-async fn list(connection: &PeerConnection, query: &Query) -> Response {
-    let upstreams = connection.service.flow.upstreams();
-    let after = query.after.as_deref();
-    let asked = upstreams
-        .iter()
-        .filter(|upstream| query.is_for(upstream.name()))
-        .map(|upstream| async move {
-            let page = timeout(WITHIN, upstream.broker().accounts(after)).await;
-            let page = page.unwrap_or(Err(BrokerError::Late));
-            (page.is_ok(), listed(upstream.name(), page))
-        });
+async fn list(upstreams: &[Arc<Upstream>], after: Option<&str>) -> Response {
+    let asked = upstreams.iter().map(|upstream| async move {
+        let page = timeout(WITHIN, upstream.broker().accounts(after)).await;
+        let page = page.unwrap_or(Err(BrokerError::Late));
+        (page.is_ok(), listed(upstream.name(), page))
+    });
     let asked: FuturesOrdered<_> = asked.collect();
     let (ok, clusters): (Vec<bool>, Vec<Value>) =
         asked.collect::<Vec<_>>().await.into_iter().unzip();
@@ -193,16 +179,12 @@ fn view(account: &AccountView) -> Value {
     })
 }
 
-async fn show(connection: &PeerConnection, query: &Query, user: &Username) -> Response {
-    let upstreams = connection.service.flow.upstreams();
-    let asked = upstreams
-        .iter()
-        .filter(|upstream| query.is_for(upstream.name()))
-        .map(|upstream| async move {
-            let found = timeout(WITHIN, upstream.broker().account(user)).await;
-            let found = found.unwrap_or(Err(BrokerError::Late));
-            (End::of_look(&found), one(upstream.name(), found))
-        });
+async fn show(upstreams: &[Arc<Upstream>], user: &Username) -> Response {
+    let asked = upstreams.iter().map(|upstream| async move {
+        let found = timeout(WITHIN, upstream.broker().account(user)).await;
+        let found = found.unwrap_or(Err(BrokerError::Late));
+        (End::of_look(&found), one(upstream.name(), found))
+    });
     let asked: FuturesOrdered<_> = asked.collect();
     let (ends, clusters): (Vec<End>, Vec<Value>) =
         asked.collect::<Vec<_>>().await.into_iter().unzip();
@@ -237,20 +219,11 @@ fn one(cluster: &str, found: Result<Option<(AccountView, Account)>, BrokerError>
     about
 }
 
-async fn changed(
-    connection: &PeerConnection,
-    query: &Query,
-    user: &Username,
-    order: ChangeOrder,
-) -> Response {
-    let upstreams = connection.service.flow.upstreams();
-    let asked = upstreams
-        .iter()
-        .filter(|upstream| query.is_for(upstream.name()))
-        .map(|upstream| async move {
-            let result = timeout(WITHIN, upstream.broker().change(user, order)).await;
-            InCluster::new(upstream.name(), order, result.ok().as_ref())
-        });
+async fn changed(upstreams: &[Arc<Upstream>], user: &Username, order: ChangeOrder) -> Response {
+    let asked = upstreams.iter().map(|upstream| async move {
+        let result = timeout(WITHIN, upstream.broker().change(user, order)).await;
+        InCluster::new(upstream.name(), order, result.ok().as_ref())
+    });
     let asked: FuturesOrdered<_> = asked.collect();
     let clusters = asked.collect::<Vec<_>>().await;
     let end = clusters.iter().map(|cluster| cluster.result).max();

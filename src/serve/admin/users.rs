@@ -2,6 +2,7 @@
 
 use crate::{
     broker::{Revocation, RevokeError, RevokeOrder, Revoked},
+    clock::Timestamp,
     cluster::{ApiKeys, CallError},
     ledger::{Forgotten, Others},
     model::Username,
@@ -65,20 +66,33 @@ pub(super) async fn answer(connection: &PeerConnection, uri: &Uri) -> Response {
         };
         return respond::problem(now, StatusCode::BAD_REQUEST, allowed, "malformed_query");
     };
-    let upstreams = connection.service.flow.upstreams();
-    // The same name may be a user of several clusters.
-    let upstreams = match cluster {
-        None => upstreams.iter().collect(),
-        Some(name) => Vec::from_iter(upstreams.named(&name)),
+    let Some(upstreams) = upstreams(connection, cluster.as_deref()) else {
+        return no_such_cluster(now);
     };
-    if upstreams.is_empty() {
-        let message = "There is no cluster of this name, or no tenant of it is open.";
-        return respond::problem(now, StatusCode::NOT_FOUND, message, "no_such_cluster");
-    }
     match action {
         Action::Recheck => recheck(connection, &upstreams, &user),
         Action::Revoke => revoke(connection, &upstreams, &user, api_keys).await,
     }
+}
+
+/// The cluster of this name, or all of them: the same name may be a user of several.
+pub(super) fn upstreams(
+    connection: &PeerConnection,
+    name: Option<&str>,
+) -> Option<Vec<Arc<Upstream>>> {
+    let upstreams = connection.service.flow.upstreams();
+    let Some(name) = name else {
+        return Some(upstreams.iter().collect());
+    };
+    // Tenants that share a cluster are users of the section's.
+    let shared = || upstreams.iter().find(|upstream| upstream.name() == name);
+    let named = upstreams.named(name).or_else(shared)?;
+    Some(vec![named])
+}
+
+pub(super) fn no_such_cluster(now: Timestamp) -> Response {
+    let message = "There is no cluster of this name, or no tenant of this name is open.";
+    respond::problem(now, StatusCode::NOT_FOUND, message, "no_such_cluster")
 }
 
 /// The parameters of an action.

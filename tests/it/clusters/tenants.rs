@@ -99,3 +99,69 @@ async fn each_tenant_has_a_cluster_of_its_own_once_somebody_with_a_role_asks() {
     assert_eq!(clusters["tenants/1"], json!({"status": "OK"}), "{ready}");
     assert_eq!(clusters["tenants/2"]["status"], "ERROR", "{ready}");
 }
+
+#[tokio::test]
+async fn an_operator_names_a_tenant_and_changes_their_user_there_alone() {
+    let tasks = Tasks::default();
+    let (cluster, nodes) = (StandIn::start(&tasks).await, StandIn::start(&tasks).await);
+    let (cluster, nodes) = (cluster.expect("a stand-in"), nodes.expect("a stand-in"));
+    let (port, password) = (nodes.addr().port(), nodes.service_password());
+    let more = format!(
+        "clusters:\n  tenants:\n    hosts: [\"http://127.0.0.{{tenant}}:{port}\"]\n    username: \
+         {SERVICE_USER}\n    password: \"{password}\"\n    match: {{hosts: \
+         [\"{{tenant}}.es.example.com\"]}}\n    group_mappings: {{dev: [viewer]}}"
+    );
+    let key = format!("{GATEWAY_KEY}\n");
+    let plan = Plan {
+        more: &more,
+        files: &[("gateway.key", &key)],
+        ..Plan::default()
+    };
+    let stage = Stage::before(cluster, tasks, plan).await;
+    let ask = async |host: &str| {
+        let said = [("x-forwarded-host", host), ("x-forwarded-uri", "/")];
+        let headers = [&said[..], &[("remote-user", "alice")]].concat();
+        let headers = [&headers[..], &[("remote-groups", "dev")]].concat();
+        stage
+            .send(stage.gateway(), asked("/elastauth", &headers))
+            .await
+    };
+    let users = async |arguments: &[&str]| {
+        let url = format!("http://127.0.0.1:{}", stage.elastauth.port());
+        let how = ["--replica", &url, "--gateway-key-file", "gateway.key"];
+        let command = [&["users"][..], arguments, &how].concat();
+        let output = stage.elastauth.command(&command).await;
+        let said = [&output.stdout[..], &output.stderr].concat();
+        let said = String::from_utf8(said).expect("text");
+        (output.status.code(), said)
+    };
+    let of_tenant = ["--cluster", "tenants/1"];
+    let disable = [&["disable", "alice"][..], &of_tenant].concat();
+    let (code, said) = users(&disable).await;
+    assert!(
+        code == Some(1) && said.contains("no tenant of this name is open"),
+        "{said}"
+    );
+    assert_eq!(ask("1.es.example.com").await.status, StatusCode::OK);
+    assert_eq!(ask("default").await.status, StatusCode::FORBIDDEN);
+    for (arguments, words) in [
+        (&["list"][..], "alice"),
+        (&["show", "alice"], "tenants/1"),
+        (&["disable", "alice"], "tenants/1: The user is disabled."),
+    ] {
+        let (code, said) = users(&[arguments, &of_tenant].concat()).await;
+        assert!(code == Some(0) && said.contains(words), "{said}");
+    }
+    let disabled = || nodes.user("alice").map(|user| !user.enabled);
+    assert_eq!(disabled(), Some(true));
+    stage.says(&ask("1.es.example.com").await, 403, "user_not_allowed");
+    let (code, said) = users(&["enable", "alice", "--cluster", "tenants/2"]).await;
+    assert!(code == Some(1) && said.contains("no tenant"), "{said}");
+    let (code, said) = users(&["enable", "alice", "--cluster", "tenants"]).await;
+    assert!(code == Some(1) && said.contains("no tenant"), "{said}");
+    assert_eq!(disabled(), Some(true));
+    let enable = [&["enable", "alice"][..], &of_tenant].concat();
+    let (code, said) = users(&enable).await;
+    assert!(code == Some(0), "{said}");
+    assert_eq!(ask("1.es.example.com").await.status, StatusCode::OK);
+}

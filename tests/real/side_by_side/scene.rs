@@ -124,6 +124,26 @@ impl Pair {
             password,
         }
     }
+
+    /// Gives elastauth's account in Elasticsearch what `users` needs beyond logins.
+    pub(super) async fn may_change_users(&self) {
+        let rights = ["set_enabled", "delete"];
+        let rights = rights.map(|right| format!("cluster:admin/xpack/security/user/{right}"));
+        let cluster = &self.elasticsearch;
+        let role = "/_security/role/elastauth-changes";
+        cluster.put(role, &json!({ "cluster": rights })).await;
+        let account = json!({ "roles": ["elastauth", "elastauth-changes"] });
+        let path = format!("/_security/user/{SERVICE}");
+        cluster.put(&path, &account).await;
+    }
+
+    /// Who a login of elastauth is.
+    pub(super) async fn whoami(&self, kind: Kind, login: &str) -> Answer {
+        match kind {
+            Kind::Elasticsearch => self.elasticsearch.authenticate(login).await,
+            Kind::Opensearch => self.opensearch.authenticate(login).await,
+        }
+    }
 }
 
 pub(super) struct Scene {
