@@ -154,6 +154,22 @@ impl SecurityApi {
         }
     }
 
+    /// The same for a user who was read before. OpenSearch has to read them again, and then
+    /// [`CallError::is_overtaken`] says that they are another one by now.
+    ///
+    /// # Errors
+    /// As with [`Self::authenticate`], where no node has answered at all.
+    pub async fn authenticate_found(
+        &self,
+        authorization: &HeaderValue,
+        found: &StoredAccount,
+    ) -> Result<Whoami, CallError> {
+        match self.api().await? {
+            Api::Elasticsearch(api) => api.authenticate_anywhere(authorization).await,
+            Api::Opensearch(api) => api.authenticate_found(authorization, found).await,
+        }
+    }
+
     /// Reads a user, as the service account; `None` where the cluster has none of that name.
     ///
     /// # Errors

@@ -1,130 +1,26 @@
 //! A cluster that does nothing by itself: each call waits at the gate until the explorer says what
 //! becomes of it.
 
+mod elasticsearch;
+mod opensearch;
+mod types;
+
+pub(crate) use opensearch::mark_of;
+pub(crate) use types::{Life, Reply, User, Wish, Written};
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,
-    hash::{Hash, Hasher},
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
 };
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
-
-/// One life of a replica. After a restart the same place has another life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Life {
-    pub(crate) place: usize,
-    pub(crate) number: usize,
-}
-
-/// A native user as the cluster keeps it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct User {
-    pub(crate) password: String,
-    pub(crate) roles: Vec<String>,
-    pub(crate) enabled: bool,
-    pub(crate) metadata: Map<String, Value>,
-    full_name: Value,
-    email: Value,
-}
-
-impl User {
-    /// Somebody else's user, which elastauth must leave alone.
-    pub(crate) fn foreign() -> Self {
-        Self {
-            password: "of her own".to_owned(),
-            roles: vec!["monitoring_user".to_owned()],
-            enabled: true,
-            metadata: Map::new(),
-            full_name: Value::Null,
-            email: Value::Null,
-        }
-    }
-
-    /// Without elastauth's mark.
-    pub(crate) fn is_foreign(&self) -> bool {
-        !self.metadata.contains_key("elastauth")
-    }
-
-    /// What elastauth has noted about the user.
-    fn mark(&self, name: &str) -> Option<&Value> {
-        self.metadata.get("elastauth")?.get(name)
-    }
-
-    /// Whether the login is one that nobody is given.
-    pub(crate) fn is_parked(&self) -> bool {
-        self.mark("parked") == Some(&Value::Bool(true))
-    }
-
-    /// How often the login was revoked.
-    pub(crate) fn generation(&self) -> u64 {
-        self.mark("generation")
-            .and_then(Value::as_u64)
-            .unwrap_or_default()
-    }
-
-    fn as_json(&self, name: &str) -> Value {
-        json!({ "username": name, "roles": self.roles, "full_name": self.full_name,
-            "email": self.email,
-            "metadata": self.metadata, "enabled": self.enabled })
-    }
-}
-
-impl Hash for User {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (
-            &self.password,
-            &self.roles,
-            self.enabled,
-            self.metadata.contains_key("elastauth"),
-            self.generation(),
-            self.is_parked(),
-        )
-            .hash(state);
-    }
-}
-
-/// What a call wants.
-#[derive(Debug, Clone)]
-pub(crate) enum Wish {
-    /// Who am I, with this login.
-    Ask { login: Option<(String, String)> },
-    /// What is this user.
-    Read { name: String },
-    /// Who is there.
-    List,
-    /// Let this user be so.
-    Write { name: String, user: Box<User> },
-}
-
-impl Wish {
-    pub(crate) fn is_write(&self) -> bool {
-        matches!(self, Self::Write { .. })
-    }
-
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            Self::Ask { .. } => "ask",
-            Self::Read { .. } => "read",
-            Self::List => "list",
-            Self::Write { .. } => "write",
-        }
-    }
-}
-
-/// An answer as it goes back.
-#[derive(Debug, Clone)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Value,
-}
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle, time::Instant};
 
 /// A call that has come and is not answered yet, or whose caller has gone.
 #[derive(Debug)]
@@ -133,6 +29,10 @@ pub(crate) struct Call {
     pub(crate) wish: Wish,
     /// When it came, on the true clock.
     pub(crate) came: u64,
+    /// The same by tokio's clock.
+    pub(crate) arrived: Instant,
+    /// Which state of the users a write has to find, or another one was between.
+    pub(crate) version: u64,
     /// The caller still waits.
     pub(crate) awaited: bool,
     /// What the reply will be, once the cluster has dealt with it.
@@ -145,7 +45,15 @@ pub(crate) type CallName = (Life, u32);
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
+    pub(crate) opensearch: bool,
+    /// Where clients are made for each story: calls of other stories are refused.
+    pub(crate) story: u64,
     pub(crate) users: BTreeMap<String, User>,
+    /// How often users were written: OpenSearch keeps all of them in one document.
+    pub(crate) version: u64,
+    /// Users of before the last write whom OpenSearch's credential cache still lets in: their login
+    /// was being checked during that write.
+    pub(crate) cached: BTreeMap<String, User>,
     pub(crate) calls: BTreeMap<CallName, Call>,
     /// Calls of each life so far; a life that is not here is over, and nothing of it gets through.
     pub(crate) lives: BTreeMap<Life, u32>,
@@ -190,7 +98,11 @@ impl Cluster {
     }
 
     pub(crate) fn url(&self, life: Life) -> String {
-        format!("http://{}/{}/{}", self.addr, life.place, life.number)
+        let story = self.state().story;
+        format!(
+            "http://{}/{story}/{}/{}",
+            self.addr, life.place, life.number
+        )
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -200,12 +112,13 @@ impl Cluster {
     async fn take(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, io::Error> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-        let (life, wish) =
-            understand(&head, &body).ok_or_else(|| io::Error::other("no such call"))?;
+        let (life, wish) = self
+            .understand(&head, &body)
+            .ok_or_else(|| io::Error::other("no such call"))?;
         let (answer, reply) = oneshot::channel();
         let name = {
             let mut state = self.state();
-            let now = state.now;
+            let (now, version) = (state.now, state.version);
             let Some(number) = state.lives.get_mut(&life) else {
                 return Err(io::Error::other("a dead caller"));
             };
@@ -217,6 +130,8 @@ impl Cluster {
                     by: life,
                     wish,
                     came: now,
+                    arrived: Instant::now(),
+                    version,
                     awaited: true,
                     dealt: None,
                     answer: Some(answer),
@@ -238,6 +153,26 @@ impl Cluster {
             .body(body)
             .unwrap())
     }
+
+    fn understand(&self, head: &http::request::Parts, body: &[u8]) -> Option<(Life, Wish)> {
+        let mut path = head.uri.path().trim_start_matches('/').splitn(4, '/');
+        let story: u64 = path.next()?.parse().ok()?;
+        let life = Life {
+            place: path.next()?.parse().ok()?,
+            number: path.next()?.parse().ok()?,
+        };
+        let path = path.next()?;
+        let state = self.state();
+        if state.story != story {
+            return None;
+        }
+        let wish = if state.opensearch {
+            opensearch::understand(head, path, body)?
+        } else {
+            elasticsearch::understand(head, path, body)?
+        };
+        Some((life, wish))
+    }
 }
 
 /// Notices that a caller has hung up.
@@ -254,51 +189,6 @@ impl Drop for Gone<'_> {
     }
 }
 
-fn understand(head: &http::request::Parts, body: &[u8]) -> Option<(Life, Wish)> {
-    let mut path = head.uri.path().trim_start_matches('/').splitn(3, '/');
-    let life = Life {
-        place: path.next()?.parse().ok()?,
-        number: path.next()?.parse().ok()?,
-    };
-    let path = path.next()?;
-    let wish = match (&head.method, path.strip_prefix("_security/user/")) {
-        (&Method::GET, None) => {
-            let login = head
-                .headers
-                .get(header::AUTHORIZATION)
-                .and_then(|value| login(value.to_str().ok()?));
-            Wish::Ask { login }
-        }
-        (&Method::GET, Some(name)) => Wish::Read {
-            name: name.to_owned(),
-        },
-        (&Method::POST, None) if path == "_security/_query/user" => Wish::List,
-        (&Method::PUT, Some(name)) => {
-            let body: Value = serde_json::from_slice(body).ok()?;
-            let user = User {
-                password: body["password"].as_str()?.to_owned(),
-                roles: body["roles"]
-                    .as_array()?
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .map(str::to_owned)
-                    .collect(),
-                // What is left out means true, as in a real cluster.
-                enabled: body["enabled"].as_bool().unwrap_or(true),
-                metadata: body["metadata"].as_object().cloned().unwrap_or_default(),
-                full_name: body["full_name"].clone(),
-                email: body["email"].clone(),
-            };
-            Wish::Write {
-                name: name.to_owned(),
-                user: Box::new(user),
-            }
-        }
-        _ => return None,
-    };
-    Some((life, wish))
-}
-
 /// Name and password of a value of `Authorization`.
 pub(crate) fn login(authorization: &str) -> Option<(String, String)> {
     let text = BASE64_STANDARD
@@ -309,63 +199,68 @@ pub(crate) fn login(authorization: &str) -> Option<(String, String)> {
         .map(|(name, password)| (name.to_owned(), password.to_owned()))
 }
 
+/// The login of a request.
+fn login_of(head: &http::request::Parts) -> Option<(String, String)> {
+    let value = head.headers.get(header::AUTHORIZATION)?;
+    login(value.to_str().ok()?)
+}
+
 impl State {
     pub(crate) fn accepts(&self, name: &str, password: &str) -> bool {
-        self.users
-            .get(name)
-            .is_some_and(|user| user.enabled && user.password == password)
+        self.of_login(name, password).is_some()
     }
 
-    /// Does what a call wants, and keeps the reply.
-    pub(crate) fn deal(&mut self, name: CallName) {
+    /// As whom the cluster lets this login in.
+    pub(crate) fn of_login(&self, name: &str, password: &str) -> Option<&User> {
+        let fits = |user: &&User| user.enabled && user.password == password;
+        let cached = self.cached.get(name).filter(fits);
+        cached.or_else(|| self.users.get(name).filter(fits))
+    }
+
+    /// Does what a call wants, and keeps the reply. With `keeps` OpenSearch's credential cache
+    /// keeps the logins that a write replaces.
+    pub(crate) fn deal(&mut self, name: CallName, keeps: bool) {
         let Some(wish) = self.calls.get(&name).map(|call| call.wish.clone()) else {
             return;
         };
-        let reply = match wish {
-            Wish::Ask {
-                login: Some((user, password)),
-            } if self.accepts(&user, &password) => {
-                let mut body = self.users[&user].as_json(&user);
-                body["authentication_realm"] =
-                    json!({ "name": "default_native", "type": "native" });
-                Reply {
-                    status: StatusCode::OK,
-                    body,
-                }
-            }
-            Wish::Ask { .. } => Reply {
-                status: StatusCode::UNAUTHORIZED,
-                body: json!({}),
-            },
-            Wish::Read { name } => match self.users.get(&name) {
-                Some(user) => Reply {
-                    status: StatusCode::OK,
-                    body: json!({ (name.clone()): user.as_json(&name) }),
-                },
-                None => Reply {
-                    status: StatusCode::NOT_FOUND,
-                    body: json!({}),
-                },
-            },
-            Wish::List => {
-                let users = self.users.iter();
-                let users: Vec<Value> = users.map(|(name, user)| user.as_json(name)).collect();
-                Reply {
-                    status: StatusCode::OK,
-                    body: json!({ "users": users }),
-                }
-            }
-            Wish::Write { name, user } => {
-                let created = self.users.insert(name, *user).is_none();
-                Reply {
-                    status: StatusCode::OK,
-                    body: json!({ "created": created }),
-                }
-            }
+        if let Wish::Write(entries) = &wish {
+            self.write(entries, keeps);
+        }
+        let reply = if self.opensearch {
+            opensearch::reply(self, &wish)
+        } else {
+            elasticsearch::reply(self, &wish)
         };
         if let Some(call) = self.calls.get_mut(&name) {
             call.dealt = Some(reply);
         }
+    }
+
+    fn write(&mut self, entries: &[Written], keeps: bool) {
+        self.users_changed();
+        for Written { name, user } in entries {
+            let Some(user) = user else { continue };
+            let before = self.users.insert(name.clone(), User::clone(user));
+            if let Some(before) = before.filter(|_| keeps) {
+                self.cached.insert(name.clone(), before);
+            }
+        }
+    }
+
+    /// Somebody has written users.
+    pub(crate) fn users_changed(&mut self) {
+        self.version += 1;
+        self.cached.clear();
+    }
+
+    /// Whether OpenSearch may find that somebody else has written users since this write came.
+    pub(crate) fn may_conflict(&self, call: &Call) -> bool {
+        self.opensearch && call.wish.is_write() && call.version != self.version
+    }
+
+    /// Lets a write go with the answer that somebody else has written users since it came.
+    pub(crate) fn conflict(&mut self, name: CallName) {
+        self.answer(name, opensearch::conflict(), false);
     }
 
     /// Lets an answer go. The call is over, unless `keep` leaves it with the cluster.

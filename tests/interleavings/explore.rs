@@ -129,8 +129,12 @@ async fn wander(
     let mut world = World::begin(stage).await?;
     while story.len() < length {
         let steps = world.steps();
-        let answers =
-            |step: &Step| matches!(step, Step::Well(_) | Step::Release(_) | Step::RedisDone(_));
+        let answers = |step: &Step| {
+            matches!(
+                step,
+                Step::Well(_) | Step::Release(_) | Step::Conflict(_) | Step::RedisDone(_)
+            )
+        };
         // Mostly the cluster answers or somebody asks: else nobody would ever get anywhere.
         let kind: &dyn Fn(&Step) -> bool = match dice.throw(10) {
             0..=4 => &answers,

@@ -20,6 +20,7 @@
 
 mod cluster;
 mod explore;
+mod opensearch;
 mod redis;
 #[path = "../support/request.rs"]
 mod request;
@@ -459,7 +460,7 @@ fn long_ways_by_the_dice() {
         edits: 4,
         hang_ups: 10,
         revokes: 4,
-        redis_faults: 0,
+        ..Budget::default()
     };
     let setting = Setting {
         ahead: &[0, 100, 200],
@@ -493,7 +494,7 @@ fn users_who_stay_away_by_the_dice() {
         edits: 2,
         hang_ups: 2,
         revokes: 2,
-        redis_faults: 0,
+        ..Budget::default()
     };
     let setting = Setting {
         ahead: &[0, 200],

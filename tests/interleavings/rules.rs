@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{Hash, Hasher},
 };
-use values::{As, Changed, InUse, Look, Seen};
+use values::{As, Changed, InUse, Look, Seen, Sent, Unreported, roles_of};
 
 /// How long a replica believes a check while an own write of unknown end may still be applied:
 /// `UNCERTAIN_VALID_FOR` of the broker.
@@ -24,22 +24,27 @@ pub(crate) struct Bounds {
     pub(crate) use_within: u64,
     /// Whether replicas tell each other.
     pub(crate) shared: bool,
+    /// Whether the cluster is an OpenSearch: a login follows from its roles too, and the user is
+    /// read before the login is tried.
+    pub(crate) opensearch: bool,
 }
 
 #[derive(Debug)]
 pub(crate) struct Rules {
     bounds: Bounds,
     seen: BTreeMap<(Life, String), Seen>,
-    /// Good answers of this step. They count unless the replica goes on to read the user: then
+    /// Good answers to logins in this step. They count unless the replica goes on to read the user: then
     /// something else stood there than it wanted.
     heard: BTreeMap<(Life, String), Seen>,
     /// Changes since a call was dealt with, until its answer is heard.
-    unheard: BTreeMap<CallName, (String, Changed)>,
+    unheard: BTreeMap<(CallName, String), Changed>,
+    /// The same since a replica has last read a user of OpenSearch.
+    read: BTreeMap<(Life, String), Changed>,
     author: BTreeMap<String, Author>,
     in_use: Vec<InUse>,
     looks: BTreeMap<(Life, String), Look>,
-    /// Every login that was sent to the cluster, with its generation.
-    sent: BTreeMap<String, u64>,
+    /// Every login that was sent to the cluster.
+    sent: BTreeMap<String, Sent>,
     /// Those with which users were parked.
     parked: BTreeSet<String>,
     /// Every login that was answered, by user and password.
@@ -51,6 +56,9 @@ pub(crate) struct Rules {
     informed: BTreeMap<(Life, String), u64>,
     /// Generations that were found, until the answer is heard.
     found: BTreeMap<CallName, (String, u64)>,
+    /// The generation that a replica has last found in OpenSearch. Only what it finds right before a
+    /// write counts as known: it reads a user before each login too, and keeps nothing of that.
+    last_found: BTreeMap<(Life, String), u64>,
     /// The highest generation of each user that was answered.
     granted: BTreeMap<String, u64>,
     /// Where a revocation was asked for, and what had been answered before the last one.
@@ -64,17 +72,6 @@ pub(crate) struct Rules {
     unreported: BTreeMap<(Life, String), Unreported>,
 }
 
-/// A change of which a replica has not been informed.
-#[derive(Debug, Clone, Copy)]
-struct Unreported {
-    by: Option<Life>,
-    /// Its number.
-    change: u64,
-    /// When any replica had last seen what stood before: whoever was informed of that may believe
-    /// it for as long as the one who saw it.
-    seen: Option<u64>,
-}
-
 impl Hash for Rules {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (
@@ -85,25 +82,12 @@ impl Hash for Rules {
             &self.looks,
         )
             .hash(state);
-        (&self.highest, &self.informed, &self.found).hash(state);
-        (&self.granted, &self.revoking).hash(state);
+        (&self.highest, &self.informed, &self.found, &self.read).hash(state);
+        (&self.granted, &self.revoking, &self.last_found).hash(state);
         for (whose, unreported) in &self.unreported {
             (whose, unreported.by, unreported.seen).hash(state);
         }
     }
-}
-
-/// The roles that a request with these groups gives.
-pub(crate) fn roles_of(groups: &str) -> Vec<&'static str> {
-    let mut roles = vec!["viewer"];
-    for group in groups.split(',') {
-        match group {
-            "dev" => roles.push("editor"),
-            "admins" => roles.extend(["kibana_admin", "superuser"]),
-            _ => {}
-        }
-    }
-    roles
 }
 
 /// When any replica has last seen this user in the cluster.
@@ -121,6 +105,7 @@ impl Rules {
             seen: BTreeMap::new(),
             heard: BTreeMap::new(),
             unheard: BTreeMap::new(),
+            read: BTreeMap::new(),
             author: BTreeMap::new(),
             in_use: Vec::new(),
             looks: BTreeMap::new(),
@@ -130,6 +115,7 @@ impl Rules {
             highest: BTreeMap::new(),
             informed: BTreeMap::new(),
             found: BTreeMap::new(),
+            last_found: BTreeMap::new(),
             granted: BTreeMap::new(),
             revoking: BTreeMap::new(),
             lives: BTreeSet::new(),
@@ -163,7 +149,8 @@ impl Rules {
     pub(crate) fn ended(&mut self, life: Life) {
         self.seen.retain(|(whose, _), _| *whose != life);
         self.looks.retain(|(whose, _), _| *whose != life);
-        self.unheard.retain(|(whose, _), _| *whose != life);
+        self.unheard.retain(|((whose, _), _), _| *whose != life);
+        self.read.retain(|(whose, _), _| *whose != life);
         self.unreported.retain(|(whose, _), _| *whose != life);
         self.informed.retain(|(whose, _), _| *whose != life);
         self.found.retain(|(whose, _), _| *whose != life);
@@ -172,6 +159,10 @@ impl Rules {
 
     /// A read was dealt with.
     pub(crate) fn looked(&mut self, call: CallName, user: &str, found: Option<&User>) {
+        if self.bounds.opensearch {
+            let generation = found.map_or(0, User::generation);
+            self.found.insert(call, (user.to_owned(), generation));
+        }
         let look = match found {
             None => Look::Absent,
             Some(user) if user.is_foreign() => Look::Foreign,
@@ -181,12 +172,21 @@ impl Rules {
                 Look::Ours(As::of(found))
             }
         };
-        self.looks.insert((call.0, user.to_owned()), look);
+        let whose = (call.0, user.to_owned());
+        if self.bounds.opensearch {
+            self.read.insert(whose.clone(), Changed::default());
+        }
+        self.looks.insert(whose, look);
     }
 
     /// The answer to a call has come to its caller: what it says of a generation is known there.
     pub(crate) fn learnt(&mut self, call: CallName) {
-        if let Some((user, generation)) = self.found.remove(&call) {
+        let Some((user, generation)) = self.found.remove(&call) else {
+            return;
+        };
+        if self.bounds.opensearch {
+            self.last_found.insert((call.0, user), generation);
+        } else {
             self.inform(call.0, &user, generation);
         }
     }
@@ -229,6 +229,7 @@ impl Rules {
             ));
         }
         let stands = state.users.get(user).map(User::generation);
+        let cached = state.cached.get(user).map(User::generation);
         // An own write that was given up may come late, and the answer says so.
         let is_own = matches!(
             self.author.get(user),
@@ -237,6 +238,10 @@ impl Rules {
         match stands {
             Some(older) if older < generation && is_own => Err(format!(
                 "{user} is revoked by {life:?}, and the login of generation {older} works"
+            )),
+            _ if is_own && cached < Some(generation) && cached.is_some() => Err(format!(
+                "{user} is revoked by {life:?}, and the cluster's cache still has the login of \
+                 generation {cached:?}"
             )),
             Some(_) | None => Ok(()),
         }
@@ -247,7 +252,7 @@ impl Rules {
     pub(crate) fn forgets(&mut self, life: Life, user: &str) {
         self.seen.remove(&(life, user.to_owned()));
         self.unheard
-            .retain(|call, (whose, _)| call.0 != life || whose != user);
+            .retain(|(call, whose), _| call.0 != life || whose != user);
     }
 
     /// A write has come to the cluster: it must follow a look of its own, and the look must allow
@@ -260,8 +265,15 @@ impl Rules {
     ) -> Result<(), String> {
         let generation = written.generation();
         let highest = self.highest.get(user).copied().unwrap_or_default();
-        self.sent.insert(written.password.clone(), generation);
+        let sent = Sent {
+            generation,
+            roles: written.roles.clone(),
+        };
+        self.sent.insert(written.password.clone(), sent);
         let whose = (life, user.to_owned());
+        if let Some(found) = self.last_found.get(&whose).copied() {
+            self.inform(life, user, found);
+        }
         let known = self.informed.get(&whose).copied().unwrap_or_default();
         if generation < known {
             return Err(format!(
@@ -313,16 +325,29 @@ impl Rules {
         }
     }
 
-    /// The cluster has dealt with a call: from now on its answer grows old.
-    pub(crate) fn dealt(&mut self, call: CallName, user: &str) {
+    /// The cluster has dealt with a write: from now on its answer grows old.
+    pub(crate) fn dealt_with_write(&mut self, call: CallName, user: &str) {
         self.unheard
-            .insert(call, (user.to_owned(), Changed::default()));
+            .insert((call, user.to_owned()), Changed::default());
     }
 
-    /// A good answer was given to its caller.
-    pub(crate) fn heard(&mut self, call: CallName, now: u64) {
-        if let Some((user, changed)) = self.unheard.remove(&call) {
-            self.heard.insert((call.0, user), Seen { at: now, changed });
+    /// The same of a login. What OpenSearch says of it is held against what was read before.
+    pub(crate) fn dealt_with_login(&mut self, call: CallName, user: &str) {
+        let since = self.read.get(&(call.0, user.to_owned())).copied();
+        self.unheard
+            .insert((call, user.to_owned()), since.unwrap_or_default());
+    }
+
+    /// A good answer was given to its caller. Whatever follows a write, it was done.
+    pub(crate) fn heard(&mut self, call: CallName, is_write: bool, now: u64) {
+        let of_call = self.unheard.extract_if(.., |(whose, _), _| *whose == call);
+        for ((_, user), changed) in of_call {
+            let known = if is_write {
+                &mut self.seen
+            } else {
+                &mut self.heard
+            };
+            known.insert((call.0, user), Seen { at: now, changed });
         }
     }
 
@@ -338,7 +363,7 @@ impl Rules {
 
     /// An answer about which nobody learns anything.
     pub(crate) fn forget(&mut self, call: CallName) {
-        self.unheard.remove(&call);
+        self.unheard.retain(|(whose, _), _| *whose != call);
     }
 
     /// What stands in the cluster has changed.
@@ -363,11 +388,11 @@ impl Rules {
         for ((life, _), seen) in self.seen.iter_mut().filter(|((_, whose), _)| whose == user) {
             note(*life, &mut seen.changed);
         }
-        for ((life, _), (_, changed)) in self
-            .unheard
-            .iter_mut()
-            .filter(|(_, (whose, _))| whose == user)
-        {
+        let unheard = self.unheard.iter_mut();
+        for (((life, _), _), changed) in unheard.filter(|((_, whose), _)| whose == user) {
+            note(*life, changed);
+        }
+        for ((life, _), changed) in self.read.iter_mut().filter(|((_, whose), _)| whose == user) {
             note(*life, changed);
         }
     }
@@ -386,7 +411,7 @@ impl Rules {
         if name != user {
             return Err(format!("{user} got the login of {name}"));
         }
-        let Some(generation) = self.sent.get(&password).copied() else {
+        let Some(Sent { generation, .. }) = self.sent.get(&password).cloned() else {
             return Err(format!("{user} got a login that was never written"));
         };
         if self.parked.contains(&password) {
@@ -401,8 +426,9 @@ impl Rules {
             ));
         }
         let allowed = roles_of(groups);
-        let accepted = state.accepts(user, &password);
-        let excess = state.users.get(user).is_some_and(|stands| {
+        let login = state.of_login(user, &password);
+        let accepted = login.is_some();
+        let excess = login.is_some_and(|stands| {
             stands
                 .roles
                 .iter()
@@ -519,7 +545,14 @@ impl Rules {
     fn is_uninformed(&self, writer: Life, login: &InUse) -> bool {
         let known = self.informed.get(&(writer, login.user.clone()));
         let known = known.copied().unwrap_or_default();
-        !self.bounds.shared && known < self.sent[&login.password]
+        !self.bounds.shared && known < self.sent[&login.password].generation
+    }
+
+    /// Whether the user was written with other roles, which end a login that follows from them.
+    fn has_other_roles(&self, login: &InUse, state: &State) -> bool {
+        let stands = state.users.get(&login.user);
+        let other = |stands: &User| stands.roles != self.sent[&login.password].roles;
+        self.bounds.opensearch && stands.is_some_and(other)
     }
 
     /// Logins on their way must go on working, whatever replicas do in their time: only an
@@ -532,7 +565,8 @@ impl Rules {
             let stands = state.users.get(&login.user).map(User::generation);
             if let Some(Author::Live(whose)) = self.author.get(&login.user)
                 && !state.accepts(&login.user, &login.password)
-                && stands.is_none_or(|stands| self.sent[&login.password] >= stands)
+                && stands.is_none_or(|stands| self.sent[&login.password].generation >= stands)
+                && !self.has_other_roles(login, state)
                 && !self.is_uninformed(*whose, login)
                 && !self.is_parked_unaware(*whose, login, state)
             {

@@ -8,6 +8,8 @@ pub(crate) struct Budget {
     pub(crate) asks: u8,
     /// Answers that get lost, in whatever way.
     pub(crate) losses: u8,
+    /// Writes after which OpenSearch's credential cache keeps the logins that they replace.
+    pub(crate) keeps: u8,
     /// Answers that are held back after the cluster has dealt with the call.
     pub(crate) stalls: u8,
     pub(crate) passes: u8,
@@ -27,6 +29,8 @@ pub(crate) struct Setting {
     pub(crate) ahead: &'static [u64],
     pub(crate) users: &'static [&'static str],
     pub(crate) groups: &'static [&'static str],
+    /// The cluster is an OpenSearch.
+    pub(crate) opensearch: bool,
     /// Zero: passwords change with the key alone.
     pub(crate) rotation: u64,
     pub(crate) grace: u64,
@@ -67,6 +71,7 @@ impl Default for Setting {
             ahead: &[0, 0],
             users: &["alice"],
             groups: &["dev", "admins"],
+            opensearch: false,
             rotation: 86_400_000,
             grace: 500,
             park_within: None,
@@ -152,6 +157,11 @@ pub(crate) enum Step {
     /// Such an answer comes.
     Release(CallName),
     Lost(CallName, Loss),
+    /// OpenSearch finds that somebody else has written users since this write came: it does nothing
+    /// and answers 409.
+    Conflict(CallName),
+    /// OpenSearch does a write, and its credential cache keeps the logins that it replaces.
+    Keeps(CallName),
     /// A write that nobody waits for any more is applied.
     Late(CallName),
     /// Time passes.

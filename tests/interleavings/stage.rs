@@ -51,6 +51,7 @@ pub(crate) struct Stage {
     pub(crate) earlier: Vec<Tasks>,
     pub(crate) clocks: Vec<Arc<AtomicU64>>,
     clients: HashMap<Life, SecurityApi>,
+    story: u64,
     pub(crate) setting: Setting,
     pub(crate) boundary: u64,
     accepting: [JoinHandle<()>; 2],
@@ -78,6 +79,7 @@ impl Stage {
             earlier,
             clocks,
             clients,
+            story: 0,
             setting,
             boundary: ONCE,
             accepting,
@@ -86,6 +88,22 @@ impl Stage {
             stage.boundary = stage.find_boundary().await;
         }
         stage
+    }
+
+    /// Takes away what the cluster has, and begins at this time.
+    pub(crate) fn begin_story(&mut self, now: u64) {
+        let opensearch = self.setting.opensearch;
+        // A client of OpenSearch has a queue, and waits after conflicts: each story gets others.
+        if opensearch {
+            self.clients.clear();
+            self.story += 1;
+        }
+        *self.cluster.state() = scripted::State {
+            opensearch,
+            story: self.story,
+            now,
+            ..scripted::State::default()
+        };
     }
 
     /// Waits until nothing of earlier stories goes on. Whoever runs errands to Redis looks around
@@ -134,7 +152,8 @@ impl Stage {
             .unwrap()
             .document
             .unwrap();
-        mark(document["metadata"].as_object())
+        let of_opensearch = document["attributes"].as_object().map(scripted::mark_of);
+        mark(of_opensearch.as_ref().or(document["metadata"].as_object()))
     }
 
     pub(crate) fn flow(&mut self, life: Life, tasks: &Tasks) -> Arc<Flow> {
@@ -151,7 +170,10 @@ impl Stage {
             service_account: Some("elastauth".to_owned()),
             rotation: Duration::from_millis(setting.rotation),
             rotation_window: None,
-            opensearch: broker::OpenSearchPeriods::default(),
+            opensearch: broker::OpenSearchPeriods {
+                rotation: Duration::from_millis(setting.rotation),
+                ..broker::OpenSearchPeriods::default()
+            },
             grace: Duration::from_millis(setting.grace),
             park_within: setting
                 .park_within
@@ -171,6 +193,11 @@ impl Stage {
             },
         };
         let (url, addresses) = (self.cluster.url(life), setting.addresses);
+        let kind = if setting.opensearch {
+            cluster::Kind::Opensearch
+        } else {
+            cluster::Kind::Elasticsearch
+        };
         let client = self.clients.entry(life).or_insert_with(|| {
             let account = cluster::ServiceAccount::Basic {
                 username: "elastauth".to_owned(),
@@ -179,7 +206,7 @@ impl Stage {
             let hosts = vec![url.parse().unwrap(); addresses];
             SecurityApi::new(
                 &cluster::Config {
-                    kind: cluster::Kind::Elasticsearch,
+                    kind,
                     hosts,
                     account,
                     tls: tls::ClientConfig::default(),

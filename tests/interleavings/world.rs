@@ -5,7 +5,7 @@
 //! events is the order of the steps and nothing else, and the same steps give the same story.
 
 use super::{
-    cluster::{self as scripted, Life, User, Wish},
+    cluster::{self as scripted, Life, User},
     rules::{Bounds, Rules},
     setting::Budget,
     stage::{Stage, auth_request},
@@ -66,6 +66,8 @@ pub(crate) struct World<'a> {
     replicas: Vec<Replica>,
     asking: Vec<Asking>,
     revoking: Vec<Revoking>,
+    /// Replicas that have met a conflict: they leave others time after a write.
+    contended: BTreeSet<Life>,
     /// Replicas that an operator has still to ask for a check of a user.
     rechecks: BTreeSet<(usize, &'static str)>,
     rules: Rules,
@@ -78,10 +80,7 @@ pub(crate) struct World<'a> {
 impl<'a> World<'a> {
     pub(crate) async fn begin(stage: &'a mut Stage) -> Result<World<'a>, String> {
         let setting = stage.setting.clone();
-        *stage.cluster.state() = scripted::State {
-            now: stage.boundary - setting.before_boundary - EARLIER,
-            ..scripted::State::default()
-        };
+        stage.begin_story(stage.boundary - setting.before_boundary - EARLIER);
         let prompter = stage.prompter();
         stage.end_earlier().await;
         stage
@@ -92,6 +91,7 @@ impl<'a> World<'a> {
             expiration,
             use_within,
             shared: setting.redis.is_some(),
+            opensearch: setting.opensearch,
         });
         let mut world = World {
             stage,
@@ -99,6 +99,7 @@ impl<'a> World<'a> {
             replicas: Vec::new(),
             asking: Vec::new(),
             revoking: Vec::new(),
+            contended: BTreeSet::new(),
             rechecks: BTreeSet::new(),
             rules,
             budget: setting.budget,
@@ -208,6 +209,7 @@ impl<'a> World<'a> {
         let mut hasher = DefaultHasher::new();
         let state = self.state();
         (state.now, &state.users, &self.budget, &self.rules).hash(&mut hasher);
+        state.cached.hash(&mut hasher);
         self.rechecks.hash(&mut hasher);
         self.redis().hash(&mut hasher);
         for replica in &self.replicas {
@@ -222,9 +224,10 @@ impl<'a> World<'a> {
                 call.dealt.as_ref().map(|response| response.status.as_u16()),
             )
                 .hash(&mut hasher);
-            if let Wish::Write { user, .. } = &call.wish {
-                user.hash(&mut hasher);
+            for entry in call.wish.written() {
+                entry.user.hash(&mut hasher);
             }
+            state.may_conflict(call).hash(&mut hasher);
         }
         hasher.finish()
     }

@@ -13,7 +13,7 @@ struct Broken {
     /// What stands in the file, once.
     whole: &'static str,
     damaged: &'static str,
-    /// The test that must fail.
+    /// The test that must fail, with its module.
     test: &'static str,
 }
 
@@ -179,23 +179,61 @@ const VARIANTS: &[Broken] = &[
         damaged: "known: false,",
         test: "a_login_that_is_revoked",
     },
+    Broken {
+        name: "OpenSearch: a write is sent again after a conflict without another look",
+        file: "src/cluster/security/opensearch/batch.rs",
+        whole: "it.calls < calls && it.entry.is_over_one()",
+        damaged: "it.calls < calls && it.entry.is_over_one() && false",
+        test: "opensearch::a_write_that_meets_a_conflict",
+    },
+    Broken {
+        name: "OpenSearch: after a conflict whoever was changed meanwhile is written over",
+        file: "src/cluster/security/opensearch/entry.rs",
+        whole: "Over::Read(read) => read.as_deref() == now,",
+        damaged: "Over::Read(read) => read.as_deref() == now || true,",
+        test: "opensearch::a_write_that_meets_a_conflict",
+    },
+    Broken {
+        name: "OpenSearch: a login does not follow from its roles",
+        file: "src/broker/product.rs",
+        whole: "self == Self::OpenSearch\n",
+        damaged: "self == Self::OpenSearch && false\n",
+        test: "opensearch::a_login_that_the_cache_keeps",
+    },
+    Broken {
+        name: "OpenSearch: a revoked login stays in the credential cache",
+        file: "src/cluster/security.rs",
+        whole: "Api::Opensearch(api) => api.empty_cache(name, now).await,",
+        damaged: "Api::Opensearch(_) => Ok(drop((name, now))),",
+        test: "opensearch::a_login_that_is_revoked",
+    },
+    Broken {
+        name: "OpenSearch: whoever was locked while their login was tried is written",
+        file: "src/cluster/security/opensearch.rs",
+        whole: "Known::Entry(stored) if *stored == *found => {",
+        damaged: "Known::Entry(stored) if *stored == *found || true => {",
+        test: "opensearch::a_write_that_meets_a_conflict",
+    },
 ];
 
 impl Broken {
     /// The text of the file, if the variant can be made from it and its test exists.
     fn checked(&self, tree: &Path) -> anyhow::Result<String> {
         let (name, file, whole) = (self.name, self.file, self.whole);
-        let read = |file| fs::read_to_string(tree.join(file)).context(file);
-        let source = read(file).context(name)?;
+        let read = |file: &str| {
+            fs::read_to_string(tree.join(file)).with_context(|| format!("{name}: {file}"))
+        };
+        let source = read(file)?;
         let times = source.matches(whole).count();
         ensure!(
             times == 1,
             "{name}: {file} has `{whole}` {times} times, not once"
         );
-        let test = format!("fn {}()", self.test);
+        let (module, test) = self.test.split_once("::").unwrap_or(("main", self.test));
+        let test = format!("fn {test}()");
         ensure!(
-            read("tests/interleavings/main.rs")?.contains(&test),
-            "{name}: no `{test}`"
+            read(&format!("tests/interleavings/{module}.rs"))?.contains(&test),
+            "{name}: no `{test}` in {module}.rs"
         );
         Ok(source)
     }

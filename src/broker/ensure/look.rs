@@ -48,11 +48,11 @@ impl Look {
         password: &Password,
         found: Option<&StoredAccount>,
     ) -> Result<bool, BrokerError> {
-        if !found.is_some_and(|found| document.agrees(found)) {
+        let Some(found) = found.filter(|found| document.agrees(found)) else {
             return Ok(false);
-        }
+        };
         let authorization = password.authorization(&document.target.user);
-        let answer = self.cluster.authenticate_anywhere(&authorization).await;
+        let answer = self.cluster.authenticate_found(&authorization, found).await;
         let answer = answer.map_err(BrokerError::Cluster)?;
         Ok(matches!(login(answer, document), LoginResult::Agrees(_)))
     }

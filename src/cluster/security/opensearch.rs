@@ -107,11 +107,37 @@ impl Opensearch {
         &self,
         authorization: &HeaderValue,
     ) -> Result<Whoami, CallError> {
-        let stored = match self.entry_of(authorization).await? {
-            Known::Nobody => return Ok(Whoami::Refused),
-            Known::Entry(stored) => Some(stored),
-            Known::Unreadable => None,
-        };
+        match self.entry_of(authorization).await? {
+            Known::Nobody => Ok(Whoami::Refused),
+            Known::Entry(stored) => self.log_in_anywhere(authorization, Some(stored)).await,
+            Known::Unreadable => self.log_in_anywhere(authorization, None).await,
+        }
+    }
+
+    /// The same for a user as they were read before. Nobody may be written over whom somebody else
+    /// has locked since then.
+    pub(super) async fn authenticate_found(
+        &self,
+        authorization: &HeaderValue,
+        found: &StoredAccount,
+    ) -> Result<Whoami, CallError> {
+        match self.entry_of(authorization).await? {
+            Known::Entry(stored) if *stored == *found => {
+                self.log_in_anywhere(authorization, Some(stored)).await
+            }
+            Known::Nobody | Known::Entry(_) => Err(CallError::of_cluster(
+                Call::Authenticate,
+                CallFailure::Overtaken,
+            )),
+            Known::Unreadable => self.log_in_anywhere(authorization, None).await,
+        }
+    }
+
+    async fn log_in_anywhere(
+        &self,
+        authorization: &HeaderValue,
+        stored: Option<Box<StoredAccount>>,
+    ) -> Result<Whoami, CallError> {
         let ask = get(Call::Authenticate, AUTHINFO, authorization);
         let refused = AtomicBool::new(false);
         let understand = |answer: &NodeAnswer| match answer::login(answer) {

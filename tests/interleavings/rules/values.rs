@@ -39,6 +39,13 @@ pub(super) struct Seen {
     pub(super) changed: Changed,
 }
 
+/// A login that was sent to the cluster.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    pub(super) generation: u64,
+    pub(super) roles: Vec<String>,
+}
+
 /// A login that was answered and is on its way to the cluster.
 #[derive(Debug, Clone, Hash)]
 pub(super) struct InUse {
@@ -70,4 +77,28 @@ impl As {
             roles: user.roles.clone(),
         }
     }
+}
+
+/// A change of which a replica has not been informed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unreported {
+    pub(super) by: Option<Life>,
+    /// Its number.
+    pub(super) change: u64,
+    /// When any replica had last seen what stood before: whoever was informed of that may believe
+    /// it for as long as the one who saw it.
+    pub(super) seen: Option<u64>,
+}
+
+/// The roles that a request with these groups gives.
+pub(super) fn roles_of(groups: &str) -> Vec<&'static str> {
+    let mut roles = vec!["viewer"];
+    for group in groups.split(',') {
+        match group {
+            "dev" => roles.push("editor"),
+            "admins" => roles.extend(["kibana_admin", "superuser"]),
+            _ => {}
+        }
+    }
+    roles
 }

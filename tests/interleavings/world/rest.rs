@@ -1,12 +1,26 @@
 //! The world comes to rest after each step, and at the end of a story.
 
+use super::calls::STEP;
 use super::{LEAP, World};
-use crate::cluster::{self as scripted, CallName, Wish};
+use crate::cluster::{self as scripted, Call, CallName, Wish, Written};
 use elastauth::internals::{
     broker::BrokerError,
     flow::{AuthError, RefusedRequest},
 };
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::advance};
+
+/// After how many looks around time passes for a writer.
+const SLEEPS: [u32; 2] = [40, 160];
+
+/// How many updates wait for a call. A list is asked for in the background, but not of OpenSearch:
+/// there it is a look before a write.
+fn updates_of(call: &Call, opensearch: bool) -> usize {
+    match &call.wish {
+        Wish::Ask { .. } | Wish::Read { .. } => 1,
+        Wish::Write(entries) => entries.len(),
+        Wish::List => usize::from(opensearch),
+    }
+}
 
 impl World<'_> {
     /// Waits until nothing moves any more, and judges what has happened.
@@ -17,11 +31,16 @@ impl World<'_> {
         for name in came {
             let wish = self.state().calls.get(&name).map(|call| call.wish.clone());
             match wish {
-                Some(Wish::Write {
-                    name: user,
-                    user: written,
-                }) => {
-                    self.rules.write_came(name.0, &user, &written)?;
+                Some(Wish::Write(entries)) => {
+                    for Written {
+                        name: user,
+                        user: written,
+                    } in entries
+                    {
+                        if let Some(written) = written {
+                            self.rules.write_came(name.0, &user, &written)?;
+                        }
+                    }
                 }
                 Some(Wish::Read { name: user }) => self.rules.went_on(name.0, &user),
                 Some(Wish::Ask { .. } | Wish::List) | None => {}
@@ -71,11 +90,19 @@ impl World<'_> {
         // With Redis an update may wait anywhere for another replica's write. A replica that looks
         // for users to park waits for times of its own, and a revocation before it looks again.
         let setting = &self.stage.setting;
+        let opensearch = setting.opensearch;
         let may_sleep = self.is_near_a_boundary()
             || setting.redis.is_some()
             || setting.park_within.is_some()
             || !self.revoking.is_empty();
-        let patience = if may_sleep { 1_000 } else { 1_000_000 };
+        // A writer of OpenSearch sleeps after a conflict, and an update waits for calls of others.
+        let patience = if opensearch {
+            400
+        } else if may_sleep {
+            1_000
+        } else {
+            1_000_000
+        };
         // What is sent in the background is not in hand by name.
         let enough = if self.stage.setting.redis.is_some() {
             20
@@ -93,8 +120,8 @@ impl World<'_> {
                         .calls
                         .values()
                         .filter(|call| call.by == replica.life && call.awaited)
-                        .filter(|call| !matches!(call.wish, Wish::List))
-                        .count();
+                        .map(|call| updates_of(call, opensearch))
+                        .sum::<usize>();
                     let sent = redis
                         .commands
                         .iter()
@@ -110,6 +137,10 @@ impl World<'_> {
             } else {
                 0
             };
+            // A write of OpenSearch waits for others to come.
+            if opensearch && !at_rest && SLEEPS.contains(&turns) {
+                advance(STEP).await;
+            }
         }
     }
 
@@ -156,9 +187,9 @@ impl World<'_> {
             match next {
                 Some((name, false)) => {
                     self.deal(name).await;
-                    self.release(name);
+                    self.release(name).await;
                 }
-                Some((name, true)) => self.release(name),
+                Some((name, true)) => self.release(name).await,
                 None if self.asking.is_empty()
                     && self.revoking.is_empty()
                     && self

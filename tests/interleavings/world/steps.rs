@@ -73,7 +73,7 @@ impl World<'_> {
                 let possible: &[Loss] = match call.wish {
                     Wish::Ask { .. } => &[Loss::Refused, Loss::Unseen],
                     Wish::Read { .. } | Wish::List => &[Loss::Refused],
-                    Wish::Write { .. } => &[
+                    Wish::Write(_) => &[
                         Loss::Refused,
                         Loss::Full,
                         Loss::After,
@@ -86,6 +86,12 @@ impl World<'_> {
             }
             if budget.stalls > 0 {
                 steps.push(Step::Stall(*name));
+            }
+            if state.may_conflict(call) {
+                steps.push(Step::Conflict(*name));
+            }
+            if budget.keeps > 0 && call.wish.is_write() {
+                steps.push(Step::Keeps(*name));
             }
         }
         if budget.restarts > 0 {
@@ -120,13 +126,19 @@ impl World<'_> {
             }
             Step::Well(name) => {
                 self.deal(name).await;
-                self.release(name);
+                self.release(name).await;
             }
+            Step::Keeps(name) => {
+                self.budget.keeps -= 1;
+                self.deal_and(name, true).await;
+                self.release(name).await;
+            }
+            Step::Conflict(name) => self.conflict(name).await,
             Step::Stall(name) => {
                 self.budget.stalls -= 1;
                 self.deal(name).await;
             }
-            Step::Release(name) => self.release(name),
+            Step::Release(name) => self.release(name).await,
             Step::Lost(name, how) => {
                 self.budget.losses -= 1;
                 self.lose(name, how).await;
@@ -226,11 +238,14 @@ impl World<'_> {
     pub(super) fn edit(&mut self, name: &'static str, edit: Edit) {
         {
             let mut state = self.state();
+            let opensearch = state.opensearch;
             let Some(user) = state.users.get_mut(name) else {
                 return;
             };
             let before = user.clone();
             match edit {
+                Edit::Disable if opensearch => user.lock(),
+                Edit::Enable if opensearch => user.unlock(),
                 Edit::Disable => user.enabled = false,
                 Edit::Enable => user.enabled = true,
                 Edit::Roles => user.roles = vec!["superuser".to_owned()],
@@ -240,6 +255,7 @@ impl World<'_> {
             if state.users.get(name) == Some(&before) {
                 return;
             }
+            state.users_changed();
         }
         self.changed(name, Author::Admin);
     }

@@ -56,6 +56,8 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
                 tell(part, &Ok(()));
                 if shared.is_contended() {
                     sleep(way_for_others(begun.elapsed())).await;
+                    // Whoever has come meanwhile was read before others have written.
+                    shared.call_ended();
                 }
             }
             Err(error) => tell(part, &Err(error)),

@@ -85,6 +85,41 @@ async fn write_answered(
     tokio::join!(api.write_user(&joe, None, &password, None), behaves).0
 }
 
+#[tokio::test]
+async fn a_user_who_was_locked_or_written_since_they_were_read_is_overtaken() {
+    let stored = |account: &Account| -> StoredAccount {
+        let user: User = serde_json::from_value(shown(account)).unwrap();
+        user.stored("joe")
+    };
+    let ours = stored(&joe("f"));
+    let login = HeaderValue::from_static("Basic am9lOm9wZW4gc2VzYW1l");
+    let locked = Account {
+        enabled: false,
+        ..joe("f")
+    };
+    for now in [shown(&locked), shown(&joe("g"))] {
+        let body = serde_json::json!({ "joe": now }).to_string();
+        let node = Stub::start(Manner::answer(200, &body)).await;
+        let api = opensearch(&node);
+        let error = api.authenticate_found(&login, &ours).await.unwrap_err();
+        assert!(error.is_overtaken() && !error.may_take_effect());
+        assert_eq!(node.requests().len(), 1, "no login is tried");
+    }
+    let absent = r#"{"status":"NOT_FOUND","message":"user 'joe' not found."}"#;
+    let node = Stub::start(Manner::answer(404, absent)).await;
+    let found = opensearch(&node).authenticate_found(&login, &ours).await;
+    assert!(found.unwrap_err().is_overtaken());
+    let body = serde_json::json!({ "joe": shown(&joe("f")) }).to_string();
+    let node = Stub::start(Manner::answer(200, &body)).await;
+    let api = opensearch(&node);
+    let refused = async {
+        node.asked(1).await;
+        node.behave(Manner::answer(401, "Unauthorized"));
+    };
+    let (found, ()) = tokio::join!(api.authenticate_found(&login, &ours), refused);
+    assert_eq!(found.unwrap(), Whoami::Refused, "their login was changed");
+}
+
 fn works(api: &Opensearch) -> (bool, bool) {
     let read = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
     (read(&api.takes_hashes), read(&api.hash_works))
