@@ -166,7 +166,12 @@ impl App {
         let identity_headers = names.unwrap_or_default();
         let providers = Providers::new(config.identity, &clock, &tasks, &telemetry)
             .map_err(StartError::IdpTls)?;
-        let clusters = Clusters::new(clock.clone(), tasks.clone(), telemetry.clone());
+        let clusters = Clusters::new(
+            clock.clone(),
+            tasks.clone(),
+            telemetry.clone(),
+            config.proxy,
+        );
         let upstreams = clusters.start(&config.clusters, &config.unmatched)?;
         let service = Service::new(serve::ServiceParts {
             flow: Flow::new(providers, upstreams),
@@ -188,9 +193,14 @@ impl App {
             .map(|config| bind(&config, Audience::Operators))
             .transpose()
             .map_err(StartError::Admin)?;
+        let audience = if config.proxy {
+            Audience::Clients
+        } else {
+            Audience::Gateways
+        };
         let servers: Vec<Server> = listeners
             .iter()
-            .map(|config| bind(config, Audience::Gateways))
+            .map(|config| bind(config, audience))
             .collect::<Result<_, _>>()
             .map_err(StartError::Listen)?;
         let controls = Controls {
@@ -220,7 +230,7 @@ impl App {
             cluster.broker.ledger.store = StoreConfig::Memory;
             cluster.broker.park_within = None;
         }
-        let all = Clusters::new(clock.clone(), tasks.clone(), Telemetry::default());
+        let all = Clusters::new(clock.clone(), tasks.clone(), Telemetry::default(), false);
         let upstreams = all.start(&clusters, &config.unmatched)?;
         let providers = Providers::new(config.identity, &clock, &tasks, &Telemetry::default())
             .map_err(StartError::IdpTls)?;

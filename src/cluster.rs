@@ -11,6 +11,9 @@ mod security;
 mod tests;
 
 pub(crate) use error::CallError;
+pub(crate) use pool::{
+    ExchangePlace, ForwardError, ForwardLimits, Forwarded, Forwarder, Links, Origins, Outbound,
+};
 pub(crate) use security::version_warning;
 pub(crate) use security::{
     Account, ApiKeys, ClusterAccess, ListedUser, Marker, NewPassword, Origin, StoredAccount, Whoami,

@@ -102,5 +102,7 @@ pub mod telemetry {
     }
 }
 pub mod upstream {
-    pub use crate::upstream::{Match, Unmatched, Upstream};
+    pub use crate::upstream::{
+        HostHeader, Match, ProxyConfig, ProxyTarget, ProxyUpstream, Unmatched, Upstream,
+    };
 }

@@ -80,6 +80,11 @@ refusals! {
     Late = "late",
     Busy = "busy",
     Overdue = "overdue",
+    LoginRejected = "login_rejected",
+    NoConnection = "no_connection",
+    NoAnswer = "no_answer",
+    BadAnswer = "bad_answer",
+    BadUpload = "bad_upload",
     Bug = "bug",
 }
 

@@ -18,7 +18,11 @@ pub use protocol::Protocol;
 
 use crate::net::trust::{AllowedProviders, TrustedPeer};
 use aws_lc_rs::rand;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::ACCEPT, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri,
+    header::{ACCEPT, HOST},
+    request::Parts,
+};
 use std::borrow::Cow;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -66,6 +70,11 @@ impl Request {
         Self::new(TrustedPeer::operator(), Protocol::ForwardAuth, parts)
     }
 
+    /// Whether identity headers and `X-Forwarded-*` count.
+    pub(crate) fn is_of_gateway(&self) -> bool {
+        self.peer.is_gateway()
+    }
+
     /// Of which providers the gateway may bring credentials.
     pub(crate) fn allowed_providers(&self) -> &AllowedProviders {
         self.peer.providers()
@@ -111,6 +120,7 @@ impl Request {
     pub(crate) fn asked(&self) -> Asked<'_> {
         Asked {
             protocol: self.protocol,
+            of_gateway: self.is_of_gateway(),
             uri: &self.uri,
             headers: &self.headers,
         }
@@ -134,14 +144,21 @@ impl Request {
             self.is_the_clients_own()
                 .then_some(self.method.as_str().as_bytes())
         };
-        let method = self.value(&FORWARDED_METHOD).or_else(own)?;
+        let method = self.forwarded(&FORWARDED_METHOD).or_else(own)?;
         Some(bounded(method, MAX_METHOD_BYTES))
     }
 
     /// The host that the client asked for, cut to 255 bytes.
     #[must_use]
     pub fn host(&self) -> Option<Cow<'_, str>> {
-        Some(bounded(self.value(&FORWARDED_HOST)?, MAX_HOST_BYTES))
+        let own = || {
+            let own = self.uri.authority().map(|own| own.as_str().as_bytes());
+            own.or_else(|| self.value(&HOST))
+                .filter(|_| self.protocol == Protocol::Proxy)
+        };
+        let forwarded = self.value(&FORWARDED_HOST);
+        let host = forwarded.filter(|_| self.is_of_gateway()).or_else(own)?;
+        Some(bounded(host, MAX_HOST_BYTES))
     }
 
     /// The path that the client asked for, cut to 512 bytes and without the query, which may hold a
@@ -152,7 +169,7 @@ impl Request {
             self.is_the_clients_own()
                 .then_some(self.uri.path().as_bytes())
         };
-        let uri = self.value(&FORWARDED_URI).or_else(own)?;
+        let uri = self.forwarded(&FORWARDED_URI).or_else(own)?;
         let path = uri.split(|byte| *byte == b'?').next()?;
         Some(bounded(path, MAX_PATH_BYTES))
     }
@@ -180,7 +197,13 @@ impl Request {
 
     /// Envoy sends no X-Forwarded-Method and -Uri: its auth request has the client's own.
     fn is_the_clients_own(&self) -> bool {
-        self.protocol == Protocol::ExtAuthz
+        matches!(self.protocol, Protocol::ExtAuthz | Protocol::Proxy)
+    }
+
+    /// What an auth request says of the client's. A request that is passed on says it itself.
+    fn forwarded(&self, name: &HeaderName) -> Option<&[u8]> {
+        let value = self.value(name);
+        value.filter(|_| self.protocol != Protocol::Proxy)
     }
 
     fn value(&self, name: &HeaderName) -> Option<&[u8]> {

@@ -7,8 +7,9 @@ mod page;
 mod refusal;
 mod table;
 
-pub(crate) use body::Response;
-pub(crate) use body::{empty, json, method_not_allowed, problem, whole};
+pub(crate) use body::{
+    Body, Response, Watch, empty, json, method_not_allowed, passed, problem, whole,
+};
 pub(crate) use context::RefusalContext;
 pub(crate) use grant::grant;
 pub(crate) use refusal::refuse;

@@ -19,6 +19,7 @@ mod logout;
 mod navigation;
 mod observe;
 mod places;
+mod proxy;
 mod route;
 mod service;
 mod spawner;

@@ -5,6 +5,7 @@ mod cluster;
 mod index;
 mod list;
 mod matching;
+mod proxied;
 mod readiness;
 mod tenants;
 
@@ -14,6 +15,11 @@ pub use list::Unmatched;
 pub(crate) use list::{Chosen, NoCluster, Upstreams};
 pub use matching::Match;
 pub(crate) use matching::{HeaderMatch, HostPattern, PathPrefix, TenantLabel};
+pub(crate) use proxied::ProxyError;
+#[allow(unused_imports, reason = "the configuration has no key for it yet")]
+pub use proxied::ProxyUpstream;
+pub use proxied::{HostHeader, ProxyConfig, ProxyTarget};
+pub(crate) use proxied::{Proxied, ProxiedTls};
 #[cfg(test)]
 pub(crate) use readiness::ClusterCheck;
 pub(crate) use readiness::{Accepted, NotReady};

@@ -12,8 +12,8 @@ use crate::{
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry},
     upstream::{
-        Accepted, Member, TenantLabel, TenantNodes, TenantSource, Tenants, Unmatched, Upstream,
-        Upstreams,
+        Accepted, Member, Proxied, ProxiedTls, TenantLabel, TenantNodes, TenantSource, Tenants,
+        Unmatched, Upstream, Upstreams,
     },
 };
 use std::{
@@ -49,6 +49,8 @@ struct Parts {
     tasks: Tasks,
     telemetry: Telemetry,
     accepted: Accepted,
+    /// Whether requests are passed on to the clusters.
+    proxy: bool,
 }
 
 /// What a reload makes of the clusters, ready to be applied.
@@ -67,16 +69,18 @@ struct Changes {
     cluster: ClusterAccess,
     redis: Option<RedisAccess>,
     mapping: Mapping,
+    proxied: Option<ProxiedTls>,
 }
 
 impl Clusters {
-    pub(super) fn new(clock: Clock, tasks: Tasks, telemetry: Telemetry) -> Self {
+    pub(super) fn new(clock: Clock, tasks: Tasks, telemetry: Telemetry, proxy: bool) -> Self {
         Self {
             parts: Parts {
                 clock,
                 tasks,
                 telemetry,
                 accepted: Accepted::default(),
+                proxy,
             },
             made_of: Mutex::default(),
         }
@@ -164,6 +168,9 @@ impl Clusters {
     pub(super) fn apply(&self, prepared: Prepared) -> Upstreams {
         for (upstream, changes) in prepared.changes {
             upstream.security().replace(changes.cluster);
+            if let (Some(proxied), Some(tls)) = (upstream.proxied(), changes.proxied) {
+                proxied.replace_tls(tls);
+            }
             if let Some(access) = changes.redis {
                 upstream.broker().ledger().replace_access(access);
             }
@@ -269,6 +276,7 @@ impl Parts {
         let cluster = SecurityApi::new(&config.cluster, clock.clone(), &telemetry)
             .map_err(StartError::ClusterTls)?;
         let tasks = self.tasks.branch();
+        let origins = cluster.origins();
         let broker = Broker::new(
             config.broker.clone(),
             cluster,
@@ -281,7 +289,14 @@ impl Parts {
             Some(most) => broker.with_waiting(most),
         };
         let mapping = Mapping::new(config.roles.clone());
-        Ok(Upstream::new(name, mapping, broker).with_accepted(self.accepted.clone()))
+        let upstream = Upstream::new(name, mapping, broker).with_accepted(self.accepted.clone());
+        if !self.proxy {
+            return Ok(upstream);
+        }
+        let tasks = upstream.broker().tasks();
+        let proxied = Proxied::new(&config.proxy, origins, &config.cluster, clock, tasks)
+            .map_err(StartError::Proxy)?;
+        Ok(upstream.with_proxied(proxied))
     }
 }
 
@@ -306,6 +321,7 @@ fn signature(config: &ClusterConfig) -> String {
         cluster,
         broker,
         roles: _,
+        proxy,
         tenants,
     } = config;
     let cluster::Config {
@@ -342,7 +358,7 @@ fn signature(config: &ClusterConfig) -> String {
         StoreConfig::Redis(_) => ("redis", None),
         StoreConfig::File(folder) => ("file", Some(folder)),
     };
-    let of_cluster = (kind, hosts, passwords, tenants);
+    let of_cluster = (kind, hosts, passwords, tenants, proxy);
     let of_time = (
         rotation,
         opensearch,
@@ -376,7 +392,11 @@ fn changes_of(upstream: &Upstream, config: &ClusterConfig) -> Result<Changes, St
         StoreConfig::Redis(redis) => Some(redis.access().map_err(broker::BrokerStartError::Redis)?),
         StoreConfig::Memory | StoreConfig::File(..) => None,
     };
+    let proxied = upstream
+        .proxied()
+        .map(|proxied| proxied.tls(&config.cluster));
     Ok(Changes {
+        proxied: proxied.transpose().map_err(StartError::Proxy)?,
         cluster,
         redis,
         mapping: Mapping::new(config.roles.clone()),
@@ -402,7 +422,7 @@ mod tests {
     }
 
     fn clusters() -> Clusters {
-        Clusters::new(Clock::System, Tasks::default(), Telemetry::default())
+        Clusters::new(Clock::System, Tasks::default(), Telemetry::default(), false)
     }
 
     fn started(clusters: &Clusters, config: &config::Config) -> (Upstreams, Arc<Tenants>) {

@@ -5,6 +5,7 @@ use crate::{
     net::tls::TlsError,
     serve::{PassedError, ServeError},
     telemetry,
+    upstream::ProxyError,
 };
 
 /// Why the program cannot start. Outside parties are never a reason: start-up does not wait for
@@ -20,6 +21,9 @@ pub enum StartError {
     /// The keys or the memory of users.
     #[error(transparent)]
     Broker(#[from] broker::BrokerStartError),
+    /// A certificate or key file towards a server that requests are passed on to.
+    #[error("requests cannot be passed on")]
+    Proxy(#[source] ProxyError),
     /// A socket of the supervisor.
     #[error("a socket that the supervisor passes cannot be used")]
     Passed(#[source] PassedError),

@@ -3,9 +3,13 @@
 //! Reads go from node to node; a write goes to a second node only where the first cannot have it or
 //! has refused the account.
 
+mod forwarder;
 mod node_client;
 mod nodes;
 
+pub(crate) use forwarder::{
+    ExchangePlace, ForwardError, ForwardLimits, Forwarded, Forwarder, Links, Origins, Outbound,
+};
 pub(super) use node_client::{Ask, NodeAnswer};
 
 use super::error::{CallError, CallFailure};
@@ -17,7 +21,7 @@ use crate::{
 use http::Uri;
 use node_client::{NodeClient, Patience};
 use nodes::{ClusterNode, Nodes, Purpose};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout},
@@ -74,7 +78,7 @@ impl Default for Timeouts {
 /// The nodes with the connections to them.
 pub(super) struct Pool {
     client: NodeClient,
-    nodes: Nodes,
+    nodes: Arc<Nodes>,
     timeouts: Timeouts,
     reads: Semaphore,
     writes: Semaphore,
@@ -99,11 +103,16 @@ impl Pool {
         };
         Self {
             client: NodeClient::new(tls, limits, telemetry),
-            nodes: Nodes::new(nodes, clock),
+            nodes: Arc::new(Nodes::new(nodes, clock)),
             timeouts,
             reads: Semaphore::new(MAX_READS),
             writes: Semaphore::new(MAX_WRITES),
         }
+    }
+
+    /// The same nodes, with the same health, for the requests of clients.
+    pub(super) fn origins(&self) -> Origins {
+        Origins::of(Arc::clone(&self.nodes))
     }
 
     /// From the next call on, over connections of its own. Calls under way finish as they began.

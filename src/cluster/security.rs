@@ -17,7 +17,10 @@ pub(crate) use types::{
 pub use types::{Config, Kind, PasswordForm, ServiceAccount};
 pub(crate) use versions::warning as version_warning;
 
-use super::{error::CallError, pool::Timeouts};
+use super::{
+    error::CallError,
+    pool::{Origins, Timeouts},
+};
 use crate::{
     clock::{Clock, Timestamp},
     model::Username,
@@ -93,6 +96,11 @@ impl SecurityApi {
     #[allow(clippy::unused_self, reason = "what is read is for this client alone")]
     pub fn access(&self, config: &Config) -> Result<ClusterAccess, TlsError> {
         client::access(config)
+    }
+
+    /// Its nodes, for the requests of clients.
+    pub(crate) fn origins(&self) -> Origins {
+        self.0.client.pool.origins()
     }
 
     /// Uses them from the next call on.

@@ -11,6 +11,7 @@ mod identity;
 mod ledger;
 mod matching;
 mod oidc;
+mod proxy;
 mod roles;
 mod server;
 mod sign_in;
@@ -31,6 +32,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     let trust = trust::fill(fill);
     let listeners = server::fill(fill, trust.as_ref());
     let shutdown = server::shutdown(fill);
+    let proxy = proxy::is_on(fill);
     let identity = identity::fill(fill);
     if let (Some(trust), Some(identity)) = (&trust, &identity) {
         trust::check_providers(fill, trust, identity);
@@ -54,6 +56,7 @@ pub(super) fn fill(settings: &Settings, findings: &mut Findings) -> Option<Confi
     Some(Config {
         listeners: listeners.all,
         shutdown: shutdown?,
+        proxy: proxy?,
         login_url: login_url?,
         trust: trust?,
         identity: identity?,

@@ -490,11 +490,11 @@ table! {
     OIDC_PROVIDERS: "oidc.providers", T::Sections(SectionsOf::Providers), reload = true,
         example = "[{name: staff, issuer: \"https://sso.example.org\", client_id: elastauth}]";
 
-    /// The reverse proxy of elastauth 2. elastauth has none yet: `true` is an error, because
-    /// clients would get logins instead of the cluster's answers.
+    /// Proxy mode: elastauth passes requests on to the cluster with the user's login, and no gateway
+    /// has to ask it.
     PROXY_ENABLED: "proxy.enabled", T::Bool, default = "false";
     /// The URL of the cluster.
-    PROXY_URL: "proxy.elasticsearch_url", T::Url, status = NO_PROXY_YET;
+    PROXY_URL: "proxy.elasticsearch_url", T::Url, example = "https://es.internal:9200";
     /// How long the cluster may take to answer.
     PROXY_TIMEOUT: "proxy.timeout", T::Duration(millis(1), hours(24)), status = NO_PROXY_YET;
     /// How many idle connections to the cluster are kept.

@@ -6,7 +6,7 @@ use crate::{
     model::ClusterName,
     net::trust,
     roles, serve, shutdown, telemetry,
-    upstream::{Match, Unmatched},
+    upstream::{Match, ProxyConfig, Unmatched},
 };
 
 /// The configuration of each component.
@@ -19,6 +19,8 @@ pub struct Config {
     /// The listeners for gateways; at least one.
     pub listeners: Vec<serve::Config>,
     pub shutdown: shutdown::Config,
+    /// Whether requests are passed on to the clusters, and not only decided about.
+    pub proxy: bool,
     pub login_url: Option<serve::LoginUrl>,
     /// For listeners that say nothing else, and for the one of operators.
     pub trust: trust::Config,
@@ -66,6 +68,8 @@ pub struct ClusterConfig {
     pub cluster: cluster::Config,
     pub broker: broker::Config,
     pub roles: roles::Config,
+    /// Where its requests are passed on to in proxy mode.
+    pub proxy: ProxyConfig,
     /// Of a section whose hosts have a capture.
     pub tenants: Option<Tenants>,
 }

@@ -14,7 +14,7 @@ use crate::{
     roles,
     secret::SecretString,
     serve, shutdown, telemetry,
-    upstream::{HostPattern, Match, Unmatched},
+    upstream::{HostPattern, Match, ProxyConfig, Unmatched},
 };
 use http::HeaderName;
 use std::{
@@ -61,6 +61,7 @@ pub(super) fn of(clusters: &DemoClusters) -> Result<Config, DemoError> {
             providers: vec![identity::ProviderConfig::Headers(headers)],
         },
         clusters: sections.collect::<Result<_, _>>()?,
+        proxy: false,
         unmatched: Unmatched::Cluster(clusters.logs.name.into()),
         telemetry: telemetry::log::Config {
             level: telemetry::log::Level::Warn,
@@ -91,6 +92,7 @@ fn section(of: &DemoCluster) -> Result<ClusterConfig, DemoError> {
     Ok(ClusterConfig {
         name: ClusterName::of_elasticsearch(of.name),
         selector,
+        proxy: ProxyConfig::default(),
         tenants: None,
         cluster: cluster::Config {
             kind: if of.standin.is_opensearch() {

@@ -86,7 +86,7 @@ impl Answers for Site {
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answered {
         let answer = self.answered(request).await;
-        Ok(answer.map(|body| body.map_err(|never| match never {}).boxed_unsync()))
+        Ok(answer.map(|body| body.map_err(io::Error::other).boxed_unsync()))
     }
 }
 

@@ -81,7 +81,11 @@ impl Providers {
         let (headers, allowed) = (request.headers(), request.allowed_providers());
         for provider in &self.0 {
             let identity = match provider {
-                Ready::Headers(_) if !allowed.allow(Provider::HEADERS) => continue,
+                Ready::Headers(_)
+                    if !request.is_of_gateway() || !allowed.allow(Provider::HEADERS) =>
+                {
+                    continue;
+                }
                 Ready::Headers(provider) => provider.identify(headers),
                 Ready::Oidc(provider) => provider.identify(headers, allowed).await,
             };

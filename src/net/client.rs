@@ -7,6 +7,7 @@
 mod connections;
 mod proxy;
 mod send_state;
+pub(crate) mod streaming;
 #[cfg(test)]
 mod tests;
 mod types;

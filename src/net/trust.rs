@@ -30,6 +30,17 @@ pub struct Trust(Config);
 pub struct TrustedPeer {
     peer: Peer,
     providers: AllowedProviders,
+    standing: Standing,
+}
+
+/// As what a peer is trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// As a gateway: it says who asks, and what was asked for.
+    Gateway,
+    /// As a client who asks for themselves. A token proves itself; nothing else that they send says
+    /// who they are or where they come from.
+    Client,
 }
 
 impl TrustedPeer {
@@ -38,7 +49,22 @@ impl TrustedPeer {
         Self {
             peer: Peer::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             providers: AllowedProviders::default(),
+            standing: Standing::Gateway,
         }
+    }
+
+    /// Somebody who asks for themselves, with a token.
+    fn client(peer: Peer) -> Self {
+        Self {
+            peer,
+            providers: AllowedProviders::default(),
+            standing: Standing::Client,
+        }
+    }
+
+    /// Whether identity headers and `X-Forwarded-*` count. Otherwise tokens alone do.
+    pub(crate) fn is_gateway(&self) -> bool {
+        self.standing == Standing::Gateway
     }
 
     /// Of which providers it may bring credentials.
@@ -118,7 +144,25 @@ impl Trust {
         Ok(TrustedPeer {
             peer,
             providers: of_name.and(of_key),
+            standing: Standing::Gateway,
         })
+    }
+
+    /// The same where clients come without a gateway: whoever is none may bring tokens, and nothing
+    /// else of them is read. So is a peer of the gateways' networks that shows no key.
+    ///
+    /// # Errors
+    /// Why not: a gateway's key or certificate is wrong.
+    pub(crate) fn admit_client(
+        &self,
+        peer: Peer,
+        certificate: Option<&CertificateNames>,
+        headers: &HeaderMap,
+    ) -> Result<TrustedPeer, Distrust> {
+        match self.admit(peer, certificate, headers) {
+            Err(Distrust::Peer | Distrust::KeyMissing) => Ok(TrustedPeer::client(peer)),
+            admitted => admitted,
+        }
     }
 
     /// Whether the names of a certificate let it in: those are all that a handshake shows.

@@ -53,6 +53,8 @@ type HostAndPath<'a> = (&'a [u8], &'a [u8]);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(super) protocol: Protocol,
+    /// Whether `X-Forwarded-*` count.
+    pub(super) of_gateway: bool,
     pub(super) uri: &'a Uri,
     pub(super) headers: &'a HeaderMap,
 }
@@ -68,11 +70,21 @@ impl<'a> Asked<'a> {
     /// # Errors
     /// Where the gateway says none, or not clearly.
     pub(crate) fn host(self) -> Result<Cow<'a, str>, Unclear> {
-        let forwarded = self.single(&FORWARDED_HOST, Unclear::HostRepeated)?;
+        let forwarded = if self.of_gateway {
+            self.single(&FORWARDED_HOST, Unclear::HostRepeated)?
+        } else {
+            None
+        };
         let original = self.original_url()?.map(|(host, _)| host);
         let (own, named) = match self.protocol {
             // Envoy asks under the client's own host.
             Protocol::ExtAuthz => (
+                self.uri.authority().map(|own| own.as_str().as_bytes()),
+                self.single(&HOST, Unclear::HostRepeated)?,
+            ),
+            // A gateway in front may have put its own name into `Host`.
+            Protocol::Proxy if forwarded.is_some() => (None, None),
+            Protocol::Proxy => (
                 self.uri.authority().map(|own| own.as_str().as_bytes()),
                 self.single(&HOST, Unclear::HostRepeated)?,
             ),
@@ -96,6 +108,10 @@ impl<'a> Asked<'a> {
     /// # Errors
     /// Where the gateway says none, or not clearly.
     pub(crate) fn path(self) -> Result<&'a str, Unclear> {
+        if self.protocol == Protocol::Proxy {
+            // The path that is passed on is the one that counts.
+            return path::clear(self.uri.path().as_bytes()).map_err(Unclear::Path);
+        }
         let forwarded = self.single(&FORWARDED_URI, Unclear::PathRepeated)?;
         let original = self.original_url()?.map(|(_, path)| path);
         let own = match self.protocol {
@@ -105,7 +121,7 @@ impl<'a> Asked<'a> {
                 rest => Some(rest),
             },
             Protocol::ForwardAuth if forwarded.is_none() => return Err(Unclear::PathMissing),
-            Protocol::ForwardAuth | Protocol::AuthRequest => None,
+            Protocol::ForwardAuth | Protocol::AuthRequest | Protocol::Proxy => None,
         };
         let mut said = [own.map(str::as_bytes), forwarded, original]
             .into_iter()
@@ -122,6 +138,9 @@ impl<'a> Asked<'a> {
 
     /// Host and path of nginx's `X-Original-URL`.
     fn original_url(self) -> Result<Option<HostAndPath<'a>>, Unclear> {
+        if self.protocol == Protocol::Proxy {
+            return Ok(None);
+        }
         let url = self.single(&ORIGINAL_URL, Unclear::OriginalUrl)?;
         // Gateways that drop it make it empty.
         let Some(url) = url.filter(|url| !url.is_empty()) else {
@@ -173,6 +192,7 @@ mod tests {
         let request = request.body(()).unwrap();
         let asked = Asked {
             protocol,
+            of_gateway: true,
             uri: request.uri(),
             headers: request.headers(),
         };

@@ -1,6 +1,6 @@
 //! The protocols by which gateways ask.
 
-/// Which protocol the gateway speaks, by the endpoint it asks.
+/// Which protocol the peer speaks, by the endpoint it asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     /// Traefik, Caddy and `HAProxy`: a refusal goes to the client as it is.
@@ -9,6 +9,8 @@ pub enum Protocol {
     ExtAuthz,
     /// nginx: passes on 401 and 403 without their body and makes everything else its own 500.
     AuthRequest,
+    /// No gateway asks: the request is the client's own and is passed on.
+    Proxy,
 }
 
 impl Protocol {
@@ -20,6 +22,8 @@ impl Protocol {
             Self::ForwardAuth => "/elastauth/forward-auth",
             Self::ExtAuthz => "/elastauth/ext-authz",
             Self::AuthRequest => "/elastauth/auth-request",
+            // Every path but our own.
+            Self::Proxy => "/",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The answer that lets a request through.
 
-use super::body::Response;
+use super::body::{Body, Response};
 use crate::{
     flow::Grant,
     identity::{Identity, group_list::Separator, headers},
@@ -10,7 +10,6 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, CACHE_CONTROL},
 };
-use http_body_util::Full;
 
 /// nginx reads the headers of an answer into 4 KB (`proxy_buffer_size`) and makes a 500 of more. A
 /// little is left for what a proxy between adds.
@@ -32,7 +31,7 @@ const REMOVE: (HeaderName, HeaderValue) = (
 /// new connection for every auth request.
 #[must_use]
 pub(crate) fn grant(grant: &Grant, names: &headers::Config) -> Response {
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Body::default());
     *response.headers_mut() = headers(grant.credential().authorization(), grant.identity(), names);
     response
 }

@@ -29,11 +29,11 @@ pub(crate) fn refuse(refusal: Refusal, context: &RefusalContext<'_>) -> Response
         // nginx shows a page of its own in any case, and closes the connection to us if the answer
         // has a body.
         Protocol::AuthRequest => empty(status),
-        Protocol::ForwardAuth | Protocol::ExtAuthz if context.wants_page => {
+        Protocol::ForwardAuth | Protocol::ExtAuthz | Protocol::Proxy if context.wants_page => {
             let page = page::write(&row, context);
             whole(status, "text/html; charset=utf-8", page)
         }
-        Protocol::ForwardAuth | Protocol::ExtAuthz => json(
+        Protocol::ForwardAuth | Protocol::ExtAuthz | Protocol::Proxy => json(
             status,
             &Problem {
                 message: row.message,
@@ -118,6 +118,7 @@ mod tests {
                 Protocol::ForwardAuth,
                 Protocol::ExtAuthz,
                 Protocol::AuthRequest,
+                Protocol::Proxy,
             ] {
                 for wants_page in [false, true] {
                     let (headers, body) = refused(refusal, protocol, wants_page).await;
@@ -129,7 +130,7 @@ mod tests {
                     );
                     assert_eq!(
                         headers.contains_key(RETRY_AFTER),
-                        Row::of(refusal).status == 503
+                        [502, 503, 504].contains(&Row::of(refusal).status.as_u16())
                     );
                     assert_eq!(body.is_empty(), protocol == Protocol::AuthRequest);
                 }

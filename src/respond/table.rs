@@ -87,8 +87,36 @@ impl Row {
             R::UnknownKey => unavailable(5, Level::INFO),
             // A flood does not end within a second; who comes back with it only waits again.
             R::NewUsers => unavailable(5, Level::WARN),
-            R::IdentityProvider | R::ServiceAccount | R::Cluster => unavailable(2, Level::ERROR),
-            R::Late | R::Busy | R::Overdue => unavailable(1, Level::WARN),
+            R::IdentityProvider | R::ServiceAccount | R::Cluster | R::NoConnection => {
+                unavailable(2, Level::ERROR)
+            }
+            R::Late | R::Busy | R::Overdue | R::LoginRejected => unavailable(1, Level::WARN),
+            // Of requests that are passed on. `Retry-After` is for the next request of the client:
+            // this one was not sent twice.
+            R::NoAnswer => Self {
+                status: StatusCode::GATEWAY_TIMEOUT,
+                auth_request: StatusCode::GATEWAY_TIMEOUT,
+                code: "no_answer",
+                message: "The cluster did not answer in time.",
+                ..unavailable(1, Level::WARN)
+            },
+            R::BadAnswer => Self {
+                status: StatusCode::BAD_GATEWAY,
+                auth_request: StatusCode::BAD_GATEWAY,
+                code: "bad_answer",
+                message: "The cluster's answer is not usable.",
+                ..unavailable(1, Level::WARN)
+            },
+            R::BadUpload => Self {
+                status: StatusCode::BAD_REQUEST,
+                auth_request: StatusCode::FORBIDDEN,
+                code: "bad_upload",
+                message: "The body of the request is not whole.",
+                advice: "Send it again.",
+                retry_after: None,
+                challenge: None,
+                level: Level::INFO,
+            },
             // The next try reaches another replica.
             R::Bug => Self {
                 status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -118,7 +146,7 @@ impl Row {
     #[must_use]
     pub const fn status_for(&self, protocol: Protocol) -> StatusCode {
         match protocol {
-            Protocol::ForwardAuth | Protocol::ExtAuthz => self.status,
+            Protocol::ForwardAuth | Protocol::ExtAuthz | Protocol::Proxy => self.status,
             Protocol::AuthRequest => self.auth_request,
         }
     }
@@ -203,6 +231,7 @@ mod tests {
                 Protocol::ForwardAuth,
                 Protocol::ExtAuthz,
                 Protocol::AuthRequest,
+                Protocol::Proxy,
             ] {
                 let status = row.status_for(protocol);
                 assert!(
@@ -210,7 +239,7 @@ mod tests {
                     "{refusal:?}"
                 );
                 assert_eq!(
-                    status == StatusCode::SERVICE_UNAVAILABLE,
+                    [502, 503, 504].contains(&status.as_u16()),
                     row.retry_after.is_some(),
                     "{refusal:?}"
                 );

@@ -244,6 +244,7 @@ impl Intake {
             certificate: OnceLock::new(),
             trust: Arc::clone(&self.trust),
             trusted,
+            secure: handshake.is_some(),
             audience: self.audience,
             limits: self.limits,
             service: Arc::clone(&self.service),

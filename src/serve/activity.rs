@@ -15,6 +15,10 @@ pub(super) struct Activity {
     stalled: AtomicBool,
     /// HTTP/2 reads at any time, and watches silent peers itself.
     multiplexed: AtomicBool,
+    /// Requests that are passed on and not yet answered to the end.
+    exchanges: AtomicU32,
+    /// An answer was cut off whose end the client sees by the end of the connection.
+    cut: AtomicBool,
 }
 
 impl Activity {
@@ -51,6 +55,28 @@ impl Activity {
 
     pub(super) fn is_stalled(&self) -> bool {
         self.stalled.load(Relaxed)
+    }
+
+    pub(super) fn exchange_begins(&self) {
+        self.exchanges.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn exchange_ends(&self) {
+        self.exchanges.fetch_sub(1, Relaxed);
+    }
+
+    /// Whether a request is passed on just now.
+    pub(super) fn has_exchanges(&self) -> bool {
+        self.exchanges.load(Relaxed) != 0
+    }
+
+    pub(super) fn answer_cut(&self) {
+        self.cut.store(true, Relaxed);
+    }
+
+    /// Whether the connection must not end as it does behind a whole answer.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Relaxed)
     }
 
     pub(super) fn requests(&self) -> u32 {

@@ -84,7 +84,7 @@ pub(super) fn is_legacy_request(connection: &PeerConnection, request: &Parts) ->
 pub(super) async fn answer(connection: &PeerConnection, request: &Parts, page: Page) -> Response {
     let service = &connection.service;
     let now = service.clock.now();
-    if connection.audience == Audience::Gateways {
+    if connection.audience != Audience::Operators {
         if service.admin.listen.is_some() {
             return not_found(now);
         }

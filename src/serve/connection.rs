@@ -29,6 +29,8 @@ pub(super) type SharedTrust = Arc<ArcSwap<Trust>>;
 pub enum Audience {
     /// Everything that is not an endpoint of its own is an auth request.
     Gateways,
+    /// Everything that is not an endpoint of its own is passed on to a cluster.
+    Clients,
     /// Nothing is an auth request. Everybody who can reach the address gets an answer.
     Operators,
 }
@@ -42,6 +44,8 @@ pub(super) struct PeerConnection {
     pub(super) trust: SharedTrust,
     /// Whether it is in `trusted_proxies`, or came over a unix socket.
     pub(super) trusted: bool,
+    /// Whether it speaks TLS.
+    pub(super) secure: bool,
     /// For whom the listener is that took it.
     pub(super) audience: Audience,
     pub(super) limits: ListenerLimits,
@@ -91,6 +95,15 @@ impl PeerConnection {
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<TrustedPeer, Distrust> {
         let trust = self.trust.load();
         trust.admit(self.peer, self.certificate.get(), headers)
+    }
+
+    /// The same in proxy mode, where clients come without a gateway if they bring tokens.
+    pub(super) fn admit_client(&self, headers: &HeaderMap) -> Result<TrustedPeer, Distrust> {
+        let trust = self.trust.load();
+        if self.service.flow.providers.oidc().is_none() {
+            return trust.admit(self.peer, self.certificate.get(), headers);
+        }
+        trust.admit_client(self.peer, self.certificate.get(), headers)
     }
 
     /// Whether the peer is trusted and has nothing more to show.

@@ -1,8 +1,8 @@
 //! HTTP on one connection: the TLS handshake, HTTP/1 or HTTP/2, and its end.
 
 use super::{
-    connection::PeerConnection,
-    listen::Accepted,
+    connection::{Audience, PeerConnection},
+    listen::{Accepted, Reset},
     route,
     spawner::Spawner,
     stream::Stream,
@@ -27,6 +27,7 @@ use hyper_util::{
 };
 use std::{
     convert::Infallible,
+    error::Error,
     future::{Future, poll_fn, ready},
     pin::{Pin, pin},
     sync::{
@@ -109,13 +110,14 @@ pub(super) async fn serve(
 
 async fn http<I>(io: I, connection: Arc<PeerConnection>, shared: &Shared)
 where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
 {
     let io = TokioIo::new(Stream {
         io,
         connection: Arc::clone(&connection),
     });
     let builder = builder(&connection);
+    let audience = connection.audience;
     let answer = {
         let connection = Arc::clone(&connection);
         move |request: Request<Incoming>| {
@@ -124,7 +126,10 @@ where
             route::answer(Arc::clone(&connection), request)
         }
     };
-    if connection.trusted {
+    if audience == Audience::Clients {
+        let serving = builder.serve_connection_with_upgrades(io, service_fn(answer));
+        drive(pin!(serving), connection, shared).await;
+    } else if connection.trusted {
         let serving = pin!(builder.serve_connection(io, service_fn(answer)));
         drive(serving, connection, shared).await;
     } else {
@@ -143,15 +148,38 @@ where
     }
 }
 
-/// Drives a connection to its end, within its times.
-async fn drive<I, S>(
-    mut serving: Pin<&mut auto::Connection<'_, I, S, Spawner>>,
-    connection: Arc<PeerConnection>,
-    shared: &Shared,
-) where
+/// What hyper makes of a connection, with and without a way to other protocols.
+trait Serving: Future<Output = Result<(), Box<dyn Error + Send + Sync>>> {
+    /// Answers what has begun, then ends.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I, S> Serving for auto::Connection<'_, I, S, Spawner>
+where
     S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>,
     I: Read + Write + Unpin + 'static,
 {
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S> Serving for auto::UpgradeableConnection<'_, I, S, Spawner>
+where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>,
+    I: Read + Write + Unpin + Send + 'static,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Drives a connection to its end, within its times.
+async fn drive(
+    mut serving: Pin<&mut impl Serving>,
+    connection: Arc<PeerConnection>,
+    shared: &Shared,
+) {
     let peer = connection.peer;
     let mut timer = Timer::new(Arc::clone(&connection));
     let mut drain_begins = pin!(shared.drain_begins.notified());
@@ -170,7 +198,7 @@ async fn drive<I, S>(
             }
             match timer.poll(context, shared.draining.load(SeqCst)) {
                 TimerAction::Wait => return Poll::Pending,
-                TimerAction::Drain => serving.as_mut().graceful_shutdown(),
+                TimerAction::Drain => serving.as_mut().finish(),
                 TimerAction::Close => return Poll::Ready(None),
             }
         }

@@ -7,7 +7,7 @@ mod types;
 mod unix;
 
 pub(crate) use passed::{PassedError, Wanted, assign};
-pub(super) use stream::Accepted;
+pub(super) use stream::{Accepted, Reset};
 pub use types::Listen;
 pub(crate) use types::UnixSocket;
 

@@ -50,7 +50,7 @@ pub(super) struct RequestedUrl {
 pub(super) fn is_navigation(request: &Request) -> bool {
     let headers = request.headers();
     let method = match request.protocol() {
-        Protocol::ExtAuthz => Some(request.own_method().as_str().as_bytes()),
+        Protocol::ExtAuthz | Protocol::Proxy => Some(request.own_method().as_str().as_bytes()),
         Protocol::ForwardAuth => only(headers, &FORWARDED_METHOD),
         Protocol::AuthRequest => None,
     };
@@ -73,6 +73,9 @@ pub(super) fn is_navigation(request: &Request) -> bool {
 
 /// The URL of the client's request; `None` where the gateway does not say one clearly.
 pub(super) fn requested_url(request: &Request) -> Option<RequestedUrl> {
+    if !request.is_of_gateway() {
+        return None;
+    }
     let headers = request.headers();
     let scheme = match only(headers, &PROTO)? {
         proto if proto.eq_ignore_ascii_case(b"https") => "https",
@@ -85,6 +88,11 @@ pub(super) fn requested_url(request: &Request) -> Option<RequestedUrl> {
             only(headers, &FORWARDED_URI)?,
         ),
         Protocol::ExtAuthz => (own_host(request)?, own_uri(request)?),
+        Protocol::Proxy => {
+            let host = only(headers, &FORWARDED_HOST).or_else(|| own_host(request))?;
+            let own = request.own_uri().path_and_query()?;
+            (host, own.as_str().as_bytes())
+        }
         Protocol::AuthRequest => return None,
     };
     let host = host_of_url(host)?;

@@ -1,6 +1,7 @@
 //! What operators learn of a request: the log line, the audit event, the metrics and the span. No
 //! other file of `serve` writes any of them for a decision.
 
+use super::proxy::Failure;
 use crate::{
     clock::Clock,
     flow::{AuthError, Decision, Grant, RefusedRequest},
@@ -272,6 +273,34 @@ impl Observer {
         }
     }
 
+    /// A request that was granted has got no answer of the cluster.
+    pub(super) fn not_passed_on(&self, decision: &Decision, why: &Failure, about: &About<'_>) {
+        let refusal = why.refusal();
+        let limiter = self.refusals.get(refusal as usize);
+        let Some(Ok(suppressed)) = limiter.map(|limiter| limiter.take(self.clock.now())) else {
+            self.telemetry.metrics.suppressed();
+            return;
+        };
+        let (row, request) = (Row::of(refusal), about.request);
+        let cluster = decision.chosen.as_ref().map(Chosen::name);
+        line!(
+            row.level,
+            code = row.code,
+            outcome = %refusal.name(),
+            status = row.status.as_u16(),
+            user = decision.user().map(Username::as_str),
+            peer = %about.peer,
+            method = request.and_then(Request::method).as_deref(),
+            host = request.and_then(Request::host).as_deref(),
+            uri = request.and_then(Request::path).as_deref(),
+            request_id = about.request_id,
+            cluster = cluster.as_deref(),
+            error = chain(why),
+            suppressed,
+            "not passed on"
+        );
+    }
+
     /// Adds to an audit event what the request was about.
     fn audit(&self, event: EventKind, details: EventDetails<'_>, about: &About<'_>) {
         let host = about.request.and_then(Request::host);
@@ -374,6 +403,11 @@ fn is_about_a_user(refusal: Refusal) -> bool {
         | Refusal::Late
         | Refusal::Busy
         | Refusal::Overdue
+        | Refusal::LoginRejected
+        | Refusal::NoConnection
+        | Refusal::NoAnswer
+        | Refusal::BadAnswer
+        | Refusal::BadUpload
         | Refusal::Bug => false,
     }
 }

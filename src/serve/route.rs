@@ -8,7 +8,7 @@ use super::{
     connection::{Audience, PeerConnection},
     forward_auth,
     health::{self, Probe},
-    logout,
+    logout, proxy,
 };
 use crate::{
     request::{Endpoint, Protocol},
@@ -79,9 +79,16 @@ pub(super) async fn answer(
     // The body is read for a logout only. Otherwise it is kept unread: some gateways announce one
     // that does not come.
     let (request, body) = request.into_parts();
+    let is_of_gateways = match connection.audience {
+        Audience::Clients if !is_own(request.uri.path()) => {
+            return Ok(proxy::answer(&connection, request, body).await);
+        }
+        Audience::Clients | Audience::Gateways => true,
+        Audience::Operators => false,
+    };
     let surface = surface(request.uri.path());
-    if let (Audience::Gateways, Surface::Logout, Some(oidc)) = (
-        connection.audience,
+    if let (true, Surface::Logout, Some(oidc)) = (
+        is_of_gateways,
         surface,
         connection.service.flow.providers.oidc(),
     ) {
@@ -90,6 +97,7 @@ pub(super) async fn answer(
     let version = request.version;
     let mut response = match connection.audience {
         Audience::Gateways => to_gateway(&connection, request, surface).await,
+        Audience::Clients => to_client(&connection, request, surface).await,
         Audience::Operators => to_operator(&connection, &request, surface).await,
     };
     // A first request that came when the end had begun: its connection had not yet been ended.
@@ -99,6 +107,29 @@ pub(super) async fn answer(
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// Whether a path is never passed on. Compared byte for byte: what a cluster may read as one of
+/// these is none.
+fn is_own(path: &str) -> bool {
+    let rest = path.strip_prefix("/elastauth");
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Gateways may ask here, too. What is no endpoint does not exist.
+async fn to_client(connection: &PeerConnection, request: Parts, surface: Surface) -> Response {
+    match surface {
+        Surface::AuthRequest(protocol) if Endpoint::is_one(request.uri.path()) => {
+            forward_auth::answer(connection, request, protocol).await
+        }
+        Surface::Health(probe) => health::answer(connection, &request, probe).await,
+        Surface::Operators(page) if !admin::is_auth_request(&request) => {
+            admin::answer(connection, &request, page).await
+        }
+        Surface::AuthRequest(_) | Surface::Operators(_) | Surface::Logout | Surface::Legacy(_) => {
+            admin::not_found(connection.service.clock.now())
+        }
+    }
 }
 
 async fn to_gateway(connection: &PeerConnection, request: Parts, surface: Surface) -> Response {

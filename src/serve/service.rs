@@ -1,6 +1,6 @@
 //! What a listener needs to answer requests, put together from its parts.
 
-use super::{browser::Hosts, login_url::LoginUrl, observe::Observer};
+use super::{browser::Hosts, login_url::LoginUrl, observe::Observer, proxy::Dropped};
 use crate::{
     clock::{Clock, Timestamp},
     flow::Flow,
@@ -40,6 +40,8 @@ pub struct Service {
     /// The keys that have new values in the file and keep their old ones until a restart.
     pub(crate) requires_restart: ArcSwap<Vec<&'static str>>,
     pub(super) logouts: LogoutLimiters,
+    /// What is not passed on to a cluster.
+    pub(super) dropped: Dropped,
 }
 
 /// Bounds the logout notices that are read of trusted and of untrusted peers, from which no
@@ -101,6 +103,7 @@ impl Service {
     pub fn new(parts: ServiceParts) -> Self {
         let clock = parts.clock;
         Self {
+            dropped: Dropped::new(&parts.identity_headers, parts.flow.providers.oidc()),
             flow: parts.flow,
             identity_headers: parts.identity_headers,
             login_url: ArcSwapOption::new(parts.login_url.map(Arc::new)),

@@ -1,9 +1,9 @@
 //! The requests of HTTP/2 connections, each a tracked task.
 
-use super::connection::PeerConnection;
+use super::connection::{Audience, PeerConnection};
 use futures_util::FutureExt as _;
 use hyper::rt::Executor;
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// hyper clones it for every request: one count up.
@@ -21,7 +21,12 @@ where
         };
         let Self(connection) = self;
         let (peer, trusted) = (connection.peer, connection.trusted);
-        let in_time = connection.limits.decision + connection.peer_limits().write;
+        let in_time = if connection.audience == Audience::Clients {
+            // Bodies take as long as they take.
+            Duration::MAX
+        } else {
+            connection.limits.decision + connection.peer_limits().write
+        };
         // Combined and not awaited: a block would have room for the work twice.
         connection
             .tasks

@@ -1,7 +1,7 @@
 //! A stream that records the activity of its connection: what was read, and whether the peer reads
 //! what is written. [`super::timer`] ends the connection of one that does not.
 
-use super::connection::PeerConnection;
+use super::{connection::PeerConnection, listen::Reset};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -10,12 +10,21 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub(super) struct Stream<I> {
+pub(super) struct Stream<I: Reset> {
     pub(super) io: I,
     pub(super) connection: Arc<PeerConnection>,
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Stream<I> {
+/// A client of HTTP/1.0 takes the end of the connection for the end of the answer.
+impl<I: Reset> Drop for Stream<I> {
+    fn drop(&mut self) {
+        if self.connection.activity.is_cut() {
+            self.io.ends_with_reset();
+        }
+    }
+}
+
+impl<I: AsyncRead + Reset + Unpin> AsyncRead for Stream<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -30,7 +39,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Stream<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> Stream<I> {
+impl<I: AsyncWrite + Reset + Unpin> Stream<I> {
     fn write<T>(
         &mut self,
         write: impl FnOnce(Pin<&mut I>) -> Poll<io::Result<T>>,
@@ -45,7 +54,7 @@ impl<I: AsyncWrite + Unpin> Stream<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Stream<I> {
+impl<I: AsyncWrite + Reset + Unpin> AsyncWrite for Stream<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -36,6 +36,8 @@ enum TimerPhase {
     Idle,
     /// To read what is written to it.
     Write,
+    /// To pass a request on.
+    Exchange,
     /// To end.
     Drain,
 }
@@ -80,6 +82,7 @@ impl Timer {
                 TimerPhase::Header | TimerPhase::Write | TimerPhase::Drain => {
                     return TimerAction::Close;
                 }
+                TimerPhase::Exchange => self.set(self.phase),
                 TimerPhase::Idle | TimerPhase::First => {
                     self.set(TimerPhase::Drain);
                     return TimerAction::Drain;
@@ -93,6 +96,8 @@ impl Timer {
         let activity = &self.connection.activity;
         if let TimerPhase::First | TimerPhase::Drain = self.phase {
             self.phase
+        } else if activity.has_exchanges() {
+            TimerPhase::Exchange
         } else if activity.is_in_header()
             || !self.connection.is_proven()
             || activity.requests() == 0
@@ -115,7 +120,7 @@ impl Timer {
             TimerPhase::Header => of_peer.header,
             TimerPhase::Write => of_peer.write,
             TimerPhase::First => FIRST.min(of_peer.header),
-            TimerPhase::Idle => limits.idle,
+            TimerPhase::Idle | TimerPhase::Exchange => limits.idle,
             TimerPhase::Drain => limits.drain,
         };
         self.sleep.as_mut().reset(Instant::now() + time);

@@ -1,6 +1,9 @@
 //! One cluster: its name, its role rules, its broker.
 
-use super::readiness::{Accepted, ClusterCheck, NotReady, Readiness};
+use super::{
+    proxied::Proxied,
+    readiness::{Accepted, ClusterCheck, NotReady, Readiness},
+};
 use crate::{broker::Broker, cluster::SecurityApi, roles::Mapping};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -13,6 +16,7 @@ pub struct Upstream {
     broker: Broker,
     readiness: Readiness,
     accepted: Accepted,
+    proxied: Option<Arc<Proxied>>,
 }
 
 impl Upstream {
@@ -26,12 +30,27 @@ impl Upstream {
             readiness: Readiness::new(check, broker.tasks().clone(), broker.clock().clone()),
             broker,
             accepted: Accepted::default(),
+            proxied: None,
         }
     }
 
     /// The same, one of the clusters that have this together.
     pub(crate) fn with_accepted(self, accepted: Accepted) -> Self {
         Self { accepted, ..self }
+    }
+
+    /// The same, to which requests are passed on as well.
+    #[must_use]
+    pub(crate) fn with_proxied(self, proxied: Arc<Proxied>) -> Self {
+        Self {
+            proxied: Some(proxied),
+            ..self
+        }
+    }
+
+    /// Where requests are passed on to, in proxy mode.
+    pub(crate) fn proxied(&self) -> Option<&Arc<Proxied>> {
+        self.proxied.as_ref()
     }
 
     /// The same, with another answer to whether it is ready.

@@ -95,6 +95,14 @@ pub enum Chosen {
 }
 
 impl Chosen {
+    /// The cluster itself, if it is open.
+    pub(crate) fn upstream(&self) -> Option<Arc<Upstream>> {
+        match self {
+            Self::Cluster(upstream) => Some(Arc::clone(upstream)),
+            Self::Tenant(tenants, label) => tenants.get(label).map(|opened| opened.upstream),
+        }
+    }
+
     /// For logs and the audit stream.
     #[must_use]
     pub fn name(&self) -> Cow<'_, str> {
@@ -143,6 +151,7 @@ impl Upstreams {
     /// Why it is for none. A request that is unclear is not for the cluster of those that no rule
     /// fits: its gateway may have taken it for another one.
     pub fn choose(&self, request: &Request) -> Result<Chosen, NoCluster> {
+        // Paths below `/elastauth/` are never passed on.
         let (place, label) = if let Some(name) = request.endpoint().cluster {
             if request.ends_in_the_clients_path() {
                 return Err(NoCluster::Unclear(Unclear::Appended));

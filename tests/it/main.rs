@@ -40,6 +40,7 @@ mod opensearch;
 mod operators;
 mod parking;
 mod ports;
+mod proxy;
 mod real_inputs;
 mod reload;
 mod restarts;

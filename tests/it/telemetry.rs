@@ -403,6 +403,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         clusters: vec![config::ClusterConfig {
             name: ClusterName::of_elasticsearch("default"),
             selector: Match::default(),
+            proxy: elastauth::internals::upstream::ProxyConfig::default(),
             tenants: None,
             cluster: cluster_config(&standin),
             broker: broker_config(),
@@ -411,6 +412,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
                 ..roles::Config::default()
             },
         }],
+        proxy: false,
         unmatched: Unmatched::Cluster("default".into()),
         telemetry: elastauth::internals::telemetry::log::Config::default(),
         audit: audit::Config {

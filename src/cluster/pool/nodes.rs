@@ -56,7 +56,7 @@ pub(super) struct Round {
 /// frees the probation for the next request.
 pub(super) struct Lease<'a> {
     nodes: &'a Nodes,
-    index: usize,
+    pub(super) index: usize,
     generation: u64,
     probe: bool,
     pub(super) node: &'a ClusterNode,
@@ -76,6 +76,10 @@ impl Nodes {
 
     pub(super) fn len(&self) -> usize {
         self.all.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &ClusterNode> {
+        self.all.iter()
     }
 
     /// Begins a call: the next place in the rotation, no node asked yet.

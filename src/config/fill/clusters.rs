@@ -1,6 +1,6 @@
 //! The clusters: the one of `elasticsearch`, and those of `clusters`, each with its own components.
 
-use super::{broker, cluster, filler::Filler, matching, roles};
+use super::{broker, cluster, filler::Filler, matching, proxy, roles};
 use crate::{
     config::{
         captures,
@@ -84,6 +84,7 @@ fn one(fill: &mut Filler<'_>, name: ClusterName, own: Option<&Settings>) -> Opti
     let cluster = cluster::fill(fill);
     let selector = matching::selector(fill);
     let (selector, roles) = (selector?, roles?);
+    let proxy = proxy::fill(fill);
     let tenants = matching::tenants(fill, own, &selector, &roles);
     let config = ClusterConfig {
         name,
@@ -91,6 +92,7 @@ fn one(fill: &mut Filler<'_>, name: ClusterName, own: Option<&Settings>) -> Opti
         cluster: cluster?,
         broker: broker?,
         roles,
+        proxy: proxy?,
         tenants: tenants?,
     };
     matching::check_tenants(fill, &config);

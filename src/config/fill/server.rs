@@ -34,14 +34,6 @@ pub(super) struct Listeners {
 }
 
 pub(super) fn fill(fill: &mut Filler<'_>, general: Option<&peers::Config>) -> Option<Listeners> {
-    if fill.get(&table::PROXY_ENABLED) == Some(true) {
-        // Not a warning: what asks elastauth as a proxy would get an answer with a login in it.
-        fill.fault(
-            &table::PROXY_ENABLED,
-            "`proxy.enabled` is not available yet: elastauth would answer requests with logins \
-             instead of passing them on; set it to `false`, and let a gateway ask elastauth",
-        );
-    }
     let all = if fill.given(&table::LISTENERS) {
         several(fill, general)
     } else {

@@ -286,7 +286,7 @@ fn what_is_legal_and_weak_is_a_warning() {
 }
 
 #[test]
-fn the_keys_of_the_proxy_are_warned_about_and_the_proxy_itself_is_refused() {
+fn the_keys_of_the_proxy_have_no_effect_without_it() {
     let harmless = "proxy: {enabled: false, timeout: 0m30s}\nenable_metrics: false\noidc:\n\
      cache: {redis_db: 0}\nredis: {url: \"\"}\n";
     good(&least_and(harmless), &[]);
@@ -297,20 +297,13 @@ fn the_keys_of_the_proxy_are_warned_about_and_the_proxy_itself_is_refused() {
     good(&switched_off, &[]);
     let texts = warnings(&switched_off, &[]);
     assert!(
-        texts.len() == 4
+        texts.len() == 3
             && texts
                 .iter()
                 .all(|warning| warning.contains("has no effect without `proxy.enabled: true`")),
         "{texts:#?}"
     );
-    let texts = faults(&least_and("proxy: {enabled: true}\n"));
-    assert!(
-        texts.len() == 1
-            && texts
-                .iter()
-                .all(|fault| fault.contains("`proxy.enabled` is not available yet")),
-        "{texts:#?}"
-    );
+    assert!(good(&least_and("proxy: {enabled: true}\n"), &[]).proxy);
 }
 
 #[test]

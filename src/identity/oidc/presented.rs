@@ -22,6 +22,10 @@ impl CookieName {
                 .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
         fits.then(|| Self(text.into()))
     }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Where it was found, the first that counts first.

@@ -3,7 +3,7 @@
 use super::{
     config::{Config, OidcProviderConfig},
     notice_shares::NoticeSource,
-    presented::{Presented, TokenPlace, TokenPlaces},
+    presented::{CookieName, Presented, TokenPlace, TokenPlaces},
     provider::{Judged, OidcProvider},
     refused::{LogoutError, RefusedToken},
 };
@@ -18,7 +18,7 @@ use crate::{
     telemetry::Telemetry,
 };
 use aws_lc_rs::digest::{self, SHA256};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use quick_cache::{Weighter, sync::Cache};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
@@ -97,6 +97,17 @@ impl From<Full> for NotAsked {
 }
 
 impl Oidc {
+    /// Headers that hold tokens and nothing else.
+    pub(crate) fn token_headers(&self) -> &[HeaderName] {
+        &self.places.headers
+    }
+
+    /// Names of the cookies that hold tokens.
+    pub(crate) fn token_cookies(&self) -> impl Iterator<Item = &str> {
+        let both = [&self.places.access, &self.places.id];
+        both.into_iter().flatten().map(CookieName::as_str)
+    }
+
     /// Asks nothing yet: a provider that is away at start-up is no error.
     ///
     /// # Errors

@@ -28,6 +28,29 @@ impl Accepted {
     }
 }
 
+/// A socket whose end can be told from the end of what is written to it.
+pub(crate) trait Reset {
+    /// From now on its end is a reset.
+    fn ends_with_reset(&self);
+}
+
+impl Reset for Accepted {
+    fn ends_with_reset(&self) {
+        if let Self::Tcp(stream) = self
+            && let Err(error) = stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "cannot set SO_LINGER");
+        }
+    }
+}
+
+/// Without `close_notify` its end is no end of what was written.
+impl Reset for tokio_rustls::server::TlsStream<Accepted> {
+    fn ends_with_reset(&self) {
+        self.get_ref().0.ends_with_reset();
+    }
+}
+
 macro_rules! either {
     ($stream:expr, $inner:ident => $call:expr) => {
         match $stream.get_mut() {

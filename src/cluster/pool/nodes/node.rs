@@ -1,7 +1,10 @@
 //! Where one node is.
 
 use crate::telemetry::metrics::NodeMetrics;
-use http::{Uri, uri::InvalidUri};
+use http::{
+    HeaderValue, Uri,
+    uri::{InvalidUri, PathAndQuery},
+};
 use std::sync::Arc;
 
 pub(crate) struct ClusterNode {
@@ -9,6 +12,11 @@ pub(crate) struct ClusterNode {
     pub(crate) name: Arc<str>,
     /// What comes before each path: the name and the prefix, without a trailing slash.
     base: Box<str>,
+    /// The prefix alone; mostly it is empty.
+    prefix: Box<str>,
+    /// Its name in `Host`.
+    pub(crate) authority: HeaderValue,
+    pub(crate) url: Uri,
     pub(super) metrics: NodeMetrics,
 }
 
@@ -22,8 +30,15 @@ impl ClusterNode {
             url.host().unwrap_or_default(),
             port.unwrap_or_default()
         );
+        let prefix = url.path().trim_end_matches('/');
+        let authority = name.split_once("://").map(|(_, authority)| authority);
+        // A host of a URL has no byte that a header cannot have.
+        let authority = authority.and_then(|text| HeaderValue::from_str(text).ok());
         Self {
-            base: format!("{name}{}", url.path().trim_end_matches('/')).into(),
+            base: format!("{name}{prefix}").into(),
+            prefix: prefix.into(),
+            authority: authority.unwrap_or_else(|| HeaderValue::from_static("")),
+            url: url.clone(),
             name: name.into(),
             metrics,
         }
@@ -31,6 +46,14 @@ impl ClusterNode {
 
     pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, InvalidUri> {
         format!("{}{path_and_query}", self.base).parse()
+    }
+
+    /// What stands in the request line for this path and query, which are a client's own bytes.
+    pub(crate) fn target(&self, asked: &PathAndQuery) -> Result<Uri, InvalidUri> {
+        if self.prefix.is_empty() {
+            return Ok(Uri::from(asked.clone()));
+        }
+        format!("{}{asked}", self.prefix).parse()
     }
 }
 

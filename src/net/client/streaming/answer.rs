@@ -1,0 +1,124 @@
+//! A server's answer, whose body comes as it is read.
+
+use super::{
+    kept::{Kept, Sender},
+    types::StreamError,
+};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Response, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    response::Parts,
+};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: Parts,
+    pub(crate) body: AnswerBody,
+    /// The connection after a 101 that was asked for.
+    pub(crate) upgrade: Option<OnUpgrade>,
+}
+
+/// Gives the connection back once it is read to its end. Dropped before, it closes the connection.
+#[derive(Debug)]
+pub(crate) struct AnswerBody {
+    incoming: Incoming,
+    back: Option<(Arc<Kept>, Sender)>,
+}
+
+impl Answer {
+    /// # Errors
+    /// If it is unclear where the answer ends, or it changes the protocol without being asked to.
+    pub(super) fn new(
+        response: Response<Incoming>,
+        asked_for_upgrade: bool,
+        kept: &Arc<Kept>,
+        sender: Sender,
+    ) -> Result<Self, StreamError> {
+        let (mut head, incoming) = response.into_parts();
+        let upgrade = head.extensions.remove::<OnUpgrade>();
+        let is_upgrade = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        if is_upgrade && !asked_for_upgrade {
+            return Err(StreamError::Malformed("101 that was not asked for"));
+        }
+        check_framing(&head.headers).map_err(StreamError::Malformed)?;
+        let back = (!is_upgrade).then(|| (Arc::clone(kept), sender));
+        let mut body = AnswerBody { incoming, back };
+        body.give_back_at_end();
+        Ok(Self {
+            head,
+            body,
+            upgrade: upgrade.filter(|_| is_upgrade),
+        })
+    }
+}
+
+/// RFC 9112, §6.1 lets a client read an answer with both; whoever reads it otherwise sees another
+/// answer behind it.
+fn check_framing(headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let Some(coding) = codings.next() {
+        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err("a transfer coding other than `chunked`");
+        }
+        if lengths.next().is_some() {
+            return Err("a length and a transfer coding");
+        }
+        return Ok(());
+    }
+    let first = lengths.next();
+    let is_other = |value: &HeaderValue| Some(value) != first;
+    if lengths.any(is_other) {
+        return Err("two lengths");
+    }
+    Ok(())
+}
+
+impl AnswerBody {
+    fn give_back_at_end(&mut self) {
+        if self.incoming.is_end_stream()
+            && let Some((kept, sender)) = self.back.take()
+        {
+            kept.put(sender);
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = ready!(Pin::new(&mut self.incoming).poll_frame(context));
+        match &polled {
+            Some(Ok(_)) => self.give_back_at_end(),
+            Some(Err(_)) => self.back = None,
+            None => {
+                if let Some((kept, sender)) = self.back.take() {
+                    kept.put(sender);
+                }
+            }
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,263 @@
+//! Proxy mode: the client's own request is decided about like an auth request, then passed on to the
+//! cluster with the login in it.
+//!
+//! The decision is that of forward auth. A 401 of the cluster answers our login and never the
+//! client: the user is looked at again, and the request is sent once more if its body is still here.
+
+mod dropped;
+mod exchange;
+mod failure;
+mod headers;
+mod tunnel;
+
+pub(super) use dropped::Dropped;
+pub(super) use failure::Failure;
+
+use super::{
+    connection::PeerConnection,
+    decide::decide,
+    observe::{About, DecisionSpan},
+};
+use crate::{
+    cluster::{Forwarded, Outbound},
+    flow::{Decision, Grant, RefusedRequest},
+    net::{
+        client::streaming::Upload,
+        trust::{Distrust, TrustedPeer},
+    },
+    outcome::Refusal,
+    request::{Protocol, Request, random_id},
+    respond::{self, RefusalContext, Response},
+    upstream::{Chosen, HostHeader, Upstream},
+};
+use exchange::Exchange;
+use headers::{Framing, Passing};
+use http::{
+    HeaderValue, Method, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST},
+    request::Parts,
+};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use std::{borrow::Cow, sync::Arc};
+
+/// A request on its way.
+struct Passage<'a> {
+    connection: &'a Arc<PeerConnection>,
+    request: Result<Request, Distrust>,
+    span: Option<DecisionSpan>,
+    upload: Upload,
+    version: Version,
+    /// The host that the client asked for.
+    asked_host: Option<HeaderValue>,
+    /// The client's connection, if it asks to become a `WebSocket`.
+    upgrade: Option<OnUpgrade>,
+}
+
+/// Passes a request on and answers with what the cluster says.
+pub(super) async fn answer(
+    connection: &Arc<PeerConnection>,
+    mut parts: Parts,
+    body: Incoming,
+) -> Response {
+    if [Method::CONNECT, Method::TRACE].contains(&parts.method) {
+        return not_passed_on(connection, parts.version);
+    }
+    let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| {
+        parts.version == Version::HTTP_11
+            && parts.method == Method::GET
+            && headers::asks_for_websocket(&parts.headers)
+    });
+    let asked_host = match parts.uri.authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => parts.headers.get(HOST).cloned(),
+    };
+    let version = parts.version;
+    let admitted = connection.admit_client(&parts.headers);
+    let of_gateway = admitted.as_ref().is_ok_and(TrustedPeer::is_gateway);
+    let passage = Passage {
+        span: connection.service.observer.begin(&parts, of_gateway),
+        request: admitted.map(|peer| Request::new(peer, Protocol::Proxy, parts)),
+        connection,
+        upload: Upload::new(body),
+        version,
+        asked_host,
+        upgrade,
+    };
+    passage.run().await
+}
+
+/// Neither is ever for a cluster.
+fn not_passed_on(connection: &PeerConnection, version: Version) -> Response {
+    let mut response = respond::problem(
+        connection.service.clock.now(),
+        StatusCode::NOT_IMPLEMENTED,
+        "CONNECT and TRACE are not passed on.",
+        "method_refused",
+    );
+    if version < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
+}
+
+impl Passage<'_> {
+    async fn run(mut self) -> Response {
+        let exchange = Exchange::begin(self.connection, self.version);
+        let mut is_repeated = false;
+        loop {
+            let decision = self.decide().await;
+            let grant = match &decision.result {
+                Ok(grant) => grant,
+                Err(refused) => return self.refused(&decision, refused),
+            };
+            self.observe(&decision, "", false);
+            let forwarded = match self.forward(&decision, grant).await {
+                Ok(forwarded) => forwarded,
+                Err(why) => return self.failed(&decision, &why),
+            };
+            if forwarded.answer.head.status != StatusCode::UNAUTHORIZED {
+                self.upload.forget();
+                return self.pass_back(forwarded, exchange);
+            }
+            // It answers our login: the user was deleted or changed, or the password is another one.
+            if let Some(upstream) = decision.chosen.as_ref().and_then(Chosen::upstream) {
+                let _known = upstream.broker().recheck(grant.identity().user());
+            }
+            if is_repeated {
+                return self.failed(&decision, &Failure::Login);
+            }
+            if !self.upload.may_repeat() {
+                return self.failed(&decision, &Failure::LoginOnce);
+            }
+            is_repeated = true;
+        }
+    }
+
+    async fn decide(&self) -> Decision {
+        let connection = self.connection;
+        let deciding = || {
+            let limit = connection.limits.decision;
+            decide(&connection.service.flow, &self.request, limit)
+        };
+        match &self.span {
+            None => deciding().await,
+            // On the heap, so that only a recorded request carries the room for it.
+            Some(span) => Box::pin(span.within(deciding())).await,
+        }
+    }
+
+    async fn forward(&self, decision: &Decision, grant: &Grant) -> Result<Forwarded, Failure> {
+        let chosen = decision.chosen.as_ref();
+        let upstream: Arc<Upstream> = chosen.and_then(Chosen::upstream).ok_or(Failure::Closed)?;
+        let (Some(proxied), Ok(request)) = (upstream.proxied(), &self.request) else {
+            return Err(Failure::NoServers);
+        };
+        let server = proxied.choose(request).map_err(Failure::Server)?;
+        let asked = request.own_uri().path_and_query();
+        let target = asked.and_then(|asked| server.target(asked).ok());
+        let target = target.ok_or(Failure::Target)?;
+        let passing = Passing {
+            authorization: grant.credential().authorization(),
+            dropped: &self.connection.service.dropped,
+            peer: self.connection.peer,
+            of_gateway: request.is_of_gateway(),
+            secure: self.connection.secure,
+            version: self.version,
+            asked_host: self.asked_host.as_ref(),
+            keeps_host: server.host == HostHeader::Client,
+            framing: self.framing(request),
+            websocket: self.upgrade.is_some(),
+        };
+        let outbound = Outbound {
+            method: request.own_method().clone(),
+            target: &target,
+            headers: headers::outgoing(request.headers(), &passing),
+            upload: &self.upload,
+            asks_for_upgrade: self.upgrade.is_some(),
+        };
+        Ok(server.forwarder.forward(outbound).await?)
+    }
+
+    fn framing(&self, request: &Request) -> Framing {
+        match self.upload.length() {
+            Some(length) => length.exact().map_or(Framing::Chunked, Framing::Length),
+            // A client that says so gets it said on.
+            None if request.headers().contains_key(CONTENT_LENGTH) => Framing::Length(0),
+            None => Framing::Nothing,
+        }
+    }
+
+    fn pass_back(mut self, forwarded: Forwarded, mut exchange: Exchange) -> Response {
+        let Forwarded { answer, place, .. } = forwarded;
+        exchange.answered(place);
+        let mut head = answer.head;
+        let upgrades = self.upgrade.take().zip(answer.upgrade);
+        headers::returned(&mut head.headers, upgrades.is_some());
+        head.version = Version::HTTP_11;
+        let Some((client, cluster)) = upgrades else {
+            return respond::passed(head, answer.body, Box::new(exchange));
+        };
+        let tunnel = tunnel::run(client, cluster, exchange);
+        self.connection.tasks.spawn(tunnel);
+        Response::from_parts(head, respond::Body::default())
+    }
+
+    fn observe(&mut self, decision: &Decision, request_id: &str, signs_in: bool) {
+        let span = self.span.take();
+        let about = self.about(request_id, signs_in);
+        let observer = &self.connection.service.observer;
+        observer.decided(decision, &about, span);
+    }
+
+    fn about<'a>(&'a self, request_id: &'a str, signs_in: bool) -> About<'a> {
+        About {
+            peer: self.connection.peer,
+            protocol: Protocol::Proxy,
+            request: self.request.as_ref().ok(),
+            request_id,
+            signs_in,
+        }
+    }
+
+    /// Its own, where it has one.
+    fn id(&self) -> Cow<'static, str> {
+        let own = self.request.as_ref().ok().and_then(Request::id);
+        own.map_or_else(random_id, str::to_owned).into()
+    }
+
+    fn refused(&mut self, decision: &Decision, refused: &RefusedRequest) -> Response {
+        let id = self.id();
+        let login_url = self.connection.service.login_url.load();
+        let request = self.request.as_ref().ok();
+        let sign_in = match (login_url.as_ref(), request) {
+            (Some(url), Some(request)) if refused.lacks_a_sign_in() => url.for_browser(request),
+            _ => None,
+        };
+        self.observe(decision, &id, sign_in.is_some());
+        self.refuse(refused.refusal(), &id, sign_in.as_ref())
+    }
+
+    fn failed(&self, decision: &Decision, why: &Failure) -> Response {
+        let id = self.id();
+        let observer = &self.connection.service.observer;
+        observer.not_passed_on(decision, why, &self.about(&id, false));
+        self.refuse(why.refusal(), &id, None)
+    }
+
+    fn refuse(&self, refusal: Refusal, id: &str, sign_in: Option<&HeaderValue>) -> Response {
+        let service = &self.connection.service;
+        let request = self.request.as_ref().ok();
+        respond::refuse(
+            refusal,
+            &RefusalContext {
+                protocol: Protocol::Proxy,
+                wants_page: request.is_some_and(Request::wants_page),
+                sign_in,
+                takes_tokens: service.flow.providers.oidc().is_some(),
+                request_id: id,
+                now: service.clock.now(),
+            },
+        )
+    }
+}

@@ -1,0 +1,238 @@
+//! The headers of a request that is passed on, and of its answer.
+//!
+//! The order is fixed. The identity was read before. First all that is for one connection goes, and
+//! what `Connection` names; then what nobody but elastauth may say to a cluster; then elastauth says
+//! it. So no header of a client can take away or add to what is set here.
+
+use super::dropped::Dropped;
+use crate::net::peer::Peer;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version,
+    header::{
+        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST,
+        PROXY_AUTHENTICATE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    },
+};
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent facts of a request"
+)]
+/// What the headers of a request depend on besides those that came.
+pub(super) struct Passing<'a> {
+    /// The login.
+    pub(super) authorization: &'a HeaderValue,
+    pub(super) dropped: &'a Dropped,
+    pub(super) peer: Peer,
+    /// Whether the peer is a gateway, so that what it says of those before it counts.
+    pub(super) of_gateway: bool,
+    /// Whether the client's side speaks TLS.
+    pub(super) secure: bool,
+    pub(super) version: Version,
+    /// The host that the client asked for.
+    pub(super) asked_host: Option<&'a HeaderValue>,
+    /// Whether the cluster gets it as `Host`. Otherwise none is set here.
+    pub(super) keeps_host: bool,
+    pub(super) framing: Framing,
+    /// Whether the connection shall become a `WebSocket`.
+    pub(super) websocket: bool,
+}
+
+/// How the cluster sees where the body ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none.
+    Nothing,
+    Length(u64),
+    Chunked,
+}
+
+/// The headers that go to the cluster.
+pub(super) fn outgoing(came: &HeaderMap, passing: &Passing<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(came.keys_len() + 8);
+    let named = Named::of(came);
+    for (name, value) in came {
+        if is_of_connection(name) || named.has(name) || passing.is_dropped(name) {
+            continue;
+        }
+        if *name == COOKIE {
+            passing.cookie(&mut headers, value);
+        } else {
+            headers.append(name, value.clone());
+        }
+    }
+    passing.set(came, &mut headers);
+    headers
+}
+
+impl Passing<'_> {
+    fn is_dropped(&self, name: &HeaderName) -> bool {
+        // What is set below is not repeated, and nobody but a gateway speaks for others.
+        [HOST, CONTENT_LENGTH].contains(name)
+            || self.dropped.has(name)
+            || !self.of_gateway && speaks_for_others(name)
+    }
+
+    /// Cookies but for those with tokens. HTTP/2 may have one header for each, HTTP/1.1 has one.
+    fn cookie(&self, headers: &mut HeaderMap, value: &HeaderValue) {
+        let Some(left) = self.dropped.cookies_without_ours(value) else {
+            return;
+        };
+        if self.version == Version::HTTP_2
+            && let Some(before) = headers.get(COOKIE)
+        {
+            let joined = [before.as_bytes(), left.as_bytes()].join(&b"; "[..]);
+            if let Ok(joined) = HeaderValue::from_bytes(&joined) {
+                headers.insert(COOKIE, joined);
+            }
+        } else {
+            headers.append(COOKIE, left);
+        }
+    }
+
+    fn set(&self, came: &HeaderMap, headers: &mut HeaderMap) {
+        headers.insert(AUTHORIZATION, self.authorization.clone());
+        if let Some(host) = self.asked_host {
+            if self.keeps_host {
+                headers.insert(HOST, host.clone());
+            }
+            if !headers.contains_key(FORWARDED_HOST) {
+                headers.insert(FORWARDED_HOST, host.clone());
+            }
+        }
+        if !headers.contains_key(FORWARDED_PROTO) {
+            let proto = if self.secure { "https" } else { "http" };
+            headers.insert(FORWARDED_PROTO, HeaderValue::from_static(proto));
+        }
+        if let Some(ip) = self.peer.ip() {
+            extend(headers, &FORWARDED_FOR, &ip.to_string());
+        }
+        let via = match self.version {
+            Version::HTTP_10 => "1.0 elastauth",
+            Version::HTTP_2 => "2 elastauth",
+            _ => "1.1 elastauth",
+        };
+        extend(headers, &VIA, via);
+        if wants_trailers(came) {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        match self.framing {
+            Framing::Nothing => {}
+            Framing::Length(bytes) => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+            }
+            Framing::Chunked => {
+                let chunked = HeaderValue::from_static("chunked");
+                headers.insert(TRANSFER_ENCODING, chunked);
+            }
+        }
+        if self.websocket {
+            to_websocket(headers);
+        }
+    }
+}
+
+/// The headers of an answer, as they go to the client.
+pub(super) fn returned(headers: &mut HeaderMap, is_websocket: bool) {
+    let gone: Vec<HeaderName> = {
+        let named = Named::of(headers);
+        let gone = |name: &&HeaderName| {
+            is_of_connection(name) || **name == PROXY_AUTHENTICATE || named.has(name)
+        };
+        headers.keys().filter(gone).cloned().collect()
+    };
+    for name in gone {
+        headers.remove(name);
+    }
+    // hyper takes one length that is said twice as one.
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
+        && let Some(length) = headers.get(CONTENT_LENGTH).cloned()
+    {
+        headers.insert(CONTENT_LENGTH, length);
+    }
+    if is_websocket {
+        to_websocket(headers);
+    }
+}
+
+fn to_websocket(headers: &mut HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}
+
+/// Whether a request of HTTP/1.1 asks to become a `WebSocket`, and nothing else.
+pub(super) fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let protocol = protocols.next().map(HeaderValue::as_bytes);
+    protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+        && protocols.next().is_none()
+        && Named::of(headers).has(&UPGRADE)
+}
+
+/// For one connection (RFC 9110, §7.6.1, and what older programs send). `Trailer` stays: it says
+/// what follows the body, which is passed on with its trailers. `Expect` was answered here.
+fn is_of_connection(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    ) || *name == EXPECT
+}
+
+/// Whether it says where a request came from, or for which URL.
+fn speaks_for_others(name: &HeaderName) -> bool {
+    const START: &[u8] = b"x-forwarded-";
+    let text = name.as_str().as_bytes();
+    let is_same = |(own, other): (&u8, &u8)| own == other || *own == b'_' && *other == b'-';
+    let begins = text.len() >= START.len() && text.iter().zip(START).all(is_same);
+    begins || [FORWARDED, VIA].contains(name) || matches!(name.as_str(), "x-real-ip" | "x_real_ip")
+}
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(TE).iter().map(HeaderValue::as_bytes);
+    values
+        .flat_map(|value| value.split(|byte| *byte == b','))
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+/// Puts an element behind those of a list. Whoever was there before a gateway stays, in one line.
+fn extend(headers: &mut HeaderMap, name: &HeaderName, element: &str) {
+    let mut list = Vec::new();
+    for value in headers.get_all(name) {
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(element.as_bytes());
+    if let Ok(list) = HeaderValue::from_bytes(&list) {
+        headers.insert(name, list);
+    }
+}
+
+/// What the `Connection` headers of a message name.
+struct Named<'a>(&'a HeaderMap);
+
+impl<'a> Named<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        Self(headers)
+    }
+
+    fn has(&self, name: &HeaderName) -> bool {
+        let values = self.0.get_all(CONNECTION).iter();
+        values
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .any(|named| {
+                named
+                    .trim_ascii()
+                    .eq_ignore_ascii_case(name.as_str().as_bytes())
+            })
+    }
+}

@@ -1,0 +1,6 @@
+//! Proxy mode on the running program, in front of an upstream of the test's own that keeps every
+//! byte.
+
+mod cut;
+mod passing;
+pub(crate) mod setup;
