@@ -17,6 +17,7 @@ mod last_seen;
 mod order;
 mod parking;
 mod places;
+mod predecessors;
 mod product;
 mod recheck_times;
 mod revoke;
@@ -30,10 +31,12 @@ mod write;
 
 pub(crate) use account_view::{AccountPage, AccountView, Standing};
 pub(crate) use change::{Change, ChangeError, Changed, Order as ChangeOrder};
+pub(crate) use config::WriteLimits;
 pub use config::{Adopt, Config, OpenSearchPeriods, PreviousKey};
 pub(crate) use ensure::Plan;
 pub use error::BrokerError;
 pub(crate) use error::BrokerStartError;
+pub(crate) use predecessors::Predecessors;
 pub(crate) use revoke::Revocation;
 pub use revoke::{Order as RevokeOrder, RevokeError, Revoked};
 pub(crate) use rotation::{InvalidWindow, Window};
@@ -43,7 +46,7 @@ use crate::{
     cluster::{Account, SecurityApi},
     identity::Identity,
     keys::Slot,
-    ledger::{self, Entry, Forgotten, Ledger},
+    ledger::{self, Entry, Folders, Forgotten, Ledger},
     model::{Fingerprint, Generation, Username},
     roles::Entitled,
     shutdown::Tasks,
@@ -78,6 +81,10 @@ use updates::{Joined, Updates};
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_800);
 /// Requests that wait at the boundary of two passwords. Each costs a timer and its connection.
 const HELD: usize = 4_096;
+
+/// How often it is looked whether brokers that have ended still write. Small against the 90 s for
+/// which nobody is trusted after that.
+const LOOK_FOR_PREDECESSORS: Duration = Duration::from_secs(1);
 
 /// A login that works now. Made by [`Broker::credential`] alone.
 #[derive(Debug, Clone)]
@@ -115,12 +122,35 @@ impl Broker {
     ///
     /// # Errors
     /// See [`BrokerStartError`].
+    #[cfg(any(test, feature = "internals"))]
     pub fn new(
         config: Config,
         cluster: SecurityApi,
         clock: Clock,
         tasks: Tasks,
         telemetry: ClusterTelemetry,
+    ) -> Result<Self, BrokerStartError> {
+        Self::with_folders(
+            config,
+            cluster,
+            clock,
+            tasks,
+            telemetry,
+            &Folders::default(),
+        )
+    }
+
+    /// Opens the ledger; `folders` are those of all brokers of the program. `tasks` run the updates.
+    ///
+    /// # Errors
+    /// See [`BrokerStartError`].
+    pub(crate) fn with_folders(
+        config: Config,
+        cluster: SecurityApi,
+        clock: Clock,
+        tasks: Tasks,
+        telemetry: ClusterTelemetry,
+        folders: &Folders,
     ) -> Result<Self, BrokerStartError> {
         let keys = Arc::new(config.keyring().map_err(BrokerStartError::Key)?);
         let context = ledger::LedgerContext {
@@ -131,7 +161,8 @@ impl Broker {
             clocks: telemetry.clocks.clone(),
             metrics: telemetry.metrics.clone(),
         };
-        let ledger = Ledger::start(&config.ledger, context).map_err(BrokerStartError::Redis)?;
+        let ledger = Ledger::start(&config.ledger, context, folders);
+        let ledger = ledger.map_err(BrokerStartError::Redis)?;
         let key_since = config
             .previous_key
             .as_ref()
@@ -417,6 +448,35 @@ impl Broker {
     #[must_use]
     pub fn key_id(&self) -> &str {
         &self.state.keys.of(Slot::Current).credentials.id
+    }
+
+    /// Writes within these limits from now on.
+    pub(crate) fn replace_limits(&self, limits: WriteLimits) {
+        self.ensure.replace_limits(limits);
+    }
+
+    /// Nobody is sent here any more, and another broker may be for the same cluster.
+    pub(crate) fn precedes(&self, successors: &Predecessors) {
+        successors.add(&self.state);
+    }
+
+    /// Checks every user, at most once a second, as long as writes of these may take effect.
+    pub(crate) fn succeeds(&self, predecessors: &Predecessors) {
+        if !predecessors.warn(&self.state) {
+            return;
+        }
+        let (state, predecessors) = (Arc::clone(&self.state), predecessors.clone());
+        let ending = self.tasks.clone();
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = ending.ending() => return,
+                    () = sleep(LOOK_FOR_PREDECESSORS) => if !predecessors.warn(&state) {
+                        return;
+                    }
+                }
+            }
+        });
     }
 
     /// What is remembered, and the store behind it.

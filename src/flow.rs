@@ -85,7 +85,7 @@ impl Flow {
         let (upstream, mapping) = match chosen {
             Chosen::Cluster(upstream) => (upstream, upstream.mapping()),
             Chosen::Tenant(tenants, label) => {
-                opened = open(tenants, label, &identity)?;
+                opened = open(tenants, label, &identity).await?;
                 let own = opened.mapping.clone();
                 let mapping = own.unwrap_or_else(|| opened.upstream.mapping());
                 (&opened.upstream, mapping)
@@ -115,7 +115,8 @@ impl Flow {
         let (upstream, mapping) = match chosen {
             Chosen::Cluster(upstream) => (Arc::clone(upstream), None),
             Chosen::Tenant(tenants, label) => {
-                let opened = tenants.open(label).map_err(AuthError::Tenant)?;
+                let opened = tenants.open(label, None).await;
+                let opened = opened.map_err(AuthError::Tenant)?;
                 (opened.upstream, opened.mapping)
             }
         };
@@ -157,7 +158,7 @@ impl Flow {
 }
 
 /// A tenant's cluster, for somebody who has a role there: whoever has none opens nothing.
-fn open(
+async fn open(
     tenants: &Tenants,
     label: &TenantLabel,
     identity: &Identity,
@@ -175,7 +176,8 @@ fn open(
     if let Err(why) = mapping.entitle(identity.clone()) {
         return Err(refused(AuthError::Roles(why), mapping.remarks(identity)));
     }
-    tenants.open(label).map_err(refused_tenant)
+    let opened = tenants.open(label, Some(identity.user())).await;
+    opened.map_err(refused_tenant)
 }
 
 /// With which roles somebody asks.

@@ -43,7 +43,9 @@ pub mod keys {
     pub use crate::keys::Keyring;
 }
 pub mod ledger {
-    pub use crate::ledger::{Config, Forgotten, Ledger, LedgerContext, Others, StoreConfig};
+    pub use crate::ledger::{
+        Config, Folders, Forgotten, Ledger, LedgerContext, Others, StoreConfig,
+    };
     pub mod redis {
         pub use crate::ledger::redis::{Config, DEADLINE, RedisNode, Topology};
     }

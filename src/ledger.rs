@@ -26,7 +26,8 @@ use crate::{
     clock::Timestamp,
     model::{Generation, Username},
 };
-use file::File;
+pub use file::Folders;
+use file::{File, Place};
 use memory::{Memory, Phase};
 use redis::Redis;
 use std::{fmt, sync::Arc, time::Duration};
@@ -44,20 +45,29 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger. Nothing waits for the store, now or later.
+    /// An empty ledger. Nothing waits for the store, now or later. `folders` are those of the other
+    /// ledgers of the program.
     ///
     /// # Errors
     /// When a certificate file for Redis cannot be used. That Redis is not available is never a
     /// reason.
-    pub fn start(config: &Config, context: LedgerContext) -> Result<Self, redis::SetUpError> {
+    pub fn start(
+        config: &Config,
+        context: LedgerContext,
+        folders: &Folders,
+    ) -> Result<Self, redis::SetUpError> {
         let memory = |phase| Arc::new(Memory::new(config.capacity, phase));
         // Without Redis nobody else changes anything.
         let complete = || memory(Phase::COMPLETE);
         let (memory, store) = match &config.store {
             StoreConfig::Memory => (complete(), Store::Memory),
-            StoreConfig::File(folder) => {
+            StoreConfig::File(folder) | StoreConfig::TransientFile(folder) => {
                 let memory = complete();
-                let file = File::start(folder, config.capacity, &memory, context);
+                let place = Place {
+                    folder: folder.clone(),
+                    is_transient: matches!(config.store, StoreConfig::TransientFile(_)),
+                };
+                let file = File::start(place, config.capacity, &memory, context, folders);
                 (memory, Store::File(file))
             }
             StoreConfig::Redis(redis) => {

@@ -44,6 +44,12 @@ impl Tasks {
         self.tracker.close();
     }
 
+    /// Begins the end when it is dropped.
+    #[must_use]
+    pub(crate) fn end_on_drop(&self) -> EndOnDrop {
+        EndOnDrop(self.clone())
+    }
+
     /// Resolves when the end has begun.
     pub async fn ending(&self) {
         self.ending.cancelled().await;
@@ -66,6 +72,16 @@ impl Tasks {
         tokio::time::timeout(patience, self.tracker.wait())
             .await
             .is_ok()
+    }
+}
+
+/// See [`Tasks::end_on_drop`].
+#[derive(Debug)]
+pub(crate) struct EndOnDrop(Tasks);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -3,11 +3,11 @@
 
 use super::{error::StartError, first_check};
 use crate::{
-    broker::{self, Broker},
+    broker::{self, Broker, Predecessors, WriteLimits},
     clock::Clock,
     cluster::{self, ClusterAccess, SecurityApi},
     config::ClusterConfig,
-    ledger::{self, StoreConfig, redis::RedisAccess},
+    ledger::{self, Folders, StoreConfig, redis::RedisAccess},
     roles::Mapping,
     shutdown::Tasks,
     telemetry::{ClusterTelemetry, Telemetry},
@@ -49,6 +49,9 @@ struct Parts {
     tasks: Tasks,
     telemetry: Telemetry,
     accepted: Accepted,
+    folders: Folders,
+    /// The clusters that a reload has ended.
+    predecessors: Predecessors,
     /// Whether requests are passed on to the clusters.
     proxy: bool,
 }
@@ -68,6 +71,7 @@ pub(super) struct Prepared {
 struct Changes {
     cluster: ClusterAccess,
     redis: Option<RedisAccess>,
+    limits: WriteLimits,
     mapping: Mapping,
     proxied: Option<ProxiedTls>,
 }
@@ -80,6 +84,8 @@ impl Clusters {
                 tasks,
                 telemetry,
                 accepted: Accepted::default(),
+                folders: Folders::default(),
+                predecessors: Predecessors::default(),
                 proxy,
             },
             made_of: Mutex::default(),
@@ -145,8 +151,8 @@ impl Clusters {
                 .is_some_and(|old| old.is(&member))
             {
                 kept.insert(name);
-            } else if let Member::Cluster(upstream) = &member {
-                added.push(Arc::clone(upstream));
+            } else {
+                added.extend(member.all());
             }
             made_of.insert(name.into(), signature);
             all.push((config.selector.clone(), member));
@@ -174,20 +180,22 @@ impl Clusters {
             if let Some(access) = changes.redis {
                 upstream.broker().ledger().replace_access(access);
             }
+            upstream.broker().replace_limits(changes.limits);
             upstream.replace_mapping(changes.mapping);
         }
         for (tenants, source, staying) in prepared.sources {
             tenants.replace_source(source, &staying);
         }
-        for upstream in &prepared.added {
-            info!(cluster = upstream.name(), "a cluster was added");
-            check(upstream);
-        }
+        let predecessors = &self.parts.predecessors;
         for member in prepared.removed {
             info!(cluster = member.name(), "a cluster was removed");
-            for upstream in member.all() {
-                upstream.end();
-            }
+            member.end(predecessors);
+        }
+        for upstream in &prepared.added {
+            info!(cluster = upstream.name(), "a cluster was added");
+            // One of those that were removed may have been the same under other settings.
+            upstream.broker().succeeds(predecessors);
+            check(upstream);
         }
         *self.made_of.lock().unwrap_or_else(PoisonError::into_inner) = prepared.made_of;
         prepared.upstreams
@@ -214,7 +222,7 @@ impl Parts {
         let name = config.name.as_str();
         if config.tenants.is_some() {
             let source = self.source(config, waiting, None)?;
-            let tenants = Tenants::new(name, source, self.clock.clone());
+            let tenants = Tenants::new(name, source, self.clock.clone(), self.tasks.clone());
             return Ok(Member::Tenants(Arc::new(tenants)));
         }
         let telemetry = self.telemetry.of_cluster(name);
@@ -258,7 +266,9 @@ impl Parts {
             let own = own.ok_or("the label would make a role that no text may make")?;
             let name = format!("{section}/{}", label.as_str());
             let telemetry = parts.telemetry.of_tenant(section, &name);
-            Ok(parts.upstream(&name, &own, waiting, telemetry)?)
+            let upstream = parts.upstream(&name, &own, waiting, telemetry)?;
+            upstream.broker().succeeds(&parts.predecessors);
+            Ok(upstream)
         };
         let nodes = TenantNodes::Own(Box::new(open));
         Ok(TenantSource { mapping, nodes })
@@ -277,19 +287,20 @@ impl Parts {
             .map_err(StartError::ClusterTls)?;
         let tasks = self.tasks.branch();
         let origins = cluster.origins();
-        let broker = Broker::new(
+        let broker = Broker::with_folders(
             config.broker.clone(),
             cluster,
             clock.clone(),
             tasks,
             telemetry,
+            &self.folders,
         )?;
         let broker = match waiting {
             None => broker,
             Some(most) => broker.with_waiting(most),
         };
         let mapping = Mapping::new(config.roles.clone());
-        let upstream = Upstream::new(name, mapping, broker).with_accepted(self.accepted.clone());
+        let upstream = Upstream::new(name, mapping, broker).among(self.accepted.clone());
         if !self.proxy {
             return Ok(upstream);
         }
@@ -344,9 +355,10 @@ fn signature(config: &ClusterConfig) -> String {
         park_within,
         expiration,
         adopt,
-        writes_per_minute,
-        new_per_minute,
-        writes_at_once,
+        // They are applied in place.
+        writes_per_minute: _,
+        new_per_minute: _,
+        writes_at_once: _,
         tries_for,
         dry_run,
         ledger,
@@ -356,7 +368,7 @@ fn signature(config: &ClusterConfig) -> String {
         StoreConfig::Memory => ("memory", None),
         // Another address of it is applied in place.
         StoreConfig::Redis(_) => ("redis", None),
-        StoreConfig::File(folder) => ("file", Some(folder)),
+        StoreConfig::File(folder) | StoreConfig::TransientFile(folder) => ("file", Some(folder)),
     };
     let of_cluster = (kind, hosts, passwords, tenants, proxy);
     let of_time = (
@@ -368,13 +380,7 @@ fn signature(config: &ClusterConfig) -> String {
         expiration,
         tries_for,
     );
-    let of_writes = (
-        adopt,
-        writes_per_minute,
-        new_per_minute,
-        writes_at_once,
-        dry_run,
-    );
+    let of_writes = (adopt, dry_run);
     let of_users = (cluster_name, service_account, capacity, store);
     format!("{:?}", (of_cluster, of_time, of_writes, of_users))
 }
@@ -390,7 +396,7 @@ fn changes_of(upstream: &Upstream, config: &ClusterConfig) -> Result<Changes, St
         .map_err(StartError::ClusterTls)?;
     let redis = match &config.broker.ledger.store {
         StoreConfig::Redis(redis) => Some(redis.access().map_err(broker::BrokerStartError::Redis)?),
-        StoreConfig::Memory | StoreConfig::File(..) => None,
+        StoreConfig::Memory | StoreConfig::File(..) | StoreConfig::TransientFile(..) => None,
     };
     let proxied = upstream
         .proxied()
@@ -399,6 +405,7 @@ fn changes_of(upstream: &Upstream, config: &ClusterConfig) -> Result<Changes, St
         proxied: proxied.transpose().map_err(StartError::Proxy)?,
         cluster,
         redis,
+        limits: config.broker.limits(),
         mapping: Mapping::new(config.roles.clone()),
     })
 }
@@ -438,6 +445,10 @@ mod tests {
         TenantLabel::parse(text).unwrap()
     }
 
+    async fn opened(tenants: &Tenants, name: &str) -> Arc<Upstream> {
+        tenants.open(&label(name), None).await.unwrap().upstream
+    }
+
     fn rules(upstream: &Upstream) -> String {
         format!("{:?}", upstream.mapping())
     }
@@ -447,23 +458,24 @@ mod tests {
         let nodes = "http://{tenant}.test:9200";
         let (clusters, before) = (clusters(), config(nodes, "{tenant}-old"));
         let (running, tenants) = started(&clusters, &before);
-        let known = tenants.open(&label("known")).unwrap().upstream;
+        let known = opened(&tenants, "known").await;
         let after = config(nodes, "{tenant}-new");
         let prepared = clusters.prepare(Some(&running), &after.clusters, &after.unmatched);
-        let late = tenants.open(&label("late")).unwrap().upstream;
+        let late = opened(&tenants, "late").await;
         clusters.apply(prepared.unwrap());
         let stays = tenants.get(&label("known")).unwrap().upstream;
         assert!(Arc::ptr_eq(&stays, &known) && rules(&stays).contains("known-new"));
         assert!(tenants.get(&label("late")).is_none() && rules(&late).contains("late-old"));
-        let late = tenants.open(&label("late")).unwrap().upstream;
+        let late = opened(&tenants, "late").await;
         assert!(rules(&late).contains("late-new"), "{}", rules(&late));
         // A label that makes no role any more has no cluster.
-        let user = tenants.open(&label("user")).unwrap().upstream;
+        let user = opened(&tenants, "user").await;
         assert!(rules(&user).contains("user-new"));
         let invalid = config(nodes, "super{tenant}");
         let prepared = clusters.prepare(Some(&running), &invalid.clusters, &invalid.unmatched);
         clusters.apply(prepared.unwrap());
-        assert!(tenants.get(&label("user")).is_none() && tenants.open(&label("user")).is_err());
+        assert!(tenants.get(&label("user")).is_none());
+        assert!(tenants.open(&label("user"), None).await.is_err());
         assert!(rules(&tenants.get(&label("known")).unwrap().upstream).contains("superknown"));
     }
 
@@ -473,11 +485,11 @@ mod tests {
         let (clusters, before) = (clusters(), config(node, "{tenant}-old"));
         let (running, tenants) = started(&clusters, &before);
         let shared = tenants.shared().unwrap();
-        let of_acme = || {
-            let opened = tenants.open(&label("acme")).unwrap();
+        let of_acme = async || {
+            let opened = tenants.open(&label("acme"), None).await.unwrap();
             format!("{:?}", opened.mapping.unwrap())
         };
-        assert!(of_acme().contains("acme-old"));
+        assert!(of_acme().await.contains("acme-old"));
         let after = config(node, "{tenant}-new");
         let prepared = clusters.prepare(Some(&running), &after.clusters, &after.unmatched);
         let prepared = prepared.unwrap();
@@ -485,6 +497,6 @@ mod tests {
         clusters.apply(prepared);
         let stays = tenants.shared().unwrap();
         assert!(Arc::ptr_eq(&stays, &shared) && rules(&stays).contains("{tenant}-new"));
-        assert!(of_acme().contains("acme-new"));
+        assert!(of_acme().await.contains("acme-new"));
     }
 }

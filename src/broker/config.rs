@@ -50,7 +50,24 @@ pub struct Config {
     pub ledger: ledger::Config,
 }
 
+/// How much may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WriteLimits {
+    pub(crate) writes_per_minute: u32,
+    pub(crate) new_per_minute: u32,
+    pub(crate) writes_at_once: usize,
+}
+
 impl Config {
+    /// What a running broker takes over from another configuration.
+    pub(crate) fn limits(&self) -> WriteLimits {
+        WriteLimits {
+            writes_per_minute: self.writes_per_minute,
+            new_per_minute: self.new_per_minute,
+            writes_at_once: self.writes_at_once,
+        }
+    }
+
     /// Requests wait 1.8 s for their update, and its last attempt needs some of it.
     pub const TRIES_FOR: Duration = Duration::from_millis(1_500);
 

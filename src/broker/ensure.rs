@@ -18,7 +18,7 @@ mod types;
 pub(crate) use types::Plan;
 
 use super::{
-    config::Config,
+    config::{Config, WriteLimits},
     error::BrokerError,
     places::{Class, WritePlaces},
     rotation::{Period, SLACK},
@@ -61,6 +61,11 @@ impl Ensure {
             tries_for: config.tries_for,
             state,
         }
+    }
+
+    /// Writes within these limits from now on.
+    pub(super) fn replace_limits(&self, limits: WriteLimits) {
+        self.agree.replace_limits(limits);
     }
 
     /// Makes the cluster agree. Afterwards the ledger knows it. The result is the generation of the

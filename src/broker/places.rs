@@ -3,13 +3,11 @@
 //! Anybody whom a gateway trusts can make names up. So users of whom nothing is remembered have
 //! places of their own, and a flood of them keeps nobody else waiting.
 
-use super::{
-    error::BrokerError,
-    product::{PerProduct, Product},
-};
-use std::time::Duration;
+use super::{error::BrokerError, product::Product};
+use arc_swap::ArcSwap;
+use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
@@ -29,29 +27,30 @@ pub(super) enum Class {
 /// share first, so they are never ahead of a known user by more than that.
 #[derive(Debug)]
 pub(super) struct Places {
-    all: Semaphore,
-    new_users: Semaphore,
+    all: Arc<Semaphore>,
+    new_users: Arc<Semaphore>,
 }
+
+/// A place, and that of a new user's share.
+pub(super) type HeldPlace = (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit);
 
 impl Places {
     pub(super) fn new(all: usize, new_users: usize) -> Self {
         Self {
-            all: Semaphore::new(all),
-            new_users: Semaphore::new(new_users),
+            all: Arc::new(Semaphore::new(all)),
+            new_users: Arc::new(Semaphore::new(new_users)),
         }
     }
 
     /// A place, for as long as it is held. Whoever queues too long gives up.
-    pub(super) async fn queue(
-        &self,
-        class: Class,
-    ) -> Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>), BrokerError> {
+    pub(super) async fn queue(&self, class: Class) -> Result<HeldPlace, BrokerError> {
+        let of = |places: &Arc<Semaphore>| Arc::clone(places).acquire_owned();
         let queue = async {
             let share = match class {
                 Class::Known => None,
-                Class::New => Some(self.new_users.acquire().await.ok()?),
+                Class::New => Some(of(&self.new_users).await.ok()?),
             };
-            Some((share, self.all.acquire().await.ok()?))
+            Some((share, of(&self.all).await.ok()?))
         };
         let place = timeout(QUEUE, queue).await.ok().flatten();
         place.ok_or(BrokerError::Busy)
@@ -63,17 +62,24 @@ const COLLECTED: usize = 512;
 
 /// Places to write.
 #[derive(Debug)]
-pub(super) struct WritePlaces(PerProduct<Places>);
+pub(super) struct WritePlaces {
+    elasticsearch: ArcSwap<Places>,
+    opensearch: Places,
+}
 
 impl WritePlaces {
     /// Elasticsearch hashes slowly, on few threads; more writes would only wait there instead of
     /// here.
     pub(super) fn new(at_once: usize) -> Self {
-        let of = |at_once: usize| Places::new(at_once, (at_once * 3 / 4).max(1));
-        Self(PerProduct {
-            elasticsearch: of(at_once),
-            opensearch: of(COLLECTED),
-        })
+        Self {
+            elasticsearch: ArcSwap::from_pointee(shared_out(at_once)),
+            opensearch: shared_out(COLLECTED),
+        }
+    }
+
+    /// Has so many from now on. Whoever has one or queues for one keeps it until the end.
+    pub(super) fn replace(&self, at_once: usize) {
+        self.elasticsearch.store(Arc::new(shared_out(at_once)));
     }
 
     /// A place, for as long as it is held.
@@ -81,7 +87,35 @@ impl WritePlaces {
         &self,
         class: Class,
         product: Product,
-    ) -> Result<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>), BrokerError> {
-        self.0.of(product).queue(class).await
+    ) -> Result<HeldPlace, BrokerError> {
+        match product {
+            Product::Elasticsearch => self.elasticsearch.load_full().queue(class).await,
+            Product::OpenSearch => self.opensearch.queue(class).await,
+        }
+    }
+}
+
+fn shared_out(at_once: usize) -> Places {
+    Places::new(at_once, (at_once * 3 / 4).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn other_places_are_there_at_once_and_held_ones_stay() {
+        let (places, product) = (WritePlaces::new(1), Product::Elasticsearch);
+        let held = places.queue(Class::Known, product).await.unwrap();
+        assert!(places.queue(Class::Known, product).await.is_err());
+        places.replace(2);
+        let more = [
+            places.queue(Class::Known, product).await,
+            places.queue(Class::New, product).await,
+        ];
+        assert!(more.iter().all(Result::is_ok));
+        assert!(places.queue(Class::Known, product).await.is_err());
+        drop(held);
+        assert!(places.queue(Class::Known, product).await.is_err());
     }
 }

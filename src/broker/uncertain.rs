@@ -17,7 +17,7 @@ use std::{
 
 /// Elasticsearch gives up a write that waits for a master after 60 s; half of that again for queues
 /// and slow nodes.
-const LASTS: Duration = Duration::from_secs(90);
+pub(super) const LASTS: Duration = Duration::from_secs(90);
 /// With more uncertain users than this, everybody is taken for uncertain: that costs calls, where
 /// forgetting one user could give a wrong answer.
 const USERS: usize = 10_000;
@@ -64,6 +64,12 @@ impl UncertainWrites {
             let end = users.entry(user.clone()).or_insert(until);
             *end = until.max(*end);
         }
+        self.last.fetch_max(until.0, Ordering::Release);
+    }
+
+    /// The same of every user: nobody knows which writes are uncertain.
+    pub(super) fn record_everybody(&self, until: Timestamp) {
+        self.everybody.fetch_max(until.0, Ordering::Release);
         self.last.fetch_max(until.0, Ordering::Release);
     }
 

@@ -211,7 +211,7 @@ async fn store(config: &config::Config) -> Option<Tried> {
         clocks: ClockCheck::default(),
         metrics: ClusterMetrics::default(),
     };
-    let ledger = Ledger::start(&broker.ledger, context);
+    let ledger = Ledger::start(&broker.ledger, context, &ledger::Folders::default());
     let found = match ledger {
         Err(error) => Err(chain(&error)),
         Ok(ledger) => {

@@ -285,7 +285,7 @@ fn redis_ca(config: &Config) -> bool {
         .iter()
         .any(|cluster| match &cluster.broker.ledger.store {
             StoreConfig::Redis(redis) => redis.tls.ca_cert.is_some(),
-            StoreConfig::Memory | StoreConfig::File(..) => false,
+            StoreConfig::Memory | StoreConfig::File(..) | StoreConfig::TransientFile(..) => false,
         })
 }
 

@@ -32,10 +32,14 @@ impl ClusterConfig {
             own.cluster.hosts = hosts_for(tenants, label)?;
             // No name of a cluster has a slash.
             own.broker.cluster_name = format!("{}/{}", self.name, label.as_str());
-            if let StoreConfig::File(folder) = &mut own.broker.ledger.store {
+            let store = &mut own.broker.ledger.store;
+            if let StoreConfig::File(folder) = store {
+                let mut folder = std::mem::take(folder);
                 folder
                     .as_mut_os_string()
                     .push(format!(".{}", label.as_str()));
+                // Somebody may ask for tenants that do not exist.
+                *store = StoreConfig::TransientFile(folder);
             }
         }
         Some(own)

@@ -184,7 +184,7 @@ impl From<&AuthError> for Refusal {
                 | Distrust::KeyRepeated,
             ) => Self::GatewayKey,
             AuthError::NoCluster(_) | AuthError::Tenant(NoTenant::Label(_)) => Self::NoCluster,
-            AuthError::Tenant(NoTenant::Full(_)) => Self::Busy,
+            AuthError::Tenant(NoTenant::Full(_) | NoTenant::TooOften(_)) => Self::Busy,
             AuthError::Tenant(NoTenant::SetUp(..)) => Self::Cluster,
             AuthError::NobodyAsks | AuthError::Identity(Rejected::Nobody(_)) => Self::NobodyAsks,
             AuthError::Identity(

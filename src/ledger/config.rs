@@ -23,4 +23,7 @@ pub enum StoreConfig {
     Redis(Box<redis::Config>),
     /// A file in this folder, of one process at a time.
     File(PathBuf),
+    /// The same; the folder is made with the first write and removed at the end if nobody is in
+    /// its file.
+    TransientFile(PathBuf),
 }

@@ -8,29 +8,37 @@
 
 mod disk;
 mod folder;
+mod place;
 mod table;
 mod writer;
+
+pub(super) use place::Place;
 
 use super::{
     context::LedgerContext,
     memory::Memory,
     redis::DEADLINE,
     seal,
-    types::{Fact, Found, How, Kind, NO_FINGERPRINT, Target},
+    types::{Fact, Found, How, Kind, NO_FINGERPRINT, Target, lock},
     update::Update,
 };
 use crate::{
     clock::Timestamp,
     model::{Generation, Username},
 };
-use disk::{Disk, Record, TakeError};
-use std::{path::Path, sync::Arc, time::Duration};
-use table::Table;
+use disk::Record;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+use table::{OpenLedger, Table};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use tracing::warn;
+use tokio_util::sync::CancellationToken;
 use writer::Line;
 
 /// Records on their way to the disk, about 150 bytes each. One that finds no room is not lost: the
@@ -40,48 +48,79 @@ const QUEUE: usize = 8_192;
 /// within a millisecond, but for a disk that hangs or a machine that is far too busy.
 const WRITTEN: Duration = Duration::from_millis(500);
 
-/// The store.
+/// The store. Clones of one are of several ledgers, of which each but one has been replaced.
 pub(super) struct File {
     table: Arc<Table>,
     lines: mpsc::Sender<Line>,
+}
+
+/// The files that this process has, by folder: a ledger that is made instead of another one goes
+/// on with its file, and so learns of its pending writes.
+#[derive(Debug, Clone, Default)]
+pub struct Folders(Arc<Mutex<HashMap<PathBuf, Known>>>);
+
+#[derive(Debug)]
+struct Known {
+    file: Weak<File>,
+    /// Cancelled when nobody has the folder any more.
+    released: CancellationToken,
 }
 
 impl File {
     /// Takes the folder and reads the file. Waits for the local disk and for nothing else; if
     /// anything is wrong, memory alone is used.
     pub(super) fn start(
-        folder: &Path,
+        place: Place,
         capacity: usize,
         memory: &Arc<Memory>,
         context: LedgerContext,
-    ) -> Self {
+        folders: &Folders,
+    ) -> Arc<Self> {
+        let ledger = OpenLedger {
+            tasks: context.tasks.clone(),
+            memory: Arc::clone(memory),
+        };
+        let mut all = lock(&folders.0);
+        all.retain(|_, known| !known.released.is_cancelled());
+        let known = all.get(&place.folder);
+        let file = known.and_then(|known| known.file.upgrade());
+        let file = file.filter(|file| file.table.has_keys_of(&context));
+        let bounds = (capacity, context.expiration);
+        if let Some(file) = file
+            && file.table.share(&ledger, bounds)
+        {
+            return file;
+        }
+        let before = known.map(|known| known.released.clone());
+        let released = CancellationToken::new();
         let (lines, coming) = mpsc::channel(QUEUE);
         let tasks = context.tasks.clone();
-        let table = Arc::new(Table::new(context, capacity));
-        match Disk::take(folder, capacity) {
-            Ok((disk, records)) => {
-                table.read(&disk, records);
-                let (table, memory) = (Arc::clone(&table), Arc::clone(memory));
-                tasks.spawn(writer::run(table, disk, coming, memory));
-            }
-            Err(TakeError::Taken) => {
-                warn!(
-                    "another process has the folder of `cache.path`; users are remembered in \
-                     memory alone"
-                );
-                table.set_trouble(Some("another process has the folder"));
-            }
-            Err(TakeError::Io(step, why)) => {
-                warn!(
-                    folder = %folder.display(),
-                    error = %why,
-                    "the folder of `cache.path` cannot be used ({step}); users are remembered in \
-                     memory alone"
-                );
-                table.set_trouble(Some("the folder cannot be used"));
-            }
-        }
-        Self { table, lines }
+        let table = Arc::new(Table::new(context, capacity, ledger));
+        let file = Arc::new(Self {
+            table: Arc::clone(&table),
+            lines,
+        });
+        let known = Known {
+            file: Arc::downgrade(&file),
+            released: released.clone(),
+        };
+        all.insert(place.folder.clone(), known);
+        drop(all);
+        let released = released.drop_guard();
+        let is_now = before.is_none() && (!place.is_transient || place.exists());
+        let disk = if is_now {
+            let Some(disk) = place.take(&table) else {
+                return file;
+            };
+            Some(disk)
+        } else {
+            None
+        };
+        tasks.spawn(async move {
+            writer::run(table, place, disk, before, coming).await;
+            drop(released);
+        });
+        file
     }
 
     pub(super) fn state(&self) -> Result<(), &'static str> {

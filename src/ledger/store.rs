@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub(super) enum Store {
     Memory,
     Redis(Arc<Redis>),
-    File(File),
+    File(Arc<File>),
 }
 
 impl Store {

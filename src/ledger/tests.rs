@@ -25,7 +25,7 @@ fn ledger(capacity: usize) -> Ledger {
         clocks: ClockCheck::default(),
         metrics: ClusterMetrics::default(),
     };
-    Ledger::start(&config, context).unwrap()
+    Ledger::start(&config, context, &Folders::default()).unwrap()
 }
 
 fn user(n: usize) -> Username {

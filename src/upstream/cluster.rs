@@ -4,7 +4,12 @@ use super::{
     proxied::Proxied,
     readiness::{Accepted, ClusterCheck, NotReady, Readiness},
 };
-use crate::{broker::Broker, cluster::SecurityApi, roles::Mapping};
+use crate::{
+    broker::{Broker, Predecessors},
+    cluster::SecurityApi,
+    roles::Mapping,
+    shutdown::EndOnDrop,
+};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
@@ -17,6 +22,8 @@ pub struct Upstream {
     readiness: Readiness,
     accepted: Accepted,
     proxied: Option<Arc<Proxied>>,
+    /// What goes on by itself ends with it: a reload that fails drops what it has made.
+    _ends: Option<EndOnDrop>,
 }
 
 impl Upstream {
@@ -31,12 +38,19 @@ impl Upstream {
             broker,
             accepted: Accepted::default(),
             proxied: None,
+            _ends: None,
         }
     }
 
-    /// The same, one of the clusters that have this together.
-    pub(crate) fn with_accepted(self, accepted: Accepted) -> Self {
-        Self { accepted, ..self }
+    /// The same, one of several clusters of a program, which have `accepted` together. The tasks of
+    /// its broker are its own.
+    pub(crate) fn among(self, accepted: Accepted) -> Self {
+        let ends = Some(self.broker.tasks().end_on_drop());
+        Self {
+            accepted,
+            _ends: ends,
+            ..self
+        }
     }
 
     /// The same, to which requests are passed on as well.
@@ -118,9 +132,10 @@ impl Upstream {
     }
 
     /// Ends what goes on by itself: nobody is sent here any more. Requests and writes in hand are
-    /// finished.
-    pub(crate) fn end(&self) {
+    /// finished, of which `successors` take note.
+    pub(crate) fn end(&self, successors: &Predecessors) {
         self.broker.tasks().end();
+        self.broker.precedes(successors);
     }
 }
 

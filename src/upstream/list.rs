@@ -6,7 +6,10 @@ use super::{
     matching::{Match, TenantLabel},
     tenants::Tenants,
 };
-use crate::request::{Request, Unclear};
+use crate::{
+    broker::Predecessors,
+    request::{Request, Unclear},
+};
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 /// What becomes of a request that no cluster's rules fit (`clusters.unmatched`).
@@ -71,6 +74,15 @@ impl Member {
         match self {
             Self::Cluster(upstream) => vec![Arc::clone(upstream)],
             Self::Tenants(tenants) => tenants.all(),
+        }
+    }
+
+    /// Ends what goes on by itself: nobody is sent here any more. `successors` take note of what is
+    /// in hand.
+    pub(crate) fn end(&self, successors: &Predecessors) {
+        match self {
+            Self::Cluster(upstream) => upstream.end(successors),
+            Self::Tenants(tenants) => tenants.end(successors),
         }
     }
 

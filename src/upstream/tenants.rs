@@ -3,20 +3,27 @@
 
 use super::{cluster::Upstream, matching::TenantLabel};
 use crate::{
+    broker::Predecessors,
     clock::{Clock, Timestamp},
+    model::Username,
+    rate::{Bucket, Rate},
     roles::Mapping,
+    shutdown::Tasks,
+    single_flight::{Full, Run, SingleFlight},
     telemetry::chain,
 };
+use quick_cache::sync::Cache;
 use std::{
     collections::HashMap,
     error::Error,
     fmt,
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
+use tokio::task::spawn_blocking;
 use tracing::info;
 
 /// Open clusters of a section. Each has a pool of connections, a ledger and a few tasks.
@@ -24,14 +31,22 @@ const MOST: usize = 64;
 /// After so long without a request a cluster is closed. Opening it again costs its users a read
 /// each.
 const IDLE: Duration = Duration::from_hours(1);
-/// And after so long where there is no room and nobody has a login there: somebody may ask for
-/// tenants that do not exist.
-const UNUSED: Duration = Duration::from_mins(1);
+/// Clusters that are set up at once: each reads a few files, and after a start all may be asked for.
+const OPENING: usize = MOST;
+/// How many tenants one user may open at once, and how long until one more. Somebody may ask for
+/// tenants that do not exist, and each of them takes the place of another one.
+const OPENED_BY_USER: u32 = 16;
+const OPENED_AGAIN: Duration = Duration::from_secs(10);
+/// Users who have opened a tenant lately. One who is forgotten may open as many again.
+const OPENERS: usize = 10_000;
+
+const IDLE_FOR_LONG: &str = "nobody asked for it for an hour";
 
 /// The rules of a tenant; `None` where the label would make a role that no text may make.
 type Rules = dyn Fn(&TenantLabel) -> Option<Mapping> + Send + Sync;
 /// The cluster of a tenant.
-type Open = dyn Fn(&TenantLabel) -> Result<Upstream, Box<dyn Error + Send + Sync>> + Send + Sync;
+type MakeCluster =
+    dyn Fn(&TenantLabel) -> Result<Upstream, Box<dyn Error + Send + Sync>> + Send + Sync;
 
 /// What a section gives its tenants.
 pub(crate) struct TenantSource {
@@ -42,7 +57,7 @@ pub(crate) struct TenantSource {
 /// Where the users of tenants are.
 pub(crate) enum TenantNodes {
     /// In a cluster for each tenant.
-    Own(Box<Open>),
+    Own(Box<MakeCluster>),
     /// In one cluster. Only the roles differ, so one user must not use two tenants at once.
     Shared(Arc<Upstream>),
 }
@@ -52,10 +67,16 @@ pub(crate) enum TenantNodes {
 pub enum NoTenant {
     /// There are too many.
     #[error(
-        "{MOST} tenants of the cluster `{0}` were asked for within the last hour, which is all \
-         that are open at once"
+        "requests of {MOST} tenants of the cluster `{0}` are in hand, which is all that are open \
+         at once"
     )]
     Full(Box<str>),
+    /// The same user has opened many.
+    #[error(
+        "the user has opened {OPENED_BY_USER} tenants of the cluster `{0}`, and may open one more \
+         every {OPENED_AGAIN:?}"
+    )]
+    TooOften(Box<str>),
     /// It cannot be set up.
     #[error("the cluster `{0}` cannot be set up: {1}")]
     SetUp(Box<str>, Box<str>),
@@ -69,7 +90,19 @@ pub(crate) struct Tenants {
     name: Box<str>,
     source: RwLock<Arc<TenantSource>>,
     clock: Clock,
-    open: RwLock<HashMap<Box<str>, Tenant>>,
+    open: RwLock<Open>,
+    opening: SingleFlight<Box<str>, (), Result<Arc<Upstream>, Box<str>>>,
+    openers: Mutex<Cache<Username, Bucket>>,
+    /// The clusters that were closed.
+    closed: Predecessors,
+}
+
+/// The clusters that are open, by label.
+#[derive(Default)]
+struct Open {
+    tenants: HashMap<Box<str>, Tenant>,
+    /// The section is gone: nothing is opened any more.
+    has_ended: bool,
 }
 
 /// A tenant that somebody has asked for.
@@ -87,12 +120,16 @@ struct Tenant {
 }
 
 impl Tenants {
-    pub(crate) fn new(name: &str, source: TenantSource, clock: Clock) -> Self {
+    /// `tasks` set clusters up.
+    pub(crate) fn new(name: &str, source: TenantSource, clock: Clock, tasks: Tasks) -> Self {
         Self {
             name: name.into(),
             source: RwLock::new(Arc::new(source)),
+            opening: SingleFlight::new(OPENING, |_| None, tasks, clock.clone()),
             clock,
             open: RwLock::default(),
+            openers: Mutex::new(Cache::new(OPENERS)),
+            closed: Predecessors::default(),
         }
     }
 
@@ -110,19 +147,34 @@ impl Tenants {
     /// the caller has applied it. The others are closed: they were opened in the meantime, or their
     /// label is not valid any more.
     pub(crate) fn replace_source(&self, source: TenantSource, changed: &[Arc<Upstream>]) {
-        // `open` takes it first as well, so nobody opens one by the old source after this.
+        // `keep` takes it first as well, so nobody opens one by the old source after this.
         let mut open = self.write();
         let is_shared = matches!(source.nodes, TenantNodes::Shared(_));
         *self.source.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(source);
         if is_shared {
             // Their rules are made again.
-            open.clear();
+            open.tenants.clear();
             return;
         }
-        close(&mut open, "a reload has changed its section", |tenant| {
+        self.close(&mut open, "a reload has changed its section", |tenant| {
             let mut changed = changed.iter();
             !changed.any(|changed| Arc::ptr_eq(changed, &tenant.opened.upstream))
         });
+    }
+
+    /// The section is gone. `successors` take note of what is in hand.
+    pub(crate) fn end(&self, successors: &Predecessors) {
+        let shared = self.shared();
+        let mut open = self.write();
+        open.has_ended = true;
+        if let Some(upstream) = shared {
+            open.tenants.clear();
+            upstream.end(successors);
+            return;
+        }
+        self.close(&mut open, "a reload has removed its section", |_| true);
+        drop(open);
+        successors.take_over(&self.closed);
     }
 
     /// The tenant's role rules, whether its cluster is open or not.
@@ -137,7 +189,7 @@ impl Tenants {
     /// The tenant's cluster, if it is open.
     pub(crate) fn get(&self, label: &TenantLabel) -> Option<Opened> {
         let open = self.read();
-        let tenant = open.get(label.as_str())?;
+        let tenant = open.tenants.get(label.as_str())?;
         tenant.asked_at.store(self.clock.now().0, Relaxed);
         Some(tenant.opened.clone())
     }
@@ -145,7 +197,7 @@ impl Tenants {
     /// The same, and nobody has asked for it.
     pub(super) fn opened(&self, label: &str) -> Option<Arc<Upstream>> {
         let open = self.read();
-        let tenant = open.get(label)?;
+        let tenant = open.tenants.get(label)?;
         Some(Arc::clone(&tenant.opened.upstream))
     }
 
@@ -155,7 +207,7 @@ impl Tenants {
             return vec![upstream];
         }
         let open = self.read();
-        let mut all: Vec<_> = open.iter().collect();
+        let mut all: Vec<_> = open.tenants.iter().collect();
         all.sort_by_key(|(label, _)| *label);
         let upstreams = all.into_iter().map(|(_, tenant)| &tenant.opened.upstream);
         upstreams.map(Arc::clone).collect()
@@ -165,6 +217,7 @@ impl Tenants {
     pub(crate) fn labels(&self) -> Vec<(TenantLabel, Arc<Upstream>)> {
         let open = self.read();
         let own = open
+            .tenants
             .iter()
             .filter(|(_, tenant)| tenant.opened.mapping.is_none());
         let all = own.filter_map(|(label, tenant)| {
@@ -174,61 +227,146 @@ impl Tenants {
         all.collect()
     }
 
-    /// The tenant's cluster for somebody who has a role in it; it is opened if it is not open.
+    /// The tenant's cluster for somebody who has a role in it; it is opened if it is not open, on
+    /// behalf of this user.
     ///
     /// # Errors
     /// See [`NoTenant`].
-    pub(crate) fn open(&self, label: &TenantLabel) -> Result<Opened, NoTenant> {
+    pub(crate) async fn open(
+        &self,
+        label: &TenantLabel,
+        by: Option<&Username>,
+    ) -> Result<Opened, NoTenant> {
+        loop {
+            if let Some(opened) = self.get(label) {
+                return Ok(opened);
+            }
+            let source = self.source();
+            let opened = match &source.nodes {
+                TenantNodes::Shared(upstream) => {
+                    let mapping = (source.mapping)(label);
+                    let mapping = mapping.ok_or_else(|| NoTenant::Label(label.as_str().into()))?;
+                    Opened {
+                        upstream: Arc::clone(upstream),
+                        mapping: Some(Arc::new(mapping)),
+                    }
+                }
+                TenantNodes::Own(_) => Opened {
+                    upstream: self.made(label, by, &source).await?,
+                    mapping: None,
+                },
+            };
+            // Otherwise a reload has come between.
+            if let Some(opened) = self.keep(label, &source, opened)? {
+                return Ok(opened);
+            }
+        }
+    }
+
+    /// A cluster for the tenant. Its files are read on a thread of their own: a file system that
+    /// hangs keeps nobody else waiting.
+    async fn made(
+        &self,
+        label: &TenantLabel,
+        by: Option<&Username>,
+        source: &Arc<TenantSource>,
+    ) -> Result<Arc<Upstream>, NoTenant> {
+        let begin = || {
+            if let Some(user) = by {
+                self.take_turn(user)?;
+            }
+            let (source, label) = (Arc::clone(source), label.clone());
+            Ok(async move {
+                let work = spawn_blocking(move || match &source.nodes {
+                    TenantNodes::Own(make) => make(&label).map_err(|error| chain(&*error)),
+                    TenantNodes::Shared(_) => Err("its tenants have one cluster".to_owned()),
+                });
+                let made = work.await;
+                let made = made.unwrap_or_else(|_| Err("its set-up crashed".to_owned()));
+                made.map(Arc::new).map_err(Box::from)
+            })
+        };
+        let run = self.opening.join(&label.as_str().into(), (), begin);
+        let run = run.map_err(|why| match why {
+            NotBegun::Full => NoTenant::Full(self.name.clone()),
+            NotBegun::TooOften => NoTenant::TooOften(self.name.clone()),
+        })?;
+        let made = Run::result(run).await;
+        let made = made.unwrap_or_else(|| Err("its set-up crashed".into()));
+        made.map_err(|why| NoTenant::SetUp(self.name_of(label).into(), why))
+    }
+
+    /// Whether the user may open one more.
+    fn take_turn(&self, user: &Username) -> Result<(), NotBegun> {
+        // Held over look and change.
+        let openers = self.openers.lock().unwrap_or_else(PoisonError::into_inner);
+        let rate = Rate::burst(OPENED_BY_USER, OPENED_AGAIN);
+        let bucket = rate.after_taking_one(openers.get(user), self.clock.now());
+        openers.insert(user.clone(), bucket.ok_or(NotBegun::TooOften)?);
+        Ok(())
+    }
+
+    /// Puts the tenant into the table; the one that is there counts. `None` where the source is not
+    /// in force any more.
+    fn keep(
+        &self,
+        label: &TenantLabel,
+        source: &Arc<TenantSource>,
+        opened: Opened,
+    ) -> Result<Option<Opened>, NoTenant> {
         let now = self.clock.now();
         let mut open = self.write();
+        if let Some(tenant) = open.tenants.get(label.as_str()) {
+            return Ok(Some(tenant.opened.clone()));
+        }
+        if open.has_ended {
+            let why = "a reload has removed its section".into();
+            return Err(NoTenant::SetUp(self.name_of(label).into(), why));
+        }
         // Read under the lock, so that no reload comes between it and the new entry.
-        let source = self.source();
-        if let Some(tenant) = open.get(label.as_str()) {
-            return Ok(tenant.opened.clone());
+        if !Arc::ptr_eq(source, &self.source()) {
+            return Ok(None);
         }
-        if open.len() >= MOST {
-            close_idle(&mut open, now);
+        if opened.mapping.is_some() {
+            if open.tenants.len() >= MOST {
+                // Rules alone, which are made again when somebody asks.
+                open.tenants.clear();
+            }
+        } else {
+            self.make_room(&mut open, now)?;
+            let upstream = &opened.upstream;
+            upstream.broker().succeeds(&self.closed);
+            info!(cluster = upstream.name(), "the cluster of a tenant is open");
         }
-        let opened = match &source.nodes {
-            TenantNodes::Shared(upstream) => {
-                if open.len() >= MOST {
-                    // Rules alone, which are made again when somebody asks.
-                    open.clear();
-                }
-                let mapping = (source.mapping)(label);
-                let mapping = mapping.ok_or_else(|| NoTenant::Label(label.as_str().into()))?;
-                let mapping = Some(Arc::new(mapping));
-                let upstream = Arc::clone(upstream);
-                Opened { upstream, mapping }
-            }
-            TenantNodes::Own(cluster) => {
-                if open.len() >= MOST {
-                    let why = "there is no room and nobody has a login there";
-                    close(&mut open, why, |tenant| {
-                        let users = tenant.opened.upstream.broker().ledger().users();
-                        tenant.idle(now) >= UNUSED && users == 0
-                    });
-                }
-                if open.len() >= MOST {
-                    return Err(NoTenant::Full(self.name.clone()));
-                }
-                let failed = |error: Box<dyn Error + Send + Sync>| {
-                    NoTenant::SetUp(self.name_of(label).into(), chain(&*error).into())
-                };
-                let upstream = Arc::new(cluster(label).map_err(failed)?);
-                info!(cluster = upstream.name(), "the cluster of a tenant is open");
-                Opened {
-                    upstream,
-                    mapping: None,
-                }
-            }
-        };
         let tenant = Tenant {
             opened: opened.clone(),
             asked_at: AtomicU64::new(now.0),
         };
-        open.insert(label.as_str().into(), tenant);
-        Ok(opened)
+        open.tenants.insert(label.as_str().into(), tenant);
+        Ok(Some(opened))
+    }
+
+    /// Closes those that nobody asks for any more, and then the one that was asked for least
+    /// recently, first of those without users.
+    fn make_room(&self, open: &mut Open, now: Timestamp) -> Result<(), NoTenant> {
+        if open.tenants.len() < MOST {
+            return Ok(());
+        }
+        self.close(open, IDLE_FOR_LONG, |tenant| tenant.idle(now) >= IDLE);
+        if open.tenants.len() < MOST {
+            return Ok(());
+        }
+        let free = open.tenants.values().filter(|tenant| !tenant.is_in_hand());
+        let oldest = free.min_by_key(|tenant| {
+            let has_users = tenant.opened.upstream.broker().ledger().users() > 0;
+            (has_users, tenant.asked_at.load(Relaxed))
+        });
+        let oldest = oldest.map(|tenant| Arc::clone(&tenant.opened.upstream));
+        let oldest = oldest.ok_or_else(|| NoTenant::Full(self.name.clone()))?;
+        self.close(open, "another one needs its place", |tenant| {
+            Arc::ptr_eq(&tenant.opened.upstream, &oldest)
+        });
+        Ok(())
     }
 
     /// The cluster of all tenants, where they have one together.
@@ -241,23 +379,44 @@ impl Tenants {
 
     /// Closes the clusters that nobody has asked for within the last hour.
     pub(crate) fn close_idle(&self) {
-        close_idle(&mut self.write(), self.clock.now());
+        let now = self.clock.now();
+        self.close(&mut self.write(), IDLE_FOR_LONG, |tenant| {
+            tenant.idle(now) >= IDLE
+        });
+    }
+
+    fn close(&self, open: &mut Open, why: &str, is_outdated: impl Fn(&Tenant) -> bool) {
+        open.tenants.retain(|_, tenant| {
+            let closes = is_outdated(tenant);
+            // The rules of a shared cluster leave it as it is.
+            if closes && tenant.opened.mapping.is_none() {
+                let cluster = tenant.opened.upstream.name();
+                info!(cluster, "the cluster of a tenant is closed: {why}");
+                tenant.opened.upstream.end(&self.closed);
+            }
+            !closes
+        });
     }
 
     fn source(&self) -> Arc<TenantSource> {
         Arc::clone(&self.source.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<Box<str>, Tenant>> {
+    fn read(&self) -> RwLockReadGuard<'_, Open> {
         self.open.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Box<str>, Tenant>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Open> {
         self.open.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Tenant {
+    /// Whether a request holds it.
+    fn is_in_hand(&self) -> bool {
+        Arc::strong_count(&self.opened.upstream) > 1
+    }
+
     /// A clock that was set back says nothing.
     fn idle(&self, now: Timestamp) -> Duration {
         let asked_at = Timestamp(self.asked_at.load(Relaxed));
@@ -265,32 +424,23 @@ impl Tenant {
     }
 }
 
-fn close_idle(open: &mut HashMap<Box<str>, Tenant>, now: Timestamp) {
-    close(open, "nobody asked for it for an hour", |tenant| {
-        tenant.idle(now) >= IDLE
-    });
+/// Why no cluster is set up.
+enum NotBegun {
+    Full,
+    TooOften,
 }
 
-fn close(open: &mut HashMap<Box<str>, Tenant>, why: &str, is_outdated: impl Fn(&Tenant) -> bool) {
-    open.retain(|_, tenant| {
-        let closes = is_outdated(tenant);
-        if closes {
-            // The rules of a shared cluster leave it as it is.
-            if tenant.opened.mapping.is_none() {
-                let cluster = tenant.opened.upstream.name();
-                info!(cluster, "the cluster of a tenant is closed: {why}");
-                tenant.opened.upstream.end();
-            }
-        }
-        !closes
-    });
+impl From<Full> for NotBegun {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
 }
 
 impl fmt::Debug for Tenants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tenants")
             .field("name", &self.name)
-            .field("open", &self.read().len())
+            .field("open", &self.read().tenants.len())
             .finish_non_exhaustive()
     }
 }

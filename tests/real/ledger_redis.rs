@@ -336,6 +336,7 @@ async fn a_replica_whose_clock_is_ahead_is_noticed_by_the_others() {
                     clocks: clocks.clone(),
                     metrics: ClusterMetrics::default(),
                 },
+                &ledger::Folders::default(),
             )
             .unwrap(),
             tasks,

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     broker::{
-        config::Config,
+        config::{Config, WriteLimits},
         document::Document,
         error::BrokerError,
         places::{Class, Places, WritePlaces},
@@ -82,6 +82,17 @@ impl Attempt {
             state,
             cluster,
         }
+    }
+
+    /// Writes within these limits from now on.
+    pub(super) fn replace_limits(&self, limits: WriteLimits) {
+        let WriteLimits {
+            writes_per_minute,
+            new_per_minute,
+            writes_at_once,
+        } = limits;
+        self.limits.replace(writes_per_minute, new_per_minute);
+        self.writes.replace(writes_at_once);
     }
 
     /// What an attempt would find and do now.

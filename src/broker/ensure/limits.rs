@@ -15,7 +15,7 @@ use crate::{
 use quick_cache::sync::Cache;
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// Users who were written lately. Far more than can be written within a minute, so that nobody's
@@ -24,33 +24,59 @@ const USERS: usize = 50_000;
 
 #[derive(Debug)]
 pub(super) struct Limits {
-    writes: Rate,
+    rates: RwLock<Rates>,
     /// The lock is held over look and change. Each change is one step: a panic leaves it whole.
     written: Mutex<Cache<Username, Bucket>>,
-    new: Rate,
     /// By the name of the provider, as many as are configured. Somebody who makes names up behind a
     /// trusted gateway could otherwise fill the cluster, the store and the memory with them, and
     /// the users of one provider must not wait for those of another.
     created: Mutex<HashMap<Box<str>, Bucket>>,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Rates {
+    writes: Rate,
+    new: Rate,
+}
+
+impl Rates {
+    fn new(writes_per_minute: u32, new_per_minute: u32) -> Self {
+        Self {
+            writes: Rate::a_minute(writes_per_minute),
+            new: Rate::a_minute(new_per_minute),
+        }
+    }
+}
+
 impl Limits {
     pub(super) fn new(writes_per_minute: u32, new_per_minute: u32) -> Self {
         Self {
-            writes: Rate::a_minute(writes_per_minute),
+            rates: RwLock::new(Rates::new(writes_per_minute, new_per_minute)),
             written: Mutex::new(Cache::new(USERS)),
-            new: Rate::a_minute(new_per_minute),
             created: Mutex::default(),
         }
+    }
+
+    /// Counts by these from now on. What was taken stays taken.
+    pub(super) fn replace(&self, writes_per_minute: u32, new_per_minute: u32) {
+        let mut rates = self.rates.write().unwrap_or_else(PoisonError::into_inner);
+        *rates = Rates::new(writes_per_minute, new_per_minute);
+    }
+
+    fn rates(&self) -> Rates {
+        *self.rates.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a write for such a user is likely to be allowed. Takes nothing.
     pub(super) fn allow(&self, identity: &Identity, class: Class, now: Timestamp) -> bool {
         let (rate, bucket) = match class {
-            Class::Known => (self.writes, self.written().get(identity.user())),
+            Class::Known => (self.rates().writes, self.written().get(identity.user())),
             Class::New => {
                 let created = self.created();
-                (self.new, created.get(identity.provider().name()).copied())
+                (
+                    self.rates().new,
+                    created.get(identity.provider().name()).copied(),
+                )
             }
         };
         rate.after_taking_one(bucket, now).is_some()
@@ -67,14 +93,15 @@ impl Limits {
         match reason {
             Reason::Changed => {
                 let (user, written) = (identity.user(), self.written());
-                let bucket = self.writes.after_taking_one(written.get(user), now);
+                let writes = self.rates().writes;
+                let bucket = writes.after_taking_one(written.get(user), now);
                 written.insert(user.clone(), bucket.ok_or(BrokerError::WriteBudget)?);
                 Ok(())
             }
             Reason::Absent => {
                 let (provider, mut created) = (identity.provider().name(), self.created());
                 let bucket = created.get(provider).copied();
-                let bucket = self.new.after_taking_one(bucket, now);
+                let bucket = self.rates().new.after_taking_one(bucket, now);
                 created.insert(provider.into(), bucket.ok_or(BrokerError::NewUsers)?);
                 Ok(())
             }
@@ -155,6 +182,21 @@ mod tests {
         assert_eq!((0..100).filter(|_| take("partner").is_ok()).count(), 10);
         assert_eq!(take("partner"), Err(BrokerError::NewUsers));
         assert_eq!((0..100).filter(|_| take("sso").is_ok()).count(), 10);
+    }
+
+    #[test]
+    fn other_limits_count_from_then_on_and_what_was_taken_stays_taken() {
+        let (limits, alice) = (Limits::new(1, 1), user("alice"));
+        let take = |ms| {
+            limits
+                .take(&alice, Reason::Changed, Timestamp(NOW.0 + ms))
+                .is_ok()
+        };
+        assert!(take(0) && !take(1));
+        limits.replace(60, 1);
+        assert!(take(1_001), "once a second now");
+        limits.replace(1, 1);
+        assert!(!take(2_002));
     }
 
     #[test]

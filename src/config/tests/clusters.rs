@@ -158,7 +158,9 @@ fn each_cluster_has_a_file_of_the_ledger_of_its_own() {
     let folders = good(&text, &[]).clusters.into_iter();
     let folders = folders.map(|cluster| match cluster.broker.ledger.store {
         StoreConfig::File(folder) => folder.display().to_string(),
-        StoreConfig::Memory | StoreConfig::Redis(_) => panic!("a file"),
+        StoreConfig::Memory | StoreConfig::Redis(_) | StoreConfig::TransientFile(_) => {
+            panic!("a file")
+        }
     });
     assert_eq!(
         folders.collect::<Vec<_>>(),
@@ -454,7 +456,7 @@ fn a_capture_makes_a_cluster_for_each_tenant() {
         ("acme-admins", "acme-admin", "monitor")
     );
     assert!(acme.tenants.is_none());
-    let StoreConfig::File(folder) = &acme.broker.ledger.store else {
+    let StoreConfig::TransientFile(folder) = &acme.broker.ledger.store else {
         panic!("a file")
     };
     assert_eq!(

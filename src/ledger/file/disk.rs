@@ -12,6 +12,7 @@ use tracing::warn;
 
 const FIRST_LINE: &[u8] = b"elastauth ledger 1\n";
 const LEDGER: &str = "ledger";
+const LOCK: &str = "ledger.lock";
 /// What is being written, until it takes the place of the ledger.
 const NEW: &str = "ledger.new";
 const RECORD: usize = 16 + VALUE;
@@ -49,7 +50,7 @@ impl Disk {
     /// Takes the folder and reads the file.
     pub(super) fn take(folder: &Path, capacity: usize) -> Result<(Self, Vec<Record>), TakeError> {
         let folder = Folder::open(folder).map_err(|why| TakeError::Io("open it", why))?;
-        let lock = folder.open_or_create("ledger.lock");
+        let lock = folder.open_or_create(LOCK);
         let lock = lock.map_err(|why| TakeError::Io("open its lock", why))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -124,6 +125,14 @@ impl Disk {
             .as_ref()
             .ok_or_else(|| io::Error::other("the file was given up"))?
             .try_clone()
+    }
+
+    /// Removes the file and the folder. What else is in the folder stays, and then the folder does.
+    pub(super) fn remove(self, path: &Path) {
+        for name in [NEW, LEDGER, LOCK] {
+            let _may_be_missing = self.folder.remove(name);
+        }
+        let _stays_unless_empty = fs::remove_dir(path);
     }
 
     /// Adds records. They outlive this process from now on, and the machine once the file is

@@ -6,16 +6,18 @@ use crate::{
     keys::StoreName,
     ledger::{
         context::LedgerContext,
+        memory::Memory,
         seal::{self, InvalidSeal},
         types::{Fact, Kind, PENDING_FOR, lock},
     },
+    shutdown::Tasks,
 };
 use std::{
     collections::HashMap,
     io,
     sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -24,10 +26,21 @@ use tracing::{error, info, warn};
 /// How often a full table is rid of what is too old.
 const PRUNE: Duration = Duration::from_mins(1);
 
+/// A ledger that has this table.
+#[derive(Debug, Clone)]
+pub(super) struct OpenLedger {
+    pub(super) tasks: Tasks,
+    pub(super) memory: Arc<Memory>,
+}
+
 pub(super) struct Table {
     pub(super) context: LedgerContext,
     values: Mutex<HashMap<StoreName, Vec<u8>>>,
-    capacity: usize,
+    /// The ledger that is in use, and those that it has replaced, while something holds them.
+    /// `None` when nothing is written any more.
+    ledgers: Mutex<Option<Vec<OpenLedger>>>,
+    capacity: AtomicUsize,
+    expiration_ms: AtomicU64,
     /// Something is missing in the file, or is wrong in it.
     rewrite: AtomicBool,
     /// When the full table was last rid of what is too old.
@@ -36,15 +49,73 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(context: LedgerContext, capacity: usize) -> Self {
+    pub(super) fn new(context: LedgerContext, capacity: usize, ledger: OpenLedger) -> Self {
         Self {
-            context,
             values: Mutex::default(),
-            capacity,
+            ledgers: Mutex::new(Some(vec![ledger])),
+            capacity: AtomicUsize::new(capacity),
+            expiration_ms: AtomicU64::new(millis(context.expiration)),
+            context,
             rewrite: AtomicBool::new(true),
             pruned: AtomicU64::new(0),
             trouble: Mutex::new(None),
         }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity.load(Ordering::Relaxed)
+    }
+
+    /// Whether its values can be read with these keys.
+    pub(super) fn has_keys_of(&self, context: &LedgerContext) -> bool {
+        let own = self.context.keys.all().map(|keys| keys.store.id);
+        own.eq(context.keys.all().map(|keys| keys.store.id))
+    }
+
+    /// One more ledger has this table, with these bounds. Not if it has ended meanwhile.
+    pub(super) fn share(&self, ledger: &OpenLedger, bounds: (usize, Duration)) -> bool {
+        let mut ledgers = lock(&self.ledgers);
+        let Some(ledgers) = ledgers.as_mut() else {
+            return false;
+        };
+        ledgers.retain(|ledger| !ledger.tasks.is_ending() || Arc::strong_count(&ledger.memory) > 1);
+        ledgers.push(ledger.clone());
+        let (capacity, expiration) = bounds;
+        self.capacity.store(capacity, Ordering::Relaxed);
+        self.expiration_ms
+            .store(millis(expiration), Ordering::Relaxed);
+        true
+    }
+
+    /// Resolves when the end of all ledgers has begun.
+    pub(super) async fn ending(&self) {
+        loop {
+            let next = lock(&self.ledgers).as_ref().and_then(|ledgers| {
+                let mut ledgers = ledgers.iter();
+                let next = ledgers.find(|ledger| !ledger.tasks.is_ending())?;
+                Some(next.tasks.clone())
+            });
+            match next {
+                Some(tasks) => tasks.ending().await,
+                None => return,
+            }
+        }
+    }
+
+    /// Ends if the end of all ledgers has begun and none has an update. Nobody shares it any more.
+    pub(super) fn close_if_idle(&self) -> bool {
+        let mut ledgers = lock(&self.ledgers);
+        let mut all = ledgers.iter().flatten();
+        let is_idle = all.all(|ledger| ledger.tasks.is_ending() && !ledger.memory.has_updates());
+        if is_idle {
+            *ledgers = None;
+        }
+        is_idle
+    }
+
+    /// Nobody shares it any more.
+    pub(super) fn close(&self) {
+        *lock(&self.ledgers) = None;
     }
 
     /// Takes over what is valid. One record that is damaged makes all of them unusable: it may have
@@ -78,7 +149,10 @@ impl Table {
             .filter(|value| seal::claimed(value).is_some_and(|fact| fact.kind == Kind::Present))
             .count();
         info!(users, "users remembered from the file in `cache.path`");
-        *lock(&self.values) = values;
+        // What is known already is newer.
+        let mut own = lock(&self.values);
+        values.extend(std::mem::take(&mut *own));
+        *own = values;
     }
 
     pub(super) fn get(&self, name: &StoreName) -> Option<Vec<u8>> {
@@ -88,7 +162,7 @@ impl Table {
     /// Puts a value into the table if it has room; returns what was there before.
     pub(super) fn insert(&self, record: &Record) -> Option<Vec<u8>> {
         let mut values = lock(&self.values);
-        if values.len() < self.capacity || values.contains_key(&record.name) {
+        if values.len() < self.capacity() || values.contains_key(&record.name) {
             return values.insert(record.name, record.value.clone());
         }
         drop(values);
@@ -111,7 +185,7 @@ impl Table {
 
     pub(super) fn is_worth_keeping(&self, fact: &Fact) -> bool {
         let kept_for = match fact.kind {
-            Kind::Present => self.context.expiration,
+            Kind::Present => Duration::from_millis(self.expiration_ms.load(Ordering::Relaxed)),
             Kind::WritePending => PENDING_FOR,
         };
         let age = self.context.clock.now().since(fact.at);
@@ -162,4 +236,8 @@ impl Table {
     pub(super) fn set_trouble(&self, why: Option<&'static str>) -> bool {
         std::mem::replace(&mut *lock(&self.trouble), why) != why
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

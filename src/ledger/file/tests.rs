@@ -8,7 +8,7 @@ use crate::{
     shutdown::Tasks,
     telemetry::{clocks::ClockCheck, metrics::ClusterMetrics},
 };
-use std::{fs, sync::atomic::Ordering};
+use std::{fs, path::Path, sync::atomic::Ordering};
 use tokio::time::sleep;
 
 const ONE: Fingerprint = Fingerprint([1; 16]);
@@ -18,10 +18,19 @@ const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const KEY: &str = "8f1d0e2c3b4a59687786950413f2e1d0c9b8a7968574635241302f1e0d9c8b7a";
 
 fn ledger(folder: &Path, key: &str, capacity: usize, clock: &Clock, tasks: &Tasks) -> Ledger {
-    let config = Config {
-        capacity,
-        store: StoreConfig::File(folder.to_owned()),
-    };
+    let store = StoreConfig::File(folder.to_owned());
+    ledger_in(&Folders::default(), store, key, capacity, clock, tasks)
+}
+
+fn ledger_in(
+    folders: &Folders,
+    store: StoreConfig,
+    key: &str,
+    capacity: usize,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> Ledger {
+    let config = Config { capacity, store };
     let keys = Keyring::new(&SecretKey::parse(key).unwrap(), None, "default");
     let context = LedgerContext {
         keys: Arc::new(keys),
@@ -31,7 +40,7 @@ fn ledger(folder: &Path, key: &str, capacity: usize, clock: &Clock, tasks: &Task
         clocks: ClockCheck::default(),
         metrics: ClusterMetrics::default(),
     };
-    Ledger::start(&config, context).unwrap()
+    Ledger::start(&config, context, folders).unwrap()
 }
 
 struct Process {
@@ -57,6 +66,16 @@ impl Process {
         let tasks = Tasks::default();
         Self {
             ledger: ledger(folder, key, capacity, &clock, &tasks),
+            tasks,
+        }
+    }
+
+    /// One of several ledgers of the same process.
+    fn among(folders: &Folders, store: StoreConfig, process: &Tasks) -> Self {
+        let clock = Clock::Manual(Arc::new(NOW.0.into()));
+        let tasks = process.branch();
+        Self {
+            ledger: ledger_in(folders, store, KEY, 1_000, &clock, &tasks),
             tasks,
         }
     }
@@ -297,4 +316,74 @@ async fn another_key_finds_nothing_and_a_folder_that_cannot_be_made_costs_nothin
             .recall(&Username::parse("alice").unwrap(), NOW)
             .is_some()
     );
+}
+
+#[tokio::test]
+async fn a_ledger_that_replaces_another_one_has_its_file_and_its_pending_writes() {
+    let (home, folders) = (tempfile::tempdir().unwrap(), Folders::default());
+    let (tasks, store) = (Tasks::default(), || {
+        StoreConfig::File(home.path().to_owned())
+    });
+    let first = Process::among(&folders, store(), &tasks);
+    first.learns("alice", ONE).await;
+    let second = Process::among(&folders, store(), &tasks);
+    assert_eq!(second.ledger.store_state(), Ok("file"));
+    // A request in hand still writes through the first one.
+    first
+        .ledger
+        .begin_write(
+            &mut first.ledger.begin_update(target("alice", TWO)).await,
+            NOW,
+        )
+        .await;
+    let update = second.ledger.begin_update(target("alice", ONE)).await;
+    assert_eq!(update.other_write_began(), Some(NOW));
+    drop(update);
+    first.tasks.end();
+    drop(first);
+    second.learns("bob", ONE).await;
+    second.end().await;
+    let third = Process::among(&folders, store(), &tasks);
+    assert!(third.knows("bob", ONE).await && !third.knows("alice", ONE).await);
+    third.end().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_was_just_left_is_waited_for() {
+    let (home, folders) = (tempfile::tempdir().unwrap(), Folders::default());
+    let (tasks, store) = (Tasks::default(), || {
+        StoreConfig::File(home.path().to_owned())
+    });
+    let first = Process::among(&folders, store(), &tasks);
+    first.learns("alice", ONE).await;
+    drop(first.ledger);
+    // Its last lines are on their way to the disk.
+    let second = Process::among(&folders, store(), &tasks);
+    second.learns("bob", ONE).await;
+    assert_eq!(second.ledger.store_state(), Ok("file"));
+    second.end().await;
+    let third = Process::among(&folders, store(), &tasks);
+    assert!(third.knows("alice", ONE).await && third.knows("bob", ONE).await);
+    third.end().await;
+}
+
+#[tokio::test]
+async fn a_transient_folder_comes_with_the_first_write_and_goes_if_nobody_is_left() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("ledger.one.acme");
+    let start = || {
+        let store = StoreConfig::TransientFile(path.clone());
+        Process::among(&Folders::default(), store, &Tasks::default())
+    };
+    start().end().await;
+    assert!(!path.exists());
+    let known = start();
+    known.learns("alice", ONE).await;
+    known.end().await;
+    assert!(path.join("ledger").exists());
+    let gone = start();
+    assert!(gone.knows("alice", ONE).await);
+    let _forgotten = gone.ledger.forget(&Username::parse("alice").unwrap());
+    gone.end().await;
+    assert!(!path.exists());
 }

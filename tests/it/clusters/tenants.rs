@@ -27,17 +27,18 @@ async fn each_tenant_has_a_cluster_of_its_own_once_somebody_with_a_role_asks() {
         ..Plan::default()
     };
     let stage = Stage::before(cluster, tasks, plan).await;
-    let ask = async |host: &str, groups: &str| {
+    let ask_as = async |user: &str, host: &str, groups: &str| {
         let said = [
             ("x-forwarded-host", host),
             ("x-forwarded-uri", "/"),
-            ("remote-user", "alice"),
+            ("remote-user", user),
             ("remote-groups", groups),
         ];
         stage
             .send(stage.gateway(), asked("/elastauth", &said))
             .await
     };
+    let ask = async |host: &str, groups: &str| ask_as("alice", host, groups).await;
     let opened = |label: &str| {
         let text = format!("the cluster of a tenant is open cluster=\"tenants/{label}\"");
         stage.elastauth.log().contains(&text)
@@ -74,15 +75,39 @@ async fn each_tenant_has_a_cluster_of_its_own_once_somebody_with_a_role_asks() {
     );
     // Nobody listens at the others' nodes. There is room for 64.
     let others = (2..=64).map(|label| {
-        let ask = &ask;
-        async move { ask(&format!("{label}.es.example.com"), "dev").await }
+        let ask_as = &ask_as;
+        async move {
+            let (user, host) = (
+                format!("user-{}", label % 8),
+                format!("{label}.es.example.com"),
+            );
+            ask_as(&user, &host, "dev").await
+        }
     });
     for answer in join_all(others).await {
         stage.says(&answer, 503, "unavailable");
     }
     let before = one.count();
-    stage.says(&ask("65.es.example.com", "dev").await, 503, "unavailable");
-    assert!(opened("64") && !opened("65"), "{}", stage.elastauth.log());
+    // One more takes the place of one without users.
+    let answer = ask_as("bob", "65.es.example.com", "dev").await;
+    stage.says(&answer, 503, "unavailable");
+    let closed = || {
+        let log = stage.elastauth.log();
+        log.matches("another one needs its place").count()
+    };
+    assert!(
+        opened("64") && opened("65") && closed() == 1,
+        "{}",
+        stage.elastauth.log()
+    );
+    // Nobody takes the places of all others.
+    for label in 100..=120 {
+        let answer = ask_as("mallory", &format!("{label}.es.example.com"), "dev").await;
+        stage.says(&answer, 503, "unavailable");
+    }
+    let log = stage.elastauth.log();
+    assert!(log.contains("the user has opened 16 tenants"), "{log}");
+    assert!(opened("115") && !opened("120") && closed() < 21, "{log}");
     let known = ask("1.es.example.com", "dev,1-admins").await;
     assert_eq!((known.status, one.count()), (StatusCode::OK, before));
     assert_eq!(
@@ -97,7 +122,7 @@ async fn each_tenant_has_a_cluster_of_its_own_once_somebody_with_a_role_asks() {
     let ready = stage.gateway().get("/elastauth/ready", &key).await.json();
     let clusters = &ready["checks"]["clusters"];
     assert_eq!(clusters["tenants/1"], json!({"status": "OK"}), "{ready}");
-    assert_eq!(clusters["tenants/2"]["status"], "ERROR", "{ready}");
+    assert_eq!(clusters["tenants/65"]["status"], "ERROR", "{ready}");
 }
 
 #[tokio::test]
