@@ -80,7 +80,9 @@ pub mod secret {
     pub use crate::secret::{SecretKey, SecretString};
 }
 pub mod serve {
-    pub use crate::serve::{AdminConfig, Audience, Config, Listen, Server, Service, ServiceParts};
+    pub use crate::serve::{
+        AdminConfig, Audience, ClientLimits, Config, Listen, Server, Service, ServiceParts,
+    };
 }
 pub mod shutdown {
     pub use crate::shutdown::{Config, Tasks};

@@ -512,4 +512,39 @@ table! {
     PROXY_TLS_CERT: "proxy.tls.client_cert", T::Path, status = NO_PROXY_YET;
     /// The private key of the client certificate, PEM.
     PROXY_TLS_KEY: "proxy.tls.client_key", T::Path, status = NO_PROXY_YET;
+
+    /// In proxy mode: how many bytes the request line and all headers of a request may have
+    /// together. The bounds of `proxy.limits` hold for each listener.
+    LIMIT_HEADER_BYTES: "proxy.limits.header_bytes", T::Number(8_192, 1_048_576),
+        default = "65536";
+    /// How many headers a request may have.
+    LIMIT_HEADERS: "proxy.limits.headers", T::Number(20, 1_000), default = "100";
+    /// How many connections of clients are open at once. Those from `trusted_proxies` count apart,
+    /// against the same bound. Each needs a file descriptor, and one more while its request is
+    /// passed on.
+    LIMIT_CONNECTIONS: "proxy.limits.connections", T::Number(1, 1_000_000), default = "10000";
+    /// How many of them one address may have; in IPv6, one /64. Addresses in `trusted_proxies` may
+    /// have all.
+    LIMIT_OF_ADDRESS: "proxy.limits.connections_per_address", T::Number(1, 1_000_000),
+        default = "1000";
+    /// After how many requests a connection ends. The client opens another one.
+    LIMIT_REQUESTS: "proxy.limits.requests_per_connection", T::Number(1, 1_000_000_000),
+        default = "100000";
+    /// How many requests one HTTP/2 connection may have at once.
+    LIMIT_STREAMS: "proxy.limits.streams", T::Number(1, 10_000), default = "128";
+    /// How long a client may take for all headers of a request, and to send the first one on a new
+    /// connection.
+    LIMIT_HEADER_TIMEOUT: "proxy.limits.header_timeout", T::Duration(millis(100), hours(1)),
+        default = "30s";
+    /// How long a connection may stay open without a request.
+    LIMIT_IDLE_TIMEOUT: "proxy.limits.idle_timeout", T::Duration(millis(100), hours(24)),
+        default = "2m";
+    /// The interval in which a client has to send or read `proxy.limits.progress_bytes` of a body,
+    /// while the cluster waits for it. A client that is slow and goes on is left alone, and so is
+    /// one that waits for the cluster.
+    LIMIT_PROGRESS_TIMEOUT: "proxy.limits.progress_timeout", T::Duration(millis(100), hours(24)),
+        default = "1m";
+    /// How many bytes of a body that are.
+    LIMIT_PROGRESS_BYTES: "proxy.limits.progress_bytes", T::Number(1, 1_048_576),
+        default = "1024";
 }

@@ -52,6 +52,7 @@ impl Config {
                 ..self.trust.clone()
             },
             balancers: Vec::new(),
+            clients: serve::ClientLimits::default(),
         })
     }
 }

@@ -53,6 +53,7 @@ pub(super) fn of(clusters: &DemoClusters) -> Result<Config, DemoError> {
             tls: None,
             trust: trust.clone(),
             balancers: Vec::new(),
+            clients: serve::ClientLimits::default(),
         }],
         shutdown: shutdown::Config::default(),
         login_url: None,

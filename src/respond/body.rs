@@ -30,6 +30,8 @@ pub(crate) enum Body {
 pub(crate) trait Watch: std::fmt::Debug + Send {
     /// So many bytes were handed on.
     fn passed(&mut self, bytes: usize);
+    /// All that was there is handed on.
+    fn waits(&mut self);
     /// It has come to its end.
     fn ended(&mut self);
     /// It was cut off before its end.
@@ -62,7 +64,10 @@ impl http_body::Body for Body {
                 Poll::Ready(frame.map(|frame| frame.map_err(|never| match never {})))
             }
             Self::Passed(body, watch) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+                let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) else {
+                    watch.waits();
+                    return Poll::Pending;
+                };
                 match &frame {
                     Some(Ok(frame)) => {
                         watch.passed(frame.data_ref().map_or(0, Bytes::len));

@@ -3,6 +3,7 @@
 use super::{
     activity::Activity,
     connection::{Audience, PeerConnection, Proof, SharedTrust},
+    framing::FramingSlot,
     http::{self, Shared},
     limits::{ListenerLimits, RoomLimits},
     listen::{Accepted, Listening, Queue},
@@ -21,7 +22,7 @@ use crate::{
 use ipnet::IpNet;
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -108,7 +109,7 @@ impl Intake {
     pub(super) fn new(
         service: Arc<Service>,
         trust: SharedTrust,
-        limits: ListenerLimits,
+        limits: &ListenerLimits,
         audience: Audience,
         balancers: Vec<IpNet>,
         tasks: Tasks,
@@ -132,7 +133,7 @@ impl Intake {
             ),
             service,
             trust,
-            limits,
+            limits: *limits,
             audience,
             balancers,
             tasks,
@@ -251,6 +252,8 @@ impl Intake {
             tasks: self.tasks.clone(),
             activity: Activity::default(),
             proof,
+            framing: FramingSlot::default(),
+            progress: Mutex::default(),
         };
         Some((Arc::new(connection), place))
     }

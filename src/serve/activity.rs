@@ -3,6 +3,27 @@
 use http::Version;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
+/// A page of Kibana has some tens of requests under way when it is closed. Each that is cancelled
+/// costs a connection to the cluster.
+const MOST_CANCELLED: u32 = 200;
+
+/// Counts a request as cancelled if it is dropped before its answer.
+pub(super) struct Unanswered<'a>(Option<&'a Activity>);
+
+impl Unanswered<'_> {
+    pub(super) fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(activity) = self.0 {
+            activity.cancelled.fetch_add(1, Relaxed);
+        }
+    }
+}
+
 /// Written on the hot path, so a few relaxed stores and nothing more.
 #[derive(Default)]
 pub(super) struct Activity {
@@ -17,6 +38,10 @@ pub(super) struct Activity {
     multiplexed: AtomicBool,
     /// Requests that are passed on and not yet answered to the end.
     exchanges: AtomicU32,
+    /// Requests that ended before they had an answer.
+    cancelled: AtomicU32,
+    /// The answer is written, and what comes is thrown away.
+    lingers: AtomicBool,
     /// An answer was cut off whose end the client sees by the end of the connection.
     cut: AtomicBool,
 }
@@ -33,6 +58,11 @@ impl Activity {
 
     pub(super) fn read(&self) {
         self.begun.store(true, Relaxed);
+    }
+
+    /// Whether what was read is the beginning of a head that is not complete.
+    pub(super) fn head_begun(&self, has_begun: bool) {
+        self.begun.store(has_begun, Relaxed);
     }
 
     /// Only an answer is written, so what was read before it was the rest of a request that nobody
@@ -70,6 +100,26 @@ impl Activity {
         self.exchanges.load(Relaxed) != 0
     }
 
+    /// A request that is not answered yet.
+    pub(super) fn unanswered(&self) -> Unanswered<'_> {
+        Unanswered(Some(self))
+    }
+
+    /// Whether the peer sends requests in order to cancel them: more than people do who close pages,
+    /// and most of all that it sent.
+    pub(super) fn cancels_too_much(&self) -> bool {
+        let cancelled = self.cancelled.load(Relaxed);
+        cancelled >= MOST_CANCELLED && cancelled > self.requests() / 2
+    }
+
+    pub(super) fn lingers(&self) {
+        self.lingers.store(true, Relaxed);
+    }
+
+    pub(super) fn is_lingering(&self) -> bool {
+        self.lingers.load(Relaxed)
+    }
+
     pub(super) fn answer_cut(&self) {
         self.cut.store(true, Relaxed);
     }
@@ -77,6 +127,10 @@ impl Activity {
     /// Whether the connection must not end as it does behind a whole answer.
     pub(super) fn is_cut(&self) -> bool {
         self.cut.load(Relaxed)
+    }
+
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Relaxed)
     }
 
     pub(super) fn requests(&self) -> u32 {

@@ -2,8 +2,10 @@
 
 use super::{
     activity::Activity,
+    framing::{FramingSlot, HeadLimits},
     limits::{ListenerLimits, PeerLimits},
     places::Place,
+    progress::Progress,
     service::Service,
 };
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -53,6 +55,10 @@ pub(super) struct PeerConnection {
     pub(super) tasks: Tasks,
     pub(super) activity: Activity,
     pub(super) proof: Proof,
+    pub(super) framing: FramingSlot,
+    /// Of the request that came last: HTTP/1 has one at a time, and the task of one of HTTP/2 takes
+    /// it at once.
+    pub(super) progress: Mutex<Option<Arc<Progress>>>,
 }
 
 /// What a peer in `trusted_proxies` still has to show. Until then it might be anybody in these
@@ -119,6 +125,30 @@ impl PeerConnection {
         } else {
             &self.limits.of_untrusted
         }
+    }
+
+    pub(super) fn head_limits(&self) -> HeadLimits {
+        HeadLimits {
+            bytes: self.peer_limits().header_bytes as usize,
+            fields: self.limits.headers,
+        }
+    }
+
+    /// Whether the connection may stay open without a request.
+    pub(super) fn may_be_idle(&self) -> bool {
+        self.audience == Audience::Clients || self.is_proven()
+    }
+
+    /// A request comes in proxy mode.
+    pub(super) fn exchange_begins(&self) -> Arc<Progress> {
+        let progress = Arc::new(Progress::default());
+        *self.last_progress() = Some(Arc::clone(&progress));
+        progress
+    }
+
+    /// What [`Self::exchange_begins`] has made last.
+    pub(super) fn last_progress(&self) -> MutexGuard<'_, Option<Arc<Progress>>> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A TLS handshake is done. Where certificates are asked for, the peer has one of our CA.

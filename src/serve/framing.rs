@@ -6,21 +6,20 @@
 //! only bytes that [`Framing`] has passed: a head, a line with a chunk's size and the trailers pass
 //! as a whole or not at all. Where gateways ask, they have judged already, and hyper reads alone.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the listeners in proxy mode come next")
-)]
-
 mod authority;
 mod chunks;
 mod head;
 mod lines;
+mod multiplexed;
+mod slot;
 mod types;
 
 use chunks::{Chunks, Part};
 use head::Head;
+pub(super) use multiplexed::judge as judge_multiplexed;
+pub(super) use slot::FramingSlot;
 use types::Body;
-pub(super) use types::{FramingFault, HeadLimits};
+pub(super) use types::{FramingFault, HeadLimits, MalformedBody};
 
 #[cfg(test)]
 mod tests;
@@ -157,6 +156,11 @@ impl Framing {
                 Next::Head(Head::default())
             };
         }
+    }
+
+    /// Whether a head has begun, or may begin with the next byte.
+    pub(super) fn is_in_head(&self) -> bool {
+        matches!(self.next, Next::First | Next::Head(_))
     }
 
     pub(super) fn waits_for_answer(&self) -> bool {

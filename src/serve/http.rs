@@ -2,6 +2,7 @@
 
 use super::{
     connection::{Audience, PeerConnection},
+    guard::Guard,
     listen::{Accepted, Reset},
     route,
     spawner::Spawner,
@@ -42,6 +43,15 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
+
+/// What hyper may have read behind a head.
+const READ_AHEAD: usize = 16 * 1024;
+/// What a client may send of one body before the cluster takes it: at 50 ms, 20 MB a second.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// The same for all bodies of a connection, which is what they may cost together.
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+/// What is held of one answer that the client does not take.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// What all connections of a listener share.
 pub(super) struct Shared {
@@ -112,12 +122,25 @@ async fn http<I>(io: I, connection: Arc<PeerConnection>, shared: &Shared)
 where
     I: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
 {
-    let io = TokioIo::new(Stream {
+    let stream = Stream {
         io,
         connection: Arc::clone(&connection),
-    });
+    };
     let builder = builder(&connection);
-    let audience = connection.audience;
+    if connection.audience == Audience::Clients {
+        let io = TokioIo::new(Guard::new(stream, Arc::clone(&connection)));
+        let answer = {
+            let connection = Arc::clone(&connection);
+            service_fn(move |request| {
+                // Before the request becomes a task of its own, which takes it.
+                let progress = connection.exchange_begins();
+                route::pass_on(Arc::clone(&connection), progress, request)
+            })
+        };
+        let serving = pin!(builder.serve_connection_with_upgrades(io, answer));
+        return drive(serving, connection, shared).await;
+    }
+    let io = TokioIo::new(stream);
     let answer = {
         let connection = Arc::clone(&connection);
         move |request: Request<Incoming>| {
@@ -126,10 +149,7 @@ where
             route::answer(Arc::clone(&connection), request)
         }
     };
-    if audience == Audience::Clients {
-        let serving = builder.serve_connection_with_upgrades(io, service_fn(answer));
-        drive(pin!(serving), connection, shared).await;
-    } else if connection.trusted {
+    if connection.trusted {
         let serving = pin!(builder.serve_connection(io, service_fn(answer)));
         drive(serving, connection, shared).await;
     } else {
@@ -261,5 +281,15 @@ fn builder(connection: &Arc<PeerConnection>) -> auto::Builder<Spawner> {
         .initial_connection_window_size(65_535)
         .keep_alive_interval(limits.ping)
         .keep_alive_timeout(limits.pong);
+    if connection.audience == Audience::Clients {
+        // The guard holds heads until they are whole, so hyper has all of one at once.
+        let most = of_peer.header_bytes as usize + READ_AHEAD;
+        builder.http1().max_buf_size(most);
+        builder
+            .http2()
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER);
+    }
     builder
 }

@@ -1,5 +1,5 @@
-//! Bounds of a listener. They are not settings: each follows from how gateways behave, and tests
-//! make them short.
+//! Bounds of a listener. Where gateways ask they are not settings: each follows from how gateways
+//! behave, and tests make them short. Clients differ more, so in proxy mode some have keys.
 
 use std::time::Duration;
 
@@ -31,6 +31,11 @@ pub(super) struct ListenerLimits {
     /// answer: the connection of a gateway that lost power is closed.
     pub(super) ping: Duration,
     pub(super) pong: Duration,
+    /// Requests of one connection; then it ends, and the client opens another one.
+    pub(super) requests: u32,
+    /// In each such time a client has to move so many bytes of a body, where only it can.
+    pub(super) progress: Duration,
+    pub(super) progress_bytes: u64,
     /// What a connection may use whose peer is in `trusted_proxies`.
     pub(super) of_trusted: PeerLimits,
     /// The same for any other peer. A health check needs little of it.
@@ -64,6 +69,77 @@ pub(super) struct PeerLimits {
     pub(super) resets: usize,
 }
 
+/// Settings of a listener in proxy mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the table of keys says it")]
+pub struct ClientLimits {
+    pub header_bytes: u32,
+    pub headers: usize,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub requests_per_connection: u32,
+    pub streams: u32,
+    pub header_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub progress_timeout: Duration,
+    pub progress_bytes: u64,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            // Envoy takes 60 KB. What is forwarded to Elasticsearch fits into its 16 KB or gets its
+            // 431.
+            header_bytes: 64 * 1024,
+            // As Envoy and Apache.
+            headers: 100,
+            connections: 10_000,
+            // A host with many writers, or an office behind one address.
+            connections_per_address: 1_000,
+            requests_per_connection: 100_000,
+            // RFC 9113 advises 100 at least.
+            streams: 128,
+            header_timeout: Duration::from_secs(30),
+            // Longer than the clients of Elasticsearch and browsers leave one unused.
+            idle_timeout: Duration::from_mins(2),
+            // A socket takes more only when a third of its buffer is free: some 800 KB.
+            progress_timeout: Duration::from_mins(1),
+            progress_bytes: 1_024,
+        }
+    }
+}
+
+impl ListenerLimits {
+    /// In proxy mode: clients are no gateways, and most of them are in no list.
+    pub(super) fn of_clients(limits: &ClientLimits) -> Self {
+        let usual = Self::default();
+        let of_client = PeerLimits {
+            header: limits.header_timeout,
+            write: limits.progress_timeout,
+            header_bytes: limits.header_bytes,
+            streams: limits.streams,
+            resets: usual.of_untrusted.resets,
+        };
+        Self {
+            connections: limits.connections,
+            untrusted: RoomLimits {
+                total: limits.connections,
+                of_address: limits.connections_per_address,
+            },
+            // Two round trips over the worst line.
+            handshake: Duration::from_secs(10),
+            idle: limits.idle_timeout,
+            headers: limits.headers,
+            requests: limits.requests_per_connection,
+            progress: limits.progress_timeout,
+            progress_bytes: limits.progress_bytes,
+            of_trusted: of_client,
+            of_untrusted: of_client,
+            ..usual
+        }
+    }
+}
+
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
@@ -86,6 +162,10 @@ impl Default for ListenerLimits {
             headers: 500,
             ping: Duration::from_mins(1),
             pong: Duration::from_secs(20),
+            // A gateway's connection lasts, and has no bodies.
+            requests: u32::MAX,
+            progress: Duration::MAX,
+            progress_bytes: 0,
             of_trusted: PeerLimits {
                 header: Duration::from_secs(10),
                 // A gateway that has stopped reading for so long has given up on all of them.

@@ -3,7 +3,7 @@
 use super::{
     accept::{self, Intake},
     connection::{Audience, SharedTrust},
-    limits::ListenerLimits,
+    limits::{ClientLimits, ListenerLimits},
     listen::{Listen, Listening},
     service::Service,
 };
@@ -33,6 +33,8 @@ pub struct Config {
     pub trust: trust::Config,
     /// Balancers, which say with the PROXY protocol for whom they open a connection.
     pub balancers: Vec<IpNet>,
+    /// Bounds in proxy mode.
+    pub clients: ClientLimits,
 }
 
 /// A listener that is bound and not yet served.
@@ -166,7 +168,10 @@ impl Server {
             trust: Arc::new(ArcSwap::from_pointee(Trust::new(config.trust.clone()))),
             balancers: config.balancers.clone(),
             service,
-            limits: ListenerLimits::default(),
+            limits: match audience {
+                Audience::Clients => ListenerLimits::of_clients(&config.clients),
+                Audience::Gateways | Audience::Operators => ListenerLimits::default(),
+            },
             audience,
         })
     }
@@ -207,7 +212,7 @@ impl Server {
         let intake = Intake::new(
             self.service,
             self.trust,
-            self.limits,
+            &self.limits,
             self.audience,
             self.balancers,
             tasks,

@@ -16,7 +16,9 @@ pub(super) use failure::Failure;
 use super::{
     connection::PeerConnection,
     decide::decide,
+    malformed,
     observe::{About, DecisionSpan},
+    progress::Progress,
 };
 use crate::{
     cluster::{Forwarded, Outbound},
@@ -34,7 +36,7 @@ use exchange::Exchange;
 use headers::{Framing, Passing};
 use http::{
     HeaderValue, Method, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST},
+    header::{CONTENT_LENGTH, HOST},
     request::Parts,
 };
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -46,6 +48,7 @@ struct Passage<'a> {
     request: Result<Request, Distrust>,
     span: Option<DecisionSpan>,
     upload: Upload,
+    progress: Arc<Progress>,
     version: Version,
     /// The host that the client asked for.
     asked_host: Option<HeaderValue>,
@@ -56,12 +59,10 @@ struct Passage<'a> {
 /// Passes a request on and answers with what the cluster says.
 pub(super) async fn answer(
     connection: &Arc<PeerConnection>,
+    progress: &Arc<Progress>,
     mut parts: Parts,
     body: Incoming,
 ) -> Response {
-    if [Method::CONNECT, Method::TRACE].contains(&parts.method) {
-        return not_passed_on(connection, parts.version);
-    }
     let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| {
         parts.version == Version::HTTP_11
             && parts.method == Method::GET
@@ -74,11 +75,14 @@ pub(super) async fn answer(
     let version = parts.version;
     let admitted = connection.admit_client(&parts.headers);
     let of_gateway = admitted.as_ref().is_ok_and(TrustedPeer::is_gateway);
+    let upload = Upload::new(body);
+    progress.watch(upload.watch());
     let passage = Passage {
+        progress: Arc::clone(progress),
         span: connection.service.observer.begin(&parts, of_gateway),
         request: admitted.map(|peer| Request::new(peer, Protocol::Proxy, parts)),
         connection,
-        upload: Upload::new(body),
+        upload,
         version,
         asked_host,
         upgrade,
@@ -86,24 +90,9 @@ pub(super) async fn answer(
     passage.run().await
 }
 
-/// Neither is ever for a cluster.
-fn not_passed_on(connection: &PeerConnection, version: Version) -> Response {
-    let mut response = respond::problem(
-        connection.service.clock.now(),
-        StatusCode::NOT_IMPLEMENTED,
-        "CONNECT and TRACE are not passed on.",
-        "method_refused",
-    );
-    if version < Version::HTTP_2 {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(CONNECTION, close);
-    }
-    response
-}
-
 impl Passage<'_> {
     async fn run(mut self) -> Response {
-        let exchange = Exchange::begin(self.connection, self.version);
+        let exchange = Exchange::begin(self.connection, self.version, Arc::clone(&self.progress));
         let mut is_repeated = false;
         loop {
             let decision = self.decide().await;
@@ -114,7 +103,7 @@ impl Passage<'_> {
             self.observe(&decision, "", false);
             let forwarded = match self.forward(&decision, grant).await {
                 Ok(forwarded) => forwarded,
-                Err(why) => return self.failed(&decision, &why),
+                Err(why) => return self.not_forwarded(&decision, &why),
             };
             if forwarded.answer.head.status != StatusCode::UNAUTHORIZED {
                 self.upload.forget();
@@ -236,6 +225,14 @@ impl Passage<'_> {
         };
         self.observe(decision, &id, sign_in.is_some());
         self.refuse(refused.refusal(), &id, sign_in.as_ref())
+    }
+
+    fn not_forwarded(&self, decision: &Decision, why: &Failure) -> Response {
+        // The cluster has got a part of a body that turned out to be malformed, and not its end.
+        match self.connection.framing.fault() {
+            Some(fault) => malformed::refuse(self.connection, self.version, fault),
+            None => self.failed(decision, why),
+        }
     }
 
     fn failed(&self, decision: &Decision, why: &Failure) -> Response {

@@ -8,13 +8,19 @@ use super::{
     connection::{Audience, PeerConnection},
     forward_auth,
     health::{self, Probe},
-    logout, proxy,
+    logout, malformed,
+    progress::Progress,
+    proxy,
 };
 use crate::{
     request::{Endpoint, Protocol},
     respond::Response,
 };
-use http::{HeaderValue, Version, header::CONNECTION, request::Parts};
+use http::{
+    HeaderValue, StatusCode, Version,
+    header::{CONNECTION, UPGRADE},
+    request::Parts,
+};
 use hyper::body::Incoming;
 use std::{convert::Infallible, sync::Arc};
 
@@ -70,6 +76,41 @@ fn of_users(path: &str) -> Option<Page> {
     admin::accounts::action(path).map(|(action, _)| Page::Account(action))
 }
 
+/// Answers a request of a listener in proxy mode.
+pub(super) async fn pass_on(
+    connection: Arc<PeerConnection>,
+    progress: Arc<Progress>,
+    request: http::Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let version = request.version();
+    let asks_for_upgrade = version == Version::HTTP_11 && request.headers().contains_key(UPGRADE);
+    let unanswered = connection.activity.unanswered();
+    let mut response = if let Some(fault) = malformed::fault_of(&connection, &request) {
+        connection.activity.request(version);
+        malformed::refuse(&connection, version, fault)
+    } else if is_own(request.uri().path()) {
+        Box::pin(answer(Arc::clone(&connection), request)).await?
+    } else {
+        connection.activity.request(version);
+        let (request, body) = request.into_parts();
+        // In a box: an idle connection keeps the room for this future.
+        Box::pin(proxy::answer(&connection, &progress, request, body)).await
+    };
+    unanswered.answered();
+    progress.handed_on(0);
+    let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if asks_for_upgrade {
+        connection.framing.answer_upgrade(switches);
+    }
+    let is_last = connection.tasks.is_ending()
+        || connection.activity.requests() >= connection.limits.requests;
+    if is_last && version < Version::HTTP_2 && !switches {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Ok(response)
+}
+
 /// Answers one request. It cannot fail: a failure is an answer too.
 pub(super) async fn answer(
     connection: Arc<PeerConnection>,
@@ -79,16 +120,9 @@ pub(super) async fn answer(
     // The body is read for a logout only. Otherwise it is kept unread: some gateways announce one
     // that does not come.
     let (request, body) = request.into_parts();
-    let is_of_gateways = match connection.audience {
-        Audience::Clients if !is_own(request.uri.path()) => {
-            return Ok(proxy::answer(&connection, request, body).await);
-        }
-        Audience::Clients | Audience::Gateways => true,
-        Audience::Operators => false,
-    };
     let surface = surface(request.uri.path());
-    if let (true, Surface::Logout, Some(oidc)) = (
-        is_of_gateways,
+    if let (Audience::Gateways | Audience::Clients, Surface::Logout, Some(oidc)) = (
+        connection.audience,
         surface,
         connection.service.flow.providers.oidc(),
     ) {

@@ -40,6 +40,8 @@ pub struct Service {
     /// The keys that have new values in the file and keep their old ones until a restart.
     pub(crate) requires_restart: ArcSwap<Vec<&'static str>>,
     pub(super) logouts: LogoutLimiters,
+    /// Lines about malformed requests.
+    pub(super) malformed: Limiter,
     /// What is not passed on to a cluster.
     pub(super) dropped: Dropped,
 }
@@ -116,6 +118,7 @@ impl Service {
             unprotected: ArcSwap::from_pointee(parts.unprotected),
             requires_restart: ArcSwap::default(),
             logouts: LogoutLimiters::new(),
+            malformed: Limiter::new(Rate::a_second(1)),
             clock,
         }
     }

@@ -3,7 +3,7 @@
 use super::connection::{Audience, PeerConnection};
 use futures_util::FutureExt as _;
 use hyper::rt::Executor;
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 use tokio::time::timeout;
 
 /// hyper clones it for every request: one count up.
@@ -21,12 +21,24 @@ where
         };
         let Self(connection) = self;
         let (peer, trusted) = (connection.peer, connection.trusted);
-        let in_time = if connection.audience == Audience::Clients {
-            // Bodies take as long as they take.
-            Duration::MAX
-        } else {
-            connection.limits.decision + connection.peer_limits().write
-        };
+        if connection.audience == Audience::Clients {
+            let progress = connection.last_progress().take().unwrap_or_default();
+            let (interval, least) = (connection.limits.progress, connection.limits.progress_bytes);
+            // In a box, so that the task does not have room for it twice.
+            let mut work = Box::pin(work);
+            connection.tasks.spawn(async move {
+                // Bodies take as long as they take, if the client moves them.
+                while timeout(interval, work.as_mut()).await.is_err() {
+                    if progress.is_stalled(least) {
+                        tracing::debug!(%peer, "the client moves no body; reset its stream");
+                        break;
+                    }
+                }
+                drop(open);
+            });
+            return;
+        }
+        let in_time = connection.limits.decision + connection.peer_limits().write;
         // Combined and not awaited: a block would have room for the work twice.
         connection
             .tasks

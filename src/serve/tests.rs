@@ -8,7 +8,7 @@ mod over_time;
 mod tokens;
 
 use super::{
-    AdminConfig, Audience, Config, Listen, Server, Service, ServiceParts,
+    AdminConfig, Audience, ClientLimits, Config, Listen, Server, Service, ServiceParts,
     limits::{ListenerLimits, PeerLimits, RoomLimits},
 };
 use crate::{
@@ -137,6 +137,7 @@ impl Setup {
             tls: self.tls,
             trust: trust.clone(),
             balancers: self.balancers,
+            clients: ClientLimits::default(),
         };
         let mut server = Server::bind(&config, Audience::Gateways, Arc::clone(&service)).unwrap();
         server.limits = self.limits;
@@ -152,6 +153,7 @@ impl Setup {
                     tls: None,
                     trust,
                     balancers: Vec::new(),
+                    clients: ClientLimits::default(),
                 };
                 let server = Server::bind(&config, Audience::Operators, service).unwrap();
                 let (addr, ending) = (server.tcp_addr().unwrap(), tasks.clone());

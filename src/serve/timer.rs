@@ -23,6 +23,8 @@ pub(super) struct Timer {
     phase: TimerPhase,
     /// Requests when the timer was set.
     requests: u32,
+    /// The connection has had all its requests.
+    is_spent: bool,
 }
 
 /// What a connection is given time for.
@@ -36,8 +38,10 @@ enum TimerPhase {
     Idle,
     /// To read what is written to it.
     Write,
-    /// To pass a request on.
+    /// To move a body.
     Exchange,
+    /// To be told, while what it still sends is thrown away, that it is not wanted.
+    Linger,
     /// To end.
     Drain,
 }
@@ -58,6 +62,7 @@ impl Timer {
             sleep,
             phase: TimerPhase::Header,
             requests: 0,
+            is_spent: false,
         }
     }
 
@@ -71,6 +76,17 @@ impl Timer {
                 self.set(TimerPhase::First);
             }
         }
+        let activity = &self.connection.activity;
+        if activity.cancels_too_much() {
+            return TimerAction::Close;
+        }
+        if !self.is_spent && activity.requests() >= self.connection.limits.requests {
+            // An answer of HTTP/1.1 says so itself.
+            self.is_spent = true;
+            if activity.is_multiplexed() {
+                return TimerAction::Drain;
+            }
+        }
         let phase = self.due();
         if phase != self.phase {
             self.set(phase);
@@ -79,9 +95,10 @@ impl Timer {
             let was_active = self.connection.activity.requests() != self.requests;
             match self.phase {
                 TimerPhase::Header | TimerPhase::Idle if was_active => self.set(self.phase),
-                TimerPhase::Header | TimerPhase::Write | TimerPhase::Drain => {
+                TimerPhase::Header | TimerPhase::Write | TimerPhase::Linger | TimerPhase::Drain => {
                     return TimerAction::Close;
                 }
+                TimerPhase::Exchange if self.is_stalled() => return TimerAction::Close,
                 TimerPhase::Exchange => self.set(self.phase),
                 TimerPhase::Idle | TimerPhase::First => {
                     self.set(TimerPhase::Drain);
@@ -96,20 +113,29 @@ impl Timer {
         let activity = &self.connection.activity;
         if let TimerPhase::First | TimerPhase::Drain = self.phase {
             self.phase
+        } else if activity.is_lingering() {
+            TimerPhase::Linger
         } else if activity.has_exchanges() {
             TimerPhase::Exchange
         } else if activity.is_in_header()
-            || !self.connection.is_proven()
+            || !self.connection.may_be_idle()
             || activity.requests() == 0
         {
-            // Only a proven peer gets an idle connection. Any other has to be done with a whole
-            // request in this time, reading the answer included.
+            // A peer that has shown nothing gets no idle connection where gateways ask. It has to
+            // be done with a whole request in this time, reading the answer included.
             TimerPhase::Header
         } else if activity.is_stalled() {
             TimerPhase::Write
         } else {
             TimerPhase::Idle
         }
+    }
+
+    /// The requests of HTTP/2 are watched each in its own task.
+    fn is_stalled(&self) -> bool {
+        let least = self.connection.limits.progress_bytes;
+        let progress = self.connection.last_progress();
+        progress.as_ref().is_some_and(|own| own.is_stalled(least))
     }
 
     fn set(&mut self, phase: TimerPhase) {
@@ -120,8 +146,9 @@ impl Timer {
             TimerPhase::Header => of_peer.header,
             TimerPhase::Write => of_peer.write,
             TimerPhase::First => FIRST.min(of_peer.header),
-            TimerPhase::Idle | TimerPhase::Exchange => limits.idle,
-            TimerPhase::Drain => limits.drain,
+            TimerPhase::Idle => limits.idle,
+            TimerPhase::Exchange => limits.progress,
+            TimerPhase::Linger | TimerPhase::Drain => limits.drain,
         };
         self.sleep.as_mut().reset(Instant::now() + time);
     }

@@ -2,5 +2,8 @@
 //! byte.
 
 mod cut;
+mod floods;
+mod framing;
+mod limits;
 mod passing;
 pub(crate) mod setup;

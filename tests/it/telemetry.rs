@@ -59,6 +59,7 @@ fn listener(listen: SocketAddr) -> serve::Config {
         tls: None,
         trust: loopback_alone(),
         balancers: Vec::new(),
+        clients: serve::ClientLimits::default(),
     }
 }
 

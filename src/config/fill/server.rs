@@ -10,7 +10,7 @@ use crate::{
         value_type::{SectionsOf, all},
     },
     net::{tls, trust as peers},
-    serve::{Config, Listen, UnixSocket},
+    serve::{ClientLimits, Config, Listen, UnixSocket},
     shutdown,
 };
 use ipnet::IpNet;
@@ -92,6 +92,23 @@ fn the_one(fill: &mut Filler<'_>, general: Option<&peers::Config>) -> Option<Con
         tls,
         trust: general?.clone(),
         balancers: fill.get(&table::PROXY_PROTOCOL).unwrap_or_default(),
+        clients: clients(fill)?,
+    })
+}
+
+/// Bounds of each listener in proxy mode.
+fn clients(fill: &Filler<'_>) -> Option<ClientLimits> {
+    Some(ClientLimits {
+        header_bytes: fill.number(&table::LIMIT_HEADER_BYTES)?,
+        headers: fill.number(&table::LIMIT_HEADERS)?,
+        connections: fill.number(&table::LIMIT_CONNECTIONS)?,
+        connections_per_address: fill.number(&table::LIMIT_OF_ADDRESS)?,
+        requests_per_connection: fill.number(&table::LIMIT_REQUESTS)?,
+        streams: fill.number(&table::LIMIT_STREAMS)?,
+        header_timeout: fill.get(&table::LIMIT_HEADER_TIMEOUT)?,
+        idle_timeout: fill.get(&table::LIMIT_IDLE_TIMEOUT)?,
+        progress_timeout: fill.get(&table::LIMIT_PROGRESS_TIMEOUT)?,
+        progress_bytes: fill.get(&table::LIMIT_PROGRESS_BYTES)?,
     })
 }
 
@@ -198,6 +215,7 @@ fn of_section(
         tls,
         trust,
         balancers,
+        clients: clients(fill)?,
     })
 }
 

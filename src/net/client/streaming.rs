@@ -19,4 +19,4 @@ pub(crate) use answer::{Answer, AnswerBody};
 pub(crate) use link::Link;
 pub(crate) use origin::Origin;
 pub(crate) use types::{LinkLimits, NotAnswered, StreamError};
-pub(crate) use upload::Upload;
+pub(crate) use upload::{Upload, UploadWatch};

@@ -134,6 +134,17 @@ impl FramingFault {
         }
     }
 
+    /// For programs.
+    pub(crate) fn code(self) -> &'static str {
+        match self.status() {
+            StatusCode::NOT_IMPLEMENTED => "method_refused",
+            StatusCode::URI_TOO_LONG | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                "request_too_large"
+            }
+            _ => "malformed_request",
+        }
+    }
+
     pub(crate) const fn status(self) -> StatusCode {
         match self {
             Self::Method => StatusCode::NOT_IMPLEMENTED,
@@ -161,6 +172,11 @@ impl FramingFault {
         }
     }
 }
+
+/// The source of the error that ends a body in the middle.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is not framed as HTTP/1 demands ({})", .0.name())]
+pub(crate) struct MalformedBody(pub(crate) FramingFault);
 
 /// How much a request may have before its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

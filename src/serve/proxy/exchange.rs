@@ -1,6 +1,10 @@
 //! What an exchange holds while its answer is on the way to the client.
 
-use crate::{cluster::ExchangePlace, respond::Watch, serve::connection::PeerConnection};
+use crate::{
+    cluster::ExchangePlace,
+    respond::Watch,
+    serve::{connection::PeerConnection, progress::Progress},
+};
 use http::Version;
 use std::sync::Arc;
 
@@ -9,15 +13,21 @@ pub(super) struct Exchange {
     connection: Arc<PeerConnection>,
     /// The client's, in which the end of an answer may be the end of the connection.
     version: Version,
+    progress: Arc<Progress>,
     place: Option<ExchangePlace>,
 }
 
 impl Exchange {
-    pub(super) fn begin(connection: &Arc<PeerConnection>, version: Version) -> Self {
+    pub(super) fn begin(
+        connection: &Arc<PeerConnection>,
+        version: Version,
+        progress: Arc<Progress>,
+    ) -> Self {
         connection.activity.exchange_begins();
         Self {
             connection: Arc::clone(connection),
             version,
+            progress,
             place: None,
         }
     }
@@ -35,7 +45,13 @@ impl std::fmt::Debug for Exchange {
 }
 
 impl Watch for Exchange {
-    fn passed(&mut self, _bytes: usize) {}
+    fn passed(&mut self, bytes: usize) {
+        self.progress.handed_on(bytes);
+    }
+
+    fn waits(&mut self) {
+        self.progress.waits_for_cluster();
+    }
 
     fn ended(&mut self) {
         self.place = None;

@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -46,6 +46,8 @@ struct State {
     kept: Vec<Piece>,
     kept_bytes: usize,
     is_kept: bool,
+    /// All that has come.
+    received: u64,
     tries: u32,
     /// When the last piece came.
     progress: Instant,
@@ -53,6 +55,10 @@ struct State {
     waits: bool,
     broken: Option<ErrorSource>,
 }
+
+/// Looks at the body from beside it, and does not keep it.
+#[derive(Debug, Clone)]
+pub(crate) struct UploadWatch(Weak<Mutex<State>>);
 
 #[derive(Debug, Clone)]
 enum Piece {
@@ -77,6 +83,7 @@ impl Upload {
             kept: Vec::new(),
             kept_bytes: 0,
             is_kept: true,
+            received: 0,
             tries: 0,
             progress: begun,
             waits: false,
@@ -93,6 +100,10 @@ impl Upload {
         self.state
             .as_ref()
             .map(|state| locked(state).body.size_hint())
+    }
+
+    pub(crate) fn watch(&self) -> UploadWatch {
+        UploadWatch(self.state.as_ref().map_or_else(Weak::new, Arc::downgrade))
     }
 
     /// The body for the next try. Earlier ones get no more of it.
@@ -146,6 +157,16 @@ impl Upload {
     }
 }
 
+impl UploadWatch {
+    /// How many bytes of the body have come, and whether the client is waited for.
+    pub(crate) fn now(&self) -> (u64, bool) {
+        self.0.upgrade().map_or((0, false), |state| {
+            let state = locked(&state);
+            (state.received, state.waits)
+        })
+    }
+}
+
 impl State {
     fn forget(&mut self) {
         self.is_kept = false;
@@ -153,13 +174,15 @@ impl State {
     }
 
     fn keep(&mut self, piece: &Piece) {
-        if !self.is_kept {
-            return;
-        }
-        self.kept_bytes += match piece {
+        let bytes = match piece {
             Piece::Data(data) => data.len(),
             Piece::Trailers(_) => 0,
         };
+        self.received += bytes as u64;
+        if !self.is_kept {
+            return;
+        }
+        self.kept_bytes += bytes;
         if self.kept_bytes > MAX_KEPT {
             self.forget();
         } else {

@@ -1,0 +1,52 @@
+//! What the stream of a connection and whoever answers its requests say to each other.
+
+use super::types::FramingFault;
+use futures_util::task::AtomicWaker;
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicU8, Ordering::SeqCst},
+    },
+    task::Context,
+};
+
+const OPEN: u8 = 0;
+const STAYS: u8 = 1;
+const SWITCHES: u8 = 2;
+
+#[derive(Debug, Default)]
+pub(in crate::serve) struct FramingSlot {
+    fault: OnceLock<FramingFault>,
+    /// The answer to the request that asks for an upgrade: there is one at most.
+    answer: AtomicU8,
+    /// The stream has bytes that came before the answer, and hyper does not read again by itself.
+    waits: AtomicWaker,
+}
+
+impl FramingSlot {
+    pub(in crate::serve) fn set_fault(&self, fault: FramingFault) {
+        // The first one ends the connection.
+        let _first = self.fault.set(fault);
+    }
+
+    pub(in crate::serve) fn fault(&self) -> Option<FramingFault> {
+        self.fault.get().copied()
+    }
+
+    /// A request that asks for an upgrade is answered. From then on the connection speaks another
+    /// protocol, or it does not.
+    pub(in crate::serve) fn answer_upgrade(&self, switches: bool) {
+        let answer = if switches { SWITCHES } else { STAYS };
+        self.answer.store(answer, SeqCst);
+        self.waits.wake();
+    }
+
+    /// The answer, or a wake-up when it comes.
+    pub(in crate::serve) fn take_answer(&self, context: &Context<'_>) -> Option<bool> {
+        self.waits.register(context.waker());
+        match self.answer.swap(OPEN, SeqCst) {
+            OPEN => None,
+            answer => Some(answer == SWITCHES),
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! HTTP/2 in front: what its frames cannot say, and floods of them.
+
+use super::setup::{Connection, OK, Setup, headers, read_to_end, request};
+use crate::support::{
+    frames::{
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, INITIAL_WINDOW_SIZE,
+        PING, PREFACE, RST_STREAM, SETTINGS, block, frame, next_frame, settings,
+    },
+    multiplexed::Multiplexed,
+    stage::GATEWAY_KEY,
+    until,
+};
+use http::Request;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+const IN_TIME: Duration = Duration::from_secs(20);
+
+/// A request of alice on a stream.
+fn ask(stream: u32, flags: u8, method: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    let usual = [
+        (":method", method),
+        (":scheme", "http"),
+        (":authority", "es.example:9200"),
+        (":path", "/a"),
+        ("x-elastauth-key", GATEWAY_KEY),
+        ("remote-user", "alice"),
+        ("remote-groups", "dev"),
+    ];
+    frame(
+        HEADERS,
+        flags | END_HEADERS,
+        stream,
+        &block(&[&usual, more].concat()),
+    )
+}
+
+async fn begin(setup: &Setup, with: &[u8]) -> TcpStream {
+    let mut stream = setup.connect().await;
+    let begin = [PREFACE, with].concat();
+    stream.write_all(&begin).await.unwrap();
+    stream
+}
+
+/// The first frame of this kind.
+async fn next_of(stream: &mut TcpStream, kind: u8) -> Option<Frame> {
+    let find = async {
+        loop {
+            let frame = next_frame(stream).await?;
+            if frame.kind == kind {
+                return Some(frame);
+            }
+        }
+    };
+    timeout(IN_TIME, find)
+        .await
+        .expect("a frame, or the end of the connection")
+}
+
+async fn answers(setup: &Setup) -> bool {
+    let answer = setup.ask(&request("GET /good", "alice", "")).await;
+    answer.ends_with("\r\n\r\nok")
+}
+
+async fn served(mut connection: Connection) {
+    while connection.head().await.is_some() {
+        connection.say(OK.as_bytes()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_which_it_is_not_clear_where_it_goes_is_refused() {
+    let setup = Setup::answering(OK).await;
+    let client = Multiplexed::in_clear(setup.stage.gateway()).await;
+    let send = async |method: &str, uri: &str, host: &[&str]| {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("x-elastauth-key", GATEWAY_KEY)
+            .header("remote-user", "alice")
+            .header("remote-groups", "dev");
+        for host in host {
+            request = request.header("host", *host);
+        }
+        client.send(request.body(()).unwrap()).await.unwrap()
+    };
+    for (method, uri, host, status) in [
+        ("GET", "http://es.example/a", &["other.example"][..], 400),
+        (
+            "GET",
+            "http://es.example/a",
+            &["es.example", "es.example"],
+            400,
+        ),
+        ("GET", "http://u@es.example/a", &[], 400),
+        ("TRACE", "http://es.example/a", &[], 501),
+    ] {
+        let answer = send(method, uri, host).await;
+        assert_eq!(answer.status, status, "{method} {uri} {host:?}");
+        assert!(answer.json()["code"].is_string());
+    }
+    assert_eq!(setup.upstream.heads(), Vec::<String>::new());
+    for host in [&[][..], &["es.example"]] {
+        let answer = send("GET", "http://es.example/a", host).await;
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body[..]),
+            (200, &b"ok"[..])
+        );
+    }
+    for head in setup.upstream.heads() {
+        assert_eq!(headers(&head, "host"), ["es.example"], "{head}");
+    }
+}
+
+#[tokio::test]
+async fn what_http_2_forbids_resets_its_stream_and_nothing_is_passed_on() {
+    let setup = Setup::answering(OK).await;
+    for more in [
+        ("connection", "keep-alive"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
+        ("keep-alive", "timeout=5"),
+        ("te", "gzip"),
+        ("Remote-User", "mallory"),
+        ("content-length", "x"),
+        ("x", "a\nb"),
+    ] {
+        let mut stream = begin(&setup, &settings(&[])).await;
+        stream
+            .write_all(&ask(1, END_STREAM, "GET", &[more]))
+            .await
+            .unwrap();
+        let end = async {
+            loop {
+                match next_frame(&mut stream).await {
+                    Some(frame) if [RST_STREAM, GOAWAY].contains(&frame.kind) => return true,
+                    Some(frame) => assert_ne!(frame.kind, DATA, "{more:?}"),
+                    None => return true,
+                }
+            }
+        };
+        assert!(timeout(IN_TIME, end).await.expect("an end"), "{more:?}");
+    }
+    assert_eq!(setup.upstream.heads(), Vec::<String>::new());
+    assert!(answers(&setup).await);
+}
+
+#[tokio::test]
+async fn a_body_that_differs_from_its_length_has_no_end_for_the_cluster() {
+    let setup = Setup::with("", |mut connection: Connection| async move {
+        connection.head().await;
+        let (came, _) = read_to_end(&mut connection.stream).await;
+        assert!(came.len() < 10, "{came:?}");
+    })
+    .await;
+    for (body, flags) in [(&b"longer than ten"[..], 0), (b"short", END_STREAM)] {
+        let mut stream = begin(&setup, &settings(&[])).await;
+        let head = ask(1, 0, "POST", &[("content-length", "10")]);
+        stream.write_all(&head).await.unwrap();
+        stream.write_all(&frame(DATA, 0, 1, b"abc")).await.unwrap();
+        stream
+            .write_all(&frame(DATA, flags, 1, body))
+            .await
+            .unwrap();
+        let reset = next_of(&mut stream, RST_STREAM).await;
+        assert!(reset.is_some(), "{body:?}");
+    }
+}
+
+#[tokio::test]
+async fn rapid_resets_end_their_connection() {
+    let calls = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&calls);
+    let setup = Setup::with("", move |connection: Connection| {
+        count.fetch_add(1, SeqCst);
+        served(connection)
+    })
+    .await;
+    assert!(answers(&setup).await);
+    let mut stream = begin(&setup, &settings(&[])).await;
+    let flood = async {
+        let mut id = 1;
+        loop {
+            let mut bytes = Vec::new();
+            for _ in 0..50 {
+                bytes.extend(ask(id, END_STREAM, "GET", &[]));
+                bytes.extend(frame(RST_STREAM, 0, id, &8_u32.to_be_bytes()));
+                id += 2;
+            }
+            if stream.write_all(&bytes).await.is_err() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(IN_TIME, flood)
+        .await
+        .expect("the end of the connection");
+    assert!(answers(&setup).await);
+    let calls = calls.load(SeqCst);
+    assert!(calls < 1_000, "{calls} connections to the cluster");
+}
+
+#[tokio::test]
+async fn floods_of_small_frames_are_bounded() {
+    let setup = Setup::answering(OK).await;
+    let part = |bytes: Vec<u8>| bytes.repeat(1_000);
+    for (what, start, flood) in [
+        (
+            "continuations",
+            ask_open(),
+            part(frame(CONTINUATION, 0, 1, &[0, 1, b'x', 0])),
+        ),
+        (
+            "empty continuations",
+            ask_open(),
+            part(frame(CONTINUATION, 0, 1, &[])),
+        ),
+        (
+            "settings",
+            Vec::new(),
+            part(settings(&[(INITIAL_WINDOW_SIZE, 1)])),
+        ),
+        ("pings", Vec::new(), part(frame(PING, 0, 0, &[0; 8]))),
+        (
+            "empty data",
+            ask(1, 0, "POST", &[]),
+            part(frame(DATA, 0, 1, &[])),
+        ),
+    ] {
+        let before = super::limits::memory(&setup);
+        let mut stream = begin(&setup, &settings(&[])).await;
+        stream.write_all(&start).await.unwrap();
+        // Nothing is read: the other side ends the connection, or takes no more.
+        let writing = async {
+            for _ in 0..500 {
+                if stream.write_all(&flood).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let _stopped = timeout(Duration::from_secs(1), writing).await;
+        assert!(answers(&setup).await, "{what}");
+        let grown = super::limits::memory(&setup).saturating_sub(before);
+        assert!(grown < 32_000_000, "{what}: {grown} bytes");
+    }
+}
+
+/// A request whose headers go on.
+fn ask_open() -> Vec<u8> {
+    frame(HEADERS, 0, 1, &block(&[(":method", "GET")]))
+}
+
+#[tokio::test]
+async fn a_stream_whose_window_stays_shut_is_reset_and_the_cluster_let_go() {
+    let ended = Arc::<AtomicUsize>::default();
+    let done = Arc::clone(&ended);
+    let more = "  limits: {progress_timeout: 400ms}\n";
+    let setup = Setup::with(more, move |mut connection: Connection| {
+        let ended = Arc::clone(&done);
+        async move {
+            connection.head().await;
+            connection
+                .say(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000\r\n\r\n")
+                .await;
+            let part = vec![b'x'; 64 * 1024];
+            while connection.stream.write_all(&part).await.is_ok() {}
+            ended.fetch_add(1, SeqCst);
+        }
+    })
+    .await;
+    let mut stream = begin(&setup, &settings(&[(INITIAL_WINDOW_SIZE, 0)])).await;
+    for id in (1..20).step_by(2) {
+        stream
+            .write_all(&ask(id, END_STREAM, "GET", &[]))
+            .await
+            .unwrap();
+    }
+    let mut reset = 0;
+    while reset < 10 {
+        let frame = next_of(&mut stream, RST_STREAM)
+            .await
+            .expect("the connection stays");
+        assert_eq!(frame.stream % 2, 1);
+        reset += 1;
+    }
+    until("the cluster's connections end", || ended.load(SeqCst) == 10).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_stops_is_reset() {
+    let more = "  limits: {progress_timeout: 400ms}\n";
+    let setup = Setup::with(more, |mut connection: Connection| async move {
+        connection.head().await;
+        let mut buffer = [0; 4_096];
+        while let Ok(1..) = connection.stream.read(&mut buffer).await {}
+    })
+    .await;
+    let mut stream = begin(&setup, &settings(&[])).await;
+    stream.write_all(&ask(1, 0, "POST", &[])).await.unwrap();
+    stream
+        .write_all(&frame(DATA, 0, 1, b"begun"))
+        .await
+        .unwrap();
+    let ended = async {
+        while let Some(frame) = next_frame(&mut stream).await {
+            if frame.kind == RST_STREAM || frame.kind == HEADERS {
+                return true;
+            }
+        }
+        true
+    };
+    assert!(timeout(IN_TIME, ended).await.expect("an end"));
+    assert_ne!(SETTINGS, DATA);
+}
+
+#[tokio::test]
+async fn a_connection_with_all_its_requests_finishes_them() {
+    let more = "  limits: {requests_per_connection: 3}\n";
+    let setup = Setup::with(more, served).await;
+    let mut stream = begin(&setup, &settings(&[])).await;
+    for id in [1, 3, 5] {
+        stream
+            .write_all(&ask(id, END_STREAM, "GET", &[]))
+            .await
+            .unwrap();
+    }
+    let (mut data, mut said_goodbye) = (0, false);
+    let reading = async {
+        while let Some(frame) = next_frame(&mut stream).await {
+            match frame.kind {
+                DATA if !frame.payload.is_empty() => data += 1,
+                GOAWAY => said_goodbye = true,
+                _ => {}
+            }
+        }
+    };
+    let _open = timeout(Duration::from_secs(8), reading).await;
+    assert_eq!((data, said_goodbye), (3, true));
+}
