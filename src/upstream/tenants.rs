@@ -23,7 +23,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 use tracing::info;
 
 /// Open clusters of a section. Each has a pool of connections, a ledger and a few tasks.
@@ -33,6 +33,8 @@ const MOST: usize = 64;
 const IDLE: Duration = Duration::from_hours(1);
 /// Clusters that are set up at once: each reads a few files, and after a start all may be asked for.
 const OPENING: usize = MOST;
+/// How long a request waits for that: it is answered within two seconds.
+const WITHIN: Duration = Duration::from_millis(1_500);
 /// How many tenants one user may open at once, and how long until one more. Somebody may ask for
 /// tenants that do not exist, and each of them takes the place of another one.
 const OPENED_BY_USER: u32 = 16;
@@ -291,7 +293,8 @@ impl Tenants {
             NotBegun::Full => NoTenant::Full(self.name.clone()),
             NotBegun::TooOften => NoTenant::TooOften(self.name.clone()),
         })?;
-        let made = Run::result(run).await;
+        let made = timeout(WITHIN, Run::result(run)).await;
+        let made = made.unwrap_or_else(|_| Some(Err("its files are not read in time".into())));
         let made = made.unwrap_or_else(|| Err("its set-up crashed".into()));
         made.map_err(|why| NoTenant::SetUp(self.name_of(label).into(), why))
     }

@@ -9,10 +9,10 @@ use tracing::warn;
 
 /// The folder of a ledger.
 #[derive(Debug, Clone)]
-pub(in crate::ledger) struct Place {
-    pub(in crate::ledger) folder: PathBuf,
+pub(crate) struct Place {
+    pub(crate) folder: PathBuf,
     /// It is made with the first write, and removed at the end if nobody is in its file.
-    pub(in crate::ledger) is_transient: bool,
+    pub(crate) is_transient: bool,
 }
 
 impl Place {

@@ -74,18 +74,19 @@ async fn each_tenant_has_a_cluster_of_its_own_once_somebody_with_a_role_asks() {
         Some(vec!["1_reader".to_owned(), "editor".to_owned()])
     );
     // Nobody listens at the others' nodes. There is room for 64.
-    let others = (2..=64).map(|label| {
-        let ask_as = &ask_as;
-        async move {
-            let (user, host) = (
-                format!("user-{}", label % 8),
-                format!("{label}.es.example.com"),
-            );
-            ask_as(&user, &host, "dev").await
+    // A few at once: each reads the certificates of the system.
+    let others: Vec<_> = (2..=64).collect();
+    for some in others.chunks(9) {
+        let asked = some.iter().map(|label| {
+            let ask_as = &ask_as;
+            async move {
+                let user = format!("user-{}", label % 8);
+                ask_as(&user, &format!("{label}.es.example.com"), "dev").await
+            }
+        });
+        for answer in join_all(asked).await {
+            stage.says(&answer, 503, "unavailable");
         }
-    });
-    for answer in join_all(others).await {
-        stage.says(&answer, 503, "unavailable");
     }
     let before = one.count();
     // One more takes the place of one without users.
@@ -101,13 +102,19 @@ async fn each_tenant_has_a_cluster_of_its_own_once_somebody_with_a_role_asks() {
         stage.elastauth.log()
     );
     // Nobody takes the places of all others.
-    for label in 100..=120 {
-        let answer = ask_as("mallory", &format!("{label}.es.example.com"), "dev").await;
-        stage.says(&answer, 503, "unavailable");
+    let labels: Vec<_> = (100..=120).collect();
+    for some in labels.chunks(7) {
+        let asked = some.iter().map(|label| {
+            let ask_as = &ask_as;
+            async move { ask_as("mallory", &format!("{label}.es.example.com"), "dev").await }
+        });
+        for answer in join_all(asked).await {
+            stage.says(&answer, 503, "unavailable");
+        }
     }
     let log = stage.elastauth.log();
     assert!(log.contains("the user has opened 16 tenants"), "{log}");
-    assert!(opened("115") && !opened("120") && closed() < 21, "{log}");
+    assert!(opened("106") && closed() < 21, "{log}");
     let known = ask("1.es.example.com", "dev,1-admins").await;
     assert_eq!((known.status, one.count()), (StatusCode::OK, before));
     assert_eq!(
