@@ -1,7 +1,7 @@
 //! Days in UTC, for what is noted where others can read it: a time to the millisecond would say
 //! more about a person than anybody needs.
 
-use super::Timestamp;
+use super::timestamp::Timestamp;
 use jiff::{ToSpan as _, civil::Date};
 use std::{fmt, time::Duration};
 
