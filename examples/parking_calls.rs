@@ -316,6 +316,7 @@ fn replica(cluster: &StandIn, clock: &Arc<AtomicU64>, tasks: &Tasks, park: bool)
         opensearch: broker::OpenSearchPeriods::default(),
         grace: Duration::from_millis(500),
         park_within: park.then_some(Duration::from_hours(1)),
+        prune_after: None,
         expiration: Duration::from_hours(1),
         adopt: Adopt::ElastauthGo,
         writes_per_minute: 10,

@@ -19,6 +19,7 @@ mod parking;
 mod places;
 mod predecessors;
 mod product;
+mod prune;
 mod recheck_times;
 mod revoke;
 mod rewrite;
@@ -37,6 +38,7 @@ pub(crate) use ensure::Plan;
 pub use error::BrokerError;
 pub(crate) use error::BrokerStartError;
 pub(crate) use predecessors::Predecessors;
+pub(crate) use prune::{AskedBy, Due, Kept, PruneError, PruneOrder, Pruned};
 pub(crate) use revoke::Revocation;
 pub use revoke::{Order as RevokeOrder, RevokeError, Revoked};
 pub(crate) use rotation::{InvalidWindow, Window};
@@ -64,6 +66,7 @@ use order::{Order, Place};
 use parking::Parking;
 use places::{Class, WritePlaces};
 use product::{PerProduct, Product};
+use prune::{Pruner, Rounds};
 use revoke::Revoke;
 use rotation::{Period, Rotation};
 use slots::Slots;
@@ -108,6 +111,7 @@ pub struct Broker {
     ensure: Arc<Ensure>,
     revoke: Arc<Revoke>,
     changer: Arc<Changer>,
+    pruner: Arc<Pruner>,
     updates: Arc<Updates>,
     tasks: Tasks,
     held: Semaphore,
@@ -220,7 +224,26 @@ impl Broker {
                 }
             });
         }
+        let report = Arc::new(prune::Report::new(&telemetry));
+        let pruner = Arc::new(Pruner::new(
+            Arc::clone(&state),
+            cluster.clone(),
+            Arc::clone(&updates),
+            Arc::clone(&report),
+        ));
+        if let Some(unseen) = config.prune_after.filter(|_| !config.dry_run) {
+            let (state, pruner) = (Arc::clone(&state), Arc::clone(&pruner));
+            let rounds = Rounds::new(state, cluster.clone(), pruner, report, unseen);
+            let ending = tasks.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = ending.ending() => {}
+                    () = rounds.run() => {}
+                }
+            });
+        }
         Ok(Self {
+            pruner,
             revoke: Arc::new(Revoke::new(
                 Arc::clone(&state),
                 cluster.clone(),
@@ -404,6 +427,33 @@ impl Broker {
             users: page.users.into_iter().map(view).collect(),
             next: page.next,
         })
+    }
+
+    /// Users of this deployment who have stayed away for so long, page by page.
+    pub(crate) async fn unseen(
+        &self,
+        unseen: Duration,
+        after: Option<&str>,
+    ) -> Result<Due, PruneError> {
+        let kind = self.cluster.settle_kind().await;
+        kind.map_err(BrokerError::of_admin_call)?;
+        prune::check(&self.state, unseen)?;
+        Ok(prune::page(&self.state, &self.cluster, unseen, after).await?)
+    }
+
+    /// Deletes a user, if they have stayed away for so long. It goes on if the caller does not wait
+    /// for it.
+    pub(crate) async fn prune(
+        &self,
+        user: &Username,
+        order: PruneOrder,
+    ) -> Result<Pruned, PruneError> {
+        self.permits_name(user)?;
+        if self.dry_run {
+            return Err(ChangeError::DryRun.into());
+        }
+        self.updates.forget_failure(user);
+        self.pruner.prune(user, order).await
     }
 
     /// One user, whoever has written them, with what the cluster has of them.

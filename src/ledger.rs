@@ -18,7 +18,7 @@ mod update;
 
 pub use config::{Config, StoreConfig};
 pub use context::LedgerContext;
-pub(crate) use types::{Entry, Target};
+pub(crate) use types::{Entry, NO_FINGERPRINT, Target};
 pub use types::{Forgotten, Others};
 pub(crate) use update::Update;
 
@@ -32,7 +32,7 @@ use memory::{Memory, Phase};
 use redis::Redis;
 use std::{fmt, sync::Arc, time::Duration};
 use store::Store;
-use types::{Expected, How, NO_FINGERPRINT};
+use types::{Expected, How};
 
 /// How long another replica's write is waited for. A cluster writes a user in tens of milliseconds;
 /// of a write that takes longer only its replica knows the result.

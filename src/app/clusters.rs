@@ -353,6 +353,7 @@ fn signature(config: &ClusterConfig) -> String {
         rotation_window,
         grace,
         park_within,
+        prune_after,
         expiration,
         adopt,
         // They are applied in place.
@@ -380,7 +381,7 @@ fn signature(config: &ClusterConfig) -> String {
         expiration,
         tries_for,
     );
-    let of_writes = (adopt, dry_run);
+    let of_writes = (adopt, prune_after, dry_run);
     let of_users = (cluster_name, service_account, capacity, store);
     format!("{:?}", (of_cluster, of_time, of_writes, of_users))
 }

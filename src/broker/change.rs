@@ -3,9 +3,9 @@
 //! Only a user of this deployment is touched. It runs while no update of the user does; the other
 //! replicas are told afterwards, and ask the cluster at the user's next request.
 
-use super::{error::BrokerError, state::State};
+use super::{error::BrokerError, product::Product::OpenSearch, state::State};
 use crate::{
-    cluster::{CallError, Kind, SecurityApi, StoredAccount},
+    cluster::{CallError, SecurityApi, StoredAccount},
     ledger::Others,
     model::Username,
     net::peer::Peer,
@@ -27,7 +27,10 @@ const ATTEMPTS: u32 = 6;
 /// How long after the change the user is looked at once more: usually such a write has come by
 /// then. OpenSearch may have been checking the login of a disabled user during the change, and keeps
 /// it then: by now that check has ended, so the next write ends the login.
-const LOOK_AGAIN: Duration = Duration::from_millis(400);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(400);
+
+/// What elastauth's own account of Elasticsearch needs to delete users.
+pub(super) const DELETE_PRIVILEGE: &str = "cluster:admin/xpack/security/user/delete";
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +69,7 @@ impl Change {
     fn privilege(self) -> &'static str {
         match self {
             Self::Disable | Self::Enable => "cluster:admin/xpack/security/user/set_enabled",
-            Self::Delete => "cluster:admin/xpack/security/user/delete",
+            Self::Delete => DELETE_PRIVILEGE,
         }
     }
 }
@@ -129,6 +132,11 @@ pub(crate) enum ChangeError {
 }
 
 impl ChangeError {
+    /// Whether it may be done all the same.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        matches!(self, Self::Uncertain(_) | Self::Contended)
+    }
+
     /// Whether running it again gives the same answer.
     pub(crate) fn is_refusal(&self) -> bool {
         match self {
@@ -176,7 +184,7 @@ impl Changer {
     async fn change(&self, user: &Username, order: Order) -> Result<Changed, ChangeError> {
         let (state, change) = (&self.state, order.change);
         let before = self.read(user).await?.ok_or(ChangeError::Absent)?;
-        self.is_ours(&before)?;
+        is_ours(&self.state, &before)?;
         let mut changed = Changed {
             was_needed: !is_so(change, Some(&before)),
             was_enabled: before.account.enabled,
@@ -235,43 +243,27 @@ impl Changer {
         } else {
             Change::Disable
         };
-        sent.map_err(|error| self.failed(user, change, error))
+        sent.map_err(|error| failed(&self.state, user, change.privilege(), error))
     }
 
     /// OpenSearch may be checking the login while the user is deleted, and keeps it then, and there
     /// is nothing of the user left to write. So a write that ends the login comes first: by the time
     /// of the second one every check of it has ended.
     async fn delete(&self, user: &Username, is_enabled: bool) -> Result<bool, ChangeError> {
-        let is_locked = is_enabled && self.cluster.kind() == Kind::Opensearch;
+        let is_locked = is_enabled && self.state.product() == OpenSearch;
         if is_locked {
             if !self.switch(user, false).await? {
                 return Ok(false);
             }
             sleep(LOOK_AGAIN).await;
         }
-        match self.cluster.delete_user(user).await {
-            Ok(()) => Ok(true),
+        match self.cluster.delete_user(user, None).await {
+            Ok(_) => Ok(true),
             Err(error) if is_locked && !error.may_take_effect() => {
                 let _reported = self.state.ledger.forget(user);
                 Err(ChangeError::OnlyDisabled(error))
             }
-            Err(error) => Err(self.failed(user, Change::Delete, error)),
-        }
-    }
-
-    fn failed(&self, user: &Username, change: Change, error: CallError) -> ChangeError {
-        if error.may_take_effect() {
-            // Until it is known the cluster is asked.
-            let now = self.state.clock.now();
-            self.state.uncertain.record(user, now);
-            let _reported = self.state.ledger.forget(user);
-            ChangeError::Uncertain(error)
-        } else if error.status() == Some(StatusCode::FORBIDDEN)
-            && self.cluster.kind() != Kind::Opensearch
-        {
-            ChangeError::Unprivileged(change.privilege(), error)
-        } else {
-            BrokerError::of_admin_call(error).into()
+            Err(error) => Err(failed(&self.state, user, DELETE_PRIVILEGE, error)),
         }
     }
 
@@ -290,15 +282,6 @@ impl Changer {
             self.state.ledger.learn_generation(user, generation);
         }
         Ok(found)
-    }
-
-    fn is_ours(&self, found: &StoredAccount) -> Result<(), ChangeError> {
-        let marker = found.account.origin.marker();
-        let marker = marker.ok_or(ChangeError::Foreign)?;
-        match &marker.key_id {
-            Some(id) if !self.state.keys.knows(id) => Err(ChangeError::OtherKey(id.clone())),
-            Some(_) | None => Ok(()),
-        }
     }
 
     /// Writes down how it ended, which is an action of an operator even if nothing was done.
@@ -337,6 +320,35 @@ impl Changer {
         };
         self.audit.write(order.change.event(), &details);
         result
+    }
+}
+
+/// Whether this deployment has written the user.
+pub(super) fn is_ours(state: &State, found: &StoredAccount) -> Result<(), ChangeError> {
+    let marker = found.account.origin.marker();
+    let marker = marker.ok_or(ChangeError::Foreign)?;
+    match &marker.key_id {
+        Some(id) if !state.keys.knows(id) => Err(ChangeError::OtherKey(id.clone())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What a failed change means, which `privilege` would have allowed on Elasticsearch.
+pub(super) fn failed(
+    state: &State,
+    user: &Username,
+    privilege: &'static str,
+    error: CallError,
+) -> ChangeError {
+    if error.may_take_effect() {
+        // Until it is known the cluster is asked.
+        state.uncertain.record(user, state.clock.now());
+        let _reported = state.ledger.forget(user);
+        ChangeError::Uncertain(error)
+    } else if error.status() == Some(StatusCode::FORBIDDEN) && state.product() != OpenSearch {
+        ChangeError::Unprivileged(privilege, error)
+    } else {
+        BrokerError::of_admin_call(error).into()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Settings of the broker.
 
-use super::rotation::Window;
+use super::{last_seen::LastSeen, product::Product, rotation::Window};
 use crate::{
     clock::Timestamp,
+    cluster::Kind,
     keys::Keyring,
     ledger,
     secret::{NoRandomness, SecretKey},
@@ -36,6 +37,8 @@ pub struct Config {
     pub expiration: Duration,
     /// Which users that elastauth has not written may be taken over.
     pub adopt: Adopt,
+    /// How long users stay who are not seen; `None` keeps them for ever.
+    pub prune_after: Option<Duration>,
     /// How often one user may be written in a minute.
     pub writes_per_minute: u32,
     /// How many users may be created in a minute.
@@ -70,6 +73,16 @@ impl Config {
 
     /// Requests wait 1.8 s for their update, and its last attempt needs some of it.
     pub const TRIES_FOR: Duration = Duration::from_millis(1_500);
+
+    /// The shortest `prune_after` on this kind of cluster: for less it cannot be said who has stayed
+    /// away.
+    pub(crate) fn shortest_pruning(&self, kind: Kind) -> Duration {
+        let (product, rotation) = match kind {
+            Kind::Opensearch => (Product::OpenSearch, self.opensearch.rotation),
+            Kind::Auto | Kind::Elasticsearch => (Product::Elasticsearch, self.rotation),
+        };
+        LastSeen::new(product, rotation, self.expiration).shortest()
+    }
 
     /// The keys that all credentials and all stored facts follow from.
     ///

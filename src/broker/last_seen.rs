@@ -50,6 +50,11 @@ impl LastSeen {
         }
     }
 
+    /// The shortest time for which it can be said who has stayed away.
+    pub(super) fn shortest(self) -> Duration {
+        self.resolution().saturating_mul(2)
+    }
+
     /// For an account that is written for a request now, with the login of this period.
     pub(super) fn note(self, period: Period, now: Timestamp) -> Option<Days> {
         let ends = period.ends();

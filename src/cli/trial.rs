@@ -74,9 +74,9 @@ pub(super) async fn run(
         );
     }
     let found = log_in(&cluster, &user, &password, salt).await;
-    let deleted = cluster.delete_user(&user).await;
+    let deleted = cluster.delete_user(&user, None).await;
     let found = found.and_then(|()| match deleted {
-        Ok(()) => Ok("the cluster accepts a login that was just written".to_owned()),
+        Ok(_) => Ok("the cluster accepts a login that was just written".to_owned()),
         Err(error) => Err(format!(
             "the login works, and the user `{}` could not be deleted; delete it: {}",
             user.as_str(),

@@ -6,13 +6,16 @@
 
 mod asking;
 mod listing;
+mod progress;
+mod prune;
+mod query;
 mod replicas;
 
 use super::output::CommandError;
 use crate::config::Config;
 use asking::{Asking, ended};
 use clap::{Args, Subcommand};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use query::query;
 use replicas::{Asked, Replica};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -35,6 +38,9 @@ pub(super) enum Action {
     /// Deletes a user. Their next request makes them again if their groups allow it: to keep them
     /// out, disable them.
     Delete(Change),
+    /// Deletes the users who have stayed away for long. It counts them and asks first. Disabled
+    /// users stay, and so do those of whom it is not noted when they were seen.
+    Prune(prune::Prune),
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +114,7 @@ pub(super) async fn run(config: &Config, action: &Action) -> Result<(), CommandE
         Action::Disable(options) => change(config, options, "disable").await,
         Action::Enable(options) => change(config, options, "enable").await,
         Action::Delete(options) => change(config, options, "delete").await,
+        Action::Prune(options) => prune::prune(config, options).await,
     }
 }
 
@@ -124,17 +131,6 @@ async fn change(
         tells: !options.dry_run,
     };
     act.run(config, &options.asking, &options.name).await
-}
-
-/// A query, with its question mark; empty without parameters.
-fn query(parameters: impl IntoIterator<Item = (&'static str, String)>) -> String {
-    let mut query = String::new();
-    for (name, value) in parameters {
-        let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
-        let sign = if query.is_empty() { '?' } else { '&' };
-        let _infallible = write!(query, "{sign}{name}={value}");
-    }
-    query
 }
 
 /// Something that one replica does to a user.

@@ -311,14 +311,20 @@ impl SecurityApi {
         }
     }
 
-    /// Deletes a user, as the service account.
+    /// Deletes a user, as the service account; false where there was none, as far as the cluster
+    /// says. `found` is what was read of them before, where nobody else is to be deleted: it counts
+    /// as with [`Self::write_user`], and the list of users may have them for a second more.
     ///
     /// # Errors
     /// When it may not, or the cluster cannot be asked.
-    pub async fn delete_user(&self, name: &Username) -> Result<(), CallError> {
+    pub async fn delete_user(
+        &self,
+        name: &Username,
+        found: Option<&StoredAccount>,
+    ) -> Result<bool, CallError> {
         match self.api().await? {
-            Api::Elasticsearch(api) => api.delete_user(name).await,
-            Api::Opensearch(api) => api.delete_user(name).await,
+            Api::Elasticsearch(api) => api.delete_user(name, found.is_none()).await,
+            Api::Opensearch(api) => api.delete_user(name, found).await.map(|()| true),
         }
     }
 

@@ -70,7 +70,7 @@ static OF_LISTENERS: [&ConfigKey; 11] = [
 ];
 
 /// Beside the role rules, what a cluster of `clusters` may have instead of the general value.
-static MAY_DIFFER: [&ConfigKey; 11] = [
+static MAY_DIFFER: [&ConfigKey; 12] = [
     &table::ROTATION,
     &table::GRACE,
     &table::ROTATION_WINDOW,
@@ -82,6 +82,7 @@ static MAY_DIFFER: [&ConfigKey; 11] = [
     &table::WRITES_PER_MINUTE,
     &table::NEW_PER_MINUTE,
     &table::WRITES_AT_ONCE,
+    &table::PRUNE_AFTER,
 ];
 
 /// The keys of one cluster alone: in a section, what is not given has its default.

@@ -235,8 +235,8 @@ table! {
     /// of every derived password. It may have its own `default_roles`, `default_roles_apply`,
     /// `group_mappings`, `user_mappings`, `allowed_groups`, `credentials` (`rotation`, `grace`,
     /// `rotation_window`, `rotation_time_zone`, `park`, `park_within`, `hash`) and `users` (`adopt`,
-    /// `writes_per_minute`, `new_per_minute`, `writes_at_once`); for each key that it does not have,
-    /// the general one counts. The cluster of `elasticsearch` exists beside these if one of its keys
+    /// `writes_per_minute`, `new_per_minute`, `writes_at_once`, `prune_after`); for each key that it
+    /// does not have, the general one counts. The cluster of `elasticsearch` exists beside these if one of its keys
     /// is set; its name is `elasticsearch.cluster_name`. docs/clusters.md says more.
     CLUSTERS: "clusters", T::Sections(SectionsOf::Clusters), reload = true,
         example = "\n  unmatched: refuse\n  search:\n    kind: opensearch\n    hosts: [\"https://search:9200\"]\n    username: elastauth\n    password: \"${SEARCH_PASSWORD}\"\n    match: {hosts: [search.example.com]}\n    group_mappings: {search-readers: [readall]}";
@@ -290,6 +290,15 @@ table! {
     /// for known users. Each write changes the cluster's security index, and a small cluster makes
     /// such changes one by one.
     WRITES_AT_ONCE: "users.writes_at_once", T::Number(1, 64), default = "16";
+    /// Delete users whom nobody has used for so long; without a value nobody is deleted. Whoever
+    /// comes back is made again. Disabled users stay, and so do those of whom it is not noted when
+    /// they were seen. At least twice `credentials.rotation`: it is known to within that when a user
+    /// was seen. Without rotation at least `50h`, and `338h` on OpenSearch, with the default of
+    /// `cache.expiration`. If more than half of all users, and more than 10, would go at once,
+    /// nobody is deleted and the log says so. elastauth's own account needs the right to delete
+    /// users.
+    PRUNE_AFTER: "users.prune_after", T::Duration(millis(1_000), hours(10 * 365 * 24)),
+        example = "2160h";
 
     /// Accepted from older files, without effect: elastauth checks each user again after
     /// `cache.expiration`, used or not.

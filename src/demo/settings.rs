@@ -117,6 +117,7 @@ fn section(of: &DemoCluster) -> Result<ClusterConfig, DemoError> {
             rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
             park_within: None,
+            prune_after: None,
             expiration: EXPIRATION,
             adopt: broker::Adopt::Never,
             // People click: ten a minute would be reached by toggling groups.

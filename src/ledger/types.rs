@@ -16,7 +16,7 @@ pub(super) const PENDING_FOR: Duration = Duration::from_secs(100);
 
 /// A fingerprint that no user has: reported to other replicas, it contradicts whatever they
 /// remember.
-pub(super) const NO_FINGERPRINT: Fingerprint = Fingerprint([0; 16]);
+pub(crate) const NO_FINGERPRINT: Fingerprint = Fingerprint([0; 16]);
 
 /// What is known of one user in the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! route to elastauth that somebody published by mistake does not publish the configuration.
 
 pub(super) mod accounts;
+mod prune;
 pub(super) mod users;
 
 use super::{

@@ -199,6 +199,7 @@ fn upstream() -> Upstream {
         rotation: Duration::ZERO,
         grace: Duration::ZERO,
         park_within: None,
+        prune_after: None,
         expiration: Duration::from_hours(1),
         adopt: broker::Adopt::Never,
         writes_per_minute: 10,

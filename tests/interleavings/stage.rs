@@ -179,6 +179,7 @@ impl Stage {
                 .park_within
                 .filter(|_| life.place < setting.ahead.len())
                 .map(Duration::from_millis),
+            prune_after: None,
             expiration: Duration::from_millis(setting.expiration),
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,

@@ -41,6 +41,7 @@ mod operators;
 mod parking;
 mod ports;
 mod proxy;
+mod prune;
 mod real_inputs;
 mod reload;
 mod restarts;

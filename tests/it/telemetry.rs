@@ -199,6 +199,7 @@ fn broker_config() -> broker::Config {
         opensearch: broker::OpenSearchPeriods::default(),
         grace: Duration::ZERO,
         park_within: None,
+        prune_after: None,
         expiration: Duration::from_hours(1),
         adopt: Adopt::ElastauthGo,
         writes_per_minute: 1,

@@ -11,7 +11,7 @@ use crate::support::{
     stage::{GATEWAY_KEY, Plan, Stage, question},
     tls::Authority,
 };
-use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn};
+use elastauth::internals::demo::standin::{Endpoint, Fault, Misbehaviour, StandIn, StoredUser};
 use std::time::Duration;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -552,4 +552,49 @@ async fn two_replicas_park_each_user_and_nobody_who_comes_back_is_refused() {
     let series = "elastauth_parked_users_total{cluster=\"default\"}";
     let sum = first.number(series).await + second.number(series).await;
     assert!(sum > 10, "{sum}");
+}
+
+/// Both look through the users; each user is deleted by one of them, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_delete_each_user_who_stayed_away_once() {
+    let redis = Redis::start(&[]).await;
+    let more = format!(
+        "cache: {{type: redis}}\nredis: {{url: 'redis://127.0.0.1:{}'}}\nenable_metrics: true\n\
+         credentials: {{rotation: 6s, grace: 500ms, park: false}}\nusers: {{prune_after: 12s}}",
+        redis.port
+    );
+    let plan = || Plan {
+        more: &more,
+        ..Plan::default()
+    };
+    let first = Stage::planned(plan()).await;
+    let second = first.replica(plan()).await;
+    in_use(&first).await;
+    in_use(&second).await;
+    assert!(first.works(&first.ask("alice", "dev").await));
+    let alice = first.cluster.user("alice").unwrap();
+    let mut deleted = 0;
+    for round in 0..6 {
+        let names: Vec<String> = (0..10).map(|n| format!("away-{round}-{n}")).collect();
+        for name in &names {
+            let mut user = StoredUser::new(name, "of-long-ago").with_roles(&["viewer"]);
+            user.metadata = alice.metadata.clone();
+            let marker = user.metadata["elastauth"].as_object_mut().unwrap();
+            marker.insert("last_seen".to_owned(), "2026-01-01/2026-01-03".into());
+            first.cluster.set_user(user);
+        }
+        let is_gone = |name: &String| first.cluster.user(name).is_none();
+        let all_gone = async || names.iter().all(is_gone).then_some(());
+        find("they are gone", Duration::from_secs(20), all_gone).await;
+        deleted += names.len();
+    }
+    let series = "elastauth_user_actions_total{cluster=\"default\",action=\"prune_after\",\
+                  result=\"done\"}";
+    let counted = async || {
+        let sum = first.number(series).await + second.number(series).await;
+        (sum >= u64::try_from(deleted).unwrap()).then_some(sum)
+    };
+    let sum = find("the numbers", Duration::from_secs(10), counted).await;
+    assert_eq!(sum, u64::try_from(deleted).unwrap());
+    assert!(first.works(&second.ask("alice", "dev").await));
 }

@@ -141,6 +141,7 @@ impl Deployment {
             rotation: Duration::from_hours(24),
             grace: Duration::from_millis(500),
             park_within: None,
+            prune_after: None,
             expiration: Duration::from_hours(1),
             adopt: Adopt::ElastauthGo,
             writes_per_minute: 10,

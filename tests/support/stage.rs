@@ -284,7 +284,10 @@ impl Drop for Stage {
                         || call.path.starts_with("/_security/api_key?username=")
                         || call.path.starts_with("/_security/user?filter_path=")
                 }
-                "DELETE" => call.path == "/_security/api_key" || name.is_some_and(is_one_segment),
+                "DELETE" => {
+                    let name = name.map(|name| name.strip_suffix("?refresh=false").unwrap_or(name));
+                    call.path == "/_security/api_key" || name.is_some_and(is_one_segment)
+                }
                 "PATCH" => internal == Some(""),
                 "POST" => call.path.starts_with("/_security/_query/user?filter_path="),
                 "PUT" => name

@@ -2,7 +2,7 @@
 
 use super::{
     asking::{Asking, ended},
-    replicas::{self, Asked, text},
+    replicas::{self, text},
 };
 use crate::{cli::output::CommandError, config::Config};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -28,7 +28,7 @@ pub(super) async fn list(
         let path = page(cluster.as_deref(), after.as_deref());
         let asked = operator.look(replica, "list", &path).await;
         let Some(clusters) = asked.clusters() else {
-            return Err(CommandError(failure(&asked)));
+            return Err(CommandError(asked.failure()));
         };
         for one in clusters {
             let cluster = text(one, "cluster");
@@ -83,7 +83,7 @@ pub(super) async fn show(
     let printed = match &asked.answer {
         Ok((_, answer)) if asking.json && asked.clusters().is_some() => format!("{answer:#}"),
         _ => match asked.clusters() {
-            None => return Err(CommandError(failure(&asked))),
+            None => return Err(CommandError(asked.failure())),
             Some(clusters) => {
                 let shown: Vec<String> = clusters.iter().map(|one| about(user, one)).collect();
                 shown.join("\n")
@@ -103,14 +103,6 @@ fn page(cluster: Option<&str>, after: Option<&str>) -> String {
         }
     }
     path
-}
-
-/// Why there is no answer about clusters.
-fn failure(asked: &Asked) -> String {
-    let (action, replica) = (asked.action, &asked.replica);
-    let why = asked.sentences().into_iter().map(|(_, why)| why);
-    let why: Vec<String> = why.collect();
-    format!("failed: {action} at {replica}: {}", why.join("; "))
 }
 
 fn table(users: &[Value]) -> String {

@@ -301,6 +301,14 @@ impl Asked {
         sentences
     }
 
+    /// Why it is not done.
+    pub(super) fn failure(&self) -> String {
+        let (action, replica) = (self.action, &self.replica);
+        let why = self.sentences().into_iter().map(|(_, why)| why);
+        let why: Vec<String> = why.collect();
+        format!("failed: {action} at {replica}: {}", why.join("; "))
+    }
+
     /// What it says of each cluster, where it does.
     pub(super) fn clusters(&self) -> Option<&Vec<Value>> {
         let (_, answer) = self.answer.as_ref().ok()?;

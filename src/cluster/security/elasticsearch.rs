@@ -241,11 +241,17 @@ impl Elasticsearch {
         self.client.pool.read(&ask, answer::may_delete_users).await
     }
 
-    pub(super) async fn delete_user(&self, name: &Username) -> Result<(), CallError> {
+    /// Returns false where there is no such user. With `refresh` lists do not have them any more.
+    pub(super) async fn delete_user(
+        &self,
+        name: &Username,
+        refresh: bool,
+    ) -> Result<bool, CallError> {
+        let refresh = if refresh { "" } else { "?refresh=false" };
         let ask = Ask {
             call: Call::WriteUser,
             method: Method::DELETE,
-            path: &user_path(name.as_str()),
+            path: &format!("{}{refresh}", user_path(name.as_str())),
             authorization: &self.client.account(Call::WriteUser)?,
             body: Bytes::new(),
         };

@@ -288,8 +288,18 @@ impl Opensearch {
         answer.ok().map(|login| login.is_some())
     }
 
-    pub(super) async fn delete_user(&self, name: &Username) -> Result<(), CallError> {
-        self.commit.write(Entry::removal(name.as_str())).await
+    /// Deletes a user, where `found` is given only as they were found.
+    pub(super) async fn delete_user(
+        &self,
+        name: &Username,
+        found: Option<&StoredAccount>,
+    ) -> Result<(), CallError> {
+        let removal = Entry::removal(name.as_str());
+        let removal = match found {
+            None => removal,
+            Some(_) => removal.over(found),
+        };
+        self.commit.write(removal).await
     }
 
     /// Locks a user whom elastauth has written, or lets them in again from their next request on:

@@ -6,6 +6,7 @@ use crate::{
     clock::Timestamp,
     config::table,
 };
+use jiff::SignedDuration;
 use std::time::Duration;
 
 /// Bounds of the default of `credentials.park_within`. Below two seconds the grace of a boundary
@@ -50,7 +51,7 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
              the cluster refuses these logins",
         );
     }
-    Some(Config {
+    let config = Config {
         secret_key: fill.get(&table::SECRET_KEY),
         previous_key: previous_key(fill),
         cluster_name: fill.get(&table::ES_CLUSTER_NAME)?,
@@ -66,9 +67,23 @@ pub(super) fn fill(fill: &mut Filler<'_>) -> Option<Config> {
         new_per_minute: fill.number(&table::NEW_PER_MINUTE)?,
         tries_for: Config::TRIES_FOR,
         writes_at_once: fill.number(&table::WRITES_AT_ONCE)?,
+        prune_after: fill.get(&table::PRUNE_AFTER),
         dry_run,
         ledger: ledger?,
-    })
+    };
+    let least = config.shortest_pruning(fill.get(&table::ES_KIND)?);
+    if config.prune_after.is_some_and(|after| after < least) {
+        let least = SignedDuration::try_from(least).unwrap_or(SignedDuration::MAX);
+        fill.fault(
+            &table::PRUNE_AFTER,
+            format!(
+                "`users.prune_after` must be at least {least:#} here, twice the time within which it \
+                 is known when a user was seen: that is `credentials.rotation`, and where it is 0 \
+                 a day (seven on OpenSearch) and `cache.expiration`"
+            ),
+        );
+    }
+    Some(config)
 }
 
 /// What is given counts for either kind of cluster; the defaults differ.

@@ -149,6 +149,21 @@ fn contradictions_are_faults() {
         ("credentials: {rotation: 900ms}\n", "4:25", "twice"),
         ("credentials: {grace: 2s}\n", "4:22", "from 0s to 1s 500ms"),
         ("users: {writes_per_minute: 0}\n", "4:28", "from 1 to 1000"),
+        (
+            "users: {prune_after: 47h}\n",
+            "4:22",
+            "must be at least 48h here",
+        ),
+        (
+            "users: {prune_after: 100h}\nelasticsearch.kind: opensearch\n",
+            "4:22",
+            "must be at least 336h here",
+        ),
+        (
+            "users: {prune_after: 49h}\ncredentials: {rotation: 0s}\n",
+            "4:22",
+            "must be at least 50h here",
+        ),
         ("extend_cache: yes\n", "4:15", "`true` or `false`"),
         (
             "elasticsearch.api_key: k\n",

@@ -1,10 +1,14 @@
 //! The users of the clusters, as operators see and change them: a list, one user, and disabling,
-//! enabling and deleting them.
+//! enabling and deleting them. [`super::prune`] has those who stay away.
 
-use super::users::{decoded, no_such_cluster, reported, shown, upstreams};
+use super::{
+    prune,
+    users::{decoded, no_such_cluster, reported, shown, upstreams},
+};
 use crate::{
     broker::{
-        AccountPage, AccountView, BrokerError, Change, ChangeError, ChangeOrder, Changed, Standing,
+        AccountPage, AccountView, AskedBy, BrokerError, Change, ChangeError, ChangeOrder, Changed,
+        PruneOrder, Standing,
     },
     cluster::Account,
     ledger::Others,
@@ -23,7 +27,7 @@ use tokio::time::timeout;
 
 /// How long an operator waits for one cluster: for an update of the user that is running, reads and
 /// a write, or for a page of users.
-const WITHIN: Duration = Duration::from_secs(30);
+pub(super) const WITHIN: Duration = Duration::from_secs(30);
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,6 +35,8 @@ pub(crate) enum Action {
     List,
     Show,
     Change(Change),
+    /// Deletes the user if they have stayed away.
+    Prune,
 }
 
 impl Action {
@@ -55,6 +61,7 @@ pub(crate) fn action(path: &str) -> Option<(Action, &str)> {
         Some((name, "disable")) => (name, Action::Change(Change::Disable)),
         Some((name, "enable")) => (name, Action::Change(Change::Enable)),
         Some((name, "delete")) => (name, Action::Change(Change::Delete)),
+        Some((name, "prune")) => (name, Action::Prune),
         Some(_) | None => return None,
     };
     (!name.is_empty()).then_some((action, name))
@@ -68,7 +75,12 @@ pub(super) async fn answer(connection: &PeerConnection, uri: &Uri) -> Response {
     };
     let Some(query) = Query::parse(action, uri.query()) else {
         let message = match action {
-            Action::List => "The only parameters are `cluster` and `after`, once each.",
+            Action::List => {
+                "The only parameters are `cluster`, `after` and `unseen_seconds`, once each."
+            }
+            Action::Prune => {
+                "The parameters are `unseen_seconds`, a number, and `cluster`, the name of one."
+            }
             Action::Show => "The only parameter is `cluster`, the name of one.",
             Action::Change(_) => {
                 "The only parameters are `cluster`, the name of one, and `dry_run`, `true` or \
@@ -81,7 +93,11 @@ pub(super) async fn answer(connection: &PeerConnection, uri: &Uri) -> Response {
         return no_such_cluster(now);
     };
     if action == Action::List {
-        return list(&upstreams, query.after.as_deref()).await;
+        let after = query.after.as_deref();
+        return match query.unseen {
+            None => list(&upstreams, after).await,
+            Some(unseen) => prune::list(&upstreams, after, unseen, now).await,
+        };
     }
     let Some(name) = decoded(name) else {
         let message = "The user name is not percent-encoded UTF-8.";
@@ -93,6 +109,13 @@ pub(super) async fn answer(connection: &PeerConnection, uri: &Uri) -> Response {
     };
     match action {
         Action::List | Action::Show => show(&upstreams, &user).await,
+        Action::Prune => {
+            let order = PruneOrder {
+                by: AskedBy::Operator(connection.peer),
+                unseen: query.unseen.unwrap_or(Duration::MAX),
+            };
+            prune::prune(&upstreams, &user, order).await
+        }
         Action::Change(change) => {
             let order = ChangeOrder {
                 peer: connection.peer,
@@ -111,6 +134,7 @@ struct Query {
     cluster: Option<String>,
     after: Option<String>,
     dry_run: bool,
+    unseen: Option<Duration>,
 }
 
 impl Query {
@@ -127,15 +151,20 @@ impl Query {
                     query.after = Some(decoded(name)?);
                 }
                 ("dry_run", value @ ("true" | "false"))
-                    if !action.is_read() && dry_run.is_none() =>
+                    if matches!(action, Action::Change(_)) && dry_run.is_none() =>
                 {
                     dry_run = Some(value == "true");
+                }
+                ("unseen_seconds", seconds)
+                    if matches!(action, Action::List | Action::Prune) && query.unseen.is_none() =>
+                {
+                    query.unseen = Some(Duration::from_secs(seconds.parse().ok()?));
                 }
                 _ => return None,
             }
         }
         query.dry_run = dry_run.unwrap_or_default();
-        Some(query)
+        (action != Action::Prune || query.unseen.is_some()).then_some(query)
     }
 }
 
@@ -168,7 +197,7 @@ fn listed(cluster: &str, page: Result<AccountPage, BrokerError>) -> Value {
     }
 }
 
-fn view(account: &AccountView) -> Value {
+pub(super) fn view(account: &AccountView) -> Value {
     json!({
         "user": account.name.as_str(),
         "state": account.standing.name(),
@@ -389,6 +418,7 @@ mod tests {
             ("/", None),
             ("//delete", None),
             ("/alice/", None),
+            ("/alice/prune", Some((Action::Prune, "alice"))),
             ("/alice/revoke", None),
             ("/alice/delete/now", None),
         ] {
@@ -406,6 +436,7 @@ mod tests {
                 cluster: cluster.map(str::to_owned),
                 after: after.map(str::to_owned),
                 dry_run,
+                unseen: None,
             })
         };
         for (action, text, expected) in [
@@ -431,8 +462,17 @@ mod tests {
             (list, "cluster=a&cluster=b", None),
             (list, "cluster=%zz", None),
             (list, "user=a", None),
+            (show, "unseen_seconds=9", None),
+            (Action::Prune, "cluster=a", None),
+            (Action::Prune, "unseen_seconds=9&dry_run=true", None),
+            (Action::Prune, "unseen_seconds=-9", None),
+            (Action::Prune, "unseen_seconds=9d", None),
         ] {
             assert_eq!(Query::parse(action, Some(text)), expected, "{text}");
+        }
+        for action in [list, Action::Prune] {
+            let query = Query::parse(action, Some("unseen_seconds=9")).unwrap();
+            assert_eq!(query.unseen, Some(Duration::from_secs(9)));
         }
     }
 }

@@ -26,6 +26,8 @@ pub enum EventKind {
     UserEnabled,
     /// An operator deleted the user, or tried to.
     UserDeleted,
+    /// The user had stayed away and was deleted, or was to be.
+    UserPruned,
     /// The cluster refused to write the user, or did not answer.
     WriteFailed,
     /// An operator asked for a recheck of this user.

@@ -97,6 +97,8 @@ labels! {
         Disable = "disable",
         Enable = "enable",
         Delete = "delete",
+        Prune = "prune",
+        PruneAfter = "prune_after",
     }
 
     /// How that ended.

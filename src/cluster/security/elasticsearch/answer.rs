@@ -64,12 +64,13 @@ pub(super) fn may_delete_users(answer: &NodeAnswer) -> Result<bool, CallFailure>
     Ok(granted.cluster.get(DELETE_USERS) == Some(&true))
 }
 
-/// Of a deletion. That the user is gone already makes no difference.
-pub(super) fn deleted(answer: &NodeAnswer) -> Result<(), CallFailure> {
+/// Of a deletion: whether the user was there.
+pub(super) fn deleted(answer: &NodeAnswer) -> Result<bool, CallFailure> {
     if answer.status == StatusCode::NOT_FOUND {
-        return Ok(());
+        return Ok(false);
     }
-    ok::<Map<String, Value>>(answer).map(drop)
+    let answer: Map<String, Value> = ok(answer)?;
+    Ok(answer.get("found") != Some(&Value::Bool(false)))
 }
 
 /// Of `_enable` and `_disable`. A user who does not exist is a 400 of this type there.
