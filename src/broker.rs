@@ -535,6 +535,10 @@ impl Broker {
         &self.state.ledger
     }
 
+    pub(crate) fn metrics(&self) -> &ClusterMetrics {
+        &self.metrics
+    }
+
     /// Writes the state of the ledger into the metrics, with that of `others` whose series are the
     /// same.
     pub(crate) fn report_ledgers<'a>(&'a self, others: impl IntoIterator<Item = &'a Ledger>) {

@@ -222,7 +222,9 @@ impl Parts {
         let name = config.name.as_str();
         if config.tenants.is_some() {
             let source = self.source(config, waiting, None)?;
-            let tenants = Tenants::new(name, source, self.clock.clone(), self.tasks.clone());
+            let metrics = self.telemetry.of_cluster(name).metrics;
+            let (clock, tasks) = (self.clock.clone(), self.tasks.clone());
+            let tenants = Tenants::new(name, source, clock, tasks, metrics);
             return Ok(Member::Tenants(Arc::new(tenants)));
         }
         let telemetry = self.telemetry.of_cluster(name);

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::time::Duration;
 use tokio::time::sleep;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -27,7 +27,7 @@ async fn until_accepted(name: &str, cluster: &SecurityApi) {
     let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
     let mut reported = None;
     loop {
-        let Err(error) = cluster.check().await else {
+        let Err(why) = cluster.check().await else {
             if reported.is_some() {
                 info!(
                     cluster = name,
@@ -36,9 +36,16 @@ async fn until_accepted(name: &str, cluster: &SecurityApi) {
             }
             return;
         };
-        let text = chain(&error);
+        let text = chain(&why);
         if reported.as_ref() != Some(&text) {
-            if error.is_refusal() {
+            if why.is_of_other_kind() {
+                error!(
+                    cluster = name,
+                    error = text,
+                    "the cluster is of another kind than `kind` says: nobody new can log in; \
+                     correct it, or leave it out"
+                );
+            } else if why.is_refusal() {
                 warn!(
                     cluster = name,
                     error = text,

@@ -295,14 +295,18 @@ impl Changer {
             return result;
         }
         let (user, peer, action) = (user.as_str(), order.peer, order.change.name());
+        let cluster = &*self.name;
         let error = result.as_ref().err().map(|why| chain(why));
         let end = match &result {
             Ok(_) => {
-                info!(user, %peer, action, "an operator changed a user");
+                info!(user, %peer, action, cluster, "an operator changed a user");
                 ActionEnd::Done
             }
             Err(why) => {
-                warn!(user, %peer, action, error, "a user is not changed as an operator asked");
+                warn!(
+                    user, %peer, action, cluster, error,
+                    "a user is not changed as an operator asked"
+                );
                 if why.is_refusal() {
                     ActionEnd::Refused
                 } else {

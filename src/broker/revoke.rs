@@ -323,15 +323,15 @@ impl Revoke {
     }
 
     fn report(&self, user: &Username, peer: Peer, revocation: &Revocation) {
-        let user = user.as_str();
+        let (user, cluster) = (user.as_str(), &*self.name);
         let error = revocation.login.as_ref().err().map(|why| chain(why));
         let step = match &revocation.login {
             Ok(Revoked { generation, .. }) => {
-                info!(user, %peer, %generation, "an operator revoked the login of a user");
+                info!(user, %peer, %generation, cluster, "an operator revoked the login of a user");
                 Step::Revoked
             }
             Err(why) => {
-                warn!(user, %peer, error, "the login of a user is not revoked");
+                warn!(user, %peer, cluster, error, "the login of a user is not revoked");
                 if why.is_refusal() {
                     Step::Refused
                 } else {

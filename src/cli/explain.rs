@@ -88,6 +88,7 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Command
     let peer = Trust::new(config.trust.clone()).operator(&headers);
     parts.headers = headers;
     let request = Request::new(peer, Protocol::ForwardAuth, parts);
+    let is_one_of_several = config.clusters.len() > 1;
     let flow = App::flow(config).map_err(|error| failed("elastauth cannot be set up", &error))?;
     let chosen = match &options.cluster {
         Some(name) => flow
@@ -107,12 +108,20 @@ pub(super) async fn run(config: Config, options: &Options) -> Result<(), Command
             failed(&what, &error)
         })?,
     };
+    let name = chosen.name();
     let explained = flow.explain(&chosen, &request, options.online).await;
     let explained = explained.map_err(|error| failed("the request cannot be explained", &error))?;
     if options.json {
-        print(&format!("{:#}", as_json(&explained, token_says.as_ref())))
+        let shown = as_json(&explained, &name, token_says.as_ref());
+        print(&format!("{shown:#}"))
     } else {
-        print(&as_text(&explained, token_says.as_ref(), options.online))
+        let name = is_one_of_several.then_some(&*name);
+        print(&as_text(
+            &explained,
+            name,
+            token_says.as_ref(),
+            options.online,
+        ))
     }
 }
 
@@ -197,11 +206,20 @@ fn answer(explained: &Explanation) -> (u16, String, Outcome) {
     }
 }
 
-fn as_text(explained: &Explanation, says: Option<&Value>, online: bool) -> String {
+/// `cluster` is the chosen one of several.
+fn as_text(
+    explained: &Explanation,
+    cluster: Option<&str>,
+    says: Option<&Value>,
+    online: bool,
+) -> String {
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
         let _infallible = writeln!(text, "{label:<10} {value}");
     };
+    if let Some(cluster) = cluster {
+        line("cluster", cluster);
+    }
     if let Some(says) = says {
         // As JSON: whatever the token holds, it is text on one line.
         line("token", &says.to_string());
@@ -253,7 +271,7 @@ fn as_text(explained: &Explanation, says: Option<&Value>, online: bool) -> Strin
     text
 }
 
-fn as_json(explained: &Explanation, says: Option<&Value>) -> Value {
+fn as_json(explained: &Explanation, cluster: &str, says: Option<&Value>) -> Value {
     let identity = explained.identity().map(|identity| {
         let groups: Vec<&str> = identity.groups().iter().map(Group::as_str).collect();
         json!({
@@ -285,7 +303,7 @@ fn as_json(explained: &Explanation, says: Option<&Value>) -> Value {
             }
         })
         .collect();
-    let cluster = explained.plan.as_ref().map(|plan| {
+    let in_cluster = explained.plan.as_ref().map(|plan| {
         let found = plan.found.as_ref().map(|user| &user.document);
         json!({ "found": found, "generation": generation(plan), "next": next(plan) })
     });
@@ -297,7 +315,8 @@ fn as_json(explained: &Explanation, says: Option<&Value>) -> Value {
         "roles": roles,
         "hints": explained.hints(),
         "document": explained.document,
-        "cluster": cluster,
+        "cluster_name": cluster,
+        "cluster": in_cluster,
         "answer": { "status": status, "reason": why, "outcome": outcome.name() },
     })
 }

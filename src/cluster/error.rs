@@ -175,6 +175,21 @@ impl CallError {
         }
     }
 
+    /// The same, with what was found out about who answers.
+    pub(super) fn diagnosed(mut self, found: Diagnosis) -> Self {
+        if let CallFailure::Status { diagnosis, .. } = &mut self.why {
+            *diagnosis = Some(found);
+        }
+        self
+    }
+
+    /// Whether the cluster is of another kind than the configured one.
+    #[must_use]
+    pub fn is_of_other_kind(&self) -> bool {
+        let kinds = [Diagnosis::OpenSearch, Diagnosis::Elasticsearch];
+        self.diagnosis().is_some_and(|found| kinds.contains(&found))
+    }
+
     /// Whether the same call may succeed a moment later, and may be made again: a read always, a
     /// write only where nothing was sent or the cluster has refused to take it.
     #[must_use]

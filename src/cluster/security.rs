@@ -282,9 +282,13 @@ impl SecurityApi {
     /// # Errors
     /// What is wrong; a refused account is a status of 401.
     pub async fn check(&self) -> Result<(), CallError> {
-        match self.api().await? {
+        let checked = match self.api().await? {
             Api::Elasticsearch(api) => api.check().await,
             Api::Opensearch(api) => api.check().await,
+        };
+        match checked {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.0.detection.diagnosed(error).await),
         }
     }
 

@@ -168,9 +168,12 @@ impl Observer {
                 provider,
             });
         }
-        self.telemetry
-            .metrics
-            .decided(outcome, provider, decision.took);
+        self.telemetry.metrics.decided(
+            cluster.map(Chosen::metrics),
+            outcome,
+            provider,
+            decision.took,
+        );
     }
 
     /// Tells what refused nobody and is probably not meant.

@@ -113,7 +113,11 @@ impl Setup {
                 .collect(),
             client_names: self.client_names,
         };
-        let upstream = upstream().with_check(self.check);
+        let telemetry = Telemetry {
+            audit: self.audit,
+            ..Telemetry::default()
+        };
+        let upstream = upstream(&telemetry.of_cluster("default")).with_check(self.check);
         let flow = Flow::new(self.providers, upstream.into());
         let tasks = Tasks::default();
         let admin_listener = self.admin.listen;
@@ -122,10 +126,7 @@ impl Setup {
             identity_headers: headers::Config::default(),
             login_url: None,
             clock: Clock::System,
-            telemetry: Telemetry {
-                audit: self.audit,
-                ..Telemetry::default()
-            },
+            telemetry,
             admin: self.admin,
             unprotected: self.unprotected,
             shown: serde_json::json!({"elasticsearch": {"password": "***"}}),
@@ -170,7 +171,7 @@ impl Setup {
 }
 
 /// A broker whose cluster refuses every connection.
-fn upstream() -> Upstream {
+fn upstream(telemetry: &ClusterTelemetry) -> Upstream {
     let account = cluster::ServiceAccount::Basic {
         username: "elastauth".to_owned(),
         password: "unused".into(),
@@ -186,7 +187,7 @@ fn upstream() -> Upstream {
             passwords: cluster::PasswordForm::Hash,
         },
         Clock::System,
-        &ClusterTelemetry::default(),
+        telemetry,
     )
     .unwrap();
     let config = broker::Config {
@@ -217,7 +218,7 @@ fn upstream() -> Upstream {
         cluster.clone(),
         Clock::System,
         Tasks::default(),
-        ClusterTelemetry::default(),
+        telemetry.clone(),
     )
     .unwrap();
     let mapping = Mapping::new(roles::Config {

@@ -46,7 +46,8 @@ pub struct Metrics(Arc<ProcessSeries>);
 #[derive(Debug)]
 struct ProcessSeries {
     registry: Registry,
-    decisions: Handles<(Outcome, ProviderLabel)>,
+    /// Decisions on requests that are for no cluster, as far as is known.
+    unassigned: Handles<(Outcome, ProviderLabel)>,
     decision_durations: Durations,
     keys_fetched: Family<Labels, Gauge>,
     logouts: Handles<Logout>,
@@ -72,14 +73,15 @@ impl Metrics {
     pub fn new(started: Timestamp) -> Self {
         let mut registry = Registry::default();
         let r = &mut registry;
-        let decisions: Handles<(Outcome, ProviderLabel)> = by_label(
+        let decisions: Family<Labels, Counter> = registered(
             r,
             "elastauth_decisions",
-            "Decisions for gateways, by outcome and by the provider that identified the user",
+            "Decisions for gateways, by cluster, outcome and the provider that identified the user",
         );
+        let unassigned = Handles::resolve(&decisions, &vec![("cluster", "".into())]);
         let clusters = Arc::<Clusters>::default();
         r.register_collector(Box::new(legacy::LegacyNames {
-            decisions: decisions.clone(),
+            unassigned: unassigned.clone(),
             clusters: Arc::clone(&clusters),
         }));
         r.register_collector(Box::new(process::Process));
@@ -94,13 +96,13 @@ impl Metrics {
             ConstGauge::new(Duration::from_millis(started.0).as_secs_f64()),
         );
         Self(Arc::new(ProcessSeries {
-            decisions,
+            unassigned,
             decision_durations: registered(
                 r,
                 "elastauth_decision_duration_seconds",
                 "How long decisions took",
             ),
-            families: cluster::Families::new(r),
+            families: cluster::Families::new(r, decisions),
             keys_fetched: registered(
                 r,
                 "elastauth_jwks_fetched_timestamp_seconds",
@@ -157,9 +159,17 @@ impl Metrics {
         text
     }
 
-    /// A gateway got a decision. On the hot path: three additions, no lock and no allocation.
-    pub fn decided(&self, outcome: Outcome, provider: ProviderLabel, took: Duration) {
-        self.0.decisions.get((outcome, provider)).inc();
+    /// A gateway got a decision on a request for this cluster, as far as it is known. On the hot
+    /// path: three additions, no lock and no allocation.
+    pub fn decided(
+        &self,
+        cluster: Option<&ClusterMetrics>,
+        outcome: Outcome,
+        provider: ProviderLabel,
+        took: Duration,
+    ) {
+        let decisions = cluster.map_or(&self.0.unassigned, ClusterMetrics::decisions);
+        decisions.get((outcome, provider)).inc();
         self.0.decision_durations.observe(took);
     }
 

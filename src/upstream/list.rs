@@ -9,6 +9,7 @@ use super::{
 use crate::{
     broker::Predecessors,
     request::{Request, Unclear},
+    telemetry::metrics::ClusterMetrics,
 };
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -121,6 +122,15 @@ impl Chosen {
         match self {
             Self::Cluster(upstream) => upstream.name().into(),
             Self::Tenant(tenants, label) => tenants.name_of(label).into(),
+        }
+    }
+
+    /// What counts the decisions. The tenants of a section have theirs together: their number is
+    /// not bounded.
+    pub(crate) fn metrics(&self) -> &ClusterMetrics {
+        match self {
+            Self::Cluster(upstream) => upstream.broker().metrics(),
+            Self::Tenant(tenants, _) => tenants.metrics(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     roles::Mapping,
     shutdown::Tasks,
     single_flight::{Full, Run, SingleFlight},
-    telemetry::chain,
+    telemetry::{chain, metrics::ClusterMetrics},
 };
 use quick_cache::sync::Cache;
 use std::{
@@ -90,6 +90,7 @@ pub enum NoTenant {
 /// The open clusters of a section.
 pub(crate) struct Tenants {
     name: Box<str>,
+    metrics: ClusterMetrics,
     source: RwLock<Arc<TenantSource>>,
     clock: Clock,
     open: RwLock<Open>,
@@ -122,10 +123,17 @@ struct Tenant {
 }
 
 impl Tenants {
-    /// `tasks` set clusters up.
-    pub(crate) fn new(name: &str, source: TenantSource, clock: Clock, tasks: Tasks) -> Self {
+    /// `tasks` set clusters up, and `metrics` are those of the section.
+    pub(crate) fn new(
+        name: &str,
+        source: TenantSource,
+        clock: Clock,
+        tasks: Tasks,
+        metrics: ClusterMetrics,
+    ) -> Self {
         Self {
             name: name.into(),
+            metrics,
             source: RwLock::new(Arc::new(source)),
             opening: SingleFlight::new(OPENING, |_| None, tasks, clock.clone()),
             clock,
@@ -138,6 +146,10 @@ impl Tenants {
     /// The section's.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn metrics(&self) -> &ClusterMetrics {
+        &self.metrics
     }
 
     /// That of a tenant's cluster.

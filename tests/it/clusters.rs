@@ -1,6 +1,7 @@
 //! Several clusters behind one elastauth: which one a request is for, and that none suffers from
 //! another.
 
+mod commands;
 mod tenants;
 
 use crate::support::{

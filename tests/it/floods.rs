@@ -84,7 +84,8 @@ async fn made_up_names_become_a_bounded_number_of_users_and_keep_nobody_out() {
         .filter(|call| call.starts_with("PUT /_security/user/made-up"))
         .count();
     assert_eq!((made, granted + refused), (granted, 200));
-    let outcome = r#"elastauth_decisions_total{outcome="new_users",provider="authelia"}"#;
+    let outcome = "elastauth_decisions_total{cluster=\"default\",outcome=\"new_users\",\
+                   provider=\"authelia\"}";
     assert_eq!(stage.number(outcome).await, u64::try_from(refused).unwrap());
     assert_eq!(
         stage

@@ -345,11 +345,11 @@ async fn the_numbers_follow_a_login() {
     assert!(!deployment.cluster.calls().is_empty());
     for (series, count) in [
         (
-            "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"}",
+            "elastauth_decisions_total{cluster=\"default\",outcome=\"granted\",provider=\"authelia\"}",
             3,
         ),
         (
-            "elastauth_decisions_total{outcome=\"reserved_name\",provider=\"authelia\"}",
+            "elastauth_decisions_total{cluster=\"default\",outcome=\"reserved_name\",provider=\"authelia\"}",
             1,
         ),
         ("elastauth_decision_duration_seconds_count", 4),
@@ -443,7 +443,7 @@ async fn the_whole_program_shows_itself_on_a_listener_of_its_own_and_writes_its_
         let metrics = get(admin, "/elastauth/metrics", "").await;
         assert!(
             metrics.contains(
-                "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"} 1\n"
+                "elastauth_decisions_total{cluster=\"default\",outcome=\"granted\",provider=\"authelia\"} 1\n"
             ),
             "{metrics}"
         );

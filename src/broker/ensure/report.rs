@@ -59,7 +59,11 @@ impl Report {
                 let roles: Vec<&str> = document.account.roles.iter().map(String::as_str).collect();
                 let (roles, reason) = (roles.join(","), reason.text());
                 let differs = Some(differs.to_string()).filter(|differs| !differs.is_empty());
-                info!(?user, roles, reason, differs, "user written to the cluster");
+                let cluster = &*self.cluster;
+                info!(
+                    ?user,
+                    roles, reason, differs, cluster, "user written to the cluster"
+                );
                 self.audit(document, kind, Some(reason));
             }
             Ok(AttemptResult::TooLate | AttemptResult::OtherGeneration(_)) => {}

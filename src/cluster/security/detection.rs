@@ -43,6 +43,7 @@ const ASSUMED_FOR: Duration = Duration::from_mins(1);
 /// What is known of a cluster's kind.
 pub(super) struct Detection {
     client: Arc<Client>,
+    configured: Kind,
     known: AtomicU8,
     /// How often the nodes were asked in vain.
     failures: AtomicU64,
@@ -56,6 +57,7 @@ impl Detection {
     pub(super) fn new(client: Arc<Client>, configured: Kind) -> Self {
         Self {
             client,
+            configured,
             known: AtomicU8::new(code(configured)),
             failures: AtomicU64::new(0),
             asking: Mutex::default(),
@@ -104,6 +106,22 @@ impl Detection {
                 *last = Some(error.clone());
                 Err(error)
             }
+        }
+    }
+
+    /// Says of which kind the cluster is, where that is not the configured one and an answer of it
+    /// does not show that.
+    pub(super) async fn diagnosed(&self, error: CallError) -> CallError {
+        if self.configured == Kind::Auto || error.diagnosis() != Some(Diagnosis::NoSecurityApi) {
+            return error;
+        }
+        match self.ask().await {
+            Ok(found) if found.certain && found.kind != self.configured => match found.kind {
+                Kind::Opensearch => error.diagnosed(Diagnosis::OpenSearch),
+                Kind::Elasticsearch => error.diagnosed(Diagnosis::Elasticsearch),
+                Kind::Auto => error,
+            },
+            Ok(_) | Err(_) => error,
         }
     }
 

@@ -49,7 +49,7 @@ async fn a_trusted_peer_sees_the_pages() {
     assert!(
         metrics
             .body
-            .contains("elastauth_decisions_total{outcome=\"nobody_asks\",provider=\"none\"} 1\n"),
+            .contains("elastauth_decisions_total{cluster=\"default\",outcome=\"nobody_asks\",provider=\"none\"} 1\n"),
         "{}",
         metrics.body
     );

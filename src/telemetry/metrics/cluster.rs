@@ -4,9 +4,12 @@
 use super::{
     durations::Durations,
     handles::{Counted, Handles, registered},
-    labels::{ActionEnd, Call, CallEnd, Labels, Lookup, Scan, Step, StoreMessage, UserAction},
+    labels::{
+        ActionEnd, Call, CallEnd, Labels, Lookup, ProviderLabel, Scan, Step, StoreMessage,
+        UserAction,
+    },
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, outcome::Outcome};
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
@@ -23,6 +26,7 @@ pub(super) type Clusters = Mutex<BTreeMap<Box<str>, ClusterMetrics>>;
 /// The families, of all clusters.
 #[derive(Debug)]
 pub(super) struct Families {
+    decisions: Family<Labels, Counter>,
     steps: Family<Labels, Counter>,
     calls: Family<Labels, Counter>,
     call_durations: Family<Labels, Durations>,
@@ -42,8 +46,9 @@ pub(super) struct Families {
 }
 
 impl Families {
-    pub(super) fn new(registry: &mut Registry) -> Self {
+    pub(super) fn new(registry: &mut Registry, decisions: Family<Labels, Counter>) -> Self {
         Self {
+            decisions,
             steps: registered(
                 registry,
                 "elastauth_ensure_steps",
@@ -133,6 +138,7 @@ impl Families {
         let store = self.store.get_or_create_owned(&labels);
         store.set(1);
         ClusterMetrics(Arc::new(ClusterSeries {
+            decisions: Handles::resolve(&self.decisions, &labels),
             steps: Handles::resolve(&self.steps, &labels),
             calls: Handles::resolve(&self.calls, &labels),
             call_durations: Handles::resolve(&self.call_durations, &labels),
@@ -160,6 +166,7 @@ pub struct ClusterMetrics(Arc<ClusterSeries>);
 
 #[derive(Debug)]
 struct ClusterSeries {
+    decisions: Handles<(Outcome, ProviderLabel)>,
     steps: Handles<Step>,
     calls: Handles<(Call, CallEnd)>,
     call_durations: Handles<Call, Durations>,
@@ -183,7 +190,7 @@ struct ClusterSeries {
 impl Default for ClusterMetrics {
     /// For tests: nobody reads them.
     fn default() -> Self {
-        Families::new(&mut Registry::default()).of("default")
+        Families::new(&mut Registry::default(), Family::default()).of("default")
     }
 }
 
@@ -191,6 +198,10 @@ impl ClusterMetrics {
     /// The broker asked the ledger for a user. On the hot path: one addition.
     pub fn looked_up(&self, result: Lookup) {
         self.0.lookups.get(result).inc();
+    }
+
+    pub(super) fn decisions(&self) -> &Handles<(Outcome, ProviderLabel)> {
+        &self.0.decisions
     }
 
     pub(super) fn lookups(&self) -> &Handles<Lookup> {

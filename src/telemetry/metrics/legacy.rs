@@ -19,15 +19,20 @@ use std::{
 
 #[derive(Debug)]
 pub(super) struct LegacyNames {
-    pub(super) decisions: Handles<(Outcome, ProviderLabel)>,
+    pub(super) unassigned: Handles<(Outcome, ProviderLabel)>,
     pub(super) clusters: Arc<Clusters>,
 }
 
 impl Collector for LegacyNames {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let granted = ProviderLabel::all().map(|label| (Outcome::Granted, label));
-        let granted = sum(granted.map(|labels| self.decisions.get(labels)));
-        let all = sum(self.decisions.iter());
+        let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_clusters = clusters.values().map(ClusterMetrics::decisions);
+        let decisions: Vec<_> = of_clusters.chain([&self.unassigned]).collect();
+        let granted = decisions.iter().flat_map(|decisions| {
+            ProviderLabel::all().map(|label| decisions.get((Outcome::Granted, label)))
+        });
+        let granted = sum(granted);
+        let all = sum(decisions.iter().flat_map(|decisions| decisions.iter()));
         counters(
             &mut encoder,
             "elastauth_proxy_authentication",
@@ -37,7 +42,6 @@ impl Collector for LegacyNames {
                 ("failure", all.saturating_sub(granted)),
             ],
         )?;
-        let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
         let lookups = || clusters.values().map(ClusterMetrics::lookups);
         let hits = sum(lookups().map(|lookups| lookups.get(Lookup::Hit)));
         let all = sum(lookups().flat_map(Handles::iter));

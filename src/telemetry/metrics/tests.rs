@@ -12,11 +12,13 @@ fn what_is_counted_is_exposed() {
     let metrics = Metrics::new(Timestamp(1_500));
     let cluster = metrics.cluster("default");
     metrics.decided(
+        Some(&cluster),
         Outcome::Granted,
         ProviderLabel::Authelia,
         Duration::from_micros(70),
     );
     metrics.decided(
+        None,
         Outcome::Refused(Refusal::NobodyAsks),
         ProviderLabel::None,
         Duration::from_mins(1),
@@ -29,11 +31,19 @@ fn what_is_counted_is_exposed() {
     let text = metrics.expose();
     for (start, value) in [
         (
-            "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"}",
+            "elastauth_decisions_total{cluster=\"default\",outcome=\"granted\",provider=\"authelia\"}",
             "1",
         ),
         (
-            "elastauth_decisions_total{outcome=\"granted\",provider=\"oidc\"}",
+            "elastauth_decisions_total{cluster=\"\",outcome=\"nobody_asks\",provider=\"none\"}",
+            "1",
+        ),
+        (
+            "elastauth_decisions_total{cluster=\"\",outcome=\"granted\",provider=\"authelia\"}",
+            "0",
+        ),
+        (
+            "elastauth_decisions_total{cluster=\"default\",outcome=\"granted\",provider=\"oidc\"}",
             "0",
         ),
         ("elastauth_decision_duration_seconds_count", "2"),
@@ -127,10 +137,12 @@ fn a_cluster_has_its_own_series_and_the_old_names_add_them_up() {
 #[test]
 fn the_size_of_the_exposition_does_not_depend_on_who_comes() {
     let metrics = Metrics::default();
+    let cluster = metrics.cluster("default");
     let lines = metrics.expose().lines().count();
     for outcome in Outcome::ALL {
         for provider in ProviderLabel::all() {
-            metrics.decided(outcome, provider, Duration::ZERO);
+            metrics.decided(None, outcome, provider, Duration::ZERO);
+            metrics.decided(Some(&cluster), outcome, provider, Duration::ZERO);
         }
     }
     assert_eq!(metrics.expose().lines().count(), lines);
@@ -147,7 +159,12 @@ fn what_a_decision_pays() {
     let cluster = metrics.cluster("default");
     let count = |took: Duration| {
         cluster.looked_up(Lookup::Hit);
-        metrics.decided(Outcome::Granted, ProviderLabel::Authelia, took);
+        metrics.decided(
+            Some(&cluster),
+            Outcome::Granted,
+            ProviderLabel::Authelia,
+            took,
+        );
     };
     // Tokio's clock is slower in tests than in the program: there it can be stopped, and asks a
     // lock whether it is.

@@ -126,6 +126,9 @@ async fn each_tenant_has_a_cluster_of_its_own_once_somebody_with_a_role_asks() {
     let key = [("x-elastauth-key", GATEWAY_KEY)];
     let metrics = stage.gateway().get("/elastauth/metrics", &key).await.text();
     assert!(!metrics.contains("tenants/"), "{metrics}");
+    let decisions = "elastauth_decisions_total{cluster=\"tenants\",outcome=\"no_role\",\
+                     provider=\"authelia\"}";
+    assert_eq!(stage.number(decisions).await, 2);
     let ready = stage.gateway().get("/elastauth/ready", &key).await.json();
     let clusters = &ready["checks"]["clusters"];
     assert_eq!(clusters["tenants/1"], json!({"status": "OK"}), "{ready}");

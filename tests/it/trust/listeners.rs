@@ -49,7 +49,7 @@ async fn each_listener_has_peers_and_keys_of_its_own() {
         Some(200)
     );
     let metrics = setup.server(0).get("/elastauth/metrics", &[]).await.text();
-    let granted = "elastauth_decisions_total{outcome=\"granted\",provider=\"authelia\"} 3\n";
+    let granted = "elastauth_decisions_total{cluster=\"default\",outcome=\"granted\",provider=\"authelia\"} 3\n";
     assert!(metrics.contains(granted), "{metrics}");
     let key = [("x-elastauth-key", GATEWAY_KEY)];
     let untrusted = setup.server(1).get("/elastauth/metrics", &key).await;
