@@ -2,6 +2,7 @@
 
 use crate::support::{
     elasticsearch::{Elasticsearch, PASSWORD},
+    opensearch::{self, Opensearch},
     part,
     process::command,
     tls::Authority,
@@ -14,7 +15,7 @@ fn run(desk: &TempDir, program: &str, arguments: &[&str], password: &str) -> Out
     command(program)
         .current_dir(desk.path())
         .args(arguments)
-        .env("ELASTIC_PASSWORD", password)
+        .envs(["ELASTIC_PASSWORD", "OPENSEARCH_PASSWORD"].map(|name| (name, password)))
         .output()
         .unwrap_or_else(|why| panic!("{program}: {why}"))
 }
@@ -80,6 +81,95 @@ async fn the_script_makes_an_account_that_can_do_its_work_and_no_more() {
     assert!(after.status.success(), "{after:?}");
     let user = cluster.user("elastauth").await.expect("the account");
     assert_eq!(user["roles"], json!(["elastauth"]));
+}
+
+/// The kit has a user of the account's name, which is reserved: here the account has another one.
+fn init_for_opensearch(desk: &TempDir, folder: &str, cluster: &Opensearch) {
+    let url = cluster.url();
+    let arguments = [
+        "init",
+        folder,
+        "--gateway",
+        "traefik",
+        "--run",
+        "binary",
+        "--host",
+        "es.example.org",
+        "--cluster",
+        &url,
+        "--cluster-kind",
+        "opensearch",
+        "--yes",
+    ];
+    let made = run(desk, env!("CARGO_BIN_EXE_elastauth"), &arguments, "");
+    let said = String::from_utf8_lossy(&made.stdout);
+    assert!(
+        made.status.success() && said.contains("plugins.security.restapi.roles_enabled"),
+        "{made:?}"
+    );
+    for (file, from, to) in [
+        (
+            "service-account.sh",
+            "internalusers/elastauth",
+            "internalusers/made",
+        ),
+        ("service-account.sh", "ask elastauth", "ask made"),
+        ("config.yml", "username: elastauth", "username: made"),
+    ] {
+        let path = desk.path().join(folder).join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_script_for_opensearch_makes_an_account_and_says_what_it_lacks() {
+    let enabled = "plugins.security.restapi.roles_enabled=all_access,elastauth";
+    let settings = [enabled];
+    let (unlisted, cluster) = tokio::join!(Opensearch::shared(), Opensearch::start(&settings));
+    let desk = tempfile::tempdir().unwrap();
+    init_for_opensearch(&desk, "unlisted", unlisted);
+    let script = ["unlisted/service-account.sh"];
+    let refused = run(&desk, "sh", &script, opensearch::PASSWORD);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("roles_enabled"),
+        "{refused:?}"
+    );
+
+    init_for_opensearch(&desk, "made", &cluster);
+    let elastauth = env!("CARGO_BIN_EXE_elastauth");
+    let check = [
+        "check",
+        "--online",
+        "--try-login",
+        "--config",
+        "made/config.yml",
+    ];
+    let before = run(&desk, elastauth, &check, "");
+    assert!(!before.status.success(), "{before:?}");
+    let script = ["made/service-account.sh"];
+    let wrong = run(&desk, "sh", &script, "wrong \"password\\");
+    assert!(!wrong.status.success(), "{wrong:?}");
+    // It may run again.
+    for _ in 0..2 {
+        let right = run(&desk, "sh", &script, opensearch::PASSWORD);
+        let password = fs::read_to_string(desk.path().join("made/secrets/elasticsearch_password"));
+        let said = format!("{right:?}");
+        assert!(
+            right.status.success() && !said.contains(password.unwrap().trim()),
+            "{said}"
+        );
+    }
+    let after = run(&desk, elastauth, &check, "");
+    let said = String::from_utf8_lossy(&after.stdout);
+    assert!(
+        after.status.success() && said.contains("opensearch"),
+        "{after:?}"
+    );
+    let user = cluster.user("made").await.expect("the account");
+    assert_eq!(user["opendistro_security_roles"], json!(["elastauth"]));
 }
 
 /// Docker Compose reads the file, and the chart takes the values.

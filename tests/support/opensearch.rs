@@ -22,6 +22,9 @@ const USERS: &str = "/_plugins/_security/api/internalusers";
 /// elastauth's account: it may call the API for users and nothing else.
 pub(crate) const ACCOUNT: (&str, &str) = ("elastauth", "elastauth-of-the-tests");
 
+/// The password of `admin`.
+pub(crate) const PASSWORD: &str = "opensearch-of-the-tests";
+
 #[derive(Debug)]
 pub(crate) struct Opensearch {
     server: Server,
@@ -174,5 +177,5 @@ fn spawn(settings: &[&str]) -> Process {
 
 /// `Authorization` of the administrator.
 fn admin() -> String {
-    basic("admin", "opensearch-of-the-tests")
+    basic("admin", PASSWORD)
 }

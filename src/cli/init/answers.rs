@@ -4,7 +4,7 @@ use super::{
     names::{self, Address, HostName, is_https},
     options::Options,
     questions::{Mode, Question, Questions, choices},
-    types::{Answers, Failure, Gateway, Provider, ProviderKind, Run},
+    types::{Answers, ClusterKind, Failure, Gateway, Provider, ProviderKind, Run},
 };
 use crate::config;
 use http::Uri;
@@ -50,6 +50,7 @@ pub(super) fn gather(options: &Options) -> Result<Answers, Failure> {
         options.cluster.as_deref(),
         |text| nodes(text, gateway),
     )?;
+    let cluster_kind = cluster_kind(q, options)?;
     let cluster_ca = cluster_ca(q, options, cluster.as_deref())?;
     let (replicas, redis) = replicas(q, options, run)?;
     let gateway_address = gateway_address(q, options)?;
@@ -63,6 +64,7 @@ pub(super) fn gather(options: &Options) -> Result<Answers, Failure> {
         provider: provider.ok_or_else(lost)?,
         host: host.ok_or_else(lost)?,
         cluster: cluster.ok_or_else(lost)?,
+        cluster_kind: cluster_kind.ok_or_else(lost)?,
         cluster_ca,
         elastauth: elastauth.ok_or_else(lost)?,
         gateway_address,
@@ -293,6 +295,19 @@ fn nodes(text: &str, gateway: Option<Gateway>) -> Result<Vec<Uri>, String> {
         ));
     }
     Ok(nodes)
+}
+
+fn cluster_kind(q: &mut Questions, options: &Options) -> Result<Option<ClusterKind>, Failure> {
+    let question = Question {
+        flag: "--cluster-kind",
+        text: &format!("What the cluster is ({})", choices::<ClusterKind>()),
+        why: "Each has another call that makes elastauth's account.",
+        default: Some("elasticsearch".to_owned()),
+    };
+    // It always has a default: only a person is asked.
+    let default = (!q.are_answered_by_a_person()).then_some(ClusterKind::Elasticsearch);
+    let given = options.cluster_kind.or(default);
+    q.choose(&question, given.as_ref(), |_| Ok(()))
 }
 
 fn cluster_ca(

@@ -4,7 +4,7 @@ use super::{
     file::{File, Mode},
     guides,
     names::Address,
-    types::{Answers, Provider, ProviderKind, Run},
+    types::{Answers, ClusterKind, Provider, ProviderKind, Run},
 };
 use std::fmt::Write as _;
 
@@ -92,6 +92,12 @@ fn provider(answers: &Answers) -> String {
 }
 
 fn mappings(answers: &Answers) -> String {
+    if answers.cluster_kind == ClusterKind::Opensearch {
+        return "# Which group gives which roles: put yours here. The roles must be in the cluster.\n\
+                group_mappings:\n  search-readers: [readall]\n  search-editors: [readall, \
+                kibana_user]\n\n"
+            .to_owned();
+    }
     let guide = guides::config(answers.gateway, answers.provider.kind());
     format!(
         "# Which group gives which roles: put yours here.\n{}\n",
@@ -105,8 +111,12 @@ fn cluster(answers: &Answers, password: &str, ca: &str) -> String {
         .iter()
         .map(|url| quoted(url.to_string().trim_end_matches('/')))
         .collect();
+    let kind = match answers.cluster_kind {
+        ClusterKind::Elasticsearch => "",
+        ClusterKind::Opensearch => "  kind: opensearch\n",
+    };
     let mut text = format!(
-        "elasticsearch:\n  hosts: [{}]\n  username: elastauth\n{password}",
+        "elasticsearch:\n{kind}  hosts: [{}]\n  username: elastauth\n{password}",
         hosts.join(", ")
     );
     if answers.cluster_ca.is_some() {

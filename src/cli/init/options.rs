@@ -1,6 +1,6 @@
 //! The flags of `elastauth init`.
 
-use super::types::{Gateway, ProviderKind, Run};
+use super::types::{ClusterKind, Gateway, ProviderKind, Run};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// The cluster: `https://elasticsearch:9200`, several nodes with commas between them.
     #[arg(long, value_name = "URL")]
     pub(super) cluster: Option<String>,
+    /// What the cluster is: each has another call that makes elastauth's account.
+    #[arg(long, value_enum)]
+    pub(super) cluster_kind: Option<ClusterKind>,
     /// A PEM file with the CA of the cluster's certificate, if it is not one of the system's.
     #[arg(long, value_name = "FILE")]
     pub(super) cluster_ca: Option<String>,

@@ -5,7 +5,7 @@ use super::{
     file::{File, Mode},
     gateway::first_node,
     replace::replaced,
-    types::{Answers, Gateway, Run},
+    types::{Answers, ClusterKind, Gateway, Run},
 };
 use std::fmt::Write as _;
 
@@ -67,9 +67,13 @@ fn account(answers: &Answers) -> File {
     let values = values
         .each_ref()
         .map(|(name, value)| (*name, value.as_str()));
+    let template = match answers.cluster_kind {
+        ClusterKind::Elasticsearch => include_str!("templates/service-account.sh"),
+        ClusterKind::Opensearch => include_str!("templates/service-account-opensearch.sh"),
+    };
     File {
         path: "service-account.sh".to_owned(),
-        content: filled(include_str!("templates/service-account.sh"), &values).into_bytes(),
+        content: filled(template, &values).into_bytes(),
         mode: Mode::Script,
     }
 }

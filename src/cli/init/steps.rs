@@ -3,7 +3,7 @@
 use super::{
     names::HostName,
     run_files::quoted,
-    types::{Answers, Gateway, Provider, Run},
+    types::{Answers, ClusterKind, Gateway, Provider, Run},
 };
 use std::{fmt::Write as _, path::Path};
 
@@ -49,6 +49,13 @@ pub(super) fn text(answers: &Answers, folder: &Path) -> String {
                 .split_once('.')
                 .map_or("", |(_, domain)| domain)
         ));
+    }
+    if answers.cluster_kind == ClusterKind::Opensearch {
+        before.push(
+            "List the role `elastauth` in `plugins.security.restapi.roles_enabled` of \
+             opensearch.yml on every node: docs/COMPATIBILITY.md has the lines."
+                .to_owned(),
+        );
     }
     before.push(format!(
         "Write your groups and their roles into {path}/{}.",

@@ -38,6 +38,13 @@ impl Gateway {
     }
 }
 
+/// What the cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ClusterKind {
+    Elasticsearch,
+    Opensearch,
+}
+
 /// Who says which user asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ProviderKind {
@@ -94,6 +101,7 @@ pub(super) struct Answers {
     pub(super) host: HostName,
     /// The nodes; at least one.
     pub(super) cluster: Vec<Uri>,
+    pub(super) cluster_kind: ClusterKind,
     /// Its content.
     pub(super) cluster_ca: Option<Vec<u8>>,
     /// Where the gateway finds elastauth.

@@ -43,6 +43,8 @@ async fn on_a_terminal_it_asks_and_asks_again_where_an_answer_is_wrong() {
         "",
         "https://u:MARKED@es:9200",
         "http://127.0.0.1:19200",
+        "solr",
+        "",
         "many",
         "1",
     ];
@@ -57,6 +59,8 @@ async fn on_a_terminal_it_asks_and_asks_again_where_an_answer_is_wrong() {
         "Host name of Authelia's sign-in page [auth.corp.test]: ",
         "Where Authelia listens [127.0.0.1:9091]: ",
         "keys of their own",
+        "What the cluster is (elasticsearch, opensearch) [elasticsearch]: ",
+        "it must be elasticsearch or opensearch",
         "it must be a number",
         "0 fault(s), 0 warning(s)",
     ] {
