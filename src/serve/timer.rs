@@ -15,6 +15,10 @@ use tokio::time::{Instant, Sleep, sleep};
 /// know that nobody has read it.
 const FIRST: Duration = Duration::from_secs(1);
 
+/// How long what comes is thrown away, so that an answer reaches whoever still sends: longer than
+/// the round trip of a client that stops when it sees the answer.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// Requests do not set the timer. When it expires, it is set again if there was a request since; so
 /// a connection gets between one and two of the times in [`super::limits::ListenerLimits`].
 pub(super) struct Timer {
@@ -148,7 +152,8 @@ impl Timer {
             TimerPhase::First => FIRST.min(of_peer.header),
             TimerPhase::Idle => limits.idle,
             TimerPhase::Exchange => limits.progress,
-            TimerPhase::Linger | TimerPhase::Drain => limits.drain,
+            TimerPhase::Linger => LINGER,
+            TimerPhase::Drain => limits.drain,
         };
         self.sleep.as_mut().reset(Instant::now() + time);
     }

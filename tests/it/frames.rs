@@ -38,12 +38,25 @@ const STATUS_200: u8 = 0x88;
 
 #[tokio::test]
 async fn no_sequence_of_frames_harms_anybody() {
+    harms_nobody("enable_metrics: true").await;
+}
+
+/// Clients get more streams and larger windows than gateways.
+#[tokio::test]
+async fn no_sequence_of_frames_harms_anybody_in_proxy_mode() {
+    let proxy = "enable_metrics: true\nproxy:\n  enabled: true\n  \
+                 elasticsearch_url: \"http://127.0.0.1:1\"\n  \
+                 limits: {header_timeout: 4s, idle_timeout: 4s, progress_timeout: 4s}";
+    harms_nobody(proxy).await;
+}
+
+async fn harms_nobody(more: &str) {
     let seed = number_from("ELASTAUTH_FUZZ_SEED").unwrap_or(SEED);
     let only = number_from("ELASTAUTH_FUZZ_CASE");
     let until = number_from("ELASTAUTH_FUZZ_SECONDS")
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let stage = Stage::planned(Plan {
-        more: "enable_metrics: true",
+        more,
         ..Plan::default()
     })
     .await;

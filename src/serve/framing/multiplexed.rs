@@ -11,7 +11,7 @@ use http::{
 };
 
 /// Holds a request to what one of HTTP/1 is held to.
-pub(in crate::serve) fn judge<B>(request: &Request<B>, limits: HeadLimits) -> Result<(), Fault> {
+pub(crate) fn judge<B>(request: &Request<B>, limits: HeadLimits) -> Result<(), Fault> {
     if [Method::CONNECT, Method::TRACE].contains(request.method()) {
         return Err(Fault::Method);
     }

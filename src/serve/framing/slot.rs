@@ -15,7 +15,7 @@ const STAYS: u8 = 1;
 const SWITCHES: u8 = 2;
 
 #[derive(Debug, Default)]
-pub(in crate::serve) struct FramingSlot {
+pub(crate) struct FramingSlot {
     fault: OnceLock<FramingFault>,
     /// The answer to the request that asks for an upgrade: there is one at most.
     answer: AtomicU8,
@@ -24,25 +24,25 @@ pub(in crate::serve) struct FramingSlot {
 }
 
 impl FramingSlot {
-    pub(in crate::serve) fn set_fault(&self, fault: FramingFault) {
+    pub(crate) fn set_fault(&self, fault: FramingFault) {
         // The first one ends the connection.
         let _first = self.fault.set(fault);
     }
 
-    pub(in crate::serve) fn fault(&self) -> Option<FramingFault> {
+    pub(crate) fn fault(&self) -> Option<FramingFault> {
         self.fault.get().copied()
     }
 
     /// A request that asks for an upgrade is answered. From then on the connection speaks another
     /// protocol, or it does not.
-    pub(in crate::serve) fn answer_upgrade(&self, switches: bool) {
+    pub(crate) fn answer_upgrade(&self, switches: bool) {
         let answer = if switches { SWITCHES } else { STAYS };
         self.answer.store(answer, SeqCst);
         self.waits.wake();
     }
 
     /// The answer, or a wake-up when it comes.
-    pub(in crate::serve) fn take_answer(&self, context: &Context<'_>) -> Option<bool> {
+    pub(crate) fn take_answer(&self, context: &Context<'_>) -> Option<bool> {
         self.waits.register(context.waker());
         match self.answer.swap(OPEN, SeqCst) {
             OPEN => None,

@@ -314,6 +314,27 @@ async fn an_upgrade_that_is_not_made_lets_nothing_pass_as_a_tunnel() {
 }
 
 #[tokio::test]
+async fn http_1_0_is_answered_and_its_request_has_a_host_behind() {
+    let setup = Setup::answering(OK).await;
+    for (headers, host) in [
+        ("", format!("127.0.0.1:{}", setup.upstream.port)),
+        ("host: es.example\r\n", "es.example".to_owned()),
+    ] {
+        let before = setup.upstream.heads().len();
+        let mut stream = setup.connect().await;
+        let text = format!("GET /old HTTP/1.0\r\n{headers}{}\r\n", login());
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let (bytes, was_reset) = read_to_end(&mut stream).await;
+        let answer = String::from_utf8(bytes).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nok") && !was_reset, "{answer}");
+        let heads = setup.upstream.heads().split_off(before);
+        assert!(heads[0].starts_with("GET /old HTTP/1.1\r\n"), "{heads:?}");
+        assert_eq!(header(&heads[0], "host"), Some(&host[..]), "{heads:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_body_of_a_refused_request_is_never_the_next_request() {
     let setup = Setup::answering(OK).await;
     let inner = request("GET /smuggled", "alice", "");
