@@ -5,11 +5,13 @@
 
 mod check;
 mod clients;
+mod clusters;
 mod crowd;
 mod first;
 mod gateways;
 mod known;
 mod newcomers;
+mod opensearch;
 mod parking;
 mod peers;
 mod recheck;
@@ -49,6 +51,8 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("tokens", tokens::run),
         ("first", first::run),
         ("newcomers", newcomers::run),
+        ("clusters", clusters::run),
+        ("opensearch", opensearch::run),
         ("rotation", rotation::run),
         ("parking", parking::run),
         ("redis", redis::run),

@@ -253,7 +253,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 pub(crate) fn broken(named: &str) -> anyhow::Result<()> {
     let root = shell::root();
     let copy = root.join("target/broken");
-    for folder in ["src", "tests", "examples", "xtask", "docs"] {
+    for folder in ["src", "tests", "examples", "xtask", "docs", "deploy"] {
         same(&root.join(folder), &copy.join(folder))?;
     }
     for file in ["Cargo.toml", "Cargo.lock", "elastauth.example.yml"] {

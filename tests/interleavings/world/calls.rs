@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::advance;
 
 /// Longer than any wait after a conflict, in milliseconds.
-const LONGEST_WAIT: u64 = 490;
+const LONGEST_WAIT: u64 = 890;
 /// The longest write that counts for the time that is left to others.
 const LONGEST_WAY: Duration = Duration::from_secs(1);
 /// Longer than a writer of OpenSearch waits for others to come.

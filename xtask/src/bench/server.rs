@@ -84,6 +84,19 @@ impl Running {
         cpu_of(&self.child.id().to_string())
     }
 
+    /// The same of the threads that it has now, to the nanosecond.
+    pub(super) fn scheduled(&self) -> anyhow::Result<Duration> {
+        let mut nanos = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // A thread may end meanwhile.
+            let text = std::fs::read_to_string(thread?.path().join("schedstat"));
+            let first = text.unwrap_or_default();
+            let first = first.split_whitespace().next().map(str::parse::<u64>);
+            nanos += first.transpose()?.unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
     /// Resident memory.
     pub(super) fn resident_kib(&self) -> anyhow::Result<u64> {
         self.status("VmRSS:")

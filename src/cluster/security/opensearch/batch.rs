@@ -26,7 +26,7 @@ use http::Method;
 use std::{collections::HashSet, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// After a conflict: other replicas are at it, and a write of theirs takes about that long.
+/// After a conflict: whoever has won leaves the document to others for a while.
 const FIRST_WAIT: Duration = Duration::from_millis(25);
 const LONGEST_WAIT: Duration = Duration::from_millis(400);
 /// A write that takes longer has met a node in trouble, and nobody gains by waiting as long.
@@ -40,7 +40,7 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
     // The parts that are still to be written, the next one last.
     let mut parts = vec![batch];
     let mut conflicts = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-    let mut refusals = 0;
+    let (mut in_a_row, mut refusals) = (0, 0);
     while let Some(part) = parts.pop() {
         let mut part = in_time(shared, ready(shared, part).await);
         if part.is_empty() {
@@ -52,7 +52,7 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
         shared.call_ended();
         match sent {
             Ok(Patched::Done) => {
-                refusals = 0;
+                (in_a_row, refusals) = (0, 0);
                 tell(part, &Ok(()));
                 if shared.is_contended() {
                     sleep(way_for_others(begun.elapsed())).await;
@@ -63,7 +63,13 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
             Err(error) => tell(part, &Err(error)),
             Ok(Patched::Conflict(failure)) => {
                 shared.met_a_conflict();
-                let wait = conflicts.failed();
+                let mut wait = conflicts.failed();
+                in_a_row += 1;
+                // Others have lost too, and would come back at the same time.
+                if in_a_row > 1 {
+                    let longest = begun.elapsed().min(LONGEST_WAIT);
+                    wait += longest * u32::from(random_byte()) / 255;
+                }
                 let end = Instant::now() + wait;
                 let (patient, late) = part.into_iter().partition(|it| it.until > end);
                 tell(late, &Err(refused(failure)));
@@ -103,9 +109,11 @@ pub(super) async fn write_batch(shared: &Shared, batch: Vec<Waiting>) {
 }
 
 /// How long to leave the document to others after a write that took this long. Whoever has won
-/// would begin the next write at once and win again: the others have begun later and end later.
+/// would begin the next write at once and win again: the others have begun later and end later. A
+/// write of theirs takes about as long, so two replicas write in turns and hardly ever collide.
 fn way_for_others(took: Duration) -> Duration {
-    took.min(LONGEST_WAY) * 3 * u32::from(random_byte()) / (2 * 255)
+    let took = took.min(LONGEST_WAY);
+    took + took * u32::from(random_byte()) / (2 * 255)
 }
 
 /// Those who may be written now. The others are told why not.

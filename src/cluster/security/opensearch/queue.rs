@@ -21,8 +21,9 @@ pub(super) const MOST_ENTRIES: usize = 500;
 const MOST_BYTES: usize = 1024 * 1024;
 /// Who waits at once. Beyond it the cluster is overloaded.
 const MOST_WAITING: usize = 10_000;
-/// How long after a conflict other replicas are expected to write.
-const CONTENDED: Duration = Duration::from_mins(1);
+/// How long after a conflict other replicas are expected to write. Whoever writes alone is held up
+/// for so long.
+const CONTENDED: Duration = Duration::from_secs(10);
 /// From when on a write is not begun any more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
