@@ -55,6 +55,26 @@ fn a_write_that_meets_a_conflict() {
     );
 }
 
+/// Another replica tries the login of a user whom it has found as they should be.
+#[test]
+fn a_user_who_is_locked_while_their_login_is_tried() {
+    let budget = Budget {
+        asks: 1,
+        edits: 1,
+        ..Budget::default()
+    };
+    holds(
+        "OpenSearch, locked",
+        Setting {
+            budget,
+            edits: &[Edit::Disable],
+            groups: &["dev"],
+            before: &[(0, "dev")],
+            ..opensearch()
+        },
+    );
+}
+
 /// The user loses roles, and the cache keeps the login that had them.
 #[test]
 fn a_login_that_the_cache_keeps() {

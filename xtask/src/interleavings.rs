@@ -212,7 +212,7 @@ const VARIANTS: &[Broken] = &[
         file: "src/cluster/security/opensearch.rs",
         whole: "Known::Entry(stored) if *stored == *found => {",
         damaged: "Known::Entry(stored) if *stored == *found || true => {",
-        test: "opensearch::a_write_that_meets_a_conflict",
+        test: "opensearch::a_user_who_is_locked_while_their_login_is_tried",
     },
 ];
 
@@ -253,7 +253,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
 pub(crate) fn broken(named: &str) -> anyhow::Result<()> {
     let root = shell::root();
     let copy = root.join("target/broken");
-    for folder in ["src", "tests", "examples", "xtask", "docs", "deploy"] {
+    // `elastauth init` compiles in files of the last three.
+    for folder in [
+        "src", "tests", "examples", "xtask", "docs", "deploy", "contrib",
+    ] {
         same(&root.join(folder), &copy.join(folder))?;
     }
     for file in ["Cargo.toml", "Cargo.lock", "elastauth.example.yml"] {

@@ -7,7 +7,7 @@ use super::{
     rounds::{Load, wrk_exactly},
     server::{Connection, Elastauth, Running, example},
 };
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use std::{
     fmt::Write as _,
     net::SocketAddr,
@@ -25,7 +25,7 @@ const WATCHED: Duration = Duration::from_secs(4);
 
 /// What is not measured here: limits, rotation, checks, and the hash that a real cluster gets.
 const MORE: &str = "cache:\n  expiration: 24h\ncredentials:\n  hash: off\n  rotation: 0\n\
-                    users:\n  new_per_minute: 10000000\n  writes_at_once: 64\n";
+                    users:\n  new_per_minute: 1000000\n  writes_at_once: 64\n";
 
 /// By what a request's cluster is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,35 +38,44 @@ enum By {
 }
 
 pub(super) fn run() -> anyhow::Result<()> {
-    let cluster = example("yes_cluster")?;
-    let url = format!("http://{}", cluster.address);
-    let one = Elastauth::start(&url, MORE)?;
-    let by_host = Elastauth::start(&url, &many(By::Host, &url, &url))?;
-    let by_path = Elastauth::start(&url, &many(By::Path, &url, &url))?;
-    memory(&one, &by_host)?;
-    fill(by_path.address, By::Path, CLUSTERS)?;
-    choosing(&[
+    // No two clusters may have one node.
+    let nodes = (0..=CLUSTERS).map(|_| example("yes_cluster"));
+    let nodes = nodes.collect::<Result<Vec<_>, _>>()?;
+    let urls = nodes.iter().map(|node| format!("http://{}", node.address));
+    let urls: Vec<String> = urls.collect();
+    let (url, urls) = urls.split_first().context("a node")?;
+    let one = Elastauth::start(url, MORE)?;
+    let by_host = Elastauth::start(url, &many(By::Host, urls))?;
+    let by_path = Elastauth::start(url, &many(By::Path, urls))?;
+    let programs = [
         (By::Nothing, &one),
         (By::Host, &by_host),
         (By::Path, &by_path),
         (By::Endpoint, &by_host),
-    ])?;
+    ];
+    // Users of one of the hundred: nothing but the choice differs.
+    for (by, program) in &programs {
+        fill(program.address, *by, 0..USERS)?;
+    }
+    choosing(&programs, 1)?;
+    // Users of all: what is known of them lies in a hundred places.
+    memory(&one, &by_host)?;
+    fill(by_path.address, By::Path, USERS..CLUSTERS * USERS)?;
+    choosing(&programs, CLUSTERS)?;
     drop((one, by_host, by_path));
-    hanging(&url)
+    let first = nodes.get(1).context("the first cluster's node")?;
+    hanging(url, urls, first)
 }
 
-/// The sections of the clusters, all in front of one stand-in but the first.
-fn many(by: By, url: &str, first: &str) -> String {
+/// The sections of the clusters, each with its node.
+fn many(by: By, urls: &[String]) -> String {
     let mut text = format!("{MORE}clusters:\n");
-    for number in 0..CLUSTERS {
-        let (url, which) = (
-            if number == 0 { first } else { url },
-            if by == By::Path {
-                format!("paths: [/c{number}]")
-            } else {
-                format!("hosts: [c{number}.es.example.com]")
-            },
-        );
+    for (number, url) in urls.iter().enumerate() {
+        let which = if by == By::Path {
+            format!("paths: [/c{number}]")
+        } else {
+            format!("hosts: [c{number}.es.example.com]")
+        };
         let _infallible = writeln!(
             text,
             "  c{number}: {{kind: elasticsearch, hosts: [\"{url}\"], username: elastauth, \
@@ -76,19 +85,25 @@ fn many(by: By, url: &str, first: &str) -> String {
     text
 }
 
-/// Bytes for each known user.
+/// Bytes for each known user: of the second half of them, when each cluster has its connections and
+/// tables.
 fn memory(one: &Elastauth, hundred: &Elastauth) -> anyhow::Result<()> {
-    let users = CLUSTERS * USERS;
+    let (users, half) = (CLUSTERS * USERS, CLUSTERS * USERS / 2);
     let mut of_user = Vec::new();
     for (what, by, program) in [
         ("one cluster", By::Nothing, one),
         ("100 clusters", By::Host, hundred),
     ] {
         let idle = program.resident_kib()?;
-        fill(program.address, by, CLUSTERS)?;
+        // Every other user of each cluster, and then the others.
+        fill(program.address, by, (0..users).step_by(2))?;
+        let with_half = program.resident_kib()?;
+        fill(program.address, by, (1..users).step_by(2))?;
         let full = program.resident_kib()?;
-        let bytes = full.saturating_sub(idle) * 1_024 / users as u64;
-        println!("{what}: {idle} KiB resident idle, {full} KiB with {users} users");
+        let bytes = full.saturating_sub(with_half) * 1_024 / half as u64;
+        println!(
+            "{what}: {idle} KiB resident, {with_half} KiB with {half} users, {full} KiB with {users}"
+        );
         of_user.push(bytes);
     }
     if let [one, hundred] = *of_user {
@@ -100,11 +115,15 @@ fn memory(one: &Elastauth, hundred: &Elastauth) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets each user of the first so many clusters in once.
-fn fill(address: SocketAddr, by: By, clusters: usize) -> anyhow::Result<()> {
+/// Lets users in once; a thousand after another are of one cluster.
+fn fill(
+    address: SocketAddr,
+    by: By,
+    numbers: impl Iterator<Item = usize> + Clone + Sync,
+) -> anyhow::Result<()> {
     at_once(FILLERS, |worker| {
         let mut connection = Connection::open(address)?;
-        for number in (worker..clusters * USERS).step_by(FILLERS) {
+        for number in numbers.clone().skip(worker).step_by(FILLERS) {
             let (path, headers) = request(by, number / USERS, number % USERS);
             let status = connection.ask(&path, &headers)?;
             ensure!(status == 200, "{by:?}: user {number} got {status}");
@@ -129,8 +148,8 @@ fn request(by: By, cluster: usize, user: usize) -> (String, String) {
     (path, headers)
 }
 
-/// The same requests at each program in turn.
-fn choosing(programs: &[(By, &Elastauth)]) -> anyhow::Result<()> {
+/// The same requests at each program in turn, for the first so many clusters.
+fn choosing(programs: &[(By, &Elastauth)], clusters: usize) -> anyhow::Result<()> {
     let mut rates = vec![Vec::new(); programs.len()];
     let mut costs = rates.clone();
     for round in 0..ROUNDS {
@@ -141,7 +160,7 @@ fn choosing(programs: &[(By, &Elastauth)]) -> anyhow::Result<()> {
                 continue;
             };
             if let Some(slot) = found.get_mut(place) {
-                *slot = Some(load(program, *by)?);
+                *slot = Some(load(program, *by, clusters)?);
             }
         }
         let found: Vec<Load> = found.into_iter().flatten().collect();
@@ -159,8 +178,8 @@ fn choosing(programs: &[(By, &Elastauth)]) -> anyhow::Result<()> {
             continue;
         };
         println!(
-            "choosing among 100 by {by:?}, against one cluster with as many users: requests/s {} \
-             (aim: at least 0.98), CPU a request {}",
+            "100 clusters by {by:?}, users of {clusters} of them, against one cluster with as many: \
+             requests/s {} (aim: at least 0.98), CPU a request {}",
             median(rates).1,
             median(costs).1
         );
@@ -175,7 +194,7 @@ fn shown(programs: &[(By, &Elastauth)], found: &[Load]) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn load(server: &Running, by: By) -> anyhow::Result<Load> {
+fn load(server: &Running, by: By, clusters: usize) -> anyhow::Result<Load> {
     let (path, headers) = request(by, 0, 0);
     let lua = |text: &str| {
         let text = text.replace("\r\n", "\\r\\n");
@@ -190,7 +209,7 @@ fn load(server: &Running, by: By) -> anyhow::Result<Load> {
          local c = math.random(0, {})\n  return 'GET {} HTTP/1.1\\r\\nHost: bench\\r\\n{}\\r\\n'\n\
          end\n",
         USERS - 1,
-        CLUSTERS - 1,
+        clusters - 1,
         lua(&path),
         lua(&headers),
     );
@@ -199,11 +218,9 @@ fn load(server: &Running, by: By) -> anyhow::Result<Load> {
 
 /// Waits of known users of all clusters but the first, which answers, or takes connections and
 /// says nothing while 32 users of it ask.
-fn hanging(url: &str) -> anyhow::Result<()> {
-    let first = example("yes_cluster")?;
-    let first_url = format!("http://{}", first.address);
-    let program = Elastauth::start(url, &many(By::Host, url, &first_url))?;
-    fill(program.address, By::Host, CLUSTERS / 10)?;
+fn hanging(url: &str, urls: &[String], first: &Running) -> anyhow::Result<()> {
+    let program = Elastauth::start(url, &many(By::Host, urls))?;
+    fill(program.address, By::Host, 0..CLUSTERS / 10 * USERS)?;
     let next = AtomicUsize::new(0);
     let (mut ratios, mut medians) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
