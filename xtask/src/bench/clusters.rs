@@ -55,12 +55,12 @@ pub(super) fn run() -> anyhow::Result<()> {
     ];
     // Users of one of the hundred: nothing but the choice differs.
     for (by, program) in &programs {
-        fill(program.address, *by, 0..USERS)?;
+        fill(program.address, *by, &(0..USERS))?;
     }
     choosing(&programs, 1)?;
     // Users of all: what is known of them lies in a hundred places.
     memory(&one, &by_host)?;
-    fill(by_path.address, By::Path, USERS..CLUSTERS * USERS)?;
+    fill(by_path.address, By::Path, &(USERS..CLUSTERS * USERS))?;
     choosing(&programs, CLUSTERS)?;
     drop((one, by_host, by_path));
     let first = nodes.get(1).context("the first cluster's node")?;
@@ -96,9 +96,9 @@ fn memory(one: &Elastauth, hundred: &Elastauth) -> anyhow::Result<()> {
     ] {
         let idle = program.resident_kib()?;
         // Every other user of each cluster, and then the others.
-        fill(program.address, by, (0..users).step_by(2))?;
+        fill(program.address, by, &(0..users).step_by(2))?;
         let with_half = program.resident_kib()?;
-        fill(program.address, by, (1..users).step_by(2))?;
+        fill(program.address, by, &(1..users).step_by(2))?;
         let full = program.resident_kib()?;
         let bytes = full.saturating_sub(with_half) * 1_024 / half as u64;
         println!(
@@ -119,7 +119,7 @@ fn memory(one: &Elastauth, hundred: &Elastauth) -> anyhow::Result<()> {
 fn fill(
     address: SocketAddr,
     by: By,
-    numbers: impl Iterator<Item = usize> + Clone + Sync,
+    numbers: &(impl Iterator<Item = usize> + Clone + Sync),
 ) -> anyhow::Result<()> {
     at_once(FILLERS, |worker| {
         let mut connection = Connection::open(address)?;
@@ -220,7 +220,7 @@ fn load(server: &Running, by: By, clusters: usize) -> anyhow::Result<Load> {
 /// says nothing while 32 users of it ask.
 fn hanging(url: &str, urls: &[String], first: &Running) -> anyhow::Result<()> {
     let program = Elastauth::start(url, &many(By::Host, urls))?;
-    fill(program.address, By::Host, 0..CLUSTERS / 10 * USERS)?;
+    fill(program.address, By::Host, &(0..CLUSTERS / 10 * USERS))?;
     let next = AtomicUsize::new(0);
     let (mut ratios, mut medians) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {

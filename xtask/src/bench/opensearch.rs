@@ -54,16 +54,16 @@ fn logins(node: &Node, replicas: usize) -> anyhow::Result<f64> {
     let (next, again) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (begun, cpu) = (now(), node.cpu()?);
     let waits = at_once(AT_ONCE, |_| {
-        let open = |replica: &Elastauth| Connection::open(replica.address);
-        let mut gates = replicas.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let mut waits = Vec::new();
         loop {
             let user = next.fetch_add(1, Ordering::Relaxed);
             if user >= LOGINS {
                 return Ok(waits);
             }
-            let (asked, place) = (now(), user % gates.len());
-            let gate = gates.get_mut(place).context("a replica")?;
+            let (asked, place) = (now(), user % replicas.len());
+            let replica = replicas.get(place).context("a replica")?;
+            // A connection that is kept for long is closed between two users.
+            let mut gate = Connection::open(replica.address)?;
             let headers = format!("Remote-User: new-{user}\r\nRemote-Groups: dev\r\n");
             loop {
                 match gate.ask("/elastauth/forward-auth", &headers)? {
