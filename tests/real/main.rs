@@ -20,6 +20,7 @@ mod keycloak;
 mod ledger_redis;
 mod oidc_provider;
 mod opensearch;
+mod proxy_clients;
 mod replica_messages;
 mod runbook;
 mod shared_redis;

@@ -25,6 +25,9 @@ const MINIMAL: [&str; 2] = [
     "cluster:admin/xpack/security/user/get",
 ];
 
+/// The heap of a node that only has users.
+const HEAP: &str = "384m";
+
 #[derive(Debug)]
 pub(crate) struct Elasticsearch {
     server: Server,
@@ -32,6 +35,7 @@ pub(crate) struct Elasticsearch {
     scheme: &'static str,
     home: PathBuf,
     settings: Vec<String>,
+    heap: &'static str,
     /// The node ends with its stdin, so it ends with us even when nobody drops this: a static is
     /// never dropped.
     process: Process,
@@ -59,22 +63,32 @@ impl Elasticsearch {
                     .map(|setting| format!("xpack.security.http.ssl.{setting}")),
             );
         }
-        Self::start_at(home, settings, authority)
+        Self::start_at(home, settings, HEAP, authority)
             .await
             .unwrap_or_else(|why| panic!("{why}"))
     }
 
     /// A node of its own with these settings.
     pub(crate) async fn start_with(settings: Vec<String>) -> Result<Self, NotReady> {
-        Self::start_at(fresh_home(), settings, None).await
+        Self::start_at(fresh_home(), settings, HEAP, None).await
+    }
+
+    /// A node of its own that takes documents of 100 MB.
+    pub(crate) async fn start_large() -> Self {
+        // The document is held some four times while it is indexed.
+        let settings = vec!["indexing_pressure.memory.limit=2g".to_owned()];
+        Self::start_at(fresh_home(), settings, "2500m", None)
+            .await
+            .unwrap_or_else(|why| panic!("{why}"))
     }
 
     async fn start_at(
         home: PathBuf,
         settings: Vec<String>,
+        heap: &'static str,
         authority: Option<&Authority>,
     ) -> Result<Self, NotReady> {
-        let mut process = spawn(&home, &settings);
+        let mut process = spawn(&home, &settings, heap);
         let port = port_of(&mut process).await?;
         let server = Server::plain(port);
         let server = if let Some(authority) = authority {
@@ -89,6 +103,7 @@ impl Elasticsearch {
             scheme: if authority.is_some() { "https" } else { "http" },
             home,
             settings,
+            heap,
             process,
         })
     }
@@ -111,7 +126,7 @@ impl Elasticsearch {
             .cloned()
             .chain(further.iter().map(|one| (*one).to_owned()))
             .collect();
-        self.process = spawn(&self.home, &settings);
+        self.process = spawn(&self.home, &settings, self.heap);
         let port = port_of(&mut self.process).await;
         assert_eq!(port.unwrap_or_else(|why| panic!("{why}")), self.port);
     }
@@ -294,7 +309,7 @@ fn fresh_home() -> PathBuf {
     ))
 }
 
-fn spawn(home: &Path, settings: &[String]) -> Process {
+fn spawn(home: &Path, settings: &[String], heap: &str) -> Process {
     let mut run =
         command(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kits/elasticsearch/run.sh"));
     run.arg(part("elasticsearch"))
@@ -305,6 +320,7 @@ fn spawn(home: &Path, settings: &[String]) -> Process {
         .env("JDK_JAVA_OPTIONS", java_options())
         .env("ELASTIC_PASSWORD", PASSWORD)
         .env("KIT_EPHEMERAL", "1")
+        .env("KIT_HEAP", heap)
         .env("ES_JIT_LEVEL", "1");
     Process::start("elasticsearch", &mut run)
 }

@@ -13,6 +13,7 @@
 //! | `opensearch/` | OpenSearch, its security plugin, and a Java of its own | Maven Central, `PyPI` |
 //! | `keycloak/` | `keycloak-quarkus-dist` | Maven Central |
 //! | `oidc-provider/` | `oidc-provider` and a Node.js of its own | npm |
+//! | `clients/` | the official clients of Elasticsearch and OpenSearch | `PyPI`, npm |
 //! | `deploy/` | Helm, and schemas of Kubernetes and compose | Go, `PyPI` |
 //!
 //! What pip, npm and Maven keep of that is in `target/parts` as well, and is removed once all parts
@@ -198,6 +199,11 @@ const PARTS: &[Part] = &[
         make: make_oidc_provider,
     },
     Part {
+        name: "clients",
+        sources: || kit_files("clients"),
+        make: make_clients,
+    },
+    Part {
         name: "deploy",
         sources: || Ok(deploy::sources()),
         make: |parts| {
@@ -325,6 +331,15 @@ fn make_oidc_provider(parts: &Path) -> anyhow::Result<()> {
         &home.join("node_modules").join(node).join("bin/node"),
         &parts.join("node"),
     )
+}
+
+fn make_clients(parts: &Path) -> anyhow::Result<()> {
+    let mut build = shell::command(&kit("clients").join("build.sh").to_string_lossy(), &[]);
+    build
+        .arg(parts.join("clients"))
+        .env("PIP", parts.join("python/bin/pip"))
+        .env("npm_config_cache", downloads().join("npm"));
+    shell::run(&mut build)
 }
 
 fn npm_files() -> Vec<PathBuf> {
