@@ -14,6 +14,7 @@ mod newcomers;
 mod opensearch;
 mod parking;
 mod peers;
+mod proxy;
 mod recheck;
 mod redis;
 mod rotation;
@@ -30,9 +31,11 @@ use std::time::{Duration, Instant};
 const EXAMPLES: &[&str] = &[
     "bare_hyper",
     "bare_logins",
+    "bare_proxy",
     "crowd",
     "parking_calls",
     "peers",
+    "plain_upstream",
     "standin",
     "token_issuer",
     "yes_cluster",
@@ -60,6 +63,7 @@ pub(crate) fn run(names: &[&str]) -> anyhow::Result<()> {
         ("crowd", crowd::run),
         ("peers", peers::run),
         ("gateways", gateways::run),
+        ("proxy", proxy::run),
         ("build", build),
     ];
     let chosen: Vec<_> = all

@@ -71,6 +71,11 @@ impl Running {
         Self { child, address }
     }
 
+    /// Its process id.
+    pub(super) fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
     /// Sends it a signal, such as `STOP`.
     pub(super) fn signal(&self, signal: &str) -> anyhow::Result<()> {
         shell::run(&mut shell::command(
@@ -131,7 +136,7 @@ impl Drop for Running {
 /// elastauth in front of some cluster.
 pub(super) struct Elastauth {
     running: Running,
-    _home: Folder,
+    home: Folder,
 }
 
 impl Elastauth {
@@ -191,8 +196,15 @@ impl Elastauth {
         program.arg(&config).current_dir(&home.0);
         Ok(Self {
             running: Running::start(program, address, "/elastauth/live")?,
-            _home: home,
+            home,
         })
+    }
+}
+
+impl Elastauth {
+    /// The process, and the folder that it needs.
+    pub(super) fn into_parts(self) -> (Running, Folder) {
+        (self.running, self.home)
     }
 }
 
