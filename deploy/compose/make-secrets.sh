@@ -20,38 +20,10 @@ mkdir -p "$secrets"
 chmod 700 "$secrets"
 cd "$secrets"
 
-# value FILE: a random value, made once.
-value() {
-  [ -s "$1" ] || { mkdir -p "$(dirname "$1")" && openssl rand -hex 32 >"$1"; }
-  cat "$1"
-}
+# shellcheck source=secrets.sh
+. "$here/secrets.sh"
 
-# certificate SERVICE NAME...: signed by our CA.
-certificate() {
-  service=$1
-  shift
-  [ ! -s "$service/tls.crt" ] || return 0
-  mkdir -p "$service"
-  names=$(printf 'DNS:%s,' "$@")
-  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$1" \
-    -keyout "$service/tls.key" -out "$service/tls.csr" 2>/dev/null
-  printf '%s\n' "subjectAltName=${names%,}" basicConstraints=CA:FALSE extendedKeyUsage=serverAuth \
-    >"$service/tls.ext"
-  openssl x509 -req -in "$service/tls.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 825 \
-    -extfile "$service/tls.ext" -out "$service/tls.crt" 2>/dev/null
-  rm "$service/tls.csr" "$service/tls.ext"
-  chmod 644 "$service/tls.key"
-  echo "made the certificate of $service"
-}
-
-if [ ! -s ca.crt ]; then
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 \
-    -subj "/CN=elastauth compose CA" -addext basicConstraints=critical,CA:TRUE \
-    -addext keyUsage=critical,keyCertSign,cRLSign -keyout ca.key -out ca.crt 2>/dev/null
-  chmod 600 ca.key
-  echo "made a CA: let your browser trust $secrets/ca.crt"
-fi
-
+authority
 # The names under which browsers ask Traefik; the others are names of services.
 certificate traefik auth.example.org kibana.example.org elasticsearch.example.org
 for service in authelia elastauth elasticsearch kibana; do

@@ -15,6 +15,7 @@ mod hosts;
 mod isolation;
 mod pod;
 mod policy;
+mod proxy_compose;
 mod tools;
 
 /// All checks.
@@ -22,6 +23,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     tools::build_elastauth()?;
     chart::check()?;
     envoy_gateway::check()?;
+    proxy_compose::check()?;
     compose::check()?;
     documents::check()
 }

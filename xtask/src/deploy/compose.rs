@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn check() -> anyhow::Result<()> {
     let home = tools::fresh_folder("compose")?;
-    says_that_secrets_are_missing(&home)?;
+    says_that_secrets_are_missing(&folder(), &home)?;
     let secrets = home.join("secrets");
-    make_secrets(&secrets)?;
+    let gone = "values/gateway_key";
+    make_secrets(&folder(), &secrets, gone, &["elastauth.env", "traefik.env"])?;
     let project = load(&folder(), Some(&secrets))?;
     let project: Value = serde_json::from_str(&project)?;
     let faults = faults(&project);
@@ -33,7 +34,7 @@ fn folder() -> PathBuf {
 }
 
 /// What Docker Compose reads, with files and variables put in; or what it says.
-fn load(folder: &Path, secrets: Option<&Path>) -> anyhow::Result<String> {
+pub(super) fn load(folder: &Path, secrets: Option<&Path>) -> anyhow::Result<String> {
     loaded(folder, secrets, &[])
 }
 
@@ -50,6 +51,8 @@ fn loaded(folder: &Path, secrets: Option<&Path>, further: &[&str]) -> anyhow::Re
     command
         .args(further)
         .current_dir(folder)
+        // The file of proxy mode asks for it.
+        .env("OIDC_ISSUER", "https://sso.example.org/realms/main")
         .env_remove("SECRETS");
     if let Some(secrets) = secrets {
         command.env("SECRETS", secrets);
@@ -57,11 +60,11 @@ fn loaded(folder: &Path, secrets: Option<&Path>, further: &[&str]) -> anyhow::Re
     tools::output_of(&mut command, "")
 }
 
-fn says_that_secrets_are_missing(home: &Path) -> anyhow::Result<()> {
+pub(super) fn says_that_secrets_are_missing(folder: &Path, home: &Path) -> anyhow::Result<()> {
     // A copy: somebody may have made secrets in the tree.
     let copy = home.join("without-secrets");
     std::fs::create_dir_all(&copy)?;
-    std::fs::copy(folder().join("compose.yml"), copy.join("compose.yml"))?;
+    std::fs::copy(folder.join("compose.yml"), copy.join("compose.yml"))?;
     let Err(fault) = load(&copy, None) else {
         bail!("compose.yml is accepted without secrets");
     };
@@ -71,9 +74,15 @@ fn says_that_secrets_are_missing(home: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the script twice: the second time changes nothing, and makes what was deleted.
-fn make_secrets(secrets: &Path) -> anyhow::Result<()> {
-    let script = folder().join("make-secrets.sh");
+/// Runs the script twice: the second time changes nothing. A third time makes the file `gone`, which
+/// was deleted, and with it changes these `users` of it alone.
+pub(super) fn make_secrets(
+    folder: &Path,
+    secrets: &Path,
+    gone: &str,
+    users: &[&str],
+) -> anyhow::Result<()> {
+    let script = folder.join("make-secrets.sh");
     let run = || {
         let mut command = shell::command(&script.to_string_lossy(), &[]);
         tools::output_of(command.arg(secrets), "")
@@ -84,7 +93,6 @@ fn make_secrets(secrets: &Path) -> anyhow::Result<()> {
     if contents(secrets)? != first {
         bail!("a second run of make-secrets.sh changes what the first has made");
     }
-    let gone = "values/gateway_key";
     std::fs::remove_file(secrets.join(gone))?;
     run()?;
     let changed: Vec<String> = contents(secrets)?
@@ -92,8 +100,8 @@ fn make_secrets(secrets: &Path) -> anyhow::Result<()> {
         .filter(|(name, content)| first.get(name) != Some(content))
         .map(|(name, _)| name)
         .collect();
-    if changed != ["elastauth.env", "traefik.env", gone] {
-        bail!("a new gateway key changes {changed:?}");
+    if changed != [users, &[gone]].concat() {
+        bail!("a new {gone} changes {changed:?}");
     }
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(secrets)?.permissions());
     if mode & 0o077 != 0 {
@@ -119,7 +127,7 @@ fn contents(folder: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
     Ok(files)
 }
 
-fn services(project: &Value) -> impl Iterator<Item = (&String, &Value)> {
+pub(super) fn services(project: &Value) -> impl Iterator<Item = (&String, &Value)> {
     project["services"].as_object().into_iter().flatten()
 }
 
@@ -137,6 +145,7 @@ pub(super) fn networks(service: &Value) -> Vec<&str> {
 fn faults(project: &Value) -> Vec<String> {
     let mut faults = Vec::new();
     for (name, service) in services(project) {
+        faults.extend(of_any_service(name, service));
         let networks = networks(service);
         let is_door = networks.contains(&"edge") || service["ports"].is_array();
         if is_door != (name == "traefik") {
@@ -147,30 +156,41 @@ fn faults(project: &Value) -> Vec<String> {
         {
             faults.push(format!("{name}: wrong about the network of Elasticsearch"));
         }
-        let image = service["image"].as_str().unwrap_or_default();
-        if !image.contains(':') || image.ends_with(":latest") {
-            faults.push(format!("{name}: no version of the image"));
-        }
         let brings_its_own = name == "authelia";
         let ends = name == "cluster-setup";
         if service["healthcheck"]["test"].is_array() == (brings_its_own || ends) {
             faults.push(format!("{name}: no health check, or one too many"));
         }
-        if service["privileged"] == true || service["network_mode"].is_string() {
-            faults.push(format!("{name}: more rights than it needs"));
-        }
-        let writable = service["volumes"].as_array().into_iter().flatten();
-        let writable = writable.filter(|one| one["type"] == "bind" && one["read_only"] != true);
-        for mount in writable {
-            faults.push(format!("{name}: may write {}", mount["source"]));
-        }
     }
-    for (name, network) in project["networks"].as_object().into_iter().flatten() {
-        if (network["internal"] == true) == (name == "edge") {
-            faults.push(format!("the network {name}: only `edge` leads out"));
-        }
+    faults.extend(of_networks(project));
+    faults
+}
+
+/// What no service of any of our files does.
+pub(super) fn of_any_service(name: &str, service: &Value) -> Vec<String> {
+    let mut faults = Vec::new();
+    let image = service["image"].as_str().unwrap_or_default();
+    if !image.contains(':') || image.ends_with(":latest") {
+        faults.push(format!("{name}: no version of the image"));
+    }
+    if service["privileged"] == true || service["network_mode"].is_string() {
+        faults.push(format!("{name}: more rights than it needs"));
+    }
+    let writable = service["volumes"].as_array().into_iter().flatten();
+    let writable = writable.filter(|one| one["type"] == "bind" && one["read_only"] != true);
+    for mount in writable {
+        faults.push(format!("{name}: may write {}", mount["source"]));
     }
     faults
+}
+
+pub(super) fn of_networks(project: &Value) -> Vec<String> {
+    let networks = project["networks"].as_object().into_iter().flatten();
+    let wrong =
+        networks.filter(|(name, network)| (network["internal"] == true) == (*name == "edge"));
+    wrong
+        .map(|(name, _)| format!("the network {name}: only `edge` leads out"))
+        .collect()
 }
 
 /// The services in an order in which each comes after those that it depends on.
